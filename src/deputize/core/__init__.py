@@ -1,0 +1,1 @@
+"""The words of the project: records, contracts, templates, errors, configuration. Imports nothing of ours."""

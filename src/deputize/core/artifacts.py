@@ -1,0 +1,153 @@
+"""What one stage hands to the next: one record per arrow, with counts kept and dropped and the reasons."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from deputize.core.records import Certificate, Contract, Example, KeySpace, Record, Site, Task
+
+
+class Skip(Record):
+    """A line of a log that could not be read."""
+
+    file: str
+    line: int
+    reason: str
+
+
+class Imported(Record):
+    """S1 -> store: what an import did."""
+
+    n_calls: int
+    n_duplicates: int = 0
+    n_skipped: int = 0
+    skipped: list[Skip] = msgspec.field(default_factory=list)
+    """The first 100 skipped lines; n_skipped counts all."""
+
+
+class Curated(Record):
+    """S2 -> S3."""
+
+    examples: list[Example]
+    sites: list[Site]
+    n_calls: int
+    n_episodes: int
+    n_non_hci: int
+    dropped: dict[str, int] = msgspec.field(default_factory=dict)
+    """reason -> calls that are not in examples, or are there but not trainable."""
+    entities: dict[str, int] = msgspec.field(default_factory=dict)
+    """entity type -> replaced spans."""
+    warnings: list[str] = msgspec.field(default_factory=list)
+
+
+class Discovered(Record):
+    """S3 -> S4."""
+
+    tasks: list[Task]
+    keyspaces: list[KeySpace]
+    assignment: dict[str, str]
+    """call id -> task id; calls that fit no task are absent."""
+    unassigned: dict[str, int] = msgspec.field(default_factory=dict)
+    """reason -> calls."""
+
+
+class Candidate(Record):
+    """One model considered for one task."""
+
+    model: str
+    method: str = ""
+    """"" for the model as it is; majority, linear, ... for a baseline that was probed."""
+    probe_accuracy: float | None = None
+    n_probe: int = 0
+    fits: bool = True
+    licence: str = ""
+    note: str = ""
+
+
+class Selected(Record):
+    """S4 -> S5: candidates per task id, best first, and the rungs worth training."""
+
+    candidates: dict[str, list[Candidate]]
+    plan: dict[str, list[str]]
+    """task id -> rungs to train in order of cost, e.g. ["linear", "lora"]; [] where nothing can be learnt."""
+    base_model: str
+    refused: dict[str, str] = msgspec.field(default_factory=dict)
+    """task id -> why S5 should not be tried."""
+
+
+class Specialist(Record):
+    """A tuned specialist: base + adapter or weights + prompt recipe + checksums. Written as specialist.json."""
+
+    id: str
+    task_id: str
+    method: str
+    """The rung: linear, encoder, lora, ..."""
+    model: str
+    reader: Literal["classes", "head", "generate"]
+    """classes: a linear model over text; head: one forward pass, a head over the answers; generate: decoding."""
+    contract: Contract
+    task: Task
+    n_train: int
+    train_s: float
+    tokens_per_s: float | None = None
+    prompt_tokens_before: float | None = None
+    """Mean over dev, in tokens of the model."""
+    prompt_tokens_after: float | None = None
+    dev_accuracy: float | None = None
+    seed: int = 0
+    base_sha256: str = ""
+    checksums: dict[str, str] = msgspec.field(default_factory=dict)
+    settings: dict[str, Any] = msgspec.field(default_factory=dict)
+    path: str = ""
+    """Folder, relative to the home."""
+    learnt_from: list[str] = msgspec.field(default_factory=list)
+    """Call ids, for lineage (which specialists learnt from erased data)."""
+    version: int = 1
+
+
+class Finetuned(Record):
+    """S5 -> S6."""
+
+    specialists: list[Specialist]
+    refused: dict[str, str] = msgspec.field(default_factory=dict)
+
+
+class TestScore(Record):
+    """How the chosen specialist did on held-out calls."""
+
+    __test__ = False
+
+    n_calls: int
+    n_episodes: int
+    majority_accuracy: float | None = None
+    base_accuracy: float | None = None
+    tuned_accuracy: float | None = None
+    tuned_interval: tuple[float, float] | None = None
+
+
+class HeldOut(Record):
+    """The route as it would have run on episodes nothing else saw."""
+
+    n_calls: int
+    share_served: float
+    loss_difference: float
+    loss_difference_interval: tuple[float, float]
+
+
+class TaskResult(Record):
+    """S6: everything the report says of one task."""
+
+    task_id: str
+    chosen: str = ""
+    """Specialist id."""
+    certificate: Certificate | None = None
+    test: TestScore | None = None
+    held_out: HeldOut | None = None
+    refused: str = ""
+    rungs: list[dict[str, Any]] = msgspec.field(default_factory=list)
+    """One row per rung tried: method, dev / test accuracy, coverage at several epsilons, seconds."""
+    curve: list[dict[str, float]] = msgspec.field(default_factory=list)
+    """share_served against loss, with intervals, over thresholds."""
+    extra: dict[str, Any] = msgspec.field(default_factory=dict)

@@ -1,0 +1,58 @@
+"""Settings of one home, read from HOME/config.toml and the command line; checked once, then passed by value."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from deputize.core.errors import BadInput
+
+
+class Convert(BaseModel):
+    """One run of S2-S6."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    models: tuple[str, ...] = ("SmolLM2-135M-Instruct",)
+    epsilon: float = Field(0.02, gt=0, lt=1)
+    delta: float = Field(0.05, gt=0, lt=1)
+    seed: int = Field(0, ge=0)
+    minutes: float = Field(30.0, gt=0)
+    """Wall-clock budget of the whole run; training is cut to fit."""
+    min_calls: int = Field(60, ge=1)
+    """Tasks with fewer calls are reported, not trained."""
+    split: tuple[float, float, float, float] = (0.45, 0.10, 0.25, 0.20)
+    """Shares of train, dev, calibration, test, by group."""
+
+
+def home_path(given: str | None = None) -> Path:
+    """The home folder: what was given, else DEPUTIZE_HOME, else ./.deputize. It need not exist yet."""
+    return Path(given or os.environ.get("DEPUTIZE_HOME") or ".deputize").expanduser().absolute()
+
+
+def models_path() -> Path:
+    """Where fetched models lie: DEPUTIZE_MODELS, else ~/.cache/deputize/models (shared by all homes)."""
+    return Path(os.environ.get("DEPUTIZE_MODELS") or "~/.cache/deputize/models").expanduser().absolute()
+
+
+def read_toml(path: Path) -> dict[str, object]:
+    """A TOML file as a dict, {} where there is none.
+
+    Raises:
+        BadInput: the file cannot be read or is not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BadInput(f"{path} cannot be used as configuration: {error}") from error
+
+
+def sentence(error: ValidationError) -> str:
+    """A pydantic error as one sentence per wrong setting."""
+    rows = (f"{'.'.join(map(str, e['loc'])) or 'value'}: {e['msg']} (given: {e['input']!r})" for e in error.errors())
+    return "; ".join(rows)

@@ -1,0 +1,81 @@
+"""Every error a user can meet, drawn as one tree.
+
+DeputizeError (exit 1, 500)
+├── UsageError        exit 2, 400   the command or request was put together wrongly
+├── BadInput          exit 3, 400   a file, line or value that cannot be used
+│   └── RequestTooLarge      413
+├── MissingExtra      exit 4, 501   an optional package or a model is not here
+├── AccessDenied      exit 5, 403   the role may not do this
+│   └── NotAuthenticated     401
+├── OverLimit         exit 1, 429   rate or budget limit; retry
+├── UpstreamError     exit 1, 502   the LLM behind the gateway could not answer; retry
+│   └── UpstreamTimeout      504
+└── StoreError        exit 1, 503   the store cannot take or give data now; retry
+    └── Tampered      exit 1, 500   stored data does not match its seal or its chain
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class DeputizeError(Exception):
+    """Base of all errors with a sentence for the user. `str(error)` is that sentence; it never holds payload text."""
+
+    http_status: ClassVar[int] = 500
+    exit_code: ClassVar[int] = 1
+    retry: ClassVar[bool] = False
+    code: ClassVar[str] = "internal_error"
+
+
+class UsageError(DeputizeError):
+    http_status, exit_code, code = 400, 2, "usage"
+
+
+class BadInput(DeputizeError):
+    http_status, exit_code, code = 400, 3, "bad_input"
+
+
+class RequestTooLarge(BadInput):
+    http_status, code = 413, "request_too_large"
+
+
+class MissingExtra(DeputizeError):
+    http_status, exit_code, code = 501, 4, "missing_extra"
+
+    @classmethod
+    def package(cls, package: str, extra: str) -> MissingExtra:
+        """A package of an extra is not installed; names the line that installs it."""
+        return cls(f"{package} is not installed. Install it with: pip install 'deputize[{extra}]'")
+
+
+class AccessDenied(DeputizeError):
+    http_status, exit_code, code = 403, 5, "access_denied"
+
+
+class NotAuthenticated(AccessDenied):
+    http_status, code = 401, "not_authenticated"
+
+
+class OverLimit(DeputizeError):
+    http_status, retry, code = 429, True, "over_limit"
+
+    def __init__(self, message: str, retry_after_s: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class UpstreamError(DeputizeError):
+    http_status, retry, code = 502, True, "upstream_error"
+
+
+class UpstreamTimeout(UpstreamError):
+    http_status, code = 504, "upstream_timeout"
+
+
+class StoreError(DeputizeError):
+    http_status, retry, code = 503, True, "store_error"
+
+
+class Tampered(StoreError):
+    http_status, retry, code = 500, False, "tampered"

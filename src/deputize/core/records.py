@@ -1,0 +1,307 @@
+"""What is stored and passed on: frozen, versioned records with a JSON round trip (msgspec).
+
+Knows nothing of files, vendors or statistics.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeAlias, TypeVar
+
+import msgspec
+
+RECORD_VERSION = 1
+
+Message: TypeAlias = dict[str, Any]
+"""One chat message in OpenAI form: role, content (str, list of parts or None), tool_calls, tool_call_id, name."""
+
+Answer: TypeAlias = Any
+"""The canonical form of a reply under its contract (see core.contracts): a str (label, text, LEAVE), a dict (json)
+or a list of {"name", "arguments"} (tool_call)."""
+
+Audience = Literal["human", "code", "unknown"]
+Split = Literal["train", "dev", "calibration", "test", ""]
+Kind = Literal["label", "json", "tool_call", "text"]
+RouteState = Literal["closed", "shadow", "canary", "live", "rolled_back"]
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Base of all records."""
+
+
+R = TypeVar("R", bound=Record)
+
+
+def encode(record: Record) -> bytes:
+    """The record as one line of JSON (no newline)."""
+    return msgspec.json.encode(record)
+
+
+def decode(data: bytes | str, kind: type[R]) -> R:
+    """A record from its JSON. Raises msgspec.ValidationError / DecodeError when the bytes are not one."""
+    return msgspec.json.decode(data, type=kind, strict=False)
+
+
+class Usage(Record):
+    """Tokens of one call as the provider counts them."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    estimated: bool = False
+    """True where we counted because the upstream sent none."""
+
+
+class Outcome(Record):
+    """How the workflow a call belonged to ended."""
+
+    reward: float | None = None
+    success: bool | None = None
+    metric: str = ""
+
+
+class Decision(Record):
+    """Which model answered a call, and why."""
+
+    served_by: Literal["llm", "slm"] = "llm"
+    reason: str = ""
+    """live, canary, shadow, below_threshold, no_route, override, closed, contract, worker_error, timeout ..."""
+    route_id: str = ""
+    confidence: float | None = None
+    certificate_id: str = ""
+    specialist_ms: float | None = None
+    shadow_agrees: bool | None = None
+
+
+class Request(Record):
+    """The part of a call that a specialist and the router read."""
+
+    messages: list[Message]
+    tools: list[dict[str, Any]] | None = None
+    response_format: dict[str, Any] | None = None
+    tool_choice: Any = None
+    agent: str = ""
+    site: str = ""
+
+
+class Call(Record):
+    """One request to a language model and its reply (S1)."""
+
+    id: str
+    messages: list[Message]
+    response: Message
+    """The assistant message: content and / or tool_calls. {} when the call failed or was cut before any output."""
+    episode: str = ""
+    """One run of the agent. Empty: the call stands alone and is its own episode."""
+    group: str = ""
+    """What must stay on one side of a split: the task id where several episodes try the same job, else the episode."""
+    step: int = 0
+    agent: str = ""
+    site: str = ""
+    """The place in the agent that made the call, where the caller says so; otherwise inferred in S1."""
+    model: str = ""
+    tools: list[dict[str, Any]] | None = None
+    response_format: dict[str, Any] | None = None
+    tool_choice: Any = None
+    params: dict[str, Any] = msgspec.field(default_factory=dict)
+    """Sampling settings and every other request field, as sent."""
+    audience: Audience = "unknown"
+    """What the caller declared (header or importer); inference lives in S1's site table, not here."""
+    origin: str = ""
+    """HMAC pseudonym of who asked; never the raw id."""
+    tenant: str = "default"
+    outcome: Outcome | None = None
+    usage: Usage | None = None
+    cost_usd: float | None = None
+    latency_ms: float | None = None
+    ttft_ms: float | None = None
+    timestamp: float | None = None
+    """Unix seconds at arrival; None where the log has none."""
+    status: int = 200
+    aborted: bool = False
+    finish_reason: str = ""
+    upstream: str = ""
+    protocol: str = "chat"
+    logprobs: Any = None
+    decision: Decision | None = None
+    source: str = ""
+    version: int = RECORD_VERSION
+
+    def request(self) -> Request:
+        """What a specialist would have been asked."""
+        return Request(
+            messages=self.messages, tools=self.tools, response_format=self.response_format,
+            tool_choice=self.tool_choice, agent=self.agent, site=self.site,
+        )  # fmt: skip
+
+
+class Example(Record):
+    """A call fit to learn from or to measure on: de-identified, with its side of the split (S2)."""
+
+    call_id: str
+    request: Request
+    response: Message
+    """The teacher's assistant message, de-identified. For a human-directed reply at a mixed site: kept, and its
+    answer under the contract is LEAVE."""
+    audience: Audience
+    """After inference: "human" or "code"."""
+    site: str
+    episode: str
+    group: str
+    origin: str = ""
+    split: Split = ""
+    trainable: bool = True
+    """False: in train or dev, but not to be learnt from (failed episode, duplicate, bad label); see drop_reason.
+    Calibration and test always keep their natural composition."""
+    drop_reason: str = ""
+    weight: float = 1.0
+    """How many dropped duplicates this example stands for, plus one."""
+    outcome: Outcome | None = None
+    usage: Usage | None = None
+    cost_usd: float | None = None
+    latency_ms: float | None = None
+    timestamp: float | None = None
+    twin_responses: list[Message] = msgspec.field(default_factory=list)
+    """The LLM's other answers to the same request (G2t), de-identified; empty where it was asked once."""
+    version: int = RECORD_VERSION
+
+
+class Site(Record):
+    """One place in the agent that calls a model, who it speaks to, and the evidence for it."""
+
+    id: str
+    name: str
+    agent: str
+    n_calls: int
+    n_human: int
+    n_code: int
+    audience: Literal["human", "code", "mixed"]
+    evidence: str
+    """One sentence with the numbers the inference rests on."""
+
+
+class Field(Record):
+    """One field of a JSON reply."""
+
+    name: str
+    type: Literal["label", "value", "free"]
+    """label: a closed set; value: copied or computed, compared exactly; free: prose, generated but not compared."""
+    labels: list[Any] = msgspec.field(default_factory=list)
+    optional: bool = False
+
+
+class Contract(Record):
+    """What a reply of a task looks like, so that code can check it (S3)."""
+
+    kind: Kind
+    labels: list[str] = msgspec.field(default_factory=list)
+    """kind "label": every reply seen, as text."""
+    fields: list[Field] = msgspec.field(default_factory=list)
+    """kind "json": the fields in the teacher's order."""
+    tools: list[str] = msgspec.field(default_factory=list)
+    """kind "tool_call": tool names seen in replies."""
+    may_leave: bool = False
+    """A mixed site: "leave it to the LLM" is one of the answers."""
+
+
+class Recipe(Record):
+    """How a request becomes the short prompt that a specialist reads: the constant part is left out."""
+
+    mode: Literal["slots", "dialogue"] = "slots"
+    """slots: what varies in the messages; dialogue: a digest of a multi-turn agent run."""
+    constant_lines: list[str] = msgspec.field(default_factory=list)
+    """Normalised lines that recur in (nearly) every call of the task."""
+    heads: list[str] = msgspec.field(default_factory=list)
+    """`Label:` heads whose value varies: the head is shortened or kept, the value is read."""
+    max_chars: int = 4000
+    version: int = RECORD_VERSION
+
+
+class Task(Record):
+    """A cluster of calls that one specialist could serve (S3)."""
+
+    id: str
+    name: str
+    contract: Contract
+    recipe: Recipe
+    keys: list[str]
+    """Template keys (router.match) of the requests that belong to it."""
+    site: str = ""
+    n_calls: int = 0
+    n_episodes: int = 0
+    n_origins: int = 0
+    signature: str = ""
+    template: str = ""
+    """The constant lines as a person would read them, slots shown as ⟨…⟩."""
+    version: int = RECORD_VERSION
+
+
+class Prediction(Record):
+    """A specialist's answer to one request."""
+
+    answer: Answer
+    """Canonical; None when the specialist could not produce one that keeps the contract."""
+    confidence: float
+    """In [0, 1]; 0 when answer is None or the request is out of distribution."""
+    n_prompt_tokens: int = 0
+    n_output_tokens: int = 0
+    latency_ms: float = 0.0
+
+
+class Certificate(Record):
+    """What is claimed of a route, and the numbers behind it (docs/concepts/certificates.md)."""
+
+    id: str
+    kind: str
+    """G1, G2 or G2t (5-certificates: selective error, non-inferiority, twin baseline)."""
+    epsilon: float
+    delta: float
+    n_calibration: int
+    """Independent units: groups, one random call of each."""
+    threshold: float
+    share_served: float
+    """Share of non-HCI calibration calls served at the threshold."""
+    p_value: float
+    label_source: str
+    """outcome, gold, agreement, judge."""
+    claim: str
+    """The sentence a reader may quote."""
+    n_served: int = 0
+    n_errors: int = 0
+    version: int = RECORD_VERSION
+
+
+class Route(Record):
+    """From template keys to a specialist, with the threshold its certificate allows."""
+
+    id: str
+    task_id: str
+    task_name: str
+    keys: list[str]
+    contract: Contract
+    specialist: str
+    """Folder of the specialist, relative to the home."""
+    threshold: float
+    state: RouteState = "closed"
+    share: float = 1.0
+    """Canary share in [0, 1]; 1 when live."""
+    certificate: Certificate | None = None
+    median_prompt_tokens_before: int = 0
+    median_prompt_tokens_after: int = 0
+
+
+class KeySpace(Record):
+    """What the router must know to turn a request of one structural signature into a template key."""
+
+    signature: str
+    lines: list[str] = msgspec.field(default_factory=list)
+    """Normalised recurring lines of this signature group; the ordered tuple of those present is the key."""
+    heads: list[str] = msgspec.field(default_factory=list)
+
+
+class RouteFile(Record):
+    """Everything the gateway needs to decide; replaced as a whole, atomically."""
+
+    run_id: str
+    keyspaces: list[KeySpace] = msgspec.field(default_factory=list)
+    routes: list[Route] = msgspec.field(default_factory=list)
+    version: int = RECORD_VERSION
+    generation: int = 0

@@ -1,0 +1,1 @@
+"""What answers a request: any OpenAI-compatible server, a local specialist, a scripted one."""

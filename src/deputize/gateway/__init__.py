@@ -1,0 +1,1 @@
+"""The live path: one request from arrival to record."""

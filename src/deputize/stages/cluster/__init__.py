@@ -1,0 +1,1 @@
+"""S3: discover the few tasks hidden in the traffic."""

@@ -1,0 +1,1 @@
+"""S1: from logs to stored calls, and who each call speaks to."""

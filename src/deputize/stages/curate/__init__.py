@@ -1,0 +1,1 @@
+"""S2: de-identify, filter, de-duplicate, split."""

@@ -1,0 +1,1 @@
+"""S5: tune one specialist per task."""

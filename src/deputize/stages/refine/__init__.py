@@ -1,0 +1,1 @@
+"""S6: score, certify, publish routes, report."""

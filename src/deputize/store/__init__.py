@@ -1,0 +1,1 @@
+"""What is kept: calls, keys, audit; encrypted before it touches the disk."""
