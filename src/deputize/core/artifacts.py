@@ -27,6 +27,16 @@ class Imported(Record):
     """The first 100 skipped lines; n_skipped counts all."""
 
 
+class SiteInference(Record):
+    """S1's reading of a log: the sites, and for each call where it was made and who it speaks to."""
+
+    sites: list[Site]
+    site_of: dict[str, str]
+    """call id -> site id."""
+    audience_of: dict[str, Literal["human", "code"]]
+    """call id -> who the reply is meant for."""
+
+
 class Curated(Record):
     """S2 -> S3."""
 
