@@ -1,0 +1,332 @@
+"""Runs the stages in order, skips what is done, resumes after a stop.
+
+Knows nothing of how a stage works; each stage's result is sealed in the run folder before the next one starts, so
+that Ctrl-C, kill -9 or a full disk cost at most the stage in hand.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from deputize.core import artifacts as art
+from deputize.core.config import Convert, models_path
+from deputize.core.errors import BadInput, UsageError
+from deputize.core.progress import Progress, silent
+from deputize.core.records import Call, Record, RouteFile
+from deputize.store.base import Store
+from deputize.store.files import write_atomic
+from deputize.store.keys import KeyRing
+from deputize.store.sealed import read_sealed, write_sealed
+from deputize.store.sqlite import open_store
+
+STEPS: tuple[str, ...] = ("curate", "cluster", "select", "finetune", "evaluate")
+"""Stages of a run after the import, by the name of their command."""
+
+A = TypeVar("A", bound=Record)
+
+
+class RunState(Record):
+    """What a run was started with, so that it is resumed with the same; in clear as run.json."""
+
+    run_id: str
+    settings: dict[str, Any]
+    n_calls: int
+    calls_digest: str
+    source_skipped: int = 0
+    skipped: dict[str, int] = msgspec.field(default_factory=dict)
+    timings_s: dict[str, float] = msgspec.field(default_factory=dict)
+    finished: bool = False
+    version: int = 1
+    agents: list[str] = msgspec.field(default_factory=list)
+    """The agents whose calls the run reads; empty: every call in the store."""
+
+
+class Results(Record):
+    """S6's rows, sealed like every other artifact."""
+
+    results: list[art.TaskResult]
+
+
+class Run:
+    """One pass of S2-S6 over the calls in the store: a folder, its state and its sealed artifacts."""
+
+    def __init__(self, home: Path, state: RunState, store: Store, keyring: KeyRing, progress: Progress) -> None:
+        self.home, self.state, self.store, self.keyring, self.progress = home, state, store, keyring, progress
+        self.folder = home / "runs" / state.run_id
+        self.config = Convert.model_validate(state.settings)
+        self.started_at = time.monotonic()
+
+    def save(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_atomic(self.folder / "run.json", msgspec.json.format(msgspec.json.encode(self.state), indent=2))
+
+    def _path(self, step: str) -> Path:
+        return self.folder / f"{step}.sealed"
+
+    def done(self, step: str) -> bool:
+        return self._path(step).exists()
+
+    def load(self, step: str, kind: type[A]) -> A:
+        if not self.done(step):
+            raise UsageError(f"{step} has not been done in run {self.state.run_id}: run `deputize {step}` first")
+        return read_sealed(self._path(step), kind, self.keyring)
+
+    def forget_from(self, step: str) -> None:
+        """Drops the results of a step and of all steps after it; trained specialists are kept and reused if equal."""
+        for later in STEPS[STEPS.index(step) :]:
+            self._path(later).unlink(missing_ok=True)
+
+    def remaining_s(self) -> float:
+        """Seconds of the budget left; time spent before a stop counts."""
+        spent = sum(self.state.timings_s.get(step, 0.0) for step in STEPS)
+        return max(0.0, self.config.minutes * 60 - spent)
+
+    def do(self, step: str) -> None:
+        """Does one step unless it is done already. Raises UsageError when an earlier one is missing."""
+        if self.done(step):
+            return
+        began = time.monotonic()
+        try:
+            result = _DO[step](self)
+        finally:
+            spent = self.state.timings_s.get(step, 0.0) + time.monotonic() - began
+            self.state = msgspec.structs.replace(self.state, timings_s={**self.state.timings_s, step: round(spent, 2)})
+            self.save()
+        write_sealed(self._path(step), result, self.keyring)
+
+    def calls(self) -> list[Call]:
+        wanted = set(self.state.agents)
+        return [c for c in self.store.calls() if not wanted or c.agent in wanted][: self.state.n_calls]
+
+
+def _curate(run: Run) -> Record:
+    from deputize.stages.collect.audience import infer_sites
+    from deputize.stages.curate.run import run as curate
+
+    run.progress("reading the store", 0)
+    calls = [c for c in run.calls() if learnable(c)]
+    if not calls:
+        raise BadInput("There is nothing to learn from: no call in the store was answered by an LLM.")
+    return curate(
+        calls, infer_sites(calls), run.config, key=run.keyring.derive("surrogates"), progress=run.progress
+    )  # fmt: skip
+
+
+def learnable(call: Call) -> bool:
+    """Whether a stored call shows what the LLM does: answered, in full, and not by one of our own specialists."""
+    by_llm = call.decision is None or call.decision.served_by == "llm"
+    return by_llm and bool(call.response) and not call.aborted and call.status < 400 and call.protocol == "chat"
+
+
+def _cluster(run: Run) -> Record:
+    from deputize.stages.cluster.run import run as cluster
+
+    return cluster(run.load("curate", art.Curated), run.config, progress=run.progress)
+
+
+def _select(run: Run) -> Record:
+    from deputize.stages.select.run import run as select
+
+    return select(
+        run.load("curate", art.Curated), run.load("cluster", art.Discovered), run.config,
+        models_dir=models_path(), progress=run.progress,
+    )  # fmt: skip
+
+
+def _finetune(run: Run) -> Record:
+    from deputize.stages.finetune.run import run as finetune
+
+    # a third of what is left is kept for calibration, held-out scoring and the report
+    return finetune(
+        run.load("curate", art.Curated), run.load("cluster", art.Discovered), run.load("select", art.Selected),
+        run.config, home=run.home, out_dir=run.folder / "specialists", models_dir=models_path(),
+        deadline_s=0.66 * run.remaining_s(), progress=run.progress,
+    )  # fmt: skip
+
+
+def _evaluate(run: Run) -> Record:
+    from deputize.engines.local.predict import load
+    from deputize.stages.refine.run import run as refine
+
+    models = models_path()
+    results = refine(
+        run.load("curate", art.Curated), run.load("cluster", art.Discovered), run.load("select", art.Selected),
+        run.load("finetune", art.Finetuned), run.config, home=run.home,
+        load=lambda folder: load(folder, models), progress=run.progress,
+    )  # fmt: skip
+    return Results(results=results)
+
+
+_DO: dict[str, Callable[[Run], Record]] = {
+    "curate": _curate, "cluster": _cluster, "select": _select, "finetune": _finetune, "evaluate": _evaluate,
+}  # fmt: skip
+
+
+def latest_run(home: Path) -> str | None:
+    """The id of the newest run of a home, None where there is none."""
+    runs = sorted(p.parent.name for p in (home / "runs").glob("*/run.json"))
+    return runs[-1] if runs else None
+
+
+def open_run(
+    home: Path, config: Convert, store: Store, keyring: KeyRing, progress: Progress,
+    *, agents: Iterable[str] = (), fresh: bool = False, imported: art.Imported | None = None,
+) -> Run:  # fmt: skip
+    """The unfinished run with the same settings over the same calls, else a new one."""
+    wanted = sorted(set(agents))
+    chosen = [c.id for c in store.calls() if not wanted or c.agent in wanted]
+    digest = hashlib.blake2b("\n".join(chosen).encode(), digest_size=16).hexdigest()
+    settings = config.model_dump(mode="json")
+    newest = latest_run(home)
+    if newest and not fresh:
+        state = read_state(home, newest)
+        if state.settings == settings and state.calls_digest == digest and state.agents == wanted:
+            return Run(home, state, store, keyring, progress)
+    number = 1 + (int(newest.split("-")[0]) if newest else 0)
+    state = RunState(
+        run_id=f"{number:04d}-{digest[:6]}", settings=settings, n_calls=len(chosen), calls_digest=digest, agents=wanted,
+        source_skipped=imported.n_skipped if imported else 0, skipped=_reasons(imported),
+    )  # fmt: skip
+    run = Run(home, state, store, keyring, progress)
+    run.save()
+    return run
+
+
+def _reasons(imported: art.Imported | None) -> dict[str, int]:
+    out: dict[str, int] = {}
+    for skip in imported.skipped if imported else ():
+        out[skip.reason] = out.get(skip.reason, 0) + 1
+    return out
+
+
+def read_state(home: Path, run_id: str) -> RunState:
+    """The state of a run. Raises BadInput where there is none or it cannot be read."""
+    path = home / "runs" / run_id / "run.json"
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=RunState)
+    except FileNotFoundError:
+        raise BadInput(f"There is no run {run_id!r} in {home}.") from None
+    except (OSError, msgspec.DecodeError) as error:
+        raise BadInput(f"The state of run {run_id} cannot be read ({error}); delete {path.parent} to forget it.") from error
+
+
+def convert(
+    home: Path, config: Convert, *, paths: Iterable[Path] = (), agent: str = "", log_format: str = "auto",
+    progress: Progress = silent, stop_after: str | None = None, fresh: bool = False,
+) -> dict[str, Any]:  # fmt: skip
+    """Imports `paths`, then runs S2-S6 over the calls in the store and publishes the routes that earned a certificate.
+
+    A stopped run goes on where it was when called again with the same settings over the same calls.
+
+    Returns:
+        The report (docs/reference/report.md), {} when `stop_after` ended the run before it.
+
+    Raises:
+        BadInput: nothing to learn from, or an unreadable file.
+        MissingExtra: a model or package is not here.
+    """
+    from deputize.stages.collect.importers import import_paths
+
+    keyring = KeyRing.open(home)
+    store = open_store(home)
+    try:
+        began = time.monotonic()
+        listed = list(paths)
+        imported = import_paths(store, keyring, listed, log_format, agent, progress) if listed else None
+        run = open_run(home, config, store, keyring, progress, imported=imported, fresh=fresh)
+        if imported is not None and "import" not in run.state.timings_s:
+            run.state = msgspec.structs.replace(
+                run.state, timings_s={"import": round(time.monotonic() - began, 2), **run.state.timings_s}
+            )
+            run.save()
+        for step in STEPS:
+            run.do(step)
+            if step == stop_after:
+                return {}
+        return finish(run)
+    finally:
+        store.close()
+
+
+def run_stage(home: Path, step: str, config: Convert, *, progress: Progress = silent, again: bool = False) -> Run:
+    """One stage of the current run; `again` forgets its result and all later ones first.
+
+    Raises:
+        UsageError: an earlier stage has not been done.
+    """
+    if step not in STEPS:
+        raise UsageError(f"{step!r} is not a stage; stages are {', '.join(STEPS)}")
+    keyring = KeyRing.open(home)
+    store = open_store(home)
+    try:
+        run = open_run(home, config, store, keyring, progress)
+        if again:
+            run.forget_from(step)
+        run.do(step)
+        if step == "evaluate":
+            finish(run)
+        return run
+    finally:
+        store.close()
+
+
+def finish(run: Run) -> dict[str, Any]:
+    """Writes report.json and report.html, publishes the certified routes, marks the run finished."""
+    from deputize.router.file import read_routes, write_routes
+    from deputize.stages.refine import publish
+    from deputize.stages.refine import report as report_of
+    from deputize.web.report import write_report
+
+    curated, discovered = run.load("curate", art.Curated), run.load("cluster", art.Discovered)
+    selected, finetuned = run.load("select", art.Selected), run.load("finetune", art.Finetuned)
+    results = run.load("evaluate", Results).results
+    report = report_of.build(
+        run_id=run.state.run_id, config=run.config, curated=curated, discovered=discovered, selected=selected,
+        finetuned=finetuned, results=results, timings_s=run.state.timings_s, environment=environment(),
+        n_skipped=run.state.source_skipped, skipped=run.state.skipped,
+    )  # fmt: skip
+    write_report(run.folder, report)
+    if not run.state.finished:
+        routes_path = run.home / "routes.json"
+        fresh = publish.route_file(run.state.run_id, discovered, results, finetuned)
+        write_routes(routes_path, _keep_closed(read_routes(routes_path), fresh))
+        run.state = msgspec.structs.replace(run.state, finished=True)
+        run.save()
+    return report
+
+
+def _keep_closed(old: RouteFile | None, new: RouteFile) -> RouteFile:
+    """A route that a person closed stays closed when its task is published again."""
+    closed = {r.task_id for r in old.routes if r.state in ("closed", "rolled_back")} if old else set()
+    routes = [msgspec.structs.replace(r, state="closed") if r.task_id in closed else r for r in new.routes]
+    return msgspec.structs.replace(new, routes=routes, generation=(old.generation if old else 0))
+
+
+def environment() -> dict[str, Any]:
+    """The machine a run was made on, for the report."""
+    try:
+        import torch
+
+        torch_version: str | None = torch.__version__
+        gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
+    except ImportError:
+        torch_version, gpu = None, None
+    cpu = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text("utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                cpu = line.split(":", 1)[1].strip()
+                break
+    return {
+        "python": platform.python_version(), "torch": torch_version, "cpu": cpu, "gpu": gpu,
+        "n_cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+    }  # fmt: skip
