@@ -146,6 +146,8 @@ class Example(Record):
     site: str
     episode: str
     group: str
+    model: str = ""
+    """The LLM that gave the recorded answer, as the log names it: the bill looks its price up."""
     origin: str = ""
     split: Split = ""
     trainable: bool = True
