@@ -1,0 +1,197 @@
+"""Finds the places in an agent that call a model, and tells replies meant for a person from replies meant for code.
+
+Only calls that are not human-computer interaction may go on to S2; a reply nobody can place counts as human.
+
+References:
+    Belcak et al. 2025, arXiv 2506.02153, section 6, step S1.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from typing import Literal, TypeAlias
+
+from deputize.core.artifacts import SiteInference
+from deputize.core.contracts import closed_labels, fold, parse_json_object, text_of
+from deputize.core.records import Call, Site
+
+Sign: TypeAlias = Literal[
+    "declared human", "declared code", "tool call", "structured", "label", "broken form", "text"
+]
+"""Why a call was taken for human- or code-directed."""
+
+_CODE: frozenset[str] = frozenset({"declared code", "tool call", "structured", "label", "broken form"})
+
+FORM_SHARE = 0.95
+"""A site without tools whose undeclared replies have a form this often is read by code; the rest break the form."""
+CALLS_PER_HEAD = 5
+"""Tool sets or prompt heads with fewer calls each than this do not tell sites apart: they vary from call to call."""
+HEAD_LINES, HEAD_CHARS = 3, 240
+
+_VARYING = re.compile(r"\d+|\"[^\"\n]*\"|'[^'\n]*'")
+_ONE_FENCE = re.compile(r"\s*```[^\n`]*\n(?:(?!```).)*\n?```\s*", re.DOTALL)
+_ONE_TAG = re.compile(r"\s*(?:\[(\w+)\].*\[/\1\]|<(\w+)>.*</\2>)\s*", re.DOTALL)
+
+
+def infer_sites(calls: Sequence[Call]) -> SiteInference:
+    """The sites of a log, and for each call where it was made and who its reply is meant for.
+
+    A site is what the caller declared, else what shares agent, tools, response format and head of the system prompt.
+    Of a call the declared audience counts first; then a tool call, a structured reply (response format, a JSON value,
+    one fenced or tagged block) and a label of a closed set are for code, any other text is for a person.
+    """
+    keys = _site_keys(calls)
+    members: dict[tuple[str, ...], list[Call]] = defaultdict(list)
+    for call, key in zip(calls, keys, strict=True):
+        members[key].append(call)
+    site_of: dict[str, str] = {}
+    audience_of: dict[str, Literal["human", "code"]] = {}
+    sites: list[Site] = []
+    names: Counter[str] = Counter()
+    for key, group in members.items():
+        site_id = hashlib.blake2b(
+            "\x1f".join(key).encode("utf-8", "surrogatepass"), digest_size=6
+        ).hexdigest()
+        signs, labels = _signs(group)
+        for call, sign in zip(group, signs, strict=True):
+            site_of[call.id] = site_id
+            audience_of[call.id] = "code" if sign in _CODE else "human"
+        name = _name(group, signs)
+        names[name] += 1
+        numbered = name if names[name] == 1 else f"{name} {names[name]}"
+        sites.append(_site(site_id, numbered, group[0].agent, Counter(signs), labels))
+    return SiteInference(sites=sites, site_of=site_of, audience_of=audience_of)
+
+
+# ---------------------------------------------------------------- where
+
+
+def _site_keys(calls: Sequence[Call]) -> list[tuple[str, ...]]:
+    """One key per call; a part that takes a new value in nearly every call of an agent is left out of its keys."""
+    raw = [(c.agent, c.site, _tool_names(c), _format_type(c), _head(c)) for c in calls]
+    n_calls = Counter(agent for agent, site, *_ in raw if not site)
+    tools: dict[str, set[str]] = defaultdict(set)
+    heads: dict[str, set[str]] = defaultdict(set)
+    for agent, site, names, _, head in raw:
+        if not site:
+            tools[agent].add(names)
+            heads[agent].add(head)
+    tells = {
+        agent: (len(tools[agent]) * CALLS_PER_HEAD <= n, len(heads[agent]) * CALLS_PER_HEAD <= n)
+        for agent, n in n_calls.items()
+    }
+    keys: list[tuple[str, ...]] = []
+    for agent, site, names, form, head in raw:
+        if site:
+            keys.append((agent, "declared", site))
+            continue
+        by_tools, by_head = tells[agent]
+        keys.append((agent, names if by_tools else str(bool(names)), form, head if by_head else ""))
+    return keys
+
+
+def _tool_names(call: Call) -> str:
+    functions = (t.get("function") for t in call.tools or ())
+    return ",".join(sorted(str(f.get("name", "")) for f in functions if isinstance(f, dict)))
+
+
+def _format_type(call: Call) -> str:
+    kind = (call.response_format or {}).get("type")
+    return "" if kind in (None, "text") else str(kind)
+
+
+def _head(call: Call) -> str:
+    """The first lines of the system prompt without numbers and quoted strings, '' where there is no system prompt."""
+    for message in call.messages[:2]:
+        if message.get("role") in ("system", "developer"):
+            lines = [folded for line in text_of(message)[:2000].splitlines() if (folded := fold(line))]
+            return _VARYING.sub("#", "\n".join(lines[:HEAD_LINES]))[:HEAD_CHARS]
+    return ""
+
+
+# ---------------------------------------------------------------- for whom
+
+
+def _signs(group: Sequence[Call]) -> tuple[list[Sign], list[str]]:
+    """The sign of each call of one site, and the closed labels that its plain replies are drawn from ([]: none)."""
+    signs = [_sign(call) for call in group]
+    plain = [i for i, sign in enumerate(signs) if sign == "text"]
+    labels = closed_labels(text_of(group[i].response) for i in plain) or []
+    if labels:
+        known = set(labels)
+        for i in plain:
+            signs[i] = "label" if fold(text_of(group[i].response)) in known else "broken form"
+        return signs, labels
+    undeclared = [sign for sign in signs if not sign.startswith("declared")]
+    structured = sum(sign == "structured" for sign in undeclared)
+    tool_calls = sum(sign == "tool call" for sign in undeclared)
+    if structured and not tool_calls and structured >= FORM_SHARE * len(undeclared):
+        signs = ["broken form" if sign == "text" else sign for sign in signs]
+    return signs, labels
+
+
+def _sign(call: Call) -> Sign:
+    if call.audience == "human":
+        return "declared human"
+    if call.audience == "code":
+        return "declared code"
+    if call.response.get("tool_calls"):
+        return "tool call"
+    text = text_of(call.response)
+    return "structured" if _format_type(call) or _is_structured(text) else "text"
+
+
+def _is_structured(text: str) -> bool:
+    """Whether the whole text is a JSON object or array, or one fenced or tagged block."""
+    if parse_json_object(text) is not None:
+        return True
+    if text.lstrip().startswith("["):
+        try:
+            return isinstance(json.loads(text), list)
+        except (ValueError, RecursionError):
+            return bool(_ONE_TAG.fullmatch(text))
+    return bool(_ONE_FENCE.fullmatch(text) or _ONE_TAG.fullmatch(text))
+
+
+# ---------------------------------------------------------------- what is said of a site
+
+
+def _name(group: Sequence[Call], signs: Sequence[Sign]) -> str:
+    """A name made of the caller's own words or of the form of the replies; never of prompt text, which is private."""
+    first = group[0]
+    if first.site:
+        return f"{first.agent}/{first.site}" if first.agent else first.site
+    agent = first.agent or "agent"
+    kinds = set(signs)
+    for sign, word in (("tool call", "tools"), ("structured", "structured"), ("label", "label")):
+        if sign in kinds:
+            return f"{agent} · {word}"
+    return f"{agent} · text"
+
+
+_WORDS: tuple[tuple[Sign, str], ...] = (
+    ("declared human", "declared to be for a person"),
+    ("declared code", "declared to be for code"),
+    ("tool call", "tool calls"),
+    ("structured", "structured replies"),
+    ("label", "labels of a closed set"),
+    ("broken form", "replies that break the form of the others"),
+    ("text", "free text to a person"),
+)
+
+
+def _site(site_id: str, name: str, agent: str, counts: Counter[Sign], labels: list[str]) -> Site:
+    n_calls = counts.total()
+    n_code = sum(n for sign, n in counts.items() if sign in _CODE)
+    parts = [f"{counts[sign]:,} {words}" for sign, words in _WORDS if counts[sign]]
+    if labels:
+        parts.append(f"{len(labels)} distinct labels")
+    return Site(
+        id=site_id, name=name, agent=agent, n_calls=n_calls, n_human=n_calls - n_code, n_code=n_code,
+        audience="code" if n_code == n_calls else "human" if n_code == 0 else "mixed",
+        evidence=f"Of {n_calls:,} replies: {', '.join(parts)}.",
+    )  # fmt: skip
