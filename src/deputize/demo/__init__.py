@@ -1,1 +1,1 @@
-"""A simulated help-desk agent and its scripted teacher, to show the whole loop."""
+"""A simulated help-desk agent and the whole loop run on it. Nothing here is a measurement of a real agent."""
