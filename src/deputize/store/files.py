@@ -18,21 +18,68 @@ def write_atomic(path: Path, data: bytes, *, mode: int = 0o600) -> None:
     """
     temporary = ""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        temporary = _written_beside(path, data, mode)
+        Path(temporary).replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        if temporary:
+            Path(temporary).unlink(missing_ok=True)
+        raise StoreError(
+            f"{path} could not be written: {reason(error)}. What was there before is unchanged."
+        ) from error
+
+
+def write_new(path: Path, data: bytes, *, mode: int = 0o600) -> bool:
+    """Writes `data` to `path` unless there is a file already; of two writers at once exactly one wins.
+
+    Returns:
+        Whether this call wrote it.
+
+    Raises:
+        StoreError: the disk is full or the folder cannot be written.
+    """
+    temporary = ""
+    try:
+        temporary = _written_beside(path, data, mode)
+        os.link(temporary, path)  # unlike a rename, a link fails where the name is taken
+        sync_folder(path.parent)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        raise StoreError(f"{path} could not be written: {reason(error)}.") from error
+    finally:
+        if temporary:
+            Path(temporary).unlink(missing_ok=True)
+    return True
+
+
+def _written_beside(path: Path, data: bytes, mode: int) -> str:
+    """A synced temporary file with `data` in the folder of `path`; removed again where writing fails."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         Path(temporary).chmod(mode)
-        Path(temporary).replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)  # the rename itself must survive a power cut
-        finally:
-            os.close(folder)
-    except OSError as error:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
-        why = "the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else (error.strerror or str(error))
-        raise StoreError(f"{path} could not be written: {why}. What was there before is unchanged.") from error
+    except OSError:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return temporary
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes names in a folder survive a power cut, as fsync does for a file's bytes."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def reason(error: OSError) -> str:
+    """An operating system error in words."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "the disk is full"
+    return error.strerror or str(error)

@@ -1,0 +1,100 @@
+"""What every store can do. Calls go in whole and come out whole; what happens between is the store's own affair."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+from deputize.core.records import Call, Record
+
+
+class Feedback(Record):
+    """How a run of the agent, or one call of it, turned out, told after the fact."""
+
+    metric: str
+    value: float
+    episode: str = ""
+    call_id: str = ""
+
+
+class Erased(Record):
+    """What an erasure left behind."""
+
+    tenant: str
+    origin: str
+    """Pseudonym."""
+    erased_at: float
+    call_ids: list[str]
+    """Calls that can no longer be read, for lineage: which specialists learnt from them."""
+
+
+class Store(Protocol):
+    """Keeps calls. Safe to share between threads."""
+
+    def append(self, calls: Sequence[Call]) -> int:
+        """Adds calls that are not there yet (by id); all of them or none.
+
+        A call of an erased origin from before the erasure is left out.
+
+        Returns:
+            How many were new. They survive a crash from here on.
+
+        Raises:
+            StoreError: disk full, locked, damaged; nothing was added.
+            BadInput: a call that cannot be written as JSON; nothing was added.
+        """
+        ...
+
+    def calls(
+        self, *, agent: str | None = None, since: float | None = None, tenant: str | None = None
+    ) -> Iterator[Call]:
+        """Calls by time, then in the order they came; feedback is merged into `outcome`.
+
+        What is added while one iterates does not appear.
+
+        Args:
+            agent: only this agent's calls.
+            since: only calls at or after this Unix time; calls without a time count as at 0.
+            tenant: only this tenant's calls.
+
+        Raises:
+            Tampered: a record does not match its seal.
+            StoreError: the store cannot be read.
+        """
+        ...
+
+    def count(self) -> int:
+        """Calls that can be read."""
+        ...
+
+    def add_feedback(self, *, episode: str = "", call_id: str = "", metric: str, value: float) -> None:
+        """Tells how an episode or a call turned out; durable when it returns.
+
+        Raises:
+            BadInput: neither or both of `episode` and `call_id`, or no metric.
+            StoreError: as for `append`.
+        """
+        ...
+
+    def erase(self, origin: str, *, tenant: str = "default") -> Erased:
+        """Makes everything of one origin (a pseudonym) unreadable for good and leaves a tombstone.
+
+        Raises:
+            BadInput: an empty origin.
+        """
+        ...
+
+    def erased(self, call_ids: Sequence[str]) -> set[str]:
+        """Those of `call_ids` that were erased."""
+        ...
+
+    def expire(self, *, tenant: str, before: float) -> int:
+        """Deletes a tenant's calls from before a Unix time (its retention limit); returns how many.
+
+        Calls without a time are kept.
+        """
+        ...
+
+    def close(self) -> None:
+        """Gives back what is held; twice does no harm."""
+        ...

@@ -1,0 +1,115 @@
+"""Records as the bytes that get encrypted, and back; feedback folded into a call."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
+import msgspec
+
+from deputize.core.errors import BadInput, Tampered
+from deputize.core.records import Call, Outcome, Record, decode
+from deputize.store.base import Feedback
+
+R = TypeVar("R", bound=Record)
+
+_ENCODER = msgspec.json.Encoder()
+_CALLS = msgspec.json.Decoder(Call, strict=False)
+
+SUCCESS = ("success", "resolved")
+"""Metrics that say by themselves whether a workflow ended well: 1 yes, 0 no."""
+
+
+def encode_call(call: Call) -> bytes:
+    """A call as JSON. What JSON cannot hold (half a surrogate pair, an endless number) is replaced, not refused.
+
+    Raises:
+        BadInput: it holds something that is not JSON at all, or is nested too deeply.
+    """
+    try:
+        return _ENCODER.encode(call)
+    except (UnicodeEncodeError, OverflowError):
+        pass
+    except (TypeError, RecursionError, ValueError) as error:
+        raise BadInput(f"The call {call.id} cannot be stored: {error}.") from error
+    try:
+        return json.dumps(_mended(msgspec.to_builtins(call)), ensure_ascii=False, allow_nan=False).encode()
+    except (TypeError, RecursionError, ValueError) as error:
+        raise BadInput(f"The call {call.id} cannot be stored: {type(error).__name__}.") from error
+
+
+def _mended(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, int) and abs(value) >= 2**63:
+        return float(value) if abs(value) < 2**1000 else str(value)
+    if isinstance(value, dict):
+        return {_mended(str(k)): _mended(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_mended(v) for v in value]
+    return value
+
+
+def decode_call(data: bytes) -> Call:
+    """The call that was encoded. Raises Tampered when the bytes are not one."""
+    try:
+        return _CALLS.decode(data)
+    except msgspec.DecodeError as error:
+        raise Tampered(f"A stored call is not of a form this version knows ({error}).") from error
+
+
+def decode_record(data: bytes, kind: type[R]) -> R:
+    """Any other record. Raises Tampered when the bytes are not one."""
+    try:
+        return decode(data, kind)
+    except msgspec.DecodeError as error:
+        raise Tampered(f"A stored {kind.__name__} is not of a form this version knows ({error}).") from error
+
+
+class Outcomes:
+    """Feedback by episode and by call; what was said of a call itself counts more than what was said of its episode."""
+
+    def __init__(self, feedback: Iterable[Feedback]) -> None:
+        """`feedback` in the order it came: later words replace earlier ones."""
+        self._by_episode: dict[str, Outcome] = {}
+        self._by_call: dict[str, Outcome] = {}
+        for one in feedback:
+            known, key = (self._by_call, one.call_id) if one.call_id else (self._by_episode, one.episode)
+            known[key] = _said(known.get(key), one)
+
+    def merged(self, call: Call) -> Call:
+        """The call with its outcome; as it was where nobody said anything."""
+        outcome = call.outcome
+        for later in (
+            self._by_episode.get(call.episode) if call.episode else None,
+            self._by_call.get(call.id),
+        ):
+            if later is not None:
+                outcome = _over(outcome, later)
+        return call if outcome is call.outcome else msgspec.structs.replace(call, outcome=outcome)
+
+
+def _said(before: Outcome | None, one: Feedback) -> Outcome:
+    success = one.value >= 0.5 if one.metric in SUCCESS else None
+    return _over(before, Outcome(reward=one.value, success=success, metric=one.metric))
+
+
+def _over(before: Outcome | None, later: Outcome) -> Outcome:
+    if before is not None and later.success is None and before.success is not None:
+        return msgspec.structs.replace(later, success=before.success)
+    return later
+
+
+def checked_feedback(episode: str, call_id: str, metric: str, value: float) -> Feedback:
+    """A feedback record. Raises BadInput where it says nothing or is about nothing."""
+    if bool(episode) == bool(call_id):
+        raise BadInput("Feedback needs either an episode or a call_id, and not both.")
+    if not metric:
+        raise BadInput("Feedback needs a metric, for example success.")
+    if not math.isfinite(value):
+        raise BadInput(f"The value of feedback must be a number, not {value}.")
+    return Feedback(episode=episode, call_id=call_id, metric=metric, value=float(value))

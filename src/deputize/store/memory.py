@@ -1,0 +1,85 @@
+"""A store that forgets when the process ends; for tests and for trying things out. Same contract as the others."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+from deputize.core.errors import BadInput
+from deputize.core.records import Call
+from deputize.store.base import Erased, Feedback
+from deputize.store.codec import Outcomes, checked_feedback, decode_call, encode_call
+
+
+class MemoryStore:
+    """Keeps encoded calls in a dict, so that what comes out is what a file would have given."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._calls: dict[str, Call] = {}
+        self._feedback: list[Feedback] = []
+        self._erased_ids: set[str] = set()
+        self._tombstones: dict[tuple[str, str], float] = {}
+
+    def append(self, calls: Sequence[Call]) -> int:
+        copies = [decode_call(encode_call(call)) for call in calls]
+        with self._lock:
+            before = len(self._calls)
+            for call in copies:
+                erased_at = self._tombstones.get((call.tenant, call.origin))
+                late = erased_at is not None and call.timestamp is not None and call.timestamp <= erased_at
+                if call.id not in self._erased_ids and not late:
+                    self._calls.setdefault(call.id, call)
+            return len(self._calls) - before
+
+    def calls(
+        self, *, agent: str | None = None, since: float | None = None, tenant: str | None = None
+    ) -> Iterator[Call]:
+        with self._lock:
+            kept = [
+                c for c in self._calls.values()
+                if (agent is None or c.agent == agent) and (tenant is None or c.tenant == tenant)
+                and (since is None or (c.timestamp or 0.0) >= since)
+            ]  # fmt: skip
+            outcomes = Outcomes(self._feedback)
+        kept.sort(key=lambda c: c.timestamp or 0.0)  # stable: equal times stay in the order they came
+        yield from map(outcomes.merged, kept)
+
+    def count(self) -> int:
+        return len(self._calls)
+
+    def add_feedback(self, *, episode: str = "", call_id: str = "", metric: str, value: float) -> None:
+        one = checked_feedback(episode, call_id, metric, value)
+        with self._lock:
+            self._feedback.append(one)
+
+    def erase(self, origin: str, *, tenant: str = "default") -> Erased:
+        if not origin:
+            raise BadInput("An erasure needs an origin.")
+        with self._lock:
+            gone = {i: c for i, c in self._calls.items() if (c.tenant, c.origin) == (tenant, origin)}
+            episodes = {c.episode for c in gone.values()} - {""}
+            self._calls = {i: c for i, c in self._calls.items() if i not in gone}
+            self._feedback = [
+                f for f in self._feedback if f.episode not in episodes and f.call_id not in gone
+            ]
+            self._erased_ids |= gone.keys()
+            erased_at = self._tombstones[tenant, origin] = self._clock()
+        return Erased(tenant=tenant, origin=origin, erased_at=erased_at, call_ids=list(gone))
+
+    def erased(self, call_ids: Sequence[str]) -> set[str]:
+        return self._erased_ids & set(call_ids)
+
+    def expire(self, *, tenant: str, before: float) -> int:
+        with self._lock:
+            n_before = len(self._calls)
+            self._calls = {
+                i: c for i, c in self._calls.items()
+                if c.tenant != tenant or c.timestamp is None or c.timestamp >= before
+            }  # fmt: skip
+            return n_before - len(self._calls)
+
+    def close(self) -> None:
+        """Nothing to give back."""

@@ -1,0 +1,351 @@
+"""The default store: one SQLite file (WAL), payloads encrypted before they reach it.
+
+Several processes may write at once; each commit is synced to the disk before `append` returns.
+"""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from deputize.core.errors import BadInput, StoreError, Tampered
+from deputize.core.records import RECORD_VERSION, Call, encode
+from deputize.store.base import Erased, Feedback
+from deputize.store.codec import Outcomes, checked_feedback, decode_call, decode_record, encode_call
+from deputize.store.datakeys import DataKey, DataKeys, KeyReader, month_of, subject_of
+from deputize.store.keys import KeyRing
+from deputize.store.sql import load_queries
+
+_SQL = load_queries("sqlite")
+_SCHEMA = 1
+_APPLICATION_ID = 0x44505554  # "DPUT": tells our files from other SQLite files
+_CALL, _FEEDBACK = b"call", b"feedback"
+
+
+def open_store(
+    home: Path,
+    keyring: KeyRing | None = None,
+    *,
+    busy_timeout_s: float = 10.0,
+    clock: Callable[[], float] = time.time,
+) -> SqliteStore:
+    """The store of a home (HOME/store.db), made on first use.
+
+    Args:
+        home: the home folder.
+        keyring: its keys, opened here where None.
+        busy_timeout_s: how long to wait for another writer before StoreError.
+        clock: Unix seconds.
+
+    Raises:
+        StoreError: it cannot be opened, is damaged, or was written with other keys.
+    """
+    return SqliteStore(
+        home / "store.db", keyring or KeyRing.open(home), busy_timeout_s=busy_timeout_s, clock=clock
+    )  # fmt: skip
+
+
+class SqliteStore:
+    """See store.base.Store for the contract."""
+
+    def __init__(
+        self, path: Path, keyring: KeyRing, *, busy_timeout_s: float = 10.0, max_bytes: int | None = None,
+        key_cache: int = 8192, clock: Callable[[], float] = time.time,
+    ) -> None:  # fmt: skip
+        """`max_bytes`: the size the file may reach; beyond it the store counts as full."""
+        self.path, self.keyring = path, keyring
+        self._busy_timeout_s, self._clock = busy_timeout_s, clock
+        self._lock = threading.RLock()
+        self._keys = DataKeys(keyring, size=key_cache)
+        self._epoch = ""
+        self._tombstones: dict[tuple[str, bytes], float] = {}
+        self._agents: dict[str, bytes] = {}
+        self._closed = False
+        with _in_words(path, busy_timeout_s):
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise StoreError(f"{path.parent} cannot be made: {error.strerror or error}.") from error
+            self._db = self._connect()
+            try:
+                self._prepare()
+                if max_bytes is not None:
+                    page = self._db.execute("PRAGMA page_size").fetchone()[0]
+                    self._db.execute(f"PRAGMA max_page_count = {max(1, max_bytes // page)}")
+            except BaseException:
+                self._db.close()
+                raise
+
+    def _connect(self) -> sqlite3.Connection:
+        db = sqlite3.connect(
+            self.path,
+            timeout=self._busy_timeout_s,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=64,
+        )
+        db.execute("PRAGMA temp_store = MEMORY")
+        return db
+
+    def _prepare(self) -> None:
+        db = self._db
+        # FULL: a commit is on the disk when it returns. secure_delete: a deleted key is overwritten, not just unlinked
+        for pragma in ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON", "wal_autocheckpoint = 4000",
+                       "journal_size_limit = 67108864"):  # fmt: skip
+            db.execute(f"PRAGMA {pragma}")
+        self.path.chmod(0o600)
+        with self._write():
+            application, version = (
+                db.execute(f"PRAGMA {p}").fetchone()[0] for p in ("application_id", "user_version")
+            )
+            if version == 0 and not db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                for statement in _SQL["schema"].split(";"):
+                    if statement.strip():
+                        db.execute(statement)
+                db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+                db.execute(f"PRAGMA user_version = {_SCHEMA}")
+                db.execute(_SQL["set_meta"], ("ring", self.keyring.id))
+                db.execute(_SQL["set_meta"], ("epoch", "0"))
+            elif application != _APPLICATION_ID or version != _SCHEMA:
+                raise StoreError(
+                    f"{self.path} is not a store of this version (application {application:#x}, version {version}; "
+                    f"needed {_APPLICATION_ID:#x}, {_SCHEMA})."
+                )
+            ring = db.execute(_SQL["get_meta"], ("ring",)).fetchone()
+            if ring is None or ring[0] != self.keyring.id:
+                raise StoreError(
+                    f"{self.path} was written with the key ring {ring[0] if ring else '(none)'}, and the keys folder holds "
+                    f"{self.keyring.id}: restore the keys folder that belongs to it."
+                )
+
+    @contextmanager
+    def _write(self) -> Iterator[sqlite3.Connection]:
+        """A write transaction: all of it is on the disk afterwards, or none of it."""
+        with self._lock, _in_words(self.path, self._busy_timeout_s):
+            if self._closed:
+                raise StoreError(f"{self.path} is closed.")
+            db = self._db
+            db.execute("BEGIN IMMEDIATE")
+            self._keys.begin()
+            try:
+                yield db
+                db.execute("COMMIT")
+            except BaseException:
+                self._keys.rolled_back()
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _read(self) -> Iterator[sqlite3.Connection]:
+        """One snapshot on a connection of its own, so that reading never waits for a writer."""
+        with _in_words(self.path, self._busy_timeout_s):
+            if self._closed:
+                raise StoreError(f"{self.path} is closed.")
+            with closing(self._connect()) as db:
+                db.execute("PRAGMA query_only = ON")
+                db.execute("BEGIN")
+                yield db
+
+    def _fresh(self, db: sqlite3.Connection) -> None:
+        """Drops what is cached when another process has erased or rotated since."""
+        epoch = db.execute(_SQL["get_meta"], ("epoch",)).fetchone()[0]
+        if epoch != self._epoch:
+            self._epoch = epoch
+            self._keys.clear()
+            self.keyring.reload()
+            self._tombstones = {(t, s): at for t, s, at, _ in db.execute(_SQL["tombstones"])}
+
+    def _next_epoch(self, db: sqlite3.Connection) -> None:
+        db.execute(
+            _SQL["set_meta"], ("epoch", str(int(db.execute(_SQL["get_meta"], ("epoch",)).fetchone()[0]) + 1))
+        )
+
+    def append(self, calls: Sequence[Call]) -> int:
+        if not calls:
+            return 0
+        look = self.keyring.lookup
+        # encoding is done before the lock is taken: other processes wait only for encryption and the disk
+        plain = [(call, look("call", call.id), encode_call(call)) for call in calls]
+        with self._write() as db:
+            self._fresh(db)
+            rows = []
+            for call, id, data in plain:
+                if self._is_late(call):
+                    continue
+                key = self._keys.obtain(db, call.tenant, call.origin, month_of(call.timestamp))
+                sealed = key.encrypt(_CALL, id, call.version, data)
+                rows.append((id, _time(call), self._agent(call.agent), key.id, call.version, sealed))
+            before = db.total_changes
+            db.executemany(_SQL["add_call"], rows)
+            return db.total_changes - before
+
+    def _is_late(self, call: Call) -> bool:
+        """Whether a call was made before its origin was erased, and comes in only now."""
+        if not self._tombstones or not call.origin or call.timestamp is None:
+            return False
+        erased_at = self._tombstones.get((call.tenant, subject_of(self.keyring, call.tenant, call.origin)))
+        return erased_at is not None and call.timestamp <= erased_at
+
+    def _agent(self, agent: str) -> bytes:
+        found = self._agents.get(agent)
+        if found is None:
+            if len(self._agents) > 1000:  # the name comes from a request header: no end to them
+                self._agents.clear()
+            found = self._agents[agent] = self.keyring.lookup("agent", agent)
+        return found
+
+    def calls(
+        self, *, agent: str | None = None, since: float | None = None, tenant: str | None = None
+    ) -> Iterator[Call]:
+        with self._read() as db:
+            reader = KeyReader(db, self.keyring)
+            outcomes = Outcomes(one for _, one in self._feedback(db, reader))
+            wanted = {
+                "agent": None if agent is None else self.keyring.lookup("agent", agent),
+                "since": -math.inf if since is None else since, "tenant": tenant,
+            }  # fmt: skip
+            for row in db.execute(_SQL["calls"], wanted):
+                key = reader.get(row[2])
+                if key is not None:
+                    yield outcomes.merged(_opened(key, row))
+
+    def _feedback(self, db: sqlite3.Connection, reader: KeyReader) -> Iterator[tuple[int, Feedback]]:
+        for seq, key_id, payload in db.execute(_SQL["all_feedback"]):
+            key = reader.get(key_id)
+            if key is not None:
+                yield seq, decode_record(key.decrypt(_FEEDBACK, b"", RECORD_VERSION, payload), Feedback)
+
+    def count(self) -> int:
+        with self._read() as db:
+            return int(db.execute(_SQL["count"]).fetchone()[0])
+
+    def add_feedback(self, *, episode: str = "", call_id: str = "", metric: str, value: float) -> None:
+        data = encode(checked_feedback(episode, call_id, metric, value))
+        with self._write() as db:
+            self._fresh(db)
+            key = self._keys.obtain(db, "default", "", month_of(self._clock()))
+            db.execute(_SQL["add_feedback"], (key.id, key.encrypt(_FEEDBACK, b"", RECORD_VERSION, data)))
+
+    def erase(self, origin: str, *, tenant: str = "default") -> Erased:
+        if not origin:
+            raise BadInput("An erasure needs an origin.")
+        subject = subject_of(self.keyring, tenant, origin)
+        with self._write() as db:
+            self._fresh(db)
+            reader = KeyReader(db, self.keyring)
+            key_ids = [row[0] for row in db.execute(_SQL["keys_of_subject"], (tenant, subject))]
+            call_ids, episodes = self._to_erase(db, reader, key_ids)
+            spoken_of = [
+                seq
+                for seq, one in self._feedback(db, reader)
+                if one.episode in episodes or one.call_id in call_ids
+            ]
+            db.executemany(_SQL["delete_feedback"], ((seq,) for seq in spoken_of))
+            db.executemany(_SQL["delete_key"], ((id,) for id in key_ids))
+            db.executemany(_SQL["erase_calls"], ((id,) for id in key_ids))
+            erased_at = self._clock()
+            db.execute(_SQL["bury"], (tenant, subject, erased_at, len(call_ids)))
+            self._next_epoch(db)
+        self._keys.clear()
+        self._checkpoint()
+        return Erased(tenant=tenant, origin=origin, erased_at=erased_at, call_ids=sorted(call_ids))
+
+    def _to_erase(
+        self, db: sqlite3.Connection, reader: KeyReader, key_ids: Sequence[int]
+    ) -> tuple[set[str], set[str]]:
+        """Ids and episodes of the calls under these keys. A damaged record does not stand in the way of erasing it."""
+        ids: set[str] = set()
+        episodes: set[str] = set()
+        for key_id in key_ids:
+            key = reader.get(key_id)
+            for row in db.execute(_SQL["calls_of_key"], (key_id,)) if key else ():
+                try:
+                    call = _opened(key, row) if key else None
+                except Tampered:
+                    continue
+                if call is not None:
+                    ids.add(call.id)
+                    episodes |= {call.episode} - {""}
+        return ids, episodes
+
+    def _checkpoint(self) -> None:
+        """Empties the write-ahead log, where old pages (an erased key's too) would stay until it is overwritten."""
+        with self._lock, _in_words(self.path, self._busy_timeout_s):
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def erased(self, call_ids: Sequence[str]) -> set[str]:
+        with self._read() as db:
+            look = self.keyring.lookup
+            return {id for id in call_ids if db.execute(_SQL["is_erased"], (look("call", id),)).fetchone()}
+
+    def expire(self, *, tenant: str, before: float) -> int:
+        with self._write() as db:
+            self._fresh(db)
+            n_deleted = db.execute(_SQL["expire_calls"], {"tenant": tenant, "before": before}).rowcount
+            idle = db.execute(_SQL["idle_keys"], {"tenant": tenant, "month": month_of(before)}).fetchall()
+            db.executemany(_SQL["delete_key"], idle)
+            if idle:
+                self._next_epoch(db)
+        self._checkpoint()
+        return n_deleted
+
+    def close(self) -> None:
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                self._db.close()
+
+
+def _opened(key: DataKey, row: tuple[bytes, float, int, int, bytes]) -> Call:
+    """The call of a row, its clear columns checked against what is sealed.
+
+    Raises:
+        Tampered: they do not agree, or the seal is broken.
+    """
+    id, at, _, schema, payload = row
+    call = decode_call(key.decrypt(_CALL, id, schema, payload))
+    if _time(call) != at:
+        raise Tampered(f"The stored call {id.hex()} was moved in time: its column and its seal disagree.")
+    return call
+
+
+def _time(call: Call) -> float:
+    """The time column; 0 where the call has none (NaN cannot be ordered and cannot be sealed)."""
+    at = call.timestamp
+    return at if at is not None and math.isfinite(at) else 0.0
+
+
+@contextmanager
+def _in_words(path: Path, busy_timeout_s: float) -> Iterator[None]:
+    """SQLite's errors as sentences."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise in_words(error, path, busy_timeout_s) from error
+
+
+def in_words(error: sqlite3.Error, path: Path, busy_timeout_s: float) -> StoreError:
+    """What an SQLite error means for the user."""
+    code = (getattr(error, "sqlite_errorcode", 0) or 0) & 0xFF
+    match code:
+        case sqlite3.SQLITE_FULL:
+            what = "the disk is full. Nothing of this batch was written; what was there before is intact"
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            what = f"another program has held it locked for more than {busy_timeout_s:g} s"
+        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
+            return Tampered(
+                f"{path} is damaged or not a store. Restore it from a backup, or move it away to start anew."
+            )
+        case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM:
+            what = "it cannot be opened for writing; look at the owner and mode of the file and its folder"
+        case sqlite3.SQLITE_IOERR:
+            what = "the disk refused to read or write (full, over a quota, or failing)"
+        case _:
+            what = f"{type(error).__name__}, SQLite code {code}"
+    return StoreError(f"The store {path} cannot be used now: {what}.")
