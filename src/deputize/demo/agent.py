@@ -73,7 +73,12 @@ class HelpDesk:
         }  # fmt: skip
         if audience:
             headers["x-deputize-audience"] = audience
-        request: dict[str, Any] = {"model": self.model, "messages": messages, "temperature": 0, "extra_headers": headers}
+        request: dict[str, Any] = {
+            "model": self.model,
+            "messages": messages,
+            "temperature": 0,
+            "extra_headers": headers,
+        }
         if tools:
             request["tools"] = tools
         if site == "triage":
@@ -105,7 +110,9 @@ class HelpDesk:
     async def _streamed(self, request: dict[str, Any]) -> tuple[Message, Any, dict[str, Any]]:
         parts: list[str] = []
         usage: dict[str, Any] = {}
-        stream = await self.client.chat.completions.create(stream=True, stream_options={"include_usage": True}, **request)
+        stream = await self.client.chat.completions.create(
+            stream=True, stream_options={"include_usage": True}, **request
+        )
         async for chunk in stream:
             if chunk.usage:
                 usage = chunk.usage.model_dump(exclude_none=True)
@@ -135,7 +142,9 @@ async def _policy_check(desk: HelpDesk, ticket: world.Ticket, episode: str) -> s
 async def _case_line(desk: HelpDesk, ticket: world.Ticket, episode: str, case: dict[str, str]) -> str:
     lines = [f"Case: {ticket.number}", *(f"{head}: {value}" for head, value in case.items())]
     # a free text that only code reads looks like one for a person, so the agent's author says whom it is for
-    reply = await desk.ask(ticket, "case_line", episode, _pair(prompts.SUMMARY, "\n".join(lines)), audience="code")
+    reply = await desk.ask(
+        ticket, "case_line", episode, _pair(prompts.SUMMARY, "\n".join(lines)), audience="code"
+    )
     return text_of(reply)
 
 
@@ -192,15 +201,33 @@ async def _by_code(desk: HelpDesk, ticket: world.Ticket, episode: str) -> bool:
     order_id = str(details.get("order_id", ""))
     # the program has looked the order up itself; the model is only asked for the step after that
     arguments = json.dumps({"order_id": order_id})
-    lookup = {"id": f"call_{ticket.index}_lookup", "type": "function", "function": {"name": "lookup_order", "arguments": arguments}}
+    lookup = {
+        "id": f"call_{ticket.index}_lookup",
+        "type": "function",
+        "function": {"name": "lookup_order", "arguments": arguments},
+    }
     messages = _opening(ticket, intent, details)
     messages.append({"role": "assistant", "content": None, "tool_calls": [lookup]})
     messages.append(_result(lookup, back_office(ticket, "lookup_order", {"order_id": order_id}, policy)))
     chosen = _tool_call(await desk.ask(ticket, "next_action", episode, messages, tools=prompts.TOOLS))
     action = chosen[1] if chosen else "escalate"
-    case = {"Intent": intent, "Product": str(details.get("product")), "Order": order_id, "Policy check": policy, "Action": action}
+    case = {
+        "Intent": intent,
+        "Product": str(details.get("product")),
+        "Order": order_id,
+        "Policy check": policy,
+        "Action": action,
+    }
     await _case_line(desk, ticket, episode, case)
-    user = "\n".join([f"Case: {ticket.number}", *(f"{k}: {v}" for k, v in case.items()), "", "Customer wrote:", ticket.text])
+    user = "\n".join(
+        [
+            f"Case: {ticket.number}",
+            *(f"{k}: {v}" for k, v in case.items()),
+            "",
+            "Customer wrote:",
+            ticket.text,
+        ]
+    )
     await desk.ask(ticket, "reply", episode, _pair(prompts.REPLY, user), stream=True)
     return chosen is not None
 
@@ -224,5 +251,9 @@ async def _by_model(desk: HelpDesk, ticket: world.Ticket, episode: str) -> bool:
         else:
             action = name
             await _case_line(desk, ticket, episode, {**case, "Policy check": policy, "Action": action})
-        messages = [*messages, {**_said(reply), "tool_calls": [call]}, _result(call, back_office(ticket, name, arguments, policy))]
+        messages = [
+            *messages,
+            {**_said(reply), "tool_calls": [call]},
+            _result(call, back_office(ticket, name, arguments, policy)),
+        ]
     return bool(action)

@@ -11,79 +11,118 @@ import re
 
 PROBLEMS: dict[str, tuple[str, ...]] = {
     "refund_request": (
-        "I {want|would like|'d like} {my money back|a refund|to be refunded} for the <product>.",
-        "{Please|Kindly} refund the <product>, {it is not what I expected|I have no use for it|we changed our minds}.",
-        "The <product> {does not suit us|is not for me} and I am {sending|going to send} it back, {so please return what I paid|so I expect my money back}.",
-        "{How|In what way} do I get {my money|the purchase price|what I paid} back for the <product>?",
+        "I {want|would like|'d like} a refund for the <product>, {it is not what I expected|I have no use for it}.",
+        "{Please|Kindly} refund the <product>, {we changed our minds|it is not for us}.",
+        "The <product> {does not suit us|is not for me}, {so please refund what I paid|I want my money back}.",
+        "{How|In what way} do I get {my money|a refund} back for the <product>?",
         "I {returned|sent back} the <product> {last week|some days ago} and {still wait for|have not seen} the refund.",
-        "{Can|Could} you {reimburse|refund} me for the <product>? {It turned out to be the wrong size|I found I do not need it}.",
-        "{We|I} {decided|have decided} against the <product>; {please give us the money back|a refund would be fine}.",
+        "{Can|Could} you refund {the <product>|me for the <product>}? I want my money back.",
     ),
     "damaged_item": (
-        "The <product> {arrived|came|reached me} {broken|damaged|cracked|in pieces}.",
-        "{When I opened the box|On unpacking}, the <product> {had a crack|was dented|was smashed}.",
-        "{My|The} <product> {has a broken corner|is scratched all over|came with a bent frame}, {clearly from the transport|it must have been dropped}.",
-        "{There is|I found} {a big scratch|a dent|broken glass} on the <product> {you delivered|I received}.",
+        "The <product> {arrived|came|reached me} {broken|damaged}.",
+        "{When I opened the box|On unpacking}, the <product> {was broken|was damaged}{, with a crack in it|}.",
+        "{My|The} <product> is damaged: {a broken corner|scratched all over|a bent frame}.",
+        "{There is|I found} {broken glass|a broken part} on the <product> {you delivered|I received}.",
         "The box was {crushed|torn} and the <product> inside is {damaged|broken}; I {need a replacement|want an intact one}.",
-        "You sent me a {damaged|defective, cracked} <product>, {please exchange it|I would like a new one}.",
-        "Half of the <product> is {shattered|broken off}, {this cannot be how it left your house|so I cannot use it}.",
+        "You sent me a {damaged|broken} <product>, {please exchange it|I would like a replacement}.",
     ),
     "late_delivery": (
-        "{Where|Where on earth} is my <product>? It {should have been here|was due} {days ago|last week}.",
-        "The <product> {has not arrived|is still not here|never turned up}.",
+        "{Where|Where on earth} is my parcel with the <product>? It {should have arrived|was due} {days ago|last week}.",
+        "The <product> {has not arrived|has still not arrived}{, no parcel so far|}.",
         "I am {still waiting|waiting in vain} for the {parcel|delivery} with the <product>.",
-        "{Tracking|The tracking page} {has not moved|shows nothing new} for days, and I have no <product>.",
-        "Your {courier|driver} {did not come|never showed up} with the <product>, {when will it be delivered|what is the delay}?",
-        "The {shipment|parcel} of the <product> seems {lost|stuck somewhere}; {when does it arrive|has it been shipped at all}?",
-        "{Delivery|Shipping} of the <product> was {promised|announced} for {Monday|last Friday} and {nothing came|no parcel so far}.",
+        "{Tracking|The tracking page} {has not moved|shows nothing new} for days, and no parcel with the <product> arrived.",
+        "Your {courier|driver} {did not come|never showed up} with the <product>; {when will the parcel arrive|where is the parcel}?",
+        "The parcel with the <product> seems {lost|stuck somewhere}; tracking {has not moved|says nothing}.",
     ),
     "account_access": (
-        "I {cannot|can't} {log in|sign in} {any more|to my account}, {so I cannot see my <product> order|which is where my <product> order is}.",
-        "My password {is not accepted|does not work|was rejected} when I want to look at the order of the <product>.",
-        "I am {locked out|shut out} of my account {since I ordered the <product>|and cannot follow the <product>}.",
-        "{The login page|Your site} {keeps saying wrong password|throws me out}; I only wanted to check on the <product>.",
-        "I {forgot|lost} my password and {need a new one|must reset it} to see the <product> I bought.",
-        "{Resetting|To reset} my password {fails|does not work}, no mail arrives, and my <product> order is behind that login.",
+        "I {cannot|can't} log in to my account{ any more|}, {so I cannot see my <product> order|which is where my <product> order is}.",
+        "My password {is not accepted|does not work|was rejected} when I log in to look at the order of the <product>.",
+        "I am locked out of my account {since I ordered the <product>|and cannot follow the <product>}; the password fails.",
+        "{The login page|Your site} {keeps saying wrong password|rejects my password}; I only wanted to check on the <product>.",
+        "I {forgot|lost} my password and {need a new one|must reset it} to log in and see the <product> I bought.",
+        "{Resetting|To reset} my password {fails|does not work}, so I cannot log in to my account; it is about the <product>.",
     ),
     "invoice_copy": (
         "{Please send me|I need|Could I get} {a copy of the invoice|the invoice|an invoice} for the <product>.",
-        "My {accountant|tax office|employer} {asks for|wants} the {invoice|bill} of the <product>.",
-        "I {lost|cannot find} the {receipt|invoice} for the <product>, {could you send it again|a PDF would do}.",
-        "{There was|I found} no {invoice|bill} in the parcel with the <product>.",
-        "For {our books|my tax return} I {require|need} a proper {invoice|bill} with VAT for the <product>.",
-        "{Can|Would} you {mail|e-mail} me the {invoice|receipt} for the <product> {again|once more}?",
+        "My {accountant|tax office|employer} {asks for|wants} the invoice of the <product>.",
+        "I {lost|cannot find} the invoice for the <product>, {could you send a copy|a PDF copy would do}.",
+        "{There was|I found} no invoice in the box with the <product>, {please send a copy|I need one}.",
+        "For {our books|my tax return} I {require|need} a proper invoice with VAT for the <product>.",
+        "{Can|Would} you {mail|send} me {the invoice|a copy of the invoice} for the <product>?",
     ),
     "product_question": (
-        "{How do I|How can I} {assemble|put together|mount} the <product>?",
-        "{Is|Would} the <product> {be suitable|suitable} for {outdoor use|a small child|a damp room}?",
-        "{Which|What} {bulb|battery|spare part} {fits|do I need for} the <product>?",
-        "{Does|Can} the <product> {go in the dishwasher|work with a 110 volt plug|carry more than 40 kilos}?",
-        "I {cannot work out|do not understand} {how the <product> is switched on|the manual of the <product>}, {can you explain|what do I do}?",
-        "{What are the measurements|What is the weight} of the <product>, and {how do I clean it|which tools does it take}?",
-        "The manual of the <product> {does not say|leaves out} {how to connect it|which screws go where}.",
+        "{How do I|How can I} {assemble|mount} the <product>? The manual {is no help|leaves it out}.",
+        "{A question|I have a question}: {is|would} the <product> {be suitable|suitable} for {outdoor use|a small child|a damp room}?",
+        "{A question|One question}: {which|what} {bulb|battery|spare part} {fits|do I need for} the <product>?",
+        "{Question|My question}: {does|can} the <product> {go in the dishwasher|carry more than 40 kilos}?",
+        "I do not understand the manual of the <product>: {how is it switched on|how do I assemble it}?",
+        "The manual of the <product> {does not say|leaves out} {how to connect it|how to assemble it}.",
     ),
 }
 
 URGENCY: dict[str, tuple[str, ...]] = {
     "high": (
-        "{This is urgent|It is urgent}.",
-        "I need {an answer|this solved} {today|right now|immediately}.",
-        "{Please hurry|Hurry, please}, {I leave tomorrow|we have guests tonight}.",
-        "{As soon as possible|At once}, please!",
-        "It {cannot|can't} wait {any longer|another day}.",
-        "I expect {a reply|your answer} within the hour.",
+        "{This is urgent|It is urgent|This is really urgent}.",
+        "{This is urgent, I|It is urgent, I} need {an answer|this solved} {today|right now}.",
+        "{Urgent, please|Very urgent}: {I leave tomorrow|we have guests tonight}.",
+        "{Please hurry|Hurry, please}, it is urgent.",
+        "It is urgent and {cannot|can't} wait.",
     ),
-    "normal": ("", "", "", "Looking forward to {hearing from you|your answer}.", "Thank you for {your help|looking into it}."),
-    "low": (
-        "{No hurry|There is no hurry|No rush} {at all|on this}.",
-        "{Whenever|When} you {find the time|have a moment}.",
-        "It {can wait|is not pressing}, {next week is fine|take your time}.",
-        "This is {not urgent|no emergency}, {just for the record|for when it is quiet}.",
-        "Take your time{ with it|}.",
+    "normal": (
+        "There is no hurry.",
+        "{No hurry|No hurry at all}, {whenever|when} you {find the time|have a moment}.",
+        "There is no hurry, {next week is fine|take your time}.",
+        "{No hurry on my side|No hurry}, {it can wait a little|tomorrow or later is fine}.",
     ),
 }
+URGENT_MARKS = {"high": ("urgent: ", "Urgent! ", "URGENT ", ""), "normal": ("", "", "no hurry: ")}
+"""What stands before the subject."""
 
-GREETINGS = ("Hello,", "Hi there,", "Good morning,", "Dear team,", "Hi,", "To whom it may concern,", "Good evening,", "", "")
+SUBJECTS: dict[str, tuple[str, ...]] = {
+    "refund_request": ("refund", "refund please", "refund for <order_id>", "my refund", "money back, refund"),
+    "damaged_item": ("damaged item", "broken item", "<product> damaged", "damaged: <product>", "item broken"),
+    "late_delivery": (
+        "parcel not here",
+        "where is my parcel",
+        "parcel <order_id>",
+        "delivery of my parcel",
+        "parcel missing",
+    ),
+    "account_access": (
+        "cannot log in",
+        "password",
+        "log in problem",
+        "password problem",
+        "my account password",
+    ),
+    "invoice_copy": (
+        "invoice",
+        "invoice for <order_id>",
+        "invoice copy",
+        "copy of invoice",
+        "missing invoice",
+    ),
+    "product_question": (
+        "question",
+        "question about <product>",
+        "a question",
+        "manual of <product>",
+        "question, manual",
+    ),
+}
+"""What customers write as a subject; now and then there is none."""
+
+GREETINGS = (
+    "Hello,",
+    "Hi there,",
+    "Good morning,",
+    "Dear team,",
+    "Hi,",
+    "To whom it may concern,",
+    "Good evening,",
+    "",
+    "",
+)
 
 ASIDES = (
     "", "", "",
@@ -156,7 +195,9 @@ def slip(text: str, rng: random.Random, rate: float) -> str:
     Args:
         rate: chance that a word of four letters or more gets one slip.
     """
-    return " ".join(_slip_word(word, rng) if _may_slip(word) and rng.random() < rate else word for word in text.split(" "))
+    return " ".join(
+        _slip_word(word, rng) if _may_slip(word) and rng.random() < rate else word for word in text.split(" ")
+    )
 
 
 def _may_slip(word: str) -> bool:
@@ -178,7 +219,9 @@ def fill(text: str, slots: dict[str, str]) -> str:
     return _SLOT.sub(lambda m: slots.get(m.group()[1:-1], m.group()), text)
 
 
-def letter(intent: str, urgency: str, slots: dict[str, str], rng: random.Random, *, with_mail: bool, with_card: bool) -> str:
+def letter(
+    intent: str, urgency: str, slots: dict[str, str], rng: random.Random, *, with_mail: bool, with_card: bool
+) -> str:
     """One customer's message: greeting, problem, asides, reference, urgency, contact and name, in a varying order.
 
     Args:
@@ -193,9 +236,14 @@ def letter(intent: str, urgency: str, slots: dict[str, str], rng: random.Random,
     sentences = [rng.choice(GREETINGS), problem, *middle, contact]
     if with_card:
         sentences.insert(rng.randrange(2, len(sentences)), rng.choice(CARDS))
-    rate = rng.choice((0.0, 0.0, 0.02, 0.05))
+    rate = rng.choice((0.0, 0.0, 0.0, 0.03))
     body = " ".join(s for s in (slip(spin(sentence, rng), rng, rate) for sentence in sentences) if s)
     if rng.random() < 0.12:
         # slots are still in angle brackets, so order numbers and addresses keep their case
         body = body.lower()
-    return fill(body + "\n" + spin(rng.choice(SIGN_OFFS), rng), slots)
+    subject = (
+        "Subject: " + rng.choice(URGENT_MARKS[urgency]) + slip(rng.choice(SUBJECTS[intent]), rng, rate) + "\n"
+        if rng.random() < 0.9
+        else ""
+    )
+    return fill(subject + body + "\n" + spin(rng.choice(SIGN_OFFS), rng), slots)

@@ -25,15 +25,15 @@ Intents, choose exactly one:
 - product_question: how to assemble, use, clean or connect an item, measurements, spare parts, suitability.
 
 Urgency, choose exactly one:
-- high: the customer says that it is urgent, names today or tomorrow, or asks for an answer at once.
-- low: the customer says that there is no hurry, that it can wait or that we may take our time.
-- normal: everything else. Politeness or annoyance alone does not change the urgency.
+- high: the customer says that it is urgent, or that it cannot wait.
+- normal: everything else, above all where the customer says that there is no hurry. Politeness or annoyance alone does \
+not change the urgency, nor does a date in the letter.
 
 Where two intents seem to fit, the first sentence that names a problem decides. Do not guess at motives. Do not add \
 explanations, comments or Markdown.
 
 Answer with one JSON object on one line, keys in this order:
-{{"intent": "<one of the intents>", "urgency": "high" or "normal" or "low"}}"""
+{{"intent": "<one of the intents>", "urgency": "high" or "normal"}}"""
 
 EXTRACT_HEAD = """TASK: copy the case data out of a customer's letter to Lumen House (a simulated mail-order shop).
 
@@ -146,7 +146,10 @@ def _function(name: str, description: str, properties: dict[str, Any]) -> dict[s
         "required": list(properties),
         "additionalProperties": False,
     }
-    return {"type": "function", "function": {"name": name, "description": description, "parameters": parameters}}
+    return {
+        "type": "function",
+        "function": {"name": name, "description": description, "parameters": parameters},
+    }
 
 
 _ORDER_ID = {"type": "string", "description": "The order number, for example XX-00000."}

@@ -54,7 +54,9 @@ def site_of(messages: list[Message]) -> str:
         return prompts.SITES[first]
     if prompts.EXTRACT_HEAD in first:
         return prompts.EXTRACT_SITE
-    raise ScriptError(400, "the scripted teacher only plays the simulated help desk; it does not know this prompt")
+    raise ScriptError(
+        400, "the scripted teacher only plays the simulated help desk; it does not know this prompt"
+    )
 
 
 def slots_of(text: str) -> dict[str, str]:
@@ -98,7 +100,9 @@ def _policy(ticket: world.Ticket, messages: list[Message], wrong: bool) -> Messa
 def _case_line(ticket: world.Ticket, messages: list[Message], wrong: bool) -> Message:
     slots = slots_of(text_of(messages[1]))
     intent = "other" if wrong else slots["intent"]
-    return _say(f"{intent} | {slots['product']} | order {slots['order']} | policy {slots['policy check']} | {slots['action']}")
+    return _say(
+        f"{intent} | {slots['product']} | order {slots['order']} | policy {slots['policy check']} | {slots['action']}"
+    )
 
 
 def _action(ticket: world.Ticket, messages: list[Message], wrong: bool) -> Message:
@@ -151,7 +155,11 @@ _DONE = {
     ),
 }
 _OPENINGS = ("thank you for writing to us", "thank you for your message", "many thanks for getting in touch")
-_ENDINGS = ("Do write again if anything is unclear.", "We wish you a pleasant day.", "Please tell us if there is anything else.")
+_ENDINGS = (
+    "Do write again if anything is unclear.",
+    "We wish you a pleasant day.",
+    "Please tell us if there is anything else.",
+)
 
 
 def closing(ticket: world.Ticket, action: str) -> str:
@@ -186,7 +194,11 @@ def main() -> None:
     parser.add_argument("--latency-scale", type=float, default=1.0)
     given = parser.parse_args()
     latency = Latency().scaled(given.latency_scale)
-    asyncio.run(serve_until_stopped(script(given.seed, noise=given.noise), model=MODEL, port=given.port, latency=latency))
+    asyncio.run(
+        serve_until_stopped(
+            script(given.seed, noise=given.noise), model=MODEL, port=given.port, latency=latency
+        )
+    )
 
 
 if __name__ == "__main__":

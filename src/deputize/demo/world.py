@@ -36,12 +36,27 @@ WINDOW = {
     ),
 }
 CONDITION = {
-    True: ("unopened, original box", "opened but complete", "complete with all parts", "as delivered, all parts there"),
+    True: (
+        "unopened, original box",
+        "opened but complete",
+        "complete with all parts",
+        "as delivered, all parts there",
+    ),
     False: ("parts missing", "used and worn", "altered by the customer", "heavily worn, parts missing"),
 }
 STANDING = {
-    True: ("account in good standing", "regular customer, no remarks", "good standing", "no remarks on the account"),
-    False: ("account flagged for fraud review", "flagged by the fraud team", "open fraud review", "payments reversed twice, flagged"),
+    True: (
+        "account in good standing",
+        "regular customer, no remarks",
+        "good standing",
+        "no remarks on the account",
+    ),
+    False: (
+        "account flagged for fraud review",
+        "flagged by the fraud team",
+        "open fraud review",
+        "payments reversed twice, flagged",
+    ),
 }
 
 
@@ -88,7 +103,7 @@ def ticket(seed: int, index: int) -> Ticket:
     order_id = f"LH-{rng.randrange(10_000, 99_999)}"
     day = datetime.date(2026, 1, 5) + datetime.timedelta(days=rng.randrange(240))
     intent = rng.choice(INTENTS)
-    urgency = rng.choices(("high", "normal", "low"), (0.28, 0.47, 0.25))[0]
+    urgency = "high" if rng.random() < 0.4 else "normal"
     gives_email = rng.random() < 0.85
     truths = tuple(rng.random() < 0.88 for _ in range(3))
     facts = tuple(

@@ -65,7 +65,13 @@ class ScriptedUpstream:
     """
 
     def __init__(
-        self, script: Script, *, model: str = "scripted", latency: Latency = INSTANT, host: str = "127.0.0.1", port: int = 0
+        self,
+        script: Script,
+        *,
+        model: str = "scripted",
+        latency: Latency = INSTANT,
+        host: str = "127.0.0.1",
+        port: int = 0,
     ) -> None:
         self.script, self.model, self.latency = script, model, latency
         self.host, self.port = host, port
@@ -106,7 +112,9 @@ class ScriptedUpstream:
         return web.json_response({"status": "ok", "n_requests": self.n_requests})
 
     async def _models(self, request: web.Request) -> web.Response:
-        return web.json_response({"object": "list", "data": [{"id": self.model, "object": "model", "owned_by": "script"}]})
+        return web.json_response(
+            {"object": "list", "data": [{"id": self.model, "object": "model", "owned_by": "script"}]}
+        )
 
     async def _complete(self, request: web.Request) -> web.StreamResponse:
         raw = await request.read()
@@ -124,7 +132,9 @@ class ScriptedUpstream:
         except ScriptError as error:
             return _error(error.status, str(error))
         digest = hashlib.blake2b(raw, digest_size=12).hexdigest()
-        reply = _Reply(f"chatcmpl-{digest}", str(body.get("model") or self.model), message, usage_of(body, message))
+        reply = _Reply(
+            f"chatcmpl-{digest}", str(body.get("model") or self.model), message, usage_of(body, message)
+        )
         if body.get("stream"):
             options = body.get("stream_options") or {}
             return await self._stream(request, reply, bool(options.get("include_usage")))
@@ -132,7 +142,9 @@ class ScriptedUpstream:
         return web.json_response(reply.completion())
 
     async def _stream(self, request: web.Request, reply: _Reply, include_usage: bool) -> web.StreamResponse:
-        response = web.StreamResponse(headers={"content-type": "text/event-stream", "cache-control": "no-cache"})
+        response = web.StreamResponse(
+            headers={"content-type": "text/event-stream", "cache-control": "no-cache"}
+        )
         await response.prepare(request)
         await asyncio.sleep(self.latency.first_token_ms / 1000)
         for chunk in reply.chunks(include_usage):
@@ -151,7 +163,9 @@ def usage_of(body: dict[str, Any], message: Message) -> dict[str, int]:
     """The usage block for a request and its reply, by `count_tokens`."""
     prompt = "".join(text_of(m) + json.dumps(m.get("tool_calls") or "") for m in body["messages"])
     prompt += json.dumps(body["tools"]) if body.get("tools") else ""
-    reply = text_of(message) + "".join(json.dumps(c.get("function", {})) for c in message.get("tool_calls") or [])
+    reply = text_of(message) + "".join(
+        json.dumps(c.get("function", {})) for c in message.get("tool_calls") or []
+    )
     n_prompt, n_reply = count_tokens(prompt), count_tokens(reply)
     return {"prompt_tokens": n_prompt, "completion_tokens": n_reply, "total_tokens": n_prompt + n_reply}
 
@@ -181,7 +195,12 @@ class _Reply:
             yield self._chunk({"content": piece})
         for index, call in enumerate(self.message.get("tool_calls") or []):
             function = call["function"]
-            head = {"index": index, "id": call["id"], "type": "function", "function": {"name": function["name"], "arguments": ""}}
+            head = {
+                "index": index,
+                "id": call["id"],
+                "type": "function",
+                "function": {"name": function["name"], "arguments": ""},
+            }
             yield self._chunk({"tool_calls": [head]})
             for piece in _PIECE.findall(function["arguments"]):
                 yield self._chunk({"tool_calls": [{"index": index, "function": {"arguments": piece}}]})
@@ -197,7 +216,9 @@ class _Reply:
 
 
 def _error(status: int, message: str) -> web.Response:
-    return web.json_response({"error": {"message": message, "type": "invalid_request_error", "code": None}}, status=status)
+    return web.json_response(
+        {"error": {"message": message, "type": "invalid_request_error", "code": None}}, status=status
+    )
 
 
 @contextlib.asynccontextmanager
