@@ -1,0 +1,281 @@
+"""The statistics of a route: which thresholds may be claimed to be safe, and in which words.
+
+Knows nothing of models, files or calls: arrays in, verdicts out. Shape letters: N independent units, L thresholds of
+a grid, strict to lax. A unit is one random call of one group (docs/concepts/certificates.md says why).
+
+References:
+    Angelopoulos et al., "Learn then Test", arXiv 2110.01052 (fixed-sequence testing).
+    Waudby-Smith and Ramdas, "Estimating means of bounded random variables by betting", arXiv 2010.09686.
+    Vovk et al., "Algorithmic learning in a random world", 2005 (conformal p-values).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import bdtr
+
+Floats: TypeAlias = NDArray[np.float64]
+Kind = Literal["G1", "G2", "G2t"]
+
+MAX_THRESHOLDS = 50
+NEVER = -math.inf
+"""The confidence of a call that must not be served whatever the threshold: no answer, LEAVE, out of distribution."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What fixed-sequence testing said of a grid of thresholds."""
+
+    kind: Kind
+    epsilon: float
+    delta: float
+    thresholds_L: Floats
+    p_values_L: Floats
+    n_served_L: NDArray[np.int64]
+    n_errors_L: NDArray[np.int64]
+    """Served units the specialist got wrong."""
+    n_units: int
+    n_passed: int
+    """The first n_passed thresholds are certified, all of them at once."""
+
+    @property
+    def passed_L(self) -> Floats:
+        return self.thresholds_L[: self.n_passed]
+
+
+def binomial_tail(n_errors: int, n: int, limit: float) -> float:
+    """P[Bin(n, limit) <= n_errors]: the exact p-value of "the error rate is above limit". 1 where n is 0."""
+    if n <= 0:
+        return 1.0
+    return float(bdtr(min(n_errors, n), n, limit))
+
+
+def units_needed(epsilon: float, delta: float, errors: int = 0) -> int:
+    """The fewest independent units that can carry a claim at `epsilon` when `errors` of them are wrong.
+
+    Raises:
+        ValueError: epsilon or delta outside (0, 1), or a negative number of errors.
+    """
+    if not (0 < epsilon < 1 and 0 < delta < 1 and errors >= 0):
+        raise ValueError(f"epsilon and delta must lie in (0, 1), errors >= 0: {epsilon}, {delta}, {errors}")
+    high = errors + 1
+    while binomial_tail(errors, high, epsilon) > delta:
+        high *= 2
+    low = high // 2
+    while low < high:  # the tail falls with n, so bisection finds the first n at or below delta
+        middle = (low + high) // 2
+        if binomial_tail(errors, middle, epsilon) <= delta:
+            high = middle
+        else:
+            low = middle + 1
+    return high
+
+
+def threshold_grid(confidence_N: ArrayLike, size: int = MAX_THRESHOLDS, min_share: float = 0.0) -> Floats:
+    """At most `size` thresholds, strict to lax, at even steps of share served; from dev, before calibration is seen.
+
+    Calls with a confidence of 0 or less (NEVER) are not servable and give no threshold. Empty where none is.
+
+    Args:
+        confidence_N: the specialist's confidences on dev.
+        size: at most so many thresholds.
+        min_share: the share of calls the strictest threshold serves at least. G1 tests the served alone and stops at
+            the first threshold that fails, so its walk has to start where enough calls are served to pass.
+    """
+    confidence = np.asarray(confidence_N, dtype=float)
+    servable = np.sort(confidence[confidence > 0])[::-1]
+    if servable.size == 0:
+        return np.empty(0)
+    first = min(max(1, math.ceil(min_share * confidence.size)), servable.size)
+    at = np.unique(np.round(np.linspace(first, servable.size, size)).astype(int)) - 1
+    return np.unique(servable[at])[::-1]
+
+
+def exact_p(errors_NL: ArrayLike, epsilon: float) -> Floats:
+    """p-values of E[D] > epsilon for D in {0, 1}: the binomial tail over all units, one per column.
+
+    Where the LLM is right by definition (claims of agreement), the loss difference of a unit is 1 when it was served
+    and wrong, else 0. Its sum is then binomial and nothing tighter than this tail exists.
+    """
+    errors = np.asarray(errors_NL, dtype=float)
+    errors = errors[:, None] if errors.ndim == 1 else errors
+    n, _ = errors.shape
+    if n == 0:
+        return np.ones(errors.shape[1])
+    return np.asarray(bdtr(errors.sum(axis=0).astype(int), n, epsilon), dtype=float)
+
+
+def betting_p(difference_NL: ArrayLike, epsilon: float, delta: float) -> Floats:
+    """p-values of E[D] > epsilon for D in [-1, 1] by betting, one per column. Rows must be in a random order.
+
+    With Z = (D + 1) / 2 and m = (1 + epsilon) / 2 the capital prod(1 + nu_i (m - Z_i)) is a supermartingale while the
+    claim is false, for any nu_i that depends on earlier units only; p = 1 / its maximum (Ville). `delta` only tunes
+    the stakes: the p-value holds at every level.
+    """
+    difference = np.asarray(difference_NL, dtype=float)
+    difference = difference[:, None] if difference.ndim == 1 else difference
+    n, n_columns = difference.shape
+    if n == 0:
+        return np.ones(n_columns)
+    z_NL, m = (difference + 1) / 2, (1 + epsilon) / 2
+    seen_N1 = np.arange(1, n + 1)[:, None]
+    mean_NL = (0.5 + np.cumsum(z_NL, axis=0)) / (seen_N1 + 1)
+    variance_NL = (0.25 + np.cumsum((z_NL - mean_NL) ** 2, axis=0)) / (seen_N1 + 1)
+    earlier_NL = np.vstack(
+        [np.full((1, n_columns), 0.25), variance_NL[:-1]]
+    )  # predictable: units before this one
+    stake_NL = np.minimum(np.sqrt(2 * math.log(1 / delta) / (n * earlier_NL)), 0.75 / (1 - m))
+    capital_NL = np.cumsum(np.log1p(stake_NL * (m - z_NL)), axis=0)
+    return np.asarray(np.exp(-np.maximum(capital_NL.max(axis=0), 0.0)), dtype=float)
+
+
+def fixed_sequence(p_values_L: ArrayLike, delta: float) -> int:
+    """How many thresholds pass when tested in order, each at delta, stopping at the first that does not.
+
+    All passed ones hold together with probability 1 - delta (Learn then Test, section 3).
+    """
+    failed = np.flatnonzero(np.asarray(p_values_L, dtype=float) > delta)
+    return int(failed[0]) if failed.size else int(np.size(p_values_L))
+
+
+def certify(
+    kind: Kind, confidence_N: ArrayLike, wrong_N: ArrayLike, grid_L: ArrayLike, epsilon: float, delta: float,
+    *, llm_loss_N: ArrayLike | None = None,
+) -> Verdict:  # fmt: skip
+    """Tests a grid of thresholds, strict to lax, on calibration units in a random order.
+
+    Args:
+        kind: G1, of the served at most epsilon wrong; G2, at most epsilon worse than the LLM over all calls; G2t, the
+            same with the LLM's disagreement with itself as its loss.
+        confidence_N: NEVER or below the grid where a call is not to be served.
+        wrong_N: whether the specialist's answer is wrong.
+        grid_L: thresholds fixed before these units were seen.
+        epsilon: the loss that is claimed not to be exceeded.
+        delta: the probability with which the claim may be false.
+        llm_loss_N: the LLM's own loss in [0, 1]; None where it is right by definition, which makes the test exact.
+
+    Raises:
+        ValueError: a grid that is not strict to lax, or arrays of different length.
+    """
+    confidence, wrong = np.asarray(confidence_N, dtype=float), np.asarray(wrong_N, dtype=bool)
+    grid = np.asarray(grid_L, dtype=float)
+    if confidence.shape != wrong.shape:
+        raise ValueError(f"{confidence.size} confidences for {wrong.size} outcomes")
+    if np.any(np.diff(grid) >= 0):
+        raise ValueError("the grid must fall from strict to lax")
+    served_NL = confidence[:, None] >= grid[None, :]
+    errors_NL = served_NL & wrong[:, None]
+    n_served_L, n_errors_L = served_NL.sum(axis=0), errors_NL.sum(axis=0)
+    if kind == "G1":
+        p_L = np.where(n_served_L > 0, bdtr(n_errors_L, np.maximum(n_served_L, 1), epsilon), 1.0)
+    elif llm_loss_N is None:
+        p_L = exact_p(errors_NL, epsilon)
+    else:
+        llm_loss = np.asarray(llm_loss_N, dtype=float)
+        if llm_loss.shape != wrong.shape:
+            raise ValueError(f"{llm_loss.size} losses of the LLM for {wrong.size} outcomes")
+        p_L = betting_p((wrong - llm_loss)[:, None] * served_NL, epsilon, delta)
+    return Verdict(
+        kind=kind, epsilon=epsilon, delta=delta, thresholds_L=grid, p_values_L=np.asarray(p_L, dtype=float),
+        n_served_L=n_served_L, n_errors_L=n_errors_L, n_units=int(confidence.size),
+        n_passed=fixed_sequence(p_L, delta),
+    )  # fmt: skip
+
+
+def cheapest(
+    verdict: Verdict, share_served_L: ArrayLike, specialist_usd: float, llm_usd: float
+) -> int | None:
+    """G3: the index of the certified threshold with the least expected cost of a call; None where none is certified.
+
+    A call costs the specialist's run always and the LLM's when it is not served, so double spend is in the sum. Of
+    equal costs the strictest threshold wins.
+    """
+    if verdict.n_passed == 0:
+        return None
+    share_L = np.asarray(share_served_L, dtype=float)[: verdict.n_passed]
+    return int(np.argmin(np.round(expected_usd(share_L, specialist_usd, llm_usd), 15)))
+
+
+def expected_usd(share_served_L: ArrayLike, specialist_usd: float, llm_usd: float) -> Floats:
+    """Expected cost of one call of a route in US dollars: the specialist always runs, the LLM when it is not served."""
+    return specialist_usd + (1 - np.asarray(share_served_L, dtype=float)) * llm_usd
+
+
+def per_route_delta(
+    delta: float, n_routes: int, scope: Literal["per route", "all routes"] = "per route"
+) -> float:
+    """G4: the level each route is tested at, so that the claim holds per route, or for all routes at once."""
+    return delta if scope == "per route" else delta / max(1, n_routes)
+
+
+def conformal_p(calibration_distances_N: ArrayLike, distance: float) -> float:
+    """G5: how ordinary a distance is among those of calibration; uniform or larger for an exchangeable call."""
+    distances = np.asarray(calibration_distances_N, dtype=float)
+    return float((1 + np.count_nonzero(distances >= distance)) / (distances.size + 1))
+
+
+def seed_of(seed: int, *names: str) -> int:
+    """A seed for one draw, from the run's seed and what is drawn, the same on every machine."""
+    digest = hashlib.blake2b("\x1f".join((str(seed), *names)).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big")
+
+
+def draw_units(groups_N: Sequence[str], seed: int) -> NDArray[np.int64]:
+    """One random position of every group, in a random order: the independent units behind a certificate.
+
+    Calls of one group (an episode, or all trials of one task) resemble each other; counting each of them would claim
+    more evidence than there is.
+    """
+    members: dict[str, list[int]] = {}
+    for position, group in enumerate(groups_N):
+        members.setdefault(group, []).append(position)
+    rng = np.random.default_rng(seed)
+    picked = [members[group][int(rng.integers(len(members[group])))] for group in sorted(members)]
+    return np.asarray(rng.permutation(np.asarray(picked, dtype=np.int64)), dtype=np.int64)
+
+
+def claim(verdict: Verdict, index: int, *, mixed: bool = False, n_twins: int = 0) -> str:
+    """The sentence a reader may quote for the certified threshold at `index`."""
+    sure, limit = f"{1 - verdict.delta:.0%}", percent(verdict.epsilon)
+    served, errors = int(verdict.n_served_L[index]), int(verdict.n_errors_L[index])
+    threshold = f"confidence {verdict.thresholds_L[index]:.3g} or more"
+    over = "all calls of this site, those meant for people included" if mixed else "all calls of this task"
+    if verdict.kind == "G1":
+        body = f"of the calls the specialist answers at {threshold}, at most {limit} differ from the LLM's answer"
+    elif verdict.kind == "G2t":
+        body = (
+            f"answering at {threshold} with the specialist agrees with the LLM as often as the LLM agrees with "
+            f"itself, within {limit} of {over}"
+        )
+    else:
+        body = f"answering at {threshold} with the specialist differs from the LLM's answer in at most {limit} of {over}"
+    basis = f"{errors} of the {served} served among {verdict.n_units} independent calibration calls differed"
+    twins = f"; {n_twins} of them had a second answer of the LLM" if verdict.kind == "G2t" else ""
+    return f"With {sure} confidence, {body} ({basis}{twins}; p = {verdict.p_values_L[index]:.2g})."
+
+
+def percent(value: float) -> str:
+    """A share as a short percentage: .02 -> "2 %", .005 -> "0.5 %"."""
+    return f"{100 * value:.3g} %"
+
+
+def refusal(verdict: Verdict) -> str:
+    """Why no threshold was certified, with the numbers. Call it only when n_passed is 0."""
+    needed = units_needed(verdict.epsilon, verdict.delta)
+    groups = f"{verdict.n_units} independent calibration group{'' if verdict.n_units == 1 else 's'}"
+    if verdict.n_units < needed:
+        return f"{groups}; {needed} without an error are needed to claim {verdict.epsilon:g} at delta {verdict.delta:g}"
+    if verdict.thresholds_L.size == 0:
+        return f"{groups}, but the specialist was not confident of a servable answer anywhere"
+    errors, served = int(verdict.n_errors_L[0]), int(verdict.n_served_L[0])
+    return (
+        f"{groups}: even at the strictest threshold {errors} of {served} served calls differed from the LLM "
+        f"(p = {verdict.p_values_L[0]:.2g} > {verdict.delta:g}), so a loss of at most {verdict.epsilon:g} cannot be claimed"
+    )

@@ -1,0 +1,183 @@
+"""The bill: what the LLM costs, what a specialist costs, and the energy and CO2e beside them.
+
+Every assumption has a name, a source and a date in prices.toml, and comes out again in the report.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from deputize.core.config import read_toml
+from deputize.core.contracts import text_of
+from deputize.core.errors import BadInput
+from deputize.core.records import Example, Message, Usage
+
+_DATE = re.compile(r"[-@](20\d{2}-?\d{2}-?\d{2}|latest|preview)$")
+
+
+@dataclass(frozen=True)
+class Price:
+    """US dollars per million tokens of one model."""
+
+    model: str
+    input_usd: float
+    output_usd: float
+    source: str
+    as_of: str
+    assumed: bool = False
+    """True where the model is not in the list and another stands in for it."""
+
+
+@dataclass(frozen=True)
+class Spend:
+    """Tokens and money of one call to the LLM, or a sum of them."""
+
+    usd: float = 0.0
+    prompt_tokens: float = 0.0
+    completion_tokens: float = 0.0
+    n_estimated: int = 0
+    """Calls whose tokens were estimated from characters."""
+    n_assumed: int = 0
+    """Calls priced by the stand-in."""
+
+    def __add__(self, other: Spend) -> Spend:
+        return Spend(
+            usd=self.usd + other.usd, prompt_tokens=self.prompt_tokens + other.prompt_tokens,
+            completion_tokens=self.completion_tokens + other.completion_tokens,
+            n_estimated=self.n_estimated + other.n_estimated, n_assumed=self.n_assumed + other.n_assumed,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Prices:
+    """All prices and assumptions of a bill."""
+
+    models: dict[str, Price]
+    stand_in: str
+    chars_per_token: float
+    machine: dict[str, Any]
+    energy: dict[str, Any]
+
+    def of(self, model: str) -> Price:
+        """The price of a model: its own entry, else that of its family (the longest listed name it starts with), else the
+        stand-in's, marked as assumed."""
+        name = model.lower().rsplit("/", 1)[-1].removeprefix("anthropic.").removeprefix("us.anthropic.")
+        if name in self.models:
+            return self.models[name]
+        bare = _DATE.sub("", name)
+        if bare in self.models:
+            return self.models[bare]
+        family = [m for m in self.models if bare.startswith(m + "-")]
+        # "gpt-4-something-new" is of no listed family: only dates and small suffixes of a known name count
+        if family and (best := max(family, key=len)) not in ("gpt-4", "gpt-5", "o1", "o3"):
+            return self.models[best]
+        price = self.models[self.stand_in]
+        return Price(
+            model or "unknown", price.input_usd, price.output_usd, price.source, price.as_of, assumed=True
+        )
+
+    def specialist_usd(self, seconds: float, n_cores: int) -> float:
+        """What `seconds` of this machine cost."""
+        return float(seconds / 3600 * self.machine["usd_per_core_hour"] * n_cores)
+
+    def specialist_wh(self, seconds: float, n_cores: int) -> float:
+        return float(seconds / 3600 * self.machine["watts_per_core"] * n_cores)
+
+    def llm_wh(self, spend: Spend) -> float:
+        e = self.energy
+        return float(
+            spend.prompt_tokens / 1000 * e["wh_per_1k_input_tokens"]
+            + spend.completion_tokens / 1000 * e["wh_per_1k_output_tokens"]
+        )
+
+    def co2e_g(self, wh: float) -> float:
+        return float(wh * self.energy["co2e_g_per_wh"])
+
+    def assumptions(self) -> list[str]:
+        """What the bill rests on, as sentences for the report."""
+        m, e = self.machine, self.energy
+        return [
+            f"LLM prices are public list prices ({', '.join(sorted({f'{p.source}, {p.as_of}' for p in self.models.values()}))}), "
+            "without cache or batch discounts.",
+            f"A model without a listed price is counted as {self.stand_in}; where a log has no token counts, "
+            f"{self.chars_per_token:g} characters count as a token.",
+            f"A specialist costs its measured seconds at {m['usd_per_core_hour']} USD a core and hour ({m['source']}).",
+            f"Specialist energy: {m['watts_note']}.",
+            f"LLM energy: {e['wh_per_1k_input_tokens']} Wh per 1,000 tokens read and {e['wh_per_1k_output_tokens']} Wh per "
+            f"1,000 written ({e['source']}); CO2e: {e['co2e_g_per_wh']} g a Wh ({e['co2e_source']}).",
+        ]
+
+
+def load_prices(home: Path | None = None) -> Prices:
+    """The price list, with HOME/prices.toml read on top where there is one.
+
+    Raises:
+        BadInput: HOME/prices.toml is not in the form of the list.
+    """
+    table = tomllib.loads(resources.files("deputize.scoring").joinpath("prices.toml").read_text("utf-8"))
+    own = read_toml(home / "prices.toml") if home else {}
+    try:
+        for name, block in own.items():
+            if not isinstance(block, dict):
+                raise TypeError(f"{name} is not a table")
+            models = {**table.get(name, {}).get("models", {}), **block.get("models", {})}
+            table[name] = {**table.get(name, {}), **block, **({"models": models} if models else {})}
+        listed = {
+            model: Price(
+                model, float(p["input"]), float(p["output"]), block.get("source", ""), block.get("as_of", "")
+            )
+            for block in table.values()
+            for model, p in block.get("models", {}).items()
+        }
+        return Prices(
+            models=listed, stand_in=listed[table["assumed"]["stand_in"]].model,
+            chars_per_token=float(table["assumed"]["chars_per_token"]), machine=table["machine"], energy=table["energy"],
+        )  # fmt: skip
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadInput(f"{home}/prices.toml is not in the form of a price list: {error}") from error
+
+
+def tokens_of(messages: list[Message], extra: Any, chars_per_token: float) -> float:
+    """Tokens of messages and schemas, from their characters."""
+    n_chars = sum(
+        len(text_of(m)) + sum(len(json.dumps(c)) for c in m.get("tool_calls") or []) for m in messages
+    )
+    return (n_chars + (len(json.dumps(extra)) if extra else 0)) / chars_per_token
+
+
+def llm_spend(example: Example, prices: Prices) -> Spend:
+    """What the recorded LLM call cost: as logged where the log says, else tokens times list price."""
+    return spend_of(
+        example.model, example.usage, example.cost_usd, example.request.messages, example.request.tools,
+        example.response, prices,
+    )  # fmt: skip
+
+
+def spend_of(
+    model: str, usage: Usage | None, cost_usd: float | None, messages: list[Message], tools: Any, response: Message,
+    prices: Prices,
+) -> Spend:  # fmt: skip
+    """The same from the parts of a call."""
+    estimated = usage is None or usage.estimated or not usage.prompt_tokens
+    if usage is not None and usage.prompt_tokens:
+        read, written = float(usage.prompt_tokens), float(usage.completion_tokens)
+    else:
+        read = tokens_of(messages, tools, prices.chars_per_token)
+        written = tokens_of([response], None, prices.chars_per_token)
+    price = prices.of(model)
+    usd = cost_usd if cost_usd is not None else (read * price.input_usd + written * price.output_usd) / 1e6
+    return Spend(
+        usd=usd, prompt_tokens=read, completion_tokens=written, n_estimated=int(estimated),
+        n_assumed=int(price.assumed and cost_usd is None),
+    )  # fmt: skip
+
+
+def break_even_calls(one_off_usd: float, saved_usd_per_call: float) -> int | None:
+    """After how many calls a one-off cost is earned back; None where a call saves nothing."""
+    return None if saved_usd_per_call <= 0 else max(0, int(-(-one_off_usd // saved_usd_per_call)))

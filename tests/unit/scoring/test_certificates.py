@@ -1,0 +1,207 @@
+"""Certificates hold: exact numbers, validity under simulation, and a shift as negative control."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deputize.scoring import certificates as c
+
+
+@pytest.mark.parametrize(("epsilon", "n"), [(0.10, 29), (0.05, 59), (0.02, 149), (0.01, 299)])
+def test_zero_errors_need_as_many_units_as_the_binomial_says(epsilon: float, n: int) -> None:
+    assert c.units_needed(epsilon, 0.05) == n
+    assert c.binomial_tail(0, n, epsilon) <= 0.05 < c.binomial_tail(0, n - 1, epsilon)
+
+
+@given(st.floats(0.005, 0.3), st.floats(0.01, 0.3), st.integers(0, 6))
+def test_units_needed_is_the_first_that_suffices(epsilon: float, delta: float, errors: int) -> None:
+    n = c.units_needed(epsilon, delta, errors)
+    assert c.binomial_tail(errors, n, epsilon) <= delta < c.binomial_tail(errors, n - 1, epsilon)
+    assert c.units_needed(epsilon, delta, errors + 1) > n
+
+
+def test_units_needed_refuses_nonsense() -> None:
+    with pytest.raises(ValueError, match="must lie in"):
+        c.units_needed(0.0, 0.05)
+
+
+def test_exact_tail_is_tighter_than_the_bet() -> None:
+    assert c.exact_p(np.zeros(149), 0.02)[0] <= 0.05
+    assert c.betting_p(np.zeros(149), 0.02, 0.05)[0] > 0.05
+    assert c.betting_p(np.zeros(210), 0.02, 0.05)[0] <= 0.05
+
+
+@given(
+    st.lists(st.integers(0, 1), min_size=1, max_size=200),
+    st.floats(0.01, 0.4),
+)
+def test_p_values_rise_with_errors_and_fall_with_epsilon(errors: list[int], epsilon: float) -> None:
+    worse = [*errors[:-1], 1]
+    assert c.exact_p(errors, epsilon)[0] <= c.exact_p(worse, epsilon)[0] + 1e-12
+    assert c.exact_p(errors, epsilon)[0] >= c.exact_p(errors, min(0.9, epsilon + 0.1))[0] - 1e-12
+    assert 0 <= c.betting_p(errors, epsilon, 0.05)[0] <= 1
+
+
+@pytest.mark.parametrize("epsilon", [0.02, 0.1])
+@pytest.mark.parametrize("p_minus", [0.0, 0.1, 0.25])
+def test_betting_p_values_are_super_uniform_at_the_border(epsilon: float, p_minus: float) -> None:
+    """2,000 samples with E[D] = epsilon exactly: P[p <= a] <= a at every level, whatever delta tunes the stakes."""
+    rng = np.random.default_rng(7)
+    draws = rng.random((300, 2000))
+    difference = np.where(draws < p_minus, -1.0, np.where(draws > 1 - p_minus - epsilon, 1.0, 0.0))
+    p = c.betting_p(difference, epsilon, 0.05)
+    for level in (0.01, 0.05, 0.1, 0.3):
+        assert np.mean(p <= level) <= level + 3 * np.sqrt(level * (1 - level) / 2000)
+
+
+def test_betting_has_power() -> None:
+    rng = np.random.default_rng(3)
+    draws = rng.random((1500, 200))
+    difference = np.where(draws < 0.05, -1.0, np.where(draws > 0.95, 1.0, 0.0))  # as good as the LLM
+    assert np.mean(c.betting_p(difference, 0.05, 0.05) <= 0.05) > 0.9
+
+
+def simulate(
+    rng: np.random.Generator, n_splits: int, n: int, shift: float = 0.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Confidences that are honest up to `shift`: P[wrong] = 1 - confidence + shift."""
+    confidence = rng.beta(5, 0.7, size=(n_splits, n)).clip(1e-6, 1)
+    return confidence, rng.random((n_splits, n)) < np.clip(1 - confidence + shift, 0, 1)
+
+
+def violations(
+    kind: str, epsilon: float, delta: float, shift: float, n_splits: int = 600
+) -> tuple[float, float]:
+    """(share of splits whose true loss at the chosen threshold is above epsilon, mean share served)."""
+    rng = np.random.default_rng(11)
+    dev, _ = simulate(rng, 1, 300)
+    grid = c.threshold_grid(dev[0], min_share=0.3 if kind == "G1" else 0.0)
+    truth, wrong = simulate(rng, 1, 400_000, shift)
+    confidence, errors = simulate(rng, n_splits, 600)
+    bad, shares = 0, []
+    for s, e in zip(confidence, errors, strict=True):
+        llm_loss = (rng.random(600) < 0.1) if kind == "G2t" else None
+        v = c.certify(kind, s, e, grid, epsilon, delta, llm_loss_N=llm_loss)  # type: ignore[arg-type]
+        if not v.n_passed:
+            shares.append(0.0)
+            continue
+        served = truth[0] >= v.thresholds_L[v.n_passed - 1]
+        loss = (
+            wrong[0][served].mean()
+            if kind == "G1"
+            else (served * (wrong[0] - (0.1 if kind == "G2t" else 0))).mean()
+        )
+        bad += loss > epsilon
+        shares.append(served.mean())
+    return bad / n_splits, float(np.mean(shares))
+
+
+@pytest.mark.parametrize(("kind", "epsilon"), [("G1", 0.05), ("G2", 0.02), ("G2t", 0.02)])
+def test_violations_stay_below_delta(kind: str, epsilon: float) -> None:
+    rate, share = violations(kind, epsilon, 0.1, shift=0.0)
+    assert rate <= 0.1
+    assert share > 0.2
+
+
+@pytest.mark.parametrize("kind", ["G1", "G2"])
+def test_a_shift_after_calibration_breaks_the_claim(kind: str) -> None:
+    """Negative control: the simulation can see violations where they are."""
+    rate, _ = violations(kind, 0.05 if kind == "G1" else 0.02, 0.1, shift=0.06)
+    assert rate > 0.5
+
+
+def test_calls_instead_of_groups_would_break_the_claim() -> None:
+    """Why one call per group: with 12 alike calls a group, counting all of them violates; drawing one does not."""
+    rng = np.random.default_rng(5)
+    n_groups, size, rate, n_splits = 100, 12, 0.05, 500
+    bad_group = rng.random((n_splits, n_groups)) < rate  # true loss is exactly .05: any pass is a violation
+    groups = [str(g) for g in range(n_groups) for _ in range(size)]
+    naive = honest = 0
+    for split in bad_group:
+        wrong = np.repeat(split, size)
+        naive += c.exact_p(wrong, 0.05)[0] <= 0.05
+        honest += c.exact_p(wrong[c.draw_units(groups, 1)], 0.05)[0] <= 0.05
+    assert naive / n_splits > 0.15
+    assert honest / n_splits <= 0.05 + 0.02
+
+
+def test_units_are_one_call_of_every_group_and_reproducible() -> None:
+    groups = ["b", "a", "a", "c", "b", "b"]
+    first = c.draw_units(groups, 4)
+    assert sorted(groups[i] for i in first) == ["a", "b", "c"]
+    assert list(first) == list(c.draw_units(groups, 4))
+    seen = {int(i) for seed in range(60) for i in c.draw_units(groups, seed)}
+    assert seen == set(range(6))
+    assert c.draw_units([], 0).size == 0
+
+
+@given(st.lists(st.floats(-0.5, 1.0), max_size=300), st.floats(0, 0.5))
+def test_grid_is_strict_to_lax_positive_and_short(confidence: list[float], min_share: float) -> None:
+    grid = c.threshold_grid(confidence, min_share=min_share)
+    assert grid.size <= c.MAX_THRESHOLDS
+    assert np.all(np.diff(grid) < 0) and np.all(grid > 0)
+    assert set(grid) <= set(confidence)
+
+
+def test_fixed_sequence_stops_at_the_first_failure() -> None:
+    assert c.fixed_sequence([0.01, 0.04, 0.06, 0.001], 0.05) == 2
+    assert c.fixed_sequence([0.2], 0.05) == 0
+    assert c.fixed_sequence([], 0.05) == 0
+
+
+def test_never_served_calls_are_never_served() -> None:
+    confidence = np.full(200, c.NEVER)
+    v = c.certify("G2", confidence, np.ones(200, bool), [0.9, 0.1], 0.02, 0.05)
+    assert (
+        list(v.n_served_L) == [0, 0] and v.n_passed == 2
+    )  # serving nothing is safe; refine refuses it as useless
+
+
+def test_a_lax_grid_is_refused_when_not_ordered() -> None:
+    with pytest.raises(ValueError, match="strict to lax"):
+        c.certify("G2", [0.5], [False], [0.1, 0.9], 0.02, 0.05)
+    with pytest.raises(ValueError, match="outcomes"):
+        c.certify("G2", [0.5, 0.2], [False], [0.9], 0.02, 0.05)
+
+
+def test_cheapest_counts_the_double_spend() -> None:
+    rng = np.random.default_rng(0)
+    v = c.certify("G2", rng.random(400), np.zeros(400, bool), [0.9, 0.5, 0.1], 0.02, 0.05)
+    assert v.n_passed == 3
+    assert c.cheapest(v, [0.1, 0.5, 0.9], 0.1, 1.0) == 2
+    assert c.cheapest(v, [0.1, 0.5, 0.5], 0.1, 1.0) == 1  # as cheap and stricter
+    assert c.expected_usd([0.0, 1.0], 0.1, 1.0).tolist() == pytest.approx([1.1, 0.1])
+    worse = c.certify("G2", rng.random(400), np.ones(400, bool), [0.01], 0.02, 0.05)
+    assert c.cheapest(worse, [1.0], 0.1, 1.0) is None
+
+
+def test_conformal_p_values_are_super_uniform() -> None:
+    rng = np.random.default_rng(2)
+    p = [c.conformal_p(sample[:-1], sample[-1]) for sample in rng.normal(size=(2000, 60))]
+    for level in (0.05, 0.2):
+        assert np.mean(np.array(p) <= level) <= level + 0.02
+    assert c.conformal_p(np.zeros(99), 1.0) == pytest.approx(0.01)
+    assert c.conformal_p([], 1.0) == 1.0
+
+
+def test_words_of_claims_and_refusals() -> None:
+    good = c.certify("G2", np.full(300, 0.9), np.zeros(300, bool), [0.8], 0.02, 0.05)
+    assert "95% confidence" in c.claim(good, 0) and "at most 2 %" in c.claim(good, 0)
+    assert "meant for people" in c.claim(good, 0, mixed=True)
+    twin = c.certify(
+        "G2t", np.full(300, 0.9), np.zeros(300, bool), [0.8], 0.02, 0.05, llm_loss_N=np.zeros(300)
+    )
+    assert "agrees with itself" in c.claim(twin, 0, n_twins=120) and "120" in c.claim(twin, 0, n_twins=120)
+    few = c.certify("G2", np.full(15, 0.9), np.zeros(15, bool), [0.8], 0.02, 0.05)
+    assert c.refusal(few).startswith(
+        "15 independent calibration groups; 149 without an error are needed to claim 0.02"
+    )
+    bad = c.certify("G2", np.full(200, 0.9), np.ones(200, bool), [0.8], 0.02, 0.05)
+    assert "200 of 200" in c.refusal(bad)
+    assert "not confident" in c.refusal(
+        c.certify("G2", np.full(200, c.NEVER), np.ones(200, bool), [], 0.02, 0.05)
+    )
+    assert (c.per_route_delta(0.05, 5), c.per_route_delta(0.05, 5, "all routes")) == (0.05, 0.01)

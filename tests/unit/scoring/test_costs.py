@@ -1,0 +1,102 @@
+"""The bill adds up, and says what it assumed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from deputize.core.errors import BadInput
+from deputize.core.records import Example, Request, Usage
+from deputize.scoring import costs
+
+PRICES = costs.load_prices()
+
+
+@pytest.mark.parametrize(
+    ("model", "input_usd"),
+    [
+        ("gpt-4o", 2.5),
+        ("gpt-4o-2024-08-06", 2.5),
+        ("gpt-4o-2024-05-13", 5.0),
+        ("openai/gpt-4o-mini-2024-07-18", 0.15),
+        ("claude-3-7-sonnet-20250219", 3.0),
+        ("anthropic/claude-3-5-sonnet-latest", 3.0),
+        ("claude-sonnet-4-5-20250929", 3.0),
+        ("gpt-3.5-turbo-0125", 0.5),
+        ("gpt-4-0613", 30.0),
+    ],
+)
+def test_names_and_dates_find_their_price(model: str, input_usd: float) -> None:
+    if model == "gpt-4-0613":  # not a listed family: a bare gpt-4- could be anything
+        assert PRICES.of(model).assumed
+        return
+    assert (PRICES.of(model).input_usd, PRICES.of(model).assumed) == (input_usd, False)
+
+
+def test_every_price_has_a_source_and_a_date() -> None:
+    assert all(p.source and p.as_of and p.input_usd > 0 for p in PRICES.models.values())
+    assert any("gpt-4o-mini" in line for line in PRICES.assumptions())
+
+
+def test_an_unknown_model_is_assumed_not_free() -> None:
+    price = PRICES.of("our-own-model")
+    assert price.assumed and price.input_usd == PRICES.of("gpt-4o-mini").input_usd
+
+
+def example(**given: object) -> Example:
+    fields = {
+        "call_id": "c", "request": Request(messages=[{"role": "user", "content": "x" * 4000}]),
+        "response": {"role": "assistant", "content": "y" * 400}, "audience": "code", "site": "s", "episode": "e",
+        "group": "e", "model": "gpt-4o",
+    }  # fmt: skip
+    return Example(**{**fields, **given})  # type: ignore[arg-type]
+
+
+def test_logged_cost_then_logged_tokens_then_characters() -> None:
+    assert costs.llm_spend(example(cost_usd=0.5), PRICES).usd == 0.5
+    counted = costs.llm_spend(
+        example(usage=Usage(prompt_tokens=1_000_000, completion_tokens=100_000)), PRICES
+    )
+    assert (counted.usd, counted.n_estimated) == (pytest.approx(3.5), 0)
+    guessed = costs.llm_spend(example(), PRICES)
+    assert (guessed.usd, guessed.n_estimated) == (pytest.approx((1000 * 2.5 + 100 * 10) / 1e6), 1)
+    both = counted + guessed
+    assert both.usd == pytest.approx(counted.usd + guessed.usd) and both.n_estimated == 1
+
+
+def test_tool_calls_and_schemas_count() -> None:
+    plain = costs.llm_spend(example(), PRICES)
+    tools = [{"type": "function", "function": {"name": "f" * 400}}]
+    call = {
+        "role": "assistant",
+        "content": None,
+        "tool_calls": [{"function": {"name": "f", "arguments": "z" * 800}}],
+    }
+    rich = costs.llm_spend(
+        example(
+            request=Request(messages=[{"role": "user", "content": "x" * 4000}], tools=tools), response=call
+        ),
+        PRICES,
+    )
+    assert rich.prompt_tokens > plain.prompt_tokens and rich.completion_tokens > plain.completion_tokens
+
+
+def test_own_prices_are_read_on_top(tmp_path: Path) -> None:
+    (tmp_path / "prices.toml").write_text(
+        '[mine]\nsource = "us"\nas_of = "today"\n[mine.models]\n"m" = {input = 1, output = 2}\n'
+    )
+    own = costs.load_prices(tmp_path)
+    assert own.of("m").input_usd == 1.0 and own.of("gpt-4o").input_usd == 2.5
+    (tmp_path / "prices.toml").write_text('[mine.models]\n"m" = {input = "dear"}\n')
+    with pytest.raises(BadInput, match="price list"):
+        costs.load_prices(tmp_path)
+
+
+def test_machine_energy_and_break_even() -> None:
+    assert PRICES.specialist_usd(3600, 2) == pytest.approx(0.1008)
+    assert PRICES.specialist_wh(3600, 2) == pytest.approx(20)
+    assert PRICES.llm_wh(costs.Spend(prompt_tokens=1000, completion_tokens=1000)) == pytest.approx(0.82)
+    assert PRICES.co2e_g(1000) == pytest.approx(445)
+    assert costs.break_even_calls(1.0, 0.3) == 4
+    assert costs.break_even_calls(1.0, 0.0) is None
