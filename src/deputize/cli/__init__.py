@@ -1,1 +1,1 @@
-"""The command line: one file per verb group."""
+"""The command line: one file per verb group; nothing but arguments, words and exit codes."""

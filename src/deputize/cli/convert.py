@@ -1,0 +1,178 @@
+"""convert, and its stages one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from pydantic import ValidationError
+
+from deputize.cli.terminal import Terminal, pass_terminal
+from deputize.core.config import Convert, models_path, read_toml, sentence
+from deputize.core.errors import BadInput, UsageError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def run_options(command: F) -> F:
+    """The settings of a run, as options."""
+    for option in reversed(
+        (
+            click.option(
+                "--model",
+                "models",
+                multiple=True,
+                metavar="NAME",
+                help="Base model to tune (may be repeated).",
+            ),
+            click.option(
+                "--epsilon", type=float, help="How much quality a route may cost at most (default .02)."
+            ),
+            click.option("--delta", type=float, help="Chance that a certificate is wrong (default .05)."),
+            click.option("--seed", type=int, help="Seed of every random choice (default 0)."),
+            click.option("--minutes", type=float, help="Time budget; training is cut to fit (default 30)."),
+            click.option(
+                "--min-calls", type=int, help="Tasks with fewer calls are not trained (default 60)."
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def settings(home: Path, given: dict[str, Any], base: dict[str, Any] | None = None) -> Convert:
+    """The settings of a run: defaults, then [convert] in HOME/config.toml (or `base`), then the command line.
+
+    Raises:
+        BadInput: config.toml holds something else.
+        UsageError: an option's value cannot be used.
+    """
+    stored = base if base is not None else read_toml(home / "config.toml").get("convert", {})
+    try:
+        before = Convert.model_validate(stored)
+    except ValidationError as error:
+        raise BadInput(f"{home / 'config.toml'}: {sentence(error)}") from None
+    chosen = {name: value for name, value in given.items() if value is not None and value != ()}
+    try:
+        config = Convert.model_validate({**before.model_dump(), **chosen})
+    except ValidationError as error:
+        raise UsageError(sentence(error)) from None
+    check_models(config)
+    return config
+
+
+def check_models(config: Convert) -> None:
+    """Raises BadInput for a model that is not in the catalogue, MissingExtra for one that has not been fetched."""
+    from deputize.engines import models
+
+    for name in config.models:
+        models.model_path(name, models_path())
+
+
+@click.command()
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--format", "log_format", default="auto", show_default=True, help="Form of the logs.")
+@click.option("--agent", default="", help="Name the calls' agent where the log has none.")
+@click.option(
+    "--fresh", is_flag=True, help="Start a new run even where one with these settings can be resumed."
+)
+@run_options
+@pass_terminal
+def convert(
+    terminal: Terminal, /, paths: tuple[Path, ...], log_format: str, agent: str, fresh: bool, **given: Any
+) -> None:
+    """Import PATHS (if any), then run S2 to S6 over the calls in the store and publish what earned a certificate."""
+    from deputize import pipeline
+    from deputize.cli.report import show_report
+
+    config = settings(terminal.home, given)
+    with terminal.progress() as progress:
+        report = pipeline.convert(
+            terminal.home,
+            config,
+            paths=paths,
+            agent=agent,
+            log_format=log_format,
+            progress=progress,
+            fresh=fresh,
+        )
+    terminal.result(report, lambda: show_report(terminal, report))
+
+
+def _stage(name: str, text: str) -> click.Command:
+    @click.command(name, help=text)
+    @click.option(
+        "--again", is_flag=True, help="Forget the result of this stage and of all later ones first."
+    )
+    @run_options
+    @pass_terminal
+    def command(terminal: Terminal, /, again: bool, **given: Any) -> None:
+        from deputize import pipeline
+
+        newest = pipeline.latest_run(terminal.home)
+        base = pipeline.read_state(terminal.home, newest).settings if newest else None
+        config = settings(terminal.home, given, base)
+        with terminal.progress() as progress:
+            run = pipeline.run_stage(terminal.home, name, config, progress=progress, again=again)
+        facts = _FACTS[name](run)
+        document = {"run_id": run.state.run_id, "stage": name, **facts}
+        terminal.result(document, lambda: _show(terminal, document))
+
+    return command
+
+
+def _show(terminal: Terminal, facts: dict[str, Any]) -> None:
+    for name, value in facts.items():
+        shown = ", ".join(f"{k}: {v}" for k, v in value.items()) if isinstance(value, dict) else value
+        terminal.say(f"{name.replace('_', ' '):<12} {shown}")
+
+
+def _curated(run: Any) -> dict[str, Any]:
+    from deputize.core.artifacts import Curated
+
+    done = run.load("curate", Curated)
+    return {"n_calls": done.n_calls, "n_non_hci": done.n_non_hci, "n_examples": len(done.examples), "dropped": done.dropped, "entities": done.entities}  # fmt: skip
+
+
+def _clustered(run: Any) -> dict[str, Any]:
+    from deputize.core.artifacts import Discovered
+
+    done = run.load("cluster", Discovered)
+    return {"n_tasks": len(done.tasks), "tasks": {t.id: f"{t.name} ({t.n_calls})" for t in done.tasks}, "unassigned": done.unassigned}  # fmt: skip
+
+
+def _selected(run: Any) -> dict[str, Any]:
+    from deputize.core.artifacts import Selected
+
+    done = run.load("select", Selected)
+    return {"base_model": done.base_model, "plan": {t: " then ".join(r) or "nothing" for t, r in done.plan.items()}, "refused": done.refused}  # fmt: skip
+
+
+def _finetuned(run: Any) -> dict[str, Any]:
+    from deputize.core.artifacts import Finetuned
+
+    done = run.load("finetune", Finetuned)
+    return {"n_specialists": len(done.specialists), "specialists": {s.id: f"{s.method}, dev {s.dev_accuracy}" for s in done.specialists}, "refused": done.refused}  # fmt: skip
+
+
+def _evaluated(run: Any) -> dict[str, Any]:
+    from deputize.pipeline import Results
+
+    done = run.load("evaluate", Results).results
+    return {
+        "certified": [r.task_id for r in done if r.certificate],
+        "refused": {r.task_id: r.refused for r in done if r.refused},
+    }
+
+
+_FACTS: dict[str, Callable[[Any], dict[str, Any]]] = {
+    "curate": _curated, "cluster": _clustered, "select": _selected, "finetune": _finetuned, "evaluate": _evaluated,
+}  # fmt: skip
+
+curate = _stage("curate", "S2: de-identify, filter, deduplicate and split the calls in the store.")
+cluster = _stage("cluster", "S3: find the recurring tasks.")
+select = _stage("select", "S4: choose what is worth training for each task.")
+finetune = _stage("finetune", "S5: train the specialists.")
+evaluate = _stage("evaluate", "S6: certify the specialists, publish the routes, write the report.")

@@ -1,0 +1,182 @@
+"""The entry point: finds the verb, turns every failure into a sentence and an exit code."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import importlib
+import os
+import signal
+import sys
+import tempfile
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+import click
+
+from deputize.cli.terminal import Terminal
+from deputize.core.errors import DeputizeError, MissingExtra
+
+STOPPED = "Stopped; run the same command again to go on."
+
+COMMANDS: dict[str, str] = {
+    "demo": "deputize.cli.demo:demo",
+    "import": "deputize.cli.logs:import_",
+    "convert": "deputize.cli.convert:convert",
+    "curate": "deputize.cli.convert:curate",
+    "cluster": "deputize.cli.convert:cluster",
+    "select": "deputize.cli.convert:select",
+    "finetune": "deputize.cli.convert:finetune",
+    "evaluate": "deputize.cli.convert:evaluate",
+    "report": "deputize.cli.report:report",
+    "serve": "deputize.cli.serve:serve",
+    "route": "deputize.cli.routes:route",
+    "models": "deputize.cli.models:models",
+    "privacy": "deputize.cli.privacy:privacy",
+    "tasks": "deputize.cli.tasks:tasks",
+    "erase": "deputize.cli.logs:erase",
+}
+"""Verb -> where it is written; imported only when it is asked for."""
+
+
+def _set_home(ctx: click.Context, _param: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        ctx.ensure_object(Terminal).given_home = value
+
+
+def _set_json(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+    if value:
+        ctx.ensure_object(Terminal).json = True
+
+
+def common_options() -> list[click.Option]:
+    """--home and --json, which every command takes, before or after its verb."""
+    return [
+        click.Option(["--home"], metavar="DIR", callback=_set_home, expose_value=False, help="Home folder (default ./.deputize or DEPUTIZE_HOME)."),
+        click.Option(["--json"], is_flag=True, callback=_set_json, expose_value=False, help="One JSON document on stdout."),
+    ]  # fmt: skip
+
+
+def _with_common(command: click.Command) -> click.Command:
+    if not any(p.name == "home" for p in command.params):
+        command.params.extend(common_options())
+    if isinstance(command, click.Group):
+        for inner in command.commands.values():
+            _with_common(inner)
+    return command
+
+
+class Verbs(click.Group):
+    """A group that imports a verb's module when the verb is used, so that `deputize --help` stays quick."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute = COMMANDS[cmd_name].split(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return _with_common(command)
+
+
+@click.group(
+    cls=Verbs,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    params=common_options(),
+)
+@click.version_option(package_name="deputize")
+def cli() -> None:
+    """Turn an agent that calls an LLM for everything into one that is SLM-first, with a certificate per route."""
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line; its exit code. Nothing is raised."""
+    terminal = Terminal()
+    try:
+        code = cli.main(args=arguments, prog_name="deputize", standalone_mode=False, obj=terminal)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except (KeyboardInterrupt, click.Abort):
+        click.echo(STOPPED, err=True)
+        return 130
+    except BrokenPipeError:
+        # whoever read our output has seen enough; what Python flushes at exit must not fail again
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.ClickException as error:
+        return _fail(terminal, error.format_message(), "usage", error.exit_code, hint=_hint(error))
+    except DeputizeError as error:
+        return _fail(terminal, str(error), error.code, error.exit_code)
+    except ModuleNotFoundError as error:
+        return _fail(terminal, _about_module(error), MissingExtra.code, MissingExtra.exit_code)
+    except OSError as error:
+        return _fail(terminal, _about_os(error), "os_error", 1)
+    except MemoryError:
+        return _fail(
+            terminal, "There is not enough memory for this; what was finished before is kept.", "memory", 1
+        )
+    except Exception as error:  # noqa: BLE001 - the edge: whatever comes, the user reads a sentence
+        return _fail(terminal, _unexpected(error), "internal_error", 1)
+
+
+def _hint(error: click.ClickException) -> str:
+    ctx = getattr(error, "ctx", None)
+    return f"Try '{ctx.command_path} --help'." if ctx is not None else ""
+
+
+def _fail(terminal: Terminal, sentence: str, code: str, exit_code: int, *, hint: str = "") -> int:
+    with contextlib.suppress(OSError):
+        click.echo(f"deputize: {sentence}" + (f"\n{hint}" if hint else ""), err=True)
+        if terminal.json:
+            terminal.result({"error": {"code": code, "message": sentence}}, lambda: None)
+    return exit_code
+
+
+def _about_os(error: OSError) -> str:
+    where = f" ({error.filename})" if error.filename else ""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"The disk is full{where}. What was finished before is kept: make room and run the same command again."
+    if error.errno == errno.EADDRINUSE:
+        return "The port is in use by another program. Choose another one with --port."
+    return f"{error.strerror or error}{where}"
+
+
+def _about_module(error: ModuleNotFoundError) -> str:
+    return (
+        f"{error.name} is not installed. Everything that is optional comes with: pip install 'deputize[all]'"
+    )
+
+
+def _unexpected(error: Exception) -> str:
+    text = "".join(traceback.format_exception(error))
+    try:
+        with tempfile.NamedTemporaryFile("w", prefix="deputize-", suffix=".trace", delete=False) as file:
+            file.write(text)
+        where = (
+            f" The details are in {Path(file.name)}; it may quote your data, so look before you pass it on."
+        )
+    except OSError:
+        where = ""
+    return f"Something went wrong that should not have ({type(error).__name__}).{where}"
+
+
+def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:
+    raise SystemExit(143)
+
+
+def main() -> NoReturn:
+    """What the `deputize` script calls."""
+    # SIGTERM unwinds like Ctrl-C does, so that servers and workers we started are stopped and files closed
+    signal.signal(signal.SIGTERM, _terminate)
+    sys.exit(run())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""report: the last run again, as a table, as JSON or in the browser."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from deputize.cli.terminal import Terminal, pass_terminal
+from deputize.core.errors import BadInput
+
+
+def read_report(home: Path, run_id: str | None = None) -> tuple[dict[str, Any], Path]:
+    """report.json of a run (the newest one that has a report) and its folder.
+
+    Raises:
+        BadInput: there is none.
+    """
+    folders = [home / "runs" / run_id] if run_id else sorted((home / "runs").glob("*"), reverse=True)
+    for folder in folders:
+        path = folder / "report.json"
+        if path.is_file():
+            try:
+                return msgspec.json.decode(path.read_bytes(), type=dict[str, Any]), folder
+            except msgspec.DecodeError as error:
+                raise BadInput(f"{path} is not a report: {error}") from error
+    what = f"run {run_id!r}" if run_id else "finished run"
+    raise BadInput(f"There is no {what} in {home}. `deputize convert` makes one.")
+
+
+def show_report(terminal: Terminal, report: dict[str, Any]) -> None:
+    """The report for a reader, and where the page is."""
+    from deputize.web.terminal import render
+
+    terminal.say(render(report))
+    page = terminal.home / "runs" / str(report["run_id"]) / "report.html"
+    if page.exists():
+        terminal.say(f"The page with plots: {page}")
+
+
+@click.command()
+@click.argument("run_id", metavar="[RUN]", required=False)
+@click.option("--open", "open_page", is_flag=True, help="Open the page in the browser.")
+@pass_terminal
+def report(terminal: Terminal, /, run_id: str | None, open_page: bool) -> None:
+    """Show the report of a run (the newest by default)."""
+    document, folder = read_report(terminal.home, run_id)
+    terminal.result(document, lambda: show_report(terminal, document))
+    if open_page:
+        page = folder / "report.html"
+        if not page.exists():
+            raise BadInput(f"{page} is missing; `deputize evaluate` writes it again.")
+        click.launch(page.as_uri())

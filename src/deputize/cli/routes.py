@@ -1,0 +1,121 @@
+"""route: what is served by specialists, and stopping or starting it by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import click
+import msgspec
+
+from deputize.cli.terminal import Terminal, pass_terminal
+from deputize.core.errors import BadInput, UsageError
+from deputize.core.records import Route, RouteFile
+
+CANARY_STEPS = (0.01, 0.05, 0.25, 1.0)
+"""Shares of the traffic that a route is promoted through."""
+
+
+@click.group()
+def route() -> None:
+    """The routes from tasks to specialists."""
+
+
+def _read(terminal: Terminal) -> RouteFile:
+    from deputize.router.file import read_routes
+
+    routes = read_routes(terminal.home / "routes.json")
+    if routes is None:
+        raise BadInput(f"There are no routes in {terminal.home} yet. `deputize convert` publishes them.")
+    return routes
+
+
+def _change(terminal: Terminal, route_id: str, change: Callable[[Route], Route]) -> None:
+    from deputize.router.file import write_routes
+
+    file = _read(terminal)
+    found = [r for r in file.routes if r.id == route_id]
+    if not found:
+        known = ", ".join(r.id for r in file.routes) or "none"
+        raise BadInput(f"There is no route {route_id!r}; there are: {known}.")
+    after = change(found[0])
+    routes = [after if r.id == route_id else r for r in file.routes]
+    write_routes(terminal.home / "routes.json", msgspec.structs.replace(file, routes=routes))
+    terminal.result(_row(after), lambda: terminal.say(f"{after.id} ({after.task_name}) is {_state(after)}."))
+
+
+def _state(one: Route) -> str:
+    return f"{one.state}, {one.share:.0%} of its calls" if one.state == "canary" else one.state
+
+
+def _row(one: Route) -> dict[str, object]:
+    certificate = msgspec.to_builtins(one.certificate) if one.certificate else None
+    return {
+        "id": one.id, "task": one.task_id, "task_name": one.task_name, "state": one.state, "share": one.share,
+        "threshold": one.threshold, "specialist": one.specialist, "certificate": certificate,
+    }  # fmt: skip
+
+
+@route.command("list")
+@pass_terminal
+def list_routes(terminal: Terminal, /) -> None:
+    """Every route with its state, threshold and certificate."""
+    file = _read(terminal)
+    document = {
+        "run_id": file.run_id,
+        "generation": file.generation,
+        "routes": [_row(r) for r in file.routes],
+    }
+    rows = [
+        (r.id, r.task_name, _state(r), f"{r.threshold:.3f}", f"{r.certificate.kind} {r.certificate.epsilon:g}/{r.certificate.delta:g}" if r.certificate else "none")
+        for r in file.routes
+    ]  # fmt: skip
+    terminal.result(
+        document,
+        lambda: terminal.table(("route", "task", "state", "threshold", "certificate (eps/delta)"), rows),
+    )
+
+
+@route.command()
+@click.argument("route_id", metavar="ID")
+@click.option(
+    "--to",
+    type=click.Choice(["next", "canary", "live"]),
+    default="next",
+    show_default=True,
+    help="One step, the first canary step, or everything.",
+)
+@pass_terminal
+def promote(terminal: Terminal, /, route_id: str, to: str) -> None:
+    """Give a route more of its calls: closed, then 1, 5, 25 and 100 % of them. Needs a certificate."""
+    _change(terminal, route_id, lambda r: promoted(r, to))
+
+
+def promoted(one: Route, to: str) -> Route:
+    """The route one step further (or at the step asked for).
+
+    Raises:
+        UsageError: it has no certificate, or is live already.
+    """
+    if one.certificate is None:
+        raise UsageError(f"Route {one.id} has no certificate, so it cannot be promoted.")
+    if one.state == "live":
+        raise UsageError(f"Route {one.id} is live already.")
+    now = one.share if one.state == "canary" else 0.0
+    share = {"live": 1.0, "canary": CANARY_STEPS[0]}.get(to) or next(s for s in CANARY_STEPS if s > now)
+    return msgspec.structs.replace(one, state="live" if share >= 1 else "canary", share=share)
+
+
+@route.command()
+@click.argument("route_id", metavar="ID")
+@pass_terminal
+def rollback(terminal: Terminal, /, route_id: str) -> None:
+    """Send a route's calls back to the LLM because the specialist did wrong; it stays so until promoted."""
+    _change(terminal, route_id, lambda r: msgspec.structs.replace(r, state="rolled_back", share=1.0))
+
+
+@route.command()
+@click.argument("route_id", metavar="ID")
+@pass_terminal
+def close(terminal: Terminal, /, route_id: str) -> None:
+    """Send a route's calls to the LLM; new runs leave it closed until it is promoted."""
+    _change(terminal, route_id, lambda r: msgspec.structs.replace(r, state="closed", share=1.0))

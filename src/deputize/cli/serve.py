@@ -1,0 +1,22 @@
+"""serve: the gateway in the foreground."""
+
+from __future__ import annotations
+
+import click
+
+from deputize.cli.terminal import Terminal, pass_terminal
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", type=click.IntRange(0, 65535), default=8790, show_default=True)
+@click.option(
+    "--upstream", metavar="URL", help="The LLM behind the gateway, for example https://api.openai.com."
+)
+@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True)
+@pass_terminal
+def serve(terminal: Terminal, /, host: str, port: int, upstream: str | None, workers: int) -> None:
+    """Run the gateway: agents change their base_url to it and nothing else."""
+    from deputize.gateway import serve as gateway
+
+    gateway.serve(terminal.home, host, port, upstream, workers=workers)

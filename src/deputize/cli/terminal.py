@@ -1,0 +1,109 @@
+"""What a command says: results on stdout (or one JSON document), progress and notes on stderr."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from deputize.core.config import home_path
+from deputize.core.progress import Progress
+
+
+class Terminal:
+    """Where a command's words go, and the two settings every command has."""
+
+    def __init__(self) -> None:
+        self.given_home: str | None = None
+        self.json = False
+
+    @property
+    def home(self) -> Path:
+        """The home folder the command works on."""
+        return home_path(self.given_home)
+
+    def result(self, document: Any, show: Callable[[], None]) -> None:
+        """The outcome: `document` as JSON where --json was given, else `show` writes it for a reader."""
+        if self.json:
+            click.echo(msgspec.json.format(msgspec.json.encode(document, enc_hook=str), indent=2).decode())
+        else:
+            show()
+
+    def say(self, text: str) -> None:
+        """A line of the result, for a reader."""
+        click.echo(text)
+
+    def note(self, text: str) -> None:
+        """A line beside the result."""
+        click.echo(text, err=True)
+
+    def table(self, heads: Sequence[str], rows: Sequence[Sequence[Any]], *, title: str = "") -> None:
+        """A table on stdout; None is shown as a dash."""
+        from rich import box
+        from rich.console import Console
+        from rich.table import Table
+
+        table = Table(*heads, title=title or None, title_justify="left", box=box.SIMPLE_HEAD)
+        for row in rows:
+            table.add_row(*("–" if cell is None else str(cell) for cell in row))
+        # a pipe has no width of its own: do not cut what a program is going to read
+        Console(width=None if sys.stdout.isatty() else 160, highlight=False).print(table)
+
+    @contextlib.contextmanager
+    def progress(self) -> Iterator[Progress]:
+        """A progress callable: bars where stderr is a terminal, now and then a line elsewhere."""
+        if sys.stderr.isatty():
+            with _bars() as report:
+                yield report
+        else:
+            yield _lines(self.note, time.monotonic)
+
+
+pass_terminal = click.make_pass_decorator(Terminal, ensure=True)
+
+
+@contextlib.contextmanager
+def _bars() -> Iterator[Progress]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bars
+
+    bars = Bars(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+        console=Console(stderr=True),
+    )  # fmt: skip
+    ids: dict[str, Any] = {}
+
+    def report(what: str, done: int, total: int | None = None) -> None:
+        if what not in ids:
+            ids[what] = bars.add_task(what, total=total)
+        bars.update(ids[what], completed=done, total=total)
+
+    with bars:
+        yield report
+
+
+def _lines(write: Callable[[str], None], clock: Callable[[], float], every_s: float = 10.0) -> Progress:
+    """Progress as plain lines: the first and last of each piece of work, and one every ten seconds between."""
+    last_said: dict[str, float] = {}
+    ended: set[str] = set()
+
+    def report(what: str, done: int, total: int | None = None) -> None:
+        ends = total is not None and done >= total
+        if (what in ended and ends) or (
+            what in last_said and not ends and clock() - last_said[what] < every_s
+        ):
+            return
+        last_said[what] = clock()
+        ended.discard(what)
+        if ends:
+            ended.add(what)
+        write(f"{what}: {done}" + (f" of {total}" if total is not None else "") if done or total else what)
+
+    return report
