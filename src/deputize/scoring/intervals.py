@@ -104,16 +104,25 @@ def bootstrap_means(values: Grouped, n_draws: int = 2000, seed: int = 0) -> NDAr
 def difference_interval(
     difference_N: ArrayLike, groups_N: Sequence[str], level: float = 0.95, seed: int = 0, n_draws: int = 2000
 ) -> Interval:
-    """Interval of a mean loss difference in [-1, 1] over calls.
+    """Interval of a mean loss difference in [-1, 1] over calls; (-1, 1) where there are none.
 
     Where differences are 0 or 1 only, Clopper-Pearson with the groups' effective number, which stays honest when no
     error was seen at all; else the percentile bootstrap over groups.
     """
     difference = np.asarray(difference_N, dtype=float)
-    values = grouped(difference, groups_N)
-    if difference.size == 0:
+    binary = bool(np.all((difference == 0) | (difference == 1)))
+    return grouped_interval(
+        grouped(difference, groups_N), binary=binary, level=level, seed=seed, n_draws=n_draws
+    )
+
+
+def grouped_interval(
+    values: Grouped, *, binary: bool, level: float = 0.95, seed: int = 0, n_draws: int = 2000
+) -> Interval:
+    """The same from sums per group; `binary` says that every difference was 0 or 1."""
+    if values.counts_G.sum() == 0:
         return -1.0, 1.0
-    if np.all((difference == 0) | (difference == 1)):
+    if binary:
         n = effective_n(values)
         return clopper_pearson(values.mean * n, n, level)
     means = bootstrap_means(values, n_draws, seed)
