@@ -11,7 +11,7 @@ import msgspec
 
 from deputize.core.errors import BadInput, Tampered
 from deputize.core.records import Call, Outcome, Record, decode
-from deputize.store.base import Feedback
+from deputize.store.base import Entry, Feedback
 
 R = TypeVar("R", bound=Record)
 
@@ -20,6 +20,16 @@ _CALLS = msgspec.json.Decoder(Call, strict=False)
 
 SUCCESS = ("success", "resolved")
 """Metrics that say by themselves whether a workflow ended well: 1 yes, 0 no."""
+
+
+def entry_of(call: Call) -> Entry:
+    """A call ready to be filed. Raises BadInput as `encode_call` does."""
+    at = call.timestamp
+    if at is not None and not math.isfinite(at):
+        call = msgspec.structs.replace(call, timestamp=None)
+    return Entry(
+        call.id, call.tenant, call.origin, call.agent, call.timestamp, call.version, encode_call(call)
+    )
 
 
 def encode_call(call: Call) -> bytes:

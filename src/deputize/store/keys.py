@@ -30,7 +30,7 @@ from deputize.store.providers import KeyProvider, default_provider, provider_fro
 _SEAL_MAGIC = b"DPS1"
 
 
-class WrappingKey(Record):
+class WrappingKey(Record, frozen=True):
     """One generation of the wrapping key, wrapped by a KEK."""
 
     id: str
@@ -39,7 +39,7 @@ class WrappingKey(Record):
     created: float
 
 
-class RingFile(Record):
+class RingFile(Record, frozen=True):
     """HOME/keys/ring.json."""
 
     id: str

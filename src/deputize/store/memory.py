@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 from deputize.core.errors import BadInput
 from deputize.core.records import Call
-from deputize.store.base import Erased, Feedback
-from deputize.store.codec import Outcomes, checked_feedback, decode_call, encode_call
+from deputize.store.base import Entry, Erased, Feedback
+from deputize.store.codec import Outcomes, checked_feedback, decode_call, entry_of
 
 
 class MemoryStore:
@@ -24,7 +24,10 @@ class MemoryStore:
         self._tombstones: dict[tuple[str, str], float] = {}
 
     def append(self, calls: Sequence[Call]) -> int:
-        copies = [decode_call(encode_call(call)) for call in calls]
+        return self.append_entries([entry_of(call) for call in calls])
+
+    def append_entries(self, entries: Sequence[Entry]) -> int:
+        copies = [decode_call(entry.data) for entry in entries]
         with self._lock:
             before = len(self._calls)
             for call in copies:

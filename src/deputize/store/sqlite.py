@@ -5,6 +5,7 @@ Several processes may write at once; each commit is synced to the disk before `a
 
 from __future__ import annotations
 
+import logging
 import math
 import sqlite3
 import threading
@@ -15,12 +16,14 @@ from pathlib import Path
 
 from deputize.core.errors import BadInput, StoreError, Tampered
 from deputize.core.records import RECORD_VERSION, Call, encode
-from deputize.store.base import Erased, Feedback
-from deputize.store.codec import Outcomes, checked_feedback, decode_call, decode_record, encode_call
+from deputize.store.base import Entry, Erased, Feedback
+from deputize.store.codec import Outcomes, checked_feedback, decode_call, decode_record, entry_of
 from deputize.store.datakeys import DataKey, DataKeys, KeyReader, month_of, subject_of
+from deputize.store.journal import left_over, recover
 from deputize.store.keys import KeyRing
 from deputize.store.sql import load_queries
 
+_log = logging.getLogger("deputize.store")
 _SQL = load_queries("sqlite")
 _SCHEMA = 1
 _APPLICATION_ID = 0x44505554  # "DPUT": tells our files from other SQLite files
@@ -34,7 +37,7 @@ def open_store(
     busy_timeout_s: float = 10.0,
     clock: Callable[[], float] = time.time,
 ) -> SqliteStore:
-    """The store of a home (HOME/store.db), made on first use.
+    """The store of a home (HOME/store.db), made on first use; what a crashed process left in its journal is read in.
 
     Args:
         home: the home folder.
@@ -45,9 +48,21 @@ def open_store(
     Raises:
         StoreError: it cannot be opened, is damaged, or was written with other keys.
     """
-    return SqliteStore(
-        home / "store.db", keyring or KeyRing.open(home), busy_timeout_s=busy_timeout_s, clock=clock
-    )  # fmt: skip
+    keyring = keyring or KeyRing.open(home)
+    store = SqliteStore(home / "store.db", keyring, busy_timeout_s=busy_timeout_s, clock=clock)
+    folders = journal_folders(home)
+    if left_over(folders):
+        try:
+            recover(folders, keyring, store)
+        except StoreError as error:
+            # what is there can be read all the same; the journal waits for the next opening
+            _log.error("Calls in the journal of a crashed process could not be stored yet: %s", error)
+    return store
+
+
+def journal_folders(home: Path) -> tuple[Path, ...]:
+    """Where recorders of this home keep their journals."""
+    return (home / "journal", home / "spill")
 
 
 class SqliteStore:
@@ -167,30 +182,35 @@ class SqliteStore:
         )
 
     def append(self, calls: Sequence[Call]) -> int:
-        if not calls:
+        # encoding is done before the lock is taken: other processes wait only for encryption and the disk
+        return self.append_entries([entry_of(call) for call in calls])
+
+    def append_entries(self, entries: Sequence[Entry]) -> int:
+        if not entries:
             return 0
         look = self.keyring.lookup
-        # encoding is done before the lock is taken: other processes wait only for encryption and the disk
-        plain = [(call, look("call", call.id), encode_call(call)) for call in calls]
+        ids = [look("call", entry.id) for entry in entries]
         with self._write() as db:
             self._fresh(db)
             rows = []
-            for call, id, data in plain:
-                if self._is_late(call):
+            for id, entry in zip(ids, entries, strict=True):
+                if self._is_late(entry):
                     continue
-                key = self._keys.obtain(db, call.tenant, call.origin, month_of(call.timestamp))
-                sealed = key.encrypt(_CALL, id, call.version, data)
-                rows.append((id, _time(call), self._agent(call.agent), key.id, call.version, sealed))
+                key = self._keys.obtain(db, entry.tenant, entry.origin, month_of(entry.timestamp))
+                sealed = key.encrypt(_CALL, id, entry.version, entry.data)
+                rows.append(
+                    (id, entry.timestamp or 0.0, self._agent(entry.agent), key.id, entry.version, sealed)
+                )
             before = db.total_changes
             db.executemany(_SQL["add_call"], rows)
             return db.total_changes - before
 
-    def _is_late(self, call: Call) -> bool:
+    def _is_late(self, entry: Entry) -> bool:
         """Whether a call was made before its origin was erased, and comes in only now."""
-        if not self._tombstones or not call.origin or call.timestamp is None:
+        if not self._tombstones or not entry.origin or entry.timestamp is None:
             return False
-        erased_at = self._tombstones.get((call.tenant, subject_of(self.keyring, call.tenant, call.origin)))
-        return erased_at is not None and call.timestamp <= erased_at
+        erased_at = self._tombstones.get((entry.tenant, subject_of(self.keyring, entry.tenant, entry.origin)))
+        return erased_at is not None and entry.timestamp <= erased_at
 
     def _agent(self, agent: str) -> bytes:
         found = self._agents.get(agent)
@@ -310,15 +330,9 @@ def _opened(key: DataKey, row: tuple[bytes, float, int, int, bytes]) -> Call:
     """
     id, at, _, schema, payload = row
     call = decode_call(key.decrypt(_CALL, id, schema, payload))
-    if _time(call) != at:
+    if (call.timestamp or 0.0) != at:
         raise Tampered(f"The stored call {id.hex()} was moved in time: its column and its seal disagree.")
     return call
-
-
-def _time(call: Call) -> float:
-    """The time column; 0 where the call has none (NaN cannot be ordered and cannot be sealed)."""
-    at = call.timestamp
-    return at if at is not None and math.isfinite(at) else 0.0
 
 
 @contextmanager

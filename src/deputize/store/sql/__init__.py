@@ -13,4 +13,6 @@ def load_queries(database: str) -> dict[str, str]:
     """name -> statement of `<database>.sql`."""
     text = files(__name__).joinpath(f"{database}.sql").read_text("utf-8")
     pieces = _NAME.split(text)[1:]
-    return {name: _COMMENT.sub("", body).strip() for name, body in zip(pieces[::2], pieces[1::2], strict=True)}
+    return {
+        name: _COMMENT.sub("", body).strip() for name, body in zip(pieces[::2], pieces[1::2], strict=True)
+    }
