@@ -58,6 +58,8 @@ REPLY = {
     "usage": {"prompt_tokens": 420, "completion_tokens": 17, "total_tokens": 437},
 }  # fmt: skip
 
+MODELS = {"object": "list", "data": [{"id": "mock", "object": "model", "created": 1, "owned_by": "bench"}]}
+
 
 def ours(folder: Path, port: int, upstream: str) -> Launch:
     """Our gateway as a user starts it, strict durability and routing on."""
@@ -141,6 +143,7 @@ STREAM_SERVER = """
 import asyncio, sys
 FRAMES = [b'data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"mock","choices":[{"index":0,"delta":{"role":"assistant","content":"word %d "},"finish_reason":null}]}\\n\\n' % i for i in range(20)]
 END = b'data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"mock","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\\n\\ndata: [DONE]\\n\\n'
+MODELS = b'{"object":"list","data":[{"id":"mock","object":"model","created":1,"owned_by":"bench"}]}'
 HEAD = b'HTTP/1.1 200 OK\\r\\ncontent-type: text/event-stream\\r\\ntransfer-encoding: chunked\\r\\n\\r\\n'
 async def serve(reader, writer):
     try:
@@ -149,7 +152,7 @@ async def serve(reader, writer):
             size = next((int(l.split(b':')[1]) for l in head.lower().split(b'\\r\\n') if l.startswith(b'content-length')), 0)
             await reader.readexactly(size)
             if not head.startswith(b'POST'):
-                writer.write(b'HTTP/1.1 200 OK\\r\\ncontent-length: 2\\r\\n\\r\\n{}'); continue
+                writer.write(b'HTTP/1.1 200 OK\\r\\ncontent-type: application/json\\r\\ncontent-length: %d\\r\\n\\r\\n%s' % (len(MODELS), MODELS)); continue
             writer.write(HEAD)
             for frame in FRAMES:
                 writer.write(b'%x\\r\\n%s\\r\\n' % (len(frame), frame)); await asyncio.sleep(.05)
@@ -186,7 +189,11 @@ def main() -> None:  # noqa: C901
     options = parser.parse_args()
 
     folder = Path(tempfile.mkdtemp(prefix="bench-gateway-"))
-    body = f"server {{ default_type application/json; location / {{ return 200 '{json.dumps(REPLY)}'; }} listen 127.0.0.1:PORT; }}"
+    reply = json.dumps(REPLY).replace("\\", "\\\\")  # nginx unescapes a quoted string once
+    body = (
+        f"server {{ default_type application/json; listen 127.0.0.1:PORT; location / {{ return 200 '{reply}'; }}"
+        f" location = /v1/models {{ return 200 '{json.dumps(MODELS)}'; }} }}"
+    )
     upstream_port, stream_port = free_port(), free_port()
     config = nginx_config(folder, upstream_port, body.replace("PORT", str(upstream_port)))
     upstream, stream_upstream = f"http://127.0.0.1:{upstream_port}", f"http://127.0.0.1:{stream_port}"
@@ -207,14 +214,13 @@ def main() -> None:  # noqa: C901
                 port = free_port()
                 launch = peer.launch(folder, port, upstream)
                 process = stack.enter_context(started(launch, folder, port, peer.name.split()[0]))
-                targets[peer.name] = (f"http://127.0.0.1:{port}", launch.headers, process.pid)
-                for _ in range(50):  # some answer before their worker does
-                    warm = wrk(f"http://127.0.0.1:{port}/v1/chat/completions", launch.headers, 1, 0.3, folder)
+                for _ in range(20):  # some answer before their worker does
+                    warm = wrk(f"http://127.0.0.1:{port}/v1/chat/completions", launch.headers, 1, 1, folder)
                     if warm["answered"] and not warm["bad"]:
                         break
                 else:
-                    del targets[peer.name]
                     raise RuntimeError("it refused every request")
+                targets[peer.name] = (f"http://127.0.0.1:{port}", launch.headers, process.pid)
             except (RuntimeError, OSError, subprocess.SubprocessError) as error:
                 missing[peer.name] = str(error)
         works = {p.name: p.work for p in (OURS, *PEERS)}
