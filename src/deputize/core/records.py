@@ -297,6 +297,8 @@ class KeySpace(Record):
     lines: list[str] = msgspec.field(default_factory=list)
     """Normalised recurring lines of this signature group; the ordered tuple of those present is the key."""
     heads: list[str] = msgspec.field(default_factory=list)
+    max_new_lines: int | None = None
+    """How many lines of the system prompt may be unknown; with more the template has changed. None: any number."""
 
 
 class RouteFile(Record):

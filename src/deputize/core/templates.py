@@ -1,0 +1,435 @@
+"""What of a request is fixed and what varies: its structural signature, its template key, and the short prompt.
+
+Everything here is computed from the request alone, never from the answer, by the same code at discovery, in training
+and on the live path; so a call finds the task that its kind was filed under. Pure: no I/O, no state but memos.
+
+A *unit* is a line of a prompt, or a sentence of a long line. A unit is looked up as it stands and then normalised
+(numbers, quoted strings and ids masked); a `Label:` head stands for a line of which only the value varies.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Any, Final
+
+import msgspec
+
+from deputize.core.contracts import text_of
+from deputize.core.records import KeySpace, Message, Recipe, Request
+
+LONG_LINE = 160
+"""Characters from which a line is cut into sentences, so that a slot inside a paragraph does not hide the rest."""
+MAX_USER_CHARS = 24_000
+"""What the matcher reads of the user's messages: three quarters from their start, one quarter from their end."""
+MAX_SYSTEM_CHARS = 400_000
+_MEMO_ENTRIES = 512
+
+_VARYING: Final = re.compile(
+    r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
+    r'|"[^"\n]*"|“[^”\n]*”|`[^`\n]*`'
+    r"|(?<!\w)'[^'\n]*'(?!\w)"
+    r"|\b(?=\w*\d)[A-Za-z0-9_-]*\d[A-Za-z0-9_-]*(?:[.,:/]\d+)*"
+)
+_SENTENCE: Final = re.compile(r"(?<=[.!?:;])\s+")
+_HEAD: Final = re.compile(
+    r"\W{0,4}(\w[^:=\n{}\[\]<>]{0,47}?)[\"'*_]{0,3}\s?(?::(?!//)|=)[*_]{0,2}(?:\s+|$|(?=[\"'\[{\d]))"
+)
+_SPACE: Final = re.compile(r"\s+")
+_MAX_HEAD_WORDS = 5
+_MEDIA: Final = frozenset({"text", "input_text", "output_text"})
+
+_json = msgspec.json.Encoder(order="sorted")
+
+
+# ---------------------------------------------------------------- units
+
+
+def normalise(unit: str) -> str:
+    """A unit with what typically varies masked (numbers, words with digits, quoted strings, uuids), spaces folded."""
+    return _SPACE.sub(" ", _VARYING.sub("⟨⟩", unit)).strip()
+
+
+def units(text: str) -> list[str]:
+    """The non-empty units of a text in order, ends trimmed: its lines, long lines cut into sentences."""
+    out: list[str] = []
+    for line in text.splitlines():
+        line = line.strip()
+        if not line:
+            continue
+        if len(line) > LONG_LINE:
+            out.extend(part for part in _SENTENCE.split(line) if part)
+        else:
+            out.append(line)
+    return out
+
+
+def head_of(unit: str) -> str:
+    """The `Label:` that a unit starts with (without marks around it), '' where there is none."""
+    found = _HEAD.match(unit)
+    if found is None:
+        return ""
+    label = found.group(1).strip()
+    return f"{label}:" if len(label.split()) <= _MAX_HEAD_WORDS else ""
+
+
+# ---------------------------------------------------------------- signature
+
+
+def signature(request: Request) -> str:
+    """The structural signature: a hash of tools with their schemas, reply format, tool choice and pattern of roles.
+
+    Two requests with one signature may still be two tasks; two with different signatures never share a template
+    key. The order of tools and of JSON keys does not matter; any change of a schema or a description does.
+    """
+    digest = blake2b(digest_size=12)
+    if request.tools:
+        for tool in sorted(map(_json.encode, request.tools)):
+            digest.update(tool)
+        digest.update(_json.encode(_choice(request.tool_choice)))
+    form = request.response_format
+    if form and form.get("type") != "text":
+        digest.update(b"|format")
+        digest.update(_json.encode(form))
+    digest.update(_shape(request).encode())
+    return digest.hexdigest()
+
+
+def _choice(choice: Any) -> Any:
+    return "auto" if choice is None else choice
+
+
+def _shape(request: Request) -> str:
+    """Has a system prompt or not; with tools, one turn, or several; whether any part is not text."""
+    has_system = several = media = False
+    last = ""
+    for message in request.messages:
+        last = str(message.get("role"))
+        if last in ("system", "developer"):
+            has_system = True
+        elif last in ("assistant", "tool", "function"):
+            several = True
+        content = message.get("content")
+        if isinstance(content, list):
+            media = media or any(isinstance(p, dict) and p.get("type", "text") not in _MEDIA for p in content)
+    turns = "agent" if request.tools else ("turns" if several else "single")
+    return f"|{has_system:d}|{turns}|{'prefilled' if last == 'assistant' else ''}|{'media' if media else ''}"
+
+
+def has_media(request: Request) -> bool:
+    """Whether some part of some message is not text (an image, audio, a file)."""
+    return _shape(request).endswith("media")
+
+
+# ---------------------------------------------------------------- template key
+
+
+def opening(request: Request) -> tuple[str, str]:
+    """(system text, user text) of the messages before the first reply: the part that stays the same over an episode."""
+    system: list[str] = []
+    user: list[str] = []
+    for message in request.messages:
+        role = message.get("role")
+        if role in ("system", "developer"):
+            system.append(text_of(message))
+        elif role == "user":
+            user.append(text_of(message))
+        else:
+            break
+    return "\n".join(system)[:MAX_SYSTEM_CHARS], _ends("\n".join(user))
+
+
+def _ends(text: str) -> str:
+    if len(text) <= MAX_USER_CHARS:
+        return text
+    tail = MAX_USER_CHARS // 4
+    return f"{text[: MAX_USER_CHARS - tail]}\n{text[-tail:]}"
+
+
+class Marks(msgspec.Struct, frozen=True):
+    """What is recognised in one text: the known units in order of first appearance, and how many were not known."""
+
+    known: tuple[str, ...]
+    n_new: int
+
+
+class KeyReader:
+    """A key space made ready for many requests; remembers the system prompts it has read."""
+
+    def __init__(
+        self, lines: Iterable[str], heads: Iterable[str], max_new_lines: int | None, salt: str
+    ) -> None:
+        self._lines, self._heads = frozenset(lines), frozenset(heads)
+        self._max_new, self._salt = max_new_lines, salt.encode()
+        self._memo: dict[str, Marks] = {}
+
+    def read(self, text: str) -> Marks:
+        """The known units of a text: verbatim, else normalised, else their head."""
+        lines, heads = self._lines, self._heads
+        known: dict[str, None] = {}
+        n_new = 0
+        for unit in units(text):
+            if unit in lines:
+                known[unit] = None
+                continue
+            mask = normalise(unit)
+            if mask in lines:
+                known[mask] = None
+            elif heads and (head := head_of(unit)) in heads:
+                known[head] = None
+            else:
+                n_new += 1
+        return Marks(tuple(known), n_new)
+
+    def marks(self, request: Request) -> tuple[Marks, Marks]:
+        """What is recognised in the system text and in the user text of the opening."""
+        system, user = opening(request)
+        found = self._memo.get(system)
+        if found is None:
+            found = self.read(system)
+            if len(self._memo) >= _MEMO_ENTRIES:
+                self._memo.clear()
+            self._memo[system] = found
+        return found, self.read(user) if self._lines or self._heads else Marks((), 0)
+
+    def key(self, request: Request) -> str:
+        """The template key, '' where the system prompt holds more unknown lines than it may (fails closed)."""
+        system, user = self.marks(request)
+        if self._max_new is not None and system.n_new > self._max_new:
+            return ""
+        return self.key_of(system.known, user.known)
+
+    def key_of(self, system: Sequence[str], user: Sequence[str]) -> str:
+        """The key of the known units of the system text and of the user text."""
+        text = "\x1e".join(("\x1f".join(system), "\x1f".join(user)))
+        return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=10, key=self._salt[:64]).hexdigest()
+
+
+def reader(keyspace: KeySpace) -> KeyReader:
+    """The reader of a key space; the last few are kept."""
+    return _reader(tuple(keyspace.lines), tuple(keyspace.heads), keyspace.max_new_lines, keyspace.signature)
+
+
+@lru_cache(maxsize=256)
+def _reader(lines: tuple[str, ...], heads: tuple[str, ...], max_new: int | None, salt: str) -> KeyReader:
+    return KeyReader(lines, heads, max_new, salt)
+
+
+def template_key(request: Request, keyspace: KeySpace) -> str:
+    """The key of a request within the key space of its signature: which recurring units are there, in their order.
+
+    '' where the request cannot belong to the key space: its system prompt has lines that were never there.
+    The caller has seen to it that `signature(request) == keyspace.signature`.
+    """
+    return reader(keyspace).key(request)
+
+
+# ---------------------------------------------------------------- the short prompt
+
+
+def prune(request: Request, recipe: Recipe) -> str:
+    """The short prompt a specialist reads: what is constant in its task is left out, values stay as written.
+
+    slots: the units of all messages that vary, one line each. dialogue: a digest of an agent's run so far (first
+    request, identifiers seen, names of the actions, then last call, result, agent text and user text in their order).
+    At most `recipe.max_chars` characters; what is too long loses its middle.
+    """
+    return _pruner(recipe.mode, tuple(recipe.constant_lines), recipe.max_chars)(request)
+
+
+@lru_cache(maxsize=256)
+def _pruner(mode: str, constant: tuple[str, ...], max_chars: int) -> Callable[[Request], str]:
+    keep = _Varying(frozenset(constant))
+    if mode == "dialogue":
+        return lambda request: _dialogue(request.messages, keep, max_chars)
+    return lambda request: _slots(request.messages, keep, max_chars)
+
+
+class _Varying:
+    """Leaves the constant units out of a text; remembers long texts, which are mostly system prompts."""
+
+    def __init__(self, constant: frozenset[str]) -> None:
+        self._constant = constant
+        self._memo: dict[str, str] = {}
+
+    def __call__(self, text: str) -> str:
+        known = self._memo.get(text)
+        if known is not None:
+            return known
+        constant = self._constant
+        kept: list[str] = []
+        for line in text.splitlines():
+            line = line.strip()
+            if not line or line in constant:
+                continue
+            if len(line) > LONG_LINE:
+                parts = [
+                    p
+                    for p in _SENTENCE.split(line)
+                    if p and p not in constant and normalise(p) not in constant
+                ]
+                if parts:
+                    kept.append(" ".join(parts))
+            elif normalise(line) not in constant:
+                kept.append(line)
+        out = "\n".join(kept)
+        if len(text) > 1000:
+            if len(self._memo) >= _MEMO_ENTRIES:
+                self._memo.clear()
+            self._memo[text] = out
+        return out
+
+
+def clip(text: str, max_chars: int, gap: str = " … ") -> str:
+    """A text of at most max_chars characters: what is too long loses its middle."""
+    if len(text) <= max_chars:
+        return text
+    room = max_chars - len(gap)
+    if room < 2:
+        return text[:max_chars]
+    tail = room * 2 // 5
+    return text[: room - tail].rstrip() + gap + text[len(text) - tail :].lstrip()
+
+
+def _slots(messages: Sequence[Message], keep: _Varying, max_chars: int) -> str:
+    kept = (keep(text) for message in messages if (text := _content(message)))
+    return clip("\n".join(text for text in kept if text), max_chars)
+
+
+def _content(message: Message) -> str:
+    text = text_of(message)
+    called = calls_text(message)
+    return f"{text}\n{called}" if text and called else text or called
+
+
+def calls_text(message: Message, max_chars: int = 100_000) -> str:
+    """The tool calls of a message as `name {arguments}`, joined by '; '."""
+    out: list[str] = []
+    for call in message.get("tool_calls") or ():
+        function = call.get("function") if isinstance(call, dict) else None
+        if isinstance(function, dict):
+            arguments = function.get("arguments")
+            text = arguments if isinstance(arguments, str) else _json.encode(arguments or {}).decode()
+            out.append(f"{function.get('name', '')} {_compact(text)}".strip())
+    return clip("; ".join(out), max_chars)
+
+
+_COMPACT_LIMIT = 20_000
+
+
+def _compact(text: str) -> str:
+    """JSON without white space between its parts, any other text with its white space folded."""
+    text = text.strip()
+    if text[:1] in ("{", "[") and len(text) <= _COMPACT_LIMIT:
+        try:
+            return msgspec.json.encode(msgspec.json.decode(text)).decode()
+        except (msgspec.DecodeError, RecursionError):
+            pass
+    return _SPACE.sub(" ", text)
+
+
+def _names(message: Message) -> list[str]:
+    functions = (c.get("function") for c in message.get("tool_calls") or () if isinstance(c, dict))
+    return [str(f.get("name", "")) for f in functions if isinstance(f, dict)]
+
+
+# shares of the digest's room: the last events are what the next action hangs on, so they get most of it
+_ROOM = {
+    "note": 0.08,
+    "ask": 0.16,
+    "ids": 0.14,
+    "did": 0.10,
+    "call": 0.14,
+    "agent": 0.14,
+    "user": 0.18,
+    "result": 0.24,
+}
+_MIN_ROOM = 24
+
+
+def _dialogue(messages: Sequence[Message], keep: _Varying, max_chars: int) -> str:
+    room = {name: max(_MIN_ROOM, int(share * max_chars)) for name, share in _ROOM.items()}
+    note: list[str] = []
+    ask = ""
+    did: list[str] = []
+    last: dict[str, tuple[int, str]] = {}
+    for i, message in enumerate(messages):
+        role = message.get("role")
+        if role in ("system", "developer"):
+            if varying := keep(text_of(message)):
+                note.append(varying)
+        elif role == "user":
+            text = keep(text_of(message))
+            if not ask:
+                ask = text
+            elif text:
+                last["user"] = (i, text)
+        elif role == "assistant":
+            if text := text_of(message):
+                last["agent"] = (i, keep(text))
+            if names := _names(message):
+                did.extend(names)
+                last["call"] = (i, calls_text(message))
+                last.pop("result", None)
+        elif role in ("tool", "function"):
+            text = _compact(text_of(message))
+            before = last.get("result")
+            last["result"] = (i, f"{before[1]} | {text}" if before else text)
+    recent = sorted(last.items(), key=lambda item: item[1][0])
+    tail = [f"{name}: {clip(_fold(text), room[name])}" for name, (_, text) in recent if text]
+    body = [f"ask: {clip(_fold(ask), room['ask'])}" if ask else ""]
+    if did:
+        body.append(f"did: {_clip_start(', '.join(did), room['did'])}")
+    seen = " ".join((*body, *tail))
+    found = _identifiers(messages, seen, room["ids"]) if len(messages) > 2 else ""
+    head = [f"note: {clip(_fold(' '.join(note)), room['note'])}" if note else "", body[0]]
+    parts = (*head, f"ids: {found}" if found else "", *body[1:], *tail)
+    return clip("\n".join(part for part in parts if part), max_chars)
+
+
+def _fold(text: str) -> str:
+    return _SPACE.sub(" ", text).strip()
+
+
+def _clip_start(text: str, max_chars: int) -> str:
+    """The end of a text: of a list of actions the latest matter most."""
+    return text if len(text) <= max_chars else "… " + text[len(text) - max_chars + 2 :]
+
+
+_IDENTIFIER: Final = re.compile(
+    r"[\w.+-]+@[\w-]+\.[\w.]*\w"
+    r"|\b(?=[A-Za-z_-]*\d)(?=[\d_-]*[A-Za-z])[A-Za-z0-9][\w-]{3,39}\b(?![\"']\s*:)"
+)
+_IDENTIFIER_SOURCE = 4_000
+
+
+@lru_cache(maxsize=4096)
+def _identifiers_in(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(_IDENTIFIER.findall(text)))
+
+
+def _identifiers(messages: Sequence[Message], seen: str, max_chars: int) -> str:
+    """Words with digits (orders, users, payments) and addresses that are not to be seen elsewhere.
+
+    What the user or an earlier call named comes first, then what results brought; the latest first in both.
+    """
+    named: list[str] = []
+    brought: list[str] = []
+    for message in reversed(messages):
+        role = message.get("role")
+        if role in ("user", "assistant"):
+            text = calls_text(message) if role == "assistant" else text_of(message)
+            named.extend(_identifiers_in(text[:_IDENTIFIER_SOURCE]))
+        elif role in ("tool", "function"):
+            brought.extend(_identifiers_in(text_of(message)[:_IDENTIFIER_SOURCE]))
+    found: dict[str, None] = {}
+    n = 0
+    for token in (*named, *brought):
+        if token not in found and token not in seen:
+            n += len(token) + 1
+            if n > max_chars:
+                break
+            found[token] = None
+    return " ".join(found)
