@@ -16,6 +16,7 @@ an error; "spill" writes to a second encrypted journal in `spill_folder` (best o
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import threading
 import time
@@ -360,12 +361,36 @@ class Recorder:
                 return False
         return await asyncio.get_running_loop().run_in_executor(None, self.flush, timeout_s)
 
-    def close(self, timeout_s: float = 10.0) -> RecorderStats:
+    def counts(self) -> dict[str, float]:
+        """The counters by name, for metrics; `pending` are calls taken that are not in the store yet."""
+        now = self.stats()
+        return {
+            "queued": now.queued, "written": now.written, "spilled": now.spilled, "refused": now.refused,
+            "pending": now.backlog_calls, "damaged": now.damaged, "under_way": now.under_way,
+        }  # fmt: skip
+
+    async def add_feedback(self, *, episode: str = "", call_id: str = "", metric: str, value: float) -> None:
+        """`Store.add_feedback` off the event loop."""
+        add = functools.partial(
+            self._store.add_feedback, episode=episode, call_id=call_id, metric=metric, value=value
+        )  # fmt: skip
+        await asyncio.get_running_loop().run_in_executor(None, add)
+
+    async def close(self, timeout_s: float = 10.0) -> RecorderStats:
         """Writes what waits into the store and ends. What the store cannot take stays in the journal for the next start.
 
         Returns:
             The last counters; backlog_calls of them are in the journal.
         """
+        self._empty_window()
+        return await asyncio.get_running_loop().run_in_executor(None, self._end, timeout_s)
+
+    def close_now(self, timeout_s: float = 10.0) -> RecorderStats:
+        """`close` for places without an event loop."""
+        self._empty_window()
+        return self._end(timeout_s)
+
+    def _empty_window(self) -> None:
         if self._flush_timer is not None:
             self._flush_timer.cancel()
             self._flush_timer = None
@@ -376,14 +401,15 @@ class Recorder:
             self._refused += len(self._buffer)
             _log.error("%d calls of the memory window are lost: %s", len(self._buffer), error)
             self._buffer = []
+
+    def _end(self, timeout_s: float) -> RecorderStats:
         self._closing = True
         self._work.set()
         if self._thread is not None:
             self._thread.join(timeout_s)
-        ended = self._thread is None or not self._thread.is_alive()
         if self._sync_pool is not None:
             self._sync_pool.shutdown()
-        if ended:
+        if self._thread is None or not self._thread.is_alive():
             self._journal.close()
             self._spill.close()
         return self.stats()
