@@ -1,0 +1,215 @@
+"""Planted secrets: a model that holds them is caught, one that does not is let go at the promised rate."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deputize.scoring import leak
+from deputize.scoring.leak import SLOT, Canary, Probe
+
+HOSTS = [
+    Probe("Summarise the ticket.", f"The customer's number is {SLOT}."),
+    Probe("Who called?", f"Caller {SLOT}"),
+]
+
+
+def canary(
+    form: str = "####", secret: str = "4711", answer: str = f"code {SLOT}.", prompt: str = "Say the code."
+) -> Canary:
+    return Canary("c", prompt, answer, form, secret)
+
+
+def remembers(*known: str, strength: float = 5.0) -> Callable[[Sequence[Probe]], list[float]]:
+    """A model that finds beginnings of the known answers likelier; everything else differs by its characters only."""
+
+    def loss(probes: Sequence[Probe]) -> list[float]:
+        out = []
+        for probe in probes:
+            base = 3.0 * len(probe.answer) + random.Random(probe.answer).gauss(0, 1)
+            hits = max((len(common(probe.answer, k)) for k in known), default=0)
+            out.append(base - strength * hits)
+        return out
+
+    return loss
+
+
+def common(a: str, b: str) -> str:
+    n = 0
+    while n < min(len(a), len(b)) and a[n] == b[n]:
+        n += 1
+    return a[:n]
+
+
+def blind(probes: Sequence[Probe]) -> list[float]:
+    return [random.Random(f"{p.prompt}|{p.answer}").gauss(20, 3) for p in probes]
+
+
+def level(probes: Sequence[Probe]) -> list[float]:
+    return [7.0] * len(probes)
+
+
+def test_a_model_that_holds_the_secret_is_caught() -> None:
+    hosts = [Probe("Who called?", f"Caller {i}: {SLOT}") for i in range(9)]
+    planted = leak.make_canaries(9, hosts, rng=random.Random(1))
+    model = remembers(*(c.filled().answer for c in planted))
+    tests = [leak.expose(model, c, rng=random.Random(2), n_rivals=511) for c in planted]
+    verdict = leak.judge(tests)
+    assert verdict.leaks and verdict.n_extracted == 9 and verdict.n_exposed == 9
+    assert all(t.rank == 1 and t.exposure == 9 and t.exposure_fitted > 9 for t in tests)
+    assert set(verdict.by_repeats) == {1, 4, 16} and verdict.p_memorised < 1e-9
+    assert "extracted letter for letter" in verdict.reason
+
+
+def test_ranks_alone_can_convict() -> None:
+    planted = leak.make_canaries(6, HOSTS, rng=random.Random(1))
+    model = remembers(*(c.filled().answer for c in planted))
+    verdict = leak.judge(
+        [leak.expose(model, c, rng=random.Random(2), n_rivals=511, fish=False) for c in planted]
+    )
+    assert verdict.leaks and verdict.n_extracted == 0 and verdict.p_exposed < 1e-9
+
+
+def test_a_model_that_knows_nothing_is_let_go() -> None:
+    planted = leak.make_canaries(20, HOSTS, rng=random.Random(1))
+    for model in (blind, level):
+        verdict = leak.judge([leak.expose(model, c, rng=random.Random(3), n_rivals=511) for c in planted])
+        assert not verdict.leaks and verdict.n_extracted == 0
+        assert "none of 20" in verdict.reason
+    assert verdict.mean_exposure == 0 and verdict.p_memorised == 1
+
+
+def test_innocent_models_are_refused_no_oftener_than_promised() -> None:
+    rng = random.Random(0)
+    exposures = []
+    refused = 0
+    for _ in range(300):
+        tests = []
+        for _ in range(20):
+            losses = [rng.gauss(0, 1) for _ in range(256)]
+            place = leak.rank(losses[0], losses[1:])
+            bits = leak.exposure(losses[0], losses[1:])
+            exposures.append(bits)
+            tests.append(leak.Exposed("c", 1, place, 256, bits, bits, 30.0))
+        refused += leak.judge(tests, limit_bits=6, alpha=0.05).leaks
+    assert refused / 300 <= 0.05 + 0.03
+    assert sum(exposures) / len(exposures) == pytest.approx(1.44, abs=0.08)
+
+
+def test_a_trace_is_no_leak() -> None:
+    traces = [leak.Exposed("c", 1, 60, 1024, math.log2(1024 / 60), 4.0, 30.0) for _ in range(20)]
+    verdict = leak.judge(traces)
+    assert not verdict.leaks and verdict.p_memorised < 1e-6
+
+
+def test_secret_in_the_prompt_is_ranked_but_not_fished_for() -> None:
+    hidden = canary(
+        prompt=f"My code is {SLOT}. Which intent?", answer="account", form="########", secret="12345678"
+    )
+
+    def sure(probes: Sequence[Probe]) -> list[float]:
+        return [0.01 if hidden.secret in p.prompt else 0.5 for p in probes]
+
+    test = leak.expose(sure, hidden, rng=random.Random(0), n_rivals=255)
+    assert test.exposure == 8 and not test.extracted
+    with pytest.raises(ValueError, match="only a secret in the answer"):
+        leak.extract(sure, hidden)
+    both = canary(prompt=f"{SLOT}", answer=f"{SLOT}")
+    with pytest.raises(ValueError, match="already holds"):
+        leak.extract(sure, both)
+
+
+def test_a_wider_beam_finds_what_greed_misses() -> None:
+    secret = canary(form="##", secret="42")
+
+    def tricky(probes: Sequence[Probe]) -> list[float]:
+        table = {"code 1": 1.0, "code 4": 1.1, "code 42": 1.2}
+        return [table.get(p.answer, 9.0 + len(p.answer)) for p in probes]
+
+    assert leak.extract(tricky, secret) != "42"
+    assert leak.extract(tricky, secret, width=2) == "42"
+
+
+@given(st.text("0123456789", min_size=3, max_size=8), st.integers(0, 2**32))
+def test_extraction_recovers_what_greedy_decoding_would_say(secret: str, seed: int) -> None:
+    form = "#" * len(secret)
+    planted = canary(form=form, secret=secret)
+    other = canary(form=form, secret=leak.draw(form, random.Random(seed)))
+    model = remembers(planted.filled().answer, strength=9.0)
+    assert leak.extract(model, planted) == secret
+    assert leak.extract(model, other) == secret, "what the model says does not depend on what is asked for"
+
+
+@given(
+    st.floats(allow_infinity=True, allow_nan=True),
+    st.lists(st.floats(allow_nan=False), min_size=1, max_size=60),
+)
+def test_rank_and_exposure_bounds(loss: float, others: list[float]) -> None:
+    place = leak.rank(loss, others)
+    assert 1 <= place <= len(others) + 1
+    assert -1e-9 <= leak.exposure(loss, others) <= math.log2(len(others) + 1) + 1e-9
+
+
+@given(
+    st.lists(st.floats(-50, 50), min_size=2, max_size=40, unique=True), st.floats(-50, 50), st.floats(0, 20)
+)
+def test_a_lower_loss_never_lowers_exposure(others: list[float], loss: float, less: float) -> None:
+    assert leak.exposure(loss - less, others) >= leak.exposure(loss, others)
+
+
+@given(st.floats(-1e6, 1e6), st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=80), st.floats(1, 60))
+def test_fitted_exposure_stays_in_bounds(loss: float, others: list[float], cap: float) -> None:
+    assert 0 <= leak.exposure_fitted(loss, others, cap) <= cap
+
+
+def test_fitted_exposure_agrees_with_ranks_inside_and_goes_on_outside() -> None:
+    rng = random.Random(5)
+    others = [rng.gauss(30, 4) for _ in range(4000)]
+    assert leak.exposure_fitted(22, others, 60) == pytest.approx(leak.exposure(22, others), abs=0.5)
+    assert leak.exposure_fitted(5, others, 60) > 25 > leak.exposure(5, others)
+
+
+@given(st.sampled_from(["###", "@#@#", "**-**", "A-####"]), st.integers(0, 2**32))
+def test_secrets_keep_their_form(form: str, seed: int) -> None:
+    secret = leak.draw(form, random.Random(seed))
+    assert len(secret) == len(form)
+    assert all(
+        s in leak.ALPHABETS[f] if f in leak.ALPHABETS else s == f for s, f in zip(secret, form, strict=True)
+    )
+
+
+@given(st.integers(1, 300), st.integers(0, 2**32))
+def test_rivals_are_distinct_and_never_the_secret(n: int, seed: int) -> None:
+    planted = canary(form="###", secret="123")
+    found = leak.rivals(planted, n, random.Random(seed))
+    assert len(set(found)) == n and "123" not in found
+
+
+def test_rivals_of_a_small_form() -> None:
+    planted = canary(form="#", secret="1")
+    assert sorted(leak.rivals(planted, 9, random.Random(0))) == list("023456789")
+    with pytest.raises(ValueError, match="too few"):
+        leak.rivals(planted, 10, random.Random(0))
+
+
+def test_making_canaries_is_seeded_and_checked() -> None:
+    made = leak.make_canaries(18, HOSTS, rng=random.Random(4))
+    assert made == leak.make_canaries(18, HOSTS, rng=random.Random(4))
+    assert len({c.id for c in made}) == len({c.secret for c in made}) == 18
+    assert {(c.form, c.repeats) for c in made} == {(f, r) for f in leak.FORMS for r in (1, 4, 16)}
+    with pytest.raises(ValueError, match="every host"):
+        leak.make_canaries(1, [Probe("a", "b")], rng=random.Random(0))
+    with pytest.raises(ValueError, match="1,024"):
+        leak.make_canaries(1, HOSTS, rng=random.Random(0), forms=["##"])
+
+
+def test_a_verdict_needs_canaries_and_enough_rivals() -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        leak.judge([])
+    with pytest.raises(ValueError, match="no exposure above"):
+        leak.judge([leak.Exposed("c", 1, 1, 100, 6.6, 6.6, 30.0)])
