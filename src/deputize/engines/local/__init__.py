@@ -1,1 +1,1 @@
-"""Specialists on this machine: torch lives in a worker process, never in the gateway."""
+"""Specialists that answer in process: forms of answers, readers, the worker that serves them."""

@@ -1,1 +1,1 @@
-"""S5: tune one specialist per task."""
+"""S5: specialist fine-tuning, rung by rung."""

@@ -1,0 +1,386 @@
+"""What a specialist writes: only what varies in an answer, slot by slot; the rest is put back by construction.
+
+Constant JSON keys, constant values and tool names never become tokens. A form is learnt from the teacher's answers in
+train; `Writing` then asks for one slot after the other and builds an answer that keeps the contract. No torch here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
+
+import msgspec
+
+from deputize.core.contracts import LEAVE, action_of, fold
+from deputize.core.records import Answer, Contract, Record
+
+ACTION = "<action>"
+"""Name of the slot that decides between tools, or between answering and leaving it to the LLM."""
+REPLY = "<reply>"
+"""In the action slot of a json, label or text task at a mixed site: the specialist answers itself."""
+_ABSENT = "~"
+
+
+class Slot(Record):
+    """One value of an answer, as text."""
+
+    name: str
+    role: Literal["decision", "value", "free"]
+    """decision: out of a closed set; value: copied or computed, compared; free: prose, not compared."""
+    choices: list[str] = msgspec.field(default_factory=list)
+    """role decision: the texts it is chosen from."""
+    plain: bool = True
+    """True: strings stand as they are and everything else as ~JSON; False: every value is JSON."""
+    optional: bool = False
+    constant: str | None = None
+    """The text, where it never varied: not written at all."""
+
+    def write(self, value: Any, *, present: bool = True) -> str:
+        """A value as the text of this slot: one line, read back by `read`."""
+        if not present:
+            return _ABSENT
+        if self.plain and isinstance(value, str) and _is_plain(value):
+            return value
+        data = json.dumps(value, ensure_ascii=False, separators=(", ", ": "))
+        return f"~{data}" if self.plain else data
+
+    def read(self, text: str) -> tuple[bool, Any]:
+        """(present, value) of a text.
+
+        Raises:
+            ValueError: the text is no value of this slot.
+        """
+        if text == _ABSENT:
+            if not self.optional:
+                raise ValueError("a required value is absent")
+            return False, None
+        if not self.plain:
+            return True, json.loads(text)
+        return True, json.loads(text[1:]) if text.startswith("~") else text
+
+
+def _is_plain(text: str) -> bool:
+    return bool(text) and not text.startswith("~") and text == text.strip() and text.isprintable()
+
+
+class ToolForm(Record):
+    """One tool call: its name and its arguments in the order they are written."""
+
+    tool: str
+    slots: list[Slot]
+    keys: list[str]
+    """Argument names in the teacher's order, for the JSON that is sent."""
+
+
+class Form(Record):
+    """How answers of one task are written."""
+
+    kind: Literal["label", "json", "tool_call", "text"]
+    slots: list[Slot] = msgspec.field(default_factory=list)
+    keys: list[str] = msgspec.field(default_factory=list)
+    """json: the keys in the teacher's order."""
+    actions: dict[str, list[ToolForm]] = msgspec.field(default_factory=dict)
+    """tool_call: what each action writes after it is decided; LEAVE writes nothing."""
+    gate: Slot | None = None
+    """The action slot: of tool_call always, of other kinds where the site is mixed."""
+
+    def segments(self, answer: Answer) -> list[tuple[Slot, str]] | None:
+        """The slots of an answer and their texts, in the order of writing, constants left out.
+
+        None where this form cannot express the answer (an unseen label, tool, key or argument).
+        """
+        writing = Writing(self)
+        out: list[tuple[Slot, str]] = []
+        while (slot := writing.slot()) is not None:
+            text = _wanted(self, writing, slot, answer)
+            if text is None or (slot.role == "decision" and text not in slot.choices):
+                return None
+            out.append((slot, text))
+            writing.put(text)
+        return out if _same(writing.answer(), answer, self.kind) else None
+
+
+class Writing:
+    """One answer being written: `slot()` says what comes next, `put(text)` takes it, `answer()` builds the whole."""
+
+    def __init__(self, form: Form) -> None:
+        self.form = form
+        self.action: str | None = None
+        self.texts: list[str] = []
+        """Texts of all slots after the gate, constants included."""
+        self._plan: list[Slot] = list(form.slots)
+        if form.gate is None:
+            self._take_constants()
+
+    def slot(self) -> Slot | None:
+        """The next slot to write, None when the answer is complete."""
+        if self.form.gate is not None and self.action is None:
+            return self.form.gate
+        return self._plan[len(self.texts)] if len(self.texts) < len(self._plan) else None
+
+    def place(self) -> tuple[int, int]:
+        """Which tool call (0 for other kinds) and which of its slots comes next."""
+        at, index = len(self.texts), 0
+        if self.form.kind == "tool_call" and self.action is not None:
+            for index, tool in enumerate(self.form.actions.get(self.action, [])):
+                if at < len(tool.slots):
+                    return index, at
+                at -= len(tool.slots)
+        return index, at
+
+    def put(self, text: str) -> None:
+        """Takes the text of the next slot."""
+        if self.form.gate is not None and self.action is None:
+            self.action = text
+            if text == LEAVE:
+                self._plan = []
+            elif self.form.kind == "tool_call":
+                self._plan = [slot for tool in self.form.actions.get(text, []) for slot in tool.slots]
+        else:
+            self.texts.append(text)
+        self._take_constants()
+
+    def _take_constants(self) -> None:
+        while len(self.texts) < len(self._plan):
+            constant = self._plan[len(self.texts)].constant
+            if constant is None:
+                return
+            self.texts.append(constant)
+
+    def answer(self) -> Answer | None:
+        """The canonical answer, None where a text was no value of its slot or slots are missing."""
+        if self.slot() is not None:
+            return None
+        if self.action == LEAVE:
+            return LEAVE
+        try:
+            if self.form.kind == "tool_call":
+                return self._calls()
+            if self.form.kind == "json":
+                return _object(self.form.slots, self.texts, self.form.keys)
+            return self.form.slots[0].read(self.texts[0])[1]
+        except (ValueError, RecursionError):
+            return None
+
+    def _calls(self) -> Answer | None:
+        if not self.action or self.action not in self.form.actions:
+            return None
+        out, at = [], 0
+        for tool in self.form.actions[self.action]:
+            n_slots = len(tool.slots)
+            out.append(
+                {
+                    "name": tool.tool,
+                    "arguments": _object(tool.slots, self.texts[at : at + n_slots], tool.keys),
+                }
+            )
+            at += n_slots
+        return out
+
+
+def _object(slots: Sequence[Slot], texts: Sequence[str], keys: Sequence[str]) -> dict[str, Any]:
+    found = {}
+    for slot, text in zip(slots, texts, strict=True):
+        present, value = slot.read(text)
+        if present:
+            found[slot.name] = value
+    return {key: found[key] for key in keys if key in found}
+
+
+def _wanted(form: Form, writing: Writing, slot: Slot, answer: Answer) -> str | None:
+    if slot is form.gate:
+        return action_of(answer) if form.kind == "tool_call" else (LEAVE if answer == LEAVE else REPLY)
+    if form.kind in ("label", "text"):
+        return slot.write(answer) if isinstance(answer, str) else None
+    if form.kind == "json":
+        return _field(slot, answer)
+    index, _ = writing.place()
+    return (
+        _field(slot, answer[index]["arguments"]) if isinstance(answer, list) and index < len(answer) else None
+    )
+
+
+def _field(slot: Slot, values: Any) -> str | None:
+    if not isinstance(values, dict):
+        return None
+    if slot.name not in values:
+        return _ABSENT if slot.optional else None
+    return slot.write(values[slot.name])
+
+
+def _same(a: Answer, b: Answer, kind: str) -> bool:
+    if kind in ("label", "text") and isinstance(a, str) and isinstance(b, str):
+        return fold(a) == fold(b)
+    return bool(a == b)
+
+
+def learn_form(contract: Contract, answers: Iterable[Answer]) -> Form:
+    """The form of a task from the teacher's answers in train.
+
+    A value is constant when eight or more answers never varied it. Compared slots are written before free ones:
+    what decides must not wait for prose.
+    """
+    given = [a for a in answers if a is not None]
+    gate = None
+    if contract.may_leave or contract.kind == "tool_call":
+        names = [
+            action_of(a) if contract.kind == "tool_call" else (LEAVE if a == LEAVE else REPLY) for a in given
+        ]
+        always = [LEAVE] if contract.may_leave else []
+        gate = Slot(name=ACTION, role="decision", choices=_by_frequency([*names, *always]))
+    replies = [a for a in given if a != LEAVE or not contract.may_leave]
+    if contract.kind == "label":
+        return Form(
+            kind="label",
+            slots=[Slot(name="label", role="decision", choices=list(contract.labels))],
+            gate=gate,
+        )
+    if contract.kind == "text":
+        return Form(kind="text", slots=[Slot(name="text", role="value")], gate=gate)
+    if contract.kind == "json":
+        objects = [a for a in replies if isinstance(a, dict)]
+        slots = [_json_slot(f.name, f.type, f.labels, f.optional, objects) for f in contract.fields]
+        order = {"decision": 0, "value": 1, "free": 2}
+        return Form(
+            kind="json",
+            slots=sorted(slots, key=lambda s: order[s.role]),
+            keys=[f.name for f in contract.fields],
+            gate=gate,
+        )
+    calls: dict[str, list[list[dict[str, Any]]]] = {}
+    for answer in replies:
+        if isinstance(answer, list):
+            calls.setdefault(action_of(answer), []).append(answer)
+    actions = {name: _tools(group) for name, group in sorted(calls.items())}
+    return Form(kind="tool_call", actions=actions, gate=gate)
+
+
+def _tools(group: Sequence[Sequence[dict[str, Any]]]) -> list[ToolForm]:
+    out = []
+    for index in range(len(group[0])):
+        arguments = [calls[index]["arguments"] for calls in group]
+        keys = _merged_keys(arguments)
+        slots = [_slot(key, [a[key] for a in arguments if key in a], len(arguments)) for key in keys]
+        out.append(ToolForm(tool=str(group[0][index]["name"]), slots=slots, keys=keys))
+    return out
+
+
+def _merged_keys(objects: Iterable[dict[str, Any]]) -> list[str]:
+    keys: list[str] = []
+    for found in objects:
+        at = 0
+        for key in found:
+            if key in keys:
+                at = max(at, keys.index(key) + 1)
+            else:
+                keys.insert(at, key)
+                at += 1
+    return keys
+
+
+def _json_slot(
+    name: str, type_: str, labels: list[Any], optional: bool, objects: list[dict[str, Any]]
+) -> Slot:
+    values = [o[name] for o in objects if name in o]
+    plain = all(isinstance(v, str) or v is None for v in [*values, *labels])
+    if type_ == "label":
+        slot = Slot(name=name, role="decision", plain=plain, optional=optional)
+        choices = [slot.write(v) for v in labels] + ([_ABSENT] if optional else [])
+        return msgspec.structs.replace(
+            slot, choices=choices, constant=choices[0] if len(choices) == 1 else None
+        )
+    role: Literal["value", "free"] = "free" if type_ == "free" else "value"
+    slot = Slot(name=name, role=role, plain=plain, optional=optional)
+    return msgspec.structs.replace(slot, constant=_constant(slot, values, len(objects)))
+
+
+def _constant(slot: Slot, values: list[Any], n: int, least: int = 8) -> str | None:
+    texts = {slot.write(v) for v in values}
+    return texts.pop() if len(texts) == 1 and len(values) == n >= least else None
+
+
+def _slot(name: str, values: list[Any], n: int, most: int = 12, repeats: int = 4) -> Slot:
+    """An argument: closed where few values recur often, else a value to copy or compute."""
+    slot = Slot(
+        name=name,
+        role="value",
+        optional=len(values) < n,
+        plain=all(isinstance(v, str) or v is None for v in values),
+    )
+    texts = [slot.write(v) for v in values] + [_ABSENT] * (n - len(values))
+    constant = _constant(slot, values, n)
+    if constant is not None:
+        return msgspec.structs.replace(slot, constant=constant)
+    distinct = _by_frequency(texts)
+    if len(distinct) <= most and n >= repeats * len(distinct) and min(texts.count(t) for t in distinct) > 1:
+        return msgspec.structs.replace(slot, role="decision", choices=distinct)
+    return slot
+
+
+def _by_frequency(texts: Sequence[str]) -> list[str]:
+    counts: dict[str, int] = {}
+    for text in texts:
+        counts[text] = counts.get(text, 0) + 1
+    return sorted(counts, key=lambda t: (-counts[t], t))
+
+
+class Closed(Record):
+    """A form whose answers are combinations of closed choices: read in one forward pass, one head per question."""
+
+    form: Form
+    questions: list[Slot]
+    open_actions: list[str] = msgspec.field(default_factory=list)
+    """Actions with arguments that a classifier cannot write: recognised, but answered with None."""
+
+    def indices(self, answer: Answer) -> list[int] | None:
+        """For each question the index of its choice; None where the answer is not in the form."""
+        if self.form.kind == "tool_call":
+            name = action_of(answer)
+            choices = self.questions[0].choices
+            return [choices.index(name)] if name in choices else None
+        segments = self.form.segments(answer)
+        if segments is None:
+            return None
+        found = {slot.name: slot.choices.index(text) for slot, text in segments}
+        # a reply that is left to the LLM has no fields: -1 = not asked, not learnt
+        return [found.get(slot.name, -1) for slot in self.questions]
+
+    def answer(self, indices: Sequence[int]) -> Answer | None:
+        """The answer that a choice for each question makes; None for an action with open arguments."""
+        texts = {q.name: q.choices[i] for q, i in zip(self.questions, indices, strict=True)}
+        if texts.get(ACTION) in self.open_actions:
+            return None
+        writing = Writing(self.form)
+        while (slot := writing.slot()) is not None:
+            writing.put(texts[slot.name])
+        return writing.answer()
+
+    def asked(self, indices: Sequence[int]) -> list[bool]:
+        """Which questions count for an answer: none but the gate where it is left to the LLM."""
+        if self.form.gate is None:
+            return [True] * len(self.questions)
+        left = self.questions[0].choices[indices[0]] == LEAVE
+        return [True] + [not left] * (len(self.questions) - 1)
+
+
+def closed(form: Form, *, partly: bool = False) -> Closed | None:
+    """The closed reading of a form, None where answers hold values that must be written.
+
+    Args:
+        form: of the task.
+        partly: also where only some actions of a tool_call form are closed; the others are answered with None.
+    """
+    if form.kind == "tool_call":
+        if form.gate is None:
+            return None
+        open_ = [
+            n for n, tools in form.actions.items() if any(s.constant is None for t in tools for s in t.slots)
+        ]
+        if (open_ and not partly) or len(open_) == len(form.actions):
+            return None
+        return Closed(form=form, questions=[form.gate], open_actions=open_)
+    slots = [s for s in form.slots if s.constant is None]
+    if not slots or any(s.role != "decision" for s in slots):
+        return None
+    return Closed(form=form, questions=[*([form.gate] if form.gate else []), *slots])

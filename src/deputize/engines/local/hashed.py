@@ -1,0 +1,51 @@
+"""Text as hashed word and character n-grams: no vocabulary, so nothing of the traffic's words lies on disk.
+
+Knows nothing of tasks. Rows are L2-normalised sublinear counts, with inverse document frequencies kept per bucket.
+
+Legend: N texts, F buckets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+from sklearn.feature_extraction.text import HashingVectorizer
+
+N_BUCKETS = 1 << 17
+"""Word buckets, and as many for characters."""
+
+
+def _counts(texts: Sequence[str], n_buckets: int) -> Any:
+    shared: dict[str, Any] = {
+        "n_features": n_buckets,
+        "norm": None,
+        "alternate_sign": False,
+        "dtype": np.float32,
+    }
+    words = HashingVectorizer(ngram_range=(1, 2), token_pattern=r"(?u)[^\W_]+|[^\w\s]", **shared)
+    chars = HashingVectorizer(analyzer="char_wb", ngram_range=(3, 5), **shared)
+    return sparse.hstack([words.transform(texts), chars.transform(texts)], format="csr")
+
+
+def idf_of(texts: Sequence[str], n_buckets: int = N_BUCKETS) -> npt.NDArray[np.float32]:
+    """Smoothed inverse document frequency of each bucket over texts. Shape [F]."""
+    counts_NF = _counts(texts, n_buckets)
+    seen_F = np.bincount(counts_NF.indices, minlength=counts_NF.shape[1])
+    return (np.log((1 + len(texts)) / (1 + seen_F)) + 1).astype(np.float32)
+
+
+def vectors(texts: Sequence[str], idf_F: npt.NDArray[np.float32]) -> Any:
+    """Sparse float32 rows [N, F], each half (words, characters) of length sqrt(1/2)."""
+    n_buckets = idf_F.shape[0] // 2
+    rows_NF = _counts(texts, n_buckets)
+    rows_NF.data = (1 + np.log(rows_NF.data)) * idf_F[rows_NF.indices]
+    halves = []
+    for half in (rows_NF[:, :n_buckets], rows_NF[:, n_buckets:]):
+        length_N = np.sqrt(np.asarray(half.multiply(half).sum(axis=1)).ravel())
+        scale_N = np.where(length_N > 0, np.sqrt(0.5) / np.maximum(length_N, 1e-12), 0.0)
+        halves.append(sparse.diags(scale_N) @ half)
+    return sparse.hstack(halves, format="csr", dtype=np.float32)
