@@ -1,1 +1,1 @@
-"""The live path: one request from arrival to record."""
+"""The live path: wire shapes, streaming, admission, one request from arrival to record."""

@@ -1,0 +1,84 @@
+"""Who is asking, for what run of which agent: read from a request's headers before anything else happens."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from deputize.core.errors import BadInput
+from deputize.core.records import Audience
+
+Override = Literal["llm", "slm", "auto"]
+
+_MAX_NAME = 256
+
+
+@dataclass(slots=True, frozen=True)
+class Context:
+    """What the headers say of one call."""
+
+    id: str
+    arrived_at: float
+    """Unix seconds."""
+    started: float
+    """perf_counter seconds."""
+    agent: str = ""
+    site: str = ""
+    episode: str = ""
+    audience: Audience = "unknown"
+    origin: str = ""
+    """Pseudonym."""
+    override: Override = "auto"
+    tenant: str = "default"
+
+    @property
+    def canary_key(self) -> str:
+        """What a canary share is drawn by: the episode, so that one run stays with one model; else who asks."""
+        return self.episode or self.origin or self.id
+
+
+def new_call_id() -> str:
+    """A fresh id; random, so that it tells nothing about other calls."""
+    return "dpz-" + os.urandom(12).hex()
+
+
+def read_context(
+    headers: Mapping[str, str], *, pseudonym: Callable[[str, str], str], now: float, started: float,
+    call_id: str, tenant: str = "default",
+) -> Context:  # fmt: skip
+    """The context of a call.
+
+    Args:
+        headers: lower-case names.
+        pseudonym: (raw origin, tenant) -> pseudonym; the raw origin goes no further than this call.
+        now: Unix seconds.
+        started: perf_counter seconds.
+        call_id: the id the call is to have.
+        tenant: whose call it is, from the API key.
+
+    Raises:
+        BadInput: an audience or route that does not exist, or a name that is too long.
+    """
+    raw_origin = headers.get("x-deputize-origin", "")
+    audience = headers.get("x-deputize-audience", "").lower()
+    override = headers.get("x-deputize-route", "").lower() or "auto"
+    if audience not in ("", "human", "code"):
+        raise BadInput("x-deputize-audience must be 'human' or 'code'.")
+    if override not in ("llm", "slm", "auto"):
+        raise BadInput("x-deputize-route must be 'llm', 'slm' or 'auto'.")
+    return Context(
+        id=call_id, arrived_at=now, started=started,
+        agent=_name(headers, "x-deputize-agent"), site=_name(headers, "x-deputize-site"),
+        episode=_name(headers, "x-deputize-episode"), audience=audience or "unknown",  # type: ignore[arg-type]
+        origin=pseudonym(raw_origin, tenant) if raw_origin else "", override=override,  # type: ignore[arg-type]
+        tenant=tenant,
+    )  # fmt: skip
+
+
+def _name(headers: Mapping[str, str], header: str) -> str:
+    value = headers.get(header, "")
+    if len(value) > _MAX_NAME:
+        raise BadInput(f"{header} is longer than {_MAX_NAME} characters.")
+    return value

@@ -1,0 +1,76 @@
+"""What goes in and out of the handler, whichever server runs it, and which headers travel on."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Mapping
+from typing import NamedTuple, Protocol
+
+Headers = list[tuple[str, str]]
+
+
+class Reply(NamedTuple):
+    """An answer: a whole body, or the pieces of a stream."""
+
+    status: int
+    headers: Headers
+    body: bytes | AsyncIterator[bytes]
+
+
+class Handler(Protocol):
+    """The whole contract between a server and the gateway.
+
+    `path` holds the query string where there is one; `headers` are lower-case, several of one name joined by ", ".
+    """
+
+    async def __call__(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Reply: ...
+
+
+HOP_BY_HOP = frozenset(
+    {
+        "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
+        "transfer-encoding", "upgrade", "host", "content-length", "expect",
+    }
+)  # fmt: skip
+"""Headers about one connection; content-length and host are set anew for the next one."""
+
+_OURS = "x-deputize-"
+
+
+def forward_request_headers(headers: Mapping[str, str], *, keep_authorization: bool) -> Headers:
+    """The client's headers as the upstream gets them: all but hop-by-hop ones and our own.
+
+    The answer is read by us as well, so it is asked for uncompressed.
+    """
+    drop = {name.strip().lower() for name in headers.get("connection", "").split(",")} | {"accept-encoding"}
+    if not keep_authorization:
+        drop |= {"authorization", "x-api-key"}
+    kept = [
+        (k, v)
+        for k, v in headers.items()
+        if k not in HOP_BY_HOP and k not in drop and not k.startswith(_OURS)
+    ]
+    kept.append(("accept-encoding", "identity"))
+    return kept
+
+
+def forward_answer_headers(headers: Iterable[tuple[str, str]]) -> Headers:
+    """The upstream's headers as the client gets them; names in lower case."""
+    out: Headers = []
+    for name, value in headers:
+        low = name.lower()
+        if low not in HOP_BY_HOP and not low.startswith(_OURS) and low not in ("date", "server"):
+            out.append((low, value))
+    return out
+
+
+def header_safe(text: str, limit: int = 256) -> str:
+    """Text fit for a header value: printable ASCII, cut to `limit` characters."""
+    return "".join(c if " " <= c <= "~" else "?" for c in text[:limit])
+
+
+JSON_HEADERS: Headers = [("content-type", "application/json")]
+SSE_HEADERS: Headers = [
+    ("content-type", "text/event-stream; charset=utf-8"),
+    ("cache-control", "no-cache"),
+    ("x-accel-buffering", "no"),
+]

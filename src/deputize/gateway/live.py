@@ -1,0 +1,533 @@
+"""One call from arrival to record: decide, ask, answer, keep.
+
+The record is made before the last byte leaves, so that every call a client got in full is in the store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from zlib import MAX_WBITS, decompressobj
+from zlib import error as ZlibError
+
+import msgspec
+
+from deputize.core.errors import DeputizeError, StoreError, UpstreamError
+from deputize.core.records import Call, Decision, Message, Usage
+from deputize.engines.upstream import Headers, Incoming, Upstream, header
+from deputize.engines.upstreams import Answer, Upstreams
+from deputize.gateway import translate
+from deputize.gateway.consult import Consultant, Consulted, shadow_agrees
+from deputize.gateway.context import Context
+from deputize.gateway.http import (
+    JSON_HEADERS,
+    SSE_HEADERS,
+    Reply,
+    forward_answer_headers,
+    forward_request_headers,
+    header_safe,
+)
+from deputize.gateway.metrics import Metrics
+from deputize.gateway.ports import Recorder
+from deputize.gateway.settings import GatewaySettings
+from deputize.gateway.wire import chat as chat_wire
+from deputize.gateway.wire.dialect import Dialect, Reader
+from deputize.gateway.wire.events import Answered, Assembler, answered, replay
+from deputize.gateway.wire.sse import FrameSplitter, parse_frame
+from deputize.store.journal import Intent
+
+log = logging.getLogger("deputize.gateway")
+
+_decode = msgspec.json.Decoder().decode
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One call while it is being answered."""
+
+    context: Context
+    dialect: Dialect
+    fields: dict[str, Any]
+    """The decoded request body, as the client sent it."""
+    chat: dict[str, Any]
+    """The same as a chat request."""
+    body: bytes
+    headers: Mapping[str, str]
+    decision: Decision = field(default_factory=Decision)
+    consulted: Consulted | None = None
+    upstream: str = ""
+    first_token: float | None = None
+    """perf_counter seconds."""
+
+    @property
+    def stream(self) -> bool:
+        return self.fields.get("stream") is True
+
+    @property
+    def model(self) -> str:
+        return str(self.fields.get("model") or "")
+
+
+class Stream:
+    """A stream whose end is noticed even when nobody has begun to read it."""
+
+    def __init__(self, pieces: AsyncGenerator[bytes, None], never_read: Callable[[], None]) -> None:
+        self._pieces = pieces
+        self._never_read = never_read
+        self._begun = False
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        self._begun = True
+        return self._pieces
+
+    async def __anext__(self) -> bytes:
+        self._begun = True
+        return await anext(self._pieces)
+
+    async def aclose(self) -> None:
+        """Gives up what has not been read."""
+        if not self._begun:
+            # a generator that never ran has no `finally`
+            self._begun = True
+            self._never_read()
+        await self._pieces.aclose()
+
+
+class Live:
+    """Answers model calls. Knows no server and no path."""
+
+    def __init__(
+        self, *, settings: GatewaySettings, upstreams: Upstreams, consultant: Consultant, recorder: Recorder,
+        metrics: Metrics, clock_s: Callable[[], float],
+    ) -> None:  # fmt: skip
+        self._settings = settings
+        self._upstreams = upstreams
+        self._consultant = consultant
+        self._recorder = recorder
+        self._metrics = metrics
+        self._clock_s = clock_s
+
+    async def answer(self, exchange: Exchange) -> Reply:
+        """Answers one call; whatever happens to it is recorded.
+
+        Raises:
+            BadInput: the request makes no sense; nothing is recorded.
+            StoreError: the call could not be kept, so it is not answered.
+        """
+        context = exchange.context
+        self._recorder.admit()
+        self._recorder.begin(
+            Intent(
+                id=context.id, tenant=context.tenant, origin=context.origin, agent=context.agent, site=context.site,
+                episode=context.episode, model=exchange.model, timestamp=context.arrived_at,
+            )
+        )  # fmt: skip
+        try:
+            return await self._answer(exchange)
+        except asyncio.CancelledError:
+            # the client went away before there was an answer
+            self._record_now(exchange, {}, None, status=499)
+            raise
+        except UpstreamError as error:
+            await self._record(exchange, {}, None, status=error.http_status)
+            return self.error(exchange, error)
+
+    async def _answer(self, exchange: Exchange) -> Reply:
+        candidates = None
+        if not self._consultant.idle or exchange.context.override != "auto":
+            request = chat_wire.request_of(
+                exchange.chat, agent=exchange.context.agent, site=exchange.context.site
+            )
+            only_llm = chat_wire.only_llm_can(exchange.chat) or translate.pinned(exchange.fields)
+            consulted = await self._consultant.consult(request, exchange.context, only_llm)
+        else:
+            consulted = Consulted(Decision(reason="no_route"))
+        exchange.consulted, exchange.decision = consulted, consulted.decision
+        if consulted.answer is not None:
+            return await self._serve(exchange, consulted.answer)
+        candidates = self._upstreams.taking(exchange.model)
+        strip_usage = False
+        if exchange.stream and self._settings.ask_for_usage and exchange.dialect.name == "chat":
+            strip_usage = not chat_wire.wants_usage(exchange.chat)
+
+        def prepare(upstream: Upstream) -> tuple[str, Headers, bytes]:
+            return translate.prepare(
+                upstream, exchange.dialect, exchange.fields, exchange.chat, exchange.body,
+                forward_request_headers(exchange.headers, keep_authorization=not upstream.has_key),
+                ask_for_usage=self._settings.ask_for_usage,
+            )  # fmt: skip
+
+        answer = await self._upstreams.send("POST", candidates, prepare)
+        exchange.upstream = answer.upstream.name
+        return await self._relay(exchange, answer, strip_usage=strip_usage)
+
+    # --- specialist ---------------------------------------------------------------------------------------------
+
+    async def _serve(self, exchange: Exchange, answer: Answered) -> Reply:
+        """Answers with what a specialist said; it is whole, so it is recorded first and then written out."""
+        exchange.first_token = self._clock_s()
+        await self._record(exchange, answer.message, answer)
+        headers = self._answer_headers(exchange)
+        id_, created = (
+            translate.answer_id(exchange.dialect, exchange.context.id),
+            int(exchange.context.arrived_at),
+        )
+        if not exchange.stream:
+            body = exchange.dialect.encode_answer(
+                answer, id_=id_, model=exchange.model, created=created, fields=exchange.fields
+            )
+            return Reply(200, [*JSON_HEADERS, *headers], body)
+        writer = exchange.dialect.writer(
+            id_=id_, model=exchange.model, created=created, fields=exchange.fields
+        )
+
+        async def frames() -> AsyncIterator[bytes]:
+            for event in replay(answer):
+                frame = writer.write(event)
+                if frame:
+                    yield frame
+            tail = writer.end()
+            if tail:
+                yield tail
+
+        return Reply(200, [*SSE_HEADERS, *headers], frames())
+
+    # --- upstream -----------------------------------------------------------------------------------------------
+
+    async def _relay(self, exchange: Exchange, answer: Answer, *, strip_usage: bool) -> Reply:
+        incoming = answer.incoming
+        content_type = header(incoming.headers, "content-type").lower()
+        same = translate.same_protocol(answer.upstream, exchange.dialect)
+        if incoming.status == 200 and content_type.startswith("text/event-stream"):
+            reader = (
+                exchange.dialect.reader() if same else translate.upstream_dialect(answer.upstream).reader()
+            )
+            headers = forward_answer_headers(incoming.headers) if same else list(SSE_HEADERS)
+            if not any(k == "x-accel-buffering" for k, _ in headers):
+                headers.append(("x-accel-buffering", "no"))
+            if same:
+                stream = self._same_stream(exchange, incoming, reader, strip_usage=strip_usage)
+            else:
+                stream = self._translated_stream(exchange, incoming, reader)
+
+            def never_read() -> None:
+                incoming.close()
+                self._record_now(exchange, {}, None)
+
+            return Reply(200, [*headers, *self._answer_headers(exchange)], Stream(stream, never_read))
+        try:
+            body = await self._read_whole(incoming)
+        except UpstreamError:
+            self._metrics.add("deputize_aborted_total", (("by", "upstream"),))
+            raise
+        finally:
+            incoming.close()
+        dialect = exchange.dialect if same else translate.upstream_dialect(answer.upstream)
+        whole = self._parse(dialect, incoming, body)
+        message = whole.message if whole is not None and incoming.status < 400 else {}
+        if not same:
+            body = translate.whole(exchange.dialect, exchange, incoming.status, body, whole)
+        await self._record(exchange, message, whole, status=incoming.status)
+        headers = forward_answer_headers(incoming.headers) if same else list(JSON_HEADERS)
+        return Reply(incoming.status, [*headers, *self._answer_headers(exchange)], body)
+
+    async def _read_whole(self, incoming: Incoming) -> bytes:
+        declared = header(incoming.headers, "content-length")
+        limit = int(self._settings.max_answer_mb * 1024 * 1024)
+        if declared.isdigit() and int(declared) <= limit:
+            return await incoming.read()
+        pieces: list[bytes] = []
+        n_bytes = 0
+        async for piece in incoming.chunks():
+            pieces.append(piece)
+            n_bytes += len(piece)
+            if n_bytes > limit:
+                raise UpstreamError(
+                    f"The upstream's answer is larger than {self._settings.max_answer_mb:g} MB."
+                )
+        return b"".join(pieces)
+
+    def _parse(self, dialect: Dialect, incoming: Incoming, body: bytes) -> Answered | None:
+        """A copy of a whole answer, read; None where it cannot be."""
+        copy = _plain(body, header(incoming.headers, "content-encoding"))
+        if copy is None:
+            return None
+        try:
+            value = _decode(copy)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
+        assembler = Assembler()
+        for event in dialect.read_answer(value):
+            assembler.add(event)
+        return answered(assembler)
+
+    async def _same_stream(
+        self, exchange: Exchange, incoming: Incoming, reader: Reader, *, strip_usage: bool
+    ) -> AsyncGenerator[bytes, None]:
+        """Passes a stream on byte for byte, reads a copy, and holds the end back until the call is recorded."""
+        assembler, splitter = Assembler(), FrameSplitter()
+        encoding = header(incoming.headers, "content-encoding")
+        if encoding not in ("", "identity"):
+            async for chunk in self._opaque_stream(exchange, incoming):
+                yield chunk
+            return
+        held: list[bytes] = []
+        recorded = False
+        limit = int(self._settings.max_answer_mb * 1024 * 1024)
+        try:
+            failure: UpstreamError | None = None
+            try:
+                async for chunk in incoming.chunks():
+                    limit -= len(chunk)
+                    if limit < 0:
+                        raise UpstreamError(
+                            f"The upstream's answer is larger than {self._settings.max_answer_mb:g} MB."
+                        )
+                    out: list[bytes] = []
+                    for frame in splitter.feed(chunk):
+                        self._take(exchange, assembler, reader.read(frame))
+                        if strip_usage and reader.usage_only:
+                            continue
+                        # the end is held back: a client that has it counts the call as answered
+                        ending = held or assembler.finish_reason or assembler.error or reader.ended
+                        (held if ending else out).append(frame.raw)
+                    if out:
+                        yield b"".join(out)
+                    if reader.ended:
+                        break
+            except UpstreamError as error:
+                failure = error
+            rest = splitter.rest()
+            if rest:
+                self._take(exchange, assembler, reader.read(parse_frame(rest)))
+                held.append(rest)
+            whole = bool(assembler.finish_reason or reader.ended) and not assembler.error
+            if not whole:
+                self._metrics.add("deputize_aborted_total", (("by", "upstream"),))
+                if not assembler.error:
+                    # an end without a reason must not pass for a whole answer
+                    held.append(self._cut_frame(exchange, failure))
+            tail = await self._record_stream(exchange, assembler, held, aborted=not whole)
+            recorded = True  # cancelled before this: the same id is recorded again, and the store keeps one
+            if tail:
+                yield tail
+        finally:
+            incoming.close()
+            if not recorded:
+                self._record_now(exchange, assembler.message(), answered(assembler))
+
+    async def _translated_stream(
+        self, exchange: Exchange, incoming: Incoming, reader: Reader
+    ) -> AsyncGenerator[bytes, None]:
+        """Reads an upstream's stream in one protocol and writes it in the client's."""
+        assembler, splitter = Assembler(), FrameSplitter()
+        writer = exchange.dialect.writer(
+            id_=translate.answer_id(exchange.dialect, exchange.context.id), model=exchange.model,
+            created=int(exchange.context.arrived_at), fields=exchange.fields,
+        )  # fmt: skip
+        held: list[bytes] = []
+        recorded = False
+        try:
+            failure: UpstreamError | None = None
+            try:
+                async for chunk in incoming.chunks():
+                    out: list[bytes] = []
+                    for frame in splitter.feed(chunk):
+                        events = reader.read(frame)
+                        self._take(exchange, assembler, events)
+                        for event in events:
+                            written = writer.write(event)
+                            ending = held or assembler.finish_reason or assembler.error
+                            if written:
+                                (held if ending else out).append(written)
+                    if out:
+                        yield b"".join(out)
+                    if reader.ended:
+                        break
+            except UpstreamError as error:
+                failure = error
+            rest = splitter.rest()
+            if rest:
+                events = reader.read(parse_frame(rest))
+                self._take(exchange, assembler, events)
+                held.extend(writer.write(event) for event in events)
+            whole = bool(assembler.finish_reason) and not assembler.error
+            if whole:
+                held.append(writer.end())
+            else:
+                self._metrics.add("deputize_aborted_total", (("by", "upstream"),))
+                if not assembler.error:
+                    held.append(self._cut_frame(exchange, failure))
+            tail = await self._record_stream(exchange, assembler, held, aborted=not whole)
+            recorded = True  # cancelled before this: the same id is recorded again, and the store keeps one
+            if tail:
+                yield tail
+        finally:
+            incoming.close()
+            if not recorded:
+                self._record_now(exchange, assembler.message(), answered(assembler))
+
+    async def _opaque_stream(self, exchange: Exchange, incoming: Incoming) -> AsyncGenerator[bytes, None]:
+        """A stream we cannot read (the upstream compressed it although asked not to): passed on, recorded bare."""
+        last = b""
+        async for chunk in incoming.chunks():
+            if last:
+                yield last
+            last = chunk
+        await self._record(exchange, {}, None)
+        if last:
+            yield last
+
+    def _take(self, exchange: Exchange, assembler: Assembler, events: list[Any]) -> None:
+        for event in events:
+            assembler.add(event)
+        if exchange.first_token is None and assembler.has_output:
+            exchange.first_token = self._clock_s()
+
+    def _cut_frame(self, exchange: Exchange, failure: UpstreamError | None) -> bytes:
+        message = str(failure) if failure else "The upstream ended its stream before the answer was finished."
+        return exchange.dialect.error_frame(502, message, "upstream_error", "stream_cut")
+
+    async def _record_stream(
+        self, exchange: Exchange, assembler: Assembler, held: list[bytes], *, aborted: bool
+    ) -> bytes:
+        """Records a stream that has ended and gives what was held back; an error frame where it cannot be kept."""
+        try:
+            await self._record(exchange, assembler.message(), answered(assembler), aborted=aborted)
+        except StoreError as error:
+            return exchange.dialect.error_frame(503, str(error), "store_error", error.code)
+        return b"".join(held)
+
+    # --- the record ---------------------------------------------------------------------------------------------
+
+    async def _record(
+        self, exchange: Exchange, message: Message, whole: Answered | None, *, status: int = 200,
+        aborted: bool = False,
+    ) -> None:  # fmt: skip
+        """Makes the one record of a call and hands it to the recorder.
+
+        Raises:
+            StoreError: it could not be kept.
+        """
+        finished = self._clock_s()
+        await self._compare_shadow(exchange, message, status, aborted)
+        await self._recorder.record(self._call(exchange, message, whole, status, aborted, finished))
+
+    def _record_now(
+        self, exchange: Exchange, message: Message, whole: Answered | None, *, status: int = 200
+    ) -> None:
+        """Records what there is of a call whose client has gone; the request's own task is being cancelled."""
+        self._metrics.add("deputize_aborted_total", (("by", "client"),))
+        if exchange.consulted is not None and exchange.consulted.shadow is not None:
+            exchange.consulted.shadow.cancel()
+        try:
+            self._recorder.record_now(self._call(exchange, message, whole, status, True, self._clock_s()))
+        except DeputizeError as error:
+            log.error("an aborted call could not be recorded: %s", error)
+
+    def _call(
+        self,
+        exchange: Exchange,
+        message: Message,
+        whole: Answered | None,
+        status: int,
+        aborted: bool,
+        finished: float,
+    ) -> Call:
+        context, chat, decision = exchange.context, exchange.chat, exchange.decision
+        usage = whole.usage if whole is not None else None
+        if usage is None and message:
+            usage = estimate(exchange.body, message)
+        latency_s = finished - context.started
+        first = exchange.first_token if exchange.stream else (finished if message else None)
+        labels = (("served_by", decision.served_by),)
+        self._metrics.add("deputize_calls_total", (*labels, ("reason", decision.reason)))
+        self._metrics.observe_s("deputize_call_seconds", latency_s, labels)
+        if exchange.stream and first is not None:
+            self._metrics.observe_s("deputize_first_token_seconds", first - context.started, labels)
+        if usage is not None:
+            self._metrics.add("deputize_tokens_total", (*labels, ("direction", "in")), usage.prompt_tokens)
+            self._metrics.add(
+                "deputize_tokens_total", (*labels, ("direction", "out")), usage.completion_tokens
+            )
+        return Call(
+            id=context.id, messages=chat["messages"], response=message, episode=context.episode,
+            group=context.episode, agent=context.agent, site=context.site, model=exchange.model,
+            tools=chat.get("tools") or None, response_format=_dict(chat.get("response_format")),
+            tool_choice=chat.get("tool_choice"), params=exchange.dialect.params(exchange.fields),
+            audience=context.audience, origin=context.origin, tenant=context.tenant, usage=usage,
+            latency_ms=latency_s * 1e3, ttft_ms=None if first is None else (first - context.started) * 1e3,
+            timestamp=context.arrived_at, status=status, aborted=aborted,
+            finish_reason=whole.finish_reason if whole is not None else "", upstream=exchange.upstream,
+            protocol=exchange.dialect.name, decision=decision, source="gateway",
+        )  # fmt: skip
+
+    async def _compare_shadow(self, exchange: Exchange, message: Message, status: int, aborted: bool) -> None:
+        consulted = exchange.consulted
+        if consulted is None or consulted.shadow is None or consulted.route is None:
+            return
+        if aborted or status >= 400 or not message:
+            consulted.shadow.cancel()
+            return
+        try:
+            async with asyncio.timeout(self._settings.shadow_wait_s):
+                prediction = await asyncio.shield(consulted.shadow)
+        except (TimeoutError, DeputizeError, OSError, asyncio.CancelledError):
+            consulted.shadow.cancel()
+            self._metrics.add("deputize_specialist_errors_total", (("reason", "shadow"),))
+            return
+        exchange.decision = msgspec.structs.replace(
+            exchange.decision, confidence=prediction.confidence, specialist_ms=prediction.latency_ms,
+            shadow_agrees=shadow_agrees(prediction, message, consulted.route),
+        )  # fmt: skip
+
+    # --- headers and errors -------------------------------------------------------------------------------------
+
+    def _answer_headers(self, exchange: Exchange) -> Headers:
+        decision = exchange.decision
+        out = [
+            ("x-deputize-served-by", decision.served_by),
+            ("x-deputize-request-id", exchange.context.id),
+        ]
+        if decision.route_id:
+            out.append(("x-deputize-route", header_safe(decision.route_id)))
+        if decision.confidence is not None:
+            out.append(("x-deputize-confidence", f"{decision.confidence:.4f}"))
+        if decision.certificate_id:
+            out.append(("x-deputize-certificate", header_safe(decision.certificate_id)))
+        return out
+
+    def error(self, exchange: Exchange, error: DeputizeError) -> Reply:
+        """An error in the client's protocol."""
+        body = exchange.dialect.error_body(error.http_status, str(error), error.code, error.code)
+        return Reply(error.http_status, [*JSON_HEADERS, *self._answer_headers(exchange)], body)
+
+
+def estimate(body: bytes, message: Message) -> Usage:
+    """Token counts from sizes (four bytes a token), for upstreams that send none."""
+    written = len(str(message.get("content") or "")) + sum(
+        len(str(c.get("function", {}).get("name", ""))) + len(str(c.get("function", {}).get("arguments", "")))
+        for c in message.get("tool_calls") or []
+    )
+    return Usage(
+        prompt_tokens=max(1, len(body) // 4), completion_tokens=max(1, -(-written // 4)), estimated=True
+    )
+
+
+def _dict(value: Any) -> dict[str, Any] | None:
+    return value if isinstance(value, dict) else None
+
+
+def _plain(body: bytes, encoding: str) -> bytes | None:
+    """A body without its content encoding; None for one we do not know."""
+    if encoding in ("", "identity"):
+        return body
+    if encoding not in ("gzip", "deflate"):
+        return None
+    try:
+        return decompressobj(MAX_WBITS | 32).decompress(body, 64 * 1024 * 1024)
+    except ZlibError:
+        return None

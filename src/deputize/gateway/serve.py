@@ -1,0 +1,433 @@
+"""Starts the gateway: in this process, as worker processes under granian, or as a child for demos and tests."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from time import perf_counter
+from types import TracebackType
+from typing import Any
+
+from deputize.core.config import models_path
+from deputize.core.errors import DeputizeError, MissingExtra, UpstreamError, UsageError
+from deputize.engines.upstream import AiohttpTransport, Upstream
+from deputize.engines.upstreams import Upstreams
+from deputize.gateway.app import Gateway
+from deputize.gateway.consult import Consultant
+from deputize.gateway.live import Live
+from deputize.gateway.metrics import Metrics
+from deputize.gateway.ports import Specialists
+from deputize.gateway.routes import RouteWatcher
+from deputize.gateway.rsgi import RsgiApp
+from deputize.gateway.settings import UPSTREAM_KEY_VARIABLE, GatewaySettings, read_settings, upstream_from
+from deputize.gateway.tool_ids import new_tool_call_id
+from deputize.store.keys import KeyRing
+from deputize.store.recorder import Recorder
+from deputize.store.sqlite import open_store
+
+log = logging.getLogger("deputize.gateway")
+
+
+class Running:
+    """Everything one process holds while it serves a home."""
+
+    def __init__(self, home: Path, settings: GatewaySettings, specialists: Specialists | None = None) -> None:
+        """
+        Args:
+            home: the home folder.
+            settings: checked settings with at least one upstream.
+            specialists: what tuned models are asked through; None: the local pool, started with the first route.
+        """
+        self._home = home
+        self._settings = settings
+        self._specialists = specialists
+        self.metrics = Metrics()
+        self.gateway: Gateway
+
+    async def start(self) -> Gateway:
+        """Opens the store, loads routes, starts the pool.
+
+        Raises:
+            StoreError, Tampered: the home cannot be used.
+            UsageError: an upstream's key is missing.
+        """
+        settings = self._settings
+        keyring = KeyRing.open(self._home)
+        self._store = open_store(self._home, keyring)
+        self._recorder = Recorder(
+            self._store, keyring, self._home, durability=settings.durability, on_full=settings.on_full,
+            window_ms=settings.relaxed_window_ms,
+        ).start()  # fmt: skip
+        self._transport = AiohttpTransport()
+        upstreams = Upstreams(
+            [Upstream(c, self._transport) for c in settings.upstreams],
+            settings.retry,
+            on_event=self._count_upstream,
+        )
+        self._routes = RouteWatcher(self._home / "routes.json", self.metrics, poll_s=settings.route_poll_s)
+        pool = self._specialists
+        if pool is None:
+            pool = self._specialists = _local_pool(self._home)
+        self._pool_started = False
+        await self._routes.start(self._start_pool)
+        consultant = Consultant(
+            lambda: self._routes.table, pool, self.metrics, timeout_s=settings.specialist_timeout_s,
+            clock_s=perf_counter, tool_call_id=new_tool_call_id,
+        )  # fmt: skip
+        live = Live(
+            settings=settings, upstreams=upstreams, consultant=consultant, recorder=self._recorder,
+            metrics=self.metrics, clock_s=perf_counter,
+        )  # fmt: skip
+        self.gateway = Gateway(
+            settings=settings, live=live, upstreams=upstreams, recorder=self._recorder, metrics=self.metrics, pseudonym=keyring.pseudonym,
+        )  # fmt: skip
+        return self.gateway
+
+    async def _start_pool(self) -> None:
+        if self._specialists is None or self._pool_started:
+            return
+        self._pool_started = True
+        try:
+            await self._specialists.start()
+        except (DeputizeError, OSError) as error:
+            # the gateway is worth more than its specialists: without them every call goes to the LLM
+            log.error("specialists are not available, the LLM answers every call: %s", error)
+
+    def _count_upstream(self, event: str, upstream: str) -> None:
+        self.metrics.add("deputize_upstream_events_total", (("event", event), ("upstream", upstream)))
+
+    async def stop(self) -> None:
+        """Writes what is pending and gives everything back."""
+        self.gateway.ready = False
+        await self._routes.stop()
+        if self._specialists is not None:
+            await self._specialists.stop()
+        await self._transport.close()
+        loop = asyncio.get_running_loop()
+        await self._recorder.close()
+        await loop.run_in_executor(None, self._store.close)
+
+
+def _local_pool(home: Path) -> Specialists | None:
+    import importlib
+
+    try:
+        client = importlib.import_module("deputize.engines.local.client")
+    except ImportError:
+        return None
+    pool: Specialists = client.LocalPool(home, models_path())
+    return pool
+
+
+# --- settings and the address --------------------------------------------------------------------------------------
+
+
+def settings_for(home: Path, upstream: str | None, api_key_env: str | None = None) -> GatewaySettings:
+    """The home's settings, with the upstream of the command line first.
+
+    Raises:
+        BadInput: a setting that cannot be used.
+        UsageError: no upstream at all.
+    """
+    settings = read_settings(home)
+    if api_key_env is None and os.environ.get(UPSTREAM_KEY_VARIABLE):
+        api_key_env = UPSTREAM_KEY_VARIABLE
+    if upstream:
+        first = upstream_from(upstream, api_key_env or "")
+        others = tuple(u for u in settings.upstreams if u.name != first.name)
+        settings = settings.model_copy(update={"upstreams": (first, *others)})
+    if not settings.upstreams:
+        raise UsageError(
+            "There is no upstream: say where the LLM is with --upstream URL, or in config.toml under [[gateway.upstreams]]."
+        )
+    return settings
+
+
+def check_address(host: str, *, has_keys: bool) -> None:
+    """Refuses to listen beyond this machine without API keys.
+
+    Raises:
+        UsageError: and why.
+    """
+    if host == "localhost" or has_keys:
+        return
+    try:
+        loopback = ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        loopback = False
+    if not loopback:
+        raise UsageError(
+            f"Listening on {host} would let everybody who can reach this machine use the LLM behind the gateway and"
+            " read nothing of yours but spend your money: no API key exists. Create one first"
+            " (deputize keys create --role ingest), or listen on 127.0.0.1."
+        )
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """A port nobody listens on now."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.bind((host.strip("[]"), 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def check_port(host: str, port: int) -> None:
+    """Makes sure that a port can be listened on; granian shares ports silently, so it is tried beforehand.
+
+    Raises:
+        UsageError: it is in use, or the address is not this machine's.
+    """
+    try:
+        infos = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except socket.gaierror as error:
+        raise UsageError(f"The address {host!r} cannot be listened on: {error.strerror}.") from error
+    family, kind, protocol, _, address = infos[0]
+    with socket.socket(family, kind, protocol) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(address)
+            probe.listen(1)
+        except OSError as error:
+            raise UsageError(
+                f"Port {port} on {host} cannot be used: {error.strerror}. Choose another one with --port."
+            ) from error
+
+
+# --- granian ---------------------------------------------------------------------------------------------------------
+
+
+def _server_options(settings: GatewaySettings) -> dict[str, Any]:
+    try:
+        from granian.constants import HTTPModes, Interfaces
+        from granian.http import HTTP1Settings
+    except ImportError as error:
+        raise MissingExtra("granian is not installed. Install it with: pip install granian") from error
+    return {
+        "interface": Interfaces.RSGI,
+        "http": HTTPModes.http1,
+        "websockets": False,
+        "backlog": 4096,
+        "backpressure": settings.max_connections,
+        "http1_settings": HTTP1Settings(
+            header_read_timeout=int(settings.header_timeout_s * 1000),
+            max_buffer_size=settings.max_header_kb * 1024,
+        ),
+        "log_level": "warning",
+    }
+
+
+def _app(gateway: Gateway) -> RsgiApp:
+    return RsgiApp(gateway, int(gateway.settings.max_body_mb * 1024 * 1024), gateway.too_large)
+
+
+class _Worker:
+    """What one granian worker process runs: everything is opened after the fork."""
+
+    def __init__(self, home: Path, settings: GatewaySettings) -> None:
+        self._running = Running(home, settings)
+        self._app: RsgiApp | None = None
+
+    def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        try:
+            self._app = _app(loop.run_until_complete(self._running.start()))
+        except DeputizeError as error:
+            sys.stderr.write(f"deputize: {error}\n")
+            sys.stderr.flush()
+            os._exit(error.exit_code)
+
+    def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
+        loop.run_until_complete(self._running.stop())
+
+    async def __rsgi__(self, scope: Any, proto: Any) -> None:
+        assert self._app is not None
+        await self._app.__rsgi__(scope, proto)
+
+
+def _load_worker(home: Path, settings: GatewaySettings, *_: Any) -> _Worker:
+    return _Worker(home, settings)
+
+
+def serve(
+    home: Path, host: str = "127.0.0.1", port: int = 8790, upstream: str | None = None, workers: int = 1,
+    api_key_env: str | None = None,
+) -> None:  # fmt: skip
+    """Serves a home until SIGINT or SIGTERM; running answers are finished first.
+
+    Args:
+        home: the home folder.
+        host: address to listen on.
+        port: port to listen on.
+        upstream: where the LLM is; None: as in config.toml.
+        workers: processes.
+        api_key_env: variable that holds the upstream's key; default DEPUTIZE_UPSTREAM_API_KEY where it is set, else
+            the client's own credentials travel on.
+
+    Raises:
+        UsageError: no upstream, a port in use, an open address without keys.
+        BadInput: a setting that cannot be used.
+        StoreError: the home cannot be used.
+    """
+    settings = settings_for(home, upstream, api_key_env)
+    check_address(host, has_keys=False)
+    check_port(host, port)
+    for config in settings.upstreams:
+        config.key()  # said here once, not by every worker
+    KeyRing.open(home)
+    open_store(home).close()
+    _raise_file_limit(settings.max_connections + 1024)
+    options = _server_options(settings)
+    from granian import Granian
+    from granian.constants import Loops
+
+    server = Granian(
+        "deputize", host, port, workers=workers, loop=Loops.uvloop, workers_kill_timeout=int(settings.drain_s) or 1,
+        **options,
+    )  # fmt: skip
+    server.serve(target_loader=partial(_load_worker, home, settings), wrap_loader=False)
+
+
+def _raise_file_limit(wanted: int) -> None:
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < wanted:
+        target = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (target, hard))
+
+
+# --- in this process -------------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def running_gateway(
+    home: Path, upstream: str | None = None, *, settings: GatewaySettings | None = None,
+    specialists: Specialists | None = None, port: int = 0, api_key_env: str | None = None,
+) -> AsyncIterator[str]:  # fmt: skip
+    """The real gateway under the real server, inside the running event loop: yields its base URL (without /v1)."""
+    settings = settings or settings_for(home, upstream, api_key_env)
+    options = _server_options(settings)
+    from granian.server.embed import Server
+
+    running = Running(home, settings, specialists)
+    gateway = await running.start()
+    chosen = port or free_port()
+    server = Server(_app(gateway), address="127.0.0.1", port=chosen, log_enabled=False, **options)
+    task = asyncio.ensure_future(server.serve())
+    try:
+        await _until_listening(chosen, task)
+        yield f"http://127.0.0.1:{chosen}"
+    finally:
+        server.stop()
+        await asyncio.wait({task}, timeout=settings.drain_s)
+        await running.stop()
+
+
+async def _until_listening(port: int, task: asyncio.Future[Any], timeout_s: float = 10.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if task.done():
+            task.result()
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+        except OSError:
+            await asyncio.sleep(0.01)
+            continue
+        writer.close()
+        await writer.wait_closed()
+        return
+    raise UpstreamError("The gateway did not start in time.")
+
+
+# --- as a child process ----------------------------------------------------------------------------------------------
+
+
+class GatewayProcess:
+    """A gateway in a child process. Use as a context manager, or call stop()."""
+
+    def __init__(self, process: subprocess.Popen[bytes], base_url: str, log_path: Path) -> None:
+        self.process = process
+        self.base_url = base_url
+        """Without /v1."""
+        self.log_path = log_path
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def stop(self, timeout_s: float = 40.0) -> int:
+        """Asks it to finish its answers and end; kills it when it does not. Returns its exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(timeout_s)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        return self.process.returncode
+
+    def __enter__(self) -> GatewayProcess:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def start_gateway_process(
+    home: Path, upstream: str | None = None, port: int = 0, *, host: str = "127.0.0.1", workers: int = 1,
+    api_key_env: str | None = None, timeout_s: float = 60.0, environ: dict[str, str] | None = None,
+) -> GatewayProcess:  # fmt: skip
+    """Starts `serve` in a child process and waits until it answers.
+
+    Args:
+        home: the home folder.
+        upstream: where the LLM is; None: as in config.toml.
+        port: 0 for any free one.
+        host: address to listen on.
+        workers: worker processes.
+        api_key_env: variable that holds the upstream's key.
+        timeout_s: how long to wait for /healthz.
+        environ: environment of the child, os.environ by default.
+
+    Raises:
+        UsageError: it ended at once, with its own words.
+        UpstreamError: it did not answer in time.
+    """
+    chosen = port or free_port(host)
+    log_path = home / "gateway.log"
+    home.mkdir(parents=True, exist_ok=True)
+    command = [
+        sys.executable, "-m", "deputize.gateway", str(home), host, str(chosen), str(workers), upstream or "",
+        api_key_env or "",
+    ]  # fmt: skip
+    with log_path.open("ab") as out:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=environ, start_new_session=True
+        )
+    handle = GatewayProcess(process, f"http://{host}:{chosen}", log_path)
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            words = log_path.read_text("utf-8", errors="replace").strip().splitlines()
+            raise UsageError(f"The gateway did not start: {words[-1] if words else 'it said nothing'}")
+        try:
+            with urllib.request.urlopen(f"{handle.base_url}/healthz", timeout=1.0):
+                return handle
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.05)
+    handle.stop()
+    raise UpstreamError(f"The gateway did not answer within {timeout_s:.0f} s; see {log_path}.")

@@ -1,0 +1,95 @@
+"""`[gateway]` of HOME/config.toml: checked once at start, then passed by value."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from deputize.core.config import read_toml, sentence
+from deputize.core.errors import BadInput
+from deputize.engines.upstream import UpstreamConfig
+from deputize.engines.upstreams import RetryConfig
+
+UPSTREAM_KEY_VARIABLE = "DEPUTIZE_UPSTREAM_API_KEY"
+
+
+class GatewaySettings(BaseModel):
+    """How the gateway behaves; every field has a sensible default but the upstreams."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    upstreams: tuple[UpstreamConfig, ...] = ()
+    """In order of preference: the first that takes the model is asked first, the others are its fallbacks."""
+    retry: RetryConfig = RetryConfig()
+    durability: Literal["strict", "relaxed"] = "strict"
+    """strict: a call is in the store before its last byte leaves; relaxed: within `relaxed_window_ms` of it."""
+    relaxed_window_ms: float = Field(default=200.0, gt=0)
+    on_full: Literal["block", "spill"] = "spill"
+    """When the store cannot take calls: hold answers back, or write an encrypted spill file."""
+    max_body_mb: float = Field(default=32.0, gt=0)
+    max_header_kb: int = Field(default=128, ge=8)
+    max_concurrency: int = Field(default=4000, ge=1)
+    """Requests answered at once per process; more are told to come back (429)."""
+    max_connections: int = Field(default=20000, ge=128)
+    header_timeout_s: float = Field(default=30.0, gt=0)
+    """A client has this long to send its request head."""
+    body_timeout_s: float = Field(default=60.0, gt=0)
+    """A client has this long to send its body."""
+    write_timeout_s: float = Field(default=120.0, gt=0)
+    """A client that takes nothing of a stream for this long is let go."""
+    max_answer_mb: float = Field(default=256.0, gt=0)
+    """An upstream answer beyond this is cut off."""
+    drain_s: float = Field(default=30.0, gt=0)
+    """On SIGTERM, running answers may take this long."""
+    ask_for_usage: bool = True
+    """Ask the upstream for token counts in chat streams; the extra chunk is taken out where the client did not ask.
+    False: the request body travels byte-exact and tokens are estimated."""
+    specialist_timeout_s: float = Field(default=10.0, gt=0)
+    shadow_wait_s: float = Field(default=1.0, ge=0)
+    """How long a finished answer waits for the shadow's opinion before it is recorded without."""
+    route_poll_s: float = Field(default=0.5, gt=0)
+    require_keys: bool | Literal["auto"] = "auto"
+    """auto: API keys are required as soon as one exists, and always on an address other than loopback."""
+    allow_open_bind: bool = False
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> GatewaySettings:
+        names = [u.name for u in self.upstreams]
+        if len(set(names)) != len(names):
+            raise ValueError("two upstreams have the same name")
+        return self
+
+
+def read_settings(home: Path) -> GatewaySettings:
+    """The gateway's settings of a home; the defaults where it has none.
+
+    Raises:
+        BadInput: a setting that cannot be used, named.
+    """
+    path = home / "config.toml"
+    table = read_toml(path).get("gateway", {})
+    try:
+        return GatewaySettings.model_validate(table)
+    except ValidationError as error:
+        raise BadInput(f"{path}, [gateway]: {sentence(error)}") from error
+
+
+def upstream_from(address: str, api_key_env: str = "") -> UpstreamConfig:
+    """The upstream a command line names: an address, with `anthropic+` before it for Anthropic's protocol.
+
+    Raises:
+        BadInput: not an address.
+    """
+    protocol, url = "openai", address
+    if address.startswith("anthropic+"):
+        protocol, url = "anthropic", address.removeprefix("anthropic+")
+    elif "://api.anthropic.com" in address:
+        protocol = "anthropic"
+    try:
+        return UpstreamConfig.model_validate(
+            {"name": "default", "base_url": url, "protocol": protocol, "api_key_env": api_key_env}
+        )
+    except ValidationError as error:
+        raise BadInput(f"The upstream {address!r} cannot be used: {sentence(error)}") from error
