@@ -33,7 +33,11 @@ TOOLS = [
             "description": f"{name.replace('_', ' ')}: use it when the case in hand asks for it, once per case.",
             "parameters": {
                 "type": "object",
-                "properties": {"order_id": {"type": "string"}, "amount": {"type": "number"}, "note": {"type": "string"}},
+                "properties": {
+                    "order_id": {"type": "string"},
+                    "amount": {"type": "number"},
+                    "note": {"type": "string"},
+                },
                 "required": ["order_id"],
             },
         },
@@ -43,7 +47,10 @@ TOOLS = [
 REQUEST = {
     "model": "mock",
     "messages": [
-        {"role": "system", "content": "You are the next-action component of a help desk. " + "Follow the policy. " * 30},
+        {
+            "role": "system",
+            "content": "You are the next-action component of a help desk. " + "Follow the policy. " * 30,
+        },
         {"role": "user", "content": "Order: AB-12345\nIntent: refund_request\nWhat is the next action?"},
     ],
     "tools": TOOLS,
@@ -86,18 +93,41 @@ def write_routes(home: Path) -> None:
     write(home / "routes.json", RouteFile(run_id="bench", keyspaces=spaces, routes=routes))
 
 
-def wrk(url: str, headers: dict[str, str], connections: int, seconds: float, folder: Path) -> dict[str, float]:
+def wrk(
+    url: str, headers: dict[str, str], connections: int, seconds: float, folder: Path
+) -> dict[str, float]:
     """One round of load. Latencies in ms; `answered` counts complete 2xx and 3xx answers."""
     script = folder / f"post-{abs(hash(url))}.lua"
-    lines = "\n".join(f'wrk.headers["{k}"] = "{v}"' for k, v in {"content-type": "application/json", **headers}.items())
+    lines = "\n".join(
+        f'wrk.headers["{k}"] = "{v}"' for k, v in {"content-type": "application/json", **headers}.items()
+    )
     script.write_text(f"wrk.method = 'POST'\nwrk.body = [==[{json.dumps(REQUEST)}]==]\n{lines}\n")
-    argv = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--latency", "--timeout", "10s", "-s", str(script), url]
+    argv = [
+        "wrk",
+        "-t1",
+        f"-c{connections}",
+        f"-d{seconds:g}s",
+        "--latency",
+        "--timeout",
+        "10s",
+        "-s",
+        str(script),
+        url,
+    ]
     said = subprocess.run(argv, capture_output=True, text=True, timeout=seconds + 60, check=True).stdout
-    number = {p: _ms(m.group(1)) for p in (50, 99) if (m := re.search(rf"^\s+{p}%\s+(\S+)", said, re.MULTILINE))}
+    number = {
+        p: _ms(m.group(1)) for p in (50, 99) if (m := re.search(rf"^\s+{p}%\s+(\S+)", said, re.MULTILINE))
+    }
     total = int(m.group(1)) if (m := re.search(r"(\d+) requests in", said)) else 0
     bad = int(m.group(1)) if (m := re.search(r"Non-2xx or 3xx responses: (\d+)", said)) else 0
     rate = float(m.group(1)) if (m := re.search(r"Requests/sec:\s+([\d.]+)", said)) else 0.0
-    return {"p50": number.get(50, float("nan")), "p99": number.get(99, float("nan")), "rps": rate, "answered": total - bad, "bad": bad}
+    return {
+        "p50": number.get(50, float("nan")),
+        "p99": number.get(99, float("nan")),
+        "rps": rate,
+        "answered": total - bad,
+        "bad": bad,
+    }
 
 
 def _ms(text: str) -> float:
@@ -115,7 +145,9 @@ async def streams(url: str, headers: dict[str, str], n: int) -> dict[str, float]
 
     async def one(session: aiohttp.ClientSession) -> None:
         began = time.perf_counter()
-        async with session.post(url, data=body, headers={"content-type": "application/json", **headers}) as answer:
+        async with session.post(
+            url, data=body, headers={"content-type": "application/json", **headers}
+        ) as answer:
             answer.raise_for_status()
             last = 0.0
             async for chunk in answer.content.iter_any():
@@ -204,8 +236,14 @@ def main() -> None:  # noqa: C901
     write_routes(folder / "home")
 
     with ExitStack() as stack:
-        stack.enter_context(started(Launch(["nginx", "-p", str(folder), "-c", str(config)]), folder, upstream_port, "upstream"))
-        stack.enter_context(started(Launch([sys.executable, str(script), str(stream_port)]), folder, stream_port, "streams"))
+        stack.enter_context(
+            started(
+                Launch(["nginx", "-p", str(folder), "-c", str(config)]), folder, upstream_port, "upstream"
+            )
+        )
+        stack.enter_context(
+            started(Launch([sys.executable, str(script), str(stream_port)]), folder, stream_port, "streams")
+        )
         targets: dict[str, tuple[str, dict[str, str], int]] = {"direct": (upstream, {}, 0)}
         for peer in (OURS, *([] if options.no_peers else [p for p in PEERS if options.only in p.name])):
             try:
@@ -225,12 +263,18 @@ def main() -> None:  # noqa: C901
                 missing[peer.name] = str(error)
         works = {p.name: p.work for p in (OURS, *PEERS)}
         for name, (_, _, pid) in targets.items():
-            figures[name] = {"gateway": name, "work": works.get(name, "-"), "rss_mib": tree_rss_mib(pid) if pid else None}
+            figures[name] = {
+                "gateway": name,
+                "work": works.get(name, "-"),
+                "rss_mib": tree_rss_mib(pid) if pid else None,
+            }
         for n in CONNECTIONS:
             rounds: dict[str, list[dict[str, float]]] = {name: [] for name in targets}
             for _ in range(options.rounds):
                 for name, (base, headers, _) in targets.items():
-                    rounds[name].append(wrk(f"{base}/v1/chat/completions", headers, n, options.seconds, folder))
+                    rounds[name].append(
+                        wrk(f"{base}/v1/chat/completions", headers, n, options.seconds, folder)
+                    )
                     print(f"  {n:3} connections  {name:24} {rounds[name][-1]}", file=sys.stderr, flush=True)
             for name, seen in rounds.items():
                 for key in ("p50", "p99", "rps"):
@@ -243,7 +287,9 @@ def main() -> None:  # noqa: C901
             figures[OURS.name] |= memory(targets[OURS.name], options.requests, folder)
 
     with ExitStack() as stack:
-        stack.enter_context(started(Launch([sys.executable, str(script), str(stream_port)]), folder, stream_port, "streams2"))
+        stack.enter_context(
+            started(Launch([sys.executable, str(script), str(stream_port)]), folder, stream_port, "streams2")
+        )
         for name in list(targets):
             try:
                 base, headers = stream_upstream, {}
@@ -310,7 +356,14 @@ def report(figures: dict[str, dict[str, Any]], missing: dict[str, str], n_stream
           "chunk gap p99 ms": f.get("stream_gap_p99"), "failed": f.get("stream_failed")} for name, f in figures.items()],
     )  # fmt: skip
     if mine and "records_found" in mine:
-        keys = ("answered", "records_found", "records_missing", "rss_before_load_mib", "rss_after_load_mib", "rss_growth")
+        keys = (
+            "answered",
+            "records_found",
+            "records_missing",
+            "rss_before_load_mib",
+            "rss_after_load_mib",
+            "rss_growth",
+        )
         table.show("Ours after the long load", [{k: mine[k] for k in keys}])
     for name, why in missing.items():
         print(f"not measured: {name}: {why}")

@@ -46,7 +46,9 @@ def free_port() -> int:
 
 
 def _run(*argv: str, cwd: Path | None = None) -> None:
-    done = subprocess.run(argv, cwd=cwd, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=900)
+    done = subprocess.run(
+        argv, cwd=cwd, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=900
+    )
     if done.returncode:
         raise RuntimeError((done.stderr or done.stdout).strip().splitlines()[-1])
 
@@ -101,7 +103,11 @@ def _litellm(folder: Path, port: int, upstream: str) -> Launch:
 def _portkey(folder: Path, port: int, upstream: str) -> Launch:
     server = (ENVIRONMENTS / "portkey/node_modules/@portkey-ai/gateway/build/start-server.js").absolute()
     headers = {"x-portkey-provider": "openai", "x-portkey-custom-host": f"{upstream}/v1"}
-    return Launch(["node", str(server), "--headless", f"--port={port}"], {"TRUSTED_CUSTOM_HOSTS": "127.0.0.1,localhost"}, headers=headers)
+    return Launch(
+        ["node", str(server), "--headless", f"--port={port}"],
+        {"TRUSTED_CUSTOM_HOSTS": "127.0.0.1,localhost"},
+        headers=headers,
+    )
 
 
 def _firstpass(folder: Path, port: int, upstream: str) -> Launch:
@@ -117,7 +123,16 @@ def _firstpass(folder: Path, port: int, upstream: str) -> Launch:
 
 
 def _smg(folder: Path, port: int, upstream: str) -> Launch:
-    argv = [_bin("smg", "smg"), "launch", "--host", "127.0.0.1", "--port", str(port), "--worker-urls", upstream]
+    argv = [
+        _bin("smg", "smg"),
+        "launch",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--worker-urls",
+        upstream,
+    ]
     return Launch([*argv, "--policy", "round_robin"])
 
 
@@ -155,7 +170,9 @@ PEERS: tuple[Peer, ...] = (
 
 
 @contextmanager
-def started(launch: Launch, folder: Path, port: int, log: str, timeout_s: float = 90) -> Iterator[subprocess.Popen[bytes]]:
+def started(
+    launch: Launch, folder: Path, port: int, log: str, timeout_s: float = 90
+) -> Iterator[subprocess.Popen[bytes]]:
     """Runs a gateway until the block ends; ready when it answers any HTTP at all.
 
     Raises:

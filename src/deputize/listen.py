@@ -53,7 +53,9 @@ class _Episode:
 class Listener:
     """Records the calls of the functions it decorates into a store."""
 
-    def __init__(self, store: Store, keyring: KeyRing, *, agent: str, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, store: Store, keyring: KeyRing, *, agent: str, clock: Callable[[], float] = time.time
+    ) -> None:
         self.n_recorded = 0
         self.n_refused = 0
         self._store, self._keyring, self._agent, self._clock = store, keyring, agent, clock
@@ -112,7 +114,10 @@ class Listener:
             title = name or getattr(function, "__name__", "tool")
 
             def record(arguments: dict[str, Any], result: Any, ms: float, failed: bool) -> None:
-                call = {"name": title, "arguments": {k: v if _is_plain(v) else repr(v) for k, v in arguments.items()}}
+                call = {
+                    "name": title,
+                    "arguments": {k: v if _is_plain(v) else repr(v) for k, v in arguments.items()},
+                }
                 self._append(
                     site=title, audience="code", ms=ms, status=500 if failed else 200, protocol="tool",
                     messages=[{"role": "tool_call", **call}],
@@ -127,10 +132,20 @@ class Listener:
         episode = self._current.get()
         if episode is not None:
             episode.step += 1
-            fields |= {"episode": episode.id, "group": episode.id, "origin": episode.origin, "step": episode.step - 1}
+            fields |= {
+                "episode": episode.id,
+                "group": episode.id,
+                "origin": episode.origin,
+                "step": episode.step - 1,
+            }
         now = self._clock()
         call = Call(
-            id=uuid.uuid4().hex, agent=self._agent, latency_ms=ms, timestamp=now - ms / 1000, source="listener", **fields
+            id=uuid.uuid4().hex,
+            agent=self._agent,
+            latency_ms=ms,
+            timestamp=now - ms / 1000,
+            source="listener",
+            **fields,
         )
         try:
             self._store.append([call])
@@ -196,10 +211,16 @@ def _reply(result: Any) -> tuple[Message, Usage | None, str, str]:
         return (data, None, "", "") if data.get("role") == "assistant" else ({}, None, "", "")
     used = data.get("usage") or {}
     usage = Usage(
-        prompt_tokens=int(used.get("prompt_tokens") or 0), completion_tokens=int(used.get("completion_tokens") or 0)
+        prompt_tokens=int(used.get("prompt_tokens") or 0),
+        completion_tokens=int(used.get("completion_tokens") or 0),
     )
     message = choices[0].get("message") or {}
-    return message, usage if used else None, str(data.get("model") or ""), str(choices[0].get("finish_reason") or "")
+    return (
+        message,
+        usage if used else None,
+        str(data.get("model") or ""),
+        str(choices[0].get("finish_reason") or ""),
+    )
 
 
 def _is_plain(value: Any) -> bool:
@@ -209,5 +230,3 @@ def _is_plain(value: Any) -> bool:
     if isinstance(value, list | tuple):
         return all(_is_plain(v) for v in value)
     return value is None or isinstance(value, str | int | float | bool)
-
-

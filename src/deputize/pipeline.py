@@ -58,7 +58,9 @@ class Results(Record):
 class Run:
     """One pass of S2-S6 over the calls in the store: a folder, its state and its sealed artifacts."""
 
-    def __init__(self, home: Path, state: RunState, store: Store, keyring: KeyRing, progress: Progress) -> None:
+    def __init__(
+        self, home: Path, state: RunState, store: Store, keyring: KeyRing, progress: Progress
+    ) -> None:
         self.home, self.state, self.store, self.keyring, self.progress = home, state, store, keyring, progress
         self.folder = home / "runs" / state.run_id
         self.config = Convert.model_validate(state.settings)
@@ -76,7 +78,9 @@ class Run:
 
     def load(self, step: str, kind: type[A]) -> A:
         if not self.done(step):
-            raise UsageError(f"{step} has not been done in run {self.state.run_id}: run `deputize {step}` first")
+            raise UsageError(
+                f"{step} has not been done in run {self.state.run_id}: run `deputize {step}` first"
+            )
         return read_sealed(self._path(step), kind, self.keyring)
 
     def forget_from(self, step: str) -> None:
@@ -98,7 +102,9 @@ class Run:
             result = _DO[step](self)
         finally:
             spent = self.state.timings_s.get(step, 0.0) + time.monotonic() - began
-            self.state = msgspec.structs.replace(self.state, timings_s={**self.state.timings_s, step: round(spent, 2)})
+            self.state = msgspec.structs.replace(
+                self.state, timings_s={**self.state.timings_s, step: round(spent, 2)}
+            )
             self.save()
         write_sealed(self._path(step), result, self.keyring)
 
@@ -123,7 +129,9 @@ def _curate(run: Run) -> Record:
 def learnable(call: Call) -> bool:
     """Whether a stored call shows what the LLM does: answered, in full, and not by one of our own specialists."""
     by_llm = call.decision is None or call.decision.served_by == "llm"
-    return by_llm and bool(call.response) and not call.aborted and call.status < 400 and call.protocol == "chat"
+    return (
+        by_llm and bool(call.response) and not call.aborted and call.status < 400 and call.protocol == "chat"
+    )
 
 
 def _cluster(run: Run) -> Record:
@@ -215,7 +223,9 @@ def read_state(home: Path, run_id: str) -> RunState:
     except FileNotFoundError:
         raise BadInput(f"There is no run {run_id!r} in {home}.") from None
     except (OSError, msgspec.DecodeError) as error:
-        raise BadInput(f"The state of run {run_id} cannot be read ({error}); delete {path.parent} to forget it.") from error
+        raise BadInput(
+            f"The state of run {run_id} cannot be read ({error}); delete {path.parent} to forget it."
+        ) from error
 
 
 def convert(
@@ -256,7 +266,9 @@ def convert(
         store.close()
 
 
-def run_stage(home: Path, step: str, config: Convert, *, progress: Progress = silent, again: bool = False) -> Run:
+def run_stage(
+    home: Path, step: str, config: Convert, *, progress: Progress = silent, again: bool = False
+) -> Run:
     """One stage of the current run; `again` forgets its result and all later ones first.
 
     Raises:

@@ -1,0 +1,107 @@
+"""The decorators record what the functions did, and never change what they do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from deputize.listen import Listener
+from deputize.store.sqlite import open_store
+
+
+def reopened(home: Path) -> list:
+    store = open_store(home)
+    try:
+        return list(store.calls())
+    finally:
+        store.close()
+
+
+def test_model_and_tool_calls_of_one_episode_are_recorded_in_order(tmp_path: Path) -> None:
+    listener = Listener.open(agent="billing", home=tmp_path)
+
+    @listener.tool()
+    def find(number: str) -> dict[str, object]:
+        return {"number": number, "total": 3.5}
+
+    @listener.model(site="classify", audience="code")
+    def classify(*, model: str, messages: list[dict[str, str]], **settings: object) -> str:
+        return "invoice"
+
+    with listener.episode(origin="anna@example.com") as episode:
+        assert find("A-1") == {"number": "A-1", "total": 3.5}
+        assert (
+            classify(model="gpt", messages=[{"role": "user", "content": "where is it?"}], temperature=0)
+            == "invoice"
+        )
+        listener.outcome(success=False)
+    listener.close()
+
+    tool, model = reopened(tmp_path)
+    assert (tool.protocol, tool.messages[0]["arguments"], tool.response["content"]["total"]) == (
+        "tool",
+        {"number": "A-1"},
+        3.5,
+    )
+    assert (model.site, model.model, model.params, model.response["content"]) == (
+        "classify",
+        "gpt",
+        {"temperature": 0},
+        "invoice",
+    )
+    assert {tool.episode, model.episode} == {episode}
+    assert (tool.step, model.step) == (0, 1)
+    assert model.origin and "anna" not in model.origin
+    assert model.outcome is not None and model.outcome.success is False
+
+
+async def test_async_functions_and_openai_shaped_replies(tmp_path: Path) -> None:
+    listener = Listener.open(agent="a", home=tmp_path)
+    reply = {
+        "model": "m-2",
+        "choices": [{"message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 5, "completion_tokens": 1},
+    }
+
+    @listener.model()
+    async def ask(messages: list[dict[str, str]]) -> dict[str, object]:
+        return reply
+
+    assert await ask([{"role": "user", "content": "hello"}]) is reply
+    listener.close()
+    (call,) = reopened(tmp_path)
+    assert (call.model, call.finish_reason, call.usage.prompt_tokens) == ("m-2", "stop", 5)
+
+
+def test_a_failing_function_is_recorded_and_still_fails(tmp_path: Path) -> None:
+    listener = Listener.open(agent="a", home=tmp_path)
+
+    @listener.tool("boom")
+    def boom() -> None:
+        raise KeyError("no such order")
+
+    with pytest.raises(KeyError):
+        boom()
+    listener.close()
+    (call,) = reopened(tmp_path)
+    assert (call.site, call.status) == ("boom", 500)
+
+
+def test_a_store_that_cannot_write_does_not_break_the_agent(tmp_path: Path) -> None:
+    listener = Listener.open(agent="a", home=tmp_path)
+
+    @listener.tool()
+    def add(a: int, b: int) -> int:
+        return a + b
+
+    listener.close()
+    assert add(1, 2) == 3
+    assert listener.n_refused == 1
+
+
+def test_outcome_outside_an_episode_is_refused(tmp_path: Path) -> None:
+    listener = Listener.open(agent="a", home=tmp_path)
+    with pytest.raises(ValueError, match="episode"):
+        listener.outcome(success=True)
+    listener.close()
