@@ -136,7 +136,9 @@ def test_what_is_not_json_is_refused_and_nothing_is_added(store: Store) -> None:
 def test_odd_text_and_numbers_are_mended_rather_than_lost(store: Store) -> None:
     store.append([a_call("a", response={"content": "half \ud83d pair"}, params={"x": [float("inf"), 2**70]})])
     store.append([a_call("b", timestamp=float("nan"))])
-    b, a = store.calls()
+    store.append([a_call("c\ud83d", tenant="t\ud83d", origin="\ud83d", agent="\ud83d")])
+    b, a, c = store.calls()
+    assert (c.id, c.agent) == ("c?", "?")
     assert a.response["content"] == "half ? pair"
     assert (b.id, b.timestamp) == ("b", None)
 

@@ -26,7 +26,7 @@ def pack(*parts: bytes | str | int) -> bytes:
     """Parts as one byte string, each with its length before it, so that no two lists of parts look alike."""
     out = bytearray()
     for part in parts:
-        raw = part if isinstance(part, bytes) else str(part).encode()
+        raw = part if isinstance(part, bytes) else str(part).encode("utf-8", "surrogatepass")
         out += struct.pack(">I", len(raw)) + raw
     return bytes(out)
 
@@ -43,6 +43,8 @@ def decrypt(key: AESGCM, blob: bytes, aad: bytes, what: str) -> bytes:
     Raises:
         Tampered: the blob, the key or the AAD is not the one it was sealed with; `what` names it to the user.
     """
+    if not isinstance(blob, bytes):
+        raise Tampered(f"{what} is not what was stored: it is no sequence of bytes.")
     if len(blob) < NONCE_BYTES + TAG_BYTES:
         raise Tampered(f"{what} is cut off: it has {len(blob)} bytes, fewer than an empty sealed text.")
     try:

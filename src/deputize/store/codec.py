@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable
 from typing import Any, TypeVar
@@ -23,31 +22,22 @@ SUCCESS = ("success", "resolved")
 
 
 def entry_of(call: Call) -> Entry:
-    """A call ready to be filed. Raises BadInput as `encode_call` does."""
-    at = call.timestamp
-    if at is not None and not math.isfinite(at):
-        call = msgspec.structs.replace(call, timestamp=None)
-    return Entry(
-        call.id, call.tenant, call.origin, call.agent, call.timestamp, call.version, encode_call(call)
-    )
-
-
-def encode_call(call: Call) -> bytes:
-    """A call as JSON. What JSON cannot hold (half a surrogate pair, an endless number) is replaced, not refused.
+    """A call ready to be filed. What JSON cannot hold (half a surrogate pair, an endless number) is mended, not refused.
 
     Raises:
         BadInput: it holds something that is not JSON at all, or is nested too deeply.
     """
     try:
-        return _ENCODER.encode(call)
-    except (UnicodeEncodeError, OverflowError):
-        pass
+        if call.timestamp is not None and not math.isfinite(call.timestamp):
+            call = msgspec.structs.replace(call, timestamp=None)
+        try:
+            data = _ENCODER.encode(call)
+        except (UnicodeEncodeError, OverflowError):
+            call = msgspec.convert(_mended(msgspec.to_builtins(call)), Call)
+            data = _ENCODER.encode(call)
     except (TypeError, RecursionError, ValueError) as error:
-        raise BadInput(f"The call {call.id} cannot be stored: {error}.") from error
-    try:
-        return json.dumps(_mended(msgspec.to_builtins(call)), ensure_ascii=False, allow_nan=False).encode()
-    except (TypeError, RecursionError, ValueError) as error:
-        raise BadInput(f"The call {call.id} cannot be stored: {type(error).__name__}.") from error
+        raise BadInput(f"A call cannot be stored: it is not JSON ({type(error).__name__}).") from error
+    return Entry(call.id, call.tenant, call.origin, call.agent, call.timestamp, call.version, data)
 
 
 def _mended(value: Any) -> Any:
@@ -55,8 +45,6 @@ def _mended(value: Any) -> Any:
         return value.encode("utf-8", "replace").decode()
     if isinstance(value, float) and not math.isfinite(value):
         return None
-    if isinstance(value, int) and abs(value) >= 2**63:
-        return float(value) if abs(value) < 2**1000 else str(value)
     if isinstance(value, dict):
         return {_mended(str(k)): _mended(v) for k, v in value.items()}
     if isinstance(value, list | tuple):

@@ -51,6 +51,9 @@ class DataKeys:
         self._by_subject: OrderedDict[tuple[str, str, str], DataKey] = OrderedDict()
         self._fresh: list[tuple[str, str, str]] = []
 
+    def __len__(self) -> int:
+        return len(self._by_subject)
+
     def clear(self) -> None:
         """Forgets all: keys were erased or wrapped again elsewhere."""
         self._by_subject.clear()

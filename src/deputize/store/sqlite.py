@@ -360,6 +360,11 @@ def in_words(error: sqlite3.Error, path: Path, busy_timeout_s: float) -> StoreEr
             what = "it cannot be opened for writing; look at the owner and mode of the file and its folder"
         case sqlite3.SQLITE_IOERR:
             what = "the disk refused to read or write (full, over a quota, or failing)"
+        case 0 if isinstance(error, sqlite3.OperationalError):
+            # the module's own complaint, not SQLite's: a column holds text that is none
+            return Tampered(
+                f"{path} was changed by another program: a column is not of the form that was written."
+            )
         case _:
             what = f"{type(error).__name__}, SQLite code {code}"
     return StoreError(f"The store {path} cannot be used now: {what}.")
