@@ -1,0 +1,77 @@
+"""From a request to its route: two look-ups over what a route file holds. Immutable; a new file means a new table."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from deputize.core import templates
+from deputize.core.errors import BadInput
+from deputize.core.records import Request, Route, RouteFile
+from deputize.router.file import read_routes
+
+
+class RouteTable:
+    """The routes of one route file, by template key."""
+
+    def __init__(self, file: RouteFile) -> None:
+        self.file = file
+        self._readers = {space.signature: templates.reader(space) for space in file.keyspaces}
+        self._routes = {key: route for route in file.routes for key in route.keys}
+
+    @classmethod
+    def build(cls, file: RouteFile) -> RouteTable:
+        """The table of a route file.
+
+        Raises:
+            BadInput: two routes claim one template key, or two key spaces one signature.
+        """
+        check(file)
+        return cls(file)
+
+    @classmethod
+    def load(cls, path: Path) -> RouteTable:
+        """The table of the route file at `path`; an empty one where there is no file.
+
+        Raises:
+            BadInput: the file is not a route file, or contradicts itself.
+            Tampered: it does not match its checksum.
+        """
+        return cls.build(read_routes(path))
+
+    @property
+    def generation(self) -> int:
+        """Grows with every version of the file; 0 where there is none."""
+        return self.file.generation
+
+    @property
+    def routes(self) -> list[Route]:
+        return self.file.routes
+
+    def key(self, request: Request) -> str:
+        """The template key of a request, '' where its signature is unknown or its prompt has changed."""
+        reader = self._readers.get(templates.signature(request))
+        return reader.key(request) if reader is not None else ""
+
+    def match(self, request: Request) -> Route | None:
+        """The route of a request in whatever state; None where nothing fits it exactly."""
+        if not self._routes:
+            return None
+        key = self.key(request)
+        return self._routes.get(key) if key else None
+
+
+def check(file: RouteFile) -> None:
+    """Sees to it that no request can have two routes.
+
+    Raises:
+        BadInput: two routes claim one template key, or two key spaces one signature.
+    """
+    for what, counts in (
+        ("template key", Counter(key for route in file.routes for key in set(route.keys))),
+        ("route id", Counter(route.id for route in file.routes)),
+        ("signature", Counter(space.signature for space in file.keyspaces)),
+    ):
+        twice = [name for name, n in counts.items() if n > 1]
+        if twice:
+            raise BadInput(f"The route file uses the {what} {twice[0]} twice; each may be there once.")
