@@ -112,10 +112,10 @@ def check_store(reopen: Callable[[], Store]) -> None:
         assert next(iter(store.calls())) == early, "a call comes out as it went in"
         assert [c.id for c in store.calls(agent="b")] == ["late"], "calls can be asked for by agent"
         assert [c.id for c in store.calls(since=15.0)] == ["late"], "calls can be asked for by time"
-        store.add_feedback(episode="e1", metric="solved", value=0.0)
+        store.add_feedback(episode="e1", metric="success", value=0.0)
         outcomes = {c.id: c.outcome for c in store.calls()}
         assert outcomes["early"] is None, "feedback touches no other episode"
-        assert outcomes["late"] is not None and outcomes["late"].metric == "solved", (
+        assert outcomes["late"] is not None and outcomes["late"].metric == "success", (
             "feedback is merged into outcome"
         )
     finally:

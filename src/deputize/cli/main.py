@@ -35,8 +35,6 @@ COMMANDS: dict[str, str] = {
     "serve": "deputize.cli.serve:serve",
     "route": "deputize.cli.routes:route",
     "models": "deputize.cli.models:models",
-    "privacy": "deputize.cli.privacy:privacy",
-    "tasks": "deputize.cli.tasks:tasks",
     "erase": "deputize.cli.logs:erase",
 }
 """Verb -> where it is written; imported only when it is asked for."""
@@ -97,9 +95,12 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command line; its exit code. Nothing is raised."""
     terminal = Terminal()
     try:
-        code = cli.main(args=arguments, prog_name="deputize", standalone_mode=False, obj=terminal)
+        # not cli.main(): that has ways of its own to end when a pipe breaks
+        given = list(sys.argv[1:] if arguments is None else arguments)
+        with cli.make_context("deputize", given, obj=terminal) as ctx:
+            cli.invoke(ctx)
         sys.stdout.flush()
-        return code if isinstance(code, int) else 0
+        return 0
     except (KeyboardInterrupt, click.Abort):
         click.echo(STOPPED, err=True)
         return 130
@@ -115,6 +116,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except DeputizeError as error:
         return _fail(terminal, str(error), error.code, error.exit_code)
     except ModuleNotFoundError as error:
+        if (error.name or "").startswith("deputize"):
+            return _fail(terminal, _unexpected(error), "internal_error", 1)
         return _fail(terminal, _about_module(error), MissingExtra.code, MissingExtra.exit_code)
     except OSError as error:
         return _fail(terminal, _about_os(error), "os_error", 1)

@@ -34,7 +34,7 @@ def show_report(terminal: Terminal, report: dict[str, Any]) -> None:
     """The report for a reader, and where the page is."""
     from deputize.web.terminal import render
 
-    terminal.say(render(report))
+    terminal.show(render(report))
     page = terminal.home / "runs" / str(report["run_id"]) / "report.html"
     if page.exists():
         terminal.say(f"The page with plots: {page}")

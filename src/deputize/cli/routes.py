@@ -23,23 +23,26 @@ def route() -> None:
 def _read(terminal: Terminal) -> RouteFile:
     from deputize.router.file import read_routes
 
-    routes = read_routes(terminal.home / "routes.json")
-    if routes is None:
+    file = read_routes(terminal.home / "routes.json")
+    if not file.generation:
         raise BadInput(f"There are no routes in {terminal.home} yet. `deputize convert` publishes them.")
-    return routes
+    return file
 
 
 def _change(terminal: Terminal, route_id: str, change: Callable[[Route], Route]) -> None:
-    from deputize.router.file import write_routes
+    from deputize.router.file import update_routes
 
-    file = _read(terminal)
-    found = [r for r in file.routes if r.id == route_id]
-    if not found:
-        known = ", ".join(r.id for r in file.routes) or "none"
-        raise BadInput(f"There is no route {route_id!r}; there are: {known}.")
-    after = change(found[0])
-    routes = [after if r.id == route_id else r for r in file.routes]
-    write_routes(terminal.home / "routes.json", msgspec.structs.replace(file, routes=routes))
+    _read(terminal)
+
+    def changed(file: RouteFile) -> RouteFile:
+        if route_id not in {r.id for r in file.routes}:
+            known = ", ".join(r.id for r in file.routes) or "none"
+            raise BadInput(f"There is no route {route_id!r}; there are: {known}.")
+        routes = [change(r) if r.id == route_id else r for r in file.routes]
+        return msgspec.structs.replace(file, routes=routes)
+
+    file = update_routes(terminal.home / "routes.json", changed)
+    after = next(r for r in file.routes if r.id == route_id)
     terminal.result(_row(after), lambda: terminal.say(f"{after.id} ({after.task_name}) is {_state(after)}."))
 
 

@@ -14,9 +14,19 @@ from deputize.cli.terminal import Terminal, pass_terminal
     "--upstream", metavar="URL", help="The LLM behind the gateway, for example https://api.openai.com."
 )
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True)
+@click.option(
+    "--api-key-env",
+    metavar="NAME",
+    help="Variable that holds the LLM's key; else the agents' own keys travel on.",
+)
 @pass_terminal
-def serve(terminal: Terminal, /, host: str, port: int, upstream: str | None, workers: int) -> None:
+def serve(
+    terminal: Terminal, /, host: str, port: int, upstream: str | None, workers: int, api_key_env: str | None
+) -> None:
     """Run the gateway: agents change their base_url to it and nothing else."""
-    from deputize.gateway import serve as gateway
+    from deputize.gateway.serve import serve as serve_gateway
 
-    gateway.serve(terminal.home, host, port, upstream, workers=workers)
+    terminal.note(
+        f"The gateway listens on http://{host}:{port}/v1 for the home {terminal.home}. Ctrl-C stops it."
+    )
+    serve_gateway(terminal.home, host, port, upstream, workers, api_key_env)

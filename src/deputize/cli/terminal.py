@@ -46,14 +46,23 @@ class Terminal:
     def table(self, heads: Sequence[str], rows: Sequence[Sequence[Any]], *, title: str = "") -> None:
         """A table on stdout; None is shown as a dash."""
         from rich import box
-        from rich.console import Console
         from rich.table import Table
 
         table = Table(*heads, title=title or None, title_justify="left", box=box.SIMPLE_HEAD)
         for row in rows:
             table.add_row(*("–" if cell is None else str(cell) for cell in row))
+        self.show(table)
+
+    def show(self, what: Any) -> None:
+        """Anything rich can draw, on stdout."""
+        from rich.console import Console
+
         # a pipe has no width of its own: do not cut what a program is going to read
-        Console(width=None if sys.stdout.isatty() else 160, highlight=False).print(table)
+        console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+        # drawn here and written in one piece, so that a reader who left is our error to handle, not rich's
+        with console.capture() as written:
+            console.print(what)
+        click.echo(written.get(), nl=False)
 
     @contextlib.contextmanager
     def progress(self) -> Iterator[Progress]:
@@ -96,14 +105,12 @@ def _lines(write: Callable[[str], None], clock: Callable[[], float], every_s: fl
 
     def report(what: str, done: int, total: int | None = None) -> None:
         ends = total is not None and done >= total
-        if (what in ended and ends) or (
-            what in last_said and not ends and clock() - last_said[what] < every_s
-        ):
+        if ends and what in ended:
+            return
+        (ended.add if ends else ended.discard)(what)
+        if not ends and what in last_said and clock() - last_said[what] < every_s:
             return
         last_said[what] = clock()
-        ended.discard(what)
-        if ends:
-            ended.add(what)
         write(f"{what}: {done}" + (f" of {total}" if total is not None else "") if done or total else what)
 
     return report

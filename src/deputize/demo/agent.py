@@ -51,7 +51,7 @@ class HelpDesk:
         work = _by_code if ticket.mode == "code" else _by_model
         solved = await work(self, ticket, episode) and not ticket.fails
         if self.feedback:
-            body = {"episode": episode, "metric": "solved", "value": solved}
+            body = {"episode": episode, "metric": "success", "value": solved}
             await self.client.post("/deputize/feedback", body=body, cast_to=object)
         return solved
 

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import hashlib
 import json
+import os
 import re
 import signal
 import sys
@@ -266,7 +267,9 @@ async def serve_until_stopped(script: Script, *, model: str, port: int, latency:
 
 
 def _wait_for_eof(loop: asyncio.AbstractEventLoop, stopped: asyncio.Event) -> None:
-    while sys.stdin.buffer.read(4096):
-        pass
+    # the bare descriptor: a buffered reader's lock, held by this thread, would break the interpreter's ending
+    with contextlib.suppress(OSError):
+        while os.read(0, 4096):
+            pass
     with contextlib.suppress(RuntimeError):  # the loop may be closed by then
         loop.call_soon_threadsafe(stopped.set)

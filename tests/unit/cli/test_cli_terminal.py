@@ -1,0 +1,52 @@
+"""Progress as lines, and one JSON document."""
+
+from __future__ import annotations
+
+import json
+
+from deputize.cli.terminal import Terminal, _lines
+from deputize.testing import ManualClock
+
+
+def test_lines_say_the_first_the_last_and_one_every_ten_seconds():
+    said: list[str] = []
+    clock = ManualClock()
+    report = _lines(said.append, clock)
+    for done in range(101):
+        report("reading", done, 100)
+        clock.advance(0.5)
+    assert said[0] == "reading: 0 of 100"
+    assert said[-1] == "reading: 100 of 100"
+    assert 5 <= len(said) <= 8
+
+
+def test_lines_do_not_repeat_an_end_but_say_a_second_round():
+    said: list[str] = []
+    report = _lines(said.append, ManualClock())
+    for done, total in ((0, 2), (2, 2), (2, 2), (0, 2), (2, 2)):
+        report("epoch", done, total)
+    assert said == ["epoch: 0 of 2", "epoch: 2 of 2", "epoch: 2 of 2"]
+
+
+def test_work_without_a_known_end():
+    said: list[str] = []
+    report = _lines(said.append, ManualClock())
+    report("reading the store", 0)
+    report("reading the store", 7)
+    assert said == ["reading the store"]
+
+
+def test_json_result_is_the_only_thing_on_stdout(capsys):
+    terminal = Terminal()
+    terminal.json = True
+    terminal.note("beside")
+    terminal.result({"a": [1, None]}, lambda: terminal.say("for a reader"))
+    out, err = capsys.readouterr()
+    assert json.loads(out) == {"a": [1, None]}
+    assert err == "beside\n"
+
+
+def test_tables_keep_long_cells_in_a_pipe(capsys):
+    Terminal().table(("a", "b"), [("x" * 60, None), ("y", 3)])
+    out = capsys.readouterr().out
+    assert "x" * 60 in out and "–" in out
