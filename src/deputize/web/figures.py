@@ -1,0 +1,155 @@
+"""Numbers as a person reads them, and the small plots of the report as inline SVG. Colours come from the page's CSS."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from markupsafe import Markup
+
+WIDTH, HEIGHT = 360, 210
+LEFT, RIGHT, TOP, BOTTOM = 46, 14, 12, 36
+
+
+def share(value: float | None, digits: int = 0) -> str:
+    """A share as a percentage; a dash where it is not known. Small ones keep a digit, so that none reads as 0 %."""
+    if value is None:
+        return "–"
+    if digits == 0 and value and (abs(value) < 0.01 or 0.99 < abs(value) < 1):
+        digits = 1
+    return f"{100 * value:.{digits}f} %"
+
+
+def points(value: float | None) -> str:
+    """A signed difference of shares in percentage points."""
+    return (
+        "–" if value is None else f"{100 * value:+.1f} pp".replace("+0.0", "±0.0").replace("-0.0 ", "±0.0 ")
+    )
+
+
+def usd(value: float | None) -> str:
+    """An amount with as many digits as it needs."""
+    if value is None:
+        return "–"
+    if value == 0:
+        return "$0"
+    return (
+        f"${value:,.2f}" if abs(value) >= 1 else f"${value:.2g}" if abs(value) >= 0.0001 else f"${value:.1e}"
+    )
+
+
+def count(value: float | None) -> str:
+    return "–" if value is None else f"{value:,.0f}"
+
+
+def span(interval: Sequence[float] | None) -> str:
+    """An interval of shares."""
+    return "–" if interval is None else f"{100 * interval[0]:.1f}–{100 * interval[1]:.1f} %"
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds in the unit that reads best."""
+    if seconds is None:
+        return "–"
+    if seconds >= 120:
+        return f"{seconds / 60:.1f} min"
+    if seconds >= 1:
+        return f"{seconds:.1f} s"
+    return f"{1000 * seconds:.0f} ms" if seconds >= 0.002 else f"{1000 * seconds:.2g} ms"
+
+
+def _ticks(top: float) -> list[float]:
+    """Three to five round marks from 0 to at least `top`."""
+    step = next((s for s in (0.005, 0.01, 0.02, 0.05, 0.1, 0.2) if top / s <= 4.2), 0.25)
+    n = max(1, -(-round(top / step * 1e6) // 1_000_000))
+    return [round(i * step, 4) for i in range(n + 1)]
+
+
+def quality_curve(
+    curve: Sequence[Mapping[str, float]], epsilon: float, chosen: tuple[float, float] | None, label: str
+) -> Markup:
+    """Loss against share served, with its interval, the allowed loss and the certified point.
+
+    Args:
+        curve: rows of share_served, loss, loss_low, loss_high, strict to lax.
+        epsilon: the loss asked for, drawn as a dashed line.
+        chosen: (share served, loss) of the route on held-out calls; None where none was certified.
+        label: what a screen reader says.
+    """
+    rows = sorted(curve, key=lambda r: r["share_served"])
+    if not rows:
+        return Markup("")
+    tops = [min(r["loss_high"], 1.6 * r["loss"] + epsilon) for r in rows]
+    y_ticks = _ticks(min(1.0, max([*tops, 2 * epsilon])))
+    y_top = y_ticks[-1]
+
+    def x(value: float) -> float:
+        return round(LEFT + value * (WIDTH - LEFT - RIGHT), 1)
+
+    def y(value: float) -> float:
+        return round(TOP + (1 - min(max(value, 0.0), y_top) / y_top) * (HEIGHT - TOP - BOTTOM), 1)
+
+    line = " ".join(f"{x(r['share_served'])},{y(r['loss'])}" for r in rows)
+    upper = [f"{x(r['share_served'])},{y(r['loss_high'])}" for r in rows]
+    lower = [f"{x(r['share_served'])},{y(r['loss_low'])}" for r in reversed(rows)]
+    parts = [
+        f'<svg class="plot" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{Markup.escape(label)}">',
+        *(
+            f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(t)}" y2="{y(t)}"/>'
+            f'<text class="tick" x="{LEFT - 6}" y="{y(t) + 3.5}" text-anchor="end">{100 * t:g} %</text>'
+            for t in y_ticks
+        ),
+        *(
+            f'<text class="tick" x="{x(t)}" y="{HEIGHT - BOTTOM + 15}" text-anchor="middle">{100 * t:g}</text>'
+            for t in (0, 0.25, 0.5, 0.75, 1.0)
+        ),
+        f'<text class="axis" x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 4}" text-anchor="middle">'
+        "share of calls served, %</text>",
+        f'<polygon class="band" points="{" ".join([*upper, *lower])}"/>',
+        f'<polyline class="line" points="{line}"/>',
+        f'<line class="limit" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(epsilon)}" y2="{y(epsilon)}"/>',
+        f'<text class="limit-name" x="{LEFT + 4}" y="{y(epsilon) - 4}">allowed {100 * epsilon:g} %</text>',
+    ]
+    if chosen is not None:
+        parts.append(
+            f'<line class="drop" x1="{x(chosen[0])}" x2="{x(chosen[0])}" y1="{y(chosen[1])}" y2="{HEIGHT - BOTTOM}"/>'
+            f'<circle class="chosen" cx="{x(chosen[0])}" cy="{y(chosen[1])}" r="5"/>'
+        )
+    return Markup("".join([*parts, "</svg>"]))
+
+
+def served_bars(tasks: Sequence[Mapping[str, Any]], limit: int = 12) -> Markup:
+    """One bar per task, as long as its share of non-HCI calls, filled as far as specialists serve it."""
+    shown = [t for t in tasks if t["share_of_calls"] > 0][:limit]
+    if not shown:
+        return Markup("")
+    row, name_width, bar_width = 30, 250, 430
+    widest = max(t["share_of_calls"] for t in shown)
+    height = row * len(shown) + 6
+    parts = [
+        f'<svg class="bars" viewBox="0 0 860 {height}" role="img" aria-label="Tasks by share of calls and share served">'
+    ]
+    for i, task in enumerate(shown):
+        top = i * row + 5
+        length = max(2.0, bar_width * task["share_of_calls"] / widest)
+        done = served_share(task)
+        name = task["name"] if len(task["name"]) <= 36 else task["name"][:35] + "…"
+        parts.append(
+            f'<text class="bar-name" x="{name_width - 10}" y="{top + 15}" text-anchor="end">{Markup.escape(name)}</text>'
+            f'<rect class="bar-all" x="{name_width}" y="{top}" width="{length:.1f}" height="20" rx="3"/>'
+            + (
+                f'<rect class="bar-served" x="{name_width}" y="{top}" width="{length * done:.1f}" height="20" rx="3"/>'
+                if done
+                else ""
+            )
+            + f'<text class="bar-text" x="{name_width + length + 8:.1f}" y="{top + 15}">{share(task["share_of_calls"])} of calls'
+            f", {share(done) + ' served' if done else 'LLM only'}</text>"
+        )
+    return Markup("".join([*parts, "</svg>"]))
+
+
+def served_share(task: Mapping[str, Any]) -> float:
+    """The share of a task's non-HCI calls its route serves: measured on held-out calls, else on calibration."""
+    if not task.get("certificate"):
+        return 0.0
+    return float((task.get("held_out") or task["certificate"])["share_served"])

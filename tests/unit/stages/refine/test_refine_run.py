@@ -1,0 +1,157 @@
+"""S6 end to end with simulated specialists of known accuracy."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+
+from deputize.core.artifacts import Finetuned, Selected
+from deputize.core.config import Convert
+from deputize.core.contracts import LEAVE
+from deputize.core.records import Contract
+from deputize.stages.refine.run import Limits
+
+ACTION = Contract(kind="tool_call", tools=["find", "book"], may_leave=True)
+Make = Callable[..., Any]
+
+
+def test_a_good_specialist_earns_a_certificate_that_holds(world: Make) -> None:
+    (result,) = world().run()
+    assert result.refused == "" and result.certificate is not None and result.held_out is not None
+    assert result.chosen == "t1-lora"
+    assert result.certificate.kind == "G2" and result.certificate.label_source == "agreement"
+    assert result.certificate.share_served > 0.5
+    assert result.held_out.share_served == pytest.approx(result.certificate.share_served, abs=0.08)
+    assert result.held_out.loss_difference <= 0.02 + 0.01
+    low, high = result.held_out.loss_difference_interval
+    assert low <= result.held_out.loss_difference <= high
+    assert result.test is not None and 0.9 < result.test.tuned_accuracy < 0.95  # 1 - hardness / 4
+    assert result.test.base_accuracy == 0.31
+    assert 0.5 < result.test.majority_accuracy < 0.7
+    assert "at most 2 %" in result.certificate.claim
+
+
+def test_every_call_served_when_the_specialist_is_perfect(world: Make) -> None:
+    (result,) = world(rungs={"linear": 0.0}).run()
+    assert result.certificate.share_served == 1.0
+    assert result.held_out.share_served == 1.0 and result.held_out.loss_difference == 0.0
+    assert result.held_out.loss_difference_interval[1] > 0  # no error seen is not no error possible
+
+
+def test_the_cheaper_rung_wins_when_the_dearer_one_is_no_better(world: Make) -> None:
+    (result,) = world(rungs={"linear": 0.3, "lora": 0.3}).run()
+    assert result.chosen == "t1-linear"
+    trained = [row for row in result.rungs if row["trained"]]
+    assert [row["chosen"] for row in trained] == [True, False]
+    assert all(row["test_accuracy"] is not None for row in trained)
+
+
+def test_only_the_chosen_rung_sees_calibration_and_nobody_sees_test_before(world: Make) -> None:
+    w = world(n_calls=1200)
+    (result,) = w.run()
+    by_split = {e.request.messages[-1]["content"]: e.split for e in w.curated.examples}
+    asked = {p: [by_split[t] for t in sim.asked] for p, sim in w.predictors.items()}
+    for path, splits in asked.items():
+        assert "train" not in splits
+        assert ("calibration" in splits) == path.endswith(result.chosen.removeprefix("t1-"))
+        order = [key for key, _ in itertools.groupby(splits)]
+        assert order in (["dev", "calibration", "test"], ["dev", "test"])
+
+
+def test_too_few_groups_are_refused_with_the_number_needed(world: Make) -> None:
+    (result,) = world(n_calls=1500, per_group=30).run()
+    assert result.certificate is None and result.held_out is None
+    assert "149 without an error are needed to claim 0.02" in result.refused
+    assert "with hindsight" in result.refused
+    assert result.extra["n_calibration_groups"] < 30 and result.extra["units_needed"] == 149
+    assert result.curve and result.test is not None  # the numbers are shown all the same
+
+
+def test_a_bad_specialist_is_refused(world: Make) -> None:
+    (result,) = world(rungs={"lora": 1e9}).run()
+    assert result.certificate is None
+    assert result.refused and "loss of 0.02" in result.refused
+
+
+def test_a_mixed_site_counts_replies_to_people_as_errors_and_reports_non_hci_shares(world: Make) -> None:
+    w = world(contract=ACTION, people=0.5, rungs={"lora": 0.5}, n_calls=4000)
+    (result,) = w.run(Convert(epsilon=0.05))
+    assert result.certificate is not None and "meant for people" in result.certificate.claim
+    assert result.extra["mixed"] and result.extra["errors_on_calls_for_people"] > 0
+    assert result.extra["n_held_out_non_hci"] < result.held_out.n_calls
+    # the same truth served without the calls for people would look better than it is
+    assert result.held_out.loss_difference > 0
+    assert result.held_out.share_served > 0.5
+    assert result.extra["action_accuracy"] >= result.test.tuned_accuracy
+
+
+def test_leave_is_never_served(world: Make) -> None:
+    w = world(contract=ACTION, people=1.0, rungs={"lora": 0.0}, n_calls=1500)
+    (result,) = w.run()
+    assert all(sim.truth[t] == LEAVE for sim in w.predictors.values() for t in sim.asked)
+    assert result.certificate is None  # always right to leave, and nothing to serve
+    assert result.test.tuned_accuracy == 1.0
+
+
+def test_twins_give_the_llm_its_own_disagreement(world: Make) -> None:
+    """At 6 % error everywhere plain agreement refuses to serve all; beside an LLM that differs 10 % from itself it may."""
+    (twin,) = world(twins=0.10, rungs={"lora": 0.24}, n_calls=6000).run()
+    (plain,) = world(rungs={"lora": 0.24}, n_calls=6000).run()
+    assert twin.certificate.kind == "G2t" and "agrees with itself" in twin.certificate.claim
+    assert twin.certificate.share_served > plain.certificate.share_served
+    assert twin.extra["llm_self_agreement"]["agreement"] == pytest.approx(0.9, abs=0.02)
+
+
+def test_other_epsilons_are_reported_in_order(world: Make) -> None:
+    (result,) = world().run(Convert(epsilon=0.03))
+    rows = result.extra["at_epsilon"]
+    assert [r["epsilon"] for r in rows] == [0.01, 0.02, 0.03, 0.05, 0.1]
+    for kind in ("share_certified", "share_hindsight"):
+        assert [r[kind] for r in rows] == sorted(r[kind] for r in rows)
+    assert all(r["share_certified"] <= r["share_hindsight_unseen"] + 0.1 for r in rows)
+
+
+def test_results_do_not_depend_on_the_order_of_the_log(world: Make) -> None:
+    w = world(n_calls=1500)
+    (first,) = w.run(clock=lambda: 0.0)
+    w.curated = msgspec.structs.replace(w.curated, examples=w.curated.examples[::-1])
+    (second,) = w.run(clock=lambda: 0.0)
+    assert first == second
+
+
+def test_limits_and_a_deadline_ask_for_fewer_calls(world: Make) -> None:
+    w = world()
+    w.run(limits=Limits(dev=50, calibration=200, test=60))
+    assert len(w.predictors["runs/r/specialists/t1-lora"].asked) <= 310
+    ticks = itertools.count()
+    slow = world()
+    (result,) = slow.run(deadline_s=10.0, clock=lambda: float(next(ticks)))
+    # one tick a chunk of 64 calls: dev is asked whole, then what two rungs can do in what is left
+    assert result.extra["n_calibration_calls"] < 500
+    assert result.extra["n_calibration_groups"] >= 149
+
+
+def test_untrained_tasks_say_why(world: Make) -> None:
+    w = world(rungs={})
+    w.selected = Selected(
+        candidates={}, plan={}, base_model="m", refused={"t1": "41 calls are too few to learn from"}
+    )
+    (result,) = w.run()
+    assert result.refused == "41 calls are too few to learn from" and result.chosen == ""
+    w.finetuned = Finetuned(specialists=[], refused={"t1": "out of time"})
+    assert w.run()[0].refused == "out of time"
+    w.curated = msgspec.structs.replace(w.curated, examples=[])
+    w.finetuned = Finetuned(specialists=[])
+    w.selected = Selected(candidates={}, plan={}, base_model="m")
+    assert "no specialist" in w.run()[0].refused
+
+
+def test_progress_is_told(world: Make) -> None:
+    seen: list[tuple[str, int, int | None]] = []
+    world(n_calls=600).run(progress=lambda what, done, total=None: seen.append((what, done, total)))
+    assert any("calibration" in what for what, _, _ in seen)
+    assert all(total is None or done <= total for _, done, total in seen)

@@ -1,0 +1,112 @@
+"""The page is one file that needs nothing else, says everything the report holds, and escapes what it quotes."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from deputize.web import figures
+from deputize.web.report import render, write_report
+from deputize.web.terminal import render as table
+
+VOID = {"meta", "line", "polyline", "polygon", "rect", "circle", "br", "i"}
+
+
+class Balanced(HTMLParser):
+    """Fails on a tag that is closed without being open."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert self.open and self.open[-1] == tag, (tag, self.open[-5:])
+            self.open.pop()
+
+
+def test_the_page_stands_alone(report: dict[str, Any], tmp_path: Path) -> None:
+    page = write_report(tmp_path / "run", report)
+    text = page.read_text("utf-8")
+    assert not re.search(r"(?:src|href)\s*=|@import|url\(", text)
+    assert "<script" not in text and "&lt;script&gt;" in text
+    parser = Balanced()
+    parser.feed(text)
+    assert parser.open == []
+    assert json.loads((tmp_path / "run" / "report.json").read_text("utf-8")) == report
+
+
+def test_the_page_says_what_the_report_holds(report: dict[str, Any]) -> None:
+    text = re.sub(r"\s+", " ", render(report))
+    for part in (
+        "of the agent&#39;s calls" if "agent&#39;s" in text else "of the agent's calls",
+        "differed; p = 0.013", "12 independent calibration groups", "41 calls are too few", "reads 31 tokens instead of 386",
+        "All 900 replies come from a closed set", "failed episode", "EMAIL_ADDRESS", "not JSON", "specialists, for what goes on",
+        "Training is earned back after", "needs 15 GB", "Read this before quoting", "a simulated machine", "gives the recorded answer again",
+    ):  # fmt: skip
+        assert part in text, part
+    assert text.count('class="plot"') == 3
+
+
+def test_a_report_without_a_route_says_so(report: dict[str, Any]) -> None:
+    for task in report["tasks"]:
+        task |= {"certificate": None, "held_out": None, "refused": "too few", "curve": []}
+    report["total"] |= {"n_routes": 0, "share_of_non_hci_calls_served": 0.0, "agreement_of_served": None}
+    assert "No call of this log can be handed to a specialist yet" in render(report)
+    report["tasks"] = []
+    assert "0 tasks were discovered" in render(report)
+
+
+def test_the_table_fits_a_terminal(report: dict[str, Any]) -> None:
+    console = Console(width=120, record=True, file=None, force_terminal=False, quiet=False)
+    with console.capture() as captured:
+        console.print(table(report))
+    text = captured.get()
+    assert max(map(len, text.splitlines())) <= 120
+    for part in ("Classify the customer's request", "lora", "91 %", "LLM", "Refused", "41 calls are too few"):
+        assert part in text
+
+
+def test_numbers_read_well() -> None:
+    assert [figures.share(x) for x in (0, 1, 0.5, 0.004, 0.9966, None)] == [
+        "0 %",
+        "100 %",
+        "50 %",
+        "0.4 %",
+        "99.7 %",
+        "–",
+    ]
+    assert [figures.usd(x) for x in (0, 1234.5, 0.0123, 0.0000012)] == [
+        "$0",
+        "$1,234.50",
+        "$0.012",
+        "$1.2e-06",
+    ]
+    assert [figures.duration(x) for x in (300, 12.34, 0.25, 0.0004)] == [
+        "5.0 min",
+        "12.3 s",
+        "250 ms",
+        "0.4 ms",
+    ]
+    assert (figures.points(-0.004), figures.points(0.0)) == ("-0.4 pp", "±0.0 pp")
+
+
+def test_plots_keep_inside_their_frame() -> None:
+    rows = [
+        {"share_served": s, "loss": 0.9 * s, "loss_low": 0.0, "loss_high": 1.0, "threshold": 1 - s}
+        for s in (0.0, 0.5, 1.0)
+    ]
+    svg = figures.quality_curve(rows, 0.02, (1.0, 0.9), 'a "name"')
+    numbers = [float(y) for y in re.findall(r'c?y\d?="([\d.]+)"', svg)]
+    assert all(0 <= y <= figures.HEIGHT for y in numbers)
+    assert "a &#34;name&#34;" in svg
+    assert figures.quality_curve([], 0.02, None, "") == "" and figures.served_bars([]) == ""
