@@ -31,7 +31,7 @@ from deputize.core.errors import DeputizeError, StoreError, Tampered
 from deputize.core.records import Call
 from deputize.store.base import Entry, Store
 from deputize.store.codec import entry_of
-from deputize.store.journal import ENTRIES, INTENTS, Intent, Journal
+from deputize.store.journal import ENTRIES, INTENTS, Intent, Journal, left_over, recover
 from deputize.store.keys import KeyRing
 
 _log = logging.getLogger("deputize.store")
@@ -91,7 +91,7 @@ class Recorder:
             segment_bytes: size of one journal file.
             clock: monotonic seconds.
         """
-        self._store, self._clock = store, clock
+        self._store, self._keyring, self._clock = store, keyring, clock
         self._durability, self._on_full = durability, on_full
         self._window_s, self._window_calls = window_ms / 1000, window_calls
         self._max_backlog, self._max_spill, self._block_timeout_s = (
@@ -117,6 +117,13 @@ class Recorder:
     def start(self) -> Recorder:
         """Starts the writer thread; call it in the process that records (after any fork)."""
         if self._thread is None:
+            if left_over(
+                [self._spill.folder]
+            ):  # HOME/spill is read in by open_store; another folder only we know
+                try:
+                    recover([self._spill.folder], self._keyring, self._store)
+                except StoreError as error:
+                    _log.error("Spilled calls of an earlier process wait for the next start: %s", error)
             self._thread = threading.Thread(target=self._write_forever, name="deputize-recorder", daemon=True)
             self._thread.start()
         return self
@@ -287,7 +294,7 @@ class Recorder:
                 self._work.wait(1.0)
             self._work.clear()
             try:
-                n_written = self._write_some()
+                moved_on = self._write_some()
                 self._failing, retry_s = "", _RETRY_S[0]
             except StoreError as error:
                 self._say(error)
@@ -297,7 +304,7 @@ class Recorder:
                 retry_s = min(2 * retry_s, _RETRY_S[1])
                 self._work.set()
                 continue
-            if n_written:
+            if moved_on:
                 self._work.set()  # there may be more
                 if not self._closing:
                     time.sleep(_LINGER_S)  # lets a group form, so that one sync serves many
@@ -307,8 +314,9 @@ class Recorder:
                 if self._closing:
                     return
 
-    def _write_some(self) -> int:
-        n_written = 0
+    def _write_some(self) -> bool:
+        """One batch of each journal into the store; False when there was nothing left to do."""
+        moved_on = False
         for journal in (self._journal, self._spill):
             try:
                 entries = journal.read(_BATCH_BYTES)
@@ -317,15 +325,16 @@ class Recorder:
                 _log.error(
                     "Part of the journal was changed; it is kept as %s: %s", journal.set_aside(), error
                 )
+                moved_on = True
                 continue
             if entries:
                 self._store.append_entries(entries)
                 journal.taken()
-                n_written += len(entries)
+                moved_on = True
                 with self._moved:
                     self._written += len(entries)
                     self._moved.notify_all()
-        return n_written
+        return moved_on
 
     def _say(self, error: StoreError) -> None:
         if not self._failing:
