@@ -243,7 +243,7 @@ def draw_units(groups_N: Sequence[str], seed: int) -> NDArray[np.int64]:
 
 def claim(verdict: Verdict, index: int, *, mixed: bool = False, n_twins: int = 0) -> str:
     """The sentence a reader may quote for the certified threshold at `index`."""
-    sure, limit = f"{1 - verdict.delta:.0%}", percent(verdict.epsilon)
+    sure, limit = percent(1 - verdict.delta), percent(verdict.epsilon)
     served, errors = int(verdict.n_served_L[index]), int(verdict.n_errors_L[index])
     threshold = f"confidence {verdict.thresholds_L[index]:.3g} or more"
     over = "all calls of this site, those meant for people included" if mixed else "all calls of this task"

@@ -189,7 +189,7 @@ def test_conformal_p_values_are_super_uniform() -> None:
 
 def test_words_of_claims_and_refusals() -> None:
     good = c.certify("G2", np.full(300, 0.9), np.zeros(300, bool), [0.8], 0.02, 0.05)
-    assert "95% confidence" in c.claim(good, 0) and "at most 2 %" in c.claim(good, 0)
+    assert "95 % confidence" in c.claim(good, 0) and "at most 2 %" in c.claim(good, 0)
     assert "meant for people" in c.claim(good, 0, mixed=True)
     twin = c.certify(
         "G2t", np.full(300, 0.9), np.zeros(300, bool), [0.8], 0.02, 0.05, llm_loss_N=np.zeros(300)

@@ -28,9 +28,6 @@ PRICES = costs.load_prices()
     ],
 )
 def test_names_and_dates_find_their_price(model: str, input_usd: float) -> None:
-    if model == "gpt-4-0613":  # not a listed family: a bare gpt-4- could be anything
-        assert PRICES.of(model).assumed
-        return
     assert (PRICES.of(model).input_usd, PRICES.of(model).assumed) == (input_usd, False)
 
 
