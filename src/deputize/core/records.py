@@ -290,15 +290,31 @@ class Route(Record):
     median_prompt_tokens_after: int = 0
 
 
+class Fork(Record):
+    """Tells apart the tasks that share one template, from the words of the request: linear, so that it is cheap live."""
+
+    branches: list[str]
+    """Suffixes of the template key, one per task."""
+    weights: dict[str, list[float]]
+    """Word or pair of words -> its weight for each branch."""
+    bias: list[float]
+    margin: float
+    """By how much the best branch must lead the second; with less the request belongs to no task."""
+
+
 class KeySpace(Record):
     """What the router must know to turn a request of one structural signature into a template key."""
 
     signature: str
     lines: list[str] = msgspec.field(default_factory=list)
-    """Normalised recurring lines of this signature group; the ordered tuple of those present is the key."""
+    """Recurring lines of this signature group, verbatim where they never vary, else normalised; those present in a
+    request are its key."""
     heads: list[str] = msgspec.field(default_factory=list)
-    max_new_lines: int | None = None
-    """How many lines of the system prompt may be unknown; with more the template has changed. None: any number."""
+    """`Label:` heads that stand for a line whose value varies."""
+    max_new_lines: dict[str, int] = msgspec.field(default_factory=dict)
+    """Template key -> how many lines of the system prompt may be unknown; with more the template has changed."""
+    forks: dict[str, Fork] = msgspec.field(default_factory=dict)
+    """Template key -> what tells the tasks that share it apart."""
 
 
 class RouteFile(Record):

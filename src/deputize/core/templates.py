@@ -10,7 +10,7 @@ A *unit* is a line of a prompt, or a sentence of a long line. A unit is looked u
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, Final
@@ -18,7 +18,7 @@ from typing import Any, Final
 import msgspec
 
 from deputize.core.contracts import text_of
-from deputize.core.records import KeySpace, Message, Recipe, Request
+from deputize.core.records import Fork, KeySpace, Message, Recipe, Request
 
 LONG_LINE = 160
 """Characters from which a line is cut into sentences, so that a slot inside a paragraph does not hide the rest."""
@@ -158,11 +158,10 @@ class Marks(msgspec.Struct, frozen=True):
 class KeyReader:
     """A key space made ready for many requests; remembers the system prompts it has read."""
 
-    def __init__(
-        self, lines: Iterable[str], heads: Iterable[str], max_new_lines: int | None, salt: str
-    ) -> None:
-        self._lines, self._heads = frozenset(lines), frozenset(heads)
-        self._max_new, self._salt = max_new_lines, salt.encode()
+    def __init__(self, keyspace: KeySpace) -> None:
+        self._space = keyspace
+        self._lines, self._heads = frozenset(keyspace.lines), frozenset(keyspace.heads)
+        self._salt = keyspace.signature.encode()[:64]
         self._memo: dict[str, Marks] = {}
 
     def read(self, text: str) -> Marks:
@@ -195,26 +194,60 @@ class KeyReader:
         return found, self.read(user) if self._lines or self._heads else Marks((), 0)
 
     def key(self, request: Request) -> str:
-        """The template key, '' where the system prompt holds more unknown lines than it may (fails closed)."""
+        """The template key; '' where the system prompt holds more unknown lines than it may, or no branch leads."""
         system, user = self.marks(request)
-        if self._max_new is not None and system.n_new > self._max_new:
+        key = self.key_of(system.known, user.known)
+        if system.n_new > self._space.max_new_lines.get(key, system.n_new):
             return ""
-        return self.key_of(system.known, user.known)
+        fork = self._space.forks.get(key)
+        if fork is None:
+            return key
+        branch, lead = branch_of(fork, opening(request)[1])
+        return f"{key}~{branch}" if lead >= fork.margin else ""
 
     def key_of(self, system: Sequence[str], user: Sequence[str]) -> str:
-        """The key of the known units of the system text and of the user text."""
+        """The key of the known units of the system text and of the user text, before any fork."""
         text = "\x1e".join(("\x1f".join(system), "\x1f".join(user)))
-        return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=10, key=self._salt[:64]).hexdigest()
+        return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=10, key=self._salt).hexdigest()
+
+
+_WORD: Final = re.compile(r"[^\W\d_]+|\d+")
+FORK_CHARS = 4_000
+"""How much of the user's opening a fork reads."""
+
+
+def fork_words(text: str) -> list[str]:
+    """The distinct words, and pairs of neighbouring words, that a fork weighs; numbers are all one word."""
+    words = ["0" if word.isdigit() else word for word in _WORD.findall(text[:FORK_CHARS].lower())]
+    return list(dict.fromkeys((*words, *(f"{a} {b}" for a, b in zip(words, words[1:], strict=False)))))
+
+
+def branch_of(fork: Fork, text: str) -> tuple[str, float]:
+    """The branch that a text belongs to and its lead over the second best (infinite where there is one branch)."""
+    scores = list(fork.bias)
+    for word in fork_words(text):
+        weights = fork.weights.get(word)
+        if weights is not None:
+            for i, weight in enumerate(weights):
+                scores[i] += weight
+    best = max(range(len(scores)), key=scores.__getitem__)
+    rest = (score for i, score in enumerate(scores) if i != best)
+    return fork.branches[best], scores[best] - max(rest, default=float("-inf"))
+
+
+_readers: dict[int, tuple[KeySpace, KeyReader]] = {}
 
 
 def reader(keyspace: KeySpace) -> KeyReader:
-    """The reader of a key space; the last few are kept."""
-    return _reader(tuple(keyspace.lines), tuple(keyspace.heads), keyspace.max_new_lines, keyspace.signature)
-
-
-@lru_cache(maxsize=256)
-def _reader(lines: tuple[str, ...], heads: tuple[str, ...], max_new: int | None, salt: str) -> KeyReader:
-    return KeyReader(lines, heads, max_new, salt)
+    """The reader of a key space; those of the last few key spaces are kept (records are frozen, so by identity)."""
+    known = _readers.get(id(keyspace))
+    if known is not None and known[0] is keyspace:
+        return known[1]
+    if len(_readers) >= 64:
+        _readers.clear()
+    made = KeyReader(keyspace)
+    _readers[id(keyspace)] = (keyspace, made)
+    return made
 
 
 def template_key(request: Request, keyspace: KeySpace) -> str:
@@ -252,34 +285,31 @@ class _Varying:
 
     def __init__(self, constant: frozenset[str]) -> None:
         self._constant = constant
+        # a line with a masked value is constant whatever the value; a verbatim one only as it stands
+        self._masked = frozenset(unit for unit in constant if "⟨⟩" in unit)
         self._memo: dict[str, str] = {}
 
     def __call__(self, text: str) -> str:
         known = self._memo.get(text)
         if known is not None:
             return known
-        constant = self._constant
         kept: list[str] = []
         for line in text.splitlines():
             line = line.strip()
-            if not line or line in constant:
-                continue
-            if len(line) > LONG_LINE:
-                parts = [
-                    p
-                    for p in _SENTENCE.split(line)
-                    if p and p not in constant and normalise(p) not in constant
-                ]
-                if parts:
-                    kept.append(" ".join(parts))
-            elif normalise(line) not in constant:
-                kept.append(line)
+            if len(line) <= LONG_LINE:
+                if line and not self._fixed(line):
+                    kept.append(line)
+            elif parts := [part for part in _SENTENCE.split(line) if part and not self._fixed(part)]:
+                kept.append(" ".join(parts))
         out = "\n".join(kept)
         if len(text) > 1000:
             if len(self._memo) >= _MEMO_ENTRIES:
                 self._memo.clear()
             self._memo[text] = out
         return out
+
+    def _fixed(self, unit: str) -> bool:
+        return unit in self._constant or (bool(self._masked) and normalise(unit) in self._masked)
 
 
 def clip(text: str, max_chars: int, gap: str = " … ") -> str:

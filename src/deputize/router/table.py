@@ -16,7 +16,7 @@ class RouteTable:
 
     def __init__(self, file: RouteFile) -> None:
         self.file = file
-        self._readers = {space.signature: templates.reader(space) for space in file.keyspaces}
+        self._readers = {space.signature: templates.KeyReader(space) for space in file.keyspaces}
         self._routes = {key: route for route in file.routes for key in route.keys}
 
     @classmethod
