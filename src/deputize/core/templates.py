@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from hashlib import blake2b
+from itertools import pairwise
 from typing import Any, Final
 
 import msgspec
@@ -25,7 +26,7 @@ LONG_LINE = 160
 MAX_USER_CHARS = 24_000
 """What the matcher reads of the user's messages: three quarters from their start, one quarter from their end."""
 MAX_SYSTEM_CHARS = 400_000
-_MEMO_ENTRIES = 512
+_MEMO_ENTRIES = 128
 
 _VARYING: Final = re.compile(
     r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
@@ -219,7 +220,7 @@ FORK_CHARS = 4_000
 def fork_words(text: str) -> list[str]:
     """The distinct words, and pairs of neighbouring words, that a fork weighs; numbers are all one word."""
     words = ["0" if word.isdigit() else word for word in _WORD.findall(text[:FORK_CHARS].lower())]
-    return list(dict.fromkeys((*words, *(f"{a} {b}" for a, b in zip(words, words[1:], strict=False)))))
+    return list(dict.fromkeys((*words, *(f"{a} {b}" for a, b in pairwise(words)))))
 
 
 def branch_of(fork: Fork, text: str) -> tuple[str, float]:
@@ -281,7 +282,7 @@ def _pruner(mode: str, constant: tuple[str, ...], max_chars: int) -> Callable[[R
 
 
 class _Varying:
-    """Leaves the constant units out of a text; remembers long texts, which are mostly system prompts."""
+    """Leaves the constant units out of a text; remembers system prompts, which come again and again."""
 
     def __init__(self, constant: frozenset[str]) -> None:
         self._constant = constant
@@ -289,10 +290,19 @@ class _Varying:
         self._masked = frozenset(unit for unit in constant if "⟨⟩" in unit)
         self._memo: dict[str, str] = {}
 
-    def __call__(self, text: str) -> str:
+    def __call__(self, message: Message) -> str:
+        text = _content(message)
+        if message.get("role") not in ("system", "developer"):
+            return self.of(text)
         known = self._memo.get(text)
-        if known is not None:
-            return known
+        if known is None:
+            known = self.of(text)
+            if len(self._memo) >= _MEMO_ENTRIES:
+                self._memo.clear()
+            self._memo[text] = known
+        return known
+
+    def of(self, text: str) -> str:
         kept: list[str] = []
         for line in text.splitlines():
             line = line.strip()
@@ -301,12 +311,7 @@ class _Varying:
                     kept.append(line)
             elif parts := [part for part in _SENTENCE.split(line) if part and not self._fixed(part)]:
                 kept.append(" ".join(parts))
-        out = "\n".join(kept)
-        if len(text) > 1000:
-            if len(self._memo) >= _MEMO_ENTRIES:
-                self._memo.clear()
-            self._memo[text] = out
-        return out
+        return "\n".join(kept)
 
     def _fixed(self, unit: str) -> bool:
         return unit in self._constant or (bool(self._masked) and normalise(unit) in self._masked)
@@ -324,8 +329,7 @@ def clip(text: str, max_chars: int, gap: str = " … ") -> str:
 
 
 def _slots(messages: Sequence[Message], keep: _Varying, max_chars: int) -> str:
-    kept = (keep(text) for message in messages if (text := _content(message)))
-    return clip("\n".join(text for text in kept if text), max_chars)
+    return clip("\n".join(text for text in map(keep, messages) if text), max_chars)
 
 
 def _content(message: Message) -> str:
@@ -388,17 +392,17 @@ def _dialogue(messages: Sequence[Message], keep: _Varying, max_chars: int) -> st
     for i, message in enumerate(messages):
         role = message.get("role")
         if role in ("system", "developer"):
-            if varying := keep(text_of(message)):
+            if varying := keep(message):
                 note.append(varying)
         elif role == "user":
-            text = keep(text_of(message))
+            text = keep(message)
             if not ask:
                 ask = text
             elif text:
                 last["user"] = (i, text)
         elif role == "assistant":
             if text := text_of(message):
-                last["agent"] = (i, keep(text))
+                last["agent"] = (i, keep.of(text))
             if names := _names(message):
                 did.extend(names)
                 last["call"] = (i, calls_text(message))
