@@ -105,10 +105,8 @@ def agree(a: Answer | None, b: Answer | None, contract: Contract) -> bool:
         return False
     if contract.kind == "json" and isinstance(a, dict) and isinstance(b, dict):
         free = {f.name for f in contract.fields if f.type == "free"}
-        return _plain({k: v for k, v in a.items() if k not in free}) == _plain(
-            {k: v for k, v in b.items() if k not in free}
-        )
-    return _plain(a) == _plain(b)
+        a, b = ({k: v for k, v in x.items() if k not in free} for x in (a, b))
+    return bool(_plain(a) == _plain(b))
 
 
 def _plain(value: Any) -> Any:

@@ -5,7 +5,7 @@ Knows nothing of files, vendors or statistics.
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar, dataclass_transform
 
 import msgspec
 
@@ -24,6 +24,7 @@ Kind = Literal["label", "json", "tool_call", "text"]
 RouteState = Literal["closed", "shadow", "canary", "live", "rolled_back"]
 
 
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
 class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Base of all records."""
 
