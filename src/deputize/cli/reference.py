@@ -1,0 +1,64 @@
+"""Writes docs/reference/cli.md from the commands themselves: `python -m deputize.cli.reference > docs/reference/cli.md`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import click
+
+from deputize.cli.main import COMMANDS, cli
+
+_HEAD = """# Commands
+
+Written by `python -m deputize.cli.reference`; a test compares it with the commands.
+
+Every command takes `--home DIR` (default `./.deputize`, or `DEPUTIZE_HOME`) and `--json` (one JSON document on stdout;
+progress and notes go to stderr). Exit codes: 0 done, 2 usage, 3 bad input, 4 a missing extra or model, 5 access denied,
+130 stopped with Ctrl-C, 1 anything else.
+"""
+
+
+def markdown() -> str:
+    """The page."""
+    ctx = click.Context(cli, info_name="deputize")
+    parts = [_HEAD]
+    for name in COMMANDS:
+        command = cli.get_command(ctx, name)
+        assert command is not None
+        parts.extend(_sections(command, f"deputize {name}"))
+    return "\n".join(parts)
+
+
+def _sections(command: click.Command, path: str) -> Iterator[str]:
+    if isinstance(command, click.Group):
+        for name, inner in sorted(command.commands.items()):
+            yield from _sections(inner, f"{path} {name}")
+        return
+    arguments = [p for p in command.params if isinstance(p, click.Argument)]
+    options = [p for p in command.params if isinstance(p, click.Option) and p.name not in ("home", "json")]
+    usage = " ".join([path, *(a.make_metavar(click.Context(command)) for a in arguments)])
+    lines = [f"## `{usage}`", "", " ".join((command.help or "").split()), ""]
+    lines += [
+        f"- `{_spelling(option)}` {option.help or ''}".rstrip() + _default(option) for option in options
+    ]
+    yield "\n".join(lines).rstrip() + "\n"
+
+
+def _spelling(option: click.Option) -> str:
+    if option.is_flag:
+        return option.opts[0]
+    kind = (
+        "|".join(map(str, option.type.choices))
+        if isinstance(option.type, click.Choice)
+        else option.metavar or option.type.name.upper()
+    )
+    return f"{option.opts[0]} {kind}"
+
+
+def _default(option: click.Option) -> str:
+    shown = option.show_default and not option.is_flag and option.default not in (None, "")
+    return f" (default {option.default})" if shown else ""
+
+
+if __name__ == "__main__":
+    click.echo(markdown(), nl=False)
