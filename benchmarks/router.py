@@ -121,14 +121,12 @@ def make_pool(path: Path, seed: int, n_train: int = 8000, n_router: int = 1500, 
 
     _, on_dev = signals(dev)
     wrong, on_unseen = signals(unseen)
-    price = load_prices().of(TEACHER)
-    chars_per_token = load_prices().chars_per_token
-    usd = (
-        float(
-            np.mean([n_chars[i] / chars_per_token * price.input_usd + 3 * price.output_usd for i in unseen])
-        )
-        / 1e6
-    )
+    prices = load_prices()
+    price = prices.of(TEACHER)
+    tokens_read = np.mean([n_chars[i] for i in unseen]) / prices.chars_per_token
+    began = time.perf_counter()
+    read(unseen)
+    seconds = (time.perf_counter() - began) / len(unseen)
     return Pool(
         wrong_N=wrong,
         out_of_scope_N=answers[unseen] == OUT_OF_SCOPE,
