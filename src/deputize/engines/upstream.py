@@ -37,6 +37,8 @@ class UpstreamConfig(BaseModel):
     """File with the upstream's key, instead of the environment."""
     models: dict[str, str] = Field(default_factory=dict)
     """Model asked for -> model at this upstream; a pattern may end in `*`. Empty: takes every model as it is."""
+    speaks: tuple[Literal["chat", "responses", "messages"], ...] = ()
+    """Protocols it can be asked in; empty: by `protocol` (openai: chat, and responses until it says that it has none)."""
     connect_timeout_s: float = Field(default=10.0, gt=0)
     deadline_s: float = Field(default=600.0, gt=0)
     """For a whole answer, stream included; there is no idle limit, since a model may think."""
@@ -231,7 +233,17 @@ class Upstream:
         self._key = config.key()
         self._transport = transport
         root = config.base_url
+        self.without_responses = False
+        """Learnt: this server has no /v1/responses."""
         self._root = root[: -len("/v1")] if root.endswith("/v1") else root
+
+    def speaks(self, dialect: str) -> bool:
+        """Whether it can be asked in this protocol."""
+        if self.config.speaks:
+            return dialect in self.config.speaks
+        if self.protocol == "anthropic":
+            return dialect == "messages"
+        return dialect == "chat" or (dialect == "responses" and not self.without_responses)
 
     @property
     def has_key(self) -> bool:

@@ -20,12 +20,13 @@ from deputize.gateway.live import Exchange, Live
 from deputize.gateway.metrics import Metrics
 from deputize.gateway.ports import Recorder
 from deputize.gateway.settings import GatewaySettings
-from deputize.gateway.wire.chat import ChatDialect, decode_object, error_body
+from deputize.gateway.translate import CHAT, DIALECTS, MESSAGES, has_no_endpoint
+from deputize.gateway.wire.chat import decode_object, error_body
 from deputize.gateway.wire.dialect import Dialect
+from deputize.gateway.wire.messages import estimate_tokens
 
 log = logging.getLogger("deputize.gateway")
 
-CHAT: Dialect = ChatDialect()
 _encode = msgspec.json.Encoder().encode
 
 
@@ -81,12 +82,12 @@ class Gateway:
         self._gather_metrics = gather_metrics
         self._n_in_flight = 0
         self.ready = True
-        self._dialects: dict[str, Dialect] = {CHAT.path: CHAT}
+        self._dialects: dict[str, Dialect] = {d.path: d for d in DIALECTS}
 
     async def __call__(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Reply:
         """Answers one request; every error becomes an answer."""
         bare, _, _ = path.partition("?")
-        dialect = self._dialects.get(bare, CHAT)
+        dialect = self._dialects.get(bare) or (MESSAGES if bare.startswith(MESSAGES.path) else CHAT)
         try:
             if self._n_in_flight >= self.settings.max_concurrency:
                 raise OverLimit("The gateway is answering as many requests as it may; try again.", 1.0)
@@ -137,6 +138,10 @@ class Gateway:
             return await self._take_feedback(headers, body)
         if bare == "/v1/embeddings" and method == "POST":
             return await self._embeddings(path, headers, body)
+        if bare == COUNT_TOKENS:
+            if method != "POST":
+                return _wrong_method(MESSAGES, method, "POST")
+            return await self._count_tokens(path, headers, body)
         if bare == "/v1/models" or bare.startswith("/v1/models/"):
             if method != "GET":
                 return _wrong_method(CHAT, method, "GET")
@@ -194,6 +199,30 @@ class Gateway:
         finally:
             answer.incoming.close()
         return Reply(answer.incoming.status, forward_answer_headers(answer.incoming.headers), whole)
+
+    async def _count_tokens(self, path: str, headers: Mapping[str, str], body: bytes) -> Reply:
+        """Asks the upstream where it can count; estimates, and says so in a header, where it cannot."""
+        fields = decode_object(body)
+        model = str(fields.get("model") or "")
+        MESSAGES.to_chat(fields)
+        self._door.enter(headers, model)
+        able = [u for u in self._upstreams.taking(model) if u.speaks("messages")]
+        if able:
+
+            def prepare(upstream: Upstream) -> tuple[str, Any, bytes]:
+                target = upstream.config.model_for(model) or model
+                sent = body if target == model else _encode({**fields, "model": target})
+                return path, forward_request_headers(headers, keep_authorization=not upstream.has_key), sent
+
+            answer = await self._upstreams.send("POST", able, prepare)
+            try:
+                whole = await answer.incoming.read()
+            finally:
+                answer.incoming.close()
+            if not has_no_endpoint(answer.incoming.status, whole):
+                return Reply(answer.incoming.status, forward_answer_headers(answer.incoming.headers), whole)
+        count = _encode({"input_tokens": estimate_tokens(fields)})
+        return Reply(200, [*JSON_HEADERS, ("x-deputize-estimated", "true")], count)
 
     async def _embeddings(self, path: str, headers: Mapping[str, str], body: bytes) -> Reply:
         """Embeddings pass as they are; the record holds the input and the usage, not the vectors."""
@@ -273,6 +302,8 @@ class Gateway:
         known = path if path in _KNOWN else "other"
         self.metrics.add("deputize_requests_total", (("path", known), ("status", str(status))))
 
+
+COUNT_TOKENS = MESSAGES.path + "/count_tokens"
 
 _KNOWN = frozenset(
     {

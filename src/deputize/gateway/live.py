@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from zlib import MAX_WBITS, decompressobj
@@ -15,7 +15,7 @@ from zlib import error as ZlibError
 
 import msgspec
 
-from deputize.core.errors import DeputizeError, StoreError, UpstreamError
+from deputize.core.errors import BadInput, DeputizeError, StoreError, UpstreamError
 from deputize.core.records import Call, Decision, Message, Usage
 from deputize.engines.upstream import Headers, Incoming, Upstream, header
 from deputize.engines.upstreams import Answer, Upstreams
@@ -32,16 +32,19 @@ from deputize.gateway.http import (
 )
 from deputize.gateway.metrics import Metrics
 from deputize.gateway.ports import Recorder
+from deputize.gateway.sessions import OURS, Session, Sessions
 from deputize.gateway.settings import GatewaySettings
 from deputize.gateway.wire import chat as chat_wire
 from deputize.gateway.wire.dialect import Dialect, Reader
 from deputize.gateway.wire.events import Answered, Assembler, answered, replay
+from deputize.gateway.wire.responses import chat_to_items
 from deputize.gateway.wire.sse import FrameSplitter, parse_frame
 from deputize.store.journal import Intent
 
 log = logging.getLogger("deputize.gateway")
 
 _decode = msgspec.json.Decoder().decode
+_encode = msgspec.json.Encoder().encode
 
 
 @dataclass(slots=True)
@@ -55,7 +58,16 @@ class Exchange:
     chat: dict[str, Any]
     """The same as a chat request."""
     body: bytes
+    """What goes to an upstream of the same protocol; the client's own bytes wherever possible."""
     headers: Mapping[str, str]
+    outgoing: dict[str, Any] = field(default_factory=dict)
+    """`body`, decoded: the client's fields unless an earlier response of ours had to be written out."""
+    history: list[Message] = field(default_factory=list)
+    """The conversation so far without instructions, for `previous_response_id`."""
+    several: bool = False
+    """Several upstreams could have answered, so it has to be known which one keeps the response."""
+    ours: bool = False
+    """The answer's id is one of ours, so the conversation has to be kept here."""
     decision: Decision = field(default_factory=Decision)
     consulted: Consulted | None = None
     upstream: str = ""
@@ -101,12 +113,13 @@ class Live:
 
     def __init__(
         self, *, settings: GatewaySettings, upstreams: Upstreams, consultant: Consultant, recorder: Recorder,
-        metrics: Metrics, clock_s: Callable[[], float],
+        sessions: Sessions, metrics: Metrics, clock_s: Callable[[], float],
     ) -> None:  # fmt: skip
         self._settings = settings
         self._upstreams = upstreams
         self._consultant = consultant
         self._recorder = recorder
+        self._sessions = sessions
         self._metrics = metrics
         self._clock_s = clock_s
 
@@ -134,35 +147,98 @@ class Live:
         except UpstreamError as error:
             await self._record(exchange, {}, None, status=error.http_status)
             return self.error(exchange, error)
+        except DeputizeError:
+            self._recorder.abandon(context.id)  # refused: no model was asked, or the refusal is counted
+            raise
+        except Exception:
+            self._record_now(exchange, {}, None, status=500, by="gateway")
+            raise
 
     async def _answer(self, exchange: Exchange) -> Reply:
-        candidates = None
-        if not self._consultant.idle or exchange.context.override != "auto":
+        exchange.outgoing = exchange.outgoing or exchange.fields
+        owner = await self._continue(exchange)
+        if self._consultant.idle and exchange.context.override == "auto":
+            consulted = Consulted(Decision(reason="no_route"))
+        else:
             request = chat_wire.request_of(
                 exchange.chat, agent=exchange.context.agent, site=exchange.context.site
             )
-            only_llm = chat_wire.only_llm_can(exchange.chat) or translate.pinned(exchange.fields)
+            only_llm = chat_wire.only_llm_can(exchange.chat) or translate.pinned(exchange.outgoing)
             consulted = await self._consultant.consult(request, exchange.context, only_llm)
-        else:
-            consulted = Consulted(Decision(reason="no_route"))
         exchange.consulted, exchange.decision = consulted, consulted.decision
         if consulted.answer is not None:
+            exchange.ours = True
             return await self._serve(exchange, consulted.answer)
         candidates = self._upstreams.taking(exchange.model)
-        strip_usage = False
-        if exchange.stream and self._settings.ask_for_usage and exchange.dialect.name == "chat":
-            strip_usage = not chat_wire.wants_usage(exchange.chat)
+        if owner:
+            candidates = [u for u in candidates if u.name == owner] or candidates
+        answer = await self._send(exchange, candidates)
+        native = translate.spoken(answer.upstream, exchange.dialect)
+        if native.name == "responses" and len(candidates) > 1:
+            exchange.several = True
+        if native.name == "responses" and answer.incoming.status in (404, 405, 501):
+            body = await self._read_whole(answer.incoming)
+            answer.incoming.close()
+            if not translate.has_no_endpoint(answer.incoming.status, body):
+                return await self._whole(exchange, answer, native, body)
+            # a server of the chat protocol only: learnt once, translated from now on
+            answer.upstream.without_responses = True
+            answer = await self._send(exchange, [answer.upstream])
+            native = translate.spoken(answer.upstream, exchange.dialect)
+        return await self._relay(exchange, answer, native)
 
+    async def _send(self, exchange: Exchange, candidates: Sequence[Upstream]) -> Answer:
         def prepare(upstream: Upstream) -> tuple[str, Headers, bytes]:
             return translate.prepare(
-                upstream, exchange.dialect, exchange.fields, exchange.chat, exchange.body,
+                upstream, exchange.dialect, translate.spoken(upstream, exchange.dialect), exchange.outgoing,
+                exchange.chat, exchange.body,
                 forward_request_headers(exchange.headers, keep_authorization=not upstream.has_key),
                 ask_for_usage=self._settings.ask_for_usage,
             )  # fmt: skip
 
         answer = await self._upstreams.send("POST", candidates, prepare)
         exchange.upstream = answer.upstream.name
-        return await self._relay(exchange, answer, strip_usage=strip_usage)
+        return answer
+
+    # --- conversations ------------------------------------------------------------------------------------------
+
+    async def _continue(self, exchange: Exchange) -> str:
+        """Writes out the conversation behind a `previous_response_id` of ours; names the upstream that keeps it else.
+
+        Raises:
+            BadInput: an id of ours that is not known (any more).
+        """
+        if exchange.dialect.name != "responses":
+            return ""
+        system = 1 if exchange.fields.get("instructions") else 0
+        exchange.history = list(exchange.chat["messages"][system:])
+        earlier = exchange.fields.get("previous_response_id")
+        if not isinstance(earlier, str) or not earlier:
+            return ""
+        session = await self._sessions.get(exchange.context.tenant, earlier)
+        if not earlier.startswith(OURS):
+            return session.upstream if session is not None else ""
+        if session is None:
+            raise BadInput(f"Previous response with id {header_safe(earlier, 80)!r} not found.")
+        exchange.history = [*session.messages, *exchange.history]
+        messages = [*exchange.chat["messages"][:system], *exchange.history]
+        exchange.chat = {**exchange.chat, "messages": messages}
+        outgoing = {k: v for k, v in exchange.fields.items() if k != "previous_response_id"}
+        exchange.outgoing = {**outgoing, "input": chat_to_items(exchange.history)}
+        exchange.body = _encode(exchange.outgoing)
+        return ""
+
+    async def _keep_session(self, exchange: Exchange, whole: Answered, response_id: str) -> None:
+        """Keeps what a later `previous_response_id` will need."""
+        if exchange.dialect.name != "responses" or exchange.fields.get("store") is False or not response_id:
+            return
+        if exchange.ours:
+            session = Session(messages=[*exchange.history, whole.message])
+        elif exchange.several:
+            session = Session(upstream=exchange.upstream)
+        else:
+            return
+        await self._sessions.put(exchange.context.tenant, response_id, session)
 
     # --- specialist ---------------------------------------------------------------------------------------------
 
@@ -197,18 +273,19 @@ class Live:
 
     # --- upstream -----------------------------------------------------------------------------------------------
 
-    async def _relay(self, exchange: Exchange, answer: Answer, *, strip_usage: bool) -> Reply:
+    async def _relay(self, exchange: Exchange, answer: Answer, native: Dialect) -> Reply:
         incoming = answer.incoming
+        same = native is exchange.dialect
+        exchange.ours = not same
         content_type = header(incoming.headers, "content-type").lower()
-        same = translate.same_protocol(answer.upstream, exchange.dialect)
         if incoming.status == 200 and content_type.startswith("text/event-stream"):
-            reader = (
-                exchange.dialect.reader() if same else translate.upstream_dialect(answer.upstream).reader()
-            )
+            reader = native.reader()
             headers = forward_answer_headers(incoming.headers) if same else list(SSE_HEADERS)
             if not any(k == "x-accel-buffering" for k, _ in headers):
                 headers.append(("x-accel-buffering", "no"))
             if same:
+                asked = self._settings.ask_for_usage and native.name == "chat"
+                strip_usage = asked and not chat_wire.wants_usage(exchange.fields)
                 stream = self._same_stream(exchange, incoming, reader, strip_usage=strip_usage)
             else:
                 stream = self._translated_stream(exchange, incoming, reader)
@@ -225,14 +302,35 @@ class Live:
             raise
         finally:
             incoming.close()
-        dialect = exchange.dialect if same else translate.upstream_dialect(answer.upstream)
-        whole = self._parse(dialect, incoming, body)
-        message = whole.message if whole is not None and incoming.status < 400 else {}
-        if not same:
-            body = translate.whole(exchange.dialect, exchange, incoming.status, body, whole)
-        await self._record(exchange, message, whole, status=incoming.status)
-        headers = forward_answer_headers(incoming.headers) if same else list(JSON_HEADERS)
-        return Reply(incoming.status, [*headers, *self._answer_headers(exchange)], body)
+        return await self._whole(exchange, answer, native, body)
+
+    async def _whole(self, exchange: Exchange, answer: Answer, native: Dialect, body: bytes) -> Reply:
+        """A whole answer: as it is in the same protocol, written anew in another."""
+        incoming, dialect = answer.incoming, exchange.dialect
+        status = incoming.status
+        whole = self._parse(native, incoming, body)
+        good = whole if whole is not None and status < 400 else None
+        if native is dialect:
+            headers = forward_answer_headers(incoming.headers)
+            if good is not None:
+                await self._keep_session(exchange, good, good.id)
+        else:
+            headers = [
+                *JSON_HEADERS, *((k, v) for k, v in incoming.headers if k == "retry-after" or k.startswith("x-ratelimit"))
+            ]  # fmt: skip
+            if good is None or not good.finish_reason:
+                status = status if status >= 400 else 502
+                message = translate.upstream_message(body)
+                body = dialect.error_body(status, message, "upstream_error", None)
+            else:
+                id_ = translate.answer_id(dialect, exchange.context.id)
+                await self._keep_session(exchange, good, id_)
+                body = dialect.encode_answer(
+                    good, id_=id_, model=exchange.model, created=int(exchange.context.arrived_at),
+                    fields=exchange.fields,
+                )  # fmt: skip
+        await self._record(exchange, good.message if good is not None else {}, good, status=status)
+        return Reply(status, [*headers, *self._answer_headers(exchange)], body)
 
     async def _read_whole(self, incoming: Incoming) -> bytes:
         declared = header(incoming.headers, "content-length")
@@ -395,8 +493,14 @@ class Live:
         self, exchange: Exchange, assembler: Assembler, held: list[bytes], *, aborted: bool
     ) -> bytes:
         """Records a stream that has ended and gives what was held back; an error frame where it cannot be kept."""
+        whole = answered(assembler)
         try:
-            await self._record(exchange, assembler.message(), answered(assembler), aborted=aborted)
+            if not aborted:
+                id_ = (
+                    translate.answer_id(exchange.dialect, exchange.context.id) if exchange.ours else whole.id
+                )
+                await self._keep_session(exchange, whole, id_)
+            await self._record(exchange, whole.message, whole, aborted=aborted)
         except StoreError as error:
             return exchange.dialect.error_frame(503, str(error), "store_error", error.code)
         return b"".join(held)
@@ -417,10 +521,16 @@ class Live:
         await self._recorder.record(self._call(exchange, message, whole, status, aborted, finished))
 
     def _record_now(
-        self, exchange: Exchange, message: Message, whole: Answered | None, *, status: int = 200
+        self,
+        exchange: Exchange,
+        message: Message,
+        whole: Answered | None,
+        *,
+        status: int = 200,
+        by: str = "client",
     ) -> None:
-        """Records what there is of a call whose client has gone; the request's own task is being cancelled."""
-        self._metrics.add("deputize_aborted_total", (("by", "client"),))
+        """Records what there is of a call that was cut, where nothing can be waited for (a task being cancelled)."""
+        self._metrics.add("deputize_aborted_total", (("by", by),))
         if exchange.consulted is not None and exchange.consulted.shadow is not None:
             exchange.consulted.shadow.cancel()
         try:

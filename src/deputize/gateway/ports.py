@@ -21,6 +21,10 @@ class Recorder(Protocol):
         """A call begins; should the process die, its record says so."""
         ...
 
+    def abandon(self, call_id: str) -> None:
+        """A call that had begun was never made."""
+        ...
+
     async def record(self, call: Call) -> None:
         """Takes one call; under strict durability it is safe when this returns.
 

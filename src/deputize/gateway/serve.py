@@ -32,6 +32,7 @@ from deputize.gateway.metrics import Metrics
 from deputize.gateway.ports import Specialists
 from deputize.gateway.routes import RouteWatcher
 from deputize.gateway.rsgi import RsgiApp
+from deputize.gateway.sessions import SealedSessions
 from deputize.gateway.settings import UPSTREAM_KEY_VARIABLE, GatewaySettings, read_settings, upstream_from
 from deputize.gateway.tool_ids import new_tool_call_id
 from deputize.store.keys import KeyRing
@@ -72,6 +73,7 @@ class Running:
             window_ms=settings.relaxed_window_ms,
         ).start()  # fmt: skip
         self._transport = AiohttpTransport()
+        self._sessions = SealedSessions(self._home / "sessions.db", keyring)
         upstreams = Upstreams(
             [Upstream(c, self._transport) for c in settings.upstreams],
             settings.retry,
@@ -89,7 +91,7 @@ class Running:
         )  # fmt: skip
         live = Live(
             settings=settings, upstreams=upstreams, consultant=consultant, recorder=self._recorder,
-            metrics=self.metrics, clock_s=perf_counter,
+            sessions=self._sessions, metrics=self.metrics, clock_s=perf_counter,
         )  # fmt: skip
         self.gateway = Gateway(
             settings=settings, live=live, upstreams=upstreams, recorder=self._recorder, metrics=self.metrics, pseudonym=keyring.pseudonym,
@@ -118,6 +120,7 @@ class Running:
         await self._transport.close()
         loop = asyncio.get_running_loop()
         await self._recorder.close()
+        await loop.run_in_executor(None, self._sessions.close)
         await loop.run_in_executor(None, self._store.close)
 
 

@@ -397,7 +397,6 @@ class ChatDialect:
 
     name = "chat"
     path = "/v1/chat/completions"
-    upstream_protocol = "openai"
 
     def to_chat(self, fields: dict[str, Any]) -> dict[str, Any]:
         check_messages(fields)

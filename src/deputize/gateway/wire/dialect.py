@@ -32,8 +32,6 @@ class Dialect(Protocol):
 
     name: str
     path: str
-    upstream_protocol: str
-    """The kind of upstream that speaks it: openai or anthropic."""
 
     def to_chat(self, fields: dict[str, Any]) -> dict[str, Any]:
         """The request as a chat request. Raises BadInput where it makes none."""
