@@ -348,7 +348,7 @@ def main(argv: list[str] | None = None) -> int:
     print(
         f"{pool.wrong_N.size:,} unseen calls, {pool.out_of_scope_N.mean():.1%} out of scope; the linear specialist agrees "
         f"on {pool.accuracy:.1%}; an LLM call is counted at {1000 * pool.llm_usd:.3f} USD per 1,000 ({TEACHER}), "
-        f"one of the specialist at {1000 * pool.specialist_usd:.5f}"
+        f"one of the specialist at {1000 * pool.specialist_usd:.2g}"
     )
     settings, rules = (
         violation_rows(pool, given.splits, given.seed),
@@ -356,6 +356,10 @@ def main(argv: list[str] | None = None) -> int:
     )
     shift, signals = shift_rows(pool, given.splits, given.seed), signal_rows(pool, given.splits, given.seed)
     table.show("Violations over random splits (allowed: delta)", settings)
+    print(
+        "violations: calibration sets drawn with replacement, so the unseen calls are the population and its loss is exact; "
+        "on the rest: drawn without, where a low calibration set leaves a high rest behind"
+    )
     table.show("Ways to set the threshold, n = 1000, delta = .05", rules)
     table.show("Negative control: a shift after calibration, n = 1000", shift)
     table.show(
