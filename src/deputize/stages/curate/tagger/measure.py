@@ -50,14 +50,14 @@ class Tally:
         self.n_samples += 1
         self.gold += _weight(gold, counted)
         self.found += _weight(cover, counted)
-        both = bytes(a & b for a, b in zip(gold, cover, strict=True)) if any(cover) else bytes(len(text))
+        both = _both(gold, cover)
         right = _weight(both, counted)
         self.hit += right
         self.right += right
         direct = [s for s in sample.spans if s.sensitivity == DIRECT]
         gold_direct = _cover([(s.start, s.end) for s in direct], len(text))
         self.gold_direct += _weight(gold_direct, counted)
-        self.hit_direct += _weight(bytes(a & b for a, b in zip(gold_direct, cover, strict=True)), counted)
+        self.hit_direct += _weight(_both(gold_direct, cover), counted)
         for span in sample.spans:
             covered = _is_covered(span, text, cover)
             self.spans += 1
@@ -119,8 +119,13 @@ def _cover(stretches: Sequence[tuple[int, int]], length: int) -> bytes:
     return bytes(out)
 
 
+def _both(a: bytes, b: bytes) -> bytes:
+    return (int.from_bytes(a) & int.from_bytes(b)).to_bytes(len(a))
+
+
 def _weight(cover: bytes, counted: bytes) -> int:
-    return sum(a & b for a, b in zip(cover, counted, strict=True))
+    # each byte is 0 or 1, so the bits that are set are the characters; one big integer beats a loop by far
+    return (int.from_bytes(cover) & int.from_bytes(counted)).bit_count()
 
 
 def _is_covered(span: Label, text: str, cover: bytes) -> bool:
