@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tomllib
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -26,6 +27,9 @@ class Convert(BaseModel):
     """Tasks with fewer calls are reported, not trained."""
     split: tuple[float, float, float, float] = (0.45, 0.10, 0.25, 0.20)
     """Shares of train, dev, calibration, test, by group."""
+    privacy: Literal["standard", "strict", "paranoid"] = "standard"
+    """standard: what points at one person, and secrets; strict: also places, organisations, health, times; paranoid:
+    beyond that, every word that only few episodes hold is masked."""
 
 
 def home_path(given: str | None = None) -> Path:

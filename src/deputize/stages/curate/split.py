@@ -1,0 +1,73 @@
+"""Deals groups to train, dev, calibration and test: each group on one side, in time order where times are known."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Sequence
+
+from deputize.core.records import Call, Split
+
+SIDES: tuple[Split, ...] = ("train", "dev", "calibration", "test")
+MIN_STRATUM = 12
+_FILL_ORDER: tuple[Split, ...] = ("train", "test", "calibration", "dev")
+"""Which sides come first when there are fewer groups than sides."""
+
+
+def split_groups(
+    calls: Sequence[Call], group_of: dict[str, str], shares: tuple[float, float, float, float], seed: int
+) -> dict[str, Split]:
+    """group -> side.
+
+    Groups are dealt apart for each set of agents that they hold, so that a rare agent is on every side too; kinds with
+    fewer than MIN_STRATUM groups are dealt together. With times on all calls the oldest groups train and the newest
+    test; else a seeded hash decides.
+    """
+    members: dict[str, list[Call]] = defaultdict(list)
+    for call in calls:
+        members[group_of[call.id]].append(call)
+    timed = all(c.timestamp is not None for c in calls)
+    strata: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for group, inside in members.items():
+        strata[tuple(sorted({c.agent for c in inside}))].append(group)
+    small = [key for key, groups in strata.items() if len(groups) < MIN_STRATUM]
+    if len(small) > 1:
+        strata[("",)] = [group for key in small for group in strata.pop(key)]
+    out: dict[str, Split] = {}
+    for _, groups in sorted(strata.items()):
+        ordered = sorted(groups, key=lambda g: _rank(g, seed))
+        if timed:
+            ordered.sort(key=lambda g: min(c.timestamp or 0.0 for c in members[g]))
+        out |= _deal(ordered, shares)
+    return out
+
+
+def _rank(group: str, seed: int) -> bytes:
+    return hashlib.blake2b(f"{seed}\0{group}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def _deal(ordered: Sequence[str], shares: tuple[float, float, float, float]) -> dict[str, Split]:
+    counts = _counts(len(ordered), shares)
+    out: dict[str, Split] = {}
+    at = 0
+    for side in SIDES:
+        for group in ordered[at : at + counts[side]]:
+            out[group] = side
+        at += counts[side]
+    return out
+
+
+def _counts(n_groups: int, shares: tuple[float, float, float, float]) -> dict[Split, int]:
+    """Groups per side by largest remainder; every side with a share gets one as soon as there are enough groups."""
+    total = sum(shares)
+    wanted = {side: n_groups * share / total for side, share in zip(SIDES, shares, strict=True)}
+    counts = {side: int(x) for side, x in wanted.items()}
+    for side in sorted(SIDES, key=lambda s: counts[s] - wanted[s])[: n_groups - sum(counts.values())]:
+        counts[side] += 1
+    for side in _FILL_ORDER:
+        if counts[side] == 0 and wanted[side] > 0:
+            richest = max(SIDES, key=lambda s: counts[s])
+            if counts[richest] > 1:
+                counts[richest] -= 1
+                counts[side] = 1
+    return counts
