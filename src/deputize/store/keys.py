@@ -71,7 +71,9 @@ class KeyRing:
         root = decrypt(
             wrapping[file.root_wrapped_by], file.root, _root_aad(file.id), f"The root secret in {self._path}"
         )
-        self._file, self._provider, self._wrapping, self._root = file, provider, wrapping, root
+        # a reader on an older snapshot of the store may still need a generation that is gone from the file
+        self._wrapping = {**getattr(self, "_wrapping", {}), **wrapping}
+        self._file, self._provider, self._root = file, provider, root
         self._seal_key = AESGCM(derived(root, "seal"))
         self._lookup_key = derived(root, "lookup")
         self._peppers: dict[str, bytes] = {}

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import importlib
 import os
 import stat
 from collections.abc import Callable, Mapping
@@ -95,6 +96,11 @@ class FileKek(_LocalKek):
         self._path = path
         self._relative_to = relative_to
 
+    @property
+    def path(self) -> Path:
+        """The key file."""
+        return self._path
+
     def spec(self) -> dict[str, Any]:
         base = self._relative_to
         inside = base is not None and self._path.is_relative_to(base)
@@ -144,7 +150,10 @@ def _env(spec: dict[str, Any], folder: Path, environ: Mapping[str, str]) -> KeyP
 
 
 PROVIDERS: dict[str, Builder] = {"file": _file, "env": _env}
-"""kind -> builder. A plug-in adds its own kind here before the ring is opened."""
+"""kind -> builder. A plug-in adds its own kind here before the ring is opened; the key services add theirs when they
+are first asked for (store.kms)."""
+
+_SERVICES = ("vault", "aws-kms")
 
 
 def provider_from(spec: dict[str, Any], folder: Path, environ: Mapping[str, str]) -> KeyProvider:
@@ -154,14 +163,37 @@ def provider_from(spec: dict[str, Any], folder: Path, environ: Mapping[str, str]
         StoreError: its KEK is not to be had.
         BadInput: an unknown kind, or a KEK that is not 32 bytes.
     """
-    kind = spec.get("kind", "")
+    kind = str(spec.get("kind", ""))
+    if kind in _SERVICES:
+        importlib.import_module("deputize.store.kms")
     if kind not in PROVIDERS:
-        raise BadInput(f"{kind!r} is not a key provider; there are {', '.join(sorted(PROVIDERS))}.")
-    return PROVIDERS[kind](spec, folder, environ)
+        raise BadInput(
+            f"{kind!r} is not a key provider; there are {', '.join(sorted({*PROVIDERS, *_SERVICES}))}."
+        )
+    try:
+        return PROVIDERS[kind](spec, folder, environ)
+    except KeyError as error:
+        raise BadInput(f"The settings of the key provider {kind!r} lack {error}.") from None
 
 
 def default_provider(folder: Path, environ: Mapping[str, str]) -> KeyProvider:
-    """The provider of a new ring: the environment variable where it is set, else a new key file in `folder`."""
-    if environ.get(ENV_KEK):
+    """The provider of a new ring: what DEPUTIZE_KEK_PROVIDER says (file, env, vault, aws-kms); without it the
+    environment variable DEPUTIZE_KEK where that is set, else a new key file in `folder`.
+
+    Raises:
+        BadInput: an unknown provider, or one that lacks its settings.
+    """
+    kind = environ.get(ENV_PROVIDER) or ("env" if environ.get(ENV_KEK) else "file")
+    if kind == "file":
+        return FileKek(folder / "kek.key", create=True, relative_to=folder)
+    if kind == "env":
         return EnvKek(environ)
-    return FileKek(folder / "kek.key", create=True, relative_to=folder)
+    if kind in _SERVICES:
+        kms = importlib.import_module("deputize.store.kms")
+        made: KeyProvider = (kms.vault_from_environment if kind == "vault" else kms.aws_from_environment)(
+            environ
+        )
+        return made
+    raise BadInput(
+        f"{ENV_PROVIDER}={kind} is not a key provider; there are env, file, {', '.join(_SERVICES)}."
+    )

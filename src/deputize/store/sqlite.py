@@ -16,9 +16,10 @@ from pathlib import Path
 
 from deputize.core.errors import BadInput, StoreError, Tampered
 from deputize.core.records import RECORD_VERSION, Call, encode
+from deputize.store.audit import AuditLog
 from deputize.store.base import Entry, Erased, Feedback
 from deputize.store.codec import Outcomes, checked_feedback, decode_call, decode_record, entry_of
-from deputize.store.datakeys import DataKey, DataKeys, KeyReader, month_of, subject_of
+from deputize.store.datakeys import DataKey, DataKeys, KeyReader, key_aad, month_of, subject_of
 from deputize.store.journal import left_over, recover
 from deputize.store.keys import KeyRing
 from deputize.store.sql import load_queries
@@ -36,6 +37,7 @@ def open_store(
     *,
     busy_timeout_s: float = 10.0,
     clock: Callable[[], float] = time.time,
+    audited: bool = True,
 ) -> SqliteStore:
     """The store of a home (HOME/store.db), made on first use; what a crashed process left in its journal is read in.
 
@@ -44,12 +46,17 @@ def open_store(
         keyring: its keys, opened here where None.
         busy_timeout_s: how long to wait for another writer before StoreError.
         clock: Unix seconds.
+        audited: note this opening and every reading of raw calls in the audit log, as done by the user of the
+            operating system. False where a store.guarded.GuardedStore notes who it is really for.
 
     Raises:
         StoreError: it cannot be opened, is damaged, or was written with other keys.
     """
     keyring = keyring or KeyRing.open(home)
-    store = SqliteStore(home / "store.db", keyring, busy_timeout_s=busy_timeout_s, clock=clock)
+    audit = AuditLog(home, keyring, clock=clock) if audited else None
+    if audit is not None:
+        audit.append("keys.use", subject=keyring.id, detail={"kek": keyring.provider.key_id})
+    store = SqliteStore(home / "store.db", keyring, busy_timeout_s=busy_timeout_s, clock=clock, audit=audit)
     folders = journal_folders(home)
     if left_over(folders):
         try:
@@ -71,8 +78,19 @@ class SqliteStore:
     def __init__(
         self, path: Path, keyring: KeyRing, *, busy_timeout_s: float = 10.0, max_bytes: int | None = None,
         key_cache: int = 8192, clock: Callable[[], float] = time.time,
+        audit: AuditLog | None = None,
     ) -> None:  # fmt: skip
-        """`max_bytes`: the size the file may reach; beyond it the store counts as full."""
+        """
+        Args:
+            path: the file.
+            keyring: its keys.
+            busy_timeout_s: how long to wait for another writer before StoreError.
+            max_bytes: the size the file may reach; beyond it the store counts as full.
+            key_cache: data keys kept open in memory.
+            clock: Unix seconds.
+            audit: where every reading of raw calls is noted.
+        """
+        self._audit = audit
         self.path, self.keyring = path, keyring
         self._busy_timeout_s, self._clock = busy_timeout_s, clock
         self._lock = threading.RLock()
@@ -223,6 +241,11 @@ class SqliteStore:
     def calls(
         self, *, agent: str | None = None, since: float | None = None, tenant: str | None = None
     ) -> Iterator[Call]:
+        if self._audit is not None:  # before the first call is seen, not when the iterator is first asked
+            self._audit.append("read.raw", tenant=tenant or "*")
+        return self._calls(agent, since, tenant)
+
+    def _calls(self, agent: str | None, since: float | None, tenant: str | None) -> Iterator[Call]:
         with self._read() as db:
             reader = KeyReader(db, self.keyring)
             outcomes = Outcomes(one for _, one in self._feedback(db, reader))
@@ -303,6 +326,23 @@ class SqliteStore:
         with self._read() as db:
             look = self.keyring.lookup
             return {id for id in call_ids if db.execute(_SQL["is_erased"], (look("call", id),)).fetchone()}
+
+    def rewrap(self) -> int:
+        """Wraps every data key again with the ring's active wrapping key; returns how many (see store.rotation)."""
+        n_keys = 0
+        with self._write() as db:
+            active = self.keyring.wrapping_id
+            for id, tenant, subject, month, wrapped_by, wrapped in db.execute(_SQL["all_keys"]).fetchall():
+                if wrapped_by != active:
+                    aad = key_aad(tenant, subject, month)
+                    db.execute(
+                        _SQL["rewrap_key"],
+                        (*self.keyring.wrap(self.keyring.unwrap(wrapped_by, wrapped, aad), aad), id),
+                    )
+                    n_keys += 1
+            self._next_epoch(db)
+        self._checkpoint()
+        return n_keys
 
     def expire(self, *, tenant: str, before: float) -> int:
         with self._write() as db:

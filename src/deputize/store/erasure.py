@@ -1,0 +1,92 @@
+"""Erasing a person: their keys go, a tombstone stays, and what was learnt from them is named."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from deputize.core.errors import BadInput
+from deputize.core.records import Record
+from deputize.store.audit import AuditLog
+from deputize.store.base import Erased
+from deputize.store.keys import KeyRing
+from deputize.store.lineage import Taught, affected
+from deputize.store.roles import Actor, Right, require
+from deputize.store.sqlite import SqliteStore
+
+_PSEUDONYM = re.compile(r"o_[0-9a-f]{32}")
+
+
+class Erasure(Record, frozen=True):
+    """What was erased, and what is left to do about it."""
+
+    erased: Erased
+    taught: list[Taught]
+    """Specialists that learnt from the erased calls: to be retrained."""
+
+
+def erase_origin(
+    home: Path, keyring: KeyRing, store: SqliteStore, audit: AuditLog, actor: Actor, origin: str,
+    *, tenant: str = "default",
+) -> Erasure:  # fmt: skip
+    """Makes everything of one origin unreadable: destroys its data keys and leaves a tombstone.
+
+    Args:
+        home: the home folder.
+        keyring: its keys.
+        store: its store.
+        audit: its audit log; written before anything is destroyed.
+        actor: who does it.
+        origin: the pseudonym, or the raw id as the agent sends it (which is not kept anywhere).
+        tenant: whose data subject it is.
+
+    Raises:
+        AccessDenied: the actor may not erase.
+        BadInput: an empty origin.
+        StoreError: it could not be done; nothing was erased.
+    """
+    require(actor, Right.ERASE, tenant=tenant)
+    if not origin:
+        raise BadInput("An erasure needs an origin.")
+    name = origin if _PSEUDONYM.fullmatch(origin) else keyring.pseudonym(origin, tenant)
+    audit.append("erase", actor=actor.name, subject=name, tenant=tenant)
+    erased = store.erase(name, tenant=tenant)
+    return Erasure(erased=erased, taught=affected(home, store))
+
+
+def apply_retention(
+    store: SqliteStore,
+    audit: AuditLog,
+    actor: Actor,
+    max_age_days: Mapping[str, float],
+    *,
+    now: float | None = None,
+) -> dict[str, int]:
+    """Deletes what is older than each tenant's limit.
+
+    Args:
+        store: the store.
+        audit: its audit log.
+        actor: who does it.
+        max_age_days: tenant -> days; tenants that are not named keep everything.
+        now: Unix seconds, by default the clock's.
+
+    Returns:
+        tenant -> deleted calls.
+
+    Raises:
+        AccessDenied: the actor may not set retention.
+        BadInput: a limit that is not positive.
+    """
+    at = time.time() if now is None else now
+    for tenant, days in max_age_days.items():
+        require(actor, Right.SET_RETENTION, tenant=tenant)
+        if not days > 0:
+            raise BadInput(f"The retention of {tenant} must be a positive number of days, not {days}.")
+    out: dict[str, int] = {}
+    for tenant, days in max_age_days.items():
+        audit.append("expire", actor=actor.name, tenant=tenant, detail={"max_age_days": f"{days:g}"})
+        out[tenant] = store.expire(tenant=tenant, before=at - days * 86400)
+    return out

@@ -1,0 +1,65 @@
+"""From a record to what was learnt from it: which specialists have seen calls that were erased since."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from deputize.core.artifacts import Specialist
+from deputize.core.records import Record, decode
+from deputize.store.base import Store
+
+_log = logging.getLogger("deputize.store")
+
+
+class Taught(Record, frozen=True):
+    """A specialist and the erased calls among those it learnt from."""
+
+    specialist: str
+    task_id: str
+    run_id: str
+    path: str
+    """Folder, relative to the home."""
+    n_learnt: int
+    erased: list[str]
+
+    @property
+    def advice(self) -> str:
+        """One sentence for the person who erased."""
+        share = len(self.erased) / self.n_learnt if self.n_learnt else 0.0
+        return (
+            f"{self.specialist} (run {self.run_id}) learnt from {len(self.erased)} erased calls of {self.n_learnt} "
+            f"({share:.1%}): close its routes and run `deputize convert` to train it again without them."
+        )
+
+
+def specialists_of(home: Path) -> Iterator[tuple[Path, Specialist]]:
+    """Every trained specialist of a home with its folder; unreadable ones are named in the log and left out."""
+    for path in sorted((home / "runs").glob("*/specialists/*/specialist.json")):
+        try:
+            yield path.parent, decode(path.read_bytes(), Specialist)
+        except (OSError, msgspec.DecodeError) as error:
+            _log.warning("%s cannot be read, so its lineage is not known: %s", path, error)
+
+
+def taught_by(found: Iterable[tuple[Path, Specialist]], home: Path, store: Store) -> list[Taught]:
+    """The specialists that learnt from calls which are erased now, the most affected first."""
+    out = []
+    for folder, specialist in found:
+        erased = store.erased(specialist.learnt_from)
+        if erased:
+            out.append(
+                Taught(
+                    specialist=specialist.id, task_id=specialist.task_id, run_id=folder.parent.parent.name,
+                    path=str(folder.relative_to(home)), n_learnt=len(specialist.learnt_from), erased=sorted(erased),
+                )
+            )  # fmt: skip
+    return sorted(out, key=lambda t: (-len(t.erased), t.specialist))
+
+
+def affected(home: Path, store: Store) -> list[Taught]:
+    """`taught_by` over all specialists of a home."""
+    return taught_by(specialists_of(home), home, store)
