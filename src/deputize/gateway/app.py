@@ -118,6 +118,8 @@ class Gateway:
         self, method: str, path: str, bare: str, headers: Mapping[str, str], body: bytes
     ) -> Reply:
         dialect = self._dialects.get(bare)
+        if dialect is None and (".." in bare or "%" in bare or "//" in bare):
+            raise BadInput("The path is not one of the gateway's.")  # none of ours needs these; they climb elsewhere
         if dialect is not None:
             if method != "POST":
                 return _wrong_method(dialect, method, "POST")

@@ -153,7 +153,7 @@ async def scripted_upstream(script: Script | None = None) -> AsyncIterator[Scrip
     """Runs one on a free loopback port."""
     upstream = ScriptedUpstream(script or (lambda seen: Whole(b"{}")))
     server = await asyncio.start_server(upstream._client, "127.0.0.1", 0, limit=64 * 1024 * 1024)
-    upstream.base_url = "http://127.0.0.1:%d/v1" % server.sockets[0].getsockname()[1]
+    upstream.base_url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
     try:
         yield upstream
     finally:
@@ -166,7 +166,9 @@ async def scripted_upstream(script: Script | None = None) -> AsyncIterator[Scrip
 # --- answers in OpenAI's form ----------------------------------------------------------------------------------------
 
 
-def completion(content: str | None = "Hello.", *, model: str = "big", tool_calls: Any = None, **more: Any) -> Whole:
+def completion(
+    content: str | None = "Hello.", *, model: str = "big", tool_calls: Any = None, **more: Any
+) -> Whole:
     """A whole chat completion with usage and a field no client knows."""
     message: dict[str, Any] = {"role": "assistant", "content": content}
     if tool_calls:
@@ -191,7 +193,14 @@ def chunk(delta: dict[str, Any], finish: str | None = None, **more: Any) -> byte
 def usage_chunk(prompt: int = 11, completion: int = 3) -> bytes:
     """The extra chunk with token counts."""
     usage = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
-    value = {"id": "chatcmpl-up1", "object": "chat.completion.chunk", "created": 1, "model": "big", "choices": [], "usage": usage}
+    value = {
+        "id": "chatcmpl-up1",
+        "object": "chat.completion.chunk",
+        "created": 1,
+        "model": "big",
+        "choices": [],
+        "usage": usage,
+    }
     return b"data: " + json.dumps(value).encode() + b"\n\n"
 
 

@@ -1,0 +1,274 @@
+"""Calls that a specialist may take: served, streamed, refused, failed, shadowed, shared out, swapped under load."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import openai
+import pytest
+from anthropic import AsyncAnthropic
+from specialists import InMemorySpecialists, failing, publish, route_for, saying
+from upstream import ScriptedUpstream, Stream, completion, text_stream
+
+from deputize.core.contracts import LEAVE
+from deputize.core.records import Call, Contract, Field, Request
+from deputize.gateway.serve import running_gateway, settings_for
+
+Recorded = Callable[[int], list[Call]]
+MESSAGES: list[Any] = [
+    {"role": "system", "content": "Say the intent."},
+    {"role": "user", "content": "my card is gone"},
+]
+REQUEST = Request(messages=MESSAGES)
+LABELS = Contract(kind="label", labels=["lost_card", "transfer"])
+TOOLS: list[Any] = [
+    {
+        "type": "function",
+        "function": {
+            "name": "block_card",
+            "parameters": {"type": "object", "properties": {"id": {"type": "string"}}},
+        },
+    }
+]
+
+
+@asynccontextmanager
+async def served(
+    home: Path, upstream: ScriptedUpstream, specialists: InMemorySpecialists, **changed: Any
+) -> AsyncIterator[str]:
+    settings = settings_for(home, upstream.base_url).model_copy(update={"route_poll_s": 0.02, **changed})
+    async with running_gateway(home, settings=settings, specialists=specialists) as base_url:
+        yield base_url
+
+
+def client_of(base_url: str) -> openai.AsyncOpenAI:
+    return openai.AsyncOpenAI(base_url=f"{base_url}/v1", api_key="k", max_retries=0)
+
+
+async def ask(
+    base_url: str, messages: list[Any] = MESSAGES, headers: dict[str, str] | None = None, **more: Any
+) -> Any:
+    async with client_of(base_url) as client:
+        return await client.chat.completions.with_raw_response.create(
+            model="big", messages=messages, extra_headers=headers or {}, **more
+        )
+
+
+async def test_specialist_answers_a_label(home: Path, upstream: ScriptedUpstream, recorded: Recorded) -> None:
+    publish(home, route_for(REQUEST, LABELS))
+    specialists = InMemorySpecialists(saying("lost_card"))
+    async with served(home, upstream, specialists) as base_url:
+        raw = await ask(base_url)
+        answer = raw.parse()
+        assert answer.choices[0].message.content == "lost_card" and answer.choices[0].finish_reason == "stop"
+        assert answer.model == "big" and answer.usage.total_tokens == 9
+        assert raw.headers["x-deputize-served-by"] == "slm" and raw.headers["x-deputize-route"] == "route-1"
+        assert (
+            raw.headers["x-deputize-confidence"] == "0.9900"
+            and raw.headers["x-deputize-certificate"] == "cert-1"
+        )
+        async with client_of(base_url) as client:
+            stream = await client.chat.completions.create(
+                model="big", messages=MESSAGES, stream=True, stream_options={"include_usage": True}
+            )
+            chunks = [c async for c in stream]
+    assert chunks[0].choices[0].delta.role == "assistant" and len({c.id for c in chunks}) == 1
+    assert "".join(c.choices[0].delta.content or "" for c in chunks if c.choices) == "lost_card"
+    assert chunks[-1].usage is not None and chunks[-1].choices == []
+    assert not upstream.seen and specialists.asked[0][0] == "runs/0001/specialists/task-1-linear"
+    for call in recorded(2):
+        assert (
+            call.decision is not None and call.decision.served_by == "slm" and call.decision.reason == "live"
+        )
+        assert call.response["content"] == "lost_card" and call.upstream == "" and call.usage is not None
+
+
+async def test_specialist_answers_a_tool_call_as_valid_deltas(
+    home: Path, upstream: ScriptedUpstream, recorded: Recorded
+) -> None:
+    request = Request(messages=MESSAGES, tools=TOOLS)
+    publish(home, route_for(request, Contract(kind="tool_call", tools=["block_card"])))
+    specialists = InMemorySpecialists(
+        saying([{"name": "block_card", "arguments": {"id": "Ä-17 and quite a long identifier"}}])
+    )
+    async with served(home, upstream, specialists) as base_url, client_of(base_url) as client:
+        async with client.chat.completions.stream(model="big", messages=MESSAGES, tools=TOOLS) as stream:
+            final = await stream.get_final_completion()
+    choice = final.choices[0]
+    assert choice.finish_reason == "tool_calls" and choice.message.tool_calls is not None
+    (call,) = choice.message.tool_calls
+    assert call.id.startswith("call_") and json.loads(call.function.arguments) == {
+        "id": "Ä-17 and quite a long identifier"
+    }
+    assert recorded(1)[0].response["tool_calls"][0]["id"] == call.id
+
+
+async def test_specialist_serves_every_protocol(
+    home: Path, upstream: ScriptedUpstream, recorded: Recorded
+) -> None:
+    contract = Contract(
+        kind="json", fields=[Field(name="intent", type="label", labels=["a"]), Field(name="id", type="value")]
+    )
+    publish(home, route_for(REQUEST, contract))
+    answer = {"intent": "a", "id": 5}
+    async with served(home, upstream, InMemorySpecialists(saying(answer))) as base_url:
+        async with AsyncAnthropic(base_url=base_url, api_key="k", max_retries=0) as claude:
+            message = await claude.messages.create(
+                model="big", max_tokens=20, system="Say the intent.", messages=MESSAGES[1:]
+            )
+            assert json.loads(message.content[0].text) == answer  # type: ignore[union-attr]
+            async with claude.messages.stream(
+                model="big", max_tokens=20, system="Say the intent.", messages=MESSAGES[1:]
+            ) as stream:
+                assert json.loads(await stream.get_final_text()) == answer
+        async with client_of(base_url) as client:
+            response = await client.responses.create(
+                model="big", instructions="Say the intent.", input="my card is gone"
+            )
+            assert json.loads(response.output_text) == answer and response.status == "completed"
+            async with client.responses.stream(
+                model="big", instructions="Say the intent.", input="my card is gone"
+            ) as events:
+                final = await events.get_final_response()
+            assert json.loads(final.output_text) == answer
+    assert [c.protocol for c in recorded(4)] == ["messages", "messages", "responses", "responses"]
+    assert not upstream.seen
+
+
+@pytest.mark.parametrize(
+    ("said", "confidence", "reason"),
+    [
+        ("lost_card", 0.5, "below_threshold"),
+        (None, 0.99, "contract"),
+        ("lost_card", float("nan"), "below_threshold"),
+    ],
+)
+async def test_llm_answers_where_the_specialist_may_not(
+    home: Path, upstream: ScriptedUpstream, recorded: Recorded, said: Any, confidence: float, reason: str
+) -> None:
+    publish(home, route_for(REQUEST, LABELS))
+    upstream.answer_with(completion("transfer"))
+    async with served(home, upstream, InMemorySpecialists(saying(said, confidence))) as base_url:
+        raw = await ask(base_url)
+    assert raw.parse().choices[0].message.content == "transfer"
+    assert raw.headers["x-deputize-served-by"] == "llm" and raw.headers["x-deputize-route"] == "route-1"
+    decision = recorded(1)[0].decision
+    assert decision is not None and decision.reason == reason
+
+
+async def test_leave_goes_to_the_llm(home: Path, upstream: ScriptedUpstream, recorded: Recorded) -> None:
+    request = Request(messages=MESSAGES, tools=TOOLS)
+    publish(home, route_for(request, Contract(kind="tool_call", tools=["block_card"], may_leave=True)))
+    upstream.answer_with(Stream(text_stream("Which card?")))
+    async with (
+        served(home, upstream, InMemorySpecialists(saying(LEAVE))) as base_url,
+        client_of(base_url) as client,
+    ):
+        stream = await client.chat.completions.create(
+            model="big", messages=MESSAGES, tools=TOOLS, stream=True
+        )
+        assert "".join([c.choices[0].delta.content or "" async for c in stream]) == "Which card?"
+    assert recorded(1)[0].decision.reason == "leave"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("how", ["error", "slow"])
+async def test_a_broken_specialist_costs_nothing_but_time(
+    home: Path, upstream: ScriptedUpstream, recorded: Recorded, how: str
+) -> None:
+    publish(home, route_for(REQUEST, LABELS))
+    upstream.answer_with(completion("lost_card"))
+    broken = (
+        InMemorySpecialists(failing())
+        if how == "error"
+        else InMemorySpecialists(saying("lost_card"), wait_s=5.0)
+    )
+    async with served(home, upstream, broken, specialist_timeout_s=0.05) as base_url:
+        raw = await ask(base_url)
+        assert raw.headers["x-deputize-served-by"] == "llm"
+    assert recorded(1)[0].decision.reason == ("worker_error" if how == "error" else "timeout")  # type: ignore[union-attr]
+
+
+async def test_callers_may_override(home: Path, upstream: ScriptedUpstream) -> None:
+    publish(home, route_for(REQUEST, LABELS))
+    upstream.answer_with(completion("transfer"))
+    async with served(home, upstream, InMemorySpecialists(saying("lost_card", 0.1))) as base_url:
+        for override, who in (("llm", "llm"), ("slm", "slm"), ("auto", "llm")):
+            raw = await ask(base_url, headers={"x-deputize-route": override})
+            assert raw.headers["x-deputize-served-by"] == who
+        with pytest.raises(openai.BadRequestError, match="x-deputize-route"):
+            await ask(base_url, headers={"x-deputize-route": "maybe"})
+
+
+async def test_requests_only_an_llm_can_answer_go_there(
+    home: Path, upstream: ScriptedUpstream, recorded: Recorded
+) -> None:
+    publish(home, route_for(REQUEST, LABELS))
+    upstream.answer_with(completion("x"))
+    specialists = InMemorySpecialists(saying("lost_card"))
+    async with served(home, upstream, specialists) as base_url:
+        await ask(base_url, n=2)
+        await ask(base_url, logprobs=True)
+    assert not specialists.asked
+    assert [c.decision.reason for c in recorded(2)] == ["params:n", "params:logprobs"]  # type: ignore[union-attr]
+
+
+async def test_shadow_asks_both_and_serves_the_llm(
+    home: Path, upstream: ScriptedUpstream, recorded: Recorded
+) -> None:
+    publish(home, route_for(REQUEST, LABELS, state="shadow"))
+    upstream.answer_with(completion("lost_card"), completion("transfer"))
+    async with served(home, upstream, InMemorySpecialists(saying("lost_card"))) as base_url:
+        for _ in range(2):
+            assert (await ask(base_url)).headers["x-deputize-served-by"] == "llm"
+    decisions = [c.decision for c in recorded(2)]
+    assert [d.shadow_agrees for d in decisions if d] == [True, False]
+    assert all(d and d.reason == "shadow" and d.confidence == 0.99 for d in decisions)
+
+
+async def test_canary_is_sticky_by_episode(home: Path, upstream: ScriptedUpstream) -> None:
+    publish(home, route_for(REQUEST, LABELS, state="canary", share=0.5))
+    upstream.answer_with(completion("lost_card"))
+    async with served(home, upstream, InMemorySpecialists(saying("lost_card"))) as base_url:
+        sides: dict[str, set[str]] = {}
+        for episode in [f"e{i}" for i in range(12)] * 2:
+            raw = await ask(base_url, headers={"x-deputize-episode": episode})
+            sides.setdefault(episode, set()).add(raw.headers["x-deputize-served-by"])
+    assert all(len(side) == 1 for side in sides.values())
+    assert {next(iter(side)) for side in sides.values()} == {"slm", "llm"}
+
+
+async def test_routes_are_swapped_without_a_restart(home: Path, upstream: ScriptedUpstream) -> None:
+    upstream.answer_with(completion("lost_card"))
+    specialists = InMemorySpecialists(saying("lost_card"))
+    async with served(home, upstream, specialists) as base_url:
+
+        async def until(who: str) -> None:
+            async with asyncio.timeout(5):
+                while (await ask(base_url)).headers["x-deputize-served-by"] != who:
+                    await asyncio.sleep(0.02)
+
+        await until("llm")
+        file = publish(home, route_for(REQUEST, LABELS))
+        await until("slm")
+        assert specialists.running
+        (home / "routes.json").write_bytes(b"damaged")
+        await asyncio.sleep(0.1)
+        await until("slm")  # the former table stays in force
+        publish(home, route_for(REQUEST, LABELS, state="closed"))
+        await until("llm")
+        assert file.generation == 1
+
+
+async def test_other_prompts_have_no_route(
+    home: Path, upstream: ScriptedUpstream, recorded: Recorded
+) -> None:
+    publish(home, route_for(REQUEST, LABELS))
+    upstream.answer_with(completion("x"))
+    async with served(home, upstream, InMemorySpecialists(saying("lost_card"))) as base_url:
+        await ask(base_url, tools=TOOLS)
+    assert recorded(1)[0].decision.reason == "no_route"  # type: ignore[union-attr]
