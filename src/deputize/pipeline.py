@@ -168,7 +168,7 @@ def _evaluate(run: Run) -> Record:
     results = refine(
         run.load("curate", art.Curated), run.load("cluster", art.Discovered), run.load("select", art.Selected),
         run.load("finetune", art.Finetuned), run.config, home=run.home,
-        load=lambda folder: load(folder, models), progress=run.progress,
+        load=lambda folder: load(folder, models), progress=run.progress, deadline_s=run.remaining_s(),
     )  # fmt: skip
     return Results(results=results)
 
