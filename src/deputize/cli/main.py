@@ -35,6 +35,7 @@ COMMANDS: dict[str, str] = {
     "serve": "deputize.cli.serve:serve",
     "route": "deputize.cli.routes:route",
     "models": "deputize.cli.models:models",
+    "privacy": "deputize.cli.privacy:privacy",
     "erase": "deputize.cli.logs:erase",
 }
 """Verb -> where it is written; imported only when it is asked for."""

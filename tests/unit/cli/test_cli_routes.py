@@ -1,0 +1,82 @@
+"""route: states and shares by hand, on the file that the gateway reads."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from deputize.cli.main import run
+from deputize.cli.routes import promoted
+from deputize.core.errors import UsageError
+from deputize.core.records import Certificate, Contract, Route, RouteFile
+from deputize.router.file import read_routes, write_routes
+
+CERTIFICATE = Certificate(
+    id="c1", kind="G2", epsilon=0.05, delta=0.05, n_calibration=100, threshold=0.9, share_served=0.8, p_value=0.01,
+    label_source="agreement", claim="as said",
+)  # fmt: skip
+
+
+def route(id: str, **fields) -> Route:
+    given = {"certificate": CERTIFICATE, "state": "live", **fields}
+    return Route(
+        id=id, task_id=f"t-{id}", task_name=f"task {id}", keys=["k"], contract=Contract(kind="label", labels=["a"]),
+        specialist="runs/x", threshold=0.9, **given,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def home(tmp_path):
+    write_routes(
+        tmp_path / "routes.json",
+        RouteFile(run_id="0001", routes=[route("r1"), route("r2", state="closed", certificate=None)]),
+    )
+    return tmp_path
+
+
+def state(home, id: str) -> tuple[str, float]:
+    found = next(r for r in read_routes(home / "routes.json").routes if r.id == id)
+    return found.state, found.share
+
+
+def test_list(home, capsys):
+    assert run(["--home", str(home), "--json", "route", "list"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [(r["id"], r["state"]) for r in told["routes"]] == [("r1", "live"), ("r2", "closed")]
+    assert told["routes"][0]["certificate"]["epsilon"] == 0.05
+    assert run(["--home", str(home), "route", "list"]) == 0
+    assert "task r1" in capsys.readouterr().out
+
+
+def test_close_and_promote_step_by_step(home):
+    generation = read_routes(home / "routes.json").generation
+    assert run(["--home", str(home), "route", "close", "r1"]) == 0
+    assert state(home, "r1")[0] == "closed"
+    seen = []
+    for _ in range(4):
+        assert run(["--home", str(home), "route", "promote", "r1"]) == 0
+        seen.append(state(home, "r1"))
+    assert seen == [("canary", 0.01), ("canary", 0.05), ("canary", 0.25), ("live", 1.0)]
+    assert run(["--home", str(home), "route", "promote", "r1"]) == 2
+    assert read_routes(home / "routes.json").generation == generation + 5
+
+
+def test_rollback_then_straight_to_live(home):
+    assert run(["--home", str(home), "route", "rollback", "r1"]) == 0
+    assert state(home, "r1")[0] == "rolled_back"
+    assert run(["--home", str(home), "route", "promote", "r1", "--to", "live"]) == 0
+    assert state(home, "r1") == ("live", 1.0)
+
+
+def test_without_a_certificate_nothing_is_promoted(home, capsys):
+    assert run(["--home", str(home), "route", "promote", "r2"]) == 2
+    assert "no certificate" in capsys.readouterr().err
+    with pytest.raises(UsageError):
+        promoted(route("x", certificate=None, state="closed"), "live")
+
+
+def test_unknown_route_and_no_routes(home, tmp_path_factory, capsys):
+    assert run(["--home", str(home), "route", "close", "r9"]) == 3
+    assert "r1, r2" in capsys.readouterr().err
+    assert run(["--home", str(tmp_path_factory.mktemp("empty")), "route", "list"]) == 3
