@@ -1,0 +1,95 @@
+"""The public checks notice what they are there to notice."""
+
+from __future__ import annotations
+
+import pytest
+
+from deputize.core.records import Prediction, Request
+from deputize.store.memory import MemoryStore
+from deputize.testing import ManualClock, call, check_engine, check_store
+
+REQUESTS = [Request(messages=[{"role": "user", "content": text}]) for text in ("one", "two", "three")]
+
+
+def test_a_clock_goes_forward_only():
+    clock = ManualClock(10.0)
+    clock.advance(2.5)
+    assert clock() == 12.5
+    with pytest.raises(ValueError):
+        clock.advance(-1)
+
+
+def test_a_good_store_passes():
+    store = MemoryStore()
+    check_store(lambda: store)
+
+
+class Forgetful(MemoryStore):
+    def append(self, calls):
+        super().append(calls)
+        return len(calls)
+
+
+class Unordered(MemoryStore):
+    def calls(self, **asked):
+        return reversed(list(super().calls(**asked)))
+
+
+@pytest.mark.parametrize(("kind", "promise"), [(Forgetful, "not added again"), (Unordered, "by time")])
+def test_a_broken_store_is_named(kind, promise):
+    store = kind()
+    with pytest.raises(AssertionError, match=promise):
+        check_store(lambda: store)
+
+
+def test_a_store_with_something_in_it_is_refused():
+    store = MemoryStore()
+    store.append([call("x")])
+    with pytest.raises(AssertionError, match="empty"):
+        check_store(lambda: store)
+
+
+class Echo:
+    def answer(self, request: Request, place: int, n: int) -> Prediction:
+        return Prediction(answer=request.messages[0]["content"], confidence=0.5)
+
+    def predict(self, requests):
+        return [self.answer(r, i, len(requests)) for i, r in enumerate(requests)]
+
+
+class ByPlace(Echo):
+    def answer(self, request, place, n):
+        return Prediction(answer=str(place), confidence=0.5)
+
+
+class TooSure(Echo):
+    def answer(self, request, place, n):
+        return Prediction(answer=None, confidence=0.5)
+
+
+class ByCompany(Echo):
+    def answer(self, request, place, n):
+        return Prediction(answer="x", confidence=1 / n)
+
+
+class Backwards(Echo):
+    def predict(self, requests):
+        return super().predict(requests)[:-1]
+
+
+def test_a_good_engine_passes():
+    check_engine(Echo(), REQUESTS)
+
+
+@pytest.mark.parametrize(
+    ("engine", "promise"),
+    [
+        (ByPlace(), "company"),
+        (TooSure(), "no confidence"),
+        (ByCompany(), "confidence"),
+        (Backwards(), "one prediction per request"),
+    ],
+)
+def test_a_broken_engine_is_named(engine, promise):
+    with pytest.raises(AssertionError, match=promise):
+        check_engine(engine, REQUESTS)
