@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from time import perf_counter, time
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
@@ -15,6 +15,7 @@ from deputize.core.records import Call, Decision, Usage
 from deputize.engines.upstream import Upstream
 from deputize.engines.upstreams import Upstreams
 from deputize.gateway.context import Context, new_call_id, read_context
+from deputize.gateway.door import Door, Guest, OpenDoor
 from deputize.gateway.http import JSON_HEADERS, Reply, forward_answer_headers, forward_request_headers
 from deputize.gateway.live import Exchange, Live
 from deputize.gateway.metrics import Metrics
@@ -24,43 +25,11 @@ from deputize.gateway.translate import CHAT, DIALECTS, MESSAGES, has_no_endpoint
 from deputize.gateway.wire.chat import decode_object, error_body
 from deputize.gateway.wire.dialect import Dialect
 from deputize.gateway.wire.messages import estimate_tokens
+from deputize.store.roles import Right
 
 log = logging.getLogger("deputize.gateway")
 
 _encode = msgspec.json.Encoder().encode
-
-
-class Guest(msgspec.Struct, frozen=True):
-    """Who a request comes from, as far as the gateway is concerned."""
-
-    tenant: str = "default"
-    key_id: str = ""
-
-
-class Door(Protocol):
-    """Lets requests in."""
-
-    def enter(self, headers: Mapping[str, str], model: str) -> Guest:
-        """Who comes in.
-
-        Raises:
-            NotAuthenticated, AccessDenied, OverLimit: and why not.
-        """
-        ...
-
-    def spent(self, guest: Guest, usage: Usage | None) -> None:
-        """Told what an answered call used."""
-        ...
-
-
-class OpenDoor:
-    """No keys: everybody who can reach the port comes in."""
-
-    def enter(self, headers: Mapping[str, str], model: str) -> Guest:
-        return Guest()
-
-    def spent(self, guest: Guest, usage: Usage | None) -> None:
-        return None
 
 
 class Gateway:
@@ -119,7 +88,9 @@ class Gateway:
     ) -> Reply:
         dialect = self._dialects.get(bare)
         if dialect is None and (".." in bare or "%" in bare or "//" in bare):
-            raise BadInput("The path is not one of the gateway's.")  # none of ours needs these; they climb elsewhere
+            raise BadInput(
+                "The path is not one of the gateway's."
+            )  # none of ours needs these; they climb elsewhere
         if dialect is not None:
             if method != "POST":
                 return _wrong_method(dialect, method, "POST")
@@ -131,6 +102,7 @@ class Gateway:
                 b'{"status":"ok"}' if self.ready else b'{"status":"draining"}',
             )
         if bare == "/metrics":
+            self._door.enter(headers, Right.SEE_STATUS)
             return Reply(
                 200, [("content-type", "text/plain; version=0.0.4; charset=utf-8")], self._metrics_text()
             )
@@ -147,6 +119,7 @@ class Gateway:
         if bare == "/v1/models" or bare.startswith("/v1/models/"):
             if method != "GET":
                 return _wrong_method(CHAT, method, "GET")
+            self._door.enter(headers, Right.WRITE_CALLS)
             return await self._pass(method, path, headers, body)
         return Reply(
             404,
@@ -160,7 +133,7 @@ class Gateway:
         started, now = self._clock_s(), self._clock()
         fields = decode_object(body)
         model = fields.get("model")
-        guest = self._door.enter(headers, model if isinstance(model, str) else "")
+        guest = self._door.enter(headers, Right.WRITE_CALLS, model if isinstance(model, str) else "")
         context = self._context(headers, guest, now, started)
         exchange = Exchange(
             context=context,
@@ -187,7 +160,6 @@ class Gateway:
     async def _pass(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes, model: str = ""
     ) -> Reply:
-        self._door.enter(headers, model)
         candidates = [u for u in self._upstreams.members if u.protocol == "openai"] or list(
             self._upstreams.members
         )
@@ -207,7 +179,7 @@ class Gateway:
         fields = decode_object(body)
         model = str(fields.get("model") or "")
         MESSAGES.to_chat(fields)
-        self._door.enter(headers, model)
+        self._door.enter(headers, Right.WRITE_CALLS, model)
         able = [u for u in self._upstreams.taking(model) if u.speaks("messages")]
         if able:
 
@@ -231,10 +203,10 @@ class Gateway:
         started, now = self._clock_s(), self._clock()
         fields = decode_object(body)
         model = str(fields.get("model") or "")
-        context = self._context(headers, self._door.enter(headers, model), now, started)
+        context = self._context(headers, self._door.enter(headers, Right.WRITE_CALLS, model), now, started)
         status, usage, upstream = 502, None, ""
         try:
-            reply = await self._pass("POST", path, headers, body, model)
+            reply = await self._pass("POST", path, headers, body)
             status = reply.status
             usage = _embedding_usage(reply.body) if isinstance(reply.body, bytes) else None
         finally:
@@ -257,7 +229,7 @@ class Gateway:
     # --- the rest ------------------------------------------------------------------------------------------------
 
     async def _take_feedback(self, headers: Mapping[str, str], body: bytes) -> Reply:
-        self._door.enter(headers, "")
+        self._door.enter(headers, Right.WRITE_FEEDBACK)
         fields = decode_object(body)
         episode, call_id = str(fields.get("episode") or ""), str(fields.get("call_id") or "")
         metric, value = fields.get("metric"), fields.get("value")

@@ -44,6 +44,9 @@ def forward_request_headers(headers: Mapping[str, str], *, keep_authorization: b
     drop = {name.strip().lower() for name in headers.get("connection", "").split(",")} | {"accept-encoding"}
     if not keep_authorization:
         drop |= {"authorization", "x-api-key"}
+    else:
+        # a key of this gateway is nobody else's business
+        drop |= {name for name in ("authorization", "x-api-key") if "dpk_" in headers.get(name, "")}
     kept = [
         (k, v)
         for k, v in headers.items()

@@ -22,6 +22,7 @@ from deputize.engines.upstreams import Answer, Upstreams
 from deputize.gateway import translate
 from deputize.gateway.consult import Consultant, Consulted, shadow_agrees
 from deputize.gateway.context import Context
+from deputize.gateway.door import Door, Guest
 from deputize.gateway.http import (
     JSON_HEADERS,
     SSE_HEADERS,
@@ -60,6 +61,7 @@ class Exchange:
     body: bytes
     """What goes to an upstream of the same protocol; the client's own bytes wherever possible."""
     headers: Mapping[str, str]
+    guest: Guest = field(default_factory=Guest)
     outgoing: dict[str, Any] = field(default_factory=dict)
     """`body`, decoded: the client's fields unless an earlier response of ours had to be written out."""
     history: list[Message] = field(default_factory=list)
@@ -114,7 +116,9 @@ class Live:
     def __init__(
         self, *, settings: GatewaySettings, upstreams: Upstreams, consultant: Consultant, recorder: Recorder,
         sessions: Sessions, metrics: Metrics, clock_s: Callable[[], float],
+        door: Door,
     ) -> None:  # fmt: skip
+        self._door = door
         self._settings = settings
         self._upstreams = upstreams
         self._consultant = consultant
@@ -559,6 +563,8 @@ class Live:
         if exchange.stream and first is not None:
             self._metrics.observe_s("deputize_first_token_seconds", first - context.started, labels)
         if usage is not None:
+            if decision.served_by == "llm":
+                self._door.spent(exchange.guest, exchange.model, usage)
             self._metrics.add("deputize_tokens_total", (*labels, ("direction", "in")), usage.prompt_tokens)
             self._metrics.add(
                 "deputize_tokens_total", (*labels, ("direction", "out")), usage.completion_tokens

@@ -27,6 +27,7 @@ from deputize.engines.upstream import AiohttpTransport, Upstream
 from deputize.engines.upstreams import Upstreams
 from deputize.gateway.app import Gateway
 from deputize.gateway.consult import Consultant
+from deputize.gateway.door import KeyDoor
 from deputize.gateway.live import Live
 from deputize.gateway.metrics import Metrics
 from deputize.gateway.ports import Specialists
@@ -35,7 +36,10 @@ from deputize.gateway.rsgi import RsgiApp
 from deputize.gateway.sessions import SealedSessions
 from deputize.gateway.settings import UPSTREAM_KEY_VARIABLE, GatewaySettings, read_settings, upstream_from
 from deputize.gateway.tool_ids import new_tool_call_id
+from deputize.scoring.costs import load_prices
+from deputize.store.apikeys import ApiKeys
 from deputize.store.keys import KeyRing
+from deputize.store.meter import Meter
 from deputize.store.recorder import Recorder
 from deputize.store.sqlite import open_store
 
@@ -45,16 +49,22 @@ log = logging.getLogger("deputize.gateway")
 class Running:
     """Everything one process holds while it serves a home."""
 
-    def __init__(self, home: Path, settings: GatewaySettings, specialists: Specialists | None = None) -> None:
+    def __init__(
+        self, home: Path, settings: GatewaySettings, specialists: Specialists | None = None, *, n_workers: int = 1,
+        keys_required: bool | None = None,
+    ) -> None:  # fmt: skip
         """
         Args:
             home: the home folder.
             settings: checked settings with at least one upstream.
+            n_workers: processes that share the keys' rate limits.
+            keys_required: whether a request needs an API key; None: as the settings say.
             specialists: what tuned models are asked through; None: the local pool, started with the first route.
         """
         self._home = home
         self._settings = settings
         self._specialists = specialists
+        self._n_workers, self._keys_required = n_workers, keys_required
         self.metrics = Metrics()
         self.gateway: Gateway
 
@@ -89,12 +99,15 @@ class Running:
             lambda: self._routes.table, pool, self.metrics, timeout_s=settings.specialist_timeout_s,
             clock_s=perf_counter, tool_call_id=new_tool_call_id,
         )  # fmt: skip
+        self._keys = ApiKeys(self._home, keyring)
+        self._meter = Meter(self._home, n_workers=self._n_workers)
+        door = KeyDoor(self._keys, self._meter, load_prices(self._home), required=self._wants_keys)
         live = Live(
             settings=settings, upstreams=upstreams, consultant=consultant, recorder=self._recorder,
-            sessions=self._sessions, metrics=self.metrics, clock_s=perf_counter,
+            sessions=self._sessions, metrics=self.metrics, clock_s=perf_counter, door=door,
         )  # fmt: skip
         self.gateway = Gateway(
-            settings=settings, live=live, upstreams=upstreams, recorder=self._recorder, metrics=self.metrics, pseudonym=keyring.pseudonym,
+            settings=settings, live=live, upstreams=upstreams, recorder=self._recorder, metrics=self.metrics, pseudonym=keyring.pseudonym, door=door,
         )  # fmt: skip
         return self.gateway
 
@@ -107,6 +120,10 @@ class Running:
         except (DeputizeError, OSError) as error:
             # the gateway is worth more than its specialists: without them every call goes to the LLM
             log.error("specialists are not available, the LLM answers every call: %s", error)
+
+    def _wants_keys(self) -> bool:
+        wanted = self._settings.require_keys if self._keys_required is None else self._keys_required
+        return bool(self._keys) if wanted == "auto" else wanted
 
     def _count_upstream(self, event: str, upstream: str) -> None:
         self.metrics.add("deputize_upstream_events_total", (("event", event), ("upstream", upstream)))
@@ -121,6 +138,7 @@ class Running:
         loop = asyncio.get_running_loop()
         await self._recorder.close()
         await loop.run_in_executor(None, self._sessions.close)
+        self._meter.close()
         await loop.run_in_executor(None, self._store.close)
 
 
@@ -165,18 +183,22 @@ def check_address(host: str, *, has_keys: bool) -> None:
     Raises:
         UsageError: and why.
     """
-    if host == "localhost" or has_keys:
-        return
-    try:
-        loopback = ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        loopback = False
-    if not loopback:
+    if not has_keys and not is_loopback(host):
         raise UsageError(
-            f"Listening on {host} would let everybody who can reach this machine use the LLM behind the gateway and"
-            " read nothing of yours but spend your money: no API key exists. Create one first"
-            " (deputize keys create --role ingest), or listen on 127.0.0.1."
+            f"Listening on {host} is refused: no API key exists, so everybody who can reach this machine could use the"
+            " LLM behind the gateway at your cost. Create a key first (deputize keys create --role ingest), or listen"
+            " on 127.0.0.1."
         )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
 
 
 def free_port(host: str = "127.0.0.1") -> int:
@@ -239,8 +261,10 @@ def _app(gateway: Gateway) -> RsgiApp:
 class _Worker:
     """What one granian worker process runs: everything is opened after the fork."""
 
-    def __init__(self, home: Path, settings: GatewaySettings) -> None:
-        self._running = Running(home, settings)
+    def __init__(
+        self, home: Path, settings: GatewaySettings, n_workers: int, keys_required: bool | None
+    ) -> None:
+        self._running = Running(home, settings, n_workers=n_workers, keys_required=keys_required)
         self._app: RsgiApp | None = None
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -259,8 +283,10 @@ class _Worker:
         await self._app.__rsgi__(scope, proto)
 
 
-def _load_worker(home: Path, settings: GatewaySettings, *_: Any) -> _Worker:
-    return _Worker(home, settings)
+def _load_worker(
+    home: Path, settings: GatewaySettings, n_workers: int, keys_required: bool | None, *_: Any
+) -> _Worker:
+    return _Worker(home, settings, n_workers, keys_required)
 
 
 def serve(
@@ -284,12 +310,14 @@ def serve(
         StoreError: the home cannot be used.
     """
     settings = settings_for(home, upstream, api_key_env)
-    check_address(host, has_keys=False)
+    keyring = KeyRing.open(home)
+    if not settings.allow_open_bind:
+        check_address(host, has_keys=bool(ApiKeys(home, keyring)))
     check_port(host, port)
     for config in settings.upstreams:
         config.key()  # said here once, not by every worker
-    KeyRing.open(home)
-    open_store(home).close()
+    open_store(home, keyring).close()
+    keys_required = None if is_loopback(host) or settings.allow_open_bind else True
     _raise_file_limit(settings.max_connections + 1024)
     options = _server_options(settings)
     from granian import Granian
@@ -299,7 +327,9 @@ def serve(
         "deputize", host, port, workers=workers, loop=Loops.uvloop, workers_kill_timeout=int(settings.drain_s) or 1,
         **options,
     )  # fmt: skip
-    server.serve(target_loader=partial(_load_worker, home, settings), wrap_loader=False)
+    server.serve(
+        target_loader=partial(_load_worker, home, settings, workers, keys_required), wrap_loader=False
+    )
 
 
 def _raise_file_limit(wanted: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -9,6 +10,9 @@ from pathlib import Path
 import openai
 import pytest
 from anthropic import AsyncAnthropic
+
+sys.path.insert(0, str(Path(__file__).parent))  # the files beside this one, by their names
+
 from upstream import ScriptedUpstream, scripted_upstream
 
 from deputize.core.records import Call

@@ -96,9 +96,12 @@ async def test_specialist_answers_a_tool_call_as_valid_deltas(
     specialists = InMemorySpecialists(
         saying([{"name": "block_card", "arguments": {"id": "Ä-17 and quite a long identifier"}}])
     )
-    async with served(home, upstream, specialists) as base_url, client_of(base_url) as client:
-        async with client.chat.completions.stream(model="big", messages=MESSAGES, tools=TOOLS) as stream:
-            final = await stream.get_final_completion()
+    async with (
+        served(home, upstream, specialists) as base_url,
+        client_of(base_url) as client,
+        client.chat.completions.stream(model="big", messages=MESSAGES, tools=TOOLS) as stream,
+    ):
+        final = await stream.get_final_completion()
     choice = final.choices[0]
     assert choice.finish_reason == "tool_calls" and choice.message.tool_calls is not None
     (call,) = choice.message.tool_calls
