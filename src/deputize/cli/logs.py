@@ -5,10 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-import msgspec
 
 from deputize.cli.terminal import Terminal, pass_terminal
-from deputize.core.artifacts import Specialist
 
 _SHOWN = 5
 
@@ -55,39 +53,27 @@ def import_(terminal: Terminal, /, paths: tuple[Path, ...], log_format: str, age
 @pass_terminal
 def erase(terminal: Terminal, /, origin: str, tenant: str) -> None:
     """Erase every stored call of one origin: its keys are destroyed, so that backups cannot bring it back."""
+    from deputize.store.audit import AuditLog
+    from deputize.store.erasure import erase_origin
     from deputize.store.keys import KeyRing
+    from deputize.store.roles import owner
     from deputize.store.sqlite import open_store
 
     keyring = KeyRing.open(terminal.home, create=False)
-    store = open_store(terminal.home)
+    store = open_store(terminal.home, keyring)
     try:
-        done = store.erase(keyring.pseudonym(origin, tenant), tenant=tenant)
+        audit = AuditLog(terminal.home, keyring)
+        done = erase_origin(terminal.home, keyring, store, audit, owner(), origin, tenant=tenant)
     finally:
         store.close()
-    affected = learnt_from(terminal.home, set(done.call_ids))
     document = {
-        "tenant": tenant,
-        "origin": done.origin,
-        "n_calls": len(done.call_ids),
-        "specialists": affected,
-    }
+        "tenant": tenant, "origin": done.erased.origin, "n_calls": len(done.erased.call_ids),
+        "specialists": [taught.path for taught in done.taught],
+    }  # fmt: skip
 
     def show() -> None:
-        terminal.say(f"{len(done.call_ids)} calls erased.")
-        for folder in affected:
-            terminal.say(f"{folder} learnt from some of them: close its route and convert again.")
+        terminal.say(f"{len(done.erased.call_ids)} calls erased.")
+        for taught in done.taught:
+            terminal.say(taught.advice)
 
     terminal.result(document, show)
-
-
-def learnt_from(home: Path, call_ids: set[str]) -> list[str]:
-    """Folders (relative to the home) of the specialists that learnt from any of these calls."""
-    found = []
-    for path in sorted((home / "runs").glob("*/specialists/*/specialist.json")):
-        try:
-            specialist = msgspec.json.decode(path.read_bytes(), type=Specialist)
-        except (OSError, msgspec.MsgspecError):
-            continue  # half-written by a run that was stopped: nothing serves it
-        if call_ids.intersection(specialist.learnt_from):
-            found.append(str(path.parent.relative_to(home)))
-    return found

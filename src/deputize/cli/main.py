@@ -36,6 +36,8 @@ COMMANDS: dict[str, str] = {
     "route": "deputize.cli.routes:route",
     "models": "deputize.cli.models:models",
     "privacy": "deputize.cli.privacy:privacy",
+    "keys": "deputize.cli.keys:keys",
+    "audit": "deputize.cli.keys:audit",
     "erase": "deputize.cli.logs:erase",
 }
 """Verb -> where it is written; imported only when it is asked for."""

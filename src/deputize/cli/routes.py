@@ -29,8 +29,10 @@ def _read(terminal: Terminal) -> RouteFile:
     return file
 
 
-def _change(terminal: Terminal, route_id: str, change: Callable[[Route], Route]) -> None:
+def _change(terminal: Terminal, route_id: str, action: str, change: Callable[[Route], Route]) -> None:
     from deputize.router.file import update_routes
+    from deputize.store.audit import AuditLog
+    from deputize.store.keys import KeyRing
 
     _read(terminal)
 
@@ -43,6 +45,10 @@ def _change(terminal: Terminal, route_id: str, change: Callable[[Route], Route])
 
     file = update_routes(terminal.home / "routes.json", changed)
     after = next(r for r in file.routes if r.id == route_id)
+    log = AuditLog(terminal.home, KeyRing.open(terminal.home))
+    log.append(
+        f"route.{action}", subject=route_id, detail={"state": after.state, "share": f"{after.share:g}"}
+    )
     terminal.result(_row(after), lambda: terminal.say(f"{after.id} ({after.task_name}) is {_state(after)}."))
 
 
@@ -90,7 +96,7 @@ def list_routes(terminal: Terminal, /) -> None:
 @pass_terminal
 def promote(terminal: Terminal, /, route_id: str, to: str) -> None:
     """Give a route more of its calls: closed, then 1, 5, 25 and 100 % of them. Needs a certificate."""
-    _change(terminal, route_id, lambda r: promoted(r, to))
+    _change(terminal, route_id, "promote", lambda r: promoted(r, to))
 
 
 def promoted(one: Route, to: str) -> Route:
@@ -113,7 +119,9 @@ def promoted(one: Route, to: str) -> Route:
 @pass_terminal
 def rollback(terminal: Terminal, /, route_id: str) -> None:
     """Send a route's calls back to the LLM because the specialist did wrong; it stays so until promoted."""
-    _change(terminal, route_id, lambda r: msgspec.structs.replace(r, state="rolled_back", share=1.0))
+    _change(
+        terminal, route_id, "rollback", lambda r: msgspec.structs.replace(r, state="rolled_back", share=1.0)
+    )
 
 
 @route.command()
@@ -121,4 +129,4 @@ def rollback(terminal: Terminal, /, route_id: str) -> None:
 @pass_terminal
 def close(terminal: Terminal, /, route_id: str) -> None:
     """Send a route's calls to the LLM; new runs leave it closed until it is promoted."""
-    _change(terminal, route_id, lambda r: msgspec.structs.replace(r, state="closed", share=1.0))
+    _change(terminal, route_id, "close", lambda r: msgspec.structs.replace(r, state="closed", share=1.0))

@@ -1,0 +1,170 @@
+"""keys and audit: who may use the gateway, with what key everything is sealed, and who did what."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import click
+
+from deputize.cli.terminal import Terminal, pass_terminal
+from deputize.core.errors import BadInput, Tampered
+from deputize.store.apikeys import ApiKey, ApiKeys
+from deputize.store.audit import AuditLog, Head
+from deputize.store.keys import KeyRing
+from deputize.store.roles import Role
+
+_ROLES = [role.value for role in Role if role is not Role.OWNER]
+
+
+@click.group()
+def keys() -> None:
+    """API keys for the gateway, and the keys that seal the store."""
+
+
+def _row(key: ApiKey) -> dict[str, object]:
+    return {name: getattr(key, name) for name in key.__struct_fields__ if name != "digest"}
+
+
+def _day(at: float | None) -> str | None:
+    return None if at is None else datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d")
+
+
+@keys.command()
+@click.option("--role", type=click.Choice(_ROLES), required=True, help="What the key's holder is there for.")
+@click.option("--tenant", default="default", show_default=True, help='The one tenant it is for, or "*".')
+@click.option("--label", default="", help="What people call it.")
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    metavar="NAME",
+    help="Model it may ask for (may be repeated; a * at the end stands for anything).",
+)
+@click.option("--requests-per-minute", type=float, help="Rate limit.")
+@click.option("--usd-per-month", type=float, help="Budget by calendar month.")
+@pass_terminal
+def create(
+    terminal: Terminal, /, role: str, tenant: str, label: str, models: tuple[str, ...],
+    requests_per_minute: float | None, usd_per_month: float | None,
+) -> None:  # fmt: skip
+    """Make an API key. It is shown once; only a keyed hash is kept. From the first key on the gateway asks for one."""
+    keyring = KeyRing.open(terminal.home)
+    made = ApiKeys(terminal.home, keyring).create(
+        role,
+        tenant=tenant,
+        label=label,
+        models=models,
+        requests_per_minute=requests_per_minute,
+        usd_per_month=usd_per_month,
+    )
+    AuditLog(terminal.home, keyring).append(
+        "keys.create", subject=made.key.id, tenant=tenant, detail={"role": role}
+    )
+    terminal.result({**_row(made.key), "text": made.text}, lambda: terminal.say(made.text))
+    terminal.note(f"Key {made.key.id}, role {role}, tenant {tenant}. Keep it now: it is not shown again.")
+
+
+@keys.command("list")
+@pass_terminal
+def list_keys(terminal: Terminal, /) -> None:
+    """Every API key, revoked ones too."""
+    found = ApiKeys(terminal.home, KeyRing.open(terminal.home)).list()
+    rows = [
+        (k.id, k.role, k.tenant, k.label or None, _day(k.created_at), f"revoked {_day(k.revoked_at)}" if k.revoked_at else "open")
+        for k in found
+    ]  # fmt: skip
+    terminal.result(
+        [_row(k) for k in found],
+        lambda: terminal.table(("key", "role", "tenant", "label", "made", "state"), rows),
+    )
+
+
+@keys.command()
+@click.argument("key_id", metavar="ID")
+@pass_terminal
+def revoke(terminal: Terminal, /, key_id: str) -> None:
+    """Close an API key for good; running gateways notice within seconds."""
+    keyring = KeyRing.open(terminal.home)
+    closed = ApiKeys(terminal.home, keyring).revoke(key_id)
+    AuditLog(terminal.home, keyring).append("keys.revoke", subject=key_id, tenant=closed.tenant)
+    terminal.result(_row(closed), lambda: terminal.say(f"Key {key_id} is revoked."))
+
+
+@keys.command("rotate")
+@pass_terminal
+def rotate_keys(terminal: Terminal, /) -> None:
+    """Change the keys that seal the store: every data key is wrapped anew, no call is rewritten, the old key goes."""
+    from deputize.store.rotation import rotate
+    from deputize.store.sqlite import open_store
+
+    keyring = KeyRing.open(terminal.home)
+    store = open_store(terminal.home, keyring)
+    try:
+        done = rotate(terminal.home, keyring, store, audit=AuditLog(terminal.home, keyring))
+    finally:
+        store.close()
+    for warning in done.warnings:
+        terminal.note(warning)
+    terminal.result(
+        done,
+        lambda: terminal.say(f"{done.n_data_keys} data keys are wrapped with the new key {done.kek_id}."),
+    )
+
+
+@click.group()
+def audit() -> None:
+    """Who did what to whose data."""
+
+
+@audit.command()
+@click.option(
+    "--head",
+    metavar="N:HASH",
+    help="A head noted earlier: shows that the log was not replaced by an older copy.",
+)
+@pass_terminal
+def verify(terminal: Terminal, /, head: str | None) -> None:
+    """Go through the audit log and name the first link that is not as it was written (exit code 1)."""
+    log = AuditLog(terminal.home, KeyRing.open(terminal.home))
+    verdict = log.verify(known_head=_head(head))
+    if not verdict.ok:
+        raise Tampered(f"The audit log is broken at entry {verdict.broken_at}: {verdict.why}.")
+    noted = (
+        f" Note its head elsewhere: {verdict.head.n}:{verdict.head.hash}"
+        if verdict.head and verdict.head.n
+        else ""
+    )
+    terminal.result(
+        {
+            "ok": True,
+            "n_entries": verdict.n_entries,
+            "head": f"{verdict.head.n}:{verdict.head.hash}" if verdict.head else None,
+        },
+        lambda: terminal.say(f"All {verdict.n_entries} entries are as they were written.{noted}"),
+    )
+
+
+def _head(text: str | None) -> Head | None:
+    if text is None:
+        return None
+    number, colon, digest = text.partition(":")
+    if not colon or not number.isdigit():
+        raise BadInput(
+            f"{text!r} is not a head: it looks like 17:0f3a..., as `deputize audit verify` says it."
+        )
+    return Head(n=int(number), hash=digest)
+
+
+@audit.command("list")
+@pass_terminal
+def list_entries(terminal: Terminal, /) -> None:
+    """Every entry, oldest first."""
+    log = AuditLog(terminal.home, KeyRing.open(terminal.home))
+    entries = list(log.entries())
+    rows = [
+        (e.n, datetime.fromtimestamp(e.at, UTC).strftime("%Y-%m-%d %H:%M:%S"), e.actor, e.action, e.subject, e.tenant or None)
+        for e in entries
+    ]  # fmt: skip
+    terminal.result(
+        entries, lambda: terminal.table(("n", "at (UTC)", "who", "did what", "to what", "tenant"), rows)
+    )
