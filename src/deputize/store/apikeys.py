@@ -114,8 +114,8 @@ class ApiKeys:
         id, secret = os.urandom(6).hex(), base64.urlsafe_b64encode(os.urandom(32)).rstrip(b"=").decode()
         key = ApiKey(
             id=id, digest=self._digest(id, secret), role=role, tenant=tenant, label=label, models=tuple(models),
-            requests_per_minute=requests_per_minute, usd_per_month=usd_per_month, grants=tuple(grants),
-            created_at=self._clock(), expires_at=expires_at,
+            requests_per_minute=_float(requests_per_minute), usd_per_month=_float(usd_per_month), grants=tuple(grants),
+            created_at=self._clock(), expires_at=_float(expires_at),
         )  # fmt: skip
         self._change(lambda keys: {**keys, id: key})
         return NewKey(key=key, text=f"dpk_{id}_{secret}")
@@ -207,3 +207,8 @@ class ApiKeys:
             file = _KeyFile(keys=keys, mac=self._mac(keys))
             write_atomic(self._path, msgspec.json.format(msgspec.json.encode(file), indent=2) + b"\n")
             self._look(force=True)
+
+
+def _float(value: float | None) -> float | None:
+    # 3 and 3.0 are written differently, and the file's seal is over what is written
+    return None if value is None else float(value)

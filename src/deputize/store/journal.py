@@ -12,11 +12,13 @@ its random bytes are overwritten before the file goes, so that no key leads to w
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import logging
 import os
 import struct
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -40,6 +42,7 @@ _FRAME = struct.Struct(">IQB")
 _SUFFIX = ".journal"
 _READ_BYTES = 1 << 18
 _RECOVER_FRAMES = 500
+_DRAFT_S = 600.0
 
 ENTRIES, INTENTS = 1, 2
 """Kinds of frames: finished calls; calls that have begun."""
@@ -119,6 +122,10 @@ class Segment:
                 os.close(descriptor)
                 return None
             header = os.pread(descriptor, _HEADER_BYTES, 0)
+            if header == bytes(_HEADER_BYTES):  # its owner died between shredding and removing it
+                path.unlink(missing_ok=True)
+                os.close(descriptor)
+                return None
             if len(header) < _HEADER_BYTES or not header.startswith(_MAGIC):
                 raise Tampered(f"{path} is not a journal file.")
         except BlockingIOError:
@@ -389,6 +396,7 @@ def recover(folders: Sequence[Path], keyring: KeyRing, store: Store) -> Recovere
 
 def _orphans(folders: Sequence[Path], key: bytes) -> Iterator[list[Segment]]:
     """Segments of dead owners, one owner at a time, in the order they were written."""
+    _remove_drafts(folders)
     by_owner: dict[str, list[Segment]] = {}
     for path in sorted(
         (p for f in folders if f.is_dir() for p in f.glob(f"*{_SUFFIX}")), key=lambda p: p.name
@@ -401,6 +409,14 @@ def _orphans(folders: Sequence[Path], key: bytes) -> Iterator[list[Segment]]:
         if segment is not None:
             by_owner.setdefault(path.stem.rpartition("-")[0], []).append(segment)
     yield from by_owner.values()
+
+
+def _remove_drafts(folders: Sequence[Path]) -> None:
+    """Segments whose owner died before they had a name: nothing was ever written to them."""
+    for path in [p for f in folders if f.is_dir() for p in f.glob("*.new")]:
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > _DRAFT_S:
+                path.unlink()
 
 
 def _frames(segment: Segment) -> Iterator[list[tuple[int, bytes]] | None]:

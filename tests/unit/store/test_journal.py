@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -129,6 +131,20 @@ def test_calls_under_way_move_on_to_the_next_segment(tmp_path: Path, ring: KeyRi
     store = MemoryStore()
     assert recover([tmp_path / "j"], ring, store).n_cut_short == 1
     assert {c.id for c in store.calls() if c.aborted} == {"long"}
+
+
+def test_what_a_crash_left_while_making_or_shredding_a_segment_is_cleared_away(
+    tmp_path: Path, ring: KeyRing
+) -> None:
+    folder = tmp_path / "j"
+    folder.mkdir()
+    (folder / "1-a-00000001.journal").write_bytes(bytes(36) + b"what the lost key sealed")
+    for name, age_s in (("old", 3600), ("young", 1)):
+        (folder / f"{name}.new").write_bytes(b"")
+        os.utime(folder / f"{name}.new", (time.time() - age_s,) * 2)
+    done = recover([folder], ring, MemoryStore())
+    assert (done.n_calls, done.n_damaged) == (0, 0)
+    assert [p.name for p in folder.iterdir()] == ["young.new"], "a living process may be about to name it"
 
 
 @pytest.mark.parametrize("n_cut", [1, 5, 20, 60])

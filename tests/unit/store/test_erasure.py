@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deputize.core.artifacts import Specialist
+from deputize.core.errors import AccessDenied, BadInput
+from deputize.core.records import Call, Contract, Recipe, Task, encode
+from deputize.store.audit import AuditLog
+from deputize.store.erasure import apply_retention, erase_origin
+from deputize.store.keys import KeyRing
+from deputize.store.lineage import affected
+from deputize.store.roles import Actor, owner
+from deputize.store.sqlite import SqliteStore, open_store
+
+OFFICER = Actor(name="eve", role="erasure_officer")
+DAY = 86400.0
+
+
+class House:
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.ring = KeyRing.open(home, environ={})
+        self.audit = AuditLog(home, self.ring)
+        self.store: SqliteStore = open_store(home, self.ring, audited=False)
+        ann, bob = (self.ring.pseudonym(n) for n in ("ann", "bob"))
+        self.store.append([
+            Call(id=f"{name}{i}", messages=[{"content": "secret"}], response={}, origin=origin, timestamp=i * DAY)
+            for name, origin in (("a", ann), ("b", bob)) for i in range(1, 5)
+        ])  # fmt: skip
+
+    def specialist(self, run: str, id: str, learnt_from: list[str]) -> None:
+        task = Task(id="t", name="t", contract=Contract(kind="label"), recipe=Recipe(), keys=[])
+        made = Specialist(
+            id=id, task_id="t", method="linear", model="", reader="classes", contract=task.contract, task=task,
+            n_train=len(learnt_from), train_s=0.0, learnt_from=learnt_from,
+        )  # fmt: skip
+        folder = self.home / "runs" / run / "specialists" / id
+        folder.mkdir(parents=True)
+        (folder / "specialist.json").write_bytes(encode(made))
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    made = House(tmp_path)
+    yield made
+    made.store.close()
+
+
+def test_erasing_by_the_raw_id_or_the_pseudonym(house: House) -> None:
+    done = erase_origin(house.home, house.ring, house.store, house.audit, OFFICER, "ann")
+    assert done.erased.call_ids == ["a1", "a2", "a3", "a4"]
+    assert {c.id for c in house.store.calls()} == {"b1", "b2", "b3", "b4"}
+    pseudonym = house.ring.pseudonym("bob")
+    assert (
+        len(
+            erase_origin(house.home, house.ring, house.store, house.audit, OFFICER, pseudonym).erased.call_ids
+        )
+        == 4
+    )
+    assert house.store.count() == 0
+    log = [(e.action, e.actor, e.subject) for e in house.audit.entries()]
+    assert log == [("erase", "eve", house.ring.pseudonym("ann")), ("erase", "eve", pseudonym)]
+    assert b"ann" not in (house.home / "audit.log").read_bytes().replace(b"tenant", b"")
+
+
+def test_only_who_may_erases(house: House) -> None:
+    for actor in (Actor(name="x", role="admin"), Actor(name="x", role="erasure_officer", tenant="t2")):
+        with pytest.raises(AccessDenied):
+            erase_origin(house.home, house.ring, house.store, house.audit, actor, "ann")
+    with pytest.raises(BadInput):
+        erase_origin(house.home, house.ring, house.store, house.audit, OFFICER, "")
+    assert house.store.count() == 8
+
+
+def test_lineage_names_the_specialists_that_learnt_from_the_erased(house: House) -> None:
+    house.specialist("0001-x", "s-few", ["a1", "b1", "b2", "b3"])
+    house.specialist("0001-x", "s-none", ["b1", "b2"])
+    house.specialist("0002-y", "s-many", ["a1", "a2", "a3"])
+    (house.home / "runs" / "0002-y" / "specialists" / "broken").mkdir()
+    (house.home / "runs" / "0002-y" / "specialists" / "broken" / "specialist.json").write_bytes(b"{")
+    assert affected(house.home, house.store) == []
+    taught = erase_origin(house.home, house.ring, house.store, house.audit, OFFICER, "ann").taught
+    assert [(t.specialist, t.run_id, t.erased) for t in taught] == [
+        ("s-many", "0002-y", ["a1", "a2", "a3"]), ("s-few", "0001-x", ["a1"]),
+    ]  # fmt: skip
+    assert taught[1].path == "runs/0001-x/specialists/s-few"
+    assert "1 erased calls of 4 (25.0%)" in taught[1].advice
+    assert "deputize convert" in taught[1].advice
+
+
+def test_retention_by_tenant(house: House) -> None:
+    house.store.append([Call(id="other", messages=[], response={}, tenant="t2", timestamp=DAY)])
+    gone = apply_retention(house.store, house.audit, owner(), {"default": 2}, now=5 * DAY)
+    assert gone == {"default": 4}
+    assert {c.id for c in house.store.calls()} == {"a3", "a4", "b3", "b4", "other"}
+    assert [(e.action, e.tenant) for e in house.audit.entries()] == [("expire", "default")]
+    with pytest.raises(BadInput, match="positive"):
+        apply_retention(house.store, house.audit, owner(), {"default": 0})
+    with pytest.raises(AccessDenied):
+        apply_retention(house.store, house.audit, OFFICER, {"default": 2})

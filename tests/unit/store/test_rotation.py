@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from deputize.core.errors import StoreError
+from deputize.core.records import Call
+from deputize.store.audit import AuditLog
+from deputize.store.keys import KeyRing
+from deputize.store.rotation import rotate
+from deputize.store.sqlite import SqliteStore, open_store
+
+
+def calls(*ids: str) -> list[Call]:
+    return [Call(id=i, messages=[], response={}, origin=f"o_{i}", timestamp=1.7e9) for i in ids]
+
+
+def payloads(path: Path) -> list[tuple[bytes, bytes]]:
+    db = sqlite3.connect(path)
+    rows = db.execute("SELECT id, payload FROM calls ORDER BY seq").fetchall()
+    db.close()
+    return rows
+
+
+def test_rotation_wraps_again_and_rewrites_no_payload(tmp_path: Path) -> None:
+    ring = KeyRing.open(tmp_path, environ={})
+    store = open_store(tmp_path, ring)
+    store.append(calls("a", "b", "c"))
+    before = payloads(store.path)
+    old_kek, old_ring = ((tmp_path / "keys" / n).read_bytes() for n in ("kek.key", "ring.json"))
+    name, sealed = ring.pseudonym("ann"), ring.seal(b"text", b"")
+    audit = AuditLog(tmp_path, ring)
+    done = rotate(tmp_path, ring, store, actor="bob", audit=audit)
+    assert (done.n_data_keys, done.warnings, done.generation) == (3, (), ring.wrapping_id)
+    assert payloads(store.path) == before
+    assert [e.actor for e in audit.entries() if e.action == "keys.rotate"] == ["bob"]
+    again = KeyRing.open(tmp_path, environ={})
+    assert (again.pseudonym("ann"), again.unseal(sealed, b"")) == (name, b"text")
+    assert {c.id for c in open_store(tmp_path, again).calls()} == {"a", "b", "c"}
+    assert store.append(calls("d")) == 1
+    store.close()
+    # somebody with an old copy of the keys folder gets nowhere with the store as it is now
+    (tmp_path / "keys" / "kek.key").write_bytes(old_kek)
+    (tmp_path / "keys" / "kek.key").chmod(0o600)
+    (tmp_path / "keys" / "ring.json").write_bytes(old_ring)
+    stale = SqliteStore(store.path, KeyRing.open(tmp_path, environ={}))
+    with pytest.raises(StoreError, match="wrapping key"):
+        list(stale.calls())
+    stale.close()
+
+
+def test_the_old_key_file_is_destroyed(tmp_path: Path) -> None:
+    ring = KeyRing.open(tmp_path, environ={})
+    store = open_store(tmp_path, ring)
+    old = (tmp_path / "keys" / "kek.key").read_bytes().strip()
+    for _ in range(3):
+        rotate(tmp_path, ring, store)
+    files = {p.name: p.read_bytes() for p in (tmp_path / "keys").iterdir()}
+    assert sum(name.startswith("kek") for name in files) == 1
+    assert all(old not in data for data in files.values())
+    store.close()
+
+
+def test_rotation_under_load_loses_nothing(tmp_path: Path) -> None:
+    """Writers and a reader with rings of their own, as other processes have them, while keys are rotated four times."""
+    ring = KeyRing.open(tmp_path, environ={})
+    store = open_store(tmp_path, ring)
+    stop = threading.Event()
+    written: list[int] = [0, 0]
+    failures: list[BaseException] = []
+
+    def write(worker: int) -> None:
+        mine = SqliteStore(store.path, KeyRing.open(tmp_path, environ={}), key_cache=5)
+        try:
+            while not stop.is_set():
+                n = written[worker]
+                mine.append(
+                    [
+                        Call(id=f"{worker}-{n}-{j}", messages=[], response={}, origin=f"o_{(n + j) % 40}")
+                        for j in range(5)
+                    ]
+                )
+                written[worker] += 1
+        except BaseException as error:  # noqa: BLE001 - reported by the test
+            failures.append(error)
+        finally:
+            mine.close()
+
+    def read() -> None:
+        mine = SqliteStore(store.path, KeyRing.open(tmp_path, environ={}))
+        try:
+            while not stop.is_set():
+                list(mine.calls())
+        except BaseException as error:  # noqa: BLE001 - reported by the test
+            failures.append(error)
+        finally:
+            mine.close()
+
+    threads = [threading.Thread(target=write, args=(n,)) for n in range(2)] + [threading.Thread(target=read)]
+    for thread in threads:
+        thread.start()
+    while min(written) == 0 and not failures:  # SQLite's lock is not fair: each has its turn before we begin
+        time.sleep(0.01)
+    for _ in range(4):
+        rotate(tmp_path, ring, store)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    fresh = SqliteStore(store.path, KeyRing.open(tmp_path, environ={}))
+    assert len(list(fresh.calls())) == 5 * sum(written)
+    fresh.close()
+    store.close()
+
+
+def test_a_rotation_stopped_half_way_is_finished_by_the_next(tmp_path: Path) -> None:
+    ring = KeyRing.open(tmp_path, environ={})
+    store = open_store(tmp_path, ring)
+    store.append(calls("a"))
+    ring.begin_rotation()
+    store.append(calls("b"))
+    store.close()
+    again = KeyRing.open(tmp_path, environ={})
+    store = open_store(tmp_path, again)
+    assert {c.id for c in store.calls()} == {"a", "b"}
+    rotate(tmp_path, again, store)
+    store.close()
+    assert {c.id for c in open_store(tmp_path, KeyRing.open(tmp_path, environ={})).calls()} == {"a", "b"}
+
+
+def test_one_rotation_at_a_time(tmp_path: Path) -> None:
+    import fcntl
+
+    ring = KeyRing.open(tmp_path, environ={})
+    store = open_store(tmp_path, ring)
+    descriptor = os.open(tmp_path / "keys" / "rotation.lock", os.O_RDWR | os.O_CREAT)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with pytest.raises(StoreError, match="under way"):
+        rotate(tmp_path, ring, store)
+    os.close(descriptor)
+    rotate(tmp_path, ring, store)
+    store.close()
