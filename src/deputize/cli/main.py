@@ -34,6 +34,7 @@ COMMANDS: dict[str, str] = {
     "report": "deputize.cli.report:report",
     "serve": "deputize.cli.serve:serve",
     "route": "deputize.cli.routes:route",
+    "tasks": "deputize.cli.tasks:tasks",
     "models": "deputize.cli.models:models",
     "privacy": "deputize.cli.privacy:privacy",
     "keys": "deputize.cli.keys:keys",
