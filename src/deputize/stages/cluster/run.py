@@ -1,0 +1,214 @@
+"""S3: the recurring tasks in an agent's calls, each with its contract, its keys and the recipe of its short prompt.
+
+Tasks are found on the train and dev side alone; every other call is filed by its key, as a live request would be.
+
+References:
+    Belcak et al. 2025, arXiv 2506.02153, section 6, step S3.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from deputize.core.artifacts import Curated, Discovered
+from deputize.core.config import Convert, models_path
+from deputize.core.progress import Progress, silent
+from deputize.core.records import Call, Example, KeySpace, Site, Task
+from deputize.core.templates import KeyReader, branch_of, has_media, opening, reader, signature
+from deputize.stages.cluster.contract import infer_contract
+from deputize.stages.cluster.find import Found, find_tasks
+from deputize.stages.cluster.naming import name_of, recipe_of, template_text
+
+MIN_CALLS = 5
+"""Fewer calls are no recurring task."""
+
+
+def run(
+    curated: Curated, config: Convert, *, progress: Progress = silent, min_origins: int = 1,
+    models_dir: Path | None = None,
+) -> Discovered:  # fmt: skip
+    """The tasks of curated examples.
+
+    Args:
+        curated: S2's examples.
+        config: the seed is used.
+        min_origins: tasks with calls from fewer distinct origins (users; episodes where no origin is known) are not
+            shown: their template might be one person's text.
+        models_dir: where the embedder lies, if it was fetched; the configured place by default.
+    """
+    examples = curated.examples
+    seen = [e for e in examples if e.split in ("train", "dev")] or examples
+    found, keyspaces = find_tasks(
+        seen, models_dir=models_dir or models_path(), seed=config.seed, progress=progress
+    )
+    unassigned: Counter[str] = Counter()
+    kept: list[Found] = []
+    reason_of_key: dict[str, str] = {}
+    for task in found:
+        reason = _refusal(task, seen, min_origins)
+        if reason:
+            reason_of_key.update(dict.fromkeys(task.keys, reason))
+        else:
+            kept.append(task)
+    ids = _ids(kept)
+    task_of_key = {key: ids[i] for i, task in enumerate(kept) for key in task.keys}
+    spaces = {space.signature: space for space in keyspaces}
+    assignment: dict[str, str] = {}
+    filed: dict[str, list[Example]] = defaultdict(list)
+    for example in examples:
+        key, why = _key(example, spaces)
+        task_id = task_of_key.get(key)
+        if task_id is None:
+            unassigned[
+                why or reason_of_key.get(key, "its template was not seen in the part that is learnt from")
+            ] += 1
+            continue
+        assignment[example.call_id] = task_id
+        filed[task_id].append(example)
+    tasks = _tasks(kept, ids, filed, seen, spaces, {s.id: s for s in curated.sites})
+    used = {task.signature for task in tasks} | {
+        spaces_of for task in kept for spaces_of in _signatures(task)
+    }
+    return Discovered(
+        tasks=tasks,
+        keyspaces=[space for space in keyspaces if space.signature in used],
+        assignment=assignment,
+        unassigned=dict(unassigned),
+    )
+
+
+def discover(
+    calls: Sequence[Call], *, seed: int = 0, models_dir: Path | None = None, progress: Progress = silent
+) -> Iterator[dict[str, Any]]:
+    """The task of every call of a log: {"id", "task", "name", "signature", "template"} a call, in order.
+
+    Needs no home and trains nothing that is kept. Every call gets a task here, also those that no route could serve.
+    """
+    examples = [
+        Example(
+            call_id=call.id, request=call.request(), response=call.response,
+            audience="human" if call.audience == "human" else "code", site=call.site,
+            episode=call.episode or call.id, group=call.group or call.episode or call.id,
+        )
+        for call in calls
+    ]  # fmt: skip
+    found, keyspaces = find_tasks(examples, models_dir=models_dir, seed=seed, progress=progress)
+    ids = _ids(found)
+    filed: dict[str, list[Example]] = {}
+    place: dict[int, str] = {}
+    for task, task_id in zip(found, ids, strict=True):
+        filed[task_id] = [it.example for it in task.members]
+        place.update({it.index: task_id for it in task.members})
+    spaces = {space.signature: space for space in keyspaces}
+    _refile(found, ids, spaces, place)
+    tasks = {task.id: task for task in _tasks(found, ids, filed, examples, spaces, {})}
+    for i, example in enumerate(examples):
+        known = tasks.get(place.get(i, ""))
+        yield {
+            "id": example.call_id,
+            "task": known.id if known else "not-text",
+            "name": known.name if known else "requests with images or sound",
+            "signature": signature(example.request),
+            "template": known.template if known else "",
+        }
+
+
+def _refile(
+    found: Sequence[Found], ids: Sequence[str], spaces: dict[str, KeySpace], place: dict[int, str]
+) -> None:
+    """Files the calls of a semantic split by their fork, as the live path would, whatever their answer was."""
+    by_key = {key: ids[i] for i, task in enumerate(found) for key in task.keys if task.split}
+    for task in found:
+        if not task.split or task.signature not in spaces:
+            continue
+        space = spaces[task.signature]
+        for it in task.members:
+            base = task.variant[it.index].partition("~")[0]
+            branch, _ = branch_of(space.forks[base], opening(it.example.request)[1])
+            place[it.index] = by_key.get(f"{base}~{branch}", place[it.index])
+
+
+def _refusal(task: Found, seen: Sequence[Example], min_origins: int) -> str:
+    if not task.routable:
+        return "tools or reply schema differ from call to call"
+    if len(task.members) < MIN_CALLS:
+        return f"fewer than {MIN_CALLS} calls of its kind"
+    if _n_origins([seen[it.index] for it in task.members]) < min_origins:
+        return f"from fewer than {min_origins} origins"
+    return ""
+
+
+def _n_origins(examples: Sequence[Example]) -> int:
+    return len({e.origin or e.episode or e.call_id for e in examples})
+
+
+def _key(example: Example, spaces: dict[str, KeySpace]) -> tuple[str, str]:
+    """(key, '') or ('', why there is none), exactly as the live table computes it."""
+    if has_media(example.request):
+        return "", "images or sound"
+    space = spaces.get(signature(example.request))
+    if space is None:
+        return "", "tools or reply schema differ from call to call"
+    key = reader(space).key(example.request)
+    return key, "" if key else "its prompt has unknown lines or fits no branch clearly"
+
+
+def _signatures(task: Found) -> set[str]:
+    return {signature(it.example.request) for it in task.members}
+
+
+def _ids(found: Sequence[Found]) -> list[str]:
+    """An id for each task, from the key most of its calls have: the same log gives the same ids."""
+    out: list[str] = []
+    for task in found:
+        top = Counter(task.variant.values()).most_common(1)[0][0]
+        out.append("t" + blake2b(f"{task.signature}|{top}".encode(), digest_size=4).hexdigest())
+    return out
+
+
+def _tasks(
+    found: Sequence[Found], ids: Sequence[str], filed: dict[str, list[Example]], seen: Sequence[Example],
+    spaces: dict[str, KeySpace], sites: dict[str, Site],
+) -> list[Task]:  # fmt: skip
+    texts = [[it.opening[1] for it in task.members[:400]] for task in found]
+    out: list[Task] = []
+    names: Counter[str] = Counter()
+    for i, (task, task_id) in enumerate(zip(found, ids, strict=True)):
+        examples = filed.get(task_id, [])
+        learnt = [seen[it.index] for it in task.members]
+        space = spaces.get(task.signature, KeySpace(signature=task.signature))
+        lines, heads = frozenset(space.lines), frozenset(space.heads)
+        contract = infer_contract(learnt)
+        common, _ = Counter(task.variant.values()).most_common(1)[0]
+        typical = next(it for it in task.members if task.variant[it.index] == common)
+        fixed = _fixed(task, typical.index, space, typical.example)
+        name = name_of(contract, fixed, texts[i], texts[:i] + texts[i + 1 :])
+        names[name] += 1
+        site = Counter(e.site for e in learnt).most_common(1)[0][0]
+        out.append(
+            Task(
+                id=task_id,
+                name=name if names[name] == 1 else f"{name} ({names[name]})",
+                contract=contract,
+                recipe=recipe_of(
+                    learnt, [task.variant[it.index] for it in task.members], sorted(heads & set(fixed))
+                ),
+                keys=sorted(task.keys),
+                site=sites[site].name if site in sites else site,
+                n_calls=len(examples),
+                n_episodes=len({e.episode or e.call_id for e in examples}),
+                n_origins=_n_origins(examples),
+                signature=task.signature,
+                template=template_text(typical.example, lines, heads),
+            )
+        )
+    return out
+
+
+def _fixed(task: Found, index: int, space: KeySpace, example: Example) -> list[str]:
+    system, user = KeyReader(space).marks(example.request)
+    return [*system.known, *user.known]
