@@ -8,7 +8,9 @@ from datetime import date, timedelta
 from typing import NamedTuple
 
 _MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December")  # fmt: skip
-_NUMBER = {m.lower(): i for i, m in enumerate(_MONTHS, 1)} | {m[:3].lower(): i for i, m in enumerate(_MONTHS, 1)}
+_NUMBER = {m.lower(): i for i, m in enumerate(_MONTHS, 1)} | {
+    m[:3].lower(): i for i, m in enumerate(_MONTHS, 1)
+}
 _NUMBER["sept"] = 9
 _NAME = "|".join([*_MONTHS, *(m[:3] for m in _MONTHS if m != "May"), "Sept"])
 YEARLESS = 2024
@@ -68,7 +70,13 @@ def _read(match: re.Match[str]) -> Found | None:
         if g["y"]:
             day = date(int(g["y"]), int(g["m"]), int(g["d"]))
             sep, wm, wd = g["s1"], len(g["m"]), len(g["d"])
-            return Found(match.start(), match.end(), day, lambda x: f"{x.year:04d}{sep}{x.month:0{wm}d}{sep}{x.day:0{wd}d}", True)
+            return Found(
+                match.start(),
+                match.end(),
+                day,
+                lambda x: f"{x.year:04d}{sep}{x.month:0{wm}d}{sep}{x.day:0{wd}d}",
+                True,
+            )
         if g["y2"]:
             return _numeric(match, g)
         name = g["mon"] or g["mon4"]
@@ -81,7 +89,12 @@ def _read(match: re.Match[str]) -> Found | None:
 
     def write(new: date) -> str:
         out = re.sub(re.escape(name), _month_like(name, new.month), text, count=1)
-        out = re.sub(r"(?<!\d)\d{1,2}(?!\d)(?:st|nd|rd|th)?", f"{new.day}{_ordinal(new.day) if ordinal else ''}", out, count=1)
+        out = re.sub(
+            r"(?<!\d)\d{1,2}(?!\d)(?:st|nd|rd|th)?",
+            f"{new.day}{_ordinal(new.day) if ordinal else ''}",
+            out,
+            count=1,
+        )
         return re.sub(r"\d{4}", f"{new.year:04d}", out, count=1) if year else out
 
     return Found(match.start(), match.end(), day, write, bool(year))

@@ -45,7 +45,9 @@ def find_duplicates(items: Sequence[Item], seed: int = 0) -> Duplicates:
     weight: dict[str, float] = {}
     buckets: dict[str, list[Item]] = defaultdict(list)
     for item in items:
-        key = hashlib.blake2b(f"{item.bucket}\0{item.text}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        key = hashlib.blake2b(
+            f"{item.bucket}\0{item.text}".encode("utf-8", "surrogatepass"), digest_size=16
+        ).digest()
         if (first := kept_as.setdefault(key, item.id)) != item.id:
             reason[item.id] = "exact duplicate"
             weight[first] = weight.get(first, 1.0) + 1.0

@@ -33,6 +33,11 @@ SECRET: frozenset[str] = frozenset({"API_KEY", "PASSWORD"})
 FUZZY: frozenset[str] = frozenset({"PERSON", "LOCATION", "ORGANIZATION", "USERNAME", "JOB_TITLE"})
 """Types found by their look; known words of the task (labels, enumerations, template text) overrule them."""
 
+PUBLIC: frozenset[str] = (
+    FUZZY | INDIRECT | {"EMAIL_ADDRESS", "PHONE_NUMBER", "STREET_ADDRESS", "IP_ADDRESS", "CASE_NUMBER"}
+)
+"""Types that an application may say of itself: in its own template they are no person's."""
+
 
 class Span(msgspec.Struct, frozen=True):
     """A stretch of text[start:end] that a detector holds for personal data; `score` in (0, 1]."""
@@ -61,7 +66,10 @@ def union(found: Iterable[Sequence[Span]]) -> list[Span]:
     Of spans that overlap the one with the higher score stays, of equals the longer one; what a dropped span covers
     beyond it stays covered under the dropped span's type, so that nothing found is lost.
     """
-    ranked = sorted((s for spans in found for s in spans if s.end > s.start), key=lambda s: (-s.score, s.start - s.end, s.start))
+    ranked = sorted(
+        (s for spans in found for s in spans if s.end > s.start),
+        key=lambda s: (-s.score, s.start - s.end, s.start),
+    )
     kept: list[Span] = []
     for span in ranked:
         for start, end in _uncovered(span, kept):

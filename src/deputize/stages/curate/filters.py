@@ -42,7 +42,9 @@ def truncated(call: Call) -> str | None:
 
 def bad_tool_call(call: Call) -> str | None:
     """Tool calls whose arguments are no JSON object, whose tool was not offered, or that miss a required argument."""
-    offered = {f["name"]: f for t in call.tools or () if isinstance(f := t.get("function"), dict) and "name" in f}
+    offered = {
+        f["name"]: f for t in call.tools or () if isinstance(f := t.get("function"), dict) and "name" in f
+    }
     for raw in call.response.get("tool_calls") or ():
         function = raw.get("function") if isinstance(raw, dict) else None
         name = function.get("name") if isinstance(function, dict) else None

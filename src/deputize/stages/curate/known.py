@@ -153,7 +153,9 @@ def _answer_words(calls: Sequence[Call]) -> Iterator[str]:
             yield from (value for value, groups in groups_of.items() if len(groups) >= MIN_ENUM_GROUPS)
 
 
-def _note(value: Any, path: str, group: str, values: dict[str, dict[str, set[str]]], counts: Counter[str]) -> None:
+def _note(
+    value: Any, path: str, group: str, values: dict[str, dict[str, set[str]]], counts: Counter[str]
+) -> None:
     if isinstance(value, dict):
         for key, inner in value.items():
             if not _PERSONAL_KEY.search(str(key)):
@@ -177,7 +179,12 @@ def dates_are_copied(calls: Collection[Call], days: Callable[[str], frozenset[da
     for call in calls:
         said = {d.replace(year=YEARLESS) for text in message_strings(call.response) for d in days(text)}
         if said:
-            read = {d.replace(year=YEARLESS) for m in call.messages for text in message_strings(m) for d in days(text)}
+            read = {
+                d.replace(year=YEARLESS)
+                for m in call.messages
+                for text in message_strings(m)
+                for d in days(text)
+            }
             n_dates += len(said)
             n_copied += len(said & read)
     return n_copied >= 0.95 * n_dates

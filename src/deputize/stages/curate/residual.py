@@ -17,8 +17,12 @@ from deputize.stages.curate.detect import Span
 from deputize.stages.curate.rules import iban, luhn
 
 _TOKEN = re.compile(r"\S+")
-_SPELT_MAIL = re.compile(r"(?i)\b[\w.]{2,30}\s?[\[({<]\s?at\s?[\])}>]\s?[\w-]{2,30}\s?(?:[\[({<]\s?dot\s?[\])}>]|\.)\s?[a-z]{2,10}\b")
-_SPELT_DIGITS = re.compile(r"(?i)\b(?:(?:zero|one|two|three|four|five|six|seven|eight|nine|oh)[\s,-]+){6,}(?:zero|one|two|three|four|five|six|seven|eight|nine|oh)\b")
+_SPELT_MAIL = re.compile(
+    r"(?i)\b[\w.]{2,30}\s?[\[({<]\s?at\s?[\])}>]\s?[\w-]{2,30}\s?(?:[\[({<]\s?dot\s?[\])}>]|\.)\s?[a-z]{2,10}\b"
+)
+_SPELT_DIGITS = re.compile(
+    r"(?i)\b(?:(?:zero|one|two|three|four|five|six|seven|eight|nine|oh)[\s,-]+){6,}(?:zero|one|two|three|four|five|six|seven|eight|nine|oh)\b"
+)
 _INVISIBLE = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff\u00ad"))
 _PUNCTUATION = ".,;:!?()[]{}<>\"'`*|"
 MIN_SECRET_CHARS, MIN_SECRET_BITS = 20, 3.7
@@ -38,11 +42,13 @@ class ResidualDetector:
         out += [Span("PHONE_NUMBER", *m.span(), 0.7, self.name) for m in _SPELT_DIGITS.finditer(text)]
         for match in _TOKEN.finditer(text):
             raw = match.group()
-            if len(raw) < 6:
+            bare = raw.strip(_PUNCTUATION)
+            if len(bare) < 6:
                 continue
-            kind = _kind(_plain(raw))
+            kind = _kind(_plain(bare))
             if kind:
-                out.append(Span(kind, match.start(), match.end(), 0.7, self.name))
+                start = match.start() + raw.index(bare)
+                out.append(Span(kind, start, start + len(bare), 0.7, self.name))
         return out
 
 
@@ -55,7 +61,14 @@ def _plain(token: str) -> str:
 
 def _kind(token: str) -> str:
     name, at, domain = token.partition("@")
-    if at and name and "." in domain.strip(".") and " " not in token and len(domain) > 3 and domain[0].isalnum():
+    if (
+        at
+        and name
+        and "." in domain.strip(".")
+        and " " not in token
+        and len(domain) > 3
+        and domain[0].isalnum()
+    ):
         return "EMAIL_ADDRESS"
     digits = [c for c in token if c.isdigit()]
     if digits:
@@ -75,13 +88,20 @@ def _kind(token: str) -> str:
 
 
 def _is_secret(token: str) -> bool:
-    if not re.fullmatch(r"[A-Za-z0-9+/_=-]+", token) or "/" in token[1:-1] and token.count("/") > 2:
+    if not re.fullmatch(r"[A-Za-z0-9+/_=-]+", token) or ("/" in token[1:-1] and token.count("/") > 2):
         return False
-    classes = (any(c.islower() for c in token), any(c.isupper() for c in token), any(c.isdigit() for c in token))
+    classes = (
+        any(c.islower() for c in token),
+        any(c.isupper() for c in token),
+        any(c.isdigit() for c in token),
+    )
     parts = re.split(r"[-_]", token)
     if not all(classes) or max(map(len, parts)) < 16:
         return False
-    changes = sum(a.isdigit() != b.isdigit() or a.isupper() != b.isupper() for a, b in zip(token, token[1:], strict=False))
+    changes = sum(
+        a.isdigit() != b.isdigit() or a.isupper() != b.isupper()
+        for a, b in zip(token, token[1:], strict=False)
+    )
     return changes >= len(token) / 4 and _bits(token) >= MIN_SECRET_BITS
 
 
@@ -92,7 +112,9 @@ def _bits(token: str) -> float:
 
 def _hides_text(token: str) -> bool:
     """Whether a token is base64 of readable words or of an address."""
-    if not re.fullmatch(r"[A-Za-z0-9+/]+={0,2}", token) or token.isalpha() and (token.islower() or token.isupper() or token.istitle()):
+    if not re.fullmatch(r"[A-Za-z0-9+/]+={0,2}", token) or (
+        token.isalpha() and (token.islower() or token.isupper() or token.istitle())
+    ):
         return False
     try:
         inside = base64.b64decode(token, validate=True).decode("ascii")

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from deputize.stages.curate.dates import find_dates
 from deputize.stages.curate.detect import Span
+from deputize.stages.curate.names import is_name
 
 
 class Rule(NamedTuple):
@@ -33,8 +34,45 @@ _FULL_NAME = rf"{_CAP}(?:[ \t\u00a0]+(?:(?:de|da|van|von|der|la|bin|al|del|di)[ 
 _DATE = r"(?:\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}|[A-Z][a-z]{2,8}\.? \d{1,2}(?:st|nd|rd|th)?,? \d{4}|\d{1,2}(?:st|nd|rd|th)? (?:of )?[A-Z][a-z]{2,8},? \d{4})"
 
 PLACEHOLDERS: frozenset[str] = frozenset(
-    "string str int integer number none null true false required optional password secret token key value example "
-    "redacted hidden username user name text type default changeme placeholder undefined unknown n/a na your the".split()
+    [
+        "string",
+        "str",
+        "int",
+        "integer",
+        "number",
+        "none",
+        "null",
+        "true",
+        "false",
+        "required",
+        "optional",
+        "password",
+        "secret",
+        "token",
+        "key",
+        "value",
+        "example",
+        "redacted",
+        "hidden",
+        "admin",
+        "root",
+        "guest",
+        "test",
+        "username",
+        "user",
+        "name",
+        "text",
+        "type",
+        "default",
+        "changeme",
+        "placeholder",
+        "undefined",
+        "unknown",
+        "n/a",
+        "na",
+        "your",
+        "the",
+    ]
 )
 
 
@@ -69,7 +107,11 @@ def iban(text: str) -> bool:
 
 def _ip4(text: str) -> bool:
     parts = [int(p) for p in text.split(".")]
-    return all(p < 256 for p in parts) and text not in ("0.0.0.0", "127.0.0.1", "255.255.255.255") and parts[0] > 0
+    return (
+        all(p < 256 for p in parts)
+        and text not in ("0.0.0.0", "127.0.0.1", "255.255.255.255")
+        and parts[0] > 0
+    )
 
 
 def _secret_like(text: str) -> bool:
@@ -78,18 +120,27 @@ def _secret_like(text: str) -> bool:
     if plain.lower() in PLACEHOLDERS or len(set(plain)) < 4 or plain[0] in "<${[(*":
         return False
     has_digit = any(c.isdigit() for c in plain)
-    return has_digit and any(c.isalpha() for c in plain) or len(plain) >= 20 and not plain.islower()
+    return (has_digit and any(c.isalpha() for c in plain)) or (len(plain) >= 20 and not plain.islower())
 
 
 def _password_like(text: str) -> bool:
     plain = text.strip(".,;:)")
-    if len(plain) < 4 or plain.lower() in PLACEHOLDERS or plain[0] in "<${[(" or set(plain) <= set("*•xX.-_"):
+    if (
+        len(plain) < 4
+        or plain.lower() in PLACEHOLDERS
+        or plain.startswith(("http", "<", "$", "{", "[", "("))
+        or set(plain) <= set("*•xX.-_")
+    ):
         return False
     return not plain.isalpha() or not (plain.islower() or plain.istitle())
 
 
 def _handle(text: str) -> bool:
-    return text.lower() not in PLACEHOLDERS and any(c.isdigit() or c in "._" for c in text) and any(c.isalnum() for c in text)
+    return (
+        text.lower() not in PLACEHOLDERS
+        and any(c.isdigit() or c in "._" for c in text)
+        and any(c.isalnum() for c in text)
+    )
 
 
 def _user_name(text: str) -> bool:
@@ -104,8 +155,20 @@ def _real_date(text: str) -> bool:
     return bool(find_dates(text))
 
 
+def _named(text: str) -> bool:
+    return any(is_name(word) for word in text.split()) and text.split()[0].lower() not in (
+        "new",
+        "your",
+        "the",
+    )
+
+
 def _name_like(text: str) -> bool:
-    return text.lower() not in PLACEHOLDERS and any(c.isalpha() for c in text) and not any(c.isdigit() for c in text)
+    return (
+        text.lower() not in PLACEHOLDERS
+        and any(c.isalpha() for c in text)
+        and not any(c.isdigit() for c in text)
+    )
 
 
 _SUFFIX = (
@@ -160,11 +223,11 @@ RULES: tuple[Rule, ...] = (
     Rule("STREET_ADDRESS", re.compile(r"\"(?:zip|zip_?code|postal_?code|postcode)\"\s*:\s*\"(?P<v>[A-Z0-9][A-Z0-9 -]{3,9})\""), 0.8, "#"),
     Rule("PERSON", re.compile(r"\"(?:first_?name|last_?name|sur_?name|family_?name|given_?name|middle_?name|full_?name|maiden_?name|(?:customer|client|patient|guest|passenger|contact|employee|owner|sender|recipient|holder|account_?holder|cardholder)_?name)\"\s*:\s*\"(?P<v>[^\"\\]{2,60})\"", re.IGNORECASE), 0.9, "ame\"|AME\"", _name_like),
     Rule("PERSON", re.compile(rf"(?<!\w)(?:Mr|Mrs|Ms|Miss|Mx|Dr|Prof|Herr|Frau|Mme|Sr|Sra)\.?[ \t]+(?P<v>{_CAP}(?:[ \t]+{_CAP}){{0,2}})"), 0.85, "Mr|Ms|Miss|Mx|Dr|Prof|Herr|Frau|Mme|Sr"),
-    Rule("PERSON", re.compile(rf"(?i:\b(?:{_ROLES}))\**[ \t\u00a0]*[:=]\**[ \t\u00a0]*[\"']?(?P<v>{_FULL_NAME})(?![\w@])"), 0.8, ":|="),
-    Rule("PERSON", re.compile(rf"\b(?:deposition of|examination by|counsel for|between|signed by|on behalf of|DEPOSITION OF|EXAMINATION BY)[ \t]+(?P<v>{_FULL_NAME})(?!\w)"), 0.75),
-    Rule("PERSON", re.compile(rf"(?i:\b(?:my name is|my name's|name is|this is|i am|i'm|call me))[ \t]+(?P<v>{_FULL_NAME})(?!\w)"), 0.85),
+    Rule("PERSON", re.compile(rf"(?i:\b(?:{_ROLES}))\**[ \t\u00a0]*[:=]\**[ \t\u00a0]*[\"']?(?P<v>{_FULL_NAME})(?![\w@])"), 0.8, ":|=", _named),
+    Rule("PERSON", re.compile(rf"\b(?:deposition of|examination by|counsel for|between|signed by|on behalf of|DEPOSITION OF|EXAMINATION BY)[ \t]+(?P<v>{_FULL_NAME})(?!\w)"), 0.75, "", _named),
+    Rule("PERSON", re.compile(rf"(?i:\b(?:my name is|my name's|name is|this is|i am|i'm|call me))[ \t]+(?P<v>{_FULL_NAME})(?!\w)"), 0.85, "", _named),
     Rule("PERSON", re.compile(r"(?i:\bmy (?:full )?name is|\bmy name's)[ \t]+(?P<v>[^\W\d_]{2,20}(?:[ \t]+(?!and\b|i\b|my\b|im\b|on\b|in\b|the\b|from\b|with\b|can\b|please\b|or\b)[^\W\d_]{2,20})?)"), 0.8, "ame is|ame's|AME IS", _name_like),
-    Rule("PERSON", re.compile(rf"(?<!\w)(?:Dear|Hi|Hello|Hey|Thanks|Regards|Sincerely|Cheers|Best),?[ \t]+(?P<v>{_FULL_NAME})(?=[ \t]*[,.!:\n]|$)"), 0.75, "Dear|Hi|Hello|Hey|Thanks|Regards|Sincerely|Cheers|Best"),
+    Rule("PERSON", re.compile(rf"(?<!\w)(?:Dear|Hi|Hello|Hey|Thanks|Regards|Sincerely|Cheers|Best),?[ \t]+(?P<v>{_FULL_NAME})(?=[ \t]*[,.!:\n]|$)"), 0.75, "Dear|Hi|Hello|Hey|Thanks|Regards|Sincerely|Cheers|Best", _named),
     Rule("PERSON", re.compile(r"[?&](?:name|first_?name|last_?name|user)=(?P<v>[A-Za-z][A-Za-z'’.+%-]*(?: [A-Z][a-z'-]+)?)"), 0.8, "?|&"),
     Rule("MEDICATION", re.compile(r"(?<!\w)[A-Z][a-z]{3,}(?:[ -][A-Z]?[a-z]+)? \d{1,4}(?:\.\d+)? ?(?:mg|mcg|ml|µg|units)\b"), 0.85, "#"),
     Rule("MEDICATION", re.compile(r"(?<!\w)(?i:[a-z]{2,}(?:pril|sartan|olol|statin|azole|cillin|mycin|floxacin|gliptin|prazole|tidine|oxetine|azepam|metformin))(?!\w)|(?i:\b(?:metformin|insulin|aspirin|ibuprofen|warfarin|sertraline|gabapentin|levothyroxine|albuterol|prednisone)\b)"), 0.7),
@@ -172,7 +235,9 @@ RULES: tuple[Rule, ...] = (
 )  # fmt: skip
 
 _PHONE = re.compile(r"(?<![\w.+-])(?<!\d[/:])\+?\(?\d(?:[ \t().-]{0,3}\d){6,14}(?![\w]|[./:-]\d)")
-_PHONE_WORD = re.compile(r"(?i)(?:phone|tel|call|mobile|cell|fax|contact|whatsapp|text|reach|dial)[\w ]{0,20}[.:#=\"' ]*$")
+_PHONE_WORD = re.compile(
+    r"(?i)(?:phone|tel|call|mobile|cell|fax|contact|whatsapp|text|reach|dial)[\w ]{0,20}[.:#=\"' ]*$"
+)
 _NANP = re.compile(r"\(?\d{3}\)?[-. ]?[ ]?\d{3}[-. ]\d{4}")
 _DATE_LIKE = re.compile(r"\d{4}[-./ ]\d{1,2}[-./ ]\d{1,2}|\d{1,2}[-./]\d{1,2}[-./]\d{2,4}")
 
@@ -183,7 +248,9 @@ class RuleDetector:
     name = "rules"
 
     def __init__(self, rules: Sequence[Rule] = RULES) -> None:
-        self._rules = [(rule, tuple(rule.needs.split("|")) if rule.needs not in ("", "#") else ()) for rule in rules]
+        self._rules = [
+            (rule, tuple(rule.needs.split("|")) if rule.needs not in ("", "#") else ()) for rule in rules
+        ]
 
     def detect(self, texts: Sequence[str]) -> list[list[Span]]:
         return [self._one(text) for text in texts]
@@ -204,7 +271,9 @@ class RuleDetector:
                     spans.append(Span(rule.type, start, start + len(value), rule.score, self.name))
         if has_digit:
             spans += self._phones(text)
-            spans += [Span("DATE_TIME", f.start, _clock_end(text, f.end), 0.6, self.name) for f in find_dates(text)]
+            spans += [
+                Span("DATE_TIME", f.start, _clock_end(text, f.end), 0.6, self.name) for f in find_dates(text)
+            ]
         return spans
 
     def _phones(self, text: str) -> list[Span]:

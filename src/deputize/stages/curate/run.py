@@ -23,14 +23,15 @@ from deputize.core.progress import Progress, silent
 from deputize.core.records import Call, Example, Message, Request, Split
 from deputize.stages.curate.dates import find_dates
 from deputize.stages.curate.dedup import Item, find_duplicates
-from deputize.stages.curate.detect import DIRECT, FUZZY, INDIRECT, SECRET, Detector
+from deputize.stages.curate.detect import DIRECT, INDIRECT, PUBLIC, SECRET, Detector
 from deputize.stages.curate.filters import contradictions, first_reason, outcome_reasons
 from deputize.stages.curate.known import Known, dates_are_copied, known_words
+from deputize.stages.curate.ner import UNSURE_SCORE
 from deputize.stages.curate.paranoid import Masker
 from deputize.stages.curate.replacing import Replacer
 from deputize.stages.curate.residual import ResidualDetector
 from deputize.stages.curate.scan import standard_detectors
-from deputize.stages.curate.scanning import Scanner
+from deputize.stages.curate.scanning import Finding, Scanner
 from deputize.stages.curate.split import split_groups
 from deputize.stages.curate.surrogates import Surrogates, episode_key
 from deputize.stages.curate.texts import call_strings, message_strings, rewrite_message, rewrite_text
@@ -122,7 +123,9 @@ def run(
 
 def _pseudonym(key: bytes, purpose: str, value: str) -> str:
     """An id that tells equal from unequal and nothing else: raw episode and task ids often hold a person's name."""
-    return hmac.new(key, f"{purpose}\0{value}".encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()[:16]
+    return hmac.new(key, f"{purpose}\0{value}".encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()[
+        :16
+    ]
 
 
 def _groups(calls: Sequence[Call]) -> tuple[dict[str, str], list[str]]:
@@ -162,7 +165,11 @@ def _twins(calls: Sequence[Call]) -> dict[str, list[str]]:
     for family in same.values():
         if len(family) > 1:
             for i, call in enumerate(family):
-                others = [c for c in family[i + 1 :] + family[:i] if c.model == call.model and c.episode != call.episode]
+                others = [
+                    c
+                    for c in family[i + 1 :] + family[:i]
+                    if c.model == call.model and c.episode != call.episode
+                ]
                 if others:
                     out[call.id] = [c.id for c in others[:MAX_TWINS]]
     return out
@@ -197,24 +204,23 @@ class _Cleaner:
             by_site[site_of[call.id]].append(call)
             by_episode[call.episode or call.id].append(call)
         self._known = {site: known_words(group, self._scanner) for site, group in by_site.items()}
-        self._template_secrets = {site: self._secrets_of(site) for site in by_site}
+        self._template_values = {site: self._template_values_of(site) for site in by_site}
+        self._templates = {site: self._template_replacer(site) for site in by_site}
         self._moving = self._sites_with_moving_dates(by_site)
-        self._replacers = {
-            episode: self._replacer(episode, group) for episode, group in by_episode.items()
-        }
+        self._replacers = {episode: self._replacer(episode, group) for episode, group in by_episode.items()}
         self._masker = Masker(by_episode, self._known.values()) if config.privacy == "paranoid" else None
         self.quarantined = {c.id: reason for c in calls if (reason := self._left_over(c))}
 
     def cleaner_of(self, call: Call) -> Callable[[str], str]:
         """The function that replaces the personal data in a text of this call."""
         replacer = self._replacers[call.episode or call.id]
-        secrets = self._template_secrets[self._site_of[call.id]]
+        template = self._templates[self._site_of[call.id]]
         masker = self._masker
-        if not secrets and masker is None:
+        if template is None and masker is None:
             return (lambda text: text) if replacer.is_empty else replacer
 
         def clean(text: str) -> str:
-            text = secrets(replacer(text)) if secrets else replacer(text)
+            text = replacer(template(text)) if template else replacer(text)
             return masker(text) if masker else text
 
         return clean
@@ -239,23 +245,29 @@ class _Cleaner:
             total += replacer.n_replaced
         return total
 
-    def _secrets_of(self, site: str) -> Replacer | None:
-        """A secret in a prompt template gets one stand-in for the whole site, so that the template stays constant."""
+    def _template_values_of(self, site: str) -> frozenset[tuple[str, str]]:
+        """What a prompt template may not keep: secrets, and numbers that are a person's wherever they stand."""
         known = self._known[site]
-        found = {
-            (f.type, f.value) for n in known.lines for f in self._scanner.findings_of_line(n) if f.type in SECRET
-        }
+        found = {(f.type, f.value) for n in known.lines for f in self._scanner.findings_of_line(n)}
+        return frozenset((kind, value) for kind, value in found if kind in self._wanted - PUBLIC)
+
+    def _template_replacer(self, site: str) -> Replacer | None:
+        """One stand-in for the whole site, so that the template stays constant."""
+        found = self._template_values[site]
         if not found:
             return None
-        self.warnings.append(
-            "A prompt template holds what looks like a password or key; it was replaced, and calls with that line may "
-            "not be routed. Take secrets out of prompts."
-        )
+        if any(kind in SECRET for kind, _ in found):
+            self.warnings.append(
+                "A prompt template holds what looks like a password or key; it was replaced, and calls with that line "
+                "may not be routed. Take secrets out of prompts."
+            )
         return Replacer(found, Surrogates(episode_key(self._key, f"site:{site}")), self._scanner.is_ordinary)
 
     def _sites_with_moving_dates(self, by_site: dict[str, list[Call]]) -> set[str]:
         days = lru_cache(maxsize=None)(_days)
-        fixed = [s for s, group in by_site.items() if self._known[s].has_date or not dates_are_copied(group, days)]
+        fixed = [
+            s for s, group in by_site.items() if self._known[s].has_date or not dates_are_copied(group, days)
+        ]
         if fixed:
             self.warnings.append(
                 f"Dates other than dates of birth were left as they are at {len(fixed)} site(s): the prompt template "
@@ -266,18 +278,29 @@ class _Cleaner:
     def _replacer(self, episode: str, calls: Sequence[Call]) -> Replacer:
         sites = {self._site_of[c.id] for c in calls}
         known = [self._known[s] for s in sites]
+        constant = frozenset().union(*(self._template_values[s] for s in sites))
         found: set[tuple[str, str]] = set()
         has_date = False
         for text in {text for call in calls for _, text in call_strings(call)}:
             for finding in self._scanner.findings(text):
                 if finding.type == "DATE_TIME":
-                    has_date = True
-                elif finding.type in self._wanted and not _is_known(finding.type, finding.value, known):
+                    # "May 20th" says little of anyone; such dates move only where others do
+                    has_date = has_date or any(d.has_year for d in find_dates(finding.value))
+                elif self._is_personal(finding, known) and (finding.type, finding.value) not in constant:
                     found.add((finding.type, finding.value))
         return Replacer(
             found, Surrogates(episode_key(self._key, episode)), self._ordinary_at(known),
             shift_all_dates=has_date and sites <= self._moving,
         )  # fmt: skip
+
+    def _is_personal(self, finding: Finding, known: Sequence[Known]) -> bool:
+        """Whether a finding is to be replaced: of a wanted type, no word of the application, and if unsure no idiom."""
+        if finding.type not in self._wanted:
+            return False
+        if finding.type in PUBLIC and any(k.holds(finding.value) for k in known):
+            return False
+        unsure = finding.type == "PERSON" and finding.score <= UNSURE_SCORE
+        return not (unsure and any(self._scanner.is_ordinary(w) for w in finding.value.split()))
 
     def _ordinary_at(self, known: Sequence[Known]) -> Callable[[str], bool]:
         return lambda word: self._scanner.is_ordinary(word) or any(k.holds(word) for k in known)
@@ -289,7 +312,7 @@ class _Cleaner:
         replacer = self._replacers[call.episode or call.id]
         for _, text in call_strings(call):
             for hit in self._residual.findings(text):
-                if not known.holds(hit.value) and hit.value in clean(hit.value):
+                if hit.value in clean(hit.value) and not (hit.type in PUBLIC and known.holds(hit.value)):
                     return hit.type
             if not replacer.is_empty and (kind := replacer.leaks(rewrite_text(text, clean))):
                 return kind
@@ -305,11 +328,6 @@ def _scanned(
             scanner.add(text)
     scanner.scan(progress)
     return scanner
-
-
-def _is_known(kind: str, value: str, known: Sequence[Known]) -> bool:
-    """Whether a value is the application's own: exact words for fuzzy types, template text for any but secrets."""
-    return kind not in SECRET and any(k.holds(value) for k in known) and (kind in FUZZY or len(value) > 3)
 
 
 def _days(text: str) -> frozenset[date]:

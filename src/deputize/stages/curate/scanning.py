@@ -75,7 +75,8 @@ class Scanner:
                 joined = union(row)
                 if joined:
                     self._found[start + i] = tuple(
-                        Finding(s.type, s.start, s.end, s.score, s.detector, batch[i][s.start : s.end]) for s in joined
+                        Finding(s.type, s.start, s.end, s.score, s.detector, batch[i][s.start : s.end])
+                        for s in joined
                     )
             progress("looking for personal data", min(start + BATCH_UNITS, len(lines)), len(lines))
         self._done = len(lines)

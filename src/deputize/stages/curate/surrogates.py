@@ -19,14 +19,105 @@ MAX_SHIFT_WEEKS = 26
 
 _PREFIX = re.compile(r"^(?:[A-Za-z]{2,}[-_#: ]+)+")
 _WORD = re.compile(r"[^\W\d_]+")
-_KEPT_IN_NAMES = frozenset("de da van von der la bin al del di y mr mrs ms dr prof jr sr ii iii".split())
-_KEPT_IN_ADDRESSES = frozenset(
-    "street st avenue ave boulevard blvd road rd lane ln drive dr court ct circle cir way place pl terrace ter parkway "
-    "pkwy highway hwy square sq trail trl crescent close alley loop apt apartment suite ste unit floor north south east west".split()
+_KEPT_IN_NAMES = frozenset(
+    [
+        "de",
+        "da",
+        "van",
+        "von",
+        "der",
+        "la",
+        "bin",
+        "al",
+        "del",
+        "di",
+        "y",
+        "mr",
+        "mrs",
+        "ms",
+        "dr",
+        "prof",
+        "jr",
+        "sr",
+        "ii",
+        "iii",
+    ]
 )
-_MEDICATIONS = ("Lisinopril", "Metoprolol", "Losartan", "Atorvastatin", "Omeprazole", "Amlodipine", "Sertraline", "Cetirizine")
-_CONDITIONS = ("Hypertension", "Asthma", "Migraine", "Osteoarthritis", "Hypothyroidism", "Anemia", "Psoriasis", "Eczema")
-_TITLES = ("Data Analyst", "Operations Manager", "Accountant", "Product Designer", "Sales Representative", "Technician")
+_KEPT_IN_ADDRESSES = frozenset(
+    [
+        "street",
+        "st",
+        "avenue",
+        "ave",
+        "boulevard",
+        "blvd",
+        "road",
+        "rd",
+        "lane",
+        "ln",
+        "drive",
+        "dr",
+        "court",
+        "ct",
+        "circle",
+        "cir",
+        "way",
+        "place",
+        "pl",
+        "terrace",
+        "ter",
+        "parkway",
+        "pkwy",
+        "highway",
+        "hwy",
+        "square",
+        "sq",
+        "trail",
+        "trl",
+        "crescent",
+        "close",
+        "alley",
+        "loop",
+        "apt",
+        "apartment",
+        "suite",
+        "ste",
+        "unit",
+        "floor",
+        "north",
+        "south",
+        "east",
+        "west",
+    ]
+)
+_MEDICATIONS = (
+    "Lisinopril",
+    "Metoprolol",
+    "Losartan",
+    "Atorvastatin",
+    "Omeprazole",
+    "Amlodipine",
+    "Sertraline",
+    "Cetirizine",
+)
+_CONDITIONS = (
+    "Hypertension",
+    "Asthma",
+    "Migraine",
+    "Osteoarthritis",
+    "Hypothyroidism",
+    "Anemia",
+    "Psoriasis",
+    "Eczema",
+)
+_TITLES = (
+    "Data Analyst",
+    "Operations Manager",
+    "Accountant",
+    "Product Designer",
+    "Sales Representative",
+    "Technician",
+)
 
 
 @lru_cache(maxsize=1)
@@ -111,7 +202,11 @@ class Surrogates:
 
     def _make(self, kind: str, value: str, attempt: int) -> str:
         # numbers are keyed by their last ten digits, so that "+1 (212) 555-0188" and 2125550188 stay one number
-        seed = digits_of(value)[-10:] if kind in ("PHONE_NUMBER", "US_SSN", "CREDIT_CARD", "BANK_ACCOUNT") else value
+        seed = (
+            digits_of(value)[-10:]
+            if kind in ("PHONE_NUMBER", "US_SSN", "CREDIT_CARD", "BANK_ACCOUNT")
+            else value
+        )
         rng = self._random(kind, seed, attempt)
         match kind:
             case "PERSON":
@@ -179,7 +274,9 @@ class Surrogates:
 
     def _email(self, value: str, rng: random.Random) -> str:
         local, _, domain = value.rpartition("@")
-        label = self._random("DOMAIN", domain.casefold()).choice(("example.com", "example.org", "example.net"))
+        label = self._random("DOMAIN", domain.casefold()).choice(
+            ("example.com", "example.org", "example.net")
+        )
         return f"{self._handle(local, rng)}@{label}"
 
 
@@ -259,4 +356,8 @@ def _address(value: str, rng: random.Random) -> str:
         return made.upper() if found.isupper() else made.lower() if found.islower() else made
 
     made = re.sub(r"[^\W\d_]{1,}(?!\w)", word, value)
-    return re.sub(r"\d+", lambda m: rng.choice("123456789") + "".join(rng.choice(string.digits) for _ in m.group()[1:]), made)
+    return re.sub(
+        r"\d+",
+        lambda m: rng.choice("123456789") + "".join(rng.choice(string.digits) for _ in m.group()[1:]),
+        made,
+    )

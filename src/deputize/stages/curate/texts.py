@@ -47,7 +47,9 @@ def rewrite_message(message: Message, change: Change) -> Message:
     out: Message = {}
     for key, value in message.items():
         if key == "tool_calls":
-            out[key] = [_rewrite_call(call, change) for call in value or ()] if isinstance(value, list) else value
+            out[key] = (
+                [_rewrite_call(call, change) for call in value or ()] if isinstance(value, list) else value
+            )
         elif key == "name" and message.get("role") in ("user", "system", "developer"):
             continue
         elif key in _STRUCTURE:
@@ -109,12 +111,18 @@ def rewrite_value(value: Any, change: Change) -> Any:
     if isinstance(value, list):
         return [rewrite_value(v, change) for v in value]
     if isinstance(value, dict):
-        return {k: v if k == "type" else _attachment(k, v) or rewrite_value(v, change) for k, v in value.items()}
+        return {
+            k: v if k == "type" else _attachment(k, v) or rewrite_value(v, change) for k, v in value.items()
+        }
     return value
 
 
 def _attachment(key: str, value: Any) -> Any:
-    if key in ("url", "data", "file_data") and isinstance(value, str) and (value.startswith("data:") or len(value) > 4096):
+    if (
+        key in ("url", "data", "file_data")
+        and isinstance(value, str)
+        and (value.startswith("data:") or len(value) > 4096)
+    ):
         return OMITTED
     return None
 
