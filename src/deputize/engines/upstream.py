@@ -42,7 +42,8 @@ class UpstreamConfig(BaseModel):
     connect_timeout_s: float = Field(default=10.0, gt=0)
     deadline_s: float = Field(default=600.0, gt=0)
     """For a whole answer, stream included; there is no idle limit, since a model may think."""
-    first_byte_timeout_s: float = Field(default=300.0, gt=0)
+    first_byte_timeout_s: float | None = Field(default=None, gt=0)
+    """For the head of an answer; None: the deadline alone counts."""
 
     @field_validator("base_url")
     @classmethod
@@ -111,7 +112,7 @@ class Transport(Protocol):
 
     async def send(
         self, method: str, url: str, headers: Headers, body: bytes, *,
-        connect_timeout_s: float, first_byte_timeout_s: float, deadline_s: float,
+        connect_timeout_s: float, first_byte_timeout_s: float | None, deadline_s: float,
     ) -> Incoming: ...  # fmt: skip
 
     async def close(self) -> None: ...
@@ -160,6 +161,7 @@ class AiohttpTransport:
 
     def __init__(self) -> None:
         self._session: aiohttp.ClientSession | None = None
+        self._targets: dict[str, tuple[URL, str]] = {}
         self._timeouts: dict[tuple[float, float], aiohttp.ClientTimeout] = {}
 
     def _open(self) -> aiohttp.ClientSession:
@@ -177,7 +179,7 @@ class AiohttpTransport:
 
     async def send(
         self, method: str, url: str, headers: Headers, body: bytes, *,
-        connect_timeout_s: float, first_byte_timeout_s: float, deadline_s: float,
+        connect_timeout_s: float, first_byte_timeout_s: float | None, deadline_s: float,
     ) -> Incoming:  # fmt: skip
         """Sends one request and waits for the head of the answer.
 
@@ -185,18 +187,26 @@ class AiohttpTransport:
             UpstreamTimeout: no connection or no head in time.
             UpstreamError: no connection, or not HTTP.
         """
-        where = f"The upstream at {host_of(url)}"
+        target = self._targets.get(url)
+        if target is None:
+            if len(self._targets) > 1000:
+                self._targets.clear()
+            target = self._targets[url] = (URL(url, encoded=True), f"The upstream at {host_of(url)}")
+        where = target[1]
         key = (connect_timeout_s, deadline_s)
         timeout = self._timeouts.get(key)
         if timeout is None:
             timeout = aiohttp.ClientTimeout(total=deadline_s, sock_connect=connect_timeout_s)
             self._timeouts[key] = timeout
         try:
-            async with asyncio.timeout(first_byte_timeout_s if first_byte_timeout_s < deadline_s else None):
-                response = await self._open().request(
-                    method, URL(url, encoded=True), data=body or None, headers=CIMultiDict(headers), timeout=timeout,
-                    allow_redirects=False,
-                )  # fmt: skip
+            sending = self._open().request(
+                method, target[0], data=body or None, headers=CIMultiDict(headers), timeout=timeout, allow_redirects=False
+            )  # fmt: skip
+            if first_byte_timeout_s is None:
+                response = await sending
+            else:
+                async with asyncio.timeout(first_byte_timeout_s):
+                    response = await sending
         except TimeoutError as error:
             raise UpstreamTimeout(f"{where} did not answer in time.") from error
         except aiohttp.ClientConnectorError as error:

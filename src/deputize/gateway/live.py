@@ -48,6 +48,10 @@ _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 
 
+INTENT_AFTER_S = 0.02
+"""A call that is over sooner leaves its record at once and needs no note of its beginning."""
+
+
 @dataclass(slots=True)
 class Exchange:
     """One call while it is being answered."""
@@ -75,6 +79,14 @@ class Exchange:
     upstream: str = ""
     first_token: float | None = None
     """perf_counter seconds."""
+    intent: asyncio.TimerHandle | None = None
+    """Will note that the call has begun, unless it ends before."""
+
+    def end_intent(self) -> None:
+        """The call has ended: nothing need be noted of its beginning any more."""
+        if self.intent is not None:
+            self.intent.cancel()
+            self.intent = None
 
     @property
     def stream(self) -> bool:
@@ -136,12 +148,7 @@ class Live:
         """
         context = exchange.context
         self._recorder.admit()
-        self._recorder.begin(
-            Intent(
-                id=context.id, tenant=context.tenant, origin=context.origin, agent=context.agent, site=context.site,
-                episode=context.episode, model=exchange.model, timestamp=context.arrived_at,
-            )
-        )  # fmt: skip
+        exchange.intent = asyncio.get_running_loop().call_later(INTENT_AFTER_S, self._begin, exchange)
         try:
             return await self._answer(exchange)
         except asyncio.CancelledError:
@@ -152,11 +159,21 @@ class Live:
             await self._record(exchange, {}, None, status=error.http_status)
             return self.error(exchange, error)
         except DeputizeError:
+            exchange.end_intent()
             self._recorder.abandon(context.id)  # refused: no model was asked, or the refusal is counted
             raise
         except Exception:
             self._record_now(exchange, {}, None, status=500, by="gateway")
             raise
+
+    def _begin(self, exchange: Exchange) -> None:
+        context = exchange.context
+        self._recorder.begin(
+            Intent(
+                id=context.id, tenant=context.tenant, origin=context.origin, agent=context.agent, site=context.site,
+                episode=context.episode, model=exchange.model, timestamp=context.arrived_at,
+            )
+        )  # fmt: skip
 
     async def _answer(self, exchange: Exchange) -> Reply:
         exchange.outgoing = exchange.outgoing or exchange.fields
@@ -551,6 +568,7 @@ class Live:
         aborted: bool,
         finished: float,
     ) -> Call:
+        exchange.end_intent()
         context, chat, decision = exchange.context, exchange.chat, exchange.decision
         usage = whole.usage if whole is not None else None
         if usage is None and message:

@@ -65,6 +65,7 @@ class Running:
         self._settings = settings
         self._specialists = specialists
         self._n_workers, self._keys_required = n_workers, keys_required
+        self._keys_looked_at, self._has_keys = float("-inf"), False
         self.metrics = Metrics()
         self.gateway: Gateway
 
@@ -123,7 +124,12 @@ class Running:
 
     def _wants_keys(self) -> bool:
         wanted = self._settings.require_keys if self._keys_required is None else self._keys_required
-        return bool(self._keys) if wanted == "auto" else wanted
+        if wanted != "auto":
+            return wanted
+        now = perf_counter()
+        if now >= self._keys_looked_at + 1.0:  # a look at the file is not free
+            self._keys_looked_at, self._has_keys = now, bool(self._keys)
+        return self._has_keys
 
     def _count_upstream(self, event: str, upstream: str) -> None:
         self.metrics.add("deputize_upstream_events_total", (("event", event), ("upstream", upstream)))
