@@ -1,0 +1,404 @@
+"""S5: trains the planned rungs of every task within the time there is; a killed run goes on where it was.
+
+References:
+    Belcak et al., "Small Language Models are the Future of Agentic AI", arXiv 2506.02153, section 6, S5.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from deputize.core.artifacts import Curated, Discovered, Finetuned, Selected, Specialist
+from deputize.core.config import Convert
+from deputize.core.contracts import agree
+from deputize.core.errors import BadInput, DeputizeError
+from deputize.core.progress import Progress
+from deputize.core.records import Request
+from deputize.engines import models
+from deputize.engines.local.classes import ClassesReader
+from deputize.engines.local.confidence import Calibration, Gate, fit_calibration
+from deputize.engines.local.forms import Form, closed, learn_form
+from deputize.engines.local.predict import (
+    ADAPTER,
+    CARD,
+    GATE,
+    HEADS,
+    LINEAR,
+    WEIGHTS,
+    Settings,
+    adapter_name,
+    base_digest,
+    read_card,
+)
+from deputize.engines.local.reading import Reader
+from deputize.stages.finetune import tune
+from deputize.stages.finetune.data import Lessons, lessons_of
+from deputize.stages.finetune.linear import fit_linear
+from deputize.stages.finetune.teach import rows_to_choose, rows_to_write
+
+RECIPE_VERSION = 1
+"""Raised when training changes, so that specialists of older code are not taken for finished."""
+TUNED = ("lora", "dora", "qlora", "full")
+MAX_TOKENS = 448
+"""Longest prompt in tokens while training and reading; longer ones lose their middle."""
+MAX_DEV_READ = 256
+"""Dev examples that are read for calibration."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One rung of one task."""
+
+    lessons: Lessons
+    form: Form
+    method: str
+    folder: Path
+    n_tokens: int
+    """Of one epoch, estimated."""
+    epochs: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.lessons.task.name} ({self.method})"
+
+
+def run(
+    curated: Curated, discovered: Discovered, selected: Selected, config: Convert, *, home: Path, out_dir: Path,
+    models_dir: Path, deadline_s: float, progress: Progress, clock: Callable[[], float] = time.monotonic,
+) -> Finetuned:  # fmt: skip
+    """Trains every rung that S4 planned, cheapest first.
+
+    Args:
+        curated: examples with their split; only train and dev are read.
+        discovered: tasks and which call belongs to which.
+        selected: the plan per task.
+        config: of the run; seed.
+        home: specialists' paths are relative to it.
+        out_dir: where specialists' folders go.
+        models_dir: where base models lie.
+        deadline_s: seconds there are for all of it.
+        progress: told of each step.
+        clock: monotonic seconds.
+
+    Raises:
+        MissingExtra: the base model or a package is not here.
+    """
+    began = clock()
+    out_dir.mkdir(parents=True, exist_ok=True)
+    refused: dict[str, str] = {}
+    jobs: list[Job] = []
+    for task in discovered.tasks:
+        plan = selected.plan.get(task.id, [])
+        if not plan:
+            continue
+        lessons = lessons_of(curated, discovered.assignment, task)
+        if not lessons.train:
+            refused[task.id] = "no example may be learnt from"
+            continue
+        form = learn_form(task.contract, [lesson.answer for lesson in lessons.train])
+        for method in plan:
+            folder = out_dir / f"{_safe(task.id)}-{method}"
+            n_chars = sum(len(lesson.text) + 60 for lesson in lessons.train)
+            jobs.append(Job(lessons, form, method, folder, n_chars // 4, epochs_for(len(lessons.train))))
+    done: list[Specialist] = []
+    cheap = [j for j in jobs if j.method == "linear"]
+    dear = sorted(
+        (j for j in jobs if j.method != "linear"), key=lambda j: (j.n_tokens * j.epochs, j.folder.name)
+    )
+    for at, job in enumerate(cheap):
+        progress(f"training {job.name}", at, len(cheap))
+        specialist = _linear(job, config, home, models_dir, selected.base_model, clock)
+        if specialist is not None:
+            done.append(specialist)
+    rate = _first_guess(selected.base_model, models_dir) if dear else 0.0
+    for at, job in enumerate(dear):
+        left = deadline_s - (clock() - began)
+        # each gets an equal part of what is left, smallest first, so what one does not need falls to the larger ones
+        budget_s = left / (len(dear) - at)
+        if budget_s * rate < 0.25 * job.n_tokens and not _finished(
+            job, config, models_dir, selected.base_model
+        ):
+            refused.setdefault(
+                job.lessons.task.id,
+                f"{job.method}: {max(budget_s, 0):.0f} s are left for it, and one pass over its "
+                f"{len(job.lessons.train)} examples takes about {job.n_tokens / max(rate, 1e-9):.0f} s",
+            )
+            continue
+        try:
+            specialist = _tuned(job, config, home, models_dir, selected.base_model, budget_s, progress, clock)
+        except BadInput as error:
+            refused[job.lessons.task.id] = f"{job.method}: {error}"
+            continue
+        rate = specialist.tokens_per_s or rate
+        done.append(specialist)
+    served = {s.task_id for s in done}
+    order = {task.id: n for n, task in enumerate(discovered.tasks)}
+    done.sort(key=lambda s: (order[s.task_id], s.method != "linear", s.method))
+    return Finetuned(specialists=done, refused={t: why for t, why in refused.items() if t not in served})
+
+
+def epochs_for(n_examples: int) -> int:
+    """Epochs for a task: many for few examples, two for many."""
+    return int(np.clip(round(900 / max(1, n_examples)), 2, 10))
+
+
+def batch_for(n_examples: int) -> int:
+    """Rows per optimiser step."""
+    return 8 if n_examples < 600 else 16 if n_examples < 4000 else 32
+
+
+def _safe(text: str) -> str:
+    return "".join(c if c.isalnum() or c in "-_." else "-" for c in text)[:80]
+
+
+def _first_guess(base_model: str, models_dir: Path) -> float:
+    """Training tokens per second before anything is measured, from the size of the model."""
+    from deputize.engines.local.base import device_for
+
+    params = models.find(base_model, models_dir).params_m * 1e6
+    return (3e13 if device_for() == "cuda" else 5e10) / params
+
+
+def fingerprint(job: Job, config: Convert, base_sha256: str) -> str:
+    """What a specialist depends on, as one digest: equal means there is nothing to train anew."""
+    parts: list[Any] = [RECIPE_VERSION, job.method, config.seed, base_sha256, job.epochs]
+    parts += [msgspec.json.encode(job.lessons.task).decode(), msgspec.json.encode(job.form).decode()]
+    for side in (job.lessons.train, job.lessons.dev):
+        parts += [[x.call_id, x.text, x.answer, x.weight] for x in side]
+    return hashlib.sha256(json.dumps(parts, ensure_ascii=False, sort_keys=True).encode()).hexdigest()
+
+
+def _finished(job: Job, config: Convert, models_dir: Path, base_model: str) -> Specialist | None:
+    """The specialist of an earlier start of this run, where it is whole and was trained on the same."""
+    try:
+        card = read_card(job.folder)
+    except DeputizeError:
+        return None
+    sha = "" if job.method == "linear" else base_digest(base_model, models_dir)
+    same = card.settings.get("training", {}).get("fingerprint") == fingerprint(job, config, sha)
+    return card if same and all((job.folder / name).is_file() for name in card.checksums) else None
+
+
+def _linear(
+    job: Job, config: Convert, home: Path, models_dir: Path, base_model: str, clock: Callable[[], float]
+) -> Specialist | None:
+    found = _finished(job, config, models_dir, base_model)
+    if found is not None:
+        return found
+    form = closed(job.form, partly=True)
+    if form is None:
+        return None
+    began = clock()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the solver is stopped early on purpose
+        model = fit_linear(job.lessons.train, form)
+    seconds = clock() - began
+    fresh = _fresh(job.folder)
+    model.save(fresh / LINEAR)
+    reader = ClassesReader(model, form)
+    return _seal(
+        job, config, home, fresh, reader, kind="classes", model="tf-idf + logistic regression", train_s=seconds,
+        tokens_per_s=None, base_sha256="", training={}, counter=_counter(base_model, models_dir),
+    )  # fmt: skip
+
+
+def _tuned(
+    job: Job, config: Convert, home: Path, models_dir: Path, base_model: str, budget_s: float, progress: Progress,
+    clock: Callable[[], float],
+) -> Specialist:  # fmt: skip
+    found = _finished(job, config, models_dir, base_model)
+    if found is not None:
+        return found
+    from safetensors.torch import save_file
+
+    from deputize.engines.local.base import Base, device_for, shared_base, torch_module
+    from deputize.engines.local.head import HeadReader, first_weights
+    from deputize.engines.local.writer import WriterReader
+
+    torch = torch_module()
+    path = models.model_path(base_model, models_dir)
+    digest = base_digest(base_model, models_dir)
+    settings = settings_for(job, _device=device_for())
+    if job.method == "full":
+        base = Base(path, device_for(), "fp32" if device_for() == "cpu" else "bf16")
+    elif job.method == "qlora":
+        base = Base(path, device_for(), "bf16", quantized=True)
+    else:
+        base = shared_base(path)
+    torch.manual_seed(config.seed)
+    adapter = "" if job.method == "full" else adapter_name(job.folder)
+    if adapter:
+        base.drop_adapter(adapter)
+        base.new_adapter(adapter, tune.adapter_settings(base, settings))
+    try:
+        form = closed(job.form)
+        heads: list[tuple[Any, Any]] = []
+        if form is not None:
+            make = lambda side: rows_to_choose(base, side, form, MAX_TOKENS)  # noqa: E731
+            for question in form.questions:
+                weights_CH = first_weights(base, question.choices).to(base.device)
+                heads.append((weights_CH, torch.zeros(len(question.choices), device=base.device)))
+        else:
+            make = lambda side: rows_to_write(base, side, job.form, MAX_TOKENS)  # noqa: E731
+        train = [row for row in make(job.lessons.train) if row is not None]
+        dev = [row for row in make(job.lessons.dev) if row is not None]
+        if not train:
+            raise BadInput("no answer of train can be written in the task's form")
+        tuning = tune.Tuning(base, adapter, settings, train, dev, heads, seed=config.seed, clock=clock)
+        checkpoint = job.folder.with_name(job.folder.name + ".training")
+        mark = checkpoint.with_suffix(".fingerprint")
+        print_ = fingerprint(job, config, digest)
+        if mark.is_file() and mark.read_text("utf-8") == print_:
+            tuning.resume(checkpoint)
+        else:
+            shutil.rmtree(checkpoint, ignore_errors=True)
+            mark.write_text(print_, "utf-8")
+        tuning.run(budget_s, checkpoint, progress, f"training {job.name}")
+        fresh = _fresh(job.folder)
+        longest = max((len(row) - row.n_prompt for row in train), default=0)
+        reader: Reader
+        if form is not None:
+            heads = [(w.detach(), b.detach()) for w, b in heads]
+            save_file(
+                {
+                    f"{k}_{i}": t.contiguous()
+                    for i, pair in enumerate(heads)
+                    for k, t in zip(("weight", "bias"), pair, strict=True)
+                },
+                fresh / HEADS,
+            )
+            reader = HeadReader(base, adapter, heads, form, MAX_TOKENS)
+        else:
+            reader = WriterReader(base, adapter, job.form, MAX_TOKENS, 2 * longest + 8)
+        if adapter:
+            base.peft.save_pretrained(
+                fresh / ADAPTER, selected_adapters=[adapter], save_embedding_layers=False
+            )
+            _flatten(fresh / ADAPTER, adapter)
+        else:
+            base.lm.to(torch.bfloat16).save_pretrained(fresh / WEIGHTS)
+            base.tokenizer.save_pretrained(fresh / WEIGHTS)
+        progress(f"reading dev of {job.name}", 0)
+        specialist = _seal(
+            job, config, home, fresh, reader, kind="head" if form is not None else "generate", model=base_model,
+            train_s=tuning.busy_s, tokens_per_s=tuning.n_tokens / max(tuning.busy_s, 1e-9), base_sha256=digest,
+            training={
+                **settings.__dict__, "steps": tuning.step_number, "n_tokens": tuning.n_tokens,
+                "history": [e.__dict__ for e in tuning.history], "device": base.device, "dtype": base.dtype,
+            },
+            counter=lambda text: len(base.ids(text)), max_slot_tokens=2 * longest + 8,
+        )  # fmt: skip
+        shutil.rmtree(checkpoint, ignore_errors=True)
+        mark.unlink(missing_ok=True)
+        return specialist
+    finally:
+        if adapter:
+            base.drop_adapter(adapter)
+
+
+def settings_for(job: Job, *, _device: str = "cpu") -> tune.Settings:
+    """The training settings of a rung, by the size of its task."""
+    n = len(job.lessons.train)
+    return tune.Settings(
+        method=job.method, epochs=job.epochs, batch=batch_for(n), micro_tokens=2048 if _device == "cpu" else 16384,
+        lr=5e-5 if job.method == "full" else 1e-3,
+    )  # fmt: skip
+
+
+def _fresh(folder: Path) -> Path:
+    fresh = folder.with_name(folder.name + ".new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True)
+    return fresh
+
+
+def _flatten(folder: Path, adapter: str) -> None:
+    """peft puts a named adapter in a folder of its name."""
+    inner = folder / adapter
+    if inner.is_dir():
+        for path in inner.iterdir():
+            path.rename(folder / path.name)
+        inner.rmdir()
+    (folder / "README.md").unlink(missing_ok=True)
+
+
+def _counter(base_model: str, models_dir: Path) -> Callable[[str], int] | None:
+    """Counts tokens of the base model without loading it; None where it is not fetched."""
+    try:
+        from tokenizers import Tokenizer
+
+        tokenizer = Tokenizer.from_file(str(models.model_path(base_model, models_dir) / "tokenizer.json"))
+    except (ImportError, DeputizeError):
+        return None
+    return lambda text: len(tokenizer.encode(text, add_special_tokens=False).ids)
+
+
+def _seal(
+    job: Job, config: Convert, home: Path, fresh: Path, reader: Reader, *, kind: Any, model: str, train_s: float,
+    tokens_per_s: float | None, base_sha256: str, training: dict[str, Any],
+    counter: Callable[[str], int] | None, max_slot_tokens: int = 64,
+) -> Specialist:  # fmt: skip
+    """Calibrates on dev, adds the gate, writes the card and puts the folder in its place."""
+    lessons = job.lessons
+    gate = Gate.fit([lesson.text for lesson in lessons.train], seed=config.seed)
+    with (fresh / GATE).open("wb") as out:
+        np.savez(out, allow_pickle=False, **gate.arrays())
+    dev = lessons.dev[:MAX_DEV_READ]
+    readings = reader.read([lesson.text for lesson in dev])
+    pairs = list(zip(readings, dev, strict=True))
+    right = [agree(r.answer, lesson.answer, lessons.task.contract) for r, lesson in pairs]
+    answered = [(r.sureness, ok) for r, ok in zip(readings, right, strict=True) if r.answer is not None]
+    calibration = (
+        fit_calibration([s for s, _ in answered], [ok for _, ok in answered]) if answered else Calibration()
+    )
+    before = after = None
+    if counter is not None and lessons.dev_examples:
+        sample = lessons.dev_examples[:48]
+        before = round(float(np.mean([counter(_whole(e.request)) for e in sample])), 1)
+        after = (
+            round(float(np.mean([counter(lesson.text) for lesson in lessons.dev[:48]])), 1)
+            if lessons.dev
+            else None
+        )
+    sha = base_sha256 if kind != "classes" else ""
+    settings = Settings(
+        form=job.form, calibration=calibration, max_tokens=MAX_TOKENS, max_slot_tokens=max_slot_tokens,
+        training={**training, "fingerprint": fingerprint(job, config, sha)},
+    )  # fmt: skip
+    sums = {str(p.relative_to(fresh)): models.sha256_of(p) for p in sorted(fresh.rglob("*")) if p.is_file()}
+    specialist = Specialist(
+        id=f"{lessons.task.id}-{job.method}", task_id=lessons.task.id, method=job.method, model=model, reader=kind,
+        contract=lessons.task.contract, task=lessons.task, n_train=len(lessons.train), train_s=round(train_s, 2),
+        tokens_per_s=None if tokens_per_s is None else round(tokens_per_s, 1), prompt_tokens_before=before,
+        prompt_tokens_after=after, dev_accuracy=float(np.mean(right)) if right else None, seed=config.seed,
+        base_sha256=base_sha256, checksums=sums, settings=msgspec.to_builtins(settings),
+        path=_relative(job.folder, home), learnt_from=[lesson.call_id for lesson in lessons.train],
+    )  # fmt: skip
+    (fresh / CARD).write_bytes(msgspec.json.format(msgspec.json.encode(specialist), indent=1))
+    shutil.rmtree(job.folder, ignore_errors=True)
+    fresh.rename(job.folder)
+    return specialist
+
+
+def _relative(folder: Path, home: Path) -> str:
+    try:
+        return str(folder.resolve().relative_to(home.resolve()))
+    except ValueError:
+        return str(folder.resolve())
+
+
+def _whole(request: Request) -> str:
+    """A request as one text, to count what the LLM had to read."""
+    parts = [str(m.get("content") or "") + json.dumps(m.get("tool_calls") or "") for m in request.messages]
+    return "\n".join([*parts, json.dumps(request.tools) if request.tools else ""])

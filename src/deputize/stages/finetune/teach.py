@@ -1,0 +1,103 @@
+"""Lessons as tokens with weights: which positions are scored, against which choices, and how much each counts.
+
+A slot of forty copied tokens must not drown the one token that decides, so a slot's loss is divided by the root of its
+length; tokens that can only be one thing are never scored, for they are never sampled either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from deputize.engines.local.base import Base
+from deputize.engines.local.forms import Closed, Form, Slot
+from deputize.engines.local.writer import Trie, slot_ids
+from deputize.stages.finetune.data import Lesson
+
+ROLE_WEIGHT = {"decision": 1.0, "value": 1.0, "free": 0.3}
+
+
+class Scored(NamedTuple):
+    """One token of an answer that the loss sees."""
+
+    at: int
+    """Its index among the row's tokens; it is predicted from the one before."""
+    token: int
+    weight: float
+    allowed: list[int] | None
+    """The choices of a decision; None: the whole vocabulary."""
+    counts: bool
+    """Whether the answer is wrong where this token is (free prose does not count)."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One lesson, ready for the model."""
+
+    ids: list[int]
+    n_prompt: int
+    weight: float
+    scored: list[Scored]
+    targets: list[int]
+    """Head reader: the choice of each question, -1 where it is not asked."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def rows_to_write(base: Base, lessons: Sequence[Lesson], form: Form, max_tokens: int) -> list[Row | None]:
+    """Rows for the generate reader; None where the form cannot express the answer."""
+    prompts = base.prompt_ids([lesson.text for lesson in lessons], max_tokens)
+    tries: dict[str, Trie] = {}
+    out: list[Row | None] = []
+    for lesson, prompt in zip(lessons, prompts, strict=True):
+        segments = form.segments(lesson.answer)
+        if segments is None:
+            out.append(None)
+            continue
+        ids, scored = list(prompt), []
+        for slot, text in segments:
+            tokens = slot_ids(base, text)
+            scored += _scored(slot, tokens, len(ids), _trie(base, slot, tries))
+            ids += tokens
+        # the last break is scored but never read from
+        out.append(Row(ids, len(prompt), lesson.weight, scored, []))
+    return out
+
+
+def rows_to_choose(base: Base, lessons: Sequence[Lesson], form: Closed, max_tokens: int) -> list[Row | None]:
+    """Rows for the head reader; None where the answer is none of the choices."""
+    prompts = base.prompt_ids([lesson.text for lesson in lessons], max_tokens)
+    out: list[Row | None] = []
+    for lesson, prompt in zip(lessons, prompts, strict=True):
+        targets = form.indices(lesson.answer)
+        out.append(None if targets is None else Row(prompt, len(prompt), lesson.weight, [], targets))
+    return out
+
+
+def _scored(slot: Slot, tokens: Sequence[int], start: int, trie: Trie | None) -> list[Scored]:
+    found, at = [], trie
+    for i, token in enumerate(tokens):
+        if at is None:
+            found.append((i, token, None))
+        else:
+            if len(at) > 1:
+                found.append((i, token, sorted(at)))
+            at = at[token]
+    weight = ROLE_WEIGHT[slot.role] / max(1, len(found)) ** 0.5
+    return [Scored(start + i, token, weight, allowed, slot.role != "free") for i, token, allowed in found]
+
+
+def _trie(base: Base, slot: Slot, tries: dict[str, Trie]) -> Trie | None:
+    if slot.role != "decision":
+        return None
+    key = "\n".join(slot.choices)
+    if key not in tries:
+        root: Trie = {}
+        for text in slot.choices:
+            at = root
+            for token in slot_ids(base, text):
+                at = at.setdefault(token, {})
+        tries[key] = root
+    return tries[key]
