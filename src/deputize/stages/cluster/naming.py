@@ -15,7 +15,7 @@ from deputize.core.templates import LONG_LINE, head_of, normalise, opening, unit
 SLOT = "⟨…⟩"
 CONSTANT = 0.95
 SAMPLE = 2000
-DIALOGUE_CHARS = 1200
+DIALOGUE_CHARS = 800
 TEMPLATE_CHARS = 6000
 
 _JOB = re.compile(
@@ -26,7 +26,9 @@ _DUTY = re.compile(
     r"\b(?:your (?:job|task|goal) is to|you (?:will|must|should|are to|are asked to|need to)|please|tasked with)\s+(\w.+)",
     re.I,
 )
-_ROLE = re.compile(r"^\W*you are (?:an?|the|our)?\s*(.+)", re.I)
+_ROLE = re.compile(
+    r"(?:^\W*you are|^\W*as|you act as)\s+(?:an?|the|our)\s+(?:(?:helpful|expert)\s+)?(.+)", re.I
+)
 _VERBS_TEXT = """add analyse analyze annotate answer assess assign break calculate categorise categorize check choose classify
     compare compose compute convert copy correct create decide define describe design detect determine draft edit
     estimate evaluate explain extract fill find fix flag format generate give grade group identify implement improve
@@ -35,6 +37,7 @@ _VERBS_TEXT = """add analyse analyze annotate answer assess assign break calcula
     route say score select solve sort split suggest summarise summarize tag tell test transcribe transform translate
     turn update use validate verify write"""
 _VERBS = frozenset(_VERBS_TEXT.split())
+_STEMS = frozenset(verb.rstrip("ing") for verb in _VERBS)
 _STOP_TEXT = """a about above after all also an and any are as at be been before but by can could did do does for from get give
     had has have he her him his how i if in into is it its just like make me more my need no not of on one only or our
     out please she should so some tell than that the their them then there these they this to too up us want was we
@@ -55,22 +58,32 @@ def name_of(
         texts: requests of the task, for its typical words where no line says what is asked.
         others: requests of the other tasks, against which words are typical.
     """
-    asked = _asked(fixed) or ", ".join(typical_words(texts, others)) or "unnamed"
+    asked = (
+        _asked(fixed, conversation=contract.kind == "tool_call")
+        or ", ".join(typical_words(texts, others))
+        or "unnamed"
+    )
     return f"{asked} → {_output(contract)}"
 
 
-def _asked(fixed: Sequence[str]) -> str:
+def _asked(fixed: Sequence[str], *, conversation: bool) -> str:
     """The instruction in a few words, '' where no line gives one."""
     sentences = [s.strip() for line in fixed for s in re.split(r"(?<=[.!?])\s+", line) if s.strip()]
-    for found in (
-        _job_line(sentences),
-        _imperative(sentences),
-        _match(_DUTY, sentences),
-        _match(_ROLE, sentences),
-    ):
-        if found:
-            return found
+    # an agent's prompt is full of instructions, but its first line says who it is
+    order = (_job_line, _role, _imperative) if conversation else (_job_line, _duty, _imperative, _role)
+    return next((found for read in order if (found := read(sentences))), "")
+
+
+def _duty(sentences: Sequence[str]) -> str:
+    for sentence in sentences:
+        found = _DUTY.search(sentence)
+        if found and found.group(1).split()[0].lower().rstrip("ing") in _STEMS:
+            return _phrase(found.group(1))
     return ""
+
+
+def _role(sentences: Sequence[str]) -> str:
+    return next((p for s in sentences if (m := _ROLE.search(s)) and (p := _phrase(m.group(1)))), "")
 
 
 def _job_line(sentences: Sequence[str]) -> str:
@@ -87,10 +100,6 @@ def _imperative(sentences: Sequence[str]) -> str:
         ):
             return _phrase(sentence)
     return ""
-
-
-def _match(pattern: re.Pattern[str], sentences: Sequence[str]) -> str:
-    return next((p for s in sentences if (m := pattern.search(s)) and (p := _phrase(m.group(1)))), "")
 
 
 def _phrase(text: str, max_words: int = 6) -> str:
