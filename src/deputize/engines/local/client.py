@@ -131,7 +131,7 @@ class LocalPool:
                 _log.warning("The specialists' process ended (%s); the LLM answers until it is back.", type(error).__name__)
             finally:
                 self._up.clear()
-                self._writer = None
+                await self._hang_up()
                 self._fail_all("the specialists' process ended")
             await self._end_process()
             pause_s = FIRST_PAUSE_S if loop.time() - began > 60 else min(2 * pause_s, LONGEST_PAUSE_S)
@@ -163,9 +163,7 @@ class LocalPool:
 
     async def _end_process(self) -> None:
         process, self._process = self._process, None
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
+        await self._hang_up()
         if process is None or process.returncode is not None:
             return
         if process.stdin is not None:
@@ -176,6 +174,13 @@ class LocalPool:
         except TimeoutError:
             process.kill()
             await process.wait()
+
+    async def _hang_up(self) -> None:
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
 
     def _fail_all(self, why: str) -> None:
         for future in self._waiting.values():
