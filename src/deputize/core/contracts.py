@@ -80,13 +80,15 @@ def answer_of(response: Message, contract: Contract) -> Answer | None:
     if calls is None or calls:
         return LEAVE if contract.may_leave else None
     text = text_of(response)
+    answer: Answer | None = None
     if contract.kind == "json":
         value = parse_json_object(text)
-        return value if value is not None and _fits(value, contract) else None
-    folded = fold(text)
-    if contract.kind == "label":
-        return folded if folded in contract.labels else None
-    return folded or None
+        answer = value if value is not None and _fits(value, contract) else None
+    else:
+        folded = fold(text)
+        answer = folded if folded in contract.labels or (folded and contract.kind == "text") else None
+    # at a mixed site a reply in no form that code reads is meant for a person: the LLM's to give
+    return LEAVE if answer is None and contract.may_leave else answer
 
 
 def _fits(value: dict[str, Any], contract: Contract) -> bool:
@@ -105,8 +107,12 @@ def agree(a: Answer | None, b: Answer | None, contract: Contract) -> bool:
         return False
     if contract.kind == "json" and isinstance(a, dict) and isinstance(b, dict):
         free = {f.name for f in contract.fields if f.type == "free"}
-        a, b = ({k: v for k, v in x.items() if k not in free} for x in (a, b))
-    return bool(_plain(a) == _plain(b))
+        a = {k: v for k, v in a.items() if k not in free}
+        b = {k: v for k, v in b.items() if k not in free}
+    try:
+        return bool(_plain(a) == _plain(b))
+    except RecursionError:  # nested as deep as no honest answer is
+        return False
 
 
 def _plain(value: Any) -> Any:
@@ -147,7 +153,10 @@ def message_of(answer: Answer, contract: Contract, call_ids: Iterable[str]) -> M
                 {
                     "id": next(ids),
                     "type": "function",
-                    "function": {"name": c["name"], "arguments": json.dumps(c["arguments"], ensure_ascii=False)},
+                    "function": {
+                        "name": c["name"],
+                        "arguments": json.dumps(c["arguments"], ensure_ascii=False),
+                    },
                 }
                 for c in answer
             ],
@@ -169,7 +178,9 @@ def closed_labels(
     if n_calls < min_calls:
         return None
     labels = {
-        text: n for text, n in counts.items() if n >= min_repeats and text and len(text) <= 80 and len(text.split()) <= 8
+        text: n
+        for text, n in counts.items()
+        if n >= min_repeats and text and len(text) <= 80 and len(text.split()) <= 8
     }
     if sum(labels.values()) < coverage * n_calls:
         return None

@@ -1,0 +1,172 @@
+"""Canonical answers: one definition for training, scoring, certificates and the live path."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deputize.core.contracts import (
+    LEAVE,
+    action_of,
+    agree,
+    answer_of,
+    closed_labels,
+    fold,
+    message_of,
+    parse_json_object,
+    text_of,
+    tool_calls_of,
+)
+from deputize.core.records import Contract, Field
+
+LABEL = Contract(kind="label", labels=["yes", "no"])
+JSON = Contract(
+    kind="json", fields=[Field(name="score", type="label"), Field(name="why", type="free", optional=True)]
+)
+TOOL = Contract(kind="tool_call", tools=["pay"])
+MIXED = Contract(kind="tool_call", tools=["pay"], may_leave=True)
+TEXT = Contract(kind="text")
+
+
+def said(text: Any) -> dict[str, Any]:
+    return {"role": "assistant", "content": text}
+
+
+def called(arguments: Any, name: str = "pay") -> dict[str, Any]:
+    function = {"name": name, "arguments": arguments}
+    return {
+        "role": "assistant",
+        "content": None,
+        "tool_calls": [{"id": "c1", "type": "function", "function": function}],
+    }
+
+
+scalars = (
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8)
+)
+values = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+class TestText:
+    def test_text_is_the_content_string_or_its_text_parts(self) -> None:
+        assert text_of(said("a")) == "a"
+        assert text_of(said([{"type": "text", "text": "a"}, {"type": "image_url"}, "odd", {"text": "b"}])) == "a\nb"
+        assert text_of(said(None)) == text_of({}) == ""
+
+    def test_json_may_stand_in_a_fence_but_nothing_else_may_stand_beside_it(self) -> None:
+        assert parse_json_object('```json\n{"a": 1}\n```') == {"a": 1}
+        assert parse_json_object('{"a": 1} so there') is None
+        assert parse_json_object("[1]") is None
+        assert parse_json_object('{"a":' * 5000) is None
+
+    @given(st.text())
+    def test_folding_twice_is_folding_once(self, text: str) -> None:
+        assert fold(fold(text)) == fold(text)
+
+
+class TestAnswers:
+    def test_a_label_is_one_of_the_set(self) -> None:
+        assert answer_of(said(" yes\n"), LABEL) == "yes"
+        assert answer_of(said("maybe"), LABEL) is None
+        assert answer_of(called("{}"), LABEL) is None
+
+    def test_json_has_all_required_fields_and_no_unknown_one(self) -> None:
+        assert answer_of(said('{"score": true}'), JSON) == {"score": True}
+        assert answer_of(said('{"why": "x"}'), JSON) is None
+        assert answer_of(said('{"score": 1, "other": 2}'), JSON) is None
+
+    def test_tool_calls_are_names_with_parsed_arguments(self) -> None:
+        assert answer_of(called('{"amount": 3}'), TOOL) == [{"name": "pay", "arguments": {"amount": 3}}]
+        assert answer_of(called(None), TOOL) == [{"name": "pay", "arguments": {}}]
+        assert answer_of(called("not json"), TOOL) is None
+        assert answer_of(called("[1]"), TOOL) is None
+        assert tool_calls_of({"tool_calls": [{"function": "odd"}]}) is None
+
+    def test_speaking_where_tools_are_called_is_left_to_the_llm(self) -> None:
+        assert answer_of(said("Shall I?"), TOOL) is None
+        assert answer_of(said("Shall I?"), MIXED) == LEAVE
+        assert answer_of(called("not json"), MIXED) is None
+
+    @pytest.mark.parametrize("kind", ["label", "json"])
+    def test_at_a_mixed_site_a_reply_in_no_known_form_is_left_to_the_llm(self, kind: Any) -> None:
+        contract = Contract(kind=kind, labels=["yes"], fields=JSON.fields, may_leave=True)
+        assert answer_of(said("I am sorry to hear that."), contract) == LEAVE
+
+    def test_empty_text_is_no_answer(self) -> None:
+        assert answer_of(said("  "), TEXT) is None
+        assert answer_of(said(" a  b "), TEXT) == "a b"
+
+    def test_the_action_of_a_tool_answer_is_its_names(self) -> None:
+        assert action_of([{"name": "a", "arguments": {}}, {"name": "b", "arguments": {}}]) == "a+b"
+        assert action_of(LEAVE) == LEAVE
+
+
+class TestAgreement:
+    def test_nothing_agrees_with_none(self) -> None:
+        assert not agree(None, None, TEXT)
+
+    def test_prose_fields_are_not_compared(self) -> None:
+        assert agree({"score": True, "why": "a"}, {"score": True}, JSON)
+        assert not agree({"score": True}, {"score": 1}, JSON)
+
+    def test_numbers_agree_by_value_and_strings_by_words(self) -> None:
+        one = [{"name": "pay", "arguments": {"amount": 1, "note": "a  b"}}]
+        two = [{"name": "pay", "arguments": {"note": "a b", "amount": 1.0}}]
+        assert agree(one, two, TOOL)
+        assert not agree(one, [{"name": "pay", "arguments": {"amount": True, "note": "a b"}}], TOOL)
+
+    def test_big_whole_numbers_are_not_rounded_together(self) -> None:
+        assert not agree({"score": 2**60}, {"score": 2**60 + 1}, JSON)
+
+    @given(st.dictionaries(st.text(max_size=5), values, max_size=4))
+    def test_every_answer_agrees_with_itself_and_through_json(self, value: dict[str, Any]) -> None:
+        assert agree(value, value, JSON)
+        assert agree(value, json.loads(json.dumps(value)), JSON)
+
+    @given(values, values)
+    def test_agreement_is_symmetric(self, a: Any, b: Any) -> None:
+        assert agree(a, b, TEXT) == agree(b, a, TEXT)
+
+    def test_absurd_depth_disagrees_instead_of_failing(self) -> None:
+        deep: Any = 1
+        for _ in range(100_000):
+            deep = [deep]
+        assert not agree({"score": deep}, {"score": 1}, JSON)
+
+
+class TestMessages:
+    @given(st.dictionaries(st.text(max_size=5), values, max_size=3))
+    def test_a_tool_answer_comes_back_from_its_message(self, arguments: dict[str, Any]) -> None:
+        answer = [{"name": "pay", "arguments": arguments}]
+        assert agree(answer_of(message_of(answer, TOOL, ["c1"]), TOOL), answer, TOOL)
+
+    def test_labels_and_json_come_back_too(self) -> None:
+        assert answer_of(message_of("yes", LABEL, []), LABEL) == "yes"
+        assert answer_of(message_of({"score": "é"}, JSON, []), JSON) == {"score": "é"}
+
+    def test_leaving_has_no_message(self) -> None:
+        with pytest.raises(ValueError, match="LLM"):
+            message_of(LEAVE, MIXED, [])
+
+
+class TestClosedLabels:
+    def test_a_closed_set_is_found_most_frequent_first(self) -> None:
+        assert closed_labels(["b"] * 12 + ["a"] * 30) == ["a", "b"]
+
+    def test_one_off_replies_are_not_labels(self) -> None:
+        assert closed_labels([f"text {i}" for i in range(100)]) is None
+        assert closed_labels(["a"] * 97 + ["x", "y", "z"]) == ["a"]
+
+    def test_few_replies_say_nothing(self) -> None:
+        assert closed_labels(["a"] * 19) is None
+
+    def test_long_replies_are_not_labels_however_often_they_come(self) -> None:
+        assert closed_labels(["one two three four five six seven eight nine"] * 100) is None
