@@ -6,6 +6,7 @@ Knows nothing of routes or records. Retrying, breaking and falling back live in 
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 from collections.abc import AsyncIterator, Mapping
 from typing import Literal, Protocol
@@ -21,6 +22,7 @@ from deputize.engines import anthropic, openai
 
 Headers = list[tuple[str, str]]
 Protocol_ = Literal["openai", "anthropic"]
+_LARGE_BYTES = 256 * 1024
 
 
 class UpstreamConfig(BaseModel):
@@ -200,7 +202,7 @@ class AiohttpTransport:
             self._timeouts[key] = timeout
         try:
             sending = self._open().request(
-                method, target[0], data=body or None, headers=CIMultiDict(headers), timeout=timeout, allow_redirects=False
+                method, target[0], data=_payload(body), headers=CIMultiDict(headers), timeout=timeout, allow_redirects=False
             )  # fmt: skip
             if first_byte_timeout_s is None:
                 response = await sending
@@ -224,6 +226,11 @@ class AiohttpTransport:
         if self._session is not None:
             await self._session.close()
             self._session = None
+
+
+def _payload(body: bytes) -> bytes | io.BytesIO | None:
+    """Large bodies are written piece by piece, so that one prompt does not hold up every other call."""
+    return io.BytesIO(body) if len(body) > _LARGE_BYTES else body or None
 
 
 def host_of(url: str) -> str:
