@@ -32,7 +32,7 @@ _VARYING: Final = re.compile(
     r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
     r'|"[^"\n]*"|“[^”\n]*”|`[^`\n]*`'
     r"|(?<!\w)'[^'\n]*'(?!\w)"
-    r"|\b(?=\w*\d)[A-Za-z0-9_-]*\d[A-Za-z0-9_-]*(?:[.,:/]\d+)*"
+    r"|(?<![A-Za-z0-9_-])[A-Za-z_-]*\d[\w-]*(?:[.,:/]\d+)*"
 )
 _SENTENCE: Final = re.compile(r"(?<=[.!?:;])\s+")
 _HEAD: Final = re.compile(

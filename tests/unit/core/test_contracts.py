@@ -46,7 +46,11 @@ def called(arguments: Any, name: str = "pay") -> dict[str, Any]:
 
 
 scalars = (
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8)
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=8)
 )
 values = st.recursive(
     scalars,
@@ -58,7 +62,10 @@ values = st.recursive(
 class TestText:
     def test_text_is_the_content_string_or_its_text_parts(self) -> None:
         assert text_of(said("a")) == "a"
-        assert text_of(said([{"type": "text", "text": "a"}, {"type": "image_url"}, "odd", {"text": "b"}])) == "a\nb"
+        assert (
+            text_of(said([{"type": "text", "text": "a"}, {"type": "image_url"}, "odd", {"text": "b"}]))
+            == "a\nb"
+        )
         assert text_of(said(None)) == text_of({}) == ""
 
     def test_json_may_stand_in_a_fence_but_nothing_else_may_stand_beside_it(self) -> None:
