@@ -11,6 +11,7 @@ import os
 import warnings
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +51,8 @@ _FRAMES = (
 
 def torch_module() -> Any:
     """torch. Raises MissingExtra where it is not installed."""
+    # threads that spin while they wait cost more than they save as soon as anything else runs on the machine
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         import torch
     except ImportError as error:
@@ -258,12 +261,10 @@ def _peft() -> Any:
 
 def _four_bit() -> Any:
     torch = torch_module()
-    try:
-        import bitsandbytes  # noqa: F401
-    except ImportError as error:
+    if find_spec("bitsandbytes") is None:
         raise MissingExtra(
             "qlora needs bitsandbytes and a CUDA device. Install it with: pip install bitsandbytes"
-        ) from error
+        )
     if not torch.cuda.is_available():
         raise MissingExtra("qlora needs a CUDA device, and there is none here. Use the method lora instead.")
     from transformers import BitsAndBytesConfig

@@ -1,188 +1,212 @@
-"""Asks the specialists' process from an event loop. Imports no torch; a process that dies is started again."""
+"""Asks the worker process from an event loop; starts it, and starts it again when it dies. Never imports torch.
+
+Several processes of one home (gateway workers) share one worker: whoever holds the lock starts it, the others connect;
+when the holder ends its worker ends too, and another takes the lock.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import fcntl
 import itertools
 import logging
-import shutil
+import os
 import sys
-import tempfile
-from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
-from deputize.core.errors import DeputizeError
+from deputize.core.errors import DeputizeError, MissingExtra, UpstreamError, UpstreamTimeout
 from deputize.core.records import Prediction, Request
-from deputize.engines.local.frames import Question, Reply, pack, read_frame
+from deputize.engines.local.frames import Ask, Told, pack, read, socket_folder
 
-_log = logging.getLogger("deputize.specialists")
+log = logging.getLogger("deputize.engine")
 
-START_TIMEOUT_S = 60.0
-LOAD_TIMEOUT_S = 120.0
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
+START_TIMEOUT_S = 30.0
+_RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0)
+"""Waits before the worker is started again; the last one repeats."""
 
 
-class SpecialistError(DeputizeError):
-    """The specialist gave no answer; the LLM takes the call."""
+class EngineFailure(DeputizeError):
+    """A specialist could not answer; the LLM does."""
 
-    code = "specialist_error"
-    retry = True
+    http_status, code = 502, "engine_failure"
 
 
 class LocalPool:
-    """The worker process of one home and the questions it has not answered yet."""
+    """The specialists of one home, in a process of their own."""
 
-    def __init__(self, home: Path, models_dir: Path, *, command: list[str] | None = None) -> None:
-        self._home, self._models_dir = home, models_dir
-        self._command = command or [sys.executable, "-m", "deputize.engines.local.worker"]
+    def __init__(self, home: Path, models_dir: Path) -> None:
+        self.home, self.models_dir = home, models_dir
         self._ids = itertools.count(1)
-        self._waiting: dict[int, asyncio.Future[Reply]] = {}
-        self._process: asyncio.subprocess.Process | None = None
+        self._waiting: dict[int, asyncio.Future[Prediction]] = {}
         self._writer: asyncio.StreamWriter | None = None
-        self._folder: Path | None = None
+        self._process: asyncio.subprocess.Process | None = None
+        self._lock: IO[bytes] | None = None
         self._keeper: asyncio.Task[None] | None = None
-        self._up = asyncio.Event()
-        self._warm: set[str] = set()
-        self.n_starts = 0
+        self._connected = asyncio.Event()
 
-    async def start(self) -> None:
-        """Starts the process and keeps it up; returns at once. Asking before it is up waits for it."""
-        if self._keeper is None:
-            self._keeper = asyncio.create_task(self._keep_up())
+    @property
+    def worker_pid(self) -> int | None:
+        """The worker's process id where this pool started it and it runs, else None."""
+        running = self._process is not None and self._process.returncode is None
+        return self._process.pid if running and self._process is not None else None
 
-    async def warm(self, specialist_paths: Iterable[str]) -> None:
-        """Has specialists loaded before the first call needs them, also after a restart.
-
-        Raises:
-            SpecialistError: one of them cannot be loaded; the rest are.
-        """
-        wanted = list(dict.fromkeys(specialist_paths))
-        self._warm.update(wanted)
-        done = await asyncio.gather(
-            *(self._ask(path, None, LOAD_TIMEOUT_S) for path in wanted), return_exceptions=True
-        )
-        for failure in done:
-            if isinstance(failure, BaseException):
-                raise failure
-
-    async def predict(self, specialist_path: str, request: Request, timeout_s: float) -> Prediction:
-        """The answer of one specialist.
-
-        Args:
-            specialist_path: its folder, relative to the home.
-            request: what to answer.
-            timeout_s: after which TimeoutError is raised; waiting for the process counts.
+    async def start(self, timeout_s: float = START_TIMEOUT_S) -> None:
+        """Starts or joins the worker and keeps it alive. Specialists that routes name are loaded soon after.
 
         Raises:
-            TimeoutError: no answer in time.
-            SpecialistError: it cannot be loaded, failed, or its process died.
+            MissingExtra: torch is not installed.
+            UpstreamError: the worker does not come up in time.
         """
-        reply = await self._ask(specialist_path, request, timeout_s)
-        if reply.prediction is None:
-            raise SpecialistError("the specialist gave no answer")
-        return reply.prediction
-
-    async def stop(self) -> None:
-        """Ends the process; questions still open fail."""
         if self._keeper is not None:
-            self._keeper.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._keeper
-            self._keeper = None
-        await self._end_process()
-        self._fail_all("the specialists' process was stopped")
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder = None
+            return
+        from importlib.util import find_spec
 
-    async def _ask(self, path: str, request: Request | None, timeout_s: float) -> Reply:
-        await self.start()
-        number = next(self._ids)
-        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        if find_spec("torch") is None:
+            raise MissingExtra.package("torch", "train")
+        self._keeper = asyncio.create_task(self._keep(), name="local engine")
         try:
             async with asyncio.timeout(timeout_s):
-                await self._up.wait()
-                writer = self._writer
-                if writer is None:
-                    raise SpecialistError("the specialists' process is down")
-                self._waiting[number] = future
-                writer.write(pack(Question(id=number, specialist=path, request=request)))
-                await writer.drain()
-                reply = await future
-        except ConnectionError as error:
-            raise SpecialistError("the specialists' process is down") from error
+                await self._connected.wait()
+        except TimeoutError:
+            await self.stop()
+            raise UpstreamError(
+                f"the local engine did not start within {timeout_s:.0f} s; see {self._log_path()}"
+            ) from None
+
+    async def predict(self, specialist_path: str, request: Request, timeout_s: float) -> Prediction:
+        """A specialist's answer.
+
+        Raises:
+            UpstreamTimeout: none came in time.
+            UpstreamError: the worker is not there (it is being started again).
+            EngineFailure: the specialist could not be loaded or failed.
+        """
+        if self._writer is None or self._writer.is_closing():
+            raise UpstreamError("the local engine is not running")
+        number = next(self._ids)
+        future: asyncio.Future[Prediction] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = future
+        try:
+            self._writer.write(
+                pack(Ask(id=number, specialist=specialist_path, request=request, within_s=timeout_s))
+            )
+            async with asyncio.timeout(timeout_s):
+                return await future
+        except TimeoutError:
+            raise UpstreamTimeout(f"no specialist's answer within {timeout_s:.1f} s") from None
+        except (ConnectionError, OSError) as error:
+            raise UpstreamError(f"the local engine cannot be reached: {type(error).__name__}") from error
         finally:
             self._waiting.pop(number, None)
-            if future.done() and not future.cancelled():
-                future.exception()  # taken note of, also where the wait ended first
-        if reply.error:
-            raise SpecialistError(reply.error)
-        return reply
 
-    async def _keep_up(self) -> None:
-        pause_s = FIRST_PAUSE_S
+    async def stop(self) -> None:
+        """Ends the worker, where this pool started it, and every wait on it."""
+        keeper, self._keeper = self._keeper, None
+        if keeper is not None:
+            keeper.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await keeper
+        self._let_go("the local engine was stopped")
+        await self._end_worker()
+
+    # -- keeping it alive
+
+    async def _keep(self) -> None:
+        failures = 0
         while True:
-            loop = asyncio.get_running_loop()
-            began = loop.time()
             try:
-                await self._run_once()
-            except (OSError, TimeoutError, DeputizeError, asyncio.IncompleteReadError) as error:
-                _log.warning("The specialists' process ended (%s); the LLM answers until it is back.", type(error).__name__)
+                stream = await self._connect()
+                failures = 0
+                await self._listen(stream)
+                log.warning("the local engine went away; it is started again")
+            except (OSError, DeputizeError) as error:
+                log.warning("the local engine cannot be reached: %s", error)
             finally:
-                self._up.clear()
-                await self._hang_up()
-                self._fail_all("the specialists' process ended")
-            await self._end_process()
-            pause_s = FIRST_PAUSE_S if loop.time() - began > 60 else min(2 * pause_s, LONGEST_PAUSE_S)
-            await asyncio.sleep(pause_s)
+                self._let_go("the local engine went away")
+            await asyncio.sleep(_RETRY_S[min(failures, len(_RETRY_S) - 1)])
+            failures += 1
 
-    async def _run_once(self) -> None:
-        """Starts the process and reads its replies until it ends."""
-        if self._folder is None:
-            self._folder = Path(tempfile.mkdtemp(prefix="deputize-"))
-        socket_path = self._folder / f"worker-{self.n_starts}.sock"
-        self.n_starts += 1
-        self._process = process = await asyncio.create_subprocess_exec(
-            *self._command, "--home", str(self._home), "--models", str(self._models_dir), "--socket", str(socket_path),
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-        assert process.stdout is not None
-        async with asyncio.timeout(START_TIMEOUT_S):
-            if await process.stdout.readline() != b"ready\n":
-                raise SpecialistError("the specialists' process did not start")
-        reader, self._writer = await asyncio.open_unix_connection(str(socket_path))
-        self._up.set()
-        for path in sorted(self._warm) if self.n_starts > 1 else ():
-            self._writer.write(pack(Question(id=next(self._ids), specialist=path)))
+    async def _connect(self) -> asyncio.StreamReader:
+        """A connection to the worker, started first where nobody else keeps one."""
+        path = socket_folder(self.home) / "engine.sock"
+        if self._take_lock():
+            await self._end_worker()
+            path.unlink(missing_ok=True)
+            await self._start_worker(path)
+        end = asyncio.get_running_loop().time() + START_TIMEOUT_S
         while True:
-            reply = await read_frame(reader, Reply)
-            future = self._waiting.get(reply.id)
-            if future is not None and not future.done():
-                future.set_result(reply)
+            try:
+                reader, writer = await asyncio.open_unix_connection(str(path))
+                break
+            except (FileNotFoundError, ConnectionRefusedError):
+                if self._process is not None and self._process.returncode is not None:
+                    raise UpstreamError(f"the local engine ended at once; see {self._log_path()}") from None
+                if asyncio.get_running_loop().time() > end:
+                    raise
+                await asyncio.sleep(0.02)
+        self._writer = writer
+        self._connected.set()
+        return reader
 
-    async def _end_process(self) -> None:
-        process, self._process = self._process, None
-        await self._hang_up()
-        if process is None or process.returncode is not None:
-            return
-        if process.stdin is not None:
-            process.stdin.close()
+    async def _listen(self, stream: asyncio.StreamReader) -> None:
+        while (told := await read(stream, Told)) is not None:
+            future = self._waiting.get(told.id)
+            if future is None or future.done():
+                continue
+            if told.prediction is not None:
+                future.set_result(told.prediction)
+            else:
+                future.set_exception(EngineFailure(told.error or "the specialist gave no answer"))
+
+    def _take_lock(self) -> bool:
+        """Whether this process keeps the worker; once taken the lock stays until it ends."""
+        if self._lock is not None:
+            return True
+        handle = (socket_folder(self.home) / "engine.lock").open("ab")
         try:
-            async with asyncio.timeout(5):
-                await process.wait()
-        except TimeoutError:
-            process.kill()
-            await process.wait()
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            handle.close()
+            return False
+        self._lock = handle
+        return True
 
-    async def _hang_up(self) -> None:
+    async def _start_worker(self, path: Path) -> None:
+        environment = {**os.environ, "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE")}
+        command = [sys.executable, "-m", "deputize.engines.local.worker", "--socket", str(path)]
+        command += ["--home", str(self.home), "--models", str(self.models_dir)]
+        with self._log_path().open("ab") as out:
+            self._process = await asyncio.create_subprocess_exec(
+                *command, stdin=asyncio.subprocess.PIPE, stdout=out, stderr=out, env=environment,
+                start_new_session=True,  # Ctrl-C reaches the gateway, which ends the worker in order
+            )  # fmt: skip
+
+    async def _end_worker(self) -> None:
+        process, self._process = self._process, None
+        if process is not None and process.returncode is None:
+            if process.stdin is not None:
+                process.stdin.close()
+            try:
+                async with asyncio.timeout(5):
+                    await process.wait()
+            except TimeoutError:
+                process.kill()
+                await process.wait()
+        if self._keeper is None and self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def _let_go(self, why: str) -> None:
+        self._connected.clear()
         writer, self._writer = self._writer, None
         if writer is not None:
             writer.close()
-            with suppress(OSError):
-                await writer.wait_closed()
-
-    def _fail_all(self, why: str) -> None:
-        for future in self._waiting.values():
+        for future in list(self._waiting.values()):
             if not future.done():
-                future.set_exception(SpecialistError(why))
+                future.set_exception(UpstreamError(why))
+
+    def _log_path(self) -> Path:
+        self.home.mkdir(parents=True, exist_ok=True)
+        return self.home / "engine.log"

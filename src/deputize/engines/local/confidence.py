@@ -118,9 +118,10 @@ class Gate:
         return gate
 
     def _project(self, texts: Sequence[str]) -> Floats:
-        rows_ND = vectors(texts, self.idf_F) @ self._projection_FD
-        length_N1 = np.linalg.norm(rows_ND, axis=1, keepdims=True)
-        return (rows_ND / np.maximum(length_N1, 1e-9)).astype(np.float32)
+        rows_ND: Floats = vectors(texts, self.idf_F) @ self._projection_FD
+        length_N1: Floats = np.linalg.norm(rows_ND, axis=1, keepdims=True).astype(np.float32)
+        out_ND: Floats = rows_ND / np.maximum(length_N1, 1e-9)
+        return out_ND
 
     def p_values(self, texts: Sequence[str]) -> list[float]:
         """For each text (1 + #{reference distances >= its own}) / (n + 1)."""

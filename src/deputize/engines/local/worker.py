@@ -1,185 +1,290 @@
-"""The process in which specialists answer: torch lives here, never in the gateway.
+"""The process that holds the models: answers specialists' requests in dynamic batches over a unix socket.
 
-One thread computes; requests that wait for the same specialist are answered as one batch. Ends when its standard
-input closes, so that no orphan stays behind a gateway that was killed.
+One thread runs models, the event loop only moves frames. It ends when its standard input closes, that is with the
+process that started it, however that one ends.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import os
+import signal
 import sys
 import threading
 import time
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from deputize.core.errors import DeputizeError
-from deputize.core.records import Prediction, Request
-from deputize.engines.local.frames import Question, Reply, pack, read_frame
+import msgspec
 
-MAX_BATCH = 16
-WINDOW_S = 0.002
-"""How long a lone request waits for company; small beside a forward pass, enough for a burst."""
+from deputize.core.errors import BadInput, DeputizeError
+from deputize.core.records import Prediction, Request
+from deputize.engines.local.frames import Ask, Told, pack, read
+
+log = logging.getLogger("deputize.engine")
+
+WINDOW_S = 0.003
+"""How long the first request of a batch waits for company."""
+MAX_BATCH = 32
 MAX_LOADED = 64
-"""Specialists kept in memory; the one unused longest goes first."""
+"""Specialists kept loaded; the longest unused one goes first."""
+_LOOK_FOR_ROUTES_S = 2.0
 
 
 class Answers(Protocol):
-    """What the batcher asks: `engines.local.predict.Predictor`."""
+    """A loaded specialist."""
 
     def predict(self, requests: Sequence[Request]) -> list[Prediction]: ...
 
 
+@dataclass
+class Pending:
+    """One request on its way through."""
+
+    ask: Ask
+    due: float
+    """Monotonic seconds after which nobody waits."""
+    reply: Callable[[Told], None]
+
+
+@dataclass
 class Batcher:
-    """Collects questions per specialist and answers them in batches, on the thread that calls `run`."""
+    """Requests waiting for the model thread; the oldest decides which specialist is next."""
 
-    def __init__(
-        self, load: Callable[[str], Answers], *, unload: Callable[[Answers], None] = lambda _: None,
-        max_batch: int = MAX_BATCH, window_s: float = WINDOW_S, max_loaded: int = MAX_LOADED,
-    ) -> None:  # fmt: skip
-        self._load, self._unload = load, unload
-        self._max_batch, self._window_s, self._max_loaded = max_batch, window_s, max_loaded
-        self._waiting: OrderedDict[str, deque[tuple[Question, Callable[[Reply], None]]]] = OrderedDict()
-        self._changed = threading.Condition()
-        self._loaded: OrderedDict[str, Answers] = OrderedDict()
-        self._ended = False
+    max_batch: int = MAX_BATCH
+    window_s: float = WINDOW_S
+    clock: Callable[[], float] = time.monotonic
+    _waiting: list[Pending] = field(default_factory=list)
+    _changed: threading.Condition = field(default_factory=threading.Condition)
+    _closed: bool = False
 
-    def put(self, question: Question, answer: Callable[[Reply], None]) -> None:
-        """Queues a question; `answer` is called once, on the computing thread."""
+    def put(self, pending: Pending) -> None:
+        """Adds a request."""
         with self._changed:
-            self._waiting.setdefault(question.specialist, deque()).append((question, answer))
+            self._waiting.append(pending)
             self._changed.notify()
 
-    def end(self) -> None:
-        """Lets `run` return after the batch in hand."""
+    def close(self) -> None:
+        """Lets `take` return [] once nothing waits."""
         with self._changed:
-            self._ended = True
-            self._changed.notify()
+            self._closed = True
+            self._changed.notify_all()
 
-    def run(self) -> None:
-        """Answers until `end` is called."""
-        while (batch := self._next()) is not None:
-            self._answer(batch)
+    @property
+    def closed(self) -> bool:
+        return self._closed
 
-    def _next(self) -> list[tuple[Question, Callable[[Reply], None]]] | None:
-        """The questions of the specialist that has waited longest, at most one batch; None at the end."""
+    def take(self, patience_s: float) -> list[Pending]:
+        """The next batch, all of one specialist, oldest first; [] when none comes within patience or it is closed.
+
+        Requests that nobody waits for any more are dropped unanswered.
+        """
         with self._changed:
-            while not self._waiting and not self._ended:
-                self._changed.wait()
-            if self._ended:
-                return None
-            name, queue = next(iter(self._waiting.items()))
-            until = time.monotonic() + self._window_s
-            while len(queue) < self._max_batch and (left := until - time.monotonic()) > 0 and not self._ended:
-                self._changed.wait(left)
-            batch = [queue.popleft() for _ in range(min(len(queue), self._max_batch))]
-            if queue:
-                self._waiting.move_to_end(name)  # the others first, so that one busy route starves none
-            else:
-                del self._waiting[name]
+            if not self._waiting and not self._closed:
+                self._changed.wait(patience_s)
+            if not self._waiting:
+                return []
+            if self.window_s > 0 and not self._closed:
+                end = self.clock() + self.window_s
+                while len(self._waiting) < self.max_batch and (left := end - self.clock()) > 0:
+                    self._changed.wait(left)
+            now = self.clock()
+            self._waiting = [p for p in self._waiting if p.due > now]
+            if not self._waiting:
+                return []
+            name = self._waiting[0].ask.specialist
+            batch = [p for p in self._waiting if p.ask.specialist == name][: self.max_batch]
+            chosen = {id(p) for p in batch}
+            self._waiting = [p for p in self._waiting if id(p) not in chosen]
             return batch
 
-    def _answer(self, batch: list[tuple[Question, Callable[[Reply], None]]]) -> None:
-        name = batch[0][0].specialist
+
+class Shelf:
+    """Loaded specialists by folder, the longest unused dropped first."""
+
+    def __init__(
+        self,
+        home: Path,
+        load: Callable[[Path], Answers],
+        unload: Callable[[Answers], None],
+        most: int = MAX_LOADED,
+    ) -> None:
+        self.home, self._load, self._unload, self.most = home.resolve(), load, unload, most
+        self._loaded: OrderedDict[str, tuple[int, Answers]] = OrderedDict()
+
+    def get(self, name: str) -> Answers:
+        """A specialist, loaded if need be; loaded anew where its folder was replaced.
+
+        Raises:
+            BadInput: there is none, or its path leads out of the home.
+        """
+        folder = (self.home / name).resolve()
+        if not Path(name).is_absolute() and not folder.is_relative_to(self.home):
+            raise BadInput(f"{name!r} leads out of the home")
         try:
-            predictor = self._predictor(name)
-            asked = [(q, done) for q, done in batch if q.request is not None]
-            requests = [q.request for q, _ in asked if q.request is not None]
-            predictions = predictor.predict(requests) if requests else []
-        except DeputizeError as error:
-            self._fail(batch, str(error))
-            return
-        except Exception as error:  # noqa: BLE001 - the edge of the worker: one bad batch must not end the process
-            self._fail(batch, f"the specialist failed ({type(error).__name__})")
-            return
-        for question, done in batch:
-            if question.request is None:
-                done(Reply(id=question.id))
-        for (question, done), prediction in zip(asked, predictions, strict=True):
-            done(Reply(id=question.id, prediction=prediction))
-
-    @staticmethod
-    def _fail(batch: list[tuple[Question, Callable[[Reply], None]]], why: str) -> None:
-        for question, done in batch:
-            done(Reply(id=question.id, error=why))
-
-    def _predictor(self, name: str) -> Answers:
+            stamp = (folder / "specialist.json").stat().st_mtime_ns
+        except OSError:
+            raise BadInput(f"there is no specialist in {name!r}") from None
         found = self._loaded.get(name)
-        if found is None:
-            while len(self._loaded) >= self._max_loaded:
-                self._unload(self._loaded.popitem(last=False)[1])
-            found = self._loaded[name] = self._load(name)
-        self._loaded.move_to_end(name)
-        return found
+        if found is not None and found[0] == stamp:
+            self._loaded.move_to_end(name)
+            return found[1]
+        if found is not None:
+            self._unload(self._loaded.pop(name)[1])
+        specialist = self._load(folder)
+        self._loaded[name] = (stamp, specialist)
+        while len(self._loaded) > self.most:
+            self._unload(self._loaded.popitem(last=False)[1][1])
+        return specialist
+
+    def __len__(self) -> int:
+        return len(self._loaded)
 
 
-async def serve(batcher: Batcher, socket_path: Path, ended: asyncio.Event) -> None:
-    """Takes questions from the socket and writes replies as they come, until `ended` is set."""
+def answer(batch: Sequence[Pending], shelf: Shelf) -> None:
+    """Answers a batch of one specialist; where it fails as a whole each request is tried alone."""
+    try:
+        specialist = shelf.get(batch[0].ask.specialist)
+        predictions = specialist.predict([p.ask.request for p in batch])
+        told = [Told(id=p.ask.id, prediction=x) for p, x in zip(batch, predictions, strict=True)]
+    except DeputizeError as error:
+        told = [Told(id=p.ask.id, error=str(error)) for p in batch]
+    except Exception as error:
+        # the edge of the worker: one bad request must not cost the others theirs, nor the worker its life
+        log.exception("a batch of %d for %s failed", len(batch), batch[0].ask.specialist)
+        if len(batch) > 1:
+            for pending in batch:
+                answer([pending], shelf)
+            return
+        told = [Told(id=p.ask.id, error=f"the specialist failed: {type(error).__name__}") for p in batch]
+    for pending, one in zip(batch, told, strict=True):
+        pending.reply(one)
+
+
+def routed(home: Path) -> list[str]:
+    """The specialists that the home's route file names; [] where it cannot be read (the gateway reports that)."""
+    try:
+        data = msgspec.json.decode((home / "routes.json").read_bytes())
+        routes = data["file"]["routes"]
+        return list(
+            dict.fromkeys(str(r["specialist"]) for r in routes if r.get("state", "closed") != "closed")
+        )
+    except (OSError, msgspec.DecodeError, KeyError, TypeError, AttributeError):
+        return []
+
+
+def run_models(batcher: Batcher, shelf: Shelf, preload: Callable[[], Sequence[str]] = tuple) -> None:
+    """The model thread: batches as they come; in quiet moments specialists that a route names are loaded ahead."""
+    tried: set[str] = set()
+    while True:
+        batch = batcher.take(_LOOK_FOR_ROUTES_S if tried or not preload() else 0.01)
+        if batch:
+            answer(batch, shelf)
+            continue
+        if batcher.closed:
+            return
+        for name in preload():
+            if name not in tried:
+                tried.add(name)
+                try:
+                    shelf.get(name)
+                except (DeputizeError, OSError) as error:
+                    log.error("%s cannot be loaded: %s", name, error)
+                break
+
+
+async def serve(socket: Path, batcher: Batcher, ended: asyncio.Event) -> None:
+    """Takes connections until `ended`; every request's answer goes back on its own connection, in any order."""
     loop = asyncio.get_running_loop()
 
-    async def client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        def send(reply: Reply) -> None:
-            loop.call_soon_threadsafe(lambda: None if writer.is_closing() else writer.write(pack(reply)))
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        def send(told: Told) -> None:
+            if not writer.is_closing():
+                writer.write(pack(told))
+
+        def reply(told: Told) -> None:
+            loop.call_soon_threadsafe(send, told)
 
         try:
-            while True:
-                batcher.put(await read_frame(reader, Question), send)
-        except (asyncio.IncompleteReadError, ConnectionError, DeputizeError):
+            while (ask := await read(reader, Ask)) is not None:
+                batcher.put(Pending(ask, batcher.clock() + ask.within_s, reply))
+        except BadInput as error:
+            log.error("a connection is closed: %s", error)
+        finally:
             writer.close()
 
-    server = await asyncio.start_unix_server(client, str(socket_path))
-    socket_path.chmod(0o600)
-    sys.stdout.write("ready\n")
-    sys.stdout.flush()
+    socket.unlink(missing_ok=True)
+    server = await asyncio.start_unix_server(talk, path=str(socket))
+    socket.chmod(0o600)
+    log.info("ready")
     await ended.wait()
     server.close()
+    socket.unlink(missing_ok=True)
 
 
-def main() -> None:
-    """Runs a worker until standard input closes."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--home", type=Path, required=True)
-    parser.add_argument("--models", type=Path, required=True)
-    parser.add_argument("--socket", type=Path, required=True)
-    options = parser.parse_args()
+def watch_parent(ended: Callable[[], None]) -> threading.Thread:
+    """Calls `ended` when standard input closes: the process that started this one is gone, or wants it to stop."""
 
-    from deputize.engines.local.predict import Predictor, load, unload
-
-    def drop(predictor: Answers) -> None:
-        if isinstance(predictor, Predictor):
-            unload(predictor)
-
-    home: Path = options.home
-    batcher = Batcher(lambda name: load(_inside(home, name), options.models), unload=drop)
-
-    async def run() -> None:
-        ended = asyncio.Event()
-        loop = asyncio.get_running_loop()
-
-        def wait_for_parent() -> None:
-            while os.read(0, 4096):
+    def wait() -> None:
+        try:
+            while os.read(sys.stdin.fileno(), 4096):
                 pass
-            loop.call_soon_threadsafe(ended.set)
+        except OSError:
+            pass
+        ended()
 
-        threading.Thread(target=wait_for_parent, daemon=True).start()
-        threading.Thread(target=batcher.run, daemon=True).start()
-        await serve(batcher, options.socket, ended)
-
-    asyncio.run(run())
-    batcher.end()
-    os._exit(0)  # a batch in hand answers nobody any more; do not wait for it
+    thread = threading.Thread(target=wait, name="parent", daemon=True)
+    thread.start()
+    return thread
 
 
-def _inside(home: Path, name: str) -> Path:
-    """The folder of a specialist, which must lie inside the home."""
-    folder = (home / name).resolve()
-    if not folder.is_relative_to(home.resolve()):
-        raise DeputizeError("a specialist outside the home is not loaded")
-    return folder
+async def main_async(home: Path, models_dir: Path, socket: Path) -> None:
+    """Runs the worker until its parent lets go of it."""
+    # waiting threads must not spin: gateway, agent and worker share few cores
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+
+    def let_go() -> None:
+        loop.call_soon_threadsafe(ended.set)
+
+    watch_parent(let_go)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+    batcher = Batcher()
+
+    def models() -> None:
+        from deputize.engines.local.predict import Predictor, load, unload
+
+        def drop(specialist: Answers) -> None:
+            if isinstance(specialist, Predictor):
+                unload(specialist)
+
+        shelf = Shelf(home, lambda folder: load(folder, models_dir), drop)
+        run_models(batcher, shelf, lambda: routed(home))
+
+    thread = threading.Thread(target=models, name="models", daemon=True)
+    thread.start()
+    await serve(socket, batcher, ended)
+    batcher.close()
+    await asyncio.to_thread(thread.join, 2.0)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point of `python -m deputize.engines.local.worker`; started by LocalPool, not by hand."""
+    parser = argparse.ArgumentParser(prog="deputize-engine")
+    for name in ("--home", "--models", "--socket"):
+        parser.add_argument(name, type=Path, required=True)
+    given = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    asyncio.run(main_async(given.home, given.models, given.socket))
+    # the model thread may be deep inside a kernel: do not wait for it
+    logging.shutdown()
+    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -245,14 +245,21 @@ def _tuned(
         form = closed(job.form)
         heads: list[tuple[Any, Any]] = []
         if form is not None:
-            make = lambda side: rows_to_choose(base, side, form, MAX_TOKENS)  # noqa: E731
             for question in form.questions:
                 weights_CH = first_weights(base, question.choices).to(base.device)
                 heads.append((weights_CH, torch.zeros(len(question.choices), device=base.device)))
-        else:
-            make = lambda side: rows_to_write(base, side, job.form, MAX_TOKENS)  # noqa: E731
-        train = [row for row in make(job.lessons.train) if row is not None]
-        dev = [row for row in make(job.lessons.dev) if row is not None]
+        train, dev = (
+            [
+                row
+                for row in (
+                    rows_to_write(base, side, job.form, MAX_TOKENS)
+                    if form is None
+                    else rows_to_choose(base, side, form, MAX_TOKENS)
+                )
+                if row is not None
+            ]
+            for side in (job.lessons.train, job.lessons.dev)
+        )
         if not train:
             raise BadInput("no answer of train can be written in the task's form")
         tuning = tune.Tuning(base, adapter, settings, train, dev, heads, seed=config.seed, clock=clock)

@@ -77,7 +77,8 @@ def rows_to_choose(base: Base, lessons: Sequence[Lesson], form: Closed, max_toke
 
 
 def _scored(slot: Slot, tokens: Sequence[int], start: int, trie: Trie | None) -> list[Scored]:
-    found, at = [], trie
+    found: list[tuple[int, int, list[int] | None]] = []
+    at = trie
     for i, token in enumerate(tokens):
         if at is None:
             found.append((i, token, None))

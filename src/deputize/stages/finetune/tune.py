@@ -88,13 +88,13 @@ class Tuning:
         # half-precision weights lose small updates: the optimiser works on fp32 copies
         self.masters = [p.detach().float().clone() for _, p in weights]
         self.head_parts = [part.requires_grad_(True) for pair in heads for part in pair]
-        groups = [{"params": self.masters, "lr": settings.lr}]
+        groups: list[dict[str, Any]] = [{"params": self.masters, "lr": settings.lr}]
         if self.head_parts:
             groups.append({"params": self.head_parts, "lr": settings.head_lr})
         self.optimizer = torch.optim.AdamW(
             groups, betas=(0.9, 0.99), weight_decay=0.0, fused=base.device != "mps"
         )
-        self.rates = [g["lr"] for g in groups]
+        self.rates: list[float] = [g["lr"] for g in groups]
         self.history: list[Epoch] = []
         self.best: dict[str, Any] | None = None
         self.best_score = -math.inf

@@ -1,1 +1,1 @@
-"""S4: which small models could do a task, and what the cheap baselines already do."""
+"""S4: SLM selection, task by task."""

@@ -1,78 +1,198 @@
-"""What a small model does on a task before any tuning: asked as the LLM was, and shown a few examples.
+"""What can be known of a task before any tuning: the majority answer, a linear model, the model as it is.
 
-Answers are written inside the task's form, so a wrong format is not what is measured.
+Learnt on train, measured on dev; calibration and test are never read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass
-from pathlib import Path
+import json
+import re
+import time
+import warnings
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
-from deputize.core.contracts import agree, text_of
-from deputize.core.records import Answer, Contract, Request
-from deputize.engines import models
-from deputize.engines.local.base import shared_base
-from deputize.engines.local.forms import Form
-from deputize.engines.local.writer import WriterReader
+from deputize.core.contracts import agree, answer_of, parse_json_object, text_of
+from deputize.core.records import Answer, Contract, Example, Message, Task
+from deputize.core.templates import calls_text, prune
+from deputize.engines.local.base import Base, torch_module
+from deputize.engines.local.forms import Closed
+from deputize.engines.local.hashed import idf_of, vectors
 
-MAX_PROMPT_TOKENS = 512
-"""Longer prompts lose their middle; a probe must stay a probe."""
-MAX_SLOT_TOKENS = 48
-N_SHOTS = 4
-
-
-@dataclass(frozen=True)
-class Shown:
-    """One example of a probe."""
-
-    request: Request
-    text: str
-    """The pruned prompt."""
-    answer: Answer
+MAX_PROMPT_TOKENS = 1024
+MAX_NEW_TOKENS = 72
+_CALL = re.compile(r"(\[\s*\{.*\}\s*\]|\{.*\})", re.DOTALL)
 
 
-def zero_shot(name: str, models_dir: Path, form: Form, contract: Contract, dev: Sequence[Shown]) -> float:
-    """Accuracy of the base model given the prompt that the LLM was given."""
-    return _accuracy(
-        name, models_dir, form, contract, [whole(e.request) for e in dev], [e.answer for e in dev]
-    )
+class Probe(NamedTuple):
+    """What a probe found."""
+
+    accuracy: float
+    n: int
 
 
-def few_shot(
-    name: str, models_dir: Path, form: Form, contract: Contract, train: Sequence[Shown], dev: Sequence[Shown], *, seed: int
-) -> float:  # fmt: skip
-    """Accuracy of the base model shown a few pruned prompts with their answers."""
-    able = [e for e in train if form.segments(e.answer)]
-    picked = np.random.default_rng(seed).permutation(len(able))[:N_SHOTS]
-    shots = "\n\n".join(f"{able[i].text}\n{_written(form, able[i].answer)}" for i in picked)
-    return _accuracy(
-        name, models_dir, form, contract, [f"{shots}\n\n{e.text}" for e in dev], [e.answer for e in dev]
-    )
+def majority(train: Sequence[Answer], dev: Sequence[Answer], contract: Contract) -> Probe | None:
+    """Always answering what the teacher answered most often in train."""
+    if not train or not dev:
+        return None
+    counts = Counter(json.dumps(a, sort_keys=True, ensure_ascii=False) for a in train)
+    answer = json.loads(counts.most_common(1)[0][0])
+    return Probe(float(np.mean([agree(answer, truth, contract) for truth in dev])), len(dev))
 
 
-def whole(request: Request) -> str:
-    """A request as one text, the way a person would paste it."""
-    return "\n\n".join(text for m in request.messages if (text := text_of(m)))
+def linear(
+    train: Sequence[tuple[str, Answer]], dev: Sequence[tuple[str, Answer]], form: Closed, contract: Contract,
+    *, most: int = 3000,
+) -> Probe | None:  # fmt: skip
+    """TF-IDF (words and characters, hashed) + logistic regression on the first `most` of train.
+
+    Where a form is only partly closed the measure is of the whole answer, so open actions count as wrong.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    train = train[:most]
+    if not train or not dev:
+        return None
+    texts = [text for text, _ in train]
+    idf_F = idf_of(texts)
+    rows, dev_rows = vectors(texts, idf_F), vectors([text for text, _ in dev], idf_F)
+    targets = [form.indices(answer) for _, answer in train]
+    chosen: list[npt.NDArray[Any]] = []
+    for q in range(len(form.questions)):
+        asked = [n for n, t in enumerate(targets) if t is not None and t[q] >= 0]
+        labels = [t[q] for n in asked if (t := targets[n]) is not None]
+        if len(set(labels)) < 2:
+            chosen.append(np.full(len(dev), labels[0] if labels else 0))
+            continue
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # stopped early on purpose
+            fit = LogisticRegression(C=20.0, max_iter=60, tol=1e-2).fit(rows[asked], labels)
+        chosen.append(fit.predict(dev_rows))
+    answers = [form.answer([int(c[n]) for c in chosen]) for n in range(len(dev))]
+    right = [agree(a, truth, contract) for a, (_, truth) in zip(answers, dev, strict=True)]
+    return Probe(float(np.mean(right)), len(dev))
 
 
-def _written(form: Form, answer: Answer) -> str:
-    return "\n".join(text for _, text in form.segments(answer) or [])
+def as_it_is(
+    base: Base, task: Task, dev: Sequence[Example], shots: Sequence[Example], *, budget_s: float, most: int = 16,
+    clock: Callable[[], float] = time.monotonic,
+) -> Probe | None:  # fmt: skip
+    """The untuned model on the agent's own prompt, or (with shots) on pruned prompts after a few examples.
+
+    Args:
+        base: the model.
+        task: what is asked.
+        dev: examples to measure on; at most `most` are used, fewer where time runs out.
+        shots: examples of train shown first; none for the agent's own prompt.
+        budget_s: seconds; None is returned where not even one batch fits in.
+        most: examples.
+        clock: monotonic seconds.
+    """
+    began, right = clock(), []
+    dev = _spread(dev, most)
+    for start in range(0, len(dev), 4):
+        if clock() - began > budget_s * (0.7 if start else 1.0) or budget_s <= 0:
+            break
+        batch = dev[start : start + 4]
+        prompts = [_few_shot(task, shots, e) if shots else _own_prompt(base, e) for e in batch]
+        for example, text in zip(batch, generate(base, prompts), strict=True):
+            answer = answer_of(reply_of(text, task.contract), task.contract)
+            right.append(agree(answer, answer_of(example.response, task.contract), task.contract))
+    return Probe(float(np.mean(right)), len(right)) if right else None
 
 
-def _accuracy(
-    name: str,
-    models_dir: Path,
-    form: Form,
-    contract: Contract,
-    prompts: Sequence[str],
-    answers: Sequence[Answer],
-) -> float:
-    base = shared_base(models.model_path(name, models_dir))
-    plain = base.peft.disable_adapter() if base.peft is not None else nullcontext()
-    with plain:
-        readings = WriterReader(base, "", form, MAX_PROMPT_TOKENS, MAX_SLOT_TOKENS).read(prompts)
-    return float(np.mean([agree(r.answer, a, contract) for r, a in zip(readings, answers, strict=True)]))
+def _spread(examples: Sequence[Example], most: int) -> list[Example]:
+    step = max(1, len(examples) // most)
+    return list(examples[::step][:most])
+
+
+def generate(base: Base, prompts: Sequence[str], max_new_tokens: int = MAX_NEW_TOKENS) -> list[str]:
+    """Greedy continuations of prompts that already carry the model's special tokens, adapters left out."""
+    from contextlib import nullcontext
+
+    from deputize.engines.local.head import padded
+
+    torch = torch_module()
+    rows = [_cut(base.ids(p), MAX_PROMPT_TOKENS) for p in prompts]
+    ids, mask, _ = padded(base, rows)
+    bare = base.peft.disable_adapter() if base.peft is not None else nullcontext()
+    with torch.inference_mode(), bare:
+        out = base.lm.generate(
+            input_ids=ids, attention_mask=mask, max_new_tokens=max_new_tokens, do_sample=False, pad_token_id=base.pad,
+            eos_token_id=base.tokenizer.eos_token_id,
+        )  # fmt: skip
+    texts = base.tokenizer.batch_decode(out[:, ids.shape[1] :], skip_special_tokens=True)
+    return [str(t).strip() for t in texts]
+
+
+def _cut(ids: list[int], most: int) -> list[int]:
+    return ids if len(ids) <= most else ids[: most // 2] + ids[-(most - most // 2) :]
+
+
+def _own_prompt(base: Base, example: Example) -> str:
+    """The agent's own messages in the model's chat form; tools are named in the system message."""
+    messages = [
+        {"role": _role(m), "content": "\n".join(t for t in (text_of(m), calls_text(m)) if t)}
+        for m in example.request.messages
+    ]
+    if example.request.tools:
+        schemas = json.dumps([t.get("function", t) for t in example.request.tools], ensure_ascii=False)
+        tools = f'Tools: {schemas}\nTo call one answer with [{{"name": ..., "arguments": {{...}}}}].'
+        messages.insert(0, {"role": "system", "content": tools})
+    if base.tokenizer.chat_template:
+        return str(base.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+    return base.frame.before + "\n".join(m["content"] for m in messages) + base.frame.after
+
+
+def _role(message: Message) -> str:
+    role = str(message.get("role"))
+    return {"developer": "system", "tool": "user", "function": "user"}.get(role, role)
+
+
+def _few_shot(task: Task, shots: Sequence[Example], example: Example) -> str:
+    """A plain continuation: pruned requests with their replies, then the one to answer."""
+    parts = [f"Input: {prune(e.request, task.recipe)}\nOutput: {said(e.response)}" for e in shots]
+    return "\n\n".join([*parts, f"Input: {prune(example.request, task.recipe)}\nOutput:"])
+
+
+def said(message: Message) -> str:
+    """A reply on one line, as an example to follow."""
+    calls = [c.get("function", {}) for c in message.get("tool_calls") or []]
+    if calls:
+        return json.dumps([{"name": c.get("name"), "arguments": _object(c.get("arguments"))} for c in calls])
+    return " ".join(text_of(message).split())
+
+
+def _object(arguments: Any) -> Any:
+    return (parse_json_object(arguments) or {}) if isinstance(arguments, str) else arguments or {}
+
+
+def reply_of(text: str, contract: Contract) -> Message:
+    """Generated text as an assistant message: the first line of it, or the tool call that stands in it."""
+    if contract.kind == "tool_call":
+        found = _CALL.search(text.split("\n\nInput:")[0])
+        try:
+            calls = json.loads(found.group(1)) if found else []
+        except (ValueError, RecursionError):
+            calls = []
+        calls = [
+            c
+            for c in (calls if isinstance(calls, list) else [calls])
+            if isinstance(c, dict) and c.get("name")
+        ]
+        if calls:
+            functions = [{"name": str(c["name"]), "arguments": c.get("arguments") or {}} for c in calls]
+            return {
+                "role": "assistant",
+                "content": None,
+                "tool_calls": [{"type": "function", "function": f} for f in functions],
+            }
+        return {"role": "assistant", "content": text}
+    if contract.kind == "json":
+        found = _CALL.search(text.split("\n\nInput:")[0])
+        return {"role": "assistant", "content": found.group(1) if found else text}
+    return {"role": "assistant", "content": text.strip().split("\n")[0]}

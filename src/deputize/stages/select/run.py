@@ -1,6 +1,4 @@
-"""S4: which models could take a task, what they and the baselines already do, and which rungs are worth training.
-
-Filters by licence and by this machine's memory first, then probes on dev. Calibration and test are never read.
+"""S4: which small model, and which rungs, are worth training for each task.
 
 References:
     Belcak et al., "Small Language Models are the Future of Agentic AI", arXiv 2506.02153, section 6, S4.
@@ -9,203 +7,200 @@ References:
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-
-import numpy as np
+from statistics import median
 
 from deputize.core.artifacts import Candidate, Curated, Discovered, Selected
 from deputize.core.config import Convert
-from deputize.core.contracts import LEAVE, answer_of
-from deputize.core.errors import MissingExtra
+from deputize.core.contracts import LEAVE, answer_of, text_of
+from deputize.core.errors import BadInput
 from deputize.core.progress import Progress
-from deputize.core.records import Example, Task
+from deputize.core.records import Answer, Example, Task
 from deputize.core.templates import prune
 from deputize.engines import models
-from deputize.engines.local.forms import Form, closed, learn_form
-from deputize.stages.select import baselines, probe
+from deputize.engines.local.forms import closed, learn_form
+from deputize.stages.select import machine, probe
 
-LICENCES = frozenset({"apache-2.0", "mit", "bsd-3-clause", "cc-by-4.0"})
-"""Licences that allow commercial use without asking; a model named with --model is used whatever its licence."""
-MEMORY_SHARE = 0.6
-"""Of the machine's memory, what weights may take; tuning needs the rest."""
-N_PROBE = 16
-"""Dev examples a language model is probed on."""
-MIN_TRAIN = 20
-"""Examples to learn from below which training is not tried."""
-PROBE_SHARE = 0.15
-"""Of the run's minutes, what probing language models may take."""
+LICENCES = frozenset({"apache-2.0", "mit", "gemma", "llama3.2", "nvidia-open-model", "unknown"})
+"""Licences that allow a tuned copy to serve commercially ("unknown": added by the user's own hand)."""
+MIN_TRAIN = 24
+"""Answers in train below which nothing is tuned."""
+MAX_REPLY_CHARS = 600
+"""Median length above which a free text is not learnt: agreement with another wording says nothing."""
+LINEAR_IS_ENOUGH = 0.99
+_OVERHEAD_GB = 2.0
+"""Activations, optimiser and the program itself while a LoRA is trained."""
 
 
 def run(
     curated: Curated, discovered: Discovered, config: Convert, *, models_dir: Path, progress: Progress,
-    clock: Callable[[], float] = time.monotonic,
+    clock: Callable[[], float] = time.monotonic, memory_gb: float | None = None,
 ) -> Selected:  # fmt: skip
-    """Candidates per task, best probe first, and the rungs to train in order of cost.
+    """Filters models by licence and memory, probes each task, plans its rungs.
+
+    Args:
+        curated: examples; train and dev only are read.
+        discovered: the tasks.
+        config: models to consider, least number of calls, minutes.
+        models_dir: where fetched models lie.
+        progress: told of each task.
+        clock: monotonic seconds.
+        memory_gb: of the machine; measured where None.
 
     Raises:
-        BadInput: a model that is not in the catalogue.
-        MissingExtra: none of the run's models has been fetched.
+        BadInput: a model is unknown, or none of those asked for may and can run here.
+        MissingExtra: the chosen model is not fetched.
     """
-    base_models = [models.find(name, models_dir).name for name in config.models]
-    fetched = [name for name in base_models if models.is_fetched(name, models_dir)]
-    if not fetched:
-        raise MissingExtra(
-            f"The weights of {base_models[0]} are not here. Get them with: deputize models fetch {base_models[0]}"
+    memory = max(machine.memory_gb() if memory_gb is None else memory_gb, machine.accelerator_gb())
+    asked = [considered(models.find(name, models_dir), memory) for name in config.models]
+    usable = [c for c in asked if c.fits and not c.note]
+    if not usable:
+        raise BadInput(
+            "None of the models asked for can be used: " + "; ".join(f"{c.model}: {c.note}" for c in asked)
         )
-    catalogue = [_considered(m, config, models_dir) for m in models.catalogue(models_dir).values()]
-    until = clock() + PROBE_SHARE * config.minutes * 60
+    for candidate in usable:
+        models.model_path(candidate.model, models_dir)
+    # a twentieth of the budget for looking at untuned models
+    left_s = min(90.0, 0.05 * config.minutes * 60)
     candidates: dict[str, list[Candidate]] = {}
     plan: dict[str, list[str]] = {}
     refused: dict[str, str] = {}
-    sides = _sides(curated, discovered)
-    tasks = sorted(discovered.tasks, key=lambda t: -t.n_calls)
-    for at, task in enumerate(tasks):
-        progress(f"probing {task.name}", at, len(tasks))
-        train, dev = sides.get(task.id, ([], []))
-        why = _too_little(task, train, dev, config)
+    scores: dict[str, list[tuple[float, int]]] = {c.model: [] for c in usable}
+    for at, task in enumerate(discovered.tasks):
+        progress(f"looking at {task.name}", at, len(discovered.tasks))
+        mine = [e for e in curated.examples if discovered.assignment.get(e.call_id) == task.id]
+        train = [e for e in mine if e.split == "train" and e.trainable]
+        dev = [e for e in mine if e.split == "dev"]
+        answers = [answer_of(e.response, task.contract) for e in train]
+        why = refusal(task, len(mine), [a for a in answers if a is not None], config.min_calls)
+        rows, rungs = _baselines(task, train, answers, dev)
+        plan[task.id] = [] if why else rungs
         if why:
-            candidates[task.id], plan[task.id], refused[task.id] = catalogue, [], why
-            continue
-        form = learn_form(task.contract, [e.answer for e in train])
-        rows = _baselines(task, train, dev, config)
-        for name in fetched:
-            if clock() < until:
-                rows += _probe(name, task, form, train, dev, config, models_dir)
-        probed = {r.model for r in rows}
-        rows += [c for c in catalogue if c.model not in probed]
-        candidates[task.id] = sorted(
-            rows, key=lambda c: (c.probe_accuracy is None, -(c.probe_accuracy or 0.0))
-        )
-        plan[task.id] = [*(["linear"] if closed(form, partly=True) is not None else []), "lora"]
-    progress("probing", len(tasks), len(tasks))
-    return Selected(candidates=candidates, plan=plan, base_model=_best(fetched, candidates), refused=refused)
+            refused[task.id] = why
+        for candidate in asked:
+            if candidate not in usable or why:
+                rows.append(candidate)
+                continue
+            share = left_s / max(1, (len(discovered.tasks) - at) * len(usable))
+            began = clock()
+            probed = _untuned(candidate, task, train, dev, share, models_dir, clock)
+            left_s -= clock() - began
+            rows += probed
+            scores[candidate.model] += [
+                (r.probe_accuracy, task.n_calls) for r in probed[:1] if r.probe_accuracy is not None
+            ]
+        candidates[task.id] = rows + others(config.models, memory, models_dir)
+    progress("looking at tasks", len(discovered.tasks), len(discovered.tasks))
+    best = max(usable, key=lambda c: (_mean(scores[c.model]), -models.find(c.model, models_dir).params_m))
+    return Selected(candidates=candidates, plan=plan, base_model=best.model, refused=refused)
 
 
-def _considered(model: models.Model, config: Convert, models_dir: Path) -> Candidate:
-    """A catalogue entry as a candidate: whether its licence and its size fit here."""
-    named = model.name in config.models
-    need_gb, have_gb = model.memory_gb("bf16"), memory_gb()
-    notes = []
-    if model.licence not in LICENCES and not named:
-        notes.append(f"licence {model.licence}: not on the list of free ones")
-    if need_gb > MEMORY_SHARE * have_gb:
-        notes.append(f"needs {need_gb:.1f} GB in bf16, {MEMORY_SHARE * have_gb:.1f} GB are free for it")
-    fits = not notes
-    if fits and not models.is_fetched(model.name, models_dir):
-        notes.append("not fetched")
-    return Candidate(model=model.name, fits=fits, licence=model.licence, note="; ".join(notes))
+def considered(model: models.Model, memory_gb: float) -> Candidate:
+    """A catalogue entry against licence and memory; `note` says why it is out."""
+    need = model.memory_gb("bf16") + _OVERHEAD_GB
+    fits = need <= 0.8 * memory_gb
+    note = ""
+    if model.role != "lm":
+        note = "not a language model"
+    elif model.licence not in LICENCES:
+        note = f"its licence ({model.licence}) is not on the list of allowed ones"
+    elif not fits:
+        note = f"tuning it takes about {need:.1f} GB, and {0.8 * memory_gb:.1f} GB may be used here"
+    return Candidate(model=model.name, fits=fits, licence=model.licence, note=note)
 
 
-def memory_gb() -> float:
-    """Memory that weights can lie in: the GPU's where there is one, else the machine's. In GB."""
-    try:
-        import torch
+def others(asked: tuple[str, ...], memory_gb: float, models_dir: Path, most: int = 5) -> list[Candidate]:
+    """Models of the catalogue that were not asked for but may and can run here, the strongest first.
 
-        if torch.cuda.is_available():
-            return float(torch.cuda.get_device_properties(0).total_memory) / 1e9
-    except ImportError:
-        pass
-    import psutil
-
-    return float(psutil.virtual_memory().total) / 1e9
-
-
-def _sides(
-    curated: Curated, discovered: Discovered
-) -> dict[str, tuple[list[probe.Shown], list[probe.Shown]]]:
-    """(train, dev) of every task, as far as the answers keep the contract and may be learnt from."""
-    tasks = {task.id: task for task in discovered.tasks}
-    out: dict[str, tuple[list[probe.Shown], list[probe.Shown]]] = {id: ([], []) for id in tasks}
-    for example in curated.examples:
-        task = tasks.get(discovered.assignment.get(example.call_id, ""))
-        if task is None or not (example.split == "dev" or (example.split == "train" and example.trainable)):
-            continue
-        shown = _shown(example, task)
-        if shown is not None:
-            out[task.id][example.split == "dev"].append(shown)
-    return out
+    Strength is instruction following where it is published, else the number of parameters stands in for it.
+    """
+    known = [m for m in models.catalogue(models_dir).values() if m.name not in asked and m.role == "lm"]
+    able = [(m, c) for m in known if not (c := considered(m, memory_gb)).note]
+    able.sort(key=lambda pair: (-pair[0].benchmarks.get("ifeval", 0.0), -pair[0].params_m))
+    return [
+        Candidate(model=m.name, fits=True, licence=m.licence, note="not asked for; could run here")
+        for m, _ in able[:most]
+    ]
 
 
-def _shown(example: Example, task: Task) -> probe.Shown | None:
-    answer = answer_of(example.response, task.contract)
-    return (
-        None if answer is None else probe.Shown(example.request, prune(example.request, task.recipe), answer)
-    )
-
-
-def _too_little(task: Task, train: Sequence[probe.Shown], dev: Sequence[probe.Shown], config: Convert) -> str:
-    """Why a task is not worth training, '' where it is."""
-    if task.n_calls < config.min_calls:
-        return f"{task.n_calls} calls; {config.min_calls} are the least to try with (setting min_calls)"
-    if len(train) < MIN_TRAIN or not dev:
-        return (
-            f"{len(train)} examples to learn from and {len(dev)} to choose by, after filters; "
-            f"{MIN_TRAIN} and 1 are the least"
-        )
-    if all(e.answer == LEAVE for e in train):
-        return "the LLM spoke to a person in every example; there is nothing for code to take"
+def refusal(task: Task, n_calls: int, answers: list[Answer], min_calls: int) -> str:
+    """Why a task is not to be tuned, with the numbers; '' where it is."""
+    if n_calls < min_calls:
+        return f"{n_calls} calls; at least {min_calls} are needed to train and to certify"
+    if len(answers) < MIN_TRAIN:
+        return f"{len(answers)} answers to learn from that keep the contract; at least {MIN_TRAIN} are needed"
+    replies = [a for a in answers if a != LEAVE]
+    if not replies:
+        return "the LLM never answered with what a specialist could serve here"
+    if task.contract.kind == "text":
+        middle = median(len(a) for a in replies if isinstance(a, str))
+        distinct = len(set(replies)) / len(replies)
+        if middle > MAX_REPLY_CHARS:
+            return (
+                f"free text, {middle:.0f} characters in the middle of {len(replies)} replies ({distinct:.0%} distinct): "
+                f"another wording is not another answer, so agreement cannot certify it"
+            )
     return ""
 
 
 def _baselines(
-    task: Task, train: Sequence[probe.Shown], dev: Sequence[probe.Shown], config: Convert
-) -> list[Candidate]:
-    """Majority, and TF-IDF + logistic regression where the answer is a label, an action or a few fixed fields."""
-    said = [baselines.decision_of(e.answer, task.contract) for e in train]
-    true = [baselines.decision_of(e.answer, task.contract) for e in dev]
-    note = "the tool's name only, without arguments" if task.contract.kind == "tool_call" else ""
-    rows = [
-        Candidate(
-            model="majority answer", method="majority", probe_accuracy=baselines.majority(said, true), n_probe=len(dev),
-            licence="-", note=note,
-        )
-    ]  # fmt: skip
-    closed_set = task.contract.kind in ("label", "tool_call") or (
-        task.contract.kind == "json"
-        and all(f.type == "label" for f in task.contract.fields if f.type != "free")
-    )
-    if closed_set:
-        accuracy = baselines.linear(
-            [e.text for e in train], said, [e.text for e in dev], true, seed=config.seed
-        )
+    task: Task, train: list[Example], answers: list[Answer], dev: list[Example]
+) -> tuple[list[Candidate], list[str]]:
+    """Majority and linear probes, and the rungs that make sense, cheapest first."""
+    contract = task.contract
+    pairs = [(prune(e.request, task.recipe), a) for e, a in zip(train, answers, strict=True) if a is not None]
+    dev_pairs = [
+        (prune(e.request, task.recipe), a) for e in dev if (a := answer_of(e.response, contract)) is not None
+    ]
+    rows: list[Candidate] = []
+    rungs: list[str] = []
+    most_common = probe.majority([a for _, a in pairs], [a for _, a in dev_pairs], contract)
+    if most_common is not None:
+        rows.append(_row("majority answer", "majority", most_common))
+    form = closed(learn_form(contract, [a for _, a in pairs]), partly=True) if pairs else None
+    found = probe.linear(pairs, dev_pairs, form, contract) if form is not None else None
+    if form is not None:
+        rungs.append("linear")
+        if found is not None:
+            rows.append(_row("tf-idf + logistic regression", "linear", found))
+    # where plain text statistics settle it the language model has nothing to add
+    if found is None or found.n < 20 or found.accuracy < LINEAR_IS_ENOUGH:
+        rungs.append("lora")
+    return rows, rungs
+
+
+def _row(model: str, method: str, found: probe.Probe) -> Candidate:
+    return Candidate(model=model, method=method, probe_accuracy=round(found.accuracy, 4), n_probe=found.n)
+
+
+def _untuned(
+    candidate: Candidate, task: Task, train: list[Example], dev: list[Example], budget_s: float, models_dir: Path,
+    clock: Callable[[], float],
+) -> list[Candidate]:  # fmt: skip
+    """The model as it is, on the agent's own prompt and after three examples."""
+    from deputize.engines.local.base import shared_base
+
+    base = shared_base(models.model_path(candidate.model, models_dir))
+    rows = []
+    short = sorted((e for e in train if text_of(e.response) or e.response.get("tool_calls")), key=_length)
+    shots = short[len(short) // 4 :][:3]
+    for method, shown in (("base prompt", []), ("few-shot", shots)):
+        found = probe.as_it_is(base, task, dev, shown, budget_s=budget_s / 2, clock=clock)
+        note = "" if found else "no time to probe it"
         rows.append(
             Candidate(
-                model="TF-IDF + logistic regression", method="linear", probe_accuracy=accuracy, n_probe=len(dev),
-                licence="bsd-3-clause", note=note,
+                model=candidate.model, method=method, fits=candidate.fits, licence=candidate.licence, note=note,
+                probe_accuracy=round(found.accuracy, 4) if found else None, n_probe=found.n if found else 0,
             )
         )  # fmt: skip
     return rows
 
 
-def _probe(
-    name: str, task: Task, form: Form, train: Sequence[probe.Shown], dev: Sequence[probe.Shown], config: Convert,
-    models_dir: Path,
-) -> list[Candidate]:  # fmt: skip
-    """The base model as it is, zero-shot and few-shot."""
-    picked = np.random.default_rng(config.seed).permutation(len(dev))[:N_PROBE]
-    some = [dev[i] for i in picked]
-    licence = models.find(name, models_dir).licence
-    zero = probe.zero_shot(name, models_dir, form, task.contract, some)
-    few = probe.few_shot(name, models_dir, form, task.contract, train, some, seed=config.seed)
-    return [
-        Candidate(
-            model=name, probe_accuracy=zero, n_probe=len(some), licence=licence, note="base, zero-shot"
-        ),
-        Candidate(
-            model=name,
-            probe_accuracy=few,
-            n_probe=len(some),
-            licence=licence,
-            note=f"base, {probe.N_SHOTS} examples shown",
-        ),
-    ]
+def _length(example: Example) -> int:
+    return sum(len(text_of(m)) for m in example.request.messages) + len(text_of(example.response))
 
 
-def _best(fetched: Sequence[str], candidates: dict[str, list[Candidate]]) -> str:
-    """The fetched model that probes best over all tasks; the first named where none was probed."""
-    score = dict.fromkeys(fetched, 0.0)
-    for rows in candidates.values():
-        for name in fetched:
-            score[name] += max((r.probe_accuracy or 0.0 for r in rows if r.model == name), default=0.0)
-    return max(fetched, key=lambda name: score[name])
+def _mean(scores: list[tuple[float, int]]) -> float:
+    total = sum(n for _, n in scores)
+    return sum(s * n for s, n in scores) / total if total else 0.0
