@@ -1,0 +1,201 @@
+"""Round trips: what one protocol says reads back the same, whole or streamed, in it or by way of another."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deputize.core.errors import BadInput
+from deputize.core.records import Usage
+from deputize.gateway.translate import CHAT, DIALECTS, MESSAGES, RESPONSES
+from deputize.gateway.wire.chat import ask_for_usage, check_messages, decode_object
+from deputize.gateway.wire.dialect import Dialect
+from deputize.gateway.wire.events import Answered, Assembler, answered, assemble, replay
+from deputize.gateway.wire.sse import FrameSplitter
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
+NAME = st.from_regex(r"[a-z_]{1,12}", fullmatch=True)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAME, inner, max_size=3),
+    max_leaves=8,
+)
+ARGUMENTS = st.dictionaries(NAME, JSON, max_size=3).map(
+    lambda a: json.dumps(a, ensure_ascii=False, separators=(",", ":"))
+)
+
+
+@st.composite
+def answers(draw: st.DrawFn) -> Answered:
+    """Whole answers as any protocol can carry them: text, tool calls, or both."""
+    text = draw(TEXT)
+    calls = draw(st.lists(st.tuples(NAME, ARGUMENTS), max_size=3))
+    message: dict[str, Any] = {"role": "assistant", "content": text if text or not calls else None}
+    if calls:
+        message["tool_calls"] = [
+            {"id": f"call_{i}", "type": "function", "function": {"name": n, "arguments": a}}
+            for i, (n, a) in enumerate(calls)
+        ]
+    reason = "tool_calls" if calls else draw(st.sampled_from(["stop", "length"]))
+    usage = Usage(prompt_tokens=draw(st.integers(0, 9999)), completion_tokens=draw(st.integers(0, 9999)))
+    return Answered(message=message, finish_reason=reason, usage=usage)
+
+
+def loose(answer: Answered) -> Any:
+    """What clients of every protocol can see; arguments as values, since a protocol may space JSON its own way."""
+    calls = [
+        (c["id"], c["function"]["name"], json.loads(c["function"]["arguments"] or "{}"))
+        for c in answer.message.get("tool_calls") or []
+    ]
+    return answer.message.get("content") or None, calls, answer.finish_reason, answer.usage
+
+
+def written(dialect: Dialect, answer: Answered, fields: dict[str, Any]) -> bytes:
+    writer = dialect.writer(id_="resp_1", model="m", created=1, fields=fields)
+    return b"".join(writer.write(e) for e in replay(answer, piece=7)) + writer.end()
+
+
+def read(dialect: Dialect, data: bytes, size: int = 11) -> tuple[Answered, bool]:
+    splitter, reader, assembler = FrameSplitter(), dialect.reader(), Assembler()
+    for start in range(0, len(data), size):
+        for frame in splitter.feed(data[start : start + size]):
+            for event in reader.read(frame):
+                assembler.add(event)
+    return answered(assembler), reader.ended
+
+
+@given(answers())
+def test_replay_spells_the_answer(answer: Answered) -> None:
+    assert assemble(replay(answer)) == answer
+
+
+@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda d: d.name)
+@given(answer=answers(), size=st.integers(1, 64))
+def test_streams_read_back(dialect: Dialect, answer: Answered, size: int) -> None:
+    back, ended = read(dialect, written(dialect, answer, {"stream_options": {"include_usage": True}}), size)
+    assert ended and loose(back) == loose(answer)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda d: d.name)
+@given(answer=answers())
+def test_whole_answers_read_back(dialect: Dialect, answer: Answered) -> None:
+    body = dialect.encode_answer(answer, id_="resp_1", model="m", created=1, fields={})
+    assert loose(assemble(dialect.read_answer(json.loads(body)))) == loose(answer)
+
+
+@pytest.mark.parametrize("over", DIALECTS, ids=lambda d: d.name)
+@pytest.mark.parametrize("via", DIALECTS, ids=lambda d: d.name)
+@settings(max_examples=40)
+@given(answer=answers())
+def test_streams_survive_a_translation(over: Dialect, via: Dialect, answer: Answered) -> None:
+    """One protocol's stream, read event by event and written in another, says the same."""
+    asked = {"stream_options": {"include_usage": True}}
+    splitter, reader = FrameSplitter(), via.reader()
+    writer = over.writer(id_="resp_2", model="m", created=1, fields=asked)
+    out = b"".join(
+        writer.write(event)
+        for frame in splitter.feed(written(via, answer, asked))
+        for event in reader.read(frame)
+    )
+    back, ended = read(over, out + writer.end())
+    assert ended and loose(back) == loose(answer)
+
+
+def _turns() -> st.SearchStrategy[list[dict[str, Any]]]:
+    said = TEXT.filter(lambda t: t.strip() != "")
+    call = st.tuples(NAME, ARGUMENTS, said).map(
+        lambda t: [
+            {"role": "assistant", "content": None, "tool_calls": [{"id": "c1", "type": "function", "function": {"name": t[0], "arguments": t[1]}}]},
+            {"role": "tool", "tool_call_id": "c1", "content": t[2]},
+        ]
+    )  # fmt: skip
+    reply = said.map(lambda t: [{"role": "assistant", "content": t}, {"role": "user", "content": t}])
+    return st.tuples(said, st.lists(call | reply, max_size=4)).map(
+        lambda t: [
+            {"role": "system", "content": t[0]},
+            {"role": "user", "content": t[0]},
+            *[m for ms in t[1] for m in ms],
+        ]
+    )
+
+
+@pytest.mark.parametrize("dialect", [MESSAGES, RESPONSES], ids=lambda d: d.name)
+@settings(max_examples=50)
+@given(messages=_turns(), limit=st.integers(1, 999), temperature=st.floats(0, 1))
+def test_requests_survive_a_translation(
+    dialect: Dialect, messages: list[dict[str, Any]], limit: int, temperature: float
+) -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "string"}}}
+    tools = [{"type": "function", "function": {"name": "f", "description": "d", "parameters": schema}}]
+    chat = {"model": "m", "messages": messages, "tools": tools, "tool_choice": "required", "max_completion_tokens": limit,
+            "temperature": temperature, "stream": True}  # fmt: skip
+    back = dialect.to_chat(json.loads(json.dumps(dialect.from_chat(chat))))
+
+    def plain(ms: list[dict[str, Any]]) -> list[Any]:
+        return [
+            (m["role"], m.get("content"), m.get("tool_call_id"),
+             [(c["id"], c["function"]["name"], json.loads(c["function"]["arguments"])) for c in m.get("tool_calls") or []])
+            for m in ms
+        ]  # fmt: skip
+
+    assert plain(back["messages"]) == plain(messages)
+    assert back["tools"] == tools and back["tool_choice"] == "required" and back["stream"] is True
+    assert (
+        back.get("max_completion_tokens", back.get("max_tokens")) == limit
+        and back["temperature"] == temperature
+    )
+
+
+@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda d: d.name)
+@settings(max_examples=50)
+@given(value=JSON)
+def test_no_upstream_answer_can_break_a_reader(dialect: Dialect, value: Any) -> None:
+    assemble(dialect.read_answer(value))
+    for kind in ("message_start", "content_block_start", "content_block_delta", "response.completed", "response.created",
+                 "response.output_item.added", "message_delta", "error", None):  # fmt: skip
+        body = {"type": kind, "message": value, "delta": value, "item": value, "response": value, "choices": [value],
+                "content_block": value, "usage": value, "error": value, "index": value, "output_index": value}  # fmt: skip
+        data = f"data: {json.dumps(body)}\n\n".encode()
+        read(dialect, data, 4096)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda d: d.name)
+@given(fields=st.dictionaries(st.sampled_from(["messages", "input", "system", "tools", "tool_choice", "text", "instructions", "model", "stop", "reasoning", "output_config", "metadata"]), JSON))  # fmt: skip
+def test_no_request_can_break_a_translator(dialect: Dialect, fields: dict[str, Any]) -> None:
+    try:
+        chat = dialect.to_chat(fields)
+    except BadInput:
+        return
+    assert all(isinstance(m, dict) for m in chat["messages"])
+
+
+def test_only_the_needed_bytes_change_to_ask_for_usage() -> None:
+    body = b'{ "model" : "m",\n"stream":true, "x": [1, 2.0] }\n'
+    fields = decode_object(body)
+    asked = ask_for_usage(body, fields)
+    assert asked.startswith(body.rstrip()[:-1]) and json.loads(asked)["stream_options"] == {
+        "include_usage": True
+    }
+    assert json.loads(ask_for_usage(b"{}", {"stream_options": {"a": 1}}))["stream_options"] == {
+        "a": 1,
+        "include_usage": True,
+    }
+
+
+@given(st.binary(max_size=200))
+def test_any_body_is_an_object_or_refused(body: bytes) -> None:
+    try:
+        assert isinstance(decode_object(body), dict)
+    except BadInput as error:
+        assert str(error).endswith(".")
+
+
+def test_messages_are_checked() -> None:
+    for wrong in ({}, {"messages": []}, {"messages": "x"}, {"messages": [1]}):
+        with pytest.raises(BadInput, match="messages"):
+            check_messages(wrong)
+    assert CHAT.to_chat({"messages": [{"role": "user"}]})["messages"] == [{"role": "user"}]
