@@ -6,7 +6,8 @@ Three public labelled sets, two ways of keeping train and test apart:
   record   records are dealt out at random; wordings recur on both sides, values do not. What to expect after the
            tagger was trained on labelled samples of one's own traffic.
 Over-masking is the share of PII-free texts in which anything at all was found: CLINC150 test utterances (never used in
-training) and descriptions of tools. Thresholds come from the dev part of each training side, never from test.
+training), descriptions of tools, and the PII-free posts in the sets themselves. Thresholds come from the dev part of
+each training side, never from test.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks import table
-from deputize.stages.curate.detect import DIRECT, Detector, Span, union
+from deputize.stages.curate.detect import DIRECT, Detector, Span, detect_all, union
 from deputize.stages.curate.rules import RuleDetector
+from deputize.stages.curate.scan import standard_detectors
 from deputize.stages.curate.tagger import (
     Sample,
     Tally,
@@ -76,6 +78,18 @@ class PresidioPeer:
             ]
             for text in texts
         ]
+
+
+class StandardSet:
+    """The detectors that S2 uses by itself at the standard level, joined."""
+
+    name = "standard"
+
+    def __init__(self) -> None:
+        self._detectors = standard_detectors().all
+
+    def detect(self, texts: Sequence[str]) -> list[list[Span]]:
+        return detect_all(self._detectors, texts)
 
 
 def _small_spacy() -> Any:
@@ -133,10 +147,29 @@ def clean_texts(data: Path, seed: int) -> dict[str, list[Sample]]:
     texts = sorted(t for t in tools if len(t) > 20)
     for text, number in zip(texts, split(list(range(len(texts))), (0.4, 0.2, 0.4), seed), strict=True):
         parts[("train", "dev", "tools test")[number]].append(text)
+    for number, text in enumerate(_prose(data)):
+        parts["dev" if number % 5 == 0 else "train"].append(text)
     return {
         part: [Sample(id=f"{part}-{i}", text=text, source="clean") for i, text in enumerate(texts)]
         for part, texts in parts.items()
     }
+
+
+def _prose(data: Path, n: int = 375, most: int = 600) -> list[str]:
+    """Passages of PII-free prose: replies of a haiku writer, and prompts and replies of a software team's agents."""
+    out: list[str] = []
+    for name in ("haiku_gateway_log", "metagpt_rsp_cache"):
+        texts: dict[str, None] = {}
+        with gzip.open(data / f"{name}.jsonl.gz", "rt") as lines:
+            for row in map(json.loads, lines):
+                said = [row["response"].get("content")]
+                said += [row["messages"][-1]["content"]] if name.startswith("metagpt") else []
+                texts.update((t[:most].strip(), None) for t in said if isinstance(t, str) and len(t) > 60)
+        # the agents of the team have names, and some logs quote addresses
+        plain = [t for t in texts if "named" not in t and "@" not in t]
+        clean = [t for t, found in zip(plain, RuleDetector().detect(plain), strict=True) if not found]
+        out += [clean[int(i)] for i in np.random.default_rng(0).permutation(len(clean))[:n]]
+    return out
 
 
 def rounds(
@@ -199,12 +232,13 @@ SYSTEMS: dict[str, tuple[str, ...]] = {
     "presidio patterns": ("presidio patterns",),
     "presidio + spacy": ("presidio + spacy",),
     "our rules": ("rules",),
+    "our standard set (rules, presidio patterns, spacy names)": ("standard",),
     "tagger": ("tagger",),
     "tagger + presidio patterns": ("tagger", "presidio patterns"),
     "tagger + rules": ("tagger", "rules"),
     "tagger + rules + spacy names": ("tagger", "rules", "spacy names"),
-    "tagger + rules + presidio patterns": ("tagger", "rules", "presidio patterns"),
-    "all": ("tagger", "rules", "presidio + spacy"),
+    "tagger + our standard set": ("tagger", "standard"),
+    "tagger + rules + presidio + spacy": ("tagger", "rules", "presidio + spacy"),
 }
 """What is measured: a name, and the detectors whose findings are joined."""
 
@@ -235,6 +269,7 @@ def measure(args: Any) -> dict[str, Any]:
     asked = [*samples, *clean["clinc test"], *clean["tools test"], *clean["dev"]]
     fixed = {
         "rules": memory.find("rules", RuleDetector, asked),
+        "standard": memory.find("standard", StandardSet, asked),
         "presidio patterns": memory.find("presidio patterns", lambda: PresidioPeer(spacy_model=False), asked),
         "presidio + spacy": memory.find("presidio + spacy", lambda: PresidioPeer(spacy_model=True), asked),
     }
@@ -248,7 +283,7 @@ def measure(args: Any) -> dict[str, Any]:
             if not (path / "tagger.json").exists():
                 train_tagger(
                     [*train, *clean["train"]], path, base_dir=args.base, seed=args.seed, epochs=args.epochs,
-                    deadline_s=args.deadline, dev=_few(dev, 500, args.seed) + clean["dev"][:700], hide=args.hide,
+                    deadline_s=args.deadline, dev=_few(dev, 500, args.seed) + _few(clean["dev"], 700, args.seed), hide=args.hide,
                     progress=lambda what, done, total=None: print(f"\r{what}: {done} of {total}", end="", file=sys.stderr),
                 )  # fmt: skip
             tagger = load_tagger(path)
@@ -309,6 +344,8 @@ def _print(protocol: str, tallies: dict[tuple[str, str, str], Tally]) -> None:
                     "span precision": f["span_precision"],
                     "over-masking CLINC": tallies[system, level, "clinc test"].figures()["over_masking"],
                     "tools": tallies[system, level, "tools test"].figures()["over_masking"],
+                    "posts": f["over_masking"],
+                    "posts (characters)": f["over_masking_chars"],
                 }
             )
         table.show(f"split by {protocol}, level {level}", rows)
