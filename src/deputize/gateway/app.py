@@ -242,13 +242,17 @@ class Gateway:
         await self._recorder.add_feedback(episode=episode, call_id=call_id, metric=metric, value=float(value))
         return Reply(200, list(JSON_HEADERS), b'{"recorded":true}')
 
-    def _metrics_text(self) -> bytes:
+    def refresh_metrics(self) -> None:
+        """Brings the counters that others keep up to date."""
         self.metrics.set("deputize_in_flight", self._n_in_flight)
         for name, value in self._recorder.counts().items():
             kept = "gauges" if name in ("pending", "under_way") else "counters"
             suffix = "" if kept == "gauges" else "_total"
             getattr(self.metrics, kept)[(f"deputize_recorder_{name}{suffix}", ())] = value
         self.metrics.set("deputize_recorder_failing", 1.0 if self._recorder.stats().failing else 0.0)
+
+    def _metrics_text(self) -> bytes:
+        self.refresh_metrics()
         return self._gather_metrics(self.metrics)
 
     def too_large(self) -> Reply:

@@ -33,6 +33,9 @@ HELP: dict[str, tuple[str, str]] = {
 }  # fmt: skip
 
 
+SHARED_OUT = frozenset({"deputize_in_flight", "deputize_recorder_pending", "deputize_recorder_under_way"})
+
+
 class Metrics:
     """Counts. One per process, one thread."""
 
@@ -81,10 +84,14 @@ class Metrics:
         self, snapshot: Mapping[str, Iterable[tuple[str, Iterable[tuple[str, str]], list[float]]]]
     ) -> None:
         """Adds another process's counts to these."""
-        for kind, table in (("counters", self.counters), ("gauges", self.gauges)):
-            for name, labels, (value,) in snapshot.get(kind, ()):
-                key = (name, tuple((k, v) for k, v in labels))
-                table[key] = table.get(key, 0.0) + value
+        for name, labels, (value,) in snapshot.get("counters", ()):
+            key = (name, tuple((k, v) for k, v in labels))
+            self.counters[key] = self.counters.get(key, 0.0) + value
+        for name, labels, (value,) in snapshot.get("gauges", ()):
+            key = (name, tuple((k, v) for k, v in labels))
+            before = self.gauges.get(key, 0.0)
+            # what every process holds a share of is summed; what all of them see alike is not
+            self.gauges[key] = before + value if name in SHARED_OUT else max(before, value)
         for name, labels, cells in snapshot.get("histograms", ()):
             key = (name, tuple((k, v) for k, v in labels))
             mine = self.histograms.get(key)

@@ -23,9 +23,11 @@ from typing import Any
 
 from deputize.core.config import models_path
 from deputize.core.errors import DeputizeError, MissingExtra, UpstreamError, UsageError
+from deputize.engines.local.client import LocalPool
 from deputize.engines.upstream import AiohttpTransport, Upstream
 from deputize.engines.upstreams import Upstreams
 from deputize.gateway.app import Gateway
+from deputize.gateway.board import MetricsBoard
 from deputize.gateway.consult import Consultant
 from deputize.gateway.door import KeyDoor
 from deputize.gateway.live import Live
@@ -93,13 +95,14 @@ class Running:
         self._routes = RouteWatcher(self._home / "routes.json", self.metrics, poll_s=settings.route_poll_s)
         pool = self._specialists
         if pool is None:
-            pool = self._specialists = _local_pool(self._home)
+            pool = self._specialists = LocalPool(self._home, models_path())
         self._pool_started = False
         await self._routes.start(self._start_pool)
         consultant = Consultant(
             lambda: self._routes.table, pool, self.metrics, timeout_s=settings.specialist_timeout_s,
             clock_s=perf_counter, tool_call_id=new_tool_call_id,
         )  # fmt: skip
+        self._board = MetricsBoard(self._home / "gateway")
         self._keys = ApiKeys(self._home, keyring)
         self._meter = Meter(self._home, n_workers=self._n_workers)
         door = KeyDoor(self._keys, self._meter, load_prices(self._home), required=self._wants_keys)
@@ -108,8 +111,10 @@ class Running:
             sessions=self._sessions, metrics=self.metrics, clock_s=perf_counter, door=door,
         )  # fmt: skip
         self.gateway = Gateway(
-            settings=settings, live=live, upstreams=upstreams, recorder=self._recorder, metrics=self.metrics, pseudonym=keyring.pseudonym, door=door,
+            settings=settings, live=live, upstreams=upstreams, recorder=self._recorder, metrics=self.metrics, pseudonym=keyring.pseudonym, gather_metrics=self._board.gather, door=door,
         )  # fmt: skip
+        if self._n_workers > 1:
+            self._board.start(self.metrics, self.gateway.refresh_metrics)
         return self.gateway
 
     async def _start_pool(self) -> None:
@@ -137,6 +142,7 @@ class Running:
     async def stop(self) -> None:
         """Writes what is pending and gives everything back."""
         self.gateway.ready = False
+        self._board.stop()
         await self._routes.stop()
         if self._specialists is not None:
             await self._specialists.stop()
@@ -146,17 +152,6 @@ class Running:
         await loop.run_in_executor(None, self._sessions.close)
         self._meter.close()
         await loop.run_in_executor(None, self._store.close)
-
-
-def _local_pool(home: Path) -> Specialists | None:
-    import importlib
-
-    try:
-        client = importlib.import_module("deputize.engines.local.client")
-    except ImportError:
-        return None
-    pool: Specialists = client.LocalPool(home, models_path())
-    return pool
 
 
 # --- settings and the address --------------------------------------------------------------------------------------

@@ -99,6 +99,9 @@ async def test_two_workers_serve_one_home(home: Path, upstream: ScriptedUpstream
                 session.post(f"{gateway.base_url}/v1/chat/completions", json=BODY) as reply,
             ):
                 assert reply.status == 200
+        await asyncio.sleep(1.5)
+        async with aiohttp.ClientSession() as session, session.get(f"{gateway.base_url}/metrics") as reply:
+            assert "deputize_recorder_queued_total 10" in await reply.text(), "a scrape of one tells of all"
     store = open_store(home)
     assert store.count() == 10
     store.close()
