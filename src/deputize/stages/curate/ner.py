@@ -25,7 +25,7 @@ _TYPES = {"PERSON": "PERSON", "GPE": "LOCATION", "LOC": "LOCATION", "FAC": "LOCA
 _UPPER = r"[^\W\d_a-zà-öø-ÿ]"
 _WORTH = re.compile(rf"(?<!\w){_UPPER}[^\W\d_]+")
 _NAME = re.compile(
-    rf"{_UPPER}[\w'’.-]*(?:\s+(?:(?:de|da|van|von|der|la|bin|al|del|di|y)\s+)*{_UPPER}[\w'’.-]*){{0,3}}"
+    rf"{_UPPER}[\w'’.-]*(?:[^\S\n]+(?:(?:de|da|van|von|der|la|bin|al|del|di|y)[^\S\n]+)*{_UPPER}[\w'’.-]*){{0,3}}"
 )
 _NO_NAME = frozenset(
     [
@@ -211,5 +211,7 @@ def _spans(found: str, kind: str, at: int) -> list[Span]:
         if len(words) == 1 and (len(value) < 3 or value.isupper() or not is_only_name(value)):
             return []
         score = SCORE if any(map(is_name, words)) else UNSURE_SCORE
+    elif (value.isupper() and len(value) < 6) or value.lower() in _NO_NAME:
+        return []  # acronyms in headings and keys
     start = at + match.start()
     return [Span(kind, start, start + len(value), score, "spacy")]

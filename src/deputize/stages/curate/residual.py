@@ -12,6 +12,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 
 from deputize.stages.curate.detect import Span
 from deputize.stages.curate.rules import iban, luhn
@@ -98,10 +99,7 @@ def _is_secret(token: str) -> bool:
     parts = re.split(r"[-_]", token)
     if not all(classes) or max(map(len, parts)) < 16:
         return False
-    changes = sum(
-        a.isdigit() != b.isdigit() or a.isupper() != b.isupper()
-        for a, b in zip(token, token[1:], strict=False)
-    )
+    changes = sum(a.isdigit() != b.isdigit() or a.isupper() != b.isupper() for a, b in pairwise(token))
     return changes >= len(token) / 4 and _bits(token) >= MIN_SECRET_BITS
 
 

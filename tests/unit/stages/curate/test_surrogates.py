@@ -1,0 +1,115 @@
+"""Stand-ins keep the form, are the same inside an episode and unlinked between episodes."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deputize.stages.curate.replacing import Replacer
+from deputize.stages.curate.rules import digits_of, iban, luhn
+from deputize.stages.curate.surrogates import Surrogates, episode_key
+
+KEY = b"k" * 32
+
+
+def of(kind: str, value: str, episode: str = "e1") -> str:
+    return Surrogates(episode_key(KEY, episode)).of(kind, value)
+
+
+def replacer(
+    *found: tuple[str, str], episode: str = "e1", ordinary: frozenset[str] = frozenset()
+) -> Replacer:
+    return Replacer(found, Surrogates(episode_key(KEY, episode)), lambda w: w.casefold() in ordinary)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "form"),
+    [
+        ("PHONE_NUMBER", "+1 (234) 817-8325", r"\+1 \([2-9]\d\d\) [2-9]\d\d-\d{4}"),
+        ("US_SSN", "925-22-8758", r"\d{3}-\d{2}-\d{4}"),
+        ("EMAIL_ADDRESS", "mia.li3818@mail.com", r"[a-z]+\.[a-z]+\d{4}@example\.(com|org|net)"),
+        ("USERNAME", "mia_li_3668", r"[a-z]+_[a-z]+_\d{4}"),
+        ("PERSON", "Mia Li", r"[A-Z][a-z]+ [A-Z][a-z]+"),
+        ("PERSON", "MIA LI", r"[A-Z]+ [A-Z]+"),
+        ("MEDICAL_RECORD", "MRN-7419342", r"MRN-\d{7}"),
+        ("API_KEY", "sk-QIv6Gv5N", r"sk-[A-Z]{2}[a-z]\d[A-Z][a-z]\d[A-Z]"),
+        ("IP_ADDRESS", "192.168.1.17", r"192\.168\.\d+\.\d+"),
+        ("MAC_ADDRESS", "df:d4:0e:6b:c4:a1", r"([0-9a-f]{2}:){5}[0-9a-f]{2}"),
+        ("STREET_ADDRESS", "975 Sunset Drive", r"\d{3} [A-Z][a-z]+ Drive"),
+    ],
+)
+def test_the_form_is_kept(kind: str, value: str, form: str) -> None:
+    made = of(kind, value)
+    assert re.fullmatch(form, made) and made != value
+    assert made == of(kind, value) and made != of(kind, value, "e2")
+
+
+@given(st.integers(10**15, 10**16 - 1))
+def test_cards_keep_a_valid_checksum(number: int) -> None:
+    made = of("CREDIT_CARD", str(number))
+    assert luhn(made) and len(made) == 16
+
+
+def test_ibans_keep_a_valid_checksum() -> None:
+    made = of("IBAN_CODE", "DE89 3704 0044 0532 0130 00")
+    assert iban(made) and made.startswith("DE") and made.count(" ") == 5
+
+
+def test_one_person_stays_one_person_in_every_form() -> None:
+    change = replacer(
+        ("PERSON", "Mia Li"), ("USERNAME", "mia_li_3668"), ("EMAIL_ADDRESS", "mia.li3818@mail.com")
+    )
+    first, last = change("Mia Li").split()
+    assert change("Hi Mia, mia li") == f"Hi {first}, {first.lower()} {last.lower()}"
+    assert change("mia_li_3668").startswith(f"{first}_{last}_".lower())
+    assert change("mia.li3818@mail.com").startswith(f"{first}.{last}".lower())
+
+
+def test_a_number_is_the_same_in_every_form() -> None:
+    change = replacer(("PHONE_NUMBER", "+1 (234) 817-8325"))
+    made = digits_of(change("+1 (234) 817-8325"))
+    assert made[0] == "1"
+    assert change('{"phone": 2348178325}') == f'{{"phone": {made[1:]}}}'
+    assert change("234.817.8325 12348178325") == f"{made[1:4]}.{made[4:7]}.{made[7:]} {made}"
+
+
+def test_words_are_replaced_whole_and_everyday_ones_only_in_quotes() -> None:
+    change = replacer(("PERSON", "Will"), ordinary=frozenset({"will"}))
+    assert change("Will you come?") == "Will you come?"
+    assert '"Will"' not in change('{"first_name": "Will"}')
+    assert replacer(("PERSON", "Ann"))("Annual") == "Annual"
+
+
+def test_dates_of_birth_move_in_every_form() -> None:
+    change = replacer(("DATE_OF_BIRTH", "1990-04-05"))
+    moved = change("born 1990-04-05, flight 2024-05-20")
+    assert moved.endswith("flight 2024-05-20") and "1990-04-05" not in moved
+    assert change("April 5, 1990") != "April 5, 1990"
+
+
+def test_leaks_are_noticed() -> None:
+    change = replacer(("EMAIL_ADDRESS", "Mia.Li@mail.com"), ("US_SSN", "925-22-8758"))
+    assert change.leaks("MIA.LI@MAIL.COM") == "EMAIL_ADDRESS"
+    assert change.leaks("925 22 8758") == "US_SSN"
+    assert change.leaks(change("Mia.Li@mail.com 925-22-8758 mia.li@mail.com")) is None
+
+
+values = st.lists(
+    st.tuples(
+        st.sampled_from(
+            ["PERSON", "EMAIL_ADDRESS", "PHONE_NUMBER", "PASSWORD", "USERNAME", "STREET_ADDRESS", "US_SSN"]
+        ),
+        st.text(alphabet="abcXYZ019 @.-_", min_size=4, max_size=16)
+        .map(str.strip)
+        .filter(lambda v: len(v) > 3),
+    ),
+    max_size=5,
+)
+
+
+@given(found=values, text=st.text(alphabet="abcXYZ019 @.-_\n", max_size=80))
+def test_replacing_is_a_function_of_the_text(found: list[tuple[str, str]], text: str) -> None:
+    assert replacer(*found)(text) == replacer(*reversed(found))(text)
