@@ -58,6 +58,11 @@ def duration(seconds: float | None) -> str:
     return f"{1000 * seconds:.0f} ms" if seconds >= 0.002 else f"{1000 * seconds:.2g} ms"
 
 
+def milliseconds(value: float | None) -> str:
+    """Milliseconds in the unit that reads best."""
+    return duration(None if value is None else value / 1000)
+
+
 def _ticks(top: float) -> list[float]:
     """Three to five round marks from 0 to at least `top`."""
     step = next((s for s in (0.005, 0.01, 0.02, 0.05, 0.1, 0.2) if top / s <= 4.2), 0.25)
@@ -123,29 +128,32 @@ def served_bars(tasks: Sequence[Mapping[str, Any]], limit: int = 12) -> Markup:
     shown = [t for t in tasks if t["share_of_calls"] > 0][:limit]
     if not shown:
         return Markup("")
-    row, name_width, bar_width = 30, 250, 430
     widest = max(t["share_of_calls"] for t in shown)
-    height = row * len(shown) + 6
-    parts = [
-        f'<svg class="bars" viewBox="0 0 860 {height}" role="img" aria-label="Tasks by share of calls and share served">'
+    # boxes, not a drawing: names then go above their bars where the screen is narrow
+    rows = [
+        f'<div class="bar"><span class="bar-name">{Markup.escape(t["name"])}</span><span class="bar-track">'
+        f'<span class="bar-all" style="width:{max(0.5, 100 * t["share_of_calls"] / widest):.1f}%">'
+        f'<span class="bar-served" style="width:{100 * served_share(t):.1f}%"></span></span></span>'
+        f'<span class="bar-text">{share(t["share_of_calls"])} of calls, '
+        f"{share(served_share(t)) + ' served' if served_share(t) else 'LLM only'}</span></div>"
+        for t in shown
     ]
-    for i, task in enumerate(shown):
-        top = i * row + 5
-        length = max(2.0, bar_width * task["share_of_calls"] / widest)
-        done = served_share(task)
-        name = task["name"] if len(task["name"]) <= 36 else task["name"][:35] + "…"
-        parts.append(
-            f'<text class="bar-name" x="{name_width - 10}" y="{top + 15}" text-anchor="end">{Markup.escape(name)}</text>'
-            f'<rect class="bar-all" x="{name_width}" y="{top}" width="{length:.1f}" height="20" rx="3"/>'
-            + (
-                f'<rect class="bar-served" x="{name_width}" y="{top}" width="{length * done:.1f}" height="20" rx="3"/>'
-                if done
-                else ""
-            )
-            + f'<text class="bar-text" x="{name_width + length + 8:.1f}" y="{top + 15}">{share(task["share_of_calls"])} of calls'
-            f", {share(done) + ' served' if done else 'LLM only'}</text>"
-        )
-    return Markup("".join([*parts, "</svg>"]))
+    return Markup('<div class="bars">' + "".join(rows) + "</div>")
+
+
+def site_bars(replay: Mapping[str, Any]) -> Markup:
+    """One bar per site of a replay, as long as its share of the calls, filled as far as specialists served it."""
+    rows = sorted(replay["by_site"].items(), key=lambda item: -item[1]["n_calls"])
+    return served_bars(
+        [
+            {
+                "name": name or "no site", "share_of_calls": row["n_calls"] / replay["n_calls"],
+                "certificate": row["n_slm"], "held_out": {"share_served": row["n_slm"] / row["n_calls"]},
+            }
+            for name, row in rows
+            if row["n_calls"]
+        ]
+    )  # fmt: skip
 
 
 def served_share(task: Mapping[str, Any]) -> float:

@@ -32,11 +32,11 @@ def render(report: Mapping[str, Any]) -> str:
     )  # fmt: skip
     environment.filters.update(
         share=figures.share, points=figures.points, usd=figures.usd, count=figures.count, span=figures.span,
-        duration=figures.duration,
+        duration=figures.duration, ms=figures.milliseconds,
     )  # fmt: skip
     return environment.get_template("report.html.j2").render(
         r=report, total=report["total"], quality_curve=_curve_of(report), served_bars=figures.served_bars,
-        served_share=figures.served_share,
+        served_share=figures.served_share, site_bars=figures.site_bars,
     )  # fmt: skip
 
 

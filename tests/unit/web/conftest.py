@@ -219,3 +219,25 @@ def report() -> dict[str, Any]:
         environment={"python": "3.11.2", "torch": "2.13.0", "cpu": "a simulated machine", "gpu": None, "n_cores": 2},
         n_skipped=3, skipped={"not JSON": 3},
     )  # fmt: skip
+
+
+@pytest.fixture
+def replayed(report: dict[str, Any]) -> dict[str, Any]:
+    """The report with the figures of a replay (demo.replay.score)."""
+    times = {"p50_ms": 21.4, "p95_ms": 80.0, "mean_reply_tokens": 4.0}
+    slm = {"n_calls": 146, "share": 0.73, "agreement": 0.9863, **times}
+    llm = {"n_calls": 54, "share": 0.27, "agreement": 1.0, **times, "p50_ms": 184.2, "p95_ms": 391.0}
+    sites = {"triage": (60, 60, 1), "extract": (50, 48, 1), "booking": (50, 38, 0), "reply": (40, 0, 0)}
+    return report | {
+        "replay": {
+            "n_calls": 200,
+            "by_server": {"slm": slm, "llm": llm},
+            "by_site": {s: {"n_calls": n, "n_slm": k, "n_disagree": d} for s, (n, k, d) in sites.items()},
+            "cost": {"llm_only_usd": 0.2214, "routed_usd": 0.0611, "specialist_usd": 0.0008},
+            "disagreements": [
+                {"site": "triage", "got": "refund", "wanted": "cancel"},
+                {"site": "extract", "got": '{"order": "A-1"}', "wanted": '{"order": "<b>A-17</b>", "product": "kettle"}'},
+            ],
+            "note": "Simulated agent and LLM.",
+        }
+    }  # fmt: skip

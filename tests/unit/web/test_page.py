@@ -66,6 +66,27 @@ def test_a_report_without_a_route_says_so(report: dict[str, Any]) -> None:
     assert "0 tasks were discovered" in render(report)
 
 
+def test_a_replay_is_shown_where_there_is_one(report: dict[str, Any], replayed: dict[str, Any]) -> None:
+    assert "fresh calls through the gateway" not in render(report)
+    page = render(replayed)
+    parser = Balanced()
+    parser.feed(page)
+    assert parser.open == [] and "&lt;b&gt;A-17" in page
+    text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page))
+    for part in (
+        "200 fresh calls through the gateway", "specialists 146 73 % 98.6 % 21 ms 80 ms", "LLM 54 27 % 100.0 % 184 ms",
+        "They cost $0.061", "triage 30 % of calls, 100 % served", "reply 20 % of calls, LLM only", "Simulated agent and LLM.",
+    ):  # fmt: skip
+        assert part in text, part
+
+
+def test_a_replay_in_which_nothing_was_served(replayed: dict[str, Any]) -> None:
+    nobody = {"n_calls": 0, "share": 0.0, "agreement": None, "p50_ms": None, "p95_ms": None}
+    replayed["replay"] |= {"disagreements": []}
+    replayed["replay"]["by_server"]["slm"] = nobody
+    assert "said something else" not in render(replayed)
+
+
 def test_the_table_fits_a_terminal(report: dict[str, Any]) -> None:
     console = Console(width=120, record=True, file=None, force_terminal=False, quiet=False)
     with console.capture() as captured:
