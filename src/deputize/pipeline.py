@@ -130,7 +130,7 @@ def learnable(call: Call) -> bool:
     """Whether a stored call shows what the LLM does: answered, in full, and not by one of our own specialists."""
     by_llm = call.decision is None or call.decision.served_by == "llm"
     return (
-        by_llm and bool(call.response) and not call.aborted and call.status < 400 and call.protocol == "chat"
+        by_llm and bool(call.response) and not call.aborted and call.status < 400 and call.protocol != "tool"
     )
 
 
