@@ -236,6 +236,7 @@ class Base:
                 self.lm = self.peft.unload()
                 self.peft = None
             else:
+                self.use(next(n for n in self.peft.peft_config if n != name))
                 self.peft.delete_adapter(name)
             self.active = ""
 

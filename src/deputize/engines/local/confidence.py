@@ -105,23 +105,30 @@ class Gate:
         self._projection_FD = _projection(idf_F.shape[0], train_ND.shape[1], seed)
 
     @classmethod
-    def fit(cls, texts: Sequence[str], *, seed: int, most: int = 2048, n_dims: int = 192) -> Gate:
-        """A gate for texts of train: each one's distance to its nearest other is the reference."""
+    def fit(
+        cls, texts: Sequence[str], groups: Sequence[str], *, seed: int, most: int = 2048, n_dims: int = 192
+    ) -> Gate:
+        """A gate for texts of train: each one's distance to its nearest of another group is the reference.
+
+        Calls of one group (episode) contain each other; a new call has none of its own group to be near to.
+        """
         rng = np.random.default_rng(seed)
-        chosen = [texts[i] for i in rng.permutation(len(texts))[:most]]
+        order = rng.permutation(len(texts))[:most]
+        chosen = [texts[i] for i in order]
+        group_N = np.array([groups[i] for i in order])
         idf_F = idf_of(chosen, 1 << 12)
         gate = cls(np.zeros((0, n_dims), np.float32), idf_F, np.zeros(0, np.float32), seed)
         gate.train_ND = gate._project(chosen)
         similar_NN = gate.train_ND @ gate.train_ND.T
-        np.fill_diagonal(similar_NN, -1.0)
-        gate.distances_N = np.sort(1 - similar_NN.max(axis=1)) if len(chosen) > 1 else np.zeros(0, np.float32)
+        similar_NN[group_N[:, None] == group_N[None, :]] = -1.0
+        nearest_N = similar_NN.max(axis=1, initial=-1.0)
+        gate.distances_N = np.sort(1 - nearest_N[nearest_N > -1.0])
         return gate
 
     def _project(self, texts: Sequence[str]) -> Floats:
         rows_ND: Floats = vectors(texts, self.idf_F) @ self._projection_FD
-        length_N1: Floats = np.linalg.norm(rows_ND, axis=1, keepdims=True).astype(np.float32)
-        out_ND: Floats = rows_ND / np.maximum(length_N1, 1e-9)
-        return out_ND
+        length_N1 = np.linalg.norm(rows_ND, axis=1, keepdims=True)
+        return (rows_ND / np.maximum(length_N1, 1e-9)).astype(np.float32, copy=False)
 
     def p_values(self, texts: Sequence[str]) -> list[float]:
         """For each text (1 + #{reference distances >= its own}) / (n + 1)."""

@@ -22,6 +22,7 @@ class Lesson:
     text: str
     answer: Answer
     weight: float
+    group: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,5 +55,7 @@ def _lessons(examples: Sequence[Example], task: Task, max_weight: float) -> list
         answer = answer_of(example.response, task.contract)
         if answer is not None:
             text = prune(example.request, task.recipe)
-            out.append(Lesson(example.call_id, text, answer, min(max_weight, example.weight**0.5)))
+            out.append(
+                Lesson(example.call_id, text, answer, min(max_weight, example.weight**0.5), example.group)
+            )
     return out

