@@ -1,0 +1,145 @@
+"""S4 on tiny tasks: filters, probes, refusals, plans."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+from tests import tiny_tasks
+
+from deputize.core.artifacts import Selected
+from deputize.core.config import Convert
+from deputize.core.errors import BadInput, MissingExtra
+from deputize.core.progress import silent
+from deputize.core.records import Contract, Example, Task
+from deputize.engines import models
+from deputize.stages.select import machine, probe
+from deputize.stages.select import run as stage
+
+Tiny = tuple[Path, str]
+
+
+def select(tiny: Tiny, *kinds: str, n: int = 80, **settings: object) -> Selected:
+    curated, discovered = tiny_tasks.make(kinds, n)
+    config = Convert.model_validate({"models": (tiny[1],), "minutes": 2, **settings})
+    return stage.run(curated, discovered, config, models_dir=tiny[0], progress=silent)
+
+
+@pytest.fixture(scope="module")
+def selected(tiny: Tiny) -> Selected:
+    return select(tiny, *tiny_tasks.CONTRACTS)
+
+
+def test_plans_begin_with_the_cheapest_rung_that_can_do_the_job(selected: Selected, tiny: Tiny) -> None:
+    assert selected.base_model == tiny[1]
+    assert selected.refused == {}
+    for kind in ("label", "closed", "action"):
+        assert selected.plan[kind][0] == "linear"
+    for kind in ("values", "line"):
+        assert selected.plan[kind] == ["lora"]
+
+
+def test_every_probe_is_in_the_table_with_its_size(selected: Selected) -> None:
+    rows = {c.method: c for c in selected.candidates["closed"] if c.method}
+    assert set(rows) == {"majority", "linear", "base prompt", "few-shot"}
+    assert rows["majority"].n_probe == rows["linear"].n_probe == 16
+    assert (rows["linear"].probe_accuracy or 0) > (rows["majority"].probe_accuracy or 0)
+    assert all(0 <= (c.probe_accuracy or 0) <= 1 for c in rows.values())
+
+
+def test_calibration_and_test_are_never_read(tiny: Tiny) -> None:
+    curated, discovered = tiny_tasks.make(("label", "values"))
+    config = Convert(models=(tiny[1],), minutes=0.001)
+    spoilt = [
+        msgspec.structs.replace(e, response={"role": "assistant", "content": "spoilt"})
+        if e.split in ("calibration", "test")
+        else e
+        for e in curated.examples
+    ]
+    one = stage.run(curated, discovered, config, models_dir=tiny[0], progress=silent)
+    two = stage.run(
+        msgspec.structs.replace(curated, examples=spoilt),
+        discovered,
+        config,
+        models_dir=tiny[0],
+        progress=silent,
+    )
+    assert one == two
+
+
+def test_small_tasks_are_refused_with_the_numbers(tiny: Tiny) -> None:
+    found = select(tiny, "label", n=50)
+    assert found.refused == {"label": "50 calls; at least 60 are needed to train and to certify"}
+    assert found.plan == {"label": []}
+    few = select(tiny, "label", n=30, min_calls=1)
+    assert few.refused["label"].startswith("18 answers to learn from")
+
+
+def test_long_prose_is_refused() -> None:
+    task = Task(
+        id="t", name="t", contract=Contract(kind="text"), recipe=tiny_tasks.task("line").recipe, keys=[]
+    )
+    why = stage.refusal(task, 100, [f"{i} " + "words and " * 90 for i in range(50)], 60)
+    assert "free text" in why and "100% distinct" in why
+    assert stage.refusal(task, 100, [f"short {i}" for i in range(50)], 60) == ""
+
+
+def test_where_the_llm_never_serves_there_is_nothing_to_take_over() -> None:
+    assert "never answered" in stage.refusal(tiny_tasks.task("action"), 100, ["<leave>"] * 40, 60)
+
+
+def test_licence_and_memory_filter_with_the_reason() -> None:
+    barred = stage.considered(models.find("xLAM-2-8B"), 64)
+    assert "cc-by-nc-4.0" in barred.note
+    large = stage.considered(models.find("granite-3.3-8b-instruct"), 16)
+    assert not large.fits and "GB" in large.note
+    small = stage.considered(models.find("SmolLM2-135M-Instruct"), 4)
+    assert small.fits and small.note == ""
+    assert "language model" in stage.considered(models.find("all-MiniLM-L6-v2"), 4).note
+
+
+def test_others_that_could_run_are_named_strongest_first(tmp_path: Path) -> None:
+    rows = stage.others(("SmolLM2-135M-Instruct",), 8.0, tmp_path)
+    assert 0 < len(rows) <= 5 and all(r.fits for r in rows)
+    strength = [models.find(r.model).benchmarks.get("ifeval", 0) for r in rows]
+    assert strength == sorted(strength, reverse=True)
+
+
+def test_a_model_that_cannot_be_used_is_a_clear_error(tiny: Tiny) -> None:
+    with pytest.raises(BadInput, match="No model is called"):
+        select(tiny, "label", models=("nonsense-model",))
+    with pytest.raises(BadInput, match="not on the list"):
+        select(tiny, "label", models=("xLAM-2-8B",))
+    with pytest.raises(MissingExtra, match="models fetch"):
+        select(tiny, "label", models=("SmolLM2-360M-Instruct",))
+
+
+def test_memory_is_measured() -> None:
+    assert 0.1 < machine.memory_gb() < 100_000
+    assert machine.accelerator_gb() >= 0
+
+
+def test_generated_text_is_read_as_a_reply() -> None:
+    tool = tiny_tasks.CONTRACTS["action"]
+    text = 'Sure: [{"name": "refund", "arguments": {"order": "1"}}]\n\nInput: next'
+    assert probe.reply_of(text, tool)["tool_calls"][0]["function"] == {
+        "name": "refund",
+        "arguments": {"order": "1"},
+    }
+    assert probe.reply_of("no call", tool)["content"] == "no call"
+    assert probe.reply_of('[{"name": ', tool)["content"].startswith("[")
+    assert probe.reply_of('x {"a": 1} y', tiny_tasks.CONTRACTS["closed"])["content"] == '{"a": 1}'
+    assert probe.reply_of("yes\nbecause", tiny_tasks.CONTRACTS["label"])["content"] == "yes"
+
+
+def test_probes_without_data_say_nothing() -> None:
+    contract = tiny_tasks.CONTRACTS["label"]
+    assert probe.majority([], ["yes"], contract) is None
+    assert probe.majority(["yes"], [], contract) is None
+
+
+def test_said_is_one_line() -> None:
+    example: Example = tiny_tasks.example("action", 3, "train")
+    assert "\n" not in probe.said(example.response)
+    assert probe.said({"role": "assistant", "content": "a\nb"}) == "a b"
