@@ -161,6 +161,9 @@ def same_kind(a: Profile, b: Profile) -> bool:
     Says nothing of the requests; see `merge` for those.
     """
     kind = a.kind()
+    if {kind, b.kind()} == {"short", "text"}:
+        # free text of about eight words is now short, now not
+        return not closed(a.short, a.n) and not closed(b.short, b.n) and same_form(a, b)
     if kind != b.kind():
         return False
     if kind == "tool":

@@ -21,6 +21,9 @@ VERBATIM_SHARE = 0.9
 MAX_VARIANTS = 6
 """So many verbatim forms of one normalised line are kept apart; more are values."""
 
+DECIDING_SHARE = 0.15
+"""A label is one that says what is to be done when values that decide it have this share of its calls."""
+
 Parts = tuple[str, ...]
 
 
@@ -182,7 +185,8 @@ def _value_lines(
 ) -> set[str]:
     """Recurring lines `Label: value` whose label has other values too: values that happen to be frequent.
 
-    A value that decides what kind of answer is given ("Task: translate") is no mere value and stays a line.
+    A label of which a value decides what kind of answer is given ("Task: translate") has no mere values: its lines
+    stay lines.
     """
     suspects: dict[str, str] = {}
     for norm in recurring:
@@ -201,7 +205,11 @@ def _value_lines(
             if unit.head in wanted:
                 with_head[unit.head].append(it)
     everything = {head: profile(it.reply for it in members) for head, members in with_head.items()}
-    return {n for n, head in suspects.items() if not _decides(with_value[n], everything[head])}
+    deciding: Counter[str] = Counter()
+    for norm, head in suspects.items():
+        if _decides(with_value[norm], everything[head]):
+            deciding[head] += with_value[norm].n
+    return {n for n, head in suspects.items() if deciding[head] < DECIDING_SHARE * everything[head].n}
 
 
 def _decides(part: Profile, whole: Profile) -> bool:

@@ -6,10 +6,12 @@ differs, only if a cheap classifier serves both together as well as each alone.
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from deputize.stages.cluster.answers import Profile, closed, overlap, profile, same_kind
 from deputize.stages.cluster.lines import MIN_SUPPORT, Item, Parts
@@ -17,10 +19,14 @@ from deputize.stages.cluster.probe import serves_both
 
 CONSTANT = 0.9
 """A line is fixed in a fragment when so many of its calls have it."""
-OPTIONAL_TEXT, OPTIONAL_STRICT = 0.3, 0.7
+OPTIONAL_TEXT, OPTIONAL_STRICT = 0.5, 0.7
 """Share of the fixed characters that may be there in one fragment and not in the other, by kind of answer."""
-REWORDED_TEXT, REWORDED_WEAK, REWORDED_STRICT = 0.6, 0.4, 0.15
-"""How alike two different wordings must be (cosine of their words), by how much the answers say already."""
+REWORDED_TEXT, REWORDED_WEAK, REWORDED_STRICT = 0.5, 0.35, 0.1
+"""How alike two different wordings must be (cosine of their pairs of words), by how much the answers say already."""
+MEDLEY_CHARS = 40
+"""A longer fixed part of the user's message is taken for an instruction, whatever comes back."""
+FAMILY = 0.5
+"""Handfuls of calls are of one family when they share this much of their known lines, rare ones weighing more."""
 
 _WORD = re.compile(r"[^\W\d_]{2,}")
 
@@ -79,14 +85,20 @@ def merge(filed: dict[tuple[Parts, Parts], list[Item]]) -> list[Fragment]:
         else:
             tasks.append(made)
     _settle(tasks, joinable)
-    rest: dict[tuple[str, ...], Fragment] = {}
+    left: list[Fragment] = []
     for made in small:
         home = _home(made, tasks, _belongs)
         if home is not None:
             home.take(made)
+        else:
+            left.append(made)
+    rest: dict[tuple[str, ...], Fragment] = {}
+    for made in _families(left, ordered):
+        if made.n >= MIN_SUPPORT:
+            tasks.append(made)
             continue
         # what no template fits is kept together under its system prompt
-        prompt = tuple(made.system)
+        prompt = tuple(made.fixed(made.system))
         if prompt in rest:
             rest[prompt].take(made)
         else:
@@ -94,6 +106,41 @@ def merge(filed: dict[tuple[Parts, Parts], list[Item]]) -> list[Fragment]:
     tasks.extend(rest.values())
     _settle(tasks, joinable)
     return sorted(tasks, key=lambda t: (-t.n, t.members[0].index))
+
+
+def _families(
+    small: Sequence[Fragment], filed: Sequence[tuple[tuple[Parts, Parts], list[Item]]]
+) -> list[Fragment]:
+    """Handfuls of calls joined by the known lines they share: templates with many optional parts."""
+    df: Counter[str] = Counter()
+    for (system, user), members in filed:
+        for line in {*system, *user}:
+            df[line] += len(members)
+    n = sum(len(members) for _, members in filed)
+    weight = {line: math.log(1 + n / count) for line, count in df.items()}
+    out: list[Fragment] = []
+    for made in small:
+        marks = made.system.keys() | made.user.keys()
+        near = [(_kinship(marks, family, weight), -i) for i, family in enumerate(out)]
+        best, place = max(near, default=(0.0, 0))
+        if best >= FAMILY and _shapes_meet(made.profile, out[-place].profile):
+            out[-place].take(made)
+        else:
+            out.append(made)
+    return out
+
+
+def _kinship(marks: Iterable[str], family: Fragment, weight: dict[str, float]) -> float:
+    theirs = {line: n / family.n for line, n in (family.system + family.user).items()}
+    mine = dict.fromkeys(marks, 1.0)
+    names = mine.keys() | theirs.keys()
+    both = sum(weight[x] * min(mine.get(x, 0.0), theirs.get(x, 0.0)) for x in names)
+    either = sum(weight[x] * max(mine.get(x, 0.0), theirs.get(x, 0.0)) for x in names)
+    return both / either if either else 0.0
+
+
+def _shapes_meet(a: Profile, b: Profile) -> bool:
+    return sum(n for shape, n in a.shapes.items() if b.shapes[shape]) >= 0.5 * a.n
 
 
 def _home(
@@ -149,6 +196,8 @@ def _belongs(made: Fragment, task: Fragment) -> bool:
 
 def joinable(a: Fragment, b: Fragment) -> bool:
     """Whether two fragments are one task."""
+    if _same_medley(a, b):
+        return True
     if not same_kind(a.profile, b.profile):
         return False
     strict = _telling(a.profile, b.profile)
@@ -167,10 +216,30 @@ def joinable(a: Fragment, b: Fragment) -> bool:
                 return False
     if not reworded:
         return shared
+    if _is_medley(a) or _is_medley(b):
+        return False
     need = REWORDED_STRICT if strict else (REWORDED_TEXT if _is_text(a.profile) else REWORDED_WEAK)
     if any(cosine(x, y) < need for x, y in reworded):
         return False
     return serves_both(a.members, b.members)
+
+
+def _same_medley(a: Fragment, b: Fragment) -> bool:
+    """Whether one prompt stands before both and many kinds of answer come back, in like shares: a line that comes
+    and goes there ("One more:") says nothing; what the jobs are is for the semantic split to find."""
+    mine, theirs = a.fixed(a.user), b.fixed(b.user)
+    if a.fixed(a.system) != b.fixed(b.system) or (mine and theirs) or _chars(mine | theirs) > MEDLEY_CHARS:
+        return False
+    if not (_is_medley(a) and _is_medley(b)):
+        return False
+    x, y = a.profile.shapes, b.profile.shapes
+    # what two samples of one mixture of k shapes differ by on average
+    chance = math.sqrt(len(x.keys() | y.keys()) * (1 / a.n + 1 / b.n) / math.pi)
+    return sum(abs(x[s] / a.n - y[s] / b.n) for s in x.keys() | y.keys()) / 2 <= max(0.15, 1.5 * chance)
+
+
+def _is_medley(made: Fragment) -> bool:
+    return max(made.profile.shapes.values()) <= 0.7 * made.n and made.profile.kind() != "tool"
 
 
 def _telling(a: Profile, b: Profile) -> bool:
@@ -190,12 +259,12 @@ def _is_text(p: Profile) -> bool:
 
 
 def cosine(a: Iterable[str], b: Iterable[str]) -> float:
-    """How alike the words of two sets of lines are."""
+    """How alike the pairs of neighbouring words of two sets of lines are."""
     x, y = _words(a), _words(b)
     dot = sum(n * y[word] for word, n in x.items())
     norm = (sum(n * n for n in x.values()) * sum(n * n for n in y.values())) ** 0.5
     return float(dot / norm) if norm else 0.0
 
 
-def _words(lines: Iterable[str]) -> Counter[str]:
-    return Counter(word for line in lines for word in _WORD.findall(line.lower()))
+def _words(lines: Iterable[str]) -> Counter[tuple[str, str]]:
+    return Counter(pair for line in lines for pair in pairwise(["", *_WORD.findall(line.lower()), ""]))

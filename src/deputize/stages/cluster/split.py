@@ -73,8 +73,10 @@ def split(
 
 
 def shape_class(reply: Reply) -> str:
-    """The kind of answer, JSON by its fields; free text is one class, short or long."""
-    return "text" if reply.shape in ("short", "text", "empty") else reply.shape
+    """The kind of answer, JSON by its fields; a word or three is another kind than longer text."""
+    if reply.shape == "short":
+        return "word" if len(reply.text.split()) <= 3 else "text"
+    return "text" if reply.shape == "empty" else reply.shape
 
 
 def _atoms(members: Sequence[Item], community: Sequence[int]) -> list[str]:
@@ -128,8 +130,12 @@ def _join(members: Sequence[Item], node: Sequence[int], atoms: Sequence[str], we
 
 
 def _certain(a: Profile, b: Profile) -> bool:
-    """Whether the answers alone prove one job: JSON with the same two or more fields."""
-    return a.kind() == "json" == b.kind() and len(a.fields.keys() & b.fields.keys()) >= 2
+    """Whether the answers alone prove one job: two or more shared fields, or three or more shared labels."""
+    if a.kind() == "json" == b.kind():
+        return len(a.fields.keys() & b.fields.keys()) >= 2
+    if a.kind() == "short" == b.kind() and closed(a.short, a.n) and closed(b.short, b.n):
+        return len(a.short.keys() & b.short.keys()) >= 3
+    return False
 
 
 def _links(owner: Any, weights: Any, n_atoms: int) -> Any:
