@@ -12,7 +12,7 @@ import platform
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -26,6 +26,9 @@ from deputize.store.files import write_atomic
 from deputize.store.keys import KeyRing
 from deputize.store.sealed import read_sealed, write_sealed
 from deputize.store.sqlite import open_store
+
+if TYPE_CHECKING:
+    from deputize.stages.cluster.edit import Edit, Edits
 
 STEPS: tuple[str, ...] = ("curate", "cluster", "select", "finetune", "evaluate")
 """Stages of a run after the import, by the name of their command."""
@@ -85,8 +88,13 @@ class Run:
 
     def forget_from(self, step: str) -> None:
         """Drops the results of a step and of all steps after it; trained specialists are kept and reused if equal."""
-        for later in STEPS[STEPS.index(step) :]:
+        gone = STEPS[STEPS.index(step) :]
+        for later in gone:
             self._path(later).unlink(missing_ok=True)
+        # the run is not finished any more, so its routes are published anew; time it spent on them is given back
+        kept = {name: s for name, s in self.state.timings_s.items() if name not in gone}
+        self.state = msgspec.structs.replace(self.state, finished=False, timings_s=kept)
+        self.save()
 
     def remaining_s(self) -> float:
         """Seconds of the budget left; time spent before a stop counts."""
@@ -135,9 +143,81 @@ def learnable(call: Call) -> bool:
 
 
 def _cluster(run: Run) -> Record:
+    from deputize.stages.cluster import edit
     from deputize.stages.cluster.run import run as cluster
 
-    return cluster(run.load("curate", art.Curated), run.config, progress=run.progress)
+    curated = run.load("curate", art.Curated)
+    found = cluster(curated, run.config, progress=run.progress)
+    edited, notes = edit.apply(found, curated.examples, read_edits(run.home).edits)
+    for note in notes:
+        run.progress(note, 0)
+    return edited
+
+
+def edits_path(home: Path) -> Path:
+    """Where the changes that a person made to tasks are kept: names and template keys, in clear."""
+    return home / "tasks.json"
+
+
+def read_edits(home: Path) -> Edits:
+    """The changes that a person made to tasks; none where there is no file. Raises BadInput where it is damaged."""
+    from deputize.stages.cluster.edit import Edits
+
+    path = edits_path(home)
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Edits)
+    except FileNotFoundError:
+        return Edits()
+    except (OSError, msgspec.MsgspecError) as error:
+        raise BadInput(f"{path} cannot be read ({error}); delete it to forget all edits of tasks.") from error
+
+
+def edit_tasks(
+    home: Path, change: Callable[[art.Discovered, art.Curated], tuple[art.Discovered, Edit]]
+) -> Edited:
+    """Changes the tasks of the newest run and remembers the change, so that later runs make it again.
+
+    What later stages of the run made of the tasks is forgotten; a new name alone costs nothing.
+
+    Args:
+        home: the home.
+        change: (tasks, examples) -> (tasks after, the edit to remember).
+
+    Raises:
+        BadInput: no run has found tasks.
+    """
+    from deputize.stages.cluster.edit import Edits
+
+    newest = latest_run(home)
+    if newest is None or not (home / "runs" / newest / "cluster.sealed").exists():
+        raise BadInput(
+            f"The newest run in {home} has found no tasks. `deputize cluster` does it, `deputize convert` does all."
+        )
+    keyring = KeyRing.open(home, create=False)
+    store = open_store(home)
+    try:
+        run = Run(home, read_state(home, newest), store, keyring, silent)
+        after, edit = change(run.load("cluster", art.Discovered), run.load("curate", art.Curated))
+        edits = read_edits(home)
+        forgotten = tuple(s for s in STEPS[2:] if run.done(s)) if edit.action != "rename" else ()
+        # forgotten first: a stop in between costs work, but never leaves results that belong to other tasks
+        if edit.action != "rename":
+            run.forget_from("select")
+        write_sealed(run.folder / "cluster.sealed", after, keyring)
+        kept = Edits(edits=[*edits.edits, edit])
+        write_atomic(edits_path(home), msgspec.json.format(msgspec.json.encode(kept), indent=1))
+        return Edited(run_id=newest, forgotten=forgotten, discovered=after)
+    finally:
+        store.close()
+
+
+class Edited(Record):
+    """What an edit of tasks did."""
+
+    run_id: str
+    forgotten: tuple[str, ...]
+    """Stages whose results are gone."""
+    discovered: art.Discovered
 
 
 def _select(run: Run) -> Record:
@@ -316,9 +396,13 @@ def finish(run: Run) -> dict[str, Any]:
 
 
 def _keep_closed(old: RouteFile | None, new: RouteFile) -> RouteFile:
-    """A route that a person closed stays closed when its task is published again."""
-    closed = {r.task_id for r in old.routes if r.state in ("closed", "rolled_back")} if old else set()
-    routes = [msgspec.structs.replace(r, state="closed") if r.task_id in closed else r for r in new.routes]
+    """A route that a person closed stays closed when its task, or one with a template of it, is published again."""
+    shut = [r for r in old.routes if r.state in ("closed", "rolled_back")] if old else []
+    closed, keys = {r.task_id for r in shut}, {key for r in shut for key in r.keys}
+    routes = [
+        msgspec.structs.replace(r, state="closed") if r.task_id in closed or keys.intersection(r.keys) else r
+        for r in new.routes
+    ]
     return msgspec.structs.replace(new, routes=routes, generation=(old.generation if old else 0))
 
 

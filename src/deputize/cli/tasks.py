@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 import click
+import msgspec
 
 from deputize.cli.lines import Written
 from deputize.cli.terminal import Terminal, pass_terminal
-from deputize.core.artifacts import Discovered, Skip
+from deputize.core.artifacts import Curated, Discovered, Skip
 from deputize.core.config import models_path
 from deputize.core.errors import BadInput
-from deputize.core.records import Call, Task
+from deputize.core.records import Call, RouteFile, Task
+
+if TYPE_CHECKING:
+    from deputize.stages.cluster.edit import Edit
+
+Changed: TypeAlias = "tuple[Discovered, Edit, Task | list[Task]]"
 
 
 @click.group()
@@ -50,8 +59,148 @@ def discover_file(terminal: Terminal, /, path: Path, agent: str, seed: int) -> N
 def list_tasks(terminal: Terminal, /, run_id: str | None) -> None:
     """The tasks that a run has found (the newest by default), largest first."""
     found = sorted(_discovered(terminal.home, run_id).tasks, key=lambda task: -task.n_calls)
-    rows = [(t.id, t.name, _contract(t), t.n_calls, t.n_episodes) for t in found]
+    rows = [
+        (t.id, t.name + (" (hidden)" if t.hidden else ""), _contract(t), t.n_calls, t.n_episodes)
+        for t in found
+    ]
     terminal.result(found, lambda: terminal.table(("task", "name", "replies are", "calls", "episodes"), rows))
+
+
+@tasks.command("merge")
+@click.argument("first", metavar="ID")
+@click.argument("second", metavar="ID")
+@pass_terminal
+def merge_tasks(terminal: Terminal, /, first: str, second: str) -> None:
+    """Make one task of two whose replies are of one kind. It keeps the first one's name; later runs merge them again."""
+    from deputize.stages.cluster import edit
+
+    _edit(terminal, lambda d, c: edit.merge(d, c.examples, first, second, at=time.time()), (first, second))
+
+
+@tasks.command("split")
+@click.argument("task_id", metavar="ID")
+@pass_terminal
+def split_task(terminal: Terminal, /, task_id: str) -> None:
+    """Make one task per template of a task. Where its calls have one template there is nothing to split by."""
+    from deputize.stages.cluster import edit
+
+    _edit(terminal, lambda d, c: edit.split(d, c.examples, task_id, at=time.time()), (task_id,))
+
+
+@tasks.command("rename")
+@click.argument("task_id", metavar="ID")
+@click.argument("name")
+@pass_terminal
+def rename_task(terminal: Terminal, /, task_id: str, name: str) -> None:
+    """Give a task a name of your own. Nothing is trained anew; report and route take the name over."""
+    from deputize.stages.cluster import edit
+
+    after = _edit(terminal, lambda d, _: edit.rename(d, task_id, name, at=time.time()), (task_id,))
+    _rename_elsewhere(terminal.home, task_id, next(t.name for t in after.tasks if t.id == task_id))
+
+
+@tasks.command("hide")
+@click.argument("task_id", metavar="ID")
+@click.option("--undo", is_flag=True, help="Train and route it again.")
+@pass_terminal
+def hide_task(terminal: Terminal, /, task_id: str, undo: bool) -> None:
+    """Report a task but never train or route it. A route that serves its calls is closed at once."""
+    from deputize.stages.cluster import edit
+
+    after = _edit(terminal, lambda d, _: edit.hide(d, task_id, not undo, at=time.time()), (task_id,))
+    if not undo:
+        _close_routes(terminal, next(t for t in after.tasks if t.id == task_id))
+
+
+def _edit(
+    terminal: Terminal, change: Callable[[Discovered, Curated], Changed], about: Sequence[str]
+) -> Discovered:
+    """Makes an edit, notes it in the audit log and says what came of it."""
+    from deputize import pipeline
+    from deputize.store.audit import AuditLog
+    from deputize.store.keys import KeyRing
+
+    made: list[Task] = []
+    action: list[str] = []
+
+    def changed(discovered: Discovered, curated: Curated) -> tuple[Discovered, Edit]:
+        after, edit, found = change(discovered, curated)
+        made.extend(found if isinstance(found, list) else [found])
+        action.append(edit.action)
+        return after, edit
+
+    done = pipeline.edit_tasks(terminal.home, changed)
+    AuditLog(terminal.home, KeyRing.open(terminal.home)).append(
+        f"tasks.{action[0]}", subject=" ".join(about), detail={"run": done.run_id}
+    )
+    document = {"run_id": done.run_id, "action": action[0], "tasks": made, "forgotten": list(done.forgotten)}
+
+    def show() -> None:
+        terminal.table(
+            ("task", "name", "replies are", "calls"), [(t.id, t.name, _contract(t), t.n_calls) for t in made]
+        )
+        if len(made) > 1:
+            for task in made:
+                terminal.say(f"--- {task.id}\n{task.template}")
+
+    terminal.result(document, show)
+    if done.forgotten:
+        terminal.note(
+            f"What run {done.run_id} had made of the tasks before ({', '.join(done.forgotten)}) is forgotten; "
+            f"`deputize convert` makes it again. Routes serve as before until then."
+        )
+    return done.discovered
+
+
+def _rename_elsewhere(home: Path, task_id: str, name: str) -> None:
+    """The name in the newest run's report and in the route file; neither need be there."""
+    from deputize.cli.report import read_report
+    from deputize.pipeline import latest_run
+    from deputize.router.file import read_routes, update_routes
+    from deputize.web.report import write_report
+
+    newest = latest_run(home)
+    if newest is not None and (home / "runs" / newest / "report.json").exists():
+        report, folder = read_report(home, newest)
+        rows = [{**t, "name": name} if t["id"] == task_id else t for t in report["tasks"]]
+        write_report(folder, {**report, "tasks": rows})
+    if any(r.task_id == task_id for r in read_routes(home / "routes.json").routes):
+
+        def named(file: RouteFile) -> RouteFile:
+            routes = [
+                msgspec.structs.replace(r, task_name=name) if r.task_id == task_id else r for r in file.routes
+            ]
+            return msgspec.structs.replace(file, routes=routes)
+
+        update_routes(home / "routes.json", named)
+
+
+def _close_routes(terminal: Terminal, task: Task) -> None:
+    from deputize.router.file import read_routes, update_routes
+    from deputize.store.audit import AuditLog
+    from deputize.store.keys import KeyRing
+
+    home, keys = terminal.home, set(task.keys)
+    open_ids = [
+        r.id
+        for r in read_routes(home / "routes.json").routes
+        if r.state not in ("closed", "rolled_back") and keys.intersection(r.keys)
+    ]
+    if not open_ids:
+        return
+
+    def shut(file: RouteFile) -> RouteFile:
+        routes = [
+            msgspec.structs.replace(r, state="closed", share=1.0) if r.id in open_ids else r
+            for r in file.routes
+        ]
+        return msgspec.structs.replace(file, routes=routes)
+
+    update_routes(home / "routes.json", shut)
+    log = AuditLog(home, KeyRing.open(home))
+    for route_id in open_ids:
+        log.append("route.close", subject=route_id, detail={"because": "its task is hidden"})
+        terminal.note(f"{route_id} is closed: its calls go to the LLM.")
 
 
 def _discovered(home: Path, run_id: str | None) -> Discovered:

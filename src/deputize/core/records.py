@@ -234,6 +234,8 @@ class Task(Record):
     signature: str = ""
     template: str = ""
     """The constant lines as a person would read them, slots shown as ⟨…⟩."""
+    hidden: bool = False
+    """A person hid it: reported, never trained or routed."""
     version: int = RECORD_VERSION
 
 

@@ -6,11 +6,16 @@ import json
 
 import pytest
 
+from deputize import pipeline
 from deputize.cli.main import run
-from deputize.core.artifacts import Discovered
-from deputize.core.records import Contract, Recipe, Task
+from deputize.core.artifacts import Curated, Discovered, Selected
+from deputize.core.config import Convert
+from deputize.core.records import Contract, Example, KeySpace, Recipe, Request, Route, RouteFile, Task, encode
+from deputize.core.templates import KeyReader, signature
+from deputize.router.file import read_routes, write_routes
+from deputize.store.audit import AuditLog
 from deputize.store.keys import KeyRing
-from deputize.store.sealed import write_sealed
+from deputize.store.sealed import read_sealed, write_sealed
 
 ASKS = {
     "colour": ("Name the colour of the thing. Answer with one word.", ["red", "green", "blue"]),
@@ -71,3 +76,135 @@ def test_list(tmp_path, capsys):
     assert "tool call or left to the LLM: look, send" in capsys.readouterr().out
     assert run(["--home", str(tmp_path), "--json", "tasks", "list"]) == 0
     assert json.loads(capsys.readouterr().out)[0]["n_calls"] == 12
+
+
+@pytest.fixture
+def edited(tmp_path):
+    """A home whose newest run is finished: two tasks, each of two templates, and a live route for the first."""
+    lines = [system for system, _ in ASKS.values()]
+    examples = [
+        Example(
+            call_id=f"c{i}", audience="code", site="s", episode=f"e{i}", group=f"e{i}", split="train",
+            request=Request(
+                messages=[{"role": "system", "content": "\n".join([lines[i % 2], *["Be brief."] * (i % 4 // 2)])}]
+            ),
+            response={"role": "assistant", "content": "yes"},
+        )
+        for i in range(80)
+    ]  # fmt: skip
+    space = KeySpace(signature=signature(examples[0].request), lines=[*lines, "Be brief."])
+    keys = [KeyReader(space).key(e.request) for e in examples[:4]]
+    label = Contract(kind="label", labels=["yes"])
+    tasks = [
+        Task(id="t1", name="colour", contract=label, recipe=Recipe(), keys=[keys[0], keys[2]], n_calls=40),
+        Task(id="t2", name="late", contract=label, recipe=Recipe(), keys=[keys[1], keys[3]], n_calls=40),
+        Task(id="t3", name="prose", contract=Contract(kind="text"), recipe=Recipe(), keys=["x"]),
+    ]
+    keyring = KeyRing.open(tmp_path)
+    state = pipeline.RunState(
+        run_id="0001-abc", settings=Convert().model_dump(mode="json"), n_calls=0, calls_digest="", finished=True,
+        timings_s={"curate": 1.0, "cluster": 2.0, "select": 3.0},
+    )  # fmt: skip
+    folder = tmp_path / "runs" / state.run_id
+    folder.mkdir(parents=True)
+    (folder / "run.json").write_bytes(encode(state))
+    write_sealed(
+        folder / "curate.sealed",
+        Curated(examples=examples, sites=[], n_calls=80, n_episodes=80, n_non_hci=80),
+        keyring,
+    )
+    assignment = {e.call_id: f"t{1 + i % 2}" for i, e in enumerate(examples)}
+    write_sealed(
+        folder / "cluster.sealed", Discovered(tasks=tasks, keyspaces=[space], assignment=assignment), keyring
+    )
+    write_sealed(folder / "select.sealed", Selected(candidates={}, plan={}, base_model="m"), keyring)
+    route = Route(
+        id="route-t1", task_id="t1", task_name="colour", keys=[keys[2]], contract=label, specialist="runs/x", threshold=0.5,
+        state="live",
+    )  # fmt: skip
+    write_routes(tmp_path / "routes.json", RouteFile(run_id=state.run_id, keyspaces=[space], routes=[route]))
+    return tmp_path
+
+
+def tasks_of(home):
+    return read_sealed(home / "runs/0001-abc/cluster.sealed", Discovered, KeyRing.open(home)).tasks
+
+
+def told(home, capsys, *words):
+    capsys.readouterr()
+    assert run(["--home", str(home), "--json", "tasks", *words]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_merge_then_split(edited, capsys):
+    done = told(edited, capsys, "merge", "t1", "t2")
+    assert done["forgotten"] == ["select"] and done["tasks"][0]["n_calls"] == 80
+    assert not (edited / "runs/0001-abc/select.sealed").exists()
+    state = pipeline.read_state(edited, "0001-abc")
+    assert not state.finished and state.timings_s == {"curate": 1.0, "cluster": 2.0}
+    assert run(["--home", str(edited), "tasks", "split", done["tasks"][0]["id"]]) == 0
+    out, err = capsys.readouterr()
+    assert "Be brief." in out and "forgotten" not in err
+    assert sorted(t.n_calls for t in tasks_of(edited)) == [0, 20, 20, 20, 20]
+    noted = [e.action for e in AuditLog(edited, KeyRing.open(edited)).entries()]
+    assert [a for a in noted if a.startswith("tasks.")] == ["tasks.merge", "tasks.split"]
+    kept = (edited / "tasks.json").read_text()
+    assert [e.action for e in pipeline.read_edits(edited).edits] == ["merge", "split"]
+    assert "brief" not in kept and "parcel" not in kept
+
+
+def test_the_sentence_that_says_what_is_forgotten(edited, capsys):
+    assert run(["--home", str(edited), "tasks", "hide", "t2"]) == 0
+    assert "(select) is forgotten; `deputize convert` makes it again" in capsys.readouterr().err
+
+
+def test_rename_costs_nothing(edited, capsys):
+    assert told(edited, capsys, "rename", "t1", "tint")["forgotten"] == []
+    assert (edited / "runs/0001-abc/select.sealed").exists()
+    assert tasks_of(edited)[0].name == "tint" == read_routes(edited / "routes.json").routes[0].task_name
+    assert pipeline.read_state(edited, "0001-abc").finished
+
+
+def test_hide_closes_the_route_and_undo(edited, capsys):
+    assert told(edited, capsys, "hide", "t1")["tasks"][0]["hidden"] is True
+    assert read_routes(edited / "routes.json").routes[0].state == "closed"
+    assert run(["--home", str(edited), "tasks", "list"]) == 0
+    assert "colour (hidden)" in capsys.readouterr().out
+    told(edited, capsys, "hide", "t1", "--undo")
+    assert not tasks_of(edited)[0].hidden
+
+
+def test_what_cannot_be_edited(edited, tmp_path_factory, capsys):
+    for words, code, said in (
+        (["merge", "t1", "t3"], 2, "text"),
+        (["hide", "t9"], 3, "t1, t2, t3"),
+        (["split", "t3"], 2, "nothing to split"),
+    ):
+        assert run(["--home", str(edited), "tasks", *words]) == code
+        assert said in capsys.readouterr().err
+    assert (edited / "runs/0001-abc/select.sealed").exists() and not (edited / "tasks.json").exists()
+    empty = str(tmp_path_factory.mktemp("empty"))
+    assert run(["--home", empty, "tasks", "hide", "t1"]) == 3
+    (edited / "tasks.json").write_text("{")
+    assert run(["--home", str(edited), "tasks", "hide", "t1"]) == 3
+    assert "tasks.json" in capsys.readouterr().err
+
+
+def test_tasks_found_anew_are_edited_again(edited, capsys):
+    state = pipeline.read_state(edited, "0001-abc")
+    keyring = KeyRing.open(edited)
+    store = pipeline.open_store(edited)
+    try:
+        job = pipeline.Run(edited, state, store, keyring, pipeline.silent)
+        job.forget_from("cluster")
+        job.do("cluster")
+        found = tasks_of(edited)
+        told(edited, capsys, "rename", found[-1].id, "my own name")
+        told(edited, capsys, "hide", found[-1].id)
+        job.forget_from("cluster")
+        job.do("cluster")
+    finally:
+        store.close()
+    again = tasks_of(edited)
+    assert [(t.id, t.hidden) for t in again] == [(t.id, t is found[-1]) for t in found]
+    assert again[-1].name == "my own name"

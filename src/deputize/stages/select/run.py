@@ -126,6 +126,8 @@ def others(asked: tuple[str, ...], memory_gb: float, models_dir: Path, most: int
 
 def refusal(task: Task, n_calls: int, answers: list[Answer], min_calls: int) -> str:
     """Why a task is not to be tuned, with the numbers; '' where it is."""
+    if task.hidden:
+        return "hidden by a person (`deputize tasks hide`): reported, never trained or routed"
     if n_calls < min_calls:
         return f"{n_calls} calls; at least {min_calls} are needed to train and to certify"
     if len(answers) < MIN_TRAIN:
