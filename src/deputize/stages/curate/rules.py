@@ -26,9 +26,11 @@ class Rule(NamedTuple):
     fits: Callable[[str], bool] | None = None
 
 
-_UP = "A-ZÀ-ÖØ-ÞĀ-ɎḀ-Ỿ"
-_LOW = "a-zß-öø-ÿā-ɏḁ-ỿ"
-_CAP = rf"[{_UP}](?:[{_LOW}]+|['’.])(?:[-'’]?[{_UP}]?[{_LOW}]+)*\.?"
+_LETTERS = [chr(c) for c in (*range(0xC0, 0x250), *range(0x1E00, 0x1F00))]
+_UP = "A-Z" + "".join(c for c in _LETTERS if c.isupper())
+_LOW = "a-z" + "".join(c for c in _LETTERS if c.islower())
+# possessive, each repeat opened by a mark or a capital: a long word that fails must fail at once
+_CAP = rf"[{_UP}](?:[{_LOW}]++|['’.])(?:[-'’](?!s\b)[{_UP}]?[{_LOW}]++|[{_UP}][{_LOW}]++)*+\.?"
 """A capitalised word of a name, an initial with its dot included."""
 _FULL_NAME = rf"{_CAP}(?:[ \t\u00a0]+(?:(?:de|da|van|von|der|la|bin|al|del|di)[ \t]+)?{_CAP}){{1,3}}"
 _DATE = r"(?:\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}|[A-Z][a-z]{2,8}\.? \d{1,2}(?:st|nd|rd|th)?,? \d{4}|\d{1,2}(?:st|nd|rd|th)? (?:of )?[A-Z][a-z]{2,8},? \d{4})"
@@ -79,7 +81,7 @@ PLACEHOLDERS: frozenset[str] = frozenset(
 def _keyed(keys: str, value: str, links: str = r":=|[:=#]|=>|\bis\b|\bwas\b") -> re.Pattern[str]:
     """`key: value`, `"key": "value"`, `KEY = value`, `key is value`; the key may carry a prefix as in DB_PASS."""
     return re.compile(
-        rf"(?i:(?<![A-Za-z0-9])(?:[A-Za-z0-9]+[_-]|(?-i:[a-z]+(?=[A-Z])))*(?:{keys}))[\"'*\]]{{0,3}}[ \t\u00a0]*(?:{links})[ \t\u00a0]*[\"'*]{{0,3}}(?P<v>{value})"
+        rf"(?i:(?<![A-Za-z0-9])(?:[A-Za-z0-9]++[_-]|(?-i:[a-z]++(?=[A-Z]))){{0,3}}(?:{keys}))[\"'*\]]{{0,3}}[ \t\u00a0]*(?:{links})[ \t\u00a0]*[\"'*]{{0,3}}(?P<v>{value})"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from itertools import pairwise
 
 import pytest
@@ -109,3 +110,22 @@ def test_disguises_are_undone_and_places_are_the_originals() -> None:
     values = {text[s.start : s.end] for s in Undisguised(RULES).detect([text])[0]}
     assert {"Ro\u200bbert Jo\ufeffnes", "bеtty.jоnes@mаil.com"} <= values
     assert undisguise("Привет мир") is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "A" + "a" * 5000 + " x",
+        "Aa" * 3000,
+        "a_" * 3000,
+        "1 " * 4000,
+        "Ab-" * 3000,
+        "@a." * 2000,
+        "Xx " * 4000,
+        "key=" * 3000,
+    ],
+)
+def test_hostile_lines_take_no_time(text: str) -> None:
+    began = time.perf_counter()
+    RULES.detect([text])
+    assert time.perf_counter() - began < 3
