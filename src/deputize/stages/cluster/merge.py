@@ -201,21 +201,25 @@ def joinable(a: Fragment, b: Fragment) -> bool:
     if not same_kind(a.profile, b.profile):
         return False
     strict = _telling(a.profile, b.profile)
+    limit = OPTIONAL_STRICT if strict else OPTIONAL_TEXT
+    parts = [(a.fixed(a.system), b.fixed(b.system)), (a.fixed(a.user), b.fixed(b.user))]
+    common = sum(_chars(mine & theirs) for mine, theirs in parts)
+    shared = any(mine & theirs or not (mine or theirs) for mine, theirs in parts)
     reworded: list[tuple[set[str], set[str]]] = []
-    shared = False
-    for mine, theirs in ((a.fixed(a.system), b.fixed(b.system)), (a.fixed(a.user), b.fixed(b.user))):
-        # a line the other side has now and then is optional, not another wording
-        common = mine & theirs
+    optional = False
+    for mine, theirs in parts:
         only_a, only_b = mine - theirs, theirs - mine
-        shared = shared or bool(common) or not (mine or theirs)
         if only_a and only_b:
             reworded.append((only_a, only_b))
         elif extra := only_a or only_b:
-            limit = OPTIONAL_STRICT if strict else OPTIONAL_TEXT
-            if _chars(extra) > limit * (_chars(common) + _chars(extra)):
+            # a part that is wholly fixed here and wholly free there is an instruction, not an option
+            if not strict and not mine & theirs:
                 return False
+            if _chars(extra) > limit * (common + _chars(extra)):
+                return False
+            optional = True
     if not reworded:
-        return shared
+        return shared and (strict or not optional or serves_both(a.members, b.members))
     if _is_medley(a) or _is_medley(b):
         return False
     need = REWORDED_STRICT if strict else (REWORDED_TEXT if _is_text(a.profile) else REWORDED_WEAK)
