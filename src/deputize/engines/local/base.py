@@ -8,8 +8,10 @@ Legend: B texts of a batch, T tokens.
 from __future__ import annotations
 
 import os
+import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property, lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,6 +25,47 @@ if TYPE_CHECKING:
 
 EAGER_BELOW = 256
 """Tokens. The flash kernel's backward on a CPU costs more than it saves on short texts."""
+
+
+class Threads:
+    """How many threads the work in hand runs on: all cores, or one where neighbours hold the others.
+
+    Two threads that share one free core wait for each other at every step and are slower than one alone, up to ten
+    times; so both are measured as the work goes on, and the faster is kept.
+    """
+
+    def __init__(
+        self, most: int, clock: Callable[[], float] = time.perf_counter, again_every: int = 24
+    ) -> None:
+        self.options = sorted({1, most})
+        self._clock, self._again = clock, again_every
+        self._rates: dict[int, float] = {}
+        self._count = 0
+
+    def pick(self) -> int:
+        """The option to run with now: an unmeasured one, the best, or now and then the other."""
+        for option in reversed(self.options):
+            if option not in self._rates:
+                return option
+        best = max(self.options, key=lambda o: self._rates[o])
+        self._count += 1
+        return best if self._count % self._again else min(self.options, key=lambda o: self._rates[o])
+
+    def told(self, option: int, rate: float) -> None:
+        """Takes a measurement (work per second)."""
+        before = self._rates.get(option, rate)
+        self._rates[option] = 0.5 * before + 0.5 * rate
+
+    @contextmanager
+    def work(self, amount: float) -> Iterator[None]:
+        """Runs the block on the picked number of threads; `amount` is its size, in any unit."""
+        torch = torch_module()
+        option = self.pick()
+        if len(self.options) > 1:
+            torch.set_num_threads(option)
+        began = self._clock()
+        yield
+        self.told(option, amount / max(self._clock() - began, 1e-9))
 
 
 class Frame(Record):
@@ -106,6 +149,8 @@ class Base:
         self.lm.requires_grad_(False)
         self.peft: Any = None
         self.active = ""
+        cores = torch.get_num_threads() if device == "cpu" else 1
+        self.threads = {"train": Threads(cores), "read": Threads(cores)}
 
     @property
     def decoder(self) -> Any:

@@ -128,7 +128,8 @@ class Gate:
     def _project(self, texts: Sequence[str]) -> Floats:
         rows_ND: Floats = vectors(texts, self.idf_F) @ self._projection_FD
         length_N1 = np.linalg.norm(rows_ND, axis=1, keepdims=True)
-        return (rows_ND / np.maximum(length_N1, 1e-9)).astype(np.float32, copy=False)
+        unit_ND: Floats = np.asarray(rows_ND / np.maximum(length_N1, 1e-9), dtype=np.float32)
+        return unit_ND
 
     def p_values(self, texts: Sequence[str]) -> list[float]:
         """For each text (1 + #{reference distances >= its own}) / (n + 1)."""

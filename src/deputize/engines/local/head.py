@@ -79,7 +79,8 @@ class HeadReader:
         out: dict[int, Reading] = {}
         with torch.inference_mode():
             for batch in batches([len(r) for r in rows], tokens):
-                hidden_BH = last_hidden(self.base, [rows[i] for i in batch])
+                with self.base.threads["read"].work(sum(len(rows[i]) for i in batch)):
+                    hidden_BH = last_hidden(self.base, [rows[i] for i in batch])
                 log_ps = [
                     torch.log_softmax(hidden_BH @ weights_CH.T + bias_C, dim=-1).cpu().numpy()
                     for weights_CH, bias_C in self.heads

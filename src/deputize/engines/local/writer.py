@@ -60,7 +60,8 @@ class WriterReader:
         out: dict[int, Reading] = {}
         with torch.inference_mode():
             for batch in batches([len(p) for p in prompts], tokens):
-                rows = self._write([prompts[i] for i in batch])
+                with self.base.threads["read"].work(sum(len(prompts[i]) for i in batch)):
+                    rows = self._write([prompts[i] for i in batch])
                 for i, row in zip(batch, rows, strict=True):
                     answer = None if row.cut else row.writing.answer()
                     out[i] = Reading(answer, Sureness.of(row.log_ps, row.margins), len(prompts[i]), row.n_out)

@@ -46,7 +46,7 @@ class Settings:
     layers: float = 1.0
     """Share of the layers, from the top, that get adapters; the output of those below is kept for all epochs."""
     warmup: float = 0.06
-    patience: int = 3
+    patience: int = 2
     """Epochs without a better dev before it stops."""
     max_dev: int = 400
     cache_gb: float = 2.0
@@ -168,10 +168,12 @@ class Tuning:
         self.base.lm.train()
         for part in batches([len(self.train[i]) for i in chosen], self.settings.micro_tokens):
             rows = [chosen[i] for i in part]
-            loss = self._loss(rows) / total
-            loss.backward()
+            n_tokens = sum(len(self.train[i]) for i in rows)
+            with self.base.threads["train"].work(n_tokens):
+                loss = self._loss(rows) / total
+                loss.backward()
             loss_sum += float(loss.detach())
-            self.n_tokens += sum(len(self.train[i]) for i in rows)
+            self.n_tokens += n_tokens
         self._update(rate)
         self.step_number += 1
         return loss_sum
@@ -392,7 +394,9 @@ class Tuning:
     def _stuck(self) -> bool:
         if not self.dev:
             return False
-        return len(self.history) - 1 - self._best_epoch() >= self.settings.patience
+        last = self.history[-1]
+        solved = last.dev_accuracy == 1.0 and last.dev_loss < 0.01 and len(self.history) >= 2
+        return solved or len(self.history) - 1 - self._best_epoch() >= self.settings.patience
 
     def _best_epoch(self) -> int:
         return int(self.best["epoch"]) if self.best is not None else -1

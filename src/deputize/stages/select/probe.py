@@ -23,7 +23,7 @@ from deputize.engines.local.base import Base, torch_module
 from deputize.engines.local.forms import Closed
 from deputize.engines.local.hashed import idf_of, vectors
 
-MAX_PROMPT_TOKENS = 1024
+MAX_PROMPT_TOKENS = 768
 MAX_NEW_TOKENS = 72
 _CALL = re.compile(r"(\[\s*\{.*\}\s*\]|\{.*\})", re.DOTALL)
 
@@ -92,17 +92,25 @@ def as_it_is(
         most: examples.
         clock: monotonic seconds.
     """
-    began, right = clock(), []
+    if not dev or budget_s <= 0:
+        return None
+    began, right = clock(), list[bool]()
     dev = _spread(dev, most)
-    for start in range(0, len(dev), 4):
-        if clock() - began > budget_s * (0.7 if start else 1.0) or budget_s <= 0:
-            break
-        batch = dev[start : start + 4]
+    room = max((len(base.ids(said(e.response))) for e in dev), default=8) + 8
+    size = 1
+    while dev and size:
+        batch, dev = dev[:size], dev[size:]
         prompts = [_few_shot(task, shots, e) if shots else _own_prompt(base, e) for e in batch]
-        for example, text in zip(batch, generate(base, prompts), strict=True):
+        left_s = budget_s - (clock() - began)
+        texts = generate(base, prompts, min(room, MAX_NEW_TOKENS), max_time_s=max(left_s, 0.5))
+        for example, text in zip(batch, texts, strict=True):
             answer = answer_of(reply_of(text, task.contract), task.contract)
             right.append(agree(answer, answer_of(example.response, task.contract), task.contract))
-    return Probe(float(np.mean(right)), len(right)) if right else None
+        # reading a prompt cannot be broken off, so no more are begun than are likely to fit
+        spent = clock() - began
+        size = min(4, int((budget_s - spent) / (spent / len(right))))
+        size = max(size, 0)
+    return Probe(float(np.mean(right)), len(right))
 
 
 def _spread(examples: Sequence[Example], most: int) -> list[Example]:
@@ -110,8 +118,17 @@ def _spread(examples: Sequence[Example], most: int) -> list[Example]:
     return list(examples[::step][:most])
 
 
-def generate(base: Base, prompts: Sequence[str], max_new_tokens: int = MAX_NEW_TOKENS) -> list[str]:
-    """Greedy continuations of prompts that already carry the model's special tokens, adapters left out."""
+def generate(
+    base: Base,
+    prompts: Sequence[str],
+    max_new_tokens: int = MAX_NEW_TOKENS,
+    *,
+    max_time_s: float | None = None,
+) -> list[str]:
+    """Greedy continuations of prompts that already carry the model's special tokens, adapters left out.
+
+    Decoding stops after `max_time_s` seconds with what there is.
+    """
     from contextlib import nullcontext
 
     from deputize.engines.local.head import padded
@@ -120,9 +137,9 @@ def generate(base: Base, prompts: Sequence[str], max_new_tokens: int = MAX_NEW_T
     rows = [_cut(base.ids(p), MAX_PROMPT_TOKENS) for p in prompts]
     ids, mask, _ = padded(base, rows)
     bare = base.peft.disable_adapter() if base.peft is not None else nullcontext()
-    with torch.inference_mode(), bare:
+    with torch.inference_mode(), bare, base.threads["read"].work(sum(len(r) for r in rows)):
         out = base.lm.generate(
-            input_ids=ids, attention_mask=mask, max_new_tokens=max_new_tokens, do_sample=False, pad_token_id=base.pad,
+            input_ids=ids, attention_mask=mask, max_new_tokens=max_new_tokens, do_sample=False, pad_token_id=base.pad, max_time=max_time_s,
             eos_token_id=base.tokenizer.eos_token_id,
         )  # fmt: skip
     texts = base.tokenizer.batch_decode(out[:, ids.shape[1] :], skip_special_tokens=True)

@@ -61,8 +61,8 @@ def run(
         )
     for candidate in usable:
         models.model_path(candidate.model, models_dir)
-    # a twentieth of the budget for looking at untuned models
-    left_s = min(90.0, 0.05 * config.minutes * 60)
+    # a small part of the budget for looking at untuned models; what one task leaves falls to the next
+    left_s = min(60.0, 0.05 * config.minutes * 60)
     candidates: dict[str, list[Candidate]] = {}
     plan: dict[str, list[str]] = {}
     refused: dict[str, str] = {}
