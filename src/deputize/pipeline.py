@@ -6,11 +6,13 @@ that Ctrl-C, kill -9 or a full disk cost at most the stage in hand.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import platform
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,7 +20,7 @@ import msgspec
 
 from deputize.core import artifacts as art
 from deputize.core.config import Convert, models_path
-from deputize.core.errors import BadInput, UsageError
+from deputize.core.errors import BadInput, StoreError, UsageError
 from deputize.core.progress import Progress, silent
 from deputize.core.records import Call, Record, RouteFile
 from deputize.store.base import Store
@@ -185,14 +187,24 @@ def edit_tasks(
 
     Raises:
         BadInput: no run has found tasks.
+        UsageError: another process converts this home.
     """
-    from deputize.stages.cluster.edit import Edits
-
     newest = latest_run(home)
     if newest is None or not (home / "runs" / newest / "cluster.sealed").exists():
         raise BadInput(
             f"The newest run in {home} has found no tasks. `deputize cluster` does it, `deputize convert` does all."
         )
+    with alone(home):
+        return _edit_tasks(home, newest, change)
+
+
+def _edit_tasks(
+    home: Path,
+    newest: str,
+    change: Callable[[art.Discovered, art.Curated], tuple[art.Discovered, Edit]],
+) -> Edited:
+    from deputize.stages.cluster.edit import Edits
+
     keyring = KeyRing.open(home, create=False)
     store = open_store(home)
     try:
@@ -256,6 +268,30 @@ def _evaluate(run: Run) -> Record:
 _DO: dict[str, Callable[[Run], Record]] = {
     "curate": _curate, "cluster": _cluster, "select": _select, "finetune": _finetune, "evaluate": _evaluate,
 }  # fmt: skip
+
+
+@contextmanager
+def alone(home: Path, name: str = "run") -> Iterator[None]:
+    """Only one process works on the runs of a home; the lock goes with the process, however it ends.
+
+    Raises:
+        UsageError: another one does.
+        StoreError: the lock cannot be made.
+    """
+    path = home / f"{name}.lock"
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise StoreError(f"{path} cannot be made: {error.strerror}.") from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(f"Another {name} is at work on {home}; wait for it or stop it.") from None
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def latest_run(home: Path) -> str | None:
@@ -322,7 +358,16 @@ def convert(
     Raises:
         BadInput: nothing to learn from, or an unreadable file.
         MissingExtra: a model or package is not here.
+        UsageError: another process converts this home.
     """
+    with alone(home):
+        return _convert(home, config, paths, agent, log_format, progress, stop_after, fresh)
+
+
+def _convert(
+    home: Path, config: Convert, paths: Iterable[Path], agent: str, log_format: str, progress: Progress,
+    stop_after: str | None, fresh: bool,
+) -> dict[str, Any]:  # fmt: skip
     from deputize.stages.collect.importers import import_paths
 
     keyring = KeyRing.open(home)
@@ -352,10 +397,15 @@ def run_stage(
     """One stage of the current run; `again` forgets its result and all later ones first.
 
     Raises:
-        UsageError: an earlier stage has not been done.
+        UsageError: an earlier stage has not been done, or another process converts this home.
     """
     if step not in STEPS:
         raise UsageError(f"{step!r} is not a stage; stages are {', '.join(STEPS)}")
+    with alone(home):
+        return _run_stage(home, step, config, progress, again)
+
+
+def _run_stage(home: Path, step: str, config: Convert, progress: Progress, again: bool) -> Run:
     keyring = KeyRing.open(home)
     store = open_store(home)
     try:

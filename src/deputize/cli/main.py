@@ -35,6 +35,7 @@ COMMANDS: dict[str, str] = {
     "serve": "deputize.cli.serve:serve",
     "route": "deputize.cli.routes:route",
     "tasks": "deputize.cli.tasks:tasks",
+    "watch": "deputize.cli.watch:watch",
     "models": "deputize.cli.models:models",
     "privacy": "deputize.cli.privacy:privacy",
     "keys": "deputize.cli.keys:keys",
