@@ -16,7 +16,7 @@ from deputize.stages.finetune.data import Lesson
 
 
 def fit_linear(
-    lessons: Sequence[Lesson], form: Closed, *, strength: float = 20.0, max_iter: int = 120
+    lessons: Sequence[Lesson], form: Closed, *, strength: float = 20.0, max_iter: int | None = None
 ) -> LinearModel:
     """One multinomial logistic regression per question.
 
@@ -24,10 +24,11 @@ def fit_linear(
         lessons: train.
         form: the questions.
         strength: inverse of the L2 penalty.
-        max_iter: of the solver; texts are separable, so it would go on for long for nothing.
+        max_iter: of the solver; 120, and 40 from 4,000 lessons on, where stopping early also served more calls.
     """
     from sklearn.linear_model import LogisticRegression
 
+    max_iter = max_iter or (120 if len(lessons) < 4000 else 40)
     texts = [lesson.text for lesson in lessons]
     weights_N = np.array([lesson.weight for lesson in lessons], dtype=np.float64)
     idf_F = idf_of(texts)
@@ -46,7 +47,7 @@ def fit_linear(
         if len(seen) == 1:
             bias_C[seen[0]] = 0.0
         elif len(seen) > 1:
-            fit = LogisticRegression(C=strength, max_iter=max_iter, tol=1e-3)
+            fit = LogisticRegression(C=strength, max_iter=max_iter, tol=1e-4)
             fit.fit(rows_NA[asked], labels_N, sample_weight=weights_N[asked])
             if len(seen) == 2:  # sklearn keeps one row for two classes
                 weights_AC[:, seen[1]], bias_C[seen] = fit.coef_[0], (0.0, float(fit.intercept_[0]))

@@ -70,7 +70,7 @@ def linear(
             continue
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # stopped early on purpose
-            fit = LogisticRegression(C=20.0, max_iter=60, tol=1e-2).fit(rows[asked], labels)
+            fit = LogisticRegression(C=20.0, max_iter=60, tol=1e-4).fit(rows[asked], labels)
         chosen.append(fit.predict(dev_rows))
     answers = [form.answer([int(c[n]) for c in chosen]) for n in range(len(dev))]
     right = [agree(a, truth, contract) for a, (_, truth) in zip(answers, dev, strict=True)]
