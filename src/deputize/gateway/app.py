@@ -262,6 +262,16 @@ class Gateway:
         self._count("too_large", reply.status)
         return reply
 
+    def refusal(self, status: int, sentence: str) -> Reply:
+        """What bytes that make no request are answered with."""
+        if status == 413:
+            return self.too_large()
+        self.metrics.add("deputize_refused_total", (("reason", f"http_{status}"),))
+        self._count("malformed", status)
+        return Reply(
+            status, list(JSON_HEADERS), error_body(sentence, "invalid_request_error", f"http_{status}")
+        )
+
     def _refuse(self, dialect: Dialect, error: DeputizeError) -> Reply:
         self.metrics.add("deputize_refused_total", (("reason", error.code),))
         kind = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}.get(

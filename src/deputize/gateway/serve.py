@@ -1,4 +1,4 @@
-"""Starts the gateway: in this process, as worker processes under granian, or as a child for demos and tests."""
+"""Starts the gateway: in this process, as worker processes, or as a child for demos and tests."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from time import perf_counter
 from types import TracebackType
-from typing import Any
 
 from deputize.core.config import models_path
-from deputize.core.errors import DeputizeError, MissingExtra, UpstreamError, UsageError
+from deputize.core.errors import DeputizeError, UpstreamError, UsageError
+from deputize.engines.http1 import Http1Transport
 from deputize.engines.local.client import LocalPool
-from deputize.engines.upstream import AiohttpTransport, Upstream
+from deputize.engines.upstream import AiohttpTransport, Transport, Upstream
 from deputize.engines.upstreams import Upstreams
 from deputize.gateway.app import Gateway
 from deputize.gateway.board import MetricsBoard
@@ -34,9 +34,10 @@ from deputize.gateway.live import Live
 from deputize.gateway.metrics import Metrics
 from deputize.gateway.ports import Specialists
 from deputize.gateway.routes import RouteWatcher
-from deputize.gateway.rsgi import RsgiApp
+from deputize.gateway.server import Limits, Server, listen
 from deputize.gateway.sessions import SealedSessions
 from deputize.gateway.settings import UPSTREAM_KEY_VARIABLE, GatewaySettings, read_settings, upstream_from
+from deputize.gateway.supervise import Supervisor, Worker
 from deputize.gateway.tool_ids import new_tool_call_id
 from deputize.scoring.costs import load_prices
 from deputize.store.apikeys import ApiKeys
@@ -46,6 +47,8 @@ from deputize.store.recorder import Recorder
 from deputize.store.sqlite import open_store
 
 log = logging.getLogger("deputize.gateway")
+
+_SWITCH_S = 0.0005
 
 
 class Running:
@@ -85,7 +88,7 @@ class Running:
             self._store, keyring, self._home, durability=settings.durability, on_full=settings.on_full,
             window_ms=settings.relaxed_window_ms,
         ).start()  # fmt: skip
-        self._transport = AiohttpTransport()
+        self._transport: Transport = Http1Transport() if settings.http_client == "own" else AiohttpTransport()
         self._sessions = SealedSessions(self._home / "sessions.db", keyring)
         upstreams = Upstreams(
             [Upstream(c, self._transport) for c in settings.upstreams],
@@ -211,7 +214,7 @@ def free_port(host: str = "127.0.0.1") -> int:
 
 
 def check_port(host: str, port: int) -> None:
-    """Makes sure that a port can be listened on; granian shares ports silently, so it is tried beforehand.
+    """Makes sure that a port can be listened on, before anything is opened for it.
 
     Raises:
         UsageError: it is in use, or the address is not this machine's.
@@ -232,69 +235,68 @@ def check_port(host: str, port: int) -> None:
             ) from error
 
 
-# --- granian ---------------------------------------------------------------------------------------------------------
+# --- worker processes ------------------------------------------------------------------------------------------------
 
 
-def _server_options(settings: GatewaySettings) -> dict[str, Any]:
-    try:
-        from granian.constants import HTTPModes, Interfaces
-        from granian.http import HTTP1Settings
-    except ImportError as error:
-        raise MissingExtra("granian is not installed. Install it with: pip install granian") from error
-    return {
-        "interface": Interfaces.RSGI,
-        "http": HTTPModes.http1,
-        "websockets": False,
-        "backlog": 4096,
-        "backpressure": settings.max_connections,
-        "http1_settings": HTTP1Settings(
-            header_read_timeout=int(settings.header_timeout_s * 1000),
-            max_buffer_size=settings.max_header_kb * 1024,
-        ),
-        "log_level": "warning",
-    }
+def _limits(settings: GatewaySettings) -> Limits:
+    return Limits(
+        max_head_bytes=settings.max_header_kb * 1024, max_body_bytes=int(settings.max_body_mb * 1024 * 1024),
+        head_timeout_s=settings.header_timeout_s, body_timeout_s=settings.body_timeout_s,
+        write_timeout_s=settings.write_timeout_s, idle_timeout_s=settings.idle_timeout_s,
+        max_connections=settings.max_connections,
+    )  # fmt: skip
 
 
-def _app(gateway: Gateway) -> RsgiApp:
-    return RsgiApp(gateway, int(gateway.settings.max_body_mb * 1024 * 1024), gateway.too_large)
+def _work(
+    home: Path, settings: GatewaySettings, n_workers: int, keys_required: bool | None, listening: socket.socket,
+    ready: Callable[[], None], parent: int,
+) -> int:  # fmt: skip
+    """One worker process: everything is opened after the fork."""
+    import uvloop
+
+    # the writer thread must not keep the loop from the interpreter for the default 5 ms
+    sys.setswitchinterval(_SWITCH_S)
+    code: int = uvloop.run(
+        _serve_until_told(
+            Running(home, settings, n_workers=n_workers, keys_required=keys_required),
+            settings,
+            listening,
+            ready,
+            parent,
+        )
+    )
+    return code
 
 
-class _Worker:
-    """What one granian worker process runs: everything is opened after the fork."""
-
-    def __init__(
-        self, home: Path, settings: GatewaySettings, n_workers: int, keys_required: bool | None
-    ) -> None:
-        self._running = Running(home, settings, n_workers=n_workers, keys_required=keys_required)
-        self._app: RsgiApp | None = None
-
-    def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        try:
-            self._app = _app(loop.run_until_complete(self._running.start()))
-        except DeputizeError as error:
-            sys.stderr.write(f"deputize: {error}\n")
-            sys.stderr.flush()
-            os._exit(error.exit_code)
-
-    def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
-        loop.run_until_complete(self._running.stop())
-
-    async def __rsgi__(self, scope: Any, proto: Any) -> None:
-        assert self._app is not None
-        await self._app.__rsgi__(scope, proto)
-
-
-def _load_worker(
-    home: Path, settings: GatewaySettings, n_workers: int, keys_required: bool | None, *_: Any
-) -> _Worker:
-    return _Worker(home, settings, n_workers, keys_required)
+async def _serve_until_told(
+    running: Running,
+    settings: GatewaySettings,
+    listening: socket.socket,
+    ready: Callable[[], None],
+    parent: int,
+) -> int:
+    loop = asyncio.get_running_loop()
+    told = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told.set)
+    loop.add_reader(parent, told.set)  # at its end: the parent is no more
+    gateway = await running.start()
+    server = Server(gateway, _limits(settings), gateway.refusal)
+    await server.start(listening)
+    ready()
+    await told.wait()
+    loop.remove_reader(parent)
+    gateway.ready = False
+    await server.drain(settings.drain_s)
+    await running.stop()
+    return 0
 
 
 def serve(
     home: Path, host: str = "127.0.0.1", port: int = 8790, upstream: str | None = None, workers: int = 1,
     api_key_env: str | None = None,
 ) -> None:  # fmt: skip
-    """Serves a home until SIGINT or SIGTERM; running answers are finished first.
+    """Serves a home until SIGINT or SIGTERM; running answers are finished first. SIGHUP reads config.toml anew.
 
     Args:
         home: the home folder.
@@ -320,17 +322,21 @@ def serve(
     open_store(home, keyring).close()
     keys_required = None if is_loopback(host) or settings.allow_open_bind else True
     _raise_file_limit(settings.max_connections + 1024)
-    options = _server_options(settings)
-    from granian import Granian
-    from granian.constants import Loops
+    try:
+        listening = listen(host, port)
+    except OSError as error:
+        raise UsageError(f"Port {port} on {host} cannot be used: {error.strerror}.") from error
 
-    server = Granian(
-        "deputize", host, port, workers=workers, loop=Loops.uvloop, workers_kill_timeout=int(settings.drain_s) or 1,
-        **options,
-    )  # fmt: skip
-    server.serve(
-        target_loader=partial(_load_worker, home, settings, workers, keys_required), wrap_loader=False
-    )
+    def worker() -> Worker:
+        # asked again at SIGHUP: the settings may have changed
+        return partial(
+            _work, home, settings_for(home, upstream, api_key_env), workers, keys_required, listening
+        )
+
+    code = Supervisor(worker, workers, drain_s=settings.drain_s).run()
+    listening.close()
+    if code:
+        raise SystemExit(code)
 
 
 def _raise_file_limit(wanted: int) -> None:
@@ -352,37 +358,16 @@ async def running_gateway(
 ) -> AsyncIterator[str]:  # fmt: skip
     """The real gateway under the real server, inside the running event loop: yields its base URL (without /v1)."""
     settings = settings or settings_for(home, upstream, api_key_env)
-    options = _server_options(settings)
-    from granian.server.embed import Server
-
     running = Running(home, settings, specialists)
     gateway = await running.start()
-    chosen = port or free_port()
-    server = Server(_app(gateway), address="127.0.0.1", port=chosen, log_enabled=False, **options)
-    task = asyncio.ensure_future(server.serve())
+    server = Server(gateway, _limits(settings), gateway.refusal)
+    listening = listen("127.0.0.1", port)
+    await server.start(listening)
     try:
-        await _until_listening(chosen, task)
-        yield f"http://127.0.0.1:{chosen}"
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
     finally:
-        server.stop()
-        await asyncio.wait({task}, timeout=settings.drain_s)
+        await server.drain(settings.drain_s)
         await running.stop()
-
-
-async def _until_listening(port: int, task: asyncio.Future[Any], timeout_s: float = 10.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
-        if task.done():
-            task.result()
-        try:
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
-        except OSError:
-            await asyncio.sleep(0.01)
-            continue
-        writer.close()
-        await writer.wait_closed()
-        return
-    raise UpstreamError("The gateway did not start in time.")
 
 
 # --- as a child process ----------------------------------------------------------------------------------------------

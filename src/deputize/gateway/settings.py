@@ -39,6 +39,10 @@ class GatewaySettings(BaseModel):
     """A client has this long to send its body."""
     write_timeout_s: float = Field(default=120.0, gt=0)
     """A client that takes nothing of a stream for this long is let go."""
+    idle_timeout_s: float = Field(default=300.0, gt=0)
+    """A connection without a request is closed after this."""
+    http_client: Literal["own", "aiohttp"] = "own"
+    """What upstreams are asked through: our small HTTP/1.1 client, or aiohttp's for networks where ours does not do."""
     max_answer_mb: float = Field(default=256.0, gt=0)
     """An upstream answer beyond this is cut off."""
     drain_s: float = Field(default=30.0, gt=0)
