@@ -285,7 +285,10 @@ class Upstream:
 
 def header(headers: Headers, name: str, default: str = "") -> str:
     """The first value of a header, by its lower-case name."""
-    return next((v for k, v in headers if k == name), default)
+    for key, value in headers:
+        if key == name:
+            return value
+    return default
 
 
 def as_mapping(headers: Headers) -> Mapping[str, str]:

@@ -133,13 +133,12 @@ class Upstreams:
             n_allowed = 1 if blocked else self.retry.attempts
             for attempt in range(1, n_allowed + 1):
                 n_attempts += 1
-                wait_s = self._backoff(attempt)
                 try:
                     incoming = await upstream.send(method, path, headers, body)
                 except UpstreamError as failure:
                     breaker.failed(self.clock())
                     self.on_event("failure", upstream.name)
-                    error = failure
+                    error, wait_s = failure, self._backoff(attempt)
                 except asyncio.CancelledError:
                     breaker.trying = False
                     raise
@@ -153,7 +152,7 @@ class Upstreams:
                         breaker.succeeded()
                     self.on_event("failure", upstream.name)
                     asked_s = retry_after_s(header(incoming.headers, "retry-after"))
-                    wait_s = max(wait_s, asked_s or 0.0)
+                    wait_s = max(self._backoff(attempt), asked_s or 0.0)
                     final = attempt == n_allowed or wait_s > self.retry.max_s
                     if final and last:
                         return Answer(incoming, upstream, n_attempts)

@@ -14,7 +14,7 @@ from deputize.core.errors import BadInput, DeputizeError, NotAuthenticated, Over
 from deputize.core.records import Call, Decision, Usage
 from deputize.engines.upstream import Upstream
 from deputize.engines.upstreams import Upstreams
-from deputize.gateway.context import Context, new_call_id, read_context
+from deputize.gateway.context import CallIds, Context, read_context
 from deputize.gateway.door import Door, Guest, OpenDoor
 from deputize.gateway.http import JSON_HEADERS, Reply, forward_answer_headers, forward_request_headers
 from deputize.gateway.live import Exchange, Live
@@ -38,7 +38,7 @@ class Gateway:
     def __init__(
         self, *, settings: GatewaySettings, live: Live, upstreams: Upstreams, recorder: Recorder,         metrics: Metrics, pseudonym: Callable[[str, str], str], door: Door | None = None,
         clock: Callable[[], float] = time, clock_s: Callable[[], float] = perf_counter,
-        call_id: Callable[[], str] = new_call_id, gather_metrics: Callable[[Metrics], bytes] = Metrics.text,
+        call_id: Callable[[], str] | None = None, gather_metrics: Callable[[Metrics], bytes] = Metrics.text,
     ) -> None:  # fmt: skip
         self.settings = settings
         self.metrics = metrics
@@ -47,7 +47,7 @@ class Gateway:
         self._recorder = recorder
         self._pseudonym = pseudonym
         self._door = door or OpenDoor()
-        self._clock, self._clock_s, self._call_id = clock, clock_s, call_id
+        self._clock, self._clock_s, self._call_id = clock, clock_s, call_id or CallIds()
         self._gather_metrics = gather_metrics
         self._n_in_flight = 0
         self.ready = True

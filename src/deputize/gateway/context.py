@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 from deputize.core.errors import BadInput
 from deputize.core.records import Audience
@@ -15,8 +16,7 @@ Override = Literal["llm", "slm", "auto"]
 _MAX_NAME = 256
 
 
-@dataclass(slots=True, frozen=True)
-class Context:
+class Context(msgspec.Struct, frozen=True, gc=False):
     """What the headers say of one call."""
 
     id: str
@@ -39,9 +39,20 @@ class Context:
         return self.episode or self.origin or self.id
 
 
-def new_call_id() -> str:
-    """A fresh id; random, so that it tells nothing about other calls."""
-    return "dpz-" + os.urandom(12).hex()
+class CallIds:
+    """Fresh ids; random, so that they tell nothing about other calls. Made in the process that uses them.
+
+    The system is asked for many at a time: each asking hands the interpreter to another thread.
+    """
+
+    def __init__(self) -> None:
+        self._ready: list[str] = []
+
+    def __call__(self) -> str:
+        if not self._ready:
+            digits = os.urandom(12 * 256).hex()
+            self._ready = [f"dpz-{digits[start : start + 24]}" for start in range(0, len(digits), 24)]
+        return self._ready.pop()
 
 
 def read_context(
@@ -61,9 +72,10 @@ def read_context(
     Raises:
         BadInput: an audience or route that does not exist, or a name that is too long.
     """
-    raw_origin = headers.get("x-deputize-origin", "")
-    audience = headers.get("x-deputize-audience", "").lower()
-    override = headers.get("x-deputize-route", "").lower() or "auto"
+    get = headers.get
+    raw_origin = get("x-deputize-origin", "")
+    audience = get("x-deputize-audience", "").lower()
+    override = get("x-deputize-route", "").lower() or "auto"
     if audience not in ("", "human", "code"):
         raise BadInput("x-deputize-audience must be 'human' or 'code'.")
     if override not in ("llm", "slm", "auto"):

@@ -33,6 +33,8 @@ HOP_BY_HOP = frozenset(
 )  # fmt: skip
 """Headers about one connection; content-length and host are set anew for the next one."""
 
+_STAY = HOP_BY_HOP | {"accept-encoding"}
+_NOT_BACK = HOP_BY_HOP | {"date", "server"}
 _OURS = "x-deputize-"
 
 
@@ -41,17 +43,15 @@ def forward_request_headers(headers: Mapping[str, str], *, keep_authorization: b
 
     The answer is read by us as well, so it is asked for uncompressed.
     """
-    drop = {name.strip().lower() for name in headers.get("connection", "").split(",")} | {"accept-encoding"}
-    if not keep_authorization:
-        drop |= {"authorization", "x-api-key"}
-    else:
+    kept = [(k, v) for k, v in headers.items() if k not in _STAY and not k.startswith(_OURS)]
+    connection = headers.get("connection")
+    if connection is not None and connection.lower() != "keep-alive":
+        named = {name.strip().lower() for name in connection.split(",")}
+        kept = [(k, v) for k, v in kept if k not in named]
+    for name in ("authorization", "x-api-key"):
         # a key of this gateway is nobody else's business
-        drop |= {name for name in ("authorization", "x-api-key") if "dpk_" in headers.get(name, "")}
-    kept = [
-        (k, v)
-        for k, v in headers.items()
-        if k not in HOP_BY_HOP and k not in drop and not k.startswith(_OURS)
-    ]
+        if name in headers and (not keep_authorization or "dpk_" in headers[name]):
+            kept = [(k, v) for k, v in kept if k != name]
     kept.append(("accept-encoding", "identity"))
     return kept
 
@@ -61,7 +61,7 @@ def forward_answer_headers(headers: Iterable[tuple[str, str]]) -> Headers:
     out: Headers = []
     for name, value in headers:
         low = name.lower()
-        if low not in HOP_BY_HOP and not low.startswith(_OURS) and low not in ("date", "server"):
+        if low not in _NOT_BACK and not low.startswith(_OURS):
             out.append((low, value))
     return out
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 from zlib import MAX_WBITS, decompressobj
 from zlib import error as ZlibError
@@ -52,8 +51,7 @@ INTENT_AFTER_S = 0.02
 """A call that is over sooner leaves its record at once and needs no note of its beginning."""
 
 
-@dataclass(slots=True)
-class Exchange:
+class Exchange(msgspec.Struct, gc=True):
     """One call while it is being answered."""
 
     context: Context
@@ -65,16 +63,16 @@ class Exchange:
     body: bytes
     """What goes to an upstream of the same protocol; the client's own bytes wherever possible."""
     headers: Mapping[str, str]
-    guest: Guest = field(default_factory=Guest)
-    outgoing: dict[str, Any] = field(default_factory=dict)
+    guest: Guest = Guest()
+    outgoing: dict[str, Any] = {}
     """`body`, decoded: the client's fields unless an earlier response of ours had to be written out."""
-    history: list[Message] = field(default_factory=list)
+    history: list[Message] = []
     """The conversation so far without instructions, for `previous_response_id`."""
     several: bool = False
     """Several upstreams could have answered, so it has to be known which one keeps the response."""
     ours: bool = False
     """The answer's id is one of ours, so the conversation has to be kept here."""
-    decision: Decision = field(default_factory=Decision)
+    decision: Decision = Decision()
     consulted: Consulted | None = None
     upstream: str = ""
     first_token: float | None = None
