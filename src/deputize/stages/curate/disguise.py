@@ -65,6 +65,10 @@ class Undisguised:
     def name(self) -> str:
         return self._inner.name
 
+    @property
+    def reads_capitals(self) -> bool:
+        return bool(getattr(self._inner, "reads_capitals", False))
+
     def detect(self, texts: Sequence[str]) -> list[list[Span]]:
         seen = [undisguise(text) for text in texts]
         found = self._inner.detect([s[0] if s else text for s, text in zip(seen, texts, strict=True)])

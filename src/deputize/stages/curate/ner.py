@@ -152,6 +152,8 @@ class SpacyDetector:
     """
 
     name = "spacy"
+    reads_capitals = True
+    """Lines without a capitalised word that nobody has claimed yet need not be shown to it."""
 
     def __init__(
         self, path: Path, wanted: frozenset[str] = frozenset({"PERSON"}), batch_size: int = 128

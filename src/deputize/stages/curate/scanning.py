@@ -6,12 +6,16 @@ texts are cut into lines, equal lines are scanned once, and what was found is lo
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from deputize.core.progress import Progress, silent
 from deputize.stages.curate.detect import Detector, Span, union
 from deputize.stages.curate.texts import leaves, parse_json
+
+_HEAD = re.compile(r"[\s*#>•-]*[^\W\d_][\w /&'-]{0,30}[:=]\**(?=\s|$)")
+_CAPITALISED = re.compile(r"(?<!\w)[^\W\d_a-zà-öø-ÿ][^\W\d_]+")
 
 BATCH_UNITS = 2048
 LONGEST_UNIT_CHARS = 20_000
@@ -69,7 +73,10 @@ class Scanner:
                 for row, spans in zip(found, detector.detect(batch), strict=True):
                     row.append(spans)
             for detector in self._prose:
-                for i, spans in zip(prose_at, detector.detect([batch[i] for i in prose_at]), strict=True):
+                wanted = prose_at
+                if getattr(detector, "reads_capitals", False):
+                    wanted = [i for i in prose_at if _is_open(batch[i], found[i])]
+                for i, spans in zip(wanted, detector.detect([batch[i] for i in wanted]), strict=True):
                     found[i].append(spans)
             for i, row in enumerate(found):
                 joined = union(row)
@@ -128,6 +135,18 @@ def _lines(text: str) -> Iterable[str]:
             yield from _pieces(line)
         elif line and not line.isspace():
             yield line
+
+
+def _is_open(line: str, found: Iterable[Sequence[Span]]) -> bool:
+    """Whether a line holds a capitalised word outside its `Label:` head and outside of what was found already."""
+    head = _HEAD.match(line)
+    covered = [(s.start, s.end) for spans in found for s in spans]
+    if head:
+        covered.append(head.span())
+    return any(
+        not any(start <= word.start() and word.end() <= end for start, end in covered)
+        for word in _CAPITALISED.finditer(line)
+    )
 
 
 def _pieces(line: str) -> Iterable[str]:
