@@ -11,7 +11,7 @@ import json
 import shutil
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -110,11 +110,13 @@ def run(
         for method in plan:
             folder = out_dir / f"{_safe(task.id)}-{method}"
             n_chars = sum(len(lesson.text) + 60 for lesson in lessons.train)
-            jobs.append(Job(lessons, form, method, folder, n_chars // 4, epochs_for(len(lessons.train))))
+            jobs.append(Job(lessons, form, method, folder, n_chars // 3, epochs_for(len(lessons.train))))
     done: list[Specialist] = []
     cheap = [j for j in jobs if j.method == "linear"]
+    has_cheap = {j.lessons.task.id for j in cheap}
     dear = sorted(
-        (j for j in jobs if j.method != "linear"), key=lambda j: (j.n_tokens * j.epochs, j.folder.name)
+        (j for j in jobs if j.method != "linear"),
+        key=lambda j: (j.lessons.task.id in has_cheap, j.n_tokens * j.epochs, j.folder.name),
     )
     for at, job in enumerate(cheap):
         progress(f"training {job.name}", at, len(cheap))
@@ -124,8 +126,7 @@ def run(
     rate = _first_guess(selected.base_model, models_dir) if dear else 0.0
     for at, job in enumerate(dear):
         left = deadline_s - (clock() - began)
-        # each gets an equal part of what is left, smallest first, so what one does not need falls to the larger ones
-        budget_s = left / (len(dear) - at)
+        budget_s = left * _part(dear[at:], has_cheap)
         if budget_s * rate < 0.25 * job.n_tokens and not _finished(
             job, config, models_dir, selected.base_model
         ):
@@ -146,6 +147,17 @@ def run(
     order = {task.id: n for n, task in enumerate(discovered.tasks)}
     done.sort(key=lambda s: (order[s.task_id], s.method != "linear", s.method))
     return Finetuned(specialists=done, refused={t: why for t, why in refused.items() if t not in served})
+
+
+def _part(waiting: Sequence[Job], has_cheap: set[str]) -> float:
+    """The share of the time left that the first of the waiting jobs may take, by need.
+
+    A task that no cheaper rung can serve comes first and does not share with those that have one: there the language
+    model only competes, here it is all there is. Smaller jobs come first, so what one does not need falls to larger ones.
+    """
+    first = waiting[0]
+    rivals = [j for j in waiting if (j.lessons.task.id in has_cheap) == (first.lessons.task.id in has_cheap)]
+    return first.n_tokens * first.epochs / max(1, sum(j.n_tokens * j.epochs for j in rivals))
 
 
 def epochs_for(n_examples: int) -> int:
@@ -271,7 +283,8 @@ def _tuned(
         else:
             shutil.rmtree(checkpoint, ignore_errors=True)
             mark.write_text(print_, "utf-8")
-        tuning.run(budget_s, checkpoint, progress, f"training {job.name}")
+        # a part is kept for reading dev afterwards
+        tuning.run(0.85 * budget_s, checkpoint, progress, f"training {job.name}")
         fresh = _fresh(job.folder)
         longest = max((len(row) - row.n_prompt for row in train), default=0)
         reader: Reader
