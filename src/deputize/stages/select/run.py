@@ -167,7 +167,7 @@ def _baselines(
         if found is not None:
             rows.append(_row("tf-idf + logistic regression", "linear", found))
     # where plain text statistics settle it the language model has nothing to add
-    if found is None or found.n < 20 or found.accuracy < LINEAR_IS_ENOUGH:
+    if form is None or found is None or probe.linear_over(pairs, dev_pairs, form, contract) < LINEAR_IS_ENOUGH:
         rungs.append("lora")
     return rows, rungs
 
