@@ -140,7 +140,7 @@ class Connection(asyncio.Protocol):
             self._head_bytes += len(data)
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserError:  # HttpParserUpgrade among them: nothing was asked to change
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):  # nobody asked it to change protocols
             self._broken = True
             if not self._done:
                 self._fail(UpstreamError(f"{self._where} did not answer in HTTP."))
@@ -181,11 +181,17 @@ class Connection(asyncio.Protocol):
 
     # --- from the parser ---
 
+    def on_message_begin(self) -> None:
+        if self._done:
+            self._broken = True  # a second answer to one question: not looked at, and not to be trusted
+
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self.head_done:  # else: a trailer, which nobody reads
             self._headers.append((name.decode("latin-1").lower(), value.decode("latin-1")))
 
     def on_headers_complete(self) -> None:
+        if self._done:
+            return
         status: int = self._parser.get_status_code()
         if status < 200:
             self._headers = []  # "100 Continue" and its like announce the answer, they are none
@@ -197,6 +203,8 @@ class Connection(asyncio.Protocol):
         )
 
     def on_body(self, body: bytes) -> None:
+        if self._done:
+            return
         self._body.append(body)
         self._n_buffered += len(body)
 

@@ -26,6 +26,8 @@ class Consulted:
     route: Route | None = None
     answer: Answered | None = None
     """The specialist's answer, where it is to be served."""
+    prediction: Prediction | None = None
+    """What `answer` was made of, for an audit."""
     shadow: asyncio.Task[Prediction] | None = None
     """A specialist that is asked only to be compared."""
 
@@ -102,7 +104,7 @@ class Consultant:
                 prompt_tokens=prediction.n_prompt_tokens, completion_tokens=prediction.n_output_tokens
             ),
         )
-        return Consulted(decision, route, answer)
+        return Consulted(decision, route, answer, prediction)
 
     async def _predict(self, route: Route, request: Request) -> Prediction:
         assert self._specialists is not None

@@ -8,11 +8,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from random import random
+from time import time
 from typing import Any
 from zlib import MAX_WBITS, decompressobj
 from zlib import error as ZlibError
 
 import msgspec
+from msgspec import structs
 
 from deputize.core.errors import BadInput, DeputizeError, StoreError, UpstreamError
 from deputize.core.records import Call, Decision, Message, Usage
@@ -47,6 +50,8 @@ _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 
 
+MAX_AUDITS = 32
+"""Audits under way at once; beyond that a call goes without."""
 INTENT_AFTER_S = 0.02
 """A call that is over sooner leaves its record at once and needs no note of its beginning."""
 
@@ -126,16 +131,19 @@ class Live:
     def __init__(
         self, *, settings: GatewaySettings, upstreams: Upstreams, consultant: Consultant, recorder: Recorder,
         sessions: Sessions, metrics: Metrics, clock_s: Callable[[], float],
-        door: Door,
+        clock: Callable[[], float] = time,
+        door: Door, draw: Callable[[], float] = random,
     ) -> None:  # fmt: skip
-        self._door = door
+        """`draw` gives numbers in [0, 1) that decide what is audited."""
+        self._door, self._draw = door, draw
+        self._audits: set[asyncio.Task[None]] = set()
         self._settings = settings
         self._upstreams = upstreams
         self._consultant = consultant
         self._recorder = recorder
         self._sessions = sessions
         self._metrics = metrics
-        self._clock_s = clock_s
+        self._clock_s, self._clock = clock_s, clock
 
     async def answer(self, exchange: Exchange) -> Reply:
         """Answers one call; whatever happens to it is recorded.
@@ -265,6 +273,8 @@ class Live:
         """Answers with what a specialist said; it is whole, so it is recorded first and then written out."""
         exchange.first_token = self._clock_s()
         await self._record(exchange, answer.message, answer)
+        if self._settings.audit_share and self._draw() < self._settings.audit_share:
+            self._begin_audit(exchange)
         headers = self._answer_headers(exchange)
         id_, created = (
             translate.answer_id(exchange.dialect, exchange.context.id),
@@ -289,6 +299,63 @@ class Live:
                 yield tail
 
         return Reply(200, [*SSE_HEADERS, *headers], frames())
+
+    # --- audits ---------------------------------------------------------------------------------------------------
+
+    def _begin_audit(self, exchange: Exchange) -> None:
+        if len(self._audits) >= MAX_AUDITS:
+            self._metrics.add("deputize_audits_total", (("result", "skipped"),))
+            return
+        task = asyncio.ensure_future(self._audit(exchange))
+        self._audits.add(task)
+        task.add_done_callback(self._audits.discard)
+
+    async def _audit(self, served: Exchange) -> None:
+        """Asks the LLM what a specialist has answered already, and records whether it says the same.
+
+        References:
+            Rule G7 of the certificates: a route that goes bad is found by auditing.
+        """
+        consulted = served.consulted
+        assert consulted is not None and consulted.prediction is not None and consulted.route is not None
+        whole_only = {k: v for k, v in served.outgoing.items() if k not in ("stream", "stream_options")}
+        audit = Exchange(
+            context=structs.replace(
+                served.context, id=f"{served.context.id}-audit", arrived_at=self._clock(), started=self._clock_s()
+            ),
+            dialect=served.dialect, fields=whole_only, chat=served.chat, body=_encode(whole_only),
+            headers=served.headers, guest=served.guest, outgoing=whole_only,
+        )  # fmt: skip
+        try:
+            answer = await self._send(audit, self._upstreams.taking(audit.model))
+            native = translate.spoken(answer.upstream, audit.dialect)
+            try:
+                body = await self._read_whole(answer.incoming)
+            finally:
+                answer.incoming.close()
+            whole = self._parse(native, answer.incoming, body) if answer.incoming.status < 400 else None
+            if whole is None or not whole.message:
+                self._metrics.add("deputize_audits_total", (("result", "failed"),))
+                return
+            agrees = shadow_agrees(consulted.prediction, whole.message, consulted.route)
+            audit.decision = structs.replace(
+                served.decision, served_by="llm", reason="audit", specialist_ms=None, shadow_agrees=agrees
+            )
+            call = self._call(audit, whole.message, whole, answer.incoming.status, False, self._clock_s())
+            await self._recorder.record(call)
+        except DeputizeError as error:
+            log.warning("an audit failed: %s", error)
+            self._metrics.add("deputize_audits_total", (("result", "failed"),))
+            return
+        result = "unreadable" if agrees is None else "agrees" if agrees else "differs"
+        self._metrics.add("deputize_audits_total", (("result", result),))
+
+    async def finish_audits(self, timeout_s: float) -> None:
+        """Waits for audits under way; those that take longer are given up, since their calls are recorded already."""
+        if self._audits:
+            await asyncio.wait(self._audits, timeout=timeout_s)
+        for task in list(self._audits):
+            task.cancel()
 
     # --- upstream -----------------------------------------------------------------------------------------------
 

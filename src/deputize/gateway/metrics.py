@@ -16,6 +16,7 @@ HELP: dict[str, tuple[str, str]] = {
     "deputize_first_token_seconds": ("histogram", "From arrival to the first token of a streamed answer."),
     "deputize_upstream_events_total": ("counter", "Retries, failures, fallbacks and open circuits by upstream."),
     "deputize_specialist_errors_total": ("counter", "Specialist failures that were handed to the LLM, by reason."),
+    "deputize_audits_total": ("counter", "Specialist-served calls that the LLM was asked as well, by what came of it."),
     "deputize_aborted_total": ("counter", "Answers that were cut, by whom."),
     "deputize_refused_total": ("counter", "Requests refused before any model was asked, by reason."),
     "deputize_tokens_total": ("counter", "Tokens by who answered and direction."),

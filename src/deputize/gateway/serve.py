@@ -49,6 +49,8 @@ from deputize.store.sqlite import open_store
 log = logging.getLogger("deputize.gateway")
 
 _SWITCH_S = 0.0005
+AUDIT_WAIT_S = 5.0
+"""How long audits under way may hold up the end of the gateway."""
 
 
 class Running:
@@ -109,7 +111,7 @@ class Running:
         self._keys = ApiKeys(self._home, keyring)
         self._meter = Meter(self._home, n_workers=self._n_workers)
         door = KeyDoor(self._keys, self._meter, load_prices(self._home), required=self._wants_keys)
-        live = Live(
+        self._live = live = Live(
             settings=settings, upstreams=upstreams, consultant=consultant, recorder=self._recorder,
             sessions=self._sessions, metrics=self.metrics, clock_s=perf_counter, door=door,
         )  # fmt: skip
@@ -145,6 +147,7 @@ class Running:
     async def stop(self) -> None:
         """Writes what is pending and gives everything back."""
         self.gateway.ready = False
+        await self._live.finish_audits(AUDIT_WAIT_S)
         self._board.stop()
         await self._routes.stop()
         if self._specialists is not None:

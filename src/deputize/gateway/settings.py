@@ -53,6 +53,9 @@ class GatewaySettings(BaseModel):
     specialist_timeout_s: float = Field(default=10.0, gt=0)
     shadow_wait_s: float = Field(default=1.0, ge=0)
     """How long a finished answer waits for the shadow's opinion before it is recorded without."""
+    audit_share: float = Field(default=0.0, ge=0, le=1)
+    """The share of specialist-served calls that the LLM is asked as well, after the answer, to see whether it agrees.
+    Each audit costs an LLM call and is recorded as a call of its own with the reason "audit"."""
     route_poll_s: float = Field(default=0.5, gt=0)
     require_keys: bool | Literal["auto"] = "auto"
     """auto: API keys are required as soon as one exists, and always on an address other than loopback."""

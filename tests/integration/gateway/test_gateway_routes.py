@@ -13,7 +13,7 @@ import openai
 import pytest
 from anthropic import AsyncAnthropic
 from specialists import InMemorySpecialists, failing, publish, route_for, saying
-from upstream import ScriptedUpstream, Stream, completion, text_stream
+from upstream import ScriptedUpstream, Stream, Whole, completion, text_stream
 
 from deputize.core.contracts import LEAVE
 from deputize.core.records import Call, Contract, Field, Request
@@ -275,3 +275,33 @@ async def test_other_prompts_have_no_route(
     async with served(home, upstream, InMemorySpecialists(saying("lost_card"))) as base_url:
         await ask(base_url, tools=TOOLS)
     assert recorded(1)[0].decision.reason == "no_route"  # type: ignore[union-attr]
+
+
+async def test_audits_ask_the_llm_after_the_answer(
+    home: Path, upstream: ScriptedUpstream, recorded: Recorded
+) -> None:
+    """Every served call is audited here; each leaves a second record that says whether the LLM agrees."""
+    publish(home, route_for(REQUEST, LABELS))
+    upstream.answer_with(completion("lost_card"), completion("transfer"), completion("I cannot say that."))
+    async with served(home, upstream, InMemorySpecialists(saying("lost_card")), audit_share=1.0) as base_url:
+        async with client_of(base_url) as client:
+            for n, stream in enumerate((True, False, False), start=1):
+                answer = await client.chat.completions.create(model="big", messages=MESSAGES, stream=stream)
+                if stream:
+                    assert "".join([c.choices[0].delta.content or "" async for c in answer]) == "lost_card"
+                calls = await asyncio.to_thread(recorded, 2 * n)  # the audit is in the store as well
+    assert all("stream" not in seen.json for seen in upstream.seen)
+    audits = [c for c in calls if c.decision is not None and c.decision.reason == "audit"]
+    assert [c.decision.shadow_agrees for c in audits if c.decision] == [True, False, None]
+    assert all(c.decision and c.decision.served_by == "llm" and c.decision.confidence == 0.99 for c in audits)
+    assert audits[1].response["content"] == "transfer" and audits[1].id.endswith("-audit")
+
+
+async def test_an_audit_that_fails_harms_nobody(
+    home: Path, upstream: ScriptedUpstream, recorded: Recorded
+) -> None:
+    publish(home, route_for(REQUEST, LABELS))
+    upstream.answer_with(Whole(b'{"error":"no"}', status=400))
+    async with served(home, upstream, InMemorySpecialists(saying("lost_card")), audit_share=1.0) as base_url:
+        assert (await ask(base_url)).headers["x-deputize-served-by"] == "slm"
+    assert len(upstream.seen) == 1 and recorded(1)[0].decision.reason == "live"  # type: ignore[union-attr]
