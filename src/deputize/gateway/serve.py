@@ -58,12 +58,13 @@ class Running:
 
     def __init__(
         self, home: Path, settings: GatewaySettings, specialists: Specialists | None = None, *, n_workers: int = 1,
-        keys_required: bool | None = None,
+        keys_required: bool | None = None, clock: Callable[[], float] = time.time,
     ) -> None:  # fmt: skip
         """
         Args:
             home: the home folder.
             settings: checked settings with at least one upstream.
+            clock: Unix seconds.
             n_workers: processes that share the keys' rate limits.
             keys_required: whether a request needs an API key; None: as the settings say.
             specialists: what tuned models are asked through; None: the local pool, started with the first route.
@@ -71,7 +72,7 @@ class Running:
         self._home = home
         self._settings = settings
         self._specialists = specialists
-        self._n_workers, self._keys_required = n_workers, keys_required
+        self._n_workers, self._keys_required, self._clock = n_workers, keys_required, clock
         self._keys_looked_at, self._has_keys = float("-inf"), False
         self.metrics = Metrics()
         self.gateway: Gateway
@@ -88,7 +89,7 @@ class Running:
         self._store = open_store(self._home, keyring)
         self._recorder = Recorder(
             self._store, keyring, self._home, durability=settings.durability, on_full=settings.on_full,
-            window_ms=settings.relaxed_window_ms,
+            window_ms=settings.relaxed_window_ms, block_timeout_s=settings.record_wait_s,
         ).start()  # fmt: skip
         self._transport: Transport = Http1Transport() if settings.http_client == "own" else AiohttpTransport()
         self._sessions = SealedSessions(self._home / "sessions.db", keyring)
@@ -113,10 +114,10 @@ class Running:
         door = KeyDoor(self._keys, self._meter, load_prices(self._home), required=self._wants_keys)
         self._live = live = Live(
             settings=settings, upstreams=upstreams, consultant=consultant, recorder=self._recorder,
-            sessions=self._sessions, metrics=self.metrics, clock_s=perf_counter, door=door,
+            sessions=self._sessions, metrics=self.metrics, clock_s=perf_counter, door=door, clock=self._clock,
         )  # fmt: skip
         self.gateway = Gateway(
-            settings=settings, live=live, upstreams=upstreams, recorder=self._recorder, metrics=self.metrics, pseudonym=keyring.pseudonym, gather_metrics=self._board.gather, door=door,
+            settings=settings, live=live, upstreams=upstreams, recorder=self._recorder, metrics=self.metrics, pseudonym=keyring.pseudonym, gather_metrics=self._board.gather, door=door, clock=self._clock,
         )  # fmt: skip
         if self._n_workers > 1:
             self._board.start(self.metrics, self.gateway.refresh_metrics)
@@ -358,10 +359,11 @@ def _raise_file_limit(wanted: int) -> None:
 async def running_gateway(
     home: Path, upstream: str | None = None, *, settings: GatewaySettings | None = None,
     specialists: Specialists | None = None, port: int = 0, api_key_env: str | None = None,
+    clock: Callable[[], float] = time.time,
 ) -> AsyncIterator[str]:  # fmt: skip
     """The real gateway under the real server, inside the running event loop: yields its base URL (without /v1)."""
     settings = settings or settings_for(home, upstream, api_key_env)
-    running = Running(home, settings, specialists)
+    running = Running(home, settings, specialists, clock=clock)
     gateway = await running.start()
     server = Server(gateway, _limits(settings), gateway.refusal)
     listening = listen("127.0.0.1", port)

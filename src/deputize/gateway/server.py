@@ -119,17 +119,28 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            # declined by going on in HTTP/1.1; the parser itself wants to stop here
-            self._parser = httptools.HttpRequestParser(self)
-            rest = data[upgrade.args[0] :]
-            if rest:
-                self.data_received(rest)
+            if not self._refused:
+                self._decline(data[upgrade.args[0] :])
             return
         except httptools.HttpParserError:
             self._refuse(400, "The request is not valid HTTP/1.1.")
             return
         if not self._head_done and self._n_raw > self._server.limits.max_head_bytes:
             self._refuse(431, "The head of the request is too large.")
+
+    def _decline(self, rest: bytes) -> None:
+        """A change of protocol is declined by going on in HTTP/1.1: the parser reads the head again without the wish."""
+        method, headers = self._parser.get_method(), self._headers
+        if method == b"CONNECT":
+            self._refuse(400, "The gateway is no proxy for CONNECT.")
+            return
+        close = "close" in headers.get("connection", "").lower()
+        kept = {k: v for k, v in headers.items() if k not in ("upgrade", "connection", "http2-settings")}
+        lines = "".join(f"{k}: {v}\r\n" for k, v in kept.items()) + ("connection: close\r\n" if close else "")
+        head = b"%b %b HTTP/1.1\r\n%b\r\n" % (method, self._url, lines.encode("latin-1"))
+        self._parser = httptools.HttpRequestParser(self)
+        self._n_raw = 0
+        self.data_received(head + rest)
 
     def eof_received(self) -> bool:
         return False  # a client that has closed its side has gone: that is how most of them cancel
@@ -198,8 +209,8 @@ class Connection(asyncio.Protocol):
             self._body.append(body)
 
     def on_message_complete(self) -> None:
-        if self._refused:
-            return
+        if self._refused or self._parser.should_upgrade():
+            return  # a wish to change the protocol is declined first
         body = self._body
         request = _Request(
             self._parser.get_method().decode("latin-1"), self._url.decode("latin-1"), self._headers,

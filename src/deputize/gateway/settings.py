@@ -28,6 +28,8 @@ class GatewaySettings(BaseModel):
     relaxed_window_ms: float = Field(default=200.0, gt=0)
     on_full: Literal["block", "spill"] = "spill"
     """When the store cannot take calls: hold answers back, or write an encrypted spill file."""
+    record_wait_s: float = Field(default=10.0, ge=0)
+    """How long an answer is held back for its record before it is refused with 503."""
     max_body_mb: float = Field(default=32.0, gt=0)
     max_header_kb: int = Field(default=128, ge=8)
     max_concurrency: int = Field(default=4000, ge=1)
@@ -38,7 +40,7 @@ class GatewaySettings(BaseModel):
     body_timeout_s: float = Field(default=60.0, gt=0)
     """A client has this long to send its body."""
     write_timeout_s: float = Field(default=120.0, gt=0)
-    """A client that takes nothing of a stream for this long is let go."""
+    """A client with more than 256 KB waiting for it that does not make room within this time is let go."""
     idle_timeout_s: float = Field(default=300.0, gt=0)
     """A connection without a request is closed after this."""
     http_client: Literal["own", "aiohttp"] = "own"

@@ -283,13 +283,15 @@ async def test_audits_ask_the_llm_after_the_answer(
     """Every served call is audited here; each leaves a second record that says whether the LLM agrees."""
     publish(home, route_for(REQUEST, LABELS))
     upstream.answer_with(completion("lost_card"), completion("transfer"), completion("I cannot say that."))
-    async with served(home, upstream, InMemorySpecialists(saying("lost_card")), audit_share=1.0) as base_url:
-        async with client_of(base_url) as client:
-            for n, stream in enumerate((True, False, False), start=1):
-                answer = await client.chat.completions.create(model="big", messages=MESSAGES, stream=stream)
-                if stream:
-                    assert "".join([c.choices[0].delta.content or "" async for c in answer]) == "lost_card"
-                calls = await asyncio.to_thread(recorded, 2 * n)  # the audit is in the store as well
+    async with (
+        served(home, upstream, InMemorySpecialists(saying("lost_card")), audit_share=1.0) as base_url,
+        client_of(base_url) as client,
+    ):
+        for n, stream in enumerate((True, False, False), start=1):
+            answer = await client.chat.completions.create(model="big", messages=MESSAGES, stream=stream)
+            if stream:
+                assert "".join([c.choices[0].delta.content or "" async for c in answer]) == "lost_card"
+            calls = await asyncio.to_thread(recorded, 2 * n)  # the audit is in the store as well
     assert all("stream" not in seen.json for seen in upstream.seen)
     audits = [c for c in calls if c.decision is not None and c.decision.reason == "audit"]
     assert [c.decision.shadow_agrees for c in audits if c.decision] == [True, False, None]
