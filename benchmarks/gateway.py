@@ -210,7 +210,7 @@ def records_in(home: Path) -> int:
         store.close()
 
 
-def main() -> None:  # noqa: C901
+def main() -> None:
     parser = table.arguments(__doc__ or "")
     parser.add_argument("--seconds", type=float, default=3.0, help="of one round of load")
     parser.add_argument("--rounds", type=int, default=3)

@@ -12,7 +12,13 @@ Message = MutableMapping[str, Any]
 
 
 class AsgiApp:
-    """An ASGI 3 application around the handler; see RsgiApp for the arguments."""
+    """An ASGI 3 application around the handler, for those who run it under a server of their own.
+
+    Args:
+        handler: what answers.
+        max_body_bytes: bodies beyond this are not read; `too_large()` answers instead.
+        too_large: makes that answer.
+    """
 
     def __init__(self, handler: Handler, max_body_bytes: int, too_large: Callable[[], Reply]) -> None:
         self._handler = handler

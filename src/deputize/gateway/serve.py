@@ -48,7 +48,7 @@ from deputize.store.sqlite import open_store
 
 log = logging.getLogger("deputize.gateway")
 
-_SWITCH_S = 0.0005
+_SWITCH_S = 0.0001
 AUDIT_WAIT_S = 5.0
 """How long audits under way may hold up the end of the gateway."""
 

@@ -39,7 +39,7 @@ _log = logging.getLogger("deputize.store")
 Durability = Literal["strict", "synced", "relaxed"]
 OnFull = Literal["block", "spill"]
 
-_BATCH_BYTES = 1 << 20
+_BATCH_BYTES = 1 << 19
 _LINGER_S = 0.05
 _RETRY_S = (0.05, 2.0)
 _PACK = msgspec.msgpack.Encoder()

@@ -9,7 +9,6 @@ import json
 import os
 import signal
 import socket
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -316,31 +315,6 @@ async def test_malformed_http_and_header_injection(gateway: str, upstream: Scrip
     answer = await asyncio.to_thread(talk, injected)
     assert b"njected" not in answer
     assert all("injected" not in s.headers for s in upstream.seen)
-
-
-async def test_many_idle_connections_do_no_harm(home: Path, upstream: ScriptedUpstream) -> None:
-    import resource
-
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = min(2000, (hard if hard != resource.RLIM_INFINITY else 100_000) - 200)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted + 200), hard))
-    upstream.answer_with(completion())
-    with await asyncio.to_thread(start_gateway_process, home, upstream.base_url) as gateway:
-        host, port = gateway.base_url.removeprefix("http://").split(":")
-        idle = []
-        try:
-            for _ in range(wanted):
-                idle.append(await asyncio.open_connection(host, int(port)))
-            began = time.monotonic()
-            async with (
-                aiohttp.ClientSession() as session,
-                session.post(f"{gateway.base_url}/v1/chat/completions", json=BODY) as reply,
-            ):
-                assert reply.status == 200
-            assert time.monotonic() - began < 5
-        finally:
-            for _, writer in idle:
-                writer.close()
 
 
 def test_addresses_and_settings_are_checked(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
