@@ -56,7 +56,7 @@ class Plan:
     replay_concurrency: int = 4
     latency_scale: float = 0.1
     """The simulated LLM answers ten times as fast as a hosted one, so that the traffic takes seconds."""
-    minutes: float = 7.0
+    minutes: float = 7.5
     """Budget of S2 to S6."""
     epsilon: float = 0.05
     split: tuple[float, float, float, float] = (0.42, 0.06, 0.42, 0.10)

@@ -1,6 +1,6 @@
 """The process that holds the models: answers specialists' requests in dynamic batches over a unix socket.
 
-One thread runs models, the event loop only moves frames. It ends when its standard input closes, that is with the
+One thread runs language models, one linear ones, the event loop only moves frames. It ends when its standard input closes, that is with the
 process that started it, however that one ends.
 """
 
@@ -198,7 +198,42 @@ def run_models(batcher: Batcher, shelf: Shelf, preload: Callable[[], Sequence[st
                 break
 
 
-async def serve(socket: Path, batcher: Batcher, ended: asyncio.Event) -> None:
+class Lanes:
+    """Two queues, each with a thread of its own: an answer of a millisecond does not wait behind one of a second."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.quick, self.slow = Batcher(), Batcher()
+        self._is_quick: dict[str, bool] = {}
+
+    def of(self, name: str) -> Batcher:
+        """The queue of a specialist: quick for a linear model, slow for a language model or one that is not there."""
+        known = self._is_quick.get(name)
+        if known is None:
+            try:
+                card = msgspec.json.decode((self.home / name / "specialist.json").read_bytes(), type=_Card)
+            except (OSError, msgspec.DecodeError):
+                return self.slow  # which says what is wrong with it
+            known = self._is_quick[name] = card.reader == "classes"
+        return self.quick if known else self.slow
+
+    def put(self, pending: Pending) -> None:
+        """Adds a request to the queue of its specialist."""
+        self.of(pending.ask.specialist).put(pending)
+
+    def close(self) -> None:
+        """Closes both queues."""
+        self.quick.close()
+        self.slow.close()
+
+
+class _Card(msgspec.Struct):
+    """What a lane must know of specialist.json."""
+
+    reader: str = ""
+
+
+async def serve(socket: Path, lanes: Lanes, ended: asyncio.Event) -> None:
     """Takes connections until `ended`; every request's answer goes back on its own connection, in any order."""
     loop = asyncio.get_running_loop()
 
@@ -212,7 +247,7 @@ async def serve(socket: Path, batcher: Batcher, ended: asyncio.Event) -> None:
 
         try:
             while (ask := await read(reader, Ask)) is not None:
-                batcher.put(Pending(ask, batcher.clock() + ask.within_s, reply))
+                lanes.put(Pending(ask, time.monotonic() + ask.within_s, reply))
         except BadInput as error:
             log.error("a connection is closed: %s", error)
         finally:
@@ -255,9 +290,9 @@ async def main_async(home: Path, models_dir: Path, socket: Path) -> None:
     watch_parent(let_go)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
-    batcher = Batcher()
+    lanes = Lanes(home)
 
-    def models() -> None:
+    def models(batcher: Batcher) -> None:
         from deputize.engines.local.predict import Predictor, load, unload
 
         def drop(specialist: Answers) -> None:
@@ -265,13 +300,18 @@ async def main_async(home: Path, models_dir: Path, socket: Path) -> None:
                 unload(specialist)
 
         shelf = Shelf(home, lambda folder: load(folder, models_dir), drop)
-        run_models(batcher, shelf, lambda: routed(home))
+        run_models(batcher, shelf, lambda: [name for name in routed(home) if lanes.of(name) is batcher])
 
-    thread = threading.Thread(target=models, name="models", daemon=True)
-    thread.start()
-    await serve(socket, batcher, ended)
-    batcher.close()
-    await asyncio.to_thread(thread.join, 2.0)
+    threads = [
+        threading.Thread(target=models, args=(batcher,), name=name, daemon=True)
+        for name, batcher in (("quick", lanes.quick), ("models", lanes.slow))
+    ]
+    for thread in threads:
+        thread.start()
+    await serve(socket, lanes, ended)
+    lanes.close()
+    for thread in threads:
+        await asyncio.to_thread(thread.join, 2.0)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -155,10 +155,10 @@ class _Job:
         n_cal, n_test = self._affordable(dev, choice)
         calibration = self._measure(
             predictors[choice.index],
-            self.side("calibration", n_cal),
+            self._calibration_calls(n_cal),
             f"calibration, {rungs[choice.index].method}",
         )
-        units = cert.draw_units(calibration.groups, cert.seed_of(self.config.seed, "units", self.task.id))
+        units = cert.draw_units(calibration.groups, self._unit_seed())
         at = {e: self._certify(calibration, units, grid, e) for e in sorted({*EPSILONS, self.config.epsilon})}
 
         # from here on nothing is decided any more, only shown
@@ -168,6 +168,21 @@ class _Job:
             for p, s in zip(predictors, rungs, strict=True)
         ]
         return self._result(rungs, choice, dev, calibration, test, test_calls, at, grid)
+
+    def _unit_seed(self) -> int:
+        return cert.seed_of(self.config.seed, "units", self.task.id)
+
+    def _calibration_calls(self, n_affordable: int) -> list[Example]:
+        """The calibration side; where it cannot all be asked for, one random call of each group.
+
+        A certificate rests on one call per group anyway; the others only smooth the share that is reported. The draw
+        is made before any answer is seen.
+        """
+        side = self.side("calibration", self.limits.calibration)
+        if n_affordable >= len(side):
+            return side
+        units = cert.draw_units([e.group for e in side], self._unit_seed())
+        return [side[i] for i in units[:n_affordable]]
 
     def _measure(self, predictor: Predictor, examples: Sequence[Example], what: str) -> Measured:
         label = f"{self.task.name}: {what}"
