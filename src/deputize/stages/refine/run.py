@@ -38,6 +38,8 @@ EPSILONS: tuple[float, ...] = (0.01, 0.02, 0.05, 0.10)
 """Losses the report shows beside the one asked for."""
 MIN_SHARE = 0.01
 """A certificate that would serve less than this of the calls is not worth a route."""
+MIN_DEV, SPEED_SAMPLE = 96, 16
+"""Dev calls that are always read, and those that tell how fast a specialist is."""
 MIN_TWINS = 0.2
 """Share of calibration units with a second LLM answer from which G2t is tested instead of G2."""
 
@@ -146,6 +148,7 @@ class _Job:
         if not dev_calls:
             return self.untrained("no dev call of this task, so no threshold could be proposed")
         predictors = [self.load(self.home / s.path) for s in rungs]
+        dev_calls = self._affordable_dev(predictors, dev_calls)
         dev = [
             self._measure(p, dev_calls, f"dev, {s.method}") for p, s in zip(predictors, rungs, strict=True)
         ]
@@ -168,6 +171,16 @@ class _Job:
             for p, s in zip(predictors, rungs, strict=True)
         ]
         return self._result(rungs, choice, dev, calibration, test, test_calls, at, grid)
+
+    def _affordable_dev(self, predictors: Sequence[Predictor], dev_calls: list[Example]) -> list[Example]:
+        """The dev calls that a third of the time left allows, by the speed on a few of them; all where it is not known."""
+        if self.left_s is None or len(dev_calls) <= MIN_DEV:
+            return dev_calls
+        began = self.clock()
+        for predictor in predictors:
+            predictor.predict([e.request for e in dev_calls[:SPEED_SAMPLE]])
+        seconds_per_call = max(1e-9, (self.clock() - began) / SPEED_SAMPLE)
+        return self.side("dev", max(MIN_DEV, int(self.left_s / 3 / seconds_per_call)))
 
     def _unit_seed(self) -> int:
         return cert.seed_of(self.config.seed, "units", self.task.id)

@@ -62,7 +62,7 @@ def run(
     for candidate in usable:
         models.model_path(candidate.model, models_dir)
     # a small part of the budget for looking at untuned models; what one task leaves falls to the next
-    left_s = min(60.0, 0.05 * config.minutes * 60)
+    left_s = min(90.0, 0.08 * config.minutes * 60)
     candidates: dict[str, list[Candidate]] = {}
     plan: dict[str, list[str]] = {}
     refused: dict[str, str] = {}
@@ -167,7 +167,11 @@ def _baselines(
         if found is not None:
             rows.append(_row("tf-idf + logistic regression", "linear", found))
     # where plain text statistics settle it the language model has nothing to add
-    if form is None or found is None or probe.linear_over(pairs, dev_pairs, form, contract) < LINEAR_IS_ENOUGH:
+    if (
+        form is None
+        or found is None
+        or probe.linear_over(pairs, dev_pairs, form, contract) < LINEAR_IS_ENOUGH
+    ):
         rungs.append("lora")
     return rows, rungs
 
