@@ -40,7 +40,6 @@ class Replacer:
         self._days: set[date] = set()
         self._all_dates = shift_all_dates
         self._texts: dict[str, str] = {}
-        self._patterns: dict[frozenset[str], re.Pattern[str]] = {}
         # longest first: a full name decides what its parts become
         values = sorted(set(found), key=lambda f: (f[0] != "PERSON", -len(f[1]), f))
         surrogates.forbid(frozenset(v.casefold() for _, v in values))
@@ -122,11 +121,8 @@ class Replacer:
             v for v in self._folded if v in folded
         )
         if present:
-            pattern = self._patterns.get(present)
-            if pattern is None:
-                ordered = sorted(present, key=lambda v: (-len(v), v))
-                pattern = re.compile("|".join(_edge(v) for v in ordered), re.IGNORECASE)
-                self._patterns[present] = pattern
+            ordered = sorted(present, key=lambda v: (-len(v), v))
+            pattern = re.compile("|".join(map(_edge, ordered)), re.IGNORECASE)
             text = pattern.sub(self._one, text)
         for value, (kind, made) in self._quoted.items():
             if f'"{value}"' in text:

@@ -197,7 +197,7 @@ class _Cleaner:
         self._key = key
         self._wanted = DIRECT if config.privacy == "standard" else DIRECT | INDIRECT
         self._scanner = _scanned(calls, detectors, prose_detectors, progress)
-        self._residual = _scanned(calls, [ResidualDetector()], (), silent)
+        residual = _scanned(calls, [ResidualDetector()], (), silent)
         by_site: dict[str, list[Call]] = defaultdict(list)
         by_episode: dict[str, list[Call]] = defaultdict(list)
         for call in calls:
@@ -209,7 +209,7 @@ class _Cleaner:
         self._moving = self._sites_with_moving_dates(by_site)
         self._replacers = {episode: self._replacer(episode, group) for episode, group in by_episode.items()}
         self._masker = Masker(by_episode, self._known.values()) if config.privacy == "paranoid" else None
-        self.quarantined = {c.id: reason for c in calls if (reason := self._left_over(c))}
+        self.quarantined = {c.id: reason for c in calls if (reason := self._left_over(c, residual))}
 
     def cleaner_of(self, call: Call) -> Callable[[str], str]:
         """The function that replaces the personal data in a text of this call."""
@@ -305,13 +305,13 @@ class _Cleaner:
     def _ordinary_at(self, known: Sequence[Known]) -> Callable[[str], bool]:
         return lambda word: self._scanner.is_ordinary(word) or any(k.holds(word) for k in known)
 
-    def _left_over(self, call: Call) -> str | None:
+    def _left_over(self, call: Call, residual: Scanner) -> str | None:
         """Why a call is quarantined: the type of something that the first look missed or the rewriting left."""
         known = self._known[self._site_of[call.id]]
         clean = self.cleaner_of(call)
         replacer = self._replacers[call.episode or call.id]
         for _, text in call_strings(call):
-            for hit in self._residual.findings(text):
+            for hit in residual.findings(text):
                 if hit.value in clean(hit.value) and not (hit.type in PUBLIC and known.holds(hit.value)):
                     return hit.type
             if not replacer.is_empty and (kind := replacer.leaks(rewrite_text(text, clean))):

@@ -11,7 +11,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,8 @@ from deputize.core.templates import calls_text, prune
 from deputize.engines.local.base import Base, torch_module
 from deputize.engines.local.forms import Closed
 from deputize.engines.local.hashed import idf_of, vectors
+
+T = TypeVar("T")
 
 MAX_PROMPT_TOKENS = 768
 MAX_NEW_TOKENS = 72
@@ -46,15 +48,15 @@ def majority(train: Sequence[Answer], dev: Sequence[Answer], contract: Contract)
 
 def linear(
     train: Sequence[tuple[str, Answer]], dev: Sequence[tuple[str, Answer]], form: Closed, contract: Contract,
-    *, most: int = 3000,
+    *, most: int = 2000,
 ) -> Probe | None:  # fmt: skip
-    """TF-IDF (words and characters, hashed) + logistic regression on the first `most` of train.
+    """TF-IDF (words and characters, hashed) + logistic regression on at most `most` of train.
 
     Where a form is only partly closed the measure is of the whole answer, so open actions count as wrong.
     """
     from sklearn.linear_model import LogisticRegression
 
-    train = train[:most]
+    train = _spread(train, most)  # not the first ones: a log may be sorted by answer
     if not train or not dev:
         return None
     texts = [text for text, _ in train]
@@ -85,7 +87,7 @@ def linear_over(
 
     A dev side of a dozen calls cannot tell .90 from .99; all calls that may be looked at together can.
     """
-    every = [*train, *dev][:most]
+    every = _spread([*train, *dev], most)
     right = 0.0
     for part in range(n_parts):
         held = every[part::n_parts]
@@ -131,9 +133,10 @@ def as_it_is(
     return Probe(float(np.mean(right)), len(right))
 
 
-def _spread(examples: Sequence[Example], most: int) -> list[Example]:
-    step = max(1, len(examples) // most)
-    return list(examples[::step][:most])
+def _spread(items: Sequence[T], most: int) -> list[T]:
+    """At most `most` items, evenly over all of them."""
+    step = max(1, -(-len(items) // most))
+    return list(items[::step])
 
 
 def generate(

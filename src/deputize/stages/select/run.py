@@ -16,10 +16,10 @@ from deputize.core.config import Convert
 from deputize.core.contracts import LEAVE, answer_of, text_of
 from deputize.core.errors import BadInput
 from deputize.core.progress import Progress
-from deputize.core.records import Answer, Example, Task
+from deputize.core.records import Answer, Contract, Example, Task
 from deputize.core.templates import prune
 from deputize.engines import models
-from deputize.engines.local.forms import closed, learn_form
+from deputize.engines.local.forms import Closed, closed, learn_form
 from deputize.stages.select import machine, probe
 
 LICENCES = frozenset({"apache-2.0", "mit", "gemma", "llama3.2", "nvidia-open-model", "unknown"})
@@ -174,6 +174,16 @@ def _baselines(
     ):
         rungs.append("lora")
     return rows, rungs
+
+
+def _linear_settles_it(
+    train: list[tuple[str, Answer]], dev: list[tuple[str, Answer]], form: Closed, contract: Contract, found: probe.Probe
+) -> bool:  # fmt: skip
+    """Whether the linear model is so good that a language model could add nothing; a small dev side is not believed."""
+    if found.accuracy < LINEAR_IS_ENOUGH - 0.1:
+        return False
+    accuracy = found.accuracy if found.n >= 200 else probe.linear_over(train, dev, form, contract)
+    return accuracy >= LINEAR_IS_ENOUGH
 
 
 def _row(model: str, method: str, found: probe.Probe) -> Candidate:
