@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import shutil
 import time
 import warnings
@@ -41,7 +42,7 @@ from deputize.engines.local.predict import (
     base_digest,
     read_card,
 )
-from deputize.engines.local.reading import Reader
+from deputize.engines.local.reading import Reader, Reading
 from deputize.stages.finetune import tune
 from deputize.stages.finetune.data import Lessons, lessons_of
 from deputize.stages.finetune.linear import fit_linear
@@ -318,6 +319,7 @@ def _tuned(
                 "history": [e.__dict__ for e in tuning.history], "device": base.device, "dtype": base.dtype,
             },
             counter=lambda text: len(base.ids(text)), max_slot_tokens=2 * longest + 8,
+            read_s=0.15 * budget_s,
         )  # fmt: skip
         shutil.rmtree(checkpoint, ignore_errors=True)
         mark.unlink(missing_ok=True)
@@ -369,7 +371,7 @@ def _counter(base_model: str, models_dir: Path) -> Callable[[str], int] | None:
 def _seal(
     job: Job, config: Convert, home: Path, fresh: Path, reader: Reader, *, kind: Any, model: str, train_s: float,
     tokens_per_s: float | None, base_sha256: str, training: dict[str, Any],
-    counter: Callable[[str], int] | None, max_slot_tokens: int = 64,
+    counter: Callable[[str], int] | None, max_slot_tokens: int = 64, read_s: float = math.inf,
 ) -> Specialist:  # fmt: skip
     """Calibrates on dev, adds the gate, writes the card and puts the folder in its place."""
     lessons = job.lessons
@@ -380,8 +382,8 @@ def _seal(
     )
     with (fresh / GATE).open("wb") as out:
         np.savez(out, allow_pickle=False, **gate.arrays())
-    dev = lessons.dev[:MAX_DEV_READ]
-    readings = reader.read([lesson.text for lesson in dev])
+    readings = _read_within(reader, [lesson.text for lesson in lessons.dev[:MAX_DEV_READ]], read_s)
+    dev = lessons.dev[: len(readings)]
     pairs = list(zip(readings, dev, strict=True))
     right = [agree(r.answer, lesson.answer, lessons.task.contract) for r, lesson in pairs]
     answered = [(r.sureness, ok) for r, ok in zip(readings, right, strict=True) if r.answer is not None]
@@ -415,6 +417,16 @@ def _seal(
     shutil.rmtree(job.folder, ignore_errors=True)
     fresh.rename(job.folder)
     return specialist
+
+
+def _read_within(reader: Reader, texts: Sequence[str], read_s: float, chunk: int = 32) -> list[Reading]:
+    """Readings of the first texts, as many as there is time for; one chunk is always read."""
+    began, out = time.monotonic(), list[Reading]()
+    for start in range(0, len(texts), chunk):
+        if out and time.monotonic() - began > read_s:
+            break
+        out += reader.read(texts[start : start + chunk])
+    return out
 
 
 def _relative(folder: Path, home: Path) -> str:
