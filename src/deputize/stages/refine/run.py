@@ -38,6 +38,8 @@ EPSILONS: tuple[float, ...] = (0.01, 0.02, 0.05, 0.10)
 """Losses the report shows beside the one asked for."""
 MIN_SHARE = 0.01
 """A certificate that would serve less than this of the calls is not worth a route."""
+MIN_PROBE = 4
+"""Probed calls from which the untuned model's accuracy is worth a figure."""
 MIN_DEV, SPEED_SAMPLE = 96, 16
 """Dev calls that are always read, and those that tell how fast a specialist is."""
 MIN_TWINS = 0.2
@@ -354,7 +356,7 @@ class _Job:
         """The untuned base model's accuracy in S4's probe; None where it was not probed."""
         probed = [
             c for c in self.selected.candidates.get(self.task.id, [])
-            if c.probe_accuracy is not None and c.method in ("", "base", "prompt", "zero-shot", "few-shot")
+            if c.probe_accuracy is not None and c.n_probe >= MIN_PROBE and c.method in ("", "base prompt", "few-shot")
         ]  # fmt: skip
         same = [c for c in probed if c.model == chosen.model]
         return max((c.probe_accuracy for c in same or probed if c.probe_accuracy is not None), default=None)
