@@ -58,5 +58,8 @@ def read_toml(path: Path) -> dict[str, object]:
 
 def sentence(error: ValidationError) -> str:
     """A pydantic error as one sentence per wrong setting."""
-    rows = (f"{'.'.join(map(str, e['loc'])) or 'value'}: {e['msg']} (given: {e['input']!r})" for e in error.errors())
+    rows = (
+        f"{'.'.join(map(str, e['loc'])) or 'value'}: {e['msg']} (given: {e['input']!r})"
+        for e in error.errors()
+    )
     return "; ".join(rows)
