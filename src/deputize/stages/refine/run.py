@@ -155,6 +155,12 @@ class _Job:
             self._measure(p, dev_calls, f"dev, {s.method}") for p, s in zip(predictors, rungs, strict=True)
         ]
         choice = choose(rungs, dev, self.config.epsilon)
+        if self.left_s is not None and not any(m.right_N.any() for m in dev):
+            tried = " and ".join(s.method for s in rungs)
+            return self.untrained(
+                f"{tried}: not one of {len(dev_calls)} dev calls was answered as the LLM did, so no calibration call was "
+                f"spent on it; more time (minutes) or more examples may change that"
+            )
         grid = cert.threshold_grid(dev[choice.index].confidence_N)
 
         n_cal, n_test = self._affordable(dev, choice)

@@ -155,3 +155,11 @@ def test_progress_is_told(world: Make) -> None:
     world(n_calls=600).run(progress=lambda what, done, total=None: seen.append((what, done, total)))
     assert any("calibration" in what for what, _, _ in seen)
     assert all(total is None or done <= total for _, done, total in seen)
+
+
+def test_a_specialist_that_is_never_right_on_dev_costs_no_calibration(world: Make) -> None:
+    w = world(rungs={"lora": 1e30})
+    (result,) = w.run(deadline_s=60.0)
+    assert result.certificate is None and "not one of" in result.refused
+    by_split = {e.request.messages[-1]["content"]: e.split for e in w.curated.examples}
+    assert {by_split[text] for sim in w.predictors.values() for text in sim.asked} == {"dev"}
