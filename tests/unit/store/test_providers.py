@@ -88,7 +88,10 @@ class FakeVault(FakeService):
             }
         if not data["ciphertext"].startswith("vault:v1:"):
             return 400, {"errors": ["invalid ciphertext: no prefix"]}
-        sealed = base64.b64decode(data["ciphertext"].removeprefix("vault:v1:"))
+        try:
+            sealed = base64.b64decode(data["ciphertext"].removeprefix("vault:v1:"), validate=True)
+        except ValueError:
+            return 400, {"errors": ["invalid ciphertext: could not decode base64"]}
         try:
             plain = key.decrypt(sealed[:12], sealed[12:], aad)
         except InvalidTag:
@@ -132,8 +135,8 @@ class FakeKms(FakeService):
             nonce = hashlib.sha256(body).digest()[:12]
             sealed = nonce + self.key.encrypt(nonce, base64.b64decode(data["Plaintext"]), context)
             return 200, {"CiphertextBlob": base64.b64encode(sealed).decode(), "KeyId": self.KEY}
-        sealed = base64.b64decode(data["CiphertextBlob"])
         try:
+            sealed = base64.b64decode(data["CiphertextBlob"])
             plain = self.key.decrypt(sealed[:12], sealed[12:], context)
         except (InvalidTag, ValueError):
             return 400, {"__type": "InvalidCiphertextException"}
