@@ -41,8 +41,11 @@ class PresidioDetector:
         """Raises MissingExtra where Presidio is not installed."""
         try:
             from presidio_analyzer import predefined_recognizers as stock
+            from tldextract.tldextract import TLD_EXTRACTOR
         except ImportError:
             raise MissingExtra.package("presidio-analyzer", "privacy") from None
+        # its e-mail recognizer would fetch the list of public suffixes from the network; the list in the package will do
+        TLD_EXTRACTOR.suffix_list_urls = ()
         self._recognizers: list[Any] = [
             getattr(stock, name)() for name in _RECOGNIZERS if hasattr(stock, name)
         ]
