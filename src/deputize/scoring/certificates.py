@@ -241,7 +241,7 @@ def draw_units(groups_N: Sequence[str], seed: int) -> NDArray[np.int64]:
     return np.asarray(rng.permutation(np.asarray(picked, dtype=np.int64)), dtype=np.int64)
 
 
-def claim(verdict: Verdict, index: int, *, mixed: bool = False, n_twins: int = 0) -> str:
+def claim(verdict: Verdict, index: int, *, mixed: bool = False, n_twins: int = 0, n_unread: int = 0) -> str:
     """The sentence a reader may quote for the certified threshold at `index`."""
     sure, limit = percent(1 - verdict.delta), percent(verdict.epsilon)
     served, errors = int(verdict.n_served_L[index]), int(verdict.n_errors_L[index])
@@ -258,7 +258,8 @@ def claim(verdict: Verdict, index: int, *, mixed: bool = False, n_twins: int = 0
         body = f"answering at {threshold} with the specialist differs from the LLM's answer in at most {limit} of {over}"
     basis = f"{errors} of the {served} served among {verdict.n_units} independent calibration calls differed"
     twins = f"; {n_twins} of them had a second answer of the LLM" if verdict.kind == "G2t" else ""
-    return f"With {sure} confidence, {body} ({basis}{twins}; p = {verdict.p_values_L[index]:.2g})."
+    unread = f", {n_unread} that there was no time to read counted among them" if n_unread else ""
+    return f"With {sure} confidence, {body} ({basis}{twins}{unread}; p = {verdict.p_values_L[index]:.2g})."
 
 
 def percent(value: float) -> str:

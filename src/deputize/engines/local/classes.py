@@ -73,7 +73,7 @@ class ClassesReader:
     def __init__(self, model: LinearModel, form: Closed) -> None:
         self.model, self.form = model, form
 
-    def read(self, texts: Sequence[str]) -> list[Reading]:
+    def read(self, texts: Sequence[str], *, prose: bool = True) -> list[Reading]:
         """One reading per text. An answer is None for an action whose arguments a classifier cannot write."""
         if not texts:
             return []

@@ -70,7 +70,7 @@ class HeadReader:
         self.heads = heads
         """Per question weights [C, H] and bias [C], float32."""
 
-    def read(self, texts: Sequence[str], tokens: int = 4096) -> list[Reading]:
+    def read(self, texts: Sequence[str], tokens: int = 4096, *, prose: bool = True) -> list[Reading]:
         """One reading per text, in order."""
         torch = torch_module()
         if self.adapter:

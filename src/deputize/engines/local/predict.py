@@ -50,14 +50,18 @@ class Predictor:
     def __init__(self, specialist: Specialist, reader: Reader, settings: Settings, gate: Gate | None) -> None:
         self.specialist, self.reader, self.settings, self.gate = specialist, reader, settings, gate
 
-    def predict(self, requests: Sequence[Request]) -> list[Prediction]:
-        """One prediction per request, in order; latency_ms is the batch's wall time shared out."""
+    def predict(self, requests: Sequence[Request], *, prose: bool = True) -> list[Prediction]:
+        """One prediction per request, in order; latency_ms is the batch's wall time shared out.
+
+        Without `prose` the parts of an answer that are not compared stay empty: the rest and its confidence are the same,
+        for such parts are written last.
+        """
         if not requests:
             return []
         began = time.perf_counter()
         recipe = self.specialist.task.recipe
         texts = [templates.prune(r, recipe) for r in requests]
-        readings = self.reader.read(texts)
+        readings = self.reader.read(texts, prose=prose)
         strange = (
             [p < OUT_OF_DISTRIBUTION for p in self.gate.p_values(texts)]
             if self.gate

@@ -25,7 +25,7 @@ class Reading(NamedTuple):
 class Reader(Protocol):
     """Reads answers off texts, in a batch."""
 
-    def read(self, texts: Sequence[str]) -> list[Reading]: ...
+    def read(self, texts: Sequence[str], *, prose: bool = True) -> list[Reading]: ...
 
 
 def choose(form: Closed, log_ps: Sequence[npt.NDArray[np.float32]], n_prompt_tokens: int = 0) -> Reading:

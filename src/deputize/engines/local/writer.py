@@ -42,6 +42,7 @@ class _Row:
     writing: Writing
     slot: Slot | None
     prompt: list[int]
+    prose: bool = True
     ids: list[int] = field(default_factory=list)
     """Tokens of the slot so far."""
     trie: Trie | None = None
@@ -71,8 +72,8 @@ class WriterReader:
         """Passes through the model since it was loaded."""
         self._tries: dict[str, Trie] = {}
 
-    def read(self, texts: Sequence[str], tokens: int = 4096) -> list[Reading]:
-        """One reading per text, in order."""
+    def read(self, texts: Sequence[str], tokens: int = 4096, *, prose: bool = True) -> list[Reading]:
+        """One reading per text, in order; without `prose` free slots stay empty."""
         torch = torch_module()
         if self.adapter:
             self.base.use(self.adapter)
@@ -81,15 +82,15 @@ class WriterReader:
         with torch.inference_mode():
             for batch in batches([len(p) for p in prompts], tokens):
                 with self.base.threads["read"].work(sum(len(prompts[i]) for i in batch)):
-                    rows = self._write([prompts[i] for i in batch])
+                    rows = self._write([prompts[i] for i in batch], prose)
                 for i, row in zip(batch, rows, strict=True):
                     answer = None if row.cut else row.writing.answer()
                     out[i] = Reading(answer, Sureness.of(row.log_ps, row.margins), len(prompts[i]), row.n_out)
         return [out[i] for i in range(len(texts))]
 
-    def _write(self, prompts: list[list[int]]) -> list[_Row]:
+    def _write(self, prompts: list[list[int]], prose: bool) -> list[_Row]:
         torch = torch_module()
-        rows = [_Row(Writing(self.form), None, prompt) for prompt in prompts]
+        rows = [_Row(Writing(self.form), None, prompt, prose) for prompt in prompts]
         for row in rows:
             self._next_slot(row)
         live = [i for i, row in enumerate(rows) if row.slot is not None]
@@ -204,6 +205,9 @@ class WriterReader:
 
     def _next_slot(self, row: _Row) -> None:
         row.slot, row.ids = row.writing.slot(), []
+        while row.slot is not None and row.slot.role == "free" and not row.prose:
+            row.writing.put(row.slot.write(""))
+            row.slot = row.writing.slot()
         row.trie = self._trie(row.slot) if row.slot is not None and row.slot.role == "decision" else None
 
     def _trie(self, slot: Slot) -> Trie:

@@ -46,7 +46,7 @@ from deputize.engines.local.reading import Reader, Reading
 from deputize.stages.finetune import tune
 from deputize.stages.finetune.data import Lessons, lessons_of
 from deputize.stages.finetune.linear import fit_linear
-from deputize.stages.finetune.teach import rows_to_choose, rows_to_write
+from deputize.stages.finetune.teach import Row, rows_to_choose, rows_to_write
 
 RECIPE_VERSION = 2
 """Raised when training changes, so that specialists of older code are not taken for finished."""
@@ -186,7 +186,8 @@ def _first_guess(base_model: str, models_dir: Path) -> float:
 def fingerprint(job: Job, config: Convert, base_sha256: str) -> str:
     """What a specialist depends on, as one digest: equal means there is nothing to train anew."""
     parts: list[Any] = [RECIPE_VERSION, job.method, config.seed, base_sha256, job.epochs]
-    parts += [msgspec.json.encode(job.lessons.task).decode(), msgspec.json.encode(job.form).decode()]
+    nameless = msgspec.structs.replace(job.lessons.task, name="")  # a new name teaches nothing new
+    parts += [msgspec.json.encode(nameless).decode(), msgspec.json.encode(job.form).decode()]
     for side in (job.lessons.train, job.lessons.dev):
         parts += [[x.call_id, x.text, x.answer, x.weight] for x in side]
     return hashlib.sha256(json.dumps(parts, ensure_ascii=False, sort_keys=True).encode()).hexdigest()
@@ -200,7 +201,18 @@ def _finished(job: Job, config: Convert, models_dir: Path, base_model: str) -> S
         return None
     sha = "" if job.method == "linear" else base_digest(base_model, models_dir)
     same = card.settings.get("training", {}).get("fingerprint") == fingerprint(job, config, sha)
-    return card if same and all((job.folder / name).is_file() for name in card.checksums) else None
+    if not same or not all((job.folder / name).is_file() for name in card.checksums):
+        return None
+    if card.task != job.lessons.task:  # renamed since
+        card = msgspec.structs.replace(card, task=job.lessons.task)
+        _write_card(job.folder, card)
+    return card
+
+
+def _write_card(folder: Path, card: Specialist) -> None:
+    fresh = folder / f"{CARD}.new"
+    fresh.write_bytes(msgspec.json.format(msgspec.json.encode(card), indent=1))
+    fresh.replace(folder / CARD)
 
 
 def _linear(
@@ -233,6 +245,7 @@ def _tuned(
     found = _finished(job, config, models_dir, base_model)
     if found is not None:
         return found
+    began = clock()
     from safetensors.torch import save_file
 
     from deputize.engines.local.base import Base, device_for, shared_base, torch_module
@@ -285,9 +298,10 @@ def _tuned(
             shutil.rmtree(checkpoint, ignore_errors=True)
             mark.write_text(print_, "utf-8")
         # a part is kept for reading dev afterwards
-        tuning.run(0.85 * budget_s, checkpoint, progress, f"training {job.name}")
+        left_s = budget_s - (clock() - began)
+        tuning.run(0.8 * left_s, checkpoint, progress, f"training {job.name}")
         fresh = _fresh(job.folder)
-        longest = max((len(row) - row.n_prompt for row in train), default=0)
+        longest = longest_slot(train)
         reader: Reader
         if form is not None:
             heads = [(w.detach(), b.detach()) for w, b in heads]
@@ -301,7 +315,7 @@ def _tuned(
             )
             reader = HeadReader(base, adapter, heads, form, MAX_TOKENS)
         else:
-            reader = WriterReader(base, adapter, job.form, MAX_TOKENS, 2 * longest + 8)
+            reader = WriterReader(base, adapter, job.form, MAX_TOKENS, longest)
         if adapter:
             base.peft.save_pretrained(
                 fresh / ADAPTER, selected_adapters=[adapter], save_embedding_layers=False
@@ -318,8 +332,8 @@ def _tuned(
                 **settings.__dict__, "steps": tuning.step_number, "n_tokens": tuning.n_tokens,
                 "history": [e.__dict__ for e in tuning.history], "device": base.device, "dtype": base.dtype,
             },
-            counter=lambda text: len(base.ids(text)), max_slot_tokens=2 * longest + 8,
-            read_s=0.15 * budget_s,
+            counter=lambda text: len(base.ids(text)), max_slot_tokens=longest,
+            read_s=0.15 * left_s,
         )  # fmt: skip
         shutil.rmtree(checkpoint, ignore_errors=True)
         mark.unlink(missing_ok=True)
@@ -327,6 +341,15 @@ def _tuned(
     finally:
         if adapter:
             base.drop_adapter(adapter)
+
+
+def longest_slot(rows: Sequence[Row]) -> int:
+    """Tokens after which a value that is still being written is given up: it runs on as no answer in train did.
+
+    Answers are measured whole, for a slot is never longer; the longest hundredth of them is left to the margin.
+    """
+    lengths = [len(row) - row.n_prompt for row in rows]
+    return int(1.25 * np.percentile(lengths, 99)) + 8 if lengths else 8
 
 
 def settings_for(job: Job, *, device: str = "cpu") -> tune.Settings:
@@ -413,19 +436,22 @@ def _seal(
         base_sha256=base_sha256, checksums=sums, settings=msgspec.to_builtins(settings),
         path=_relative(job.folder, home), learnt_from=[lesson.call_id for lesson in lessons.train],
     )  # fmt: skip
-    (fresh / CARD).write_bytes(msgspec.json.format(msgspec.json.encode(specialist), indent=1))
+    _write_card(fresh, specialist)
     shutil.rmtree(job.folder, ignore_errors=True)
     fresh.rename(job.folder)
     return specialist
 
 
-def _read_within(reader: Reader, texts: Sequence[str], read_s: float, chunk: int = 32) -> list[Reading]:
-    """Readings of the first texts, as many as there is time for; one chunk is always read."""
-    began, out = time.monotonic(), list[Reading]()
-    for start in range(0, len(texts), chunk):
-        if out and time.monotonic() - began > read_s:
-            break
-        out += reader.read(texts[start : start + chunk])
+def _read_within(reader: Reader, texts: Sequence[str], read_s: float) -> list[Reading]:
+    """Readings of the first texts, as many as are likely to fit into a time; the first few are always read.
+
+    Prose is not compared, so it is not written here.
+    """
+    began, out, size = time.monotonic(), list[Reading](), 8
+    while size > 0 and len(out) < len(texts):
+        out += reader.read(texts[len(out) : len(out) + size], prose=False)
+        spent_s = time.monotonic() - began
+        size = int(min(32, (read_s - spent_s) * len(out) / max(spent_s, 1e-6)))
     return out
 
 

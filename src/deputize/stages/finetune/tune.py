@@ -28,6 +28,9 @@ from deputize.engines.local.head import batches, padded
 from deputize.scoring.intervals import coverage_at
 from deputize.stages.finetune.teach import Row
 
+DEV_PART, MIN_DEV = 0.1, 32
+"""Part of the budget for looking at dev, and the rows of it that are looked at in any case."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -77,7 +80,7 @@ class Tuning:
         self.base, self.adapter, self.settings = base, adapter, settings
         self.train, self.seed, self.clock = list(train), seed, clock
         order = random.Random(seed).sample(range(len(dev)), min(len(dev), settings.max_dev))
-        self.dev = [dev[i] for i in sorted(order)]
+        self.dev = [dev[i] for i in order]
         self.heads = heads
         weights = (
             base.adapter_parameters(adapter) if adapter else [(k, p) for k, p in base.lm.named_parameters()]
@@ -100,6 +103,7 @@ class Tuning:
         self.best_score = -math.inf
         self.step_number, self.n_tokens, self.busy_s = 0, 0, 0.0
         self.lower = self._keep_lower()
+        self._dev_fitted = False
 
     # -- steps
 
@@ -130,6 +134,7 @@ class Tuning:
             self.busy_s = self.clock() - began
             if not losses:
                 break
+            self._fit_dev(budget_s, settings.epochs - first)
             dev_loss, accuracy, coverage = self._judge()
             seconds = self.clock() - epoch_began
             self.history.append(
@@ -142,6 +147,18 @@ class Tuning:
             if out_of_time or self._stuck():
                 break
         self._restore_best()
+
+    def _fit_dev(self, budget_s: float, n_epochs: int) -> None:
+        """Keeps no more of dev than a tenth of the budget can look at after each epoch; once, at the first look."""
+        if self._dev_fitted:
+            return
+        self._dev_fitted = True
+        rate = 2 * self.n_tokens / max(self.busy_s, 1e-9)  # no backward pass
+        n_tokens_an_epoch = sum(len(row) for row in self.train)
+        n_looks = min(n_epochs, max(1.0, budget_s * rate / 2 / max(1, n_tokens_an_epoch)))
+        room = DEV_PART * budget_s * rate / n_looks
+        n_tokens_N = np.cumsum([len(row) for row in self.dev])
+        self.dev = self.dev[: max(MIN_DEV, int(np.searchsorted(n_tokens_N, room, side="right")))]
 
     def _rate(self, done: float) -> float:
         if done < self.settings.warmup:

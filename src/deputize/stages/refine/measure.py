@@ -7,27 +7,17 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deputize.core.contracts import LEAVE, action_of, agree, answer_of
-from deputize.core.records import Answer, Contract, Example, Prediction, Request
+from deputize.core.records import Answer, Contract, Example, Prediction
 from deputize.scoring import certificates as cert
 from deputize.scoring.costs import Prices, llm_spend
 from deputize.scoring.intervals import coverage_at
-
-CHUNK = 64
-"""Calls a predictor is given at once; progress moves by it."""
-
-
-class Predictor(Protocol):
-    """Anything that answers requests with confidences (engines.local.predict, or a simulated one in tests)."""
-
-    def predict(self, requests: Sequence[Request]) -> list[Prediction]: ...
 
 
 @dataclass(frozen=True)
@@ -90,19 +80,15 @@ class Measured:
         return coverage_at(self.confidence_N, self.loss_N, epsilon, self.counts_N)[0]
 
 
-def measure(
-    predictor: Predictor, examples: Sequence[Example], contract: Contract, prices: Prices,
-    *, clock: Callable[[], float], on_chunk: Callable[[int], None] = lambda done: None,
-) -> Measured:  # fmt: skip
-    """Asks the predictor for every example and compares its answers with the LLM's recorded ones."""
-    predictions: list[Prediction] = []
-    seconds = 0.0
-    for start in range(0, len(examples), CHUNK):
-        chunk = [e.request for e in examples[start : start + CHUNK]]
-        began = clock()
-        predictions += predictor.predict(chunk)
-        seconds += clock() - began
-        on_chunk(len(predictions))
+def compare(
+    predictions: Sequence[Prediction],
+    examples: Sequence[Example],
+    contract: Contract,
+    prices: Prices,
+    seconds: float,
+) -> Measured:
+    """Predictions beside the LLM's recorded answers to the first len(predictions) examples."""
+    examples = examples[: len(predictions)]
     recorded = [answer_of(e.response, contract) for e in examples]
     pairs = list(zip(predictions, recorded, strict=True))
     return Measured(

@@ -2,18 +2,22 @@
 
 The order of looks is the point: dev fixes the rung and the grid of thresholds, calibration labels are seen once for
 that rung, test labels only afterwards.
+
+Time is the other point: every reading stops at its limit. How many calibration units are tested is fixed by the speed
+seen on dev, before one of them is answered; a unit that time does not allow to be read then counts as a served error.
+So a certificate does not depend on when the reading stopped, although what takes long may well be what is wrong.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from deputize.core.artifacts import (
     Curated,
@@ -27,12 +31,13 @@ from deputize.core.artifacts import (
 )
 from deputize.core.config import Convert
 from deputize.core.progress import Progress, silent
-from deputize.core.records import Certificate, Contract, Example, Task
+from deputize.core.records import Certificate, Contract, Example, Prediction, Task
 from deputize.scoring import certificates as cert
 from deputize.scoring.costs import Prices, load_prices
 from deputize.scoring.intervals import coverage_at, curve, difference_interval, proportion_interval
 from deputize.stages.refine.choose import Choice, choose, in_order_of_cost
-from deputize.stages.refine.measure import Measured, Predictor, majority_accuracy, measure
+from deputize.stages.refine.measure import Measured, compare, majority_accuracy
+from deputize.stages.refine.timed import FIRST, Predictor, Timed
 
 EPSILONS: tuple[float, ...] = (0.01, 0.02, 0.05, 0.10)
 """Losses the report shows beside the one asked for."""
@@ -40,25 +45,18 @@ MIN_SHARE = 0.01
 """A certificate that would serve less than this of the calls is not worth a route."""
 MIN_PROBE = 4
 """Probed calls from which the untuned model's accuracy is worth a figure."""
-MIN_DEV, SPEED_SAMPLE = 96, 16
-"""Dev calls that are always read, and those that tell how fast a specialist is."""
 MIN_TWINS = 0.2
 """Share of calibration units with a second LLM answer from which G2t is tested instead of G2."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How many calls of a task are asked for at most; whole groups are drawn at random, before any answer is seen."""
-
-    dev: int = 600
-    calibration: int = 3000
-    test: int = 1500
+DEV_SHARE, CALIBRATION_SHARE, MOST_CALIBRATION = 0.3, 0.6, 0.85
+"""Parts of a task's time for dev and, of what is left then, for calibration: more where it would not be enough."""
+ENOUGH = 200
+"""Dev and test calls that a task is given time for first."""
 
 
 def run(
     curated: Curated, discovered: Discovered, selected: Selected, finetuned: Finetuned, config: Convert,
     *, home: Path, load: Callable[[Path], Predictor], progress: Progress = silent,
-    limits: Limits | None = None, deadline_s: float | None = None, clock: Callable[[], float] = time.perf_counter,
+    deadline_s: float | None = None, clock: Callable[[], float] = time.perf_counter,
 ) -> list[TaskResult]:  # fmt: skip
     """One result per discovered task: certified, or refused with the reason and the numbers.
 
@@ -71,31 +69,41 @@ def run(
         home: specialists' paths are relative to it.
         load: from a specialist's folder to something that predicts.
         progress: told after every chunk of calls.
-        limits: most calls asked for per task and side of the split.
-        deadline_s: seconds this may take in all; slow specialists are then asked for fewer calls. None: no limit.
+        deadline_s: seconds that reading may take in all, overrun by one chunk of calls at most; None: every call of
+            dev, calibration and test is read.
         clock: seconds, for measured speed.
     """
-    prices, limits = load_prices(home), limits or Limits()
+    prices = load_prices(home)
+    until = math.inf if deadline_s is None else clock() + deadline_s
     calls: dict[str, list[Example]] = {task.id: [] for task in discovered.tasks}
     for example in curated.examples:
         if (task_id := discovered.assignment.get(example.call_id, "")) in calls:
             calls[task_id].append(example)
-    trained = {
-        task.id: [s for s in finetuned.specialists if s.task_id == task.id] for task in discovered.tasks
-    }
-    began, results = clock(), list[TaskResult]()
-    for number, task in enumerate(discovered.tasks):
-        n_left = sum(bool(trained[t.id]) for t in discovered.tasks[number:]) or 1
-        left_s = None if deadline_s is None else max(1.0, deadline_s - (clock() - began)) / n_left
-        job = _Job(
-            task, calls[task.id], config, selected, home, load, progress, prices, limits, left_s, clock
+    results: dict[str, TaskResult] = {}
+    waiting: list[_Job] = []
+    for task in discovered.tasks:
+        trained = [s for s in finetuned.specialists if s.task_id == task.id]
+        rungs = in_order_of_cost(trained, selected.plan.get(task.id, ()))
+        job = _Job(task, calls[task.id], config, selected, home, progress, prices, clock, rungs)
+        if rungs:
+            job.look(load, until)
+            waiting.append(job)
+        else:
+            refused = finetuned.refused.get(task.id) or selected.refused.get(task.id) or ""
+            results[task.id] = job.untrained(refused)
+    # small needs first, so that what they leave falls to larger ones; last those that cannot be certified at all
+    waiting.sort(key=lambda job: (not job.certifiable, job.needs_s(), job.task.id))
+    for at, job in enumerate(waiting):
+        needs = [j.needs_s() for j in waiting[at:]]
+        left_s = max(0.0, until - clock())
+        part = needs[0] / sum(needs) if sum(needs) else 1 / len(needs)
+        results[job.task.id] = job.evaluate(
+            until if math.isinf(until) else clock() + min(left_s, max(needs[0], part * left_s))
         )
-        refused = finetuned.refused.get(task.id) or selected.refused.get(task.id) or ""
-        results.append(job.evaluate(trained[task.id]) if trained[task.id] else job.untrained(refused))
-    return results
+    return [results[task.id] for task in discovered.tasks]
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Job:
     """One task on its way through S6."""
 
@@ -104,138 +112,210 @@ class _Job:
     config: Convert
     selected: Selected
     home: Path
-    load: Callable[[Path], Predictor]
     progress: Progress
     prices: Prices
-    limits: Limits
-    left_s: float | None
     clock: Callable[[], float]
+    rungs: list[Specialist]
+    """From the cheapest to the dearest."""
+    readers: list[Timed] = field(default_factory=list)
+    """One per rung."""
+    dev_read: list[list[Prediction]] = field(default_factory=list)
+    """Per rung its answers to the first calls of dev."""
 
     @property
     def contract(self) -> Contract:
         return self.task.contract
 
-    def side(self, split: str, limit: int | None = None) -> list[Example]:
-        """The calls on one side of the split; where there are more than `limit`, whole groups at random."""
+    def side(self, split: str) -> list[Example]:
+        """The calls on one side of the split: whole groups in a random order, so that any first part is a fair sample."""
         side = sorted((e for e in self.calls if e.split == split), key=lambda e: e.call_id)
-        if limit is None or len(side) <= limit:
-            return side
-        rng = np.random.default_rng(cert.seed_of(self.config.seed, "sample", split, self.task.id))
-        sizes: dict[str, int] = {}
+        members: dict[str, list[Example]] = {}
         for example in side:
-            sizes[example.group] = sizes.get(example.group, 0) + 1
-        names, kept, n = sorted(sizes), set[str](), 0
-        for i in rng.permutation(len(names)):
-            if n + sizes[names[i]] > limit and kept:
-                break
-            kept.add(names[i])
-            n += sizes[names[i]]
-        return [e for e in side if e.group in kept]
+            members.setdefault(example.group, []).append(example)
+        names = sorted(members)
+        rng = np.random.default_rng(cert.seed_of(self.config.seed, "sample", split, self.task.id))
+        return [example for i in rng.permutation(len(names)) for example in members[names[i]]]
+
+    def look(self, load: Callable[[Path], Predictor], until: float) -> None:
+        """Loads the rungs and asks each a few dev calls, to know how fast it is."""
+        # prose is not compared, so it need not be written to be scored; where the LLM's own dice are subtracted a
+        # call that is not finished in time counts, so there it is
+        prose = any(e.twin_responses for e in self.calls)
+        few = [e.request for e in self.side("dev")[:FIRST]]
+        for specialist in self.rungs:
+            reader = Timed(load(self.home / specialist.path), self.clock, prose)
+            self.readers.append(reader)
+            self.dev_read.append(reader.read(few, until))
+
+    @property
+    def certifiable(self) -> bool:
+        """Whether there are independent calibration groups enough for the claim, were no answer wrong."""
+        return self._n_groups() >= self._needed()
+
+    def _n_groups(self) -> int:
+        return len({e.group for e in self.calls if e.split == "calibration"})
+
+    def needs_s(self) -> float:
+        """Seconds for enough dev, calibration and test calls, by the speed seen so far."""
+        n = {name: sum(e.split == name for e in self.calls) for name in ("dev", "test")}
+        n_shown = min(ENOUGH, n["dev"]) + min(ENOUGH, n["test"])
+        each = [reader.seconds_per_call for reader in self.readers]
+        return sum(each) * n_shown + max(each, default=0.0) * min(self._n_groups(), 3 * self._needed())
 
     def untrained(self, reason: str) -> TaskResult:
         """A task nothing was trained for: the reason, and what the baselines say."""
-        test = self.side("test")
-        majority = majority_accuracy(self.side("train"), test, self.contract)
-        n_groups = len({e.group for e in self.side("calibration")})
+        majority = majority_accuracy(self.side("train"), self.side("test"), self.contract)
         return TaskResult(
             task_id=self.task.id,
             refused=reason or "no specialist was trained for this task",
             rungs=self._baseline_rows(majority),
-            extra={"n_calibration_groups": n_groups, "units_needed": self._needed()},
+            extra={"n_calibration_groups": self._n_groups(), "units_needed": self._needed()},
         )
 
-    def evaluate(self, specialists: Sequence[Specialist]) -> TaskResult:
-        rungs = in_order_of_cost(specialists, self.selected.plan.get(self.task.id, ()))
-        dev_calls = self.side("dev", self.limits.dev)
+    def evaluate(self, until: float) -> TaskResult:
+        """The task's result; nothing is asked after `until` but what is under way."""
+        dev_calls = self.side("dev")
         if not dev_calls:
             return self.untrained("no dev call of this task, so no threshold could be proposed")
-        predictors = [self.load(self.home / s.path) for s in rungs]
-        dev_calls = self._affordable_dev(predictors, dev_calls)
+        self._read_dev(dev_calls, until)
+        if not self.rungs:
+            return self.untrained("no time was left to ask the specialist anything: more minutes are needed")
         dev = [
-            self._measure(p, dev_calls, f"dev, {s.method}") for p, s in zip(predictors, rungs, strict=True)
+            compare(p, dev_calls, self.contract, self.prices, r.seconds_per_call * len(p))
+            for p, r in zip(self.dev_read, self.readers, strict=True)
         ]
-        choice = choose(rungs, dev, self.config.epsilon)
-        if self.left_s is not None and not any(m.right_N.any() for m in dev):
-            tried = " and ".join(s.method for s in rungs)
+        # rungs are compared on the same calls
+        n_common = np.arange(min(len(m) for m in dev))
+        choice = choose(self.rungs, [m.take(n_common) for m in dev], self.config.epsilon)
+        if not math.isinf(until) and not any(m.right_N.any() for m in dev):
+            tried = " and ".join(s.method for s in self.rungs)
             return self.untrained(
-                f"{tried}: not one of {len(dev_calls)} dev calls was answered as the LLM did, so no calibration call was "
-                f"spent on it; more time (minutes) or more examples may change that"
+                f"{tried}: not one of {max(len(m) for m in dev)} dev calls was answered as the LLM did, so no calibration "
+                f"call was spent on it; more time (minutes) or more examples may change that"
             )
         grid = cert.threshold_grid(dev[choice.index].confidence_N)
-
-        n_cal, n_test = self._affordable(dev, choice)
-        calibration = self._measure(
-            predictors[choice.index],
-            self._calibration_calls(n_cal),
-            f"calibration, {rungs[choice.index].method}",
-        )
-        units = cert.draw_units(calibration.groups, self._unit_seed())
-        at = {e: self._certify(calibration, units, grid, e) for e in sorted({*EPSILONS, self.config.epsilon})}
-
+        left_s = until - self.clock()
+        calibration, n_units, n_unread = self._read_calibration(choice.index, until)
+        short = ""
+        if n_units < self._n_groups():
+            short = (
+                f"; time allowed for {n_units} of {self._n_groups()} groups ({left_s:.0f} s were left for this task, and "
+                f"{self.rungs[choice.index].method} takes {self.readers[choice.index].seconds_per_call:.2g} s a call)"
+            )
+        at = {
+            e: self._certify(calibration, n_units, n_unread, grid, e, short)
+            for e in sorted({*EPSILONS, self.config.epsilon})
+        }
         # from here on nothing is decided any more, only shown
-        test_calls = self.side("test", n_test)
-        test = [
-            self._measure(p, test_calls, f"held out, {s.method}")
-            for p, s in zip(predictors, rungs, strict=True)
-        ]
-        return self._result(rungs, choice, dev, calibration, test, test_calls, at, grid)
+        whole = self._written_in_full(choice.index, until)
+        test_calls = self.side("test")
+        test = self._read_test(choice.index, test_calls, until)
+        return self._result(choice, dev, calibration, test, test_calls, at, grid, n_unread, whole)
 
-    def _affordable_dev(self, predictors: Sequence[Predictor], dev_calls: list[Example]) -> list[Example]:
-        """The dev calls that a third of the time left allows, by the speed on a few of them; all where it is not known."""
-        if self.left_s is None or len(dev_calls) <= MIN_DEV:
-            return dev_calls
+    def _read_dev(self, dev_calls: Sequence[Example], until: float) -> None:
+        """Each rung answers as much of dev as fits; a rung that there was no time to ask at all is out."""
         began = self.clock()
-        for predictor in predictors:
-            predictor.predict([e.request for e in dev_calls[:SPEED_SAMPLE]])
-        seconds_per_call = max(1e-9, (self.clock() - began) / SPEED_SAMPLE)
-        return self.side("dev", max(MIN_DEV, int(self.left_s / 3 / seconds_per_call)))
+        end = until if math.isinf(until) else began + DEV_SHARE * max(0.0, until - began)
+        for at, reader in enumerate(self.readers):
+            n_left = len(self.readers) - at
+            mine = end if math.isinf(end) else self.clock() + max(0.0, end - self.clock()) / n_left
+            done = self.dev_read[at]
+            label = f"{self.task.name}: dev, {self.rungs[at].method}"
+            done += reader.read(
+                [e.request for e in dev_calls[len(done) :]],
+                mine,
+                self._told(label, len(done), len(dev_calls)),
+            )
+        asked = [at for at, done in enumerate(self.dev_read) if done]
+        self.rungs = [self.rungs[at] for at in asked]
+        self.readers = [self.readers[at] for at in asked]
+        self.dev_read = [self.dev_read[at] for at in asked]
 
-    def _unit_seed(self) -> int:
-        return cert.seed_of(self.config.seed, "units", self.task.id)
+    def _told(self, label: str, before: int, total: int) -> Callable[[int], None]:
+        return lambda done: self.progress(label, before + done, total)
 
-    def _calibration_calls(self, n_affordable: int) -> list[Example]:
-        """The calibration side; where it cannot all be asked for, one random call of each group.
+    def _read_calibration(self, index: int, until: float) -> tuple[Measured, int, int]:
+        """Answers to calibration calls, units first; how many units are tested, and how many of them were not read.
 
-        A certificate rests on one call per group anyway; the others only smooth the share that is reported. The draw
-        is made before any answer is seen.
+        A certificate rests on one random call of each group. Which, in what order and how many is drawn and fixed before
+        any answer is seen; the other calls of the side are read where all of them fit, to smooth the share reported.
         """
-        side = self.side("calibration", self.limits.calibration)
-        if n_affordable >= len(side):
-            return side
-        units = cert.draw_units([e.group for e in side], self._unit_seed())
-        return [side[i] for i in units[:n_affordable]]
+        side, reader = self.side("calibration"), self.readers[index]
+        units = cert.draw_units(
+            [e.group for e in side], cert.seed_of(self.config.seed, "units", self.task.id)
+        )
+        left_s = max(0.0, until - self.clock())
+        planned = reader.affordable(CALIBRATION_SHARE * left_s)
+        if planned < 2 * self._needed():
+            planned = min(2 * self._needed(), reader.affordable(MOST_CALIBRATION * left_s))
+        n_units = int(min(planned, len(units)))
+        order = [*units[:n_units]]
+        if planned >= len(side):
+            drawn = set(units.tolist())
+            order += [i for i in range(len(side)) if i not in drawn]
+        calls = [side[i] for i in order]
+        label = f"{self.task.name}: calibration, {self.rungs[index].method}"
+        read = reader.read([e.request for e in calls], until, self._told(label, 0, len(calls)))
+        if len(read) < len(calls):
+            read = read[:n_units]
+        measured = compare(read, calls, self.contract, self.prices, reader.seconds_per_call * len(read))
+        return measured, n_units, max(0, n_units - len(read))
 
-    def _measure(self, predictor: Predictor, examples: Sequence[Example], what: str) -> Measured:
-        label = f"{self.task.name}: {what}"
-        return measure(
-            predictor, examples, self.contract, self.prices, clock=self.clock,
-            on_chunk=lambda done: self.progress(label, done, len(examples)),
-        )  # fmt: skip
+    def _read_test(self, index: int, test_calls: Sequence[Example], until: float) -> list[Measured]:
+        """Each rung on held-out calls, the chosen one first and with most of the time."""
+        out: dict[int, Measured] = {}
+        order = [index, *(i for i in range(len(self.readers)) if i != index)]
+        for at, i in enumerate(order):
+            left_s = max(0.0, until - self.clock())
+            part = 1.0 if at == len(order) - 1 else CALIBRATION_SHARE if at == 0 else 1 / (len(order) - at)
+            end = until if math.isinf(until) else self.clock() + part * left_s
+            label = f"{self.task.name}: held out, {self.rungs[i].method}"
+            read = self.readers[i].read(
+                [e.request for e in test_calls], end, self._told(label, 0, len(test_calls))
+            )
+            out[i] = compare(
+                read, test_calls, self.contract, self.prices, self.readers[i].seconds_per_call * len(read)
+            )
+        return [out[i] for i in range(len(order))]
+
+    def _written_in_full(self, index: int, until: float) -> dict[str, float] | None:
+        """Of an answer with prose: seconds when all of it is written, and the share that is finished within its limit.
+
+        What is not finished goes to the LLM, so the route serves a little less than was read, and errs no more.
+        """
+        free = any(f.type == "free" for f in self.contract.fields)
+        if not free or self.rungs[index].reader != "generate" or self.readers[index].prose:
+            return None
+        reader = Timed(self.readers[index].predictor, self.clock)
+        answers = reader.read([e.request for e in self.side("dev")[: 3 * FIRST]], until)
+        if not answers:
+            return None
+        finished = sum(a.answer is not None for a in answers) / len(answers)
+        return {"n_calls": len(answers), "seconds_per_call": reader.seconds_per_call, "finished": finished}
 
     def _needed(self) -> int:
         return cert.units_needed(self.config.epsilon, self.config.delta)
 
-    def _affordable(self, dev: Sequence[Measured], choice: Choice) -> tuple[int, int]:
-        """How many calibration and test calls the time left allows, by the speed seen on dev."""
-        if self.left_s is None:
-            return self.limits.calibration, self.limits.test
-        all_rungs_s = sum(m.seconds_per_call for m in dev) or 1e-9
-        chosen_s = dev[choice.index].seconds_per_call or 1e-9
-        # calibration first: without it there is no certificate, while fewer test calls only widen an interval
-        n_cal = min(self.limits.calibration, max(self._needed() * 2, int(0.6 * self.left_s / chosen_s)))
-        n_test = min(self.limits.test, max(100, int(0.4 * self.left_s / all_rungs_s)))
-        return n_cal, n_test
-
     def _certify(
-        self, calibration: Measured, units: NDArray[np.int64], grid: cert.Floats, epsilon: float
+        self,
+        calibration: Measured,
+        n_units: int,
+        n_unread: int,
+        grid: cert.Floats,
+        epsilon: float,
+        short: str,
     ) -> _Attempt:
-        drawn = calibration.take(units)
+        drawn = calibration.take(np.arange(n_units - n_unread))
         n_twins = int(np.isfinite(drawn.twin_loss_N).sum())
         twins = n_twins >= MIN_TWINS * max(1, len(drawn))
+        # what was to be tested and was not read counts as served and wrong
+        confidence_N = np.append(drawn.confidence_N, np.full(n_unread, np.inf))
+        wrong_N = np.append(~drawn.right_N, np.ones(n_unread, dtype=bool))
+        # a call without a second answer counts the LLM as agreeing with itself, which can only make the claim harder
+        llm_loss_N = np.append(np.nan_to_num(drawn.twin_loss_N, nan=0.0), np.zeros(n_unread))
         verdict = cert.certify(
-            "G2t" if twins else "G2", drawn.confidence_N, ~drawn.right_N, grid, epsilon, self.config.delta,
-            # a call without a second answer counts the LLM as agreeing with itself, which can only make the claim harder
-            llm_loss_N=np.nan_to_num(drawn.twin_loss_N, nan=0.0) if twins else None,
+            "G2t" if twins else "G2", confidence_N, wrong_N, grid, epsilon, self.config.delta,
+            llm_loss_N=llm_loss_N if twins else None,
         )  # fmt: skip
         share_L = [calibration.share_served(t) for t in verdict.thresholds_L]
         llm_usd = float(calibration.llm_usd_N.mean()) if len(calibration) else 0.0
@@ -244,7 +324,7 @@ class _Job:
         share = share_L[index] if index is not None else 0.0
         reason = ""
         if index is None or verdict.n_units == 0:
-            reason = cert.refusal(verdict)
+            reason = cert.refusal(verdict) + short
         elif share < MIN_SHARE:
             # a threshold at which nothing is served is safe and useless; the next laxer one says why it stops there
             stopped = min(verdict.n_passed, verdict.thresholds_L.size - 1)
@@ -255,29 +335,36 @@ class _Job:
         return _Attempt(verdict, None if reason else index, share if not reason else 0.0, reason, n_twins)
 
     def _result(
-        self, rungs: Sequence[Specialist], choice: Choice, dev: Sequence[Measured], calibration: Measured,
-        test: Sequence[Measured], test_calls: Sequence[Example], at: dict[float, _Attempt], grid: cert.Floats,
+        self, choice: Choice, dev: Sequence[Measured], calibration: Measured, test: Sequence[Measured],
+        test_calls: Sequence[Example], at: dict[float, _Attempt], grid: cert.Floats, n_unread: int,
+        whole: dict[str, float] | None,
     ) -> TaskResult:  # fmt: skip
-        chosen, shown, attempt = rungs[choice.index], test[choice.index], at[self.config.epsilon]
+        chosen, shown, attempt = self.rungs[choice.index], test[choice.index], at[self.config.epsilon]
         mixed = self.contract.may_leave
-        majority = majority_accuracy(self.side("train"), test_calls, self.contract)
+        majority = majority_accuracy(
+            self.side("train"), test_calls[: len(shown)] or test_calls, self.contract
+        )
         certificate = held_out = None
         extra: dict[str, Any] = {
             "chosen_because": choice.reason,
             "mixed": mixed,
-            "n_dev": len(dev[0]),
+            "n_dev": min(len(m) for m in dev),
             "n_calibration_calls": len(calibration),
             "n_calibration_groups": attempt.verdict.n_units,
+            "n_calibration_unread": n_unread,
             "units_needed": self._needed(),
             "n_twins": attempt.n_twins,
-            "seconds_per_call": shown.seconds_per_call or calibration.seconds_per_call,
+            "seconds_per_call": whole["seconds_per_call"]
+            if whole
+            else self.readers[choice.index].seconds_per_call,
+            "written_in_full": whole,
             "action_accuracy": shown.action_accuracy if self.contract.kind == "tool_call" else None,
             "llm_self_agreement": _self_agreement(calibration, shown),
             "at_epsilon": [self._at_row(e, a, calibration, shown) for e, a in sorted(at.items())],
         }
         if attempt.index is not None:
             threshold = float(attempt.verdict.thresholds_L[attempt.index])
-            certificate = self._certificate(attempt, threshold, mixed)
+            certificate = self._certificate(attempt, threshold, mixed, chosen, n_unread)
             held_out, more = self._held_out(shown, threshold, attempt.verdict.kind)
             extra |= more
         return TaskResult(
@@ -291,22 +378,28 @@ class _Job:
             ) if len(shown) else None,
             held_out=held_out,
             refused=self._refusal(attempt, shown, chosen),
-            rungs=[*self._baseline_rows(majority), *self._rung_rows(rungs, choice, dev, test)],
+            rungs=[*self._baseline_rows(majority), *self._rung_rows(choice, dev, test)],
             curve=curve(
                 shown.confidence_N, shown.loss_N, shown.groups, grid, shown.counts_N, seed=self.config.seed
             ) if len(shown) else [],
             extra=extra,
         )  # fmt: skip
 
-    def _certificate(self, attempt: _Attempt, threshold: float, mixed: bool) -> Certificate:
+    def _certificate(
+        self, attempt: _Attempt, threshold: float, mixed: bool, chosen: Specialist, n_unread: int
+    ) -> Certificate:
         verdict, index = attempt.verdict, attempt.index
         assert index is not None
         name = f"{self.task.id}-{verdict.kind}-{self.config.epsilon:g}-{self.config.delta:g}"
+        # a specialist trained anew is another one: what was audited of the old says nothing of it
+        sums = [f"{file}={digest}" for file, digest in sorted(chosen.checksums.items())]
+        mark = cert.seed_of(self.config.seed, name, f"{threshold!r}", chosen.id, *sums)
+        claim = cert.claim(verdict, index, mixed=mixed, n_twins=attempt.n_twins, n_unread=n_unread)
         return Certificate(
-            id=f"{name}-{cert.seed_of(self.config.seed, name, f'{threshold!r}') % 16**6:06x}",
+            id=f"{name}-{mark % 16**6:06x}",
             kind=verdict.kind, epsilon=verdict.epsilon, delta=verdict.delta, n_calibration=verdict.n_units,
             threshold=threshold, share_served=attempt.share, p_value=float(verdict.p_values_L[index]),
-            label_source="agreement", claim=cert.claim(verdict, index, mixed=mixed, n_twins=attempt.n_twins),
+            label_source="agreement", claim=claim,
             n_served=int(verdict.n_served_L[index]), n_errors=int(verdict.n_errors_L[index]),
         )  # fmt: skip
 
@@ -383,7 +476,7 @@ class _Job:
         return rows
 
     def _rung_rows(
-        self, rungs: Sequence[Specialist], choice: Choice, dev: Sequence[Measured], test: Sequence[Measured]
+        self, choice: Choice, dev: Sequence[Measured], test: Sequence[Measured]
     ) -> list[dict[str, Any]]:
         return [
             {
@@ -393,17 +486,19 @@ class _Job:
                 "chosen": i == choice.index,
                 "n_train": s.n_train,
                 "train_s": s.train_s,
+                "n_dev": len(dev[i]),
                 "dev_accuracy": dev[i].accuracy,
                 "dev_servable": choice.scores[i],
+                "n_test": len(test[i]),
                 "test_accuracy": test[i].accuracy,
                 "test_interval": proportion_interval(test[i].right_N, test[i].groups)
                 if len(test[i])
                 else None,
                 "action_accuracy": test[i].action_accuracy if self.contract.kind == "tool_call" else None,
                 "coverage": {f"{e:g}": test[i].servable(e) for e in EPSILONS},
-                "seconds_per_call": test[i].seconds_per_call or dev[i].seconds_per_call,
+                "seconds_per_call": self.readers[i].seconds_per_call,
             }
-            for i, s in enumerate(rungs)
+            for i, s in enumerate(self.rungs)
         ]
 
     def _at_row(

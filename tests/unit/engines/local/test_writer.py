@@ -7,7 +7,7 @@ import pytest
 from tests import tiny_tasks
 
 from deputize.core.config import models_path
-from deputize.core.contracts import LEAVE, answer_of
+from deputize.core.contracts import LEAVE, agree, answer_of
 from deputize.core.records import Contract, Field
 from deputize.core.templates import prune
 from deputize.engines import models
@@ -100,3 +100,21 @@ def test_copying_on_trial_saves_passes_with_a_real_model() -> None:
     assert one[0].answer == two[0].answer
     assert one[0].sureness.log_p == pytest.approx(two[0].sureness.log_p, abs=1e-2)
     assert tried.n_passes < 0.6 * plain.n_passes
+
+
+def test_prose_left_out_changes_neither_what_is_compared_nor_the_confidence(base: Base) -> None:
+    contract, form = tiny_tasks.CONTRACTS["values"], form_of("values")
+    texts = [
+        prune(tiny_tasks.example("values", i, "test").request, tiny_tasks.task("values").recipe)
+        for i in range(8)
+    ]
+    reader = WriterReader(base, "", form, 256, 24)  # type: ignore[arg-type]
+    whole, short = reader.read(texts), reader.read(texts, prose=False)
+    for one, two in zip(whole, short, strict=True):
+        if (
+            one.answer is not None
+        ):  # an answer whose prose does not end is none; without the prose it may be one
+            assert agree(one.answer, two.answer, contract)
+        if two.answer is not None:
+            assert two.answer["note"] == "" and two.n_output_tokens < one.n_output_tokens
+        assert one.sureness == pytest.approx(two.sureness, abs=1e-3)

@@ -13,7 +13,7 @@ from deputize.core.artifacts import Finetuned, Selected, Specialist
 from deputize.core.config import Convert
 from deputize.core.errors import BadInput, MissingExtra, Tampered
 from deputize.core.progress import silent
-from deputize.engines.local.predict import load
+from deputize.engines.local.predict import load, read_card
 from deputize.stages.finetune import run as stage
 from deputize.testing import check_engine
 
@@ -81,6 +81,27 @@ def test_a_finished_specialist_is_not_trained_again(trained: tuple[Path, Finetun
     again = tiny_tasks.train(home, *tiny, KINDS, ("linear", "lora"), n=40)
     assert again == finetuned
     assert {p: p.stat().st_mtime_ns for p in home.rglob("*") if p.is_file()} == stamps
+
+
+def test_a_renamed_task_is_not_trained_again(tiny: Tiny, tmp_path: Path) -> None:
+    curated, discovered = tiny_tasks.make(("label",), 40)
+    selected = Selected(candidates={}, plan={"label": ["linear", "lora"]}, base_model=tiny[1])
+
+    def train(name: str) -> tuple[list[Specialist], list[str]]:
+        told: list[str] = []
+        tasks = [msgspec.structs.replace(t, name=name) for t in discovered.tasks]
+        found = stage.run(
+            curated, msgspec.structs.replace(discovered, tasks=tasks), selected, Convert(), home=tmp_path,
+            out_dir=tmp_path / "s", models_dir=tiny[0], deadline_s=300, progress=lambda what, *a: told.append(what),
+        )  # fmt: skip
+        return found.specialists, told
+
+    before, trained = train("one name")
+    after, again = train("another")
+    assert any("epoch" in what for what in trained) and not any("epoch" in what for what in again)
+    assert [s.checksums for s in after] == [s.checksums for s in before]
+    assert {s.task.name for s in after} == {"another"}
+    assert {read_card(tmp_path / s.path).task.name for s in after} == {"another"}
 
 
 def test_equal_seeds_give_equal_specialists_and_other_data_other_ones(tiny: Tiny, tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ class Simulated:
     name: str = "simulated"
     asked: list[str] = field(default_factory=list)
 
-    def predict(self, requests: Sequence[Request]) -> list[Prediction]:
+    def predict(self, requests: Sequence[Request], *, prose: bool = True) -> list[Prediction]:
         out = []
         for request in requests:
             text = str(request.messages[-1]["content"])

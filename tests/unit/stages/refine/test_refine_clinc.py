@@ -33,7 +33,7 @@ class Linear:
             warnings.simplefilter("ignore", ConvergenceWarning)
             self.model.fit(texts, labels)
 
-    def predict(self, requests: Sequence[Request]) -> list[Prediction]:
+    def predict(self, requests: Sequence[Request], *, prose: bool = True) -> list[Prediction]:
         rows = self.model.predict_proba([r.messages[-1]["content"] for r in requests])
         return [
             Prediction(answer=str(self.model.classes_[row.argmax()]), confidence=float(row.max()))

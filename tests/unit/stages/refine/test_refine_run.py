@@ -13,7 +13,6 @@ from deputize.core.artifacts import Finetuned, Selected
 from deputize.core.config import Convert
 from deputize.core.contracts import LEAVE
 from deputize.core.records import Contract
-from deputize.stages.refine.run import Limits
 
 ACTION = Contract(kind="tool_call", tools=["find", "book"], may_leave=True)
 Make = Callable[..., Any]
@@ -123,16 +122,26 @@ def test_results_do_not_depend_on_the_order_of_the_log(world: Make) -> None:
     assert first == second
 
 
-def test_limits_and_a_deadline_ask_for_fewer_calls(world: Make) -> None:
-    w = world()
-    w.run(limits=Limits(dev=50, calibration=200, test=60))
-    assert len(w.predictors["runs/r/specialists/t1-lora"].asked) <= 310
-    ticks = itertools.count()
-    slow = world()
-    (result,) = slow.run(deadline_s=10.0, clock=lambda: float(next(ticks)))
-    # one tick a chunk of 64 calls: dev is asked whole, then what two rungs can do in what is left
-    assert result.extra["n_calibration_calls"] < 500
-    assert result.extra["n_calibration_groups"] >= 149
+def test_without_a_deadline_every_call_of_dev_calibration_and_test_is_read(world: Make) -> None:
+    w = world(n_calls=6000)
+    (result,) = w.run()
+    n = {side: sum(e.split == side for e in w.curated.examples) for side in ("dev", "calibration", "test")}
+    assert result.extra["n_calibration_calls"] == n["calibration"] and result.test.n_calls == n["test"]
+    assert result.extra["n_dev"] == n["dev"] and all(
+        r["n_test"] == n["test"] for r in result.rungs if r["trained"]
+    )
+
+
+def test_a_certificate_belongs_to_one_specialist(world: Make) -> None:
+    w = world(n_calls=1500)
+    (first,) = w.run()
+    (same,) = w.run()
+    anew = [msgspec.structs.replace(s, checksums={"adapter": "other"}) for s in w.finetuned.specialists]
+    w.finetuned = Finetuned(specialists=anew)
+    (retrained,) = w.run()
+    assert same.certificate == first.certificate
+    assert retrained.certificate.threshold == first.certificate.threshold
+    assert retrained.certificate.id != first.certificate.id
 
 
 def test_untrained_tasks_say_why(world: Make) -> None:
