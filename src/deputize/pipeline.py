@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from deputize.core import artifacts as art
-from deputize.core.config import Convert, models_path
+from deputize.core.config import Convert, Privacy, models_path, read_privacy
 from deputize.core.errors import BadInput, StoreError, UsageError
 from deputize.core.progress import Progress, silent
 from deputize.core.records import Call, Record, RouteFile
@@ -52,6 +52,8 @@ class RunState(Record):
     version: int = 1
     agents: list[str] = msgspec.field(default_factory=list)
     """The agents whose calls the run reads; empty: every call in the store."""
+    privacy: dict[str, Any] = msgspec.field(default_factory=dict)
+    """`[privacy]` as the run was started with it, the tagger by its number or folder."""
 
 
 class Results(Record):
@@ -126,14 +128,29 @@ class Run:
 def _curate(run: Run) -> Record:
     from deputize.stages.collect.audience import infer_sites
     from deputize.stages.curate.run import run as curate
+    from deputize.stages.curate.scan import standard_detectors
 
     run.progress("reading the store", 0)
     calls = [c for c in run.calls() if learnable(c)]
     if not calls:
         raise BadInput("There is nothing to learn from: no call in the store was answered by an LLM.")
+    standard = standard_detectors(
+        run.config.privacy != "standard", home=run.home, privacy=Privacy.model_validate(run.state.privacy)
+    )
     return curate(
-        calls, infer_sites(calls), run.config, key=run.keyring.derive("surrogates"), progress=run.progress
+        calls, infer_sites(calls), run.config, key=run.keyring.derive("surrogates"), progress=run.progress,
+        standard=standard,
     )  # fmt: skip
+
+
+def privacy_now(home: Path) -> dict[str, Any]:
+    """`[privacy]` of a home with the tagger that it means today: a new one makes a new run."""
+    from deputize.stages.curate.tagger.shelf import NONE, chosen_path
+
+    privacy = read_privacy(home)
+    path = chosen_path(home, privacy.tagger)
+    tagger = NONE if path is None else path.name if path.parent == home / "taggers" else str(path)
+    return {"tagger": tagger, "detectors": list(privacy.detectors)}
 
 
 def learnable(call: Call) -> bool:
@@ -303,21 +320,30 @@ def latest_run(home: Path) -> str | None:
 def open_run(
     home: Path, config: Convert, store: Store, keyring: KeyRing, progress: Progress,
     *, agents: Iterable[str] = (), fresh: bool = False, imported: art.Imported | None = None,
+    privacy: dict[str, Any] | None = None,
 ) -> Run:  # fmt: skip
-    """The unfinished run with the same settings over the same calls, else a new one."""
+    """The unfinished run with the same settings over the same calls, else a new one.
+
+    `privacy` of None is what the newest run was started with, so that later stages do not begin anew when a tagger
+    was trained in between.
+    """
     wanted = sorted(set(agents))
     chosen = [c.id for c in store.calls() if not wanted or c.agent in wanted]
     digest = hashlib.blake2b("\n".join(chosen).encode(), digest_size=16).hexdigest()
     settings = config.model_dump(mode="json")
     newest = latest_run(home)
-    if newest and not fresh:
-        state = read_state(home, newest)
-        if state.settings == settings and state.calls_digest == digest and state.agents == wanted:
+    before = read_state(home, newest) if newest else None
+    if privacy is None:
+        privacy = before.privacy if before else privacy_now(home)
+    if before and not fresh:
+        state = before
+        same = state.settings == settings and state.calls_digest == digest and state.agents == wanted
+        if same and state.privacy == privacy:
             return Run(home, state, store, keyring, progress)
     number = 1 + (int(newest.split("-")[0]) if newest else 0)
     state = RunState(
         run_id=f"{number:04d}-{digest[:6]}", settings=settings, n_calls=len(chosen), calls_digest=digest, agents=wanted,
-        source_skipped=imported.n_skipped if imported else 0, skipped=_reasons(imported),
+        source_skipped=imported.n_skipped if imported else 0, skipped=_reasons(imported), privacy=privacy,
     )  # fmt: skip
     run = Run(home, state, store, keyring, progress)
     run.save()
@@ -376,7 +402,9 @@ def _convert(
         began = time.monotonic()
         listed = list(paths)
         imported = import_paths(store, keyring, listed, log_format, agent, progress) if listed else None
-        run = open_run(home, config, store, keyring, progress, imported=imported, fresh=fresh)
+        run = open_run(
+            home, config, store, keyring, progress, imported=imported, fresh=fresh, privacy=privacy_now(home)
+        )
         if imported is not None and "import" not in run.state.timings_s:
             run.state = msgspec.structs.replace(
                 run.state, timings_s={"import": round(time.monotonic() - began, 2), **run.state.timings_s}
@@ -409,7 +437,8 @@ def _run_stage(home: Path, step: str, config: Convert, progress: Progress, again
     keyring = KeyRing.open(home)
     store = open_store(home)
     try:
-        run = open_run(home, config, store, keyring, progress)
+        now = privacy_now(home) if step == "curate" else None
+        run = open_run(home, config, store, keyring, progress, privacy=now)
         if again:
             run.forget_from(step)
         run.do(step)

@@ -1,17 +1,23 @@
-"""privacy: looking for personal data without a home, a store or a run."""
+"""privacy: looking for personal data in files, and training the tagger that helps to."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from deputize.cli.lines import Written, read_rows
 from deputize.cli.terminal import Terminal, pass_terminal
 from deputize.core.artifacts import Skip
+from deputize.core.config import models_path, read_privacy
 from deputize.core.records import Call
+
+if TYPE_CHECKING:
+    from deputize.stages.curate.tagger.records import TaggerCard
+
+BASE = "all-MiniLM-L6-v2"
 
 
 @click.group()
@@ -21,25 +27,35 @@ def privacy() -> None:
 
 @privacy.command("scan")
 @click.argument("path", type=click.Path(path_type=Path))
+@click.option(
+    "--with-text",
+    is_flag=True,
+    help="Print each text beside its spans: a draft to correct by hand and give to `privacy train`. It quotes your data.",
+)
 @pass_terminal
-def scan_file(terminal: Terminal, /, path: Path) -> None:
+def scan_file(terminal: Terminal, /, path: Path, with_text: bool) -> None:
     """Name the personal data in PATH: JSONL of {"id", "text"} or of calls, plain or .gz; JSONL comes out.
 
-    A call's spans say in which `part` of it they are. The values themselves are never printed.
+    A call's spans say in which `part` of it they are. The values themselves are not printed unless --with-text is given.
     """
     from deputize.stages.curate.scan import scan, standard_detectors
 
-    detectors = standard_detectors(strict=True)
+    detectors = standard_detectors(strict=True, home=terminal.home, privacy=read_privacy(terminal.home))
     for warning in detectors.warnings:
         terminal.note(warning)
     written = Written(terminal, path)
-    waiting: list[tuple[str, str | None]] = []
+    waiting: list[tuple[str, str | None, str]] = []
     current: dict[str, Any] | None = None
-    for id, part, spans in _scanned(_texts(path, written.skip), waiting, lambda t: scan(t, detectors.all)):
+    for id, part, text, spans in _scanned(
+        _texts(path, written.skip), waiting, lambda t: scan(t, detectors.all)
+    ):
         row = [
             {"type": s.type, "start": s.start, "end": s.end, "score": s.score, "detector": s.detector}
             for s in spans
         ]
+        if with_text:
+            written.row({"id": id if part is None else f"{id} {part}", "text": text, "spans": row})
+            continue
         if part is None:
             written.row({"id": id, "spans": row})
             continue
@@ -53,21 +69,81 @@ def scan_file(terminal: Terminal, /, path: Path) -> None:
     written.end()
 
 
+@privacy.command("train")
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--minutes", type=click.FloatRange(min=0, min_open=True), default=8.0, show_default=True,
+    help="Time there is; training is cut to fit.",
+)  # fmt: skip
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Folder for the tagger (default: a new one in the home)."
+)
+@pass_terminal
+def train(
+    terminal: Terminal, /, paths: tuple[Path, ...], minutes: float, seed: int, out: Path | None
+) -> None:
+    """Train a tagger of personal data on labelled samples and measure it on some of them that it has not seen.
+
+    PATHS: JSONL, plain or .gz, of {"id", "text", "spans": [{"type", "start", "end"}]}. Give texts without personal data
+    too ("spans": []), of every kind that your agents read: without them a tagger masks what it should not. The newest
+    tagger of a home looks for personal data in `convert`, `curate` and `privacy scan` from then on, beside the rules.
+    """
+    from deputize.engines import models
+    from deputize.pipeline import alone
+    from deputize.stages.curate.tagger import gather, learn
+    from deputize.stages.curate.tagger.shelf import next_path
+
+    samples, skipped = gather(paths)
+    for skip in skipped[:5]:
+        terminal.note(f"left out {skip.file}:{skip.line}: {skip.reason}")
+    if len(skipped) > 5:
+        terminal.note(f"... and {len(skipped) - 5} more lines left out")
+    if all(s.spans for s in samples):
+        terminal.note(
+            "Every sample holds personal data: add texts without any, or the tagger will mask much of other texts too."
+        )
+    with alone(terminal.home, "tagger"), terminal.progress() as progress:
+        base = models.fetch(BASE, models_path(), progress)
+        path = out or next_path(terminal.home)
+        card = learn(samples, path, base_dir=base, seed=seed, minutes=minutes, progress=progress)
+    document = {"path": str(path), "card": card, "n_left_out": len(skipped)}
+    terminal.result(document, lambda: _show(terminal, card, path))
+
+
+def _show(terminal: Terminal, card: TaggerCard, path: Path) -> None:
+    terminal.say(
+        f"Learnt from {card.n_train:,} samples ({card.n_negatives:,} without personal data) in {card.train_s:.0f} s, "
+        f"{card.epochs:g} passes{', cut by the time there was' if card.cut else ''}."
+    )
+    columns = ("char_recall_direct", "char_recall", "char_precision", "over_masking")
+    terminal.table(
+        ("on the held-out samples", "recall direct", "recall all", "precision", "texts touched for nothing"),
+        [
+            (name, *(f"{figures[c]:.3f}" if c in figures else None for c in columns))
+            for name, figures in (("tagger", card.test), ("tagger and rules", card.test_union))
+        ],
+        title=f"{card.n_test:,} samples of wordings it has not seen",
+    )
+    terminal.say(f"Data de-identified with it: {card.measured()}.")
+    terminal.say(f"It is in {path}")
+
+
 def _scanned(
     texts: Iterator[tuple[str, str | None, str]],
-    waiting: list[tuple[str, str | None]],
+    waiting: list[tuple[str, str | None, str]],
     scan: Callable[[Iterator[str]], Iterator[Any]],
-) -> Iterator[tuple[str, str | None, Any]]:
-    """The spans of each text beside where it came from; the scan reads ahead, so places wait in `waiting`."""
+) -> Iterator[tuple[str, str | None, str, Any]]:
+    """Each text with where it came from and its spans; the scan reads ahead, so texts wait in `waiting`."""
 
     def only_texts() -> Iterator[str]:
         for id, part, text in texts:
-            waiting.append((id, part))
+            waiting.append((id, part, text))
             yield text
 
     for at, spans in enumerate(scan(only_texts())):
         yield *waiting[at], spans
-        waiting[at] = ("", None)
+        waiting[at] = ("", None, "")
 
 
 def _texts(path: Path, skip: Callable[[Skip], None]) -> Iterator[tuple[str, str | None, str]]:

@@ -32,6 +32,30 @@ class Convert(BaseModel):
     beyond that, every word that only few episodes hold is masked."""
 
 
+class Privacy(BaseModel):
+    """`[privacy]` of HOME/config.toml: what looks for personal data beside the standard detectors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    tagger: str = ""
+    """A tagger trained with `privacy train`: its number in the home, or its folder; "": the newest; "none": none."""
+    detectors: tuple[str, ...] = ()
+    """Names as stages.curate.plugins.make_detector takes them: credsweeper, hub:MODEL, gliner:MODEL, an entry point,
+    module:attribute."""
+
+
+def read_privacy(home: Path) -> Privacy:
+    """`[privacy]` of a home's config.toml.
+
+    Raises:
+        BadInput: it holds something else.
+    """
+    try:
+        return Privacy.model_validate(read_toml(home / "config.toml").get("privacy", {}))
+    except ValidationError as error:
+        raise BadInput(f"{home / 'config.toml'}, [privacy]: {sentence(error)}") from None
+
+
 def home_path(given: str | None = None) -> Path:
     """The home folder: what was given, else DEPUTIZE_HOME, else ./.deputize. It need not exist yet."""
     return Path(given or os.environ.get("DEPUTIZE_HOME") or ".deputize").expanduser().absolute()

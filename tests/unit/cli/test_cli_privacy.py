@@ -1,13 +1,24 @@
-"""privacy scan: texts and calls in, one line for each out, and no value of anybody in between."""
+"""privacy: texts and calls in, one line for each out, and no value of anybody in between; and training the tagger."""
 
 from __future__ import annotations
 
 import gzip
 import json
+from pathlib import Path
 
+import msgspec
 import pytest
+from tests import tiny_encoder
 
+from deputize import pipeline
 from deputize.cli.main import run
+from deputize.core.artifacts import Curated
+from deputize.core.config import Convert
+from deputize.core.errors import BadInput
+from deputize.engines import models
+from deputize.stages.curate.tagger.shelf import chosen_path, next_path
+from deputize.store.keys import KeyRing
+from deputize.store.sealed import read_sealed
 
 TEXT = "I am Maria Lopez, write to maria.lopez@example.com"
 
@@ -64,3 +75,141 @@ def test_a_file_with_nothing_in_it(tmp_path, capsys, content):
 def test_a_file_that_is_not_there(tmp_path, capsys):
     assert run(["privacy", "scan", str(tmp_path / "nowhere.jsonl")]) == 3
     assert "does not exist" in capsys.readouterr().err
+
+
+def write_samples(path: Path, n: int, seed: int) -> Path:
+    path.write_bytes(b"\n".join(msgspec.json.encode(s) for s in tiny_encoder.samples(n, seed)))
+    return path
+
+
+@pytest.fixture
+def with_base(tiny_base, tmp_path, monkeypatch):
+    """The tiny encoder in the place of the real one."""
+    monkeypatch.setenv("DEPUTIZE_MODELS", str(tmp_path / "models"))
+    models.add("all-MiniLM-L6-v2", tiny_base, tmp_path / "models")
+
+
+@pytest.mark.usefixtures("with_base")
+def test_training_measures_and_keeps(tmp_path, capsys):
+    home, path = tmp_path / "home", write_samples(tmp_path / "mine.jsonl", 80, 3)
+    with path.open("a") as out:
+        out.write('\nnot json\n{"text": "x", "spans": [{"type": "A", "start": 0, "end": 9}]}\n')
+    command = ["privacy", "train", str(path), "--minutes", "0.5", "--seed", "4", "--home", str(home)]
+    assert run([*command, "--json"]) == 0
+    out, err = capsys.readouterr()
+    told = json.loads(out)
+    card = told["card"]
+    assert told["path"] == str(home / "taggers" / "0001") and told["n_left_out"] == 2
+    assert "mine.jsonl:81: not JSON" in err and "outside its text" in err
+    assert card["seed"] == 4 and card["types"] == ["TICKET"] and card["sources"] == {"mine": card["n_train"]}
+    assert card["n_test"] > 0 and card["n_train"] + card["n_dev"] + card["n_test"] <= 80
+    for figures in (card["test"], card["test_union"]):
+        assert {"char_recall", "char_recall_direct", "over_masking"} <= figures.keys()
+    assert card["test_union"]["char_recall"] >= card["test"]["char_recall"]
+    assert msgspec.json.decode((home / "taggers" / "0001" / "tagger.json").read_bytes()) == card
+    assert run(command) == 0
+    shown = capsys.readouterr().out
+    assert "measured recall" in shown and "held-out samples of mine" in shown and "anonymised" not in shown
+    assert (chosen_path(home), next_path(home)) == (home / "taggers" / "0002", home / "taggers" / "0003")
+
+
+@pytest.mark.usefixtures("with_base")
+def test_what_cannot_be_trained_on(tmp_path, capsys):
+    few, many = write_samples(tmp_path / "few.jsonl", 10, 1), write_samples(tmp_path / "many.jsonl", 60, 1)
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "letter.txt").write_text("dear")
+    alike = tmp_path / "alike.jsonl"
+    row = {"text": "call 12", "spans": [{"type": "CODE", "start": 5, "end": 7}]}
+    alike.write_text("\n".join(json.dumps({**row, "id": n}) for n in range(50)))
+    for arguments, says in (
+        ([str(few)], "5 samples with spans are too few"),
+        ([str(alike)], "1 samples with spans are too few"),
+        ([str(tmp_path / "none.jsonl")], "cannot be read as labelled samples"),
+        ([str(other)], "cannot be read as labelled samples"),
+        ([str(many), "--out", str(other)], "holds something else than a tagger"),
+        ([str(many), "--out", str(few)], "is a file; a tagger is a folder"),
+    ):
+        assert run(["privacy", "train", *arguments, "--home", str(tmp_path / "home")]) == 3
+        assert says in capsys.readouterr().err
+    assert (other / "letter.txt").read_text() == "dear" and not (tmp_path / "home" / "taggers").exists()
+    assert run(["privacy", "train"]) == 2
+    assert run(["privacy", "train", str(many), "--minutes", "0"]) == 2
+
+
+def test_samples_without_negatives_are_warned_of(with_base, tmp_path, capsys):
+    path = tmp_path / "all.jsonl"
+    path.write_bytes(b"\n".join(msgspec.json.encode(s) for s in tiny_encoder.samples(100, 1) if s.spans))
+    assert run(["privacy", "train", str(path), "--minutes", "0.2", "--home", str(tmp_path / "home")]) == 0
+    assert "Every sample holds personal data" in capsys.readouterr().err
+
+
+def home_with(tagger: Path, home: Path) -> Path:
+    home.mkdir(exist_ok=True)
+    (home / "taggers").mkdir()
+    (home / "taggers" / "0001").symlink_to(tagger)
+    return home
+
+
+def test_a_homes_tagger_scans_too_and_its_output_is_input_for_training(tiny_tagger, tmp_path, capsys):
+    home = home_with(tiny_tagger, tmp_path / "home")
+    path = tmp_path / "texts.jsonl"
+    text = "please call me back about 123-45 today"
+    path.write_text(json.dumps({"id": "a", "text": text}) + "\n")
+    assert run(["privacy", "scan", str(path), "--with-text", "--home", str(home)]) == 0
+    (row,) = lines(capsys)
+    assert row["id"] == "a" and row["text"] == text
+    assert ("TICKET", "123-45", "tagger") in {
+        (s["type"], text[s["start"] : s["end"]], s["detector"]) for s in row["spans"]
+    }
+    call = {
+        "id": "c1",
+        "messages": [{"role": "user", "content": text}],
+        "response": {"role": "assistant", "content": "fine"},
+    }
+    path.write_text(json.dumps(call) + "\n")
+    assert run(["privacy", "scan", str(path), "--with-text", "--home", str(home)]) == 0
+    rows = lines(capsys)
+    assert [(r["id"], r["text"]) for r in rows] == [("c1 messages[0]", text), ("c1 response", "fine")]
+    (home / "config.toml").write_text('[privacy]\ntagger = "none"\n')
+    assert run(["privacy", "scan", str(path), "--home", str(home)]) == 0
+    assert "TICKET" not in capsys.readouterr().out
+    (home / "config.toml").write_text('[privacy]\ntagger = "0007"\n')
+    assert run(["privacy", "scan", str(path), "--home", str(home)]) == 3
+    assert "No tagger is called '0007'; taggers of this home: 0001." in capsys.readouterr().err
+
+
+def test_convert_uses_the_newest_tagger_and_starts_anew_for_it(tiny_tagger, tmp_path):
+    path = tmp_path / "calls.jsonl"
+    with path.open("w") as out:
+        for n in range(12):
+            said = f"please call me back about {100 + n}-{20 + n} today"
+            row = {
+                "id": f"c{n}", "agent": "desk", "run_id": f"e{n}", "messages": [{"role": "user", "content": said}],
+                "response": {"role": "assistant", "content": json.dumps({"n": n % 2})},
+            }  # fmt: skip
+            out.write(json.dumps(row) + "\n")
+    home = tmp_path / "home"
+
+    def curated() -> Curated:
+        pipeline.convert(home, Convert(), paths=[path], stop_after="curate")
+        run_id = pipeline.latest_run(home)
+        return read_sealed(home / "runs" / str(run_id) / "curate.sealed", Curated, KeyRing.open(home))
+
+    before = curated()
+    assert "tagger" not in before.detectors and before.measured == "" and "TICKET" not in before.entities
+    assert b"100-20" in msgspec.json.encode(before)
+    home_with(tiny_tagger, home)
+    after = curated()
+    assert "tagger" in after.detectors and after.entities["TICKET"] >= 12
+    assert b"100-20" not in msgspec.json.encode(after)
+    assert len(list((home / "runs").iterdir())) == 2
+    curated()
+    assert len(list((home / "runs").iterdir())) == 2, "nothing has changed, so the run goes on"
+
+
+def test_names_of_taggers(tmp_path):
+    assert chosen_path(tmp_path) is None and chosen_path(tmp_path, "none") is None
+    with pytest.raises(BadInput, match="none yet"):
+        chosen_path(tmp_path, "0001")
+    assert next_path(tmp_path) == tmp_path / "taggers" / "0001"

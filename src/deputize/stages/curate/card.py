@@ -39,7 +39,7 @@ def dataset_card(curated: Curated, config: Convert, measured: str = "") -> str:
         "| side | examples | groups | fit to learn from |", "|---|---|---|---|", *rows,
         "",
         "## Personal data",
-        f"De-identified at level \"{config.privacy}\", {measured or 'recall on this log not measured'}. A list of names, "
+        f"De-identified at level \"{config.privacy}\", {measured or curated.measured or 'recall on this log not measured'}, by {', '.join(curated.detectors)}. A list of names, "
         "numbers and forms cannot be complete: treat the data as personal still.",
         "",
         *_table("type", curated.entities), "", "## Not kept, or kept but not learnt from", *_table("reason", curated.dropped),

@@ -1,7 +1,7 @@
 """What a detector of personal data is, and how the findings of several are joined.
 
-Knows nothing of calls: texts in, spans out. A new detector is any object with a `name` and a `detect` method; hand it
-to `run(detectors=...)` or `scan(detectors=...)` beside the standard ones.
+Knows nothing of calls: texts in, spans out. A new detector is any object with a `name` and a `detect` method; name it
+under `[privacy] detectors` (see plugins), or hand it to `run(detectors=...)` or `scan(detectors=...)`.
 """
 
 from __future__ import annotations
@@ -39,6 +39,11 @@ PUBLIC: frozenset[str] = (
 """Types that an application may say of itself: in its own template they are no person's."""
 
 
+def is_replaced(kind: str, level: Level) -> bool:
+    """Whether a type is replaced at a level. A type nobody knows, of a user's own tagger or plug-in, counts as direct."""
+    return level != "standard" or kind not in INDIRECT
+
+
 class Span(msgspec.Struct, frozen=True):
     """A stretch of text[start:end] that a detector holds for personal data; `score` in (0, 1]."""
 
@@ -58,6 +63,11 @@ class Detector(Protocol):
     def detect(self, texts: Sequence[str]) -> list[list[Span]]:
         """The spans of each text, in any order; overlaps are allowed."""
         ...
+
+
+def whole(text: str) -> str:
+    """The text with "?" for each half of a surrogate pair, place for place: tokenizers refuse such halves."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
 def union(found: Iterable[Sequence[Span]]) -> list[Span]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from deputize.stages.curate.dates import find_dates
-from deputize.stages.curate.detect import Span
+from deputize.stages.curate.detect import SECRET, Span
 from deputize.stages.curate.names import is_name, is_only_name
 
 
@@ -255,22 +255,20 @@ _NANP = re.compile(r"\(?\d{3}\)?[-. ]?[ ]?\d{3}[-. ]\d{4}")
 _DATE_LIKE = re.compile(r"\d{4}[-./ ]\d{1,2}[-./ ]\d{1,2}|\d{1,2}[-./]\d{1,2}[-./]\d{2,4}")
 
 
-class RuleDetector:
-    """Our recognizers as one detector."""
+class _Rules:
+    """Rules that are tried only where the text holds what they need."""
 
-    name = "rules"
+    name = ""
 
-    def __init__(self, rules: Sequence[Rule] = RULES) -> None:
+    def __init__(self, rules: Sequence[Rule]) -> None:
         self._rules = [
             (rule, tuple(rule.needs.split("|")) if rule.needs not in ("", "#") else ()) for rule in rules
         ]
 
     def detect(self, texts: Sequence[str]) -> list[list[Span]]:
-        return [self._one(text) for text in texts]
+        return [self._one(text) if text and not text.isspace() else [] for text in texts]
 
     def _one(self, text: str) -> list[Span]:
-        if not text or text.isspace():
-            return []
         has_digit = any(c.isdigit() for c in text)
         spans: list[Span] = []
         for rule, words in self._rules:
@@ -282,8 +280,29 @@ class RuleDetector:
                 value = match[group].rstrip(".,;:)!?") if rule.type in _TRIMMED else match[group].rstrip()
                 if value and (rule.fits is None or rule.fits(value)):
                     spans.append(Span(rule.type, start, start + len(value), rule.score, self.name))
-        spans += self._names(text)
-        if has_digit:
+        return spans
+
+
+class SecretDetector(_Rules):
+    """Keys, tokens and passwords alone, by the rules for them."""
+
+    name = "secrets"
+
+    def __init__(self) -> None:
+        super().__init__([rule for rule in RULES if rule.type in SECRET])
+
+
+class RuleDetector(_Rules):
+    """Our recognizers as one detector, secrets included."""
+
+    name = "rules"
+
+    def __init__(self, rules: Sequence[Rule] = RULES) -> None:
+        super().__init__(rules)
+
+    def _one(self, text: str) -> list[Span]:
+        spans = super()._one(text) + self._names(text)
+        if any(c.isdigit() for c in text):
             spans += self._phones(text)
             spans += [
                 Span("DATE_TIME", f.start, _clock_end(text, f.end), 0.6, self.name) for f in find_dates(text)

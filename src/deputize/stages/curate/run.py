@@ -23,14 +23,14 @@ from deputize.core.progress import Progress, silent
 from deputize.core.records import Call, Example, Message, Request, Split
 from deputize.stages.curate.dates import find_dates
 from deputize.stages.curate.dedup import Item, find_duplicates
-from deputize.stages.curate.detect import DIRECT, INDIRECT, PUBLIC, SECRET, Detector
+from deputize.stages.curate.detect import PUBLIC, SECRET, Detector, Level, is_replaced
 from deputize.stages.curate.filters import contradictions, first_reason, outcome_reasons
 from deputize.stages.curate.known import Known, dates_are_copied, known_words
 from deputize.stages.curate.ner import UNSURE_SCORE
 from deputize.stages.curate.paranoid import Masker
 from deputize.stages.curate.replacing import Replacer
 from deputize.stages.curate.residual import ResidualDetector
-from deputize.stages.curate.scan import standard_detectors
+from deputize.stages.curate.scan import Standard, standard_detectors
 from deputize.stages.curate.scanning import Finding, Scanner
 from deputize.stages.curate.split import split_groups
 from deputize.stages.curate.surrogates import Surrogates, episode_key
@@ -44,6 +44,7 @@ MAX_TWINS = 4
 def run(
     calls: Sequence[Call], inference: SiteInference, config: Convert, *, key: bytes, progress: Progress = silent,
     detectors: Sequence[Detector] | None = None, prose_detectors: Sequence[Detector] | None = None,
+    standard: Standard | None = None,
 ) -> Curated:  # fmt: skip
     """Curates a log: de-identified examples of every call at sites that do not only speak to people.
 
@@ -55,13 +56,14 @@ def run(
         progress: told of the scan.
         detectors: look at whole lines; the standard ones where None.
         prose_detectors: look at sentences only; the standard ones where None.
+        standard: the standard ones, where the home adds to them; those without a home where None.
 
     Raises:
         MissingExtra: a package of the "privacy" extra is not installed.
     """
     warnings: list[str] = []
     if detectors is None or prose_detectors is None:
-        standard = standard_detectors(strict=config.privacy != "standard")
+        standard = standard or standard_detectors(strict=config.privacy != "standard")
         detectors = standard.lines if detectors is None else detectors
         prose_detectors = standard.prose if prose_detectors is None else prose_detectors
         warnings += standard.warnings
@@ -118,6 +120,7 @@ def run(
         n_episodes=len({c.episode or c.id for c in calls}),
         n_non_hci=sum(inference.audience_of[c.id] == "code" for c in calls),
         dropped=dict(sorted(dropped.items())), entities=dict(sorted(entities.items())), warnings=warnings,
+        detectors=[d.name for d in (*detectors, *prose_detectors)], measured=standard.measured if standard else "",
     )  # fmt: skip
 
 
@@ -195,7 +198,7 @@ class _Cleaner:
         self.warnings: list[str] = []
         self._site_of = site_of
         self._key = key
-        self._wanted = DIRECT if config.privacy == "standard" else DIRECT | INDIRECT
+        self._level: Level = config.privacy
         self._scanner = _scanned(calls, detectors, prose_detectors, progress)
         residual = _scanned(calls, [ResidualDetector()], (), silent)
         by_site: dict[str, list[Call]] = defaultdict(list)
@@ -249,7 +252,9 @@ class _Cleaner:
         """What a prompt template may not keep: secrets, and numbers that are a person's wherever they stand."""
         known = self._known[site]
         found = {(f.type, f.value) for n in known.lines for f in self._scanner.findings_of_line(n)}
-        return frozenset((kind, value) for kind, value in found if kind in self._wanted - PUBLIC)
+        return frozenset(
+            (kind, value) for kind, value in found if is_replaced(kind, self._level) and kind not in PUBLIC
+        )
 
     def _template_replacer(self, site: str) -> Replacer | None:
         """One stand-in for the whole site, so that the template stays constant."""
@@ -295,7 +300,7 @@ class _Cleaner:
 
     def _is_personal(self, finding: Finding, known: Sequence[Known]) -> bool:
         """Whether a finding is to be replaced: of a wanted type, no word of the application, and if unsure no idiom."""
-        if finding.type not in self._wanted:
+        if not is_replaced(finding.type, self._level):
             return False
         if finding.type in PUBLIC and any(k.holds(finding.value) for k in known):
             return False

@@ -72,6 +72,8 @@ def build(
             "n_kept": sum(e.trainable for e in curated.examples),
             "dropped": dict(curated.dropped),
             "entities": dict(curated.entities),
+            "detectors": list(curated.detectors),
+            "measured": curated.measured,
             "splits": _splits(curated.examples),
             "warnings": list(curated.warnings),
         },

@@ -3,50 +3,25 @@
 from __future__ import annotations
 
 import json
-import random
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from tests.tiny_encoder import WORDS, samples
 
 from deputize.core.errors import BadInput, Tampered
 from deputize.stages.curate.tagger import (
-    Sample,
     Tagger,
     TaggerCard,
     Tally,
     load_tagger,
-    sample_of,
     train_tagger,
 )
 from deputize.stages.curate.tagger.tagger import chunks
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("transformers", reason="transformers is not installed")
-
-WORDS = [
-    "the",
-    "order",
-    "was",
-    "sent",
-    "to",
-    "our",
-    "office",
-    "please",
-    "call",
-    "me",
-    "back",
-    "about",
-    "my",
-    "refund",
-    "today",
-    "thanks",
-    "a",
-    "lot",
-    "for",
-    "help",
-]
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -57,74 +32,14 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random BERT of 2 x 48 over single characters and a few words, in the form of the real encoder's folder."""
-    from safetensors.torch import save_file
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
-    from transformers import BertConfig, BertModel
-
-    folder = tmp_path_factory.mktemp("base")
-    characters = "abcdefghijklmnopqrstuvwxyz0123456789@.-_/:,'()"
-    vocabulary = [
-        "[PAD]",
-        "[UNK]",
-        "[CLS]",
-        "[SEP]",
-        "[MASK]",
-        *sorted({*characters, *WORDS}),
-        *(f"##{c}" for c in characters),
-    ]
-    tokenizer = Tokenizer(models.WordPiece({w: i for i, w in enumerate(vocabulary)}, unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer()
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.enable_truncation(16)
-    tokenizer.save(str(folder / "tokenizer.json"))
-    settings = {
-        "hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 96,
-        "vocab_size": len(vocabulary), "max_position_embeddings": 320, "type_vocab_size": 2,
-    }  # fmt: skip
-    (folder / "config.json").write_text(json.dumps({"model_type": "bert", **settings}))
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = BertModel(BertConfig(**settings))
-        # places count for nothing at first: what short samples teach then holds in long texts too
-        model.embeddings.position_embeddings.weight.data.zero_()
-    save_file({k: v.contiguous() for k, v in model.state_dict().items()}, folder / "model.safetensors")
-    return folder
+@pytest.fixture
+def base(tiny_base: Path) -> Path:
+    return tiny_base
 
 
-def samples(n: int, seed: int) -> list[Sample]:
-    """Chat with ticket numbers like 123-45 to find, and as much chat without."""
-    rng = random.Random(seed)
-    out = []
-    for i in range(n):
-        words = rng.choices(WORDS, k=rng.randint(3, 9))
-        spans = []
-        if i % 2:
-            at = rng.randint(0, len(words))
-            value = f"{rng.randint(100, 999)}-{rng.randint(10, 99)}"
-            words.insert(at, value)
-            start = len(" ".join(words[:at])) + (at > 0)
-            spans = [{"type": "TICKET", "start": start, "end": start + len(value)}]
-        out.append(sample_of({"id": f"{seed}-{i}", "text": " ".join(words), "spans": spans}, source="toy"))
-    return out
-
-
-@pytest.fixture(scope="module")
-def trained(base: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TaggerCard]:
-    path = tmp_path_factory.mktemp("out") / "tagger"
-    card = train_tagger(
-        samples(400, 1),
-        path,
-        base_dir=base,
-        seed=0,
-        epochs=6,
-        deadline_s=120,
-        learning_rate=3e-3,
-        tokens_per_batch=512,
-    )
-    return path, card
+@pytest.fixture
+def trained(tiny_tagger: Path) -> tuple[Path, TaggerCard]:
+    return tiny_tagger, load_tagger(tiny_tagger).card
 
 
 def test_it_learns_and_keeps_its_hands_off_the_rest(trained: tuple[Path, TaggerCard]) -> None:

@@ -1,9 +1,10 @@
 """Our own trainable detector of personal data: a small encoder fine-tuned on labelled spans (S2).
 
-train_tagger learns one from samples, load_tagger gives it as a detector, Tally measures any detector.
+learn makes one from labelled samples and measures it, load_tagger gives it as a detector, Tally measures any detector.
 Nothing heavy is imported before one of these is called.
 """
 
+from deputize.stages.curate.tagger.lesson import gather, learn
 from deputize.stages.curate.tagger.measure import Tally
 from deputize.stages.curate.tagger.records import Label, Sample, TaggerCard
 from deputize.stages.curate.tagger.samples import families, read_samples, sample_of, skeleton, split
@@ -17,6 +18,8 @@ __all__ = [
     "TaggerCard",
     "Tally",
     "families",
+    "gather",
+    "learn",
     "load_tagger",
     "read_samples",
     "sample_of",

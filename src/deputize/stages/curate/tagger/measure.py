@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
+from deputize.stages.curate.detect import INDIRECT
 from deputize.stages.curate.tagger.records import Label, Sample
 
 DIRECT = "direct_identifier"
@@ -54,7 +55,7 @@ class Tally:
         right = _weight(both, counted)
         self.hit += right
         self.right += right
-        direct = [s for s in sample.spans if s.sensitivity == DIRECT]
+        direct = [s for s in sample.spans if _is_direct(s)]
         gold_direct = _cover([(s.start, s.end) for s in direct], len(text))
         self.gold_direct += _weight(gold_direct, counted)
         self.hit_direct += _weight(_both(gold_direct, cover), counted)
@@ -64,7 +65,7 @@ class Tally:
             self.spans_hit += covered
             self.by_type[span.type] += 1
             self.hit_by_type[span.type] += covered
-            if span.sensitivity == DIRECT:
+            if _is_direct(span):
                 self.spans_direct += 1
                 self.spans_direct_hit += covered
         for start, end in stretches:
@@ -104,6 +105,11 @@ def f_beta(precision: float | None, recall: float | None, beta: float = 2.0) -> 
     if precision == recall == 0:
         return 0.0
     return (1 + beta**2) * precision * recall / (beta**2 * precision + recall)
+
+
+def _is_direct(label: Label) -> bool:
+    """By what the set says; where it says nothing, by our list of types that only narrow down who it is."""
+    return label.sensitivity == DIRECT if label.sensitivity else label.type not in INDIRECT
 
 
 def _counted(text: str) -> bytes:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from deputize.core.errors import BadInput, MissingExtra
 from deputize.core.progress import Progress, silent
+from deputize.stages.curate.detect import whole
 from deputize.stages.curate.tagger.encoding import windows
 
 CARD, WEIGHTS, CONFIG, TOKENIZER = "tagger.json", "tagger.safetensors", "config.json", "tokenizer.json"
@@ -205,7 +206,7 @@ def probabilities(
         progress: told of windows.
     """
     torch = torch_module()
-    encodings = tokenizer.encode_batch(list(texts), add_special_tokens=False)
+    encodings = tokenizer.encode_batch([whole(t) for t in texts], add_special_tokens=False)
     jobs = [(i, w) for i, e in enumerate(encodings) for w in windows(len(e.ids), window, overlap)]
     jobs.sort(key=lambda job: job[1].end - job[1].start)
     n_classes = int(model.num_labels)

@@ -57,4 +57,18 @@ class TaggerCard(Record):
     """File name -> sha256 of every file of the tagger but the card itself."""
     sources: dict[str, int] = msgspec.field(default_factory=dict)
     """Sample source -> samples."""
+    n_test: int = 0
+    """Samples that neither training nor the threshold has seen; their wordings are in neither."""
+    test: dict[str, float] = msgspec.field(default_factory=dict)
+    """The figures of `dev` on the test samples, and those of direct identifiers; of the tagger as it is loaded (int8)."""
+    test_union: dict[str, float] = msgspec.field(default_factory=dict)
+    """The same for the tagger together with our rules."""
     version: int = TAGGER_VERSION
+
+    def measured(self) -> str:
+        """What was measured, as the end of a sentence: "measured recall x on set y"; "" where nothing was."""
+        recall = (self.test_union or self.test).get("char_recall")
+        if recall is None:
+            return ""
+        beside = " with the rules beside it" if self.test_union else ""
+        return f"measured recall {recall:.3f}{beside} on {self.n_test:,} held-out samples of {', '.join(self.sources)}"

@@ -10,11 +10,11 @@ import msgspec
 
 from deputize.core.errors import BadInput, Tampered
 from deputize.core.progress import Progress, silent
-from deputize.core.records import decode
 from deputize.stages.curate.detect import Span
 from deputize.stages.curate.tagger import network
 from deputize.stages.curate.tagger.encoding import joined, n_classes, spans_of
 from deputize.stages.curate.tagger.records import TaggerCard
+from deputize.stages.curate.tagger.shelf import read_card
 
 Precision = Literal["int8", "bf16", "fp32"]
 
@@ -105,10 +105,7 @@ def load_tagger(path: Path, *, precision: Precision = "int8", device: str = "cpu
         Tampered: a file does not match the checksum on the card.
         MissingExtra: torch, transformers or tokenizers is missing.
     """
-    try:
-        card = decode((path / network.CARD).read_bytes(), TaggerCard)
-    except (OSError, msgspec.MsgspecError) as error:
-        raise BadInput(f"{path} holds no tagger: {error}") from error
+    card = read_card(path)
     for name in (network.WEIGHTS, network.TOKENIZER, network.CONFIG):
         file = path / name
         if not file.is_file():

@@ -1,0 +1,165 @@
+"""One suite over every detector: a list of spans per text, inside of it, the same in any company."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from deputize.core.errors import MissingExtra
+from deputize.stages.curate.detect import Detector, Span, detect_all
+from deputize.stages.curate.disguise import Undisguised
+from deputize.stages.curate.plugins import make_detector
+from deputize.stages.curate.residual import ResidualDetector
+from deputize.stages.curate.rules import RuleDetector
+from deputize.stages.curate.scan import standard_detectors
+from deputize.stages.curate.tagger import load_tagger
+from deputize.stages.curate.tagger.network import build
+
+TOKEN = "ghp_aB3dE6gH9jK2mN5pQ8sT1vW4yZ7bC0eF3hI6"
+"""Has the form of a code host's token; made up."""
+
+
+@pytest.fixture(scope="session")
+def hub_model(tiny_tagger: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same weights as a folder in the hub's form: what an openly published token-classification model looks like."""
+    from tokenizers import Tokenizer
+    from tokenizers.processors import BertProcessing
+    from transformers import PreTrainedTokenizerFast
+
+    folder = tmp_path_factory.mktemp("hub") / "model"
+    network = build(tiny_tagger, 3, weights="tagger.safetensors")
+    network.config.id2label = {0: "O", 1: "B-ticket_number", 2: "I-ticket_number"}
+    network.config.label2id = {label: n for n, label in network.config.id2label.items()}
+    network.save_pretrained(folder)
+    tokenizer = Tokenizer.from_file(str(tiny_tagger / "tokenizer.json"))
+    ends = [(name, tokenizer.token_to_id(name)) for name in ("[SEP]", "[CLS]")]
+    tokenizer.post_processor = BertProcessing(*ends)
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, unk_token="[UNK]", pad_token="[PAD]",
+        cls_token="[CLS]", sep_token="[SEP]", mask_token="[MASK]", model_max_length=320,
+    )  # fmt: skip
+    fast.save_pretrained(folder)
+    return folder
+
+
+MAKERS: dict[str, tuple[Callable[[pytest.FixtureRequest], Detector], str, str]] = {
+    "rules": (lambda _: make_detector("rules"), "mail ann.lee@example.com now", "ann.lee@example.com"),
+    "rules, undisguised": (lambda _: Undisguised(RuleDetector()), "mail an\u200bn@example.com", "an\u200bn@example.com"),
+    "secrets": (lambda _: make_detector("secrets"), f"token: {TOKEN}", TOKEN),
+    "presidio": (lambda _: make_detector("presidio"), "card 4111 1111 1111 1111", "4111 1111 1111 1111"),
+    "spacy": (lambda _: make_detector("spacy"), "Yesterday Barack Obama met Angela Merkel.", "Barack Obama"),
+    "residual": (lambda _: ResidualDetector(), "ask bob (at) gmail (dot) com", "bob (at) gmail (dot) com"),
+    "credsweeper": (lambda _: make_detector("credsweeper"), f"token: {TOKEN}", TOKEN),
+    "tagger": (lambda r: load_tagger(r.getfixturevalue("tiny_tagger")), "please call 456-78 back", "456-78"),
+    "hub model": (
+        lambda r: make_detector(f"hub:{r.getfixturevalue('hub_model')}"), "please call 456-78 back", "456-78",
+    ),
+    "a user's": (lambda _: make_detector("tests.a_users_detector:Badges"), "badge BX1234 lost", "BX1234"),
+}  # fmt: skip
+"""Name -> (what makes the detector, a text, a value that it has to find there)."""
+
+
+@pytest.fixture(params=sorted(MAKERS), scope="session")
+def member(request: pytest.FixtureRequest) -> tuple[Detector, str, str]:
+    make, text, value = MAKERS[request.param]
+    try:
+        return make(request), text, value
+    except MissingExtra as error:
+        pytest.skip(str(error))
+
+
+def check(detector: Detector, texts: Sequence[str]) -> list[list[Span]]:
+    found = detector.detect(texts)
+    assert len(found) == len(texts)
+    for text, spans in zip(texts, found, strict=True):
+        for s in spans:
+            assert 0 <= s.start < s.end <= len(text) and s.type and 0 < s.score <= 1
+            assert s.detector == detector.name
+    return found
+
+
+def places(spans: Sequence[Span]) -> set[tuple[str, int, int]]:
+    return {(s.type, s.start, s.end) for s in spans}
+
+
+def test_it_finds_what_it_is_for(member: tuple[Detector, str, str]) -> None:
+    detector, text, value = member
+    (found,) = check(detector, [text])
+    assert value in {text[s.start : s.end] for s in found}
+
+
+def test_it_leaves_plain_words_alone(member: tuple[Detector, str, str]) -> None:
+    (found,) = check(member[0], ["please call me back about the order today"])
+    assert found == []
+
+
+def test_no_text_gives_no_answer(member: tuple[Detector, str, str]) -> None:
+    assert member[0].detect([]) == []
+    assert check(member[0], ["", " \n\t "]) == [[], []]
+
+
+def test_a_text_is_read_the_same_in_any_company(member: tuple[Detector, str, str]) -> None:
+    detector, text, _ = member
+    others = ["nothing", text + ", thanks", "", "x\n" * 30]
+    (alone,) = check(detector, [text])
+    assert places(check(detector, [others[0], text, *others[1:]])[1]) == places(alone)
+
+
+def test_what_it_finds_deep_inside_a_long_text(member: tuple[Detector, str, str]) -> None:
+    detector, text, value = member
+    long = "please send the order to the office today\n" * 60 + text + "\n" + "thanks a lot for help\n" * 60
+    (found,) = check(detector, [long])
+    assert value in {long[s.start : s.end] for s in found}
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.lists(st.text(max_size=60), max_size=3))
+def test_any_text_can_be_read(member: tuple[Detector, str, str], texts: list[str]) -> None:
+    check(member[0], texts)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["\ud83d half a pair", "\x00\x01\x7f", "e\u0301" * 50, "\u202eabc@example.com", "\r\r\n\x0b\x85 a"],
+)
+def test_odd_characters(member: tuple[Detector, str, str], text: str) -> None:
+    check(member[0], [text])
+
+
+def test_a_union_covers_what_any_member_found(tiny_tagger: Path) -> None:
+    members = [
+        make_detector("rules"),
+        load_tagger(tiny_tagger),
+        make_detector("tests.a_users_detector:Badges"),
+    ]
+    texts = ["mail ann@example.com, ticket 456-78, badge BX1234", "thanks a lot for the help"]
+    (joined, nothing) = detect_all(members, texts)
+    assert nothing == [] and all(a.end <= b.start for a, b in pairwise(joined))
+    covered = {i for s in joined for i in range(s.start, s.end)}
+    for detector in members:
+        for s in detector.detect(texts)[0]:
+            assert covered.issuperset(range(s.start, s.end))
+    assert {"EMAIL_ADDRESS", "BADGE"} <= {s.type for s in joined}
+
+
+def test_the_standard_set_of_a_home_with_a_tagger(tiny_tagger: Path, tmp_path: Path) -> None:
+    from deputize.core.config import read_privacy
+
+    home = tmp_path / "home"
+    (home / "taggers").mkdir(parents=True)
+    (home / "taggers" / "0001").symlink_to(tiny_tagger)
+    (home / "config.toml").write_text(
+        f"[privacy]\ndetectors = {json.dumps(['tests.a_users_detector:Badges'])}\n"
+    )
+    standard = standard_detectors(home=home, privacy=read_privacy(home))
+    assert {"rules", "presidio", "tagger", "badges"} <= set(standard.names)
+    (found,) = detect_all(standard.all, ["ticket 456-78, badge BX1234"])
+    assert {"TICKET", "BADGE"} <= {s.type for s in found}
+    (home / "config.toml").write_text('[privacy]\ntagger = "none"\n')
+    assert "tagger" not in standard_detectors(home=home, privacy=read_privacy(home)).names
