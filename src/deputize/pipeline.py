@@ -261,11 +261,11 @@ def _select(run: Run) -> Record:
 def _finetune(run: Run) -> Record:
     from deputize.stages.finetune.run import run as finetune
 
-    # the rest is kept for calibration, held-out scoring and the report
+    # keeps a part for calibration, held-out scoring and the report
     return finetune(
         run.load("curate", art.Curated), run.load("cluster", art.Discovered), run.load("select", art.Selected),
         run.config, home=run.home, out_dir=run.folder / "specialists", models_dir=models_path(),
-        deadline_s=0.6 * run.remaining_s(), progress=run.progress,
+        deadline_s=run.remaining_s(), progress=run.progress,
     )  # fmt: skip
 
 

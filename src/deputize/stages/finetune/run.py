@@ -48,11 +48,13 @@ from deputize.stages.finetune.data import Lessons, lessons_of
 from deputize.stages.finetune.linear import fit_linear
 from deputize.stages.finetune.teach import Row, rows_to_choose, rows_to_write
 
-RECIPE_VERSION = 2
+RECIPE_VERSION = 3
 """Raised when training changes, so that specialists of older code are not taken for finished."""
 TUNED = ("lora", "dora", "qlora", "full")
 MAX_TOKENS = 448
 """Longest prompt in tokens while training and reading; longer ones lose their middle."""
+READ_HEAD, READ_WRITTEN = 0.6, 1.8
+"""What S6 reads of a task, in epochs of its training."""
 MAX_DEV_READ = 256
 """Dev examples that are read for calibration."""
 
@@ -88,7 +90,7 @@ def run(
         home: specialists' paths are relative to it.
         out_dir: where specialists' folders go.
         models_dir: where base models lie.
-        deadline_s: seconds there are for all of it.
+        deadline_s: seconds there are for this and for reading what was trained (S6), which gets its part of them.
         progress: told of each step.
         clock: monotonic seconds.
 
@@ -125,6 +127,7 @@ def run(
         if specialist is not None:
             done.append(specialist)
     rate = _first_guess(selected.base_model, models_dir) if dear else 0.0
+    deadline_s -= _reading_part(dear) * max(0.0, deadline_s - (clock() - began))
     for at, job in enumerate(dear):
         left = deadline_s - (clock() - began)
         budget_s = left * _part(dear[at:], has_cheap)
@@ -161,9 +164,20 @@ def _part(waiting: Sequence[Job], has_cheap: set[str]) -> float:
     return first.n_tokens * first.epochs / max(1, sum(j.n_tokens * j.epochs for j in rivals))
 
 
+def _reading_part(dear: Sequence[Job]) -> float:
+    """The share of the time that S6 will need to read dev, calibration and test with what is trained here.
+
+    Those sides together are larger than train, but are read once and without a backward pass, an answer that has to be
+    written taking about three times as long as one read at a position.
+    """
+    trained = sum(job.n_tokens * job.epochs for job in dear)
+    read = sum(job.n_tokens * (READ_HEAD if closed(job.form) is not None else READ_WRITTEN) for job in dear)
+    return float(np.clip(read / max(1, trained + read), 0.2, 0.5))
+
+
 def epochs_for(n_examples: int) -> int:
-    """Epochs for a task: more for few examples, two for many; a good dev ends them early."""
-    return int(np.clip(round(600 / max(1, n_examples)), 2, 8))
+    """Epochs for a task: more for few examples, three for many; a good dev ends them early."""
+    return int(np.clip(round(600 / max(1, n_examples)), 3, 8))
 
 
 def batch_for(n_examples: int) -> int:

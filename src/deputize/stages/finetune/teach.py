@@ -1,7 +1,8 @@
 """Lessons as tokens with weights: which positions are scored, against which choices, and how much each counts.
 
-A slot of forty copied tokens must not drown the one token that decides, so a slot's loss is divided by the root of its
-length; tokens that can only be one thing are never scored, for they are never sampled either.
+A slot of forty copied tokens must not drown the one token that decides: the action is scored by itself, at full weight
+whatever follows it, and what follows shares as much again, each slot's loss divided by the root of its length. Tokens that
+can only be one thing are never scored, for they are never sampled either.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ class Scored(NamedTuple):
     """Its index among the row's tokens; it is predicted from the one before."""
     token: int
     weight: float
+    """Of the row's loss: 1 for the action, 1 for all that is written after it."""
     allowed: list[int] | None
     """The choices of a decision; None: the whole vocabulary."""
     counts: bool
@@ -56,11 +58,18 @@ def rows_to_write(base: Base, lessons: Sequence[Lesson], form: Form, max_tokens:
         if segments is None:
             out.append(None)
             continue
-        ids, scored = list(prompt), []
+        ids, action, rest = list(prompt), list[Scored](), list[Scored]()
         for slot, text in segments:
             tokens = slot_ids(base, text)
-            scored += _scored(slot, tokens, len(ids), _trie(base, slot, tries))
+            found = _scored(slot, tokens, len(ids), _trie(base, slot, tries))
+            if slot is form.gate:
+                # were it weighed with its arguments, an action with many would count for less than one without: LEAVE
+                action += [s._replace(weight=1.0) for s in found]
+            else:
+                rest += found
             ids += tokens
+        total = sum(s.weight for s in rest)
+        scored = [*action, *(s._replace(weight=s.weight / total) for s in rest)]
         # the last break is scored but never read from
         out.append(Row(ids, len(prompt), lesson.weight, scored, []))
     return out

@@ -242,12 +242,11 @@ class Tuning:
         longest = hidden_BTH.shape[1]
         where, tokens, weights, allowed, owner = [], [], [], [], []
         for b, row in enumerate(rows):
-            total = sum(s.weight for s in row.scored) or 1.0
             shift = longest - len(row)
             for s in row.scored:
                 where.append((b, shift + s.at - 1))
                 tokens.append(s.token)
-                weights.append(row.weight * s.weight / total)
+                weights.append(row.weight * s.weight)
                 allowed.append(s.allowed)
                 owner.append((b, s.counts))
         device = hidden_BTH.device

@@ -11,10 +11,15 @@ from tests import tiny_tasks
 
 from deputize.core.artifacts import Finetuned, Selected, Specialist
 from deputize.core.config import Convert
+from deputize.core.contracts import LEAVE
 from deputize.core.errors import BadInput, MissingExtra, Tampered
 from deputize.core.progress import silent
+from deputize.engines.local.base import Base
+from deputize.engines.local.forms import learn_form
 from deputize.engines.local.predict import load, read_card
 from deputize.stages.finetune import run as stage
+from deputize.stages.finetune.data import lessons_of
+from deputize.stages.finetune.teach import rows_to_write
 from deputize.testing import check_engine
 
 Tiny = tuple[Path, str]
@@ -201,3 +206,21 @@ def test_a_task_without_trainable_examples_is_refused(tiny: Tiny, tmp_path: Path
         home=tmp_path, out_dir=tmp_path / "s", models_dir=tiny[0], deadline_s=10, progress=silent,
     )  # fmt: skip
     assert finetuned.specialists == [] and "learnt from" in finetuned.refused["label"]
+
+
+def test_the_action_counts_the_same_with_and_without_arguments(tiny: Tiny) -> None:
+    """Else a mixed site learns to leave too often: "leave" has no arguments that share its weight."""
+    curated, discovered = tiny_tasks.make(("action",), 60)
+    lessons = lessons_of(curated, discovered.assignment, discovered.tasks[0])
+    form = learn_form(lessons.task.contract, [lesson.answer for lesson in lessons.train])
+    base = Base(tiny[0] / tiny[1], "cpu", "fp32")
+    seen = set()
+    for lesson, row in zip(lessons.train, rows_to_write(base, lessons.train, form, 256), strict=True):
+        assert row is not None and form.gate is not None
+        n_decided = sum(s.allowed is not None and s.weight == 1.0 for s in row.scored)
+        rest = sum(s.weight for s in row.scored) - n_decided
+        assert n_decided >= 1 and rest == pytest.approx(
+            0.0 if lesson.answer == LEAVE else min(1.0, round(rest))
+        )
+        seen.add(lesson.answer == LEAVE)
+    assert seen == {True, False}
