@@ -291,6 +291,30 @@ def header(headers: Headers, name: str, default: str = "") -> str:
     return default
 
 
+async def read_bounded(incoming: Incoming, max_bytes: int) -> bytes:
+    """The whole body of an answer.
+
+    Raises:
+        UpstreamError: it is larger than `max_bytes`, or breaks off.
+    """
+    declared = header(incoming.headers, "content-length")
+    if declared.isdigit() and int(declared) <= max_bytes:
+        return await incoming.read()
+    pieces: list[bytes] = []
+    n_bytes = 0
+    async for piece in incoming.chunks():
+        n_bytes += len(piece)
+        if n_bytes > max_bytes:
+            raise too_large(max_bytes)
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def too_large(max_bytes: int) -> UpstreamError:
+    """What is raised about an answer beyond the limit."""
+    return UpstreamError(f"The upstream's answer is larger than {max_bytes / 1024 / 1024:g} MB.")
+
+
 def as_mapping(headers: Headers) -> Mapping[str, str]:
     """Headers as a mapping; several of one name are joined by ", "."""
     out: dict[str, str] = {}

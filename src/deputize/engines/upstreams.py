@@ -113,8 +113,10 @@ class Upstreams:
 
         Raises:
             UpstreamError: none could be reached.
+            BadInput: none of them can be asked this at all.
         """
         error: UpstreamError | None = None
+        unfit: BadInput | None = None
         n_attempts = 0
         for position, upstream in enumerate(candidates):
             last = position == len(candidates) - 1
@@ -128,7 +130,13 @@ class Upstreams:
                     f" for another {wait_s:.1f} s."
                 )
                 continue
-            path, headers, body = prepare(upstream)
+            try:
+                path, headers, body = prepare(upstream)
+            except BadInput as cannot:  # another one may take it
+                if not blocked:
+                    breaker.trying = False
+                unfit = unfit or cannot
+                continue
             # with nowhere else to go an open circuit saves the retries, not the request
             n_allowed = 1 if blocked else self.retry.attempts
             for attempt in range(1, n_allowed + 1):
@@ -157,6 +165,7 @@ class Upstreams:
                     if final and last:
                         return Answer(incoming, upstream, n_attempts)
                     incoming.close()
+                    error = UpstreamError(f"Upstream {upstream.name!r} answered {incoming.status}.")
                     if final:
                         break
                 if attempt == n_allowed or breaker.wait_s(self.clock()):
@@ -165,7 +174,7 @@ class Upstreams:
                 await self.sleep(wait_s)
             if not last:
                 self.on_event("fallback", upstream.name)
-        raise error or UpstreamError("No upstream answered.")
+        raise error or unfit or UpstreamError("No upstream answered.")
 
     def _backoff(self, attempt: int) -> float:
         # full jitter: clients that failed together do not come back together

@@ -8,45 +8,41 @@ from collections.abc import Callable, Mapping
 from time import perf_counter, time
 from typing import Any
 
-import msgspec
-
 from deputize.core.errors import BadInput, DeputizeError, NotAuthenticated, OverLimit, RequestTooLarge
-from deputize.core.records import Call, Decision, Usage
-from deputize.engines.upstream import Upstream
 from deputize.engines.upstreams import Upstreams
+from deputize.gateway.beside import Beside
 from deputize.gateway.context import CallIds, Context, read_context
 from deputize.gateway.door import Door, Guest, OpenDoor
-from deputize.gateway.http import JSON_HEADERS, Reply, forward_answer_headers, forward_request_headers
-from deputize.gateway.live import Exchange, Live
+from deputize.gateway.http import JSON_HEADERS, Reply
+from deputize.gateway.live import Exchange, Live, Stream
 from deputize.gateway.metrics import Metrics
 from deputize.gateway.ports import Recorder
 from deputize.gateway.settings import GatewaySettings
-from deputize.gateway.translate import CHAT, DIALECTS, MESSAGES, has_no_endpoint
-from deputize.gateway.wire.chat import decode_object, error_body
+from deputize.gateway.translate import CHAT, DIALECTS, MESSAGES
+from deputize.gateway.wire.chat import check_named_once, decode_object, error_body
 from deputize.gateway.wire.dialect import Dialect
-from deputize.gateway.wire.messages import estimate_tokens
 from deputize.store.roles import Right
 
 log = logging.getLogger("deputize.gateway")
-
-_encode = msgspec.json.Encoder().encode
 
 
 class Gateway:
     """One process's gateway. `await gateway(method, path, headers, body)` answers one request."""
 
     def __init__(
-        self, *, settings: GatewaySettings, live: Live, upstreams: Upstreams, recorder: Recorder,         metrics: Metrics, pseudonym: Callable[[str, str], str], door: Door | None = None,
+        self, *, settings: GatewaySettings, live: Live, upstreams: Upstreams, recorder: Recorder, metrics: Metrics, pseudonym: Callable[[str, str], str], door: Door | None = None,
         clock: Callable[[], float] = time, clock_s: Callable[[], float] = perf_counter,
         call_id: Callable[[], str] | None = None, gather_metrics: Callable[[Metrics], bytes] = Metrics.text,
     ) -> None:  # fmt: skip
         self.settings = settings
         self.metrics = metrics
         self._live = live
-        self._upstreams = upstreams
         self._recorder = recorder
         self._pseudonym = pseudonym
         self._door = door or OpenDoor()
+        self._beside = Beside(
+            settings=settings, upstreams=upstreams, recorder=recorder, door=self._door, clock_s=clock_s
+        )
         self._clock, self._clock_s, self._call_id = clock, clock_s, call_id or CallIds()
         self._gather_metrics = gather_metrics
         self._n_in_flight = 0
@@ -63,8 +59,13 @@ class Gateway:
             self._n_in_flight += 1
             try:
                 reply = await self._dispatch(method, path, bare, headers, body)
-            finally:
-                self._n_in_flight -= 1
+            except BaseException:
+                self._one_less()
+                raise
+            if isinstance(reply.body, Stream):
+                reply.body.ended = self._one_less  # a stream is under way until its last byte
+            else:
+                self._one_less()
         except asyncio.CancelledError:
             self._count(bare, 499)
             raise
@@ -83,6 +84,9 @@ class Gateway:
         self._count(bare, reply.status)
         return reply
 
+    def _one_less(self) -> None:
+        self._n_in_flight -= 1
+
     async def _dispatch(
         self, method: str, path: str, bare: str, headers: Mapping[str, str], body: bytes
     ) -> Reply:
@@ -94,7 +98,7 @@ class Gateway:
         if dialect is not None:
             if method != "POST":
                 return _wrong_method(dialect, method, "POST")
-            return await self._model_call(dialect, headers, body)
+            return await self._model_call(dialect, path[len(bare) :], headers, body)
         if bare == "/healthz":
             return Reply(
                 200 if self.ready else 503,
@@ -110,17 +114,22 @@ class Gateway:
             if method != "POST":
                 return _wrong_method(CHAT, method, "POST")
             return await self._take_feedback(headers, body)
-        if bare == "/v1/embeddings" and method == "POST":
+        if bare == "/v1/embeddings":
+            if method != "POST":
+                return _wrong_method(CHAT, method, "POST")
             return await self._embeddings(path, headers, body)
         if bare == COUNT_TOKENS:
             if method != "POST":
                 return _wrong_method(MESSAGES, method, "POST")
-            return await self._count_tokens(path, headers, body)
+            fields = decode_object(body)
+            MESSAGES.to_chat(fields)
+            self._enter(headers, fields, body)
+            return await self._beside.count_tokens(path, headers, fields, body)
         if bare == "/v1/models" or bare.startswith("/v1/models/"):
             if method != "GET":
                 return _wrong_method(CHAT, method, "GET")
-            self._door.enter(headers, Right.WRITE_CALLS)
-            return await self._pass(method, path, headers, body)
+            guest = self._door.enter(headers, Right.WRITE_CALLS)
+            return await self._beside.models(path, bare, headers, guest)
         return Reply(
             404,
             list(JSON_HEADERS),
@@ -129,11 +138,12 @@ class Gateway:
 
     # --- model calls ---------------------------------------------------------------------------------------------
 
-    async def _model_call(self, dialect: Dialect, headers: Mapping[str, str], body: bytes) -> Reply:
+    async def _model_call(
+        self, dialect: Dialect, query: str, headers: Mapping[str, str], body: bytes
+    ) -> Reply:
         started, now = self._clock_s(), self._clock()
         fields = decode_object(body)
-        model = fields.get("model")
-        guest = self._door.enter(headers, Right.WRITE_CALLS, model if isinstance(model, str) else "")
+        guest = self._enter(headers, fields, body)
         context = self._context(headers, guest, now, started)
         exchange = Exchange(
             context=context,
@@ -142,8 +152,26 @@ class Gateway:
             chat=dialect.to_chat(fields),
             body=body,
             headers=headers,
+            query=query,
+            guest=guest,
         )
         return await self._live.answer(exchange)
+
+    async def _embeddings(self, path: str, headers: Mapping[str, str], body: bytes) -> Reply:
+        started, now = self._clock_s(), self._clock()
+        fields = decode_object(body)
+        guest = self._enter(headers, fields, body)
+        context = self._context(headers, guest, now, started)
+        return await self._beside.embeddings(path, headers, fields, body, context, guest)
+
+    def _enter(self, headers: Mapping[str, str], fields: dict[str, Any], body: bytes) -> Guest:
+        """Lets a request for a model in."""
+        model = fields.get("model")
+        guest = self._door.enter(headers, Right.WRITE_CALLS, model if isinstance(model, str) else "")
+        if guest.key is not None and guest.key.models:
+            # the upstream reads the body itself, and servers differ in which of two values they take
+            check_named_once(body, "model")
+        return guest
 
     def _context(self, headers: Mapping[str, str], guest: Guest, now: float, started: float) -> Context:
         return read_context(
@@ -153,77 +181,6 @@ class Gateway:
             started=started,
             call_id=self._call_id(),
             tenant=guest.tenant,
-        )
-
-    # --- pass-through --------------------------------------------------------------------------------------------
-
-    async def _pass(
-        self, method: str, path: str, headers: Mapping[str, str], body: bytes, model: str = ""
-    ) -> Reply:
-        candidates = [u for u in self._upstreams.members if u.protocol == "openai"] or list(
-            self._upstreams.members
-        )
-
-        def prepare(upstream: Upstream) -> tuple[str, Any, bytes]:
-            return path, forward_request_headers(headers, keep_authorization=not upstream.has_key), body
-
-        answer = await self._upstreams.send(method, candidates, prepare)
-        try:
-            whole = await answer.incoming.read()
-        finally:
-            answer.incoming.close()
-        return Reply(answer.incoming.status, forward_answer_headers(answer.incoming.headers), whole)
-
-    async def _count_tokens(self, path: str, headers: Mapping[str, str], body: bytes) -> Reply:
-        """Asks the upstream where it can count; estimates, and says so in a header, where it cannot."""
-        fields = decode_object(body)
-        model = str(fields.get("model") or "")
-        MESSAGES.to_chat(fields)
-        self._door.enter(headers, Right.WRITE_CALLS, model)
-        able = [u for u in self._upstreams.taking(model) if u.speaks("messages")]
-        if able:
-
-            def prepare(upstream: Upstream) -> tuple[str, Any, bytes]:
-                target = upstream.config.model_for(model) or model
-                sent = body if target == model else _encode({**fields, "model": target})
-                return path, forward_request_headers(headers, keep_authorization=not upstream.has_key), sent
-
-            answer = await self._upstreams.send("POST", able, prepare)
-            try:
-                whole = await answer.incoming.read()
-            finally:
-                answer.incoming.close()
-            if not has_no_endpoint(answer.incoming.status, whole):
-                return Reply(answer.incoming.status, forward_answer_headers(answer.incoming.headers), whole)
-        count = _encode({"input_tokens": estimate_tokens(fields)})
-        return Reply(200, [*JSON_HEADERS, ("x-deputize-estimated", "true")], count)
-
-    async def _embeddings(self, path: str, headers: Mapping[str, str], body: bytes) -> Reply:
-        """Embeddings pass as they are; the record holds the input and the usage, not the vectors."""
-        started, now = self._clock_s(), self._clock()
-        fields = decode_object(body)
-        model = str(fields.get("model") or "")
-        context = self._context(headers, self._door.enter(headers, Right.WRITE_CALLS, model), now, started)
-        status, usage, upstream = 502, None, ""
-        try:
-            reply = await self._pass("POST", path, headers, body)
-            status = reply.status
-            usage = _embedding_usage(reply.body) if isinstance(reply.body, bytes) else None
-        finally:
-            text = fields.get("input")
-            content = text if isinstance(text, str) else _encode(text).decode()
-            await self._recorder.record(
-                Call(
-                    id=context.id, messages=[{"role": "user", "content": content}], response={}, agent=context.agent,
-                    site=context.site, episode=context.episode, group=context.episode, model=model,
-                    params={k: v for k, v in fields.items() if k not in ("input", "model")},
-                    audience="code", origin=context.origin, tenant=context.tenant, usage=usage,
-                    latency_ms=(self._clock_s() - started) * 1e3, timestamp=now, status=status, upstream=upstream,
-                    protocol="embeddings", decision=Decision(reason="no_route"), source="gateway",
-                )
-            )  # fmt: skip
-        return reply._replace(
-            headers=[*reply.headers, ("x-deputize-request-id", context.id), ("x-deputize-served-by", "llm")]
         )
 
     # --- the rest ------------------------------------------------------------------------------------------------
@@ -306,13 +263,3 @@ def _wrong_method(dialect: Dialect, method: str, allowed: str) -> Reply:
         405, f"{method[:16]} is not possible here; use {allowed}.", "invalid_request_error", None
     )
     return Reply(405, [*JSON_HEADERS, ("allow", allowed)], body)
-
-
-def _embedding_usage(body: bytes) -> Usage | None:
-    try:
-        value = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return None
-    usage = value.get("usage") if isinstance(value, dict) else None
-    tokens = usage.get("prompt_tokens") if isinstance(usage, dict) else None
-    return Usage(prompt_tokens=tokens) if isinstance(tokens, int) else None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from typing import NamedTuple, Protocol
+from zlib import MAX_WBITS, decompressobj
+from zlib import error as ZlibError
 
 Headers = list[tuple[str, str]]
 
@@ -70,6 +72,29 @@ def header_safe(text: str, limit: int = 256) -> str:
     """Text fit for a header value: printable ASCII, cut to `limit` characters."""
     return "".join(c if " " <= c <= "~" else "?" for c in text[:limit])
 
+
+def unpacker(encoding: str) -> Callable[[bytes], bytes]:
+    """Takes the content encoding off a body, piece by piece; b"" for what cannot be unpacked.
+
+    Only a copy is unpacked, for the record: what goes to the client stays as it came.
+    """
+    if encoding == "identity":
+        return lambda piece: piece
+    if encoding not in ("gzip", "deflate"):
+        return lambda piece: b""
+    stream = decompressobj(MAX_WBITS | 32)
+
+    def unpack(piece: bytes) -> bytes:
+        try:
+            return stream.decompress(piece, _MAX_UNPACKED_BYTES)
+        except ZlibError:
+            return b""
+
+    return unpack
+
+
+_MAX_UNPACKED_BYTES = 64 * 1024 * 1024
+"""Of one piece: a few compressed bytes must not fill the memory."""
 
 JSON_HEADERS: Headers = [("content-type", "application/json")]
 SSE_HEADERS: Headers = [

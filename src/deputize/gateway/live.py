@@ -11,15 +11,13 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Se
 from random import random
 from time import time
 from typing import Any
-from zlib import MAX_WBITS, decompressobj
-from zlib import error as ZlibError
 
 import msgspec
 from msgspec import structs
 
 from deputize.core.errors import BadInput, DeputizeError, StoreError, UpstreamError
 from deputize.core.records import Call, Decision, Message, Usage
-from deputize.engines.upstream import Headers, Incoming, Upstream, header
+from deputize.engines.upstream import Headers, Incoming, Upstream, header, read_bounded, too_large
 from deputize.engines.upstreams import Answer, Upstreams
 from deputize.gateway import translate
 from deputize.gateway.consult import Consultant, Consulted, shadow_agrees
@@ -32,6 +30,7 @@ from deputize.gateway.http import (
     forward_answer_headers,
     forward_request_headers,
     header_safe,
+    unpacker,
 )
 from deputize.gateway.metrics import Metrics
 from deputize.gateway.ports import Recorder
@@ -54,6 +53,7 @@ MAX_AUDITS = 32
 """Audits under way at once; beyond that a call goes without."""
 INTENT_AFTER_S = 0.02
 """A call that is over sooner leaves its record at once and needs no note of its beginning."""
+_CUT = "The upstream ended its stream before the answer was finished."
 
 
 class Exchange(msgspec.Struct, gc=True):
@@ -68,6 +68,8 @@ class Exchange(msgspec.Struct, gc=True):
     body: bytes
     """What goes to an upstream of the same protocol; the client's own bytes wherever possible."""
     headers: Mapping[str, str]
+    query: str = ""
+    """What stood behind the path, from its question mark on; an upstream of the same protocol gets it."""
     guest: Guest = Guest()
     outgoing: dict[str, Any] = {}
     """`body`, decoded: the client's fields unless an earlier response of ours had to be written out."""
@@ -103,10 +105,14 @@ class Exchange(msgspec.Struct, gc=True):
 class Stream:
     """A stream whose end is noticed even when nobody has begun to read it."""
 
-    def __init__(self, pieces: AsyncGenerator[bytes, None], never_read: Callable[[], None]) -> None:
+    def __init__(
+        self, pieces: AsyncGenerator[bytes, None], never_read: Callable[[], None] = lambda: None
+    ) -> None:
         self._pieces = pieces
         self._never_read = never_read
         self._begun = False
+        self.ended: Callable[[], None] = lambda: None
+        """Called once, when the stream is closed, by whoever reads it."""
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         self._begun = True
@@ -122,7 +128,11 @@ class Stream:
             # a generator that never ran has no `finally`
             self._begun = True
             self._never_read()
-        await self._pieces.aclose()
+        try:
+            await self._pieces.aclose()
+        finally:
+            ended, self.ended = self.ended, lambda: None
+            ended()
 
 
 class Live:
@@ -138,6 +148,7 @@ class Live:
         self._door, self._draw = door, draw
         self._audits: set[asyncio.Task[None]] = set()
         self._settings = settings
+        self._max_answer_bytes = int(settings.max_answer_mb * 1024 * 1024)
         self._upstreams = upstreams
         self._consultant = consultant
         self._recorder = recorder
@@ -204,7 +215,7 @@ class Live:
         if native.name == "responses" and len(candidates) > 1:
             exchange.several = True
         if native.name == "responses" and answer.incoming.status in (404, 405, 501):
-            body = await self._read_whole(answer.incoming)
+            body = await read_bounded(answer.incoming, self._max_answer_bytes)
             answer.incoming.close()
             if not translate.has_no_endpoint(answer.incoming.status, body):
                 return await self._whole(exchange, answer, native, body)
@@ -220,7 +231,7 @@ class Live:
                 upstream, exchange.dialect, translate.spoken(upstream, exchange.dialect), exchange.outgoing,
                 exchange.chat, exchange.body,
                 forward_request_headers(exchange.headers, keep_authorization=not upstream.has_key),
-                ask_for_usage=self._settings.ask_for_usage,
+                ask_for_usage=self._settings.ask_for_usage, query=exchange.query,
             )  # fmt: skip
 
         answer = await self._upstreams.send("POST", candidates, prepare)
@@ -289,7 +300,7 @@ class Live:
             id_=id_, model=exchange.model, created=created, fields=exchange.fields
         )
 
-        async def frames() -> AsyncIterator[bytes]:
+        async def frames() -> AsyncGenerator[bytes, None]:
             for event in replay(answer):
                 frame = writer.write(event)
                 if frame:
@@ -298,7 +309,7 @@ class Live:
             if tail:
                 yield tail
 
-        return Reply(200, [*SSE_HEADERS, *headers], frames())
+        return Reply(200, [*SSE_HEADERS, *headers], Stream(frames()))
 
     # --- audits ---------------------------------------------------------------------------------------------------
 
@@ -324,13 +335,13 @@ class Live:
                 served.context, id=f"{served.context.id}-audit", arrived_at=self._clock(), started=self._clock_s()
             ),
             dialect=served.dialect, fields=whole_only, chat=served.chat, body=_encode(whole_only),
-            headers=served.headers, guest=served.guest, outgoing=whole_only,
+            headers=served.headers, query=served.query, guest=served.guest, outgoing=whole_only,
         )  # fmt: skip
         try:
             answer = await self._send(audit, self._upstreams.taking(audit.model))
             native = translate.spoken(answer.upstream, audit.dialect)
             try:
-                body = await self._read_whole(answer.incoming)
+                body = await read_bounded(answer.incoming, self._max_answer_bytes)
             finally:
                 answer.incoming.close()
             whole = self._parse(native, answer.incoming, body) if answer.incoming.status < 400 else None
@@ -369,12 +380,21 @@ class Live:
             headers = forward_answer_headers(incoming.headers) if same else list(SSE_HEADERS)
             if not any(k == "x-accel-buffering" for k, _ in headers):
                 headers.append(("x-accel-buffering", "no"))
-            if same:
+            encoding = header(incoming.headers, "content-encoding", "identity")
+            if not same:
+                writer = exchange.dialect.writer(
+                    id_=translate.answer_id(exchange.dialect, exchange.context.id), model=exchange.model,
+                    created=int(exchange.context.arrived_at), fields=exchange.fields,
+                )  # fmt: skip
+                stream = self._stream(exchange, incoming, reader, translate.Translating(writer, encoding))
+            elif encoding == "identity":
                 asked = self._settings.ask_for_usage and native.name == "chat"
                 strip_usage = asked and not chat_wire.wants_usage(exchange.fields)
-                stream = self._same_stream(exchange, incoming, reader, strip_usage=strip_usage)
+                stream = self._stream(
+                    exchange, incoming, reader, translate.Passing(native, reader, strip_usage)
+                )
             else:
-                stream = self._translated_stream(exchange, incoming, reader)
+                stream = self._opaque_stream(exchange, incoming, reader, encoding)
 
             def never_read() -> None:
                 incoming.close()
@@ -382,7 +402,7 @@ class Live:
 
             return Reply(200, [*headers, *self._answer_headers(exchange)], Stream(stream, never_read))
         try:
-            body = await self._read_whole(incoming)
+            body = await read_bounded(incoming, self._max_answer_bytes)
         except UpstreamError:
             self._metrics.add("deputize_aborted_total", (("by", "upstream"),))
             raise
@@ -418,29 +438,10 @@ class Live:
         await self._record(exchange, good.message if good is not None else {}, good, status=status)
         return Reply(status, [*headers, *self._answer_headers(exchange)], body)
 
-    async def _read_whole(self, incoming: Incoming) -> bytes:
-        declared = header(incoming.headers, "content-length")
-        limit = int(self._settings.max_answer_mb * 1024 * 1024)
-        if declared.isdigit() and int(declared) <= limit:
-            return await incoming.read()
-        pieces: list[bytes] = []
-        n_bytes = 0
-        async for piece in incoming.chunks():
-            pieces.append(piece)
-            n_bytes += len(piece)
-            if n_bytes > limit:
-                raise UpstreamError(
-                    f"The upstream's answer is larger than {self._settings.max_answer_mb:g} MB."
-                )
-        return b"".join(pieces)
-
     def _parse(self, dialect: Dialect, incoming: Incoming, body: bytes) -> Answered | None:
         """A copy of a whole answer, read; None where it cannot be."""
-        copy = _plain(body, header(incoming.headers, "content-encoding"))
-        if copy is None:
-            return None
         try:
-            value = _decode(copy)
+            value = _decode(unpacker(header(incoming.headers, "content-encoding", "identity"))(body))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
         assembler = Assembler()
@@ -448,85 +449,34 @@ class Live:
             assembler.add(event)
         return answered(assembler)
 
-    async def _same_stream(
-        self, exchange: Exchange, incoming: Incoming, reader: Reader, *, strip_usage: bool
+    async def _stream(
+        self,
+        exchange: Exchange,
+        incoming: Incoming,
+        reader: Reader,
+        form: translate.Passing | translate.Translating,
     ) -> AsyncGenerator[bytes, None]:
-        """Passes a stream on byte for byte, reads a copy, and holds the end back until the call is recorded."""
-        assembler, splitter = Assembler(), FrameSplitter()
-        encoding = header(incoming.headers, "content-encoding")
-        if encoding not in ("", "identity"):
-            async for chunk in self._opaque_stream(exchange, incoming):
-                yield chunk
-            return
+        """Passes a stream on read by read in a form, reads a copy, and holds the end back until the call is recorded."""
+        assembler, splitter, unpack = Assembler(), FrameSplitter(), form.unpack
         held: list[bytes] = []
         recorded = False
-        limit = int(self._settings.max_answer_mb * 1024 * 1024)
+        left = self._max_answer_bytes
         try:
             failure: UpstreamError | None = None
             try:
                 async for chunk in incoming.chunks():
-                    limit -= len(chunk)
-                    if limit < 0:
-                        raise UpstreamError(
-                            f"The upstream's answer is larger than {self._settings.max_answer_mb:g} MB."
-                        )
+                    left -= len(chunk)
+                    if left < 0:
+                        raise too_large(self._max_answer_bytes)
                     out: list[bytes] = []
-                    for frame in splitter.feed(chunk):
-                        self._take(exchange, assembler, reader.read(frame))
-                        if strip_usage and reader.usage_only:
-                            continue
-                        # the end is held back: a client that has it counts the call as answered
-                        ending = held or assembler.finish_reason or assembler.error or reader.ended
-                        (held if ending else out).append(frame.raw)
-                    if out:
-                        yield b"".join(out)
-                    if reader.ended:
-                        break
-            except UpstreamError as error:
-                failure = error
-            rest = splitter.rest()
-            if rest:
-                self._take(exchange, assembler, reader.read(parse_frame(rest)))
-                held.append(rest)
-            whole = bool(assembler.finish_reason or reader.ended) and not assembler.error
-            if not whole:
-                self._metrics.add("deputize_aborted_total", (("by", "upstream"),))
-                if not assembler.error:
-                    # an end without a reason must not pass for a whole answer
-                    held.append(self._cut_frame(exchange, failure))
-            tail = await self._record_stream(exchange, assembler, held, aborted=not whole)
-            recorded = True  # cancelled before this: the same id is recorded again, and the store keeps one
-            if tail:
-                yield tail
-        finally:
-            incoming.close()
-            if not recorded:
-                self._record_now(exchange, assembler.message(), answered(assembler))
-
-    async def _translated_stream(
-        self, exchange: Exchange, incoming: Incoming, reader: Reader
-    ) -> AsyncGenerator[bytes, None]:
-        """Reads an upstream's stream in one protocol and writes it in the client's."""
-        assembler, splitter = Assembler(), FrameSplitter()
-        writer = exchange.dialect.writer(
-            id_=translate.answer_id(exchange.dialect, exchange.context.id), model=exchange.model,
-            created=int(exchange.context.arrived_at), fields=exchange.fields,
-        )  # fmt: skip
-        held: list[bytes] = []
-        recorded = False
-        try:
-            failure: UpstreamError | None = None
-            try:
-                async for chunk in incoming.chunks():
-                    out: list[bytes] = []
-                    for frame in splitter.feed(chunk):
+                    for frame in splitter.feed(chunk if unpack is None else unpack(chunk)):
                         events = reader.read(frame)
                         self._take(exchange, assembler, events)
-                        for event in events:
-                            written = writer.write(event)
-                            ending = held or assembler.finish_reason or assembler.error
-                            if written:
-                                (held if ending else out).append(written)
+                        written = form.write(frame, events)
+                        if written:
+                            # the end is held back: a client that has it counts the call as answered
+                            ending = held or assembler.finish_reason or assembler.error or reader.ended
+                            (held if ending else out).append(written)
                     if out:
                         yield b"".join(out)
                     if reader.ended:
@@ -535,16 +485,18 @@ class Live:
                 failure = error
             rest = splitter.rest()
             if rest:
-                events = reader.read(parse_frame(rest))
+                frame = parse_frame(rest)
+                events = reader.read(frame)
                 self._take(exchange, assembler, events)
-                held.extend(writer.write(event) for event in events)
-            whole = bool(assembler.finish_reason) and not assembler.error
+                held.append(form.write(frame, events))
+            whole = form.whole(assembler, reader) and not assembler.error
             if whole:
-                held.append(writer.end())
+                held.append(form.end())
             else:
                 self._metrics.add("deputize_aborted_total", (("by", "upstream"),))
                 if not assembler.error:
-                    held.append(self._cut_frame(exchange, failure))
+                    # an end without a reason must not pass for a whole answer
+                    held.append(form.fail(str(failure) if failure else _CUT))
             tail = await self._record_stream(exchange, assembler, held, aborted=not whole)
             recorded = True  # cancelled before this: the same id is recorded again, and the store keeps one
             if tail:
@@ -554,26 +506,36 @@ class Live:
             if not recorded:
                 self._record_now(exchange, assembler.message(), answered(assembler))
 
-    async def _opaque_stream(self, exchange: Exchange, incoming: Incoming) -> AsyncGenerator[bytes, None]:
-        """A stream we cannot read (the upstream compressed it although asked not to): passed on, recorded bare."""
-        last = b""
-        async for chunk in incoming.chunks():
+    async def _opaque_stream(
+        self, exchange: Exchange, incoming: Incoming, reader: Reader, encoding: str
+    ) -> AsyncGenerator[bytes, None]:
+        """A stream that came compressed although asked not to: passed on as it is, a copy unpacked for the record."""
+        assembler, splitter, unpack = Assembler(), FrameSplitter(), unpacker(encoding)
+        last, recorded, left = b"", False, self._max_answer_bytes
+        try:
+            async for chunk in incoming.chunks():
+                left -= len(chunk)
+                if left < 0:
+                    raise too_large(self._max_answer_bytes)
+                if last:
+                    yield last
+                last = chunk  # held back until the call is recorded
+                for frame in splitter.feed(unpack(chunk)):
+                    self._take(exchange, assembler, reader.read(frame))
+            last = await self._record_stream(exchange, assembler, [last], aborted=False)
+            recorded = True
             if last:
                 yield last
-            last = chunk
-        await self._record(exchange, {}, None)
-        if last:
-            yield last
+        finally:
+            incoming.close()
+            if not recorded:
+                self._record_now(exchange, assembler.message(), answered(assembler))
 
     def _take(self, exchange: Exchange, assembler: Assembler, events: list[Any]) -> None:
         for event in events:
             assembler.add(event)
         if exchange.first_token is None and assembler.has_output:
             exchange.first_token = self._clock_s()
-
-    def _cut_frame(self, exchange: Exchange, failure: UpstreamError | None) -> bytes:
-        message = str(failure) if failure else "The upstream ended its stream before the answer was finished."
-        return exchange.dialect.error_frame(502, message, "upstream_error", "stream_cut")
 
     async def _record_stream(
         self, exchange: Exchange, assembler: Assembler, held: list[bytes], *, aborted: bool
@@ -718,15 +680,3 @@ def estimate(body: bytes, message: Message) -> Usage:
 
 def _dict(value: Any) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
-
-
-def _plain(body: bytes, encoding: str) -> bytes | None:
-    """A body without its content encoding; None for one we do not know."""
-    if encoding in ("", "identity"):
-        return body
-    if encoding not in ("gzip", "deflate"):
-        return None
-    try:
-        return decompressobj(MAX_WBITS | 32).decompress(body, 64 * 1024 * 1024)
-    except ZlibError:
-        return None

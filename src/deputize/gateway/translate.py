@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -9,11 +10,14 @@ import msgspec
 from deputize.core.errors import BadInput
 from deputize.engines import anthropic
 from deputize.engines.upstream import Headers, Upstream
+from deputize.gateway.http import header_safe, unpacker
 from deputize.gateway.wire import chat as chat_wire
 from deputize.gateway.wire.chat import ChatDialect
-from deputize.gateway.wire.dialect import Dialect
+from deputize.gateway.wire.dialect import Dialect, Reader, Writer
+from deputize.gateway.wire.events import Assembler, Event, Failed
 from deputize.gateway.wire.messages import MessagesDialect
 from deputize.gateway.wire.responses import ResponsesDialect
+from deputize.gateway.wire.sse import PING, Frame
 
 CHAT: Dialect = ChatDialect()
 RESPONSES: Dialect = ResponsesDialect()
@@ -56,25 +60,59 @@ def check_translatable(
     """Refuses what would be lost between two protocols.
 
     Raises:
-        BadInput: a tool that runs at the provider, or state that only the other protocol's servers keep.
+        BadInput: a tool that runs at the provider, state that only the other protocol's servers keep, several answers
+            or token probabilities, or a message part that the other protocol cannot hold.
     """
+    between = f"from {dialect.name} to {native.name}"
     for tool in chat.get("tools") or ():
         if not isinstance(tool, dict) or not isinstance(tool.get("function"), dict):
             kind = tool.get("type") if isinstance(tool, dict) else tool
-            raise BadInput(
-                f"The tool {kind!r} runs at the provider and cannot be translated from {dialect.name} to {native.name}."
-            )
+            raise BadInput(f"The tool {kind!r} runs at the provider and cannot be translated {between}.")
     why = pinned(fields)
     if why:
         raise BadInput(
             f"This request needs state or a mode that only a server of the {dialect.name} protocol has ({why}),"
             " and no such server answers for its model."
         )
+    for name in _ONLY_NATIVE[dialect.name]:
+        if fields.get(name):
+            raise BadInput(f"{name!r} cannot be translated {between}.")
+    only_llm = chat_wire.only_llm_can(chat).removeprefix("params:")
+    if only_llm:
+        raise BadInput(f"{only_llm!r} cannot be translated {between}.")
+    for message in chat["messages"]:
+        content, role = message.get("content"), message.get("role")
+        for part in content if isinstance(content, list) else ():
+            kind = part.get("type") if isinstance(part, dict) else type(part).__name__
+            if kind in ("text", "refusal"):
+                continue
+            # OpenAI's chat protocol takes images from the user only
+            if kind == "image_url" and (role == "user" or (role == "tool" and native.name != "chat")):
+                if _travels(part):
+                    continue
+                kind = "image_url of a file at the provider"
+            raise BadInput(
+                f"A part of type {header_safe(str(kind), 60)!r} in a {role} message cannot be translated {between}."
+            )
+
+
+_ONLY_NATIVE = {
+    "chat": ("functions", "function_call", "prediction", "web_search_options"),
+    "responses": ("prompt",),
+    "messages": ("mcp_servers", "container"),
+}
+"""Request fields that change what an answer is and that the other protocols do not know."""
+
+
+def _travels(part: dict[str, Any]) -> bool:
+    image = part.get("image_url")
+    url = image.get("url") if isinstance(image, dict) else image
+    return isinstance(url, str) and url.startswith(("data:", "http://", "https://"))
 
 
 def prepare(
     upstream: Upstream, dialect: Dialect, native: Dialect, fields: dict[str, Any], chat: dict[str, Any], body: bytes,
-    headers: Headers, *, ask_for_usage: bool,
+    headers: Headers, *, ask_for_usage: bool, query: str = "",
 ) -> tuple[str, Headers, bytes]:  # fmt: skip
     """Path, headers and body for one upstream. Same protocol, same model name: the client's bytes.
 
@@ -98,7 +136,62 @@ def prepare(
     streams = fields.get("stream") is True
     if native.name == "chat" and ask_for_usage and streams and not chat_wire.wants_usage(fields):
         body = chat_wire.ask_for_usage(body, fields)
-    return native.path, headers, body
+    # a query means what it means in its own protocol only
+    return native.path + (query if native is dialect else ""), headers, body
+
+
+# --- streams on their way back ---------------------------------------------------------------------------------------
+
+
+class Passing:
+    """The stream of an upstream of the client's own protocol: every frame goes on byte for byte."""
+
+    unpack: Callable[[bytes], bytes] | None = None
+
+    def __init__(self, dialect: Dialect, reader: Reader, strip_usage: bool) -> None:
+        self._dialect, self._reader, self._strip_usage = dialect, reader, strip_usage
+
+    def write(self, frame: Frame, events: Sequence[Event]) -> bytes:
+        """What a frame becomes; the usage chunk that only we asked for becomes nothing."""
+        return b"" if self._strip_usage and self._reader.usage_only else frame.raw
+
+    def whole(self, assembler: Assembler, reader: Reader) -> bool:
+        """Whether the stream has come to its end."""
+        return bool(assembler.finish_reason or reader.ended)
+
+    def end(self) -> bytes:
+        """What has to be added to a whole stream."""
+        return b""
+
+    def fail(self, message: str) -> bytes:
+        """What has to be added to a stream that was cut."""
+        return self._dialect.error_frame(502, message, "upstream_error", "stream_cut")
+
+
+class Translating:
+    """The stream of an upstream of another protocol: read into events, written in the client's."""
+
+    def __init__(self, writer: Writer, encoding: str) -> None:
+        self._writer = writer
+        self.unpack = None if encoding == "identity" else unpacker(encoding)
+
+    def write(self, frame: Frame, events: Sequence[Event]) -> bytes:
+        """What a frame becomes; a heartbeat stays one, so that clients and proxies stay awake."""
+        if not frame.data or frame.event == "ping":
+            return PING
+        return b"".join([self._writer.write(event) for event in events])
+
+    def whole(self, assembler: Assembler, reader: Reader) -> bool:
+        """Whether the answer has come to its end."""
+        return bool(assembler.finish_reason)
+
+    def end(self) -> bytes:
+        """What closes the stream."""
+        return self._writer.end()
+
+    def fail(self, message: str) -> bytes:
+        """What ends a stream that was cut."""
+        return self._writer.write(Failed(message))
 
 
 def swap_credentials(headers: Headers, native: Dialect) -> Headers:

@@ -6,6 +6,7 @@ References:
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -51,6 +52,25 @@ def decode_object(body: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise BadInput("The request body must be a JSON object.")
     return value
+
+
+def check_named_once(body: bytes, name: str) -> None:
+    """Refuses a body that gives a field twice, in whatever case, since servers differ in which one they take.
+
+    Raises:
+        BadInput: it does.
+    """
+    pairs: list[tuple[str, Any]] = []
+
+    def keep(found: list[tuple[str, Any]]) -> None:
+        pairs[:] = found  # objects are closed from the inside out: what is left is the outermost one
+
+    try:
+        json.loads(body, object_pairs_hook=keep)
+    except RecursionError:
+        raise BadInput("The request body is nested too deeply.") from None
+    if sum(key.lower() == name for key, _ in pairs) > 1:
+        raise BadInput(f"The request gives {name!r} more than once.")
 
 
 def check_messages(fields: dict[str, Any]) -> list[Message]:

@@ -68,11 +68,14 @@ def _text(content: Any) -> str:
 
 
 def _image_part(block: dict[str, Any]) -> dict[str, Any]:
-    source = block.get("source") or {}
+    source = block.get("source")
+    source = source if isinstance(source, dict) else {}
     if source.get("type") == "base64":
         url = f"data:{source.get('media_type', 'image/png')};base64,{source.get('data', '')}"
+    elif source.get("type") == "url":
+        url = str(source.get("url") or "")
     else:
-        url = str(source.get("url") or source.get("file_id") or "")
+        return block  # a file that only the provider has
     return {"type": "image_url", "image_url": {"url": url}}
 
 
@@ -82,39 +85,43 @@ def _user_messages(content: Any) -> Iterator[Message]:
     for block in _blocks(content):
         kind = block.get("type")
         if kind == "tool_result":
-            inner = block.get("content")
-            text = inner if isinstance(inner, str) else _text(inner)
-            message: Message = {
-                "role": "tool",
-                "tool_call_id": str(block.get("tool_use_id") or ""),
-                "content": text,
-            }
-            if block.get("is_error"):
-                message["content"] = f"Error: {text}" if not text.lower().startswith("error") else text
-            yield message
-        elif kind == "text":
-            parts.append({"type": "text", "text": str(block.get("text", ""))})
-        elif kind == "image":
-            parts.append(_image_part(block))
+            inner = _plain_or_parts([_part_to_chat(b) for b in _blocks(block.get("content"))])
+            if block.get("is_error") and not (isinstance(inner, str) and inner.lower().startswith("error")):
+                inner = (
+                    f"Error: {inner}"
+                    if isinstance(inner, str)
+                    else [{"type": "text", "text": "Error:"}, *inner]
+                )
+            yield {"role": "tool", "tool_call_id": str(block.get("tool_use_id") or ""), "content": inner}
         else:
-            parts.append(block)  # documents and the like keep their own form
-    if not parts:
-        return
-    if all(p["type"] == "text" for p in parts):
-        yield {"role": "user", "content": "\n".join(p["text"] for p in parts)}
-    else:
-        yield {"role": "user", "content": parts}
+            parts.append(_part_to_chat(block))
+    if parts:
+        yield {"role": "user", "content": _plain_or_parts(parts)}
+
+
+def _part_to_chat(block: dict[str, Any]) -> dict[str, Any]:
+    if block.get("type") == "text":
+        return {"type": "text", "text": str(block.get("text", ""))}
+    # documents and the like keep their own form, so that nothing is lost unseen
+    return _image_part(block) if block.get("type") == "image" else block
+
+
+def _plain_or_parts(parts: list[dict[str, Any]]) -> str | list[dict[str, Any]]:
+    """Parts as one text where they are nothing else."""
+    if all(part.get("type") == "text" for part in parts):
+        return "\n".join(part["text"] for part in parts)
+    return parts
 
 
 def _assistant_message(content: Any) -> Message:
-    texts: list[str] = []
+    parts: list[dict[str, Any]] = []
     thinking: list[str] = []
     calls: list[dict[str, Any]] = []
     signature = ""
     for block in _blocks(content):
         kind = block.get("type")
         if kind == "text":
-            texts.append(str(block.get("text", "")))
+            parts.append({"type": "text", "text": str(block.get("text", ""))})
         elif kind == "thinking":
             thinking.append(str(block.get("thinking", "")))
             signature = str(block.get("signature") or "")
@@ -122,7 +129,12 @@ def _assistant_message(content: Any) -> Message:
             arguments = _encode(block.get("input") or {}).decode()
             function = {"name": str(block.get("name") or ""), "arguments": arguments}
             calls.append({"id": str(block.get("id") or ""), "type": "function", "function": function})
-    message: Message = {"role": "assistant", "content": "".join(texts) or (None if calls else "")}
+        elif kind != "redacted_thinking":  # which nobody but its provider can read
+            parts.append(block)
+    said: Any = parts
+    if all(part.get("type") == "text" for part in parts):
+        said = "".join(part["text"] for part in parts)
+    message: Message = {"role": "assistant", "content": said or (None if calls else "")}
     if calls:
         message["tool_calls"] = calls
     if thinking:
@@ -262,9 +274,12 @@ def from_chat(chat: dict[str, Any]) -> dict[str, Any]:
         if role in ("system", "developer"):
             system.append(content if isinstance(content, str) else _text(_content_blocks(content)))
         elif role == "tool":
-            text = content if isinstance(content, str) else _text(_content_blocks(content))
+            inner: Any = content if isinstance(content, str) else _content_blocks(content)
+            if isinstance(inner, list) and all(block.get("type") == "text" for block in inner):
+                inner = _text(inner)
             say(
-                "user", [{"type": "tool_result", "tool_use_id": message.get("tool_call_id"), "content": text}]
+                "user",
+                [{"type": "tool_result", "tool_use_id": message.get("tool_call_id"), "content": inner}],
             )
         elif role == "assistant":
             blocks: list[dict[str, Any]] = []
@@ -540,9 +555,14 @@ class MessagesWriter:
         self._n_tools = 0
         self._usage = UsageSeen()
         self._reason = ""
+        self._failed = False
+
+    def _fail(self, message: str) -> bytes:
+        self._failed = True
+        return error_frame(502, message)
 
     def write(self, event: Event) -> bytes:
-        """The frames for one event; b"" where the protocol has none for it."""
+        """The frames for one event; b"" where the protocol has none for it, and after a failure."""
         if isinstance(event, UsageSeen):
             old = self._usage
             self._usage = UsageSeen(
@@ -551,8 +571,10 @@ class MessagesWriter:
                 event.cached_tokens if event.cached_tokens is not None else old.cached_tokens,
             )
             return b""
+        if self._failed:
+            return b""
         if isinstance(event, Failed):
-            return error_frame(502, event.message)
+            return self._fail(event.message)
         if isinstance(event, Finished):
             self._reason = event.reason
             return self._begin() + self._close()
@@ -573,9 +595,7 @@ class MessagesWriter:
         if isinstance(event, ToolDelta):
             if self._open != f"tool:{event.index}":
                 # a block that was closed cannot be opened again in this protocol
-                return out + error_frame(
-                    502, "The upstream interleaved its tool calls, which cannot be passed on."
-                )
+                return out + self._fail("The upstream interleaved its tool calls, which cannot be passed on.")
             return out + self._delta({"type": "input_json_delta", "partial_json": event.arguments})
         return out
 
@@ -609,7 +629,7 @@ class MessagesWriter:
 
     def end(self) -> bytes:
         """What closes the stream; b"" after a failure."""
-        if not self._reason:
+        if self._failed or not self._reason:
             return b""
         delta = {"stop_reason": stop_reason(self._reason, has_tools=self._n_tools > 0), "stop_sequence": None}
         usage = _usage(self._usage.prompt_tokens, self._usage.completion_tokens, self._usage.cached_tokens)

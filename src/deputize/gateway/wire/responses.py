@@ -53,8 +53,8 @@ def _part_to_chat(part: dict[str, Any]) -> dict[str, Any]:
         return {"type": "text", "text": str(part.get("text") or "")}
     if kind == "refusal":
         return {"type": "text", "text": str(part.get("refusal") or "")}
-    if kind == "input_image":
-        image = {"url": part.get("image_url") or part.get("file_id") or ""}
+    if kind == "input_image" and part.get("image_url"):
+        image = {"url": part["image_url"]}
         if part.get("detail"):
             image["detail"] = part["detail"]
         return {"type": "image_url", "image_url": image}
@@ -70,12 +70,8 @@ def _content_to_chat(content: Any) -> Any:
     return parts
 
 
-def _output_text(output: Any) -> str:
-    if isinstance(output, str):
-        return output
-    if isinstance(output, list):
-        return str(_content_to_chat(output)) if output else ""
-    return _encode(output).decode()
+def _output_to_chat(output: Any) -> Any:
+    return _content_to_chat(output) if isinstance(output, str | list) else _encode(output).decode()
 
 
 def items_to_chat(items: Any) -> list[Message]:
@@ -109,7 +105,7 @@ def items_to_chat(items: Any) -> list[Message]:
                 {
                     "role": "tool",
                     "tool_call_id": str(item.get("call_id") or ""),
-                    "content": _output_text(item.get("output")),
+                    "content": _output_to_chat(item.get("output")),
                 }
             )
             continue
@@ -117,6 +113,10 @@ def items_to_chat(items: Any) -> list[Message]:
             content = item.get("content") or item.get("summary") or []
             thinking = "".join(str(p.get("text", "")) for p in content if isinstance(p, dict))
             continue
+        else:
+            out.append(
+                {"role": "assistant", "content": [item]}
+            )  # kept in its own form: nothing is lost unseen
         if thinking and out and out[-1]["role"] == "assistant":
             out[-1]["reasoning_content"] = thinking
         thinking = ""
@@ -178,7 +178,9 @@ def chat_to_items(messages: list[Message]) -> list[dict[str, Any]]:
                 {
                     "type": "function_call_output",
                     "call_id": message.get("tool_call_id"),
-                    "output": content if isinstance(content, str) else _encode(content).decode(),
+                    "output": content
+                    if isinstance(content, str)
+                    else _content_to_items("tool", content or ""),
                 }
             )
             continue
@@ -435,9 +437,10 @@ class ResponsesWriter:
         self._item: dict[str, Any] = {}
         self._usage = UsageSeen()
         self._reason = ""
+        self._failed = False
 
     def write(self, event: Event) -> bytes:
-        """The frames for one event; b"" where the protocol has none for it."""
+        """The frames for one event; b"" where the protocol has none for it, and after a failure."""
         if isinstance(event, UsageSeen):
             old = self._usage
             self._usage = UsageSeen(
@@ -445,6 +448,8 @@ class ResponsesWriter:
                 event.completion_tokens if event.completion_tokens is not None else old.completion_tokens,
                 event.cached_tokens if event.cached_tokens is not None else old.cached_tokens,
             )
+            return b""
+        if self._failed:
             return b""
         if isinstance(event, Failed):
             return self._begin() + self._fail(event.message, event.kind)
@@ -554,7 +559,7 @@ class ResponsesWriter:
         return {**self._shell, "output": self._output, "usage": usage, **changed}
 
     def _fail(self, message: str, code: str) -> bytes:
-        self._reason = ""
+        self._failed = True
         error = {"code": "server_error", "message": message}
         return self._frame("error", code=code, message=message, param=None) + self._frame(
             "response.failed", response=self._whole(status="failed", error=error)
@@ -562,7 +567,7 @@ class ResponsesWriter:
 
     def end(self) -> bytes:
         """What closes the stream; b"" after a failure."""
-        if not self._reason:
+        if self._failed or not self._reason:
             return b""
         status, details = _status(self._reason)
         return self._frame(
