@@ -13,8 +13,9 @@ import platform
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
 
@@ -22,11 +23,11 @@ from deputize.core import artifacts as art
 from deputize.core.config import Convert, Privacy, models_path, read_privacy
 from deputize.core.errors import BadInput, StoreError, UsageError
 from deputize.core.progress import Progress, silent
-from deputize.core.records import Call, Record, RouteFile
+from deputize.core.records import Call, Example, Record, RouteFile, shared
 from deputize.store.base import Store
 from deputize.store.files import write_atomic
 from deputize.store.keys import KeyRing
-from deputize.store.sealed import read_sealed, write_sealed
+from deputize.store.sealed import is_stream, read_sealed, read_stream, sealed_stream, write_sealed
 from deputize.store.sqlite import open_store
 
 if TYPE_CHECKING:
@@ -88,7 +89,10 @@ class Run:
             raise UsageError(
                 f"{step} has not been done in run {self.state.run_id}: run `deputize {step}` first"
             )
-        return read_sealed(self._path(step), kind, self.keyring)
+        path = self._path(step)
+        if kind is art.Curated and is_stream(path):
+            return cast(A, read_curated(path, self.keyring))
+        return read_sealed(path, kind, self.keyring)
 
     def forget_from(self, step: str) -> None:
         """Drops the results of a step and of all steps after it; trained specialists are kept and reused if equal."""
@@ -118,29 +122,63 @@ class Run:
                 self.state, timings_s={**self.state.timings_s, step: round(spent, 2)}
             )
             self.save()
-        write_sealed(self._path(step), result, self.keyring)
+        if result is not None:
+            write_sealed(self._path(step), result, self.keyring)
 
-    def calls(self) -> list[Call]:
+    def calls(self) -> Iterator[Call]:
+        """The calls that the run reads, as a stream from the store."""
         wanted = set(self.state.agents)
-        return [c for c in self.store.calls() if not wanted or c.agent in wanted][: self.state.n_calls]
+        return islice((c for c in self.store.calls() if not wanted or c.agent in wanted), self.state.n_calls)
 
 
-def _curate(run: Run) -> Record:
+def _curate(run: Run) -> None:
+    """S2, from the store into a sealed stream: neither the log nor the examples are in memory as a whole."""
     from deputize.stages.collect.audience import infer_sites
     from deputize.stages.curate.run import run as curate
     from deputize.stages.curate.scan import standard_detectors
 
     run.progress("reading the store", 0)
-    calls = [c for c in run.calls() if learnable(c)]
-    if not calls:
+    calls = _Learnable(run)
+    inference = infer_sites(calls)
+    if not inference.sites:
         raise BadInput("There is nothing to learn from: no call in the store was answered by an LLM.")
     standard = standard_detectors(
         run.config.privacy != "standard", home=run.home, privacy=Privacy.model_validate(run.state.privacy)
     )
-    return curate(
-        calls, infer_sites(calls), run.config, key=run.keyring.derive("surrogates"), progress=run.progress,
-        standard=standard,
-    )  # fmt: skip
+    with sealed_stream(run.folder / "curate.sealed", run.keyring) as stream:
+        head = curate(
+            calls, inference, run.config, key=run.keyring.derive("surrogates"), progress=run.progress,
+            standard=standard, write=stream.add,
+        )  # fmt: skip
+        stream.end(head)
+
+
+class _Learnable:
+    """The calls of a run that show what the LLM does; read from the store each time they are asked for."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    def __iter__(self) -> Iterator[Call]:
+        return (call for call in self._run.calls() if learnable(call))
+
+
+def read_curated(path: Path, keyring: KeyRing) -> art.Curated:
+    """What S2 wrote, with its examples in memory; what many of them hold alike is there once.
+
+    Raises:
+        BadInput, Tampered, StoreError: as for store.sealed.read_stream.
+    """
+    examples: list[Example] = []
+    head: art.Curated | None = None
+    known: dict[bytes, Any] = {}
+    for record in read_stream(path, Example, art.Curated, keyring):
+        if isinstance(record, Example):
+            examples.append(shared(record, known))
+        else:
+            head = record
+    assert head is not None  # the reader ends with it or raises
+    return msgspec.structs.replace(head, examples=examples)
 
 
 def privacy_now(home: Path) -> dict[str, Any]:
@@ -282,7 +320,7 @@ def _evaluate(run: Run) -> Record:
     return Results(results=results)
 
 
-_DO: dict[str, Callable[[Run], Record]] = {
+_DO: dict[str, Callable[[Run], Record | None]] = {
     "curate": _curate, "cluster": _cluster, "select": _select, "finetune": _finetune, "evaluate": _evaluate,
 }  # fmt: skip
 
@@ -328,8 +366,12 @@ def open_run(
     was trained in between.
     """
     wanted = sorted(set(agents))
-    chosen = [c.id for c in store.calls() if not wanted or c.agent in wanted]
-    digest = hashlib.blake2b("\n".join(chosen).encode(), digest_size=16).hexdigest()
+    n_calls, seen = 0, hashlib.blake2b(digest_size=16)
+    for call in store.calls():
+        if not wanted or call.agent in wanted:
+            seen.update((call.id if n_calls == 0 else f"\n{call.id}").encode())
+            n_calls += 1
+    digest = seen.hexdigest()
     settings = config.model_dump(mode="json")
     newest = latest_run(home)
     before = read_state(home, newest) if newest else None
@@ -342,7 +384,7 @@ def open_run(
             return Run(home, state, store, keyring, progress)
     number = 1 + (int(newest.split("-")[0]) if newest else 0)
     state = RunState(
-        run_id=f"{number:04d}-{digest[:6]}", settings=settings, n_calls=len(chosen), calls_digest=digest, agents=wanted,
+        run_id=f"{number:04d}-{digest[:6]}", settings=settings, n_calls=n_calls, calls_digest=digest, agents=wanted,
         source_skipped=imported.n_skipped if imported else 0, skipped=_reasons(imported), privacy=privacy,
     )  # fmt: skip
     run = Run(home, state, store, keyring, progress)

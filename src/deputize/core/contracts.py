@@ -165,6 +165,12 @@ def message_of(answer: Answer, contract: Contract, call_ids: Iterable[str]) -> M
     return {"role": "assistant", "content": content}
 
 
+def short_reply(text: str) -> str:
+    """A reply as the label it might be, "" where it is too long (more than 8 words or 80 characters) or empty."""
+    folded = fold(text)
+    return folded if len(folded) <= 80 and len(folded.split()) <= 8 else ""
+
+
 def closed_labels(
     replies: Iterable[str], *, min_calls: int = 20, min_repeats: int = 3, coverage: float = 0.95
 ) -> list[str] | None:
@@ -173,15 +179,11 @@ def closed_labels(
     A reply counts as a label when it is short (at most 8 words and 80 characters) and was given at least
     `min_repeats` times; the set is closed when labels cover at least `coverage` of at least `min_calls` replies.
     """
-    counts = Counter(fold(r) for r in replies)
+    counts = Counter(short_reply(r) for r in replies)
     n_calls = counts.total()
     if n_calls < min_calls:
         return None
-    labels = {
-        text: n
-        for text, n in counts.items()
-        if n >= min_repeats and text and len(text) <= 80 and len(text.split()) <= 8
-    }
+    labels = {text: n for text, n in counts.items() if n >= min_repeats and text}
     if sum(labels.values()) < coverage * n_calls:
         return None
     return sorted(labels, key=lambda text: (-labels[text], text))

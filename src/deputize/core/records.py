@@ -167,6 +167,27 @@ class Example(Record):
     version: int = RECORD_VERSION
 
 
+def shared(example: Example, known: dict[bytes, Any]) -> Example:
+    """An equal example that shares tools, reply format and system prompts with earlier ones of equal content.
+
+    Agents send the same again with every call; read back record by record it would be in memory as often.
+
+    Args:
+        example: the example.
+        known: what earlier ones hold; added to.
+    """
+
+    def one(value: Any) -> Any:
+        return value and known.setdefault(msgspec.json.encode(value), value)
+
+    request = example.request
+    messages = [one(m) if m.get("role") in ("system", "developer") else m for m in request.messages]
+    request = msgspec.structs.replace(
+        request, messages=messages, tools=one(request.tools), response_format=one(request.response_format)
+    )
+    return msgspec.structs.replace(example, request=request)
+
+
 class Site(Record):
     """One place in the agent that calls a model, who it speaks to, and the evidence for it."""
 

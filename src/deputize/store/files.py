@@ -7,8 +7,9 @@ import fcntl
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from deputize.core.errors import StoreError
 
@@ -70,6 +71,37 @@ def _written_beside(path: Path, data: bytes, mode: int) -> str:
         Path(temporary).unlink(missing_ok=True)
         raise
     return temporary
+
+
+@contextmanager
+def replaced(path: Path, *, mode: int = 0o600) -> Iterator[BinaryIO]:
+    """A file to write to that takes the place of `path` when the block ends, and is gone where the block fails.
+
+    For what is too large to be held whole. What a killed process left of earlier tries is removed first, so only one
+    process at a time may write a `path`.
+
+    Raises:
+        StoreError: the disk is full or the folder cannot be written; `path` is as it was.
+    """
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(temporary, "wb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise StoreError(
+            f"{path} could not be written: {reason(error)}. What was there before is unchanged."
+        ) from error
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
 
 
 def sync_folder(folder: Path) -> None:

@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from deputize.core.artifacts import Discovered, Imported
+from deputize.core.artifacts import Discovered, Imported, Skip
 from deputize.core.errors import BadInput, StoreError, Tampered
 from deputize.store.files import write_atomic, write_new
 from deputize.store.keys import KeyRing
-from deputize.store.sealed import read_sealed, write_sealed
+from deputize.store.sealed import is_stream, read_sealed, read_stream, sealed_stream, write_sealed
 
 RECORD = Imported(n_calls=3, n_skipped=1)
 
@@ -63,3 +68,130 @@ def test_of_two_writers_of_a_new_file_one_wins(tmp_path: Path) -> None:
     assert not write_new(tmp_path / "x", b"two")
     assert (tmp_path / "x").read_bytes() == b"one"
     assert len(list(tmp_path.iterdir())) == 1
+
+
+# ---------------------------------------------------------------- streams
+
+
+def written(path: Path, ring: KeyRing, n: int = 4) -> Path:
+    with sealed_stream(path, ring) as stream:
+        for i in range(n):
+            stream.add(Skip(file="secret-name", line=i, reason=""))
+        stream.end(Imported(n_calls=n))
+    return path
+
+
+def frames(data: bytes) -> tuple[bytes, list[bytes]]:
+    """What comes before the records of a stream, and each record with its length before it."""
+    out, at = [], 20
+    while at < len(data):
+        end = at + 5 + int.from_bytes(data[at + 1 : at + 5], "big")
+        out.append(data[at:end])
+        at = end
+    return data[:20], out
+
+
+@pytest.mark.parametrize("n", [0, 1, 300])
+def test_a_stream_comes_back_record_by_record(tmp_path: Path, ring: KeyRing, n: int) -> None:
+    path = written(tmp_path / "run" / "x.sealed", ring, n)
+    *items, head = read_stream(path, Skip, Imported, ring)
+    assert head == Imported(n_calls=n)
+    assert [i.line for i in items if isinstance(i, Skip)] == list(range(n)) and len(items) == n
+    assert is_stream(path) and b"secret-name" not in path.read_bytes()
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert [p.name for p in path.parent.iterdir()] == ["x.sealed"], "no temporary file stays"
+
+
+@given(st.data())
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_damage_to_a_stream_goes_unnoticed(tmp_path: Path, ring: KeyRing, data: st.DataObject) -> None:
+    path = tmp_path / "run" / "x.sealed"
+    start, parts = frames(written(path, ring).read_bytes())
+    n = len(parts)
+    what = data.draw(st.sampled_from(["flip", "cut", "swap", "drop", "repeat", "append", "drop the end"]))
+    i, k = data.draw(st.integers(0, n - 1)), data.draw(st.integers(1, n - 1))
+    if what == "swap":
+        parts[i], parts[(i + k) % n] = parts[(i + k) % n], parts[i]
+    elif what == "drop":
+        del parts[i]
+    elif what == "drop the end":
+        parts = parts[:-k]
+    elif what == "repeat":
+        parts.insert(i, parts[i])
+    blob = bytearray(start + b"".join(parts))
+    if what == "flip":
+        blob[data.draw(st.integers(0, len(blob) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    elif what == "cut":
+        del blob[data.draw(st.integers(0, len(blob) - 1)) :]
+    elif what == "append":
+        blob += data.draw(st.binary(min_size=1, max_size=40))
+    path.write_bytes(blob)
+    with pytest.raises(Tampered, match="cannot be trusted"):
+        list(read_stream(path, Skip, Imported, ring))
+
+
+def test_a_record_of_another_stream_run_or_home_does_not_fit(tmp_path: Path, ring: KeyRing) -> None:
+    one = written(tmp_path / "one" / "x.sealed", ring)
+    before = one.read_bytes()
+    written(one, ring)  # the same run and name, written again
+    start, parts = frames(one.read_bytes())
+    one.write_bytes(start + b"".join([frames(before)[1][0], *parts[1:]]))
+    (tmp_path / "two").mkdir()
+    (tmp_path / "two" / "x.sealed").write_bytes(before)
+    (tmp_path / "one" / "y.sealed").write_bytes(before)
+    strange = KeyRing.open(tmp_path / "strange", environ={})
+    (tmp_path / "one" / "z").write_bytes(b"DPF1 too short")
+    for path in (one, tmp_path / "two" / "x.sealed", tmp_path / "one" / "y.sealed", tmp_path / "one" / "z"):
+        with pytest.raises(Tampered):
+            list(read_stream(path, Skip, Imported, ring))
+    one.write_bytes(before)
+    assert len(list(read_stream(one, Skip, Imported, ring))) == 5
+    for kinds, keys in (((Imported, Imported), ring), ((Skip, Skip), ring), ((Skip, Imported), strange)):
+        with pytest.raises(Tampered):
+            list(read_stream(one, *kinds, keys))
+
+
+def test_a_stream_that_fails_leaves_what_was_there(tmp_path: Path, ring: KeyRing) -> None:
+    path = written(tmp_path / "x.sealed", ring)
+    before = path.read_bytes()
+    with pytest.raises(KeyboardInterrupt), sealed_stream(path, ring) as stream:
+        stream.add(RECORD)
+        raise KeyboardInterrupt
+    with pytest.raises(ValueError, match="not ended"), sealed_stream(path, ring) as stream:
+        stream.add(RECORD)
+    assert path.read_bytes() == before and [p.name for p in tmp_path.glob("*x*")] == ["x.sealed"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("n", [0, 50_000])
+def test_a_full_disk_in_the_middle_of_a_stream(tmp_path: Path, ring: KeyRing, n: int) -> None:
+    path = written(tmp_path / "x.sealed", ring)
+    before = path.read_bytes()
+    (tmp_path / ".x.sealed.part").symlink_to("/dev/full")  # what is written next to the file ends up there
+    with pytest.raises(StoreError, match=r"x\.sealed could not be written: the disk is full"):
+        written(path, ring, n)
+    assert path.read_bytes() == before and [p.name for p in tmp_path.glob("*x*")] == ["x.sealed"]
+
+
+def test_a_killed_writer_leaves_nothing_that_is_taken_for_whole(tmp_path: Path, ring: KeyRing) -> None:
+    path = tmp_path / "x.sealed"
+    program = (
+        "import sys; from pathlib import Path; from deputize.core.artifacts import Skip\n"
+        "from deputize.store.keys import KeyRing; from deputize.store.sealed import sealed_stream\n"
+        "home = Path(sys.argv[1])\n"
+        "with sealed_stream(home / 'x.sealed', KeyRing.open(home, environ={})) as stream:\n"
+        "    while True: stream.add(Skip(file='f', line=1, reason=''))\n"
+    )
+    child = subprocess.Popen([sys.executable, "-c", program, str(tmp_path)])
+    part = tmp_path / ".x.sealed.part"
+    try:
+        for _ in range(3000):
+            if part.exists() and part.stat().st_size > 100_000:
+                break
+            time.sleep(0.01)
+    finally:
+        child.kill()
+        child.wait()
+    assert part.stat().st_size > 100_000 and not path.exists()
+    *items, _ = read_stream(written(path, ring), Skip, Imported, ring)
+    assert len(items) == 4 and not part.exists()

@@ -12,11 +12,11 @@ import hashlib
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence
-from typing import Literal, TypeAlias
+from collections.abc import Iterable, Sequence
+from typing import Literal, NamedTuple, TypeAlias
 
 from deputize.core.artifacts import SiteInference
-from deputize.core.contracts import closed_labels, fold, parse_json_object, text_of
+from deputize.core.contracts import closed_labels, fold, parse_json_object, short_reply, text_of
 from deputize.core.records import Call, Site
 
 Sign: TypeAlias = Literal[
@@ -37,17 +37,36 @@ _ONE_FENCE = re.compile(r"\s*```[^\n`]*\n(?:(?!```).)*\n?```\s*", re.DOTALL)
 _ONE_TAG = re.compile(r"\s*(?:\[(\w+)\].*\[/\1\]|<(\w+)>.*</\2>)\s*", re.DOTALL)
 
 
-def infer_sites(calls: Sequence[Call]) -> SiteInference:
+class _Seen(NamedTuple):
+    """What is kept in mind of one call."""
+
+    id: str
+    told: tuple[str, ...]
+    """Agent, declared site, tool names, reply format, head of the system prompt."""
+    sign: Sign
+    reply: str
+    """A plain reply as the label it might be."""
+
+
+def infer_sites(calls: Iterable[Call]) -> SiteInference:
     """The sites of a log, and for each call where it was made and who its reply is meant for.
 
     A site is what the caller declared, else what shares agent, tools, response format and head of the system prompt.
     Of a call the declared audience counts first; then a tool call, a structured reply (response format, a JSON value,
     one fenced or tagged block) and a label of a closed set are for code, any other text is for a person.
+
+    The calls are read once, as a stream.
     """
-    keys = _site_keys(calls)
-    members: dict[tuple[str, ...], list[Call]] = defaultdict(list)
-    for call, key in zip(calls, keys, strict=True):
-        members[key].append(call)
+    told: dict[tuple[str, ...], tuple[str, ...]] = {}
+    seen: list[_Seen] = []
+    for call in calls:
+        tells = (call.agent, call.site, _tool_names(call), _format_type(call), _head(call))
+        sign = _sign(call)
+        reply = short_reply(text_of(call.response)) if sign == "text" else ""
+        seen.append(_Seen(call.id, told.setdefault(tells, tells), sign, reply))
+    members: dict[tuple[str, ...], list[_Seen]] = defaultdict(list)
+    for one, key in zip(seen, _site_keys(seen), strict=True):
+        members[key].append(one)
     site_of: dict[str, str] = {}
     audience_of: dict[str, Literal["human", "code"]] = {}
     sites: list[Site] = []
@@ -57,22 +76,23 @@ def infer_sites(calls: Sequence[Call]) -> SiteInference:
             "\x1f".join(key).encode("utf-8", "surrogatepass"), digest_size=6
         ).hexdigest()
         signs, labels = _signs(group)
-        for call, sign in zip(group, signs, strict=True):
-            site_of[call.id] = site_id
-            audience_of[call.id] = "code" if sign in _CODE else "human"
-        name = _name(group, signs)
+        for one, sign in zip(group, signs, strict=True):
+            site_of[one.id] = site_id
+            audience_of[one.id] = "code" if sign in _CODE else "human"
+        agent, site, *_ = group[0].told
+        name = _name(agent, site, signs)
         names[name] += 1
         numbered = name if names[name] == 1 else f"{name} {names[name]}"
-        sites.append(_site(site_id, numbered, group[0].agent, Counter(signs), labels))
+        sites.append(_site(site_id, numbered, agent, Counter(signs), labels))
     return SiteInference(sites=sites, site_of=site_of, audience_of=audience_of)
 
 
 # ---------------------------------------------------------------- where
 
 
-def _site_keys(calls: Sequence[Call]) -> list[tuple[str, ...]]:
+def _site_keys(seen: Sequence[_Seen]) -> list[tuple[str, ...]]:
     """One key per call; a part that takes a new value in nearly every call of an agent is left out of its keys."""
-    raw = [(c.agent, c.site, _tool_names(c), _format_type(c), _head(c)) for c in calls]
+    raw = [one.told for one in seen]
     n_calls = Counter(agent for agent, site, *_ in raw if not site)
     tools: dict[str, set[str]] = defaultdict(set)
     heads: dict[str, set[str]] = defaultdict(set)
@@ -116,15 +136,15 @@ def _head(call: Call) -> str:
 # ---------------------------------------------------------------- for whom
 
 
-def _signs(group: Sequence[Call]) -> tuple[list[Sign], list[str]]:
+def _signs(group: Sequence[_Seen]) -> tuple[list[Sign], list[str]]:
     """The sign of each call of one site, and the closed labels that its plain replies are drawn from ([]: none)."""
-    signs = [_sign(call) for call in group]
+    signs = [one.sign for one in group]
     plain = [i for i, sign in enumerate(signs) if sign == "text"]
-    labels = closed_labels(text_of(group[i].response) for i in plain) or []
+    labels = closed_labels(group[i].reply for i in plain) or []
     if labels:
         known = set(labels)
         for i in plain:
-            signs[i] = "label" if fold(text_of(group[i].response)) in known else "broken form"
+            signs[i] = "label" if group[i].reply in known else "broken form"
         return signs, labels
     undeclared = [sign for sign in signs if not sign.startswith("declared")]
     structured = sum(sign == "structured" for sign in undeclared)
@@ -160,12 +180,11 @@ def _is_structured(text: str) -> bool:
 # ---------------------------------------------------------------- what is said of a site
 
 
-def _name(group: Sequence[Call], signs: Sequence[Sign]) -> str:
+def _name(agent: str, site: str, signs: Sequence[Sign]) -> str:
     """A name made of the caller's own words or of the form of the replies; never of prompt text, which is private."""
-    first = group[0]
-    if first.site:
-        return f"{first.agent}/{first.site}" if first.agent else first.site
-    agent = first.agent or "agent"
+    if site:
+        return f"{agent}/{site}" if agent else site
+    agent = agent or "agent"
     kinds = set(signs)
     for sign, word in (("tool call", "tools"), ("structured", "structured"), ("label", "label")):
         if sign in kinds:

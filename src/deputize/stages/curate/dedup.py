@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 from deputize.core.errors import MissingExtra
 
@@ -34,7 +34,40 @@ class Duplicates(NamedTuple):
     """id of a kept item -> 1 + the number of items it stands for."""
 
 
-def find_duplicates(items: Sequence[Item], seed: int = 0) -> Duplicates:
+class Sketch(NamedTuple):
+    """An item without its text: what is needed to tell whether two items are alike."""
+
+    id: str
+    bucket: str
+    digest: bytes
+    """Equal for equal texts of one bucket."""
+    minhash: Any
+    """MinHash of the text."""
+
+
+def sketch(item: Item, seed: int = 0, known: dict[bytes, Any] | None = None) -> Sketch:
+    """An item's sketch; `known` keeps the MinHash of texts seen already, so that equal ones share it.
+
+    Raises:
+        MissingExtra: rensa is not installed.
+    """
+    try:
+        from rensa import RMinHash
+    except ImportError:
+        raise MissingExtra.package("rensa", "privacy") from None
+    digest = hashlib.blake2b(
+        f"{item.bucket}\0{item.text}".encode("utf-8", "surrogatepass"), digest_size=16
+    ).digest()
+    minhash = None if known is None else known.get(digest)
+    if minhash is None:
+        minhash = RMinHash(num_perm=N_PERMUTATIONS, seed=seed)
+        minhash.update(_shingles(item.text))
+        if known is not None:
+            known[digest] = minhash
+    return Sketch(item.id, item.bucket, digest, minhash)
+
+
+def find_duplicates(sketches: Iterable[Sketch]) -> Duplicates:
     """Duplicates inside each bucket; the first item of each family is kept.
 
     Raises:
@@ -43,40 +76,36 @@ def find_duplicates(items: Sequence[Item], seed: int = 0) -> Duplicates:
     kept_as: dict[bytes, str] = {}
     reason: dict[str, str] = {}
     weight: dict[str, float] = {}
-    buckets: dict[str, list[Item]] = defaultdict(list)
-    for item in items:
-        key = hashlib.blake2b(
-            f"{item.bucket}\0{item.text}".encode("utf-8", "surrogatepass"), digest_size=16
-        ).digest()
-        if (first := kept_as.setdefault(key, item.id)) != item.id:
-            reason[item.id] = "exact duplicate"
+    buckets: dict[str, list[Sketch]] = defaultdict(list)
+    for one in sketches:
+        if (first := kept_as.setdefault(one.digest, one.id)) != one.id:
+            reason[one.id] = "exact duplicate"
             weight[first] = weight.get(first, 1.0) + 1.0
         else:
-            buckets[item.bucket].append(item)
+            buckets[one.bucket].append(one)
     for bucket in buckets.values():
         if len(bucket) > 1:
-            _near(bucket, seed, reason, weight)
+            _near(bucket, reason, weight)
     return Duplicates(reason, weight)
 
 
-def _near(bucket: Sequence[Item], seed: int, reason: dict[str, str], weight: dict[str, float]) -> None:
-    try:
-        from rensa import RMinHash, RMinHashLSH
-    except ImportError:
-        raise MissingExtra.package("rensa", "privacy") from None
+def _near(bucket: Sequence[Sketch], reason: dict[str, str], weight: dict[str, float]) -> None:
+    from rensa import RMinHashLSH
+
     index = RMinHashLSH(threshold=NEAR, num_perm=N_PERMUTATIONS, num_bands=N_BANDS)
-    kept: list[tuple[str, object]] = []
-    for item in bucket:
-        sketch = RMinHash(num_perm=N_PERMUTATIONS, seed=seed)
-        sketch.update(_shingles(item.text))
-        twin = next((k for k in sorted(index.query(sketch)) if sketch.jaccard(kept[k][1]) >= NEAR), None)
+    kept: list[Sketch] = []
+    for one in bucket:
+        twin = next(
+            (k for k in sorted(index.query(one.minhash)) if one.minhash.jaccard(kept[k].minhash) >= NEAR),
+            None,
+        )
         if twin is None:
-            index.insert(len(kept), sketch)
-            kept.append((item.id, sketch))
+            index.insert(len(kept), one.minhash)
+            kept.append(one)
             continue
-        first = kept[twin][0]
-        reason[item.id] = "near duplicate"
-        weight[first] = weight.get(first, 1.0) + weight.pop(item.id, 1.0)
+        first = kept[twin].id
+        reason[one.id] = "near duplicate"
+        weight[first] = weight.get(first, 1.0) + weight.pop(one.id, 1.0)
 
 
 def _shingles(text: str) -> list[str]:

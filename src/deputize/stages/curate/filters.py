@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from deputize.core.contracts import fold, parse_json_object, text_of
-from deputize.core.records import Call
+from deputize.core.records import Call, Outcome
 
 Filter = Callable[[Call], str | None]
 
@@ -132,12 +132,21 @@ def _is(value: Any, kind: str) -> bool:
     return kind not in types or isinstance(value, types[kind])
 
 
-def outcome_reasons(calls: Sequence[Call], site_of: dict[str, str]) -> tuple[dict[str, str], list[str]]:
+class Judged(Protocol):
+    """What is known of a call here: a Call, or its Note."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def outcome(self) -> Outcome | None: ...
+
+
+def outcome_reasons(calls: Sequence[Judged], site_of: dict[str, str]) -> tuple[dict[str, str], list[str]]:
     """call id -> "failed episode" where a call's outcome is a failure, and a warning per site where that is lifted.
 
     A call without an outcome is not judged by its neighbours': feedback on one call of a run says nothing of another.
     """
-    by_site: dict[str, list[Call]] = defaultdict(list)
+    by_site: dict[str, list[Judged]] = defaultdict(list)
     for call in calls:
         by_site[site_of[call.id]].append(call)
     reasons: dict[str, str] = {}

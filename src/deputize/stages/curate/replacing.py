@@ -13,6 +13,8 @@ from deputize.stages.curate.surrogates import Surrogates
 
 NUMBERS = frozenset({"PHONE_NUMBER", "US_SSN", "CREDIT_CARD", "BANK_ACCOUNT", "IBAN_CODE", "NATIONAL_ID"})
 """Written with and without separators; one number whatever its form."""
+MAX_CACHED_CHARS = 1_000_000
+"""Of the texts whose changed form is remembered; steps of an episode repeat the steps before them."""
 _CASELESS = frozenset({"EMAIL_ADDRESS", "USERNAME", "STREET_ADDRESS", "MAC_ADDRESS"})
 _GAP = r"[ \t\u00a0().-]{0,3}"
 _GAPS = re.compile(r"(?<=\d)[ \t\u00a0().-]{1,3}(?=\d)|[()]")
@@ -40,6 +42,9 @@ class Replacer:
         self._days: set[date] = set()
         self._all_dates = shift_all_dates
         self._texts: dict[str, str] = {}
+        self._n_chars = 0
+        self.counted: set[int] = set()
+        """Hashes of texts changed before, whose spans are in a count already."""
         # longest first: a full name decides what its parts become
         values = sorted(set(found), key=lambda f: (f[0] != "PERSON", -len(f[1]), f))
         surrogates.forbid(frozenset(v.casefold() for _, v in values))
@@ -54,8 +59,21 @@ class Replacer:
     def __call__(self, text: str) -> str:
         known = self._texts.get(text)
         if known is None:
-            known = self._texts[text] = self._change(text)
+            before = self.n_replaced.copy() if hash(text) in self.counted else None
+            known = self._change(text)
+            if before is not None:
+                self.n_replaced = before
+            self._texts[text] = known
+            self._n_chars += len(text)
+            if self._n_chars > MAX_CACHED_CHARS:
+                self.forget_texts()
         return known
+
+    def forget_texts(self) -> None:
+        """Gives back the memory of texts changed so far; they are not counted again."""
+        self.counted.update(map(hash, self._texts))
+        self._texts.clear()
+        self._n_chars = 0
 
     def leaks(self, text: str) -> str | None:
         """The type of a value that still stands in a text, None where none does."""

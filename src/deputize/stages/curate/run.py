@@ -1,5 +1,8 @@
 """S2 as a whole: what goes on, what is replaced in it, what may be learnt from, and on which side of the split it is.
 
+The log is read four times, call by call, and is never in memory as a whole: to scan it and take notes, to find the
+text of the prompt templates, to look a second time at what was replaced, and to write the examples.
+
 References:
     Belcak et al. 2025, arXiv 2506.02153, section 6, step S2.
 """
@@ -8,26 +11,25 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import json
-from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
-from datetime import date
-from functools import lru_cache
+from collections import Counter, OrderedDict, defaultdict
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any
 
 import msgspec
 
 from deputize.core.artifacts import Curated, SiteInference
 from deputize.core.config import Convert
-from deputize.core.contracts import text_of, tool_calls_of
 from deputize.core.progress import Progress, silent
 from deputize.core.records import Call, Example, Message, Request, Split
 from deputize.stages.curate.dates import find_dates
-from deputize.stages.curate.dedup import Item, find_duplicates
+from deputize.stages.curate.dedup import Item, Sketch, find_duplicates, sketch
 from deputize.stages.curate.detect import PUBLIC, SECRET, Detector, Level, is_replaced
-from deputize.stages.curate.filters import contradictions, first_reason, outcome_reasons
-from deputize.stages.curate.known import Known, dates_are_copied, known_words
+from deputize.stages.curate.filters import contradictions, outcome_reasons
+from deputize.stages.curate.known import Known, Trace, known_words, template_lines
 from deputize.stages.curate.ner import UNSURE_SCORE
-from deputize.stages.curate.paranoid import Masker
+from deputize.stages.curate.notes import Note, Notes, take_notes, texts_of_lines
+from deputize.stages.curate.paranoid import WORD, Masker
 from deputize.stages.curate.replacing import Replacer
 from deputize.stages.curate.residual import ResidualDetector
 from deputize.stages.curate.scan import Standard, standard_detectors
@@ -39,17 +41,19 @@ from deputize.stages.curate.texts import call_strings, message_strings, rewrite_
 MIN_GROUPS, MIN_CALLS_TO_SPLIT = 4, 40
 """With fewer groups than sides, a log of at least this many calls is split by prompt instead."""
 MAX_TWINS = 4
+MAX_OPEN_EPISODES = 2000
 
 
 def run(
-    calls: Sequence[Call], inference: SiteInference, config: Convert, *, key: bytes, progress: Progress = silent,
+    calls: Iterable[Call], inference: SiteInference, config: Convert, *, key: bytes, progress: Progress = silent,
     detectors: Sequence[Detector] | None = None, prose_detectors: Sequence[Detector] | None = None,
-    standard: Standard | None = None,
+    standard: Standard | None = None, write: Callable[[Example], None] | None = None, max_open: int = MAX_OPEN_EPISODES,
 ) -> Curated:  # fmt: skip
     """Curates a log: de-identified examples of every call at sites that do not only speak to people.
 
     Args:
-        calls: the log.
+        calls: the log; read several times, each time from the start and in the same order. Calls that S1 has not seen,
+            since they came in later, are passed over.
         inference: S1's reading of it.
         config: seed, split and privacy level.
         key: 32 secret bytes; surrogates and the pseudonyms of episodes and groups are derived from it.
@@ -57,6 +61,8 @@ def run(
         detectors: look at whole lines; the standard ones where None.
         prose_detectors: look at sentences only; the standard ones where None.
         standard: the standard ones, where the home adds to them; those without a home where None.
+        write: takes each example as it is made, in the order of the log; the result's own list stays empty then.
+        max_open: episodes under way at once whose stand-ins are kept at hand; it changes memory and time, no result.
 
     Raises:
         MissingExtra: a package of the "privacy" extra is not installed.
@@ -68,39 +74,47 @@ def run(
         prose_detectors = standard.prose if prose_detectors is None else prose_detectors
         warnings += standard.warnings
     human = {s.id for s in inference.sites if s.audience == "human"}
-    used = [c for c in calls if inference.site_of[c.id] not in human]
+    going_on = {id for id, site in inference.site_of.items() if site not in human}
+    scanner = Scanner(
+        detectors, prose_detectors, [ResidualDetector()], words=WORD if config.privacy == "paranoid" else None
+    )
+    notes = take_notes(_Log(calls, inference.site_of.keys()), going_on, inference, scanner, progress)
+    log, used = _Log(calls, notes.calls), list(notes.calls.values())
     dropped: Counter[str] = Counter()
-    if len(used) < len(calls):
-        dropped["site that speaks to people only"] = len(calls) - len(used)
+    if len(going_on) < len(inference.site_of):
+        dropped["site that speaks to people only"] = len(inference.site_of) - len(going_on)
 
     group_of, warning = _groups(used)
     warnings += warning
     sides = split_groups(used, group_of, config.split, config.seed)
 
-    cleaner = _Cleaner(used, inference.site_of, config, key, detectors, prose_detectors, progress)
+    cleaner = _Cleaner(log, notes, config, key, max_open)
     warnings += cleaner.warnings
-    quarantined = cleaner.quarantined
-    for call in used:
-        if call.id in quarantined:
-            dropped[f"quarantined: {quarantined[call.id]}"] += 1
-    kept = [c for c in used if c.id not in quarantined]
+    may_teach = {c.id for c in used if sides[group_of[c.id]] == "train" and not c.reason}
+    look = _second_look(log, notes, cleaner, may_teach, config.seed, progress)
+    for reason in look.quarantined.values():
+        dropped[f"quarantined: {reason}"] += 1
+    kept = [c for c in used if c.id not in look.quarantined]
 
     reasons, warning = _reasons(kept, inference, group_of, sides)
     warnings += warning
     learnable = [c for c in kept if sides[group_of[c.id]] == "train" and c.id not in reasons]
-    duplicates = find_duplicates([cleaner.item(c) for c in learnable], config.seed)
+    duplicates = find_duplicates(look.sketches[c.id] for c in learnable if c.id in look.sketches)
     reasons |= duplicates.reason
+    look.sketches.clear()
 
     twins = _twins(kept)
-    by_id = {c.id: c for c in kept}
     examples: list[Example] = []
-    for n_done, call in enumerate(kept, 1):
+    n_done, write = 0, write or examples.append
+    for call in cleaner.passing(log):
+        if call.id in look.quarantined:
+            continue
         side = sides[group_of[call.id]]
         reason = reasons.get(call.id, "") if side in ("train", "dev") else ""
         if reason:
             dropped[reason] += 1
         clean = cleaner.cleaner_of(call)
-        examples.append(
+        write(
             Example(
                 call_id=call.id, request=_clean_request(call, clean), response=rewrite_message(call.response, clean),
                 audience=inference.audience_of[call.id], site=inference.site_of[call.id],
@@ -109,19 +123,31 @@ def run(
                 trainable=not reason, drop_reason=reason, weight=duplicates.weight.get(call.id, 1.0),
                 outcome=call.outcome, usage=call.usage, cost_usd=call.cost_usd, latency_ms=call.latency_ms,
                 timestamp=call.timestamp, model=call.model,
-                twin_responses=[rewrite_message(by_id[t].response, clean) for t in twins.get(call.id, ())],
+                twin_responses=[rewrite_message(look.reply(t), clean) for t in twins.get(call.id, ())],
             )
         )  # fmt: skip
+        n_done += 1
         if n_done % 1000 == 0 or n_done == len(kept):
             progress("replacing personal data", n_done, len(kept))
-    entities = cleaner.entities()
     return Curated(
-        examples=examples, sites=inference.sites, n_calls=len(calls),
-        n_episodes=len({c.episode or c.id for c in calls}),
-        n_non_hci=sum(inference.audience_of[c.id] == "code" for c in calls),
-        dropped=dict(sorted(dropped.items())), entities=dict(sorted(entities.items())), warnings=warnings,
+        examples=examples, sites=inference.sites, n_calls=len(inference.site_of),
+        n_episodes=len(notes.episodes.keys() | notes.other_episodes),
+        n_non_hci=sum(audience == "code" for audience in inference.audience_of.values()),
+        dropped=dict(sorted(dropped.items())), entities=dict(sorted(cleaner.n_replaced.items())), warnings=warnings,
         detectors=[d.name for d in (*detectors, *prose_detectors)], measured=standard.measured if standard else "",
     )  # fmt: skip
+
+
+class _Log:
+    """Some calls of a log, to be read again and again."""
+
+    def __init__(self, calls: Iterable[Call], ids: Container[str]) -> None:
+        if isinstance(calls, Iterator):
+            raise TypeError("the log is read several times: give it as something that can start again")
+        self._calls, self._ids = calls, ids
+
+    def __iter__(self) -> Iterator[Call]:
+        return (call for call in self._calls if call.id in self._ids)
 
 
 def _pseudonym(key: bytes, purpose: str, value: str) -> str:
@@ -131,56 +157,87 @@ def _pseudonym(key: bytes, purpose: str, value: str) -> str:
     ]
 
 
-def _groups(calls: Sequence[Call]) -> tuple[dict[str, str], list[str]]:
+def _groups(calls: Sequence[Note]) -> tuple[dict[str, str], list[str]]:
     """call id -> group, and a warning where the log has too few groups to split by."""
-    groups = {c.id: c.group or c.episode or c.id for c in calls}
+    groups = {c.id: c.group for c in calls}
     n_groups = len(set(groups.values()))
     if n_groups >= MIN_GROUPS or len(calls) < MIN_CALLS_TO_SPLIT:
         return groups, []
-    return {c.id: _prompt_key(c) for c in calls}, [
+    return {c.id: c.prompt.hex() for c in calls}, [
         f"The log holds only {n_groups} episode(s) or task(s) for {len(calls):,} calls: it was split by prompt instead, "
         "so calls of one run are on both sides and the figures may be too good."
     ]
 
 
 def _reasons(
-    kept: Sequence[Call], inference: SiteInference, group_of: dict[str, str], sides: dict[str, Split]
+    kept: Sequence[Note], inference: SiteInference, group_of: dict[str, str], sides: dict[str, Split]
 ) -> tuple[dict[str, str], list[str]]:
     """call id -> why it may not be learnt from, over train and dev."""
     pool = [c for c in kept if sides[group_of[c.id]] in ("train", "dev")]
     reasons, warnings = outcome_reasons(pool, inference.site_of)
-    for call in pool:
-        if inference.audience_of[call.id] == "code" or call.aborted:
-            reason = first_reason(call)
-            if reason:
-                reasons[call.id] = reason
-    rest = [c for c in pool if c.id not in reasons and not c.response.get("tool_calls")]
-    reasons |= contradictions([(c.id, _prompt_key(c), text_of(c.response)) for c in rest])
+    reasons |= {c.id: c.reason for c in pool if c.reason}
+    rest = [c for c in pool if c.id not in reasons and c.said]
+    reasons |= contradictions([(c.id, c.prompt.hex(), c.said) for c in rest])
     return reasons, warnings
 
 
-def _twins(calls: Sequence[Call]) -> dict[str, list[str]]:
+def _twins(calls: Sequence[Note]) -> dict[str, list[str]]:
     """call id -> ids of calls of other episodes with exactly the same request."""
-    same: dict[str, list[Call]] = defaultdict(list)
+    same: dict[bytes, list[Note]] = defaultdict(list)
     for call in calls:
-        same[_prompt_key(call)].append(call)
+        same[call.prompt].append(call)
     out: dict[str, list[str]] = {}
     for family in same.values():
-        if len(family) > 1:
-            for i, call in enumerate(family):
-                others = [
-                    c
-                    for c in family[i + 1 :] + family[:i]
-                    if c.model == call.model and c.episode != call.episode
-                ]
-                if others:
-                    out[call.id] = [c.id for c in others[:MAX_TWINS]]
+        for i, call in enumerate(family):
+            around = (family[(i + k) % len(family)] for k in range(1, len(family)))
+            others = (c.id for c in around if c.model == call.model and c.episode != call.episode)
+            if found := list(islice(others, MAX_TWINS)):
+                out[call.id] = found
     return out
 
 
-def _prompt_key(call: Call) -> str:
-    shown = (call.agent, call.site, call.messages, call.tools, call.response_format, call.tool_choice)
-    return hashlib.blake2b(msgspec.json.encode(shown), digest_size=16).hexdigest()
+class _Look:
+    """What the second look at a log found and kept."""
+
+    def __init__(self) -> None:
+        self.quarantined: dict[str, str] = {}
+        """call id -> the type of what is left in it."""
+        self.sketches: dict[str, Sketch] = {}
+        """Of calls that may be duplicates of others."""
+        self._replies: dict[str, bytes] = {}
+        self._distinct: dict[bytes, bytes] = {}
+
+    def keep_reply(self, call: Call) -> None:
+        """Keeps a reply for those who asked the same; equal ones once."""
+        data = msgspec.json.encode(call.response)
+        self._replies[call.id] = self._distinct.setdefault(data, data)
+
+    def reply(self, call_id: str) -> Message:
+        """A reply that was kept."""
+        reply: Message = msgspec.json.decode(self._replies[call_id])
+        return reply
+
+
+def _second_look(
+    log: Iterable[Call], notes: Notes, cleaner: _Cleaner, may_teach: set[str], seed: int, progress: Progress
+) -> _Look:
+    """Quarantines calls in which something personal is left, and keeps what is needed of calls that equal others."""
+    look = _Look()
+    alike = Counter((c.site, c.answer) for c in notes.calls.values() if c.id in may_teach)
+    asked = Counter(c.prompt for c in notes.calls.values())
+    minhashes: dict[bytes, Any] = {}
+    for n_done, call in enumerate(cleaner.passing(log), 1):
+        if reason := cleaner.left_over(call):
+            look.quarantined[call.id] = reason
+        else:
+            note = notes.calls[call.id]
+            if call.id in may_teach and alike[note.site, note.answer] > 1:
+                look.sketches[call.id] = sketch(cleaner.item(call), seed, minhashes)
+            if asked[note.prompt] > 1:
+                look.keep_reply(call)
+        if n_done % 1000 == 0:
+            progress("looking a second time", n_done, len(notes.calls))
+    return look
 
 
 def _clean_request(call: Call, clean: Callable[[str], str]) -> Request:
@@ -191,33 +248,38 @@ def _clean_request(call: Call, clean: Callable[[str], str]) -> Request:
 class _Cleaner:
     """Everything that was found in a log, and for each call the function that replaces it."""
 
-    def __init__(
-        self, calls: Sequence[Call], site_of: dict[str, str], config: Convert, key: bytes,
-        detectors: Sequence[Detector], prose_detectors: Sequence[Detector], progress: Progress,
-    ) -> None:  # fmt: skip
+    def __init__(self, log: Iterable[Call], notes: Notes, config: Convert, key: bytes, max_open: int) -> None:
         self.warnings: list[str] = []
-        self._site_of = site_of
-        self._key = key
+        self.n_replaced: Counter[str] = Counter()
+        """Type -> replaced spans over the distinct texts of each episode, in the last pass."""
+        self._notes, self._scanner, self._key, self._max_open = notes, notes.scanner, key, max_open
         self._level: Level = config.privacy
-        self._scanner = _scanned(calls, detectors, prose_detectors, progress)
-        residual = _scanned(calls, [ResidualDetector()], (), silent)
-        by_site: dict[str, list[Call]] = defaultdict(list)
-        by_episode: dict[str, list[Call]] = defaultdict(list)
-        for call in calls:
-            by_site[site_of[call.id]].append(call)
-            by_episode[call.episode or call.id].append(call)
-        self._known = {site: known_words(group, self._scanner) for site, group in by_site.items()}
-        self._template_values = {site: self._template_values_of(site) for site in by_site}
-        self._templates = {site: self._template_replacer(site) for site in by_site}
-        self._moving = self._sites_with_moving_dates(by_site)
-        self._replacers = {episode: self._replacer(episode, group) for episode, group in by_episode.items()}
-        self._masker = Masker(by_episode, self._known.values()) if config.privacy == "paranoid" else None
-        self.quarantined = {c.id: reason for c in calls if (reason := self._left_over(c, residual))}
+        self._known = self._known_of(log)
+        self._template_values = {site: self._template_values_of(site) for site in notes.sites}
+        self._templates = {site: self._template_replacer(site) for site in notes.sites}
+        self._moving = self._sites_with_moving_dates()
+        self._open: OrderedDict[str, Replacer] = OrderedDict()
+        self._counted: dict[str, set[int]] = {}
+        self._masker = self._make_masker() if config.privacy == "paranoid" else None
+
+    def passing(self, log: Iterable[Call]) -> Iterator[Call]:
+        """The calls of a log in order. While one of them is in hand, `cleaner_of` and `left_over` may be asked of it;
+        what they need of an episode is given back after its last call."""
+        self.n_replaced.clear()
+        left = dict(self._notes.n_calls_of)
+        for call in log:
+            yield call
+            episode = call.episode or call.id
+            left[episode] -= 1
+            if not left[episode]:
+                self._close(episode)
+        for episode in [*self._open, *self._counted]:
+            self._close(episode)  # calls that were erased since the first pass are missed
 
     def cleaner_of(self, call: Call) -> Callable[[str], str]:
         """The function that replaces the personal data in a text of this call."""
-        replacer = self._replacers[call.episode or call.id]
-        template = self._templates[self._site_of[call.id]]
+        replacer = self._replacer_of(call)
+        template = self._templates[self._site_of(call)]
         masker = self._masker
         if template is None and masker is None:
             return (lambda text: text) if replacer.is_empty else replacer
@@ -230,28 +292,79 @@ class _Cleaner:
 
     def item(self, call: Call) -> Item:
         """What dedup compares: the lines of the prompt that are not template, as they were."""
-        template = self._known[self._site_of[call.id]].lines
-        varying = (
-            self._scanner.line(n)
-            for message in call.messages
-            for text in message_strings(message)
-            for n in self._scanner.lines(text)
-            if n not in template
-        )
-        answer = hashlib.blake2b(_answer_key(call.response), digest_size=16).hexdigest()
-        return Item(call.id, f"{self._site_of[call.id]}\0{answer}", "\n".join(varying))
+        note = self._notes.calls[call.id]
+        template = self._known[note.site].lines
+        varying: dict[tuple[int, int], str] = {}
+        for i, text in enumerate(text for message in call.messages for text in message_strings(message)):
+            if not template.issuperset(self._scanner.lines(text)):
+                for number, line in self._scanner.numbered(text):
+                    if number not in template:
+                        varying.setdefault((i, number), line)
+        return Item(call.id, f"{note.site}\0{note.answer.hex()}", "\n".join(varying.values()))
 
-    def entities(self) -> Counter[str]:
-        """Type -> replaced spans, over the distinct texts of each episode."""
-        total: Counter[str] = Counter()
-        for replacer in self._replacers.values():
-            total += replacer.n_replaced
-        return total
+    def left_over(self, call: Call) -> str | None:
+        """Why a call is quarantined: the type of something that the first look missed or the rewriting left."""
+        known = self._known[self._site_of(call)]
+        clean = self.cleaner_of(call)
+        replacer = self._replacer_of(call)
+        for _, text in call_strings(call):
+            for number in self._scanner.lines(text):
+                for hit in self._scanner.second_findings(number):
+                    if hit.value in clean(hit.value) and not (hit.type in PUBLIC and known.holds(hit.value)):
+                        return hit.type
+            if not replacer.is_empty and (kind := replacer.leaks(rewrite_text(text, clean))):
+                return kind
+        return None
+
+    def _site_of(self, call: Call) -> str:
+        return self._notes.calls[call.id].site
+
+    def _replacer_of(self, call: Call) -> Replacer:
+        """The replacer of the call's episode, made when its first call comes by."""
+        episode = call.episode or call.id
+        replacer = self._open.get(episode)
+        if replacer is None:
+            if len(self._open) >= self._max_open:
+                self._park(*self._open.popitem(last=False))
+            replacer = self._replacer(episode)
+            replacer.counted = self._counted.get(episode, set())
+            self._open[episode] = replacer
+        self._open.move_to_end(episode)
+        return replacer
+
+    def _park(self, episode: str, replacer: Replacer) -> None:
+        """Gives back a replacer that will be needed again; what it has counted is not counted again."""
+        replacer.forget_texts()
+        self._counted[episode] = replacer.counted
+        self.n_replaced += replacer.n_replaced
+
+    def _close(self, episode: str) -> None:
+        replacer = self._open.pop(episode, None)
+        if replacer is not None:
+            self.n_replaced += replacer.n_replaced
+        self._counted.pop(episode, None)
+
+    def _known_of(self, log: Iterable[Call]) -> dict[str, Known]:
+        """site -> its words."""
+        n_lines = self._scanner.n_lines
+        lines = {
+            site: template_lines(self._notes.traces_at(site), notes.n_calls, n_lines)
+            for site, notes in self._notes.sites.items()
+        }
+        texts = texts_of_lines(log, set().union(*lines.values()), self._scanner)
+        return {site: known_words(notes, lines[site], texts) for site, notes in self._notes.sites.items()}
+
+    def _make_masker(self) -> Masker:
+        places = (Trace.SYSTEM, Trace.PROMPT, Trace.REPLY)
+        by_episode = (
+            {word for trace in traces for n in trace.lines(*places) for word in self._scanner.words(n)}
+            for traces in self._notes.episodes.values()
+        )
+        return Masker(by_episode, self._known.values())
 
     def _template_values_of(self, site: str) -> frozenset[tuple[str, str]]:
         """What a prompt template may not keep: secrets, and numbers that are a person's wherever they stand."""
-        known = self._known[site]
-        found = {(f.type, f.value) for n in known.lines for f in self._scanner.findings_of_line(n)}
+        found = {(f.type, f.value) for n in self._known[site].lines for f in self._scanner.findings(n)}
         return frozenset(
             (kind, value) for kind, value in found if is_replaced(kind, self._level) and kind not in PUBLIC
         )
@@ -268,31 +381,30 @@ class _Cleaner:
             )
         return Replacer(found, Surrogates(episode_key(self._key, f"site:{site}")), self._scanner.is_ordinary)
 
-    def _sites_with_moving_dates(self, by_site: dict[str, list[Call]]) -> set[str]:
-        days = lru_cache(maxsize=None)(_days)
-        fixed = [
-            s for s, group in by_site.items() if self._known[s].has_date or not dates_are_copied(group, days)
-        ]
+    def _sites_with_moving_dates(self) -> set[str]:
+        sites = self._notes.sites
+        fixed = [s for s, notes in sites.items() if self._known[s].has_date or not notes.dates_are_copied]
         if fixed:
             self.warnings.append(
                 f"Dates other than dates of birth were left as they are at {len(fixed)} site(s): the prompt template "
                 "fixes a date, or replies hold dates that were worked out, not copied."
             )
-        return by_site.keys() - set(fixed)
+        return sites.keys() - set(fixed)
 
-    def _replacer(self, episode: str, calls: Sequence[Call]) -> Replacer:
-        sites = {self._site_of[c.id] for c in calls}
+    def _replacer(self, episode: str) -> Replacer:
+        traces = self._notes.episodes[episode]
+        sites = {trace.site for trace in traces}
         known = [self._known[s] for s in sites]
         constant = frozenset().union(*(self._template_values[s] for s in sites))
+        lines = set().union(*(t.lines(Trace.SYSTEM, Trace.PROMPT, Trace.REPLY) for t in traces))
         found: set[tuple[str, str]] = set()
         has_date = False
-        for text in {text for call in calls for _, text in call_strings(call)}:
-            for finding in self._scanner.findings(text):
-                if finding.type == "DATE_TIME":
-                    # "May 20th" says little of anyone; such dates move only where others do
-                    has_date = has_date or any(d.has_year for d in find_dates(finding.value))
-                elif self._is_personal(finding, known) and (finding.type, finding.value) not in constant:
-                    found.add((finding.type, finding.value))
+        for finding in (f for n in lines for f in self._scanner.findings(n)):
+            if finding.type == "DATE_TIME":
+                # "May 20th" says little of anyone; such dates move only where others do
+                has_date = has_date or any(d.has_year for d in find_dates(finding.value))
+            elif self._is_personal(finding, known) and (finding.type, finding.value) not in constant:
+                found.add((finding.type, finding.value))
         return Replacer(
             found, Surrogates(episode_key(self._key, episode)), self._ordinary_at(known),
             shift_all_dates=has_date and sites <= self._moving,
@@ -309,38 +421,3 @@ class _Cleaner:
 
     def _ordinary_at(self, known: Sequence[Known]) -> Callable[[str], bool]:
         return lambda word: self._scanner.is_ordinary(word) or any(k.holds(word) for k in known)
-
-    def _left_over(self, call: Call, residual: Scanner) -> str | None:
-        """Why a call is quarantined: the type of something that the first look missed or the rewriting left."""
-        known = self._known[self._site_of[call.id]]
-        clean = self.cleaner_of(call)
-        replacer = self._replacers[call.episode or call.id]
-        for _, text in call_strings(call):
-            for hit in residual.findings(text):
-                if hit.value in clean(hit.value) and not (hit.type in PUBLIC and known.holds(hit.value)):
-                    return hit.type
-            if not replacer.is_empty and (kind := replacer.leaks(rewrite_text(text, clean))):
-                return kind
-        return None
-
-
-def _scanned(
-    calls: Sequence[Call], detectors: Sequence[Detector], prose: Sequence[Detector], progress: Progress
-) -> Scanner:
-    scanner = Scanner(detectors, prose)
-    for call in calls:
-        for _, text in call_strings(call):
-            scanner.add(text)
-    scanner.scan(progress)
-    return scanner
-
-
-def _days(text: str) -> frozenset[date]:
-    return frozenset(d.day for d in find_dates(text))
-
-
-def _answer_key(response: Message) -> bytes:
-    calls = tool_calls_of(response)
-    if calls:
-        return json.dumps(calls, sort_keys=True, default=str).encode("utf-8", "surrogatepass")
-    return text_of(response).strip().encode("utf-8", "surrogatepass")

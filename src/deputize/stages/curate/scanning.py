@@ -1,16 +1,20 @@
 """Finds the personal data of a whole log while looking at each distinct line once.
 
 Most of a log of agent calls says the same again: fixed templates, and steps that repeat the steps before them. So
-texts are cut into lines, equal lines are scanned once, and what was found is looked up by line.
+texts are cut into lines, equal lines are scanned once, and what was found is looked up by line. Lines are known by
+digest; their text is forgotten once they have been scanned.
 """
 
 from __future__ import annotations
 
 import re
+from array import array
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from hashlib import blake2b
+from sys import intern
+from typing import NamedTuple
 
-from deputize.core.progress import Progress, silent
 from deputize.stages.curate.detect import Detector, Span, union
 from deputize.stages.curate.texts import leaves, parse_json
 
@@ -19,114 +23,173 @@ _CAPITALISED = re.compile(r"(?<!\w)[^\W\d_a-zà-öø-ÿ][^\W\d_]+")
 
 BATCH_UNITS = 2048
 LONGEST_UNIT_CHARS = 20_000
+CACHED_TEXTS, LONGEST_CACHED_CHARS = 2048, 16_000
+"""Texts whose lines are remembered, so that prompts and histories that recur are not cut up each time."""
 
 
-class Finding(Span, frozen=True):
-    """A span with the text it covers."""
+class Finding(NamedTuple):
+    """What was found in a line."""
 
-    value: str = ""
+    type: str
+    value: str
+    score: float
 
 
 class Scanner:
-    """What the detectors found in each distinct line, and which lines each distinct text is made of."""
+    """What the detectors found in each distinct line of the texts that passed by."""
 
-    def __init__(self, detectors: Sequence[Detector], prose_detectors: Sequence[Detector] = ()) -> None:
-        """`prose_detectors` read sentences only: the strings inside JSON, never its syntax."""
-        self._detectors = tuple(detectors)
-        self._prose = tuple(prose_detectors)
-        self._units: dict[str, int] = {}
-        self._is_prose: list[bool] = []
+    def __init__(
+        self, detectors: Sequence[Detector], prose_detectors: Sequence[Detector] = (),
+        second_look: Sequence[Detector] = (), words: re.Pattern[str] | None = None,
+    ) -> None:  # fmt: skip
+        """
+        Args:
+            detectors: read whole lines.
+            prose_detectors: read sentences only: the strings inside JSON, never its syntax.
+            second_look: read whole lines too; what they find is kept apart.
+            words: where given, the words of each line are kept.
+        """
+        self._detectors, self._prose, self._second = (
+            tuple(detectors),
+            tuple(prose_detectors),
+            tuple(second_look),
+        )
+        self._words = words
+        self._numbers: dict[bytes, int] = {}
+        self._is_prose = bytearray()
+        self._waiting: dict[int, str] = {}
         self._found: dict[int, tuple[Finding, ...]] = {}
-        self._of_text: dict[str, tuple[int, ...]] = {}
-        self._done = 0
-        self._listed: list[str] = []
+        self._left: dict[int, tuple[Finding, ...]] = {}
+        self._words_of: list[tuple[str, ...]] = []
+        self._cached: dict[str, array[int]] = {}
         self._n_words: Counter[str] = Counter()
         self._n_names: Counter[str] = Counter()
 
     @property
-    def n_units(self) -> int:
-        """Distinct lines seen."""
-        return len(self._units)
+    def n_lines(self) -> int:
+        """Distinct lines seen; their numbers go from 0 to n_lines - 1."""
+        return len(self._numbers)
 
-    def add(self, text: str) -> None:
-        """Takes note of a text; equal texts cost a look-up."""
-        if text in self._of_text:
-            return
-        parsed = parse_json(text)
-        units: list[int] = []
-        for line in _lines(text):
-            units.append(self._unit(line, prose=parsed is None))
-        if parsed is not None:
-            for leaf in leaves(parsed):
-                for line in _lines(leaf):
-                    units.append(self._unit(line, prose=True))
-        self._of_text[text] = tuple(dict.fromkeys(units))
+    def add(self, text: str) -> array[int]:
+        """Takes note of a text and scans when enough new lines have come together; the numbers of its lines."""
+        known = self._cached.get(text)
+        if known is not None:
+            return known
+        numbers = array("I", dict.fromkeys(self._number(line, prose) for line, prose in _units(text)))
+        if len(self._waiting) >= BATCH_UNITS:
+            self.scan()
+        return self._remembered(text, numbers)
 
-    def scan(self, progress: Progress = silent) -> None:
+    def scan(self) -> None:
         """Runs the detectors over every line not scanned yet."""
-        lines = list(self._units)
-        for start in range(self._done, len(lines), BATCH_UNITS):
-            batch = lines[start : start + BATCH_UNITS]
-            prose_at = [i for i in range(len(batch)) if self._is_prose[start + i]]
-            found: list[list[Sequence[Span]]] = [[] for _ in batch]
-            for detector in self._detectors:
-                for row, spans in zip(found, detector.detect(batch), strict=True):
-                    row.append(spans)
-            for detector in self._prose:
-                wanted = prose_at
-                if getattr(detector, "reads_capitals", False):
-                    wanted = [i for i in prose_at if _is_open(batch[i], found[i])]
-                for i, spans in zip(wanted, detector.detect([batch[i] for i in wanted]), strict=True):
-                    found[i].append(spans)
-            for i, row in enumerate(found):
-                joined = union(row)
-                if joined:
-                    self._found[start + i] = tuple(
-                        Finding(s.type, s.start, s.end, s.score, s.detector, batch[i][s.start : s.end])
-                        for s in joined
-                    )
-            progress("looking for personal data", min(start + BATCH_UNITS, len(lines)), len(lines))
-        self._done = len(lines)
+        waiting, self._waiting = list(self._waiting.items()), {}
+        for start in range(0, len(waiting), BATCH_UNITS):
+            numbers, lines = zip(*waiting[start : start + BATCH_UNITS], strict=True)
+            self._scan_batch(numbers, lines)
 
-    def findings(self, text: str) -> Iterable[Finding]:
-        """What was found in a text that was added before the last scan."""
-        for unit in self._of_text[text]:
-            yield from self._found.get(unit, ())
+    def lines(self, text: str) -> array[int]:
+        """The numbers of the distinct lines of a text that was added."""
+        known = self._cached.get(text)
+        if known is not None:
+            return known
+        numbers = array("I", dict.fromkeys(self._numbers[_digest(line)] for line, _ in _units(text)))
+        return self._remembered(text, numbers)
 
-    def findings_of_line(self, number: int) -> Iterable[Finding]:
-        """What was found in the line of a number."""
+    def numbered(self, text: str) -> Iterator[tuple[int, str]]:
+        """(number, line) for each line of a text that was added; a line may come twice."""
+        return ((self._numbers[_digest(line)], line) for line, _ in _units(text))
+
+    def findings(self, number: int) -> Iterable[Finding]:
+        """What was found in the line of a number, as of the last scan."""
         return self._found.get(number, ())
 
-    def lines(self, text: str) -> tuple[int, ...]:
-        """The numbers of the distinct lines of a text."""
-        return self._of_text[text]
+    def second_findings(self, number: int) -> Iterable[Finding]:
+        """What the second look found there."""
+        return self._left.get(number, ())
 
-    def line(self, number: int) -> str:
-        """The line of a number."""
-        if len(self._listed) != len(self._units):
-            self._listed = list(self._units)
-        return self._listed[number]
+    def words(self, number: int) -> Iterable[str]:
+        """The words of a line, case folded, where they are kept."""
+        return self._words_of[number]
 
     def is_ordinary(self, word: str) -> bool:
         """Whether a capitalised word is an everyday one in this log: it is written in lower case as often."""
         folded = word.casefold()
         return self._n_words[folded] >= 4 and self._n_words[folded] * 2 >= self._n_names[folded]
 
-    def _unit(self, line: str, prose: bool) -> int:
-        number = self._units.get(line)
+    def _remembered(self, text: str, numbers: array[int]) -> array[int]:
+        if len(text) <= LONGEST_CACHED_CHARS:
+            if len(self._cached) >= CACHED_TEXTS:
+                self._cached.clear()
+            self._cached[text] = numbers
+        return numbers
+
+    def _number(self, line: str, prose: bool) -> int:
+        digest = _digest(line)
+        number = self._numbers.get(digest)
         if number is None:
-            number = self._units[line] = len(self._units)
+            number = self._numbers[digest] = len(self._numbers)
             self._is_prose.append(prose)
-            for raw in line.split() if len(line) < LONGEST_UNIT_CHARS else ():
-                word = raw.strip(".,;:!?()\"'*")
-                if word.isalpha():
-                    if word.islower():
-                        self._n_words[word] += 1
-                    elif word.istitle():
-                        self._n_names[word.casefold()] += 1
-        elif prose and not self._is_prose[number] and number >= self._done:
-            self._is_prose[number] = True
+            self._waiting[number] = line
+            self._count_words(line)
+        elif prose and not self._is_prose[number]:
+            self._is_prose[number] = (
+                True  # so far only JSON syntax was a line like this: it is looked at again
+            )
+            self._waiting[number] = line
         return number
+
+    def _count_words(self, line: str) -> None:
+        for raw in line.split() if len(line) < LONGEST_UNIT_CHARS else ():
+            word = raw.strip(".,;:!?()\"'*")
+            if word.isalpha():
+                if word.islower():
+                    self._n_words[word] += 1
+                elif word.istitle():
+                    self._n_names[word.casefold()] += 1
+        if self._words is not None:
+            self._words_of.append(tuple({intern(w.casefold()) for w in self._words.findall(line)}))
+
+    def _scan_batch(self, numbers: Sequence[int], lines: Sequence[str]) -> None:
+        prose_at = [i for i, number in enumerate(numbers) if self._is_prose[number]]
+        found: list[list[Sequence[Span]]] = [[] for _ in lines]
+        for detector in self._detectors:
+            for row, spans in zip(found, detector.detect(lines), strict=True):
+                row.append(spans)
+        for detector in self._prose:
+            wanted = prose_at
+            if getattr(detector, "reads_capitals", False):
+                wanted = [i for i in prose_at if _is_open(lines[i], found[i])]
+            for i, spans in zip(wanted, detector.detect([lines[i] for i in wanted]), strict=True):
+                found[i].append(spans)
+        _file(self._found, numbers, lines, found)
+        _file(self._left, numbers, lines, [*zip(*(d.detect(lines) for d in self._second), strict=True)])
+
+
+def _file(
+    into: dict[int, tuple[Finding, ...]], numbers: Sequence[int], lines: Sequence[str],
+    found: Sequence[Sequence[Sequence[Span]]],
+) -> None:  # fmt: skip
+    for number, line, row in zip(numbers, lines, found, strict=False):
+        joined = union(row)
+        if joined:
+            into[number] = tuple(
+                dict.fromkeys(Finding(s.type, line[s.start : s.end], s.score) for s in joined)
+            )
+
+
+def _digest(line: str) -> bytes:
+    return blake2b(line.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def _units(text: str) -> Iterator[tuple[str, bool]]:
+    """(line, whether it is prose) of a text: its lines, and those of the strings in it where it is JSON."""
+    parsed = parse_json(text)
+    for line in _lines(text):
+        yield line, parsed is None
+    if parsed is not None:
+        for leaf in leaves(parsed):
+            for line in _lines(leaf):
+                yield line, True
 
 
 def _lines(text: str) -> Iterable[str]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import Protocol
 
-from deputize.core.records import Call, Split
+from deputize.core.records import Split
 
 SIDES: tuple[Split, ...] = ("train", "dev", "calibration", "test")
 MIN_STRATUM = 12
@@ -14,8 +15,19 @@ _FILL_ORDER: tuple[Split, ...] = ("train", "test", "calibration", "dev")
 """Which sides come first when there are fewer groups than sides."""
 
 
+class Dated(Protocol):
+    """What is known of a call here: a Call, or its Note."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def agent(self) -> str: ...
+    @property
+    def timestamp(self) -> float | None: ...
+
+
 def split_groups(
-    calls: Sequence[Call], group_of: dict[str, str], shares: tuple[float, float, float, float], seed: int
+    calls: Sequence[Dated], group_of: dict[str, str], shares: tuple[float, float, float, float], seed: int
 ) -> dict[str, Split]:
     """group -> side.
 
@@ -23,7 +35,7 @@ def split_groups(
     fewer than MIN_STRATUM groups are dealt together. With times on all calls the oldest groups train and the newest
     test; else a seeded hash decides.
     """
-    members: dict[str, list[Call]] = defaultdict(list)
+    members: dict[str, list[Dated]] = defaultdict(list)
     for call in calls:
         members[group_of[call.id]].append(call)
     timed = all(c.timestamp is not None for c in calls)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deputize.core.records import Call, Outcome
-from deputize.stages.curate.dedup import Item, find_duplicates
+from deputize.stages.curate.dedup import Item, find_duplicates, sketch
 from deputize.stages.curate.filters import contradictions, first_reason, outcome_reasons
 from deputize.stages.curate.split import split_groups
 
@@ -137,7 +137,7 @@ def test_duplicates_become_weight() -> None:
         Item("a", "s", long), Item("b", "s", long), Item("c", "s", long + "!"), Item("d", "other", long),
         Item("e", "s", "something else entirely, about baggage and seats and meals"),
     ]  # fmt: skip
-    found = find_duplicates(items)
+    found = find_duplicates(map(sketch, items))
     assert found.reason == {"b": "exact duplicate", "c": "near duplicate"}
     assert found.weight == {"a": 3.0}
 

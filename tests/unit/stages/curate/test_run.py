@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from deputize.core.artifacts import Curated
 from deputize.core.config import Convert
 from deputize.core.contracts import text_of
-from deputize.core.records import Call, Message, Outcome, encode
+from deputize.core.records import Call, Example, Message, Outcome, decode, encode
 from deputize.stages.collect.audience import infer_sites
 from deputize.stages.collect.importers import read_calls
 from deputize.stages.curate.card import dataset_card, export_jsonl
-from deputize.stages.curate.detect import Detector
+from deputize.stages.curate.detect import Detector, Span
 from deputize.stages.curate.disguise import Undisguised
 from deputize.stages.curate.rules import RuleDetector
 from deputize.stages.curate.run import run
 from deputize.stages.curate.scan import scan, standard_detectors
+from deputize.stages.curate.scanning import Scanner
 
 DATA = Path(__file__).parents[5] / "shared" / "data"
 KEY = b"k" * 32
@@ -166,6 +169,98 @@ def test_equal_runs_are_equal_and_other_keys_differ() -> None:
     assert encode(curate(calls)) == encode(curate(calls))
     other = run(calls, infer_sites(calls), Convert(), key=b"x" * 32, detectors=RULES, prose_detectors=[])
     assert other.examples[0].request != curate(calls).examples[0].request
+
+
+class Stored:
+    """A log that is read anew each time, as from a store."""
+
+    def __init__(self, calls: list[Call]) -> None:
+        self.lines = [encode(c) for c in calls]
+        self.n_read = 0
+
+    def __iter__(self) -> Iterator[Call]:
+        self.n_read += 1
+        return (decode(line, Call) for line in self.lines)
+
+
+def interleaved() -> list[Call]:
+    """Episodes that run at the same time, some that ask the same, some answers alike, a secret, a date of birth."""
+    calls = log(40)
+    calls = calls[::2] + calls[1::2]
+    same = [
+        Call(id=f"same{i}", messages=calls[0].messages, response=calls[i % 3].response, agent="desk", site="intent",
+             episode=f"other-{i}")
+        for i in range(6)
+    ]  # fmt: skip
+    born = [
+        Call(id=f"born{i}", messages=[{"role": "user", "content": f"Born on 1980-02-{i + 1:02d}.\nBook {{it}}."}],
+             response={"role": "assistant", "content": f'{{"dob": "1980-02-{i + 1:02d}", "intent": "book"}}'},
+             agent="desk", site="intent")
+        for i in range(20)
+    ]  # fmt: skip
+    return [
+        msgspec.structs.replace(c, origin=f"o{i % 5}" if i % 9 else "")
+        for i, c in enumerate([*calls, *same, *born])
+    ]
+
+
+@pytest.mark.parametrize("max_open", [1, 7])
+@pytest.mark.parametrize("privacy", ["standard", "paranoid"])
+def test_a_stream_gives_what_a_list_gives(max_open: int, privacy: str) -> None:
+    calls = interleaved()
+    config = Convert(privacy=privacy)
+    whole = run(calls, infer_sites(calls), config, key=KEY, detectors=RULES, prose_detectors=[])
+    stored, examples = Stored(calls), list[Example]()
+    head = run(
+        stored, infer_sites(stored), config, key=KEY, detectors=RULES, prose_detectors=[], write=examples.append,
+        max_open=max_open,
+    )  # fmt: skip
+    assert [encode(e) for e in examples] == [encode(e) for e in whole.examples] and len(examples) == 106
+    assert encode(head) == encode(msgspec.structs.replace(whole, examples=[]))
+    assert head.entities and any(e.twin_responses for e in examples) and stored.n_read == 5
+
+
+def test_a_log_that_can_be_read_once_only_is_refused() -> None:
+    calls = log(3)
+    with pytest.raises(TypeError, match="start again"):
+        run(iter(calls), infer_sites(calls), Convert(), key=KEY, detectors=RULES, prose_detectors=[])
+
+
+def test_calls_that_come_or_go_between_the_passes_are_passed_over() -> None:
+    calls = log(12)
+
+    class Moving(Stored):
+        def __iter__(self) -> Iterator[Call]:
+            rows = list(super().__iter__())
+            late = msgspec.structs.replace(rows[0], id=f"late{self.n_read}")
+            return iter([late, *(r for r in rows if self.n_read < 3 or r.episode != rows[4].episode)])
+
+    out = run(Moving(calls), infer_sites(calls), Convert(), key=KEY, detectors=RULES, prose_detectors=[])
+    gone = {c.id for c in calls if c.episode == calls[4].episode}
+    assert {e.call_id for e in out.examples} == {c.id for c in calls} - gone and len(gone) == 2
+
+
+def test_a_line_seen_first_as_syntax_is_read_again_as_prose() -> None:
+    class Names:
+        name = "names"
+
+        def detect(self, texts: Sequence[str]) -> list[list[Span]]:
+            return [
+                [Span("PERSON", m.start(), m.end(), 0.9, "names") for m in re.finditer("Mia", t)]
+                for t in texts
+            ]
+
+    scanner = Scanner([], [Names()])
+    text = '[\n"Mia", 1]'
+    (line,) = set(scanner.add(text)) & set(scanner.add('"Mia", 1]'))
+    other = Scanner([], [Names()])
+    other.add(text)
+    other.scan()
+    assert not list(other.findings(line))
+    other.add('"Mia", 1]')
+    for one in (scanner, other):
+        one.scan()
+        assert [f.value for f in one.findings(line)] == ["Mia"]
 
 
 def test_sites_for_people_stay_behind_and_mixed_ones_go_whole() -> None:

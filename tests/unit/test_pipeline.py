@@ -1,0 +1,117 @@
+"""S2 from the store into a sealed stream: what a stop in the middle leaves, and what later stages read."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deputize.core.artifacts import Curated
+from deputize.core.config import Convert
+from deputize.core.errors import StoreError
+from deputize.core.records import Call, encode
+from deputize.pipeline import Run, convert, latest_run, open_run, read_state
+from deputize.store.keys import KeyRing
+from deputize.store.sealed import is_stream, write_sealed
+from deputize.store.sqlite import SqliteStore, open_store
+
+SYSTEM = "You are the desk of a shop.\nAnswer as JSON with the keys intent and name."
+TOOLS = [{"type": "function", "function": {"name": "find", "parameters": {"type": "object"}}}]
+
+
+def calls(n: int) -> Iterator[Call]:
+    for i in range(n):
+        yield Call(
+            id=f"c{i}", agent="desk", episode=f"e{i // 2}", tools=TOOLS,
+            messages=[
+                {"role": "system", "content": SYSTEM},
+                {"role": "user", "content": f"Write to mia.silva{i}@mail.com about order {i}."},
+            ],
+            response={"role": "assistant", "content": f'{{"intent": "write", "mail": "mia.silva{i}@mail.com"}}'},
+        )  # fmt: skip
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    store = open_store(tmp_path / "home")
+    store.append(list(calls(400)))
+    store.close()
+    return tmp_path / "home"
+
+
+class Opened:
+    """The newest run of a home."""
+
+    def __init__(self, home: Path) -> None:
+        self.keyring = KeyRing.open(home, create=False)
+        self.store: SqliteStore = open_store(home, self.keyring)
+        self.run = open_run(home, Convert(), self.store, self.keyring, lambda *_: None)
+
+
+@pytest.mark.timeout(600)
+def test_a_stop_in_the_middle_of_s2_costs_s2_and_nothing_else(home: Path) -> None:
+    """kill -9 while examples are being written; then a full disk; then it goes through."""
+    folder, part = kill_while_writing(home)
+    assert part.exists() and not (folder / "curate.sealed").exists()
+    if Path("/dev/full").exists():
+        part.unlink()
+        part.symlink_to("/dev/full")
+        with pytest.raises(StoreError, match="the disk is full"):
+            convert(home, Convert(), stop_after="curate")
+        assert not (folder / "curate.sealed").exists() and not part.is_symlink()
+    convert(home, Convert(), stop_after="curate")
+    assert latest_run(home) == folder.name, "the same run went on"
+    assert [p.name for p in folder.glob("*curate*")] == ["curate.sealed"]
+    opened = Opened(home)
+    curated = opened.run.load("curate", Curated)
+    assert [e.call_id for e in curated.examples] == [f"c{i}" for i in range(400)]
+    assert b"mia.silva" not in encode(curated) and curated.entities["EMAIL_ADDRESS"] == 800
+    assert all(e.request.tools is curated.examples[0].request.tools for e in curated.examples)
+    assert read_state(home, folder.name).timings_s["curate"] > 0
+    # a run of an earlier version holds the same as one record
+    path = folder / "curate.sealed"
+    assert is_stream(path)
+    write_sealed(path, curated, opened.keyring)
+    assert not is_stream(path) and opened.run.load("curate", Curated) == curated
+
+
+def kill_while_writing(home: Path) -> tuple[Path, Path]:
+    """The run's folder, and the file that examples were being written to when the process was killed."""
+    program = (
+        "import sys; from pathlib import Path; from deputize.core.config import Convert\n"
+        "from deputize.pipeline import convert; convert(Path(sys.argv[1]), Convert(), stop_after='curate')"
+    )
+    child = subprocess.Popen([sys.executable, "-c", program, str(home)], stderr=subprocess.PIPE)
+    try:
+        for _ in range(60_000):
+            parts = list((home / "runs").glob("*/.curate.sealed.part"))
+            if parts and parts[0].stat().st_size > 20_000:
+                break
+            assert child.poll() is None, child.stderr and child.stderr.read().decode()[-2000:]
+            time.sleep(0.005)
+    finally:
+        child.kill()
+        child.communicate()
+    assert child.returncode == -signal.SIGKILL
+    return parts[0].parent, parts[0]
+
+
+def test_a_run_reads_the_store_as_a_stream(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    store.append(list(calls(20)))
+    keyring = KeyRing.open(tmp_path)
+    run = open_run(tmp_path, Convert(), store, keyring, lambda *_: None)
+    store.append(list(calls(25)))
+    reading = run.calls()
+    assert next(reading).id == "c0" and not isinstance(reading, list)
+    assert len(list(run.calls())) == run.state.n_calls == 20
+    other = open_run(tmp_path, Convert(), store, keyring, lambda *_: None)
+    assert other.state.n_calls == 25 and other.state.run_id != run.state.run_id
+    again = open_run(tmp_path, Convert(), store, keyring, lambda *_: None)
+    assert isinstance(again, Run) and again.state == other.state
+    store.close()
