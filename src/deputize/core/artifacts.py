@@ -99,8 +99,9 @@ class Specialist(Record):
     method: str
     """The rung: linear, encoder, lora, ..."""
     model: str
-    reader: Literal["classes", "head", "generate"]
-    """classes: a linear model over text; head: one forward pass, a head over the answers; generate: decoding."""
+    reader: Literal["classes", "pointing", "head", "generate"]
+    """classes: a linear model over text; pointing: one that also copies values out of it; head: one forward pass, a head
+    over the answers; generate: decoding."""
     contract: Contract
     task: Task
     n_train: int

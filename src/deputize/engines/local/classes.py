@@ -7,14 +7,17 @@ Legend: N texts, F buckets, A active buckets, C choices.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from deputize.engines.local.forms import Closed
-from deputize.engines.local.hashed import vectors
+from deputize.core.records import Answer
+from deputize.engines.local.forms import Closed, Slot
+from deputize.engines.local.hashed import counts_of, idf_of_counts, vectors_of_counts
 from deputize.engines.local.reading import Reading, choose
 
 Floats = npt.NDArray[np.float32]
@@ -24,15 +27,20 @@ class LinearModel:
     """Weights of one or more questions over the same features."""
 
     def __init__(
-        self, active_A: npt.NDArray[np.int32], idf_F: Floats, weights: list[Floats], biases: list[Floats]
-    ) -> None:
-        self.active_A, self.idf_F = active_A, idf_F
+        self, active_A: npt.NDArray[np.int32], idf_F: Floats, weights: list[Floats], biases: list[Floats],
+        variant: Variant | None = None,
+    ) -> None:  # fmt: skip
+        self.active_A, self.idf_F, self.variant = active_A, idf_F, variant
         self.weights, self.biases = weights, biases
         """Per question [A, C] and [C]; a choice never seen has bias -inf."""
 
     def log_p(self, texts: Sequence[str]) -> list[Floats]:
         """Log-probabilities per question, [N, C]."""
-        rows_NA = vectors(texts, self.idf_F)[:, self.active_A]
+        return self.log_p_of_counts(counts_of(texts, self.idf_F.shape[0] // 2))
+
+    def log_p_of_counts(self, counts_NF: Any) -> list[Floats]:
+        """The same of counts."""
+        rows_NA = vectors_of_counts(counts_NF, self.idf_F)[:, self.active_A]
         out = []
         for weights_AC, bias_C in zip(self.weights, self.biases, strict=True):
             logits_NC = rows_NA @ weights_AC + bias_C
@@ -42,11 +50,12 @@ class LinearModel:
 
     def save(self, path: Path) -> None:
         """Writes the arrays; never a vocabulary, never a pickle."""
+        other_F = np.delete(self.idf_F, self.active_A)
         arrays: dict[str, npt.NDArray[np.generic]] = {
             "active": self.active_A,
             "idf": self.idf_F[self.active_A].astype(np.float16),
             "n_buckets": np.array(self.idf_F.shape[0]),
-            "unseen_idf": np.array(self.idf_F.max()),
+            "unseen_idf": np.array(other_F.max(initial=0.0)),
         }
         for i, (weights_AC, bias_C) in enumerate(zip(self.weights, self.biases, strict=True)):
             arrays[f"weights_{i}"], arrays[f"bias_{i}"] = weights_AC.astype(np.float16), bias_C
@@ -58,7 +67,7 @@ class LinearModel:
         """Reads what `save` wrote."""
         with np.load(path, allow_pickle=False) as stored:
             active_A = stored["active"]
-            # a bucket outside still counts in the length of a row
+            # a bucket outside counts in the length of a row, where the model was fitted so
             idf_F = np.full(int(stored["n_buckets"]), float(stored["unseen_idf"]), np.float32)
             idf_F[active_A] = stored["idf"].astype(np.float32)
             count = sum(name.startswith("weights_") for name in stored.files)
@@ -79,3 +88,128 @@ class ClassesReader:
             return []
         log_ps = self.model.log_p(texts)
         return [choose(self.form, [lp[i] for lp in log_ps]) for i in range(len(texts))]
+
+
+class Questions(Protocol):
+    """Closed questions about a text, and which choice of each an answer makes."""
+
+    @property
+    def questions(self) -> list[Slot]: ...
+
+    def indices(self, answer: Answer) -> list[int] | None: ...
+
+
+class Variant(NamedTuple):
+    """How the linear model is fitted."""
+
+    min_groups: int
+    """Groups a feature must occur in to count. What fewer hold (order numbers, names) tells one call from another only."""
+    strength: float
+    """Inverse of the L2 penalty."""
+
+
+LARGE = Variant(1, 20.0)
+SMALL = (Variant(1, 200.0), Variant(5, 20.0), Variant(5, 200.0))
+"""What is compared on small tasks."""
+CROSS_VALIDATED = 20_000
+"""Texts times choices up to which it is; larger tasks have enough to learn from anyway."""
+
+
+def fit_linear(
+    texts: Sequence[str], answers: Sequence[Answer], form: Questions, *, groups: Sequence[str] | None = None,
+    weights: Sequence[float] | None = None, variant: Variant | None = None,
+) -> LinearModel:  # fmt: skip
+    """One multinomial logistic regression per question.
+
+    Args:
+        texts: pruned prompts of train.
+        answers: the teacher's.
+        form: the questions.
+        groups: what may not be torn apart; each text is its own where None.
+        weights: of the examples; equal where None.
+        variant: None for the one of SMALL under which answers of groups left out are likeliest (LARGE on large tasks);
+            nothing but these texts is looked at.
+    """
+    groups = [str(n) for n in range(len(texts))] if groups is None else groups
+    number = {name: n for n, name in enumerate(dict.fromkeys(groups))}
+    lot = _Lot(
+        counts_of(texts), [form.indices(answer) for answer in answers], np.array([number[g] for g in groups], dtype=np.int64),
+        np.ones(len(texts)) if weights is None else np.asarray(weights, dtype=np.float64),
+    )  # fmt: skip
+    sizes = [len(question.choices) for question in form.questions]
+    if variant is None:
+        small = len(texts) * sum(sizes) <= CROSS_VALIDATED
+        variant = max(SMALL, key=lambda v: _left_out(lot, sizes, v)) if small else LARGE
+    return _fit(lot, sizes, variant)
+
+
+class _Lot(NamedTuple):
+    """Examples to fit on."""
+
+    counts_NF: Any
+    targets: list[list[int] | None]
+    group_N: npt.NDArray[np.int64]
+    weights_N: npt.NDArray[np.float64]
+
+    def take(self, chosen: npt.NDArray[np.int64]) -> _Lot:
+        targets = [self.targets[i] for i in chosen]
+        return _Lot(self.counts_NF[chosen], targets, self.group_N[chosen], self.weights_N[chosen])
+
+
+def _left_out(lot: _Lot, sizes: Sequence[int], variant: Variant, n_parts: int = 3) -> float:
+    """Log-probability of the answers, each by a model of the other parts; groups are never torn apart."""
+    total = 0.0
+    for part in range(n_parts):
+        held = lot.take(np.flatnonzero(lot.group_N % n_parts == part))
+        rest = lot.take(np.flatnonzero(lot.group_N % n_parts != part))
+        if not len(rest.targets) or not len(held.targets):
+            continue
+        for q, lp_NC in enumerate(_fit(rest, sizes, variant).log_p_of_counts(held.counts_NF)):
+            total += sum(float(lp_NC[n, t[q]]) for n, t in enumerate(held.targets) if t and t[q] >= 0)
+    return total
+
+
+def _fit(lot: _Lot, sizes: Sequence[int], variant: Variant) -> LinearModel:
+    from sklearn.linear_model import LogisticRegression
+
+    # from 4,000 texts on stopping early also served more calls
+    max_iter = 120 if len(lot.targets) < 4000 else 40
+    active_A = _common(lot.counts_NF, lot.group_N, variant.min_groups)
+    idf_F = idf_of_counts(lot.counts_NF)
+    if variant.min_groups > 1:
+        # what is left out does not count in the length of a row either: a new order number is no sign of a new task
+        idf_F = np.zeros_like(idf_F)
+        idf_F[active_A] = 1.0
+    rows_NA = vectors_of_counts(lot.counts_NF, idf_F)[:, active_A]
+    all_weights, all_biases = [], []
+    for q, n_choices in enumerate(sizes):
+        weights_AC = np.zeros((len(active_A), n_choices), np.float32)
+        bias_C = np.full(n_choices, -30.0, np.float32)
+        asked = [n for n, t in enumerate(lot.targets) if t is not None and t[q] >= 0]
+        labels_N = np.array([t[q] for n in asked if (t := lot.targets[n]) is not None], dtype=int)
+        seen = np.unique(labels_N)
+        if len(seen) == 1:
+            bias_C[seen[0]] = 0.0
+        elif len(seen) > 1:
+            fit = LogisticRegression(C=variant.strength, max_iter=max_iter, tol=1e-4)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # the solver is stopped early on purpose
+                fit.fit(rows_NA[asked], labels_N, sample_weight=lot.weights_N[asked])
+            if len(seen) == 2:  # sklearn keeps one row for two classes
+                weights_AC[:, seen[1]], bias_C[seen] = fit.coef_[0], (0.0, float(fit.intercept_[0]))
+            else:
+                weights_AC[:, fit.classes_], bias_C[fit.classes_] = fit.coef_.T, fit.intercept_
+        all_weights.append(weights_AC)
+        all_biases.append(bias_C)
+    return LinearModel(active_A, idf_F, all_weights, all_biases, variant)
+
+
+def _common(counts_NF: Any, group_N: npt.NDArray[np.int64], min_groups: int) -> npt.NDArray[np.int32]:
+    """Buckets that occur in at least so many groups."""
+    if min_groups <= 1:
+        return np.unique(counts_NF.indices).astype(np.int32)
+    n_groups = int(group_N.max(initial=0)) + 1
+    entries = counts_NF.tocoo()
+    pairs = np.unique(entries.col.astype(np.int64) * n_groups + group_N[entries.row])
+    bucket_A, n_A = np.unique(pairs // n_groups, return_counts=True)
+    return bucket_A[n_A >= min_groups].astype(np.int32)

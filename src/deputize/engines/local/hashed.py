@@ -19,7 +19,8 @@ N_BUCKETS = 1 << 17
 """Word buckets, and as many for characters."""
 
 
-def _counts(texts: Sequence[str], n_buckets: int) -> Any:
+def counts_of(texts: Sequence[str], n_buckets: int = N_BUCKETS) -> Any:
+    """How often each text has each n-gram: sparse float32 [N, F], words in the first half, characters in the second."""
     shared: dict[str, Any] = {
         "n_features": n_buckets,
         "norm": None,
@@ -33,16 +34,27 @@ def _counts(texts: Sequence[str], n_buckets: int) -> Any:
 
 def idf_of(texts: Sequence[str], n_buckets: int = N_BUCKETS) -> npt.NDArray[np.float32]:
     """Smoothed inverse document frequency of each bucket over texts. Shape [F]."""
-    counts_NF = _counts(texts, n_buckets)
+    return idf_of_counts(counts_of(texts, n_buckets))
+
+
+def idf_of_counts(counts_NF: Any) -> npt.NDArray[np.float32]:
+    """The same over counts."""
     seen_F = np.bincount(counts_NF.indices, minlength=counts_NF.shape[1])
-    return (np.log((1 + len(texts)) / (1 + seen_F)) + 1).astype(np.float32)
+    idf_F: npt.NDArray[np.float32] = (np.log((1 + counts_NF.shape[0]) / (1 + seen_F)) + 1).astype(np.float32)
+    return idf_F
 
 
 def vectors(texts: Sequence[str], idf_F: npt.NDArray[np.float32]) -> Any:
     """Sparse float32 rows [N, F], each half (words, characters) of length sqrt(1/2)."""
+    return vectors_of_counts(counts_of(texts, idf_F.shape[0] // 2), idf_F)
+
+
+def vectors_of_counts(counts_NF: Any, idf_F: npt.NDArray[np.float32]) -> Any:
+    """The same of counts."""
     n_buckets = idf_F.shape[0] // 2
-    rows_NF = _counts(texts, n_buckets)
+    rows_NF = counts_NF.copy()
     rows_NF.data = (1 + np.log(rows_NF.data)) * idf_F[rows_NF.indices]
+    rows_NF.eliminate_zeros()
     halves = []
     for half in (rows_NF[:, :n_buckets], rows_NF[:, n_buckets:]):
         length_N = np.sqrt(np.asarray(half.multiply(half).sum(axis=1)).ravel())

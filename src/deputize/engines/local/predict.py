@@ -21,10 +21,12 @@ from deputize.engines import models
 from deputize.engines.local.classes import ClassesReader, LinearModel
 from deputize.engines.local.confidence import Calibration, Gate
 from deputize.engines.local.forms import Form, closed
+from deputize.engines.local.pointing import PointingReader
 from deputize.engines.local.reading import Reader
 
 CARD = "specialist.json"
 LINEAR, ADAPTER, HEADS, GATE = "linear.npz", "adapter", "heads.safetensors", "gate.npz"
+POINTERS = "pointers.npz"
 WEIGHTS = "weights"
 """Folder of a whole tuned model (method full)."""
 OUT_OF_DISTRIBUTION = 0.01
@@ -126,6 +128,8 @@ def _reader(card: Specialist, settings: Settings, folder: Path, models_dir: Path
         if form is None:
             raise BadInput(f"{folder}: a linear specialist needs a closed form")
         return ClassesReader(LinearModel.load(folder / LINEAR), form)
+    if card.reader == "pointing":
+        return PointingReader.load(settings.form, folder / LINEAR, folder / POINTERS)
     from deputize.engines.local.base import Base, shared_base
     from deputize.engines.local.head import HeadReader
     from deputize.engines.local.writer import WriterReader

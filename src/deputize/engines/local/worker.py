@@ -214,7 +214,7 @@ class Lanes:
                 card = msgspec.json.decode((self.home / name / "specialist.json").read_bytes(), type=_Card)
             except (OSError, msgspec.DecodeError):
                 return self.slow  # which says what is wrong with it
-            known = self._is_quick[name] = card.reader == "classes"
+            known = self._is_quick[name] = card.reader in ("classes", "pointing")
         return self.quick if known else self.slow
 
     def put(self, pending: Pending) -> None:

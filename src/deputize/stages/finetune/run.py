@@ -11,7 +11,6 @@ import json
 import math
 import shutil
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,15 +26,16 @@ from deputize.core.errors import BadInput, DeputizeError
 from deputize.core.progress import Progress
 from deputize.core.records import Request
 from deputize.engines import models
-from deputize.engines.local.classes import ClassesReader
 from deputize.engines.local.confidence import Calibration, Gate, fit_calibration
 from deputize.engines.local.forms import Form, closed, learn_form
+from deputize.engines.local.pointing import PointingReader, linear_reader
 from deputize.engines.local.predict import (
     ADAPTER,
     CARD,
     GATE,
     HEADS,
     LINEAR,
+    POINTERS,
     WEIGHTS,
     Settings,
     adapter_name,
@@ -45,10 +45,9 @@ from deputize.engines.local.predict import (
 from deputize.engines.local.reading import Reader, Reading
 from deputize.stages.finetune import tune
 from deputize.stages.finetune.data import Lessons, lessons_of
-from deputize.stages.finetune.linear import fit_linear
 from deputize.stages.finetune.teach import Row, rows_to_choose, rows_to_write
 
-RECIPE_VERSION = 3
+RECIPE_VERSION = 4
 """Raised when training changes, so that specialists of older code are not taken for finished."""
 TUNED = ("lora", "dora", "qlora", "full")
 MAX_TOKENS = 448
@@ -235,20 +234,22 @@ def _linear(
     found = _finished(job, config, models_dir, base_model)
     if found is not None:
         return found
-    form = closed(job.form, partly=True)
-    if form is None:
+    began, train = clock(), job.lessons.train
+    texts, answers, groups = [x.text for x in train], [x.answer for x in train], [x.group for x in train]
+    reader = linear_reader(job.form, texts, answers, groups=groups, weights=[x.weight for x in train])
+    if reader is None:
         return None
-    began = clock()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the solver is stopped early on purpose
-        model = fit_linear(job.lessons.train, form)
     seconds = clock() - began
     fresh = _fresh(job.folder)
-    model.save(fresh / LINEAR)
-    reader = ClassesReader(model, form)
+    if isinstance(reader, PointingReader):
+        reader.save(fresh / LINEAR, fresh / POINTERS)
+    else:
+        reader.model.save(fresh / LINEAR)
+    points = isinstance(reader, PointingReader)
     return _seal(
-        job, config, home, fresh, reader, kind="classes", model="tf-idf + logistic regression", train_s=seconds,
-        tokens_per_s=None, base_sha256="", training={}, counter=_counter(base_model, models_dir),
+        job, config, home, fresh, reader, kind="pointing" if points else "classes",
+        model=f"tf-idf + logistic regression{', values copied' if points else ''}", train_s=seconds, tokens_per_s=None, base_sha256="", training={},
+        counter=_counter(base_model, models_dir),
     )  # fmt: skip
 
 
@@ -436,7 +437,7 @@ def _seal(
             if lessons.dev
             else None
         )
-    sha = base_sha256 if kind != "classes" else ""
+    sha = base_sha256 if job.method != "linear" else ""
     settings = Settings(
         form=job.form, calibration=calibration, max_tokens=MAX_TOKENS, max_slot_tokens=max_slot_tokens,
         training={**training, "fingerprint": fingerprint(job, config, sha)},

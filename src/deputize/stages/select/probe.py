@@ -8,20 +8,19 @@ from __future__ import annotations
 import json
 import re
 import time
-import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from deputize.core.contracts import agree, answer_of, parse_json_object, text_of
 from deputize.core.records import Answer, Contract, Example, Message, Task
 from deputize.core.templates import calls_text, prune
 from deputize.engines.local.base import Base, torch_module
-from deputize.engines.local.forms import Closed
-from deputize.engines.local.hashed import idf_of, vectors
+from deputize.engines.local.classes import Variant
+from deputize.engines.local.forms import Form
+from deputize.engines.local.pointing import linear_reader
 
 T = TypeVar("T")
 
@@ -46,54 +45,51 @@ def majority(train: Sequence[Answer], dev: Sequence[Answer], contract: Contract)
     return Probe(float(np.mean([agree(answer, truth, contract) for truth in dev])), len(dev))
 
 
+Pairs = Sequence[tuple[str, Answer, str]]
+"""(pruned prompt, answer, group)."""
+
+
 def linear(
-    train: Sequence[tuple[str, Answer]], dev: Sequence[tuple[str, Answer]], form: Closed, contract: Contract,
-    *, most: int = 2000,
-) -> Probe | None:  # fmt: skip
-    """TF-IDF (words and characters, hashed) + logistic regression on at most `most` of train.
+    train: Pairs,
+    dev: Pairs,
+    form: Form,
+    contract: Contract,
+    *,
+    variant: Variant | None = None,
+    most: int = 2000,
+) -> tuple[Probe, Variant | None] | None:
+    """The linear rung, learnt from at most `most` of train, and the variant of it; None where it does not fit the form.
 
-    Where a form is only partly closed the measure is of the whole answer, so open actions count as wrong.
+    Measured is the whole answer, so what it leaves open counts as wrong.
     """
-    from sklearn.linear_model import LogisticRegression
-
     train = _spread(train, most)  # not the first ones: a log may be sorted by answer
     if not train or not dev:
         return None
-    texts = [text for text, _ in train]
-    idf_F = idf_of(texts)
-    rows, dev_rows = vectors(texts, idf_F), vectors([text for text, _ in dev], idf_F)
-    targets = [form.indices(answer) for _, answer in train]
-    chosen: list[npt.NDArray[Any]] = []
-    for q in range(len(form.questions)):
-        asked = [n for n, t in enumerate(targets) if t is not None and t[q] >= 0]
-        labels = [t[q] for n in asked if (t := targets[n]) is not None]
-        if len(set(labels)) < 2:
-            chosen.append(np.full(len(dev), labels[0] if labels else 0))
-            continue
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # stopped early on purpose
-            fit = LogisticRegression(C=20.0, max_iter=60, tol=1e-4).fit(rows[asked], labels)
-        chosen.append(fit.predict(dev_rows))
-    answers = [form.answer([int(c[n]) for c in chosen]) for n in range(len(dev))]
-    right = [agree(a, truth, contract) for a, (_, truth) in zip(answers, dev, strict=True)]
-    return Probe(float(np.mean(right)), len(dev))
+    texts, answers, groups = zip(*train, strict=True)
+    reader = linear_reader(form, texts, answers, groups=groups, variant=variant)
+    if reader is None:
+        return None
+    readings = reader.read([text for text, _, _ in dev])
+    right = [agree(r.answer, truth, contract) for r, (_, truth, _) in zip(readings, dev, strict=True)]
+    return Probe(float(np.mean(right)), len(dev)), reader.model.variant if reader.model is not None else None
 
 
 def linear_over(
-    train: Sequence[tuple[str, Answer]], dev: Sequence[tuple[str, Answer]], form: Closed, contract: Contract,
-    *, n_parts: int = 4, most: int = 1200,
+    train: Pairs, dev: Pairs, form: Form, contract: Contract, variant: Variant | None, *, n_parts: int = 4,
+    most: int = 1200,
 ) -> float:  # fmt: skip
-    """Accuracy of the linear model over train and dev, each part answered by a model of the others.
+    """Accuracy of the linear rung over train and dev, each part answered by a model of the others.
 
     A dev side of a dozen calls cannot tell .90 from .99; all calls that may be looked at together can.
     """
     every = _spread([*train, *dev], most)
+    order = {name: n % n_parts for n, name in enumerate(dict.fromkeys(group for *_, group in every))}
     right = 0.0
     for part in range(n_parts):
-        held = every[part::n_parts]
-        rest = [pair for n, pair in enumerate(every) if n % n_parts != part]
-        found = linear(rest, held, form, contract)
-        right += found.accuracy * found.n if found is not None else 0.0
+        held = [pair for pair in every if order[pair[2]] == part]
+        rest = [pair for pair in every if order[pair[2]] != part]
+        if (found := linear(rest, held, form, contract, variant=variant)) is not None:
+            right += found[0].accuracy * found[0].n
     return right / max(1, len(every))
 
 

@@ -16,10 +16,10 @@ from deputize.core.config import Convert
 from deputize.core.contracts import LEAVE, answer_of, text_of
 from deputize.core.errors import BadInput
 from deputize.core.progress import Progress
-from deputize.core.records import Answer, Contract, Example, Task
+from deputize.core.records import Answer, Example, Task
 from deputize.core.templates import prune
 from deputize.engines import models
-from deputize.engines.local.forms import Closed, closed, learn_form
+from deputize.engines.local.forms import learn_form
 from deputize.stages.select import machine, probe
 
 LICENCES = frozenset({"apache-2.0", "mit", "gemma", "llama3.2", "nvidia-open-model", "unknown"})
@@ -151,39 +151,31 @@ def _baselines(
 ) -> tuple[list[Candidate], list[str]]:
     """Majority and linear probes, and the rungs that make sense, cheapest first."""
     contract = task.contract
-    pairs = [(prune(e.request, task.recipe), a) for e, a in zip(train, answers, strict=True) if a is not None]
+    pairs = [
+        (prune(e.request, task.recipe), a, e.group)
+        for e, a in zip(train, answers, strict=True)
+        if a is not None
+    ]
     dev_pairs = [
-        (prune(e.request, task.recipe), a) for e in dev if (a := answer_of(e.response, contract)) is not None
+        (prune(e.request, task.recipe), a, e.group)
+        for e in dev
+        if (a := answer_of(e.response, contract)) is not None
     ]
     rows: list[Candidate] = []
     rungs: list[str] = []
-    most_common = probe.majority([a for _, a in pairs], [a for _, a in dev_pairs], contract)
+    most_common = probe.majority([a for _, a, _ in pairs], [a for _, a, _ in dev_pairs], contract)
     if most_common is not None:
         rows.append(_row("majority answer", "majority", most_common))
-    form = closed(learn_form(contract, [a for _, a in pairs]), partly=True) if pairs else None
-    found = probe.linear(pairs, dev_pairs, form, contract) if form is not None else None
-    if form is not None:
+    form = learn_form(contract, [a for _, a, _ in pairs])
+    found = probe.linear(pairs, dev_pairs or pairs, form, contract) if pairs else None
+    if found is not None:
         rungs.append("linear")
-        if found is not None:
-            rows.append(_row("tf-idf + logistic regression", "linear", found))
+        if dev_pairs:
+            rows.append(_row("tf-idf + logistic regression", "linear", found[0]))
     # where plain text statistics settle it the language model has nothing to add
-    if (
-        form is None
-        or found is None
-        or probe.linear_over(pairs, dev_pairs, form, contract) < LINEAR_IS_ENOUGH
-    ):
+    if found is None or probe.linear_over(pairs, dev_pairs, form, contract, found[1]) < LINEAR_IS_ENOUGH:
         rungs.append("lora")
     return rows, rungs
-
-
-def _linear_settles_it(
-    train: list[tuple[str, Answer]], dev: list[tuple[str, Answer]], form: Closed, contract: Contract, found: probe.Probe
-) -> bool:  # fmt: skip
-    """Whether the linear model is so good that a language model could add nothing; a small dev side is not believed."""
-    if found.accuracy < LINEAR_IS_ENOUGH - 0.1:
-        return False
-    accuracy = found.accuracy if found.n >= 200 else probe.linear_over(train, dev, form, contract)
-    return accuracy >= LINEAR_IS_ENOUGH
 
 
 def _row(model: str, method: str, found: probe.Probe) -> Candidate:

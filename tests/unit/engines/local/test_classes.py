@@ -8,10 +8,9 @@ import numpy as np
 from tests import tiny_tasks
 
 from deputize.core.contracts import answer_of
-from deputize.engines.local.classes import ClassesReader, LinearModel
+from deputize.engines.local.classes import ClassesReader, LinearModel, Variant, fit_linear
 from deputize.engines.local.forms import Closed, closed, learn_form
 from deputize.stages.finetune.data import Lesson
-from deputize.stages.finetune.linear import fit_linear
 
 
 def trained(kind: str, n: int = 120) -> tuple[LinearModel, Closed, list[Lesson]]:
@@ -23,7 +22,7 @@ def trained(kind: str, n: int = 120) -> tuple[LinearModel, Closed, list[Lesson]]
     ]
     form = closed(learn_form(contract, [x.answer for x in lessons]), partly=True)
     assert form is not None
-    return fit_linear(lessons, form), form, lessons
+    return fit_linear([x.text for x in lessons], [x.answer for x in lessons], form), form, lessons
 
 
 def test_it_learns_every_question_of_a_closed_form() -> None:
@@ -65,3 +64,45 @@ def test_an_action_with_open_arguments_is_recognised_but_not_answered() -> None:
     refund, login = ClassesReader(model, form).read(texts)
     assert refund.answer is None
     assert login.answer == [{"name": "list_orders", "arguments": {}}]
+
+
+def test_on_a_small_task_what_stands_in_few_groups_only_is_left_out_where_that_helps() -> None:
+    """Order numbers fill most of such a text and say nothing of the answer."""
+    texts = [
+        f"Order: LH-{7 * i + 10_000} Mail: user{i}@example.org Intent: {'refund' if i % 2 else 'login'}"
+        for i in range(80)
+    ]
+    answers = ["yes" if i % 2 else "no" for i in range(80)]
+    form = closed(learn_form(tiny_tasks.CONTRACTS["label"], answers))
+    assert form is not None
+    model = fit_linear(texts, answers, form)
+    assert model.variant is not None and model.variant.min_groups > 1
+    fresh = "Order: XX-99999 Mail: nobody@other.net Intent: refund"
+    every = fit_linear(texts, answers, form, variant=Variant(1, 20.0))
+    (sure,), (less,) = ClassesReader(model, form).read([fresh]), ClassesReader(every, form).read([fresh])
+    assert sure.answer == less.answer == "yes" and sure.sureness.log_p > less.sureness.log_p
+
+
+def test_a_feature_left_out_stays_left_out_after_storage(tmp_path: Path) -> None:
+    texts = [f"{'good' if i % 2 else 'bad'} thing {i}" for i in range(40)]
+    answers = ["yes" if i % 2 else "no" for i in range(40)]
+    form = closed(learn_form(tiny_tasks.CONTRACTS["label"], answers))
+    assert form is not None
+    model = fit_linear(texts, answers, form, variant=Variant(5, 20.0))
+    model.save(tmp_path / "linear.npz")
+    again = LinearModel.load(tmp_path / "linear.npz")
+    for text in ("good thing never seen 777", "bad"):
+        assert np.allclose(model.log_p([text])[0], again.log_p([text])[0], atol=0.02)
+
+
+def test_groups_are_not_torn_apart_when_common_features_are_counted() -> None:
+    """A number that ten calls of one episode share is still one episode's."""
+    texts = [f"{'good' if i % 20 < 10 else 'bad'} LH-{i // 10:05d}" for i in range(120)]
+    answers = ["yes" if i % 20 < 10 else "no" for i in range(120)]
+    form = closed(learn_form(tiny_tasks.CONTRACTS["label"], answers))
+    assert form is not None
+    by_group = fit_linear(
+        texts, answers, form, groups=[str(i // 10) for i in range(120)], variant=Variant(5, 20.0)
+    )
+    by_text = fit_linear(texts, answers, form, variant=Variant(5, 20.0))
+    assert len(by_group.active_A) < len(by_text.active_A)

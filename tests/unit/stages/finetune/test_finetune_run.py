@@ -42,7 +42,7 @@ def test_closed_answers_get_the_cheap_readers_and_open_ones_are_written(
     readers = {s.id: s.reader for s in trained[1].specialists}
     assert readers == {
         "label-linear": "classes", "label-lora": "head", "closed-linear": "classes", "closed-lora": "head",
-        "values-lora": "generate", "action-linear": "classes", "action-lora": "generate", "line-lora": "generate",
+        "values-lora": "generate", "action-linear": "pointing", "action-lora": "generate", "line-lora": "generate",
     }  # fmt: skip
     assert trained[1].refused == {}
 
