@@ -187,7 +187,7 @@ _ROLES = (
 RULES: tuple[Rule, ...] = (
     Rule("EMAIL_ADDRESS", re.compile(r"(?<![\w.+-])[\w.%+'-]+@[\w-]+(?:\.[\w-]+)*\.[^\W\d_]{2,24}(?![\w@])"), 0.95, "@"),
     Rule("US_SSN", re.compile(r"(?<![\w-])\d{3}-\d{2}-\d{4}(?![\w-])"), 0.9, "#"),
-    Rule("US_SSN", _keyed(r"ssn|social security(?: number| no\.?)?|itin", r"\d{3}[- ]?\d{2}[- ]?\d{4}(?!\d)"), 0.95, "#"),
+    Rule("US_SSN", _keyed(r"ssn|social security(?: number| no\.?)?|itin", r"\d{3}[- ]?\d{2}[- ]?\d{4}(?!\d)", r":=|[:=#]|=>|\bis\b|\bwas\b|(?=\d)"), 0.95, "#"),
     Rule("EMAIL_ADDRESS", re.compile(r"(?<![\w.+-])[\w.+-]+%40[\w-]+(?:\.[\w-]+)*\.[A-Za-z]{2,24}"), 0.95, "%40"),
     Rule("US_SSN", _keyed(r"ssn|social security(?: number| no\.?)?", r"[\dlIOoSBZ]{3}-[\dlIOoSBZ]{2}-[\dlIOoSBZ]{4}(?!\w)", r":=|[:=#]|=>|\bis\b|(?=[\dlIOSBZ])"), 0.8, "#", lambda v: len(digits_of(v)) >= 5),
     Rule("CREDIT_CARD", re.compile(r"(?<![\w.-])\d(?:[ -]?\d){12,18}(?![\w-])"), 0.9, "#", luhn),
@@ -232,7 +232,7 @@ RULES: tuple[Rule, ...] = (
     Rule("PERSON", re.compile(rf"(?i:\b(?:{_ROLES}))\**[ \t\u00a0]*[:=]\**[ \t\u00a0]*[\"']?(?P<v>{_FULL_NAME})(?![\w@])"), 0.8, ":|=", _named),
     Rule("PERSON", re.compile(rf"\b(?:deposition of|examination by|counsel for|between|signed by|on behalf of|DEPOSITION OF|EXAMINATION BY)[ \t]+(?P<v>{_FULL_NAME})(?!\w)"), 0.75, "", _named),
     Rule("PERSON", re.compile(rf"(?i:\b(?:my name is|my name's|name is|this is|i am|i'm|call me))[ \t]+(?P<v>{_FULL_NAME})(?!\w)"), 0.85, "", _named),
-    Rule("PERSON", re.compile(r"(?i:\bmy (?:full )?name is|\bmy name's)[ \t]+(?P<v>[^\W\d_]{2,20}(?:[ \t]+(?!and\b|i\b|my\b|im\b|on\b|in\b|the\b|from\b|with\b|can\b|please\b|or\b)[^\W\d_]{2,20})?)"), 0.8, "ame is|ame's|AME IS", _name_like),
+    Rule("PERSON", re.compile(r"(?i:\bmy (?:full )?name is|\bmy name's)[ \t]+(?!(?:on|in|at|to|not|no|the|a|an|my|still|also|wrong|missing|listed|misspell?ed|spelled)\b)(?P<v>[^\W\d_]{2,20}(?:[ \t]+(?!and\b|i\b|my\b|im\b|on\b|in\b|the\b|from\b|with\b|can\b|please\b|or\b)[^\W\d_]{2,20})?)"), 0.8, "ame is|ame's|AME IS", _name_like),
     Rule("PERSON", re.compile(rf"(?<!\w)(?:Dear|Hi|Hello|Hey|Thanks|Regards|Sincerely|Cheers|Best),?[ \t]+(?P<v>{_FULL_NAME})(?=[ \t]*[,.!:\n]|$)"), 0.75, "Dear|Hi|Hello|Hey|Thanks|Regards|Sincerely|Cheers|Best", _named),
     Rule("PERSON", re.compile(r"[?&](?:name|first_?name|last_?name|user)=(?P<v>[A-Za-z][A-Za-z'’.+%-]*(?: [A-Z][a-z'-]+)?)"), 0.8, "?|&"),
     Rule("PERSON", re.compile(rf"\b(?:Customer|Patient|Client|Employee|Witness|Applicant|Guest|Passenger|Plaintiff|Defendant|Agent|Nurse|Attorney|Officer)[ \t]+(?P<v>{_CAP}(?:[ \t]+{_CAP})?)(?!\w)"), 0.65, "", _named),

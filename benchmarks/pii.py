@@ -1,45 +1,102 @@
-"""The trainable tagger of personal data beside its peers: `python -m benchmarks.privacy_tagger --base DIR --json OUT`.
+"""What benchmarks.privacy measures with: the labelled sets and how they are split, texts without personal data, peers.
 
-Three public labelled sets, two ways of keeping train and test apart:
+Three public sets of synthetic texts (pii_anon technology / legal / adversarial, CC0), two ways of keeping train and test apart:
   wording  no wording (template) of the test side is in train: the sets are cut into two halves by families of like
            wording, each half is tested with a tagger that learnt from the other. What to expect on texts of a new kind.
   record   records are dealt out at random; wordings recur on both sides, values do not. What to expect after the
            tagger was trained on labelled samples of one's own traffic.
-Over-masking is the share of PII-free texts in which anything at all was found: CLINC150 test utterances (never used in
-training), descriptions of tools, and the PII-free posts in the sets themselves. Thresholds come from the dev part of
-each training side, never from test.
 """
 
 from __future__ import annotations
 
 import gzip
 import json
+import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks import table
-from deputize.stages.curate.detect import DIRECT, Detector, Span, detect_all, union
+from benchmarks.peers import ENVIRONMENTS
+from deputize.stages.curate.detect import Detector, Span, detect_all
 from deputize.stages.curate.rules import RuleDetector
-from deputize.stages.curate.scan import standard_detectors
-from deputize.stages.curate.tagger import (
-    Sample,
-    Tally,
-    families,
-    load_tagger,
-    read_samples,
-    split,
-    train_tagger,
-)
+from deputize.stages.curate.tagger import Sample, families, read_samples, split
 from deputize.stages.curate.tagger.samples import SET_TYPES, only
 
 SETS = ("technology", "legal", "adversarial")
 LIKENESS = 0.3
 """Jaccard of three-word runs from which two wordings count as one family: below it the families of these sets no longer merge."""
+
+_FOREIGN = {
+    "scrubadub": (
+        ("scrubadub==2.0.1", "setuptools<81"),
+        "import scrubadub; s = scrubadub.Scrubber(locale='en_US')\n"
+        "def find(t): return [(f.beg, f.end) for f in s.iter_filth(t)]",
+    ),
+    "datafog": (
+        ("datafog==4.9.0",),
+        "from datafog.processing.text_processing.regex_annotator.regex_annotator import RegexAnnotator\n"
+        "a = RegexAnnotator()\n"
+        "def find(t): return [(s.start, s.end) for s in a.annotate_with_spans(t)[1].spans]",
+    ),
+}
+_DRIVER = """
+import json, sys, warnings
+warnings.simplefilter("ignore")
+{find}
+for line in sys.stdin:
+    text = json.loads(line)
+    try:
+        spans = find(text)
+    except Exception:
+        spans = []
+    print(json.dumps([s for s in spans if s[1] > s[0]]), flush=True)
+"""
+
+
+class Foreign:
+    """A peer in an environment of its own, spoken to line by line."""
+
+    def __init__(self, name: str) -> None:
+        """Raises RuntimeError where the peer cannot be installed or started."""
+        self.name = name
+        requirements, find = _FOREIGN[name]
+        folder = ENVIRONMENTS / name
+        if not (folder / "ready").exists():
+            for argv in (
+                [sys.executable, "-m", "venv", str(folder)],
+                [str(folder / "bin/pip"), "install", "-q", *requirements],
+            ):
+                done = subprocess.run(argv, capture_output=True, text=True, timeout=900)
+                if done.returncode:
+                    raise RuntimeError(done.stderr.strip().splitlines()[-1])
+            (folder / "ready").touch()
+        program = _DRIVER.format(find=find)
+        self._process = subprocess.Popen(
+            [str((folder / "bin/python").absolute()), "-c", program],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        self.detect(["warm up"])
+
+    def detect(self, texts: Sequence[str]) -> list[list[Span]]:
+        source, sink = self._process.stdin, self._process.stdout
+        assert source is not None and sink is not None
+        out: list[list[Span]] = []
+        for text in texts:
+            try:
+                source.write(json.dumps(text) + "\n")
+                source.flush()
+                answer = sink.readline()
+            except BrokenPipeError:
+                answer = ""
+            if not answer:
+                error = self._process.stderr.read() if self._process.stderr else ""
+                raise RuntimeError((error.strip().splitlines() or ["it stopped"])[-1])
+            out.append([Span("ANY", start, end, 1.0, self.name) for start, end in json.loads(answer)])
+        return out
 
 
 class PresidioPeer:
@@ -80,18 +137,6 @@ class PresidioPeer:
         ]
 
 
-class StandardSet:
-    """The detectors that S2 uses by itself at the standard level, joined."""
-
-    name = "standard"
-
-    def __init__(self) -> None:
-        self._detectors = standard_detectors().all
-
-    def detect(self, texts: Sequence[str]) -> list[list[Span]]:
-        return detect_all(self._detectors, texts)
-
-
 def _small_spacy() -> Any:
     """spaCy's small English model, under its own name or that of its re-upload."""
     import importlib
@@ -107,6 +152,27 @@ def _small_spacy() -> Any:
         if found is not None:
             return spacy.load(found.parent)
     raise SystemExit("spaCy's small English model is not installed (make setup installs it)")
+
+
+class ByLine:
+    """Detectors that read each distinct line by itself, as S2 does."""
+
+    def __init__(self, name: str, detectors: Sequence[Detector]) -> None:
+        self.name = name
+        self._detectors = detectors
+
+    def detect(self, texts: Sequence[str]) -> list[list[Span]]:
+        lines = list(dict.fromkeys(line for text in texts for line in text.split("\n")))
+        found = dict(zip(lines, detect_all(self._detectors, lines), strict=True))
+        out: list[list[Span]] = []
+        for text in texts:
+            row: list[Span] = []
+            at = 0
+            for line in text.split("\n"):
+                row += [Span(s.type, s.start + at, s.end + at, s.score, s.detector) for s in found[line]]
+                at += len(line) + 1
+            out.append(row)
+        return out
 
 
 def sets(data: Path) -> list[Sample]:
@@ -226,148 +292,3 @@ class Memory:
             self.seconds[name] = (time.perf_counter() - begun, sum(map(len, fresh)))
             path.write_text(json.dumps(known))
         return {s.text: [Span(*row) for row in known[s.text]] for s in samples}
-
-
-SYSTEMS: dict[str, tuple[str, ...]] = {
-    "presidio patterns": ("presidio patterns",),
-    "presidio + spacy": ("presidio + spacy",),
-    "our rules": ("rules",),
-    "our standard set (rules, presidio patterns, spacy names)": ("standard",),
-    "tagger": ("tagger",),
-    "tagger + presidio patterns": ("tagger", "presidio patterns"),
-    "tagger + rules": ("tagger", "rules"),
-    "tagger + rules + spacy names": ("tagger", "rules", "spacy names"),
-    "tagger + our standard set": ("tagger", "standard"),
-    "tagger + rules + presidio + spacy": ("tagger", "rules", "presidio + spacy"),
-}
-"""What is measured: a name, and the detectors whose findings are joined."""
-
-
-def joined(
-    texts: Iterable[Sample], found: dict[str, dict[str, list[Span]]], parts: Sequence[str]
-) -> dict[str, list[Span]]:
-    """text -> the union of what some detectors found in it."""
-    return {s.text: union([found[part][s.text] for part in parts]) for s in texts}
-
-
-def with_names(found: dict[str, list[Span]]) -> dict[str, list[Span]]:
-    """Only the names of persons that spaCy found."""
-    return {text: [s for s in spans if s.type == "PERSON"] for text, spans in found.items()}
-
-
-def direct_only(spans: Iterable[Span]) -> list[Span]:
-    """Spans of types that the standard level replaces."""
-    return [s for s in spans if s.type in DIRECT]
-
-
-def measure(args: Any) -> dict[str, Any]:
-    """Trains, looks, counts; returns every figure."""
-    samples = sets(args.data)
-    clean = clean_texts(args.data, args.seed)
-    memory = Memory(args.work)
-    args.work.mkdir(parents=True, exist_ok=True)
-    asked = [*samples, *clean["clinc test"], *clean["tools test"], *clean["dev"]]
-    fixed = {
-        "rules": memory.find("rules", RuleDetector, asked),
-        "standard": memory.find("standard", StandardSet, asked),
-        "presidio patterns": memory.find("presidio patterns", lambda: PresidioPeer(spacy_model=False), asked),
-        "presidio + spacy": memory.find("presidio + spacy", lambda: PresidioPeer(spacy_model=True), asked),
-    }
-    fixed["spacy names"] = with_names(fixed["presidio + spacy"])
-    result: dict[str, Any] = {"protocols": {}}
-    for protocol in args.protocol:
-        tallies: dict[tuple[str, str, str], Tally] = {}
-        cards = []
-        for number, (train, dev, test) in enumerate(rounds(samples, protocol, args.seed)):
-            path = args.work / f"tagger-{protocol}-{number}"
-            if not (path / "tagger.json").exists():
-                train_tagger(
-                    [*train, *clean["train"]], path, base_dir=args.base, seed=args.seed, epochs=args.epochs,
-                    deadline_s=args.deadline, dev=_few(dev, 500, args.seed) + _few(clean["dev"], 700, args.seed), hide=args.hide,
-                    progress=lambda what, done, total=None: print(f"\r{what}: {done} of {total}", end="", file=sys.stderr),
-                )  # fmt: skip
-            tagger = load_tagger(path)
-            cards.append(json.loads((path / "tagger.json").read_text()))
-            sides = {
-                "dev": dev,
-                "test": test,
-                "dev clean": clean["dev"],
-                **{k: clean[k] for k in ("clinc test", "tools test")},
-            }
-            every = [s for side in sides.values() for s in side]
-            found = {**fixed, "tagger": memory.find(path.name, lambda tagger=tagger: tagger, every)}
-            for system, parts in SYSTEMS.items():
-                for side, members in sides.items():
-                    spans = joined(members, found, parts)
-                    for level, keep in (("strict", list), ("standard", direct_only)):
-                        tally = tallies.setdefault((system, level, side), Tally())
-                        for sample in members:
-                            tally.add(sample, keep(spans[sample.text]))
-                        if side == "test" and level == "strict":
-                            for sample in members:
-                                tallies.setdefault((system, sample.source, side), Tally()).add(
-                                    sample, spans[sample.text]
-                                )
-        result["protocols"][protocol] = {
-            "cards": cards,
-            "figures": {
-                f"{system} | {level} | {side}": t.figures() for (system, level, side), t in tallies.items()
-            },
-            "recall_by_type": {
-                system: tallies[system, "strict", "test"].recall_by_type() for system in SYSTEMS
-            },
-        }
-        _print(protocol, tallies)
-    result["chars_per_s"] = {name: round(chars / s) for name, (s, chars) in memory.seconds.items()}
-    return result
-
-
-def _few(samples: Sequence[Sample], n: int, seed: int) -> list[Sample]:
-    order = np.random.default_rng(seed).permutation(len(samples))[:n]
-    return [samples[int(i)] for i in order]
-
-
-def _print(protocol: str, tallies: dict[tuple[str, str, str], Tally]) -> None:
-    for level in ("strict", "standard"):
-        rows = []
-        for system in SYSTEMS:
-            f = tallies[system, level, "test"].figures()
-            rows.append(
-                {
-                    "system": system,
-                    "recall direct": f["char_recall_direct"],
-                    "recall all": f["char_recall"],
-                    "precision": f["char_precision"],
-                    "F2": f["char_f2"],
-                    "span recall direct": f["span_recall_direct"],
-                    "span recall all": f["span_recall"],
-                    "span precision": f["span_precision"],
-                    "over-masking CLINC": tallies[system, level, "clinc test"].figures()["over_masking"],
-                    "tools": tallies[system, level, "tools test"].figures()["over_masking"],
-                    "posts": f["over_masking"],
-                    "posts (characters)": f["over_masking_chars"],
-                }
-            )
-        table.show(f"split by {protocol}, level {level}", rows)
-
-
-def main() -> None:
-    parser = table.arguments("the trainable tagger of personal data beside its peers")
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--base", type=Path, required=True, help="folder with the MiniLM encoder")
-    parser.add_argument("--work", type=Path, default=Path("build/privacy_tagger"))
-    parser.add_argument("--protocol", nargs="+", default=["wording", "record"], choices=["wording", "record"])
-    parser.add_argument("--epochs", type=float, default=3)
-    parser.add_argument("--deadline", type=float, default=420, help="seconds per training")
-    parser.add_argument("--hide", type=float, default=0.1)
-    parser.add_argument("--threads", type=int, default=1)
-    args = parser.parse_args()
-    import torch
-
-    torch.set_num_threads(args.threads)
-    result = measure(args)
-    table.save(args.json, "privacy_tagger", result)
-
-
-if __name__ == "__main__":
-    main()
