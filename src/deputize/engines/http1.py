@@ -93,7 +93,7 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_body", "_broken", "_done", "_failure", "_framed", "_head_bytes", "_headers", "_n_buffered", "_on_idle",
+        "_body", "_broken", "_deadline", "_done", "_failure", "_framed", "_head_bytes", "_headers", "_loop", "_n_buffered", "_on_idle",
         "_parser", "_paused_reading", "_paused_writing", "_seen_bytes", "_timer", "_waiter", "_where",
         "_write_waiter", "answering", "head_done", "idle_since", "lost", "status", "transport",
     )  # fmt: skip
@@ -108,7 +108,9 @@ class Connection(asyncio.Protocol):
         self.idle_since = 0.0
         self._waiter: asyncio.Future[None] | None = None
         self._write_waiter: asyncio.Future[None] | None = None
+        self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
+        self._deadline = 0.0
         self._paused_reading = self._paused_writing = False
         self._broken = False
         """Bytes came that belong to no answer, or the server wants it closed: never to be used again."""
@@ -164,6 +166,9 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = self._broken = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if self.answering and not self._done and self._failure is None:
             if self.head_done and not self._framed and exc is None:
                 self._done = True  # a body without a length ends with its connection
@@ -292,7 +297,6 @@ class Connection(asyncio.Protocol):
         if not self.answering:
             return
         self.answering = False
-        self._disarm()
         if self._done and self.reusable:
             self._take()
             self._on_idle(self)
@@ -309,7 +313,7 @@ class Connection(asyncio.Protocol):
         return taken
 
     async def _news(self) -> None:
-        self._waiter = asyncio.get_running_loop().create_future()
+        self._waiter = self._loop.create_future()
         try:
             await self._waiter
         finally:
@@ -334,20 +338,29 @@ class Connection(asyncio.Protocol):
                 return
             self.transport.write(body[start : start + _SLICE_BYTES])
             if self._paused_writing:
-                self._write_waiter = asyncio.get_running_loop().create_future()
+                self._write_waiter = self._loop.create_future()
                 await self._write_waiter
 
     def _arm(self, timeout_s: float) -> None:
-        self._disarm()
-        self._timer = asyncio.get_running_loop().call_later(timeout_s, self._late)
-
-    def _disarm(self) -> None:
+        """Sets the deadline. A timer that is running already and not too late is left alone: it looks again when it
+        fires, and most answers are there long before."""
+        loop = self._loop
+        self._deadline = loop.time() + timeout_s
         if self._timer is not None:
+            if self._timer.when() <= self._deadline:
+                return
             self._timer.cancel()
-            self._timer = None
+        self._timer = loop.call_at(self._deadline, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        if self.answering and not self._done:
+            if self._loop.time() < self._deadline:
+                self._timer = self._loop.call_at(self._deadline, self._look)
+            else:
+                self._late()
 
     def _late(self) -> None:
-        self._timer = None
         if self.answering and not self._done:
             self._broken = True
             what = "finish its answer" if self.head_done else "answer"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from random import random
 from time import time
@@ -52,7 +53,8 @@ _encode = msgspec.json.Encoder().encode
 MAX_AUDITS = 32
 """Audits under way at once; beyond that a call goes without."""
 INTENT_AFTER_S = 0.02
-"""A call that is over sooner leaves its record at once and needs no note of its beginning."""
+"""A call that is over sooner leaves its record at once and needs no note of its beginning; others are noted after
+once to twice this time."""
 _CUT = "The upstream ended its stream before the answer was finished."
 
 
@@ -84,14 +86,8 @@ class Exchange(msgspec.Struct, gc=True):
     upstream: str = ""
     first_token: float | None = None
     """perf_counter seconds."""
-    intent: asyncio.TimerHandle | None = None
-    """Will note that the call has begun, unless it ends before."""
-
-    def end_intent(self) -> None:
-        """The call has ended: nothing need be noted of its beginning any more."""
-        if self.intent is not None:
-            self.intent.cancel()
-            self.intent = None
+    ended: bool = False
+    """Nothing need be noted of its beginning any more."""
 
     @property
     def stream(self) -> bool:
@@ -147,6 +143,9 @@ class Live:
         """`draw` gives numbers in [0, 1) that decide what is audited."""
         self._door, self._draw = door, draw
         self._audits: set[asyncio.Task[None]] = set()
+        self._young: deque[Exchange] = deque()
+        """Calls in the order they came, until they are over or their beginning has been noted."""
+        self._looks = False
         self._settings = settings
         self._max_answer_bytes = int(settings.max_answer_mb * 1024 * 1024)
         self._upstreams = upstreams
@@ -165,7 +164,10 @@ class Live:
         """
         context = exchange.context
         self._recorder.admit()
-        exchange.intent = asyncio.get_running_loop().call_later(INTENT_AFTER_S, self._begin, exchange)
+        self._young.append(exchange)
+        if not self._looks:
+            self._looks = True
+            asyncio.get_running_loop().call_later(INTENT_AFTER_S, self._look_at_young)
         try:
             return await self._answer(exchange)
         except asyncio.CancelledError:
@@ -176,12 +178,23 @@ class Live:
             await self._record(exchange, {}, None, status=error.http_status)
             return self.error(exchange, error)
         except DeputizeError:
-            exchange.end_intent()
+            exchange.ended = True
             self._recorder.abandon(context.id)  # refused: no model was asked, or the refusal is counted
             raise
         except Exception:
             self._record_now(exchange, {}, None, status=500, by="gateway")
             raise
+
+    def _look_at_young(self) -> None:
+        """Notes the beginning of calls that have been under way for a while; one timer for all of them."""
+        young, latest = self._young, self._clock_s() - INTENT_AFTER_S
+        while young and (young[0].ended or young[0].context.started <= latest):
+            exchange = young.popleft()
+            if not exchange.ended:
+                self._begin(exchange)
+        self._looks = bool(young)
+        if self._looks:
+            asyncio.get_running_loop().call_later(INTENT_AFTER_S, self._look_at_young)
 
     def _begin(self, exchange: Exchange) -> None:
         context = exchange.context
@@ -444,10 +457,7 @@ class Live:
             value = _decode(unpacker(header(incoming.headers, "content-encoding", "identity"))(body))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
-        assembler = Assembler()
-        for event in dialect.read_answer(value):
-            assembler.add(event)
-        return answered(assembler)
+        return dialect.parse_answer(value)
 
     async def _stream(
         self,
@@ -595,7 +605,7 @@ class Live:
         aborted: bool,
         finished: float,
     ) -> Call:
-        exchange.end_intent()
+        exchange.ended = True
         context, chat, decision = exchange.context, exchange.chat, exchange.decision
         usage = whole.usage if whole is not None else None
         if usage is None and message:

@@ -43,6 +43,7 @@ from deputize.scoring.costs import load_prices
 from deputize.store.apikeys import ApiKeys
 from deputize.store.keys import KeyRing
 from deputize.store.meter import Meter
+from deputize.store.mover import Mover
 from deputize.store.recorder import Recorder
 from deputize.store.sqlite import open_store
 
@@ -58,7 +59,7 @@ class Running:
 
     def __init__(
         self, home: Path, settings: GatewaySettings, specialists: Specialists | None = None, *, n_workers: int = 1,
-        keys_required: bool | None = None, clock: Callable[[], float] = time.time,
+        keys_required: bool | None = None, clock: Callable[[], float] = time.time, mover: Mover | None = None,
     ) -> None:  # fmt: skip
         """
         Args:
@@ -68,7 +69,9 @@ class Running:
             n_workers: processes that share the keys' rate limits.
             keys_required: whether a request needs an API key; None: as the settings say.
             specialists: what tuned models are asked through; None: the local pool, started with the first route.
+            mover: the process that writes to the store; None: a thread of this one does.
         """
+        self._mover = mover
         self._home = home
         self._settings = settings
         self._specialists = specialists
@@ -90,6 +93,7 @@ class Running:
         self._recorder = Recorder(
             self._store, keyring, self._home, durability=settings.durability, on_full=settings.on_full,
             window_ms=settings.relaxed_window_ms, block_timeout_s=settings.record_wait_s,
+            mover=self._mover,
         ).start()  # fmt: skip
         self._transport: Transport = Http1Transport() if settings.http_client == "own" else AiohttpTransport()
         self._sessions = SealedSessions(self._home / "sessions.db", keyring)
@@ -258,11 +262,12 @@ def _work(
     """One worker process: everything is opened after the fork."""
     import uvloop
 
-    # the writer thread must not keep the loop from the interpreter for the default 5 ms
+    mover = Mover.start(home)
+    # no other thread must keep the loop from the interpreter for the default 5 ms
     sys.setswitchinterval(_SWITCH_S)
     code: int = uvloop.run(
         _serve_until_told(
-            Running(home, settings, n_workers=n_workers, keys_required=keys_required),
+            Running(home, settings, n_workers=n_workers, keys_required=keys_required, mover=mover),
             settings,
             listening,
             ready,

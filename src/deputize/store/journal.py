@@ -22,6 +22,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import msgspec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -104,6 +105,24 @@ class Segment:
         return cls(path, descriptor, _segment_key(key, salt), _HEADER_BYTES)
 
     @classmethod
+    def peek(cls, path: Path, key: bytes, size: int) -> Segment:
+        """A segment whose owner lives and says that `size` bytes of it are whole: to be read, nothing else.
+
+        Raises:
+            Tampered: not a journal file.
+            OSError: it cannot be opened.
+        """
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            header = os.pread(descriptor, _HEADER_BYTES, 0)
+            if len(header) < _HEADER_BYTES or not header.startswith(_MAGIC):
+                raise Tampered(f"{path} is not a journal file.")
+        except (OSError, Tampered):
+            os.close(descriptor)
+            raise
+        return cls(path, descriptor, _segment_key(key, header[len(_MAGIC) :]), size)
+
+    @classmethod
     def adopt(cls, path: Path, key: bytes) -> Segment | None:
         """The segment of an owner that is no more; None where it lives, or another process was faster.
 
@@ -175,6 +194,11 @@ class Segment:
             at += _FRAME.size + length
         return frames, offset
 
+    def entries(self, offset: int, limit: int) -> tuple[list[Entry], int]:
+        """The finished calls among the frames from `offset` on, and where to go on; as `read`."""
+        frames, next_offset = self.read(offset, limit)
+        return [e for kind, data in frames if kind == ENTRIES for e in _ENTRIES.decode(data)], next_offset
+
     def sync(self) -> None:
         """What was appended is on the disk afterwards, a power cut included. Raises OSError."""
         os.fdatasync(self._descriptor)
@@ -197,6 +221,10 @@ class Segment:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+
+Take: TypeAlias = Callable[[Segment, int, int], tuple[int, int]]
+"""(segment, offset, limit) -> (entries taken from there, where to go on)."""
 
 
 def _write_all(descriptor: int, data: bytes, size: int) -> None:
@@ -272,20 +300,40 @@ class Journal:
             Tampered: the file was changed under our hands.
             StoreError: it cannot be read.
         """
+        found: list[Entry] = []
+
+        def keep(segment: Segment, offset: int, limit: int) -> tuple[int, int]:
+            nonlocal found
+            found, next_offset = segment.entries(offset, limit)
+            return len(found), next_offset
+
+        self.hand_over(keep, limit)
+        return found
+
+    def hand_over(self, take: Take, limit: int = _READ_BYTES) -> int:
+        """Has the oldest entries that were not yet taken read by `take`; the same again until `taken` is called.
+
+        Returns:
+            How many there were; 0 when nothing is left.
+
+        Raises:
+            Tampered: the file was changed under our hands.
+            StoreError: it cannot be read, or `take` could not keep them.
+        """
         while True:
             with self._lock:
                 if not self._segments:
-                    return []
+                    return 0
                 segment, offset, last = self._segments[0], self._read_at, len(self._segments) == 1
             try:
-                frames, self._next = segment.read(offset, limit)
+                n_entries, self._next = take(segment, offset, limit)
             except OSError as error:
                 raise StoreError(f"{segment.path} cannot be read: {reason(error)}.") from error
-            entries = [e for kind, data in frames if kind == ENTRIES for e in _ENTRIES.decode(data)]
-            if entries or (not frames and last):
-                return entries
+            at_end = self._next == offset
+            if n_entries or (at_end and last):
+                return n_entries
             self.taken()
-            if not frames:
+            if at_end:
                 self._drop_first()
 
     def taken(self) -> None:
@@ -452,4 +500,6 @@ def left_over(folders: Sequence[Path]) -> bool:
     return any(f.is_dir() and any(f.glob(f"*{_SUFFIX}")) for f in folders)
 
 
-__all__ = ["ENTRIES", "INTENTS", "Intent", "Journal", "Recovered", "cut_short", "left_over", "recover"]
+__all__ = [
+    "ENTRIES", "INTENTS", "Intent", "Journal", "Recovered", "Segment", "Take", "cut_short", "left_over", "recover",
+]  # fmt: skip

@@ -1,6 +1,8 @@
 """The recorder: what the gateway hands its finished calls to. Nothing that it took is lost, nothing is dropped unsaid.
 
-    gateway --record()--> journal (encrypted, this process) --writer thread--> store (encrypted, synced group commits)
+    gateway --record()--> journal (encrypted, this process) --writer--> store (encrypted, synced group commits)
+
+The writer is a thread; in a worker of the gateway it has a process of its own do the work (store.mover).
 
 `durability` says what is true when `record` returns:
 
@@ -31,8 +33,9 @@ from deputize.core.errors import DeputizeError, StoreError, Tampered
 from deputize.core.records import Call
 from deputize.store.base import Entry, Store
 from deputize.store.codec import entry_of
-from deputize.store.journal import ENTRIES, INTENTS, Intent, Journal, left_over, recover
+from deputize.store.journal import ENTRIES, INTENTS, Intent, Journal, Segment, left_over, recover
 from deputize.store.keys import KeyRing
+from deputize.store.mover import Mover, move
 
 _log = logging.getLogger("deputize.store")
 
@@ -73,11 +76,11 @@ class Recorder:
         self, store: Store, keyring: KeyRing, home: Path, *, durability: Durability = "strict", on_full: OnFull = "block",
         window_ms: float = 20.0, window_calls: int = 256, max_backlog_bytes: int = 256 << 20,
         max_spill_bytes: int = 1 << 30, spill_folder: Path | None = None, block_timeout_s: float = 10.0,
-        segment_bytes: int = 16 << 20, clock: Callable[[], float] = time.monotonic,
+        segment_bytes: int = 16 << 20, clock: Callable[[], float] = time.monotonic, mover: Mover | None = None,
     ) -> None:  # fmt: skip
         """
         Args:
-            store: where calls end up; used from the writer thread only.
+            store: where calls end up; used from the writer thread only (not for calls while `mover` lives).
             keyring: encrypts the journal.
             home: its `journal` folder is used, and `spill` unless `spill_folder` is given.
             durability: see the module.
@@ -90,7 +93,9 @@ class Recorder:
             block_timeout_s: how long `record` waits for room before it refuses.
             segment_bytes: size of one journal file.
             clock: monotonic seconds.
+            mover: a process that writes to the store in the writer thread's stead; None: the thread does it itself.
         """
+        self._mover = mover
         self._store, self._keyring, self._clock = store, keyring, clock
         self._durability, self._on_full = durability, on_full
         self._window_s, self._window_calls = window_ms / 1000, window_calls
@@ -306,7 +311,7 @@ class Recorder:
                 continue
             if moved_on:
                 self._work.set()  # there may be more
-                if not self._closing:
+                if not self._closing and self._journal.backlog_bytes < _BATCH_BYTES:
                     time.sleep(_LINGER_S)  # lets a group form, so that one sync serves many
             else:
                 self._journal.tidy(busy=bool(self._under_way))
@@ -319,7 +324,7 @@ class Recorder:
         moved_on = False
         for journal in (self._journal, self._spill):
             try:
-                entries = journal.read(_BATCH_BYTES)
+                n_entries = journal.hand_over(self._move, _BATCH_BYTES)
             except Tampered as error:
                 self._damaged += 1
                 _log.error(
@@ -327,14 +332,24 @@ class Recorder:
                 )
                 moved_on = True
                 continue
-            if entries:
-                self._store.append_entries(entries)
+            if n_entries:
                 journal.taken()
                 moved_on = True
                 with self._moved:
-                    self._written += len(entries)
+                    self._written += n_entries
                     self._moved.notify_all()
         return moved_on
+
+    def _move(self, segment: Segment, offset: int, limit: int) -> tuple[int, int]:
+        """Into the store, by the writer process where there is one, else here."""
+        if self._mover is not None:
+            moved = self._mover.move(segment, offset, limit)
+            if moved is not None:
+                return moved
+            _log.error("The writer process has ended; this process writes to the store itself from now on.")
+            self._mover.close()
+            self._mover = None
+        return move(self._store, segment, offset, limit)
 
     def _say(self, error: StoreError) -> None:
         if not self._failing:
@@ -421,4 +436,7 @@ class Recorder:
         if self._thread is None or not self._thread.is_alive():
             self._journal.close()
             self._spill.close()
+            if self._mover is not None:
+                self._mover.close()
+                self._mover = None
         return self.stats()

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from deputize.core.errors import BadInput
-from deputize.core.records import Message, Request
+from deputize.core.records import Message, Request, Usage
 from deputize.gateway.wire.events import (
     FINISH_REASONS,
     Answered,
@@ -269,7 +269,55 @@ def read_answer(value: Any) -> list[Event]:
 
 def parse_answer(value: Any) -> Answered:
     """A whole chat completion as the one answer model (choice 0)."""
-    return assemble(read_answer(value))
+    return _plain_answer(value) or assemble(read_answer(value))
+
+
+def _plain_answer(value: Any) -> Answered | None:
+    """What `assemble(read_answer(value))` would give, without the way through events, where the answer is of the form that
+    nearly all have: text, or tool calls that are whole. None where it is of another."""
+    try:
+        choice = value["choices"][0]
+        message = choice["message"]
+        content, calls = message.get("content"), message.get("tool_calls")
+        if (
+            not (content is None or isinstance(content, str))
+            or not _PLAIN.issuperset(message)
+            or message.get("refusal")
+            or value.get("error")
+            or not (content or calls)
+        ):
+            return None
+        written: Message = {"role": "assistant", "content": content or None}
+        if calls:
+            written["tool_calls"] = [_plain_call(call) for call in calls]
+        reason, usage = choice.get("finish_reason"), value.get("usage")
+        seen = usage_event(usage) if isinstance(usage, dict) else None
+        counted = seen is not None and (seen.prompt_tokens is not None or seen.completion_tokens is not None)
+        return Answered(
+            message=written, finish_reason=reason if isinstance(reason, str) else "",
+            usage=Usage(prompt_tokens=seen.prompt_tokens or 0, completion_tokens=seen.completion_tokens or 0)
+            if seen is not None and counted else None,
+            id=str(value.get("id") or ""), model=str(value.get("model") or ""),
+            cached_tokens=seen.cached_tokens if seen is not None else None,
+        )  # fmt: skip
+    except (KeyError, IndexError, TypeError, AttributeError):
+        return None
+
+
+_PLAIN = frozenset({"role", "content", "tool_calls", "refusal", "annotations", "audio"})
+"""Fields of a message that say nothing more than `_plain_answer` reads."""
+
+
+def _plain_call(call: dict[str, Any]) -> dict[str, Any]:
+    """A whole tool call as `Assembler` writes it. Raises TypeError where it is not whole."""
+    id_, function = call["id"], call["function"]
+    name, arguments = function["name"], function["arguments"]
+    if (
+        not (id_ and isinstance(id_, str) and isinstance(name, str) and isinstance(arguments, str))
+        or "index" in call
+    ):
+        raise TypeError
+    return {"id": id_, "type": "function", "function": {"name": name, "arguments": arguments}}
 
 
 # --- events -> answers -----------------------------------------------------------------------------------------------
@@ -431,8 +479,8 @@ class ChatDialect:
     def reader(self) -> ChatReader:
         return ChatReader()
 
-    def read_answer(self, value: Any) -> list[Event]:
-        return read_answer(value)
+    def parse_answer(self, value: Any) -> Answered:
+        return parse_answer(value)
 
     def writer(self, *, id_: str, model: str, created: int, fields: dict[str, Any]) -> ChatWriter:
         return ChatWriter(id_=id_, model=model, created=created, include_usage=wants_usage(fields))

@@ -27,6 +27,7 @@ from deputize.gateway.wire.events import (
     ToolDelta,
     ToolStart,
     UsageSeen,
+    assemble,
 )
 from deputize.gateway.wire.sse import Frame, encode_event
 
@@ -675,8 +676,8 @@ class MessagesDialect:
     def reader(self) -> MessagesReader:
         return MessagesReader()
 
-    def read_answer(self, value: Any) -> list[Event]:
-        return read_answer(value)
+    def parse_answer(self, value: Any) -> Answered:
+        return assemble(read_answer(value))
 
     def writer(self, *, id_: str, model: str, created: int, fields: dict[str, Any]) -> MessagesWriter:
         return MessagesWriter(id_=id_, model=model)

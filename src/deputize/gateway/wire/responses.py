@@ -25,6 +25,7 @@ from deputize.gateway.wire.events import (
     ToolDelta,
     ToolStart,
     UsageSeen,
+    assemble,
 )
 from deputize.gateway.wire.sse import Frame, encode_event
 
@@ -653,8 +654,8 @@ class ResponsesDialect:
     def reader(self) -> ResponsesReader:
         return ResponsesReader()
 
-    def read_answer(self, value: Any) -> list[Event]:
-        return read_answer(value)
+    def parse_answer(self, value: Any) -> Answered:
+        return assemble(read_answer(value))
 
     def writer(self, *, id_: str, model: str, created: int, fields: dict[str, Any]) -> ResponsesWriter:
         return ResponsesWriter(id_=id_, model=model, created=created, fields=fields)
