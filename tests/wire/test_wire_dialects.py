@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from deputize.core.errors import BadInput
 from deputize.core.records import Usage
 from deputize.gateway.translate import CHAT, DIALECTS, MESSAGES, RESPONSES
-from deputize.gateway.wire.chat import ask_for_usage, check_messages, decode_object
+from deputize.gateway.wire.chat import ask_for_usage, check_messages, decode_object, read_answer
 from deputize.gateway.wire.dialect import Dialect
 from deputize.gateway.wire.events import Answered, Assembler, answered, assemble, replay
 from deputize.gateway.wire.sse import FrameSplitter
@@ -84,7 +84,7 @@ def test_streams_read_back(dialect: Dialect, answer: Answered, size: int) -> Non
 @given(answer=answers())
 def test_whole_answers_read_back(dialect: Dialect, answer: Answered) -> None:
     body = dialect.encode_answer(answer, id_="resp_1", model="m", created=1, fields={})
-    assert loose(assemble(dialect.read_answer(json.loads(body)))) == loose(answer)
+    assert loose(dialect.parse_answer(json.loads(body))) == loose(answer)
 
 
 @pytest.mark.parametrize("over", DIALECTS, ids=lambda d: d.name)
@@ -154,7 +154,7 @@ def test_requests_survive_a_translation(
 @settings(max_examples=50)
 @given(value=JSON)
 def test_no_upstream_answer_can_break_a_reader(dialect: Dialect, value: Any) -> None:
-    assemble(dialect.read_answer(value))
+    dialect.parse_answer(value)
     for kind in ("message_start", "content_block_start", "content_block_delta", "response.completed", "response.created",
                  "response.output_item.added", "message_delta", "error", None):  # fmt: skip
         body = {"type": kind, "message": value, "delta": value, "item": value, "response": value, "choices": [value],
@@ -199,3 +199,41 @@ def test_messages_are_checked() -> None:
         with pytest.raises(BadInput, match="messages"):
             check_messages(wrong)
     assert CHAT.to_chat({"messages": [{"role": "user"}]})["messages"] == [{"role": "user"}]
+
+
+_odd = st.sampled_from([None, "", "x", 1, True, [], {}, [{"type": "text", "text": "t"}]])
+_calls = st.lists(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "id": st.sampled_from(["a", "", None, 3]), "type": st.just("function"), "index": st.sampled_from([0, 1]),
+            "function": st.fixed_dictionaries({}, optional={
+                "name": st.sampled_from(["f", "", None]), "arguments": st.sampled_from(["{}", "", None, {"a": 1}])}),
+        },
+    ),
+    max_size=2,
+)  # fmt: skip
+_message = st.fixed_dictionaries(
+    {},
+    optional={
+        "role": st.just("assistant"), "content": st.one_of(st.text(max_size=3), _odd), "refusal": _odd,
+        "tool_calls": st.one_of(_calls, _odd), "reasoning_content": _odd, "function_call": _odd, "annotations": _odd,
+    },
+)  # fmt: skip
+_completion = st.fixed_dictionaries(
+    {},
+    optional={
+        "id": _odd, "model": _odd, "error": _odd,
+        "choices": st.one_of(_odd, st.lists(st.one_of(_odd, st.fixed_dictionaries({}, optional={
+            "index": st.just(0), "finish_reason": st.sampled_from(["stop", "tool_calls", "", None, 3]),
+            "message": st.one_of(_message, _odd)})), max_size=2)),
+        "usage": st.one_of(_odd, st.fixed_dictionaries({}, optional={
+            "prompt_tokens": _odd, "completion_tokens": _odd, "prompt_tokens_details": _odd})),
+    },
+)  # fmt: skip
+
+
+@settings(max_examples=400, deadline=None)
+@given(value=st.one_of(_completion, _odd))
+def test_the_short_way_to_a_whole_answer_reads_what_the_way_through_events_reads(value: Any) -> None:
+    assert CHAT.parse_answer(value) == assemble(read_answer(value))

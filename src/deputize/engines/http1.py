@@ -38,10 +38,8 @@ class Target:
     """After the method: ` /path HTTP/1.1` and the host header."""
     where: str
     """For error messages: host and port, nothing that might be a secret."""
-
-    @property
-    def key(self) -> tuple[str, int, bool]:
-        return self.host, self.port, self.tls
+    key: tuple[str, int, bool]
+    """Requests with the same one may go over the same connection."""
 
 
 def target_of(url: str) -> Target:
@@ -62,7 +60,8 @@ def target_of(url: str) -> Target:
     shown = f"[{host}]" if ":" in host else host
     named = shown if port is None else f"{shown}:{port}"
     line = f" {path} HTTP/1.1\r\nhost: {named}\r\n"
-    return Target(host, port or (443 if tls else 80), tls, line, f"The upstream at {named}")
+    number = port or (443 if tls else 80)
+    return Target(host, number, tls, line, f"The upstream at {named}", (host, number, tls))
 
 
 def _plain(text: str) -> bool:
@@ -93,9 +92,9 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_body", "_broken", "_deadline", "_done", "_failure", "_framed", "_head_bytes", "_headers", "_loop", "_n_buffered", "_on_idle",
+        "_body", "_broken", "_deadline", "_done", "_failure", "_framed", "_head_bytes", "_headers", "_n_buffered", "_on_idle",
         "_parser", "_paused_reading", "_paused_writing", "_seen_bytes", "_timer", "_waiter", "_where",
-        "_write_waiter", "answering", "head_done", "idle_since", "lost", "status", "transport",
+        "_write_waiter", "answering", "head_done", "idle_since", "loop", "lost", "status", "transport",
     )  # fmt: skip
 
     def __init__(self, where: str, on_idle: Callable[[Connection], None]) -> None:
@@ -108,7 +107,7 @@ class Connection(asyncio.Protocol):
         self.idle_since = 0.0
         self._waiter: asyncio.Future[None] | None = None
         self._write_waiter: asyncio.Future[None] | None = None
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._deadline = 0.0
         self._paused_reading = self._paused_writing = False
@@ -195,20 +194,24 @@ class Connection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self.head_done:  # else: a trailer, which nobody reads
-            self._headers.append((name.decode("latin-1").lower(), value.decode("latin-1")))
+            key = name.decode("latin-1").lower()
+            self._headers.append((key, value.decode("latin-1")))
+            if key == "content-length" or key == "transfer-encoding":
+                self._framed = True
 
     def on_headers_complete(self) -> None:
         if self._done:
             return
         status: int = self._parser.get_status_code()
         if status < 200:
-            self._headers = []  # "100 Continue" and its like announce the answer, they are none
+            self._headers, self._framed = (
+                [],
+                False,
+            )  # "100 Continue" and its like announce the answer, they are none
             return
         self.status = status
         self.head_done = True
-        self._framed = status in (204, 304) or any(
-            k == "content-length" or k == "transfer-encoding" for k, _ in self._headers
-        )
+        self._framed = self._framed or status in (204, 304)
 
     def on_body(self, body: bytes) -> None:
         if self._done:
@@ -313,7 +316,7 @@ class Connection(asyncio.Protocol):
         return taken
 
     async def _news(self) -> None:
-        self._waiter = self._loop.create_future()
+        self._waiter = self.loop.create_future()
         try:
             await self._waiter
         finally:
@@ -338,13 +341,13 @@ class Connection(asyncio.Protocol):
                 return
             self.transport.write(body[start : start + _SLICE_BYTES])
             if self._paused_writing:
-                self._write_waiter = self._loop.create_future()
+                self._write_waiter = self.loop.create_future()
                 await self._write_waiter
 
     def _arm(self, timeout_s: float) -> None:
         """Sets the deadline. A timer that is running already and not too late is left alone: it looks again when it
         fires, and most answers are there long before."""
-        loop = self._loop
+        loop = self.loop
         self._deadline = loop.time() + timeout_s
         if self._timer is not None:
             if self._timer.when() <= self._deadline:
@@ -355,8 +358,8 @@ class Connection(asyncio.Protocol):
     def _look(self) -> None:
         self._timer = None
         if self.answering and not self._done:
-            if self._loop.time() < self._deadline:
-                self._timer = self._loop.call_at(self._deadline, self._look)
+            if self.loop.time() < self._deadline:
+                self._timer = self.loop.call_at(self._deadline, self._look)
             else:
                 self._late()
 
@@ -439,8 +442,8 @@ class Http1Transport:
             target = self._targets[url] = target_of(url)
         head = encode_request(method, target, headers, len(body))
         first_s = deadline_s if first_byte_timeout_s is None else min(first_byte_timeout_s, deadline_s)
-        began = asyncio.get_running_loop().time()
         kept = self._take_idle(target)
+        began = 0.0 if first_byte_timeout_s is None else asyncio.get_running_loop().time()
         connection = kept or await self._connect(target, connect_timeout_s)
         try:
             try:
@@ -492,11 +495,13 @@ class Http1Transport:
         return None
 
     def _keep(self, target: Target, connection: Connection) -> None:
-        idle = self._idle.setdefault(target.key, deque())
+        idle = self._idle.get(target.key)
+        if idle is None:
+            idle = self._idle[target.key] = deque()
         if self._closed or len(idle) >= _MAX_IDLE:
             connection._abort()
             return
-        loop = asyncio.get_running_loop()
+        loop = connection.loop
         connection.idle_since = loop.time()
         idle.append(connection)
         if self._sweeper is None:

@@ -153,6 +153,8 @@ class Gateway:
             body=body,
             headers=headers,
             query=query,
+            model=str(fields.get("model") or ""),
+            stream=fields.get("stream") is True,
             guest=guest,
         )
         return await self._live.answer(exchange)

@@ -70,6 +70,9 @@ class Exchange(msgspec.Struct, gc=True):
     body: bytes
     """What goes to an upstream of the same protocol; the client's own bytes wherever possible."""
     headers: Mapping[str, str]
+    model: str
+    """As the client calls it."""
+    stream: bool
     query: str = ""
     """What stood behind the path, from its question mark on; an upstream of the same protocol gets it."""
     guest: Guest = Guest()
@@ -88,14 +91,6 @@ class Exchange(msgspec.Struct, gc=True):
     """perf_counter seconds."""
     ended: bool = False
     """Nothing need be noted of its beginning any more."""
-
-    @property
-    def stream(self) -> bool:
-        return self.fields.get("stream") is True
-
-    @property
-    def model(self) -> str:
-        return str(self.fields.get("model") or "")
 
 
 class Stream:
@@ -348,7 +343,8 @@ class Live:
                 served.context, id=f"{served.context.id}-audit", arrived_at=self._clock(), started=self._clock_s()
             ),
             dialect=served.dialect, fields=whole_only, chat=served.chat, body=_encode(whole_only),
-            headers=served.headers, query=served.query, guest=served.guest, outgoing=whole_only,
+            headers=served.headers, model=served.model, stream=False, query=served.query, guest=served.guest,
+            outgoing=whole_only,
         )  # fmt: skip
         try:
             answer = await self._send(audit, self._upstreams.taking(audit.model))
@@ -575,7 +571,8 @@ class Live:
             StoreError: it could not be kept.
         """
         finished = self._clock_s()
-        await self._compare_shadow(exchange, message, status, aborted)
+        if exchange.consulted is not None and exchange.consulted.shadow is not None:
+            await self._compare_shadow(exchange, message, status, aborted)
         await self._recorder.record(self._call(exchange, message, whole, status, aborted, finished))
 
     def _record_now(

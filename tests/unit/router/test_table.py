@@ -77,10 +77,10 @@ def test_matching_is_fast_beside_a_call(file: RouteFile) -> None:
     requests = [request(f"Case: {i}\n" + "a line of a letter, and some more\n" * 50) for i in range(100)]
 
     def once() -> float:
-        began = time.perf_counter()
+        began = time.thread_time()
         for r in requests:
             table.match(r)
-        return (time.perf_counter() - began) / len(requests)
+        return (time.thread_time() - began) / len(requests)
 
     # some 40 us for 2 KB on a quiet machine; room for a busy one
     assert min(once() for _ in range(5)) < 1e-3

@@ -82,8 +82,9 @@ def check_messages(fields: dict[str, Any]) -> list[Message]:
     messages = fields.get("messages")
     if not isinstance(messages, list) or not messages:
         raise BadInput("The request needs 'messages': a list with at least one message.")
-    if not all(isinstance(m, dict) for m in messages):
-        raise BadInput("Every entry of 'messages' must be an object with a role.")
+    for message in messages:
+        if not isinstance(message, dict):
+            raise BadInput("Every entry of 'messages' must be an object with a role.")
     return messages
 
 
