@@ -2,7 +2,8 @@
 
 A loopback nginx plays the upstream; wrk sends a 1.9 KB chat request with tools; every gateway is measured in turn,
 several rounds interleaved, so that drift of the machine hits all alike. Ours runs with strict durability, encryption
-and routing on. Needs Debian's nginx-light and wrk; peers install into environments of their own on first use, and the
+and routing on. Processor time per request (user and system, of a gateway and all its children) is given beside rates,
+for it says what a gateway costs even where load generator and upstream compete with it for the cores. Needs Debian's nginx-light and wrk; peers install into environments of their own on first use, and the
 table says which could not.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import statistics
 import subprocess
@@ -21,9 +23,21 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import table
-from benchmarks.peers import PEERS, Launch, Peer, free_port, nginx_config, started, tree_rss_mib
+from benchmarks.peers import (
+    PEERS,
+    Launch,
+    Peer,
+    free_port,
+    nginx_config,
+    started,
+    tree_cpu_s,
+    tree_pss_mib,
+    tree_rss_mib,
+)
 
 CONNECTIONS = (1, 16, 64)
+SETTLE_S = 0.3
+"""After a round: what a gateway still does for it (its log) counts as well."""
 
 TOOLS = [
     {
@@ -68,10 +82,10 @@ REPLY = {
 MODELS = {"object": "list", "data": [{"id": "mock", "object": "model", "created": 1, "owned_by": "bench"}]}
 
 
-def ours(folder: Path, port: int, upstream: str) -> Launch:
+def ours(folder: Path, port: int, upstream: str, *, n_workers: int = 1) -> Launch:
     """Our gateway as a user starts it, strict durability and routing on."""
     argv = [sys.executable, "-m", "deputize.cli.main", "--home", str(folder / "home"), "serve"]
-    return Launch([*argv, "--port", str(port), "--upstream", upstream, "--workers", "1"])
+    return Launch([*argv, "--port", str(port), "--upstream", upstream, "--workers", str(n_workers)])
 
 
 OURS = Peer("deputize (ours)", "routing, encrypted durable log", lambda: None, ours)
@@ -94,27 +108,27 @@ def write_routes(home: Path) -> None:
 
 
 def wrk(
-    url: str, headers: dict[str, str], connections: int, seconds: float, folder: Path
-) -> dict[str, float]:
-    """One round of load. Latencies in ms; `answered` counts complete 2xx and 3xx answers."""
+    url: str, headers: dict[str, str], connections: int, seconds: float, folder: Path, *, pid: int = 0,
+    n_cores: int | None = None,
+) -> dict[str, float]:  # fmt: skip
+    """One round of load. Latencies in ms; `answered` counts complete 2xx and 3xx answers.
+
+    Args:
+        pid: a gateway's process; `cpu_us` is what it and its children took for a request.
+        n_cores: cores that the load generator may use, from the first one on; None: all.
+    """
     script = folder / f"post-{abs(hash(url))}.lua"
     lines = "\n".join(
         f'wrk.headers["{k}"] = "{v}"' for k, v in {"content-type": "application/json", **headers}.items()
     )
     script.write_text(f"wrk.method = 'POST'\nwrk.body = [==[{json.dumps(REQUEST)}]==]\n{lines}\n")
-    argv = [
-        "wrk",
-        "-t1",
-        f"-c{connections}",
-        f"-d{seconds:g}s",
-        "--latency",
-        "--timeout",
-        "10s",
-        "-s",
-        str(script),
-        url,
-    ]
+    argv = ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--latency", "--timeout", "10s"]
+    argv = confined([*argv, "-s", str(script), url], n_cores)
+    cpu_s = tree_cpu_s(pid) if pid else 0.0
     said = subprocess.run(argv, capture_output=True, text=True, timeout=seconds + 60, check=True).stdout
+    if pid:
+        time.sleep(SETTLE_S)
+        cpu_s = tree_cpu_s(pid) - cpu_s
     number = {
         p: _ms(m.group(1)) for p in (50, 99) if (m := re.search(rf"^\s+{p}%\s+(\S+)", said, re.MULTILINE))
     }
@@ -127,7 +141,13 @@ def wrk(
         "rps": rate,
         "answered": total - bad,
         "bad": bad,
+        "cpu_us": cpu_s / total * 1e6 if pid and total else float("nan"),
     }
+
+
+def confined(argv: list[str], n_cores: int | None) -> list[str]:
+    """A command on the first `n_cores` cores."""
+    return argv if n_cores is None else ["taskset", "-c", f"0-{n_cores - 1}", *argv]
 
 
 def _ms(text: str) -> float:
@@ -271,20 +291,23 @@ def main() -> None:
         for n in CONNECTIONS:
             rounds: dict[str, list[dict[str, float]]] = {name: [] for name in targets}
             for _ in range(options.rounds):
-                for name, (base, headers, _) in targets.items():
+                for name, (base, headers, pid) in targets.items():
                     rounds[name].append(
-                        wrk(f"{base}/v1/chat/completions", headers, n, options.seconds, folder)
+                        wrk(f"{base}/v1/chat/completions", headers, n, options.seconds, folder, pid=pid)
                     )
                     print(f"  {n:3} connections  {name:24} {rounds[name][-1]}", file=sys.stderr, flush=True)
             for name, seen in rounds.items():
-                for key in ("p50", "p99", "rps"):
+                for key in ("p50", "p99", "rps", "cpu_us"):
                     figures[name][f"{key}_{n}"] = statistics.median(r[key] for r in seen)
                 figures[name][f"bad_{n}"] = sum(r["bad"] for r in seen)
         for name, (_, _, pid) in targets.items():
             figures[name]["rss_after_mib"] = tree_rss_mib(pid) if pid else None
+            figures[name]["pss_after_mib"] = tree_pss_mib(pid) if pid else None
 
         if OURS.name in targets:
             figures[OURS.name] |= memory(targets[OURS.name], options.requests, folder)
+
+    scaled = scaling(folder, config, upstream_port, options.seconds, options.rounds)
 
     with ExitStack() as stack:
         stack.enter_context(
@@ -309,7 +332,11 @@ def main() -> None:
                 missing[f"{name}, streams"] = str(error)
 
     report(figures, missing, options.streams)
-    table.save(options.json, "gateway", {"figures": figures, "missing": missing})
+    table.show(
+        "Ours with as many workers as cores; gateway, upstream and load generator all confined to these cores",
+        scaled,
+    )
+    table.save(options.json, "gateway", {"figures": figures, "missing": missing, "scaling": scaled})
 
 
 def memory(target: tuple[str, dict[str, str], int], n_requests: int, folder: Path) -> dict[str, Any]:
@@ -330,6 +357,34 @@ def memory(target: tuple[str, dict[str, str], int], n_requests: int, folder: Pat
     }  # fmt: skip
 
 
+def scaling(
+    folder: Path, config: Path, upstream_port: int, seconds: float, n_rounds: int
+) -> list[dict[str, Any]]:
+    """Requests/s of ours on 1, 2, 4, ... cores with as many workers. Everything shares these cores, so that the ratio is
+    what more cores bring and not what a load generator on cores of its own makes of it."""
+    n_all = len(os.sched_getaffinity(0))
+    rows: list[dict[str, Any]] = []
+    for n in [n for n in (1, 2, 4, 8, 16, 32, 64) if n <= n_all]:
+        port = free_port()
+        nginx = confined(["nginx", "-p", str(folder), "-c", str(config)], n)
+        launch = ours(folder, port, f"http://127.0.0.1:{upstream_port}", n_workers=n)
+        with (
+            started(Launch(nginx), folder, upstream_port, f"upstream-{n}"),
+            started(Launch(confined(launch.argv, n)), folder, port, f"workers-{n}") as process,
+        ):
+            url = f"http://127.0.0.1:{port}/v1/chat/completions"
+            wrk(url, {}, 16 * n, 3, folder, n_cores=n)
+            seen = [
+                wrk(url, {}, 16 * n, seconds, folder, pid=process.pid, n_cores=n) for _ in range(n_rounds)
+            ]
+        rate = statistics.median(s["rps"] for s in seen)
+        rows.append({
+            "cores": n, "workers": n, "req/s": rate, "x one": rate / rows[0]["req/s"] if rows else 1.0,
+            "cpu us/request": statistics.median(s["cpu_us"] for s in seen), "bad": sum(s["bad"] for s in seen),
+        })  # fmt: skip
+    return rows
+
+
 def report(figures: dict[str, dict[str, Any]], missing: dict[str, str], n_streams: int) -> None:
     """Prints the tables: absolute figures, and ours as a ratio to each peer."""
     direct = figures["direct"]
@@ -340,14 +395,17 @@ def report(figures: dict[str, dict[str, Any]], missing: dict[str, str], n_stream
             row[f"+p50 ms @{n}"] = f[f"p50_{n}"] - direct[f"p50_{n}"] if name != "direct" else None
             row[f"+p99 ms @{n}"] = f[f"p99_{n}"] - direct[f"p99_{n}"] if name != "direct" else None
             row[f"req/s @{n}"] = f[f"rps_{n}"]
+        row["cpu us/request @16"] = f.get("cpu_us_16")
         row["RSS MiB"] = f.get("rss_after_mib")
+        row["PSS MiB"] = f.get("pss_after_mib")
         rows.append(row)
     table.show("Added latency and throughput (loopback, 1.9 KB request with tools)", rows)
     mine = figures.get(OURS.name)
     if mine:
         table.show(
-            "Ours against each peer (ratio of requests/s; above 1 is faster)",
-            [{"peer": name, **{f"@{n}": mine[f"rps_{n}"] / f[f"rps_{n}"] if f[f"rps_{n}"] else None for n in CONNECTIONS}}
+            "Ours against each peer (ratio of requests/s, above 1: ours is faster; of processor time, below 1: ours is cheaper)",
+            [{"peer": name, **{f"@{n}": mine[f"rps_{n}"] / f[f"rps_{n}"] if f[f"rps_{n}"] else None for n in CONNECTIONS},
+              "cpu @16": mine["cpu_us_16"] / f["cpu_us_16"] if f.get("cpu_us_16") else None}
              for name, f in figures.items() if f is not mine],
         )  # fmt: skip
     table.show(

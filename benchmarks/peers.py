@@ -208,6 +208,29 @@ def started(
             os.killpg(process.pid, 9)  # workers of its own, in the session that we started
 
 
+def tree_cpu_s(pid: int) -> float:
+    """Processor time of a process and all its living children, user and system, in seconds."""
+    import psutil
+
+    try:
+        root = psutil.Process(pid)
+        times = [p.cpu_times() for p in [root, *root.children(recursive=True)]]
+    except psutil.NoSuchProcess:
+        return float("nan")
+    return sum(t.user + t.system for t in times)
+
+
+def tree_pss_mib(pid: int) -> float:
+    """Memory of a process and all its children in MiB, pages they share counted once between them."""
+    import psutil
+
+    try:
+        root = psutil.Process(pid)
+        return sum(float(p.memory_full_info().pss) for p in [root, *root.children(recursive=True)]) / 2**20
+    except psutil.NoSuchProcess:
+        return float("nan")
+
+
 def tree_rss_mib(pid: int) -> float:
     """Resident memory of a process and all its children, in MiB."""
     import psutil

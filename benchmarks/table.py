@@ -11,6 +11,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+QUIET_LOAD = 0.5
+"""Load average at the start below which a machine counts as quiet."""
+_LOAD_AT_START = os.getloadavg()[0]
+
 
 def arguments(description: str) -> argparse.ArgumentParser:
     """A parser with the options that all benchmarks share."""
@@ -37,6 +41,8 @@ def machine() -> dict[str, Any]:
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         "python": platform.python_version(),
         "date": time.strftime("%Y-%m-%d"),
+        "load_at_start": round(_LOAD_AT_START, 2),
+        "quiet": _LOAD_AT_START < QUIET_LOAD,
     }
 
 
@@ -65,6 +71,11 @@ def save(path: Path | None, name: str, result: Mapping[str, Any]) -> None:
     """Prints the machine and writes everything as one JSON document."""
     about = machine()
     print("\n" + ", ".join(f"{k} {v}" for k, v in about.items()))
+    if not about["quiet"]:
+        print(
+            f"NOT A QUIET MACHINE: load {about['load_at_start']} when this began. Rates and latencies are those of a shared"
+            " machine; only ratios within this run mean anything."
+        )
     if path is not None:
         path.write_text(json.dumps({"benchmark": name, "machine": about, **result}, indent=2) + "\n")
         print(f"written to {path}")

@@ -183,22 +183,16 @@ class Live:
     def _look_at_young(self) -> None:
         """Notes the beginning of calls that have been under way for a while; one timer for all of them."""
         young, latest = self._young, self._clock_s() - INTENT_AFTER_S
+        begun: list[Intent] = []
         while young and (young[0].ended or young[0].context.started <= latest):
             exchange = young.popleft()
             if not exchange.ended:
-                self._begin(exchange)
+                begun.append(_intent(exchange))
+        if begun:
+            self._recorder.begin(*begun)
         self._looks = bool(young)
         if self._looks:
             asyncio.get_running_loop().call_later(INTENT_AFTER_S, self._look_at_young)
-
-    def _begin(self, exchange: Exchange) -> None:
-        context = exchange.context
-        self._recorder.begin(
-            Intent(
-                id=context.id, tenant=context.tenant, origin=context.origin, agent=context.agent, site=context.site,
-                episode=context.episode, model=exchange.model, timestamp=context.arrived_at,
-            )
-        )  # fmt: skip
 
     async def _answer(self, exchange: Exchange) -> Reply:
         exchange.outgoing = exchange.outgoing or exchange.fields
@@ -672,6 +666,14 @@ class Live:
         """An error in the client's protocol."""
         body = exchange.dialect.error_body(error.http_status, str(error), error.code, error.code)
         return Reply(error.http_status, [*JSON_HEADERS, *self._answer_headers(exchange)], body)
+
+
+def _intent(exchange: Exchange) -> Intent:
+    context = exchange.context
+    return Intent(
+        id=context.id, tenant=context.tenant, origin=context.origin, agent=context.agent, site=context.site,
+        episode=context.episode, model=exchange.model, timestamp=context.arrived_at,
+    )  # fmt: skip
 
 
 def estimate(body: bytes, message: Message) -> Usage:

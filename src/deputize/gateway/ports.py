@@ -17,8 +17,8 @@ class Recorder(Protocol):
         """Raises StoreError when a call could not be kept, so that none need be made."""
         ...
 
-    def begin(self, intent: Intent) -> None:
-        """A call begins; should the process die, its record says so."""
+    def begin(self, *intents: Intent) -> None:
+        """Calls begin; should the process die, their records say so."""
         ...
 
     def abandon(self, call_id: str) -> None:

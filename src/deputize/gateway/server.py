@@ -69,7 +69,7 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_ahead", "_body", "_drain_waiter", "_head_done", "_headers", "_method", "_n_body", "_n_head", "_n_raw",
-        "_parser", "_paused", "_refused", "_server", "_task", "_transport", "_url", "busy", "deadline", "late",
+        "_outgoing", "_parser", "_paused", "_refused", "_server", "_task", "_transport", "_url", "busy", "deadline", "late",
     )  # fmt: skip
 
     def __init__(self, server: Server) -> None:
@@ -80,6 +80,8 @@ class Connection(asyncio.Protocol):
         self._ahead: deque[_Request] = deque()
         self._drain_waiter: asyncio.Future[None] | None = None
         self._paused = False
+        self._outgoing: list[bytes] = []
+        """Of a stream, to be written before the loop waits again."""
         self._n_raw = 0
         """Bytes since the last whole request; bounds a head that never ends."""
         self._refused = False
@@ -279,7 +281,7 @@ class Connection(asyncio.Protocol):
         body = reply.body
         assert not isinstance(body, bytes)
         keep = keep and chunked
-        write = self._transport.write
+        write = self._write_soon
         write(
             self._head(reply.status, reply.headers, keep, "transfer-encoding: chunked\r\n" if chunked else "")
         )
@@ -290,13 +292,27 @@ class Connection(asyncio.Protocol):
                     await self._drain_waiter
                 if piece:
                     write(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
+            if chunked:
+                write(b"0\r\n\r\n")
         finally:
+            self._write_out()
             close = getattr(body, "aclose", None)
             if close is not None:
                 await close()
-        if chunked:
-            write(b"0\r\n\r\n")
         return keep
+
+    def _write_soon(self, data: bytes) -> None:
+        """Writes before the loop waits again: what comes in one go (head and first piece, last piece and end) leaves
+        in one go, since each write costs a call of the operating system and wakes the client."""
+        if not self._outgoing:
+            self._server.loop.call_soon(self._write_out)
+        self._outgoing.append(data)
+
+    def _write_out(self) -> None:
+        if self._outgoing:
+            data, self._outgoing = b"".join(self._outgoing), []
+            if not self._transport.is_closing():
+                self._transport.write(data)
 
     def _head(self, status: int, headers: Headers, keep: bool, framing: str) -> bytes:
         lines = "".join([f"{k}: {v}\r\n" for k, v in headers])

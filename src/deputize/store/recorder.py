@@ -146,11 +146,12 @@ class Recorder:
                 f"Calls cannot be recorded now ({self._failing or 'the journal is full'}), so none are taken."
             )
 
-    def begin(self, intent: Intent) -> None:
-        """A call begins: if this process dies before it ends, its record says so. Costs no wait; best effort."""
-        self._under_way[intent.id] = intent
+    def begin(self, *intents: Intent) -> None:
+        """Calls begin: if this process dies before they end, their records say so. Costs no wait; best effort."""
+        for intent in intents:
+            self._under_way[intent.id] = intent
         try:
-            self._journal.append(INTENTS, _PACK.encode([intent]), self._carried)
+            self._journal.append(INTENTS, _PACK.encode(intents), self._carried)
         except StoreError as error:
             _log.debug("An intent was not written: %s", error)
 
