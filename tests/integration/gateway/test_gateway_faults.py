@@ -274,20 +274,6 @@ async def test_keys_limits_and_tenants(home: Path, upstream: ScriptedUpstream, r
     assert {c.tenant for c in recorded(2)} == {"acme"}
 
 
-async def test_a_key_whose_month_is_spent_is_told_so(home: Path, upstream: ScriptedUpstream) -> None:
-    upstream.answer_with(completion())
-    home.mkdir(parents=True)
-    (home / "prices.toml").write_text("[ours.models.big]\ninput = 1e6\noutput = 1e6\n")  # a dollar a token
-    key = ApiKeys(home, KeyRing.open(home)).create("ingest", usd_per_month=0.5).text
-    async with (
-        running_gateway(home, upstream.base_url) as base_url,
-        openai.AsyncOpenAI(base_url=f"{base_url}/v1", api_key=key, max_retries=0) as client,
-    ):
-        await client.chat.completions.create(model="big", messages=MESSAGES)
-        with pytest.raises(openai.RateLimitError, match="of this month"):
-            await client.chat.completions.create(model="big", messages=MESSAGES)
-
-
 async def test_too_many_at_once_are_told_to_come_back(home: Path, upstream: ScriptedUpstream) -> None:
     upstream.answer_with(Whole(completion().body, wait_s=0.5))
     settings = settings_for(home, upstream.base_url).model_copy(update={"max_concurrency": 2})
