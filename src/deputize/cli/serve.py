@@ -25,8 +25,10 @@ def serve(
 ) -> None:
     """Run the gateway: agents change their base_url to it and nothing else."""
     from deputize.gateway.serve import serve as serve_gateway
+    from deputize.gateway.settings import read_settings
 
+    scheme = read_settings(terminal.home).scheme
     terminal.note(
-        f"The gateway listens on http://{host}:{port}/v1 for the home {terminal.home}. Ctrl-C stops it."
+        f"The gateway listens on {scheme}://{host}:{port}/v1 for the home {terminal.home}. Ctrl-C stops it."
     )
     serve_gateway(terminal.home, host, port, upstream, workers, api_key_env)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from typing import Literal, Protocol
 from urllib.parse import urlsplit
@@ -37,6 +38,8 @@ class UpstreamConfig(BaseModel):
     """Environment variable with the upstream's key; empty: the client's own credentials travel on."""
     api_key_file: str = ""
     """File with the upstream's key, instead of the environment."""
+    ca_file: str = ""
+    """File with the authorities that its https certificate is checked against; empty: the system's."""
     models: dict[str, str] = Field(default_factory=dict)
     """Model asked for -> model at this upstream; a pattern may end in `*`. Empty: takes every model as it is."""
     speaks: tuple[Literal["chat", "responses", "messages"], ...] = ()
@@ -77,6 +80,22 @@ class UpstreamConfig(BaseModel):
                     f"The key file of upstream {self.name!r} cannot be read: {error.strerror} ({self.api_key_file})."
                 ) from error
         return ""
+
+    def tls(self) -> ssl.SSLContext | None:
+        """How its certificate is checked; None: by the system's authorities.
+
+        Raises:
+            UsageError: the file of authorities cannot be used.
+        """
+        if not self.ca_file:
+            return None
+        try:
+            return ssl.create_default_context(cafile=self.ca_file)
+        except OSError as error:  # SSLError is one: no certificate in the file
+            why = "it holds no certificate" if isinstance(error, ssl.SSLError) else error.strerror
+            raise UsageError(
+                f"The ca_file of upstream {self.name!r} cannot be used: {why} ({self.ca_file})."
+            ) from error
 
     def model_for(self, model: str) -> str | None:
         """The name of `model` at this upstream, None where it does not take it."""
@@ -161,7 +180,12 @@ class _AiohttpIncoming:
 class AiohttpTransport:
     """aiohttp: keep-alive, no cookies, no decompression, no redirects."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, tls: ssl.SSLContext | None = None) -> None:
+        """
+        Args:
+            tls: how https servers are checked; None: the system's authorities.
+        """
+        self._tls = tls
         self._session: aiohttp.ClientSession | None = None
         self._targets: dict[str, tuple[URL, str]] = {}
         self._timeouts: dict[tuple[float, float], aiohttp.ClientTimeout] = {}
@@ -169,7 +193,9 @@ class AiohttpTransport:
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60, ttl_dns_cache=60),
+                connector=aiohttp.TCPConnector(
+                    limit=0, keepalive_timeout=60, ttl_dns_cache=60, ssl=self._tls or True
+                ),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
                 skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
@@ -211,6 +237,9 @@ class AiohttpTransport:
                     response = await sending
         except TimeoutError as error:
             raise UpstreamTimeout(f"{where} did not answer in time.") from error
+        except aiohttp.ClientConnectorCertificateError as error:
+            why = getattr(error.certificate_error, "verify_message", "") or "no secure connection"
+            raise UpstreamError(f"{where} cannot be reached safely: {why}.") from error
         except aiohttp.ClientConnectorError as error:
             raise UpstreamError(
                 f"{where} cannot be reached: {error.os_error.strerror or 'no connection'}."

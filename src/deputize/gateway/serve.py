@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -25,7 +26,7 @@ from deputize.core.config import models_path
 from deputize.core.errors import DeputizeError, UpstreamError, UsageError
 from deputize.engines.http1 import Http1Transport
 from deputize.engines.local.client import LocalPool
-from deputize.engines.upstream import AiohttpTransport, Transport, Upstream
+from deputize.engines.upstream import AiohttpTransport, Transport, Upstream, UpstreamConfig
 from deputize.engines.upstreams import Upstreams
 from deputize.gateway.app import Gateway
 from deputize.gateway.board import MetricsBoard
@@ -97,11 +98,12 @@ class Running:
             self._store, keyring, self._home, durability=settings.durability, on_full=settings.on_full,
             window_ms=settings.relaxed_window_ms, block_timeout_s=settings.record_wait_s,
             mover=self._mover,
+            spill_folder=Path(settings.spill_folder) if settings.spill_folder else None,
         ).start()  # fmt: skip
-        self._transport: Transport = Http1Transport() if settings.http_client == "own" else AiohttpTransport()
+        self._transports: dict[str, Transport] = {}
         self._sessions = SealedSessions(self._home / "sessions.db", keyring)
         upstreams = Upstreams(
-            [Upstream(c, self._transport) for c in settings.upstreams],
+            [Upstream(c, self._transport_for(c)) for c in settings.upstreams],
             settings.retry,
             on_event=self._count_upstream,
         )
@@ -129,6 +131,14 @@ class Running:
         if self._n_workers > 1:
             self._board.start(self.metrics, self.gateway.refresh_metrics)
         return self.gateway
+
+    def _transport_for(self, config: UpstreamConfig) -> Transport:
+        """One transport for all upstreams whose certificates are checked alike."""
+        found = self._transports.get(config.ca_file)
+        if found is None:
+            make = Http1Transport if self._settings.http_client == "own" else AiohttpTransport
+            found = self._transports[config.ca_file] = make(tls=config.tls())
+        return found
 
     async def _start_pool(self) -> None:
         if self._specialists is None or self._pool_started:
@@ -160,7 +170,8 @@ class Running:
         await self._routes.stop()
         if self._specialists is not None:
             await self._specialists.stop()
-        await self._transport.close()
+        for transport in self._transports.values():
+            await transport.close()
         loop = asyncio.get_running_loop()
         await self._recorder.close()
         await loop.run_in_executor(None, self._sessions.close)
@@ -294,7 +305,7 @@ async def _serve_until_told(
     loop.add_reader(parent, told.set)  # at its end: the parent is no more
     gateway = await running.start()
     server = Server(gateway, _limits(settings), gateway.refusal)
-    await server.start(listening)
+    await server.start(listening, settings.tls())
     # what is there now stays: the collector need not look at it again, and a request leaves next to nothing to it
     gc.collect()
     gc.freeze()
@@ -335,6 +346,8 @@ def serve(
     check_port(host, port)
     for config in settings.upstreams:
         config.key()  # said here once, not by every worker
+        config.tls()
+    settings.tls()
     open_store(home, keyring).close()
     keys_required = None if is_loopback(host) or settings.allow_open_bind else True
     _raise_file_limit(settings.max_connections + 1024)
@@ -379,9 +392,9 @@ async def running_gateway(
     gateway = await running.start()
     server = Server(gateway, _limits(settings), gateway.refusal)
     listening = listen("127.0.0.1", port)
-    await server.start(listening)
+    await server.start(listening, settings.tls())
     try:
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        yield f"{settings.scheme}://127.0.0.1:{listening.getsockname()[1]}"
     finally:
         await server.drain(settings.drain_s)
         await running.stop()
@@ -454,14 +467,17 @@ def start_gateway_process(
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=environ, start_new_session=True
         )
-    handle = GatewayProcess(process, f"http://{host}:{chosen}", log_path)
+    scheme = read_settings(home).scheme
+    handle = GatewayProcess(process, f"{scheme}://{host}:{chosen}", log_path)
+    # only asked whether it is there; its certificate is for its clients to check
+    unchecked = ssl._create_unverified_context() if scheme == "https" else None
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         if process.poll() is not None:
             words = log_path.read_text("utf-8", errors="replace").strip().splitlines()
             raise UsageError(f"The gateway did not start: {words[-1] if words else 'it said nothing'}")
         try:
-            with urllib.request.urlopen(f"{handle.base_url}/healthz", timeout=1.0):
+            with urllib.request.urlopen(f"{handle.base_url}/healthz", timeout=1.0, context=unchecked):
                 return handle
         except (urllib.error.URLError, OSError):
             time.sleep(0.05)

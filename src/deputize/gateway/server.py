@@ -11,6 +11,7 @@ import contextlib
 import logging
 import math
 import socket
+import ssl
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -380,11 +381,17 @@ class Server:
         self._sweeper: asyncio.TimerHandle | None = None
         self._drained: asyncio.Future[None] | None = None
 
-    async def start(self, listening: socket.socket) -> None:
-        """Serves a bound socket; other processes may hold it as well."""
+    async def start(self, listening: socket.socket, tls: ssl.SSLContext | None = None) -> None:
+        """Serves a bound socket; other processes may hold it as well. With `tls` it speaks HTTPS and nothing else."""
         self.loop = asyncio.get_running_loop()
         self._sweep()
-        self._listener = await self.loop.create_server(lambda: Connection(self), sock=listening, backlog=4096)
+        self._listener = await self.loop.create_server(
+            lambda: Connection(self),
+            sock=listening,
+            backlog=4096,
+            ssl=tls,
+            ssl_handshake_timeout=self.limits.head_timeout_s if tls else None,
+        )
 
     def _sweep(self) -> None:
         now = self.loop.time()

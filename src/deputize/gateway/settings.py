@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import ssl
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from deputize.core.config import read_toml, sentence
-from deputize.core.errors import BadInput
+from deputize.core.errors import BadInput, UsageError
 from deputize.engines.upstream import UpstreamConfig
 from deputize.engines.upstreams import RetryConfig
 
@@ -23,11 +24,14 @@ class GatewaySettings(BaseModel):
     upstreams: tuple[UpstreamConfig, ...] = ()
     """In order of preference: the first that takes the model is asked first, the others are its fallbacks."""
     retry: RetryConfig = RetryConfig()
-    durability: Literal["strict", "relaxed"] = "strict"
-    """strict: a call is in the store before its last byte leaves; relaxed: within `relaxed_window_ms` of it."""
+    durability: Literal["strict", "synced", "relaxed"] = "strict"
+    """When a call is safe. strict: before the last byte of its answer leaves, against kill -9; synced: against a power
+    cut as well; relaxed: within `relaxed_window_ms`."""
     relaxed_window_ms: float = Field(default=200.0, gt=0)
     on_full: Literal["block", "spill"] = "spill"
     """When the store cannot take calls: hold answers back, or write an encrypted spill file."""
+    spill_folder: str = ""
+    """Where the spill file lies, best on another disk; empty: HOME/spill."""
     record_wait_s: float = Field(default=10.0, ge=0)
     """How long an answer is held back for its record before it is refused with 503."""
     max_body_mb: float = Field(default=32.0, gt=0)
@@ -62,6 +66,41 @@ class GatewaySettings(BaseModel):
     require_keys: bool | Literal["auto"] = "auto"
     """auto: API keys are required as soon as one exists, and always on an address other than loopback."""
     allow_open_bind: bool = False
+    """Listen beyond this machine without any API key, where something in front of the gateway asks who comes."""
+    tls_cert_file: str = ""
+    """Certificate (and chain) the gateway shows its clients, PEM; empty: plain HTTP."""
+    tls_key_file: str = ""
+    """The key of that certificate, PEM."""
+
+    @model_validator(mode="after")
+    def _both_files(self) -> GatewaySettings:
+        if bool(self.tls_cert_file) != bool(self.tls_key_file):
+            raise ValueError("tls_cert_file and tls_key_file go together")
+        return self
+
+    @property
+    def scheme(self) -> str:
+        """http or https."""
+        return "https" if self.tls_cert_file else "http"
+
+    def tls(self) -> ssl.SSLContext | None:
+        """What clients are met with; None: plain HTTP.
+
+        Raises:
+            UsageError: certificate or key cannot be used.
+        """
+        if not self.tls_cert_file:
+            return None
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.set_alpn_protocols(["http/1.1"])
+        try:
+            context.load_cert_chain(self.tls_cert_file, self.tls_key_file)
+        except OSError as error:  # SSLError is one
+            why = "they do not belong together" if isinstance(error, ssl.SSLError) else error.strerror
+            raise UsageError(
+                f"tls_cert_file and tls_key_file cannot be used: {why} ({self.tls_cert_file}, {self.tls_key_file})."
+            ) from error
+        return context
 
     @model_validator(mode="after")
     def _names_differ(self) -> GatewaySettings:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -149,11 +150,13 @@ async def _read_request(reader: asyncio.StreamReader) -> Seen | None:
 
 
 @asynccontextmanager
-async def scripted_upstream(script: Script | None = None) -> AsyncIterator[ScriptedUpstream]:
+async def scripted_upstream(
+    script: Script | None = None, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[ScriptedUpstream]:
     """Runs one on a free loopback port."""
     upstream = ScriptedUpstream(script or (lambda seen: Whole(b"{}")))
-    server = await asyncio.start_server(upstream._client, "127.0.0.1", 0, limit=64 * 1024 * 1024)
-    upstream.base_url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+    server = await asyncio.start_server(upstream._client, "127.0.0.1", 0, limit=64 * 1024 * 1024, ssl=tls)
+    upstream.base_url = f"{'https' if tls else 'http'}://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
     try:
         yield upstream
     finally:

@@ -1,0 +1,53 @@
+"""The page of the gateway's settings says what the code does."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from deputize.engines.upstream import UpstreamConfig
+from deputize.engines.upstreams import RetryConfig
+from deputize.gateway.metrics import HELP
+from deputize.gateway.settings import GatewaySettings
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "docs" / "reference" / "gateway.md").read_text("utf-8")
+GUIDE = (ROOT / "docs" / "guides" / "gateway.md").read_text("utf-8")
+BLOCKS = re.findall(r"^```toml\n(.*?)^```", PAGE + GUIDE, re.DOTALL | re.MULTILINE)
+SHOWN: dict[str, Any] = tomllib.loads(BLOCKS[0])["gateway"]
+
+
+@pytest.mark.parametrize(
+    ("model", "shown"),
+    [(GatewaySettings, SHOWN), (RetryConfig, SHOWN["retry"]), (UpstreamConfig, SHOWN["upstreams"][0])],
+    ids=["gateway", "retry", "upstreams"],
+)
+def test_every_setting_is_shown_with_its_default(model: type[BaseModel], shown: dict[str, Any]) -> None:
+    for name, field in model.model_fields.items():
+        if name in ("retry", "upstreams"):  # tables of their own
+            continue
+        default = field.get_default(call_default_factory=True)
+        if default is None:  # TOML has no word for that
+            assert re.search(rf"^# {name} = ", BLOCKS[0], re.MULTILINE), f"{name} is not documented"
+        else:
+            assert name in shown, f"{name} is not documented"
+            given = tuple(shown[name]) if isinstance(shown[name], list) else shown[name]
+            assert field.is_required() or given == default, f"{name} is not {shown[name]!r} by default"
+
+
+def test_what_is_shown_can_be_used() -> None:
+    for block in BLOCKS:
+        GatewaySettings.model_validate(tomllib.loads(block)["gateway"])
+
+
+def test_every_counter_and_header_is_named() -> None:
+    for name in HELP:
+        assert f"`{name}`" in PAGE, f"{name} is not documented"
+    source = "".join(p.read_text("utf-8") for p in (ROOT / "src/deputize/gateway").rglob("*.py"))
+    for header in sorted(set(re.findall(r'"(x-deputize-[a-z-]+[a-z])"', source))):
+        assert f"`{header}`" in PAGE, f"{header} is not documented"
