@@ -11,7 +11,7 @@ MODEL := SmolLM2-135M-Instruct
 # Two test processes: the suite is written for two cores, and each loads its own copy of what it needs.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 
-.PHONY: help setup demo test test-all check format clean distclean
+.PHONY: help setup demo test test-all litellm check format clean distclean
 .DELETE_ON_ERROR:
 
 help:
@@ -56,8 +56,17 @@ demo: setup
 test: setup
 	$(PYTEST) -m "not slow"
 
-test-all: setup
+test-all: setup litellm
 	$(PYTEST)
+
+# LiteLLM wants an older openai package than the rest, so as a client of the gateway it has an environment of its own.
+LITELLM := .env-litellm
+litellm: $(LITELLM)/ready
+
+$(LITELLM)/ready: $(STAMPS)/venv
+	$(BIN)/python -m venv $(LITELLM)
+	$(LITELLM)/bin/python -m pip --disable-pip-version-check --no-input install --quiet litellm==1.91.1
+	@touch $@
 
 check: $(STAMPS)/packages
 	$(BIN)/ruff check
@@ -74,4 +83,4 @@ clean:
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean
-	rm -rf $(VENV) src/deputize.egg-info
+	rm -rf $(VENV) $(LITELLM) src/deputize.egg-info
