@@ -5,7 +5,8 @@
              that its test shares no record with, once without common wordings and once with them (benchmarks.pii);
              its threshold comes from the dev part of that side. Not independent evidence for the rules: their forms were
              written while looking at records of all three sets, and the gazetteer of names is Faker's.
-2. speed     Calls of about 1 kB that share templates, all of S2 at once, beside Presidio + spaCy call by call.
+2. speed     How fast, how much memory, and what is left: simulated calls of about 1 kB that share a template, all of S2
+             from the store, beside the peers call by call (benchmarks.privacy_scale).
 3. accuracy  Specialists that learnt from de-identified calls beside ones that learnt from raw calls, on unseen calls
              (benchmarks.privacy_tasks).
 
@@ -17,8 +18,6 @@ in the work folder, so that a stopped run goes on where it was and --only can be
 from __future__ import annotations
 
 import json
-import random
-import resource
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -27,21 +26,15 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import privacy_tasks, table
+from benchmarks import privacy_scale, privacy_tasks, table
 from benchmarks.pii import ByLine, Foreign, Memory, PresidioPeer, clean_texts, rounds, sets
-from deputize.core.config import Convert, models_path
-from deputize.core.records import Call
+from deputize.core.config import models_path
 from deputize.engines import models
-from deputize.stages.collect.audience import infer_sites
 from deputize.stages.curate.detect import Detector, Span, is_replaced, union
 from deputize.stages.curate.disguise import Undisguised
 from deputize.stages.curate.rules import RuleDetector
-from deputize.stages.curate.run import run
 from deputize.stages.curate.scan import standard_detectors
 from deputize.stages.curate.tagger import Sample, Tally, load_tagger, train_tagger
-
-N_PLAIN = 400
-"""Calls on which the plain pipeline's speed is measured."""
 
 ALONE: dict[str, Callable[[], Detector]] = {
     "presidio patterns": lambda: PresidioPeer(spacy_model=False),
@@ -66,6 +59,11 @@ SYSTEMS: dict[str, tuple[str, ...]] = {
     "deputize with a tagger, line by line as S2 runs it": ("tagger by line", "standard"),
 }
 """What is measured: a name, and the detectors whose findings are joined."""
+
+PEERS_IN_SPEED: dict[str, Callable[[], Detector]] = {
+    **{name: make for name, make in ALONE.items() if name not in ("rules", "standard")},
+    "rules only (regex)": RuleDetector,
+}
 
 Found = dict[str, dict[str, list[Span]]]
 """detector -> text -> spans."""
@@ -178,69 +176,6 @@ def _say(what: str, done: int, total: int | None = None) -> None:
     print(f"\r{what}: {done} of {total}", end="", file=sys.stderr)
 
 
-TEMPLATE = """You are the claims assistant of Northwind Mutual.
-Read the case below and answer with one JSON object with the keys intent, urgency and summary.
-intent is one of: new_claim, status, cancel, complaint, payment. urgency is low, normal or high.
-Never invent facts. Quote amounts as they are written. If something is missing, say so in the summary.
-Policies of the house: claims above 5,000 are passed on; water damage needs photographs; theft needs a police report.
-"""
-SAID = (
-    "my washing machine leaked and the floor of the kitchen is ruined", "I would like to know how far my claim is",
-    "please cancel the contract at the end of the month", "nobody has called me back and I am angry about it",
-    "the payment of last week has not arrived on my account", "somebody took my bicycle out of the cellar last night",
-    "hail has damaged the roof of my car", "I moved and need the new address in my papers",
-)  # fmt: skip
-
-
-def calls(n: int, seed: int) -> list[Call]:
-    """Simulated calls of about 1 kB: one template, slots with personal data, some of them seen before."""
-    from deputize.stages.curate.surrogates import _pools
-
-    rng = random.Random(seed)
-    first, last = _pools()["first"], _pools()["last"]
-    made: list[Call] = []
-    for i in range(n):
-        name = f"{rng.choice(first)} {rng.choice(last)}"
-        mail = f"{name.lower().replace(' ', '.')}{rng.randint(1, 99)}@mail.com"
-        phone = f"({rng.randint(201, 989)}) {rng.randint(200, 999)}-{rng.randint(0, 9999):04d}"
-        user = (
-            f"Customer: {name}\nE-mail: {mail}\nPhone: {phone}\nPolicy number: P-{rng.randint(10**6, 10**7)}\n"
-            f"Message: Hello, {rng.choice(SAID)}. {rng.choice(SAID).capitalize()}.\nAmount: {rng.randint(20, 9000)} EUR"
-        )
-        reply = json.dumps(
-            {"intent": rng.choice(("status", "cancel")), "urgency": "low", "summary": f"{name} asks."}
-        )
-        made.append(
-            Call(id=f"c{i}", messages=[{"role": "system", "content": TEMPLATE}, {"role": "user", "content": user}],
-                 response={"role": "assistant", "content": reply}, agent="claims", episode=f"e{i // 2}")
-        )  # fmt: skip
-    return made
-
-
-def speed(n: int, seed: int) -> list[dict[str, Any]]:
-    """All of S2 over n calls beside the plain pipeline, text by text, over N_PLAIN of them."""
-    log = calls(n, seed)
-    before_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    inference = infer_sites(log)
-    began = time.perf_counter()
-    curated = run(log, inference, Convert(seed=seed), key=b"benchmark key of 32 bytes length")
-    ours_s = time.perf_counter() - began
-    peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    plain = PresidioPeer(spacy_model=True)
-    texts = ["\n".join([*(m["content"] for m in c.messages), c.response["content"]]) for c in log[:N_PLAIN]]
-    plain.detect(texts[:5])
-    began = time.perf_counter()
-    plain.detect(texts)
-    plain_s = (time.perf_counter() - began) * n / N_PLAIN
-    return [
-        {"pipeline": "deputize, all of S2", "calls": n, "minutes": ours_s / 60, "calls_per_s": n / ours_s,
-         "times_plain": plain_s / ours_s, "peak_rss_mib": peak_mib, "rss_of_the_log_mib": before_mib,
-         "replaced": sum(curated.entities.values())},
-        {"pipeline": "presidio + spacy, detection alone", "calls": N_PLAIN, "minutes": plain_s / 60,
-         "calls_per_s": n / plain_s, "times_plain": 1.0},
-    ]  # fmt: skip
-
-
 def main() -> None:
     parser = table.arguments(__doc__ or "")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
@@ -251,6 +186,9 @@ def main() -> None:
         "--deadline", type=float, default=480, help="seconds of processor time per training of a tagger"
     )
     parser.add_argument("--calls", type=int, default=100_000)
+    parser.add_argument(
+        "--log", choices=privacy_scale.VARIANTS, action="append", help="only this simulated log (speed)"
+    )
     given = parser.parse_args()
     if set(given.only) - {"speed"} and not (given.data / "pii").is_dir():
         raise SystemExit(
@@ -260,10 +198,15 @@ def main() -> None:
     if "found" in given.only:
         result["found"] = found(given)
     if "speed" in given.only:
-        result["speed"] = speed(given.calls, given.seed)
-        table.show(
-            "Speed on templated calls (minutes of the plain pipeline are extrapolated)", result["speed"]
+        result["speed"], result["missing_in_speed"] = privacy_scale.measure(
+            given.calls, given.seed, PEERS_IN_SPEED, given.log or privacy_scale.VARIANTS
         )
+        table.show(
+            f"{given.calls:,} simulated calls (peers: detection alone on {privacy_scale.N_PEER} of them, extrapolated)",
+            [{c: row.get(c) for c in privacy_scale.COLUMNS} for row in result["speed"]],
+        )
+        for name, why in result["missing_in_speed"].items():
+            print(f"{name} could not be measured: {why}")
     if "accuracy" in given.only:
         result["accuracy"] = privacy_tasks.measure(given.data, given.seed)
         table.show("Specialists that learnt from de-identified and from raw calls", result["accuracy"])

@@ -13,7 +13,6 @@ import pytest
 
 from deputize.core.artifacts import Curated
 from deputize.core.config import Convert
-from deputize.core.errors import StoreError
 from deputize.core.records import Call, encode
 from deputize.pipeline import Run, convert, latest_run, open_run, read_state
 from deputize.store.keys import KeyRing
@@ -55,15 +54,9 @@ class Opened:
 
 @pytest.mark.timeout(600)
 def test_a_stop_in_the_middle_of_s2_costs_s2_and_nothing_else(home: Path) -> None:
-    """kill -9 while examples are being written; then a full disk; then it goes through."""
+    """kill -9 while examples are being written; then it goes through."""
     folder, part = kill_while_writing(home)
     assert part.exists() and not (folder / "curate.sealed").exists()
-    if Path("/dev/full").exists():
-        part.unlink()
-        part.symlink_to("/dev/full")
-        with pytest.raises(StoreError, match="the disk is full"):
-            convert(home, Convert(), stop_after="curate")
-        assert not (folder / "curate.sealed").exists() and not part.is_symlink()
     convert(home, Convert(), stop_after="curate")
     assert latest_run(home) == folder.name, "the same run went on"
     assert [p.name for p in folder.glob("*curate*")] == ["curate.sealed"]

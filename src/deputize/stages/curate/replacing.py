@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date
+from functools import lru_cache
+from itertools import pairwise
 
 from deputize.stages.curate.dates import find_dates, shift_dates
 from deputize.stages.curate.rules import digits_of
@@ -17,6 +19,7 @@ MAX_CACHED_CHARS = 1_000_000
 """Of the texts whose changed form is remembered; steps of an episode repeat the steps before them."""
 _CASELESS = frozenset({"EMAIL_ADDRESS", "USERNAME", "STREET_ADDRESS", "MAC_ADDRESS"})
 _GAP = r"[ \t\u00a0().-]{0,3}"
+_DIGIT = re.compile(r"\d")
 _GAPS = re.compile(r"(?<=\d)[ \t\u00a0().-]{1,3}(?=\d)|[()]")
 
 
@@ -38,7 +41,8 @@ class Replacer:
         self._exact: dict[str, tuple[str, str]] = {}
         self._folded: dict[str, tuple[str, str]] = {}
         self._quoted: dict[str, tuple[str, str]] = {}
-        self._numbers: list[tuple[str, str, re.Pattern[str], str]] = []
+        self._numbers: list[tuple[str, str, str, str]] = []
+        """(type, digits, country code before them or "", digits of the stand-in)."""
         self._days: set[date] = set()
         self._all_dates = shift_all_dates
         self._texts: dict[str, str] = {}
@@ -86,8 +90,9 @@ class Replacer:
                 and _bounded(value).search(folded)
             ):
                 return kind
-        for kind, digits, pattern, made in self._numbers:
-            if digits != made and pattern.search(text):
+        digits = digits_of(text) if self._numbers else ""
+        for kind, core, lead, made in self._numbers:
+            if core != made and core in digits and number_places(text, core, lead):
                 return kind
         return None
 
@@ -102,13 +107,8 @@ class Replacer:
             core = digits[-10:] if kind == "PHONE_NUMBER" else digits
             made = digits_of(self._surrogates.of(kind, value))[-len(core) :]
             if all(known != core for _, known, _, _ in self._numbers):
-                pattern = re.compile(r"(?<!\d)" + _GAP.join(core) + r"(?!\d)")
-                if len(digits) > len(
-                    core
-                ):  # a country code may stand right before the core, as in +12125550188
-                    lead = _GAP.join(digits[: -len(core)]) + _GAP
-                    pattern = re.compile(rf"(?<!\d)(?:{lead})?(?P<core>{_GAP.join(core)})(?!\d)")
-                self._numbers.append((kind, core, pattern, made))
+                # a country code may stand right before the core, as in +12125550188
+                self._numbers.append((kind, core, digits[: -len(core)], made))
             return
         if kind == "PERSON":
             self._learn_name(value, is_ordinary)
@@ -140,8 +140,7 @@ class Replacer:
         )
         if present:
             ordered = sorted(present, key=lambda v: (-len(v), v))
-            pattern = re.compile("|".join(map(_edge, ordered)), re.IGNORECASE)
-            text = pattern.sub(self._one, text)
+            text = _filled(text, value_places(text, ordered), self._one)
         for value, (kind, made) in self._quoted.items():
             if f'"{value}"' in text:
                 self.n_replaced[kind] += text.count(f'"{value}"')
@@ -155,8 +154,7 @@ class Replacer:
             text = self._change_dates(text)
         return text
 
-    def _one(self, match: re.Match[str]) -> str:
-        found = match.group()
+    def _one(self, found: str) -> str:
         known = self._exact.get(found) or self._folded.get(found.casefold())
         if known is None:
             return found
@@ -168,18 +166,15 @@ class Replacer:
 
     def _change_numbers(self, text: str) -> str:
         run = _GAPS.sub("", text)
-        for kind, core, pattern, made in self._numbers:
+        for kind, core, lead, made in self._numbers:
             if core in run:
 
-                def fill(match: re.Match[str], made: str = made, kind: str = kind) -> str:
+                def fill(found: str, made: str = made, kind: str = kind) -> str:
                     self.n_replaced[kind] += 1
-                    whole = match.group()
-                    group = "core" if "core" in match.re.groupindex else 0
-                    at = match.start(group) - match.start()
                     digits = iter(made)
-                    return whole[:at] + "".join(next(digits) if c.isdigit() else c for c in whole[at:])
+                    return "".join(next(digits) if c.isdigit() else c for c in found)
 
-                text = pattern.sub(fill, text)
+                text = _filled(text, number_places(text, core, lead), fill)
         return text
 
     def _change_dates(self, text: str) -> str:
@@ -188,6 +183,104 @@ class Replacer:
             return text
         self.n_replaced["DATE_TIME" if self._all_dates else "DATE_OF_BIRTH"] += hits
         return shift_dates(text, self._surrogates.n_days, None if self._all_dates else self._days)
+
+
+def value_places(text: str, values: Sequence[str]) -> list[tuple[int, int]]:
+    """Where values stand in a text, whatever their case, as whole words; of those that overlap the first in the list.
+
+    Nearly every text has values of its own, and to compile a pattern takes far longer than to look; so a pattern is
+    made only where case is not simple.
+    """
+    if not (text.isascii() and all(v.isascii() for v in values)):
+        pattern = re.compile("|".join(map(_edge, values)), re.IGNORECASE)
+        return [m.span() for m in pattern.finditer(text)]
+    lower = text.lower()
+    hits: list[tuple[int, int, int]] = []
+    for rank, value in enumerate(values):
+        wanted = value.lower()
+        at = lower.find(wanted)
+        while at >= 0:
+            end = at + len(wanted)
+            if not (value[0].isalnum() and at and _in_word(text[at - 1])) and not (
+                value[-1].isalnum() and end < len(text) and _in_word(text[end])
+            ):
+                hits.append((at, rank, end))
+            at = lower.find(wanted, at + 1)
+    return _apart((at, end) for at, _, end in sorted(hits))
+
+
+def number_places(text: str, core: str, lead: str = "") -> list[tuple[int, int]]:
+    """Where the digits of a number stand in a text, with or without separators between them.
+
+    Args:
+        text: the text.
+        core: the digits.
+        lead: digits that may stand right before them and do not belong to another number then.
+    """
+    if not text.isascii():
+        return [m.span("core") for m in _number_pattern(core, lead).finditer(text)]
+    at = [m.start() for m in _DIGIT.finditer(text)]
+    digits = "".join(text[i] for i in at)
+    out: list[tuple[int, int]] = []
+    done, i = 0, digits.find(core)
+    while i >= 0:
+        end = i + len(core)
+        is_whole = end == len(at) or at[end] > at[end - 1] + 1
+        if is_whole and _joined(text, at[i:end]) and _starts(text, digits, at, i, lead, done):
+            out.append((at[i], at[end - 1] + 1))
+            done = end
+            i = digits.find(core, end)
+        else:
+            i = digits.find(core, i + 1)
+    return out
+
+
+def _starts(text: str, digits: str, at: Sequence[int], i: int, lead: str, done: int) -> bool:
+    """Whether a number may start at digit i: no other digit touches it, or just its lead does."""
+    if i == 0 or at[i - 1] < at[i] - 1:
+        return True
+    first = i - len(lead)
+    return (
+        bool(lead)
+        and first >= done
+        and digits[first:i] == lead
+        and _joined(text, at[first : i + 1])
+        and (first == 0 or at[first - 1] < at[first] - 1)
+    )
+
+
+def _joined(text: str, at: Sequence[int]) -> bool:
+    """Whether nothing but a few separators stands between the digits at these places."""
+    return all(b - a <= 4 and not text[a + 1 : b].strip(" \t().-") for a, b in pairwise(at))
+
+
+@lru_cache(maxsize=512)
+def _number_pattern(core: str, lead: str) -> re.Pattern[str]:
+    before = f"(?:{_GAP.join(lead)}{_GAP})?" if lead else ""
+    return re.compile(rf"(?<!\d){before}(?P<core>{_GAP.join(core)})(?!\d)")
+
+
+def _apart(places: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The places that do not overlap an earlier one that is kept."""
+    out: list[tuple[int, int]] = []
+    for start, end in places:
+        if not out or start >= out[-1][1]:
+            out.append((start, end))
+    return out
+
+
+def _filled(text: str, places: Sequence[tuple[int, int]], change: Callable[[str], str]) -> str:
+    """The text with what stands at the places changed."""
+    parts: list[str] = []
+    done = 0
+    for start, end in places:
+        parts += (text[done:start], change(text[start:end]))
+        done = end
+    return "".join([*parts, text[done:]]) if places else text
+
+
+def _in_word(char: str) -> bool:
+    return char.isalnum() or char == "_"
 
 
 def _edge(value: str) -> str:
