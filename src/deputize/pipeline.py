@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 STEPS: tuple[str, ...] = ("curate", "cluster", "select", "finetune", "evaluate")
 """Stages of a run after the import, by the name of their command."""
 
+CARD = "dataset-card.md"
+"""What S2 says of its result, in the run's folder, in clear."""
+
 A = TypeVar("A", bound=Record)
 
 
@@ -134,6 +137,8 @@ class Run:
 def _curate(run: Run) -> None:
     """S2, from the store into a sealed stream: neither the log nor the examples are in memory as a whole."""
     from deputize.stages.collect.audience import infer_sites
+    from deputize.stages.curate.card import Tally, dataset_card
+    from deputize.stages.curate.review import read_restored
     from deputize.stages.curate.run import run as curate
     from deputize.stages.curate.scan import standard_detectors
 
@@ -145,12 +150,19 @@ def _curate(run: Run) -> None:
     standard = standard_detectors(
         run.config.privacy != "standard", home=run.home, privacy=Privacy.model_validate(run.state.privacy)
     )
+    tally = Tally()
     with sealed_stream(run.folder / "curate.sealed", run.keyring) as stream:
+
+        def write(example: Example) -> None:
+            stream.add(example)
+            tally.add(example)
+
         head = curate(
             calls, inference, run.config, key=run.keyring.derive("surrogates"), progress=run.progress,
-            standard=standard, write=stream.add,
+            standard=standard, write=write, restored=read_restored(run.home, run.keyring),
         )  # fmt: skip
         stream.end(head)
+    write_atomic(run.folder / CARD, dataset_card(head, tally, run.config).encode())
 
 
 class _Learnable:

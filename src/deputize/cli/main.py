@@ -35,6 +35,7 @@ COMMANDS: dict[str, str] = {
     "serve": "deputize.cli.serve:serve",
     "route": "deputize.cli.routes:route",
     "tasks": "deputize.cli.tasks:tasks",
+    "dataset": "deputize.cli.dataset:dataset",
     "watch": "deputize.cli.watch:watch",
     "models": "deputize.cli.models:models",
     "privacy": "deputize.cli.privacy:privacy",

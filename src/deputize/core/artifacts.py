@@ -37,6 +37,16 @@ class SiteInference(Record):
     """call id -> who the reply is meant for."""
 
 
+class Withheld(Record):
+    """A call that S2 left out altogether."""
+
+    call_id: str
+    reason: str
+    site: str = ""
+    tenant: str = ""
+    """"" where it is not known: only who may see every tenant sees it."""
+
+
 class Curated(Record):
     """S2 -> S3."""
 
@@ -54,6 +64,8 @@ class Curated(Record):
     """Names of what looked for personal data."""
     measured: str = ""
     """Of the tagger among them: "measured recall x on set y"; "" where nothing was measured."""
+    withheld: list[Withheld] = msgspec.field(default_factory=list)
+    """Quarantined calls and those of sites that speak to people only; with the untrainable examples: all drops."""
 
 
 class Discovered(Record):

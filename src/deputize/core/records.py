@@ -150,6 +150,7 @@ class Example(Record):
     model: str = ""
     """The LLM that gave the recorded answer, as the log names it: the bill looks its price up."""
     origin: str = ""
+    tenant: str = "default"
     split: Split = ""
     trainable: bool = True
     """False: in train or dev, but not to be learnt from (failed episode, duplicate, bad label); see drop_reason.

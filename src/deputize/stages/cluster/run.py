@@ -28,19 +28,17 @@ MIN_CALLS = 5
 
 
 def run(
-    curated: Curated, config: Convert, *, progress: Progress = silent, min_origins: int = 1,
-    models_dir: Path | None = None,
-) -> Discovered:  # fmt: skip
+    curated: Curated, config: Convert, *, progress: Progress = silent, models_dir: Path | None = None
+) -> Discovered:
     """The tasks of curated examples.
 
     Args:
         curated: S2's examples.
-        config: the seed is used.
-        min_origins: tasks with calls from fewer distinct origins (users; episodes where no origin is known) are not
-            shown: their template might be one person's text.
+        config: seed and min_origins; the latter only where the log names origins at all.
         models_dir: where the embedder lies, if it was fetched; the configured place by default.
     """
     examples = curated.examples
+    min_origins = config.min_origins if any(e.origin for e in examples) else 1
     seen = [e for e in examples if e.split in ("train", "dev")] or examples
     found, keyspaces = find_tasks(
         seen, models_dir=models_dir or models_path(), seed=config.seed, progress=progress
@@ -137,7 +135,7 @@ def _refusal(task: Found, seen: Sequence[Example], min_origins: int) -> str:
         return "tools or reply schema differ from call to call"
     if len(task.members) < MIN_CALLS:
         return f"fewer than {MIN_CALLS} calls of its kind"
-    if _n_origins([seen[it.index] for it in task.members]) < min_origins:
+    if min_origins > 1 and len({seen[it.index].origin for it in task.members} - {""}) < min_origins:
         return f"from fewer than {min_origins} origins"
     return ""
 

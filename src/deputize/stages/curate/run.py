@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from deputize.core.artifacts import Curated, SiteInference
+from deputize.core.artifacts import Curated, SiteInference, Withheld
 from deputize.core.config import Convert
 from deputize.core.progress import Progress, silent
 from deputize.core.records import Call, Example, Message, Request, Split
@@ -48,6 +48,7 @@ def run(
     calls: Iterable[Call], inference: SiteInference, config: Convert, *, key: bytes, progress: Progress = silent,
     detectors: Sequence[Detector] | None = None, prose_detectors: Sequence[Detector] | None = None,
     standard: Standard | None = None, write: Callable[[Example], None] | None = None, max_open: int = MAX_OPEN_EPISODES,
+    restored: Container[str] = (),
 ) -> Curated:  # fmt: skip
     """Curates a log: de-identified examples of every call at sites that do not only speak to people.
 
@@ -62,6 +63,7 @@ def run(
         prose_detectors: look at sentences only; the standard ones where None.
         standard: the standard ones, where the home adds to them; those without a home where None.
         write: takes each example as it is made, in the order of the log; the result's own list stays empty then.
+        restored: ids of calls that a person put back: no filter drops them.
         max_open: episodes under way at once whose stand-ins are kept at hand; it changes memory and time, no result.
 
     Raises:
@@ -80,9 +82,19 @@ def run(
     )
     notes = take_notes(_Log(calls, inference.site_of.keys()), going_on, inference, scanner, progress)
     log, used = _Log(calls, notes.calls), list(notes.calls.values())
-    dropped: Counter[str] = Counter()
-    if len(going_on) < len(inference.site_of):
-        dropped["site that speaks to people only"] = len(inference.site_of) - len(going_on)
+    withheld = [
+        Withheld(call_id=id, reason="site that speaks to people only", site=site)
+        for id, site in inference.site_of.items()
+        if site in human
+    ]
+    if (
+        config.min_origins > 1
+        and used
+        and not any(t.origins for traces in notes.episodes.values() for t in traces)
+    ):
+        warnings.append(
+            f"min_origins is {config.min_origins}, but the log does not say who asked: tasks were not held back by it."
+        )
 
     group_of, warning = _groups(used)
     warnings += warning
@@ -90,13 +102,16 @@ def run(
 
     cleaner = _Cleaner(log, notes, config, key, max_open)
     warnings += cleaner.warnings
-    may_teach = {c.id for c in used if sides[group_of[c.id]] == "train" and not c.reason}
-    look = _second_look(log, notes, cleaner, may_teach, config.seed, progress)
-    for reason in look.quarantined.values():
-        dropped[f"quarantined: {reason}"] += 1
+    may_teach = {
+        c.id for c in used if sides[group_of[c.id]] == "train" and not c.reason and c.id not in restored
+    }
+    look = _second_look(log, notes, cleaner, may_teach, config.seed, progress, restored)
+    withheld += look.quarantined.values()
+    dropped = Counter(w.reason for w in withheld)
     kept = [c for c in used if c.id not in look.quarantined]
 
     reasons, warning = _reasons(kept, inference, group_of, sides)
+    reasons = {id: reason for id, reason in reasons.items() if id not in restored}
     warnings += warning
     learnable = [c for c in kept if sides[group_of[c.id]] == "train" and c.id not in reasons]
     duplicates = find_duplicates(look.sketches[c.id] for c in learnable if c.id in look.sketches)
@@ -119,7 +134,8 @@ def run(
                 call_id=call.id, request=_clean_request(call, clean), response=rewrite_message(call.response, clean),
                 audience=inference.audience_of[call.id], site=inference.site_of[call.id],
                 episode=_pseudonym(key, "episode", call.episode or call.id),
-                group=_pseudonym(key, "group", group_of[call.id]), origin=call.origin, split=side,
+                group=_pseudonym(key, "group", group_of[call.id]), origin=call.origin, tenant=call.tenant,
+                split=side,
                 trainable=not reason, drop_reason=reason, weight=duplicates.weight.get(call.id, 1.0),
                 outcome=call.outcome, usage=call.usage, cost_usd=call.cost_usd, latency_ms=call.latency_ms,
                 timestamp=call.timestamp, model=call.model,
@@ -135,6 +151,7 @@ def run(
         n_non_hci=sum(audience == "code" for audience in inference.audience_of.values()),
         dropped=dict(sorted(dropped.items())), entities=dict(sorted(cleaner.n_replaced.items())), warnings=warnings,
         detectors=[d.name for d in (*detectors, *prose_detectors)], measured=standard.measured if standard else "",
+        withheld=withheld,
     )  # fmt: skip
 
 
@@ -200,8 +217,8 @@ class _Look:
     """What the second look at a log found and kept."""
 
     def __init__(self) -> None:
-        self.quarantined: dict[str, str] = {}
-        """call id -> the type of what is left in it."""
+        self.quarantined: dict[str, Withheld] = {}
+        """call id -> what is left in it."""
         self.sketches: dict[str, Sketch] = {}
         """Of calls that may be duplicates of others."""
         self._replies: dict[str, bytes] = {}
@@ -219,16 +236,22 @@ class _Look:
 
 
 def _second_look(
-    log: Iterable[Call], notes: Notes, cleaner: _Cleaner, may_teach: set[str], seed: int, progress: Progress
-) -> _Look:
-    """Quarantines calls in which something personal is left, and keeps what is needed of calls that equal others."""
+    log: Iterable[Call], notes: Notes, cleaner: _Cleaner, may_teach: set[str], seed: int, progress: Progress,
+    restored: Container[str],
+) -> _Look:  # fmt: skip
+    """Quarantines calls in which something personal is left (unless a person put them back), and keeps what is needed of calls that equal others."""
     look = _Look()
     alike = Counter((c.site, c.answer) for c in notes.calls.values() if c.id in may_teach)
     asked = Counter(c.prompt for c in notes.calls.values())
     minhashes: dict[bytes, Any] = {}
     for n_done, call in enumerate(cleaner.passing(log), 1):
-        if reason := cleaner.left_over(call):
-            look.quarantined[call.id] = reason
+        if call.id not in restored and (kind := cleaner.left_over(call)):
+            look.quarantined[call.id] = Withheld(
+                call_id=call.id,
+                reason=f"quarantined: {kind}",
+                site=notes.calls[call.id].site,
+                tenant=call.tenant,
+            )
         else:
             note = notes.calls[call.id]
             if call.id in may_teach and alike[note.site, note.answer] > 1:

@@ -104,7 +104,7 @@ def run(
         plan = selected.plan.get(task.id, [])
         if not plan:
             continue
-        lessons = lessons_of(curated, discovered.assignment, task)
+        lessons = lessons_of(curated, discovered.assignment, task, balance=config.balance)
         if not lessons.train:
             refused[task.id] = "no example may be learnt from"
             continue

@@ -5,9 +5,11 @@ from __future__ import annotations
 import gzip
 import json
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from deputize.core.artifacts import Curated, Discovered
@@ -43,11 +45,11 @@ def letter(r: random.Random, n: int = 12) -> str:
     return " ".join(r.choice(WORDS) for _ in range(n))
 
 
-def find(examples: list[Example], **more: Any) -> Discovered:
+def find(examples: list[Example], **settings: Any) -> Discovered:
     curated = Curated(
         examples=examples, sites=[], n_calls=len(examples), n_episodes=len(examples), n_non_hci=len(examples)
     )
-    return run(curated, Convert(), models_dir=NOWHERE, **more)
+    return run(curated, Convert(**settings), models_dir=NOWHERE)
 
 
 def table(found: Discovered) -> RouteTable:
@@ -263,6 +265,21 @@ def test_pictures_few_calls_and_few_origins_are_left_out() -> None:
     ]
     assert find(one_person, min_origins=2).tasks == []
     assert find(one_person).tasks
+
+
+def test_tasks_of_too_few_origins_are_held_back_where_origins_are_known() -> None:
+    examples, _ = help_desk(100)
+
+    def asked_by(origin_of: Callable[[int], str]) -> list[Example]:
+        return [msgspec.structs.replace(e, origin=origin_of(i)) for i, e in enumerate(examples)]
+
+    kept = find(asked_by(lambda i: f"o{i % 9}"), min_origins=3)
+    assert kept.tasks and all(t.n_origins >= 3 for t in kept.tasks)
+    two = find(asked_by(lambda i: f"o{i % 2}"), min_origins=3)
+    assert two.tasks == [] and two.unassigned["from fewer than 3 origins"] > 0
+    assert find(asked_by(lambda i: "" if i else "one"), min_origins=2).tasks == []
+    unknown = find(examples, min_origins=3)
+    assert len(unknown.tasks) == len(find(examples).tasks) > 0
 
 
 def test_discover_gives_every_call_a_row() -> None:

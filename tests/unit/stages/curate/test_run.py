@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,10 @@ from deputize.core.contracts import text_of
 from deputize.core.records import Call, Example, Message, Outcome, decode, encode
 from deputize.stages.collect.audience import infer_sites
 from deputize.stages.collect.importers import read_calls
-from deputize.stages.curate.card import dataset_card, export_jsonl
+from deputize.stages.curate.card import MASKED, Tally, dataset_card
 from deputize.stages.curate.detect import Detector, Span
 from deputize.stages.curate.disguise import Undisguised
+from deputize.stages.curate.review import Drop, drops
 from deputize.stages.curate.rules import RuleDetector
 from deputize.stages.curate.run import run
 from deputize.stages.curate.scan import scan, standard_detectors
@@ -399,16 +401,74 @@ def test_tiny_logs_are_curated(calls: list[Call]) -> None:
     assert len(curate(calls).examples) == len(calls)
 
 
-def test_card_and_export_hold_counts_and_no_more(curated: Curated, tmp_path: Path) -> None:
-    card = dataset_card(curated, Convert())
-    assert "De-identified" in card and "anonymised" not in card and "failed episode" in card
-    path = tmp_path / "out.jsonl"
-    n = export_jsonl(curated.examples, path, only_trainable=True)
-    rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
-    assert (
-        n == len(rows) == sum(e.trainable for e in curated.examples)
-        and rows[0]["messages"][-1]["role"] == "assistant"
+def card_of(curated: Curated) -> str:
+    return dataset_card(curated, Tally(curated.examples), Convert())
+
+
+def dropped_of(curated: Curated) -> list[Drop]:
+    return list(drops([*curated.examples, curated]))
+
+
+def test_the_card_holds_counts_and_nothing_personal(curated: Curated) -> None:
+    card = card_of(curated)
+    for said in (
+        'De-identified at level "standard" by rules',
+        "recall of this set",
+        "failed episode",
+        "k (people)",
+        "MIT",
+    ):
+        assert said in card
+    assert "anonymised" not in card and "does not say who asked" in card
+    for n in range(60):
+        assert not any(part in card for part in (*person(n), f"555-{2000 + n}"))
+    assert "| train | 54 |" in card and "| test | 24 |" in card
+
+
+def test_the_card_masks_a_site_that_is_called_like_a_person() -> None:
+    calls = [
+        msgspec.structs.replace(c, agent="desk of mia.li@mail.com", origin=f"o{i % 9}")
+        for i, c in enumerate(log(20))
+    ]
+    card = card_of(curate(calls))
+    assert "mia.li" not in card and MASKED in card and "from 9 known origins" in card
+
+
+def test_the_card_names_the_measured_recall_of_the_detectors_that_were_used(curated: Curated) -> None:
+    used = msgspec.structs.replace(curated, detectors=["presidio", "rules", "spacy"])
+    assert "pii_anon" in card_of(used)
+
+
+def test_every_drop_has_its_reason_in_the_side_table(curated: Curated) -> None:
+    odd = Call(
+        id="odd", messages=[{"role": "user", "content": "ask bob (at) gmail (dot) com"}],
+        response={"role": "assistant", "content": "{}"}, agent="desk", site="intent", tenant="t",
+    )  # fmt: skip
+    chat = [
+        Call(id=f"h{i}", messages=[{"role": "user", "content": f"hi {i}"}], response={"role": "assistant", "content": f"Hello, {i} times."}, agent="chat")
+        for i in range(5)
+    ]  # fmt: skip
+    out = curate([*log(30), odd, *chat])
+    rows = {d.call_id: d for d in dropped_of(out)}
+    assert Counter(d.reason for d in rows.values()) == out.dropped
+    assert rows["odd"].reason == "quarantined: EMAIL_ADDRESS" and rows["odd"].example is None
+    assert sum(d.reason == "site that speaks to people only" for d in rows.values()) == 5
+    assert {w.tenant for w in out.withheld} == {"t", ""}
+    assert {d.split for d in rows.values() if d.example} <= {"train", "dev"}
+    assert {e.call_id for e in out.examples} | {w.call_id for w in out.withheld} == {
+        c.id for c in [*log(30), odd, *chat]
+    }
+
+
+def test_what_a_person_put_back_is_learnt_from(curated: Curated) -> None:
+    dropped = {d.call_id for d in dropped_of(curated)}
+    back = frozenset(sorted(dropped)[:2])
+    calls = log()
+    out = run(
+        calls, infer_sites(calls), Convert(), key=KEY, detectors=RULES, prose_detectors=[], restored=back
     )
+    assert {d.call_id for d in dropped_of(out)} == dropped - back
+    assert all(e.trainable for e in out.examples if e.call_id in back)
 
 
 def test_scan_is_a_stream_of_spans() -> None:

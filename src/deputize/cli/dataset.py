@@ -1,0 +1,152 @@
+"""dataset: what S2 made of the calls, for people and for other programs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, get_args
+
+import click
+
+from deputize.cli.terminal import Terminal, pass_terminal
+from deputize.core.contracts import text_of, tool_calls_of
+from deputize.core.records import Split
+
+if TYPE_CHECKING:
+    from deputize.stages.curate.review import Drop
+
+_SIDES = [side for side in get_args(Split) if side]
+
+
+@click.group()
+def dataset() -> None:
+    """The curated data: card, drops, export."""
+
+
+@dataset.command("card")
+@click.argument("run_id", metavar="[RUN]", required=False)
+@pass_terminal
+def show_card(terminal: Terminal, /, run_id: str | None) -> None:
+    """The dataset card of a run (the newest by default), as Markdown: counts, detectors, recall, k-anonymity, licences."""
+    from deputize.dataset import card
+
+    run, text = card(terminal.home, run_id)
+    terminal.result({"run_id": run, "card": text}, lambda: terminal.say(text))
+
+
+@dataset.command("dropped")
+@click.argument("run_id", metavar="[RUN]", required=False)
+@click.option("--reason", help="Show the calls of this reason, with their de-identified text.")
+@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="How many calls.")
+@pass_terminal
+def show_dropped(terminal: Terminal, /, run_id: str | None, reason: str | None, limit: int) -> None:
+    """What was kept out of training, by reason. Goes into the audit log as a look at curated text."""
+    from deputize.dataset import Dataset, as_rows
+    from deputize.store.roles import owner
+
+    data = Dataset(terminal.home, run_id, owner())
+    found = data.dropped()
+    counts = Counter(d.reason for d in found)
+    if reason is None:
+        document = {"run_id": data.run_id, "reasons": dict(counts.most_common())}
+        terminal.result(document, lambda: terminal.table(("reason", "calls"), counts.most_common()))
+        return
+    if reason not in counts:
+        terminal.note(f"No call was dropped for that; reasons are: {', '.join(sorted(counts)) or 'none'}.")
+    rows = [d for d in found if d.reason == reason][:limit]
+
+    def show() -> None:
+        for drop in rows:
+            _show(terminal, drop)
+
+    terminal.result({"run_id": data.run_id, "calls": as_rows(rows)}, show)
+    if counts[reason] > len(rows):
+        terminal.note(f"{len(rows)} of {counts[reason]:,} calls; --limit shows more.")
+
+
+def _show(terminal: Terminal, drop: Drop) -> None:
+    terminal.say(f"--- {drop.call_id}  {drop.split}")
+    if drop.example is None:
+        terminal.say("(its text was not de-identified, so it is not shown)")
+        return
+    terminal.say(
+        _shortened(text_of(drop.example.request.messages[-1]) if drop.example.request.messages else "")
+    )
+    made = tool_calls_of(drop.example.response)
+    answer = (
+        "; ".join(f"{c['name']} {c['arguments']}" for c in made) if made else text_of(drop.example.response)
+    )
+    terminal.say(f"=> {_shortened(answer)}")
+
+
+def _shortened(text: str, most: int = 600) -> str:
+    return text if len(text) <= most else text[:most] + " ..."
+
+
+@dataset.command("restore")
+@click.argument("call_ids", metavar="ID...", nargs=-1, required=True)
+@click.option("--undo", is_flag=True, help="Let the filters decide on them again.")
+@pass_terminal
+def restore(terminal: Terminal, /, call_ids: tuple[str, ...], undo: bool) -> None:
+    """Learn from calls that a filter dropped; `deputize curate --again` and later runs heed it."""
+    from deputize.dataset import Dataset
+    from deputize.store.roles import owner
+
+    data = Dataset(terminal.home, None, owner())
+    after = data.restore(call_ids, undo=undo)
+    terminal.result(
+        {"run_id": data.run_id, "restored": sorted(after)},
+        lambda: terminal.say(f"{len(after)} calls are put back; `deputize curate --again` heeds it."),
+    )
+
+
+@dataset.command("export")
+@click.argument("run_id", metavar="[RUN]", required=False)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["jsonl", "openai", "parquet", "hf"]),
+    default="jsonl",
+    show_default=True,
+    help="openai: lines for OpenAI's fine-tuning; hf: a folder for Hugging Face's load_dataset.",
+)
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), metavar="DIR", help="A new or empty folder."
+)
+@click.option("--task", default="", metavar="ID", help="Only the calls of one task.")
+@click.option(
+    "--split", "splits", multiple=True, type=click.Choice(_SIDES), help="Only this side (may be repeated)."
+)
+@click.option(
+    "--rows",
+    type=click.Choice(["trainable", "dropped", "all"]),
+    default="trainable",
+    show_default=True,
+    help="Of train and dev: what may be learnt from, what was dropped, or both.",
+)
+@pass_terminal
+def export_files(
+    terminal: Terminal,
+    /,
+    run_id: str | None,
+    form: str,
+    out: Path,
+    task: str,
+    splits: tuple[str, ...],
+    rows: str,
+) -> None:
+    """Write de-identified examples and their card into a folder, in clear. Goes into the audit log."""
+    from deputize.dataset import Dataset
+    from deputize.store.roles import owner
+
+    done = Dataset(terminal.home, run_id, owner()).export(
+        out,
+        form,  # type: ignore[arg-type]
+        task=task,
+        splits=splits,
+        chosen=rows,  # type: ignore[arg-type]
+    )
+    counts = ", ".join(f"{n:,} {split}" for split, n in done.rows.items())
+    terminal.result(done, lambda: terminal.say(f"{counts} in {out}; the card is README.md."))
+    if done.n_erased:
+        terminal.note(f"{done.n_erased:,} examples were left out: their calls have been erased.")

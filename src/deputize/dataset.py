@@ -1,0 +1,242 @@
+"""The curated data of a home as one person may see them: look, put back, export; every look is written down first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from deputize.core import artifacts as art
+from deputize.core.config import Convert
+from deputize.core.errors import AccessDenied, BadInput
+from deputize.core.records import Example, Record
+from deputize.pipeline import alone, latest_run, read_state
+from deputize.stages.curate.card import Tally, dataset_card
+from deputize.stages.curate.export import Format, export
+from deputize.stages.curate.review import Drop, drops, read_restored, write_restored
+from deputize.store.audit import AuditLog
+from deputize.store.keys import KeyRing
+from deputize.store.roles import EVERY_TENANT, Actor, Right, require
+from deputize.store.sealed import read_sealed, read_stream
+from deputize.store.sqlite import open_store
+
+BATCH = 500
+
+Selected = Literal["trainable", "dropped", "all"]
+
+
+class Exported(Record):
+    """What an export wrote."""
+
+    run_id: str
+    folder: str
+    format: str
+    rows: dict[str, int]
+    """split -> rows."""
+    n_erased: int
+    """Examples left out because their calls have been erased since."""
+
+
+class Dataset:
+    """The curated data of one run, for one actor."""
+
+    def __init__(self, home: Path, run_id: str | None, actor: Actor) -> None:
+        """
+        Args:
+            home: the home.
+            run_id: a run; the newest one where None.
+            actor: who looks.
+
+        Raises:
+            BadInput: no such run, or it has not been curated.
+        """
+        chosen = run_id or latest_run(home)
+        if chosen is None or not (home / "runs" / chosen / "curate.sealed").exists():
+            raise BadInput(
+                f"{'Run ' + repr(run_id) if run_id else 'The newest run'} in {home} has not been curated. "
+                "`deputize curate` does it, `deputize convert` does all."
+            )
+        self.home, self.run_id, self.actor = home, chosen, actor
+        self._folder = home / "runs" / chosen
+        self._keyring = KeyRing.open(home, create=False)
+        self._audit = AuditLog(home, self._keyring)
+
+    def dropped(self) -> list[Drop]:
+        """The side table: every dropped call of the tenant, with its de-identified text where there is one.
+
+        Calls that were erased since are left out.
+
+        Raises:
+            AccessDenied: the actor may not read curated text.
+        """
+        self._open("read.curated", {"what": "dropped"})
+        found = list(drops(self._records()))
+        with self._erased() as erased:
+            gone = erased([d.call_id for d in found])
+        return [d for d in found if d.call_id not in gone]
+
+    def restore(self, call_ids: Sequence[str], *, undo: bool = False) -> frozenset[str]:
+        """Notes that calls are learnt from although a filter dropped them; the next S2 heeds it.
+
+        Args:
+            call_ids: calls that this run dropped (with `undo`: that were put back before).
+            undo: let the filters decide again.
+
+        Returns:
+            All calls that are put back now.
+
+        Raises:
+            AccessDenied: the actor may not read curated text, or not raw text where a call was quarantined: who
+                overrules that has to have looked.
+            BadInput: a call that was not dropped, or not put back.
+        """
+        wanted = frozenset(call_ids)
+        self._open("dataset.undo_restore" if undo else "dataset.restore", {"calls": str(len(wanted))})
+        with alone(self.home):
+            before = read_restored(self.home, self._keyring)
+            known = (
+                dict.fromkeys(before, "") if undo else {d.call_id: d.reason for d in drops(self._records())}
+            )
+            for id in call_ids:
+                if id not in known:
+                    raise BadInput(
+                        f"The call {id!r} was not {'put back' if undo else 'dropped by run ' + self.run_id}."
+                    )
+                if known[id].startswith("quarantined"):
+                    self._require(Right.READ_RAW)
+            after = before - wanted if undo else before | wanted
+            write_restored(self.home, self._keyring, after)
+        return after
+
+    def export(
+        self, out: Path, form: Format, *, task: str = "", splits: Sequence[str] = (), chosen: Selected = "trainable"
+    ) -> Exported:  # fmt: skip
+        """Writes examples and the card into a folder, in clear. Calls that were erased since are left out.
+
+        Args:
+            out: a new or empty folder.
+            form: of the files.
+            task: only calls of this task.
+            splits: only these sides.
+            chosen: what train and dev hold: only what may be learnt from, only what was dropped, or both.
+
+        Raises:
+            AccessDenied: the actor may not read curated text.
+            BadInput: no such task or side, or nothing is left.
+            MissingExtra: pyarrow is not installed.
+            StoreError: it cannot be written.
+        """
+        self._open("export.curated", {"format": form, "task": task, "splits": " ".join(splits)})
+        task_of = self._tasks(task)
+        tally, heads, n_erased = Tally(), list[art.Curated](), 0
+
+        def wanted() -> Iterator[Example]:
+            nonlocal n_erased
+            with self._erased() as erased:
+                for batch in _batches(self._records()):
+                    heads.extend(r for r in batch if isinstance(r, art.Curated))
+                    fit = [
+                        e
+                        for e in batch
+                        if isinstance(e, Example)
+                        and (not task or task_of.get(e.call_id) == task)
+                        and (not splits or e.split in splits)
+                        and (chosen == "all" or e.trainable == (chosen == "trainable"))
+                    ]
+                    gone = erased([e.call_id for e in fit])
+                    n_erased += len(gone)
+                    for example in fit:
+                        if example.call_id not in gone:
+                            tally.add(example)
+                            yield example
+
+        def card() -> str:
+            if not tally.n:
+                raise BadInput("Nothing is left to export with these choices.")
+            config = Convert.model_validate(read_state(self.home, self.run_id).settings)
+            return dataset_card(heads[0], tally, config)
+
+        key = self._keyring.derive("export")
+        rows = export(wanted(), out, form, key=key, card=card, task_of=task_of)
+        return Exported(run_id=self.run_id, folder=str(out), format=form, rows=rows, n_erased=n_erased)
+
+    def _records(self) -> Iterator[Example | art.Curated]:
+        """What S2 wrote: the examples of the actor's tenant, then what it says of the whole."""
+        path, tenant = self._folder / "curate.sealed", self.actor.tenant
+        for record in read_stream(path, Example, art.Curated, self._keyring):
+            if tenant == EVERY_TENANT:
+                yield record
+            elif isinstance(record, art.Curated):
+                withheld = [w for w in record.withheld if w.tenant == tenant]
+                yield msgspec.structs.replace(record, withheld=withheld)
+            elif record.tenant == tenant:
+                yield record
+
+    def _tasks(self, task: str) -> dict[str, str]:
+        path = self._folder / "cluster.sealed"
+        if not path.exists():
+            if task:
+                raise BadInput(f"Run {self.run_id} has found no tasks yet: run `deputize cluster` first.")
+            return {}
+        found = read_sealed(path, art.Discovered, self._keyring)
+        if task and task not in {t.id for t in found.tasks}:
+            raise BadInput(f"Run {self.run_id} has no task {task!r}; `deputize tasks list` names them.")
+        return found.assignment
+
+    @contextmanager
+    def _erased(self) -> Iterator[Callable[[Sequence[str]], set[str]]]:
+        """Says which of some calls have been erased."""
+        store = open_store(self.home, self._keyring)
+        try:
+            yield store.erased
+        finally:
+            store.close()
+
+    def _open(self, action: str, detail: dict[str, str]) -> None:
+        """Checks the right and writes the look down; nothing is read before."""
+        self._require(Right.READ_CURATED)
+        tenant = "" if self.actor.tenant == EVERY_TENANT else self.actor.tenant
+        self._audit.append(action, actor=self.actor.name, subject=self.run_id, tenant=tenant, detail=detail)
+
+    def _require(self, right: Right) -> None:
+        try:
+            require(self.actor, right)
+        except AccessDenied:
+            self._audit.append(
+                "denied", actor=self.actor.name, subject=self.run_id, detail={"right": right.value}
+            )
+            raise
+
+
+def _batches(records: Iterator[Example | art.Curated]) -> Iterator[list[Example | art.Curated]]:
+    while batch := list(islice(records, BATCH)):
+        yield batch
+
+
+def card(home: Path, run_id: str | None) -> tuple[str, str]:
+    """(run id, the data set card that S2 wrote). Raises BadInput where there is none."""
+    from deputize.pipeline import CARD
+
+    chosen = run_id or latest_run(home)
+    path = home / "runs" / (chosen or "") / CARD
+    if chosen is None or not path.is_file():
+        raise BadInput(
+            f"No data set card of {'run ' + run_id if run_id else 'the newest run'} in {home}; `deputize curate` writes one."
+        )
+    return chosen, path.read_text("utf-8")
+
+
+def as_rows(found: Iterable[Drop]) -> list[dict[str, Any]]:
+    """Drops as JSON rows."""
+    return [
+        {
+            "call_id": d.call_id, "reason": d.reason, "site": d.site, "split": d.split,
+            "messages": d.example.request.messages if d.example else None,
+            "response": d.example.response if d.example else None,
+        }
+        for d in found
+    ]  # fmt: skip

@@ -1,0 +1,219 @@
+"""Curated examples as files that other programs read: JSONL, OpenAI's fine-tuning form, Parquet, a Hugging Face folder.
+
+The files are in clear. Who may have them, and that it is written down, is the caller's business.
+
+References:
+    The folder form is what `datasets.load_dataset(folder)` reads: Parquet files per split, named in the head of README.md
+    (huggingface.co/docs/datasets/repository_structure).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO, Any, Literal
+
+import msgspec
+
+from deputize.core.contracts import text_of
+from deputize.core.errors import BadInput, MissingExtra, StoreError
+from deputize.core.records import Example, Message
+
+Format = Literal["jsonl", "openai", "parquet", "hf"]
+FORMATS: tuple[Format, ...] = ("jsonl", "openai", "parquet", "hf")
+BATCH_ROWS = 1000
+
+Rows = Iterable[tuple[str, dict[str, Any]]]
+"""(split, row)."""
+
+
+def export(
+    examples: Iterable[Example],
+    out: Path,
+    form: Format,
+    *,
+    key: bytes,
+    card: Callable[[], str],
+    task_of: Mapping[str, str],
+) -> dict[str, int]:
+    """Writes examples and their card into a new folder, one file a split.
+
+    Args:
+        examples: what to write.
+        out: a folder that is not there yet, or is empty; it appears only when it is complete.
+        form: of the files.
+        key: secret bytes; the ids of the rows are derived from it, for the ids of calls come from the log and may name
+            somebody.
+        card: the data set card, asked for when all examples have been taken; written as README.md.
+        task_of: call id -> task id, where tasks were found.
+
+    Returns:
+        split -> rows.
+
+    Raises:
+        BadInput: something is in that place already.
+        MissingExtra: pyarrow is not installed.
+        StoreError: it cannot be written; nothing is left behind.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise BadInput(f"{out} is there already; an export goes into a new or empty folder.")
+    shape = _openai_row if form == "openai" else _row
+    pairs = ((e.split, shape(e, key, task_of.get(e.call_id, ""))) for e in examples)
+    scratch: Path | None = None
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+        if form in ("jsonl", "openai"):
+            counts = _write_jsonl(pairs, scratch)
+        else:
+            data = scratch / "data" if form == "hf" else scratch
+            data.mkdir(exist_ok=True)
+            counts = _write_parquet(pairs, data)
+        head = _front_matter(counts) if form == "hf" else ""
+        (scratch / "README.md").write_text(head + card(), "utf-8")
+        if out.exists():
+            out.rmdir()
+        scratch.replace(out)
+        scratch = None
+    except OSError as error:
+        raise StoreError(f"{out} cannot be written: {error.strerror or error}.") from error
+    finally:
+        if scratch is not None:
+            shutil.rmtree(scratch, ignore_errors=True)
+    return counts
+
+
+def row_id(key: bytes, call_id: str) -> str:
+    """The id of an exported row; the same for the same call of the same home."""
+    return hmac.new(key, call_id.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()[:24]
+
+
+def _row(e: Example, key: bytes, task: str) -> dict[str, Any]:
+    success = e.outcome.success if e.outcome else None
+    return {
+        "id": row_id(key, e.call_id), "task": task, "split": e.split, "weight": e.weight, "site": e.site,
+        "episode": e.episode, "model": e.model, "success": success, "drop_reason": e.drop_reason,
+        "messages": [_message(m) for m in [*e.request.messages, e.response]],
+        "tools": _text(e.request.tools), "response_format": _text(e.request.response_format),
+    }  # fmt: skip
+
+
+def _openai_row(e: Example, key: bytes, task: str) -> dict[str, Any]:
+    """A line of OpenAI's fine-tuning files: only the last answer is learnt, earlier ones are context."""
+    messages = [_bare(m) for m in e.request.messages]
+    for message in messages:
+        if message["role"] == "assistant":
+            message["weight"] = 0
+    row: dict[str, Any] = {"messages": [*messages, _bare(e.response)]}
+    if e.request.tools:
+        row["tools"] = e.request.tools
+    return row
+
+
+def _message(message: Message) -> dict[str, Any]:
+    """A message with the same keys as every other, for tables; parts of content joined, arguments as JSON text."""
+    content = message.get("content")
+    text = content if isinstance(content, str | None) else text_of(message)
+    return {
+        "role": str(message.get("role", "")), "content": text, "tool_calls": _tool_calls(message),
+        "tool_call_id": message.get("tool_call_id"), "name": message.get("name"),
+    }  # fmt: skip
+
+
+def _bare(message: Message) -> dict[str, Any]:
+    """A message without the keys that it does not need."""
+    full = _message(message)
+    return {k: v for k, v in full.items() if (v is not None and v != []) or k == "content"}
+
+
+def _tool_calls(message: Message) -> list[dict[str, Any]]:
+    out = []
+    for n, call in enumerate(message.get("tool_calls") or ()):
+        function = call.get("function") if isinstance(call, dict) else None
+        if isinstance(function, dict):
+            made = {
+                "name": str(function.get("name", "")),
+                "arguments": _text(function.get("arguments")) or "{}",
+            }
+            out.append({"id": str(call.get("id") or f"call_{n}"), "type": "function", "function": made})
+    return out
+
+
+def _text(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _write_jsonl(rows: Rows, folder: Path) -> dict[str, int]:
+    counts: Counter[str] = Counter()
+    files: dict[str, IO[bytes]] = {}
+    with ExitStack() as stack:
+        for split, row in rows:
+            if split not in files:
+                files[split] = stack.enter_context((folder / f"{split}.jsonl").open("wb"))
+            files[split].write(msgspec.json.encode(row) + b"\n")
+            counts[split] += 1
+    return dict(counts)
+
+
+def _write_parquet(rows: Rows, folder: Path) -> dict[str, int]:
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError:
+        raise MissingExtra.package("pyarrow", "export") from None
+    schema = _schema(pyarrow)
+    counts: Counter[str] = Counter()
+    writers: dict[str, Any] = {}
+    with ExitStack() as stack:
+        for split, batch in _batches(rows):
+            if split not in writers:
+                writers[split] = stack.enter_context(
+                    parquet.ParquetWriter(folder / f"{split}.parquet", schema)
+                )
+            writers[split].write_table(pyarrow.Table.from_pylist(batch, schema=schema))
+            counts[split] += len(batch)
+    return dict(counts)
+
+
+def _batches(rows: Rows) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    waiting: dict[str, list[dict[str, Any]]] = {}
+    for split, row in rows:
+        batch = waiting.setdefault(split, [])
+        batch.append(row)
+        if len(batch) == BATCH_ROWS:
+            yield split, waiting.pop(split)
+    yield from waiting.items()
+
+
+def _schema(pa: Any) -> Any:
+    text = pa.string()
+    function = pa.struct([("name", text), ("arguments", text)])
+    tool_call = pa.struct([("id", text), ("type", text), ("function", function)])
+    message = pa.struct(
+        [
+            ("role", text),
+            ("content", text),
+            ("tool_calls", pa.list_(tool_call)),
+            ("tool_call_id", text),
+            ("name", text),
+        ]
+    )
+    return pa.schema([
+        ("id", text), ("task", text), ("split", text), ("weight", pa.float64()), ("site", text), ("episode", text),
+        ("model", text), ("success", pa.bool_()), ("drop_reason", text), ("messages", pa.list_(message)), ("tools", text),
+        ("response_format", text),
+    ])  # fmt: skip
+
+
+def _front_matter(counts: Mapping[str, int]) -> str:
+    files = "".join(f"      - split: {split}\n        path: data/{split}.parquet\n" for split in counts)
+    return f"---\nconfigs:\n  - config_name: default\n    data_files:\n{files}---\n\n"

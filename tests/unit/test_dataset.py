@@ -1,0 +1,180 @@
+"""Curated text is shown and exported to those who may see it, and every look is in the audit log."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from deputize import pipeline
+from deputize.cli.main import run
+from deputize.core.config import Convert
+from deputize.core.errors import AccessDenied, BadInput
+from deputize.core.records import Call, Outcome
+from deputize.dataset import Dataset
+from deputize.store.audit import AuditLog
+from deputize.store.erasure import erase_origin
+from deputize.store.keys import KeyRing
+from deputize.store.roles import RIGHTS, Actor, Right, Role, owner
+from deputize.store.sqlite import open_store
+
+NAME = "Mia Zelmanovich"
+
+
+def fill(home: Path) -> None:
+    keyring = KeyRing.open(home)
+    store = open_store(home, keyring)
+    store.append([
+        Call(
+            id=f"{NAME}/{n}", agent="a", episode=f"e{n}", tenant=("north", "south")[n % 2], timestamp=1e9 + n,
+            origin=keyring.pseudonym(f"customer-{n % 7}", ("north", "south")[n % 2]),
+            messages=[
+                {"role": "system", "content": "Say whether the parcel is late. Answer with yes or no."},
+                {"role": "user", "content": f"My name is {NAME}, mail mia{n}@mail.com. Parcel {n}."},
+            ],
+            response={"role": "assistant", "content": ("yes", "no")[n % 2] if n % 40 else ""},
+            outcome=Outcome(success=n % 6 != 0),
+        )
+        for n in range(120)
+    ])  # fmt: skip
+    store.close()
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("home")
+    fill(home)
+    pipeline.run_stage(home, "curate", Convert())
+    pipeline.run_stage(home, "cluster", Convert())
+    return home
+
+
+def actions(home: Path) -> list[str]:
+    return [e.action for e in AuditLog(home, KeyRing.open(home)).entries() if e.action != "keys.use"]
+
+
+def test_the_card_lies_in_the_run_folder_without_personal_data(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["--home", str(home), "dataset", "card"]) == 0
+    shown = capsys.readouterr().out
+    assert "# Dataset card" in shown and "from 14 known origins" in shown
+    assert "Zelmanovich" not in shown and "mail.com" not in shown
+
+
+def test_drops_are_counted_and_shown_by_reason(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--home", str(home), "--json", "dataset", "dropped"]) == 0
+    counts = json.loads(capsys.readouterr().out)["reasons"]
+    assert set(counts) >= {"failed episode", "empty answer"}
+    assert run(["--home", str(home), "dataset", "dropped", "--reason", "failed episode", "--limit", "2"]) == 0
+    said = capsys.readouterr()
+    assert said.out.count("\n--- ") + said.out.startswith("---") == 2 and "Parcel" in said.out
+    assert "mia" not in said.out.replace(NAME, "") and f"2 of {counts['failed episode']}" in said.err
+    assert actions(home)[-1] == "read.curated"
+    assert run(["--home", str(home), "dataset", "dropped", "--reason", "whim"]) == 0
+    assert "reasons are: " in capsys.readouterr().err
+
+
+def test_export_from_the_command_line(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--home", str(home), "--json", "tasks", "list"]) == 0
+    task = json.loads(capsys.readouterr().out)[0]["id"]
+    out = tmp_path / "out"
+    command = [
+        "--home",
+        str(home),
+        "--json",
+        "dataset",
+        "export",
+        "--out",
+        str(out),
+        "--task",
+        task,
+        "--split",
+        "train",
+    ]
+    assert run(command) == 0
+    done = json.loads(capsys.readouterr().out)
+    lines = (out / "train.jsonl").read_text("utf-8").splitlines()
+    assert done["rows"] == {"train": len(lines)} and len(lines) > 30 and task in lines[0]
+    assert sorted(p.name for p in out.iterdir()) == ["README.md", "train.jsonl"]
+    assert not any(
+        word in path.read_text("utf-8") for path in out.iterdir() for word in ("Zelmanovich", "mail.com")
+    )
+    assert actions(home)[-1] == "export.curated"
+    assert run(command) == 3  # the folder is taken
+    assert run([*command[:-4], "--out", str(tmp_path / "b"), "--task", "t-none"]) == 3
+
+
+def test_rows_can_be_what_was_dropped(home: Path, tmp_path: Path) -> None:
+    done = Dataset(home, None, owner()).export(tmp_path / "out", "jsonl", chosen="dropped")
+    rows = [
+        json.loads(x) for p in (tmp_path / "out").glob("*.jsonl") for x in p.read_text("utf-8").splitlines()
+    ]
+    assert sum(done.rows.values()) == len(rows) and all(r["drop_reason"] for r in rows)
+    with pytest.raises(BadInput, match="Nothing is left"):
+        Dataset(home, None, owner()).export(tmp_path / "b", "jsonl", splits=["test"], chosen="dropped")
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_only_who_may_read_curated_text_sees_any(role: Role, home: Path, tmp_path: Path) -> None:
+    actor = Actor(name="k_1", role=role.value)
+    data = Dataset(home, None, actor)
+    if Right.READ_CURATED in RIGHTS[role]:
+        assert data.dropped() and data.export(tmp_path / "out", "jsonl").rows
+        return
+    for look in (data.dropped, lambda: data.export(tmp_path / "out", "jsonl"), lambda: data.restore(["x"])):
+        with pytest.raises(AccessDenied, match="read curated text"):
+            look()
+        assert actions(home)[-1] == "denied"
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_curator_of_one_tenant_gets_that_tenant_only(home: Path, tmp_path: Path) -> None:
+    everything = Dataset(home, None, owner()).export(tmp_path / "all", "jsonl", chosen="all")
+    part = Dataset(home, None, Actor(name="k", role="curator", tenant="north")).export(
+        tmp_path / "n", "jsonl", chosen="all"
+    )
+    assert sum(everything.rows.values()) == 120 and sum(part.rows.values()) == 60
+
+
+def test_what_was_put_back_is_learnt_from_by_the_next_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = tmp_path / "home"
+    fill(home)
+    pipeline.run_stage(home, "curate", Convert())
+    data = Dataset(home, None, owner())
+    chosen = next(d.call_id for d in data.dropped() if d.reason == "failed episode")
+    assert run(["--home", str(home), "dataset", "restore", "nothing"]) == 3
+    assert run(["--home", str(home), "dataset", "restore", chosen]) == 0
+    assert actions(home)[-1] == "dataset.restore"
+    assert NAME not in "".join(p.read_bytes().decode("latin-1") for p in home.glob("restored*"))
+    pipeline.run_stage(home, "curate", Convert(), again=True)
+    assert chosen not in {d.call_id for d in data.dropped()}
+    assert run(["--home", str(home), "dataset", "restore", chosen, "--undo"]) == 0
+    pipeline.run_stage(home, "curate", Convert(), again=True)
+    assert chosen in {d.call_id for d in data.dropped()}
+    assert run(["--home", str(home), "dataset", "restore", chosen, "--undo"]) == 3
+
+
+def test_calls_that_were_erased_are_neither_shown_nor_exported(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    fill(home)
+    pipeline.run_stage(home, "curate", Convert())
+    data = Dataset(home, None, owner())
+    n_before = len(data.dropped())
+    keyring = KeyRing.open(home)
+    store = open_store(home, keyring)
+    done = erase_origin(home, keyring, store, AuditLog(home, keyring), owner(), "customer-0", tenant="north")
+    store.close()
+    exported = data.export(tmp_path / "out", "jsonl", chosen="all")
+    assert exported.n_erased == len(done.erased.call_ids) > 0
+    assert sum(exported.rows.values()) == 120 - exported.n_erased
+    assert len(data.dropped()) < n_before
+
+
+def test_without_a_curated_run_it_says_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for verb in (["card"], ["dropped"], ["restore", "x"], ["export", "--out", str(tmp_path / "o")]):
+        assert run(["--home", str(tmp_path / "home"), "dataset", *verb]) == 3
+        assert "deputize curate" in capsys.readouterr().err
