@@ -31,7 +31,7 @@ ARGUMENTS = st.dictionaries(NAME, JSON, max_size=3).map(
 
 @st.composite
 def answers(draw: st.DrawFn) -> Answered:
-    """Whole answers as any protocol can carry them: text, tool calls, or both."""
+    """Whole answers as any protocol can carry them: text, tool calls, or both; visible thinking before them."""
     text = draw(TEXT)
     calls = draw(st.lists(st.tuples(NAME, ARGUMENTS), max_size=3))
     message: dict[str, Any] = {"role": "assistant", "content": text if text or not calls else None}
@@ -40,9 +40,13 @@ def answers(draw: st.DrawFn) -> Answered:
             {"id": f"call_{i}", "type": "function", "function": {"name": n, "arguments": a}}
             for i, (n, a) in enumerate(calls)
         ]
-    reason = "tool_calls" if calls else draw(st.sampled_from(["stop", "length"]))
+    thinking = draw(TEXT)
+    if thinking:
+        message["reasoning_content"] = thinking
+    reason = draw(st.sampled_from(["tool_calls" if calls else "stop", "length", "content_filter"]))
     usage = Usage(prompt_tokens=draw(st.integers(0, 9999)), completion_tokens=draw(st.integers(0, 9999)))
-    return Answered(message=message, finish_reason=reason, usage=usage)
+    cached = draw(st.none() | st.integers(0, usage.prompt_tokens))
+    return Answered(message=message, finish_reason=reason, usage=usage, cached_tokens=cached)
 
 
 def loose(answer: Answered) -> Any:
@@ -51,7 +55,8 @@ def loose(answer: Answered) -> Any:
         (c["id"], c["function"]["name"], json.loads(c["function"]["arguments"] or "{}"))
         for c in answer.message.get("tool_calls") or []
     ]
-    return answer.message.get("content") or None, calls, answer.finish_reason, answer.usage
+    said = answer.message.get("content") or None, answer.message.get("reasoning_content")
+    return said, calls, answer.finish_reason, answer.usage, answer.cached_tokens or 0
 
 
 def written(dialect: Dialect, answer: Answered, fields: dict[str, Any]) -> bytes:
@@ -147,6 +152,96 @@ def test_requests_survive_a_translation(
     assert (
         back.get("max_completion_tokens", back.get("max_tokens")) == limit
         and back["temperature"] == temperature
+    )
+
+
+IMAGE = st.sampled_from(["data:image/png;base64,AAAA", "https://h/i.png"])
+SAID = TEXT.filter(lambda t: t.strip() != "")
+
+
+@st.composite
+def claude_requests(draw: st.DrawFn) -> dict[str, Any]:
+    """Requests in Anthropic's form, as far as another protocol can hold them, in the form they come back in."""
+    turns: list[dict[str, Any]] = []
+    for n in range(draw(st.integers(1, 3))):
+        content: list[dict[str, Any]] = []
+        if n and draw(st.booleans()):
+            call = {
+                "type": "tool_use",
+                "id": f"t{n}",
+                "name": draw(NAME),
+                "input": json.loads(draw(ARGUMENTS)),
+            }
+            words = draw(st.lists(SAID, max_size=1))
+            turns.append(
+                {"role": "assistant", "content": [*({"type": "text", "text": w} for w in words), call]}
+            )
+            content.append({"type": "tool_result", "tool_use_id": f"t{n}", "content": draw(SAID)})
+        elif n:
+            turns.append({"role": "assistant", "content": [{"type": "text", "text": draw(SAID)}]})
+        content.append({"type": "text", "text": draw(SAID)})
+        for url in draw(st.lists(IMAGE, max_size=2)):
+            source = {"type": "url", "url": url}
+            if url.startswith("data:"):
+                source = {"type": "base64", "media_type": "image/png", "data": "AAAA"}
+            content.append({"type": "image", "source": source})
+        turns.append({"role": "user", "content": content})
+    schema = {"type": "object", "properties": {"a": {"type": "string"}}}
+    tools = [
+        {"name": name, "description": draw(SAID), "input_schema": schema}
+        for name in draw(st.sets(NAME, max_size=2))
+    ]
+    fields: dict[str, Any] = {"model": "m", "max_tokens": draw(st.integers(1, 9999)), "messages": turns}
+    if tools:
+        fields["tools"] = tools
+        kinds = [{"type": k} for k in ("auto", "any", "none")] + [{"type": "tool", "name": tools[0]["name"]}]
+        fields |= draw(st.sampled_from([{}, *({"tool_choice": k} for k in kinds)]))
+    for name, values in (
+        ("system", SAID), ("temperature", st.floats(0, 1)), ("top_p", st.floats(0, 1)), ("stream", st.just(True)),
+        ("stop_sequences", st.lists(SAID, min_size=1, max_size=2)), ("metadata", st.just({"user_id": "u"})),
+        ("output_config", st.just({"format": {"type": "json_schema", "schema": schema}})),
+    ):  # fmt: skip
+        if draw(st.booleans()):
+            fields[name] = draw(values)
+    return fields
+
+
+@settings(max_examples=80)
+@given(fields=claude_requests())
+def test_a_request_of_anthropics_comes_back_as_it_was(fields: dict[str, Any]) -> None:
+    assert MESSAGES.from_chat(json.loads(json.dumps(MESSAGES.to_chat(fields)))) == fields
+
+
+@settings(max_examples=80)
+@given(fields=claude_requests())
+def test_a_request_survives_every_protocol_there_is(fields: dict[str, Any]) -> None:
+    """Anthropic's form, read as chat, sent as responses, read again: messages, tools and limits are the same."""
+    chat = MESSAGES.to_chat(fields)
+    back = RESPONSES.to_chat(json.loads(json.dumps(RESPONSES.from_chat(chat))))
+
+    def seen(asked: dict[str, Any]) -> list[Any]:
+        rows: list[Any] = []
+        for m in asked["messages"]:
+            content = m.get("content")
+            if isinstance(content, list):
+                content = [p.get("text") or p["image_url"]["url"] for p in content]
+            rows.append((m["role"], content, m.get("tool_call_id"), m.get("tool_calls")))
+        return rows
+
+    def merged(rows: list[Any]) -> list[Any]:
+        """An assistant's words and its calls are one message or two."""
+        out: list[Any] = []
+        for role, content, id_, calls in rows:
+            out += [(role, content, id_)] if content is not None else []
+            out += [("call", c["id"], c["function"]) for c in calls or []]
+        return out
+
+    assert merged(seen(back)) == merged(seen(chat))
+    assert back.get("max_completion_tokens") == fields["max_tokens"]
+    for name in ("tools", "tool_choice", "temperature", "top_p", "stream", "user", "model"):
+        assert back.get(name) == chat.get(name), name
+    assert (back.get("response_format") or {}).get("json_schema") == (chat.get("response_format") or {}).get(
+        "json_schema"
     )
 
 

@@ -488,13 +488,16 @@ class Live:
                 frame = parse_frame(rest)
                 events = reader.read(frame)
                 self._take(exchange, assembler, events)
-                held.append(form.write(frame, events))
+                if events or reader.ended:  # half a frame is no frame
+                    held.append(form.write(frame, events))
             whole = form.whole(assembler, reader) and not assembler.error
             if whole:
                 held.append(form.end())
             else:
                 self._metrics.add("deputize_aborted_total", (("by", "upstream"),))
                 if not assembler.error:
+                    if rest:
+                        held.append(b"\n\n")
                     # an end without a reason must not pass for a whole answer
                     held.append(form.fail(str(failure) if failure else _CUT))
             tail = await self._record_stream(exchange, assembler, held, aborted=not whole)

@@ -346,3 +346,47 @@ async def test_memory_does_not_grow(home: Path, upstream: ScriptedUpstream) -> N
         await asyncio.sleep(1)
         after = worker.memory_info().rss
     assert after / before - 1 < 0.05, f"from {before / 2**20:.1f} to {after / 2**20:.1f} MiB"
+
+
+@pytest.mark.parametrize("on_full", ["spill", "block"])
+async def test_a_journal_that_cannot_be_written_spills_or_holds_back_as_configured(
+    home: Path, upstream: ScriptedUpstream, recorded: Recorded, tmp_path: Path, on_full: str
+) -> None:
+    """Spilled calls lie sealed on the other disk and come back at the next start; a refused one is counted."""
+    upstream.answer_with(completion("ostrich"))
+    home.mkdir()
+    (home / "journal").write_text("in the way")
+    spill = tmp_path / "other-disk"
+    changed = {"on_full": on_full, "record_wait_s": 0.1, "spill_folder": str(spill)}
+    settings = settings_for(home, upstream.base_url).model_copy(update=changed)
+
+    async def counted(session: aiohttp.ClientSession, base_url: str) -> dict[str, str]:
+        async with session.get(f"{base_url}/metrics") as reply:
+            lines = (await reply.text()).splitlines()
+        return dict(line.rsplit(" ", 1) for line in lines if line.startswith("deputize_recorder"))
+
+    async with running_gateway(home, settings=settings) as base_url, aiohttp.ClientSession() as session:
+        status, _ = await ask(session, base_url)
+        counts = await counted(session, base_url)
+    assert status == (200 if on_full == "spill" else 503)
+    assert counts["deputize_recorder_refused_total"] == ("0" if on_full == "spill" else "1")
+    assert counts["deputize_recorder_spilled_total"] == ("1" if on_full == "spill" else "0")
+    assert counts["deputize_recorder_queued_total"] == ("1" if on_full == "spill" else "0")
+    assert not [f for f in spill.glob("*") if b"ostrich" in f.read_bytes()]
+    (home / "journal").unlink()
+    async with running_gateway(home, settings=settings) as base_url, aiohttp.ClientSession() as session:
+        assert (await ask(session, base_url))[0] == 200
+    assert len(recorded(2 if on_full == "spill" else 1)) >= 1
+
+
+@pytest.mark.parametrize("durability", ["synced", "relaxed"])
+async def test_the_other_durabilities_keep_every_call_of_a_gateway_that_ends_well(
+    home: Path, upstream: ScriptedUpstream, recorded: Recorded, durability: str
+) -> None:
+    upstream.answer_with(completion(), Stream(text_stream("x")))
+    settings = settings_for(home, upstream.base_url).model_copy(update={"durability": durability})
+    async with running_gateway(home, settings=settings) as base_url, aiohttp.ClientSession() as session:
+        assert (await ask(session, base_url))[0] == 200
+        async with session.post(base_url + PATH, json={**BODY, "stream": True}) as reply:
+            assert b"[DONE]" in await reply.read()
+    assert len(recorded(2)) == 2

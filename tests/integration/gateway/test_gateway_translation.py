@@ -211,7 +211,7 @@ async def test_the_same_protocol_passes_byte_for_byte(
 # --- ends --------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("end", ["close", "cut"])
+@pytest.mark.parametrize("end", ["close", "cut", "half"])
 @pytest.mark.parametrize("speaks", PROTOCOLS)
 @pytest.mark.parametrize("client", PROTOCOLS)
 async def test_an_upstream_that_dies_in_the_middle_is_an_error_to_every_client(
@@ -220,6 +220,10 @@ async def test_an_upstream_that_dies_in_the_middle_is_an_error_to_every_client(
     act = look(speaks, stream=True)
     assert isinstance(act, Stream)
     upstream.answer_with(Stream(act.parts[:5], end=end))
+    if end == "half":  # in the middle of a frame
+        last = act.parts[5]
+        assert isinstance(last, bytes)
+        upstream.answer_with(Stream([*act.parts[:5], last[: len(last) // 2]], end="cut"))
     got: list[str] = []
 
     async def read(base_url: str) -> None:

@@ -351,6 +351,7 @@ class ResponsesReader:
             self._any_output = True
             yield RefusalDelta(str(value.get("delta") or ""))
         elif kind in ("response.reasoning_text.delta", "response.reasoning_summary_text.delta"):
+            self._any_output = True
             yield ThinkingDelta(str(value.get("delta") or ""))
         elif kind == "response.created":
             response = value.get("response")
