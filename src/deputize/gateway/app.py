@@ -21,7 +21,7 @@ from deputize.gateway.settings import GatewaySettings
 from deputize.gateway.translate import CHAT, DIALECTS, MESSAGES
 from deputize.gateway.wire.chat import check_named_once, decode_object, error_body
 from deputize.gateway.wire.dialect import Dialect
-from deputize.store.roles import Right
+from deputize.store.roles import EVERY_TENANT, Right
 
 log = logging.getLogger("deputize.gateway")
 
@@ -188,7 +188,8 @@ class Gateway:
     # --- the rest ------------------------------------------------------------------------------------------------
 
     async def _take_feedback(self, headers: Mapping[str, str], body: bytes) -> Reply:
-        self._door.enter(headers, Right.WRITE_FEEDBACK)
+        guest = self._door.enter(headers, Right.WRITE_FEEDBACK)
+        everybody = guest.key is not None and guest.key.tenant == EVERY_TENANT
         fields = decode_object(body)
         episode, call_id = str(fields.get("episode") or ""), str(fields.get("call_id") or "")
         metric, value = fields.get("metric"), fields.get("value")
@@ -198,7 +199,10 @@ class Gateway:
             raise BadInput("Feedback needs a 'metric': a name such as success or reward.")
         if not isinstance(value, int | float):
             raise BadInput("Feedback needs a 'value': a number, true or false.")
-        await self._recorder.add_feedback(episode=episode, call_id=call_id, metric=metric, value=float(value))
+        await self._recorder.add_feedback(
+            episode=episode, call_id=call_id, metric=metric, value=float(value),
+            tenant="" if everybody else guest.tenant,
+        )  # fmt: skip
         return Reply(200, list(JSON_HEADERS), b'{"recorded":true}')
 
     def refresh_metrics(self) -> None:

@@ -37,7 +37,9 @@ class Recorder(Protocol):
         """As `record`, for places that cannot wait."""
         ...
 
-    async def add_feedback(self, *, episode: str = "", call_id: str = "", metric: str, value: float) -> None:
+    async def add_feedback(
+        self, *, episode: str = "", call_id: str = "", metric: str, value: float, tenant: str = ""
+    ) -> None:
         """Keeps what a caller tells about how a run or a call turned out."""
         ...
 

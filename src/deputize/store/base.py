@@ -30,6 +30,8 @@ class Feedback(Record, frozen=True):
     value: float
     episode: str = ""
     call_id: str = ""
+    tenant: str = ""
+    """Whose episodes and calls it is about; "" for everybody's, which only the owner of a home may say."""
 
 
 class Erased(Record, frozen=True):
@@ -86,8 +88,10 @@ class Store(Protocol):
         """Calls that can be read."""
         ...
 
-    def add_feedback(self, *, episode: str = "", call_id: str = "", metric: str, value: float) -> None:
-        """Tells how an episode or a call turned out; durable when it returns.
+    def add_feedback(
+        self, *, episode: str = "", call_id: str = "", metric: str, value: float, tenant: str = ""
+    ) -> None:
+        """Tells how an episode or a call turned out; durable when it returns. `tenant` "" is about everybody's.
 
         Raises:
             BadInput: neither or both of `episode` and `call_id`, or no metric.

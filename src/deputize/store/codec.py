@@ -73,21 +73,23 @@ class Outcomes:
 
     def __init__(self, feedback: Iterable[Feedback]) -> None:
         """`feedback` in the order it came: later words replace earlier ones."""
-        self._by_episode: dict[str, Outcome] = {}
-        self._by_call: dict[str, Outcome] = {}
+        self._by_episode: dict[tuple[str, str], Outcome] = {}
+        self._by_call: dict[tuple[str, str], Outcome] = {}
         for one in feedback:
-            known, key = (self._by_call, one.call_id) if one.call_id else (self._by_episode, one.episode)
+            known, about = (self._by_call, one.call_id) if one.call_id else (self._by_episode, one.episode)
+            key = one.tenant, about
             known[key] = _said(known.get(key), one)
 
     def merged(self, call: Call) -> Call:
         """The call with its outcome; as it was where nobody said anything."""
         outcome = call.outcome
-        for later in (
-            self._by_episode.get(call.episode) if call.episode else None,
-            self._by_call.get(call.id),
-        ):
-            if later is not None:
-                outcome = _over(outcome, later)
+        for known, about in ((self._by_episode, call.episode), (self._by_call, call.id)):
+            for tenant in (
+                ("", call.tenant) if about else ()
+            ):  # two tenants may use one name for their episodes
+                later = known.get((tenant, about))
+                if later is not None:
+                    outcome = _over(outcome, later)
         return call if outcome is call.outcome else msgspec.structs.replace(call, outcome=outcome)
 
 
@@ -102,7 +104,7 @@ def _over(before: Outcome | None, later: Outcome) -> Outcome:
     return later
 
 
-def checked_feedback(episode: str, call_id: str, metric: str, value: float) -> Feedback:
+def checked_feedback(episode: str, call_id: str, metric: str, value: float, tenant: str = "") -> Feedback:
     """A feedback record. Raises BadInput where it says nothing or is about nothing."""
     if bool(episode) == bool(call_id):
         raise BadInput("Feedback needs either an episode or a call_id, and not both.")
@@ -110,4 +112,4 @@ def checked_feedback(episode: str, call_id: str, metric: str, value: float) -> F
         raise BadInput("Feedback needs a metric, for example success.")
     if not math.isfinite(value):
         raise BadInput(f"The value of feedback must be a number, not {value}.")
-    return Feedback(episode=episode, call_id=call_id, metric=metric, value=float(value))
+    return Feedback(episode=episode, call_id=call_id, metric=metric, value=float(value), tenant=tenant)

@@ -83,9 +83,11 @@ class GuardedStore:
         self._require(Right.SEE_STATUS)
         return self._store.count()
 
-    def add_feedback(self, *, episode: str = "", call_id: str = "", metric: str, value: float) -> None:
+    def add_feedback(
+        self, *, episode: str = "", call_id: str = "", metric: str, value: float, tenant: str = ""
+    ) -> None:
         self._require(Right.WRITE_FEEDBACK)
-        self._store.add_feedback(episode=episode, call_id=call_id, metric=metric, value=value)
+        self._store.add_feedback(episode=episode, call_id=call_id, metric=metric, value=value, tenant=tenant)
 
     def erase(self, origin: str, *, tenant: str = "default") -> Erased:
         self._require(Right.ERASE, tenant)

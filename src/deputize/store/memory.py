@@ -53,8 +53,10 @@ class MemoryStore:
     def count(self) -> int:
         return len(self._calls)
 
-    def add_feedback(self, *, episode: str = "", call_id: str = "", metric: str, value: float) -> None:
-        one = checked_feedback(episode, call_id, metric, value)
+    def add_feedback(
+        self, *, episode: str = "", call_id: str = "", metric: str, value: float, tenant: str = ""
+    ) -> None:
+        one = checked_feedback(episode, call_id, metric, value, tenant)
         with self._lock:
             self._feedback.append(one)
 

@@ -394,10 +394,12 @@ class Recorder:
             "pending": now.backlog_calls, "damaged": now.damaged, "under_way": now.under_way,
         }  # fmt: skip
 
-    async def add_feedback(self, *, episode: str = "", call_id: str = "", metric: str, value: float) -> None:
+    async def add_feedback(
+        self, *, episode: str = "", call_id: str = "", metric: str, value: float, tenant: str = ""
+    ) -> None:
         """`Store.add_feedback` off the event loop."""
         add = functools.partial(
-            self._store.add_feedback, episode=episode, call_id=call_id, metric=metric, value=value
+            self._store.add_feedback, episode=episode, call_id=call_id, metric=metric, value=value, tenant=tenant
         )  # fmt: skip
         await asyncio.get_running_loop().run_in_executor(None, add)
 

@@ -268,8 +268,10 @@ class SqliteStore:
         with self._read() as db:
             return int(db.execute(_SQL["count"]).fetchone()[0])
 
-    def add_feedback(self, *, episode: str = "", call_id: str = "", metric: str, value: float) -> None:
-        data = encode(checked_feedback(episode, call_id, metric, value))
+    def add_feedback(
+        self, *, episode: str = "", call_id: str = "", metric: str, value: float, tenant: str = ""
+    ) -> None:
+        data = encode(checked_feedback(episode, call_id, metric, value, tenant))
         with self._write() as db:
             self._fresh(db)
             key = self._keys.obtain(db, "default", "", month_of(self._clock()))

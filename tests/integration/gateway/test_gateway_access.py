@@ -125,6 +125,27 @@ async def test_streams_count_as_answers_under_way(home: Path, upstream: Scripted
                 await asyncio.sleep(0.02)
 
 
+async def test_feedback_is_about_ones_own_episodes(
+    home: Path, upstream: ScriptedUpstream, recorded: Recorded
+) -> None:
+    """Two tenants with an episode of the same name: neither speaks for the other."""
+    upstream.answer_with(completion())
+    keys = ApiKeys(home, KeyRing.open(home))
+    texts = {tenant: keys.create("ingest", tenant=tenant).text for tenant in ("acme", "other")}
+    async with running_gateway(home, upstream.base_url) as base_url, aiohttp.ClientSession() as session:
+        for key in texts.values():
+            headers = {"x-deputize-key": key, "x-deputize-episode": "order-17"}
+            async with session.post(base_url + CHAT, json=BODY, headers=headers) as reply:
+                assert reply.status == 200
+        said = {"episode": "order-17", "metric": "success", "value": False}
+        url = f"{base_url}/v1/deputize/feedback"
+        async with session.post(url, json=said, headers={"x-deputize-key": texts["acme"]}) as reply:
+            assert reply.status == 200
+    outcomes = {c.tenant: c.outcome for c in recorded(2)}
+    assert outcomes["acme"] is not None and outcomes["acme"].success is False
+    assert outcomes["other"] is None
+
+
 # --- several upstreams ---------------------------------------------------------------------------------------------------
 
 
