@@ -190,7 +190,7 @@ def started(
                 said = path.read_text(errors="replace").strip().splitlines()
                 raise RuntimeError(said[-1][:200] if said else f"exit code {process.returncode}, no output")
             try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1)
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/health/liveliness", timeout=1)
                 break
             except urllib.error.HTTPError:
                 break
