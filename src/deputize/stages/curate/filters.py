@@ -15,8 +15,10 @@ from deputize.core.records import Call, Outcome
 
 Filter = Callable[[Call], str | None]
 
-MIN_TRAINABLE_SHARE, MIN_TRAINABLE = 0.05, 30
-"""The outcome filter is lifted at a site where it would leave less than this of the calls."""
+MIN_TRAINABLE_SHARE, MIN_TRAINABLE = 0.05, 2000
+"""The outcome filter is lifted at a site where it would leave less than this share of the calls, or less than half of them
+and fewer than this: most calls of a failed episode are right, and few examples cost more than some wrong ones
+(docs/log.md, 2026-11-25)."""
 MIN_EQUAL_PROMPTS = 3
 
 _REFUSAL = re.compile(

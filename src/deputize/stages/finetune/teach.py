@@ -95,7 +95,8 @@ def _scored(slot: Slot, tokens: Sequence[int], start: int, trie: Trie | None) ->
             if len(at) > 1:
                 found.append((i, token, sorted(at)))
             at = at[token]
-    weight = ROLE_WEIGHT[slot.role] / max(1, len(found)) ** 0.5
+    # prose is not compared: all of it together counts for less than one decision
+    weight = ROLE_WEIGHT[slot.role] / max(1, len(found)) ** (1.0 if slot.role == "free" else 0.5)
     return [Scored(start + i, token, weight, allowed, slot.role != "free") for i, token, allowed in found]
 
 

@@ -14,12 +14,12 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from deputize.core.contracts import agree, answer_of, parse_json_object, text_of
+from deputize.core.contracts import action_of, agree, answer_of, parse_json_object, text_of
 from deputize.core.records import Answer, Contract, Example, Message, Task
 from deputize.core.templates import calls_text, prune
 from deputize.engines.local.base import Base, torch_module
 from deputize.engines.local.classes import Variant
-from deputize.engines.local.forms import Form
+from deputize.engines.local.forms import Form, learn_form
 from deputize.engines.local.pointing import linear_reader
 
 T = TypeVar("T")
@@ -72,6 +72,29 @@ def linear(
     readings = reader.read([text for text, _, _ in dev])
     right = [agree(r.answer, truth, contract) for r, (_, truth, _) in zip(readings, dev, strict=True)]
     return Probe(float(np.mean(right)), len(dev)), reader.model.variant if reader.model is not None else None
+
+
+def decision(train: Pairs, dev: Pairs, contract: Contract) -> Probe | None:
+    """The linear model on what is chosen out of a closed set in answers that hold more: the action, the label fields.
+
+    None where nothing is chosen.
+    """
+    fields = [f for f in contract.fields if f.type == "label"]
+    if contract.kind == "tool_call":
+        chosen = [[(text, action_of(answer), group) for text, answer, group in side] for side in (train, dev)]
+        part = Contract(kind="label", labels=sorted({str(answer) for _, answer, _ in chosen[0]}))
+    elif contract.kind == "json" and fields:
+        names = {f.name for f in fields}
+        chosen = [[(text, _only(answer, names), group) for text, answer, group in side] for side in (train, dev)]
+        part = Contract(kind="json", fields=fields, may_leave=contract.may_leave)
+    else:
+        return None
+    found = linear(chosen[0], chosen[1], learn_form(part, [answer for _, answer, _ in chosen[0]]), part)
+    return found[0] if found is not None else None
+
+
+def _only(answer: Answer, names: set[str]) -> Answer:
+    return {k: v for k, v in answer.items() if k in names} if isinstance(answer, dict) else answer
 
 
 def linear_over(

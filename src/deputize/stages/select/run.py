@@ -172,6 +172,9 @@ def _baselines(
         rungs.append("linear")
         if dev_pairs:
             rows.append(_row("tf-idf + logistic regression", "linear", found[0]))
+    elif (part := probe.decision(pairs, dev_pairs, contract)) is not None:
+        # it cannot write the rest of the answer, so it is no rung; it says what the decision alone is worth
+        rows.append(_row("tf-idf + logistic regression", "linear, decision alone", part))
     # where plain text statistics settle it the language model has nothing to add
     if found is None or probe.linear_over(pairs, dev_pairs, form, contract, found[1]) < LINEAR_IS_ENOUGH:
         rungs.append("lora")

@@ -70,6 +70,10 @@ def test_failed_episodes_are_not_learnt_from_unless_nothing_else_is_there() -> N
     assert len(reasons) == 50 and not warnings and "c100" not in reasons
     reasons, warnings = outcome_reasons([call(i, outcome=bad if i else good) for i in range(100)], sites)
     assert reasons == {} and "Only 1 of 100" in warnings[0]
+    reasons, warnings = outcome_reasons(
+        [call(i, outcome=bad if i >= 40 else good) for i in range(100)], sites
+    )
+    assert reasons == {} and "Only 40 of 100" in warnings[0], "few examples cost more than some wrong ones"
 
 
 def test_the_minority_answer_to_one_prompt_is_a_contradiction() -> None:

@@ -48,6 +48,14 @@ def test_every_probe_is_in_the_table_with_its_size(selected: Selected) -> None:
     assert all(0 <= (c.probe_accuracy or 0) <= 1 for c in rows.values())
 
 
+def test_where_a_classifier_cannot_write_the_answer_its_decision_is_probed_alone(selected: Selected) -> None:
+    rows = {c.method: c for c in selected.candidates["values"]}
+    assert (rows["linear, decision alone"].probe_accuracy or 0) > 0.8
+    assert not any(c.method.startswith("linear") for c in selected.candidates["line"]), (
+        "nothing is chosen there"
+    )
+
+
 def test_calibration_and_test_are_never_read(tiny: Tiny) -> None:
     curated, discovered = tiny_tasks.make(("label", "values"))
     config = Convert(models=(tiny[1],), minutes=0.001)
