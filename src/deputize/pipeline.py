@@ -21,7 +21,7 @@ import msgspec
 
 from deputize.core import artifacts as art
 from deputize.core.config import Convert, Privacy, models_path, read_privacy
-from deputize.core.errors import BadInput, StoreError, UsageError
+from deputize.core.errors import BadInput, DeputizeError, StoreError, UsageError
 from deputize.core.progress import Progress, silent
 from deputize.core.records import Call, Example, Record, RouteFile, shared
 from deputize.store.base import Store
@@ -212,7 +212,7 @@ def learnable(call: Call) -> bool:
 
 
 def _cluster(run: Run) -> Record:
-    from deputize.stages.cluster import edit
+    from deputize.stages.cluster import edit, keep
     from deputize.stages.cluster.run import run as cluster
 
     curated = run.load("curate", art.Curated)
@@ -220,7 +220,20 @@ def _cluster(run: Run) -> Record:
     edited, notes = edit.apply(found, curated.examples, read_edits(run.home).edits)
     for note in notes:
         run.progress(note, 0)
-    return edited
+    before = _tasks_before(run)
+    return keep.keep_ids(edited, before) if before is not None else edited
+
+
+def _tasks_before(run: Run) -> art.Discovered | None:
+    """The tasks of the newest earlier run; None where there is none, or its keys are erased."""
+    earlier = sorted((run.home / "runs").glob("*/cluster.sealed"), reverse=True)
+    for path in earlier:
+        if path.parent.name < run.state.run_id:
+            try:
+                return read_sealed(path, art.Discovered, run.keyring)
+            except DeputizeError:
+                continue
+    return None
 
 
 def edits_path(home: Path) -> Path:

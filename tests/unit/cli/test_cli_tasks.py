@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import msgspec
 import pytest
 
 from deputize import pipeline
@@ -208,3 +209,40 @@ def test_tasks_found_anew_are_edited_again(edited, capsys):
     again = tasks_of(edited)
     assert [(t.id, t.hidden) for t in again] == [(t.id, t is found[-1]) for t in found]
     assert again[-1].name == "my own name"
+
+
+def test_tasks_keep_their_ids_in_later_runs(log, tmp_path, capsys):
+    home = tmp_path / "home"
+
+    def find_tasks() -> tuple[object, Discovered]:
+        for step in (["curate"], ["cluster"]):
+            assert run(["--home", str(home), *step]) == 0, capsys.readouterr().err
+        path = home / "runs" / pipeline.latest_run(home) / "cluster.sealed"
+        return path, read_sealed(path, Discovered, KeyRing.open(home))
+
+    assert run(["--home", str(home), "import", str(log)]) == 0
+    path, first = find_tasks()
+    # as if an earlier version had named them in another way
+    other = {t.id: f"old{i}" for i, t in enumerate(first.tasks)}
+    renamed = msgspec.structs.replace(
+        first,
+        tasks=[msgspec.structs.replace(t, id=other[t.id]) for t in first.tasks],
+        assignment={c: other[t] for c, t in first.assignment.items()},
+    )
+    write_sealed(path, renamed, KeyRing.open(home))
+    with log.open("a") as out:
+        for i in range(120, 150):
+            system, answers = ASKS["late"]
+            messages = [
+                {"role": "system", "content": system},
+                {"role": "user", "content": f"Thing: number {i}"},
+            ]
+            row = {"id": f"late-{i}", "run_id": f"e{i}", "agent": "a", "messages": messages}
+            out.write(
+                json.dumps({**row, "response": {"role": "assistant", "content": answers[i % 2]}}) + "\n"
+            )
+    assert run(["--home", str(home), "import", str(log)]) == 0
+    again, second = find_tasks()
+    assert again != path
+    assert {c: t for c, t in second.assignment.items() if c in renamed.assignment} == renamed.assignment
+    assert {t.id for t in second.tasks} == set(other.values())

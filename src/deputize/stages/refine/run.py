@@ -41,8 +41,8 @@ from deputize.stages.refine.timed import FIRST, Predictor, Timed
 
 EPSILONS: tuple[float, ...] = (0.01, 0.02, 0.05, 0.10)
 """Losses the report shows beside the one asked for."""
-MIN_SHARE = 0.01
-"""A certificate that would serve less than this of the calls is not worth a route."""
+MIN_SHARE = 0.05
+"""A certificate that would serve less than this of the calls is not worth a route: every call waits for the specialist."""
 MIN_PROBE = 4
 """Probed calls from which the untuned model's accuracy is worth a figure."""
 MIN_TWINS = 0.2
