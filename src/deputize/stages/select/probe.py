@@ -85,7 +85,9 @@ def decision(train: Pairs, dev: Pairs, contract: Contract) -> Probe | None:
         part = Contract(kind="label", labels=sorted({str(answer) for _, answer, _ in chosen[0]}))
     elif contract.kind == "json" and fields:
         names = {f.name for f in fields}
-        chosen = [[(text, _only(answer, names), group) for text, answer, group in side] for side in (train, dev)]
+        chosen = [
+            [(text, _only(answer, names), group) for text, answer, group in side] for side in (train, dev)
+        ]
         part = Contract(kind="json", fields=fields, may_leave=contract.may_leave)
     else:
         return None
