@@ -6,8 +6,8 @@ the de-identified specialist is also asked de-identified requests, which is what
 answer under the task's contract, raw for raw requests and de-identified for de-identified ones.
 
   CLINC150    labelled utterances, hardly any personal data: does touching a few of them do harm? (linear)
-  help desk   the simulated agent of the demo: triage and policy (linear), and copying order, product, date and e-mail
-              address out of letters full of personal data (LoRA, where SmolLM2-135M-Instruct has been fetched)
+  help desk   the simulated agent of the demo: triage, policy, next action, and copying order, product, date and e-mail
+              address out of letters full of personal data (linear; the copying by LoRA too, where the model is here)
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from deputize.core.artifacts import Curated, Selected
 from deputize.core.config import Convert, models_path
 from deputize.core.contracts import agree, answer_of
 from deputize.core.progress import silent
-from deputize.core.records import Call, Example, Task
+from deputize.core.records import Answer, Call, Example, Task
 from deputize.demo import teacher, traffic, world
 from deputize.engines import models
 from deputize.engines.local.predict import Predictor, load
@@ -84,15 +84,14 @@ def raw_twin(curated: Curated, calls: Sequence[Call]) -> Curated:
     return msgspec.structs.replace(curated, examples=examples)
 
 
-def right(predictor: Predictor, examples: Sequence[Example], task: Task) -> np.ndarray[Any, Any]:
-    """1 where the answer is the recorded one."""
-    predictions = predictor.predict([e.request for e in examples])
-    return np.array(
-        [
-            agree(p.answer, answer_of(e.response, task.contract), task.contract)
-            for p, e in zip(predictions, examples, strict=True)
-        ],
-        dtype=float,
+def asked(
+    predictor: Predictor, examples: Sequence[Example], task: Task
+) -> tuple[list[Answer | None], np.ndarray[Any, Any]]:
+    """The answers, and 1 where one is the recorded one."""
+    answers = [p.answer for p in predictor.predict([e.request for e in examples])]
+    pairs = zip(answers, examples, strict=True)
+    return answers, np.array(
+        [agree(a, answer_of(e.response, task.contract), task.contract) for a, e in pairs], dtype=float
     )
 
 
@@ -161,9 +160,9 @@ def _row(
         at = at[:MAX_READ]
     clean_test, raw_test = [curated.examples[i] for i in at], [raw.examples[i] for i in at]
     groups = [e.group for e in clean_test]
-    clean_on_clean = right(trained["clean"][task.id], clean_test, task)
-    clean_on_raw = right(trained["clean"][task.id], raw_test, task)
-    raw_on_raw = right(trained["raw"][task.id], raw_test, task)
+    _, clean_on_clean = asked(trained["clean"][task.id], clean_test, task)
+    clean_answers, clean_on_raw = asked(trained["clean"][task.id], raw_test, task)
+    raw_answers, raw_on_raw = asked(trained["raw"][task.id], raw_test, task)
     low, high = paired_interval(clean_on_raw - raw_on_raw, groups)
     changed = [
         c.request != r.request or c.response != r.response for c, r in zip(clean_test, raw_test, strict=True)
@@ -175,6 +174,7 @@ def _row(
         "raw": float(raw_on_raw.mean()), "de-identified, asked raw": float(clean_on_raw.mean()),
         "difference, points": 100 * float((clean_on_raw - raw_on_raw).mean()),
         "interval": f"[{100 * low:.1f}, {100 * high:.1f}]",
+        "answers that differ": float(np.mean([a != b for a, b in zip(clean_answers, raw_answers, strict=True)])),
         "de-identified, asked de-identified": float(clean_on_clean.mean()),
     }  # fmt: skip
 
@@ -188,8 +188,8 @@ def measure(
     for level in ("standard", "strict"):
         rows += compare("CLINC150", utterances, {"": "linear"}, level, seed)
     desk = help_desk(n_episodes, seed)
-    closed = {"intent": "linear", "yes": "linear"}
-    rows += compare("help desk (simulated)", desk, closed, "strict", seed)
+    for level in ("standard", "strict"):
+        rows += compare("help desk (simulated)", desk, {"": "linear"}, level, seed)
     if lora and models.is_fetched(MODEL, models_path()):
         rows += compare("help desk (simulated)", desk, {"order_id": "lora"}, "standard", seed)
     return rows

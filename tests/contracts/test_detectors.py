@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests import tiny_model
 
 from deputize.core.errors import MissingExtra
 from deputize.stages.curate.detect import Detector, Span, detect_all
@@ -45,6 +46,28 @@ def hub_model(tiny_tagger: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
         cls_token="[CLS]", sep_token="[SEP]", mask_token="[MASK]", model_max_length=320,
     )  # fmt: skip
     fast.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def privacy_filter(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """openai/privacy-filter's architecture and labels, tiny and with random weights: what it finds means nothing."""
+    transformers = pytest.importorskip("transformers")
+    torch = pytest.importorskip("torch")
+    if not hasattr(transformers, "OpenAIPrivacyFilterConfig"):
+        pytest.skip("this version of transformers does not know openai/privacy-filter")
+    source = tiny_model.make(tmp_path_factory.mktemp("tokens"))
+    folder = tmp_path_factory.mktemp("filter") / "model"
+    tokenizer = transformers.AutoTokenizer.from_pretrained(source)
+    config = transformers.OpenAIPrivacyFilterConfig(
+        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=32, num_hidden_layers=2, num_local_experts=4,
+        num_experts_per_tok=2, num_attention_heads=4, num_key_value_heads=2, head_dim=8, pad_token_id=2, eos_token_id=0,
+        sliding_window=16, max_position_embeddings=4096,
+    )  # fmt: skip
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        transformers.OpenAIPrivacyFilterForTokenClassification(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
     return folder
 
 
@@ -163,3 +186,16 @@ def test_the_standard_set_of_a_home_with_a_tagger(tiny_tagger: Path, tmp_path: P
     assert {"TICKET", "BADGE"} <= {s.type for s in found}
     (home / "config.toml").write_text('[privacy]\ntagger = "none"\n')
     assert "tagger" not in standard_detectors(home=home, privacy=read_privacy(home)).names
+
+
+def test_the_architecture_of_privacy_filter_can_be_read(privacy_filter: Path) -> None:
+    """Untrained: whatever it finds has to lie in the text and bear one of our types."""
+    from deputize.stages.curate.hub import HubDetector
+
+    detector = HubDetector(str(privacy_filter), threshold=0.0)
+    texts = ["please refund order LH-12345 to ada.king42@example.org", "", "é 😀 yes", "lamp " * 600]
+    found = check(detector, texts)
+    assert any(found), "with no threshold a random model marks something"
+    assert {s.type for row in found for s in row} <= {
+        "BANK_ACCOUNT", "STREET_ADDRESS", "DATE_TIME", "EMAIL_ADDRESS", "PERSON", "PHONE_NUMBER", "PRIVATE_URL", "API_KEY",
+    }  # fmt: skip

@@ -7,7 +7,7 @@ needed, shipped or chosen by default: their weights are the user's to fetch, and
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +78,29 @@ def pieces(text: str) -> list[tuple[int, str]]:
     return out
 
 
+def grouped(found: Sequence[Mapping[str, Any]], text: str) -> list[tuple[str, int, int, float]]:
+    """What the pipeline found as (label, start, end, score), with the last words of entities put to their beginnings.
+
+    The pipeline knows B- and I- only: of models that also mark ends (BIOES, as openai/privacy-filter does) it gives the
+    last word of an entity as one of its own.
+    """
+    out: list[tuple[str, int, int, float]] = []
+    for one in found:
+        label, start, end, score = (
+            str(one["entity_group"]),
+            int(one["start"]),
+            int(one["end"]),
+            float(one["score"]),
+        )
+        if out and label[:2] in ("E-", "L-"):
+            before, earlier, upto, sure = out[-1]
+            if type_of(before) == type_of(label) and text[upto:start].strip() == "" and start - upto <= 1:
+                out[-1] = (before, earlier, end, min(sure, score))
+                continue
+        out.append((label, start, end, score))
+    return out
+
+
 class HubDetector:
     """A token-classification model as a detector, such as openai/privacy-filter or one of OpenMed."""
 
@@ -102,29 +125,21 @@ class HubDetector:
         labels = network.config.id2label
         if not any(type_of(str(label)) for label in labels.values()):
             raise BadInput(f"{model} has no label that marks anything")
+        # only a tokenizer that marks the insides of words lets the pipeline decide by whole words
+        by_word = getattr(tokenizer.backend_tokenizer.model, "continuing_subword_prefix", None)
         self._read: Any = pipeline(
-            "token-classification",
-            model=network,
-            tokenizer=tokenizer,
-            aggregation_strategy="first",
-            device=-1,
-        )
+            "token-classification", model=network, tokenizer=tokenizer, device=-1,
+            aggregation_strategy="first" if by_word else "simple",
+        )  # fmt: skip
 
     def detect(self, texts: Sequence[str]) -> list[list[Span]]:
         out: list[list[Span]] = [[] for _ in texts]
         for i, text in enumerate(texts):
             for start, piece in pieces(text):
-                for found in self._read(whole(piece)):
-                    kind = type_of(str(found["entity_group"]))
-                    if kind and float(found["score"]) >= self._threshold:
-                        out[i] += _trimmed(
-                            text,
-                            kind,
-                            start + found["start"],
-                            start + found["end"],
-                            float(found["score"]),
-                            self.name,
-                        )
+                for label, first, last, score in grouped(self._read(whole(piece)), piece):
+                    kind = type_of(label)
+                    if kind and score >= self._threshold:
+                        out[i] += _trimmed(text, kind, start + first, start + last, score, self.name)
         return [joined(union([spans]), text) for text, spans in zip(texts, out, strict=True)]
 
 
@@ -136,7 +151,10 @@ class GlinerDetector:
         try:
             from gliner import GLiNER
         except ImportError:
-            raise MissingExtra("gliner is not installed. Install it with: pip install gliner") from None
+            raise MissingExtra(
+                "gliner is not installed. Install it with: pip install gliner (its version of transformers may differ from "
+                "the one that training needs: take an environment of its own)"
+            ) from None
         self.name = f"gliner:{model}"
         self._threshold = threshold
         try:

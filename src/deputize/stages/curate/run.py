@@ -26,7 +26,7 @@ from deputize.stages.curate.dates import find_dates
 from deputize.stages.curate.dedup import Item, Sketch, find_duplicates, sketch
 from deputize.stages.curate.detect import PUBLIC, SECRET, Detector, Level, is_replaced
 from deputize.stages.curate.filters import contradictions, outcome_reasons
-from deputize.stages.curate.known import Known, Trace, known_words, template_lines
+from deputize.stages.curate.known import MIN_ORIGINS, Known, Trace, known_words, template_lines
 from deputize.stages.curate.ner import UNSURE_SCORE
 from deputize.stages.curate.notes import Note, Notes, take_notes, texts_of_lines
 from deputize.stages.curate.paranoid import WORD, Masker
@@ -379,11 +379,27 @@ class _Cleaner:
 
     def _make_masker(self) -> Masker:
         places = (Trace.SYSTEM, Trace.PROMPT, Trace.REPLY)
-        by_episode = (
+        episodes = self._notes.episodes
+        n_origins = len({o for traces in episodes.values() for trace in traces for o in trace.origins})
+        # a person is an origin where the log tells enough of them apart, else an episode
+        people: dict[tuple[bool, str], list[Trace]] = defaultdict(list)
+        for episode, traces in episodes.items():
+            origin = (
+                next((o for trace in traces for o in trace.origins), "") if n_origins >= MIN_ORIGINS else ""
+            )
+            people[bool(origin), origin or episode] += traces
+        words = (
             {word for trace in traces for n in trace.lines(*places) for word in self._scanner.words(n)}
-            for traces in self._notes.episodes.values()
+            for traces in people.values()
         )
-        return Masker(by_episode, self._known.values())
+        personal = {
+            word
+            for n in range(self._scanner.n_lines)
+            for finding in self._scanner.findings(n)
+            for word in map(str.casefold, WORD.findall(finding.value))
+            if not self._scanner.is_ordinary(word)
+        }
+        return Masker(words, self._known.values(), personal)
 
     def _template_values_of(self, site: str) -> frozenset[tuple[str, str]]:
         """What a prompt template may not keep: secrets, and numbers that are a person's wherever they stand."""

@@ -9,7 +9,7 @@ import pytest
 
 from deputize.core.config import read_privacy
 from deputize.core.errors import BadInput, MissingExtra
-from deputize.stages.curate.hub import CHUNK_CHARS, pieces, type_of
+from deputize.stages.curate.hub import CHUNK_CHARS, grouped, pieces, type_of
 from deputize.stages.curate.plugins import OURS, make_detector
 
 
@@ -109,3 +109,19 @@ def test_settings_of_a_home(tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text("[privacy]\ntager = 1\n")
     with pytest.raises(BadInput, match=r"\[privacy\]: tager"):
         read_privacy(tmp_path)
+
+
+def test_ends_of_entities_are_put_to_their_beginnings() -> None:
+    text = "ask John van Smith or Ann, 4 May"
+    rows = [
+        ("private_person", "John van"), ("E-private_person", "Smith"), ("S-private_person", "Ann"), ("E-private_date", "4 May"),
+    ]  # fmt: skip
+    found = [
+        {"entity_group": label, "start": text.index(v), "end": text.index(v) + len(v), "score": 0.9 - n / 10}
+        for n, (label, v) in enumerate(rows)
+    ]
+    out = [
+        (type_of(label), text[start:end], round(score, 1))
+        for label, start, end, score in grouped(found, text)
+    ]
+    assert out == [("PERSON", "John van Smith", 0.8), ("PERSON", "Ann", 0.7), ("DATE_TIME", "4 May", 0.6)]
