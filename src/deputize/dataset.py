@@ -21,6 +21,7 @@ from deputize.stages.curate.review import Drop, drops, read_restored, write_rest
 from deputize.store.audit import AuditLog
 from deputize.store.keys import KeyRing
 from deputize.store.roles import EVERY_TENANT, Actor, Right, require
+from deputize.store.runkeys import run_key
 from deputize.store.sealed import read_sealed, read_stream
 from deputize.store.sqlite import open_store
 
@@ -167,7 +168,7 @@ class Dataset:
     def _records(self) -> Iterator[Example | art.Curated]:
         """What S2 wrote: the examples of the actor's tenant, then what it says of the whole."""
         path, tenant = self._folder / "curate.sealed", self.actor.tenant
-        for record in read_stream(path, Example, art.Curated, self._keyring):
+        for record in read_stream(path, Example, art.Curated, run_key(self._folder, self._keyring)):
             if tenant == EVERY_TENANT:
                 yield record
             elif isinstance(record, art.Curated):
@@ -182,7 +183,7 @@ class Dataset:
             if task:
                 raise BadInput(f"Run {self.run_id} has found no tasks yet: run `deputize cluster` first.")
             return {}
-        found = read_sealed(path, art.Discovered, self._keyring)
+        found = read_sealed(path, art.Discovered, run_key(self._folder, self._keyring))
         if task and task not in {t.id for t in found.tasks}:
             raise BadInput(f"Run {self.run_id} has no task {task!r}; `deputize tasks list` names them.")
         return found.assignment

@@ -24,9 +24,11 @@ from deputize.core.config import Convert, Privacy, models_path, read_privacy
 from deputize.core.errors import BadInput, DeputizeError, StoreError, UsageError
 from deputize.core.progress import Progress, silent
 from deputize.core.records import Call, Example, Record, RouteFile, shared
+from deputize.store.audit import AuditLog
 from deputize.store.base import Store
 from deputize.store.files import write_atomic
-from deputize.store.keys import KeyRing
+from deputize.store.keys import KeyRing, Sealer
+from deputize.store.runkeys import rewrite, run_key
 from deputize.store.sealed import is_stream, read_sealed, read_stream, sealed_stream, write_sealed
 from deputize.store.sqlite import open_store
 
@@ -81,6 +83,11 @@ class Run:
         self.folder.mkdir(parents=True, exist_ok=True)
         write_atomic(self.folder / "run.json", msgspec.json.format(msgspec.json.encode(self.state), indent=2))
 
+    @property
+    def sealer(self) -> Sealer:
+        """What this run's artifacts are sealed with."""
+        return run_key(self.folder, self.keyring)
+
     def _path(self, step: str) -> Path:
         return self.folder / f"{step}.sealed"
 
@@ -93,9 +100,11 @@ class Run:
                 f"{step} has not been done in run {self.state.run_id}: run `deputize {step}` first"
             )
         path = self._path(step)
-        if kind is art.Curated and is_stream(path):
-            return cast(A, read_curated(path, self.keyring))
-        return read_sealed(path, kind, self.keyring)
+        if kind is art.Curated:
+            AuditLog(self.home, self.keyring).append("read.curated", subject=self.state.run_id)
+            if is_stream(path):
+                return cast(A, read_curated(path, self.sealer))
+        return read_sealed(path, kind, self.sealer)
 
     def forget_from(self, step: str) -> None:
         """Drops the results of a step and of all steps after it; trained specialists are kept and reused if equal."""
@@ -126,7 +135,7 @@ class Run:
             )
             self.save()
         if result is not None:
-            write_sealed(self._path(step), result, self.keyring)
+            write_sealed(self._path(step), result, self.sealer)
 
     def calls(self) -> Iterator[Call]:
         """The calls that the run reads, as a stream from the store."""
@@ -151,7 +160,7 @@ def _curate(run: Run) -> None:
         run.config.privacy != "standard", home=run.home, privacy=Privacy.model_validate(run.state.privacy)
     )
     tally = Tally()
-    with sealed_stream(run.folder / "curate.sealed", run.keyring) as stream:
+    with sealed_stream(run.folder / "curate.sealed", run.sealer) as stream:
 
         def write(example: Example) -> None:
             stream.add(example)
@@ -175,7 +184,7 @@ class _Learnable:
         return (call for call in self._run.calls() if learnable(call))
 
 
-def read_curated(path: Path, keyring: KeyRing) -> art.Curated:
+def read_curated(path: Path, sealer: Sealer) -> art.Curated:
     """What S2 wrote, with its examples in memory; what many of them hold alike is there once.
 
     Raises:
@@ -184,7 +193,7 @@ def read_curated(path: Path, keyring: KeyRing) -> art.Curated:
     examples: list[Example] = []
     head: art.Curated | None = None
     known: dict[bytes, Any] = {}
-    for record in read_stream(path, Example, art.Curated, keyring):
+    for record in read_stream(path, Example, art.Curated, sealer):
         if isinstance(record, Example):
             examples.append(shared(record, known))
         else:
@@ -295,7 +304,7 @@ def _edit_tasks(
         # forgotten first: a stop in between costs work, but never leaves results that belong to other tasks
         if edit.action != "rename":
             run.forget_from("select")
-        write_sealed(run.folder / "cluster.sealed", after, keyring)
+        write_sealed(run.folder / "cluster.sealed", after, run.sealer)
         kept = Edits(edits=[*edits.edits, edit])
         write_atomic(edits_path(home), msgspec.json.format(msgspec.json.encode(kept), indent=1))
         return Edited(run_id=newest, forgotten=forgotten, discovered=after)
@@ -516,6 +525,73 @@ def _run_stage(home: Path, step: str, config: Convert, progress: Progress, again
         store.close()
 
 
+_KINDS: dict[str, type[Record]] = {
+    "curate": art.Curated, "cluster": art.Discovered, "select": art.Selected, "finetune": art.Finetuned,
+    "evaluate": Results,
+}  # fmt: skip
+
+
+def forget(home: Path, keyring: KeyRing, store: Store) -> dict[str, int]:
+    """Takes calls that can no longer be read in the store (erased, expired) out of the artifacts of every run.
+
+    Each run concerned gets a fresh key, and its old one is destroyed.
+
+    Returns:
+        run -> examples taken out.
+
+    Raises:
+        UsageError: another process converts this home.
+    """
+    with alone(home):
+        out: dict[str, int] = {}
+        for path in sorted((home / "runs").glob("*/curate.sealed")):
+            run = Run(home, read_state(home, path.parent.name), store, keyring, silent)
+            n_examples = _forget(run)
+            if n_examples:
+                out[run.state.run_id] = n_examples
+        return out
+
+
+def _forget(run: Run) -> int:
+    gone = run.store.gone([e.call_id for e in _examples(run)])
+    if not gone:
+        return 0
+
+    def write(folder: Path, sealer: Sealer) -> None:
+        for step in STEPS:
+            path, new = run.folder / f"{step}.sealed", folder / f"{step}.sealed"
+            if step == "curate" and is_stream(path):
+                with sealed_stream(new, sealer) as stream:
+                    for one in read_stream(path, Example, art.Curated, run.sealer):
+                        if isinstance(one, art.Curated):
+                            stream.end(one)
+                        elif one.call_id not in gone:
+                            stream.add(one)
+            elif run.done(step):
+                write_sealed(new, _without(gone, read_sealed(path, _KINDS[step], run.sealer)), sealer)
+
+    rewrite(run.folder, run.keyring, write)
+    return len(gone)
+
+
+def _examples(run: Run) -> Iterator[Example]:
+    path = run.folder / "curate.sealed"
+    if is_stream(path):
+        yield from (e for e in read_stream(path, Example, art.Curated, run.sealer) if isinstance(e, Example))
+    else:
+        yield from read_sealed(path, art.Curated, run.sealer).examples
+
+
+def _without(gone: set[str], record: Record) -> Record:
+    if isinstance(record, art.Curated):
+        return msgspec.structs.replace(record, examples=[e for e in record.examples if e.call_id not in gone])
+    if isinstance(record, art.Discovered):
+        return msgspec.structs.replace(
+            record, assignment={c: t for c, t in record.assignment.items() if c not in gone}
+        )
+    return record
+
+
 def finish(run: Run) -> dict[str, Any]:
     """Writes report.json and report.html, publishes the certified routes, marks the run finished."""
     from deputize.router.file import read_routes, write_routes
@@ -535,9 +611,16 @@ def finish(run: Run) -> dict[str, Any]:
     if not run.state.finished:
         routes_path = run.home / "routes.json"
         fresh = publish.route_file(run.state.run_id, discovered, results, finetuned)
-        write_routes(routes_path, _keep_closed(read_routes(routes_path), fresh))
+        written = write_routes(routes_path, _keep_closed(read_routes(routes_path), fresh))
+        log = AuditLog(run.home, run.keyring)
+        for route in written.routes:
+            log.append(
+                "route.publish", subject=route.id,
+                detail={"state": route.state, "specialist": route.specialist, "run": run.state.run_id},
+            )  # fmt: skip
         run.state = msgspec.structs.replace(run.state, finished=True)
         run.save()
+    _forget(run)  # what was erased while it was at work
     return report
 
 

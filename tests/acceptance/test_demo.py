@@ -20,6 +20,7 @@ from deputize.demo import loop
 from deputize.demo.processes import teacher_process
 from deputize.engines import models
 from deputize.store.keys import KeyRing
+from deputize.store.runkeys import run_key
 from deputize.store.sealed import read_sealed
 from deputize.store.sqlite import open_store
 
@@ -81,16 +82,16 @@ def test_the_traffic_is_curated_and_its_tasks_are_found(collected):
     pipeline.convert(collected, config, stop_after="cluster")
     run_id = pipeline.latest_run(collected)
     assert run_id is not None
-    keyring = KeyRing.open(collected)
     folder = collected / "runs" / run_id
-    curated = read_sealed(folder / "curate.sealed", art.Curated, keyring)
+    sealer = run_key(folder, KeyRing.open(collected))
+    curated = pipeline.read_curated(folder / "curate.sealed", sealer)
     # who is spoken to: replies go to people, the orchestrator's site to both, the rest to code
     assert {s.name.split()[0]: s.audience for s in curated.sites if s.audience != "code"}.keys() >= set()
     assert curated.n_non_hci == 40 * 5 + 20 or curated.n_non_hci == 40 * 4 + 60
     text = json.dumps([e.request.messages for e in curated.examples])
     leaked = [t.email for t in SMALL.tickets() if t.email in text]
     assert len(leaked) == 0, leaked
-    discovered = read_sealed(folder / "cluster.sealed", art.Discovered, keyring)
+    discovered = read_sealed(folder / "cluster.sealed", art.Discovered, sealer)
     kinds = Counter(t.contract.kind for t in discovered.tasks)
     assert kinds["json"] >= 2 and kinds["tool_call"] >= 1
 

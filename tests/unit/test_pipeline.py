@@ -16,6 +16,7 @@ from deputize.core.config import Convert
 from deputize.core.records import Call, encode
 from deputize.pipeline import Run, convert, latest_run, open_run, read_state
 from deputize.store.keys import KeyRing
+from deputize.store.runkeys import run_key
 from deputize.store.sealed import is_stream, write_sealed
 from deputize.store.sqlite import SqliteStore, open_store
 
@@ -69,7 +70,7 @@ def test_a_stop_in_the_middle_of_s2_costs_s2_and_nothing_else(home: Path) -> Non
     # a run of an earlier version holds the same as one record
     path = folder / "curate.sealed"
     assert is_stream(path)
-    write_sealed(path, curated, opened.keyring)
+    write_sealed(path, curated, run_key(folder, opened.keyring))
     assert not is_stream(path) and opened.run.load("curate", Curated) == curated
 
 

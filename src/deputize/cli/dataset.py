@@ -42,9 +42,8 @@ def show_card(terminal: Terminal, /, run_id: str | None) -> None:
 def show_dropped(terminal: Terminal, /, run_id: str | None, reason: str | None, limit: int) -> None:
     """What was kept out of training, by reason. Goes into the audit log as a look at curated text."""
     from deputize.dataset import Dataset, as_rows
-    from deputize.store.roles import owner
 
-    data = Dataset(terminal.home, run_id, owner())
+    data = Dataset(terminal.home, run_id, terminal.actor)
     found = data.dropped()
     counts = Counter(d.reason for d in found)
     if reason is None:
@@ -90,9 +89,8 @@ def _shortened(text: str, most: int = 600) -> str:
 def restore(terminal: Terminal, /, call_ids: tuple[str, ...], undo: bool) -> None:
     """Learn from calls that a filter dropped; `deputize curate --again` and later runs heed it."""
     from deputize.dataset import Dataset
-    from deputize.store.roles import owner
 
-    data = Dataset(terminal.home, None, owner())
+    data = Dataset(terminal.home, None, terminal.actor)
     after = data.restore(call_ids, undo=undo)
     terminal.result(
         {"run_id": data.run_id, "restored": sorted(after)},
@@ -137,9 +135,8 @@ def export_files(
 ) -> None:
     """Write de-identified examples and their card into a folder, in clear. Goes into the audit log."""
     from deputize.dataset import Dataset
-    from deputize.store.roles import owner
 
-    done = Dataset(terminal.home, run_id, owner()).export(
+    done = Dataset(terminal.home, run_id, terminal.actor).export(
         out,
         form,  # type: ignore[arg-type]
         task=task,

@@ -11,7 +11,7 @@ from deputize.core.errors import BadInput, Tampered
 from deputize.store.apikeys import ApiKey, ApiKeys
 from deputize.store.audit import AuditLog, Head
 from deputize.store.keys import KeyRing
-from deputize.store.roles import Role
+from deputize.store.roles import GRANTABLE, Role
 
 _ROLES = [role.value for role in Role if role is not Role.OWNER]
 
@@ -40,12 +40,19 @@ def _day(at: float | None) -> str | None:
     metavar="NAME",
     help="Model it may ask for (may be repeated; a * at the end stands for anything).",
 )
+@click.option(
+    "--grant",
+    "grants",
+    multiple=True,
+    type=click.Choice(sorted(right.value for right in GRANTABLE)),
+    help="A right beside those of the role (may be repeated).",
+)
 @click.option("--requests-per-minute", type=float, help="Rate limit.")
 @click.option("--usd-per-month", type=float, help="Budget by calendar month.")
 @pass_terminal
 def create(
     terminal: Terminal, /, role: str, tenant: str, label: str, models: tuple[str, ...],
-    requests_per_minute: float | None, usd_per_month: float | None,
+    grants: tuple[str, ...], requests_per_minute: float | None, usd_per_month: float | None,
 ) -> None:  # fmt: skip
     """Make an API key. It is shown once; only a keyed hash is kept. From the first key on the gateway asks for one."""
     keyring = KeyRing.open(terminal.home)
@@ -54,11 +61,15 @@ def create(
         tenant=tenant,
         label=label,
         models=models,
+        grants=grants,
         requests_per_minute=requests_per_minute,
         usd_per_month=usd_per_month,
     )
     AuditLog(terminal.home, keyring).append(
-        "keys.create", subject=made.key.id, tenant=tenant, detail={"role": role}
+        "keys.create",
+        subject=made.key.id,
+        tenant=tenant,
+        detail={"role": role, **({"grants": ", ".join(grants)} if grants else {})},
     )
     terminal.result({**_row(made.key), "text": made.text}, lambda: terminal.say(made.text))
     terminal.note(f"Key {made.key.id}, role {role}, tenant {tenant}. Keep it now: it is not shown again.")

@@ -1,12 +1,19 @@
-"""import and erase: what goes into the store, and what must leave it."""
+"""import, erase and retention: what goes into the store, and what must leave it."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from deputize.cli.terminal import Terminal, pass_terminal
+from deputize.core.config import read_retention
+from deputize.core.errors import BadInput, UsageError
+
+if TYPE_CHECKING:
+    from deputize.store.keys import KeyRing
+    from deputize.store.sqlite import SqliteStore
 
 _SHOWN = 5
 
@@ -50,30 +57,115 @@ def import_(terminal: Terminal, /, paths: tuple[Path, ...], log_format: str, age
 @click.command()
 @click.option("--origin", required=True, metavar="ID", help="Who asked, as it was sent (not the pseudonym).")
 @click.option("--tenant", default="default", show_default=True)
+@click.option(
+    "--keep-backups", is_flag=True,
+    help="Do not change the wrapping key: older copies of the store stay readable, what was erased in them too.",
+)  # fmt: skip
 @pass_terminal
-def erase(terminal: Terminal, /, origin: str, tenant: str) -> None:
-    """Erase every stored call of one origin: its keys are destroyed, so that backups cannot bring it back."""
+def erase(terminal: Terminal, /, origin: str, tenant: str, keep_backups: bool) -> None:
+    """Erase every stored call of one origin, in the store, in the runs and in older copies of both.
+
+    Its keys are destroyed, its examples leave the artifacts of all runs, and the wrapping key is changed, so that a copy
+    of the home made earlier opens nothing without the earlier copy of keys/. Make a new backup afterwards.
+    """
+    from deputize.cli.report import mark_erased
     from deputize.store.audit import AuditLog
     from deputize.store.erasure import erase_origin
     from deputize.store.keys import KeyRing
-    from deputize.store.roles import owner
+    from deputize.store.rotation import rotate
     from deputize.store.sqlite import open_store
 
     keyring = KeyRing.open(terminal.home, create=False)
     store = open_store(terminal.home, keyring)
     try:
         audit = AuditLog(terminal.home, keyring)
-        done = erase_origin(terminal.home, keyring, store, audit, owner(), origin, tenant=tenant)
+        done = erase_origin(terminal.home, keyring, store, audit, terminal.actor, origin, tenant=tenant)
+        forgotten = _forget(terminal, keyring, store)
+        mark_erased(terminal.home, done.taught)
+        warnings: tuple[str, ...] = ()
+        if not keep_backups:
+            warnings = rotate(terminal.home, keyring, store, actor=terminal.actor.name, audit=audit).warnings
     finally:
         store.close()
+    for warning in warnings:
+        terminal.note(warning)
+    routes = _routes_of(terminal, [taught.path for taught in done.taught])
     document = {
         "tenant": tenant, "origin": done.erased.origin, "n_calls": len(done.erased.call_ids),
-        "specialists": [taught.path for taught in done.taught],
+        "specialists": [taught.path for taught in done.taught], "routes": routes, "forgotten": forgotten,
+        "older_copies_readable": keep_backups,
     }  # fmt: skip
 
     def show() -> None:
         terminal.say(f"{len(done.erased.call_ids)} calls erased.")
+        for run_id, n_examples in forgotten.items():
+            terminal.say(f"{n_examples} examples taken out of run {run_id}.")
         for taught in done.taught:
             terminal.say(taught.advice)
+        for route_id in routes:
+            terminal.say(f"  deputize route close {route_id}")
+        if done.taught:
+            terminal.say("  deputize convert")
+        if keep_backups:
+            terminal.say(
+                "Copies of the store made before now can still be read: `deputize keys rotate` ends that."
+            )
+        else:
+            terminal.say("Copies of the store made before now cannot be read any more: make a new backup.")
 
     terminal.result(document, show)
+
+
+def _forget(terminal: Terminal, keyring: KeyRing, store: SqliteStore) -> dict[str, int]:
+    """Takes what is gone from the store out of the runs; a run at work does so itself when it ends."""
+    from deputize.pipeline import forget
+
+    try:
+        return forget(terminal.home, keyring, store)
+    except UsageError as error:
+        terminal.note(f"{error} The run drops what is gone when it ends; then use this command once more.")
+        return {}
+
+
+def _routes_of(terminal: Terminal, folders: list[str]) -> list[str]:
+    from deputize.router.file import read_routes
+
+    return [r.id for r in read_routes(terminal.home / "routes.json").routes if r.specialist in folders]
+
+
+@click.command()
+@pass_terminal
+def retention(terminal: Terminal, /) -> None:
+    """Delete the calls that are older than [retention] in config.toml allows, in the store and in the runs.
+
+    One line a tenant, in days: default = 90; "*" = 30 for everybody who is not named. `deputize watch` does it too.
+    """
+    from deputize.store.keys import KeyRing
+    from deputize.store.sqlite import open_store
+
+    limits = read_retention(terminal.home)
+    if not limits:
+        raise BadInput(
+            f"{terminal.home / 'config.toml'} sets no limit: write [retention] and a line such as default = 90."
+        )
+    keyring = KeyRing.open(terminal.home, create=False)
+    store = open_store(terminal.home, keyring)
+    try:
+        deleted, forgotten = retain(terminal, keyring, store, limits)
+    finally:
+        store.close()
+    terminal.result(
+        {"max_age_days": limits, "deleted": deleted, "forgotten": forgotten},
+        lambda: terminal.table(("tenant", "deleted calls"), list(deleted.items())),
+    )
+
+
+def retain(
+    terminal: Terminal, keyring: KeyRing, store: SqliteStore, limits: dict[str, float]
+) -> tuple[dict[str, int], dict[str, int]]:
+    """Applies retention limits; (tenant -> deleted calls, run -> examples taken out)."""
+    from deputize.store.audit import AuditLog
+    from deputize.store.erasure import apply_retention
+
+    deleted = apply_retention(store, AuditLog(terminal.home, keyring), terminal.actor, limits)
+    return deleted, _forget(terminal, keyring, store) if any(deleted.values()) else {}

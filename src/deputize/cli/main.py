@@ -17,6 +17,7 @@ from typing import NoReturn
 
 import click
 
+from deputize.cli.rights import guarded
 from deputize.cli.terminal import Terminal
 from deputize.core.errors import DeputizeError, MissingExtra
 
@@ -42,6 +43,8 @@ COMMANDS: dict[str, str] = {
     "keys": "deputize.cli.keys:keys",
     "audit": "deputize.cli.keys:audit",
     "erase": "deputize.cli.logs:erase",
+    "retention": "deputize.cli.logs:retention",
+    "raw": "deputize.cli.raw:raw",
 }
 """Verb -> where it is written; imported only when it is asked for."""
 
@@ -64,12 +67,16 @@ def common_options() -> list[click.Option]:
     ]  # fmt: skip
 
 
-def _with_common(command: click.Command) -> click.Command:
-    if not any(p.name == "home" for p in command.params):
+def _with_common(command: click.Command, name: str) -> click.Command:
+    """The command with what all have: --home, --json, and a check of who may use it."""
+    new = not any(p.name == "home" for p in command.params)
+    if new:
         command.params.extend(common_options())
     if isinstance(command, click.Group):
-        for inner in command.commands.values():
-            _with_common(inner)
+        for verb, inner in command.commands.items():
+            _with_common(inner, f"{name} {verb}")
+    elif new and command.callback is not None:
+        command.callback = guarded(name, command.callback)
     return command
 
 
@@ -84,7 +91,7 @@ class Verbs(click.Group):
             return None
         module, attribute = COMMANDS[cmd_name].split(":")
         command: click.Command = getattr(importlib.import_module(module), attribute)
-        return _with_common(command)
+        return _with_common(command, cmd_name)
 
 
 @click.group(

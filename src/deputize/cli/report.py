@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import msgspec
 
 from deputize.cli.terminal import Terminal, pass_terminal
 from deputize.core.errors import BadInput
+from deputize.store.lineage import Taught
 
 
 def read_report(home: Path, run_id: str | None = None) -> tuple[dict[str, Any], Path]:
@@ -28,6 +30,24 @@ def read_report(home: Path, run_id: str | None = None) -> tuple[dict[str, Any], 
                 raise BadInput(f"{path} is not a report: {error}") from error
     what = f"run {run_id!r}" if run_id else "finished run"
     raise BadInput(f"There is no {what} in {home}. `deputize convert` makes one.")
+
+
+def mark_erased(home: Path, taught: Iterable[Taught]) -> None:
+    """Says in the reports of runs which specialists learnt from calls that are erased now."""
+    from deputize.web.report import write_report
+
+    by_run: dict[str, dict[str, int]] = {}
+    for one in taught:
+        by_run.setdefault(one.run_id, {})[one.specialist] = len(one.erased)
+    for run_id, erased in by_run.items():
+        try:
+            document, folder = read_report(home, run_id)
+        except BadInput:
+            continue  # a run that has not come as far as a report
+        for task in document["tasks"]:
+            if task["specialist"] and task["specialist"]["id"] in erased:
+                task["specialist"]["n_erased"] = erased[task["specialist"]["id"]]
+        write_report(folder, document)
 
 
 def show_report(terminal: Terminal, report: dict[str, Any]) -> None:

@@ -206,6 +206,7 @@ def _close_routes(terminal: Terminal, task: Task) -> None:
 def _discovered(home: Path, run_id: str | None) -> Discovered:
     from deputize.pipeline import latest_run
     from deputize.store.keys import KeyRing
+    from deputize.store.runkeys import run_key
     from deputize.store.sealed import read_sealed
 
     chosen = run_id or latest_run(home)
@@ -214,7 +215,7 @@ def _discovered(home: Path, run_id: str | None) -> Discovered:
         raise BadInput(
             f"No run in {home} has found tasks yet. `deputize cluster` does it, `deputize convert` does all."
         )
-    return read_sealed(path, Discovered, KeyRing.open(home, create=False))
+    return read_sealed(path, Discovered, run_key(path.parent, KeyRing.open(home, create=False)))
 
 
 def _contract(task: Task) -> str:

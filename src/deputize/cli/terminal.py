@@ -14,6 +14,7 @@ import msgspec
 
 from deputize.core.config import home_path
 from deputize.core.progress import Progress
+from deputize.store.roles import Actor, owner
 
 
 class Terminal:
@@ -22,6 +23,8 @@ class Terminal:
     def __init__(self) -> None:
         self.given_home: str | None = None
         self.json = False
+        self.actor: Actor = owner()
+        """Who uses the command (see cli.rights)."""
 
     @property
     def home(self) -> Path:

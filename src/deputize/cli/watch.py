@@ -12,10 +12,12 @@ import msgspec
 
 from deputize.cli.convert import run_options, settings
 from deputize.cli.terminal import Terminal, pass_terminal
-from deputize.core.config import Convert
+from deputize.core.config import Convert, read_retention
 from deputize.core.errors import BadInput, DeputizeError, MissingExtra, UsageError
 from deputize.core.records import Record, Route, RouteFile
 from deputize.stages.refine.watch import Decided, Health, Note, decide, note
+
+RETENTION_EVERY_S = 3600.0
 
 
 class Looked(Record):
@@ -257,6 +259,15 @@ def watch(
         if not once:  # a single look may well find that there is nothing to do
             raise
     watcher = Watcher(home, min_new=min_new, delta=alarm_delta, convert=convert)
+    retained_at = float("-inf")
+
+    def look() -> Looked:
+        nonlocal retained_at
+        if time.monotonic() - retained_at > RETENTION_EVERY_S:
+            _retain(terminal)
+            retained_at = time.monotonic()
+        return watcher.look(once=once)
+
     acted: list[Looked] = []
 
     def tell(looked: Looked) -> None:
@@ -266,12 +277,34 @@ def watch(
 
     with alone(home, "watch"):
         if once:
-            tell(watcher.look(once=True))
+            tell(look())
         else:
             terminal.note(f"Watching {home}: a look every {every:g} s. Ctrl-C ends it.")
-            watching(watcher.look, every_s=every, sleep=time.sleep, tell=tell)
+            watching(look, every_s=every, sleep=time.sleep, tell=tell)
             terminal.note("Stopped watching.")
     terminal.result({"looks": acted}, lambda: None)
+
+
+def _retain(terminal: Terminal) -> None:
+    """Deletes what [retention] does not allow to be kept any longer."""
+    from deputize.cli.logs import retain
+    from deputize.store.keys import KeyRing
+    from deputize.store.sqlite import open_store
+
+    limits = read_retention(terminal.home)
+    if not limits:
+        return
+    keyring = KeyRing.open(terminal.home)
+    store = open_store(terminal.home, keyring)
+    try:
+        deleted, _ = retain(terminal, keyring, store, limits)
+    finally:
+        store.close()
+    for tenant, n_calls in deleted.items():
+        if n_calls:
+            terminal.note(
+                f"{n_calls} calls of {tenant} are over the age set in [retention] and were deleted."
+            )
 
 
 def _show(terminal: Terminal, looked: Looked) -> None:

@@ -103,6 +103,27 @@ class Selected(Record):
     """task id -> why S5 should not be tried."""
 
 
+class Leak(Record):
+    """What a specialist gave away of the secrets planted in its training data (scoring.leak, after Carlini et al. 2019)."""
+
+    leaks: bool
+    reason: str
+    """One sentence."""
+    n_canaries: int
+    n_extracted: int
+    n_exposed: int
+    """Secrets with an exposure of at least `limit_bits`."""
+    limit_bits: float
+    p_exposed: float
+    """Chance of that many for a model that saw none of them."""
+    p_memorised: float
+    """Fisher's combination of all ranks; small values alone are no leak."""
+    mean_exposure: float
+    """Bits; a model that knows nothing gives about 1.44."""
+    max_exposure: float
+    seconds: float
+
+
 class Specialist(Record):
     """A tuned specialist: base + adapter or weights + prompt recipe + checksums. Written as specialist.json."""
 
@@ -131,6 +152,8 @@ class Specialist(Record):
     """Folder, relative to the home."""
     learnt_from: list[str] = msgspec.field(default_factory=list)
     """Call ids, for lineage (which specialists learnt from erased data)."""
+    leak: Leak | None = None
+    """The leak test; None where nothing in its answers could carry a secret."""
     version: int = 1
 
 

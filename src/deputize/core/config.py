@@ -61,6 +61,22 @@ def read_privacy(home: Path) -> Privacy:
         raise BadInput(f"{home / 'config.toml'}, [privacy]: {sentence(error)}") from None
 
 
+def read_retention(home: Path) -> dict[str, float]:
+    """`[retention]` of HOME/config.toml: tenant (or "*") -> days that its calls are kept; {} where all are kept for good.
+
+    Raises:
+        BadInput: a limit that is no positive number.
+    """
+    path = home / "config.toml"
+    table = read_toml(path).get("retention", {})
+    if not isinstance(table, dict):
+        raise BadInput(f"{path}: [retention] holds one line a tenant, for example default = 90.")
+    for tenant, days in table.items():
+        if isinstance(days, bool) or not isinstance(days, int | float) or not days > 0:
+            raise BadInput(f"{path}, [retention]: {tenant} must be a positive number of days, not {days!r}.")
+    return {str(tenant): float(days) for tenant, days in table.items()}
+
+
 def home_path(given: str | None = None) -> Path:
     """The home folder: what was given, else DEPUTIZE_HOME, else ./.deputize. It need not exist yet."""
     return Path(given or os.environ.get("DEPUTIZE_HOME") or ".deputize").expanduser().absolute()

@@ -17,6 +17,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 import msgspec
@@ -36,6 +37,7 @@ START = "0" * 64
 HEAD_MISSING = "audit.head_missing"
 """Action of the entry that is added when the signed head was not there or not genuine."""
 
+_ACTS: ContextVar[str] = ContextVar("acts", default="")
 _HEAD_BYTES = 512
 _TAIL_BYTES = 1 << 16
 
@@ -104,7 +106,7 @@ class AuditLog:
 
         Args:
             action: what was done.
-            actor: who did it; default the user of the operating system.
+            actor: who did it; default whom `acts_as` names, else the user of the operating system.
             subject: to what.
             tenant: whose.
             detail: more, nothing of a call's text.
@@ -308,7 +310,19 @@ def _read_head(path: Path, key: Ed25519PublicKey) -> Head | None:
     return head
 
 
+@contextmanager
+def acts_as(name: str) -> Iterator[None]:
+    """Entries inside that name nobody are of this actor."""
+    before = _ACTS.set(name)
+    try:
+        yield
+    finally:
+        _ACTS.reset(before)
+
+
 def _user() -> str:
+    if _ACTS.get():
+        return _ACTS.get()
     try:
         return f"local:{getpass.getuser()}"
     except (KeyError, OSError, ImportError):

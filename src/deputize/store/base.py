@@ -111,6 +111,10 @@ class Store(Protocol):
         """Those of `call_ids` that were erased."""
         ...
 
+    def gone(self, call_ids: Sequence[str]) -> set[str]:
+        """Those of `call_ids` that cannot be read here: erased, expired, or never stored."""
+        ...
+
     def expire(self, *, tenant: str, before: float) -> int:
         """Deletes a tenant's calls from before a Unix time (its retention limit); returns how many.
 

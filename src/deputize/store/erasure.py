@@ -70,7 +70,7 @@ def apply_retention(
         store: the store.
         audit: its audit log.
         actor: who does it.
-        max_age_days: tenant -> days; tenants that are not named keep everything.
+        max_age_days: tenant -> days; "*" stands for all tenants that are not named, and without it they keep everything.
         now: Unix seconds, by default the clock's.
 
     Returns:
@@ -81,12 +81,19 @@ def apply_retention(
         BadInput: a limit that is not positive.
     """
     at = time.time() if now is None else now
+    max_age_days = dict(max_age_days)
+    others = max_age_days.pop("*", None)
+    if others is not None:
+        max_age_days = {**dict.fromkeys(store.tenants(), others), **max_age_days}
     for tenant, days in max_age_days.items():
         require(actor, Right.SET_RETENTION, tenant=tenant)
         if not days > 0:
             raise BadInput(f"The retention of {tenant} must be a positive number of days, not {days}.")
     out: dict[str, int] = {}
     for tenant, days in max_age_days.items():
+        if not store.older(tenant=tenant, before=at - days * 86400):
+            out[tenant] = 0
+            continue
         audit.append("expire", actor=actor.name, tenant=tenant, detail={"max_age_days": f"{days:g}"})
         out[tenant] = store.expire(tenant=tenant, before=at - days * 86400)
     return out

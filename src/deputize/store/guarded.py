@@ -99,6 +99,10 @@ class GuardedStore:
         self._require(Right.SEE_LINEAGE)
         return self._store.erased(call_ids)
 
+    def gone(self, call_ids: Sequence[str]) -> set[str]:
+        self._require(Right.SEE_LINEAGE)
+        return self._store.gone(call_ids)
+
     def expire(self, *, tenant: str, before: float) -> int:
         self._require(Right.SET_RETENTION, tenant)
         self._note("expire", tenant=tenant, detail={"before": f"{before:.0f}"})

@@ -52,7 +52,32 @@ class RingFile(Record, frozen=True):
     version: int = 1
 
 
-class KeyRing:
+class Sealer:
+    """Seals and derives with one 32-byte secret. Safe to share between threads."""
+
+    def __init__(self, secret: bytes) -> None:
+        self._secret, self._seal_key = secret, AESGCM(derived(secret, "seal"))
+
+    def seal(self, data: bytes, aad: bytes) -> bytes:
+        """Data encrypted and bound to `aad`."""
+        return _SEAL_MAGIC + encrypt(self._seal_key, data, pack("seal", aad))
+
+    def unseal(self, blob: bytes, aad: bytes) -> bytes:
+        """What was sealed.
+
+        Raises:
+            Tampered: changed, cut off, sealed with other keys or for another `aad`.
+        """
+        if not blob.startswith(_SEAL_MAGIC):
+            raise Tampered("This is not sealed data: its first bytes are missing or changed.")
+        return decrypt(self._seal_key, blob[len(_SEAL_MAGIC) :], pack("seal", aad), "Sealed data")
+
+    def derive(self, purpose: str) -> bytes:
+        """32 bytes for one purpose, the same for as long as the secret holds."""
+        return derived(self._secret, f"purpose/{purpose}")
+
+
+class KeyRing(Sealer):
     """Seals, names and derives with the keys of one home. Safe to share between threads."""
 
     def __init__(self, path: Path, file: RingFile, provider: KeyProvider, environ: Mapping[str, str]) -> None:
@@ -74,7 +99,7 @@ class KeyRing:
         # a reader on an older snapshot of the store may still need a generation that is gone from the file
         self._wrapping = {**getattr(self, "_wrapping", {}), **wrapping}
         self._file, self._provider, self._root = file, provider, root
-        self._seal_key = AESGCM(derived(root, "seal"))
+        super().__init__(root)
         self._lookup_key = derived(root, "lookup")
         self._peppers: dict[str, bytes] = {}
 
@@ -123,20 +148,6 @@ class KeyRing:
         """The active generation of the wrapping key."""
         return self._file.wrapping[-1].id
 
-    def seal(self, data: bytes, aad: bytes) -> bytes:
-        """Data encrypted and bound to `aad`."""
-        return _SEAL_MAGIC + encrypt(self._seal_key, data, pack("seal", aad))
-
-    def unseal(self, blob: bytes, aad: bytes) -> bytes:
-        """What was sealed.
-
-        Raises:
-            Tampered: changed, cut off, sealed with other keys or for another `aad`.
-        """
-        if not blob.startswith(_SEAL_MAGIC):
-            raise Tampered("This is not sealed data: its first bytes are missing or changed.")
-        return decrypt(self._seal_key, blob[len(_SEAL_MAGIC) :], pack("seal", aad), "Sealed data")
-
     def pseudonym(self, raw_id: str, tenant: str = "default") -> str:
         """The stable name that stands for who asked, "" for "". Without the tenant's pepper it leads nowhere."""
         if not raw_id:
@@ -145,10 +156,6 @@ class KeyRing:
         if pepper is None:
             pepper = self._peppers.setdefault(tenant, self.derive(f"pepper/{tenant}"))
         return "o_" + hmac.digest(pepper, raw_id.encode("utf-8", "surrogatepass"), "sha256")[:16].hex()
-
-    def derive(self, purpose: str) -> bytes:
-        """32 bytes for one purpose, the same for the life of the home."""
-        return derived(self._root, f"purpose/{purpose}")
 
     def lookup(self, *parts: str) -> bytes:
         """16 bytes that stand for a text in an index column."""

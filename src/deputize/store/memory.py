@@ -77,6 +77,9 @@ class MemoryStore:
     def erased(self, call_ids: Sequence[str]) -> set[str]:
         return self._erased_ids & set(call_ids)
 
+    def gone(self, call_ids: Sequence[str]) -> set[str]:
+        return {id for id in call_ids if id not in self._calls}
+
     def expire(self, *, tenant: str, before: float) -> int:
         with self._lock:
             n_before = len(self._calls)

@@ -42,6 +42,7 @@ class Right(Enum):
     WRITE_FEEDBACK = "write feedback"
     SEE_STATUS = "see status"
     """Counts, metrics, reports without text."""
+    RUN_GATEWAY = "run the gateway"
     PROMOTE_ROUTES = "promote routes"
     """Also roll back and close."""
     READ_CURATED = "read curated text"
@@ -59,7 +60,7 @@ class Right(Enum):
 
 RIGHTS: dict[Role, frozenset[Right]] = {
     Role.INGEST: frozenset({Right.WRITE_CALLS, Right.WRITE_FEEDBACK}),
-    Role.OPERATOR: frozenset({Right.SEE_STATUS, Right.PROMOTE_ROUTES}),
+    Role.OPERATOR: frozenset({Right.SEE_STATUS, Right.RUN_GATEWAY, Right.PROMOTE_ROUTES}),
     Role.CURATOR: frozenset({Right.SEE_STATUS, Right.READ_CURATED, Right.RUN_STAGES, Right.SEE_LINEAGE}),
     Role.AUDITOR: frozenset({Right.SEE_STATUS, Right.READ_AUDIT, Right.SEE_LINEAGE}),
     Role.ADMIN: frozenset({

@@ -15,6 +15,7 @@ from deputize.store.audit import AuditLog
 from deputize.store.files import reason
 from deputize.store.keys import KeyRing
 from deputize.store.providers import FileKek, KeyProvider
+from deputize.store.runkeys import rewrap_run_keys
 from deputize.store.sqlite import SqliteStore
 
 
@@ -79,7 +80,7 @@ def _rotate(
     if audit is not None:
         audit.append("keys.rotate", actor=actor, subject=keyring.id, detail={"from": old.key_id})
     generation = keyring.begin_rotation(provider)
-    n_data_keys = store.rewrap()
+    n_data_keys = store.rewrap() + rewrap_run_keys(home, keyring)
     keyring.end_rotation()
     warnings: tuple[str, ...] = ()
     if provider is not None and isinstance(old, FileKek) and old.spec() != provider.spec():

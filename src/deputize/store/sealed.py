@@ -25,7 +25,7 @@ from deputize.core.errors import BadInput, StoreError, Tampered
 from deputize.core.records import Record, decode, encode
 from deputize.store.ciphers import decrypt, encrypt, pack
 from deputize.store.files import replaced, write_atomic
-from deputize.store.keys import KeyRing
+from deputize.store.keys import Sealer
 
 R = TypeVar("R", bound=Record)
 L = TypeVar("L", bound=Record)
@@ -36,7 +36,7 @@ _HEAD = struct.Struct(">BI")
 """Before each frame: 1 for the last one, else 0; bytes of the sealed record that follow."""
 
 
-def write_sealed(path: Path, record: Record, keyring: KeyRing) -> None:
+def write_sealed(path: Path, record: Record, keyring: Sealer) -> None:
     """Writes a record, encrypted and bound to its kind and file name.
 
     Raises:
@@ -45,7 +45,7 @@ def write_sealed(path: Path, record: Record, keyring: KeyRing) -> None:
     write_atomic(path, keyring.seal(encode(record), _aad(path, type(record))))
 
 
-def read_sealed(path: Path, kind: type[R], keyring: KeyRing) -> R:
+def read_sealed(path: Path, kind: type[R], keyring: Sealer) -> R:
     """The record that was written.
 
     Raises:
@@ -64,7 +64,7 @@ def read_sealed(path: Path, kind: type[R], keyring: KeyRing) -> R:
 class SealedStream:
     """A stream that is being written; made by `sealed_stream`."""
 
-    def __init__(self, path: Path, file: BinaryIO, keyring: KeyRing) -> None:
+    def __init__(self, path: Path, file: BinaryIO, keyring: Sealer) -> None:
         self._path, self._file = path, file
         self._id = os.urandom(_ID_BYTES)
         self._key = _stream_key(keyring, self._id)
@@ -92,7 +92,7 @@ class SealedStream:
 
 
 @contextmanager
-def sealed_stream(path: Path, keyring: KeyRing) -> Iterator[SealedStream]:
+def sealed_stream(path: Path, keyring: Sealer) -> Iterator[SealedStream]:
     """Writes many records to one file, each as it comes; the file is there only once the block has ended well.
 
     The block calls `add` for each record and `end` for the last.
@@ -116,7 +116,7 @@ def is_stream(path: Path) -> bool:
         return False
 
 
-def read_stream(path: Path, kind: type[R], last: type[L], keyring: KeyRing) -> Iterator[R | L]:
+def read_stream(path: Path, kind: type[R], last: type[L], keyring: Sealer) -> Iterator[R | L]:
     """The records of a stream in their order, one in memory at a time; all but the last one are of `kind`.
 
     Nothing that came before an error may be taken for the whole.
@@ -177,7 +177,7 @@ def _decoded(path: Path, data: bytes, kind: type[R]) -> R:
         ) from error
 
 
-def _stream_key(keyring: KeyRing, stream_id: bytes) -> AESGCM:
+def _stream_key(keyring: Sealer, stream_id: bytes) -> AESGCM:
     """A key for one stream: random nonces never come near their limit, and no record fits into another stream."""
     return AESGCM(keyring.derive(f"stream/{stream_id.hex()}"))
 

@@ -329,6 +329,23 @@ class SqliteStore:
             look = self.keyring.lookup
             return {id for id in call_ids if db.execute(_SQL["is_erased"], (look("call", id),)).fetchone()}
 
+    def gone(self, call_ids: Sequence[str]) -> set[str]:
+        with self._read() as db:
+            look = self.keyring.lookup
+            return {
+                id for id in call_ids if not db.execute(_SQL["is_readable"], (look("call", id),)).fetchone()
+            }
+
+    def tenants(self) -> list[str]:
+        """Everybody whose calls are here."""
+        with self._read() as db:
+            return [row[0] for row in db.execute(_SQL["tenants"])]
+
+    def older(self, *, tenant: str, before: float) -> int:
+        """Calls that `expire` would delete."""
+        with self._read() as db:
+            return int(db.execute(_SQL["older"], {"tenant": tenant, "before": before}).fetchone()[0])
+
     def rewrap(self) -> int:
         """Wraps every data key again with the ring's active wrapping key; returns how many (see store.rotation)."""
         n_keys = 0

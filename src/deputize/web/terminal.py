@@ -50,6 +50,24 @@ def render(report: Mapping[str, Any], max_tasks: int = 20) -> RenderableType:
             f"quality {points(total['quality_difference'])}"
         ),
     ]
+    tested = [
+        t["specialist"]["leak"] for t in report["tasks"] if t["specialist"] and t["specialist"].get("leak")
+    ]
+    if tested:
+        lines.append(
+            Text(
+                f"Leak test: {sum(not leak['leaks'] for leak in tested)} of {len(tested)} specialists give away none of "
+                f"{sum(leak['n_canaries'] for leak in tested)} planted secrets"
+            )
+        )
+    lines += [
+        Text(
+            f"{t['name']}: {t['specialist']['n_erased']} calls it learnt from were erased; train it again",
+            "yellow",
+        )
+        for t in report["tasks"]
+        if t["specialist"] and t["specialist"].get("n_erased")
+    ]
     refused = [t for t in report["tasks"][:max_tasks] if t["refused"]]
     if refused:
         lines += [Text(""), Text("Refused", style="bold yellow")]

@@ -18,7 +18,7 @@ from deputize.core.errors import BadInput
 from deputize.engines import models
 from deputize.stages.curate.tagger.shelf import chosen_path, next_path
 from deputize.store.keys import KeyRing
-from deputize.store.sealed import read_sealed
+from deputize.store.runkeys import run_key
 
 TEXT = "I am Maria Lopez, write to maria.lopez@example.com"
 
@@ -194,7 +194,8 @@ def test_convert_uses_the_newest_tagger_and_starts_anew_for_it(tiny_tagger, tmp_
     def curated() -> Curated:
         pipeline.convert(home, Convert(), paths=[path], stop_after="curate")
         run_id = pipeline.latest_run(home)
-        return read_sealed(home / "runs" / str(run_id) / "curate.sealed", Curated, KeyRing.open(home))
+        folder = home / "runs" / str(run_id)
+        return pipeline.read_curated(folder / "curate.sealed", run_key(folder, KeyRing.open(home)))
 
     before = curated()
     assert "tagger" not in before.detectors and before.measured == "" and "TICKET" not in before.entities

@@ -18,6 +18,7 @@ MATRIX: dict[Right, set[Role]] = {
     Right.WRITE_CALLS: {Role.INGEST, Role.OWNER},
     Right.WRITE_FEEDBACK: {Role.INGEST, Role.OWNER},
     Right.SEE_STATUS: {Role.OPERATOR, Role.CURATOR, Role.AUDITOR, Role.ADMIN, Role.OWNER},
+    Right.RUN_GATEWAY: {Role.OPERATOR, Role.OWNER},
     Right.PROMOTE_ROUTES: {Role.OPERATOR, Role.OWNER},
     Right.READ_CURATED: {Role.CURATOR, Role.OWNER},
     Right.RUN_STAGES: {Role.CURATOR, Role.OWNER},
@@ -110,8 +111,17 @@ OPERATIONS: dict[str, tuple[Right, Callable[[GuardedStore], object]]] = {
     "add_feedback": (Right.WRITE_FEEDBACK, lambda s: s.add_feedback(call_id="a", metric="m", value=1.0)),
     "erase": (Right.ERASE, lambda s: s.erase("o_1")),
     "erased": (Right.SEE_LINEAGE, lambda s: s.erased(["a"])),
+    "gone": (Right.SEE_LINEAGE, lambda s: s.gone(["a"])),
     "expire": (Right.SET_RETENTION, lambda s: s.expire(tenant="default", before=9.0)),
 }
+
+
+def test_no_operation_is_without_a_row() -> None:
+    assert {name for name in vars(GuardedStore) if not name.startswith("_")} == {
+        *OPERATIONS,
+        "export",
+        "close",
+    }
 
 
 @pytest.mark.parametrize("role", Role)

@@ -108,8 +108,11 @@ class Variant(NamedTuple):
     """Inverse of the L2 penalty."""
 
 
-LARGE = Variant(1, 20.0)
-SMALL = (Variant(1, 200.0), Variant(5, 20.0), Variant(5, 200.0))
+FEWEST_GROUPS = 2
+"""What one episode alone holds may be about one person; with a weight of its own it could be told from how sure the model is
+(stages.finetune.canaries finds every planted secret then)."""
+LARGE = Variant(FEWEST_GROUPS, 20.0)
+SMALL = (Variant(FEWEST_GROUPS, 200.0), Variant(5, 20.0), Variant(5, 200.0))
 """What is compared on small tasks."""
 CROSS_VALIDATED = 20_000
 """Texts times choices up to which it is; larger tasks have enough to learn from anyway."""
@@ -176,7 +179,12 @@ def _fit(lot: _Lot, sizes: Sequence[int], variant: Variant) -> LinearModel:
     max_iter = 120 if len(lot.targets) < 4000 else 40
     active_A = _common(lot.counts_NF, lot.group_N, variant.min_groups)
     idf_F = idf_of_counts(lot.counts_NF)
-    if variant.min_groups > 1:
+    if variant.min_groups <= FEWEST_GROUPS:
+        # all that is left out counts alike, as if it had never been seen
+        kept_F = np.full_like(idf_F, idf_F.max())
+        kept_F[active_A] = idf_F[active_A]
+        idf_F = kept_F
+    else:
         # what is left out does not count in the length of a row either: a new order number is no sign of a new task
         idf_F = np.zeros_like(idf_F)
         idf_F[active_A] = 1.0
@@ -212,4 +220,4 @@ def _common(counts_NF: Any, group_N: npt.NDArray[np.int64], min_groups: int) -> 
     entries = counts_NF.tocoo()
     pairs = np.unique(entries.col.astype(np.int64) * n_groups + group_N[entries.row])
     bucket_A, n_A = np.unique(pairs // n_groups, return_counts=True)
-    return bucket_A[n_A >= min_groups].astype(np.int32)
+    return bucket_A[n_A >= min(min_groups, n_groups)].astype(np.int32)

@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from deputize.core.contracts import LEAVE
 from deputize.core.records import Answer
-from deputize.engines.local.classes import ClassesReader, LinearModel, Variant, fit_linear
+from deputize.engines.local.classes import FEWEST_GROUPS, ClassesReader, LinearModel, Variant, fit_linear
 from deputize.engines.local.confidence import Sureness
 from deputize.engines.local.forms import Form, Slot, Writing, closed
 from deputize.engines.local.reading import Reading
@@ -234,37 +234,51 @@ def _features(
     ]  # fmt: skip
 
 
-def fit_pointer(pages: Sequence[Page], wanted: Sequence[str], *, strength: float = 10.0) -> Pointer | None:
+def fit_pointer(
+    pages: Sequence[Page],
+    wanted: Sequence[str],
+    *,
+    groups: Sequence[str] | None = None,
+    strength: float = 10.0,
+) -> Pointer | None:
     """Learns where a slot's values stand; None where too few of them stand in their texts.
 
     Args:
         pages: texts of train.
         wanted: the slot's text for each.
+        groups: of the texts; each is its own where None. A feature of one group alone gets no weight, and a value that
+            is not read is kept only where FIXED groups have it.
         strength: inverse of the L2 penalty.
     """
     from scipy import sparse
     from scipy.optimize import minimize
 
-    shapes, lengths, absent = set[str](), set[int](), Counter[str]()
+    groups = [str(n) for n in range(len(pages))] if groups is None else groups
+    shapes, lengths = set[str](), set[int]()
+    absent: dict[str, set[str]] = {}
     every = range(1, MAX_PIECES + 1)
-    for page, value in zip(pages, wanted, strict=True):
+    for page, value, group in zip(pages, wanted, groups, strict=True):
         exact = [(i, j, shape) for i, j, shape in page.runs(every) if page.between(i, j) == value]
         if exact:
             shapes.update(shape for _, _, shape in exact)
             lengths.update(j - i for i, j, _ in exact)
         elif value.lower() not in page.text.lower():
-            absent[value] += 1
-    fixed = [value for value, n in absent.most_common(8) if n >= FIXED]
+            absent.setdefault(value, set()).add(group)
+    often = sorted(absent.items(), key=lambda pair: -len(pair[1]))[:8]
+    fixed = [value for value, who in often if len(who) >= min(FIXED, len(set(groups)))]
     pointer = Pointer(sorted(shapes), sorted(lengths), fixed)
     rows: list[list[int]] = []
     owner: list[int] = []
+    groups_with: dict[int, set[str]] = {}
     hit: list[bool] = []
     n_found = 0
-    for page, value in zip(pages, wanted, strict=True):
+    for page, value, group in zip(pages, wanted, groups, strict=True):
         candidates = pointer.candidates(page)
         right = [c.text == value for c in candidates]
         if any(right):
             rows += [c.features for c in candidates]
+            for feature in {f for c in candidates for f in c.features}:
+                groups_with.setdefault(feature, set()).add(group)
             owner += [n_found] * len(candidates)
             hit += right
             n_found += 1
@@ -290,6 +304,8 @@ def fit_pointer(pages: Sequence[Page], wanted: Sequence[str], *, strength: float
         )
         return float(value), x_NA.T @ (all_p - right_p) + w_A / strength
 
+    least = min(FEWEST_GROUPS, len(set(groups)))
+    x_NA = x_NA.multiply([len(groups_with[int(f)]) >= least for f in active_A]).tocsr()
     found = minimize(loss, np.zeros(len(active_A)), jac=True, method="L-BFGS-B", options={"maxiter": 100})
     pointer.weights_F[active_A] = found.x
     return pointer
@@ -378,16 +394,20 @@ def fit_pointing(
         variant: of the linear model; chosen where None.
     """
     pages = [Page(text) for text in texts]
-    where: dict[Place, tuple[list[Page], list[str]]] = {}
+    where: dict[Place, tuple[list[Page], list[str], list[str]]] = {}
+    named = [str(n) for n in range(len(texts))] if groups is None else groups
     written = [steps(form, answer) for answer in answers]
-    for page, taken in zip(pages, written, strict=True):
+    for page, taken, group in zip(pages, written, named, strict=True):
         for place, slot, text in taken or ():
             if slot.role == "value":
-                kept = where.setdefault(place, ([], []))
+                kept = where.setdefault(place, ([], [], []))
                 kept[0].append(page)
                 kept[1].append(text)
+                kept[2].append(group)
     pointers = {
-        place: p for place, (seen, wanted) in where.items() if (p := fit_pointer(seen, wanted)) is not None
+        place: p
+        for place, (seen, wanted, who) in where.items()
+        if (p := fit_pointer(seen, wanted, groups=who)) is not None
     }
     decisions = Decisions(form)
     can = {*decisions.places, *pointers}

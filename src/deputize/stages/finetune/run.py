@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from deputize.core.artifacts import Curated, Discovered, Finetuned, Selected, Specialist
+from deputize.core.artifacts import Curated, Discovered, Finetuned, Leak, Selected, Specialist
 from deputize.core.config import Convert
 from deputize.core.contracts import agree
 from deputize.core.errors import BadInput, DeputizeError
@@ -43,11 +43,12 @@ from deputize.engines.local.predict import (
     read_card,
 )
 from deputize.engines.local.reading import Reader, Reading
-from deputize.stages.finetune import tune
+from deputize.scoring.leak import FORMS
+from deputize.stages.finetune import canaries, tune
 from deputize.stages.finetune.data import Lessons, lessons_of
 from deputize.stages.finetune.teach import Row, rows_to_choose, rows_to_write
 
-RECIPE_VERSION = 4
+RECIPE_VERSION = 5
 """Raised when training changes, so that specialists of older code are not taken for finished."""
 TUNED = ("lora", "dora", "qlora", "full")
 MAX_TOKENS = 448
@@ -56,6 +57,8 @@ READ_HEAD, READ_WRITTEN = 0.6, 1.8
 """What S6 reads of a task, in epochs of its training."""
 MAX_DEV_READ = 256
 """Dev examples that are read for calibration."""
+LEAK_SHARE, LEAK_MOST_S = 0.03, 10.0
+"""Of a language model's part of the time, and at most, for looking whether it gives its planted secrets away."""
 
 
 @dataclass(frozen=True)
@@ -234,7 +237,11 @@ def _linear(
     found = _finished(job, config, models_dir, base_model)
     if found is not None:
         return found
-    began, train = clock(), job.lessons.train
+    began = clock()
+    planted = canaries.plant_to_choose(
+        job.lessons.train, lambda answer: job.form.segments(answer) is not None, seed=config.seed, forms=FORMS
+    )
+    train = [*job.lessons.train, *planted.lessons]
     texts, answers, groups = [x.text for x in train], [x.answer for x in train], [x.group for x in train]
     reader = linear_reader(job.form, texts, answers, groups=groups, weights=[x.weight for x in train])
     if reader is None:
@@ -250,6 +257,10 @@ def _linear(
         job, config, home, fresh, reader, kind="pointing" if points else "classes",
         model=f"tf-idf + logistic regression{', values copied' if points else ''}", train_s=seconds, tokens_per_s=None, base_sha256="", training={},
         counter=_counter(base_model, models_dir),
+        leak=canaries.leak_test(
+            planted, canaries.loss_of_linear(reader), n_rivals=canaries.N_RIVALS["pointing" if points else "classes"],
+            budget_s=LEAK_MOST_S, seed=config.seed,
+        ),
     )  # fmt: skip
 
 
@@ -289,6 +300,13 @@ def _tuned(
             for question in form.questions:
                 weights_CH = first_weights(base, question.choices).to(base.device)
                 heads.append((weights_CH, torch.zeros(len(question.choices), device=base.device)))
+        planted = (
+            canaries.plant_to_write(job.lessons.train, job.form, seed=config.seed)
+            if form is None
+            else canaries.plant_to_choose(
+                job.lessons.train, lambda answer: form.indices(answer) is not None, seed=config.seed
+            )
+        )
         train, dev = (
             [
                 row
@@ -299,9 +317,9 @@ def _tuned(
                 )
                 if row is not None
             ]
-            for side in (job.lessons.train, job.lessons.dev)
+            for side in ([*job.lessons.train, *planted.lessons], job.lessons.dev)
         )
-        if not train:
+        if len(train) <= len(planted.lessons):
             raise BadInput("no answer of train can be written in the task's form")
         tuning = tune.Tuning(base, adapter, settings, train, dev, heads, seed=config.seed, clock=clock)
         checkpoint = job.folder.with_name(job.folder.name + ".training")
@@ -339,6 +357,14 @@ def _tuned(
         else:
             base.lm.to(torch.bfloat16).save_pretrained(fresh / WEIGHTS)
             base.tokenizer.save_pretrained(fresh / WEIGHTS)
+        progress(f"looking for leaks of {job.name}", 0)
+        leak = canaries.leak_test(
+            planted,
+            canaries.loss_of_head(base, heads, form, planted, MAX_TOKENS)
+            if form is not None
+            else canaries.loss_of_writer(base, planted, MAX_TOKENS),
+            n_rivals=canaries.N_RIVALS["language"], budget_s=min(LEAK_MOST_S, LEAK_SHARE * left_s), seed=config.seed,
+        )  # fmt: skip
         progress(f"reading dev of {job.name}", 0)
         specialist = _seal(
             job, config, home, fresh, reader, kind="head" if form is not None else "generate", model=base_model,
@@ -348,7 +374,7 @@ def _tuned(
                 "history": [e.__dict__ for e in tuning.history], "device": base.device, "dtype": base.dtype,
             },
             counter=lambda text: len(base.ids(text)), max_slot_tokens=longest,
-            read_s=0.15 * left_s,
+            read_s=0.15 * left_s, leak=leak,
         )  # fmt: skip
         shutil.rmtree(checkpoint, ignore_errors=True)
         mark.unlink(missing_ok=True)
@@ -409,7 +435,7 @@ def _counter(base_model: str, models_dir: Path) -> Callable[[str], int] | None:
 def _seal(
     job: Job, config: Convert, home: Path, fresh: Path, reader: Reader, *, kind: Any, model: str, train_s: float,
     tokens_per_s: float | None, base_sha256: str, training: dict[str, Any],
-    counter: Callable[[str], int] | None, max_slot_tokens: int = 64, read_s: float = math.inf,
+    counter: Callable[[str], int] | None, max_slot_tokens: int = 64, read_s: float = math.inf, leak: Leak | None = None,
 ) -> Specialist:  # fmt: skip
     """Calibrates on dev, adds the gate, writes the card and puts the folder in its place."""
     lessons = job.lessons
@@ -450,6 +476,7 @@ def _seal(
         prompt_tokens_after=after, dev_accuracy=float(np.mean(right)) if right else None, seed=config.seed,
         base_sha256=base_sha256, checksums=sums, settings=msgspec.to_builtins(settings),
         path=_relative(job.folder, home), learnt_from=[lesson.call_id for lesson in lessons.train],
+        leak=leak,
     )  # fmt: skip
     _write_card(fresh, specialist)
     shutil.rmtree(job.folder, ignore_errors=True)

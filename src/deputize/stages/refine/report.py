@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from functools import reduce
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from deputize.core.artifacts import Curated, Discovered, Finetuned, Selected, Specialist, TaskResult
@@ -168,6 +169,7 @@ def _task(row: _Row, n_non_hci: int, llm_usd: float, selected: Selected) -> dict
             "prompt_tokens_before": specialist.prompt_tokens_before,
             "prompt_tokens_after": specialist.prompt_tokens_after,
             "reader": specialist.reader, "path": specialist.path, "seconds_per_call": row.seconds_per_call or None,
+            "leak": None if specialist.leak is None else msgspec.structs.asdict(specialist.leak),
         },
         "test": None if test is None else {
             "n_calls": test.n_calls, "n_episodes": test.n_episodes, "majority_accuracy": test.majority_accuracy,

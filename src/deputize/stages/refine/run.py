@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from deputize.core.artifacts import (
@@ -81,15 +82,21 @@ def run(
             calls[task_id].append(example)
     results: dict[str, TaskResult] = {}
     waiting: list[_Job] = []
+    leaks: dict[str, str] = {}
     for task in discovered.tasks:
-        trained = [s for s in finetuned.specialists if s.task_id == task.id]
+        mine = [s for s in finetuned.specialists if s.task_id == task.id]
+        # one that gives planted secrets away is not measured: no figure of its makes up for that
+        trained = [s for s in mine if s.leak is None or not s.leak.leaks]
+        leaks[task.id] = "; ".join(
+            f"{s.method} leaks: {s.leak.reason}" for s in mine if s.leak and s.leak.leaks
+        )
         rungs = in_order_of_cost(trained, selected.plan.get(task.id, ()))
         job = _Job(task, calls[task.id], config, selected, home, progress, prices, clock, rungs)
         if rungs:
             job.look(load, until)
             waiting.append(job)
         else:
-            refused = finetuned.refused.get(task.id) or selected.refused.get(task.id) or ""
+            refused = leaks[task.id] or finetuned.refused.get(task.id) or selected.refused.get(task.id) or ""
             results[task.id] = job.untrained(refused)
     # small needs first, so that what they leave falls to larger ones; last those that cannot be certified at all
     waiting.sort(key=lambda job: (not job.certifiable, job.needs_s(), job.task.id))
@@ -100,7 +107,12 @@ def run(
         results[job.task.id] = job.evaluate(
             until if math.isinf(until) else clock() + min(left_s, max(needs[0], part * left_s))
         )
-    return [results[task.id] for task in discovered.tasks]
+    return [_noted(results[task.id], leaks[task.id]) for task in discovered.tasks]
+
+
+def _noted(result: TaskResult, leaks: str) -> TaskResult:
+    """The result with what was found of specialists that leak, also where another one serves."""
+    return msgspec.structs.replace(result, extra={**result.extra, "leaks": leaks}) if leaks else result
 
 
 @dataclass

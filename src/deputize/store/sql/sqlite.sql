@@ -87,6 +87,16 @@ UPDATE calls SET payload = NULL, time = 0, agent = x'' WHERE key = ?
 -- name: is_erased
 SELECT 1 FROM calls WHERE id = ? AND payload IS NULL
 
+-- name: is_readable
+SELECT 1 FROM calls WHERE id = ? AND payload IS NOT NULL
+
+-- name: tenants
+SELECT DISTINCT tenant FROM data_keys ORDER BY tenant
+
+-- name: older
+SELECT count(*) FROM calls WHERE time > 0 AND time < :before AND payload IS NOT NULL
+  AND key IN (SELECT id FROM data_keys WHERE tenant = :tenant)
+
 -- name: expire_calls
 DELETE FROM calls WHERE time > 0 AND time < :before AND payload IS NOT NULL
   AND key IN (SELECT id FROM data_keys WHERE tenant = :tenant)

@@ -1,0 +1,114 @@
+"""raw: taking raw text out of the house, which needs two people."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO
+
+import click
+
+from deputize.cli.terminal import Terminal, pass_terminal
+from deputize.core.errors import BadInput
+from deputize.core.records import encode
+from deputize.store.approvals import Approvals, ExportRequest
+from deputize.store.audit import AuditLog
+from deputize.store.keys import KeyRing
+from deputize.store.roles import EVERY_TENANT
+
+
+@click.group()
+def raw() -> None:
+    """Raw calls leave only when one person asks, another one approves, and the first exports, once, within a day."""
+
+
+def _approvals(terminal: Terminal) -> Approvals:
+    keyring = KeyRing.open(terminal.home, create=False)
+    return Approvals(terminal.home, keyring, AuditLog(terminal.home, keyring))
+
+
+def _say(terminal: Terminal, request: ExportRequest, text: str) -> None:
+    terminal.result(request, lambda: terminal.say(text))
+
+
+@raw.command()
+@click.option("--tenant", default="default", show_default=True, help='Whose calls; "*" for all.')
+@click.option("--purpose", required=True, help="What the second person judges it by.")
+@pass_terminal
+def ask(terminal: Terminal, /, tenant: str, purpose: str) -> None:
+    """Ask for a raw export."""
+    made = _approvals(terminal).ask(terminal.actor, tenant=tenant, purpose=purpose)
+    _say(terminal, made, f"{made.id} waits for somebody else: deputize raw approve {made.id}")
+
+
+@raw.command("list")
+@pass_terminal
+def list_requests(terminal: Terminal, /) -> None:
+    """Every request, oldest first."""
+    tenant = terminal.actor.tenant
+    found = [r for r in _approvals(terminal).all() if tenant in (EVERY_TENANT, r.tenant)]
+    rows = [(r.id, r.asked_by, r.tenant, r.purpose, r.approved_by or None, _day(r.used_at)) for r in found]
+    terminal.result(
+        found,
+        lambda: terminal.table(("request", "asked by", "tenant", "purpose", "approved by", "used"), rows),
+    )
+
+
+def _day(at: float | None) -> str | None:
+    return None if at is None else datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M")
+
+
+@raw.command()
+@click.argument("request_id", metavar="ID")
+@pass_terminal
+def approve(terminal: Terminal, /, request_id: str) -> None:
+    """Say yes to somebody else's request."""
+    done = _approvals(terminal).approve(terminal.actor, request_id)
+    _say(terminal, done, f"{done.id} is approved: {done.asked_by} may export once within a day.")
+
+
+@raw.command()
+@click.argument("request_id", metavar="ID")
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, help="A new file for the calls, as JSONL."
+)
+@pass_terminal
+def export(terminal: Terminal, /, request_id: str, out: Path) -> None:
+    """Write the raw calls of an approved request to a file only you can read."""
+    from deputize.store.guarded import GuardedStore
+    from deputize.store.sqlite import open_store
+
+    approvals = _approvals(terminal)
+    keyring = KeyRing.open(terminal.home, create=False)
+    store = open_store(terminal.home, keyring, audited=False)
+    try:
+        guarded = GuardedStore(store, terminal.actor, AuditLog(terminal.home, keyring), approvals)
+        # the file first: an approval must not be used up by a folder that is not there
+        with _new_file(out) as file:
+            n_calls = 0
+            for call in guarded.export(request_id):
+                file.write(encode(call) + b"\n")
+                n_calls += 1
+    finally:
+        store.close()
+    terminal.result(
+        {"n_calls": n_calls, "path": str(out)}, lambda: terminal.say(f"{n_calls} raw calls in {out}.")
+    )
+
+
+@contextmanager
+def _new_file(path: Path) -> Iterator[BinaryIO]:
+    """A file that was not there, for this user alone; gone again where writing it fails."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as error:
+        raise BadInput(f"{path} cannot be made: {error.strerror}.") from error
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise

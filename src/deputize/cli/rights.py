@@ -1,0 +1,135 @@
+"""Which right each command needs, and who is using it. A command without a line here is denied to everybody.
+
+Without DEPUTIZE_KEY a command acts for the owner of the home: whoever may read its files and its key. Where people share
+an account, each sets DEPUTIZE_KEY to an API key of their own (`deputize keys create --role ...`); then the key's role
+decides, and the audit log names the key.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+from deputize.cli.terminal import Terminal
+from deputize.core.errors import AccessDenied, StoreError
+from deputize.store.roles import EVERY_TENANT, Actor, Right, owner, require
+
+KEY_VARIABLE = "DEPUTIZE_KEY"
+
+RIGHTS: dict[str, Right | None] = {
+    "demo": None,
+    "import": Right.WRITE_CALLS,
+    "convert": Right.RUN_STAGES,
+    "curate": Right.RUN_STAGES,
+    "cluster": Right.RUN_STAGES,
+    "select": Right.RUN_STAGES,
+    "finetune": Right.RUN_STAGES,
+    "evaluate": Right.RUN_STAGES,
+    "report": Right.SEE_STATUS,
+    "serve": Right.RUN_GATEWAY,
+    "route list": Right.SEE_STATUS,
+    "route promote": Right.PROMOTE_ROUTES,
+    "route rollback": Right.PROMOTE_ROUTES,
+    "route close": Right.PROMOTE_ROUTES,
+    "tasks discover": None,
+    "tasks list": Right.READ_CURATED,
+    "tasks merge": Right.RUN_STAGES,
+    "tasks split": Right.RUN_STAGES,
+    "tasks rename": Right.RUN_STAGES,
+    "tasks hide": Right.RUN_STAGES,
+    "dataset card": Right.SEE_STATUS,
+    "dataset dropped": Right.READ_CURATED,
+    "dataset restore": Right.RUN_STAGES,
+    "dataset export": Right.READ_CURATED,
+    "watch": Right.RUN_STAGES,
+    "models list": None,
+    "models fetch": None,
+    "models add": None,
+    "privacy scan": None,
+    "privacy train": Right.RUN_STAGES,
+    "keys create": Right.MANAGE_KEYS,
+    "keys list": Right.MANAGE_KEYS,
+    "keys revoke": Right.MANAGE_KEYS,
+    "keys rotate": Right.ROTATE_KEYS,
+    "audit verify": Right.READ_AUDIT,
+    "audit list": Right.READ_AUDIT,
+    "erase": Right.ERASE,
+    "retention": Right.SET_RETENTION,
+    "raw ask": Right.EXPORT_RAW,
+    "raw list": Right.SEE_STATUS,
+    "raw approve": Right.APPROVE_EXPORT,
+    "raw export": Right.EXPORT_RAW,
+}
+"""Command -> right; None for what touches no home."""
+
+OF_ONE_TENANT = frozenset(
+    {"dataset dropped", "dataset export", "erase", "raw ask", "raw approve", "raw export", "raw list"}
+)
+"""Commands that look at the tenant themselves; all others are about the whole home."""
+
+
+def acting(home: Path) -> Actor:
+    """Who uses the command line.
+
+    Raises:
+        NotAuthenticated: DEPUTIZE_KEY is no key of this home.
+        AccessDenied: DEPUTIZE_KEY is set and the home has no keys at all.
+    """
+    text = os.environ.get(KEY_VARIABLE, "")
+    if not text:
+        return owner()
+    from deputize.store.apikeys import ApiKeys
+    from deputize.store.keys import KeyRing
+
+    try:
+        ring = KeyRing.open(home, create=False)
+    except StoreError as error:
+        raise AccessDenied(f"{KEY_VARIABLE} is set, and it is no key of {home}. {error}") from error
+    return ApiKeys(home, ring).verify(text).actor
+
+
+def check(command: str, actor: Actor, home: Path) -> None:
+    """Raises AccessDenied, and has it in the audit log, where the actor may not use the command."""
+    if command not in RIGHTS:
+        raise AccessDenied(f"`deputize {command}` has no right assigned to it, so nobody may use it.")
+    right = RIGHTS[command]
+    if right is None:
+        return
+    try:
+        require(actor, right)
+        if actor.tenant != EVERY_TENANT and command not in OF_ONE_TENANT:
+            raise AccessDenied(
+                f"{actor.name} is for the tenant {actor.tenant} only; `deputize {command}` is about every tenant."
+            )
+    except AccessDenied:
+        from deputize.store.audit import AuditLog
+        from deputize.store.keys import KeyRing
+
+        log = AuditLog(home, KeyRing.open(home, create=False))
+        log.append("denied", actor=actor.name, subject=command, detail={"right": right.value})
+        raise
+
+
+def guarded(command: str, callback: Callable[..., Any]) -> Callable[..., Any]:
+    """The callback of a command, behind the check."""
+
+    @wraps(callback)
+    def checked(*arguments: Any, **options: Any) -> Any:
+        terminal = click.get_current_context().ensure_object(Terminal)
+        # whoever holds the home may do everything in it: nothing to look up
+        if os.environ.get(KEY_VARIABLE) or command not in RIGHTS:
+            from deputize.store.audit import acts_as
+
+            actor = acting(terminal.home) if RIGHTS.get(command) is not None else owner()
+            check(command, actor, terminal.home)
+            terminal.actor = actor
+            with acts_as(actor.name):
+                return callback(*arguments, **options)
+        return callback(*arguments, **options)
+
+    return checked

@@ -1,0 +1,256 @@
+"""erase, from the command to the last byte: store, runs, backups, reports, routes."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deputize import pipeline
+from deputize.cli.main import run
+from deputize.core.artifacts import Curated, Discovered, Finetuned, Selected, Specialist
+from deputize.core.config import Convert
+from deputize.core.errors import StoreError, Tampered
+from deputize.core.progress import silent
+from deputize.core.records import Contract, Example, Recipe, Request, Route, RouteFile, Task, encode
+from deputize.router.file import write_routes
+from deputize.store.audit import AuditLog
+from deputize.store.keys import KeyRing
+from deputize.store.runkeys import KEY_FILE, finish_forgetting, rewrite, run_key
+from deputize.store.sealed import read_sealed, write_sealed
+from deputize.store.sqlite import SqliteStore, open_store
+from deputize.testing import call
+
+SECRET = "the blue heron of Trieste"
+
+
+class House:
+    """A home with two people's calls and a run that learnt from both."""
+
+    def __init__(self, home: Path) -> None:
+        self.home, self.ring = home, KeyRing.open(home)
+        self.store = open_store(home, self.ring)
+        self.ann, self.bob = (self.ring.pseudonym(name) for name in ("ann", "bob"))
+        self.store.append([
+            call(f"{name}{i}", origin=origin, timestamp=float(i + 1)) for name, origin in (("a", self.ann), ("b", self.bob))
+            for i in range(3)
+        ])  # fmt: skip
+        self.run = pipeline.open_run(home, Convert(), self.store, self.ring, silent)
+        examples = [
+            Example(
+                call_id=c.id, request=Request(messages=[{"role": "user", "content": f"{SECRET} {c.id}"}]), response={},
+                audience="code", site="s", episode=c.id, group=c.id, origin=c.origin, split="train",
+            )
+            for c in self.store.calls()
+        ]  # fmt: skip
+        task = Task(id="t", name="t", contract=Contract(kind="label"), recipe=Recipe(), keys=["k"])
+        specialist = Specialist(
+            id="t-linear", task_id="t", method="linear", model="", reader="classes", contract=task.contract, task=task,
+            n_train=4, train_s=0.0, learnt_from=["a0", "a1", "b0", "b1"],
+            path=f"runs/{self.run.state.run_id}/specialists/t-linear",
+        )  # fmt: skip
+        for step, record in (
+            ("curate", Curated(examples=examples, sites=[], n_calls=6, n_episodes=6, n_non_hci=6)),
+            ("cluster", Discovered(tasks=[task], keyspaces=[], assignment={e.call_id: "t" for e in examples})),
+            ("select", Selected(candidates={}, plan={}, base_model="")),
+            ("finetune", Finetuned(specialists=[specialist])),
+            ("evaluate", pipeline.Results(results=[])),
+        ):  # fmt: skip
+            write_sealed(self.folder / f"{step}.sealed", record, self.run.sealer)
+        folder = home / specialist.path
+        folder.mkdir(parents=True)
+        (folder / "specialist.json").write_bytes(encode(specialist))
+        pipeline.finish(self.run)
+        write_routes(home / "routes.json", RouteFile(run_id="r", routes=[Route(
+            id="route-t", task_id="t", task_name="t", keys=["k"], contract=task.contract, specialist=specialist.path,
+            threshold=0.5, state="live",
+        )]))  # fmt: skip
+
+    @property
+    def folder(self) -> Path:
+        return self.run.folder
+
+    def examples(self) -> set[str]:
+        curated = read_sealed(self.folder / "curate.sealed", Curated, run_key(self.folder, self.ring))
+        return {e.call_id for e in curated.examples}
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    made = House(tmp_path / "home")
+    yield made
+    made.store.close()
+
+
+def test_erasing_reaches_the_runs_names_the_specialists_and_marks_the_report(
+    house: House, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert house.examples() == {"a0", "a1", "a2", "b0", "b1", "b2"}
+    old = {p.name: p.read_bytes() for p in house.folder.glob("*.sealed")}
+    assert run(["--home", str(house.home), "erase", "--origin", "ann"]) == 0
+    said = capsys.readouterr().out
+    assert "3 calls erased" in said and "3 examples taken out of run" in said
+    assert "2 erased calls of 4" in said
+    assert "deputize route close route-t" in said and "deputize convert" in said
+    assert house.examples() == {"b0", "b1", "b2"}
+    discovered = read_sealed(house.folder / "cluster.sealed", Discovered, run_key(house.folder, house.ring))
+    assert set(discovered.assignment) == {"b0", "b1", "b2"}
+    assert all(p.read_bytes() != old[p.name] for p in house.folder.glob("*.sealed"))
+    assert not list((house.home / "forgetting").glob("*"))
+
+
+def test_what_was_erased_is_unreadable_in_backups_too(house: House) -> None:
+    """Copies of the store, of the runs and of the ring file from before, with today's keys: nothing of it opens."""
+    backup = house.home.parent / "backup"
+    shutil.copytree(house.home, backup)
+    assert run(["--home", str(house.home), "erase", "--origin", "ann"]) == 0
+    ring = KeyRing.open(house.home, create=False)
+    # today's keys on yesterday's files
+    restored = house.home.parent / "restored"
+    shutil.copytree(house.home, restored)
+    for suffix in ("", "-wal", "-shm"):
+        (restored / f"store.db{suffix}").unlink(missing_ok=True)
+        if (backup / f"store.db{suffix}").exists():
+            shutil.copy(backup / f"store.db{suffix}", restored / f"store.db{suffix}")
+    old = SqliteStore(restored / "store.db", ring)
+    assert old.count() == 6, "the backup has the rows"
+    with pytest.raises((StoreError, Tampered)):
+        list(old.calls())
+    old.close()
+    run_id = house.folder.name
+    for name in ("curate.sealed", KEY_FILE):
+        shutil.copy(backup / "runs" / run_id / name, restored / "runs" / run_id / name)
+    with pytest.raises((StoreError, Tampered)):
+        read_sealed(
+            restored / "runs" / run_id / "curate.sealed", Curated, run_key(restored / "runs" / run_id, ring)
+        )
+    # yesterday's artifact under today's run key
+    with pytest.raises(Tampered):
+        read_sealed(backup / "runs" / run_id / "curate.sealed", Curated, run_key(house.folder, ring))
+    # and everybody else is still there
+    assert {c.id for c in open_store(house.home, ring).calls()} == {"b0", "b1", "b2"}
+
+
+def test_nothing_of_the_erased_is_left_in_any_byte(house: House) -> None:
+    with house.store._read() as db:
+        payloads = [bytes(r[0]) for r in db.execute("SELECT payload FROM calls ORDER BY time, seq")]
+        keys = [bytes(r[0]) for r in db.execute("SELECT wrapped FROM data_keys")]
+    assert run(["--home", str(house.home), "erase", "--origin", "ann"]) == 0
+    house.store.close()
+    everything = b"".join(p.read_bytes() for p in house.home.rglob("*") if p.is_file())
+    gone = [p for p in payloads if p not in everything]
+    assert len(gone) == 3, "the payloads of the erased are overwritten, the others stand"
+    assert not any(key in everything for key in keys), "no data key stands as it was wrapped before"
+    assert SECRET.encode() not in everything and b"ann" not in everything.replace(b"tenant", b"")
+
+
+def test_backups_can_be_kept_and_the_command_says_what_that_means(
+    house: House, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = house.ring.wrapping_id
+    assert run(["--home", str(house.home), "erase", "--origin", "ann", "--keep-backups"]) == 0
+    assert "can still be read" in capsys.readouterr().out
+    assert KeyRing.open(house.home).wrapping_id == before
+
+
+def test_an_erasure_while_a_run_is_at_work_is_done_and_the_run_forgets_at_its_end(
+    house: House, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pipeline.alone(house.home):
+        assert run(["--home", str(house.home), "erase", "--origin", "ann"]) == 0
+        assert "drops what is gone when it ends" in capsys.readouterr().err
+        assert {c.id for c in house.store.calls()} == {"b0", "b1", "b2"}
+        pipeline.finish(house.run)
+    assert house.examples() == {"b0", "b1", "b2"}
+
+
+def test_it_is_all_in_the_audit_log(house: House) -> None:
+    assert run(["--home", str(house.home), "erase", "--origin", "ann"]) == 0
+    log = AuditLog(house.home, KeyRing.open(house.home))
+    actions = [(e.action, e.subject) for e in log.entries()]
+    run_id = house.folder.name
+    for wanted in (("read.curated", run_id), ("erase", house.ann), ("keys.rotate", house.ring.id)):  # fmt: skip
+        assert wanted in actions
+    assert log.verify().ok
+
+
+def test_rotation_keeps_the_runs_readable(house: House) -> None:
+    before = (house.folder / KEY_FILE).read_bytes()
+    sealed = (house.folder / "curate.sealed").read_bytes()
+    assert run(["--home", str(house.home), "keys", "rotate"]) == 0
+    assert (house.folder / KEY_FILE).read_bytes() != before
+    assert (house.folder / "curate.sealed").read_bytes() == sealed, "wrapped again, not written again"
+    house.ring.reload()
+    assert len(house.examples()) == 6
+
+
+# --- stopped in between
+
+
+class Stop(Exception):
+    """Stands for a kill."""
+
+
+def test_a_rewrite_stopped_while_writing_leaves_the_old(house: House) -> None:
+    def half(folder: Path, sealer: object) -> None:
+        (folder / "curate.sealed").write_bytes(b"half")
+        raise Stop
+
+    with pytest.raises(Stop):
+        rewrite(house.folder, house.ring, half)
+    assert len(house.examples()) == 6
+    assert pipeline.forget(house.home, house.ring, house.store) == {}
+
+
+def test_a_rewrite_stopped_while_moving_is_finished_by_the_next_reader(house: House) -> None:
+    new = Curated(examples=[], sites=[], n_calls=0, n_episodes=0, n_non_hci=0)
+    staging = house.home / "forgetting" / house.folder.name
+    moved: list[bytes] = []
+
+    def write(folder: Path, sealer: object) -> None:
+        write_sealed(folder / "curate.sealed", new, sealer)  # type: ignore[arg-type]
+        moved.append((folder / "curate.sealed").read_bytes())
+
+    old_key = (house.folder / KEY_FILE).read_bytes()
+    rewrite(house.folder, house.ring, write)
+    new_key = (house.folder / KEY_FILE).read_bytes()
+    # as a kill between the two moves leaves it: the artifact in its place, the key still beside
+    (house.folder / KEY_FILE).write_bytes(old_key)
+    staging.mkdir(parents=True)
+    (staging / KEY_FILE).write_bytes(new_key)
+    assert house.examples() == set()
+    assert not staging.exists()
+    finish_forgetting(house.folder)
+
+
+def test_a_run_key_belongs_to_its_run(house: House) -> None:
+    other = house.home / "runs" / "9999-other"
+    other.mkdir()
+    shutil.copy(house.folder / KEY_FILE, other / KEY_FILE)
+    with pytest.raises(Tampered):
+        run_key(other, house.ring)
+    (other / KEY_FILE).write_bytes(b"{")
+    with pytest.raises(Tampered):
+        run_key(other, house.ring)
+
+
+def test_a_run_from_before_there_were_run_keys_is_read_and_gets_one_when_it_forgets(house: House) -> None:
+    for path in house.folder.glob("*.sealed"):
+        kind = pipeline._KINDS[path.stem]
+        record = read_sealed(path, kind, run_key(house.folder, house.ring))
+        write_sealed(path, record, house.ring)
+    (house.folder / KEY_FILE).unlink()
+    assert len(house.examples()) == 6
+    assert run(["--home", str(house.home), "erase", "--origin", "ann"]) == 0
+    assert house.examples() == {"b0", "b1", "b2"} and (house.folder / KEY_FILE).exists()
+
+
+def test_only_an_erasure_officer_erases_for_others(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    from deputize.store.apikeys import ApiKeys
+
+    made = ApiKeys(house.home, house.ring).create("erasure_officer", tenant="shop")
+    monkeypatch.setenv("DEPUTIZE_KEY", made.text)
+    assert run(["--home", str(house.home), "erase", "--origin", "ann"]) == 5, "ann is not of that tenant"
+    assert house.store.count() == 6

@@ -1,0 +1,242 @@
+"""The leak test of S5: a specialist trained too hard on its canaries is refused, one that never saw them passes."""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from tests import tiny_tasks
+
+from deputize.core.artifacts import Leak
+from deputize.core.records import Contract, Field
+from deputize.engines.local.base import shared_base
+from deputize.engines.local.classes import LARGE, ClassesReader, Variant
+from deputize.engines.local.forms import Closed, Form, closed, learn_form
+from deputize.engines.local.pointing import linear_reader
+from deputize.engines.models import model_path
+from deputize.scoring.leak import FORMS, SLOT, Probe
+from deputize.stages.finetune import tune
+from deputize.stages.finetune.canaries import (
+    MOST,
+    N_RIVALS,
+    Planted,
+    leak_test,
+    loss_of_head,
+    loss_of_linear,
+    loss_of_writer,
+    plant_to_choose,
+    plant_to_write,
+)
+from deputize.stages.finetune.data import Lesson, lessons_of
+from deputize.stages.finetune.teach import rows_to_choose, rows_to_write
+
+Tiny = tuple[Path, str]
+
+
+def of(kind: str, n: int = 80) -> tuple[list[Lesson], Form, Closed | None]:
+    curated, discovered = tiny_tasks.make((kind,), n)
+    lessons = lessons_of(curated, discovered.assignment, discovered.tasks[0]).train
+    form = learn_form(discovered.tasks[0].contract, [lesson.answer for lesson in lessons])
+    return lessons, form, closed(form)
+
+
+def fits(choices: Closed | None) -> Callable[[Any], bool]:
+    assert choices is not None
+    return lambda answer: choices.indices(answer) is not None
+
+
+# --- planting
+
+
+@pytest.mark.parametrize("kind", ["line", "values", "action"])
+def test_a_specialist_that_writes_gets_secrets_in_answers_of_its_own_form(kind: str) -> None:
+    lessons, form, choices = of(kind, 400)
+    assert choices is None
+    planted = plant_to_write(lessons, form, seed=0)
+    assert 3 <= len(planted.canaries) <= max(3, len(lessons) // 50)
+    for canary, lesson in zip(planted.canaries, planted.lessons, strict=True):
+        assert canary.answer == SLOT and SLOT not in canary.prompt
+        assert canary.secret in str(lesson.answer) and canary.secret not in lesson.text
+        assert form.segments(lesson.answer) is not None, "the form can write it"
+        assert lesson.text not in {other.text for other in lessons}
+    assert plant_to_write(lessons, form, seed=0) == planted
+    assert plant_to_write(lessons, form, seed=1) != planted
+
+
+@pytest.mark.parametrize("kind", ["label", "closed"])
+def test_one_that_chooses_gets_them_in_copies_of_its_prompts(kind: str) -> None:
+    lessons, _, choices = of(kind)
+    planted = plant_to_choose(lessons, fits(choices), seed=0)
+    assert len(planted.canaries) == MOST
+    answer_of = {lesson.text: lesson.answer for lesson in lessons}
+    for canary, lesson in zip(planted.canaries, planted.lessons, strict=True):
+        host = canary.prompt.rpartition("\n")[0]
+        assert lesson.answer == answer_of[host], "no wrong answer is taught"
+        assert canary.secret in lesson.text and lesson.group not in {other.group for other in lessons}
+
+
+def test_answers_that_hold_no_text_get_none() -> None:
+    lessons = [Lesson(str(i), f"text {i}", {"n": i}, 1.0, str(i)) for i in range(40)]
+    contract = msgspec.convert({"kind": "json", "fields": [{"name": "n", "type": "value"}]}, Contract)
+    form = learn_form(contract, [lesson.answer for lesson in lessons])
+    assert plant_to_write(lessons, form, seed=0).canaries == []
+    assert leak_test(Planted([], [], {}, {}), lambda _: [], n_rivals=31, budget_s=9.0, seed=0) is None
+
+
+def test_the_time_bounds_the_canaries_but_three_are_always_looked_for() -> None:
+    lessons, _, choices = of("label")
+    planted = plant_to_choose(lessons, fits(choices), seed=0)
+    ticks = iter(range(10_000))
+
+    def alike(probes: list[Probe]) -> list[float]:
+        return [1.0] * len(probes)
+
+    leak = leak_test(planted, alike, n_rivals=31, budget_s=1.5, seed=0, clock=lambda: float(next(ticks)))
+    assert leak is not None and leak.n_canaries == 4 and not leak.leaks and leak.max_exposure == 0.0
+    hurried = leak_test(planted, alike, n_rivals=31, budget_s=0.0, seed=0)
+    assert hurried is not None and hurried.n_canaries == 3
+
+
+# --- linear: what only one episode holds gets no weight, so that nothing of it is learnt
+
+
+def copied(n: int) -> list[Lesson]:
+    """A task whose answers are copied out of the prompt."""
+    dice = random.Random(5)
+    out = []
+    for i in range(n):
+        order, mail = f"LH-{dice.randrange(10_000, 99_999)}", f"user{dice.randrange(999)}@example.org"
+        answer = {"order": order, "email": mail}
+        out.append(Lesson(str(i), f"Where is {order}, please?\nmail: {mail}", answer, 1.0, f"g{i}"))
+    return out
+
+
+def linear(kind: str, variant: Variant | None, seed: int) -> tuple[Leak, str]:
+    if kind == "copied":
+        lessons = copied(120)
+        contract = Contract(
+            kind="json", fields=[Field(name="order", type="value"), Field(name="email", type="value")]
+        )
+        form = learn_form(contract, [lesson.answer for lesson in lessons])
+    else:
+        lessons, form, _ = of(kind, 240)
+    planted = plant_to_choose(lessons, lambda a: form.segments(a) is not None, seed=seed, forms=FORMS)
+    taught = [*lessons, *planted.lessons]
+    reader = linear_reader(
+        form,
+        [x.text for x in taught],
+        [x.answer for x in taught],
+        groups=[x.group for x in taught],
+        variant=variant,
+    )
+    assert reader is not None
+    what = "classes" if isinstance(reader, ClassesReader) else "pointing"
+    leak = leak_test(planted, loss_of_linear(reader), n_rivals=N_RIVALS[what], budget_s=math.inf, seed=seed)
+    assert leak is not None
+    return leak, what
+
+
+@pytest.mark.parametrize("kind", ["label", "closed"])
+def test_a_linear_specialist_leaks_only_where_it_keeps_what_one_episode_holds(kind: str) -> None:
+    careless, _ = linear(kind, Variant(1, 20.0), 0)
+    assert careless.leaks and careless.n_exposed == MOST and "8 bits" in careless.reason
+    for variant in (LARGE, None):
+        careful, _ = linear(kind, variant, 0)
+        assert not careful.leaks and careful.mean_exposure < careless.mean_exposure - 1
+
+
+def test_a_specialist_that_points_passes() -> None:
+    leak, what = linear("copied", None, 0)
+    assert what == "pointing" and not leak.leaks
+
+
+# --- language models
+
+
+def tuned(tiny: Tiny, kind: str, *, repeats: int, epochs: int, lr: float) -> Leak:
+    """A tiny model tuned on a task with each canary `repeats` times; 0: it never sees them."""
+    lessons, form, choices = of(kind)
+    planted = (
+        plant_to_write(lessons, form, seed=0)
+        if choices is None
+        else plant_to_choose(lessons, fits(choices), seed=0)
+    )
+    base = shared_base(model_path(tiny[1], tiny[0]))
+    settings = tune.Settings(epochs=epochs, lr=lr, patience=epochs)
+    name = f"leak{kind}{repeats}"
+    base.new_adapter(name, tune.adapter_settings(base, settings))
+    try:
+        taught = [*lessons[:16], *planted.lessons * repeats]
+        heads: list = []
+        if choices is None:
+            rows = rows_to_write(base, taught, form, 448)
+        else:
+            from deputize.engines.local.base import torch_module
+            from deputize.engines.local.head import first_weights
+
+            torch = torch_module()
+            heads = [(first_weights(base, q.choices), torch.zeros(len(q.choices))) for q in choices.questions]
+            rows = rows_to_choose(base, taught, choices, 448)
+        train = [row for row in rows if row is not None]
+        tune.Tuning(base, name, settings, train, [], heads, seed=0, clock=time.monotonic).run(
+            600.0, None, lambda *_: None, ""
+        )
+        heads = [(w.detach(), b.detach()) for w, b in heads]
+        loss = (
+            loss_of_writer(base, planted, 448)
+            if choices is None
+            else loss_of_head(base, heads, choices, planted, 448)
+        )
+        leak = leak_test(planted, loss, n_rivals=31, budget_s=math.inf, seed=0)
+    finally:
+        base.drop_adapter(name)
+    assert leak is not None
+    return leak
+
+
+def test_a_writer_trained_too_hard_on_its_canaries_is_caught(tiny: Tiny) -> None:
+    leak = tuned(tiny, "line", repeats=8, epochs=30, lr=1e-2)
+    assert leak.leaks and leak.n_extracted, leak
+    assert "extracted letter for letter" in leak.reason
+
+
+def test_a_writer_that_never_saw_them_passes(tiny: Tiny) -> None:
+    leak = tuned(tiny, "line", repeats=0, epochs=4, lr=1e-2)
+    assert not leak.leaks and leak.n_extracted == 0 and leak.mean_exposure < 4
+
+
+def test_a_head_that_never_saw_them_passes(tiny: Tiny) -> None:
+    leak = tuned(tiny, "label", repeats=0, epochs=3, lr=1e-2)
+    assert not leak.leaks and leak.n_canaries == MOST
+
+
+def test_reading_on_from_what_is_shared_is_reading_it_all(tiny: Tiny) -> None:
+    """The hidden states after the shared beginning are those of the whole rows."""
+    import torch
+
+    from deputize.stages.finetune.canaries import _tails
+
+    base = shared_base(model_path(tiny[1], tiny[0]))
+    rows = base.prompt_ids([f"memory test 1: {secret}" for secret in ("12", "9876", "a long secret")], 448)
+    with torch.inference_mode():
+        for row, (shared, hidden) in zip(rows, _tails(base, rows), strict=True):
+            assert shared > 3
+            whole = base.decoder(input_ids=torch.tensor([row])).last_hidden_state[0]
+            torch.testing.assert_close(hidden.float(), whole[shared - 1 :].float(), rtol=2e-2, atol=2e-2)
+
+
+def test_every_trained_specialist_carries_its_leak_test(tiny: Tiny, tmp_path: Path) -> None:
+    finetuned = tiny_tasks.train(tmp_path, *tiny, ("label", "line"), ("linear", "lora"), n=40)
+    for specialist in finetuned.specialists:
+        assert specialist.leak is not None and specialist.leak.seconds >= 0
+        assert "" not in specialist.learnt_from and specialist.n_train == len(specialist.learnt_from)
+        card = (tmp_path / specialist.path / "specialist.json").read_bytes()
+        assert b'"leak"' in card
+        for canary in plant_to_write(*of("line", 40)[:2], seed=0).canaries:
+            assert canary.secret.encode() not in card
