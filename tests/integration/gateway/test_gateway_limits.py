@@ -17,12 +17,15 @@ from typing import Any
 import aiohttp
 import psutil
 import pytest
+from frames import look
 from specialists import publish, route_for
 from tests import tiny_tasks
 from upstream import ScriptedUpstream, Stream, Whole, chunk, completion, text_stream
 
 from deputize.core.records import Call
+from deputize.engines.upstream import UpstreamConfig
 from deputize.gateway.serve import running_gateway, settings_for, start_gateway_process
+from deputize.gateway.settings import GatewaySettings
 from deputize.store.sqlite import open_store
 
 Recorded = Callable[[int], list[Call]]
@@ -390,3 +393,35 @@ async def test_the_other_durabilities_keep_every_call_of_a_gateway_that_ends_wel
         async with session.post(base_url + PATH, json={**BODY, "stream": True}) as reply:
             assert b"[DONE]" in await reply.read()
     assert len(recorded(2)) == 2
+
+
+@pytest.mark.parametrize(
+    ("path", "speaks", "end"),
+    [
+        (PATH, "chat", b'"finish_reason": "tool_calls"'),
+        ("/v1/responses", "responses", b"response.completed"),
+        ("/v1/messages", "messages", b'"stop_reason": "tool_use"'),
+        ("/v1/messages", "chat", b'"stop_reason":"tool_use"'),
+    ],
+)
+async def test_no_stream_ends_well_before_its_call_is_kept(
+    home: Path, upstream: ScriptedUpstream, path: str, speaks: str, end: bytes
+) -> None:
+    """The call cannot be kept, so its client must not get the end that says it was answered."""
+    home.mkdir()
+    (home / "journal").write_text("in the way")
+    upstream.script = lambda seen: look(speaks, stream=True)
+    protocol = "anthropic" if speaks == "messages" else "openai"
+    config = UpstreamConfig.model_validate(
+        {"base_url": upstream.base_url, "protocol": protocol, "speaks": (speaks,)}
+    )
+    settings = GatewaySettings(upstreams=(config,), on_full="block", record_wait_s=0.05)
+    asked = {**BODY, "max_tokens": 9, "input": "q", "stream": True}
+    async with running_gateway(home, settings=settings) as base_url, aiohttp.ClientSession() as session:
+        async with session.post(base_url + path, json=asked) as reply:
+            broken = await reply.read()
+        (home / "journal").unlink()
+        async with session.post(base_url + path, json=asked) as reply:
+            whole = await reply.read()
+    assert b"Let " in broken and b"error" in broken and end not in broken and b"[DONE]" not in broken
+    assert end in whole and b"error" not in whole.replace(b'"error":null', b"")
