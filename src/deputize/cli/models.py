@@ -27,16 +27,19 @@ def list_models(terminal: Terminal, /) -> None:
         {
             "name": m.name, "params_m": m.params_m, "context": m.context, "licence": m.licence, "role": m.role,
             "memory_gb": {p: m.memory_gb(p) for p in ("fp32", "bf16", "int4")}, "benchmarks": m.benchmarks,
-            "source": m.source, "in_paper": m.paper, "fetched": here, "note": m.note,
+            "source": m.source, "checked": m.checked, "in_paper": m.paper, "fetched": here, "note": m.note,
         }
         for m, here in rows
     ]  # fmt: skip
     terminal.result(
         document,
         lambda: terminal.table(
-            ("model", "M params", "context", "licence", "GB bf16", "in the paper", "here"),
+            ("model", "M params", "context", "licence", "GB bf16", "in the paper", "here", "not checked"),
             [
-                (m.name, f"{m.params_m:g}", m.context, m.licence, f"{m.memory_gb('bf16'):.2f}", "yes" if m.paper else "", "yes" if here else "")
+                (
+                    m.name, f"{m.params_m:g}", m.context, m.licence, f"{m.memory_gb('bf16'):.2f}", "yes" if m.paper else "",
+                    "yes" if here else "", ", ".join(engine.unchecked(m)),
+                )
                 for m, here in rows
             ],
         ),

@@ -53,7 +53,9 @@ class Model(Record):
     """Tokens."""
     licence: str
     source: str
-    """Where licence, context and benchmark figures were read."""
+    """Where licence, context and benchmark figures stand."""
+    checked: list[Literal["params", "context", "licence"]] = msgspec.field(default_factory=list)
+    """What was compared with `source` or a word-for-word copy of it; the rest was not found on a page."""
     hub: str = ""
     role: Literal["lm", "embedder"] = "lm"
     paper: bool = False
@@ -92,6 +94,13 @@ def catalogue(models_dir: Path | None = None) -> dict[str, Model]:
         return {name: msgspec.convert({"name": name, **entry}, Model) for name, entry in entries.items()}
     except (OSError, ValueError, TypeError, msgspec.ValidationError) as error:
         raise BadInput(f"{own} is not a catalogue of models: {error}") from error
+
+
+def unchecked(model: Model) -> list[str]:
+    """What an entry says without our having seen it at its source; nothing of what a user added by hand."""
+    if not model.source.startswith("https://"):
+        return []
+    return [name for name in ("params", "context", "licence") if name not in model.checked]
 
 
 def find(name: str, models_dir: Path | None = None) -> Model:

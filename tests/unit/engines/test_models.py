@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import math
 import threading
+import tomllib
 import zipfile
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from importlib import resources
 from pathlib import Path
 
 import pytest
 
+from deputize.core.config import models_path
 from deputize.core.errors import BadInput, MissingExtra, UpstreamError
 from deputize.engines import models
 
@@ -33,6 +38,36 @@ def test_every_entry_says_where_its_facts_come_from() -> None:
     for model in models.catalogue().values():
         assert model.licence and model.context > 0 and model.params_m > 0
         assert model.source.startswith("https://"), model.name
+
+
+def test_every_entry_has_all_fields_and_says_what_of_them_was_not_checked() -> None:
+    text = resources.files("deputize.engines").joinpath("catalogue.toml").read_text("utf-8")
+    for name, row in tomllib.loads(text).items():
+        assert {"params_m", "context", "licence", "source", "checked"} <= set(row), name
+        model = models.find(name)
+        assert set(model.checked) | set(models.unchecked(model)) == {"params", "context", "licence"}, name
+        assert model.hub or model.licence == "unreleased", f"{name}: where are its weights?"
+        assert all(0 < figure <= 100 for figure in model.benchmarks.values()), name
+        memory = [model.memory_gb(p) for p in ("int4", "bf16", "fp32")]
+        assert memory == sorted(memory) and memory[0] > 0
+    unseen = [m.name for m in models.catalogue().values() if len(models.unchecked(m)) == 3]
+    assert len(unseen) <= 6, f"rows that nothing vouches for: {unseen}"
+
+
+def test_the_size_of_the_fetched_model_is_what_the_catalogue_says() -> None:
+    """Counted from the weights themselves, where they are here."""
+    folder = models_path() / "SmolLM2-135M-Instruct"
+    if not folder.is_dir():
+        pytest.skip("SmolLM2-135M-Instruct is not fetched")
+    n = 0
+    for path in folder.glob("*.safetensors"):
+        with path.open("rb") as stream:
+            header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
+        n += sum(math.prod(t["shape"]) for key, t in header.items() if key != "__metadata__")
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    model = models.find("SmolLM2-135M-Instruct")
+    assert n / 1e6 == pytest.approx(model.params_m, rel=0.005)
+    assert config["max_position_embeddings"] == model.context
 
 
 def test_memory_follows_from_parameters_and_precision() -> None:
