@@ -56,6 +56,11 @@ class Threads:
         before = self._rates.get(option, rate)
         self._rates[option] = 0.5 * before + 0.5 * rate
 
+    @property
+    def rate(self) -> float | None:
+        """Work per second of the best option so far; None before anything was measured."""
+        return max(self._rates.values(), default=None)
+
     @contextmanager
     def work(self, amount: float) -> Iterator[None]:
         """Runs the block on the picked number of threads; `amount` is its size, in any unit."""

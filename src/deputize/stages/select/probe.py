@@ -138,7 +138,12 @@ def as_it_is(
     began, right = clock(), list[bool]()
     dev = _spread(dev, most)
     room = max((len(base.ids(said(e.response))) for e in dev), default=8) + 8
-    size = 1
+    size, rate = 1, base.threads["read"].rate
+    if rate is not None:
+        # the first prompt cannot be broken off either: on a slow machine one may take longer than all there is
+        first = _few_shot(task, shots, dev[0]) if shots else _own_prompt(base, dev[0])
+        if min(len(base.ids(first)), MAX_PROMPT_TOKENS) / rate > budget_s:
+            return None
     while dev and size:
         batch, dev = dev[:size], dev[size:]
         prompts = [_few_shot(task, shots, e) if shots else _own_prompt(base, e) for e in batch]

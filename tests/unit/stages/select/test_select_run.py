@@ -14,6 +14,7 @@ from deputize.core.errors import BadInput, MissingExtra
 from deputize.core.progress import silent
 from deputize.core.records import Contract, Example, Task
 from deputize.engines import models
+from deputize.engines.local.base import Base, Threads
 from deputize.stages.select import machine, probe
 from deputize.stages.select import run as stage
 
@@ -56,7 +57,18 @@ def test_where_a_classifier_cannot_write_the_answer_its_decision_is_probed_alone
     )
 
 
-def test_calibration_and_test_are_never_read(tiny: Tiny) -> None:
+def test_a_prompt_that_would_take_longer_than_there_is_is_not_begun(tiny: Tiny) -> None:
+    base = Base(models.model_path(tiny[1], tiny[0]), "cpu", "fp32")
+    dev = [tiny_tasks.example("label", i, "dev") for i in range(4)]
+    task = tiny_tasks.task("label")
+    assert probe.as_it_is(base, task, dev, (), budget_s=30.0) is not None
+    base.threads["read"] = Threads(1)
+    base.threads["read"].told(1, 0.5)  # half a token a second
+    assert probe.as_it_is(base, task, dev, (), budget_s=1.0) is None
+
+
+def test_calibration_and_test_are_never_read(selected: Selected, tiny: Tiny) -> None:
+    # `selected` has measured how fast the model reads, so both runs know it
     curated, discovered = tiny_tasks.make(("label", "values"))
     config = Convert(models=(tiny[1],), minutes=0.001)
     spoilt = [
