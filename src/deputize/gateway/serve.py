@@ -425,6 +425,8 @@ class GatewayProcess:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
+        if self.process.stdin is not None:
+            self.process.stdin.close()
         return self.process.returncode
 
     def __enter__(self) -> GatewayProcess:
@@ -440,7 +442,7 @@ def start_gateway_process(
     home: Path, upstream: str | None = None, port: int = 0, *, host: str = "127.0.0.1", workers: int = 1,
     api_key_env: str | None = None, timeout_s: float = 60.0, environ: dict[str, str] | None = None,
 ) -> GatewayProcess:  # fmt: skip
-    """Starts `serve` in a child process and waits until it answers.
+    """Starts `serve` in a child process and waits until it answers. It never outlives this process.
 
     Args:
         home: the home folder.
@@ -465,7 +467,7 @@ def start_gateway_process(
     ]  # fmt: skip
     with log_path.open("ab") as out:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=environ, start_new_session=True
+            command, stdin=subprocess.PIPE, stdout=out, stderr=out, env=environ, start_new_session=True
         )
     scheme = read_settings(home).scheme
     handle = GatewayProcess(process, f"{scheme}://{host}:{chosen}", log_path)
