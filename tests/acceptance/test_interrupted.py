@@ -57,7 +57,7 @@ def start(home: Path, *arguments: str, environ: dict[str, str], said: Path) -> s
 
 
 def wait_for(
-    process: subprocess.Popen[bytes], is_there: Callable[[], bool], timeout_s: float = 150.0
+    process: subprocess.Popen[bytes], is_there: Callable[[], bool], timeout_s: float = 400.0
 ) -> bool:
     """Whether it came about before the process ended or time ran out."""
     deadline = time.monotonic() + timeout_s
@@ -97,7 +97,7 @@ def ended(pids: list[int], timeout_s: float = 60.0) -> bool:
     return False
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 def test_a_convert_stopped_in_every_stage_ends_as_if_it_had_not_been(
     tmp_path: Path, environ: dict[str, str]
 ) -> None:
