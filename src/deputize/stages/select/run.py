@@ -28,7 +28,6 @@ MIN_TRAIN = 24
 """Answers in train below which nothing is tuned."""
 MAX_REPLY_CHARS = 600
 """Median length above which a free text is not learnt: agreement with another wording says nothing."""
-LINEAR_IS_ENOUGH = 0.99
 _OVERHEAD_GB = 2.0
 """Activations, optimiser and the program itself while a LoRA is trained."""
 
@@ -74,7 +73,7 @@ def run(
         dev = [e for e in mine if e.split == "dev"]
         answers = [answer_of(e.response, task.contract) for e in train]
         why = refusal(task, len(mine), [a for a in answers if a is not None], config.min_calls)
-        rows, rungs = _baselines(task, train, answers, dev)
+        rows, rungs = _baselines(task, train, answers, dev, config.epsilon)
         plan[task.id] = [] if why else rungs
         if why:
             refused[task.id] = why
@@ -147,7 +146,7 @@ def refusal(task: Task, n_calls: int, answers: list[Answer], min_calls: int) -> 
 
 
 def _baselines(
-    task: Task, train: list[Example], answers: list[Answer], dev: list[Example]
+    task: Task, train: list[Example], answers: list[Answer], dev: list[Example], epsilon: float
 ) -> tuple[list[Candidate], list[str]]:
     """Majority and linear probes, and the rungs that make sense, cheapest first."""
     contract = task.contract
@@ -175,9 +174,13 @@ def _baselines(
     elif (part := probe.decision(pairs, dev_pairs, contract)) is not None:
         # it cannot write the rest of the answer, so it is no rung; it says what the decision alone is worth
         rows.append(_row("tf-idf + logistic regression", "linear, decision alone", part))
-    # where plain text statistics settle it the language model has nothing to add
-    if found is None or probe.linear_over(pairs, dev_pairs, form, contract, found[1]) < LINEAR_IS_ENOUGH:
+    # where the linear rung could answer every call at the loss asked for, the language model has nothing to add
+    alone = probe.linear_over(pairs, dev_pairs, form, contract, found[1]) if found is not None else 0.0
+    if alone < 1 - epsilon:
         rungs.append("lora")
+    else:
+        why = f"not trained: of episodes left out the linear rung answers {alone:.1%} as the LLM did, within the loss asked for"
+        rows.append(Candidate(model="lora", note=why))
     return rows, rungs
 
 
