@@ -55,6 +55,8 @@ MAX_TOKENS = 448
 """Longest prompt in tokens while training and reading; longer ones lose their middle."""
 READ_HEAD, READ_WRITTEN = 0.6, 1.8
 """What S6 reads of a task, in epochs of its training."""
+READING_MARGIN = 1.6
+"""How much more time is kept for reading than those epochs would take."""
 MAX_DEV_READ = 256
 """Dev examples that are read for calibration."""
 LEAK_SHARE, LEAK_MOST_S = 0.03, 10.0
@@ -119,6 +121,7 @@ def run(
     done: list[Specialist] = []
     cheap = [j for j in jobs if j.method == "linear"]
     has_cheap = {j.lessons.task.id for j in cheap}
+    # a task that no cheaper rung can serve comes first: elsewhere the language model only competes, there it is all there is
     dear = sorted(
         (j for j in jobs if j.method != "linear"),
         key=lambda j: (j.lessons.task.id in has_cheap, j.n_tokens * j.epochs, j.folder.name),
@@ -129,41 +132,46 @@ def run(
         if specialist is not None:
             done.append(specialist)
     rate = _first_guess(selected.base_model, models_dir) if dear else 0.0
-    deadline_s -= _reading_part(dear) * max(0.0, deadline_s - (clock() - began))
-    for at, job in enumerate(dear):
-        left = deadline_s - (clock() - began)
-        budget_s = left * _part(dear[at:], has_cheap)
-        if budget_s * rate < 0.25 * job.n_tokens and not _finished(
-            job, config, models_dir, selected.base_model
-        ):
-            refused.setdefault(
-                job.lessons.task.id,
-                f"{job.method}: {max(budget_s, 0):.0f} s are left for it, and one pass over its "
-                f"{len(job.lessons.train)} examples takes about {job.n_tokens / max(rate, 1e-9):.0f} s",
-            )
-            continue
-        try:
-            specialist = _tuned(job, config, home, models_dir, selected.base_model, budget_s, progress, clock)
-        except BadInput as error:
-            refused[job.lessons.task.id] = f"{job.method}: {error}"
-            continue
-        rate = specialist.tokens_per_s or rate
-        done.append(specialist)
+    alone = [j for j in dear if j.lessons.task.id not in has_cheap]
+    kept_s = 0.0
+    for group in (alone, dear[len(alone) :]):
+        left_s = max(0.0, deadline_s - kept_s - (clock() - began))
+        until = clock() + (1 - _reading_part(group)) * left_s
+        for at, job in enumerate(group):
+            budget_s = (until - clock()) * _part(group[at:])
+            if budget_s * rate < 0.25 * job.n_tokens and not _finished(
+                job, config, models_dir, selected.base_model
+            ):
+                refused.setdefault(
+                    job.lessons.task.id,
+                    f"{job.method}: {max(budget_s, 0):.0f} s are left for it, and one pass over its "
+                    f"{len(job.lessons.train)} examples takes about {job.n_tokens / max(rate, 1e-9):.0f} s",
+                )
+                continue
+            try:
+                specialist = _tuned(
+                    job, config, home, models_dir, selected.base_model, budget_s, progress, clock
+                )
+            except BadInput as error:
+                refused[job.lessons.task.id] = f"{job.method}: {error}"
+                continue
+            rate = specialist.tokens_per_s or rate
+            done.append(specialist)
+            # a rung that only competes may not use up the time in which S6 certifies one that nothing replaces
+            kept_s += READING_MARGIN * job.n_tokens * _read_epochs(job) / max(rate, 1e-9)
     served = {s.task_id for s in done}
     order = {task.id: n for n, task in enumerate(discovered.tasks)}
     done.sort(key=lambda s: (order[s.task_id], s.method != "linear", s.method))
     return Finetuned(specialists=done, refused={t: why for t, why in refused.items() if t not in served})
 
 
-def _part(waiting: Sequence[Job], has_cheap: set[str]) -> float:
+def _part(waiting: Sequence[Job]) -> float:
     """The share of the time left that the first of the waiting jobs may take, by need.
 
-    A task that no cheaper rung can serve comes first and does not share with those that have one: there the language
-    model only competes, here it is all there is. Smaller jobs come first, so what one does not need falls to larger ones.
+    Smaller jobs come first, so what one does not need falls to larger ones.
     """
     first = waiting[0]
-    rivals = [j for j in waiting if (j.lessons.task.id in has_cheap) == (first.lessons.task.id in has_cheap)]
-    return first.n_tokens * first.epochs / max(1, sum(j.n_tokens * j.epochs for j in rivals))
+    return first.n_tokens * first.epochs / max(1, sum(j.n_tokens * j.epochs for j in waiting))
 
 
 def _reading_part(dear: Sequence[Job]) -> float:
@@ -173,8 +181,12 @@ def _reading_part(dear: Sequence[Job]) -> float:
     written taking about three times as long as one read at a position.
     """
     trained = sum(job.n_tokens * job.epochs for job in dear)
-    read = sum(job.n_tokens * (READ_HEAD if closed(job.form) is not None else READ_WRITTEN) for job in dear)
+    read = sum(job.n_tokens * _read_epochs(job) for job in dear)
     return float(np.clip(read / max(1, trained + read), 0.2, 0.5))
+
+
+def _read_epochs(job: Job) -> float:
+    return READ_HEAD if closed(job.form) is not None else READ_WRITTEN
 
 
 def epochs_for(n_examples: int) -> int:

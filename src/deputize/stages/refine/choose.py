@@ -24,6 +24,10 @@ LADDER: tuple[str, ...] = (
 """Rungs from cheap to dear, for plans that do not say."""
 
 
+MARGINS = (0.02, 0.05)
+"""Least and largest share by which a dearer rung has to serve more."""
+
+
 @dataclass(frozen=True)
 class Choice:
     """The chosen rung and why."""
@@ -50,6 +54,11 @@ def dev_score(dev: Measured, epsilon: float) -> float:
     return sum(dev.servable(epsilon * factor) for factor in (0.5, 1.0, 2.0)) / 3
 
 
+def settled(dev: Measured, epsilon: float) -> bool:
+    """Whether a rung serves so much of dev that no dearer one could be chosen before it, whatever it answered."""
+    return len(dev) > 0 and dev_score(dev, epsilon) >= 1 - MARGINS[0]
+
+
 def choose(rungs: Sequence[Specialist], measured: Sequence[Measured], epsilon: float) -> Choice:
     """The cheapest rung whose servable share on dev is within a margin of the best one's.
 
@@ -70,7 +79,7 @@ def choose(rungs: Sequence[Specialist], measured: Sequence[Measured], epsilon: f
             index, scores, f"no rung could serve anything on dev; {rungs[index].method} agrees most often"
         )
     n_groups = max(1, len(set(measured[scores.index(best)].groups)))
-    margin = min(0.05, max(0.02, math.sqrt(best * (1 - best) / n_groups)))
+    margin = min(MARGINS[1], max(MARGINS[0], math.sqrt(best * (1 - best) / n_groups)))
     index = next(i for i, score in enumerate(scores) if score >= best - margin)
     leader = rungs[scores.index(best)].method
     if index == scores.index(best):

@@ -6,13 +6,15 @@ that rung, test labels only afterwards.
 Time is the other point: every reading stops at its limit. How many calibration units are tested is fixed by the speed
 seen on dev, before one of them is answered; a unit that time does not allow to be read then counts as a served error.
 So a certificate does not depend on when the reading stopped, although what takes long may well be what is wrong.
+What decides a route is read for all tasks first; dearer rungs that could not change the choice are shown beside it with
+the time that is left.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,7 +38,7 @@ from deputize.core.records import Certificate, Contract, Example, Prediction, Ta
 from deputize.scoring import certificates as cert
 from deputize.scoring.costs import Prices, load_prices
 from deputize.scoring.intervals import coverage_at, curve, difference_interval, proportion_interval
-from deputize.stages.refine.choose import Choice, choose, in_order_of_cost
+from deputize.stages.refine.choose import Choice, choose, dev_score, in_order_of_cost, settled
 from deputize.stages.refine.measure import Measured, compare, majority_accuracy
 from deputize.stages.refine.timed import FIRST, Predictor, Timed
 
@@ -52,6 +54,8 @@ DEV_SHARE, CALIBRATION_SHARE, MOST_CALIBRATION = 0.3, 0.6, 0.85
 """Parts of a task's time for dev and, of what is left then, for calibration: more where it would not be enough."""
 ENOUGH = 200
 """Dev and test calls that a task is given time for first."""
+QUICK_S = 3.0
+"""A rung that reads all of dev in less is read at once: it may settle the choice."""
 
 
 def run(
@@ -104,9 +108,11 @@ def run(
         needs = [j.needs_s() for j in waiting[at:]]
         left_s = max(0.0, until - clock())
         part = needs[0] / sum(needs) if sum(needs) else 1 / len(needs)
-        results[job.task.id] = job.evaluate(
-            until if math.isinf(until) else clock() + min(left_s, max(needs[0], part * left_s))
-        )
+        job.decide(until if math.isinf(until) else clock() + min(left_s, max(needs[0], part * left_s)))
+    for at, job in enumerate(waiting):
+        left_s = max(0.0, until - clock())
+        job.show(load, until if math.isinf(until) else clock() + left_s / (len(waiting) - at))
+        results[job.task.id] = job.result()
     return [_noted(results[task.id], leaks[task.id]) for task in discovered.tasks]
 
 
@@ -128,11 +134,14 @@ class _Job:
     prices: Prices
     clock: Callable[[], float]
     rungs: list[Specialist]
-    """From the cheapest to the dearest."""
+    """From the cheapest to the dearest; once looked at, those that the choice is made from."""
+    beside: list[Specialist] = field(default_factory=list)
+    """Dearer ones that cannot be chosen any more; read for the report once they are shown."""
     readers: list[Timed] = field(default_factory=list)
     """One per rung."""
     dev_read: list[list[Prediction]] = field(default_factory=list)
     """Per rung its answers to the first calls of dev."""
+    decided: _Decided | TaskResult | None = None
 
     @property
     def contract(self) -> Contract:
@@ -149,15 +158,36 @@ class _Job:
         return [example for i in rng.permutation(len(names)) for example in members[names[i]]]
 
     def look(self, load: Callable[[Path], Predictor], until: float) -> None:
-        """Loads the rungs and asks each a few dev calls, to know how fast it is."""
+        """Loads the rungs and asks each a few dev calls, to know how fast it is; stops where a quick one settles it."""
+        for at, specialist in enumerate(self.rungs):
+            reader = self._add_reader(specialist, load)
+            self._read_dev(at, until, FIRST)
+            n_dev = len(self.side("dev"))
+            if self.dev_read[at] and reader.affordable(QUICK_S) >= n_dev:
+                self._read_dev(at, until)
+                if len(self.dev_read[at]) == n_dev and settled(self._dev_of(at), self.config.epsilon):
+                    self.rungs, self.beside = self.rungs[: at + 1], self.rungs[at + 1 :]
+                    break
+
+    def _add_reader(self, specialist: Specialist, load: Callable[[Path], Predictor]) -> Timed:
         # prose is not compared, so it need not be written to be scored; where the LLM's own dice are subtracted a
         # call that is not finished in time counts, so there it is
         prose = any(e.twin_responses for e in self.calls)
-        few = [e.request for e in self.side("dev")[:FIRST]]
-        for specialist in self.rungs:
-            reader = Timed(load(self.home / specialist.path), self.clock, prose)
-            self.readers.append(reader)
-            self.dev_read.append(reader.read(few, until))
+        self.readers.append(Timed(load(self.home / specialist.path), self.clock, prose))
+        self.dev_read.append([])
+        return self.readers[-1]
+
+    def _read_dev(self, at: int, until: float, most: int | None = None) -> None:
+        """The rung at `at` answers dev calls that it has not answered yet, as many as fit, at most the first `most`."""
+        done, dev_calls = self.dev_read[at], self.side("dev")
+        label = f"{self.task.name}: dev, {self.rungs[at].method}"
+        asked = [e.request for e in dev_calls[len(done) : most]]
+        done += self.readers[at].read(asked, until, self._told(label, len(done), len(dev_calls)))
+
+    def _dev_of(self, at: int) -> Measured:
+        read = self.dev_read[at]
+        seconds = self.readers[at].seconds_per_call * len(read)
+        return compare(read, self.side("dev"), self.contract, self.prices, seconds)
 
     @property
     def certifiable(self) -> bool:
@@ -168,11 +198,11 @@ class _Job:
         return len({e.group for e in self.calls if e.split == "calibration"})
 
     def needs_s(self) -> float:
-        """Seconds for enough dev, calibration and test calls, by the speed seen so far."""
+        """Seconds for enough dev, calibration and test calls to decide the route, by the speed seen so far."""
         n = {name: sum(e.split == name for e in self.calls) for name in ("dev", "test")}
-        n_shown = min(ENOUGH, n["dev"]) + min(ENOUGH, n["test"])
         each = [reader.seconds_per_call for reader in self.readers]
-        return sum(each) * n_shown + max(each, default=0.0) * min(self._n_groups(), 3 * self._needed())
+        n_chosen = min(ENOUGH, n["test"]) + min(self._n_groups(), 3 * self._needed())
+        return sum(each) * min(ENOUGH, n["dev"]) + max(each, default=0.0) * n_chosen
 
     def untrained(self, reason: str) -> TaskResult:
         """A task nothing was trained for: the reason, and what the baselines say."""
@@ -184,27 +214,28 @@ class _Job:
             extra={"n_calibration_groups": self._n_groups(), "units_needed": self._needed()},
         )
 
-    def evaluate(self, until: float) -> TaskResult:
-        """The task's result; nothing is asked after `until` but what is under way."""
-        dev_calls = self.side("dev")
-        if not dev_calls:
-            return self.untrained("no dev call of this task, so no threshold could be proposed")
-        self._read_dev(dev_calls, until)
+    def decide(self, until: float) -> None:
+        """Chooses and certifies, and reads held-out calls with what was chosen; begins nothing after `until`."""
+        if not self.side("dev"):
+            self.decided = self.untrained("no dev call of this task, so no threshold could be proposed")
+            return
+        self._read_all_dev(until)
         if not self.rungs:
-            return self.untrained("no time was left to ask the specialist anything: more minutes are needed")
-        dev = [
-            compare(p, dev_calls, self.contract, self.prices, r.seconds_per_call * len(p))
-            for p, r in zip(self.dev_read, self.readers, strict=True)
-        ]
+            self.decided = self.untrained(
+                "no time was left to ask the specialist anything: more minutes are needed"
+            )
+            return
+        dev = [self._dev_of(at) for at in range(len(self.rungs))]
         # rungs are compared on the same calls
         n_common = np.arange(min(len(m) for m in dev))
         choice = choose(self.rungs, [m.take(n_common) for m in dev], self.config.epsilon)
         if not math.isinf(until) and not any(m.right_N.any() for m in dev):
             tried = " and ".join(s.method for s in self.rungs)
-            return self.untrained(
+            self.decided = self.untrained(
                 f"{tried}: not one of {max(len(m) for m in dev)} dev calls was answered as the LLM did, so no calibration "
                 f"call was spent on it; more time (minutes) or more examples may change that"
             )
+            return
         grid = cert.threshold_grid(dev[choice.index].confidence_N)
         left_s = until - self.clock()
         calibration, n_units, n_unread = self._read_calibration(choice.index, until)
@@ -220,23 +251,38 @@ class _Job:
         }
         # from here on nothing is decided any more, only shown
         whole = self._written_in_full(choice.index, until)
-        test_calls = self.side("test")
-        test = self._read_test(choice.index, test_calls, until)
-        return self._result(choice, dev, calibration, test, test_calls, at, grid, n_unread, whole)
+        shown = self._read_test(choice.index, until)
+        self.decided = _Decided(
+            choice, len(n_common), calibration, at, grid, n_unread, whole, {choice.index: shown}
+        )
 
-    def _read_dev(self, dev_calls: Sequence[Example], until: float) -> None:
+    def show(self, load: Callable[[Path], Predictor], until: float) -> None:
+        """The other rungs, as far as time goes: what a dearer one would have done belongs in every table."""
+        if not isinstance(self.decided, _Decided):
+            return
+        others = [at for at in range(len(self.rungs)) if at != self.decided.choice.index]
+        for specialist in self.beside:
+            others.append(len(self.rungs))
+            self.rungs.append(specialist)
+            self._add_reader(specialist, load)
+        for n_done, at in enumerate(others):
+            end = until
+            if not math.isinf(until):
+                end = self.clock() + max(0.0, until - self.clock()) / (len(others) - n_done)
+                self._read_dev(at, self.clock() + DEV_SHARE * max(0.0, end - self.clock()))
+            else:
+                self._read_dev(at, until)
+            self.decided.test[at] = self._read_test(at, end)
+
+    def _read_all_dev(self, until: float) -> None:
         """Each rung answers as much of dev as fits; a rung that there was no time to ask at all is out."""
-        began = self.clock()
-        end = until if math.isinf(until) else began + DEV_SHARE * max(0.0, until - began)
-        for at, reader in enumerate(self.readers):
+        end = until
+        if not math.isinf(until):
+            end = self.clock() + DEV_SHARE * max(0.0, until - self.clock())
+        for at in range(len(self.readers)):
             n_left = len(self.readers) - at
-            mine = end if math.isinf(end) else self.clock() + max(0.0, end - self.clock()) / n_left
-            done = self.dev_read[at]
-            label = f"{self.task.name}: dev, {self.rungs[at].method}"
-            done += reader.read(
-                [e.request for e in dev_calls[len(done) :]],
-                mine,
-                self._told(label, len(done), len(dev_calls)),
+            self._read_dev(
+                at, end if math.isinf(end) else self.clock() + max(0.0, end - self.clock()) / n_left
             )
         asked = [at for at, done in enumerate(self.dev_read) if done]
         self.rungs = [self.rungs[at] for at in asked]
@@ -273,22 +319,12 @@ class _Job:
         measured = compare(read, calls, self.contract, self.prices, reader.seconds_per_call * len(read))
         return measured, n_units, max(0, n_units - len(read))
 
-    def _read_test(self, index: int, test_calls: Sequence[Example], until: float) -> list[Measured]:
-        """Each rung on held-out calls, the chosen one first and with most of the time."""
-        out: dict[int, Measured] = {}
-        order = [index, *(i for i in range(len(self.readers)) if i != index)]
-        for at, i in enumerate(order):
-            left_s = max(0.0, until - self.clock())
-            part = 1.0 if at == len(order) - 1 else CALIBRATION_SHARE if at == 0 else 1 / (len(order) - at)
-            end = until if math.isinf(until) else self.clock() + part * left_s
-            label = f"{self.task.name}: held out, {self.rungs[i].method}"
-            read = self.readers[i].read(
-                [e.request for e in test_calls], end, self._told(label, 0, len(test_calls))
-            )
-            out[i] = compare(
-                read, test_calls, self.contract, self.prices, self.readers[i].seconds_per_call * len(read)
-            )
-        return [out[i] for i in range(len(order))]
+    def _read_test(self, at: int, until: float) -> Measured:
+        """A rung on held-out calls, as many as fit."""
+        calls, reader = self.side("test"), self.readers[at]
+        label = f"{self.task.name}: held out, {self.rungs[at].method}"
+        read = reader.read([e.request for e in calls], until, self._told(label, 0, len(calls)))
+        return compare(read, calls, self.contract, self.prices, reader.seconds_per_call * len(read))
 
     def _written_in_full(self, index: int, until: float) -> dict[str, float] | None:
         """Of an answer with prose: seconds when all of it is written, and the share that is finished within its limit.
@@ -346,12 +382,16 @@ class _Job:
             )
         return _Attempt(verdict, None if reason else index, share if not reason else 0.0, reason, n_twins)
 
-    def _result(
-        self, choice: Choice, dev: Sequence[Measured], calibration: Measured, test: Sequence[Measured],
-        test_calls: Sequence[Example], at: dict[float, _Attempt], grid: cert.Floats, n_unread: int,
-        whole: dict[str, float] | None,
-    ) -> TaskResult:  # fmt: skip
-        chosen, shown, attempt = self.rungs[choice.index], test[choice.index], at[self.config.epsilon]
+    def result(self) -> TaskResult:
+        """What the report says of the task, once it is decided and shown."""
+        if not isinstance(self.decided, _Decided):
+            assert self.decided is not None
+            return self.decided
+        choice, calibration, at = self.decided.choice, self.decided.calibration, self.decided.at
+        grid, n_unread, whole = self.decided.grid, self.decided.n_unread, self.decided.whole
+        test_calls = self.side("test")
+        chosen, shown = self.rungs[choice.index], self.decided.test[choice.index]
+        attempt = at[self.config.epsilon]
         mixed = self.contract.may_leave
         majority = majority_accuracy(
             self.side("train"), test_calls[: len(shown)] or test_calls, self.contract
@@ -360,7 +400,7 @@ class _Job:
         extra: dict[str, Any] = {
             "chosen_because": choice.reason,
             "mixed": mixed,
-            "n_dev": min(len(m) for m in dev),
+            "n_dev": self.decided.n_dev,
             "n_calibration_calls": len(calibration),
             "n_calibration_groups": attempt.verdict.n_units,
             "n_calibration_unread": n_unread,
@@ -390,7 +430,7 @@ class _Job:
             ) if len(shown) else None,
             held_out=held_out,
             refused=self._refusal(attempt, shown, chosen),
-            rungs=[*self._baseline_rows(majority), *self._rung_rows(choice, dev, test)],
+            rungs=[*self._baseline_rows(majority), *self._rung_rows(choice, self.decided.test)],
             curve=curve(
                 shown.confidence_N, shown.loss_N, shown.groups, grid, shown.counts_N, seed=self.config.seed
             ) if len(shown) else [],
@@ -487,31 +527,26 @@ class _Job:
         ]  # fmt: skip
         return rows
 
-    def _rung_rows(
-        self, choice: Choice, dev: Sequence[Measured], test: Sequence[Measured]
-    ) -> list[dict[str, Any]]:
-        return [
-            {
-                "method": s.method,
-                "model": s.model,
-                "trained": True,
-                "chosen": i == choice.index,
-                "n_train": s.n_train,
-                "train_s": s.train_s,
-                "n_dev": len(dev[i]),
-                "dev_accuracy": dev[i].accuracy,
-                "dev_servable": choice.scores[i],
-                "n_test": len(test[i]),
-                "test_accuracy": test[i].accuracy,
-                "test_interval": proportion_interval(test[i].right_N, test[i].groups)
-                if len(test[i])
-                else None,
-                "action_accuracy": test[i].action_accuracy if self.contract.kind == "tool_call" else None,
-                "coverage": {f"{e:g}": test[i].servable(e) for e in EPSILONS},
-                "seconds_per_call": self.readers[i].seconds_per_call,
-            }
-            for i, s in enumerate(self.rungs)
-        ]
+    def _rung_rows(self, choice: Choice, test: dict[int, Measured]) -> list[dict[str, Any]]:
+        """One row per trained rung; what there was no time to read is None."""
+        rows = []
+        for i, s in enumerate(self.rungs):
+            dev, shown = self._dev_of(i), test[i]
+            score = choice.scores[i] if i < len(choice.scores) else None
+            if score is None and len(dev):
+                score = dev_score(dev, self.config.epsilon)
+            rows.append(
+                {
+                    "method": s.method, "model": s.model, "trained": True, "chosen": i == choice.index,
+                    "n_train": s.n_train, "train_s": s.train_s, "n_dev": len(dev), "dev_accuracy": dev.accuracy,
+                    "dev_servable": score, "n_test": len(shown), "test_accuracy": shown.accuracy,
+                    "test_interval": proportion_interval(shown.right_N, shown.groups) if len(shown) else None,
+                    "action_accuracy": shown.action_accuracy if self.contract.kind == "tool_call" else None,
+                    "coverage": {f"{e:g}": shown.servable(e) if len(shown) else None for e in EPSILONS},
+                    "seconds_per_call": self.readers[i].seconds_per_call or None,
+                }
+            )  # fmt: skip
+        return rows
 
     def _at_row(
         self, epsilon: float, attempt: _Attempt, calibration: Measured, shown: Measured
@@ -541,6 +576,23 @@ class _Job:
             "units_needed": cert.units_needed(epsilon, self.config.delta),
             "reason": attempt.reason,
         }
+
+
+@dataclass(frozen=True)
+class _Decided:
+    """A task whose rung is chosen and tested; what follows is shown only."""
+
+    choice: Choice
+    n_dev: int
+    """Dev calls that the rungs were compared on."""
+    calibration: Measured
+    at: dict[float, _Attempt]
+    """By epsilon."""
+    grid: cert.Floats
+    n_unread: int
+    whole: dict[str, float] | None
+    test: dict[int, Measured]
+    """Held-out calls as far as read, by the number of the rung."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from deputize.core.artifacts import Discovered, Finetuned, Selected, TaskResult
 from deputize.core.config import Convert
 from deputize.core.records import Prediction, Request
 from deputize.stages.refine.run import run
-from deputize.stages.refine.timed import CHUNK, Timed
+from deputize.stages.refine.timed import CHUNK, FIRST, Timed
 
 Make = Callable[..., Any]
 
@@ -67,9 +67,9 @@ def evaluate(
     return results, clock, list(slow.values())
 
 
-def many(home: Path, n_tasks: int, n_calls: int) -> World:
+def many(home: Path, n_tasks: int, n_calls: int, **given: Any) -> World:
     """Several tasks in one log, each with a linear and a lora rung."""
-    worlds = [make_world(home, n_calls=n_calls) for _ in range(n_tasks)]
+    worlds = [make_world(home, n_calls=n_calls, **given) for _ in range(n_tasks)]
     examples, tasks, specialists, plan, predictors, assignment = [], [], [], {}, {}, {}
     for k, w in enumerate(worlds):
         task = msgspec.structs.replace(w.discovered.tasks[0], id=f"t{k}")
@@ -199,3 +199,20 @@ def test_prose_is_left_out_of_reading_and_timed_apart(world: Make) -> None:
     read = reader.read(requests, 100.0)
     assert len(read) == 100 and clock.now == 100.0
     assert max(n for n, _ in reader.chunks) <= CHUNK and reader.seconds_per_call == 1.0
+
+
+def test_what_decides_is_read_for_all_tasks_before_a_dearer_rung_is_shown(tmp_path: Path) -> None:
+    """A quick rung that is right on all of dev settles the choice: a slow one beside it costs no certificate."""
+    world = many(tmp_path, 3, 1500, rungs={"linear": 0.0, "lora": 0.0})
+    results, clock, _ = evaluate(
+        world, 60.0, {"linear": lambda n, t: 0.001, "lora": lambda n, t: 4.0}, Convert(epsilon=0.05)
+    )
+    assert clock.now <= 60.0 + FIRST * 4.0
+    assert all(r.certificate is not None and r.chosen.endswith("linear") for r in results)
+    n_test = sum(e.split == "test" for e in world.curated.examples) / 3
+    for result in results:
+        linear, lora = (r for r in result.rungs if r["trained"])
+        assert linear["n_test"] == n_test, "the chosen rung is shown on all there is"
+        assert lora["chosen"] is False and lora["n_test"] < n_test
+        if not lora["n_test"]:
+            assert lora["test_accuracy"] is None and lora["coverage"]["0.05"] is None
