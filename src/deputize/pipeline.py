@@ -6,6 +6,7 @@ that Ctrl-C, kill -9 or a full disk cost at most the stage in hand.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import os
@@ -18,9 +19,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
+from pydantic import ValidationError
 
 from deputize.core import artifacts as art
-from deputize.core.config import Convert, Privacy, models_path, read_privacy
+from deputize.core.config import Convert, Privacy, models_path, read_privacy, sentence
 from deputize.core.errors import BadInput, DeputizeError, StoreError, UsageError
 from deputize.core.progress import Progress, silent
 from deputize.core.records import Call, Example, Record, RouteFile, shared
@@ -33,6 +35,7 @@ from deputize.store.sealed import is_stream, read_sealed, read_stream, sealed_st
 from deputize.store.sqlite import open_store
 
 if TYPE_CHECKING:
+    from deputize.engines.asking import Asker
     from deputize.stages.cluster.edit import Edit, Edits
 
 STEPS: tuple[str, ...] = ("curate", "cluster", "select", "finetune", "evaluate")
@@ -147,9 +150,13 @@ def _curate(run: Run) -> None:
     """S2, from the store into a sealed stream: neither the log nor the examples are in memory as a whole."""
     from deputize.stages.collect.audience import infer_sites
     from deputize.stages.curate.card import Tally, dataset_card
+    from deputize.stages.curate.disguise import Undisguised
+    from deputize.stages.curate.paraphrase import Paraphraser
+    from deputize.stages.curate.residual import ResidualDetector
     from deputize.stages.curate.review import read_restored
     from deputize.stages.curate.run import run as curate
     from deputize.stages.curate.scan import standard_detectors
+    from deputize.stages.curate.sensitive import SensitiveDetector
 
     run.progress("reading the store", 0)
     calls = _Learnable(run)
@@ -159,8 +166,16 @@ def _curate(run: Run) -> None:
     standard = standard_detectors(
         run.config.privacy != "standard", home=run.home, privacy=Privacy.model_validate(run.state.privacy)
     )
+    privacy = read_privacy(run.home)
+    if privacy.sensitive:
+        standard.lines.append(Undisguised(SensitiveDetector(privacy.sensitive)))
     tally = Tally()
-    with sealed_stream(run.folder / "curate.sealed", run.sealer) as stream:
+    asker = paraphrasing_model(privacy) if run.config.privacy == "paraphrase" else None
+    paraphraser = Paraphraser(asker, [*standard.lines, ResidualDetector()]) if asker else None
+    with (
+        contextlib.closing(asker) if asker else contextlib.nullcontext(),
+        sealed_stream(run.folder / "curate.sealed", run.sealer) as stream,
+    ):
 
         def write(example: Example) -> None:
             stream.add(example)
@@ -169,9 +184,33 @@ def _curate(run: Run) -> None:
         head = curate(
             calls, inference, run.config, key=run.keyring.derive("surrogates"), progress=run.progress,
             standard=standard, write=write, restored=read_restored(run.home, run.keyring),
+            paraphraser=paraphraser,
         )  # fmt: skip
         stream.end(head)
     write_atomic(run.folder / CARD, dataset_card(head, tally, run.config).encode())
+
+
+def paraphrasing_model(privacy: Privacy) -> Asker | None:
+    """The model of `[privacy] paraphraser`, None where none is named.
+
+    Raises:
+        BadInput: it is named wrongly.
+        UsageError: its key is not there.
+    """
+    if not privacy.paraphraser:
+        return None
+    from deputize.engines.asking import Asker
+    from deputize.engines.upstream import UpstreamConfig
+
+    settings = dict(privacy.paraphraser)
+    model = settings.pop("model", "")
+    try:
+        config = UpstreamConfig.model_validate({"name": "paraphraser", **settings})
+    except ValidationError as error:
+        raise BadInput(f"[privacy] paraphraser: {sentence(error)}") from None
+    if not model:
+        raise BadInput('[privacy] paraphraser: it has to say which model, as model = "...".')
+    return Asker(config, model)
 
 
 class _Learnable:
@@ -209,7 +248,13 @@ def privacy_now(home: Path) -> dict[str, Any]:
     privacy = read_privacy(home)
     path = chosen_path(home, privacy.tagger)
     tagger = NONE if path is None else path.name if path.parent == home / "taggers" else str(path)
-    return {"tagger": tagger, "detectors": list(privacy.detectors)}
+    out: dict[str, Any] = {"tagger": tagger, "detectors": list(privacy.detectors)}
+    if privacy.sensitive:  # named by a digest: the terms themselves stay out of the run's folder
+        digest = hashlib.blake2b("\0".join(privacy.sensitive).encode(), digest_size=16).hexdigest()
+        out["sensitive"] = [digest]
+    if privacy.paraphraser:
+        out["paraphraser"] = dict(privacy.paraphraser)
+    return out
 
 
 def learnable(call: Call) -> bool:

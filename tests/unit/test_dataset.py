@@ -9,15 +9,17 @@ import pytest
 
 from deputize import pipeline
 from deputize.cli.main import run
+from deputize.core.artifacts import Curated
 from deputize.core.config import Convert
 from deputize.core.errors import AccessDenied, BadInput
-from deputize.core.records import Call, Outcome
+from deputize.core.records import Call, Example, Outcome
 from deputize.dataset import Dataset
 from deputize.store.audit import AuditLog
 from deputize.store.erasure import erase_origin
 from deputize.store.keys import KeyRing
 from deputize.store.roles import RIGHTS, Actor, Right, Role, owner
 from deputize.store.sqlite import open_store
+from deputize.testing import ScriptedUpstream, always, in_thread
 
 NAME = "Mia Zelmanovich"
 
@@ -178,3 +180,26 @@ def test_without_a_curated_run_it_says_what_to_do(tmp_path: Path, capsys: pytest
     for verb in (["card"], ["dropped"], ["restore", "x"], ["export", "--out", str(tmp_path / "o")]):
         assert run(["--home", str(tmp_path / "home"), "dataset", *verb]) == 3
         assert "deputize curate" in capsys.readouterr().err
+
+
+def test_sensitive_terms_of_the_config_leave_no_trace_in_the_run_folder(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    fill(home)
+    with in_thread(ScriptedUpstream(always("Parcel."))) as llm:
+        (home / "config.toml").write_text(
+            '[privacy]\nsensitive = ["re:Parcel \\\\d+"]\n'
+            f'paraphraser = {{base_url = "{llm.url}", model = "scripted"}}\n'
+        )
+        done = pipeline.run_stage(home, "curate", Convert(privacy="paraphrase"))
+    rows = list(Dataset(home, None, owner())._records())
+    texts = [e.request.messages[1]["content"] for e in rows if isinstance(e, Example)]
+    assert len(texts) == 120 and not any(f"Parcel {n}." in t for n, t in enumerate(texts))
+    assert all(
+        "My name is" in text for text in texts
+    )  # what the model said lost the rest, so it was not taken
+    assert llm.n_requests > 0 and any(
+        "left as the" in w for r in rows if isinstance(r, Curated) for w in r.warnings
+    )
+    assert "Parcel" not in "".join(
+        p.read_text("utf-8") for p in done.folder.iterdir() if p.suffix in (".json", ".md")
+    )

@@ -32,9 +32,10 @@ class Convert(BaseModel):
     """How far rare answers are weighed up in training: 0 as often as they occur, 1 every answer as much as any other."""
     split: tuple[float, float, float, float] = (0.45, 0.10, 0.25, 0.20)
     """Shares of train, dev, calibration, test, by group."""
-    privacy: Literal["standard", "strict", "paranoid"] = "standard"
-    """standard: what points at one person, and secrets; strict: also places, organisations, health, times; paranoid:
-    beyond that, every word that only few episodes hold is masked."""
+    privacy: Literal["standard", "strict", "paraphrase", "paranoid"] = "standard"
+    """standard: what points at one person, and secrets; strict: also places, organisations, health, times;
+    paraphrase: beyond that, numeric details, and texts with sensitive terms are worded anew where [privacy] paraphraser
+    names a model; paranoid: strict, and every word that only few episodes hold is masked."""
 
 
 class Privacy(BaseModel):
@@ -47,6 +48,11 @@ class Privacy(BaseModel):
     detectors: tuple[str, ...] = ()
     """Names as stages.curate.plugins.make_detector takes them: credsweeper, hub:MODEL, gliner:MODEL, an entry point,
     module:attribute."""
+    sensitive: tuple[str, ...] = ()
+    """What else is sensitive in this application: terms, `re:PATTERN`, `field:NAME`. Replaced at every level."""
+    paraphraser: dict[str, str] = Field(default_factory=dict)
+    """An LLM or SLM that words sensitive texts anew at level "paraphrase": base_url, model, and api_key_env or
+    api_key_file if it needs a key. It sees texts after de-identification only."""
 
 
 def read_privacy(home: Path) -> Privacy:

@@ -11,7 +11,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
-Level = Literal["standard", "strict", "paranoid"]
+Level = Literal["standard", "strict", "paraphrase", "paranoid"]
 
 DIRECT: frozenset[str] = frozenset(
     {
@@ -34,7 +34,9 @@ FUZZY: frozenset[str] = frozenset({"PERSON", "LOCATION", "ORGANIZATION", "USERNA
 """Types found by their look; known words of the task (labels, enumerations, template text) overrule them."""
 
 PUBLIC: frozenset[str] = (
-    FUZZY | INDIRECT | {"EMAIL_ADDRESS", "PHONE_NUMBER", "STREET_ADDRESS", "IP_ADDRESS", "CASE_NUMBER"}
+    FUZZY
+    | INDIRECT
+    | {"AMOUNT", "EMAIL_ADDRESS", "PHONE_NUMBER", "STREET_ADDRESS", "IP_ADDRESS", "CASE_NUMBER"}
 )
 """Types that an application may say of itself: in its own template they are no person's."""
 

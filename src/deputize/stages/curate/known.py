@@ -19,6 +19,7 @@ import msgspec
 from deputize.core.contracts import closed_labels, parse_json_object, short_reply, text_of, tool_calls_of
 from deputize.core.records import Call
 from deputize.stages.curate.dates import YEARLESS, find_dates
+from deputize.stages.curate.sensitive import numbers_of
 from deputize.stages.curate.texts import message_strings
 
 MIN_GROUPS = 8
@@ -94,7 +95,7 @@ class SiteNotes:
     """What is remembered of the calls of one site while they pass by: words and counts, no texts."""
 
     def __init__(self) -> None:
-        self.n_calls = self.n_dates = self.n_copied = 0
+        self.n_calls = self.n_dates = self.n_copied = self.n_numbers = self.n_copied_numbers = 0
         self._words: set[str] = set()
         self._schemas: set[bytes] = set()
         self._plain: Counter[str] = Counter()
@@ -121,11 +122,21 @@ class SiteNotes:
             }
             self.n_dates += len(said)
             self.n_copied += len(said & read)
+        numbers = {n for text in message_strings(call.response) for n in numbers_of(text)}
+        if numbers:
+            known = {n for m in call.messages for text in message_strings(m) for n in numbers_of(text)}
+            self.n_numbers += len(numbers)
+            self.n_copied_numbers += len(numbers & known)
 
     @property
     def dates_are_copied(self) -> bool:
         """Whether nearly every date in the replies stands in their prompts, so that all of them can move together."""
         return self.n_copied >= 0.95 * self.n_dates
+
+    @property
+    def numbers_are_copied(self) -> bool:
+        """Whether nearly every number in the replies stands in their prompts, written alike."""
+        return self.n_copied_numbers >= 0.95 * self.n_numbers
 
     def words(self) -> set[str]:
         """Names and enumeration values of tools and response formats; closed labels, and values of reply fields and

@@ -17,7 +17,7 @@ NUMBERS = frozenset({"PHONE_NUMBER", "US_SSN", "CREDIT_CARD", "BANK_ACCOUNT", "I
 """Written with and without separators; one number whatever its form."""
 MAX_CACHED_CHARS = 1_000_000
 """Of the texts whose changed form is remembered; steps of an episode repeat the steps before them."""
-_CASELESS = frozenset({"EMAIL_ADDRESS", "USERNAME", "STREET_ADDRESS", "MAC_ADDRESS"})
+_CASELESS = frozenset({"EMAIL_ADDRESS", "USERNAME", "STREET_ADDRESS", "MAC_ADDRESS", "SENSITIVE"})
 _GAP = r"[ \t\u00a0().-]{0,3}"
 _DIGIT = re.compile(r"\d")
 _GAPS = re.compile(r"(?<=\d)[ \t\u00a0().-]{1,3}(?=\d)|[()]")

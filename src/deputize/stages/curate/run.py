@@ -30,10 +30,12 @@ from deputize.stages.curate.known import MIN_ORIGINS, Known, Trace, known_words,
 from deputize.stages.curate.ner import UNSURE_SCORE
 from deputize.stages.curate.notes import Note, Notes, take_notes, texts_of_lines
 from deputize.stages.curate.paranoid import WORD, Masker
+from deputize.stages.curate.paraphrase import Paraphraser
 from deputize.stages.curate.replacing import Replacer
 from deputize.stages.curate.residual import ResidualDetector
 from deputize.stages.curate.scan import Standard, standard_detectors
 from deputize.stages.curate.scanning import Finding, Scanner
+from deputize.stages.curate.sensitive import NumberDetector, SensitiveDetector, keeps_what_is_needed, needed
 from deputize.stages.curate.split import split_groups
 from deputize.stages.curate.surrogates import Surrogates, episode_key
 from deputize.stages.curate.texts import call_strings, message_strings, rewrite_message, rewrite_text
@@ -42,13 +44,15 @@ MIN_GROUPS, MIN_CALLS_TO_SPLIT = 4, 40
 """With fewer groups than sides, a log of at least this many calls is split by prompt instead."""
 MAX_TWINS = 4
 MAX_OPEN_EPISODES = 2000
+LOST = "replacing lost what the answer needs"
+"""Why a call is left out whose answer would no longer follow from its prompt."""
 
 
 def run(
     calls: Iterable[Call], inference: SiteInference, config: Convert, *, key: bytes, progress: Progress = silent,
     detectors: Sequence[Detector] | None = None, prose_detectors: Sequence[Detector] | None = None,
     standard: Standard | None = None, write: Callable[[Example], None] | None = None, max_open: int = MAX_OPEN_EPISODES,
-    restored: Container[str] = (),
+    restored: Container[str] = (), paraphraser: Paraphraser | None = None,
 ) -> Curated:  # fmt: skip
     """Curates a log: de-identified examples of every call at sites that do not only speak to people.
 
@@ -64,6 +68,8 @@ def run(
         standard: the standard ones, where the home adds to them; those without a home where None.
         write: takes each example as it is made, in the order of the log; the result's own list stays empty then.
         restored: ids of calls that a person put back: no filter drops them.
+        paraphraser: words texts with sensitive terms anew, in train and dev: what a specialist could remember. Calibration
+            and test keep the wording that the route will meet.
         max_open: episodes under way at once whose stand-ins are kept at hand; it changes memory and time, no result.
 
     Raises:
@@ -75,6 +81,8 @@ def run(
         detectors = standard.lines if detectors is None else detectors
         prose_detectors = standard.prose if prose_detectors is None else prose_detectors
         warnings += standard.warnings
+    if config.privacy == "paraphrase":
+        detectors = [*detectors, NumberDetector()]
     human = {s.id for s in inference.sites if s.audience == "human"}
     going_on = {id for id, site in inference.site_of.items() if site not in human}
     scanner = Scanner(
@@ -100,13 +108,18 @@ def run(
     warnings += warning
     sides = split_groups(used, group_of, config.split, config.seed)
 
-    cleaner = _Cleaner(log, notes, config, key, max_open)
+    has_sensitive = config.privacy == "paraphrase" or any(d.name == SensitiveDetector.name for d in detectors)
+    cleaner = _Cleaner(log, notes, config, key, max_open, is_checked=has_sensitive)
     warnings += cleaner.warnings
     may_teach = {
         c.id for c in used if sides[group_of[c.id]] == "train" and not c.reason and c.id not in restored
     }
     look = _second_look(log, notes, cleaner, may_teach, config.seed, progress, restored)
     withheld += look.quarantined.values()
+    if cleaner.keeps_sensitive_labels:
+        warnings.append(
+            "Some values that [privacy] sensitive names were left as they are: a task answers with them, again and again."
+        )
     dropped = Counter(w.reason for w in withheld)
     kept = [c for c in used if c.id not in look.quarantined]
 
@@ -129,9 +142,12 @@ def run(
         if reason:
             dropped[reason] += 1
         clean = cleaner.cleaner_of(call)
+        request = _clean_request(call, clean)
+        if paraphraser is not None and side in ("train", "dev"):
+            request = cleaner.worded_anew(call, request, clean, paraphraser)
         write(
             Example(
-                call_id=call.id, request=_clean_request(call, clean), response=rewrite_message(call.response, clean),
+                call_id=call.id, request=request, response=rewrite_message(call.response, clean),
                 audience=inference.audience_of[call.id], site=inference.site_of[call.id],
                 episode=_pseudonym(key, "episode", call.episode or call.id),
                 group=_pseudonym(key, "group", group_of[call.id]), origin=call.origin, tenant=call.tenant,
@@ -145,6 +161,8 @@ def run(
         n_done += 1
         if n_done % 1000 == 0 or n_done == len(kept):
             progress("replacing personal data", n_done, len(kept))
+    if paraphraser is not None and paraphraser.summary:
+        warnings.append(paraphraser.summary)
     return Curated(
         examples=examples, sites=inference.sites, n_calls=len(inference.site_of),
         n_episodes=len(notes.episodes.keys() | notes.other_episodes),
@@ -248,7 +266,7 @@ def _second_look(
         if call.id not in restored and (kind := cleaner.left_over(call)):
             look.quarantined[call.id] = Withheld(
                 call_id=call.id,
-                reason=f"quarantined: {kind}",
+                reason=kind if kind == LOST else f"quarantined: {kind}",
                 site=notes.calls[call.id].site,
                 tenant=call.tenant,
             )
@@ -271,8 +289,13 @@ def _clean_request(call: Call, clean: Callable[[str], str]) -> Request:
 class _Cleaner:
     """Everything that was found in a log, and for each call the function that replaces it."""
 
-    def __init__(self, log: Iterable[Call], notes: Notes, config: Convert, key: bytes, max_open: int) -> None:
+    def __init__(
+        self, log: Iterable[Call], notes: Notes, config: Convert, key: bytes, max_open: int, *, is_checked: bool
+    ) -> None:  # fmt: skip
+        """`is_checked`: whether a call is left out where its answer would no longer follow from its prompt."""
+        self._is_checked = is_checked
         self.warnings: list[str] = []
+        self.keeps_sensitive_labels = False
         self.n_replaced: Counter[str] = Counter()
         """Type -> replaced spans over the distinct texts of each episode, in the last pass."""
         self._notes, self._scanner, self._key, self._max_open = notes, notes.scanner, key, max_open
@@ -281,6 +304,7 @@ class _Cleaner:
         self._template_values = {site: self._template_values_of(site) for site in notes.sites}
         self._templates = {site: self._template_replacer(site) for site in notes.sites}
         self._moving = self._sites_with_moving_dates()
+        self._fixed_numbers = self._sites_with_fixed_numbers()
         self._open: OrderedDict[str, Replacer] = OrderedDict()
         self._counted: dict[str, set[int]] = {}
         self._masker = self._make_masker() if config.privacy == "paranoid" else None
@@ -313,6 +337,28 @@ class _Cleaner:
 
         return clean
 
+    def worded_anew(
+        self, call: Call, request: Request, clean: Callable[[str], str], paraphraser: Paraphraser
+    ) -> Request:  # fmt: skip
+        """A de-identified request with the prose of its sensitive texts in other words; system prompts stay."""
+        known = self._known[self._site_of(call)]
+        _, copies = needed(call, known.words)
+        keep = {clean(value) for value in copies}
+
+        def is_template(line: str) -> bool:
+            return f"\n{line.casefold()}\n" in known.template
+
+        messages: list[Message] = []
+        for old, new in zip(call.messages, request.messages, strict=True):
+            said, text = old.get("content"), new.get("content")
+            if (
+                old.get("role") in ("user", "tool") and isinstance(said, str) and isinstance(text, str)
+                and any(f.type == "SENSITIVE" for n in self._scanner.lines(said) for f in self._scanner.findings(n))
+            ):  # fmt: skip
+                new = {**new, "content": paraphraser(text, is_template, keep)}
+            messages.append(new)
+        return msgspec.structs.replace(request, messages=messages)
+
     def item(self, call: Call) -> Item:
         """What dedup compares: the lines of the prompt that are not template, as they were."""
         note = self._notes.calls[call.id]
@@ -337,6 +383,8 @@ class _Cleaner:
                         return hit.type
             if not replacer.is_empty and (kind := replacer.leaks(rewrite_text(text, clean))):
                 return kind
+        if self._is_checked and not keeps_what_is_needed(call, clean, known.words):
+            return LOST
         return None
 
     def _site_of(self, call: Call) -> str:
@@ -403,7 +451,9 @@ class _Cleaner:
 
     def _template_values_of(self, site: str) -> frozenset[tuple[str, str]]:
         """What a prompt template may not keep: secrets, and numbers that are a person's wherever they stand."""
-        found = {(f.type, f.value) for n in self._known[site].lines for f in self._scanner.findings(n)}
+        known = [self._known[site]]
+        findings = (f for n in self._known[site].lines for f in self._scanner.findings(n))
+        found = {(f.type, f.value) for f in findings if not self._is_label(f, known)}
         return frozenset(
             (kind, value) for kind, value in found if is_replaced(kind, self._level) and kind not in PUBLIC
         )
@@ -430,6 +480,17 @@ class _Cleaner:
             )
         return sites.keys() - set(fixed)
 
+    def _sites_with_fixed_numbers(self) -> set[str]:
+        if self._level != "paraphrase":
+            return set()
+        fixed = {s for s, notes in self._notes.sites.items() if not notes.numbers_are_copied}
+        if fixed:
+            self.warnings.append(
+                f"Numbers were left as they are at {len(fixed)} site(s): replies there hold numbers that were worked out, "
+                "not copied."
+            )
+        return fixed
+
     def _replacer(self, episode: str) -> Replacer:
         traces = self._notes.episodes[episode]
         sites = {trace.site for trace in traces}
@@ -442,6 +503,8 @@ class _Cleaner:
             if finding.type == "DATE_TIME":
                 # "May 20th" says little of anyone; such dates move only where others do
                 has_date = has_date or any(d.has_year for d in find_dates(finding.value))
+            elif finding.type == "AMOUNT" and sites & self._fixed_numbers:
+                continue
             elif self._is_personal(finding, known) and (finding.type, finding.value) not in constant:
                 found.add((finding.type, finding.value))
         return Replacer(
@@ -455,8 +518,18 @@ class _Cleaner:
             return False
         if finding.type in PUBLIC and any(k.holds(finding.value) for k in known):
             return False
+        if self._is_label(finding, known):
+            return False
         unsure = finding.type == "PERSON" and finding.score <= UNSURE_SCORE
         return not (unsure and any(self._scanner.is_ordinary(w) for w in finding.value.split()))
+
+    def _is_label(self, finding: Finding, known: Sequence[Known]) -> bool:
+        """Whether a sensitive value is one of the task's own answers: with a stand-in for it nothing could be learnt."""
+        if finding.type != "SENSITIVE":
+            return False
+        is_label = any(finding.value.casefold().strip() in k.words for k in known)
+        self.keeps_sensitive_labels |= is_label
+        return is_label
 
     def _ordinary_at(self, known: Sequence[Known]) -> Callable[[str], bool]:
         return lambda word: self._scanner.is_ordinary(word) or any(k.holds(word) for k in known)

@@ -125,6 +125,7 @@ def _pools() -> dict[str, tuple[str, ...]]:
     """Faker's word lists, ASCII only and sorted, so that a choice depends on the key alone."""
     try:
         from faker.providers.address.en_US import Provider as Address
+        from faker.providers.lorem.en_US import Provider as Lorem
         from faker.providers.person.en_US import Provider as Person
     except ImportError:
         raise MissingExtra.package("Faker", "privacy") from None
@@ -134,7 +135,12 @@ def _pools() -> dict[str, tuple[str, ...]]:
 
     last = words(Person.last_names)
     towns = sorted({f"{prefix} {suffix}" for prefix in Address.city_prefixes for suffix in last[:60]})
-    return {"first": words(Person.first_names), "last": last, "town": tuple(towns)}
+    return {
+        "first": words(Person.first_names),
+        "last": last,
+        "town": tuple(towns),
+        "word": words(Lorem.word_list),
+    }
 
 
 def episode_key(key: bytes, episode: str) -> bytes:
@@ -239,6 +245,10 @@ class Surrogates:
                 return rng.choice(_CONDITIONS)
             case "JOB_TITLE":
                 return rng.choice(_TITLES)
+            case "SENSITIVE":
+                return self._words(value, rng)
+            case "AMOUNT":
+                return _amount(value, rng)
         return _refill(value, rng)
 
     def _person(self, value: str) -> str:
@@ -257,6 +267,20 @@ class Surrogates:
             return self.name_part(word, first=seen < len(named) or len(named) == 1)
 
         return _WORD.sub(part, value)
+
+    def _words(self, value: str, rng: random.Random) -> str:
+        """Other words in the same case, the same for the same word; short ones stay, digits become other digits."""
+        pool = _pools()["word"]
+
+        def word(match: re.Match[str]) -> str:
+            found = match.group()
+            if len(found) < 4 and not found.isupper():
+                return found
+            made = self._random("WORD", found.casefold()).choice(pool)
+            return made.upper() if found.isupper() else made.capitalize() if found[:1].isupper() else made
+
+        made = re.sub(r"\d", lambda m: rng.choice(string.digits), _WORD.sub(word, value))
+        return made if made != value else _refill(value, rng)
 
     def _handle(self, value: str, rng: random.Random) -> str:
         """A log-in: words become names (known ones their stand-in), digits other digits, the rest stays."""
@@ -305,6 +329,18 @@ def _refill(value: str, rng: random.Random) -> str:
 def _fill_digits(value: str, digits: str) -> str:
     source = iter(digits)
     return "".join(next(source) if c.isdigit() else c for c in value)
+
+
+def _amount(value: str, rng: random.Random) -> str:
+    """A number of the same size, written alike: the first two digits stay, the others are drawn anew."""
+    seen = 0
+
+    def digit(match: re.Match[str]) -> str:
+        nonlocal seen
+        seen += 1
+        return match.group() if seen <= 2 else rng.choice(string.digits)
+
+    return re.sub(r"\d", digit, value)
 
 
 def _phone(value: str, rng: random.Random) -> str:

@@ -105,9 +105,8 @@ def rewrite_value(value: Any, change: Change) -> Any:
     """A JSON value with `change` applied to every string that is not a key."""
     if isinstance(value, str):
         return rewrite_text(value, change) if value else value
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10**6:
-        new = change(str(value))
-        return int(new) if new.lstrip("-").isdigit() else value
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return _rewrite_number(value, change)
     if isinstance(value, list):
         return [rewrite_value(v, change) for v in value]
     if isinstance(value, dict):
@@ -115,6 +114,21 @@ def rewrite_value(value: Any, change: Change) -> Any:
             k: v if k == "type" else _attachment(k, v) or rewrite_value(v, change) for k, v in value.items()
         }
     return value
+
+
+def _rewrite_number(value: float, change: Change) -> float:
+    """A number as `change` writes it, where that is a number; small ones point at nobody."""
+    if abs(value) < 100 and value == int(value):
+        return value
+    written = json.dumps(value)
+    new = change(written)
+    if new == written:
+        return value
+    try:
+        made = json.loads(new)
+    except ValueError:
+        return value
+    return made if isinstance(made, int | float) else value
 
 
 def _attachment(key: str, value: Any) -> Any:
