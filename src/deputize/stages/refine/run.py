@@ -519,7 +519,8 @@ class _Job:
         ]
         rows += [
             {
-                "method": f"probe: {c.method or 'as it is'}", "model": c.model, "probe_accuracy": c.probe_accuracy,
+                "method": f"probe: {c.method or 'as it is'}", "model": c.model,
+                "probe_accuracy": c.probe_accuracy if c.n_probe >= MIN_PROBE else None,
                 "n_probe": c.n_probe, "trained": False,
             }
             for c in self.selected.candidates.get(self.task.id, [])
