@@ -53,7 +53,7 @@ def erase_origin(
     name = origin if _PSEUDONYM.fullmatch(origin) else keyring.pseudonym(origin, tenant)
     audit.append("erase", actor=actor.name, subject=name, tenant=tenant)
     erased = store.erase(name, tenant=tenant)
-    return Erasure(erased=erased, taught=affected(home, store))
+    return Erasure(erased=erased, taught=affected(home, store, keyring))
 
 
 def apply_retention(

@@ -8,9 +8,13 @@ from pathlib import Path
 
 import msgspec
 
-from deputize.core.artifacts import Specialist
+from deputize.core.artifacts import Finetuned, Specialist
+from deputize.core.errors import DeputizeError
 from deputize.core.records import Record, decode
 from deputize.store.base import Store
+from deputize.store.keys import KeyRing
+from deputize.store.runkeys import run_key
+from deputize.store.sealed import read_sealed
 
 _log = logging.getLogger("deputize.store")
 
@@ -36,11 +40,23 @@ class Taught(Record, frozen=True):
         )
 
 
-def specialists_of(home: Path) -> Iterator[tuple[Path, Specialist]]:
-    """Every trained specialist of a home with its folder; unreadable ones are named in the log and left out."""
+def specialists_of(home: Path, keyring: KeyRing) -> Iterator[tuple[Path, Specialist]]:
+    """Every trained specialist of a home with its folder; unreadable ones are named in the log and left out.
+
+    What one learnt from stands in the sealed artifact of its run; cards held it in earlier versions.
+    """
+    for path in sorted((home / "runs").glob("*/finetune.sealed")):
+        try:
+            found = read_sealed(path, Finetuned, run_key(path.parent, keyring)).specialists
+        except DeputizeError as error:
+            _log.warning("%s cannot be read, so its lineage is not known: %s", path, error)
+            continue
+        yield from ((home / specialist.path, specialist) for specialist in found)
     for path in sorted((home / "runs").glob("*/specialists/*/specialist.json")):
         try:
-            yield path.parent, decode(path.read_bytes(), Specialist)
+            card = decode(path.read_bytes(), Specialist)
+            if card.learnt_from:
+                yield path.parent, card
         except (OSError, msgspec.DecodeError) as error:
             _log.warning("%s cannot be read, so its lineage is not known: %s", path, error)
 
@@ -60,6 +76,6 @@ def taught_by(found: Iterable[tuple[Path, Specialist]], home: Path, store: Store
     return sorted(out, key=lambda t: (-len(t.erased), t.specialist))
 
 
-def affected(home: Path, store: Store) -> list[Taught]:
-    """`taught_by` over all specialists of a home."""
-    return taught_by(specialists_of(home), home, store)
+def affected(home: Path, store: Store, keyring: KeyRing) -> list[Taught]:
+    """`taught_by` over all specialists of a home, each once."""
+    return taught_by(dict(specialists_of(home, keyring)).items(), home, store)

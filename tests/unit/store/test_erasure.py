@@ -81,7 +81,7 @@ def test_lineage_names_the_specialists_that_learnt_from_the_erased(house: House)
     house.specialist("0002-y", "s-many", ["a1", "a2", "a3"])
     (house.home / "runs" / "0002-y" / "specialists" / "broken").mkdir()
     (house.home / "runs" / "0002-y" / "specialists" / "broken" / "specialist.json").write_bytes(b"{")
-    assert affected(house.home, house.store) == []
+    assert affected(house.home, house.store, house.ring) == []
     taught = erase_origin(house.home, house.ring, house.store, house.audit, OFFICER, "ann").taught
     assert [(t.specialist, t.run_id, t.erased) for t in taught] == [
         ("s-many", "0002-y", ["a1", "a2", "a3"]), ("s-few", "0001-x", ["a1"]),

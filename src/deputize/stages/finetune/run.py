@@ -234,12 +234,18 @@ def _finished(job: Job, config: Convert, models_dir: Path, base_model: str) -> S
     if card.task != job.lessons.task:  # renamed since
         card = msgspec.structs.replace(card, task=job.lessons.task)
         _write_card(job.folder, card)
-    return card
+    return msgspec.structs.replace(card, learnt_from=_learnt_from(job))
+
+
+def _learnt_from(job: Job) -> list[str]:
+    return [lesson.call_id for lesson in job.lessons.train]
 
 
 def _write_card(folder: Path, card: Specialist) -> None:
     fresh = folder / f"{CARD}.new"
-    fresh.write_bytes(msgspec.json.format(msgspec.json.encode(card), indent=1))
+    # ids of calls come from the agent's log and may name somebody: they stand in the sealed artifact only
+    bare = msgspec.structs.replace(card, learnt_from=[])
+    fresh.write_bytes(msgspec.json.format(msgspec.json.encode(bare), indent=1))
     fresh.replace(folder / CARD)
 
 
@@ -487,7 +493,7 @@ def _seal(
         tokens_per_s=None if tokens_per_s is None else round(tokens_per_s, 1), prompt_tokens_before=before,
         prompt_tokens_after=after, dev_accuracy=float(np.mean(right)) if right else None, seed=config.seed,
         base_sha256=base_sha256, checksums=sums, settings=msgspec.to_builtins(settings),
-        path=_relative(job.folder, home), learnt_from=[lesson.call_id for lesson in lessons.train],
+        path=_relative(job.folder, home), learnt_from=_learnt_from(job),
         leak=leak,
     )  # fmt: skip
     _write_card(fresh, specialist)
