@@ -1,0 +1,65 @@
+"""Every role at every path of the gateway: allowed or denied, as the table says; a path without a row fails."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from upstream import ScriptedUpstream, completion
+
+from deputize.gateway.app import _KNOWN
+from deputize.gateway.serve import running_gateway, settings_for
+from deputize.store.apikeys import ApiKeys
+from deputize.store.keys import KeyRing
+from deputize.store.roles import Role
+
+MESSAGES = [{"role": "user", "content": "hello"}]
+CALL = {"model": "m", "messages": MESSAGES, "max_tokens": 5}
+EVERYBODY = {role.value for role in Role if role is not Role.OWNER} | {""}
+STATUS = {"operator", "curator", "auditor", "admin"}
+
+ALLOWED: dict[str, tuple[str, dict[str, Any] | None, set[str]]] = {
+    "/v1/chat/completions": ("POST", CALL, {"ingest"}),
+    "/v1/responses": ("POST", {"model": "m", "input": "hello"}, {"ingest"}),
+    "/v1/messages": ("POST", CALL, {"ingest"}),
+    "/v1/messages/count_tokens": ("POST", CALL, {"ingest"}),
+    "/v1/embeddings": ("POST", {"model": "m", "input": "hello"}, {"ingest"}),
+    "/v1/models": ("GET", None, {"ingest"}),
+    "/v1/deputize/feedback": ("POST", {"episode": "e", "metric": "success", "value": 1}, {"ingest"}),
+    "/metrics": ("GET", None, STATUS),
+    "/healthz": ("GET", None, EVERYBODY),
+}
+"""Path -> method, body, and who may; "" is somebody without a key."""
+
+
+def test_every_path_has_a_row() -> None:
+    assert set(ALLOWED) == _KNOWN
+
+
+@pytest.fixture
+def keys(home: Path) -> dict[str, str]:
+    made = ApiKeys(home, KeyRing.open(home))
+    return {role: made.create(role).text for role in sorted(EVERYBODY - {""})}
+
+
+async def test_every_role_at_every_path(home: Path, upstream: ScriptedUpstream, keys: dict[str, str]) -> None:
+    upstream.answer_with(completion())
+    seen: dict[tuple[str, str], int] = {}
+    async with (
+        running_gateway(home, settings=settings_for(home, upstream.base_url)) as base_url,
+        aiohttp.ClientSession() as session,
+    ):
+        for path, (method, body, _) in ALLOWED.items():
+            for role in sorted(EVERYBODY):
+                headers = {"x-deputize-key": keys[role]} if role else {}
+                async with session.request(method, base_url + path, json=body, headers=headers) as reply:
+                    seen[path, role] = reply.status
+    for (path, role), status in seen.items():
+        if role in ALLOWED[path][2]:
+            assert status not in (401, 403), f"{role or 'nobody'} may use {path}, but got {status}"
+        else:
+            assert status == (403 if role else 401), (
+                f"{role or 'nobody'} may not use {path}, but got {status}"
+            )
