@@ -5,12 +5,13 @@ Drops keep a call out of training only; calibration and test keep the compositio
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, Protocol
 
-from deputize.core.contracts import fold, parse_json_object, text_of
+from deputize.core.contracts import parse_json_object, text_of
 from deputize.core.records import Call, Outcome
 
 Filter = Callable[[Call], str | None]
@@ -20,6 +21,8 @@ MIN_TRAINABLE_SHARE, MIN_TRAINABLE = 0.05, 2000
 and fewer than this: most calls of a failed episode are right, and few examples cost more than some wrong ones
 (docs/log.md, 2026-11-25)."""
 MIN_EQUAL_PROMPTS = 3
+MIN_REPEATS = 5
+"""A site answers with labels where an answer is given this often on average."""
 
 _REFUSAL = re.compile(
     r"^\W*(?:i(?:'|’)?m (?:very |so )?sorry|sorry|i apologi[sz]e|unfortunately)?\W*(?:but )?\W*(?:i (?:can(?:'|’)?t|cannot|can not|am (?:not able|unable)|(?:'|’)m (?:not able|unable))|as an ai)\b",
@@ -88,7 +91,39 @@ def refusal(call: Call) -> str | None:
     return "refusal" if _REFUSAL.match(text_of(call.response)[:200]) else None
 
 
-FILTERS: tuple[Filter, ...] = (failed, empty, truncated, bad_tool_call, off_schema, refusal)
+def two_minds(call: Call) -> str | None:
+    """A JSON reply, or tool arguments, that give one field two different values."""
+    texts = [
+        f["arguments"]
+        for raw in call.response.get("tool_calls") or ()
+        if isinstance(raw, dict)
+        and isinstance(f := raw.get("function"), dict)
+        and isinstance(f.get("arguments"), str)
+    ] or [text_of(call.response)]
+    return "answer that contradicts itself" if any(map(_says_twice, texts)) else None
+
+
+def _says_twice(text: str) -> bool:
+    clashes = []
+
+    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        made: dict[str, Any] = {}
+        for name, value in items:
+            if name in made and made[name] != value:
+                clashes.append(name)
+            made[name] = value
+        return made
+
+    if "{" not in text[:400]:
+        return False
+    try:
+        json.loads(text, object_pairs_hook=pairs)
+    except (ValueError, RecursionError):
+        return False
+    return bool(clashes)
+
+
+FILTERS: tuple[Filter, ...] = (failed, empty, truncated, bad_tool_call, two_minds, off_schema, refusal)
 
 
 def first_reason(call: Call, filters: Sequence[Filter] = FILTERS) -> str:
@@ -166,24 +201,60 @@ def outcome_reasons(calls: Sequence[Judged], site_of: dict[str, str]) -> tuple[d
     return reasons, warnings
 
 
-def contradictions(keyed: Sequence[tuple[str, str, str]]) -> dict[str, str]:
-    """Calls whose answer differs from the clear majority's answer to the very same prompt.
+class Labelled(NamedTuple):
+    """A reply in text, as the filters that compare calls see it."""
 
-    Args:
-        keyed: (call id, prompt key, answer) per call.
+    id: str
+    site: str
+    prompt: str
+    """Equal for the very same prompt."""
+    near: str
+    """Equal for prompts that differ in case, white space and punctuation around words only."""
+    answer: str
 
-    Returns:
-        call id -> reason.
+
+def disagreements(rows: Sequence[Labelled]) -> dict[str, str]:
+    """Calls whose answer other calls speak against: call id -> reason.
+
+    Among equal prompts, then among near-identical ones, the answers that differ from a clear majority's (of at least
+    MIN_EQUAL_PROMPTS calls, two thirds) are dropped. Where a site answers with labels and equal prompts have no clear
+    majority the labels contradict themselves, and all of them are dropped; in prose different answers are no contradiction.
     """
-    by_prompt: dict[str, list[tuple[str, str]]] = defaultdict(list)
-    for call_id, prompt, answer in keyed:
-        by_prompt[prompt].append((call_id, fold(answer)))
     out: dict[str, str] = {}
-    for rows in by_prompt.values():
-        counts = Counter(answer for _, answer in rows)
-        if len(rows) < MIN_EQUAL_PROMPTS or len(counts) < 2:
-            continue
-        (best, n_best), *_ = counts.most_common(1)
-        if n_best * 3 >= 2 * len(rows):
-            out |= {call_id: "contradicts equal prompts" for call_id, answer in rows if answer != best}
+    for reason, key in (
+        ("contradicts equal prompts", lambda r: (r.site, r.prompt)),
+        ("disagrees with near-identical prompts", lambda r: (r.site, r.near)),
+    ):
+        for family in _families([r for r in rows if r.id not in out], key):
+            best = _clear_majority(family)
+            out |= {r.id: reason for r in family if best is not None and r.answer != best}
+    labelled = _sites_with_labels(rows)
+    for family in _families(
+        [r for r in rows if r.id not in out and r.site in labelled], lambda r: (r.site, r.prompt)
+    ):
+        if len({r.answer for r in family}) > 1:
+            out |= {r.id: "self-contradicting label" for r in family}
     return out
+
+
+def _families(
+    rows: Sequence[Labelled], key: Callable[[Labelled], tuple[str, str]]
+) -> Iterator[list[Labelled]]:
+    found: dict[tuple[str, str], list[Labelled]] = defaultdict(list)
+    for row in rows:
+        found[key(row)].append(row)
+    return (family for family in found.values() if len(family) > 1)
+
+
+def _clear_majority(family: Sequence[Labelled]) -> str | None:
+    counts = Counter(row.answer for row in family)
+    (best, n_best), *_ = counts.most_common(1)
+    return best if len(family) >= MIN_EQUAL_PROMPTS and n_best * 3 >= 2 * len(family) else None
+
+
+def _sites_with_labels(rows: Sequence[Labelled]) -> set[str]:
+    """Sites that answer with few different texts, again and again."""
+    answers: dict[str, Counter[str]] = defaultdict(Counter)
+    for row in rows:
+        answers[row.site][row.answer] += 1
+    return {site for site, counts in answers.items() if counts.total() >= MIN_REPEATS * len(counts)}

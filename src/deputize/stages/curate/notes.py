@@ -25,6 +25,8 @@ from deputize.stages.curate.known import SiteNotes, Trace
 from deputize.stages.curate.scanning import Scanner
 from deputize.stages.curate.texts import call_strings, message_strings
 
+_AROUND_WORDS = ".,;:!?\"'`()[]*"
+
 
 class Note(msgspec.Struct, frozen=True, gc=False):
     """One call without its texts."""
@@ -42,6 +44,8 @@ class Note(msgspec.Struct, frozen=True, gc=False):
     """Why it may not be learnt from, as far as the call itself says; "" where nothing speaks against it."""
     prompt: bytes
     """Digest: equal for exactly equal requests."""
+    near: bytes
+    """Digest: equal for requests that differ in case, white space and punctuation around words only."""
     answer: bytes
     """Digest: equal for equal answers."""
     said: str
@@ -69,7 +73,7 @@ class Notes:
         self.calls[call.id] = Note(
             id=call.id, site=site, agent=call.agent, episode=call.episode, group=group, model=call.model,
             timestamp=call.timestamp, outcome=call.outcome, reason=first_reason(call) if is_judged else "",
-            prompt=_digest(_prompt_key(call)), answer=_digest(_answer_key(call.response)),
+            prompt=_digest(_prompt_key(call)), near=_near_digest(call), answer=_digest(_answer_key(call.response)),
             said="" if call.response.get("tool_calls") else _digest(_utf8(fold(text_of(call.response)))).hex(),
         )  # fmt: skip
         self.sites[site].add(call, _days)
@@ -146,6 +150,15 @@ def texts_of_lines(calls: Iterable[Call], numbers: Iterable[int], scanner: Scann
 def _prompt_key(call: Call) -> bytes:
     shown = (call.agent, call.site, call.messages, call.tools, call.response_format, call.tool_choice)
     return msgspec.json.encode(shown)
+
+
+def _near_digest(call: Call) -> bytes:
+    digest = hashlib.blake2b(digest_size=16)
+    for message in call.messages:
+        for text in message_strings(message):
+            words = (word.strip(_AROUND_WORDS) for word in text.casefold().split())
+            digest.update(_utf8(" ".join(filter(None, words)) + "\0"))
+    return digest.digest()
 
 
 def _answer_key(response: Message) -> bytes:

@@ -25,7 +25,7 @@ from deputize.core.records import Call, Example, Message, Request, Split
 from deputize.stages.curate.dates import find_dates
 from deputize.stages.curate.dedup import Item, Sketch, find_duplicates, sketch
 from deputize.stages.curate.detect import PUBLIC, SECRET, Detector, Level, is_replaced
-from deputize.stages.curate.filters import contradictions, outcome_reasons
+from deputize.stages.curate.filters import Labelled, disagreements, outcome_reasons
 from deputize.stages.curate.known import MIN_ORIGINS, Known, Trace, known_words, template_lines
 from deputize.stages.curate.ner import UNSURE_SCORE
 from deputize.stages.curate.notes import Note, Notes, take_notes, texts_of_lines
@@ -212,7 +212,7 @@ def _reasons(
     reasons, warnings = outcome_reasons(pool, inference.site_of)
     reasons |= {c.id: c.reason for c in pool if c.reason}
     rest = [c for c in pool if c.id not in reasons and c.said]
-    reasons |= contradictions([(c.id, c.prompt.hex(), c.said) for c in rest])
+    reasons |= disagreements([Labelled(c.id, c.site, c.prompt.hex(), c.near.hex(), c.said) for c in rest])
     return reasons, warnings
 
 

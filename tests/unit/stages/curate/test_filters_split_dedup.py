@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from deputize.core.records import Call, Outcome
 from deputize.stages.curate.dedup import Item, find_duplicates, sketch
-from deputize.stages.curate.filters import contradictions, first_reason, outcome_reasons
+from deputize.stages.curate.filters import Labelled, disagreements, first_reason, outcome_reasons
 from deputize.stages.curate.split import split_groups
 
 SHARES = (0.45, 0.10, 0.25, 0.20)
@@ -54,6 +54,9 @@ def call(n: int = 0, reply: str | None = "fine", **more: Any) -> Call:
         (call(reply='{"a": "1"}', response_format=SCHEMA), "schema-invalid answer"),
         (call(reply='{"b": "x"}', response_format=SCHEMA), "schema-invalid answer"),
         (call(reply='{"a": 1, "c": 1}', response_format=SCHEMA), "schema-invalid answer"),
+        (call(reply='{"a": 1, "a": 2}'), "answer that contradicts itself"),
+        (call(reply='{"a": 1, "a": 1}'), ""),
+        (call(arguments='{"seat": 1, "seat": 2}', tools=[BOOK]), "answer that contradicts itself"),
         (call(reply="I'm sorry, but I can't help with that."), "refusal"),
         (call(reply="I cannot find it", tools=[BOOK]), ""),
     ],
@@ -76,9 +79,40 @@ def test_failed_episodes_are_not_learnt_from_unless_nothing_else_is_there() -> N
     assert reasons == {} and "Only 40 of 100" in warnings[0], "few examples cost more than some wrong ones"
 
 
+def labelled(*rows: tuple[str, str, str], site: str = "s") -> list[Labelled]:
+    """(id, prompt, answer) rows; prompts that differ in case only are near-identical."""
+    return [Labelled(id, site, prompt, prompt.lower(), answer) for id, prompt, answer in rows]
+
+
+PROSE = [(f"x{i}", f"other {i}", f"some prose {i}") for i in range(30)]
+LABELS = [(f"x{i}", f"other {i}", "yes" if i % 2 else "no") for i in range(30)]
+
+
 def test_the_minority_answer_to_one_prompt_is_a_contradiction() -> None:
-    rows = [("a", "p", "yes"), ("b", "p", "yes "), ("c", "p", "no"), ("d", "q", "yes"), ("e", "q", "no")]
-    assert contradictions(rows) == {"c": "contradicts equal prompts"}
+    rows = labelled(("a", "p", "yes"), ("b", "p", "yes"), ("c", "p", "no"), *PROSE)
+    assert disagreements(rows) == {"c": "contradicts equal prompts"}
+
+
+def test_near_identical_prompts_speak_against_an_answer_too() -> None:
+    rows = labelled(("a", "p", "yes"), ("b", "P", "yes"), ("c", "p", "no"), ("d", "q", "no"), *PROSE)
+    assert disagreements(rows) == {"c": "disagrees with near-identical prompts"}
+    assert disagreements([*rows[:2], rows[2]._replace(site="elsewhere"), *rows[3:]]) == {}
+
+
+def test_labels_without_a_majority_contradict_themselves_and_prose_does_not() -> None:
+    pair = (("a", "p", "yes"), ("b", "p", "no"))
+    assert disagreements(labelled(*pair, *LABELS)) == dict.fromkeys("ab", "self-contradicting label")
+    assert disagreements(labelled(*pair, *PROSE)) == {}
+
+
+@given(st.lists(st.tuples(st.sampled_from("pPqQ"), st.sampled_from(["yes", "no"])), max_size=30))
+def test_of_a_clear_majority_nothing_is_dropped(pairs: list[tuple[str, str]]) -> None:
+    rows = labelled(*((str(i), prompt, answer) for i, (prompt, answer) in enumerate(pairs)))
+    out = disagreements(rows)
+    for prompt in "pq":
+        family = [r for r in rows if r.near == prompt]
+        if len({r.answer for r in family}) == 1:
+            assert not any(r.id in out for r in family)
 
 
 def grouped(n_groups: int, per_group: int = 2, timed: bool = False, agents: int = 1) -> list[Call]:
@@ -144,6 +178,23 @@ def test_duplicates_become_weight() -> None:
     found = find_duplicates(map(sketch, items))
     assert found.reason == {"b": "exact duplicate", "c": "near duplicate"}
     assert found.weight == {"a": 3.0}
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from("xy"), st.sampled_from(["a b c", "a b c d", "quite another text", "and one more"])
+        ),
+        max_size=25,
+    )
+)
+def test_kept_items_and_their_weights_stand_for_every_item(pairs: list[tuple[str, str]]) -> None:
+    items = [Item(str(i), bucket, text * 9) for i, (bucket, text) in enumerate(pairs)]
+    found = find_duplicates(map(sketch, items))
+    kept = [i for i in items if i.id not in found.reason]
+    assert sum(found.weight.get(i.id, 1.0) for i in kept) == len(items)
+    assert not found.weight.keys() & found.reason.keys()
+    assert {i.bucket for i in kept} == {i.bucket for i in items}
 
 
 def test_no_items_no_duplicates() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
+from datetime import date, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -113,3 +115,74 @@ values = st.lists(
 @given(found=values, text=st.text(alphabet="abcXYZ019 @.-_\n", max_size=80))
 def test_replacing_is_a_function_of_the_text(found: list[tuple[str, str]], text: str) -> None:
     assert replacer(*found)(text) == replacer(*reversed(found))(text)
+
+
+def shape(text: str) -> str:
+    """Digits and letters by class; everything else as it is."""
+    return "".join("0" if c.isdigit() else "A" if c.isupper() else "a" if c.islower() else c for c in text)
+
+
+separators = st.sampled_from(["", " ", "-", ".", "/"])
+REFILLED = ["US_SSN", "PHONE_NUMBER", "BANK_ACCOUNT", "PASSPORT", "DRIVER_LICENSE", "NATIONAL_ID", "POLICY_NUMBER",
+            "CASE_NUMBER", "LICENSE_NUMBER", "MEDICAL_RECORD"]  # fmt: skip
+
+
+@given(
+    st.sampled_from(REFILLED),
+    st.lists(st.text("0123456789", min_size=2, max_size=5), min_size=2, max_size=4),
+    separators,
+)
+def test_numbers_keep_digits_and_separators_in_their_places(
+    kind: str, parts: list[str], separator: str
+) -> None:
+    value = separator.join(parts)
+    made = of(kind, value)
+    assert shape(made) == shape(value) and made == of(kind, value)
+
+
+@given(
+    st.sampled_from(["DE", "GB", "FR", "NL"]), st.text("0123456789", min_size=11, max_size=24), st.booleans()
+)
+def test_every_iban_keeps_country_length_and_a_valid_checksum(country: str, body: str, grouped: bool) -> None:
+    number = f"{country}00{body}"
+    value = " ".join(number[i : i + 4] for i in range(0, len(number), 4)) if grouped else number
+    made = of("IBAN_CODE", value)
+    assert iban(made) and shape(made) == shape(value) and made[:2] == country
+
+
+@given(st.integers(10**12, 10**19 - 1), separators)
+def test_cards_of_every_length_keep_their_form(number: int, separator: str) -> None:
+    digits = str(number)
+    value = separator.join(digits[i : i + 4] for i in range(0, len(digits), 4))
+    made = of("CREDIT_CARD", value)
+    assert luhn(digits_of(made)) and shape(made) == shape(value)
+
+
+@given(st.dates(date(1950, 1, 1), date(2040, 12, 31)), st.integers(1, 200), st.text(min_size=1, max_size=8))
+def test_all_dates_of_an_episode_move_by_one_offset(day: date, n_days: int, episode: str) -> None:
+    later = day + timedelta(days=n_days)
+    change = Replacer((), Surrogates(episode_key(KEY, episode)), lambda w: False, shift_all_dates=True)
+    moved = change(f"from {day:%Y-%m-%d} to {later:%m/%d/%Y}").split()
+    first, second = date.fromisoformat(moved[1]), datetime.strptime(moved[3], "%m/%d/%Y").date()
+    assert second - first == later - day and first != day and (first - day).days % 7 == 0
+
+
+@given(st.ip_addresses(v=4).map(str), st.from_regex(r"(?:[0-9a-f]{2}:){5}[0-9a-f]{2}", fullmatch=True))
+def test_addresses_of_machines_stay_addresses(ip: str, mac: str) -> None:
+    assert ipaddress.ip_address(of("IP_ADDRESS", ip)).version == 4
+    assert shape(of("MAC_ADDRESS", mac)).replace("a", "0") == shape(mac).replace("a", "0")
+
+
+@given(st.from_regex(r"[a-z]{3,9}[._][a-z]{3,9}[0-9]{0,4}@[a-z]{3,9}\.com", fullmatch=True))
+def test_a_mail_address_stays_one_at_a_domain_nobody_has(value: str) -> None:
+    local, _, domain = of("EMAIL_ADDRESS", value).partition("@")
+    assert domain in ("example.com", "example.org", "example.net")
+    assert [c for c in local if not c.isalpha() and not c.isdigit()] == [
+        c for c in value.partition("@")[0] if c in "._"
+    ]
+
+
+@given(st.lists(st.text("0123456789", min_size=9, max_size=9), min_size=2, max_size=8, unique=True))
+def test_unequal_values_never_share_a_stand_in(values: list[str]) -> None:
+    episode = Surrogates(episode_key(KEY, "e"))
+    assert len({episode.of("US_SSN", v) for v in values}) == len(values)
