@@ -119,9 +119,11 @@ class Tuning:
         first = len(self.history)
         for number in range(first, settings.epochs):
             epoch_began, losses = self.clock(), []
-            out_of_time = False
+            out_of_time, step_s = False, 0.0
             for at, chosen in enumerate(self._order(number)):
-                spent = (self.clock() - began) / max(budget_s, 1e-9)
+                step_began = self.clock()
+                # no step is begun that would not end in time
+                spent = (step_began - began + step_s) / max(budget_s, 1e-9)
                 # by steps where time suffices, by time where it does not: the rate reaches its end either way
                 done = max((number * per_epoch + at) / planned, spent)
                 if done >= 1.0:
@@ -131,11 +133,14 @@ class Tuning:
                 progress(
                     f"{what}: epoch {number + 1}/{settings.epochs}", number * per_epoch + at + 1, planned
                 )
+                step_s = self.clock() - step_began
             self.busy_s = self.clock() - began
             if not losses:
                 break
             self._fit_dev(budget_s, settings.epochs - first)
-            dev_loss, accuracy, coverage = self._judge()
+            # where time ended in the first epoch there is nothing to compare with, and reading dev would only cost more
+            only = out_of_time and self.best is None
+            dev_loss, accuracy, coverage = (math.nan,) * 3 if only else self._judge()
             seconds = self.clock() - epoch_began
             self.history.append(
                 Epoch(number + 1, float(np.mean(losses)), dev_loss, accuracy, coverage, round(seconds, 2))
@@ -403,6 +408,8 @@ class Tuning:
         score = coverage - 1e-3 * loss if len(self.dev) >= 200 else -loss
         if not self.dev:
             score = float(len(self.history))
+        elif math.isnan(score):  # the only epoch there was time for
+            score = -math.inf
         if score > self.best_score or self.best is None:
             self.best_score = score
             self.best = self._snapshot()

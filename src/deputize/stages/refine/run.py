@@ -524,7 +524,7 @@ class _Job:
                 "n_probe": c.n_probe, "trained": False,
             }
             for c in self.selected.candidates.get(self.task.id, [])
-            if c.probe_accuracy is not None and c.method != "majority"
+            if c.probe_accuracy is not None and c.method != "majority" and c.n_probe >= MIN_PROBE
         ]  # fmt: skip
         return rows
 

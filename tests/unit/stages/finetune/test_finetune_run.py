@@ -224,3 +224,24 @@ def test_the_action_counts_the_same_with_and_without_arguments(tiny: Tiny) -> No
         )
         seen.add(lesson.answer == LEAVE)
     assert seen == {True, False}
+
+
+@pytest.mark.parametrize("deadline_s", [30.0, 120.0, 1000.0])
+def test_no_step_is_begun_that_would_end_too_late(tiny: Tiny, tmp_path: Path, deadline_s: float) -> None:
+    """On a clock that only steps move: each takes ten seconds."""
+    curated, discovered = tiny_tasks.make(("values",), 60)
+    now, n_steps = 0.0, 0
+
+    def progress(what: str, done: int, total: int | None = None) -> None:
+        nonlocal now, n_steps
+        if "epoch" in what:
+            now, n_steps = now + 10.0, n_steps + 1
+
+    found = stage.run(
+        curated, discovered, Selected(candidates={}, plan={"values": ["lora"]}, base_model=tiny[1]), Convert(),
+        home=tmp_path, out_dir=tmp_path / "s", models_dir=tiny[0], deadline_s=deadline_s, progress=progress,
+        clock=lambda: now,
+    )  # fmt: skip
+    assert n_steps > 0 and now <= deadline_s, found.refused
+    history = found.specialists[0].settings["training"]["history"]
+    assert (deadline_s == 30.0) == (len(history) == 1)
