@@ -289,9 +289,9 @@ def _tasks_before(run: Run) -> art.Discovered | None:
     for path in earlier:
         if path.parent.name < run.state.run_id:
             try:
-                return read_sealed(path, art.Discovered, run.keyring)
-            except DeputizeError:
-                continue
+                return read_sealed(path, art.Discovered, run_key(path.parent, run.keyring))
+            except DeputizeError as error:
+                run.progress(f"the tasks of run {path.parent.name} cannot be compared with: {error}", 0)
     return None
 
 

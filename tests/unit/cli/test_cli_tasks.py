@@ -16,6 +16,7 @@ from deputize.core.templates import KeyReader, signature
 from deputize.router.file import read_routes, write_routes
 from deputize.store.audit import AuditLog
 from deputize.store.keys import KeyRing
+from deputize.store.runkeys import run_key
 from deputize.store.sealed import read_sealed, write_sealed
 
 ASKS = {
@@ -218,7 +219,7 @@ def test_tasks_keep_their_ids_in_later_runs(log, tmp_path, capsys):
         for step in (["curate"], ["cluster"]):
             assert run(["--home", str(home), *step]) == 0, capsys.readouterr().err
         path = home / "runs" / pipeline.latest_run(home) / "cluster.sealed"
-        return path, read_sealed(path, Discovered, KeyRing.open(home))
+        return path, read_sealed(path, Discovered, run_key(path.parent, KeyRing.open(home)))
 
     assert run(["--home", str(home), "import", str(log)]) == 0
     path, first = find_tasks()
@@ -229,7 +230,7 @@ def test_tasks_keep_their_ids_in_later_runs(log, tmp_path, capsys):
         tasks=[msgspec.structs.replace(t, id=other[t.id]) for t in first.tasks],
         assignment={c: other[t] for c, t in first.assignment.items()},
     )
-    write_sealed(path, renamed, KeyRing.open(home))
+    write_sealed(path, renamed, run_key(path.parent, KeyRing.open(home)))
     with log.open("a") as out:
         for i in range(120, 150):
             system, answers = ASKS["late"]
