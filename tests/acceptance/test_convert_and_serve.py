@@ -171,7 +171,7 @@ def test_an_unchanged_client_gets_what_was_certified_and_the_llm_for_the_rest(
     )  # fmt: skip
     (task,) = report["tasks"]
     assert task["certificate"] is not None, task["refused"]
-    assert task["held_out"]["share_served"] >= 0.9
+    assert task["held_out"]["share_served"] >= 0.75, "most of its calls; 48 of them are held out"
     cases = [(parcel(9000 + i, late=i % 2 == 0)[0], "yes" if i % 2 == 0 else "no") for i in range(8)]
     check(home, environ, LABEL, cases, at_least=0.75)
 

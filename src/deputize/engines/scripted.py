@@ -148,12 +148,15 @@ class ScriptedUpstream:
         )
         await response.prepare(request)
         await asyncio.sleep(self.latency.first_token_ms / 1000)
-        for chunk in reply.chunks(include_usage):
-            await response.write(b"data: " + msgspec.json.encode(chunk) + b"\n\n")
-            if self.latency.per_token_ms:
-                await asyncio.sleep(self.latency.per_token_ms / 1000)
-        await response.write(b"data: [DONE]\n\n")
-        await response.write_eof()
+        with contextlib.suppress(
+            ConnectionResetError
+        ):  # whoever asked has gone; there is nobody left to tell
+            for chunk in reply.chunks(include_usage):
+                await response.write(b"data: " + msgspec.json.encode(chunk) + b"\n\n")
+                if self.latency.per_token_ms:
+                    await asyncio.sleep(self.latency.per_token_ms / 1000)
+            await response.write(b"data: [DONE]\n\n")
+            await response.write_eof()
         return response
 
     def _seconds(self, n_tokens: int) -> float:

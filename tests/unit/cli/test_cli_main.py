@@ -12,6 +12,7 @@ import click
 import pytest
 
 from deputize.cli.main import COMMANDS, STOPPED, cli, run
+from deputize.cli.rights import RIGHTS
 from deputize.core.errors import (
     AccessDenied,
     BadInput,
@@ -38,12 +39,14 @@ def verb():
         sys.modules[module] = type(sys)(module)
         sys.modules[module].fails = fails  # type: ignore[attr-defined]
         COMMANDS[name] = f"{module}:fails"
+        RIGHTS[name] = None
         added.append(name)
         return name
 
     yield add
     for name in added:
         sys.modules.pop(COMMANDS.pop(name).split(":")[0])
+        RIGHTS.pop(name)
 
 
 @pytest.mark.parametrize(

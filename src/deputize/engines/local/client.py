@@ -178,10 +178,17 @@ class LocalPool:
         command = [sys.executable, "-m", "deputize.engines.local.worker", "--socket", str(path)]
         command += ["--home", str(self.home), "--models", str(self.models_dir)]
         with self._log_path().open("ab") as out:
-            self._process = await asyncio.create_subprocess_exec(
-                *command, stdin=asyncio.subprocess.PIPE, stdout=out, stderr=out, env=environment,
-                start_new_session=True,  # Ctrl-C reaches the gateway, which ends the worker in order
+            starting = asyncio.ensure_future(
+                asyncio.create_subprocess_exec(
+                    *command, stdin=asyncio.subprocess.PIPE, stdout=out, stderr=out, env=environment,
+                    start_new_session=True,  # Ctrl-C reaches the gateway, which ends the worker in order
+                )
             )  # fmt: skip
+            try:
+                self._process = await asyncio.shield(starting)
+            except asyncio.CancelledError:
+                self._process = await starting  # half-started it would be nobody's; whoever stops us ends it
+                raise
 
     async def _end_worker(self) -> None:
         process, self._process = self._process, None
