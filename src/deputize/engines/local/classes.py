@@ -198,6 +198,11 @@ def _fit(lot: _Lot, sizes: Sequence[int], variant: Variant) -> LinearModel:
         seen = np.unique(labels_N)
         if len(seen) == 1:
             bias_C[seen[0]] = 0.0
+        elif len(seen) and not len(
+            active_A
+        ):  # no feature is common to enough groups: how often each choice was made is all there is
+            often_C = np.bincount(labels_N, lot.weights_N[asked], n_choices)
+            bias_C[seen] = np.log(often_C[seen] / often_C.sum())
         elif len(seen) > 1:
             fit = LogisticRegression(C=variant.strength, max_iter=max_iter, tol=1e-4)
             with warnings.catch_warnings():

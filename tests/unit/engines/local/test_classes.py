@@ -8,6 +8,7 @@ import numpy as np
 from tests import tiny_tasks
 
 from deputize.core.contracts import answer_of
+from deputize.core.records import Contract
 from deputize.engines.local.classes import ClassesReader, LinearModel, Variant, fit_linear
 from deputize.engines.local.forms import Closed, closed, learn_form
 from deputize.stages.finetune.data import Lesson
@@ -106,3 +107,16 @@ def test_groups_are_not_torn_apart_when_common_features_are_counted() -> None:
     )
     by_text = fit_linear(texts, answers, form, variant=Variant(5, 20.0))
     assert len(by_group.active_A) < len(by_text.active_A)
+
+
+def test_without_a_common_feature_the_choices_are_as_likely_as_they_were_often(tmp_path: Path) -> None:
+    form = closed(learn_form(Contract(kind="label", labels=["yes", "no"]), ["yes", "no"]))
+    assert form is not None
+    texts = ["aaaa", "bbbb", "cccc", "dddd", "eeee", "ffff"]
+    answers = ["yes", "yes", "yes", "no", "yes", "yes"]
+    model = fit_linear(texts, answers, form, groups=list("uvwxyz"), variant=Variant(5, 20.0))
+    model.save(tmp_path / "linear.npz")
+    for one in (model, LinearModel.load(tmp_path / "linear.npz")):
+        (lp_NC,) = one.log_p(["aaaa", "never seen"])
+        assert np.allclose(np.exp(lp_NC), [[5 / 6, 1 / 6]] * 2, atol=1e-3)
+    fit_linear(texts, answers, form, groups=list("uvwxyz"))  # choosing a variant meets the same
