@@ -476,6 +476,7 @@ def start_gateway_process(
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         if process.poll() is not None:
+            handle.stop()
             words = log_path.read_text("utf-8", errors="replace").strip().splitlines()
             raise UsageError(f"The gateway did not start: {words[-1] if words else 'it said nothing'}")
         try:

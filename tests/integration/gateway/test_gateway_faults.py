@@ -66,7 +66,7 @@ async def test_no_acknowledged_call_is_lost_by_kill_9(home: Path, upstream: Scri
         for worker in workers:
             worker.cancel()
         await asyncio.gather(*workers, return_exceptions=True)
-    await asyncio.to_thread(gateway.process.wait, 10)
+    await asyncio.to_thread(gateway.stop)
     # the next start takes in what the dead process left in its journal
     with await asyncio.to_thread(start_gateway_process, home, upstream.base_url):
         pass
