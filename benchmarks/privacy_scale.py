@@ -175,13 +175,14 @@ def curate(home: Path, seed: int) -> dict[str, Any]:
 def left_in_clear(home: Path, n: int, seed: int, variant: str) -> dict[str, Any]:
     """How many planted values stand in the examples as they were, by kind."""
     from deputize.store.keys import KeyRing
+    from deputize.store.runkeys import run_key
     from deputize.store.sealed import read_stream
 
     (path,) = home.glob("runs/*/curate.sealed")
     planted = simulated(n, seed, variant)
     left: Counter[str] = Counter()
     n_examples = n_changed_template = 0
-    for record in read_stream(path, Example, Curated, KeyRing.open(home, create=False)):
+    for record in read_stream(path, Example, Curated, run_key(path.parent, KeyRing.open(home, create=False))):
         if isinstance(record, Example):
             one = next(s for s in planted if s.call.id == record.call_id)
             text = encode(record).decode()
