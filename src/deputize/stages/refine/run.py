@@ -142,6 +142,8 @@ class _Job:
     dev_read: list[list[Prediction]] = field(default_factory=list)
     """Per rung its answers to the first calls of dev."""
     decided: _Decided | TaskResult | None = None
+    sides: dict[str, list[Example]] = field(default_factory=dict)
+    """What `side` has worked out already."""
 
     @property
     def contract(self) -> Contract:
@@ -149,13 +151,16 @@ class _Job:
 
     def side(self, split: str) -> list[Example]:
         """The calls on one side of the split: whole groups in a random order, so that any first part is a fair sample."""
+        if split in self.sides:
+            return self.sides[split]
         side = sorted((e for e in self.calls if e.split == split), key=lambda e: e.call_id)
         members: dict[str, list[Example]] = {}
         for example in side:
             members.setdefault(example.group, []).append(example)
         names = sorted(members)
         rng = np.random.default_rng(cert.seed_of(self.config.seed, "sample", split, self.task.id))
-        return [example for i in rng.permutation(len(names)) for example in members[names[i]]]
+        self.sides[split] = [example for i in rng.permutation(len(names)) for example in members[names[i]]]
+        return self.sides[split]
 
     def look(self, load: Callable[[Path], Predictor], until: float) -> None:
         """Loads the rungs and asks each a few dev calls, to know how fast it is; stops where a quick one settles it."""
@@ -266,24 +271,19 @@ class _Job:
             self.rungs.append(specialist)
             self._add_reader(specialist, load)
         for n_done, at in enumerate(others):
-            end = until
-            if not math.isinf(until):
-                end = self.clock() + max(0.0, until - self.clock()) / (len(others) - n_done)
-                self._read_dev(at, self.clock() + DEV_SHARE * max(0.0, end - self.clock()))
-            else:
-                self._read_dev(at, until)
+            end = self._by(until, 1 / (len(others) - n_done))
+            self._read_dev(at, self._by(end, DEV_SHARE))
             self.decided.test[at] = self._read_test(at, end)
+
+    def _by(self, until: float, share: float) -> float:
+        """The moment at which this share of the time until then has passed; endless where there is no limit."""
+        return until if math.isinf(until) else self.clock() + share * max(0.0, until - self.clock())
 
     def _read_all_dev(self, until: float) -> None:
         """Each rung answers as much of dev as fits; a rung that there was no time to ask at all is out."""
-        end = until
-        if not math.isinf(until):
-            end = self.clock() + DEV_SHARE * max(0.0, until - self.clock())
+        end = self._by(until, DEV_SHARE)
         for at in range(len(self.readers)):
-            n_left = len(self.readers) - at
-            self._read_dev(
-                at, end if math.isinf(end) else self.clock() + max(0.0, end - self.clock()) / n_left
-            )
+            self._read_dev(at, self._by(end, 1 / (len(self.readers) - at)))
         asked = [at for at, done in enumerate(self.dev_read) if done]
         self.rungs = [self.rungs[at] for at in asked]
         self.readers = [self.readers[at] for at in asked]
