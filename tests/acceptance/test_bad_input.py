@@ -155,6 +155,10 @@ def test_an_llm_that_does_not_answer_is_a_502_and_is_recorded(tmp_path, gateway)
     assert status == 502
     assert set(answer["error"]) >= {"message", "type"}
     store = open_store(tmp_path / "home")
+    # it is in the journal by now; a process of its own brings it into the store
+    until = time.monotonic() + 20
+    while not store.count() and time.monotonic() < until:
+        time.sleep(0.05)
     assert [c.status for c in store.calls()] == [502]
     store.close()
 

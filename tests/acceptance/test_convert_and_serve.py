@@ -109,11 +109,11 @@ def ask(client: Any, system: str, text: str, *, stream: bool) -> tuple[str, Any]
     return "".join(c.choices[0].delta.content or "" for c in chunks if c.choices), chunks.response.headers
 
 
-def wait_for_specialist(client: Any, system: str, text: str) -> None:
-    """A specialist is loaded at its first call, which the LLM answers meanwhile."""
-    for _ in range(600):
+def wait_for_specialist(client: Any, system: str, text: str) -> int:
+    """A specialist is loaded at its first call, which the LLM answers meanwhile. Returns how many calls it took."""
+    for n in range(1, 601):
         if ask(client, system, text, stream=False)[1].get("x-deputize-served-by") == "slm":
-            return
+            return n
         time.sleep(0.2)
     raise AssertionError("no specialist answers")
 
@@ -122,10 +122,10 @@ def check(
     home: Path, environ: dict[str, str], system: str, cases: list[tuple[str, str]], at_least: float
 ) -> None:
     """Certified calls get the specialist's answers, others the LLM's, streamed or not; all of them are recorded."""
+    before = count(home)
     with in_thread(ScriptedUpstream(always("from the LLM"))) as llm, served(home, llm.url, environ) as url:
         client = openai.OpenAI(base_url=url, api_key="unchanged")
-        wait_for_specialist(client, system, cases[0][0])
-        before = count(home)
+        before += wait_for_specialist(client, system, cases[0][0])
         n_served = 0
         for n, (text, truth) in enumerate(cases):
             answer, headers = ask(client, system, text, stream=n % 2 == 1)
