@@ -6,23 +6,28 @@ from the very lists that our gazetteer is made of, which flatters us, for the la
 running text too. In both, every planted value is known, so what was missed can be counted.
 
 Ours runs as users run it, `convert(..., stop_after="curate")` from the encrypted store, in a process that does nothing else;
-its memory is that process's peak (VmHWM). Peers get the texts of some of the calls one by one and only detect.
+its memory is that process's peak (VmHWM) and those of the processes it starts, added up. Peers get the texts of some of the calls one by one and only detect.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import random
+import resource
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import psutil
 
 from deputize.core.artifacts import Curated
 from deputize.core.config import Convert
@@ -164,10 +169,14 @@ def curate(home: Path, seed: int) -> dict[str, Any]:
     """All of S2 from the store to the sealed examples."""
     from deputize.pipeline import convert
 
-    wall, cpu = time.perf_counter(), time.process_time()
-    convert(home, Convert(seed=seed), stop_after="curate")
+    at_start = time.process_time()
+    wall = time.perf_counter()
+    with _watching() as others:
+        convert(home, Convert(seed=seed), stop_after="curate")
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return {
-        "wall_s": time.perf_counter() - wall, "cpu_s": time.process_time() - cpu, "peak_mib": _peak_mib(),
+        "wall_s": time.perf_counter() - wall, "cpu_s": sum(u.ru_utime + u.ru_stime for u in used) - at_start,
+        "peak_mib": _peak_mib() + sum(others.values()), "others": len(others),
         "artifact_mib": sum(p.stat().st_size for p in home.glob("runs/*/curate.sealed")) / 2**20,
     }  # fmt: skip
 
@@ -195,12 +204,32 @@ def left_in_clear(home: Path, n: int, seed: int, variant: str) -> dict[str, Any]
     }  # fmt: skip
 
 
-def _peak_mib() -> float:
-    """The most memory this process had; ru_maxrss would count what a parent had before the fork."""
-    for line in Path("/proc/self/status").read_text().splitlines():
+def _peak_mib(pid: int | str = "self") -> float:
+    """The most memory a process had; ru_maxrss would count what a parent had before the fork."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) / 1024
     raise RuntimeError("this system does not tell a process its peak memory")
+
+
+@contextlib.contextmanager
+def _watching() -> Iterator[dict[int, float]]:
+    """pid -> the most memory, MiB, that each process started by this one was seen to have had."""
+    seen: dict[int, float] = {}
+    done = threading.Event()
+
+    def look() -> None:
+        me = psutil.Process()
+        while not done.wait(0.5):
+            for child in me.children(recursive=True):
+                with contextlib.suppress(OSError, RuntimeError, psutil.Error):
+                    seen[child.pid] = _peak_mib(child.pid)
+
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    yield seen
+    done.set()
+    thread.join()
 
 
 def _child(*arguments: object) -> dict[str, Any]:

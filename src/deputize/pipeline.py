@@ -155,25 +155,22 @@ def _curate(run: Run) -> None:
     """S2, from the store into a sealed stream: neither the log nor the examples are in memory as a whole."""
     from deputize.stages.collect.audience import infer_sites
     from deputize.stages.curate.card import Tally, dataset_card
-    from deputize.stages.curate.disguise import Undisguised
     from deputize.stages.curate.paraphrase import Paraphraser
     from deputize.stages.curate.residual import ResidualDetector
     from deputize.stages.curate.review import read_restored
     from deputize.stages.curate.run import run as curate
     from deputize.stages.curate.scan import standard_detectors
-    from deputize.stages.curate.sensitive import SensitiveDetector
 
     run.progress("reading the store", 0)
     calls = _Learnable(run)
     inference = infer_sites(calls)
     if not inference.sites:
         raise BadInput("There is nothing to learn from: no call in the store was answered by an LLM.")
-    standard = standard_detectors(
-        run.config.privacy != "standard", home=run.home, privacy=Privacy.model_validate(run.state.privacy)
-    )
     privacy = read_privacy(run.home)
-    if privacy.sensitive:
-        standard.lines.append(Undisguised(SensitiveDetector(privacy.sensitive)))
+    standard = standard_detectors(
+        run.config.privacy != "standard", home=run.home,
+        privacy=Privacy.model_validate({**run.state.privacy, "sensitive": privacy.sensitive}),
+    )  # fmt: skip
     tally = Tally()
     asker = paraphrasing_model(privacy) if run.config.privacy == "paraphrase" else None
     paraphraser = Paraphraser(asker, [*standard.lines, ResidualDetector()]) if asker else None

@@ -69,6 +69,10 @@ class Undisguised:
     def reads_capitals(self) -> bool:
         return bool(getattr(self._inner, "reads_capitals", False))
 
+    @property
+    def reads_rest(self) -> bool:
+        return bool(getattr(self._inner, "reads_rest", False))
+
     def detect(self, texts: Sequence[str]) -> list[list[Span]]:
         seen = [undisguise(text) for text in texts]
         found = self._inner.detect([s[0] if s else text for s, text in zip(seen, texts, strict=True)])

@@ -9,6 +9,7 @@ References:
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 from collections import Counter, OrderedDict, defaultdict
@@ -22,6 +23,7 @@ from deputize.core.artifacts import Curated, SiteInference, Withheld
 from deputize.core.config import Convert
 from deputize.core.progress import Progress, silent
 from deputize.core.records import Call, Example, Message, Request, Split
+from deputize.stages.curate.crew import Crew
 from deputize.stages.curate.dates import find_dates
 from deputize.stages.curate.dedup import Item, Sketch, find_duplicates, sketch
 from deputize.stages.curate.detect import PUBLIC, SECRET, Detector, Level, is_replaced
@@ -31,10 +33,11 @@ from deputize.stages.curate.ner import UNSURE_SCORE
 from deputize.stages.curate.notes import Note, Notes, take_notes, texts_of_lines
 from deputize.stages.curate.paranoid import WORD, Masker
 from deputize.stages.curate.paraphrase import Paraphraser
+from deputize.stages.curate.reading import Finding, Reader
 from deputize.stages.curate.replacing import Replacer
 from deputize.stages.curate.residual import ResidualDetector
 from deputize.stages.curate.scan import Standard, standard_detectors
-from deputize.stages.curate.scanning import Finding, Scanner
+from deputize.stages.curate.scanning import Scanner
 from deputize.stages.curate.sensitive import NumberDetector, SensitiveDetector, keeps_what_is_needed, needed
 from deputize.stages.curate.split import split_groups
 from deputize.stages.curate.surrogates import Surrogates, episode_key
@@ -50,7 +53,7 @@ LOST = "replacing lost what the answer needs"
 
 def run(
     calls: Iterable[Call], inference: SiteInference, config: Convert, *, key: bytes, progress: Progress = silent,
-    detectors: Sequence[Detector] | None = None, prose_detectors: Sequence[Detector] | None = None,
+    detectors: Sequence[Detector] | None = None, prose_detectors: Sequence[Detector] = (),
     standard: Standard | None = None, write: Callable[[Example], None] | None = None, max_open: int = MAX_OPEN_EPISODES,
     restored: Container[str] = (), paraphraser: Paraphraser | None = None,
 ) -> Curated:  # fmt: skip
@@ -63,8 +66,8 @@ def run(
         config: seed, split and privacy level.
         key: 32 secret bytes; surrogates and the pseudonyms of episodes and groups are derived from it.
         progress: told of the scan.
-        detectors: look at whole lines; the standard ones where None.
-        prose_detectors: look at sentences only; the standard ones where None.
+        detectors: look at whole lines, in this process; the standard ones where None.
+        prose_detectors: beside them, look at sentences only.
         standard: the standard ones, where the home adds to them; those without a home where None.
         write: takes each example as it is made, in the order of the log; the result's own list stays empty then.
         restored: ids of calls that a person put back: no filter drops them.
@@ -76,19 +79,20 @@ def run(
         MissingExtra: a package of the "privacy" extra is not installed.
     """
     warnings: list[str] = []
-    if detectors is None or prose_detectors is None:
+    has_numbers = config.privacy == "paraphrase"
+    crew: Crew | None = None
+    if detectors is None:
         standard = standard or standard_detectors(strict=config.privacy != "standard")
-        detectors = standard.lines if detectors is None else detectors
-        prose_detectors = standard.prose if prose_detectors is None else prose_detectors
+        reader, crew = standard.reader(has_numbers), Crew(standard.recipe, has_numbers)
         warnings += standard.warnings
-    if config.privacy == "paraphrase":
-        detectors = [*detectors, NumberDetector()]
+    else:
+        looking = [*detectors, NumberDetector()] if has_numbers else detectors
+        reader = Reader(looking, prose_detectors, [ResidualDetector()])
     human = {s.id for s in inference.sites if s.audience == "human"}
     going_on = {id for id, site in inference.site_of.items() if site not in human}
-    scanner = Scanner(
-        detectors, prose_detectors, [ResidualDetector()], words=WORD if config.privacy == "paranoid" else None
-    )
-    notes = take_notes(_Log(calls, inference.site_of.keys()), going_on, inference, scanner, progress)
+    scanner = Scanner(reader, WORD if config.privacy == "paranoid" else None, crew)
+    with crew or contextlib.nullcontext():
+        notes = take_notes(_Log(calls, inference.site_of.keys()), going_on, inference, scanner, progress)
     log, used = _Log(calls, notes.calls), list(notes.calls.values())
     withheld = [
         Withheld(call_id=id, reason="site that speaks to people only", site=site)
@@ -108,7 +112,7 @@ def run(
     warnings += warning
     sides = split_groups(used, group_of, config.split, config.seed)
 
-    has_sensitive = config.privacy == "paraphrase" or any(d.name == SensitiveDetector.name for d in detectors)
+    has_sensitive = has_numbers or SensitiveDetector.name in reader.names
     cleaner = _Cleaner(log, notes, config, key, max_open, is_checked=has_sensitive)
     warnings += cleaner.warnings
     may_teach = {
@@ -168,7 +172,7 @@ def run(
         n_episodes=len(notes.episodes.keys() | notes.other_episodes),
         n_non_hci=sum(audience == "code" for audience in inference.audience_of.values()),
         dropped=dict(sorted(dropped.items())), entities=dict(sorted(cleaner.n_replaced.items())), warnings=warnings,
-        detectors=[d.name for d in (*detectors, *prose_detectors)], measured=standard.measured if standard else "",
+        detectors=reader.names, measured=standard.measured if standard else "",
         withheld=withheld,
     )  # fmt: skip
 

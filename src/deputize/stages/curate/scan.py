@@ -13,9 +13,28 @@ from deputize.stages.curate.disguise import Undisguised
 from deputize.stages.curate.ner import MODEL_WHEEL, SpacyDetector, model_path
 from deputize.stages.curate.plugins import make_detector
 from deputize.stages.curate.presidio import PresidioDetector
+from deputize.stages.curate.reading import Reader
+from deputize.stages.curate.residual import ResidualDetector
 from deputize.stages.curate.rules import RuleDetector
+from deputize.stages.curate.sensitive import NumberDetector, SensitiveDetector
+from deputize.stages.curate.tagger.shelf import NONE
 
 BATCH_TEXTS = 512
+
+
+class Recipe(NamedTuple):
+    """What the standard detectors are made of, for another process to make the same."""
+
+    strict: bool = False
+    """Whether places and organisations are looked for too."""
+    home: Path | None = None
+    """Where taggers are looked for; none are where it is None."""
+    privacy: Privacy = Privacy()
+    """Which tagger, which further detectors, and what else is sensitive."""
+
+    def made(self) -> Standard:
+        """The detectors. Raises as standard_detectors."""
+        return standard_detectors(self.strict, home=self.home, privacy=self.privacy)
 
 
 class Standard(NamedTuple):
@@ -25,6 +44,8 @@ class Standard(NamedTuple):
     """Read whole lines."""
     prose: list[Detector]
     """Read sentences only, never the syntax of JSON."""
+    recipe: Recipe
+    """What makes the same; its tagger is named by folder, for what is newest may change."""
     warnings: list[str]
     measured: str = ""
     """Of the tagger among them: "measured recall x on set y"; "" where there is none."""
@@ -39,12 +60,17 @@ class Standard(NamedTuple):
         """The name of every detector."""
         return [d.name for d in self.all]
 
+    def reader(self, numbers: bool = False) -> Reader:
+        """The first look by all of them, and by one for numeric details if wanted; the second by yet another."""
+        lines = [*self.lines, NumberDetector()] if numbers else self.lines
+        return Reader(lines, self.prose, [ResidualDetector()])
+
 
 def standard_detectors(
     strict: bool = False, *, home: Path | None = None, privacy: Privacy | None = None
 ) -> Standard:
-    """Our rules, Presidio's patterns, spaCy's names where its model is here, and what the home adds: its tagger and the
-    detectors that its config.toml names.
+    """Our rules, Presidio's patterns, spaCy's names where its model is here, and what the home adds: its tagger, the
+    detectors that its config.toml names, and its sensitive terms.
 
     Args:
         strict: look for places and organisations too.
@@ -61,11 +87,13 @@ def standard_detectors(
     lines += [Undisguised(make_detector(spec)) for spec in privacy.detectors]
     prose: list[Detector] = []
     warnings: list[str] = []
-    measured = ""
+    measured, folder = "", NONE
     tagger = _tagger(home, privacy) if home is not None else None
     if tagger is not None:
-        detector, measured = tagger
+        detector, measured, folder = tagger
         lines.append(Undisguised(detector))
+    if privacy.sensitive:
+        lines.append(Undisguised(SensitiveDetector(privacy.sensitive)))
     path = model_path()
     if path is None:
         warnings.append(
@@ -75,11 +103,12 @@ def standard_detectors(
     else:
         wanted = {"PERSON", "LOCATION", "ORGANIZATION"} if strict else {"PERSON"}
         prose.append(Undisguised(SpacyDetector(path, frozenset(wanted))))
-    return Standard(lines, prose, warnings, measured)
+    recipe = Recipe(strict, home, privacy.model_copy(update={"tagger": folder}))
+    return Standard(lines, prose, recipe, warnings, measured)
 
 
-def _tagger(home: Path, privacy: Privacy) -> tuple[Detector, str] | None:
-    """The home's tagger and what was measured of it. torch is imported only where there is one."""
+def _tagger(home: Path, privacy: Privacy) -> tuple[Detector, str, str] | None:
+    """The home's tagger, what was measured of it, and its folder. torch is imported only where there is one."""
     from deputize.stages.curate.tagger import load_tagger
     from deputize.stages.curate.tagger.shelf import chosen_path
 
@@ -87,7 +116,7 @@ def _tagger(home: Path, privacy: Privacy) -> tuple[Detector, str] | None:
     if path is None:
         return None
     tagger = load_tagger(path)
-    return tagger, tagger.card.measured()
+    return tagger, tagger.card.measured(), str(path.resolve())
 
 
 def scan(texts: Iterable[str], detectors: Sequence[Detector] | None = None) -> Iterator[list[Span]]:

@@ -7,53 +7,58 @@ digest; their text is forgotten once they have been scanned.
 
 from __future__ import annotations
 
+import logging
 import re
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from hashlib import blake2b
 from sys import intern
 from typing import NamedTuple
 
-from deputize.stages.curate.detect import Detector, Span, union
+from deputize.stages.curate.crew import Crew
+from deputize.stages.curate.reading import Finding, Reader, Reading
 from deputize.stages.curate.texts import leaves, parse_json
 
-_HEAD = re.compile(r"[\s*#>•-]*[^\W\d_][\w /&'-]{0,30}[:=]\**(?=\s|$)")
-_CAPITALISED = re.compile(r"(?<!\w)[^\W\d_a-zà-öø-ÿ][^\W\d_]+")
+_log = logging.getLogger("deputize.curate")
 
 BATCH_UNITS = 2048
+WORTH_A_CREW = 5 * BATCH_UNITS
+"""Distinct lines after which other processes, which take seconds to start, are worth it."""
 LONGEST_UNIT_CHARS = 20_000
 CACHED_TEXTS, LONGEST_CACHED_CHARS = 2048, 16_000
 """Texts whose lines are remembered, so that prompts and histories that recur are not cut up each time."""
 
 
-class Finding(NamedTuple):
-    """What was found in a line."""
+class _Given(NamedTuple):
+    """Lines that another process reads."""
 
-    type: str
-    value: str
-    score: float
+    numbers: Sequence[int]
+    lines: Sequence[str]
+    is_prose: Sequence[bool]
+    future: Future[Reading]
 
 
 class Scanner:
     """What the detectors found in each distinct line of the texts that passed by."""
 
     def __init__(
-        self, detectors: Sequence[Detector], prose_detectors: Sequence[Detector] = (),
-        second_look: Sequence[Detector] = (), words: re.Pattern[str] | None = None,
+        self, reader: Reader, words: re.Pattern[str] | None = None, crew: Crew | None = None, *,
+        batch: int = BATCH_UNITS, crew_after: int = WORTH_A_CREW,
     ) -> None:  # fmt: skip
         """
         Args:
-            detectors: read whole lines.
-            prose_detectors: read sentences only: the strings inside JSON, never its syntax.
-            second_look: read whole lines too; what they find is kept apart.
+            reader: the detectors.
             words: where given, the words of each line are kept.
+            crew: reads a part of the lines of a large log, with the same detectors.
+            batch: lines that are read together.
+            crew_after: lines that are read here before the crew is asked.
         """
-        self._detectors, self._prose, self._second = (
-            tuple(detectors),
-            tuple(prose_detectors),
-            tuple(second_look),
-        )
+        self._reader, self._crew = reader, crew
+        self._batch, self._crew_after = batch, crew_after
+        self._n_read = 0
+        self._given: list[_Given] = []
         self._words = words
         self._numbers: dict[bytes, int] = {}
         self._is_prose = bytearray()
@@ -76,16 +81,14 @@ class Scanner:
         if known is not None:
             return known
         numbers = array("I", dict.fromkeys(self._number(line, prose) for line, prose in _units(text)))
-        if len(self._waiting) >= BATCH_UNITS:
-            self.scan()
+        if len(self._waiting) >= self._batch:
+            self._scan_waiting()
         return self._remembered(text, numbers)
 
     def scan(self) -> None:
         """Runs the detectors over every line not scanned yet."""
-        waiting, self._waiting = list(self._waiting.items()), {}
-        for start in range(0, len(waiting), BATCH_UNITS):
-            numbers, lines = zip(*waiting[start : start + BATCH_UNITS], strict=True)
-            self._scan_batch(numbers, lines)
+        self._scan_waiting()
+        self._take_back(wait=True)
 
     def lines(self, text: str) -> array[int]:
         """The numbers of the distinct lines of a text that was added."""
@@ -149,32 +152,44 @@ class Scanner:
         if self._words is not None:
             self._words_of.append(tuple({intern(w.casefold()) for w in self._words.findall(line)}))
 
-    def _scan_batch(self, numbers: Sequence[int], lines: Sequence[str]) -> None:
-        prose_at = [i for i, number in enumerate(numbers) if self._is_prose[number]]
-        found: list[list[Sequence[Span]]] = [[] for _ in lines]
-        for detector in self._detectors:
-            for row, spans in zip(found, detector.detect(lines), strict=True):
-                row.append(spans)
-        for detector in self._prose:
-            wanted = prose_at
-            if getattr(detector, "reads_capitals", False):
-                wanted = [i for i in prose_at if _is_open(lines[i], found[i])]
-            for i, spans in zip(wanted, detector.detect([lines[i] for i in wanted]), strict=True):
-                found[i].append(spans)
-        _file(self._found, numbers, lines, found)
-        _file(self._left, numbers, lines, [*zip(*(d.detect(lines) for d in self._second), strict=True)])
+    def _scan_waiting(self) -> None:
+        waiting, self._waiting = list(self._waiting.items()), {}
+        for start in range(0, len(waiting), self._batch):
+            numbers, lines = zip(*waiting[start : start + self._batch], strict=True)
+            is_prose = [bool(self._is_prose[number]) for number in numbers]
+            self._n_read += len(lines)
+            future = None
+            if self._crew is not None and self._n_read > self._crew_after:
+                future = self._crew.give(lines, is_prose)
+                self._take_back(wait=False)
+            if future is None:
+                self._file(numbers, is_prose, self._reader.read(lines, is_prose))
+            else:
+                self._given.append(_Given(numbers, lines, is_prose, future))
 
+    def _take_back(self, wait: bool) -> None:
+        """Takes what others have read; what was lost with one of them is read here."""
+        still: list[_Given] = []
+        for given in self._given:
+            numbers, lines, is_prose, future = given
+            if not (wait or future.done()):
+                still.append(given)
+            elif future.exception() is None:
+                self._file(numbers, is_prose, future.result())
+            else:
+                _log.warning(
+                    "A process that looked for personal data has ended; its lines are read again here."
+                )
+                self._file(numbers, is_prose, self._reader.read(lines, is_prose))
+        self._given = still
 
-def _file(
-    into: dict[int, tuple[Finding, ...]], numbers: Sequence[int], lines: Sequence[str],
-    found: Sequence[Sequence[Sequence[Span]]],
-) -> None:  # fmt: skip
-    for number, line, row in zip(numbers, lines, found, strict=False):
-        joined = union(row)
-        if joined:
-            into[number] = tuple(
-                dict.fromkeys(Finding(s.type, line[s.start : s.end], s.score) for s in joined)
-            )
+    def _file(self, numbers: Sequence[int], is_prose: Sequence[bool], reading: Reading) -> None:
+        for number, as_prose, first, second in zip(numbers, is_prose, *reading, strict=True):
+            if self._is_prose[number] and not as_prose:
+                continue  # the line has been met as prose since then, and is read as such
+            for into, found in ((self._found, first), (self._left, second)):
+                if found:
+                    into[number] = found
 
 
 def _digest(line: str) -> bytes:
@@ -198,18 +213,6 @@ def _lines(text: str) -> Iterable[str]:
             yield from _pieces(line)
         elif line and not line.isspace():
             yield line
-
-
-def _is_open(line: str, found: Iterable[Sequence[Span]]) -> bool:
-    """Whether a line holds a capitalised word outside its `Label:` head and outside of what was found already."""
-    head = _HEAD.match(line)
-    covered = [(s.start, s.end) for spans in found for s in spans]
-    if head:
-        covered.append(head.span())
-    return any(
-        not any(start <= word.start() and word.end() <= end for start, end in covered)
-        for word in _CAPITALISED.finditer(line)
-    )
 
 
 def _pieces(line: str) -> Iterable[str]:

@@ -21,6 +21,7 @@ from deputize.stages.collect.importers import read_calls
 from deputize.stages.curate.card import MASKED, Tally, dataset_card
 from deputize.stages.curate.detect import Detector, Span
 from deputize.stages.curate.disguise import Undisguised
+from deputize.stages.curate.reading import Reader
 from deputize.stages.curate.review import Drop, drops
 from deputize.stages.curate.rules import RuleDetector
 from deputize.stages.curate.run import run
@@ -252,10 +253,10 @@ def test_a_line_seen_first_as_syntax_is_read_again_as_prose() -> None:
                 for t in texts
             ]
 
-    scanner = Scanner([], [Names()])
+    scanner = Scanner(Reader([], [Names()]))
     text = '[\n"Mia", 1]'
     (line,) = set(scanner.add(text)) & set(scanner.add('"Mia", 1]'))
-    other = Scanner([], [Names()])
+    other = Scanner(Reader([], [Names()]))
     other.add(text)
     other.scan()
     assert not list(other.findings(line))

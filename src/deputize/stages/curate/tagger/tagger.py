@@ -26,6 +26,8 @@ class Tagger:
     """Finds spans of personal data with a fine-tuned encoder. Made by load_tagger; safe to use from one thread."""
 
     name = "tagger"
+    reads_rest = True
+    """Lines that others have wholly claimed need not be shown to it."""
 
     def __init__(self, card: TaggerCard, model: Any, tokenizer: Any, *, precision: Precision) -> None:
         self.card = card
