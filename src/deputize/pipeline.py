@@ -163,7 +163,7 @@ def _curate(run: Run) -> None:
 
     run.progress("reading the store", 0)
     calls = _Learnable(run)
-    inference = infer_sites(calls)
+    inference = infer_sites(calls, run.config.min_origins)
     if not inference.sites:
         raise BadInput("There is nothing to learn from: no call in the store was answered by an LLM.")
     privacy = read_privacy(run.home)

@@ -15,12 +15,19 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 from tests import tiny_model
 
 from deputize import pipeline
 from deputize.core.config import Convert
+from deputize.core.contracts import answer_of
+from deputize.engines.local.forms import learn_form
 from deputize.gateway.serve import running_gateway
+from deputize.stages.cluster import run as cluster
+from deputize.stages.collect.audience import infer_sites
+from deputize.store.keys import KeyRing
+from deputize.store.runkeys import run_key
 from deputize.store.sqlite import open_store
 from deputize.testing import ScriptedUpstream, running
 
@@ -145,8 +152,46 @@ def turn(person: dict[str, str], i: int) -> tuple[str, str, list[dict[str, Any]]
     ], {"role": "assistant", "content": None, "tool_calls": [last]}  # fmt: skip
 
 
+HABITS = ("line", "label", "field", "argument", "note", "site", "model")
+"""What one person's calls alone carry, again and again: nothing of it is personal data that a detector could know."""
+
+
+def alone(seed: int = 5) -> dict[str, str]:
+    """A person with identifiers like the others', and a word of their own for each of HABITS."""
+    dice = random.Random(seed)
+    return {**secrets(seed)[0], **{habit: word(dice, 8) for habit in HABITS}}
+
+
+def turn_alone(person: dict[str, str], i: int) -> tuple[str, str, list[dict[str, Any]], dict[str, Any]]:
+    """As `turn`, with lines, a label, a field and an argument that nobody else's calls have."""
+    site, episode, messages, answer = turn(person, i)
+    said = f"{messages[1]['content']}\nStanding wish of the {person['line']} circle: answer before noon.\nmode: {person['line']} first\nIt is about the {word(random.Random(i))}."
+    messages[1] = {**messages[1], "content": said}
+    if site == "triage" and i in (0, 12, 24):
+        answer = {"role": "assistant", "content": person["label"]}
+    elif site == "copy":
+        answer = {
+            **answer,
+            "content": json.dumps({**json.loads(answer["content"]), person["field"]: person["label"]}),
+        }
+    elif site == "act":
+        site = f"act {person['site']}"
+        arguments = json.dumps({"mail": person["mail"], "note": f"as the {person['note']} circle wants", person["argument"]: f"{person['note']} way"})  # fmt: skip
+        call = {"id": "call_2", "type": "function", "function": {"name": "escalate", "arguments": arguments}}
+        answer = {**answer, "tool_calls": [call]}
+    return site, episode, messages, answer
+
+
+def said_in(person: dict[str, str], i: int) -> tuple[str, str, list[dict[str, Any]], dict[str, Any]]:
+    return turn_alone(person, i) if "line" in person else turn(person, i)
+
+
+def model_of(person: dict[str, str]) -> str:
+    return f"big {person['model']}" if "model" in person else "big"
+
+
 async def _through_the_gateway(home: Path, calls: list[tuple[dict[str, str], int]]) -> None:
-    answers = {json.dumps(turn(p, i)[2], sort_keys=True): turn(p, i)[3] for p, i in calls}
+    answers = {json.dumps(said_in(p, i)[2], sort_keys=True): said_in(p, i)[3] for p, i in calls}
 
     def script(body: dict[str, Any]) -> dict[str, Any]:
         return answers[json.dumps(body["messages"], sort_keys=True)]
@@ -157,16 +202,16 @@ async def _through_the_gateway(home: Path, calls: list[tuple[dict[str, str], int
         httpx.AsyncClient(timeout=60) as client,
     ):
         for person, i in calls:
-            site, episode, messages, _ = turn(person, i)
+            site, episode, messages, _ = said_in(person, i)
             headers = {
                 "authorization": f"Bearer {person['key']}", "x-deputize-origin": person["origin"],
                 "x-deputize-episode": episode, "x-deputize-site": site, "x-deputize-agent": "letters",
                 "cookie": f"session={person['password']}", "x-request-id": person["mrn"],
             }  # fmt: skip
             body: dict[str, Any] = {
-                "model": "big", "messages": messages, "user": person["origin"], "metadata": {"who": person["name"]},
+                "model": model_of(person), "messages": messages, "user": person["origin"], "metadata": {"who": person["name"]},
             }  # fmt: skip
-            if site == "act":
+            if site.startswith("act"):
                 body["tools"] = TOOLS
             answer = await client.post(f"{gateway}/v1/chat/completions", json=body, headers=headers)
             assert answer.status_code == 200, answer.text
@@ -175,26 +220,48 @@ async def _through_the_gateway(home: Path, calls: list[tuple[dict[str, str], int
 def _as_a_log(path: Path, calls: list[tuple[dict[str, str], int]]) -> Path:
     with path.open("w") as out:
         for person, i in calls:
-            site, episode, messages, answer = turn(person, i)
+            site, episode, messages, answer = said_in(person, i)
             row = {
-                "id": f"{person['mrn']}-{i}", "agent": "letters", "site": site, "run_id": episode, "messages": messages,
+                "id": f"{person['mrn']}-{i}", "agent": "letters", "model": model_of(person), "site": site, "run_id": episode, "messages": messages,
                 "response": answer, "user": person["origin"], "metadata": {"mail": person["mail"]},
-                "tools": TOOLS if site == "act" else None,
+                "tools": TOOLS if site.startswith("act") else None,
             }  # fmt: skip
             out.write(json.dumps(row) + "\n")
     return path
 
 
-def test_two_hundred_identifiers_and_none_in_clear(
+def held_without_the_limit(home: Path, person: dict[str, str]) -> set[str]:
+    """The habits of one person that stand in clear where `min_origins` is 1."""
+    keyring = KeyRing.open(home, create=False)
+    folder = home / "runs" / str(pipeline.latest_run(home))
+    curated = pipeline.read_curated(folder / "curate.sealed", run_key(folder, keyring))
+    found = cluster.run(curated, Convert(min_origins=1))
+    forms = [
+        learn_form(task.contract, [a for e in curated.examples
+                                   if found.assignment.get(e.call_id) == task.id and e.trainable and e.split == "train"
+                                   and (a := answer_of(e.response, task.contract)) is not None])
+        for task in found.tasks
+    ]  # fmt: skip
+    store = open_store(home)
+    sites = infer_sites(list(store.calls())).sites
+    store.close()
+    clear = msgspec.json.encode([found.tasks, found.keyspaces, forms, sites]).decode()
+    return {habit for habit in HABITS if person[habit] in clear}
+
+
+def test_two_hundred_identifiers_and_what_one_person_alone_says_are_nowhere_in_clear(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
     capfd: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    people = secrets()
+    people, loner = secrets(), alone()
     home, source = tmp_path / "home", tmp_path / "source"
     source.mkdir()
     name = tiny_model.installed(tmp_path / "models", tmp_path)
     monkeypatch.setenv("DEPUTIZE_MODELS", str(tmp_path / "models"))
     calls = [(person, i) for i in range(12) for person in people]
+    # one person writes more than all others of a site, so that what they repeat recurs often enough to be a template
+    calls += [(loner, i) for i in range(60)]
+    random.Random(1).shuffle(calls)
     with caplog.at_level(logging.INFO):
         asyncio.run(_through_the_gateway(home, calls[: len(calls) // 2]))
         said: list[str] = []
@@ -206,6 +273,8 @@ def test_two_hundred_identifiers_and_none_in_clear(
     assert len(report["tasks"]) >= 3 and any(t["specialist"] for t in report["tasks"]), (
         "a convert without tasks shows nothing"
     )
+    kinds = {t["kind"] for t in report["tasks"] if t["specialist"]}
+    assert {"json", "tool_call"} <= kinds
     (tmp_path / "said").mkdir()
     (tmp_path / "said" / "log").write_text("\n".join([*said, caplog.text, *capfd.readouterr()]))
     # with the key they are all there
@@ -214,7 +283,9 @@ def test_two_hundred_identifiers_and_none_in_clear(
     store.close()
     spoken = {k for k in people[0] if k not in ("origin",)}
     assert all(person[kind] in text for person in people for kind in spoken)
+    # what one person alone says got past de-identification, and would be in names, labels and lines were it not held back
+    assert set(HABITS) - {"model"} <= held_without_the_limit(home, loner)
     # without it none is, in no file and no form: not in the store, not anywhere else
     files = [p for folder in (home, tmp_path / "said") for p in folder.rglob("*") if p.is_file()]
     assert {"store.db", "routes.json", "report.html", "report.json", "audit.log"} <= {p.name for p in files}
-    assert found_in(iter(files), people) == {}
+    assert found_in(iter(files), [*people, loner]) == {}

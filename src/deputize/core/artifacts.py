@@ -77,6 +77,8 @@ class Discovered(Record):
     """call id -> task id; calls that fit no task are absent."""
     unassigned: dict[str, int] = msgspec.field(default_factory=dict)
     """reason -> calls."""
+    min_origins: int = 1
+    """What the calls of fewer data subjects hold is in no name, template, contract or key space here."""
 
 
 class Candidate(Record):

@@ -25,9 +25,9 @@ class Convert(BaseModel):
     """Wall-clock budget of the whole run; training is cut to fit."""
     min_calls: int = Field(60, ge=1)
     """Tasks with fewer calls are reported, not trained."""
-    min_origins: int = Field(1, ge=1)
-    """Tasks with calls of fewer distinct origins are neither shown nor trained, where the log says who asked: their
-    template might be one person's text."""
+    min_origins: int = Field(2, ge=1)
+    """What the calls of fewer distinct origins hold stands nowhere in clear: no template line, label, field or name of
+    theirs, and tasks of fewer are neither shown nor trained. A call that does not say who asked counts by its job."""
     balance: float = Field(0.0, ge=0, le=1)
     """How far rare answers are weighed up in training: 0 as often as they occur, 1 every answer as much as any other."""
     split: tuple[float, float, float, float] = (0.45, 0.10, 0.25, 0.20)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import Any
 
 from deputize.core.records import Answer, Contract, Message
@@ -172,18 +172,24 @@ def short_reply(text: str) -> str:
 
 
 def closed_labels(
-    replies: Iterable[str], *, min_calls: int = 20, min_repeats: int = 3, coverage: float = 0.95
-) -> list[str] | None:
+    replies: Iterable[str], *, min_calls: int = 20, min_repeats: int = 3, coverage: float = 0.95,
+    may_be: Container[str] | None = None,
+) -> list[str] | None:  # fmt: skip
     """The closed set of short labels that replies are drawn from, most frequent first; None where there is none.
 
     A reply counts as a label when it is short (at most 8 words and 80 characters) and was given at least
-    `min_repeats` times; the set is closed when labels cover at least `coverage` of at least `min_calls` replies.
+    `min_repeats` times, and is one of `may_be` where that is given; the set is closed when labels cover at least
+    `coverage` of at least `min_calls` replies.
     """
     counts = Counter(short_reply(r) for r in replies)
     n_calls = counts.total()
     if n_calls < min_calls:
         return None
-    labels = {text: n for text, n in counts.items() if n >= min_repeats and text}
+    labels = {
+        text: n
+        for text, n in counts.items()
+        if n >= min_repeats and text and (may_be is None or text in may_be)
+    }
     if sum(labels.values()) < coverage * n_calls:
         return None
     return sorted(labels, key=lambda text: (-labels[text], text))

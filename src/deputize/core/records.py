@@ -167,6 +167,11 @@ class Example(Record):
     """The LLM's other answers to the same request (G2t), de-identified; empty where it was asked once."""
     version: int = RECORD_VERSION
 
+    @property
+    def subject(self) -> str:
+        """Whose data it is, as far as the log says: the origin, else the job or run that it belongs to."""
+        return self.origin or self.group or self.episode or self.call_id
+
 
 def shared(example: Example, known: dict[bytes, Any]) -> Example:
     """An equal example that shares tools, reply format and system prompts with earlier ones of equal content.

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deputize.core.records import Answer
+from deputize.core.subjects import Subjects
 from deputize.engines.local.forms import Closed, Slot
 from deputize.engines.local.hashed import counts_of, idf_of_counts, vectors_of_counts
 from deputize.engines.local.reading import Reading, choose
@@ -120,7 +121,7 @@ CROSS_VALIDATED = 20_000
 
 def fit_linear(
     texts: Sequence[str], answers: Sequence[Answer], form: Questions, *, groups: Sequence[str] | None = None,
-    weights: Sequence[float] | None = None, variant: Variant | None = None,
+    weights: Sequence[float] | None = None, variant: Variant | None = None, subjects: Subjects | None = None,
 ) -> LinearModel:  # fmt: skip
     """One multinomial logistic regression per question.
 
@@ -132,18 +133,24 @@ def fit_linear(
         weights: of the examples; equal where None.
         variant: None for the one of SMALL under which answers of groups left out are likeliest (LARGE on large tasks);
             nothing but these texts is looked at.
+        subjects: of the texts: a feature that too few of them have counts as little as one of too few groups. None: any.
     """
     groups = [str(n) for n in range(len(texts))] if groups is None else groups
-    number = {name: n for n, name in enumerate(dict.fromkeys(groups))}
     lot = _Lot(
-        counts_of(texts), [form.indices(answer) for answer in answers], np.array([number[g] for g in groups], dtype=np.int64),
+        counts_of(texts), [form.indices(answer) for answer in answers], _numbered(groups),
         np.ones(len(texts)) if weights is None else np.asarray(weights, dtype=np.float64),
+        _numbered(groups if subjects is None else subjects.names), 1 if subjects is None else subjects.least,
     )  # fmt: skip
     sizes = [len(question.choices) for question in form.questions]
     if variant is None:
         small = len(texts) * sum(sizes) <= CROSS_VALIDATED
         variant = max(SMALL, key=lambda v: _left_out(lot, sizes, v)) if small else LARGE
     return _fit(lot, sizes, variant)
+
+
+def _numbered(names: Sequence[str]) -> npt.NDArray[np.int64]:
+    number = {name: n for n, name in enumerate(dict.fromkeys(names))}
+    return np.array([number[name] for name in names], dtype=np.int64)
 
 
 class _Lot(NamedTuple):
@@ -153,10 +160,14 @@ class _Lot(NamedTuple):
     targets: list[list[int] | None]
     group_N: npt.NDArray[np.int64]
     weights_N: npt.NDArray[np.float64]
+    subject_N: npt.NDArray[np.int64]
+    min_subjects: int
 
     def take(self, chosen: npt.NDArray[np.int64]) -> _Lot:
-        targets = [self.targets[i] for i in chosen]
-        return _Lot(self.counts_NF[chosen], targets, self.group_N[chosen], self.weights_N[chosen])
+        return self._replace(
+            counts_NF=self.counts_NF[chosen], targets=[self.targets[i] for i in chosen],
+            group_N=self.group_N[chosen], weights_N=self.weights_N[chosen], subject_N=self.subject_N[chosen],
+        )  # fmt: skip
 
 
 def _left_out(lot: _Lot, sizes: Sequence[int], variant: Variant, n_parts: int = 3) -> float:
@@ -178,6 +189,8 @@ def _fit(lot: _Lot, sizes: Sequence[int], variant: Variant) -> LinearModel:
     # from 4,000 texts on stopping early also served more calls
     max_iter = 120 if len(lot.targets) < 4000 else 40
     active_A = _common(lot.counts_NF, lot.group_N, variant.min_groups)
+    if lot.min_subjects > 1:
+        active_A = np.intersect1d(active_A, _common(lot.counts_NF, lot.subject_N, lot.min_subjects))
     idf_F = idf_of_counts(lot.counts_NF)
     if variant.min_groups <= FEWEST_GROUPS:
         # all that is left out counts alike, as if it had never been seen

@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
 from deputize.core.contracts import LEAVE, action_of, fold
 from deputize.core.records import Answer, Contract, Record
+from deputize.core.subjects import Subjects
 
 ACTION = "<action>"
 """Name of the slot that decides between tools, or between answering and leaving it to the LLM."""
 REPLY = "<reply>"
 """In the action slot of a json, label or text task at a mixed site: the specialist answers itself."""
 _ABSENT = "~"
+MIN_SHARED = 0.95
+"""Of the answers with a value that enough data subjects have: with fewer an argument is not chosen from a closed set."""
 
 
 class Slot(Record):
@@ -215,21 +218,32 @@ def _same(a: Answer, b: Answer, kind: str) -> bool:
     return bool(a == b)
 
 
-def learn_form(contract: Contract, answers: Iterable[Answer]) -> Form:
+def learn_form(contract: Contract, answers: Sequence[Answer], subjects: Subjects | None = None) -> Form:
     """The form of a task from the teacher's answers in train.
 
     A value is constant when eight or more answers never varied it. Compared slots are written before free ones:
     what decides must not wait for prose.
+
+    Args:
+        contract: of the task.
+        answers: the teacher's.
+        subjects: of each answer, whose it is: tools, argument names and values that too few have are not in the form, which
+            stands in clear beside the weights; it cannot express such an answer then. None: everything may be.
     """
-    given = [a for a in answers if a is not None]
+    names = subjects.names if subjects is not None else [""] * len(answers)
+    least = subjects.least if subjects is not None else 1
+    told = [(a, who) for a, who in zip(answers, names, strict=True) if a is not None]
+    given = [a for a, _ in told]
     gate = None
     if contract.may_leave or contract.kind == "tool_call":
-        names = [
+        actions = [
             action_of(a) if contract.kind == "tool_call" else (LEAVE if a == LEAVE else REPLY) for a in given
         ]
+        common = Subjects([who for _, who in told], least).shared([name] for name in actions)
         always = [LEAVE] if contract.may_leave else []
-        gate = Slot(name=ACTION, role="decision", choices=_by_frequency([*names, *always]))
-    replies = [a for a in given if a != LEAVE or not contract.may_leave]
+        shown = [name for name in actions if name in common or name in (LEAVE, REPLY)]
+        gate = Slot(name=ACTION, role="decision", choices=_by_frequency([*shown, *always]))
+    told = [(a, who) for a, who in told if a != LEAVE or not contract.may_leave]
     if contract.kind == "label":
         return Form(
             kind="label",
@@ -239,8 +253,8 @@ def learn_form(contract: Contract, answers: Iterable[Answer]) -> Form:
     if contract.kind == "text":
         return Form(kind="text", slots=[Slot(name="text", role="value")], gate=gate)
     if contract.kind == "json":
-        objects = [a for a in replies if isinstance(a, dict)]
-        slots = [_json_slot(f.name, f.type, f.labels, f.optional, objects) for f in contract.fields]
+        objects = [(a, who) for a, who in told if isinstance(a, dict)]
+        slots = [_json_slot(f.name, f.type, f.labels, f.optional, objects, least) for f in contract.fields]
         order = {"decision": 0, "value": 1, "free": 2}
         return Form(
             kind="json",
@@ -248,22 +262,35 @@ def learn_form(contract: Contract, answers: Iterable[Answer]) -> Form:
             keys=[f.name for f in contract.fields],
             gate=gate,
         )
-    calls: dict[str, list[list[dict[str, Any]]]] = {}
-    for answer in replies:
-        if isinstance(answer, list):
-            calls.setdefault(action_of(answer), []).append(answer)
-    actions = {name: _tools(group) for name, group in sorted(calls.items())}
-    return Form(kind="tool_call", actions=actions, gate=gate)
+    calls: dict[str, list[_Told]] = {}
+    for answer, who in told:
+        if isinstance(answer, list) and action_of(answer) in common:
+            calls.setdefault(action_of(answer), []).append((answer, who))
+    forms = {name: _tools(group, least) for name, group in sorted(calls.items())}
+    return Form(kind="tool_call", actions=forms, gate=gate)
 
 
-def _tools(group: Sequence[Sequence[dict[str, Any]]]) -> list[ToolForm]:
+_Told: TypeAlias = tuple[Any, str]
+"""An answer, or what is in one, and whose it is."""
+
+
+def _tools(group: Sequence[_Told], least: int) -> list[ToolForm]:
     out = []
-    for index in range(len(group[0])):
-        arguments = [calls[index]["arguments"] for calls in group]
-        keys = _merged_keys(arguments)
-        slots = [_slot(key, [a[key] for a in arguments if key in a], len(arguments)) for key in keys]
-        out.append(ToolForm(tool=str(group[0][index]["name"]), slots=slots, keys=keys))
+    for index in range(len(group[0][0])):
+        arguments = [(calls[index]["arguments"], who) for calls, who in group]
+        common = _common(arguments, least)
+        keys = [key for key in _merged_keys(a for a, _ in arguments) if key in common]
+        slots = [
+            _slot(key, [(a[key], who) for a, who in arguments if key in a], [w for a, w in arguments if key not in a], least)
+            for key in keys
+        ]  # fmt: skip
+        out.append(ToolForm(tool=str(group[0][0][index]["name"]), slots=slots, keys=keys))
     return out
+
+
+def _common(told: Sequence[_Told], least: int) -> set[Any]:
+    """What enough data subjects have: keys of dicts, or members of lists."""
+    return Subjects([who for _, who in told], least).shared(held for held, _ in told)
 
 
 def _merged_keys(objects: Iterable[dict[str, Any]]) -> list[str]:
@@ -280,10 +307,10 @@ def _merged_keys(objects: Iterable[dict[str, Any]]) -> list[str]:
 
 
 def _json_slot(
-    name: str, type_: str, labels: list[Any], optional: bool, objects: list[dict[str, Any]]
+    name: str, type_: str, labels: list[Any], optional: bool, objects: list[_Told], least: int
 ) -> Slot:
-    values = [o[name] for o in objects if name in o]
-    plain = all(isinstance(v, str) or v is None for v in [*values, *labels])
+    values = [(o[name], who) for o, who in objects if name in o]
+    plain = all(isinstance(v, str) or v is None for v in [*(v for v, _ in values), *labels])
     if type_ == "label":
         slot = Slot(name=name, role="decision", plain=plain, optional=optional)
         choices = [slot.write(v) for v in labels] + ([_ABSENT] if optional else [])
@@ -292,28 +319,48 @@ def _json_slot(
         )
     role: Literal["value", "free"] = "free" if type_ == "free" else "value"
     slot = Slot(name=name, role=role, plain=plain, optional=optional)
-    return msgspec.structs.replace(slot, constant=_constant(slot, values, len(objects)))
+    return msgspec.structs.replace(slot, constant=_constant(slot, values, len(objects), least))
 
 
-def _constant(slot: Slot, values: list[Any], n: int, least: int = 8) -> str | None:
-    texts = {slot.write(v) for v in values}
-    return texts.pop() if len(texts) == 1 and len(values) == n >= least else None
+def _constant(slot: Slot, values: list[_Told], n: int, least: int, repeats: int = 8) -> str | None:
+    texts = {slot.write(v) for v, _ in values}
+    shared = len({who for _, who in values}) >= least
+    return texts.pop() if len(texts) == 1 and len(values) == n >= repeats and shared else None
 
 
-def _slot(name: str, values: list[Any], n: int, most: int = 12, repeats: int = 4) -> Slot:
-    """An argument: closed where few values recur often, else a value to copy or compute."""
+def _slot(
+    name: str, values: list[_Told], without: list[str], least: int, most: int = 12, repeats: int = 4
+) -> Slot:
+    """An argument: closed where few values recur often, else a value to copy or compute.
+
+    Args:
+        name: of the argument.
+        values: it had, and whose the answers were.
+        without: whose the answers without it were.
+        least: data subjects that must have a value for it to be a choice; the others' answers are not expressed then.
+        most: choices.
+        repeats: how often each choice must occur in the middle.
+    """
+    n = len(values) + len(without)
     slot = Slot(
         name=name,
         role="value",
-        optional=len(values) < n,
-        plain=all(isinstance(v, str) or v is None for v in values),
+        optional=bool(without),
+        plain=all(isinstance(v, str) or v is None for v, _ in values),
     )
-    texts = [slot.write(v) for v in values] + [_ABSENT] * (n - len(values))
-    constant = _constant(slot, values, n)
+    texts = [(slot.write(v), who) for v, who in values] + [(_ABSENT, who) for who in without]
+    constant = _constant(slot, values, n, least)
     if constant is not None:
         return msgspec.structs.replace(slot, constant=constant)
-    distinct = _by_frequency(texts)
-    if len(distinct) <= most and n >= repeats * len(distinct) and min(texts.count(t) for t in distinct) > 1:
+    shared = _common([([t], who) for t, who in texts], least)
+    kept = [t for t, _ in texts if t in shared]
+    distinct = _by_frequency(kept)
+    if (
+        len(kept) >= MIN_SHARED * n
+        and len(distinct) <= most
+        and n >= repeats * len(distinct)
+        and min(kept.count(t) for t in distinct) > 1
+    ):
         return msgspec.structs.replace(slot, role="decision", choices=distinct)
     return slot
 

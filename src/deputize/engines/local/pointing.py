@@ -25,6 +25,7 @@ import numpy.typing as npt
 
 from deputize.core.contracts import LEAVE
 from deputize.core.records import Answer
+from deputize.core.subjects import Subjects
 from deputize.engines.local.classes import FEWEST_GROUPS, ClassesReader, LinearModel, Variant, fit_linear
 from deputize.engines.local.confidence import Sureness
 from deputize.engines.local.forms import Form, Slot, Writing, closed
@@ -239,6 +240,7 @@ def fit_pointer(
     wanted: Sequence[str],
     *,
     groups: Sequence[str] | None = None,
+    subjects: Subjects | None = None,
     strength: float = 10.0,
 ) -> Pointer | None:
     """Learns where a slot's values stand; None where too few of them stand in their texts.
@@ -248,12 +250,14 @@ def fit_pointer(
         wanted: the slot's text for each.
         groups: of the texts; each is its own where None. A feature of one group alone gets no weight, and a value that
             is not read is kept only where FIXED groups have it.
+        subjects: of the texts: a feature or a kept value that too few of them have is none. None: any.
         strength: inverse of the L2 penalty.
     """
     from scipy import sparse
     from scipy.optimize import minimize
 
     groups = [str(n) for n in range(len(pages))] if groups is None else groups
+    subjects = subjects or Subjects(groups, 1)
     shapes, lengths = set[str](), set[int]()
     absent: dict[str, set[str]] = {}
     every = range(1, MAX_PIECES + 1)
@@ -265,20 +269,23 @@ def fit_pointer(
         elif value.lower() not in page.text.lower():
             absent.setdefault(value, set()).add(group)
     often = sorted(absent.items(), key=lambda pair: -len(pair[1]))[:8]
-    fixed = [value for value, who in often if len(who) >= min(FIXED, len(set(groups)))]
+    common = subjects.shared([value] for value in wanted)
+    fixed = [value for value, who in often if len(who) >= min(FIXED, len(set(groups))) and value in common]
     pointer = Pointer(sorted(shapes), sorted(lengths), fixed)
     rows: list[list[int]] = []
     owner: list[int] = []
     groups_with: dict[int, set[str]] = {}
+    subjects_with: dict[int, set[str]] = {}
     hit: list[bool] = []
     n_found = 0
-    for page, value, group in zip(pages, wanted, groups, strict=True):
+    for page, value, group, subject in zip(pages, wanted, groups, subjects.names, strict=True):
         candidates = pointer.candidates(page)
         right = [c.text == value for c in candidates]
         if any(right):
             rows += [c.features for c in candidates]
             for feature in {f for c in candidates for f in c.features}:
                 groups_with.setdefault(feature, set()).add(group)
+                subjects_with.setdefault(feature, set()).add(subject)
             owner += [n_found] * len(candidates)
             hit += right
             n_found += 1
@@ -305,7 +312,10 @@ def fit_pointer(
         return float(value), x_NA.T @ (all_p - right_p) + w_A / strength
 
     least = min(FEWEST_GROUPS, len(set(groups)))
-    x_NA = x_NA.multiply([len(groups_with[int(f)]) >= least for f in active_A]).tocsr()
+    told = [
+        len(groups_with[int(f)]) >= least and len(subjects_with[int(f)]) >= subjects.least for f in active_A
+    ]
+    x_NA = x_NA.multiply(told).tocsr()
     found = minimize(loss, np.zeros(len(active_A)), jac=True, method="L-BFGS-B", options={"maxiter": 100})
     pointer.weights_F[active_A] = found.x
     return pointer
@@ -381,7 +391,7 @@ class PointingReader:
 def fit_pointing(
     form: Form, texts: Sequence[str], answers: Sequence[Answer], *, groups: Sequence[str] | None = None,
     weights: Sequence[float] | None = None,
-    variant: Variant | None = None,
+    variant: Variant | None = None, subjects: Subjects | None = None,
 ) -> PointingReader | None:  # fmt: skip
     """A pointing reader for a form; None where it could not write one whole answer, or has nothing to point at.
 
@@ -392,29 +402,34 @@ def fit_pointing(
         groups: what may not be torn apart; each text is its own where None.
         weights: of the examples; equal where None.
         variant: of the linear model; chosen where None.
+        subjects: of the texts: what too few of them have is not learnt. None: whatever two groups have.
     """
     pages = [Page(text) for text in texts]
-    where: dict[Place, tuple[list[Page], list[str], list[str]]] = {}
+    where: dict[Place, tuple[list[Page], list[str], list[str], list[str]]] = {}
     named = [str(n) for n in range(len(texts))] if groups is None else groups
+    subjects = subjects or Subjects(named, 1)
     written = [steps(form, answer) for answer in answers]
-    for page, taken, group in zip(pages, written, named, strict=True):
+    for page, taken, group, subject in zip(pages, written, named, subjects.names, strict=True):
         for place, slot, text in taken or ():
             if slot.role == "value":
-                kept = where.setdefault(place, ([], [], []))
+                kept = where.setdefault(place, ([], [], [], []))
                 kept[0].append(page)
                 kept[1].append(text)
                 kept[2].append(group)
+                kept[3].append(subject)
     pointers = {
         place: p
-        for place, (seen, wanted, who) in where.items()
-        if (p := fit_pointer(seen, wanted, groups=who)) is not None
+        for place, (seen, wanted, who, whose) in where.items()
+        if (p := fit_pointer(seen, wanted, groups=who, subjects=Subjects(whose, subjects.least))) is not None
     }
     decisions = Decisions(form)
     can = {*decisions.places, *pointers}
     if not pointers or not any(taken and {place for place, _, _ in taken} <= can for taken in written):
         return None
     model = (
-        fit_linear(texts, answers, decisions, groups=groups, weights=weights, variant=variant)
+        fit_linear(
+            texts, answers, decisions, groups=groups, weights=weights, variant=variant, subjects=subjects
+        )
         if decisions.questions
         else None
     )
@@ -424,7 +439,7 @@ def fit_pointing(
 def linear_reader(
     form: Form, texts: Sequence[str], answers: Sequence[Answer], *, groups: Sequence[str] | None = None,
     weights: Sequence[float] | None = None,
-    variant: Variant | None = None,
+    variant: Variant | None = None, subjects: Subjects | None = None,
 ) -> ClassesReader | PointingReader | None:  # fmt: skip
     """The rung `linear` of a task: over closed answers, with pointing where values are copied; None where neither fits.
 
@@ -435,14 +450,14 @@ def linear_reader(
         groups: what may not be torn apart; each text is its own where None.
         weights: of the examples; equal where None.
         variant: of the linear model; chosen where None.
+        subjects: of the texts: what too few of them have is not learnt. None: whatever two groups have.
     """
+    more: dict[str, Any] = {"groups": groups, "weights": weights, "variant": variant, "subjects": subjects}
     if (whole := closed(form)) is None:
-        found = fit_pointing(form, texts, answers, groups=groups, weights=weights, variant=variant)
+        found = fit_pointing(form, texts, answers, **more)
         if found is not None:
             return found
         whole = closed(form, partly=True)
     if whole is None:
         return None
-    return ClassesReader(
-        fit_linear(texts, answers, whole, groups=groups, weights=weights, variant=variant), whole
-    )
+    return ClassesReader(fit_linear(texts, answers, whole, **more), whole)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
-from deputize.core.contracts import closed_labels, parse_json_object, text_of, tool_calls_of
+from deputize.core.contracts import closed_labels, parse_json_object, short_reply, text_of, tool_calls_of
 from deputize.core.records import Contract, Example, Field
+from deputize.core.subjects import Subjects
 
 TOOL_SHARE = 0.05
 """From this share of replies on, calling tools is what a task is about."""
@@ -19,19 +20,23 @@ FREE_CHARS = 60
 _REQUEST_CHARS = 60_000
 
 
-def infer_contract(examples: Sequence[Example]) -> Contract:
+def infer_contract(examples: Sequence[Example], min_origins: int = 1) -> Contract:
     """The output contract of the examples of one task.
 
     Answers of the calibration and test side are never looked at, unless there are no others.
 
     Args:
         examples: all examples of the task, human-directed ones of a mixed site among them.
+        min_origins: labels, fields and tools that the replies to fewer data subjects have are left out: such a reply breaks
+            the contract and is the LLM's to give.
     """
     seen = [e for e in examples if e.split in ("train", "dev")] or list(examples)
     called = [tool_calls_of(e.response) for e in seen]
     tools = Counter(call["name"] for calls in called for call in calls or ())
     n_tool = sum(1 for calls in called if calls)
     if n_tool >= max(1.0, TOOL_SHARE * len(seen)):
+        known = _subjects(seen, min_origins).shared([c["name"] for c in calls or ()] for calls in called)
+        tools = Counter({name: n for name, n in tools.items() if name in known})
         return Contract(kind="tool_call", tools=_by_count(tools), may_leave=n_tool < len(seen))
     # what is said to a person at a site that otherwise speaks to code is left to the LLM
     code = [e for e in seen if e.audience != "human"] or seen
@@ -40,19 +45,24 @@ def infer_contract(examples: Sequence[Example]) -> Contract:
     objects = [parse_json_object(text) for text in texts]
     found = [(e, value) for e, value in zip(code, objects, strict=True) if value is not None]
     if found and len(found) >= JSON_SHARE * len(code):
-        return Contract(kind="json", fields=_fields(found), may_leave=may_leave)
+        return Contract(kind="json", fields=_fields(found, min_origins), may_leave=may_leave)
     few = len(texts) < 60
-    labels = closed_labels(texts, min_calls=8 if few else 20, min_repeats=2 if few else 3)
+    common = _subjects(code, min_origins).shared([short_reply(text)] for text in texts)
+    labels = closed_labels(texts, min_calls=8 if few else 20, min_repeats=2 if few else 3, may_be=common)
     if labels is not None and not (few and len(labels) > len(texts) / 3):
         return Contract(kind="label", labels=labels, may_leave=may_leave)
     return Contract(kind="text", may_leave=may_leave)
+
+
+def _subjects(examples: Iterable[Example], least: int) -> Subjects:
+    return Subjects([e.subject for e in examples], least)
 
 
 def _by_count(counts: Counter[str]) -> list[str]:
     return sorted(counts, key=lambda name: (-counts[name], name))
 
 
-def _fields(found: Sequence[tuple[Example, dict[str, Any]]]) -> list[Field]:
+def _fields(found: Sequence[tuple[Example, dict[str, Any]]], least: int) -> list[Field]:
     counts: Counter[str] = Counter()
     place: Counter[str] = Counter()
     for _, value in found:
@@ -60,13 +70,20 @@ def _fields(found: Sequence[tuple[Example, dict[str, Any]]]) -> list[Field]:
             counts[name] += 1
             place[name] += i
     rare = max(1, round(0.005 * len(found))) if len(found) >= 40 else 0
-    names = sorted((n for n in counts if counts[n] > rare), key=lambda n: (place[n] / counts[n], n))
-    return [_field(name, found, optional=counts[name] < len(found)) for name in names]
+    common = _subjects((e for e, _ in found), least).shared(value for _, value in found)
+    names = sorted(
+        (n for n in counts if counts[n] > rare and n in common), key=lambda n: (place[n] / counts[n], n)
+    )
+    return [_field(name, found, least, optional=counts[name] < len(found)) for name in names]
 
 
-def _field(name: str, found: Sequence[tuple[Example, dict[str, Any]]], *, optional: bool) -> Field:
+def _field(
+    name: str, found: Sequence[tuple[Example, dict[str, Any]]], least: int, *, optional: bool
+) -> Field:
     pairs = [(e, value[name]) for e, value in found if name in value]
-    counts = Counter(json.dumps(v, ensure_ascii=False, sort_keys=True) for _, v in pairs)
+    written = [json.dumps(v, ensure_ascii=False, sort_keys=True) for _, v in pairs]
+    common = _subjects((e for e, _ in pairs), least).shared([text] for text in written)
+    counts = Counter(text for text in written if text in common)
     labels = _closed_values(counts, len(pairs))
     if labels is not None:
         return Field(name=name, type="label", labels=[json.loads(x) for x in labels], optional=optional)

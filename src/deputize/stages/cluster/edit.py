@@ -16,9 +16,10 @@ import msgspec
 from deputize.core.artifacts import Discovered
 from deputize.core.errors import BadInput, UsageError
 from deputize.core.records import Contract, Example, Field, KeySpace, Recipe, Record, Task
+from deputize.core.subjects import Subjects
 from deputize.core.templates import KeyReader, has_media, opening, reader, signature
 from deputize.stages.cluster.contract import infer_contract
-from deputize.stages.cluster.naming import name_of, recipe_of, template_text
+from deputize.stages.cluster.naming import NAMED_AFTER, name_of, recipe_of, template_text
 
 MIN_CALLS = 5
 """A template with fewer calls is no part of its own when a task is split."""
@@ -303,12 +304,13 @@ def _parted(
     for example in mine:
         filed[part_of.get(keys.get(example.call_id, ""), 0)].append(example)
     spaces = {space.signature: space for space in discovered.keyspaces}
-    texts = [[opening(e.request)[1] for e in of_part[:400]] for of_part in filed]
+    texts = [[opening(e.request)[1] for e in of_part[:NAMED_AFTER]] for of_part in filed]
     made: list[Task] = []
     for i, (part, of_part) in enumerate(zip(parts, filed, strict=True)):
         one = msgspec.structs.replace(task, id=_id("split", part), keys=sorted(part))
         if of_part:
-            one = _learnt(one, of_part, keys, spaces, texts[i], texts[:i] + texts[i + 1 :])
+            others = texts[:i] + texts[i + 1 :]
+            one = _learnt(one, of_part, keys, spaces, texts[i], others, discovered.min_origins)
         made.append(_counted(one, of_part))
     if len({t.name for t in made}) < len(made):
         made = [msgspec.structs.replace(t, name=f"{task.name} ({i})") for i, t in enumerate(made, 1)]
@@ -320,7 +322,7 @@ def _parted(
 
 def _learnt(
     task: Task, examples: Sequence[Example], keys: Mapping[str, str], spaces: Mapping[str, KeySpace],
-    texts: Sequence[str], others: Sequence[Sequence[str]],
+    texts: Sequence[str], others: Sequence[Sequence[str]], least: int,
 ) -> Task:  # fmt: skip
     """Contract, recipe, name and template of a part from its own calls, on the side that is learnt from."""
     seen = [e for e in examples if e.split in ("train", "dev")] or list(examples)
@@ -330,11 +332,14 @@ def _learnt(
     mark = signature(typical.request)
     space = spaces.get(mark, KeySpace(signature=mark))
     system, user = KeyReader(space).marks(typical.request)
-    inferred = infer_contract(seen)
+    inferred = infer_contract(seen, least)
     contract = inferred if inferred.kind == task.contract.kind else task.contract
     return msgspec.structs.replace(
-        task, contract=contract, recipe=recipe_of(seen, variants, task.recipe.heads), signature=mark,
-        name=name_of(contract, [*system.known, *user.known], texts, others),
+        task, contract=contract, recipe=recipe_of(seen, variants, task.recipe.heads, least), signature=mark,
+        name=name_of(
+            contract, [*system.known, *user.known], texts, others,
+            Subjects([e.subject for e in examples[:NAMED_AFTER]], least),
+        ),
         template=template_text(typical, frozenset(space.lines), frozenset(space.heads)),
     )  # fmt: skip
 

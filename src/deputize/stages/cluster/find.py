@@ -36,9 +36,18 @@ class Found:
 
 
 def find_tasks(
-    examples: Sequence[Example], *, models_dir: Path | None = None, seed: int = 0, progress: Progress = silent
-) -> tuple[list[Found], list[KeySpace]]:
-    """The tasks in a set of calls, largest first, and the key spaces that lead a request to them."""
+    examples: Sequence[Example], *, min_origins: int = 1, models_dir: Path | None = None, seed: int = 0,
+    progress: Progress = silent,
+) -> tuple[list[Found], list[KeySpace]]:  # fmt: skip
+    """The tasks in a set of calls, largest first, and the key spaces that lead a request to them.
+
+    Args:
+        examples: the calls.
+        min_origins: what fewer data subjects hold is in no key space.
+        models_dir: where the embedder lies, if it was fetched.
+        seed: of every random draw.
+        progress: told of each step.
+    """
     read = UnitReader()
     groups: dict[str, list[Item]] = defaultdict(list)
     for i, example in enumerate(examples):
@@ -50,11 +59,11 @@ def find_tasks(
     keyspaces: list[KeySpace] = []
     for n, (sign, items) in enumerate(sorted(groups.items(), key=lambda kv: (-len(kv[1]), kv[0]))):
         progress("finding tasks", n, len(groups))
-        tasks, space = _group_tasks(sign, items, models_dir, seed, progress)
+        tasks, space = _group_tasks(sign, items, min_origins, models_dir, seed, progress)
         found.extend(tasks)
         keyspaces.append(space)
     for sign, items in varied.items():
-        tasks, _ = _group_tasks(sign, items, models_dir, seed, progress)
+        tasks, _ = _group_tasks(sign, items, min_origins, models_dir, seed, progress)
         for task in tasks:
             task.routable = False
         found.extend(tasks)
@@ -88,9 +97,9 @@ def _by_tools(groups: dict[str, list[Item]]) -> tuple[dict[str, list[Item]], dic
 
 
 def _group_tasks(
-    sign: str, items: list[Item], models_dir: Path | None, seed: int, progress: Progress
+    sign: str, items: list[Item], min_origins: int, models_dir: Path | None, seed: int, progress: Progress
 ) -> tuple[list[Found], KeySpace]:
-    lines = find_lines(items)
+    lines = find_lines(items, min_origins)
     fragments = merge(file_items(items, lines))
     space, tasks = _keyed(sign, items, fragments, lines)
     out: list[Found] = []
@@ -100,7 +109,9 @@ def _group_tasks(
         if not heterogeneous(made):
             out.append(task)
             continue
-        parts, fork = split(made, models_dir=models_dir, seed=seed, progress=progress)
+        parts, fork = split(
+            made, min_origins=min_origins, models_dir=models_dir, seed=seed, progress=progress
+        )
         if fork is None:
             out.append(task)
             continue

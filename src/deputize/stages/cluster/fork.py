@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from deputize.core.records import Fork
+from deputize.core.subjects import Subjects
 from deputize.core.templates import fork_words
 
 MAX_WORDS = 3000
@@ -20,9 +21,17 @@ MIN_ASSIGNED = 0.6
 
 
 def build_fork(
-    texts: Sequence[str], branches: Sequence[str], groups: Sequence[str], *, seed: int = 0
-) -> tuple[Fork | None, tuple[str, str] | None]:
+    texts: Sequence[str], branches: Sequence[str], groups: Sequence[str], subjects: Subjects | None = None, *,
+    seed: int = 0,
+) -> tuple[Fork | None, tuple[str, str] | None]:  # fmt: skip
     """The fork that finds the branch of a text from its words, cross-validated over groups.
+
+    Args:
+        texts: the user's part of the requests.
+        branches: of each, the one to be found.
+        groups: of each, what may not be torn apart.
+        subjects: of each, whose it is: a word of too few is not weighed. None: every word may be.
+        seed: of the draw of texts and folds.
 
     Returns:
         (fork, None), or (None, the two branches that are hardest to tell apart) where no margin keeps the error
@@ -33,6 +42,9 @@ def build_fork(
     if len(rows) > MAX_TEXTS:
         rows = sorted(random.Random(seed).sample(rows, MAX_TEXTS))
     x = [fork_words(texts[i]) for i in rows]
+    if subjects is not None and subjects.least > 1:
+        common = Subjects([subjects.names[i] for i in rows], subjects.least).shared(x)
+        x = [[word for word in words if word in common] for words in x]
     y = [names.index(branches[i]) for i in rows]
     folds = _folds([groups[i] for i in rows], seed)
     scored: list[tuple[float, bool, int]] = []

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from deputize.core.records import Example
+from deputize.core.subjects import Subjects
 from deputize.core.templates import head_of, normalise, opening, units
 from deputize.stages.cluster.answers import Profile, Reply, closed, overlap, profile
 
@@ -89,20 +90,24 @@ def item(index: int, example: Example, reply: Reply, read: UnitReader) -> Item:
     return Item(index, example, reply, read(system), read(user), (system, user), group)
 
 
-def find_lines(items: Sequence[Item]) -> Lines:
+def find_lines(items: Sequence[Item], least: int = 1) -> Lines:
     """The recurring lines and heads of the calls of one signature, found in rounds on what is left unfiled.
 
     A line recurs when at least max(8, 2 %) of the distinct openings have it (an opening counts once per group: the
     calls of one episode share it). What the first round leaves with no line of its own is searched again, so that
     a task of few calls is found beside one of many. Of an agent's conversations only the system prompt is read: what
     comes first from the user is a person's request, and its lines recur with the person, not with the task.
+
+    Args:
+        items: the calls.
+        least: a line that fewer data subjects have is none, however often it recurs.
     """
     found = Lines()
     rest = list(items)
     talks = _are_talks(items)
     for number in range(ROUNDS):
         before = len(found.lines) + len(found.heads)
-        _search(rest, found, first=number == 0, system_only=talks)
+        _search(rest, found, least, first=number == 0, system_only=talks)
         if len(found.lines) + len(found.heads) == before:
             break
         if talks:
@@ -126,7 +131,7 @@ def _are_talks(items: Sequence[Item]) -> bool:
     return later >= 0.2 * len(items)
 
 
-def _search(items: Sequence[Item], found: Lines, *, first: bool, system_only: bool) -> None:
+def _search(items: Sequence[Item], found: Lines, least: int, *, first: bool, system_only: bool) -> None:
     weight, total = _weights(items)
     if total < 16 and not first:
         return
@@ -134,8 +139,12 @@ def _search(items: Sequence[Item], found: Lines, *, first: bool, system_only: bo
     by_norm: Counter[str] = Counter()
     by_head: Counter[str] = Counter()
     raws: dict[str, Counter[str]] = defaultdict(Counter)
+
+    def units_of(it: Item) -> set[Unit]:
+        return {*it.system} if system_only else {*it.system, *it.user}
+
     for it, w in weight:
-        present = {*it.system} if system_only else {*it.system, *it.user}
+        present = units_of(it)
         for unit in present:
             raws[unit.norm][unit.raw] += w
         for norm in {unit.norm for unit in present}:
@@ -146,6 +155,16 @@ def _search(items: Sequence[Item], found: Lines, *, first: bool, system_only: bo
     by_head.pop("", None)
     recurring = {norm for norm, n in by_norm.items() if n >= need}
     heads = {h for h, n in by_head.items() if n >= need}
+    if least > 1:
+        often = {raw for norm in recurring for raw, c in raws[norm].items() if c >= need}
+        maybe = recurring | heads | often
+        common = Subjects([it.example.subject for it in items], least).shared(
+            {text for unit in units_of(it) for text in (unit.raw, unit.norm, unit.head)} & maybe
+            for it in items
+        )
+        recurring &= common
+        heads &= common
+        raws = {norm: Counter({r: c for r, c in raws[norm].items() if r in common}) for norm in recurring}
     values = _value_lines(items, recurring, heads, by_norm, by_head)
     for norm in recurring - values:
         found.lines.update(_forms(norm, raws[norm], by_norm[norm], need))

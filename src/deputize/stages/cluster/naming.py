@@ -10,12 +10,15 @@ from typing import Literal
 
 from deputize.core.contracts import text_of
 from deputize.core.records import Contract, Example, Recipe
+from deputize.core.subjects import Subjects
 from deputize.core.templates import LONG_LINE, head_of, normalise, opening, units
 
 SLOT = "⟨…⟩"
 CONSTANT = 0.95
 SAMPLE = 2000
 DIALOGUE_CHARS = 800
+NAMED_AFTER = 400
+"""Texts of a task that are looked at for its typical words."""
 TEMPLATE_CHARS = 6000
 
 _JOB = re.compile(
@@ -48,8 +51,9 @@ _LETTERS = re.compile(r"[^\W\d_][\w'-]+")
 
 
 def name_of(
-    contract: Contract, fixed: Sequence[str], texts: Sequence[str], others: Sequence[Sequence[str]]
-) -> str:
+    contract: Contract, fixed: Sequence[str], texts: Sequence[str], others: Sequence[Sequence[str]],
+    subjects: Subjects | None = None,
+) -> str:  # fmt: skip
     """A name for people: what is asked, an arrow, what comes out.
 
     Args:
@@ -57,10 +61,11 @@ def name_of(
         fixed: the constant lines of the task, in the order of the prompt.
         texts: requests of the task, for its typical words where no line says what is asked.
         others: requests of the other tasks, against which words are typical.
+        subjects: of `texts`, whose they are: a word of too few is in no name. None: any may be.
     """
     asked = (
         _asked(fixed, conversation=contract.kind == "tool_call")
-        or ", ".join(typical_words(texts, others))
+        or ", ".join(typical_words(texts, others, subjects=subjects))
         or "unnamed"
     )
     return f"{asked} → {_output(contract)}"
@@ -127,9 +132,15 @@ def _output(contract: Contract) -> str:
             return "text"
 
 
-def typical_words(texts: Sequence[str], others: Sequence[Sequence[str]], n: int = 3) -> list[str]:
+def typical_words(
+    texts: Sequence[str], others: Sequence[Sequence[str]], n: int = 3, *, subjects: Subjects | None = None
+) -> list[str]:
     """The words most typical of some texts against the texts of other tasks (c-TF-IDF)."""
     mine = _counts(texts)
+    if subjects is not None:
+        names = Subjects(subjects.names[:NAMED_AFTER], subjects.least)
+        common = names.shared(map(_words, texts[:NAMED_AFTER]))
+        mine = Counter({word: c for word, c in mine.items() if word in common})
     classes = [mine, *(_counts(group) for group in others)]
     total: Counter[str] = Counter()
     for counts in classes:
@@ -144,12 +155,11 @@ def typical_words(texts: Sequence[str], others: Sequence[Sequence[str]], n: int 
 
 def _counts(texts: Sequence[str]) -> Counter[str]:
     # a word counts once a text, so that one long letter does not name a task
-    return Counter(
-        w
-        for text in texts[:400]
-        for w in {x.lower() for x in _LETTERS.findall(text[:1500])}
-        if w not in _STOP and len(w) > 2
-    )
+    return Counter(w for text in texts[:NAMED_AFTER] for w in _words(text))
+
+
+def _words(text: str) -> set[str]:
+    return {w for x in _LETTERS.findall(text[:1500]) if (w := x.lower()) not in _STOP and len(w) > 2}
 
 
 def template_text(example: Example, lines: frozenset[str], heads: frozenset[str]) -> str:
@@ -184,7 +194,9 @@ def _shown(unit: str, lines: frozenset[str], heads: frozenset[str]) -> str:
 _DATED = re.compile(r"\d{4}-\d\d-\d\d|\d{1,2}:\d\d|\b(?:19|20)\d\d\b")
 
 
-def recipe_of(examples: Sequence[Example], variants: Sequence[str], heads: Sequence[str]) -> Recipe:
+def recipe_of(
+    examples: Sequence[Example], variants: Sequence[str], heads: Sequence[str], min_origins: int = 1
+) -> Recipe:
     """How requests of a task are cut down: constant lines and the mode of reading.
 
     Args:
@@ -192,11 +204,13 @@ def recipe_of(examples: Sequence[Example], variants: Sequence[str], heads: Seque
         variants: for each, the template variant (key) it has; what is constant in the system prompt of a variant
             is left out too.
         heads: the task's `Label:` heads.
+        min_origins: a line that fewer data subjects have stays in the short prompt, however constant it is.
     """
     step = max(1, len(examples) // SAMPLE)
     sample, keys = examples[::step], variants[::step]
     mode: Literal["slots", "dialogue"] = "dialogue" if _is_dialogue(sample) else "slots"
     everywhere: Counter[str] = Counter()
+    units_of: list[set[str]] = []
     in_system: dict[str, Counter[str]] = defaultdict(Counter)
     for example, key in zip(sample, keys, strict=True):
         system: set[str] = set()
@@ -208,12 +222,15 @@ def recipe_of(examples: Sequence[Example], variants: Sequence[str], heads: Seque
             elif mode == "slots" or role == "user":
                 other.update(units(text_of(message)))
         everywhere.update(system | other)
+        units_of.append(system | other)
         in_system[key].update(system)
     sizes = Counter(keys)
     constant = {unit for unit, n in everywhere.items() if n >= CONSTANT * len(sample)}
     for key, counts in in_system.items():
         if sizes[key] >= 8:
             constant |= {unit for unit, n in counts.items() if n >= CONSTANT * sizes[key]}
+    common = Subjects([e.subject for e in sample], min_origins).shared(held & constant for held in units_of)
+    constant &= common
     # a date in an otherwise fixed line of the system prompt goes on changing after training
     system_units = set().union(*in_system.values()) if in_system else set()
     dated = {normalise(unit) for unit in constant & system_units if _DATED.search(unit)}

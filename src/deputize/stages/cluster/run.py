@@ -18,10 +18,11 @@ from deputize.core.artifacts import Curated, Discovered
 from deputize.core.config import Convert, models_path
 from deputize.core.progress import Progress, silent
 from deputize.core.records import Call, Example, KeySpace, Site, Task
+from deputize.core.subjects import Subjects
 from deputize.core.templates import KeyReader, branch_of, has_media, opening, reader, signature
 from deputize.stages.cluster.contract import infer_contract
 from deputize.stages.cluster.find import Found, find_tasks
-from deputize.stages.cluster.naming import name_of, recipe_of, template_text
+from deputize.stages.cluster.naming import NAMED_AFTER, name_of, recipe_of, template_text
 
 MIN_CALLS = 5
 """Fewer calls are no recurring task."""
@@ -34,20 +35,21 @@ def run(
 
     Args:
         curated: S2's examples.
-        config: seed and min_origins; the latter only where the log names origins at all.
+        config: seed and min_origins.
         models_dir: where the embedder lies, if it was fetched; the configured place by default.
     """
     examples = curated.examples
-    min_origins = config.min_origins if any(e.origin for e in examples) else 1
+    least = config.min_origins
+    whom = "origins" if any(e.origin for e in examples) else "jobs or runs"
     seen = [e for e in examples if e.split in ("train", "dev")] or examples
     found, keyspaces = find_tasks(
-        seen, models_dir=models_dir or models_path(), seed=config.seed, progress=progress
+        seen, min_origins=least, models_dir=models_dir or models_path(), seed=config.seed, progress=progress
     )
     unassigned: Counter[str] = Counter()
     kept: list[Found] = []
     reason_of_key: dict[str, str] = {}
     for task in found:
-        reason = _refusal(task, seen, min_origins)
+        reason = _refusal(task, least, whom)
         if reason:
             reason_of_key.update(dict.fromkeys(task.keys, reason))
         else:
@@ -67,7 +69,7 @@ def run(
             continue
         assignment[example.call_id] = task_id
         filed[task_id].append(example)
-    tasks = _tasks(kept, ids, filed, seen, spaces, {s.id: s for s in curated.sites})
+    tasks = _tasks(kept, ids, filed, seen, spaces, {s.id: s for s in curated.sites}, least)
     used = {task.signature for task in tasks} | {
         spaces_of for task in kept for spaces_of in _signatures(task)
     }
@@ -76,6 +78,7 @@ def run(
         keyspaces=[space for space in keyspaces if space.signature in used],
         assignment=assignment,
         unassigned=dict(unassigned),
+        min_origins=least,
     )
 
 
@@ -103,7 +106,7 @@ def discover(
         place.update({it.index: task_id for it in task.members})
     spaces = {space.signature: space for space in keyspaces}
     _refile(found, ids, spaces, place)
-    tasks = {task.id: task for task in _tasks(found, ids, filed, examples, spaces, {})}
+    tasks = {task.id: task for task in _tasks(found, ids, filed, examples, spaces, {}, 1)}
     for i, example in enumerate(examples):
         known = tasks.get(place.get(i, ""))
         yield {
@@ -130,13 +133,13 @@ def _refile(
             place[it.index] = by_key.get(f"{base}~{branch}", place[it.index])
 
 
-def _refusal(task: Found, seen: Sequence[Example], min_origins: int) -> str:
+def _refusal(task: Found, least: int, whom: str) -> str:
     if not task.routable:
         return "tools or reply schema differ from call to call"
     if len(task.members) < MIN_CALLS:
         return f"fewer than {MIN_CALLS} calls of its kind"
-    if min_origins > 1 and len({seen[it.index].origin for it in task.members} - {""}) < min_origins:
-        return f"from fewer than {min_origins} origins"
+    if len({it.example.subject for it in task.members}) < least:
+        return f"from fewer than {least} {whom}"
     return ""
 
 
@@ -170,9 +173,9 @@ def _ids(found: Sequence[Found]) -> list[str]:
 
 def _tasks(
     found: Sequence[Found], ids: Sequence[str], filed: dict[str, list[Example]], seen: Sequence[Example],
-    spaces: dict[str, KeySpace], sites: dict[str, Site],
+    spaces: dict[str, KeySpace], sites: dict[str, Site], least: int,
 ) -> list[Task]:  # fmt: skip
-    texts = [[it.opening[1] for it in task.members[:400]] for task in found]
+    texts = [[it.opening[1] for it in task.members[:NAMED_AFTER]] for task in found]
     out: list[Task] = []
     names: Counter[str] = Counter()
     for i, (task, task_id) in enumerate(zip(found, ids, strict=True)):
@@ -180,11 +183,12 @@ def _tasks(
         learnt = [seen[it.index] for it in task.members]
         space = spaces.get(task.signature, KeySpace(signature=task.signature))
         lines, heads = frozenset(space.lines), frozenset(space.heads)
-        contract = infer_contract(learnt)
+        contract = infer_contract(learnt, least)
         common, _ = Counter(task.variant.values()).most_common(1)[0]
         typical = next(it for it in task.members if task.variant[it.index] == common)
         fixed = _fixed(task, typical.index, space, typical.example)
-        name = name_of(contract, fixed, texts[i], texts[:i] + texts[i + 1 :])
+        whose = Subjects([it.example.subject for it in task.members[:NAMED_AFTER]], least)
+        name = name_of(contract, fixed, texts[i], texts[:i] + texts[i + 1 :], whose)
         names[name] += 1
         site = Counter(e.site for e in learnt).most_common(1)[0][0]
         out.append(
@@ -193,7 +197,7 @@ def _tasks(
                 name=name if names[name] == 1 else f"{name} ({names[name]})",
                 contract=contract,
                 recipe=recipe_of(
-                    learnt, [task.variant[it.index] for it in task.members], sorted(heads & set(fixed))
+                    learnt, [task.variant[it.index] for it in task.members], sorted(heads & set(fixed)), least
                 ),
                 keys=sorted(task.keys),
                 site=sites[site].name if site in sites else site,

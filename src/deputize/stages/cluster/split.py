@@ -17,6 +17,7 @@ import numpy as np
 
 from deputize.core.progress import Progress, silent
 from deputize.core.records import Fork
+from deputize.core.subjects import Subjects
 from deputize.stages.cluster.answers import Profile, Reply, closed, profile, same_kind
 from deputize.stages.cluster.fork import build_fork
 from deputize.stages.cluster.lines import Item
@@ -51,7 +52,7 @@ def heterogeneous(made: Fragment) -> bool:
 
 
 def split(
-    made: Fragment, *, models_dir: Path | None, seed: int, progress: Progress = silent
+    made: Fragment, *, models_dir: Path | None, seed: int, min_origins: int = 1, progress: Progress = silent
 ) -> tuple[list[list[Item]], Fork | None]:
     """The jobs hidden in a fragment and the fork that tells them apart; ([all], None) where there is only one.
 
@@ -69,7 +70,7 @@ def split(
     node = [place[text] for text in texts]
     atoms = _atoms(members, [int(labels[i]) for i in node])
     tasks = _join(members, node, atoms, weights)
-    return _told_apart(members, tasks, seed)
+    return _told_apart(members, tasks, seed, min_origins)
 
 
 def shape_class(reply: Reply) -> str:
@@ -155,7 +156,7 @@ def _touch(links_AA: Any) -> Any:
 
 
 def _told_apart(
-    members: Sequence[Item], tasks: Sequence[int], seed: int
+    members: Sequence[Item], tasks: Sequence[int], seed: int, min_origins: int
 ) -> tuple[list[list[Item]], Fork | None]:
     """Joins tasks that are too small or cannot be told apart from the request, until a fork holds or one is left."""
     sizes = Counter(tasks)
@@ -167,11 +168,12 @@ def _told_apart(
     merged = {t: t if t in large else _like(kinds[t], kinds, large, rest) for t in sizes}
     texts = [it.opening[1] for it in members]
     groups = [it.group for it in members]
+    subjects = Subjects([it.example.subject for it in members], min_origins)
     while True:
         names = [f"{merged[t]:04d}" for t in tasks]
         if len(set(names)) < 2:
             return [list(members)], None
-        fork, worst = build_fork(texts, names, groups, seed=seed)
+        fork, worst = build_fork(texts, names, groups, subjects, seed=seed)
         if fork is not None:
             break
         assert worst is not None

@@ -18,6 +18,7 @@ from typing import Literal, NamedTuple, TypeAlias
 from deputize.core.artifacts import SiteInference
 from deputize.core.contracts import closed_labels, fold, parse_json_object, short_reply, text_of
 from deputize.core.records import Call, Site
+from deputize.core.subjects import Subjects
 
 Sign: TypeAlias = Literal[
     "declared human", "declared code", "tool call", "structured", "label", "broken form", "text"
@@ -46,16 +47,20 @@ class _Seen(NamedTuple):
     sign: Sign
     reply: str
     """A plain reply as the label it might be."""
+    subject: str
+    """Whose data it is."""
 
 
-def infer_sites(calls: Iterable[Call]) -> SiteInference:
+def infer_sites(calls: Iterable[Call], min_origins: int = 1) -> SiteInference:
     """The sites of a log, and for each call where it was made and who its reply is meant for.
 
     A site is what the caller declared, else what shares agent, tools, response format and head of the system prompt.
     Of a call the declared audience counts first; then a tool call, a structured reply (response format, a JSON value,
     one fenced or tagged block) and a label of a closed set are for code, any other text is for a person.
 
-    The calls are read once, as a stream.
+    Args:
+        calls: the log; read once, as a stream.
+        min_origins: the name of a site or agent that fewer data subjects call is not told; it is numbered instead.
     """
     told: dict[tuple[str, ...], tuple[str, ...]] = {}
     seen: list[_Seen] = []
@@ -63,7 +68,8 @@ def infer_sites(calls: Iterable[Call]) -> SiteInference:
         tells = (call.agent, call.site, _tool_names(call), _format_type(call), _head(call))
         sign = _sign(call)
         reply = short_reply(text_of(call.response)) if sign == "text" else ""
-        seen.append(_Seen(call.id, told.setdefault(tells, tells), sign, reply))
+        subject = call.origin or call.group or call.episode or call.id
+        seen.append(_Seen(call.id, told.setdefault(tells, tells), sign, reply, subject))
     members: dict[tuple[str, ...], list[_Seen]] = defaultdict(list)
     for one, key in zip(seen, _site_keys(seen), strict=True):
         members[key].append(one)
@@ -71,6 +77,9 @@ def infer_sites(calls: Iterable[Call]) -> SiteInference:
     audience_of: dict[str, Literal["human", "code"]] = {}
     sites: list[Site] = []
     names: Counter[str] = Counter()
+    told_by = Subjects([one.subject for one in seen], min_origins)
+    agents = told_by.shared((one.told[0],) for one in seen)
+    declared = told_by.shared((one.told[:2],) for one in seen)
     for key, group in members.items():
         site_id = hashlib.blake2b(
             "\x1f".join(key).encode("utf-8", "surrogatepass"), digest_size=6
@@ -80,6 +89,8 @@ def infer_sites(calls: Iterable[Call]) -> SiteInference:
             site_of[one.id] = site_id
             audience_of[one.id] = "code" if sign in _CODE else "human"
         agent, site, *_ = group[0].told
+        site = site if (agent, site) in declared else ""
+        agent = agent if agent in agents else ""
         name = _name(agent, site, signs)
         names[name] += 1
         numbered = name if names[name] == 1 else f"{name} {names[name]}"

@@ -19,6 +19,8 @@ from deputize.stages.curate.rules import RuleDetector
 PACKAGES = ("presidio-analyzer", "spacy", "Faker", "rensa", "phonenumbers")
 """What looks at and rewrites the data."""
 MASKED = "(looks like personal data)"
+MOST_ASKED = 1000
+"""More data subjects are not counted for the name of a model."""
 
 
 class Tally:
@@ -31,6 +33,8 @@ class Tally:
         self.groups: dict[str, set[str]] = defaultdict(set)
         self.origins: set[str] = set()
         self.teachers: Counter[str] = Counter()
+        self.asked: dict[str, set[str]] = defaultdict(set)
+        """Model that answered -> whose data it saw, as far as they are counted."""
         self.drops: Counter[str] = Counter()
         self.combinations = Combinations()
         self.train_weight = 0.0
@@ -43,6 +47,8 @@ class Tally:
         self.by_split[e.split] += 1
         self.groups[e.split].add(e.group)
         self.teachers[e.model or "unnamed"] += 1
+        if len(self.asked[e.model]) < MOST_ASKED:
+            self.asked[e.model].add(e.subject)
         self.combinations.add(row_of(e))
         if e.origin:
             self.origins.add(e.origin)
@@ -108,7 +114,7 @@ def dataset_card(curated: Curated, tally: Tally, config: Convert) -> str:
         "",
         "## Licences",
         "",
-        *_licences(tally),
+        *_licences(tally, config.min_origins),
     ]  # fmt: skip
     if curated.warnings:
         lines += ["", "## Warnings", "", *(f"- {w}" for w in curated.warnings)]
@@ -163,14 +169,18 @@ def _anonymity(tally: Tally) -> list[str]:
     ]
 
 
-def _licences(tally: Tally) -> list[str]:
+def _licences(tally: Tally, least: int) -> list[str]:
+    told: Counter[str] = Counter()
+    for model, n in tally.teachers.items():
+        few = model != "unnamed" and len(tally.asked[model]) < min(least, MOST_ASKED)
+        told["others" if few else model] += n
     rows = [(name, version, licence) for name in PACKAGES for version, licence in _package(name)]
     return [
         "The calls are their owner's. Whether answers of a model may be learnt from is in the terms of its provider:",
         "",
         *_table(
             ("model that answered", "examples"),
-            _masked((m, f"{n:,}") for m, n in tally.teachers.most_common()),
+            _masked((m, f"{n:,}") for m, n in told.most_common()),
         ),
         "",
         *_table(("curated with", "version", "licence"), rows),

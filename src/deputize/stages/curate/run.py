@@ -99,14 +99,7 @@ def run(
         for id, site in inference.site_of.items()
         if site in human
     ]
-    if (
-        config.min_origins > 1
-        and used
-        and not any(t.origins for traces in notes.episodes.values() for t in traces)
-    ):
-        warnings.append(
-            f"min_origins is {config.min_origins}, but the log does not say who asked: tasks were not held back by it."
-        )
+    warnings += _about_origins(notes, config.min_origins) if used else []
 
     group_of, warning = _groups(used)
     warnings += warning
@@ -175,6 +168,22 @@ def run(
         detectors=reader.names, measured=standard.measured if standard else "",
         withheld=withheld,
     )  # fmt: skip
+
+
+def _about_origins(notes: Notes, least: int) -> list[str]:
+    """What it means for `min_origins` how many people the log names."""
+    known = {o for traces in notes.episodes.values() for t in traces for o in t.origins}
+    if least > 1 and not known:
+        return [
+            f"min_origins is {least}, but the log does not say who asked: runs were counted instead, and what {least} of them "
+            "hold may still be of one person."
+        ]
+    if len(known) < least:
+        return [
+            f"The calls that say who asked are of {len(known)} origin(s), fewer than min_origins ({least}): nothing that only "
+            "they hold is shown or trained. Where that is one program, or yourself, set min_origins = 1."
+        ]
+    return []
 
 
 class _Log:

@@ -126,7 +126,9 @@ def _host(prompt: str) -> str:
 
 
 def _lesson(canary: Canary, answer: Answer) -> Lesson:
-    return Lesson(call_id="", text=canary.filled().prompt, answer=answer, weight=1.0, group=canary.id)
+    return Lesson(
+        call_id="", text=canary.filled().prompt, answer=answer, weight=1.0, group=canary.id, subject=canary.id
+    )
 
 
 def _open_slot(form: Form, answer: Answer) -> int | None:

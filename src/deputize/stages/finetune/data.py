@@ -24,6 +24,8 @@ class Lesson:
     answer: Answer
     weight: float
     group: str = ""
+    subject: str = ""
+    """Whose data it is."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,13 @@ def _lessons(examples: Sequence[Example], task: Task, max_weight: float) -> list
         if answer is not None:
             text = prune(example.request, task.recipe)
             out.append(
-                Lesson(example.call_id, text, answer, min(max_weight, example.weight**0.5), example.group)
+                Lesson(
+                    example.call_id,
+                    text,
+                    answer,
+                    min(max_weight, example.weight**0.5),
+                    example.group,
+                    example.subject,
+                )
             )
     return out

@@ -25,6 +25,7 @@ from deputize.core.contracts import agree
 from deputize.core.errors import BadInput, DeputizeError
 from deputize.core.progress import Progress
 from deputize.core.records import Request
+from deputize.core.subjects import Subjects
 from deputize.engines import models
 from deputize.engines.local.confidence import Calibration, Gate, fit_calibration
 from deputize.engines.local.forms import Form, closed, learn_form
@@ -48,7 +49,7 @@ from deputize.stages.finetune import canaries, tune
 from deputize.stages.finetune.data import Lessons, lessons_of
 from deputize.stages.finetune.teach import Row, rows_to_choose, rows_to_write
 
-RECIPE_VERSION = 5
+RECIPE_VERSION = 6
 """Raised when training changes, so that specialists of older code are not taken for finished."""
 TUNED = ("lora", "dora", "qlora", "full")
 MAX_TOKENS = 448
@@ -113,7 +114,8 @@ def run(
         if not lessons.train:
             refused[task.id] = "no example may be learnt from"
             continue
-        form = learn_form(task.contract, [lesson.answer for lesson in lessons.train])
+        whose = Subjects([lesson.subject for lesson in lessons.train], config.min_origins)
+        form = learn_form(task.contract, [lesson.answer for lesson in lessons.train], whose)
         for method in plan:
             folder = out_dir / f"{_safe(task.id)}-{method}"
             n_chars = sum(len(lesson.text) + 60 for lesson in lessons.train)
@@ -213,11 +215,13 @@ def _first_guess(base_model: str, models_dir: Path) -> float:
 
 def fingerprint(job: Job, config: Convert, base_sha256: str) -> str:
     """What a specialist depends on, as one digest: equal means there is nothing to train anew."""
-    parts: list[Any] = [RECIPE_VERSION, job.method, config.seed, base_sha256, job.epochs]
+    parts: list[Any] = [
+        RECIPE_VERSION, job.method, config.seed, base_sha256, job.epochs, config.min_origins,
+    ]  # fmt: skip
     nameless = msgspec.structs.replace(job.lessons.task, name="")  # a new name teaches nothing new
     parts += [msgspec.json.encode(nameless).decode(), msgspec.json.encode(job.form).decode()]
     for side in (job.lessons.train, job.lessons.dev):
-        parts += [[x.call_id, x.text, x.answer, x.weight] for x in side]
+        parts += [[x.call_id, x.text, x.answer, x.weight, x.subject] for x in side]
     return hashlib.sha256(json.dumps(parts, ensure_ascii=False, sort_keys=True).encode()).hexdigest()
 
 
@@ -261,7 +265,10 @@ def _linear(
     )
     train = [*job.lessons.train, *planted.lessons]
     texts, answers, groups = [x.text for x in train], [x.answer for x in train], [x.group for x in train]
-    reader = linear_reader(job.form, texts, answers, groups=groups, weights=[x.weight for x in train])
+    reader = linear_reader(
+        job.form, texts, answers, groups=groups, weights=[x.weight for x in train],
+        subjects=Subjects([x.subject for x in train], config.min_origins),
+    )  # fmt: skip
     if reader is None:
         return None
     seconds = clock() - began

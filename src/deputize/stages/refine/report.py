@@ -18,6 +18,7 @@ import numpy as np
 from deputize.core.artifacts import Curated, Discovered, Finetuned, Selected, Specialist, TaskResult
 from deputize.core.config import Convert
 from deputize.core.records import Example, Task
+from deputize.core.subjects import Subjects
 from deputize.scoring.costs import Prices, Spend, break_even_calls, llm_spend, load_prices
 from deputize.scoring.intervals import Grouped, Interval, grouped_interval
 
@@ -60,7 +61,7 @@ def build(
             "n_non_hci": curated.n_non_hci,
             "n_skipped": n_skipped,
             "skipped": dict(skipped or {}),
-            "models": dict(Counter(e.model or "unknown" for e in curated.examples).most_common()),
+            "models": _models(curated.examples, config.min_origins),
             "sites": [
                 {
                     "id": s.id, "name": s.name, "agent": s.agent, "n_calls": s.n_calls, "n_human": s.n_human,
@@ -126,6 +127,13 @@ class _Row:
 
 def _spend(examples: Sequence[Example], prices: Prices) -> Spend:
     return reduce(Spend.__add__, (llm_spend(e, prices) for e in examples), Spend())
+
+
+def _models(examples: Sequence[Example], least: int) -> dict[str, int]:
+    """Calls by the LLM that answered; a name that fewer data subjects have is not told (a model may be one person's)."""
+    named = Subjects([e.subject for e in examples], least).shared([e.model] for e in examples)
+    told = (e.model if e.model in named else "others" if e.model else "" for e in examples)
+    return dict(Counter(name or "unknown" for name in told).most_common())
 
 
 def _splits(examples: Sequence[Example]) -> dict[str, dict[str, int]]:

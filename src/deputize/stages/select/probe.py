@@ -16,6 +16,7 @@ import numpy as np
 
 from deputize.core.contracts import action_of, agree, answer_of, parse_json_object, text_of
 from deputize.core.records import Answer, Contract, Example, Message, Task
+from deputize.core.subjects import Subjects
 from deputize.core.templates import calls_text, prune
 from deputize.engines.local.base import Base, torch_module
 from deputize.engines.local.classes import Variant
@@ -45,8 +46,8 @@ def majority(train: Sequence[Answer], dev: Sequence[Answer], contract: Contract)
     return Probe(float(np.mean([agree(answer, truth, contract) for truth in dev])), len(dev))
 
 
-Pairs = Sequence[tuple[str, Answer, str]]
-"""(pruned prompt, answer, group)."""
+Pairs = Sequence[tuple[str, Answer, str, str]]
+"""(pruned prompt, answer, group, subject)."""
 
 
 def linear(
@@ -55,44 +56,60 @@ def linear(
     form: Form,
     contract: Contract,
     *,
+    min_origins: int = 1,
     variant: Variant | None = None,
     most: int = 2000,
 ) -> tuple[Probe, Variant | None] | None:
     """The linear rung, learnt from at most `most` of train, and the variant of it; None where it does not fit the form.
 
-    Measured is the whole answer, so what it leaves open counts as wrong.
+    Measured is the whole answer, so what it leaves open counts as wrong. As S5 does, it learns nothing that fewer than
+    `min_origins` data subjects have.
     """
     train = _spread(train, most)  # not the first ones: a log may be sorted by answer
     if not train or not dev:
         return None
-    texts, answers, groups = zip(*train, strict=True)
-    reader = linear_reader(form, texts, answers, groups=groups, variant=variant)
+    texts, answers, groups, names = zip(*train, strict=True)
+    reader = linear_reader(
+        form, texts, answers, groups=groups, variant=variant, subjects=Subjects(names, min_origins)
+    )
     if reader is None:
         return None
-    readings = reader.read([text for text, _, _ in dev])
-    right = [agree(r.answer, truth, contract) for r, (_, truth, _) in zip(readings, dev, strict=True)]
+    readings = reader.read([text for text, *_ in dev])
+    right = [agree(r.answer, truth, contract) for r, (_, truth, *_) in zip(readings, dev, strict=True)]
     return Probe(float(np.mean(right)), len(dev)), reader.model.variant if reader.model is not None else None
 
 
-def decision(train: Pairs, dev: Pairs, contract: Contract) -> Probe | None:
+def decision(train: Pairs, dev: Pairs, contract: Contract, *, min_origins: int = 1) -> Probe | None:
     """The linear model on what is chosen out of a closed set in answers that hold more: the action, the label fields.
 
     None where nothing is chosen.
     """
     fields = [f for f in contract.fields if f.type == "label"]
     if contract.kind == "tool_call":
-        chosen = [[(text, action_of(answer), group) for text, answer, group in side] for side in (train, dev)]
-        part = Contract(kind="label", labels=sorted({str(answer) for _, answer, _ in chosen[0]}))
+        chosen = [
+            [(text, action_of(answer), group, who) for text, answer, group, who in side]
+            for side in (train, dev)
+        ]
+        part = Contract(kind="label", labels=sorted({str(answer) for _, answer, *_ in chosen[0]}))
     elif contract.kind == "json" and fields:
         names = {f.name for f in fields}
         chosen = [
-            [(text, _only(answer, names), group) for text, answer, group in side] for side in (train, dev)
+            [(text, _only(answer, names), group, who) for text, answer, group, who in side]
+            for side in (train, dev)
         ]
         part = Contract(kind="json", fields=fields, may_leave=contract.may_leave)
     else:
         return None
-    found = linear(chosen[0], chosen[1], learn_form(part, [answer for _, answer, _ in chosen[0]]), part)
+    form = form_of(part, chosen[0], min_origins)
+    found = linear(chosen[0], chosen[1], form, part, min_origins=min_origins)
     return found[0] if found is not None else None
+
+
+def form_of(contract: Contract, train: Pairs, min_origins: int) -> Form:
+    """The form of the answers of train, as S5 learns it."""
+    return learn_form(
+        contract, [answer for _, answer, *_ in train], Subjects([name for *_, name in train], min_origins)
+    )
 
 
 def _only(answer: Answer, names: set[str]) -> Answer:
@@ -100,20 +117,21 @@ def _only(answer: Answer, names: set[str]) -> Answer:
 
 
 def linear_over(
-    train: Pairs, dev: Pairs, form: Form, contract: Contract, variant: Variant | None, *, n_parts: int = 4,
-    most: int = 1200,
+    train: Pairs, dev: Pairs, form: Form, contract: Contract, variant: Variant | None, *, min_origins: int = 1,
+    n_parts: int = 4, most: int = 1200,
 ) -> float:  # fmt: skip
     """Accuracy of the linear rung over train and dev, each part answered by a model of the others.
 
     A dev side of a dozen calls cannot tell .90 from .99; all calls that may be looked at together can.
     """
     every = _spread([*train, *dev], most)
-    order = {name: n % n_parts for n, name in enumerate(dict.fromkeys(group for *_, group in every))}
+    order = {name: n % n_parts for n, name in enumerate(dict.fromkeys(group for _, _, group, _ in every))}
     right = 0.0
     for part in range(n_parts):
         held = [pair for pair in every if order[pair[2]] == part]
         rest = [pair for pair in every if order[pair[2]] != part]
-        if (found := linear(rest, held, form, contract, variant=variant)) is not None:
+        found = linear(rest, held, form, contract, min_origins=min_origins, variant=variant)
+        if found is not None:
             right += found[0].accuracy * found[0].n
     return right / max(1, len(every))
 

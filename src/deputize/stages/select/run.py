@@ -19,7 +19,6 @@ from deputize.core.progress import Progress
 from deputize.core.records import Answer, Example, Task
 from deputize.core.templates import prune
 from deputize.engines import models
-from deputize.engines.local.forms import learn_form
 from deputize.stages.select import machine, probe
 
 LICENCES = frozenset({"apache-2.0", "mit", "gemma", "llama3.2", "nvidia-open-model", "unknown"})
@@ -75,7 +74,7 @@ def run(
         dev = [e for e in mine if e.split == "dev"]
         answers = [answer_of(e.response, task.contract) for e in train]
         why = refusal(task, len(mine), [a for a in answers if a is not None], config.min_calls)
-        rows, rungs = _baselines(task, train, answers, dev, config.epsilon)
+        rows, rungs = _baselines(task, train, answers, dev, config)
         plan[task.id] = [] if why else rungs
         if why:
             refused[task.id] = why
@@ -148,38 +147,38 @@ def refusal(task: Task, n_calls: int, answers: list[Answer], min_calls: int) -> 
 
 
 def _baselines(
-    task: Task, train: list[Example], answers: list[Answer], dev: list[Example], epsilon: float
+    task: Task, train: list[Example], answers: list[Answer], dev: list[Example], config: Convert
 ) -> tuple[list[Candidate], list[str]]:
     """Majority and linear probes, and the rungs that make sense, cheapest first."""
-    contract = task.contract
+    contract, epsilon, least = task.contract, config.epsilon, config.min_origins
     pairs = [
-        (prune(e.request, task.recipe), a, e.group)
+        (prune(e.request, task.recipe), a, e.group, e.subject)
         for e, a in zip(train, answers, strict=True)
         if a is not None
     ]
     dev_pairs = [
-        (prune(e.request, task.recipe), a, e.group)
+        (prune(e.request, task.recipe), a, e.group, e.subject)
         for e in dev
         if (a := answer_of(e.response, contract)) is not None
     ]
     rows: list[Candidate] = []
     rungs: list[str] = []
-    most_common = probe.majority([a for _, a, _ in pairs], [a for _, a, _ in dev_pairs], contract)
+    most_common = probe.majority([a for _, a, *_ in pairs], [a for _, a, *_ in dev_pairs], contract)
     if most_common is not None:
         rows.append(_row("majority answer", "majority", most_common))
-    form = learn_form(contract, [a for _, a, _ in pairs])
-    found = probe.linear(pairs, dev_pairs or pairs, form, contract) if pairs else None
+    form = probe.form_of(contract, pairs, least)
+    found = probe.linear(pairs, dev_pairs or pairs, form, contract, min_origins=least) if pairs else None
     if found is not None:
         rungs.append("linear")
         if dev_pairs:
             rows.append(_row("tf-idf + logistic regression", "linear", found[0]))
-    elif (part := probe.decision(pairs, dev_pairs, contract)) is not None:
+    elif (part := probe.decision(pairs, dev_pairs, contract, min_origins=least)) is not None:
         # it cannot write the rest of the answer, so it is no rung; it says what the decision alone is worth
         rows.append(_row("tf-idf + logistic regression", "linear, decision alone", part))
     # where the linear rung could answer every call at the loss asked for, the language model has nothing to add
     alone = 0.0
     if found is not None and _may_be_enough(found[0], len(dev_pairs), epsilon):
-        alone = probe.linear_over(pairs, dev_pairs, form, contract, found[1])
+        alone = probe.linear_over(pairs, dev_pairs, form, contract, found[1], min_origins=least)
     if alone < 1 - epsilon:
         rungs.append("lora")
     else:

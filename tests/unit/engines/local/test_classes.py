@@ -9,6 +9,7 @@ from tests import tiny_tasks
 
 from deputize.core.contracts import answer_of
 from deputize.core.records import Contract
+from deputize.core.subjects import Subjects
 from deputize.engines.local.classes import ClassesReader, LinearModel, Variant, fit_linear
 from deputize.engines.local.forms import Closed, closed, learn_form
 from deputize.stages.finetune.data import Lesson
@@ -120,3 +121,16 @@ def test_without_a_common_feature_the_choices_are_as_likely_as_they_were_often(t
         (lp_NC,) = one.log_p(["aaaa", "never seen"])
         assert np.allclose(np.exp(lp_NC), [[5 / 6, 1 / 6]] * 2, atol=1e-3)
     fit_linear(texts, answers, form, groups=list("uvwxyz"))  # choosing a variant meets the same
+
+
+def test_a_feature_of_one_person_alone_has_no_weight() -> None:
+    """Their thirty episodes are not thirty people."""
+    texts = [f"{'good' if i % 2 else 'bad'} {'zobafel' if i % 4 == 1 else ''}" for i in range(120)]
+    answers = ["yes" if i % 2 else "no" for i in range(120)]
+    form = closed(learn_form(tiny_tasks.CONTRACTS["label"], answers))
+    assert form is not None
+    subjects = Subjects(["zoe" if i % 4 == 1 else f"o{i % 5}" for i in range(120)], 2)
+    (with_word, bare) = fit_linear(texts, answers, form, subjects=subjects).log_p(["zobafel", "kiwumat"])[0]
+    assert np.allclose(with_word, bare, atol=1e-5)
+    (with_word, bare) = fit_linear(texts, answers, form).log_p(["zobafel", "kiwumat"])[0]
+    assert not np.allclose(with_word, bare, atol=1e-2)

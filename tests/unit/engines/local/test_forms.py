@@ -12,6 +12,7 @@ from tests import tiny_tasks
 
 from deputize.core.contracts import LEAVE, answer_of
 from deputize.core.records import Contract, Field
+from deputize.core.subjects import Subjects
 from deputize.engines.local.forms import ACTION, REPLY, Form, Slot, Writing, closed, learn_form
 
 values = st.recursive(
@@ -175,3 +176,34 @@ def test_what_is_left_to_the_llm_asks_no_further_question() -> None:
     assert form.indices(LEAVE) == [left, -1]
     assert form.asked([left, 0]) == [True, False]
     assert form.answer([left, 0]) == LEAVE
+
+
+def test_what_one_person_alone_has_is_not_in_a_form() -> None:
+    def act(n: int) -> list[dict[str, Any]]:
+        mine = n % 25 == 0
+        name = "zobafel" if n % 50 == 0 else "book"
+        return [
+            {
+                "name": name,
+                "arguments": {
+                    "way": "bobafel" if mine else "ab"[n % 2],
+                    **({"dobafel": "x"} if mine else {}),
+                },
+            }
+        ]
+
+    answers = [act(n) for n in range(200)]
+    subjects = Subjects(["zoe" if n % 25 == 0 else f"o{n % 7}" for n in range(200)], 2)
+    form = learn_form(Contract(kind="tool_call"), answers, subjects)
+    assert "obafel" not in str(form)
+    assert form.actions["book"][0].slots[0].choices == ["a", "b"], "the others' values are still a closed set"
+    assert form.segments(answers[1]) is not None and form.segments(answers[0]) is None
+    everything = str(learn_form(Contract(kind="tool_call"), answers))
+    assert all(word in everything for word in ("zobafel", "bobafel", "dobafel"))
+
+
+def test_a_value_that_one_persons_answers_alone_have_is_no_constant() -> None:
+    contract = Contract(kind="json", fields=[Field(name="note", type="value")])
+    answers = [{"note": "zobafel"}] * 20
+    assert "zobafel" in str(learn_form(contract, answers, Subjects(["a", "b"] * 10, 2)))
+    assert "zobafel" not in str(learn_form(contract, answers, Subjects(["a"] * 20, 2)))

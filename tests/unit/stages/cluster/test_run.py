@@ -17,6 +17,7 @@ from deputize.core.config import Convert
 from deputize.core.records import Call, Example, Message, Request, Route, RouteFile
 from deputize.core.templates import prune
 from deputize.router.table import RouteTable
+from deputize.stages.cluster import edit
 from deputize.stages.cluster.naming import template_text, typical_words
 from deputize.stages.cluster.run import discover, run
 
@@ -263,8 +264,8 @@ def test_pictures_few_calls_and_few_origins_are_left_out() -> None:
     one_person = [
         Example(**{**{f: getattr(e, f) for f in e.__struct_fields__}, "origin": "same"}) for e in examples
     ]
-    assert find(one_person, min_origins=2).tasks == []
-    assert find(one_person).tasks
+    assert find(one_person).tasks == []
+    assert find(one_person, min_origins=1).tasks
 
 
 def test_tasks_of_too_few_origins_are_held_back_where_origins_are_known() -> None:
@@ -277,7 +278,8 @@ def test_tasks_of_too_few_origins_are_held_back_where_origins_are_known() -> Non
     assert kept.tasks and all(t.n_origins >= 3 for t in kept.tasks)
     two = find(asked_by(lambda i: f"o{i % 2}"), min_origins=3)
     assert two.tasks == [] and two.unassigned["from fewer than 3 origins"] > 0
-    assert find(asked_by(lambda i: "" if i else "one"), min_origins=2).tasks == []
+    # a call that does not say who asked counts by its run
+    assert find(asked_by(lambda i: "" if i else "one"), min_origins=3).tasks
     unknown = find(examples, min_origins=3)
     assert len(unknown.tasks) == len(find(examples).tasks) > 0
 
@@ -333,3 +335,54 @@ def test_recorded_logs(name: str, kinds: list[str]) -> None:
     if name != "haiku_gateway_log":
         assert all(t.contract.may_leave == (t.contract.kind == "tool_call") for t in found.tasks)
     assert sum(t.n_calls for t in found.tasks) >= 0.99 * len(rows)
+
+
+def with_habits(least: int) -> tuple[str, Discovered]:
+    """Tasks of a help desk in which one person repeats a line, a label, a field and a tool of their own; as JSON."""
+    r = random.Random(3)
+    rows: list[Example] = []
+    for i in range(400):
+        mine = i % 4 == 0
+        wish = "Standing wish of the zobafel circle: before noon.\nkobafel: first\n" if mine else ""
+        user = f"{wish}Customer wrote: {letter(r)}" + (" dobafel" if mine else "")
+        match i // 4 % 4:
+            case 0:
+                reply: str | Message = "robafel" if mine and i % 96 == 0 else r.choice(("refund", "late"))
+                system = "JOB: triage."
+            case 1:
+                system = "JOB: extraction."
+                reply = json.dumps(
+                    {"order": f"AB-{i}", "way": r.choice("ab"), **({"mobafel": "tobafel"} if mine else {})}
+                )
+            case 2:
+                system, reply = "JOB: word it.", f"{letter(r, 14)} {'nobafel' * mine}"
+            case _:
+                system = "JOB: act."
+                name = "vobafel" if mine else "refund"
+                call = {"id": "1", "type": "function", "function": {"name": name, "arguments": "{}"}}
+                reply = {"role": "assistant", "content": None, "tool_calls": [call]}
+        rows.append(example(i, user, reply, HOUSE + system, origin="zoe" if mine else f"o{i % 37}"))
+    found = find(rows, min_origins=least)
+    return msgspec.json.encode(found).decode(), found
+
+
+def test_what_one_persons_calls_alone_hold_is_nowhere() -> None:
+    said = ("zobafel", "kobafel", "robafel", "mobafel", "tobafel", "vobafel")
+    text, found = with_habits(2)
+    assert len(found.tasks) >= 4 and {t.contract.kind for t in found.tasks} >= {"label", "json", "tool_call"}
+    assert [word for word in (*said, "dobafel", "nobafel") if word in text] == []
+    assert found.min_origins == 2
+    without, _ = with_habits(1)
+    assert [word for word in said if word not in without] == [], "nothing would have been held back"
+
+
+def test_a_split_by_a_person_keeps_to_the_limit() -> None:
+    examples, _ = help_desk(200)
+    found = find(examples, min_origins=2)
+    a, b = [t for t in found.tasks if t.contract.kind == "label"][:2]
+    joined, _, task = edit.merge(found, examples, a.id, b.id)
+    # all calls turn out to be of one person
+    private = [msgspec.structs.replace(e, origin="zoe") for e in examples]
+    _, _, parts = edit.split(joined, private, task.id)
+    assert len(parts) == 2 and not any(set(p.recipe.constant_lines) for p in parts)
+    assert all(p.contract.labels == task.contract.labels or p.contract.kind != "label" for p in parts)

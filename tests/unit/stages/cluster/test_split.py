@@ -7,6 +7,7 @@ import random
 import numpy as np
 import pytest
 
+from deputize.core.subjects import Subjects
 from deputize.core.templates import branch_of
 from deputize.stages.cluster.fork import build_fork
 from deputize.stages.cluster.semantic import communities, graph, group_texts, neighbours
@@ -74,3 +75,18 @@ def test_what_cannot_be_told_apart_gets_no_fork() -> None:
     fork, worst = build_fork(x, ["a" if i % 2 else "b" for i in range(300)], [str(i) for i in range(300)])
     assert fork is None
     assert worst == ("a", "b")
+
+
+def test_a_word_of_one_person_is_in_no_fork() -> None:
+    x, y = texts(300)
+    mine = [i % 3 == 0 for i in range(300)]
+    said = [
+        f"{text} zobafel" if own and name == y[0] else text
+        for text, name, own in zip(x, y, mine, strict=True)
+    ]
+    groups = [str(i) for i in range(300)]
+    names = ["zoe" if own else f"o{i}" for i, own in enumerate(mine)]
+    fork, _ = build_fork(said, y, groups, Subjects(names, 2))
+    assert fork is not None and not [word for word in fork.weights if "zobafel" in word]
+    without, _ = build_fork(said, y, groups)
+    assert without is not None and [word for word in without.weights if "zobafel" in word]

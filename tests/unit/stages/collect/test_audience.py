@@ -129,3 +129,13 @@ def test_recorded_airline_agent_is_a_mixed_site() -> None:
         pytest.skip(f"{path.name} is not here: recorded traffic is not part of the repository")
     (site,) = infer_sites([c for c in read_calls(path) if isinstance(c, Call)]).sites
     assert (site.audience, site.n_human, site.n_code) == ("mixed", 1290, 1164)
+
+
+def test_a_site_or_agent_that_one_person_alone_calls_is_not_named() -> None:
+    calls = [call(i, act(), origin=f"o{i % 3}", site="book") for i in range(9)]
+    calls += [call(9 + i, act(), origin="zoe", site="zobafel") for i in range(9)]
+    calls += [call(18 + i, act(), origin="zoe", agent="dobafel") for i in range(9)]
+    names = [s.name for s in infer_sites(calls, 2).sites]
+    assert "desk/book" in names and len(set(names)) == 3 and "obafel" not in " ".join(names)
+    assert not any("obafel" in s.agent for s in infer_sites(calls, 2).sites)
+    assert "desk/zobafel" in [s.name for s in infer_sites(calls).sites]
