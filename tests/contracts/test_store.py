@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +19,10 @@ from deputize.store.memory import MemoryStore
 from deputize.store.sqlite import SqliteStore
 
 NOW = 1_790_000_000.0
+TIMED: dict[str, Callable[[Path, Callable[[], float]], Store]] = {
+    "memory": lambda folder, clock: MemoryStore(clock=clock),
+    "sqlite": lambda folder, clock: SqliteStore(folder / "store.db", KeyRing.open(folder, environ={}), clock=clock),
+}  # fmt: skip
 MAKERS: dict[str, Callable[[Path], Store]] = {
     "memory": lambda folder: MemoryStore(clock=lambda: NOW),
     "sqlite": lambda folder: SqliteStore(
@@ -214,6 +219,50 @@ def test_retention_is_per_tenant(store: Store) -> None:
     assert store.expire(tenant="default", before=NOW - 10) == 1
     assert {c.id for c in store.calls()} == {"new", "undated", "other"}
     assert store.expire(tenant="default", before=NOW - 10) == 0
+
+
+def test_retention_counts_first_and_leaves_the_others_alone(store: Store) -> None:
+    """A random log of three tenants: what goes is what is older, of one tenant, and nothing else."""
+    dice = random.Random(4)
+    calls = [
+        a_call(f"c{i}", tenant=dice.choice(("default", "t2", "t3")), origin=dice.choice(("", "o_1", "o_2")),
+               timestamp=None if i % 11 == 0 else NOW - dice.randrange(90 * 86400))
+        for i in range(200)
+    ]  # fmt: skip
+    store.append(calls)
+    assert store.tenants() == ["default", "t2", "t3"]
+    left = {c.id for c in calls}
+    for tenant, days in (("t2", 30), ("default", 60), ("t2", 10)):
+        before = NOW - days * 86400
+        old = {
+            c.id for c in calls
+            if c.id in left and c.tenant == tenant and c.timestamp is not None and c.timestamp < before
+        }  # fmt: skip
+        assert store.older(tenant=tenant, before=before) == len(old) > 0
+        assert store.expire(tenant=tenant, before=before) == len(old)
+        left -= old
+        assert {c.id for c in store.calls()} == left
+        assert store.gone([c.id for c in calls]) == {c.id for c in calls} - left
+        assert store.older(tenant=tenant, before=before) == 0 == store.expire(tenant=tenant, before=before)
+
+
+def test_feedback_goes_with_the_month_it_came_in(tmp_path: Path) -> None:
+    for name, make in sorted(TIMED.items()):
+        now = [NOW - 70 * 86400]
+        store = make(tmp_path / name, lambda now=now: now[0])  # type: ignore[misc]
+        store.add_feedback(episode="e", metric="success", value=1.0, tenant="t2")
+        store.add_feedback(episode="e", metric="success", value=1.0)
+        now[0] = NOW
+        store.add_feedback(episode="e", metric="late", value=1.0, tenant="t2")
+        assert store.older(tenant="t2", before=NOW - 30 * 86400) == 1
+        assert store.older(tenant="t3", before=NOW) == 0
+        assert store.expire(tenant="t2", before=NOW - 30 * 86400) == 0, "feedback is not a call"
+        assert store.older(tenant="t2", before=NOW - 30 * 86400) == 0
+        assert store.older(tenant="default", before=NOW - 30 * 86400) == 1, "what is about everybody's"
+        store.append([a_call("c", episode="e", tenant="t2", timestamp=NOW)])
+        (call,) = store.calls()
+        assert call.outcome is not None
+        store.close()
 
 
 def test_threads_may_share_a_store(store: Store) -> None:

@@ -9,7 +9,7 @@ import click
 
 from deputize.cli.terminal import Terminal, pass_terminal
 from deputize.core.config import read_retention
-from deputize.core.errors import BadInput, UsageError
+from deputize.core.errors import BadInput, StoreError, UsageError
 
 if TYPE_CHECKING:
     from deputize.store.keys import KeyRing
@@ -80,7 +80,7 @@ def erase(terminal: Terminal, /, origin: str, tenant: str, keep_backups: bool) -
     try:
         audit = AuditLog(terminal.home, keyring)
         done = erase_origin(terminal.home, keyring, store, audit, terminal.actor, origin, tenant=tenant)
-        forgotten = _forget(terminal, keyring, store)
+        forgotten = _forget(terminal, keyring, store) or {}
         mark_erased(terminal.home, done.taught)
         warnings: tuple[str, ...] = ()
         if not keep_backups:
@@ -116,15 +116,15 @@ def erase(terminal: Terminal, /, origin: str, tenant: str, keep_backups: bool) -
     terminal.result(document, show)
 
 
-def _forget(terminal: Terminal, keyring: KeyRing, store: SqliteStore) -> dict[str, int]:
-    """Takes what is gone from the store out of the runs; a run at work does so itself when it ends."""
+def _forget(terminal: Terminal, keyring: KeyRing, store: SqliteStore) -> dict[str, int] | None:
+    """Takes what is gone from the store out of the runs; None where one is at work, which does so itself when it ends."""
     from deputize.pipeline import forget
 
     try:
         return forget(terminal.home, keyring, store)
     except UsageError as error:
         terminal.note(f"{error} The run drops what is gone when it ends; then use this command once more.")
-        return {}
+        return None
 
 
 def _routes_of(terminal: Terminal, folders: list[str]) -> list[str]:
@@ -163,9 +163,25 @@ def retention(terminal: Terminal, /) -> None:
 def retain(
     terminal: Terminal, keyring: KeyRing, store: SqliteStore, limits: dict[str, float]
 ) -> tuple[dict[str, int], dict[str, int]]:
-    """Applies retention limits; (tenant -> deleted calls, run -> examples taken out)."""
+    """Applies retention limits; (tenant -> deleted calls, run -> examples taken out).
+
+    A mark in the home says from before the first deletion until the end that runs may hold what the store does not any
+    more: whatever stops this in between, or keeps the runs busy, the next time goes on with them.
+    """
     from deputize.store.audit import AuditLog
     from deputize.store.erasure import apply_retention
+    from deputize.store.files import reason
 
-    deleted = apply_retention(store, AuditLog(terminal.home, keyring), terminal.actor, limits)
-    return deleted, _forget(terminal, keyring, store) if any(deleted.values()) else {}
+    mark = terminal.home / "forget.pending"
+    was_stopped = mark.exists()
+    try:
+        mark.touch(mode=0o600)
+        deleted = apply_retention(store, AuditLog(terminal.home, keyring), terminal.actor, limits)
+        forgotten: dict[str, int] | None = {}
+        if was_stopped or any(deleted.values()):
+            forgotten = _forget(terminal, keyring, store)
+        if forgotten is not None:
+            mark.unlink(missing_ok=True)
+    except OSError as error:
+        raise StoreError(f"{mark} cannot be written: {reason(error)}.") from error
+    return deleted, forgotten or {}

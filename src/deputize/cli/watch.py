@@ -264,8 +264,13 @@ def watch(
     def look() -> Looked:
         nonlocal retained_at
         if time.monotonic() - retained_at > RETENTION_EVERY_S:
-            _retain(terminal)
-            retained_at = time.monotonic()
+            try:
+                _retain(terminal)
+                retained_at = time.monotonic()
+            except DeputizeError as error:
+                if once or retained_at == float("-inf"):  # a bad setting is told at once
+                    raise
+                terminal.note(f"What is over age could not be deleted, the next look tries again: {error}")
         return watcher.look(once=once)
 
     acted: list[Looked] = []

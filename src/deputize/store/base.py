@@ -115,10 +115,18 @@ class Store(Protocol):
         """Those of `call_ids` that cannot be read here: erased, expired, or never stored."""
         ...
 
+    def tenants(self) -> list[str]:
+        """Everybody whose calls are here."""
+        ...
+
+    def older(self, *, tenant: str, before: float) -> int:
+        """Calls and feedback that `expire` would delete."""
+        ...
+
     def expire(self, *, tenant: str, before: float) -> int:
         """Deletes a tenant's calls from before a Unix time (its retention limit); returns how many.
 
-        Calls without a time are kept.
+        Feedback goes with the month it came in. Calls without a time are kept.
         """
         ...
 

@@ -113,3 +113,8 @@ def checked_feedback(episode: str, call_id: str, metric: str, value: float, tena
     if not math.isfinite(value):
         raise BadInput(f"The value of feedback must be a number, not {value}.")
     return Feedback(episode=episode, call_id=call_id, metric=metric, value=float(value), tenant=tenant)
+
+
+def is_about(feedback: Feedback, tenant: str) -> bool:
+    """Whether feedback goes when a tenant's retention limit is reached; that about everybody goes with the default one."""
+    return (feedback.tenant or "default") == tenant

@@ -10,7 +10,7 @@ from pathlib import Path
 from deputize.core.errors import BadInput
 from deputize.core.records import Record
 from deputize.store.audit import AuditLog
-from deputize.store.base import Erased
+from deputize.store.base import Erased, Store
 from deputize.store.keys import KeyRing
 from deputize.store.lineage import Taught, affected
 from deputize.store.roles import Actor, Right, require
@@ -57,7 +57,7 @@ def erase_origin(
 
 
 def apply_retention(
-    store: SqliteStore,
+    store: Store,
     audit: AuditLog,
     actor: Actor,
     max_age_days: Mapping[str, float],

@@ -103,6 +103,14 @@ class GuardedStore:
         self._require(Right.SEE_LINEAGE)
         return self._store.gone(call_ids)
 
+    def tenants(self) -> list[str]:
+        self._require(Right.SET_RETENTION)
+        return self._store.tenants()
+
+    def older(self, *, tenant: str, before: float) -> int:
+        self._require(Right.SET_RETENTION, tenant)
+        return self._store.older(tenant=tenant, before=before)
+
     def expire(self, *, tenant: str, before: float) -> int:
         self._require(Right.SET_RETENTION, tenant)
         self._note("expire", tenant=tenant, detail={"before": f"{before:.0f}"})

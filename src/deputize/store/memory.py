@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from deputize.core.errors import BadInput
 from deputize.core.records import Call
 from deputize.store.base import Entry, Erased, Feedback
-from deputize.store.codec import Outcomes, checked_feedback, decode_call, entry_of
+from deputize.store.codec import Outcomes, checked_feedback, decode_call, entry_of, is_about
+from deputize.store.datakeys import month_of
 
 
 class MemoryStore:
@@ -20,6 +21,8 @@ class MemoryStore:
         self._lock = threading.Lock()
         self._calls: dict[str, Call] = {}
         self._feedback: list[Feedback] = []
+        self._feedback_at: list[str] = []
+        """The month that each came in."""
         self._erased_ids: set[str] = set()
         self._tombstones: dict[tuple[str, str], float] = {}
 
@@ -59,6 +62,7 @@ class MemoryStore:
         one = checked_feedback(episode, call_id, metric, value, tenant)
         with self._lock:
             self._feedback.append(one)
+            self._feedback_at.append(month_of(self._clock()))
 
     def erase(self, origin: str, *, tenant: str = "default") -> Erased:
         if not origin:
@@ -67,9 +71,7 @@ class MemoryStore:
             gone = {i: c for i, c in self._calls.items() if (c.tenant, c.origin) == (tenant, origin)}
             episodes = {c.episode for c in gone.values()} - {""}
             self._calls = {i: c for i, c in self._calls.items() if i not in gone}
-            self._feedback = [
-                f for f in self._feedback if f.episode not in episodes and f.call_id not in gone
-            ]
+            self._keep_feedback(lambda f, _: f.episode not in episodes and f.call_id not in gone)
             self._erased_ids |= gone.keys()
             erased_at = self._tombstones[tenant, origin] = self._clock()
         return Erased(tenant=tenant, origin=origin, erased_at=erased_at, call_ids=list(gone))
@@ -80,14 +82,32 @@ class MemoryStore:
     def gone(self, call_ids: Sequence[str]) -> set[str]:
         return {id for id in call_ids if id not in self._calls}
 
+    def _keep_feedback(self, is_kept: Callable[[Feedback, str], bool]) -> None:
+        told = [(f, m) for f, m in zip(self._feedback, self._feedback_at, strict=True) if is_kept(f, m)]
+        self._feedback, self._feedback_at = [f for f, _ in told], [m for _, m in told]
+
+    def tenants(self) -> list[str]:
+        with self._lock:
+            return sorted({c.tenant for c in self._calls.values()})
+
+    def older(self, *, tenant: str, before: float) -> int:
+        with self._lock:
+            n_feedback = sum(
+                is_about(f, tenant) and m < month_of(before)
+                for f, m in zip(self._feedback, self._feedback_at, strict=True)
+            )
+            return n_feedback + sum(_is_older(c, tenant, before) for c in self._calls.values())
+
     def expire(self, *, tenant: str, before: float) -> int:
         with self._lock:
             n_before = len(self._calls)
-            self._calls = {
-                i: c for i, c in self._calls.items()
-                if c.tenant != tenant or c.timestamp is None or c.timestamp >= before
-            }  # fmt: skip
+            self._calls = {i: c for i, c in self._calls.items() if not _is_older(c, tenant, before)}
+            self._keep_feedback(lambda f, month: not is_about(f, tenant) or month >= month_of(before))
             return n_before - len(self._calls)
 
     def close(self) -> None:
         """Nothing to give back."""
+
+
+def _is_older(call: Call, tenant: str, before: float) -> bool:
+    return call.tenant == tenant and call.timestamp is not None and call.timestamp < before

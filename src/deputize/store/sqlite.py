@@ -10,7 +10,7 @@ import math
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from deputize.core.errors import BadInput, StoreError, Tampered
 from deputize.core.records import RECORD_VERSION, Call, encode
 from deputize.store.audit import AuditLog
 from deputize.store.base import Entry, Erased, Feedback
-from deputize.store.codec import Outcomes, checked_feedback, decode_call, decode_record, entry_of
+from deputize.store.codec import Outcomes, checked_feedback, decode_call, decode_record, entry_of, is_about
 from deputize.store.datakeys import DataKey, DataKeys, KeyReader, key_aad, month_of, subject_of
 from deputize.store.journal import left_over, recover
 from deputize.store.keys import KeyRing
@@ -259,7 +259,12 @@ class SqliteStore:
                     yield outcomes.merged(_opened(key, row))
 
     def _feedback(self, db: sqlite3.Connection, reader: KeyReader) -> Iterator[tuple[int, Feedback]]:
-        for seq, key_id, payload in db.execute(_SQL["all_feedback"]):
+        return self._opened_feedback(db.execute(_SQL["all_feedback"]), reader)
+
+    def _opened_feedback(
+        self, rows: Iterable[tuple[int, int, bytes]], reader: KeyReader
+    ) -> Iterator[tuple[int, Feedback]]:
+        for seq, key_id, payload in rows:
             key = reader.get(key_id)
             if key is not None:
                 yield seq, decode_record(key.decrypt(_FEEDBACK, b"", RECORD_VERSION, payload), Feedback)
@@ -322,7 +327,11 @@ class SqliteStore:
     def _checkpoint(self) -> None:
         """Empties the write-ahead log, where old pages (an erased key's too) would stay until it is overwritten."""
         with self._lock, _in_words(self.path, self._busy_timeout_s):
-            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            if self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+                _log.warning(
+                    "%s is being read, so what was deleted stays in its pages until the next writing moves them.",
+                    self.path,
+                )
 
     def erased(self, call_ids: Sequence[str]) -> set[str]:
         with self._read() as db:
@@ -342,9 +351,15 @@ class SqliteStore:
             return [row[0] for row in db.execute(_SQL["tenants"])]
 
     def older(self, *, tenant: str, before: float) -> int:
-        """Calls that `expire` would delete."""
         with self._read() as db:
-            return int(db.execute(_SQL["older"], {"tenant": tenant, "before": before}).fetchone()[0])
+            n_calls = int(db.execute(_SQL["older"], {"tenant": tenant, "before": before}).fetchone()[0])
+            return n_calls + len(self._old_feedback(db, tenant, before))
+
+    def _old_feedback(self, db: sqlite3.Connection, tenant: str, before: float) -> list[int]:
+        """Numbers of a tenant's feedback from months before a time: what it speaks of is older still."""
+        reader = KeyReader(db, self.keyring)
+        rows = db.execute(_SQL["old_feedback"], {"month": month_of(before)}).fetchall()
+        return [seq for seq, one in self._opened_feedback(rows, reader) if is_about(one, tenant)]
 
     def rewrap(self) -> int:
         """Wraps every data key again with the ring's active wrapping key; returns how many (see store.rotation)."""
@@ -367,6 +382,8 @@ class SqliteStore:
         with self._write() as db:
             self._fresh(db)
             n_deleted = db.execute(_SQL["expire_calls"], {"tenant": tenant, "before": before}).rowcount
+            spoken_of = self._old_feedback(db, tenant, before)
+            db.executemany(_SQL["delete_feedback"], ((seq,) for seq in spoken_of))
             idle = db.execute(_SQL["idle_keys"], {"tenant": tenant, "month": month_of(before)}).fetchall()
             db.executemany(_SQL["delete_key"], idle)
             if idle:

@@ -113,6 +113,8 @@ OPERATIONS: dict[str, tuple[Right, Callable[[GuardedStore], object]]] = {
     "erased": (Right.SEE_LINEAGE, lambda s: s.erased(["a"])),
     "gone": (Right.SEE_LINEAGE, lambda s: s.gone(["a"])),
     "expire": (Right.SET_RETENTION, lambda s: s.expire(tenant="default", before=9.0)),
+    "older": (Right.SET_RETENTION, lambda s: s.older(tenant="default", before=9.0)),
+    "tenants": (Right.SET_RETENTION, lambda s: s.tenants()),
 }
 
 

@@ -111,6 +111,9 @@ INSERT INTO feedback (key, payload) VALUES (?, ?)
 -- name: all_feedback
 SELECT seq, key, payload FROM feedback ORDER BY seq
 
+-- name: old_feedback
+SELECT f.seq, f.key, f.payload FROM feedback f JOIN data_keys k ON k.id = f.key WHERE k.month < :month
+
 -- name: delete_feedback
 DELETE FROM feedback WHERE seq = ?
 
