@@ -11,13 +11,14 @@ MODEL := SmolLM2-135M-Instruct
 # Two test processes: the suite is written for two cores, and each loads its own copy of what it needs.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 
-.PHONY: help setup demo test test-all litellm check format clean distclean
+.PHONY: help setup demo test test-all litellm detectors check format clean distclean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo      the whole loop on a simulated help-desk agent (sets up first; under 10 minutes after that)"
 	@echo "make test      the whole suite but the slow tests (sets up first)"
 	@echo "make test-all  the slow tests too: real training, real logs"
+	@echo "make detectors an environment for the optional detectors (GLiNER, CredSweeper), which test-all runs them in"
 	@echo "make check     ruff, mypy, import rules"
 	@echo "make setup     .venv with everything, and the models"
 	@echo "make clean     drop what runs leave behind (make distclean: .venv as well)"
@@ -56,7 +57,7 @@ demo: setup
 test: setup
 	$(PYTEST) -m "not slow"
 
-test-all: setup litellm
+test-all: setup litellm detectors
 	$(PYTEST)
 
 # LiteLLM wants an older openai package than the rest, so as a client of the gateway it has an environment of its own.
@@ -66,6 +67,21 @@ litellm: $(LITELLM)/ready
 $(LITELLM)/ready: $(STAMPS)/venv
 	$(BIN)/python -m venv $(LITELLM)
 	$(LITELLM)/bin/python -m pip --disable-pip-version-check --no-input install --quiet litellm==1.91.1
+	@touch $@
+
+# The optional detectors: gliner wants an older transformers than training is tested with, CredSweeper brings 400 MB.
+# `pip install 'deputize[gliner,secrets]'` is all that a user needs; the pins here are what the tests ran with.
+DETECTORS := .env-detectors
+detectors: $(DETECTORS)/ready
+
+$(DETECTORS)/ready: $(STAMPS)/venv pyproject.toml constraints.txt
+	$(BIN)/python -m venv $(DETECTORS)
+	grep -vE '^(transformers|huggingface_hub)==' constraints.txt > $(DETECTORS)/constraints.txt
+	printf '%s\n' transformers==5.16.1 huggingface_hub==1.33.0 >> $(DETECTORS)/constraints.txt
+	$(DETECTORS)/bin/python -m pip --disable-pip-version-check --no-input install --quiet -c $(DETECTORS)/constraints.txt \
+		"$$(grep '^torch==' constraints.txt)"
+	$(DETECTORS)/bin/python -m pip --disable-pip-version-check --no-input install --quiet -c $(DETECTORS)/constraints.txt \
+		-e '.[privacy,train,gliner,secrets]' pytest pytest-asyncio pytest-timeout hypothesis
 	@touch $@
 
 check: $(STAMPS)/packages
@@ -83,4 +99,4 @@ clean:
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean
-	rm -rf $(VENV) $(LITELLM) src/deputize.egg-info
+	rm -rf $(VENV) $(LITELLM) $(DETECTORS) src/deputize.egg-info

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests import tiny_encoder
+from tests import tiny_encoder, tiny_gliner
 
 
 @pytest.fixture(scope="session")
@@ -32,3 +32,18 @@ def tiny_tagger(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     )  # fmt: skip
     torch.set_num_threads(threads)
     return path
+
+
+@pytest.fixture(scope="session")
+def gliner_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A real GLiNER that has learnt ticket numbers, as a folder: gliner lives in an environment of its own (`make detectors`)."""
+    pytest.importorskip(
+        "gliner", reason="gliner asks for an older transformers than ours: see `make detectors`"
+    )
+    from deputize.stages.curate.gliner import LABELS
+
+    folder = tmp_path_factory.mktemp("gliner")
+    tiny_gliner.trained(folder / "encoder", list(LABELS)).save_pretrained(
+        folder / "model", safe_serialization=True
+    )
+    return folder / "model"

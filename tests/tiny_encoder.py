@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Sequence
 from pathlib import Path
 
 from deputize.stages.curate.tagger import Sample, sample_of
@@ -32,12 +33,9 @@ WORDS = [
 ]
 
 
-def make(folder: Path) -> Path:
-    """A random BERT of 2 x 48 over single characters and a few words, in the form of the real encoder's folder."""
-    import torch
-    from safetensors.torch import save_file
+def make_tokenizer(folder: Path, words: Sequence[str] = ()) -> int:
+    """A tokenizer of single characters, WORDS and `words`, in the form of the real encoder's; the size of its vocabulary."""
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
-    from transformers import BertConfig, BertModel
 
     folder.mkdir(parents=True, exist_ok=True)
     characters = "abcdefghijklmnopqrstuvwxyz0123456789@.-_/:,'()"
@@ -47,7 +45,7 @@ def make(folder: Path) -> Path:
         "[CLS]",
         "[SEP]",
         "[MASK]",
-        *sorted({*characters, *WORDS}),
+        *sorted({*characters, *WORDS, *words}),
         *(f"##{c}" for c in characters),
     ]
     tokenizer = Tokenizer(models.WordPiece({w: i for i, w in enumerate(vocabulary)}, unk_token="[UNK]"))
@@ -55,9 +53,19 @@ def make(folder: Path) -> Path:
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.enable_truncation(16)
     tokenizer.save(str(folder / "tokenizer.json"))
+    return len(vocabulary)
+
+
+def make(folder: Path) -> Path:
+    """A random BERT of 2 x 48 over single characters and a few words, in the form of the real encoder's folder."""
+    import torch
+    from safetensors.torch import save_file
+    from transformers import BertConfig, BertModel
+
+    n_vocabulary = make_tokenizer(folder)
     settings = {
         "hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 96,
-        "vocab_size": len(vocabulary), "max_position_embeddings": 320, "type_vocab_size": 2,
+        "vocab_size": n_vocabulary, "max_position_embeddings": 320, "type_vocab_size": 2,
     }  # fmt: skip
     (folder / "config.json").write_text(json.dumps({"model_type": "bert", **settings}))
     with torch.random.fork_rng():

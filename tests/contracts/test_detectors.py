@@ -83,6 +83,9 @@ MAKERS: dict[str, tuple[Callable[[pytest.FixtureRequest], Detector], str, str]] 
     "hub model": (
         lambda r: make_detector(f"hub:{r.getfixturevalue('hub_model')}"), "please call 456-78 back", "456-78",
     ),
+    "gliner": (
+        lambda r: make_detector(f"gliner:{r.getfixturevalue('gliner_model')}"), "please call 456-78 back", "456-78",
+    ),
     "a user's": (lambda _: make_detector("tests.a_users_detector:Badges"), "badge BX1234 lost", "BX1234"),
 }  # fmt: skip
 """Name -> (what makes the detector, a text, a value that it has to find there)."""

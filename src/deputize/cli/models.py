@@ -72,7 +72,10 @@ def fetch(terminal: Terminal, /, name: str, again: bool) -> None:
 )
 @pass_terminal
 def add(terminal: Terminal, /, name: str, folder: Path, licence: str, context: int) -> None:
-    """Take a FOLDER with weights (config.json, *.safetensors, tokenizer) into the catalogue under NAME."""
+    """Take a FOLDER with weights (config.json, *.safetensors, tokenizer) into the catalogue under NAME.
+
+    A model for token classification, or a GLiNER's folder (gliner_config.json), becomes a detector for [privacy].
+    """
     from deputize.engines import models as engine
 
     path = engine.add(name, folder, models_path(), licence=licence, context=context)

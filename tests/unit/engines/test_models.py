@@ -8,14 +8,14 @@ import threading
 import tomllib
 import zipfile
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from importlib import resources
 from pathlib import Path
 
 import pytest
 
 from deputize.core.config import models_path
-from deputize.core.errors import BadInput, MissingExtra, UpstreamError
+from deputize.core.errors import BadInput, MissingExtra, Tampered, UpstreamError
 from deputize.engines import models
 
 PAPER = ("phi-2", "phi-3-small", "nemotron-h-2b", "nemotron-h-4", "nemotron-h-8", "smollm2-135m", "smollm2-1.7b",
@@ -167,3 +167,123 @@ def test_a_hub_answers_or_not_without_an_error(hub: str) -> None:
     assert not models.hub_answers("owner/there", "")
     assert not models.hub_answers("owner/there", "http://127.0.0.1:9", timeout_s=0.5)
     assert not models.hub_answers("owner/there", "nonsense")
+
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.fixture
+def a_repository(tmp_path: Path) -> Iterator[tuple[str, Path, list[str]]]:
+    """A hub on the loopback with owner/there at COMMIT: its address, the folder it serves, the paths it was asked for."""
+    served = tmp_path / "served"
+    (served / "onnx").mkdir(parents=True)
+    (served / "config.json").write_text("{}")
+    (served / "model.safetensors").write_bytes(b"\0" * 5000)
+    (served / "onnx" / "model.onnx").write_bytes(b"too large")
+    (served / "train.py").write_text("print('not wanted')")
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def answer(self) -> bytes:
+            path = self.path.split("?")[0]
+            asked.append(path)
+            files = sorted(p for p in served.rglob("*") if p.is_file())
+            names = [str(p.relative_to(served)) for p in files]
+            if path.startswith(f"/api/models/owner/there/tree/{COMMIT}"):
+                rows = [
+                    {"type": "file", "path": n, "size": p.stat().st_size, "oid": models.sha256_of(p)[:40]}
+                    for n, p in zip(names, files, strict=True)
+                ]
+                return self.ok(json.dumps(rows).encode(), {"Content-Type": "application/json"})
+            if path in ("/api/models/owner/there", f"/api/models/owner/there/revision/{COMMIT}"):
+                about = {"id": "owner/there", "sha": COMMIT, "siblings": [{"rfilename": n} for n in names]}
+                return self.ok(json.dumps(about).encode(), {"Content-Type": "application/json"})
+            name = path.removeprefix(f"/owner/there/resolve/{COMMIT}/")
+            if name in names:
+                etag = f'"{models.sha256_of(served / name)}"'
+                return self.ok((served / name).read_bytes(), {"ETag": etag, "X-Repo-Commit": COMMIT})
+            self.send_response(404)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return b""
+
+        def ok(self, body: bytes, headers: dict[str, str]) -> bytes:
+            self.send_response(200)
+            for key, value in {**headers, "Content-Length": str(len(body))}.items():
+                self.send_header(key, value)
+            self.end_headers()
+            return body
+
+        def do_GET(self) -> None:
+            self.wfile.write(self.answer())
+
+        def do_HEAD(self) -> None:
+            self.answer()
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}", served, asked
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_a_repository_is_fetched_at_its_commit_and_once(
+    a_repository: tuple[str, Path, list[str]], tmp_path: Path
+) -> None:
+    pytest.importorskip("huggingface_hub")
+    address, served, asked = a_repository
+    folder = models.fetch_commit("owner/there", COMMIT, tmp_path / "models", hub_url=address)
+    assert sorted(p.name for p in folder.rglob("*") if p.is_file()) == [
+        "config.json", "deputize-model.json", "model.safetensors",
+    ]  # fmt: skip
+    assert COMMIT in folder.name and models.weights_digest(folder)
+    resolved = [path for path in asked if "/resolve/" in path]
+    assert resolved and all(f"/resolve/{COMMIT}/" in path for path in resolved)
+    n_asked = len(asked)
+    (served / "model.safetensors").write_bytes(b"\1" * 5000)
+    assert models.fetch_commit("owner/there", COMMIT, tmp_path / "models", hub_url=address) == folder
+    assert len(asked) == n_asked, "what is here is not asked for again"
+    (folder / "model.safetensors").write_bytes(b"\1" * 5000)
+    with pytest.raises(Tampered, match="not the file that was fetched"):
+        models.weights_digest(folder)
+
+
+def test_a_fetch_that_cannot_be_leaves_nothing_behind(
+    a_repository: tuple[str, Path, list[str]], tmp_path: Path
+) -> None:
+    pytest.importorskip("huggingface_hub")
+    address, served, _ = a_repository
+    with pytest.raises(MissingExtra, match="no hub that has it answers from here"):
+        models.fetch_commit("owner/absent", COMMIT, tmp_path / "models", hub_url=address)
+    with pytest.raises(MissingExtra, match="no hub that has it answers from here"):
+        models.fetch_commit("owner/there", COMMIT, tmp_path / "models", hub_url="")
+    with pytest.raises(UpstreamError, match="could not be fetched from the hub"):
+        models.fetch_commit("owner/there", "f" * 40, tmp_path / "models", hub_url=address)
+    (served / "model.safetensors").unlink()
+    with pytest.raises(UpstreamError, match="holds no weights"):
+        models.fetch_commit("owner/there", COMMIT, tmp_path / "models", hub_url=address)
+    assert list((tmp_path / "models").iterdir()) == []
+
+
+def test_a_model_that_marks_spans_is_no_candidate(tmp_path: Path) -> None:
+    source = a_model(tmp_path / "marks")
+    (source / "config.json").write_text(
+        '{"architectures": ["BertForTokenClassification"], "dtype": "float32"}'
+    )
+    models.add("marks", source, tmp_path / "models")
+    assert models.find("marks", tmp_path / "models").role == "detector"
+    gliner = tmp_path / "gliner"
+    gliner.mkdir()
+    (gliner / "gliner_config.json").write_text('{"max_len": 384}')
+    with pytest.raises(BadInput, match=r"gliner_config\.json and weights"):
+        models.add("finds", gliner, tmp_path / "models")
+    (gliner / "pytorch_model.bin").write_bytes(b"\0" * 4000)
+    models.add("finds", gliner, tmp_path / "models")
+    found = models.find("finds", tmp_path / "models")
+    assert (found.role, found.params_m) == ("detector", 0.001)
+    assert list(models.manifest("finds", tmp_path / "models").sha256) == ["pytorch_model.bin"]

@@ -2,8 +2,8 @@
 
 rules, secrets, presidio, spacy     the standard ones
 credsweeper                         Samsung's rule set for secrets (extra "secrets")
-hub:MODEL                           a token-classification model, by folder or hub name (openai/privacy-filter, OpenMed/...)
-gliner:MODEL                        a GLiNER model (package gliner)
+hub:MODEL                           a token-classification model: a folder, a fetched model, or OWNER/NAME@COMMIT of a hub
+gliner:MODEL                        a GLiNER model, named likewise (extra "gliner")
 NAME                                an entry point in the group "deputize.detectors"
 module:attribute                    a detector, or a class or function without arguments that makes one
 """
@@ -85,7 +85,7 @@ def make_detector(spec: str) -> Detector:
 
         return HubDetector(rest)
     if kind == "gliner" and rest:
-        from deputize.stages.curate.hub import GlinerDetector
+        from deputize.stages.curate.gliner import GlinerDetector
 
         return GlinerDetector(rest)
     return PlugIn(spec, _made(spec, _loaded(spec)))

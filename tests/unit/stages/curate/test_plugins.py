@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from deputize.core.config import read_privacy
 from deputize.core.errors import BadInput, MissingExtra
-from deputize.stages.curate.hub import CHUNK_CHARS, grouped, pieces, type_of
+from deputize.stages.curate.hub import CHUNK_CHARS, HubDetector, grouped, pieces, type_of
 from deputize.stages.curate.plugins import OURS, make_detector
 
 
@@ -60,19 +63,40 @@ def test_what_is_not_installed_is_named_with_its_install_line() -> None:
         with pytest.raises(MissingExtra, match=r"pip install 'deputize\[secrets\]'"):
             make_detector("credsweeper")
     if importlib.util.find_spec("gliner") is None:
-        with pytest.raises(MissingExtra, match="pip install gliner"):
+        with pytest.raises(MissingExtra, match=r"pip install 'deputize\[gliner\]'") as caught:
             make_detector("gliner:urchade/gliner_multi_pii-v1")
+        assert caught.value.exit_code == 4
     assert set(OURS) == {"rules", "secrets", "presidio", "spacy", "credsweeper"}
 
 
 def test_a_model_that_is_not_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("transformers")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("DEPUTIZE_MODELS", str(tmp_path / "models"))
     with pytest.raises(MissingExtra, match="deputize models add NAME FOLDER"):
         make_detector(f"hub:{tmp_path / 'nowhere'}")
-    (tmp_path / "config.json").write_text('{"model_type": "no such thing"}')
+    with pytest.raises(MissingExtra, match="no hub that has it answers from here"):
+        make_detector(f"hub:owner/name@{'0' * 40}")
+    for unpinned in ("owner/name", "owner/name@main", "owner/name@abc123"):
+        with pytest.raises(BadInput, match="hub:owner/name@COMMIT"):
+            make_detector(f"hub:{unpinned}")
+    with pytest.raises(BadInput, match=r"holds no config\.json, so hub:"):
+        make_detector(f"hub:{tmp_path}")
+    for config in ('{"model_type": "no such thing"}', "[]", "{"):
+        (tmp_path / "config.json").write_text(config)
+        with pytest.raises(BadInput, match="cannot be read as a token-classification model"):
+            make_detector(f"hub:{tmp_path}")
+
+
+def test_a_model_that_brings_code_is_refused(tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    (tmp_path / "config.json").write_text(
+        '{"model_type": "mine", "auto_map": {"AutoConfig": "mine.C", "AutoModelForTokenClassification": "mine.M"}}'
+    )
+    (tmp_path / "mine.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
     with pytest.raises(BadInput, match="cannot be read as a token-classification model"):
         make_detector(f"hub:{tmp_path}")
+    assert not (tmp_path / "ran").exists()
 
 
 @pytest.mark.parametrize(
@@ -90,16 +114,54 @@ def test_labels_of_other_models_become_our_types(label: str, kind: str) -> None:
     assert type_of(label) == kind
 
 
-def test_pieces_overlap_and_lose_nothing() -> None:
-    text = "word " * 999 + "word"
-    found = pieces(text)
-    assert found[0][0] == 0 and all(text[at : at + len(p)] == p and len(p) <= CHUNK_CHARS for at, p in found)
-    reached = 0
+@given(
+    st.text(alphabet="ab \n,é😀", max_size=3000),
+    st.integers(1, CHUNK_CHARS),
+    st.sampled_from(["", "word " * 700, "x" * 3000]),
+)
+@settings(max_examples=60, deadline=None)
+def test_pieces_overlap_and_lose_nothing(text: str, room: int, before: str) -> None:
+    text = before + text
+    found = pieces(text, lambda piece: len(piece) <= room)
+    covered = [False] * len(text)
     for at, piece in found:
-        assert at <= reached
-        reached = at + len(piece)
-    assert reached == len(text)
-    assert pieces("x" * 5000)[-1][0] + len(pieces("x" * 5000)[-1][1]) == 5000 and pieces("  ") == []
+        assert text[at : at + len(piece)] == piece and 0 < len(piece) <= max(room, 1)
+        covered[at : at + len(piece)] = [True] * len(piece)
+    assert not [c for c, seen in zip(text, covered, strict=True) if c.isalnum() and not seen]
+
+
+def test_pieces_begin_and_end_between_words() -> None:
+    """The rest of a word looks like a name or a number to a model."""
+    text = " ".join(f"word{n}" for n in range(900))
+    for fits in (lambda piece: True, lambda piece: len(piece) < 150):
+        words = [w for _, piece in pieces(text, fits) for w in piece.split()]
+        assert set(words) == set(text.split())
+    (first, second, *_) = pieces(text)
+    assert len(first[1]) + first[0] - second[0] > 150, "a value at a cut is whole in one of both"
+
+
+def test_long_texts_are_read_to_their_end_whatever_they_are_made_of(
+    tiny_tagger: Path, tmp_path: Path
+) -> None:
+    """The pipeline cuts off silently what its window does not hold: in scripts of one piece a letter, most of it."""
+    from transformers import BertConfig, BertForTokenClassification, PreTrainedTokenizerFast
+
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_file=str(tiny_tagger / "tokenizer.json"), unk_token="[UNK]", pad_token="[PAD]", cls_token="[CLS]",
+        sep_token="[SEP]", mask_token="[MASK]",
+    )  # fmt: skip
+    tokenizer.save_pretrained(tmp_path)
+    config = BertConfig(
+        vocab_size=len(tokenizer), hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16,
+        max_position_embeddings=66, id2label={0: "PERSON", 1: "NAME"}, label2id={"PERSON": 0, "NAME": 1},
+    )  # fmt: skip
+    BertForTokenClassification(config).save_pretrained(tmp_path)
+    detector = HubDetector(str(tmp_path), threshold=0.0)
+    for text in ("王小明" * 300, "x" * 900, "a-b.c " * 200 + "end"):
+        covered = {i for s in detector.detect([text])[0] for i in range(s.start, s.end)}
+        bare = "".join("." if i in covered else c for i, c in enumerate(text))
+        # where spans of two pieces overlap, a rest of one or two characters is nobody's
+        assert not re.search(r"\w{3}", bare) and len(text) - 1 in covered, bare
 
 
 def test_settings_of_a_home(tmp_path: Path) -> None:
