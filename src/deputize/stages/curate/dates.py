@@ -21,7 +21,7 @@ _DATE = re.compile(
       (?P<y>\d{{4}})(?P<s1>[-/.])(?P<m>\d{{1,2}})(?P=s1)(?P<d>\d{{1,2}})(?=$|[^\d/.-]|[.-](?!\d))
     | (?P<a>\d{{1,2}})(?P<s2>[-/.])(?P<b>\d{{1,2}})(?P=s2)(?P<y2>\d{{4}}|\d{{2}})(?![\w/-]|\.\d)
     | (?P<mon>(?i:{_NAME}))\.?\s+(?P<d3>\d{{1,2}})(?P<o3>st|nd|rd|th)?(?:(?P<c3>,?\s+)(?P<y3>\d{{4}}))?(?![\w:]|[,.]\d)
-    | (?P<d4>\d{{1,2}})(?P<o4>st|nd|rd|th)?\s+(?:of\s+)?(?P<mon4>(?i:{_NAME}))\b(?:(?P<c4>,?\s+)(?P<y4>\d{{4}})\b)?
+    | (?P<d4>\d{{1,2}})(?P<o4>st|nd|rd|th)?\s+(?:of\s+)?(?P<mon4>(?i:{_NAME}))\b(?:(?P<c4>,?\s+)(?P<y4>\d{{4}}\b|['’]\d{{2}}\b|\d{{2}}(?=$|[;)\]"'\n]|[.,](?!\d))))?
     )""",
     re.VERBOSE,
 )
@@ -82,7 +82,7 @@ def _read(match: re.Match[str]) -> Found | None:
         name = g["mon"] or g["mon4"]
         number = int(g["d3"] or g["d4"])
         year = g["y3"] or g["y4"]
-        day = date(int(year) if year else YEARLESS, _NUMBER[name.lower()], number)
+        day = date(_full_year(year) if year else YEARLESS, _NUMBER[name.lower()], number)
     except ValueError:
         return None
     ordinal = g["o3"] or g["o4"]
@@ -95,7 +95,10 @@ def _read(match: re.Match[str]) -> Found | None:
             out,
             count=1,
         )
-        return re.sub(r"\d{4}", f"{new.year:04d}", out, count=1) if year else out
+        if not year:
+            return out
+        made = f"{new.year:04d}" if len(year) == 4 else f"{year[:-2]}{new.year % 100:02d}"
+        return out[: -len(year)] + made
 
     return Found(match.start(), match.end(), day, write, bool(year))
 
@@ -104,8 +107,7 @@ def _numeric(match: re.Match[str], g: dict[str, str]) -> Found:
     a, b, sep, wide = int(g["a"]), int(g["b"]), g["s2"], len(g["y2"]) == 4
     month_first = a <= 12 and sep != "."
     month, number = (a, b) if month_first else (b, a)
-    year = int(g["y2"])
-    day = date(year if wide else 2000 + year if year < 50 else 1900 + year, month, number)
+    day = date(_full_year(g["y2"]), month, number)
     wa, wb = len(g["a"]), len(g["b"])
 
     def write(new: date) -> str:
@@ -113,6 +115,45 @@ def _numeric(match: re.Match[str], g: dict[str, str]) -> Found:
         return f"{x:0{wa}d}{sep}{y:0{wb}d}{sep}{new.year if wide else f'{new.year % 100:02d}'}"
 
     return Found(match.start(), match.end(), day, write, True)
+
+
+def _full_year(written: str) -> int:
+    """The year that two or four digits mean, an apostrophe before them or not; 00 to 49 are in this century."""
+    year = int(written.lstrip("'’"))
+    return year if len(written) == 4 else 2000 + year if year < 50 else 1900 + year
+
+
+_PARTS = re.compile(
+    rf"""(?P<name>(?i:{_NAME}))(?P<gap>\.?,?\s+)(?P<y1>\d{{4}}) | (?P<m2>\d{{1,2}})(?P<s2>[/.])(?P<y2>\d{{4}})
+    | (?P<y3>\d{{4}})(?P<s3>[-/.])(?P<m3>\d{{1,2}}) | (?P<y4>\d{{4}})(?P<m4>\d{{2}})(?P<d4>\d{{2}})""",
+    re.VERBOSE,
+)
+
+
+def shift_part(text: str, n_days: int) -> str | None:
+    """A date without marks (19870412) or without its day ("October 1983", 10/1983, 1983-10) moved by about `n_days`, in
+    its own form and by a month at least where the day is not said; None where the text is no such date."""
+    match = _PARTS.fullmatch(text.strip())
+    if match is None:
+        return None
+    g = match.groupdict()
+    try:
+        if g["y4"]:
+            moved = date(int(g["y4"]), int(g["m4"]), int(g["d4"])) + timedelta(days=n_days)
+            return f"{moved.year:04d}{moved.month:02d}{moved.day:02d}"
+        year = int(g["y1"] or g["y2"] or g["y3"])
+        month = _NUMBER[g["name"].lower()] if g["name"] else int(g["m2"] or g["m3"])
+        months = round(n_days / 30.44) or (1 if n_days > 0 else -1)
+        count = date(year, month, 1).year * 12 + month - 1 + months
+        year, month = count // 12, count % 12 + 1
+        date(year, month, 1)
+    except (ValueError, OverflowError):
+        return None
+    if g["name"]:
+        return f"{_month_like(g['name'], month)}{g['gap']}{year:04d}"
+    if g["y2"]:
+        return f"{month:0{len(g['m2'])}d}{g['s2']}{year:04d}"
+    return f"{year:04d}{g['s3']}{month:0{len(g['m3'])}d}"
 
 
 def _month_like(written: str, month: int) -> str:

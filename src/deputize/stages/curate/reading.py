@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from deputize.stages.curate.detect import Detector, Span, union
+from deputize.stages.curate.detect import FUZZY, Detector, Span, union
 from deputize.stages.curate.ner import UNSURE_SCORE
 
 _HEAD = re.compile(r"[\s*#>•-]*[^\W\d_][\w /&'-]{0,30}[:=]\**(?=\s|$)")
@@ -86,7 +87,29 @@ def _add(
 
 
 def _findings(line: str, found: Iterable[Sequence[Span]]) -> tuple[Finding, ...]:
-    return tuple(dict.fromkeys(Finding(s.type, line[s.start : s.end], s.score) for s in union(found)))
+    return tuple(
+        dict.fromkeys(
+            Finding(s.type, value, s.score)
+            for s in union(found)
+            for value in _readings(s.type, line[s.start : s.end])
+        )
+    )
+
+
+def _readings(kind: str, value: str) -> tuple[str, ...]:
+    """A value as it stands, its long lines one by one, and as a string of JSON would mean it: inside JSON it is replaced
+    where it is decoded."""
+    if kind in FUZZY:
+        value = value.strip(" \t.,;:!?") or value  # what is left of a longer finding may begin with a mark
+    if "\n" in value:
+        return (value, *(line for line in value.split("\n") if len(line) >= 16))
+    if "\\" not in value:
+        return (value,)
+    try:
+        meant = json.loads(f'"{value}"', strict=False)
+    except ValueError:
+        return (value,)
+    return (value, meant) if meant.strip() else (value,)
 
 
 def has_name(line: str, found: Iterable[Sequence[Span]]) -> bool:

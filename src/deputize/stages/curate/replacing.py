@@ -18,9 +18,10 @@ NUMBERS = frozenset({"PHONE_NUMBER", "US_SSN", "CREDIT_CARD", "BANK_ACCOUNT", "I
 MAX_CACHED_CHARS = 1_000_000
 """Of the texts whose changed form is remembered; steps of an episode repeat the steps before them."""
 _CASELESS = frozenset({"EMAIL_ADDRESS", "USERNAME", "STREET_ADDRESS", "MAC_ADDRESS", "SENSITIVE"})
-_GAP = r"[ \t\u00a0().-]{0,3}"
+_GAP = r"[ \t\r\n\u00a0()/.-]{0,3}"
+"""A number may go on in the next line."""
 _DIGIT = re.compile(r"\d")
-_GAPS = re.compile(r"(?<=\d)[ \t\u00a0().-]{1,3}(?=\d)|[()]")
+_GAPS = re.compile(r"(?<=\d)[ \t\r\n\u00a0()/.-]{1,3}(?=\d)|[()]")
 
 
 class Replacer:
@@ -115,6 +116,8 @@ class Replacer:
             return
         made = self._surrogates.of(kind, value)
         self._exact.setdefault(value, (kind, made))
+        if kind == "STREET_ADDRESS" and "," in value:
+            self._learn_places(value, made, is_ordinary)
         if kind in _CASELESS:
             self._folded.setdefault(value.casefold(), (kind, made))
 
@@ -132,6 +135,13 @@ class Replacer:
             part = parts.get(word.casefold())
             if part and len(word) > 2 and word.istitle() and not is_ordinary(word):
                 self._exact.setdefault(word, ("PERSON", part))
+
+    def _learn_places(self, value: str, made: str, is_ordinary: Callable[[str], bool]) -> None:
+        """The town of an address stands alone in an answer that takes the address apart."""
+        parts, others = value.split(", "), made.split(", ")
+        for part, other in zip(parts[1:], others[1:], strict=False):
+            if len(part) > 3 and part.istitle() and part.replace(" ", "").isalpha() and not is_ordinary(part):
+                self._exact.setdefault(part, ("STREET_ADDRESS", other))
 
     def _change(self, text: str) -> str:
         folded = text.casefold()
@@ -251,7 +261,7 @@ def _starts(text: str, digits: str, at: Sequence[int], i: int, lead: str, done: 
 
 def _joined(text: str, at: Sequence[int]) -> bool:
     """Whether nothing but a few separators stands between the digits at these places."""
-    return all(b - a <= 4 and not text[a + 1 : b].strip(" \t().-") for a, b in pairwise(at))
+    return all(b - a <= 4 and not text[a + 1 : b].strip(" \t\r\n()/.-") for a, b in pairwise(at))
 
 
 @lru_cache(maxsize=512)

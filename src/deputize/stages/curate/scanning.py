@@ -7,6 +7,7 @@ digest; their text is forgotten once they have been scanned.
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 from array import array
@@ -14,14 +15,23 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from hashlib import blake2b
+from itertools import pairwise
 from sys import intern
 from typing import NamedTuple
+from urllib.parse import unquote
 
 from deputize.stages.curate.crew import Crew
 from deputize.stages.curate.reading import Finding, Reader, Reading
 from deputize.stages.curate.texts import leaves, parse_json
 
 _log = logging.getLogger("deputize.curate")
+_PEM = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----[^-]{1,8000}(?:-----END [A-Z ]*PRIVATE KEY-----)?")
+_LABEL = re.compile(
+    r"(?i)[\s*#>\"'_-]*(?:[\w.'’/-]+ ){0,3}(?:mrn|iban|bic|ssn|dob|d\.o\.b\.?|born|birth\w*|address|street|name|number|nummer|nr\.?|no\.?|id|code|phone|tel|"
+    r"mobile|fax|account|policy|claim|record|passport|licen[cs]e|password|passwort|passphrase|pwd|pin|secret|token|key|user|username|login|"
+    r"medications?|meds|rx)[\s*_\"']*:?[\s*_]*"
+)
+"""A line that says what the line below it is."""
 
 BATCH_UNITS = 2048
 WORTH_A_CREW = 5 * BATCH_UNITS
@@ -197,14 +207,33 @@ def _digest(line: str) -> bytes:
 
 
 def _units(text: str) -> Iterator[tuple[str, bool]]:
-    """(line, whether it is prose) of a text: its lines, and those of the strings in it where it is JSON."""
+    """(line, whether it is prose) of a text: its lines, and those of the strings in it where it is JSON; and beside them,
+    not as prose, what can only be read across lines or once it is decoded."""
     parsed = parse_json(text)
+    if parsed is not None and "\\u" in text:
+        text = json.dumps(parsed, ensure_ascii=False)  # patterns read letters, not their escapes
     for line in _lines(text):
         yield line, parsed is None
-    if parsed is not None:
-        for leaf in leaves(parsed):
-            for line in _lines(leaf):
+    for part in [text] if parsed is None else leaves(parsed):
+        if parsed is not None:
+            for line in _lines(part):
                 yield line, True
+        for joined in _read_otherwise(part):
+            yield joined, False
+
+
+def _read_otherwise(text: str) -> Iterator[str]:
+    """Private keys as a whole, a label with the value in the line below it, and lines without their percent signs."""
+    if "PRIVATE KEY-----" in text:
+        yield from _PEM.findall(text)
+    if "\n" in text:
+        for above, below in pairwise(text.split("\n")):
+            if len(above) <= 40 and _LABEL.fullmatch(above) and 0 < len(below.strip()) <= 200:
+                yield f"{above}\n{below}"
+    if "%" in text:
+        for line in _lines(text):
+            if (plain := unquote(line)) != line:
+                yield plain
 
 
 def _lines(text: str) -> Iterable[str]:

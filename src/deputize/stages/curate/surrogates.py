@@ -13,11 +13,15 @@ import string
 from functools import lru_cache
 
 from deputize.core.errors import MissingExtra
+from deputize.stages.curate.dates import shift_part
 from deputize.stages.curate.rules import digits_of, iban, luhn
 
 MAX_SHIFT_WEEKS = 26
 
-_PREFIX = re.compile(r"^(?:[A-Za-z]{2,}[-_#: ]+)+")
+_PREFIX = re.compile(r"^(?:[A-Za-z]{2,7}[-_#:.\s]+){1,3}(?=[A-Za-z]{0,3}\d)")
+"""What says of which kind a number of papers is, as in "MRN: 00482913" or "CLM-2024-00918"."""
+_KEY_PREFIX = re.compile(r"^(?:[spra]k[-_]|(?:[A-Za-z]{2,7}[-_]){1,3}(?=[A-Za-z0-9_+/=-]{16,}$))")
+"""What says whose key it is, as in sk-proj-...; a password is not told apart by a prefix, so none of it stays."""
 _WORD = re.compile(r"[^\W\d_]+")
 _KEPT_IN_NAMES = frozenset(
     [
@@ -207,12 +211,7 @@ class Surrogates:
         return random.Random(hmac.new(self._key, message, hashlib.sha256).digest())
 
     def _make(self, kind: str, value: str, attempt: int) -> str:
-        # numbers are keyed by their last ten digits, so that "+1 (212) 555-0188" and 2125550188 stay one number
-        seed = (
-            digits_of(value)[-10:]
-            if kind in ("PHONE_NUMBER", "US_SSN", "CREDIT_CARD", "BANK_ACCOUNT")
-            else value
-        )
+        seed = _identity(kind, value)
         rng = self._random(kind, seed, attempt)
         match kind:
             case "PERSON":
@@ -234,7 +233,7 @@ class Surrogates:
             case "MAC_ADDRESS":
                 return re.sub(r"[0-9A-Fa-f]", lambda m: _like(m.group(), rng, "0123456789abcdef"), value)
             case "STREET_ADDRESS":
-                return _address(value, rng)
+                return self._address(value, attempt)
             case "LOCATION":
                 return rng.choice(_pools()["town"])
             case "ORGANIZATION":
@@ -242,14 +241,48 @@ class Surrogates:
             case "MEDICATION":
                 return re.sub(r"[A-Za-z]{5,}", rng.choice(_MEDICATIONS), value, count=1)
             case "HEALTH_CONDITION":
-                return rng.choice(_CONDITIONS)
+                return (
+                    rng.choice(_CONDITIONS)
+                    if not any(map(str.isdigit, value)) or " " in value
+                    else _refill(value, rng)
+                )
+            case "DATE_OF_BIRTH":
+                return shift_part(value, self.n_days) or _refill(value, rng)
+            case "NATIONAL_ID" | "BANK_ACCOUNT" | "LICENSE_NUMBER":
+                return self._checked(kind, value, seed, attempt)
             case "JOB_TITLE":
                 return rng.choice(_TITLES)
             case "SENSITIVE":
                 return self._words(value, rng)
             case "AMOUNT":
                 return _amount(value, rng)
-        return _refill(value, rng)
+        return _refill(value, rng, _prefix_end(kind, value))
+
+    def _address(self, value: str, attempt: int) -> str:
+        """Other numbers and other names, the same for the same ones, so that a part of an address is a part of its
+        stand-in; the kind of street, directions and two-letter states stay."""
+
+        def word(match: re.Match[str]) -> str:
+            found = match.group()
+            rng = self._random("ADDRESS", found.casefold(), attempt)
+            if found.isdigit():
+                return rng.choice("123456789") + "".join(rng.choice(string.digits) for _ in found[1:])
+            if found.casefold() in _KEPT_IN_ADDRESSES or len(found) <= 2:
+                return found
+            made = rng.choice(_pools()["last"])
+            return made.upper() if found.isupper() else made.lower() if found.islower() else made
+
+        return re.sub(r"\d+|[^\W\d_]+", word, value)
+
+    def _checked(self, kind: str, value: str, seed: str, attempt: int) -> str:
+        """Other digits in the same form; a check digit that is right stays right."""
+        checks = [check for check in CHECKS if check(digits_of(value))]
+        for again in range(2000 if checks else 1):
+            rng = self._random(kind, seed, attempt + 1000 * again)
+            made = _refill(value, rng, _prefix_end(kind, value))
+            if all(check(digits_of(made)) for check in checks):
+                break
+        return made
 
     def _person(self, value: str) -> str:
         if not any(c.isalpha() for c in value):
@@ -297,11 +330,30 @@ class Surrogates:
         return re.sub(r"\d", lambda m: rng.choice(string.digits), _WORD.sub(part, value))
 
     def _email(self, value: str, rng: random.Random) -> str:
+        if "@" not in value and "%40" in value:  # as a URL writes it
+            return self.of("EMAIL_ADDRESS", value.replace("%40", "@")).replace("@", "%40")
         local, _, domain = value.rpartition("@")
         label = self._random("DOMAIN", domain.casefold()).choice(
             ("example.com", "example.org", "example.net")
         )
         return f"{self._handle(local, rng)}@{label}"
+
+
+def _nhs(digits: str) -> bool:
+    """Whether ten digits are a number of the National Health Service, by its modulus 11 (NHS Data Dictionary)."""
+    if len(digits) != 10:
+        return False
+    check = -sum(int(d) * w for d, w in zip(digits, range(10, 1, -1), strict=False)) % 11
+    return check == int(digits[9])
+
+
+def _aba(digits: str) -> bool:
+    """Whether nine digits are a routing number of an American bank, by its modulus 10 (ABA, weights 3, 7, 1)."""
+    return len(digits) == 9 and sum(int(d) * w for d, w in zip(digits, (3, 7, 1) * 3, strict=True)) % 10 == 0
+
+
+CHECKS = (_nhs, _aba)
+"""Check digits of numbers that have no type of their own."""
 
 
 def _like(char: str, rng: random.Random, hexadecimal: str = "") -> str:
@@ -315,10 +367,15 @@ def _like(char: str, rng: random.Random, hexadecimal: str = "") -> str:
     return char
 
 
-def _refill(value: str, rng: random.Random) -> str:
-    """Every letter and digit replaced by another of its class, a prefix such as "MRN-" or "sk-" kept."""
-    prefix = _PREFIX.match(value)
-    at = prefix.end() if prefix and any(c.isdigit() for c in value[prefix.end() :]) else 0
+def _prefix_end(kind: str, value: str) -> int:
+    """Where the part of a value begins that tells it from others of its kind."""
+    pattern = _PREFIX if kind in _PAPERS else _KEY_PREFIX if kind == "API_KEY" else None
+    prefix = pattern.match(value) if pattern else None
+    return prefix.end() if prefix else 0
+
+
+def _refill(value: str, rng: random.Random, at: int = 0) -> str:
+    """Every letter and digit from `at` on replaced by another of its class."""
     made = value[:at] + "".join(_like(c, rng) for c in value[at:])
     first = next((i for i in range(at, len(value)) if value[i].isdigit()), None)
     if first is not None and value[first] != "0" and made[first] == "0":
@@ -331,8 +388,35 @@ def _fill_digits(value: str, digits: str) -> str:
     return "".join(next(source) if c.isdigit() else c for c in value)
 
 
+def _identity(kind: str, value: str) -> str:
+    """What is the same in every form of one value: the last ten digits of a phone number, the letters and digits of
+    a number of papers, whatever separates them or stands before them; an amount whether or not its thousands are marked.
+
+    "+1 (212) 555-0188" and 2125550188 stay one number, and so do "MRN: 0048-2913" and 00482913.
+    """
+    if kind in ("PHONE_NUMBER", "US_SSN", "CREDIT_CARD"):
+        return digits_of(value)[-10:]
+    if kind == "AMOUNT":
+        whole, _, part = value.replace(",", "").partition(".")
+        return f"{whole}.{part.rstrip('0')}"
+    if kind in _PAPERS:
+        return "".join(c for c in value[_prefix_end(kind, value) :] if c.isalnum()).casefold()
+    return value
+
+
+_PAPERS = frozenset(
+    {
+        "MEDICAL_RECORD", "POLICY_NUMBER", "IBAN_CODE", "PASSPORT", "DRIVER_LICENSE", "NATIONAL_ID", "LICENSE_NUMBER",
+        "CASE_NUMBER", "BANK_ACCOUNT", "MAC_ADDRESS",
+    }
+)  # fmt: skip
+
+
 def _amount(value: str, rng: random.Random) -> str:
-    """A number of the same size, written alike: the first two digits stay, the others are drawn anew."""
+    """A number of the same size, written alike: the first two digits stay, and so do zeros at the end of decimals; the
+    other digits are drawn anew."""
+    if "." in value and value[-1] in "0.":
+        return _amount(value[:-1], rng) + value[-1]
     seen = 0
 
     def digit(match: re.Match[str]) -> str:
@@ -379,21 +463,3 @@ def _ip(value: str, rng: random.Random) -> str:
     private = re.match(r"(?:10|192\.168|172\.(?:1[6-9]|2\d|3[01]))\.", value)
     kept = private.group().rstrip(".").split(".") if private else []
     return ".".join(kept + [str(rng.randint(1, 254)) for _ in range(4 - len(kept))])
-
-
-def _address(value: str, rng: random.Random) -> str:
-    """Other numbers and other names; the kind of street, directions and two-letter states stay."""
-
-    def word(match: re.Match[str]) -> str:
-        found = match.group()
-        if found.casefold() in _KEPT_IN_ADDRESSES or len(found) <= 2:
-            return found
-        made = rng.choice(_pools()["last"])
-        return made.upper() if found.isupper() else made.lower() if found.islower() else made
-
-    made = re.sub(r"[^\W\d_]{1,}(?!\w)", word, value)
-    return re.sub(
-        r"\d+",
-        lambda m: rng.choice("123456789") + "".join(rng.choice(string.digits) for _ in m.group()[1:]),
-        made,
-    )

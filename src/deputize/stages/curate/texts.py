@@ -6,8 +6,10 @@ Roles, tool names, ids of tool calls and JSON keys are structure, not text; they
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
 from deputize.core.records import Call, Message
 
@@ -60,16 +62,29 @@ def rewrite_message(message: Message, change: Change) -> Message:
 
 
 def rewrite_text(text: str, change: Change) -> str:
-    """A text after `change`; JSON with escapes is changed inside its strings, where the values stand unescaped."""
+    """A text after `change`; JSON with escapes is changed inside its strings, where the values stand unescaped, and so
+    are the parts of URLs and forms that are written with percent signs."""
     parsed = parse_escaped_json(text)
     if parsed is None:
-        return change(text)
+        text = change(text)
+        return _ENCODED.sub(lambda m: _rewrite_encoded(m.group(), change), text) if "%" in text else text
     new = rewrite_value(parsed, change)
     if new == parsed:
         return text
     compact = '": ' not in text and ", " not in text
     ascii_only = text.isascii()
     return json.dumps(new, ensure_ascii=ascii_only, separators=(",", ":") if compact else None)
+
+
+_PIECE = r"[^\s\"'<>&=?/#;,:%]*"
+_ENCODED = re.compile(rf"{_PIECE}(?:%[0-9A-Fa-f]{{2}}{_PIECE})+")
+
+
+def _rewrite_encoded(piece: str, change: Change) -> str:
+    read, write = (unquote_plus, quote_plus) if "+" in piece else (unquote, quote)
+    plain = read(piece)
+    new = change(plain)
+    return piece if new == plain else write(new, safe="".join(c for c in "@!$'()*[]" if c in piece))
 
 
 def parse_escaped_json(text: str) -> Any:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deputize.stages.curate.dates import find_dates, shift_dates
+from deputize.stages.curate.dates import find_dates, shift_dates, shift_part
 
 
 @pytest.mark.parametrize(
@@ -23,6 +23,10 @@ from deputize.stages.curate.dates import find_dates, shift_dates
         ("sept 5", "sep 26"),
         ("the 1st of May 2024", "the 22nd of May 2024"),
         ('{"dob": "1990-04-05"}', '{"dob": "1990-04-26"}'),
+        ("2 Feb 88", "23 Feb 88"),
+        ("15 Dec '99.", "5 Jan '00."),
+        ("on 5 May 20 guests", "on 26 May 20 guests"),
+        ("Feb 8 2024", "Feb 29 2024"),
     ],
 )
 def test_forms_are_kept(text: str, moved: str) -> None:
@@ -46,6 +50,23 @@ def test_forms_are_kept(text: str, moved: str) -> None:
 )
 def test_other_numbers_are_no_dates(text: str) -> None:
     assert find_dates(text) == [] and shift_dates(text, 21) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "n_days", "moved"),
+    [
+        ("19840229", 7, "19840307"),
+        ("October 1983", 7, "November 1983"),
+        ("Jan. 1983", -90, "Oct. 1982"),
+        ("12/1999", 60, "02/2000"),
+        ("1999-12", 60, "2000-02"),
+        ("19841332", 7, None),
+        ("99/1999", 7, None),
+        ("spring 1983", 7, None),
+    ],
+)
+def test_parts_of_dates_move_by_a_month_at_least(text: str, n_days: int, moved: str | None) -> None:
+    assert shift_part(text, n_days) == moved
 
 
 def test_only_some_days_move() -> None:

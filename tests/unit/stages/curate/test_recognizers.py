@@ -21,7 +21,7 @@ FOUND: dict[str, list[tuple[str, str]]] = {
         ('"access_token": "a8f5f167f44f4964e6c998dee827110c"', "a8f5f167f44f4964e6c998dee827110c"),
         ("glpat-aB3dE6gH9jK2mN5pQ8sT", "glpat-aB3dE6gH9jK2mN5pQ8sT"),
         ("api key for maps is 7f3d9b2ac1e84f60", "7f3d9b2ac1e84f60"),
-        ("-----BEGIN RSA PRIVATE KEY-----\nMIIEow==\n-----END RSA PRIVATE KEY-----", "-----BEGIN RSA PRIVATE KEY-----\nMIIEow==\n-----END RSA PRIVATE KEY-----"),
+        ("-----BEGIN RSA PRIVATE KEY-----\nMIIEow==\n-----END RSA PRIVATE KEY-----", "MIIEow=="),
     ],
     "PASSWORD": [
         ("passwd=Tr0ub4dor&3", "Tr0ub4dor&3"), ("the passphrase is correct-horse-7", "correct-horse-7"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Callable
 from datetime import date, datetime, timedelta
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from deputize.stages.curate.replacing import Replacer
 from deputize.stages.curate.rules import digits_of, iban, luhn
-from deputize.stages.curate.surrogates import Surrogates, episode_key
+from deputize.stages.curate.surrogates import Surrogates, _aba, _nhs, episode_key
 
 KEY = b"k" * 32
 
@@ -90,6 +91,81 @@ def test_dates_of_birth_move_in_every_form() -> None:
     moved = change("born 1990-04-05, flight 2024-05-20")
     assert moved.endswith("flight 2024-05-20") and "1990-04-05" not in moved
     assert change("April 5, 1990") != "April 5, 1990"
+
+
+@pytest.mark.parametrize("day", ["October 1983", "19870412", "1983-10"])
+def test_a_date_of_birth_that_is_part_of_a_date_moves(day: str) -> None:
+    moved = replacer(("DATE_OF_BIRTH", day))(f"born {day}.")
+    assert moved != f"born {day}." and re.fullmatch(r"born (?:[A-Z][a-z]+ \d{4}|\d{8}|\d{4}-\d\d)\.", moved)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "check"),
+    [
+        ("NATIONAL_ID", "943 476 5919", _nhs),
+        ("NATIONAL_ID", "4010232137", _nhs),
+        ("BANK_ACCOUNT", "021000021", _aba),
+    ],
+)
+def test_other_check_digits_stay_right(kind: str, value: str, check: Callable[[str], bool]) -> None:
+    assert check(digits_of(value)) and not check(digits_of(value)[:-1] + str((int(value[-1]) + 1) % 10))
+    for n in range(30):
+        made = of(kind, value, f"e{n}")
+        assert (
+            check(digits_of(made)) and re.sub(r"\d", "#", made) == re.sub(r"\d", "#", value) and made != value
+        )
+
+
+@given(
+    kind=st.sampled_from(
+        ["MEDICAL_RECORD", "POLICY_NUMBER", "PASSPORT", "NATIONAL_ID", "CASE_NUMBER", "BANK_ACCOUNT"]
+    ),
+    parts=st.lists(st.text(alphabet="0123456789", min_size=2, max_size=5), min_size=2, max_size=4),
+    separator=st.sampled_from(["-", " ", "/", ""]),
+    prefix=st.sampled_from(["", "MRN: ", "MRN-", "No. "]),
+)
+def test_a_number_of_papers_is_the_same_in_every_form(
+    kind: str, parts: list[str], separator: str, prefix: str
+) -> None:
+    one = Surrogates(episode_key(KEY, "e1"))
+    written = one.of(kind, prefix + separator.join(parts))
+    assert digits_of(written) == digits_of(one.of(kind, "".join(parts)))
+    assert written.startswith(prefix)
+
+
+@pytest.mark.parametrize(("a", "b"), [("1,250.00", "1250"), ("1,250.00", "1250.0"), ("8,431.5", "8431.50")])
+def test_an_amount_is_the_same_in_every_form(a: str, b: str) -> None:
+    one = Surrogates(episode_key(KEY, "e1"))
+    assert float(one.of("AMOUNT", a).replace(",", "")) == float(one.of("AMOUNT", b)) != float(b)
+
+
+def test_a_part_of_an_address_is_a_part_of_its_stand_in() -> None:
+    one = Surrogates(episode_key(KEY, "e1"))
+    whole = one.of("STREET_ADDRESS", "12 Oak Street, Salem, OR 97301")
+    assert (
+        whole
+        == f"{one.of('STREET_ADDRESS', '12 Oak Street')}, {whole.split(', ')[1]}, OR {one.of('STREET_ADDRESS', '97301')}"
+    )
+    change = replacer(("STREET_ADDRESS", "12 Oak Street, Salem, OR 97301"))
+    assert change('{"city": "Salem"}') == f'{{"city": "{whole.split(", ")[1]}"}}'
+
+
+def test_a_code_of_a_condition_stays_a_code() -> None:
+    assert re.fullmatch(r"[A-Z]\d\d\.\d", of("HEALTH_CONDITION", "F32.1"))
+    assert of("HEALTH_CONDITION", "type 2 diabetes").istitle()
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "lost"),
+    [
+        ("PASSWORD", "correct-horse-7", "correct"),
+        ("PASSWORD", "Tulpen_im_Mai7", "Tulpen"),
+        ("API_KEY", "hunting-lodge-44", "hunting"),
+        ("POLICY_NUMBER", "Fitzgerald-2231", "Fitzgerald"),
+    ],
+)
+def test_nothing_of_a_secret_stays_as_its_prefix(kind: str, value: str, lost: str) -> None:
+    assert lost not in of(kind, value)
 
 
 def test_leaks_are_noticed() -> None:
