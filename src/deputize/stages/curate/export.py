@@ -25,6 +25,7 @@ import msgspec
 from deputize.core.contracts import text_of
 from deputize.core.errors import BadInput, MissingExtra, StoreError
 from deputize.core.records import Example, Message
+from deputize.stages.curate.detect import whole
 
 Format = Literal["jsonl", "openai", "parquet", "hf"]
 FORMATS: tuple[Format, ...] = ("jsonl", "openai", "parquet", "hf")
@@ -65,7 +66,7 @@ def export(
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise BadInput(f"{out} is there already; an export goes into a new or empty folder.")
     shape = _openai_row if form == "openai" else _row
-    pairs = ((e.split, shape(e, key, task_of.get(e.call_id, ""))) for e in examples)
+    pairs = ((e.split, _encodable(shape(e, key, task_of.get(e.call_id, "")))) for e in examples)
     scratch: Path | None = None
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -88,6 +89,15 @@ def export(
         if scratch is not None:
             shutil.rmtree(scratch, ignore_errors=True)
     return counts
+
+
+def _encodable(value: Any) -> Any:
+    """A row with "?" for each half of a surrogate pair: no file format holds such halves."""
+    if isinstance(value, str):
+        return whole(value)
+    if isinstance(value, list):
+        return [_encodable(inner) for inner in value]
+    return {k: _encodable(v) for k, v in value.items()} if isinstance(value, dict) else value
 
 
 def row_id(key: bytes, call_id: str) -> str:

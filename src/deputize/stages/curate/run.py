@@ -39,7 +39,7 @@ from deputize.stages.curate.residual import ResidualDetector
 from deputize.stages.curate.scan import Standard, standard_detectors
 from deputize.stages.curate.scanning import Scanner
 from deputize.stages.curate.sensitive import NumberDetector, SensitiveDetector, keeps_what_is_needed, needed
-from deputize.stages.curate.split import split_groups
+from deputize.stages.curate.split import joined_groups, split_groups
 from deputize.stages.curate.surrogates import Surrogates, episode_key
 from deputize.stages.curate.texts import call_strings, message_strings, rewrite_message, rewrite_text
 
@@ -207,7 +207,7 @@ def _pseudonym(key: bytes, purpose: str, value: str) -> str:
 
 def _groups(calls: Sequence[Note]) -> tuple[dict[str, str], list[str]]:
     """call id -> group, and a warning where the log has too few groups to split by."""
-    groups = {c.id: c.group for c in calls}
+    groups = joined_groups((c.id, c.group, c.episode) for c in calls)
     n_groups = len(set(groups.values()))
     if n_groups >= MIN_GROUPS or len(calls) < MIN_CALLS_TO_SPLIT:
         return groups, []
@@ -520,8 +520,10 @@ class _Cleaner:
                 continue
             elif self._is_personal(finding, known) and (finding.type, finding.value) not in constant:
                 found.add((finding.type, finding.value))
+        origins = {origin for trace in traces for origin in trace.origins}
+        subject = episode_key(self._key, f"origin:{origins.pop()}") if len(origins) == 1 else None
         return Replacer(
-            found, Surrogates(episode_key(self._key, episode)), self._ordinary_at(known),
+            found, Surrogates(episode_key(self._key, episode), subject), self._ordinary_at(known),
             shift_all_dates=has_date and sites <= self._moving,
         )  # fmt: skip
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from deputize.core.records import Split
@@ -24,6 +24,28 @@ class Dated(Protocol):
     def agent(self) -> str: ...
     @property
     def timestamp(self) -> float | None: ...
+
+
+def joined_groups(calls: Iterable[tuple[str, str, str]]) -> dict[str, str]:
+    """call id -> group, where groups that share an episode are one: steps of a run contain each other.
+
+    Args:
+        calls: (id, group, episode or "") of each.
+    """
+    joined: dict[str, str] = {}
+    first_of: dict[str, str] = {}
+    group_of: dict[str, str] = {}
+
+    def root(group: str) -> str:
+        while joined.setdefault(group, group) != group:
+            joined[group] = group = joined[joined[group]]
+        return group
+
+    for id, group, episode in calls:
+        group_of[id] = group
+        if episode:
+            joined[root(group)] = root(first_of.setdefault(episode, group))
+    return {id: root(group) for id, group in group_of.items()}
 
 
 def split_groups(

@@ -155,8 +155,14 @@ def episode_key(key: bytes, episode: str) -> bytes:
 class Surrogates:
     """The stand-ins of one episode."""
 
-    def __init__(self, key: bytes) -> None:
-        self._key = key
+    def __init__(self, key: bytes, subject_key: bytes | None = None) -> None:
+        """
+        Args:
+            key: of the episode; every stand-in hangs on it.
+            subject_key: of whom the episode is about, where that is known: the dates of all episodes of one subject move
+                alike, so that the days between them stay.
+        """
+        self._key, self._subject_key = key, subject_key or key
         self._given: dict[tuple[str, str], str] = {}
         self._taken: set[str] = set()
         self._parts: dict[str, str] = {}
@@ -168,8 +174,8 @@ class Surrogates:
 
     @property
     def n_days(self) -> int:
-        """How far this episode's dates move: whole weeks, so that weekdays stay; never 0."""
-        rng = self._random("DAYS", "")
+        """How far the subject's dates move: whole weeks, so that weekdays stay; never 0."""
+        rng = random.Random(hmac.new(self._subject_key, b"DAYS\0\0000", hashlib.sha256).digest())
         return 7 * rng.choice([w for w in range(-MAX_SHIFT_WEEKS, MAX_SHIFT_WEEKS + 1) if w])
 
     def of(self, kind: str, value: str) -> str:

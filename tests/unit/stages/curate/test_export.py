@@ -11,6 +11,7 @@ import pytest
 
 from deputize.core.errors import BadInput, MissingExtra, StoreError
 from deputize.core.records import Example, Outcome, Request
+from deputize.stages.curate.detect import whole
 from deputize.stages.curate.export import FORMATS, export, row_id
 
 KEY = b"k" * 32
@@ -96,6 +97,58 @@ def test_a_hugging_face_folder_is_read_by_datasets(tmp_path: Path, monkeypatch: 
     loaded = datasets.load_dataset(str(tmp_path / "out"), cache_dir=str(tmp_path / "cache"))
     assert {side: loaded[side].num_rows for side in loaded} == COUNTS
     assert loaded["train"][0]["messages"][-1]["content"] == "0"
+
+
+ODD = [
+    "",
+    "a\nb\r\nc",
+    'quotes " and \\ and \x00',
+    "Größe 漢字 🙂 \u2028",
+    '{"not": "parsed"}',
+    "  spaces  ",
+    "half \ud800 a pair",
+]
+
+
+def test_all_forms_hold_the_same_rows_and_nothing_is_lost_on_the_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    datasets = pytest.importorskip("datasets")
+    rich = [
+        Example(
+            call_id=f"c{n}", audience="code", site="s", episode=f"e{n}", group="g", split="train", weight=1.5 + n, model="m",
+            request=Request(
+                messages=[{"role": "user", "content": text}], tools=[TOOL], response_format={"type": "json_object", "x": text},
+            ),
+            response={"role": "assistant", "content": text[::-1], "tool_calls": [{"id": "t", "function": {"name": "look", "arguments": {"n": text}}}]},
+            trainable=bool(n % 2), drop_reason="" if n % 2 else "refusal",
+        )
+        for n, text in enumerate(ODD)
+    ]  # fmt: skip
+    for form in ("jsonl", "parquet", "hf"):
+        write(tmp_path / form, form, rich)
+    rows = [
+        json.loads(line)
+        for line in (tmp_path / "jsonl" / "train.jsonl").read_text("utf-8").split("\n")
+        if line
+    ]
+    assert parquet.read_table(tmp_path / "parquet" / "train.parquet").to_pylist() == rows
+    assert [*datasets.load_dataset(str(tmp_path / "hf"), cache_dir=str(tmp_path / "cache"))["train"]] == rows
+    for e, row in zip(rich, rows, strict=True):
+        said, answered = row["messages"]
+        text = whole(e.request.messages[0]["content"])
+        assert (said["role"], said["content"], answered["content"]) == (
+            "user",
+            text,
+            whole(e.response["content"]),
+        )
+        (call,) = answered["tool_calls"]
+        assert call["function"]["name"] == "look" and json.loads(call["function"]["arguments"]) == {"n": text}
+        assert json.loads(row["response_format"]) == {"type": "json_object", "x": text}
+        assert (row["weight"], row["model"], row["drop_reason"]) == (e.weight, "m", e.drop_reason)
 
 
 def test_many_rows_go_out_in_batches(tmp_path: Path) -> None:

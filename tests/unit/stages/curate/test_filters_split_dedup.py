@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from deputize.core.records import Call, Outcome
 from deputize.stages.curate.dedup import Item, find_duplicates, sketch
 from deputize.stages.curate.filters import Labelled, disagreements, first_reason, outcome_reasons
-from deputize.stages.curate.split import split_groups
+from deputize.stages.curate.split import SIDES, joined_groups, split_groups
 
 SHARES = (0.45, 0.10, 0.25, 0.20)
 BOOK = {
@@ -156,6 +156,30 @@ def test_shares_times_and_seeds() -> None:
     mixed = sides_of(grouped(60, agents=3))
     for agent in range(3):
         assert len({mixed[f"g{g}"] for g in range(60) if g % 3 == agent}) == 4
+
+
+@given(
+    rows=st.lists(
+        st.tuples(st.sampled_from("abcdefghij"), st.sampled_from(["", *"uvwxyz"])), min_size=1, max_size=60
+    ),
+    times=st.one_of(st.none(), st.permutations(range(60))),
+)
+def test_no_group_and_no_episode_is_on_two_sides_and_time_runs_from_train_to_test(
+    rows: list[tuple[str, str]], times: list[int] | None
+) -> None:
+    calls = [
+        Call(id=f"c{i}", agent="a", messages=[], response={}, episode=episode, group=group, timestamp=times[i] if times else None)
+        for i, (group, episode) in enumerate(rows)
+    ]  # fmt: skip
+    group_of = joined_groups((c.id, c.group, c.episode) for c in calls)
+    sides = split_groups(calls, group_of, (0.45, 0.1, 0.25, 0.2), 0)
+    for of in ({c.id: c.group for c in calls}, {c.id: c.episode for c in calls if c.episode}):
+        for one in set(of.values()):
+            assert len({sides[group_of[id]] for id, name in of.items() if name == one}) == 1
+    if times:
+        began = {g: min(c.timestamp or 0 for c in calls if group_of[c.id] == g) for g in sides}
+        order = [SIDES.index(sides[g]) for g in sorted(sides, key=began.__getitem__)]
+        assert order == sorted(order)
 
 
 @given(n=st.integers(1, 60), agents=st.integers(1, 4), seed=st.integers(0, 9))

@@ -6,6 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -337,6 +338,25 @@ def test_dates_move_together_unless_the_template_fixes_one() -> None:
         f"2024-03-{i % 28 + 1:02d}" for i in range(30)
     ]
     assert any("fixes a date" in w for w in kept.warnings)
+
+
+def test_the_dates_of_one_origin_move_alike_in_all_its_episodes() -> None:
+    def trip(n: int) -> Call:
+        said = f"I am Mia Kovacs{n}, from 2024-03-{1 + n % 9:02d} to 2024-04-{1 + n % 9:02d}, ref {n}"
+        return Call(
+            id=f"c{n}", agent="a", site="s", episode=f"e{n}", origin=f"o{n % 4}", response_format={"type": "json_object"},
+            messages=[{"role": "user", "content": said}],
+            response={"role": "assistant", "content": json.dumps({"from": f"2024-03-{1 + n % 9:02d}"})},
+        )  # fmt: skip
+
+    moved: dict[str, set[int]] = {}
+    for e in curate([trip(n) for n in range(40)], privacy="strict").examples:
+        was = date(2024, 3, 1 + int(e.call_id[1:]) % 9)
+        days = (date.fromisoformat(json.loads(e.response["content"])["from"]) - was).days
+        assert days and days % 7 == 0
+        moved.setdefault(e.origin, set()).add(days)
+    assert len(moved) == 4 and all(len(days) == 1 for days in moved.values())
+    assert len(set().union(*moved.values())) > 1
 
 
 def test_a_log_of_one_episode_is_split_by_prompt_with_a_warning() -> None:
