@@ -1,9 +1,10 @@
 """S2 over a log that is larger than one wants to hold: time, memory and what is left in clear, beside peers.
 
-The log is SIMULATED: calls of about 1 kB that share a template, in two variants. "listed names": first and last names come
+The log is SIMULATED: calls of about 1 kB that share a template, in three variants. "listed names": first and last names come
 from the very lists that our gazetteer is made of, which flatters us, for the language model is not asked about them.
 "composed names": people and towns are put together from syllables, none is in the gazetteer, and they stand in
-running text too. In both, every planted value is known, so what was missed can be counted.
+running text too, beside a line `Customer: NAME` that gives them away. "composed names, no label": they stand in
+running text alone. In all, every planted value is known, so what was missed can be counted.
 
 Ours runs as users run it, `convert(..., stop_after="curate")` from the encrypted store, in a process that does nothing else;
 its memory is that process's peak (VmHWM) and those of the processes it starts, added up. Peers get the texts of some of the calls one by one and only detect.
@@ -35,7 +36,7 @@ from deputize.core.records import Call, Example, encode
 from deputize.stages.curate.detect import Span
 from deputize.stages.curate.names import is_name
 
-VARIANTS = ("listed names", "composed names")
+VARIANTS = ("listed names", "composed names", "composed names, no label")
 N_PEER = 400
 """Calls on which each peer's speed is measured; its minutes for the whole log are extrapolated."""
 BATCH = 1000
@@ -138,8 +139,9 @@ def simulated(n: int, seed: int, variant: str) -> Iterator[Simulated]:
         mail = f"{name.lower().replace(' ', '.')}{rng.randint(1, 99)}@mail.com"
         phone = f"({rng.randint(201, 989)}) {rng.randint(200, 999)}-{rng.randint(0, 9999):04d}"
         policy = f"P-{rng.randint(10**6, 10**7)}"
+        label = "" if variant.endswith("no label") else f"Customer: {name}\n"
         user = (
-            f"Customer: {name}\nE-mail: {mail}\nPhone: {phone}\nPolicy number: {policy}\n"
+            f"{label}E-mail: {mail}\nPhone: {phone}\nPolicy number: {policy}\n"
             f"Message: {hello}, {rng.choice(SAID)}. {rng.choice(SAID).capitalize()}.\nAmount: {rng.randint(20, 9000)} EUR"
         )
         reply = {"intent": rng.choice(("status", "cancel")), "urgency": "low", "summary": f"{name} asks."}

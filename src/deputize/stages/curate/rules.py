@@ -286,6 +286,20 @@ def _named(text: str) -> bool:
     )
 
 
+_NO_PERSON = frozenset([
+    "support", "service", "services", "team", "care", "success", "portal", "account", "accounts", "satisfaction",
+    "experience", "relations", "department", "desk", "request", "requests", "order", "orders", "plan", "policy",
+    "type", "status", "class", "level", "tier", "premium", "gold", "silver", "platinum", "basic", "standard",
+    "not", "unknown", "new", "all", "see", "existing", "former", "regular", "retail", "corporate", "business",
+])  # fmt: skip
+"""Words after a label such as "Customer:" that say what is meant, not who."""
+
+
+def _person_like(text: str) -> bool:
+    words = [word.strip(".'’").lower() for word in text.split()]
+    return not any(word in _NO_PERSON or word in PLACEHOLDERS for word in words)
+
+
 def _name_like(text: str) -> bool:
     return (
         text.lower() not in PLACEHOLDERS
@@ -304,6 +318,11 @@ _SUFFIX = (
 """Street suffixes (US Postal Service, Publication 28, appendix C1, the commoner ones; and British ones)."""
 _WAY = rf"""(?:(?i:rue|quai|avenue|chemin|impasse|allée|route|calle|via|viale|vicolo|piazza|plaza|paseo|avenida|ronda|rambla|camino|carretera|pasaje|rua|largo|corso|strada|contrada|plac|aleja)|(?:ul|al|pl|os)\.)[ \t]+(?:(?:de|del|della|di|da|do|du|des|la|las|los|le|les|l['’])[ \t]?){{0,2}}{_CAP}(?:[ \t]+{_CAP}){{0,2}}"""
 _STATE = "AL|AK|AZ|AR|CA|CO|CT|DE|FL|GA|HI|ID|IL|IN|IA|KS|KY|LA|ME|MD|MA|MI|MN|MS|MO|MT|NE|NV|NH|NJ|NM|NY|NC|ND|OH|OK|OR|PA|RI|SC|SD|TN|TX|UT|VT|VA|WA|WV|WI|WY|DC|PR"
+_PERSONS = (
+    "customer|client|patient|passenger|guest|insured|policy ?holder|claimant|applicant|tenant|beneficiary|employee|"
+    "account ?holder|card ?holder|caller|buyer|recipient|sender|patron|resident|student|donor|full name"
+)
+"""Labels that a person's name follows, be it in a gazetteer or not; what follows is unsure, so idioms of the log stay."""
 _ROLES = (
     "name|full name|patient|customer|client|plaintiff|defendant|witness|employee|applicant|owner|signed|"
     "prepared by|reviewed by|approved by|attn|attention|author|assignee|assigned to|guest|passenger|holder|"
@@ -397,6 +416,7 @@ RULES: tuple[Rule, ...] = (
     Rule("PERSON", re.compile(rf"(?<!\w)(?i:thanks|thank you|regards|cheers|best|sincerely|hi|hello|hey|dear),?[ \t]+(?P<v>{_CAP})(?=[ \t]*[,.!:\n]|$)"), 0.6, "", _sign_off),
     Rule("PERSON", re.compile(rf"(?<!\w)(?P<v>(?:Mr|Mrs|Ms|Miss|Mx|Dr|Prof|Herr|Frau|Mme|Sr|Sra)\.?[ \t]+{_CAP}(?:[ \t]+{_CAP}){{0,2}})"), 0.85, "Mr|Ms|Miss|Mx|Dr|Prof|Herr|Frau|Mme|Sr"),
     Rule("PERSON", re.compile(rf"(?i:\b(?:{_ROLES}))\**[ \t\u00a0]*[:=]\**[ \t\u00a0]*[\"']?(?P<v>{_FULL_NAME})(?![\w@])"), 0.8, ":|=", _named),
+    Rule("PERSON", re.compile(rf"(?i:\b(?:{_PERSONS})(?:[ _]name)?)\**[ \t\u00a0]*[:=]\**[ \t\u00a0]*[\"']?(?P<v>{_FULL_NAME})(?![\w@])"), 0.45, ":|=", _person_like),
     Rule("PERSON", re.compile(rf"\b(?:deposition of|examination by|counsel for|between|signed by|on behalf of|DEPOSITION OF|EXAMINATION BY)[ \t]+(?P<v>{_FULL_NAME})(?!\w)"), 0.75, "", _named),
     Rule("PERSON", re.compile(rf"(?i:\b(?:my name is|my name's|name is|this is|i am|i'm|call me))[ \t]+(?P<v>{_FULL_NAME})(?!\w)"), 0.85, "", _named),
     Rule("PERSON", re.compile(r"(?i:\bmy (?:full )?name is|\bmy name's)[ \t]+(?!(?:on|in|at|to|not|no|the|a|an|my|still|also|wrong|missing|listed|misspell?ed|spelled)\b)(?P<v>[^\W\d_]{2,20}(?:-[^\W\d_]{2,20})?(?:[ \t]+(?!and\b|i\b|my\b|im\b|on\b|in\b|the\b|from\b|with\b|can\b|please\b|or\b)[^\W\d_]{2,20}(?:-[^\W\d_]{2,20})?)?)"), 0.8, "ame is|ame's|AME IS", _name_like),
