@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -20,6 +21,7 @@ from deputize.stages.curate.export import Format, export
 from deputize.stages.curate.review import Drop, drops, read_restored, write_restored
 from deputize.store.audit import AuditLog
 from deputize.store.keys import KeyRing
+from deputize.store.lineage import Copy, note_copy
 from deputize.store.roles import EVERY_TENANT, Actor, Right, require
 from deputize.store.runkeys import run_key
 from deputize.store.sealed import read_sealed, read_stream
@@ -133,7 +135,7 @@ class Dataset:
         """
         self._open("export.curated", {"format": form, "task": task, "splits": " ".join(splits)})
         task_of = self._tasks(task)
-        tally, heads, n_erased = Tally(), list[art.Curated](), 0
+        tally, heads, n_erased, written = Tally(), list[art.Curated](), 0, list[str]()
 
         def wanted() -> Iterator[Example]:
             nonlocal n_erased
@@ -153,6 +155,7 @@ class Dataset:
                     for example in fit:
                         if example.call_id not in gone:
                             tally.add(example)
+                            written.append(example.call_id)
                             yield example
 
         def card() -> str:
@@ -163,6 +166,10 @@ class Dataset:
 
         key = self._keyring.derive("export")
         rows = export(wanted(), out, form, key=key, card=card, task_of=task_of)
+        note_copy(self.home, self._keyring, Copy(
+            path=str(out.resolve()), what=f"data set of run {self.run_id}", by=self.actor.name, at=time.time(),
+            call_ids=written,
+        ))  # fmt: skip
         return Exported(run_id=self.run_id, folder=str(out), format=form, rows=rows, n_erased=n_erased)
 
     def _records(self) -> Iterator[Example | art.Curated]:

@@ -1,4 +1,4 @@
-"""import, erase and retention: what goes into the store, and what must leave it."""
+"""import and retention: what goes into the store, and what must leave it in time."""
 
 from __future__ import annotations
 
@@ -54,69 +54,7 @@ def import_(terminal: Terminal, /, paths: tuple[Path, ...], log_format: str, age
     )
 
 
-@click.command()
-@click.option("--origin", required=True, metavar="ID", help="Who asked, as it was sent (not the pseudonym).")
-@click.option("--tenant", default="default", show_default=True)
-@click.option(
-    "--keep-backups", is_flag=True,
-    help="Do not change the wrapping key: older copies of the store stay readable, what was erased in them too.",
-)  # fmt: skip
-@pass_terminal
-def erase(terminal: Terminal, /, origin: str, tenant: str, keep_backups: bool) -> None:
-    """Erase every stored call of one origin, in the store, in the runs and in older copies of both.
-
-    Its keys are destroyed, its examples leave the artifacts of all runs, and the wrapping key is changed, so that a copy
-    of the home made earlier opens nothing without the earlier copy of keys/. Make a new backup afterwards.
-    """
-    from deputize.cli.report import mark_erased
-    from deputize.store.audit import AuditLog
-    from deputize.store.erasure import erase_origin
-    from deputize.store.keys import KeyRing
-    from deputize.store.rotation import rotate
-    from deputize.store.sqlite import open_store
-
-    keyring = KeyRing.open(terminal.home, create=False)
-    store = open_store(terminal.home, keyring)
-    try:
-        audit = AuditLog(terminal.home, keyring)
-        done = erase_origin(terminal.home, keyring, store, audit, terminal.actor, origin, tenant=tenant)
-        forgotten = _forget(terminal, keyring, store) or {}
-        mark_erased(terminal.home, done.taught)
-        warnings: tuple[str, ...] = ()
-        if not keep_backups:
-            warnings = rotate(terminal.home, keyring, store, actor=terminal.actor.name, audit=audit).warnings
-    finally:
-        store.close()
-    for warning in warnings:
-        terminal.note(warning)
-    routes = _routes_of(terminal, [taught.path for taught in done.taught])
-    document = {
-        "tenant": tenant, "origin": done.erased.origin, "n_calls": len(done.erased.call_ids),
-        "specialists": [taught.path for taught in done.taught], "routes": routes, "forgotten": forgotten,
-        "older_copies_readable": keep_backups,
-    }  # fmt: skip
-
-    def show() -> None:
-        terminal.say(f"{len(done.erased.call_ids)} calls erased.")
-        for run_id, n_examples in forgotten.items():
-            terminal.say(f"{n_examples} examples taken out of run {run_id}.")
-        for taught in done.taught:
-            terminal.say(taught.advice)
-        for route_id in routes:
-            terminal.say(f"  deputize route close {route_id}")
-        if done.taught:
-            terminal.say("  deputize convert")
-        if keep_backups:
-            terminal.say(
-                "Copies of the store made before now can still be read: `deputize keys rotate` ends that."
-            )
-        else:
-            terminal.say("Copies of the store made before now cannot be read any more: make a new backup.")
-
-    terminal.result(document, show)
-
-
-def _forget(terminal: Terminal, keyring: KeyRing, store: SqliteStore) -> dict[str, int] | None:
+def forget_in_runs(terminal: Terminal, keyring: KeyRing, store: SqliteStore) -> dict[str, int] | None:
     """Takes what is gone from the store out of the runs; None where one is at work, which does so itself when it ends."""
     from deputize.pipeline import forget
 
@@ -125,12 +63,6 @@ def _forget(terminal: Terminal, keyring: KeyRing, store: SqliteStore) -> dict[st
     except UsageError as error:
         terminal.note(f"{error} The run drops what is gone when it ends; then use this command once more.")
         return None
-
-
-def _routes_of(terminal: Terminal, folders: list[str]) -> list[str]:
-    from deputize.router.file import read_routes
-
-    return [r.id for r in read_routes(terminal.home / "routes.json").routes if r.specialist in folders]
 
 
 @click.command()
@@ -179,7 +111,7 @@ def retain(
         deleted = apply_retention(store, AuditLog(terminal.home, keyring), terminal.actor, limits)
         forgotten: dict[str, int] | None = {}
         if was_stopped or any(deleted.values()):
-            forgotten = _forget(terminal, keyring, store)
+            forgotten = forget_in_runs(terminal, keyring, store)
         if forgotten is not None:
             mark.unlink(missing_ok=True)
     except OSError as error:

@@ -42,7 +42,7 @@ COMMANDS: dict[str, str] = {
     "privacy": "deputize.cli.privacy:privacy",
     "keys": "deputize.cli.keys:keys",
     "audit": "deputize.cli.keys:audit",
-    "erase": "deputize.cli.logs:erase",
+    "erase": "deputize.cli.erase:erase",
     "retention": "deputize.cli.logs:retention",
     "raw": "deputize.cli.raw:raw",
 }

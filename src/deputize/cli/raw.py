@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -79,6 +80,7 @@ def approve(terminal: Terminal, /, request_id: str) -> None:
 def export(terminal: Terminal, /, request_id: str, out: Path) -> None:
     """Write the raw calls of an approved request to a file only you can read."""
     from deputize.store.guarded import GuardedStore
+    from deputize.store.lineage import Copy, note_copy
     from deputize.store.sqlite import open_store
 
     approvals = _approvals(terminal)
@@ -88,14 +90,17 @@ def export(terminal: Terminal, /, request_id: str, out: Path) -> None:
         guarded = GuardedStore(store, terminal.actor, AuditLog(terminal.home, keyring), approvals)
         # the file first: an approval must not be used up by a folder that is not there
         with _new_file(out) as file:
-            n_calls = 0
+            ids: list[str] = []
             for call in guarded.export(request_id):
                 file.write(encode(call) + b"\n")
-                n_calls += 1
+                ids.append(call.id)
+            note_copy(terminal.home, keyring, Copy(
+                path=str(out.resolve()), what="raw calls", by=terminal.actor.name, at=time.time(), call_ids=ids
+            ))  # fmt: skip
     finally:
         store.close()
     terminal.result(
-        {"n_calls": n_calls, "path": str(out)}, lambda: terminal.say(f"{n_calls} raw calls in {out}.")
+        {"n_calls": len(ids), "path": str(out)}, lambda: terminal.say(f"{len(ids)} raw calls in {out}.")
     )
 
 

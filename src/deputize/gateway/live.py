@@ -278,7 +278,8 @@ class Live:
             session = Session(upstream=exchange.upstream)
         else:
             return
-        await self._sessions.put(exchange.context.tenant, response_id, session)
+        context = exchange.context
+        await self._sessions.put(context.tenant, context.origin, response_id, session)
 
     # --- specialist ---------------------------------------------------------------------------------------------
 

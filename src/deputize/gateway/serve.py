@@ -47,6 +47,7 @@ from deputize.store.keys import KeyRing
 from deputize.store.meter import Meter
 from deputize.store.mover import Mover
 from deputize.store.recorder import Recorder
+from deputize.store.sessions import SessionFile
 from deputize.store.sqlite import open_store
 
 log = logging.getLogger("deputize.gateway")
@@ -101,7 +102,7 @@ class Running:
             spill_folder=Path(settings.spill_folder) if settings.spill_folder else None,
         ).start()  # fmt: skip
         self._transports: dict[str, Transport] = {}
-        self._sessions = SealedSessions(self._home / "sessions.db", keyring)
+        self._sessions = SealedSessions(SessionFile(self._home, keyring))
         upstreams = Upstreams(
             [Upstream(c, self._transport_for(c)) for c in settings.upstreams],
             settings.retry,

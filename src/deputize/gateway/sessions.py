@@ -1,24 +1,18 @@
 """Conversations behind the response ids that we gave out ourselves, so that `previous_response_id` works on them.
 
 A response that a specialist or a translated upstream answered is unknown to every server but this one. Kept sealed
-in HOME/sessions.db, shared by all workers, for `max_age_s`.
+in HOME/sessions.db (see store.sessions), shared by all workers, for 30 days or as long as the tenant's retention says.
 """
 
 from __future__ import annotations
 
 import asyncio
-import sqlite3
-import threading
-from collections.abc import Callable
-from pathlib import Path
-from time import time
 from typing import Protocol
 
 import msgspec
 
-from deputize.core.errors import StoreError
 from deputize.core.records import Message, Record
-from deputize.store.keys import KeyRing
+from deputize.store.sessions import SessionFile
 
 OURS = "resp_dpz-"
 """How response ids begin that we gave out."""
@@ -38,63 +32,14 @@ class Sessions(Protocol):
 
     async def get(self, tenant: str, response_id: str) -> Session | None: ...
 
-    async def put(self, tenant: str, response_id: str, session: Session) -> None: ...
+    async def put(self, tenant: str, origin: str, response_id: str, session: Session) -> None: ...
 
 
 class SealedSessions:
-    """Sessions in a SQLite file, sealed, off the event loop."""
+    """Sessions in a file, off the event loop."""
 
-    def __init__(
-        self,
-        path: Path,
-        keyring: KeyRing,
-        *,
-        max_age_s: float = 30 * 86400.0,
-        clock: Callable[[], float] = time,
-    ) -> None:
-        self._path, self._keyring, self._max_age_s, self._clock = path, keyring, max_age_s, clock
-        self._lock = threading.Lock()
-        self._db: sqlite3.Connection | None = None
-
-    def _open(self) -> sqlite3.Connection:
-        if self._db is None:
-            db = sqlite3.connect(self._path, check_same_thread=False, timeout=10.0, isolation_level=None)
-            db.execute("PRAGMA journal_mode = WAL")
-            db.execute("PRAGMA synchronous = NORMAL")
-            db.execute("PRAGMA secure_delete = ON")
-            db.execute(
-                "CREATE TABLE IF NOT EXISTS session (id BLOB PRIMARY KEY, at REAL NOT NULL, sealed BLOB NOT NULL)"
-                " WITHOUT ROWID"
-            )
-            db.execute("CREATE INDEX IF NOT EXISTS session_at ON session (at)")
-            db.execute("DELETE FROM session WHERE at < ?", (self._clock() - self._max_age_s,))
-            self._db = db
-        return self._db
-
-    def _key(self, tenant: str, response_id: str) -> bytes:
-        return self._keyring.lookup("session", tenant, response_id)
-
-    def _get(self, tenant: str, response_id: str) -> Session | None:
-        key = self._key(tenant, response_id)
-        try:
-            with self._lock:
-                row = self._open().execute("SELECT at, sealed FROM session WHERE id = ?", (key,)).fetchone()
-        except sqlite3.Error as error:
-            raise StoreError(f"Sessions cannot be read: {error}.") from error
-        if row is None or row[0] < self._clock() - self._max_age_s:
-            return None
-        return msgspec.json.decode(self._keyring.unseal(row[1], key), type=Session)
-
-    def _put(self, tenant: str, response_id: str, session: Session) -> None:
-        key = self._key(tenant, response_id)
-        sealed = self._keyring.seal(msgspec.json.encode(session), key)
-        try:
-            with self._lock:
-                self._open().execute(
-                    "INSERT OR REPLACE INTO session VALUES (?, ?, ?)", (key, self._clock(), sealed)
-                )
-        except sqlite3.Error as error:
-            raise StoreError(f"A session cannot be kept: {error}.") from error
+    def __init__(self, file: SessionFile) -> None:
+        self._file = file
 
     async def get(self, tenant: str, response_id: str) -> Session | None:
         """The session behind an id, None where there is none (any more).
@@ -102,19 +47,20 @@ class SealedSessions:
         Raises:
             StoreError: the file cannot be read.
         """
-        return await asyncio.get_running_loop().run_in_executor(None, self._get, tenant, response_id)
+        loop = asyncio.get_running_loop()
+        data = await loop.run_in_executor(None, self._file.get, tenant, response_id)
+        return None if data is None else msgspec.json.decode(data, type=Session)
 
-    async def put(self, tenant: str, response_id: str, session: Session) -> None:
-        """Keeps a session.
+    async def put(self, tenant: str, origin: str, response_id: str, session: Session) -> None:
+        """Keeps a session of an origin (a pseudonym; "" where nobody says).
 
         Raises:
             StoreError: it cannot be kept.
         """
-        await asyncio.get_running_loop().run_in_executor(None, self._put, tenant, response_id, session)
+        data = msgspec.json.encode(session)
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(None, self._file.put, tenant, origin, response_id, data)
 
     def close(self) -> None:
         """Closes the file."""
-        with self._lock:
-            if self._db is not None:
-                self._db.close()
-                self._db = None
+        self._file.close()

@@ -7,13 +7,16 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
+
 from deputize.core.errors import BadInput
 from deputize.core.records import Record
 from deputize.store.audit import AuditLog
 from deputize.store.base import Erased, Store
 from deputize.store.keys import KeyRing
-from deputize.store.lineage import Taught, affected
+from deputize.store.lineage import Copy, Taught, affected, copies_with_erased
 from deputize.store.roles import Actor, Right, require
+from deputize.store.sessions import existing_sessions
 from deputize.store.sqlite import SqliteStore
 
 _PSEUDONYM = re.compile(r"o_[0-9a-f]{32}")
@@ -25,6 +28,10 @@ class Erasure(Record, frozen=True):
     erased: Erased
     taught: list[Taught]
     """Specialists that learnt from the erased calls: to be retrained."""
+    copies: list[Copy] = msgspec.field(default_factory=list)
+    """Files outside the home that hold them, with the erased calls each holds."""
+    n_sessions: int = 0
+    """Kept conversations of the responses API that went too."""
 
 
 def erase_origin(
@@ -52,8 +59,17 @@ def erase_origin(
         raise BadInput("An erasure needs an origin.")
     name = origin if _PSEUDONYM.fullmatch(origin) else keyring.pseudonym(origin, tenant)
     audit.append("erase", actor=actor.name, subject=name, tenant=tenant)
+    n_sessions = 0
+    if sessions := existing_sessions(home, keyring):
+        try:
+            n_sessions = sessions.erase(tenant, name)
+        finally:
+            sessions.close()
     erased = store.erase(name, tenant=tenant)
-    return Erasure(erased=erased, taught=affected(home, store, keyring))
+    return Erasure(
+        erased=erased, taught=affected(home, store, keyring), copies=copies_with_erased(home, keyring, store),
+        n_sessions=n_sessions,
+    )  # fmt: skip
 
 
 def apply_retention(
@@ -96,4 +112,10 @@ def apply_retention(
             continue
         audit.append("expire", actor=actor.name, tenant=tenant, detail={"max_age_days": f"{days:g}"})
         out[tenant] = store.expire(tenant=tenant, before=at - days * 86400)
+    if sessions := existing_sessions(store.path.parent, store.keyring):
+        try:
+            for tenant, days in max_age_days.items():
+                sessions.expire(tenant=tenant, before=at - days * 86400)
+        finally:
+            sessions.close()
     return out

@@ -7,7 +7,8 @@ from there into the store, and after a crash by whoever opens the store next. So
                                              frames: length, counter, kind, AES-256-GCM text
 
 An owner holds a lock on its segments as long as it lives. A segment that has been read into the store is shredded:
-its random bytes are overwritten before the file goes, so that no key leads to what remains on the disk.
+its random bytes are overwritten before the file goes, so that no key leads to what remains on the disk. That happens
+when it is full, a minute old, or nothing has come for a second, so that an erased person is not to be found here.
 """
 
 from __future__ import annotations
@@ -44,6 +45,9 @@ _SUFFIX = ".journal"
 _READ_BYTES = 1 << 18
 _RECOVER_FRAMES = 500
 _DRAFT_S = 600.0
+
+SEGMENT_S = 60.0
+"""A segment takes no more calls after so long: what the store has, and may have to erase, soon goes from here."""
 
 ENTRIES, INTENTS = 1, 2
 """Kinds of frames: finished calls; calls that have begun."""
@@ -84,6 +88,7 @@ class Segment:
         self.path, self._descriptor, self._aead = path, descriptor, aead
         self.size = size
         """Bytes of whole frames, header included."""
+        self.made_at = time.monotonic()
         self._counter = 0
 
     @classmethod
@@ -249,8 +254,10 @@ def _segment_key(key: bytes, salt: bytes) -> AESGCM:
 class Journal:
     """This process's segments: appended to at one end, read into the store at the other."""
 
-    def __init__(self, folder: Path, keyring: KeyRing, *, segment_bytes: int = 16 << 20) -> None:
-        self.folder, self._segment_bytes = folder, segment_bytes
+    def __init__(
+        self, folder: Path, keyring: KeyRing, *, segment_bytes: int = 16 << 20, segment_s: float = SEGMENT_S
+    ) -> None:  # fmt: skip
+        self.folder, self._segment_bytes, self._segment_s = folder, segment_bytes, segment_s
         self._key = keyring.derive("journal")
         self._owner = f"{os.getpid()}-{os.urandom(4).hex()}"
         self._n_segments = 0
@@ -278,13 +285,16 @@ class Journal:
         """
         with self._lock:
             try:
-                if not self._segments or self._segments[-1].size >= self._segment_bytes:
+                if not self._segments or self._is_full(self._segments[-1]):
                     self._open_segment(carried())
                 self._n_bytes += self._segments[-1].append(kind, data)
             except OSError as error:
                 raise StoreError(
                     f"The journal in {self.folder} cannot be written: {reason(error)}."
                 ) from error
+
+    def _is_full(self, segment: Segment) -> bool:
+        return segment.size >= self._segment_bytes or time.monotonic() - segment.made_at > self._segment_s
 
     def _open_segment(self, carried: Sequence[Intent]) -> None:
         self._n_segments += 1
@@ -500,6 +510,11 @@ def left_over(folders: Sequence[Path]) -> bool:
     return any(f.is_dir() and any(f.glob(f"*{_SUFFIX}")) for f in folders)
 
 
+def set_aside(folders: Sequence[Path]) -> list[Path]:
+    """Journal files that were kept because they had been changed; nobody knows whose calls are in them."""
+    return sorted(p for f in folders if f.is_dir() for p in f.glob("*.damaged"))
+
+
 __all__ = [
-    "ENTRIES", "INTENTS", "Intent", "Journal", "Recovered", "Segment", "Take", "cut_short", "left_over", "recover",
+    "ENTRIES", "INTENTS", "Intent", "Journal", "Recovered", "Segment", "Take", "cut_short", "left_over", "recover", "set_aside",
 ]  # fmt: skip

@@ -1,8 +1,9 @@
-"""From a record to what was learnt from it: which specialists have seen calls that were erased since."""
+"""From a record to what was made of it: specialists that have seen calls which were erased since, files that hold them."""
 
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from deputize.core.records import Record, decode
 from deputize.store.base import Store
 from deputize.store.keys import KeyRing
 from deputize.store.runkeys import run_key
-from deputize.store.sealed import read_sealed
+from deputize.store.sealed import read_sealed, write_sealed
 
 _log = logging.getLogger("deputize.store")
 
@@ -31,13 +32,51 @@ class Taught(Record, frozen=True):
     erased: list[str]
 
     @property
-    def advice(self) -> str:
-        """One sentence for the person who erased."""
+    def sentence(self) -> str:
+        """For the person who erased."""
         share = len(self.erased) / self.n_learnt if self.n_learnt else 0.0
         return (
             f"{self.specialist} (run {self.run_id}) learnt from {len(self.erased)} erased calls of {self.n_learnt} "
-            f"({share:.1%}): close its routes and run `deputize convert` to train it again without them."
+            f"({share:.1%})."
         )
+
+
+class Copy(Record, frozen=True):
+    """Text that left the home, in clear: a data set, or raw calls."""
+
+    path: str
+    what: str
+    """data set of run R, raw calls."""
+    by: str
+    at: float
+    """Unix seconds."""
+    call_ids: list[str]
+    """Whose text it is; as `copies_with_erased` gives it, only those that were erased."""
+
+
+def note_copy(home: Path, keyring: KeyRing, copy: Copy) -> None:
+    """Remembers what left, sealed in HOME/copies, so that an erasure can name it.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    folder = home / "copies"
+    write_sealed(folder / f"{copy.at:.0f}-{os.urandom(4).hex()}.sealed", copy, keyring)
+
+
+def copies_with_erased(home: Path, keyring: KeyRing, store: Store) -> list[Copy]:
+    """What left the home and is still where it was put, with the erased calls in it; oldest first."""
+    out: list[Copy] = []
+    for path in sorted((home / "copies").glob("*.sealed")):
+        try:
+            copy = read_sealed(path, Copy, keyring)
+        except DeputizeError as error:
+            _log.warning("%s cannot be read, so what left with it is not known: %s", path, error)
+            continue
+        held = sorted(store.erased(copy.call_ids))
+        if held and Path(copy.path).exists():
+            out.append(msgspec.structs.replace(copy, call_ids=held))
+    return out
 
 
 def specialists_of(home: Path, keyring: KeyRing) -> Iterator[tuple[Path, Specialist]]:

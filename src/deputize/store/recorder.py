@@ -44,6 +44,7 @@ OnFull = Literal["block", "spill"]
 
 _BATCH_BYTES = 1 << 19
 _LINGER_S = 0.05
+_IDLE_S = 1.0
 _RETRY_S = (0.05, 2.0)
 _PACK = msgspec.msgpack.Encoder()
 
@@ -296,8 +297,7 @@ class Recorder:
     def _write_forever(self) -> None:
         retry_s = _RETRY_S[0]
         while True:
-            if not self._closing:
-                self._work.wait(1.0)
+            idle = not self._closing and not self._work.wait(_IDLE_S)
             self._work.clear()
             try:
                 moved_on = self._write_some()
@@ -315,8 +315,11 @@ class Recorder:
                 if not self._closing and self._journal.backlog_bytes < _BATCH_BYTES:
                     time.sleep(_LINGER_S)  # lets a group form, so that one sync serves many
             else:
-                self._journal.tidy(busy=bool(self._under_way))
-                self._spill.tidy()
+                least = (
+                    {"min_bytes": 0} if idle else {}
+                )  # while calls come in, a new segment for each costs too much
+                self._journal.tidy(busy=bool(self._under_way), **least)
+                self._spill.tidy(**least)
                 if self._closing:
                     return
 

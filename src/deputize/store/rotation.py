@@ -16,6 +16,7 @@ from deputize.store.files import reason
 from deputize.store.keys import KeyRing
 from deputize.store.providers import FileKek, KeyProvider
 from deputize.store.runkeys import rewrap_run_keys
+from deputize.store.sessions import existing_sessions
 from deputize.store.sqlite import SqliteStore
 
 
@@ -80,7 +81,7 @@ def _rotate(
     if audit is not None:
         audit.append("keys.rotate", actor=actor, subject=keyring.id, detail={"from": old.key_id})
     generation = keyring.begin_rotation(provider)
-    n_data_keys = store.rewrap() + rewrap_run_keys(home, keyring)
+    n_data_keys = store.rewrap() + rewrap_run_keys(home, keyring) + _rewrap_sessions(home, keyring)
     keyring.end_rotation()
     warnings: tuple[str, ...] = ()
     if provider is not None and isinstance(old, FileKek) and old.spec() != provider.spec():
@@ -88,6 +89,16 @@ def _rotate(
     return Rotated(
         generation=generation, kek_id=keyring.provider.key_id, n_data_keys=n_data_keys, warnings=warnings
     )  # fmt: skip
+
+
+def _rewrap_sessions(home: Path, keyring: KeyRing) -> int:
+    sessions = existing_sessions(home, keyring)
+    if sessions is None:
+        return 0
+    try:
+        return sessions.rewrap()
+    finally:
+        sessions.close()
 
 
 def _destroy(path: Path) -> tuple[str, ...]:

@@ -303,7 +303,7 @@ class SqliteStore:
             db.execute(_SQL["bury"], (tenant, subject, erased_at, len(call_ids)))
             self._next_epoch(db)
         self._keys.clear()
-        self._checkpoint()
+        self.empty_wal()
         return Erased(tenant=tenant, origin=origin, erased_at=erased_at, call_ids=sorted(call_ids))
 
     def _to_erase(
@@ -324,14 +324,20 @@ class SqliteStore:
                     episodes |= {call.episode} - {""}
         return ids, episodes
 
-    def _checkpoint(self) -> None:
-        """Empties the write-ahead log, where old pages (an erased key's too) would stay until it is overwritten."""
+    def empty_wal(self) -> bool:
+        """Empties the write-ahead log, where old pages (an erased key's too) would stay until it is overwritten.
+
+        Returns:
+            False where another program was reading for as long as we may wait: the old pages are still there.
+        """
         with self._lock, _in_words(self.path, self._busy_timeout_s):
-            if self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
-                _log.warning(
-                    "%s is being read, so what was deleted stays in its pages until the next writing moves them.",
-                    self.path,
-                )
+            busy: int = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        if busy:
+            _log.warning(
+                "%s is being read, so what was deleted stays in its pages until the next writing moves them.",
+                self.path,
+            )
+        return not busy
 
     def erased(self, call_ids: Sequence[str]) -> set[str]:
         with self._read() as db:
@@ -375,7 +381,7 @@ class SqliteStore:
                     )
                     n_keys += 1
             self._next_epoch(db)
-        self._checkpoint()
+        self.empty_wal()
         return n_keys
 
     def expire(self, *, tenant: str, before: float) -> int:
@@ -388,7 +394,7 @@ class SqliteStore:
             db.executemany(_SQL["delete_key"], idle)
             if idle:
                 self._next_epoch(db)
-        self._checkpoint()
+        self.empty_wal()
         return n_deleted
 
     def close(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,15 +11,18 @@ from pathlib import Path
 import pytest
 
 from deputize import pipeline
+from deputize.cli.convert import convert as CONVERT
+from deputize.cli.convert import settings
 from deputize.cli.main import run
 from deputize.core.artifacts import Curated, Discovered, Finetuned, Selected, Specialist
 from deputize.core.config import Convert
 from deputize.core.errors import StoreError, Tampered
 from deputize.core.progress import silent
 from deputize.core.records import Contract, Example, Recipe, Request, Route, RouteFile, Task, encode
-from deputize.router.file import write_routes
+from deputize.router.file import read_routes, write_routes
 from deputize.store.audit import AuditLog
 from deputize.store.keys import KeyRing
+from deputize.store.lineage import Copy, note_copy
 from deputize.store.runkeys import KEY_FILE, finish_forgetting, rewrite, run_key
 from deputize.store.sealed import read_sealed, write_sealed
 from deputize.store.sqlite import SqliteStore, open_store
@@ -37,7 +42,7 @@ class House:
             call(f"{name}{i}", origin=origin, timestamp=float(i + 1)) for name, origin in (("a", self.ann), ("b", self.bob))
             for i in range(3)
         ])  # fmt: skip
-        self.run = pipeline.open_run(home, Convert(), self.store, self.ring, silent)
+        self.run = pipeline.open_run(home, Convert(epsilon=0.05, minutes=7.0), self.store, self.ring, silent)
         examples = [
             Example(
                 call_id=c.id, request=Request(messages=[{"role": "user", "content": f"{SECRET} {c.id}"}]), response={},
@@ -93,7 +98,12 @@ def test_erasing_reaches_the_runs_names_the_specialists_and_marks_the_report(
     said = capsys.readouterr().out
     assert "3 calls erased" in said and "3 examples taken out of run" in said
     assert "2 erased calls of 4" in said
-    assert "deputize route close route-t" in said and "deputize convert" in said
+    offered = [line.strip() for line in said.splitlines() if line.startswith("  deputize")]
+    home = f"deputize --home {house.home} "
+    assert offered == [
+        home + "route close route-t", home + "convert --epsilon 0.05 --minutes 7.0",
+        home + "route promote route-t --to live",
+    ]  # fmt: skip
     assert house.examples() == {"b0", "b1", "b2"}
     discovered = read_sealed(house.folder / "cluster.sealed", Discovered, run_key(house.folder, house.ring))
     assert set(discovered.assignment) == {"b0", "b1", "b2"}
@@ -131,6 +141,73 @@ def test_what_was_erased_is_unreadable_in_backups_too(house: House) -> None:
         read_sealed(backup / "runs" / run_id / "curate.sealed", Curated, run_key(house.folder, ring))
     # and everybody else is still there
     assert {c.id for c in open_store(house.home, ring).calls()} == {"b0", "b1", "b2"}
+
+
+def test_the_lines_that_are_offered_can_be_used_as_they_are(
+    house: House, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["--home", str(house.home), "--json", "erase", "--origin", "ann"]) == 0
+    close, convert, _ = (shlex.split(line)[1:] for line in json.loads(capsys.readouterr().out)["retrain"])
+    assert run(close) == 0
+    assert read_routes(house.home / "routes.json").routes[0].state == "closed"
+    # convert as far as its settings: they are those of the run that taught the specialist
+    given = CONVERT.make_context("convert", convert[3:]).params
+    options = {name: given[name] for name in ("models", "epsilon", "delta", "seed", "minutes", "min_calls")}
+    assert settings(house.home, options) == house.run.config
+
+
+def test_a_route_that_is_closed_is_not_offered_to_be_opened(
+    house: House, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["--home", str(house.home), "route", "close", "route-t"]) == 0
+    assert run(["--home", str(house.home), "erase", "--origin", "ann"]) == 0
+    said = capsys.readouterr().out
+    assert "convert --epsilon" in said and "promote" not in said
+    (house.home / "routes.json").unlink()
+    assert run(["--home", str(house.home), "erase", "--origin", "ann"]) == 0
+    said = capsys.readouterr().out
+    assert f"No route uses it: {house.home / 'runs'}" in said and "convert" not in said
+
+
+def test_files_that_left_the_home_are_named_until_they_are_gone(
+    house: House, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number, origin in enumerate(("", "bob")):
+        note_copy(house.home, house.ring, Copy(
+            path=str(tmp_path / f"out{number}"), what="raw calls", by="k", at=1.7e9, call_ids=["b0"] if origin else ["a0", "a1", "b0"],
+        ))  # fmt: skip
+        (tmp_path / f"out{number}").write_text("text")
+    assert b"a0" not in b"".join(p.read_bytes() for p in (house.home / "copies").iterdir())
+    assert run(["--home", str(house.home), "erase", "--origin", "ann"]) == 0
+    said = capsys.readouterr().out
+    assert f"{tmp_path / 'out0'} (raw calls, 2023-11-14, by k) holds 2 of them in clear: delete it." in said
+    assert "out1" not in said
+    (tmp_path / "out0").unlink()
+    assert run(["--home", str(house.home), "erase", "--origin", "ann"]) == 0
+    assert "in clear" not in capsys.readouterr().out
+
+
+def test_damaged_journal_files_are_named(house: House, capsys: pytest.CaptureFixture[str]) -> None:
+    (house.home / "journal").mkdir()
+    (house.home / "journal" / "1-x-00000001.damaged").write_bytes(b"of anybody")
+    assert run(["--home", str(house.home), "erase", "--origin", "ann"]) == 0
+    assert "1-x-00000001.damaged" in capsys.readouterr().err
+
+
+def test_old_pages_that_a_reader_holds_are_said_and_go_the_next_time(
+    house: House, capsys: pytest.CaptureFixture[str]
+) -> None:
+    house.store.close()
+    with house.store._connect() as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM calls").fetchone()
+        short = SqliteStore(house.home / "store.db", house.ring, busy_timeout_s=0.05)
+        short.erase(house.ann)
+        assert not short.empty_wal()
+        reader.execute("COMMIT")
+        assert short.empty_wal()
+        short.close()
+    assert (house.home / "store.db-wal").stat().st_size == 0
 
 
 def test_nothing_of_the_erased_is_left_in_any_byte(house: House) -> None:

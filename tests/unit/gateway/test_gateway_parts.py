@@ -17,6 +17,7 @@ from deputize.gateway.http import forward_answer_headers, forward_request_header
 from deputize.gateway.metrics import Metrics
 from deputize.gateway.sessions import SealedSessions, Session
 from deputize.store.keys import KeyRing
+from deputize.store.sessions import SessionFile
 
 
 class Canned:
@@ -211,9 +212,9 @@ def test_metrics_text_and_merge() -> None:
 async def test_sessions_are_sealed_private_and_expire(tmp_path: Path) -> None:
     now = [1000.0]
     keyring = KeyRing.open(tmp_path)
-    sessions = SealedSessions(tmp_path / "sessions.db", keyring, max_age_s=100, clock=lambda: now[0])
+    sessions = SealedSessions(SessionFile(tmp_path, keyring, max_age_s=100, clock=lambda: now[0]))
     said = Session(messages=[{"role": "user", "content": "the secret word is ostrich"}])
-    await sessions.put("acme", "resp_dpz-1", said)
+    await sessions.put("acme", "o_1", "resp_dpz-1", said)
     assert await sessions.get("acme", "resp_dpz-1") == said
     assert (
         await sessions.get("other", "resp_dpz-1") is None and await sessions.get("acme", "resp_dpz-2") is None

@@ -1,0 +1,149 @@
+"""erase: one person leaves the store, the runs and older copies of both; what is left to do is offered as commands."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from deputize.cli.terminal import Terminal, pass_terminal
+
+if TYPE_CHECKING:
+    from deputize.core.records import Route
+    from deputize.store.erasure import Erasure
+    from deputize.store.lineage import Taught
+
+
+@click.command()
+@click.option("--origin", required=True, metavar="ID", help="Who asked, as it was sent (not the pseudonym).")
+@click.option("--tenant", default="default", show_default=True)
+@click.option(
+    "--keep-backups", is_flag=True,
+    help="Do not change the wrapping key: older copies of the store stay readable, what was erased in them too.",
+)  # fmt: skip
+@pass_terminal
+def erase(terminal: Terminal, /, origin: str, tenant: str, keep_backups: bool) -> None:
+    """Erase every stored call of one origin, in the store, in the runs and in older copies of both.
+
+    Its keys are destroyed, its examples leave the artifacts of all runs, and the wrapping key is changed, so that a copy
+    of the home made earlier opens nothing without the earlier copy of keys/. Make a new backup afterwards. Specialists
+    that learnt from the calls, and files that hold them outside the home, are named, with the commands to make them anew.
+    """
+    from deputize.cli.logs import forget_in_runs
+    from deputize.cli.report import mark_erased
+    from deputize.store.audit import AuditLog
+    from deputize.store.erasure import erase_origin
+    from deputize.store.journal import set_aside
+    from deputize.store.keys import KeyRing
+    from deputize.store.rotation import rotate
+    from deputize.store.sqlite import journal_folders, open_store
+
+    keyring = KeyRing.open(terminal.home, create=False)
+    store = open_store(terminal.home, keyring)
+    try:
+        audit = AuditLog(terminal.home, keyring)
+        done = erase_origin(terminal.home, keyring, store, audit, terminal.actor, origin, tenant=tenant)
+        forgotten = forget_in_runs(terminal, keyring, store) or {}
+        mark_erased(terminal.home, done.taught)
+        warnings: tuple[str, ...] = ()
+        if not keep_backups:
+            warnings = rotate(terminal.home, keyring, store, actor=terminal.actor.name, audit=audit).warnings
+        wal_is_empty = store.empty_wal()
+    finally:
+        store.close()
+    if not wal_is_empty:
+        warnings += (
+            "Another program is reading the store, so pages from before the erasure are still in store.db-wal: use this"
+            " command once more when it has ended.",
+        )
+    if damaged := set_aside(journal_folders(terminal.home)):
+        warnings += (
+            f"{len(damaged)} damaged journal files of earlier crashes may hold calls of anybody; delete them when they"
+            f" are not needed any more: {', '.join(map(str, damaged))}",
+        )
+    for warning in warnings:
+        terminal.note(warning)
+    routes = _routes_of(terminal, [taught.path for taught in done.taught])
+    offer = _offer(terminal, done.taught, routes)
+    document = {
+        "tenant": tenant, "origin": done.erased.origin, "n_calls": len(done.erased.call_ids),
+        "n_sessions": done.n_sessions, "specialists": [taught.path for taught in done.taught],
+        "routes": [r.id for r in routes], "forgotten": forgotten, "older_copies_readable": keep_backups,
+        "copies": done.copies, "retrain": offer,
+    }  # fmt: skip
+    terminal.result(document, lambda: _show(terminal, done, forgotten, routes, offer, keep_backups))
+
+
+def _show(
+    terminal: Terminal, done: Erasure, forgotten: dict[str, int], routes: Sequence[Route], offer: Sequence[str],
+    keep_backups: bool,
+) -> None:  # fmt: skip
+    also = f" and {done.n_sessions} kept conversations" if done.n_sessions else ""
+    terminal.say(f"{len(done.erased.call_ids)} calls{also} erased.")
+    for run_id, n_examples in forgotten.items():
+        terminal.say(f"{n_examples} examples taken out of run {run_id}.")
+    for copy in done.copies:
+        made = datetime.fromtimestamp(copy.at, UTC).strftime("%Y-%m-%d")
+        terminal.say(
+            f"{copy.path} ({copy.what}, {made}, by {copy.by}) holds {len(copy.call_ids)} of them in clear: delete it."
+        )
+    served = {r.specialist for r in routes}
+    for taught in done.taught:
+        unused = "" if taught.path in served else f" No route uses it: {terminal.home / taught.path} can go."
+        terminal.say(taught.sentence + unused)
+    if offer:
+        terminal.say("To serve its calls by the LLM until it is trained again without them:")
+        for line in offer:
+            terminal.say(f"  {line}")
+    if keep_backups:
+        terminal.say(
+            "Copies of the store made before now can still be read: `deputize keys rotate` ends that."
+        )
+    else:
+        terminal.say("Copies of the store made before now cannot be read any more: make a new backup.")
+
+
+def _routes_of(terminal: Terminal, folders: list[str]) -> list[Route]:
+    from deputize.router.file import read_routes
+
+    return [r for r in read_routes(terminal.home / "routes.json").routes if r.specialist in folders]
+
+
+def _offer(terminal: Terminal, taught: Sequence[Taught], routes: Sequence[Route]) -> list[str]:
+    """Command lines that retrain what learnt from the erased: with this home, and with the settings of its run.
+
+    A route that a person closes stays closed when it is published again, so one that is open now is opened again.
+    """
+    used = [t for t in taught if t.path in {r.specialist for r in routes}]
+    if not used:
+        return []
+    open_ids = [r.id for r in routes if r.state in ("live", "canary")]
+    return [
+        *(_line(terminal, "route", "close", id) for id in open_ids),
+        _line(terminal, "convert", *_options(terminal, max(t.run_id for t in used))),
+        *(_line(terminal, "route", "promote", id, "--to", "live") for id in open_ids),
+    ]
+
+
+def _line(terminal: Terminal, *words: str) -> str:
+    home = ("--home", terminal.given_home) if terminal.given_home else ()
+    return shlex.join(("deputize", *home, *words))
+
+
+def _options(terminal: Terminal, run_id: str) -> list[str]:
+    """What `convert` has to be told to train as that run did, beyond what config.toml and the defaults say."""
+    from deputize.cli.convert import run_options, settings
+    from deputize.pipeline import read_state
+
+    then: dict[str, Any] = read_state(terminal.home, run_id).settings
+    now = settings(terminal.home, {}).model_dump(mode="json")
+    words: list[str] = []
+    for option in reversed(run_options(click.Command("convert")).params):
+        name = str(option.name)
+        if name in then and then[name] != now[name]:
+            values = then[name] if isinstance(then[name], list) else [then[name]]
+            words += [word for value in values for word in (option.opts[0], str(value))]
+    return words

@@ -1,0 +1,221 @@
+"""Conversations behind response ids, sealed in HOME/sessions.db under a key for each data subject; erased with it.
+
+    subject   a wrapped data key per (tenant, data subject); without it its sessions cannot be read
+    session   one sealed conversation per response id
+
+In clear: tenants, times, sizes and counts.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from time import time
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from deputize.core.errors import StoreError
+from deputize.store.ciphers import KEY_BYTES, decrypt, encrypt, pack
+from deputize.store.datakeys import subject_of
+from deputize.store.keys import KeyRing
+
+FILE = "sessions.db"
+_VERSION = 1
+_BUSY_S = 10.0
+
+_SCHEMA = """
+DROP TABLE IF EXISTS session;
+DROP TABLE IF EXISTS subject;
+CREATE TABLE subject (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    tenant TEXT NOT NULL,
+    subject BLOB NOT NULL,
+    wrapped_by TEXT NOT NULL,
+    wrapped BLOB NOT NULL,
+    UNIQUE (tenant, subject)
+);
+CREATE TABLE session (
+    id BLOB PRIMARY KEY,
+    at REAL NOT NULL,
+    subject INTEGER NOT NULL,
+    sealed BLOB NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX session_at ON session (at);
+CREATE INDEX session_subject ON session (subject);
+"""
+# an earlier form of the table did not say whose a session was: such sessions are dropped, for no erasure could find them
+
+
+class SessionFile:
+    """Sessions of one home. Safe to share between threads; several processes may use the file at once."""
+
+    def __init__(
+        self, home: Path, keyring: KeyRing, *, max_age_s: float = 30 * 86400.0, clock: Callable[[], float] = time
+    ) -> None:  # fmt: skip
+        self._path, self._keyring = home / FILE, keyring
+        self._max_age_s, self._clock = max_age_s, clock
+        self._lock = threading.Lock()
+        self._db: sqlite3.Connection | None = None
+
+    def get(self, tenant: str, response_id: str) -> bytes | None:
+        """What stands behind a response id; None where there is nothing (any more).
+
+        Raises:
+            StoreError: the file cannot be read.
+            Tampered: it was changed.
+        """
+        id = self._id(tenant, response_id)
+        with self._opened() as db:
+            row = db.execute(
+                "SELECT at, sealed, tenant, s.subject, wrapped_by, wrapped FROM session JOIN subject s"
+                " ON s.id = session.subject WHERE session.id = ?",
+                (id,),
+            ).fetchone()
+        if row is None or row[0] < self._clock() - self._max_age_s:
+            return None
+        key = AESGCM(self._keyring.unwrap(row[4], row[5], _key_aad(row[2], row[3])))
+        return decrypt(key, row[1], pack("session", id), "A session")
+
+    def put(self, tenant: str, origin: str, response_id: str, data: bytes) -> None:
+        """Keeps what stands behind a response id. `origin` is whose it is (a pseudonym), "" where nobody says.
+
+        Raises:
+            StoreError: it cannot be kept.
+        """
+        id, subject = self._id(tenant, response_id), subject_of(self._keyring, tenant, origin)
+        with self._changing() as db:
+            key_id, key = self._key(db, tenant, subject)
+            sealed = encrypt(key, data, pack("session", id))
+            db.execute(
+                "INSERT OR REPLACE INTO session VALUES (?, ?, ?, ?)", (id, self._clock(), key_id, sealed)
+            )
+
+    def _key(self, db: sqlite3.Connection, tenant: str, subject: bytes) -> tuple[int, AESGCM]:
+        """The subject's key. Not kept open: another process may have erased the subject since."""
+        aad = _key_aad(tenant, subject)
+        row = db.execute(
+            "SELECT id, wrapped_by, wrapped FROM subject WHERE tenant = ? AND subject = ?", (tenant, subject)
+        ).fetchone()
+        if row is not None:
+            return row[0], AESGCM(self._keyring.unwrap(row[1], row[2], aad))
+        self._keyring.reload()  # never under a wrapping key that a rotation is about to destroy
+        raw = os.urandom(KEY_BYTES)
+        made = db.execute(
+            "INSERT INTO subject (tenant, subject, wrapped_by, wrapped) VALUES (?, ?, ?, ?)",
+            (tenant, subject, *self._keyring.wrap(raw, aad)),
+        ).lastrowid
+        return made or 0, AESGCM(raw)
+
+    def erase(self, tenant: str, origin: str) -> int:
+        """Destroys the key and the sessions of one origin (a pseudonym); returns how many sessions there were.
+
+        Raises:
+            StoreError: it could not be done.
+        """
+        subject = subject_of(self._keyring, tenant, origin)
+        with self._changing() as db:
+            ids = db.execute(
+                "SELECT id FROM subject WHERE tenant = ? AND subject = ?", (tenant, subject)
+            ).fetchall()
+            n_sessions = sum(
+                db.execute("DELETE FROM session WHERE subject = ?", (id,)).rowcount for (id,) in ids
+            )
+            db.executemany("DELETE FROM subject WHERE id = ?", ids)
+        self._truncate()
+        return n_sessions
+
+    def expire(self, *, tenant: str, before: float) -> int:
+        """Deletes a tenant's sessions from before a Unix time; returns how many."""
+        with self._changing() as db:
+            n_deleted = db.execute(
+                "DELETE FROM session WHERE at < ? AND subject IN (SELECT id FROM subject WHERE tenant = ?)",
+                (before, tenant),
+            ).rowcount
+            db.execute("DELETE FROM subject WHERE id NOT IN (SELECT subject FROM session)")
+        self._truncate()
+        return n_deleted
+
+    def rewrap(self) -> int:
+        """Wraps every key again with the ring's active wrapping key; returns how many (see store.rotation)."""
+        n_keys = 0
+        with self._changing() as db:
+            for id, tenant, subject, by, wrapped in db.execute("SELECT * FROM subject").fetchall():
+                if by != self._keyring.wrapping_id:
+                    aad = _key_aad(tenant, subject)
+                    again = self._keyring.wrap(self._keyring.unwrap(by, wrapped, aad), aad)
+                    db.execute("UPDATE subject SET wrapped_by = ?, wrapped = ? WHERE id = ?", (*again, id))
+                    n_keys += 1
+        self._truncate()
+        return n_keys
+
+    def close(self) -> None:
+        """Closes the file; it is opened again when it is needed."""
+        with self._lock:
+            if self._db is not None:
+                self._db.close()
+                self._db = None
+
+    def _id(self, tenant: str, response_id: str) -> bytes:
+        return self._keyring.lookup("session", tenant, response_id)
+
+    @contextmanager
+    def _opened(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            try:
+                if self._db is None:
+                    self._db = self._connect()
+                yield self._db
+            except sqlite3.Error as error:
+                raise StoreError(f"The sessions in {self._path} cannot be used now: {error}.") from error
+
+    @contextmanager
+    def _changing(self) -> Iterator[sqlite3.Connection]:
+        with self._opened() as db:
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                yield db
+                db.execute("COMMIT")
+            except BaseException:
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
+                raise
+
+    def _connect(self) -> sqlite3.Connection:
+        db = sqlite3.connect(self._path, check_same_thread=False, timeout=_BUSY_S, isolation_level=None)
+        try:
+            # secure_delete: a deleted key is overwritten, not just unlinked
+            for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "secure_delete = ON"):
+                db.execute(f"PRAGMA {pragma}")
+            with suppress(OSError):
+                self._path.chmod(0o600)
+            db.execute("BEGIN IMMEDIATE")
+            if db.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
+                for statement in _SCHEMA.split(";"):
+                    if statement.strip():
+                        db.execute(statement)
+                db.execute(f"PRAGMA user_version = {_VERSION}")
+            db.execute("DELETE FROM session WHERE at < ?", (self._clock() - self._max_age_s,))
+            db.execute("DELETE FROM subject WHERE id NOT IN (SELECT subject FROM session)")
+            db.execute("COMMIT")
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+    def _truncate(self) -> None:
+        """Empties the write-ahead log, where old pages would stay until it is overwritten."""
+        with self._opened() as db:
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+
+
+def existing_sessions(home: Path, keyring: KeyRing) -> SessionFile | None:
+    """The sessions of a home, to be closed afterwards; None where no gateway has kept any."""
+    return SessionFile(home, keyring) if (home / FILE).exists() else None
+
+
+def _key_aad(tenant: str, subject: bytes) -> bytes:
+    return pack("session-key", tenant, subject)
