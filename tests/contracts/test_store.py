@@ -201,6 +201,11 @@ def test_what_was_erased_does_not_come_back(store: Store) -> None:
     assert store.append([a_call("a2", origin="o_ann", timestamp=NOW - 1)]) == 0, (
         "an older call that comes in late"
     )
+    assert store.append([a_call("a4", origin="o_ann", timestamp=None)]) == 0, (
+        "a call that does not say when it was made"
+    )
+    assert store.append([a_call("b4", origin="o_bob", timestamp=None)]) == 1
+    store.erase("o_bob")
     assert store.append([a_call("a3", origin="o_ann", timestamp=NOW + 1)]) == 1, (
         "a new call after the erasure"
     )

@@ -103,7 +103,9 @@ def _show(
             "Copies of the store made before now can still be read: `deputize keys rotate` ends that."
         )
     else:
-        terminal.say("Copies of the store made before now cannot be read any more: make a new backup.")
+        terminal.say(
+            "Copies of the store made before now open with the keys/ of then only: destroy its copies, make a new backup."
+        )
 
 
 def _routes_of(terminal: Terminal, folders: list[str]) -> list[Route]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 
 import click
@@ -64,6 +65,7 @@ def create(
         grants=grants,
         requests_per_minute=requests_per_minute,
         usd_per_month=usd_per_month,
+        maker=terminal.actor,
     )
     AuditLog(terminal.home, keyring).append(
         "keys.create",
@@ -102,16 +104,30 @@ def revoke(terminal: Terminal, /, key_id: str) -> None:
 
 
 @keys.command("rotate")
+@click.option(
+    "--to", "to", default="", metavar="PROVIDER",
+    help="Who holds the key-encryption key from now on: file, env:VARIABLE, vault, aws-kms, or a plug-in.",
+)  # fmt: skip
 @pass_terminal
-def rotate_keys(terminal: Terminal, /) -> None:
-    """Change the keys that seal the store: every data key is wrapped anew, no call is rewritten, the old key goes."""
-    from deputize.store.rotation import rotate
+def rotate_keys(terminal: Terminal, /, to: str) -> None:
+    """Change the keys that seal the store: every data key is wrapped anew, no call is rewritten, the old key goes.
+
+    Without --to a key in a file is replaced by a fresh one; a key in the environment or in a key service stays (change
+    it with --to env:OTHER, or in the service), and what it wraps is replaced.
+    """
+    from deputize.store.providers import provider_named
+    from deputize.store.rotation import fresh_file, rotate
     from deputize.store.sqlite import open_store
 
-    keyring = KeyRing.open(terminal.home)
+    keyring = KeyRing.open(terminal.home, create=False)
+    folder = terminal.home / "keys"
+    provider = provider_named(to, folder, os.environ, file=fresh_file()) if to else None
     store = open_store(terminal.home, keyring)
     try:
-        done = rotate(terminal.home, keyring, store, audit=AuditLog(terminal.home, keyring))
+        audit = AuditLog(terminal.home, keyring)
+        done = rotate(
+            terminal.home, keyring, store, provider=provider, actor=terminal.actor.name, audit=audit
+        )
     finally:
         store.close()
     for warning in done.warnings:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -103,12 +104,15 @@ def retain(
     from deputize.store.audit import AuditLog
     from deputize.store.erasure import apply_retention
     from deputize.store.files import reason
+    from deputize.store.sessions import existing_sessions
 
     mark = terminal.home / "forget.pending"
     was_stopped = mark.exists()
     try:
         mark.touch(mode=0o600)
-        deleted = apply_retention(store, AuditLog(terminal.home, keyring), terminal.actor, limits)
+        audit, sessions = AuditLog(terminal.home, keyring), existing_sessions(terminal.home, keyring)
+        with contextlib.closing(sessions) if sessions else contextlib.nullcontext():
+            deleted = apply_retention(store, audit, terminal.actor, limits, sessions=sessions)
         forgotten: dict[str, int] | None = {}
         if was_stopped or any(deleted.values()):
             forgotten = forget_in_runs(terminal, keyring, store)

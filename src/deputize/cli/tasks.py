@@ -205,6 +205,7 @@ def _close_routes(terminal: Terminal, task: Task) -> None:
 
 def _discovered(home: Path, run_id: str | None) -> Discovered:
     from deputize.pipeline import latest_run
+    from deputize.store.audit import AuditLog
     from deputize.store.keys import KeyRing
     from deputize.store.runkeys import run_key
     from deputize.store.sealed import read_sealed
@@ -215,7 +216,11 @@ def _discovered(home: Path, run_id: str | None) -> Discovered:
         raise BadInput(
             f"No run in {home} has found tasks yet. `deputize cluster` does it, `deputize convert` does all."
         )
-    return read_sealed(path, Discovered, run_key(path.parent, KeyRing.open(home, create=False)))
+    keyring = KeyRing.open(home, create=False)
+    AuditLog(home, keyring).append(
+        "read.curated", subject=chosen, detail={"what": "tasks"}
+    )  # templates, labels
+    return read_sealed(path, Discovered, run_key(path.parent, keyring))
 
 
 def _contract(task: Task) -> str:

@@ -95,6 +95,13 @@ class Gateway:
             raise BadInput(
                 "The path is not one of the gateway's."
             )  # none of ours needs these; they climb elsewhere
+        known = "/v1/models" if bare.startswith("/v1/models/") else bare
+        if known not in PATHS:
+            return Reply(
+                404,
+                list(JSON_HEADERS),
+                error_body(f"There is nothing at {bare[:200]}.", "invalid_request_error", "not_found"),
+            )
         if dialect is not None:
             if method != "POST":
                 return _wrong_method(dialect, method, "POST")
@@ -130,11 +137,7 @@ class Gateway:
                 return _wrong_method(CHAT, method, "GET")
             guest = self._door.enter(headers, Right.WRITE_CALLS)
             return await self._beside.models(path, bare, headers, guest)
-        return Reply(
-            404,
-            list(JSON_HEADERS),
-            error_body(f"There is nothing at {bare[:200]}.", "invalid_request_error", "not_found"),
-        )
+        raise AssertionError(f"{known} has a line in PATHS and nothing that answers")
 
     # --- model calls ---------------------------------------------------------------------------------------------
 
@@ -250,18 +253,22 @@ class Gateway:
         )
 
     def _count(self, path: str, status: int) -> None:
-        known = path if path in _KNOWN else "other"
+        known = path if path in PATHS else "other"
         self.metrics.add("deputize_requests_total", (("path", known), ("status", str(status))))
 
 
 COUNT_TOKENS = MESSAGES.path + "/count_tokens"
 
-_KNOWN = frozenset(
-    {
-        "/v1/chat/completions", "/v1/responses", "/v1/embeddings", "/v1/models", "/v1/messages",
-        "/v1/messages/count_tokens", "/healthz", "/metrics", "/v1/deputize/feedback",
-    }
-)  # fmt: skip
+PATHS: dict[str, Right | None] = {
+    **{dialect.path: Right.WRITE_CALLS for dialect in DIALECTS},
+    COUNT_TOKENS: Right.WRITE_CALLS,
+    "/v1/embeddings": Right.WRITE_CALLS,
+    "/v1/models": Right.WRITE_CALLS,
+    "/v1/deputize/feedback": Right.WRITE_FEEDBACK,
+    "/metrics": Right.SEE_STATUS,
+    "/healthz": None,
+}
+"""Path -> the right it needs; None for everybody. There is nothing at a path without a line here."""
 
 
 def _wrong_method(dialect: Dialect, method: str, allowed: str) -> Reply:

@@ -37,11 +37,13 @@ class ApiKey(Record, frozen=True):
     created_at: float = 0.0
     expires_at: float | None = None
     revoked_at: float | None = None
+    line: tuple[str, ...] = ()
+    """As in store.roles.Actor."""
 
     @property
     def actor(self) -> Actor:
         """Who somebody with this key is."""
-        return Actor(name=self.id, role=self.role, tenant=self.tenant, grants=self.grants)
+        return Actor(name=self.id, role=self.role, tenant=self.tenant, grants=self.grants, line=self.line)
 
     def may_ask(self, model: str) -> bool:
         """Whether the key may ask for a model."""
@@ -80,7 +82,7 @@ class ApiKeys:
     def create(
         self, role: str, *, tenant: str = "default", label: str = "", models: Sequence[str] = (),
         requests_per_minute: float | None = None, usd_per_month: float | None = None, grants: Sequence[str] = (),
-        expires_at: float | None = None,
+        expires_at: float | None = None, maker: Actor | None = None,
     ) -> NewKey:  # fmt: skip
         """A new key. Its text is in the result and nowhere else.
 
@@ -93,6 +95,7 @@ class ApiKeys:
             usd_per_month: budget by calendar month (UTC).
             grants: "read raw text", "export raw text".
             expires_at: Unix seconds.
+            maker: whose key makes it; None for the owner of the home.
 
         Raises:
             AccessDenied: no such role, or it is not for keys.
@@ -115,7 +118,7 @@ class ApiKeys:
         key = ApiKey(
             id=id, digest=self._digest(id, secret), role=role, tenant=tenant, label=label, models=tuple(models),
             requests_per_minute=_float(requests_per_minute), usd_per_month=_float(usd_per_month), grants=tuple(grants),
-            created_at=self._clock(), expires_at=_float(expires_at),
+            created_at=self._clock(), expires_at=_float(expires_at), line=_line(maker),
         )  # fmt: skip
         self._change(lambda keys: {**keys, id: key})
         return NewKey(key=key, text=f"dpk_{id}_{secret}")
@@ -207,6 +210,10 @@ class ApiKeys:
             file = _KeyFile(keys=keys, mac=self._mac(keys))
             write_atomic(self._path, msgspec.json.format(msgspec.json.encode(file), indent=2) + b"\n")
             self._look(force=True)
+
+
+def _line(maker: Actor | None) -> tuple[str, ...]:
+    return () if maker is None or maker.role == Role.OWNER.value else (*maker.line, maker.name)
 
 
 def _float(value: float | None) -> float | None:

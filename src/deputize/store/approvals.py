@@ -1,4 +1,7 @@
-"""Raw text leaves the house only when two people want it: one asks, another approves, the first exports, once."""
+"""Raw text leaves the house only when two people want it: one asks, another approves, the first exports, once.
+
+Two keys are taken for two people unless one made the other, or one admin made both.
+"""
 
 from __future__ import annotations
 
@@ -32,6 +35,8 @@ class ExportRequest(Record, frozen=True):
     approved_by: str = ""
     approved_at: float | None = None
     used_at: float | None = None
+    line: tuple[str, ...] = ()
+    """The keys that the asker's key came from."""
 
 
 class _Requests(Record, frozen=True):
@@ -66,6 +71,7 @@ class Approvals:
             tenant=tenant,
             purpose=purpose,
             asked_at=self._clock(),
+            line=actor.line,
         )
         with locked(self._path):
             self._log("export.ask", actor, made)
@@ -85,6 +91,13 @@ class Approvals:
             if actor.name == found.asked_by:
                 raise AccessDenied(
                     f"{actor.name} asked for the export {id}: somebody else has to approve it."
+                )
+            # one person may hold two keys: whoever made a key has had it in hand
+            shared = {actor.name, *actor.line} & {found.asked_by, *found.line}
+            if shared:
+                raise AccessDenied(
+                    f"{actor.name} and {found.asked_by} may be one person, for both keys come from {sorted(shared)[0]}: "
+                    "somebody has to approve whose key the owner of the home made, or another admin."
                 )
             if found.approved_at is not None:
                 raise BadInput(f"The export {id} was approved already.")

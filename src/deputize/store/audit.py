@@ -144,7 +144,7 @@ class AuditLog:
         entry = _entry(whole.rpartition(b"\n")[2]) if newline else None
         head = _read_head(self._head, self._key.public_key())
         if entry is None and size == len(torn) and not self._head.exists():
-            return Head(n=0, hash=START), True
+            return Head(n=0, hash=START), not _has_store(self._log.parent)
         if head is None:
             return (Head(n=entry.n, hash=entry.hash) if entry else Head(n=0, hash=START)), False
         if (
@@ -240,6 +240,8 @@ def verify(home: Path, public_key: bytes, *, known_head: Head | None = None) -> 
         n, last = n + 1, entry.hash
         if (head and n == head.n) or (known_head and n == known_head.n):
             found[n] = last
+    if not n and _has_store(home):
+        return broken("the whole log is gone: this home has a store, and every opening of it is an entry")
     if head is None and (n or (home / "audit.head").exists()):
         return broken("the signed head is missing or not genuine")
     for what, one in (("signed head", head), ("head kept elsewhere", known_head)):
@@ -249,6 +251,11 @@ def verify(home: Path, public_key: bytes, *, known_head: Head | None = None) -> 
             n = one.n - 1
             return broken(f"entry {one.n} is not the one the {what} knows")
     return Verdict(ok=True, n_entries=n, head=head)
+
+
+def _has_store(home: Path) -> bool:
+    """A home with a store has a log: opening the store writes the first entry before it makes the file."""
+    return (home / "store.db").exists()
 
 
 def _hash(entry: AuditEntry) -> str:

@@ -51,7 +51,7 @@ class Store(Protocol):
     def append(self, calls: Sequence[Call]) -> int:
         """Adds calls that are not there yet (by id); all of them or none.
 
-        A call of an erased origin from before the erasure is left out.
+        A call of an erased origin is left out unless its time says that it was made after the erasure.
 
         Returns:
             How many were new. They survive a crash from here on.

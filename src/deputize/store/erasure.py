@@ -16,7 +16,7 @@ from deputize.store.base import Erased, Store
 from deputize.store.keys import KeyRing
 from deputize.store.lineage import Copy, Taught, affected, copies_with_erased
 from deputize.store.roles import Actor, Right, require
-from deputize.store.sessions import existing_sessions
+from deputize.store.sessions import SessionFile, existing_sessions
 from deputize.store.sqlite import SqliteStore
 
 _PSEUDONYM = re.compile(r"o_[0-9a-f]{32}")
@@ -79,6 +79,7 @@ def apply_retention(
     max_age_days: Mapping[str, float],
     *,
     now: float | None = None,
+    sessions: SessionFile | None = None,
 ) -> dict[str, int]:
     """Deletes what is older than each tenant's limit.
 
@@ -88,6 +89,7 @@ def apply_retention(
         actor: who does it.
         max_age_days: tenant -> days; "*" stands for all tenants that are not named, and without it they keep everything.
         now: Unix seconds, by default the clock's.
+        sessions: kept conversations, which the same limits hold for.
 
     Returns:
         tenant -> deleted calls.
@@ -107,15 +109,11 @@ def apply_retention(
             raise BadInput(f"The retention of {tenant} must be a positive number of days, not {days}.")
     out: dict[str, int] = {}
     for tenant, days in max_age_days.items():
+        if sessions is not None:
+            sessions.expire(tenant=tenant, before=at - days * 86400)
         if not store.older(tenant=tenant, before=at - days * 86400):
             out[tenant] = 0
             continue
         audit.append("expire", actor=actor.name, tenant=tenant, detail={"max_age_days": f"{days:g}"})
         out[tenant] = store.expire(tenant=tenant, before=at - days * 86400)
-    if sessions := existing_sessions(store.path.parent, store.keyring):
-        try:
-            for tenant, days in max_age_days.items():
-                sessions.expire(tenant=tenant, before=at - days * 86400)
-        finally:
-            sessions.close()
     return out

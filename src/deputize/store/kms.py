@@ -12,6 +12,7 @@ import binascii
 import datetime
 import hashlib
 import hmac
+import http.client
 import json
 import time
 import urllib.error
@@ -27,6 +28,8 @@ from deputize.store.providers import PROVIDERS, KeyProvider
 _TIMEOUT_S = 10.0
 _ATTEMPTS = 3
 _MAX_REPLY_BYTES = 1 << 20
+_TRY_AGAIN = (412, 429)
+"""412: a Vault replica that has not caught up yet."""
 
 Sleep = Callable[[float], None]
 
@@ -40,7 +43,7 @@ class _Refused(Exception):
 
 
 def _post(
-    url: str, body: bytes, headers: Callable[[], dict[str, str]], what: str, sleep: Sleep
+    url: str, body: bytes, headers: Callable[[], dict[str, str]], what: str, sleep: Sleep, timeout_s: float
 ) -> dict[str, Any]:
     """The JSON reply to a POST; tried again when the service is busy or cannot be reached.
 
@@ -54,17 +57,20 @@ def _post(
             sleep(0.2 * 2**attempt)
         request = urllib.request.Request(url, data=body, headers=headers(), method="POST")
         try:
-            with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as reply:
+            with urllib.request.urlopen(request, timeout=timeout_s) as reply:
                 return _object(reply.read(_MAX_REPLY_BYTES))
         except urllib.error.HTTPError as error:
             with error:
                 answer = _object(error.read(_MAX_REPLY_BYTES))
             throttled = "Throttling" in str(answer.get("__type", ""))
-            if error.code < 500 and error.code != 429 and not throttled:
+            if error.code < 500 and error.code not in _TRY_AGAIN and not throttled:
                 raise _Refused(error.code, answer) from None
             last = f"HTTP {error.code}"
-        except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-            last = str(getattr(error, "reason", error))
+        except (
+            OSError,
+            http.client.HTTPException,
+        ) as error:  # no connection, no answer, half of one, or no HTTP
+            last = str(getattr(error, "reason", "") or error) or type(error).__name__
     raise StoreError(f"{what} cannot be reached ({last}); keys cannot be opened without it.")
 
 
@@ -95,10 +101,10 @@ class VaultKek:
 
     def __init__(
         self, address: str, key: str, environ: Mapping[str, str], *, mount: str = "transit", namespace: str = "",
-        sleep: Sleep = time.sleep,
+        sleep: Sleep = time.sleep, timeout_s: float = _TIMEOUT_S,
     ) -> None:  # fmt: skip
         self._address, self._key, self._mount, self._namespace = address.rstrip("/"), key, mount, namespace
-        self._environ, self._sleep = environ, sleep
+        self._environ, self._sleep, self._timeout_s = environ, sleep, timeout_s
         self._what = f"Vault at {self._address}"
 
     @property
@@ -127,10 +133,12 @@ class VaultKek:
     def _ask(self, verb: str, body: dict[str, str]) -> dict[str, Any]:
         url = f"{self._address}/v1/{self._mount}/{verb}/{urllib.parse.quote(self._key, safe='')}"
         try:
-            answer = _post(url, json.dumps(body).encode(), self._headers, self._what, self._sleep)
+            answer = _post(
+                url, json.dumps(body).encode(), self._headers, self._what, self._sleep, self._timeout_s
+            )
         except _Refused as error:
             errors = "; ".join(str(e) for e in error.body.get("errors") or [])
-            if error.status == 400 and verb == "decrypt":
+            if verb == "decrypt" and _says_changed(errors):
                 raise Tampered(
                     f"A key wrapped by {self.key_id} does not open: {errors or 'HTTP 400'}."
                 ) from None
@@ -148,6 +156,13 @@ class VaultKek:
         return {**headers, "X-Vault-Namespace": self._namespace} if self._namespace else headers
 
 
+def _says_changed(errors: str) -> bool:
+    """Whether Vault means the ciphertext itself, not a version that its policy or its replica does not open now."""
+    return "message authentication failed" in errors or (
+        "invalid ciphertext" in errors and "too new" not in errors
+    )
+
+
 class AwsKek:
     """A symmetric key of AWS KMS. Credentials come from AWS_ACCESS_KEY_ID and its companions at every use."""
 
@@ -156,11 +171,12 @@ class AwsKek:
     def __init__(
         self, key: str, region: str, environ: Mapping[str, str], *, endpoint: str = "", sleep: Sleep = time.sleep,
         now: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.UTC),
+        timeout_s: float = _TIMEOUT_S,
     ) -> None:  # fmt: skip
         """`key`: key id, ARN or alias/name. `endpoint`: only where it is not the region's public one."""
         self._key, self._region, self._endpoint = key, region, endpoint.rstrip("/")
         self._url = (self._endpoint or f"https://kms.{region}.amazonaws.com") + "/"
-        self._environ, self._sleep, self._now = environ, sleep, now
+        self._environ, self._sleep, self._now, self._timeout_s = environ, sleep, now, timeout_s
         self._what = f"AWS KMS at {self._url}"
 
     @property
@@ -188,7 +204,9 @@ class AwsKek:
     def _ask(self, action: str, body: dict[str, Any]) -> dict[str, Any]:
         data = json.dumps({"KeyId": self._key, **body}).encode()
         try:
-            return _post(self._url, data, lambda: self._headers(action, data), self._what, self._sleep)
+            return _post(
+                self._url, data, lambda: self._headers(action, data), self._what, self._sleep, self._timeout_s
+            )
         except _Refused as error:
             kind = str(error.body.get("__type", "")).rpartition("#")[2]
             said = error.body.get("message") or error.body.get("Message") or ""

@@ -35,7 +35,7 @@ class MemoryStore:
             before = len(self._calls)
             for call in copies:
                 erased_at = self._tombstones.get((call.tenant, call.origin))
-                late = erased_at is not None and call.timestamp is not None and call.timestamp <= erased_at
+                late = erased_at is not None and (call.timestamp is None or call.timestamp <= erased_at)
                 if call.id not in self._erased_ids and not late:
                     self._calls.setdefault(call.id, call)
             return len(self._calls) - before

@@ -12,8 +12,9 @@ import importlib
 import os
 import stat
 from collections.abc import Callable, Mapping
+from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, cast
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -150,10 +151,10 @@ def _env(spec: dict[str, Any], folder: Path, environ: Mapping[str, str]) -> KeyP
 
 
 PROVIDERS: dict[str, Builder] = {"file": _file, "env": _env}
-"""kind -> builder. A plug-in adds its own kind here before the ring is opened; the key services add theirs when they
-are first asked for (store.kms)."""
+"""kind -> builder; the key services add theirs when they are first asked for (store.kms)."""
 
 _SERVICES = ("vault", "aws-kms")
+_GROUP = "deputize.key_providers"
 
 
 def provider_from(spec: dict[str, Any], folder: Path, environ: Mapping[str, str]) -> KeyProvider:
@@ -164,36 +165,74 @@ def provider_from(spec: dict[str, Any], folder: Path, environ: Mapping[str, str]
         BadInput: an unknown kind, or a KEK that is not 32 bytes.
     """
     kind = str(spec.get("kind", ""))
-    if kind in _SERVICES:
-        importlib.import_module("deputize.store.kms")
-    if kind not in PROVIDERS:
-        raise BadInput(
-            f"{kind!r} is not a key provider; there are {', '.join(sorted({*PROVIDERS, *_SERVICES}))}."
-        )
     try:
-        return PROVIDERS[kind](spec, folder, environ)
+        return _builder(kind, environ)(spec, folder, environ)
     except KeyError as error:
         raise BadInput(f"The settings of the key provider {kind!r} lack {error}.") from None
 
 
+def _builder(kind: str, environ: Mapping[str, str]) -> Builder:
+    """What makes providers of a kind: ours, an entry point of the group "deputize.key_providers", or module:attribute.
+
+    The last only where the environment names it too: a ring file alone must not say what code is run.
+    """
+    if kind in _SERVICES:
+        importlib.import_module("deputize.store.kms")
+    if kind in PROVIDERS:
+        return PROVIDERS[kind]
+    try:
+        for point in entry_points(group=_GROUP, name=kind):
+            return cast(Builder, point.load())
+        module, colon, attribute = kind.partition(":")
+        if colon and environ.get(ENV_PROVIDER) == kind:
+            return cast(Builder, getattr(importlib.import_module(module), attribute))
+    except (ImportError, AttributeError) as error:
+        raise BadInput(f"The key provider {kind} cannot be loaded: {error}.") from error
+    more = f" (set {ENV_PROVIDER}={kind} to have that code run)" if ":" in kind else ""
+    raise BadInput(
+        f"{kind!r} is not a key provider here{more}; there are {', '.join(sorted({*PROVIDERS, *_SERVICES}))}."
+    )
+
+
 def default_provider(folder: Path, environ: Mapping[str, str]) -> KeyProvider:
-    """The provider of a new ring: what DEPUTIZE_KEK_PROVIDER says (file, env, vault, aws-kms); without it the
-    environment variable DEPUTIZE_KEK where that is set, else a new key file in `folder`.
+    """The provider of a new ring: what DEPUTIZE_KEK_PROVIDER names (see `provider_named`); without it the environment
+    variable DEPUTIZE_KEK where that is set, else a new key file in `folder`.
 
     Raises:
         BadInput: an unknown provider, or one that lacks its settings.
     """
-    kind = environ.get(ENV_PROVIDER) or ("env" if environ.get(ENV_KEK) else "file")
-    if kind == "file":
-        return FileKek(folder / "kek.key", create=True, relative_to=folder)
-    if kind == "env":
-        return EnvKek(environ)
-    if kind in _SERVICES:
+    name = environ.get(ENV_PROVIDER) or ("env" if environ.get(ENV_KEK) else "file")
+    return provider_named(name, folder, environ)
+
+
+def provider_named(
+    name: str, folder: Path, environ: Mapping[str, str], *, file: str = "kek.key"
+) -> KeyProvider:
+    """A provider for a ring that is made or rotated now.
+
+    Args:
+        name: file, env or env:VARIABLE, vault, aws-kms (their settings come from the environment), or a plug-in: an
+            entry point of the group "deputize.key_providers", or module:attribute. It is called with
+            ({"kind": name}, keys folder, environment) and gives a KeyProvider, whose `spec` has that kind too.
+        folder: the keys folder.
+        environ: the environment.
+        file: what a new key file is called.
+
+    Raises:
+        BadInput: an unknown provider, or one that lacks its settings.
+        StoreError: its KEK is not to be had.
+    """
+    if name == "file":
+        return FileKek(folder / file, create=True, relative_to=folder)
+    if name == "env" or name.startswith("env:"):
+        return EnvKek(environ, name.partition(":")[2] or ENV_KEK)
+    if name in _SERVICES:
         kms = importlib.import_module("deputize.store.kms")
-        made: KeyProvider = (kms.vault_from_environment if kind == "vault" else kms.aws_from_environment)(
+        made: KeyProvider = (kms.vault_from_environment if name == "vault" else kms.aws_from_environment)(
             environ
         )
         return made
-    raise BadInput(
-        f"{ENV_PROVIDER}={kind} is not a key provider; there are env, file, {', '.join(_SERVICES)}."
-    )
+    made = _builder(name, environ)({"kind": name}, folder, environ)
+    if made.spec().get("kind") != name:
+        raise BadInput(f"The key provider {name} says that its kind is {made.spec().get('kind')!r}.")
+    return made

@@ -85,6 +85,8 @@ class Actor(Record, frozen=True):
     """The one tenant it may touch, or "*"."""
     grants: tuple[str, ...] = ()
     """Values of GRANTABLE rights."""
+    line: tuple[str, ...] = ()
+    """Ids of the keys that its key came from: who made it, who made that one, and so on; not the owner."""
 
 
 def owner() -> Actor:

@@ -54,6 +54,11 @@ def rotate(
         return _rotate(home, keyring, store, provider, actor, audit)
 
 
+def fresh_file() -> str:
+    """A name for a new key file beside the old one."""
+    return f"kek-{os.urandom(4).hex()}.key"
+
+
 @contextmanager
 def _only_one(path: Path) -> Iterator[None]:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
@@ -76,8 +81,7 @@ def _rotate(
 ) -> Rotated:
     old = keyring.provider
     if provider is None and isinstance(old, FileKek):
-        fresh = home / "keys" / f"kek-{os.urandom(4).hex()}.key"
-        provider = FileKek(fresh, create=True, relative_to=home / "keys")
+        provider = FileKek(home / "keys" / fresh_file(), create=True, relative_to=home / "keys")
     if audit is not None:
         audit.append("keys.rotate", actor=actor, subject=keyring.id, detail={"from": old.key_id})
     generation = keyring.begin_rotation(provider)

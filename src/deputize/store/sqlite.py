@@ -29,6 +29,7 @@ _SQL = load_queries("sqlite")
 _SCHEMA = 1
 _APPLICATION_ID = 0x44505554  # "DPUT": tells our files from other SQLite files
 _CALL, _FEEDBACK = b"call", b"feedback"
+_PATIENCE, _ASK_AGAIN_S = 6.0, 0.0005
 
 
 def open_store(
@@ -46,17 +47,19 @@ def open_store(
         keyring: its keys, opened here where None.
         busy_timeout_s: how long to wait for another writer before StoreError.
         clock: Unix seconds.
-        audited: note this opening and every reading of raw calls in the audit log, as done by the user of the
-            operating system. False where a store.guarded.GuardedStore notes who it is really for.
+        audited: note every reading of raw calls in the audit log, as done by whom `audit.acts_as` names, else the user
+            of the operating system. False where a store.guarded.GuardedStore notes who it is really for. The opening
+            is noted in any case, before the file is made: so a store without a log means that the log was removed.
 
     Raises:
         StoreError: it cannot be opened, is damaged, or was written with other keys.
     """
     keyring = keyring or KeyRing.open(home)
-    audit = AuditLog(home, keyring, clock=clock) if audited else None
-    if audit is not None:
-        audit.append("keys.use", subject=keyring.id, detail={"kek": keyring.provider.key_id})
-    store = SqliteStore(home / "store.db", keyring, busy_timeout_s=busy_timeout_s, clock=clock, audit=audit)
+    audit = AuditLog(home, keyring, clock=clock)
+    audit.append("keys.use", subject=keyring.id, detail={"kek": keyring.provider.key_id})
+    store = SqliteStore(
+        home / "store.db", keyring, busy_timeout_s=busy_timeout_s, clock=clock, audit=audit if audited else None
+    )  # fmt: skip
     folders = journal_folders(home)
     if left_over(folders):
         try:
@@ -157,13 +160,20 @@ class SqliteStore:
                 )
 
     @contextmanager
-    def _write(self) -> Iterator[sqlite3.Connection]:
-        """A write transaction: all of it is on the disk afterwards, or none of it."""
+    def _write(self, *, patient: bool = False) -> Iterator[sqlite3.Connection]:
+        """A write transaction: all of it is on the disk afterwards, or none of it.
+
+        `patient` ones (erasures, rotations) wait longer and ask more often: SQLite's lock goes to who asks first after
+        it is given back, and a gateway under load asks again at once.
+        """
         with self._lock, _in_words(self.path, self._busy_timeout_s):
             if self._closed:
                 raise StoreError(f"{self.path} is closed.")
             db = self._db
-            db.execute("BEGIN IMMEDIATE")
+            if patient:
+                self._begin_patiently(db)
+            else:
+                db.execute("BEGIN IMMEDIATE")
             self._keys.begin()
             try:
                 yield db
@@ -173,6 +183,21 @@ class SqliteStore:
                 if db.in_transaction:
                     db.execute("ROLLBACK")
                 raise
+
+    def _begin_patiently(self, db: sqlite3.Connection) -> None:
+        until = time.monotonic() + _PATIENCE * self._busy_timeout_s
+        db.execute("PRAGMA busy_timeout = 0")
+        try:
+            while True:
+                try:
+                    db.execute("BEGIN IMMEDIATE")
+                    return
+                except sqlite3.OperationalError as error:
+                    if (error.sqlite_errorcode & 0xFF) != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                        raise
+                time.sleep(_ASK_AGAIN_S)
+        finally:
+            db.execute(f"PRAGMA busy_timeout = {int(1000 * self._busy_timeout_s)}")
 
     @contextmanager
     def _read(self) -> Iterator[sqlite3.Connection]:
@@ -224,11 +249,11 @@ class SqliteStore:
             return db.total_changes - before
 
     def _is_late(self, entry: Entry) -> bool:
-        """Whether a call was made before its origin was erased, and comes in only now."""
-        if not self._tombstones or not entry.origin or entry.timestamp is None:
+        """Whether a call was made before its origin was erased, as far as it can tell, and comes in only now."""
+        if not self._tombstones or not entry.origin:
             return False
         erased_at = self._tombstones.get((entry.tenant, subject_of(self.keyring, entry.tenant, entry.origin)))
-        return erased_at is not None and entry.timestamp <= erased_at
+        return erased_at is not None and (entry.timestamp is None or entry.timestamp <= erased_at)
 
     def _agent(self, agent: str) -> bytes:
         found = self._agents.get(agent)
@@ -286,7 +311,7 @@ class SqliteStore:
         if not origin:
             raise BadInput("An erasure needs an origin.")
         subject = subject_of(self.keyring, tenant, origin)
-        with self._write() as db:
+        with self._write(patient=True) as db:
             self._fresh(db)
             reader = KeyReader(db, self.keyring)
             key_ids = [row[0] for row in db.execute(_SQL["keys_of_subject"], (tenant, subject))]
@@ -370,7 +395,7 @@ class SqliteStore:
     def rewrap(self) -> int:
         """Wraps every data key again with the ring's active wrapping key; returns how many (see store.rotation)."""
         n_keys = 0
-        with self._write() as db:
+        with self._write(patient=True) as db:
             active = self.keyring.wrapping_id
             for id, tenant, subject, month, wrapped_by, wrapped in db.execute(_SQL["all_keys"]).fetchall():
                 if wrapped_by != active:
@@ -385,7 +410,7 @@ class SqliteStore:
         return n_keys
 
     def expire(self, *, tenant: str, before: float) -> int:
-        with self._write() as db:
+        with self._write(patient=True) as db:
             self._fresh(db)
             n_deleted = db.execute(_SQL["expire_calls"], {"tenant": tenant, "before": before}).rowcount
             spoken_of = self._old_feedback(db, tenant, before)

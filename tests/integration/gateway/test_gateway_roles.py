@@ -9,11 +9,11 @@ import aiohttp
 import pytest
 from upstream import ScriptedUpstream, completion
 
-from deputize.gateway.app import _KNOWN
+from deputize.gateway.app import PATHS
 from deputize.gateway.serve import running_gateway, settings_for
 from deputize.store.apikeys import ApiKeys
 from deputize.store.keys import KeyRing
-from deputize.store.roles import Role
+from deputize.store.roles import RIGHTS, Role
 
 MESSAGES = [{"role": "user", "content": "hello"}]
 CALL = {"model": "m", "messages": MESSAGES, "max_tokens": 5}
@@ -35,7 +35,16 @@ ALLOWED: dict[str, tuple[str, dict[str, Any] | None, set[str]]] = {
 
 
 def test_every_path_has_a_row() -> None:
-    assert set(ALLOWED) == _KNOWN
+    """PATHS is what the gateway looks paths up in: a path that is not there is a 404, so none can be forgotten here."""
+    assert set(ALLOWED) == set(PATHS)
+    for path, (_, _, roles) in ALLOWED.items():
+        right = PATHS[path]
+        wanted = (
+            EVERYBODY
+            if right is None
+            else {r.value for r in Role if r is not Role.OWNER and right in RIGHTS[r]}
+        )
+        assert roles == wanted, path
 
 
 @pytest.fixture
@@ -56,6 +65,9 @@ async def test_every_role_at_every_path(home: Path, upstream: ScriptedUpstream, 
                 headers = {"x-deputize-key": keys[role]} if role else {}
                 async with session.request(method, base_url + path, json=body, headers=headers) as reply:
                     seen[path, role] = reply.status
+                elsewhere = await session.request(method, base_url + path + "x", json=body, headers=headers)
+                elsewhere.close()
+                assert elsewhere.status == 404, f"{path}x for {role or 'nobody'}"
     for (path, role), status in seen.items():
         if role in ALLOWED[path][2]:
             assert status not in (401, 403), f"{role or 'nobody'} may use {path}, but got {status}"

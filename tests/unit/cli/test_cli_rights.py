@@ -187,6 +187,30 @@ def test_raw_text_leaves_with_two_people_and_once(
     assert ("export.approve", admin.split("_")[1]) in log
 
 
+def test_an_admin_is_not_two_people(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Three commands that would let one person take raw text out: make a key, ask with it, approve."""
+    args = ["--home", str(tmp_path), "--json"]
+
+    def make(*words: str) -> str:
+        assert run([*args, "keys", "create", "--tenant", "*", *words]) == 0
+        return told(capsys)["text"]
+
+    boss, other = make("--role", "admin"), make("--role", "admin")
+    monkeypatch.setenv("DEPUTIZE_KEY", boss)
+    hand, twin = make("--role", "curator", "--grant", "export raw text"), make("--role", "admin")
+    monkeypatch.setenv("DEPUTIZE_KEY", hand)
+    assert run([*args, "raw", "ask", "--purpose", "mine"]) == 0
+    request = told(capsys)["id"]
+    for key in (boss, twin):
+        monkeypatch.setenv("DEPUTIZE_KEY", key)
+        assert run([*args, "raw", "approve", request]) == 5
+        assert "may be one person" in capsys.readouterr().err
+    monkeypatch.setenv("DEPUTIZE_KEY", other)
+    assert run([*args, "raw", "approve", request]) == 0
+
+
 # --- retention
 
 

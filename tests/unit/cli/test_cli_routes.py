@@ -11,6 +11,8 @@ from deputize.cli.routes import promoted
 from deputize.core.errors import UsageError
 from deputize.core.records import Certificate, Contract, Route, RouteFile
 from deputize.router.file import read_routes, write_routes
+from deputize.store.audit import AuditLog
+from deputize.store.keys import KeyRing
 
 CERTIFICATE = Certificate(
     id="c1", kind="G2", epsilon=0.05, delta=0.05, n_calibration=100, threshold=0.9, share_served=0.8, p_value=0.01,
@@ -80,3 +82,13 @@ def test_unknown_route_and_no_routes(home, tmp_path_factory, capsys):
     assert run(["--home", str(home), "route", "close", "r9"]) == 3
     assert "r1, r2" in capsys.readouterr().err
     assert run(["--home", str(tmp_path_factory.mktemp("empty")), "route", "list"]) == 3
+
+
+def test_every_change_of_a_route_is_in_the_audit_log(home):
+    for words in (["close", "r1"], ["promote", "r1"], ["rollback", "r1"], ["promote", "r1", "--to", "live"]):
+        assert run(["--home", str(home), "route", *words]) == 0
+    log = [(e.action, e.subject, e.detail["state"]) for e in AuditLog(home, KeyRing.open(home)).entries()]
+    assert log == [
+        ("route.close", "r1", "closed"), ("route.promote", "r1", "canary"), ("route.rollback", "r1", "rolled_back"),
+        ("route.promote", "r1", "live"),
+    ]  # fmt: skip

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import multiprocessing
 from collections.abc import Callable
 from pathlib import Path
@@ -38,6 +39,11 @@ def test_an_empty_log_holds(tmp_path: Path) -> None:
     assert AuditLog(tmp_path, KeyRing.open(tmp_path, environ={})).verify().ok
 
 
+def signature(line: bytes) -> bytes:
+    found: str = json.loads(line)["signature"]
+    return found.encode()
+
+
 Change = Callable[[list[bytes]], list[bytes]]
 CHANGES: dict[str, tuple[Change, int, str]] = {
     "a flipped word": (
@@ -47,6 +53,31 @@ CHANGES: dict[str, tuple[Change, int, str]] = {
     ),
     "a flipped time": (lambda ls: [*ls[:4], ls[4].replace(b"17000", b"16000"), *ls[5:]], 5, "was changed"),
     "a detail": (lambda ls: [ls[0].replace(b'"why":"b"', b'"why":"c"'), *ls[1:]], 1, "was changed"),
+    "another actor": (
+        lambda ls: [*ls[:1], ls[1].replace(b'"actor":"person2"', b'"actor":"person1"'), *ls[2:]],
+        2,
+        "was changed",
+    ),
+    "another action": (
+        lambda ls: [*ls[:1], ls[1].replace(b"read.raw", b"read.war"), *ls[2:]],
+        2,
+        "was changed",
+    ),
+    "another subject": (
+        lambda ls: [*ls[:1], ls[1].replace(b'"subject":"o_2"', b'"subject":"o_3"'), *ls[2:]],
+        2,
+        "was changed",
+    ),
+    "another tenant": (
+        lambda ls: [*ls[:1], ls[1].replace(b'"tenant":"t"', b'"tenant":"u"'), *ls[2:]],
+        2,
+        "was changed",
+    ),
+    "a signature of another entry": (
+        lambda ls: [*ls[:1], ls[1].replace(signature(ls[1]), signature(ls[2])), *ls[2:]],
+        2,
+        "forged",
+    ),
     "a deleted entry": (lambda ls: ls[:3] + ls[4:], 4, "missing or was moved"),
     "a deleted first entry": (lambda ls: ls[1:], 1, "missing or was moved"),
     "two in the other order": (lambda ls: [*ls[:4], ls[5], ls[4], *ls[6:]], 5, "missing or was moved"),
@@ -85,6 +116,49 @@ def test_a_chain_made_anew_by_somebody_else_is_forged(tmp_path: Path, log: Audit
     assert "forged" in log.verify().why
     (tmp_path / "audit.head").write_bytes((tmp_path / "other" / "audit.head").read_bytes())
     assert log.verify().broken_at == 1
+
+
+def test_a_head_that_somebody_else_wrote_is_not_genuine(tmp_path: Path, log: AuditLog) -> None:
+    """The end cut off, and a head to match without a signature of ours."""
+    kept = lines(tmp_path)[:5]
+    (tmp_path / "audit.log").write_bytes(b"".join(kept))
+    for signature_of_head in ("", json.loads((tmp_path / "audit.head").read_bytes())["signature"]):
+        head = {"n": 5, "hash": json.loads(kept[-1])["hash"], "signature": signature_of_head}
+        (tmp_path / "audit.head").write_text(json.dumps(head))
+        verdict = log.verify()
+        assert not verdict.ok and "not genuine" in verdict.why
+        assert log.head() is None
+
+
+def test_a_log_that_is_gone_with_its_head_is_missed_by_the_store(tmp_path: Path) -> None:
+    ring = KeyRing.open(tmp_path, environ={})
+    open_store(tmp_path, ring).close()
+    log = AuditLog(tmp_path, ring)
+    log.append("erase", subject="o_1")
+    assert log.verify().ok
+    (tmp_path / "audit.head").unlink()
+    for gone in (
+        lambda: (tmp_path / "audit.log").unlink(),
+        lambda: (tmp_path / "audit.log").write_bytes(b""),
+    ):
+        gone()
+        verdict = log.verify()
+        assert (verdict.ok, verdict.broken_at) == (False, 1) and "whole log is gone" in verdict.why
+    (tmp_path / "audit.log").unlink()
+    log.append("as if nothing had been")
+    verdict = log.verify()
+    assert (verdict.ok, verdict.broken_at) == (False, 1), "going on does not hide it"
+
+
+def test_what_an_entry_says_of_the_one_before_is_in_its_hash(tmp_path: Path) -> None:
+    """Two logs with the same entries after another beginning: no entry of one fits into the other."""
+    ring = KeyRing.open(tmp_path, environ={})
+    hashes = []
+    for name in ("one", "two"):
+        log = AuditLog(tmp_path / name, ring, clock=lambda: 1.7e9)
+        log.append("erase", actor=name)
+        hashes.append(log.append("erase", actor="later").hash)
+    assert hashes[0] != hashes[1]
 
 
 def test_a_missing_head_is_noticed_even_after_more_was_logged(tmp_path: Path, log: AuditLog) -> None:

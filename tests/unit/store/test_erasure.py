@@ -61,7 +61,7 @@ def test_erasing_by_the_raw_id_or_the_pseudonym(house: House) -> None:
         == 4
     )
     assert house.store.count() == 0
-    log = [(e.action, e.actor, e.subject) for e in house.audit.entries()]
+    log = [(e.action, e.actor, e.subject) for e in house.audit.entries() if e.action != "keys.use"]
     assert log == [("erase", "eve", house.ring.pseudonym("ann")), ("erase", "eve", pseudonym)]
     assert b"ann" not in (house.home / "audit.log").read_bytes().replace(b"tenant", b"")
 
@@ -95,7 +95,7 @@ def test_retention_by_tenant(house: House) -> None:
     gone = apply_retention(house.store, house.audit, owner(), {"default": 2}, now=5 * DAY)
     assert gone == {"default": 4}
     assert {c.id for c in house.store.calls()} == {"a3", "a4", "b3", "b4", "other"}
-    assert [(e.action, e.tenant) for e in house.audit.entries()] == [("expire", "default")]
+    assert [(e.action, e.tenant) for e in house.audit.entries()][1:] == [("expire", "default")]
     with pytest.raises(BadInput, match="positive"):
         apply_retention(house.store, house.audit, owner(), {"default": 0})
     with pytest.raises(AccessDenied):

@@ -90,6 +90,26 @@ def test_read_segments_are_shredded(tmp_path: Path, ring: KeyRing) -> None:
     journal.close()
 
 
+def test_a_segment_takes_calls_for_so_long_only(tmp_path: Path, ring: KeyRing) -> None:
+    """Where calls never cease, what the store has leaves the journal all the same."""
+    journal = Journal(tmp_path / "j", ring, segment_s=0.0)
+    for n in range(3):
+        put(journal, entries(f"c{n}"))
+        time.sleep(0.001)
+    assert len(list((tmp_path / "j").iterdir())) == 3
+    seen: list[str] = []
+    while found := journal.read():
+        seen += [e.id for e in found]
+        journal.taken()
+    assert seen == ["c0", "c1", "c2"] and len(list((tmp_path / "j").iterdir())) == 1
+    journal.close()
+    patient = Journal(tmp_path / "k", ring)
+    put(patient, entries("a"))
+    put(patient, entries("b"))
+    assert len(list((tmp_path / "k").iterdir())) == 1
+    patient.close()
+
+
 def test_a_dead_owner_is_recovered_and_a_living_one_left_alone(tmp_path: Path, ring: KeyRing) -> None:
     dead, living = Journal(tmp_path / "j", ring, segment_bytes=500), Journal(tmp_path / "j", ring)
     for n in range(7):

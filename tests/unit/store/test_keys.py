@@ -1,17 +1,20 @@
 from __future__ import annotations
 
 import base64
+import json
 import multiprocessing
 import os
 import re
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given
 from hypothesis import strategies as st
 
 from deputize.core.errors import BadInput, StoreError, Tampered
-from deputize.store.keys import KeyRing
+from deputize.store.ciphers import decrypt, encrypt
+from deputize.store.keys import KeyRing, _root_aad
 
 KEK = base64.b64encode(bytes(range(32))).decode()
 
@@ -148,3 +151,32 @@ def test_rotation_keeps_what_was_sealed(tmp_path: Path) -> None:
     assert (again.unseal(sealed, b""), again.pseudonym("ann")) == (b"text", name)
     with pytest.raises(StoreError, match="is not in"):
         again.unwrap(*old, b"a")
+
+
+def test_keys_in_the_ring_file_are_bound_to_their_ring(tmp_path: Path) -> None:
+    """One KEK for two homes: neither a wrapping key nor a root secret can be carried from one ring into the other."""
+    environ = {"DEPUTIZE_KEK": KEK}
+    for name in ("a", "b"):
+        KeyRing.open(tmp_path / name, environ=environ)
+    a, b = (json.loads((tmp_path / name / "keys" / "ring.json").read_text()) for name in ("a", "b"))
+    for change in (
+        {
+            "wrapping": b["wrapping"],
+            "root": b["root"],
+            "root_wrapped_by": b["root_wrapped_by"],
+        },  # all of another ring
+        {"wrapping": [{**b["wrapping"][0], "id": a["root_wrapped_by"]}]},
+        {"wrapping": [{**a["wrapping"][0], "id": "w_other"}], "root_wrapped_by": "w_other"},
+    ):
+        (tmp_path / "a" / "keys" / "ring.json").write_text(json.dumps({**a, **change}))
+        with pytest.raises(Tampered):
+            KeyRing.open(tmp_path / "a", environ=environ)
+
+
+def test_a_root_secret_does_not_open_in_another_ring_with_its_wrapping_key() -> None:
+    """The root is bound to its ring even where somebody has got hold of the wrapping key."""
+    key = AESGCM(bytes(32))
+    sealed = encrypt(key, b"r" * 32, _root_aad("r_one"))
+    assert decrypt(key, sealed, _root_aad("r_one"), "it") == b"r" * 32
+    with pytest.raises(Tampered):
+        decrypt(key, sealed, _root_aad("r_two"), "it")

@@ -66,6 +66,28 @@ async def test_every_call_ends_in_the_store(tmp_path: Path, ring: KeyRing, durab
     store.close()
 
 
+async def test_what_the_store_has_leaves_the_journal_of_a_gateway_that_goes_on(
+    tmp_path: Path, ring: KeyRing
+) -> None:
+    """An erased person must not be found in a journal that is kept open for the next call."""
+    store = SqliteStore(tmp_path / "store.db", ring)
+    recorder = Recorder(store, ring, tmp_path).start()
+    await recorder.record(a_call("a"))
+    held = journals(tmp_path)[0].open("rb")
+    assert await recorder.drain()
+    for _ in range(300):
+        if not journals(tmp_path):
+            break
+        await asyncio.sleep(0.02)
+    assert journals(tmp_path) == []
+    assert held.read(36) == bytes(36), "the bytes its key was derived from are overwritten"
+    held.close()
+    await recorder.record(a_call("b"))
+    assert await recorder.drain() and store.count() == 2
+    await recorder.close()
+    store.close()
+
+
 async def test_strict_is_in_the_journal_when_record_returns(tmp_path: Path, ring: KeyRing) -> None:
     recorder = Recorder(FailingStore(), ring, tmp_path)  # its writer is not even started
     await recorder.record(a_call("a"))

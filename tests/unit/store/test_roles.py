@@ -189,6 +189,25 @@ def test_nobody_approves_their_own_export(house: House) -> None:
         house.approvals.approve(me, request.id)
 
 
+def test_two_keys_in_one_hand_are_one_person(house: House) -> None:
+    """Whoever made a key has had it in hand; an admin who makes a key to ask with is not a second person."""
+    made = {
+        "boss": Actor(name="boss", role="admin"),
+        "hand": Actor(name="hand", role="curator", grants=("export raw text",), line=("boss",)),
+        "twin": Actor(name="twin", role="admin", line=("boss",)),
+        "child": Actor(name="child", role="admin", line=("boss", "twin")),
+        "other": Actor(name="other", role="admin"),
+        "others": Actor(name="others", role="admin", line=("other",)),
+    }
+    for name in ("boss", "twin", "child"):
+        request = house.approvals.ask(made["hand"], tenant="t2", purpose="p")
+        with pytest.raises(AccessDenied, match="may be one person, for both keys come from boss"):
+            house.approvals.approve(made[name], request.id)
+    for name in ("other", "others"):
+        request = house.approvals.ask(made["hand"], tenant="t2", purpose="p")
+        assert house.approvals.approve(made[name], request.id).approved_by == name
+
+
 def test_rights_bound_exports(house: House) -> None:
     with pytest.raises(AccessDenied):
         house.approvals.ask(ADMIN, tenant="t2", purpose="curious")

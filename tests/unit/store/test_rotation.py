@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -144,4 +147,68 @@ def test_one_rotation_at_a_time(tmp_path: Path) -> None:
         rotate(tmp_path, ring, store)
     os.close(descriptor)
     rotate(tmp_path, ring, store)
+    store.close()
+
+
+def test_a_writer_with_open_keys_hears_of_a_rotation(tmp_path: Path) -> None:
+    """Data keys that another process keeps open and makes after a rotation are wrapped with the new wrapping key."""
+    ring = KeyRing.open(tmp_path, environ={})
+    store = open_store(tmp_path, ring)
+    other = SqliteStore(store.path, KeyRing.open(tmp_path, environ={}))
+    other.append(calls("a"))
+    rotate(tmp_path, ring, store)
+    other.append(calls("a2", "b"))  # one with a key kept open, one with a new one
+    with sqlite3.connect(store.path) as db:
+        assert {row[0] for row in db.execute("SELECT wrapped_by FROM data_keys")} == {ring.wrapping_id}
+    assert {c.id for c in open_store(tmp_path, KeyRing.open(tmp_path, environ={})).calls()} == {
+        "a",
+        "a2",
+        "b",
+    }
+    other.close()
+    store.close()
+
+
+ROTATING = """
+import sys
+from pathlib import Path
+from deputize.store.keys import KeyRing
+from deputize.store.rotation import rotate
+from deputize.store.sqlite import open_store
+home = Path(sys.argv[1])
+ring = KeyRing.open(home)
+store = open_store(home, ring)
+print("ready", flush=True)
+while True:
+    rotate(home, ring, store)
+"""
+
+
+def test_kill_9_in_the_middle_of_rotations_under_load(tmp_path: Path) -> None:
+    """Rotations are killed at random moments while calls are written; nothing is lost and the next one finishes."""
+    ring = KeyRing.open(tmp_path)
+    store = open_store(tmp_path, ring)
+    store.append(calls(*(f"first{i}" for i in range(150))))
+    before = dict(payloads(store.path))
+    n_written = 0
+    for round_ in range(4):
+        with subprocess.Popen(
+            [sys.executable, "-c", ROTATING, str(tmp_path)], stdout=subprocess.PIPE
+        ) as rotating:  # fmt: skip
+            assert rotating.stdout is not None and rotating.stdout.readline() == b"ready\n"
+            until = time.monotonic() + 0.15 + 0.11 * round_
+            while time.monotonic() < until:
+                store.append(calls(f"w{n_written}"))
+                n_written += 1
+                assert len(list(store.calls(tenant="default"))) == 150 + n_written
+            rotating.kill()
+    again = KeyRing.open(tmp_path)
+    fresh = open_store(tmp_path, again)
+    assert len(list(fresh.calls())) == 150 + n_written
+    rotate(tmp_path, again, fresh)
+    assert len(json.loads((tmp_path / "keys" / "ring.json").read_text())["wrapping"]) == 1
+    assert len(list(open_store(tmp_path, KeyRing.open(tmp_path)).calls())) == 150 + n_written
+    after = dict(payloads(store.path))
+    assert all(after[id] == payload for id, payload in before.items()), "no payload was rewritten"
+    fresh.close()
     store.close()

@@ -99,7 +99,7 @@ def test_sessions_age_by_tenant(house: House) -> None:
     house.sessions.put("shop", house.ann, "resp_9", b"of the shop")
     house.now += 10 * 86400
     house.sessions.put("default", house.bob, "resp_10", b"young")
-    apply_retention(house.store, house.audit, owner(), {"default": 5}, now=house.now)
+    apply_retention(house.store, house.audit, owner(), {"default": 5}, now=house.now, sessions=house.sessions)
     assert house.sessions.get("default", "resp_1") is None and house.sessions.get("default", "resp_2") is None
     assert house.sessions.get("default", "resp_10") == b"young"
     assert house.sessions.get("shop", "resp_9") == b"of the shop"

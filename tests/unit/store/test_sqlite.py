@@ -12,6 +12,7 @@ import pytest
 
 from deputize.core.errors import StoreError, Tampered
 from deputize.core.records import Call
+from deputize.store.datakeys import DataKey
 from deputize.store.keys import KeyRing
 from deputize.store.sqlite import SqliteStore, open_store
 
@@ -109,6 +110,40 @@ def test_tampering_is_noticed(store: SqliteStore, change: str) -> None:
         db.execute(change)
     with pytest.raises(Tampered):
         list(store.calls())
+
+
+@pytest.mark.parametrize("changed", ["tenant", "key id", "record", "schema", "kind", "key"])
+def test_a_payload_is_bound_to_each_of_its_names(changed: str) -> None:
+    """Of (tenant, kind, record id, schema, key id) each alone: one that is left out of the AAD would go unnoticed."""
+    right = {"tenant": "a", "key id": 7, "record": b"r" * 16, "schema": 1, "kind": b"call", "key": bytes(32)}
+    wrong = {
+        "tenant": "b",
+        "key id": 8,
+        "record": b"s" * 16,
+        "schema": 2,
+        "kind": b"feedback",
+        "key": b"k" * 32,
+    }
+
+    def key(of: dict) -> DataKey:
+        return DataKey(of["key id"], of["tenant"], of["key"])
+
+    sealed = key(right).encrypt(right["kind"], right["record"], right["schema"], b"text")
+    assert key(right).decrypt(right["kind"], right["record"], right["schema"], sealed) == b"text"
+    other = {**right, changed: wrong[changed]}
+    with pytest.raises(Tampered):
+        key(other).decrypt(other["kind"], other["record"], other["schema"], sealed)
+
+
+def test_what_was_said_of_the_erased_goes_too(store: SqliteStore) -> None:
+    store.append([a_call("a", origin="o_ann", episode="ea"), a_call("b", origin="o_bob", episode="eb")])
+    for about in ({"episode": "ea"}, {"call_id": "a"}, {"episode": "eb"}):
+        store.add_feedback(metric="success", value=1.0, **about)
+    with raw(store) as db:
+        said = [row[0] for row in db.execute("SELECT payload FROM feedback ORDER BY seq")]
+    store.erase("o_ann")
+    with raw(store) as db:
+        assert [row[0] for row in db.execute("SELECT payload FROM feedback")] == said[2:]
 
 
 def test_an_erased_key_is_gone_from_every_byte_of_the_store(tmp_path: Path, store: SqliteStore) -> None:
