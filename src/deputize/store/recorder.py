@@ -44,7 +44,7 @@ OnFull = Literal["block", "spill"]
 
 _BATCH_BYTES = 1 << 19
 _LINGER_S = 0.05
-_IDLE_S = 1.0
+_IDLE_S, _TIDY_BYTES = 1.0, 1 << 20  # while calls come in, a new segment for each would cost too much
 _RETRY_S = (0.05, 2.0)
 _PACK = msgspec.msgpack.Encoder()
 
@@ -315,11 +315,9 @@ class Recorder:
                 if not self._closing and self._journal.backlog_bytes < _BATCH_BYTES:
                     time.sleep(_LINGER_S)  # lets a group form, so that one sync serves many
             else:
-                least = (
-                    {"min_bytes": 0} if idle else {}
-                )  # while calls come in, a new segment for each costs too much
-                self._journal.tidy(busy=bool(self._under_way), **least)
-                self._spill.tidy(**least)
+                least = 0 if idle else _TIDY_BYTES
+                self._journal.tidy(busy=bool(self._under_way), min_bytes=least)
+                self._spill.tidy(min_bytes=least)
                 if self._closing:
                     return
 
