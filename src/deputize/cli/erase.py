@@ -83,6 +83,10 @@ def _show(
 ) -> None:  # fmt: skip
     also = f" and {done.n_sessions} kept conversations" if done.n_sessions else ""
     terminal.say(f"{len(done.erased.call_ids)} calls{also} erased.")
+    if not done.erased.call_ids:
+        terminal.say(
+            f"Nothing of it is stored for the tenant {done.erased.tenant}: are id and --tenant as they were sent?"
+        )
     for run_id, n_examples in forgotten.items():
         terminal.say(f"{n_examples} examples taken out of run {run_id}.")
     for copy in done.copies:

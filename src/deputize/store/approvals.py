@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -62,7 +63,8 @@ class Approvals:
             AccessDenied: the actor may not export raw text.
             BadInput: no purpose is given.
         """
-        require(actor, Right.EXPORT_RAW, tenant=tenant)
+        with self._denials_noted(actor, ""):
+            require(actor, Right.EXPORT_RAW, tenant=tenant)
         if not purpose.strip():
             raise BadInput("A raw export needs a purpose that the second person can judge.")
         made = ExportRequest(
@@ -85,7 +87,7 @@ class Approvals:
             AccessDenied: the actor may not approve, or asked for it.
             BadInput: no such request, or it is too old, or was approved already.
         """
-        with locked(self._path):
+        with locked(self._path), self._denials_noted(actor, id):
             found = self._find(id)
             require(actor, Right.APPROVE_EXPORT, tenant=found.tenant)
             if actor.name == found.asked_by:
@@ -116,7 +118,7 @@ class Approvals:
             AccessDenied: not approved, used up, too old, or asked for by somebody else.
             BadInput: no such request.
         """
-        with locked(self._path):
+        with locked(self._path), self._denials_noted(actor, id):
             found = self._find(id)
             require(actor, Right.EXPORT_RAW, tenant=found.tenant)
             if actor.name != found.asked_by:
@@ -128,6 +130,14 @@ class Approvals:
                     f"The approval of the export {id} is used up or older than a day; ask again."
                 )
             return self._replace("export.raw", actor, msgspec.structs.replace(found, used_at=self._clock()))
+
+    @contextmanager
+    def _denials_noted(self, actor: Actor, id: str) -> Iterator[None]:
+        try:
+            yield
+        except AccessDenied as error:
+            self._audit.append("denied", actor=actor.name, subject=id, detail={"why": str(error)})
+            raise
 
     def _replace(self, action: str, actor: Actor, new: ExportRequest) -> ExportRequest:
         self._log(action, actor, new)

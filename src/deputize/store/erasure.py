@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from deputize.core.errors import BadInput
+from deputize.core.errors import AccessDenied, BadInput
 from deputize.core.records import Record
 from deputize.store.audit import AuditLog
 from deputize.store.base import Erased, Store
@@ -54,7 +54,11 @@ def erase_origin(
         BadInput: an empty origin.
         StoreError: it could not be done; nothing was erased.
     """
-    require(actor, Right.ERASE, tenant=tenant)
+    try:
+        require(actor, Right.ERASE, tenant=tenant)
+    except AccessDenied:
+        audit.append("denied", actor=actor.name, tenant=tenant, detail={"right": Right.ERASE.value})
+        raise
     if not origin:
         raise BadInput("An erasure needs an origin.")
     name = origin if _PSEUDONYM.fullmatch(origin) else keyring.pseudonym(origin, tenant)

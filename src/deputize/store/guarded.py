@@ -71,11 +71,7 @@ class GuardedStore:
         self._require(Right.EXPORT_RAW)
         if self._approvals is None:
             raise AccessDenied("Raw exports are not set up here.")
-        try:
-            request = self._approvals.use(self._actor, request_id)
-        except AccessDenied:
-            self._note("denied", subject=request_id, detail={"right": Right.EXPORT_RAW.value})
-            raise
+        request = self._approvals.use(self._actor, request_id)
         tenant = None if request.tenant == EVERY_TENANT else request.tenant
         return self._store.calls(agent=agent, since=since, tenant=tenant)
 

@@ -331,3 +331,27 @@ def test_only_an_erasure_officer_erases_for_others(house: House, monkeypatch: py
     monkeypatch.setenv("DEPUTIZE_KEY", made.text)
     assert run(["--home", str(house.home), "erase", "--origin", "ann"]) == 5, "ann is not of that tenant"
     assert house.store.count() == 6
+
+
+@pytest.mark.parametrize("tenant", ["default", "shop"])
+def test_who_was_imported_can_be_erased(
+    tenant: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same id at the import, at the gateway and at the erasure means the same person of a tenant."""
+    log, home = tmp_path / "log.jsonl", str(tmp_path / "home")
+    rows = [
+        {"id": f"{name}{i}", "origin": name, "tenant": tenant, "timestamp": 1.7e9 + i, "messages": [{"role": "user", "content": "hi"}],
+         "response": {"role": "assistant", "content": "yes"}}
+        for name in ("ann", "bob") for i in range(3)
+    ]  # fmt: skip
+    log.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert run(["--home", home, "import", str(log)]) == 0
+    if tenant != "default":
+        assert run(["--home", home, "erase", "--origin", "ann"]) == 0
+        assert "are id and --tenant as they were sent?" in capsys.readouterr().out
+    capsys.readouterr()
+    assert run(["--home", home, "--json", "erase", "--origin", "ann", "--tenant", tenant]) == 0
+    assert json.loads(capsys.readouterr().out)["n_calls"] == 3
+    assert run(["--home", home, "--json", "import", str(log)]) == 0
+    done = json.loads(capsys.readouterr().out)
+    assert (done["n_calls"], done["n_stored"]) == (0, 3), "the log that still lies about brings nobody back"

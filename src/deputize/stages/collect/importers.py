@@ -56,7 +56,8 @@ _REQUEST_FIELDS = frozenset(
 )
 _PERSONAL_PARAMS = frozenset({"user", "safety_identifier", "prompt_cache_key", "metadata"})
 
-Pseudonym: TypeAlias = Callable[[str], str]
+Pseudonym: TypeAlias = Callable[[str, str], str]
+"""(raw id of who asked, tenant) -> pseudonym."""
 
 
 class _Unreadable(Exception):
@@ -88,7 +89,7 @@ def read_calls(
             yield Skip(file=path.name, line=number, reason=line)
             continue
         try:
-            call = _call(_decode(line), format, agent, pseudonym or (lambda raw: ""))
+            call = _call(_decode(line), format, agent, pseudonym or (lambda raw, tenant: ""))
         except _Unreadable as why:
             yield Skip(file=path.name, line=number, reason=str(why))
             continue
@@ -247,7 +248,7 @@ def _call(row: dict[str, Any], format: str, agent: str, pseudonym: Pseudonym) ->
         agent=name, site=_text((row, metadata), ("site",)), model=_text((row, request, envelope), ("model",)),
         tools=_tools(request), response_format=_dict_or_none(request.get("response_format")),
         tool_choice=request.get("tool_choice"), params=_params(row, request), audience=_audience(row),
-        origin=pseudonym(origin) if origin else "", tenant=tenant, outcome=_outcome(row.get("outcome")),
+        origin=pseudonym(origin, tenant) if origin else "", tenant=tenant, outcome=_outcome(row.get("outcome")),
         usage=_usage(row.get("usage") or envelope.get("usage")), cost_usd=_float(row.get("cost_usd")),
         latency_ms=_latency_ms(row), ttft_ms=_float(row.get("ttft_ms")), timestamp=_timestamp((row, envelope)),
         status=_int(row.get("status"), 200), finish_reason=_text((row, envelope), ("finish_reason",)),

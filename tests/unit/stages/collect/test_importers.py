@@ -98,8 +98,8 @@ def test_request_response_logs_and_fine_tuning_lines_are_told_apart(tmp_path: Pa
 
 def test_origins_are_pseudonyms(tmp_path: Path) -> None:
     row = {"request": {"messages": ASK, "user": "ann"}, "response": SAY, "metadata": {"user_id": "bob"}}
-    (call,) = calls_of(log(tmp_path / "a.jsonl", row), pseudonym=lambda raw: f"<{len(raw)}>")
-    assert call.origin == "<3>" and call.params == {}
+    (call,) = calls_of(log(tmp_path / "a.jsonl", row), pseudonym=lambda raw, tenant: f"<{len(raw)} {tenant}>")
+    assert call.origin == "<3 default>" and call.params == {}
 
 
 def test_old_function_calls_become_tool_calls(tmp_path: Path) -> None:
