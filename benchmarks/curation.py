@@ -22,7 +22,7 @@ import numpy as np
 
 from benchmarks.privacy_tasks import KEY, MODEL, SPLIT, asked, help_desk, raw_twin
 from benchmarks.table import arguments, save, show
-from deputize.core.artifacts import Selected
+from deputize.core.artifacts import Curated, Discovered, Selected
 from deputize.core.config import Convert, models_path
 from deputize.core.progress import silent
 from deputize.core.records import Call
@@ -56,11 +56,13 @@ def measure(
 ) -> list[dict[str, Any]]:
     """One row per task and setting: the share of right answers over all calls, and its mean over the different answers."""
     rows: list[dict[str, Any]] = []
+    prepared: dict[str, tuple[Curated, Curated, Discovered]] = {}
     for setting in settings:
         config = Convert.model_validate({"seed": seed, "split": SPLIT, "models": (MODEL,), **setting})
-        curated = curate(calls, infer_sites(calls), config, key=KEY)
-        raw = raw_twin(curated, calls)
-        found = cluster(curated, config)
+        if config.privacy not in prepared:
+            examples = curate(calls, infer_sites(calls), config, key=KEY)
+            prepared[config.privacy] = examples, raw_twin(examples, calls), cluster(examples, config)
+        curated, raw, found = prepared[config.privacy]
         selected = Selected(candidates={}, plan={t.id: ["linear"] for t in found.tasks}, base_model=MODEL)
         with tempfile.TemporaryDirectory() as folder:
             home = Path(folder)

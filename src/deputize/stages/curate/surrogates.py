@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 import random
 import re
 import string
@@ -217,6 +218,8 @@ class Surrogates:
         return random.Random(hmac.new(self._key, message, hashlib.sha256).digest())
 
     def _make(self, kind: str, value: str, attempt: int) -> str:
+        if (meant := _unescaped(value)) != value:
+            return json.dumps(self.of(kind, meant))[1:-1]
         seed = _identity(kind, value)
         rng = self._random(kind, seed, attempt)
         match kind:
@@ -392,6 +395,16 @@ def _refill(value: str, rng: random.Random, at: int = 0) -> str:
 def _fill_digits(value: str, digits: str) -> str:
     source = iter(digits)
     return "".join(next(source) if c.isdigit() else c for c in value)
+
+
+def _unescaped(value: str) -> str:
+    """What JSON means by a value with escaped letters, as it stands in JSON that is quoted in prose."""
+    if "\\u" not in value:
+        return value
+    try:
+        return str(json.loads(f'"{value}"', strict=False))
+    except ValueError:
+        return value
 
 
 def _identity(kind: str, value: str) -> str:

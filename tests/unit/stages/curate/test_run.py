@@ -324,6 +324,22 @@ def test_what_a_second_detector_still_finds_is_quarantined() -> None:
     assert "odd" not in {e.call_id for e in out.examples} and out.dropped["quarantined: EMAIL_ADDRESS"] == 1
 
 
+def test_the_examples_of_train_carry_the_weight_of_their_dropped_duplicates() -> None:
+    def asks(n: int) -> Call:
+        return Call(
+            id=f"c{n}", agent="a", site="s", episode=f"e{n}", messages=[{"role": "user", "content": f"please sort case {n % 7}"}],
+            response={"role": "assistant", "content": ("yes", "no")[n % 7 % 2]},
+        )  # fmt: skip
+
+    train = [e for e in curate([asks(n) for n in range(140)]).examples if e.split == "train"]
+    kept = [e for e in train if e.trainable]
+    assert 0 < len(kept) <= 7 and {e.drop_reason for e in train if not e.trainable} <= {
+        "exact duplicate",
+        "near duplicate",
+    }
+    assert sum(e.weight for e in kept) == len(train) > len(kept)
+
+
 def test_dates_move_together_unless_the_template_fixes_one() -> None:
     def dated(system: str) -> Curated:
         return curate([Call(id=f"c{i}", messages=[{"role": "system", "content": system}, {"role": "user", "content": f"Move booking {i} to 2024-03-{i % 28 + 1:02d}"}], response={"role": "assistant", "content": f'{{"to": "2024-03-{i % 28 + 1:02d}"}}'}) for i in range(30)])  # fmt: skip
@@ -338,6 +354,24 @@ def test_dates_move_together_unless_the_template_fixes_one() -> None:
         f"2024-03-{i % 28 + 1:02d}" for i in range(30)
     ]
     assert any("fixes a date" in w for w in kept.warnings)
+
+
+def test_one_person_has_unlinked_stand_ins_in_two_episodes_of_one_origin() -> None:
+    def asks(n: int) -> Call:
+        first, last = person(n // 2)
+        said = f"My name is {first} {last}, mail {first}.{last}@mail.example, number {n}"
+        return Call(
+            id=f"c{n}", agent="a", site="s", episode=f"e{n}", origin=f"o{n // 2}", response_format={"type": "json_object"},
+            messages=[{"role": "user", "content": said}],
+            response={"role": "assistant", "content": json.dumps({"name": f"{first} {last}"})},
+        )  # fmt: skip
+
+    names: dict[str, set[str]] = {}
+    for e in curate([asks(n) for n in range(20)]).examples:
+        name = json.loads(e.response["content"])["name"]
+        assert f"My name is {name}, mail {name.replace(' ', '.')}@" in e.request.messages[0]["content"]
+        names.setdefault(e.origin, set()).add(name)
+    assert len(names) == 10 and all(len(two) == 2 for two in names.values())
 
 
 def test_the_dates_of_one_origin_move_alike_in_all_its_episodes() -> None:
@@ -437,6 +471,9 @@ def test_the_card_holds_counts_and_nothing_personal(curated: Curated) -> None:
         "recall of this set",
         "failed episode",
         "k (people)",
+        "| failed episode |",
+        "may be learnt from is in the terms",
+        "| Faker |",
         "MIT",
     ):
         assert said in card

@@ -168,6 +168,19 @@ def test_nothing_of_a_secret_stays_as_its_prefix(kind: str, value: str, lost: st
     assert lost not in of(kind, value)
 
 
+def test_a_name_whose_capitals_are_more_letters() -> None:
+    change = replacer(("PERSON", "Jürgen Weiß"))
+    name, capitals = change("Jürgen Weiß, JÜRGEN WEISS").split(", ")
+    assert capitals == name.upper() != "JÜRGEN WEISS"
+
+
+def test_escaped_letters_mean_the_same_person() -> None:
+    change = replacer(("PERSON", "Jörg Größling"), ("PERSON", "J\\u00f6rg Gr\\u00f6\\u00dfling"))
+    said = change('Result: {"name": "J\\u00f6rg Gr\\u00f6\\u00dfling"} of Jörg Größling')
+    name = said.split(" of ")[1]
+    assert said == f'Result: {{"name": "{name}"}} of {name}' and "ö" not in name
+
+
 def test_leaks_are_noticed() -> None:
     change = replacer(("EMAIL_ADDRESS", "Mia.Li@mail.com"), ("US_SSN", "925-22-8758"))
     assert change.leaks("MIA.LI@MAIL.COM") == "EMAIL_ADDRESS"
