@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -15,7 +16,11 @@ from pathlib import Path
 import pytest
 from tests import tiny_model
 
+from deputize import pipeline
+from deputize.store.keys import KeyRing
+from deputize.store.runkeys import run_key
 from deputize.store.sqlite import open_store
+from deputize.testing import call
 
 DEPUTIZE = [sys.executable, "-m", "deputize.cli.main"]
 LATE = ("a week overdue", "lost by the courier", "days behind schedule", "not moving for days")
@@ -95,6 +100,70 @@ def ended(pids: list[int], timeout_s: float = 60.0) -> bool:
             return True
         time.sleep(0.1)
     return False
+
+
+MARK = "quizzical-harbour"
+"""In every mail address of the simulated calls below."""
+
+
+def in_clear(*folders: Path) -> list[str]:
+    """The files that hold a mail address as it was, in one of the usual encodings."""
+    forms = [MARK.encode(), MARK.upper().encode(), MARK.encode("utf-16-le"), MARK.encode().hex().encode()]
+    files = [p for folder in folders for p in folder.rglob("*") if p.is_file()]
+    return [str(p) for p in files if any(form in p.read_bytes() for form in forms)]
+
+
+@pytest.mark.timeout(900)
+def test_s2_stopped_half_way_leaves_nothing_in_clear_and_begins_again(tmp_path: Path) -> None:
+    """A disk that is full, kill -9 and Ctrl-C while the examples are being written; then it is let go."""
+    home, temporary = tmp_path / "home", tmp_path / "tmp"
+    temporary.mkdir()
+    rng = random.Random(0)
+    store = open_store(home)
+    store.append([
+        call(f"c{i}", f"From: ann{i}@{MARK}.example\nState: {rng.choice((*LATE, *FINE))} {i}" + "\nas before" * 40,
+             rng.choice(("yes", "no")), episode=f"e{i}", agent="desk", timestamp=1.7e9 + i)
+        for i in range(1500)
+    ])  # fmt: skip
+    store.close()
+    environ = {**os.environ, "TMPDIR": str(temporary)}
+
+    def parts() -> list[Path]:
+        return list(home.glob("runs/*/.curate.sealed.part"))
+
+    def is_half_way(began: float) -> bool:
+        try:
+            return any(s.st_size > 150_000 and s.st_mtime > began for s in (p.stat() for p in parts()))
+        except FileNotFoundError:
+            return False
+
+    for how, code, sentence in (
+        ("full", 1, "could not be written"), (signal.SIGKILL, -signal.SIGKILL, ""),
+        (signal.SIGINT, 130, "Stopped; run the same command again to go on."),
+    ):  # fmt: skip
+        began = time.time()
+        process = start(home, "curate", environ=environ, said=tmp_path / "said.txt")
+        assert wait_for(process, lambda began=began: is_half_way(began)), (  # type: ignore[misc]
+            tmp_path / "said.txt"
+        ).read_text()
+        pids = family(process.pid)
+        if how == "full":
+            resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (150_000, resource.RLIM_INFINITY))
+        else:
+            os.kill(process.pid, how)
+        assert process.wait(timeout=120) == code, (tmp_path / "said.txt").read_text()
+        said = (tmp_path / "said.txt").read_text()
+        assert sentence in said and "Traceback" not in said
+        assert ended(pids), "its helpers end with it"
+        assert not list(home.glob("runs/*/curate.sealed")), "half a result is none"
+        assert bool(parts()) == (how == signal.SIGKILL)
+        assert in_clear(home, temporary) == []
+    process = start(home, "curate", environ=environ, said=tmp_path / "said.txt")
+    assert process.wait(timeout=300) == 0, (tmp_path / "said.txt").read_text()
+    (folder,) = (home / "runs").iterdir()
+    curated = pipeline.read_curated(folder / "curate.sealed", run_key(folder, KeyRing.open(home)))
+    assert {e.call_id for e in curated.examples} == {f"c{i}" for i in range(1500)}
+    assert parts() == [] and in_clear(home, temporary, tmp_path / "said.txt") == []
 
 
 @pytest.mark.timeout(1800)

@@ -17,11 +17,54 @@ NUMBERS = frozenset({"PHONE_NUMBER", "US_SSN", "CREDIT_CARD", "BANK_ACCOUNT", "I
 """Written with and without separators; one number whatever its form."""
 MAX_CACHED_CHARS = 1_000_000
 """Of the texts whose changed form is remembered; steps of an episode repeat the steps before them."""
+FEW = 48
+"""Up to so many values each is looked for by itself, which is quicker."""
+PIECE = 4
+"""Characters."""
 _CASELESS = frozenset({"EMAIL_ADDRESS", "USERNAME", "STREET_ADDRESS", "MAC_ADDRESS", "SENSITIVE"})
 _GAP = r"[ \t\r\n\u00a0()/.-]{0,3}"
 """A number may go on in the next line."""
 _DIGIT = re.compile(r"\d")
 _GAPS = re.compile(r"(?<=\d)[ \t\r\n\u00a0()/.-]{1,3}(?=\d)|[()]")
+
+
+class Among:
+    """Which of many strings stand in a text, in the order they were given.
+
+    A giant episode has thousands of values and as many texts; to look for each value in each text takes a square of its
+    length. So a value is looked for only where a piece of it stands, the one that fewest other values have.
+    """
+
+    def __init__(self, values: Iterable[str]) -> None:
+        self._values = list(values)
+        self._by_piece: dict[str, list[int]] | None = None
+        self._short: list[int] = []
+
+    def __call__(self, text: str) -> list[str]:
+        """Those of the values that are part of the text."""
+        if len(self._values) <= FEW:
+            return [v for v in self._values if v in text]
+        if self._by_piece is None:
+            self._by_piece = self._index()
+        at = set(self._short)
+        for piece in _pieces(text) & self._by_piece.keys():
+            at.update(self._by_piece[piece])
+        return [v for n in sorted(at) if (v := self._values[n]) in text]
+
+    def _index(self) -> dict[str, list[int]]:
+        often = Counter(piece for value in self._values for piece in _pieces(value))
+        out: dict[str, list[int]] = {}
+        for n, value in enumerate(self._values):
+            rarest = min(_pieces(value), key=lambda p: (often[p], p), default=None)
+            if rarest is None:
+                self._short.append(n)
+            else:
+                out.setdefault(rarest, []).append(n)
+        return out
+
+
+def _pieces(text: str) -> set[str]:
+    return {text[i : i + PIECE] for i in range(len(text) - PIECE + 1)}
 
 
 class Replacer:
@@ -48,13 +91,20 @@ class Replacer:
         self._all_dates = shift_all_dates
         self._texts: dict[str, str] = {}
         self._n_chars = 0
+        self._looked: dict[str, str | None] = {}
+        self._n_looked = 0
         self.counted: set[int] = set()
         """Hashes of texts changed before, whose spans are in a count already."""
         # longest first: a full name decides what its parts become
         values = sorted(set(found), key=lambda f: (f[0] != "PERSON", -len(f[1]), f))
         surrogates.forbid(frozenset(v.casefold() for _, v in values))
+        self._cores: set[str] = set()
         for kind, value in values:
             self._learn(kind, value, is_ordinary)
+        self._among_exact, self._among_folded = Among(self._exact), Among(self._folded)
+        self._among_quoted = Among(f'"{value}"' for value in self._quoted)
+        self._number_of = {core: (kind, lead, made) for kind, core, lead, made in self._numbers}
+        self._among_numbers = Among(self._number_of)
 
     @property
     def is_empty(self) -> bool:
@@ -78,23 +128,30 @@ class Replacer:
         """Gives back the memory of texts changed so far; they are not counted again."""
         self.counted.update(map(hash, self._texts))
         self._texts.clear()
-        self._n_chars = 0
+        self._looked.clear()
+        self._n_chars = self._n_looked = 0
 
     def leaks(self, text: str) -> str | None:
         """The type of a value that still stands in a text, None where none does."""
+        if text not in self._looked:
+            if self._n_looked + len(text) > MAX_CACHED_CHARS:
+                self._looked.clear()
+                self._n_looked = 0
+            self._looked[text] = self._leaks(text)
+            self._n_looked += len(text)
+        return self._looked[text]
+
+    def _leaks(self, text: str) -> str | None:
         folded = text.casefold()
-        for value, (kind, made) in self._folded.items():
-            if (
-                value in folded
-                and value not in made.casefold()
-                and len(value) > 3
-                and _bounded(value).search(folded)
-            ):
+        for value in self._among_folded(folded):
+            kind, made = self._folded[value]
+            if value not in made.casefold() and len(value) > 3 and _bounded(value).search(folded):
                 return kind
-        digits = digits_of(text) if self._numbers else ""
-        for kind, core, lead, made in self._numbers:
-            if core != made and core in digits and number_places(text, core, lead):
-                return kind
+        if self._numbers:
+            for core in self._among_numbers(digits_of(text)):
+                kind, lead, made = self._number_of[core]
+                if core != made and number_places(text, core, lead):
+                    return kind
         return None
 
     def _learn(self, kind: str, value: str, is_ordinary: Callable[[str], bool]) -> None:
@@ -107,7 +164,8 @@ class Replacer:
         if kind in NUMBERS and len(digits) >= 7 and not any(c.isalpha() for c in value):
             core = digits[-10:] if kind == "PHONE_NUMBER" else digits
             made = digits_of(self._surrogates.of(kind, value))[-len(core) :]
-            if all(known != core for _, known, _, _ in self._numbers):
+            if core not in self._cores:
+                self._cores.add(core)
                 # a country code may stand right before the core, as in +12125550188
                 self._numbers.append((kind, core, digits[: -len(core)], made))
             return
@@ -145,23 +203,27 @@ class Replacer:
 
     def _change(self, text: str) -> str:
         folded = text.casefold()
-        present = frozenset(v for v in self._exact if v in text) | frozenset(
-            v for v in self._folded if v in folded
-        )
+        present = {*self._among_exact(text), *self._among_folded(folded)}
         if present:
             ordered = sorted(present, key=lambda v: (-len(v), v))
             text = _filled(text, value_places(text, ordered), self._one)
-        for value, (kind, made) in self._quoted.items():
-            if f'"{value}"' in text:
-                self.n_replaced[kind] += text.count(f'"{value}"')
-                text = text.replace(f'"{value}"', f'"{made}"')
-            elif text == value:
-                self.n_replaced[kind] += 1
-                text = made
+        text = self._change_quoted(text)
         if self._numbers:
             text = self._change_numbers(text)
         if self._all_dates or self._days:
             text = self._change_dates(text)
+        return text
+
+    def _change_quoted(self, text: str) -> str:
+        """The text with everyday words that are names changed where they stand alone; no stand-in is one of them."""
+        if text in self._quoted:
+            kind, made = self._quoted[text]
+            self.n_replaced[kind] += 1
+            return made
+        for quoted in self._among_quoted(text):
+            kind, made = self._quoted[quoted[1:-1]]
+            self.n_replaced[kind] += text.count(quoted)
+            text = text.replace(quoted, f'"{made}"')
         return text
 
     def _one(self, found: str) -> str:
@@ -175,16 +237,15 @@ class Replacer:
         return made
 
     def _change_numbers(self, text: str) -> str:
-        run = _GAPS.sub("", text)
-        for kind, core, lead, made in self._numbers:
-            if core in run:
+        for core in self._among_numbers(_GAPS.sub("", text)):
+            kind, lead, made = self._number_of[core]
 
-                def fill(found: str, made: str = made, kind: str = kind) -> str:
-                    self.n_replaced[kind] += 1
-                    digits = iter(made)
-                    return "".join(next(digits) if c.isdigit() else c for c in found)
+            def fill(found: str, made: str = made, kind: str = kind) -> str:
+                self.n_replaced[kind] += 1
+                digits = iter(made)
+                return "".join(next(digits) if c.isdigit() else c for c in found)
 
-                text = _filled(text, number_places(text, core, lead), fill)
+            text = _filled(text, number_places(text, core, lead), fill)
         return text
 
     def _change_dates(self, text: str) -> str:

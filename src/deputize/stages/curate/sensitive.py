@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 from deputize.core.contracts import parse_json_object, text_of, tool_calls_of
@@ -126,6 +127,7 @@ def number_places(text: str) -> list[tuple[int, int]]:
     return [(a, b) for a, b in found if not any(a < end and start < b for start, end in dates)]
 
 
+@lru_cache(maxsize=4096)
 def numbers_of(text: str) -> frozenset[str]:
     """The numbers of a text, as they are written."""
     return frozenset(text[a:b] for a, b in number_places(text))

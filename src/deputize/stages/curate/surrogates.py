@@ -11,7 +11,9 @@ import json
 import random
 import re
 import string
+from collections.abc import Mapping
 from functools import lru_cache
+from types import MappingProxyType
 
 from deputize.core.errors import MissingExtra
 from deputize.stages.curate.dates import shift_part
@@ -167,6 +169,7 @@ class Surrogates:
         self._given: dict[tuple[str, str], str] = {}
         self._taken: set[str] = set()
         self._parts: dict[str, str] = {}
+        self._parts_taken: set[str] = set()
         self._forbidden: frozenset[str] = frozenset()
 
     def forbid(self, values: frozenset[str]) -> None:
@@ -201,17 +204,18 @@ class Surrogates:
             rng = self._random("NAME", folded)
             for _ in range(20):
                 made = rng.choice(pool)
-                if made.casefold() not in self._forbidden and made not in self._parts.values():
+                if made.casefold() not in self._forbidden and made not in self._parts_taken:
                     break
             assert made is not None
             self._parts[folded] = made
+            self._parts_taken.add(made)
         if len(word) == 1:
             made = made[0]
         return made.upper() if word.isupper() and len(word) > 1 else made.lower() if word.islower() else made
 
-    def parts(self) -> dict[str, str]:
+    def parts(self) -> Mapping[str, str]:
         """Case-folded word of a name -> its stand-in, for every word met so far."""
-        return dict(self._parts)
+        return MappingProxyType(self._parts)
 
     def _random(self, kind: str, value: str, attempt: int = 0) -> random.Random:
         message = f"{kind}\0{value}\0{attempt}".encode("utf-8", "surrogatepass")

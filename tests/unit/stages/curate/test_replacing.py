@@ -7,7 +7,7 @@ import re
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from deputize.stages.curate.replacing import number_places, value_places
+from deputize.stages.curate.replacing import FEW, Among, number_places, value_places
 
 GAP = r"[ \t\u00a0().-]{0,3}"
 SOUP = st.text("12 .-()a+\tx", max_size=40)
@@ -43,3 +43,16 @@ def test_values_are_found_where_a_pattern_finds_them(text: str, values: list[str
     values.sort(key=lambda v: (-len(v), v))
     pattern = re.compile("|".join(map(edged, values)), re.IGNORECASE)
     assert value_places(text, values) == [m.span() for m in pattern.finditer(text)]
+
+
+@given(
+    st.lists(st.text("abAB12 -é", max_size=9), max_size=20),
+    st.lists(st.text("abAB12 -é", min_size=1, max_size=60), min_size=1, max_size=5),
+)
+@settings(max_examples=600, deadline=None)
+def test_many_values_are_found_as_few_are(values: list[str], texts: list[str]) -> None:
+    """With so many that they are looked for by a piece of each: those that stand there, in their order, no other."""
+    many = [*values, *(f"none of {i} is there" for i in range(FEW + 1)), texts[0][:3], texts[0][1:7]]
+    among = Among(many)
+    for text in texts:
+        assert among(text) == [value for value in many if value in text]
