@@ -192,6 +192,31 @@ def watching(
         return
 
 
+def hourly(
+    retain: Callable[[], None], *, tell: Callable[[str], None], clock: Callable[[], float] = time.monotonic
+) -> Callable[[], None]:
+    """Retention as the loop does it: at the first look, then every hour.
+
+    What goes wrong at the first look, a bad setting for one, ends the watch; later it is told, and the next look tries again.
+    """
+    done_at: float | None = None
+
+    def now_and_then() -> None:
+        nonlocal done_at
+        if done_at is not None and clock() - done_at <= RETENTION_EVERY_S:
+            return
+        try:
+            retain()
+        except DeputizeError as error:
+            if done_at is None:
+                raise
+            tell(f"What is over age could not be deleted, the next look tries again: {error}")
+            return
+        done_at = clock()
+
+    return now_and_then
+
+
 def _newest(home: Path) -> Any:
     from deputize.pipeline import latest_run, read_state
 
@@ -259,18 +284,10 @@ def watch(
         if not once:  # a single look may well find that there is nothing to do
             raise
     watcher = Watcher(home, min_new=min_new, delta=alarm_delta, convert=convert)
-    retained_at = float("-inf")
+    keep_to_limits = hourly(lambda: _retain(terminal), tell=terminal.note)
 
     def look() -> Looked:
-        nonlocal retained_at
-        if time.monotonic() - retained_at > RETENTION_EVERY_S:
-            try:
-                _retain(terminal)
-                retained_at = time.monotonic()
-            except DeputizeError as error:
-                if once or retained_at == float("-inf"):  # a bad setting is told at once
-                    raise
-                terminal.note(f"What is over age could not be deleted, the next look tries again: {error}")
+        keep_to_limits()
         return watcher.look(once=once)
 
     acted: list[Looked] = []

@@ -14,14 +14,15 @@ import pytest
 
 from deputize import pipeline
 from deputize.cli.main import run
+from deputize.cli.watch import hourly
 from deputize.core.config import Convert
-from deputize.core.errors import DeputizeError
+from deputize.core.errors import BadInput, DeputizeError, StoreError
 from deputize.core.records import Call
 from deputize.store.audit import AuditLog
 from deputize.store.keys import KeyRing
 from deputize.store.runkeys import run_key
 from deputize.store.sqlite import open_store
-from deputize.testing import call
+from deputize.testing import ManualClock, call
 
 DAY = 86400.0
 TENANTS = ("default", "shop", "lab")
@@ -214,3 +215,30 @@ def test_a_bad_limit_ends_the_watch_and_deletes_nothing(
     assert watch(home) == 3
     assert "positive number of days" in capsys.readouterr().err
     assert len(ids_in_store(home)) == 6
+
+
+def test_the_loop_retains_every_hour_and_outlives_an_error() -> None:
+    clock, done, told = ManualClock(), [], []
+    wrong: list[DeputizeError] = [BadInput("a bad limit")]
+
+    def retain() -> None:
+        if wrong:
+            raise wrong[0]
+        done.append(clock())
+
+    keep_to_limits = hourly(retain, tell=told.append, clock=clock)
+    with pytest.raises(BadInput):
+        keep_to_limits()
+    wrong.clear()
+    for _ in range(3):  # three looks within an hour
+        keep_to_limits()
+        clock.advance(600)
+    assert len(done) == 1
+    clock.advance(3600)
+    wrong.append(StoreError("another program has held it locked"))
+    keep_to_limits()
+    keep_to_limits()
+    assert len(done) == 1 and len(told) == 2 and "held it locked" in told[0]
+    wrong.clear()
+    keep_to_limits()
+    assert len(done) == 2
