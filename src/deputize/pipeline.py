@@ -86,7 +86,7 @@ class Run:
         self.step_began = time.monotonic()
 
     def save(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # weights and cards in it are in clear
         write_atomic(self.folder / "run.json", msgspec.json.format(msgspec.json.encode(self.state), indent=2))
 
     @property

@@ -22,6 +22,8 @@ from tests import tiny_model
 from deputize.core.config import models_path
 from deputize.core.records import Message
 from deputize.engines import models
+from deputize.store.audit import AuditLog
+from deputize.store.keys import KeyRing
 from deputize.store.sqlite import open_store
 from deputize.testing import ScriptedUpstream, always, in_thread
 
@@ -171,6 +173,10 @@ def test_an_unchanged_client_gets_what_was_certified_and_the_llm_for_the_rest(
     )  # fmt: skip
     (task,) = report["tasks"]
     assert task["certificate"] is not None, task["refused"]
+    published = [
+        e.detail["state"] for e in AuditLog(home, KeyRing.open(home)).entries() if e.action == "route.publish"
+    ]
+    assert published == ["live"]
     assert task["held_out"]["share_served"] >= 0.75, "most of its calls; 48 of them are held out"
     cases = [(parcel(9000 + i, late=i % 2 == 0)[0], "yes" if i % 2 == 0 else "no") for i in range(8)]
     check(home, environ, LABEL, cases, at_least=0.75)

@@ -8,8 +8,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
+from pydantic import ValidationError
 
 from deputize.cli.terminal import Terminal, pass_terminal
+from deputize.core.errors import BadInput
 
 if TYPE_CHECKING:
     from deputize.core.records import Route
@@ -85,7 +87,8 @@ def _show(
     terminal.say(f"{len(done.erased.call_ids)} calls{also} erased.")
     if not done.erased.call_ids:
         terminal.say(
-            f"Nothing of it is stored for the tenant {done.erased.tenant}: are id and --tenant as they were sent?"
+            f"Nothing of it is stored for the tenant {done.erased.tenant}, any more or ever: are id and --tenant as they"
+            " were sent?"
         )
     for run_id, n_examples in forgotten.items():
         terminal.say(f"{n_examples} examples taken out of run {run_id}.")
@@ -141,15 +144,23 @@ def _line(terminal: Terminal, *words: str) -> str:
 
 def _options(terminal: Terminal, run_id: str) -> list[str]:
     """What `convert` has to be told to train as that run did, beyond what config.toml and the defaults say."""
-    from deputize.cli.convert import run_options, settings
+    from deputize.cli.convert import run_options
+    from deputize.core.config import Convert, read_toml
     from deputize.pipeline import read_state
 
+    try:
+        now = Convert.model_validate(read_toml(terminal.home / "config.toml").get("convert", {}))
+    except (
+        BadInput,
+        ValidationError,
+    ):  # the erasure is done; `convert` will say what is wrong with config.toml
+        now = Convert()
+    stands = now.model_dump(mode="json")
     then: dict[str, Any] = read_state(terminal.home, run_id).settings
-    now = settings(terminal.home, {}).model_dump(mode="json")
     words: list[str] = []
     for option in reversed(run_options(click.Command("convert")).params):
         name = str(option.name)
-        if name in then and then[name] != now[name]:
+        if name in then and then[name] != stands[name]:
             values = then[name] if isinstance(then[name], list) else [then[name]]
             words += [word for value in values for word in (option.opts[0], str(value))]
     return words

@@ -156,6 +156,20 @@ def test_the_lines_that_are_offered_can_be_used_as_they_are(
     assert settings(house.home, options) == house.run.config
 
 
+@pytest.mark.parametrize("content", ["[convert]\nepsilon = 7\n", "rubbish"])
+def test_a_config_that_cannot_be_used_does_not_stand_in_the_way(
+    house: House,
+    content: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (house.home / "config.toml").write_text(content)
+    monkeypatch.setenv("DEPUTIZE_MODELS", str(tmp_path / "no-models"))
+    assert run(["--home", str(house.home), "erase", "--origin", "ann"]) == 0
+    assert "convert --epsilon 0.05 --minutes 7.0" in capsys.readouterr().out
+
+
 def test_a_route_that_is_closed_is_not_offered_to_be_opened(
     house: House, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -241,6 +255,10 @@ def test_an_erasure_while_a_run_is_at_work_is_done_and_the_run_forgets_at_its_en
         assert {c.id for c in house.store.calls()} == {"b0", "b1", "b2"}
         pipeline.finish(house.run)
     assert house.examples() == {"b0", "b1", "b2"}
+
+
+def test_a_run_is_for_its_owner_only(house: House) -> None:
+    assert house.folder.stat().st_mode & 0o077 == 0
 
 
 def test_it_is_all_in_the_audit_log(house: House) -> None:
@@ -348,7 +366,7 @@ def test_who_was_imported_can_be_erased(
     assert run(["--home", home, "import", str(log)]) == 0
     if tenant != "default":
         assert run(["--home", home, "erase", "--origin", "ann"]) == 0
-        assert "are id and --tenant as they were sent?" in capsys.readouterr().out
+        assert "any more or ever: are id and --tenant as they" in capsys.readouterr().out
     capsys.readouterr()
     assert run(["--home", home, "--json", "erase", "--origin", "ann", "--tenant", tenant]) == 0
     assert json.loads(capsys.readouterr().out)["n_calls"] == 3
