@@ -154,7 +154,7 @@ def _options(terminal: Terminal, run_id: str) -> list[str]:
         BadInput,
         ValidationError,
     ):  # the erasure is done; `convert` will say what is wrong with config.toml
-        now = Convert()
+        now = Convert.model_validate({})
     stands = now.model_dump(mode="json")
     then: dict[str, Any] = read_state(terminal.home, run_id).settings
     words: list[str] = []
