@@ -90,6 +90,7 @@ def test_a_process_that_has_not_heard_of_a_rotation_wraps_with_the_new_key(house
     stale = house.opened()
     rotate(house.home, house.ring, house.store)
     stale.put("default", "o_new", "resp_7", b"seven")
+    assert house.opened().get("default", "resp_7") == b"seven"
     rotate(house.home, house.ring, house.store)
     assert house.opened().get("default", "resp_7") == b"seven"
     stale.close()
