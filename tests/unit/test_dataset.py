@@ -166,6 +166,7 @@ def test_calls_that_were_erased_are_neither_shown_nor_exported(tmp_path: Path) -
     pipeline.run_stage(home, "curate", Convert())
     data = Dataset(home, None, owner())
     n_before = len(data.dropped())
+    whole = data.export(tmp_path / "before", "jsonl", chosen="all")
     keyring = KeyRing.open(home)
     store = open_store(home, keyring)
     done = erase_origin(home, keyring, store, AuditLog(home, keyring), owner(), "customer-0", tenant="north")
@@ -174,6 +175,11 @@ def test_calls_that_were_erased_are_neither_shown_nor_exported(tmp_path: Path) -
     assert exported.n_erased == len(done.erased.call_ids) > 0
     assert sum(exported.rows.values()) == 120 - exported.n_erased
     assert len(data.dropped()) < n_before
+    # what left before is known, call by call
+    assert sum(whole.rows.values()) == 120
+    (copy,) = done.copies
+    assert (copy.path, copy.what) == (str(tmp_path / "before"), f"data set of run {data.run_id}")
+    assert copy.call_ids == sorted(done.erased.call_ids)
 
 
 def test_without_a_curated_run_it_says_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

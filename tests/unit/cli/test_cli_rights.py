@@ -14,7 +14,9 @@ from deputize.cli.rights import RIGHTS
 from deputize.store.apikeys import ApiKeys
 from deputize.store.audit import AuditLog
 from deputize.store.keys import KeyRing
+from deputize.store.lineage import Copy
 from deputize.store.roles import Right, Role
+from deputize.store.sealed import read_sealed
 from deputize.store.sqlite import open_store
 from deputize.testing import call
 
@@ -182,6 +184,11 @@ def test_raw_text_leaves_with_two_people_and_once(
     assert [json.loads(line)["id"] for line in out.read_text().splitlines()] == ["a"]
     assert out.stat().st_mode & 0o777 == 0o600
     assert run([*args, "raw", "export", request, "--out", str(tmp_path / "again.jsonl")]) == 5
+    (kept,) = (home / "copies").iterdir()
+    copy = read_sealed(kept, Copy, KeyRing.open(home))
+    assert (copy.path, copy.by, copy.call_ids) == (str(out), curator["id"], ["a"]), (
+        "an erasure will name the file"
+    )
     log = [(e.action, e.actor) for e in AuditLog(home, KeyRing.open(home)).entries()]
     assert ("export.ask", curator["id"]) in log and ("export.raw", curator["id"]) in log
     assert ("export.approve", admin.split("_")[1]) in log
