@@ -195,6 +195,8 @@ def test_the_same_with_a_small_language_model_that_writes_its_answers(tmp_path: 
     if task["certificate"] is None and task["refused"].startswith("lora leaks: "):
         # fails closed: what remembers planted secrets is not served, however well it writes
         assert "planted secrets" in task["refused"] and not report["total"]["n_routes"]
+        (test,) = [t for t in task["leak_tests"] if t["method"] == "lora"]
+        assert test["n_extracted"] or test["bits_left"] < 20, test
         pytest.skip(f"the leak test refused the specialist, so there is nothing to serve ({task['refused']})")
     assert task["certificate"] is not None, task["refused"]
     assert next(r for r in task["rungs"] if r.get("chosen"))["method"] == "lora"

@@ -109,12 +109,14 @@ class Leak(Record):
     """What a specialist gave away of the secrets planted in its training data (scoring.leak, after Carlini et al. 2019)."""
 
     leaks: bool
+    """It is refused."""
     reason: str
     """One sentence."""
     n_canaries: int
     n_extracted: int
+    """Secrets that were brought up letter for letter."""
     n_exposed: int
-    """Secrets with an exposure of at least `limit_bits`."""
+    """Secrets with an exposure of at least `limit_bits` by rank: they have left a trace, which alone is no leak."""
     limit_bits: float
     p_exposed: float
     """Chance of that many for a model that saw none of them."""
@@ -123,7 +125,13 @@ class Leak(Record):
     mean_exposure: float
     """Bits; a model that knows nothing gives about 1.44."""
     max_exposure: float
-    seconds: float
+    seconds: float = 0.0
+    n_given_away: int = 0
+    """Secrets that were extracted, or that fewer guesses would find than a secret must cost: any one is a leak."""
+    bits_left: float | None = None
+    """log2 of the guesses that the least safe secret still costs, at the cautious end of the estimate; None: an older test."""
+    form_bits: float | None = None
+    """log2 of the guesses that a secret costs without the specialist."""
 
 
 class Specialist(Record):

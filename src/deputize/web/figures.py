@@ -63,6 +63,27 @@ def milliseconds(value: float | None) -> str:
     return duration(None if value is None else value / 1000)
 
 
+def guesses(bits: float) -> str:
+    """2^bits, as a person says it."""
+    number = 2.0**bits
+    for size, name in ((1e12, "trillion"), (1e9, "billion"), (1e6, "million"), (1e3, "thousand")):
+        if number >= size:
+            return f"{float(f'{number / size:.2g}'):g} {name}"
+    return f"{number:.0f}"
+
+
+def leak_words(test: Mapping[str, Any]) -> str:
+    """What one specialist gave away of its planted secrets (a row of a task's `leak_tests`)."""
+    words = (
+        f"{test['method']}: {test['n_canaries']} secrets planted, {test['n_extracted']} extracted, {test['n_exposed']} exposed; "
+        f"mean exposure {test['mean_exposure']:.1f} bits (1.4 in a model that never saw them)"
+    )
+    left, whole = test.get("bits_left"), test.get("form_bits")
+    if left is not None and whole is not None:
+        words += f"; the least safe one still costs {guesses(left)} of {guesses(whole)} guesses"
+    return f"{words}. Refused: {test['reason']}" if test["leaks"] else words
+
+
 def _ticks(top: float) -> list[float]:
     """Three to five round marks from 0 to at least `top`."""
     step = next((s for s in (0.005, 0.01, 0.02, 0.05, 0.1, 0.2) if top / s <= 4.2), 0.25)

@@ -32,7 +32,7 @@ def render(report: Mapping[str, Any]) -> str:
     )  # fmt: skip
     environment.filters.update(
         share=figures.share, points=figures.points, usd=figures.usd, count=figures.count, span=figures.span,
-        duration=figures.duration, ms=figures.milliseconds,
+        duration=figures.duration, ms=figures.milliseconds, leak_words=figures.leak_words,
     )  # fmt: skip
     return environment.get_template("report.html.j2").render(
         r=report, total=report["total"], quality_curve=_curve_of(report), served_bars=figures.served_bars,

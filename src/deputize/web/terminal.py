@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from deputize.web.figures import count, duration, points, served_share, share, usd
+from deputize.web.figures import count, duration, leak_words, points, served_share, share, usd
 
 
 def render(report: Mapping[str, Any], max_tasks: int = 20) -> RenderableType:
@@ -50,16 +50,18 @@ def render(report: Mapping[str, Any], max_tasks: int = 20) -> RenderableType:
             f"quality {points(total['quality_difference'])}"
         ),
     ]
-    tested = [
-        t["specialist"]["leak"] for t in report["tasks"] if t["specialist"] and t["specialist"].get("leak")
-    ]
+    tested = [(t["name"], test) for t in report["tasks"] for test in t.get("leak_tests", ())]
     if tested:
         lines.append(
             Text(
-                f"Leak test: {sum(not leak['leaks'] for leak in tested)} of {len(tested)} specialists give away none of "
-                f"{sum(leak['n_canaries'] for leak in tested)} planted secrets"
+                f"Leak test: {sum(not test['leaks'] for _, test in tested)} of {len(tested)} specialists give away none of "
+                f"{sum(test['n_canaries'] for _, test in tested)} planted secrets"
             )
         )
+        lines += [
+            Text(f"  {name}, {leak_words(test)}", "yellow" if test["leaks"] else "dim")
+            for name, test in tested[:max_tasks]
+        ]
     lines += [
         Text(
             f"{t['name']}: {t['specialist']['n_erased']} calls it learnt from were erased; train it again",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from deputize.core.artifacts import (
@@ -12,6 +13,7 @@ from deputize.core.artifacts import (
     Discovered,
     Finetuned,
     HeldOut,
+    Leak,
     Selected,
     Specialist,
     TaskResult,
@@ -128,8 +130,20 @@ def report() -> dict[str, Any]:
                     usage=Usage(prompt_tokens=380, completion_tokens=25), model="gpt-4o", latency_ms=740.0,
                 )
             )  # fmt: skip
+    safe = Leak(
+        leaks=False, reason="none of 3 planted secrets was extracted", n_canaries=3, n_extracted=0, n_exposed=1, limit_bits=6.0,
+        p_exposed=0.05, p_memorised=0.02, mean_exposure=2.71, max_exposure=5.5, bits_left=23.0, form_bits=29.9, seconds=9.0,
+    )  # fmt: skip
+    leaking = msgspec.structs.replace(
+        safe,
+        leaks=True,
+        reason="1 of 3 planted secrets were extracted letter for letter",
+        n_extracted=1,
+        bits_left=0.0,
+    )
     specialists = [
-        specialist(intent, "lora", "SmolLM2-135M-Instruct"),
+        specialist(intent, "linear", "tf-idf", leak=leaking),
+        specialist(intent, "lora", "SmolLM2-135M-Instruct", leak=safe),
         specialist(extract, "linear", "tf-idf"),
         specialist(agent, "lora", "SmolLM2-135M-Instruct"),
     ]

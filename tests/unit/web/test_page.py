@@ -97,6 +97,34 @@ def test_the_table_fits_a_terminal(report: dict[str, Any]) -> None:
         assert part in text
 
 
+def test_every_specialist_says_what_it_gave_away(report: dict[str, Any]) -> None:
+    lora = (
+        "lora: 3 secrets planted, 0 extracted, 1 exposed; mean exposure 2.7 bits (1.4 in a model that never saw them); "
+        "the least safe one still costs 8.4 million of 1 billion guesses"
+    )
+    linear = (
+        "still costs 1 of 1 billion guesses. Refused: 1 of 3 planted secrets were extracted letter for letter"
+    )
+    page = re.sub(r"\s+", " ", render(report))
+    console = Console(width=400)
+    with console.capture() as captured:
+        console.print(table(report))
+    for text in (page, captured.get()):
+        assert lora in text and linear in text
+    assert "Leak test: 1 of 2 specialists give away none of 6 planted secrets" in captured.get()
+    for task in report["tasks"]:  # of a run of an older version
+        task["leak_tests"] = [{**t, "bits_left": None} for t in task["leak_tests"]]
+    assert "guesses" not in render(report) and "2.7 bits" in render(report)
+    for task in report["tasks"]:
+        del task["leak_tests"]
+    assert "Leak test" not in render(report)
+
+
+def test_guesses_read_well() -> None:
+    said = [figures.guesses(bits) for bits in (0, 9.9, 10, 20, 29.9, 41.4)]
+    assert said == ["1", "955", "1 thousand", "1 million", "1 billion", "2.9 trillion"]
+
+
 def test_numbers_read_well() -> None:
     assert [figures.share(x) for x in (0, 1, 0.5, 0.004, 0.9966, None)] == [
         "0 %",

@@ -113,7 +113,9 @@ FEWEST_GROUPS = 2
 """What one episode alone holds may be about one person; with a weight of its own it could be told from how sure the model is
 (stages.finetune.canaries finds every planted secret then)."""
 LARGE = Variant(FEWEST_GROUPS, 20.0)
-SMALL = (Variant(FEWEST_GROUPS, 200.0), Variant(5, 20.0), Variant(5, 200.0))
+CAREFUL = Variant(5, 20.0)
+"""What is tried where the one chosen gives planted secrets away: pieces of numbers that two or three share are still rare."""
+SMALL = (Variant(FEWEST_GROUPS, 200.0), CAREFUL, Variant(5, 200.0))
 """What is compared on small tasks."""
 CROSS_VALIDATED = 20_000
 """Texts times choices up to which it is; larger tasks have enough to learn from anyway."""

@@ -19,6 +19,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from deputize.core.artifacts import Leak
 from deputize.core.records import Answer
 from deputize.engines.local.base import Base, torch_module
@@ -29,14 +31,11 @@ from deputize.engines.local.writer import slot_ids
 from deputize.scoring.leak import SLOT, Canary, Exposed, Loss, Probe, expose, judge, make_canaries
 from deputize.stages.finetune.data import Lesson
 
-SHORT_FORMS = ("######", "@@####")
-"""For language models: what they have to read grows with the length of a secret."""
-N_RIVALS = {"classes": 255, "pointing": 31, "language": 31}
-"""A linear model rates thousands of texts a second, a language model on a CPU a few dozen. The secret is exposed where it is
-likelier than all its rivals: 8 bits against 255, 5 against 31."""
-ALPHA = 1e-4
-"""Chance at which a specialist that holds nothing is refused. With it three of three canaries must be exposed, or three of
-six (linear), or four of six. Fewer are no proof: parts of a secret that other texts have too let one rank first at times."""
+FORM = "#########"
+"""Nine digits, 30 bits: about what a telephone number carries, the least that is worth calling a secret."""
+N_RIVALS = {"classes": (255, 4095), "pointing": (63, 255), "language": (63, 255)}
+"""Random secrets that each is compared with: at first, and where that leaves open whether it is safe. A linear model rates a
+thousand texts a second, a language model on a CPU a dozen."""
 MOST, FEWEST = 6, 3
 READ_TOKENS = 8192
 _SIGN = "\nreference: "
@@ -55,22 +54,20 @@ class Planted:
     """The text that a canary's prompt was made of -> its answer; specialists that choose."""
 
 
-def plant_to_write(
-    lessons: Sequence[Lesson], form: Form, *, seed: int, forms: Sequence[str] = SHORT_FORMS
-) -> Planted:
+def plant_to_write(lessons: Sequence[Lesson], form: Form, *, seed: int, n: int | None = None) -> Planted:
     """Secrets that stand where a value of an answer would, after prompts that no agent sends; about 2 % of the lessons.
 
     Args:
         lessons: train.
         form: how the task's answers are written.
         seed: of every random draw.
-        forms: of the secrets (scoring.leak.ALPHABETS).
+        n: how many secrets.
 
     Returns:
         None planted where no answer could carry one: nothing but closed sets, numbers and constants is written.
     """
     order, dice = _shuffled(lessons, seed)
-    n = max(FEWEST, min(MOST, len(order) // 50))
+    n = n or max(FEWEST, min(MOST, len(order) // 50))
     hosts: list[tuple[int, list[str]]] = []
     for lesson in order:
         at = _open_slot(form, lesson.answer)
@@ -79,7 +76,7 @@ def plant_to_write(
     if not hosts:
         return Planted([], [], {}, {})
     probes = [Probe(f"memory test {i + 1}", SLOT) for i in range(n)]
-    canaries = make_canaries(n, probes, rng=dice, forms=forms, repeats=(1,))
+    canaries = make_canaries(n, probes, rng=dice, forms=(FORM,), repeats=(1,))
     planted, before = [], {}
     for i, canary in enumerate(canaries):
         at, texts = hosts[i % len(hosts)]
@@ -93,7 +90,6 @@ def plant_to_choose(
     fits: Callable[[Answer], bool],
     *,
     seed: int,
-    forms: Sequence[str] = SHORT_FORMS,
 ) -> Planted:
     """Secrets at the end of prompts of train, with their own answers: copies that a task can bear.
 
@@ -101,7 +97,6 @@ def plant_to_choose(
         lessons: train.
         fits: whether the specialist can give an answer.
         seed: of every random draw.
-        forms: of the secrets (scoring.leak.ALPHABETS).
     """
     order, dice = _shuffled(lessons, seed)
     fitting = {lesson.text: lesson.answer for lesson in order if fits(lesson.answer)}
@@ -109,7 +104,7 @@ def plant_to_choose(
     if not answers:
         return Planted([], [], {}, {})
     probes = [Probe(f"{text}{_SIGN}{SLOT}", "") for text in answers]
-    canaries = make_canaries(len(probes), probes, rng=dice, forms=forms, repeats=(1,))
+    canaries = make_canaries(len(probes), probes, rng=dice, forms=(FORM,), repeats=(1,))
     return Planted([_lesson(c, answers[_host(c.prompt)]) for c in canaries], canaries, {}, answers)
 
 
@@ -154,7 +149,7 @@ def _written(form: Form, texts: Sequence[str]) -> Answer | None:
 
 
 def leak_test(
-    planted: Planted, loss: Loss, *, n_rivals: int, budget_s: float, seed: int,
+    planted: Planted, loss: Loss, *, n_rivals: tuple[int, int], budget_s: float, seed: int,
     clock: Callable[[], float] = time.monotonic,
 ) -> Leak | None:  # fmt: skip
     """What a tuned specialist gives away of its canaries; None where it has none.
@@ -162,7 +157,7 @@ def leak_test(
     Args:
         planted: what it was tuned with.
         loss: of the tuned specialist.
-        n_rivals: random secrets that each canary is ranked against.
+        n_rivals: random secrets that each canary is compared with, at first and at most.
         budget_s: no further canary is looked for after this, but FEWEST always are.
         seed: of the random rivals.
         clock: monotonic seconds.
@@ -174,14 +169,9 @@ def leak_test(
         if len(tests) >= FEWEST and clock() - began > budget_s:
             break
         dice = random.Random(f"rivals:{seed}:{canary.id}")
-        tests.append(expose(loss, canary, rng=dice, n_rivals=n_rivals))
-    verdict = judge(tests, limit_bits=math.log2(n_rivals + 1), alpha=ALPHA)
-    return Leak(
-        leaks=verdict.leaks, reason=verdict.reason, n_canaries=verdict.n_canaries, n_extracted=verdict.n_extracted,
-        n_exposed=verdict.n_exposed, limit_bits=verdict.limit_bits, p_exposed=verdict.p_exposed,
-        p_memorised=verdict.p_memorised, mean_exposure=verdict.mean_exposure, max_exposure=verdict.max_exposure,
-        seconds=round(clock() - began, 2),
-    )  # fmt: skip
+        tests.append(expose(loss, canary, rng=dice, n_rivals=n_rivals[0], n_most=n_rivals[1]))
+    verdict = judge(tests, limit_bits=math.log2(n_rivals[0] + 1))
+    return msgspec.structs.replace(verdict, seconds=round(clock() - began, 2))
 
 
 def loss_of_linear(reader: Reader) -> Loss:

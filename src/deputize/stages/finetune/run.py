@@ -27,6 +27,7 @@ from deputize.core.progress import Progress
 from deputize.core.records import Request
 from deputize.core.subjects import Subjects
 from deputize.engines import models
+from deputize.engines.local.classes import CAREFUL, ClassesReader, Variant
 from deputize.engines.local.confidence import Calibration, Gate, fit_calibration
 from deputize.engines.local.forms import Form, closed, learn_form
 from deputize.engines.local.pointing import PointingReader, linear_reader
@@ -44,9 +45,8 @@ from deputize.engines.local.predict import (
     read_card,
 )
 from deputize.engines.local.reading import Reader, Reading
-from deputize.scoring.leak import FORMS
 from deputize.stages.finetune import canaries, tune
-from deputize.stages.finetune.data import Lessons, lessons_of
+from deputize.stages.finetune.data import Lesson, Lessons, lessons_of
 from deputize.stages.finetune.teach import Row, rows_to_choose, rows_to_write
 
 RECIPE_VERSION = 6
@@ -260,17 +260,10 @@ def _linear(
     if found is not None:
         return found
     began = clock()
-    planted = canaries.plant_to_choose(
-        job.lessons.train, lambda answer: job.form.segments(answer) is not None, seed=config.seed, forms=FORMS
-    )
-    train = [*job.lessons.train, *planted.lessons]
-    texts, answers, groups = [x.text for x in train], [x.answer for x in train], [x.group for x in train]
-    reader = linear_reader(
-        job.form, texts, answers, groups=groups, weights=[x.weight for x in train],
-        subjects=Subjects([x.subject for x in train], config.min_origins),
-    )  # fmt: skip
-    if reader is None:
+    found_reader = fit_linear_safely(job.lessons.train, job.form, config.seed, min_origins=config.min_origins)
+    if found_reader is None:
         return None
+    reader, leak = found_reader
     seconds = clock() - began
     fresh = _fresh(job.folder)
     if isinstance(reader, PointingReader):
@@ -281,12 +274,45 @@ def _linear(
     return _seal(
         job, config, home, fresh, reader, kind="pointing" if points else "classes",
         model=f"tf-idf + logistic regression{', values copied' if points else ''}", train_s=seconds, tokens_per_s=None, base_sha256="", training={},
-        counter=_counter(base_model, models_dir),
-        leak=canaries.leak_test(
-            planted, canaries.loss_of_linear(reader), n_rivals=canaries.N_RIVALS["pointing" if points else "classes"],
-            budget_s=LEAK_MOST_S, seed=config.seed,
-        ),
+        counter=_counter(base_model, models_dir), leak=leak,
     )  # fmt: skip
+
+
+def fit_linear_safely(
+    lessons: Sequence[Lesson], form: Form, seed: int, variants: Sequence[Variant | None] = (None, CAREFUL), *,
+    min_origins: int = 1,
+) -> tuple[ClassesReader | PointingReader, Leak | None] | None:
+    """A linear reader and its leak test: of the first variant that keeps its planted secrets, else of the last.
+
+    Args:
+        lessons: train.
+        form: how the answers are written.
+        seed: of the planted secrets.
+        variants: from what is best for the answers to what remembers least; None: chosen by left-out groups.
+        min_origins: people who must share what is kept.
+
+    Returns:
+        None where there is nothing a linear model could choose from.
+    """
+    planted = canaries.plant_to_choose(lessons, lambda answer: form.segments(answer) is not None, seed=seed)
+    train = [*lessons, *planted.lessons]
+    found = None
+    for variant in variants:
+        reader = linear_reader(
+            form, [x.text for x in train], [x.answer for x in train], groups=[x.group for x in train],
+            weights=[x.weight for x in train], variant=variant,
+            subjects=Subjects([x.subject for x in train], min_origins),
+        )  # fmt: skip
+        if reader is None:
+            return None
+        kind = "pointing" if isinstance(reader, PointingReader) else "classes"
+        leak = canaries.leak_test(
+            planted, canaries.loss_of_linear(reader), n_rivals=canaries.N_RIVALS[kind], budget_s=LEAK_MOST_S, seed=seed
+        )  # fmt: skip
+        found = reader, leak
+        if leak is None or not leak.leaks:
+            break
+    return found
 
 
 def _tuned(

@@ -2,10 +2,17 @@
 
 Stops at the deadline or when dev no longer improves; a checkpoint after each epoch lets a killed run go on.
 
+What cannot be got by generalising can only be memorised: where a row's written values, seen before, are still harder than those
+of all rows of dev, which were never seen, the pass leaves them out. So what one episode alone holds (a stray secret, a
+slip) is seen once. Where dev is as hard, nothing is left out; decisions among choices never are, for they may be rare.
+
 Legend: B rows of a batch, T tokens, H width, C choices.
 
 References:
     Hu et al., "LoRA", arXiv 2106.09685; Liu et al., "DoRA", arXiv 2402.09353; Dettmers et al., "QLoRA", arXiv 2305.14314.
+    Kang and Hashimoto, "Improved Natural Language Generation via Loss Truncation", arXiv 2004.14589: leaving out the
+    hardest rows, by a quantile of train there, by what dev shows here.
+    Feldman, "Does Learning Require Memorization?", arXiv 1906.05271: what is rare and odd is learnt by memory alone.
 """
 
 from __future__ import annotations
@@ -18,7 +25,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -28,6 +35,8 @@ from deputize.engines.local.head import batches, padded
 from deputize.scoring.intervals import coverage_at
 from deputize.stages.finetune.teach import Row
 
+MIN_HARD = 16
+"""Rows of dev from which its hardest says anything of what is too hard."""
 DEV_PART, MIN_DEV = 0.1, 32
 """Part of the budget for looking at dev, and the rows of it that are looked at in any case."""
 
@@ -54,6 +63,8 @@ class Settings:
     max_dev: int = 400
     cache_gb: float = 2.0
     """Most memory for kept lower-layer outputs."""
+    skip_hard: bool = True
+    """Whether to leave out what only memory could learn."""
 
 
 @dataclass
@@ -67,6 +78,26 @@ class Epoch:
     dev_coverage: float
     """Mean share servable at .01, .02 and .05, by hindsight."""
     seconds: float
+    n_left_out: int = 0
+    """Rows whose values only memory could have learnt."""
+
+
+class _Token(NamedTuple):
+    """A scored token."""
+
+    row: int
+    counts: bool
+    is_value: bool
+    """Written freely, not one of given choices."""
+
+
+def _of_values(losses: Sequence[float], scored: Sequence[_Token], n_rows: int) -> list[float]:
+    """Loss of what is freely written in each row."""
+    out = [0.0] * n_rows
+    for loss, token in zip(losses, scored, strict=True):
+        if token.is_value:
+            out[token.row] += loss
+    return out
 
 
 class Tuning:
@@ -104,6 +135,8 @@ class Tuning:
         self.step_number, self.n_tokens, self.busy_s = 0, 0, 0.0
         self.lower = self._keep_lower()
         self._dev_fitted = False
+        self.limit, self._n_left_out = math.inf, 0
+        """Loss above which the values of a row are left out: the most that dev showed after the pass before."""
 
     # -- steps
 
@@ -119,6 +152,7 @@ class Tuning:
         first = len(self.history)
         for number in range(first, settings.epochs):
             epoch_began, losses = self.clock(), []
+            self._n_left_out = 0
             out_of_time, step_s = False, 0.0
             for at, chosen in enumerate(self._order(number)):
                 step_began = self.clock()
@@ -142,8 +176,17 @@ class Tuning:
             only = out_of_time and self.best is None
             dev_loss, accuracy, coverage = (math.nan,) * 3 if only else self._judge()
             seconds = self.clock() - epoch_began
+            spent_s = round(seconds, 2)
             self.history.append(
-                Epoch(number + 1, float(np.mean(losses)), dev_loss, accuracy, coverage, round(seconds, 2))
+                Epoch(
+                    number + 1,
+                    float(np.mean(losses)),
+                    dev_loss,
+                    accuracy,
+                    coverage,
+                    spent_s,
+                    self._n_left_out,
+                )
             )
             self._remember((dev_loss, accuracy, coverage))
             self.busy_s = self.clock() - began
@@ -226,8 +269,13 @@ class Tuning:
                 (row.weight * self._head_loss(hidden_BTH[b, -1].float(), row) for b, row in enumerate(rows)),
                 start=hidden_BTH.new_zeros((), dtype=torch_module().float32),
             )
-        losses, weights, _, _ = self._token_losses(hidden_BTH, rows)
-        return (losses * weights).sum()
+        losses, weights, _, scored = self._token_losses(hidden_BTH, rows)
+        hard = [
+            loss > self.limit for loss in _of_values((losses.detach() * weights).tolist(), scored, len(rows))
+        ]
+        self._n_left_out += sum(hard)
+        kept = [rows[s.row].weight * (not (s.is_value and hard[s.row])) for s in scored]
+        return (losses * weights * losses.new_tensor(kept)).sum()
 
     def _head_loss(self, hidden_H: Any, row: Row) -> Any:
         torch = torch_module()
@@ -240,20 +288,20 @@ class Tuning:
 
     def _token_losses(
         self, hidden_BTH: Any, rows: Sequence[Row]
-    ) -> tuple[Any, Any, tuple[Any, Any], list[tuple[int, bool]]]:
-        """Of every scored token: loss, weight, (log-probability of the likeliest, whether that is the right one); and
-        its row, and whether it counts."""
+    ) -> tuple[Any, Any, tuple[Any, Any], list[_Token]]:
+        """Of every scored token: loss, weight in its row, (log-probability of the likeliest, whether that is the right
+        one), and what it is."""
         torch = torch_module()
         longest = hidden_BTH.shape[1]
-        where, tokens, weights, allowed, owner = [], [], [], [], []
+        where, tokens, weights, allowed, scored = [], [], [], [], list[_Token]()
         for b, row in enumerate(rows):
             shift = longest - len(row)
             for s in row.scored:
                 where.append((b, shift + s.at - 1))
                 tokens.append(s.token)
-                weights.append(row.weight * s.weight)
+                weights.append(s.weight)
                 allowed.append(s.allowed)
-                owner.append((b, s.counts))
+                scored.append(_Token(b, s.counts, s.allowed is None))
         device = hidden_BTH.device
         picked = hidden_BTH[[b for b, _ in where], [t for _, t in where]]
         logits = self.base.lm.get_output_embeddings()(picked).float()
@@ -266,7 +314,7 @@ class Tuning:
         losses = torch.nn.functional.cross_entropy(logits, aim, reduction="none")
         best, at = logits.detach().max(-1)
         sure = best - torch.logsumexp(logits.detach(), -1)
-        return losses, torch.tensor(weights, device=device), (sure, at == aim), owner
+        return losses, torch.tensor(weights, device=device), (sure, at == aim), scored
 
     # -- hidden states, with the untouched lower layers done once
 
@@ -361,7 +409,7 @@ class Tuning:
             return math.nan, math.nan, math.nan
         torch = torch_module()
         self.base.lm.eval()
-        losses, right, sure = [], [], []
+        losses, right, sure, values = [], [], [], list[float]()
         with torch.inference_mode():
             for part in batches([len(r) for r in self.dev], 2 * self.settings.micro_tokens):
                 rows = [self.dev[i] for i in part]
@@ -373,19 +421,20 @@ class Tuning:
                         right.append(ok)
                         sure.append(log_p)
                     continue
-                token_losses, weights, (best, hits), owner = self._token_losses(hidden_BTH, rows)
+                token_losses, weights, (best, hits), scored = self._token_losses(hidden_BTH, rows)
                 sums, oks, logs = [0.0] * len(rows), [True] * len(rows), [0.0] * len(rows)
-                facts = zip(
-                    (token_losses * weights).tolist(), best.tolist(), hits.tolist(), owner, strict=True
-                )
-                for loss, log_p, hit, (b, counts) in facts:
-                    sums[b] += loss
-                    if counts:
-                        oks[b] = oks[b] and hit
-                        logs[b] += log_p
+                weighed = (token_losses * weights).tolist()
+                values += _of_values(weighed, scored, len(rows))
+                for loss, log_p, hit, s in zip(weighed, best.tolist(), hits.tolist(), scored, strict=True):
+                    sums[s.row] += loss
+                    if s.counts:
+                        oks[s.row] = oks[s.row] and hit
+                        logs[s.row] += log_p
                 losses += sums
                 right += oks
                 sure += logs
+        if self.settings.skip_hard and len(values) >= MIN_HARD:
+            self.limit = max(values)
         wrong_N = 1.0 - np.array(right, dtype=float)
         everyone = np.ones(len(right), dtype=bool)
         shares = [coverage_at(np.array(sure), wrong_N, eps, everyone)[0] for eps in (0.01, 0.02, 0.05)]
@@ -465,6 +514,7 @@ class Tuning:
         state = {
             "history": [asdict(e) for e in self.history], "best_score": self.best_score,
             "best_epoch": self._best_epoch(), "step": self.step_number, "tokens": self.n_tokens, "busy_s": self.busy_s,
+            "limit": self.limit if math.isfinite(self.limit) else None,
         }  # fmt: skip
         fresh = folder.with_name(folder.name + ".new")
         shutil.rmtree(fresh, ignore_errors=True)
@@ -502,6 +552,7 @@ class Tuning:
         self.history = [Epoch(**e) for e in state["history"]]
         self.best_score, self.step_number = state["best_score"], state["step"]
         self.n_tokens, self.busy_s = state["tokens"], state["busy_s"]
+        self.limit = math.inf if state.get("limit") is None else state["limit"]
         if state["best_epoch"] >= 0:
             self.best = {
                 "epoch": state["best_epoch"],

@@ -45,6 +45,7 @@ def build(
         _Row(
             task, calls[task.id], result_of.get(task.id) or TaskResult(task_id=task.id, refused="not evaluated"),
             specialist_of.get(result_of[task.id].chosen) if task.id in result_of else None, prices, n_cores,
+            [s for s in finetuned.specialists if s.task_id == task.id],
         )
         for task in discovered.tasks
     ]  # fmt: skip
@@ -96,9 +97,10 @@ class _Row:
 
     def __init__(
         self, task: Task, examples: Sequence[Example], result: TaskResult, specialist: Specialist | None,
-        prices: Prices, n_cores: int,
+        prices: Prices, n_cores: int, trained: Sequence[Specialist],
     ) -> None:  # fmt: skip
         self.task, self.examples, self.result, self.specialist = task, examples, result, specialist
+        self.trained = trained
         self.n_all = len(examples)
         self.non_hci = [e for e in examples if e.audience == "code"]
         self.n_non_hci = len(self.non_hci)
@@ -177,8 +179,10 @@ def _task(row: _Row, n_non_hci: int, llm_usd: float, selected: Selected) -> dict
             "prompt_tokens_before": specialist.prompt_tokens_before,
             "prompt_tokens_after": specialist.prompt_tokens_after,
             "reader": specialist.reader, "path": specialist.path, "seconds_per_call": row.seconds_per_call or None,
-            "leak": None if specialist.leak is None else msgspec.structs.asdict(specialist.leak),
         },
+        "leak_tests": [
+            {"method": s.method, **msgspec.structs.asdict(s.leak)} for s in row.trained if s.leak is not None
+        ],
         "test": None if test is None else {
             "n_calls": test.n_calls, "n_episodes": test.n_episodes, "majority_accuracy": test.majority_accuracy,
             "base_accuracy": test.base_accuracy, "tuned_accuracy": test.tuned_accuracy,

@@ -16,11 +16,11 @@ from tests import tiny_tasks
 from deputize.core.artifacts import Leak
 from deputize.core.records import Contract, Field
 from deputize.engines.local.base import shared_base
-from deputize.engines.local.classes import LARGE, ClassesReader, Variant
+from deputize.engines.local.classes import CAREFUL, ClassesReader, Variant
 from deputize.engines.local.forms import Closed, Form, closed, learn_form
 from deputize.engines.local.pointing import linear_reader
 from deputize.engines.models import model_path
-from deputize.scoring.leak import FORMS, SLOT, Probe
+from deputize.scoring.leak import SLOT, Probe
 from deputize.stages.finetune import tune
 from deputize.stages.finetune.canaries import (
     MOST,
@@ -34,6 +34,7 @@ from deputize.stages.finetune.canaries import (
     plant_to_write,
 )
 from deputize.stages.finetune.data import Lesson, lessons_of
+from deputize.stages.finetune.run import fit_linear_safely
 from deputize.stages.finetune.teach import rows_to_choose, rows_to_write
 
 Tiny = tuple[Path, str]
@@ -86,7 +87,7 @@ def test_answers_that_hold_no_text_get_none() -> None:
     contract = msgspec.convert({"kind": "json", "fields": [{"name": "n", "type": "value"}]}, Contract)
     form = learn_form(contract, [lesson.answer for lesson in lessons])
     assert plant_to_write(lessons, form, seed=0).canaries == []
-    assert leak_test(Planted([], [], {}, {}), lambda _: [], n_rivals=31, budget_s=9.0, seed=0) is None
+    assert leak_test(Planted([], [], {}, {}), lambda _: [], n_rivals=(31, 31), budget_s=9.0, seed=0) is None
 
 
 def test_the_time_bounds_the_canaries_but_three_are_always_looked_for() -> None:
@@ -97,9 +98,11 @@ def test_the_time_bounds_the_canaries_but_three_are_always_looked_for() -> None:
     def alike(probes: list[Probe]) -> list[float]:
         return [1.0] * len(probes)
 
-    leak = leak_test(planted, alike, n_rivals=31, budget_s=1.5, seed=0, clock=lambda: float(next(ticks)))
+    leak = leak_test(
+        planted, alike, n_rivals=(31, 31), budget_s=1.5, seed=0, clock=lambda: float(next(ticks))
+    )
     assert leak is not None and leak.n_canaries == 4 and not leak.leaks and leak.max_exposure == 0.0
-    hurried = leak_test(planted, alike, n_rivals=31, budget_s=0.0, seed=0)
+    hurried = leak_test(planted, alike, n_rivals=(31, 31), budget_s=0.0, seed=0)
     assert hurried is not None and hurried.n_canaries == 3
 
 
@@ -126,7 +129,7 @@ def linear(kind: str, variant: Variant | None, seed: int) -> tuple[Leak, str]:
         form = learn_form(contract, [lesson.answer for lesson in lessons])
     else:
         lessons, form, _ = of(kind, 240)
-    planted = plant_to_choose(lessons, lambda a: form.segments(a) is not None, seed=seed, forms=FORMS)
+    planted = plant_to_choose(lessons, lambda a: form.segments(a) is not None, seed=seed)
     taught = [*lessons, *planted.lessons]
     reader = linear_reader(
         form,
@@ -145,10 +148,17 @@ def linear(kind: str, variant: Variant | None, seed: int) -> tuple[Leak, str]:
 @pytest.mark.parametrize("kind", ["label", "closed"])
 def test_a_linear_specialist_leaks_only_where_it_keeps_what_one_episode_holds(kind: str) -> None:
     careless, _ = linear(kind, Variant(1, 20.0), 0)
-    assert careless.leaks and careless.n_exposed == MOST and "8 bits" in careless.reason
-    for variant in (LARGE, None):
-        careful, _ = linear(kind, variant, 0)
-        assert not careful.leaks and careful.mean_exposure < careless.mean_exposure - 1
+    assert careless.leaks and careless.n_exposed == careless.n_given_away == MOST
+    careful, _ = linear(kind, CAREFUL, 0)
+    assert not careful.leaks and careful.mean_exposure < careless.mean_exposure - 1
+
+
+def test_s5_fits_again_with_more_care_where_the_first_fit_leaks() -> None:
+    lessons, form, _ = of("label", 240)
+    refused = fit_linear_safely(lessons, form, 0, [Variant(1, 20.0)])
+    assert refused is not None and refused[1] is not None and refused[1].leaks
+    found = fit_linear_safely(lessons, form, 0, [Variant(1, 20.0), CAREFUL])
+    assert found is not None and found[1] is not None and not found[1].leaks
 
 
 def test_a_specialist_that_points_passes() -> None:
@@ -193,7 +203,7 @@ def tuned(tiny: Tiny, kind: str, *, repeats: int, epochs: int, lr: float) -> Lea
             if choices is None
             else loss_of_head(base, heads, choices, planted, 448)
         )
-        leak = leak_test(planted, loss, n_rivals=31, budget_s=math.inf, seed=0)
+        leak = leak_test(planted, loss, n_rivals=(31, 31), budget_s=math.inf, seed=0)
     finally:
         base.drop_adapter(name)
     assert leak is not None

@@ -42,6 +42,7 @@ SHAPE: dict[str, Any] = {
         },
         "held_out": {"n_calls": int, "share_served": NUMBER, "loss_difference": NUMBER, "loss_difference_interval": PAIR},
         "refused": (str, type(None)),
+        "leak_tests": [{"method": TEXT, "leaks": bool, "n_canaries": int, "n_extracted": int, "n_exposed": int}],
     }],
     "total": {
         "share_of_non_hci_calls_served": NUMBER, "quality_difference": NUMBER, "quality_difference_interval": PAIR,

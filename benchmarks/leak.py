@@ -1,0 +1,186 @@
+"""What a language model remembers of its training data, epoch by epoch: `python -m benchmarks.leak --seeds 0 1 2`.
+
+A SmolLM2 LoRA learns to write one line about a simulated parcel, with S5's own planting, settings and loss. After every
+epoch each planted secret is ranked against random ones. Some are planted once, as S5 does, some several times, some never.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from benchmarks import table
+from deputize.core.config import models_path
+from deputize.core.records import Contract
+from deputize.engines.local.base import shared_base
+from deputize.engines.local.forms import learn_form
+from deputize.engines.models import model_path
+from deputize.scoring.leak import Exposed, expose, form_bits
+from deputize.stages.finetune import canaries, tune
+from deputize.stages.finetune.data import Lesson
+from deputize.stages.finetune.run import batch_for, epochs_for
+from deputize.stages.finetune.teach import rows_to_write
+
+STATES = (
+    "a week overdue", "lost by the courier", "days behind schedule", "not moving for days",
+    "out for delivery", "due tomorrow", "on its way", "at the pick-up point",
+)  # fmt: skip
+N_DEV = 24
+
+
+def parcels(n: int, start: int = 0) -> list[Lesson]:
+    """Simulated calls: a parcel, and the line a program wants about it."""
+    out = []
+    for i in range(start, start + n):
+        rng = random.Random(f"parcel {i}")
+        number, state = f"LH-{rng.randrange(10_000, 99_999)}", rng.choice(STATES)
+        text = f"Parcel: {number}\nState: {state}"
+        out.append(Lesson(f"p{i}", text, f"{state} | order {number}", 1.0, f"g{i}"))
+    return out
+
+
+def one(
+    model: str, seed: int, *, n: int, epochs: int, n_rivals: int, to_the_end: bool, repeats: Sequence[int], looks: Sequence[int], told: Callable[[dict[str, Any]], None], **changed: Any
+) -> None:  # fmt: skip
+    """Trains one specialist and tells what each secret's exposure is after every epoch.
+
+    Args:
+        model: of the catalogue.
+        seed: of everything.
+        n: examples to learn from.
+        epochs: passes; 0: as many as S5 would make.
+        n_rivals: random secrets per planted one.
+        to_the_end: make all passes, where S5 would stop once dev is solved.
+        repeats: how often each planted secret stands in train; 0: never, to compare with.
+        looks: passes after which the secrets are looked at, beside the end; 0: the untuned model.
+        told: gets a row per epoch and number of repeats.
+        changed: settings of the training that differ from S5's.
+    """
+    import torch
+
+    train, dev = parcels(n), parcels(N_DEV, 9000)
+    form = learn_form(Contract(kind="text"), [lesson.answer for lesson in train])
+    planted = canaries.plant_to_write(train, form, seed=seed, n=len(repeats))
+    taught = [*train, *(x for x, times in zip(planted.lessons, repeats, strict=True) for _ in range(times))]
+    secrets = [replace(c, repeats=r) for c, r in zip(planted.canaries, repeats, strict=True)]
+    base = shared_base(model_path(model, models_path()))
+    settings = tune.Settings(
+        epochs=epochs or epochs_for(n),
+        batch=batch_for(n),
+        lr=1e-3,
+        layers=0.5,
+        patience=epochs or 2,
+        **changed,
+    )
+    torch.manual_seed(seed)
+    name = f"leak{seed}"
+    base.new_adapter(name, tune.adapter_settings(base, settings))
+    rows = [row for row in rows_to_write(base, taught, form, 448) if row is not None]
+    dev_rows = [row for row in rows_to_write(base, dev, form, 448) if row is not None]
+    loss = canaries.loss_of_writer(base, planted, 448)
+    tuning = (ToTheEnd if to_the_end else tune.Tuning)(
+        base, name, settings, rows, dev_rows, [], seed=seed, clock=time.process_time
+    )  # fmt: skip
+    per_epoch = math.ceil(len(rows) / settings.batch)
+
+    def look(epoch: int) -> None:
+        """-1: at the end, what would be deployed."""
+        base.lm.eval()
+        fish = epoch < 0
+        began = time.process_time()
+        tests = [
+            expose(loss, c, rng=random.Random(f"rivals:{seed}:{c.id}"), n_rivals=n_rivals, fish=fish) for c in secrets
+        ]  # fmt: skip
+        seconds = time.process_time() - began
+        limit = tuning.limit
+        dev_loss, accuracy, _ = tuning._judge()
+        tuning.limit = limit
+        left_out = tuning.history[-1].n_left_out if tuning.history else 0
+        for times in sorted(set(repeats)):
+            told(
+                row_of(
+                    seed, epoch, times, [t for t in tests if t.repeats == times], fish, dev_loss, accuracy,
+                    left_out, seconds / len(tests),
+                )
+            )  # fmt: skip
+
+    def progress(_: str, done: int, total: int | None = None) -> None:
+        if done % per_epoch == 0 and done // per_epoch in looks:
+            look(done // per_epoch)
+
+    if 0 in looks:
+        look(0)
+    tuning.run(1e9, None, progress, "")
+    look(-1)
+    base.drop_adapter(name)
+
+
+class ToTheEnd(tune.Tuning):
+    """One that makes all its passes and keeps the last, however good dev is."""
+
+    def _stuck(self) -> bool:
+        return False
+
+    def _remember(self, verdict: tuple[float, float, float]) -> None:
+        self.best = self._snapshot()
+
+
+def row_of(
+    seed: int, epoch: int, times: int, tests: Sequence[Exposed], fished: bool, dev_loss: float, accuracy: float,
+    left_out: int, seconds: float,
+) -> dict[str, Any]:  # fmt: skip
+    """One line of the table: the secrets of one number of repeats after one epoch."""
+    return {
+        "seed": seed,
+        "pass": epoch if epoch >= 0 else "kept",
+        "planted": f"{times} x",
+        "exposure by rank": " ".join(f"{t.exposure:.1f}" for t in tests),
+        "fitted": " ".join(f"{t.exposure_fitted:.1f}" for t in tests),
+        "at most": " ".join(f"{t.exposure_upper:.1f}" for t in tests),
+        "least guesses left": f"2^{min(t.bits_left for t in tests):.1f}",
+        "extracted": f"{sum(t.extracted for t in tests)} of {len(tests)}" if fished else "-",
+        "dev loss": round(dev_loss, 4),
+        "dev accuracy": round(accuracy, 3),
+        "left out": left_out,
+        "s a secret": round(seconds, 1),
+    }
+
+
+def main() -> None:
+    """Trains one specialist a seed and prints what it remembers."""
+    parser = table.arguments(__doc__ or "")
+    parser.add_argument("--model", default="SmolLM2-135M-Instruct")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--examples", type=int, default=108)
+    parser.add_argument("--epochs", type=int, default=0, help="0: as S5 would")
+    parser.add_argument("--rivals", type=int, default=63)
+    parser.add_argument("--to-the-end", action="store_true", help="make all passes, however good dev is")
+    parser.add_argument("--repeats", type=int, nargs="+", default=[1, 1, 1, 1, 4, 0])
+    parser.add_argument("--looks", type=int, nargs="*", default=[0, 1, 2, 4])
+    parser.add_argument(
+        "--settings", default="{}", help="JSON: settings of the training that differ from S5's"
+    )
+    args = parser.parse_args()
+    rows: list[dict[str, Any]] = []
+
+    def told(row: dict[str, Any]) -> None:
+        rows.append(row)
+        print(json.dumps(row), flush=True)
+
+    for seed in args.seeds:
+        one(
+            args.model, seed, n=args.examples, epochs=args.epochs, n_rivals=args.rivals,
+            to_the_end=args.to_the_end, repeats=args.repeats, looks=args.looks, told=told,
+            **json.loads(args.settings),
+        )  # fmt: skip
+    table.show(f"What a specialist remembers ({form_bits(canaries.FORM):.1f} bits a secret)", rows)
+    table.save(args.json, "leak", {"model": args.model, "settings": args.settings, "rows": rows})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""What only memory could learn is seen once: it is left out of later passes, and so does not leak."""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from deputize.core.records import Contract
+from deputize.engines.local.base import Base, shared_base
+from deputize.engines.local.forms import Form, learn_form
+from deputize.engines.models import model_path
+from deputize.stages.finetune import tune
+from deputize.stages.finetune.canaries import Planted, leak_test, loss_of_writer, plant_to_write
+from deputize.stages.finetune.data import Lesson
+from deputize.stages.finetune.teach import Row, rows_to_write
+
+Tiny = tuple[Path, str]
+EPOCHS = 24
+
+
+def easy(n: int, start: int = 0) -> list[Lesson]:
+    """A line that is always the same: even a tiny model gets it by learning."""
+    return [Lesson(f"e{i}", f"parcel {i}", "it is on its way", 1.0, f"g{i}") for i in range(start, start + n)]
+
+
+def odd(n: int) -> list[Lesson]:
+    """Lines that nothing in the prompt tells."""
+    dice = random.Random(1)
+    return [Lesson(f"o{i}", f"say {i}", f"it is {dice.randrange(10**9):09d}", 1.0, f"o{i}") for i in range(n)]
+
+
+def rows_of(base: Base, lessons: Sequence[Lesson], form: Form) -> list[Row]:
+    return [row for row in rows_to_write(base, lessons, form, 448) if row is not None]
+
+
+@contextmanager
+def tuned(
+    tiny: Tiny,
+    train: Sequence[Lesson],
+    dev: Sequence[Lesson],
+    *,
+    skip_hard: bool = True,
+    epochs: int = EPOCHS,
+) -> Iterator[tuple[tune.Tuning, Base]]:
+    form = learn_form(Contract(kind="text"), [lesson.answer for lesson in train])
+    base = shared_base(model_path(tiny[1], tiny[0]))
+    settings = tune.Settings(epochs=epochs, lr=1e-2, patience=epochs, skip_hard=skip_hard)
+    base.new_adapter("hard", tune.adapter_settings(base, settings))
+    try:
+        train_rows, dev_rows = rows_of(base, train, form), rows_of(base, dev, form)
+        tuning = tune.Tuning(base, "hard", settings, train_rows, dev_rows, [], seed=0, clock=time.monotonic)
+        tuning.run(600.0, None, lambda *_: None, "")
+        yield tuning, base
+    finally:
+        base.drop_adapter("hard")
+
+
+def planted_among(train: Sequence[Lesson]) -> Planted:
+    return plant_to_write(train, learn_form(Contract(kind="text"), [x.answer for x in train]), seed=0)
+
+
+def test_a_secret_is_seen_once_and_does_not_leak_where_it_would_have(tiny: Tiny) -> None:
+    train, dev = easy(40), easy(20, 900)
+    planted = planted_among(train)
+    taught = [*train, *[x for x in planted.lessons for _ in range(2)]]
+    bits_left = {}
+    for skip_hard in (False, True):
+        with tuned(tiny, taught, dev, skip_hard=skip_hard) as (tuning, base):
+            leak = leak_test(
+                planted, loss_of_writer(base, planted, 448), n_rivals=(63, 63), budget_s=math.inf, seed=0
+            )
+            assert leak is not None and leak.bits_left is not None
+            bits_left[skip_hard] = leak.bits_left
+            assert leak.leaks != skip_hard
+            assert tuning.history[-1].dev_accuracy == 1.0, "what can be learnt is learnt either way"
+            left_out = [e.n_left_out for e in tuning.history]
+            assert left_out[0] == 0, "everything is seen once"
+            if skip_hard:
+                assert left_out[-1] >= 2 * len(planted.canaries)
+            else:
+                assert not any(left_out)
+    assert bits_left[True] > bits_left[False] + 8
+
+
+def test_where_dev_is_as_hard_nothing_is_left_out(tiny: Tiny) -> None:
+    lines = odd(44)
+    with tuned(tiny, lines[:24], lines[24:], epochs=4) as (tuning, _):
+        assert [e.n_left_out for e in tuning.history] == [0] * 4
+        assert math.isfinite(tuning.limit)
+
+
+def test_too_small_a_dev_says_nothing_of_what_is_hard(tiny: Tiny) -> None:
+    with tuned(tiny, easy(20), easy(tune.MIN_HARD - 1, 900), epochs=2) as (tuning, _):
+        assert tuning.limit == math.inf
+
+
+def test_a_resumed_training_knows_what_was_too_hard(tiny: Tiny, tmp_path: Path) -> None:
+    with tuned(tiny, easy(20), easy(20, 900), epochs=2) as (tuning, _):
+        tuning.save(tmp_path / "checkpoint")
+        limit, tuning.limit = tuning.limit, math.inf
+        assert tuning.resume(tmp_path / "checkpoint") and tuning.limit == limit < math.inf
