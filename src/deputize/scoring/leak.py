@@ -275,7 +275,8 @@ def _tail_bits(true_loss: float, losses_RN: NDArray[np.float64], cap_bits: float
     centre, spread, shape, start, width = _moments(losses_RN)
     with np.errstate(all="ignore"):  # far out in the tail: the chance is zero to the machine
         log_p_R1: Any = skewnorm.logcdf((true_loss - centre) / spread, shape, start, width)
-    return np.clip(np.nan_to_num(-log_p_R1[:, 0] / math.log(2), nan=cap_bits), 0.0, cap_bits)
+    bits_R: NDArray[np.float64] = np.nan_to_num(-log_p_R1[:, 0] / math.log(2), nan=cap_bits)
+    return np.clip(bits_R, 0.0, cap_bits)
 
 
 def extract(loss: Loss, canary: Canary, *, width: int = 1) -> str:

@@ -49,7 +49,7 @@ from deputize.stages.finetune import canaries, tune
 from deputize.stages.finetune.data import Lesson, Lessons, lessons_of
 from deputize.stages.finetune.teach import Row, rows_to_choose, rows_to_write
 
-RECIPE_VERSION = 6
+RECIPE_VERSION = 7
 """Raised when training changes, so that specialists of older code are not taken for finished."""
 TUNED = ("lora", "dora", "qlora", "full")
 MAX_TOKENS = 448
@@ -279,7 +279,11 @@ def _linear(
 
 
 def fit_linear_safely(
-    lessons: Sequence[Lesson], form: Form, seed: int, variants: Sequence[Variant | None] = (None, CAREFUL), *,
+    lessons: Sequence[Lesson],
+    form: Form,
+    seed: int,
+    variants: Sequence[Variant | None] = (None, CAREFUL),
+    *,
     min_origins: int = 1,
 ) -> tuple[ClassesReader | PointingReader, Leak | None] | None:
     """A linear reader and its leak test: of the first variant that keeps its planted secrets, else of the last.
