@@ -85,8 +85,10 @@ class Replacer:
         self._exact: dict[str, tuple[str, str]] = {}
         self._folded: dict[str, tuple[str, str]] = {}
         self._quoted: dict[str, tuple[str, str]] = {}
-        self._numbers: list[tuple[str, str, str, str]] = []
-        """(type, digits, country code before them or "", digits of the stand-in)."""
+        self._numbers: list[tuple[str, str, str]] = []
+        """(type, digits, digits of the stand-in)."""
+        self._leads: dict[str, list[str]] = {}
+        """Digits -> what may stand right before them: the country code in +12125550188, or ""."""
         self._days: set[date] = set()
         self._all_dates = shift_all_dates
         self._texts: dict[str, str] = {}
@@ -98,12 +100,11 @@ class Replacer:
         # longest first: a full name decides what its parts become
         values = sorted(set(found), key=lambda f: (f[0] != "PERSON", -len(f[1]), f))
         surrogates.forbid(frozenset(v.casefold() for _, v in values))
-        self._cores: set[str] = set()
         for kind, value in values:
             self._learn(kind, value, is_ordinary)
         self._among_exact, self._among_folded = Among(self._exact), Among(self._folded)
         self._among_quoted = Among(f'"{value}"' for value in self._quoted)
-        self._number_of = {core: (kind, lead, made) for kind, core, lead, made in self._numbers}
+        self._number_of = {core: (kind, made) for kind, core, made in self._numbers}
         self._among_numbers = Among(self._number_of)
 
     @property
@@ -149,8 +150,8 @@ class Replacer:
                 return kind
         if self._numbers:
             for core in self._among_numbers(digits_of(text)):
-                kind, lead, made = self._number_of[core]
-                if core != made and number_places(text, core, lead):
+                kind, made = self._number_of[core]
+                if core != made and any(number_places(text, core, lead) for lead in self._leads[core]):
                     return kind
         return None
 
@@ -164,10 +165,10 @@ class Replacer:
         if kind in NUMBERS and len(digits) >= 7 and not any(c.isalpha() for c in value):
             core = digits[-10:] if kind == "PHONE_NUMBER" else digits
             made = digits_of(self._surrogates.of(kind, value))[-len(core) :]
-            if core not in self._cores:
-                self._cores.add(core)
-                # a country code may stand right before the core, as in +12125550188
-                self._numbers.append((kind, core, digits[: -len(core)], made))
+            leads = self._leads.setdefault(core, [])
+            leads.append(digits[: -len(core)])
+            if len(leads) == 1:
+                self._numbers.append((kind, core, made))
             return
         if kind == "PERSON":
             self._learn_name(value, is_ordinary)
@@ -238,14 +239,15 @@ class Replacer:
 
     def _change_numbers(self, text: str) -> str:
         for core in self._among_numbers(_GAPS.sub("", text)):
-            kind, lead, made = self._number_of[core]
+            kind, made = self._number_of[core]
 
             def fill(found: str, made: str = made, kind: str = kind) -> str:
                 self.n_replaced[kind] += 1
                 digits = iter(made)
                 return "".join(next(digits) if c.isdigit() else c for c in found)
 
-            text = _filled(text, number_places(text, core, lead), fill)
+            for lead in self._leads[core]:
+                text = _filled(text, number_places(text, core, lead), fill)
         return text
 
     def _change_dates(self, text: str) -> str:

@@ -22,7 +22,7 @@ class Rule(NamedTuple):
     pattern: re.Pattern[str]
     score: float
     needs: str = ""
-    """What a text must hold before the pattern is tried: "#" a digit, else one of the words, parted by '|'."""
+    """What a text must hold before the pattern is tried, in any case: "#" a digit, and one of the words, parted by '|'."""
     fits: Callable[[str], bool] | None = None
 
 
@@ -359,10 +359,10 @@ RULES: tuple[Rule, ...] = (
     Rule("API_KEY", re.compile(r"(?i:bearer|basic)\s+(?P<v>[A-Za-z0-9._~+/=-]{16,})"), 0.9, "earer|asic|EARER|ASIC", _secret_like),
     Rule("API_KEY", re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----\s*(?P<v>[A-Za-z0-9+/=\s\\:,]+(?:-(?!----)[A-Za-z0-9+/=\s\\:,]+)*)"), 0.99, "PRIVATE KEY"),
     Rule("API_KEY", re.compile(r"^[ \t]*(?P<v>[A-Za-z0-9+/]{60,}={0,2})[ \t\r]*$", re.MULTILINE), 0.6, "#", _secret_like),
-    Rule("API_KEY", _keyed(r"(?:api|app|application|account|auth|signing|encryption|master|shared|storage|service|webhook|subscription|deploy)[_ -]?keys?(?: for \w+)?|secret(?:[_ -]?(?:key|access[_ -]?key))?(?:[_ -]?base)?|(?:access|auth|bearer|refresh|session|id|api)?[_ -]?token|access[_ -]?key(?:[_ -]?id)?|client[_ -]?secret|api[_ -]?secret|private[_ -]?key|authorization", r"(?!Bearer|bearer|Basic)[^\s\"',;()<>{}\\]{8,}", rf"{_LINKS}|(?=[\w-]{{20,}})"), 0.85, "", _secret_like),
+    Rule("API_KEY", _keyed(r"(?:api|app|application|account|auth|signing|encryption|master|shared|storage|service|webhook|subscription|deploy)[_ -]?keys?(?: for \w+)?|secret(?:[_ -]?(?:key|access[_ -]?key))?(?:[_ -]?base)?|(?:access|auth|bearer|refresh|session|id|api)?[_ -]?token|access[_ -]?key(?:[_ -]?id)?|client[_ -]?secret|api[_ -]?secret|private[_ -]?key|authorization", r"(?!Bearer|bearer|Basic)[^\s\"',;()<>{}\\]{8,}", rf"{_LINKS}|(?=[\w-]{{20,}})"), 0.85, "key|secret|token|authorization", _secret_like),
     Rule("API_KEY", re.compile(r"(?i:\b(?:key|name)\s*=\s*[\"'][\w.:-]*(?:key|secret|token|password|pwd)[\"']\s+value\s*=\s*[\"'])(?P<v>[^\"'\n]{4,})"), 0.9, "value|VALUE", _password_like),
     Rule("API_KEY", re.compile(r"(?<!\S)--?(?i:(?:access-|auth-|api-)?token|api-?key|(?:client-)?secret|password|passwd|pass)(?:=|[ \t]+)[\"']?(?P<v>[^\s\"'-][^\s\"']{3,})"), 0.85, "-", _password_like),
-    Rule("PASSWORD", _keyed(rf"(?:{_PASSWORD})(?: (?:for|to|of|on) (?:[\w.-]+ ){{0,2}}[\w.-]+)?", r"(?<=\")(?:[^\"\\\n]|\\.){4,60}(?=\")|(?<=')(?:[^'\\\n]|\\.){4,60}(?=')|[^\s\"',;<>\\]{4,}", r":=|[:=]|=>|->|[ \t]-[ \t]|\b(?:is|was|lautet|to)\b"), 0.9, "", _password_like),
+    Rule("PASSWORD", _keyed(rf"(?:{_PASSWORD})(?: (?:for|to|of|on) (?:[\w.-]+ ){{0,2}}[\w.-]+)?", r"(?<=\")(?:[^\"\\\n]|\\.){4,60}(?=\")|(?<=')(?:[^'\\\n]|\\.){4,60}(?=')|[^\s\"',;<>\\]{4,}", r":=|[:=]|=>|->|[ \t]-[ \t]|\b(?:is|was|lautet|to)\b"), 0.9, "pass|pwd|pw|kennwort|contrase|wachtwoord", _password_like),
     Rule("PASSWORD", re.compile(rf"(?i:(?:[\w-]*[_.-])?(?:{_PASSWORD}))=(?P<v>[A-Za-z]{{6,40}})(?![\w(.])"), 0.8, "=", _any_word),
     Rule("PASSWORD", re.compile(rf"(?i:<(?P<tag>[\w:-]*(?:{_PASSWORD}|secret|token|apikey))>)(?P<v>[^<\s]{{4,}})</"), 0.9, "</", _any_word),
     Rule("PASSWORD", re.compile(rf"(?i:\b(?:{_PASSWORD})[ \t]+(?:from|to|as)[ \t]+(?:\S+[ \t]+to[ \t]+)?)[\"']?(?P<v>[^\s\"',;]{{4,}})"), 0.85, "#", _secret_like),
@@ -379,10 +379,10 @@ RULES: tuple[Rule, ...] = (
     Rule("MEDICAL_RECORD", _keyed(rf"mrn|(?:med(?:ical)?\.?|health|hospital|clinical)[_ ]?(?:rec(?:ord)?s?\.?)?{_NUMBER}|medical[_ ]record|(?:patient|pt\.?|chart|admission|encounter){_NUMBER}|patienten-?(?:nummer|nr\.?|id)|fall-?nummer", _ID, _OR_NONE), 0.9, "#", _paper),
     Rule("POLICY_NUMBER", _keyed(rf"policy{_NUMBER}?|claims?{_NUMBER}|member(?:ship)?{_NUMBER}|subscriber(?:{_NUMBER})?|insurance(?: (?:policy|plan|card|certificate))?{_NUMBER}|insurance policy|group{_NUMBER}|certificate{_NUMBER}|versicherungs-?(?:nummer|nr\.?|schein)|polic[ey][ _-]?nr\.?", _ID, _LINKS), 0.85, "#", _paper),
     Rule("POLICY_NUMBER", _keyed(rf"policy{_NUMBER}|claims?{_NUMBER}|member(?:ship)?{_NUMBER}|subscriber{_NUMBER}?|insurance(?: (?:policy|plan|card|certificate))?{_NUMBER}|group{_NUMBER}|certificate{_NUMBER}|versicherungs-?(?:nummer|nr\.?)|police nr\.?", _ID, r"(?=[A-Z]{0,4}[-/]?\d)"), 0.8, "#", _paper),
-    Rule("POLICY_NUMBER", re.compile(r"(?i:\b(?:claim|policy))[ \t]+(?P<v>[A-Z]{2,4}[-/]?\d[A-Z0-9/-]{3,20})(?!\w)"), 0.8, "#"),
+    Rule("POLICY_NUMBER", re.compile(r"(?i:\b(?:claim|policy))[ \t]+(?P<v>[A-Z]{2,4}[-/]?\d[A-Z0-9/-]{3,20})(?!\w)"), 0.8, "#claim|policy"),
     Rule("BANK_ACCOUNT", _keyed(r"(?:bank )?acc(?:oun)?t\.?(?:[_ ]?(?:number|no\.?|num|id))?|routing(?:[_ ]?(?:number|no\.?))?|sort[_ -]code|iban|konto-?(?:nummer|nr\.?)|aba|(?:checking|savings)(?: account)?", r"\d[\d -]{4,18}\d(?!\d)", r"[:=#]|=>|\bis\b|\bnumber\b|(?=\d)"), 0.85, "#"),
     Rule("BANK_ACCOUNT", re.compile(r"(?i:\baccount|\bacct\.?)(?: (?i:number|no\.?|ending in))? (?P<v>\d{8,17})(?!\w)"), 0.85, "#"),
-    Rule("BANK_ACCOUNT", _keyed(r"bic|swift(?:[ /-]?bic)?(?: ?code)?", r"[A-Z]{6}[A-Z0-9]{2}(?:[A-Z0-9]{3})?(?!\w)", rf"{_LINKS}|(?=[A-Z]{{6}}[A-Z0-9]{{2}})"), 0.85),
+    Rule("BANK_ACCOUNT", _keyed(r"bic|swift(?:[ /-]?bic)?(?: ?code)?", r"[A-Z]{6}[A-Z0-9]{2}(?:[A-Z0-9]{3})?(?!\w)", rf"{_LINKS}|(?=[A-Z]{{6}}[A-Z0-9]{{2}})"), 0.85, "bic|swift"),
     Rule("PASSPORT", _keyed(rf"(?:passport|reisepass)(?:{_NUMBER})?", r"(?=(?:[A-Z]*\d){4})[A-Z0-9]{6,9}(?!\w)", rf"{_LINKS}|(?=[A-Z]{{0,2}}\d)"), 0.9, "#"),
     Rule("DRIVER_LICENSE", _keyed(r"driver'?s?'? ?licen[cs]e(?: ?(?:number|no\.?|#))?|licen[cs]e(?: ?(?:number|no\.?|#))?|dl(?: ?(?:number|no\.?|#))?", r"[A-Z]{1,3}[- ]?\d{3,12}(?:[- ]\d{3,6}){0,4}(?![\w-])|[A-Z9]{5}\d{6}[A-Z0-9]{5}(?!\w)", rf"{_LINKS}|(?=[A-Z]{{1,3}}[- ]?\d{{3}}|[A-Z9]{{5}}\d{{6}})"), 0.85, "#"),
     Rule("NATIONAL_ID", re.compile(r"(?<![\w-])NID-\d{5,12}(?!\w)"), 0.95, "NID-"),
@@ -390,12 +390,12 @@ RULES: tuple[Rule, ...] = (
     Rule("LICENSE_NUMBER", _keyed(r"bar(?: ?(?:no\.?|number|#))|npi|dea(?: ?(?:no\.?|number|#))?|medical licen[cs]e", r"[A-Z]{0,3}[- ]?\d{4,10}(?!\w)", r"[:=#]|\bis\b|(?=[A-Z\d])"), 0.9, "#"),
     Rule("CASE_NUMBER", re.compile(r"(?<![\w-])\d{4}-[A-Z]{2,5}-\d{3,7}(?![\w-])"), 0.85, "#"),
     Rule("CASE_NUMBER", re.compile(r"(?<![\w:])\d{1,2}:\d{2}-[a-z]{2}-\d{4,6}(?:-[A-Z]{2,3})*(?![\w-])"), 0.95, "#"),
-    Rule("USERNAME", _keyed(r"user[ _-]?name|benutzername|screen name|login(?: name)?|db[_ ]user|handle", r"[\w.@+-]{3,40}(?<![.])", r":=|[:=]|=>|\b(?:is|lautet)\b|(?=@\w)"), 0.8, "", _user_name),
-    Rule("USERNAME", _keyed(r"user[_ -]?id|login[_ -]?id", r"[A-Za-z][\w.+-]{3,39}(?<![.])", r":=|[:=]"), 0.7, "", _user_id),
+    Rule("USERNAME", _keyed(r"user[ _-]?name|benutzername|screen name|login(?: name)?|db[_ ]user|handle", r"[\w.@+-]{3,40}(?<![.])", r":=|[:=]|=>|\b(?:is|lautet)\b|(?=@\w)"), 0.8, "user|benutzer|screen|login|handle", _user_name),
+    Rule("USERNAME", _keyed(r"user[_ -]?id|login[_ -]?id", r"[A-Za-z][\w.+-]{3,39}(?<![.])", r":=|[:=]"), 0.7, "user|login", _user_id),
     Rule("USERNAME", re.compile(r"(?i:\b(?:logged|signed|log|sign)(?:[ -]?in| on)? as|\bsudo -u|\bsu -)[ \t]+[\"']?(?P<v>[A-Za-z][\w.-]{2,39}(?<![.]))"), 0.75, "as |sudo|su -", _handle),
     Rule("USERNAME", re.compile(r"(?<![\w.@/:+-])(?P<v>[A-Za-z_][\w.-]{1,31})@(?=\d{1,3}(?:\.\d{1,3}){3}\b|[a-z][a-z0-9-]*(?:[:\s]|$))"), 0.7, "@", _user_name),
     Rule("USERNAME", re.compile(r"(?:/home/|/Users/|\b[A-Za-z]:\\{1,2}Users\\{1,2})(?P<v>[^\s/\\:\"'<>{}$*]{2,32})"), 0.75, "home/|Users", _place_of_user),
-    Rule("USERNAME", _keyed(r"user(?:[_ -]?id)?|uid|login[_ -]?id|account[_ -]?name", r"[A-Za-z0-9][\w.@+-]{2,39}(?<![.])", r":=|[:=#]|=>|\bis\b|\bas\b"), 0.7, "", _handle),
+    Rule("USERNAME", _keyed(r"user(?:[_ -]?id)?|uid|login[_ -]?id|account[_ -]?name", r"[A-Za-z0-9][\w.@+-]{2,39}(?<![.])", r":=|[:=#]|=>|\bis\b|\bas\b"), 0.7, "user|uid|login|account", _handle),
     # ---- who and where
     Rule("DATE_OF_BIRTH", _keyed(_BIRTH, _DATE, r"[:=]|=>|\bis\b|\bwas\b|(?=\d|[A-Z])"), 0.95, "#", _real_date),
     Rule("DATE_OF_BIRTH", _keyed(_BIRTH, _PART_OF_DATE, r"[:=]|=>|\bis\b|\bwas\b|(?=\d|[A-Z])"), 0.9, "#"),
@@ -412,13 +412,13 @@ RULES: tuple[Rule, ...] = (
     Rule("STREET_ADDRESS", re.compile(r"\"(?:zip|zip_?code|postal_?code|postcode)\"\s*:\s*\"(?P<v>[A-Z0-9][A-Z0-9 -]{3,9})\""), 0.8, "#"),
     Rule("PERSON", re.compile(r"\"(?:first_?name|last_?name|sur_?name|family_?name|given_?name|middle_?name|full_?name|maiden_?name|(?:customer|client|patient|guest|passenger|contact|employee|owner|sender|recipient|holder|account_?holder|cardholder)_?name)\"\s*:\s*\"(?P<v>(?:[^\"\\]|\\u[0-9a-fA-F]{4}){2,60})\"", re.IGNORECASE), 0.9, "ame\"|AME\"", _name_like),
     Rule("PERSON", re.compile(rf"\"(?i:customer|client|patient|guest|passenger|employee|owner|sender|recipient|holder|cardholder|beneficiary|assignee|reporter|attendee|contact|applicant)\"\s*:\s*\"(?P<v>{_FULL_NAME})\""), 0.7, "\":|\" :", _name_like),
-    Rule("PERSON", re.compile(r"(?i:\b(?:i am|i'm|this is|name[ \t]*[:=]))[ \t]*(?P<v>[^\W\d_]{2,20}(?:-[^\W\d_]{2,20})?,?[ \t]+[^\W\d_]{2,20}(?:-[^\W\d_]{2,20})?)(?![\w@])"), 0.7, "", _all_names),
+    Rule("PERSON", re.compile(r"(?i:\b(?:i am|i'm|this is|name[ \t]*[:=]))[ \t]*(?P<v>[^\W\d_]{2,20}(?:-[^\W\d_]{2,20})?,?[ \t]+[^\W\d_]{2,20}(?:-[^\W\d_]{2,20})?)(?![\w@])"), 0.7, "i am|i'm|this is|name", _all_names),
     Rule("PERSON", re.compile(rf"(?<!\w)(?i:thanks|thank you|regards|cheers|best|sincerely|hi|hello|hey|dear),?[ \t]+(?P<v>{_CAP})(?=[ \t]*[,.!:\n]|$)"), 0.6, "", _sign_off),
     Rule("PERSON", re.compile(rf"(?<!\w)(?P<v>(?:Mr|Mrs|Ms|Miss|Mx|Dr|Prof|Herr|Frau|Mme|Sr|Sra)\.?[ \t]+{_CAP}(?:[ \t]+{_CAP}){{0,2}})"), 0.85, "Mr|Ms|Miss|Mx|Dr|Prof|Herr|Frau|Mme|Sr"),
     Rule("PERSON", re.compile(rf"(?i:\b(?:{_ROLES}))\**[ \t\u00a0]*[:=]\**[ \t\u00a0]*[\"']?(?P<v>{_FULL_NAME})(?![\w@])"), 0.8, ":|=", _named),
     Rule("PERSON", re.compile(rf"(?i:\b(?:{_PERSONS})(?:[ _]name)?)\**[ \t\u00a0]*[:=]\**[ \t\u00a0]*[\"']?(?P<v>{_FULL_NAME})(?![\w@])"), 0.45, ":|=", _person_like),
-    Rule("PERSON", re.compile(rf"\b(?:deposition of|examination by|counsel for|between|signed by|on behalf of|DEPOSITION OF|EXAMINATION BY)[ \t]+(?P<v>{_FULL_NAME})(?!\w)"), 0.75, "", _named),
-    Rule("PERSON", re.compile(rf"(?i:\b(?:my name is|my name's|name is|this is|i am|i'm|call me))[ \t]+(?P<v>{_FULL_NAME})(?!\w)"), 0.85, "", _named),
+    Rule("PERSON", re.compile(rf"\b(?:deposition of|examination by|counsel for|between|signed by|on behalf of|DEPOSITION OF|EXAMINATION BY)[ \t]+(?P<v>{_FULL_NAME})(?!\w)"), 0.75, "deposition|examination|counsel|between|signed by|on behalf", _named),
+    Rule("PERSON", re.compile(rf"(?i:\b(?:my name is|my name's|name is|this is|i am|i'm|call me))[ \t]+(?P<v>{_FULL_NAME})(?!\w)"), 0.85, "name|this is|i am|i'm|call me", _named),
     Rule("PERSON", re.compile(r"(?i:\bmy (?:full )?name is|\bmy name's)[ \t]+(?!(?:on|in|at|to|not|no|the|a|an|my|still|also|wrong|missing|listed|misspell?ed|spelled)\b)(?P<v>[^\W\d_]{2,20}(?:-[^\W\d_]{2,20})?(?:[ \t]+(?!and\b|i\b|my\b|im\b|on\b|in\b|the\b|from\b|with\b|can\b|please\b|or\b)[^\W\d_]{2,20}(?:-[^\W\d_]{2,20})?)?)"), 0.8, "ame is|ame's|AME IS", _name_like),
     Rule("PERSON", re.compile(rf"(?<!\w)(?:Dear|Hi|Hello|Hey|Thanks|Regards|Sincerely|Cheers|Best),?[ \t]+(?P<v>{_FULL_NAME})(?=[ \t]*[,.!:\n]|$)"), 0.75, "Dear|Hi|Hello|Hey|Thanks|Regards|Sincerely|Cheers|Best", _named),
     Rule("PERSON", re.compile(r"[?&](?:name|first_?name|last_?name|user)=(?P<v>[A-Za-z][A-Za-z'’.+%-]*(?: [A-Z][a-z'-]+)?)"), 0.8, "?|&"),
@@ -429,12 +429,12 @@ RULES: tuple[Rule, ...] = (
     Rule("PERSON", re.compile(r"(?<=[A-Za-z:,\]] )(?P<v>[\u4e00-\u9fff\uac00-\ud7af]{1,3} [\u4e00-\u9fff\uac00-\ud7af]{1,3})(?![\u4e00-\u9fff\uac00-\ud7af])"), 0.55),
     Rule("MEDICATION", re.compile(r"(?<!\w)[A-Z][a-z]{3,}(?:[ -][A-Z]?[a-z]+)? \d{1,4}(?:\.\d+)? ?(?:mg|mcg|ml|µg|units)\b"), 0.85, "#"),
     Rule("MEDICATION", re.compile(rf"(?<!\w)[A-Za-z]{{6,}}+(?!\w){_DOSE}"), 0.7, "", _has_stem),
-    Rule("MEDICATION", re.compile(rf"(?i:\b(?:metformin|insulin|aspirin|paracetamol|acetaminophen|lithium|morphine|methadone)\b){_DOSE}"), 0.7),
-    Rule("MEDICATION", _keyed(r"medications?|medicines?|meds|drug(?:[_ ]?name)?|rx|medikament", r"[A-Za-z][A-Za-z-]{3,30}(?:[ \t][A-Z]{2})?" + _DOSE, r"[:=]|=>"), 0.75, "", _medicine),
+    Rule("MEDICATION", re.compile(rf"(?i:\b(?:metformin|insulin|aspirin|paracetamol|acetaminophen|lithium|morphine|methadone)\b){_DOSE}"), 0.7, "metformin|insulin|aspirin|paracetamol|acetaminophen|lithium|morphine|methadone"),
+    Rule("MEDICATION", _keyed(r"medications?|medicines?|meds|drug(?:[_ ]?name)?|rx|medikament", r"[A-Za-z][A-Za-z-]{3,30}(?:[ \t][A-Z]{2})?" + _DOSE, r"[:=]|=>"), 0.75, "medic|meds|drug|rx|medikament", _medicine),
     Rule("MEDICATION", re.compile(rf"(?i:\bprescribed(?: (?:him|her|them|me))?|\bprescription (?:for|of)|\brefill(?: of| my)?|\ballergic to)[ \t]+(?P<v>[A-Z][a-z]{{3,}}{_DOSE})"), 0.7, "rescri|efill|llergic"),
-    Rule("HEALTH_CONDITION", re.compile(r"(?i:\b(?:type [12] diabetes(?: mellitus)?|diabetes(?: mellitus)?|hypertension|asthma|migraines?|epilepsy|depression|schizophrenia|chronic [a-z]+ [a-z]+ disease|copd|hiv(?: positive)?|hepatitis [abc]|hyperlipidemia|hypothyroidism|hyperthyroidism|pneumonia|[a-z]+ (?:cancer|fibrillation|sclerosis|dystrophy)|cancer|leukemia|gout|eczema|stroke|heart (?:failure|attack)|ptsd|adhd)\b)"), 0.7),
+    Rule("HEALTH_CONDITION", re.compile(r"(?i:\b(?:type [12] diabetes(?: mellitus)?|diabetes(?: mellitus)?|hypertension|asthma|migraines?|epilepsy|depression|schizophrenia|chronic [a-z]+ [a-z]+ disease|copd|hiv(?: positive)?|hepatitis [abc]|hyperlipidemia|hypothyroidism|hyperthyroidism|pneumonia|[a-z]+ (?:cancer|fibrillation|sclerosis|dystrophy)|cancer|leukemia|gout|eczema|stroke|heart (?:failure|attack)|ptsd|adhd)\b)"), 0.7, "diabet|tension|asthma|migraine|epileps|depress|schizo|chronic|copd|hiv|hepatitis|lipidemia|thyroid|pneumonia|cancer|fibrill|scleros|dystroph|leukemia|gout|eczema|stroke|heart |ptsd|adhd"),
     Rule("HEALTH_CONDITION", re.compile(rf"(?i:\b(?:(?!(?:{_SMALL_WORDS})\b)[a-z][a-z'’-]+ ){{1,3}}(?:disorder|disease|syndrome)\b)"), 0.7, "isorder|isease|yndrome|ISORDER|ISEASE|YNDROME"),
-    Rule("HEALTH_CONDITION", re.compile(r"(?<!\w)[A-Za-z]{6,}+(?!\w)"), 0.65, "", _illness),
+    Rule("HEALTH_CONDITION", re.compile(r"(?<!\w)[A-Za-z]{6,}+(?!\w)"), 0.65, "itis|osis|emia|pathy|oma|algia|plegia|penia|ectasia", _illness),
     Rule("HEALTH_CONDITION", re.compile(r"(?i:\bICD-?(?:9|10)(?:-?CM)?(?: code)?)[ \t:=-]*(?P<v>[A-TV-Z]\d[0-9A-Z](?:\.[0-9A-Z]{1,4})?)(?!\w)"), 0.9, "#"),
 )  # fmt: skip
 
@@ -456,7 +456,8 @@ class _Rules:
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self._rules = [
-            (rule, tuple(rule.needs.split("|")) if rule.needs not in ("", "#") else ()) for rule in rules
+            (rule, rule.needs.startswith("#"), tuple(filter(None, rule.needs.lower().lstrip("#").split("|"))))
+            for rule in rules
         ]
 
     def detect(self, texts: Sequence[str]) -> list[list[Span]]:
@@ -464,9 +465,10 @@ class _Rules:
 
     def _one(self, text: str) -> list[Span]:
         has_digit = any(c.isdigit() for c in text)
+        folded = text.lower()
         spans: list[Span] = []
-        for rule, words in self._rules:
-            if (rule.needs == "#" and not has_digit) or (words and not any(w in text for w in words)):
+        for rule, needs_digit, words in self._rules:
+            if (needs_digit and not has_digit) or (words and not any(w in folded for w in words)):
                 continue
             for match in rule.pattern.finditer(text):
                 group: str | int = "v" if "v" in rule.pattern.groupindex else 0

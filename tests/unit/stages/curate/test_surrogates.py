@@ -174,6 +174,12 @@ def test_a_name_whose_capitals_are_more_letters() -> None:
     assert capitals == name.upper() != "JÜRGEN WEISS"
 
 
+def test_two_numbers_that_differ_in_their_country_only_both_go() -> None:
+    change = replacer(("PHONE_NUMBER", "+49 170 5567781"), ("PHONE_NUMBER", "+1 170 5567781"))
+    for written in ("+491705567781", "+11705567781", "1705567781", "+49-170-5567781"):
+        assert "1705567781" not in digits_of(change(f"call {written}."))
+
+
 def test_escaped_letters_mean_the_same_person() -> None:
     change = replacer(("PERSON", "Jörg Größling"), ("PERSON", "J\\u00f6rg Gr\\u00f6\\u00dfling"))
     said = change('Result: {"name": "J\\u00f6rg Gr\\u00f6\\u00dfling"} of Jörg Größling')
