@@ -24,6 +24,8 @@ from deputize.stages.curate.dates import find_dates, shift_dates, shift_part
         ("the 1st of May 2024", "the 22nd of May 2024"),
         ('{"dob": "1990-04-05"}', '{"dob": "1990-04-26"}'),
         ("2 Feb 88", "23 Feb 88"),
+        ("due Feb 29", "due Mar 21"),
+        ("29.02.2024", "21.03.2024"),
         ("15 Dec '99.", "5 Jan '00."),
         ("on 5 May 20 guests", "on 26 May 20 guests"),
         ("Feb 8 2024", "Feb 29 2024"),

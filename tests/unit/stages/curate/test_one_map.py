@@ -47,6 +47,7 @@ def planted(n: int) -> dict[str, str]:
         "iban": _with_check(f"DE##3704004405320{13000 + n}", iban), "card": _with_check(f"41111111{1111000 + n}#", luhn),
         "mail": f"{first}.{last}@mail.example".lower(), "phone": f"1705567{781 + n}", "mrn": f"0048{2900 + n}",
         "word": f'p@{n}s"worD{n}', "key": _key(n), "umlaut": f"Größling{'abcdefghijkl'[n]}",
+        "owner": f"Åse Kjær{'abcdefghijkl'[n]}", "chart": f"77{40123 + 7 * n}",
     }  # fmt: skip
 
 
@@ -57,13 +58,13 @@ def call(n: int) -> Call:
     card = f"{p['card'][:4]} {p['card'][4:8]}\n{p['card'][8:12]} {p['card'][12:]}"
     said = (
         f"Hello, my name is {name}, born 02/29/1984 (29 Feb 1984). MRN: {p['mrn'][:4]}-{p['mrn'][4:]}.\n"
-        f"MRN\n{p['mrn']}\nCard {p['card']}, again\n{card}\nIBAN {grouped}, phone +49 {p['phone'][:3]} {p['phone'][3:]}.\n"
+        f"Chart no.\n{p['chart']}\nMRN\n{p['mrn']}\nCard {p['card']}, again\n{card}\nIBAN {grouped}, phone +49 {p['phone'][:3]} {p['phone'][3:]}.\n"
         f"I live at {p['street']}, {p['town']}. {p['first']}'s boss is not {p['first'][0]}. {p['last']}. {name.upper()}, {name.lower()}.\n"
         f"https://x.example/?q={quote(name)}&mail={quote(p['mail'])}&next=1 or note={p['first']}+{p['last']}\n"
         f"-----BEGIN RSA PRIVATE KEY-----\n{p['key']}\n-----END RSA PRIVATE KEY-----\n"
     )
     record = json.dumps({
-        "customer": name, "email": p["mail"], "password": p["word"], "last_name": p["umlaut"], "iban": p["iban"],
+        "customer": name, "email": p["mail"], "password": p["word"], "last_name": p["umlaut"], "owner": p["owner"], "iban": p["iban"],
         "mrn": p["mrn"], "dob": "1984-02-29", "card": p["card"],
     })  # fmt: skip
     answer = {
@@ -105,11 +106,11 @@ def test_no_value_stays_in_any_form(curated: Curated) -> None:
     for n, _, text in examples(curated):
         p = planted(n)
         folded, digits = text.casefold(), digits_of(text)
-        for what in ("first", "last", "town", "mail", "umlaut", "street"):
+        for what in ("first", "last", "town", "mail", "umlaut", "street", "owner"):
             assert p[what].casefold() not in folded, what
         assert quote(p["mail"]) not in text and p["word"] not in text and f"worD{n}" not in text
         assert p["iban"] not in text.replace(" ", "")
-        for what in ("card", "mrn", "phone"):
+        for what in ("card", "mrn", "phone", "chart"):
             assert p[what] not in digits, what
         assert not any(line in text for line in p["key"].split("\n"))
         assert "1984-02-29" not in text and "29 Feb 1984" not in text
