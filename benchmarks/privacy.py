@@ -189,6 +189,10 @@ def main() -> None:
     parser.add_argument(
         "--log", choices=privacy_scale.VARIANTS, action="append", help="only this simulated log (speed)"
     )
+    parser.add_argument(
+        "--tasks", nargs="+", default=list(privacy_tasks.PARTS), choices=privacy_tasks.PARTS,
+        help="which specialists (accuracy)",
+    )  # fmt: skip
     given = parser.parse_args()
     if set(given.only) - {"speed"} and not (given.data / "pii").is_dir():
         raise SystemExit(
@@ -208,7 +212,7 @@ def main() -> None:
         for name, why in result["missing_in_speed"].items():
             print(f"{name} could not be measured: {why}")
     if "accuracy" in given.only:
-        result["accuracy"] = privacy_tasks.measure(given.data, given.seed)
+        result["accuracy"] = privacy_tasks.measure(given.data, given.seed, given.tasks)
         table.show("Specialists that learnt from de-identified and from raw calls", result["accuracy"])
     table.save(given.json, "privacy", result)
 

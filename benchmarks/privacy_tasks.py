@@ -179,17 +179,24 @@ def _row(
     }  # fmt: skip
 
 
+PARTS = ("clinc", "desk", "lora")
+
+
 def measure(
-    data: Path, seed: int, *, n_clinc: int = 8000, n_episodes: int = 300, lora: bool = True
-) -> list[dict[str, Any]]:
-    """Every comparison, one row each."""
+    data: Path, seed: int, parts: Sequence[str] = PARTS, *, n_clinc: int = 8000, n_episodes: int = 1000,
+    lora_episodes: int = 300,
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Every comparison, one row each; `parts` of PARTS."""
     rows = []
-    utterances = clinc(data, n_clinc, seed)
-    for level in ("standard", "strict"):
-        rows += compare("CLINC150", utterances, {"": "linear"}, level, seed)
-    desk = help_desk(n_episodes, seed)
-    for level in ("standard", "strict"):
-        rows += compare("help desk (simulated)", desk, {"": "linear"}, level, seed)
-    if lora and models.is_fetched(MODEL, models_path()):
+    if "clinc" in parts:
+        utterances = clinc(data, n_clinc, seed)
+        for level in ("standard", "strict"):
+            rows += compare("CLINC150", utterances, {"": "linear"}, level, seed)
+    if "desk" in parts:
+        desk = help_desk(n_episodes, seed)
+        for level in ("standard", "strict"):
+            rows += compare("help desk (simulated)", desk, {"": "linear"}, level, seed)
+    if "lora" in parts and models.is_fetched(MODEL, models_path()):
+        desk = help_desk(lora_episodes, seed)
         rows += compare("help desk (simulated)", desk, {"order_id": "lora"}, "standard", seed)
     return rows
