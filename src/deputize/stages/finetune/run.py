@@ -49,7 +49,7 @@ from deputize.stages.finetune import canaries, tune
 from deputize.stages.finetune.data import Lesson, Lessons, lessons_of
 from deputize.stages.finetune.teach import Row, rows_to_choose, rows_to_write
 
-RECIPE_VERSION = 7
+RECIPE_VERSION = 8
 """Raised when training changes, so that specialists of older code are not taken for finished."""
 TUNED = ("lora", "dora", "qlora", "full")
 MAX_TOKENS = 448

@@ -4,7 +4,8 @@ Stops at the deadline or when dev no longer improves; a checkpoint after each ep
 
 What cannot be got by generalising can only be memorised: where a row's written values, seen before, are still harder than those
 of all rows of dev, which were never seen, the pass leaves them out. So what one episode alone holds (a stray secret, a
-slip) is seen once. Where dev is as hard, nothing is left out; decisions among choices never are, for they may be rare.
+slip) is seen once, and how hard it may pull then is bounded by what the rows before it cost. Where dev is as hard, nothing
+is left out; decisions among choices never are, nor are they bounded, for they may be rare.
 
 Legend: B rows of a batch, T tokens, H width, C choices.
 
@@ -21,6 +22,8 @@ import json
 import math
 import random
 import shutil
+import statistics
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -35,6 +38,8 @@ from deputize.engines.local.head import batches, padded
 from deputize.scoring.intervals import coverage_at
 from deputize.stages.finetune.teach import Row
 
+N_BEFORE, LEAST_PULL = 16, 0.5
+"""Rows before that a row is held against, and the loss (nats) that any row may have."""
 MIN_HARD = 16
 """Rows of dev from which its hardest says anything of what is too hard."""
 DEV_PART, MIN_DEV = 0.1, 32
@@ -65,6 +70,8 @@ class Settings:
     """Most memory for kept lower-layer outputs."""
     skip_hard: bool = True
     """Whether to leave out what only memory could learn."""
+    most_pull: float = 2.0
+    """How many times the middle one of the rows before it a row's written values may weigh in the loss; 0: no bound."""
 
 
 @dataclass
@@ -135,6 +142,7 @@ class Tuning:
         self.step_number, self.n_tokens, self.busy_s = 0, 0, 0.0
         self.lower = self._keep_lower()
         self._dev_fitted = False
+        self._before: deque[float] = deque(maxlen=N_BEFORE)
         self.limit, self._n_left_out = math.inf, 0
         """Loss above which the values of a row are left out: the most that dev showed after the pass before."""
 
@@ -270,12 +278,18 @@ class Tuning:
                 start=hidden_BTH.new_zeros((), dtype=torch_module().float32),
             )
         losses, weights, _, scored = self._token_losses(hidden_BTH, rows)
-        hard = [
-            loss > self.limit for loss in _of_values((losses.detach() * weights).tolist(), scored, len(rows))
-        ]
-        self._n_left_out += sum(hard)
-        kept = [rows[s.row].weight * (not (s.is_value and hard[s.row])) for s in scored]
+        values = _of_values((losses.detach() * weights).tolist(), scored, len(rows))
+        self._n_left_out += sum(loss > self.limit for loss in values)
+        pulls = [0.0 if loss > self.limit else self._pull(loss) for loss in values]
+        kept = [rows[s.row].weight * (pulls[s.row] if s.is_value else 1.0) for s in scored]
         return (losses * weights * losses.new_tensor(kept)).sum()
+
+    def _pull(self, loss: float) -> float:
+        """Weight in (0, 1] of a row's written values, of which the loss is given; takes note of it."""
+        before = statistics.median(self._before) if self._before else math.inf
+        self._before.append(loss)
+        most = max(LEAST_PULL, self.settings.most_pull * before)
+        return 1.0 if not self.settings.most_pull or loss <= most else most / loss
 
     def _head_loss(self, hidden_H: Any, row: Row) -> Any:
         torch = torch_module()

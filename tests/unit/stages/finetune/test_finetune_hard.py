@@ -103,3 +103,16 @@ def test_a_resumed_training_knows_what_was_too_hard(tiny: Tiny, tmp_path: Path) 
         tuning.save(tmp_path / "checkpoint")
         limit, tuning.limit = tuning.limit, math.inf
         assert tuning.resume(tmp_path / "checkpoint") and tuning.limit == limit < math.inf
+
+
+def test_a_row_weighs_no_more_than_a_few_of_those_before_it(tiny: Tiny) -> None:
+    with tuned(tiny, easy(8), [], epochs=1) as (tuning, _):
+        tuning._before.clear()
+        assert tuning._pull(1000.0) == 1.0, "nothing is known before the first row"
+        tuning._before.clear()
+        assert [tuning._pull(2.0) for _ in range(9)] == [1.0] * 9
+        assert tuning._pull(80.0) * 80.0 == tuning.settings.most_pull * 2.0
+        tuning._before.clear()
+        assert [tuning._pull(0.01) for _ in range(9)] == [1.0] * 9
+        assert tuning._pull(tune.LEAST_PULL) == 1.0, "where all is known, a new word may still be learnt"
+        assert tuning._pull(20.0) * 20.0 == tune.LEAST_PULL
