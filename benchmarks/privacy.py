@@ -189,6 +189,7 @@ def main() -> None:
     parser.add_argument(
         "--log", choices=privacy_scale.VARIANTS, action="append", help="only this simulated log (speed)"
     )
+    parser.add_argument("--tagger", type=Path, help="folder of a trained tagger, to be tried too (speed)")
     parser.add_argument(
         "--tasks", nargs="+", default=list(privacy_tasks.PARTS), choices=privacy_tasks.PARTS,
         help="which specialists (accuracy)",
@@ -203,7 +204,7 @@ def main() -> None:
         result["found"] = found(given)
     if "speed" in given.only:
         result["speed"], result["missing_in_speed"] = privacy_scale.measure(
-            given.calls, given.seed, PEERS_IN_SPEED, given.log or privacy_scale.VARIANTS
+            given.calls, given.seed, PEERS_IN_SPEED, given.log or privacy_scale.VARIANTS, given.tagger
         )
         table.show(
             f"{given.calls:,} simulated calls (peers: detection alone on {privacy_scale.N_PEER} of them, extrapolated)",

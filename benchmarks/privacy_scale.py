@@ -17,6 +17,7 @@ import contextlib
 import json
 import random
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -243,13 +244,16 @@ def _child(*arguments: object) -> dict[str, Any]:
     return result
 
 
-def ours(n: int, seed: int, variant: str) -> dict[str, Any]:
-    """The row of our own pipeline."""
+def ours(n: int, seed: int, variant: str, tagger: Path | None = None) -> dict[str, Any]:
+    """The row of our own pipeline, with a trained tagger in its home if one is given."""
     with tempfile.TemporaryDirectory(prefix="privacy-scale-") as folder:
         home = Path(folder) / "home"
         stored = _child("fill", home, n, seed, variant)
+        if tagger is not None:
+            shutil.copytree(tagger, home / "taggers" / "0001")
         row = _child("curate", home, seed)
-        return {"log": variant, "pipeline": "deputize, all of S2 from the store", "calls": n, **row, **stored,
+        title = f"deputize, all of S2 from the store{', with a tagger' if tagger else ''}"
+        return {"log": variant, "pipeline": title, "calls": n, **row, **stored,
                 **_child("left", home, n, seed, variant)}  # fmt: skip
 
 
@@ -282,7 +286,11 @@ def peer(title: str, detector: Any, variant: str, seed: int, n: int) -> dict[str
 
 
 def measure(
-    n: int, seed: int, contenders: dict[str, Callable[[], Any]], variants: Sequence[str] = VARIANTS
+    n: int,
+    seed: int,
+    contenders: dict[str, Callable[[], Any]],
+    variants: Sequence[str] = VARIANTS,
+    tagger: Path | None = None,
 ) -> tuple[list[dict[str, Any]], dict[str, str]]:
     """One row per pipeline and log, and why a peer is missing. Ratios are of processor time where both are known."""
     rows: list[dict[str, Any]] = []
@@ -290,6 +298,8 @@ def measure(
     for variant in variants:
         mine = ours(n, seed, variant)
         group = [mine]
+        if tagger is not None:
+            group.append(ours(n, seed, variant, tagger))
         for title, make in contenders.items():
             try:
                 group.append(peer(title, make(), variant, seed, n))
