@@ -7,7 +7,7 @@ answer under the task's contract, raw for raw requests and de-identified for de-
 
   CLINC150    labelled utterances, hardly any personal data: does touching a few of them do harm? (linear)
   help desk   the simulated agent of the demo: triage, policy, next action, and copying order, product, date and e-mail
-              address out of letters full of personal data (linear; the copying by LoRA too, where the model is here)
+              address out of letters full of personal data (linear; the copying and the policy check by LoRA too)
 """
 
 from __future__ import annotations
@@ -179,7 +179,7 @@ def _row(
     }  # fmt: skip
 
 
-PARTS = ("clinc", "desk", "lora")
+PARTS = ("clinc", "desk", "policy", "lora")
 
 
 def measure(
@@ -196,7 +196,8 @@ def measure(
         desk = help_desk(n_episodes, seed)
         for level in ("standard", "strict"):
             rows += compare("help desk (simulated)", desk, {"": "linear"}, level, seed)
-    if "lora" in parts and models.is_fetched(MODEL, models_path()):
-        desk = help_desk(lora_episodes, seed)
-        rows += compare("help desk (simulated)", desk, {"order_id": "lora"}, "standard", seed)
+    for part, task in (("policy", "policy check"), ("lora", "order_id")):
+        if part in parts and models.is_fetched(MODEL, models_path()):
+            desk = help_desk(lora_episodes, seed)
+            rows += compare("help desk (simulated)", desk, {task: "lora"}, "standard", seed)
     return rows
