@@ -6,7 +6,6 @@ the disk or a command line. What they find does not depend on them, and one that
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -38,10 +37,10 @@ class Crew:
             MissingExtra: loky is not installed.
         """
         try:
-            from loky.process_executor import ProcessPoolExecutor
+            from loky import ProcessPoolExecutor, cpu_count
         except ImportError:
             raise MissingExtra.package("loky", "privacy") from None
-        n = min(MOST, len(os.sched_getaffinity(0)) - 1) if n is None else n
+        n = min(MOST, cpu_count() - 1) if n is None else n
         self._pool: Any = None
         if n > 0:
             self._pool = ProcessPoolExecutor(
@@ -52,17 +51,18 @@ class Crew:
                 env={"OMP_NUM_THREADS": "1"},
             )
         self._free = AHEAD * n
+        """Batches that may be out at once; 0 where nobody is left to read them."""
         self._given: list[Future[Reading]] = []
 
     def give(self, lines: Sequence[str], is_prose: Sequence[bool]) -> Future[Reading] | None:
         """Has lines read elsewhere; None where nobody is free. The future fails where the process that had them ended."""
         self._given = [future for future in self._given if not future.done()]
-        if self._pool is None or len(self._given) >= self._free:
+        if len(self._given) >= self._free:
             return None
         try:
             future: Future[Reading] = self._pool.submit(_read, lines, is_prose)
         except RuntimeError:  # a broken pool, or one that was shut down
-            self._pool = None
+            self._free = 0
             return None
         self._given.append(future)
         return future
@@ -81,9 +81,8 @@ _reader: Reader | None = None
 def _prepare(recipe: Recipe, numbers: bool) -> None:
     """Runs in the other process."""
     global _reader
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # Ctrl-C is for the process that started this one; it ends it
+    # Ctrl-C is for the process that started this one, which ends it
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     _reader = recipe.made().reader(numbers)
 
 
