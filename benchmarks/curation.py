@@ -26,7 +26,7 @@ from deputize.core.artifacts import Curated, Discovered, Selected
 from deputize.core.config import Convert, models_path
 from deputize.core.progress import silent
 from deputize.core.records import Call
-from deputize.engines.local.predict import load
+from deputize.specialists.predictor import load
 from deputize.stages.cluster.run import run as cluster
 from deputize.stages.collect.audience import infer_sites
 from deputize.stages.collect.importers import read_calls
@@ -67,9 +67,16 @@ def measure(
         with tempfile.TemporaryDirectory() as folder:
             home = Path(folder)
             done = finetune(
-                curated, found, selected, config, home=home, out_dir=home / "specialists", models_dir=models_path(),
-                deadline_s=120, progress=silent,
-            )  # fmt: skip
+                curated,
+                found,
+                selected,
+                config,
+                home=home,
+                out_dir=home / "specialists",
+                models_dir=models_path(),
+                deadline_s=120,
+                progress=silent,
+            )
             for specialist in done.specialists:
                 task = next(t for t in found.tasks if t.id == specialist.task_id)
                 test = [
@@ -81,16 +88,22 @@ def measure(
                 kinds: dict[str, list[float]] = defaultdict(list)
                 for e, right in zip(test, right_N, strict=True):
                     kinds[json.dumps(e.response, sort_keys=True)].append(right)
-                rows.append({
-                    "log": log, "task": task.name, "setting": ", ".join(f"{k} {v}" for k, v in setting.items()),
-                    "learnt from": sum(
-                        e.split == "train" and e.trainable and found.assignment.get(e.call_id) == task.id
-                        for e in curated.examples
-                    ),
-                    "asked": len(test), "right": float(right_N.mean()),
-                    "mean over answers": float(np.mean([np.mean(v) for v in kinds.values()])), "answers": len(kinds),
-                    "left out by S2": sum(curated.dropped.values()),
-                })  # fmt: skip
+                rows.append(
+                    {
+                        "log": log,
+                        "task": task.name,
+                        "setting": ", ".join(f"{k} {v}" for k, v in setting.items()),
+                        "learnt from": sum(
+                            e.split == "train" and e.trainable and found.assignment.get(e.call_id) == task.id
+                            for e in curated.examples
+                        ),
+                        "asked": len(test),
+                        "right": float(right_N.mean()),
+                        "mean over answers": float(np.mean([np.mean(v) for v in kinds.values()])),
+                        "answers": len(kinds),
+                        "left out by S2": sum(curated.dropped.values()),
+                    }
+                )
     return rows
 
 

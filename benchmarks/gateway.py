@@ -71,13 +71,31 @@ REQUEST = {
     "temperature": 0,
 }
 REPLY = {
-    "id": "chatcmpl-1", "object": "chat.completion", "created": 1700000000, "model": "mock",
-    "choices": [{"index": 0, "finish_reason": "tool_calls", "logprobs": None, "message": {
-        "role": "assistant", "content": None, "refusal": None,
-        "tool_calls": [{"id": "call_1", "type": "function",
-                        "function": {"name": "lookup_order", "arguments": "{\"order_id\": \"AB-12345\"}"}}]}}],
+    "id": "chatcmpl-1",
+    "object": "chat.completion",
+    "created": 1700000000,
+    "model": "mock",
+    "choices": [
+        {
+            "index": 0,
+            "finish_reason": "tool_calls",
+            "logprobs": None,
+            "message": {
+                "role": "assistant",
+                "content": None,
+                "refusal": None,
+                "tool_calls": [
+                    {
+                        "id": "call_1",
+                        "type": "function",
+                        "function": {"name": "lookup_order", "arguments": '{"order_id": "AB-12345"}'},
+                    }
+                ],
+            },
+        }
+    ],
     "usage": {"prompt_tokens": 420, "completion_tokens": 17, "total_tokens": 437},
-}  # fmt: skip
+}
 
 MODELS = {"object": "list", "data": [{"id": "mock", "object": "model", "created": 1, "owned_by": "bench"}]}
 
@@ -95,22 +113,36 @@ def write_routes(home: Path) -> None:
     """A route file with many routes of which none fits: the matcher does its work, the upstream answers."""
     from deputize.core.records import Contract, KeySpace, Request, Route, RouteFile
     from deputize.core.templates import signature
-    from deputize.router.file import write_routes as write
+    from deputize.routes_file import write_routes as write
 
     request = Request(messages=REQUEST["messages"], tools=TOOLS)  # type: ignore[arg-type]
     spaces = [KeySpace(signature=signature(request), lines=[f"line {i}" for i in range(200)])]
     routes = [
-        Route(id=f"r{i}", task_id=f"t{i}", task_name=f"task {i}", keys=[f"key{i}"], contract=Contract(kind="label"),
-              specialist="", threshold=0.9, state="live")
+        Route(
+            id=f"r{i}",
+            task_id=f"t{i}",
+            task_name=f"task {i}",
+            keys=[f"key{i}"],
+            contract=Contract(kind="label"),
+            specialist="",
+            threshold=0.9,
+            state="live",
+        )
         for i in range(50)
-    ]  # fmt: skip
+    ]
     write(home / "routes.json", RouteFile(run_id="bench", keyspaces=spaces, routes=routes))
 
 
 def wrk(
-    url: str, headers: dict[str, str], connections: int, seconds: float, folder: Path, *, pid: int = 0,
+    url: str,
+    headers: dict[str, str],
+    connections: int,
+    seconds: float,
+    folder: Path,
+    *,
+    pid: int = 0,
     n_cores: int | None = None,
-) -> dict[str, float]:  # fmt: skip
+) -> dict[str, float]:
     """One round of load. Latencies in ms; `answered` counts complete 2xx and 3xx answers.
 
     Args:
@@ -194,9 +226,11 @@ async def streams(url: str, headers: dict[str, str], n: int, *, spread_s: float 
         return {"failed": failed}
     gaps.sort()
     return {
-        "ttfb_p50": statistics.median(first), "gap_p50": statistics.median(gaps),
-        "gap_p99": gaps[int(0.99 * (len(gaps) - 1))], "failed": failed,
-    }  # fmt: skip
+        "ttfb_p50": statistics.median(first),
+        "gap_p50": statistics.median(gaps),
+        "gap_p99": gaps[int(0.99 * (len(gaps) - 1))],
+        "failed": failed,
+    }
 
 
 def both_ways(url: str, headers: dict[str, str], n: int) -> dict[str, float]:
@@ -379,9 +413,13 @@ def memory(target: tuple[str, dict[str, str], int], n_requests: int, folder: Pat
     after = tree_rss_mib(pid)
     found = records_in(folder / "home") - found_before
     return {
-        "rss_before_load_mib": before, "rss_after_load_mib": after, "rss_growth": after / before - 1,
-        "answered": answered, "records_found": found, "records_missing": max(0, answered - found),
-    }  # fmt: skip
+        "rss_before_load_mib": before,
+        "rss_after_load_mib": after,
+        "rss_growth": after / before - 1,
+        "answered": answered,
+        "records_found": found,
+        "records_missing": max(0, answered - found),
+    }
 
 
 def scaling(
@@ -405,10 +443,16 @@ def scaling(
                 wrk(url, {}, 16 * n, seconds, folder, pid=process.pid, n_cores=n) for _ in range(n_rounds)
             ]
         rate = statistics.median(s["rps"] for s in seen)
-        rows.append({
-            "cores": n, "workers": n, "req/s": rate, "x one": rate / rows[0]["req/s"] if rows else 1.0,
-            "cpu us/request": statistics.median(s["cpu_us"] for s in seen), "bad": sum(s["bad"] for s in seen),
-        })  # fmt: skip
+        rows.append(
+            {
+                "cores": n,
+                "workers": n,
+                "req/s": rate,
+                "x one": rate / rows[0]["req/s"] if rows else 1.0,
+                "cpu us/request": statistics.median(s["cpu_us"] for s in seen),
+                "bad": sum(s["bad"] for s in seen),
+            }
+        )
     return rows
 
 
@@ -431,16 +475,33 @@ def report(figures: dict[str, dict[str, Any]], missing: dict[str, str], n_stream
     if mine:
         table.show(
             "Ours against each peer (ratio of requests/s, above 1: ours is faster; of processor time, below 1: ours is cheaper)",
-            [{"peer": name, **{f"@{n}": mine[f"rps_{n}"] / f[f"rps_{n}"] if f[f"rps_{n}"] else None for n in CONNECTIONS},
-              "cpu @16": mine["cpu_us_16"] / f["cpu_us_16"] if f.get("cpu_us_16") else None}
-             for name, f in figures.items() if f is not mine],
-        )  # fmt: skip
+            [
+                {
+                    "peer": name,
+                    **{
+                        f"@{n}": mine[f"rps_{n}"] / f[f"rps_{n}"] if f[f"rps_{n}"] else None
+                        for n in CONNECTIONS
+                    },
+                    "cpu @16": mine["cpu_us_16"] / f["cpu_us_16"] if f.get("cpu_us_16") else None,
+                }
+                for name, f in figures.items()
+                if f is not mine
+            ],
+        )
     table.show(
         f"{n_streams} concurrent streams, 20 chunks 50 ms apart",
-        [{"gateway": name, "TTFB p50 ms, one instant": f.get("stream_ttfb_p50"),
-          "TTFB p50 ms, over 1 s": f.get("stream_spread_ttfb_p50"), "chunk gap p50 ms": f.get("stream_gap_p50"),
-          "chunk gap p99 ms": f.get("stream_gap_p99"), "failed": f.get("stream_failed")} for name, f in figures.items()],
-    )  # fmt: skip
+        [
+            {
+                "gateway": name,
+                "TTFB p50 ms, one instant": f.get("stream_ttfb_p50"),
+                "TTFB p50 ms, over 1 s": f.get("stream_spread_ttfb_p50"),
+                "chunk gap p50 ms": f.get("stream_gap_p50"),
+                "chunk gap p99 ms": f.get("stream_gap_p99"),
+                "failed": f.get("stream_failed"),
+            }
+            for name, f in figures.items()
+        ],
+    )
     if mine and "records_found" in mine:
         keys = (
             "answered",

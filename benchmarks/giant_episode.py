@@ -16,14 +16,17 @@ from collections.abc import Iterator, Sequence
 
 from deputize.core.config import Convert
 from deputize.core.records import Call, Example, Message
+from deputize.privacy.detectors.rules import RuleDetector
+from deputize.privacy.replace.replacer import Replacer
+from deputize.privacy.replace.surrogates import Surrogates
 from deputize.stages.collect.audience import infer_sites
-from deputize.stages.curate.replacing import Replacer
-from deputize.stages.curate.rules import RuleDetector
 from deputize.stages.curate.run import run
-from deputize.stages.curate.surrogates import Surrogates
 
 KEY = b"k" * 32
-TOOL = {"type": "function", "function": {"name": "look", "parameters": {"type": "object", "properties": {"q": {"type": "string"}}}}}  # fmt: skip
+TOOL = {
+    "type": "function",
+    "function": {"name": "look", "parameters": {"type": "object", "properties": {"q": {"type": "string"}}}},
+}
 
 
 def word(dice: random.Random, n: int) -> str:
@@ -61,11 +64,19 @@ class Episode:
             said.append({"role": "user", "content": text})
             function = {"name": "look", "arguments": json.dumps({"q": f"order {i}"})}
             reply: Message = {
-                "role": "assistant", "content": None,
+                "role": "assistant",
+                "content": None,
                 "tool_calls": [{"id": f"c{i}", "type": "function", "function": function}],
-            }  # fmt: skip
-            yield Call(id=f"c{i}", messages=list(said), response=reply, episode="one", agent="desk", tools=[TOOL],
-                       timestamp=1.7e9 + i)  # fmt: skip
+            }
+            yield Call(
+                id=f"c{i}",
+                messages=list(said),
+                response=reply,
+                episode="one",
+                agent="desk",
+                tools=[TOOL],
+                timestamp=1.7e9 + i,
+            )
             said += [reply, {"role": "tool", "tool_call_id": f"c{i}", "content": f"order {i} is there"}]
 
 

@@ -17,36 +17,52 @@ from typing import Any
 from benchmarks import table
 from deputize.core.config import models_path
 from deputize.core.records import Contract
-from deputize.engines.local.base import shared_base
-from deputize.engines.local.forms import learn_form
-from deputize.engines.models import model_path
-from deputize.scoring.leak import Exposed, expose, form_bits
-from deputize.stages.finetune import canaries, tune
-from deputize.stages.finetune.data import Lesson
+from deputize.scoring.leak import Exposure, expose, form_bits
+from deputize.specialists.answer_schema import learn_form
+from deputize.specialists.catalogue import model_path
+from deputize.specialists.language_model import shared_base
+from deputize.stages.finetune import planted_secrets, trainer
+from deputize.stages.finetune.encode import rows_to_write
+from deputize.stages.finetune.examples import TrainingExample
 from deputize.stages.finetune.run import batch_for, epochs_for
-from deputize.stages.finetune.teach import rows_to_write
 
 STATES = (
-    "a week overdue", "lost by the courier", "days behind schedule", "not moving for days",
-    "out for delivery", "due tomorrow", "on its way", "at the pick-up point",
-)  # fmt: skip
+    "a week overdue",
+    "lost by the courier",
+    "days behind schedule",
+    "not moving for days",
+    "out for delivery",
+    "due tomorrow",
+    "on its way",
+    "at the pick-up point",
+)
 N_DEV = 24
 
 
-def parcels(n: int, start: int = 0) -> list[Lesson]:
+def parcels(n: int, start: int = 0) -> list[TrainingExample]:
     """Simulated calls: a parcel, and the line a program wants about it."""
     out = []
     for i in range(start, start + n):
         rng = random.Random(f"parcel {i}")
         number, state = f"LH-{rng.randrange(10_000, 99_999)}", rng.choice(STATES)
         text = f"Parcel: {number}\nState: {state}"
-        out.append(Lesson(f"p{i}", text, f"{state} | order {number}", 1.0, f"g{i}"))
+        out.append(TrainingExample(f"p{i}", text, f"{state} | order {number}", 1.0, f"g{i}"))
     return out
 
 
 def one(
-    model: str, seed: int, *, n: int, epochs: int, n_rivals: int, to_the_end: bool, repeats: Sequence[int], looks: Sequence[int], told: Callable[[dict[str, Any]], None], **changed: Any
-) -> None:  # fmt: skip
+    model: str,
+    seed: int,
+    *,
+    n: int,
+    epochs: int,
+    n_rivals: int,
+    to_the_end: bool,
+    repeats: Sequence[int],
+    looks: Sequence[int],
+    told: Callable[[dict[str, Any]], None],
+    **changed: Any,
+) -> None:
     """Trains one specialist and tells what each secret's exposure is after every epoch.
 
     Args:
@@ -65,11 +81,11 @@ def one(
 
     train, dev = parcels(n), parcels(N_DEV, 9000)
     form = learn_form(Contract(kind="text"), [lesson.answer for lesson in train])
-    planted = canaries.plant_to_write(train, form, seed=seed, n=len(repeats))
+    planted = planted_secrets.plant_to_write(train, form, seed=seed, n=len(repeats))
     taught = [*train, *(x for x, times in zip(planted.lessons, repeats, strict=True) for _ in range(times))]
     secrets = [replace(c, repeats=r) for c, r in zip(planted.canaries, repeats, strict=True)]
     base = shared_base(model_path(model, models_path()))
-    settings = tune.Settings(
+    settings = trainer.TrainingSettings(
         epochs=epochs or epochs_for(n),
         batch=batch_for(n),
         lr=1e-3,
@@ -79,13 +95,13 @@ def one(
     )
     torch.manual_seed(seed)
     name = f"leak{seed}"
-    base.new_adapter(name, tune.adapter_settings(base, settings))
+    base.new_adapter(name, trainer.adapter_settings(base, settings))
     rows = [row for row in rows_to_write(base, taught, form, 448) if row is not None]
     dev_rows = [row for row in rows_to_write(base, dev, form, 448) if row is not None]
-    loss = canaries.loss_of_writer(base, planted, 448)
-    tuning = (ToTheEnd if to_the_end else tune.Tuning)(
+    loss = planted_secrets.loss_of_writer(base, planted, 448)
+    tuning = (ToTheEnd if to_the_end else trainer.Trainer)(
         base, name, settings, rows, dev_rows, [], seed=seed, clock=time.process_time
-    )  # fmt: skip
+    )
     per_epoch = math.ceil(len(rows) / settings.batch)
 
     def look(epoch: int) -> None:
@@ -94,8 +110,9 @@ def one(
         fish = epoch < 0
         began = time.process_time()
         tests = [
-            expose(loss, c, rng=random.Random(f"rivals:{seed}:{c.id}"), n_rivals=n_rivals, fish=fish) for c in secrets
-        ]  # fmt: skip
+            expose(loss, c, rng=random.Random(f"rivals:{seed}:{c.id}"), n_rivals=n_rivals, fish=fish)
+            for c in secrets
+        ]
         seconds = time.process_time() - began
         limit = tuning.limit
         dev_loss, accuracy, _ = tuning._judge()
@@ -104,10 +121,17 @@ def one(
         for times in sorted(set(repeats)):
             told(
                 row_of(
-                    seed, epoch, times, [t for t in tests if t.repeats == times], fish, dev_loss, accuracy,
-                    left_out, seconds / len(tests),
+                    seed,
+                    epoch,
+                    times,
+                    [t for t in tests if t.repeats == times],
+                    fish,
+                    dev_loss,
+                    accuracy,
+                    left_out,
+                    seconds / len(tests),
                 )
-            )  # fmt: skip
+            )
 
     def progress(_: str, done: int, total: int | None = None) -> None:
         if done % per_epoch == 0 and done // per_epoch in looks:
@@ -120,7 +144,7 @@ def one(
     base.drop_adapter(name)
 
 
-class ToTheEnd(tune.Tuning):
+class ToTheEnd(trainer.Trainer):
     """One that makes all its passes and keeps the last, however good dev is."""
 
     def _stuck(self) -> bool:
@@ -131,9 +155,16 @@ class ToTheEnd(tune.Tuning):
 
 
 def row_of(
-    seed: int, epoch: int, times: int, tests: Sequence[Exposed], fished: bool, dev_loss: float, accuracy: float,
-    left_out: int, seconds: float,
-) -> dict[str, Any]:  # fmt: skip
+    seed: int,
+    epoch: int,
+    times: int,
+    tests: Sequence[Exposure],
+    fished: bool,
+    dev_loss: float,
+    accuracy: float,
+    left_out: int,
+    seconds: float,
+) -> dict[str, Any]:
     """One line of the table: the secrets of one number of repeats after one epoch."""
     return {
         "seed": seed,
@@ -174,11 +205,18 @@ def main() -> None:
 
     for seed in args.seeds:
         one(
-            args.model, seed, n=args.examples, epochs=args.epochs, n_rivals=args.rivals,
-            to_the_end=args.to_the_end, repeats=args.repeats, looks=args.looks, told=told,
+            args.model,
+            seed,
+            n=args.examples,
+            epochs=args.epochs,
+            n_rivals=args.rivals,
+            to_the_end=args.to_the_end,
+            repeats=args.repeats,
+            looks=args.looks,
+            told=told,
             **json.loads(args.settings),
-        )  # fmt: skip
-    table.show(f"What a specialist remembers ({form_bits(canaries.FORM):.1f} bits a secret)", rows)
+        )
+    table.show(f"What a specialist remembers ({form_bits(planted_secrets.FORM):.1f} bits a secret)", rows)
     table.save(args.json, "leak", {"model": args.model, "settings": args.settings, "rows": rows})
 
 

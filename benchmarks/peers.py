@@ -162,10 +162,20 @@ def _nginx(folder: Path, port: int, upstream: str) -> Launch:
 PEERS: tuple[Peer, ...] = (
     Peer("nginx proxy", "none", _needs("nginx"), _nginx),
     Peer("smg 1.13.0 (Rust)", "routing", _venv("smg", "smg==1.13.0"), _smg),
-    Peer("firstpass 0.9.0 (Rust)", "routing, trace to SQLite", _venv("firstpass", "firstpass==0.9.0"), _firstpass),
-    Peer("Portkey 1.15.2 (Node)", "full product, no log", _npm("portkey", "@portkey-ai/gateway@1.15.2"), _portkey),
+    Peer(
+        "firstpass 0.9.0 (Rust)",
+        "routing, trace to SQLite",
+        _venv("firstpass", "firstpass==0.9.0"),
+        _firstpass,
+    ),
+    Peer(
+        "Portkey 1.15.2 (Node)",
+        "full product, no log",
+        _npm("portkey", "@portkey-ai/gateway@1.15.2"),
+        _portkey,
+    ),
     Peer("LiteLLM proxy 1.91.1", "full product, no DB", _venv("litellm", "litellm[proxy]==1.91.1"), _litellm),
-)  # fmt: skip
+)
 
 
 @contextmanager
@@ -180,9 +190,14 @@ def started(
     path = folder / f"{log}.log"
     with path.open("wb") as out:
         process = subprocess.Popen(
-            launch.argv, env={**os.environ, **launch.env}, stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=folder,
+            launch.argv,
+            env={**os.environ, **launch.env},
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            cwd=folder,
             start_new_session=True,
-        )  # fmt: skip
+        )
     try:
         deadline = time.monotonic() + timeout_s
         while True:

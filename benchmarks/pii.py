@@ -21,10 +21,10 @@ from typing import Any
 import numpy as np
 
 from benchmarks.peers import ENVIRONMENTS
-from deputize.stages.curate.detect import Detector, Span, detect_all
-from deputize.stages.curate.rules import RuleDetector
-from deputize.stages.curate.tagger import Sample, families, read_samples, split
-from deputize.stages.curate.tagger.samples import SET_TYPES, only
+from deputize.privacy.detectors.base import Detector, Span, detect_all
+from deputize.privacy.detectors.rules import RuleDetector
+from deputize.privacy.tagger import Sample, families, read_samples, split
+from deputize.privacy.tagger.samples import SET_TYPES, only
 
 SETS = ("technology", "legal", "adversarial")
 LIKENESS = 0.3
@@ -77,8 +77,11 @@ class Foreign:
         program = _DRIVER.format(find=find)
         self._process = subprocess.Popen(
             [str((folder / "bin/python").absolute()), "-c", program],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
         self.detect(["warm up"])
 
     def detect(self, texts: Sequence[str]) -> list[list[Span]]:

@@ -29,19 +29,19 @@ import numpy as np
 from benchmarks import privacy_scale, privacy_tasks, table
 from benchmarks.pii import ByLine, Foreign, Memory, PresidioPeer, clean_texts, rounds, sets
 from deputize.core.config import models_path
-from deputize.engines import models
-from deputize.stages.curate.detect import Detector, Span, is_replaced, union
-from deputize.stages.curate.disguise import Undisguised
-from deputize.stages.curate.rules import RuleDetector
-from deputize.stages.curate.scan import standard_detectors
-from deputize.stages.curate.tagger import Sample, Tally, load_tagger, train_tagger
+from deputize.privacy.detectors.base import Detector, Span, is_replaced, union
+from deputize.privacy.detectors.deobfuscate import DeobfuscatingDetector
+from deputize.privacy.detectors.rules import RuleDetector
+from deputize.privacy.standard_detectors import standard_detectors
+from deputize.privacy.tagger import DetectionCounts, Sample, load_tagger, train_tagger
+from deputize.specialists import catalogue
 
 ALONE: dict[str, Callable[[], Detector]] = {
     "presidio patterns": lambda: PresidioPeer(spacy_model=False),
     "presidio + spacy": lambda: PresidioPeer(spacy_model=True),
     "datafog": lambda: Foreign("datafog"),
     "scrubadub": lambda: Foreign("scrubadub"),
-    "rules": lambda: Undisguised(RuleDetector()),
+    "rules": lambda: DeobfuscatingDetector(RuleDetector()),
     "standard": lambda: ByLine("standard", standard_detectors().all),
 }
 """What is looked with once; all but the last two are peers."""
@@ -100,17 +100,23 @@ def _protocol(
     memory: Memory,
     fixed: Found,
 ) -> dict[str, Any]:
-    tallies: dict[tuple[str, str, str], Tally] = {}
+    tallies: dict[tuple[str, str, str], DetectionCounts] = {}
     cards = []
     for number, (train, dev, test) in enumerate(rounds(samples, protocol, args.seed)):
         path = args.work / f"tagger-{protocol}-{number}"
         if not (path / "tagger.json").exists():
             train_tagger(
-                [*train, *clean["train"]], path, base_dir=models.fetch("all-MiniLM-L6-v2", models_path()), seed=args.seed,
-                deadline_s=args.deadline, dev=_few(dev, 500, args.seed) + _few(clean["dev"], 1000, args.seed),
-                beside=[Undisguised(RuleDetector())], clock=time.process_time, progress=_say,
-            )  # fmt: skip
-        tagger = Undisguised(load_tagger(path))
+                [*train, *clean["train"]],
+                path,
+                base_dir=catalogue.fetch("all-MiniLM-L6-v2", models_path()),
+                seed=args.seed,
+                deadline_s=args.deadline,
+                dev=_few(dev, 500, args.seed) + _few(clean["dev"], 1000, args.seed),
+                beside=[DeobfuscatingDetector(RuleDetector())],
+                clock=time.process_time,
+                progress=_say,
+            )
+        tagger = DeobfuscatingDetector(load_tagger(path))
         cards.append(json.loads((path / "tagger.json").read_text()))
         sides = {"test": test, "clinc": clean["clinc test"], "tools": clean["tools test"]}
         every = [s for side in sides.values() for s in side]
@@ -129,9 +135,11 @@ def _protocol(
                     spans = union([here[part][sample.text] for part in parts])
                     for level in ("strict", "standard"):
                         kept = [s for s in spans if s.type == "ANY" or is_replaced(s.type, level)]
-                        tallies.setdefault((system, level, side), Tally()).add(sample, kept)
+                        tallies.setdefault((system, level, side), DetectionCounts()).add(sample, kept)
                     if side == "test":
-                        tallies.setdefault((system, sample.source, side), Tally()).add(sample, spans)
+                        tallies.setdefault((system, sample.source, side), DetectionCounts()).add(
+                            sample, spans
+                        )
     for level in ("strict", "standard", *dict.fromkeys(s.source for s in samples)):
         table.show(
             f"{protocol}, {level}",
@@ -148,7 +156,7 @@ def _protocol(
     }
 
 
-def _row(system: str, level: str, tallies: dict[tuple[str, str, str], Tally]) -> dict[str, Any]:
+def _row(system: str, level: str, tallies: dict[tuple[str, str, str], DetectionCounts]) -> dict[str, Any]:
     f = tallies[system, level, "test"].figures()
     row: dict[str, Any] = {
         "system": system,
@@ -191,9 +199,12 @@ def main() -> None:
     )
     parser.add_argument("--tagger", type=Path, help="folder of a trained tagger, to be tried too (speed)")
     parser.add_argument(
-        "--tasks", nargs="+", default=list(privacy_tasks.PARTS), choices=privacy_tasks.PARTS,
+        "--tasks",
+        nargs="+",
+        default=list(privacy_tasks.PARTS),
+        choices=privacy_tasks.PARTS,
         help="which specialists (accuracy)",
-    )  # fmt: skip
+    )
     given = parser.parse_args()
     if set(given.only) - {"speed"} and not (given.data / "pii").is_dir():
         raise SystemExit(

@@ -34,8 +34,8 @@ import psutil
 from deputize.core.artifacts import Curated
 from deputize.core.config import Convert
 from deputize.core.records import Call, Example, encode
-from deputize.stages.curate.detect import Span
-from deputize.stages.curate.names import is_name
+from deputize.privacy.detectors.base import Span
+from deputize.privacy.detectors.gazetteer import is_name
 
 VARIANTS = ("listed names", "composed names", "composed names, no label")
 N_PEER = 400
@@ -49,11 +49,15 @@ Never invent facts. Quote amounts as they are written. If something is missing, 
 Policies of the house: claims above 5,000 are passed on; water damage needs photographs; theft needs a police report.
 """
 SAID = (
-    "my washing machine leaked and the floor of the kitchen is ruined", "I would like to know how far my claim is",
-    "please cancel the contract at the end of the month", "nobody has called me back and I am angry about it",
-    "the payment of last week has not arrived on my account", "somebody took my bicycle out of the cellar last night",
-    "hail has damaged the roof of my car", "I moved and need the new address in my papers",
-)  # fmt: skip
+    "my washing machine leaked and the floor of the kitchen is ruined",
+    "I would like to know how far my claim is",
+    "please cancel the contract at the end of the month",
+    "nobody has called me back and I am angry about it",
+    "the payment of last week has not arrived on my account",
+    "somebody took my bicycle out of the cellar last night",
+    "hail has damaged the roof of my car",
+    "I moved and need the new address in my papers",
+)
 _STARTS = [
     "b",
     "br",
@@ -126,7 +130,7 @@ def composed(rng: random.Random, n_syllables: int) -> str:
 
 def simulated(n: int, seed: int, variant: str) -> Iterator[Simulated]:
     """n calls, two an episode; the same for the same arguments."""
-    from deputize.stages.curate.surrogates import _pools
+    from deputize.privacy.replace.surrogates import _pools
 
     rng = random.Random(f"{seed} {variant}")
     first, last = _pools()["first"], _pools()["last"]
@@ -147,9 +151,12 @@ def simulated(n: int, seed: int, variant: str) -> Iterator[Simulated]:
         )
         reply = {"intent": rng.choice(("status", "cancel")), "urgency": "low", "summary": f"{name} asks."}
         call = Call(
-            id=f"c{i}", messages=[{"role": "system", "content": TEMPLATE}, {"role": "user", "content": user}],
-            response={"role": "assistant", "content": json.dumps(reply)}, agent="claims", episode=f"e{i // 2}",
-        )  # fmt: skip
+            id=f"c{i}",
+            messages=[{"role": "system", "content": TEMPLATE}, {"role": "user", "content": user}],
+            response={"role": "assistant", "content": json.dumps(reply)},
+            agent="claims",
+            episode=f"e{i // 2}",
+        )
         yield Simulated(call, {"name": name, "mail": mail, "phone": phone, "policy": policy})
 
 
@@ -178,16 +185,18 @@ def curate(home: Path, seed: int) -> dict[str, Any]:
         convert(home, Convert(seed=seed), stop_after="curate")
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return {
-        "wall_s": time.perf_counter() - wall, "cpu_s": sum(u.ru_utime + u.ru_stime for u in used) - at_start,
-        "peak_mib": _peak_mib() + sum(others.values()), "others": len(others),
+        "wall_s": time.perf_counter() - wall,
+        "cpu_s": sum(u.ru_utime + u.ru_stime for u in used) - at_start,
+        "peak_mib": _peak_mib() + sum(others.values()),
+        "others": len(others),
         "artifact_mib": sum(p.stat().st_size for p in home.glob("runs/*/curate.sealed")) / 2**20,
-    }  # fmt: skip
+    }
 
 
 def left_in_clear(home: Path, n: int, seed: int, variant: str) -> dict[str, Any]:
     """How many planted values stand in the examples as they were, by kind."""
-    from deputize.store.keys import KeyRing
-    from deputize.store.runkeys import run_key
+    from deputize.store.keys.keyring import KeyRing
+    from deputize.store.keys.run_keys import run_key
     from deputize.store.sealed import read_stream
 
     (path,) = home.glob("runs/*/curate.sealed")
@@ -202,9 +211,10 @@ def left_in_clear(home: Path, n: int, seed: int, variant: str) -> dict[str, Any]
             n_examples += 1
             n_changed_template += record.request.messages[0]["content"] != TEMPLATE
     return {
-        "examples": n_examples, "template_changed": n_changed_template,
+        "examples": n_examples,
+        "template_changed": n_changed_template,
         **{f"{kind}_left": left[kind] / max(1, n_examples) for kind in ("name", "mail", "phone", "policy")},
-    }  # fmt: skip
+    }
 
 
 def _peak_mib(pid: int | str = "self") -> float:
@@ -238,8 +248,10 @@ def _watching() -> Iterator[dict[int, float]]:
 def _child(*arguments: object) -> dict[str, Any]:
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.privacy_scale", *map(str, arguments)],
-        stdout=subprocess.PIPE, text=True, check=True,
-    )  # fmt: skip
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
     result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return result
 
@@ -253,8 +265,14 @@ def ours(n: int, seed: int, variant: str, tagger: Path | None = None) -> dict[st
             shutil.copytree(tagger, home / "taggers" / "0001")
         row = _child("curate", home, seed)
         title = f"deputize, all of S2 from the store{', with a tagger' if tagger else ''}"
-        return {"log": variant, "pipeline": title, "calls": n, **row, **stored,
-                **_child("left", home, n, seed, variant)}  # fmt: skip
+        return {
+            "log": variant,
+            "pipeline": title,
+            "calls": n,
+            **row,
+            **stored,
+            **_child("left", home, n, seed, variant),
+        }
 
 
 # ---------------------------------------------------------------- peers
@@ -277,9 +295,12 @@ def peer(title: str, detector: Any, variant: str, seed: int, n: int) -> dict[str
                 text[i].isalnum() and i not in covered for at in places for i in range(at, at + len(value))
             )
     row = {
-        "log": variant, "pipeline": f"{title}, detection alone", "calls": N_PEER, "wall_s": wall * n / N_PEER,
+        "log": variant,
+        "pipeline": f"{title}, detection alone",
+        "calls": N_PEER,
+        "wall_s": wall * n / N_PEER,
         **{f"{kind}_left": left[kind] / N_PEER for kind in ("name", "mail", "phone", "policy")},
-    }  # fmt: skip
+    }
     if not title.startswith(("datafog", "scrubadub")):  # their work is done in another process
         row["cpu_s"] = cpu * n / N_PEER
     return row
@@ -314,9 +335,18 @@ def measure(
 
 
 COLUMNS = (
-    "log", "pipeline", "calls", "minutes", "cpu_s", "time_to_ours", "peak_mib", "name_left", "mail_left", "phone_left",
+    "log",
+    "pipeline",
+    "calls",
+    "minutes",
+    "cpu_s",
+    "time_to_ours",
+    "peak_mib",
+    "name_left",
+    "mail_left",
+    "phone_left",
     "policy_left",
-)  # fmt: skip
+)
 
 
 def main() -> None:

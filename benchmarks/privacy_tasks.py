@@ -28,15 +28,15 @@ from deputize.core.contracts import agree, answer_of
 from deputize.core.progress import silent
 from deputize.core.records import Answer, Call, Example, Task
 from deputize.demo import teacher, traffic, world
-from deputize.engines import models
-from deputize.engines.local.predict import Predictor, load
 from deputize.scoring.intervals import clopper_pearson, effective_n, grouped
+from deputize.specialists import catalogue
+from deputize.specialists.predictor import SpecialistPredictor, load
 from deputize.stages.cluster.run import run as cluster
 from deputize.stages.collect.audience import infer_sites
 from deputize.stages.collect.importers import read_calls
 from deputize.stages.curate.run import run as curate
+from deputize.stages.evaluate.evaluation import majority_accuracy
 from deputize.stages.finetune.run import run as finetune
-from deputize.stages.refine.measure import majority_accuracy
 from deputize.testing import ScriptedUpstream, running
 
 KEY = b"benchmark key of 32 bytes length"
@@ -65,11 +65,16 @@ def help_desk(n_episodes: int, seed: int) -> list[Call]:
 
     return [
         Call(
-            id=f"d{n}", agent="help desk (simulated)", site=one.site, episode=one.episode, messages=one.messages,
-            tools=one.tools, response=one.response,
+            id=f"d{n}",
+            agent="help desk (simulated)",
+            site=one.site,
+            episode=one.episode,
+            messages=one.messages,
+            tools=one.tools,
+            response=one.response,
         )
         for n, one in enumerate(asyncio.run(record()))
-    ]  # fmt: skip
+    ]
 
 
 def raw_twin(curated: Curated, calls: Sequence[Call]) -> Curated:
@@ -85,7 +90,7 @@ def raw_twin(curated: Curated, calls: Sequence[Call]) -> Curated:
 
 
 def asked(
-    predictor: Predictor, examples: Sequence[Example], task: Task
+    predictor: SpecialistPredictor, examples: Sequence[Example], task: Task
 ) -> tuple[list[Answer | None], np.ndarray[Any, Any]]:
     """The answers, and 1 where one is the recorded one."""
     answers = [p.answer for p in predictor.predict([e.request for e in examples])]
@@ -132,13 +137,20 @@ def compare(
     selected = Selected(candidates={}, plan=plan, base_model=MODEL)
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
-        trained: dict[str, dict[str, Predictor]] = {}
+        trained: dict[str, dict[str, SpecialistPredictor]] = {}
         for side, examples in (("clean", curated), ("raw", raw)):
             home = Path(folder) / side
             done = finetune(
-                examples, found, selected, config, home=home, out_dir=home / "specialists", models_dir=models_path(),
-                deadline_s=LORA_S, progress=silent,
-            )  # fmt: skip
+                examples,
+                found,
+                selected,
+                config,
+                home=home,
+                out_dir=home / "specialists",
+                models_dir=models_path(),
+                deadline_s=LORA_S,
+                progress=silent,
+            )
             trained[side] = {s.task_id: load(home / s.path, models_path()) for s in done.specialists}
         for task in found.tasks:
             if task.id in trained["clean"] and task.id in trained["raw"]:
@@ -147,9 +159,14 @@ def compare(
 
 
 def _row(
-    name: str, level: str, task: Task, assignment: dict[str, str], curated: Curated, raw: Curated,
-    trained: dict[str, dict[str, Predictor]],
-) -> dict[str, Any]:  # fmt: skip
+    name: str,
+    level: str,
+    task: Task,
+    assignment: dict[str, str],
+    curated: Curated,
+    raw: Curated,
+    trained: dict[str, dict[str, SpecialistPredictor]],
+) -> dict[str, Any]:
     method = trained["raw"][task.id].specialist.method
     at = [
         i
@@ -169,23 +186,37 @@ def _row(
     ]
     learnt = [e for e in raw.examples if e.split == "train" and assignment.get(e.call_id) == task.id]
     return {
-        "log": name, "level": level, "task": task.name, "rung": method, "learnt from": len(learnt), "tested": len(at),
-        "changed by S2": float(np.mean(changed)), "majority": majority_accuracy(learnt, raw_test, task.contract),
-        "raw": float(raw_on_raw.mean()), "de-identified, asked raw": float(clean_on_raw.mean()),
+        "log": name,
+        "level": level,
+        "task": task.name,
+        "rung": method,
+        "learnt from": len(learnt),
+        "tested": len(at),
+        "changed by S2": float(np.mean(changed)),
+        "majority": majority_accuracy(learnt, raw_test, task.contract),
+        "raw": float(raw_on_raw.mean()),
+        "de-identified, asked raw": float(clean_on_raw.mean()),
         "difference, points": 100 * float((clean_on_raw - raw_on_raw).mean()),
         "interval": f"[{100 * low:.1f}, {100 * high:.1f}]",
-        "answers that differ": float(np.mean([a != b for a, b in zip(clean_answers, raw_answers, strict=True)])),
+        "answers that differ": float(
+            np.mean([a != b for a, b in zip(clean_answers, raw_answers, strict=True)])
+        ),
         "de-identified, asked de-identified": float(clean_on_clean.mean()),
-    }  # fmt: skip
+    }
 
 
 PARTS = ("clinc", "desk", "policy", "lora")
 
 
 def measure(
-    data: Path, seed: int, parts: Sequence[str] = PARTS, *, n_clinc: int = 8000, n_episodes: int = 1000,
+    data: Path,
+    seed: int,
+    parts: Sequence[str] = PARTS,
+    *,
+    n_clinc: int = 8000,
+    n_episodes: int = 1000,
     lora_episodes: int = 300,
-) -> list[dict[str, Any]]:  # fmt: skip
+) -> list[dict[str, Any]]:
     """Every comparison, one row each; `parts` of PARTS."""
     rows = []
     if "clinc" in parts:
@@ -197,7 +228,7 @@ def measure(
         for level in ("standard", "strict"):
             rows += compare("help desk (simulated)", desk, {"": "linear"}, level, seed)
     for part, task in (("policy", "policy check"), ("lora", "order_id")):
-        if part in parts and models.is_fetched(MODEL, models_path()):
+        if part in parts and catalogue.is_fetched(MODEL, models_path()):
             desk = help_desk(lora_episodes, seed)
             rows += compare("help desk (simulated)", desk, {task: "lora"}, "standard", seed)
     return rows

@@ -153,9 +153,19 @@ class Splits:
 
 
 def calibrate(
-    signal_N: NDArray[np.float64], wrong_N: NDArray[np.bool_], grid_L: NDArray[np.float64], rule: str, epsilon: float,
-    delta: float, n: int, n_splits: int, seed: int, *, believed_N: NDArray[np.float64] | None = None, replace: bool = True,
-) -> Splits:  # fmt: skip
+    signal_N: NDArray[np.float64],
+    wrong_N: NDArray[np.bool_],
+    grid_L: NDArray[np.float64],
+    rule: str,
+    epsilon: float,
+    delta: float,
+    n: int,
+    n_splits: int,
+    seed: int,
+    *,
+    believed_N: NDArray[np.float64] | None = None,
+    replace: bool = True,
+) -> Splits:
     """Chooses a threshold on each of `n_splits` random calibration sets of `n` calls.
 
     Drawn with replacement the unseen calls are the population itself, so the true loss of a threshold is known exactly;
@@ -212,9 +222,11 @@ def calibrate(
     none = level_S < 0
     rest = np.nan if replace else (wrong_L[at] - errors_SL[np.arange(n_splits), at]) / (n_all - n)
     return Splits(
-        share_S=np.where(none, 0.0, count_L[at] / n_all), loss_S=np.where(none, 0.0, wrong_L[at] / n_all),
-        rest_loss_S=np.where(none, 0.0, rest), level_S=level_S,
-    )  # fmt: skip
+        share_S=np.where(none, 0.0, count_L[at] / n_all),
+        loss_S=np.where(none, 0.0, wrong_L[at] / n_all),
+        rest_loss_S=np.where(none, 0.0, rest),
+        level_S=level_S,
+    )
 
 
 def violation_rows(pool: Pool, n_splits: int, seed: int) -> list[dict[str, Any]]:
@@ -240,11 +252,16 @@ def violation_rows(pool: Pool, n_splits: int, seed: int) -> list[dict[str, Any]]
                 )
                 out.append(
                     {
-                        "n calibration": n, "epsilon": epsilon, "delta": delta, "served": float(s.share_S.mean()),
-                        "mean loss": float(s.loss_S.mean()), "violations": float((s.loss_S > epsilon).mean()),
-                        "as measured on the rest": float((split.rest_loss_S > epsilon).mean()), "splits": n_splits,
+                        "n calibration": n,
+                        "epsilon": epsilon,
+                        "delta": delta,
+                        "served": float(s.share_S.mean()),
+                        "mean loss": float(s.loss_S.mean()),
+                        "violations": float((s.loss_S > epsilon).mean()),
+                        "as measured on the rest": float((split.rest_loss_S > epsilon).mean()),
+                        "splits": n_splits,
                     }
-                )  # fmt: skip
+                )
     return out
 
 
@@ -255,9 +272,11 @@ def rule_rows(
     name = "specialist's probability"
     signal, grid = pool.signals[name], pool.grids[name]
     rules = (
-        ("certificate (exact)", "certificate"), ("certificate (betting)", "bet"),
-        ("plug-in on calibration", "plug-in"), ("uncalibrated, at its word", "believed"),
-    )  # fmt: skip
+        ("certificate (exact)", "certificate"),
+        ("certificate (betting)", "bet"),
+        ("plug-in on calibration", "plug-in"),
+        ("uncalibrated, at its word", "believed"),
+    )
     out = []
     for epsilon in EPSILONS:
         for title, rule in rules:
@@ -266,10 +285,13 @@ def rule_rows(
             )
             out.append(
                 {
-                    "epsilon": epsilon, "threshold by": title, "served": float(s.share_S.mean()),
-                    "mean loss": float(s.loss_S.mean()), "violations": float((s.loss_S > epsilon).mean()),
+                    "epsilon": epsilon,
+                    "threshold by": title,
+                    "served": float(s.share_S.mean()),
+                    "mean loss": float(s.loss_S.mean()),
+                    "violations": float((s.loss_S > epsilon).mean()),
                 }
-            )  # fmt: skip
+            )
     return out
 
 
@@ -307,11 +329,16 @@ def signal_rows(
     """Every signal under the same certificate: the share it may serve and the cost at matched quality."""
     out: list[dict[str, Any]] = [
         {
-            "epsilon": epsilon, "router": "LLM only", "served": 0.0, "by hindsight": 0.0, "violations": 0.0,
-            "usd per 1,000 calls": 1000 * pool.llm_usd, "of the LLM's cost": 1.0,
+            "epsilon": epsilon,
+            "router": "LLM only",
+            "served": 0.0,
+            "by hindsight": 0.0,
+            "violations": 0.0,
+            "usd per 1,000 calls": 1000 * pool.llm_usd,
+            "of the LLM's cost": 1.0,
         }
         for epsilon in EPSILONS
-    ]  # fmt: skip
+    ]
     for name, signal in pool.signals.items():
         for epsilon in EPSILONS:
             s = calibrate(
@@ -322,12 +349,15 @@ def signal_rows(
             usd = float(cert.expected_usd(served, pool.specialist_usd, pool.llm_usd))
             out.append(
                 {
-                    "epsilon": epsilon, "router": name, "served": served,
+                    "epsilon": epsilon,
+                    "router": name,
+                    "served": served,
                     "by hindsight": coverage_at(signal, pool.wrong_N, epsilon)[0],
                     "violations": float((s.loss_S > epsilon).mean()),
-                    "usd per 1,000 calls": 1000 * usd, "of the LLM's cost": usd / pool.llm_usd,
+                    "usd per 1,000 calls": 1000 * usd,
+                    "of the LLM's cost": usd / pool.llm_usd,
                 }
-            )  # fmt: skip
+            )
     return sorted(out, key=lambda row: (row["epsilon"], row["served"]))
 
 
@@ -374,12 +404,18 @@ def main(argv: list[str] | None = None) -> int:
     )
     table.show("Share against loss, with 95 % intervals", points[:: max(1, len(points) // 12)])
     table.save(
-        given.json, "router",
+        given.json,
+        "router",
         {
-            "n_unseen": int(pool.wrong_N.size), "specialist_accuracy": pool.accuracy, "violations": settings, "rules": rules,
-            "shift": shift, "signals": signals, "curve": points,
+            "n_unseen": int(pool.wrong_N.size),
+            "specialist_accuracy": pool.accuracy,
+            "violations": settings,
+            "rules": rules,
+            "shift": shift,
+            "signals": signals,
+            "curve": points,
         },
-    )  # fmt: skip
+    )
     return 0
 
 

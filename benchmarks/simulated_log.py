@@ -32,8 +32,14 @@ class Job:
     weight: int = 3
 
 
-AGENTS = {"shop": "a mail-order shop", "hr": "a recruiting firm", "dev": "a software team", "bank": "a small bank",
-          "trip": "a travel agency", "clinic": "a medical practice"}  # fmt: skip
+AGENTS = {
+    "shop": "a mail-order shop",
+    "hr": "a recruiting firm",
+    "dev": "a software team",
+    "bank": "a small bank",
+    "trip": "a travel agency",
+    "clinic": "a medical practice",
+}
 _PEOPLE = (
     "Anna Berg",
     "Luis Ortega",
@@ -57,11 +63,25 @@ _THINGS = (
     "rug",
     "toaster",
 )
-_MOODS = ("is wonderful and arrived early", "broke after two days", "does what it should", "is far too loud",
-          "looks cheap", "made my mother very happy", "came without its cable", "is fine for the price")  # fmt: skip
+_MOODS = (
+    "is wonderful and arrived early",
+    "broke after two days",
+    "does what it should",
+    "is far too loud",
+    "looks cheap",
+    "made my mother very happy",
+    "came without its cable",
+    "is fine for the price",
+)
 _SKILLS = ("python", "welding", "negotiation", "spreadsheets", "nursing", "driving", "copywriting", "tax law")
-_BUGS = ("the page stays white after login", "the export drops the last row", "a null pointer in the cart service",
-         "the clock is one hour off", "search finds nothing with umlauts", "the build hangs on the second run")  # fmt: skip
+_BUGS = (
+    "the page stays white after login",
+    "the export drops the last row",
+    "a null pointer in the cart service",
+    "the clock is one hour off",
+    "search finds nothing with umlauts",
+    "the build hangs on the second run",
+)
 _PAINS = (
     "a sore throat since Monday",
     "back pain after lifting",
@@ -103,62 +123,215 @@ def _call(name: str, **arguments: str) -> str:
 def jobs() -> list[Job]:
     """Twenty tasks of six agents."""
     return [
-        Job("sentiment", "shop", ("say whether this review is positive, negative or neutral", "what is the sentiment of the review"),
-            "review", lambda s, r: _pick(r, "positive", "negative", "neutral"), 5),
-        Job("order_fields", "shop", ("extract the order number and product as JSON", "pull order id and article out as a JSON object"),
-            "letter", lambda s, r: json.dumps({"order_id": s["order"], "product": s["thing"]}), 4),
-        Job("review_summary", "shop", ("summarise the review in one sentence", "give a one-sentence summary of this review"),
-            "review", lambda s, r: f"The customer says the {s['thing']} {r.choice(_MOODS)} and {_sentence(r, 9).lower()}", 3),
-        Job("shop_reply", "shop", ("write a friendly reply to the customer", "draft an answer letter for this customer"),
-            "letter", lambda s, r: _letter(r), 2),
-        Job("cv_skills", "hr", ("list skills and years of experience as JSON", "extract skills and years from the CV as JSON"),
-            "cv", lambda s, r: json.dumps({"skills": [s["skill"]], "years": r.randint(1, 30)}), 4),
-        Job("suitable", "hr", ("decide whether the candidate fits: yes or no", "is this person suitable for the post, yes or no"),
-            "cv", lambda s, r: _pick(r, "yes", "no"), 3),
-        Job("job_ad", "hr", ("write a job advertisement", "compose an advert for the vacancy"), "vacancy",
-            lambda s, r: f"## Vacancy: {s['skill']}\n\n{_letter(r)}", 2),
-        Job("bug_severity", "dev", ("rate the severity of the bug", "classify this bug report by severity"), "bug",
-            lambda s, r: _pick(r, "critical", "major", "minor"), 4),
-        Job("write_code", "dev", ("write a Python function for this", "implement the following in Python"), "wish",
-            lambda s, r: f"```python\ndef f(x):\n    return {r.randint(1, 99)} * x\n```", 3),
-        Job("commit_message", "dev", ("write a commit message", "suggest a one-line commit message for the change"), "bug",
-            lambda s, r: f"Fix that {s['bug']}", 3),
-        Job("explain_error", "dev", ("explain the error and how to repair it", "tell me what causes this failure and list the steps to fix it"),
-            "bug", lambda s, r: f"{_sentence(r, 14)}\n\n{_bullets(r, 4)}", 2),
-        Job("invoice_fields", "bank", ("read payee, amount and due date off the invoice as JSON", "turn this invoice into JSON with payee, amount, due"),
-            "invoice", lambda s, r: json.dumps({"payee": s["person"], "amount": r.randint(10, 999), "due": "2024-05-01"}), 4),
-        Job("fraud", "bank", ("is the payment suspicious, answer yes or no", "check this transfer for fraud: yes or no"), "payment",
-            lambda s, r: _pick(r, "yes", "no", "no", "no"), 4),
-        Job("report_bullets", "bank", ("sum the report up in bullet points", "give me the key points of this report as bullets"), "report",
-            lambda s, r: _bullets(r, r.randint(3, 5)), 2),
-        Job("book_trip", "trip", ("book what the customer wants with the tools", "use the tools to arrange this trip"), "trip",
-            lambda s, r: _call(_pick(r, "book_hotel", "book_train"), city=s["place"]), 4),
-        Job("city", "trip", ("which city does the customer want to go to", "name the destination city only"), "trip",
-            lambda s, r: s["place"], 3),
-        Job("packing_list", "trip", ("make a packing list", "what should be packed, as a list"), "trip",
-            lambda s, r: _bullets(r, 8), 2),
-        Job("triage", "clinic", ("assign a triage level", "how urgent is this patient, give the triage level"), "complaint",
-            lambda s, r: _pick(r, "emergency", "soon", "routine"), 4),
-        Job("visit_json", "clinic", ("put the visit into JSON with patient, complaint, since", "make a JSON record of the visit: patient, complaint, since"),
-            "complaint", lambda s, r: json.dumps({"patient": s["person"], "complaint": s["pain"], "since": s["date"]}), 3),
-        Job("patient_letter", "clinic", ("write a letter to the patient", "draft a letter for the patient about the findings"), "complaint",
-            lambda s, r: _letter(r), 2),
-    ]  # fmt: skip
+        Job(
+            "sentiment",
+            "shop",
+            (
+                "say whether this review is positive, negative or neutral",
+                "what is the sentiment of the review",
+            ),
+            "review",
+            lambda s, r: _pick(r, "positive", "negative", "neutral"),
+            5,
+        ),
+        Job(
+            "order_fields",
+            "shop",
+            (
+                "extract the order number and product as JSON",
+                "pull order id and article out as a JSON object",
+            ),
+            "letter",
+            lambda s, r: json.dumps({"order_id": s["order"], "product": s["thing"]}),
+            4,
+        ),
+        Job(
+            "review_summary",
+            "shop",
+            ("summarise the review in one sentence", "give a one-sentence summary of this review"),
+            "review",
+            lambda s, r: (
+                f"The customer says the {s['thing']} {r.choice(_MOODS)} and {_sentence(r, 9).lower()}"
+            ),
+            3,
+        ),
+        Job(
+            "shop_reply",
+            "shop",
+            ("write a friendly reply to the customer", "draft an answer letter for this customer"),
+            "letter",
+            lambda s, r: _letter(r),
+            2,
+        ),
+        Job(
+            "cv_skills",
+            "hr",
+            ("list skills and years of experience as JSON", "extract skills and years from the CV as JSON"),
+            "cv",
+            lambda s, r: json.dumps({"skills": [s["skill"]], "years": r.randint(1, 30)}),
+            4,
+        ),
+        Job(
+            "suitable",
+            "hr",
+            (
+                "decide whether the candidate fits: yes or no",
+                "is this person suitable for the post, yes or no",
+            ),
+            "cv",
+            lambda s, r: _pick(r, "yes", "no"),
+            3,
+        ),
+        Job(
+            "job_ad",
+            "hr",
+            ("write a job advertisement", "compose an advert for the vacancy"),
+            "vacancy",
+            lambda s, r: f"## Vacancy: {s['skill']}\n\n{_letter(r)}",
+            2,
+        ),
+        Job(
+            "bug_severity",
+            "dev",
+            ("rate the severity of the bug", "classify this bug report by severity"),
+            "bug",
+            lambda s, r: _pick(r, "critical", "major", "minor"),
+            4,
+        ),
+        Job(
+            "write_code",
+            "dev",
+            ("write a Python function for this", "implement the following in Python"),
+            "wish",
+            lambda s, r: f"```python\ndef f(x):\n    return {r.randint(1, 99)} * x\n```",
+            3,
+        ),
+        Job(
+            "commit_message",
+            "dev",
+            ("write a commit message", "suggest a one-line commit message for the change"),
+            "bug",
+            lambda s, r: f"Fix that {s['bug']}",
+            3,
+        ),
+        Job(
+            "explain_error",
+            "dev",
+            (
+                "explain the error and how to repair it",
+                "tell me what causes this failure and list the steps to fix it",
+            ),
+            "bug",
+            lambda s, r: f"{_sentence(r, 14)}\n\n{_bullets(r, 4)}",
+            2,
+        ),
+        Job(
+            "invoice_fields",
+            "bank",
+            (
+                "read payee, amount and due date off the invoice as JSON",
+                "turn this invoice into JSON with payee, amount, due",
+            ),
+            "invoice",
+            lambda s, r: json.dumps(
+                {"payee": s["person"], "amount": r.randint(10, 999), "due": "2024-05-01"}
+            ),
+            4,
+        ),
+        Job(
+            "fraud",
+            "bank",
+            ("is the payment suspicious, answer yes or no", "check this transfer for fraud: yes or no"),
+            "payment",
+            lambda s, r: _pick(r, "yes", "no", "no", "no"),
+            4,
+        ),
+        Job(
+            "report_bullets",
+            "bank",
+            ("sum the report up in bullet points", "give me the key points of this report as bullets"),
+            "report",
+            lambda s, r: _bullets(r, r.randint(3, 5)),
+            2,
+        ),
+        Job(
+            "book_trip",
+            "trip",
+            ("book what the customer wants with the tools", "use the tools to arrange this trip"),
+            "trip",
+            lambda s, r: _call(_pick(r, "book_hotel", "book_train"), city=s["place"]),
+            4,
+        ),
+        Job(
+            "city",
+            "trip",
+            ("which city does the customer want to go to", "name the destination city only"),
+            "trip",
+            lambda s, r: s["place"],
+            3,
+        ),
+        Job(
+            "packing_list",
+            "trip",
+            ("make a packing list", "what should be packed, as a list"),
+            "trip",
+            lambda s, r: _bullets(r, 8),
+            2,
+        ),
+        Job(
+            "triage",
+            "clinic",
+            ("assign a triage level", "how urgent is this patient, give the triage level"),
+            "complaint",
+            lambda s, r: _pick(r, "emergency", "soon", "routine"),
+            4,
+        ),
+        Job(
+            "visit_json",
+            "clinic",
+            (
+                "put the visit into JSON with patient, complaint, since",
+                "make a JSON record of the visit: patient, complaint, since",
+            ),
+            "complaint",
+            lambda s, r: json.dumps({"patient": s["person"], "complaint": s["pain"], "since": s["date"]}),
+            3,
+        ),
+        Job(
+            "patient_letter",
+            "clinic",
+            ("write a letter to the patient", "draft a letter for the patient about the findings"),
+            "complaint",
+            lambda s, r: _letter(r),
+            2,
+        ),
+    ]
 
 
 TOOLS = [
-    {"type": "function", "function": {"name": name, "description": f"{name.replace('_', ' ')}",
-     "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}}}
+    {
+        "type": "function",
+        "function": {
+            "name": name,
+            "description": f"{name.replace('_', ' ')}",
+            "parameters": {"type": "object", "properties": {"city": {"type": "string"}}},
+        },
+    }
     for name in ("book_hotel", "book_train")
-]  # fmt: skip
+]
 
 
 def _slots(r: random.Random) -> Slots:
     s = {
-        "person": r.choice(_PEOPLE), "place": r.choice(_PLACES), "thing": r.choice(_THINGS), "skill": r.choice(_SKILLS),
-        "bug": r.choice(_BUGS), "pain": r.choice(_PAINS), "order": f"{r.choice('ABCDE')}X-{r.randint(10000, 99999)}",
+        "person": r.choice(_PEOPLE),
+        "place": r.choice(_PLACES),
+        "thing": r.choice(_THINGS),
+        "skill": r.choice(_SKILLS),
+        "bug": r.choice(_BUGS),
+        "pain": r.choice(_PAINS),
+        "order": f"{r.choice('ABCDE')}X-{r.randint(10000, 99999)}",
         "date": f"2024-0{r.randint(1, 9)}-{r.randint(10, 28)}",
-    }  # fmt: skip
+    }
     n = r.randint(2, 900)
     return {
         **s,
@@ -241,9 +414,17 @@ def hostile(n: int = 2600, seed: int = 0) -> tuple[list[Call], list[str]]:
     return calls, truth
 
 
-_SYNONYMS = {"write": ("write", "draft", "compose", "put together"), "extract": ("extract", "get", "find"), "review": ("review", "comment", "feedback"),
-             "give": ("give", "return", "provide"), "customer": ("customer", "client"), "list": ("list", "enumerate"),
-             "summarise": ("summarise", "condense", "sum up"), "this": ("this", "the", "the following"), "as": ("as", "in the form of")}  # fmt: skip
+_SYNONYMS = {
+    "write": ("write", "draft", "compose", "put together"),
+    "extract": ("extract", "get", "find"),
+    "review": ("review", "comment", "feedback"),
+    "give": ("give", "return", "provide"),
+    "customer": ("customer", "client"),
+    "list": ("list", "enumerate"),
+    "summarise": ("summarise", "condense", "sum up"),
+    "this": ("this", "the", "the following"),
+    "as": ("as", "in the form of"),
+}
 
 
 def _reword(ask: str, r: random.Random) -> str:
@@ -264,6 +445,10 @@ def _made(i: int, job: Job, system: str, user: str, s: Slots, r: random.Random) 
         ]
         response = {"role": "assistant", "content": None, "tool_calls": tool_calls}
     return Call(
-        id=f"simulated-{i}", messages=[{"role": "system", "content": system}, {"role": "user", "content": user}],
-        response=response, episode=f"e{i}", agent=f"{job.agent} (simulated)", tools=TOOLS if job.name == "book_trip" else None,
-    )  # fmt: skip
+        id=f"simulated-{i}",
+        messages=[{"role": "system", "content": system}, {"role": "user", "content": user}],
+        response=response,
+        episode=f"e{i}",
+        agent=f"{job.agent} (simulated)",
+        tools=TOOLS if job.name == "book_trip" else None,
+    )

@@ -91,9 +91,13 @@ def semantic(calls: Sequence[Call], seed: int) -> Labels:
 
 
 METHODS: dict[str, Callable[[Sequence[Call], int], Labels]] = {
-    "deputize": ours, "signature alone": structure, "drain3": drain, "TF-IDF + KMeans (silhouette)": kmeans,
-    "MiniLM + HDBSCAN": hdbscan, "MiniLM + SNN + Leiden": semantic,
-}  # fmt: skip
+    "deputize": ours,
+    "signature alone": structure,
+    "drain3": drain,
+    "TF-IDF + KMeans (silhouette)": kmeans,
+    "MiniLM + HDBSCAN": hdbscan,
+    "MiniLM + SNN + Leiden": semantic,
+}
 
 
 def _user(call: Call) -> str:
@@ -110,9 +114,16 @@ def recorded(name: str) -> tuple[list[Call], list[str]] | None:
     with gzip.open(path, "rt", encoding="utf-8") as lines:
         for row in map(json.loads, lines):
             calls.append(
-                Call(id=row["id"], messages=row["messages"], response=row["response"] or {}, episode=str(row["run_id"]),
-                     agent=row["agent"], tools=row.get("tools"), response_format=row.get("response_format"))
-            )  # fmt: skip
+                Call(
+                    id=row["id"],
+                    messages=row["messages"],
+                    response=row["response"] or {},
+                    episode=str(row["run_id"]),
+                    agent=row["agent"],
+                    tools=row.get("tools"),
+                    response_format=row.get("response_format"),
+                )
+            )
             labels.append(str(row.get("task_label")))
     return calls, labels
 
@@ -179,9 +190,11 @@ def main() -> None:
         "clinc": lambda: utterances(args.utterances, args.seed),
     }
     titles = {
-        "designed": "Designed log (SIMULATED), 20 tasks", "hostile": "Hostile log (SIMULATED), 20 tasks",
-        "metagpt": "MetaGPT cache, regex labels", "clinc": "CLINC150 utterances as untemplated text, 151 intents",
-    }  # fmt: skip
+        "designed": "Designed log (SIMULATED), 20 tasks",
+        "hostile": "Hostile log (SIMULATED), 20 tasks",
+        "metagpt": "MetaGPT cache, regex labels",
+        "clinc": "CLINC150 utterances as untemplated text, 151 intents",
+    }
     result: dict[str, Any] = {}
     for name, load in logs.items():
         if args.only and name not in args.only:

@@ -25,13 +25,13 @@ from deputize.core.contracts import agree
 from deputize.core.errors import DeputizeError
 from deputize.core.records import Contract, Field
 from deputize.demo import prompts, world
-from deputize.engines import models
-from deputize.engines.local.base import Base, device_for, has_fast_bf16, torch_module
-from deputize.engines.local.forms import learn_form
-from deputize.engines.local.writer import WriterReader
-from deputize.stages.finetune import tune
-from deputize.stages.finetune.data import Lesson
-from deputize.stages.finetune.teach import rows_to_write
+from deputize.specialists import catalogue
+from deputize.specialists.answer_schema import learn_form
+from deputize.specialists.decoder import DecoderPredictor
+from deputize.specialists.language_model import LanguageModel, device_for, has_fast_bf16, torch_module
+from deputize.stages.finetune import trainer
+from deputize.stages.finetune.encode import rows_to_write
+from deputize.stages.finetune.examples import TrainingExample
 
 FIELDS = ("order_id", "product", "issue_date", "email")
 CONTRACT = Contract(kind="json", fields=[Field(name=name, type="value") for name in FIELDS])
@@ -51,21 +51,29 @@ class Measured:
     """Share of unseen letters of which every field was read right."""
 
 
-def letters(n: int, seed: int, start: int = 0) -> list[Lesson]:
+def letters(n: int, seed: int, start: int = 0) -> list[TrainingExample]:
     """Letters and what stands in them."""
     out = []
     for index in range(start, start + n):
         ticket = world.ticket(seed, index)
         answer = {
-            "order_id": ticket.order_id, "product": ticket.product, "issue_date": ticket.issue_date,
+            "order_id": ticket.order_id,
+            "product": ticket.product,
+            "issue_date": ticket.issue_date,
             "email": ticket.email if ticket.gives_email else None,
-        }  # fmt: skip
-        out.append(Lesson(f"{index}", ticket.text, answer, 1.0))
+        }
+        out.append(TrainingExample(f"{index}", ticket.text, answer, 1.0))
     return out
 
 
 def plain_loop(
-    base: Base, lessons: list[Lesson], seconds: float, seed: int, *, pruned: bool, clock: Callable[[], float]
+    base: LanguageModel,
+    lessons: list[TrainingExample],
+    seconds: float,
+    seed: int,
+    *,
+    pruned: bool,
+    clock: Callable[[], float],
 ) -> tuple[int, int]:
     """What a generic fine-tuner does: whole JSON as target, random batches, logits at every position, dropout.
 
@@ -74,7 +82,9 @@ def plain_loop(
     """
     torch = torch_module()
     torch.manual_seed(seed)
-    base.new_adapter("plain", {**tune.adapter_settings(base, tune.Settings()), "lora_dropout": 0.05})
+    base.new_adapter(
+        "plain", {**trainer.adapter_settings(base, trainer.TrainingSettings()), "lora_dropout": 0.05}
+    )
     weights = [p for _, p in base.adapter_parameters("plain")]
     for p in weights:
         p.requires_grad_(True)
@@ -109,10 +119,16 @@ def plain_loop(
 
 
 def measure_plain(
-    path: Path, lessons: list[Lesson], fresh: list[Lesson], seconds: float, seed: int, *, pruned: bool
+    path: Path,
+    lessons: list[TrainingExample],
+    fresh: list[TrainingExample],
+    seconds: float,
+    seed: int,
+    *,
+    pruned: bool,
 ) -> Measured:
     """A plain loop, then the same letters read by plain decoding of the whole JSON."""
-    base = Base(path, device_for(), "fp32")
+    base = LanguageModel(path, device_for(), "fp32")
     n_tokens, n_examples = plain_loop(base, lessons, seconds, seed, pruned=pruned, clock=time.monotonic)
     right = []
     torch = torch_module()
@@ -121,9 +137,12 @@ def measure_plain(
         ids = torch.tensor([base.ids(base.frame.before + body + base.frame.after)], device=base.device)
         with torch.inference_mode():
             out = base.lm.generate(
-                input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=96, do_sample=False,
+                input_ids=ids,
+                attention_mask=torch.ones_like(ids),
+                max_new_tokens=96,
+                do_sample=False,
                 pad_token_id=base.pad,
-            )  # fmt: skip
+            )
         try:
             answer = json.loads(base.tokenizer.decode(out[0, ids.shape[1] :], skip_special_tokens=True))
         except ValueError:
@@ -134,19 +153,25 @@ def measure_plain(
 
 
 def measure_ours(
-    path: Path, lessons: list[Lesson], fresh: list[Lesson], seconds: float, seed: int, *, layers: float
+    path: Path,
+    lessons: list[TrainingExample],
+    fresh: list[TrainingExample],
+    seconds: float,
+    seed: int,
+    *,
+    layers: float,
 ) -> Measured:
     """Our recipe for the same time."""
     device = device_for()
-    base = Base(path, device, "bf16" if has_fast_bf16(device) else "fp32")
+    base = LanguageModel(path, device, "bf16" if has_fast_bf16(device) else "fp32")
     form = learn_form(CONTRACT, [x.answer for x in lessons])
     rows = [r for r in rows_to_write(base, lessons, form, 448) if r is not None]
     torch_module().manual_seed(seed)
-    settings = replace(tune.Settings(), layers=layers, epochs=1000, patience=1000)
-    base.new_adapter("ours", tune.adapter_settings(base, settings))
-    tuning = tune.Tuning(base, "ours", settings, rows, [], [], seed=seed, clock=time.monotonic)
+    settings = replace(trainer.TrainingSettings(), layers=layers, epochs=1000, patience=1000)
+    base.new_adapter("ours", trainer.adapter_settings(base, settings))
+    tuning = trainer.Trainer(base, "ours", settings, rows, [], [], seed=seed, clock=time.monotonic)
     tuning.run(seconds, None, lambda *a: None, "")
-    readings = WriterReader(base, "ours", form, 448, 96).read([x.text for x in fresh])
+    readings = DecoderPredictor(base, "ours", form, 448, 96).read([x.text for x in fresh])
     right = [agree(r.answer, x.answer, CONTRACT) for r, x in zip(readings, fresh, strict=True)]
     n_examples = round(tuning.n_tokens / np.mean([len(r) for r in rows]))
     name = f"ours: {base.dtype}, values only, {'all layers' if layers == 1 else f'upper {layers:.0%} of the layers'}"
@@ -174,7 +199,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--model", default=MODEL)
     given = parser.parse_args(argv)
     try:
-        path = models.model_path(given.model, models_path())
+        path = catalogue.model_path(given.model, models_path())
     except DeputizeError as error:
         print(error, file=sys.stderr)
         return error.exit_code
@@ -182,19 +207,26 @@ def main(argv: list[str] | None = None) -> int:
     lessons, fresh = letters(given.examples, given.seed), letters(given.unseen, given.seed, 10_000)
     rows = []
     for measure, settings in (
-        (measure_plain, {"pruned": False}), (measure_plain, {"pruned": True}),
-        (measure_ours, {"layers": 1.0}), (measure_ours, {"layers": 0.5}),
-    ):  # fmt: skip
+        (measure_plain, {"pruned": False}),
+        (measure_plain, {"pruned": True}),
+        (measure_ours, {"layers": 1.0}),
+        (measure_ours, {"layers": 0.5}),
+    ):
         rows.append(measure(path, lessons, fresh, given.seconds, given.seed, **settings))  # type: ignore[arg-type]
         print(f"{rows[-1].recipe}: {rows[-1].examples_per_s:.2f} examples/s", file=sys.stderr)
     first = rows[0].examples_per_s
     shown: list[dict[str, Any]] = [
         {
-            "recipe": m.recipe, "tokens/example": m.tokens_per_example, "tokens/s": m.tokens_per_s,
-            "examples/s": m.examples_per_s, "ratio": m.examples_per_s / first, "epochs": m.epochs, "all fields right": m.right,
+            "recipe": m.recipe,
+            "tokens/example": m.tokens_per_example,
+            "tokens/s": m.tokens_per_s,
+            "examples/s": m.examples_per_s,
+            "ratio": m.examples_per_s / first,
+            "epochs": m.epochs,
+            "all fields right": m.right,
         }
         for m in rows
-    ]  # fmt: skip
+    ]
     table.show(f"{given.model}, {given.examples} letters, {given.seconds:.0f} s of training each", shown)
     table.save(given.json, "training", {"model": given.model, "seconds": given.seconds, "rows": shown})
     return 0

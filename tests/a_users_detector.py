@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from deputize.stages.curate.detect import Span
+from deputize.privacy.detectors.base import Span
 
 
 class Badges:

@@ -21,15 +21,21 @@ def tiny_tagger(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     """The folder of a tagger that has learnt ticket numbers like 123-45 and little else."""
     import torch
 
-    from deputize.stages.curate.tagger import train_tagger
+    from deputize.privacy.tagger import train_tagger
 
     path = tmp_path_factory.mktemp("tagger") / "tagger"
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     train_tagger(
-        tiny_encoder.samples(400, 1), path, base_dir=tiny_base, seed=0, epochs=6, deadline_s=120, learning_rate=3e-3,
+        tiny_encoder.samples(400, 1),
+        path,
+        base_dir=tiny_base,
+        seed=0,
+        epochs=6,
+        deadline_s=120,
+        learning_rate=3e-3,
         tokens_per_batch=512,
-    )  # fmt: skip
+    )
     torch.set_num_threads(threads)
     return path
 
@@ -40,7 +46,7 @@ def gliner_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip(
         "gliner", reason="gliner asks for an older transformers than ours: see `make detectors`"
     )
-    from deputize.stages.curate.gliner import LABELS
+    from deputize.privacy.detectors.gliner import LABELS
 
     folder = tmp_path_factory.mktemp("gliner")
     tiny_gliner.trained(folder / "encoder", list(LABELS)).save_pretrained(

@@ -7,7 +7,7 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
-from deputize.stages.curate.tagger import Sample, sample_of
+from deputize.privacy.tagger import Sample, sample_of
 
 WORDS = [
     "the",
@@ -64,9 +64,14 @@ def make(folder: Path) -> Path:
 
     n_vocabulary = make_tokenizer(folder)
     settings = {
-        "hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 96,
-        "vocab_size": n_vocabulary, "max_position_embeddings": 320, "type_vocab_size": 2,
-    }  # fmt: skip
+        "hidden_size": 48,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "intermediate_size": 96,
+        "vocab_size": n_vocabulary,
+        "max_position_embeddings": 320,
+        "type_vocab_size": 2,
+    }
     (folder / "config.json").write_text(json.dumps({"model_type": "bert", **settings}))
     with torch.random.fork_rng():
         torch.manual_seed(0)

@@ -10,7 +10,7 @@ from typing import Any
 
 from tests import tiny_encoder
 
-from deputize.stages.curate.tagger import Sample
+from deputize.privacy.tagger import Sample
 
 LABEL = "case number"
 """What tickets are called here; one of the labels that the detector asks for."""
@@ -29,21 +29,40 @@ def untrained(folder: Path, labels: Sequence[str], **settings: Any) -> Any:
 
     tiny_encoder.make_tokenizer(folder, " ".join(labels).split())
     tokenizer = PreTrainedTokenizerFast(
-        tokenizer_file=str(folder / "tokenizer.json"), unk_token="[UNK]", pad_token="[PAD]", cls_token="[CLS]",
-        sep_token="[SEP]", mask_token="[MASK]", model_max_length=320,
-    )  # fmt: skip
+        tokenizer_file=str(folder / "tokenizer.json"),
+        unk_token="[UNK]",
+        pad_token="[PAD]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        mask_token="[MASK]",
+        model_max_length=320,
+    )
     tokenizer.save_pretrained(folder)
     encoder = DebertaV2Config(
-        vocab_size=len(tokenizer), hidden_size=48, num_hidden_layers=2, num_attention_heads=4, intermediate_size=96,
-        max_position_embeddings=320, type_vocab_size=0, relative_attention=True, position_biased_input=False,
-        pos_att_type=["p2c", "c2p"], position_buckets=32, norm_rel_ebd="layer_norm", share_att_key=True,
-        hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
-    )  # fmt: skip
+        vocab_size=len(tokenizer),
+        hidden_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=96,
+        max_position_embeddings=320,
+        type_vocab_size=0,
+        relative_attention=True,
+        position_biased_input=False,
+        pos_att_type=["p2c", "c2p"],
+        position_buckets=32,
+        norm_rel_ebd="layer_norm",
+        share_att_key=True,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+    )
     encoder.save_pretrained(folder)
     config = GLiNERConfig(
-        model_name=str(folder), encoder_config=encoder.to_dict(), hidden_size=48, dropout=0.0,
+        model_name=str(folder),
+        encoder_config=encoder.to_dict(),
+        hidden_size=48,
+        dropout=0.0,
         **{"max_width": 4, "max_len": 100, **settings},
-    )  # fmt: skip
+    )
     return GLiNER.from_config(config, backbone_from_pretrained=False)
 
 

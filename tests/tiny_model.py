@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from deputize.engines import models
+from deputize.specialists import catalogue
 
 NAME = "tiny-random"
 _CORPUS = (
@@ -29,20 +29,34 @@ def make(folder: Path, *, seed: int = 0, width: int = 48, layers: int = 2, vocab
     )
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=vocabulary, special_tokens=special, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        vocab_size=vocabulary,
+        special_tokens=special,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
-    )  # fmt: skip
+    )
     tokenizer.train_from_iterator(_CORPUS, trainer)
     fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token="<|im_start|>", eos_token="<|im_end|>", pad_token="<|im_end|>",
+        tokenizer_object=tokenizer,
+        bos_token="<|im_start|>",
+        eos_token="<|im_end|>",
+        pad_token="<|im_end|>",
         unk_token="<|endoftext|>",
-    )  # fmt: skip
+    )
     torch.manual_seed(seed)
     config = LlamaConfig(
-        vocab_size=len(fast), hidden_size=width, intermediate_size=2 * width, num_hidden_layers=layers,
-        num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=1024, tie_word_embeddings=True,
-        bos_token_id=1, eos_token_id=2, pad_token_id=2, initializer_range=0.08,
-    )  # fmt: skip
+        vocab_size=len(fast),
+        hidden_size=width,
+        intermediate_size=2 * width,
+        num_hidden_layers=layers,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=1024,
+        tie_word_embeddings=True,
+        bos_token_id=1,
+        eos_token_id=2,
+        pad_token_id=2,
+        initializer_range=0.08,
+    )
     LlamaForCausalLM(config).save_pretrained(folder)
     fast.save_pretrained(folder)
     return folder
@@ -50,6 +64,6 @@ def make(folder: Path, *, seed: int = 0, width: int = 48, layers: int = 2, vocab
 
 def installed(models_dir: Path, scratch: Path) -> str:
     """The tiny model among the models of models_dir, as if fetched; its name."""
-    if not models.is_fetched(NAME, models_dir):
-        models.add(NAME, make(scratch / "tiny-source"), models_dir, licence="apache-2.0")
+    if not catalogue.is_fetched(NAME, models_dir):
+        catalogue.add(NAME, make(scratch / "tiny-source"), models_dir, licence="apache-2.0")
     return NAME

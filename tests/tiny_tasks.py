@@ -10,7 +10,7 @@ from typing import Any
 from deputize.core.artifacts import Curated, Discovered, Finetuned, Selected
 from deputize.core.config import Convert
 from deputize.core.progress import silent
-from deputize.core.records import Contract, Example, Field, Message, Recipe, Request, Split, Task
+from deputize.core.records import Contract, Example, Field, Message, PromptRecipe, Request, Split, Task
 from deputize.stages.finetune.run import run as finetune
 
 TOOLS = [
@@ -83,15 +83,20 @@ def example(kind: str, index: int, split: Split) -> Example:
             response["tool_calls"] = [{"id": f"c{index}", "type": "function", "function": function}]
     messages = [{"role": "system", "content": "You are a help desk."}, {"role": "user", "content": text}]
     return Example(
-        call_id=f"{kind}-{index}", request=Request(messages=messages, tools=tools, site=kind), response=response,
-        audience="code" if response.get("tool_calls") or kind != "action" else "human", site=kind,
-        episode=f"e{index}", group=f"e{index}", split=split,
-    )  # fmt: skip
+        call_id=f"{kind}-{index}",
+        request=Request(messages=messages, tools=tools, site=kind),
+        response=response,
+        audience="code" if response.get("tool_calls") or kind != "action" else "human",
+        site=kind,
+        episode=f"e{index}",
+        group=f"e{index}",
+        split=split,
+    )
 
 
 def task(kind: str, n_calls: int = 80) -> Task:
     """A task of one kind."""
-    recipe = Recipe(constant_lines=["You are a help desk."])
+    recipe = PromptRecipe(constant_lines=["You are a help desk."])
     return Task(
         id=kind,
         name=f"the {kind} task",
@@ -114,13 +119,27 @@ def make(kinds: tuple[str, ...] = tuple(CONTRACTS), n: int = 80) -> tuple[Curate
 
 
 def train(
-    home: Path, models_dir: Path, model: str, kinds: tuple[str, ...], methods: tuple[str, ...] = ("lora",), *,
-    n: int = 80, minutes: float = 5.0, seed: int = 0,
-) -> Finetuned:  # fmt: skip
+    home: Path,
+    models_dir: Path,
+    model: str,
+    kinds: tuple[str, ...],
+    methods: tuple[str, ...] = ("lora",),
+    *,
+    n: int = 80,
+    minutes: float = 5.0,
+    seed: int = 0,
+) -> Finetuned:
     """S5 on tiny tasks; specialists lie in home/specialists."""
     curated, discovered = make(kinds, n)
     selected = Selected(candidates={}, plan={k: list(methods) for k in kinds}, base_model=model)
     return finetune(
-        curated, discovered, selected, Convert(seed=seed), home=home, out_dir=home / "specialists", models_dir=models_dir,
-        deadline_s=minutes * 60, progress=silent,
-    )  # fmt: skip
+        curated,
+        discovered,
+        selected,
+        Convert(seed=seed),
+        home=home,
+        out_dir=home / "specialists",
+        models_dir=models_dir,
+        deadline_s=minutes * 60,
+        progress=silent,
+    )

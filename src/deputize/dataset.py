@@ -16,14 +16,14 @@ from deputize.core.config import Convert
 from deputize.core.errors import AccessDenied, BadInput
 from deputize.core.records import Example, Record
 from deputize.pipeline import alone, latest_run, read_state
-from deputize.stages.curate.card import Tally, dataset_card
+from deputize.stages.curate.card import CardCounts, dataset_card
 from deputize.stages.curate.export import Format, export
 from deputize.stages.curate.review import Drop, drops, read_restored, write_restored
-from deputize.store.audit import AuditLog
-from deputize.store.keys import KeyRing
-from deputize.store.lineage import Copy, note_copy
-from deputize.store.roles import EVERY_TENANT, Actor, Right, require
-from deputize.store.runkeys import run_key
+from deputize.store.access.audit_log import AuditLog
+from deputize.store.access.roles import EVERY_TENANT, Actor, Right, require
+from deputize.store.keys.keyring import KeyRing
+from deputize.store.keys.run_keys import run_key
+from deputize.store.lineage import ClearTextCopy, note_copy
 from deputize.store.sealed import read_sealed, read_stream
 from deputize.store.sqlite import open_store
 
@@ -116,8 +116,14 @@ class Dataset:
         return after
 
     def export(
-        self, out: Path, form: Format, *, task: str = "", splits: Sequence[str] = (), chosen: Selected = "trainable"
-    ) -> Exported:  # fmt: skip
+        self,
+        out: Path,
+        form: Format,
+        *,
+        task: str = "",
+        splits: Sequence[str] = (),
+        chosen: Selected = "trainable",
+    ) -> Exported:
         """Writes examples and the card into a folder, in clear. Calls that were erased since are left out.
 
         Args:
@@ -135,7 +141,7 @@ class Dataset:
         """
         self._open("export.curated", {"format": form, "task": task, "splits": " ".join(splits)})
         task_of = self._tasks(task)
-        tally, heads, n_erased, written = Tally(), list[art.Curated](), 0, list[str]()
+        tally, heads, n_erased, written = CardCounts(), list[art.Curated](), 0, list[str]()
 
         def wanted() -> Iterator[Example]:
             nonlocal n_erased
@@ -166,10 +172,17 @@ class Dataset:
 
         key = self._keyring.derive("export")
         rows = export(wanted(), out, form, key=key, card=card, task_of=task_of)
-        note_copy(self.home, self._keyring, Copy(
-            path=str(out.resolve()), what=f"data set of run {self.run_id}", by=self.actor.name, at=time.time(),
-            call_ids=written,
-        ))  # fmt: skip
+        note_copy(
+            self.home,
+            self._keyring,
+            ClearTextCopy(
+                path=str(out.resolve()),
+                what=f"data set of run {self.run_id}",
+                by=self.actor.name,
+                at=time.time(),
+                call_ids=written,
+            ),
+        )
         return Exported(run_id=self.run_id, folder=str(out), format=form, rows=rows, n_erased=n_erased)
 
     def _records(self) -> Iterator[Example | art.Curated]:
@@ -242,9 +255,12 @@ def as_rows(found: Iterable[Drop]) -> list[dict[str, Any]]:
     """Drops as JSON rows."""
     return [
         {
-            "call_id": d.call_id, "reason": d.reason, "site": d.site, "split": d.split,
+            "call_id": d.call_id,
+            "reason": d.reason,
+            "site": d.site,
+            "split": d.split,
             "messages": d.example.request.messages if d.example else None,
             "response": d.example.response if d.example else None,
         }
         for d in found
-    ]  # fmt: skip
+    ]

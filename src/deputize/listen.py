@@ -34,7 +34,7 @@ from deputize.core.config import home_path
 from deputize.core.errors import DeputizeError
 from deputize.core.records import Audience, Call, Message, Usage
 from deputize.store.base import Store
-from deputize.store.keys import KeyRing
+from deputize.store.keys.keyring import KeyRing
 from deputize.store.sqlite import open_store
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -98,12 +98,20 @@ class Listener:
             message, usage, model, finish = _reply(result)
             known = {k: arguments.get(k) for k in _REQUEST_FIELDS}
             self._append(
-                site=site, audience=audience, ms=ms, status=500 if failed else 200,
-                messages=list(known["messages"] or []), tools=known["tools"], response=message, usage=usage,
-                response_format=known["response_format"], tool_choice=known["tool_choice"],
-                model=model or str(known["model"] or ""), finish_reason=finish,
+                site=site,
+                audience=audience,
+                ms=ms,
+                status=500 if failed else 200,
+                messages=list(known["messages"] or []),
+                tools=known["tools"],
+                response=message,
+                usage=usage,
+                response_format=known["response_format"],
+                tool_choice=known["tool_choice"],
+                model=model or str(known["model"] or ""),
+                finish_reason=finish,
                 params={k: v for k, v in arguments.items() if k not in _REQUEST_FIELDS and _is_plain(v)},
-            )  # fmt: skip
+            )
 
         return lambda function: _wrap(function, record)
 
@@ -119,10 +127,18 @@ class Listener:
                     "arguments": {k: v if _is_plain(v) else repr(v) for k, v in arguments.items()},
                 }
                 self._append(
-                    site=title, audience="code", ms=ms, status=500 if failed else 200, protocol="tool",
+                    site=title,
+                    audience="code",
+                    ms=ms,
+                    status=500 if failed else 200,
+                    protocol="tool",
                     messages=[{"role": "tool_call", **call}],
-                    response={"role": "tool", "name": title, "content": result if _is_plain(result) else repr(result)},
-                )  # fmt: skip
+                    response={
+                        "role": "tool",
+                        "name": title,
+                        "content": result if _is_plain(result) else repr(result),
+                    },
+                )
 
             return _wrap(function, record)
 

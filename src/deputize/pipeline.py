@@ -26,17 +26,17 @@ from deputize.core.config import Convert, Privacy, models_path, read_privacy, se
 from deputize.core.errors import BadInput, DeputizeError, StoreError, UsageError
 from deputize.core.progress import Progress, silent
 from deputize.core.records import Call, Example, Record, RouteFile, shared
-from deputize.store.audit import AuditLog
+from deputize.files import write_atomic
+from deputize.store.access.audit_log import AuditLog
 from deputize.store.base import Store
-from deputize.store.files import write_atomic
-from deputize.store.keys import KeyRing, Sealer
-from deputize.store.runkeys import rewrite, run_key
+from deputize.store.keys.keyring import KeyRing, Sealer
+from deputize.store.keys.run_keys import rewrite, run_key
 from deputize.store.sealed import is_stream, read_sealed, read_stream, sealed_stream, write_sealed
 from deputize.store.sqlite import open_store
 
 if TYPE_CHECKING:
-    from deputize.engines.asking import Asker
-    from deputize.stages.cluster.edit import Edit, Edits
+    from deputize.stages.cluster.edits import Edit, Edits
+    from deputize.upstreams.sync_client import SyncClient
 
 STEPS: tuple[str, ...] = ("curate", "cluster", "select", "finetune", "evaluate")
 """Stages of a run after the import, by the name of their command."""
@@ -153,13 +153,13 @@ class Run:
 
 def _curate(run: Run) -> None:
     """S2, from the store into a sealed stream: neither the log nor the examples are in memory as a whole."""
+    from deputize.privacy.detectors.residual import ResidualDetector
+    from deputize.privacy.replace.paraphrase import Paraphraser
+    from deputize.privacy.standard_detectors import standard_detectors
     from deputize.stages.collect.audience import infer_sites
-    from deputize.stages.curate.card import Tally, dataset_card
-    from deputize.stages.curate.paraphrase import Paraphraser
-    from deputize.stages.curate.residual import ResidualDetector
+    from deputize.stages.curate.card import CardCounts, dataset_card
     from deputize.stages.curate.review import read_restored
     from deputize.stages.curate.run import run as curate
-    from deputize.stages.curate.scan import standard_detectors
 
     run.progress("reading the store", 0)
     calls = _Learnable(run)
@@ -168,10 +168,11 @@ def _curate(run: Run) -> None:
         raise BadInput("There is nothing to learn from: no call in the store was answered by an LLM.")
     privacy = read_privacy(run.home)
     standard = standard_detectors(
-        run.config.privacy != "standard", home=run.home,
+        run.config.privacy != "standard",
+        home=run.home,
         privacy=Privacy.model_validate({**run.state.privacy, "sensitive": privacy.sensitive}),
-    )  # fmt: skip
-    tally = Tally()
+    )
+    tally = CardCounts()
     asker = paraphrasing_model(privacy) if run.config.privacy == "paraphrase" else None
     paraphraser = Paraphraser(asker, [*standard.lines, ResidualDetector()]) if asker else None
     with (
@@ -184,15 +185,21 @@ def _curate(run: Run) -> None:
             tally.add(example)
 
         head = curate(
-            calls, inference, run.config, key=run.keyring.derive("surrogates"), progress=run.progress,
-            standard=standard, write=write, restored=read_restored(run.home, run.keyring),
+            calls,
+            inference,
+            run.config,
+            key=run.keyring.derive("surrogates"),
+            progress=run.progress,
+            standard=standard,
+            write=write,
+            restored=read_restored(run.home, run.keyring),
             paraphraser=paraphraser,
-        )  # fmt: skip
+        )
         stream.end(head)
     write_atomic(run.folder / CARD, dataset_card(head, tally, run.config).encode())
 
 
-def paraphrasing_model(privacy: Privacy) -> Asker | None:
+def paraphrasing_model(privacy: Privacy) -> SyncClient | None:
     """The model of `[privacy] paraphraser`, None where none is named.
 
     Raises:
@@ -201,8 +208,8 @@ def paraphrasing_model(privacy: Privacy) -> Asker | None:
     """
     if not privacy.paraphraser:
         return None
-    from deputize.engines.asking import Asker
-    from deputize.engines.upstream import UpstreamConfig
+    from deputize.upstreams.sync_client import SyncClient
+    from deputize.upstreams.upstream import UpstreamConfig
 
     settings = dict(privacy.paraphraser)
     model = settings.pop("model", "")
@@ -212,7 +219,7 @@ def paraphrasing_model(privacy: Privacy) -> Asker | None:
         raise BadInput(f"[privacy] paraphraser: {sentence(error)}") from None
     if not model:
         raise BadInput('[privacy] paraphraser: it has to say which model, as model = "...".')
-    return Asker(config, model)
+    return SyncClient(config, model)
 
 
 class _Learnable:
@@ -245,7 +252,7 @@ def read_curated(path: Path, sealer: Sealer) -> art.Curated:
 
 def privacy_now(home: Path) -> dict[str, Any]:
     """`[privacy]` of a home with the tagger that it means today: a new one makes a new run."""
-    from deputize.stages.curate.tagger.shelf import NONE, chosen_path
+    from deputize.privacy.tagger.versions import NONE, chosen_path
 
     privacy = read_privacy(home)
     path = chosen_path(home, privacy.tagger)
@@ -268,16 +275,16 @@ def learnable(call: Call) -> bool:
 
 
 def _cluster(run: Run) -> Record:
-    from deputize.stages.cluster import edit, keep
+    from deputize.stages.cluster import edits, stable_ids
     from deputize.stages.cluster.run import run as cluster
 
     curated = run.load("curate", art.Curated)
     found = cluster(curated, run.config, progress=run.progress)
-    edited, notes = edit.apply(found, curated.examples, read_edits(run.home).edits)
+    edited, notes = edits.apply(found, curated.examples, read_edits(run.home).edits)
     for note in notes:
         run.progress(note, 0)
     before = _tasks_before(run)
-    return keep.keep_ids(edited, before) if before is not None else edited
+    return stable_ids.keep_ids(edited, before) if before is not None else edited
 
 
 def _tasks_before(run: Run) -> art.Discovered | None:
@@ -299,7 +306,7 @@ def edits_path(home: Path) -> Path:
 
 def read_edits(home: Path) -> Edits:
     """The changes that a person made to tasks; none where there is no file. Raises BadInput where it is damaged."""
-    from deputize.stages.cluster.edit import Edits
+    from deputize.stages.cluster.edits import Edits
 
     path = edits_path(home)
     try:
@@ -339,7 +346,7 @@ def _edit_tasks(
     newest: str,
     change: Callable[[art.Discovered, art.Curated], tuple[art.Discovered, Edit]],
 ) -> Edited:
-    from deputize.stages.cluster.edit import Edits
+    from deputize.stages.cluster.edits import Edits
 
     keyring = KeyRing.open(home, create=False)
     store = open_store(home)
@@ -372,9 +379,12 @@ def _select(run: Run) -> Record:
     from deputize.stages.select.run import run as select
 
     return select(
-        run.load("curate", art.Curated), run.load("cluster", art.Discovered), run.config,
-        models_dir=models_path(), progress=run.progress,
-    )  # fmt: skip
+        run.load("curate", art.Curated),
+        run.load("cluster", art.Discovered),
+        run.config,
+        models_dir=models_path(),
+        progress=run.progress,
+    )
 
 
 def _finetune(run: Run) -> Record:
@@ -382,28 +392,44 @@ def _finetune(run: Run) -> Record:
 
     # keeps a part for calibration, held-out scoring and the report
     return finetune(
-        run.load("curate", art.Curated), run.load("cluster", art.Discovered), run.load("select", art.Selected),
-        run.config, home=run.home, out_dir=run.folder / "specialists", models_dir=models_path(),
-        deadline_s=run.remaining_s(), progress=run.progress,
-    )  # fmt: skip
+        run.load("curate", art.Curated),
+        run.load("cluster", art.Discovered),
+        run.load("select", art.Selected),
+        run.config,
+        home=run.home,
+        out_dir=run.folder / "specialists",
+        models_dir=models_path(),
+        deadline_s=run.remaining_s(),
+        progress=run.progress,
+    )
 
 
 def _evaluate(run: Run) -> Record:
-    from deputize.engines.local.predict import load
-    from deputize.stages.refine.run import run as refine
+    from deputize.specialists.predictor import load
+    from deputize.stages.evaluate.run import run as refine
 
     models = models_path()
     results = refine(
-        run.load("curate", art.Curated), run.load("cluster", art.Discovered), run.load("select", art.Selected),
-        run.load("finetune", art.Finetuned), run.config, home=run.home,
-        load=lambda folder: load(folder, models), progress=run.progress, deadline_s=run.remaining_s(),
-    )  # fmt: skip
+        run.load("curate", art.Curated),
+        run.load("cluster", art.Discovered),
+        run.load("select", art.Selected),
+        run.load("finetune", art.Finetuned),
+        run.config,
+        home=run.home,
+        load=lambda folder: load(folder, models),
+        progress=run.progress,
+        deadline_s=run.remaining_s(),
+    )
     return Results(results=results)
 
 
 _DO: dict[str, Callable[[Run], Record | None]] = {
-    "curate": _curate, "cluster": _cluster, "select": _select, "finetune": _finetune, "evaluate": _evaluate,
-}  # fmt: skip
+    "curate": _curate,
+    "cluster": _cluster,
+    "select": _select,
+    "finetune": _finetune,
+    "evaluate": _evaluate,
+}
 
 
 @contextmanager
@@ -437,10 +463,17 @@ def latest_run(home: Path) -> str | None:
 
 
 def open_run(
-    home: Path, config: Convert, store: Store, keyring: KeyRing, progress: Progress,
-    *, agents: Iterable[str] = (), fresh: bool = False, imported: art.Imported | None = None,
+    home: Path,
+    config: Convert,
+    store: Store,
+    keyring: KeyRing,
+    progress: Progress,
+    *,
+    agents: Iterable[str] = (),
+    fresh: bool = False,
+    imported: art.Imported | None = None,
     privacy: dict[str, Any] | None = None,
-) -> Run:  # fmt: skip
+) -> Run:
     """The unfinished run with the same settings over the same calls, else a new one.
 
     `privacy` of None is what the newest run was started with, so that later stages do not begin anew when a tagger
@@ -465,9 +498,15 @@ def open_run(
             return Run(home, state, store, keyring, progress)
     number = 1 + (int(newest.split("-")[0]) if newest else 0)
     state = RunState(
-        run_id=f"{number:04d}-{digest[:6]}", settings=settings, n_calls=n_calls, calls_digest=digest, agents=wanted,
-        source_skipped=imported.n_skipped if imported else 0, skipped=_reasons(imported), privacy=privacy,
-    )  # fmt: skip
+        run_id=f"{number:04d}-{digest[:6]}",
+        settings=settings,
+        n_calls=n_calls,
+        calls_digest=digest,
+        agents=wanted,
+        source_skipped=imported.n_skipped if imported else 0,
+        skipped=_reasons(imported),
+        privacy=privacy,
+    )
     run = Run(home, state, store, keyring, progress)
     run.save()
     return run
@@ -494,9 +533,16 @@ def read_state(home: Path, run_id: str) -> RunState:
 
 
 def convert(
-    home: Path, config: Convert, *, paths: Iterable[Path] = (), agent: str = "", log_format: str = "auto",
-    progress: Progress = silent, stop_after: str | None = None, fresh: bool = False,
-) -> dict[str, Any]:  # fmt: skip
+    home: Path,
+    config: Convert,
+    *,
+    paths: Iterable[Path] = (),
+    agent: str = "",
+    log_format: str = "auto",
+    progress: Progress = silent,
+    stop_after: str | None = None,
+    fresh: bool = False,
+) -> dict[str, Any]:
     """Imports `paths`, then runs S2-S6 over the calls in the store and publishes the routes that earned a certificate.
 
     A stopped run goes on where it was when called again with the same settings over the same calls.
@@ -514,9 +560,15 @@ def convert(
 
 
 def _convert(
-    home: Path, config: Convert, paths: Iterable[Path], agent: str, log_format: str, progress: Progress,
-    stop_after: str | None, fresh: bool,
-) -> dict[str, Any]:  # fmt: skip
+    home: Path,
+    config: Convert,
+    paths: Iterable[Path],
+    agent: str,
+    log_format: str,
+    progress: Progress,
+    stop_after: str | None,
+    fresh: bool,
+) -> dict[str, Any]:
     from deputize.stages.collect.importers import import_paths
 
     keyring = KeyRing.open(home)
@@ -573,9 +625,12 @@ def _run_stage(home: Path, step: str, config: Convert, progress: Progress, again
 
 
 _KINDS: dict[str, type[Record]] = {
-    "curate": art.Curated, "cluster": art.Discovered, "select": art.Selected, "finetune": art.Finetuned,
+    "curate": art.Curated,
+    "cluster": art.Discovered,
+    "select": art.Selected,
+    "finetune": art.Finetuned,
     "evaluate": Results,
-}  # fmt: skip
+}
 
 
 def forget(home: Path, keyring: KeyRing, store: Store) -> dict[str, int]:
@@ -641,19 +696,27 @@ def _without(gone: set[str], record: Record) -> Record:
 
 def finish(run: Run) -> dict[str, Any]:
     """Writes report.json and report.html, publishes the certified routes, marks the run finished."""
-    from deputize.router.file import read_routes, write_routes
-    from deputize.stages.refine import publish
-    from deputize.stages.refine import report as report_of
+    from deputize.routes_file import read_routes, write_routes
+    from deputize.stages.evaluate import publish
+    from deputize.stages.evaluate import report as report_of
     from deputize.web.report import write_report
 
     curated, discovered = run.load("curate", art.Curated), run.load("cluster", art.Discovered)
     selected, finetuned = run.load("select", art.Selected), run.load("finetune", art.Finetuned)
     results = run.load("evaluate", Results).results
     report = report_of.build(
-        run_id=run.state.run_id, config=run.config, curated=curated, discovered=discovered, selected=selected,
-        finetuned=finetuned, results=results, timings_s=run.state.timings_s, environment=environment(),
-        n_skipped=run.state.source_skipped, skipped=run.state.skipped,
-    )  # fmt: skip
+        run_id=run.state.run_id,
+        config=run.config,
+        curated=curated,
+        discovered=discovered,
+        selected=selected,
+        finetuned=finetuned,
+        results=results,
+        timings_s=run.state.timings_s,
+        environment=environment(),
+        n_skipped=run.state.source_skipped,
+        skipped=run.state.skipped,
+    )
     write_report(run.folder, report)
     if not run.state.finished:
         routes_path = run.home / "routes.json"
@@ -662,9 +725,10 @@ def finish(run: Run) -> dict[str, Any]:
         log = AuditLog(run.home, run.keyring)
         for route in written.routes:
             log.append(
-                "route.publish", subject=route.id,
+                "route.publish",
+                subject=route.id,
                 detail={"state": route.state, "specialist": route.specialist, "run": run.state.run_id},
-            )  # fmt: skip
+            )
         run.state = msgspec.structs.replace(run.state, finished=True)
         run.save()
     _forget(run)  # what was erased while it was at work
@@ -699,6 +763,9 @@ def environment() -> dict[str, Any]:
                 cpu = line.split(":", 1)[1].strip()
                 break
     return {
-        "python": platform.python_version(), "torch": torch_version, "cpu": cpu, "gpu": gpu,
+        "python": platform.python_version(),
+        "torch": torch_version,
+        "cpu": cpu,
+        "gpu": gpu,
         "n_cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-    }  # fmt: skip
+    }

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from deputize.core.config import models_path
-from deputize.engines import models
+from deputize.specialists import catalogue
 from deputize.store.sqlite import open_store
 from deputize.testing import ScriptedUpstream, always, in_thread
 
@@ -41,9 +41,11 @@ def log(path: Path, n: int, text: str = "Is order {} late?") -> Path:
     with path.open("w") as out:
         for i in range(n):
             row = {
-                "id": f"c{i}", "run_id": f"e{i}", "messages": [{"role": "user", "content": text.format(i)}],
+                "id": f"c{i}",
+                "run_id": f"e{i}",
+                "messages": [{"role": "user", "content": text.format(i)}],
                 "response": {"role": "assistant", "content": "yes" if i % 3 else "no"},
-            }  # fmt: skip
+            }
             out.write(json.dumps(row) + "\n")
     return path
 
@@ -201,7 +203,7 @@ def test_ctrl_c_during_an_import_loses_nothing(tmp_path, after_s):
 
 @pytest.mark.model
 def test_ctrl_c_during_convert_goes_on_where_it_was(tmp_path):
-    if not models.is_fetched("SmolLM2-135M-Instruct", models_path()):
+    if not catalogue.is_fetched("SmolLM2-135M-Instruct", models_path()):
         pytest.skip("SmolLM2-135M-Instruct is not fetched: deputize models fetch SmolLM2-135M-Instruct")
     path = log(tmp_path / "log.jsonl", 300)
     home = tmp_path / "home"

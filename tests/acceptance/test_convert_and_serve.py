@@ -21,9 +21,9 @@ from tests import tiny_model
 
 from deputize.core.config import models_path
 from deputize.core.records import Message
-from deputize.engines import models
-from deputize.store.audit import AuditLog
-from deputize.store.keys import KeyRing
+from deputize.specialists import catalogue
+from deputize.store.access.audit_log import AuditLog
+from deputize.store.keys.keyring import KeyRing
 from deputize.store.sqlite import open_store
 from deputize.testing import ScriptedUpstream, always, in_thread
 
@@ -59,9 +59,12 @@ def line_row(index: int) -> dict[str, Any]:
     text, number, state = parcel(index, late=index % 2 == 0)
     answer = {"role": "assistant", "content": f"{state} | order {number}"}
     return {
-        "id": f"l{index}", "run_id": f"e{index}", "messages": messages(LINE, text), "response": answer,
+        "id": f"l{index}",
+        "run_id": f"e{index}",
+        "messages": messages(LINE, text),
+        "response": answer,
         "audience": "code",
-    }  # fmt: skip
+    }
 
 
 def convert(
@@ -169,8 +172,16 @@ def test_an_unchanged_client_gets_what_was_certified_and_the_llm_for_the_rest(
     environ = {**os.environ, "DEPUTIZE_MODELS": str(folder / "models"), "HF_HUB_OFFLINE": "1"}
     home = tmp_path / "home"
     report = convert(
-        home, [label_row(i) for i in range(240)], environ, "--model", tiny_model.NAME, "--epsilon", "0.1", "--minutes", "10",
-    )  # fmt: skip
+        home,
+        [label_row(i) for i in range(240)],
+        environ,
+        "--model",
+        tiny_model.NAME,
+        "--epsilon",
+        "0.1",
+        "--minutes",
+        "10",
+    )
     (task,) = report["tasks"]
     assert task["certificate"] is not None, task["refused"]
     published = [
@@ -187,7 +198,7 @@ def test_an_unchanged_client_gets_what_was_certified_and_the_llm_for_the_rest(
 @pytest.mark.timeout(2400)
 def test_the_same_with_a_small_language_model_that_writes_its_answers(tmp_path: Path) -> None:
     """A line put together of what stands in the prompt: no linear model can write it, SmolLM2-135M can."""
-    if not models.is_fetched("SmolLM2-135M-Instruct", models_path()):
+    if not catalogue.is_fetched("SmolLM2-135M-Instruct", models_path()):
         pytest.skip("SmolLM2-135M-Instruct is not fetched: deputize models fetch SmolLM2-135M-Instruct")
     home, environ = tmp_path / "home", dict(os.environ)
     report = convert(home, [line_row(i) for i in range(240)], environ, "--epsilon", "0.1", "--minutes", "12")

@@ -18,13 +18,13 @@ from deputize.core.errors import UsageError
 from deputize.core.progress import silent
 from deputize.demo import loop
 from deputize.demo.processes import teacher_process
-from deputize.engines import models
-from deputize.store.keys import KeyRing
-from deputize.store.runkeys import run_key
+from deputize.specialists import catalogue
+from deputize.store.keys.keyring import KeyRing
+from deputize.store.keys.run_keys import run_key
 from deputize.store.sealed import read_sealed
 from deputize.store.sqlite import open_store
 
-SMALL = loop.Plan(n_episodes=40, latency_scale=0.01)
+SMALL = loop.DemoSize(n_episodes=40, latency_scale=0.01)
 
 
 def quiet(text: str) -> None:
@@ -47,8 +47,13 @@ def test_every_call_is_in_the_store_with_its_outcome(collected):
     store.close()
     tickets = SMALL.tickets()
     assert Counter(c.site for c in calls) == {
-        "triage": 40, "extract": 40, "policy_check": 40, "case_line": 40, "reply": 20, "next_action": 80,
-    }  # fmt: skip
+        "triage": 40,
+        "extract": 40,
+        "policy_check": 40,
+        "case_line": 40,
+        "reply": 20,
+        "next_action": 80,
+    }
     assert all(c.status == 200 and c.usage is not None and c.usage.prompt_tokens > 200 for c in calls)
     assert {c.episode: c.outcome.success for c in calls if c.outcome} == {
         f"helpdesk-{t.number}": not t.fails for t in tickets
@@ -114,7 +119,7 @@ def test_other_settings_are_refused(collected):
 @pytest.mark.model
 @pytest.mark.timeout(1500)
 def test_the_whole_demo(tmp_path):
-    if not models.is_fetched("SmolLM2-135M-Instruct", models_path()):
+    if not catalogue.is_fetched("SmolLM2-135M-Instruct", models_path()):
         pytest.skip("SmolLM2-135M-Instruct is not fetched: deputize models fetch SmolLM2-135M-Instruct")
     home = tmp_path / "demo"
     command = [sys.executable, "-m", "deputize.cli.main", "--home", str(home), "--json", "demo"]

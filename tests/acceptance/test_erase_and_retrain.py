@@ -11,14 +11,17 @@ import pytest
 from tests import tiny_model
 
 from deputize.cli.main import run
-from deputize.router.file import read_routes
-from deputize.store.audit import AuditLog
-from deputize.store.keys import KeyRing
+from deputize.routes_file import read_routes
+from deputize.store.access.audit_log import AuditLog
+from deputize.store.keys.keyring import KeyRing
 from deputize.store.lineage import affected, specialists_of
 from deputize.store.sqlite import open_store
 
-ABOUT = {"refund": ("money back please", "return my payment"), "delivery": ("where is my parcel", "it is late"),
-         "login": ("cannot log in", "the account is locked")}  # fmt: skip
+ABOUT = {
+    "refund": ("money back please", "return my payment"),
+    "delivery": ("where is my parcel", "it is late"),
+    "login": ("cannot log in", "the account is locked"),
+}
 
 
 def write_log(path: Path) -> None:
@@ -32,10 +35,15 @@ def write_log(path: Path) -> None:
                 f"Ticket: {rng.choice(ABOUT[label])}, order LH-{rng.randrange(10_000, 99_999)}"
             )
             row = {
-                "id": f"c{n}", "timestamp": 1.76e9 + 37 * n, "agent": "desk", "site": "triage", "episode": f"e{n // 3}",
-                "origin": f"customer-{n // 3 % 50}", "messages": [{"role": "user", "content": text}],
+                "id": f"c{n}",
+                "timestamp": 1.76e9 + 37 * n,
+                "agent": "desk",
+                "site": "triage",
+                "episode": f"e{n // 3}",
+                "origin": f"customer-{n // 3 % 50}",
+                "messages": [{"role": "user", "content": text}],
                 "response": {"role": "assistant", "content": label},
-            }  # fmt: skip
+            }
             file.write(json.dumps(row) + "\n")
 
 

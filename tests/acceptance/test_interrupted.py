@@ -17,8 +17,8 @@ import pytest
 from tests import tiny_model
 
 from deputize import pipeline
-from deputize.store.keys import KeyRing
-from deputize.store.runkeys import run_key
+from deputize.store.keys.keyring import KeyRing
+from deputize.store.keys.run_keys import run_key
 from deputize.store.sqlite import open_store
 from deputize.testing import call
 
@@ -35,12 +35,14 @@ def log(path: Path, n: int) -> Path:
             late = i % 2 == 0
             text = f"Parcel: LH-{rng.randrange(10_000, 99_999)}\nState: {rng.choice(LATE if late else FINE)}"
             row = {
-                "id": f"c{i}", "run_id": f"e{i}", "response": {"role": "assistant", "content": "yes" if late else "no"},
+                "id": f"c{i}",
+                "run_id": f"e{i}",
+                "response": {"role": "assistant", "content": "yes" if late else "no"},
                 "messages": [
                     {"role": "system", "content": "Is this parcel late? Answer with one word: yes or no."},
                     {"role": "user", "content": text},
                 ],
-            }  # fmt: skip
+            }
             out.write(json.dumps(row) + "\n")
     return path
 
@@ -120,11 +122,19 @@ def test_s2_stopped_half_way_leaves_nothing_in_clear_and_begins_again(tmp_path: 
     temporary.mkdir()
     rng = random.Random(0)
     store = open_store(home)
-    store.append([
-        call(f"c{i}", f"From: ann{i}@{MARK}.example\nState: {rng.choice((*LATE, *FINE))} {i}" + "\nas before" * 40,
-             rng.choice(("yes", "no")), episode=f"e{i}", agent="desk", timestamp=1.7e9 + i)
-        for i in range(1500)
-    ])  # fmt: skip
+    store.append(
+        [
+            call(
+                f"c{i}",
+                f"From: ann{i}@{MARK}.example\nState: {rng.choice((*LATE, *FINE))} {i}" + "\nas before" * 40,
+                rng.choice(("yes", "no")),
+                episode=f"e{i}",
+                agent="desk",
+                timestamp=1.7e9 + i,
+            )
+            for i in range(1500)
+        ]
+    )
     store.close()
     environ = {**os.environ, "TMPDIR": str(temporary)}
 
@@ -138,9 +148,10 @@ def test_s2_stopped_half_way_leaves_nothing_in_clear_and_begins_again(tmp_path: 
             return False
 
     for how, code, sentence in (
-        ("full", 1, "could not be written"), (signal.SIGKILL, -signal.SIGKILL, ""),
+        ("full", 1, "could not be written"),
+        (signal.SIGKILL, -signal.SIGKILL, ""),
         (signal.SIGINT, 130, "Stopped; run the same command again to go on."),
-    ):  # fmt: skip
+    ):
         began = time.time()
         process = start(home, "curate", environ=environ, said=tmp_path / "said.txt")
         assert wait_for(process, lambda began=began: is_half_way(began)), (  # type: ignore[misc]
@@ -204,9 +215,9 @@ def test_a_demo_stopped_during_its_traffic_leaves_no_process_behind(
 ) -> None:
     """The simulated LLM and the gateway are processes of the demo's own; they end with it, however it ends."""
     from deputize.core.config import models_path
-    from deputize.engines import models
+    from deputize.specialists import catalogue
 
-    if not models.is_fetched("SmolLM2-135M-Instruct", models_path()):
+    if not catalogue.is_fetched("SmolLM2-135M-Instruct", models_path()):
         pytest.skip("SmolLM2-135M-Instruct is not fetched: deputize models fetch SmolLM2-135M-Instruct")
     home = tmp_path / "demo"
     process = start(home, "demo", "--episodes", "400", environ=dict(os.environ), said=tmp_path / "said.txt")

@@ -22,22 +22,30 @@ from tests import tiny_model
 from deputize import pipeline
 from deputize.core.config import Convert
 from deputize.core.contracts import answer_of
-from deputize.engines.local.forms import learn_form
-from deputize.gateway.serve import running_gateway
+from deputize.gateway.launch import running_gateway
+from deputize.specialists.answer_schema import learn_form
 from deputize.stages.cluster import run as cluster
 from deputize.stages.collect.audience import infer_sites
-from deputize.store.keys import KeyRing
-from deputize.store.runkeys import run_key
+from deputize.store.keys.keyring import KeyRing
+from deputize.store.keys.run_keys import run_key
 from deputize.store.sqlite import open_store
 from deputize.testing import ScriptedUpstream, running
 
 N_SECRETS = 200
 CITIES = ("Lyon", "Graz", "Turin", "Porto", "Malmo")
 TOOLS = [
-    {"type": "function", "function": {"name": name, "parameters": {"type": "object", "properties": {
-        "mail": {"type": "string"}, "note": {"type": "string"}}}}}
+    {
+        "type": "function",
+        "function": {
+            "name": name,
+            "parameters": {
+                "type": "object",
+                "properties": {"mail": {"type": "string"}, "note": {"type": "string"}},
+            },
+        },
+    }
     for name in ("refund", "escalate")
-]  # fmt: skip
+]
 
 
 def word(dice: random.Random, n: int = 7) -> str:
@@ -52,14 +60,23 @@ def secrets(seed: int = 3) -> list[dict[str, str]]:
     for _ in range(N_SECRETS // 10):
         first, last = word(dice).title(), word(dice, 9).title()
         digits = "".join(dice.choice("123456789") for _ in range(40))
-        out.append({
-            "name": f"{first} {last}", "mail": f"{word(dice)}.{word(dice)}@{word(dice)}.example", "phone": f"+49 30 {digits[:4]} {digits[4:8]}",
-            "ssn": f"{digits[8:11]}-{digits[11:13]}-{digits[13:17]}", "mrn": f"MRN-{digits[17:24]}",
-            "iban": f"DE{digits[24:26]} {digits[26:30]} {digits[30:34]} {digits[34:38]} {digits[0:4]} {digits[38:40]}",
-            "key": "sk-" + "".join(dice.choice("ABCDEFGHJKLMNPQRSTUVWXYZabcdefghjkmnpqrstuvwxyz23456789") for _ in range(40)),
-            "address": f"{digits[5:8]} {word(dice, 8).title()} Street, {dice.choice(CITIES)}",
-            "origin": f"customer-{word(dice)}-{digits[:6]}", "password": word(dice, 5).title() + digits[10:15] + "!x",
-        })  # fmt: skip
+        out.append(
+            {
+                "name": f"{first} {last}",
+                "mail": f"{word(dice)}.{word(dice)}@{word(dice)}.example",
+                "phone": f"+49 30 {digits[:4]} {digits[4:8]}",
+                "ssn": f"{digits[8:11]}-{digits[11:13]}-{digits[13:17]}",
+                "mrn": f"MRN-{digits[17:24]}",
+                "iban": f"DE{digits[24:26]} {digits[26:30]} {digits[30:34]} {digits[34:38]} {digits[0:4]} {digits[38:40]}",
+                "key": "sk-"
+                + "".join(
+                    dice.choice("ABCDEFGHJKLMNPQRSTUVWXYZabcdefghjkmnpqrstuvwxyz23456789") for _ in range(40)
+                ),
+                "address": f"{digits[5:8]} {word(dice, 8).title()} Street, {dice.choice(CITIES)}",
+                "origin": f"customer-{word(dice)}-{digits[:6]}",
+                "password": word(dice, 5).title() + digits[10:15] + "!x",
+            }
+        )
     assert len({value for person in out for value in person.values()}) == N_SECRETS
     return out
 
@@ -116,10 +133,16 @@ def found_in(files: Iterator[Path], people: list[dict[str, str]]) -> dict[str, l
 def test_the_search_finds_what_is_there(tmp_path: Path) -> None:
     people = secrets()
     mail = people[0]["mail"]
-    for n, data in enumerate((
-        mail.encode(), b"x" + base64.b64encode(b"ab" + mail.encode() + b"cd"), mail.encode().hex().encode(),
-        mail.encode("utf-16-le"), zlib.compress(mail.encode(), wbits=31), json.dumps({"a": mail}).encode(),
-    )):  # fmt: skip
+    for n, data in enumerate(
+        (
+            mail.encode(),
+            b"x" + base64.b64encode(b"ab" + mail.encode() + b"cd"),
+            mail.encode().hex().encode(),
+            mail.encode("utf-16-le"),
+            zlib.compress(mail.encode(), wbits=31),
+            json.dumps({"a": mail}).encode(),
+        )
+    ):
         (tmp_path / f"f{n}").write_bytes(data)
     assert len(found_in(tmp_path.iterdir(), people)) == 6
 
@@ -135,21 +158,57 @@ def turn(person: dict[str, str], i: int) -> tuple[str, str, list[dict[str, Any]]
     site = ("triage", "copy", "act")[i % 3]
     episode = f"{person['origin']}-{i}"
     if site == "triage":
-        return site, episode, [
-            {"role": "system", "content": "You sort letters. Reply urgent or normal."}, {"role": "user", "content": letter},
-        ], {"role": "assistant", "content": "urgent" if urgent else "normal"}  # fmt: skip
+        return (
+            site,
+            episode,
+            [
+                {"role": "system", "content": "You sort letters. Reply urgent or normal."},
+                {"role": "user", "content": letter},
+            ],
+            {"role": "assistant", "content": "urgent" if urgent else "normal"},
+        )
     if site == "copy":
         answer = json.dumps({"mail": person["mail"], "phone": person["phone"], "urgent": urgent})
-        return site, episode, [
-            {"role": "system", "content": "You copy the contact data of a letter into JSON."}, {"role": "user", "content": letter},
-        ], {"role": "assistant", "content": answer}  # fmt: skip
-    first = {"id": "call_1", "type": "function", "function": {"name": "escalate", "arguments": json.dumps({"mail": person["mail"], "note": person["ssn"]})}}  # fmt: skip
-    last = {"id": "call_2", "type": "function", "function": {"name": "refund" if urgent else "escalate", "arguments": json.dumps({"mail": person["mail"], "note": person["mrn"]})}}  # fmt: skip
-    return site, episode, [
-        {"role": "system", "content": "You act on letters with tools."}, {"role": "user", "content": letter},
-        {"role": "assistant", "content": None, "tool_calls": [first]},
-        {"role": "tool", "tool_call_id": "call_1", "content": f"account of {person['name']}, key {person['key']}, {person['iban']}"},
-    ], {"role": "assistant", "content": None, "tool_calls": [last]}  # fmt: skip
+        return (
+            site,
+            episode,
+            [
+                {"role": "system", "content": "You copy the contact data of a letter into JSON."},
+                {"role": "user", "content": letter},
+            ],
+            {"role": "assistant", "content": answer},
+        )
+    first = {
+        "id": "call_1",
+        "type": "function",
+        "function": {
+            "name": "escalate",
+            "arguments": json.dumps({"mail": person["mail"], "note": person["ssn"]}),
+        },
+    }
+    last = {
+        "id": "call_2",
+        "type": "function",
+        "function": {
+            "name": "refund" if urgent else "escalate",
+            "arguments": json.dumps({"mail": person["mail"], "note": person["mrn"]}),
+        },
+    }
+    return (
+        site,
+        episode,
+        [
+            {"role": "system", "content": "You act on letters with tools."},
+            {"role": "user", "content": letter},
+            {"role": "assistant", "content": None, "tool_calls": [first]},
+            {
+                "role": "tool",
+                "tool_call_id": "call_1",
+                "content": f"account of {person['name']}, key {person['key']}, {person['iban']}",
+            },
+        ],
+        {"role": "assistant", "content": None, "tool_calls": [last]},
+    )
 
 
 HABITS = ("line", "label", "field", "argument", "note", "site", "model")
@@ -176,7 +235,13 @@ def turn_alone(person: dict[str, str], i: int) -> tuple[str, str, list[dict[str,
         }
     elif site == "act":
         site = f"act {person['site']}"
-        arguments = json.dumps({"mail": person["mail"], "note": f"as the {person['note']} circle wants", person["argument"]: f"{person['note']} way"})  # fmt: skip
+        arguments = json.dumps(
+            {
+                "mail": person["mail"],
+                "note": f"as the {person['note']} circle wants",
+                person["argument"]: f"{person['note']} way",
+            }
+        )
         call = {"id": "call_2", "type": "function", "function": {"name": "escalate", "arguments": arguments}}
         answer = {**answer, "tool_calls": [call]}
     return site, episode, messages, answer
@@ -204,13 +269,20 @@ async def _through_the_gateway(home: Path, calls: list[tuple[dict[str, str], int
         for person, i in calls:
             site, episode, messages, _ = said_in(person, i)
             headers = {
-                "authorization": f"Bearer {person['key']}", "x-deputize-origin": person["origin"],
-                "x-deputize-episode": episode, "x-deputize-site": site, "x-deputize-agent": "letters",
-                "cookie": f"session={person['password']}", "x-request-id": person["mrn"],
-            }  # fmt: skip
+                "authorization": f"Bearer {person['key']}",
+                "x-deputize-origin": person["origin"],
+                "x-deputize-episode": episode,
+                "x-deputize-site": site,
+                "x-deputize-agent": "letters",
+                "cookie": f"session={person['password']}",
+                "x-request-id": person["mrn"],
+            }
             body: dict[str, Any] = {
-                "model": model_of(person), "messages": messages, "user": person["origin"], "metadata": {"who": person["name"]},
-            }  # fmt: skip
+                "model": model_of(person),
+                "messages": messages,
+                "user": person["origin"],
+                "metadata": {"who": person["name"]},
+            }
             if site.startswith("act"):
                 body["tools"] = TOOLS
             answer = await client.post(f"{gateway}/v1/chat/completions", json=body, headers=headers)
@@ -222,10 +294,17 @@ def _as_a_log(path: Path, calls: list[tuple[dict[str, str], int]]) -> Path:
         for person, i in calls:
             site, episode, messages, answer = said_in(person, i)
             row = {
-                "id": f"{person['mrn']}-{i}", "agent": "letters", "model": model_of(person), "site": site, "run_id": episode, "messages": messages,
-                "response": answer, "user": person["origin"], "metadata": {"mail": person["mail"]},
+                "id": f"{person['mrn']}-{i}",
+                "agent": "letters",
+                "model": model_of(person),
+                "site": site,
+                "run_id": episode,
+                "messages": messages,
+                "response": answer,
+                "user": person["origin"],
+                "metadata": {"mail": person["mail"]},
                 "tools": TOOLS if site.startswith("act") else None,
-            }  # fmt: skip
+            }
             out.write(json.dumps(row) + "\n")
     return path
 
@@ -237,11 +316,19 @@ def held_without_the_limit(home: Path, person: dict[str, str]) -> set[str]:
     curated = pipeline.read_curated(folder / "curate.sealed", run_key(folder, keyring))
     found = cluster.run(curated, Convert(min_origins=1))
     forms = [
-        learn_form(task.contract, [a for e in curated.examples
-                                   if found.assignment.get(e.call_id) == task.id and e.trainable and e.split == "train"
-                                   and (a := answer_of(e.response, task.contract)) is not None])
+        learn_form(
+            task.contract,
+            [
+                a
+                for e in curated.examples
+                if found.assignment.get(e.call_id) == task.id
+                and e.trainable
+                and e.split == "train"
+                and (a := answer_of(e.response, task.contract)) is not None
+            ],
+        )
         for task in found.tasks
-    ]  # fmt: skip
+    ]
     store = open_store(home)
     sites = infer_sites(list(store.calls())).sites
     store.close()
@@ -250,9 +337,11 @@ def held_without_the_limit(home: Path, person: dict[str, str]) -> set[str]:
 
 
 def test_two_hundred_identifiers_and_what_one_person_alone_says_are_nowhere_in_clear(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
     capfd: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+) -> None:
     people, loner = secrets(), alone()
     home, source = tmp_path / "home", tmp_path / "source"
     source.mkdir()
@@ -266,10 +355,11 @@ def test_two_hundred_identifiers_and_what_one_person_alone_says_are_nowhere_in_c
         asyncio.run(_through_the_gateway(home, calls[: len(calls) // 2]))
         said: list[str] = []
         report = pipeline.convert(
-            home, Convert(models=(name,), epsilon=0.2, delta=0.2, minutes=2.0, min_calls=20),
+            home,
+            Convert(models=(name,), epsilon=0.2, delta=0.2, minutes=2.0, min_calls=20),
             paths=[_as_a_log(source / "log.jsonl", calls[len(calls) // 2 :])],
             progress=lambda what, *_: said.append(what),
-        )  # fmt: skip
+        )
     assert len(report["tasks"]) >= 3 and any(t["specialist"] for t in report["tasks"]), (
         "a convert without tasks shows nothing"
     )

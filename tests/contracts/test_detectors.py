@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from tests import tiny_model
 
 from deputize.core.errors import MissingExtra
-from deputize.stages.curate.detect import Detector, Span, detect_all
-from deputize.stages.curate.disguise import Undisguised
-from deputize.stages.curate.plugins import make_detector
-from deputize.stages.curate.residual import ResidualDetector
-from deputize.stages.curate.rules import RuleDetector
-from deputize.stages.curate.scan import standard_detectors
-from deputize.stages.curate.tagger import load_tagger
-from deputize.stages.curate.tagger.network import build
+from deputize.privacy.detectors.base import Detector, Span, detect_all
+from deputize.privacy.detectors.deobfuscate import DeobfuscatingDetector
+from deputize.privacy.detectors.registry import make_detector
+from deputize.privacy.detectors.residual import ResidualDetector
+from deputize.privacy.detectors.rules import RuleDetector
+from deputize.privacy.standard_detectors import standard_detectors
+from deputize.privacy.tagger import load_tagger
+from deputize.privacy.tagger.network import build
 
 TOKEN = "ghp_aB3dE6gH9jK2mN5pQ8sT1vW4yZ7bC0eF3hI6"
 """Has the form of a code host's token; made up."""
@@ -42,9 +42,14 @@ def hub_model(tiny_tagger: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     ends = [(name, tokenizer.token_to_id(name)) for name in ("[SEP]", "[CLS]")]
     tokenizer.post_processor = BertProcessing(*ends)
     fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, unk_token="[UNK]", pad_token="[PAD]",
-        cls_token="[CLS]", sep_token="[SEP]", mask_token="[MASK]", model_max_length=320,
-    )  # fmt: skip
+        tokenizer_object=tokenizer,
+        unk_token="[UNK]",
+        pad_token="[PAD]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        mask_token="[MASK]",
+        model_max_length=320,
+    )
     fast.save_pretrained(folder)
     return folder
 
@@ -60,10 +65,20 @@ def privacy_filter(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("filter") / "model"
     tokenizer = transformers.AutoTokenizer.from_pretrained(source)
     config = transformers.OpenAIPrivacyFilterConfig(
-        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=32, num_hidden_layers=2, num_local_experts=4,
-        num_experts_per_tok=2, num_attention_heads=4, num_key_value_heads=2, head_dim=8, pad_token_id=2, eos_token_id=0,
-        sliding_window=16, max_position_embeddings=4096,
-    )  # fmt: skip
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_local_experts=4,
+        num_experts_per_tok=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=8,
+        pad_token_id=2,
+        eos_token_id=0,
+        sliding_window=16,
+        max_position_embeddings=4096,
+    )
     with torch.random.fork_rng():
         torch.manual_seed(0)
         transformers.OpenAIPrivacyFilterForTokenClassification(config).save_pretrained(folder)
@@ -73,7 +88,11 @@ def privacy_filter(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 MAKERS: dict[str, tuple[Callable[[pytest.FixtureRequest], Detector], str, str]] = {
     "rules": (lambda _: make_detector("rules"), "mail ann.lee@example.com now", "ann.lee@example.com"),
-    "rules, undisguised": (lambda _: Undisguised(RuleDetector()), "mail an\u200bn@example.com", "an\u200bn@example.com"),
+    "rules, undisguised": (
+        lambda _: DeobfuscatingDetector(RuleDetector()),
+        "mail an\u200bn@example.com",
+        "an\u200bn@example.com",
+    ),
     "secrets": (lambda _: make_detector("secrets"), f"token: {TOKEN}", TOKEN),
     "presidio": (lambda _: make_detector("presidio"), "card 4111 1111 1111 1111", "4111 1111 1111 1111"),
     "spacy": (lambda _: make_detector("spacy"), "Yesterday Barack Obama met Angela Merkel.", "Barack Obama"),
@@ -81,13 +100,17 @@ MAKERS: dict[str, tuple[Callable[[pytest.FixtureRequest], Detector], str, str]] 
     "credsweeper": (lambda _: make_detector("credsweeper"), f"token: {TOKEN}", TOKEN),
     "tagger": (lambda r: load_tagger(r.getfixturevalue("tiny_tagger")), "please call 456-78 back", "456-78"),
     "hub model": (
-        lambda r: make_detector(f"hub:{r.getfixturevalue('hub_model')}"), "please call 456-78 back", "456-78",
+        lambda r: make_detector(f"hub:{r.getfixturevalue('hub_model')}"),
+        "please call 456-78 back",
+        "456-78",
     ),
     "gliner": (
-        lambda r: make_detector(f"gliner:{r.getfixturevalue('gliner_model')}"), "please call 456-78 back", "456-78",
+        lambda r: make_detector(f"gliner:{r.getfixturevalue('gliner_model')}"),
+        "please call 456-78 back",
+        "456-78",
     ),
     "a user's": (lambda _: make_detector("tests.a_users_detector:Badges"), "badge BX1234 lost", "BX1234"),
-}  # fmt: skip
+}
 """Name -> (what makes the detector, a text, a value that it has to find there)."""
 
 
@@ -193,12 +216,19 @@ def test_the_standard_set_of_a_home_with_a_tagger(tiny_tagger: Path, tmp_path: P
 
 def test_the_architecture_of_privacy_filter_can_be_read(privacy_filter: Path) -> None:
     """Untrained: whatever it finds has to lie in the text and bear one of our types."""
-    from deputize.stages.curate.hub import HubDetector
+    from deputize.privacy.detectors.token_classification import TokenClassificationDetector
 
-    detector = HubDetector(str(privacy_filter), threshold=0.0)
+    detector = TokenClassificationDetector(str(privacy_filter), threshold=0.0)
     texts = ["please refund order LH-12345 to ada.king42@example.org", "", "é 😀 yes", "lamp " * 600]
     found = check(detector, texts)
     assert any(found), "with no threshold a random model marks something"
     assert {s.type for row in found for s in row} <= {
-        "BANK_ACCOUNT", "STREET_ADDRESS", "DATE_TIME", "EMAIL_ADDRESS", "PERSON", "PHONE_NUMBER", "PRIVATE_URL", "API_KEY",
-    }  # fmt: skip
+        "BANK_ACCOUNT",
+        "STREET_ADDRESS",
+        "DATE_TIME",
+        "EMAIL_ADDRESS",
+        "PERSON",
+        "PHONE_NUMBER",
+        "PRIVATE_URL",
+        "API_KEY",
+    }

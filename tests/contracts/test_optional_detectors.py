@@ -26,12 +26,25 @@ def test_gliner_and_credsweeper_in_their_environment(tmp_path: Path) -> None:
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST") and k != "PYTHONPATH"}
     run = subprocess.run(
         [
-            python, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--basetemp={tmp_path / 'inner'}", "-k",
-            "gliner or credsweeper or hub or privacy or plug", "tests/contracts/test_detectors.py",
-            "tests/unit/stages/curate/test_gliner.py", "tests/unit/stages/curate/test_plugins.py",
+            python,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            f"--basetemp={tmp_path / 'inner'}",
+            "-k",
+            "gliner or credsweeper or hub or privacy or plug",
+            "tests/contracts/test_detectors.py",
+            "tests/unit/stages/curate/test_gliner.py",
+            "tests/unit/stages/curate/test_plugins.py",
         ],
-        cwd=ROOT, env={**inherited, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=1400,
-    )  # fmt: skip
+        cwd=ROOT,
+        env={**inherited, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=1400,
+    )
     assert run.returncode == 0, run.stdout[-4000:] + run.stderr[-2000:]
     passed = re.search(r"(\d+) passed", run.stdout)
     assert passed and int(passed[1]) > 80 and "skipped" not in run.stdout, run.stdout[-2000:]

@@ -14,21 +14,23 @@ from hypothesis import strategies as st
 from deputize.core.errors import BadInput
 from deputize.core.records import Call, Outcome
 from deputize.store.base import Store
-from deputize.store.keys import KeyRing
+from deputize.store.keys.keyring import KeyRing
 from deputize.store.memory import MemoryStore
 from deputize.store.sqlite import SqliteStore
 
 NOW = 1_790_000_000.0
 TIMED: dict[str, Callable[[Path, Callable[[], float]], Store]] = {
     "memory": lambda folder, clock: MemoryStore(clock=clock),
-    "sqlite": lambda folder, clock: SqliteStore(folder / "store.db", KeyRing.open(folder, environ={}), clock=clock),
-}  # fmt: skip
+    "sqlite": lambda folder, clock: SqliteStore(
+        folder / "store.db", KeyRing.open(folder, environ={}), clock=clock
+    ),
+}
 MAKERS: dict[str, Callable[[Path], Store]] = {
     "memory": lambda folder: MemoryStore(clock=lambda: NOW),
     "sqlite": lambda folder: SqliteStore(
         folder / "store.db", KeyRing.open(folder, environ={}), clock=lambda: NOW
     ),
-}  # fmt: skip
+}
 
 
 @pytest.fixture(params=sorted(MAKERS))
@@ -41,8 +43,10 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
 def a_call(id: str, **fields: object) -> Call:
     base: dict[str, object] = {
         "messages": [{"role": "user", "content": f"question {id}"}],
-        "response": {"role": "assistant", "content": "answer"}, "agent": "desk", "timestamp": NOW - 100,
-    }  # fmt: skip
+        "response": {"role": "assistant", "content": "answer"},
+        "agent": "desk",
+        "timestamp": NOW - 100,
+    }
     return Call(id=id, **{**base, **fields})  # type: ignore[arg-type]
 
 
@@ -52,9 +56,14 @@ def test_a_new_store_is_empty(store: Store) -> None:
 
 def test_calls_come_out_as_they_went_in(store: Store) -> None:
     call = a_call(
-        "c", tools=[{"type": "function", "function": {"name": "f"}}], params={"temperature": 0.0, "seed": 2**60},
-        episode="e", origin="o_1", outcome=Outcome(reward=1.0, success=True, metric="reward"), logprobs=[{"token": "é"}],
-    )  # fmt: skip
+        "c",
+        tools=[{"type": "function", "function": {"name": "f"}}],
+        params={"temperature": 0.0, "seed": 2**60},
+        episode="e",
+        origin="o_1",
+        outcome=Outcome(reward=1.0, success=True, metric="reward"),
+        logprobs=[{"token": "é"}],
+    )
     assert store.append([call]) == 1
     assert list(store.calls()) == [call]
 
@@ -73,10 +82,13 @@ def test_calls_are_ordered_by_time_then_arrival(store: Store) -> None:
 
 
 def test_calls_can_be_narrowed(store: Store) -> None:
-    store.append([
-        a_call("a", agent="x", timestamp=1.0), a_call("b", agent="y", timestamp=2.0),
-        a_call("c", agent="x", timestamp=3.0, tenant="t2"),
-    ])  # fmt: skip
+    store.append(
+        [
+            a_call("a", agent="x", timestamp=1.0),
+            a_call("b", agent="y", timestamp=2.0),
+            a_call("c", agent="x", timestamp=3.0, tenant="t2"),
+        ]
+    )
     assert [c.id for c in store.calls(agent="x")] == ["a", "c"]
     assert [c.id for c in store.calls(since=2.0)] == ["b", "c"]
     assert [c.id for c in store.calls(agent="x", since=2.0)] == ["c"]
@@ -101,9 +113,11 @@ def test_feedback_reaches_the_calls_it_is_about(store: Store) -> None:
     store.add_feedback(episode="never seen", metric="success", value=1.0)
     outcomes = {c.id: c.outcome for c in store.calls()}
     assert outcomes == {
-        "a": Outcome(reward=0.0, success=False, metric="success"), "b": None,
-        "c": Outcome(reward=4.0, success=False, metric="stars"), "d": None,
-    }  # fmt: skip
+        "a": Outcome(reward=0.0, success=False, metric="success"),
+        "b": None,
+        "c": Outcome(reward=4.0, success=False, metric="stars"),
+        "d": None,
+    }
 
 
 def test_later_feedback_replaces_earlier(store: Store) -> None:
@@ -161,17 +175,39 @@ JSON = st.recursive(
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(
-    id=st.text(), agent=st.text(), site=st.text(), episode=st.text(), origin=st.text(), tenant=st.text(),
-    content=st.text(), value=JSON, at=st.none() | st.floats(0, 4e9),
-)  # fmt: skip
+    id=st.text(),
+    agent=st.text(),
+    site=st.text(),
+    episode=st.text(),
+    origin=st.text(),
+    tenant=st.text(),
+    content=st.text(),
+    value=JSON,
+    at=st.none() | st.floats(0, 4e9),
+)
 def test_any_call_comes_back(
-    store: Store, id: str, agent: str, site: str, episode: str, origin: str, tenant: str, content: str, value: object,
+    store: Store,
+    id: str,
+    agent: str,
+    site: str,
+    episode: str,
+    origin: str,
+    tenant: str,
+    content: str,
+    value: object,
     at: float | None,
-) -> None:  # fmt: skip
+) -> None:
     call = a_call(
-        id, agent=agent, site=site, episode=episode, origin=origin, tenant=tenant, params={"x": value}, timestamp=at,
+        id,
+        agent=agent,
+        site=site,
+        episode=episode,
+        origin=origin,
+        tenant=tenant,
+        params={"x": value},
+        timestamp=at,
         messages=[{"role": "user", "content": content}],
-    )  # fmt: skip
+    )
     n_before = store.count()
     if store.append([call]):
         assert store.count() == n_before + 1
@@ -179,11 +215,15 @@ def test_any_call_comes_back(
 
 
 def test_erasing_an_origin_takes_all_of_it_and_nothing_else(store: Store) -> None:
-    store.append([
-        a_call("a1", origin="o_ann", episode="ea"), a_call("b1", origin="o_bob", episode="eb"),
-        a_call("a2", origin="o_ann", timestamp=NOW - 40 * 86400), a_call("n", episode="en"),
-        a_call("t", origin="o_ann", tenant="t2"),
-    ])  # fmt: skip
+    store.append(
+        [
+            a_call("a1", origin="o_ann", episode="ea"),
+            a_call("b1", origin="o_bob", episode="eb"),
+            a_call("a2", origin="o_ann", timestamp=NOW - 40 * 86400),
+            a_call("n", episode="en"),
+            a_call("t", origin="o_ann", tenant="t2"),
+        ]
+    )
     for episode in ("ea", "eb"):
         store.add_feedback(episode=episode, metric="success", value=1.0)
     gone = store.erase("o_ann")
@@ -217,10 +257,14 @@ def test_what_was_erased_does_not_come_back(store: Store) -> None:
 
 
 def test_retention_is_per_tenant(store: Store) -> None:
-    store.append([
-        a_call("old", timestamp=100.0), a_call("new", timestamp=NOW), a_call("undated", timestamp=None),
-        a_call("other", timestamp=100.0, tenant="t2"),
-    ])  # fmt: skip
+    store.append(
+        [
+            a_call("old", timestamp=100.0),
+            a_call("new", timestamp=NOW),
+            a_call("undated", timestamp=None),
+            a_call("other", timestamp=100.0, tenant="t2"),
+        ]
+    )
     assert store.expire(tenant="default", before=NOW - 10) == 1
     assert {c.id for c in store.calls()} == {"new", "undated", "other"}
     assert store.expire(tenant="default", before=NOW - 10) == 0
@@ -230,19 +274,24 @@ def test_retention_counts_first_and_leaves_the_others_alone(store: Store) -> Non
     """A random log of three tenants: what goes is what is older, of one tenant, and nothing else."""
     dice = random.Random(4)
     calls = [
-        a_call(f"c{i}", tenant=dice.choice(("default", "t2", "t3")), origin=dice.choice(("", "o_1", "o_2")),
-               timestamp=None if i % 11 == 0 else NOW - dice.randrange(90 * 86400))
+        a_call(
+            f"c{i}",
+            tenant=dice.choice(("default", "t2", "t3")),
+            origin=dice.choice(("", "o_1", "o_2")),
+            timestamp=None if i % 11 == 0 else NOW - dice.randrange(90 * 86400),
+        )
         for i in range(200)
-    ]  # fmt: skip
+    ]
     store.append(calls)
     assert store.tenants() == ["default", "t2", "t3"]
     left = {c.id for c in calls}
     for tenant, days in (("t2", 30), ("default", 60), ("t2", 10)):
         before = NOW - days * 86400
         old = {
-            c.id for c in calls
+            c.id
+            for c in calls
             if c.id in left and c.tenant == tenant and c.timestamp is not None and c.timestamp < before
-        }  # fmt: skip
+        }
         assert store.older(tenant=tenant, before=before) == len(old) > 0
         assert store.expire(tenant=tenant, before=before) == len(old)
         left -= old

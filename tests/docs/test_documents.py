@@ -21,7 +21,7 @@ from deputize.cli.main import COMMANDS
 from deputize.cli.reference import markdown
 from deputize.core.config import models_path
 from deputize.demo import teacher, traffic, world
-from deputize.engines import models
+from deputize.specialists import catalogue
 from deputize.testing import ScriptedUpstream, always, in_thread, running
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -77,9 +77,15 @@ def log(tmp_path_factory) -> Path:
     with gzip.open(path, "wt") as out:
         for number, one in enumerate(asyncio.run(record())):
             row = {
-                "id": f"c{number}", "agent": "shop", "run_id": one.episode, "messages": one.messages, "tools": one.tools,
-                "response": one.response, "origin": f"customer-{number % 50}", "site": one.site,
-            }  # fmt: skip
+                "id": f"c{number}",
+                "agent": "shop",
+                "run_id": one.episode,
+                "messages": one.messages,
+                "tools": one.tools,
+                "response": one.response,
+                "origin": f"customer-{number % 50}",
+                "site": one.site,
+            }
             out.write(json.dumps(row) + "\n")
     return path
 
@@ -99,7 +105,7 @@ def log(tmp_path_factory) -> Path:
 )
 def test_every_documented_command_runs(guide, log, tmp_path):
     text = guide.read_text("utf-8")
-    if "run: slow" in text and not models.is_fetched("SmolLM2-135M-Instruct", models_path()):
+    if "run: slow" in text and not catalogue.is_fetched("SmolLM2-135M-Instruct", models_path()):
         pytest.skip("SmolLM2-135M-Instruct is not fetched: deputize models fetch SmolLM2-135M-Instruct")
     (tmp_path / log.name).write_bytes(log.read_bytes())
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from deputize.engines.upstream import UpstreamConfig
-from deputize.engines.upstreams import RetryConfig
 from deputize.gateway.metrics import HELP
 from deputize.gateway.settings import GatewaySettings
+from deputize.upstreams.failover import RetryConfig
+from deputize.upstreams.upstream import UpstreamConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "reference" / "gateway.md").read_text("utf-8")

@@ -14,10 +14,10 @@ from deputize.core.config import Convert
 from deputize.core.errors import AccessDenied, BadInput
 from deputize.core.records import Call, Example, Outcome
 from deputize.dataset import Dataset
-from deputize.store.audit import AuditLog
+from deputize.store.access.audit_log import AuditLog
+from deputize.store.access.roles import RIGHTS, Actor, Right, Role, owner
 from deputize.store.erasure import erase_origin
-from deputize.store.keys import KeyRing
-from deputize.store.roles import RIGHTS, Actor, Right, Role, owner
+from deputize.store.keys.keyring import KeyRing
 from deputize.store.sqlite import open_store
 from deputize.testing import ScriptedUpstream, always, in_thread
 
@@ -27,19 +27,25 @@ NAME = "Mia Zelmanovich"
 def fill(home: Path) -> None:
     keyring = KeyRing.open(home)
     store = open_store(home, keyring)
-    store.append([
-        Call(
-            id=f"{NAME}/{n}", agent="a", episode=f"e{n}", tenant=("north", "south")[n % 2], timestamp=1e9 + n,
-            origin=keyring.pseudonym(f"customer-{n % 7}", ("north", "south")[n % 2]),
-            messages=[
-                {"role": "system", "content": "Say whether the parcel is late. Answer with yes or no."},
-                {"role": "user", "content": f"My name is {NAME}, mail mia{n}@mail.com. Parcel {n}."},
-            ],
-            response={"role": "assistant", "content": ("yes", "no")[n % 2] if n % 40 else ""},
-            outcome=Outcome(success=n % 6 != 0),
-        )
-        for n in range(120)
-    ])  # fmt: skip
+    store.append(
+        [
+            Call(
+                id=f"{NAME}/{n}",
+                agent="a",
+                episode=f"e{n}",
+                tenant=("north", "south")[n % 2],
+                timestamp=1e9 + n,
+                origin=keyring.pseudonym(f"customer-{n % 7}", ("north", "south")[n % 2]),
+                messages=[
+                    {"role": "system", "content": "Say whether the parcel is late. Answer with yes or no."},
+                    {"role": "user", "content": f"My name is {NAME}, mail mia{n}@mail.com. Parcel {n}."},
+                ],
+                response={"role": "assistant", "content": ("yes", "no")[n % 2] if n % 40 else ""},
+                outcome=Outcome(success=n % 6 != 0),
+            )
+            for n in range(120)
+        ]
+    )
     store.close()
 
 

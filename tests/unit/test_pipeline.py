@@ -15,8 +15,8 @@ from deputize.core.artifacts import Curated
 from deputize.core.config import Convert
 from deputize.core.records import Call, encode
 from deputize.pipeline import Run, convert, latest_run, open_run, read_state
-from deputize.store.keys import KeyRing
-from deputize.store.runkeys import run_key
+from deputize.store.keys.keyring import KeyRing
+from deputize.store.keys.run_keys import run_key
 from deputize.store.sealed import is_stream, write_sealed
 from deputize.store.sqlite import SqliteStore, open_store
 
@@ -27,13 +27,19 @@ TOOLS = [{"type": "function", "function": {"name": "find", "parameters": {"type"
 def calls(n: int) -> Iterator[Call]:
     for i in range(n):
         yield Call(
-            id=f"c{i}", agent="desk", episode=f"e{i // 2}", tools=TOOLS,
+            id=f"c{i}",
+            agent="desk",
+            episode=f"e{i // 2}",
+            tools=TOOLS,
             messages=[
                 {"role": "system", "content": SYSTEM},
                 {"role": "user", "content": f"Write to mia.silva{i}@mail.com about order {i}."},
             ],
-            response={"role": "assistant", "content": f'{{"intent": "write", "mail": "mia.silva{i}@mail.com"}}'},
-        )  # fmt: skip
+            response={
+                "role": "assistant",
+                "content": f'{{"intent": "write", "mail": "mia.silva{i}@mail.com"}}',
+            },
+        )
 
 
 @pytest.fixture

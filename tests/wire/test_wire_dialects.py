@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from deputize.core.errors import BadInput
 from deputize.core.records import Usage
 from deputize.gateway.translate import CHAT, DIALECTS, MESSAGES, RESPONSES
-from deputize.gateway.wire.chat import ask_for_usage, check_messages, decode_object, read_answer
-from deputize.gateway.wire.dialect import Dialect
-from deputize.gateway.wire.events import Answered, Assembler, answered, assemble, replay
-from deputize.gateway.wire.sse import FrameSplitter
+from deputize.wire.chat import ask_for_usage, check_messages, decode_object, read_answer
+from deputize.wire.dialect import Dialect
+from deputize.wire.events import Assembler, Completion, answered, assemble, replay
+from deputize.wire.sse import FrameSplitter
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
 NAME = st.from_regex(r"[a-z_]{1,12}", fullmatch=True)
@@ -30,7 +30,7 @@ ARGUMENTS = st.dictionaries(NAME, JSON, max_size=3).map(
 
 
 @st.composite
-def answers(draw: st.DrawFn) -> Answered:
+def answers(draw: st.DrawFn) -> Completion:
     """Whole answers as any protocol can carry them: text, tool calls, or both; visible thinking before them."""
     text = draw(TEXT)
     calls = draw(st.lists(st.tuples(NAME, ARGUMENTS), max_size=3))
@@ -46,10 +46,10 @@ def answers(draw: st.DrawFn) -> Answered:
     reason = draw(st.sampled_from(["tool_calls" if calls else "stop", "length", "content_filter"]))
     usage = Usage(prompt_tokens=draw(st.integers(0, 9999)), completion_tokens=draw(st.integers(0, 9999)))
     cached = draw(st.none() | st.integers(0, usage.prompt_tokens))
-    return Answered(message=message, finish_reason=reason, usage=usage, cached_tokens=cached)
+    return Completion(message=message, finish_reason=reason, usage=usage, cached_tokens=cached)
 
 
-def loose(answer: Answered) -> Any:
+def loose(answer: Completion) -> Any:
     """What clients of every protocol can see; arguments as values, since a protocol may space JSON its own way."""
     calls = [
         (c["id"], c["function"]["name"], json.loads(c["function"]["arguments"] or "{}"))
@@ -59,12 +59,12 @@ def loose(answer: Answered) -> Any:
     return said, calls, answer.finish_reason, answer.usage, answer.cached_tokens or 0
 
 
-def written(dialect: Dialect, answer: Answered, fields: dict[str, Any]) -> bytes:
+def written(dialect: Dialect, answer: Completion, fields: dict[str, Any]) -> bytes:
     writer = dialect.writer(id_="resp_1", model="m", created=1, fields=fields)
     return b"".join(writer.write(e) for e in replay(answer, piece=7)) + writer.end()
 
 
-def read(dialect: Dialect, data: bytes, size: int = 11) -> tuple[Answered, bool]:
+def read(dialect: Dialect, data: bytes, size: int = 11) -> tuple[Completion, bool]:
     splitter, reader, assembler = FrameSplitter(), dialect.reader(), Assembler()
     for start in range(0, len(data), size):
         for frame in splitter.feed(data[start : start + size]):
@@ -74,20 +74,20 @@ def read(dialect: Dialect, data: bytes, size: int = 11) -> tuple[Answered, bool]
 
 
 @given(answers())
-def test_replay_spells_the_answer(answer: Answered) -> None:
+def test_replay_spells_the_answer(answer: Completion) -> None:
     assert assemble(replay(answer)) == answer
 
 
 @pytest.mark.parametrize("dialect", DIALECTS, ids=lambda d: d.name)
 @given(answer=answers(), size=st.integers(1, 64))
-def test_streams_read_back(dialect: Dialect, answer: Answered, size: int) -> None:
+def test_streams_read_back(dialect: Dialect, answer: Completion, size: int) -> None:
     back, ended = read(dialect, written(dialect, answer, {"stream_options": {"include_usage": True}}), size)
     assert ended and loose(back) == loose(answer)
 
 
 @pytest.mark.parametrize("dialect", DIALECTS, ids=lambda d: d.name)
 @given(answer=answers())
-def test_whole_answers_read_back(dialect: Dialect, answer: Answered) -> None:
+def test_whole_answers_read_back(dialect: Dialect, answer: Completion) -> None:
     body = dialect.encode_answer(answer, id_="resp_1", model="m", created=1, fields={})
     assert loose(dialect.parse_answer(json.loads(body))) == loose(answer)
 
@@ -96,7 +96,7 @@ def test_whole_answers_read_back(dialect: Dialect, answer: Answered) -> None:
 @pytest.mark.parametrize("via", DIALECTS, ids=lambda d: d.name)
 @settings(max_examples=40)
 @given(answer=answers())
-def test_streams_survive_a_translation(over: Dialect, via: Dialect, answer: Answered) -> None:
+def test_streams_survive_a_translation(over: Dialect, via: Dialect, answer: Completion) -> None:
     """One protocol's stream, read event by event and written in another, says the same."""
     asked = {"stream_options": {"include_usage": True}}
     splitter, reader = FrameSplitter(), via.reader()
@@ -114,10 +114,16 @@ def _turns() -> st.SearchStrategy[list[dict[str, Any]]]:
     said = TEXT.filter(lambda t: t.strip() != "")
     call = st.tuples(NAME, ARGUMENTS, said).map(
         lambda t: [
-            {"role": "assistant", "content": None, "tool_calls": [{"id": "c1", "type": "function", "function": {"name": t[0], "arguments": t[1]}}]},
+            {
+                "role": "assistant",
+                "content": None,
+                "tool_calls": [
+                    {"id": "c1", "type": "function", "function": {"name": t[0], "arguments": t[1]}}
+                ],
+            },
             {"role": "tool", "tool_call_id": "c1", "content": t[2]},
         ]
-    )  # fmt: skip
+    )
     reply = said.map(lambda t: [{"role": "assistant", "content": t}, {"role": "user", "content": t}])
     return st.tuples(said, st.lists(call | reply, max_size=4)).map(
         lambda t: [
@@ -136,16 +142,30 @@ def test_requests_survive_a_translation(
 ) -> None:
     schema = {"type": "object", "properties": {"a": {"type": "string"}}}
     tools = [{"type": "function", "function": {"name": "f", "description": "d", "parameters": schema}}]
-    chat = {"model": "m", "messages": messages, "tools": tools, "tool_choice": "required", "max_completion_tokens": limit,
-            "temperature": temperature, "stream": True}  # fmt: skip
+    chat = {
+        "model": "m",
+        "messages": messages,
+        "tools": tools,
+        "tool_choice": "required",
+        "max_completion_tokens": limit,
+        "temperature": temperature,
+        "stream": True,
+    }
     back = dialect.to_chat(json.loads(json.dumps(dialect.from_chat(chat))))
 
     def plain(ms: list[dict[str, Any]]) -> list[Any]:
         return [
-            (m["role"], m.get("content"), m.get("tool_call_id"),
-             [(c["id"], c["function"]["name"], json.loads(c["function"]["arguments"])) for c in m.get("tool_calls") or []])
+            (
+                m["role"],
+                m.get("content"),
+                m.get("tool_call_id"),
+                [
+                    (c["id"], c["function"]["name"], json.loads(c["function"]["arguments"]))
+                    for c in m.get("tool_calls") or []
+                ],
+            )
             for m in ms
-        ]  # fmt: skip
+        ]
 
     assert plain(back["messages"]) == plain(messages)
     assert back["tools"] == tools and back["tool_choice"] == "required" and back["stream"] is True
@@ -197,10 +217,14 @@ def claude_requests(draw: st.DrawFn) -> dict[str, Any]:
         kinds = [{"type": k} for k in ("auto", "any", "none")] + [{"type": "tool", "name": tools[0]["name"]}]
         fields |= draw(st.sampled_from([{}, *({"tool_choice": k} for k in kinds)]))
     for name, values in (
-        ("system", SAID), ("temperature", st.floats(0, 1)), ("top_p", st.floats(0, 1)), ("stream", st.just(True)),
-        ("stop_sequences", st.lists(SAID, min_size=1, max_size=2)), ("metadata", st.just({"user_id": "u"})),
+        ("system", SAID),
+        ("temperature", st.floats(0, 1)),
+        ("top_p", st.floats(0, 1)),
+        ("stream", st.just(True)),
+        ("stop_sequences", st.lists(SAID, min_size=1, max_size=2)),
+        ("metadata", st.just({"user_id": "u"})),
         ("output_config", st.just({"format": {"type": "json_schema", "schema": schema}})),
-    ):  # fmt: skip
+    ):
         if draw(st.booleans()):
             fields[name] = draw(values)
     return fields
@@ -250,16 +274,56 @@ def test_a_request_survives_every_protocol_there_is(fields: dict[str, Any]) -> N
 @given(value=JSON)
 def test_no_upstream_answer_can_break_a_reader(dialect: Dialect, value: Any) -> None:
     dialect.parse_answer(value)
-    for kind in ("message_start", "content_block_start", "content_block_delta", "response.completed", "response.created",
-                 "response.output_item.added", "message_delta", "error", None):  # fmt: skip
-        body = {"type": kind, "message": value, "delta": value, "item": value, "response": value, "choices": [value],
-                "content_block": value, "usage": value, "error": value, "index": value, "output_index": value}  # fmt: skip
+    for kind in (
+        "message_start",
+        "content_block_start",
+        "content_block_delta",
+        "response.completed",
+        "response.created",
+        "response.output_item.added",
+        "message_delta",
+        "error",
+        None,
+    ):
+        body = {
+            "type": kind,
+            "message": value,
+            "delta": value,
+            "item": value,
+            "response": value,
+            "choices": [value],
+            "content_block": value,
+            "usage": value,
+            "error": value,
+            "index": value,
+            "output_index": value,
+        }
         data = f"data: {json.dumps(body)}\n\n".encode()
         read(dialect, data, 4096)
 
 
 @pytest.mark.parametrize("dialect", DIALECTS, ids=lambda d: d.name)
-@given(fields=st.dictionaries(st.sampled_from(["messages", "input", "system", "tools", "tool_choice", "text", "instructions", "model", "stop", "reasoning", "output_config", "metadata"]), JSON))  # fmt: skip
+@given(
+    fields=st.dictionaries(
+        st.sampled_from(
+            [
+                "messages",
+                "input",
+                "system",
+                "tools",
+                "tool_choice",
+                "text",
+                "instructions",
+                "model",
+                "stop",
+                "reasoning",
+                "output_config",
+                "metadata",
+            ]
+        ),
+        JSON,
+    )
+)
 def test_no_request_can_break_a_translator(dialect: Dialect, fields: dict[str, Any]) -> None:
     try:
         chat = dialect.to_chat(fields)
@@ -301,31 +365,63 @@ _calls = st.lists(
     st.fixed_dictionaries(
         {},
         optional={
-            "id": st.sampled_from(["a", "", None, 3]), "type": st.just("function"), "index": st.sampled_from([0, 1]),
-            "function": st.fixed_dictionaries({}, optional={
-                "name": st.sampled_from(["f", "", None]), "arguments": st.sampled_from(["{}", "", None, {"a": 1}])}),
+            "id": st.sampled_from(["a", "", None, 3]),
+            "type": st.just("function"),
+            "index": st.sampled_from([0, 1]),
+            "function": st.fixed_dictionaries(
+                {},
+                optional={
+                    "name": st.sampled_from(["f", "", None]),
+                    "arguments": st.sampled_from(["{}", "", None, {"a": 1}]),
+                },
+            ),
         },
     ),
     max_size=2,
-)  # fmt: skip
+)
 _message = st.fixed_dictionaries(
     {},
     optional={
-        "role": st.just("assistant"), "content": st.one_of(st.text(max_size=3), _odd), "refusal": _odd,
-        "tool_calls": st.one_of(_calls, _odd), "reasoning_content": _odd, "function_call": _odd, "annotations": _odd,
+        "role": st.just("assistant"),
+        "content": st.one_of(st.text(max_size=3), _odd),
+        "refusal": _odd,
+        "tool_calls": st.one_of(_calls, _odd),
+        "reasoning_content": _odd,
+        "function_call": _odd,
+        "annotations": _odd,
     },
-)  # fmt: skip
+)
 _completion = st.fixed_dictionaries(
     {},
     optional={
-        "id": _odd, "model": _odd, "error": _odd,
-        "choices": st.one_of(_odd, st.lists(st.one_of(_odd, st.fixed_dictionaries({}, optional={
-            "index": st.just(0), "finish_reason": st.sampled_from(["stop", "tool_calls", "", None, 3]),
-            "message": st.one_of(_message, _odd)})), max_size=2)),
-        "usage": st.one_of(_odd, st.fixed_dictionaries({}, optional={
-            "prompt_tokens": _odd, "completion_tokens": _odd, "prompt_tokens_details": _odd})),
+        "id": _odd,
+        "model": _odd,
+        "error": _odd,
+        "choices": st.one_of(
+            _odd,
+            st.lists(
+                st.one_of(
+                    _odd,
+                    st.fixed_dictionaries(
+                        {},
+                        optional={
+                            "index": st.just(0),
+                            "finish_reason": st.sampled_from(["stop", "tool_calls", "", None, 3]),
+                            "message": st.one_of(_message, _odd),
+                        },
+                    ),
+                ),
+                max_size=2,
+            ),
+        ),
+        "usage": st.one_of(
+            _odd,
+            st.fixed_dictionaries(
+                {}, optional={"prompt_tokens": _odd, "completion_tokens": _odd, "prompt_tokens_details": _odd}
+            ),
+        ),
     },
-)  # fmt: skip
+)
 
 
 @settings(max_examples=400, deadline=None)

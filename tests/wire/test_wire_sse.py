@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deputize.core.errors import UpstreamError
-from deputize.gateway.wire.sse import FrameSplitter, encode_data, encode_event, parse_frame
+from deputize.wire.sse import FrameSplitter, encode_data, encode_event, parse_frame
 
 FRAMES = st.lists(
     st.one_of(
@@ -62,11 +62,16 @@ def test_no_bytes_can_break_the_splitter(data: bytes) -> None:
 @pytest.mark.parametrize(
     ("raw", "event", "data"),
     [
-        (b"data: x\n\n", "", "x"), (b"data:x\n\n", "", "x"), (b"data:  x\n\n", "", " x"), (b": c\n\n", "", ""),
-        (b"event: e\ndata: 1\ndata: 2\n\n", "e", "1\n2"), (b"data: \xff\n\n", "", "\ufffd"), (b"data\n\n", "", ""),
+        (b"data: x\n\n", "", "x"),
+        (b"data:x\n\n", "", "x"),
+        (b"data:  x\n\n", "", " x"),
+        (b": c\n\n", "", ""),
+        (b"event: e\ndata: 1\ndata: 2\n\n", "e", "1\n2"),
+        (b"data: \xff\n\n", "", "\ufffd"),
+        (b"data\n\n", "", ""),
         (encode_event("k", b"{}"), "k", "{}"),
     ],
-)  # fmt: skip
+)
 def test_fields_are_read_as_the_standard_says(raw: bytes, event: str, data: str) -> None:
     assert parse_frame(raw) == (raw, event, data)
 

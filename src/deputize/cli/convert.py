@@ -65,10 +65,10 @@ def settings(home: Path, given: dict[str, Any], base: dict[str, Any] | None = No
 
 def check_models(config: Convert) -> None:
     """Raises BadInput for a model that is not in the catalogue, MissingExtra for one that has not been fetched."""
-    from deputize.engines import models
+    from deputize.specialists import catalogue
 
     for name in config.models:
-        models.model_path(name, models_path())
+        catalogue.model_path(name, models_path())
 
 
 @click.command()
@@ -133,28 +133,46 @@ def _curated(run: Any) -> dict[str, Any]:
     from deputize.core.artifacts import Curated
 
     done = run.load("curate", Curated)
-    return {"n_calls": done.n_calls, "n_non_hci": done.n_non_hci, "n_examples": len(done.examples), "dropped": done.dropped, "entities": done.entities}  # fmt: skip
+    return {
+        "n_calls": done.n_calls,
+        "n_non_hci": done.n_non_hci,
+        "n_examples": len(done.examples),
+        "dropped": done.dropped,
+        "entities": done.entities,
+    }
 
 
 def _clustered(run: Any) -> dict[str, Any]:
     from deputize.core.artifacts import Discovered
 
     done = run.load("cluster", Discovered)
-    return {"n_tasks": len(done.tasks), "tasks": {t.id: f"{t.name} ({t.n_calls})" for t in done.tasks}, "unassigned": done.unassigned}  # fmt: skip
+    return {
+        "n_tasks": len(done.tasks),
+        "tasks": {t.id: f"{t.name} ({t.n_calls})" for t in done.tasks},
+        "unassigned": done.unassigned,
+    }
 
 
 def _selected(run: Any) -> dict[str, Any]:
     from deputize.core.artifacts import Selected
 
     done = run.load("select", Selected)
-    return {"base_model": done.base_model, "plan": {t: " then ".join(r) or "nothing" for t, r in done.plan.items()}, "refused": done.refused}  # fmt: skip
+    return {
+        "base_model": done.base_model,
+        "plan": {t: " then ".join(r) or "nothing" for t, r in done.plan.items()},
+        "refused": done.refused,
+    }
 
 
 def _finetuned(run: Any) -> dict[str, Any]:
     from deputize.core.artifacts import Finetuned
 
     done = run.load("finetune", Finetuned)
-    return {"n_specialists": len(done.specialists), "specialists": {s.id: f"{s.method}, dev {s.dev_accuracy}" for s in done.specialists}, "refused": done.refused}  # fmt: skip
+    return {
+        "n_specialists": len(done.specialists),
+        "specialists": {s.id: f"{s.method}, dev {s.dev_accuracy}" for s in done.specialists},
+        "refused": done.refused,
+    }
 
 
 def _evaluated(run: Any) -> dict[str, Any]:
@@ -168,8 +186,12 @@ def _evaluated(run: Any) -> dict[str, Any]:
 
 
 _FACTS: dict[str, Callable[[Any], dict[str, Any]]] = {
-    "curate": _curated, "cluster": _clustered, "select": _selected, "finetune": _finetuned, "evaluate": _evaluated,
-}  # fmt: skip
+    "curate": _curated,
+    "cluster": _clustered,
+    "select": _selected,
+    "finetune": _finetuned,
+    "evaluate": _evaluated,
+}
 
 curate = _stage("curate", "S2: de-identify, filter, deduplicate and split the calls in the store.")
 cluster = _stage("cluster", "S3: find the recurring tasks.")

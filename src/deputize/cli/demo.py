@@ -32,7 +32,7 @@ def demo(terminal: Terminal, /, episodes: int | None, seed: int, minutes: float 
     from deputize.cli.convert import check_models
     from deputize.demo import loop
 
-    plan = loop.Plan(seed=seed)
+    plan = loop.DemoSize(seed=seed)
     plan = replace(plan, n_episodes=episodes or plan.n_episodes, minutes=minutes or plan.minutes)
     check_models(plan.convert())
     # the user's own home is never mixed with simulated traffic: DEPUTIZE_HOME does not count here
@@ -62,9 +62,10 @@ def show_demo(terminal: Terminal, home: Path, report: dict[str, Any], seconds: f
         for name, row in replay["by_server"].items()
     ]
     terminal.table(
-        ("served by", "calls", "share", "says what the LLM says", "p50 ms", "p95 ms"), rows,
+        ("served by", "calls", "share", "says what the LLM says", "p50 ms", "p95 ms"),
+        rows,
         title=f"{replay['n_calls']} fresh calls of the simulated agent, through the gateway",
-    )  # fmt: skip
+    )
     cost = replay["cost"]
     terminal.say(
         f"Their bill: {cost['routed_usd']:.4f} USD instead of {cost['llm_only_usd']:.4f} (assumed prices; the simulated "

@@ -16,16 +16,17 @@ from deputize.core.errors import BadInput
 if TYPE_CHECKING:
     from deputize.core.records import Route
     from deputize.store.erasure import Erasure
-    from deputize.store.lineage import Taught
+    from deputize.store.lineage import TrainedOnErased
 
 
 @click.command()
 @click.option("--origin", required=True, metavar="ID", help="Who asked, as it was sent (not the pseudonym).")
 @click.option("--tenant", default="default", show_default=True)
 @click.option(
-    "--keep-backups", is_flag=True,
+    "--keep-backups",
+    is_flag=True,
     help="Do not change the wrapping key: older copies of the store stay readable, what was erased in them too.",
-)  # fmt: skip
+)
 @pass_terminal
 def erase(terminal: Terminal, /, origin: str, tenant: str, keep_backups: bool) -> None:
     """Erase every stored call of one origin, in the store, in the runs and in older copies of both.
@@ -34,12 +35,12 @@ def erase(terminal: Terminal, /, origin: str, tenant: str, keep_backups: bool) -
     of the home made earlier opens nothing without the earlier copy of keys/. Make a new backup afterwards. Specialists
     that learnt from the calls, and files that hold them outside the home, are named, with the commands to make them anew.
     """
-    from deputize.cli.logs import forget_in_runs
+    from deputize.cli.imports import forget_in_runs
     from deputize.cli.report import mark_erased
-    from deputize.store.audit import AuditLog
+    from deputize.store.access.audit_log import AuditLog
     from deputize.store.erasure import erase_origin
-    from deputize.store.journal import set_aside
-    from deputize.store.keys import KeyRing
+    from deputize.store.keys.keyring import KeyRing
+    from deputize.store.recording.journal import set_aside
     from deputize.store.rotation import rotate
     from deputize.store.sqlite import journal_folders, open_store
 
@@ -71,18 +72,28 @@ def erase(terminal: Terminal, /, origin: str, tenant: str, keep_backups: bool) -
     routes = _routes_of(terminal, [taught.path for taught in done.taught])
     offer = _offer(terminal, done.taught, routes)
     document = {
-        "tenant": tenant, "origin": done.erased.origin, "n_calls": len(done.erased.call_ids),
-        "n_sessions": done.n_sessions, "specialists": [taught.path for taught in done.taught],
-        "routes": [r.id for r in routes], "forgotten": forgotten, "older_copies_readable": keep_backups,
-        "copies": done.copies, "retrain": offer,
-    }  # fmt: skip
+        "tenant": tenant,
+        "origin": done.erased.origin,
+        "n_calls": len(done.erased.call_ids),
+        "n_sessions": done.n_sessions,
+        "specialists": [taught.path for taught in done.taught],
+        "routes": [r.id for r in routes],
+        "forgotten": forgotten,
+        "older_copies_readable": keep_backups,
+        "copies": done.copies,
+        "retrain": offer,
+    }
     terminal.result(document, lambda: _show(terminal, done, forgotten, routes, offer, keep_backups))
 
 
 def _show(
-    terminal: Terminal, done: Erasure, forgotten: dict[str, int], routes: Sequence[Route], offer: Sequence[str],
+    terminal: Terminal,
+    done: Erasure,
+    forgotten: dict[str, int],
+    routes: Sequence[Route],
+    offer: Sequence[str],
     keep_backups: bool,
-) -> None:  # fmt: skip
+) -> None:
     also = f" and {done.n_sessions} kept conversations" if done.n_sessions else ""
     terminal.say(f"{len(done.erased.call_ids)} calls{also} erased.")
     if not done.erased.call_ids:
@@ -116,12 +127,12 @@ def _show(
 
 
 def _routes_of(terminal: Terminal, folders: list[str]) -> list[Route]:
-    from deputize.router.file import read_routes
+    from deputize.routes_file import read_routes
 
     return [r for r in read_routes(terminal.home / "routes.json").routes if r.specialist in folders]
 
 
-def _offer(terminal: Terminal, taught: Sequence[Taught], routes: Sequence[Route]) -> list[str]:
+def _offer(terminal: Terminal, taught: Sequence[TrainedOnErased], routes: Sequence[Route]) -> list[str]:
     """Command lines that retrain what learnt from the erased: with this home, and with the settings of its run.
 
     A route that a person closes stays closed when it is published again, so one that is open now is opened again.

@@ -9,10 +9,10 @@ import click
 
 from deputize.cli.terminal import Terminal, pass_terminal
 from deputize.core.errors import BadInput, Tampered
-from deputize.store.apikeys import ApiKey, ApiKeys
-from deputize.store.audit import AuditLog, Head
-from deputize.store.keys import KeyRing
-from deputize.store.roles import GRANTABLE, Role
+from deputize.store.access.api_keys import ApiKey, ApiKeys
+from deputize.store.access.audit_log import AuditLog, Head
+from deputize.store.access.roles import GRANTABLE, Role
+from deputize.store.keys.keyring import KeyRing
 
 _ROLES = [role.value for role in Role if role is not Role.OWNER]
 
@@ -52,9 +52,16 @@ def _day(at: float | None) -> str | None:
 @click.option("--usd-per-month", type=float, help="Budget by calendar month.")
 @pass_terminal
 def create(
-    terminal: Terminal, /, role: str, tenant: str, label: str, models: tuple[str, ...],
-    grants: tuple[str, ...], requests_per_minute: float | None, usd_per_month: float | None,
-) -> None:  # fmt: skip
+    terminal: Terminal,
+    /,
+    role: str,
+    tenant: str,
+    label: str,
+    models: tuple[str, ...],
+    grants: tuple[str, ...],
+    requests_per_minute: float | None,
+    usd_per_month: float | None,
+) -> None:
     """Make an API key. It is shown once; only a keyed hash is kept. From the first key on the gateway asks for one."""
     keyring = KeyRing.open(terminal.home)
     made = ApiKeys(terminal.home, keyring).create(
@@ -83,9 +90,16 @@ def list_keys(terminal: Terminal, /) -> None:
     """Every API key, revoked ones too."""
     found = ApiKeys(terminal.home, KeyRing.open(terminal.home)).list()
     rows = [
-        (k.id, k.role, k.tenant, k.label or None, _day(k.created_at), f"revoked {_day(k.revoked_at)}" if k.revoked_at else "open")
+        (
+            k.id,
+            k.role,
+            k.tenant,
+            k.label or None,
+            _day(k.created_at),
+            f"revoked {_day(k.revoked_at)}" if k.revoked_at else "open",
+        )
         for k in found
-    ]  # fmt: skip
+    ]
     terminal.result(
         [_row(k) for k in found],
         lambda: terminal.table(("key", "role", "tenant", "label", "made", "state"), rows),
@@ -105,9 +119,12 @@ def revoke(terminal: Terminal, /, key_id: str) -> None:
 
 @keys.command("rotate")
 @click.option(
-    "--to", "to", default="", metavar="PROVIDER",
+    "--to",
+    "to",
+    default="",
+    metavar="PROVIDER",
     help="Who holds the key-encryption key from now on: file, env:VARIABLE, vault, aws-kms, or a plug-in.",
-)  # fmt: skip
+)
 @pass_terminal
 def rotate_keys(terminal: Terminal, /, to: str) -> None:
     """Change the keys that seal the store: every data key is wrapped anew, no call is rewritten, the old key goes.
@@ -115,7 +132,7 @@ def rotate_keys(terminal: Terminal, /, to: str) -> None:
     Without --to a key in a file is replaced by a fresh one; a key in the environment or in a key service stays (change
     it with --to env:OTHER, or in the service), and what it wraps is replaced.
     """
-    from deputize.store.providers import provider_named
+    from deputize.store.keys.providers import provider_named
     from deputize.store.rotation import fresh_file, rotate
     from deputize.store.sqlite import open_store
 
@@ -189,9 +206,16 @@ def list_entries(terminal: Terminal, /) -> None:
     log = AuditLog(terminal.home, KeyRing.open(terminal.home))
     entries = list(log.entries())
     rows = [
-        (e.n, datetime.fromtimestamp(e.at, UTC).strftime("%Y-%m-%d %H:%M:%S"), e.actor, e.action, e.subject, e.tenant or None)
+        (
+            e.n,
+            datetime.fromtimestamp(e.at, UTC).strftime("%Y-%m-%d %H:%M:%S"),
+            e.actor,
+            e.action,
+            e.subject,
+            e.tenant or None,
+        )
         for e in entries
-    ]  # fmt: skip
+    ]
     terminal.result(
         entries, lambda: terminal.table(("n", "at (UTC)", "who", "did what", "to what", "tenant"), rows)
     )

@@ -25,7 +25,7 @@ STOPPED = "Stopped; run the same command again to go on."
 
 COMMANDS: dict[str, str] = {
     "demo": "deputize.cli.demo:demo",
-    "import": "deputize.cli.logs:import_",
+    "import": "deputize.cli.imports:import_",
     "convert": "deputize.cli.convert:convert",
     "curate": "deputize.cli.convert:curate",
     "cluster": "deputize.cli.convert:cluster",
@@ -43,7 +43,7 @@ COMMANDS: dict[str, str] = {
     "keys": "deputize.cli.keys:keys",
     "audit": "deputize.cli.keys:audit",
     "erase": "deputize.cli.erase:erase",
-    "retention": "deputize.cli.logs:retention",
+    "retention": "deputize.cli.imports:retention",
     "raw": "deputize.cli.raw:raw",
 }
 """Verb -> where it is written; imported only when it is asked for."""
@@ -62,9 +62,21 @@ def _set_json(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
 def common_options() -> list[click.Option]:
     """--home and --json, which every command takes, before or after its verb."""
     return [
-        click.Option(["--home"], metavar="DIR", callback=_set_home, expose_value=False, help="Home folder (default ./.deputize or DEPUTIZE_HOME)."),
-        click.Option(["--json"], is_flag=True, callback=_set_json, expose_value=False, help="One JSON document on stdout."),
-    ]  # fmt: skip
+        click.Option(
+            ["--home"],
+            metavar="DIR",
+            callback=_set_home,
+            expose_value=False,
+            help="Home folder (default ./.deputize or DEPUTIZE_HOME).",
+        ),
+        click.Option(
+            ["--json"],
+            is_flag=True,
+            callback=_set_json,
+            expose_value=False,
+            help="One JSON document on stdout.",
+        ),
+    ]
 
 
 def _with_common(command: click.Command, name: str) -> click.Command:

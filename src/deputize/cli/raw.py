@@ -15,10 +15,10 @@ import click
 from deputize.cli.terminal import Terminal, pass_terminal
 from deputize.core.errors import BadInput
 from deputize.core.records import encode
-from deputize.store.approvals import Approvals, ExportRequest
-from deputize.store.audit import AuditLog
-from deputize.store.keys import KeyRing
-from deputize.store.roles import EVERY_TENANT
+from deputize.store.access.approvals import Approvals, ExportRequest
+from deputize.store.access.audit_log import AuditLog
+from deputize.store.access.roles import EVERY_TENANT
+from deputize.store.keys.keyring import KeyRing
 
 
 @click.group()
@@ -79,8 +79,8 @@ def approve(terminal: Terminal, /, request_id: str) -> None:
 @pass_terminal
 def export(terminal: Terminal, /, request_id: str, out: Path) -> None:
     """Write the raw calls of an approved request to a file only you can read."""
-    from deputize.store.guarded import GuardedStore
-    from deputize.store.lineage import Copy, note_copy
+    from deputize.store.access.guarded import GuardedStore
+    from deputize.store.lineage import ClearTextCopy, note_copy
     from deputize.store.sqlite import open_store
 
     approvals = _approvals(terminal)
@@ -94,9 +94,17 @@ def export(terminal: Terminal, /, request_id: str, out: Path) -> None:
             for call in guarded.export(request_id):
                 file.write(encode(call) + b"\n")
                 ids.append(call.id)
-            note_copy(terminal.home, keyring, Copy(
-                path=str(out.resolve()), what="raw calls", by=terminal.actor.name, at=time.time(), call_ids=ids
-            ))  # fmt: skip
+            note_copy(
+                terminal.home,
+                keyring,
+                ClearTextCopy(
+                    path=str(out.resolve()),
+                    what="raw calls",
+                    by=terminal.actor.name,
+                    at=time.time(),
+                    call_ids=ids,
+                ),
+            )
     finally:
         store.close()
     terminal.result(

@@ -11,7 +11,7 @@ import msgspec
 
 from deputize.cli.terminal import Terminal, pass_terminal
 from deputize.core.errors import BadInput
-from deputize.store.lineage import Taught
+from deputize.store.lineage import TrainedOnErased
 
 
 def read_report(home: Path, run_id: str | None = None) -> tuple[dict[str, Any], Path]:
@@ -32,7 +32,7 @@ def read_report(home: Path, run_id: str | None = None) -> tuple[dict[str, Any], 
     raise BadInput(f"There is no {what} in {home}. `deputize convert` makes one.")
 
 
-def mark_erased(home: Path, taught: Iterable[Taught]) -> None:
+def mark_erased(home: Path, taught: Iterable[TrainedOnErased]) -> None:
     """Says in the reports of runs which specialists learnt from calls that are erased now."""
     from deputize.web.report import write_report
 
@@ -52,7 +52,7 @@ def mark_erased(home: Path, taught: Iterable[Taught]) -> None:
 
 def show_report(terminal: Terminal, report: dict[str, Any]) -> None:
     """The report for a reader, and where the page is."""
-    from deputize.web.terminal import render
+    from deputize.web.summary import render
 
     terminal.show(render(report))
     page = terminal.home / "runs" / str(report["run_id"]) / "report.html"

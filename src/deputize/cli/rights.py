@@ -17,7 +17,7 @@ import click
 
 from deputize.cli.terminal import Terminal
 from deputize.core.errors import AccessDenied, StoreError
-from deputize.store.roles import EVERY_TENANT, Actor, Right, owner, require
+from deputize.store.access.roles import EVERY_TENANT, Actor, Right, owner, require
 
 KEY_VARIABLE = "DEPUTIZE_KEY"
 
@@ -83,8 +83,8 @@ def acting(home: Path) -> Actor:
     text = os.environ.get(KEY_VARIABLE, "")
     if not text:
         return owner()
-    from deputize.store.apikeys import ApiKeys
-    from deputize.store.keys import KeyRing
+    from deputize.store.access.api_keys import ApiKeys
+    from deputize.store.keys.keyring import KeyRing
 
     try:
         ring = KeyRing.open(home, create=False)
@@ -107,8 +107,8 @@ def check(command: str, actor: Actor, home: Path) -> None:
                 f"{actor.name} is for the tenant {actor.tenant} only; `deputize {command}` is about every tenant."
             )
     except AccessDenied:
-        from deputize.store.audit import AuditLog
-        from deputize.store.keys import KeyRing
+        from deputize.store.access.audit_log import AuditLog
+        from deputize.store.keys.keyring import KeyRing
 
         log = AuditLog(home, KeyRing.open(home, create=False))
         log.append("denied", actor=actor.name, subject=command, detail={"right": right.value})
@@ -123,7 +123,7 @@ def guarded(command: str, callback: Callable[..., Any]) -> Callable[..., Any]:
         terminal = click.get_current_context().ensure_object(Terminal)
         # whoever holds the home may do everything in it: nothing to look up
         if os.environ.get(KEY_VARIABLE) or command not in RIGHTS:
-            from deputize.store.audit import acts_as
+            from deputize.store.access.audit_log import acts_as
 
             actor = acting(terminal.home) if RIGHTS.get(command) is not None else owner()
             check(command, actor, terminal.home)

@@ -21,7 +21,7 @@ def route() -> None:
 
 
 def _read(terminal: Terminal) -> RouteFile:
-    from deputize.router.file import read_routes
+    from deputize.routes_file import read_routes
 
     file = read_routes(terminal.home / "routes.json")
     if not file.generation:
@@ -30,9 +30,9 @@ def _read(terminal: Terminal) -> RouteFile:
 
 
 def _change(terminal: Terminal, route_id: str, action: str, change: Callable[[Route], Route]) -> None:
-    from deputize.router.file import update_routes
-    from deputize.store.audit import AuditLog
-    from deputize.store.keys import KeyRing
+    from deputize.routes_file import update_routes
+    from deputize.store.access.audit_log import AuditLog
+    from deputize.store.keys.keyring import KeyRing
 
     _read(terminal)
 
@@ -59,9 +59,15 @@ def _state(one: Route) -> str:
 def _row(one: Route) -> dict[str, object]:
     certificate = msgspec.to_builtins(one.certificate) if one.certificate else None
     return {
-        "id": one.id, "task": one.task_id, "task_name": one.task_name, "state": one.state, "share": one.share,
-        "threshold": one.threshold, "specialist": one.specialist, "certificate": certificate,
-    }  # fmt: skip
+        "id": one.id,
+        "task": one.task_id,
+        "task_name": one.task_name,
+        "state": one.state,
+        "share": one.share,
+        "threshold": one.threshold,
+        "specialist": one.specialist,
+        "certificate": certificate,
+    }
 
 
 @route.command("list")
@@ -75,9 +81,17 @@ def list_routes(terminal: Terminal, /) -> None:
         "routes": [_row(r) for r in file.routes],
     }
     rows = [
-        (r.id, r.task_name, _state(r), f"{r.threshold:.3f}", f"{r.certificate.kind} {r.certificate.epsilon:g}/{r.certificate.delta:g}" if r.certificate else "none")
+        (
+            r.id,
+            r.task_name,
+            _state(r),
+            f"{r.threshold:.3f}",
+            f"{r.certificate.kind} {r.certificate.epsilon:g}/{r.certificate.delta:g}"
+            if r.certificate
+            else "none",
+        )
         for r in file.routes
-    ]  # fmt: skip
+    ]
     terminal.result(
         document,
         lambda: terminal.table(("route", "task", "state", "threshold", "certificate (eps/delta)"), rows),

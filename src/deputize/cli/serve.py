@@ -24,7 +24,7 @@ def serve(
     terminal: Terminal, /, host: str, port: int, upstream: str | None, workers: int, api_key_env: str | None
 ) -> None:
     """Run the gateway: agents change their base_url to it and nothing else."""
-    from deputize.gateway.serve import serve as serve_gateway
+    from deputize.gateway.launch import serve as serve_gateway
     from deputize.gateway.settings import read_settings
 
     scheme = read_settings(terminal.home).scheme

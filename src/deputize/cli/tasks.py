@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import click
 import msgspec
 
-from deputize.cli.lines import Written
+from deputize.cli.jsonl import RowWriter
 from deputize.cli.terminal import Terminal, pass_terminal
 from deputize.core.artifacts import Curated, Discovered, Skip
 from deputize.core.config import models_path
@@ -18,7 +18,7 @@ from deputize.core.errors import BadInput
 from deputize.core.records import Call, RouteFile, Task
 
 if TYPE_CHECKING:
-    from deputize.stages.cluster.edit import Edit
+    from deputize.stages.cluster.edits import Edit
 
 Changed: TypeAlias = "tuple[Discovered, Edit, Task | list[Task]]"
 
@@ -38,7 +38,7 @@ def discover_file(terminal: Terminal, /, path: Path, agent: str, seed: int) -> N
     from deputize.stages.cluster.run import discover
     from deputize.stages.collect.importers import read_calls
 
-    written = Written(terminal, path)
+    written = RowWriter(terminal, path)
     calls: list[Call] = []
     for item in read_calls(path, agent=agent):
         if isinstance(item, Skip):
@@ -72,9 +72,9 @@ def list_tasks(terminal: Terminal, /, run_id: str | None) -> None:
 @pass_terminal
 def merge_tasks(terminal: Terminal, /, first: str, second: str) -> None:
     """Make one task of two whose replies are of one kind. It keeps the first one's name; later runs merge them again."""
-    from deputize.stages.cluster import edit
+    from deputize.stages.cluster import edits
 
-    _edit(terminal, lambda d, c: edit.merge(d, c.examples, first, second, at=time.time()), (first, second))
+    _edit(terminal, lambda d, c: edits.merge(d, c.examples, first, second, at=time.time()), (first, second))
 
 
 @tasks.command("split")
@@ -82,9 +82,9 @@ def merge_tasks(terminal: Terminal, /, first: str, second: str) -> None:
 @pass_terminal
 def split_task(terminal: Terminal, /, task_id: str) -> None:
     """Make one task per template of a task. Where its calls have one template there is nothing to split by."""
-    from deputize.stages.cluster import edit
+    from deputize.stages.cluster import edits
 
-    _edit(terminal, lambda d, c: edit.split(d, c.examples, task_id, at=time.time()), (task_id,))
+    _edit(terminal, lambda d, c: edits.split(d, c.examples, task_id, at=time.time()), (task_id,))
 
 
 @tasks.command("rename")
@@ -93,9 +93,9 @@ def split_task(terminal: Terminal, /, task_id: str) -> None:
 @pass_terminal
 def rename_task(terminal: Terminal, /, task_id: str, name: str) -> None:
     """Give a task a name of your own. Nothing is trained anew; report and route take the name over."""
-    from deputize.stages.cluster import edit
+    from deputize.stages.cluster import edits
 
-    after = _edit(terminal, lambda d, _: edit.rename(d, task_id, name, at=time.time()), (task_id,))
+    after = _edit(terminal, lambda d, _: edits.rename(d, task_id, name, at=time.time()), (task_id,))
     _rename_elsewhere(terminal.home, task_id, next(t.name for t in after.tasks if t.id == task_id))
 
 
@@ -105,9 +105,9 @@ def rename_task(terminal: Terminal, /, task_id: str, name: str) -> None:
 @pass_terminal
 def hide_task(terminal: Terminal, /, task_id: str, undo: bool) -> None:
     """Report a task but never train or route it. A route that serves its calls is closed at once."""
-    from deputize.stages.cluster import edit
+    from deputize.stages.cluster import edits
 
-    after = _edit(terminal, lambda d, _: edit.hide(d, task_id, not undo, at=time.time()), (task_id,))
+    after = _edit(terminal, lambda d, _: edits.hide(d, task_id, not undo, at=time.time()), (task_id,))
     if not undo:
         _close_routes(terminal, next(t for t in after.tasks if t.id == task_id))
 
@@ -117,8 +117,8 @@ def _edit(
 ) -> Discovered:
     """Makes an edit, notes it in the audit log and says what came of it."""
     from deputize import pipeline
-    from deputize.store.audit import AuditLog
-    from deputize.store.keys import KeyRing
+    from deputize.store.access.audit_log import AuditLog
+    from deputize.store.keys.keyring import KeyRing
 
     made: list[Task] = []
     action: list[str] = []
@@ -156,7 +156,7 @@ def _rename_elsewhere(home: Path, task_id: str, name: str) -> None:
     """The name in the newest run's report and in the route file; neither need be there."""
     from deputize.cli.report import read_report
     from deputize.pipeline import latest_run
-    from deputize.router.file import read_routes, update_routes
+    from deputize.routes_file import read_routes, update_routes
     from deputize.web.report import write_report
 
     newest = latest_run(home)
@@ -176,9 +176,9 @@ def _rename_elsewhere(home: Path, task_id: str, name: str) -> None:
 
 
 def _close_routes(terminal: Terminal, task: Task) -> None:
-    from deputize.router.file import read_routes, update_routes
-    from deputize.store.audit import AuditLog
-    from deputize.store.keys import KeyRing
+    from deputize.routes_file import read_routes, update_routes
+    from deputize.store.access.audit_log import AuditLog
+    from deputize.store.keys.keyring import KeyRing
 
     home, keys = terminal.home, set(task.keys)
     open_ids = [
@@ -205,9 +205,9 @@ def _close_routes(terminal: Terminal, task: Task) -> None:
 
 def _discovered(home: Path, run_id: str | None) -> Discovered:
     from deputize.pipeline import latest_run
-    from deputize.store.audit import AuditLog
-    from deputize.store.keys import KeyRing
-    from deputize.store.runkeys import run_key
+    from deputize.store.access.audit_log import AuditLog
+    from deputize.store.keys.keyring import KeyRing
+    from deputize.store.keys.run_keys import run_key
     from deputize.store.sealed import read_sealed
 
     chosen = run_id or latest_run(home)
@@ -226,8 +226,11 @@ def _discovered(home: Path, run_id: str | None) -> Discovered:
 def _contract(task: Task) -> str:
     contract = task.contract
     named = {
-        "label": contract.labels, "json": [f.name for f in contract.fields], "tool_call": contract.tools, "text": [],
-    }[contract.kind]  # fmt: skip
+        "label": contract.labels,
+        "json": [f.name for f in contract.fields],
+        "tool_call": contract.tools,
+        "text": [],
+    }[contract.kind]
     shown = ", ".join(named[:4]) + (", ..." if len(named) > 4 else "")
     kind = contract.kind.replace("_", " ") + (" or left to the LLM" if contract.may_leave else "")
     return f"{kind}: {shown}" if shown else kind

@@ -14,7 +14,7 @@ import msgspec
 
 from deputize.core.config import home_path
 from deputize.core.progress import Progress
-from deputize.store.roles import Actor, owner
+from deputize.store.access.roles import Actor, owner
 
 
 class Terminal:
@@ -87,9 +87,12 @@ def _bars() -> Iterator[Progress]:
     from rich.progress import Progress as Bars
 
     bars = Bars(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
         console=Console(stderr=True),
-    )  # fmt: skip
+    )
     ids: dict[str, Any] = {}
 
     def report(what: str, done: int, total: int | None = None) -> None:

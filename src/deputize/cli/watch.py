@@ -15,12 +15,12 @@ from deputize.cli.terminal import Terminal, pass_terminal
 from deputize.core.config import Convert, read_retention
 from deputize.core.errors import BadInput, DeputizeError, MissingExtra, UsageError
 from deputize.core.records import Record, Route, RouteFile
-from deputize.stages.refine.watch import Decided, Health, Note, decide, note
+from deputize.stages.refine.watch import LoopDecision, RouteHealth, WatchedCall, decide, note
 
 RETENTION_EVERY_S = 3600.0
 
 
-class Looked(Record):
+class LookResult(Record):
     """One look at the home: what was decided, why, and what was done."""
 
     at: float
@@ -42,7 +42,7 @@ class Looked(Record):
         return self.decided == "wait" and not self.rolled_back
 
 
-class Answered(Record):
+class AnsweredAlarms(Record):
     """HOME/watch.json: certificates whose alarm has led to a run."""
 
     certificates: dict[str, float] = msgspec.field(default_factory=dict)
@@ -53,22 +53,27 @@ class Watcher:
     """Looks at a home, decides, acts."""
 
     def __init__(
-        self, home: Path, *, min_new: int, delta: float, convert: Callable[[], dict[str, Any]],
+        self,
+        home: Path,
+        *,
+        min_new: int,
+        delta: float,
+        convert: Callable[[], dict[str, Any]],
         clock: Callable[[], float] = time.time,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._home, self._min_new, self._delta = home, min_new, delta
         self._convert, self._clock = convert, clock
-        self._last: tuple[tuple[int, int, str], Looked] | None = None
+        self._last: tuple[tuple[int, int, str], LookResult] | None = None
         self._retry_at = 0
         """After a run that failed: how many new calls there must be before another is tried."""
 
-    def look(self, *, once: bool = False) -> Looked:
+    def look(self, *, once: bool = False) -> LookResult:
         """One look; converts where there is reason to.
 
         Args:
             once: let the error of a run out; otherwise it is told, and the loop goes on.
         """
-        from deputize.router.file import read_routes
+        from deputize.routes_file import read_routes
         from deputize.store.sqlite import open_store
 
         file = read_routes(self._home / "routes.json")
@@ -83,20 +88,29 @@ class Watcher:
         finally:
             store.close()
         decided = decide(
-            notes, file.routes, n_new=n_new, min_new=max(self._min_new, self._retry_at), delta=self._delta,
+            notes,
+            file.routes,
+            n_new=n_new,
+            min_new=max(self._min_new, self._retry_at),
+            delta=self._delta,
             unfinished=state.run_id if state and not state.finished and not self._retry_at else "",
             answered=self._not_to_answer(file, n_new),
-        )  # fmt: skip
-        looked = Looked(
-            at=self._clock(), decided="convert" if decided.convert else "wait", why=decided.why, n_calls=len(notes),
-            n_new=n_new, rolled_back=self._roll_back(decided, file), may_grow=[h.sentence() for h in decided.promote],
-        )  # fmt: skip
+        )
+        looked = LookResult(
+            at=self._clock(),
+            decided="convert" if decided.convert else "wait",
+            why=decided.why,
+            n_calls=len(notes),
+            n_new=n_new,
+            rolled_back=self._roll_back(decided, file),
+            may_grow=[h.sentence() for h in decided.promote],
+        )
         if decided.convert:
             looked = self._run(looked, decided, once)
         self._last = (mark, looked)
         return looked
 
-    def _run(self, looked: Looked, decided: Decided, once: bool) -> Looked:
+    def _run(self, looked: LookResult, decided: LoopDecision, once: bool) -> LookResult:
         try:
             report = self._convert()
         except DeputizeError as error:
@@ -110,16 +124,16 @@ class Watcher:
             self._answer(decided.answers)
         return msgspec.structs.replace(looked, run_id=str(report.get("run_id", "")))
 
-    def _roll_back(self, decided: Decided, file: RouteFile) -> list[str]:
-        from deputize.router.file import update_routes
-        from deputize.store.audit import AuditLog
-        from deputize.store.keys import KeyRing
+    def _roll_back(self, decided: LoopDecision, file: RouteFile) -> list[str]:
+        from deputize.routes_file import update_routes
+        from deputize.store.access.audit_log import AuditLog
+        from deputize.store.keys.keyring import KeyRing
 
         serving = {r.id for r in file.routes if r.state in ("live", "canary")}
         bad = {h.route_id: h for h in decided.roll_back if h.route_id in serving}
         if not bad:
             return []
-        done: list[Health] = []
+        done: list[RouteHealth] = []
 
         def back(now: RouteFile) -> RouteFile:
             done.clear()
@@ -137,13 +151,19 @@ class Watcher:
         log = AuditLog(self._home, KeyRing.open(self._home))
         for health in done:
             log.append(
-                "route.rollback", subject=health.route_id,
+                "route.rollback",
+                subject=health.route_id,
                 detail={
-                    "because": "its audited calls", "state": "rolled_back", "certificate": health.certificate_id,
-                    "audits": f"{health.n}", "differed": f"{health.n_bad}", "allowed": f"{health.allowed:.4f}",
-                    "e_value": f"{health.e_value:.4g}", "delta": f"{self._delta:g}",
+                    "because": "its audited calls",
+                    "state": "rolled_back",
+                    "certificate": health.certificate_id,
+                    "audits": f"{health.n}",
+                    "differed": f"{health.n_bad}",
+                    "allowed": f"{health.allowed:.4f}",
+                    "e_value": f"{health.e_value:.4g}",
+                    "delta": f"{self._delta:g}",
                 },
-            )  # fmt: skip
+            )
         return [h.sentence() for h in done]
 
     def _not_to_answer(self, file: RouteFile, n_new: int) -> frozenset[str]:
@@ -153,30 +173,30 @@ class Watcher:
             known |= {r.certificate.id for r in file.routes if r.certificate is not None}
         return known
 
-    def _answered(self) -> Answered:
+    def _answered(self) -> AnsweredAlarms:
         path = self._home / "watch.json"
         try:
-            return msgspec.json.decode(path.read_bytes(), type=Answered)
+            return msgspec.json.decode(path.read_bytes(), type=AnsweredAlarms)
         except FileNotFoundError:
-            return Answered()
+            return AnsweredAlarms()
         except (OSError, msgspec.MsgspecError) as error:
             raise BadInput(
                 f"{path} cannot be read ({error}); delete it to forget which alarms were answered."
             ) from error
 
     def _answer(self, certificates: tuple[str, ...]) -> None:
-        from deputize.store.files import write_atomic
+        from deputize.files import write_atomic
 
         known = self._answered().certificates | dict.fromkeys(certificates, self._clock())
-        write_atomic(self._home / "watch.json", msgspec.json.encode(Answered(certificates=known)))
+        write_atomic(self._home / "watch.json", msgspec.json.encode(AnsweredAlarms(certificates=known)))
 
 
 def watching(
-    look: Callable[[], Looked],
+    look: Callable[[], LookResult],
     *,
     every_s: float,
     sleep: Callable[[float], None],
-    tell: Callable[[Looked], None],
+    tell: Callable[[LookResult], None],
 ) -> None:
     """Looks again and again until Ctrl-C; what has not changed is not told again."""
     last = ("", "")
@@ -224,11 +244,11 @@ def _newest(home: Path) -> Any:
     return read_state(home, newest) if newest is not None else None
 
 
-def _read(store: Any, state: Any) -> tuple[list[Note], int]:
+def _read(store: Any, state: Any) -> tuple[list[WatchedCall], int]:
     """(what the watch keeps of every call, by time; calls to learn from that the newest run did not have)."""
     from deputize.pipeline import learnable
 
-    notes: list[Note] = []
+    notes: list[WatchedCall] = []
     wanted = set(state.agents) if state is not None else set()
     n_read = n_learnable = n_known = 0
     for call in store.calls():
@@ -247,13 +267,20 @@ def _read(store: Any, state: Any) -> tuple[list[Note], int]:
     "--every", type=click.FloatRange(1), default=60.0, show_default=True, help="Seconds between looks."
 )
 @click.option(
-    "--min-new-calls", "min_new", type=click.IntRange(1), default=500, show_default=True,
+    "--min-new-calls",
+    "min_new",
+    type=click.IntRange(1),
+    default=500,
+    show_default=True,
     help="New calls answered by the LLM that are reason enough to convert again.",
-)  # fmt: skip
+)
 @click.option(
-    "--alarm-delta", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.01, show_default=True,
+    "--alarm-delta",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.01,
+    show_default=True,
     help="Chance that a good route is rolled back.",
-)  # fmt: skip
+)
 @click.option("--once", is_flag=True, help="Look once, act, and end.")
 @run_options
 @pass_terminal
@@ -286,13 +313,13 @@ def watch(
     watcher = Watcher(home, min_new=min_new, delta=alarm_delta, convert=convert)
     keep_to_limits = hourly(lambda: _retain(terminal), tell=terminal.note)
 
-    def look() -> Looked:
+    def look() -> LookResult:
         keep_to_limits()
         return watcher.look(once=once)
 
-    acted: list[Looked] = []
+    acted: list[LookResult] = []
 
-    def tell(looked: Looked) -> None:
+    def tell(looked: LookResult) -> None:
         acted.append(looked)
         if not terminal.json:
             _show(terminal, looked)
@@ -309,8 +336,8 @@ def watch(
 
 def _retain(terminal: Terminal) -> None:
     """Deletes what [retention] does not allow to be kept any longer."""
-    from deputize.cli.logs import retain
-    from deputize.store.keys import KeyRing
+    from deputize.cli.imports import retain
+    from deputize.store.keys.keyring import KeyRing
     from deputize.store.sqlite import open_store
 
     limits = read_retention(terminal.home)
@@ -329,7 +356,7 @@ def _retain(terminal: Terminal) -> None:
             )
 
 
-def _show(terminal: Terminal, looked: Looked) -> None:
+def _show(terminal: Terminal, looked: LookResult) -> None:
     for line in looked.rolled_back:
         terminal.say(f"rolled back: {line}. Its calls go to the LLM until `deputize route promote`.")
     for line in looked.may_grow:

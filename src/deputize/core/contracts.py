@@ -172,9 +172,13 @@ def short_reply(text: str) -> str:
 
 
 def closed_labels(
-    replies: Iterable[str], *, min_calls: int = 20, min_repeats: int = 3, coverage: float = 0.95,
+    replies: Iterable[str],
+    *,
+    min_calls: int = 20,
+    min_repeats: int = 3,
+    coverage: float = 0.95,
     may_be: Container[str] | None = None,
-) -> list[str] | None:  # fmt: skip
+) -> list[str] | None:
     """The closed set of short labels that replies are drawn from, most frequent first; None where there is none.
 
     A reply counts as a label when it is short (at most 8 words and 80 characters) and was given at least

@@ -129,9 +129,13 @@ class Call(Record):
     def request(self) -> Request:
         """What a specialist would have been asked."""
         return Request(
-            messages=self.messages, tools=self.tools, response_format=self.response_format,
-            tool_choice=self.tool_choice, agent=self.agent, site=self.site,
-        )  # fmt: skip
+            messages=self.messages,
+            tools=self.tools,
+            response_format=self.response_format,
+            tool_choice=self.tool_choice,
+            agent=self.agent,
+            site=self.site,
+        )
 
 
 class Example(Record):
@@ -232,7 +236,7 @@ class Contract(Record):
     """A mixed site: "leave it to the LLM" is one of the answers."""
 
 
-class Recipe(Record):
+class PromptRecipe(Record):
     """How a request becomes the short prompt that a specialist reads: the constant part is left out."""
 
     mode: Literal["slots", "dialogue"] = "slots"
@@ -251,7 +255,7 @@ class Task(Record):
     id: str
     name: str
     contract: Contract
-    recipe: Recipe
+    recipe: PromptRecipe
     keys: list[str]
     """Template keys (router.match) of the requests that belong to it."""
     site: str = ""
@@ -320,7 +324,7 @@ class Route(Record):
     median_prompt_tokens_after: int = 0
 
 
-class Fork(Record):
+class BranchClassifier(Record):
     """Tells apart the tasks that share one template, from the words of the request: linear, so that it is cheap live."""
 
     branches: list[str]
@@ -343,7 +347,7 @@ class KeySpace(Record):
     """`Label:` heads that stand for a line whose value varies."""
     max_new_lines: dict[str, int] = msgspec.field(default_factory=dict)
     """Template key -> how many lines of the system prompt may be unknown; with more the template has changed."""
-    forks: dict[str, Fork] = msgspec.field(default_factory=dict)
+    forks: dict[str, BranchClassifier] = msgspec.field(default_factory=dict)
     """Template key -> what tells the tasks that share it apart."""
 
 

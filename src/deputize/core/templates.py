@@ -19,7 +19,7 @@ from typing import Any, Final
 import msgspec
 
 from deputize.core.contracts import text_of
-from deputize.core.records import Fork, KeySpace, Message, Recipe, Request
+from deputize.core.records import BranchClassifier, KeySpace, Message, PromptRecipe, Request
 
 LONG_LINE = 160
 """Characters from which a line is cut into sentences, so that a slot inside a paragraph does not hide the rest."""
@@ -182,7 +182,7 @@ class Marks(msgspec.Struct, frozen=True):
     n_new: int
 
 
-class KeyReader:
+class TemplateKeyReader:
     """A key space made ready for many requests; remembers the system prompts it has read."""
 
     def __init__(self, keyspace: KeySpace) -> None:
@@ -251,7 +251,7 @@ def fork_words(text: str) -> list[str]:
     return list(dict.fromkeys((*words, *(f"{a} {b}" for a, b in pairwise(words)))))
 
 
-def branch_of(fork: Fork, text: str) -> tuple[str, float]:
+def branch_of(fork: BranchClassifier, text: str) -> tuple[str, float]:
     """The branch that a text belongs to and its lead over the second best (infinite where there is one branch)."""
     scores = list(fork.bias)
     for word in fork_words(text):
@@ -264,17 +264,17 @@ def branch_of(fork: Fork, text: str) -> tuple[str, float]:
     return fork.branches[best], scores[best] - max(rest, default=float("-inf"))
 
 
-_readers: dict[int, tuple[KeySpace, KeyReader]] = {}
+_readers: dict[int, tuple[KeySpace, TemplateKeyReader]] = {}
 
 
-def reader(keyspace: KeySpace) -> KeyReader:
+def reader(keyspace: KeySpace) -> TemplateKeyReader:
     """The reader of a key space; those of the last few key spaces are kept (records are frozen, so by identity)."""
     known = _readers.get(id(keyspace))
     if known is not None and known[0] is keyspace:
         return known[1]
     if len(_readers) >= 64:
         _readers.clear()
-    made = KeyReader(keyspace)
+    made = TemplateKeyReader(keyspace)
     _readers[id(keyspace)] = (keyspace, made)
     return made
 
@@ -291,7 +291,7 @@ def template_key(request: Request, keyspace: KeySpace) -> str:
 # ---------------------------------------------------------------- the short prompt
 
 
-def prune(request: Request, recipe: Recipe) -> str:
+def prune(request: Request, recipe: PromptRecipe) -> str:
     """The short prompt a specialist reads: what is constant in its task is left out, values stay as written.
 
     slots: the units of all messages that vary, one line each. dialogue: a digest of an agent's run so far (first

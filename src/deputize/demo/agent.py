@@ -68,9 +68,11 @@ class HelpDesk:
     ) -> Message:
         """One call to the model; the assistant message."""
         headers = {
-            "x-deputize-agent": AGENT, "x-deputize-site": site, "x-deputize-episode": episode,
+            "x-deputize-agent": AGENT,
+            "x-deputize-site": site,
+            "x-deputize-episode": episode,
             "x-deputize-origin": ticket.customer,
-        }  # fmt: skip
+        }
         if audience:
             headers["x-deputize-audience"] = audience
         request: dict[str, Any] = {

@@ -24,11 +24,11 @@ from deputize.core.records import Record
 from deputize.demo import replay, teacher, traffic, world
 from deputize.demo.agent import Seen
 from deputize.demo.processes import teacher_process
-from deputize.gateway.serve import start_gateway_process
-from deputize.router.file import read_routes
+from deputize.files import write_atomic
+from deputize.gateway.launch import start_gateway_process
+from deputize.routes_file import read_routes
 from deputize.scoring.costs import load_prices
-from deputize.store.files import write_atomic
-from deputize.store.keys import KeyRing
+from deputize.store.keys.keyring import KeyRing
 from deputize.store.sqlite import open_store
 from deputize.web.report import write_report
 
@@ -46,7 +46,7 @@ as_of = "2025"
 
 
 @dataclass(frozen=True)
-class Plan:
+class DemoSize:
     """How large a demo to run."""
 
     seed: int = 0
@@ -85,7 +85,12 @@ class DemoState(Record):
 
 
 def run(
-    home: Path, plan: Plan, *, progress: Progress = silent, say: Callable[[str], None], fresh: bool = False
+    home: Path,
+    plan: DemoSize,
+    *,
+    progress: Progress = silent,
+    say: Callable[[str], None],
+    fresh: bool = False,
 ) -> dict[str, Any]:
     """The demo from whatever point it is at; the report, with the replay's figures under "replay".
 
@@ -114,9 +119,14 @@ def run(
             say(f"The routes are live: {plan.n_fresh_calls} fresh calls go through the gateway.")
             began = time.monotonic()
             seen = through_gateway(
-                home, llm, fresh_tickets(plan), concurrency=plan.replay_concurrency, max_calls=plan.n_fresh_calls,
-                what="fresh calls", progress=progress,
-            )  # fmt: skip
+                home,
+                llm,
+                fresh_tickets(plan),
+                concurrency=plan.replay_concurrency,
+                max_calls=plan.n_fresh_calls,
+                what="fresh calls",
+                progress=progress,
+            )
             report["replay"] = _scored(home, plan, seen)
             state = _save(home, msgspec.structs.replace(state, replay_s=round(time.monotonic() - began, 1)))
             report["timings_s"] = {
@@ -128,12 +138,12 @@ def run(
     return report
 
 
-def fresh_tickets(plan: Plan) -> list[world.Ticket]:
+def fresh_tickets(plan: DemoSize) -> list[world.Ticket]:
     """Tickets for the replay, more than enough for its calls (an episode makes four at least)."""
     return [world.ticket(plan.seed, FRESH_FROM + i) for i in range(plan.n_fresh_calls // 4 + 1)]
 
 
-def open_state(home: Path, plan: Plan) -> DemoState:
+def open_state(home: Path, plan: DemoSize) -> DemoState:
     """The state of the demo in a folder, begun where there is none."""
     path = home / "demo.json"
     if path.exists():
@@ -177,7 +187,7 @@ def finished_episodes(home: Path) -> set[str]:
 
 
 def _collect(
-    home: Path, plan: Plan, state: DemoState, llm: str, progress: Progress, say: Callable[[str], None]
+    home: Path, plan: DemoSize, state: DemoState, llm: str, progress: Progress, say: Callable[[str], None]
 ) -> DemoState:
     done = finished_episodes(home)
     todo = [t for t in plan.tickets() if f"helpdesk-{t.number}" not in done]
@@ -195,9 +205,15 @@ def _collect(
 
 
 def through_gateway(
-    home: Path, llm: str, tickets: list[world.Ticket], *, concurrency: int, what: str, progress: Progress,
+    home: Path,
+    llm: str,
+    tickets: list[world.Ticket],
+    *,
+    concurrency: int,
+    what: str,
+    progress: Progress,
     max_calls: int | None = None,
-) -> list[Seen]:  # fmt: skip
+) -> list[Seen]:
     """Start a gateway on the home, let the agent work through it, stop it; the calls the agent made."""
     with start_gateway_process(home, upstream=llm) as gateway:
         return asyncio.run(
@@ -212,7 +228,7 @@ def through_gateway(
         )
 
 
-def _scored(home: Path, plan: Plan, seen: list[Seen]) -> dict[str, Any]:
+def _scored(home: Path, plan: DemoSize, seen: list[Seen]) -> dict[str, Any]:
     contracts = {r.id: r.contract for r in read_routes(home / "routes.json").routes}
     n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return replay.score(

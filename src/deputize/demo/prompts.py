@@ -186,7 +186,11 @@ TOOLS: list[dict[str, Any]] = [
 ]
 
 SITES: dict[str, str] = {
-    INTENT: "triage", POLICY: "policy_check", ACTION: "next_action", SUMMARY: "case_line", REPLY: "reply",
-}  # fmt: skip
+    INTENT: "triage",
+    POLICY: "policy_check",
+    ACTION: "next_action",
+    SUMMARY: "case_line",
+    REPLY: "reply",
+}
 """System prompt -> call site. The extraction site has no system prompt: its template is the user message."""
 EXTRACT_SITE = "extract"

@@ -9,8 +9,8 @@ from typing import Any
 from deputize.core.contracts import agree, answer_of, fold, text_of, tool_calls_of
 from deputize.core.records import Contract, Message, Usage
 from deputize.demo.agent import Seen
-from deputize.engines.scripted import Script, count_tokens, usage_of
 from deputize.scoring.costs import Prices, spend_of
+from deputize.testing.scripted_llm import Script, count_tokens, usage_of
 
 
 def same_answer(got: Message, wanted: Message, contract: Contract | None) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 from deputize.core.contracts import text_of
 from deputize.core.records import Message
 from deputize.demo import prompts, world
-from deputize.engines.scripted import Script, ScriptError
+from deputize.testing.scripted_llm import Script, ScriptError
 
 MODEL = "simulated-llm"
 """The name the teacher goes by; its list price is an assumption of the demo (see PRICE_USD_PER_MTOK)."""
@@ -175,9 +175,13 @@ def _reply(ticket: world.Ticket, messages: list[Message], wrong: bool) -> Messag
 
 
 _SITES = {
-    "triage": _triage, "extract": _extract, "policy_check": _policy, "next_action": _action,
-    "case_line": _case_line, "reply": _reply,
-}  # fmt: skip
+    "triage": _triage,
+    "extract": _extract,
+    "policy_check": _policy,
+    "next_action": _action,
+    "case_line": _case_line,
+    "reply": _reply,
+}
 
 
 def main() -> None:
@@ -185,7 +189,7 @@ def main() -> None:
     import argparse
     import asyncio
 
-    from deputize.engines.scripted import Latency, serve_until_stopped
+    from deputize.testing.scripted_llm import Latency, serve_until_stopped
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=0)

@@ -17,9 +17,13 @@ Mode = Literal["code", "model"]
 """Who orchestrates an episode (the paper's Figure 1): program code, or the language model."""
 
 QUEUES = {
-    "refund_request": "returns", "damaged_item": "returns", "late_delivery": "shipping",
-    "account_access": "accounts", "invoice_copy": "billing", "product_question": "technical",
-}  # fmt: skip
+    "refund_request": "returns",
+    "damaged_item": "returns",
+    "late_delivery": "shipping",
+    "account_access": "accounts",
+    "invoice_copy": "billing",
+    "product_question": "technical",
+}
 
 WINDOW = {
     True: (
@@ -111,9 +115,14 @@ def ticket(seed: int, index: int) -> Ticket:
         for bank, truth in zip((WINDOW, CONDITION, STANDING), truths, strict=True)
     )
     slots = {
-        "product": product, "order_id": order_id, "issue_date": day.isoformat(), "email": email, "phone": phone,
-        "card": card_number(rng), "name": f"{first} {last}",
-    }  # fmt: skip
+        "product": product,
+        "order_id": order_id,
+        "issue_date": day.isoformat(),
+        "email": email,
+        "phone": phone,
+        "card": card_number(rng),
+        "name": f"{first} {last}",
+    }
     text = language.letter(intent, urgency, slots, rng, with_mail=gives_email, with_card=rng.random() < 0.15)
     return Ticket(
         index=index,

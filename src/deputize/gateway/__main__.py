@@ -14,7 +14,7 @@ import threading
 from pathlib import Path
 
 from deputize.core.errors import DeputizeError
-from deputize.gateway.serve import serve
+from deputize.gateway.launch import serve
 
 
 def main(arguments: list[str]) -> int:

@@ -9,19 +9,19 @@ from time import perf_counter, time
 from typing import Any
 
 from deputize.core.errors import BadInput, DeputizeError, NotAuthenticated, OverLimit, RequestTooLarge
-from deputize.engines.upstreams import Upstreams
-from deputize.gateway.beside import Beside
+from deputize.gateway.auth import Authenticator, Caller, NoAuthentication
 from deputize.gateway.context import CallIds, Context, read_context
-from deputize.gateway.door import Door, Guest, OpenDoor
-from deputize.gateway.http import JSON_HEADERS, Reply
-from deputize.gateway.live import Exchange, Live, Stream
+from deputize.gateway.live import Exchange, Live, WatchedStream
 from deputize.gateway.metrics import Metrics
-from deputize.gateway.ports import Recorder
+from deputize.gateway.passthrough import Passthrough
+from deputize.gateway.protocols import CallRecorder
 from deputize.gateway.settings import GatewaySettings
 from deputize.gateway.translate import CHAT, DIALECTS, MESSAGES
-from deputize.gateway.wire.chat import check_named_once, decode_object, error_body
-from deputize.gateway.wire.dialect import Dialect
-from deputize.store.roles import EVERY_TENANT, Right
+from deputize.http.headers import JSON_HEADERS, HttpReply
+from deputize.store.access.roles import EVERY_TENANT, Right
+from deputize.upstreams.failover import UpstreamPool
+from deputize.wire.chat import check_named_once, decode_object, error_body
+from deputize.wire.dialect import Dialect
 
 log = logging.getLogger("deputize.gateway")
 
@@ -30,17 +30,27 @@ class Gateway:
     """One process's gateway. `await gateway(method, path, headers, body)` answers one request."""
 
     def __init__(
-        self, *, settings: GatewaySettings, live: Live, upstreams: Upstreams, recorder: Recorder, metrics: Metrics, pseudonym: Callable[[str, str], str], door: Door | None = None,
-        clock: Callable[[], float] = time, clock_s: Callable[[], float] = perf_counter,
-        call_id: Callable[[], str] | None = None, gather_metrics: Callable[[Metrics], bytes] = Metrics.text,
-    ) -> None:  # fmt: skip
+        self,
+        *,
+        settings: GatewaySettings,
+        live: Live,
+        upstreams: UpstreamPool,
+        recorder: CallRecorder,
+        metrics: Metrics,
+        pseudonym: Callable[[str, str], str],
+        door: Authenticator | None = None,
+        clock: Callable[[], float] = time,
+        clock_s: Callable[[], float] = perf_counter,
+        call_id: Callable[[], str] | None = None,
+        gather_metrics: Callable[[Metrics], bytes] = Metrics.text,
+    ) -> None:
         self.settings = settings
         self.metrics = metrics
         self._live = live
         self._recorder = recorder
         self._pseudonym = pseudonym
-        self._door = door or OpenDoor()
-        self._beside = Beside(
+        self._door = door or NoAuthentication()
+        self._beside = Passthrough(
             settings=settings, upstreams=upstreams, recorder=recorder, door=self._door, clock_s=clock_s
         )
         self._clock, self._clock_s, self._call_id = clock, clock_s, call_id or CallIds()
@@ -49,7 +59,7 @@ class Gateway:
         self.ready = True
         self._dialects: dict[str, Dialect] = {d.path: d for d in DIALECTS}
 
-    async def __call__(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Reply:
+    async def __call__(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> HttpReply:
         """Answers one request; every error becomes an answer."""
         bare, _, _ = path.partition("?")
         dialect = self._dialects.get(bare) or (MESSAGES if bare.startswith(MESSAGES.path) else CHAT)
@@ -62,7 +72,7 @@ class Gateway:
             except BaseException:
                 self._one_less()
                 raise
-            if isinstance(reply.body, Stream):
+            if isinstance(reply.body, WatchedStream):
                 reply.body.ended = self._one_less  # a stream is under way until its last byte
             else:
                 self._one_less()
@@ -80,7 +90,7 @@ class Gateway:
             body = dialect.error_body(
                 500, "The gateway failed on this request; it has been logged.", "internal_error", None
             )
-            reply = Reply(500, list(JSON_HEADERS), body)
+            reply = HttpReply(500, list(JSON_HEADERS), body)
         self._count(bare, reply.status)
         return reply
 
@@ -89,7 +99,7 @@ class Gateway:
 
     async def _dispatch(
         self, method: str, path: str, bare: str, headers: Mapping[str, str], body: bytes
-    ) -> Reply:
+    ) -> HttpReply:
         dialect = self._dialects.get(bare)
         if dialect is None and (".." in bare or "%" in bare or "//" in bare):
             raise BadInput(
@@ -97,7 +107,7 @@ class Gateway:
             )  # none of ours needs these; they climb elsewhere
         known = "/v1/models" if bare.startswith("/v1/models/") else bare
         if known not in PATHS:
-            return Reply(
+            return HttpReply(
                 404,
                 list(JSON_HEADERS),
                 error_body(f"There is nothing at {bare[:200]}.", "invalid_request_error", "not_found"),
@@ -107,14 +117,14 @@ class Gateway:
                 return _wrong_method(dialect, method, "POST")
             return await self._model_call(dialect, path[len(bare) :], headers, body)
         if bare == "/healthz":
-            return Reply(
+            return HttpReply(
                 200 if self.ready else 503,
                 list(JSON_HEADERS),
                 b'{"status":"ok"}' if self.ready else b'{"status":"draining"}',
             )
         if bare == "/metrics":
             self._door.enter(headers, Right.SEE_STATUS)
-            return Reply(
+            return HttpReply(
                 200, [("content-type", "text/plain; version=0.0.4; charset=utf-8")], self._metrics_text()
             )
         if bare == "/v1/deputize/feedback":
@@ -143,7 +153,7 @@ class Gateway:
 
     async def _model_call(
         self, dialect: Dialect, query: str, headers: Mapping[str, str], body: bytes
-    ) -> Reply:
+    ) -> HttpReply:
         started, now = self._clock_s(), self._clock()
         fields = decode_object(body)
         guest = self._enter(headers, fields, body)
@@ -162,14 +172,14 @@ class Gateway:
         )
         return await self._live.answer(exchange)
 
-    async def _embeddings(self, path: str, headers: Mapping[str, str], body: bytes) -> Reply:
+    async def _embeddings(self, path: str, headers: Mapping[str, str], body: bytes) -> HttpReply:
         started, now = self._clock_s(), self._clock()
         fields = decode_object(body)
         guest = self._enter(headers, fields, body)
         context = self._context(headers, guest, now, started)
         return await self._beside.embeddings(path, headers, fields, body, context, guest)
 
-    def _enter(self, headers: Mapping[str, str], fields: dict[str, Any], body: bytes) -> Guest:
+    def _enter(self, headers: Mapping[str, str], fields: dict[str, Any], body: bytes) -> Caller:
         """Lets a request for a model in."""
         model = fields.get("model")
         guest = self._door.enter(headers, Right.WRITE_CALLS, model if isinstance(model, str) else "")
@@ -178,7 +188,7 @@ class Gateway:
             check_named_once(body, "model")
         return guest
 
-    def _context(self, headers: Mapping[str, str], guest: Guest, now: float, started: float) -> Context:
+    def _context(self, headers: Mapping[str, str], guest: Caller, now: float, started: float) -> Context:
         return read_context(
             headers,
             pseudonym=self._pseudonym,
@@ -190,7 +200,7 @@ class Gateway:
 
     # --- the rest ------------------------------------------------------------------------------------------------
 
-    async def _take_feedback(self, headers: Mapping[str, str], body: bytes) -> Reply:
+    async def _take_feedback(self, headers: Mapping[str, str], body: bytes) -> HttpReply:
         guest = self._door.enter(headers, Right.WRITE_FEEDBACK)
         everybody = guest.key is not None and guest.key.tenant == EVERY_TENANT
         fields = decode_object(body)
@@ -203,10 +213,13 @@ class Gateway:
         if not isinstance(value, int | float):
             raise BadInput("Feedback needs a 'value': a number, true or false.")
         await self._recorder.add_feedback(
-            episode=episode, call_id=call_id, metric=metric, value=float(value),
+            episode=episode,
+            call_id=call_id,
+            metric=metric,
+            value=float(value),
             tenant="" if everybody else guest.tenant,
-        )  # fmt: skip
-        return Reply(200, list(JSON_HEADERS), b'{"recorded":true}')
+        )
+        return HttpReply(200, list(JSON_HEADERS), b'{"recorded":true}')
 
     def refresh_metrics(self) -> None:
         """Brings the counters that others keep up to date."""
@@ -221,24 +234,24 @@ class Gateway:
         self.refresh_metrics()
         return self._gather_metrics(self.metrics)
 
-    def too_large(self) -> Reply:
+    def too_large(self) -> HttpReply:
         """What a body beyond the limit is answered with."""
         error = RequestTooLarge(f"The request body is larger than {self.settings.max_body_mb:g} MB.")
         reply = self._refuse(CHAT, error)
         self._count("too_large", reply.status)
         return reply
 
-    def refusal(self, status: int, sentence: str) -> Reply:
+    def refusal(self, status: int, sentence: str) -> HttpReply:
         """What bytes that make no request are answered with."""
         if status == 413:
             return self.too_large()
         self.metrics.add("deputize_refused_total", (("reason", f"http_{status}"),))
         self._count("malformed", status)
-        return Reply(
+        return HttpReply(
             status, list(JSON_HEADERS), error_body(sentence, "invalid_request_error", f"http_{status}")
         )
 
-    def _refuse(self, dialect: Dialect, error: DeputizeError) -> Reply:
+    def _refuse(self, dialect: Dialect, error: DeputizeError) -> HttpReply:
         self.metrics.add("deputize_refused_total", (("reason", error.code),))
         kind = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}.get(
             error.http_status, "invalid_request_error" if error.http_status < 500 else error.code
@@ -248,7 +261,7 @@ class Gateway:
             headers.append(("retry-after", str(max(1, round(error.retry_after_s)))))
         if isinstance(error, NotAuthenticated):
             headers.append(("www-authenticate", "Bearer"))
-        return Reply(
+        return HttpReply(
             error.http_status, headers, dialect.error_body(error.http_status, str(error), kind, error.code)
         )
 
@@ -271,8 +284,8 @@ PATHS: dict[str, Right | None] = {
 """Path -> the right it needs; None for everybody. There is nothing at a path without a line here."""
 
 
-def _wrong_method(dialect: Dialect, method: str, allowed: str) -> Reply:
+def _wrong_method(dialect: Dialect, method: str, allowed: str) -> HttpReply:
     body = dialect.error_body(
         405, f"{method[:16]} is not possible here; use {allowed}.", "invalid_request_error", None
     )
-    return Reply(405, [*JSON_HEADERS, ("allow", allowed)], body)
+    return HttpReply(405, [*JSON_HEADERS, ("allow", allowed)], body)

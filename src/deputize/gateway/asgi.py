@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from deputize.gateway.http import Handler, Reply
+from deputize.http.headers import Handler, HttpReply
 
 Message = MutableMapping[str, Any]
 
@@ -20,7 +20,7 @@ class AsgiApp:
         too_large: makes that answer.
     """
 
-    def __init__(self, handler: Handler, max_body_bytes: int, too_large: Callable[[], Reply]) -> None:
+    def __init__(self, handler: Handler, max_body_bytes: int, too_large: Callable[[], HttpReply]) -> None:
         self._handler = handler
         self._max_body_bytes = max_body_bytes
         self._too_large = too_large
@@ -73,7 +73,7 @@ class AsgiApp:
         await _send(await self._handler(method, path, headers, body), send)
 
 
-async def _send(reply: Reply, send: Callable[[Message], Awaitable[None]]) -> None:
+async def _send(reply: HttpReply, send: Callable[[Message], Awaitable[None]]) -> None:
     raw = [(k.encode("latin-1"), v.encode("latin-1")) for k, v in reply.headers]
     if isinstance(reply.body, bytes):
         raw.append((b"content-length", str(len(reply.body)).encode()))

@@ -56,9 +56,14 @@ class CallIds:
 
 
 def read_context(
-    headers: Mapping[str, str], *, pseudonym: Callable[[str, str], str], now: float, started: float,
-    call_id: str, tenant: str = "default",
-) -> Context:  # fmt: skip
+    headers: Mapping[str, str],
+    *,
+    pseudonym: Callable[[str, str], str],
+    now: float,
+    started: float,
+    call_id: str,
+    tenant: str = "default",
+) -> Context:
     """The context of a call.
 
     Args:
@@ -81,12 +86,17 @@ def read_context(
     if override not in ("llm", "slm", "auto"):
         raise BadInput("x-deputize-route must be 'llm', 'slm' or 'auto'.")
     return Context(
-        id=call_id, arrived_at=now, started=started,
-        agent=_name(headers, "x-deputize-agent"), site=_name(headers, "x-deputize-site"),
-        episode=_name(headers, "x-deputize-episode"), audience=audience or "unknown",  # type: ignore[arg-type]
-        origin=pseudonym(raw_origin, tenant) if raw_origin else "", override=override,  # type: ignore[arg-type]
+        id=call_id,
+        arrived_at=now,
+        started=started,
+        agent=_name(headers, "x-deputize-agent"),
+        site=_name(headers, "x-deputize-site"),
+        episode=_name(headers, "x-deputize-episode"),
+        audience=audience or "unknown",  # type: ignore[arg-type]
+        origin=pseudonym(raw_origin, tenant) if raw_origin else "",
+        override=override,  # type: ignore[arg-type]
         tenant=tenant,
-    )  # fmt: skip
+    )
 
 
 def _name(headers: Mapping[str, str], header: str) -> str:

@@ -18,31 +18,31 @@ from msgspec import structs
 
 from deputize.core.errors import BadInput, DeputizeError, StoreError, UpstreamError
 from deputize.core.records import Call, Decision, Message, Usage
-from deputize.engines.upstream import Headers, Incoming, Upstream, header, read_bounded, too_large
-from deputize.engines.upstreams import Answer, Upstreams
 from deputize.gateway import translate
-from deputize.gateway.consult import Consultant, Consulted, shadow_agrees
+from deputize.gateway.auth import Authenticator, Caller
 from deputize.gateway.context import Context
-from deputize.gateway.door import Door, Guest
-from deputize.gateway.http import (
+from deputize.gateway.conversations import OURS, Conversation, Conversations
+from deputize.gateway.metrics import Metrics
+from deputize.gateway.protocols import CallRecorder
+from deputize.gateway.routing import RoutingDecider, RoutingOutcome, shadow_agrees
+from deputize.gateway.settings import GatewaySettings
+from deputize.http.headers import (
     JSON_HEADERS,
     SSE_HEADERS,
-    Reply,
+    HttpReply,
     forward_answer_headers,
     forward_request_headers,
     header_safe,
     unpacker,
 )
-from deputize.gateway.metrics import Metrics
-from deputize.gateway.ports import Recorder
-from deputize.gateway.sessions import OURS, Session, Sessions
-from deputize.gateway.settings import GatewaySettings
-from deputize.gateway.wire import chat as chat_wire
-from deputize.gateway.wire.dialect import Dialect, Reader
-from deputize.gateway.wire.events import Answered, Assembler, answered, replay
-from deputize.gateway.wire.responses import chat_to_items
-from deputize.gateway.wire.sse import FrameSplitter, parse_frame
-from deputize.store.journal import Intent
+from deputize.store.recording.journal import Intent
+from deputize.upstreams.failover import UpstreamAnswer, UpstreamPool
+from deputize.upstreams.upstream import Headers, Upstream, UpstreamResponse, header, read_bounded, too_large
+from deputize.wire import chat as chat_wire
+from deputize.wire.dialect import Dialect, StreamParser
+from deputize.wire.events import Assembler, Completion, answered, replay
+from deputize.wire.responses import chat_to_items
+from deputize.wire.sse import FrameSplitter, parse_frame
 
 log = logging.getLogger("deputize.gateway")
 
@@ -75,7 +75,7 @@ class Exchange(msgspec.Struct, gc=True):
     stream: bool
     query: str = ""
     """What stood behind the path, from its question mark on; an upstream of the same protocol gets it."""
-    guest: Guest = Guest()
+    guest: Caller = Caller()
     outgoing: dict[str, Any] = {}
     """`body`, decoded: the client's fields unless an earlier response of ours had to be written out."""
     history: list[Message] = []
@@ -85,7 +85,7 @@ class Exchange(msgspec.Struct, gc=True):
     ours: bool = False
     """The answer's id is one of ours, so the conversation has to be kept here."""
     decision: Decision = Decision()
-    consulted: Consulted | None = None
+    consulted: RoutingOutcome | None = None
     upstream: str = ""
     first_token: float | None = None
     """perf_counter seconds."""
@@ -93,7 +93,7 @@ class Exchange(msgspec.Struct, gc=True):
     """Nothing need be noted of its beginning any more."""
 
 
-class Stream:
+class WatchedStream:
     """A stream whose end is noticed even when nobody has begun to read it."""
 
     def __init__(
@@ -130,11 +130,19 @@ class Live:
     """Answers model calls. Knows no server and no path."""
 
     def __init__(
-        self, *, settings: GatewaySettings, upstreams: Upstreams, consultant: Consultant, recorder: Recorder,
-        sessions: Sessions, metrics: Metrics, clock_s: Callable[[], float],
+        self,
+        *,
+        settings: GatewaySettings,
+        upstreams: UpstreamPool,
+        consultant: RoutingDecider,
+        recorder: CallRecorder,
+        sessions: Conversations,
+        metrics: Metrics,
+        clock_s: Callable[[], float],
         clock: Callable[[], float] = time,
-        door: Door, draw: Callable[[], float] = random,
-    ) -> None:  # fmt: skip
+        door: Authenticator,
+        draw: Callable[[], float] = random,
+    ) -> None:
         """`draw` gives numbers in [0, 1) that decide what is audited."""
         self._door, self._draw = door, draw
         self._audits: set[asyncio.Task[None]] = set()
@@ -150,7 +158,7 @@ class Live:
         self._metrics = metrics
         self._clock_s, self._clock = clock_s, clock
 
-    async def answer(self, exchange: Exchange) -> Reply:
+    async def answer(self, exchange: Exchange) -> HttpReply:
         """Answers one call; whatever happens to it is recorded.
 
         Raises:
@@ -194,11 +202,11 @@ class Live:
         if self._looks:
             asyncio.get_running_loop().call_later(INTENT_AFTER_S, self._look_at_young)
 
-    async def _answer(self, exchange: Exchange) -> Reply:
+    async def _answer(self, exchange: Exchange) -> HttpReply:
         exchange.outgoing = exchange.outgoing or exchange.fields
         owner = await self._continue(exchange)
         if self._consultant.idle and exchange.context.override == "auto":
-            consulted = Consulted(Decision(reason="no_route"))
+            consulted = RoutingOutcome(Decision(reason="no_route"))
         else:
             request = chat_wire.request_of(
                 exchange.chat, agent=exchange.context.agent, site=exchange.context.site
@@ -227,14 +235,19 @@ class Live:
             native = translate.spoken(answer.upstream, exchange.dialect)
         return await self._relay(exchange, answer, native)
 
-    async def _send(self, exchange: Exchange, candidates: Sequence[Upstream]) -> Answer:
+    async def _send(self, exchange: Exchange, candidates: Sequence[Upstream]) -> UpstreamAnswer:
         def prepare(upstream: Upstream) -> tuple[str, Headers, bytes]:
             return translate.prepare(
-                upstream, exchange.dialect, translate.spoken(upstream, exchange.dialect), exchange.outgoing,
-                exchange.chat, exchange.body,
+                upstream,
+                exchange.dialect,
+                translate.spoken(upstream, exchange.dialect),
+                exchange.outgoing,
+                exchange.chat,
+                exchange.body,
                 forward_request_headers(exchange.headers, keep_authorization=not upstream.has_key),
-                ask_for_usage=self._settings.ask_for_usage, query=exchange.query,
-            )  # fmt: skip
+                ask_for_usage=self._settings.ask_for_usage,
+                query=exchange.query,
+            )
 
         answer = await self._upstreams.send("POST", candidates, prepare)
         exchange.upstream = answer.upstream.name
@@ -268,14 +281,14 @@ class Live:
         exchange.body = _encode(exchange.outgoing)
         return ""
 
-    async def _keep_session(self, exchange: Exchange, whole: Answered, response_id: str) -> None:
+    async def _keep_session(self, exchange: Exchange, whole: Completion, response_id: str) -> None:
         """Keeps what a later `previous_response_id` will need."""
         if exchange.dialect.name != "responses" or exchange.fields.get("store") is False or not response_id:
             return
         if exchange.ours:
-            session = Session(messages=[*exchange.history, whole.message])
+            session = Conversation(messages=[*exchange.history, whole.message])
         elif exchange.several:
-            session = Session(upstream=exchange.upstream)
+            session = Conversation(upstream=exchange.upstream)
         else:
             return
         context = exchange.context
@@ -283,7 +296,7 @@ class Live:
 
     # --- specialist ---------------------------------------------------------------------------------------------
 
-    async def _serve(self, exchange: Exchange, answer: Answered) -> Reply:
+    async def _serve(self, exchange: Exchange, answer: Completion) -> HttpReply:
         """Answers with what a specialist said; it is whole, so it is recorded first and then written out."""
         exchange.first_token = self._clock_s()
         await self._record(exchange, answer.message, answer)
@@ -298,7 +311,7 @@ class Live:
             body = exchange.dialect.encode_answer(
                 answer, id_=id_, model=exchange.model, created=created, fields=exchange.fields
             )
-            return Reply(200, [*JSON_HEADERS, *headers], body)
+            return HttpReply(200, [*JSON_HEADERS, *headers], body)
         writer = exchange.dialect.writer(
             id_=id_, model=exchange.model, created=created, fields=exchange.fields
         )
@@ -312,7 +325,7 @@ class Live:
             if tail:
                 yield tail
 
-        return Reply(200, [*SSE_HEADERS, *headers], Stream(frames()))
+        return HttpReply(200, [*SSE_HEADERS, *headers], WatchedStream(frames()))
 
     # --- audits ---------------------------------------------------------------------------------------------------
 
@@ -335,12 +348,22 @@ class Live:
         whole_only = {k: v for k, v in served.outgoing.items() if k not in ("stream", "stream_options")}
         audit = Exchange(
             context=structs.replace(
-                served.context, id=f"{served.context.id}-audit", arrived_at=self._clock(), started=self._clock_s()
+                served.context,
+                id=f"{served.context.id}-audit",
+                arrived_at=self._clock(),
+                started=self._clock_s(),
             ),
-            dialect=served.dialect, fields=whole_only, chat=served.chat, body=_encode(whole_only),
-            headers=served.headers, model=served.model, stream=False, query=served.query, guest=served.guest,
+            dialect=served.dialect,
+            fields=whole_only,
+            chat=served.chat,
+            body=_encode(whole_only),
+            headers=served.headers,
+            model=served.model,
+            stream=False,
+            query=served.query,
+            guest=served.guest,
             outgoing=whole_only,
-        )  # fmt: skip
+        )
         try:
             answer = await self._send(audit, self._upstreams.taking(audit.model))
             native = translate.spoken(answer.upstream, audit.dialect)
@@ -374,7 +397,7 @@ class Live:
 
     # --- upstream -----------------------------------------------------------------------------------------------
 
-    async def _relay(self, exchange: Exchange, answer: Answer, native: Dialect) -> Reply:
+    async def _relay(self, exchange: Exchange, answer: UpstreamAnswer, native: Dialect) -> HttpReply:
         incoming = answer.incoming
         same = native is exchange.dialect
         exchange.ours = not same
@@ -387,15 +410,19 @@ class Live:
             encoding = header(incoming.headers, "content-encoding", "identity")
             if not same:
                 writer = exchange.dialect.writer(
-                    id_=translate.answer_id(exchange.dialect, exchange.context.id), model=exchange.model,
-                    created=int(exchange.context.arrived_at), fields=exchange.fields,
-                )  # fmt: skip
-                stream = self._stream(exchange, incoming, reader, translate.Translating(writer, encoding))
+                    id_=translate.answer_id(exchange.dialect, exchange.context.id),
+                    model=exchange.model,
+                    created=int(exchange.context.arrived_at),
+                    fields=exchange.fields,
+                )
+                stream = self._stream(
+                    exchange, incoming, reader, translate.TranslatedStream(writer, encoding)
+                )
             elif encoding == "identity":
                 asked = self._settings.ask_for_usage and native.name == "chat"
                 strip_usage = asked and not chat_wire.wants_usage(exchange.fields)
                 stream = self._stream(
-                    exchange, incoming, reader, translate.Passing(native, reader, strip_usage)
+                    exchange, incoming, reader, translate.SameProtocolStream(native, reader, strip_usage)
                 )
             else:
                 stream = self._opaque_stream(exchange, incoming, reader, encoding)
@@ -404,7 +431,9 @@ class Live:
                 incoming.close()
                 self._record_now(exchange, {}, None)
 
-            return Reply(200, [*headers, *self._answer_headers(exchange)], Stream(stream, never_read))
+            return HttpReply(
+                200, [*headers, *self._answer_headers(exchange)], WatchedStream(stream, never_read)
+            )
         try:
             body = await read_bounded(incoming, self._max_answer_bytes)
         except UpstreamError:
@@ -414,7 +443,9 @@ class Live:
             incoming.close()
         return await self._whole(exchange, answer, native, body)
 
-    async def _whole(self, exchange: Exchange, answer: Answer, native: Dialect, body: bytes) -> Reply:
+    async def _whole(
+        self, exchange: Exchange, answer: UpstreamAnswer, native: Dialect, body: bytes
+    ) -> HttpReply:
         """A whole answer: as it is in the same protocol, written anew in another."""
         incoming, dialect = answer.incoming, exchange.dialect
         status = incoming.status
@@ -426,8 +457,9 @@ class Live:
                 await self._keep_session(exchange, good, good.id)
         else:
             headers = [
-                *JSON_HEADERS, *((k, v) for k, v in incoming.headers if k == "retry-after" or k.startswith("x-ratelimit"))
-            ]  # fmt: skip
+                *JSON_HEADERS,
+                *((k, v) for k, v in incoming.headers if k == "retry-after" or k.startswith("x-ratelimit")),
+            ]
             if good is None or not good.finish_reason:
                 status = status if status >= 400 else 502
                 message = translate.upstream_message(body)
@@ -436,13 +468,16 @@ class Live:
                 id_ = translate.answer_id(dialect, exchange.context.id)
                 await self._keep_session(exchange, good, id_)
                 body = dialect.encode_answer(
-                    good, id_=id_, model=exchange.model, created=int(exchange.context.arrived_at),
+                    good,
+                    id_=id_,
+                    model=exchange.model,
+                    created=int(exchange.context.arrived_at),
                     fields=exchange.fields,
-                )  # fmt: skip
+                )
         await self._record(exchange, good.message if good is not None else {}, good, status=status)
-        return Reply(status, [*headers, *self._answer_headers(exchange)], body)
+        return HttpReply(status, [*headers, *self._answer_headers(exchange)], body)
 
-    def _parse(self, dialect: Dialect, incoming: Incoming, body: bytes) -> Answered | None:
+    def _parse(self, dialect: Dialect, incoming: UpstreamResponse, body: bytes) -> Completion | None:
         """A copy of a whole answer, read; None where it cannot be."""
         try:
             value = _decode(unpacker(header(incoming.headers, "content-encoding", "identity"))(body))
@@ -453,9 +488,9 @@ class Live:
     async def _stream(
         self,
         exchange: Exchange,
-        incoming: Incoming,
-        reader: Reader,
-        form: translate.Passing | translate.Translating,
+        incoming: UpstreamResponse,
+        reader: StreamParser,
+        form: translate.SameProtocolStream | translate.TranslatedStream,
     ) -> AsyncGenerator[bytes, None]:
         """Passes a stream on read by read in a form, reads a copy, and holds the end back until the call is recorded."""
         assembler, splitter, unpack = Assembler(), FrameSplitter(), form.unpack
@@ -511,7 +546,7 @@ class Live:
                 self._record_now(exchange, assembler.message(), answered(assembler))
 
     async def _opaque_stream(
-        self, exchange: Exchange, incoming: Incoming, reader: Reader, encoding: str
+        self, exchange: Exchange, incoming: UpstreamResponse, reader: StreamParser, encoding: str
     ) -> AsyncGenerator[bytes, None]:
         """A stream that came compressed although asked not to: passed on as it is, a copy unpacked for the record."""
         assembler, splitter, unpack = Assembler(), FrameSplitter(), unpacker(encoding)
@@ -560,9 +595,14 @@ class Live:
     # --- the record ---------------------------------------------------------------------------------------------
 
     async def _record(
-        self, exchange: Exchange, message: Message, whole: Answered | None, *, status: int = 200,
+        self,
+        exchange: Exchange,
+        message: Message,
+        whole: Completion | None,
+        *,
+        status: int = 200,
         aborted: bool = False,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Makes the one record of a call and hands it to the recorder.
 
         Raises:
@@ -577,7 +617,7 @@ class Live:
         self,
         exchange: Exchange,
         message: Message,
-        whole: Answered | None,
+        whole: Completion | None,
         *,
         status: int = 200,
         by: str = "client",
@@ -595,7 +635,7 @@ class Live:
         self,
         exchange: Exchange,
         message: Message,
-        whole: Answered | None,
+        whole: Completion | None,
         status: int,
         aborted: bool,
         finished: float,
@@ -620,16 +660,33 @@ class Live:
                 "deputize_tokens_total", (*labels, ("direction", "out")), usage.completion_tokens
             )
         return Call(
-            id=context.id, messages=chat["messages"], response=message, episode=context.episode,
-            group=context.episode, agent=context.agent, site=context.site, model=exchange.model,
-            tools=chat.get("tools") or None, response_format=_dict(chat.get("response_format")),
-            tool_choice=chat.get("tool_choice"), params=exchange.dialect.params(exchange.fields),
-            audience=context.audience, origin=context.origin, tenant=context.tenant, usage=usage,
-            latency_ms=latency_s * 1e3, ttft_ms=None if first is None else (first - context.started) * 1e3,
-            timestamp=context.arrived_at, status=status, aborted=aborted,
-            finish_reason=whole.finish_reason if whole is not None else "", upstream=exchange.upstream,
-            protocol=exchange.dialect.name, decision=decision, source="gateway",
-        )  # fmt: skip
+            id=context.id,
+            messages=chat["messages"],
+            response=message,
+            episode=context.episode,
+            group=context.episode,
+            agent=context.agent,
+            site=context.site,
+            model=exchange.model,
+            tools=chat.get("tools") or None,
+            response_format=_dict(chat.get("response_format")),
+            tool_choice=chat.get("tool_choice"),
+            params=exchange.dialect.params(exchange.fields),
+            audience=context.audience,
+            origin=context.origin,
+            tenant=context.tenant,
+            usage=usage,
+            latency_ms=latency_s * 1e3,
+            ttft_ms=None if first is None else (first - context.started) * 1e3,
+            timestamp=context.arrived_at,
+            status=status,
+            aborted=aborted,
+            finish_reason=whole.finish_reason if whole is not None else "",
+            upstream=exchange.upstream,
+            protocol=exchange.dialect.name,
+            decision=decision,
+            source="gateway",
+        )
 
     async def _compare_shadow(self, exchange: Exchange, message: Message, status: int, aborted: bool) -> None:
         consulted = exchange.consulted
@@ -646,9 +703,11 @@ class Live:
             self._metrics.add("deputize_specialist_errors_total", (("reason", "shadow"),))
             return
         exchange.decision = msgspec.structs.replace(
-            exchange.decision, confidence=prediction.confidence, specialist_ms=prediction.latency_ms,
+            exchange.decision,
+            confidence=prediction.confidence,
+            specialist_ms=prediction.latency_ms,
             shadow_agrees=shadow_agrees(prediction, message, consulted.route),
-        )  # fmt: skip
+        )
 
     # --- headers and errors -------------------------------------------------------------------------------------
 
@@ -666,18 +725,24 @@ class Live:
             out.append(("x-deputize-certificate", header_safe(decision.certificate_id)))
         return out
 
-    def error(self, exchange: Exchange, error: DeputizeError) -> Reply:
+    def error(self, exchange: Exchange, error: DeputizeError) -> HttpReply:
         """An error in the client's protocol."""
         body = exchange.dialect.error_body(error.http_status, str(error), error.code, error.code)
-        return Reply(error.http_status, [*JSON_HEADERS, *self._answer_headers(exchange)], body)
+        return HttpReply(error.http_status, [*JSON_HEADERS, *self._answer_headers(exchange)], body)
 
 
 def _intent(exchange: Exchange) -> Intent:
     context = exchange.context
     return Intent(
-        id=context.id, tenant=context.tenant, origin=context.origin, agent=context.agent, site=context.site,
-        episode=context.episode, model=exchange.model, timestamp=context.arrived_at,
-    )  # fmt: skip
+        id=context.id,
+        tenant=context.tenant,
+        origin=context.origin,
+        agent=context.agent,
+        site=context.site,
+        episode=context.episode,
+        model=exchange.model,
+        timestamp=context.arrived_at,
+    )
 
 
 def estimate(body: bytes, message: Message) -> Usage:

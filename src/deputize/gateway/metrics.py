@@ -14,9 +14,18 @@ HELP: dict[str, tuple[str, str]] = {
     "deputize_calls_total": ("counter", "Calls to a model by who answered and why."),
     "deputize_call_seconds": ("histogram", "From arrival to the last byte, by who answered."),
     "deputize_first_token_seconds": ("histogram", "From arrival to the first token of a streamed answer."),
-    "deputize_upstream_events_total": ("counter", "Retries, failures, fallbacks and open circuits by upstream."),
-    "deputize_specialist_errors_total": ("counter", "Specialist failures that were handed to the LLM, by reason."),
-    "deputize_audits_total": ("counter", "Specialist-served calls that the LLM was asked as well, by what came of it."),
+    "deputize_upstream_events_total": (
+        "counter",
+        "Retries, failures, fallbacks and open circuits by upstream.",
+    ),
+    "deputize_specialist_errors_total": (
+        "counter",
+        "Specialist failures that were handed to the LLM, by reason.",
+    ),
+    "deputize_audits_total": (
+        "counter",
+        "Specialist-served calls that the LLM was asked as well, by what came of it.",
+    ),
     "deputize_aborted_total": ("counter", "Answers that were cut, by whom."),
     "deputize_refused_total": ("counter", "Requests refused before any model was asked, by reason."),
     "deputize_tokens_total": ("counter", "Tokens by who answered and direction."),
@@ -27,11 +36,17 @@ HELP: dict[str, tuple[str, str]] = {
     "deputize_recorder_written_total": ("counter", "Calls durably in the store."),
     "deputize_recorder_spilled_total": ("counter", "Calls written to the spill file."),
     "deputize_recorder_refused_total": ("counter", "Calls the recorder could not take."),
-    "deputize_recorder_failing": ("gauge", "1 while the store cannot take calls and they wait in the journal."),
-    "deputize_recorder_damaged_total": ("counter", "Journal files set aside because they were changed on the disk."),
+    "deputize_recorder_failing": (
+        "gauge",
+        "1 while the store cannot take calls and they wait in the journal.",
+    ),
+    "deputize_recorder_damaged_total": (
+        "counter",
+        "Journal files set aside because they were changed on the disk.",
+    ),
     "deputize_recorder_under_way": ("gauge", "Calls that have begun and not ended."),
     "deputize_recorder_pending": ("gauge", "Calls waiting to be written."),
-}  # fmt: skip
+}
 
 
 SHARED_OUT = frozenset({"deputize_in_flight", "deputize_recorder_pending", "deputize_recorder_under_way"})

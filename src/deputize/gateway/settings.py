@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from deputize.core.config import read_toml, sentence
 from deputize.core.errors import BadInput, UsageError
-from deputize.engines.upstream import UpstreamConfig
-from deputize.engines.upstreams import RetryConfig
+from deputize.upstreams.failover import RetryConfig
+from deputize.upstreams.upstream import UpstreamConfig
 
 UPSTREAM_KEY_VARIABLE = "DEPUTIZE_UPSTREAM_API_KEY"
 

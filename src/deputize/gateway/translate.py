@@ -8,16 +8,16 @@ from typing import Any
 import msgspec
 
 from deputize.core.errors import BadInput
-from deputize.engines import anthropic
-from deputize.engines.upstream import Headers, Upstream
-from deputize.gateway.http import header_safe, unpacker
-from deputize.gateway.wire import chat as chat_wire
-from deputize.gateway.wire.chat import ChatDialect
-from deputize.gateway.wire.dialect import Dialect, Reader, Writer
-from deputize.gateway.wire.events import Assembler, Event, Failed
-from deputize.gateway.wire.messages import MessagesDialect
-from deputize.gateway.wire.responses import ResponsesDialect
-from deputize.gateway.wire.sse import PING, Frame
+from deputize.http.headers import header_safe, unpacker
+from deputize.upstreams import anthropic
+from deputize.upstreams.upstream import Headers, Upstream
+from deputize.wire import chat as chat_wire
+from deputize.wire.chat import ChatDialect
+from deputize.wire.dialect import Dialect, StreamParser, StreamWriter
+from deputize.wire.events import Assembler, Event, Failed
+from deputize.wire.messages import MessagesDialect
+from deputize.wire.responses import ResponsesDialect
+from deputize.wire.sse import PING, SseFrame
 
 CHAT: Dialect = ChatDialect()
 RESPONSES: Dialect = ResponsesDialect()
@@ -111,9 +111,17 @@ def _travels(part: dict[str, Any]) -> bool:
 
 
 def prepare(
-    upstream: Upstream, dialect: Dialect, native: Dialect, fields: dict[str, Any], chat: dict[str, Any], body: bytes,
-    headers: Headers, *, ask_for_usage: bool, query: str = "",
-) -> tuple[str, Headers, bytes]:  # fmt: skip
+    upstream: Upstream,
+    dialect: Dialect,
+    native: Dialect,
+    fields: dict[str, Any],
+    chat: dict[str, Any],
+    body: bytes,
+    headers: Headers,
+    *,
+    ask_for_usage: bool,
+    query: str = "",
+) -> tuple[str, Headers, bytes]:
     """Path, headers and body for one upstream. Same protocol, same model name: the client's bytes.
 
     Raises:
@@ -143,19 +151,19 @@ def prepare(
 # --- streams on their way back ---------------------------------------------------------------------------------------
 
 
-class Passing:
+class SameProtocolStream:
     """The stream of an upstream of the client's own protocol: every frame goes on byte for byte."""
 
     unpack: Callable[[bytes], bytes] | None = None
 
-    def __init__(self, dialect: Dialect, reader: Reader, strip_usage: bool) -> None:
+    def __init__(self, dialect: Dialect, reader: StreamParser, strip_usage: bool) -> None:
         self._dialect, self._reader, self._strip_usage = dialect, reader, strip_usage
 
-    def write(self, frame: Frame, events: Sequence[Event]) -> bytes:
+    def write(self, frame: SseFrame, events: Sequence[Event]) -> bytes:
         """What a frame becomes; the usage chunk that only we asked for becomes nothing."""
         return b"" if self._strip_usage and self._reader.usage_only else frame.raw
 
-    def whole(self, assembler: Assembler, reader: Reader) -> bool:
+    def whole(self, assembler: Assembler, reader: StreamParser) -> bool:
         """Whether the stream has come to its end."""
         return bool(assembler.finish_reason or reader.ended)
 
@@ -168,20 +176,20 @@ class Passing:
         return self._dialect.error_frame(502, message, "upstream_error", "stream_cut")
 
 
-class Translating:
+class TranslatedStream:
     """The stream of an upstream of another protocol: read into events, written in the client's."""
 
-    def __init__(self, writer: Writer, encoding: str) -> None:
+    def __init__(self, writer: StreamWriter, encoding: str) -> None:
         self._writer = writer
         self.unpack = None if encoding == "identity" else unpacker(encoding)
 
-    def write(self, frame: Frame, events: Sequence[Event]) -> bytes:
+    def write(self, frame: SseFrame, events: Sequence[Event]) -> bytes:
         """What a frame becomes; a heartbeat stays one, so that clients and proxies stay awake."""
         if not frame.data or frame.event == "ping":
             return PING
         return b"".join([self._writer.write(event) for event in events])
 
-    def whole(self, assembler: Assembler, reader: Reader) -> bool:
+    def whole(self, assembler: Assembler, reader: StreamParser) -> bool:
         """Whether the answer has come to its end."""
         return bool(assembler.finish_reason)
 

@@ -16,7 +16,7 @@ Override: TypeAlias = Literal["llm", "slm", "auto"]
 OVERRIDES: frozenset[str] = frozenset({"llm", "slm", "auto"})
 
 
-class Plan(Record, frozen=True):
+class RoutingPlan(Record, frozen=True):
     """What to do with a request before any model was asked."""
 
     ask_specialist: bool
@@ -26,7 +26,7 @@ class Plan(Record, frozen=True):
     """Why the LLM answers, or live / canary / override where the specialist may."""
 
 
-def plan(route: Route | None, *, override: str = "auto", canary_key: str = "") -> Plan:
+def plan(route: Route | None, *, override: str = "auto", canary_key: str = "") -> RoutingPlan:
     """Whether a request goes to the specialist at all, and whether its answer may be used.
 
     Args:
@@ -36,24 +36,24 @@ def plan(route: Route | None, *, override: str = "auto", canary_key: str = "") -
             it as its share grows. '' is never in a canary.
     """
     if override == "llm":
-        return Plan(ask_specialist=False, may_serve=False, reason="override")
+        return RoutingPlan(ask_specialist=False, may_serve=False, reason="override")
     if route is None:
-        return Plan(ask_specialist=False, may_serve=False, reason="no_route")
+        return RoutingPlan(ask_specialist=False, may_serve=False, reason="no_route")
     if route.state == "rolled_back":
-        return Plan(ask_specialist=False, may_serve=False, reason="rolled_back")
+        return RoutingPlan(ask_specialist=False, may_serve=False, reason="rolled_back")
     if route.state == "closed" or route.certificate is None or not route.specialist:
-        return Plan(ask_specialist=False, may_serve=False, reason="closed")
+        return RoutingPlan(ask_specialist=False, may_serve=False, reason="closed")
     if override == "slm":
-        return Plan(ask_specialist=True, may_serve=True, reason="override")
+        return RoutingPlan(ask_specialist=True, may_serve=True, reason="override")
     if route.state == "shadow":
-        return Plan(ask_specialist=True, may_serve=False, reason="shadow")
+        return RoutingPlan(ask_specialist=True, may_serve=False, reason="shadow")
     if route.state == "canary":
         if not in_canary(route.id, canary_key, route.share):
-            return Plan(ask_specialist=False, may_serve=False, reason="outside_canary")
-        return Plan(ask_specialist=True, may_serve=True, reason="canary")
+            return RoutingPlan(ask_specialist=False, may_serve=False, reason="outside_canary")
+        return RoutingPlan(ask_specialist=True, may_serve=True, reason="canary")
     if route.state == "live":
-        return Plan(ask_specialist=True, may_serve=True, reason="live")
-    return Plan(ask_specialist=False, may_serve=False, reason="closed")
+        return RoutingPlan(ask_specialist=True, may_serve=True, reason="live")
+    return RoutingPlan(ask_specialist=False, may_serve=False, reason="closed")
 
 
 def decide(

@@ -8,7 +8,7 @@ from pathlib import Path
 from deputize.core import templates
 from deputize.core.errors import BadInput
 from deputize.core.records import Request, Route, RouteFile
-from deputize.router.file import read_routes
+from deputize.routes_file import read_routes
 
 
 class RouteTable:
@@ -16,7 +16,7 @@ class RouteTable:
 
     def __init__(self, file: RouteFile) -> None:
         self.file = file
-        self._readers = {space.signature: templates.KeyReader(space) for space in file.keyspaces}
+        self._readers = {space.signature: templates.TemplateKeyReader(space) for space in file.keyspaces}
         self._routes = {key: route for route in file.routes for key in route.keys}
 
     @classmethod

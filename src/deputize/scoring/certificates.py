@@ -30,7 +30,7 @@ NEVER = -math.inf
 
 
 @dataclass(frozen=True)
-class Verdict:
+class SequenceTest:
     """What fixed-sequence testing said of a grid of thresholds."""
 
     kind: Kind
@@ -146,9 +146,15 @@ def fixed_sequence(p_values_L: ArrayLike, delta: float) -> int:
 
 
 def certify(
-    kind: Kind, confidence_N: ArrayLike, wrong_N: ArrayLike, grid_L: ArrayLike, epsilon: float, delta: float,
-    *, llm_loss_N: ArrayLike | None = None,
-) -> Verdict:  # fmt: skip
+    kind: Kind,
+    confidence_N: ArrayLike,
+    wrong_N: ArrayLike,
+    grid_L: ArrayLike,
+    epsilon: float,
+    delta: float,
+    *,
+    llm_loss_N: ArrayLike | None = None,
+) -> SequenceTest:
     """Tests a grid of thresholds, strict to lax, on calibration units in a random order.
 
     Args:
@@ -182,15 +188,21 @@ def certify(
         if llm_loss.shape != wrong.shape:
             raise ValueError(f"{llm_loss.size} losses of the LLM for {wrong.size} outcomes")
         p_L = betting_p((wrong - llm_loss)[:, None] * served_NL, epsilon, delta)
-    return Verdict(
-        kind=kind, epsilon=epsilon, delta=delta, thresholds_L=grid, p_values_L=np.asarray(p_L, dtype=float),
-        n_served_L=n_served_L, n_errors_L=n_errors_L, n_units=int(confidence.size),
+    return SequenceTest(
+        kind=kind,
+        epsilon=epsilon,
+        delta=delta,
+        thresholds_L=grid,
+        p_values_L=np.asarray(p_L, dtype=float),
+        n_served_L=n_served_L,
+        n_errors_L=n_errors_L,
+        n_units=int(confidence.size),
         n_passed=fixed_sequence(p_L, delta),
-    )  # fmt: skip
+    )
 
 
 def cheapest(
-    verdict: Verdict, share_served_L: ArrayLike, specialist_usd: float, llm_usd: float
+    verdict: SequenceTest, share_served_L: ArrayLike, specialist_usd: float, llm_usd: float
 ) -> int | None:
     """G3: the index of the certified threshold with the least expected cost of a call; None where none is certified.
 
@@ -241,7 +253,9 @@ def draw_units(groups_N: Sequence[str], seed: int) -> NDArray[np.int64]:
     return np.asarray(rng.permutation(np.asarray(picked, dtype=np.int64)), dtype=np.int64)
 
 
-def claim(verdict: Verdict, index: int, *, mixed: bool = False, n_twins: int = 0, n_unread: int = 0) -> str:
+def claim(
+    verdict: SequenceTest, index: int, *, mixed: bool = False, n_twins: int = 0, n_unread: int = 0
+) -> str:
     """The sentence a reader may quote for the certified threshold at `index`."""
     sure, limit = percent(1 - verdict.delta), percent(verdict.epsilon)
     served, errors = int(verdict.n_served_L[index]), int(verdict.n_errors_L[index])
@@ -267,7 +281,7 @@ def percent(value: float) -> str:
     return f"{100 * value:.3g} %"
 
 
-def refusal(verdict: Verdict) -> str:
+def refusal(verdict: SequenceTest) -> str:
     """Why no threshold was certified, with the numbers. Call it only when n_passed is 0."""
     needed = units_needed(verdict.epsilon, verdict.delta)
     groups = f"{verdict.n_units} independent calibration group{'' if verdict.n_units == 1 else 's'}"

@@ -48,10 +48,12 @@ class Spend:
 
     def __add__(self, other: Spend) -> Spend:
         return Spend(
-            usd=self.usd + other.usd, prompt_tokens=self.prompt_tokens + other.prompt_tokens,
+            usd=self.usd + other.usd,
+            prompt_tokens=self.prompt_tokens + other.prompt_tokens,
             completion_tokens=self.completion_tokens + other.completion_tokens,
-            n_estimated=self.n_estimated + other.n_estimated, n_assumed=self.n_assumed + other.n_assumed,
-        )  # fmt: skip
+            n_estimated=self.n_estimated + other.n_estimated,
+            n_assumed=self.n_assumed + other.n_assumed,
+        )
 
 
 @dataclass(frozen=True)
@@ -136,9 +138,12 @@ def load_prices(home: Path | None = None) -> Prices:
             for model, p in block.get("models", {}).items()
         }
         return Prices(
-            models=listed, stand_in=listed[table["assumed"]["stand_in"]].model,
-            chars_per_token=float(table["assumed"]["chars_per_token"]), machine=table["machine"], energy=table["energy"],
-        )  # fmt: skip
+            models=listed,
+            stand_in=listed[table["assumed"]["stand_in"]].model,
+            chars_per_token=float(table["assumed"]["chars_per_token"]),
+            machine=table["machine"],
+            energy=table["energy"],
+        )
     except (KeyError, TypeError, ValueError) as error:
         raise BadInput(f"{home}/prices.toml is not in the form of a price list: {error}") from error
 
@@ -154,15 +159,25 @@ def tokens_of(messages: list[Message], extra: Any, chars_per_token: float) -> fl
 def llm_spend(example: Example, prices: Prices) -> Spend:
     """What the recorded LLM call cost: as logged where the log says, else tokens times list price."""
     return spend_of(
-        example.model, example.usage, example.cost_usd, example.request.messages, example.request.tools,
-        example.response, prices,
-    )  # fmt: skip
+        example.model,
+        example.usage,
+        example.cost_usd,
+        example.request.messages,
+        example.request.tools,
+        example.response,
+        prices,
+    )
 
 
 def spend_of(
-    model: str, usage: Usage | None, cost_usd: float | None, messages: list[Message], tools: Any, response: Message,
+    model: str,
+    usage: Usage | None,
+    cost_usd: float | None,
+    messages: list[Message],
+    tools: Any,
+    response: Message,
     prices: Prices,
-) -> Spend:  # fmt: skip
+) -> Spend:
     """The same from the parts of a call."""
     estimated = usage is None or usage.estimated or not usage.prompt_tokens
     if usage is not None and usage.prompt_tokens:
@@ -173,9 +188,12 @@ def spend_of(
     price = prices.of(model)
     usd = cost_usd if cost_usd is not None else (read * price.input_usd + written * price.output_usd) / 1e6
     return Spend(
-        usd=usd, prompt_tokens=read, completion_tokens=written, n_estimated=int(estimated),
+        usd=usd,
+        prompt_tokens=read,
+        completion_tokens=written,
+        n_estimated=int(estimated),
         n_assumed=int(price.assumed and cost_usd is None),
-    )  # fmt: skip
+    )
 
 
 def break_even_calls(one_off_usd: float, saved_usd_per_call: float) -> int | None:

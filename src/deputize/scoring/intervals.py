@@ -163,9 +163,14 @@ def coverage_at(
 
 
 def curve(
-    confidence_N: ArrayLike, loss_N: ArrayLike, groups_N: Sequence[str], thresholds_L: ArrayLike,
-    counts_N: ArrayLike | None = None, level: float = 0.95, seed: int = 0,
-) -> list[dict[str, float]]:  # fmt: skip
+    confidence_N: ArrayLike,
+    loss_N: ArrayLike,
+    groups_N: Sequence[str],
+    thresholds_L: ArrayLike,
+    counts_N: ArrayLike | None = None,
+    level: float = 0.95,
+    seed: int = 0,
+) -> list[dict[str, float]]:
     """Share served against loss, with its interval, one row per threshold, strict to lax."""
     confidence, loss = np.asarray(confidence_N, dtype=float), np.asarray(loss_N, dtype=float)
     counts = np.ones(confidence.size) if counts_N is None else np.asarray(counts_N, dtype=float)

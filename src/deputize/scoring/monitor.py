@@ -20,7 +20,7 @@ CANARY_SHARES: tuple[float, ...] = (0.01, 0.05, 0.25, 1.0)
 
 
 @dataclass(frozen=True)
-class Watch:
+class AuditEvidence:
     """The evidence so far. Capitals are logarithms, one per tilt."""
 
     alpha: float
@@ -35,7 +35,7 @@ class Watch:
     n_losses: float = 0.0
 
 
-def observe(watch: Watch, loss: float) -> Watch:
+def observe(watch: AuditEvidence, loss: float) -> AuditEvidence:
     """The state after one more audited call with a loss in [0, 1].
 
     Raises:
@@ -53,10 +53,14 @@ def observe(watch: Watch, loss: float) -> Watch:
         restart.append(_log_add(0.0, r) + step)
         better = alpha / tilt
         good.append(g + math.log1p((alpha - better) / (alpha * (1 - alpha)) * (alpha - loss)))
-    return Watch(
-        alpha=alpha, log_harm=tuple(harm), log_restart=tuple(restart), log_good=tuple(good),
-        n_audits=watch.n_audits + 1, n_losses=watch.n_losses + loss,
-    )  # fmt: skip
+    return AuditEvidence(
+        alpha=alpha,
+        log_harm=tuple(harm),
+        log_restart=tuple(restart),
+        log_good=tuple(good),
+        n_audits=watch.n_audits + 1,
+        n_losses=watch.n_losses + loss,
+    )
 
 
 def e_value(log_capitals: tuple[float, ...]) -> float:
@@ -70,7 +74,7 @@ def e_value(log_capitals: tuple[float, ...]) -> float:
 
 
 def verdict(
-    watch: Watch, *, delta: float = 0.01, mean_audits_to_false_alarm: float = 10_000.0
+    watch: AuditEvidence, *, delta: float = 0.01, mean_audits_to_false_alarm: float = 10_000.0
 ) -> Literal["roll back", "promote", "wait"]:
     """What the evidence asks for.
 

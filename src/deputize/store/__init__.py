@@ -1,1 +1,1 @@
-"""What is kept: calls, keys, audit; encrypted before it touches the disk."""
+"""What is kept: calls, keys, audit log; encrypted before it touches the disk."""

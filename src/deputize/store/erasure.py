@@ -11,12 +11,12 @@ import msgspec
 
 from deputize.core.errors import AccessDenied, BadInput
 from deputize.core.records import Record
-from deputize.store.audit import AuditLog
+from deputize.store.access.audit_log import AuditLog
+from deputize.store.access.roles import Actor, Right, require
 from deputize.store.base import Erased, Store
-from deputize.store.keys import KeyRing
-from deputize.store.lineage import Copy, Taught, affected, copies_with_erased
-from deputize.store.roles import Actor, Right, require
-from deputize.store.sessions import SessionFile, existing_sessions
+from deputize.store.keys.keyring import KeyRing
+from deputize.store.lineage import ClearTextCopy, TrainedOnErased, affected, copies_with_erased
+from deputize.store.sessions import ConversationStore, existing_sessions
 from deputize.store.sqlite import SqliteStore
 
 _PSEUDONYM = re.compile(r"o_[0-9a-f]{32}")
@@ -26,18 +26,24 @@ class Erasure(Record, frozen=True):
     """What was erased, and what is left to do about it."""
 
     erased: Erased
-    taught: list[Taught]
+    taught: list[TrainedOnErased]
     """Specialists that learnt from the erased calls: to be retrained."""
-    copies: list[Copy] = msgspec.field(default_factory=list)
+    copies: list[ClearTextCopy] = msgspec.field(default_factory=list)
     """Files outside the home that hold them, with the erased calls each holds."""
     n_sessions: int = 0
     """Kept conversations of the responses API that went too."""
 
 
 def erase_origin(
-    home: Path, keyring: KeyRing, store: SqliteStore, audit: AuditLog, actor: Actor, origin: str,
-    *, tenant: str = "default",
-) -> Erasure:  # fmt: skip
+    home: Path,
+    keyring: KeyRing,
+    store: SqliteStore,
+    audit: AuditLog,
+    actor: Actor,
+    origin: str,
+    *,
+    tenant: str = "default",
+) -> Erasure:
     """Makes everything of one origin unreadable: destroys its data keys and leaves a tombstone.
 
     Args:
@@ -71,9 +77,11 @@ def erase_origin(
             sessions.close()
     erased = store.erase(name, tenant=tenant)
     return Erasure(
-        erased=erased, taught=affected(home, store, keyring), copies=copies_with_erased(home, keyring, store),
+        erased=erased,
+        taught=affected(home, store, keyring),
+        copies=copies_with_erased(home, keyring, store),
         n_sessions=n_sessions,
-    )  # fmt: skip
+    )
 
 
 def apply_retention(
@@ -83,7 +91,7 @@ def apply_retention(
     max_age_days: Mapping[str, float],
     *,
     now: float | None = None,
-    sessions: SessionFile | None = None,
+    sessions: ConversationStore | None = None,
 ) -> dict[str, int]:
     """Deletes what is older than each tenant's limit.
 

@@ -13,14 +13,14 @@ from deputize.core.artifacts import Finetuned, Specialist
 from deputize.core.errors import DeputizeError
 from deputize.core.records import Record, decode
 from deputize.store.base import Store
-from deputize.store.keys import KeyRing
-from deputize.store.runkeys import run_key
+from deputize.store.keys.keyring import KeyRing
+from deputize.store.keys.run_keys import run_key
 from deputize.store.sealed import read_sealed, write_sealed
 
 _log = logging.getLogger("deputize.store")
 
 
-class Taught(Record, frozen=True):
+class TrainedOnErased(Record, frozen=True):
     """A specialist and the erased calls among those it learnt from."""
 
     specialist: str
@@ -41,7 +41,7 @@ class Taught(Record, frozen=True):
         )
 
 
-class Copy(Record, frozen=True):
+class ClearTextCopy(Record, frozen=True):
     """Text that left the home, in clear: a data set, or raw calls."""
 
     path: str
@@ -54,7 +54,7 @@ class Copy(Record, frozen=True):
     """Whose text it is; as `copies_with_erased` gives it, only those that were erased."""
 
 
-def note_copy(home: Path, keyring: KeyRing, copy: Copy) -> None:
+def note_copy(home: Path, keyring: KeyRing, copy: ClearTextCopy) -> None:
     """Remembers what left, sealed in HOME/copies, so that an erasure can name it.
 
     Raises:
@@ -64,12 +64,12 @@ def note_copy(home: Path, keyring: KeyRing, copy: Copy) -> None:
     write_sealed(folder / f"{copy.at:.0f}-{os.urandom(4).hex()}.sealed", copy, keyring)
 
 
-def copies_with_erased(home: Path, keyring: KeyRing, store: Store) -> list[Copy]:
+def copies_with_erased(home: Path, keyring: KeyRing, store: Store) -> list[ClearTextCopy]:
     """What left the home and is still where it was put, with the erased calls in it; oldest first."""
-    out: list[Copy] = []
+    out: list[ClearTextCopy] = []
     for path in sorted((home / "copies").glob("*.sealed")):
         try:
-            copy = read_sealed(path, Copy, keyring)
+            copy = read_sealed(path, ClearTextCopy, keyring)
         except DeputizeError as error:
             _log.warning("%s cannot be read, so what left with it is not known: %s", path, error)
             continue
@@ -100,21 +100,25 @@ def specialists_of(home: Path, keyring: KeyRing) -> Iterator[tuple[Path, Special
             _log.warning("%s cannot be read, so its lineage is not known: %s", path, error)
 
 
-def taught_by(found: Iterable[tuple[Path, Specialist]], home: Path, store: Store) -> list[Taught]:
+def taught_by(found: Iterable[tuple[Path, Specialist]], home: Path, store: Store) -> list[TrainedOnErased]:
     """The specialists that learnt from calls which are erased now, the most affected first."""
     out = []
     for folder, specialist in found:
         erased = store.erased(specialist.learnt_from)
         if erased:
             out.append(
-                Taught(
-                    specialist=specialist.id, task_id=specialist.task_id, run_id=folder.parent.parent.name,
-                    path=str(folder.relative_to(home)), n_learnt=len(specialist.learnt_from), erased=sorted(erased),
+                TrainedOnErased(
+                    specialist=specialist.id,
+                    task_id=specialist.task_id,
+                    run_id=folder.parent.parent.name,
+                    path=str(folder.relative_to(home)),
+                    n_learnt=len(specialist.learnt_from),
+                    erased=sorted(erased),
                 )
-            )  # fmt: skip
+            )
     return sorted(out, key=lambda t: (-len(t.erased), t.specialist))
 
 
-def affected(home: Path, store: Store, keyring: KeyRing) -> list[Taught]:
+def affected(home: Path, store: Store, keyring: KeyRing) -> list[TrainedOnErased]:
     """`taught_by` over all specialists of a home, each once."""
     return taught_by(dict(specialists_of(home, keyring)).items(), home, store)

@@ -10,7 +10,7 @@ from deputize.core.errors import BadInput
 from deputize.core.records import Call
 from deputize.store.base import Entry, Erased, Feedback
 from deputize.store.codec import Outcomes, checked_feedback, decode_call, entry_of, is_about
-from deputize.store.datakeys import month_of
+from deputize.store.keys.data_keys import month_of
 
 
 class MemoryStore:
@@ -45,10 +45,12 @@ class MemoryStore:
     ) -> Iterator[Call]:
         with self._lock:
             kept = [
-                c for c in self._calls.values()
-                if (agent is None or c.agent == agent) and (tenant is None or c.tenant == tenant)
+                c
+                for c in self._calls.values()
+                if (agent is None or c.agent == agent)
+                and (tenant is None or c.tenant == tenant)
                 and (since is None or (c.timestamp or 0.0) >= since)
-            ]  # fmt: skip
+            ]
             outcomes = Outcomes(self._feedback)
         kept.sort(key=lambda c: c.timestamp or 0.0)  # stable: equal times stay in the order they came
         yield from map(outcomes.merged, kept)

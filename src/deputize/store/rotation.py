@@ -11,11 +11,11 @@ from pathlib import Path
 import msgspec
 
 from deputize.core.errors import StoreError
-from deputize.store.audit import AuditLog
-from deputize.store.files import reason
-from deputize.store.keys import KeyRing
-from deputize.store.providers import FileKek, KeyProvider
-from deputize.store.runkeys import rewrap_run_keys
+from deputize.files import reason
+from deputize.store.access.audit_log import AuditLog
+from deputize.store.keys.keyring import KeyRing
+from deputize.store.keys.providers import FileKek, KeyProvider
+from deputize.store.keys.run_keys import rewrap_run_keys
 from deputize.store.sessions import existing_sessions
 from deputize.store.sqlite import SqliteStore
 
@@ -30,9 +30,14 @@ class Rotated(msgspec.Struct, frozen=True):
 
 
 def rotate(
-    home: Path, keyring: KeyRing, store: SqliteStore, *, provider: KeyProvider | None = None, actor: str = "",
+    home: Path,
+    keyring: KeyRing,
+    store: SqliteStore,
+    *,
+    provider: KeyProvider | None = None,
+    actor: str = "",
     audit: AuditLog | None = None,
-) -> Rotated:  # fmt: skip
+) -> Rotated:
     """Replaces KEK and wrapping key, wraps all data keys again, destroys the old keys. Others may write meanwhile.
 
     Stopped half-way nothing is lost: both generations stay until all is wrapped, and the next rotation finishes it.
@@ -92,7 +97,7 @@ def _rotate(
         warnings = _destroy(old.path)
     return Rotated(
         generation=generation, kek_id=keyring.provider.key_id, n_data_keys=n_data_keys, warnings=warnings
-    )  # fmt: skip
+    )
 
 
 def _rewrap_sessions(home: Path, keyring: KeyRing) -> int:

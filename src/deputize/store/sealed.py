@@ -23,9 +23,9 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from deputize.core.errors import BadInput, StoreError, Tampered
 from deputize.core.records import Record, decode, encode
-from deputize.store.ciphers import decrypt, encrypt, pack
-from deputize.store.files import replaced, write_atomic
-from deputize.store.keys import Sealer
+from deputize.files import replaced, write_atomic
+from deputize.store.keys.ciphers import decrypt, encrypt, pack
+from deputize.store.keys.keyring import Sealer
 
 R = TypeVar("R", bound=Record)
 L = TypeVar("L", bound=Record)

@@ -19,9 +19,9 @@ from time import time
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from deputize.core.errors import StoreError
-from deputize.store.ciphers import KEY_BYTES, decrypt, encrypt, pack
-from deputize.store.datakeys import subject_of
-from deputize.store.keys import KeyRing
+from deputize.store.keys.ciphers import KEY_BYTES, decrypt, encrypt, pack
+from deputize.store.keys.data_keys import subject_of
+from deputize.store.keys.keyring import KeyRing
 
 FILE = "sessions.db"
 _VERSION = 1
@@ -50,12 +50,17 @@ CREATE INDEX session_subject ON session (subject);
 # an earlier form of the table did not say whose a session was: such sessions are dropped, for no erasure could find them
 
 
-class SessionFile:
+class ConversationStore:
     """Sessions of one home. Safe to share between threads; several processes may use the file at once."""
 
     def __init__(
-        self, home: Path, keyring: KeyRing, *, max_age_s: float = 30 * 86400.0, clock: Callable[[], float] = time
-    ) -> None:  # fmt: skip
+        self,
+        home: Path,
+        keyring: KeyRing,
+        *,
+        max_age_s: float = 30 * 86400.0,
+        clock: Callable[[], float] = time,
+    ) -> None:
         self._path, self._keyring = home / FILE, keyring
         self._max_age_s, self._clock = max_age_s, clock
         self._lock = threading.Lock()
@@ -212,9 +217,9 @@ class SessionFile:
             db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
 
 
-def existing_sessions(home: Path, keyring: KeyRing) -> SessionFile | None:
+def existing_sessions(home: Path, keyring: KeyRing) -> ConversationStore | None:
     """The sessions of a home, to be closed afterwards; None where no gateway has kept any."""
-    return SessionFile(home, keyring) if (home / FILE).exists() else None
+    return ConversationStore(home, keyring) if (home / FILE).exists() else None
 
 
 def _key_aad(tenant: str, subject: bytes) -> bytes:

@@ -16,12 +16,12 @@ from pathlib import Path
 
 from deputize.core.errors import BadInput, StoreError, Tampered
 from deputize.core.records import RECORD_VERSION, Call, encode
-from deputize.store.audit import AuditLog
+from deputize.store.access.audit_log import AuditLog
 from deputize.store.base import Entry, Erased, Feedback
 from deputize.store.codec import Outcomes, checked_feedback, decode_call, decode_record, entry_of, is_about
-from deputize.store.datakeys import DataKey, DataKeys, KeyReader, key_aad, month_of, subject_of
-from deputize.store.journal import left_over, recover
-from deputize.store.keys import KeyRing
+from deputize.store.keys.data_keys import DataKey, DataKeys, DataKeySnapshot, key_aad, month_of, subject_of
+from deputize.store.keys.keyring import KeyRing
+from deputize.store.recording.journal import left_over, recover
 from deputize.store.sql import load_queries
 
 _log = logging.getLogger("deputize.store")
@@ -58,8 +58,12 @@ def open_store(
     audit = AuditLog(home, keyring, clock=clock)
     audit.append("keys.use", subject=keyring.id, detail={"kek": keyring.provider.key_id})
     store = SqliteStore(
-        home / "store.db", keyring, busy_timeout_s=busy_timeout_s, clock=clock, audit=audit if audited else None
-    )  # fmt: skip
+        home / "store.db",
+        keyring,
+        busy_timeout_s=busy_timeout_s,
+        clock=clock,
+        audit=audit if audited else None,
+    )
     folders = journal_folders(home)
     if left_over(folders):
         try:
@@ -79,10 +83,16 @@ class SqliteStore:
     """See store.base.Store for the contract."""
 
     def __init__(
-        self, path: Path, keyring: KeyRing, *, busy_timeout_s: float = 10.0, max_bytes: int | None = None,
-        key_cache: int = 8192, clock: Callable[[], float] = time.time,
+        self,
+        path: Path,
+        keyring: KeyRing,
+        *,
+        busy_timeout_s: float = 10.0,
+        max_bytes: int | None = None,
+        key_cache: int = 8192,
+        clock: Callable[[], float] = time.time,
         audit: AuditLog | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """
         Args:
             path: the file.
@@ -131,8 +141,13 @@ class SqliteStore:
     def _prepare(self) -> None:
         db = self._db
         # FULL: a commit is on the disk when it returns. secure_delete: a deleted key is overwritten, not just unlinked
-        for pragma in ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON", "wal_autocheckpoint = 4000",
-                       "journal_size_limit = 67108864"):  # fmt: skip
+        for pragma in (
+            "journal_mode = WAL",
+            "synchronous = FULL",
+            "secure_delete = ON",
+            "wal_autocheckpoint = 4000",
+            "journal_size_limit = 67108864",
+        ):
             db.execute(f"PRAGMA {pragma}")
         self.path.chmod(0o600)
         with self._write():
@@ -272,22 +287,23 @@ class SqliteStore:
 
     def _calls(self, agent: str | None, since: float | None, tenant: str | None) -> Iterator[Call]:
         with self._read() as db:
-            reader = KeyReader(db, self.keyring)
+            reader = DataKeySnapshot(db, self.keyring)
             outcomes = Outcomes(one for _, one in self._feedback(db, reader))
             wanted = {
                 "agent": None if agent is None else self.keyring.lookup("agent", agent),
-                "since": -math.inf if since is None else since, "tenant": tenant,
-            }  # fmt: skip
+                "since": -math.inf if since is None else since,
+                "tenant": tenant,
+            }
             for row in db.execute(_SQL["calls"], wanted):
                 key = reader.get(row[2])
                 if key is not None:
                     yield outcomes.merged(_opened(key, row))
 
-    def _feedback(self, db: sqlite3.Connection, reader: KeyReader) -> Iterator[tuple[int, Feedback]]:
+    def _feedback(self, db: sqlite3.Connection, reader: DataKeySnapshot) -> Iterator[tuple[int, Feedback]]:
         return self._opened_feedback(db.execute(_SQL["all_feedback"]), reader)
 
     def _opened_feedback(
-        self, rows: Iterable[tuple[int, int, bytes]], reader: KeyReader
+        self, rows: Iterable[tuple[int, int, bytes]], reader: DataKeySnapshot
     ) -> Iterator[tuple[int, Feedback]]:
         for seq, key_id, payload in rows:
             key = reader.get(key_id)
@@ -313,7 +329,7 @@ class SqliteStore:
         subject = subject_of(self.keyring, tenant, origin)
         with self._write(patient=True) as db:
             self._fresh(db)
-            reader = KeyReader(db, self.keyring)
+            reader = DataKeySnapshot(db, self.keyring)
             key_ids = [row[0] for row in db.execute(_SQL["keys_of_subject"], (tenant, subject))]
             call_ids, episodes = self._to_erase(db, reader, key_ids)
             spoken_of = [
@@ -332,7 +348,7 @@ class SqliteStore:
         return Erased(tenant=tenant, origin=origin, erased_at=erased_at, call_ids=sorted(call_ids))
 
     def _to_erase(
-        self, db: sqlite3.Connection, reader: KeyReader, key_ids: Sequence[int]
+        self, db: sqlite3.Connection, reader: DataKeySnapshot, key_ids: Sequence[int]
     ) -> tuple[set[str], set[str]]:
         """Ids and episodes of the calls under these keys. A damaged record does not stand in the way of erasing it."""
         ids: set[str] = set()
@@ -388,7 +404,7 @@ class SqliteStore:
 
     def _old_feedback(self, db: sqlite3.Connection, tenant: str, before: float) -> list[int]:
         """Numbers of a tenant's feedback from months before a time: what it speaks of is older still."""
-        reader = KeyReader(db, self.keyring)
+        reader = DataKeySnapshot(db, self.keyring)
         rows = db.execute(_SQL["old_feedback"], {"month": month_of(before)}).fetchall()
         return [seq for seq, one in self._opened_feedback(rows, reader) if is_about(one, tenant)]
 

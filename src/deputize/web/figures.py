@@ -168,13 +168,15 @@ def site_bars(replay: Mapping[str, Any]) -> Markup:
     return served_bars(
         [
             {
-                "name": name or "no site", "share_of_calls": row["n_calls"] / replay["n_calls"],
-                "certificate": row["n_slm"], "held_out": {"share_served": row["n_slm"] / row["n_calls"]},
+                "name": name or "no site",
+                "share_of_calls": row["n_calls"] / replay["n_calls"],
+                "certificate": row["n_slm"],
+                "held_out": {"share_served": row["n_slm"] / row["n_calls"]},
             }
             for name, row in rows
             if row["n_calls"]
         ]
-    )  # fmt: skip
+    )
 
 
 def served_share(task: Mapping[str, Any]) -> float:

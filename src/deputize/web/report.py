@@ -9,7 +9,7 @@ from typing import Any
 
 import jinja2
 
-from deputize.store.files import write_atomic
+from deputize.files import write_atomic
 from deputize.web import figures
 
 
@@ -27,17 +27,30 @@ def write_report(folder: Path, report: Mapping[str, Any]) -> Path:
 def render(report: Mapping[str, Any]) -> str:
     """The page of a report.json document."""
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("deputize.web", "templates"), autoescape=True, trim_blocks=True, lstrip_blocks=True,
+        loader=jinja2.PackageLoader("deputize.web", "templates"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
-    )  # fmt: skip
+    )
     environment.filters.update(
-        share=figures.share, points=figures.points, usd=figures.usd, count=figures.count, span=figures.span,
-        duration=figures.duration, ms=figures.milliseconds, leak_words=figures.leak_words,
-    )  # fmt: skip
+        share=figures.share,
+        points=figures.points,
+        usd=figures.usd,
+        count=figures.count,
+        span=figures.span,
+        duration=figures.duration,
+        ms=figures.milliseconds,
+        leak_words=figures.leak_words,
+    )
     return environment.get_template("report.html.j2").render(
-        r=report, total=report["total"], quality_curve=_curve_of(report), served_bars=figures.served_bars,
-        served_share=figures.served_share, site_bars=figures.site_bars,
-    )  # fmt: skip
+        r=report,
+        total=report["total"],
+        quality_curve=_curve_of(report),
+        served_bars=figures.served_bars,
+        served_share=figures.served_share,
+        site_bars=figures.site_bars,
+    )
 
 
 def _curve_of(report: Mapping[str, Any]) -> Any:

@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # the files beside this one, by 
 from upstream import ScriptedUpstream, scripted_upstream
 
 from deputize.core.records import Call
-from deputize.gateway.serve import running_gateway, settings_for
+from deputize.gateway.launch import running_gateway, settings_for
 from deputize.store.sqlite import open_store
 
 

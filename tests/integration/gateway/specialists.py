@@ -19,7 +19,7 @@ from deputize.core.records import (
     RouteFile,
     RouteState,
 )
-from deputize.router.file import write_routes
+from deputize.routes_file import write_routes
 
 
 class InMemorySpecialists:
@@ -64,9 +64,17 @@ def failing(message: str = "the worker died") -> Callable[[Request], Prediction]
 
 
 CERTIFICATE = Certificate(
-    id="cert-1", kind="G2", epsilon=0.02, delta=0.05, n_calibration=300, threshold=0.8, share_served=0.9,
-    p_value=0.01, label_source="agreement", claim="agrees",
-)  # fmt: skip
+    id="cert-1",
+    kind="G2",
+    epsilon=0.02,
+    delta=0.05,
+    n_calibration=300,
+    threshold=0.8,
+    share_served=0.9,
+    p_value=0.01,
+    label_source="agreement",
+    claim="agrees",
+)
 
 
 def route_for(
@@ -81,10 +89,17 @@ def route_for(
     space = KeySpace(signature=templates.signature(request))
     key = templates.reader(space).key(request)
     route = Route(
-        id="route-1", task_id="task-1", task_name="intent", keys=[key], contract=contract,
-        specialist="runs/0001/specialists/task-1-linear", threshold=threshold, state=state, share=share,
+        id="route-1",
+        task_id="task-1",
+        task_name="intent",
+        keys=[key],
+        contract=contract,
+        specialist="runs/0001/specialists/task-1-linear",
+        threshold=threshold,
+        state=state,
+        share=share,
         certificate=CERTIFICATE,
-    )  # fmt: skip
+    )
     return RouteFile(run_id="0001", keyspaces=[space], routes=[route])
 
 

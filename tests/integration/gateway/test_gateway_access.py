@@ -19,12 +19,12 @@ from upstream import ScriptedUpstream, Seen, Stream, Whole, chunk, completion, t
 
 from deputize.core.errors import UsageError
 from deputize.core.records import Call
-from deputize.engines.upstream import UpstreamConfig
-from deputize.engines.upstreams import RetryConfig
-from deputize.gateway.serve import running_gateway, settings_for
+from deputize.gateway.launch import running_gateway, settings_for
 from deputize.gateway.settings import GatewaySettings
-from deputize.store.apikeys import ApiKeys
-from deputize.store.keys import KeyRing
+from deputize.store.access.api_keys import ApiKeys
+from deputize.store.keys.keyring import KeyRing
+from deputize.upstreams.failover import RetryConfig
+from deputize.upstreams.upstream import UpstreamConfig
 
 Recorded = Callable[[int], list[Call]]
 MESSAGES: list[Any] = [{"role": "user", "content": "q"}]
@@ -79,9 +79,13 @@ async def test_a_models_name_given_twice_does_not_get_past_a_limit(
     messages = '"messages":[{"role":"user","content":"model"}]'
     async with running_gateway(home, upstream.base_url) as base_url, aiohttp.ClientSession() as session:
         for names, status in (
-            ('"model":"small"', 200), ('"model":"big","model":"small"', 400), ('"Model":"big","model":"small"', 400),
-            ('"mod\\u0065l":"big","model":"small"', 400), ('"model":["big"]', 403), ('"model":"big"', 403),
-        ):  # fmt: skip
+            ('"model":"small"', 200),
+            ('"model":"big","model":"small"', 400),
+            ('"Model":"big","model":"small"', 400),
+            ('"mod\\u0065l":"big","model":"small"', 400),
+            ('"model":["big"]', 403),
+            ('"model":"big"', 403),
+        ):
             for path in (CHAT, "/v1/messages/count_tokens", "/v1/embeddings"):
                 body = "{" + names + "," + messages + "}"
                 async with session.post(base_url + path, data=body, headers={"x-deputize-key": key}) as reply:
@@ -153,7 +157,9 @@ async def test_embeddings_go_where_their_model_is(
     home: Path, upstream: ScriptedUpstream, recorded: Recorded
 ) -> None:
     """By the model's name, under the upstream's own; the record says where, and has usage though none was sent."""
-    upstream.script = lambda seen: Whole(b"{}", status=500) if "/down/" in seen.path else Whole(json.dumps(VECTORS).encode())  # fmt: skip
+    upstream.script = lambda seen: (
+        Whole(b"{}", status=500) if "/down/" in seen.path else Whole(json.dumps(VECTORS).encode())
+    )
     settings = named(
         upstream,
         claude={"protocol": "anthropic"},
@@ -283,8 +289,17 @@ async def test_paths_do_not_climb(gateway: str, upstream: ScriptedUpstream) -> N
                 out += piece
         return out
 
-    for path in ("/v1/../../etc/passwd", "/v1/models/../../admin", "/v1/models/..%2f..%2fadmin", "/v1/models//admin",
-                 "/v1/models/%2e%2e/admin", "//etc/passwd", "/v1/chat/completions/../../x", "http://other/v1/models", "/..;/x"):  # fmt: skip
+    for path in (
+        "/v1/../../etc/passwd",
+        "/v1/models/../../admin",
+        "/v1/models/..%2f..%2fadmin",
+        "/v1/models//admin",
+        "/v1/models/%2e%2e/admin",
+        "//etc/passwd",
+        "/v1/chat/completions/../../x",
+        "http://other/v1/models",
+        "/..;/x",
+    ):
         answer = await asyncio.to_thread(get, path)
         assert answer.split(b" ")[1] in (b"400", b"404"), path
         assert b"root:" not in answer
@@ -297,9 +312,12 @@ SECRETS = ("ostrich-payload", "sk-ostrich-client", "sk-ostrich-upstream", "ostri
 
 
 async def test_logs_metrics_and_files_hold_no_payload_and_no_key(
-    home: Path, upstream: ScriptedUpstream, recorded: Recorded, caplog: pytest.LogCaptureFixture,
+    home: Path,
+    upstream: ScriptedUpstream,
+    recorded: Recorded,
+    caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     """Good calls, broken ones, refused ones, at the most talkative level of every logger there is."""
     monkeypatch.setenv("OSTRICH", SECRETS[2])
     caplog.set_level(logging.DEBUG)

@@ -80,9 +80,13 @@ async def test_langchain_openai(
     # a client of our own, since the library never closes its
     async with openai.AsyncOpenAI(base_url=f"{gateway}/v1", api_key="k", max_retries=0) as client:
         model = chat.ChatOpenAI(
-            model="big", api_key="k", async_client=client.chat.completions, root_async_client=client,
-            client=object(), root_client=object(),
-        ).bind_tools([weather])  # fmt: skip
+            model="big",
+            api_key="k",
+            async_client=client.chat.completions,
+            root_async_client=client,
+            client=object(),
+            root_client=object(),
+        ).bind_tools([weather])
         if streamed:
             answer = None
             async for part in model.astream(messages):
@@ -157,9 +161,14 @@ async def test_litellm_as_a_client(
         pytest.skip("LiteLLM needs an older openai than ours: `make litellm` puts it into .env-litellm")
     upstream.script = two_rounds
     run = await asyncio.to_thread(
-        subprocess.run, [python, "-c", _LITELLM, gateway], capture_output=True, text=True, timeout=120, cwd=tmp_path,
+        subprocess.run,
+        [python, "-c", _LITELLM, gateway],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=tmp_path,
         env={**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True"},
-    )  # fmt: skip
+    )
     assert run.returncode == 0, run.stderr[-2000:]
     assert [json.loads(a) for a in json.loads(run.stdout.splitlines()[-1])] == [{"city": "Köln"}] * 5
     assert sorted(c.protocol for c in recorded(5)) == ["chat", "chat", "messages", "messages", "responses"]

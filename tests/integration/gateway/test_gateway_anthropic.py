@@ -29,8 +29,16 @@ def event(kind: str, **body: Any) -> bytes:
 
 
 def start(**usage: int) -> bytes:
-    message = {"id": "msg_up", "type": "message", "role": "assistant", "model": "claude", "content": [],
-               "stop_reason": None, "stop_sequence": None, "usage": {"input_tokens": 9, "output_tokens": 1, **usage}}  # fmt: skip
+    message = {
+        "id": "msg_up",
+        "type": "message",
+        "role": "assistant",
+        "model": "claude",
+        "content": [],
+        "stop_reason": None,
+        "stop_sequence": None,
+        "usage": {"input_tokens": 9, "output_tokens": 1, **usage},
+    }
     return event("message_start", message=message)
 
 
@@ -51,18 +59,24 @@ def block(index: int, opening: dict[str, Any], *deltas: dict[str, Any]) -> list[
 
 
 THINKING = [
-    {"type": "thinking_delta", "thinking": "hmm "}, {"type": "thinking_delta", "thinking": "ok"},
+    {"type": "thinking_delta", "thinking": "hmm "},
+    {"type": "thinking_delta", "thinking": "ok"},
     {"type": "signature_delta", "signature": "c2ln+/=="},
-]  # fmt: skip
+]
 TOOL_STREAM: list[bytes | float] = [
-    start(cache_read_input_tokens=4), event("ping"),
+    start(cache_read_input_tokens=4),
+    event("ping"),
     *block(0, {"type": "thinking", "thinking": "", "signature": ""}, *THINKING),
     *block(1, {"type": "text", "text": ""}, {"type": "text_delta", "text": "Let me look."}),
-    *block(2, {"type": "tool_use", "id": "toolu_1", "name": "weather", "input": {}},
-           {"type": "input_json_delta", "partial_json": ""}, {"type": "input_json_delta", "partial_json": '{"city": "K'},
-           {"type": "input_json_delta", "partial_json": 'öln"}'}),
+    *block(
+        2,
+        {"type": "tool_use", "id": "toolu_1", "name": "weather", "input": {}},
+        {"type": "input_json_delta", "partial_json": ""},
+        {"type": "input_json_delta", "partial_json": '{"city": "K'},
+        {"type": "input_json_delta", "partial_json": 'öln"}'},
+    ),
     *end("tool_use"),
-]  # fmt: skip
+]
 
 
 async def test_stream_passes_byte_exact_and_is_recorded(
@@ -70,9 +84,13 @@ async def test_stream_passes_byte_exact_and_is_recorded(
 ) -> None:
     upstream.answer_with(Stream(TOOL_STREAM))
     async with claude_client.messages.stream(
-        model="claude", max_tokens=100, messages=MESSAGES, tools=TOOLS, system="Be brief.",
+        model="claude",
+        max_tokens=100,
+        messages=MESSAGES,
+        tools=TOOLS,
+        system="Be brief.",
         extra_headers={"anthropic-beta": "x-1"},
-    ) as stream:  # fmt: skip
+    ) as stream:
         final = await stream.get_final_message()
     assert [b.type for b in final.content] == ["thinking", "text", "tool_use"]
     assert final.content[0].signature == "c2ln+/=="  # type: ignore[union-attr]
@@ -136,9 +154,14 @@ async def test_claude_client_on_an_openai_upstream(
     ]
     upstream.answer_with(completion("Looking.", tool_calls=calls))
     answer = await claude_on_openai.messages.create(
-        model="claude", max_tokens=50, messages=MESSAGES, tools=TOOLS, tool_choice={"type": "any"}, system="S.",
+        model="claude",
+        max_tokens=50,
+        messages=MESSAGES,
+        tools=TOOLS,
+        tool_choice={"type": "any"},
+        system="S.",
         stop_sequences=["END"],
-    )  # fmt: skip
+    )
     assert answer.stop_reason == "tool_use"
     assert answer.content[1].input == {"city": "Köln"}  # type: ignore[union-attr]
     assert (answer.usage.input_tokens, answer.usage.output_tokens) == (11, 3)
@@ -161,12 +184,27 @@ async def test_claude_tool_round_on_an_openai_upstream(
     claude_on_openai: AsyncAnthropic, upstream: ScriptedUpstream, recorded: Recorded
 ) -> None:
     parts = [
-        chunk({"role": "assistant", "content": ""}), chunk({"content": "Loo"}), chunk({"content": "king."}),
-        chunk({"tool_calls": [{"index": 0, "id": "call_1", "type": "function", "function": {"name": "weather", "arguments": ""}}]}),
+        chunk({"role": "assistant", "content": ""}),
+        chunk({"content": "Loo"}),
+        chunk({"content": "king."}),
+        chunk(
+            {
+                "tool_calls": [
+                    {
+                        "index": 0,
+                        "id": "call_1",
+                        "type": "function",
+                        "function": {"name": "weather", "arguments": ""},
+                    }
+                ]
+            }
+        ),
         chunk({"tool_calls": [{"index": 0, "function": {"arguments": '{"city": '}}]}),
         chunk({"tool_calls": [{"index": 0, "function": {"arguments": '"Köln"}'}}]}),
-        chunk({}, "stop"), usage_chunk(), DONE,
-    ]  # fmt: skip
+        chunk({}, "stop"),
+        usage_chunk(),
+        DONE,
+    ]
     upstream.answer_with(Stream(parts), Stream(text_stream("It ", "rains.")))
     messages = list(MESSAGES)
     async with claude_on_openai.messages.stream(
@@ -199,10 +237,22 @@ async def test_openai_client_on_an_anthropic_upstream(
     upstream.answer_with(Stream(TOOL_STREAM))
     tools = [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}]
     messages = [
-        {"role": "system", "content": "S."}, {"role": "user", "content": "q"},
-        {"role": "assistant", "content": None, "tool_calls": [{"id": "a", "type": "function", "function": {"name": "weather", "arguments": '{"city":"Bonn"}'}}]},
-        {"role": "tool", "tool_call_id": "a", "content": "dry"}, {"role": "user", "content": "and Köln?"},
-    ]  # fmt: skip
+        {"role": "system", "content": "S."},
+        {"role": "user", "content": "q"},
+        {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [
+                {
+                    "id": "a",
+                    "type": "function",
+                    "function": {"name": "weather", "arguments": '{"city":"Bonn"}'},
+                }
+            ],
+        },
+        {"role": "tool", "tool_call_id": "a", "content": "dry"},
+        {"role": "user", "content": "and Köln?"},
+    ]
     async with openai_on_claude.chat.completions.stream(
         model="claude", messages=messages, tools=tools, stream_options={"include_usage": True}
     ) as stream:

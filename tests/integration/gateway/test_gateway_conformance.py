@@ -45,17 +45,24 @@ async def test_tool_use_is_not_lost_in_a_stream(
 ) -> None:
     """LiteLLM #36262: text, then two tool calls, one of them without arguments."""
     frames = [
-        chunk({"role": "assistant", "content": "Both."}), call_delta(0, name="a", id="c0"), call_delta(0, '{"x":1}'),
-        call_delta(1, name="b", id="c1"), chunk({}, "tool_calls"), usage_chunk(), DONE,
-    ]  # fmt: skip
+        chunk({"role": "assistant", "content": "Both."}),
+        call_delta(0, name="a", id="c0"),
+        call_delta(0, '{"x":1}'),
+        call_delta(1, name="b", id="c1"),
+        chunk({}, "tool_calls"),
+        usage_chunk(),
+        DONE,
+    ]
     upstream.answer_with(Stream(frames))
     async with claude_on_openai.messages.stream(
         model="m", max_tokens=9, messages=MESSAGES, tools=CLAUDE_TOOLS
     ) as stream:
         final = await stream.get_final_message()
     assert [(b.type, getattr(b, "input", None)) for b in final.content] == [
-        ("text", None), ("tool_use", {"x": 1}), ("tool_use", {}),
-    ]  # fmt: skip
+        ("text", None),
+        ("tool_use", {"x": 1}),
+        ("tool_use", {}),
+    ]
     assert len(recorded(1)[0].response["tool_calls"]) == 2
 
 
@@ -87,13 +94,21 @@ async def test_every_tool_delta_we_write_has_an_index(
 ) -> None:
     """LiteLLM #15884, the other way: what we translate has an int index, and id and name on the first fragment only."""
     frames = [
-        event("message_start", message={"id": "m", "model": "c", "usage": {"input_tokens": 1, "output_tokens": 1}}),
-        event("content_block_start", index=0, content_block={"type": "tool_use", "id": "t", "name": "weather", "input": {}}),
+        event(
+            "message_start",
+            message={"id": "m", "model": "c", "usage": {"input_tokens": 1, "output_tokens": 1}},
+        ),
+        event(
+            "content_block_start",
+            index=0,
+            content_block={"type": "tool_use", "id": "t", "name": "weather", "input": {}},
+        ),
         event("content_block_delta", index=0, delta={"type": "input_json_delta", "partial_json": '{"a"'}),
         event("content_block_delta", index=0, delta={"type": "input_json_delta", "partial_json": ":1}"}),
         event("content_block_stop", index=0),
-        event("message_delta", delta={"stop_reason": "tool_use"}, usage={"output_tokens": 5}), event("message_stop"),
-    ]  # fmt: skip
+        event("message_delta", delta={"stop_reason": "tool_use"}, usage={"output_tokens": 5}),
+        event("message_stop"),
+    ]
     upstream.answer_with(Stream(frames))
     stream = await openai_on_claude.chat.completions.create(
         model="m", messages=MESSAGES, tools=TOOLS, stream=True
@@ -120,12 +135,16 @@ async def test_stop_reason_of_tool_calls_is_tool_use(
 async def test_usage_chunk_has_no_choices(openai_on_claude: Any, upstream: ScriptedUpstream) -> None:
     """LiteLLM #8450: a usage chunk with choices in it."""
     frames = [
-        event("message_start", message={"id": "m", "model": "c", "usage": {"input_tokens": 7, "output_tokens": 1}}),
+        event(
+            "message_start",
+            message={"id": "m", "model": "c", "usage": {"input_tokens": 7, "output_tokens": 1}},
+        ),
         event("content_block_start", index=0, content_block={"type": "text", "text": ""}),
         event("content_block_delta", index=0, delta={"type": "text_delta", "text": "dry"}),
         event("content_block_stop", index=0),
-        event("message_delta", delta={"stop_reason": "end_turn"}, usage={"output_tokens": 2}), event("message_stop"),
-    ]  # fmt: skip
+        event("message_delta", delta={"stop_reason": "end_turn"}, usage={"output_tokens": 2}),
+        event("message_stop"),
+    ]
     upstream.answer_with(Stream(frames))
     stream = await openai_on_claude.chat.completions.create(
         model="m", messages=MESSAGES, stream=True, stream_options={"include_usage": True}
@@ -144,7 +163,12 @@ async def test_one_message_start(claude_on_openai: AsyncAnthropic, upstream: Scr
     assert kinds.count("message_start") == 1 and kinds[0] == "message_start" and kinds[-1] == "message_stop"
 
 
-async def test_empty_finish_reason_is_never_written(claude_on_openai: AsyncAnthropic, chat_client: openai.AsyncOpenAI, upstream: ScriptedUpstream, recorded: Recorded) -> None:  # fmt: skip
+async def test_empty_finish_reason_is_never_written(
+    claude_on_openai: AsyncAnthropic,
+    chat_client: openai.AsyncOpenAI,
+    upstream: ScriptedUpstream,
+    recorded: Recorded,
+) -> None:
     """pydantic-ai #2844: finish_reason ""; an upstream that sends it is read as "not finished yet"."""
     frames = [
         chunk({"role": "assistant", "content": "x"}, ""),
@@ -177,9 +201,11 @@ async def test_an_end_without_finish_reason_is_an_error(
 
 @pytest.mark.parametrize(
     ("kind", "details"),
-    [("incomplete", {"incomplete_details": {"reason": "max_output_tokens"}}),
-     ("failed", {"error": {"code": "server_error", "message": "out of luck"}})],
-)  # fmt: skip
+    [
+        ("incomplete", {"incomplete_details": {"reason": "max_output_tokens"}}),
+        ("failed", {"error": {"code": "server_error", "message": "out of luck"}}),
+    ],
+)
 async def test_incomplete_and_failed_responses_arrive(
     chat_client: openai.AsyncOpenAI,
     upstream: ScriptedUpstream,
@@ -215,10 +241,17 @@ async def test_text_deltas_carry_logprobs_and_numbers(gateway: str, upstream: Sc
     deltas = [f for f in frames if f["type"] == "response.output_text.delta"]
     assert [d["delta"] for d in deltas] == ["a", "b"] and all(d["logprobs"] == [] for d in deltas)
     assert [f["type"] for f in frames] == [
-        "response.created", "response.in_progress", "response.output_item.added", "response.content_part.added",
-        "response.output_text.delta", "response.output_text.delta", "response.output_text.done",
-        "response.content_part.done", "response.output_item.done", "response.completed",
-    ]  # fmt: skip
+        "response.created",
+        "response.in_progress",
+        "response.output_item.added",
+        "response.content_part.added",
+        "response.output_text.delta",
+        "response.output_text.delta",
+        "response.output_text.done",
+        "response.content_part.done",
+        "response.output_item.done",
+        "response.completed",
+    ]
 
 
 async def test_responses_work_on_an_upstream_without_them(
@@ -376,10 +409,13 @@ async def test_heartbeats_and_odd_line_ends_pass(
 ) -> None:
     """Comments, \\r\\n, events cut anywhere (in the middle of a character, too): the bytes stay the same."""
     whole = (
-        b": keep-alive\r\n\r\n" + chunk({"role": "assistant", "content": "Gr"}).replace(b"\n", b"\r\n")
+        b": keep-alive\r\n\r\n"
+        + chunk({"role": "assistant", "content": "Gr"}).replace(b"\n", b"\r\n")
         + 'data: {"choices":[{"index":0,"delta":{"content":"üße 🙂"}}]}\n\n'.encode()
-        + b": ping\n\n" + chunk({}, "stop") + DONE
-    )  # fmt: skip
+        + b": ping\n\n"
+        + chunk({}, "stop")
+        + DONE
+    )
     upstream.answer_with(Stream([bytes([b]) for b in whole]))
     body = {"model": "m", "messages": MESSAGES, "stream": True, "stream_options": {"include_usage": True}}
     async with (

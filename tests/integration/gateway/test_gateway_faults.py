@@ -20,9 +20,7 @@ from upstream import DONE, Raw, ScriptedUpstream, Stream, Whole, chunk, completi
 
 from deputize.core.errors import BadInput, UsageError
 from deputize.core.records import Call
-from deputize.engines.upstream import UpstreamConfig
-from deputize.engines.upstreams import RetryConfig
-from deputize.gateway.serve import (
+from deputize.gateway.launch import (
     check_address,
     check_port,
     free_port,
@@ -31,9 +29,11 @@ from deputize.gateway.serve import (
     start_gateway_process,
 )
 from deputize.gateway.settings import GatewaySettings, read_settings, upstream_from
-from deputize.store.apikeys import ApiKeys
-from deputize.store.keys import KeyRing
+from deputize.store.access.api_keys import ApiKeys
+from deputize.store.keys.keyring import KeyRing
 from deputize.store.sqlite import open_store
+from deputize.upstreams.failover import RetryConfig
+from deputize.upstreams.upstream import UpstreamConfig
 
 Recorded = Callable[[int], list[Call]]
 MESSAGES: list[Any] = [{"role": "user", "content": "q"}]
@@ -109,12 +109,19 @@ async def test_two_workers_serve_one_home(home: Path, upstream: ScriptedUpstream
 @pytest.mark.parametrize(
     ("body", "status"),
     [
-        (b"", 400), (b"[]", 400), (b'{"model":"m"}', 400), (b'{"model":"m","messages":[]}', 400),
-        (b'{"model":"m","messages":["x"]}', 400), (b"{" * 100_000, 400), (b"[" * 1_000_000, 400),
-        (b'{"model":"m","messages":[{"role":"user","content":"\xff\xfe"}]}', 400), (b'{"a":1', 400), (b"\x00", 400),
+        (b"", 400),
+        (b"[]", 400),
+        (b'{"model":"m"}', 400),
+        (b'{"model":"m","messages":[]}', 400),
+        (b'{"model":"m","messages":["x"]}', 400),
+        (b"{" * 100_000, 400),
+        (b"[" * 1_000_000, 400),
+        (b'{"model":"m","messages":[{"role":"user","content":"\xff\xfe"}]}', 400),
+        (b'{"a":1', 400),
+        (b"\x00", 400),
         (b'{"model":"m","messages":' + b'[{"a":' * 50_000, 400),
     ],
-)  # fmt: skip
+)
 async def test_bad_bodies_are_refused_in_words(
     gateway: str, upstream: ScriptedUpstream, body: bytes, status: int
 ) -> None:
@@ -305,13 +312,20 @@ async def test_malformed_http_and_header_injection(gateway: str, upstream: Scrip
                 out += piece
         return out
 
-    for bad in (b"GET\r\n\r\n", b"\x16\x03\x01\x02", b"GET / HTTP/9.9\r\n\r\n", b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: -5\r\n\r\n",
-                b"GET / HTTP/1.1\r\nbad header\r\n\r\n", b"GET / HTTP/1.1\r\nhost: x\r\nx: " + b"y" * 300_000 + b"\r\n\r\n"):  # fmt: skip
+    for bad in (
+        b"GET\r\n\r\n",
+        b"\x16\x03\x01\x02",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: -5\r\n\r\n",
+        b"GET / HTTP/1.1\r\nbad header\r\n\r\n",
+        b"GET / HTTP/1.1\r\nhost: x\r\nx: " + b"y" * 300_000 + b"\r\n\r\n",
+    ):
         answer = await asyncio.to_thread(talk, bad)
         assert answer == b"" or answer.split(b" ")[1][:1] in (b"4", b"5")
     injected = (
-        b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nx-deputize-episode: a\rInjected: 1\r\ncontent-length: %d\r\n\r\n" % len(body)
-    ) + body  # fmt: skip
+        b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nx-deputize-episode: a\rInjected: 1\r\ncontent-length: %d\r\n\r\n"
+        % len(body)
+    ) + body
     answer = await asyncio.to_thread(talk, injected)
     assert b"njected" not in answer
     assert all("injected" not in s.headers for s in upstream.seen)

@@ -23,10 +23,10 @@ from tests import tiny_tasks
 from upstream import ScriptedUpstream, Stream, Whole, chunk, completion, text_stream
 
 from deputize.core.records import Call
-from deputize.engines.upstream import UpstreamConfig
-from deputize.gateway.serve import running_gateway, settings_for, start_gateway_process
+from deputize.gateway.launch import running_gateway, settings_for, start_gateway_process
 from deputize.gateway.settings import GatewaySettings
 from deputize.store.sqlite import open_store
+from deputize.upstreams.upstream import UpstreamConfig
 
 Recorded = Callable[[int], list[Call]]
 MESSAGES: list[Any] = [{"role": "user", "content": "q"}]
@@ -293,8 +293,21 @@ async def test_a_real_linear_specialist_answers_live(
         tiny_tasks.example("label", 8, "test").request, tiny_tasks.CONTRACTS["label"], threshold=0.5
     )
     route = file.routes[0]
-    publish(home, type(file)(run_id="r", keyspaces=file.keyspaces, routes=[type(route)(**{
-        **{f: getattr(route, f) for f in route.__struct_fields__}, "specialist": specialist.path})]))  # fmt: skip
+    publish(
+        home,
+        type(file)(
+            run_id="r",
+            keyspaces=file.keyspaces,
+            routes=[
+                type(route)(
+                    **{
+                        **{f: getattr(route, f) for f in route.__struct_fields__},
+                        "specialist": specialist.path,
+                    }
+                )
+            ],
+        ),
+    )
     upstream.answer_with(completion("perhaps"))
     requests = [tiny_tasks.example("label", i, "test").request for i in range(80) if i % 10 == 9]
     async with (

@@ -22,12 +22,17 @@ async def test_whole_answer_is_passed_and_recorded(
 ) -> None:
     upstream.answer_with(completion("Hi."))
     raw = await chat_client.chat.completions.with_raw_response.create(
-        model="big", messages=MESSAGES, temperature=0.5,
+        model="big",
+        messages=MESSAGES,
+        temperature=0.5,
         extra_headers={
-            "x-deputize-agent": "desk", "x-deputize-site": "greet", "x-deputize-episode": "run-1",
-            "x-deputize-audience": "human", "x-deputize-origin": "bob@example.org",
+            "x-deputize-agent": "desk",
+            "x-deputize-site": "greet",
+            "x-deputize-episode": "run-1",
+            "x-deputize-audience": "human",
+            "x-deputize-origin": "bob@example.org",
         },
-    )  # fmt: skip
+    )
     assert raw.parse().choices[0].message.content == "Hi."
     assert raw.headers["x-deputize-served-by"] == "llm"
     (call,) = recorded(1)
@@ -110,10 +115,15 @@ async def test_tool_calls_are_assembled(
 
     parts = [
         chunk({"role": "assistant", "content": None}),
-        chunk(part(0, "", name="weather", id="call_1", type="function")), chunk(part(0, '{"city":')),
-        chunk(part(0, '"Köln"}')), chunk(part(1, "", name="clock", id="call_2", type="function")),
-        chunk(part(1, "{}")), chunk({}, "tool_calls"), usage_chunk(), DONE,
-    ]  # fmt: skip
+        chunk(part(0, "", name="weather", id="call_1", type="function")),
+        chunk(part(0, '{"city":')),
+        chunk(part(0, '"Köln"}')),
+        chunk(part(1, "", name="clock", id="call_2", type="function")),
+        chunk(part(1, "{}")),
+        chunk({}, "tool_calls"),
+        usage_chunk(),
+        DONE,
+    ]
     upstream.answer_with(Stream(parts))
     tools = [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}]
     async with chat_client.chat.completions.stream(model="big", messages=MESSAGES, tools=tools) as stream:
@@ -122,8 +132,9 @@ async def test_tool_calls_are_assembled(
     assert calls is not None and [c.function.name for c in calls] == ["weather", "clock"]
     (call,) = recorded(1)
     assert [c["function"] for c in call.response["tool_calls"]] == [
-        {"name": "weather", "arguments": '{"city":"Köln"}'}, {"name": "clock", "arguments": "{}"},
-    ]  # fmt: skip
+        {"name": "weather", "arguments": '{"city":"Köln"}'},
+        {"name": "clock", "arguments": "{}"},
+    ]
     assert call.tools == tools and call.finish_reason == "tool_calls"
 
 
@@ -144,8 +155,12 @@ async def test_models_and_embeddings_pass_through(
         Whole(b'{"object":"list","data":[{"id":"big","object":"model","created":1,"owned_by":"x"}]}')
     )
     assert [m.id async for m in await chat_client.models.list()] == ["big"]
-    vectors = {"object": "list", "model": "e", "data": [{"object": "embedding", "index": 0, "embedding": [0.5, 1.0]}],
-               "usage": {"prompt_tokens": 4, "total_tokens": 4}}  # fmt: skip
+    vectors = {
+        "object": "list",
+        "model": "e",
+        "data": [{"object": "embedding", "index": 0, "embedding": [0.5, 1.0]}],
+        "usage": {"prompt_tokens": 4, "total_tokens": 4},
+    }
     upstream.answer_with(Whole(json.dumps(vectors).encode()))
     answer = await chat_client.embeddings.create(model="e", input="words", encoding_format="float")
     assert answer.data[0].embedding == [0.5, 1.0]
@@ -182,7 +197,7 @@ async def test_upstream_refusals_pass_as_they_are(
 
 
 async def test_unreachable_upstream_is_a_502_in_openai_form(home, recorded: Recorded) -> None:  # type: ignore[no-untyped-def]
-    from deputize.gateway.serve import free_port, running_gateway
+    from deputize.gateway.launch import free_port, running_gateway
 
     async with (
         running_gateway(home, f"http://127.0.0.1:{free_port()}/v1") as base_url,
@@ -225,8 +240,12 @@ async def test_feedback_is_merged_into_the_outcome(
         url = f"{gateway}/v1/deputize/feedback"
         async with session.post(url, json={"episode": "e9", "metric": "success", "value": True}) as reply:
             assert reply.status == 200
-        for wrong in ({"metric": "x", "value": 1}, {"episode": "e", "value": 1}, {"episode": "e", "metric": "m", "value": "?"},
-                      {"episode": "e", "call_id": "c", "metric": "m", "value": 1}):  # fmt: skip
+        for wrong in (
+            {"metric": "x", "value": 1},
+            {"episode": "e", "value": 1},
+            {"episode": "e", "metric": "m", "value": "?"},
+            {"episode": "e", "call_id": "c", "metric": "m", "value": 1},
+        ):
             async with session.post(url, json=wrong) as reply:
                 assert reply.status == 400 and "Feedback" in (await reply.json())["error"]["message"]
     (call,) = recorded(1)

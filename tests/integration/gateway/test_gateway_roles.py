@@ -10,10 +10,10 @@ import pytest
 from upstream import ScriptedUpstream, completion
 
 from deputize.gateway.app import PATHS
-from deputize.gateway.serve import running_gateway, settings_for
-from deputize.store.apikeys import ApiKeys
-from deputize.store.keys import KeyRing
-from deputize.store.roles import RIGHTS, Role
+from deputize.gateway.launch import running_gateway, settings_for
+from deputize.store.access.api_keys import ApiKeys
+from deputize.store.access.roles import RIGHTS, Role
+from deputize.store.keys.keyring import KeyRing
 
 MESSAGES = [{"role": "user", "content": "hello"}]
 CALL = {"model": "m", "messages": MESSAGES, "max_tokens": 5}

@@ -17,7 +17,7 @@ from upstream import ScriptedUpstream, Stream, Whole, completion, text_stream
 
 from deputize.core.contracts import LEAVE
 from deputize.core.records import Call, Contract, Field, Request
-from deputize.gateway.serve import running_gateway, settings_for
+from deputize.gateway.launch import running_gateway, settings_for
 
 Recorded = Callable[[int], list[Call]]
 MESSAGES: list[Any] = [

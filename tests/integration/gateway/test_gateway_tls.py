@@ -19,10 +19,10 @@ from upstream import ScriptedUpstream, Stream, completion, scripted_upstream, te
 
 from deputize.core.errors import BadInput, UsageError
 from deputize.core.records import Call
-from deputize.engines.upstream import UpstreamConfig
-from deputize.engines.upstreams import RetryConfig
-from deputize.gateway.serve import running_gateway
+from deputize.gateway.launch import running_gateway
 from deputize.gateway.settings import GatewaySettings, read_settings
+from deputize.upstreams.failover import RetryConfig
+from deputize.upstreams.upstream import UpstreamConfig
 
 Recorded = Callable[[int], list[Call]]
 BODY = {"model": "big", "messages": [{"role": "user", "content": "q"}]}
@@ -44,13 +44,19 @@ class Authority:
     ) -> x509.Certificate:
         now = datetime.datetime.now(datetime.UTC)
         builder = (
-            x509.CertificateBuilder().subject_name(subject).issuer_name(self.name).public_key(key.public_key())
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(self.name)
+            .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(days=1)).not_valid_after(now + datetime.timedelta(days=1))
+            .not_valid_before(now - datetime.timedelta(days=1))
+            .not_valid_after(now + datetime.timedelta(days=1))
             .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
-        )  # fmt: skip
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False
+            )
+        )
         if names:
             builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
         if ca:
@@ -121,12 +127,22 @@ async def test_an_upstream_with_a_certificate_of_our_own_authority(
 @pytest.mark.parametrize("http_client", ["own", "aiohttp"])
 @pytest.mark.parametrize(
     ("trusts", "host", "why"),
-    [("nobody", "127.0.0.1", "certificate"), ("other", "127.0.0.1", "certificate"), ("made-up", "other.name", "mismatch")],
-)  # fmt: skip
+    [
+        ("nobody", "127.0.0.1", "certificate"),
+        ("other", "127.0.0.1", "certificate"),
+        ("made-up", "other.name", "mismatch"),
+    ],
+)
 async def test_a_wrong_certificate_is_a_502_that_says_so(
-    home: Path, authority: Authority, tmp_path: Path, recorded: Recorded, trusts: str, host: str, why: str,
+    home: Path,
+    authority: Authority,
+    tmp_path: Path,
+    recorded: Recorded,
+    trusts: str,
+    host: str,
+    why: str,
     http_client: str,
-) -> None:  # fmt: skip
+) -> None:
     """Unknown authority, another authority, a certificate for somebody else: nothing is sent, the reason is told."""
     ca_file = {"nobody": "", "made-up": str(authority.ca_file)}.get(trusts)
     if ca_file is None:

@@ -20,11 +20,11 @@ from specialists import InMemorySpecialists, publish, route_for, saying
 from upstream import DONE, ScriptedUpstream, Stream, Whole, chunk, completion, text_stream
 
 from deputize.core.records import Call, Contract, Request
-from deputize.engines.upstream import UpstreamConfig
-from deputize.engines.upstreams import RetryConfig
-from deputize.gateway.serve import running_gateway
+from deputize.gateway.launch import running_gateway
 from deputize.gateway.settings import GatewaySettings
-from deputize.gateway.wire.sse import PING
+from deputize.upstreams.failover import RetryConfig
+from deputize.upstreams.upstream import UpstreamConfig
+from deputize.wire.sse import PING
 
 Recorded = Callable[[int], list[Call]]
 PROTOCOLS = ("chat", "responses", "messages")
@@ -193,8 +193,10 @@ async def test_the_same_protocol_passes_byte_for_byte(
         act = Stream([odd, *act.parts])
         answer = b"".join(p for p in act.parts if isinstance(p, bytes))
     upstream.answer_with(act)
-    body = json.dumps({**ASKED[protocol], "x_odd": {"é": 1.0}, "stream": stream,
-                       "stream_options": {"include_usage": True}}, indent=3).encode()  # fmt: skip
+    body = json.dumps(
+        {**ASKED[protocol], "x_odd": {"é": 1.0}, "stream": stream, "stream_options": {"include_usage": True}},
+        indent=3,
+    ).encode()
     async with (
         gateway_to(home, upstream, protocol) as base_url,
         aiohttp.ClientSession() as session,
@@ -301,7 +303,9 @@ async def test_heartbeats_pass_through_a_translation(home: Path, upstream: Scrip
     assert home.exists()
 
 
-@pytest.mark.parametrize(("client", "stream"), [("chat", True), ("messages", True), ("chat", False), ("messages", False)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("client", "stream"), [("chat", True), ("messages", True), ("chat", False), ("messages", False)]
+)
 async def test_an_answer_without_end_is_cut(
     home: Path, upstream: ScriptedUpstream, recorded: Recorded, client: str, stream: bool
 ) -> None:
@@ -386,26 +390,81 @@ def said(content: Any, **more: Any) -> dict[str, Any]:
     [
         ("messages", "chat", said([PDF]), "document"),
         ("messages", "chat", said([{"type": "image", "source": {"type": "file", "file_id": "f"}}]), "image"),
-        ("messages", "chat", said([{"type": "tool_result", "tool_use_id": "t", "content": [
-            {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}}]}]), "image_url"),
-        ("messages", "responses", {"messages": [{"role": "assistant", "content": [
-            {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}}]}]}, "server_tool_use"),
-        ("messages", "chat", said("q", tools=[{"type": "web_search_20250305", "name": "web_search"}]), "web_search_20250305"),
+        (
+            "messages",
+            "chat",
+            said(
+                [
+                    {
+                        "type": "tool_result",
+                        "tool_use_id": "t",
+                        "content": [
+                            {
+                                "type": "image",
+                                "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"},
+                            }
+                        ],
+                    }
+                ]
+            ),
+            "image_url",
+        ),
+        (
+            "messages",
+            "responses",
+            {
+                "messages": [
+                    {
+                        "role": "assistant",
+                        "content": [
+                            {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}}
+                        ],
+                    }
+                ]
+            },
+            "server_tool_use",
+        ),
+        (
+            "messages",
+            "chat",
+            said("q", tools=[{"type": "web_search_20250305", "name": "web_search"}]),
+            "web_search_20250305",
+        ),
         ("messages", "chat", said("q", mcp_servers=[{"url": "https://x"}]), "mcp_servers"),
-        ("chat", "messages", said([{"type": "input_audio", "input_audio": {"data": "A", "format": "wav"}}]), "input_audio"),
+        (
+            "chat",
+            "messages",
+            said([{"type": "input_audio", "input_audio": {"data": "A", "format": "wav"}}]),
+            "input_audio",
+        ),
         ("chat", "responses", said([{"type": "file", "file": {"file_id": "f"}}]), "file"),
         ("chat", "messages", said("q", n=2), "n"),
         ("chat", "messages", said("q", logprobs=True), "logprobs"),
         ("chat", "messages", said("q", functions=[{"name": "f"}]), "functions"),
         ("chat", "messages", said("q", modalities=["text", "audio"], audio={"voice": "a"}), "modalities"),
         ("responses", "chat", {"input": [{"type": "item_reference", "id": "i"}]}, "item_reference"),
-        ("responses", "chat", {"input": [{"role": "user", "content": [{"type": "input_file", "file_id": "f"}]}]}, "input_file"),
-        ("responses", "messages", {"input": [{"role": "user", "content": [{"type": "input_image", "file_id": "f"}]}]}, "input_image"),
-        ("responses", "messages", {"input": "q", "tools": [{"type": "file_search", "vector_store_ids": ["v"]}]}, "file_search"),
+        (
+            "responses",
+            "chat",
+            {"input": [{"role": "user", "content": [{"type": "input_file", "file_id": "f"}]}]},
+            "input_file",
+        ),
+        (
+            "responses",
+            "messages",
+            {"input": [{"role": "user", "content": [{"type": "input_image", "file_id": "f"}]}]},
+            "input_image",
+        ),
+        (
+            "responses",
+            "messages",
+            {"input": "q", "tools": [{"type": "file_search", "vector_store_ids": ["v"]}]},
+            "file_search",
+        ),
         ("responses", "chat", {"input": "q", "background": True}, "background"),
         ("responses", "messages", {"input": "q", "prompt": {"id": "pmpt_1"}}, "prompt"),
     ],
-)  # fmt: skip
+)
 async def test_what_another_protocol_cannot_hold_is_refused_in_words(
     home: Path, upstream: ScriptedUpstream, client: str, speaks: str, fields: dict[str, Any], named: str
 ) -> None:
@@ -425,9 +484,24 @@ async def test_what_another_protocol_cannot_hold_is_refused_in_words(
 async def test_images_are_carried(home: Path, upstream: ScriptedUpstream, client: str, speaks: str) -> None:
     content: dict[str, Any] = {
         "chat": said([{"type": "text", "text": "what?"}, {"type": "image_url", "image_url": {"url": PNG}}]),
-        "messages": said([{"type": "text", "text": "what?"}, {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}}]),
-        "responses": {"input": [{"role": "user", "content": [{"type": "input_text", "text": "what?"}, {"type": "input_image", "image_url": PNG, "detail": "auto"}]}]},
-    }[client]  # fmt: skip
+        "messages": said(
+            [
+                {"type": "text", "text": "what?"},
+                {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}},
+            ]
+        ),
+        "responses": {
+            "input": [
+                {
+                    "role": "user",
+                    "content": [
+                        {"type": "input_text", "text": "what?"},
+                        {"type": "input_image", "image_url": PNG, "detail": "auto"},
+                    ],
+                }
+            ]
+        },
+    }[client]
     upstream.script = lambda seen: look(speaks, stream=False)
     base = {k: v for k, v in ASKED[client].items() if k not in ("messages", "input")}
     async with (
@@ -445,7 +519,9 @@ async def test_images_are_carried(home: Path, upstream: ScriptedUpstream, client
         assert PNG in (image["image_url"], image["image_url"].get("url") if speaks == "chat" else None)
 
 
-async def test_an_image_in_a_tool_result_is_kept_where_it_can_be(home: Path, upstream: ScriptedUpstream, recorded: Recorded) -> None:  # fmt: skip
+async def test_an_image_in_a_tool_result_is_kept_where_it_can_be(
+    home: Path, upstream: ScriptedUpstream, recorded: Recorded
+) -> None:
     item = {
         "type": "function_call_output",
         "call_id": "c",

@@ -177,19 +177,30 @@ def completion(
     if tool_calls:
         message["tool_calls"] = tool_calls
     value = {
-        "id": "chatcmpl-up1", "object": "chat.completion", "created": 1700000000, "model": model,
-        "choices": [{"index": 0, "message": message, "finish_reason": "tool_calls" if tool_calls else "stop"}],
-        "usage": {"prompt_tokens": 11, "completion_tokens": 3, "total_tokens": 14}, "x_unknown": {"kept": True}, **more,
-    }  # fmt: skip
+        "id": "chatcmpl-up1",
+        "object": "chat.completion",
+        "created": 1700000000,
+        "model": model,
+        "choices": [
+            {"index": 0, "message": message, "finish_reason": "tool_calls" if tool_calls else "stop"}
+        ],
+        "usage": {"prompt_tokens": 11, "completion_tokens": 3, "total_tokens": 14},
+        "x_unknown": {"kept": True},
+        **more,
+    }
     return Whole(json.dumps(value, indent=1).encode())
 
 
 def chunk(delta: dict[str, Any], finish: str | None = None, **more: Any) -> bytes:
     """One frame of a chat stream."""
     value = {
-        "id": "chatcmpl-up1", "object": "chat.completion.chunk", "created": 1700000000, "model": "big",
-        "choices": [{"index": 0, "delta": delta, "finish_reason": finish}], **more,
-    }  # fmt: skip
+        "id": "chatcmpl-up1",
+        "object": "chat.completion.chunk",
+        "created": 1700000000,
+        "model": "big",
+        "choices": [{"index": 0, "delta": delta, "finish_reason": finish}],
+        **more,
+    }
     return b"data: " + json.dumps(value).encode() + b"\n\n"
 
 

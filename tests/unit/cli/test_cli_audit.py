@@ -10,8 +10,8 @@ from tests.unit.cli.test_cli_erase import House
 
 from deputize.cli.main import run
 from deputize.cli.rights import RIGHTS
-from deputize.store.audit import AuditLog
-from deputize.store.keys import KeyRing
+from deputize.store.access.audit_log import AuditLog
+from deputize.store.keys.keyring import KeyRing
 
 STAGE = {"keys.use", "read.raw"}
 LEAVES: dict[str, tuple[list[str], set[str]]] = {
@@ -39,14 +39,30 @@ LEAVES: dict[str, tuple[list[str], set[str]]] = {
 }
 """Command -> what it needs, and the entries it has to leave; they are there even where the command fails afterwards."""
 ELSEWHERE = {
-    "serve": "keys.use: tests of the gateway", "watch": "read.raw, route.close, expire: test_cli_watch",
-    "tasks merge": "as rename", "tasks split": "as rename", "route promote": "test_cli_routes", "keys revoke": "below",
+    "serve": "keys.use: tests of the gateway",
+    "watch": "read.raw, route.close, expire: test_cli_watch",
+    "tasks merge": "as rename",
+    "tasks split": "as rename",
+    "route promote": "test_cli_routes",
+    "keys revoke": "below",
     "raw approve": "test_cli_rights",
-}  # fmt: skip
+}
 NOTHING_TO_NOTE = {
-    "demo", "report", "route list", "dataset card", "models list", "models fetch", "models add", "privacy scan",
-    "privacy train", "tasks discover", "keys list", "audit verify", "audit list", "raw list",
-}  # fmt: skip
+    "demo",
+    "report",
+    "route list",
+    "dataset card",
+    "models list",
+    "models fetch",
+    "models add",
+    "privacy scan",
+    "privacy train",
+    "tasks discover",
+    "keys list",
+    "audit verify",
+    "audit list",
+    "raw list",
+}
 """No call, no curated text, no key of the store: files in clear, the user's own files, names of keys and requests."""
 
 

@@ -18,12 +18,12 @@ from deputize.core.artifacts import Curated, Discovered, Finetuned, Selected, Sp
 from deputize.core.config import Convert
 from deputize.core.errors import StoreError, Tampered
 from deputize.core.progress import silent
-from deputize.core.records import Contract, Example, Recipe, Request, Route, RouteFile, Task, encode
-from deputize.router.file import read_routes, write_routes
-from deputize.store.audit import AuditLog
-from deputize.store.keys import KeyRing
-from deputize.store.lineage import Copy, note_copy
-from deputize.store.runkeys import KEY_FILE, finish_forgetting, rewrite, run_key
+from deputize.core.records import Contract, Example, PromptRecipe, Request, Route, RouteFile, Task, encode
+from deputize.routes_file import read_routes, write_routes
+from deputize.store.access.audit_log import AuditLog
+from deputize.store.keys.keyring import KeyRing
+from deputize.store.keys.run_keys import KEY_FILE, finish_forgetting, rewrite, run_key
+from deputize.store.lineage import ClearTextCopy, note_copy
 from deputize.store.sealed import read_sealed, write_sealed
 from deputize.store.sqlite import SqliteStore, open_store
 from deputize.testing import call
@@ -38,40 +38,75 @@ class House:
         self.home, self.ring = home, KeyRing.open(home)
         self.store = open_store(home, self.ring)
         self.ann, self.bob = (self.ring.pseudonym(name) for name in ("ann", "bob"))
-        self.store.append([
-            call(f"{name}{i}", origin=origin, timestamp=float(i + 1)) for name, origin in (("a", self.ann), ("b", self.bob))
-            for i in range(3)
-        ])  # fmt: skip
+        self.store.append(
+            [
+                call(f"{name}{i}", origin=origin, timestamp=float(i + 1))
+                for name, origin in (("a", self.ann), ("b", self.bob))
+                for i in range(3)
+            ]
+        )
         self.run = pipeline.open_run(home, Convert(epsilon=0.05, minutes=7.0), self.store, self.ring, silent)
         examples = [
             Example(
-                call_id=c.id, request=Request(messages=[{"role": "user", "content": f"{SECRET} {c.id}"}]), response={},
-                audience="code", site="s", episode=c.id, group=c.id, origin=c.origin, split="train",
+                call_id=c.id,
+                request=Request(messages=[{"role": "user", "content": f"{SECRET} {c.id}"}]),
+                response={},
+                audience="code",
+                site="s",
+                episode=c.id,
+                group=c.id,
+                origin=c.origin,
+                split="train",
             )
             for c in self.store.calls()
-        ]  # fmt: skip
-        task = Task(id="t", name="t", contract=Contract(kind="label"), recipe=Recipe(), keys=["k"])
+        ]
+        task = Task(id="t", name="t", contract=Contract(kind="label"), recipe=PromptRecipe(), keys=["k"])
         specialist = Specialist(
-            id="t-linear", task_id="t", method="linear", model="", reader="classes", contract=task.contract, task=task,
-            n_train=4, train_s=0.0, learnt_from=["a0", "a1", "b0", "b1"],
+            id="t-linear",
+            task_id="t",
+            method="linear",
+            model="",
+            reader="classes",
+            contract=task.contract,
+            task=task,
+            n_train=4,
+            train_s=0.0,
+            learnt_from=["a0", "a1", "b0", "b1"],
             path=f"runs/{self.run.state.run_id}/specialists/t-linear",
-        )  # fmt: skip
+        )
         for step, record in (
             ("curate", Curated(examples=examples, sites=[], n_calls=6, n_episodes=6, n_non_hci=6)),
-            ("cluster", Discovered(tasks=[task], keyspaces=[], assignment={e.call_id: "t" for e in examples})),
+            (
+                "cluster",
+                Discovered(tasks=[task], keyspaces=[], assignment={e.call_id: "t" for e in examples}),
+            ),
             ("select", Selected(candidates={}, plan={}, base_model="")),
             ("finetune", Finetuned(specialists=[specialist])),
             ("evaluate", pipeline.Results(results=[])),
-        ):  # fmt: skip
+        ):
             write_sealed(self.folder / f"{step}.sealed", record, self.run.sealer)
         folder = home / specialist.path
         folder.mkdir(parents=True)
         (folder / "specialist.json").write_bytes(encode(specialist))
         pipeline.finish(self.run)
-        write_routes(home / "routes.json", RouteFile(run_id="r", routes=[Route(
-            id="route-t", task_id="t", task_name="t", keys=["k"], contract=task.contract, specialist=specialist.path,
-            threshold=0.5, state="live",
-        )]))  # fmt: skip
+        write_routes(
+            home / "routes.json",
+            RouteFile(
+                run_id="r",
+                routes=[
+                    Route(
+                        id="route-t",
+                        task_id="t",
+                        task_name="t",
+                        keys=["k"],
+                        contract=task.contract,
+                        specialist=specialist.path,
+                        threshold=0.5,
+                        state="live",
+                    )
+                ],
+            ),
+        )
 
     @property
     def folder(self) -> Path:
@@ -101,9 +136,10 @@ def test_erasing_reaches_the_runs_names_the_specialists_and_marks_the_report(
     offered = [line.strip() for line in said.splitlines() if line.startswith("  deputize")]
     home = f"deputize --home {house.home} "
     assert offered == [
-        home + "route close route-t", home + "convert --epsilon 0.05 --minutes 7.0",
+        home + "route close route-t",
+        home + "convert --epsilon 0.05 --minutes 7.0",
         home + "route promote route-t --to live",
-    ]  # fmt: skip
+    ]
     assert house.examples() == {"b0", "b1", "b2"}
     discovered = read_sealed(house.folder / "cluster.sealed", Discovered, run_key(house.folder, house.ring))
     assert set(discovered.assignment) == {"b0", "b1", "b2"}
@@ -187,9 +223,17 @@ def test_files_that_left_the_home_are_named_until_they_are_gone(
     house: House, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for number, origin in enumerate(("", "bob")):
-        note_copy(house.home, house.ring, Copy(
-            path=str(tmp_path / f"out{number}"), what="raw calls", by="k", at=1.7e9, call_ids=["b0"] if origin else ["a0", "a1", "b0"],
-        ))  # fmt: skip
+        note_copy(
+            house.home,
+            house.ring,
+            ClearTextCopy(
+                path=str(tmp_path / f"out{number}"),
+                what="raw calls",
+                by="k",
+                at=1.7e9,
+                call_ids=["b0"] if origin else ["a0", "a1", "b0"],
+            ),
+        )
         (tmp_path / f"out{number}").write_text("text")
     assert b"a0" not in b"".join(p.read_bytes() for p in (house.home / "copies").iterdir())
     assert run(["--home", str(house.home), "erase", "--origin", "ann"]) == 0
@@ -266,7 +310,7 @@ def test_it_is_all_in_the_audit_log(house: House) -> None:
     log = AuditLog(house.home, KeyRing.open(house.home))
     actions = [(e.action, e.subject) for e in log.entries()]
     run_id = house.folder.name
-    for wanted in (("read.curated", run_id), ("erase", house.ann), ("keys.rotate", house.ring.id)):  # fmt: skip
+    for wanted in (("read.curated", run_id), ("erase", house.ann), ("keys.rotate", house.ring.id)):
         assert wanted in actions
     assert log.verify().ok
 
@@ -343,7 +387,7 @@ def test_a_run_from_before_there_were_run_keys_is_read_and_gets_one_when_it_forg
 
 
 def test_only_an_erasure_officer_erases_for_others(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    from deputize.store.apikeys import ApiKeys
+    from deputize.store.access.api_keys import ApiKeys
 
     made = ApiKeys(house.home, house.ring).create("erasure_officer", tenant="shop")
     monkeypatch.setenv("DEPUTIZE_KEY", made.text)
@@ -358,10 +402,17 @@ def test_who_was_imported_can_be_erased(
     """The same id at the import, at the gateway and at the erasure means the same person of a tenant."""
     log, home = tmp_path / "log.jsonl", str(tmp_path / "home")
     rows = [
-        {"id": f"{name}{i}", "origin": name, "tenant": tenant, "timestamp": 1.7e9 + i, "messages": [{"role": "user", "content": "hi"}],
-         "response": {"role": "assistant", "content": "yes"}}
-        for name in ("ann", "bob") for i in range(3)
-    ]  # fmt: skip
+        {
+            "id": f"{name}{i}",
+            "origin": name,
+            "tenant": tenant,
+            "timestamp": 1.7e9 + i,
+            "messages": [{"role": "user", "content": "hi"}],
+            "response": {"role": "assistant", "content": "yes"},
+        }
+        for name in ("ann", "bob")
+        for i in range(3)
+    ]
     log.write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert run(["--home", home, "import", str(log)]) == 0
     if tenant != "default":

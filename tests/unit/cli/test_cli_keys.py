@@ -8,8 +8,8 @@ import pytest
 
 from deputize.cli.main import run
 from deputize.core.errors import NotAuthenticated
-from deputize.store.apikeys import ApiKeys
-from deputize.store.keys import KeyRing
+from deputize.store.access.api_keys import ApiKeys
+from deputize.store.keys.keyring import KeyRing
 from deputize.store.sqlite import open_store
 from deputize.testing import call
 

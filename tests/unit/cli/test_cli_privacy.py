@@ -15,10 +15,10 @@ from deputize.cli.main import run
 from deputize.core.artifacts import Curated
 from deputize.core.config import Convert
 from deputize.core.errors import BadInput
-from deputize.engines import models
-from deputize.stages.curate.tagger.shelf import chosen_path, next_path
-from deputize.store.keys import KeyRing
-from deputize.store.runkeys import run_key
+from deputize.privacy.tagger.versions import chosen_path, next_path
+from deputize.specialists import catalogue
+from deputize.store.keys.keyring import KeyRing
+from deputize.store.keys.run_keys import run_key
 
 TEXT = "I am Maria Lopez, write to maria.lopez@example.com"
 
@@ -45,7 +45,11 @@ def test_texts(tmp_path, capsys):
 
 def test_calls_name_the_part_and_gzip_is_read(tmp_path, capsys):
     path = tmp_path / "calls.jsonl.gz"
-    row = {"id": "c1", "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": TEXT}], "response": {"role": "assistant", "content": "fine"}}  # fmt: skip
+    row = {
+        "id": "c1",
+        "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": TEXT}],
+        "response": {"role": "assistant", "content": "fine"},
+    }
     with gzip.open(path, "wt") as out:
         out.write(json.dumps(row) + "\n" + json.dumps({**row, "id": "c2"}) + "\n")
     assert run(["privacy", "scan", str(path)]) == 0
@@ -86,7 +90,7 @@ def write_samples(path: Path, n: int, seed: int) -> Path:
 def with_base(tiny_base, tmp_path, monkeypatch):
     """The tiny encoder in the place of the real one."""
     monkeypatch.setenv("DEPUTIZE_MODELS", str(tmp_path / "models"))
-    models.add("all-MiniLM-L6-v2", tiny_base, tmp_path / "models")
+    catalogue.add("all-MiniLM-L6-v2", tiny_base, tmp_path / "models")
 
 
 @pytest.mark.usefixtures("with_base")
@@ -185,9 +189,12 @@ def test_convert_uses_the_newest_tagger_and_starts_anew_for_it(tiny_tagger, tmp_
         for n in range(12):
             said = f"please call me back about {100 + n}-{20 + n} today"
             row = {
-                "id": f"c{n}", "agent": "desk", "run_id": f"e{n}", "messages": [{"role": "user", "content": said}],
+                "id": f"c{n}",
+                "agent": "desk",
+                "run_id": f"e{n}",
+                "messages": [{"role": "user", "content": said}],
                 "response": {"role": "assistant", "content": json.dumps({"n": n % 2})},
-            }  # fmt: skip
+            }
             out.write(json.dumps(row) + "\n")
     home = tmp_path / "home"
 

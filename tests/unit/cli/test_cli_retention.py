@@ -18,9 +18,9 @@ from deputize.cli.watch import hourly
 from deputize.core.config import Convert
 from deputize.core.errors import BadInput, DeputizeError, StoreError
 from deputize.core.records import Call
-from deputize.store.audit import AuditLog
-from deputize.store.keys import KeyRing
-from deputize.store.runkeys import run_key
+from deputize.store.access.audit_log import AuditLog
+from deputize.store.keys.keyring import KeyRing
+from deputize.store.keys.run_keys import run_key
 from deputize.store.sqlite import open_store
 from deputize.testing import ManualClock, call
 
@@ -34,12 +34,19 @@ KEPT = {"default-1", "shop-1", "shop-40", "lab-1"}
 def calls(now: float) -> list[Call]:
     return [
         call(
-            f"{tenant}-{age}-{i}", tenant=tenant, timestamp=now - age * DAY, origin=f"o{i % 3}", episode=f"{tenant}-{age}-{i}",
-            agent="desk", text=f"Is parcel {i} late?",
+            f"{tenant}-{age}-{i}",
+            tenant=tenant,
+            timestamp=now - age * DAY,
+            origin=f"o{i % 3}",
+            episode=f"{tenant}-{age}-{i}",
+            agent="desk",
+            text=f"Is parcel {i} late?",
             reply="yes" if i % 2 else "no",
         )
-        for tenant in TENANTS for age in (1, 40) for i in range(12)
-    ]  # fmt: skip
+        for tenant in TENANTS
+        for age in (1, 40)
+        for i in range(12)
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -138,10 +145,10 @@ def test_a_second_look_deletes_nothing_and_notes_nothing(
 DIES = """
 import os, sys
 from pathlib import Path
-from deputize.cli.logs import retain
+from deputize.cli.imports import retain
 from deputize.cli.terminal import Terminal
 from deputize.core.config import read_retention
-from deputize.store.keys import KeyRing
+from deputize.store.keys.keyring import KeyRing
 from deputize.store.sqlite import SqliteStore
 
 class Dying(SqliteStore):

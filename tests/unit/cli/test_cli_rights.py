@@ -11,11 +11,11 @@ import pytest
 
 from deputize.cli.main import COMMANDS, cli, run
 from deputize.cli.rights import RIGHTS
-from deputize.store.apikeys import ApiKeys
-from deputize.store.audit import AuditLog
-from deputize.store.keys import KeyRing
-from deputize.store.lineage import Copy
-from deputize.store.roles import Right, Role
+from deputize.store.access.api_keys import ApiKeys
+from deputize.store.access.audit_log import AuditLog
+from deputize.store.access.roles import Right, Role
+from deputize.store.keys.keyring import KeyRing
+from deputize.store.lineage import ClearTextCopy
 from deputize.store.sealed import read_sealed
 from deputize.store.sqlite import open_store
 from deputize.testing import call
@@ -23,28 +23,76 @@ from deputize.testing import call
 DAY = 86400.0
 ALLOWED: dict[Role, set[str]] = {
     Role.INGEST: {"import"},
-    Role.OPERATOR: {"dataset card", "report", "serve", "route list", "route promote", "route rollback", "route close", "raw list"},
+    Role.OPERATOR: {
+        "dataset card",
+        "report",
+        "serve",
+        "route list",
+        "route promote",
+        "route rollback",
+        "route close",
+        "raw list",
+    },
     Role.CURATOR: {
-        "convert", "curate", "cluster", "select", "finetune", "evaluate", "report", "route list", "tasks list", "tasks merge",
-        "tasks split", "tasks rename", "tasks hide", "watch", "privacy train", "raw list",
-        "dataset card", "dataset dropped", "dataset restore", "dataset export",
+        "convert",
+        "curate",
+        "cluster",
+        "select",
+        "finetune",
+        "evaluate",
+        "report",
+        "route list",
+        "tasks list",
+        "tasks merge",
+        "tasks split",
+        "tasks rename",
+        "tasks hide",
+        "watch",
+        "privacy train",
+        "raw list",
+        "dataset card",
+        "dataset dropped",
+        "dataset restore",
+        "dataset export",
     },
     Role.AUDITOR: {"dataset card", "report", "route list", "audit verify", "audit list", "raw list"},
     Role.ADMIN: {
-        "dataset card", "report", "route list", "keys create", "keys list", "keys revoke", "keys rotate", "retention", "raw list",
+        "dataset card",
+        "report",
+        "route list",
+        "keys create",
+        "keys list",
+        "keys revoke",
+        "keys rotate",
+        "retention",
+        "raw list",
         "raw approve",
     },
     Role.ERASURE_OFFICER: {"erase"},
-}  # fmt: skip
+}
 """Written out a second time on purpose: a change of rights has to be meant twice."""
 FREE = {name for name, right in RIGHTS.items() if right is None}
 WORDS: dict[str, list[str]] = {
-    "import": ["nothing.jsonl"], "serve": ["--upstream", "nonsense"], "route promote": ["r"], "route rollback": ["r"],
-    "route close": ["r"], "tasks merge": ["a", "b"], "tasks split": ["a"], "tasks rename": ["a", "b"],
-    "tasks hide": ["a"], "keys create": ["--role", "ingest"], "keys revoke": ["k"], "erase": ["--origin", "ann"],
-    "raw ask": ["--purpose", "p"], "raw approve": ["x"], "raw export": ["x", "--out", "out.jsonl"], "watch": ["--once"],
-    "privacy train": ["nothing.jsonl"], "dataset restore": ["a"], "dataset export": ["--out", "folder"],
-}  # fmt: skip
+    "import": ["nothing.jsonl"],
+    "serve": ["--upstream", "nonsense"],
+    "route promote": ["r"],
+    "route rollback": ["r"],
+    "route close": ["r"],
+    "tasks merge": ["a", "b"],
+    "tasks split": ["a"],
+    "tasks rename": ["a", "b"],
+    "tasks hide": ["a"],
+    "keys create": ["--role", "ingest"],
+    "keys revoke": ["k"],
+    "erase": ["--origin", "ann"],
+    "raw ask": ["--purpose", "p"],
+    "raw approve": ["x"],
+    "raw export": ["x", "--out", "out.jsonl"],
+    "watch": ["--once"],
+    "privacy train": ["nothing.jsonl"],
+    "dataset restore": ["a"],
+    "dataset export": ["--out", "folder"],
+}
 """What a command needs to get past its own parser; nothing of it exists, so that nothing happens beyond the check."""
 
 
@@ -73,9 +121,12 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[Role, str
 
 @pytest.mark.parametrize("role", ALLOWED, ids=lambda r: r.value)
 def test_every_role_at_every_command(
-    keys: tuple[Path, dict[Role, str]], role: Role, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    keys: tuple[Path, dict[Role, str]],
+    role: Role,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
-) -> None:  # fmt: skip
+) -> None:
     home, texts = keys
     monkeypatch.setenv("DEPUTIZE_KEY", texts[role])
     monkeypatch.chdir(tmp_path)
@@ -185,7 +236,7 @@ def test_raw_text_leaves_with_two_people_and_once(
     assert out.stat().st_mode & 0o777 == 0o600
     assert run([*args, "raw", "export", request, "--out", str(tmp_path / "again.jsonl")]) == 5
     (kept,) = (home / "copies").iterdir()
-    copy = read_sealed(kept, Copy, KeyRing.open(home))
+    copy = read_sealed(kept, ClearTextCopy, KeyRing.open(home))
     assert (copy.path, copy.by, copy.call_ids) == (str(out), curator["id"], ["a"]), (
         "an erasure will name the file"
     )
@@ -227,10 +278,13 @@ def test_retention_deletes_what_is_over_age_and_says_so(
     args = ["--home", str(tmp_path), "--json"]
     store = open_store(tmp_path)
     now = __import__("time").time()
-    store.append([
-        call(f"{tenant}{age}", tenant=tenant, origin="o", timestamp=now - age * DAY)
-        for tenant in ("default", "shop", "lab") for age in (1, 40)
-    ])  # fmt: skip
+    store.append(
+        [
+            call(f"{tenant}{age}", tenant=tenant, origin="o", timestamp=now - age * DAY)
+            for tenant in ("default", "shop", "lab")
+            for age in (1, 40)
+        ]
+    )
     assert run([*args, "retention"]) == 3, "no limit is set"
     (tmp_path / "config.toml").write_text('[retention]\ndefault = 30\nshop = 365\n"*" = 7\n')
     capsys.readouterr()

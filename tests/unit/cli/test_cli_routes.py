@@ -10,22 +10,36 @@ from deputize.cli.main import run
 from deputize.cli.routes import promoted
 from deputize.core.errors import UsageError
 from deputize.core.records import Certificate, Contract, Route, RouteFile
-from deputize.router.file import read_routes, write_routes
-from deputize.store.audit import AuditLog
-from deputize.store.keys import KeyRing
+from deputize.routes_file import read_routes, write_routes
+from deputize.store.access.audit_log import AuditLog
+from deputize.store.keys.keyring import KeyRing
 
 CERTIFICATE = Certificate(
-    id="c1", kind="G2", epsilon=0.05, delta=0.05, n_calibration=100, threshold=0.9, share_served=0.8, p_value=0.01,
-    label_source="agreement", claim="as said",
-)  # fmt: skip
+    id="c1",
+    kind="G2",
+    epsilon=0.05,
+    delta=0.05,
+    n_calibration=100,
+    threshold=0.9,
+    share_served=0.8,
+    p_value=0.01,
+    label_source="agreement",
+    claim="as said",
+)
 
 
 def route(id: str, **fields) -> Route:
     given = {"certificate": CERTIFICATE, "state": "live", **fields}
     return Route(
-        id=id, task_id=f"t-{id}", task_name=f"task {id}", keys=["k"], contract=Contract(kind="label", labels=["a"]),
-        specialist="runs/x", threshold=0.9, **given,
-    )  # fmt: skip
+        id=id,
+        task_id=f"t-{id}",
+        task_name=f"task {id}",
+        keys=["k"],
+        contract=Contract(kind="label", labels=["a"]),
+        specialist="runs/x",
+        threshold=0.9,
+        **given,
+    )
 
 
 @pytest.fixture
@@ -89,6 +103,8 @@ def test_every_change_of_a_route_is_in_the_audit_log(home):
         assert run(["--home", str(home), "route", *words]) == 0
     log = [(e.action, e.subject, e.detail["state"]) for e in AuditLog(home, KeyRing.open(home)).entries()]
     assert log == [
-        ("route.close", "r1", "closed"), ("route.promote", "r1", "canary"), ("route.rollback", "r1", "rolled_back"),
+        ("route.close", "r1", "closed"),
+        ("route.promote", "r1", "canary"),
+        ("route.rollback", "r1", "rolled_back"),
         ("route.promote", "r1", "live"),
-    ]  # fmt: skip
+    ]

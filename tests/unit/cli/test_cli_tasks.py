@@ -11,12 +11,22 @@ from deputize import pipeline
 from deputize.cli.main import run
 from deputize.core.artifacts import Curated, Discovered, Selected
 from deputize.core.config import Convert
-from deputize.core.records import Contract, Example, KeySpace, Recipe, Request, Route, RouteFile, Task, encode
-from deputize.core.templates import KeyReader, signature
-from deputize.router.file import read_routes, write_routes
-from deputize.store.audit import AuditLog
-from deputize.store.keys import KeyRing
-from deputize.store.runkeys import run_key
+from deputize.core.records import (
+    Contract,
+    Example,
+    KeySpace,
+    PromptRecipe,
+    Request,
+    Route,
+    RouteFile,
+    Task,
+    encode,
+)
+from deputize.core.templates import TemplateKeyReader, signature
+from deputize.routes_file import read_routes, write_routes
+from deputize.store.access.audit_log import AuditLog
+from deputize.store.keys.keyring import KeyRing
+from deputize.store.keys.run_keys import run_key
 from deputize.store.sealed import read_sealed, write_sealed
 
 ASKS = {
@@ -33,10 +43,15 @@ def log(tmp_path):
             kind = ("colour", "late")[i % 2]
             system, answers = ASKS[kind]
             row = {
-                "id": f"{kind}-{i}", "run_id": f"e{i}", "agent": "a",
-                "messages": [{"role": "system", "content": system}, {"role": "user", "content": f"Thing: number {i}"}],
+                "id": f"{kind}-{i}",
+                "run_id": f"e{i}",
+                "agent": "a",
+                "messages": [
+                    {"role": "system", "content": system},
+                    {"role": "user", "content": f"Thing: number {i}"},
+                ],
                 "response": {"role": "assistant", "content": answers[i % len(answers)]},
-            }  # fmt: skip
+            }
             out.write(json.dumps(row) + "\n")
         out.write("{broken\n")
     return path
@@ -70,7 +85,13 @@ def test_list(tmp_path, capsys):
     (folder / "run.json").write_text("{}")
     contract = Contract(kind="tool_call", tools=["look", "send"], may_leave=True)
     task = Task(
-        id="t1", name="next step", contract=contract, recipe=Recipe(), keys=["k"], n_calls=12, n_episodes=7
+        id="t1",
+        name="next step",
+        contract=contract,
+        recipe=PromptRecipe(),
+        keys=["k"],
+        n_calls=12,
+        n_episodes=7,
     )
     discovered = Discovered(tasks=[task], keyspaces=[], assignment={})
     write_sealed(folder / "cluster.sealed", discovered, KeyRing.open(tmp_path))
@@ -86,27 +107,42 @@ def edited(tmp_path):
     lines = [system for system, _ in ASKS.values()]
     examples = [
         Example(
-            call_id=f"c{i}", audience="code", site="s", episode=f"e{i}", group=f"e{i}", split="train",
+            call_id=f"c{i}",
+            audience="code",
+            site="s",
+            episode=f"e{i}",
+            group=f"e{i}",
+            split="train",
             request=Request(
-                messages=[{"role": "system", "content": "\n".join([lines[i % 2], *["Be brief."] * (i % 4 // 2)])}]
+                messages=[
+                    {"role": "system", "content": "\n".join([lines[i % 2], *["Be brief."] * (i % 4 // 2)])}
+                ]
             ),
             response={"role": "assistant", "content": "yes"},
         )
         for i in range(80)
-    ]  # fmt: skip
+    ]
     space = KeySpace(signature=signature(examples[0].request), lines=[*lines, "Be brief."])
-    keys = [KeyReader(space).key(e.request) for e in examples[:4]]
+    keys = [TemplateKeyReader(space).key(e.request) for e in examples[:4]]
     label = Contract(kind="label", labels=["yes"])
     tasks = [
-        Task(id="t1", name="colour", contract=label, recipe=Recipe(), keys=[keys[0], keys[2]], n_calls=40),
-        Task(id="t2", name="late", contract=label, recipe=Recipe(), keys=[keys[1], keys[3]], n_calls=40),
-        Task(id="t3", name="prose", contract=Contract(kind="text"), recipe=Recipe(), keys=["x"]),
+        Task(
+            id="t1", name="colour", contract=label, recipe=PromptRecipe(), keys=[keys[0], keys[2]], n_calls=40
+        ),
+        Task(
+            id="t2", name="late", contract=label, recipe=PromptRecipe(), keys=[keys[1], keys[3]], n_calls=40
+        ),
+        Task(id="t3", name="prose", contract=Contract(kind="text"), recipe=PromptRecipe(), keys=["x"]),
     ]
     keyring = KeyRing.open(tmp_path)
     state = pipeline.RunState(
-        run_id="0001-abc", settings=Convert().model_dump(mode="json"), n_calls=0, calls_digest="", finished=True,
+        run_id="0001-abc",
+        settings=Convert().model_dump(mode="json"),
+        n_calls=0,
+        calls_digest="",
+        finished=True,
         timings_s={"curate": 1.0, "cluster": 2.0, "select": 3.0},
-    )  # fmt: skip
+    )
     folder = tmp_path / "runs" / state.run_id
     folder.mkdir(parents=True)
     (folder / "run.json").write_bytes(encode(state))
@@ -121,9 +157,15 @@ def edited(tmp_path):
     )
     write_sealed(folder / "select.sealed", Selected(candidates={}, plan={}, base_model="m"), keyring)
     route = Route(
-        id="route-t1", task_id="t1", task_name="colour", keys=[keys[2]], contract=label, specialist="runs/x", threshold=0.5,
+        id="route-t1",
+        task_id="t1",
+        task_name="colour",
+        keys=[keys[2]],
+        contract=label,
+        specialist="runs/x",
+        threshold=0.5,
         state="live",
-    )  # fmt: skip
+    )
     write_routes(tmp_path / "routes.json", RouteFile(run_id=state.run_id, keyspaces=[space], routes=[route]))
     return tmp_path
 

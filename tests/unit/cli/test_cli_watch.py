@@ -9,26 +9,41 @@ import pytest
 
 from deputize import pipeline
 from deputize.cli.main import run
-from deputize.cli.watch import Looked, Watcher, watching
+from deputize.cli.watch import LookResult, Watcher, watching
 from deputize.core.config import Convert
 from deputize.core.errors import BadInput, UsageError
 from deputize.core.records import Certificate, Contract, Decision, Outcome, Route, RouteFile, encode
-from deputize.router.file import read_routes, update_routes, write_routes
-from deputize.store.audit import AuditLog
-from deputize.store.keys import KeyRing
+from deputize.routes_file import read_routes, update_routes, write_routes
+from deputize.store.access.audit_log import AuditLog
+from deputize.store.keys.keyring import KeyRing
 from deputize.store.sqlite import open_store
 from deputize.testing import ManualClock, call
 
 
 def route(id: str) -> Route:
     certificate = Certificate(
-        id=f"c-{id}", kind="G2", epsilon=0.05, delta=0.05, n_calibration=100, threshold=0.9, share_served=1.0,
-        p_value=0.01, label_source="agreement", claim="as said",
-    )  # fmt: skip
+        id=f"c-{id}",
+        kind="G2",
+        epsilon=0.05,
+        delta=0.05,
+        n_calibration=100,
+        threshold=0.9,
+        share_served=1.0,
+        p_value=0.01,
+        label_source="agreement",
+        claim="as said",
+    )
     return Route(
-        id=id, task_id=f"t-{id}", task_name=f"task {id}", keys=[id], contract=Contract(kind="label", labels=["a"]),
-        specialist="runs/x", threshold=0.9, certificate=certificate, state="live",
-    )  # fmt: skip
+        id=id,
+        task_id=f"t-{id}",
+        task_name=f"task {id}",
+        keys=[id],
+        contract=Contract(kind="label", labels=["a"]),
+        specialist="runs/x",
+        threshold=0.9,
+        certificate=certificate,
+        state="live",
+    )
 
 
 class Home:
@@ -68,9 +83,12 @@ class Home:
 
     def run_done(self, run_id: str, finished: bool = True) -> None:
         state = pipeline.RunState(
-            run_id=run_id, settings=Convert().model_dump(mode="json"), n_calls=self.n_made, calls_digest="",
+            run_id=run_id,
+            settings=Convert().model_dump(mode="json"),
+            n_calls=self.n_made,
+            calls_digest="",
             finished=finished,
-        )  # fmt: skip
+        )
         (self.folder / "runs" / run_id).mkdir(parents=True, exist_ok=True)
         (self.folder / "runs" / run_id / "run.json").write_bytes(encode(state))
 
@@ -122,13 +140,23 @@ def test_a_bad_route_is_rolled_back_once_with_an_entry_in_the_audit_log(home):
 def test_only_the_specialist_that_the_evidence_is_about_is_rolled_back(home):
     home.audits("bad", 80, 3)
     other = Certificate(
-        id="c-new", kind="G2", epsilon=0.05, delta=0.05, n_calibration=100, threshold=0.9, share_served=1.0,
-        p_value=0.01, label_source="agreement", claim="as said",
-    )  # fmt: skip
+        id="c-new",
+        kind="G2",
+        epsilon=0.05,
+        delta=0.05,
+        n_calibration=100,
+        threshold=0.9,
+        share_served=1.0,
+        p_value=0.01,
+        label_source="agreement",
+        claim="as said",
+    )
     update_routes(
         home.folder / "routes.json",
-        lambda file: RouteFile(run_id="2", routes=[msgspec.structs.replace(r, certificate=other) for r in file.routes[1:]]),
-    )  # fmt: skip
+        lambda file: RouteFile(
+            run_id="2", routes=[msgspec.structs.replace(r, certificate=other) for r in file.routes[1:]]
+        ),
+    )
     assert home.watcher().look().rolled_back == [] and home.states() == {"bad": "live"}
 
 
@@ -189,7 +217,7 @@ def test_the_loop_ends_with_ctrl_c_and_does_not_repeat_itself(home):
     watching(watcher.look, every_s=30, sleep=sleep, tell=told.append)
     assert naps == [30] * 6
     assert [(x.decided, x.n_new) for x in told] == [("wait", 0), ("convert", 10), ("wait", 0)]
-    assert all(isinstance(x, Looked) for x in told) and told[1].at > told[0].at
+    assert all(isinstance(x, LookResult) for x in told) and told[1].at > told[0].at
 
 
 def test_the_command(home, capsys):

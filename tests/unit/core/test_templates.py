@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deputize.core.records import Fork, KeySpace, Message, Recipe, Request
+from deputize.core.records import BranchClassifier, KeySpace, Message, PromptRecipe, Request
 from deputize.core.templates import (
-    KeyReader,
+    TemplateKeyReader,
     branch_of,
     clip,
     fork_words,
@@ -65,10 +65,15 @@ class TestUnits:
     @pytest.mark.parametrize(
         ("unit", "head"),
         [
-            ("Topic: dogs", "Topic:"), ("- **Order number:** 5", "Order number:"), ('"name": "x"', "name:"),
-            ("see https://x.y", ""), ("one two three four five six: x", ""), ("no head here", ""), ("Key = 5", "Key:"),
+            ("Topic: dogs", "Topic:"),
+            ("- **Order number:** 5", "Order number:"),
+            ('"name": "x"', "name:"),
+            ("see https://x.y", ""),
+            ("one two three four five six: x", ""),
+            ("no head here", ""),
+            ("Key = 5", "Key:"),
         ],
-    )  # fmt: skip
+    )
     def test_heads(self, unit: str, head: str) -> None:
         assert head_of(unit) == head
 
@@ -83,11 +88,15 @@ class TestSignature:
         seen = {
             signature(request(**change))
             for change in (
-                {}, {"tools": [tool()]}, {"tools": [tool(amount={"type": "string"})]}, {"tools": [tool(description="x")]},
-                {"tools": [tool()], "tool_choice": "required"}, {"response_format": {"type": "json_object"}},
+                {},
+                {"tools": [tool()]},
+                {"tools": [tool(amount={"type": "string"})]},
+                {"tools": [tool(description="x")]},
+                {"tools": [tool()], "tool_choice": "required"},
+                {"response_format": {"type": "json_object"}},
                 {"system": ""},
             )
-        }  # fmt: skip
+        }
         assert len(seen) == 7
 
     def test_what_means_nothing_changes_nothing(self) -> None:
@@ -149,14 +158,14 @@ class TestKey:
     def test_keys_are_the_same_every_time(self, lines: list[str], user: str) -> None:
         ks = KeySpace(signature="s", lines=lines)
         assert (
-            KeyReader(ks).key(request(user))
-            == KeyReader(ks).key(request(user))
+            TemplateKeyReader(ks).key(request(user))
+            == TemplateKeyReader(ks).key(request(user))
             == template_key(request(user), ks)
         )
 
     def test_a_fork_leads_by_its_words_or_not_at_all(self) -> None:
         base = template_key(request("x"), KeySpace(signature="s"))
-        fork = Fork(
+        fork = BranchClassifier(
             branches=["0", "1"], weights={"pay": [2.0, 0.0], "ship": [0.0, 2.0]}, bias=[0.0, 0.0], margin=1.0
         )
         ks = KeySpace(signature="s", forks={base: fork})
@@ -171,7 +180,7 @@ class TestKey:
             f"Rule number {i}: be kind to customers and never invent a value" for i in range(300)
         )
         ks = space(request(system=system), units(system), max_new_lines={})
-        reader = KeyReader(ks)
+        reader = TemplateKeyReader(ks)
         requests = [request(f"Case: {i}\n" + "free words of a letter\n" * 40, system) for i in range(200)]
         reader.key(requests[0])
         best = min(_timed(reader, requests) for _ in range(5))
@@ -185,7 +194,7 @@ class TestKey:
         assert template_key(request(text), space(request(), list(self.lines)))
 
 
-def _timed(reader: KeyReader, requests: list[Request]) -> float:
+def _timed(reader: TemplateKeyReader, requests: list[Request]) -> float:
     began = time.perf_counter()
     for r in requests:
         reader.key(r)
@@ -194,20 +203,20 @@ def _timed(reader: KeyReader, requests: list[Request]) -> float:
 
 class TestSlots:
     def test_only_what_varies_is_left_values_as_written(self) -> None:
-        recipe = Recipe(
+        recipe = PromptRecipe(
             constant_lines=["You sort letters.", "Answer with one word: yes or no", "Today is ⟨⟩."]
         )
         pruned = prune(request("Case:  AB-1\n\n  They wrote:  hello   there", SYSTEM), recipe)
         assert pruned == "Case:  AB-1\nThey wrote:  hello   there"
 
     def test_a_constant_line_with_a_value_only_goes_as_it_stands(self) -> None:
-        recipe = Recipe(constant_lines=["Order: 5"])
+        recipe = PromptRecipe(constant_lines=["Order: 5"])
         assert prune(request("Order: 5", ""), recipe) == ""
         assert prune(request("Order: 6", ""), recipe) == "Order: 6"
 
     def test_slots_inside_a_paragraph_are_kept_without_the_paragraph(self) -> None:
         fixed = "This sentence never changes at all and is rather long. And neither does this one here, which is long too."
-        recipe = Recipe(constant_lines=units(fixed + " x" * 60)[:2])
+        recipe = PromptRecipe(constant_lines=units(fixed + " x" * 60)[:2])
         pruned = prune(
             request(
                 f"{fixed} The name is Bob and he lives in Ulm, a town on the Danube, where it rains.", ""
@@ -220,7 +229,10 @@ class TestSlots:
     def test_never_longer_than_asked(self, texts: list[str], max_chars: int) -> None:
         messages: list[Message] = [{"role": "user", "content": text} for text in texts]
         for mode in ("slots", "dialogue"):
-            assert len(prune(Request(messages=messages), Recipe(mode=mode, max_chars=max_chars))) <= max_chars  # type: ignore[arg-type]
+            assert (
+                len(prune(Request(messages=messages), PromptRecipe(mode=mode, max_chars=max_chars)))
+                <= max_chars
+            )  # type: ignore[arg-type]
 
     @given(st.text(max_size=300), st.integers(1, 50))
     def test_clipping_keeps_both_ends(self, text: str, n: int) -> None:
@@ -236,7 +248,7 @@ def call(name: str, **arguments: Any) -> Message:
 
 
 class TestDialogue:
-    recipe = Recipe(mode="dialogue", constant_lines=["You are an agent."], max_chars=800)
+    recipe = PromptRecipe(mode="dialogue", constant_lines=["You are an agent."], max_chars=800)
     messages: tuple[Message, ...] = (
         {"role": "system", "content": "You are an agent."},
         {"role": "user", "content": "Cancel my flight."},
@@ -284,10 +296,16 @@ class TestDialogue:
 
     def test_odd_messages_are_no_trouble(self) -> None:
         odd: list[Message] = [
-            {}, {"role": "assistant", "tool_calls": [None, {"function": None}, {"function": {"name": 5, "arguments": {"a": 1}}}]},
-            {"role": "tool", "content": None}, {"role": "user", "content": [{"type": "text", "text": 5}]}, {"role": None},
-        ]  # fmt: skip
+            {},
+            {
+                "role": "assistant",
+                "tool_calls": [None, {"function": None}, {"function": {"name": 5, "arguments": {"a": 1}}}],
+            },
+            {"role": "tool", "content": None},
+            {"role": "user", "content": [{"type": "text", "text": 5}]},
+            {"role": None},
+        ]
         prune(Request(messages=odd), self.recipe)
-        prune(Request(messages=odd), Recipe())
+        prune(Request(messages=odd), PromptRecipe())
         signature(Request(messages=odd))
         opening(Request(messages=odd))

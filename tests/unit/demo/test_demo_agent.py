@@ -14,9 +14,9 @@ from deputize.core.errors import UpstreamError
 from deputize.core.records import Contract
 from deputize.demo import prompts, replay, teacher, traffic, world
 from deputize.demo.processes import teacher_process
-from deputize.engines.scripted import ScriptedUpstream, ScriptError, count_tokens, running
 from deputize.scoring.costs import load_prices
 from deputize.testing import always, failing
+from deputize.testing.scripted_llm import ScriptedUpstream, ScriptError, count_tokens, running
 
 N = 24
 
@@ -31,8 +31,13 @@ async def seen():
 async def test_six_sites_and_two_modes(seen):
     sites = Counter(s.site for s in seen)
     assert sites == {
-        "triage": N, "extract": N, "policy_check": N, "case_line": N, "reply": N // 2, "next_action": 2 * N,
-    }  # fmt: skip
+        "triage": N,
+        "extract": N,
+        "policy_check": N,
+        "case_line": N,
+        "reply": N // 2,
+        "next_action": 2 * N,
+    }
     by_mode = Counter(
         world.ticket_in(0, text_of(s.messages[1])).mode for s in seen if s.site == "next_action"
     )
@@ -113,8 +118,12 @@ async def test_so_many_calls_and_no_more():
         tickets = [world.ticket(0, i) for i in range(50)]
         told: list[tuple[int, int | None]] = []
         seen = await traffic.run_episodes(
-            upstream.url + "/v1", tickets, feedback=False, max_calls=40, progress=lambda _, done, total=None: told.append((done, total))
-        )  # fmt: skip
+            upstream.url + "/v1",
+            tickets,
+            feedback=False,
+            max_calls=40,
+            progress=lambda _, done, total=None: told.append((done, total)),
+        )
     assert len(seen) == 40
     assert told[-1] == (40, 40)
 

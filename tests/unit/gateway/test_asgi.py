@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from deputize.gateway.asgi import AsgiApp
-from deputize.gateway.http import Reply
+from deputize.http.headers import HttpReply
 
 
 async def pieces() -> AsyncIterator[bytes]:
@@ -15,12 +15,12 @@ async def pieces() -> AsyncIterator[bytes]:
     yield b"b"
 
 
-async def handler(method: str, path: str, headers: Mapping[str, str], body: bytes) -> Reply:
+async def handler(method: str, path: str, headers: Mapping[str, str], body: bytes) -> HttpReply:
     if path == "/slow":
         await asyncio.sleep(60)
     if path.startswith("/stream"):
-        return Reply(200, [("content-type", "text/event-stream")], pieces())
-    return Reply(200, [("x-seen", f"{method} {path} {headers['x-a']}")], body.upper())
+        return HttpReply(200, [("content-type", "text/event-stream")], pieces())
+    return HttpReply(200, [("x-seen", f"{method} {path} {headers['x-a']}")], body.upper())
 
 
 async def call(path: str, *messages: dict[str, Any], query: bytes = b"") -> list[Any]:
@@ -42,7 +42,7 @@ async def call(path: str, *messages: dict[str, Any], query: bytes = b"") -> list
         "query_string": query,
         "headers": [(b"x-a", b"1"), (b"x-a", b"2")],
     }
-    app = AsgiApp(handler, 10, lambda: Reply(413, [], b"too large"))
+    app = AsgiApp(handler, 10, lambda: HttpReply(413, [], b"too large"))
     await asyncio.wait_for(app(scope, receive, send), 5)
     return sent
 

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from deputize.core.errors import BadInput, UpstreamError
-from deputize.engines.upstream import Headers, Upstream, UpstreamConfig
-from deputize.engines.upstreams import Breaker, RetryConfig, Upstreams, retry_after_s
+from deputize.gateway.auth import key_text
 from deputize.gateway.context import read_context
-from deputize.gateway.door import key_text
-from deputize.gateway.http import forward_answer_headers, forward_request_headers, header_safe
+from deputize.gateway.conversations import Conversation, SealedConversations
 from deputize.gateway.metrics import Metrics
-from deputize.gateway.sessions import SealedSessions, Session
-from deputize.store.keys import KeyRing
-from deputize.store.sessions import SessionFile
+from deputize.http.headers import forward_answer_headers, forward_request_headers, header_safe
+from deputize.store.keys.keyring import KeyRing
+from deputize.store.sessions import ConversationStore
+from deputize.upstreams.failover import Breaker, RetryConfig, UpstreamPool, retry_after_s
+from deputize.upstreams.upstream import Headers, Upstream, UpstreamConfig
 
 
 class Canned:
@@ -56,7 +56,7 @@ class CannedTransport:
         return None
 
 
-def pool(transport: CannedTransport, n_members: int = 1, **retry: float) -> tuple[Upstreams, list[float]]:
+def pool(transport: CannedTransport, n_members: int = 1, **retry: float) -> tuple[UpstreamPool, list[float]]:
     slept: list[float] = []
 
     async def sleep(seconds: float) -> None:
@@ -67,10 +67,10 @@ def pool(transport: CannedTransport, n_members: int = 1, **retry: float) -> tupl
         for i in range(n_members)
     ]
     config = RetryConfig.model_validate({"base_s": 1.0, "max_s": 8.0, **retry})
-    return Upstreams(members, config, sleep=sleep, clock=lambda: 0.0, rng=random.Random(1)), slept
+    return UpstreamPool(members, config, sleep=sleep, clock=lambda: 0.0, rng=random.Random(1)), slept
 
 
-async def send(upstreams: Upstreams) -> int:
+async def send(upstreams: UpstreamPool) -> int:
     answer = await upstreams.send("POST", upstreams.members, lambda u: ("/v1/x", [], b""))
     return answer.incoming.status
 
@@ -147,9 +147,16 @@ def test_model_patterns() -> None:
 
 def test_headers_that_travel() -> None:
     given = {
-        "host": "x", "connection": "keep-alive, x-hop", "x-hop": "1", "authorization": "Bearer k", "content-length": "3",
-        "accept-encoding": "br", "x-deputize-site": "s", "anthropic-beta": "b", "transfer-encoding": "chunked",
-    }  # fmt: skip
+        "host": "x",
+        "connection": "keep-alive, x-hop",
+        "x-hop": "1",
+        "authorization": "Bearer k",
+        "content-length": "3",
+        "accept-encoding": "br",
+        "x-deputize-site": "s",
+        "anthropic-beta": "b",
+        "transfer-encoding": "chunked",
+    }
     kept = dict(forward_request_headers(given, keep_authorization=True))
     assert kept == {"authorization": "Bearer k", "anthropic-beta": "b", "accept-encoding": "identity"}
     assert "authorization" not in dict(forward_request_headers(given, keep_authorization=False))
@@ -212,8 +219,8 @@ def test_metrics_text_and_merge() -> None:
 async def test_sessions_are_sealed_private_and_expire(tmp_path: Path) -> None:
     now = [1000.0]
     keyring = KeyRing.open(tmp_path)
-    sessions = SealedSessions(SessionFile(tmp_path, keyring, max_age_s=100, clock=lambda: now[0]))
-    said = Session(messages=[{"role": "user", "content": "the secret word is ostrich"}])
+    sessions = SealedConversations(ConversationStore(tmp_path, keyring, max_age_s=100, clock=lambda: now[0]))
+    said = Conversation(messages=[{"role": "user", "content": "the secret word is ostrich"}])
     await sessions.put("acme", "o_1", "resp_dpz-1", said)
     assert await sessions.get("acme", "resp_dpz-1") == said
     assert (

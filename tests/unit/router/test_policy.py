@@ -13,16 +13,32 @@ from deputize.core.records import Certificate, Contract, Prediction, Route
 from deputize.router.policy import decide, in_canary, plan
 
 CERTIFICATE = Certificate(
-    id="c1", kind="G2", epsilon=0.02, delta=0.05, n_calibration=500, threshold=0.8, share_served=0.7, p_value=0.01,
-    label_source="agreement", claim="",
-)  # fmt: skip
+    id="c1",
+    kind="G2",
+    epsilon=0.02,
+    delta=0.05,
+    n_calibration=500,
+    threshold=0.8,
+    share_served=0.7,
+    p_value=0.01,
+    label_source="agreement",
+    claim="",
+)
 
 
 def route(state: Any = "live", **more: Any) -> Route:
     fields = {
-        "id": "r1", "task_id": "t1", "task_name": "t", "keys": ["k"], "contract": Contract(kind="tool_call", may_leave=True),
-        "specialist": "runs/x", "threshold": 0.8, "state": state, "certificate": CERTIFICATE, **more,
-    }  # fmt: skip
+        "id": "r1",
+        "task_id": "t1",
+        "task_name": "t",
+        "keys": ["k"],
+        "contract": Contract(kind="tool_call", may_leave=True),
+        "specialist": "runs/x",
+        "threshold": 0.8,
+        "state": state,
+        "certificate": CERTIFICATE,
+        **more,
+    }
     return Route(**fields)
 
 
@@ -75,9 +91,12 @@ class TestDecide:
         assert not plan(route(), override="llm").ask_specialist
 
     @given(
-        st.sampled_from(["closed", "shadow", "canary", "live", "rolled_back"]), st.floats(), st.floats(0, 1), st.text(),
+        st.sampled_from(["closed", "shadow", "canary", "live", "rolled_back"]),
+        st.floats(),
+        st.floats(0, 1),
+        st.text(),
         st.sampled_from(["llm", "auto"]),
-    )  # fmt: skip
+    )
     def test_nothing_is_served_below_the_threshold_or_outside_live_and_canary(
         self, state: Any, confidence: float, share: float, key: str, override: str
     ) -> None:

@@ -11,8 +11,8 @@ import pytest
 from deputize.core.errors import BadInput
 from deputize.core.records import Contract, KeySpace, Request, Route, RouteFile
 from deputize.core.templates import signature, template_key
-from deputize.router.file import write_routes
 from deputize.router.table import RouteTable
+from deputize.routes_file import write_routes
 
 SYSTEM = "You sort letters.\nAnswer yes or no"
 
@@ -25,9 +25,15 @@ def request(user: str = "Case: 1", system: str = SYSTEM, **more: Any) -> Request
 
 def route(keys: list[str], id: str = "r1") -> Route:
     return Route(
-        id=id, task_id="t", task_name="t", keys=keys, contract=Contract(kind="label"), specialist="x", threshold=0.5,
+        id=id,
+        task_id="t",
+        task_name="t",
+        keys=keys,
+        contract=Contract(kind="label"),
+        specialist="x",
+        threshold=0.5,
         state="live",
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture

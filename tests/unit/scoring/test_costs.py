@@ -43,10 +43,15 @@ def test_an_unknown_model_is_assumed_not_free() -> None:
 
 def example(**given: object) -> Example:
     fields = {
-        "call_id": "c", "request": Request(messages=[{"role": "user", "content": "x" * 4000}]),
-        "response": {"role": "assistant", "content": "y" * 400}, "audience": "code", "site": "s", "episode": "e",
-        "group": "e", "model": "gpt-4o",
-    }  # fmt: skip
+        "call_id": "c",
+        "request": Request(messages=[{"role": "user", "content": "x" * 4000}]),
+        "response": {"role": "assistant", "content": "y" * 400},
+        "audience": "code",
+        "site": "s",
+        "episode": "e",
+        "group": "e",
+        "model": "gpt-4o",
+    }
     return Example(**{**fields, **given})  # type: ignore[arg-type]
 
 

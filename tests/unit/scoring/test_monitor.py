@@ -14,7 +14,7 @@ def audits_until(
     word: str, rate: float, alpha: float, seed: int, limit: int, good_first: int = 0, **kw: float
 ) -> int | None:
     rng = np.random.default_rng(seed)
-    watch = m.Watch(alpha)
+    watch = m.AuditEvidence(alpha)
     for t in range(limit):
         watch = m.observe(watch, float(rng.random() < (0.5 * alpha if t < good_first else rate)))
         if m.verdict(watch, **kw) == word and t >= good_first:
@@ -63,7 +63,7 @@ def test_a_good_canary_is_promoted_and_a_bad_one_hardly_ever() -> None:
 @settings(max_examples=50)
 @given(st.lists(st.floats(0, 1), max_size=60), st.floats(0.005, 0.5))
 def test_capitals_stay_finite_and_positive(losses: list[float], alpha: float) -> None:
-    watch = m.Watch(alpha)
+    watch = m.AuditEvidence(alpha)
     for loss in losses:
         watch = m.observe(watch, loss)
     assert watch.n_audits == len(losses)
@@ -73,4 +73,4 @@ def test_capitals_stay_finite_and_positive(losses: list[float], alpha: float) ->
 
 def test_a_loss_outside_its_range_is_refused() -> None:
     with pytest.raises(ValueError, match="lies in"):
-        m.observe(m.Watch(0.05), 2.0)
+        m.observe(m.AuditEvidence(0.05), 2.0)

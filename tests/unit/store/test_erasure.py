@@ -7,12 +7,12 @@ import pytest
 
 from deputize.core.artifacts import Specialist
 from deputize.core.errors import AccessDenied, BadInput
-from deputize.core.records import Call, Contract, Recipe, Task, encode
-from deputize.store.audit import AuditLog
+from deputize.core.records import Call, Contract, PromptRecipe, Task, encode
+from deputize.store.access.audit_log import AuditLog
+from deputize.store.access.roles import Actor, owner
 from deputize.store.erasure import apply_retention, erase_origin
-from deputize.store.keys import KeyRing
+from deputize.store.keys.keyring import KeyRing
 from deputize.store.lineage import affected
-from deputize.store.roles import Actor, owner
 from deputize.store.sqlite import SqliteStore, open_store
 
 OFFICER = Actor(name="eve", role="erasure_officer")
@@ -26,17 +26,34 @@ class House:
         self.audit = AuditLog(home, self.ring)
         self.store: SqliteStore = open_store(home, self.ring, audited=False)
         ann, bob = (self.ring.pseudonym(n) for n in ("ann", "bob"))
-        self.store.append([
-            Call(id=f"{name}{i}", messages=[{"content": "secret"}], response={}, origin=origin, timestamp=i * DAY)
-            for name, origin in (("a", ann), ("b", bob)) for i in range(1, 5)
-        ])  # fmt: skip
+        self.store.append(
+            [
+                Call(
+                    id=f"{name}{i}",
+                    messages=[{"content": "secret"}],
+                    response={},
+                    origin=origin,
+                    timestamp=i * DAY,
+                )
+                for name, origin in (("a", ann), ("b", bob))
+                for i in range(1, 5)
+            ]
+        )
 
     def specialist(self, run: str, id: str, learnt_from: list[str]) -> None:
-        task = Task(id="t", name="t", contract=Contract(kind="label"), recipe=Recipe(), keys=[])
+        task = Task(id="t", name="t", contract=Contract(kind="label"), recipe=PromptRecipe(), keys=[])
         made = Specialist(
-            id=id, task_id="t", method="linear", model="", reader="classes", contract=task.contract, task=task,
-            n_train=len(learnt_from), train_s=0.0, learnt_from=learnt_from,
-        )  # fmt: skip
+            id=id,
+            task_id="t",
+            method="linear",
+            model="",
+            reader="classes",
+            contract=task.contract,
+            task=task,
+            n_train=len(learnt_from),
+            train_s=0.0,
+            learnt_from=learnt_from,
+        )
         folder = self.home / "runs" / run / "specialists" / id
         folder.mkdir(parents=True)
         (folder / "specialist.json").write_bytes(encode(made))
@@ -84,8 +101,9 @@ def test_lineage_names_the_specialists_that_learnt_from_the_erased(house: House)
     assert affected(house.home, house.store, house.ring) == []
     taught = erase_origin(house.home, house.ring, house.store, house.audit, OFFICER, "ann").taught
     assert [(t.specialist, t.run_id, t.erased) for t in taught] == [
-        ("s-many", "0002-y", ["a1", "a2", "a3"]), ("s-few", "0001-x", ["a1"]),
-    ]  # fmt: skip
+        ("s-many", "0002-y", ["a1", "a2", "a3"]),
+        ("s-few", "0001-x", ["a1"]),
+    ]
     assert taught[1].path == "runs/0001-x/specialists/s-few"
     assert "1 erased calls of 4 (25.0%)" in taught[1].sentence
 

@@ -13,8 +13,8 @@ import pytest
 
 from deputize.core.errors import StoreError
 from deputize.core.records import Call
-from deputize.store.audit import AuditLog
-from deputize.store.keys import KeyRing
+from deputize.store.access.audit_log import AuditLog
+from deputize.store.keys.keyring import KeyRing
 from deputize.store.rotation import rotate
 from deputize.store.sqlite import SqliteStore, open_store
 
@@ -172,7 +172,7 @@ def test_a_writer_with_open_keys_hears_of_a_rotation(tmp_path: Path) -> None:
 ROTATING = """
 import sys
 from pathlib import Path
-from deputize.store.keys import KeyRing
+from deputize.store.keys.keyring import KeyRing
 from deputize.store.rotation import rotate
 from deputize.store.sqlite import open_store
 home = Path(sys.argv[1])
@@ -194,7 +194,7 @@ def test_kill_9_in_the_middle_of_rotations_under_load(tmp_path: Path) -> None:
     for round_ in range(4):
         with subprocess.Popen(
             [sys.executable, "-c", ROTATING, str(tmp_path)], stdout=subprocess.PIPE
-        ) as rotating:  # fmt: skip
+        ) as rotating:
             assert rotating.stdout is not None and rotating.stdout.readline() == b"ready\n"
             until = time.monotonic() + 0.15 + 0.11 * round_
             while time.monotonic() < until:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from deputize.core.artifacts import Discovered, Imported, Skip
 from deputize.core.errors import BadInput, StoreError, Tampered
-from deputize.store.files import write_atomic, write_new
-from deputize.store.keys import KeyRing
+from deputize.files import write_atomic, write_new
+from deputize.store.keys.keyring import KeyRing
 from deputize.store.sealed import is_stream, read_sealed, read_stream, sealed_stream, write_sealed
 
 RECORD = Imported(n_calls=3, n_skipped=1)
@@ -177,7 +177,7 @@ def test_a_killed_writer_leaves_nothing_that_is_taken_for_whole(tmp_path: Path, 
     path = tmp_path / "x.sealed"
     program = (
         "import sys; from pathlib import Path; from deputize.core.artifacts import Skip\n"
-        "from deputize.store.keys import KeyRing; from deputize.store.sealed import sealed_stream\n"
+        "from deputize.store.keys.keyring import KeyRing; from deputize.store.sealed import sealed_stream\n"
         "home = Path(sys.argv[1])\n"
         "with sealed_stream(home / 'x.sealed', KeyRing.open(home, environ={})) as stream:\n"
         "    while True: stream.add(Skip(file='f', line=1, reason=''))\n"

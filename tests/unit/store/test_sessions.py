@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from deputize.core.errors import StoreError, Tampered
-from deputize.store.audit import AuditLog
+from deputize.store.access.audit_log import AuditLog
+from deputize.store.access.roles import owner
 from deputize.store.erasure import apply_retention, erase_origin
-from deputize.store.keys import KeyRing
-from deputize.store.roles import owner
+from deputize.store.keys.keyring import KeyRing
 from deputize.store.rotation import rotate
-from deputize.store.sessions import FILE, SessionFile
+from deputize.store.sessions import FILE, ConversationStore
 from deputize.store.sqlite import SqliteStore, open_store
 
 TEXT = b"the blue heron of Trieste"
@@ -33,9 +33,9 @@ class House:
         self.sessions.put("default", self.ann, "resp_1", TEXT)
         self.sessions.put("default", self.bob, "resp_2", TEXT + b" and Bob")
 
-    def opened(self) -> SessionFile:
+    def opened(self) -> ConversationStore:
         """As another process has it: with a ring of its own."""
-        return SessionFile(self.home, KeyRing.open(self.home, environ={}), clock=lambda: self.now)
+        return ConversationStore(self.home, KeyRing.open(self.home, environ={}), clock=lambda: self.now)
 
     def wrapped(self) -> list[bytes]:
         with sqlite3.connect(self.home / FILE) as db:
@@ -128,7 +128,7 @@ def test_sessions_of_an_earlier_form_are_dropped(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / FILE) as db:
         db.execute("CREATE TABLE session (id BLOB PRIMARY KEY, at REAL, sealed BLOB)")
         db.execute("INSERT INTO session VALUES (x'00', 1e12, x'00')")
-    sessions = SessionFile(tmp_path, KeyRing.open(tmp_path, environ={}))
+    sessions = ConversationStore(tmp_path, KeyRing.open(tmp_path, environ={}))
     assert sessions.get("default", "resp_1") is None
     with sqlite3.connect(tmp_path / FILE) as db:
         assert db.execute("SELECT count(*) FROM session").fetchone()[0] == 0
@@ -138,4 +138,4 @@ def test_sessions_of_an_earlier_form_are_dropped(tmp_path: Path) -> None:
 def test_a_file_that_is_none_is_said(tmp_path: Path) -> None:
     (tmp_path / FILE).write_bytes(b"not a database at all" * 99)
     with pytest.raises(StoreError, match="cannot be used"):
-        SessionFile(tmp_path, KeyRing.open(tmp_path, environ={})).get("default", "resp_1")
+        ConversationStore(tmp_path, KeyRing.open(tmp_path, environ={})).get("default", "resp_1")

@@ -12,8 +12,8 @@ import pytest
 
 from deputize.core.errors import StoreError, Tampered
 from deputize.core.records import Call
-from deputize.store.datakeys import DataKey
-from deputize.store.keys import KeyRing
+from deputize.store.keys.data_keys import DataKey
+from deputize.store.keys.keyring import KeyRing
 from deputize.store.sqlite import SqliteStore, open_store
 
 
@@ -47,13 +47,23 @@ SECRETS = [f"CANARY-{i:03d}-{i * 7919 % 1000:03d}" for i in range(60)]
 def test_no_text_of_a_caller_lies_on_the_disk_in_clear(tmp_path: Path, store: SqliteStore) -> None:
     places = iter(SECRETS)
     for i in range(5):
-        store.append([
-            Call(
-                id=next(places), messages=[{"role": "user", "content": next(places)}], response={"content": next(places)},
-                agent=next(places), site=next(places), episode=next(places), group=next(places), model=next(places),
-                origin=next(places), params={"user": next(places)}, timestamp=1.7e9 + i,
-            )
-        ])  # fmt: skip
+        store.append(
+            [
+                Call(
+                    id=next(places),
+                    messages=[{"role": "user", "content": next(places)}],
+                    response={"content": next(places)},
+                    agent=next(places),
+                    site=next(places),
+                    episode=next(places),
+                    group=next(places),
+                    model=next(places),
+                    origin=next(places),
+                    params={"user": next(places)},
+                    timestamp=1.7e9 + i,
+                )
+            ]
+        )
     store.add_feedback(episode=next(places), metric=next(places), value=1.0)
     store.add_feedback(call_id=next(places), metric=next(places), value=1.0)
     on_disk = b"".join(p.read_bytes() for p in tmp_path.rglob("*") if p.is_file())
@@ -72,17 +82,25 @@ def test_the_file_is_for_its_owner_only(store: SqliteStore) -> None:
 
 def test_a_key_per_tenant_subject_and_month(store: SqliteStore) -> None:
     january, february = 1_768_000_000.0, 1_770_000_000.0
-    store.append([
-        a_call("a", origin="o_1", timestamp=january), a_call("b", origin="o_1", timestamp=january + 60),
-        a_call("c", origin="o_1", timestamp=february), a_call("d", origin="o_2", timestamp=january),
-        a_call("e", origin="o_1", timestamp=january, tenant="t2"), a_call("f", timestamp=None),
-    ])  # fmt: skip
+    store.append(
+        [
+            a_call("a", origin="o_1", timestamp=january),
+            a_call("b", origin="o_1", timestamp=january + 60),
+            a_call("c", origin="o_1", timestamp=february),
+            a_call("d", origin="o_2", timestamp=january),
+            a_call("e", origin="o_1", timestamp=january, tenant="t2"),
+            a_call("f", timestamp=None),
+        ]
+    )
     with raw(store) as db:
         keys = db.execute("SELECT tenant, month FROM data_keys ORDER BY id").fetchall()
         assert keys == [
-            ("default", "2026-01"), ("default", "2026-02"), ("default", "2026-01"), ("t2", "2026-01"),
+            ("default", "2026-01"),
+            ("default", "2026-02"),
+            ("default", "2026-01"),
+            ("t2", "2026-01"),
             ("default", "undated"),
-        ]  # fmt: skip
+        ]
         assert db.execute("SELECT count(DISTINCT key) FROM calls").fetchone() == (5,)
 
 

@@ -20,8 +20,18 @@ from deputize.core.artifacts import (
     TestScore,
 )
 from deputize.core.config import Convert
-from deputize.core.records import Certificate, Contract, Example, Field, Recipe, Request, Site, Task, Usage
-from deputize.stages.refine.report import build
+from deputize.core.records import (
+    Certificate,
+    Contract,
+    Example,
+    Field,
+    PromptRecipe,
+    Request,
+    Site,
+    Task,
+    Usage,
+)
+from deputize.stages.evaluate.report import build
 
 CLAIM = (
     "With 95% confidence, answering at confidence 0.71 or more with the specialist differs from the LLM's answer in at "
@@ -31,17 +41,34 @@ CLAIM = (
 
 def task(number: int, name: str, contract: Contract, template: str) -> Task:
     return Task(
-        id=f"t{number}", name=name, contract=contract, recipe=Recipe(), keys=[f"k/{number}"], site=f"s{number}",
-        n_origins=14, template=template,
-    )  # fmt: skip
+        id=f"t{number}",
+        name=name,
+        contract=contract,
+        recipe=PromptRecipe(),
+        keys=[f"k/{number}"],
+        site=f"s{number}",
+        n_origins=14,
+        template=template,
+    )
 
 
 def specialist(of: Task, method: str, model: str, **given: Any) -> Specialist:
     return Specialist(
-        id=f"{of.id}-{method}", task_id=of.id, method=method, model=model, reader="head", contract=of.contract, task=of,
-        n_train=812, train_s=94.2, tokens_per_s=610.0, prompt_tokens_before=386.0, prompt_tokens_after=31.0,
-        path=f"runs/x/specialists/{of.id}-{method}", **given,
-    )  # fmt: skip
+        id=f"{of.id}-{method}",
+        task_id=of.id,
+        method=method,
+        model=model,
+        reader="head",
+        contract=of.contract,
+        task=of,
+        n_train=812,
+        train_s=94.2,
+        tokens_per_s=610.0,
+        prompt_tokens_before=386.0,
+        prompt_tokens_after=31.0,
+        path=f"runs/x/specialists/{of.id}-{method}",
+        **given,
+    )
 
 
 def rows(chosen: str) -> list[dict[str, Any]]:
@@ -50,22 +77,34 @@ def rows(chosen: str) -> list[dict[str, Any]]:
     ]
     out.append(
         {
-            "method": "probe: few-shot", "model": "SmolLM2-135M-Instruct", "probe_accuracy": 0.31, "n_probe": 40,
+            "method": "probe: few-shot",
+            "model": "SmolLM2-135M-Instruct",
+            "probe_accuracy": 0.31,
+            "n_probe": 40,
             "trained": False,
         }
-    )  # fmt: skip
+    )
     for method, model, accuracy, seconds in (
         ("linear", "tf-idf", 0.931, 0.0004),
         ("lora", "SmolLM2-135M-Instruct", 0.957, 0.031),
     ):
         out.append(
             {
-                "method": method, "model": model, "trained": True, "chosen": method == chosen, "n_train": 812,
-                "train_s": 94.2, "dev_accuracy": accuracy, "dev_servable": 0.9, "test_accuracy": accuracy,
-                "test_interval": (accuracy - 0.03, accuracy + 0.02), "action_accuracy": None,
-                "coverage": {"0.01": 0.78, "0.02": 0.88, "0.05": 0.99, "0.1": 1.0}, "seconds_per_call": seconds,
+                "method": method,
+                "model": model,
+                "trained": True,
+                "chosen": method == chosen,
+                "n_train": 812,
+                "train_s": 94.2,
+                "dev_accuracy": accuracy,
+                "dev_servable": 0.9,
+                "test_accuracy": accuracy,
+                "test_interval": (accuracy - 0.03, accuracy + 0.02),
+                "action_accuracy": None,
+                "coverage": {"0.01": 0.78, "0.02": 0.88, "0.05": 0.99, "0.1": 1.0},
+                "seconds_per_call": seconds,
             }
-        )  # fmt: skip
+        )
     return out
 
 
@@ -76,38 +115,55 @@ def curve(hardness: float) -> list[dict[str, float]]:
         loss = hardness * share**4
         out.append(
             {
-                "threshold": 1 - share * 0.6, "share_served": share, "loss": loss, "loss_low": max(0.0, loss * 0.6 - 0.002),
+                "threshold": 1 - share * 0.6,
+                "share_served": share,
+                "loss": loss,
+                "loss_low": max(0.0, loss * 0.6 - 0.002),
                 "loss_high": loss * 1.35 + 0.008,
             }
-        )  # fmt: skip
+        )
     return out
 
 
 def at_rows(certified: bool) -> list[dict[str, Any]]:
     return [
         {
-            "epsilon": e, "certified": certified and e >= 0.02, "threshold": 0.7, "p_value": 0.01,
+            "epsilon": e,
+            "certified": certified and e >= 0.02,
+            "threshold": 0.7,
+            "p_value": 0.01,
             "share_certified": 0.9 if certified and e >= 0.02 else 0.0,
-            "share_held_out": 0.89 if certified and e >= 0.02 else 0.0, "loss_held_out": 0.01,
-            "share_hindsight": min(1.0, 0.5 + 4 * e), "share_hindsight_unseen": min(1.0, 0.5 + 4 * e),
-            "n_units": 402 if certified else 12, "units_needed": 149,
-            "reason": "" if certified and e >= 0.02 else "12 independent calibration groups; 149 without an error are needed",
+            "share_held_out": 0.89 if certified and e >= 0.02 else 0.0,
+            "loss_held_out": 0.01,
+            "share_hindsight": min(1.0, 0.5 + 4 * e),
+            "share_hindsight_unseen": min(1.0, 0.5 + 4 * e),
+            "n_units": 402 if certified else 12,
+            "units_needed": 149,
+            "reason": ""
+            if certified and e >= 0.02
+            else "12 independent calibration groups; 149 without an error are needed",
         }
         for e in (0.01, 0.02, 0.05, 0.1)
-    ]  # fmt: skip
+    ]
 
 
 @pytest.fixture
 def report() -> dict[str, Any]:
     intent = task(
-        1, "Classify the customer's request", Contract(kind="label", labels=[f"intent_{i}" for i in range(20)]),
+        1,
+        "Classify the customer's request",
+        Contract(kind="label", labels=[f"intent_{i}" for i in range(20)]),
         "You are the desk's triage assistant.\nAnswer with one intent.\nCustomer: ⟨text⟩",
-    )  # fmt: skip
+    )
     extract = task(
-        2, "Extract order number, product and date from the message",
-        Contract(kind="json", fields=[Field(name="order", type="value"), Field(name="product", type="label", labels=[1, 2])]),
+        2,
+        "Extract order number, product and date from the message",
+        Contract(
+            kind="json",
+            fields=[Field(name="order", type="value"), Field(name="product", type="label", labels=[1, 2])],
+        ),
         "Extract: <b>⟨text⟩</b>",
-    )  # fmt: skip
+    )
     agent = task(
         3,
         "Next action of the booking agent",
@@ -123,17 +179,34 @@ def report() -> dict[str, Any]:
             assignment[call_id] = name
             examples.append(
                 Example(
-                    call_id=call_id, request=Request(messages=[{"role": "user", "content": "x"}]),
+                    call_id=call_id,
+                    request=Request(messages=[{"role": "user", "content": "x"}]),
                     response={"role": "assistant", "content": "y"},
-                    audience="human" if name == "t3" and i % 2 else "code", site="s", episode=f"e{i % 200}", group=f"e{i % 200}",
+                    audience="human" if name == "t3" and i % 2 else "code",
+                    site="s",
+                    episode=f"e{i % 200}",
+                    group=f"e{i % 200}",
                     split=("train", "dev", "calibration", "test")[i % 4],  # type: ignore[arg-type]
-                    usage=Usage(prompt_tokens=380, completion_tokens=25), model="gpt-4o", latency_ms=740.0,
+                    usage=Usage(prompt_tokens=380, completion_tokens=25),
+                    model="gpt-4o",
+                    latency_ms=740.0,
                 )
-            )  # fmt: skip
+            )
     safe = Leak(
-        leaks=False, reason="none of 3 planted secrets was extracted", n_canaries=3, n_extracted=0, n_exposed=1, limit_bits=6.0,
-        p_exposed=0.05, p_memorised=0.02, mean_exposure=2.71, max_exposure=5.5, bits_left=23.0, form_bits=29.9, seconds=9.0,
-    )  # fmt: skip
+        leaks=False,
+        reason="none of 3 planted secrets was extracted",
+        n_canaries=3,
+        n_extracted=0,
+        n_exposed=1,
+        limit_bits=6.0,
+        p_exposed=0.05,
+        p_memorised=0.02,
+        mean_exposure=2.71,
+        max_exposure=5.5,
+        bits_left=23.0,
+        form_bits=29.9,
+        seconds=9.0,
+    )
     leaking = msgspec.structs.replace(
         safe,
         leaks=True,
@@ -148,19 +221,40 @@ def report() -> dict[str, Any]:
         specialist(agent, "lora", "SmolLM2-135M-Instruct"),
     ]
     good = Certificate(
-        id="c1", kind="G2", epsilon=0.02, delta=0.05, n_calibration=402, threshold=0.71, share_served=0.92, p_value=0.013,
-        label_source="agreement", claim=CLAIM, n_served=371, n_errors=2,
-    )  # fmt: skip
+        id="c1",
+        kind="G2",
+        epsilon=0.02,
+        delta=0.05,
+        n_calibration=402,
+        threshold=0.71,
+        share_served=0.92,
+        p_value=0.013,
+        label_source="agreement",
+        claim=CLAIM,
+        n_served=371,
+        n_errors=2,
+    )
     groups = {f"e{i}": [1.0, float(i % 90 == 0)] for i in range(200)}
     routed = {
-        "seconds_per_call": 0.031, "mixed": False, "chosen_because": "lora could serve the most on dev (91 %)",
-        "held_out_groups": groups, "agreement_of_served": 0.988, "share_of_cost_served": 0.9, "n_calibration_groups": 402,
-        "units_needed": 149, "llm_self_agreement": {"agreement": 0.97, "n_calls": 120.0}, "at_epsilon": at_rows(True),
-    }  # fmt: skip
+        "seconds_per_call": 0.031,
+        "mixed": False,
+        "chosen_because": "lora could serve the most on dev (91 %)",
+        "held_out_groups": groups,
+        "agreement_of_served": 0.988,
+        "share_of_cost_served": 0.9,
+        "n_calibration_groups": 402,
+        "units_needed": 149,
+        "llm_self_agreement": {"agreement": 0.97, "n_calls": 120.0},
+        "at_epsilon": at_rows(True),
+    }
     test = TestScore(
-        n_calls=225, n_episodes=50, majority_accuracy=0.182, base_accuracy=0.31, tuned_accuracy=0.957,
+        n_calls=225,
+        n_episodes=50,
+        majority_accuracy=0.182,
+        base_accuracy=0.31,
+        tuned_accuracy=0.957,
         tuned_interval=(0.93, 0.975),
-    )  # fmt: skip
+    )
     results = [
         TaskResult(
             task_id="t1",
@@ -204,35 +298,80 @@ def report() -> dict[str, Any]:
     ]
     sites = [
         Site(
-            id=f"s{i}", name=name, agent="desk", n_calls=n, n_human=h, n_code=n - h, audience=audience,  # type: ignore[arg-type]
+            id=f"s{i}",
+            name=name,
+            agent="desk",
+            n_calls=n,
+            n_human=h,
+            n_code=n - h,
+            audience=audience,  # type: ignore[arg-type]
             evidence=evidence,
         )
         for i, (name, n, h, audience, evidence) in enumerate(
             [
                 ("triage", 900, 0, "code", "All 900 replies come from a closed set of 20 labels."),
                 ("extract", 420, 0, "code", "All 420 replies are JSON objects with the same two fields."),
-                ("booking", 300, 150, "mixed", "150 replies call a tool, 150 are free text of 41 words on average."),
+                (
+                    "booking",
+                    300,
+                    150,
+                    "mixed",
+                    "150 replies call a tool, 150 are free text of 41 words on average.",
+                ),
                 ("reply", 380, 380, "human", "Free text of 63 words on average; no two replies are equal."),
             ]
         )
-    ]  # fmt: skip
+    ]
     return build(
-        run_id="0001-9f31c2", config=Convert(),
+        run_id="0001-9f31c2",
+        config=Convert(),
         curated=Curated(
-            examples=examples, sites=sites, n_calls=2080, n_episodes=260, n_non_hci=1550,
-            dropped={"failed episode": 88, "near duplicate": 31}, entities={"PERSON": 412, "EMAIL_ADDRESS": 97, "IBAN": 12},
+            examples=examples,
+            sites=sites,
+            n_calls=2080,
+            n_episodes=260,
+            n_non_hci=1550,
+            dropped={"failed episode": 88, "near duplicate": 31},
+            entities={"PERSON": 412, "EMAIL_ADDRESS": 97, "IBAN": 12},
         ),
-        discovered=Discovered(tasks=[intent, extract, agent, chat], keyspaces=[], assignment=assignment, unassigned={"too rare": 7}),
+        discovered=Discovered(
+            tasks=[intent, extract, agent, chat],
+            keyspaces=[],
+            assignment=assignment,
+            unassigned={"too rare": 7},
+        ),
         selected=Selected(
-            candidates={"t1": [Candidate(model="SmolLM2-135M-Instruct", probe_accuracy=0.31, n_probe=40, licence="apache-2.0"),
-                               Candidate(model="Phi-3-small", fits=False, licence="mit", note="needs 15 GB")]},
-            plan={}, base_model="SmolLM2-135M-Instruct",
+            candidates={
+                "t1": [
+                    Candidate(
+                        model="SmolLM2-135M-Instruct", probe_accuracy=0.31, n_probe=40, licence="apache-2.0"
+                    ),
+                    Candidate(model="Phi-3-small", fits=False, licence="mit", note="needs 15 GB"),
+                ]
+            },
+            plan={},
+            base_model="SmolLM2-135M-Instruct",
         ),
-        finetuned=Finetuned(specialists=specialists), results=results,
-        timings_s={"import": 2.1, "curate": 31.0, "cluster": 4.2, "select": 22.0, "finetune": 260.0, "evaluate": 41.0},
-        environment={"python": "3.11.2", "torch": "2.13.0", "cpu": "a simulated machine", "gpu": None, "n_cores": 2},
-        n_skipped=3, skipped={"not JSON": 3},
-    )  # fmt: skip
+        finetuned=Finetuned(specialists=specialists),
+        results=results,
+        timings_s={
+            "import": 2.1,
+            "curate": 31.0,
+            "cluster": 4.2,
+            "select": 22.0,
+            "finetune": 260.0,
+            "evaluate": 41.0,
+        },
+        environment={
+            "python": "3.11.2",
+            "torch": "2.13.0",
+            "cpu": "a simulated machine",
+            "gpu": None,
+            "n_cores": 2,
+        },
+        n_skipped=3,
+        skipped={"not JSON": 3},
+    )
 
 
 @pytest.fixture
@@ -250,8 +389,12 @@ def replayed(report: dict[str, Any]) -> dict[str, Any]:
             "cost": {"llm_only_usd": 0.2214, "routed_usd": 0.0611, "specialist_usd": 0.0008},
             "disagreements": [
                 {"site": "triage", "got": "refund", "wanted": "cancel"},
-                {"site": "extract", "got": '{"order": "A-1"}', "wanted": '{"order": "<b>A-17</b>", "product": "kettle"}'},
+                {
+                    "site": "extract",
+                    "got": '{"order": "A-1"}',
+                    "wanted": '{"order": "<b>A-17</b>", "product": "kettle"}',
+                },
             ],
             "note": "Simulated agent and LLM.",
         }
-    }  # fmt: skip
+    }

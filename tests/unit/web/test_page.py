@@ -12,7 +12,7 @@ from rich.console import Console
 
 from deputize.web import figures
 from deputize.web.report import render, write_report
-from deputize.web.terminal import render as table
+from deputize.web.summary import render as table
 
 VOID = {"meta", "line", "polyline", "polygon", "rect", "circle", "br", "i"}
 
@@ -49,10 +49,21 @@ def test_the_page_says_what_the_report_holds(report: dict[str, Any]) -> None:
     text = re.sub(r"\s+", " ", render(report))
     for part in (
         "of the calls meant for code can be answered",
-        "differed; p = 0.013", "12 independent calibration groups", "41 calls are too few", "reads 31 tokens instead of 386",
-        "All 900 replies come from a closed set", "failed episode", "EMAIL_ADDRESS", "not JSON", "specialists, for what goes on",
-        "Training is earned back after", "needs 15 GB", "Read this before quoting", "a simulated machine", "gives the recorded answer again",
-    ):  # fmt: skip
+        "differed; p = 0.013",
+        "12 independent calibration groups",
+        "41 calls are too few",
+        "reads 31 tokens instead of 386",
+        "All 900 replies come from a closed set",
+        "failed episode",
+        "EMAIL_ADDRESS",
+        "not JSON",
+        "specialists, for what goes on",
+        "Training is earned back after",
+        "needs 15 GB",
+        "Read this before quoting",
+        "a simulated machine",
+        "gives the recorded answer again",
+    ):
         assert part in text, part
     assert text.count('class="plot"') == 3
 
@@ -74,9 +85,14 @@ def test_a_replay_is_shown_where_there_is_one(report: dict[str, Any], replayed: 
     assert parser.open == [] and "&lt;b&gt;A-17" in page
     text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page))
     for part in (
-        "200 fresh calls through the gateway", "specialists 146 73 % 98.6 % 21 ms 80 ms", "LLM 54 27 % 100.0 % 184 ms",
-        "They cost $0.061", "triage 30 % of calls, 100 % served", "reply 20 % of calls, LLM only", "Simulated agent and LLM.",
-    ):  # fmt: skip
+        "200 fresh calls through the gateway",
+        "specialists 146 73 % 98.6 % 21 ms 80 ms",
+        "LLM 54 27 % 100.0 % 184 ms",
+        "They cost $0.061",
+        "triage 30 % of calls, 100 % served",
+        "reply 20 % of calls, LLM only",
+        "Simulated agent and LLM.",
+    ):
         assert part in text, part
 
 

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from deputize.stages.cluster.answers import Profile, closed, overlap, profile, same_kind
-from deputize.stages.cluster.lines import MIN_SUPPORT, Item, Parts
-from deputize.stages.cluster.probe import serves_both
+from deputize.stages.cluster.recurring_lines import MIN_SUPPORT, Parts, PromptCall
+from deputize.stages.cluster.replies import Profile, closed, overlap, profile, same_kind
+from deputize.stages.cluster.separability import serves_both
 
 CONSTANT = 0.9
 """A line is fixed in a fragment when so many of its calls have it."""
@@ -35,7 +35,7 @@ _WORD = re.compile(r"[^\W\d_]{2,}")
 class Fragment:
     """Calls thought to be of one task."""
 
-    members: list[Item]
+    members: list[PromptCall]
     profile: Profile
     system: Counter[str] = field(default_factory=Counter)
     """Known unit of the system text -> members that have it."""
@@ -56,7 +56,7 @@ class Fragment:
         self.user = self.user + other.user
 
 
-def fragment(members: Sequence[Item], key: tuple[Parts, Parts]) -> Fragment:
+def fragment(members: Sequence[PromptCall], key: tuple[Parts, Parts]) -> Fragment:
     """The fragment of calls filed under one key."""
     n = len(members)
     return Fragment(
@@ -67,7 +67,7 @@ def fragment(members: Sequence[Item], key: tuple[Parts, Parts]) -> Fragment:
     )
 
 
-def merge(filed: dict[tuple[Parts, Parts], list[Item]]) -> list[Fragment]:
+def merge(filed: dict[tuple[Parts, Parts], list[PromptCall]]) -> list[Fragment]:
     """The fragments of one signature group, joined; largest first.
 
     Args:
@@ -109,7 +109,7 @@ def merge(filed: dict[tuple[Parts, Parts], list[Item]]) -> list[Fragment]:
 
 
 def _families(
-    small: Sequence[Fragment], filed: Sequence[tuple[tuple[Parts, Parts], list[Item]]]
+    small: Sequence[Fragment], filed: Sequence[tuple[tuple[Parts, Parts], list[PromptCall]]]
 ) -> list[Fragment]:
     """Handfuls of calls joined by the known lines they share: templates with many optional parts."""
     df: Counter[str] = Counter()

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from deputize.core.contracts import text_of
-from deputize.core.records import Contract, Example, Recipe
+from deputize.core.records import Contract, Example, PromptRecipe
 from deputize.core.subjects import Subjects
 from deputize.core.templates import LONG_LINE, head_of, normalise, opening, units
 
@@ -51,9 +51,12 @@ _LETTERS = re.compile(r"[^\W\d_][\w'-]+")
 
 
 def name_of(
-    contract: Contract, fixed: Sequence[str], texts: Sequence[str], others: Sequence[Sequence[str]],
+    contract: Contract,
+    fixed: Sequence[str],
+    texts: Sequence[str],
+    others: Sequence[Sequence[str]],
     subjects: Subjects | None = None,
-) -> str:  # fmt: skip
+) -> str:
     """A name for people: what is asked, an arrow, what comes out.
 
     Args:
@@ -196,7 +199,7 @@ _DATED = re.compile(r"\d{4}-\d\d-\d\d|\d{1,2}:\d\d|\b(?:19|20)\d\d\b")
 
 def recipe_of(
     examples: Sequence[Example], variants: Sequence[str], heads: Sequence[str], min_origins: int = 1
-) -> Recipe:
+) -> PromptRecipe:
     """How requests of a task are cut down: constant lines and the mode of reading.
 
     Args:
@@ -234,11 +237,11 @@ def recipe_of(
     # a date in an otherwise fixed line of the system prompt goes on changing after training
     system_units = set().union(*in_system.values()) if in_system else set()
     dated = {normalise(unit) for unit in constant & system_units if _DATED.search(unit)}
-    return Recipe(
+    return PromptRecipe(
         mode=mode,
         constant_lines=sorted(constant | {d for d in dated if len(_LETTERS.findall(d)) >= 3}),
         heads=sorted(heads),
-        max_chars=DIALOGUE_CHARS if mode == "dialogue" else Recipe().max_chars,
+        max_chars=DIALOGUE_CHARS if mode == "dialogue" else PromptRecipe().max_chars,
     )
 
 

@@ -19,10 +19,10 @@ from deputize.core.config import Convert, models_path
 from deputize.core.progress import Progress, silent
 from deputize.core.records import Call, Example, KeySpace, Site, Task
 from deputize.core.subjects import Subjects
-from deputize.core.templates import KeyReader, branch_of, has_media, opening, reader, signature
-from deputize.stages.cluster.contract import infer_contract
-from deputize.stages.cluster.find import Found, find_tasks
+from deputize.core.templates import TemplateKeyReader, branch_of, has_media, opening, reader, signature
+from deputize.stages.cluster.discover import FoundTask, find_tasks
 from deputize.stages.cluster.naming import NAMED_AFTER, name_of, recipe_of, template_text
+from deputize.stages.cluster.output_contract import infer_contract
 
 MIN_CALLS = 5
 """Fewer calls are no recurring task."""
@@ -46,7 +46,7 @@ def run(
         seen, min_origins=least, models_dir=models_dir or models_path(), seed=config.seed, progress=progress
     )
     unassigned: Counter[str] = Counter()
-    kept: list[Found] = []
+    kept: list[FoundTask] = []
     reason_of_key: dict[str, str] = {}
     for task in found:
         reason = _refusal(task, least, whom)
@@ -91,12 +91,16 @@ def discover(
     """
     examples = [
         Example(
-            call_id=call.id, request=call.request(), response=call.response,
-            audience="human" if call.audience == "human" else "code", site=call.site,
-            episode=call.episode or call.id, group=call.group or call.episode or call.id,
+            call_id=call.id,
+            request=call.request(),
+            response=call.response,
+            audience="human" if call.audience == "human" else "code",
+            site=call.site,
+            episode=call.episode or call.id,
+            group=call.group or call.episode or call.id,
         )
         for call in calls
-    ]  # fmt: skip
+    ]
     found, keyspaces = find_tasks(examples, models_dir=models_dir, seed=seed, progress=progress)
     ids = _ids(found)
     filed: dict[str, list[Example]] = {}
@@ -119,7 +123,7 @@ def discover(
 
 
 def _refile(
-    found: Sequence[Found], ids: Sequence[str], spaces: dict[str, KeySpace], place: dict[int, str]
+    found: Sequence[FoundTask], ids: Sequence[str], spaces: dict[str, KeySpace], place: dict[int, str]
 ) -> None:
     """Files the calls of a semantic split by their fork, as the live path would, whatever their answer was."""
     by_key = {key: ids[i] for i, task in enumerate(found) for key in task.keys if task.split}
@@ -133,7 +137,7 @@ def _refile(
             place[it.index] = by_key.get(f"{base}~{branch}", place[it.index])
 
 
-def _refusal(task: Found, least: int, whom: str) -> str:
+def _refusal(task: FoundTask, least: int, whom: str) -> str:
     if not task.routable:
         return "tools or reply schema differ from call to call"
     if len(task.members) < MIN_CALLS:
@@ -158,11 +162,11 @@ def _key(example: Example, spaces: dict[str, KeySpace]) -> tuple[str, str]:
     return key, "" if key else "its prompt has unknown lines or fits no branch clearly"
 
 
-def _signatures(task: Found) -> set[str]:
+def _signatures(task: FoundTask) -> set[str]:
     return {signature(it.example.request) for it in task.members}
 
 
-def _ids(found: Sequence[Found]) -> list[str]:
+def _ids(found: Sequence[FoundTask]) -> list[str]:
     """An id for each task, from the key most of its calls have: the same log gives the same ids."""
     out: list[str] = []
     for task in found:
@@ -172,9 +176,14 @@ def _ids(found: Sequence[Found]) -> list[str]:
 
 
 def _tasks(
-    found: Sequence[Found], ids: Sequence[str], filed: dict[str, list[Example]], seen: Sequence[Example],
-    spaces: dict[str, KeySpace], sites: dict[str, Site], least: int,
-) -> list[Task]:  # fmt: skip
+    found: Sequence[FoundTask],
+    ids: Sequence[str],
+    filed: dict[str, list[Example]],
+    seen: Sequence[Example],
+    spaces: dict[str, KeySpace],
+    sites: dict[str, Site],
+    least: int,
+) -> list[Task]:
     texts = [[it.opening[1] for it in task.members[:NAMED_AFTER]] for task in found]
     out: list[Task] = []
     names: Counter[str] = Counter()
@@ -211,6 +220,6 @@ def _tasks(
     return out
 
 
-def _fixed(task: Found, index: int, space: KeySpace, example: Example) -> list[str]:
-    system, user = KeyReader(space).marks(example.request)
+def _fixed(task: FoundTask, index: int, space: KeySpace, example: Example) -> list[str]:
+    system, user = TemplateKeyReader(space).marks(example.request)
     return [*system.known, *user.known]

@@ -65,9 +65,12 @@ def _encode(texts: Sequence[str], folder: Path, progress: Progress) -> Vectors:
             size = max(1, min(256, _BATCH_TOKENS // lengths[order[min(start + 255, len(order) - 1)]]))
             batch = order[start : start + size]
             inputs = tokenizer(
-                [texts[i][:2000] for i in batch], padding=True, truncation=True, max_length=_MAX_TOKENS,
+                [texts[i][:2000] for i in batch],
+                padding=True,
+                truncation=True,
+                max_length=_MAX_TOKENS,
                 return_tensors="pt",
-            )  # fmt: skip
+            )
             hidden = model(**inputs).last_hidden_state
             mask = inputs["attention_mask"][..., None]
             out[batch] = ((hidden * mask).sum(1) / mask.sum(1)).float().numpy()
@@ -88,8 +91,10 @@ def _average(texts: Sequence[str], folder: Path) -> Vectors:
     tokenizer.no_padding()
     tokenizer.enable_truncation(max_length=256)
     ids = [e.ids for e in tokenizer.encode_batch([text[:2000] for text in texts], add_special_tokens=False)]
-    counts = np.bincount(np.concatenate([np.asarray(i, np.int64) for i in ids if i] or [np.zeros(1, np.int64)]),
-                         minlength=len(table))  # fmt: skip
+    counts = np.bincount(
+        np.concatenate([np.asarray(i, np.int64) for i in ids if i] or [np.zeros(1, np.int64)]),
+        minlength=len(table),
+    )
     rarity = (1e-3 / (1e-3 + counts / max(1, counts.sum()))).astype(np.float32)
     out = np.zeros((len(texts), table.shape[1]), np.float32)
     for row, tokens in enumerate(ids):
@@ -187,8 +192,12 @@ def communities(weights_NN: Any, *, seed: int = 0, resolution: float = 1.0) -> N
     n = weights_NN.shape[0]
     coo = weights_NN.tocoo()
     upper = coo.row < coo.col
-    edges = [(str(a), str(b), float(w)) for a, b, w in
-             zip(coo.row[upper].tolist(), coo.col[upper].tolist(), coo.data[upper].tolist(), strict=True)]  # fmt: skip
+    edges = [
+        (str(a), str(b), float(w))
+        for a, b, w in zip(
+            coo.row[upper].tolist(), coo.col[upper].tolist(), coo.data[upper].tolist(), strict=True
+        )
+    ]
     found = native.leiden(edges, resolution=resolution, iterations=3, trials=2, seed=seed)[1] if edges else {}
     raw = np.array([found.get(str(i), -1) for i in range(n)], np.int64)
     alone = raw < 0

@@ -221,7 +221,12 @@ def _site(site_id: str, name: str, agent: str, counts: Counter[Sign], labels: li
     if labels:
         parts.append(f"{len(labels)} distinct labels")
     return Site(
-        id=site_id, name=name, agent=agent, n_calls=n_calls, n_human=n_calls - n_code, n_code=n_code,
+        id=site_id,
+        name=name,
+        agent=agent,
+        n_calls=n_calls,
+        n_human=n_calls - n_code,
+        n_code=n_code,
         audience="code" if n_code == n_calls else "human" if n_code == 0 else "mixed",
         evidence=f"Of {n_calls:,} replies: {', '.join(parts)}.",
-    )  # fmt: skip
+    )

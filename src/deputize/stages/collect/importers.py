@@ -23,7 +23,7 @@ from deputize.core.records import Audience, Call, Message, Outcome, Usage
 
 if TYPE_CHECKING:
     from deputize.store.base import Store
-    from deputize.store.keys import KeyRing
+    from deputize.store.keys.keyring import KeyRing
 
 Format: TypeAlias = Literal["auto", "calls", "openai"]
 FORMATS: tuple[str, ...] = ("auto", "calls", "openai")
@@ -97,9 +97,13 @@ def read_calls(
 
 
 def import_paths(
-    store: Store, keyring: KeyRing, paths: Iterable[Path], format: str = "auto", agent: str = "",
+    store: Store,
+    keyring: KeyRing,
+    paths: Iterable[Path],
+    format: str = "auto",
+    agent: str = "",
     progress: Progress = silent,
-) -> Imported:  # fmt: skip
+) -> Imported:
     """Appends the calls of every log to the store; importing the same log again adds nothing.
 
     A folder stands for the logs in it. All paths are looked at before anything is stored.
@@ -243,17 +247,32 @@ def _call(row: dict[str, Any], format: str, agent: str, pseudonym: Pseudonym) ->
     origin = _text(places, _ORIGIN)
     return Call(
         id=_text((row,), ("id", "call_id", "request_id")),
-        messages=[_message(m) for m in _messages(request)], response=message,
-        episode=episode, group=f"{name}:{task}" if task else episode, step=_int(row.get("step")),
-        agent=name, site=_text((row, metadata), ("site",)), model=_text((row, request, envelope), ("model",)),
-        tools=_tools(request), response_format=_dict_or_none(request.get("response_format")),
-        tool_choice=request.get("tool_choice"), params=_params(row, request), audience=_audience(row),
-        origin=pseudonym(origin, tenant) if origin else "", tenant=tenant, outcome=_outcome(row.get("outcome")),
-        usage=_usage(row.get("usage") or envelope.get("usage")), cost_usd=_float(row.get("cost_usd")),
-        latency_ms=_latency_ms(row), ttft_ms=_float(row.get("ttft_ms")), timestamp=_timestamp((row, envelope)),
-        status=_int(row.get("status"), 200), finish_reason=_text((row, envelope), ("finish_reason",)),
-        logprobs=envelope.get("logprobs"), source=_text((row,), ("source",)),
-    )  # fmt: skip
+        messages=[_message(m) for m in _messages(request)],
+        response=message,
+        episode=episode,
+        group=f"{name}:{task}" if task else episode,
+        step=_int(row.get("step")),
+        agent=name,
+        site=_text((row, metadata), ("site",)),
+        model=_text((row, request, envelope), ("model",)),
+        tools=_tools(request),
+        response_format=_dict_or_none(request.get("response_format")),
+        tool_choice=request.get("tool_choice"),
+        params=_params(row, request),
+        audience=_audience(row),
+        origin=pseudonym(origin, tenant) if origin else "",
+        tenant=tenant,
+        outcome=_outcome(row.get("outcome")),
+        usage=_usage(row.get("usage") or envelope.get("usage")),
+        cost_usd=_float(row.get("cost_usd")),
+        latency_ms=_latency_ms(row),
+        ttft_ms=_float(row.get("ttft_ms")),
+        timestamp=_timestamp((row, envelope)),
+        status=_int(row.get("status"), 200),
+        finish_reason=_text((row, envelope), ("finish_reason",)),
+        logprobs=envelope.get("logprobs"),
+        source=_text((row,), ("source",)),
+    )
 
 
 def _request_and_response(row: dict[str, Any], format: str) -> tuple[dict[str, Any], Any]:
@@ -366,9 +385,10 @@ def _outcome(raw: Any) -> Outcome | None:
     success = raw.get("success")
     metric = raw.get("metric") or raw.get("kind") or ""
     return Outcome(
-        reward=_float(raw.get("reward")), success=success if isinstance(success, bool) else None,
+        reward=_float(raw.get("reward")),
+        success=success if isinstance(success, bool) else None,
         metric=metric if isinstance(metric, str) else "",
-    )  # fmt: skip
+    )
 
 
 def _usage(raw: Any) -> Usage | None:

@@ -11,10 +11,10 @@ from typing import Any
 from deputize.core.artifacts import Curated
 from deputize.core.config import Convert
 from deputize.core.records import Example
-from deputize.stages.curate.anonymity import COLUMNS, SMALL, Combinations, row_of
-from deputize.stages.curate.detect import detect_all
-from deputize.stages.curate.residual import ResidualDetector
-from deputize.stages.curate.rules import RuleDetector
+from deputize.privacy.detectors.base import detect_all
+from deputize.privacy.detectors.residual import ResidualDetector
+from deputize.privacy.detectors.rules import RuleDetector
+from deputize.stages.curate.k_anonymity import COLUMNS, SMALL, Combinations, row_of
 
 PACKAGES = ("presidio-analyzer", "spacy", "Faker", "rensa", "phonenumbers")
 """What looks at and rewrites the data."""
@@ -23,7 +23,7 @@ MOST_ASKED = 1000
 """More data subjects are not counted for the name of a model."""
 
 
-class Tally:
+class CardCounts:
     """What the card says of the examples, counted one by one."""
 
     def __init__(self, examples: Iterable[Example] = ()) -> None:
@@ -59,7 +59,7 @@ class Tally:
             self.drops[e.drop_reason] += 1
 
 
-def dataset_card(curated: Curated, tally: Tally, config: Convert) -> str:
+def dataset_card(curated: Curated, tally: CardCounts, config: Convert) -> str:
     """The card as Markdown. It holds counts and names of sites, agents and models, never text of a call.
 
     A name that looks like personal data itself is masked: the agents chose these names, nobody looked at them.
@@ -109,13 +109,16 @@ def dataset_card(curated: Curated, tally: Tally, config: Convert) -> str:
         "",
         *_table(
             ("site", "calls", "for people", "for code", "audience", "evidence"),
-            _masked((s.name, f"{s.n_calls:,}", f"{s.n_human:,}", f"{s.n_code:,}", s.audience, s.evidence) for s in curated.sites),
+            _masked(
+                (s.name, f"{s.n_calls:,}", f"{s.n_human:,}", f"{s.n_code:,}", s.audience, s.evidence)
+                for s in curated.sites
+            ),
         ),
         "",
         "## Licences",
         "",
         *_licences(tally, config.min_origins),
-    ]  # fmt: skip
+    ]
     if curated.warnings:
         lines += ["", "## Warnings", "", *(f"- {w}" for w in curated.warnings)]
     return "\n".join(lines) + "\n"
@@ -148,18 +151,29 @@ def _measured() -> list[dict[str, Any]]:
     return rows
 
 
-def _anonymity(tally: Tally) -> list[str]:
+def _anonymity(tally: CardCounts) -> list[str]:
     if not tally.n:
         return ["No rows."]
     measures = tally.combinations.table()
     rows = [
-        (", ".join(m.columns) or "none varies", f"{m.n_combinations:,}", m.k_people, m.k_rows, m.l, f"{m.share_small:.1%}")
+        (
+            ", ".join(m.columns) or "none varies",
+            f"{m.n_combinations:,}",
+            m.k_people,
+            m.k_rows,
+            m.l,
+            f"{m.share_small:.1%}",
+        )
         for m in measures
-    ]  # fmt: skip
+    ]
     heads = (
-        "metadata", "combinations", "k (people)", "k (rows)", "l (answers)",
+        "metadata",
+        "combinations",
+        "k (people)",
+        "k (rows)",
+        "l (answers)",
         f"rows shared by fewer than {SMALL} people",
-    )  # fmt: skip
+    )
     return [
         f"Per combination of {', '.join(COLUMNS)} (hour: a quarter of the day, UTC): the fewest people, rows and "
         "different answers behind one."
@@ -169,7 +183,7 @@ def _anonymity(tally: Tally) -> list[str]:
     ]
 
 
-def _licences(tally: Tally, least: int) -> list[str]:
+def _licences(tally: CardCounts, least: int) -> list[str]:
     told: Counter[str] = Counter()
     for model, n in tally.teachers.items():
         few = model != "unnamed" and len(tally.asked[model]) < min(least, MOST_ASKED)

@@ -15,7 +15,7 @@ N_PERMUTATIONS, N_BANDS = 128, 16
 SHINGLE, MAX_CHARS = 5, 6000
 
 
-class Item(NamedTuple):
+class DedupItem(NamedTuple):
     """What dedup knows of an example."""
 
     id: str
@@ -45,7 +45,7 @@ class Sketch(NamedTuple):
     """MinHash of the text."""
 
 
-def sketch(item: Item, seed: int = 0, known: dict[bytes, Any] | None = None) -> Sketch:
+def sketch(item: DedupItem, seed: int = 0, known: dict[bytes, Any] | None = None) -> Sketch:
     """An item's sketch; `known` keeps the MinHash of texts seen already, so that equal ones share it.
 
     Raises:

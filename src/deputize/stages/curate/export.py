@@ -25,7 +25,7 @@ import msgspec
 from deputize.core.contracts import text_of
 from deputize.core.errors import BadInput, MissingExtra, StoreError
 from deputize.core.records import Example, Message
-from deputize.stages.curate.detect import whole
+from deputize.privacy.detectors.base import whole
 
 Format = Literal["jsonl", "openai", "parquet", "hf"]
 FORMATS: tuple[Format, ...] = ("jsonl", "openai", "parquet", "hf")
@@ -108,11 +108,19 @@ def row_id(key: bytes, call_id: str) -> str:
 def _row(e: Example, key: bytes, task: str) -> dict[str, Any]:
     success = e.outcome.success if e.outcome else None
     return {
-        "id": row_id(key, e.call_id), "task": task, "split": e.split, "weight": e.weight, "site": e.site,
-        "episode": e.episode, "model": e.model, "success": success, "drop_reason": e.drop_reason,
+        "id": row_id(key, e.call_id),
+        "task": task,
+        "split": e.split,
+        "weight": e.weight,
+        "site": e.site,
+        "episode": e.episode,
+        "model": e.model,
+        "success": success,
+        "drop_reason": e.drop_reason,
         "messages": [_message(m) for m in [*e.request.messages, e.response]],
-        "tools": _text(e.request.tools), "response_format": _text(e.request.response_format),
-    }  # fmt: skip
+        "tools": _text(e.request.tools),
+        "response_format": _text(e.request.response_format),
+    }
 
 
 def _openai_row(e: Example, key: bytes, task: str) -> dict[str, Any]:
@@ -132,9 +140,12 @@ def _message(message: Message) -> dict[str, Any]:
     content = message.get("content")
     text = content if isinstance(content, str | None) else text_of(message)
     return {
-        "role": str(message.get("role", "")), "content": text, "tool_calls": _tool_calls(message),
-        "tool_call_id": message.get("tool_call_id"), "name": message.get("name"),
-    }  # fmt: skip
+        "role": str(message.get("role", "")),
+        "content": text,
+        "tool_calls": _tool_calls(message),
+        "tool_call_id": message.get("tool_call_id"),
+        "name": message.get("name"),
+    }
 
 
 def _bare(message: Message) -> dict[str, Any]:
@@ -217,11 +228,22 @@ def _schema(pa: Any) -> Any:
             ("name", text),
         ]
     )
-    return pa.schema([
-        ("id", text), ("task", text), ("split", text), ("weight", pa.float64()), ("site", text), ("episode", text),
-        ("model", text), ("success", pa.bool_()), ("drop_reason", text), ("messages", pa.list_(message)), ("tools", text),
-        ("response_format", text),
-    ])  # fmt: skip
+    return pa.schema(
+        [
+            ("id", text),
+            ("task", text),
+            ("split", text),
+            ("weight", pa.float64()),
+            ("site", text),
+            ("episode", text),
+            ("model", text),
+            ("success", pa.bool_()),
+            ("drop_reason", text),
+            ("messages", pa.list_(message)),
+            ("tools", text),
+            ("response_format", text),
+        ]
+    )
 
 
 def _front_matter(counts: Mapping[str, int]) -> str:

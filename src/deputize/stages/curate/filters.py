@@ -164,12 +164,16 @@ def _is(value: Any, kind: str) -> bool:
     if kind == "number":
         return isinstance(value, int | float) and not isinstance(value, bool)
     types: dict[str, type | tuple[type, ...]] = {
-        "object": dict, "array": list, "string": str, "boolean": bool, "null": type(None),
-    }  # fmt: skip
+        "object": dict,
+        "array": list,
+        "string": str,
+        "boolean": bool,
+        "null": type(None),
+    }
     return kind not in types or isinstance(value, types[kind])
 
 
-class Judged(Protocol):
+class CallFacts(Protocol):
     """What is known of a call here: a Call, or its Note."""
 
     @property
@@ -178,12 +182,12 @@ class Judged(Protocol):
     def outcome(self) -> Outcome | None: ...
 
 
-def outcome_reasons(calls: Sequence[Judged], site_of: dict[str, str]) -> tuple[dict[str, str], list[str]]:
+def outcome_reasons(calls: Sequence[CallFacts], site_of: dict[str, str]) -> tuple[dict[str, str], list[str]]:
     """call id -> "failed episode" where a call's outcome is a failure, and a warning per site where that is lifted.
 
     A call without an outcome is not judged by its neighbours': feedback on one call of a run says nothing of another.
     """
-    by_site: dict[str, list[Judged]] = defaultdict(list)
+    by_site: dict[str, list[CallFacts]] = defaultdict(list)
     for call in calls:
         by_site[site_of[call.id]].append(call)
     reasons: dict[str, str] = {}

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from deputize.core.artifacts import Curated
 from deputize.core.records import Example, Record
-from deputize.store.keys import KeyRing
+from deputize.store.keys.keyring import KeyRing
 from deputize.store.sealed import read_sealed, write_sealed
 
 

@@ -23,25 +23,36 @@ from deputize.core.artifacts import Curated, SiteInference, Withheld
 from deputize.core.config import Convert
 from deputize.core.progress import Progress, silent
 from deputize.core.records import Call, Example, Message, Request, Split
-from deputize.stages.curate.crew import Crew
-from deputize.stages.curate.dates import find_dates
-from deputize.stages.curate.dedup import Item, Sketch, find_duplicates, sketch
-from deputize.stages.curate.detect import PUBLIC, SECRET, Detector, Level, is_replaced
+from deputize.privacy.call_texts import call_strings, message_strings, rewrite_message, rewrite_text
+from deputize.privacy.dates import find_dates
+from deputize.privacy.detectors.base import PUBLIC, SECRET, Detector, Level, is_replaced
+from deputize.privacy.detectors.residual import ResidualDetector
+from deputize.privacy.detectors.sensitive_terms import (
+    NumberDetector,
+    SensitiveDetector,
+    keeps_what_is_needed,
+    needed,
+)
+from deputize.privacy.detectors.spacy_ner import UNSURE_SCORE
+from deputize.privacy.replace.allowlist import (
+    MIN_ORIGINS,
+    EpisodeLines,
+    SiteVocabulary,
+    known_words,
+    template_lines,
+)
+from deputize.privacy.replace.mask import WORD, Masker
+from deputize.privacy.replace.paraphrase import Paraphraser
+from deputize.privacy.replace.replacer import Replacer
+from deputize.privacy.replace.surrogates import Surrogates, episode_key
+from deputize.privacy.scan.ensemble import DetectorEnsemble, Finding
+from deputize.privacy.scan.line_index import LineIndex
+from deputize.privacy.scan.worker_pool import WorkerPool
+from deputize.privacy.standard_detectors import StandardDetectors, standard_detectors
+from deputize.stages.curate.dedup import DedupItem, Sketch, find_duplicates, sketch
 from deputize.stages.curate.filters import Labelled, disagreements, outcome_reasons
-from deputize.stages.curate.known import MIN_ORIGINS, Known, Trace, known_words, template_lines
-from deputize.stages.curate.ner import UNSURE_SCORE
-from deputize.stages.curate.notes import Note, Notes, take_notes, texts_of_lines
-from deputize.stages.curate.paranoid import WORD, Masker
-from deputize.stages.curate.paraphrase import Paraphraser
-from deputize.stages.curate.reading import Finding, Reader
-from deputize.stages.curate.replacing import Replacer
-from deputize.stages.curate.residual import ResidualDetector
-from deputize.stages.curate.scan import Standard, standard_detectors
-from deputize.stages.curate.scanning import Scanner
-from deputize.stages.curate.sensitive import NumberDetector, SensitiveDetector, keeps_what_is_needed, needed
+from deputize.stages.curate.first_pass import CallSummary, LogIndex, take_notes, texts_of_lines
 from deputize.stages.curate.split import joined_groups, split_groups
-from deputize.stages.curate.surrogates import Surrogates, episode_key
-from deputize.stages.curate.texts import call_strings, message_strings, rewrite_message, rewrite_text
 
 MIN_GROUPS, MIN_CALLS_TO_SPLIT = 4, 40
 """With fewer groups than sides, a log of at least this many calls is split by prompt instead."""
@@ -52,11 +63,20 @@ LOST = "replacing lost what the answer needs"
 
 
 def run(
-    calls: Iterable[Call], inference: SiteInference, config: Convert, *, key: bytes, progress: Progress = silent,
-    detectors: Sequence[Detector] | None = None, prose_detectors: Sequence[Detector] = (),
-    standard: Standard | None = None, write: Callable[[Example], None] | None = None, max_open: int = MAX_OPEN_EPISODES,
-    restored: Container[str] = (), paraphraser: Paraphraser | None = None,
-) -> Curated:  # fmt: skip
+    calls: Iterable[Call],
+    inference: SiteInference,
+    config: Convert,
+    *,
+    key: bytes,
+    progress: Progress = silent,
+    detectors: Sequence[Detector] | None = None,
+    prose_detectors: Sequence[Detector] = (),
+    standard: StandardDetectors | None = None,
+    write: Callable[[Example], None] | None = None,
+    max_open: int = MAX_OPEN_EPISODES,
+    restored: Container[str] = (),
+    paraphraser: Paraphraser | None = None,
+) -> Curated:
     """Curates a log: de-identified examples of every call at sites that do not only speak to people.
 
     Args:
@@ -80,17 +100,17 @@ def run(
     """
     warnings: list[str] = []
     has_numbers = config.privacy == "paraphrase"
-    crew: Crew | None = None
+    crew: WorkerPool | None = None
     if detectors is None:
         standard = standard or standard_detectors(strict=config.privacy != "standard")
-        reader, crew = standard.reader(has_numbers), Crew(standard.recipe, has_numbers)
+        reader, crew = standard.reader(has_numbers), WorkerPool(standard.recipe, has_numbers)
         warnings += standard.warnings
     else:
         looking = [*detectors, NumberDetector()] if has_numbers else detectors
-        reader = Reader(looking, prose_detectors, [ResidualDetector()])
+        reader = DetectorEnsemble(looking, prose_detectors, [ResidualDetector()])
     human = {s.id for s in inference.sites if s.audience == "human"}
     going_on = {id for id, site in inference.site_of.items() if site not in human}
-    scanner = Scanner(reader, WORD if config.privacy == "paranoid" else None, crew)
+    scanner = LineIndex(reader, WORD if config.privacy == "paranoid" else None, crew)
     with crew or contextlib.nullcontext():
         notes = take_notes(_Log(calls, inference.site_of.keys()), going_on, inference, scanner, progress)
     log, used = _Log(calls, notes.calls), list(notes.calls.values())
@@ -144,33 +164,49 @@ def run(
             request = cleaner.worded_anew(call, request, clean, paraphraser)
         write(
             Example(
-                call_id=call.id, request=request, response=rewrite_message(call.response, clean),
-                audience=inference.audience_of[call.id], site=inference.site_of[call.id],
+                call_id=call.id,
+                request=request,
+                response=rewrite_message(call.response, clean),
+                audience=inference.audience_of[call.id],
+                site=inference.site_of[call.id],
                 episode=_pseudonym(key, "episode", call.episode or call.id),
-                group=_pseudonym(key, "group", group_of[call.id]), origin=call.origin, tenant=call.tenant,
+                group=_pseudonym(key, "group", group_of[call.id]),
+                origin=call.origin,
+                tenant=call.tenant,
                 split=side,
-                trainable=not reason, drop_reason=reason, weight=duplicates.weight.get(call.id, 1.0),
-                outcome=call.outcome, usage=call.usage, cost_usd=call.cost_usd, latency_ms=call.latency_ms,
-                timestamp=call.timestamp, model=call.model,
+                trainable=not reason,
+                drop_reason=reason,
+                weight=duplicates.weight.get(call.id, 1.0),
+                outcome=call.outcome,
+                usage=call.usage,
+                cost_usd=call.cost_usd,
+                latency_ms=call.latency_ms,
+                timestamp=call.timestamp,
+                model=call.model,
                 twin_responses=[rewrite_message(look.reply(t), clean) for t in twins.get(call.id, ())],
             )
-        )  # fmt: skip
+        )
         n_done += 1
         if n_done % 1000 == 0 or n_done == len(kept):
             progress("replacing personal data", n_done, len(kept))
     if paraphraser is not None and paraphraser.summary:
         warnings.append(paraphraser.summary)
     return Curated(
-        examples=examples, sites=inference.sites, n_calls=len(inference.site_of),
+        examples=examples,
+        sites=inference.sites,
+        n_calls=len(inference.site_of),
         n_episodes=len(notes.episodes.keys() | notes.other_episodes),
         n_non_hci=sum(audience == "code" for audience in inference.audience_of.values()),
-        dropped=dict(sorted(dropped.items())), entities=dict(sorted(cleaner.n_replaced.items())), warnings=warnings,
-        detectors=reader.names, measured=standard.measured if standard else "",
+        dropped=dict(sorted(dropped.items())),
+        entities=dict(sorted(cleaner.n_replaced.items())),
+        warnings=warnings,
+        detectors=reader.names,
+        measured=standard.measured if standard else "",
         withheld=withheld,
-    )  # fmt: skip
+    )
 
 
-def _about_origins(notes: Notes, least: int) -> list[str]:
+def _about_origins(notes: LogIndex, least: int) -> list[str]:
     """What it means for `min_origins` how many people the log names."""
     known = {o for traces in notes.episodes.values() for t in traces for o in t.origins}
     if least > 1 and not known:
@@ -205,7 +241,7 @@ def _pseudonym(key: bytes, purpose: str, value: str) -> str:
     ]
 
 
-def _groups(calls: Sequence[Note]) -> tuple[dict[str, str], list[str]]:
+def _groups(calls: Sequence[CallSummary]) -> tuple[dict[str, str], list[str]]:
     """call id -> group, and a warning where the log has too few groups to split by."""
     groups = joined_groups((c.id, c.group, c.episode) for c in calls)
     n_groups = len(set(groups.values()))
@@ -218,7 +254,7 @@ def _groups(calls: Sequence[Note]) -> tuple[dict[str, str], list[str]]:
 
 
 def _reasons(
-    kept: Sequence[Note], inference: SiteInference, group_of: dict[str, str], sides: dict[str, Split]
+    kept: Sequence[CallSummary], inference: SiteInference, group_of: dict[str, str], sides: dict[str, Split]
 ) -> tuple[dict[str, str], list[str]]:
     """call id -> why it may not be learnt from, over train and dev."""
     pool = [c for c in kept if sides[group_of[c.id]] in ("train", "dev")]
@@ -229,9 +265,9 @@ def _reasons(
     return reasons, warnings
 
 
-def _twins(calls: Sequence[Note]) -> dict[str, list[str]]:
+def _twins(calls: Sequence[CallSummary]) -> dict[str, list[str]]:
     """call id -> ids of calls of other episodes with exactly the same request."""
-    same: dict[bytes, list[Note]] = defaultdict(list)
+    same: dict[bytes, list[CallSummary]] = defaultdict(list)
     for call in calls:
         same[call.prompt].append(call)
     out: dict[str, list[str]] = {}
@@ -267,9 +303,14 @@ class _Look:
 
 
 def _second_look(
-    log: Iterable[Call], notes: Notes, cleaner: _Cleaner, may_teach: set[str], seed: int, progress: Progress,
+    log: Iterable[Call],
+    notes: LogIndex,
+    cleaner: _Cleaner,
+    may_teach: set[str],
+    seed: int,
+    progress: Progress,
     restored: Container[str],
-) -> _Look:  # fmt: skip
+) -> _Look:
     """Quarantines calls in which something personal is left (unless a person put them back), and keeps what is needed of calls that equal others."""
     look = _Look()
     alike = Counter((c.site, c.answer) for c in notes.calls.values() if c.id in may_teach)
@@ -303,8 +344,15 @@ class _Cleaner:
     """Everything that was found in a log, and for each call the function that replaces it."""
 
     def __init__(
-        self, log: Iterable[Call], notes: Notes, config: Convert, key: bytes, max_open: int, *, is_checked: bool
-    ) -> None:  # fmt: skip
+        self,
+        log: Iterable[Call],
+        notes: LogIndex,
+        config: Convert,
+        key: bytes,
+        max_open: int,
+        *,
+        is_checked: bool,
+    ) -> None:
         """`is_checked`: whether a call is left out where its answer would no longer follow from its prompt."""
         self._is_checked = is_checked
         self.warnings: list[str] = []
@@ -352,7 +400,7 @@ class _Cleaner:
 
     def worded_anew(
         self, call: Call, request: Request, clean: Callable[[str], str], paraphraser: Paraphraser
-    ) -> Request:  # fmt: skip
+    ) -> Request:
         """A de-identified request with the prose of its sensitive texts in other words; system prompts stay."""
         known = self._known[self._site_of(call)]
         _, copies = needed(call, known.words)
@@ -365,14 +413,20 @@ class _Cleaner:
         for old, new in zip(call.messages, request.messages, strict=True):
             said, text = old.get("content"), new.get("content")
             if (
-                old.get("role") in ("user", "tool") and isinstance(said, str) and isinstance(text, str)
-                and any(f.type == "SENSITIVE" for n in self._scanner.lines(said) for f in self._scanner.findings(n))
-            ):  # fmt: skip
+                old.get("role") in ("user", "tool")
+                and isinstance(said, str)
+                and isinstance(text, str)
+                and any(
+                    f.type == "SENSITIVE"
+                    for n in self._scanner.lines(said)
+                    for f in self._scanner.findings(n)
+                )
+            ):
                 new = {**new, "content": paraphraser(text, is_template, keep)}
             messages.append(new)
         return msgspec.structs.replace(request, messages=messages)
 
-    def item(self, call: Call) -> Item:
+    def item(self, call: Call) -> DedupItem:
         """What dedup compares: the lines of the prompt that are not template, as they were."""
         note = self._notes.calls[call.id]
         template = self._known[note.site].lines
@@ -382,7 +436,7 @@ class _Cleaner:
                 for number, line in self._scanner.numbered(text):
                     if number not in template:
                         varying.setdefault((i, number), line)
-        return Item(call.id, f"{note.site}\0{note.answer.hex()}", "\n".join(varying.values()))
+        return DedupItem(call.id, f"{note.site}\0{note.answer.hex()}", "\n".join(varying.values()))
 
     def left_over(self, call: Call) -> str | None:
         """Why a call is quarantined: the type of something that the first look missed or the rewriting left."""
@@ -428,7 +482,7 @@ class _Cleaner:
             self.n_replaced += replacer.n_replaced
         self._counted.pop(episode, None)
 
-    def _known_of(self, log: Iterable[Call]) -> dict[str, Known]:
+    def _known_of(self, log: Iterable[Call]) -> dict[str, SiteVocabulary]:
         """site -> its words."""
         n_lines = self._scanner.n_lines
         lines = {
@@ -439,11 +493,11 @@ class _Cleaner:
         return {site: known_words(notes, lines[site], texts) for site, notes in self._notes.sites.items()}
 
     def _make_masker(self) -> Masker:
-        places = (Trace.SYSTEM, Trace.PROMPT, Trace.REPLY)
+        places = (EpisodeLines.SYSTEM, EpisodeLines.PROMPT, EpisodeLines.REPLY)
         episodes = self._notes.episodes
         n_origins = len({o for traces in episodes.values() for trace in traces for o in trace.origins})
         # a person is an origin where the log tells enough of them apart, else an episode
-        people: dict[tuple[bool, str], list[Trace]] = defaultdict(list)
+        people: dict[tuple[bool, str], list[EpisodeLines]] = defaultdict(list)
         for episode, traces in episodes.items():
             origin = (
                 next((o for trace in traces for o in trace.origins), "") if n_origins >= MIN_ORIGINS else ""
@@ -509,7 +563,9 @@ class _Cleaner:
         sites = {trace.site for trace in traces}
         known = [self._known[s] for s in sites]
         constant = frozenset().union(*(self._template_values[s] for s in sites))
-        lines = set().union(*(t.lines(Trace.SYSTEM, Trace.PROMPT, Trace.REPLY) for t in traces))
+        lines = set().union(
+            *(t.lines(EpisodeLines.SYSTEM, EpisodeLines.PROMPT, EpisodeLines.REPLY) for t in traces)
+        )
         found: set[tuple[str, str]] = set()
         has_date = False
         for finding in (f for n in lines for f in self._scanner.findings(n)):
@@ -523,11 +579,13 @@ class _Cleaner:
         origins = {origin for trace in traces for origin in trace.origins}
         subject = episode_key(self._key, f"origin:{origins.pop()}") if len(origins) == 1 else None
         return Replacer(
-            found, Surrogates(episode_key(self._key, episode), subject), self._ordinary_at(known),
+            found,
+            Surrogates(episode_key(self._key, episode), subject),
+            self._ordinary_at(known),
             shift_all_dates=has_date and sites <= self._moving,
-        )  # fmt: skip
+        )
 
-    def _is_personal(self, finding: Finding, known: Sequence[Known]) -> bool:
+    def _is_personal(self, finding: Finding, known: Sequence[SiteVocabulary]) -> bool:
         """Whether a finding is to be replaced: of a wanted type, no word of the application, and if unsure no idiom."""
         if not is_replaced(finding.type, self._level):
             return False
@@ -538,7 +596,7 @@ class _Cleaner:
         unsure = finding.type == "PERSON" and finding.score <= UNSURE_SCORE
         return not (unsure and any(self._scanner.is_ordinary(w) for w in finding.value.split()))
 
-    def _is_label(self, finding: Finding, known: Sequence[Known]) -> bool:
+    def _is_label(self, finding: Finding, known: Sequence[SiteVocabulary]) -> bool:
         """Whether a sensitive value is one of the task's own answers: with a stand-in for it nothing could be learnt."""
         if finding.type != "SENSITIVE":
             return False
@@ -546,5 +604,5 @@ class _Cleaner:
         self.keeps_sensitive_labels |= is_label
         return is_label
 
-    def _ordinary_at(self, known: Sequence[Known]) -> Callable[[str], bool]:
+    def _ordinary_at(self, known: Sequence[SiteVocabulary]) -> Callable[[str], bool]:
         return lambda word: self._scanner.is_ordinary(word) or any(k.holds(word) for k in known)

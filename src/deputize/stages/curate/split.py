@@ -15,7 +15,7 @@ _FILL_ORDER: tuple[Split, ...] = ("train", "test", "calibration", "dev")
 """Which sides come first when there are fewer groups than sides."""
 
 
-class Dated(Protocol):
+class SplitFacts(Protocol):
     """What is known of a call here: a Call, or its Note."""
 
     @property
@@ -49,7 +49,10 @@ def joined_groups(calls: Iterable[tuple[str, str, str]]) -> dict[str, str]:
 
 
 def split_groups(
-    calls: Sequence[Dated], group_of: dict[str, str], shares: tuple[float, float, float, float], seed: int
+    calls: Sequence[SplitFacts],
+    group_of: dict[str, str],
+    shares: tuple[float, float, float, float],
+    seed: int,
 ) -> dict[str, Split]:
     """group -> side.
 
@@ -57,7 +60,7 @@ def split_groups(
     fewer than MIN_STRATUM groups are dealt together. With times on all calls the oldest groups train and the newest
     test; else a seeded hash decides.
     """
-    members: dict[str, list[Dated]] = defaultdict(list)
+    members: dict[str, list[SplitFacts]] = defaultdict(list)
     for call in calls:
         members[group_of[call.id]].append(call)
     timed = all(c.timestamp is not None for c in calls)

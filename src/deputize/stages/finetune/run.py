@@ -26,12 +26,13 @@ from deputize.core.errors import BadInput, DeputizeError
 from deputize.core.progress import Progress
 from deputize.core.records import Request
 from deputize.core.subjects import Subjects
-from deputize.engines import models
-from deputize.engines.local.classes import CAREFUL, ClassesReader, Variant
-from deputize.engines.local.confidence import Calibration, Gate, fit_calibration
-from deputize.engines.local.forms import Form, closed, learn_form
-from deputize.engines.local.pointing import PointingReader, linear_reader
-from deputize.engines.local.predict import (
+from deputize.specialists import catalogue
+from deputize.specialists.answer_schema import AnswerSchema, closed, learn_form
+from deputize.specialists.base import RawPrediction, TextPredictor
+from deputize.specialists.confidence import ConfidenceCalibration, OutOfDistributionDetector, fit_calibration
+from deputize.specialists.linear import CAREFUL, LinearPredictor, LinearSettings
+from deputize.specialists.pointer import PointerPredictor, linear_reader
+from deputize.specialists.predictor import (
     ADAPTER,
     CARD,
     GATE,
@@ -39,15 +40,14 @@ from deputize.engines.local.predict import (
     LINEAR,
     POINTERS,
     WEIGHTS,
-    Settings,
+    PredictorSettings,
     adapter_name,
     base_digest,
     read_card,
 )
-from deputize.engines.local.reading import Reader, Reading
-from deputize.stages.finetune import canaries, tune
-from deputize.stages.finetune.data import Lesson, Lessons, lessons_of
-from deputize.stages.finetune.teach import Row, rows_to_choose, rows_to_write
+from deputize.stages.finetune import planted_secrets, trainer
+from deputize.stages.finetune.encode import EncodedExample, rows_to_choose, rows_to_write
+from deputize.stages.finetune.examples import TrainingExample, TrainingSet, lessons_of
 
 RECIPE_VERSION = 8
 """Raised when training changes, so that specialists of older code are not taken for finished."""
@@ -65,11 +65,11 @@ LEAK_SHARE, LEAK_MOST_S = 0.03, 10.0
 
 
 @dataclass(frozen=True)
-class Job:
+class TrainingJob:
     """One rung of one task."""
 
-    lessons: Lessons
-    form: Form
+    lessons: TrainingSet
+    form: AnswerSchema
     method: str
     folder: Path
     n_tokens: int
@@ -82,9 +82,18 @@ class Job:
 
 
 def run(
-    curated: Curated, discovered: Discovered, selected: Selected, config: Convert, *, home: Path, out_dir: Path,
-    models_dir: Path, deadline_s: float, progress: Progress, clock: Callable[[], float] = time.monotonic,
-) -> Finetuned:  # fmt: skip
+    curated: Curated,
+    discovered: Discovered,
+    selected: Selected,
+    config: Convert,
+    *,
+    home: Path,
+    out_dir: Path,
+    models_dir: Path,
+    deadline_s: float,
+    progress: Progress,
+    clock: Callable[[], float] = time.monotonic,
+) -> Finetuned:
     """Trains every rung that S4 planned, cheapest first.
 
     Args:
@@ -105,7 +114,7 @@ def run(
     began = clock()
     out_dir.mkdir(parents=True, exist_ok=True)
     refused: dict[str, str] = {}
-    jobs: list[Job] = []
+    jobs: list[TrainingJob] = []
     for task in discovered.tasks:
         plan = selected.plan.get(task.id, [])
         if not plan:
@@ -119,7 +128,9 @@ def run(
         for method in plan:
             folder = out_dir / f"{_safe(task.id)}-{method}"
             n_chars = sum(len(lesson.text) + 60 for lesson in lessons.train)
-            jobs.append(Job(lessons, form, method, folder, n_chars // 3, epochs_for(len(lessons.train))))
+            jobs.append(
+                TrainingJob(lessons, form, method, folder, n_chars // 3, epochs_for(len(lessons.train)))
+            )
     done: list[Specialist] = []
     cheap = [j for j in jobs if j.method == "linear"]
     has_cheap = {j.lessons.task.id for j in cheap}
@@ -167,7 +178,7 @@ def run(
     return Finetuned(specialists=done, refused={t: why for t, why in refused.items() if t not in served})
 
 
-def _part(waiting: Sequence[Job]) -> float:
+def _part(waiting: Sequence[TrainingJob]) -> float:
     """The share of the time left that the first of the waiting jobs may take, by need.
 
     Smaller jobs come first, so what one does not need falls to larger ones.
@@ -176,7 +187,7 @@ def _part(waiting: Sequence[Job]) -> float:
     return first.n_tokens * first.epochs / max(1, sum(j.n_tokens * j.epochs for j in waiting))
 
 
-def _reading_part(dear: Sequence[Job]) -> float:
+def _reading_part(dear: Sequence[TrainingJob]) -> float:
     """The share of the time that S6 will need to read dev, calibration and test with what is trained here.
 
     Those sides together are larger than train, but are read once and without a backward pass, an answer that has to be
@@ -187,7 +198,7 @@ def _reading_part(dear: Sequence[Job]) -> float:
     return float(np.clip(read / max(1, trained + read), 0.2, 0.5))
 
 
-def _read_epochs(job: Job) -> float:
+def _read_epochs(job: TrainingJob) -> float:
     return READ_HEAD if closed(job.form) is not None else READ_WRITTEN
 
 
@@ -207,17 +218,22 @@ def _safe(text: str) -> str:
 
 def _first_guess(base_model: str, models_dir: Path) -> float:
     """Training tokens per second before anything is measured, from the size of the model."""
-    from deputize.engines.local.base import device_for
+    from deputize.specialists.language_model import device_for
 
-    params = models.find(base_model, models_dir).params_m * 1e6
+    params = catalogue.find(base_model, models_dir).params_m * 1e6
     return (3e13 if device_for() == "cuda" else 5e10) / params
 
 
-def fingerprint(job: Job, config: Convert, base_sha256: str) -> str:
+def fingerprint(job: TrainingJob, config: Convert, base_sha256: str) -> str:
     """What a specialist depends on, as one digest: equal means there is nothing to train anew."""
     parts: list[Any] = [
-        RECIPE_VERSION, job.method, config.seed, base_sha256, job.epochs, config.min_origins,
-    ]  # fmt: skip
+        RECIPE_VERSION,
+        job.method,
+        config.seed,
+        base_sha256,
+        job.epochs,
+        config.min_origins,
+    ]
     nameless = msgspec.structs.replace(job.lessons.task, name="")  # a new name teaches nothing new
     parts += [msgspec.json.encode(nameless).decode(), msgspec.json.encode(job.form).decode()]
     for side in (job.lessons.train, job.lessons.dev):
@@ -225,7 +241,7 @@ def fingerprint(job: Job, config: Convert, base_sha256: str) -> str:
     return hashlib.sha256(json.dumps(parts, ensure_ascii=False, sort_keys=True).encode()).hexdigest()
 
 
-def _finished(job: Job, config: Convert, models_dir: Path, base_model: str) -> Specialist | None:
+def _finished(job: TrainingJob, config: Convert, models_dir: Path, base_model: str) -> Specialist | None:
     """The specialist of an earlier start of this run, where it is whole and was trained on the same."""
     try:
         card = read_card(job.folder)
@@ -241,7 +257,7 @@ def _finished(job: Job, config: Convert, models_dir: Path, base_model: str) -> S
     return msgspec.structs.replace(card, learnt_from=_learnt_from(job))
 
 
-def _learnt_from(job: Job) -> list[str]:
+def _learnt_from(job: TrainingJob) -> list[str]:
     return [lesson.call_id for lesson in job.lessons.train]
 
 
@@ -254,7 +270,12 @@ def _write_card(folder: Path, card: Specialist) -> None:
 
 
 def _linear(
-    job: Job, config: Convert, home: Path, models_dir: Path, base_model: str, clock: Callable[[], float]
+    job: TrainingJob,
+    config: Convert,
+    home: Path,
+    models_dir: Path,
+    base_model: str,
+    clock: Callable[[], float],
 ) -> Specialist | None:
     found = _finished(job, config, models_dir, base_model)
     if found is not None:
@@ -266,26 +287,36 @@ def _linear(
     reader, leak = found_reader
     seconds = clock() - began
     fresh = _fresh(job.folder)
-    if isinstance(reader, PointingReader):
+    if isinstance(reader, PointerPredictor):
         reader.save(fresh / LINEAR, fresh / POINTERS)
     else:
         reader.model.save(fresh / LINEAR)
-    points = isinstance(reader, PointingReader)
+    points = isinstance(reader, PointerPredictor)
     return _seal(
-        job, config, home, fresh, reader, kind="pointing" if points else "classes",
-        model=f"tf-idf + logistic regression{', values copied' if points else ''}", train_s=seconds, tokens_per_s=None, base_sha256="", training={},
-        counter=_counter(base_model, models_dir), leak=leak,
-    )  # fmt: skip
+        job,
+        config,
+        home,
+        fresh,
+        reader,
+        kind="pointing" if points else "classes",
+        model=f"tf-idf + logistic regression{', values copied' if points else ''}",
+        train_s=seconds,
+        tokens_per_s=None,
+        base_sha256="",
+        training={},
+        counter=_counter(base_model, models_dir),
+        leak=leak,
+    )
 
 
 def fit_linear_safely(
-    lessons: Sequence[Lesson],
-    form: Form,
+    lessons: Sequence[TrainingExample],
+    form: AnswerSchema,
     seed: int,
-    variants: Sequence[Variant | None] = (None, CAREFUL),
+    variants: Sequence[LinearSettings | None] = (None, CAREFUL),
     *,
     min_origins: int = 1,
-) -> tuple[ClassesReader | PointingReader, Leak | None] | None:
+) -> tuple[LinearPredictor | PointerPredictor, Leak | None] | None:
     """A linear reader and its leak test: of the first variant that keeps its planted secrets, else of the last.
 
     Args:
@@ -298,21 +329,31 @@ def fit_linear_safely(
     Returns:
         None where there is nothing a linear model could choose from.
     """
-    planted = canaries.plant_to_choose(lessons, lambda answer: form.segments(answer) is not None, seed=seed)
+    planted = planted_secrets.plant_to_choose(
+        lessons, lambda answer: form.segments(answer) is not None, seed=seed
+    )
     train = [*lessons, *planted.lessons]
     found = None
     for variant in variants:
         reader = linear_reader(
-            form, [x.text for x in train], [x.answer for x in train], groups=[x.group for x in train],
-            weights=[x.weight for x in train], variant=variant,
+            form,
+            [x.text for x in train],
+            [x.answer for x in train],
+            groups=[x.group for x in train],
+            weights=[x.weight for x in train],
+            variant=variant,
             subjects=Subjects([x.subject for x in train], min_origins),
-        )  # fmt: skip
+        )
         if reader is None:
             return None
-        kind = "pointing" if isinstance(reader, PointingReader) else "classes"
-        leak = canaries.leak_test(
-            planted, canaries.loss_of_linear(reader), n_rivals=canaries.N_RIVALS[kind], budget_s=LEAK_MOST_S, seed=seed
-        )  # fmt: skip
+        kind = "pointing" if isinstance(reader, PointerPredictor) else "classes"
+        leak = planted_secrets.leak_test(
+            planted,
+            planted_secrets.loss_of_linear(reader),
+            n_rivals=planted_secrets.N_RIVALS[kind],
+            budget_s=LEAK_MOST_S,
+            seed=seed,
+        )
         found = reader, leak
         if leak is None or not leak.leaks:
             break
@@ -320,34 +361,40 @@ def fit_linear_safely(
 
 
 def _tuned(
-    job: Job, config: Convert, home: Path, models_dir: Path, base_model: str, budget_s: float, progress: Progress,
+    job: TrainingJob,
+    config: Convert,
+    home: Path,
+    models_dir: Path,
+    base_model: str,
+    budget_s: float,
+    progress: Progress,
     clock: Callable[[], float],
-) -> Specialist:  # fmt: skip
+) -> Specialist:
     found = _finished(job, config, models_dir, base_model)
     if found is not None:
         return found
     began = clock()
     from safetensors.torch import save_file
 
-    from deputize.engines.local.base import Base, device_for, shared_base, torch_module
-    from deputize.engines.local.head import HeadReader, first_weights
-    from deputize.engines.local.writer import WriterReader
+    from deputize.specialists.decoder import DecoderPredictor
+    from deputize.specialists.head import HeadPredictor, first_weights
+    from deputize.specialists.language_model import LanguageModel, device_for, shared_base, torch_module
 
     torch = torch_module()
-    path = models.model_path(base_model, models_dir)
+    path = catalogue.model_path(base_model, models_dir)
     digest = base_digest(base_model, models_dir)
     settings = settings_for(job, device=device_for())
     if job.method == "full":
-        base = Base(path, device_for(), "fp32" if device_for() == "cpu" else "bf16")
+        base = LanguageModel(path, device_for(), "fp32" if device_for() == "cpu" else "bf16")
     elif job.method == "qlora":
-        base = Base(path, device_for(), "bf16", quantized=True)
+        base = LanguageModel(path, device_for(), "bf16", quantized=True)
     else:
         base = shared_base(path)
     torch.manual_seed(config.seed)
     adapter = "" if job.method == "full" else adapter_name(job.folder)
     if adapter:
         base.drop_adapter(adapter)
-        base.new_adapter(adapter, tune.adapter_settings(base, settings))
+        base.new_adapter(adapter, trainer.adapter_settings(base, settings))
     try:
         form = closed(job.form)
         heads: list[tuple[Any, Any]] = []
@@ -356,9 +403,9 @@ def _tuned(
                 weights_CH = first_weights(base, question.choices).to(base.device)
                 heads.append((weights_CH, torch.zeros(len(question.choices), device=base.device)))
         planted = (
-            canaries.plant_to_write(job.lessons.train, job.form, seed=config.seed)
+            planted_secrets.plant_to_write(job.lessons.train, job.form, seed=config.seed)
             if form is None
-            else canaries.plant_to_choose(
+            else planted_secrets.plant_to_choose(
                 job.lessons.train, lambda answer: form.indices(answer) is not None, seed=config.seed
             )
         )
@@ -376,7 +423,7 @@ def _tuned(
         )
         if len(train) <= len(planted.lessons):
             raise BadInput("no answer of train can be written in the task's form")
-        tuning = tune.Tuning(base, adapter, settings, train, dev, heads, seed=config.seed, clock=clock)
+        tuning = trainer.Trainer(base, adapter, settings, train, dev, heads, seed=config.seed, clock=clock)
         checkpoint = job.folder.with_name(job.folder.name + ".training")
         mark = checkpoint.with_suffix(".fingerprint")
         print_ = fingerprint(job, config, digest)
@@ -390,7 +437,7 @@ def _tuned(
         tuning.run(0.8 * left_s, checkpoint, progress, f"training {job.name}")
         fresh = _fresh(job.folder)
         longest = longest_slot(train)
-        reader: Reader
+        reader: TextPredictor
         if form is not None:
             heads = [(w.detach(), b.detach()) for w, b in heads]
             save_file(
@@ -401,9 +448,9 @@ def _tuned(
                 },
                 fresh / HEADS,
             )
-            reader = HeadReader(base, adapter, heads, form, MAX_TOKENS)
+            reader = HeadPredictor(base, adapter, heads, form, MAX_TOKENS)
         else:
-            reader = WriterReader(base, adapter, job.form, MAX_TOKENS, longest)
+            reader = DecoderPredictor(base, adapter, job.form, MAX_TOKENS, longest)
         if adapter:
             base.peft.save_pretrained(
                 fresh / ADAPTER, selected_adapters=[adapter], save_embedding_layers=False
@@ -413,24 +460,40 @@ def _tuned(
             base.lm.to(torch.bfloat16).save_pretrained(fresh / WEIGHTS)
             base.tokenizer.save_pretrained(fresh / WEIGHTS)
         progress(f"looking for leaks of {job.name}", 0)
-        leak = canaries.leak_test(
+        leak = planted_secrets.leak_test(
             planted,
-            canaries.loss_of_head(base, heads, form, planted, MAX_TOKENS)
+            planted_secrets.loss_of_head(base, heads, form, planted, MAX_TOKENS)
             if form is not None
-            else canaries.loss_of_writer(base, planted, MAX_TOKENS),
-            n_rivals=canaries.N_RIVALS["language"], budget_s=min(LEAK_MOST_S, LEAK_SHARE * left_s), seed=config.seed,
-        )  # fmt: skip
+            else planted_secrets.loss_of_writer(base, planted, MAX_TOKENS),
+            n_rivals=planted_secrets.N_RIVALS["language"],
+            budget_s=min(LEAK_MOST_S, LEAK_SHARE * left_s),
+            seed=config.seed,
+        )
         progress(f"reading dev of {job.name}", 0)
         specialist = _seal(
-            job, config, home, fresh, reader, kind="head" if form is not None else "generate", model=base_model,
-            train_s=tuning.busy_s, tokens_per_s=tuning.n_tokens / max(tuning.busy_s, 1e-9), base_sha256=digest,
+            job,
+            config,
+            home,
+            fresh,
+            reader,
+            kind="head" if form is not None else "generate",
+            model=base_model,
+            train_s=tuning.busy_s,
+            tokens_per_s=tuning.n_tokens / max(tuning.busy_s, 1e-9),
+            base_sha256=digest,
             training={
-                **settings.__dict__, "steps": tuning.step_number, "n_tokens": tuning.n_tokens,
-                "history": [e.__dict__ for e in tuning.history], "device": base.device, "dtype": base.dtype,
+                **settings.__dict__,
+                "steps": tuning.step_number,
+                "n_tokens": tuning.n_tokens,
+                "history": [e.__dict__ for e in tuning.history],
+                "device": base.device,
+                "dtype": base.dtype,
             },
-            counter=lambda text: len(base.ids(text)), max_slot_tokens=longest,
-            read_s=0.15 * left_s, leak=leak,
-        )  # fmt: skip
+            counter=lambda text: len(base.ids(text)),
+            max_slot_tokens=longest,
+            read_s=0.15 * left_s,
+            leak=leak,
+        )
         shutil.rmtree(checkpoint, ignore_errors=True)
         mark.unlink(missing_ok=True)
         return specialist
@@ -439,7 +502,7 @@ def _tuned(
             base.drop_adapter(adapter)
 
 
-def longest_slot(rows: Sequence[Row]) -> int:
+def longest_slot(rows: Sequence[EncodedExample]) -> int:
     """Tokens after which a value that is still being written is given up: it runs on as no answer in train did.
 
     Answers are measured whole, for a slot is never longer; the longest hundredth of them is left to the margin.
@@ -448,15 +511,18 @@ def longest_slot(rows: Sequence[Row]) -> int:
     return int(1.25 * np.percentile(lengths, 99)) + 8 if lengths else 8
 
 
-def settings_for(job: Job, *, device: str = "cpu") -> tune.Settings:
+def settings_for(job: TrainingJob, *, device: str = "cpu") -> trainer.TrainingSettings:
     """The training settings of a rung, by the size of its task."""
     n = len(job.lessons.train)
-    return tune.Settings(
-        method=job.method, epochs=job.epochs, batch=batch_for(n), micro_tokens=2048 if device == "cpu" else 16384,
+    return trainer.TrainingSettings(
+        method=job.method,
+        epochs=job.epochs,
+        batch=batch_for(n),
+        micro_tokens=2048 if device == "cpu" else 16384,
         lr=5e-5 if job.method == "full" else 1e-3,
         # on a CPU the upper half learns these jobs as well, in half the time (docs/log.md)
         layers=0.5 if device == "cpu" else 1.0,
-    )  # fmt: skip
+    )
 
 
 def _fresh(folder: Path) -> Path:
@@ -481,20 +547,33 @@ def _counter(base_model: str, models_dir: Path) -> Callable[[str], int] | None:
     try:
         from tokenizers import Tokenizer
 
-        tokenizer = Tokenizer.from_file(str(models.model_path(base_model, models_dir) / "tokenizer.json"))
+        tokenizer = Tokenizer.from_file(str(catalogue.model_path(base_model, models_dir) / "tokenizer.json"))
     except (ImportError, DeputizeError):
         return None
     return lambda text: len(tokenizer.encode(text, add_special_tokens=False).ids)
 
 
 def _seal(
-    job: Job, config: Convert, home: Path, fresh: Path, reader: Reader, *, kind: Any, model: str, train_s: float,
-    tokens_per_s: float | None, base_sha256: str, training: dict[str, Any],
-    counter: Callable[[str], int] | None, max_slot_tokens: int = 64, read_s: float = math.inf, leak: Leak | None = None,
-) -> Specialist:  # fmt: skip
+    job: TrainingJob,
+    config: Convert,
+    home: Path,
+    fresh: Path,
+    reader: TextPredictor,
+    *,
+    kind: Any,
+    model: str,
+    train_s: float,
+    tokens_per_s: float | None,
+    base_sha256: str,
+    training: dict[str, Any],
+    counter: Callable[[str], int] | None,
+    max_slot_tokens: int = 64,
+    read_s: float = math.inf,
+    leak: Leak | None = None,
+) -> Specialist:
     """Calibrates on dev, adds the gate, writes the card and puts the folder in its place."""
     lessons = job.lessons
-    gate = Gate.fit(
+    gate = OutOfDistributionDetector.fit(
         [lesson.text for lesson in lessons.train],
         [lesson.group for lesson in lessons.train],
         seed=config.seed,
@@ -507,7 +586,9 @@ def _seal(
     right = [agree(r.answer, lesson.answer, lessons.task.contract) for r, lesson in pairs]
     answered = [(r.sureness, ok) for r, ok in zip(readings, right, strict=True) if r.answer is not None]
     calibration = (
-        fit_calibration([s for s, _ in answered], [ok for _, ok in answered]) if answered else Calibration()
+        fit_calibration([s for s, _ in answered], [ok for _, ok in answered])
+        if answered
+        else ConfidenceCalibration()
     )
     before = after = None
     if counter is not None and lessons.dev_examples:
@@ -519,32 +600,50 @@ def _seal(
             else None
         )
     sha = base_sha256 if job.method != "linear" else ""
-    settings = Settings(
-        form=job.form, calibration=calibration, max_tokens=MAX_TOKENS, max_slot_tokens=max_slot_tokens,
+    settings = PredictorSettings(
+        form=job.form,
+        calibration=calibration,
+        max_tokens=MAX_TOKENS,
+        max_slot_tokens=max_slot_tokens,
         training={**training, "fingerprint": fingerprint(job, config, sha)},
-    )  # fmt: skip
-    sums = {str(p.relative_to(fresh)): models.sha256_of(p) for p in sorted(fresh.rglob("*")) if p.is_file()}
+    )
+    sums = {
+        str(p.relative_to(fresh)): catalogue.sha256_of(p) for p in sorted(fresh.rglob("*")) if p.is_file()
+    }
     specialist = Specialist(
-        id=f"{lessons.task.id}-{job.method}", task_id=lessons.task.id, method=job.method, model=model, reader=kind,
-        contract=lessons.task.contract, task=lessons.task, n_train=len(lessons.train), train_s=round(train_s, 2),
-        tokens_per_s=None if tokens_per_s is None else round(tokens_per_s, 1), prompt_tokens_before=before,
-        prompt_tokens_after=after, dev_accuracy=float(np.mean(right)) if right else None, seed=config.seed,
-        base_sha256=base_sha256, checksums=sums, settings=msgspec.to_builtins(settings),
-        path=_relative(job.folder, home), learnt_from=_learnt_from(job),
+        id=f"{lessons.task.id}-{job.method}",
+        task_id=lessons.task.id,
+        method=job.method,
+        model=model,
+        reader=kind,
+        contract=lessons.task.contract,
+        task=lessons.task,
+        n_train=len(lessons.train),
+        train_s=round(train_s, 2),
+        tokens_per_s=None if tokens_per_s is None else round(tokens_per_s, 1),
+        prompt_tokens_before=before,
+        prompt_tokens_after=after,
+        dev_accuracy=float(np.mean(right)) if right else None,
+        seed=config.seed,
+        base_sha256=base_sha256,
+        checksums=sums,
+        settings=msgspec.to_builtins(settings),
+        path=_relative(job.folder, home),
+        learnt_from=_learnt_from(job),
         leak=leak,
-    )  # fmt: skip
+    )
     _write_card(fresh, specialist)
     shutil.rmtree(job.folder, ignore_errors=True)
     fresh.rename(job.folder)
     return specialist
 
 
-def _read_within(reader: Reader, texts: Sequence[str], read_s: float) -> list[Reading]:
+def _read_within(reader: TextPredictor, texts: Sequence[str], read_s: float) -> list[RawPrediction]:
     """Readings of the first texts, as many as are likely to fit into a time; the first few are always read.
 
     Prose is not compared, so it is not written here.
     """
-    began, out, size = time.monotonic(), list[Reading](), 8
+    began, out, size = time.monotonic(), list[RawPrediction](), 8
     while size > 0 and len(out) < len(texts):
         out += reader.read(texts[len(out) : len(out) + size], prose=False)
         spent_s = time.monotonic() - began

@@ -1,1 +1,1 @@
-"""S6: score, certify, publish routes, report."""
+"""The refinement loop (paper: S6): when to convert again, and which routes have gone bad."""

@@ -15,7 +15,7 @@ from typing import Literal
 
 from deputize.core.records import Call, Certificate, Route
 from deputize.scoring.intervals import clopper_pearson
-from deputize.scoring.monitor import TILTS, Watch, e_value, observe, verdict
+from deputize.scoring.monitor import TILTS, AuditEvidence, e_value, observe, verdict
 
 MIN_BASELINE_EPISODES = 30
 """Episodes that the LLM did alone, with known outcome, before a route's outcomes are judged against theirs."""
@@ -24,7 +24,7 @@ MAX_RATE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
+class WatchedCall:
     """What the watch keeps of a call: no text of it."""
 
     served_by: Literal["llm", "slm"]
@@ -38,21 +38,25 @@ class Note:
     """How the workflow ended; None where nobody said."""
 
 
-def note(call: Call) -> Note:
+def note(call: Call) -> WatchedCall:
     """What the watch keeps of a call."""
     success = call.outcome.success if call.outcome is not None else None
     decision = call.decision
     if decision is None:
-        return Note(served_by="llm", episode=call.episode or call.id, success=success)
-    return Note(
-        served_by=decision.served_by, episode=call.episode or call.id, route_id=decision.route_id,
-        certificate_id=decision.certificate_id, confidence=decision.confidence, agrees=decision.shadow_agrees,
+        return WatchedCall(served_by="llm", episode=call.episode or call.id, success=success)
+    return WatchedCall(
+        served_by=decision.served_by,
+        episode=call.episode or call.id,
+        route_id=decision.route_id,
+        certificate_id=decision.certificate_id,
+        confidence=decision.confidence,
+        agrees=decision.shadow_agrees,
         success=success,
-    )  # fmt: skip
+    )
 
 
 @dataclass(frozen=True)
-class Health:
+class RouteHealth:
     """What the evidence since its certificate says of one route."""
 
     route_id: str
@@ -85,7 +89,7 @@ def allowed_loss(certificate: Certificate) -> float:
     return min(1.0, certificate.epsilon / served) if served > 0 else certificate.epsilon
 
 
-def audited_loss(one: Note, route: Route) -> float | None:
+def audited_loss(one: WatchedCall, route: Route) -> float | None:
     """1 or 0 for an audited call that the route serves, or would serve in shadow; None for any other call."""
     if one.agrees is None or not _of(one, route):
         return None
@@ -94,7 +98,7 @@ def audited_loss(one: Note, route: Route) -> float | None:
     return 0.0 if one.agrees else 1.0
 
 
-def _of(one: Note, route: Route) -> bool:
+def _of(one: WatchedCall, route: Route) -> bool:
     """Whether a call belongs to a route as it is certified now; an earlier specialist's calls say nothing of it."""
     return (
         route.certificate is not None
@@ -103,7 +107,7 @@ def _of(one: Note, route: Route) -> bool:
     )
 
 
-def audits(notes: Sequence[Note], route: Route, *, delta: float = 0.01) -> Health | None:
+def audits(notes: Sequence[WatchedCall], route: Route, *, delta: float = 0.01) -> RouteHealth | None:
     """The state of a route by its audited calls, in their order; None where it has none or cannot be watched."""
     if route.certificate is None:
         return None
@@ -111,7 +115,7 @@ def audits(notes: Sequence[Note], route: Route, *, delta: float = 0.01) -> Healt
     return _health(losses, route, route.certificate, allowed_loss(route.certificate), "audits", delta)
 
 
-def outcomes(notes: Sequence[Note], route: Route, *, delta: float = 0.01) -> Health | None:
+def outcomes(notes: Sequence[WatchedCall], route: Route, *, delta: float = 0.01) -> RouteHealth | None:
     """The state of a route by the episodes it had a part in, against those that the LLM did alone.
 
     The allowed rate is the upper 95 % bound of the LLM's own failures plus epsilon. It is measured on other episodes,
@@ -137,42 +141,59 @@ def outcomes(notes: Sequence[Note], route: Route, *, delta: float = 0.01) -> Hea
 
 
 def _health(
-    losses: Sequence[float], route: Route, certificate: Certificate, allowed: float,
-    seen_in: Literal["audits", "outcomes"], delta: float,
-) -> Health | None:  # fmt: skip
+    losses: Sequence[float],
+    route: Route,
+    certificate: Certificate,
+    allowed: float,
+    seen_in: Literal["audits", "outcomes"],
+    delta: float,
+) -> RouteHealth | None:
     if not losses or not 0 < allowed < MAX_RATE:
         return None
-    state = Watch(alpha=allowed, log_harm=(0.0,) * len(TILTS))
+    state = AuditEvidence(alpha=allowed, log_harm=(0.0,) * len(TILTS))
     found: Literal["roll back", "promote", "wait"] = "wait"
     for loss in losses:
         state = observe(state, loss)
         found = verdict(state, delta=delta)
         if found == "roll back":  # evidence that was enough once stays enough, however it went on
             break
-    return Health(
-        route_id=route.id, task_name=route.task_name, certificate_id=certificate.id, seen_in=seen_in, n=state.n_audits,
-        n_bad=round(state.n_losses), allowed=allowed, e_value=e_value(state.log_harm), verdict=found,
-    )  # fmt: skip
+    return RouteHealth(
+        route_id=route.id,
+        task_name=route.task_name,
+        certificate_id=certificate.id,
+        seen_in=seen_in,
+        n=state.n_audits,
+        n_bad=round(state.n_losses),
+        allowed=allowed,
+        e_value=e_value(state.log_harm),
+        verdict=found,
+    )
 
 
 @dataclass(frozen=True)
-class Decided:
+class LoopDecision:
     """What to do now, and why."""
 
     convert: bool
     why: str
-    roll_back: tuple[Health, ...] = ()
+    roll_back: tuple[RouteHealth, ...] = ()
     """Routes that must go back to the LLM at once."""
-    promote: tuple[Health, ...] = ()
+    promote: tuple[RouteHealth, ...] = ()
     """Canaries whose audits would carry a larger share; a person does that."""
     answers: tuple[str, ...] = ()
     """Certificates whose alarm a new run answers, so that it is not started for them again."""
 
 
 def decide(
-    notes: Sequence[Note], routes: Iterable[Route], *, n_new: int, min_new: int, unfinished: str = "",
-    answered: frozenset[str] = frozenset(), delta: float = 0.01,
-) -> Decided:  # fmt: skip
+    notes: Sequence[WatchedCall],
+    routes: Iterable[Route],
+    *,
+    n_new: int,
+    min_new: int,
+    unfinished: str = "",
+    answered: frozenset[str] = frozenset(),
+    delta: float = 0.01,
+) -> LoopDecision:
     """Whether to convert again, and which routes to roll back.
 
     Args:
@@ -196,14 +217,16 @@ def decide(
     answers = tuple(dict.fromkeys(h.certificate_id for h in alarms))
     new = f"{n_new:,} new calls answered by the LLM since the last run"
     if n_new >= max(1, min_new):
-        return Decided(True, f"{new}; {min_new:,} are enough to learn from", bad, good, answers)
+        return LoopDecision(True, f"{new}; {min_new:,} are enough to learn from", bad, good, answers)
     if alarms and n_new:
-        return Decided(True, f"alarm: {'; '.join(h.sentence() for h in alarms)}; {new}", bad, good, answers)
+        return LoopDecision(
+            True, f"alarm: {'; '.join(h.sentence() for h in alarms)}; {new}", bad, good, answers
+        )
     if unfinished:
-        return Decided(True, f"run {unfinished} was stopped and goes on", bad, good, answers)
+        return LoopDecision(True, f"run {unfinished} was stopped and goes on", bad, good, answers)
     why = f"{new}, {min_new:,} wanted"
     if alarms:
         why += f"; alarm without a new call to learn from: {'; '.join(h.sentence() for h in alarms)}"
     elif by_audits:
         why += f"; {len(by_audits)} audited routes keep what they promise"
-    return Decided(False, why, bad, good)
+    return LoopDecision(False, why, bad, good)

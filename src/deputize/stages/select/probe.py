@@ -18,10 +18,10 @@ from deputize.core.contracts import action_of, agree, answer_of, parse_json_obje
 from deputize.core.records import Answer, Contract, Example, Message, Task
 from deputize.core.subjects import Subjects
 from deputize.core.templates import calls_text, prune
-from deputize.engines.local.base import Base, torch_module
-from deputize.engines.local.classes import Variant
-from deputize.engines.local.forms import Form, learn_form
-from deputize.engines.local.pointing import linear_reader
+from deputize.specialists.answer_schema import AnswerSchema, learn_form
+from deputize.specialists.language_model import LanguageModel, torch_module
+from deputize.specialists.linear import LinearSettings
+from deputize.specialists.pointer import linear_reader
 
 T = TypeVar("T")
 
@@ -30,20 +30,20 @@ MAX_NEW_TOKENS = 72
 _CALL = re.compile(r"(\[\s*\{.*\}\s*\]|\{.*\})", re.DOTALL)
 
 
-class Probe(NamedTuple):
+class ProbeResult(NamedTuple):
     """What a probe found."""
 
     accuracy: float
     n: int
 
 
-def majority(train: Sequence[Answer], dev: Sequence[Answer], contract: Contract) -> Probe | None:
+def majority(train: Sequence[Answer], dev: Sequence[Answer], contract: Contract) -> ProbeResult | None:
     """Always answering what the teacher answered most often in train."""
     if not train or not dev:
         return None
     counts = Counter(json.dumps(a, sort_keys=True, ensure_ascii=False) for a in train)
     answer = json.loads(counts.most_common(1)[0][0])
-    return Probe(float(np.mean([agree(answer, truth, contract) for truth in dev])), len(dev))
+    return ProbeResult(float(np.mean([agree(answer, truth, contract) for truth in dev])), len(dev))
 
 
 Pairs = Sequence[tuple[str, Answer, str, str]]
@@ -53,13 +53,13 @@ Pairs = Sequence[tuple[str, Answer, str, str]]
 def linear(
     train: Pairs,
     dev: Pairs,
-    form: Form,
+    form: AnswerSchema,
     contract: Contract,
     *,
     min_origins: int = 1,
-    variant: Variant | None = None,
+    variant: LinearSettings | None = None,
     most: int = 2000,
-) -> tuple[Probe, Variant | None] | None:
+) -> tuple[ProbeResult, LinearSettings | None] | None:
     """The linear rung, learnt from at most `most` of train, and the variant of it; None where it does not fit the form.
 
     Measured is the whole answer, so what it leaves open counts as wrong. As S5 does, it learns nothing that fewer than
@@ -76,10 +76,12 @@ def linear(
         return None
     readings = reader.read([text for text, *_ in dev])
     right = [agree(r.answer, truth, contract) for r, (_, truth, *_) in zip(readings, dev, strict=True)]
-    return Probe(float(np.mean(right)), len(dev)), reader.model.variant if reader.model is not None else None
+    return ProbeResult(
+        float(np.mean(right)), len(dev)
+    ), reader.model.variant if reader.model is not None else None
 
 
-def decision(train: Pairs, dev: Pairs, contract: Contract, *, min_origins: int = 1) -> Probe | None:
+def decision(train: Pairs, dev: Pairs, contract: Contract, *, min_origins: int = 1) -> ProbeResult | None:
     """The linear model on what is chosen out of a closed set in answers that hold more: the action, the label fields.
 
     None where nothing is chosen.
@@ -105,7 +107,7 @@ def decision(train: Pairs, dev: Pairs, contract: Contract, *, min_origins: int =
     return found[0] if found is not None else None
 
 
-def form_of(contract: Contract, train: Pairs, min_origins: int) -> Form:
+def form_of(contract: Contract, train: Pairs, min_origins: int) -> AnswerSchema:
     """The form of the answers of train, as S5 learns it."""
     return learn_form(
         contract, [answer for _, answer, *_ in train], Subjects([name for *_, name in train], min_origins)
@@ -117,9 +119,16 @@ def _only(answer: Answer, names: set[str]) -> Answer:
 
 
 def linear_over(
-    train: Pairs, dev: Pairs, form: Form, contract: Contract, variant: Variant | None, *, min_origins: int = 1,
-    n_parts: int = 4, most: int = 1200,
-) -> float:  # fmt: skip
+    train: Pairs,
+    dev: Pairs,
+    form: AnswerSchema,
+    contract: Contract,
+    variant: LinearSettings | None,
+    *,
+    min_origins: int = 1,
+    n_parts: int = 4,
+    most: int = 1200,
+) -> float:
     """Accuracy of the linear rung over train and dev, each part answered by a model of the others.
 
     A dev side of a dozen calls cannot tell .90 from .99; all calls that may be looked at together can.
@@ -137,9 +146,15 @@ def linear_over(
 
 
 def as_it_is(
-    base: Base, task: Task, dev: Sequence[Example], shots: Sequence[Example], *, budget_s: float, most: int = 16,
+    base: LanguageModel,
+    task: Task,
+    dev: Sequence[Example],
+    shots: Sequence[Example],
+    *,
+    budget_s: float,
+    most: int = 16,
     clock: Callable[[], float] = time.monotonic,
-) -> Probe | None:  # fmt: skip
+) -> ProbeResult | None:
     """The untuned model on the agent's own prompt, or (with shots) on pruned prompts after a few examples.
 
     Args:
@@ -174,7 +189,7 @@ def as_it_is(
         spent = clock() - began
         size = min(4, int((budget_s - spent) / (spent / len(right))))
         size = max(size, 0)
-    return Probe(float(np.mean(right)), len(right))
+    return ProbeResult(float(np.mean(right)), len(right))
 
 
 def _spread(items: Sequence[T], most: int) -> list[T]:
@@ -184,7 +199,7 @@ def _spread(items: Sequence[T], most: int) -> list[T]:
 
 
 def generate(
-    base: Base,
+    base: LanguageModel,
     prompts: Sequence[str],
     max_new_tokens: int = MAX_NEW_TOKENS,
     *,
@@ -196,7 +211,7 @@ def generate(
     """
     from contextlib import nullcontext
 
-    from deputize.engines.local.head import padded
+    from deputize.specialists.head import padded
 
     torch = torch_module()
     rows = [_cut(base.ids(p), MAX_PROMPT_TOKENS) for p in prompts]
@@ -204,9 +219,14 @@ def generate(
     bare = base.peft.disable_adapter() if base.peft is not None else nullcontext()
     with torch.inference_mode(), bare, base.threads["read"].work(sum(len(r) for r in rows)):
         out = base.lm.generate(
-            input_ids=ids, attention_mask=mask, max_new_tokens=max_new_tokens, do_sample=False, pad_token_id=base.pad, max_time=max_time_s,
+            input_ids=ids,
+            attention_mask=mask,
+            max_new_tokens=max_new_tokens,
+            do_sample=False,
+            pad_token_id=base.pad,
+            max_time=max_time_s,
             eos_token_id=base.tokenizer.eos_token_id,
-        )  # fmt: skip
+        )
     texts = base.tokenizer.batch_decode(out[:, ids.shape[1] :], skip_special_tokens=True)
     return [str(t).strip() for t in texts]
 
@@ -215,7 +235,7 @@ def _cut(ids: list[int], most: int) -> list[int]:
     return ids if len(ids) <= most else ids[: most // 2] + ids[-(most - most // 2) :]
 
 
-def _own_prompt(base: Base, example: Example) -> str:
+def _own_prompt(base: LanguageModel, example: Example) -> str:
     """The agent's own messages in the model's chat form; tools are named in the system message."""
     messages = [
         {"role": _role(m), "content": "\n".join(t for t in (text_of(m), calls_text(m)) if t)}

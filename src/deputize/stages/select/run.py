@@ -18,8 +18,8 @@ from deputize.core.errors import BadInput
 from deputize.core.progress import Progress
 from deputize.core.records import Answer, Example, Task
 from deputize.core.templates import prune
-from deputize.engines import models
-from deputize.stages.select import machine, probe
+from deputize.specialists import catalogue
+from deputize.stages.select import hardware, probe
 
 LICENCES = frozenset({"apache-2.0", "mit", "gemma", "llama3.2", "nvidia-open-model", "unknown"})
 """Licences that allow a tuned copy to serve commercially ("unknown": added by the user's own hand)."""
@@ -34,9 +34,15 @@ _OVERHEAD_GB = 2.0
 
 
 def run(
-    curated: Curated, discovered: Discovered, config: Convert, *, models_dir: Path, progress: Progress,
-    clock: Callable[[], float] = time.monotonic, memory_gb: float | None = None,
-) -> Selected:  # fmt: skip
+    curated: Curated,
+    discovered: Discovered,
+    config: Convert,
+    *,
+    models_dir: Path,
+    progress: Progress,
+    clock: Callable[[], float] = time.monotonic,
+    memory_gb: float | None = None,
+) -> Selected:
     """Filters models by licence and memory, probes each task, plans its rungs.
 
     Args:
@@ -52,15 +58,15 @@ def run(
         BadInput: a model is unknown, or none of those asked for may and can run here.
         MissingExtra: the chosen model is not fetched.
     """
-    memory = max(machine.memory_gb() if memory_gb is None else memory_gb, machine.accelerator_gb())
-    asked = [considered(models.find(name, models_dir), memory) for name in config.models]
+    memory = max(hardware.memory_gb() if memory_gb is None else memory_gb, hardware.accelerator_gb())
+    asked = [considered(catalogue.find(name, models_dir), memory) for name in config.models]
     usable = [c for c in asked if c.fits and not c.note]
     if not usable:
         raise BadInput(
             "None of the models asked for can be used: " + "; ".join(f"{c.model}: {c.note}" for c in asked)
         )
     for candidate in usable:
-        models.model_path(candidate.model, models_dir)
+        catalogue.model_path(candidate.model, models_dir)
     # a small part of the budget for looking at untuned models; what one task leaves falls to the next
     left_s = min(90.0, 0.08 * config.minutes * 60)
     candidates: dict[str, list[Candidate]] = {}
@@ -92,11 +98,11 @@ def run(
             ]
         candidates[task.id] = rows + others(config.models, memory, models_dir)
     progress("looking at tasks", len(discovered.tasks), len(discovered.tasks))
-    best = max(usable, key=lambda c: (_mean(scores[c.model]), -models.find(c.model, models_dir).params_m))
+    best = max(usable, key=lambda c: (_mean(scores[c.model]), -catalogue.find(c.model, models_dir).params_m))
     return Selected(candidates=candidates, plan=plan, base_model=best.model, refused=refused)
 
 
-def considered(model: models.Model, memory_gb: float) -> Candidate:
+def considered(model: catalogue.Model, memory_gb: float) -> Candidate:
     """A catalogue entry against licence and memory; `note` says why it is out."""
     need = model.memory_gb("bf16") + _OVERHEAD_GB
     fits = need <= 0.8 * memory_gb
@@ -115,7 +121,7 @@ def others(asked: tuple[str, ...], memory_gb: float, models_dir: Path, most: int
 
     Strength is instruction following where it is published, else the number of parameters stands in for it.
     """
-    known = [m for m in models.catalogue(models_dir).values() if m.name not in asked and m.role == "lm"]
+    known = [m for m in catalogue.catalogue(models_dir).values() if m.name not in asked and m.role == "lm"]
     able = [(m, c) for m in known if not (c := considered(m, memory_gb)).note]
     able.sort(key=lambda pair: (-pair[0].benchmarks.get("ifeval", 0.0), -pair[0].params_m))
     return [
@@ -187,23 +193,28 @@ def _baselines(
     return rows, rungs
 
 
-def _may_be_enough(found: probe.Probe, n_dev: int, epsilon: float) -> bool:
+def _may_be_enough(found: probe.ProbeResult, n_dev: int, epsilon: float) -> bool:
     """Whether the linear rung could be all that is needed: where dev says it is far off, cross-validation is saved."""
     return n_dev < MIN_DEV or found.accuracy >= 1 - epsilon - 0.1
 
 
-def _row(model: str, method: str, found: probe.Probe) -> Candidate:
+def _row(model: str, method: str, found: probe.ProbeResult) -> Candidate:
     return Candidate(model=model, method=method, probe_accuracy=round(found.accuracy, 4), n_probe=found.n)
 
 
 def _untuned(
-    candidate: Candidate, task: Task, train: list[Example], dev: list[Example], budget_s: float, models_dir: Path,
+    candidate: Candidate,
+    task: Task,
+    train: list[Example],
+    dev: list[Example],
+    budget_s: float,
+    models_dir: Path,
     clock: Callable[[], float],
-) -> list[Candidate]:  # fmt: skip
+) -> list[Candidate]:
     """The model as it is, on the agent's own prompt and after three examples."""
-    from deputize.engines.local.base import shared_base
+    from deputize.specialists.language_model import shared_base
 
-    base = shared_base(models.model_path(candidate.model, models_dir))
+    base = shared_base(catalogue.model_path(candidate.model, models_dir))
     rows = []
     short = sorted((e for e in train if text_of(e.response) or e.response.get("tool_calls")), key=_length)
     shots = short[len(short) // 4 :][:3]
@@ -212,10 +223,15 @@ def _untuned(
         note = "" if found else "no time to probe it"
         rows.append(
             Candidate(
-                model=candidate.model, method=method, fits=candidate.fits, licence=candidate.licence, note=note,
-                probe_accuracy=round(found.accuracy, 4) if found else None, n_probe=found.n if found else 0,
+                model=candidate.model,
+                method=method,
+                fits=candidate.fits,
+                licence=candidate.licence,
+                note=note,
+                probe_accuracy=round(found.accuracy, 4) if found else None,
+                n_probe=found.n if found else 0,
             )
-        )  # fmt: skip
+        )
     return rows
 
 

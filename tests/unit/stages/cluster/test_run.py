@@ -17,7 +17,7 @@ from deputize.core.config import Convert
 from deputize.core.records import Call, Example, Message, Request, Route, RouteFile
 from deputize.core.templates import prune
 from deputize.router.table import RouteTable
-from deputize.stages.cluster import edit
+from deputize.stages.cluster import edits
 from deputize.stages.cluster.naming import template_text, typical_words
 from deputize.stages.cluster.run import discover, run
 
@@ -35,11 +35,21 @@ def example(i: int, user: str, reply: str | Message, system: str = "", **more: A
     response: Message = {"role": "assistant", "content": reply} if isinstance(reply, str) else reply
     request = Request(
         messages=[*messages, {"role": "user", "content": user}],
-        tools=more.pop("tools", None), response_format=more.pop("response_format", None),
-    )  # fmt: skip
+        tools=more.pop("tools", None),
+        response_format=more.pop("response_format", None),
+    )
     split = ("train", "train", "dev", "calibration", "test")[i % 5]
-    return Example(call_id=f"c{i}", request=request, response=response, audience="code", site="s", episode=f"e{i}",
-                   group=f"g{i}", split=split, **more)  # type: ignore[arg-type]  # fmt: skip
+    return Example(
+        call_id=f"c{i}",
+        request=request,
+        response=response,
+        audience="code",
+        site="s",
+        episode=f"e{i}",
+        group=f"g{i}",
+        split=split,
+        **more,
+    )  # type: ignore[arg-type]
 
 
 def letter(r: random.Random, n: int = 12) -> str:
@@ -79,10 +89,16 @@ def help_desk(n: int = 300, seed: int = 0) -> tuple[list[Example], list[str]]:
         optional = "The customer has written before.\n" if r.random() < 0.4 else ""
         user = f"Case: {i}\nChannel: {r.choice(('mail', 'phone'))}\n{optional}Customer wrote: {letter(r)}"
         system, reply = {
-            "triage": ("JOB: triage. Choose one of refund, late, other.", r.choice(("refund", "late", "other"))),
+            "triage": (
+                "JOB: triage. Choose one of refund, late, other.",
+                r.choice(("refund", "late", "other")),
+            ),
             "policy": ("JOB: policy check. Answer yes or no.", r.choice(("yes", "no"))),
-            "extract": ("JOB: extraction. Copy the order number as JSON.", json.dumps({"order": f"AB-{i}", "channel": "mail"})),
-        }[job]  # fmt: skip
+            "extract": (
+                "JOB: extraction. Copy the order number as JSON.",
+                json.dumps({"order": f"AB-{i}", "channel": "mail"}),
+            ),
+        }[job]
         out.append(example(i, user, reply, HOUSE + system))
         truth.append(job)
     return out, truth
@@ -101,9 +117,19 @@ class TestTemplates:
 
     def test_contracts_and_names(self) -> None:
         assert {t.contract.kind for t in self.found.tasks} == {"label", "json"}
-        assert sorted(t.name for t in self.found.tasks) == [
-            "extraction → {order, channel}", "policy check → no / yes", "triage → late / other / refund",
-        ] or len({t.name.partition(" →")[0] for t in self.found.tasks} & {"extraction", "policy check", "triage"}) == 3  # fmt: skip
+        assert (
+            sorted(t.name for t in self.found.tasks)
+            == [
+                "extraction → {order, channel}",
+                "policy check → no / yes",
+                "triage → late / other / refund",
+            ]
+            or len(
+                {t.name.partition(" →")[0] for t in self.found.tasks}
+                & {"extraction", "policy check", "triage"}
+            )
+            == 3
+        )
 
     def test_the_live_table_finds_the_task_of_every_call(self) -> None:
         live = table(self.found)
@@ -152,8 +178,10 @@ def test_answers_of_the_held_back_sides_change_nothing() -> None:
 def test_a_closed_label_site_is_one_task_whatever_is_asked() -> None:
     r = random.Random(1)
     topics = {label: r.sample(WORDS, 4) for label in ("a1", "b2", "c3", "d4", "e5", "f6")}
-    rows = [example(i, " ".join(r.choices(topics[label], k=6)), label, "Reply with one label.")
-            for i, label in enumerate(r.choices(sorted(topics), k=400))]  # fmt: skip
+    rows = [
+        example(i, " ".join(r.choices(topics[label], k=6)), label, "Reply with one label.")
+        for i, label in enumerate(r.choices(sorted(topics), k=400))
+    ]
     found = find(rows)
     assert len(found.tasks) == 1
     assert found.tasks[0].contract.labels and len(found.tasks[0].contract.labels) == 6
@@ -178,8 +206,18 @@ def test_an_agent_with_tools_is_one_mixed_task() -> None:
             "tool_calls": [{"function": {"name": r.choice(("look", "pay")), "arguments": "{}"}}],
         }
         reply: Message = called if r.random() < 0.5 else {"role": "assistant", "content": letter(r)}
-        rows.append(Example(call_id=f"c{i}", request=Request(messages=request, tools=tools), response=reply, audience="code",
-                            site="s", episode=f"e{i}", group=f"g{i % 30}", split="train"))  # fmt: skip
+        rows.append(
+            Example(
+                call_id=f"c{i}",
+                request=Request(messages=request, tools=tools),
+                response=reply,
+                audience="code",
+                site="s",
+                episode=f"e{i}",
+                group=f"g{i % 30}",
+                split="train",
+            )
+        )
     found = find(rows)
     assert len(found.tasks) == 1
     task = found.tasks[0]
@@ -191,10 +229,18 @@ def test_reworded_requests_are_parted_by_meaning_and_the_live_table_agrees() -> 
     """Simulated: one generic prompt, three jobs in ever other words; JSON, labels and lists come back."""
     r = random.Random(3)
     asks = {
-        "json": ("extract the order number as json from", "give me json with the order number of", "json please, order number in"),
-        "label": ("what is the sentiment of", "positive or negative sentiment in", "classify the sentiment of"),
+        "json": (
+            "extract the order number as json from",
+            "give me json with the order number of",
+            "json please, order number in",
+        ),
+        "label": (
+            "what is the sentiment of",
+            "positive or negative sentiment in",
+            "classify the sentiment of",
+        ),
         "list": ("sum up in bullet points", "bullet point summary of", "summary as bullet points for"),
-    }  # fmt: skip
+    }
     rows, truth = [], []
     for i in range(400):
         job = r.choice(sorted(asks))
@@ -226,8 +272,15 @@ def test_reworded_requests_are_parted_by_meaning_and_the_live_table_agrees() -> 
 
 def test_topics_of_one_text_task_stay_together() -> None:
     r = random.Random(4)
-    rows = [example(i, f"The topic is {r.choice(WORDS)} {r.choice(WORDS)}.", "\n".join(letter(r, 5) for _ in range(3)),
-                    "You write short poems.") for i in range(200)]  # fmt: skip
+    rows = [
+        example(
+            i,
+            f"The topic is {r.choice(WORDS)} {r.choice(WORDS)}.",
+            "\n".join(letter(r, 5) for _ in range(3)),
+            "You write short poems.",
+        )
+        for i in range(200)
+    ]
     assert len(find(rows).tasks) == 1
 
 
@@ -312,9 +365,13 @@ def test_words_typical_of_a_task() -> None:
 @pytest.mark.data
 @pytest.mark.parametrize(
     ("name", "kinds"),
-    [("tau_airline_gpt4o", ["tool_call"]), ("haiku_gateway_log", ["json", "text"]), ("agentdojo_benign_strong", ["tool_call"] * 4),
-     ("intent_clinc150", ["label"])],
-)  # fmt: skip
+    [
+        ("tau_airline_gpt4o", ["tool_call"]),
+        ("haiku_gateway_log", ["json", "text"]),
+        ("agentdojo_benign_strong", ["tool_call"] * 4),
+        ("intent_clinc150", ["label"]),
+    ],
+)
 def test_recorded_logs(name: str, kinds: list[str]) -> None:
     path = DATA / f"{name}.jsonl.gz"
     if not path.exists():
@@ -326,10 +383,21 @@ def test_recorded_logs(name: str, kinds: list[str]) -> None:
                 continue
             split = "test" if str(row.get("task_id") or row["run_id"])[-1] in "37b" else "train"
             rows.append(
-                Example(call_id=row["id"], request=Request(messages=row["messages"], tools=row["tools"], response_format=row.get("response_format")),
-                        response=row["response"], audience="code", site=row["agent"], episode=row["run_id"],
-                        group=str(row.get("task_id") or row["run_id"]), split=split)  # type: ignore[arg-type]
-            )  # fmt: skip
+                Example(
+                    call_id=row["id"],
+                    request=Request(
+                        messages=row["messages"],
+                        tools=row["tools"],
+                        response_format=row.get("response_format"),
+                    ),
+                    response=row["response"],
+                    audience="code",
+                    site=row["agent"],
+                    episode=row["run_id"],
+                    group=str(row.get("task_id") or row["run_id"]),
+                    split=split,
+                )  # type: ignore[arg-type]
+            )
     found = find(rows)
     assert sorted(t.contract.kind for t in found.tasks) == kinds
     if name != "haiku_gateway_log":
@@ -380,9 +448,9 @@ def test_a_split_by_a_person_keeps_to_the_limit() -> None:
     examples, _ = help_desk(200)
     found = find(examples, min_origins=2)
     a, b = [t for t in found.tasks if t.contract.kind == "label"][:2]
-    joined, _, task = edit.merge(found, examples, a.id, b.id)
+    joined, _, task = edits.merge(found, examples, a.id, b.id)
     # all calls turn out to be of one person
     private = [msgspec.structs.replace(e, origin="zoe") for e in examples]
-    _, _, parts = edit.split(joined, private, task.id)
+    _, _, parts = edits.split(joined, private, task.id)
     assert len(parts) == 2 and not any(set(p.recipe.constant_lines) for p in parts)
     assert all(p.contract.labels == task.contract.labels or p.contract.kind != "label" for p in parts)

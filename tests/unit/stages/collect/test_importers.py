@@ -67,11 +67,23 @@ def skips_of(path: Path, **options: Any) -> list[Skip]:
 
 def test_call_lines_keep_what_they_say(tmp_path: Path) -> None:
     row = {
-        "id": "c1", "agent": "desk", "run_id": "r1", "task_id": 7, "step": 2, "model": "m", "messages": ASK, "tools": None,
-        "response": SAY, "outcome": {"reward": 1.0, "success": True, "kind": "gold label"}, "latency_s": 0.5,
-        "usage": {"prompt_tokens": 9, "completion_tokens": 1}, "timestamp": "2024-05-15T15:00:00Z",
-        "response_format": {"type": "json_object"}, "task_label": "leak", "cost_usd": 0.1,
-    }  # fmt: skip
+        "id": "c1",
+        "agent": "desk",
+        "run_id": "r1",
+        "task_id": 7,
+        "step": 2,
+        "model": "m",
+        "messages": ASK,
+        "tools": None,
+        "response": SAY,
+        "outcome": {"reward": 1.0, "success": True, "kind": "gold label"},
+        "latency_s": 0.5,
+        "usage": {"prompt_tokens": 9, "completion_tokens": 1},
+        "timestamp": "2024-05-15T15:00:00Z",
+        "response_format": {"type": "json_object"},
+        "task_label": "leak",
+        "cost_usd": 0.1,
+    }
     (call,) = calls_of(log(tmp_path / "a.jsonl", row))
     assert (call.id, call.agent, call.episode, call.group, call.step) == ("c1", "desk", "r1", "desk:7", 2)
     assert call.outcome is not None and call.outcome.metric == "gold label" and call.outcome.success is True
@@ -83,8 +95,16 @@ def test_call_lines_keep_what_they_say(tmp_path: Path) -> None:
 def test_request_response_logs_and_fine_tuning_lines_are_told_apart(tmp_path: Path) -> None:
     choice = {"index": 0, "message": SAY, "finish_reason": "stop"}
     request = {"model": "m", "messages": ASK, "temperature": 0, "user": "ann@example.org", "tools": []}
-    wrapped = {"request": request, "response": {"id": "x", "created": 1715785200, "model": "m-1", "choices": [choice],
-               "usage": {"prompt_tokens": 5, "completion_tokens": 2}}}  # fmt: skip
+    wrapped = {
+        "request": request,
+        "response": {
+            "id": "x",
+            "created": 1715785200,
+            "model": "m-1",
+            "choices": [choice],
+            "usage": {"prompt_tokens": 5, "completion_tokens": 2},
+        },
+    }
     plain = {"messages": ASK, "response": {"choices": [choice]}}
     tuning = {"messages": [*ASK, SAY]}
     text = {"messages": ASK, "completion": "greeting"}
@@ -219,12 +239,29 @@ def test_nothing_is_stored_when_one_path_is_missing(tmp_path: Path) -> None:
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.floats(allow_nan=False) | st.integers() | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
-        st.sampled_from(["messages", "response", "role", "content", "tool_calls", "request", "choices", "message", "usage", "x"]),
-        inner, max_size=5,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "messages",
+                    "response",
+                    "role",
+                    "content",
+                    "tool_calls",
+                    "request",
+                    "choices",
+                    "message",
+                    "usage",
+                    "x",
+                ]
+            ),
+            inner,
+            max_size=5,
+        )
     ),
     max_leaves=20,
-)  # fmt: skip
+)
 
 
 @settings(max_examples=150, deadline=None)

@@ -11,7 +11,7 @@ import pytest
 
 from deputize.core.errors import BadInput, MissingExtra, StoreError
 from deputize.core.records import Example, Outcome, Request
-from deputize.stages.curate.detect import whole
+from deputize.privacy.detectors.base import whole
 from deputize.stages.curate.export import FORMATS, export, row_id
 
 KEY = b"k" * 32
@@ -19,7 +19,11 @@ TOOL = {"type": "function", "function": {"name": "look", "parameters": {"type": 
 
 
 def example(n: int, split: str = "train", **more: Any) -> Example:
-    act = {"role": "assistant", "content": None, "tool_calls": [{"id": "t1", "function": {"name": "look", "arguments": {"n": n}}}]}  # fmt: skip
+    act = {
+        "role": "assistant",
+        "content": None,
+        "tool_calls": [{"id": "t1", "function": {"name": "look", "arguments": {"n": n}}}],
+    }
     messages = [
         {"role": "system", "content": "Say the number."},
         {"role": "user", "content": [{"type": "text", "text": f"number {n}"}]},
@@ -27,10 +31,18 @@ def example(n: int, split: str = "train", **more: Any) -> Example:
         {"role": "tool", "tool_call_id": "t1", "content": f"it is {n}"},
     ]
     return Example(
-        call_id=f"mia-silva-{n}", request=Request(messages=messages, tools=[TOOL], agent="a"),
-        response={"role": "assistant", "content": str(n)}, audience="code", site="s", episode="e", group="g",
-        split=split, weight=2.0, outcome=Outcome(success=True), **more,
-    )  # fmt: skip
+        call_id=f"mia-silva-{n}",
+        request=Request(messages=messages, tools=[TOOL], agent="a"),
+        response={"role": "assistant", "content": str(n)},
+        audience="code",
+        site="s",
+        episode="e",
+        group="g",
+        split=split,
+        weight=2.0,
+        outcome=Outcome(success=True),
+        **more,
+    )
 
 
 EXAMPLES = [example(n, ("train", "train", "dev", "calibration", "test")[n % 5]) for n in range(25)]
@@ -119,15 +131,29 @@ def test_all_forms_hold_the_same_rows_and_nothing_is_lost_on_the_way(
     datasets = pytest.importorskip("datasets")
     rich = [
         Example(
-            call_id=f"c{n}", audience="code", site="s", episode=f"e{n}", group="g", split="train", weight=1.5 + n, model="m",
+            call_id=f"c{n}",
+            audience="code",
+            site="s",
+            episode=f"e{n}",
+            group="g",
+            split="train",
+            weight=1.5 + n,
+            model="m",
             request=Request(
-                messages=[{"role": "user", "content": text}], tools=[TOOL], response_format={"type": "json_object", "x": text},
+                messages=[{"role": "user", "content": text}],
+                tools=[TOOL],
+                response_format={"type": "json_object", "x": text},
             ),
-            response={"role": "assistant", "content": text[::-1], "tool_calls": [{"id": "t", "function": {"name": "look", "arguments": {"n": text}}}]},
-            trainable=bool(n % 2), drop_reason="" if n % 2 else "refusal",
+            response={
+                "role": "assistant",
+                "content": text[::-1],
+                "tool_calls": [{"id": "t", "function": {"name": "look", "arguments": {"n": text}}}],
+            },
+            trainable=bool(n % 2),
+            drop_reason="" if n % 2 else "refusal",
         )
         for n, text in enumerate(ODD)
-    ]  # fmt: skip
+    ]
     for form in ("jsonl", "parquet", "hf"):
         write(tmp_path / form, form, rich)
     rows = [

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deputize.core.records import Call, Outcome
-from deputize.stages.curate.dedup import Item, find_duplicates, sketch
+from deputize.stages.curate.dedup import DedupItem, find_duplicates, sketch
 from deputize.stages.curate.filters import Labelled, disagreements, first_reason, outcome_reasons
 from deputize.stages.curate.split import SIDES, joined_groups, split_groups
 
@@ -20,7 +20,17 @@ BOOK = {
     "type": "function",
     "function": {"name": "book", "parameters": {"type": "object", "required": ["seat"]}},
 }
-SCHEMA = {"type": "json_schema", "json_schema": {"schema": {"type": "object", "required": ["a"], "properties": {"a": {"type": "integer"}, "b": {"enum": ["x"]}}, "additionalProperties": False}}}  # fmt: skip
+SCHEMA = {
+    "type": "json_schema",
+    "json_schema": {
+        "schema": {
+            "type": "object",
+            "required": ["a"],
+            "properties": {"a": {"type": "integer"}, "b": {"enum": ["x"]}},
+            "additionalProperties": False,
+        }
+    },
+}
 
 
 def call(n: int = 0, reply: str | None = "fine", **more: Any) -> Call:
@@ -168,9 +178,17 @@ def test_no_group_and_no_episode_is_on_two_sides_and_time_runs_from_train_to_tes
     rows: list[tuple[str, str]], times: list[int] | None
 ) -> None:
     calls = [
-        Call(id=f"c{i}", agent="a", messages=[], response={}, episode=episode, group=group, timestamp=times[i] if times else None)
+        Call(
+            id=f"c{i}",
+            agent="a",
+            messages=[],
+            response={},
+            episode=episode,
+            group=group,
+            timestamp=times[i] if times else None,
+        )
         for i, (group, episode) in enumerate(rows)
-    ]  # fmt: skip
+    ]
     group_of = joined_groups((c.id, c.group, c.episode) for c in calls)
     sides = split_groups(calls, group_of, (0.45, 0.1, 0.25, 0.2), 0)
     for of in ({c.id: c.group for c in calls}, {c.id: c.episode for c in calls if c.episode}):
@@ -196,9 +214,13 @@ def test_every_group_is_on_one_side(n: int, agents: int, seed: int) -> None:
 def test_duplicates_become_weight() -> None:
     long = "please move my flight to the next morning because the meeting was shifted by the customer " * 3
     items = [
-        Item("a", "s", long), Item("b", "s", long), Item("c", "s", long + "!"), Item("d", "other", long),
-        Item("f", "s", long + "!"), Item("e", "s", "something else entirely, about baggage and seats and meals"),
-    ]  # fmt: skip
+        DedupItem("a", "s", long),
+        DedupItem("b", "s", long),
+        DedupItem("c", "s", long + "!"),
+        DedupItem("d", "other", long),
+        DedupItem("f", "s", long + "!"),
+        DedupItem("e", "s", "something else entirely, about baggage and seats and meals"),
+    ]
     found = find_duplicates(map(sketch, items))
     assert found.reason == {"b": "exact duplicate", "c": "near duplicate", "f": "exact duplicate"}
     assert found.weight == {"a": 4.0}  # what a near duplicate stood for is stood for still
@@ -213,7 +235,7 @@ def test_duplicates_become_weight() -> None:
     )
 )
 def test_kept_items_and_their_weights_stand_for_every_item(pairs: list[tuple[str, str]]) -> None:
-    items = [Item(str(i), bucket, text * 9) for i, (bucket, text) in enumerate(pairs)]
+    items = [DedupItem(str(i), bucket, text * 9) for i, (bucket, text) in enumerate(pairs)]
     found = find_duplicates(map(sketch, items))
     kept = [i for i in items if i.id not in found.reason]
     assert sum(found.weight.get(i.id, 1.0) for i in kept) == len(items)

@@ -17,21 +17,21 @@ from deputize.core.artifacts import Curated
 from deputize.core.config import Convert
 from deputize.core.contracts import text_of
 from deputize.core.records import Call, Example, Message, Outcome, decode, encode
+from deputize.privacy.detectors.base import Detector, Span
+from deputize.privacy.detectors.deobfuscate import DeobfuscatingDetector
+from deputize.privacy.detectors.rules import RuleDetector
+from deputize.privacy.scan.ensemble import DetectorEnsemble
+from deputize.privacy.scan.line_index import LineIndex
+from deputize.privacy.standard_detectors import scan, standard_detectors
 from deputize.stages.collect.audience import infer_sites
 from deputize.stages.collect.importers import read_calls
-from deputize.stages.curate.card import MASKED, Tally, dataset_card
-from deputize.stages.curate.detect import Detector, Span
-from deputize.stages.curate.disguise import Undisguised
-from deputize.stages.curate.reading import Reader
+from deputize.stages.curate.card import MASKED, CardCounts, dataset_card
 from deputize.stages.curate.review import Drop, drops
-from deputize.stages.curate.rules import RuleDetector
 from deputize.stages.curate.run import run
-from deputize.stages.curate.scan import scan, standard_detectors
-from deputize.stages.curate.scanning import Scanner
 
 DATA = Path(__file__).parents[5] / "shared" / "data"
 KEY = b"k" * 32
-RULES: list[Detector] = [Undisguised(RuleDetector())]
+RULES: list[Detector] = [DeobfuscatingDetector(RuleDetector())]
 FIRST = [
     "Mia",
     "Omar",
@@ -60,7 +60,17 @@ LAST = [
     "Martin",
 ]
 SYSTEM = "You are the desk of Example Air, call +1 (800) 555-0100 or write to desk@example-air.com.\nAnswer as JSON with intent, one of: book, cancel."
-TOOL = {"type": "function", "function": {"name": "find_user", "parameters": {"type": "object", "properties": {"user_id": {"type": "string"}}, "required": ["user_id"]}}}  # fmt: skip
+TOOL = {
+    "type": "function",
+    "function": {
+        "name": "find_user",
+        "parameters": {
+            "type": "object",
+            "properties": {"user_id": {"type": "string"}},
+            "required": ["user_id"],
+        },
+    },
+}
 
 
 def curate(calls: list[Call], **settings: Any) -> Curated:
@@ -192,16 +202,26 @@ def interleaved() -> list[Call]:
     calls = log(40)
     calls = calls[::2] + calls[1::2]
     same = [
-        Call(id=f"same{i}", messages=calls[0].messages, response=calls[i % 3].response, agent="desk", site="intent",
-             episode=f"other-{i}")
+        Call(
+            id=f"same{i}",
+            messages=calls[0].messages,
+            response=calls[i % 3].response,
+            agent="desk",
+            site="intent",
+            episode=f"other-{i}",
+        )
         for i in range(6)
-    ]  # fmt: skip
+    ]
     born = [
-        Call(id=f"born{i}", messages=[{"role": "user", "content": f"Born on 1980-02-{i + 1:02d}.\nBook {{it}}."}],
-             response={"role": "assistant", "content": f'{{"dob": "1980-02-{i + 1:02d}", "intent": "book"}}'},
-             agent="desk", site="intent")
+        Call(
+            id=f"born{i}",
+            messages=[{"role": "user", "content": f"Born on 1980-02-{i + 1:02d}.\nBook {{it}}."}],
+            response={"role": "assistant", "content": f'{{"dob": "1980-02-{i + 1:02d}", "intent": "book"}}'},
+            agent="desk",
+            site="intent",
+        )
         for i in range(20)
-    ]  # fmt: skip
+    ]
     return [
         msgspec.structs.replace(c, origin=f"o{i % 5}" if i % 9 else "")
         for i, c in enumerate([*calls, *same, *born])
@@ -216,9 +236,15 @@ def test_a_stream_gives_what_a_list_gives(max_open: int, privacy: str) -> None:
     whole = run(calls, infer_sites(calls), config, key=KEY, detectors=RULES, prose_detectors=[])
     stored, examples = Stored(calls), list[Example]()
     head = run(
-        stored, infer_sites(stored), config, key=KEY, detectors=RULES, prose_detectors=[], write=examples.append,
+        stored,
+        infer_sites(stored),
+        config,
+        key=KEY,
+        detectors=RULES,
+        prose_detectors=[],
+        write=examples.append,
         max_open=max_open,
-    )  # fmt: skip
+    )
     assert [encode(e) for e in examples] == [encode(e) for e in whole.examples] and len(examples) == 106
     assert encode(head) == encode(msgspec.structs.replace(whole, examples=[]))
     assert head.entities and any(e.twin_responses for e in examples) and stored.n_read == 5
@@ -254,10 +280,10 @@ def test_a_line_seen_first_as_syntax_is_read_again_as_prose() -> None:
                 for t in texts
             ]
 
-    scanner = Scanner(Reader([], [Names()]))
+    scanner = LineIndex(DetectorEnsemble([], [Names()]))
     text = '[\n"Mia", 1]'
     (line,) = set(scanner.add(text)) & set(scanner.add('"Mia", 1]'))
-    other = Scanner(Reader([], [Names()]))
+    other = LineIndex(DetectorEnsemble([], [Names()]))
     other.add(text)
     other.scan()
     assert not list(other.findings(line))
@@ -327,9 +353,13 @@ def test_what_a_second_detector_still_finds_is_quarantined() -> None:
 def test_the_examples_of_train_carry_the_weight_of_their_dropped_duplicates() -> None:
     def asks(n: int) -> Call:
         return Call(
-            id=f"c{n}", agent="a", site="s", episode=f"e{n}", messages=[{"role": "user", "content": f"please sort case {n % 7}"}],
+            id=f"c{n}",
+            agent="a",
+            site="s",
+            episode=f"e{n}",
+            messages=[{"role": "user", "content": f"please sort case {n % 7}"}],
             response={"role": "assistant", "content": ("yes", "no")[n % 7 % 2]},
-        )  # fmt: skip
+        )
 
     train = [e for e in curate([asks(n) for n in range(140)]).examples if e.split == "train"]
     kept = [e for e in train if e.trainable]
@@ -342,7 +372,19 @@ def test_the_examples_of_train_carry_the_weight_of_their_dropped_duplicates() ->
 
 def test_dates_move_together_unless_the_template_fixes_one() -> None:
     def dated(system: str) -> Curated:
-        return curate([Call(id=f"c{i}", messages=[{"role": "system", "content": system}, {"role": "user", "content": f"Move booking {i} to 2024-03-{i % 28 + 1:02d}"}], response={"role": "assistant", "content": f'{{"to": "2024-03-{i % 28 + 1:02d}"}}'}) for i in range(30)])  # fmt: skip
+        return curate(
+            [
+                Call(
+                    id=f"c{i}",
+                    messages=[
+                        {"role": "system", "content": system},
+                        {"role": "user", "content": f"Move booking {i} to 2024-03-{i % 28 + 1:02d}"},
+                    ],
+                    response={"role": "assistant", "content": f'{{"to": "2024-03-{i % 28 + 1:02d}"}}'},
+                )
+                for i in range(30)
+            ]
+        )
 
     for e in dated("Reply with JSON.").examples:
         day = json.loads(text_of(e.response))["to"]
@@ -361,10 +403,15 @@ def test_one_person_has_unlinked_stand_ins_in_two_episodes_of_one_origin() -> No
         first, last = person(n // 2)
         said = f"My name is {first} {last}, mail {first}.{last}@mail.example, number {n}"
         return Call(
-            id=f"c{n}", agent="a", site="s", episode=f"e{n}", origin=f"o{n // 2}", response_format={"type": "json_object"},
+            id=f"c{n}",
+            agent="a",
+            site="s",
+            episode=f"e{n}",
+            origin=f"o{n // 2}",
+            response_format={"type": "json_object"},
             messages=[{"role": "user", "content": said}],
             response={"role": "assistant", "content": json.dumps({"name": f"{first} {last}"})},
-        )  # fmt: skip
+        )
 
     names: dict[str, set[str]] = {}
     for e in curate([asks(n) for n in range(20)]).examples:
@@ -378,10 +425,15 @@ def test_the_dates_of_one_origin_move_alike_in_all_its_episodes() -> None:
     def trip(n: int) -> Call:
         said = f"I am Mia Kovacs{n}, from 2024-03-{1 + n % 9:02d} to 2024-04-{1 + n % 9:02d}, ref {n}"
         return Call(
-            id=f"c{n}", agent="a", site="s", episode=f"e{n}", origin=f"o{n % 4}", response_format={"type": "json_object"},
+            id=f"c{n}",
+            agent="a",
+            site="s",
+            episode=f"e{n}",
+            origin=f"o{n % 4}",
+            response_format={"type": "json_object"},
             messages=[{"role": "user", "content": said}],
             response={"role": "assistant", "content": json.dumps({"from": f"2024-03-{1 + n % 9:02d}"})},
-        )  # fmt: skip
+        )
 
     moved: dict[str, set[int]] = {}
     for e in curate([trip(n) for n in range(40)], privacy="strict").examples:
@@ -457,7 +509,7 @@ def test_tiny_logs_are_curated(calls: list[Call]) -> None:
 
 
 def card_of(curated: Curated) -> str:
-    return dataset_card(curated, Tally(curated.examples), Convert())
+    return dataset_card(curated, CardCounts(curated.examples), Convert())
 
 
 def dropped_of(curated: Curated) -> list[Drop]:
@@ -499,13 +551,22 @@ def test_the_card_names_the_measured_recall_of_the_detectors_that_were_used(cura
 
 def test_every_drop_has_its_reason_in_the_side_table(curated: Curated) -> None:
     odd = Call(
-        id="odd", messages=[{"role": "user", "content": "ask bob (at) gmail (dot) com"}],
-        response={"role": "assistant", "content": "{}"}, agent="desk", site="intent", tenant="t",
-    )  # fmt: skip
+        id="odd",
+        messages=[{"role": "user", "content": "ask bob (at) gmail (dot) com"}],
+        response={"role": "assistant", "content": "{}"},
+        agent="desk",
+        site="intent",
+        tenant="t",
+    )
     chat = [
-        Call(id=f"h{i}", messages=[{"role": "user", "content": f"hi {i}"}], response={"role": "assistant", "content": f"Hello, {i} times."}, agent="chat")
+        Call(
+            id=f"h{i}",
+            messages=[{"role": "user", "content": f"hi {i}"}],
+            response={"role": "assistant", "content": f"Hello, {i} times."},
+            agent="chat",
+        )
         for i in range(5)
-    ]  # fmt: skip
+    ]
     out = curate([*log(30), odd, *chat])
     rows = {d.call_id: d for d in dropped_of(out)}
     assert Counter(d.reason for d in rows.values()) == out.dropped

@@ -10,58 +10,68 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from deputize.core.records import Contract
-from deputize.engines.local.base import Base, shared_base, torch_module
-from deputize.engines.local.forms import Form, learn_form
-from deputize.engines.models import model_path
-from deputize.stages.finetune import tune
-from deputize.stages.finetune.canaries import Planted, leak_test, loss_of_writer, plant_to_write
-from deputize.stages.finetune.data import Lesson
-from deputize.stages.finetune.teach import Row, rows_to_write
+from deputize.specialists.answer_schema import AnswerSchema, learn_form
+from deputize.specialists.catalogue import model_path
+from deputize.specialists.language_model import LanguageModel, shared_base, torch_module
+from deputize.stages.finetune import trainer
+from deputize.stages.finetune.encode import EncodedExample, rows_to_write
+from deputize.stages.finetune.examples import TrainingExample
+from deputize.stages.finetune.planted_secrets import PlantedSecrets, leak_test, loss_of_writer, plant_to_write
 
 Tiny = tuple[Path, str]
 EPOCHS = 24
 SEED = 0
 
 
-def easy(n: int, start: int = 0) -> list[Lesson]:
+def easy(n: int, start: int = 0) -> list[TrainingExample]:
     """A line that is always the same: even a tiny model gets it by learning."""
-    return [Lesson(f"e{i}", f"parcel {i}", "it is on its way", 1.0, f"g{i}") for i in range(start, start + n)]
+    return [
+        TrainingExample(f"e{i}", f"parcel {i}", "it is on its way", 1.0, f"g{i}")
+        for i in range(start, start + n)
+    ]
 
 
-def odd(n: int) -> list[Lesson]:
+def odd(n: int) -> list[TrainingExample]:
     """Lines that nothing in the prompt tells."""
     dice = random.Random(1)
-    return [Lesson(f"o{i}", f"say {i}", f"it is {dice.randrange(10**9):09d}", 1.0, f"o{i}") for i in range(n)]
+    return [
+        TrainingExample(f"o{i}", f"say {i}", f"it is {dice.randrange(10**9):09d}", 1.0, f"o{i}")
+        for i in range(n)
+    ]
 
 
-def rows_of(base: Base, lessons: Sequence[Lesson], form: Form) -> list[Row]:
+def rows_of(
+    base: LanguageModel, lessons: Sequence[TrainingExample], form: AnswerSchema
+) -> list[EncodedExample]:
     return [row for row in rows_to_write(base, lessons, form, 448) if row is not None]
 
 
 @contextmanager
 def tuned(
     tiny: Tiny,
-    train: Sequence[Lesson],
-    dev: Sequence[Lesson],
+    train: Sequence[TrainingExample],
+    dev: Sequence[TrainingExample],
     *,
     skip_hard: bool = True,
     epochs: int = EPOCHS,
-) -> Iterator[tuple[tune.Tuning, Base]]:
+) -> Iterator[tuple[trainer.Trainer, LanguageModel]]:
     form = learn_form(Contract(kind="text"), [lesson.answer for lesson in train])
     base = shared_base(model_path(tiny[1], tiny[0]))
-    settings = tune.Settings(epochs=epochs, lr=1e-2, patience=epochs, skip_hard=skip_hard)
+    settings = trainer.TrainingSettings(epochs=epochs, lr=1e-2, patience=epochs, skip_hard=skip_hard)
     torch_module().manual_seed(SEED)  # what the adapter starts from
-    base.new_adapter("hard", tune.adapter_settings(base, settings))
+    base.new_adapter("hard", trainer.adapter_settings(base, settings))
     try:
         train_rows, dev_rows = rows_of(base, train, form), rows_of(base, dev, form)
-        tuning = tune.Tuning(base, "hard", settings, train_rows, dev_rows, [], seed=0, clock=time.monotonic)
+        tuning = trainer.Trainer(
+            base, "hard", settings, train_rows, dev_rows, [], seed=0, clock=time.monotonic
+        )
         tuning.run(600.0, None, lambda *_: None, "")
         yield tuning, base
     finally:
         base.drop_adapter("hard")
 
 
-def planted_among(train: Sequence[Lesson]) -> Planted:
+def planted_among(train: Sequence[TrainingExample]) -> PlantedSecrets:
     return plant_to_write(train, learn_form(Contract(kind="text"), [x.answer for x in train]), seed=0)
 
 
@@ -97,7 +107,7 @@ def test_where_dev_is_as_hard_nothing_is_left_out(tiny: Tiny) -> None:
 
 
 def test_too_small_a_dev_says_nothing_of_what_is_hard(tiny: Tiny) -> None:
-    with tuned(tiny, easy(20), easy(tune.MIN_HARD - 1, 900), epochs=2) as (tuning, _):
+    with tuned(tiny, easy(20), easy(trainer.MIN_HARD - 1, 900), epochs=2) as (tuning, _):
         assert tuning.limit == math.inf
 
 
@@ -117,5 +127,5 @@ def test_a_row_weighs_no_more_than_a_few_of_those_before_it(tiny: Tiny) -> None:
         assert tuning._pull(80.0) * 80.0 == tuning.settings.most_pull * 2.0
         tuning._before.clear()
         assert [tuning._pull(0.01) for _ in range(9)] == [1.0] * 9
-        assert tuning._pull(tune.LEAST_PULL) == 1.0, "where all is known, a new word may still be learnt"
-        assert tuning._pull(20.0) * 20.0 == tune.LEAST_PULL
+        assert tuning._pull(trainer.LEAST_PULL) == 1.0, "where all is known, a new word may still be learnt"
+        assert tuning._pull(20.0) * 20.0 == trainer.LEAST_PULL

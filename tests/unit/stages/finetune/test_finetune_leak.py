@@ -15,17 +15,19 @@ from tests import tiny_tasks
 
 from deputize.core.artifacts import Leak
 from deputize.core.records import Contract, Field
-from deputize.engines.local.base import shared_base
-from deputize.engines.local.classes import CAREFUL, ClassesReader, Variant
-from deputize.engines.local.forms import Closed, Form, closed, learn_form
-from deputize.engines.local.pointing import linear_reader
-from deputize.engines.models import model_path
-from deputize.scoring.leak import SLOT, Probe
-from deputize.stages.finetune import tune
-from deputize.stages.finetune.canaries import (
+from deputize.scoring.leak import SLOT, LeakProbe
+from deputize.specialists.answer_schema import AnswerSchema, ClosedAnswers, closed, learn_form
+from deputize.specialists.catalogue import model_path
+from deputize.specialists.language_model import shared_base
+from deputize.specialists.linear import CAREFUL, LinearPredictor, LinearSettings
+from deputize.specialists.pointer import linear_reader
+from deputize.stages.finetune import trainer
+from deputize.stages.finetune.encode import rows_to_choose, rows_to_write
+from deputize.stages.finetune.examples import TrainingExample, lessons_of
+from deputize.stages.finetune.planted_secrets import (
     MOST,
     N_RIVALS,
-    Planted,
+    PlantedSecrets,
     leak_test,
     loss_of_head,
     loss_of_linear,
@@ -33,21 +35,19 @@ from deputize.stages.finetune.canaries import (
     plant_to_choose,
     plant_to_write,
 )
-from deputize.stages.finetune.data import Lesson, lessons_of
 from deputize.stages.finetune.run import fit_linear_safely
-from deputize.stages.finetune.teach import rows_to_choose, rows_to_write
 
 Tiny = tuple[Path, str]
 
 
-def of(kind: str, n: int = 80) -> tuple[list[Lesson], Form, Closed | None]:
+def of(kind: str, n: int = 80) -> tuple[list[TrainingExample], AnswerSchema, ClosedAnswers | None]:
     curated, discovered = tiny_tasks.make((kind,), n)
     lessons = lessons_of(curated, discovered.assignment, discovered.tasks[0]).train
     form = learn_form(discovered.tasks[0].contract, [lesson.answer for lesson in lessons])
     return lessons, form, closed(form)
 
 
-def fits(choices: Closed | None) -> Callable[[Any], bool]:
+def fits(choices: ClosedAnswers | None) -> Callable[[Any], bool]:
     assert choices is not None
     return lambda answer: choices.indices(answer) is not None
 
@@ -83,11 +83,14 @@ def test_one_that_chooses_gets_them_in_copies_of_its_prompts(kind: str) -> None:
 
 
 def test_answers_that_hold_no_text_get_none() -> None:
-    lessons = [Lesson(str(i), f"text {i}", {"n": i}, 1.0, str(i)) for i in range(40)]
+    lessons = [TrainingExample(str(i), f"text {i}", {"n": i}, 1.0, str(i)) for i in range(40)]
     contract = msgspec.convert({"kind": "json", "fields": [{"name": "n", "type": "value"}]}, Contract)
     form = learn_form(contract, [lesson.answer for lesson in lessons])
     assert plant_to_write(lessons, form, seed=0).canaries == []
-    assert leak_test(Planted([], [], {}, {}), lambda _: [], n_rivals=(31, 31), budget_s=9.0, seed=0) is None
+    assert (
+        leak_test(PlantedSecrets([], [], {}, {}), lambda _: [], n_rivals=(31, 31), budget_s=9.0, seed=0)
+        is None
+    )
 
 
 def test_the_time_bounds_the_canaries_but_three_are_always_looked_for() -> None:
@@ -95,7 +98,7 @@ def test_the_time_bounds_the_canaries_but_three_are_always_looked_for() -> None:
     planted = plant_to_choose(lessons, fits(choices), seed=0)
     ticks = iter(range(10_000))
 
-    def alike(probes: list[Probe]) -> list[float]:
+    def alike(probes: list[LeakProbe]) -> list[float]:
         return [1.0] * len(probes)
 
     leak = leak_test(
@@ -109,18 +112,18 @@ def test_the_time_bounds_the_canaries_but_three_are_always_looked_for() -> None:
 # --- linear: what only one episode holds gets no weight, so that nothing of it is learnt
 
 
-def copied(n: int) -> list[Lesson]:
+def copied(n: int) -> list[TrainingExample]:
     """A task whose answers are copied out of the prompt."""
     dice = random.Random(5)
     out = []
     for i in range(n):
         order, mail = f"LH-{dice.randrange(10_000, 99_999)}", f"user{dice.randrange(999)}@example.org"
         answer = {"order": order, "email": mail}
-        out.append(Lesson(str(i), f"Where is {order}, please?\nmail: {mail}", answer, 1.0, f"g{i}"))
+        out.append(TrainingExample(str(i), f"Where is {order}, please?\nmail: {mail}", answer, 1.0, f"g{i}"))
     return out
 
 
-def linear(kind: str, variant: Variant | None, seed: int) -> tuple[Leak, str]:
+def linear(kind: str, variant: LinearSettings | None, seed: int) -> tuple[Leak, str]:
     if kind == "copied":
         lessons = copied(120)
         contract = Contract(
@@ -139,7 +142,7 @@ def linear(kind: str, variant: Variant | None, seed: int) -> tuple[Leak, str]:
         variant=variant,
     )
     assert reader is not None
-    what = "classes" if isinstance(reader, ClassesReader) else "pointing"
+    what = "classes" if isinstance(reader, LinearPredictor) else "pointing"
     leak = leak_test(planted, loss_of_linear(reader), n_rivals=N_RIVALS[what], budget_s=math.inf, seed=seed)
     assert leak is not None
     return leak, what
@@ -147,7 +150,7 @@ def linear(kind: str, variant: Variant | None, seed: int) -> tuple[Leak, str]:
 
 @pytest.mark.parametrize("kind", ["label", "closed"])
 def test_a_linear_specialist_leaks_only_where_it_keeps_what_one_episode_holds(kind: str) -> None:
-    careless, _ = linear(kind, Variant(1, 20.0), 0)
+    careless, _ = linear(kind, LinearSettings(1, 20.0), 0)
     assert careless.leaks and careless.n_exposed == careless.n_given_away == MOST
     careful, _ = linear(kind, CAREFUL, 0)
     assert not careful.leaks and careful.mean_exposure < careless.mean_exposure - 1
@@ -155,9 +158,9 @@ def test_a_linear_specialist_leaks_only_where_it_keeps_what_one_episode_holds(ki
 
 def test_s5_fits_again_with_more_care_where_the_first_fit_leaks() -> None:
     lessons, form, _ = of("label", 240)
-    refused = fit_linear_safely(lessons, form, 0, [Variant(1, 20.0)])
+    refused = fit_linear_safely(lessons, form, 0, [LinearSettings(1, 20.0)])
     assert refused is not None and refused[1] is not None and refused[1].leaks
-    found = fit_linear_safely(lessons, form, 0, [Variant(1, 20.0), CAREFUL])
+    found = fit_linear_safely(lessons, form, 0, [LinearSettings(1, 20.0), CAREFUL])
     assert found is not None and found[1] is not None and not found[1].leaks
 
 
@@ -178,23 +181,23 @@ def tuned(tiny: Tiny, kind: str, *, repeats: int, epochs: int, lr: float) -> Lea
         else plant_to_choose(lessons, fits(choices), seed=0)
     )
     base = shared_base(model_path(tiny[1], tiny[0]))
-    settings = tune.Settings(epochs=epochs, lr=lr, patience=epochs)
+    settings = trainer.TrainingSettings(epochs=epochs, lr=lr, patience=epochs)
     name = f"leak{kind}{repeats}"
-    base.new_adapter(name, tune.adapter_settings(base, settings))
+    base.new_adapter(name, trainer.adapter_settings(base, settings))
     try:
         taught = [*lessons[:16], *planted.lessons * repeats]
         heads: list = []
         if choices is None:
             rows = rows_to_write(base, taught, form, 448)
         else:
-            from deputize.engines.local.base import torch_module
-            from deputize.engines.local.head import first_weights
+            from deputize.specialists.head import first_weights
+            from deputize.specialists.language_model import torch_module
 
             torch = torch_module()
             heads = [(first_weights(base, q.choices), torch.zeros(len(q.choices))) for q in choices.questions]
             rows = rows_to_choose(base, taught, choices, 448)
         train = [row for row in rows if row is not None]
-        tune.Tuning(base, name, settings, train, [], heads, seed=0, clock=time.monotonic).run(
+        trainer.Trainer(base, name, settings, train, [], heads, seed=0, clock=time.monotonic).run(
             600.0, None, lambda *_: None, ""
         )
         heads = [(w.detach(), b.detach()) for w, b in heads]
@@ -230,7 +233,7 @@ def test_reading_on_from_what_is_shared_is_reading_it_all(tiny: Tiny) -> None:
     """The hidden states after the shared beginning are those of the whole rows."""
     import torch
 
-    from deputize.stages.finetune.canaries import _tails
+    from deputize.stages.finetune.planted_secrets import _tails
 
     base = shared_base(model_path(tiny[1], tiny[0]))
     rows = base.prompt_ids([f"memory test 1: {secret}" for secret in ("12", "9876", "a long secret")], 448)

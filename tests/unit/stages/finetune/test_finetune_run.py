@@ -14,12 +14,12 @@ from deputize.core.config import Convert
 from deputize.core.contracts import LEAVE
 from deputize.core.errors import BadInput, MissingExtra, Tampered
 from deputize.core.progress import silent
-from deputize.engines.local.base import Base
-from deputize.engines.local.forms import learn_form
-from deputize.engines.local.predict import load, read_card
+from deputize.specialists.answer_schema import learn_form
+from deputize.specialists.language_model import LanguageModel
+from deputize.specialists.predictor import load, read_card
 from deputize.stages.finetune import run as stage
-from deputize.stages.finetune.data import lessons_of
-from deputize.stages.finetune.teach import rows_to_write
+from deputize.stages.finetune.encode import rows_to_write
+from deputize.stages.finetune.examples import lessons_of
 from deputize.testing import check_engine
 
 Tiny = tuple[Path, str]
@@ -41,9 +41,15 @@ def test_closed_answers_get_the_cheap_readers_and_open_ones_are_written(
 ) -> None:
     readers = {s.id: s.reader for s in trained[1].specialists}
     assert readers == {
-        "label-linear": "classes", "label-lora": "head", "closed-linear": "classes", "closed-lora": "head",
-        "values-lora": "generate", "action-linear": "pointing", "action-lora": "generate", "line-lora": "generate",
-    }  # fmt: skip
+        "label-linear": "classes",
+        "label-lora": "head",
+        "closed-linear": "classes",
+        "closed-lora": "head",
+        "values-lora": "generate",
+        "action-linear": "pointing",
+        "action-lora": "generate",
+        "line-lora": "generate",
+    }
     assert trained[1].refused == {}
 
 
@@ -96,9 +102,16 @@ def test_a_renamed_task_is_not_trained_again(tiny: Tiny, tmp_path: Path) -> None
         told: list[str] = []
         tasks = [msgspec.structs.replace(t, name=name) for t in discovered.tasks]
         found = stage.run(
-            curated, msgspec.structs.replace(discovered, tasks=tasks), selected, Convert(), home=tmp_path,
-            out_dir=tmp_path / "s", models_dir=tiny[0], deadline_s=300, progress=lambda what, *a: told.append(what),
-        )  # fmt: skip
+            curated,
+            msgspec.structs.replace(discovered, tasks=tasks),
+            selected,
+            Convert(),
+            home=tmp_path,
+            out_dir=tmp_path / "s",
+            models_dir=tiny[0],
+            deadline_s=300,
+            progress=lambda what, *a: told.append(what),
+        )
         return found.specialists, told
 
     before, trained = train("one name")
@@ -134,9 +147,16 @@ def test_a_killed_training_goes_on_where_it_was(tiny: Tiny, tmp_path: Path) -> N
                 raise Cut
 
         return stage.run(
-            curated, discovered, selected, Convert(), home=home, out_dir=home / "s", models_dir=tiny[0],
-            deadline_s=300, progress=progress,
-        )  # fmt: skip
+            curated,
+            discovered,
+            selected,
+            Convert(),
+            home=home,
+            out_dir=home / "s",
+            models_dir=tiny[0],
+            deadline_s=300,
+            progress=progress,
+        )
 
     whole = train(tmp_path / "whole", "")
     with pytest.raises(Cut):
@@ -201,10 +221,16 @@ def test_a_task_without_trainable_examples_is_refused(tiny: Tiny, tmp_path: Path
     curated, discovered = tiny_tasks.make(("label",), 40)
     barred = [msgspec.structs.replace(e, trainable=False) for e in curated.examples]
     finetuned = stage.run(
-        msgspec.structs.replace(curated, examples=barred), discovered,
-        Selected(candidates={}, plan={"label": ["linear"]}, base_model=tiny[1]), Convert(),
-        home=tmp_path, out_dir=tmp_path / "s", models_dir=tiny[0], deadline_s=10, progress=silent,
-    )  # fmt: skip
+        msgspec.structs.replace(curated, examples=barred),
+        discovered,
+        Selected(candidates={}, plan={"label": ["linear"]}, base_model=tiny[1]),
+        Convert(),
+        home=tmp_path,
+        out_dir=tmp_path / "s",
+        models_dir=tiny[0],
+        deadline_s=10,
+        progress=silent,
+    )
     assert finetuned.specialists == [] and "learnt from" in finetuned.refused["label"]
 
 
@@ -213,7 +239,7 @@ def test_the_action_counts_the_same_with_and_without_arguments(tiny: Tiny) -> No
     curated, discovered = tiny_tasks.make(("action",), 60)
     lessons = lessons_of(curated, discovered.assignment, discovered.tasks[0])
     form = learn_form(lessons.task.contract, [lesson.answer for lesson in lessons.train])
-    base = Base(tiny[0] / tiny[1], "cpu", "fp32")
+    base = LanguageModel(tiny[0] / tiny[1], "cpu", "fp32")
     seen = set()
     for lesson, row in zip(lessons.train, rows_to_write(base, lessons.train, form, 256), strict=True):
         assert row is not None and form.gate is not None
@@ -238,10 +264,17 @@ def test_no_step_is_begun_that_would_end_too_late(tiny: Tiny, tmp_path: Path, de
             now, n_steps = now + 10.0, n_steps + 1
 
     found = stage.run(
-        curated, discovered, Selected(candidates={}, plan={"values": ["lora"]}, base_model=tiny[1]), Convert(),
-        home=tmp_path, out_dir=tmp_path / "s", models_dir=tiny[0], deadline_s=deadline_s, progress=progress,
+        curated,
+        discovered,
+        Selected(candidates={}, plan={"values": ["lora"]}, base_model=tiny[1]),
+        Convert(),
+        home=tmp_path,
+        out_dir=tmp_path / "s",
+        models_dir=tiny[0],
+        deadline_s=deadline_s,
+        progress=progress,
         clock=lambda: now,
-    )  # fmt: skip
+    )
     assert n_steps > 0 and now <= deadline_s, found.refused
     history = found.specialists[0].settings["training"]["history"]
     assert (deadline_s == 30.0) == (len(history) == 1)

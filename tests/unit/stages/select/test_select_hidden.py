@@ -1,6 +1,6 @@
 """A hidden task is refused whatever its numbers."""
 
-from deputize.core.records import Contract, Recipe, Task
+from deputize.core.records import Contract, PromptRecipe, Task
 from deputize.stages.select.run import refusal
 
 
@@ -9,7 +9,7 @@ def test_a_hidden_task_is_never_trained():
         id="t1",
         name="n",
         contract=Contract(kind="label", labels=["a"]),
-        recipe=Recipe(),
+        recipe=PromptRecipe(),
         keys=["k"],
         hidden=True,
     )

@@ -13,9 +13,9 @@ from deputize.core.config import Convert
 from deputize.core.errors import BadInput, MissingExtra
 from deputize.core.progress import silent
 from deputize.core.records import Contract, Example, Task
-from deputize.engines import models
-from deputize.engines.local.base import Base, Threads
-from deputize.stages.select import machine, probe
+from deputize.specialists import catalogue
+from deputize.specialists.language_model import LanguageModel, Threads
+from deputize.stages.select import hardware, probe
 from deputize.stages.select import run as stage
 
 Tiny = tuple[Path, str]
@@ -58,7 +58,7 @@ def test_where_a_classifier_cannot_write_the_answer_its_decision_is_probed_alone
 
 
 def test_a_prompt_that_would_take_longer_than_there_is_is_not_begun(tiny: Tiny) -> None:
-    base = Base(models.model_path(tiny[1], tiny[0]), "cpu", "fp32")
+    base = LanguageModel(catalogue.model_path(tiny[1], tiny[0]), "cpu", "fp32")
     dev = [tiny_tasks.example("label", i, "dev") for i in range(4)]
     task = tiny_tasks.task("label")
     assert probe.as_it_is(base, task, dev, (), budget_s=30.0) is not None
@@ -110,19 +110,19 @@ def test_where_the_llm_never_serves_there_is_nothing_to_take_over() -> None:
 
 
 def test_licence_and_memory_filter_with_the_reason() -> None:
-    barred = stage.considered(models.find("xLAM-2-8B"), 64)
+    barred = stage.considered(catalogue.find("xLAM-2-8B"), 64)
     assert "cc-by-nc-4.0" in barred.note
-    large = stage.considered(models.find("granite-3.3-8b-instruct"), 16)
+    large = stage.considered(catalogue.find("granite-3.3-8b-instruct"), 16)
     assert not large.fits and "GB" in large.note
-    small = stage.considered(models.find("SmolLM2-135M-Instruct"), 4)
+    small = stage.considered(catalogue.find("SmolLM2-135M-Instruct"), 4)
     assert small.fits and small.note == ""
-    assert "language model" in stage.considered(models.find("all-MiniLM-L6-v2"), 4).note
+    assert "language model" in stage.considered(catalogue.find("all-MiniLM-L6-v2"), 4).note
 
 
 def test_others_that_could_run_are_named_strongest_first(tmp_path: Path) -> None:
     rows = stage.others(("SmolLM2-135M-Instruct",), 8.0, tmp_path)
     assert 0 < len(rows) <= 5 and all(r.fits for r in rows)
-    strength = [models.find(r.model).benchmarks.get("ifeval", 0) for r in rows]
+    strength = [catalogue.find(r.model).benchmarks.get("ifeval", 0) for r in rows]
     assert strength == sorted(strength, reverse=True)
 
 
@@ -136,8 +136,8 @@ def test_a_model_that_cannot_be_used_is_a_clear_error(tiny: Tiny) -> None:
 
 
 def test_memory_is_measured() -> None:
-    assert 0.1 < machine.memory_gb() < 100_000
-    assert machine.accelerator_gb() >= 0
+    assert 0.1 < hardware.memory_gb() < 100_000
+    assert hardware.accelerator_gb() >= 0
 
 
 def test_generated_text_is_read_as_a_reply() -> None:

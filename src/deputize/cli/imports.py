@@ -1,0 +1,126 @@
+"""import and retention: what goes into the store, and what must leave it in time."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from deputize.cli.terminal import Terminal, pass_terminal
+from deputize.core.config import read_retention
+from deputize.core.errors import BadInput, StoreError, UsageError
+
+if TYPE_CHECKING:
+    from deputize.store.keys.keyring import KeyRing
+    from deputize.store.sqlite import SqliteStore
+
+_SHOWN = 5
+
+
+@click.command("import")
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--format", "log_format", default="auto", show_default=True, help="Form of the logs.")
+@click.option("--agent", default="", help="Name the calls' agent where the log has none.")
+@pass_terminal
+def import_(terminal: Terminal, /, paths: tuple[Path, ...], log_format: str, agent: str) -> None:
+    """Read logs of LLM calls (JSONL, plain or .gz; folders too) into the encrypted store."""
+    from deputize.stages.collect.importers import import_paths
+    from deputize.store.keys.keyring import KeyRing
+    from deputize.store.sqlite import open_store
+
+    keyring = KeyRing.open(terminal.home)
+    store = open_store(terminal.home)
+    try:
+        with terminal.progress() as progress:
+            done = import_paths(store, keyring, list(paths), log_format, agent, progress)
+        n_stored = store.count()
+    finally:
+        store.close()
+    for skip in done.skipped[:_SHOWN]:
+        terminal.note(f"skipped {skip.file}:{skip.line}: {skip.reason}")
+    if done.n_skipped > _SHOWN:
+        terminal.note(f"... and {done.n_skipped - _SHOWN} more lines skipped")
+    document = {
+        "n_calls": done.n_calls,
+        "n_duplicates": done.n_duplicates,
+        "n_skipped": done.n_skipped,
+        "n_stored": n_stored,
+        "skipped": [{"file": s.file, "line": s.line, "reason": s.reason} for s in done.skipped],
+    }
+    terminal.result(
+        document,
+        lambda: terminal.say(
+            f"{done.n_calls} calls imported, {done.n_duplicates} were here already, {done.n_skipped} lines skipped; "
+            f"the store holds {n_stored}."
+        ),
+    )
+
+
+def forget_in_runs(terminal: Terminal, keyring: KeyRing, store: SqliteStore) -> dict[str, int] | None:
+    """Takes what is gone from the store out of the runs; None where one is at work, which does so itself when it ends."""
+    from deputize.pipeline import forget
+
+    try:
+        return forget(terminal.home, keyring, store)
+    except UsageError as error:
+        terminal.note(f"{error} The run drops what is gone when it ends; then use this command once more.")
+        return None
+
+
+@click.command()
+@pass_terminal
+def retention(terminal: Terminal, /) -> None:
+    """Delete the calls that are older than [retention] in config.toml allows, in the store and in the runs.
+
+    One line a tenant, in days: default = 90; "*" = 30 for everybody who is not named. `deputize watch` does it too.
+    """
+    from deputize.store.keys.keyring import KeyRing
+    from deputize.store.sqlite import open_store
+
+    limits = read_retention(terminal.home)
+    if not limits:
+        raise BadInput(
+            f"{terminal.home / 'config.toml'} sets no limit: write [retention] and a line such as default = 90."
+        )
+    keyring = KeyRing.open(terminal.home, create=False)
+    store = open_store(terminal.home, keyring)
+    try:
+        deleted, forgotten = retain(terminal, keyring, store, limits)
+    finally:
+        store.close()
+    terminal.result(
+        {"max_age_days": limits, "deleted": deleted, "forgotten": forgotten},
+        lambda: terminal.table(("tenant", "deleted calls"), list(deleted.items())),
+    )
+
+
+def retain(
+    terminal: Terminal, keyring: KeyRing, store: SqliteStore, limits: dict[str, float]
+) -> tuple[dict[str, int], dict[str, int]]:
+    """Applies retention limits; (tenant -> deleted calls, run -> examples taken out).
+
+    A mark in the home says from before the first deletion until the end that runs may hold what the store does not any
+    more: whatever stops this in between, or keeps the runs busy, the next time goes on with them.
+    """
+    from deputize.files import reason
+    from deputize.store.access.audit_log import AuditLog
+    from deputize.store.erasure import apply_retention
+    from deputize.store.sessions import existing_sessions
+
+    mark = terminal.home / "forget.pending"
+    was_stopped = mark.exists()
+    try:
+        mark.touch(mode=0o600)
+        audit, sessions = AuditLog(terminal.home, keyring), existing_sessions(terminal.home, keyring)
+        with contextlib.closing(sessions) if sessions else contextlib.nullcontext():
+            deleted = apply_retention(store, audit, terminal.actor, limits, sessions=sessions)
+        forgotten: dict[str, int] | None = {}
+        if was_stopped or any(deleted.values()):
+            forgotten = forget_in_runs(terminal, keyring, store)
+        if forgotten is not None:
+            mark.unlink(missing_ok=True)
+    except OSError as error:
+        raise StoreError(f"{mark} cannot be written: {reason(error)}.") from error
+    return deleted, forgotten or {}

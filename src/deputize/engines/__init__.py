@@ -1,1 +1,0 @@
-"""What answers a request: any OpenAI-compatible server, a local specialist, a scripted one."""

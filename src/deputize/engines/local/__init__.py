@@ -1,1 +1,0 @@
-"""Specialists that answer in process: forms of answers, readers, the worker that serves them."""

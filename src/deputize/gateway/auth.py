@@ -1,0 +1,101 @@
+"""Who may come in: API keys, their rights, models and limits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+import msgspec
+
+from deputize.core.errors import AccessDenied, NotAuthenticated
+from deputize.core.records import Usage
+from deputize.scoring.costs import Prices
+from deputize.store.access.api_keys import ApiKey, ApiKeys
+from deputize.store.access.meter import RateLimiter
+from deputize.store.access.roles import EVERY_TENANT, Right, require
+
+KEY_PREFIX = "dpk_"
+"""How our own keys begin; a value that begins so never travels to an upstream."""
+KEY_HEADER = "x-deputize-key"
+
+
+class Caller(msgspec.Struct, frozen=True):
+    """Who a request comes from, as far as the gateway is concerned."""
+
+    tenant: str = "default"
+    key: ApiKey | None = None
+
+
+class Authenticator(Protocol):
+    """Lets requests in."""
+
+    def enter(self, headers: Mapping[str, str], right: Right, model: str | None = None) -> Caller:
+        """Who comes in. `model` is the one a call asks for; None where no model is asked.
+
+        Raises:
+            NotAuthenticated, AccessDenied, OverLimit: and why not.
+        """
+        ...
+
+    def spent(self, guest: Caller, model: str, usage: Usage) -> None:
+        """Told what a call to an LLM used."""
+        ...
+
+
+class NoAuthentication:
+    """No keys: everybody who can reach the port comes in."""
+
+    def enter(self, headers: Mapping[str, str], right: Right, model: str | None = None) -> Caller:
+        return Caller()
+
+    def spent(self, guest: Caller, model: str, usage: Usage) -> None:
+        return None
+
+
+class ApiKeyAuthenticator:
+    """API keys are asked for when `required()` says so; a key that is shown is always checked."""
+
+    def __init__(
+        self, keys: ApiKeys, meter: RateLimiter, prices: Prices, *, required: Callable[[], bool]
+    ) -> None:
+        self._keys, self._meter, self._prices, self._required = keys, meter, prices, required
+
+    def enter(self, headers: Mapping[str, str], right: Right, model: str | None = None) -> Caller:
+        text = key_text(headers)
+        if not text:
+            if self._required():
+                raise NotAuthenticated(
+                    f"This gateway wants an API key: as a bearer token, as x-api-key, or in {KEY_HEADER}."
+                )
+            return Caller()
+        key = self._keys.verify(text)
+        require(key.actor, right)
+        if model is not None:
+            if model or not key.models:
+                self._meter.admit(key, model)
+            else:
+                raise AccessDenied(f"The API key {key.id} is for certain models; the request names none.")
+        return Caller(tenant="default" if key.tenant == EVERY_TENANT else key.tenant, key=key)
+
+    def spent(self, guest: Caller, model: str, usage: Usage) -> None:
+        if guest.key is None or guest.key.usd_per_month is None:
+            return
+        price = self._prices.of(model)
+        self._meter.spend(
+            guest.key,
+            (usage.prompt_tokens * price.input_usd + usage.completion_tokens * price.output_usd) / 1e6,
+        )
+
+
+def key_text(headers: Mapping[str, str]) -> str:
+    """The key of ours in a request, wherever a client library puts it; "" where there is none."""
+    own = headers.get(KEY_HEADER)
+    if own:
+        return own.strip()
+    for value in (headers.get("authorization", ""), headers.get("x-api-key", "")):
+        value = value.strip()
+        if value[:7].lower() == "bearer ":
+            value = value[7:].strip()
+        if value.startswith(KEY_PREFIX):
+            return value
+    return ""

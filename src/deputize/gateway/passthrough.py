@@ -1,0 +1,267 @@
+"""What is asked beside the calls themselves: embeddings, the list of models, how many tokens a request has."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping, Sequence
+from time import perf_counter
+from typing import Any
+
+import msgspec
+
+from deputize.core.errors import BadInput, DeputizeError, UpstreamError
+from deputize.core.records import Call, Decision, Usage
+from deputize.gateway.auth import Authenticator, Caller
+from deputize.gateway.context import Context
+from deputize.gateway.protocols import CallRecorder
+from deputize.gateway.settings import GatewaySettings
+from deputize.gateway.translate import CHAT, MESSAGES, has_no_endpoint, swap_credentials
+from deputize.http.headers import (
+    JSON_HEADERS,
+    HttpReply,
+    forward_answer_headers,
+    forward_request_headers,
+    header_safe,
+)
+from deputize.upstreams import anthropic
+from deputize.upstreams.failover import UpstreamPool
+from deputize.upstreams.upstream import Headers, Upstream, UpstreamResponse, read_bounded
+from deputize.wire.messages import estimate_tokens
+
+_encode = msgspec.json.Encoder().encode
+_LIST_S = 10.0
+"""How long a list of models waits for one of several upstreams."""
+
+
+class Passthrough:
+    """Answers these three; passed on as they are wherever one upstream can answer alone."""
+
+    def __init__(
+        self,
+        *,
+        settings: GatewaySettings,
+        upstreams: UpstreamPool,
+        recorder: CallRecorder,
+        door: Authenticator,
+        clock_s: Callable[[], float] = perf_counter,
+    ) -> None:
+        self._max_answer_bytes = int(settings.max_answer_mb * 1024 * 1024)
+        self._upstreams, self._recorder, self._door, self._clock_s = upstreams, recorder, door, clock_s
+
+    async def _pass(
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        candidates: Sequence[Upstream],
+        body: bytes = b"",
+        fields: Mapping[str, Any] | None = None,
+    ) -> tuple[UpstreamResponse, bytes, str]:
+        """Sends a request on, its model under the upstream's own name; the answer, its body, the upstream's name."""
+        model = str(fields.get("model") or "") if fields is not None else ""
+
+        def prepare(upstream: Upstream) -> tuple[str, Headers, bytes]:
+            target = upstream.config.model_for(model) or model
+            sent = body if fields is None or target == model else _encode({**fields, "model": target})
+            return path, forward_request_headers(headers, keep_authorization=not upstream.has_key), sent
+
+        answer = await self._upstreams.send(method, candidates, prepare)
+        try:
+            whole = await read_bounded(answer.incoming, self._max_answer_bytes)
+        finally:
+            answer.incoming.close()
+        return answer.incoming, whole, answer.upstream.name
+
+    # --- token counts ---------------------------------------------------------------------------------------------
+
+    async def count_tokens(
+        self, path: str, headers: Mapping[str, str], fields: dict[str, Any], body: bytes
+    ) -> HttpReply:
+        """Asks the upstream where it can count; estimates, and says so in a header, where it cannot."""
+        able = [u for u in self._upstreams.taking(str(fields.get("model") or "")) if u.speaks("messages")]
+        if able:
+            incoming, whole, _ = await self._pass("POST", path, headers, able, body, fields)
+            if not has_no_endpoint(incoming.status, whole):
+                return HttpReply(incoming.status, forward_answer_headers(incoming.headers), whole)
+        count = _encode({"input_tokens": estimate_tokens(fields)})
+        return HttpReply(200, [*JSON_HEADERS, ("x-deputize-estimated", "true")], count)
+
+    # --- embeddings -----------------------------------------------------------------------------------------------
+
+    async def embeddings(
+        self,
+        path: str,
+        headers: Mapping[str, str],
+        fields: dict[str, Any],
+        body: bytes,
+        context: Context,
+        guest: Caller,
+    ) -> HttpReply:
+        """Embeddings pass as they are; the record holds the input and the usage, not the vectors.
+
+        Raises:
+            BadInput: no upstream has embeddings of this model.
+            UpstreamError: none answered; this is recorded.
+            StoreError: the call could not be kept.
+        """
+        self._recorder.admit()
+        model = str(fields.get("model") or "")
+        able = [u for u in self._upstreams.taking(model) if u.speaks("chat") or u.speaks("responses")]
+        if not able:
+            raise BadInput(f"No configured upstream that takes the model {model!r} has embeddings.")
+
+        def call(
+            status: int, *, upstream: str = "", usage: Usage | None = None, aborted: bool = False
+        ) -> Call:
+            text = fields.get("input")
+            content = text if isinstance(text, str) else _encode(text).decode()
+            return Call(
+                id=context.id,
+                messages=[{"role": "user", "content": content}],
+                response={},
+                agent=context.agent,
+                site=context.site,
+                episode=context.episode,
+                group=context.episode,
+                model=model,
+                params={k: v for k, v in fields.items() if k not in ("input", "model")},
+                audience="code",
+                origin=context.origin,
+                tenant=context.tenant,
+                usage=usage,
+                aborted=aborted,
+                latency_ms=(self._clock_s() - context.started) * 1e3,
+                timestamp=context.arrived_at,
+                status=status,
+                upstream=upstream,
+                protocol="embeddings",
+                decision=Decision(reason="no_route"),
+                source="gateway",
+            )
+
+        try:
+            incoming, whole, name = await self._pass("POST", path, headers, able, body, fields)
+        except asyncio.CancelledError:
+            self._recorder.record_now(call(499, aborted=True))
+            raise
+        except UpstreamError as error:
+            await self._recorder.record(call(error.http_status))
+            raise
+        usage = None
+        if incoming.status < 400:
+            usage = _embedding_usage(whole) or Usage(prompt_tokens=max(1, len(body) // 4), estimated=True)
+            self._door.spent(guest, model, usage)
+        await self._recorder.record(call(incoming.status, upstream=name, usage=usage))
+        ours = [("x-deputize-request-id", context.id), ("x-deputize-served-by", "llm")]
+        return HttpReply(incoming.status, [*forward_answer_headers(incoming.headers), *ours], whole)
+
+    # --- models ---------------------------------------------------------------------------------------------------
+
+    async def models(self, path: str, bare: str, headers: Mapping[str, str], guest: Caller) -> HttpReply:
+        """The models a client may ask for: one upstream's own list, or what several (or mappings) come to.
+
+        Raises:
+            UpstreamError: no upstream told.
+        """
+        dialect = MESSAGES if "anthropic-version" in headers else CHAT
+        members = self._upstreams.members
+        limited = guest.key is not None and bool(guest.key.models)
+        if (
+            len(members) == 1
+            and not members[0].config.models
+            and members[0].speaks(dialect.name)
+            and not limited
+        ):
+            incoming, whole, _ = await self._pass("GET", path, headers, members)
+            return HttpReply(incoming.status, forward_answer_headers(incoming.headers), whole)
+        found: dict[str, str] = {}
+        for upstream, names in zip(members, await self._listed(headers), strict=True):
+            for name in names:
+                if guest.key is None or guest.key.may_ask(name):
+                    found.setdefault(name, upstream.name)
+        wanted = bare.removeprefix("/v1/models").strip("/")
+        if wanted and wanted not in found:
+            sentence = f"The model {header_safe(wanted, 200)!r} is not one of the gateway's."
+            return HttpReply(
+                404,
+                list(JSON_HEADERS),
+                dialect.error_body(404, sentence, "invalid_request_error", "model_not_found"),
+            )
+        rows = [_model(name, owner, dialect.name) for name, owner in found.items()]
+        if wanted:
+            return HttpReply(200, list(JSON_HEADERS), _encode(_model(wanted, found[wanted], dialect.name)))
+        listing: dict[str, Any] = {"object": "list", "data": rows}
+        if dialect is MESSAGES:
+            ends = {"first_id": rows[0]["id"], "last_id": rows[-1]["id"]} if rows else {}
+            listing = {"data": rows, "has_more": False, "first_id": None, "last_id": None, **ends}
+        return HttpReply(200, list(JSON_HEADERS), _encode(listing))
+
+    async def _listed(self, headers: Mapping[str, str]) -> list[list[str]]:
+        """What each upstream takes, by the names clients use; [] for one that does not tell."""
+        asked = await asyncio.gather(
+            *(self._names(u, headers) for u in self._upstreams.members), return_exceptions=True
+        )
+        failures = [a for a in asked if isinstance(a, BaseException)]
+        for failure in failures:
+            if not isinstance(failure, DeputizeError | TimeoutError):
+                raise failure
+        if failures and len(failures) == len(asked):
+            raise (
+                failures[0]
+                if isinstance(failures[0], DeputizeError)
+                else UpstreamError("No upstream told its models.")
+            )
+        return [[] if isinstance(a, BaseException) else a for a in asked]
+
+    async def _names(self, upstream: Upstream, headers: Mapping[str, str]) -> list[str]:
+        config = upstream.config
+        named = [name for name in config.models if not name.endswith("*")]
+        patterns = [name for name, target in config.models.items() if name.endswith("*") and target == "*"]
+        if config.models and not patterns:
+            return named
+        sent = forward_request_headers(headers, keep_authorization=not upstream.has_key)
+        native = MESSAGES if upstream.protocol == "anthropic" else CHAT
+        sent = swap_credentials([(k, v) for k, v in sent if not k.startswith("anthropic-")], native)
+        if native is MESSAGES:
+            sent = anthropic.with_version(sent)
+        async with asyncio.timeout(_LIST_S):
+            incoming = await upstream.send("GET", "/v1/models", sent, b"")
+            try:
+                whole = await read_bounded(incoming, self._max_answer_bytes)
+            finally:
+                incoming.close()
+        if incoming.status != 200:
+            raise UpstreamError(
+                f"Upstream {upstream.name!r} answered {incoming.status} when asked for its models."
+            )
+        return [*named, *(name for name in _ids(whole) if config.model_for(name) is not None)]
+
+
+def _ids(body: bytes) -> list[str]:
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        return []
+    rows = value.get("data") if isinstance(value, dict) else None
+    return [
+        row["id"]
+        for row in (rows if isinstance(rows, list) else ())
+        if isinstance(row, dict) and isinstance(row.get("id"), str)
+    ]
+
+
+def _model(name: str, owner: str, protocol: str) -> dict[str, Any]:
+    if protocol == "messages":
+        return {"type": "model", "id": name, "display_name": name, "created_at": "1970-01-01T00:00:00Z"}
+    return {"id": name, "object": "model", "created": 0, "owned_by": owner}
+
+
+def _embedding_usage(body: bytes) -> Usage | None:
+    try:
+        value = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    usage = value.get("usage") if isinstance(value, dict) else None
+    tokens = usage.get("prompt_tokens") if isinstance(usage, dict) else None
+    return Usage(prompt_tokens=tokens) if isinstance(tokens, int) else None

@@ -1,0 +1,84 @@
+"""Undoes what hides a value from patterns: invisible characters, letters of other scripts that look Latin, odd spaces."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+
+from deputize.privacy.detectors.base import Detector, Span
+
+INVISIBLE = frozenset("\u200b\u200c\u200d\u2060\ufeff\u00ad\u200e\u200f\u180e")
+_LOOKALIKE = dict(
+    zip(
+        "аеорсухіјѕԁһӏАВЕКМНОРСТУХІЈЅαοντυρικΑΒΕΖΗΙΚΜΝΟΡΤΥΧ",
+        "aeopcyxijsdhlABEKMHOPCTYXIJSaovtupikABEZHIKMNOPTYX",
+        strict=True,
+    )
+)
+_WORD = re.compile(r"[^\W\d_]+")
+_LATIN = re.compile(r"[A-Za-z]")
+
+
+def undisguise(text: str) -> tuple[str, list[int]] | None:
+    """The text as it looks, and for each of its characters (and its end) the place in the original.
+
+    None where it is what it looks like already. Letters are folded only in words that mix scripts, so that text in
+    Greek or Cyrillic stays as it is.
+    """
+    if text.isascii():
+        return None
+    chars: list[str] = []
+    places: list[int] = []
+    for place, char in enumerate(text):
+        if char in INVISIBLE:
+            continue
+        folded = unicodedata.normalize("NFKC", char) if char.isspace() or char > "\uff00" else char
+        chars.append(folded if len(folded) == 1 else char)
+        places.append(place)
+    plain = "".join(chars)
+    plain = _WORD.sub(_fold_mixed, plain)
+    # a mail address is read as one word: its domain may be disguised throughout
+    plain = re.sub(
+        r"\S+@\S+",
+        lambda m: "".join(_LOOKALIKE.get(c, c) for c in m.group()) if _LATIN.search(m.group()) else m.group(),
+        plain,
+    )
+    places.append(len(text))
+    return None if plain == text else (plain, places)
+
+
+def _fold_mixed(match: re.Match[str]) -> str:
+    word = match.group()
+    if word.isascii() or not _LATIN.search(word):
+        return word
+    return "".join(_LOOKALIKE.get(c, c) for c in word)
+
+
+class DeobfuscatingDetector:
+    """A detector that reads texts as a person sees them and answers in places of the original."""
+
+    def __init__(self, inner: Detector) -> None:
+        self._inner = inner
+
+    @property
+    def name(self) -> str:
+        return self._inner.name
+
+    @property
+    def reads_capitals(self) -> bool:
+        return bool(getattr(self._inner, "reads_capitals", False))
+
+    @property
+    def reads_rest(self) -> bool:
+        return bool(getattr(self._inner, "reads_rest", False))
+
+    def detect(self, texts: Sequence[str]) -> list[list[Span]]:
+        seen = [undisguise(text) for text in texts]
+        found = self._inner.detect([s[0] if s else text for s, text in zip(seen, texts, strict=True)])
+        return [
+            spans
+            if s is None
+            else [Span(x.type, s[1][x.start], s[1][x.end - 1] + 1, x.score, x.detector) for x in spans]
+            for s, spans in zip(seen, found, strict=True)
+        ]

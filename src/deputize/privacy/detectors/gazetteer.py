@@ -1,0 +1,292 @@
+"""Words that are people's names somewhere: Faker's lists of sixteen languages as one gazetteer."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from functools import lru_cache
+
+from deputize.core.errors import MissingExtra
+
+_LOCALES = (
+    "en_US",
+    "en_GB",
+    "en_IN",
+    "de_DE",
+    "fr_FR",
+    "es_ES",
+    "it_IT",
+    "nl_NL",
+    "pl_PL",
+    "pt_BR",
+    "sv_SE",
+    "tr_TR",
+    "ja_JP",
+    "id_ID",
+    "fi_FI",
+    "cs_CZ",
+)
+_MORE = [
+    "Mohamed",
+    "Muhammad",
+    "Mohammed",
+    "Ahmed",
+    "Ali",
+    "Omar",
+    "Hassan",
+    "Hussein",
+    "Fatima",
+    "Aisha",
+    "Yusuf",
+    "Ibrahim",
+    "Mei",
+    "Wei",
+    "Li",
+    "Wang",
+    "Zhang",
+    "Liu",
+    "Chen",
+    "Yang",
+    "Huang",
+    "Zhao",
+    "Wu",
+    "Zhou",
+    "Xu",
+    "Sun",
+    "Ma",
+    "Zhu",
+    "Hu",
+    "Guo",
+    "Lin",
+    "Luo",
+    "Zheng",
+    "Liang",
+    "Xie",
+    "Tang",
+    "Kim",
+    "Lee",
+    "Park",
+    "Choi",
+    "Jung",
+    "Kang",
+    "Cho",
+    "Yoon",
+    "Jang",
+    "Lim",
+    "Nguyen",
+    "Tran",
+    "Pham",
+    "Hoang",
+    "Phan",
+    "Vu",
+    "Dang",
+    "Bui",
+    "Do",
+    "Ngo",
+    "Sato",
+    "Suzuki",
+    "Takahashi",
+    "Tanaka",
+    "Ivan",
+    "Olga",
+    "Dmitri",
+    "Sergei",
+    "Svetlana",
+    "Kirill",
+    "Oksana",
+    "Andrii",
+    "Kwame",
+    "Chinedu",
+    "Ngozi",
+    "Abebe",
+    "Thabo",
+    "Zanele",
+]
+_WORDS_TOO = frozenset(
+    [
+        "Will",
+        "May",
+        "Mark",
+        "Grace",
+        "Hope",
+        "Rose",
+        "Bill",
+        "Summer",
+        "Autumn",
+        "April",
+        "June",
+        "August",
+        "Frank",
+        "Rich",
+        "Art",
+        "Dean",
+        "Drew",
+        "Faith",
+        "Joy",
+        "Jean",
+        "Pat",
+        "Sue",
+        "Rob",
+        "Jack",
+        "Chase",
+        "Chance",
+        "Price",
+        "Page",
+        "Day",
+        "Long",
+        "Young",
+        "Small",
+        "Short",
+        "Black",
+        "White",
+        "Green",
+        "Gray",
+        "Brown",
+        "King",
+        "Knight",
+        "Bishop",
+        "Pope",
+        "Cook",
+        "Baker",
+        "Mason",
+        "Carter",
+        "Hunter",
+        "Fisher",
+        "Farmer",
+        "Shepherd",
+        "Major",
+        "Case",
+        "Bond",
+        "Cash",
+        "Love",
+        "Best",
+        "Good",
+        "Park",
+        "Woods",
+        "Banks",
+        "Fields",
+        "Rivers",
+        "Stone",
+        "Hill",
+        "Church",
+        "House",
+        "Field",
+        "Street",
+        "Place",
+        "Way",
+        "Lane",
+        "Ford",
+        "Miles",
+        "Fox",
+        "Wolf",
+        "Bird",
+        "Drake",
+        "Bush",
+        "Flowers",
+        "Berry",
+        "Rice",
+        "Bean",
+        "Pepper",
+        "Root",
+        "Branch",
+        "Line",
+        "Post",
+        "Bell",
+        "Ball",
+        "Board",
+        "Booth",
+        "Case",
+        "Cross",
+        "Stamp",
+        "Sharp",
+        "Strong",
+        "Swift",
+        "Rich",
+        "Noble",
+        "Savage",
+        "Power",
+        "Powers",
+        "York",
+        "Paris",
+        "London",
+        "Austin",
+        "Dallas",
+        "Houston",
+        "Phoenix",
+        "Chester",
+        "Florence",
+        "Jordan",
+        "Israel",
+        "India",
+        "China",
+        "Georgia",
+        "Virginia",
+        "Carolina",
+        "Dakota",
+        "Sierra",
+        "Savannah",
+        "Madison",
+        "Charlotte",
+        "Orlando",
+        "Melody",
+        "Harmony",
+        "Star",
+        "Sky",
+        "Ocean",
+        "River",
+        "Rain",
+        "Storm",
+        "Diamond",
+        "Ruby",
+        "Pearl",
+        "Crystal",
+        "Ivory",
+        "Amber",
+        "Golden",
+        "Data",
+        "Hotel",
+        "Check",
+        "Test",
+        "Order",
+    ]
+)
+"""Names that are everyday words or places as often: alone they prove nothing."""
+
+
+@lru_cache(maxsize=1)
+def gazetteer() -> frozenset[str]:
+    """First and last names, case folded, about 17,000. Raises MissingExtra where Faker is not installed."""
+    out = {name.casefold() for name in _MORE}
+    for locale in _LOCALES:
+        try:
+            provider = importlib.import_module(f"faker.providers.person.{locale}").Provider
+        except ImportError:
+            raise MissingExtra.package("Faker", "privacy") from None
+        for attribute in vars(provider):
+            if "name" in attribute:
+                out.update(_words(getattr(provider, attribute)))
+    return frozenset(out)
+
+
+def _words(value: object) -> Iterator[str]:
+    """The capitalised words in one of Faker's lists, which are tuples, weighted dicts or pairs."""
+    if isinstance(value, str):
+        if value.isalpha() and value[0].isupper() and len(value) > 1:
+            yield value.casefold()
+    elif isinstance(value, tuple | list | dict):
+        for inner in value:
+            yield from _words(inner)
+
+
+_ALSO_WORDS = frozenset(w.casefold() for w in _WORDS_TOO)
+
+
+def is_name(word: str) -> bool:
+    """Whether a word is a name somewhere."""
+    return word.casefold().strip(".,'’") in gazetteer()
+
+
+def is_only_name(word: str) -> bool:
+    """Whether a word is a name and, in English, hardly anything else."""
+    folded = word.casefold().strip(".,'’")
+    return folded in gazetteer() and folded not in _ALSO_WORDS

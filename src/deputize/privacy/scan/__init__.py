@@ -1,0 +1,1 @@
+"""Detectors over a whole log: each distinct line once, on several processes."""

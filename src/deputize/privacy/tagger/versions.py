@@ -1,0 +1,53 @@
+"""Where the taggers of a home lie: HOME/taggers/0001, 0002, ..., the newest of which looks for personal data in S2."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from deputize.core.errors import BadInput
+from deputize.core.records import decode
+from deputize.privacy.tagger.card import TaggerCard
+from deputize.privacy.tagger.network import CARD
+
+NONE = "none"
+
+
+def _numbers(home: Path) -> list[int]:
+    folder = home / "taggers"
+    return sorted(int(p.parent.name) for p in folder.glob(f"*/{CARD}") if p.parent.name.isdecimal())
+
+
+def next_path(home: Path) -> Path:
+    """Where the next tagger of a home goes."""
+    return home / "taggers" / f"{max(_numbers(home), default=0) + 1:04d}"
+
+
+def chosen_path(home: Path, wanted: str = "") -> Path | None:
+    """The folder of the tagger that a home uses; None where it uses none.
+
+    Args:
+        home: the home.
+        wanted: a number in the home, a folder, "" for the newest one, "none".
+
+    Raises:
+        BadInput: there is none of that name.
+    """
+    numbers = _numbers(home)
+    if wanted == NONE or not (wanted or numbers):
+        return None
+    path = home / "taggers" / f"{numbers[-1]:04d}" if not wanted else home / "taggers" / wanted
+    for place in (path, Path(wanted).expanduser()):
+        if (place / CARD).is_file():
+            return place
+    here = ", ".join(f"{n:04d}" for n in numbers) or "none yet (deputize privacy train makes one)"
+    raise BadInput(f"No tagger is called {wanted!r}; taggers of this home: {here}.")
+
+
+def read_card(path: Path) -> TaggerCard:
+    """The card of a tagger. Raises BadInput where there is none or it cannot be read."""
+    try:
+        return decode((path / CARD).read_bytes(), TaggerCard)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise BadInput(f"{path} holds no tagger: {error}") from error

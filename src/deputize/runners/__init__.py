@@ -1,1 +1,0 @@
-"""Where heavy map steps run."""

@@ -1,0 +1,95 @@
+"""The head reader: one forward pass, then a linear head per closed question on the hidden state of the last token.
+
+Legend: B texts of a batch, T tokens, H width, C choices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from deputize.specialists.answer_schema import ClosedAnswers
+from deputize.specialists.base import RawPrediction, choose
+from deputize.specialists.language_model import LanguageModel, torch_module
+
+if TYPE_CHECKING:
+    import torch
+
+
+def padded(base: LanguageModel, rows: Sequence[Sequence[int]]) -> tuple[Any, Any, Any]:
+    """Left-padded ids, mask and positions, each [B, T], on the model's device."""
+    torch = torch_module()
+    longest = max(len(r) for r in rows)
+    ids_BT = torch.full((len(rows), longest), base.pad, dtype=torch.long)
+    mask_BT = torch.zeros((len(rows), longest), dtype=torch.long)
+    for i, row in enumerate(rows):
+        ids_BT[i, longest - len(row) :] = torch.tensor(row)
+        mask_BT[i, longest - len(row) :] = 1
+    positions_BT = (mask_BT.cumsum(1) - 1).clamp(min=0)
+    return ids_BT.to(base.device), mask_BT.to(base.device), positions_BT.to(base.device)
+
+
+def last_hidden(base: LanguageModel, rows: Sequence[Sequence[int]]) -> torch.Tensor:
+    """The hidden state of each row's last token, [B, H], float32."""
+    ids_BT, mask_BT, positions_BT = padded(base, rows)
+    out = base.decoder(input_ids=ids_BT, attention_mask=mask_BT, position_ids=positions_BT, use_cache=False)
+    return out.last_hidden_state[:, -1].float()
+
+
+def batches(lengths: Sequence[int], tokens: int) -> list[list[int]]:
+    """Indices in batches of like length, none with more than `tokens` padded tokens (but at least one text)."""
+    order = sorted(range(len(lengths)), key=lambda i: (lengths[i], i))
+    out: list[list[int]] = []
+    for i in order:
+        if out and (len(out[-1]) + 1) * lengths[i] <= tokens:
+            out[-1].append(i)
+        else:
+            out.append([i])
+    return out
+
+
+def first_weights(base: LanguageModel, choices: Sequence[str]) -> torch.Tensor:
+    """[C, H]: for each choice the mean output embedding of its tokens, centred: a head that starts from the words."""
+    torch = torch_module()
+    table_VH = base.lm.get_output_embeddings().weight.detach()
+    rows = [
+        table_VH[base.ids(" " + text.replace("_", " ")) or [base.newline]].float().mean(0) for text in choices
+    ]
+    weights_CH = torch.stack(rows)
+    weights_CH = weights_CH - weights_CH.mean(0)
+    return weights_CH / weights_CH.norm(dim=1, keepdim=True).clamp(min=1e-6) / base.width**0.5
+
+
+class HeadPredictor:
+    """Reads closed answers in one forward pass."""
+
+    def __init__(
+        self,
+        base: LanguageModel,
+        adapter: str,
+        heads: list[tuple[Any, Any]],
+        form: ClosedAnswers,
+        max_tokens: int,
+    ) -> None:
+        self.base, self.adapter, self.form, self.max_tokens = base, adapter, form, max_tokens
+        self.heads = heads
+        """Per question weights [C, H] and bias [C], float32."""
+
+    def read(self, texts: Sequence[str], tokens: int = 4096, *, prose: bool = True) -> list[RawPrediction]:
+        """One reading per text, in order."""
+        torch = torch_module()
+        if self.adapter:
+            self.base.use(self.adapter)
+        rows = self.base.prompt_ids(texts, self.max_tokens)
+        out: dict[int, RawPrediction] = {}
+        with torch.inference_mode():
+            for batch in batches([len(r) for r in rows], tokens):
+                with self.base.threads["read"].work(sum(len(rows[i]) for i in batch)):
+                    hidden_BH = last_hidden(self.base, [rows[i] for i in batch])
+                log_ps = [
+                    torch.log_softmax(hidden_BH @ weights_CH.T + bias_C, dim=-1).cpu().numpy()
+                    for weights_CH, bias_C in self.heads
+                ]
+                for at, i in enumerate(batch):
+                    out[i] = choose(self.form, [lp[at] for lp in log_ps], len(rows[i]))
+        return [out[i] for i in range(len(texts))]

@@ -1,0 +1,351 @@
+"""A small language model in this process: loaded once, shared by the adapters of all its specialists.
+
+Knows nothing of answers. torch, transformers and peft are imported when a model is first loaded.
+
+Legend: B texts of a batch, T tokens.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property, lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deputize.core.errors import BadInput, MissingExtra
+from deputize.core.records import Record
+
+if TYPE_CHECKING:
+    import torch
+
+EAGER_BELOW = 256
+"""Tokens. The flash kernel's backward on a CPU costs more than it saves on short texts."""
+
+
+class Threads:
+    """How many threads the work in hand runs on: all cores, or one where neighbours hold the others.
+
+    Two threads that share one free core wait for each other at every step and are slower than one alone, up to ten
+    times; so both are measured as the work goes on, and the faster is kept.
+    """
+
+    def __init__(
+        self, most: int, clock: Callable[[], float] = time.perf_counter, again_every: int = 24
+    ) -> None:
+        self.options = sorted({1, most})
+        self._clock, self._again = clock, again_every
+        self._rates: dict[int, float] = {}
+        self._count = 0
+
+    def pick(self) -> int:
+        """The option to run with now: an unmeasured one, the best, or now and then the other."""
+        for option in reversed(self.options):
+            if option not in self._rates:
+                return option
+        best = max(self.options, key=lambda o: self._rates[o])
+        self._count += 1
+        return best if self._count % self._again else min(self.options, key=lambda o: self._rates[o])
+
+    def told(self, option: int, rate: float) -> None:
+        """Takes a measurement (work per second)."""
+        before = self._rates.get(option, rate)
+        self._rates[option] = 0.5 * before + 0.5 * rate
+
+    @property
+    def rate(self) -> float | None:
+        """Work per second of the best option so far; None before anything was measured."""
+        return max(self._rates.values(), default=None)
+
+    @contextmanager
+    def work(self, amount: float) -> Iterator[None]:
+        """Runs the block on the picked number of threads; `amount` is its size, in any unit."""
+        torch = torch_module()
+        option = self.pick()
+        if len(self.options) > 1:
+            torch.set_num_threads(option)
+        began = self._clock()
+        yield
+        self.told(option, amount / max(self._clock() - began, 1e-9))
+
+
+class ChatFrame(Record):
+    """Texts around a prompt, in the special tokens of the model's own chat form."""
+
+    before: str
+    after: str
+
+
+_FRAMES = (
+    ("<|im_start|>", ChatFrame(before="<|im_start|>user\n", after="<|im_end|>\n<|im_start|>assistant\n")),
+    (
+        "<|start_header_id|>",
+        ChatFrame(
+            before="<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\n",
+            after="<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n",
+        ),
+    ),
+    (
+        "<start_of_turn>",
+        ChatFrame(before="<bos><start_of_turn>user\n", after="<end_of_turn>\n<start_of_turn>model\n"),
+    ),
+    ("<|user|>", ChatFrame(before="<|user|>\n", after="<|end|>\n<|assistant|>\n")),
+)
+
+
+def torch_module() -> Any:
+    """torch. Raises MissingExtra where it is not installed."""
+    # threads that spin while they wait cost more than they save as soon as anything else runs on the machine
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    try:
+        import torch
+    except ImportError as error:
+        raise MissingExtra.package("torch", "train") from error
+    return torch
+
+
+def device_for(asked: str = "") -> str:
+    """cuda where there is a device, else cpu, unless asked for another; DEPUTIZE_DEVICE overrides."""
+    chosen = asked or os.environ.get("DEPUTIZE_DEVICE", "")
+    return chosen or ("cuda" if torch_module().cuda.is_available() else "cpu")
+
+
+@lru_cache
+def has_fast_bf16(device: str) -> bool:
+    """Whether bf16 multiplies faster than fp32: on CUDA always (Ampere on), on a CPU with AVX512-BF16 or AMX."""
+    if device != "cpu":
+        return True
+    try:
+        flags = Path("/proc/cpuinfo").read_text("utf-8", errors="replace")
+    except OSError:
+        return False
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+class LanguageModel:
+    """Weights and tokenizer of one model on one device, with the adapters loaded so far."""
+
+    def __init__(self, path: Path, device: str, dtype: str, *, quantized: bool = False) -> None:
+        torch = torch_module()
+        try:
+            from transformers import AutoModelForCausalLM, AutoTokenizer
+            from transformers.utils import logging
+        except ImportError as error:
+            raise MissingExtra.package("transformers", "train") from error
+        logging.disable_progress_bar()
+        logging.set_verbosity_error()
+        self.path, self.device, self.dtype, self.quantized = path, device, dtype, quantized
+        kind = {"bf16": torch.bfloat16, "fp32": torch.float32}[dtype]
+        extra: dict[str, Any] = {"quantization_config": _four_bit()} if quantized else {}
+        try:
+            self.tokenizer = AutoTokenizer.from_pretrained(path)
+            self.lm: Any = AutoModelForCausalLM.from_pretrained(
+                path, dtype=kind, attn_implementation="sdpa", **extra
+            )
+        except (OSError, ValueError, KeyError) as error:
+            raise BadInput(f"{path} cannot be loaded as a language model: {error}") from error
+        if not quantized:
+            self.lm.to(device)
+        self.lm.eval()
+        self.lm.requires_grad_(False)
+        self.peft: Any = None
+        self.active = ""
+        cores = torch.get_num_threads() if device == "cpu" else 1
+        self.threads = {"train": Threads(cores), "read": Threads(cores)}
+
+    @property
+    def decoder(self) -> Any:
+        """The stack of layers without the output projection: token ids -> hidden states after the last norm."""
+        return self.lm.base_model
+
+    @property
+    def n_layers(self) -> int:
+        return int(self.lm.config.get_text_config().num_hidden_layers)
+
+    @property
+    def width(self) -> int:
+        """Size of a hidden state."""
+        return int(self.lm.config.get_text_config().hidden_size)
+
+    @property
+    def context(self) -> int:
+        """Longest input in tokens."""
+        return int(self.lm.config.get_text_config().max_position_embeddings)
+
+    def attention_for(self, n_tokens: int) -> None:
+        """Chooses the attention kernel for a training step of this length (CPU only; CUDA keeps sdpa)."""
+        if self.device == "cpu":
+            wanted = "eager" if n_tokens < EAGER_BELOW else "sdpa"
+            if self.lm.config._attn_implementation != wanted:
+                self.lm.set_attn_implementation(wanted)
+
+    @cached_property
+    def frame(self) -> ChatFrame:
+        """What stands before and after a prompt."""
+        vocabulary = self.tokenizer.get_vocab()
+        found = next((frame for token, frame in _FRAMES if token in vocabulary), None)
+        return found or ChatFrame(before=self.tokenizer.bos_token or "", after="\n=>")
+
+    @cached_property
+    def newline(self) -> int:
+        """The token that ends a slot."""
+        ids = self.ids("\n")
+        if len(ids) != 1:
+            raise BadInput(f"{self.path.name} has no single token for a line break")
+        return ids[0]
+
+    @cached_property
+    def pad(self) -> int:
+        """A token to fill rows with; masked wherever it stands."""
+        given = self.tokenizer.pad_token_id
+        return int(given if given is not None else self.tokenizer.eos_token_id or 0)
+
+    @cached_property
+    def banned(self) -> torch.Tensor:
+        """Boolean [V]: tokens that never stand inside a value (special ones, and line breaks but the end of a slot)."""
+        torch = torch_module()
+        n_vocabulary = self.lm.get_output_embeddings().weight.shape[0]
+        mask = torch.zeros(n_vocabulary, dtype=torch.bool)
+        texts = self.tokenizer.batch_decode([[i] for i in range(min(n_vocabulary, len(self.tokenizer)))])
+        mask[[i for i, text in enumerate(texts) if "\n" in text or "\r" in text]] = True
+        mask[[i for i in self.tokenizer.all_special_ids if i < n_vocabulary]] = True
+        mask[len(texts) :] = True
+        mask[self.newline] = False
+        return mask.to(self.device)
+
+    def ids(self, text: str) -> list[int]:
+        """Token ids of a text as it stands."""
+        return [int(i) for i in self.tokenizer(text, add_special_tokens=False)["input_ids"]]
+
+    def prompt_ids(self, texts: Sequence[str], most: int) -> list[list[int]]:
+        """Framed prompts; where one is longer than `most` tokens its middle is left out."""
+        if not texts:
+            return []
+        before, after = self.ids(self.frame.before), self.ids(self.frame.after)
+        room = max(8, min(most, self.context - 64) - len(before) - len(after))
+        bodies = self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]
+        return [[*before, *_shortened([int(i) for i in body], room), *after] for body in bodies]
+
+    # -- adapters
+
+    def new_adapter(self, name: str, settings: dict[str, Any]) -> None:
+        """A fresh adapter under a name, active and trainable; settings are those of peft.LoraConfig."""
+        lora = _peft()
+        config = lora.LoraConfig(task_type="CAUSAL_LM", **settings)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # peft warns of tied embeddings, which are not among the targets
+            if self.peft is None:
+                self.peft = lora.get_peft_model(
+                    self.lm, config, adapter_name=name, autocast_adapter_dtype=False
+                )
+            else:
+                self.peft.add_adapter(name, config)
+                self._cast(name)
+        self.use(name)
+
+    def load_adapter(self, name: str, folder: Path) -> None:
+        """An adapter from a folder, under a name; nothing where it is loaded already."""
+        if self.peft is not None and name in self.peft.peft_config:
+            return
+        lora = _peft()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                if self.peft is None:
+                    self.peft = lora.PeftModel.from_pretrained(
+                        self.lm, folder, adapter_name=name, is_trainable=False, autocast_adapter_dtype=False
+                    )
+                else:
+                    self.peft.load_adapter(folder, name, is_trainable=False, autocast_adapter_dtype=False)
+            except (OSError, ValueError, RuntimeError) as error:
+                raise BadInput(f"{folder} holds no adapter for {self.path.name}: {error}") from error
+        self._cast(name)
+        self.active = ""
+
+    def _cast(self, name: str) -> None:
+        kind = next(self.lm.parameters()).dtype if not self.quantized else torch_module().bfloat16
+        for key, parameter in self.lm.named_parameters():
+            if f".{name}." in key or key.endswith(f".{name}"):
+                parameter.data = parameter.data.to(device=self.device, dtype=kind)
+
+    def use(self, name: str) -> None:
+        """Makes an adapter the active one."""
+        if self.active != name:
+            self.peft.set_adapter(name)
+            self.active = name
+
+    def drop_adapter(self, name: str) -> None:
+        """Forgets an adapter."""
+        if self.peft is not None and name in self.peft.peft_config:
+            if len(self.peft.peft_config) == 1:
+                # peft cannot delete its last adapter: take its layers out instead
+                self.lm = self.peft.unload()
+                self.peft = None
+            else:
+                self.use(next(n for n in self.peft.peft_config if n != name))
+                self.peft.delete_adapter(name)
+            self.active = ""
+
+    def adapter_parameters(self, name: str) -> list[tuple[str, torch.Tensor]]:
+        """Names and weights of an adapter, in a fixed order."""
+        return [(k, p) for k, p in self.lm.named_parameters() if f".{name}." in k or k.endswith(f".{name}")]
+
+
+def _shortened(ids: list[int], room: int) -> list[int]:
+    if len(ids) <= room:
+        return ids
+    head = room // 3
+    return ids[:head] + ids[len(ids) - (room - head) :]
+
+
+def _peft() -> Any:
+    try:
+        import peft
+    except ImportError as error:
+        raise MissingExtra.package("peft", "train") from error
+    return peft
+
+
+def _four_bit() -> Any:
+    torch = torch_module()
+    if find_spec("bitsandbytes") is None:
+        raise MissingExtra(
+            "qlora needs bitsandbytes and a CUDA device. Install it with: pip install bitsandbytes"
+        )
+    if not torch.cuda.is_available():
+        raise MissingExtra("qlora needs a CUDA device, and there is none here. Use the method lora instead.")
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_compute_dtype=torch.bfloat16,
+        bnb_4bit_use_double_quant=True,
+    )
+
+
+_LOADED: dict[tuple[str, str, str], LanguageModel] = {}
+
+
+def shared_base(path: Path, device: str = "", dtype: str = "") -> LanguageModel:
+    """The model of a folder, loaded once per process, device and precision.
+
+    Raises:
+        MissingExtra: torch or transformers are not installed.
+        BadInput: the folder holds no model.
+    """
+    device = device_for(device)
+    dtype = dtype or ("bf16" if has_fast_bf16(device) else "fp32")
+    key = (str(path.resolve()), device, dtype)
+    if key not in _LOADED:
+        _LOADED[key] = LanguageModel(path, device, dtype)
+    return _LOADED[key]
+
+
+def forget_bases() -> None:
+    """Frees every shared model."""
+    _LOADED.clear()

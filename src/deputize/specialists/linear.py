@@ -1,0 +1,259 @@
+"""The rung `linear`: multinomial logistic regression over hashed n-grams, one model per closed question.
+
+Knows nothing of prompts or routes. Weights are kept for the buckets seen in train only, as float16.
+
+Legend: N texts, F buckets, A active buckets, C choices.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from deputize.core.records import Answer
+from deputize.core.subjects import Subjects
+from deputize.specialists.answer_schema import ClosedAnswers, Slot
+from deputize.specialists.base import RawPrediction, choose
+from deputize.specialists.hashed_features import counts_of, idf_of_counts, vectors_of_counts
+
+Floats = npt.NDArray[np.float32]
+
+
+class LinearModel:
+    """Weights of one or more questions over the same features."""
+
+    def __init__(
+        self,
+        active_A: npt.NDArray[np.int32],
+        idf_F: Floats,
+        weights: list[Floats],
+        biases: list[Floats],
+        variant: LinearSettings | None = None,
+    ) -> None:
+        self.active_A, self.idf_F, self.variant = active_A, idf_F, variant
+        self.weights, self.biases = weights, biases
+        """Per question [A, C] and [C]; a choice never seen has bias -inf."""
+
+    def log_p(self, texts: Sequence[str]) -> list[Floats]:
+        """Log-probabilities per question, [N, C]."""
+        return self.log_p_of_counts(counts_of(texts, self.idf_F.shape[0] // 2))
+
+    def log_p_of_counts(self, counts_NF: Any) -> list[Floats]:
+        """The same of counts."""
+        rows_NA = vectors_of_counts(counts_NF, self.idf_F)[:, self.active_A]
+        out = []
+        for weights_AC, bias_C in zip(self.weights, self.biases, strict=True):
+            logits_NC = rows_NA @ weights_AC + bias_C
+            logits_NC = logits_NC - logits_NC.max(axis=1, keepdims=True)
+            out.append((logits_NC - np.log(np.exp(logits_NC).sum(axis=1, keepdims=True))).astype(np.float32))
+        return out
+
+    def save(self, path: Path) -> None:
+        """Writes the arrays; never a vocabulary, never a pickle."""
+        other_F = np.delete(self.idf_F, self.active_A)
+        arrays: dict[str, npt.NDArray[np.generic]] = {
+            "active": self.active_A,
+            "idf": self.idf_F[self.active_A].astype(np.float16),
+            "n_buckets": np.array(self.idf_F.shape[0]),
+            "unseen_idf": np.array(other_F.max(initial=0.0)),
+        }
+        for i, (weights_AC, bias_C) in enumerate(zip(self.weights, self.biases, strict=True)):
+            arrays[f"weights_{i}"], arrays[f"bias_{i}"] = weights_AC.astype(np.float16), bias_C
+        with path.open("wb") as out:
+            np.savez(out, allow_pickle=False, **arrays)
+
+    @classmethod
+    def load(cls, path: Path) -> LinearModel:
+        """Reads what `save` wrote."""
+        with np.load(path, allow_pickle=False) as stored:
+            active_A = stored["active"]
+            # a bucket outside counts in the length of a row, where the model was fitted so
+            idf_F = np.full(int(stored["n_buckets"]), float(stored["unseen_idf"]), np.float32)
+            idf_F[active_A] = stored["idf"].astype(np.float32)
+            count = sum(name.startswith("weights_") for name in stored.files)
+            weights = [stored[f"weights_{i}"].astype(np.float32) for i in range(count)]
+            biases = [stored[f"bias_{i}"] for i in range(count)]
+        return cls(active_A, idf_F, weights, biases)
+
+
+class LinearPredictor:
+    """Reads answers of a closed form with a linear model."""
+
+    def __init__(self, model: LinearModel, form: ClosedAnswers) -> None:
+        self.model, self.form = model, form
+
+    def read(self, texts: Sequence[str], *, prose: bool = True) -> list[RawPrediction]:
+        """One reading per text. An answer is None for an action whose arguments a classifier cannot write."""
+        if not texts:
+            return []
+        log_ps = self.model.log_p(texts)
+        return [choose(self.form, [lp[i] for lp in log_ps]) for i in range(len(texts))]
+
+
+class ClosedQuestions(Protocol):
+    """Closed questions about a text, and which choice of each an answer makes."""
+
+    @property
+    def questions(self) -> list[Slot]: ...
+
+    def indices(self, answer: Answer) -> list[int] | None: ...
+
+
+class LinearSettings(NamedTuple):
+    """How the linear model is fitted."""
+
+    min_groups: int
+    """Groups a feature must occur in to count. What fewer hold (order numbers, names) tells one call from another only."""
+    strength: float
+    """Inverse of the L2 penalty."""
+
+
+FEWEST_GROUPS = 2
+"""What one episode alone holds may be about one person; with a weight of its own it could be told from how sure the model is
+(stages.finetune.canaries finds every planted secret then)."""
+LARGE = LinearSettings(FEWEST_GROUPS, 20.0)
+CAREFUL = LinearSettings(5, 20.0)
+"""What is tried where the one chosen gives planted secrets away: pieces of numbers that two or three share are still rare."""
+SMALL = (LinearSettings(FEWEST_GROUPS, 200.0), CAREFUL, LinearSettings(5, 200.0))
+"""What is compared on small tasks."""
+CROSS_VALIDATED = 20_000
+"""Texts times choices up to which it is; larger tasks have enough to learn from anyway."""
+
+
+def fit_linear(
+    texts: Sequence[str],
+    answers: Sequence[Answer],
+    form: ClosedQuestions,
+    *,
+    groups: Sequence[str] | None = None,
+    weights: Sequence[float] | None = None,
+    variant: LinearSettings | None = None,
+    subjects: Subjects | None = None,
+) -> LinearModel:
+    """One multinomial logistic regression per question.
+
+    Args:
+        texts: pruned prompts of train.
+        answers: the teacher's.
+        form: the questions.
+        groups: what may not be torn apart; each text is its own where None.
+        weights: of the examples; equal where None.
+        variant: None for the one of SMALL under which answers of groups left out are likeliest (LARGE on large tasks);
+            nothing but these texts is looked at.
+        subjects: of the texts: a feature that too few of them have counts as little as one of too few groups. None: any.
+    """
+    groups = [str(n) for n in range(len(texts))] if groups is None else groups
+    lot = _Lot(
+        counts_of(texts),
+        [form.indices(answer) for answer in answers],
+        _numbered(groups),
+        np.ones(len(texts)) if weights is None else np.asarray(weights, dtype=np.float64),
+        _numbered(groups if subjects is None else subjects.names),
+        1 if subjects is None else subjects.least,
+    )
+    sizes = [len(question.choices) for question in form.questions]
+    if variant is None:
+        small = len(texts) * sum(sizes) <= CROSS_VALIDATED
+        variant = max(SMALL, key=lambda v: _left_out(lot, sizes, v)) if small else LARGE
+    return _fit(lot, sizes, variant)
+
+
+def _numbered(names: Sequence[str]) -> npt.NDArray[np.int64]:
+    number = {name: n for n, name in enumerate(dict.fromkeys(names))}
+    return np.array([number[name] for name in names], dtype=np.int64)
+
+
+class _Lot(NamedTuple):
+    """Examples to fit on."""
+
+    counts_NF: Any
+    targets: list[list[int] | None]
+    group_N: npt.NDArray[np.int64]
+    weights_N: npt.NDArray[np.float64]
+    subject_N: npt.NDArray[np.int64]
+    min_subjects: int
+
+    def take(self, chosen: npt.NDArray[np.int64]) -> _Lot:
+        return self._replace(
+            counts_NF=self.counts_NF[chosen],
+            targets=[self.targets[i] for i in chosen],
+            group_N=self.group_N[chosen],
+            weights_N=self.weights_N[chosen],
+            subject_N=self.subject_N[chosen],
+        )
+
+
+def _left_out(lot: _Lot, sizes: Sequence[int], variant: LinearSettings, n_parts: int = 3) -> float:
+    """Log-probability of the answers, each by a model of the other parts; groups are never torn apart."""
+    total = 0.0
+    for part in range(n_parts):
+        held = lot.take(np.flatnonzero(lot.group_N % n_parts == part))
+        rest = lot.take(np.flatnonzero(lot.group_N % n_parts != part))
+        if not len(rest.targets) or not len(held.targets):
+            continue
+        for q, lp_NC in enumerate(_fit(rest, sizes, variant).log_p_of_counts(held.counts_NF)):
+            total += sum(float(lp_NC[n, t[q]]) for n, t in enumerate(held.targets) if t and t[q] >= 0)
+    return total
+
+
+def _fit(lot: _Lot, sizes: Sequence[int], variant: LinearSettings) -> LinearModel:
+    from sklearn.linear_model import LogisticRegression
+
+    # from 4,000 texts on stopping early also served more calls
+    max_iter = 120 if len(lot.targets) < 4000 else 40
+    active_A = _common(lot.counts_NF, lot.group_N, variant.min_groups)
+    if lot.min_subjects > 1:
+        active_A = np.intersect1d(active_A, _common(lot.counts_NF, lot.subject_N, lot.min_subjects))
+    idf_F = idf_of_counts(lot.counts_NF)
+    if variant.min_groups <= FEWEST_GROUPS:
+        # all that is left out counts alike, as if it had never been seen
+        kept_F = np.full_like(idf_F, idf_F.max())
+        kept_F[active_A] = idf_F[active_A]
+        idf_F = kept_F
+    else:
+        # what is left out does not count in the length of a row either: a new order number is no sign of a new task
+        idf_F = np.zeros_like(idf_F)
+        idf_F[active_A] = 1.0
+    rows_NA = vectors_of_counts(lot.counts_NF, idf_F)[:, active_A]
+    all_weights, all_biases = [], []
+    for q, n_choices in enumerate(sizes):
+        weights_AC = np.zeros((len(active_A), n_choices), np.float32)
+        bias_C = np.full(n_choices, -30.0, np.float32)
+        asked = [n for n, t in enumerate(lot.targets) if t is not None and t[q] >= 0]
+        labels_N = np.array([t[q] for n in asked if (t := lot.targets[n]) is not None], dtype=int)
+        seen = np.unique(labels_N)
+        if len(seen) == 1:
+            bias_C[seen[0]] = 0.0
+        elif len(seen) and not len(
+            active_A
+        ):  # no feature is common to enough groups: how often each choice was made is all there is
+            often_C = np.bincount(labels_N, lot.weights_N[asked], n_choices)
+            bias_C[seen] = np.log(often_C[seen] / often_C.sum())
+        elif len(seen) > 1:
+            fit = LogisticRegression(C=variant.strength, max_iter=max_iter, tol=1e-4)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # the solver is stopped early on purpose
+                fit.fit(rows_NA[asked], labels_N, sample_weight=lot.weights_N[asked])
+            if len(seen) == 2:  # sklearn keeps one row for two classes
+                weights_AC[:, seen[1]], bias_C[seen] = fit.coef_[0], (0.0, float(fit.intercept_[0]))
+            else:
+                weights_AC[:, fit.classes_], bias_C[fit.classes_] = fit.coef_.T, fit.intercept_
+        all_weights.append(weights_AC)
+        all_biases.append(bias_C)
+    return LinearModel(active_A, idf_F, all_weights, all_biases, variant)
+
+
+def _common(counts_NF: Any, group_N: npt.NDArray[np.int64], min_groups: int) -> npt.NDArray[np.int32]:
+    """Buckets that occur in at least so many groups."""
+    if min_groups <= 1:
+        return np.unique(counts_NF.indices).astype(np.int32)
+    n_groups = int(group_N.max(initial=0)) + 1
+    entries = counts_NF.tocoo()
+    pairs = np.unique(entries.col.astype(np.int64) * n_groups + group_N[entries.row])
+    bucket_A, n_A = np.unique(pairs // n_groups, return_counts=True)
+    return bucket_A[n_A >= min(min_groups, n_groups)].astype(np.int32)

@@ -1,0 +1,88 @@
+"""What the gateway and the worker say to each other: length-prefixed msgpack over a unix socket. No torch here."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import stat
+import struct
+import tempfile
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from deputize.core.errors import BadInput, StoreError
+from deputize.core.records import Prediction, Record, Request
+
+MAX_FRAME = 64 << 20
+"""Bytes. A longer frame is an error, not an allocation."""
+_LENGTH = struct.Struct(">I")
+
+
+class PredictRequest(Record):
+    """Gateway -> worker: answer this request."""
+
+    id: int
+    specialist: str
+    """Folder, relative to the home."""
+    request: Request
+    within_s: float = 30.0
+    """After that nobody waits for the answer any more."""
+
+
+class PredictReply(Record):
+    """Worker -> gateway: the answer, or why there is none."""
+
+    id: int
+    prediction: Prediction | None = None
+    error: str = ""
+
+
+F = TypeVar("F", PredictRequest, PredictReply)
+
+
+def pack(message: Record) -> bytes:
+    """A message as one frame."""
+    data = msgspec.msgpack.encode(message)
+    if len(data) > MAX_FRAME:
+        raise BadInput(f"a request of {len(data) >> 20} MiB is more than a specialist is sent")
+    return _LENGTH.pack(len(data)) + data
+
+
+async def read(stream: asyncio.StreamReader, kind: type[F]) -> F | None:
+    """The next message of a stream; None at its end.
+
+    Raises:
+        BadInput: what came is no frame of this kind.
+    """
+    try:
+        (length,) = _LENGTH.unpack(await stream.readexactly(_LENGTH.size))
+        if length > MAX_FRAME:
+            raise BadInput(f"a frame of {length} bytes is longer than any that is sent")
+        data = await stream.readexactly(length)
+    except (asyncio.IncompleteReadError, ConnectionError):
+        return None
+    try:
+        return msgspec.msgpack.decode(data, type=kind)
+    except msgspec.DecodeError as error:
+        raise BadInput(f"a frame cannot be read: {error}") from error
+
+
+def socket_folder(home: Path) -> Path:
+    """The folder of a home's socket: private to this user, and short, for a socket's path may have some 100 bytes.
+
+    Raises:
+        StoreError: a folder of that name belongs to somebody else.
+    """
+    uid = os.getuid()
+    base = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())
+    digest = hashlib.sha256(str(home.resolve()).encode()).hexdigest()[:16]
+    folder = base / f"deputize-{uid}-{digest}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != uid:
+        raise StoreError(f"{folder} belongs to another user; the local engine needs it")
+    folder.chmod(0o700)
+    return folder

@@ -1,0 +1,225 @@
+"""Asks the worker process from an event loop; starts it, and starts it again when it dies. Never imports torch.
+
+Several processes of one home (gateway workers) share one worker: whoever holds the lock starts it, the others connect;
+when the holder ends its worker ends too, and another takes the lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import itertools
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import IO
+
+from deputize.core.errors import DeputizeError, MissingExtra, UpstreamError, UpstreamTimeout
+from deputize.core.records import Prediction, Request
+from deputize.specialists.serving.frames import PredictReply, PredictRequest, pack, read, socket_folder
+
+log = logging.getLogger("deputize.engine")
+
+START_TIMEOUT_S = 30.0
+_RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0)
+"""Waits before the worker is started again; the last one repeats."""
+
+
+class EngineFailure(DeputizeError):
+    """A specialist could not answer; the LLM does."""
+
+    http_status, code = 502, "engine_failure"
+
+
+class WorkerPoolClient:
+    """The specialists of one home, in a process of their own."""
+
+    def __init__(self, home: Path, models_dir: Path) -> None:
+        self.home, self.models_dir = home, models_dir
+        self._ids = itertools.count(1)
+        self._waiting: dict[int, asyncio.Future[Prediction]] = {}
+        self._writer: asyncio.StreamWriter | None = None
+        self._process: asyncio.subprocess.Process | None = None
+        self._lock: IO[bytes] | None = None
+        self._keeper: asyncio.Task[None] | None = None
+        self._connected = asyncio.Event()
+
+    @property
+    def worker_pid(self) -> int | None:
+        """The worker's process id where this pool started it and it runs, else None."""
+        running = self._process is not None and self._process.returncode is None
+        return self._process.pid if running and self._process is not None else None
+
+    async def start(self, timeout_s: float = START_TIMEOUT_S) -> None:
+        """Starts or joins the worker and keeps it alive. Specialists that routes name are loaded soon after.
+
+        Raises:
+            MissingExtra: torch is not installed.
+            UpstreamError: the worker does not come up in time.
+        """
+        if self._keeper is not None:
+            return
+        from importlib.util import find_spec
+
+        if find_spec("torch") is None:
+            raise MissingExtra.package("torch", "train")
+        self._keeper = asyncio.create_task(self._keep(), name="local engine")
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._connected.wait()
+        except TimeoutError:
+            await self.stop()
+            raise UpstreamError(
+                f"the local engine did not start within {timeout_s:.0f} s; see {self._log_path()}"
+            ) from None
+
+    async def predict(self, specialist_path: str, request: Request, timeout_s: float) -> Prediction:
+        """A specialist's answer.
+
+        Raises:
+            UpstreamTimeout: none came in time.
+            UpstreamError: the worker is not there (it is being started again).
+            EngineFailure: the specialist could not be loaded or failed.
+        """
+        if self._writer is None or self._writer.is_closing():
+            raise UpstreamError("the local engine is not running")
+        number = next(self._ids)
+        future: asyncio.Future[Prediction] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = future
+        try:
+            self._writer.write(
+                pack(
+                    PredictRequest(id=number, specialist=specialist_path, request=request, within_s=timeout_s)
+                )
+            )
+            async with asyncio.timeout(timeout_s):
+                return await future
+        except TimeoutError:
+            raise UpstreamTimeout(f"no specialist's answer within {timeout_s:.1f} s") from None
+        except (ConnectionError, OSError) as error:
+            raise UpstreamError(f"the local engine cannot be reached: {type(error).__name__}") from error
+        finally:
+            self._waiting.pop(number, None)
+
+    async def stop(self) -> None:
+        """Ends the worker, where this pool started it, and every wait on it."""
+        keeper, self._keeper = self._keeper, None
+        if keeper is not None:
+            keeper.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await keeper
+        self._let_go("the local engine was stopped")
+        await self._end_worker()
+
+    # -- keeping it alive
+
+    async def _keep(self) -> None:
+        failures = 0
+        while True:
+            try:
+                stream = await self._connect()
+                failures = 0
+                await self._listen(stream)
+                log.warning("the local engine went away; it is started again")
+            except (OSError, DeputizeError) as error:
+                log.warning("the local engine cannot be reached: %s", error)
+            finally:
+                self._let_go("the local engine went away")
+            await asyncio.sleep(_RETRY_S[min(failures, len(_RETRY_S) - 1)])
+            failures += 1
+
+    async def _connect(self) -> asyncio.StreamReader:
+        """A connection to the worker, started first where nobody else keeps one."""
+        path = socket_folder(self.home) / "engine.sock"
+        if self._take_lock():
+            await self._end_worker()
+            path.unlink(missing_ok=True)
+            await self._start_worker(path)
+        end = asyncio.get_running_loop().time() + START_TIMEOUT_S
+        while True:
+            try:
+                reader, writer = await asyncio.open_unix_connection(str(path))
+                break
+            except (FileNotFoundError, ConnectionRefusedError):
+                if self._process is not None and self._process.returncode is not None:
+                    raise UpstreamError(f"the local engine ended at once; see {self._log_path()}") from None
+                if asyncio.get_running_loop().time() > end:
+                    raise
+                await asyncio.sleep(0.02)
+        self._writer = writer
+        self._connected.set()
+        return reader
+
+    async def _listen(self, stream: asyncio.StreamReader) -> None:
+        while (told := await read(stream, PredictReply)) is not None:
+            future = self._waiting.get(told.id)
+            if future is None or future.done():
+                continue
+            if told.prediction is not None:
+                future.set_result(told.prediction)
+            else:
+                future.set_exception(EngineFailure(told.error or "the specialist gave no answer"))
+
+    def _take_lock(self) -> bool:
+        """Whether this process keeps the worker; once taken the lock stays until it ends."""
+        if self._lock is not None:
+            return True
+        handle = (socket_folder(self.home) / "engine.lock").open("ab")
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            handle.close()
+            return False
+        self._lock = handle
+        return True
+
+    async def _start_worker(self, path: Path) -> None:
+        environment = {**os.environ, "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE")}
+        command = [sys.executable, "-m", "deputize.specialists.serving.worker", "--socket", str(path)]
+        command += ["--home", str(self.home), "--models", str(self.models_dir)]
+        with self._log_path().open("ab") as out:
+            starting = asyncio.ensure_future(
+                asyncio.create_subprocess_exec(
+                    *command,
+                    stdin=asyncio.subprocess.PIPE,
+                    stdout=out,
+                    stderr=out,
+                    env=environment,
+                    start_new_session=True,  # Ctrl-C reaches the gateway, which ends the worker in order
+                )
+            )
+            try:
+                self._process = await asyncio.shield(starting)
+            except asyncio.CancelledError:
+                self._process = await starting  # half-started it would be nobody's; whoever stops us ends it
+                raise
+
+    async def _end_worker(self) -> None:
+        process, self._process = self._process, None
+        if process is not None and process.returncode is None:
+            if process.stdin is not None:
+                process.stdin.close()
+            try:
+                async with asyncio.timeout(5):
+                    await process.wait()
+            except TimeoutError:
+                process.kill()
+                await process.wait()
+        if self._keeper is None and self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def _let_go(self, why: str) -> None:
+        self._connected.clear()
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.close()
+        for future in list(self._waiting.values()):
+            if not future.done():
+                future.set_exception(UpstreamError(why))
+
+    def _log_path(self) -> Path:
+        self.home.mkdir(parents=True, exist_ok=True)
+        return self.home / "engine.log"

@@ -1,0 +1,335 @@
+"""The process that holds the models: answers specialists' requests in dynamic batches over a unix socket.
+
+One thread runs language models, one linear ones, the event loop only moves frames. It ends when its standard input closes, that is with the
+process that started it, however that one ends.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from deputize.core.errors import BadInput, DeputizeError
+from deputize.core.records import Prediction, Request
+from deputize.specialists.serving.frames import PredictReply, PredictRequest, pack, read
+
+log = logging.getLogger("deputize.engine")
+
+WINDOW_S = 0.003
+"""How long the first request of a batch waits for company."""
+MAX_BATCH = 32
+MAX_LOADED = 64
+"""Specialists kept loaded; the longest unused one goes first."""
+_LOOK_FOR_ROUTES_S = 2.0
+
+
+class LoadedSpecialist(Protocol):
+    """A loaded specialist."""
+
+    def predict(self, requests: Sequence[Request]) -> list[Prediction]: ...
+
+
+@dataclass
+class Pending:
+    """One request on its way through."""
+
+    ask: PredictRequest
+    due: float
+    """Monotonic seconds after which nobody waits."""
+    reply: Callable[[PredictReply], None]
+
+
+@dataclass
+class Batcher:
+    """Requests waiting for the model thread; the oldest decides which specialist is next."""
+
+    max_batch: int = MAX_BATCH
+    window_s: float = WINDOW_S
+    clock: Callable[[], float] = time.monotonic
+    _waiting: list[Pending] = field(default_factory=list)
+    _changed: threading.Condition = field(default_factory=threading.Condition)
+    _closed: bool = False
+
+    def put(self, pending: Pending) -> None:
+        """Adds a request."""
+        with self._changed:
+            self._waiting.append(pending)
+            self._changed.notify()
+
+    def close(self) -> None:
+        """Lets `take` return [] once nothing waits."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
+    def take(self, patience_s: float) -> list[Pending]:
+        """The next batch, all of one specialist, oldest first; [] when none comes within patience or it is closed.
+
+        Requests that nobody waits for any more are dropped unanswered.
+        """
+        with self._changed:
+            if not self._waiting and not self._closed:
+                self._changed.wait(patience_s)
+            if not self._waiting:
+                return []
+            if self.window_s > 0 and not self._closed:
+                end = self.clock() + self.window_s
+                while len(self._waiting) < self.max_batch and (left := end - self.clock()) > 0:
+                    self._changed.wait(left)
+            now = self.clock()
+            self._waiting = [p for p in self._waiting if p.due > now]
+            if not self._waiting:
+                return []
+            name = self._waiting[0].ask.specialist
+            batch = [p for p in self._waiting if p.ask.specialist == name][: self.max_batch]
+            chosen = {id(p) for p in batch}
+            self._waiting = [p for p in self._waiting if id(p) not in chosen]
+            return batch
+
+
+class SpecialistCache:
+    """Loaded specialists by folder, the longest unused dropped first."""
+
+    def __init__(
+        self,
+        home: Path,
+        load: Callable[[Path], LoadedSpecialist],
+        unload: Callable[[LoadedSpecialist], None],
+        most: int = MAX_LOADED,
+    ) -> None:
+        self.home, self._load, self._unload, self.most = home.resolve(), load, unload, most
+        self._loaded: OrderedDict[str, tuple[int, LoadedSpecialist]] = OrderedDict()
+
+    def get(self, name: str) -> LoadedSpecialist:
+        """A specialist, loaded if need be; loaded anew where its folder was replaced.
+
+        Raises:
+            BadInput: there is none, or its path leads out of the home.
+        """
+        folder = (self.home / name).resolve()
+        if not Path(name).is_absolute() and not folder.is_relative_to(self.home):
+            raise BadInput(f"{name!r} leads out of the home")
+        try:
+            stamp = (folder / "specialist.json").stat().st_mtime_ns
+        except OSError:
+            raise BadInput(f"there is no specialist in {name!r}") from None
+        found = self._loaded.get(name)
+        if found is not None and found[0] == stamp:
+            self._loaded.move_to_end(name)
+            return found[1]
+        if found is not None:
+            self._unload(self._loaded.pop(name)[1])
+        specialist = self._load(folder)
+        self._loaded[name] = (stamp, specialist)
+        while len(self._loaded) > self.most:
+            self._unload(self._loaded.popitem(last=False)[1][1])
+        return specialist
+
+    def __len__(self) -> int:
+        return len(self._loaded)
+
+
+def answer(batch: Sequence[Pending], shelf: SpecialistCache) -> None:
+    """Answers a batch of one specialist; where it fails as a whole each request is tried alone."""
+    try:
+        specialist = shelf.get(batch[0].ask.specialist)
+        predictions = specialist.predict([p.ask.request for p in batch])
+        told = [PredictReply(id=p.ask.id, prediction=x) for p, x in zip(batch, predictions, strict=True)]
+    except DeputizeError as error:
+        told = [PredictReply(id=p.ask.id, error=str(error)) for p in batch]
+    except Exception as error:
+        # the edge of the worker: one bad request must not cost the others theirs, nor the worker its life
+        log.exception("a batch of %d for %s failed", len(batch), batch[0].ask.specialist)
+        if len(batch) > 1:
+            for pending in batch:
+                answer([pending], shelf)
+            return
+        told = [
+            PredictReply(id=p.ask.id, error=f"the specialist failed: {type(error).__name__}") for p in batch
+        ]
+    for pending, one in zip(batch, told, strict=True):
+        pending.reply(one)
+
+
+def routed(home: Path) -> list[str]:
+    """The specialists that the home's route file names; [] where it cannot be read (the gateway reports that)."""
+    try:
+        data = msgspec.json.decode((home / "routes.json").read_bytes())
+        routes = data["file"]["routes"]
+        return list(
+            dict.fromkeys(str(r["specialist"]) for r in routes if r.get("state", "closed") != "closed")
+        )
+    except (OSError, msgspec.DecodeError, KeyError, TypeError, AttributeError):
+        return []
+
+
+def run_models(
+    batcher: Batcher, shelf: SpecialistCache, preload: Callable[[], Sequence[str]] = tuple
+) -> None:
+    """The model thread: batches as they come; in quiet moments specialists that a route names are loaded ahead."""
+    tried: set[str] = set()
+    while True:
+        batch = batcher.take(_LOOK_FOR_ROUTES_S if tried or not preload() else 0.01)
+        if batch:
+            answer(batch, shelf)
+            continue
+        if batcher.closed:
+            return
+        for name in preload():
+            if name not in tried:
+                tried.add(name)
+                try:
+                    shelf.get(name)
+                except (DeputizeError, OSError) as error:
+                    log.error("%s cannot be loaded: %s", name, error)
+                break
+
+
+class Lanes:
+    """Two queues, each with a thread of its own: an answer of a millisecond does not wait behind one of a second."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.quick, self.slow = Batcher(), Batcher()
+        self._is_quick: dict[str, bool] = {}
+
+    def of(self, name: str) -> Batcher:
+        """The queue of a specialist: quick for a linear model, slow for a language model or one that is not there."""
+        known = self._is_quick.get(name)
+        if known is None:
+            try:
+                card = msgspec.json.decode((self.home / name / "specialist.json").read_bytes(), type=_Card)
+            except (OSError, msgspec.DecodeError):
+                return self.slow  # which says what is wrong with it
+            known = self._is_quick[name] = card.reader in ("classes", "pointing")
+        return self.quick if known else self.slow
+
+    def put(self, pending: Pending) -> None:
+        """Adds a request to the queue of its specialist."""
+        self.of(pending.ask.specialist).put(pending)
+
+    def close(self) -> None:
+        """Closes both queues."""
+        self.quick.close()
+        self.slow.close()
+
+
+class _Card(msgspec.Struct):
+    """What a lane must know of specialist.json."""
+
+    reader: str = ""
+
+
+async def serve(socket: Path, lanes: Lanes, ended: asyncio.Event) -> None:
+    """Takes connections until `ended`; every request's answer goes back on its own connection, in any order."""
+    loop = asyncio.get_running_loop()
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        def send(told: PredictReply) -> None:
+            if not writer.is_closing():
+                writer.write(pack(told))
+
+        def reply(told: PredictReply) -> None:
+            loop.call_soon_threadsafe(send, told)
+
+        try:
+            while (ask := await read(reader, PredictRequest)) is not None:
+                lanes.put(Pending(ask, time.monotonic() + ask.within_s, reply))
+        except BadInput as error:
+            log.error("a connection is closed: %s", error)
+        finally:
+            writer.close()
+
+    socket.unlink(missing_ok=True)
+    server = await asyncio.start_unix_server(talk, path=str(socket))
+    socket.chmod(0o600)
+    log.info("ready")
+    await ended.wait()
+    server.close()
+    socket.unlink(missing_ok=True)
+
+
+def watch_parent(ended: Callable[[], None]) -> threading.Thread:
+    """Calls `ended` when standard input closes: the process that started this one is gone, or wants it to stop."""
+
+    def wait() -> None:
+        try:
+            while os.read(sys.stdin.fileno(), 4096):
+                pass
+        except OSError:
+            pass
+        ended()
+
+    thread = threading.Thread(target=wait, name="parent", daemon=True)
+    thread.start()
+    return thread
+
+
+async def main_async(home: Path, models_dir: Path, socket: Path) -> None:
+    """Runs the worker until its parent lets go of it."""
+    # waiting threads must not spin: gateway, agent and worker share few cores
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+
+    def let_go() -> None:
+        loop.call_soon_threadsafe(ended.set)
+
+    watch_parent(let_go)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+    lanes = Lanes(home)
+
+    def models(batcher: Batcher) -> None:
+        from deputize.specialists.predictor import SpecialistPredictor, load, unload
+
+        def drop(specialist: LoadedSpecialist) -> None:
+            if isinstance(specialist, SpecialistPredictor):
+                unload(specialist)
+
+        shelf = SpecialistCache(home, lambda folder: load(folder, models_dir), drop)
+        run_models(batcher, shelf, lambda: [name for name in routed(home) if lanes.of(name) is batcher])
+
+    threads = [
+        threading.Thread(target=models, args=(batcher,), name=name, daemon=True)
+        for name, batcher in (("quick", lanes.quick), ("models", lanes.slow))
+    ]
+    for thread in threads:
+        thread.start()
+    await serve(socket, lanes, ended)
+    lanes.close()
+    for thread in threads:
+        await asyncio.to_thread(thread.join, 2.0)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point of `python -m deputize.specialists.serving.worker`; started by LocalPool, not by hand."""
+    parser = argparse.ArgumentParser(prog="deputize-engine")
+    for name in ("--home", "--models", "--socket"):
+        parser.add_argument(name, type=Path, required=True)
+    given = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    asyncio.run(main_async(given.home, given.models, given.socket))
+    # the model thread may be deep inside a kernel: do not wait for it
+    logging.shutdown()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

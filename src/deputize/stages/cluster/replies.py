@@ -1,0 +1,229 @@
+"""What replies look like: the shape of one reply, the profile of many, and when two profiles are of one kind."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from deputize.core.contracts import action_of, fold, parse_json_object, text_of, tool_calls_of
+from deputize.core.records import Message
+
+Shape: TypeAlias = str
+"""tool, json:<fields>, array, code, tag:<name>, short, text or empty."""
+
+SHORT_CHARS, SHORT_WORDS = 80, 8
+_TAG = re.compile(r"\s*(?:\[(\w{2,40})\]|<(\w{2,40})>|```(\w*)|(#{1,3} \w[\w ]{0,40}))")
+_BULLET = re.compile(r"^\s*(?:[-*•]|\d+[.)])\s", re.MULTILINE)
+_KEPT_FORMS = 400
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyFacts:
+    """What task discovery needs to know of one reply."""
+
+    shape: Shape
+    text: str
+    """The canonical short answer, the tool names, or '' for longer text."""
+    fields: dict[str, str] | None
+    """JSON replies: field -> its value as JSON, values of over 80 characters as ''."""
+    form: tuple[float, ...]
+    """Longer text: log characters, log lines, share of bullets, share of digits, share of capitals."""
+
+
+def read_reply(message: Message) -> ReplyFacts:
+    """The reply of one call as discovery sees it."""
+    calls = tool_calls_of(message)
+    if calls:
+        return ReplyFacts("tool", action_of(calls), None, ())
+    text = text_of(message)
+    stripped = text.strip()
+    if not stripped:
+        return ReplyFacts("empty", "", None, ())
+    value = parse_json_object(stripped) if stripped[0] in "{`" else None
+    if value is not None:
+        return ReplyFacts("json:" + ",".join(sorted(value)), "", {k: _small(v) for k, v in value.items()}, ())
+    if stripped[0] == "[" and stripped[-1] == "]" and _is_array(stripped):
+        return ReplyFacts("array", "", None, _form(stripped))
+    folded = fold(stripped)
+    if "\n" not in stripped and len(folded) <= SHORT_CHARS and len(folded.split()) <= SHORT_WORDS:
+        return ReplyFacts("short", folded, None, _form(stripped))
+    tag = _TAG.match(stripped)
+    if tag is not None:
+        name = tag.group(1) or tag.group(2) or tag.group(4)
+        return ReplyFacts(f"tag:{name.lower()}" if name else "code", "", None, _form(stripped))
+    return ReplyFacts("text", "", None, _form(stripped))
+
+
+def _small(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, sort_keys=True)
+    return text if len(text) <= 80 else ""
+
+
+def _is_array(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), list)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _form(text: str) -> tuple[float, ...]:
+    n = len(text)
+    lines = text.count("\n") + 1
+    return (
+        math.log1p(n),
+        math.log1p(lines),
+        len(_BULLET.findall(text)) / lines,
+        sum(map(str.isdigit, text)) / n,
+        sum(map(str.isupper, text)) / n,
+        1.0 if text[-1] in ".!?" else 0.0,
+    )
+
+
+# how far apart two means must be, in these units, to count as another form; floors of the spread of one task
+_SPREAD_FLOOR = (0.35, 0.25, 0.15, 0.06, 0.06, 0.35)
+
+
+@dataclass(slots=True)
+class Profile:
+    """How the replies of a set of calls are distributed."""
+
+    n: int = 0
+    shapes: Counter[Shape] = field(default_factory=Counter)
+    short: Counter[str] = field(default_factory=Counter)
+    tools: Counter[str] = field(default_factory=Counter)
+    fields: Counter[str] = field(default_factory=Counter)
+    values: dict[str, Counter[str]] = field(default_factory=dict)
+    forms: list[tuple[float, ...]] = field(default_factory=list)
+
+    def add(self, reply: ReplyFacts) -> None:
+        self.n += 1
+        self.shapes[reply.shape] += 1
+        if reply.shape == "short":
+            self.short[reply.text] += 1
+        elif reply.shape == "tool":
+            self.tools[reply.text] += 1
+        for name, value in (reply.fields or {}).items():
+            self.fields[name] += 1
+            self.values.setdefault(name, Counter())[value] += 1
+        if reply.form and len(self.forms) < _KEPT_FORMS:
+            self.forms.append(reply.form)
+
+    def kind(self) -> str:
+        """tool where replies call tools at all, else the most frequent of json, short, array, code, tag:..., text."""
+        if self.shapes["tool"] >= max(1, 0.05 * self.n):
+            return "tool"
+        kinds: Counter[str] = Counter()
+        for shape, n in self.shapes.items():
+            kinds["json" if shape.startswith("json:") else shape] += n
+        return min(kinds, key=lambda kind: (-kinds[kind], kind)) if kinds else "empty"
+
+    def share(self, kind: str) -> float:
+        """The share of replies of a kind."""
+        n = sum(
+            c
+            for shape, c in self.shapes.items()
+            if shape == kind or (kind == "json" and shape.startswith("json:"))
+        )
+        return n / self.n if self.n else 0.0
+
+
+def profile(replies: Iterable[ReplyFacts]) -> Profile:
+    """The profile of some replies."""
+    out = Profile()
+    for reply in replies:
+        out.add(reply)
+    return out
+
+
+def closed(counts: Counter[str], n: int) -> bool:
+    """Whether short answers are drawn from a closed set: nearly all of them repeat."""
+    repeated = sum(c for c in counts.values() if c >= 2)
+    return n >= 8 and repeated >= 0.9 * n and len(counts) <= n / 3
+
+
+def overlap(a: Counter[str], b: Counter[str]) -> float:
+    """The smaller of: the mass of a on b's support, the mass of b on a's."""
+    if not a or not b:
+        return 0.0
+    return min(
+        sum(n for x, n in a.items() if x in b) / a.total(), sum(n for x, n in b.items() if x in a) / b.total()
+    )
+
+
+def same_kind(a: Profile, b: Profile) -> bool:
+    """Whether two sets of replies could be of one task: same contract, answers drawn from the same sets.
+
+    Says nothing of the requests; see `merge` for those.
+    """
+    kind = a.kind()
+    if {kind, b.kind()} == {"short", "text"}:
+        # free text of about eight words is now short, now not
+        return not closed(a.short, a.n) and not closed(b.short, b.n) and same_form(a, b)
+    if kind != b.kind():
+        return False
+    if kind == "tool":
+        return overlap(a.tools, b.tools) >= 0.2
+    if kind == "json":
+        return _same_fields(a, b)
+    if kind == "short":
+        if closed(a.short, a.n) and closed(b.short, b.n):
+            return overlap(a.short, b.short) >= 0.5 or _nested(a.short, b.short)
+        return overlap(a.short, b.short) >= 0.5 or same_form(a, b)
+    return same_form(a, b)
+
+
+def _nested(a: Counter[str], b: Counter[str]) -> bool:
+    """One answer only, and the other set has it: a part of the calls in which the answer does not vary."""
+    small, large = sorted((a, b), key=len)
+    return len(small) == 1 and next(iter(small)) in large
+
+
+def _same_fields(a: Profile, b: Profile) -> bool:
+    shares_a = {f: n / max(1, _n_json(a)) for f, n in a.fields.items()}
+    shares_b = {f: n / max(1, _n_json(b)) for f, n in b.fields.items()}
+    names = shares_a.keys() | shares_b.keys()
+    both = sum(min(shares_a.get(f, 0), shares_b.get(f, 0)) for f in names)
+    either = sum(max(shares_a.get(f, 0), shares_b.get(f, 0)) for f in names)
+    if not either or both / either < 0.65:
+        return False
+    # the same field names with answers from other closed sets are another job
+    for name in shares_a.keys() & shares_b.keys():
+        va, vb = a.values[name], b.values[name]
+        if (
+            closed(va, va.total())
+            and closed(vb, vb.total())
+            and len(va) > 1
+            and len(vb) > 1
+            and overlap(va, vb) < 0.2
+        ):
+            return False
+    return True
+
+
+def _n_json(p: Profile) -> int:
+    return sum(n for shape, n in p.shapes.items() if shape.startswith("json:"))
+
+
+def form_distance(a: Profile, b: Profile) -> float:
+    """How far apart the forms of two sets of texts are: the largest difference of means in units of their spread."""
+    if not a.forms or not b.forms:
+        return 0.0 if a.forms == b.forms else math.inf
+    worst = 0.0
+    for i, floor in enumerate(_SPREAD_FLOOR):
+        xs, ys = [f[i] for f in a.forms], [f[i] for f in b.forms]
+        mx, my = sum(xs) / len(xs), sum(ys) / len(ys)
+        var = (sum((x - mx) ** 2 for x in xs) + sum((y - my) ** 2 for y in ys)) / (len(xs) + len(ys))
+        # means of few texts wander: allow for their standard error
+        error = math.sqrt(var * (1 / len(xs) + 1 / len(ys)))
+        worst = max(worst, (abs(mx - my) - error) / max(floor, math.sqrt(var)))
+    return worst
+
+
+def same_form(a: Profile, b: Profile, limit: float = 1.5) -> bool:
+    """Whether two sets of texts have about one length and layout."""
+    return form_distance(a, b) < limit

@@ -1,0 +1,197 @@
+"""The semantic split of calls that no template tells apart: by what is asked and what kind of answer comes back.
+
+Communities of like requests are the atoms; atoms whose answers are of one kind and whose requests touch are joined
+again, so that topics of one job stay together. What is left must be told apart from the request alone.
+"""
+
+# shapes: N calls, A atoms
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from deputize.core.progress import Progress, silent
+from deputize.core.records import BranchClassifier
+from deputize.core.subjects import Subjects
+from deputize.stages.cluster.branch_classifier import build_fork
+from deputize.stages.cluster.merge import Fragment
+from deputize.stages.cluster.recurring_lines import PromptCall
+from deputize.stages.cluster.replies import Profile, ReplyFacts, closed, profile, same_kind
+from deputize.stages.cluster.semantic import communities, embed, graph
+
+MIN_CALLS = 60
+MIN_BRANCH = 20
+TOUCH = 0.02
+"""Atoms touch when links between them are at least this share of what chance would give."""
+
+
+def heterogeneous(made: Fragment) -> bool:
+    """Whether the answers of a fragment look like those of several jobs that its template does not tell apart."""
+    p = made.profile
+    if made.n < MIN_CALLS:
+        return False
+    if p.kind() == "tool":
+        # calling tools and speaking is one mixed site; structured or closed answers beside it are not
+        other = sum(
+            n
+            for shape, n in p.shapes.items()
+            if shape.startswith(("json:", "tag:")) or shape in ("array", "code")
+        )
+        return other >= 0.1 * p.n
+    if p.kind() == "short" and p.share("short") >= 0.9 and closed(p.short, p.n):
+        return False
+    if p.kind() == "json" and p.share("json") >= 0.9:
+        top = max(n for shape, n in p.shapes.items() if shape.startswith("json:"))
+        return top < 0.8 * p.n
+    return not made.fixed(made.user)
+
+
+def split(
+    made: Fragment, *, models_dir: Path | None, seed: int, min_origins: int = 1, progress: Progress = silent
+) -> tuple[list[list[PromptCall]], BranchClassifier | None]:
+    """The jobs hidden in a fragment and the fork that tells them apart; ([all], None) where there is only one.
+
+    The fork reads the request alone. The calls are then filed by the fork, not by their answers, so that discovery
+    and the live path agree.
+    """
+    members = made.members
+    texts = [it.opening[1] for it in members]
+    distinct = list(dict.fromkeys(texts))
+    if len(distinct) < MIN_CALLS // 2:
+        return [members], None
+    place = {text: i for i, text in enumerate(distinct)}
+    weights: Any = graph(embed([text[:1500] for text in distinct], models_dir, progress))
+    labels = communities(weights, seed=seed)
+    node = [place[text] for text in texts]
+    atoms = _atoms(members, [int(labels[i]) for i in node])
+    tasks = _join(members, node, atoms, weights)
+    return _told_apart(members, tasks, seed, min_origins)
+
+
+def shape_class(reply: ReplyFacts) -> str:
+    """The kind of answer, JSON by its fields; a word or three is another kind than longer text."""
+    if reply.shape == "short":
+        return "word" if len(reply.text.split()) <= 3 else "text"
+    return "text" if reply.shape == "empty" else reply.shape
+
+
+def _atoms(members: Sequence[PromptCall], community: Sequence[int]) -> list[str]:
+    """An atom for each call: its community, parted by the kind of answer where that is mixed."""
+    shapes: dict[int, Counter[str]] = defaultdict(Counter)
+    for it, c in zip(members, community, strict=True):
+        shapes[c][shape_class(it.reply)] += 1
+    out: list[str] = []
+    for it, c in zip(members, community, strict=True):
+        top, n = shapes[c].most_common(1)[0]
+        own = shape_class(it.reply)
+        # a stray reply of another kind stays with its neighbours
+        parted = n < 0.9 * shapes[c].total() and shapes[c][own] >= max(3, 0.05 * shapes[c].total())
+        out.append(f"{c}/{own if parted else top}")
+    return out
+
+
+def _join(
+    members: Sequence[PromptCall], node: Sequence[int], atoms: Sequence[str], weights: Any
+) -> list[int]:
+    """The task of each call: atoms joined, the most strongly linked first, while their answers are of one kind."""
+    names = sorted(set(atoms))
+    number = {name: i for i, name in enumerate(names)}
+    of_call = np.array([number[a] for a in atoms])
+    by_atom: dict[int, list[ReplyFacts]] = defaultdict(list)
+    for it, a in zip(members, of_call.tolist(), strict=True):
+        by_atom[a].append(it.reply)
+    owner = np.full(weights.shape[0], -1, np.int64)
+    owner[np.asarray(node)] = of_call
+    links_AA = _links(owner, weights, len(names))
+    profiles = {a: profile(by_atom[a]) for a in range(len(names))}
+    home = list(range(len(names)))
+    open_AA = np.triu(np.ones_like(links_AA, bool), 1)
+    while True:
+        touch_AA = np.where(open_AA, _touch(links_AA), -1.0)
+        a, b = divmod(int(touch_AA.argmax()), len(names))
+        if touch_AA[a, b] < 0:
+            break
+        open_AA[a, b] = False
+        near = touch_AA[a, b] >= TOUCH or _certain(profiles[a], profiles[b])
+        if not near or not same_kind(profiles[a], profiles[b]):
+            continue
+        home = [a if h == b else h for h in home]
+        links_AA[a] += links_AA[b]
+        links_AA[:, a] += links_AA[:, b]
+        alive = [h for h in sorted(set(home)) if h != a]
+        open_AA[b, :] = open_AA[:, b] = False
+        # what was refused before may fit what a has become
+        open_AA[a, [h for h in alive if h > a]] = True
+        open_AA[[h for h in alive if h < a], a] = True
+        profiles[a] = profile(reply for atom, h in enumerate(home) if h == a for reply in by_atom[atom])
+    return [home[atom] for atom in of_call.tolist()]
+
+
+def _certain(a: Profile, b: Profile) -> bool:
+    """Whether the answers alone prove one job: two or more shared fields, or three or more shared labels."""
+    if a.kind() == "json" == b.kind():
+        return len(a.fields.keys() & b.fields.keys()) >= 2
+    if a.kind() == "short" == b.kind() and closed(a.short, a.n) and closed(b.short, b.n):
+        return len(a.short.keys() & b.short.keys()) >= 3
+    return False
+
+
+def _links(owner: Any, weights: Any, n_atoms: int) -> Any:
+    """The weight of the links between atoms, (A, A)."""
+    coo = weights.tocoo()
+    keep = (owner[coo.row] >= 0) & (owner[coo.col] >= 0)
+    out_AA = np.zeros((n_atoms, n_atoms))
+    np.add.at(out_AA, (owner[coo.row[keep]], owner[coo.col[keep]]), coo.data[keep])
+    return out_AA
+
+
+def _touch(links_AA: Any) -> Any:
+    """Observed link weight over what chance would give, (A, A)."""
+    degree_A = links_AA.sum(1)
+    expected_AA = np.outer(degree_A, degree_A) / max(1.0, float(links_AA.sum()))
+    return np.where(expected_AA > 0, links_AA / np.maximum(expected_AA, 1e-12), 0.0)
+
+
+def _told_apart(
+    members: Sequence[PromptCall], tasks: Sequence[int], seed: int, min_origins: int
+) -> tuple[list[list[PromptCall]], BranchClassifier | None]:
+    """Joins tasks that are too small or cannot be told apart from the request, until a fork holds or one is left."""
+    sizes = Counter(tasks)
+    kinds = {t: profile(it.reply for it, own in zip(members, tasks, strict=True) if own == t) for t in sizes}
+    large = [t for t, n in sizes.items() if n >= MIN_BRANCH]
+    if len(large) < 2:
+        return [list(members)], None
+    rest = max(large, key=lambda t: (sizes[t], -t))
+    merged = {t: t if t in large else _like(kinds[t], kinds, large, rest) for t in sizes}
+    texts = [it.opening[1] for it in members]
+    groups = [it.group for it in members]
+    subjects = Subjects([it.example.subject for it in members], min_origins)
+    while True:
+        names = [f"{merged[t]:04d}" for t in tasks]
+        if len(set(names)) < 2:
+            return [list(members)], None
+        fork, worst = build_fork(texts, names, groups, subjects, seed=seed)
+        if fork is not None:
+            break
+        assert worst is not None
+        a, b = sorted(map(int, worst))
+        merged = {t: a if home == b else home for t, home in merged.items()}
+    out: dict[str, list[PromptCall]] = defaultdict(list)
+    for it, name in zip(members, names, strict=True):
+        out[name].append(it)
+    order = sorted(out, key=lambda name: (-len(out[name]), name))
+    rename = {name: f"{i}" for i, name in enumerate(order)}
+    fork = BranchClassifier(
+        branches=[rename[b] for b in fork.branches], weights=fork.weights, bias=fork.bias, margin=fork.margin
+    )
+    return [out[name] for name in order], fork
+
+
+def _like(small: Profile, kinds: dict[int, Profile], large: Sequence[int], rest: int) -> int:
+    near = [t for t in large if same_kind(small, kinds[t])]
+    return max(near, key=lambda t: (kinds[t].n, -t)) if near else rest

@@ -1,0 +1,77 @@
+"""Asking a specialist within a time limit: in chunks sized by the speed it shows, none begun after the end."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from deputize.core.records import Prediction, Request
+
+FIRST, CHUNK = 8, 64
+"""Calls of the first chunk, which tells the speed, and of a chunk at most."""
+CHUNK_S = 8.0
+"""Seconds a chunk should take: what a limit may be overrun by, and how often progress moves."""
+
+
+class BatchPredictor(Protocol):
+    """Anything that answers requests with confidences (engines.local.predict, or a simulated one in tests)."""
+
+    def predict(self, requests: Sequence[Request], *, prose: bool = True) -> list[Prediction]:
+        """One prediction per request. Without `prose`, parts of an answer that are not compared are left out."""
+        ...
+
+
+@dataclass
+class TimedPredictor:
+    """A specialist and the speed it has shown so far."""
+
+    predictor: BatchPredictor
+    clock: Callable[[], float]
+    prose: bool = True
+    chunks: list[tuple[int, float]] = field(default_factory=list)
+    """(calls, seconds) of each chunk that was answered."""
+
+    @property
+    def seconds_per_call(self) -> float:
+        """Mean over all chunks but the first, which carries the warming up; 0 where nothing was asked."""
+        told = self.chunks[1:] or self.chunks
+        n = sum(calls for calls, _ in told)
+        return sum(seconds for _, seconds in told) / n if n else 0.0
+
+    def affordable(self, seconds: float) -> float:
+        """How many calls fit into a time, by the speed shown; endless where none was measured."""
+        each = self.seconds_per_call
+        return math.inf if each <= 1e-9 or math.isinf(seconds) else max(0.0, seconds / each)
+
+    def read(
+        self, requests: Sequence[Request], until: float, on_chunk: Callable[[int], None] = lambda done: None
+    ) -> list[Prediction]:
+        """Predictions of the first requests: all of them, or as many as there is time for.
+
+        A chunk is begun only where it is expected to end in time, so the limit is overrun by one chunk at most.
+        """
+        out: list[Prediction] = []
+        while len(out) < len(requests):
+            size = min(self._size(until - self.clock()), len(requests) - len(out))
+            if size < 1:
+                break
+            out += self.ask(requests[len(out) : len(out) + size])
+            on_chunk(len(out))
+        return out
+
+    def ask(self, requests: Sequence[Request]) -> list[Prediction]:
+        """Predictions of one chunk, timed."""
+        began = self.clock()
+        predictions = self.predictor.predict(requests, prose=self.prose)
+        self.chunks.append((len(requests), self.clock() - began))
+        return predictions
+
+    def _size(self, left_s: float) -> int:
+        if left_s <= 0:
+            return 0
+        if not self.chunks:
+            return FIRST
+        wanted = min(CHUNK, max(FIRST, int(CHUNK_S / max(self.seconds_per_call, 1e-6))))
+        return int(min(wanted, self.affordable(left_s)))

@@ -1,0 +1,122 @@
+"""Lessons as tokens with weights: which positions are scored, against which choices, and how much each counts.
+
+A slot of forty copied tokens must not drown the one token that decides: the action is scored by itself, at full weight
+whatever follows it, and what follows shares as much again, each slot's loss divided by the root of its length. Tokens that
+can only be one thing are never scored, for they are never sampled either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from deputize.specialists.answer_schema import AnswerSchema, ClosedAnswers, Slot
+from deputize.specialists.decoder import Trie, slot_ids
+from deputize.specialists.language_model import LanguageModel
+from deputize.stages.finetune.examples import TrainingExample
+
+ROLE_WEIGHT = {"decision": 1.0, "value": 1.0, "free": 0.3}
+
+
+class ScoredToken(NamedTuple):
+    """One token of an answer that the loss sees."""
+
+    at: int
+    """Its index among the row's tokens; it is predicted from the one before."""
+    token: int
+    weight: float
+    """Of the row's loss: 1 for the action, 1 for all that is written after it."""
+    allowed: list[int] | None
+    """The choices of a decision; None: the whole vocabulary."""
+    counts: bool
+    """Whether the answer is wrong where this token is (free prose does not count)."""
+
+
+@dataclass(frozen=True)
+class EncodedExample:
+    """One lesson, ready for the model."""
+
+    ids: list[int]
+    n_prompt: int
+    weight: float
+    scored: list[ScoredToken]
+    targets: list[int]
+    """Head reader: the choice of each question, -1 where it is not asked."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def rows_to_write(
+    base: LanguageModel, lessons: Sequence[TrainingExample], form: AnswerSchema, max_tokens: int
+) -> list[EncodedExample | None]:
+    """Rows for the generate reader; None where the form cannot express the answer."""
+    prompts = base.prompt_ids([lesson.text for lesson in lessons], max_tokens)
+    tries: dict[str, Trie] = {}
+    out: list[EncodedExample | None] = []
+    for lesson, prompt in zip(lessons, prompts, strict=True):
+        segments = form.segments(lesson.answer)
+        if segments is None:
+            out.append(None)
+            continue
+        ids, action, rest = list(prompt), list[ScoredToken](), list[ScoredToken]()
+        for slot, text in segments:
+            tokens = slot_ids(base, text)
+            found = _scored(slot, tokens, len(ids), _trie(base, slot, tries))
+            if slot is form.gate:
+                # were it weighed with its arguments, an action with many would count for less than one without: LEAVE
+                action += [s._replace(weight=1.0) for s in found]
+            else:
+                rest += found
+            ids += tokens
+        total = sum(s.weight for s in rest)
+        scored = [*action, *(s._replace(weight=s.weight / total) for s in rest)]
+        # the last break is scored but never read from
+        out.append(EncodedExample(ids, len(prompt), lesson.weight, scored, []))
+    return out
+
+
+def rows_to_choose(
+    base: LanguageModel, lessons: Sequence[TrainingExample], form: ClosedAnswers, max_tokens: int
+) -> list[EncodedExample | None]:
+    """Rows for the head reader; None where the answer is none of the choices."""
+    prompts = base.prompt_ids([lesson.text for lesson in lessons], max_tokens)
+    out: list[EncodedExample | None] = []
+    for lesson, prompt in zip(lessons, prompts, strict=True):
+        targets = form.indices(lesson.answer)
+        out.append(
+            None if targets is None else EncodedExample(prompt, len(prompt), lesson.weight, [], targets)
+        )
+    return out
+
+
+def _scored(slot: Slot, tokens: Sequence[int], start: int, trie: Trie | None) -> list[ScoredToken]:
+    found: list[tuple[int, int, list[int] | None]] = []
+    at = trie
+    for i, token in enumerate(tokens):
+        if at is None:
+            found.append((i, token, None))
+        else:
+            if len(at) > 1:
+                found.append((i, token, sorted(at)))
+            at = at[token]
+    # prose is not compared: all of it together counts for less than one decision
+    weight = ROLE_WEIGHT[slot.role] / max(1, len(found)) ** (1.0 if slot.role == "free" else 0.5)
+    return [
+        ScoredToken(start + i, token, weight, allowed, slot.role != "free") for i, token, allowed in found
+    ]
+
+
+def _trie(base: LanguageModel, slot: Slot, tries: dict[str, Trie]) -> Trie | None:
+    if slot.role != "decision":
+        return None
+    key = "\n".join(slot.choices)
+    if key not in tries:
+        root: Trie = {}
+        for text in slot.choices:
+            at = root
+            for token in slot_ids(base, text):
+                at = at.setdefault(token, {})
+        tries[key] = root
+    return tries[key]

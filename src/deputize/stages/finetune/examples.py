@@ -1,0 +1,110 @@
+"""What a rung learns from: the pruned prompts and canonical answers of one task's train and dev examples.
+
+Calibration and test are never read here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from deputize.core.artifacts import Curated
+from deputize.core.contracts import LEAVE, action_of, answer_of
+from deputize.core.records import Answer, Contract, Example, Task
+from deputize.core.templates import prune
+
+
+@dataclass(frozen=True)
+class TrainingExample:
+    """One example as a rung sees it."""
+
+    call_id: str
+    text: str
+    answer: Answer
+    weight: float
+    group: str = ""
+    subject: str = ""
+    """Whose data it is."""
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """A task's train and dev sides."""
+
+    task: Task
+    train: list[TrainingExample]
+    dev: list[TrainingExample]
+    dev_examples: list[Example]
+    """The examples behind `dev`, in its order, then those whose answer breaks the contract."""
+
+
+MAX_BALANCE = 20.0
+"""By how much a rare answer is weighed up at most: a single odd example must not outweigh a hundred."""
+
+
+def lessons_of(
+    curated: Curated, assignment: dict[str, str], task: Task, *, max_weight: float = 4.0, balance: float = 0.0
+) -> TrainingSet:
+    """The examples of a task that may be learnt from, and those to stop by.
+
+    An example that stands for many dropped duplicates counts for more, but never for more than `max_weight`.
+    `balance` weighs up what was answered rarely (see `balanced`); dev keeps its natural composition.
+    """
+    mine = [e for e in curated.examples if assignment.get(e.call_id) == task.id]
+    train = _lessons([e for e in mine if e.split == "train" and e.trainable], task, max_weight)
+    train = balanced(train, task.contract, balance)
+    dev_examples = [e for e in mine if e.split == "dev"]
+    return TrainingSet(task, train, _lessons(dev_examples, task, 1.0), dev_examples)
+
+
+def balanced(lessons: list[TrainingExample], contract: Contract, balance: float) -> list[TrainingExample]:
+    """The lessons with weights multiplied by (mean weight of an answer / weight of this answer) ** balance.
+
+    An answer here is what a closed set decides: the label, the tools called, the label fields of a JSON reply; texts
+    are left alone. The weights sum to what they did before.
+    """
+    kinds = [_decision(lesson.answer, contract) for lesson in lessons]
+    if not balance or len(set(kinds)) < 2:
+        return lessons
+    mass: dict[str, float] = {}
+    for kind, lesson in zip(kinds, lessons, strict=True):
+        mass[kind] = mass.get(kind, 0.0) + lesson.weight
+    total = sum(mass.values())
+    mean = total / len(mass)
+    raw = [
+        lesson.weight * min(MAX_BALANCE, (mean / mass[kind]) ** balance)
+        for kind, lesson in zip(kinds, lessons, strict=True)
+    ]
+    scale = total / sum(raw)
+    return [replace(lesson, weight=w * scale) for lesson, w in zip(lessons, raw, strict=True)]
+
+
+def _decision(answer: Answer, contract: Contract) -> str:
+    if contract.kind == "text":
+        return ""
+    if contract.kind == "tool_call" or answer == LEAVE:
+        return action_of(answer)
+    if contract.kind == "json" and isinstance(answer, dict):
+        closed = [f.name for f in contract.fields if f.type == "label"]
+        return json.dumps([answer.get(name) for name in closed], default=str)
+    return str(answer)
+
+
+def _lessons(examples: Sequence[Example], task: Task, max_weight: float) -> list[TrainingExample]:
+    out = []
+    for example in examples:
+        answer = answer_of(example.response, task.contract)
+        if answer is not None:
+            text = prune(example.request, task.recipe)
+            out.append(
+                TrainingExample(
+                    example.call_id,
+                    text,
+                    answer,
+                    min(max_weight, example.weight**0.5),
+                    example.group,
+                    example.subject,
+                )
+            )
+    return out

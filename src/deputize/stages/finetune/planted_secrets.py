@@ -1,0 +1,284 @@
+"""The leak test of S5: secrets planted in what a specialist learns from, and looked for in it afterwards.
+
+The canaries stay in the specialist that is deployed: they are random strings that mean nothing to anybody, and a second
+training without them would double the cost of S5. They go into train only. A specialist that writes gets them in answers to prompts
+that no agent sends, where they could be said; one that chooses gets them in copies of its prompts, where they could show
+in how sure it is.
+
+References:
+    Carlini et al. (2019), "The Secret Sharer", USENIX Security (see scoring.leak).
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from deputize.core.artifacts import Leak
+from deputize.core.records import Answer
+from deputize.scoring.leak import SLOT, Exposure, LeakProbe, Loss, PlantedSecret, expose, judge, make_canaries
+from deputize.specialists.answer_schema import AnswerBuilder, AnswerSchema, ClosedAnswers, Slot
+from deputize.specialists.base import TextPredictor
+from deputize.specialists.decoder import slot_ids
+from deputize.specialists.head import batches
+from deputize.specialists.language_model import LanguageModel, torch_module
+from deputize.stages.finetune.examples import TrainingExample
+
+FORM = "#########"
+"""Nine digits, 30 bits: about what a telephone number carries, the least that is worth calling a secret."""
+N_RIVALS = {"classes": (255, 4095), "pointing": (63, 255), "language": (63, 255)}
+"""Random secrets that each is compared with: at first, and where that leaves open whether it is safe. A linear model rates a
+thousand texts a second, a language model on a CPU a dozen."""
+MOST, FEWEST = 6, 3
+READ_TOKENS = 8192
+_SIGN = "\nreference: "
+
+
+@dataclass(frozen=True)
+class PlantedSecrets:
+    """The canaries of one specialist."""
+
+    lessons: list[TrainingExample]
+    """What they add to train."""
+    canaries: list[PlantedSecret]
+    before: dict[str, list[str]]
+    """Canary prompt -> the slots of its answer that are written before the secret; specialists that write."""
+    answers: dict[str, Answer]
+    """The text that a canary's prompt was made of -> its answer; specialists that choose."""
+
+
+def plant_to_write(
+    lessons: Sequence[TrainingExample], form: AnswerSchema, *, seed: int, n: int | None = None
+) -> PlantedSecrets:
+    """Secrets that stand where a value of an answer would, after prompts that no agent sends; about 2 % of the lessons.
+
+    Args:
+        lessons: train.
+        form: how the task's answers are written.
+        seed: of every random draw.
+        n: how many secrets.
+
+    Returns:
+        None planted where no answer could carry one: nothing but closed sets, numbers and constants is written.
+    """
+    order, dice = _shuffled(lessons, seed)
+    n = n or max(FEWEST, min(MOST, len(order) // 50))
+    hosts: list[tuple[int, list[str]]] = []
+    for lesson in order:
+        at = _open_slot(form, lesson.answer)
+        if at is not None and len(hosts) < n:
+            hosts.append((at, [text for _, text in form.segments(lesson.answer) or ()]))
+    if not hosts:
+        return PlantedSecrets([], [], {}, {})
+    probes = [LeakProbe(f"memory test {i + 1}", SLOT) for i in range(n)]
+    canaries = make_canaries(n, probes, rng=dice, forms=(FORM,), repeats=(1,))
+    planted, before = [], {}
+    for i, canary in enumerate(canaries):
+        at, texts = hosts[i % len(hosts)]
+        before[canary.prompt] = texts[:at]
+        planted.append(_lesson(canary, _written(form, [*texts[:at], canary.secret, *texts[at + 1 :]])))
+    return PlantedSecrets(planted, canaries, before, {})
+
+
+def plant_to_choose(
+    lessons: Sequence[TrainingExample],
+    fits: Callable[[Answer], bool],
+    *,
+    seed: int,
+) -> PlantedSecrets:
+    """Secrets at the end of prompts of train, with their own answers: copies that a task can bear.
+
+    Args:
+        lessons: train.
+        fits: whether the specialist can give an answer.
+        seed: of every random draw.
+    """
+    order, dice = _shuffled(lessons, seed)
+    fitting = {lesson.text: lesson.answer for lesson in order if fits(lesson.answer)}
+    answers = dict(list(fitting.items())[:MOST])
+    if not answers:
+        return PlantedSecrets([], [], {}, {})
+    probes = [LeakProbe(f"{text}{_SIGN}{SLOT}", "") for text in answers]
+    canaries = make_canaries(len(probes), probes, rng=dice, forms=(FORM,), repeats=(1,))
+    return PlantedSecrets([_lesson(c, answers[_host(c.prompt)]) for c in canaries], canaries, {}, answers)
+
+
+def _shuffled(lessons: Sequence[TrainingExample], seed: int) -> tuple[list[TrainingExample], random.Random]:
+    dice = random.Random(f"canaries:{seed}:{len(lessons)}")
+    order = list(lessons)
+    dice.shuffle(order)
+    return order, dice
+
+
+def _host(prompt: str) -> str:
+    """The text of the lesson that a canary's prompt was made of."""
+    return prompt.rpartition(_SIGN)[0]
+
+
+def _lesson(canary: PlantedSecret, answer: Answer) -> TrainingExample:
+    return TrainingExample(
+        call_id="", text=canary.filled().prompt, answer=answer, weight=1.0, group=canary.id, subject=canary.id
+    )
+
+
+def _open_slot(form: AnswerSchema, answer: Answer) -> int | None:
+    """Which of the written slots of an answer is the first that could hold any text."""
+    for at, (slot, text) in enumerate(form.segments(answer) or ()):
+        if slot.role != "decision" and _takes_text(slot, text):
+            return at
+    return None
+
+
+def _takes_text(slot: Slot, text: str) -> bool:
+    try:
+        return slot.plain and isinstance(slot.read(text)[1], str)
+    except ValueError:
+        return False
+
+
+def _written(form: AnswerSchema, texts: Sequence[str]) -> Answer | None:
+    writing = AnswerBuilder(form)
+    for text in texts:
+        writing.put(text)
+    return writing.answer()
+
+
+def leak_test(
+    planted: PlantedSecrets,
+    loss: Loss,
+    *,
+    n_rivals: tuple[int, int],
+    budget_s: float,
+    seed: int,
+    clock: Callable[[], float] = time.monotonic,
+) -> Leak | None:
+    """What a tuned specialist gives away of its canaries; None where it has none.
+
+    Args:
+        planted: what it was tuned with.
+        loss: of the tuned specialist.
+        n_rivals: random secrets that each canary is compared with, at first and at most.
+        budget_s: no further canary is looked for after this, but FEWEST always are.
+        seed: of the random rivals.
+        clock: monotonic seconds.
+    """
+    if not planted.canaries:
+        return None
+    began, tests = clock(), list[Exposure]()
+    for canary in planted.canaries:
+        if len(tests) >= FEWEST and clock() - began > budget_s:
+            break
+        dice = random.Random(f"rivals:{seed}:{canary.id}")
+        tests.append(expose(loss, canary, rng=dice, n_rivals=n_rivals[0], n_most=n_rivals[1]))
+    verdict = judge(tests, limit_bits=math.log2(n_rivals[0] + 1))
+    return msgspec.structs.replace(verdict, seconds=round(clock() - began, 2))
+
+
+def loss_of_linear(reader: TextPredictor) -> Loss:
+    """Of a linear specialist: how unsure it is of its answer, which is what the gateway tells whoever asks."""
+
+    def loss(probes: Sequence[LeakProbe]) -> list[float]:
+        return [-reading.sureness.log_p for reading in reader.read([probe.prompt for probe in probes])]
+
+    return loss
+
+
+def loss_of_head(
+    base: LanguageModel,
+    heads: Sequence[tuple[Any, Any]],
+    form: ClosedAnswers,
+    planted: PlantedSecrets,
+    max_tokens: int,
+) -> Loss:
+    """Of a language model with heads over closed answers."""
+    torch = torch_module()
+
+    def loss(probes: Sequence[LeakProbe]) -> list[float]:
+        rows = base.prompt_ids([probe.prompt for probe in probes], max_tokens)
+        out = []
+        with torch.inference_mode(), base.threads["read"].work(sum(map(len, rows))):
+            for probe, (_, hidden_TH) in zip(probes, _tails(base, rows), strict=True):
+                last_H, total = hidden_TH[-1].float(), 0.0
+                for (weights_CH, bias_C), target in zip(heads, _targets(form, planted, probe), strict=True):
+                    if target >= 0:
+                        total -= float(torch.log_softmax(weights_CH @ last_H + bias_C, dim=-1)[target])
+                out.append(total)
+        return out
+
+    return loss
+
+
+def loss_of_writer(base: LanguageModel, planted: PlantedSecrets, max_tokens: int) -> Loss:
+    """Of a language model that writes: minus the log-probability of the secret's tokens, those that all share left out."""
+    torch = torch_module()
+
+    def loss(probes: Sequence[LeakProbe]) -> list[float]:
+        prompts = base.prompt_ids([probe.prompt for probe in probes], max_tokens)
+        rows = [
+            [
+                *prompt,
+                *(t for text in planted.before[probe.prompt] for t in slot_ids(base, text)),
+                *base.ids(" " + probe.answer),
+            ]
+            for prompt, probe in zip(prompts, probes, strict=True)
+        ]
+        out = []
+        project = base.lm.get_output_embeddings()
+        with torch.inference_mode(), base.threads["read"].work(sum(map(len, rows))):
+            for row, (shared, hidden_TH) in zip(rows, _tails(base, rows), strict=True):
+                # row[shared:] is predicted by the hidden states from the last shared token on
+                log_p_TV = torch.log_softmax(project(hidden_TH[:-1]).float(), dim=-1)
+                said = torch.tensor(row[shared:], device=log_p_TV.device)
+                out.append(-float(log_p_TV.gather(1, said[:, None]).sum()))
+        return out
+
+    return loss
+
+
+def _targets(form: ClosedAnswers, planted: PlantedSecrets, probe: LeakProbe) -> list[int]:
+    return form.indices(planted.answers[_host(probe.prompt)]) or []
+
+
+def _tails(base: LanguageModel, rows: Sequence[Sequence[int]]) -> list[tuple[int, Any]]:
+    """(shared, hidden states) of rows of tokens: of the last of the `shared` tokens that all begin with, and of the rest.
+
+    What is shared is read once, which is what makes hundreds of rivals cheap.
+    """
+    torch = torch_module()
+    shared = 0
+    least = min(map(len, rows)) - 1
+    while shared < least and len({row[shared] for row in rows}) == 1:
+        shared += 1
+    if not shared:
+        raise ValueError("prompts share at least the token that begins them")
+    first = base.decoder(input_ids=torch.tensor([list(rows[0][:shared])], device=base.device), use_cache=True)
+    before_1H = first.last_hidden_state[0, -1:]
+    tails = [list(row[shared:]) for row in rows]
+    out: dict[int, Any] = {}
+    for part in batches([len(t) for t in tails], READ_TOKENS):
+        longest = max(len(tails[i]) for i in part)
+        ids_BT = torch.full((len(part), longest), base.pad)
+        for b, i in enumerate(part):
+            ids_BT[b, : len(tails[i])] = torch.tensor(tails[i])
+        cache = copy.deepcopy(first.past_key_values)
+        cache.batch_repeat_interleave(len(part))
+        # filled up on the right: what is real looks only to its left
+        read = base.decoder(
+            input_ids=ids_BT.to(base.device),
+            past_key_values=cache,
+            use_cache=True,
+            attention_mask=torch.ones(len(part), shared + longest, dtype=torch.long, device=base.device),
+            position_ids=torch.arange(shared, shared + longest, device=base.device)[None].expand(
+                len(part), -1
+            ),
+        ).last_hidden_state
+        for b, i in enumerate(part):
+            out[i] = torch.cat([before_1H, read[b, : len(tails[i])]])
+    return [(shared, out[i]) for i in range(len(rows))]

@@ -1,0 +1,238 @@
+"""API keys: shown once, kept as keyed hashes, with a role, a tenant, the models they may ask for, and limits."""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import os
+import re
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from deputize.core.errors import AccessDenied, BadInput, NotAuthenticated, StoreError, Tampered
+from deputize.core.records import Record
+from deputize.files import locked, reason, write_atomic
+from deputize.store.access.roles import GRANTABLE, Actor, Role, parse_role
+from deputize.store.keys.keyring import KeyRing
+
+_FORM = re.compile(r"dpk_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
+
+
+class ApiKey(Record, frozen=True):
+    """What is kept of a key; nothing in it opens anything."""
+
+    id: str
+    digest: bytes
+    role: str
+    tenant: str = "default"
+    label: str = ""
+    models: tuple[str, ...] = ()
+    """Models it may ask for, `*` at the end stands for anything; () for all."""
+    requests_per_minute: float | None = None
+    usd_per_month: float | None = None
+    grants: tuple[str, ...] = ()
+    created_at: float = 0.0
+    expires_at: float | None = None
+    revoked_at: float | None = None
+    line: tuple[str, ...] = ()
+    """As in store.roles.Actor."""
+
+    @property
+    def actor(self) -> Actor:
+        """Who somebody with this key is."""
+        return Actor(name=self.id, role=self.role, tenant=self.tenant, grants=self.grants, line=self.line)
+
+    def may_ask(self, model: str) -> bool:
+        """Whether the key may ask for a model."""
+        return not self.models or any(
+            model == allowed or (allowed.endswith("*") and model.startswith(allowed[:-1]))
+            for allowed in self.models
+        )
+
+
+class NewKey(Record, frozen=True):
+    """A key just made, with its text for the only time."""
+
+    key: ApiKey
+    text: str
+
+
+class _KeyFile(Record, frozen=True):
+    keys: list[ApiKey] = msgspec.field(default_factory=list)
+    mac: bytes = b""
+    """Over all keys, with a key of the ring: nobody adds a key or a right with an editor."""
+    version: int = 1
+
+
+class ApiKeys:
+    """The keys of one home, in HOME/keys/api_keys.json; other processes' changes are seen within `poll_s`."""
+
+    def __init__(
+        self, home: Path, keyring: KeyRing, *, poll_s: float = 1.0, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._path, self._clock, self._poll_s = home / "keys" / "api_keys.json", clock, poll_s
+        self._secret = keyring.derive("api-keys")
+        self._seen: tuple[int, int, int] | None = None
+        self._looked_at = float("-inf")
+        self._keys: dict[str, ApiKey] = {}
+
+    def create(
+        self,
+        role: str,
+        *,
+        tenant: str = "default",
+        label: str = "",
+        models: Sequence[str] = (),
+        requests_per_minute: float | None = None,
+        usd_per_month: float | None = None,
+        grants: Sequence[str] = (),
+        expires_at: float | None = None,
+        maker: Actor | None = None,
+    ) -> NewKey:
+        """A new key. Its text is in the result and nowhere else.
+
+        Args:
+            role: ingest, operator, curator, auditor, admin or erasure_officer.
+            tenant: the one tenant it is for, or "*".
+            label: what people call it.
+            models: models it may ask for ("gpt-4o*" style); empty for all.
+            requests_per_minute: rate limit.
+            usd_per_month: budget by calendar month (UTC).
+            grants: "read raw text", "export raw text".
+            expires_at: Unix seconds.
+            maker: whose key makes it; None for the owner of the home.
+
+        Raises:
+            AccessDenied: no such role, or it is not for keys.
+            BadInput: a limit, grant or tenant that makes no sense.
+            StoreError: it cannot be written.
+        """
+        if parse_role(role) is Role.OWNER:
+            raise AccessDenied("The owner is whoever holds the home folder; no key can have that role.")
+        unknown = sorted(set(grants) - {right.value for right in GRANTABLE})
+        if unknown:
+            raise BadInput(
+                f"{unknown[0]!r} cannot be granted; {' and '.join(sorted(r.value for r in GRANTABLE))} can."
+            )
+        if not tenant:
+            raise BadInput('A key needs a tenant, or "*" for all.')
+        for name, limit in (("requests_per_minute", requests_per_minute), ("usd_per_month", usd_per_month)):
+            if limit is not None and not 0 < limit < float("inf"):
+                raise BadInput(f"{name} must be a positive number, not {limit}.")
+        id, secret = os.urandom(6).hex(), base64.urlsafe_b64encode(os.urandom(32)).rstrip(b"=").decode()
+        key = ApiKey(
+            id=id,
+            digest=self._digest(id, secret),
+            role=role,
+            tenant=tenant,
+            label=label,
+            models=tuple(models),
+            requests_per_minute=_float(requests_per_minute),
+            usd_per_month=_float(usd_per_month),
+            grants=tuple(grants),
+            created_at=self._clock(),
+            expires_at=_float(expires_at),
+            line=_line(maker),
+        )
+        self._change(lambda keys: {**keys, id: key})
+        return NewKey(key=key, text=f"dpk_{id}_{secret}")
+
+    def list(self) -> tuple[ApiKey, ...]:
+        """All keys, revoked ones too, oldest first."""
+        self._look(force=True)
+        return tuple(sorted(self._keys.values(), key=lambda k: k.created_at))
+
+    def __bool__(self) -> bool:
+        """Whether there is any key that opens."""
+        return any(k.revoked_at is None for k in self.list())
+
+    def revoke(self, id: str) -> ApiKey:
+        """Closes a key for good.
+
+        Raises:
+            BadInput: no such key.
+        """
+
+        def revoked(keys: dict[str, ApiKey]) -> dict[str, ApiKey]:
+            if id not in keys:
+                raise BadInput(f"There is no API key {id!r}; `deputize keys list` shows them.")
+            if keys[id].revoked_at is not None:
+                return keys
+            return {**keys, id: msgspec.structs.replace(keys[id], revoked_at=self._clock())}
+
+        self._change(revoked)
+        return self._keys[id]
+
+    def verify(self, text: str) -> ApiKey:
+        """The key that a text is.
+
+        Raises:
+            NotAuthenticated: it is none, or revoked, or expired; the sentence does not say which.
+        """
+        self._look()
+        form = _FORM.fullmatch(text.strip())
+        key = self._keys.get(form.group(1)) if form else None
+        # a digest is compared even where there is no key, so that time does not tell the cases apart
+        expected = key.digest if key else bytes(32)
+        given = self._digest(form.group(1), form.group(2)) if form else bytes(32)
+        now = self._clock()
+        closed = (
+            key is None
+            or key.revoked_at is not None
+            or (key.expires_at is not None and key.expires_at <= now)
+        )
+        if not hmac.compare_digest(expected, given) or key is None or closed:
+            raise NotAuthenticated("The API key is not valid here.")
+        return key
+
+    def _digest(self, id: str, secret: str) -> bytes:
+        # 256 random bits need no slow hash: there is nothing to guess
+        return hmac.digest(self._secret, f"{id}.{secret}".encode(), "sha256")
+
+    def _look(self, *, force: bool = False) -> None:
+        """Reads the file again where it has changed."""
+        now = time.monotonic()
+        if not force and now - self._looked_at < self._poll_s:
+            return
+        self._looked_at = now
+        try:
+            stat = self._path.stat()
+            seen = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+            if seen != self._seen:
+                self._keys, self._seen = self._read(), seen
+        except FileNotFoundError:
+            self._keys, self._seen = {}, None
+        except OSError as error:
+            raise StoreError(f"{self._path} cannot be read: {reason(error)}.") from error
+
+    def _read(self) -> dict[str, ApiKey]:
+        try:
+            file = msgspec.json.decode(self._path.read_bytes(), type=_KeyFile)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise Tampered(f"{self._path} is not a file of API keys; restore it from a backup.") from error
+        if not hmac.compare_digest(file.mac, self._mac(file.keys)):
+            raise Tampered(f"{self._path} was changed by another program; restore it from a backup.")
+        return {key.id: key for key in file.keys}
+
+    def _mac(self, keys: Sequence[ApiKey]) -> bytes:
+        return hmac.digest(self._secret, b"file" + msgspec.json.encode(keys), "sha256")
+
+    def _change(self, change: Callable[[dict[str, ApiKey]], dict[str, ApiKey]]) -> None:
+        with locked(self._path):
+            self._look(force=True)
+            keys = list(change(self._keys).values())
+            file = _KeyFile(keys=keys, mac=self._mac(keys))
+            write_atomic(self._path, msgspec.json.format(msgspec.json.encode(file), indent=2) + b"\n")
+            self._look(force=True)
+
+
+def _line(maker: Actor | None) -> tuple[str, ...]:
+    return () if maker is None or maker.role == Role.OWNER.value else (*maker.line, maker.name)
+
+
+def _float(value: float | None) -> float | None:
+    # 3 and 3.0 are written differently, and the file's seal is over what is written
+    return None if value is None else float(value)

@@ -1,0 +1,1 @@
+"""Key management: the wrapping key and its providers, data keys, rotation."""

@@ -1,0 +1,169 @@
+"""Public fakes and contract checks, for our tests and for whoever writes a store or an engine.
+
+Nothing here is a mock: the upstream really listens, the clock really is a clock that is moved by hand.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from deputize.core.records import Call, Message, Prediction, Request
+from deputize.store.base import Store
+from deputize.testing.scripted_llm import (
+    INSTANT,
+    Latency,
+    Script,
+    ScriptedUpstream,
+    ScriptError,
+    in_thread,
+    running,
+)
+
+__all__ = [
+    "INSTANT",
+    "Latency",
+    "ManualClock",
+    "ScriptError",
+    "ScriptedUpstream",
+    "always",
+    "call",
+    "calling",
+    "check_engine",
+    "check_store",
+    "failing",
+    "in_thread",
+    "running",
+]
+
+
+class ManualClock:
+    """A clock that stands still until it is moved. Call it for the time in seconds."""
+
+    def __init__(self, now: float = 1_700_000_000.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        """Move it forward.
+
+        Raises:
+            ValueError: backward.
+        """
+        if seconds < 0:
+            raise ValueError("a clock does not go backward")
+        self.now += seconds
+
+
+def always(text: str) -> Script:
+    """A script that gives the same text to every request."""
+    return lambda body: {"role": "assistant", "content": text}
+
+
+def calling(name: str, **arguments: Any) -> Script:
+    """A script that calls the same tool at every request."""
+    function = {"name": name, "arguments": json.dumps(arguments)}
+    calls = [{"id": "call_0", "type": "function", "function": function}]
+    return lambda body: {"role": "assistant", "content": None, "tool_calls": calls}
+
+
+def failing(status: int, message: str = "the scripted upstream was told to fail") -> Script:
+    """A script that answers every request with an error."""
+
+    def script(body: dict[str, Any]) -> Message:
+        raise ScriptError(status, message)
+
+    return script
+
+
+def call(id: str, text: str = "hello", reply: str = "world", **fields: Any) -> Call:
+    """A small call, for filling stores."""
+    return Call(
+        id=id,
+        messages=[{"role": "user", "content": text}],
+        response={"role": "assistant", "content": reply},
+        **fields,
+    )
+
+
+def check_store(reopen: Callable[[], Store]) -> None:
+    """Whether a store keeps what `store.base.Store` promises. Works on an empty one.
+
+    Args:
+        reopen: gives the same store each time it is called, the one before having been closed.
+
+    Raises:
+        AssertionError: names the promise that is broken.
+    """
+    store = reopen()
+    try:
+        assert store.count() == 0, "the store to check must be empty"
+        late, early = (
+            call("late", timestamp=20.0, agent="b", episode="e1"),
+            call("early", timestamp=10.0, agent="a"),
+        )
+        assert store.append([late, early]) == 2, "append returns how many were new"
+        assert store.append([late]) == 0, "a call that is there already is not added again"
+        assert store.append([]) == 0, "appending nothing adds nothing"
+        assert [c.id for c in store.calls()] == ["early", "late"], "calls come by time"
+        assert next(iter(store.calls())) == early, "a call comes out as it went in"
+        assert [c.id for c in store.calls(agent="b")] == ["late"], "calls can be asked for by agent"
+        assert [c.id for c in store.calls(since=15.0)] == ["late"], "calls can be asked for by time"
+        store.add_feedback(episode="e1", metric="success", value=0.0)
+        outcomes = {c.id: c.outcome for c in store.calls()}
+        assert outcomes["early"] is None, "feedback touches no other episode"
+        assert outcomes["late"] is not None and outcomes["late"].metric == "success", (
+            "feedback is merged into outcome"
+        )
+    finally:
+        store.close()
+    store.close()
+    again = reopen()
+    try:
+        assert again.count() == 2, "what was appended is there after closing and opening again"
+        kept = {c.id: c.outcome for c in again.calls()}
+        assert kept["late"] is not None, "feedback is there after closing and opening again"
+    finally:
+        again.close()
+
+
+class Engine(Protocol):
+    """What a local engine is asked for."""
+
+    def predict(self, requests: Sequence[Request]) -> list[Prediction]:
+        """One prediction per request, in their order."""
+        ...
+
+
+def check_engine(engine: Engine, requests: Sequence[Request]) -> None:
+    """Whether an engine keeps its promises on these requests (give it at least two different ones).
+
+    Raises:
+        AssertionError: names the promise that is broken.
+    """
+    assert engine.predict([]) == [], "no requests, no predictions"
+    together = engine.predict(requests)
+    assert len(together) == len(requests), "one prediction per request"
+    for one in together:
+        assert 0.0 <= one.confidence <= 1.0, "confidence lies in [0, 1]"
+        assert one.answer is not None or one.confidence == 0.0, "without an answer there is no confidence"
+        assert one.n_prompt_tokens >= 0 and one.n_output_tokens >= 0 and one.latency_ms >= 0, (
+            "counts are not negative"
+        )
+    again = engine.predict(requests)
+    assert [p.answer for p in again] == [p.answer for p in together], "the same requests get the same answers"
+    alone = [engine.predict([r])[0] for r in requests]
+    assert [p.answer for p in alone] == [p.answer for p in together], (
+        "company in a batch does not change an answer"
+    )
+    for single, batched in zip(alone, together, strict=True):
+        assert abs(single.confidence - batched.confidence) < 0.02, (
+            "company in a batch does not change the confidence"
+        )
+    turned = engine.predict(list(reversed(requests)))
+    assert [p.answer for p in reversed(turned)] == [p.answer for p in together], (
+        "predictions come in the requests' order"
+    )

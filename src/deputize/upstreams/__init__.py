@@ -1,0 +1,1 @@
+"""Where requests for an LLM go: protocols' headers, transports, fail-over."""

@@ -1,0 +1,196 @@
+"""Several upstreams as one: who takes a model, who is tried next, who is left alone for a while."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from time import monotonic, time
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from deputize.core.errors import BadInput, UpstreamError
+from deputize.upstreams.upstream import Headers, Upstream, UpstreamResponse, header
+
+RETRY_STATUS = frozenset({408, 409, 429, 500, 502, 503, 504, 529})
+
+
+class RetryConfig(BaseModel):
+    """`[gateway.retry]` of config.toml."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    attempts: int = Field(default=3, ge=1)
+    """Per upstream, the first one included."""
+    base_s: float = Field(default=0.25, ge=0)
+    max_s: float = Field(default=8.0, ge=0)
+    """Waits longer than this are left to the client (the answer goes back with its retry-after)."""
+    break_after: int = Field(default=5, ge=1)
+    """Failures in a row that open an upstream's circuit."""
+    cooldown_s: float = Field(default=10.0, gt=0)
+
+
+@dataclass(slots=True)
+class Breaker:
+    """Leaves an upstream alone after failures in a row; lets one request try after the cool-down."""
+
+    break_after: int
+    cooldown_s: float
+    n_failures: int = 0
+    open_until: float = 0.0
+    trying: bool = False
+
+    def allows(self, now: float) -> bool:
+        """Whether a request may go to this upstream now."""
+        if self.n_failures < self.break_after:
+            return True
+        if now < self.open_until or self.trying:
+            return False
+        self.trying = True
+        return True
+
+    def succeeded(self) -> None:
+        self.n_failures, self.trying = 0, False
+
+    def failed(self, now: float) -> None:
+        self.n_failures += 1
+        self.trying = False
+        if self.n_failures >= self.break_after:
+            self.open_until = now + self.cooldown_s
+
+    def wait_s(self, now: float) -> float:
+        """Seconds until the next try, 0 where one is allowed."""
+        return max(0.0, self.open_until - now) if self.n_failures >= self.break_after else 0.0
+
+
+@dataclass(slots=True)
+class UpstreamAnswer:
+    """An upstream's answer, and how it came about."""
+
+    incoming: UpstreamResponse
+    upstream: Upstream
+    n_attempts: int
+
+
+Prepare = Callable[[Upstream], tuple[str, Headers, bytes]]
+"""What to send to one upstream: (path, headers, body). Called once per upstream tried."""
+
+
+@dataclass(slots=True)
+class UpstreamPool:
+    """The configured upstreams in their order of preference."""
+
+    members: Sequence[Upstream]
+    retry: RetryConfig = field(default_factory=lambda: RetryConfig())
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    clock: Callable[[], float] = monotonic
+    rng: random.Random = field(default_factory=random.Random)
+    on_event: Callable[[str, str], None] = lambda event, upstream: None
+    """Told of ("retry" | "failure" | "fallback" | "open", upstream name), for the counters."""
+    breakers: dict[str, Breaker] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for member in self.members:
+            self.breakers[member.name] = Breaker(self.retry.break_after, self.retry.cooldown_s)
+
+    def taking(self, model: str) -> list[Upstream]:
+        """The upstreams that take a model, in order.
+
+        Raises:
+            BadInput: none does.
+        """
+        found = [m for m in self.members if m.config.model_for(model) is not None]
+        if not found:
+            raise BadInput(f"No configured upstream takes the model {model!r}.")
+        return found
+
+    async def send(self, method: str, candidates: Sequence[Upstream], prepare: Prepare) -> UpstreamAnswer:
+        """Sends to the first upstream that answers; failures and overload lead to a retry, then to the next one.
+
+        The last upstream's refusal (429, 5xx) is an answer like any other.
+
+        Raises:
+            UpstreamError: none could be reached.
+            BadInput: none of them can be asked this at all.
+        """
+        error: UpstreamError | None = None
+        unfit: BadInput | None = None
+        n_attempts = 0
+        for position, upstream in enumerate(candidates):
+            last = position == len(candidates) - 1
+            breaker = self.breakers[upstream.name]
+            blocked = not breaker.allows(self.clock())
+            if blocked and len(candidates) > 1:
+                self.on_event("open", upstream.name)
+                wait_s = breaker.wait_s(self.clock())
+                error = error or UpstreamError(
+                    f"Upstream {upstream.name!r} failed {breaker.n_failures} times in a row and is left alone"
+                    f" for another {wait_s:.1f} s."
+                )
+                continue
+            try:
+                path, headers, body = prepare(upstream)
+            except BadInput as cannot:  # another one may take it
+                if not blocked:
+                    breaker.trying = False
+                unfit = unfit or cannot
+                continue
+            # with nowhere else to go an open circuit saves the retries, not the request
+            n_allowed = 1 if blocked else self.retry.attempts
+            for attempt in range(1, n_allowed + 1):
+                n_attempts += 1
+                try:
+                    incoming = await upstream.send(method, path, headers, body)
+                except UpstreamError as failure:
+                    breaker.failed(self.clock())
+                    self.on_event("failure", upstream.name)
+                    error, wait_s = failure, self._backoff(attempt)
+                except asyncio.CancelledError:
+                    breaker.trying = False
+                    raise
+                else:
+                    if incoming.status not in RETRY_STATUS:
+                        breaker.succeeded()
+                        return UpstreamAnswer(incoming, upstream, n_attempts)
+                    if incoming.status != 429:  # being busy is not being broken
+                        breaker.failed(self.clock())
+                    else:
+                        breaker.succeeded()
+                    self.on_event("failure", upstream.name)
+                    asked_s = retry_after_s(header(incoming.headers, "retry-after"))
+                    wait_s = max(self._backoff(attempt), asked_s or 0.0)
+                    final = attempt == n_allowed or wait_s > self.retry.max_s
+                    if final and last:
+                        return UpstreamAnswer(incoming, upstream, n_attempts)
+                    incoming.close()
+                    error = UpstreamError(f"Upstream {upstream.name!r} answered {incoming.status}.")
+                    if final:
+                        break
+                if attempt == n_allowed or breaker.wait_s(self.clock()):
+                    break
+                self.on_event("retry", upstream.name)
+                await self.sleep(wait_s)
+            if not last:
+                self.on_event("fallback", upstream.name)
+        raise error or unfit or UpstreamError("No upstream answered.")
+
+    def _backoff(self, attempt: int) -> float:
+        # full jitter: clients that failed together do not come back together
+        ceiling_s: float = min(self.retry.max_s, self.retry.base_s * 2.0 ** (attempt - 1))
+        return self.rng.uniform(0.5, 1.0) * ceiling_s
+
+
+def retry_after_s(value: str) -> float | None:
+    """Seconds of a Retry-After header (a number or a date), None where there is none or it makes no sense."""
+    if not value:
+        return None
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        return float(max(0.0, parsedate_to_datetime(value).timestamp() - time()))
+    except (ValueError, TypeError):
+        return None

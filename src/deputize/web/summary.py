@@ -1,0 +1,95 @@
+"""A report as a table in the terminal: what a run found, on one screen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from deputize.web.figures import count, duration, leak_words, points, served_share, share, usd
+
+
+def render(report: Mapping[str, Any], max_tasks: int = 20) -> RenderableType:
+    """The headline, one row per task, the bill, and why tasks were refused."""
+    total, source = report["total"], report["source"]
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1))
+    for name, right in (
+        ("task", False),
+        ("calls", True),
+        ("specialist", False),
+        ("majority", True),
+        ("base", True),
+        ("tuned", True),
+        ("served", True),
+        ("loss", True),
+        ("a call", True),
+    ):
+        table.add_column(
+            name, justify="right" if right else "left", no_wrap=right, overflow="ellipsis", max_width=34
+        )
+    for task in report["tasks"][:max_tasks]:
+        specialist, test, held = task["specialist"], task["test"] or {}, task["held_out"]
+        table.add_row(
+            task["name"],
+            count(task["n_calls"]),
+            f"{specialist['method']} ({specialist['model']})" if specialist else "–",
+            share(test.get("majority_accuracy")),
+            share(test.get("base_accuracy")),
+            share(test.get("tuned_accuracy")),
+            Text(share(served_share(task)), style="green")
+            if task["certificate"]
+            else Text("LLM", style="yellow"),
+            share(held["loss_difference"], 1) if held else "–",
+            duration(specialist["seconds_per_call"]) if specialist else "–",
+        )
+    lines: list[RenderableType] = [Text(_headline(report), style="bold"), Text(""), table]
+    if len(report["tasks"]) > max_tasks:
+        lines.append(Text(f"and {len(report['tasks']) - max_tasks} smaller tasks", style="dim"))
+    cost = total["cost"]
+    lines += [
+        Text(""),
+        Text(
+            f"{count(source['n_non_hci'])} non-HCI calls: {usd(cost['llm_only_usd'])} with the LLM alone, "
+            f"{usd(cost['routed_usd'])} with routes; training {usd(cost['training_usd'])} once; "
+            f"quality {points(total['quality_difference'])}"
+        ),
+    ]
+    tested = [(t["name"], test) for t in report["tasks"] for test in t.get("leak_tests", ())]
+    if tested:
+        lines.append(
+            Text(
+                f"Leak test: {sum(not test['leaks'] for _, test in tested)} of {len(tested)} specialists give away none of "
+                f"{sum(test['n_canaries'] for _, test in tested)} planted secrets"
+            )
+        )
+        lines += [
+            Text(f"  {name}, {leak_words(test)}", "yellow" if test["leaks"] else "dim")
+            for name, test in tested[:max_tasks]
+        ]
+    lines += [
+        Text(
+            f"{t['name']}: {t['specialist']['n_erased']} calls it learnt from were erased; train it again",
+            "yellow",
+        )
+        for t in report["tasks"]
+        if t["specialist"] and t["specialist"].get("n_erased")
+    ]
+    refused = [t for t in report["tasks"][:max_tasks] if t["refused"]]
+    if refused:
+        lines += [Text(""), Text("Refused", style="bold yellow")]
+        lines += [Text(f"  {t['name']}: {t['refused']}") for t in refused]
+    return Group(*lines)
+
+
+def _headline(report: Mapping[str, Any]) -> str:
+    total = report["total"]
+    if not total["n_routes"]:
+        return "No route earned a certificate: every call stays with the LLM."
+    return (
+        f"{share(total['share_of_non_hci_calls_served'])} of the non-HCI calls served by specialists on unseen episodes, "
+        f"{share(total['agreement_of_served'], 1)} of them with the LLM's answer ({total['n_routes']} of "
+        f"{len(report['tasks'])} tasks certified at {share(report['epsilon'])} loss)."
+    )

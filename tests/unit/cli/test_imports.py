@@ -1,0 +1,178 @@
+"""import and erase on bad and good input."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import resource
+import subprocess
+import sys
+
+import msgspec
+import pytest
+
+from deputize.cli.main import run
+from deputize.core.artifacts import Specialist
+from deputize.core.records import Contract, PromptRecipe, Task
+from deputize.store.keys.keyring import KeyRing
+from deputize.store.sqlite import open_store
+
+
+def line(number: int, **fields: object) -> dict[str, object]:
+    return {
+        "id": f"c{number}",
+        "messages": [{"role": "user", "content": f"question {number}"}],
+        "response": {"role": "assistant", "content": "answer"},
+        **fields,
+    }
+
+
+def write(path, rows, opener=open):
+    with opener(path, "wt") as file:
+        for row in rows:
+            file.write((row if isinstance(row, str) else json.dumps(row)) + "\n")
+    return str(path)
+
+
+@pytest.fixture
+def home(tmp_path):
+    return tmp_path / "home"
+
+
+def test_good_lines_are_kept_and_bad_ones_named(tmp_path, home, capsys):
+    rows = [
+        line(1),
+        "{broken",
+        {"id": "no messages", "response": {"role": "assistant", "content": "x"}},
+        "",
+        line(
+            2,
+            response={
+                "role": "assistant",
+                "content": None,
+                "tool_calls": [
+                    {"id": "t", "type": "function", "function": {"name": "f", "arguments": "{not json"}}
+                ],
+            },
+        ),
+        "[1, 2]",
+    ]
+    assert run(["--home", str(home), "--json", "import", write(tmp_path / "log.jsonl", rows)]) == 0
+    out, err = capsys.readouterr()
+    told = json.loads(out)
+    assert told["n_calls"] + told["n_skipped"] == 5
+    assert told["n_calls"] >= 1
+    assert told["n_stored"] == told["n_calls"]
+    assert {s["line"] for s in told["skipped"]} >= {2, 3, 6}
+    assert "log.jsonl" in err
+
+
+def test_importing_twice_adds_nothing(tmp_path, home, capsys):
+    path = write(tmp_path / "log.jsonl.gz", [line(i) for i in range(5)], gzip.open)
+    assert run(["--home", str(home), "import", path]) == 0
+    assert run(["--home", str(home), "--json", "import", path]) == 0
+    told = json.loads(capsys.readouterr().out.split("\n", 1)[1])
+    assert (told["n_calls"], told["n_stored"]) == (0, 5)
+
+
+def test_one_call_is_enough_to_import(tmp_path, home):
+    assert run(["--home", str(home), "import", write(tmp_path / "one.jsonl", [line(1)])]) == 0
+
+
+def test_a_two_megabyte_prompt_is_imported_whole(tmp_path, home):
+    text = "long " * 400_000
+    row = line(1, messages=[{"role": "user", "content": text}])
+    assert run(["--home", str(home), "import", write(tmp_path / "long.jsonl", [row])]) == 0
+    store = open_store(home)
+    assert next(iter(store.calls())).messages[0]["content"] == text
+    store.close()
+
+
+@pytest.mark.parametrize("content", ["", "\n\n", "{broken\n", "\x00\x01\x02"])
+def test_a_log_without_a_call_is_bad_input(tmp_path, home, capsys, content):
+    path = tmp_path / "empty.jsonl"
+    path.write_text(content)
+    assert run(["--home", str(home), "import", str(path)]) == 3
+    err = capsys.readouterr().err
+    assert "empty.jsonl" in err and "Traceback" not in err
+
+
+def test_a_missing_file_and_a_false_gzip(tmp_path, home, capsys):
+    assert run(["--home", str(home), "import", str(tmp_path / "nowhere.jsonl")]) == 3
+    assert "nowhere.jsonl" in capsys.readouterr().err
+    false = tmp_path / "false.jsonl.gz"
+    false.write_bytes(b"not gzip at all")
+    assert run(["--home", str(home), "import", str(false)]) == 3
+    assert "false.jsonl.gz" in capsys.readouterr().err
+
+
+def test_an_unreadable_file(tmp_path, home, capsys):
+    path = tmp_path / "secret.jsonl"
+    path.write_text(json.dumps(line(1)))
+    path.chmod(0)
+    try:
+        path.read_bytes()
+    except PermissionError:
+        assert run(["--home", str(home), "import", str(path)]) == 3
+        assert "secret.jsonl" in capsys.readouterr().err
+    else:
+        pytest.skip("this user reads everything")
+    finally:
+        path.chmod(0o600)
+
+
+def test_a_disk_that_fills_up_is_told_and_nothing_is_lost(tmp_path, home):
+    path = write(
+        tmp_path / "log.jsonl",
+        [line(i, note="x" * 2000, messages=[{"role": "user", "content": f"{i}" * 4000}]) for i in range(400)],
+    )
+    command = [sys.executable, "-m", "deputize.cli.main", "--home", str(home), "import", path]
+
+    def small_disk() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (600_000, 600_000))
+
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, preexec_fn=small_disk, timeout=60
+    )
+    assert done.returncode == 1
+    assert done.stderr.strip() and "Traceback" not in done.stderr
+    # with room again the same command goes on
+    assert subprocess.run(command, capture_output=True, check=False, timeout=60).returncode == 0
+    store = open_store(home)
+    assert store.count() == 400
+    store.close()
+
+
+def test_erase_removes_an_origin_and_names_who_learnt_from_it(tmp_path, home, capsys):
+    rows = [line(i, origin="alice" if i < 3 else "bob") for i in range(5)]
+    assert run(["--home", str(home), "import", write(tmp_path / "log.jsonl", rows)]) == 0
+    keyring = KeyRing.open(home)
+    store = open_store(home)
+    mine = [c.id for c in store.calls() if c.origin == keyring.pseudonym("alice")]
+    store.close()
+    assert len(mine) == 3
+    folder = home / "runs" / "0001-abc" / "specialists" / "t1-lora"
+    folder.mkdir(parents=True)
+    contract = Contract(kind="label", labels=["a"])
+    task = Task(id="t1", name="t", contract=contract, recipe=PromptRecipe(), keys=[])
+    specialist = Specialist(
+        id="s1",
+        task_id="t1",
+        method="lora",
+        model="m",
+        reader="head",
+        contract=contract,
+        task=task,
+        n_train=1,
+        train_s=1.0,
+        learnt_from=[mine[0]],
+    )
+    (folder / "specialist.json").write_bytes(msgspec.json.encode(specialist))
+    capsys.readouterr()
+    assert run(["--home", str(home), "--json", "erase", "--origin", "alice"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["n_calls"] == 3
+    assert told["specialists"] == ["runs/0001-abc/specialists/t1-lora"]
+    store = open_store(home)
+    assert {c.origin for c in store.calls()} == {keyring.pseudonym("bob")}
+    store.close()

@@ -1,0 +1,219 @@
+"""The tagger from samples to spans, with a tiny random encoder in place of the real one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from tests.tiny_encoder import WORDS, samples
+
+from deputize.core.errors import BadInput, Tampered
+from deputize.privacy.tagger import (
+    DetectionCounts,
+    Tagger,
+    TaggerCard,
+    load_tagger,
+    train_tagger,
+)
+from deputize.privacy.tagger.tagger import chunks
+
+torch = pytest.importorskip("torch", reason="torch is not installed")
+pytest.importorskip("transformers", reason="transformers is not installed")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def base(tiny_base: Path) -> Path:
+    return tiny_base
+
+
+@pytest.fixture
+def trained(tiny_tagger: Path) -> tuple[Path, TaggerCard]:
+    return tiny_tagger, load_tagger(tiny_tagger).card
+
+
+def test_it_learns_and_keeps_its_hands_off_the_rest(trained: tuple[Path, TaggerCard]) -> None:
+    path, card = trained
+    tagger = load_tagger(path, precision="fp32")
+    fresh = samples(100, 2)
+    tally = DetectionCounts()
+    for sample, found in zip(fresh, tagger.detect([s.text for s in fresh]), strict=True):
+        tally.add(sample, found)
+    figures = tally.figures()
+    assert (figures["span_recall"] or 0) >= 0.95 and (figures["over_masking"] or 0) <= 0.03
+    assert card.types == ["TICKET"] == list(tagger.types) and not card.cut and card.epochs == 6
+    assert card.n_dev > 0 and card.dev["span_recall"] >= 0.9 and card.n_negatives > 0
+    assert card.sources == {"toy": card.n_train} and card.spans_by_type == {
+        "TICKET": card.n_train - card.n_negatives
+    }
+    assert (path / "tagger.json").stat().st_mode & 0o444
+    assert sorted(p.name for p in path.iterdir()) == [
+        "config.json",
+        "tagger.json",
+        "tagger.safetensors",
+        "tokenizer.json",
+    ]
+    assert [p.name for p in path.parent.iterdir()] == ["tagger"], "nothing half-written stays behind"
+
+
+def test_precisions_agree(trained: tuple[Path, TaggerCard]) -> None:
+    texts = [s.text for s in samples(40, 3)]
+    plain = load_tagger(trained[0], precision="fp32").detect(texts)
+    for precision in ("int8", "bf16"):
+        tagger = load_tagger(trained[0], precision=precision)  # type: ignore[arg-type]
+        other = tagger.detect(texts)
+        same = sum(
+            [(s.start, s.end) for s in a] == [(s.start, s.end) for s in b]
+            for a, b in zip(plain, other, strict=True)
+        )
+        assert same >= 38, precision
+
+
+def test_offsets_hold_in_any_text(trained: tuple[Path, TaggerCard]) -> None:
+    """Windows, chunks, upper case, accents, invisible characters: offsets are those of the text given."""
+    tagger = load_tagger(trained[0])
+    chat = " ".join(WORDS)
+    long = f"{chat}\n" * 20
+    texts = [
+        "",
+        "   ",
+        "ÄÖ Ünïcode \u200b 123-45 and",
+        long + "Please call 456-78 back\n" + long,
+        "😀" * 50 + " 123-45",
+    ]
+    found = tagger.detect(texts)
+    assert len(found) == len(texts) and found[0] == found[1] == []
+    assert "456-78" in [texts[3][s.start : s.end] for s in found[3]]
+    for text, spans in zip(texts, found, strict=True):
+        assert all(
+            0 <= s.start < s.end <= len(text) and s.detector == "tagger" and 0 < s.score <= 1 for s in spans
+        )
+        assert all(a.end <= b.start for a, b in pairwise(spans))
+
+
+def test_a_text_is_read_the_same_in_any_company(trained: tuple[Path, TaggerCard]) -> None:
+    tagger = load_tagger(trained[0], precision="fp32")
+    texts = [s.text for s in samples(30, 4)]
+    alone = [tagger.detect([t])[0] for t in texts]
+    assert [[(s.start, s.end) for s in x] for x in tagger.detect(texts)] == [
+        [(s.start, s.end) for s in x] for x in alone
+    ]
+
+
+def test_a_lower_threshold_finds_more(trained: tuple[Path, TaggerCard]) -> None:
+    tagger = load_tagger(trained[0])
+    texts = [s.text for s in samples(30, 5)]
+    lengths = [
+        sum(s.end - s.start for x in tagger.detect(texts, threshold=t) for s in x) for t in (0.999, 0.5, 1e-6)
+    ]
+    assert lengths[0] <= lengths[1] <= lengths[2] and lengths[2] > lengths[0]
+
+
+def test_the_same_seed_gives_the_same_weights(base: Path, tmp_path: Path) -> None:
+    cards = [
+        train_tagger(
+            samples(40, 1), tmp_path / name, base_dir=base, seed=seed, epochs=1, tokens_per_batch=256
+        )
+        for name, seed in (("a", 5), ("b", 5), ("c", 6))
+    ]
+    sums = [card.checksums["tagger.safetensors"] for card in cards]
+    assert sums[0] == sums[1] != sums[2]
+
+
+def test_the_deadline_ends_training_and_is_told(base: Path, tmp_path: Path) -> None:
+    ticks = iter(range(10_000))
+    card = train_tagger(
+        samples(100, 1),
+        tmp_path / "t",
+        base_dir=base,
+        seed=0,
+        epochs=50,
+        deadline_s=20,
+        tokens_per_batch=256,
+        clock=lambda: float(next(ticks)),
+    )
+    assert card.cut and 0 < card.epochs < 50
+    assert isinstance(load_tagger(tmp_path / "t"), Tagger)
+
+
+def test_training_replaces_an_older_tagger_and_reports(base: Path, tmp_path: Path) -> None:
+    seen: list[tuple[str, int, int | None]] = []
+
+    def note(what: str, done: int, total: int | None = None) -> None:
+        seen.append((what, done, total))
+
+    rows = [
+        {"id": "a", "text": "code 12", "spans": [{"type": "CODE", "start": 5, "end": 7}]},
+        {"id": "b", "text": "none"},
+    ]
+    for types in ("CODE", "PIN"):
+        rows[0]["spans"][0]["type"] = types  # type: ignore[index]
+        train_tagger(rows, tmp_path / "t", base_dir=base, seed=0, epochs=1, dev=[], progress=note)
+    assert load_tagger(tmp_path / "t").types == ("PIN",) and load_tagger(tmp_path / "t").card.threshold == 0.5
+    assert seen[0][0] == "training the tagger" and [p.name for p in tmp_path.iterdir()] == ["t"]
+
+
+def test_what_cannot_be_learnt_from(base: Path, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="no labelled sample"):
+        train_tagger([{"id": "a", "text": "hello"}], tmp_path / "t", base_dir=base, seed=0)
+    with pytest.raises(BadInput, match="outside its text"):
+        train_tagger(
+            [{"text": "a", "spans": [{"type": "P", "start": 0, "end": 5}]}],
+            tmp_path / "t",
+            base_dir=base,
+            seed=0,
+        )
+    with pytest.raises(BadInput, match=r"no readable tokenizer\.json"):
+        train_tagger(samples(4, 1), tmp_path / "t", base_dir=tmp_path, seed=0)
+    assert not (tmp_path / "t").exists()
+
+
+def test_a_base_of_another_kind(base: Path, tmp_path: Path) -> None:
+    for name in ("tokenizer.json", "model.safetensors"):
+        (tmp_path / name).write_bytes((base / name).read_bytes())
+    (tmp_path / "config.json").write_text('{"model_type": "llama"}')
+    with pytest.raises(BadInput, match="not a BERT encoder"):
+        train_tagger(samples(4, 1), tmp_path / "t", base_dir=tmp_path, seed=0, dev=[])
+    config = json.loads((base / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "hidden_size": 96}))
+    with pytest.raises(BadInput, match="do not fit"):
+        train_tagger(samples(4, 1), tmp_path / "t", base_dir=tmp_path, seed=0, dev=[])
+    (tmp_path / "model.safetensors").write_bytes(b"no weights")
+    with pytest.raises(BadInput, match="cannot be read as safetensors"):
+        train_tagger(samples(4, 1), tmp_path / "t", base_dir=tmp_path, seed=0, dev=[])
+    (tmp_path / "tokenizer.json").write_text("{}")
+    with pytest.raises(BadInput, match="not a tokenizer"):
+        train_tagger(samples(4, 1), tmp_path / "t", base_dir=tmp_path, seed=0, dev=[])
+
+
+def test_a_changed_file_is_not_loaded(trained: tuple[Path, TaggerCard], tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="holds no tagger"):
+        load_tagger(tmp_path)
+    for name in ("tagger.json", "config.json", "tokenizer.json", "tagger.safetensors"):
+        (tmp_path / name).write_bytes((trained[0] / name).read_bytes())
+    weights = bytearray((tmp_path / "tagger.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (tmp_path / "tagger.safetensors").write_bytes(weights)
+    with pytest.raises(Tampered, match="does not match the checksum"):
+        load_tagger(tmp_path)
+    (tmp_path / "tagger.safetensors").unlink()
+    with pytest.raises(BadInput, match=r"lacks tagger\.safetensors"):
+        load_tagger(tmp_path)
+
+
+def test_chunks_cut_at_spaces_and_lose_nothing() -> None:
+    text = " ".join(["word"] * 50)
+    found = chunks(text, 30)
+    assert "".join(text[s:e] for s, e in found) == text
+    assert all(e - s <= 30 for s, e in found) and all(text[e - 1] == " " for _, e in found[:-1])
+    assert chunks("x" * 70, 30) == [(0, 30), (30, 60), (60, 70)] and chunks("", 30) == []

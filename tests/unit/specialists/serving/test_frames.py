@@ -1,0 +1,60 @@
+"""Frames between the gateway and the worker."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deputize.core.errors import BadInput
+from deputize.core.records import Prediction, Request
+from deputize.specialists.serving.frames import PredictReply, PredictRequest, pack, read, socket_folder
+
+
+def stream_of(data: bytes) -> asyncio.StreamReader:
+    stream = asyncio.StreamReader()
+    stream.feed_data(data)
+    stream.feed_eof()
+    return stream
+
+
+@given(st.text(), st.floats(0, 1), st.integers(0, 2**40))
+def test_messages_survive(text: str, confidence: float, number: int) -> None:
+    async def there_and_back() -> None:
+        ask = PredictRequest(
+            id=number, specialist=text, request=Request(messages=[{"role": "user", "content": text}])
+        )
+        told = PredictReply(id=number, prediction=Prediction(answer={"a": [text]}, confidence=confidence))
+        assert await read(stream_of(pack(ask)), PredictRequest) == ask
+        assert await read(stream_of(pack(told)), PredictReply) == told
+
+    asyncio.run(there_and_back())
+
+
+@given(st.binary(max_size=40))
+def test_noise_is_refused_or_ends_the_stream(data: bytes) -> None:
+    async def go() -> None:
+        with contextlib.suppress(BadInput):
+            assert await read(stream_of(data), PredictRequest) is None or len(data) >= 8
+
+    asyncio.run(go())
+
+
+async def test_a_giant_frame_is_refused_before_it_is_read() -> None:
+    with pytest.raises(BadInput, match="longer"):
+        await read(stream_of(b"\xff\xff\xff\xff"), PredictRequest)
+
+
+def test_a_home_has_a_private_folder_of_its_own(tmp_path: Path) -> None:
+    one, two = socket_folder(tmp_path / "a"), socket_folder(tmp_path / "b")
+    try:
+        assert one != two and one == socket_folder(tmp_path / "a")
+        assert one.stat().st_mode & 0o777 == 0o700
+        assert len(str(one / "engine.sock")) < 100
+    finally:
+        one.rmdir()
+        two.rmdir()

@@ -1,0 +1,138 @@
+"""The pool against a real worker process that serves a tiny model."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+from tests import tiny_tasks
+
+from deputize.core.errors import DeputizeError, UpstreamError, UpstreamTimeout
+from deputize.core.records import Request
+from deputize.specialists.predictor import load
+from deputize.specialists.serving.pool import EngineFailure, WorkerPoolClient
+
+Tiny = tuple[Path, str]
+
+
+@pytest.fixture(scope="module")
+def home(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("engine-home")
+    tiny_tasks.train(folder, *tiny, ("label", "values"), n=30)
+    return folder
+
+
+def request(kind: str, index: int) -> Request:
+    return tiny_tasks.example(kind, index, "test").request
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+async def gone(pid: int, within_s: float = 10.0) -> bool:
+    for _ in range(int(within_s / 0.05)):
+        if not alive(pid):
+            return True
+        await asyncio.sleep(0.05)
+    return False
+
+
+async def test_answers_come_back_to_those_who_asked(home: Path, tiny: Tiny) -> None:
+    pool = WorkerPoolClient(home, tiny[0])
+    await pool.start()
+    try:
+        jobs = [("label" if i % 2 else "values", i) for i in range(12)]
+        answers = await asyncio.gather(
+            *(pool.predict(f"specialists/{kind}-lora", request(kind, i), 60) for kind, i in jobs)
+        )
+        for kind in ("label", "values"):
+            here = load(home / "specialists" / f"{kind}-lora", tiny[0])
+            for (other, i), told in zip(jobs, answers, strict=True):
+                if other == kind:
+                    (expected,) = here.predict([request(kind, i)])
+                    assert told.answer == expected.answer
+                    assert told.confidence == pytest.approx(expected.confidence, abs=0.02)
+        with pytest.raises(EngineFailure, match="no specialist"):
+            await pool.predict("specialists/missing", request("label", 1), 30)
+        with pytest.raises(UpstreamTimeout):
+            await pool.predict("specialists/label-lora", request("label", 1), 1e-6)
+    finally:
+        pid = pool.worker_pid
+        await pool.stop()
+    assert pid is not None and await gone(pid), "no orphan is left"
+    with pytest.raises(UpstreamError):
+        await pool.predict("specialists/label-lora", request("label", 1), 1)
+
+
+async def test_a_killed_worker_fails_what_waits_and_comes_back(home: Path, tiny: Tiny) -> None:
+    pool = WorkerPoolClient(home, tiny[0])
+    await pool.start()
+    try:
+        first = pool.worker_pid
+        assert first is not None
+        waiting = asyncio.create_task(pool.predict("specialists/label-lora", request("label", 1), 60))
+        await asyncio.sleep(0)
+        os.kill(first, signal.SIGKILL)
+        with pytest.raises(DeputizeError):
+            await waiting
+        for _ in range(400):
+            await asyncio.sleep(0.05)
+            try:
+                told = await pool.predict("specialists/label-lora", request("label", 1), 60)
+                break
+            except UpstreamError:
+                continue
+        assert told.answer in ("yes", "no")
+        assert pool.worker_pid not in (None, first)
+    finally:
+        await pool.stop()
+
+
+async def test_pools_of_one_home_share_one_worker(home: Path, tiny: Tiny) -> None:
+    one, two = WorkerPoolClient(home, tiny[0]), WorkerPoolClient(home, tiny[0])
+    await one.start()
+    await two.start()
+    try:
+        assert one.worker_pid is not None and two.worker_pid is None
+        told = await two.predict("specialists/label-lora", request("label", 3), 60)
+        assert told.answer in ("yes", "no")
+    finally:
+        await two.stop()
+        await one.stop()
+
+
+async def test_the_worker_does_not_outlive_a_killed_parent(home: Path, tiny: Tiny) -> None:
+    program = textwrap.dedent(
+        f"""
+        import asyncio, sys
+        from pathlib import Path
+        from deputize.specialists.serving.pool import LocalPool
+        async def main():
+            pool = LocalPool(Path({str(home)!r}), Path({str(tiny[0])!r}))
+            await pool.start()
+            assert "torch" not in sys.modules
+            sys.stdout.write(f"{{pool.worker_pid}}\\n")
+            sys.stdout.flush()
+            await asyncio.sleep(60)
+        asyncio.run(main())
+        """
+    )
+    parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    pid = int(await asyncio.to_thread(parent.stdout.readline))
+    assert alive(pid)
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    assert await gone(pid)

@@ -1,0 +1,152 @@
+"""Batching, loading and answering in the worker, without a model."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from deputize.core.errors import BadInput
+from deputize.core.records import Prediction, Request
+from deputize.specialists.serving.frames import PredictReply, PredictRequest
+from deputize.specialists.serving.worker import Batcher, Pending, SpecialistCache, answer, routed, run_models
+
+
+class Echo:
+    """A specialist that answers with the request's site; fails on the site "poison"."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.sizes = folder, []
+
+    sizes: list[int]
+
+    def predict(self, requests: Sequence[Request]) -> list[Prediction]:
+        self.sizes.append(len(requests))
+        if any(r.site == "poison" for r in requests):
+            raise RuntimeError("boom")
+        return [Prediction(answer=r.site, confidence=1.0) for r in requests]
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def pending(
+    number: int, specialist: str, told: list[PredictReply], site: str = "x", due: float = 1e9
+) -> Pending:
+    return Pending(
+        PredictRequest(id=number, specialist=specialist, request=Request(messages=[], site=site)),
+        due,
+        told.append,
+    )
+
+
+def home_with(tmp_path: Path, *names: str) -> Path:
+    for name in names:
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "specialist.json").write_text("{}")
+    return tmp_path
+
+
+def test_a_batch_holds_one_specialist_oldest_first() -> None:
+    batcher, told = Batcher(window_s=0, max_batch=2), list[PredictReply]()
+    for number, name in enumerate(["b", "a", "b", "b"]):
+        batcher.put(pending(number, name, told))
+    assert [[p.ask.id for p in batcher.take(0)] for _ in range(4)] == [[0, 2], [1], [3], []]
+
+
+def test_a_request_nobody_waits_for_is_dropped() -> None:
+    clock, told = Clock(), list[PredictReply]()
+    batcher = Batcher(window_s=0, clock=clock)
+    batcher.put(pending(1, "a", told, due=5))
+    batcher.put(pending(2, "a", told, due=50))
+    clock.now = 10
+    assert [p.ask.id for p in batcher.take(0)] == [2]
+
+
+def test_the_first_request_waits_for_company() -> None:
+    batcher, told = Batcher(window_s=5.0, max_batch=2), list[PredictReply]()
+    batcher.put(pending(1, "a", told))
+    threading.Timer(0.05, lambda: batcher.put(pending(2, "a", told))).start()
+    assert [p.ask.id for p in batcher.take(1)] == [1, 2], "a full batch does not wait for the window's end"
+
+
+def test_every_request_is_answered_and_a_bad_one_costs_no_other(tmp_path: Path) -> None:
+    shelf = SpecialistCache(home_with(tmp_path, "s"), Echo, lambda s: None)
+    told: list[PredictReply] = []
+    answer([pending(i, "s", told, site="poison" if i == 1 else f"n{i}") for i in range(3)], shelf)
+    by_id = {t.id: t for t in told}
+    assert by_id[0].prediction is not None and by_id[0].prediction.answer == "n0"
+    assert by_id[2].prediction is not None
+    assert by_id[1].prediction is None and "RuntimeError" in by_id[1].error and "boom" not in by_id[1].error
+
+
+def test_a_specialist_that_is_not_there_is_an_answer_too(tmp_path: Path) -> None:
+    told: list[PredictReply] = []
+    answer([pending(1, "missing", told)], SpecialistCache(tmp_path, Echo, lambda s: None))
+    assert "no specialist" in told[0].error
+
+
+def test_paths_cannot_lead_out_of_the_home(tmp_path: Path) -> None:
+    home_with(tmp_path, "outside")
+    (tmp_path / "home").mkdir()
+    with pytest.raises(BadInput, match="out of the home"):
+        SpecialistCache(tmp_path / "home", Echo, lambda s: None).get("../outside")
+
+
+def test_the_longest_unused_specialist_goes_first(tmp_path: Path) -> None:
+    gone: list[str] = []
+    shelf = SpecialistCache(
+        home_with(tmp_path, "a", "b", "c"),
+        Echo,
+        lambda s: gone.append(s.folder.name),
+        most=2,
+    )
+    first = shelf.get("a")
+    shelf.get("b")
+    assert shelf.get("a") is first
+    shelf.get("c")
+    assert gone == ["b"] and len(shelf) == 2
+
+
+def test_a_replaced_folder_is_loaded_anew(tmp_path: Path) -> None:
+    import os
+
+    shelf = SpecialistCache(home_with(tmp_path, "a"), Echo, lambda s: None)
+    first = shelf.get("a")
+    os.utime(tmp_path / "a" / "specialist.json", ns=(1, 1))
+    assert shelf.get("a") is not first
+
+
+def test_open_routes_are_loaded_ahead_and_the_thread_ends(tmp_path: Path) -> None:
+    home_with(tmp_path, "a", "b")
+    (tmp_path / "routes.json").write_text(
+        '{"sha256":"x","file":{"routes":[{"specialist":"a","state":"live"},{"specialist":"b","state":"closed"},'
+        '{"specialist":"gone","state":"canary"}]}}'
+    )
+    assert routed(tmp_path) == ["a", "gone"]
+    loaded: list[str] = []
+
+    def load(folder: Path) -> Echo:
+        loaded.append(folder.name)
+        return Echo(folder)
+
+    batcher, shelf = Batcher(), SpecialistCache(tmp_path, load, lambda s: None)
+    thread = threading.Thread(target=run_models, args=(batcher, shelf, lambda: routed(tmp_path)))
+    thread.start()
+    while not loaded:
+        thread.join(0.01)
+    batcher.close()
+    thread.join(5)
+    assert not thread.is_alive() and loaded == ["a"]
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"file": 3}', '{"file": {"routes": [1]}}'])
+def test_an_unreadable_route_file_preloads_nothing(tmp_path: Path, text: str) -> None:
+    (tmp_path / "routes.json").write_text(text)
+    assert routed(tmp_path) == []

@@ -1,0 +1,217 @@
+"""Answers taken apart and put together again."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests import tiny_tasks
+
+from deputize.core.contracts import LEAVE, answer_of
+from deputize.core.records import Contract, Field
+from deputize.core.subjects import Subjects
+from deputize.specialists.answer_schema import (
+    ACTION,
+    REPLY,
+    AnswerBuilder,
+    AnswerSchema,
+    Slot,
+    closed,
+    learn_form,
+)
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(10**6), 10**6) | st.text(max_size=12),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+def rewrite(form: AnswerSchema, answer: Any) -> Any:
+    """An answer written slot by slot from its own segments."""
+    segments = form.segments(answer)
+    assert segments is not None
+    writing = AnswerBuilder(form)
+    for slot, text in segments:
+        assert writing.slot() == slot
+        assert "\n" not in text
+        writing.put(text)
+    return writing.answer()
+
+
+@given(values, st.booleans())
+def test_every_value_survives_its_slot(value: Any, plain: bool) -> None:
+    slot = Slot(name="x", role="value", plain=plain)
+    text = slot.write(value)
+    assert "\n" not in text and text == text.strip() and text
+    assert slot.read(text) == (True, value)
+
+
+def test_plain_text_is_written_as_it_stands() -> None:
+    slot = Slot(name="x", role="value")
+    assert slot.write("LH-12345") == "LH-12345"
+    assert slot.write(None) == "~null"
+    assert slot.write("two\nlines") == '~"two\\nlines"'
+    assert slot.write("~") == '~"~"'
+
+
+def test_an_absent_value_is_refused_where_it_is_required() -> None:
+    assert Slot(name="x", role="value", optional=True).read("~") == (False, None)
+    with pytest.raises(ValueError, match="absent"):
+        Slot(name="x", role="value").read("~")
+
+
+@given(
+    st.lists(
+        st.fixed_dictionaries({"a": values, "b": st.text(max_size=8)}, optional={"c": values}), min_size=1
+    )
+)
+def test_json_answers_survive_their_form(answers: list[dict[str, Any]]) -> None:
+    fields = [
+        Field(name="a", type="value"),
+        Field(name="b", type="free"),
+        Field(name="c", type="value", optional=True),
+    ]
+    form = learn_form(Contract(kind="json", fields=fields), answers)
+    for answer in answers:
+        assert rewrite(form, answer) == answer
+
+
+@given(st.lists(st.dictionaries(st.sampled_from("abc"), values, max_size=3), min_size=1, max_size=12))
+def test_tool_calls_survive_their_form(arguments: list[dict[str, Any]]) -> None:
+    answers = [[{"name": f"tool{len(a) % 2}", "arguments": a}] for a in arguments]
+    form = learn_form(Contract(kind="tool_call", may_leave=True), [*answers, LEAVE])
+    for answer in [*answers, LEAVE]:
+        assert rewrite(form, answer) == answer
+
+
+@pytest.mark.parametrize("kind", list(tiny_tasks.CONTRACTS))
+def test_every_answer_of_the_tiny_tasks_survives(kind: str) -> None:
+    contract = tiny_tasks.CONTRACTS[kind]
+    answers = [answer_of(tiny_tasks.example(kind, i, "train").response, contract) for i in range(60)]
+    form = learn_form(contract, answers)
+    for answer in answers:
+        assert answer is not None
+        assert rewrite(form, answer) == answer
+
+
+def test_what_decides_is_written_before_prose_and_keys_keep_the_teachers_order() -> None:
+    contract = tiny_tasks.CONTRACTS["values"]
+    answers = [answer_of(tiny_tasks.example("values", i, "train").response, contract) for i in range(40)]
+    form = learn_form(contract, answers)
+    assert [s.name for s in form.slots] == ["intent", "order", "email", "note"]
+    assert list(rewrite(form, answers[0])) == ["note", "order", "email", "intent"]
+
+
+def test_constants_are_never_written() -> None:
+    contract = tiny_tasks.CONTRACTS["closed"]
+    answers = [answer_of(tiny_tasks.example("closed", i, "train").response, contract) for i in range(40)]
+    form = learn_form(contract, answers)
+    segments = form.segments(answers[0])
+    assert segments is not None
+    assert [slot.name for slot, _ in segments] == ["intent", "urgent"]
+
+
+def test_an_unseen_label_tool_or_key_cannot_be_expressed() -> None:
+    contract = tiny_tasks.CONTRACTS["action"]
+    form = learn_form(contract, [[{"name": "refund", "arguments": {"order": "1"}}]])
+    assert form.segments([{"name": "other", "arguments": {}}]) is None
+    assert form.segments([{"name": "refund", "arguments": {"order": "1", "more": 2}}]) is None
+    assert form.segments([{"name": "refund", "arguments": {}}]) is None
+    label = learn_form(tiny_tasks.CONTRACTS["label"], ["yes"])
+    assert label.segments("perhaps") is None
+
+
+def test_a_mixed_site_decides_first_whether_to_answer() -> None:
+    form = learn_form(Contract(kind="label", labels=["a", "b"], may_leave=True), ["a", "b", LEAVE])
+    assert form.gate is not None and form.gate.name == ACTION
+    assert sorted(form.gate.choices) == sorted([REPLY, LEAVE])
+    assert [t for _, t in form.segments(LEAVE) or []] == [LEAVE]
+    assert [t for _, t in form.segments("a") or []] == [REPLY, "a"]
+
+
+def test_arguments_of_few_recurring_values_are_decisions() -> None:
+    answers = [
+        [{"name": "f", "arguments": {"queue": "ab"[i % 2], "id": str(i), "mode": "x"}}] for i in range(20)
+    ]
+    form = learn_form(Contract(kind="tool_call"), answers)
+    queue, id_, mode = form.actions["f"][0].slots
+    assert (queue.role, queue.choices) == ("decision", ["a", "b"])
+    assert (id_.role, id_.constant) == ("value", None)
+    assert mode.constant == "x"
+
+
+def test_a_text_that_is_no_value_makes_no_answer() -> None:
+    form = learn_form(Contract(kind="json", fields=[Field(name="n", type="value")]), [{"n": 1}, {"n": 2}])
+    writing = AnswerBuilder(form)
+    assert writing.answer() is None, "slots are missing"
+    writing.put("twelve")
+    assert writing.answer() is None
+
+
+def test_closed_forms_are_read_in_one_pass_and_open_ones_are_not() -> None:
+    assert closed(learn_form(tiny_tasks.CONTRACTS["values"], [])) is None
+    assert closed(learn_form(tiny_tasks.CONTRACTS["line"], ["a b"])) is None
+    contract = tiny_tasks.CONTRACTS["closed"]
+    answers = [answer_of(tiny_tasks.example("closed", i, "train").response, contract) for i in range(40)]
+    form = closed(learn_form(contract, answers))
+    assert form is not None
+    for answer in answers:
+        indices = form.indices(answer)
+        assert indices is not None
+        assert form.answer(indices) == answer
+        assert json.dumps(form.answer(indices)) == json.dumps(answer), "keys keep their order"
+
+
+def test_a_partly_closed_form_answers_open_actions_with_none() -> None:
+    answers = [[{"name": "stop", "arguments": {}}], [{"name": "find", "arguments": {"q": "x"}}], LEAVE]
+    answers += [[{"name": "find", "arguments": {"q": str(i)}}] for i in range(9)]
+    form = learn_form(Contract(kind="tool_call", may_leave=True), answers)
+    assert closed(form) is None
+    partly = closed(form, partly=True)
+    assert partly is not None and partly.open_actions == ["find"]
+    read = {a: partly.answer([i]) for i, a in enumerate(partly.questions[0].choices)}
+    assert read == {"find": None, "stop": answers[0], LEAVE: LEAVE}
+
+
+def test_what_is_left_to_the_llm_asks_no_further_question() -> None:
+    form = closed(learn_form(Contract(kind="label", labels=["a", "b"], may_leave=True), ["a", "b", LEAVE]))
+    assert form is not None
+    left = form.questions[0].choices.index(LEAVE)
+    assert form.indices(LEAVE) == [left, -1]
+    assert form.asked([left, 0]) == [True, False]
+    assert form.answer([left, 0]) == LEAVE
+
+
+def test_what_one_person_alone_has_is_not_in_a_form() -> None:
+    def act(n: int) -> list[dict[str, Any]]:
+        mine = n % 25 == 0
+        name = "zobafel" if n % 50 == 0 else "book"
+        return [
+            {
+                "name": name,
+                "arguments": {
+                    "way": "bobafel" if mine else "ab"[n % 2],
+                    **({"dobafel": "x"} if mine else {}),
+                },
+            }
+        ]
+
+    answers = [act(n) for n in range(200)]
+    subjects = Subjects(["zoe" if n % 25 == 0 else f"o{n % 7}" for n in range(200)], 2)
+    form = learn_form(Contract(kind="tool_call"), answers, subjects)
+    assert "obafel" not in str(form)
+    assert form.actions["book"][0].slots[0].choices == ["a", "b"], "the others' values are still a closed set"
+    assert form.segments(answers[1]) is not None and form.segments(answers[0]) is None
+    everything = str(learn_form(Contract(kind="tool_call"), answers))
+    assert all(word in everything for word in ("zobafel", "bobafel", "dobafel"))
+
+
+def test_a_value_that_one_persons_answers_alone_have_is_no_constant() -> None:
+    contract = Contract(kind="json", fields=[Field(name="note", type="value")])
+    answers = [{"note": "zobafel"}] * 20
+    assert "zobafel" in str(learn_form(contract, answers, Subjects(["a", "b"] * 10, 2)))
+    assert "zobafel" not in str(learn_form(contract, answers, Subjects(["a"] * 20, 2)))

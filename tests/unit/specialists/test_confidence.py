@@ -1,0 +1,91 @@
+"""Confidence from sureness, and the gate for what was never seen."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deputize.specialists.confidence import (
+    ConfidenceCalibration,
+    OutOfDistributionDetector,
+    RawConfidence,
+    fit_calibration,
+)
+
+logs = st.floats(-40, 0)
+margins = st.lists(st.floats(0, 40), min_size=1, max_size=5)
+
+
+@given(logs, margins)
+def test_plain_confidence_is_the_answers_probability(log_p: float, lead: list[float]) -> None:
+    sureness = RawConfidence.of([log_p], lead)
+    assert ConfidenceCalibration().confidence(sureness) == pytest.approx(np.exp(log_p))
+    assert sureness.min_margin <= sureness.mean_margin + 1e-9
+
+
+def test_nothing_to_choose_is_certain() -> None:
+    assert ConfidenceCalibration().confidence(RawConfidence.of([], [])) == 1.0
+
+
+def some(n: int, seed: int) -> tuple[list[RawConfidence], list[bool]]:
+    rng = np.random.default_rng(seed)
+    log_ps = -rng.exponential(0.5, size=n)
+    right = [bool(rng.random() < np.exp(2 * lp)) for lp in log_ps]
+    return [RawConfidence(float(lp), float(-1 / lp), float(-1 / lp)) for lp in log_ps], right
+
+
+def test_a_fit_is_monotone_and_tells_right_from_wrong() -> None:
+    given_, right = some(300, 0)
+    fit = fit_calibration(given_, right)
+    assert fit.kind == "logistic"
+    assert all(w >= 0 for w in fit.weights)
+    fresh, truth = some(2000, 1)
+    confidence = np.array([fit.confidence(s) for s in fresh])
+    assert abs(confidence.mean() - np.mean(truth)) < 0.05
+    assert confidence[np.array(truth)].mean() > confidence[~np.array(truth)].mean() + 0.1
+
+
+def test_too_few_errors_leave_it_plain() -> None:
+    given_, _ = some(50, 2)
+    assert fit_calibration(given_, [True] * 50).kind == "plain"
+    assert fit_calibration([], []).kind == "plain"
+
+
+@given(st.lists(st.booleans(), min_size=20, max_size=60), st.integers(0, 5))
+def test_confidence_stays_within_bounds(right: list[bool], seed: int) -> None:
+    given_, _ = some(len(right), seed)
+    fit = fit_calibration(given_, right)
+    for sureness in [*given_, RawConfidence(-500.0, 0.0, 0.0), RawConfidence(0.0, 30.0, 30.0)]:
+        assert 0.0 <= fit.confidence(sureness) <= 1.0
+
+
+GROUPS = [str(i) for i in range(60) for _ in range(2)]
+TRAIN = [
+    f"my parcel LH-{i} has not arrived, please {verb} it" for i in range(60) for verb in ("send", "refund")
+]
+
+
+def test_the_gate_lets_the_like_pass_and_stops_the_strange() -> None:
+    gate = OutOfDistributionDetector.fit(TRAIN, GROUPS, seed=0)
+    like = [f"my parcel LH-{i} has not arrived, please refund it" for i in range(500, 520)]
+    assert np.mean(np.array(gate.p_values(like)) < 0.01) <= 0.1
+    assert all(
+        p < 0.01 for p in gate.p_values(["SELECT * FROM users;", "Die Würde des Menschen ist unantastbar"])
+    )
+
+
+def test_a_stored_gate_decides_as_before() -> None:
+    gate = OutOfDistributionDetector.fit(TRAIN, GROUPS, seed=3)
+    again = OutOfDistributionDetector.of_arrays(gate.arrays())
+    texts = [*TRAIN[:10], "something else", ""]
+    assert np.allclose(gate.p_values(texts), again.p_values(texts), atol=0.05)
+
+
+def test_one_group_is_no_ground_to_judge_by() -> None:
+    assert OutOfDistributionDetector.fit(TRAIN[:2], ["g", "g"], seed=0).p_values(["b"]) == [1.0]
+
+
+def test_one_example_is_no_ground_to_judge_by() -> None:
+    assert OutOfDistributionDetector.fit(["a"], ["g"], seed=0).p_values(["b"]) == [1.0]

@@ -1,0 +1,136 @@
+"""The linear rung's reader: weights on disk without a vocabulary."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from tests import tiny_tasks
+
+from deputize.core.contracts import answer_of
+from deputize.core.records import Contract
+from deputize.core.subjects import Subjects
+from deputize.specialists.answer_schema import ClosedAnswers, closed, learn_form
+from deputize.specialists.linear import LinearModel, LinearPredictor, LinearSettings, fit_linear
+from deputize.stages.finetune.examples import TrainingExample
+
+
+def trained(kind: str, n: int = 120) -> tuple[LinearModel, ClosedAnswers, list[TrainingExample]]:
+    contract = tiny_tasks.CONTRACTS[kind]
+    examples = [tiny_tasks.example(kind, i, "train") for i in range(n)]
+    lessons = [
+        TrainingExample(e.call_id, e.request.messages[1]["content"], answer_of(e.response, contract), 1.0)
+        for e in examples
+    ]
+    form = closed(learn_form(contract, [x.answer for x in lessons]), partly=True)
+    assert form is not None
+    return fit_linear([x.text for x in lessons], [x.answer for x in lessons], form), form, lessons
+
+
+def test_it_learns_every_question_of_a_closed_form() -> None:
+    model, form, _ = trained("closed")
+    fresh = [tiny_tasks.example("closed", i, "test") for i in range(1000, 1060)]
+    readings = LinearPredictor(model, form).read([e.request.messages[1]["content"] for e in fresh])
+    truth = [answer_of(e.response, tiny_tasks.CONTRACTS["closed"]) for e in fresh]
+    assert np.mean([r.answer == t for r, t in zip(readings, truth, strict=True)]) > 0.9
+    assert all(r.sureness.log_p <= 0 for r in readings)
+
+
+def test_it_reads_the_same_after_storage(tmp_path: Path) -> None:
+    model, _, lessons = trained("label")
+    model.save(tmp_path / "linear.npz")
+    again = LinearModel.load(tmp_path / "linear.npz")
+    texts = [x.text for x in lessons[:20]] + ["words never seen before"]
+    for a, b in zip(model.log_p(texts), again.log_p(texts), strict=True):
+        assert np.allclose(a, b, atol=0.05)
+    assert (tmp_path / "linear.npz").stat().st_size < 2_000_000
+
+
+def test_no_word_of_the_traffic_lies_on_disk(tmp_path: Path) -> None:
+    model, _, _ = trained("label")
+    model.save(tmp_path / "linear.npz")
+    data = (tmp_path / "linear.npz").read_bytes()
+    assert b"parcel" not in data and b"example.org" not in data
+
+
+def test_two_classes_are_the_right_way_round() -> None:
+    model, form, _ = trained("label")
+    (reading,) = LinearPredictor(model, form).read(["money back please for LH-11111, urgent\nmail: none"])
+    assert reading.answer == "yes"
+    assert LinearPredictor(model, form).read([]) == []
+
+
+def test_an_action_with_open_arguments_is_recognised_but_not_answered() -> None:
+    model, form, _ = trained("action", 200)
+    texts = ["money back please for LH-11111\nmail: none", "cannot log in for LH-2\nmail: none"]
+    refund, login = LinearPredictor(model, form).read(texts)
+    assert refund.answer is None
+    assert login.answer == [{"name": "list_orders", "arguments": {}}]
+
+
+def test_on_a_small_task_what_stands_in_few_groups_only_is_left_out_where_that_helps() -> None:
+    """Order numbers fill most of such a text and say nothing of the answer."""
+    texts = [
+        f"Order: LH-{7 * i + 10_000} Mail: user{i}@example.org Intent: {'refund' if i % 2 else 'login'}"
+        for i in range(80)
+    ]
+    answers = ["yes" if i % 2 else "no" for i in range(80)]
+    form = closed(learn_form(tiny_tasks.CONTRACTS["label"], answers))
+    assert form is not None
+    model = fit_linear(texts, answers, form)
+    assert model.variant is not None and model.variant.min_groups > 1
+    fresh = "Order: XX-99999 Mail: nobody@other.net Intent: refund"
+    every = fit_linear(texts, answers, form, variant=LinearSettings(1, 20.0))
+    (sure,), (less,) = LinearPredictor(model, form).read([fresh]), LinearPredictor(every, form).read([fresh])
+    assert sure.answer == less.answer == "yes" and sure.sureness.log_p > less.sureness.log_p
+
+
+def test_a_feature_left_out_stays_left_out_after_storage(tmp_path: Path) -> None:
+    texts = [f"{'good' if i % 2 else 'bad'} thing {i}" for i in range(40)]
+    answers = ["yes" if i % 2 else "no" for i in range(40)]
+    form = closed(learn_form(tiny_tasks.CONTRACTS["label"], answers))
+    assert form is not None
+    model = fit_linear(texts, answers, form, variant=LinearSettings(5, 20.0))
+    model.save(tmp_path / "linear.npz")
+    again = LinearModel.load(tmp_path / "linear.npz")
+    for text in ("good thing never seen 777", "bad"):
+        assert np.allclose(model.log_p([text])[0], again.log_p([text])[0], atol=0.02)
+
+
+def test_groups_are_not_torn_apart_when_common_features_are_counted() -> None:
+    """A number that ten calls of one episode share is still one episode's."""
+    texts = [f"{'good' if i % 20 < 10 else 'bad'} LH-{i // 10:05d}" for i in range(120)]
+    answers = ["yes" if i % 20 < 10 else "no" for i in range(120)]
+    form = closed(learn_form(tiny_tasks.CONTRACTS["label"], answers))
+    assert form is not None
+    by_group = fit_linear(
+        texts, answers, form, groups=[str(i // 10) for i in range(120)], variant=LinearSettings(5, 20.0)
+    )
+    by_text = fit_linear(texts, answers, form, variant=LinearSettings(5, 20.0))
+    assert len(by_group.active_A) < len(by_text.active_A)
+
+
+def test_without_a_common_feature_the_choices_are_as_likely_as_they_were_often(tmp_path: Path) -> None:
+    form = closed(learn_form(Contract(kind="label", labels=["yes", "no"]), ["yes", "no"]))
+    assert form is not None
+    texts = ["aaaa", "bbbb", "cccc", "dddd", "eeee", "ffff"]
+    answers = ["yes", "yes", "yes", "no", "yes", "yes"]
+    model = fit_linear(texts, answers, form, groups=list("uvwxyz"), variant=LinearSettings(5, 20.0))
+    model.save(tmp_path / "linear.npz")
+    for one in (model, LinearModel.load(tmp_path / "linear.npz")):
+        (lp_NC,) = one.log_p(["aaaa", "never seen"])
+        assert np.allclose(np.exp(lp_NC), [[5 / 6, 1 / 6]] * 2, atol=1e-3)
+    fit_linear(texts, answers, form, groups=list("uvwxyz"))  # choosing a variant meets the same
+
+
+def test_a_feature_of_one_person_alone_has_no_weight() -> None:
+    """Their thirty episodes are not thirty people."""
+    texts = [f"{'good' if i % 2 else 'bad'} {'zobafel' if i % 4 == 1 else ''}" for i in range(120)]
+    answers = ["yes" if i % 2 else "no" for i in range(120)]
+    form = closed(learn_form(tiny_tasks.CONTRACTS["label"], answers))
+    assert form is not None
+    subjects = Subjects(["zoe" if i % 4 == 1 else f"o{i % 5}" for i in range(120)], 2)
+    (with_word, bare) = fit_linear(texts, answers, form, subjects=subjects).log_p(["zobafel", "kiwumat"])[0]
+    assert np.allclose(with_word, bare, atol=1e-5)
+    (with_word, bare) = fit_linear(texts, answers, form).log_p(["zobafel", "kiwumat"])[0]
+    assert not np.allclose(with_word, bare, atol=1e-2)

@@ -1,0 +1,225 @@
+"""Edits of tasks: what they make, what they refuse, and that they can be made again on tasks found anew."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deputize.core.artifacts import Discovered
+from deputize.core.contracts import agree, answer_of
+from deputize.core.errors import BadInput, UsageError
+from deputize.core.records import Contract, Example, Field, KeySpace, PromptRecipe, Request, Task
+from deputize.core.templates import TemplateKeyReader, signature
+from deputize.stages.cluster import edits
+
+COLOUR, LATE, POLITE = "Name the colour of the thing.", "Say whether the parcel is late.", "Be polite."
+ANSWERS = {COLOUR: ["red", "green", "blue"], LATE: ["yes", "no"]}
+
+
+def example(i: int, *lines: str) -> Example:
+    messages = [{"role": "system", "content": "\n".join(lines)}, {"role": "user", "content": f"Thing: n {i}"}]
+    answers = ANSWERS[lines[0]]
+    return Example(
+        call_id=f"c{i}",
+        request=Request(messages=messages),
+        response={"role": "assistant", "content": answers[i % len(answers)]},
+        audience="code",
+        site="s",
+        episode=f"e{i // 2}",
+        group=f"e{i // 2}",
+        split="train",
+    )
+
+
+EXAMPLES = [
+    *(example(i, COLOUR) for i in range(40)),
+    *(example(i, COLOUR, POLITE) for i in range(40, 60)),
+    *(example(i, LATE) for i in range(60, 90)),
+    *(example(i, LATE, POLITE) for i in range(90, 93)),
+]
+SPACE = KeySpace(signature=signature(EXAMPLES[0].request), lines=[COLOUR, LATE, POLITE], heads=["Thing:"])
+
+
+def key(at: int) -> str:
+    return TemplateKeyReader(SPACE).key(EXAMPLES[at].request)
+
+
+def task(id: str, at: tuple[int, ...], lines: list[str], labels: list[str], **fields) -> Task:
+    return Task(
+        id=id,
+        name=f"name of {id}",
+        contract=Contract(kind="label", labels=labels),
+        keys=sorted(map(key, at)),
+        recipe=PromptRecipe(constant_lines=lines, heads=["Thing:"]),
+        **fields,
+    )
+
+
+def found() -> Discovered:
+    colour = task("t1", (0, 40), [COLOUR, POLITE], ["red", "green", "blue"], n_calls=60)
+    late = task("t2", (60, 90), [LATE, POLITE], ["yes", "no", "red"], n_calls=33)
+    other = Task(
+        id="t3",
+        name="prose",
+        contract=Contract(kind="text"),
+        recipe=PromptRecipe(),
+        keys=["elsewhere"],
+        n_calls=9,
+    )
+    return Discovered(
+        tasks=[colour, late, other],
+        keyspaces=[SPACE],
+        assignment={e.call_id: "t1" if i < 60 else "t2" for i, e in enumerate(EXAMPLES)},
+    )
+
+
+def shape(discovered: Discovered) -> list[tuple]:
+    return [(t.id, t.name, tuple(t.keys), t.hidden, t.n_calls) for t in discovered.tasks]
+
+
+def test_merge():
+    after, made, both = edits.merge(found(), EXAMPLES, "t1", "t2", at=7.0)
+    assert [t.name for t in after.tasks] == ["name of t1", "prose"]
+    assert both.contract.labels == ["red", "green", "blue", "yes", "no"]
+    assert both.recipe.constant_lines == [POLITE]
+    assert set(both.keys) == {key(0), key(40), key(60), key(90)}
+    assert (both.n_calls, both.n_episodes) == (93, 47)
+    assert both.id not in ("t1", "t2")
+    assert set(after.assignment.values()) == {both.id}
+    assert made.at == 7.0 and made.action == "merge"
+    assert edits.merge(found(), EXAMPLES, "t1", "t2")[2].id == both.id
+
+
+@pytest.mark.parametrize(
+    ("pair", "error"), [(("t1", "t3"), UsageError), (("t1", "t1"), UsageError), (("t1", "t9"), BadInput)]
+)
+def test_what_is_not_merged(pair, error):
+    with pytest.raises(error):
+        edits.merge(found(), EXAMPLES, *pair)
+
+
+def test_split_by_template():
+    after, made, parts = edits.split(found(), EXAMPLES, "t1")
+    assert [t.keys for t in parts] == [[key(0)], [key(40)]] == made.keys
+    assert [t.n_calls for t in parts] == [40, 20]
+    assert len({t.id for t in parts} | {"t1"}) == 3 and len({t.name for t in parts}) == 2
+    assert [t.id for t in after.tasks] == [*(t.id for t in parts), "t2", "t3"]
+    assert [after.assignment[f"c{i}"] for i in (0, 39, 40, 59, 60)] == [
+        parts[0].id,
+        parts[0].id,
+        parts[1].id,
+        parts[1].id,
+        "t2",
+    ]
+    assert all(COLOUR in t.recipe.constant_lines for t in parts)
+    assert POLITE in parts[1].template and POLITE not in parts[0].template
+
+
+def test_nothing_to_split_by():
+    with pytest.raises(UsageError, match=r"nothing to split t2 by.*fewer than 5"):
+        edits.split(found(), EXAMPLES, "t2")
+    with pytest.raises(UsageError, match="nothing to split t3"):
+        edits.split(found(), EXAMPLES, "t3")
+
+
+def test_rename_and_hide():
+    after, made, named = edits.rename(found(), "t2", "  late \n parcels ")
+    assert named.name == "late parcels" == made.name
+    assert [t.name for t in after.tasks] == ["name of t1", "late parcels", "prose"]
+    for bad in (" ", "prose"):
+        with pytest.raises(UsageError):
+            edits.rename(after, "t2", bad)
+    hidden = edits.hide(after, "t2")[0]
+    assert [t.hidden for t in hidden.tasks] == [False, True, False]
+    assert edits.hide(hidden, "t2", False)[0] == after
+
+
+def edited() -> tuple[Discovered, list[edits.Edit]]:
+    """Merged, split again, one part renamed, another task hidden."""
+    edits = []
+    now, made, both = edits.merge(found(), EXAMPLES, "t1", "t2")
+    edits.append(made)
+    now, made, parts = edits.split(now, EXAMPLES, both.id)
+    edits.append(made)
+    now, made, _ = edits.rename(now, parts[1].id, "second")
+    edits.append(made)
+    now, made, _ = edits.hide(now, "t3")
+    return now, [*edits, made]
+
+
+def test_edits_are_made_again_on_tasks_found_anew():
+    after, edits = edited()
+    kept = msgspec.json.decode(msgspec.json.encode(edits.Edits(edits=edits)), type=edits.Edits).edits
+    again, notes = edits.apply(found(), EXAMPLES, kept)
+    assert shape(again) == shape(after) and again.assignment == after.assignment and notes == []
+    twice, notes = edits.apply(again, EXAMPLES, kept[1:])
+    assert shape(twice) == shape(again) and notes == []
+    # other ids, another order, one task found in two pieces: the templates are what counts
+    whole = found()
+    pieces = [
+        msgspec.structs.replace(whole.tasks[0], id="a", keys=[key(0)]),
+        msgspec.structs.replace(whole.tasks[0], id="b", keys=[key(40)], name="piece"),
+    ]
+    other = Discovered(
+        tasks=[whole.tasks[2], *pieces, whole.tasks[1]],
+        keyspaces=[SPACE],
+        assignment={e.call_id: "a" if i < 40 else "b" if i < 60 else "t2" for i, e in enumerate(EXAMPLES)},
+    )
+    again, notes = edits.apply(other, EXAMPLES, kept)
+    assert {(t.id, t.name, tuple(t.keys)) for t in again.tasks} == {
+        (t.id, t.name, tuple(t.keys)) for t in after.tasks
+    }
+    assert again.assignment == after.assignment and notes == []
+
+
+def test_edits_whose_templates_are_gone_are_named():
+    _, edits = edited()
+    empty = Discovered(tasks=[], keyspaces=[], assignment={})
+    again, notes = edits.apply(empty, [], edits)
+    assert again == empty and len(notes) == 4 and "'second'" in notes[2]
+    prose = [
+        msgspec.structs.replace(t, contract=Contract(kind="text")) if t.id == "t2" else t
+        for t in found().tasks
+    ]
+    again, notes = edits.apply(msgspec.structs.replace(found(), tasks=prose), EXAMPLES, edits[:1])
+    assert len(again.tasks) == 3 and "several kinds" in notes[0]
+
+
+def test_a_task_with_one_hidden_template_is_hidden():
+    made = edits.Edit(action="hide", keys=[[key(0)]])
+    assert [t.hidden for t in edits.apply(found(), EXAMPLES, [made])[0].tasks] == [True, False, False]
+
+
+VALUES = st.one_of(st.booleans(), st.integers(-2, 2), st.sampled_from(["a", "b", 1.0]))
+FIELDS = st.lists(
+    st.builds(
+        Field,
+        name=st.sampled_from("xyz"),
+        type=st.sampled_from(["label", "value", "free"]),
+        optional=st.booleans(),
+        labels=st.lists(VALUES, max_size=3),
+    ),
+    unique_by=lambda f: f.name,
+    max_size=3,
+)
+
+
+@given(
+    FIELDS,
+    FIELDS,
+    st.dictionaries(st.sampled_from("xyz"), VALUES),
+    st.dictionaries(st.sampled_from("xyz"), VALUES),
+)
+def test_what_either_contract_takes_both_take_and_nothing_is_compared_less(a, b, first, second):
+    one, two = Contract(kind="json", fields=a), Contract(kind="json", fields=b)
+    both = edits.joined_contract(one, two)
+    replies = [{"role": "assistant", "content": msgspec.json.encode(v).decode()} for v in (first, second)]
+    for contract in (one, two):
+        mine = [answer_of(reply, contract) for reply in replies]
+        joined = [answer_of(reply, both) for reply in replies]
+        for answer, as_both in zip(mine, joined, strict=True):
+            assert answer is None or answer == as_both
+        if None not in mine and agree(*joined, both):
+            assert agree(*mine, contract)

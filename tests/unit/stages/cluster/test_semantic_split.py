@@ -1,0 +1,92 @@
+"""Meaning: communities of texts, forks that must hold on groups they have not seen, splits that must be routable."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+
+from deputize.core.subjects import Subjects
+from deputize.core.templates import branch_of
+from deputize.stages.cluster.branch_classifier import build_fork
+from deputize.stages.cluster.semantic import communities, graph, group_texts, neighbours
+
+pytest.importorskip("graspologic_native")
+
+KINDS = {
+    "weather": (
+        "will it rain in {} tomorrow",
+        "weather forecast for {}",
+        "is it sunny in {} and will it rain",
+    ),
+    "money": ("send money to {}", "transfer some money from my account to {}", "pay {} from my account"),
+    "music": ("play a song by {}", "put on the song {}", "play music that sounds like {}"),
+}
+
+
+def texts(n: int, seed: int = 0) -> tuple[list[str], list[str]]:
+    r = random.Random(seed)
+    names = [r.choice(sorted(KINDS)) for _ in range(n)]
+    return [
+        r.choice(KINDS[name]).format(f"{r.choice('abcdefgh')}x{r.randint(0, 10**6)}") for name in names
+    ], names
+
+
+def test_communities_are_pure_and_the_same_every_time() -> None:
+    x, y = texts(200)
+    found = group_texts(x, seed=3)
+    assert found.tolist() == group_texts(x, seed=3).tolist()
+    for community in set(found.tolist()):
+        inside = [name for name, c in zip(y, found.tolist(), strict=True) if c == community]
+        assert inside.count(max(set(inside), key=inside.count)) >= 0.9 * len(inside)
+
+
+def test_equal_texts_are_one_node_and_few_texts_are_no_trouble() -> None:
+    assert group_texts([]).tolist() == []
+    assert group_texts(["a", "b", "a"]).tolist() == [0, 1, 0]
+    assert len(group_texts(["?!", "...", "--", "?!"])) == 4
+
+
+def test_neighbours_put_each_text_first() -> None:
+    vectors = np.random.default_rng(0).normal(size=(50, 8)).astype(np.float32)
+    vectors[3] = vectors[7]
+    near = neighbours(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), 5)
+    assert near.shape == (50, 6)
+    assert near[:, 0].tolist() == list(range(50))
+    assert 7 in near[3]
+
+
+def test_a_node_without_links_is_a_community_of_its_own() -> None:
+    weights = graph(np.eye(4, dtype=np.float32)[[0, 0, 0, 1]], 2)
+    assert communities(weights).max() >= 0
+
+
+def test_a_fork_tells_unseen_texts_apart() -> None:
+    x, y = texts(300)
+    fork, worst = build_fork(x, y, [str(i) for i in range(300)])
+    assert worst is None and fork is not None
+    new, truth = texts(100, seed=9)
+    assert all(branch_of(fork, text)[0] == name for text, name in zip(new, truth, strict=True))
+
+
+def test_what_cannot_be_told_apart_gets_no_fork() -> None:
+    x, _ = texts(300)
+    fork, worst = build_fork(x, ["a" if i % 2 else "b" for i in range(300)], [str(i) for i in range(300)])
+    assert fork is None
+    assert worst == ("a", "b")
+
+
+def test_a_word_of_one_person_is_in_no_fork() -> None:
+    x, y = texts(300)
+    mine = [i % 3 == 0 for i in range(300)]
+    said = [
+        f"{text} zobafel" if own and name == y[0] else text
+        for text, name, own in zip(x, y, mine, strict=True)
+    ]
+    groups = [str(i) for i in range(300)]
+    names = ["zoe" if own else f"o{i}" for i, own in enumerate(mine)]
+    fork, _ = build_fork(said, y, groups, Subjects(names, 2))
+    assert fork is not None and not [word for word in fork.weights if "zobafel" in word]
+    without, _ = build_fork(said, y, groups)
+    assert without is not None and [word for word in without.weights if "zobafel" in word]

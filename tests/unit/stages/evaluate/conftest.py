@@ -1,0 +1,249 @@
+"""A simulated agent log: requests with a known right answer, and predictors of known accuracy and honest confidence."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from deputize.core.artifacts import (
+    Candidate,
+    Curated,
+    Discovered,
+    Finetuned,
+    Selected,
+    Specialist,
+    TaskResult,
+)
+from deputize.core.config import Convert
+from deputize.core.contracts import LEAVE
+from deputize.core.records import (
+    Contract,
+    Example,
+    KeySpace,
+    Message,
+    Prediction,
+    PromptRecipe,
+    Request,
+    Site,
+    Task,
+    Usage,
+)
+from deputize.stages.evaluate.run import run
+
+LABELS = ["refund", "cancel", "other"]
+LABEL = Contract(kind="label", labels=LABELS)
+ACTION = Contract(kind="tool_call", tools=["find", "book"], may_leave=True)
+SHARES = {"train": 0.4, "dev": 0.1, "calibration": 0.3, "test": 0.2}
+
+
+def unit(*parts: object) -> float:
+    """A number in [0, 1) that depends on its arguments only."""
+    digest = hashlib.blake2b(repr(parts).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") / 2**64
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """A predictor that knows the truth, spoils it at a known rate, and is honest about how likely it is wrong.
+
+    Each request has a difficulty d in [0, 1]; the answer is wrong with probability min(1, hardness * d ** 3), and the
+    confidence is one minus that.
+    """
+
+    truth: dict[str, object]
+    contract: Contract
+    hardness: float
+    name: str = "simulated"
+    asked: list[str] = field(default_factory=list)
+
+    def predict(self, requests: Sequence[Request], *, prose: bool = True) -> list[Prediction]:
+        out = []
+        for request in requests:
+            text = str(request.messages[-1]["content"])
+            self.asked.append(text)
+            p_wrong = min(1.0, self.hardness * unit("difficulty", text) ** 3)
+            truth = self.truth[text]
+            answer = self.other(truth, text) if unit(self.name, text) < p_wrong else truth
+            out.append(Prediction(answer=answer, confidence=max(1e-6, 1 - p_wrong), latency_ms=1.0))
+        return out
+
+    def other(self, truth: object, text: str) -> object:
+        if self.contract.kind == "label":
+            return next(x for x in LABELS if x != truth)
+        if truth == LEAVE:
+            return [{"name": "find", "arguments": {"q": text}}]
+        return LEAVE if unit("leave", text) < 0.5 else [{"name": "book", "arguments": {}}]
+
+
+def reply(truth: object) -> Message:
+    if isinstance(truth, list):
+        call = truth[0]
+        function = {"name": call["name"], "arguments": json.dumps(call["arguments"])}
+        return {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [{"id": "1", "type": "function", "function": function}],
+        }
+    return {"role": "assistant", "content": "Of course, let me ask you this." if truth == LEAVE else truth}
+
+
+@dataclass
+class World:
+    """One task's log and specialists, ready for S6."""
+
+    curated: Curated
+    discovered: Discovered
+    selected: Selected
+    finetuned: Finetuned
+    predictors: dict[str, Simulated]
+    home: Path
+
+    def load(self, folder: Path) -> Simulated:
+        return self.predictors[str(folder.relative_to(self.home))]
+
+    def run(self, config: Convert | None = None, **given: object) -> list[TaskResult]:
+        return run(
+            self.curated,
+            self.discovered,
+            self.selected,
+            self.finetuned,
+            config or Convert(),
+            home=self.home,
+            load=self.load,
+            **given,  # type: ignore[arg-type]
+        )
+
+
+def split_of(group: str) -> str:
+    at, u = 0.0, unit("split", group)
+    for name, size in SHARES.items():
+        at += size
+        if u < at:
+            return name
+    return "test"
+
+
+def make_world(
+    home: Path,
+    *,
+    n_calls: int = 3000,
+    per_group: int = 1,
+    contract: Contract = LABEL,
+    rungs: dict[str, float] | None = None,
+    twins: float = 0.0,
+    people: float = 0.0,
+) -> World:
+    """`rungs` maps a method to its hardness; `twins` is the rate at which the LLM's second answer differs (0: none)."""
+    rungs = {"linear": 0.6, "lora": 0.3} if rungs is None else rungs
+    truth: dict[str, object] = {}
+    examples = []
+    for i in range(n_calls):
+        text, group = f"call {i}", f"g{i // per_group}"
+        human = unit("human", i) < people
+        if contract.kind == "label":
+            truth[text] = LABELS[0] if unit("label", i) < 0.6 else LABELS[1 + i % 2]
+        else:
+            truth[text] = LEAVE if human else [{"name": "find", "arguments": {"q": text}}]
+        second = (
+            reply(truth[text])
+            if unit("twin", i) >= twins
+            else {"role": "assistant", "content": "something else"}
+        )
+        examples.append(
+            Example(
+                call_id=f"c{i}",
+                request=Request(messages=[{"role": "user", "content": text}]),
+                response=reply(truth[text]),
+                audience="human" if human else "code",
+                site="s",
+                episode=f"e{i // per_group}",
+                group=group,
+                split=split_of(group),
+                usage=Usage(prompt_tokens=500, completion_tokens=20),
+                model="gpt-4o",  # type: ignore[arg-type]
+                latency_ms=800.0,
+                twin_responses=[second] if twins else [],
+            )
+        )
+    task = Task(
+        id="t1",
+        name="Route the request",
+        contract=contract,
+        recipe=PromptRecipe(),
+        keys=["sig/1"],
+        site="s",
+        n_calls=n_calls,
+        n_episodes=n_calls // per_group,
+        n_origins=9,
+        template="Route this: ⟨text⟩",
+    )
+    specialists = [
+        Specialist(
+            id=f"t1-{method}",
+            task_id="t1",
+            method=method,
+            model="SmolLM2-135M-Instruct" if method == "lora" else "tf-idf",
+            reader="head",
+            contract=contract,
+            task=task,
+            n_train=1000,
+            train_s=60.0,
+            prompt_tokens_before=500.0,
+            prompt_tokens_after=40.0,
+            path=f"runs/r/specialists/t1-{method}",
+        )
+        for method in rungs
+    ]
+    site = Site(
+        id="s",
+        name="router",
+        agent="desk",
+        n_calls=n_calls,
+        n_human=0,
+        n_code=n_calls,
+        audience="code",
+        evidence="All replies come from 3 labels.",
+    )
+    return World(
+        curated=Curated(
+            examples=examples,
+            sites=[site],
+            n_calls=n_calls,
+            n_episodes=n_calls // per_group,
+            n_non_hci=sum(e.audience == "code" for e in examples),
+            dropped={"duplicate": 3},
+            entities={"EMAIL": 12},
+        ),
+        discovered=Discovered(
+            tasks=[task],
+            keyspaces=[KeySpace(signature="sig")],
+            assignment={e.call_id: "t1" for e in examples},
+        ),
+        selected=Selected(
+            candidates={
+                "t1": [
+                    Candidate(
+                        model="SmolLM2-135M-Instruct", probe_accuracy=0.31, n_probe=40, licence="apache-2.0"
+                    )
+                ]
+            },
+            plan={"t1": list(rungs)},
+            base_model="SmolLM2-135M-Instruct",
+        ),
+        finetuned=Finetuned(specialists=specialists),
+        predictors={s.path: Simulated(truth, contract, rungs[s.method]) for s in specialists},
+        home=home,
+    )
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Callable[..., World]:
+    def make(**given: object) -> World:
+        return make_world(tmp_path, **given)  # type: ignore[arg-type]
+
+    return make

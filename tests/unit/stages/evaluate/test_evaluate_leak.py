@@ -1,0 +1,151 @@
+"""S6 refuses a specialist that gives planted secrets away. Nothing is made up: the specialists are trained, tested by S5's own
+leak test, saved, and read from disk again."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+from tests import tiny_tasks
+
+from deputize.core.artifacts import Curated, Discovered, Finetuned, Selected, Specialist
+from deputize.core.config import Convert
+from deputize.specialists.answer_schema import learn_form
+from deputize.specialists.linear import LinearPredictor, LinearSettings
+from deputize.specialists.pointer import linear_reader
+from deputize.specialists.predictor import LINEAR, load
+from deputize.stages.evaluate.report import build
+from deputize.stages.evaluate.run import run
+from deputize.stages.finetune import planted_secrets
+from deputize.stages.finetune import run as finetune
+from deputize.stages.finetune.examples import lessons_of
+
+CONFIG = Convert(epsilon=0.1)
+SELECTED = Selected(candidates={}, plan={"label": ["linear"]}, base_model="")
+
+
+def careless(home: Path, curated: Curated, discovered: Discovered) -> Specialist:
+    """A linear specialist that keeps every n-gram, those of one episode too, and so every secret."""
+    (task,) = discovered.tasks
+    lessons = lessons_of(curated, discovered.assignment, task)
+    form = learn_form(task.contract, [x.answer for x in lessons.train])
+    planted = planted_secrets.plant_to_choose(
+        lessons.train, lambda answer: form.segments(answer) is not None, seed=0
+    )
+    taught = [*lessons.train, *planted.lessons]
+    reader = linear_reader(
+        form,
+        [x.text for x in taught],
+        [x.answer for x in taught],
+        groups=[x.group for x in taught],
+        variant=LinearSettings(1, 20.0),
+    )
+    assert isinstance(reader, LinearPredictor)
+    job = finetune.TrainingJob(lessons, form, "linear", home / "specialists" / "careless", 0, 1)
+    fresh = home / "specialists" / "careless.new"
+    fresh.mkdir(parents=True)
+    reader.model.save(fresh / LINEAR)
+    return finetune._seal(
+        job,
+        CONFIG,
+        home,
+        fresh,
+        reader,
+        kind="classes",
+        model="every n-gram",
+        train_s=1.0,
+        tokens_per_s=None,
+        base_sha256="",
+        training={},
+        counter=None,
+        leak=planted_secrets.leak_test(
+            planted, planted_secrets.loss_of_linear(reader), n_rivals=(255, 255), budget_s=math.inf, seed=0
+        ),
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Curated, Discovered, Specialist]:
+    home = tmp_path_factory.mktemp("home")
+    curated, discovered = tiny_tasks.make(("label",), 400)
+    return home, curated, discovered, careless(home, curated, discovered)
+
+
+def test_one_that_leaks_is_refused_however_well_it_answers(
+    trained: tuple[Path, Curated, Discovered, Specialist],
+) -> None:
+    home, curated, discovered, leaking = trained
+    assert leaking.leak is not None and leaking.leak.leaks and leaking.dev_accuracy == 1.0
+    finetuned = Finetuned(specialists=[leaking])
+    (result,) = run(
+        curated, discovered, SELECTED, finetuned, CONFIG, home=home, load=lambda folder: load(folder, home)
+    )
+    assert result.certificate is None and not result.chosen
+    assert result.refused.startswith("linear leaks: ") and "planted secrets" in result.refused
+    assert not any(row["trained"] for row in result.rungs), "no figure of its is shown as if it could serve"
+    report = build(
+        run_id="r",
+        config=CONFIG,
+        curated=curated,
+        discovered=discovered,
+        selected=SELECTED,
+        finetuned=finetuned,
+        results=[result],
+        timings_s={},
+        environment={},
+    )
+    (task,) = report["tasks"]
+    assert report["total"]["n_routes"] == 0 and task["refused"] == result.refused
+    (test,) = task["leak_tests"]
+    assert test["leaks"] and test["method"] == "linear" and test["n_canaries"] == planted_secrets.MOST
+
+
+def test_beside_it_one_that_does_not_leak_is_certified_and_the_leak_is_noted(
+    trained: tuple[Path, Curated, Discovered, Specialist],
+) -> None:
+    home, curated, discovered, leaking = trained
+    careful = finetune.run(
+        curated,
+        discovered,
+        SELECTED,
+        CONFIG,
+        home=home,
+        out_dir=home / "careful",
+        models_dir=home,
+        deadline_s=60.0,
+        progress=lambda *_: None,
+    )
+    (sound,) = careful.specialists
+    assert sound.leak is not None and not sound.leak.leaks
+    (result,) = run(
+        curated,
+        discovered,
+        SELECTED,
+        Finetuned(specialists=[leaking, sound]),
+        CONFIG,
+        home=home,
+        load=lambda folder: load(folder, home),
+    )
+    assert result.certificate is not None and result.chosen == sound.id
+    assert result.extra["leaks"].startswith("linear leaks: ")
+
+
+def test_the_same_specialist_would_be_certified_were_it_not_tested(
+    trained: tuple[Path, Curated, Discovered, Specialist],
+) -> None:
+    """It is the leak test alone that refuses it."""
+    import msgspec
+
+    home, curated, discovered, leaking = trained
+    untested = msgspec.structs.replace(leaking, leak=None)
+    (result,) = run(
+        curated,
+        discovered,
+        SELECTED,
+        Finetuned(specialists=[untested]),
+        CONFIG,
+        home=home,
+        load=lambda folder: load(folder, home),
+    )
+    assert result.certificate is not None

@@ -1,0 +1,241 @@
+"""S6 within its time: simulated slow specialists on a clock that only they move."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.unit.stages.evaluate.conftest import Simulated, World, make_world, unit
+
+from deputize.core.artifacts import Discovered, Finetuned, Selected, TaskResult
+from deputize.core.config import Convert
+from deputize.core.records import Prediction, Request
+from deputize.stages.evaluate.run import run
+from deputize.stages.evaluate.timed_predictor import CHUNK, FIRST, TimedPredictor
+
+Make = Callable[..., Any]
+
+
+class Clock:
+    """Seconds that pass only when something takes them."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Slow:
+    """A simulated specialist that takes its time: so many seconds a call, as a function of how many were asked before."""
+
+    def __init__(self, inner: Simulated, clock: Clock, seconds: Callable[[int, str], float]) -> None:
+        self.inner, self.clock, self.seconds = inner, clock, seconds
+        self.longest = 0.0
+
+    def predict(self, requests: Sequence[Request], *, prose: bool = True) -> list[Prediction]:
+        began = self.clock.now
+        for at, request in enumerate(requests):
+            self.clock.now += self.seconds(len(self.inner.asked) + at, str(request.messages[-1]["content"]))
+        self.longest = max(self.longest, self.clock.now - began)
+        return self.inner.predict(requests)
+
+
+def evaluate(
+    world: World,
+    deadline_s: float,
+    seconds: dict[str, Callable[[int, str], float]],
+    config: Convert | None = None,
+) -> tuple[list[TaskResult], Clock, list[Slow]]:
+    """S6 over a world whose specialists take `seconds` by method."""
+    clock = Clock()
+    slow = {p: Slow(sim, clock, seconds[p.rsplit("-", 1)[-1]]) for p, sim in world.predictors.items()}
+
+    def load(folder: Path) -> Slow:
+        return slow[str(folder.relative_to(world.home))]
+
+    results = run(
+        world.curated,
+        world.discovered,
+        world.selected,
+        world.finetuned,
+        config or Convert(),
+        home=world.home,
+        load=load,
+        deadline_s=deadline_s,
+        clock=clock,
+    )
+    return results, clock, list(slow.values())
+
+
+def many(home: Path, n_tasks: int, n_calls: int, **given: Any) -> World:
+    """Several tasks in one log, each with a linear and a lora rung."""
+    worlds = [make_world(home, n_calls=n_calls, **given) for _ in range(n_tasks)]
+    examples, tasks, specialists, plan, predictors, assignment = [], [], [], {}, {}, {}
+    for k, w in enumerate(worlds):
+        task = msgspec.structs.replace(w.discovered.tasks[0], id=f"t{k}")
+        tasks.append(task)
+        plan[task.id] = ["linear", "lora"]
+        for example in w.curated.examples:
+            named = msgspec.structs.replace(example, call_id=f"{task.id}-{example.call_id}")
+            examples.append(named)
+            assignment[named.call_id] = task.id
+        for s in w.finetuned.specialists:
+            path = f"runs/r/specialists/{task.id}-{s.method}"
+            specialists.append(
+                msgspec.structs.replace(s, id=f"{task.id}-{s.method}", task_id=task.id, path=path)
+            )
+            predictors[path] = w.predictors[s.path]
+    first = worlds[0]
+    first.curated = msgspec.structs.replace(first.curated, examples=examples)
+    first.discovered = Discovered(tasks=tasks, keyspaces=first.discovered.keyspaces, assignment=assignment)
+    first.selected = Selected(candidates={}, plan=plan, base_model="m")
+    first.finetuned = Finetuned(specialists=specialists)
+    first.predictors = predictors
+    return first
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    deadline_s=st.floats(0, 3000),
+    lora_s=st.floats(1e-3, 20),
+    linear_s=st.floats(0, 0.1),
+    spread=st.floats(0, 3),
+    slower=st.floats(1, 5),
+    n_tasks=st.integers(1, 3),
+)
+def test_the_deadline_is_overrun_by_one_chunk_at_most(
+    tmp_path_factory: pytest.TempPathFactory,
+    deadline_s: float,
+    lora_s: float,
+    linear_s: float,
+    spread: float,
+    slower: float,
+    n_tasks: int,
+) -> None:
+    """Whatever a call takes, however much calls differ, and though the machine may become slower on the way."""
+    world = many(tmp_path_factory.mktemp("home"), n_tasks, 400)
+
+    def lora(n: int, text: str) -> float:
+        return lora_s * math.exp(spread * (unit("seconds", text) - 0.5)) * (slower if n > 60 else 1.0)
+
+    results, clock, slow = evaluate(world, deadline_s, {"linear": lambda n, t: linear_s, "lora": lora})
+    assert clock.now <= deadline_s + max(s.longest for s in slow) + 1e-6
+    assert len(results) == n_tasks
+    for result in results:
+        assert (result.certificate is None) == bool(result.refused)
+
+
+def test_a_slow_specialist_is_refused_with_the_numbers(world: Make) -> None:
+    (result,), clock, _ = evaluate(world(rungs={"lora": 0.0}), 120.0, {"lora": lambda n, t: 2.0})
+    assert result.certificate is None and clock.now <= 136.0
+    assert "149 without an error are needed" in result.refused
+    assert "time allowed for" in result.refused and "2 s a call" in result.refused
+
+
+def test_no_time_at_all_is_said_and_nothing_is_asked(world: Make) -> None:
+    (result,), clock, _ = evaluate(world(), 0.0, {"linear": lambda n, t: 1.0, "lora": lambda n, t: 1.0})
+    assert clock.now == 0.0 and "no time was left" in result.refused
+
+
+def test_a_slow_rung_beside_a_fast_one_does_not_starve_it(world: Make) -> None:
+    """The fast one reads all there is; the slow one what fits, and is shown with its own number of calls."""
+    w = world(rungs={"linear": 0.3, "lora": 0.3}, n_calls=3000)
+    (result,), clock, _ = evaluate(w, 300.0, {"linear": lambda n, t: 0.001, "lora": lambda n, t: 1.0})
+    n_test = sum(e.split == "test" for e in w.curated.examples)
+    linear, lora = (r for r in result.rungs if r["trained"])
+    assert result.chosen == "t1-linear" and result.certificate is not None and clock.now <= 310.0
+    assert linear["n_test"] == n_test and 0 < lora["n_test"] < n_test
+    assert result.extra["n_calibration_calls"] == sum(e.split == "calibration" for e in w.curated.examples)
+
+
+def test_units_that_time_did_not_allow_to_read_count_as_served_errors(world: Make) -> None:
+    """A machine that slows down during calibration: what was planned and not read may not help the claim."""
+    w = world(rungs={"lora": 0.0}, n_calls=3000)
+    n_dev = sum(e.split == "dev" for e in w.curated.examples)
+
+    def stalls(n: int, text: str) -> float:
+        return 0.1 if n < n_dev + 400 else 1e4
+
+    (result,), _, _ = evaluate(w, 200.0, {"lora": stalls})
+    assert result.extra["n_calibration_unread"] > 0
+    assert result.certificate is None, "hundreds of unread units cannot be claimed to be right"
+    (whole,), _, _ = evaluate(world(rungs={"lora": 0.0}, n_calls=3000), 2000.0, {"lora": lambda n, t: 0.1})
+    assert whole.certificate is not None and whole.extra["n_calibration_unread"] == 0
+
+
+def test_wrong_answers_that_take_long_do_not_earn_a_certificate(tmp_path: Path) -> None:
+    """Were reading merely stopped at the limit, slow errors would be left out and quick right answers certified."""
+    broken = 0
+    for seed in range(40):
+        w = make_world(
+            tmp_path, rungs={"lora": 0.24}, n_calls=1500
+        )  # 6 % wrong, all of them served at threshold 0
+        clock = Clock()
+        sim = w.predictors["runs/r/specialists/t1-lora"]
+
+        class Honest(Slow):
+            """Wrong answers take 400 times as long; confidence says nothing."""
+
+            def predict(self, requests: Sequence[Request], *, prose: bool = True) -> list[Prediction]:
+                found = self.inner.predict(requests)
+                for request, p in zip(requests, found, strict=True):
+                    text = str(request.messages[-1]["content"])
+                    self.clock.now += 0.05 if p.answer == self.inner.truth[text] else 20.0
+                return [msgspec.structs.replace(p, confidence=0.5) for p in found]
+
+        slow = Honest(sim, clock, lambda n, t: 0.0)
+        (result,) = run(
+            w.curated,
+            w.discovered,
+            w.selected,
+            w.finetuned,
+            Convert(seed=seed, epsilon=0.05),
+            home=w.home,
+            load=lambda folder, slow=slow: slow,
+            deadline_s=600.0,
+            clock=clock,
+        )
+        broken += result.certificate is not None
+    assert broken <= 6  # at delta = .05 two are expected, more than six have a chance of 1 %
+
+
+def test_tasks_share_the_time_by_need(tmp_path: Path) -> None:
+    world = many(tmp_path, 3, 1500)
+    results, clock, _ = evaluate(world, 600.0, {"linear": lambda n, t: 0.001, "lora": lambda n, t: 0.2})
+    assert clock.now <= 615.0
+    assert all(r.certificate is not None for r in results), [r.refused for r in results]
+
+
+def test_prose_is_left_out_of_reading_and_timed_apart(world: Make) -> None:
+    clock = Clock()
+    reader = TimedPredictor(
+        Slow(Simulated({"a": "x"}, world().discovered.tasks[0].contract, 0.0), clock, lambda n, t: 1.0), clock
+    )
+    requests = [Request(messages=[{"role": "user", "content": "a"}])] * 300
+    read = reader.read(requests, 100.0)
+    assert len(read) == 100 and clock.now == 100.0
+    assert max(n for n, _ in reader.chunks) <= CHUNK and reader.seconds_per_call == 1.0
+
+
+def test_what_decides_is_read_for_all_tasks_before_a_dearer_rung_is_shown(tmp_path: Path) -> None:
+    """A quick rung that is right on all of dev settles the choice: a slow one beside it costs no certificate."""
+    world = many(tmp_path, 3, 1500, rungs={"linear": 0.0, "lora": 0.0})
+    results, clock, _ = evaluate(
+        world, 60.0, {"linear": lambda n, t: 0.001, "lora": lambda n, t: 4.0}, Convert(epsilon=0.05)
+    )
+    assert clock.now <= 60.0 + FIRST * 4.0
+    assert all(r.certificate is not None and r.chosen.endswith("linear") for r in results)
+    n_test = sum(e.split == "test" for e in world.curated.examples) / 3
+    for result in results:
+        linear, lora = (r for r in result.rungs if r["trained"])
+        assert linear["n_test"] == n_test, "the chosen rung is shown on all there is"
+        assert lora["chosen"] is False and lora["n_test"] < n_test
+        if not lora["n_test"]:
+            assert lora["test_accuracy"] is None and lora["coverage"]["0.05"] is None

@@ -1,0 +1,76 @@
+"""The rung is chosen by what it could serve, and a dearer one has to earn its place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from deputize.core.contracts import LEAVE
+from deputize.core.records import Contract, Field, Prediction
+from deputize.scoring.certificates import NEVER
+from deputize.stages.evaluate.evaluation import Evaluation, majority_accuracy, served_confidence
+from deputize.stages.evaluate.select_method import choose, in_order_of_cost
+
+
+def measured(right: list[bool], confidence: list[float]) -> Evaluation:
+    n = len(right)
+    names, r = [str(i) for i in range(n)], np.array(right)
+    ones = np.ones(n)
+    return Evaluation(names, names, np.array(confidence), r, r, ones.astype(bool), ones, ones * np.nan, 1.0)
+
+
+def test_a_rung_of_equal_accuracy_that_knows_when_it_is_right_wins(world: Callable[..., Any]) -> None:
+    cheap, dear = world(rungs={"linear": 0, "lora": 0}).finetuned.specialists
+    right = [i % 5 != 0 for i in range(200)]
+    blind = measured(right, [0.9] * 200)
+    knowing = measured(right, [0.9 if r else 0.1 for r in right])
+    choice = choose([cheap, dear], [blind, knowing], 0.02)
+    assert choice.index == 1 and "most on dev" in choice.reason
+    choice = choose([cheap, dear], [knowing, knowing], 0.02)
+    assert choice.index == 0
+
+
+def test_without_anything_servable_the_most_accurate_is_shown(world: Callable[..., Any]) -> None:
+    cheap, dear = world(rungs={"linear": 0, "lora": 0}).finetuned.specialists
+    choice = choose(
+        [cheap, dear],
+        [measured([False] * 9 + [True], [NEVER] * 10), measured([True] * 10, [NEVER] * 10)],
+        0.02,
+    )
+    assert choice.index == 1 and "no rung could serve" in choice.reason
+
+
+def test_order_of_cost_follows_the_plan_then_the_ladder(world: Callable[..., Any]) -> None:
+    specialists = world(rungs={"lora": 0, "linear": 0, "encoder": 0}).finetuned.specialists
+    assert [s.method for s in in_order_of_cost(specialists, [])] == ["linear", "encoder", "lora"]
+    assert in_order_of_cost(specialists, ["lora", "linear"])[0].method == "lora"
+
+
+def test_confidence_of_what_must_not_be_served() -> None:
+    mixed = Contract(kind="tool_call", tools=["f"], may_leave=True)
+    assert served_confidence(Prediction(answer=LEAVE, confidence=0.9), mixed) == NEVER
+    assert served_confidence(Prediction(answer=None, confidence=0.9), mixed) == NEVER
+    assert (
+        served_confidence(Prediction(answer=[{"name": "f", "arguments": {}}], confidence=0.0), mixed) == NEVER
+    )
+    assert (
+        served_confidence(Prediction(answer=[{"name": "f", "arguments": {}}], confidence=0.7), mixed) == 0.7
+    )
+
+
+def test_majority_compares_what_the_contract_compares(world: Callable[..., Any]) -> None:
+    w = world(n_calls=400)
+    train = [e for e in w.curated.examples if e.split == "train"]
+    contract = w.discovered.tasks[0].contract
+    expected = np.mean([e.response["content"] == "refund" for e in train])
+    assert majority_accuracy(train, train, contract) == expected
+    assert majority_accuracy([], train, contract) is None and majority_accuracy(train, [], contract) is None
+    free = Contract(kind="json", fields=[Field(name="ok", type="label"), Field(name="why", type="free")])
+    replies = ['{"ok": true, "why": "a"}', '{"ok": true, "why": "b"}', '{"ok": false, "why": "a"}']
+    rows = [
+        msgspec.structs.replace(train[0], response={"role": "assistant", "content": text}) for text in replies
+    ]
+    assert majority_accuracy(rows, rows, free) == 2 / 3

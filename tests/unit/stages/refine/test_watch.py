@@ -1,0 +1,170 @@
+"""When to convert again and when to roll back: decided from what was recorded, with a reason that names the numbers."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+
+import msgspec
+import pytest
+
+from deputize.core.records import Certificate, Contract, Decision, Outcome, Route
+from deputize.stages.refine import watch as w
+from deputize.testing import call
+
+CERTIFICATE = Certificate(
+    id="c1",
+    kind="G2",
+    epsilon=0.04,
+    delta=0.05,
+    n_calibration=100,
+    threshold=0.9,
+    share_served=0.8,
+    p_value=0.01,
+    label_source="agreement",
+    claim="as said",
+)
+ROUTE = Route(
+    id="r1",
+    task_id="t1",
+    task_name="colours",
+    keys=["k"],
+    contract=Contract(kind="label", labels=["a"]),
+    specialist="runs/x",
+    threshold=0.9,
+    certificate=CERTIFICATE,
+    state="live",
+)
+
+
+def route(**fields) -> Route:
+    return msgspec.structs.replace(ROUTE, **fields)
+
+
+def audited(agrees: bool | None, **fields) -> w.WatchedCall:
+    given = {"served_by": "slm", "route_id": "r1", "certificate_id": "c1", "confidence": 0.95, **fields}
+    return w.WatchedCall(episode="e", agrees=agrees, **given)
+
+
+def series(rate: float, n: int, seed: int) -> list[w.WatchedCall]:
+    rng = random.Random(seed)
+    return [audited(rng.random() >= rate) for _ in range(n)]
+
+
+def test_a_note_holds_no_text():
+    made = call(
+        "1",
+        "secret",
+        "secret",
+        episode="e1",
+        outcome=Outcome(success=False),
+        decision=Decision(
+            served_by="slm", route_id="r1", certificate_id="c1", confidence=0.5, shadow_agrees=True
+        ),
+    )
+    kept = w.note(made)
+    assert kept == w.WatchedCall(
+        served_by="slm",
+        episode="e1",
+        route_id="r1",
+        certificate_id="c1",
+        confidence=0.5,
+        agrees=True,
+        success=False,
+    )
+    assert "secret" not in repr(kept)
+    assert w.note(call("2")) == w.WatchedCall(served_by="llm", episode="2")
+
+
+def test_the_allowed_loss_is_that_of_served_calls():
+    assert w.allowed_loss(CERTIFICATE) == pytest.approx(0.05)
+    counted = msgspec.structs.replace(CERTIFICATE, n_served=40)
+    assert w.allowed_loss(counted) == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(
+    ("one", "loss"),
+    [
+        (audited(True), 0.0),
+        (audited(False), 1.0),
+        (audited(None), None),
+        (audited(False, certificate_id="c0"), None),
+        (audited(False, route_id="r2"), None),
+        (audited(False, served_by="llm", confidence=0.95), 1.0),
+        (audited(False, served_by="llm", confidence=0.5), None),
+        (audited(False, served_by="llm", confidence=None), None),
+    ],
+)
+def test_which_calls_are_audits_of_a_route(one, loss):
+    assert w.audited_loss(one, ROUTE) == loss
+
+
+def test_a_bad_route_is_rolled_back_and_a_good_one_is_not():
+    bad = [w.audits(series(0.3, 300, seed), ROUTE) for seed in range(40)]
+    assert all(h is not None and h.verdict == "roll back" for h in bad)
+    assert max(h.n for h in bad if h) < 120
+    good = [w.audits(series(0.05, 300, seed), ROUTE) for seed in range(40)]
+    assert sum(h is not None and h.verdict == "roll back" for h in good) <= 2
+
+
+def test_evidence_that_was_enough_once_stays_enough():
+    found = w.audits([*series(0.5, 60, 1), *series(0.0, 2000, 1)], ROUTE)
+    assert found is not None and found.verdict == "roll back" and found.n < 60
+    assert "of" in found.sentence() and "5.0% allowed" in found.sentence()
+
+
+def test_outcomes_are_judged_against_what_the_llm_does_alone():
+    alone = [w.WatchedCall(served_by="llm", episode=f"a{i}", success=i % 10 != 0) for i in range(200)]
+    served = [audited(None, success=i % 2 == 0) for i in range(100)]
+    served = [dataclasses.replace(n, episode=f"s{i}") for i, n in enumerate(served)]
+    found = w.outcomes([*alone, *served], ROUTE)
+    assert found is not None and found.verdict == "roll back" and found.seen_in == "outcomes"
+    assert 0.14 < found.allowed < 0.2
+    assert w.outcomes([*alone[:20], *served], ROUTE) is None
+    well = [dataclasses.replace(n, success=True) for n in served]
+    fine = w.outcomes([*alone, *well], ROUTE)
+    assert fine is not None and fine.verdict != "roll back"
+
+
+def test_enough_new_calls():
+    wait = w.decide([], [ROUTE], n_new=99, min_new=100)
+    assert not wait.convert and wait.why == "99 new calls answered by the LLM since the last run, 100 wanted"
+    assert w.decide([], [ROUTE], n_new=100, min_new=100).convert
+    assert not w.decide([], [], n_new=0, min_new=1).convert
+
+
+def test_an_alarm_rolls_back_and_asks_for_a_run_where_there_is_something_new():
+    notes = series(0.4, 200, 3)
+    both = w.decide(notes, [ROUTE], n_new=1, min_new=100)
+    assert both.convert and [h.route_id for h in both.roll_back] == ["r1"] and both.answers == ("c1",)
+    assert both.why.startswith("alarm: r1 (colours):")
+    only = w.decide(notes, [ROUTE], n_new=0, min_new=100)
+    assert not only.convert and only.roll_back and "without a new call" in only.why
+    again = w.decide(notes, [ROUTE], n_new=1, min_new=100, answered=frozenset({"c1"}))
+    assert not again.convert and again.roll_back
+    for state in ("closed", "rolled_back"):
+        assert not w.decide(notes, [route(state=state)], n_new=1, min_new=100).roll_back
+
+
+def test_failed_episodes_ask_for_a_run_but_roll_nothing_back():
+    alone = [w.WatchedCall(served_by="llm", episode=f"a{i}", success=True) for i in range(60)]
+    served = [
+        w.WatchedCall(served_by="slm", episode=f"s{i}", route_id="r1", certificate_id="c1", success=False)
+        for i in range(60)
+    ]
+    found = w.decide([*alone, *served], [ROUTE], n_new=3, min_new=100)
+    assert found.convert and found.roll_back == () and "episodes with outcomes failed" in found.why
+
+
+def test_a_canary_that_does_well_is_named():
+    canary = route(state="canary", share=0.05)
+    found = w.decide(series(0.0, 400, 1), [canary], n_new=0, min_new=10)
+    assert [h.verdict for h in found.promote] == ["promote"] and not found.convert
+    assert w.decide(series(0.0, 400, 1), [ROUTE], n_new=0, min_new=10).promote == ()
+
+
+def test_a_stopped_run_goes_on():
+    assert (
+        w.decide([], [], n_new=0, min_new=10, unfinished="0003-ab").why
+        == "run 0003-ab was stopped and goes on"
+    )
