@@ -43,7 +43,7 @@ CONTRACTS = {
             Field(name="intent", type="label", labels=["refund", "delivery", "login"]),
         ],
     ),
-    "action": Contract(kind="tool_call", tools=["refund", "escalate", "list_orders"], may_leave=True),
+    "action": Contract(kind="tool_call", tools=["refund", "escalate", "list_orders"], may_defer=True),
     "line": Contract(kind="text"),
 }
 _WORDS = {"refund": "money back please", "delivery": "where is my parcel", "login": "cannot log in"}

@@ -232,5 +232,5 @@ def _contract(task: Task) -> str:
         "text": [],
     }[contract.kind]
     shown = ", ".join(named[:4]) + (", ..." if len(named) > 4 else "")
-    kind = contract.kind.replace("_", " ") + (" or left to the LLM" if contract.may_leave else "")
+    kind = contract.kind.replace("_", " ") + (" or left to the LLM" if contract.may_defer else "")
     return f"{kind}: {shown}" if shown else kind

@@ -160,7 +160,7 @@ class Specialist(Record):
     settings: dict[str, Any] = msgspec.field(default_factory=dict)
     path: str = ""
     """Folder, relative to the home."""
-    learnt_from: list[str] = msgspec.field(default_factory=list)
+    trained_on: list[str] = msgspec.field(default_factory=list)
     """Call ids, for lineage (which specialists learnt from erased data); in the sealed artifact, not in specialist.json."""
     leak: Leak | None = None
     """The leak test; None where nothing in its answers could carry a secret."""

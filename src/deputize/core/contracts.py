@@ -13,8 +13,8 @@ from typing import Any
 
 from deputize.core.records import Answer, Contract, Message
 
-LEAVE = "<leave>"
-"""The answer "leave it to the LLM" at a mixed site (5-certificates, mixed sites)."""
+DEFER = "<defer>"
+"""The answer "the LLM answers this call" at a mixed site."""
 
 _SPACE = re.compile(r"\s+")
 _FENCE = re.compile(r"^\s*```(?:json)?\s*\n(.*?)\n?\s*```\s*$", re.DOTALL)
@@ -70,15 +70,15 @@ def tool_calls_of(message: Message) -> list[dict[str, Any]] | None:
 def answer_of(response: Message, contract: Contract) -> Answer | None:
     """The canonical answer of a reply, or None where the reply breaks the contract.
 
-    label -> str; json -> dict; tool_call -> list of {"name", "arguments"} or LEAVE; text -> str.
+    label -> str; json -> dict; tool_call -> list of {"name", "arguments"} or DEFER; text -> str.
     """
     calls = tool_calls_of(response)
     if contract.kind == "tool_call":
         if calls:
             return calls
-        return LEAVE if contract.may_leave and calls is not None else None
+        return DEFER if contract.may_defer and calls is not None else None
     if calls is None or calls:
-        return LEAVE if contract.may_leave else None
+        return DEFER if contract.may_defer else None
     text = text_of(response)
     answer: Answer | None = None
     if contract.kind == "json":
@@ -88,7 +88,7 @@ def answer_of(response: Message, contract: Contract) -> Answer | None:
         folded = fold(text)
         answer = folded if folded in contract.labels or (folded and contract.kind == "text") else None
     # at a mixed site a reply in no form that code reads is meant for a person: the LLM's to give
-    return LEAVE if answer is None and contract.may_leave else answer
+    return DEFER if answer is None and contract.may_defer else answer
 
 
 def _fits(value: dict[str, Any], contract: Contract) -> bool:
@@ -130,7 +130,7 @@ def _plain(value: Any) -> Any:
 
 
 def action_of(answer: Answer) -> str:
-    """The decision part of a tool_call answer: the tool names joined by '+', or LEAVE."""
+    """The decision part of a tool_call answer: the tool names joined by '+', or DEFER."""
     if isinstance(answer, list):
         return "+".join(str(c["name"]) for c in answer)
     return str(answer)
@@ -140,10 +140,10 @@ def message_of(answer: Answer, contract: Contract, call_ids: Iterable[str]) -> M
     """The assistant message that carries an answer. `call_ids` yields an id for each tool call.
 
     Raises:
-        ValueError: for LEAVE, which has no message: the LLM answers.
+        ValueError: for DEFER, which has no message: the LLM answers.
     """
-    if answer == LEAVE and contract.may_leave:
-        raise ValueError("LEAVE has no message: the LLM answers")
+    if answer == DEFER and contract.may_defer:
+        raise ValueError("DEFER has no message: the LLM answers")
     if contract.kind == "tool_call":
         ids = iter(call_ids)
         return {

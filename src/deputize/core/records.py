@@ -15,7 +15,7 @@ Message: TypeAlias = dict[str, Any]
 """One chat message in OpenAI form: role, content (str, list of parts or None), tool_calls, tool_call_id, name."""
 
 Answer: TypeAlias = Any
-"""The canonical form of a reply under its contract (see core.contracts): a str (label, text, LEAVE), a dict (json)
+"""The canonical form of a reply under its contract (see core.contracts): a str (label, text, DEFER), a dict (json)
 or a list of {"name", "arguments"} (tool_call)."""
 
 Audience = Literal["human", "code", "unknown"]
@@ -145,7 +145,7 @@ class Example(Record):
     request: Request
     response: Message
     """The teacher's assistant message, de-identified. For a human-directed reply at a mixed site: kept, and its
-    answer under the contract is LEAVE."""
+    answer under the contract is DEFER."""
     audience: Audience
     """After inference: "human" or "code"."""
     site: str
@@ -232,8 +232,8 @@ class Contract(Record):
     """kind "json": the fields in the teacher's order."""
     tools: list[str] = msgspec.field(default_factory=list)
     """kind "tool_call": tool names seen in replies."""
-    may_leave: bool = False
-    """A mixed site: "leave it to the LLM" is one of the answers."""
+    may_defer: bool = False
+    """A mixed site: DEFER (the LLM answers this call) is one of the answers."""
 
 
 class PromptRecipe(Record):

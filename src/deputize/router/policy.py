@@ -8,7 +8,7 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import Literal, TypeAlias
 
-from deputize.core.contracts import LEAVE
+from deputize.core.contracts import DEFER
 from deputize.core.records import Decision, Prediction, Record, Route
 
 Override: TypeAlias = Literal["llm", "slm", "auto"]
@@ -83,8 +83,8 @@ def decide(
     reason = planned.reason
     if served and prediction.answer is None:
         served, reason = False, "contract"
-    elif served and prediction.answer == LEAVE and route.contract.may_leave:
-        served, reason = False, "leave"
+    elif served and prediction.answer == DEFER and route.contract.may_defer:
+        served, reason = False, "defer"
     elif served and override != "slm" and not prediction.confidence >= route.threshold:
         served, reason = False, "below_threshold"
     return Decision(

@@ -26,7 +26,7 @@ Kind = Literal["G1", "G2", "G2t"]
 
 MAX_THRESHOLDS = 50
 NEVER = -math.inf
-"""The confidence of a call that must not be served whatever the threshold: no answer, LEAVE, out of distribution."""
+"""The confidence of a call that must not be served whatever the threshold: no answer, DEFER, out of distribution."""
 
 
 @dataclass(frozen=True)

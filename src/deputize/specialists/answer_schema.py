@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-from deputize.core.contracts import LEAVE, action_of, fold
+from deputize.core.contracts import DEFER, action_of, fold
 from deputize.core.records import Answer, Contract, Record
 from deputize.core.subjects import Subjects
 
@@ -84,7 +84,7 @@ class AnswerSchema(Record):
     keys: list[str] = msgspec.field(default_factory=list)
     """json: the keys in the teacher's order."""
     actions: dict[str, list[ToolCallSchema]] = msgspec.field(default_factory=dict)
-    """tool_call: what each action writes after it is decided; LEAVE writes nothing."""
+    """tool_call: what each action writes after it is decided; DEFER writes nothing."""
     gate: Slot | None = None
     """The action slot: of tool_call always, of other kinds where the site is mixed."""
 
@@ -136,7 +136,7 @@ class AnswerBuilder:
         """Takes the text of the next slot."""
         if self.form.gate is not None and self.action is None:
             self.action = text
-            if text == LEAVE:
+            if text == DEFER:
                 self._plan = []
             elif self.form.kind == "tool_call":
                 self._plan = [slot for tool in self.form.actions.get(text, []) for slot in tool.slots]
@@ -155,8 +155,8 @@ class AnswerBuilder:
         """The canonical answer, None where a text was no value of its slot or slots are missing."""
         if self.slot() is not None:
             return None
-        if self.action == LEAVE:
-            return LEAVE
+        if self.action == DEFER:
+            return DEFER
         try:
             if self.form.kind == "tool_call":
                 return self._calls()
@@ -193,7 +193,7 @@ def _object(slots: Sequence[Slot], texts: Sequence[str], keys: Sequence[str]) ->
 
 def _wanted(form: AnswerSchema, writing: AnswerBuilder, slot: Slot, answer: Answer) -> str | None:
     if slot is form.gate:
-        return action_of(answer) if form.kind == "tool_call" else (LEAVE if answer == LEAVE else REPLY)
+        return action_of(answer) if form.kind == "tool_call" else (DEFER if answer == DEFER else REPLY)
     if form.kind in ("label", "text"):
         return slot.write(answer) if isinstance(answer, str) else None
     if form.kind == "json":
@@ -237,15 +237,15 @@ def learn_form(
     told = [(a, who) for a, who in zip(answers, names, strict=True) if a is not None]
     given = [a for a, _ in told]
     gate = None
-    if contract.may_leave or contract.kind == "tool_call":
+    if contract.may_defer or contract.kind == "tool_call":
         actions = [
-            action_of(a) if contract.kind == "tool_call" else (LEAVE if a == LEAVE else REPLY) for a in given
+            action_of(a) if contract.kind == "tool_call" else (DEFER if a == DEFER else REPLY) for a in given
         ]
         common = Subjects([who for _, who in told], least).shared([name] for name in actions)
-        always = [LEAVE] if contract.may_leave else []
-        shown = [name for name in actions if name in common or name in (LEAVE, REPLY)]
+        always = [DEFER] if contract.may_defer else []
+        shown = [name for name in actions if name in common or name in (DEFER, REPLY)]
         gate = Slot(name=ACTION, role="decision", choices=_by_frequency([*shown, *always]))
-    told = [(a, who) for a, who in told if a != LEAVE or not contract.may_leave]
+    told = [(a, who) for a, who in told if a != DEFER or not contract.may_defer]
     if contract.kind == "label":
         return AnswerSchema(
             kind="label",
@@ -414,7 +414,7 @@ class ClosedAnswers(Record):
         """Which questions count for an answer: none but the gate where it is left to the LLM."""
         if self.form.gate is None:
             return [True] * len(self.questions)
-        left = self.questions[0].choices[indices[0]] == LEAVE
+        left = self.questions[0].choices[indices[0]] == DEFER
         return [True] + [not left] * (len(self.questions) - 1)
 
 

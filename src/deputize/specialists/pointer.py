@@ -23,7 +23,7 @@ from zlib import crc32
 import numpy as np
 import numpy.typing as npt
 
-from deputize.core.contracts import LEAVE
+from deputize.core.contracts import DEFER
 from deputize.core.records import Answer
 from deputize.core.subjects import Subjects
 from deputize.specialists.answer_schema import AnswerBuilder, AnswerSchema, Slot, closed
@@ -92,7 +92,7 @@ class Decisions:
             found += [(SlotPlace("", n), slot) for n, slot in enumerate(form.slots)]
         if form.gate is not None and form.kind != "tool_call":
             # a reply at a mixed site has the gate's choice as its action
-            replies = [choice for choice in form.gate.choices if choice != LEAVE]
+            replies = [choice for choice in form.gate.choices if choice != DEFER]
             found = [found[0]] + [(SlotPlace(r, p.slot), s) for r in replies for p, s in found[1:]]
         kept = [(place, s) for place, s in found if s.role == "decision" and s.constant is None]
         self.places = [place for place, _ in kept]

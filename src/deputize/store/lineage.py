@@ -94,7 +94,7 @@ def specialists_of(home: Path, keyring: KeyRing) -> Iterator[tuple[Path, Special
     for path in sorted((home / "runs").glob("*/specialists/*/specialist.json")):
         try:
             card = decode(path.read_bytes(), Specialist)
-            if card.learnt_from:
+            if card.trained_on:
                 yield path.parent, card
         except (OSError, msgspec.DecodeError) as error:
             _log.warning("%s cannot be read, so its lineage is not known: %s", path, error)
@@ -104,7 +104,7 @@ def taught_by(found: Iterable[tuple[Path, Specialist]], home: Path, store: Store
     """The specialists that learnt from calls which are erased now, the most affected first."""
     out = []
     for folder, specialist in found:
-        erased = store.erased(specialist.learnt_from)
+        erased = store.erased(specialist.trained_on)
         if erased:
             out.append(
                 TrainedOnErased(
@@ -112,7 +112,7 @@ def taught_by(found: Iterable[tuple[Path, Specialist]], home: Path, store: Store
                     task_id=specialist.task_id,
                     run_id=folder.parent.parent.name,
                     path=str(folder.relative_to(home)),
-                    n_learnt=len(specialist.learnt_from),
+                    n_learnt=len(specialist.trained_on),
                     erased=sorted(erased),
                 )
             )

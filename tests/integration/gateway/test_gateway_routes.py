@@ -15,7 +15,7 @@ from anthropic import AsyncAnthropic
 from specialists import InMemorySpecialists, failing, publish, route_for, saying
 from upstream import ScriptedUpstream, Stream, Whole, completion, text_stream
 
-from deputize.core.contracts import LEAVE
+from deputize.core.contracts import DEFER
 from deputize.core.records import Call, Contract, Field, Request
 from deputize.gateway.launch import running_gateway, settings_for
 
@@ -166,17 +166,17 @@ async def test_llm_answers_where_the_specialist_may_not(
 
 async def test_leave_goes_to_the_llm(home: Path, upstream: ScriptedUpstream, recorded: Recorded) -> None:
     request = Request(messages=MESSAGES, tools=TOOLS)
-    publish(home, route_for(request, Contract(kind="tool_call", tools=["block_card"], may_leave=True)))
+    publish(home, route_for(request, Contract(kind="tool_call", tools=["block_card"], may_defer=True)))
     upstream.answer_with(Stream(text_stream("Which card?")))
     async with (
-        served(home, upstream, InMemorySpecialists(saying(LEAVE))) as base_url,
+        served(home, upstream, InMemorySpecialists(saying(DEFER))) as base_url,
         client_of(base_url) as client,
     ):
         stream = await client.chat.completions.create(
             model="big", messages=MESSAGES, tools=TOOLS, stream=True
         )
         assert "".join([c.choices[0].delta.content or "" async for c in stream]) == "Which card?"
-    assert recorded(1)[0].decision.reason == "leave"  # type: ignore[union-attr]
+    assert recorded(1)[0].decision.reason == "defer"  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("how", ["error", "slow"])

@@ -71,7 +71,7 @@ class House:
             task=task,
             n_train=4,
             train_s=0.0,
-            learnt_from=["a0", "a1", "b0", "b1"],
+            trained_on=["a0", "a1", "b0", "b1"],
             path=f"runs/{self.run.state.run_id}/specialists/t-linear",
         )
         for step, record in (

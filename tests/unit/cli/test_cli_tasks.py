@@ -83,7 +83,7 @@ def test_list(tmp_path, capsys):
     folder = tmp_path / "runs" / "0001-abc"
     folder.mkdir(parents=True)
     (folder / "run.json").write_text("{}")
-    contract = Contract(kind="tool_call", tools=["look", "send"], may_leave=True)
+    contract = Contract(kind="tool_call", tools=["look", "send"], may_defer=True)
     task = Task(
         id="t1",
         name="next step",

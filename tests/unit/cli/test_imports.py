@@ -165,7 +165,7 @@ def test_erase_removes_an_origin_and_names_who_learnt_from_it(tmp_path, home, ca
         task=task,
         n_train=1,
         train_s=1.0,
-        learnt_from=[mine[0]],
+        trained_on=[mine[0]],
     )
     (folder / "specialist.json").write_bytes(msgspec.json.encode(specialist))
     capsys.readouterr()

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deputize.core.contracts import (
-    LEAVE,
+    DEFER,
     action_of,
     agree,
     answer_of,
@@ -28,7 +28,7 @@ JSON = Contract(
     kind="json", fields=[Field(name="score", type="label"), Field(name="why", type="free", optional=True)]
 )
 TOOL = Contract(kind="tool_call", tools=["pay"])
-MIXED = Contract(kind="tool_call", tools=["pay"], may_leave=True)
+MIXED = Contract(kind="tool_call", tools=["pay"], may_defer=True)
 TEXT = Contract(kind="text")
 
 
@@ -99,13 +99,13 @@ class TestAnswers:
 
     def test_speaking_where_tools_are_called_is_left_to_the_llm(self) -> None:
         assert answer_of(said("Shall I?"), TOOL) is None
-        assert answer_of(said("Shall I?"), MIXED) == LEAVE
+        assert answer_of(said("Shall I?"), MIXED) == DEFER
         assert answer_of(called("not json"), MIXED) is None
 
     @pytest.mark.parametrize("kind", ["label", "json"])
     def test_at_a_mixed_site_a_reply_in_no_known_form_is_left_to_the_llm(self, kind: Any) -> None:
-        contract = Contract(kind=kind, labels=["yes"], fields=JSON.fields, may_leave=True)
-        assert answer_of(said("I am sorry to hear that."), contract) == LEAVE
+        contract = Contract(kind=kind, labels=["yes"], fields=JSON.fields, may_defer=True)
+        assert answer_of(said("I am sorry to hear that."), contract) == DEFER
 
     def test_empty_text_is_no_answer(self) -> None:
         assert answer_of(said("  "), TEXT) is None
@@ -113,7 +113,7 @@ class TestAnswers:
 
     def test_the_action_of_a_tool_answer_is_its_names(self) -> None:
         assert action_of([{"name": "a", "arguments": {}}, {"name": "b", "arguments": {}}]) == "a+b"
-        assert action_of(LEAVE) == LEAVE
+        assert action_of(DEFER) == DEFER
 
 
 class TestAgreement:
@@ -161,7 +161,7 @@ class TestMessages:
 
     def test_leaving_has_no_message(self) -> None:
         with pytest.raises(ValueError, match="LLM"):
-            message_of(LEAVE, MIXED, [])
+            message_of(DEFER, MIXED, [])
 
 
 class TestClosedLabels:

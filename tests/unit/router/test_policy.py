@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deputize.core.contracts import LEAVE
+from deputize.core.contracts import DEFER
 from deputize.core.records import Certificate, Contract, Prediction, Route
 from deputize.router.policy import decide, in_canary, plan
 
@@ -32,7 +32,7 @@ def route(state: Any = "live", **more: Any) -> Route:
         "task_id": "t1",
         "task_name": "t",
         "keys": ["k"],
-        "contract": Contract(kind="tool_call", may_leave=True),
+        "contract": Contract(kind="tool_call", may_defer=True),
         "specialist": "runs/x",
         "threshold": 0.8,
         "state": state,
@@ -65,7 +65,7 @@ class TestDecide:
             (route(), answer(0.79), {}, "below_threshold"),
             (route(), answer(float("nan")), {}, "below_threshold"),
             (route(), answer(1.0, None), {}, "contract"),
-            (route(), answer(1.0, LEAVE), {}, "leave"),
+            (route(), answer(1.0, DEFER), {}, "defer"),
             (route(), answer(), {"override": "llm"}, "override"),
             (route(), None, {"failure": "timeout"}, "timeout"),
             (route(), None, {}, "worker_error"),

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests import tiny_tasks
 
-from deputize.core.contracts import LEAVE, answer_of
+from deputize.core.contracts import DEFER, answer_of
 from deputize.core.records import Contract, Field
 from deputize.core.subjects import Subjects
 from deputize.specialists.answer_schema import (
@@ -83,8 +83,8 @@ def test_json_answers_survive_their_form(answers: list[dict[str, Any]]) -> None:
 @given(st.lists(st.dictionaries(st.sampled_from("abc"), values, max_size=3), min_size=1, max_size=12))
 def test_tool_calls_survive_their_form(arguments: list[dict[str, Any]]) -> None:
     answers = [[{"name": f"tool{len(a) % 2}", "arguments": a}] for a in arguments]
-    form = learn_form(Contract(kind="tool_call", may_leave=True), [*answers, LEAVE])
-    for answer in [*answers, LEAVE]:
+    form = learn_form(Contract(kind="tool_call", may_defer=True), [*answers, DEFER])
+    for answer in [*answers, DEFER]:
         assert rewrite(form, answer) == answer
 
 
@@ -126,10 +126,10 @@ def test_an_unseen_label_tool_or_key_cannot_be_expressed() -> None:
 
 
 def test_a_mixed_site_decides_first_whether_to_answer() -> None:
-    form = learn_form(Contract(kind="label", labels=["a", "b"], may_leave=True), ["a", "b", LEAVE])
+    form = learn_form(Contract(kind="label", labels=["a", "b"], may_defer=True), ["a", "b", DEFER])
     assert form.gate is not None and form.gate.name == ACTION
-    assert sorted(form.gate.choices) == sorted([REPLY, LEAVE])
-    assert [t for _, t in form.segments(LEAVE) or []] == [LEAVE]
+    assert sorted(form.gate.choices) == sorted([REPLY, DEFER])
+    assert [t for _, t in form.segments(DEFER) or []] == [DEFER]
     assert [t for _, t in form.segments("a") or []] == [REPLY, "a"]
 
 
@@ -167,23 +167,23 @@ def test_closed_forms_are_read_in_one_pass_and_open_ones_are_not() -> None:
 
 
 def test_a_partly_closed_form_answers_open_actions_with_none() -> None:
-    answers = [[{"name": "stop", "arguments": {}}], [{"name": "find", "arguments": {"q": "x"}}], LEAVE]
+    answers = [[{"name": "stop", "arguments": {}}], [{"name": "find", "arguments": {"q": "x"}}], DEFER]
     answers += [[{"name": "find", "arguments": {"q": str(i)}}] for i in range(9)]
-    form = learn_form(Contract(kind="tool_call", may_leave=True), answers)
+    form = learn_form(Contract(kind="tool_call", may_defer=True), answers)
     assert closed(form) is None
     partly = closed(form, partly=True)
     assert partly is not None and partly.open_actions == ["find"]
     read = {a: partly.answer([i]) for i, a in enumerate(partly.questions[0].choices)}
-    assert read == {"find": None, "stop": answers[0], LEAVE: LEAVE}
+    assert read == {"find": None, "stop": answers[0], DEFER: DEFER}
 
 
 def test_what_is_left_to_the_llm_asks_no_further_question() -> None:
-    form = closed(learn_form(Contract(kind="label", labels=["a", "b"], may_leave=True), ["a", "b", LEAVE]))
+    form = closed(learn_form(Contract(kind="label", labels=["a", "b"], may_defer=True), ["a", "b", DEFER]))
     assert form is not None
-    left = form.questions[0].choices.index(LEAVE)
-    assert form.indices(LEAVE) == [left, -1]
+    left = form.questions[0].choices.index(DEFER)
+    assert form.indices(DEFER) == [left, -1]
     assert form.asked([left, 0]) == [True, False]
-    assert form.answer([left, 0]) == LEAVE
+    assert form.answer([left, 0]) == DEFER
 
 
 def test_what_one_person_alone_has_is_not_in_a_form() -> None:

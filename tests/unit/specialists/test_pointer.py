@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deputize.core.contracts import LEAVE
+from deputize.core.contracts import DEFER
 from deputize.core.records import Answer, Contract, Field
 from deputize.specialists.answer_schema import learn_form
 from deputize.specialists.linear import LinearPredictor
@@ -72,7 +72,7 @@ def action(index: int) -> tuple[str, Answer]:
     text = f"Order: {order}\nresult: {{amount:{amount},note:none}}"
     kind = rng.choice(("look", "refund", "leave", "pass"))
     if kind == "leave":
-        return f"{text}\nstate: said goodbye", LEAVE
+        return f"{text}\nstate: said goodbye", DEFER
     calls: dict[str, tuple[str, dict[str, Any]]] = {
         "look": ("look_up", {"order": order}),
         "refund": ("refund", {"order": order, "amount": amount}),
@@ -82,7 +82,7 @@ def action(index: int) -> tuple[str, Answer]:
     return f"{text}\nstate: {kind} {arguments.get('queue', '')}", [{"name": name, "arguments": arguments}]
 
 
-ACTION = Contract(kind="tool_call", tools=["look_up", "refund", "escalate"], may_leave=True)
+ACTION = Contract(kind="tool_call", tools=["look_up", "refund", "escalate"], may_defer=True)
 
 
 def trained(contract: Contract, make: Any, n: int = 120) -> PointerPredictor:
@@ -137,8 +137,8 @@ def test_it_chooses_a_tool_and_fills_in_what_that_tool_takes(action_reader: Poin
     pairs = [action(i) for i in range(1000, 1100)]
     readings = action_reader.read([text for text, _ in pairs])
     assert sum(r.answer == truth for r, (_, truth) in zip(readings, pairs, strict=True)) >= 97
-    assert any(r.answer == LEAVE for r in readings)
-    amounts = [a[0]["arguments"]["amount"] for _, a in pairs if a != LEAVE and a[0]["name"] == "refund"]
+    assert any(r.answer == DEFER for r in readings)
+    amounts = [a[0]["arguments"]["amount"] for _, a in pairs if a != DEFER and a[0]["name"] == "refund"]
     assert amounts and all(isinstance(a, float) for a in amounts)
 
 
@@ -193,7 +193,7 @@ def test_every_decision_of_an_action_is_a_question_of_its_own() -> None:
     for answer in answers:
         found = decisions.indices(answer)
         assert found is not None and found[0] >= 0
-        assert (found[1] >= 0) == (answer != LEAVE and answer[0]["name"] == "escalate")
+        assert (found[1] >= 0) == (answer != DEFER and answer[0]["name"] == "escalate")
 
 
 def test_steps_and_writing_agree_on_places() -> None:

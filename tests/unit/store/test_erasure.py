@@ -40,7 +40,7 @@ class House:
             ]
         )
 
-    def specialist(self, run: str, id: str, learnt_from: list[str]) -> None:
+    def specialist(self, run: str, id: str, trained_on: list[str]) -> None:
         task = Task(id="t", name="t", contract=Contract(kind="label"), recipe=PromptRecipe(), keys=[])
         made = Specialist(
             id=id,
@@ -50,9 +50,9 @@ class House:
             reader="classes",
             contract=task.contract,
             task=task,
-            n_train=len(learnt_from),
+            n_train=len(trained_on),
             train_s=0.0,
-            learnt_from=learnt_from,
+            trained_on=trained_on,
         )
         folder = self.home / "runs" / run / "specialists" / id
         folder.mkdir(parents=True)

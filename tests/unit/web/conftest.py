@@ -167,7 +167,7 @@ def report() -> dict[str, Any]:
     agent = task(
         3,
         "Next action of the booking agent",
-        Contract(kind="tool_call", tools=["find", "book"], may_leave=True),
+        Contract(kind="tool_call", tools=["find", "book"], may_defer=True),
         "",
     )
     chat = task(4, "Summarise <script>alert(1)</script> the ticket", Contract(kind="text"), "")

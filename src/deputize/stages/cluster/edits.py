@@ -261,7 +261,7 @@ def joined_contract(a: Contract, b: Contract) -> Contract:
         labels=_union(a.labels, b.labels),
         fields=fields,
         tools=_union(a.tools, b.tools),
-        may_leave=a.may_leave or b.may_leave,
+        may_defer=a.may_defer or b.may_defer,
     )
 
 

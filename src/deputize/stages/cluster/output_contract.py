@@ -37,21 +37,21 @@ def infer_contract(examples: Sequence[Example], min_origins: int = 1) -> Contrac
     if n_tool >= max(1.0, TOOL_SHARE * len(seen)):
         known = _subjects(seen, min_origins).shared([c["name"] for c in calls or ()] for calls in called)
         tools = Counter({name: n for name, n in tools.items() if name in known})
-        return Contract(kind="tool_call", tools=_by_count(tools), may_leave=n_tool < len(seen))
+        return Contract(kind="tool_call", tools=_by_count(tools), may_defer=n_tool < len(seen))
     # what is said to a person at a site that otherwise speaks to code is left to the LLM
     code = [e for e in seen if e.audience != "human"] or seen
-    may_leave = len(code) < len(seen)
+    may_defer = len(code) < len(seen)
     texts = [text_of(e.response) for e in code]
     objects = [parse_json_object(text) for text in texts]
     found = [(e, value) for e, value in zip(code, objects, strict=True) if value is not None]
     if found and len(found) >= JSON_SHARE * len(code):
-        return Contract(kind="json", fields=_fields(found, min_origins), may_leave=may_leave)
+        return Contract(kind="json", fields=_fields(found, min_origins), may_defer=may_defer)
     few = len(texts) < 60
     common = _subjects(code, min_origins).shared([short_reply(text)] for text in texts)
     labels = closed_labels(texts, min_calls=8 if few else 20, min_repeats=2 if few else 3, may_be=common)
     if labels is not None and not (few and len(labels) > len(texts) / 3):
-        return Contract(kind="label", labels=labels, may_leave=may_leave)
-    return Contract(kind="text", may_leave=may_leave)
+        return Contract(kind="label", labels=labels, may_defer=may_defer)
+    return Contract(kind="text", may_defer=may_defer)
 
 
 def _subjects(examples: Iterable[Example], least: int) -> Subjects:

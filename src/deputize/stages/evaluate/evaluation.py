@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from deputize.core.contracts import LEAVE, action_of, agree, answer_of
+from deputize.core.contracts import DEFER, action_of, agree, answer_of
 from deputize.core.records import Answer, Contract, Example, Prediction
 from deputize.scoring import certificates as cert
 from deputize.scoring.costs import Prices, llm_spend
@@ -27,9 +27,9 @@ class Evaluation:
     groups: list[str]
     episodes: list[str]
     confidence_N: NDArray[np.float64]
-    """NEVER where the call would go to the LLM whatever the threshold: no answer, LEAVE, out of distribution."""
+    """NEVER where the call would go to the LLM whatever the threshold: no answer, DEFER, out of distribution."""
     right_N: NDArray[np.bool_]
-    """Whether the answer (LEAVE included) is the LLM's."""
+    """Whether the answer (DEFER included) is the LLM's."""
     right_action_N: NDArray[np.bool_]
     """The same for the decision alone: tool names without arguments. Equal to right_N for other contracts."""
     counts_N: NDArray[np.bool_]
@@ -110,7 +110,7 @@ def compare(
 
 def served_confidence(prediction: Prediction, contract: Contract) -> float:
     """The confidence a threshold is compared with: NEVER where there is nothing to serve."""
-    leaves = contract.may_leave and prediction.answer == LEAVE
+    leaves = contract.may_defer and prediction.answer == DEFER
     if prediction.answer is None or leaves or not prediction.confidence > 0:
         return cert.NEVER
     return float(prediction.confidence)
@@ -131,10 +131,10 @@ def _twin_loss(example: Example, contract: Contract) -> float:
 
 
 def majority_accuracy(
-    learnt_from: Sequence[Example], asked: Sequence[Example], contract: Contract
+    trained_on: Sequence[Example], asked: Sequence[Example], contract: Contract
 ) -> float | None:
     """How often "always the most frequent answer" is the LLM's; None where there is nothing to count or to ask."""
-    answers = [a for a in (answer_of(e.response, contract) for e in learnt_from) if a is not None]
+    answers = [a for a in (answer_of(e.response, contract) for e in trained_on) if a is not None]
     if not answers or not asked:
         return None
     free = {f.name for f in contract.fields if f.type == "free"}

@@ -284,7 +284,7 @@ def _contract(task: Task) -> dict[str, Any]:
         "labels": c.labels[:12],
         "fields": [{"name": f.name, "type": f.type, "n_labels": len(f.labels)} for f in c.fields],
         "tools": c.tools,
-        "may_leave": c.may_leave,
+        "may_defer": c.may_defer,
     }
 
 

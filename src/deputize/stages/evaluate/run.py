@@ -405,7 +405,7 @@ class _Job:
         test_calls = self.side("test")
         chosen, shown = self.rungs[choice.index], self.decided.test[choice.index]
         attempt = at[self.config.epsilon]
-        mixed = self.contract.may_leave
+        mixed = self.contract.may_defer
         majority = majority_accuracy(
             self.side("train"), test_calls[: len(shown)] or test_calls, self.contract
         )

@@ -65,7 +65,7 @@ def rows_to_write(
             tokens = slot_ids(base, text)
             found = _scored(slot, tokens, len(ids), _trie(base, slot, tries))
             if slot is form.gate:
-                # were it weighed with its arguments, an action with many would count for less than one without: LEAVE
+                # were it weighed with its arguments, an action with many would count for less than one without: DEFER
                 action += [s._replace(weight=1.0) for s in found]
             else:
                 rest += found

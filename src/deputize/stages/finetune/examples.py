@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from deputize.core.artifacts import Curated
-from deputize.core.contracts import LEAVE, action_of, answer_of
+from deputize.core.contracts import DEFER, action_of, answer_of
 from deputize.core.records import Answer, Contract, Example, Task
 from deputize.core.templates import prune
 
@@ -83,7 +83,7 @@ def balanced(lessons: list[TrainingExample], contract: Contract, balance: float)
 def _decision(answer: Answer, contract: Contract) -> str:
     if contract.kind == "text":
         return ""
-    if contract.kind == "tool_call" or answer == LEAVE:
+    if contract.kind == "tool_call" or answer == DEFER:
         return action_of(answer)
     if contract.kind == "json" and isinstance(answer, dict):
         closed = [f.name for f in contract.fields if f.type == "label"]

@@ -254,7 +254,7 @@ def _finished(job: TrainingJob, config: Convert, models_dir: Path, base_model: s
     if card.task != job.lessons.task:  # renamed since
         card = msgspec.structs.replace(card, task=job.lessons.task)
         _write_card(job.folder, card)
-    return msgspec.structs.replace(card, learnt_from=_learnt_from(job))
+    return msgspec.structs.replace(card, trained_on=_learnt_from(job))
 
 
 def _learnt_from(job: TrainingJob) -> list[str]:
@@ -264,7 +264,7 @@ def _learnt_from(job: TrainingJob) -> list[str]:
 def _write_card(folder: Path, card: Specialist) -> None:
     fresh = folder / f"{CARD}.new"
     # ids of calls come from the agent's log and may name somebody: they stand in the sealed artifact only
-    bare = msgspec.structs.replace(card, learnt_from=[])
+    bare = msgspec.structs.replace(card, trained_on=[])
     fresh.write_bytes(msgspec.json.format(msgspec.json.encode(bare), indent=1))
     fresh.replace(folder / CARD)
 
@@ -629,7 +629,7 @@ def _seal(
         checksums=sums,
         settings=msgspec.to_builtins(settings),
         path=_relative(job.folder, home),
-        learnt_from=_learnt_from(job),
+        trained_on=_learnt_from(job),
         leak=leak,
     )
     _write_card(fresh, specialist)

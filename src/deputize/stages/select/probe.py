@@ -99,7 +99,7 @@ def decision(train: Pairs, dev: Pairs, contract: Contract, *, min_origins: int =
             [(text, _only(answer, names), group, who) for text, answer, group, who in side]
             for side in (train, dev)
         ]
-        part = Contract(kind="json", fields=fields, may_leave=contract.may_leave)
+        part = Contract(kind="json", fields=fields, may_defer=contract.may_defer)
     else:
         return None
     form = form_of(part, chosen[0], min_origins)

@@ -13,7 +13,7 @@ from statistics import median
 
 from deputize.core.artifacts import Candidate, Curated, Discovered, Selected
 from deputize.core.config import Convert
-from deputize.core.contracts import LEAVE, answer_of, text_of
+from deputize.core.contracts import DEFER, answer_of, text_of
 from deputize.core.errors import BadInput
 from deputize.core.progress import Progress
 from deputize.core.records import Answer, Example, Task
@@ -138,7 +138,7 @@ def refusal(task: Task, n_calls: int, answers: list[Answer], min_calls: int) -> 
         return f"{n_calls} calls; at least {min_calls} are needed to train and to certify"
     if len(answers) < MIN_TRAIN:
         return f"{len(answers)} answers to learn from that keep the contract; at least {MIN_TRAIN} are needed"
-    replies = [a for a in answers if a != LEAVE]
+    replies = [a for a in answers if a != DEFER]
     if not replies:
         return "the LLM never answered with what a specialist could serve here"
     if task.contract.kind == "text":

@@ -66,8 +66,8 @@ def test_calling_tools_and_speaking_is_a_mixed_site() -> None:
         + [example(call("look"))] * 30
         + [example("Which order?", audience="human")] * 50
     )
-    assert infer_contract(mixed) == Contract(kind="tool_call", tools=["look", "pay"], may_leave=True)
-    assert not infer_contract(mixed[:50]).may_leave
+    assert infer_contract(mixed) == Contract(kind="tool_call", tools=["look", "pay"], may_defer=True)
+    assert not infer_contract(mixed[:50]).may_defer
 
 
 def test_what_is_said_to_people_beside_labels_is_left() -> None:
@@ -75,7 +75,7 @@ def test_what_is_said_to_people_beside_labels_is_left() -> None:
         example(f"Dear customer number {i}, we are sorry to hear.", audience="human") for i in range(30)
     ]
     contract = infer_contract([example("yes")] * 30 + [example("no")] * 20 + people)
-    assert (contract.kind, contract.may_leave) == ("label", True)
+    assert (contract.kind, contract.may_defer) == ("label", True)
 
 
 def test_anything_else_is_text() -> None:

@@ -221,7 +221,7 @@ def test_an_agent_with_tools_is_one_mixed_task() -> None:
     found = find(rows)
     assert len(found.tasks) == 1
     task = found.tasks[0]
-    assert (task.contract.kind, task.contract.may_leave, task.recipe.mode) == ("tool_call", True, "dialogue")
+    assert (task.contract.kind, task.contract.may_defer, task.recipe.mode) == ("tool_call", True, "dialogue")
     assert task.name.startswith("bank agent → tool ")
 
 
@@ -401,7 +401,7 @@ def test_recorded_logs(name: str, kinds: list[str]) -> None:
     found = find(rows)
     assert sorted(t.contract.kind for t in found.tasks) == kinds
     if name != "haiku_gateway_log":
-        assert all(t.contract.may_leave == (t.contract.kind == "tool_call") for t in found.tasks)
+        assert all(t.contract.may_defer == (t.contract.kind == "tool_call") for t in found.tasks)
     assert sum(t.n_calls for t in found.tasks) >= 0.99 * len(rows)
 
 

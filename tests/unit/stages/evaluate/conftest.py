@@ -20,7 +20,7 @@ from deputize.core.artifacts import (
     TaskResult,
 )
 from deputize.core.config import Convert
-from deputize.core.contracts import LEAVE
+from deputize.core.contracts import DEFER
 from deputize.core.records import (
     Contract,
     Example,
@@ -37,7 +37,7 @@ from deputize.stages.evaluate.run import run
 
 LABELS = ["refund", "cancel", "other"]
 LABEL = Contract(kind="label", labels=LABELS)
-ACTION = Contract(kind="tool_call", tools=["find", "book"], may_leave=True)
+ACTION = Contract(kind="tool_call", tools=["find", "book"], may_defer=True)
 SHARES = {"train": 0.4, "dev": 0.1, "calibration": 0.3, "test": 0.2}
 
 
@@ -75,9 +75,9 @@ class Simulated:
     def other(self, truth: object, text: str) -> object:
         if self.contract.kind == "label":
             return next(x for x in LABELS if x != truth)
-        if truth == LEAVE:
+        if truth == DEFER:
             return [{"name": "find", "arguments": {"q": text}}]
-        return LEAVE if unit("leave", text) < 0.5 else [{"name": "book", "arguments": {}}]
+        return DEFER if unit("leave", text) < 0.5 else [{"name": "book", "arguments": {}}]
 
 
 def reply(truth: object) -> Message:
@@ -89,7 +89,7 @@ def reply(truth: object) -> Message:
             "content": None,
             "tool_calls": [{"id": "1", "type": "function", "function": function}],
         }
-    return {"role": "assistant", "content": "Of course, let me ask you this." if truth == LEAVE else truth}
+    return {"role": "assistant", "content": "Of course, let me ask you this." if truth == DEFER else truth}
 
 
 @dataclass
@@ -148,7 +148,7 @@ def make_world(
         if contract.kind == "label":
             truth[text] = LABELS[0] if unit("label", i) < 0.6 else LABELS[1 + i % 2]
         else:
-            truth[text] = LEAVE if human else [{"name": "find", "arguments": {"q": text}}]
+            truth[text] = DEFER if human else [{"name": "find", "arguments": {"q": text}}]
         second = (
             reply(truth[text])
             if unit("twin", i) >= twins

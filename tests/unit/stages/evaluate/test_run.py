@@ -11,10 +11,10 @@ import pytest
 
 from deputize.core.artifacts import Finetuned, Selected
 from deputize.core.config import Convert
-from deputize.core.contracts import LEAVE
+from deputize.core.contracts import DEFER
 from deputize.core.records import Contract
 
-ACTION = Contract(kind="tool_call", tools=["find", "book"], may_leave=True)
+ACTION = Contract(kind="tool_call", tools=["find", "book"], may_defer=True)
 Make = Callable[..., Any]
 
 
@@ -91,7 +91,7 @@ def test_a_mixed_site_counts_replies_to_people_as_errors_and_reports_non_hci_sha
 def test_leave_is_never_served(world: Make) -> None:
     w = world(contract=ACTION, people=1.0, rungs={"lora": 0.0}, n_calls=1500)
     (result,) = w.run()
-    assert all(sim.truth[t] == LEAVE for sim in w.predictors.values() for t in sim.asked)
+    assert all(sim.truth[t] == DEFER for sim in w.predictors.values() for t in sim.asked)
     assert result.certificate is None  # always right to leave, and nothing to serve
     assert result.test.tuned_accuracy == 1.0
 

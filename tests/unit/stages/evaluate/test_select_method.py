@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from deputize.core.contracts import LEAVE
+from deputize.core.contracts import DEFER
 from deputize.core.records import Contract, Field, Prediction
 from deputize.scoring.certificates import NEVER
 from deputize.stages.evaluate.evaluation import Evaluation, majority_accuracy, served_confidence
@@ -50,8 +50,8 @@ def test_order_of_cost_follows_the_plan_then_the_ladder(world: Callable[..., Any
 
 
 def test_confidence_of_what_must_not_be_served() -> None:
-    mixed = Contract(kind="tool_call", tools=["f"], may_leave=True)
-    assert served_confidence(Prediction(answer=LEAVE, confidence=0.9), mixed) == NEVER
+    mixed = Contract(kind="tool_call", tools=["f"], may_defer=True)
+    assert served_confidence(Prediction(answer=DEFER, confidence=0.9), mixed) == NEVER
     assert served_confidence(Prediction(answer=None, confidence=0.9), mixed) == NEVER
     assert (
         served_confidence(Prediction(answer=[{"name": "f", "arguments": {}}], confidence=0.0), mixed) == NEVER

@@ -248,7 +248,7 @@ def test_every_trained_specialist_carries_its_leak_test(tiny: Tiny, tmp_path: Pa
     finetuned = tiny_tasks.train(tmp_path, *tiny, ("label", "line"), ("linear", "lora"), n=40)
     for specialist in finetuned.specialists:
         assert specialist.leak is not None and specialist.leak.seconds >= 0
-        assert "" not in specialist.learnt_from and specialist.n_train == len(specialist.learnt_from)
+        assert "" not in specialist.trained_on and specialist.n_train == len(specialist.trained_on)
         card = (tmp_path / specialist.path / "specialist.json").read_bytes()
         assert b'"leak"' in card
         for canary in plant_to_write(*of("line", 40)[:2], seed=0).canaries:

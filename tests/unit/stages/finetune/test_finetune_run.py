@@ -11,7 +11,7 @@ from tests import tiny_tasks
 
 from deputize.core.artifacts import Finetuned, Selected, Specialist
 from deputize.core.config import Convert
-from deputize.core.contracts import LEAVE
+from deputize.core.contracts import DEFER
 from deputize.core.errors import BadInput, MissingExtra, Tampered
 from deputize.core.progress import silent
 from deputize.specialists.answer_schema import learn_form
@@ -73,7 +73,7 @@ def test_a_card_says_what_was_done(trained: tuple[Path, Finetuned]) -> None:
     assert card.n_train == 24 and card.seed == 0 and card.train_s > 0 and (card.tokens_per_s or 0) > 0
     assert card.prompt_tokens_before is not None and card.prompt_tokens_after is not None
     assert card.prompt_tokens_after < card.prompt_tokens_before
-    assert set(card.learnt_from) == {f"values-{i}" for i in range(40) if i % 10 < 6}, "train only"
+    assert set(card.trained_on) == {f"values-{i}" for i in range(40) if i % 10 < 6}, "train only"
     losses = [e["train_loss"] for e in card.settings["training"]["history"]]
     assert losses[-1] < losses[0]
     assert {"adapter/adapter_model.safetensors", "gate.npz"} <= set(card.checksums)
@@ -246,9 +246,9 @@ def test_the_action_counts_the_same_with_and_without_arguments(tiny: Tiny) -> No
         n_decided = sum(s.allowed is not None and s.weight == 1.0 for s in row.scored)
         rest = sum(s.weight for s in row.scored) - n_decided
         assert n_decided >= 1 and rest == pytest.approx(
-            0.0 if lesson.answer == LEAVE else min(1.0, round(rest))
+            0.0 if lesson.answer == DEFER else min(1.0, round(rest))
         )
-        seen.add(lesson.answer == LEAVE)
+        seen.add(lesson.answer == DEFER)
     assert seen == {True, False}
 
 

@@ -106,7 +106,7 @@ def test_long_prose_is_refused() -> None:
 
 
 def test_where_the_llm_never_serves_there_is_nothing_to_take_over() -> None:
-    assert "never answered" in stage.refusal(tiny_tasks.task("action"), 100, ["<leave>"] * 40, 60)
+    assert "never answered" in stage.refusal(tiny_tasks.task("action"), 100, ["<defer>"] * 40, 60)
 
 
 def test_licence_and_memory_filter_with_the_reason() -> None:
