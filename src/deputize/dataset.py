@@ -131,7 +131,7 @@ class Dataset:
             form: of the files.
             task: only calls of this task.
             splits: only these sides.
-            chosen: what train and dev hold: only what may be learnt from, only what was dropped, or both.
+            chosen: what train and validation hold: only what may be learnt from, only what was dropped, or both.
 
         Raises:
             AccessDenied: the actor may not read curated text.

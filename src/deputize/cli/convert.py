@@ -170,7 +170,7 @@ def _finetuned(run: Any) -> dict[str, Any]:
     done = run.load("finetune", Finetuned)
     return {
         "n_specialists": len(done.specialists),
-        "specialists": {s.id: f"{s.method}, dev {s.dev_accuracy}" for s in done.specialists},
+        "specialists": {s.id: f"{s.method}, validation {s.validation_accuracy}" for s in done.specialists},
         "refused": done.refused,
     }
 

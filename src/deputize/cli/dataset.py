@@ -120,7 +120,7 @@ def restore(terminal: Terminal, /, call_ids: tuple[str, ...], undo: bool) -> Non
     type=click.Choice(["trainable", "dropped", "all"]),
     default="trainable",
     show_default=True,
-    help="Of train and dev: what may be learnt from, what was dropped, or both.",
+    help="Of train and validation: what may be learnt from, what was dropped, or both.",
 )
 @pass_terminal
 def export_files(

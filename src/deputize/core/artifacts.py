@@ -151,9 +151,9 @@ class Specialist(Record):
     train_s: float
     tokens_per_s: float | None = None
     prompt_tokens_before: float | None = None
-    """Mean over dev, in tokens of the model."""
+    """Mean over validation, in tokens of the model."""
     prompt_tokens_after: float | None = None
-    dev_accuracy: float | None = None
+    validation_accuracy: float | None = None
     seed: int = 0
     base_sha256: str = ""
     checksums: dict[str, str] = msgspec.field(default_factory=dict)

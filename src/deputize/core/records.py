@@ -19,7 +19,7 @@ Answer: TypeAlias = Any
 or a list of {"name", "arguments"} (tool_call)."""
 
 Audience = Literal["human", "code", "unknown"]
-Split = Literal["train", "dev", "calibration", "test", ""]
+Split = Literal["train", "validation", "calibration", "test", ""]
 Kind = Literal["label", "json", "tool_call", "text"]
 RouteState = Literal["closed", "shadow", "canary", "live", "rolled_back"]
 
@@ -157,7 +157,7 @@ class Example(Record):
     tenant: str = "default"
     split: Split = ""
     trainable: bool = True
-    """False: in train or dev, but not to be learnt from (failed episode, duplicate, bad label); see drop_reason.
+    """False: in train or validation, but not to be learnt from (failed episode, duplicate, bad label); see drop_reason.
     Calibration and test always keep their natural composition."""
     drop_reason: str = ""
     weight: float = 1.0

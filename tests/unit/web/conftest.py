@@ -96,7 +96,7 @@ def rows(chosen: str) -> list[dict[str, Any]]:
                 "chosen": method == chosen,
                 "n_train": 812,
                 "train_s": 94.2,
-                "dev_accuracy": accuracy,
+                "validation_accuracy": accuracy,
                 "dev_servable": 0.9,
                 "test_accuracy": accuracy,
                 "test_interval": (accuracy - 0.03, accuracy + 0.02),
@@ -186,7 +186,7 @@ def report() -> dict[str, Any]:
                     site="s",
                     episode=f"e{i % 200}",
                     group=f"e{i % 200}",
-                    split=("train", "dev", "calibration", "test")[i % 4],  # type: ignore[arg-type]
+                    split=("train", "validation", "calibration", "test")[i % 4],  # type: ignore[arg-type]
                     usage=Usage(prompt_tokens=380, completion_tokens=25),
                     model="gpt-4o",
                     latency_ms=740.0,

@@ -340,7 +340,7 @@ def _learnt(
     least: int,
 ) -> Task:
     """Contract, recipe, name and template of a part from its own calls, on the side that is learnt from."""
-    seen = [e for e in examples if e.split in ("train", "dev")] or list(examples)
+    seen = [e for e in examples if e.split in ("train", "validation")] or list(examples)
     variants = [keys.get(e.call_id, "") for e in seen]
     common = Counter(variants).most_common(1)[0][0]
     typical = next(e for e, key in zip(seen, variants, strict=True) if key == common)

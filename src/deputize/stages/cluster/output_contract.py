@@ -1,4 +1,4 @@
-"""Infers what the replies of a task look like: label set, JSON fields, tools or text (from train and dev only)."""
+"""Infers what the replies of a task look like: label set, JSON fields, tools or text (from train and validation only)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def infer_contract(examples: Sequence[Example], min_origins: int = 1) -> Contrac
         min_origins: labels, fields and tools that the replies to fewer data subjects have are left out: such a reply breaks
             the contract and is the LLM's to give.
     """
-    seen = [e for e in examples if e.split in ("train", "dev")] or list(examples)
+    seen = [e for e in examples if e.split in ("train", "validation")] or list(examples)
     called = [tool_calls_of(e.response) for e in seen]
     tools = Counter(call["name"] for calls in called for call in calls or ())
     n_tool = sum(1 for calls in called if calls)

@@ -1,6 +1,6 @@
 """S3: the recurring tasks in an agent's calls, each with its contract, its keys and the recipe of its short prompt.
 
-Tasks are found on the train and dev side alone; every other call is filed by its key, as a live request would be.
+Tasks are found on the train and validation side alone; every other call is filed by its key, as a live request would be.
 
 References:
     Belcak et al. 2025, arXiv 2506.02153, section 6, step S3.
@@ -41,7 +41,7 @@ def run(
     examples = curated.examples
     least = config.min_origins
     whom = "origins" if any(e.origin for e in examples) else "jobs or runs"
-    seen = [e for e in examples if e.split in ("train", "dev")] or examples
+    seen = [e for e in examples if e.split in ("train", "validation")] or examples
     found, keyspaces = find_tasks(
         seen, min_origins=least, models_dir=models_dir or models_path(), seed=config.seed, progress=progress
     )

@@ -73,7 +73,7 @@ def dataset_card(curated: Curated, tally: CardCounts, config: Convert) -> str:
     asked = f"from {n_origins:,} known origins" if n_origins else "and the log does not say who asked"
     sides = [
         (s, f"{tally.by_split[s]:,}", f"{len(tally.groups[s]):,}", f"{tally.learnable[s]:,}")
-        for s in ("train", "dev", "calibration", "test")
+        for s in ("train", "validation", "calibration", "test")
         if tally.by_split[s]
     ]
     drops = tally.drops + Counter(w.reason for w in curated.withheld)

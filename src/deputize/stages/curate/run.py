@@ -91,7 +91,7 @@ def run(
         standard: the standard ones, where the home adds to them; those without a home where None.
         write: takes each example as it is made, in the order of the log; the result's own list stays empty then.
         restored: ids of calls that a person put back: no filter drops them.
-        paraphraser: words texts with sensitive terms anew, in train and dev: what a specialist could remember. Calibration
+        paraphraser: words texts with sensitive terms anew, in train and validation: what a specialist could remember. Calibration
             and test keep the wording that the route will meet.
         max_open: episodes under way at once whose stand-ins are kept at hand; it changes memory and time, no result.
 
@@ -155,12 +155,12 @@ def run(
         if call.id in look.quarantined:
             continue
         side = sides[group_of[call.id]]
-        reason = reasons.get(call.id, "") if side in ("train", "dev") else ""
+        reason = reasons.get(call.id, "") if side in ("train", "validation") else ""
         if reason:
             dropped[reason] += 1
         clean = cleaner.cleaner_of(call)
         request = _clean_request(call, clean)
-        if paraphraser is not None and side in ("train", "dev"):
+        if paraphraser is not None and side in ("train", "validation"):
             request = cleaner.worded_anew(call, request, clean, paraphraser)
         write(
             Example(
@@ -256,8 +256,8 @@ def _groups(calls: Sequence[CallSummary]) -> tuple[dict[str, str], list[str]]:
 def _reasons(
     kept: Sequence[CallSummary], inference: SiteInference, group_of: dict[str, str], sides: dict[str, Split]
 ) -> tuple[dict[str, str], list[str]]:
-    """call id -> why it may not be learnt from, over train and dev."""
-    pool = [c for c in kept if sides[group_of[c.id]] in ("train", "dev")]
+    """call id -> why it may not be learnt from, over train and validation."""
+    pool = [c for c in kept if sides[group_of[c.id]] in ("train", "validation")]
     reasons, warnings = outcome_reasons(pool, inference.site_of)
     reasons |= {c.id: c.reason for c in pool if c.reason}
     rest = [c for c in pool if c.id not in reasons and c.said]

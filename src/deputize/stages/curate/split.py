@@ -1,4 +1,4 @@
-"""Deals groups to train, dev, calibration and test: each group on one side, in time order where times are known."""
+"""Deals groups to train, validation, calibration and test: each group on one side, in time order where times are known."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Protocol
 
 from deputize.core.records import Split
 
-SIDES: tuple[Split, ...] = ("train", "dev", "calibration", "test")
+SIDES: tuple[Split, ...] = ("train", "validation", "calibration", "test")
 MIN_STRATUM = 12
-_FILL_ORDER: tuple[Split, ...] = ("train", "test", "calibration", "dev")
+_FILL_ORDER: tuple[Split, ...] = ("train", "test", "calibration", "validation")
 """Which sides come first when there are fewer groups than sides."""
 
 

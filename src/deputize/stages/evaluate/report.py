@@ -166,7 +166,7 @@ def _models(examples: Sequence[Example], least: int) -> dict[str, int]:
 
 def _splits(examples: Sequence[Example]) -> dict[str, dict[str, int]]:
     out: dict[str, dict[str, int]] = {}
-    for split in ("train", "dev", "calibration", "test"):
+    for split in ("train", "validation", "calibration", "test"):
         side = [e for e in examples if e.split == split]
         out[split] = {"n_calls": len(side), "n_groups": len({e.group for e in side})}
     return out

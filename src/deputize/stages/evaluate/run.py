@@ -175,7 +175,7 @@ class _Job:
         for at, specialist in enumerate(self.rungs):
             reader = self._add_reader(specialist, load)
             self._read_dev(at, until, FIRST)
-            n_dev = len(self.side("dev"))
+            n_dev = len(self.side("validation"))
             if self.dev_read[at] and reader.affordable(QUICK_S) >= n_dev:
                 self._read_dev(at, until)
                 if len(self.dev_read[at]) == n_dev and settled(self._dev_of(at), self.config.epsilon):
@@ -192,7 +192,7 @@ class _Job:
 
     def _read_dev(self, at: int, until: float, most: int | None = None) -> None:
         """The rung at `at` answers dev calls that it has not answered yet, as many as fit, at most the first `most`."""
-        done, dev_calls = self.dev_read[at], self.side("dev")
+        done, dev_calls = self.dev_read[at], self.side("validation")
         label = f"{self.task.name}: dev, {self.rungs[at].method}"
         asked = [e.request for e in dev_calls[len(done) : most]]
         done += self.readers[at].read(asked, until, self._told(label, len(done), len(dev_calls)))
@@ -200,7 +200,7 @@ class _Job:
     def _dev_of(self, at: int) -> Evaluation:
         read = self.dev_read[at]
         seconds = self.readers[at].seconds_per_call * len(read)
-        return compare(read, self.side("dev"), self.contract, self.prices, seconds)
+        return compare(read, self.side("validation"), self.contract, self.prices, seconds)
 
     @property
     def certifiable(self) -> bool:
@@ -212,10 +212,10 @@ class _Job:
 
     def needs_s(self) -> float:
         """Seconds for enough dev, calibration and test calls to decide the route, by the speed seen so far."""
-        n = {name: sum(e.split == name for e in self.calls) for name in ("dev", "test")}
+        n = {name: sum(e.split == name for e in self.calls) for name in ("validation", "test")}
         each = [reader.seconds_per_call for reader in self.readers]
         n_chosen = min(ENOUGH, n["test"]) + min(self._n_groups(), 3 * self._needed())
-        return sum(each) * min(ENOUGH, n["dev"]) + max(each, default=0.0) * n_chosen
+        return sum(each) * min(ENOUGH, n["validation"]) + max(each, default=0.0) * n_chosen
 
     def untrained(self, reason: str) -> TaskResult:
         """A task nothing was trained for: the reason, and what the baselines say."""
@@ -229,7 +229,7 @@ class _Job:
 
     def decide(self, until: float) -> None:
         """Chooses and certifies, and reads held-out calls with what was chosen; begins nothing after `until`."""
-        if not self.side("dev"):
+        if not self.side("validation"):
             self.decided = self.untrained("no dev call of this task, so no threshold could be proposed")
             return
         self._read_all_dev(until)
@@ -343,7 +343,7 @@ class _Job:
         if not free or self.rungs[index].reader != "generate" or self.readers[index].prose:
             return None
         reader = TimedPredictor(self.readers[index].predictor, self.clock)
-        answers = reader.read([e.request for e in self.side("dev")[: 3 * FIRST]], until)
+        answers = reader.read([e.request for e in self.side("validation")[: 3 * FIRST]], until)
         if not answers:
             return None
         finished = sum(a.answer is not None for a in answers) / len(answers)
@@ -577,7 +577,7 @@ class _Job:
                     "n_train": s.n_train,
                     "train_s": s.train_s,
                     "n_dev": len(dev),
-                    "dev_accuracy": dev.accuracy,
+                    "validation_accuracy": dev.accuracy,
                     "dev_servable": score,
                     "n_test": len(shown),
                     "test_accuracy": shown.accuracy,

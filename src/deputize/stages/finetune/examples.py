@@ -1,4 +1,4 @@
-"""What a rung learns from: the pruned prompts and canonical answers of one task's train and dev examples.
+"""What a rung learns from: the pruned prompts and canonical answers of one task's train and validation examples.
 
 Calibration and test are never read here.
 """
@@ -30,7 +30,7 @@ class TrainingExample:
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """A task's train and dev sides."""
+    """A task's train and validation sides."""
 
     task: Task
     train: list[TrainingExample]
@@ -54,7 +54,7 @@ def lessons_of(
     mine = [e for e in curated.examples if assignment.get(e.call_id) == task.id]
     train = _lessons([e for e in mine if e.split == "train" and e.trainable], task, max_weight)
     train = balanced(train, task.contract, balance)
-    dev_examples = [e for e in mine if e.split == "dev"]
+    dev_examples = [e for e in mine if e.split == "validation"]
     return TrainingSet(task, train, _lessons(dev_examples, task, 1.0), dev_examples)
 
 

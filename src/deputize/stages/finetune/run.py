@@ -623,7 +623,7 @@ def _seal(
         tokens_per_s=None if tokens_per_s is None else round(tokens_per_s, 1),
         prompt_tokens_before=before,
         prompt_tokens_after=after,
-        dev_accuracy=float(np.mean(right)) if right else None,
+        validation_accuracy=float(np.mean(right)) if right else None,
         seed=config.seed,
         base_sha256=base_sha256,
         checksums=sums,

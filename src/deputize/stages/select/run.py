@@ -46,7 +46,7 @@ def run(
     """Filters models by licence and memory, probes each task, plans its rungs.
 
     Args:
-        curated: examples; train and dev only are read.
+        curated: examples; train and validation only are read.
         discovered: the tasks.
         config: models to consider, least number of calls, minutes.
         models_dir: where fetched models lie.
@@ -77,7 +77,7 @@ def run(
         progress(f"looking at {task.name}", at, len(discovered.tasks))
         mine = [e for e in curated.examples if discovered.assignment.get(e.call_id) == task.id]
         train = [e for e in mine if e.split == "train" and e.trainable]
-        dev = [e for e in mine if e.split == "dev"]
+        dev = [e for e in mine if e.split == "validation"]
         answers = [answer_of(e.response, task.contract) for e in train]
         why = refusal(task, len(mine), [a for a in answers if a is not None], config.min_calls)
         rows, rungs = _baselines(task, train, answers, dev, config)

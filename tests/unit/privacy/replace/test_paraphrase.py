@@ -129,7 +129,7 @@ def test_what_is_learnt_from_is_worded_anew_by_the_model_and_the_answer_still_fo
         said, unit = text_of(e.request.messages[1]), json.loads(text_of(e.response))["unit"]
         assert unit in said and "Nightingale" not in said
         assert said.startswith("The valve of unit") == (e.split in ("calibration", "test"))
-    n_learnt = sum(e.split in ("train", "dev") for e in out.examples)
+    n_learnt = sum(e.split in ("train", "validation") for e in out.examples)
     assert llm.n_requests == n_learnt and any(f"{n_learnt} passages" in w for w in out.warnings)
     for body in llm.requests:  # the model saw nothing that was not de-identified
         shown = body["messages"][-1]["content"]

@@ -38,7 +38,7 @@ def example(i: int, user: str, reply: str | Message, system: str = "", **more: A
         tools=more.pop("tools", None),
         response_format=more.pop("response_format", None),
     )
-    split = ("train", "train", "dev", "calibration", "test")[i % 5]
+    split = ("train", "train", "validation", "calibration", "test")[i % 5]
     return Example(
         call_id=f"c{i}",
         request=request,
@@ -168,7 +168,7 @@ def test_answers_of_the_held_back_sides_change_nothing() -> None:
     examples, _ = help_desk(200)
     swapped = [
         e
-        if e.split in ("train", "dev")
+        if e.split in ("train", "validation")
         else Example(**{**{f: getattr(e, f) for f in e.__struct_fields__}, "response": {}})
         for e in examples
     ]

@@ -45,8 +45,8 @@ def example(n: int, split: str = "train", **more: Any) -> Example:
     )
 
 
-EXAMPLES = [example(n, ("train", "train", "dev", "calibration", "test")[n % 5]) for n in range(25)]
-COUNTS = {"train": 10, "dev": 5, "calibration": 5, "test": 5}
+EXAMPLES = [example(n, ("train", "train", "validation", "calibration", "test")[n % 5]) for n in range(25)]
+COUNTS = {"train": 10, "validation": 5, "calibration": 5, "test": 5}
 
 
 def write(out: Path, form: Any, examples: list[Example] | None = None) -> dict[str, int]:
@@ -82,7 +82,7 @@ def test_jsonl_rows_hold_the_conversation(tmp_path: Path) -> None:
 
 def test_openai_lines_teach_the_last_answer_only(tmp_path: Path) -> None:
     write(tmp_path / "out", "openai")
-    row = json.loads((tmp_path / "out" / "dev.jsonl").read_text("utf-8").splitlines()[0])
+    row = json.loads((tmp_path / "out" / "validation.jsonl").read_text("utf-8").splitlines()[0])
     assert set(row) == {"messages", "tools"} and row["tools"] == [TOOL]
     past, last = row["messages"][2], row["messages"][-1]
     assert past["weight"] == 0 and "weight" not in last

@@ -143,7 +143,7 @@ def sides_of(calls: list[Call], seed: int = 0) -> dict[str, str]:
         (1, {"train"}),
         (2, {"train", "test"}),
         (3, {"train", "test", "calibration"}),
-        (4, {"train", "dev", "test", "calibration"}),
+        (4, {"train", "validation", "test", "calibration"}),
     ],
 )
 def test_few_groups_fill_the_sides_that_matter(n: int, filled: set[str]) -> None:
@@ -151,13 +151,18 @@ def test_few_groups_fill_the_sides_that_matter(n: int, filled: set[str]) -> None
 
 
 def test_shares_times_and_seeds() -> None:
-    assert Counter(sides_of(grouped(200)).values()) == {"train": 90, "dev": 20, "calibration": 50, "test": 40}
+    assert Counter(sides_of(grouped(200)).values()) == {
+        "train": 90,
+        "validation": 20,
+        "calibration": 50,
+        "test": 40,
+    }
     assert sides_of(grouped(50)) != sides_of(grouped(50), seed=1)
     timed = sides_of(grouped(20, timed=True))
     assert [timed[f"g{i}"] for i in (0, 8, 9, 11, 15, 16, 19)] == [
         "train",
         "train",
-        "dev",
+        "validation",
         "calibration",
         "calibration",
         "test",
@@ -205,7 +210,7 @@ def test_every_group_is_on_one_side(n: int, agents: int, seed: int) -> None:
     sides = sides_of(grouped(n, agents=agents), seed)
     assert set(sides) == {f"g{g}" for g in range(n)} and set(sides.values()) <= {
         "train",
-        "dev",
+        "validation",
         "calibration",
         "test",
     }

@@ -456,7 +456,7 @@ def test_a_log_of_one_episode_is_split_by_prompt_with_a_warning() -> None:
         for i in range(50)
     ]
     out = curate(calls)
-    assert {e.split for e in out.examples} == {"train", "dev", "calibration", "test"}
+    assert {e.split for e in out.examples} == {"train", "validation", "calibration", "test"}
     assert any("only 1 episode" in w for w in out.warnings)
 
 
@@ -573,7 +573,7 @@ def test_every_drop_has_its_reason_in_the_side_table(curated: Curated) -> None:
     assert rows["odd"].reason == "quarantined: EMAIL_ADDRESS" and rows["odd"].example is None
     assert sum(d.reason == "site that speaks to people only" for d in rows.values()) == 5
     assert {w.tenant for w in out.withheld} == {"t", ""}
-    assert {d.split for d in rows.values() if d.example} <= {"train", "dev"}
+    assert {d.split for d in rows.values() if d.example} <= {"train", "validation"}
     assert {e.call_id for e in out.examples} | {w.call_id for w in out.withheld} == {
         c.id for c in [*log(30), odd, *chat]
     }

@@ -38,7 +38,7 @@ from deputize.stages.evaluate.run import run
 LABELS = ["refund", "cancel", "other"]
 LABEL = Contract(kind="label", labels=LABELS)
 ACTION = Contract(kind="tool_call", tools=["find", "book"], may_defer=True)
-SHARES = {"train": 0.4, "dev": 0.1, "calibration": 0.3, "test": 0.2}
+SHARES = {"train": 0.4, "validation": 0.1, "calibration": 0.3, "test": 0.2}
 
 
 def unit(*parts: object) -> float:

@@ -49,7 +49,7 @@ def test_a_linear_reader_serves_most_of_clinc150(world: Callable[..., Any]) -> N
         log = [json.loads(line) for line in lines]
     labels = sorted({row["response"]["content"] for row in log})
     w = world(n_calls=100, rungs={"linear": 0.0})
-    sides = ["train"] * 9 + ["dev"] * 2 + ["calibration"] * 5 + ["test"] * 4
+    sides = ["train"] * 9 + ["validation"] * 2 + ["calibration"] * 5 + ["test"] * 4
     examples = [
         Example(
             call_id=row["id"],

@@ -76,7 +76,7 @@ def test_one_that_leaks_is_refused_however_well_it_answers(
     trained: tuple[Path, Curated, Discovered, Specialist],
 ) -> None:
     home, curated, discovered, leaking = trained
-    assert leaking.leak is not None and leaking.leak.leaks and leaking.dev_accuracy == 1.0
+    assert leaking.leak is not None and leaking.leak.leaks and leaking.validation_accuracy == 1.0
     finetuned = Finetuned(specialists=[leaking])
     (result,) = run(
         curated, discovered, SELECTED, finetuned, CONFIG, home=home, load=lambda folder: load(folder, home)

@@ -158,7 +158,7 @@ def test_a_slow_rung_beside_a_fast_one_does_not_starve_it(world: Make) -> None:
 def test_units_that_time_did_not_allow_to_read_count_as_served_errors(world: Make) -> None:
     """A machine that slows down during calibration: what was planned and not read may not help the claim."""
     w = world(rungs={"lora": 0.0}, n_calls=3000)
-    n_dev = sum(e.split == "dev" for e in w.curated.examples)
+    n_dev = sum(e.split == "validation" for e in w.curated.examples)
 
     def stalls(n: int, text: str) -> float:
         return 0.1 if n < n_dev + 400 else 1e4

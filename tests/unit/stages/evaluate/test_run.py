@@ -58,7 +58,7 @@ def test_only_the_chosen_rung_sees_calibration_and_nobody_sees_test_before(world
         assert "train" not in splits
         assert ("calibration" in splits) == path.endswith(result.chosen.removeprefix("t1-"))
         order = [key for key, _ in itertools.groupby(splits)]
-        assert order in (["dev", "calibration", "test"], ["dev", "test"])
+        assert order in (["validation", "calibration", "test"], ["validation", "test"])
 
 
 def test_too_few_groups_are_refused_with_the_number_needed(world: Make) -> None:
@@ -125,9 +125,12 @@ def test_results_do_not_depend_on_the_order_of_the_log(world: Make) -> None:
 def test_without_a_deadline_every_call_of_dev_calibration_and_test_is_read(world: Make) -> None:
     w = world(n_calls=6000)
     (result,) = w.run()
-    n = {side: sum(e.split == side for e in w.curated.examples) for side in ("dev", "calibration", "test")}
+    n = {
+        side: sum(e.split == side for e in w.curated.examples)
+        for side in ("validation", "calibration", "test")
+    }
     assert result.extra["n_calibration_calls"] == n["calibration"] and result.test.n_calls == n["test"]
-    assert result.extra["n_dev"] == n["dev"] and all(
+    assert result.extra["n_dev"] == n["validation"] and all(
         r["n_test"] == n["test"] for r in result.rungs if r["trained"]
     )
 
@@ -171,4 +174,4 @@ def test_a_specialist_that_is_never_right_on_dev_costs_no_calibration(world: Mak
     (result,) = w.run(deadline_s=60.0)
     assert result.certificate is None and "not one of" in result.refused
     by_split = {e.request.messages[-1]["content"]: e.split for e in w.curated.examples}
-    assert {by_split[text] for sim in w.predictors.values() for text in sim.asked} == {"dev"}
+    assert {by_split[text] for sim in w.predictors.values() for text in sim.asked} == {"validation"}

@@ -82,7 +82,7 @@ def test_dev_keeps_its_natural_composition() -> None:
             site="",
             episode="",
             group="",
-            split="train" if i < 50 else "dev",
+            split="train" if i < 50 else "validation",
             weight=9.0,
         )
         for i in range(100)

@@ -59,7 +59,7 @@ def test_where_a_classifier_cannot_write_the_answer_its_decision_is_probed_alone
 
 def test_a_prompt_that_would_take_longer_than_there_is_is_not_begun(tiny: Tiny) -> None:
     base = LanguageModel(catalogue.model_path(tiny[1], tiny[0]), "cpu", "fp32")
-    dev = [tiny_tasks.example("label", i, "dev") for i in range(4)]
+    dev = [tiny_tasks.example("label", i, "validation") for i in range(4)]
     task = tiny_tasks.task("label")
     assert probe.as_it_is(base, task, dev, (), budget_s=30.0) is not None
     base.threads["read"] = Threads(1)
