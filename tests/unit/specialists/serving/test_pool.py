@@ -117,9 +117,9 @@ async def test_the_worker_does_not_outlive_a_killed_parent(home: Path, tiny: Tin
         f"""
         import asyncio, sys
         from pathlib import Path
-        from deputize.specialists.serving.pool import LocalPool
+        from deputize.specialists.serving.pool import WorkerPoolClient
         async def main():
-            pool = LocalPool(Path({str(home)!r}), Path({str(tiny[0])!r}))
+            pool = WorkerPoolClient(Path({str(home)!r}), Path({str(tiny[0])!r}))
             await pool.start()
             assert "torch" not in sys.modules
             sys.stdout.write(f"{{pool.worker_pid}}\\n")

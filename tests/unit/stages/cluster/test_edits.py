@@ -138,20 +138,20 @@ def test_rename_and_hide():
 
 def edited() -> tuple[Discovered, list[edits.Edit]]:
     """Merged, split again, one part renamed, another task hidden."""
-    edits = []
+    kept_edits = []
     now, made, both = edits.merge(found(), EXAMPLES, "t1", "t2")
-    edits.append(made)
+    kept_edits.append(made)
     now, made, parts = edits.split(now, EXAMPLES, both.id)
-    edits.append(made)
+    kept_edits.append(made)
     now, made, _ = edits.rename(now, parts[1].id, "second")
-    edits.append(made)
+    kept_edits.append(made)
     now, made, _ = edits.hide(now, "t3")
-    return now, [*edits, made]
+    return now, [*kept_edits, made]
 
 
 def test_edits_are_made_again_on_tasks_found_anew():
-    after, edits = edited()
-    kept = msgspec.json.decode(msgspec.json.encode(edits.Edits(edits=edits)), type=edits.Edits).edits
+    after, kept_edits = edited()
+    kept = msgspec.json.decode(msgspec.json.encode(edits.Edits(edits=kept_edits)), type=edits.Edits).edits
     again, notes = edits.apply(found(), EXAMPLES, kept)
     assert shape(again) == shape(after) and again.assignment == after.assignment and notes == []
     twice, notes = edits.apply(again, EXAMPLES, kept[1:])
@@ -175,15 +175,15 @@ def test_edits_are_made_again_on_tasks_found_anew():
 
 
 def test_edits_whose_templates_are_gone_are_named():
-    _, edits = edited()
+    _, kept_edits = edited()
     empty = Discovered(tasks=[], keyspaces=[], assignment={})
-    again, notes = edits.apply(empty, [], edits)
+    again, notes = edits.apply(empty, [], kept_edits)
     assert again == empty and len(notes) == 4 and "'second'" in notes[2]
     prose = [
         msgspec.structs.replace(t, contract=Contract(kind="text")) if t.id == "t2" else t
         for t in found().tasks
     ]
-    again, notes = edits.apply(msgspec.structs.replace(found(), tasks=prose), EXAMPLES, edits[:1])
+    again, notes = edits.apply(msgspec.structs.replace(found(), tasks=prose), EXAMPLES, kept_edits[:1])
     assert len(again.tasks) == 3 and "several kinds" in notes[0]
 
 
