@@ -109,7 +109,8 @@ def task(kind: str, n_calls: int = 80) -> Task:
 
 def make(kinds: tuple[str, ...] = tuple(CONTRACTS), n: int = 80) -> tuple[Curated, Discovered]:
     """Examples of tasks with their split: six tenths train, two tenths dev, the rest calibration and test."""
-    sides: list[Split] = ["train"] * 6 + ["validation"] * 2 + ["calibration", "test"]
+    shares: dict[Split, int] = {"train": 6, "validation": 2, "calibration": 1, "test": 1}
+    sides = [side for side, n in shares.items() for _ in range(n)]
     examples = [example(kind, i, sides[i % 10]) for kind in kinds for i in range(n)]
     curated = Curated(
         examples=examples, sites=[], n_calls=len(examples), n_episodes=n, n_non_hci=len(examples)

@@ -12,7 +12,9 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,15 +26,15 @@ from deputize.testing import ScriptedUpstream, always, in_thread
 DEPUTIZE = [sys.executable, "-m", "deputize.cli.main"]
 
 
-def run(home: Path, *arguments: str, **settings: object) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
+def run(home: Path, *arguments: str, **settings: Any) -> subprocess.CompletedProcess[str]:
+    done: subprocess.CompletedProcess[str] = subprocess.run(
         [*DEPUTIZE, "--home", str(home), *arguments],
         capture_output=True,
         text=True,
         check=False,
         timeout=240,
         **settings,
-    )  # type: ignore[call-overload]
+    )
     assert "Traceback" not in done.stdout + done.stderr
     return done
 
@@ -50,14 +52,14 @@ def log(path: Path, n: int, text: str = "Is order {} late?") -> Path:
     return path
 
 
-def test_convert_on_an_empty_home_says_what_is_missing(tmp_path):
+def test_convert_on_an_empty_home_says_what_is_missing(tmp_path: Path) -> None:
     done = run(tmp_path / "home", "convert")
     assert done.returncode in (3, 4)
     assert done.stderr.splitlines()[-1].startswith("deputize: ")
 
 
 @pytest.mark.parametrize("content", ["", "{broken\n", '{"messages": []}\n', "[]\n"])
-def test_convert_of_a_log_without_a_call(tmp_path, content):
+def test_convert_of_a_log_without_a_call(tmp_path: Path, content: str) -> None:
     path = tmp_path / "log.jsonl"
     path.write_text(content)
     done = run(tmp_path / "home", "convert", str(path))
@@ -65,7 +67,7 @@ def test_convert_of_a_log_without_a_call(tmp_path, content):
     assert done.stderr.strip()
 
 
-def test_an_unknown_model_is_bad_input_and_a_known_one_that_is_not_here_is_named(tmp_path):
+def test_an_unknown_model_is_bad_input_and_a_known_one_that_is_not_here_is_named(tmp_path: Path) -> None:
     environ = {**os.environ, "DEPUTIZE_MODELS": str(tmp_path / "models")}
     done = run(tmp_path / "home", "convert", "--model", "SmolLM2-135M-Instrukt", env=environ)
     assert done.returncode == 3
@@ -75,7 +77,7 @@ def test_an_unknown_model_is_bad_input_and_a_known_one_that_is_not_here_is_named
     assert "deputize models fetch SmolLM2-135M-Instruct" in done.stderr
 
 
-def test_settings_that_cannot_be_used(tmp_path):
+def test_settings_that_cannot_be_used(tmp_path: Path) -> None:
     assert run(tmp_path / "home", "convert", "--epsilon", "2").returncode == 2
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "config.toml").write_text("[convert]\nepsilom = 0.1\n")
@@ -84,7 +86,7 @@ def test_settings_that_cannot_be_used(tmp_path):
     assert "epsilom" in done.stderr and "config.toml" in done.stderr
 
 
-def test_a_port_in_use(tmp_path):
+def test_a_port_in_use(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -94,14 +96,17 @@ def test_a_port_in_use(tmp_path):
     assert port in done.stderr and "--port" in done.stderr
 
 
-def test_serving_without_an_upstream(tmp_path):
+def test_serving_without_an_upstream(tmp_path: Path) -> None:
     done = run(tmp_path / "home", "serve", "--port", "0")
     assert done.returncode == 2
     assert "--upstream" in done.stderr
 
 
+Gateway = Callable[[str], tuple[str, subprocess.Popen[str]]]
+
+
 @pytest.fixture
-def gateway(tmp_path):
+def gateway(tmp_path: Path) -> Iterator[Gateway]:
     """`deputize serve` as a user runs it, in front of whatever URL is given."""
     started: list[subprocess.Popen[str]] = []
 
@@ -137,7 +142,7 @@ def gateway(tmp_path):
         process.communicate(timeout=60)
 
 
-def ask(url: str, text: str) -> tuple[int, dict[str, object]]:
+def ask(url: str, text: str) -> tuple[int, dict[str, Any]]:
     body = json.dumps({"model": "m", "messages": [{"role": "user", "content": text}]}).encode()
     request = urllib.request.Request(f"{url}/v1/chat/completions", body, {"content-type": "application/json"})
     try:
@@ -148,7 +153,7 @@ def ask(url: str, text: str) -> tuple[int, dict[str, object]]:
             return error.code, json.load(error)
 
 
-def test_an_llm_that_does_not_answer_is_a_502_and_is_recorded(tmp_path, gateway):
+def test_an_llm_that_does_not_answer_is_a_502_and_is_recorded(tmp_path: Path, gateway: Gateway) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         nobody = probe.getsockname()[1]
@@ -165,7 +170,9 @@ def test_an_llm_that_does_not_answer_is_a_502_and_is_recorded(tmp_path, gateway)
     store.close()
 
 
-def test_a_two_megabyte_prompt_passes_and_ctrl_c_ends_the_gateway_in_order(tmp_path, gateway):
+def test_a_two_megabyte_prompt_passes_and_ctrl_c_ends_the_gateway_in_order(
+    tmp_path: Path, gateway: Gateway
+) -> None:
     text = "long " * 400_000
     with in_thread(ScriptedUpstream(always("read"))) as llm:
         url, process = gateway(llm.url)
@@ -182,7 +189,7 @@ def test_a_two_megabyte_prompt_passes_and_ctrl_c_ends_the_gateway_in_order(tmp_p
 
 
 @pytest.mark.parametrize("after_s", [0.0, 0.4])
-def test_ctrl_c_during_an_import_loses_nothing(tmp_path, after_s):
+def test_ctrl_c_during_an_import_loses_nothing(tmp_path: Path, after_s: float) -> None:
     path = log(tmp_path / "log.jsonl", 60_000)
     command = [*DEPUTIZE, "--home", str(tmp_path / "home"), "import", str(path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
@@ -202,7 +209,7 @@ def test_ctrl_c_during_an_import_loses_nothing(tmp_path, after_s):
 
 
 @pytest.mark.model
-def test_ctrl_c_during_convert_goes_on_where_it_was(tmp_path):
+def test_ctrl_c_during_convert_goes_on_where_it_was(tmp_path: Path) -> None:
     if not catalogue.is_fetched("SmolLM2-135M-Instruct", models_path()):
         pytest.skip("SmolLM2-135M-Instruct is not fetched: deputize models fetch SmolLM2-135M-Instruct")
     path = log(tmp_path / "log.jsonl", 300)

@@ -32,7 +32,7 @@ def quiet(text: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def collected(tmp_path_factory) -> Path:
+def collected(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home with the traffic of a small demo."""
     home = tmp_path_factory.mktemp("demo") / "home"
     state = loop.open_state(home, SMALL)
@@ -41,7 +41,7 @@ def collected(tmp_path_factory) -> Path:
     return home
 
 
-def test_every_call_is_in_the_store_with_its_outcome(collected):
+def test_every_call_is_in_the_store_with_its_outcome(collected: Path) -> None:
     store = open_store(collected)
     calls = list(store.calls())
     store.close()
@@ -62,14 +62,14 @@ def test_every_call_is_in_the_store_with_its_outcome(collected):
     assert not {c.origin for c in calls} & {t.customer for t in tickets}
 
 
-def test_nothing_personal_lies_in_clear(collected):
+def test_nothing_personal_lies_in_clear(collected: Path) -> None:
     data = b"".join(p.read_bytes() for p in collected.rglob("*") if p.is_file())
     for ticket in SMALL.tickets():
         for word in (ticket.email, ticket.phone, ticket.name, ticket.customer, ticket.order_id):
             assert word.encode() not in data
 
 
-def test_a_second_start_collects_nothing_again(collected):
+def test_a_second_start_collects_nothing_again(collected: Path) -> None:
     store = open_store(collected)
     before = store.count()
     store.close()
@@ -82,7 +82,7 @@ def test_a_second_start_collects_nothing_again(collected):
     assert said == []
 
 
-def test_the_traffic_is_curated_and_its_tasks_are_found(collected):
+def test_the_traffic_is_curated_and_its_tasks_are_found(collected: Path) -> None:
     config = SMALL.convert().model_copy(update={"min_calls": 10})
     pipeline.convert(collected, config, stop_after="cluster")
     run_id = pipeline.latest_run(collected)
@@ -101,7 +101,7 @@ def test_the_traffic_is_curated_and_its_tasks_are_found(collected):
     assert kinds["json"] >= 2 and kinds["tool_call"] >= 1
 
 
-def test_a_folder_that_is_no_demo_is_left_alone(tmp_path):
+def test_a_folder_that_is_no_demo_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(UsageError, match="holds no demo"):
         loop.open_state(tmp_path, SMALL)
@@ -110,7 +110,7 @@ def test_a_folder_that_is_no_demo_is_left_alone(tmp_path):
     assert (tmp_path / "mine.txt").exists()
 
 
-def test_other_settings_are_refused(collected):
+def test_other_settings_are_refused(collected: Path) -> None:
     with pytest.raises(UsageError, match="other settings"):
         loop.open_state(collected, replace(SMALL, seed=1))
 
@@ -118,7 +118,7 @@ def test_other_settings_are_refused(collected):
 @pytest.mark.slow
 @pytest.mark.model
 @pytest.mark.timeout(1500)
-def test_the_whole_demo(tmp_path):
+def test_the_whole_demo(tmp_path: Path) -> None:
     if not catalogue.is_fetched("SmolLM2-135M-Instruct", models_path()):
         pytest.skip("SmolLM2-135M-Instruct is not fetched: deputize models fetch SmolLM2-135M-Instruct")
     home = tmp_path / "demo"

@@ -158,7 +158,7 @@ def test_s2_stopped_half_way_leaves_nothing_in_clear_and_begins_again(tmp_path: 
             tmp_path / "said.txt"
         ).read_text()
         pids = family(process.pid)
-        if how == "full":
+        if isinstance(how, str):
             resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (150_000, resource.RLIM_INFINITY))
         else:
             os.kill(process.pid, how)

@@ -40,7 +40,7 @@ def hub_model(tiny_tagger: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     network.save_pretrained(folder)
     tokenizer = Tokenizer.from_file(str(tiny_tagger / "tokenizer.json"))
     ends = [(name, tokenizer.token_to_id(name)) for name in ("[SEP]", "[CLS]")]
-    tokenizer.post_processor = BertProcessing(*ends)
+    tokenizer.post_processor = BertProcessing(*ends)  # type: ignore[arg-type]
     fast = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         unk_token="[UNK]",

@@ -21,6 +21,7 @@ from deputize.cli.main import COMMANDS
 from deputize.cli.reference import markdown
 from deputize.core.config import models_path
 from deputize.demo import teacher, traffic, world
+from deputize.demo.agent import Seen
 from deputize.specialists import catalogue
 from deputize.testing import ScriptedUpstream, always, in_thread, running
 
@@ -37,14 +38,14 @@ _BLOCK = re.compile(r"^```(console|python)\n(.*?)^```", re.DOTALL | re.MULTILINE
 _RUN = re.compile(r"<!-- run: (fast|slow) -->")
 
 
-def test_the_reference_is_what_the_commands_say():
+def test_the_reference_is_what_the_commands_say() -> None:
     assert (ROOT / "docs" / "reference" / "cli.md").read_text("utf-8") == markdown(), (
         "run: python -m deputize.cli.reference > docs/reference/cli.md"
     )
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_links_lead_somewhere_and_commands_exist(page):
+def test_links_lead_somewhere_and_commands_exist(page: Path) -> None:
     text = page.read_text("utf-8")
     for target in re.findall(r"\]\((?!https?://|#|mailto:)([^)#]+)", text):
         assert (page.parent / target).exists(), f"{page.name} links to {target}"
@@ -52,23 +53,23 @@ def test_links_lead_somewhere_and_commands_exist(page):
         assert verb in COMMANDS, f"{page.name} shows deputize {verb}"
 
 
-def test_the_readme_says_it_all_on_its_first_screen():
+def test_the_readme_says_it_all_on_its_first_screen() -> None:
     first = "\n".join((ROOT / "README.md").read_text("utf-8").splitlines()[:40])
     for word in ("make demo", "make test", "SLM", "certificate", "simulated"):
         assert word in first
 
 
-def test_the_guides_say_how_they_are_run():
+def test_the_guides_say_how_they_are_run() -> None:
     assert GUIDES
     for guide in GUIDES:
         assert _RUN.search(guide.read_text("utf-8")), guide.name
 
 
 @pytest.fixture(scope="module")
-def log(tmp_path_factory) -> Path:
+def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A log in the documented form, made by the simulated agent."""
 
-    async def record():
+    async def record() -> list[Seen]:
         async with running(ScriptedUpstream(teacher.script(0))) as upstream:
             tickets = [world.ticket(0, i) for i in range(240)]
             return await traffic.run_episodes(upstream.url + "/v1", tickets, feedback=False)
@@ -103,7 +104,7 @@ def log(tmp_path_factory) -> Path:
         for guide in GUIDES
     ],
 )
-def test_every_documented_command_runs(guide, log, tmp_path):
+def test_every_documented_command_runs(guide: Path, log: Path, tmp_path: Path) -> None:
     text = guide.read_text("utf-8")
     if "run: slow" in text and not catalogue.is_fetched("SmolLM2-135M-Instruct", models_path()):
         pytest.skip("SmolLM2-135M-Instruct is not fetched: deputize models fetch SmolLM2-135M-Instruct")

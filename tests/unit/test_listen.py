@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from deputize.core.records import Call
 from deputize.listen import Listener
 from deputize.store.sqlite import open_store
 
 
-def reopened(home: Path) -> list:
+def reopened(home: Path) -> list[Call]:
     store = open_store(home)
     try:
         return list(store.calls())
@@ -58,7 +59,7 @@ def test_model_and_tool_calls_of_one_episode_are_recorded_in_order(tmp_path: Pat
 
 async def test_async_functions_and_openai_shaped_replies(tmp_path: Path) -> None:
     listener = Listener.open(agent="a", home=tmp_path)
-    reply = {
+    reply: dict[str, object] = {
         "model": "m-2",
         "choices": [{"message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"}],
         "usage": {"prompt_tokens": 5, "completion_tokens": 1},
@@ -71,6 +72,7 @@ async def test_async_functions_and_openai_shaped_replies(tmp_path: Path) -> None
     assert await ask([{"role": "user", "content": "hello"}]) is reply
     listener.close()
     (call,) = reopened(tmp_path)
+    assert call.usage is not None
     assert (call.model, call.finish_reason, call.usage.prompt_tokens) == ("m-2", "stop", 5)
 
 

@@ -26,8 +26,8 @@ def file(run_id: str = "run", state: str = "closed") -> RouteFile:
                 contract=Contract(kind="text"),
                 specialist="s",
                 threshold=0.5,
-                state=state,
-            )  # type: ignore[arg-type]
+                state=state,  # type: ignore[arg-type]
+            )
         ],
     )
 

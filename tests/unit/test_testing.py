@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from typing import Any
+
 import pytest
 
-from deputize.core.records import Prediction, Request
+from deputize.core.records import Call, Prediction, Request
 from deputize.store.memory import MemoryStore
 from deputize.testing import ManualClock, call, check_engine, check_store
 
 REQUESTS = [Request(messages=[{"role": "user", "content": text}]) for text in ("one", "two", "three")]
 
 
-def test_a_clock_goes_forward_only():
+def test_a_clock_goes_forward_only() -> None:
     clock = ManualClock(10.0)
     clock.advance(2.5)
     assert clock() == 12.5
@@ -19,30 +22,30 @@ def test_a_clock_goes_forward_only():
         clock.advance(-1)
 
 
-def test_a_good_store_passes():
+def test_a_good_store_passes() -> None:
     store = MemoryStore()
     check_store(lambda: store)
 
 
 class Forgetful(MemoryStore):
-    def append(self, calls):
+    def append(self, calls: Sequence[Call]) -> int:
         super().append(calls)
         return len(calls)
 
 
 class Unordered(MemoryStore):
-    def calls(self, **asked):
+    def calls(self, **asked: Any) -> Iterator[Call]:
         return reversed(list(super().calls(**asked)))
 
 
 @pytest.mark.parametrize(("kind", "promise"), [(Forgetful, "not added again"), (Unordered, "by time")])
-def test_a_broken_store_is_named(kind, promise):
+def test_a_broken_store_is_named(kind: type[MemoryStore], promise: str) -> None:
     store = kind()
     with pytest.raises(AssertionError, match=promise):
         check_store(lambda: store)
 
 
-def test_a_store_with_something_in_it_is_refused():
+def test_a_store_with_something_in_it_is_refused() -> None:
     store = MemoryStore()
     store.append([call("x")])
     with pytest.raises(AssertionError, match="empty"):
@@ -53,31 +56,31 @@ class Echo:
     def answer(self, request: Request, place: int, n: int) -> Prediction:
         return Prediction(answer=request.messages[0]["content"], confidence=0.5)
 
-    def predict(self, requests):
+    def predict(self, requests: Sequence[Request]) -> list[Prediction]:
         return [self.answer(r, i, len(requests)) for i, r in enumerate(requests)]
 
 
 class ByPlace(Echo):
-    def answer(self, request, place, n):
+    def answer(self, request: Request, place: int, n: int) -> Prediction:
         return Prediction(answer=str(place), confidence=0.5)
 
 
 class TooSure(Echo):
-    def answer(self, request, place, n):
+    def answer(self, request: Request, place: int, n: int) -> Prediction:
         return Prediction(answer=None, confidence=0.5)
 
 
 class ByCompany(Echo):
-    def answer(self, request, place, n):
+    def answer(self, request: Request, place: int, n: int) -> Prediction:
         return Prediction(answer="x", confidence=1 / n)
 
 
 class Backwards(Echo):
-    def predict(self, requests):
+    def predict(self, requests: Sequence[Request]) -> list[Prediction]:
         return super().predict(requests)[:-1]
 
 
-def test_a_good_engine_passes():
+def test_a_good_engine_passes() -> None:
     check_engine(Echo(), REQUESTS)
 
 
@@ -90,6 +93,6 @@ def test_a_good_engine_passes():
         (Backwards(), "one prediction per request"),
     ],
 )
-def test_a_broken_engine_is_named(engine, promise):
+def test_a_broken_engine_is_named(engine: Echo, promise: str) -> None:
     with pytest.raises(AssertionError, match=promise):
         check_engine(engine, REQUESTS)

@@ -129,7 +129,7 @@ def _turns() -> st.SearchStrategy[list[dict[str, Any]]]:
         lambda t: [
             {"role": "system", "content": t[0]},
             {"role": "user", "content": t[0]},
-            *[m for ms in t[1] for m in ms],
+            *[m for ms in t[1] for m in ms],  # type: ignore[list-item]
         ]
     )
 
@@ -354,13 +354,16 @@ def test_any_body_is_an_object_or_refused(body: bytes) -> None:
 
 
 def test_messages_are_checked() -> None:
-    for wrong in ({}, {"messages": []}, {"messages": "x"}, {"messages": [1]}):
+    bad: list[dict[str, Any]] = [{}, {"messages": []}, {"messages": "x"}, {"messages": [1]}]
+    for wrong in bad:
         with pytest.raises(BadInput, match="messages"):
             check_messages(wrong)
     assert CHAT.to_chat({"messages": [{"role": "user"}]})["messages"] == [{"role": "user"}]
 
 
-_odd = st.sampled_from([None, "", "x", 1, True, [], {}, [{"type": "text", "text": "t"}]])
+_odd: st.SearchStrategy[Any] = st.sampled_from(
+    [None, "", "x", 1, True, [], {}, [{"type": "text", "text": "t"}]]
+)
 _calls = st.lists(
     st.fixed_dictionaries(
         {},

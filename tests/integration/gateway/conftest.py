@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -10,10 +9,7 @@ from pathlib import Path
 import openai
 import pytest
 from anthropic import AsyncAnthropic
-
-sys.path.insert(0, str(Path(__file__).parent))  # the files beside this one, by their names
-
-from upstream import ScriptedUpstream, scripted_upstream
+from tests.integration.gateway.upstream import ScriptedUpstream, scripted_upstream
 
 from deputize.core.records import Call
 from deputize.gateway.launch import running_gateway, settings_for

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from upstream import DONE, Stream, Whole, chunk, completion, usage_chunk
+from tests.integration.gateway.upstream import DONE, Stream, Whole, chunk, completion, usage_chunk
 
 
 def event(kind: str, **body: Any) -> bytes:

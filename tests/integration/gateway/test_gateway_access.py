@@ -14,8 +14,16 @@ import aiohttp
 import anthropic
 import openai
 import pytest
-from frames import look, response_frames
-from upstream import ScriptedUpstream, Seen, Stream, Whole, chunk, completion, text_stream
+from tests.integration.gateway.frames import look, response_frames
+from tests.integration.gateway.upstream import (
+    ScriptedUpstream,
+    Seen,
+    Stream,
+    Whole,
+    chunk,
+    completion,
+    text_stream,
+)
 
 from deputize.core.errors import UsageError
 from deputize.core.records import Call

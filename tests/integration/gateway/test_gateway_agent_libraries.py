@@ -13,8 +13,8 @@ from typing import Any
 import openai
 import pytest
 from anthropic import AsyncAnthropic
-from frames import tool_frames
-from upstream import ScriptedUpstream, Seen, Stream, Whole, completion, text_stream
+from tests.integration.gateway.frames import tool_frames
+from tests.integration.gateway.upstream import ScriptedUpstream, Seen, Stream, Whole, completion, text_stream
 
 from deputize.core.records import Call
 
@@ -46,7 +46,7 @@ async def test_openai_agents_on_responses(
     upstream.script = two_rounds
     asked: list[str] = []
 
-    @agents.function_tool
+    @agents.function_tool  # type: ignore[untyped-decorator]
     def weather(city: str) -> str:
         """The weather of a city."""
         asked.append(city)
@@ -120,7 +120,7 @@ async def test_pydantic_ai(
             model = AnthropicModel("claude", provider=AnthropicProvider(anthropic_client=claude))
         agent = ai.Agent(model, instructions="Be brief.")
 
-        @agent.tool_plain
+        @agent.tool_plain  # type: ignore[untyped-decorator]
         def weather(city: str) -> str:
             """The weather of a city."""
             return "rain"

@@ -9,7 +9,16 @@ from typing import Any
 import anthropic
 import pytest
 from anthropic import AsyncAnthropic
-from upstream import DONE, ScriptedUpstream, Stream, Whole, chunk, completion, text_stream, usage_chunk
+from tests.integration.gateway.upstream import (
+    DONE,
+    ScriptedUpstream,
+    Stream,
+    Whole,
+    chunk,
+    completion,
+    text_stream,
+    usage_chunk,
+)
 
 from deputize.core.records import Call
 
@@ -29,7 +38,7 @@ def event(kind: str, **body: Any) -> bytes:
 
 
 def start(**usage: int) -> bytes:
-    message = {
+    message: dict[str, Any] = {
         "id": "msg_up",
         "type": "message",
         "role": "assistant",

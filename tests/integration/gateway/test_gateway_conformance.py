@@ -12,8 +12,17 @@ import aiohttp
 import openai
 import pytest
 from anthropic import AsyncAnthropic
-from frames import event, response_frames, tool_frames
-from upstream import DONE, ScriptedUpstream, Stream, Whole, chunk, completion, text_stream, usage_chunk
+from tests.integration.gateway.frames import event, response_frames, tool_frames
+from tests.integration.gateway.upstream import (
+    DONE,
+    ScriptedUpstream,
+    Stream,
+    Whole,
+    chunk,
+    completion,
+    text_stream,
+    usage_chunk,
+)
 
 from deputize.core.records import Call
 

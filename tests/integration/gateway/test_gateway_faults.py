@@ -16,7 +16,16 @@ from typing import Any
 import aiohttp
 import openai
 import pytest
-from upstream import DONE, Raw, ScriptedUpstream, Stream, Whole, chunk, completion, text_stream
+from tests.integration.gateway.upstream import (
+    DONE,
+    Raw,
+    ScriptedUpstream,
+    Stream,
+    Whole,
+    chunk,
+    completion,
+    text_stream,
+)
 
 from deputize.core.errors import BadInput, UsageError
 from deputize.core.records import Call

@@ -17,10 +17,10 @@ from typing import Any
 import aiohttp
 import psutil
 import pytest
-from frames import look
-from specialists import publish, route_for
 from tests import tiny_tasks
-from upstream import ScriptedUpstream, Stream, Whole, chunk, completion, text_stream
+from tests.integration.gateway.frames import look
+from tests.integration.gateway.specialists import publish, route_for
+from tests.integration.gateway.upstream import ScriptedUpstream, Stream, Whole, chunk, completion, text_stream
 
 from deputize.core.records import Call
 from deputize.gateway.launch import running_gateway, settings_for, start_gateway_process

@@ -5,15 +5,26 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import aiohttp
 import openai
 import pytest
-from upstream import DONE, ScriptedUpstream, Stream, Whole, chunk, completion, text_stream, usage_chunk
+from tests.integration.gateway.upstream import (
+    DONE,
+    ScriptedUpstream,
+    Stream,
+    Whole,
+    chunk,
+    completion,
+    text_stream,
+    usage_chunk,
+)
 
 from deputize.core.records import Call
 
-MESSAGES = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Grüße 🙂"}]
+MESSAGES: list[Any] = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Grüße 🙂"}]
 Recorded = Callable[[int], list[Call]]
 
 
@@ -125,7 +136,9 @@ async def test_tool_calls_are_assembled(
         DONE,
     ]
     upstream.answer_with(Stream(parts))
-    tools = [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}]
+    tools: list[Any] = [
+        {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
+    ]
     async with chat_client.chat.completions.stream(model="big", messages=MESSAGES, tools=tools) as stream:
         final = await stream.get_final_completion()
     calls = final.choices[0].message.tool_calls
@@ -142,7 +155,10 @@ async def test_response_format_travels(
     chat_client: openai.AsyncOpenAI, upstream: ScriptedUpstream, recorded: Recorded
 ) -> None:
     upstream.answer_with(completion('{"ok": true}'))
-    form = {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "object"}, "strict": True}}
+    form: Any = {
+        "type": "json_schema",
+        "json_schema": {"name": "a", "schema": {"type": "object"}, "strict": True},
+    }
     await chat_client.chat.completions.create(model="big", messages=MESSAGES, response_format=form)
     assert upstream.seen[0].json["response_format"] == form
     assert recorded(1)[0].response_format == form
@@ -175,11 +191,10 @@ async def test_sync_client_and_its_stream(
 
     def use() -> tuple[str, str]:
         with openai.OpenAI(base_url=f"{gateway}/v1", api_key="k", max_retries=0) as client:
-            stream = client.chat.completions.create(model="big", messages=MESSAGES, stream=True)  # type: ignore[call-overload]
+            stream = client.chat.completions.create(model="big", messages=MESSAGES, stream=True)
             streamed = "".join(c.choices[0].delta.content or "" for c in stream)
-            return streamed, client.chat.completions.create(model="big", messages=MESSAGES).choices[
-                0
-            ].message.content  # type: ignore
+            whole = client.chat.completions.create(model="big", messages=MESSAGES)
+            return streamed, whole.choices[0].message.content or ""
 
     assert await asyncio.to_thread(use) == ("ab", "whole")
     recorded(2)
@@ -196,7 +211,7 @@ async def test_upstream_refusals_pass_as_they_are(
     assert (call.status, call.response) == (404, {})
 
 
-async def test_unreachable_upstream_is_a_502_in_openai_form(home, recorded: Recorded) -> None:  # type: ignore[no-untyped-def]
+async def test_unreachable_upstream_is_a_502_in_openai_form(home: Path, recorded: Recorded) -> None:
     from deputize.gateway.launch import free_port, running_gateway
 
     async with (

@@ -7,7 +7,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from upstream import ScriptedUpstream, completion
+from tests.integration.gateway.upstream import ScriptedUpstream, completion
 
 from deputize.gateway.app import PATHS
 from deputize.gateway.launch import running_gateway, settings_for

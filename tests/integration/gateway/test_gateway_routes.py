@@ -12,8 +12,8 @@ from typing import Any
 import openai
 import pytest
 from anthropic import AsyncAnthropic
-from specialists import InMemorySpecialists, failing, publish, route_for, saying
-from upstream import ScriptedUpstream, Stream, Whole, completion, text_stream
+from tests.integration.gateway.specialists import InMemorySpecialists, failing, publish, route_for, saying
+from tests.integration.gateway.upstream import ScriptedUpstream, Stream, Whole, completion, text_stream
 
 from deputize.core.contracts import DEFER
 from deputize.core.records import Call, Contract, Field, Request
@@ -289,7 +289,7 @@ async def test_audits_ask_the_llm_after_the_answer(
     ):
         for n, stream in enumerate((True, False, False), start=1):
             answer = await client.chat.completions.create(model="big", messages=MESSAGES, stream=stream)
-            if stream:
+            if isinstance(answer, openai.AsyncStream):
                 assert "".join([c.choices[0].delta.content or "" async for c in answer]) == "lost_card"
             calls = await asyncio.to_thread(recorded, 2 * n)  # the audit is in the store as well
     assert all("stream" not in seen.json for seen in upstream.seen)

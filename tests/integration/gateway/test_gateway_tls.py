@@ -15,7 +15,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from upstream import ScriptedUpstream, Stream, completion, scripted_upstream, text_stream
+from tests.integration.gateway.upstream import (
+    ScriptedUpstream,
+    Stream,
+    completion,
+    scripted_upstream,
+    text_stream,
+)
 
 from deputize.core.errors import BadInput, UsageError
 from deputize.core.records import Call

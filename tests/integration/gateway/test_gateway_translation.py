@@ -15,9 +15,17 @@ import anthropic
 import openai
 import pytest
 from anthropic import AsyncAnthropic
-from frames import CITY, SAID, look
-from specialists import InMemorySpecialists, publish, route_for, saying
-from upstream import DONE, ScriptedUpstream, Stream, Whole, chunk, completion, text_stream
+from tests.integration.gateway.frames import CITY, SAID, look
+from tests.integration.gateway.specialists import InMemorySpecialists, publish, route_for, saying
+from tests.integration.gateway.upstream import (
+    DONE,
+    ScriptedUpstream,
+    Stream,
+    Whole,
+    chunk,
+    completion,
+    text_stream,
+)
 
 from deputize.core.records import Call, Contract, Request
 from deputize.gateway.launch import running_gateway
@@ -69,7 +77,7 @@ def use(base_url: str, protocol: str, stream: bool) -> tuple[str, dict[str, Any]
                 message = claude.messages.create(**asked)
         text, call = message.content
         tokens = message.usage.input_tokens, message.usage.output_tokens
-        return text.text, call.input, call.id, message.stop_reason or "", tokens  # type: ignore[union-attr,return-value]
+        return text.text, call.input, call.id, message.stop_reason or "", tokens  # type: ignore[union-attr]
     with openai.OpenAI(base_url=f"{base_url}/v1", api_key="k", max_retries=0) as client:
         function = {"name": "weather", "description": "d", "parameters": SCHEMA, "strict": False}
         if protocol == "chat":
@@ -149,12 +157,12 @@ async def test_a_specialists_tool_call_in_every_protocol(
             if client == "chat":
                 tools: Any = [{"type": "function", "function": function}]
                 if not stream:
-                    whole = gpt.chat.completions.create(**ASKED["chat"], tools=tools)
+                    whole: Any = gpt.chat.completions.create(**ASKED["chat"], tools=tools)
                 else:
                     with gpt.chat.completions.stream(**ASKED["chat"], tools=tools) as chunks:
                         whole = chunks.get_final_completion()
                 assert whole.choices[0].logprobs is None
-                return json.loads(whole.choices[0].message.tool_calls[0].function.arguments)  # type: ignore
+                return json.loads(whole.choices[0].message.tool_calls[0].function.arguments)
             if client == "responses":
                 tools = [{"type": "function", **function, "strict": None}]
                 if not stream:
@@ -171,7 +179,7 @@ async def test_a_specialists_tool_call_in_every_protocol(
                 with claude.messages.stream(**ASKED["messages"], tools=tools) as streamed:
                     message = streamed.get_final_message()
             assert message.stop_reason == "tool_use"
-            return message.content[0].input  # type: ignore[union-attr]
+            return message.content[0].input
 
     async with running_gateway(home, settings=settings, specialists=specialists) as base_url:
         assert await asyncio.to_thread(ask, base_url) == {"city": "Köln"}
@@ -277,7 +285,8 @@ async def test_one_deadline_for_a_whole_stream(
     home: Path, upstream: ScriptedUpstream, recorded: Recorded
 ) -> None:
     """Heartbeats keep a stream alive as long as its deadline; there is no limit on the time between reads."""
-    upstream.answer_with(Stream([chunk({"content": "x"}), *[b": ping\n\n", 0.1] * 100]))
+    heartbeats: list[bytes | float] = [b": ping\n\n", 0.1]
+    upstream.answer_with(Stream([chunk({"content": "x"}), *heartbeats * 100]))
     async with (
         gateway_to(home, upstream, "chat", config={"deadline_s": 0.7}) as base_url,
         aiohttp.ClientSession() as session,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,11 +16,11 @@ from deputize.store.sqlite import open_store
 from deputize.testing import call
 
 
-def told(capsys):
+def told(capsys: pytest.CaptureFixture[str]) -> Any:
     return json.loads(capsys.readouterr().out)
 
 
-def test_create_list_revoke(tmp_path, capsys):
+def test_create_list_revoke(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     home = ["--home", str(tmp_path), "--json"]
     assert (
         run([*home, "keys", "create", "--role", "ingest", "--tenant", "shop", "--requests-per-minute", "60"])
@@ -36,7 +38,9 @@ def test_create_list_revoke(tmp_path, capsys):
         keys.verify(made["text"])
 
 
-def test_the_text_of_a_key_is_all_that_stands_on_stdout(tmp_path, capsys):
+def test_the_text_of_a_key_is_all_that_stands_on_stdout(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(["--home", str(tmp_path), "keys", "create", "--role", "operator"]) == 0
     out, err = capsys.readouterr()
     assert out.startswith("dpk_") and len(out.splitlines()) == 1
@@ -52,11 +56,11 @@ def test_the_text_of_a_key_is_all_that_stands_on_stdout(tmp_path, capsys):
         (["create", "--role", "ingest", "--usd-per-month", "-1"], 3),
     ],
 )
-def test_what_cannot_be(tmp_path, arguments, code):
+def test_what_cannot_be(tmp_path: Path, arguments: list[str], code: int) -> None:
     assert run(["--home", str(tmp_path), "keys", *arguments]) == code
 
 
-def test_rotation_keeps_every_call(tmp_path, capsys):
+def test_rotation_keeps_every_call(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     store = open_store(tmp_path, KeyRing.open(tmp_path))
     store.append([call(f"c{i}", origin="o", timestamp=float(i)) for i in range(5)])
     store.close()
@@ -67,7 +71,9 @@ def test_rotation_keeps_every_call(tmp_path, capsys):
     store.close()
 
 
-def test_the_audit_log_says_what_was_done_and_when_it_was_changed(tmp_path, capsys):
+def test_the_audit_log_says_what_was_done_and_when_it_was_changed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     home = ["--home", str(tmp_path), "--json"]
     for role in ("ingest", "auditor"):
         assert run([*home, "keys", "create", "--role", role]) == 0

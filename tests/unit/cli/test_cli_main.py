@@ -6,6 +6,7 @@ import errno
 import json
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
@@ -23,9 +24,11 @@ from deputize.core.errors import (
     UsageError,
 )
 
+Verb = Callable[[BaseException], str]
+
 
 @pytest.fixture
-def verb():
+def verb() -> Iterator[Verb]:
     """Adds a verb that raises what it is given, for the time of a test."""
     added: list[str] = []
 
@@ -68,14 +71,16 @@ def verb():
         (BrokenPipeError(), 0, ""),
     ],
 )
-def test_each_failure_has_a_sentence_and_a_code(verb, capfd, error, code, said):
+def test_each_failure_has_a_sentence_and_a_code(
+    verb: Verb, capfd: pytest.CaptureFixture[str], error: BaseException, code: int, said: str
+) -> None:
     assert run([verb(error)]) == code
     out, err = capfd.readouterr()
     assert said in err
     assert "Traceback" not in out + err
 
 
-def test_every_error_class_keeps_its_exit_code(verb):
+def test_every_error_class_keeps_its_exit_code(verb: Verb) -> None:
     def below(kind: type[DeputizeError]) -> list[type[DeputizeError]]:
         return [kind, *(k for sub in kind.__subclasses__() for k in below(sub))]
 
@@ -83,7 +88,7 @@ def test_every_error_class_keeps_its_exit_code(verb):
         assert run([verb(kind("words"))]) == kind.exit_code
 
 
-def test_what_nobody_thought_of_goes_to_a_file(verb, capsys):
+def test_what_nobody_thought_of_goes_to_a_file(verb: Verb, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([verb(ZeroDivisionError("secret 4242"))]) == 1
     err = capsys.readouterr().err
     assert "ZeroDivisionError" in err and "secret" not in err and "Traceback" not in err
@@ -93,7 +98,7 @@ def test_what_nobody_thought_of_goes_to_a_file(verb, capsys):
     path.unlink()
 
 
-def test_json_failures_are_json_too(verb, capsys):
+def test_json_failures_are_json_too(verb: Verb, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--json", verb(BadInput("odd"))]) == 3
     assert json.loads(capsys.readouterr().out) == {"error": {"code": "bad_input", "message": "odd"}}
 
@@ -101,12 +106,12 @@ def test_json_failures_are_json_too(verb, capsys):
 @pytest.mark.parametrize(
     "arguments", [["frobnicate"], ["report", "--nope"], ["route"], ["convert", "--seed", "x"], ["import"]]
 )
-def test_usage_errors_exit_2(arguments, capsys):
+def test_usage_errors_exit_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(arguments) == 2
     assert capsys.readouterr().err
 
 
-def test_every_verb_explains_itself_and_takes_the_common_options(capsys):
+def test_every_verb_explains_itself_and_takes_the_common_options(capsys: pytest.CaptureFixture[str]) -> None:
     def walk(command: click.Command, path: list[str]) -> None:
         assert run([*path, "--help"]) == 0
         shown = capsys.readouterr().out
@@ -122,7 +127,9 @@ def test_every_verb_explains_itself_and_takes_the_common_options(capsys):
         walk(command, [name])
 
 
-def test_help_and_version_need_no_home(tmp_path, monkeypatch, capsys):
+def test_help_and_version_need_no_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
     assert run(["--help"]) == 0
     assert run(["--version"]) == 0
@@ -130,7 +137,7 @@ def test_help_and_version_need_no_home(tmp_path, monkeypatch, capsys):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_looking_costs_no_heavy_import():
+def test_looking_costs_no_heavy_import() -> None:
     code = (
         "import sys; from deputize.cli.main import run; run(['--help']); "
         "sys.exit(any(m in sys.modules for m in ('torch', 'transformers', 'spacy', 'sklearn', 'openai')))"
@@ -138,7 +145,7 @@ def test_looking_costs_no_heavy_import():
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
 
 
-def test_a_reader_who_leaves_is_no_error():
+def test_a_reader_who_leaves_is_no_error() -> None:
     command = [sys.executable, "-m", "deputize.cli.main", "models", "list"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None and process.stderr is not None
@@ -148,7 +155,7 @@ def test_a_reader_who_leaves_is_no_error():
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_a_full_disk_behind_stdout_is_told():
+def test_a_full_disk_behind_stdout_is_told() -> None:
     command = [sys.executable, "-m", "deputize.cli.main", "models", "list"]
     with open("/dev/full", "wb") as full:  # noqa: PTH123 - a device
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False, timeout=60)
@@ -156,7 +163,7 @@ def test_a_full_disk_behind_stdout_is_told():
     assert b"disk is full" in done.stderr and b"Traceback" not in done.stderr
 
 
-def test_home_can_stand_before_and_after_the_verb(tmp_path, capsys):
+def test_home_can_stand_before_and_after_the_verb(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for arguments in (["--home", str(tmp_path), "report"], ["report", "--home", str(tmp_path)]):
         assert run(arguments) == 3
         assert str(tmp_path) in capsys.readouterr().err

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -23,11 +24,11 @@ from deputize.store.keys.run_keys import run_key
 TEXT = "I am Maria Lopez, write to maria.lopez@example.com"
 
 
-def lines(capsys) -> list[dict]:
+def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
-def test_texts(tmp_path, capsys):
+def test_texts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "texts.jsonl"
     path.write_text(
         json.dumps({"id": "a", "text": TEXT}) + "\n{broken\n" + '{"id": "b", "text": ""}\n{"id": "c"}\n'
@@ -43,7 +44,7 @@ def test_texts(tmp_path, capsys):
     assert "Maria" not in out + err
 
 
-def test_calls_name_the_part_and_gzip_is_read(tmp_path, capsys):
+def test_calls_name_the_part_and_gzip_is_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "calls.jsonl.gz"
     row = {
         "id": "c1",
@@ -59,7 +60,7 @@ def test_calls_name_the_part_and_gzip_is_read(tmp_path, capsys):
     assert (mail["part"], TEXT[mail["start"] : mail["end"]]) == ("messages[1]", "maria.lopez@example.com")
 
 
-def test_one_document(tmp_path, capsys):
+def test_one_document(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "texts.jsonl"
     path.write_text(json.dumps({"id": "a", "text": TEXT}) + "\n[1]\n")
     assert run(["privacy", "scan", str(path), "--json"]) == 0
@@ -69,14 +70,16 @@ def test_one_document(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("content", [b"", b"{broken\n", b"\x1f\x8bnot gzip", b"\xff\xfe\x00"])
-def test_a_file_with_nothing_in_it(tmp_path, capsys, content):
+def test_a_file_with_nothing_in_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes
+) -> None:
     path = tmp_path / "odd.jsonl"
     path.write_bytes(content)
     assert run(["privacy", "scan", str(path)]) == 3
     assert "odd.jsonl" in capsys.readouterr().err
 
 
-def test_a_file_that_is_not_there(tmp_path, capsys):
+def test_a_file_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["privacy", "scan", str(tmp_path / "nowhere.jsonl")]) == 3
     assert "does not exist" in capsys.readouterr().err
 
@@ -87,17 +90,17 @@ def write_samples(path: Path, n: int, seed: int) -> Path:
 
 
 @pytest.fixture
-def with_base(tiny_base, tmp_path, monkeypatch):
+def with_base(tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The tiny encoder in the place of the real one."""
     monkeypatch.setenv("DEPUTIZE_MODELS", str(tmp_path / "models"))
     catalogue.add("all-MiniLM-L6-v2", tiny_base, tmp_path / "models")
 
 
 @pytest.mark.usefixtures("with_base")
-def test_training_measures_and_keeps(tmp_path, capsys):
+def test_training_measures_and_keeps(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     home, path = tmp_path / "home", write_samples(tmp_path / "mine.jsonl", 80, 3)
-    with path.open("a") as out:
-        out.write('\nnot json\n{"text": "x", "spans": [{"type": "A", "start": 0, "end": 9}]}\n')
+    with path.open("a") as file:
+        file.write('\nnot json\n{"text": "x", "spans": [{"type": "A", "start": 0, "end": 9}]}\n')
     command = ["privacy", "train", str(path), "--minutes", "0.5", "--seed", "4", "--home", str(home)]
     assert run([*command, "--json"]) == 0
     out, err = capsys.readouterr()
@@ -118,7 +121,7 @@ def test_training_measures_and_keeps(tmp_path, capsys):
 
 
 @pytest.mark.usefixtures("with_base")
-def test_what_cannot_be_trained_on(tmp_path, capsys):
+def test_what_cannot_be_trained_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     few, many = write_samples(tmp_path / "few.jsonl", 10, 1), write_samples(tmp_path / "many.jsonl", 60, 1)
     other = tmp_path / "other"
     other.mkdir()
@@ -141,7 +144,9 @@ def test_what_cannot_be_trained_on(tmp_path, capsys):
     assert run(["privacy", "train", str(many), "--minutes", "0"]) == 2
 
 
-def test_samples_without_negatives_are_warned_of(with_base, tmp_path, capsys):
+def test_samples_without_negatives_are_warned_of(
+    with_base: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "all.jsonl"
     path.write_bytes(b"\n".join(msgspec.json.encode(s) for s in tiny_encoder.samples(100, 1) if s.spans))
     assert run(["privacy", "train", str(path), "--minutes", "0.2", "--home", str(tmp_path / "home")]) == 0
@@ -155,7 +160,9 @@ def home_with(tagger: Path, home: Path) -> Path:
     return home
 
 
-def test_a_homes_tagger_scans_too_and_its_output_is_input_for_training(tiny_tagger, tmp_path, capsys):
+def test_a_homes_tagger_scans_too_and_its_output_is_input_for_training(
+    tiny_tagger: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     home = home_with(tiny_tagger, tmp_path / "home")
     path = tmp_path / "texts.jsonl"
     text = "please call me back about 123-45 today"
@@ -183,7 +190,7 @@ def test_a_homes_tagger_scans_too_and_its_output_is_input_for_training(tiny_tagg
     assert "No tagger is called '0007'; taggers of this home: 0001." in capsys.readouterr().err
 
 
-def test_convert_uses_the_newest_tagger_and_starts_anew_for_it(tiny_tagger, tmp_path):
+def test_convert_uses_the_newest_tagger_and_starts_anew_for_it(tiny_tagger: Path, tmp_path: Path) -> None:
     path = tmp_path / "calls.jsonl"
     with path.open("w") as out:
         for n in range(12):
@@ -216,7 +223,7 @@ def test_convert_uses_the_newest_tagger_and_starts_anew_for_it(tiny_tagger, tmp_
     assert len(list((home / "runs").iterdir())) == 2, "nothing has changed, so the run goes on"
 
 
-def test_names_of_taggers(tmp_path):
+def test_names_of_taggers(tmp_path: Path) -> None:
     assert chosen_path(tmp_path) is None and chosen_path(tmp_path, "none") is None
     with pytest.raises(BadInput, match="none yet"):
         chosen_path(tmp_path, "0001")

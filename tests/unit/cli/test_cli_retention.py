@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -225,7 +226,9 @@ def test_a_bad_limit_ends_the_watch_and_deletes_nothing(
 
 
 def test_the_loop_retains_every_hour_and_outlives_an_error() -> None:
-    clock, done, told = ManualClock(), [], []
+    clock = ManualClock()
+    done: list[Any] = []
+    told: list[Any] = []
     wrong: list[DeputizeError] = [BadInput("a bad limit")]
 
     def retain() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -183,7 +184,7 @@ def test_a_command_without_a_row_is_denied_even_to_the_owner(tmp_path: Path) -> 
 # --- two people for a raw export, at the command line
 
 
-def told(capsys: pytest.CaptureFixture[str]) -> dict:
+def told(capsys: pytest.CaptureFixture[str]) -> Any:
     return json.loads(capsys.readouterr().out)
 
 
@@ -253,7 +254,7 @@ def test_an_admin_is_not_two_people(
 
     def make(*words: str) -> str:
         assert run([*args, "keys", "create", "--tenant", "*", *words]) == 0
-        return told(capsys)["text"]
+        return str(told(capsys)["text"])
 
     boss, other = make("--role", "admin"), make("--role", "admin")
     monkeypatch.setenv("DEPUTIZE_KEY", boss)

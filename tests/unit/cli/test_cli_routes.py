@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,7 +30,7 @@ CERTIFICATE = Certificate(
 )
 
 
-def route(id: str, **fields) -> Route:
+def route(id: str, **fields: Any) -> Route:
     given = {"certificate": CERTIFICATE, "state": "live", **fields}
     return Route(
         id=id,
@@ -43,7 +45,7 @@ def route(id: str, **fields) -> Route:
 
 
 @pytest.fixture
-def home(tmp_path):
+def home(tmp_path: Path) -> Path:
     write_routes(
         tmp_path / "routes.json",
         RouteFile(run_id="0001", routes=[route("r1"), route("r2", state="closed", certificate=None)]),
@@ -51,12 +53,12 @@ def home(tmp_path):
     return tmp_path
 
 
-def state(home, id: str) -> tuple[str, float]:
+def state(home: Path, id: str) -> tuple[str, float]:
     found = next(r for r in read_routes(home / "routes.json").routes if r.id == id)
     return found.state, found.share
 
 
-def test_list(home, capsys):
+def test_list(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--home", str(home), "--json", "route", "list"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert [(r["id"], r["state"]) for r in told["routes"]] == [("r1", "live"), ("r2", "closed")]
@@ -65,7 +67,7 @@ def test_list(home, capsys):
     assert "task r1" in capsys.readouterr().out
 
 
-def test_close_and_promote_step_by_step(home):
+def test_close_and_promote_step_by_step(home: Path) -> None:
     generation = read_routes(home / "routes.json").generation
     assert run(["--home", str(home), "route", "close", "r1"]) == 0
     assert state(home, "r1")[0] == "closed"
@@ -78,27 +80,29 @@ def test_close_and_promote_step_by_step(home):
     assert read_routes(home / "routes.json").generation == generation + 5
 
 
-def test_rollback_then_straight_to_live(home):
+def test_rollback_then_straight_to_live(home: Path) -> None:
     assert run(["--home", str(home), "route", "rollback", "r1"]) == 0
     assert state(home, "r1")[0] == "rolled_back"
     assert run(["--home", str(home), "route", "promote", "r1", "--to", "live"]) == 0
     assert state(home, "r1") == ("live", 1.0)
 
 
-def test_without_a_certificate_nothing_is_promoted(home, capsys):
+def test_without_a_certificate_nothing_is_promoted(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--home", str(home), "route", "promote", "r2"]) == 2
     assert "no certificate" in capsys.readouterr().err
     with pytest.raises(UsageError):
         promoted(route("x", certificate=None, state="closed"), "live")
 
 
-def test_unknown_route_and_no_routes(home, tmp_path_factory, capsys):
+def test_unknown_route_and_no_routes(
+    home: Path, tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(["--home", str(home), "route", "close", "r9"]) == 3
     assert "r1, r2" in capsys.readouterr().err
     assert run(["--home", str(tmp_path_factory.mktemp("empty")), "route", "list"]) == 3
 
 
-def test_every_change_of_a_route_is_in_the_audit_log(home):
+def test_every_change_of_a_route_is_in_the_audit_log(home: Path) -> None:
     for words in (["close", "r1"], ["promote", "r1"], ["rollback", "r1"], ["promote", "r1", "--to", "live"]):
         assert run(["--home", str(home), "route", *words]) == 0
     log = [(e.action, e.subject, e.detail["state"]) for e in AuditLog(home, KeyRing.open(home)).entries()]

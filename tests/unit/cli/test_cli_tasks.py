@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -11,6 +13,7 @@ from deputize import pipeline
 from deputize.cli.main import run
 from deputize.core.artifacts import Curated, Discovered, Selected
 from deputize.core.config import Convert
+from deputize.core.progress import silent
 from deputize.core.records import (
     Contract,
     Example,
@@ -28,6 +31,7 @@ from deputize.store.access.audit_log import AuditLog
 from deputize.store.keys.keyring import KeyRing
 from deputize.store.keys.run_keys import run_key
 from deputize.store.sealed import read_sealed, write_sealed
+from deputize.store.sqlite import open_store
 
 ASKS = {
     "colour": ("Name the colour of the thing. Answer with one word.", ["red", "green", "blue"]),
@@ -36,7 +40,7 @@ ASKS = {
 
 
 @pytest.fixture
-def log(tmp_path):
+def log(tmp_path: Path) -> Path:
     path = tmp_path / "calls.jsonl"
     with path.open("w") as out:
         for i in range(120):
@@ -57,7 +61,9 @@ def log(tmp_path):
     return path
 
 
-def test_discover(log, capsys, monkeypatch, tmp_path):
+def test_discover(
+    log: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.chdir(tmp_path)
     assert run(["tasks", "discover", str(log)]) == 0
     out, err = capsys.readouterr()
@@ -71,13 +77,13 @@ def test_discover(log, capsys, monkeypatch, tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["calls.jsonl"]
 
 
-def test_an_empty_log(tmp_path, capsys):
+def test_an_empty_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "empty.jsonl").write_text("")
     assert run(["tasks", "discover", str(tmp_path / "empty.jsonl")]) == 3
     assert "empty.jsonl" in capsys.readouterr().err
 
 
-def test_list(tmp_path, capsys):
+def test_list(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--home", str(tmp_path), "tasks", "list"]) == 3
     capsys.readouterr()
     folder = tmp_path / "runs" / "0001-abc"
@@ -102,7 +108,7 @@ def test_list(tmp_path, capsys):
 
 
 @pytest.fixture
-def edited(tmp_path):
+def edited(tmp_path: Path) -> Path:
     """A home whose newest run is finished: two tasks, each of two templates, and a live route for the first."""
     lines = [system for system, _ in ASKS.values()]
     examples = [
@@ -170,17 +176,17 @@ def edited(tmp_path):
     return tmp_path
 
 
-def tasks_of(home):
+def tasks_of(home: Path) -> list[Task]:
     return read_sealed(home / "runs/0001-abc/cluster.sealed", Discovered, KeyRing.open(home)).tasks
 
 
-def told(home, capsys, *words):
+def told(home: Path, capsys: pytest.CaptureFixture[str], *words: str) -> Any:
     capsys.readouterr()
     assert run(["--home", str(home), "--json", "tasks", *words]) == 0
     return json.loads(capsys.readouterr().out)
 
 
-def test_merge_then_split(edited, capsys):
+def test_merge_then_split(edited: Path, capsys: pytest.CaptureFixture[str]) -> None:
     done = told(edited, capsys, "merge", "t1", "t2")
     assert done["forgotten"] == ["select"] and done["tasks"][0]["n_calls"] == 80
     assert not (edited / "runs/0001-abc/select.sealed").exists()
@@ -197,19 +203,19 @@ def test_merge_then_split(edited, capsys):
     assert "brief" not in kept and "parcel" not in kept
 
 
-def test_the_sentence_that_says_what_is_forgotten(edited, capsys):
+def test_the_sentence_that_says_what_is_forgotten(edited: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--home", str(edited), "tasks", "hide", "t2"]) == 0
     assert "(select) is forgotten; `deputize convert` makes it again" in capsys.readouterr().err
 
 
-def test_rename_costs_nothing(edited, capsys):
+def test_rename_costs_nothing(edited: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert told(edited, capsys, "rename", "t1", "tint")["forgotten"] == []
     assert (edited / "runs/0001-abc/select.sealed").exists()
     assert tasks_of(edited)[0].name == "tint" == read_routes(edited / "routes.json").routes[0].task_name
     assert pipeline.read_state(edited, "0001-abc").finished
 
 
-def test_hide_closes_the_route_and_undo(edited, capsys):
+def test_hide_closes_the_route_and_undo(edited: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert told(edited, capsys, "hide", "t1")["tasks"][0]["hidden"] is True
     assert read_routes(edited / "routes.json").routes[0].state == "closed"
     assert run(["--home", str(edited), "tasks", "list"]) == 0
@@ -218,7 +224,9 @@ def test_hide_closes_the_route_and_undo(edited, capsys):
     assert not tasks_of(edited)[0].hidden
 
 
-def test_what_cannot_be_edited(edited, tmp_path_factory, capsys):
+def test_what_cannot_be_edited(
+    edited: Path, tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str]
+) -> None:
     for words, code, said in (
         (["merge", "t1", "t3"], 2, "text"),
         (["hide", "t9"], 3, "t1, t2, t3"),
@@ -234,12 +242,12 @@ def test_what_cannot_be_edited(edited, tmp_path_factory, capsys):
     assert "tasks.json" in capsys.readouterr().err
 
 
-def test_tasks_found_anew_are_edited_again(edited, capsys):
+def test_tasks_found_anew_are_edited_again(edited: Path, capsys: pytest.CaptureFixture[str]) -> None:
     state = pipeline.read_state(edited, "0001-abc")
     keyring = KeyRing.open(edited)
-    store = pipeline.open_store(edited)
+    store = open_store(edited)
     try:
-        job = pipeline.Run(edited, state, store, keyring, pipeline.silent)
+        job = pipeline.Run(edited, state, store, keyring, silent)
         job.forget_from("cluster")
         job.do("cluster")
         found = tasks_of(edited)
@@ -254,13 +262,15 @@ def test_tasks_found_anew_are_edited_again(edited, capsys):
     assert again[-1].name == "my own name"
 
 
-def test_tasks_keep_their_ids_in_later_runs(log, tmp_path, capsys):
+def test_tasks_keep_their_ids_in_later_runs(
+    log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     home = tmp_path / "home"
 
-    def find_tasks() -> tuple[object, Discovered]:
+    def find_tasks() -> tuple[Path, Discovered]:
         for step in (["curate"], ["cluster"]):
             assert run(["--home", str(home), *step]) == 0, capsys.readouterr().err
-        path = home / "runs" / pipeline.latest_run(home) / "cluster.sealed"
+        path = home / "runs" / str(pipeline.latest_run(home)) / "cluster.sealed"
         return path, read_sealed(path, Discovered, run_key(path.parent, KeyRing.open(home)))
 
     assert run(["--home", str(home), "import", str(log)]) == 0

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from deputize.cli.terminal import Terminal, _lines
 from deputize.testing import ManualClock
 
 
-def test_lines_say_the_first_the_last_and_one_every_ten_seconds():
+def test_lines_say_the_first_the_last_and_one_every_ten_seconds() -> None:
     said: list[str] = []
     clock = ManualClock()
     report = _lines(said.append, clock)
@@ -20,7 +22,7 @@ def test_lines_say_the_first_the_last_and_one_every_ten_seconds():
     assert 5 <= len(said) <= 8
 
 
-def test_lines_do_not_repeat_an_end_but_say_a_second_round():
+def test_lines_do_not_repeat_an_end_but_say_a_second_round() -> None:
     said: list[str] = []
     report = _lines(said.append, ManualClock())
     for done, total in ((0, 2), (2, 2), (2, 2), (0, 2), (2, 2)):
@@ -28,7 +30,7 @@ def test_lines_do_not_repeat_an_end_but_say_a_second_round():
     assert said == ["epoch: 0 of 2", "epoch: 2 of 2", "epoch: 2 of 2"]
 
 
-def test_work_without_a_known_end():
+def test_work_without_a_known_end() -> None:
     said: list[str] = []
     report = _lines(said.append, ManualClock())
     report("reading the store", 0)
@@ -36,7 +38,7 @@ def test_work_without_a_known_end():
     assert said == ["reading the store"]
 
 
-def test_json_result_is_the_only_thing_on_stdout(capsys):
+def test_json_result_is_the_only_thing_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:
     terminal = Terminal()
     terminal.json = True
     terminal.note("beside")
@@ -46,7 +48,7 @@ def test_json_result_is_the_only_thing_on_stdout(capsys):
     assert err == "beside\n"
 
 
-def test_tables_keep_long_cells_in_a_pipe(capsys):
+def test_tables_keep_long_cells_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
     Terminal().table(("a", "b"), [("x" * 60, None), ("y", 3)])
     out = capsys.readouterr().out
     assert "x" * 60 in out and "–" in out

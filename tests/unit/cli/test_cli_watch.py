@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -49,17 +51,17 @@ def route(id: str) -> Route:
 class Home:
     """A home whose runs are made by counting."""
 
-    def __init__(self, folder) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder, self.clock = folder, ManualClock()
         self.n_made = self.n_runs = 0
         self.error: Exception | None = None
         KeyRing.open(folder)
         write_routes(folder / "routes.json", RouteFile(run_id="0001", routes=[route("good"), route("bad")]))
 
-    def calls(self, n: int, **fields) -> None:
+    def calls(self, n: int, **fields: Any) -> None:
         self.add([fields] * n)
 
-    def add(self, rows: list[dict]) -> None:
+    def add(self, rows: list[dict[str, Any]]) -> None:
         made = []
         for fields in rows:
             self.n_made += 1
@@ -71,7 +73,7 @@ class Home:
 
     def audits(self, id: str, n: int, every: int) -> None:
         """Served calls of a route; every so many-th differs from the LLM."""
-        given = {"served_by": "slm", "route_id": id, "certificate_id": f"c-{id}"}
+        given: dict[str, Any] = {"served_by": "slm", "route_id": id, "certificate_id": f"c-{id}"}
         self.add([{"decision": Decision(shadow_agrees=(i + 1) % every != 0, **given)} for i in range(n)])
 
     def convert(self) -> dict[str, str]:
@@ -100,11 +102,11 @@ class Home:
 
 
 @pytest.fixture
-def home(tmp_path):
+def home(tmp_path: Path) -> Home:
     return Home(tmp_path)
 
 
-def test_converts_when_enough_is_new_and_not_before(home):
+def test_converts_when_enough_is_new_and_not_before(home: Home) -> None:
     watcher = home.watcher()
     home.calls(9)
     assert watcher.look().decided == "wait"
@@ -118,7 +120,7 @@ def test_converts_when_enough_is_new_and_not_before(home):
     assert watcher.look().run_id == "0002-x" and home.n_runs == 2
 
 
-def test_a_bad_route_is_rolled_back_once_with_an_entry_in_the_audit_log(home):
+def test_a_bad_route_is_rolled_back_once_with_an_entry_in_the_audit_log(home: Home) -> None:
     home.audits("good", 80, 40)
     home.audits("bad", 80, 3)
     watcher = home.watcher()
@@ -137,7 +139,7 @@ def test_a_bad_route_is_rolled_back_once_with_an_entry_in_the_audit_log(home):
     assert float(entries[0].detail["e_value"]) > 1
 
 
-def test_only_the_specialist_that_the_evidence_is_about_is_rolled_back(home):
+def test_only_the_specialist_that_the_evidence_is_about_is_rolled_back(home: Home) -> None:
     home.audits("bad", 80, 3)
     other = Certificate(
         id="c-new",
@@ -160,7 +162,7 @@ def test_only_the_specialist_that_the_evidence_is_about_is_rolled_back(home):
     assert home.watcher().look().rolled_back == [] and home.states() == {"bad": "live"}
 
 
-def test_an_alarm_with_something_new_leads_to_one_run(home):
+def test_an_alarm_with_something_new_leads_to_one_run(home: Home) -> None:
     home.add([{"episode": f"a{i}", "outcome": Outcome(success=True)} for i in range(60)])
     home.run_done("0001-old")
     served = Decision(served_by="slm", route_id="good", certificate_id="c-good")
@@ -176,7 +178,7 @@ def test_an_alarm_with_something_new_leads_to_one_run(home):
     assert home.states()["good"] == "live"
 
 
-def test_a_run_that_fails_is_told_and_not_tried_at_every_look(home):
+def test_a_run_that_fails_is_told_and_not_tried_at_every_look(home: Home) -> None:
     home.calls(10)
     home.error = BadInput("There is nothing to learn from.")
     watcher = home.watcher()
@@ -197,14 +199,16 @@ def test_a_run_that_fails_is_told_and_not_tried_at_every_look(home):
         watcher.look(once=True)
 
 
-def test_a_stopped_run_goes_on(home):
+def test_a_stopped_run_goes_on(home: Home) -> None:
     home.calls(3)
     home.run_done("0001-x", finished=False)
     assert home.watcher().look().why == "run 0001-x was stopped and goes on"
 
 
-def test_the_loop_ends_with_ctrl_c_and_does_not_repeat_itself(home):
-    watcher, told, naps = home.watcher(), [], []
+def test_the_loop_ends_with_ctrl_c_and_does_not_repeat_itself(home: Home) -> None:
+    watcher = home.watcher()
+    told: list[LookResult] = []
+    naps: list[float] = []
 
     def sleep(seconds: float) -> None:
         naps.append(seconds)
@@ -220,7 +224,7 @@ def test_the_loop_ends_with_ctrl_c_and_does_not_repeat_itself(home):
     assert all(isinstance(x, LookResult) for x in told) and told[1].at > told[0].at
 
 
-def test_the_command(home, capsys):
+def test_the_command(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
     home.audits("bad", 60, 3)
     arguments = ["--home", str(home.folder), "watch", "--once", "--min-new-calls", "1000"]
     assert run([*arguments, "--json"]) == 0
@@ -230,7 +234,7 @@ def test_the_command(home, capsys):
     assert "wait: 0 new calls answered by the LLM since the last run, 1,000 wanted" in capsys.readouterr().out
 
 
-def test_two_watches_and_bad_settings(home, capsys):
+def test_two_watches_and_bad_settings(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--home", str(home.folder), "watch", "--once"]
     with pipeline.alone(home.folder, "watch"):
         assert run(arguments) == 2
@@ -242,7 +246,7 @@ def test_two_watches_and_bad_settings(home, capsys):
     assert "watch.json" in capsys.readouterr().err
 
 
-def test_one_process_converts_at_a_time(home):
+def test_one_process_converts_at_a_time(home: Home) -> None:
     with pipeline.alone(home.folder), pytest.raises(UsageError, match="Another run is at work"):
         pipeline.convert(home.folder, Convert())
     with pytest.raises(BadInput, match="nothing to learn from"):

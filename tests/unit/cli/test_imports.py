@@ -7,6 +7,9 @@ import json
 import resource
 import subprocess
 import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -27,7 +30,7 @@ def line(number: int, **fields: object) -> dict[str, object]:
     }
 
 
-def write(path, rows, opener=open):
+def write(path: Path, rows: Iterable[object], opener: Callable[..., Any] = open) -> str:
     with opener(path, "wt") as file:
         for row in rows:
             file.write((row if isinstance(row, str) else json.dumps(row)) + "\n")
@@ -35,11 +38,13 @@ def write(path, rows, opener=open):
 
 
 @pytest.fixture
-def home(tmp_path):
+def home(tmp_path: Path) -> Path:
     return tmp_path / "home"
 
 
-def test_good_lines_are_kept_and_bad_ones_named(tmp_path, home, capsys):
+def test_good_lines_are_kept_and_bad_ones_named(
+    tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     rows = [
         line(1),
         "{broken",
@@ -67,7 +72,7 @@ def test_good_lines_are_kept_and_bad_ones_named(tmp_path, home, capsys):
     assert "log.jsonl" in err
 
 
-def test_importing_twice_adds_nothing(tmp_path, home, capsys):
+def test_importing_twice_adds_nothing(tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write(tmp_path / "log.jsonl.gz", [line(i) for i in range(5)], gzip.open)
     assert run(["--home", str(home), "import", path]) == 0
     assert run(["--home", str(home), "--json", "import", path]) == 0
@@ -75,11 +80,11 @@ def test_importing_twice_adds_nothing(tmp_path, home, capsys):
     assert (told["n_calls"], told["n_stored"]) == (0, 5)
 
 
-def test_one_call_is_enough_to_import(tmp_path, home):
+def test_one_call_is_enough_to_import(tmp_path: Path, home: Path) -> None:
     assert run(["--home", str(home), "import", write(tmp_path / "one.jsonl", [line(1)])]) == 0
 
 
-def test_a_two_megabyte_prompt_is_imported_whole(tmp_path, home):
+def test_a_two_megabyte_prompt_is_imported_whole(tmp_path: Path, home: Path) -> None:
     text = "long " * 400_000
     row = line(1, messages=[{"role": "user", "content": text}])
     assert run(["--home", str(home), "import", write(tmp_path / "long.jsonl", [row])]) == 0
@@ -89,7 +94,9 @@ def test_a_two_megabyte_prompt_is_imported_whole(tmp_path, home):
 
 
 @pytest.mark.parametrize("content", ["", "\n\n", "{broken\n", "\x00\x01\x02"])
-def test_a_log_without_a_call_is_bad_input(tmp_path, home, capsys, content):
+def test_a_log_without_a_call_is_bad_input(
+    tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str], content: str
+) -> None:
     path = tmp_path / "empty.jsonl"
     path.write_text(content)
     assert run(["--home", str(home), "import", str(path)]) == 3
@@ -97,7 +104,9 @@ def test_a_log_without_a_call_is_bad_input(tmp_path, home, capsys, content):
     assert "empty.jsonl" in err and "Traceback" not in err
 
 
-def test_a_missing_file_and_a_false_gzip(tmp_path, home, capsys):
+def test_a_missing_file_and_a_false_gzip(
+    tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(["--home", str(home), "import", str(tmp_path / "nowhere.jsonl")]) == 3
     assert "nowhere.jsonl" in capsys.readouterr().err
     false = tmp_path / "false.jsonl.gz"
@@ -106,7 +115,7 @@ def test_a_missing_file_and_a_false_gzip(tmp_path, home, capsys):
     assert "false.jsonl.gz" in capsys.readouterr().err
 
 
-def test_an_unreadable_file(tmp_path, home, capsys):
+def test_an_unreadable_file(tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "secret.jsonl"
     path.write_text(json.dumps(line(1)))
     path.chmod(0)
@@ -121,7 +130,7 @@ def test_an_unreadable_file(tmp_path, home, capsys):
         path.chmod(0o600)
 
 
-def test_a_disk_that_fills_up_is_told_and_nothing_is_lost(tmp_path, home):
+def test_a_disk_that_fills_up_is_told_and_nothing_is_lost(tmp_path: Path, home: Path) -> None:
     path = write(
         tmp_path / "log.jsonl",
         [line(i, note="x" * 2000, messages=[{"role": "user", "content": f"{i}" * 4000}]) for i in range(400)],
@@ -143,7 +152,9 @@ def test_a_disk_that_fills_up_is_told_and_nothing_is_lost(tmp_path, home):
     store.close()
 
 
-def test_erase_removes_an_origin_and_names_who_learnt_from_it(tmp_path, home, capsys):
+def test_erase_removes_an_origin_and_names_who_learnt_from_it(
+    tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     rows = [line(i, origin="alice" if i < 3 else "bob") for i in range(5)]
     assert run(["--home", str(home), "import", write(tmp_path / "log.jsonl", rows)]) == 0
     keyring = KeyRing.open(home)

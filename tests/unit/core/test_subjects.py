@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,7 +24,7 @@ def test_shared_is_what_so_many_different_subjects_have(
 
 def test_a_subject_is_the_origin_or_else_the_job() -> None:
     def subject(**given: str) -> str:
-        row = {"call_id": "c", "site": "s", "episode": "", "group": "", **given}
+        row: dict[str, Any] = {"call_id": "c", "site": "s", "episode": "", "group": "", **given}
         return Example(request=Request(messages=[]), response={}, audience="code", **row).subject
 
     assert subject(origin="o", group="g", episode="e") == "o"

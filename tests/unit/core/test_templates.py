@@ -232,7 +232,7 @@ class TestSlots:
             assert (
                 len(prune(Request(messages=messages), PromptRecipe(mode=mode, max_chars=max_chars)))
                 <= max_chars
-            )  # type: ignore[arg-type]
+            )
 
     @given(st.text(max_size=300), st.integers(1, 50))
     def test_clipping_keeps_both_ends(self, text: str, n: int) -> None:

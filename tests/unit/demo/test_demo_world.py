@@ -12,7 +12,7 @@ from deputize.demo import language, world
 
 
 @given(st.integers(0, 50), st.integers(0, 100_000))
-def test_a_ticket_is_the_same_whatever_was_drawn_before(seed, index):
+def test_a_ticket_is_the_same_whatever_was_drawn_before(seed: int, index: int) -> None:
     one = world.ticket(seed, index)
     world.ticket(seed, index + 1)
     assert world.ticket(seed, index) == one
@@ -20,7 +20,7 @@ def test_a_ticket_is_the_same_whatever_was_drawn_before(seed, index):
 
 
 @given(st.integers(0, 20), st.integers(0, 100_000))
-def test_what_is_asked_for_stands_in_the_letter(seed, index):
+def test_what_is_asked_for_stands_in_the_letter(seed: int, index: int) -> None:
     ticket = world.ticket(seed, index)
     for value in (ticket.order_id, ticket.product, ticket.issue_date, ticket.name):
         assert value in ticket.text
@@ -28,7 +28,7 @@ def test_what_is_asked_for_stands_in_the_letter(seed, index):
     assert not re.search(r"[<>{}|]", ticket.text)
 
 
-def test_letters_vary_and_nothing_is_one_sided():
+def test_letters_vary_and_nothing_is_one_sided() -> None:
     tickets = [world.ticket(0, i) for i in range(1000)]
     assert len({t.text for t in tickets}) == 1000
     assert len({re.sub(r"[A-Z][a-z]+ [a-z ]+|\S*\d\S*|\S+@\S+", "", t.text) for t in tickets}) > 900
@@ -43,7 +43,7 @@ def test_letters_vary_and_nothing_is_one_sided():
     assert any("card" in t.text and "4000" in t.text for t in tickets)
 
 
-def test_policy_follows_from_what_is_stated():
+def test_policy_follows_from_what_is_stated() -> None:
     for ticket in (world.ticket(3, i) for i in range(300)):
         text = " ".join(ticket.facts)
         against = re.search(r"closed|past|outside|missing|worn|altered|fraud|flagged|reversed", text)
@@ -51,21 +51,21 @@ def test_policy_follows_from_what_is_stated():
 
 
 @given(st.randoms(use_true_random=False))
-def test_card_numbers_pass_the_check_digit(rng):
+def test_card_numbers_pass_the_check_digit(rng: random.Random) -> None:
     digits = [int(c) for c in world.card_number(rng) if c.isdigit()]
     assert len(digits) == 16
     assert sum(d if i % 2 == 0 else sum(divmod(2 * d, 10)) for i, d in enumerate(reversed(digits))) % 10 == 0
 
 
 @given(st.text(alphabet="abcdefgh ", max_size=60), st.randoms(use_true_random=False))
-def test_slips_leave_slots_alone(text, rng):
+def test_slips_leave_slots_alone(text: str, rng: random.Random) -> None:
     words = f"{text} <order_id> <email>"
     out = language.slip(words, rng, 1.0)
     assert out.endswith("<order_id> <email>")
     assert len(out.split(" ")) == len(words.split(" "))
 
 
-def test_spinning_leaves_no_choice_open():
+def test_spinning_leaves_no_choice_open() -> None:
     rng = random.Random(0)
     for bank in (
         *language.PROBLEMS.values(),

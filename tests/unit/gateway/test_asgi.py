@@ -48,7 +48,7 @@ async def call(path: str, *messages: dict[str, Any], query: bytes = b"") -> list
 
 
 async def test_a_whole_answer_a_stream_and_a_body_too_large() -> None:
-    body = [
+    body: list[dict[str, Any]] = [
         {"type": "http.request", "body": b"ab", "more_body": True},
         {"type": "http.request", "body": b"c"},
     ]

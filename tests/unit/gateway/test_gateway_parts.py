@@ -10,7 +10,7 @@ import pytest
 
 from deputize.core.errors import BadInput, UpstreamError
 from deputize.gateway.auth import key_text
-from deputize.gateway.context import read_context
+from deputize.gateway.context import Context, read_context
 from deputize.gateway.conversations import Conversation, SealedConversations
 from deputize.gateway.metrics import Metrics
 from deputize.http.headers import forward_answer_headers, forward_request_headers, header_safe
@@ -179,7 +179,7 @@ def test_keys_are_found_wherever_clients_put_them() -> None:
 
 
 def test_context() -> None:
-    def read(**headers: str) -> object:
+    def read(**headers: str) -> Context:
         names = {f"x-deputize-{k}": v for k, v in headers.items()}
         return read_context(
             names, pseudonym=lambda raw, tenant: f"p:{tenant}", now=1.0, started=2.0, call_id="c", tenant="t"
@@ -191,8 +191,8 @@ def test_context() -> None:
         "human",
         "slm",
         "e",
-    )  # type: ignore[attr-defined]
-    assert read().canary_key == "c" and read().origin == ""  # type: ignore[attr-defined]
+    )
+    assert read().canary_key == "c" and read().origin == ""
     for wrong in ({"audience": "robot"}, {"route": "x"}, {"agent": "a" * 257}):
         with pytest.raises(BadInput, match="x-deputize"):
             read(**wrong)

@@ -60,9 +60,9 @@ def test_logged_cost_then_logged_tokens_then_characters() -> None:
     counted = costs.llm_spend(
         example(usage=Usage(prompt_tokens=1_000_000, completion_tokens=100_000)), PRICES
     )
-    assert (counted.usd, counted.n_estimated) == (pytest.approx(3.5), 0)
+    assert (counted.usd, counted.n_estimated) == (pytest.approx(3.5), 0)  # type: ignore[comparison-overlap]
     guessed = costs.llm_spend(example(), PRICES)
-    assert (guessed.usd, guessed.n_estimated) == (pytest.approx((1000 * 2.5 + 100 * 10) / 1e6), 1)
+    assert (guessed.usd, guessed.n_estimated) == (pytest.approx((1000 * 2.5 + 100 * 10) / 1e6), 1)  # type: ignore[comparison-overlap]
     both = counted + guessed
     assert both.usd == pytest.approx(counted.usd + guessed.usd) and both.n_estimated == 1
 

@@ -11,8 +11,8 @@ from deputize.scoring import intervals as iv
 
 
 def test_known_values() -> None:
-    assert iv.wilson(0, 10) == (0.0, pytest.approx(0.2775, abs=1e-3))
-    assert iv.clopper_pearson(5, 10) == (pytest.approx(0.1871, abs=1e-3), pytest.approx(0.8129, abs=1e-3))
+    assert iv.wilson(0, 10) == (0.0, pytest.approx(0.2775, abs=1e-3))  # type: ignore[comparison-overlap]
+    assert iv.clopper_pearson(5, 10) == (pytest.approx(0.1871, abs=1e-3), pytest.approx(0.8129, abs=1e-3))  # type: ignore[comparison-overlap]
     assert iv.clopper_pearson(0, 30)[1] == pytest.approx(1 - 0.025 ** (1 / 30))
     assert iv.wilson(0, 0) == iv.clopper_pearson(0, 0) == (0.0, 1.0)
 

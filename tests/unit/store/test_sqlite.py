@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -133,8 +134,15 @@ def test_tampering_is_noticed(store: SqliteStore, change: str) -> None:
 @pytest.mark.parametrize("changed", ["tenant", "key id", "record", "schema", "kind", "key"])
 def test_a_payload_is_bound_to_each_of_its_names(changed: str) -> None:
     """Of (tenant, kind, record id, schema, key id) each alone: one that is left out of the AAD would go unnoticed."""
-    right = {"tenant": "a", "key id": 7, "record": b"r" * 16, "schema": 1, "kind": b"call", "key": bytes(32)}
-    wrong = {
+    right: dict[str, Any] = {
+        "tenant": "a",
+        "key id": 7,
+        "record": b"r" * 16,
+        "schema": 1,
+        "kind": b"call",
+        "key": bytes(32),
+    }
+    wrong: dict[str, Any] = {
         "tenant": "b",
         "key id": 8,
         "record": b"s" * 16,
@@ -143,7 +151,7 @@ def test_a_payload_is_bound_to_each_of_its_names(changed: str) -> None:
         "key": b"k" * 32,
     }
 
-    def key(of: dict) -> DataKey:
+    def key(of: dict[str, Any]) -> DataKey:
         return DataKey(of["key id"], of["tenant"], of["key"])
 
     sealed = key(right).encrypt(right["kind"], right["record"], right["schema"], b"text")

@@ -186,7 +186,7 @@ def report() -> dict[str, Any]:
                     site="s",
                     episode=f"e{i % 200}",
                     group=f"e{i % 200}",
-                    split=("train", "validation", "calibration", "test")[i % 4],  # type: ignore[arg-type]
+                    split=("train", "validation", "calibration", "test")[i % 4],
                     usage=Usage(prompt_tokens=380, completion_tokens=25),
                     model="gpt-4o",
                     latency_ms=740.0,

@@ -135,7 +135,7 @@ def curate(calls: list[Call], privacy: str = "paraphrase", named: tuple[str, ...
         key=b"k" * 32,
         detectors=detectors,
         prose_detectors=[],
-    )  # type: ignore[arg-type]
+    )
 
 
 def test_sensitive_terms_and_numbers_go_and_copies_stay_copies() -> None:

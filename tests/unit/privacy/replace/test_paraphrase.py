@@ -15,6 +15,7 @@ from deputize.core.contracts import text_of
 from deputize.core.errors import BadInput, UpstreamError
 from deputize.core.records import Call
 from deputize.pipeline import paraphrasing_model
+from deputize.privacy.detectors.base import Detector
 from deputize.privacy.detectors.residual import ResidualDetector
 from deputize.privacy.detectors.rules import RuleDetector
 from deputize.privacy.detectors.sensitive_terms import SensitiveDetector
@@ -106,7 +107,7 @@ def curate(script: Any) -> tuple[Curated, ScriptedUpstream]:
     with in_thread(ScriptedUpstream(script)) as llm:
         asker = paraphrasing_model(Privacy(paraphraser={"base_url": llm.url, "model": "scripted"}))
         assert asker is not None
-        detectors = [RuleDetector(), SensitiveDetector(["Nightingale"])]
+        detectors: list[Detector] = [RuleDetector(), SensitiveDetector(["Nightingale"])]
         try:
             out = run(
                 log(),

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.tiny_encoder import WORDS, samples
@@ -70,7 +71,7 @@ def test_precisions_agree(trained: tuple[Path, TaggerCard]) -> None:
     texts = [s.text for s in samples(40, 3)]
     plain = load_tagger(trained[0], precision="fp32").detect(texts)
     for precision in ("int8", "bf16"):
-        tagger = load_tagger(trained[0], precision=precision)  # type: ignore[arg-type]
+        tagger = load_tagger(trained[0], precision=precision)
         other = tagger.detect(texts)
         same = sum(
             [(s.start, s.end) for s in a] == [(s.start, s.end) for s in b]
@@ -152,12 +153,12 @@ def test_training_replaces_an_older_tagger_and_reports(base: Path, tmp_path: Pat
     def note(what: str, done: int, total: int | None = None) -> None:
         seen.append((what, done, total))
 
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"id": "a", "text": "code 12", "spans": [{"type": "CODE", "start": 5, "end": 7}]},
         {"id": "b", "text": "none"},
     ]
     for types in ("CODE", "PIN"):
-        rows[0]["spans"][0]["type"] = types  # type: ignore[index]
+        rows[0]["spans"][0]["type"] = types
         train_tagger(rows, tmp_path / "t", base_dir=base, seed=0, epochs=1, dev=[], progress=note)
     assert load_tagger(tmp_path / "t").types == ("PIN",) and load_tagger(tmp_path / "t").card.threshold == 0.5
     assert seen[0][0] == "training the tagger" and [p.name for p in tmp_path.iterdir()] == ["t"]

@@ -104,7 +104,7 @@ def test_the_longest_unused_specialist_goes_first(tmp_path: Path) -> None:
     shelf = SpecialistCache(
         home_with(tmp_path, "a", "b", "c"),
         Echo,
-        lambda s: gone.append(s.folder.name),
+        lambda s: gone.append(s.folder.name),  # type: ignore[attr-defined]
         most=2,
     )
     first = shelf.get("a")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -46,7 +48,7 @@ def key(at: int) -> str:
     return TemplateKeyReader(SPACE).key(EXAMPLES[at].request)
 
 
-def task(id: str, at: tuple[int, ...], lines: list[str], labels: list[str], **fields) -> Task:
+def task(id: str, at: tuple[int, ...], lines: list[str], labels: list[str], **fields: Any) -> Task:
     return Task(
         id=id,
         name=f"name of {id}",
@@ -75,11 +77,11 @@ def found() -> Discovered:
     )
 
 
-def shape(discovered: Discovered) -> list[tuple]:
+def shape(discovered: Discovered) -> list[tuple[object, ...]]:
     return [(t.id, t.name, tuple(t.keys), t.hidden, t.n_calls) for t in discovered.tasks]
 
 
-def test_merge():
+def test_merge() -> None:
     after, made, both = edits.merge(found(), EXAMPLES, "t1", "t2", at=7.0)
     assert [t.name for t in after.tasks] == ["name of t1", "prose"]
     assert both.contract.labels == ["red", "green", "blue", "yes", "no"]
@@ -95,12 +97,12 @@ def test_merge():
 @pytest.mark.parametrize(
     ("pair", "error"), [(("t1", "t3"), UsageError), (("t1", "t1"), UsageError), (("t1", "t9"), BadInput)]
 )
-def test_what_is_not_merged(pair, error):
+def test_what_is_not_merged(pair: tuple[str, str], error: type[UsageError | BadInput]) -> None:
     with pytest.raises(error):
         edits.merge(found(), EXAMPLES, *pair)
 
 
-def test_split_by_template():
+def test_split_by_template() -> None:
     after, made, parts = edits.split(found(), EXAMPLES, "t1")
     assert [t.keys for t in parts] == [[key(0)], [key(40)]] == made.keys
     assert [t.n_calls for t in parts] == [40, 20]
@@ -117,14 +119,14 @@ def test_split_by_template():
     assert POLITE in parts[1].template and POLITE not in parts[0].template
 
 
-def test_nothing_to_split_by():
+def test_nothing_to_split_by() -> None:
     with pytest.raises(UsageError, match=r"nothing to split t2 by.*fewer than 5"):
         edits.split(found(), EXAMPLES, "t2")
     with pytest.raises(UsageError, match="nothing to split t3"):
         edits.split(found(), EXAMPLES, "t3")
 
 
-def test_rename_and_hide():
+def test_rename_and_hide() -> None:
     after, made, named = edits.rename(found(), "t2", "  late \n parcels ")
     assert named.name == "late parcels" == made.name
     assert [t.name for t in after.tasks] == ["name of t1", "late parcels", "prose"]
@@ -138,20 +140,20 @@ def test_rename_and_hide():
 
 def edited() -> tuple[Discovered, list[edits.Edit]]:
     """Merged, split again, one part renamed, another task hidden."""
-    kept_edits = []
+    done: list[edits.Edit] = []
     now, made, both = edits.merge(found(), EXAMPLES, "t1", "t2")
-    kept_edits.append(made)
+    done.append(made)
     now, made, parts = edits.split(now, EXAMPLES, both.id)
-    kept_edits.append(made)
+    done.append(made)
     now, made, _ = edits.rename(now, parts[1].id, "second")
-    kept_edits.append(made)
+    done.append(made)
     now, made, _ = edits.hide(now, "t3")
-    return now, [*kept_edits, made]
+    return now, [*done, made]
 
 
-def test_edits_are_made_again_on_tasks_found_anew():
-    after, kept_edits = edited()
-    kept = msgspec.json.decode(msgspec.json.encode(edits.Edits(edits=kept_edits)), type=edits.Edits).edits
+def test_edits_are_made_again_on_tasks_found_anew() -> None:
+    after, done = edited()
+    kept = msgspec.json.decode(msgspec.json.encode(edits.Edits(edits=done)), type=edits.Edits).edits
     again, notes = edits.apply(found(), EXAMPLES, kept)
     assert shape(again) == shape(after) and again.assignment == after.assignment and notes == []
     twice, notes = edits.apply(again, EXAMPLES, kept[1:])
@@ -174,20 +176,20 @@ def test_edits_are_made_again_on_tasks_found_anew():
     assert again.assignment == after.assignment and notes == []
 
 
-def test_edits_whose_templates_are_gone_are_named():
-    _, kept_edits = edited()
+def test_edits_whose_templates_are_gone_are_named() -> None:
+    _, done = edited()
     empty = Discovered(tasks=[], keyspaces=[], assignment={})
-    again, notes = edits.apply(empty, [], kept_edits)
+    again, notes = edits.apply(empty, [], done)
     assert again == empty and len(notes) == 4 and "'second'" in notes[2]
     prose = [
         msgspec.structs.replace(t, contract=Contract(kind="text")) if t.id == "t2" else t
         for t in found().tasks
     ]
-    again, notes = edits.apply(msgspec.structs.replace(found(), tasks=prose), EXAMPLES, kept_edits[:1])
+    again, notes = edits.apply(msgspec.structs.replace(found(), tasks=prose), EXAMPLES, done[:1])
     assert len(again.tasks) == 3 and "several kinds" in notes[0]
 
 
-def test_a_task_with_one_hidden_template_is_hidden():
+def test_a_task_with_one_hidden_template_is_hidden() -> None:
     made = edits.Edit(action="hide", keys=[[key(0)]])
     assert [t.hidden for t in edits.apply(found(), EXAMPLES, [made])[0].tasks] == [True, False, False]
 
@@ -212,7 +214,9 @@ FIELDS = st.lists(
     st.dictionaries(st.sampled_from("xyz"), VALUES),
     st.dictionaries(st.sampled_from("xyz"), VALUES),
 )
-def test_what_either_contract_takes_both_take_and_nothing_is_compared_less(a, b, first, second):
+def test_what_either_contract_takes_both_take_and_nothing_is_compared_less(
+    a: list[Field], b: list[Field], first: dict[str, Any], second: dict[str, Any]
+) -> None:
     one, two = Contract(kind="json", fields=a), Contract(kind="json", fields=b)
     both = edits.joined_contract(one, two)
     replies = [{"role": "assistant", "content": msgspec.json.encode(v).decode()} for v in (first, second)]
@@ -221,5 +225,5 @@ def test_what_either_contract_takes_both_take_and_nothing_is_compared_less(a, b,
         joined = [answer_of(reply, both) for reply in replies]
         for answer, as_both in zip(mine, joined, strict=True):
             assert answer is None or answer == as_both
-        if None not in mine and agree(*joined, both):
-            assert agree(*mine, contract)
+        if None not in mine and agree(joined[0], joined[1], both):
+            assert agree(mine[0], mine[1], contract)

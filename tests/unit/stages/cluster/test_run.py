@@ -14,7 +14,7 @@ import pytest
 
 from deputize.core.artifacts import Curated, Discovered
 from deputize.core.config import Convert
-from deputize.core.records import Call, Example, Message, Request, Route, RouteFile
+from deputize.core.records import Call, Example, Message, Request, Route, RouteFile, Split
 from deputize.core.templates import prune
 from deputize.router.table import RouteTable
 from deputize.stages.cluster import edits
@@ -38,7 +38,7 @@ def example(i: int, user: str, reply: str | Message, system: str = "", **more: A
         tools=more.pop("tools", None),
         response_format=more.pop("response_format", None),
     )
-    split = ("train", "train", "validation", "calibration", "test")[i % 5]
+    splits: tuple[Split, ...] = ("train", "train", "validation", "calibration", "test")
     return Example(
         call_id=f"c{i}",
         request=request,
@@ -47,9 +47,9 @@ def example(i: int, user: str, reply: str | Message, system: str = "", **more: A
         site="s",
         episode=f"e{i}",
         group=f"g{i}",
-        split=split,
+        split=splits[i % 5],
         **more,
-    )  # type: ignore[arg-type]
+    )
 
 
 def letter(r: random.Random, n: int = 12) -> str:
@@ -381,7 +381,7 @@ def test_recorded_logs(name: str, kinds: list[str]) -> None:
         for i, row in enumerate(map(json.loads, lines)):
             if name == "intent_clinc150" and i % 3:
                 continue
-            split = "test" if str(row.get("task_id") or row["run_id"])[-1] in "37b" else "train"
+            split: Split = "test" if str(row.get("task_id") or row["run_id"])[-1] in "37b" else "train"
             rows.append(
                 Example(
                     call_id=row["id"],
@@ -396,7 +396,7 @@ def test_recorded_logs(name: str, kinds: list[str]) -> None:
                     episode=row["run_id"],
                     group=str(row.get("task_id") or row["run_id"]),
                     split=split,
-                )  # type: ignore[arg-type]
+                )
             )
     found = find(rows)
     assert sorted(t.contract.kind for t in found.tasks) == kinds

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from deputize.core.errors import BadInput, MissingExtra, StoreError
-from deputize.core.records import Example, Outcome, Request
+from deputize.core.records import Example, Message, Outcome, Request, Split
 from deputize.privacy.detectors.base import whole
 from deputize.stages.curate.export import FORMATS, export, row_id
 
@@ -18,13 +18,13 @@ KEY = b"k" * 32
 TOOL = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
 
 
-def example(n: int, split: str = "train", **more: Any) -> Example:
+def example(n: int, split: Split = "train", **more: Any) -> Example:
     act = {
         "role": "assistant",
         "content": None,
         "tool_calls": [{"id": "t1", "function": {"name": "look", "arguments": {"n": n}}}],
     }
-    messages = [
+    messages: list[Message] = [
         {"role": "system", "content": "Say the number."},
         {"role": "user", "content": [{"type": "text", "text": f"number {n}"}]},
         act,
@@ -45,7 +45,8 @@ def example(n: int, split: str = "train", **more: Any) -> Example:
     )
 
 
-EXAMPLES = [example(n, ("train", "train", "validation", "calibration", "test")[n % 5]) for n in range(25)]
+SIDES: tuple[Split, ...] = ("train", "train", "validation", "calibration", "test")
+EXAMPLES = [example(n, SIDES[n % 5]) for n in range(25)]
 COUNTS = {"train": 10, "validation": 5, "calibration": 5, "test": 5}
 
 

@@ -30,6 +30,7 @@ from deputize.core.records import (
     PromptRecipe,
     Request,
     Site,
+    Split,
     Task,
     Usage,
 )
@@ -38,7 +39,7 @@ from deputize.stages.evaluate.run import run
 LABELS = ["refund", "cancel", "other"]
 LABEL = Contract(kind="label", labels=LABELS)
 ACTION = Contract(kind="tool_call", tools=["find", "book"], may_defer=True)
-SHARES = {"train": 0.4, "validation": 0.1, "calibration": 0.3, "test": 0.2}
+SHARES: dict[Split, float] = {"train": 0.4, "validation": 0.1, "calibration": 0.3, "test": 0.2}
 
 
 def unit(*parts: object) -> float:
@@ -119,7 +120,7 @@ class World:
         )
 
 
-def split_of(group: str) -> str:
+def split_of(group: str) -> Split:
     at, u = 0.0, unit("split", group)
     for name, size in SHARES.items():
         at += size
@@ -165,7 +166,7 @@ def make_world(
                 group=group,
                 split=split_of(group),
                 usage=Usage(prompt_tokens=500, completion_tokens=20),
-                model="gpt-4o",  # type: ignore[arg-type]
+                model="gpt-4o",
                 latency_ms=800.0,
                 twin_responses=[second] if twins else [],
             )

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from deputize.core.config import Convert
-from deputize.core.records import Contract, Example, Prediction, Request
+from deputize.core.records import Contract, Example, Prediction, Request, Split
 
 LOG = Path(__file__).parents[4] / "../shared/data/intent_clinc150.jsonl.gz"
 
@@ -49,7 +49,8 @@ def test_a_linear_reader_serves_most_of_clinc150(world: Callable[..., Any]) -> N
         log = [json.loads(line) for line in lines]
     labels = sorted({row["response"]["content"] for row in log})
     w = world(n_calls=100, rungs={"linear": 0.0})
-    sides = ["train"] * 9 + ["validation"] * 2 + ["calibration"] * 5 + ["test"] * 4
+    shares: dict[Split, int] = {"train": 9, "validation": 2, "calibration": 5, "test": 4}
+    sides = [side for side, n in shares.items() for _ in range(n)]
     examples = [
         Example(
             call_id=row["id"],
@@ -60,7 +61,7 @@ def test_a_linear_reader_serves_most_of_clinc150(world: Callable[..., Any]) -> N
             episode=row["run_id"],
             group=row["run_id"],
             split=sides[i * 7 % 20],
-            model=row["model"],  # type: ignore[arg-type]
+            model=row["model"],
         )
         for i, row in enumerate(log)
     ]

@@ -198,7 +198,7 @@ def test_wrong_answers_that_take_long_do_not_earn_a_certificate(tmp_path: Path) 
             w.finetuned,
             Convert(seed=seed, epsilon=0.05),
             home=w.home,
-            load=lambda folder, slow=slow: slow,
+            load=lambda folder, slow=slow: slow,  # type: ignore[misc]
             deadline_s=600.0,
             clock=clock,
         )

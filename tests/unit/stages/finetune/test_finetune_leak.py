@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +98,7 @@ def test_the_time_bounds_the_canaries_but_three_are_always_looked_for() -> None:
     planted = plant_to_choose(lessons, fits(choices), seed=0)
     ticks = iter(range(10_000))
 
-    def alike(probes: list[LeakProbe]) -> list[float]:
+    def alike(probes: Sequence[LeakProbe]) -> list[float]:
         return [1.0] * len(probes)
 
     leak = leak_test(
@@ -186,7 +186,7 @@ def tuned(tiny: Tiny, kind: str, *, repeats: int, epochs: int, lr: float) -> Lea
     base.new_adapter(name, trainer.adapter_settings(base, settings))
     try:
         taught = [*lessons[:16], *planted.lessons * repeats]
-        heads: list = []
+        heads: list[Any] = []
         if choices is None:
             rows = rows_to_write(base, taught, form, 448)
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
+from typing import Any
 
 import msgspec
 import pytest
@@ -37,11 +38,11 @@ ROUTE = Route(
 )
 
 
-def route(**fields) -> Route:
+def route(**fields: Any) -> Route:
     return msgspec.structs.replace(ROUTE, **fields)
 
 
-def audited(agrees: bool | None, **fields) -> w.WatchedCall:
+def audited(agrees: bool | None, **fields: Any) -> w.WatchedCall:
     given = {"served_by": "slm", "route_id": "r1", "certificate_id": "c1", "confidence": 0.95, **fields}
     return w.WatchedCall(episode="e", agrees=agrees, **given)
 
@@ -51,7 +52,7 @@ def series(rate: float, n: int, seed: int) -> list[w.WatchedCall]:
     return [audited(rng.random() >= rate) for _ in range(n)]
 
 
-def test_a_note_holds_no_text():
+def test_a_note_holds_no_text() -> None:
     made = call(
         "1",
         "secret",
@@ -76,7 +77,7 @@ def test_a_note_holds_no_text():
     assert w.note(call("2")) == w.WatchedCall(served_by="llm", episode="2")
 
 
-def test_the_allowed_loss_is_that_of_served_calls():
+def test_the_allowed_loss_is_that_of_served_calls() -> None:
     assert w.allowed_loss(CERTIFICATE) == pytest.approx(0.05)
     counted = msgspec.structs.replace(CERTIFICATE, n_served=40)
     assert w.allowed_loss(counted) == pytest.approx(0.1)
@@ -95,11 +96,11 @@ def test_the_allowed_loss_is_that_of_served_calls():
         (audited(False, served_by="llm", confidence=None), None),
     ],
 )
-def test_which_calls_are_audits_of_a_route(one, loss):
+def test_which_calls_are_audits_of_a_route(one: w.WatchedCall, loss: float | None) -> None:
     assert w.audited_loss(one, ROUTE) == loss
 
 
-def test_a_bad_route_is_rolled_back_and_a_good_one_is_not():
+def test_a_bad_route_is_rolled_back_and_a_good_one_is_not() -> None:
     bad = [w.audits(series(0.3, 300, seed), ROUTE) for seed in range(40)]
     assert all(h is not None and h.verdict == "roll back" for h in bad)
     assert max(h.n for h in bad if h) < 120
@@ -107,13 +108,13 @@ def test_a_bad_route_is_rolled_back_and_a_good_one_is_not():
     assert sum(h is not None and h.verdict == "roll back" for h in good) <= 2
 
 
-def test_evidence_that_was_enough_once_stays_enough():
+def test_evidence_that_was_enough_once_stays_enough() -> None:
     found = w.audits([*series(0.5, 60, 1), *series(0.0, 2000, 1)], ROUTE)
     assert found is not None and found.verdict == "roll back" and found.n < 60
     assert "of" in found.sentence() and "5.0% allowed" in found.sentence()
 
 
-def test_outcomes_are_judged_against_what_the_llm_does_alone():
+def test_outcomes_are_judged_against_what_the_llm_does_alone() -> None:
     alone = [w.WatchedCall(served_by="llm", episode=f"a{i}", success=i % 10 != 0) for i in range(200)]
     served = [audited(None, success=i % 2 == 0) for i in range(100)]
     served = [dataclasses.replace(n, episode=f"s{i}") for i, n in enumerate(served)]
@@ -126,14 +127,14 @@ def test_outcomes_are_judged_against_what_the_llm_does_alone():
     assert fine is not None and fine.verdict != "roll back"
 
 
-def test_enough_new_calls():
+def test_enough_new_calls() -> None:
     wait = w.decide([], [ROUTE], n_new=99, min_new=100)
     assert not wait.convert and wait.why == "99 new calls answered by the LLM since the last run, 100 wanted"
     assert w.decide([], [ROUTE], n_new=100, min_new=100).convert
     assert not w.decide([], [], n_new=0, min_new=1).convert
 
 
-def test_an_alarm_rolls_back_and_asks_for_a_run_where_there_is_something_new():
+def test_an_alarm_rolls_back_and_asks_for_a_run_where_there_is_something_new() -> None:
     notes = series(0.4, 200, 3)
     both = w.decide(notes, [ROUTE], n_new=1, min_new=100)
     assert both.convert and [h.route_id for h in both.roll_back] == ["r1"] and both.answers == ("c1",)
@@ -146,7 +147,7 @@ def test_an_alarm_rolls_back_and_asks_for_a_run_where_there_is_something_new():
         assert not w.decide(notes, [route(state=state)], n_new=1, min_new=100).roll_back
 
 
-def test_failed_episodes_ask_for_a_run_but_roll_nothing_back():
+def test_failed_episodes_ask_for_a_run_but_roll_nothing_back() -> None:
     alone = [w.WatchedCall(served_by="llm", episode=f"a{i}", success=True) for i in range(60)]
     served = [
         w.WatchedCall(served_by="slm", episode=f"s{i}", route_id="r1", certificate_id="c1", success=False)
@@ -156,14 +157,14 @@ def test_failed_episodes_ask_for_a_run_but_roll_nothing_back():
     assert found.convert and found.roll_back == () and "episodes with outcomes failed" in found.why
 
 
-def test_a_canary_that_does_well_is_named():
+def test_a_canary_that_does_well_is_named() -> None:
     canary = route(state="canary", share=0.05)
     found = w.decide(series(0.0, 400, 1), [canary], n_new=0, min_new=10)
     assert [h.verdict for h in found.promote] == ["promote"] and not found.convert
     assert w.decide(series(0.0, 400, 1), [ROUTE], n_new=0, min_new=10).promote == ()
 
 
-def test_a_stopped_run_goes_on():
+def test_a_stopped_run_goes_on() -> None:
     assert (
         w.decide([], [], n_new=0, min_new=10, unfinished="0003-ab").why
         == "run 0003-ab was stopped and goes on"

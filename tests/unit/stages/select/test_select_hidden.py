@@ -4,7 +4,7 @@ from deputize.core.records import Contract, PromptRecipe, Task
 from deputize.stages.select.run import refusal
 
 
-def test_a_hidden_task_is_never_trained():
+def test_a_hidden_task_is_never_trained() -> None:
     task = Task(
         id="t1",
         name="n",

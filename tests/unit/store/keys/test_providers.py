@@ -149,7 +149,7 @@ class FakeKms(FakeService):
     def __init__(self) -> None:
         self.material = [AESGCM(AESGCM.generate_key(256))]
         self.state = "Enabled"
-        self.now = lambda: datetime.datetime.now(datetime.UTC)
+        self.now: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.UTC)
         super().__init__(self._answer)
 
     def _answer(self, path: str, headers: dict[str, str], body: bytes) -> Answer:
@@ -293,7 +293,7 @@ def test_moving_from_a_file_to_a_service(tmp_path: Path, service: FakeService) -
 
 def test_a_busy_service_is_asked_again(service: FakeService) -> None:
     provider = provider_of(service)
-    throttled = (
+    throttled: tuple[int, dict[str, Any]] = (
         (400, {"__type": "ThrottlingException"}) if isinstance(service, FakeKms) else (429, {"errors": []})
     )
     service.busy = [(503, {"errors": ["Vault is sealed"]}), throttled]
