@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from deputize.core.errors import BadInput
 from deputize.core.records import Usage
-from deputize.gateway.translate import CHAT, DIALECTS, MESSAGES, RESPONSES
-from deputize.wire.chat import ask_for_usage, check_messages, decode_object, read_answer
-from deputize.wire.dialect import Dialect
-from deputize.wire.events import Assembler, Completion, answered, assemble, replay
+from deputize.wire.chat_parser import reply_events
+from deputize.wire.chat_request import ask_for_usage, check_messages, decode_object
+from deputize.wire.dialect import Dialect, ReplyHead
+from deputize.wire.events import Assembler, Completion, assemble, replay
+from deputize.wire.registry import CHAT, DIALECTS, MESSAGES, RESPONSES
 from deputize.wire.sse import FrameSplitter
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
@@ -60,17 +61,17 @@ def loose(answer: Completion) -> Any:
 
 
 def written(dialect: Dialect, answer: Completion, fields: dict[str, Any]) -> bytes:
-    writer = dialect.writer(id_="resp_1", model="m", created=1, fields=fields)
+    writer = dialect.stream_writer(ReplyHead("resp_1", "m", 1, fields))
     return b"".join(writer.write(e) for e in replay(answer, piece=7)) + writer.end()
 
 
 def read(dialect: Dialect, data: bytes, size: int = 11) -> tuple[Completion, bool]:
-    splitter, reader, assembler = FrameSplitter(), dialect.reader(), Assembler()
+    splitter, reader, assembler = FrameSplitter(), dialect.stream_parser(), Assembler()
     for start in range(0, len(data), size):
         for frame in splitter.feed(data[start : start + size]):
             for event in reader.read(frame):
                 assembler.add(event)
-    return answered(assembler), reader.ended
+    return assembler.completion(), reader.ended
 
 
 @given(answers())
@@ -88,8 +89,8 @@ def test_streams_read_back(dialect: Dialect, answer: Completion, size: int) -> N
 @pytest.mark.parametrize("dialect", DIALECTS, ids=lambda d: d.name)
 @given(answer=answers())
 def test_whole_answers_read_back(dialect: Dialect, answer: Completion) -> None:
-    body = dialect.encode_answer(answer, id_="resp_1", model="m", created=1, fields={})
-    assert loose(dialect.parse_answer(json.loads(body))) == loose(answer)
+    body = dialect.encode_reply(answer, ReplyHead("resp_1", "m", 1))
+    assert loose(dialect.parse_reply(json.loads(body))) == loose(answer)
 
 
 @pytest.mark.parametrize("over", DIALECTS, ids=lambda d: d.name)
@@ -99,8 +100,8 @@ def test_whole_answers_read_back(dialect: Dialect, answer: Completion) -> None:
 def test_streams_survive_a_translation(over: Dialect, via: Dialect, answer: Completion) -> None:
     """One protocol's stream, read event by event and written in another, says the same."""
     asked = {"stream_options": {"include_usage": True}}
-    splitter, reader = FrameSplitter(), via.reader()
-    writer = over.writer(id_="resp_2", model="m", created=1, fields=asked)
+    splitter, reader = FrameSplitter(), via.stream_parser()
+    writer = over.stream_writer(ReplyHead("resp_2", "m", 1, asked))
     out = b"".join(
         writer.write(event)
         for frame in splitter.feed(written(via, answer, asked))
@@ -273,7 +274,7 @@ def test_a_request_survives_every_protocol_there_is(fields: dict[str, Any]) -> N
 @settings(max_examples=50)
 @given(value=JSON)
 def test_no_upstream_answer_can_break_a_reader(dialect: Dialect, value: Any) -> None:
-    dialect.parse_answer(value)
+    dialect.parse_reply(value)
     for kind in (
         "message_start",
         "content_block_start",
@@ -430,4 +431,4 @@ _completion = st.fixed_dictionaries(
 @settings(max_examples=400, deadline=None)
 @given(value=st.one_of(_completion, _odd))
 def test_the_short_way_to_a_whole_answer_reads_what_the_way_through_events_reads(value: Any) -> None:
-    assert CHAT.parse_answer(value) == assemble(read_answer(value))
+    assert CHAT.parse_reply(value) == assemble(reply_events(value))

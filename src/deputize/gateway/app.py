@@ -16,12 +16,13 @@ from deputize.gateway.metrics import Metrics
 from deputize.gateway.passthrough import Passthrough
 from deputize.gateway.protocols import CallRecorder
 from deputize.gateway.settings import GatewaySettings
-from deputize.gateway.translate import CHAT, DIALECTS, MESSAGES
 from deputize.http.headers import JSON_HEADERS, HttpReply
 from deputize.store.access.roles import EVERY_TENANT, Right
 from deputize.upstreams.failover import UpstreamPool
-from deputize.wire.chat import check_named_once, decode_object, error_body
+from deputize.wire.chat_request import check_named_once, decode_object
+from deputize.wire.chat_writer import error_body
 from deputize.wire.dialect import Dialect
+from deputize.wire.registry import CHAT, DIALECTS, MESSAGES
 
 log = logging.getLogger("deputize.gateway")
 
@@ -110,7 +111,7 @@ class Gateway:
             return HttpReply(
                 404,
                 list(JSON_HEADERS),
-                error_body(f"There is nothing at {bare[:200]}.", "invalid_request_error", "not_found"),
+                error_body(404, f"There is nothing at {bare[:200]}.", "invalid_request_error", "not_found"),
             )
         if dialect is not None:
             if method != "POST":
@@ -248,7 +249,9 @@ class Gateway:
         self.metrics.add("deputize_refused_total", (("reason", f"http_{status}"),))
         self._count("malformed", status)
         return HttpReply(
-            status, list(JSON_HEADERS), error_body(sentence, "invalid_request_error", f"http_{status}")
+            status,
+            list(JSON_HEADERS),
+            error_body(status, sentence, "invalid_request_error", f"http_{status}"),
         )
 
     def _refuse(self, dialect: Dialect, error: DeputizeError) -> HttpReply:

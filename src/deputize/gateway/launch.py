@@ -32,7 +32,7 @@ from deputize.gateway.metrics import Metrics
 from deputize.gateway.metrics_files import MetricsFiles
 from deputize.gateway.protocols import SpecialistClient
 from deputize.gateway.route_watcher import RouteWatcher
-from deputize.gateway.routing import RoutingDecider
+from deputize.gateway.routing import RoutingDecider, new_tool_call_id
 from deputize.gateway.settings import UPSTREAM_KEY_VARIABLE, GatewaySettings, read_settings, upstream_from
 from deputize.gateway.supervisor import Supervisor, Worker
 from deputize.http.client import Http1Transport
@@ -48,7 +48,6 @@ from deputize.store.sessions import ConversationStore
 from deputize.store.sqlite import open_store
 from deputize.upstreams.failover import UpstreamPool
 from deputize.upstreams.upstream import AiohttpTransport, Transport, Upstream, UpstreamConfig
-from deputize.wire.tool_ids import new_tool_call_id
 
 log = logging.getLogger("deputize.gateway")
 

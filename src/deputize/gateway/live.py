@@ -38,10 +38,10 @@ from deputize.http.headers import (
 from deputize.store.recording.journal import Intent
 from deputize.upstreams.failover import UpstreamAnswer, UpstreamPool
 from deputize.upstreams.upstream import Headers, Upstream, UpstreamResponse, header, read_bounded, too_large
-from deputize.wire import chat as chat_wire
-from deputize.wire.dialect import Dialect, StreamParser
-from deputize.wire.events import Assembler, Completion, answered, replay
-from deputize.wire.responses import chat_to_items
+from deputize.wire import chat_request as chat_wire
+from deputize.wire.dialect import Dialect, ReplyHead, StreamParser
+from deputize.wire.events import Assembler, Completion, replay
+from deputize.wire.responses_request import chat_to_items
 from deputize.wire.sse import FrameSplitter, parse_frame
 
 log = logging.getLogger("deputize.gateway")
@@ -308,13 +308,11 @@ class Live:
             int(exchange.context.arrived_at),
         )
         if not exchange.stream:
-            body = exchange.dialect.encode_answer(
-                answer, id_=id_, model=exchange.model, created=created, fields=exchange.fields
+            body = exchange.dialect.encode_reply(
+                answer, ReplyHead(id_, exchange.model, created, exchange.fields)
             )
             return HttpReply(200, [*JSON_HEADERS, *headers], body)
-        writer = exchange.dialect.writer(
-            id_=id_, model=exchange.model, created=created, fields=exchange.fields
-        )
+        writer = exchange.dialect.stream_writer(ReplyHead(id_, exchange.model, created, exchange.fields))
 
         async def frames() -> AsyncGenerator[bytes, None]:
             for event in replay(answer):
@@ -403,17 +401,19 @@ class Live:
         exchange.ours = not same
         content_type = header(incoming.headers, "content-type").lower()
         if incoming.status == 200 and content_type.startswith("text/event-stream"):
-            reader = native.reader()
+            reader = native.stream_parser()
             headers = forward_answer_headers(incoming.headers) if same else list(SSE_HEADERS)
             if not any(k == "x-accel-buffering" for k, _ in headers):
                 headers.append(("x-accel-buffering", "no"))
             encoding = header(incoming.headers, "content-encoding", "identity")
             if not same:
-                writer = exchange.dialect.writer(
-                    id_=translate.answer_id(exchange.dialect, exchange.context.id),
-                    model=exchange.model,
-                    created=int(exchange.context.arrived_at),
-                    fields=exchange.fields,
+                writer = exchange.dialect.stream_writer(
+                    ReplyHead(
+                        translate.answer_id(exchange.dialect, exchange.context.id),
+                        exchange.model,
+                        int(exchange.context.arrived_at),
+                        exchange.fields,
+                    )
                 )
                 stream = self._stream(
                     exchange, incoming, reader, translate.TranslatedStream(writer, encoding)
@@ -467,12 +467,8 @@ class Live:
             else:
                 id_ = translate.answer_id(dialect, exchange.context.id)
                 await self._keep_session(exchange, good, id_)
-                body = dialect.encode_answer(
-                    good,
-                    id_=id_,
-                    model=exchange.model,
-                    created=int(exchange.context.arrived_at),
-                    fields=exchange.fields,
+                body = dialect.encode_reply(
+                    good, ReplyHead(id_, exchange.model, int(exchange.context.arrived_at), exchange.fields)
                 )
         await self._record(exchange, good.message if good is not None else {}, good, status=status)
         return HttpReply(status, [*headers, *self._answer_headers(exchange)], body)
@@ -483,7 +479,7 @@ class Live:
             value = _decode(unpacker(header(incoming.headers, "content-encoding", "identity"))(body))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
-        return dialect.parse_answer(value)
+        return dialect.parse_reply(value)
 
     async def _stream(
         self,
@@ -543,7 +539,7 @@ class Live:
         finally:
             incoming.close()
             if not recorded:
-                self._record_now(exchange, assembler.message(), answered(assembler))
+                self._record_now(exchange, assembler.message(), assembler.completion())
 
     async def _opaque_stream(
         self, exchange: Exchange, incoming: UpstreamResponse, reader: StreamParser, encoding: str
@@ -568,7 +564,7 @@ class Live:
         finally:
             incoming.close()
             if not recorded:
-                self._record_now(exchange, assembler.message(), answered(assembler))
+                self._record_now(exchange, assembler.message(), assembler.completion())
 
     def _take(self, exchange: Exchange, assembler: Assembler, events: list[Any]) -> None:
         for event in events:
@@ -580,7 +576,7 @@ class Live:
         self, exchange: Exchange, assembler: Assembler, held: list[bytes], *, aborted: bool
     ) -> bytes:
         """Records a stream that has ended and gives what was held back; an error frame where it cannot be kept."""
-        whole = answered(assembler)
+        whole = assembler.completion()
         try:
             if not aborted:
                 id_ = (

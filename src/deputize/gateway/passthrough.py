@@ -16,7 +16,7 @@ from deputize.gateway.auth import Authenticator, Caller
 from deputize.gateway.context import Context
 from deputize.gateway.protocols import CallRecorder
 from deputize.gateway.settings import GatewaySettings
-from deputize.gateway.translate import CHAT, MESSAGES, has_no_endpoint, swap_credentials
+from deputize.gateway.translate import has_no_endpoint, swap_credentials
 from deputize.http.headers import (
     JSON_HEADERS,
     HttpReply,
@@ -27,7 +27,8 @@ from deputize.http.headers import (
 from deputize.upstreams import anthropic
 from deputize.upstreams.failover import UpstreamPool
 from deputize.upstreams.upstream import Headers, Upstream, UpstreamResponse, read_bounded
-from deputize.wire.messages import estimate_tokens
+from deputize.wire.messages_request import estimate_tokens
+from deputize.wire.registry import CHAT, MESSAGES
 
 _encode = msgspec.json.Encoder().encode
 _LIST_S = 10.0

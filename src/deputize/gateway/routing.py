@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -127,6 +128,11 @@ class RoutingDecider:
         return (
             message if agree(answer_of(message, route.contract), prediction.answer, route.contract) else None
         )
+
+
+def new_tool_call_id() -> str:
+    """A fresh id of a tool call, in the form clients know: call_5f0c..."""
+    return "call_" + os.urandom(12).hex()
 
 
 def shadow_agrees(prediction: Prediction, message: Message, route: Route) -> bool | None:

@@ -11,26 +11,18 @@ from deputize.core.errors import BadInput
 from deputize.http.headers import header_safe, unpacker
 from deputize.upstreams import anthropic
 from deputize.upstreams.upstream import Headers, Upstream
-from deputize.wire import chat as chat_wire
-from deputize.wire.chat import ChatDialect
+from deputize.wire import chat_request
 from deputize.wire.dialect import Dialect, StreamParser, StreamWriter
 from deputize.wire.events import Assembler, Event, Failed
-from deputize.wire.messages import MessagesDialect
-from deputize.wire.responses import ResponsesDialect
+from deputize.wire.registry import DIALECTS
 from deputize.wire.sse import PING, SseFrame
 
-CHAT: Dialect = ChatDialect()
-RESPONSES: Dialect = ResponsesDialect()
-MESSAGES: Dialect = MessagesDialect()
-DIALECTS: tuple[Dialect, ...] = (CHAT, MESSAGES, RESPONSES)
-
 _encode = msgspec.json.Encoder().encode
-_PREFIX = {"chat": "chatcmpl-", "responses": "resp_", "messages": "msg_"}
 
 
 def answer_id(dialect: Dialect, call_id: str) -> str:
     """The id of an answer we write ourselves, in the form the protocol's clients know."""
-    return _PREFIX[dialect.name] + call_id
+    return dialect.id_prefix + call_id
 
 
 def spoken(upstream: Upstream, dialect: Dialect) -> Dialect:
@@ -77,7 +69,7 @@ def check_translatable(
     for name in _ONLY_NATIVE[dialect.name]:
         if fields.get(name):
             raise BadInput(f"{name!r} cannot be translated {between}.")
-    only_llm = chat_wire.only_llm_can(chat).removeprefix("params:")
+    only_llm = chat_request.only_llm_can(chat).removeprefix("params:")
     if only_llm:
         raise BadInput(f"{only_llm!r} cannot be translated {between}.")
     for message in chat["messages"]:
@@ -142,8 +134,8 @@ def prepare(
         fields = {**fields, "model": target}
         body = _encode(fields)
     streams = fields.get("stream") is True
-    if native.name == "chat" and ask_for_usage and streams and not chat_wire.wants_usage(fields):
-        body = chat_wire.ask_for_usage(body, fields)
+    if native.name == "chat" and ask_for_usage and streams and not chat_request.wants_usage(fields):
+        body = chat_request.ask_for_usage(body, fields)
     # a query means what it means in its own protocol only
     return native.path + (query if native is dialect else ""), headers, body
 

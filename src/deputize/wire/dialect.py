@@ -1,8 +1,12 @@
-"""What a protocol must be able to do so that any client can be served by any upstream or specialist."""
+"""The operations of one protocol, so that any client can be served by any upstream or specialist."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
+
+import msgspec
 
 from deputize.wire.events import Completion, Event
 from deputize.wire.sse import SseFrame
@@ -16,47 +20,57 @@ class StreamParser(Protocol):
     usage_only: bool
     """The last frame carried token counts and nothing else."""
 
-    def read(self, frame: SseFrame) -> list[Event]: ...
+    def read(self, frame: SseFrame) -> list[Event]:
+        """The events of one frame; a frame that cannot be read yields none."""
+        ...
 
 
 class StreamWriter(Protocol):
     """Writes events as one stream."""
 
-    def write(self, event: Event) -> bytes: ...
+    def write(self, event: Event) -> bytes:
+        """The frames for one event; b"" where the protocol has none for it."""
+        ...
 
-    def end(self) -> bytes: ...
+    def end(self) -> bytes:
+        """The frames that close the stream; b"" after a failure."""
+        ...
 
 
-class Dialect(Protocol):
-    """One protocol: chat, responses or messages. `fields` are a decoded request body."""
+class ReplyHead(msgspec.Struct, frozen=True):
+    """The parts of a reply that do not come from the model."""
+
+    id: str
+    model: str
+    """As the client calls it."""
+    created: int = 0
+    """Unix seconds."""
+    fields: dict[str, Any] = {}
+    """The decoded request body, for what a reply repeats of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """One protocol: chat, messages or responses, as a set of functions. `fields` are a decoded request body."""
 
     name: str
     path: str
-
-    def to_chat(self, fields: dict[str, Any]) -> dict[str, Any]:
-        """The request as a chat request. Raises BadInput where it makes none."""
-        ...
-
-    def from_chat(self, chat: dict[str, Any]) -> dict[str, Any]:
-        """A chat request as one of this protocol's."""
-        ...
-
-    def params(self, fields: dict[str, Any]) -> dict[str, Any]:
-        """What to record beside messages, tools and the like: every other field, as sent."""
-        ...
-
-    def reader(self) -> StreamParser: ...
-
-    def parse_answer(self, value: Any) -> Completion:
-        """A whole answer, decoded, as the one answer model."""
-        ...
-
-    def writer(self, *, id_: str, model: str, created: int, fields: dict[str, Any]) -> StreamWriter: ...
-
-    def encode_answer(
-        self, answer: Completion, *, id_: str, model: str, created: int, fields: dict[str, Any]
-    ) -> bytes: ...
-
-    def error_body(self, status: int, message: str, kind: str, code: str | None) -> bytes: ...
-
-    def error_frame(self, status: int, message: str, kind: str, code: str | None) -> bytes: ...
+    """Of its requests, from the root of the server."""
+    id_prefix: str
+    """Start of its reply ids, as the protocol's clients know them."""
+    to_chat: Callable[[dict[str, Any]], dict[str, Any]]
+    """The request as a chat request. Raises BadInput where it is not a request of this protocol."""
+    from_chat: Callable[[dict[str, Any]], dict[str, Any]]
+    """A chat request as one of this protocol."""
+    params: Callable[[dict[str, Any]], dict[str, Any]]
+    """The request fields to record besides messages, tools, model and the like, as sent."""
+    parse_reply: Callable[[Any], Completion]
+    """A whole reply, decoded, in the one reply model."""
+    stream_parser: Callable[[], StreamParser]
+    encode_reply: Callable[[Completion, ReplyHead], bytes]
+    """A whole reply as a response body."""
+    stream_writer: Callable[[ReplyHead], StreamWriter]
+    error_body: Callable[[int, str, str, str | None], bytes]
+    """(HTTP status, message, kind, code) -> the body of an error response."""
+    error_frame: Callable[[int, str, str, str | None], bytes]
+    """The same arguments -> an error inside a stream that has begun; the stream is closed after it."""

@@ -1,4 +1,4 @@
-"""The one model of an answer that all protocols are read into and written from: a sequence of events.
+"""The reply model that all protocols are read into and written from: a sequence of events, or a whole `Completion`.
 
 Knows nothing of any protocol's names; messages are in OpenAI chat form (core.records.Message).
 """
@@ -18,7 +18,7 @@ class _Event(msgspec.Struct, frozen=True, gc=False):
 
 
 class Started(_Event, frozen=True, gc=False):
-    """The answer begins."""
+    """The reply begins."""
 
     id: str = ""
     model: str = ""
@@ -43,7 +43,7 @@ class ThinkingDelta(_Event, frozen=True, gc=False):
 
 
 class Signature(_Event, frozen=True, gc=False):
-    """The provider's seal on the reasoning before it; must travel back byte-exact."""
+    """The provider's signature on the reasoning before it; must be sent back byte for byte."""
 
     signature: str
 
@@ -70,15 +70,23 @@ class UsageSeen(_Event, frozen=True, gc=False):
     completion_tokens: int | None = None
     cached_tokens: int | None = None
 
+    def updated(self, later: UsageSeen) -> UsageSeen:
+        """These counts with those of `later` in place of them where it has any."""
+        return UsageSeen(
+            self.prompt_tokens if later.prompt_tokens is None else later.prompt_tokens,
+            self.completion_tokens if later.completion_tokens is None else later.completion_tokens,
+            self.cached_tokens if later.cached_tokens is None else later.cached_tokens,
+        )
+
 
 class Finished(_Event, frozen=True, gc=False):
-    """The answer is whole; `reason` is one of stop, length, tool_calls, content_filter."""
+    """The reply is complete; `reason` is one of stop, length, tool_calls, content_filter."""
 
     reason: str
 
 
 class Failed(_Event, frozen=True, gc=False):
-    """The upstream says that the answer cannot be finished."""
+    """The upstream reports that the reply cannot be finished."""
 
     message: str
     kind: str = "upstream_error"
@@ -101,7 +109,7 @@ FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter", "f
 
 
 class Assembler:
-    """Puts an answer together from its events; what it has is right at every moment, so a cut stream is kept too."""
+    """Puts a reply together from its events. It is correct after every event, so a cut stream can be recorded too."""
 
     __slots__ = (
         "_arguments",
@@ -135,7 +143,7 @@ class Assembler:
         self._arguments: dict[int, list[str]] = {}
 
     def add(self, event: Event) -> None:
-        """Takes one event in."""
+        """Adds one event."""
         if isinstance(event, TextDelta):
             self._text.append(event.text)
         elif isinstance(event, ToolDelta):
@@ -165,7 +173,7 @@ class Assembler:
 
     @property
     def has_output(self) -> bool:
-        """Whether anything a reader could see has come."""
+        """True once anything visible to a reader has come."""
         return bool(self._text or self._calls or self._arguments or self._refusal or self._thinking)
 
     def message(self) -> Message:
@@ -196,14 +204,25 @@ class Assembler:
         return message
 
     def usage(self) -> Usage | None:
-        """Tokens as the upstream counted them; None where it sent none."""
+        """Tokens as the upstream counted them; None where it sent no counts."""
         if self.prompt_tokens is None and self.completion_tokens is None:
             return None
         return Usage(prompt_tokens=self.prompt_tokens or 0, completion_tokens=self.completion_tokens or 0)
 
+    def completion(self) -> Completion:
+        """The reply so far."""
+        return Completion(
+            message=self.message(),
+            finish_reason=self.finish_reason,
+            usage=self.usage(),
+            id=self.id,
+            model=self.model,
+            cached_tokens=self.cached_tokens,
+        )
+
 
 class Completion(msgspec.Struct, frozen=True):
-    """A whole answer, whichever protocol it came in."""
+    """A whole reply, in whichever protocol it came."""
 
     message: Message
     finish_reason: str = "stop"
@@ -212,34 +231,30 @@ class Completion(msgspec.Struct, frozen=True):
     model: str = ""
     cached_tokens: int | None = None
 
+    @property
+    def counts(self) -> UsageSeen:
+        """Its token counts as an event; 0 where none are known."""
+        usage = self.usage
+        return UsageSeen(
+            usage.prompt_tokens if usage else 0, usage.completion_tokens if usage else 0, self.cached_tokens
+        )
+
 
 def assemble(events: Iterable[Event]) -> Completion:
-    """The whole answer that a sequence of events spells."""
+    """The whole reply that a sequence of events describes."""
     assembler = Assembler()
     for event in events:
         assembler.add(event)
-    return answered(assembler)
+    return assembler.completion()
 
 
-def answered(assembler: Assembler) -> Completion:
-    """What an assembler holds, as a whole answer."""
-    return Completion(
-        message=assembler.message(),
-        finish_reason=assembler.finish_reason,
-        usage=assembler.usage(),
-        id=assembler.id,
-        model=assembler.model,
-        cached_tokens=assembler.cached_tokens,
-    )
+def replay(reply: Completion, *, piece: int = 24) -> Iterator[Event]:
+    """The events a model would have streamed for this reply, text and arguments in pieces of about `piece` characters.
 
-
-def replay(answer: Completion, *, piece: int = 24) -> Iterator[Event]:
-    """The events a model would have streamed for this answer, text and arguments in pieces of about `piece` characters.
-
-    assemble(replay(answer)) == answer for every answer that has output.
+    assemble(replay(reply)) == reply for every reply that has output.
     """
-    message = answer.message
-    yield Started(id=answer.id, model=answer.model)
+    message = reply.message
+    yield Started(id=reply.id, model=reply.model)
     for part in pieces(str(message.get("reasoning_content") or ""), piece):
         yield ThinkingDelta(part)
     if message.get("reasoning_signature"):
@@ -254,10 +269,10 @@ def replay(answer: Completion, *, piece: int = 24) -> Iterator[Event]:
         yield ToolStart(index, str(call.get("id") or ""), str(function.get("name") or ""))
         for part in pieces(str(function.get("arguments") or ""), piece):
             yield ToolDelta(index, part)
-    if answer.usage is not None:
-        yield UsageSeen(answer.usage.prompt_tokens, answer.usage.completion_tokens, answer.cached_tokens)
-    if answer.finish_reason:
-        yield Finished(answer.finish_reason)
+    if reply.usage is not None:
+        yield UsageSeen(reply.usage.prompt_tokens, reply.usage.completion_tokens, reply.cached_tokens)
+    if reply.finish_reason:
+        yield Finished(reply.finish_reason)
 
 
 def pieces(text: str, size: int) -> Iterator[str]:

@@ -1,0 +1,143 @@
+"""Requests of OpenAI's chat completions: checks, and the parts that the gateway reads.
+
+References:
+    OpenAI API reference, "Chat completions".
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+
+from deputize.core.errors import BadInput
+from deputize.core.records import Message, Request
+
+_decode = msgspec.json.Decoder().decode
+_encode = msgspec.json.Encoder().encode
+
+_RECORDED_APART = frozenset({"messages", "tools", "response_format", "tool_choice", "model"})
+"""Fields that have a place of their own in a recorded call."""
+
+
+def decode_object(body: bytes) -> dict[str, Any]:
+    """The JSON object of a request body.
+
+    Raises:
+        BadInput: not UTF-8, not JSON, nested too deeply, or not an object.
+    """
+    try:
+        value = _decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise BadInput("The request body is not valid JSON.") from None
+    except RecursionError:
+        raise BadInput("The request body is nested too deeply.") from None
+    if not isinstance(value, dict):
+        raise BadInput("The request body must be a JSON object.")
+    return value
+
+
+def check_named_once(body: bytes, name: str) -> None:
+    """Refuses a body that gives a field twice, in whatever case, since servers differ in which one they use.
+
+    Raises:
+        BadInput: `name` is given more than once, or the body is nested too deeply.
+    """
+    pairs: list[tuple[str, Any]] = []
+
+    def keep(found: list[tuple[str, Any]]) -> None:
+        pairs[:] = found  # objects are closed from the inside out: what is left is the outermost one
+
+    try:
+        json.loads(body, object_pairs_hook=keep)
+    except RecursionError:
+        raise BadInput("The request body is nested too deeply.") from None
+    if sum(key.lower() == name for key, _ in pairs) > 1:
+        raise BadInput(f"The request gives {name!r} more than once.")
+
+
+def check_messages(fields: dict[str, Any]) -> list[Message]:
+    """The messages of a chat request.
+
+    Raises:
+        BadInput: missing, empty, or not a list of objects.
+    """
+    messages = fields.get("messages")
+    if not isinstance(messages, list) or not messages:
+        raise BadInput("The request needs 'messages': a list with at least one message.")
+    for message in messages:
+        if not isinstance(message, dict):
+            raise BadInput("Every entry of 'messages' must be an object with a role.")
+    return messages
+
+
+def to_chat(fields: dict[str, Any]) -> dict[str, Any]:
+    """The request itself.
+
+    Raises:
+        BadInput: its messages are missing, empty, or not a list of objects.
+    """
+    check_messages(fields)
+    return fields
+
+
+def from_chat(chat: dict[str, Any]) -> dict[str, Any]:
+    """The request itself."""
+    return chat
+
+
+def request_of(fields: dict[str, Any], *, agent: str = "", site: str = "") -> Request:
+    """The parts of a chat request that specialists and the router read."""
+    tools, response_format = fields.get("tools"), fields.get("response_format")
+    return Request(
+        messages=check_messages(fields),
+        tools=[t for t in tools if isinstance(t, dict)] if isinstance(tools, list) and tools else None,
+        response_format=response_format if isinstance(response_format, dict) else None,
+        tool_choice=fields.get("tool_choice"),
+        agent=agent,
+        site=site,
+    )
+
+
+def params(fields: dict[str, Any]) -> dict[str, Any]:
+    """Sampling settings and every other request field, as sent."""
+    return {k: v for k, v in fields.items() if k not in _RECORDED_APART}
+
+
+def only_llm_can(fields: dict[str, Any]) -> str:
+    """The reason why only an LLM can answer this request (several choices, token probabilities, audio); "" where none."""
+    if fields.get("n") not in (None, 1):
+        return "params:n"
+    if fields.get("logprobs") or fields.get("top_logprobs"):
+        return "params:logprobs"
+    modalities = fields.get("modalities")
+    if fields.get("audio") or (modalities and modalities != ["text"]):
+        return "params:modalities"
+    return ""
+
+
+def wants_usage(fields: dict[str, Any]) -> bool:
+    """True where the client asked for the usage chunk of a stream."""
+    options = fields.get("stream_options")
+    return bool(isinstance(options, dict) and options.get("include_usage"))
+
+
+def ask_for_usage(body: bytes, fields: dict[str, Any]) -> bytes:
+    """The same body with `stream_options.include_usage` on.
+
+    Where the client sent no stream_options every other byte stays as it was; else the body is encoded anew.
+    """
+    options = fields.get("stream_options")
+    if options is None and "stream_options" not in fields:
+        end = body.rstrip()
+        return end[:-1] + b',"stream_options":{"include_usage":true}}'
+    merged = {**(options if isinstance(options, dict) else {}), "include_usage": True}
+    return _encode({**fields, "stream_options": merged})
+
+
+def plain_or_parts(parts: list[dict[str, Any]]) -> str | list[dict[str, Any]]:
+    """Message content: one text where all parts are text, else the parts."""
+    if all(part.get("type") == "text" for part in parts):
+        return "\n".join(part["text"] for part in parts)
+    return parts
