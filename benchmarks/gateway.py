@@ -112,7 +112,7 @@ OURS = Peer("deputize (ours)", "routing, encrypted durable log", lambda: None, o
 def write_routes(home: Path) -> None:
     """A route file with many routes of which none fits: the matcher does its work, the upstream answers."""
     from deputize.core.records import Contract, KeySpace, Request, Route, RouteFile
-    from deputize.core.templates import signature
+    from deputize.core.signature import signature
     from deputize.routes_file import write_routes as write
 
     request = Request(messages=REQUEST["messages"], tools=TOOLS)  # type: ignore[arg-type]

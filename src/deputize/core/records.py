@@ -257,7 +257,7 @@ class Task(Record):
     contract: Contract
     recipe: PromptRecipe
     keys: list[str]
-    """Template keys (router.match) of the requests that belong to it."""
+    """Template keys (core.template_key) of the requests that belong to it."""
     site: str = ""
     n_calls: int = 0
     n_episodes: int = 0
@@ -325,7 +325,7 @@ class Route(Record):
 
 
 class BranchClassifier(Record):
-    """Tells apart the tasks that share one template, from the words of the request: linear, so that it is cheap live."""
+    """A linear classifier over the words of a request that tells apart the tasks that share one template."""
 
     branches: list[str]
     """Suffixes of the template key, one per task."""
@@ -333,11 +333,11 @@ class BranchClassifier(Record):
     """Word or pair of words -> its weight for each branch."""
     bias: list[float]
     margin: float
-    """By how much the best branch must lead the second; with less the request belongs to no task."""
+    """The lead that the best branch needs over the second; with less the request belongs to no task."""
 
 
 class KeySpace(Record):
-    """What the router must know to turn a request of one structural signature into a template key."""
+    """The lines and heads from which requests of one structural signature get their template key."""
 
     signature: str
     lines: list[str] = msgspec.field(default_factory=list)
@@ -345,10 +345,10 @@ class KeySpace(Record):
     request are its key."""
     heads: list[str] = msgspec.field(default_factory=list)
     """`Label:` heads that stand for a line whose value varies."""
-    max_new_lines: dict[str, int] = msgspec.field(default_factory=dict)
+    max_unknown_lines: dict[str, int] = msgspec.field(default_factory=dict)
     """Template key -> how many lines of the system prompt may be unknown; with more the template has changed."""
-    forks: dict[str, BranchClassifier] = msgspec.field(default_factory=dict)
-    """Template key -> what tells the tasks that share it apart."""
+    branch_classifiers: dict[str, BranchClassifier] = msgspec.field(default_factory=dict)
+    """Template key -> the classifier that tells the tasks that share it apart."""
 
 
 class RouteFile(Record):

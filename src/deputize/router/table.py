@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from deputize.core import templates
 from deputize.core.errors import BadInput
 from deputize.core.records import Request, Route, RouteFile
+from deputize.core.template_key import TemplateKeys
 from deputize.routes_file import read_routes
 
 
@@ -16,7 +16,7 @@ class RouteTable:
 
     def __init__(self, file: RouteFile) -> None:
         self.file = file
-        self._readers = {space.signature: templates.TemplateKeyReader(space) for space in file.keyspaces}
+        self._keys = TemplateKeys(file.keyspaces)
         self._routes = {key: route for route in file.routes for key in route.keys}
 
     @classmethod
@@ -50,8 +50,7 @@ class RouteTable:
 
     def key(self, request: Request) -> str:
         """The template key of a request, '' where its signature is unknown or its prompt has changed."""
-        reader = self._readers.get(templates.signature(request))
-        return reader.key(request) if reader is not None else ""
+        return self._keys.key(request)
 
     def match(self, request: Request) -> Route | None:
         """The route of a request in whatever state; None where nothing fits it exactly."""

@@ -13,9 +13,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from deputize.core import templates
 from deputize.core.artifacts import Specialist
 from deputize.core.errors import BadInput, MissingExtra, Tampered
+from deputize.core.prompt import prune
 from deputize.core.records import Prediction, Record, Request
 from deputize.specialists import catalogue
 from deputize.specialists.answer_schema import AnswerSchema, closed
@@ -68,7 +68,7 @@ class SpecialistPredictor:
             return []
         began = time.perf_counter()
         recipe = self.specialist.task.recipe
-        texts = [templates.prune(r, recipe) for r in requests]
+        texts = [prune(r, recipe) for r in requests]
         readings = self.reader.read(texts, prose=prose)
         strange = (
             [p < OUT_OF_DISTRIBUTION for p in self.gate.p_values(texts)]

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from deputize.core import templates
 from deputize.core.errors import DeputizeError
 from deputize.core.records import (
     Certificate,
@@ -19,6 +18,8 @@ from deputize.core.records import (
     RouteFile,
     RouteState,
 )
+from deputize.core.signature import signature
+from deputize.core.template_key import TemplateMatcher
 from deputize.routes_file import write_routes
 
 
@@ -86,8 +87,8 @@ def route_for(
     threshold: float = 0.8,
 ) -> RouteFile:
     """A route file with one route that exactly this request (and its like) takes."""
-    space = KeySpace(signature=templates.signature(request))
-    key = templates.reader(space).key(request)
+    space = KeySpace(signature=signature(request))
+    key = TemplateMatcher(space).key(request)
     route = Route(
         id="route-1",
         task_id="task-1",

@@ -25,7 +25,8 @@ from deputize.core.records import (
     Task,
     encode,
 )
-from deputize.core.templates import TemplateKeyReader, signature
+from deputize.core.signature import signature
+from deputize.core.template_key import TemplateMatcher
 from deputize.routes_file import read_routes, write_routes
 from deputize.store.access.audit_log import AuditLog
 from deputize.store.keys.keyring import KeyRing
@@ -129,7 +130,7 @@ def edited(tmp_path: Path) -> Path:
         for i in range(80)
     ]
     space = KeySpace(signature=signature(examples[0].request), lines=[*lines, "Be brief."])
-    keys = [TemplateKeyReader(space).key(e.request) for e in examples[:4]]
+    keys = [TemplateMatcher(space).key(e.request) for e in examples[:4]]
     label = Contract(kind="label", labels=["yes"])
     tasks = [
         Task(

@@ -10,7 +10,8 @@ import pytest
 
 from deputize.core.errors import BadInput
 from deputize.core.records import Contract, KeySpace, Request, Route, RouteFile
-from deputize.core.templates import signature, template_key
+from deputize.core.signature import signature
+from deputize.core.template_key import TemplateMatcher
 from deputize.router.table import RouteTable
 from deputize.routes_file import write_routes
 
@@ -39,8 +40,8 @@ def route(keys: list[str], id: str = "r1") -> Route:
 @pytest.fixture
 def file() -> RouteFile:
     space = KeySpace(signature=signature(request()), lines=SYSTEM.splitlines())
-    key = template_key(request(), space)
-    space = KeySpace(signature=space.signature, lines=space.lines, max_new_lines={key: 0})
+    key = TemplateMatcher(space).key(request())
+    space = KeySpace(signature=space.signature, lines=space.lines, max_unknown_lines={key: 0})
     return RouteFile(run_id="run", keyspaces=[space], routes=[route([key])])
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from deputize.core.records import BranchClassifier
 from deputize.core.subjects import Subjects
-from deputize.core.templates import fork_words
+from deputize.core.template_key import branch_features
 
 MAX_WORDS = 3000
 MAX_TEXTS = 8000
@@ -45,7 +45,7 @@ def build_fork(
     rows = list(range(len(texts)))
     if len(rows) > MAX_TEXTS:
         rows = sorted(random.Random(seed).sample(rows, MAX_TEXTS))
-    x = [fork_words(texts[i]) for i in rows]
+    x = [branch_features(texts[i]) for i in rows]
     if subjects is not None and subjects.least > 1:
         common = Subjects([subjects.names[i] for i in rows], subjects.least).shared(x)
         x = [[word for word in words if word in common] for words in x]

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from deputize.core.progress import Progress, silent
 from deputize.core.records import BranchClassifier, Example, KeySpace
-from deputize.core.templates import TemplateKeyReader, has_media, signature
+from deputize.core.signature import has_media, signature
+from deputize.core.template_key import TemplateMatcher
 from deputize.stages.cluster.merge import Fragment, merge
 from deputize.stages.cluster.recurring_lines import (
     MIN_SUPPORT,
@@ -140,16 +141,20 @@ def _group_tasks(
             keys = {f"{key}~{branch}" for key in task.keys}
             out.append(FoundTask(members, keys, sign, variant, split=True))
     spaced = KeySpace(
-        signature=sign, lines=space.lines, heads=space.heads, max_new_lines=_limits(space, tasks), forks=forks
+        signature=sign,
+        lines=space.lines,
+        heads=space.heads,
+        max_unknown_lines=_limits(space, tasks),
+        branch_classifiers=forks,
     )
     return out, spaced
 
 
 def _as_fragment(task: FoundTask, space: KeySpace) -> Fragment:
-    reader = TemplateKeyReader(space)
+    reader = TemplateMatcher(space)
     made = Fragment(task.members, profile(it.reply for it in task.members))
     for it in task.members:
-        system, user = reader.marks(it.example.request)
+        system, user = reader.recognise_opening(it.example.request)
         made.system.update(system.known)
         made.user.update(user.known)
     return made
@@ -191,7 +196,7 @@ def _keyed(
                 home = [home[top] if h == home[i] else h for h in home]
     key_home = {key: home[max(counts, key=lambda i: (counts[i], -i))] for key, counts in by_key.items()}
     out: dict[int, FoundTask] = {}
-    reader = TemplateKeyReader(space)
+    reader = TemplateMatcher(space)
     for it in items:
         key = reader.key(it.example.request)
         task = out.setdefault(key_home[key], FoundTask([], set(), sign))
@@ -205,7 +210,7 @@ def _file(
     sign: str, items: Sequence[PromptCall], owner: dict[int, int], lines: RecurringLines, kept: set[str]
 ) -> tuple[KeySpace, dict[str, Counter[int]]]:
     space = KeySpace(signature=sign, lines=sorted(lines.lines & kept), heads=sorted(lines.heads & kept))
-    reader = TemplateKeyReader(space)
+    reader = TemplateMatcher(space)
     by_key: dict[str, Counter[int]] = defaultdict(Counter)
     for it in items:
         by_key[reader.key(it.example.request)][owner[it.index]] += 1
@@ -221,13 +226,13 @@ def _conflict(counts: Counter[int]) -> tuple[int, int] | None:
 
 def _limits(space: KeySpace, tasks: Sequence[FoundTask]) -> dict[str, int]:
     """How many unknown lines the system prompt may have, by key: as many as were seen, with room where they vary."""
-    reader = TemplateKeyReader(space)
+    reader = TemplateMatcher(space)
     seen: dict[str, set[int]] = defaultdict(set)
     for task in tasks:
         for it in task.members:
             if it.system:
-                system, _ = reader.marks(it.example.request)
-                seen[task.variant[it.index].partition("~")[0]].add(system.n_new)
+                system, _ = reader.recognise_opening(it.example.request)
+                seen[task.variant[it.index].partition("~")[0]].add(system.n_unknown)
     return {key: max(n) if len(n) == 1 else max(n) * 3 // 2 + 2 for key, n in sorted(seen.items())}
 
 

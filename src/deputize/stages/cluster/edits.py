@@ -16,8 +16,9 @@ import msgspec
 from deputize.core.artifacts import Discovered
 from deputize.core.errors import BadInput, UsageError
 from deputize.core.records import Contract, Example, Field, KeySpace, PromptRecipe, Record, Task
+from deputize.core.signature import signature
 from deputize.core.subjects import Subjects
-from deputize.core.templates import TemplateKeyReader, has_media, opening, reader, signature
+from deputize.core.template_key import TemplateKeys, TemplateMatcher, opening
 from deputize.stages.cluster.naming import NAMED_AFTER, name_of, recipe_of, template_text
 from deputize.stages.cluster.output_contract import infer_contract
 
@@ -231,17 +232,8 @@ _AGAIN: dict[str, Callable[[Discovered, Sequence[Example], Edit], tuple[Discover
 
 def keys_of(examples: Iterable[Example], keyspaces: Iterable[KeySpace]) -> dict[str, str]:
     """call id -> template key, as the live table computes it; calls that have none are absent."""
-    spaces = {space.signature: space for space in keyspaces}
-    out: dict[str, str] = {}
-    for example in examples:
-        space = spaces.get(signature(example.request))
-        if (
-            space is not None
-            and not has_media(example.request)
-            and (key := reader(space).key(example.request))
-        ):
-            out[example.call_id] = key
-    return out
+    keys = TemplateKeys(keyspaces)
+    return {example.call_id: key for example in examples if (key := keys.key(example.request))}
 
 
 def joined_contract(a: Contract, b: Contract) -> Contract:
@@ -346,7 +338,7 @@ def _learnt(
     typical = next(e for e, key in zip(seen, variants, strict=True) if key == common)
     mark = signature(typical.request)
     space = spaces.get(mark, KeySpace(signature=mark))
-    system, user = TemplateKeyReader(space).marks(typical.request)
+    system, user = TemplateMatcher(space).recognise_opening(typical.request)
     inferred = infer_contract(seen, least)
     contract = inferred if inferred.kind == task.contract.kind else task.contract
     return msgspec.structs.replace(

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from typing import Literal
 
 from deputize.core.contracts import text_of
+from deputize.core.prompt_units import LONG_LINE, head_of, normalise, units
 from deputize.core.records import Contract, Example, PromptRecipe
 from deputize.core.subjects import Subjects
-from deputize.core.templates import LONG_LINE, head_of, normalise, opening, units
+from deputize.core.template_key import opening
 
 SLOT = "⟨…⟩"
 CONSTANT = 0.95

@@ -11,9 +11,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from deputize.core.prompt_units import head_of, normalise, units
 from deputize.core.records import Example
 from deputize.core.subjects import Subjects
-from deputize.core.templates import head_of, normalise, opening, units
+from deputize.core.template_key import opening
 from deputize.stages.cluster.replies import Profile, ReplyFacts, closed, overlap, profile
 
 MIN_SUPPORT, MIN_SHARE = 8, 0.02

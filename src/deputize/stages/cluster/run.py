@@ -17,15 +17,18 @@ from typing import Any
 from deputize.core.artifacts import Curated, Discovered
 from deputize.core.config import Convert, models_path
 from deputize.core.progress import Progress, silent
-from deputize.core.records import Call, Example, KeySpace, Site, Task
+from deputize.core.records import Call, Example, KeySpace, Request, Site, Task
+from deputize.core.signature import has_media, signature
 from deputize.core.subjects import Subjects
-from deputize.core.templates import TemplateKeyReader, branch_of, has_media, opening, reader, signature
+from deputize.core.template_key import TemplateKeys, TemplateMatcher, branch_of, opening
 from deputize.stages.cluster.discover import FoundTask, find_tasks
 from deputize.stages.cluster.naming import NAMED_AFTER, name_of, recipe_of, template_text
 from deputize.stages.cluster.output_contract import infer_contract
 
 MIN_CALLS = 5
 """Fewer calls are no recurring task."""
+VARYING_TOOLS = "tools or reply schema differ from call to call"
+UNSEEN = "its template was not seen in the calls for training"
 
 
 def run(
@@ -57,15 +60,14 @@ def run(
     ids = _ids(kept)
     task_of_key = {key: ids[i] for i, task in enumerate(kept) for key in task.keys}
     spaces = {space.signature: space for space in keyspaces}
+    keys = TemplateKeys(keyspaces)
     assignment: dict[str, str] = {}
     filed: dict[str, list[Example]] = defaultdict(list)
     for example in examples:
-        key, why = _key(example, spaces)
+        key = keys.key(example.request)
         task_id = task_of_key.get(key)
         if task_id is None:
-            unassigned[
-                why or reason_of_key.get(key, "its template was not seen in the part that is learnt from")
-            ] += 1
+            unassigned[reason_of_key.get(key, UNSEEN) if key else _why_no_key(example.request, spaces)] += 1
             continue
         assignment[example.call_id] = task_id
         filed[task_id].append(example)
@@ -133,13 +135,13 @@ def _refile(
         space = spaces[task.signature]
         for it in task.members:
             base = task.variant[it.index].partition("~")[0]
-            branch, _ = branch_of(space.forks[base], opening(it.example.request)[1])
+            branch, _ = branch_of(space.branch_classifiers[base], opening(it.example.request)[1])
             place[it.index] = by_key.get(f"{base}~{branch}", place[it.index])
 
 
 def _refusal(task: FoundTask, least: int, whom: str) -> str:
     if not task.routable:
-        return "tools or reply schema differ from call to call"
+        return VARYING_TOOLS
     if len(task.members) < MIN_CALLS:
         return f"fewer than {MIN_CALLS} calls of its kind"
     if len({it.example.subject for it in task.members}) < least:
@@ -151,15 +153,13 @@ def _n_origins(examples: Sequence[Example]) -> int:
     return len({e.origin or e.episode or e.call_id for e in examples})
 
 
-def _key(example: Example, spaces: dict[str, KeySpace]) -> tuple[str, str]:
-    """(key, '') or ('', why there is none), exactly as the live table computes it."""
-    if has_media(example.request):
-        return "", "images or sound"
-    space = spaces.get(signature(example.request))
-    if space is None:
-        return "", "tools or reply schema differ from call to call"
-    key = reader(space).key(example.request)
-    return key, "" if key else "its prompt has unknown lines or fits no branch clearly"
+def _why_no_key(request: Request, spaces: dict[str, KeySpace]) -> str:
+    """The reason why a request has no template key."""
+    if has_media(request):
+        return "images or sound"
+    if signature(request) not in spaces:
+        return VARYING_TOOLS
+    return "its prompt has unknown lines or fits no branch clearly"
 
 
 def _signatures(task: FoundTask) -> set[str]:
@@ -221,5 +221,5 @@ def _tasks(
 
 
 def _fixed(task: FoundTask, index: int, space: KeySpace, example: Example) -> list[str]:
-    system, user = TemplateKeyReader(space).marks(example.request)
+    system, user = TemplateMatcher(space).recognise_opening(example.request)
     return [*system.known, *user.known]

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from deputize.core.templates import opening
+from deputize.core.template_key import opening
 from deputize.stages.cluster.recurring_lines import PromptCall
 
 MIN_CALLS = 30

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 
 from deputize.core.artifacts import Curated
 from deputize.core.contracts import DEFER, action_of, answer_of
+from deputize.core.prompt import prune
 from deputize.core.records import Answer, Contract, Example, Task
-from deputize.core.templates import prune
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from deputize.core.contracts import action_of, agree, answer_of, parse_json_object, text_of
+from deputize.core.prompt import calls_text, prune
 from deputize.core.records import Answer, Contract, Example, Message, Task
 from deputize.core.subjects import Subjects
-from deputize.core.templates import calls_text, prune
 from deputize.specialists.answer_schema import AnswerSchema, learn_form
 from deputize.specialists.language_model import LanguageModel, torch_module
 from deputize.specialists.linear import LinearSettings

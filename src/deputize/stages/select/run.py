@@ -16,8 +16,8 @@ from deputize.core.config import Convert
 from deputize.core.contracts import DEFER, answer_of, text_of
 from deputize.core.errors import BadInput
 from deputize.core.progress import Progress
+from deputize.core.prompt import prune
 from deputize.core.records import Answer, Example, Task
-from deputize.core.templates import prune
 from deputize.specialists import catalogue
 from deputize.stages.select import hardware, probe
 

@@ -13,7 +13,8 @@ from deputize.core.artifacts import Discovered
 from deputize.core.contracts import agree, answer_of
 from deputize.core.errors import BadInput, UsageError
 from deputize.core.records import Contract, Example, Field, KeySpace, PromptRecipe, Request, Task
-from deputize.core.templates import TemplateKeyReader, signature
+from deputize.core.signature import signature
+from deputize.core.template_key import TemplateMatcher
 from deputize.stages.cluster import edits
 
 COLOUR, LATE, POLITE = "Name the colour of the thing.", "Say whether the parcel is late.", "Be polite."
@@ -45,7 +46,7 @@ SPACE = KeySpace(signature=signature(EXAMPLES[0].request), lines=[COLOUR, LATE, 
 
 
 def key(at: int) -> str:
-    return TemplateKeyReader(SPACE).key(EXAMPLES[at].request)
+    return TemplateMatcher(SPACE).key(EXAMPLES[at].request)
 
 
 def task(id: str, at: tuple[int, ...], lines: list[str], labels: list[str], **fields: Any) -> Task:

@@ -14,8 +14,8 @@ import pytest
 
 from deputize.core.artifacts import Curated, Discovered
 from deputize.core.config import Convert
+from deputize.core.prompt import prune
 from deputize.core.records import Call, Example, Message, Request, Route, RouteFile, Split
-from deputize.core.templates import prune
 from deputize.router.table import RouteTable
 from deputize.stages.cluster import edits
 from deputize.stages.cluster.naming import template_text, typical_words

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from deputize.core.subjects import Subjects
-from deputize.core.templates import branch_of
+from deputize.core.template_key import branch_of
 from deputize.stages.cluster.branch_classifier import build_fork
 from deputize.stages.cluster.semantic import communities, graph, group_texts, neighbours
 

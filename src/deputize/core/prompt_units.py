@@ -1,0 +1,64 @@
+"""Units of a prompt: lines, and sentences of long lines, as they stand, normalised, and by their `Label:` head.
+
+A unit is looked up as it stands and then normalised (numbers, quoted strings and ids masked). A head stands for a
+line of which only the value varies.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+LONG_LINE = 160
+"""Characters from which a line is cut into sentences, so that a slot inside a paragraph does not hide the rest."""
+MASK: Final = "⟨⟩"
+"""What stands in a normalised unit in the place of a value."""
+
+_VARYING: Final = re.compile(
+    r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
+    r'|"[^"\n]*"|“[^”\n]*”|`[^`\n]*`'
+    r"|(?<!\w)'[^'\n]*'(?!\w)"
+    r"|(?<![A-Za-z0-9_-])[A-Za-z_-]*\d[\w-]*(?:[.,:/]\d+)*"
+)
+_MAY_VARY: Final = re.compile(r"[\d\"“`'-]")
+"""A character without which nothing of `_VARYING` can match. Most units hold none, and a search for one is quick."""
+_SENTENCE: Final = re.compile(r"(?<=[.!?:;])\s+")
+_HEAD: Final = re.compile(
+    r"\W{0,4}(\w[^:=\n{}\[\]<>]{0,47}?)[\"'*_]{0,3}\s?(?::(?!//)|=)[*_]{0,2}(?:\s+|$|(?=[\"'\[{\d]))"
+)
+_MAX_HEAD_WORDS = 5
+
+
+def normalise(unit: str) -> str:
+    """A unit with what typically varies masked (numbers, words with digits, quoted strings, uuids), spaces folded."""
+    if _MAY_VARY.search(unit) is not None:
+        unit = _VARYING.sub(MASK, unit)
+    return " ".join(unit.split())
+
+
+def units(text: str) -> list[str]:
+    """The non-empty units of a text in order, ends trimmed."""
+    out: list[str] = []
+    for line in text.splitlines():
+        line = line.strip()
+        if len(line) > LONG_LINE:
+            out.extend(line_units(line))
+        elif line:
+            out.append(line)
+    return out
+
+
+def line_units(line: str) -> list[str]:
+    """The units of one line that has no white space at its ends: the line itself, the sentences of a long one."""
+    if len(line) > LONG_LINE:
+        return [part for part in _SENTENCE.split(line) if part]
+    return [line] if line else []
+
+
+def head_of(unit: str) -> str:
+    """The `Label:` that a unit starts with, without Markdown or quotes around it; '' where there is none."""
+    found = _HEAD.match(unit)
+    if found is None:
+        return ""
+    label = found.group(1).strip()
+    return f"{label}:" if len(label.split()) <= _MAX_HEAD_WORDS else ""

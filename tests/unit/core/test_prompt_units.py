@@ -1,0 +1,51 @@
+"""Units of prompts: masked values, sentences of long lines, heads."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deputize.core.prompt_units import LONG_LINE, head_of, line_units, normalise, units
+
+
+class TestUnits:
+    def test_numbers_quotes_and_ids_are_masked(self) -> None:
+        assert normalise('Order AB-12345 of "Bob"  on 2024-05-01') == "Order ⟨⟩ of ⟨⟩ on ⟨⟩"
+        assert normalise("id 123e4567-e89b-12d3-a456-426614174000.") == "id ⟨⟩."
+
+    def test_apostrophes_are_not_quotes(self) -> None:
+        assert normalise("don't touch the user's mail") == "don't touch the user's mail"
+
+    @given(st.text())
+    def test_masking_never_fails_and_leaves_no_digit(self, text: str) -> None:
+        assert not any("0" <= c <= "9" for c in normalise(text))
+
+    def test_long_lines_are_cut_into_sentences(self) -> None:
+        line = "A first sentence that goes on. " * 8
+        assert units(line) == ["A first sentence that goes on."] * 8
+        assert units("Short. Line.\n\n  next  ") == ["Short. Line.", "next"]
+
+    @pytest.mark.parametrize(
+        ("unit", "head"),
+        [
+            ("Topic: dogs", "Topic:"),
+            ("- **Order number:** 5", "Order number:"),
+            ('"name": "x"', "name:"),
+            ("see https://x.y", ""),
+            ("one two three four five six: x", ""),
+            ("no head here", ""),
+            ("Key = 5", "Key:"),
+        ],
+    )
+    def test_heads(self, unit: str, head: str) -> None:
+        assert head_of(unit) == head
+
+    @given(st.text())
+    def test_the_units_of_a_text_are_those_of_its_lines(self, text: str) -> None:
+        assert units(text) == [unit for line in text.splitlines() for unit in line_units(line.strip())]
+
+    def test_a_line_of_the_limit_is_one_unit(self) -> None:
+        line = ("a. " * LONG_LINE)[: LONG_LINE - 1] + "b"
+        assert line_units(line) == [line]
+        assert len(line_units(line + "b")) > 1
