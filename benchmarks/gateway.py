@@ -352,10 +352,10 @@ def main() -> None:
                         wrk(f"{base}/v1/chat/completions", headers, n, options.seconds, folder, pid=pid)
                     )
                     print(f"  {n:3} connections  {name:24} {rounds[name][-1]}", file=sys.stderr, flush=True)
-            for name, seen in rounds.items():
+            for name, figures_seen in rounds.items():
                 for key in ("p50", "p99", "rps", "cpu_us"):
-                    figures[name][f"{key}_{n}"] = statistics.median(r[key] for r in seen)
-                figures[name][f"bad_{n}"] = sum(r["bad"] for r in seen)
+                    figures[name][f"{key}_{n}"] = statistics.median(r[key] for r in figures_seen)
+                figures[name][f"bad_{n}"] = sum(r["bad"] for r in figures_seen)
         for name, (_, _, pid) in targets.items():
             figures[name]["rss_after_mib"] = tree_rss_mib(pid) if pid else None
             figures[name]["pss_after_mib"] = tree_pss_mib(pid) if pid else None

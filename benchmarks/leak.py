@@ -133,7 +133,7 @@ def one(
                 )
             )
 
-    def progress(_: str, done: int, total: int | None = None) -> None:
+    def progress(what: str, done: int, total: int | None = None) -> None:
         if done % per_epoch == 0 and done // per_epoch in looks:
             look(done // per_epoch)
 

@@ -232,7 +232,7 @@ def tree_cpu_s(pid: int) -> float:
         times = [p.cpu_times() for p in [root, *root.children(recursive=True)]]
     except psutil.NoSuchProcess:
         return float("nan")
-    return sum(t.user + t.system for t in times)
+    return float(sum(t.user + t.system for t in times))
 
 
 def tree_pss_mib(pid: int) -> float:
@@ -252,6 +252,6 @@ def tree_rss_mib(pid: int) -> float:
 
     try:
         root = psutil.Process(pid)
-        return sum(p.memory_info().rss for p in [root, *root.children(recursive=True)]) / 2**20
+        return float(sum(p.memory_info().rss for p in [root, *root.children(recursive=True)])) / 2**20
     except psutil.NoSuchProcess:
         return float("nan")

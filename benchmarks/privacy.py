@@ -122,9 +122,11 @@ def _protocol(
         every = [s for side in sides.values() for s in side]
         here = {
             **fixed,
-            "tagger": memory.find(path.name, lambda t=tagger: t, every),
+            "tagger": memory.find(path.name, lambda t=tagger: t, every),  # type: ignore[misc]
             "tagger by line": memory.find(
-                f"{path.name} by line", lambda t=tagger: ByLine("tagger by line", [t]), every
+                f"{path.name} by line",
+                lambda t=tagger: ByLine("tagger by line", [t]),  # type: ignore[misc]
+                every,
             ),
         }
         for system, parts in SYSTEMS.items():

@@ -88,7 +88,7 @@ def make_pool(path: Path, seed: int, n_train: int = 8000, n_router: int = 1500, 
         )  # forty steps are enough for a reader of this kind
         specialist = LogisticRegression(C=20, max_iter=40, tol=1e-3).fit(x_train, answers[train])
 
-    def read(indices: NDArray[np.int64]) -> tuple[NDArray[np.bool_], dict[str, NDArray[np.float64]]]:
+    def read(indices: NDArray[np.int64]) -> tuple[NDArray[np.bool_], dict[str, Any]]:
         x = of(indices)
         probability = specialist.predict_proba(x)
         wrong = specialist.classes_[probability.argmax(axis=1)] != answers[indices]

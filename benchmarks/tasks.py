@@ -83,12 +83,18 @@ def hdbscan(calls: Sequence[Call], seed: int) -> Labels:
     texts = [_user(c)[:1500] for c in calls]
     vectors = embed(texts, models_path())
     reduced = PCA(min(15, *vectors.shape), random_state=seed).fit_transform(vectors)
-    return HDBSCAN(min_cluster_size=max(8, len(calls) // 100), copy=True).fit_predict(reduced).tolist()
+    labels: Labels = (
+        HDBSCAN(min_cluster_size=max(8, len(calls) // 100), copy=True).fit_predict(reduced).tolist()
+    )
+    return labels
 
 
 def semantic(calls: Sequence[Call], seed: int) -> Labels:
     """Our semantic step on the user message alone: MiniLM, shared neighbours, Leiden; no structure, no answers."""
-    return group_texts([_user(c)[:1500] for c in calls], models_dir=models_path(), seed=seed).tolist()
+    labels: Labels = group_texts(
+        [_user(c)[:1500] for c in calls], models_dir=models_path(), seed=seed
+    ).tolist()
+    return labels
 
 
 METHODS: dict[str, Callable[[Sequence[Call], int], Labels]] = {

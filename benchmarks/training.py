@@ -212,7 +212,7 @@ def main(argv: list[str] | None = None) -> int:
         (measure_ours, {"layers": 1.0}),
         (measure_ours, {"layers": 0.5}),
     ):
-        rows.append(measure(path, lessons, fresh, given.seconds, given.seed, **settings))  # type: ignore[arg-type]
+        rows.append(measure(path, lessons, fresh, given.seconds, given.seed, **settings))
         print(f"{rows[-1].recipe}: {rows[-1].examples_per_s:.2f} examples/s", file=sys.stderr)
     first = rows[0].examples_per_s
     shown: list[dict[str, Any]] = [
