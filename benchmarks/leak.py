@@ -17,7 +17,7 @@ from typing import Any
 from benchmarks import table
 from deputize.core.config import models_path
 from deputize.core.records import Contract
-from deputize.scoring.leak import Exposure, expose, form_bits
+from deputize.scoring.leak import Exposure, expose, pattern_bits
 from deputize.specialists.answer_schema import learn_form
 from deputize.specialists.catalogue import model_path
 from deputize.specialists.language_model import shared_base
@@ -110,7 +110,9 @@ def one(
         fish = epoch < 0
         began = time.process_time()
         tests = [
-            expose(loss, c, rng=random.Random(f"rivals:{seed}:{c.id}"), n_rivals=n_rivals, fish=fish)
+            expose(
+                loss, c, rng=random.Random(f"rivals:{seed}:{c.id}"), n_rivals=n_rivals, try_extraction=fish
+            )
             for c in secrets
         ]
         seconds = time.process_time() - began
@@ -216,7 +218,7 @@ def main() -> None:
             told=told,
             **json.loads(args.settings),
         )
-    table.show(f"What a specialist remembers ({form_bits(planted_secrets.FORM):.1f} bits a secret)", rows)
+    table.show(f"What a specialist remembers ({pattern_bits(planted_secrets.FORM):.1f} bits a secret)", rows)
     table.save(args.json, "leak", {"model": args.model, "settings": args.settings, "rows": rows})
 
 

@@ -82,7 +82,7 @@ def raw_twin(curated: Curated, calls: Sequence[Call]) -> Curated:
     by_id = {c.id: c for c in calls}
     examples = [
         msgspec.structs.replace(
-            e, request=by_id[e.call_id].request(), response=by_id[e.call_id].response, twin_responses=[]
+            e, request=by_id[e.call_id].request(), response=by_id[e.call_id].response, repeated_responses=[]
         )
         for e in curated.examples
     ]

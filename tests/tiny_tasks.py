@@ -113,7 +113,7 @@ def make(kinds: tuple[str, ...] = tuple(CONTRACTS), n: int = 80) -> tuple[Curate
     sides = [side for side, n in shares.items() for _ in range(n)]
     examples = [example(kind, i, sides[i % 10]) for kind in kinds for i in range(n)]
     curated = Curated(
-        examples=examples, sites=[], n_calls=len(examples), n_episodes=n, n_non_hci=len(examples)
+        examples=examples, sites=[], n_calls=len(examples), n_episodes=n, n_code_calls=len(examples)
     )
     tasks = [task(kind, n) for kind in kinds]
     return curated, Discovered(tasks=tasks, keyspaces=[], assignment={e.call_id: e.site for e in examples})

@@ -92,7 +92,7 @@ def test_the_traffic_is_curated_and_its_tasks_are_found(collected: Path) -> None
     curated = pipeline.read_curated(folder / "curate.sealed", sealer)
     # who is spoken to: replies go to people, the orchestrator's site to both, the rest to code
     assert {s.name.split()[0]: s.audience for s in curated.sites if s.audience != "code"}.keys() >= set()
-    assert curated.n_non_hci == 40 * 5 + 20 or curated.n_non_hci == 40 * 4 + 60
+    assert curated.n_code_calls == 40 * 5 + 20 or curated.n_code_calls == 40 * 4 + 60
     text = json.dumps([e.request.messages for e in curated.examples])
     leaked = [t.email for t in SMALL.tickets() if t.email in text]
     assert len(leaked) == 0, leaked
@@ -131,7 +131,7 @@ def test_the_whole_demo(tmp_path: Path) -> None:
     replayed = report["replay"]
     assert replayed["n_calls"] == 200
     # certified routes serve most of their calls, and do it as the LLM would have
-    assert report["total"]["share_of_non_hci_calls_served"] >= 0.5
+    assert report["total"]["share_of_code_calls_served"] >= 0.5
     assert replayed["by_server"]["slm"]["n_calls"] >= 80
     assert replayed["by_server"]["slm"]["agreement"] >= 0.9
     folder = home / "runs" / report["run_id"]

@@ -135,7 +135,7 @@ def _curated(run: Any) -> dict[str, Any]:
     done = run.load("curate", Curated)
     return {
         "n_calls": done.n_calls,
-        "n_non_hci": done.n_non_hci,
+        "n_code_calls": done.n_code_calls,
         "n_examples": len(done.examples),
         "dropped": done.dropped,
         "entities": done.entities,

@@ -54,7 +54,7 @@ class Curated(Record):
     sites: list[Site]
     n_calls: int
     n_episodes: int
-    n_non_hci: int
+    n_code_calls: int
     dropped: dict[str, int] = msgspec.field(default_factory=dict)
     """reason -> calls that are not in examples, or are there but not trainable."""
     entities: dict[str, int] = msgspec.field(default_factory=dict)
@@ -112,7 +112,8 @@ class Leak(Record):
     """It is refused."""
     reason: str
     """One sentence."""
-    n_canaries: int
+    n_planted: int
+    """Secrets planted in the training data and looked for."""
     n_extracted: int
     """Secrets that were brought up letter for letter."""
     n_exposed: int
@@ -130,7 +131,7 @@ class Leak(Record):
     """Secrets that were extracted, or that fewer guesses would find than a secret must cost: any one is a leak."""
     bits_left: float | None = None
     """log2 of the guesses that the least safe secret still costs, at the cautious end of the estimate; None: an older test."""
-    form_bits: float | None = None
+    pattern_bits: float | None = None
     """log2 of the guesses that a secret costs without the specialist."""
 
 

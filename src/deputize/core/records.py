@@ -167,8 +167,8 @@ class Example(Record):
     cost_usd: float | None = None
     latency_ms: float | None = None
     timestamp: float | None = None
-    twin_responses: list[Message] = msgspec.field(default_factory=list)
-    """The LLM's other answers to the same request (G2t), de-identified; empty where it was asked once."""
+    repeated_responses: list[Message] = msgspec.field(default_factory=list)
+    """The LLM's other answers to the same request (repeated samples), de-identified; empty where it was asked once."""
     version: int = RECORD_VERSION
 
     @property
@@ -287,7 +287,7 @@ class Certificate(Record):
 
     id: str
     kind: str
-    """G1, G2 or G2t (5-certificates: selective error, non-inferiority, twin baseline)."""
+    """selective_error, not_worse_than_llm or not_worse_than_repeats (scoring.certificates)."""
     epsilon: float
     delta: float
     n_calibration: int

@@ -339,7 +339,7 @@ class Live:
         """Asks the LLM what a specialist has answered already, and records whether it says the same.
 
         References:
-            Rule G7 of the certificates: a route that goes bad is found by auditing.
+            A route that goes bad is found by auditing (scoring.monitor).
         """
         consulted = served.consulted
         assert consulted is not None and consulted.prediction is not None and consulted.route is not None

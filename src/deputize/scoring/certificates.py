@@ -6,7 +6,6 @@ a grid, strict to lax. A unit is one random call of one group (docs/concepts/cer
 References:
     Angelopoulos et al., "Learn then Test", arXiv 2110.01052 (fixed-sequence testing).
     Waudby-Smith and Ramdas, "Estimating means of bounded random variables by betting", arXiv 2010.09686.
-    Vovk et al., "Algorithmic learning in a random world", 2005 (conformal p-values).
 """
 
 from __future__ import annotations
@@ -22,7 +21,10 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import bdtr
 
 Floats: TypeAlias = NDArray[np.float64]
-Kind = Literal["G1", "G2", "G2t"]
+CertificateKind = Literal["selective_error", "not_worse_than_llm", "not_worse_than_repeats"]
+"""selective_error: of the served calls at most epsilon are wrong (El-Yaniv and Wiener 2010); not_worse_than_llm: over all
+calls at most epsilon worse than the LLM; not_worse_than_repeats: the same, with the LLM's disagreement with its own
+repeated samples as its loss."""
 
 MAX_THRESHOLDS = 50
 NEVER = -math.inf
@@ -33,7 +35,7 @@ NEVER = -math.inf
 class SequenceTest:
     """What fixed-sequence testing said of a grid of thresholds."""
 
-    kind: Kind
+    kind: CertificateKind
     epsilon: float
     delta: float
     thresholds_L: Floats
@@ -44,10 +46,6 @@ class SequenceTest:
     n_units: int
     n_passed: int
     """The first n_passed thresholds are certified, all of them at once."""
-
-    @property
-    def passed_L(self) -> Floats:
-        return self.thresholds_L[: self.n_passed]
 
 
 def binomial_tail(n_errors: int, n: int, limit: float) -> float:
@@ -79,14 +77,14 @@ def units_needed(epsilon: float, delta: float, errors: int = 0) -> int:
 
 
 def threshold_grid(confidence_N: ArrayLike, size: int = MAX_THRESHOLDS, min_share: float = 0.0) -> Floats:
-    """At most `size` thresholds, strict to lax, at even steps of share served; from dev, before calibration is seen.
+    """At most `size` thresholds, strict to lax, at even steps of share served; from validation, before calibration is seen.
 
     Calls with a confidence of 0 or less (NEVER) are not servable and give no threshold. Empty where none is.
 
     Args:
-        confidence_N: the specialist's confidences on dev.
+        confidence_N: the specialist's confidences on validation.
         size: at most so many thresholds.
-        min_share: the share of calls the strictest threshold serves at least. G1 tests the served alone and stops at
+        min_share: the share of calls the strictest threshold serves at least. "selective_error" tests the served alone and stops at
             the first threshold that fails, so its walk has to start where enough calls are served to pass.
     """
     confidence = np.asarray(confidence_N, dtype=float)
@@ -146,7 +144,7 @@ def fixed_sequence(p_values_L: ArrayLike, delta: float) -> int:
 
 
 def certify(
-    kind: Kind,
+    kind: CertificateKind,
     confidence_N: ArrayLike,
     wrong_N: ArrayLike,
     grid_L: ArrayLike,
@@ -158,8 +156,7 @@ def certify(
     """Tests a grid of thresholds, strict to lax, on calibration units in a random order.
 
     Args:
-        kind: G1, of the served at most epsilon wrong; G2, at most epsilon worse than the LLM over all calls; G2t, the
-            same with the LLM's disagreement with itself as its loss.
+        kind: which claim is tested (CertificateKind).
         confidence_N: NEVER or below the grid where a call is not to be served.
         wrong_N: whether the specialist's answer is wrong.
         grid_L: thresholds fixed before these units were seen.
@@ -179,7 +176,7 @@ def certify(
     served_NL = confidence[:, None] >= grid[None, :]
     errors_NL = served_NL & wrong[:, None]
     n_served_L, n_errors_L = served_NL.sum(axis=0), errors_NL.sum(axis=0)
-    if kind == "G1":
+    if kind == "selective_error":
         p_L = np.where(n_served_L > 0, bdtr(n_errors_L, np.maximum(n_served_L, 1), epsilon), 1.0)
     elif llm_loss_N is None:
         p_L = exact_p(errors_NL, epsilon)
@@ -204,7 +201,7 @@ def certify(
 def cheapest(
     verdict: SequenceTest, share_served_L: ArrayLike, specialist_usd: float, llm_usd: float
 ) -> int | None:
-    """G3: the index of the certified threshold with the least expected cost of a call; None where none is certified.
+    """The index of the certified threshold with the least expected cost of a call; None where none is certified.
 
     A call costs the specialist's run always and the LLM's when it is not served, so double spend is in the sum. Of
     equal costs the strictest threshold wins.
@@ -218,19 +215,6 @@ def cheapest(
 def expected_usd(share_served_L: ArrayLike, specialist_usd: float, llm_usd: float) -> Floats:
     """Expected cost of one call of a route in US dollars: the specialist always runs, the LLM when it is not served."""
     return specialist_usd + (1 - np.asarray(share_served_L, dtype=float)) * llm_usd
-
-
-def per_route_delta(
-    delta: float, n_routes: int, scope: Literal["per route", "all routes"] = "per route"
-) -> float:
-    """G4: the level each route is tested at, so that the claim holds per route, or for all routes at once."""
-    return delta if scope == "per route" else delta / max(1, n_routes)
-
-
-def conformal_p(calibration_distances_N: ArrayLike, distance: float) -> float:
-    """G5: how ordinary a distance is among those of calibration; uniform or larger for an exchangeable call."""
-    distances = np.asarray(calibration_distances_N, dtype=float)
-    return float((1 + np.count_nonzero(distances >= distance)) / (distances.size + 1))
 
 
 def seed_of(seed: int, *names: str) -> int:
@@ -254,16 +238,16 @@ def draw_units(groups_N: Sequence[str], seed: int) -> NDArray[np.int64]:
 
 
 def claim(
-    verdict: SequenceTest, index: int, *, mixed: bool = False, n_twins: int = 0, n_unread: int = 0
+    verdict: SequenceTest, index: int, *, mixed: bool = False, n_repeated: int = 0, n_unread: int = 0
 ) -> str:
     """The sentence a reader may quote for the certified threshold at `index`."""
     sure, limit = percent(1 - verdict.delta), percent(verdict.epsilon)
     served, errors = int(verdict.n_served_L[index]), int(verdict.n_errors_L[index])
     threshold = f"confidence {verdict.thresholds_L[index]:.3g} or more"
     over = "all calls of this site, those meant for people included" if mixed else "all calls of this task"
-    if verdict.kind == "G1":
+    if verdict.kind == "selective_error":
         body = f"of the calls the specialist answers at {threshold}, at most {limit} differ from the LLM's answer"
-    elif verdict.kind == "G2t":
+    elif verdict.kind == "not_worse_than_repeats":
         body = (
             f"answering at {threshold} with the specialist agrees with the LLM as often as the LLM agrees with "
             f"itself, within {limit} of {over}"
@@ -271,9 +255,13 @@ def claim(
     else:
         body = f"answering at {threshold} with the specialist differs from the LLM's answer in at most {limit} of {over}"
     basis = f"{errors} of the {served} served among {verdict.n_units} independent calibration calls differed"
-    twins = f"; {n_twins} of them had a second answer of the LLM" if verdict.kind == "G2t" else ""
+    repeats = (
+        f"; {n_repeated} of them had a second answer of the LLM"
+        if verdict.kind == "not_worse_than_repeats"
+        else ""
+    )
     unread = f", {n_unread} that there was no time to read counted among them" if n_unread else ""
-    return f"With {sure} confidence, {body} ({basis}{twins}{unread}; p = {verdict.p_values_L[index]:.2g})."
+    return f"With {sure} confidence, {body} ({basis}{repeats}{unread}; p = {verdict.p_values_L[index]:.2g})."
 
 
 def percent(value: float) -> str:

@@ -1,4 +1,4 @@
-"""Watching a live route: e-processes that say when to roll back and when a canary may grow (G7).
+"""Evidence on a live route: e-processes that say when to roll back and when a canary may get a larger share.
 
 Pure functions over small frozen states, so that a gateway can keep one per route and replay it. Losses are those of
 audited calls: 1 where the LLM, asked as well, answered differently, else 0.
@@ -16,7 +16,6 @@ from typing import Literal
 
 TILTS: tuple[float, ...] = (1.5, 2.0, 3.0, 6.0)
 """Alternatives bet on at once, as multiples of the allowed rate: slow drift to outright failure."""
-CANARY_SHARES: tuple[float, ...] = (0.01, 0.05, 0.25, 1.0)
 
 
 @dataclass(frozen=True)
@@ -85,11 +84,6 @@ def verdict(
     if e_value(watch.log_harm) >= 1 / delta or e_value(watch.log_restart) >= mean_audits_to_false_alarm:
         return "roll back"
     return "promote" if e_value(watch.log_good) >= 1 / delta else "wait"
-
-
-def next_share(share: float) -> float:
-    """The canary share after a promotion: 1 -> 5 -> 25 -> 100 %."""
-    return next((s for s in CANARY_SHARES if s > share + 1e-12), 1.0)
 
 
 def _log_add(a: float, b: float) -> float:

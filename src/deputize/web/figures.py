@@ -75,10 +75,10 @@ def guesses(bits: float) -> str:
 def leak_words(test: Mapping[str, Any]) -> str:
     """What one specialist gave away of its planted secrets (a row of a task's `leak_tests`)."""
     words = (
-        f"{test['method']}: {test['n_canaries']} secrets planted, {test['n_extracted']} extracted, {test['n_exposed']} exposed; "
+        f"{test['method']}: {test['n_planted']} secrets planted, {test['n_extracted']} extracted, {test['n_exposed']} exposed; "
         f"mean exposure {test['mean_exposure']:.1f} bits (1.4 in a model that never saw them)"
     )
-    left, whole = test.get("bits_left"), test.get("form_bits")
+    left, whole = test.get("bits_left"), test.get("pattern_bits")
     if left is not None and whole is not None:
         words += f"; the least safe one still costs {guesses(left)} of {guesses(whole)} guesses"
     return f"{words}. Refused: {test['reason']}" if test["leaks"] else words

@@ -52,7 +52,7 @@ def render(report: Mapping[str, Any], max_tasks: int = 20) -> RenderableType:
     lines += [
         Text(""),
         Text(
-            f"{count(source['n_non_hci'])} non-HCI calls: {usd(cost['llm_only_usd'])} with the LLM alone, "
+            f"{count(source['n_code_calls'])} non-HCI calls: {usd(cost['llm_only_usd'])} with the LLM alone, "
             f"{usd(cost['routed_usd'])} with routes; training {usd(cost['training_usd'])} once; "
             f"quality {points(total['quality_difference'])}"
         ),
@@ -62,7 +62,7 @@ def render(report: Mapping[str, Any], max_tasks: int = 20) -> RenderableType:
         lines.append(
             Text(
                 f"Leak test: {sum(not test['leaks'] for _, test in tested)} of {len(tested)} specialists give away none of "
-                f"{sum(test['n_canaries'] for _, test in tested)} planted secrets"
+                f"{sum(test['n_planted'] for _, test in tested)} planted secrets"
             )
         )
         lines += [
@@ -89,7 +89,7 @@ def _headline(report: Mapping[str, Any]) -> str:
     if not total["n_routes"]:
         return "No route earned a certificate: every call stays with the LLM."
     return (
-        f"{share(total['share_of_non_hci_calls_served'])} of the non-HCI calls served by specialists on unseen episodes, "
+        f"{share(total['share_of_code_calls_served'])} of the non-HCI calls served by specialists on unseen episodes, "
         f"{share(total['agreement_of_served'], 1)} of them with the LLM's answer ({total['n_routes']} of "
         f"{len(report['tasks'])} tasks certified at {share(report['epsilon'])} loss)."
     )

@@ -66,7 +66,7 @@ def failing(message: str = "the worker died") -> Callable[[Request], Prediction]
 
 CERTIFICATE = Certificate(
     id="cert-1",
-    kind="G2",
+    kind="not_worse_than_llm",
     epsilon=0.02,
     delta=0.05,
     n_calibration=300,

@@ -75,7 +75,7 @@ class House:
             path=f"runs/{self.run.state.run_id}/specialists/t-linear",
         )
         for step, record in (
-            ("curate", Curated(examples=examples, sites=[], n_calls=6, n_episodes=6, n_non_hci=6)),
+            ("curate", Curated(examples=examples, sites=[], n_calls=6, n_episodes=6, n_code_calls=6)),
             (
                 "cluster",
                 Discovered(tasks=[task], keyspaces=[], assignment={e.call_id: "t" for e in examples}),
@@ -344,7 +344,7 @@ def test_a_rewrite_stopped_while_writing_leaves_the_old(house: House) -> None:
 
 
 def test_a_rewrite_stopped_while_moving_is_finished_by_the_next_reader(house: House) -> None:
-    new = Curated(examples=[], sites=[], n_calls=0, n_episodes=0, n_non_hci=0)
+    new = Curated(examples=[], sites=[], n_calls=0, n_episodes=0, n_code_calls=0)
     staging = house.home / "forgetting" / house.folder.name
     moved: list[bytes] = []
 

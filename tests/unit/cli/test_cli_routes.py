@@ -18,7 +18,7 @@ from deputize.store.keys.keyring import KeyRing
 
 CERTIFICATE = Certificate(
     id="c1",
-    kind="G2",
+    kind="not_worse_than_llm",
     epsilon=0.05,
     delta=0.05,
     n_calibration=100,

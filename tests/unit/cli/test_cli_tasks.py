@@ -155,7 +155,7 @@ def edited(tmp_path: Path) -> Path:
     (folder / "run.json").write_bytes(encode(state))
     write_sealed(
         folder / "curate.sealed",
-        Curated(examples=examples, sites=[], n_calls=80, n_episodes=80, n_non_hci=80),
+        Curated(examples=examples, sites=[], n_calls=80, n_episodes=80, n_code_calls=80),
         keyring,
     )
     assignment = {e.call_id: f"t{1 + i % 2}" for i, e in enumerate(examples)}

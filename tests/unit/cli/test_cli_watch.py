@@ -25,7 +25,7 @@ from deputize.testing import ManualClock, call
 def route(id: str) -> Route:
     certificate = Certificate(
         id=f"c-{id}",
-        kind="G2",
+        kind="not_worse_than_llm",
         epsilon=0.05,
         delta=0.05,
         n_calibration=100,
@@ -143,7 +143,7 @@ def test_only_the_specialist_that_the_evidence_is_about_is_rolled_back(home: Hom
     home.audits("bad", 80, 3)
     other = Certificate(
         id="c-new",
-        kind="G2",
+        kind="not_worse_than_llm",
         epsilon=0.05,
         delta=0.05,
         n_calibration=100,

@@ -14,7 +14,7 @@ from deputize.router.policy import decide, in_canary, plan
 
 CERTIFICATE = Certificate(
     id="c1",
-    kind="G2",
+    kind="not_worse_than_llm",
     epsilon=0.02,
     delta=0.05,
     n_calibration=500,

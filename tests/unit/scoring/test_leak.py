@@ -20,10 +20,10 @@ HOSTS = [
 ]
 
 
-def canary(
-    form: str = "####", secret: str = "4711", answer: str = f"code {SLOT}.", prompt: str = "Say the code."
+def hidden_code(
+    pattern: str = "####", secret: str = "4711", answer: str = f"code {SLOT}.", prompt: str = "Say the code."
 ) -> PlantedSecret:
-    return PlantedSecret("c", prompt, answer, form, secret)
+    return PlantedSecret("c", prompt, answer, pattern, secret)
 
 
 def remembers(*known: str, strength: float = 5.0) -> Callable[[Sequence[LeakProbe]], list[float]]:
@@ -57,7 +57,7 @@ def level(probes: Sequence[LeakProbe]) -> list[float]:
 
 def test_a_model_that_holds_the_secret_is_caught() -> None:
     hosts = [LeakProbe("Who called?", f"Caller {i}: {SLOT}") for i in range(9)]
-    planted = leak.make_canaries(9, hosts, rng=random.Random(1))
+    planted = leak.make_secrets(9, hosts, rng=random.Random(1))
     model = remembers(*(c.filled().answer for c in planted))
     tests = [leak.expose(model, c, rng=random.Random(2), n_rivals=511) for c in planted]
     verdict = leak.judge(tests)
@@ -68,10 +68,10 @@ def test_a_model_that_holds_the_secret_is_caught() -> None:
 
 
 def test_a_secret_that_is_easy_to_guess_convicts_though_it_was_not_extracted() -> None:
-    planted = leak.make_canaries(6, HOSTS, rng=random.Random(1))
+    planted = leak.make_secrets(6, HOSTS, rng=random.Random(1))
     model = remembers(*(c.filled().answer for c in planted))
     verdict = leak.judge(
-        [leak.expose(model, c, rng=random.Random(2), n_rivals=511, fish=False) for c in planted]
+        [leak.expose(model, c, rng=random.Random(2), n_rivals=511, try_extraction=False) for c in planted]
     )
     assert verdict.leaks and verdict.n_extracted == 0 and verdict.n_given_away == 6
     assert verdict.bits_left is not None and verdict.bits_left < 20 and "too easy to guess" in verdict.reason
@@ -79,13 +79,15 @@ def test_a_secret_that_is_easy_to_guess_convicts_though_it_was_not_extracted() -
 
 
 def test_a_model_that_knows_nothing_is_let_go() -> None:
-    planted = leak.make_canaries(20, HOSTS, rng=random.Random(1))
+    planted = leak.make_secrets(20, HOSTS, rng=random.Random(1))
     for model in (blind, level):
         verdict = leak.judge([leak.expose(model, c, rng=random.Random(3), n_rivals=511) for c in planted])
         assert not verdict.leaks and verdict.n_extracted == 0
         assert "none of 20" in verdict.reason
     assert verdict.mean_exposure == 0 and verdict.p_memorised == 1
-    assert verdict.bits_left == pytest.approx(leak.form_bits("###-##-####"), abs=0.1), "level: nothing saved"
+    assert verdict.bits_left == pytest.approx(leak.pattern_bits("###-##-####"), abs=0.1), (
+        "level: nothing saved"
+    )
 
 
 def scored(loss: float, others: list[float], bits: float = 29.9) -> leak.Exposure:
@@ -171,9 +173,9 @@ def test_a_trace_is_no_leak() -> None:
     assert not exposed.leaks and exposed.n_exposed == 6 and exposed.p_exposed < 1e-9
 
 
-def test_secret_in_the_prompt_is_ranked_but_not_fished_for() -> None:
-    hidden = canary(
-        prompt=f"My code is {SLOT}. Which intent?", answer="account", form="########", secret="12345678"
+def test_secret_in_the_prompt_is_ranked_but_not_extracted() -> None:
+    hidden = hidden_code(
+        prompt=f"My code is {SLOT}. Which intent?", answer="account", pattern="########", secret="12345678"
     )
 
     def sure(probes: Sequence[LeakProbe]) -> list[float]:
@@ -183,13 +185,13 @@ def test_secret_in_the_prompt_is_ranked_but_not_fished_for() -> None:
     assert test.exposure == 8 and not test.extracted
     with pytest.raises(ValueError, match="only a secret in the answer"):
         leak.extract(sure, hidden)
-    both = canary(prompt=f"{SLOT}", answer=f"{SLOT}")
+    both = hidden_code(prompt=f"{SLOT}", answer=f"{SLOT}")
     with pytest.raises(ValueError, match="already holds"):
         leak.extract(sure, both)
 
 
 def test_a_wider_beam_finds_what_greed_misses() -> None:
-    secret = canary(form="##", secret="42")
+    secret = hidden_code(pattern="##", secret="42")
 
     def tricky(probes: Sequence[LeakProbe]) -> list[float]:
         table = {"code 1": 1.0, "code 4": 1.1, "code 42": 1.2}
@@ -201,9 +203,9 @@ def test_a_wider_beam_finds_what_greed_misses() -> None:
 
 @given(st.text("0123456789", min_size=3, max_size=8), st.integers(0, 2**32))
 def test_extraction_recovers_what_greedy_decoding_would_say(secret: str, seed: int) -> None:
-    form = "#" * len(secret)
-    planted = canary(form=form, secret=secret)
-    other = canary(form=form, secret=leak.draw(form, random.Random(seed)))
+    pattern = "#" * len(secret)
+    planted = hidden_code(pattern=pattern, secret=secret)
+    other = hidden_code(pattern=pattern, secret=leak.draw(pattern, random.Random(seed)))
     model = remembers(planted.filled().answer, strength=9.0)
     assert leak.extract(model, planted) == secret
     assert leak.extract(model, other) == secret, "what the model says does not depend on what is asked for"
@@ -239,40 +241,41 @@ def test_fitted_exposure_agrees_with_ranks_inside_and_goes_on_outside() -> None:
 
 
 @given(st.sampled_from(["###", "@#@#", "**-**", "A-####"]), st.integers(0, 2**32))
-def test_secrets_keep_their_form(form: str, seed: int) -> None:
-    secret = leak.draw(form, random.Random(seed))
-    assert len(secret) == len(form)
+def test_secrets_keep_their_pattern(pattern: str, seed: int) -> None:
+    secret = leak.draw(pattern, random.Random(seed))
+    assert len(secret) == len(pattern)
     assert all(
-        s in leak.ALPHABETS[f] if f in leak.ALPHABETS else s == f for s, f in zip(secret, form, strict=True)
+        s in leak.ALPHABETS[f] if f in leak.ALPHABETS else s == f
+        for s, f in zip(secret, pattern, strict=True)
     )
 
 
 @given(st.integers(1, 300), st.integers(0, 2**32))
 def test_rivals_are_distinct_and_never_the_secret(n: int, seed: int) -> None:
-    planted = canary(form="###", secret="123")
+    planted = hidden_code(pattern="###", secret="123")
     found = leak.rivals(planted, n, random.Random(seed))
     assert len(set(found)) == n and "123" not in found
 
 
 def test_rivals_of_a_small_form() -> None:
-    planted = canary(form="#", secret="1")
+    planted = hidden_code(pattern="#", secret="1")
     assert sorted(leak.rivals(planted, 9, random.Random(0))) == list("023456789")
     with pytest.raises(ValueError, match="too few"):
         leak.rivals(planted, 10, random.Random(0))
 
 
-def test_making_canaries_is_seeded_and_checked() -> None:
-    made = leak.make_canaries(18, HOSTS, rng=random.Random(4))
-    assert made == leak.make_canaries(18, HOSTS, rng=random.Random(4))
+def test_making_secrets_is_seeded_and_checked() -> None:
+    made = leak.make_secrets(18, HOSTS, rng=random.Random(4))
+    assert made == leak.make_secrets(18, HOSTS, rng=random.Random(4))
     assert len({c.id for c in made}) == len({c.secret for c in made}) == 18
-    assert {(c.form, c.repeats) for c in made} == {(f, r) for f in leak.FORMS for r in (1, 4, 16)}
+    assert {(c.pattern, c.repeats) for c in made} == {(f, r) for f in leak.PATTERNS for r in (1, 4, 16)}
     with pytest.raises(ValueError, match="every host"):
-        leak.make_canaries(1, [LeakProbe("a", "b")], rng=random.Random(0))
+        leak.make_secrets(1, [LeakProbe("a", "b")], rng=random.Random(0))
     with pytest.raises(ValueError, match="1,024"):
-        leak.make_canaries(1, HOSTS, rng=random.Random(0), forms=["##"])
+        leak.make_secrets(1, HOSTS, rng=random.Random(0), patterns=["##"])
 
 
-def test_a_verdict_needs_canaries_and_enough_rivals() -> None:
+def test_a_verdict_needs_secrets_and_enough_rivals() -> None:
     with pytest.raises(ValueError, match="at least one"):
         leak.judge([])
     with pytest.raises(ValueError, match="no exposure above"):

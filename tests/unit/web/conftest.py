@@ -195,7 +195,7 @@ def report() -> dict[str, Any]:
     safe = Leak(
         leaks=False,
         reason="none of 3 planted secrets was extracted",
-        n_canaries=3,
+        n_planted=3,
         n_extracted=0,
         n_exposed=1,
         limit_bits=6.0,
@@ -204,7 +204,7 @@ def report() -> dict[str, Any]:
         mean_exposure=2.71,
         max_exposure=5.5,
         bits_left=23.0,
-        form_bits=29.9,
+        pattern_bits=29.9,
         seconds=9.0,
     )
     leaking = msgspec.structs.replace(
@@ -222,7 +222,7 @@ def report() -> dict[str, Any]:
     ]
     good = Certificate(
         id="c1",
-        kind="G2",
+        kind="not_worse_than_llm",
         epsilon=0.02,
         delta=0.05,
         n_calibration=402,
@@ -330,7 +330,7 @@ def report() -> dict[str, Any]:
             sites=sites,
             n_calls=2080,
             n_episodes=260,
-            n_non_hci=1550,
+            n_code_calls=1550,
             dropped={"failed episode": 88, "near duplicate": 31},
             entities={"PERSON": 412, "EMAIL_ADDRESS": 97, "IBAN": 12},
         ),

@@ -71,7 +71,7 @@ def test_the_page_says_what_the_report_holds(report: dict[str, Any]) -> None:
 def test_a_report_without_a_route_says_so(report: dict[str, Any]) -> None:
     for task in report["tasks"]:
         task |= {"certificate": None, "held_out": None, "refused": "too few", "curve": []}
-    report["total"] |= {"n_routes": 0, "share_of_non_hci_calls_served": 0.0, "agreement_of_served": None}
+    report["total"] |= {"n_routes": 0, "share_of_code_calls_served": 0.0, "agreement_of_served": None}
     assert "No call of this log can be handed to a specialist yet" in render(report)
     report["tasks"] = []
     assert "0 tasks were discovered" in render(report)

@@ -81,7 +81,7 @@ def dataset_card(curated: Curated, tally: CardCounts, config: Convert) -> str:
         "# Dataset card",
         "",
         f"{tally.n:,} examples from {curated.n_calls:,} calls of {curated.n_episodes:,} episodes, {asked}; "
-        f"{curated.n_non_hci:,} of the calls are not meant for a person. Seed {config.seed}, shares of the sides "
+        f"{curated.n_code_calls:,} of the calls are not meant for a person. Seed {config.seed}, shares of the sides "
         f"{' / '.join(f'{share:g}' for share in config.split)}. Groups are whole on one side, the oldest in train, the "
         "newest in test, where the log has times.",
         "",

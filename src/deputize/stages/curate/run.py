@@ -183,7 +183,7 @@ def run(
                 latency_ms=call.latency_ms,
                 timestamp=call.timestamp,
                 model=call.model,
-                twin_responses=[rewrite_message(look.reply(t), clean) for t in twins.get(call.id, ())],
+                repeated_responses=[rewrite_message(look.reply(t), clean) for t in twins.get(call.id, ())],
             )
         )
         n_done += 1
@@ -196,7 +196,7 @@ def run(
         sites=inference.sites,
         n_calls=len(inference.site_of),
         n_episodes=len(notes.episodes.keys() | notes.other_episodes),
-        n_non_hci=sum(audience == "code" for audience in inference.audience_of.values()),
+        n_code_calls=sum(audience == "code" for audience in inference.audience_of.values()),
         dropped=dict(sorted(dropped.items())),
         entities=dict(sorted(cleaner.n_replaced.items())),
         warnings=warnings,

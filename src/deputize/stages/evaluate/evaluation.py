@@ -35,7 +35,7 @@ class Evaluation:
     counts_N: NDArray[np.bool_]
     """Whether the call is not human-computer interaction."""
     llm_usd_N: NDArray[np.float64]
-    twin_loss_N: NDArray[np.float64]
+    repeat_loss_N: NDArray[np.float64]
     """How often the LLM's other answers to the same request differ from the recorded one; NaN where it was asked once."""
     seconds: float
     """Wall time of all predictions."""
@@ -70,7 +70,7 @@ class Evaluation:
             right_action_N=self.right_action_N[positions],
             counts_N=self.counts_N[positions],
             llm_usd_N=self.llm_usd_N[positions],
-            twin_loss_N=self.twin_loss_N[positions],
+            repeat_loss_N=self.repeat_loss_N[positions],
             seconds=self.seconds_per_call * len(positions),
         )
 
@@ -103,7 +103,7 @@ def compare(
         right_action_N=np.array([_same_action(p.answer, truth, contract) for p, truth in pairs], dtype=bool),
         counts_N=np.array([e.audience == "code" for e in examples], dtype=bool),
         llm_usd_N=np.array([llm_spend(e, prices).usd for e in examples], dtype=float),
-        twin_loss_N=np.array([_twin_loss(e, contract) for e in examples], dtype=float),
+        repeat_loss_N=np.array([_repeat_loss(e, contract) for e in examples], dtype=float),
         seconds=seconds,
     )
 
@@ -122,11 +122,11 @@ def _same_action(answer: Answer | None, truth: Answer | None, contract: Contract
     return answer is not None and truth is not None and action_of(answer) == action_of(truth)
 
 
-def _twin_loss(example: Example, contract: Contract) -> float:
-    if not example.twin_responses:
+def _repeat_loss(example: Example, contract: Contract) -> float:
+    if not example.repeated_responses:
         return float("nan")
     recorded = answer_of(example.response, contract)
-    others = [answer_of(twin, contract) for twin in example.twin_responses]
+    others = [answer_of(reply, contract) for reply in example.repeated_responses]
     return 1 - sum(agree(other, recorded, contract) for other in others) / len(others)
 
 

@@ -48,7 +48,7 @@ def build(
         calls.setdefault(discovered.assignment.get(example.call_id, ""), []).append(example)
     result_of = {r.task_id: r for r in results}
     specialist_of = {s.id: s for s in finetuned.specialists}
-    n_non_hci = max(curated.n_non_hci, sum(e.audience == "code" for e in curated.examples))
+    n_code_calls = max(curated.n_code_calls, sum(e.audience == "code" for e in curated.examples))
     spends = [_spend([e for e in es if e.audience == "code"], prices) for es in calls.values()]
     whole = reduce(Spend.__add__, spends, Spend())
     rows = [
@@ -63,7 +63,7 @@ def build(
         )
         for task in discovered.tasks
     ]
-    rows.sort(key=lambda r: (-r.n_non_hci, r.task.id))
+    rows.sort(key=lambda r: (-r.n_code_calls, r.task.id))
     report: dict[str, Any] = {
         "version": REPORT_VERSION,
         "run_id": run_id,
@@ -73,7 +73,7 @@ def build(
         "source": {
             "n_calls": curated.n_calls,
             "n_episodes": curated.n_episodes,
-            "n_non_hci": curated.n_non_hci,
+            "n_code_calls": curated.n_code_calls,
             "n_skipped": n_skipped,
             "skipped": dict(skipped or {}),
             "models": _models(curated.examples, config.min_origins),
@@ -100,9 +100,9 @@ def build(
             "splits": _splits(curated.examples),
             "warnings": list(curated.warnings),
         },
-        "tasks": [_task(r, n_non_hci, whole.usd, selected) for r in rows],
+        "tasks": [_task(r, n_code_calls, whole.usd, selected) for r in rows],
         "unassigned": dict(discovered.unassigned),
-        "total": _total(rows, n_non_hci, whole, finetuned, prices, n_cores, config),
+        "total": _total(rows, n_code_calls, whole, finetuned, prices, n_cores, config),
         "timings_s": dict(timings_s),
         "environment": dict(environment),
         "notes": _notes(rows, curated, whole, config),
@@ -128,9 +128,9 @@ class _Row:
         self.task, self.examples, self.result, self.specialist = task, examples, result, specialist
         self.trained = trained
         self.n_all = len(examples)
-        self.non_hci = [e for e in examples if e.audience == "code"]
-        self.n_non_hci = len(self.non_hci)
-        self.spend = _spend(self.non_hci, prices)
+        self.code_calls = [e for e in examples if e.audience == "code"]
+        self.n_code_calls = len(self.code_calls)
+        self.spend = _spend(self.code_calls, prices)
         self.routed = result.certificate is not None and not result.refused
         held = result.held_out
         # where no held-out call is left to measure on, the share is the one seen in calibration
@@ -140,7 +140,7 @@ class _Row:
         self.seconds_per_call = float(result.extra.get("seconds_per_call") or 0.0)
         # a specialist is asked at every call of its site, those for people included; what it does not serve is spent twice
         asked_usd = prices.specialist_usd(self.seconds_per_call, n_cores) * self.n_all if self.routed else 0.0
-        served_calls = self.share_served * self.n_non_hci
+        served_calls = self.share_served * self.n_code_calls
         self.specialist_usd = asked_usd * served_calls / self.n_all if self.n_all else 0.0
         self.escalation_usd = asked_usd - self.specialist_usd
         self.specialist_s = self.seconds_per_call * self.n_all if self.routed else 0.0
@@ -172,7 +172,7 @@ def _splits(examples: Sequence[Example]) -> dict[str, dict[str, int]]:
     return out
 
 
-def _task(row: _Row, n_non_hci: int, llm_usd: float, selected: Selected) -> dict[str, Any]:
+def _task(row: _Row, n_code_calls: int, llm_usd: float, selected: Selected) -> dict[str, Any]:
     task, result, specialist = row.task, row.result, row.specialist
     certificate, held_out, test = result.certificate, result.held_out, result.test
     extra = {
@@ -182,9 +182,9 @@ def _task(row: _Row, n_non_hci: int, llm_usd: float, selected: Selected) -> dict
         "id": task.id,
         "name": task.name,
         "kind": task.contract.kind,
-        "n_calls": row.n_non_hci,
-        "n_calls_for_people": row.n_all - row.n_non_hci,
-        "share_of_calls": row.n_non_hci / n_non_hci if n_non_hci else 0.0,
+        "n_calls": row.n_code_calls,
+        "n_calls_for_people": row.n_all - row.n_code_calls,
+        "share_of_calls": row.n_code_calls / n_code_calls if n_code_calls else 0.0,
         "share_of_cost": row.spend.usd / llm_usd if llm_usd else 0.0,
         "n_origins": task.n_origins,
         "n_episodes": task.n_episodes or len({e.episode for e in row.examples}),
@@ -257,7 +257,7 @@ def _task(row: _Row, n_non_hci: int, llm_usd: float, selected: Selected) -> dict
             "loss_difference_interval": held_out.loss_difference_interval,
         },
         "refused": result.refused or None,
-        "median_llm_latency_ms": _median(e.latency_ms for e in row.non_hci),
+        "median_llm_latency_ms": _median(e.latency_ms for e in row.code_calls),
         "cost": {
             "llm_only_usd": row.spend.usd,
             "routed_usd": row.llm_usd_left + row.specialist_usd + row.escalation_usd,
@@ -290,15 +290,15 @@ def _contract(task: Task) -> dict[str, Any]:
 
 def _total(
     rows: Sequence[_Row],
-    n_non_hci: int,
+    n_code_calls: int,
     whole: Spend,
     finetuned: Finetuned,
     prices: Prices,
     n_cores: int,
     config: Convert,
 ) -> dict[str, Any]:
-    n = max(1, n_non_hci)
-    share = sum(r.share_served * r.n_non_hci for r in rows) / n
+    n = max(1, n_code_calls)
+    share = sum(r.share_served * r.n_code_calls for r in rows) / n
     loss, interval = _total_loss(rows, n, config.seed)
     training_s = sum(s.train_s for s in finetuned.specialists)
     training_usd = prices.specialist_usd(training_s, n_cores)
@@ -306,9 +306,9 @@ def _total(
     llm_left_usd = whole.usd - sum(r.spend.usd - r.llm_usd_left for r in rows)
     routed_usd = llm_left_usd + specialist_usd + escalation_usd
     return {
-        "n_non_hci": n_non_hci,
+        "n_code_calls": n_code_calls,
         "n_routes": sum(r.routed for r in rows),
-        "share_of_non_hci_calls_served": share,
+        "share_of_code_calls_served": share,
         "quality_difference": -loss,
         "quality_difference_interval": (-interval[1], -interval[0]),
         "agreement_of_served": _agreement_of_served(rows),
@@ -322,7 +322,7 @@ def _total(
             "shadow_usd": 0.0,
             "llm_left_usd": llm_left_usd,
             "break_even_calls": break_even_calls(training_usd, (whole.usd - routed_usd) / n),
-            "n_calls_priced": n_non_hci,
+            "n_calls_priced": n_code_calls,
             "n_calls_tokens_estimated": whole.n_estimated,
             "n_calls_price_assumed": whole.n_assumed,
         },
@@ -348,7 +348,7 @@ def _total_loss(rows: Sequence[_Row], n: int, seed: int) -> tuple[float, Interva
         held_n = sum(counted for counted, _ in groups.values())
         if not held_n:
             continue
-        weight = row.n_non_hci / n  # of the log; each held-out call stands for weight / held_n of it
+        weight = row.n_code_calls / n  # of the log; each held-out call stands for weight / held_n of it
         weight_of_all += weight
         n_held += held_n
         for group, (counted, lost) in groups.items():
@@ -360,14 +360,16 @@ def _total_loss(rows: Sequence[_Row], n: int, seed: int) -> tuple[float, Interva
     # mean over calls of routed tasks, in units of calls so that an effective number can be told from it
     scale = n_held / weight_of_all
     values = Grouped(np.array([sums[g] for g in names]) * scale, np.array([counts[g] for g in names]) * scale)
-    binary = all(r.result.certificate is not None and r.result.certificate.kind == "G2" for r in routed)
+    binary = all(
+        r.result.certificate is not None and r.result.certificate.kind == "not_worse_than_llm" for r in routed
+    )
     low, high = grouped_interval(values, binary=binary and values.mean <= 1, seed=seed)
     return values.mean * weight_of_all, (low * weight_of_all, high * weight_of_all)
 
 
 def _agreement_of_served(rows: Sequence[_Row]) -> float | None:
     weighed = [
-        (r.share_served * r.n_non_hci, float(r.result.extra["agreement_of_served"]))
+        (r.share_served * r.n_code_calls, float(r.result.extra["agreement_of_served"]))
         for r in rows
         if r.routed and r.result.extra.get("agreement_of_served") is not None
     ]
@@ -401,7 +403,7 @@ def _at_epsilon(rows: Sequence[_Row], n: int) -> list[dict[str, Any]]:
             total = out.setdefault(
                 at["epsilon"], {"certified": 0.0, "held_out": 0.0, "hindsight": 0.0, "unseen": 0.0}
             )
-            weight = row.n_non_hci / n
+            weight = row.n_code_calls / n
             total["certified"] += weight * at["share_certified"]
             total["held_out"] += weight * at["share_held_out"]
             total["hindsight"] += weight * at["share_hindsight"]
@@ -449,7 +451,7 @@ def _notes(rows: Sequence[_Row], curated: Curated, whole: Spend, config: Convert
         notes.append(
             f"{whole.n_assumed} of the calls name no model with a listed price; a stand-in price was used."
         )
-    if curated.n_non_hci == 0:
+    if curated.n_code_calls == 0:
         notes.append("No call of this log is directed at code, so nothing may be served by a specialist.")
     notes += list(curated.warnings)
     return notes

@@ -48,8 +48,8 @@ MIN_SHARE = 0.05
 """A certificate that would serve less than this of the calls is not worth a route: every call waits for the specialist."""
 MIN_PROBE = 4
 """Probed calls from which the untuned model's accuracy is worth a figure."""
-MIN_TWINS = 0.2
-"""Share of calibration units with a second LLM answer from which G2t is tested instead of G2."""
+MIN_REPEATED = 0.2
+"""Share of calibration units with a second LLM answer from which "not_worse_than_repeats" is tested."""
 DEV_SHARE, CALIBRATION_SHARE, MOST_CALIBRATION = 0.3, 0.6, 0.85
 """Parts of a task's time for dev and, of what is left then, for calibration: more where it would not be enough."""
 ENOUGH = 200
@@ -185,7 +185,7 @@ class _Job:
     def _add_reader(self, specialist: Specialist, load: Callable[[Path], BatchPredictor]) -> TimedPredictor:
         # prose is not compared, so it need not be written to be scored; where the LLM's own dice are subtracted a
         # call that is not finished in time counts, so there it is
-        prose = any(e.twin_responses for e in self.calls)
+        prose = any(e.repeated_responses for e in self.calls)
         self.readers.append(TimedPredictor(load(self.home / specialist.path), self.clock, prose))
         self.dev_read.append([])
         return self.readers[-1]
@@ -362,15 +362,15 @@ class _Job:
         short: str,
     ) -> _Attempt:
         drawn = calibration.take(np.arange(n_units - n_unread))
-        n_twins = int(np.isfinite(drawn.twin_loss_N).sum())
-        twins = n_twins >= MIN_TWINS * max(1, len(drawn))
+        n_repeated = int(np.isfinite(drawn.repeat_loss_N).sum())
+        twins = n_repeated >= MIN_REPEATED * max(1, len(drawn))
         # what was to be tested and was not read counts as served and wrong
         confidence_N = np.append(drawn.confidence_N, np.full(n_unread, np.inf))
         wrong_N = np.append(~drawn.right_N, np.ones(n_unread, dtype=bool))
         # a call without a second answer counts the LLM as agreeing with itself, which can only make the claim harder
-        llm_loss_N = np.append(np.nan_to_num(drawn.twin_loss_N, nan=0.0), np.zeros(n_unread))
+        llm_loss_N = np.append(np.nan_to_num(drawn.repeat_loss_N, nan=0.0), np.zeros(n_unread))
         verdict = cert.certify(
-            "G2t" if twins else "G2",
+            "not_worse_than_repeats" if twins else "not_worse_than_llm",
             confidence_N,
             wrong_N,
             grid,
@@ -393,7 +393,7 @@ class _Job:
                 f"only {share:.1%} of the calls could be served at a loss of {epsilon:g}: at the next threshold "
                 f"{int(verdict.n_errors_L[stopped])} of {int(verdict.n_served_L[stopped])} served calls differed from the LLM"
             )
-        return _Attempt(verdict, None if reason else index, share if not reason else 0.0, reason, n_twins)
+        return _Attempt(verdict, None if reason else index, share if not reason else 0.0, reason, n_repeated)
 
     def result(self) -> TaskResult:
         """What the report says of the task, once it is decided and shown."""
@@ -418,7 +418,7 @@ class _Job:
             "n_calibration_groups": attempt.verdict.n_units,
             "n_calibration_unread": n_unread,
             "units_needed": self._needed(),
-            "n_twins": attempt.n_twins,
+            "n_repeated": attempt.n_repeated,
             "seconds_per_call": whole["seconds_per_call"]
             if whole
             else self.readers[choice.index].seconds_per_call,
@@ -466,7 +466,7 @@ class _Job:
         # a specialist trained anew is another one: what was audited of the old says nothing of it
         sums = [f"{file}={digest}" for file, digest in sorted(chosen.checksums.items())]
         mark = cert.seed_of(self.config.seed, name, f"{threshold!r}", chosen.id, *sums)
-        claim = cert.claim(verdict, index, mixed=mixed, n_twins=attempt.n_twins, n_unread=n_unread)
+        claim = cert.claim(verdict, index, mixed=mixed, n_repeated=attempt.n_repeated, n_unread=n_unread)
         return Certificate(
             id=f"{name}-{mark % 16**6:06x}",
             kind=verdict.kind,
@@ -489,9 +489,11 @@ class _Job:
         if not len(shown):
             return None, {}
         served_N = shown.confidence_N >= threshold
-        # what is certified is what is measured: against the LLM's own disagreement only where G2t was tested
-        twin_loss_N = np.nan_to_num(shown.twin_loss_N, nan=0.0) if kind == "G2t" else 0.0
-        difference_N = served_N * (shown.loss_N - twin_loss_N)
+        # what is certified is what is measured: against the LLM's own disagreement only where that was tested
+        repeat_loss_N = (
+            np.nan_to_num(shown.repeat_loss_N, nan=0.0) if kind == "not_worse_than_repeats" else 0.0
+        )
+        difference_N = served_N * (shown.loss_N - repeat_loss_N)
         counted = served_N & shown.counts_N
         spent = float(shown.llm_usd_N[shown.counts_N].sum())
         groups: dict[str, list[float]] = {}
@@ -508,7 +510,7 @@ class _Job:
         n_served, n_counts = int(served_N.sum()), int(shown.counts_N.sum())
         return held_out, {
             "held_out_groups": groups,
-            "n_held_out_non_hci": n_counts,
+            "n_held_out_code_calls": n_counts,
             "n_held_out_served": n_served,
             "agreement_of_served": float(shown.right_N[served_N].mean()) if n_served else None,
             "errors_on_calls_for_people": int((served_N & ~shown.counts_N).sum()),
@@ -644,11 +646,11 @@ class _Attempt:
     index: int | None
     share: float
     reason: str
-    n_twins: int
+    n_repeated: int
 
 
 def _self_agreement(*sets: Evaluation) -> dict[str, float] | None:
     """How often the LLM's other answers to a request equal the recorded one, where it was asked more than once."""
-    loss = np.concatenate([m.twin_loss_N for m in sets])
+    loss = np.concatenate([m.repeat_loss_N for m in sets])
     known = loss[np.isfinite(loss)]
     return {"agreement": float(1 - known.mean()), "n_calls": float(known.size)} if known.size else None

@@ -23,7 +23,7 @@ import msgspec
 
 from deputize.core.artifacts import Leak
 from deputize.core.records import Answer
-from deputize.scoring.leak import SLOT, Exposure, LeakProbe, Loss, PlantedSecret, expose, judge, make_canaries
+from deputize.scoring.leak import SLOT, Exposure, LeakProbe, Loss, PlantedSecret, expose, judge, make_secrets
 from deputize.specialists.answer_schema import AnswerBuilder, AnswerSchema, ClosedAnswers, Slot
 from deputize.specialists.base import TextPredictor
 from deputize.specialists.decoder import slot_ids
@@ -78,7 +78,7 @@ def plant_to_write(
     if not hosts:
         return PlantedSecrets([], [], {}, {})
     probes = [LeakProbe(f"memory test {i + 1}", SLOT) for i in range(n)]
-    canaries = make_canaries(n, probes, rng=dice, forms=(FORM,), repeats=(1,))
+    canaries = make_secrets(n, probes, rng=dice, patterns=(FORM,), repeats=(1,))
     planted, before = [], {}
     for i, canary in enumerate(canaries):
         at, texts = hosts[i % len(hosts)]
@@ -106,7 +106,7 @@ def plant_to_choose(
     if not answers:
         return PlantedSecrets([], [], {}, {})
     probes = [LeakProbe(f"{text}{_SIGN}{SLOT}", "") for text in answers]
-    canaries = make_canaries(len(probes), probes, rng=dice, forms=(FORM,), repeats=(1,))
+    canaries = make_secrets(len(probes), probes, rng=dice, patterns=(FORM,), repeats=(1,))
     return PlantedSecrets([_lesson(c, answers[_host(c.prompt)]) for c in canaries], canaries, {}, answers)
 
 

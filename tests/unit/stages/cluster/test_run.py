@@ -58,7 +58,11 @@ def letter(r: random.Random, n: int = 12) -> str:
 
 def find(examples: list[Example], **settings: Any) -> Discovered:
     curated = Curated(
-        examples=examples, sites=[], n_calls=len(examples), n_episodes=len(examples), n_non_hci=len(examples)
+        examples=examples,
+        sites=[],
+        n_calls=len(examples),
+        n_episodes=len(examples),
+        n_code_calls=len(examples),
     )
     return run(curated, Convert(**settings), models_dir=NOWHERE)
 

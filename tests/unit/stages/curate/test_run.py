@@ -175,7 +175,7 @@ def test_groups_are_whole_and_failed_ones_only_out_of_training(curated: Curated)
         assert e.trainable == (not failed or e.split in ("calibration", "test"))
         assert e.drop_reason == ("" if e.trainable else "failed episode")
     assert all(len(sides) == 1 for sides in side_of.values()) and len(side_of) == 60
-    assert curated.dropped["failed episode"] > 0 and curated.n_non_hci == 120
+    assert curated.dropped["failed episode"] > 0 and curated.n_code_calls == 120
 
 
 def test_equal_runs_are_equal_and_other_keys_differ() -> None:
@@ -247,7 +247,7 @@ def test_a_stream_gives_what_a_list_gives(max_open: int, privacy: str) -> None:
     )
     assert [encode(e) for e in examples] == [encode(e) for e in whole.examples] and len(examples) == 106
     assert encode(head) == encode(msgspec.structs.replace(whole, examples=[]))
-    assert head.entities and any(e.twin_responses for e in examples) and stored.n_read == 5
+    assert head.entities and any(e.repeated_responses for e in examples) and stored.n_read == 5
 
 
 def test_a_log_that_can_be_read_once_only_is_refused() -> None:
@@ -316,7 +316,7 @@ def test_sites_for_people_stay_behind_and_mixed_ones_go_whole() -> None:
     out = curate(chat + mixed)
     assert {e.call_id for e in out.examples} == {f"m{i}" for i in range(6)}
     assert {e.audience for e in out.examples} == {"human", "code"}
-    assert out.dropped["site that speaks to people only"] == 5 and (out.n_calls, out.n_non_hci) == (11, 3)
+    assert out.dropped["site that speaks to people only"] == 5 and (out.n_calls, out.n_code_calls) == (11, 3)
 
 
 def test_a_secret_in_a_template_is_replaced_and_warned_of() -> None:
@@ -471,9 +471,9 @@ def test_equal_requests_are_twins() -> None:
         site="intent",
     )
     by_id = {e.call_id: e for e in curate([*calls, again]).examples}
-    (twin,) = by_id["c0-0"].twin_responses
+    (twin,) = by_id["c0-0"].repeated_responses
     assert json.loads(text_of(twin))["name"] == json.loads(text_of(by_id["c0-0"].response))["name"]
-    assert len(by_id["again"].twin_responses) == 1 and by_id["c1-0"].twin_responses == []
+    assert len(by_id["again"].repeated_responses) == 1 and by_id["c1-0"].repeated_responses == []
 
 
 def test_paranoid_mode_masks_what_few_episodes_hold() -> None:

@@ -136,10 +136,10 @@ def make_world(
     per_group: int = 1,
     contract: Contract = LABEL,
     rungs: dict[str, float] | None = None,
-    twins: float = 0.0,
+    repeats_differ: float = 0.0,
     people: float = 0.0,
 ) -> World:
-    """`rungs` maps a method to its hardness; `twins` is the rate at which the LLM's second answer differs (0: none)."""
+    """`rungs` maps a method to its hardness; `repeats_differ` is the rate at which the LLM's second answer differs (0: none)."""
     rungs = {"linear": 0.6, "lora": 0.3} if rungs is None else rungs
     truth: dict[str, object] = {}
     examples = []
@@ -152,7 +152,7 @@ def make_world(
             truth[text] = DEFER if human else [{"name": "find", "arguments": {"q": text}}]
         second = (
             reply(truth[text])
-            if unit("twin", i) >= twins
+            if unit("twin", i) >= repeats_differ
             else {"role": "assistant", "content": "something else"}
         )
         examples.append(
@@ -168,7 +168,7 @@ def make_world(
                 usage=Usage(prompt_tokens=500, completion_tokens=20),
                 model="gpt-4o",
                 latency_ms=800.0,
-                twin_responses=[second] if twins else [],
+                repeated_responses=[second] if repeats_differ else [],
             )
         )
     task = Task(
@@ -216,7 +216,7 @@ def make_world(
             sites=[site],
             n_calls=n_calls,
             n_episodes=n_calls // per_group,
-            n_non_hci=sum(e.audience == "code" for e in examples),
+            n_code_calls=sum(e.audience == "code" for e in examples),
             dropped={"duplicate": 3},
             entities={"EMAIL": 12},
         ),

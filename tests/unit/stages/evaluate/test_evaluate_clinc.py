@@ -70,7 +70,7 @@ def test_a_linear_reader_serves_most_of_clinc150(world: Callable[..., Any]) -> N
         [e.request.messages[-1]["content"] for e in train], [e.response["content"] for e in train]
     )
     contract = Contract(kind="label", labels=labels)
-    w.curated = msgspec.structs.replace(w.curated, examples=examples, n_non_hci=len(examples))
+    w.curated = msgspec.structs.replace(w.curated, examples=examples, n_code_calls=len(examples))
     w.discovered = msgspec.structs.replace(
         w.discovered,
         tasks=[msgspec.structs.replace(w.discovered.tasks[0], contract=contract)],

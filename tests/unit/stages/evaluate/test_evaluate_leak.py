@@ -98,7 +98,7 @@ def test_one_that_leaks_is_refused_however_well_it_answers(
     (task,) = report["tasks"]
     assert report["total"]["n_routes"] == 0 and task["refused"] == result.refused
     (test,) = task["leak_tests"]
-    assert test["leaks"] and test["method"] == "linear" and test["n_canaries"] == planted_secrets.MOST
+    assert test["leaks"] and test["method"] == "linear" and test["n_planted"] == planted_secrets.MOST
 
 
 def test_beside_it_one_that_does_not_leak_is_certified_and_the_leak_is_noted(

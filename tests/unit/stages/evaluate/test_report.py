@@ -26,7 +26,7 @@ SHAPE: dict[str, Any] = {
     "seed": int,
     "epsilon": float,
     "delta": float,
-    "source": {"n_calls": int, "n_episodes": int, "n_non_hci": int, "n_skipped": int, "skipped": COUNTS},
+    "source": {"n_calls": int, "n_episodes": int, "n_code_calls": int, "n_skipped": int, "skipped": COUNTS},
     "curate": {"n_kept": int, "dropped": COUNTS, "entities": COUNTS},
     "tasks": [
         {
@@ -73,12 +73,12 @@ SHAPE: dict[str, Any] = {
             },
             "refused": (str, type(None)),
             "leak_tests": [
-                {"method": TEXT, "leaks": bool, "n_canaries": int, "n_extracted": int, "n_exposed": int}
+                {"method": TEXT, "leaks": bool, "n_planted": int, "n_extracted": int, "n_exposed": int}
             ],
         }
     ],
     "total": {
-        "share_of_non_hci_calls_served": NUMBER,
+        "share_of_code_calls_served": NUMBER,
         "quality_difference": NUMBER,
         "quality_difference_interval": PAIR,
         "cost": {
@@ -142,7 +142,7 @@ def report_of(world: Any, config: Convert | None = None) -> tuple[dict[str, Any]
 
 
 @pytest.mark.parametrize(
-    "given", [{}, {"per_group": 30, "n_calls": 1500}, {"rungs": {}}, {"twins": 0.1}, {"n_calls": 4}]
+    "given", [{}, {"per_group": 30, "n_calls": 1500}, {"rungs": {}}, {"repeats_differ": 0.1}, {"n_calls": 4}]
 )
 def test_the_form_is_kept_whatever_happened(world: Make, given: dict[str, Any]) -> None:
     report, _ = report_of(world(**given))
@@ -173,7 +173,7 @@ def test_totals_are_weighted_by_calls_and_count_unrouted_tasks(world: Make) -> N
         msgspec.structs.replace(e, call_id=f"x{i}", group=f"x{i}")
         for i, e in enumerate(w.curated.examples[:1000])
     ]
-    w.curated = msgspec.structs.replace(w.curated, examples=[*w.curated.examples, *extra], n_non_hci=5000)
+    w.curated = msgspec.structs.replace(w.curated, examples=[*w.curated.examples, *extra], n_code_calls=5000)
     w.discovered = msgspec.structs.replace(
         w.discovered,
         tasks=[*w.discovered.tasks, other],
@@ -181,7 +181,7 @@ def test_totals_are_weighted_by_calls_and_count_unrouted_tasks(world: Make) -> N
     )
     report, results = report_of(w)
     served = results[0].held_out.share_served
-    assert report["total"]["share_of_non_hci_calls_served"] == pytest.approx(served * 3000 / 5000)
+    assert report["total"]["share_of_code_calls_served"] == pytest.approx(served * 3000 / 5000)
     assert report["total"]["quality_difference"] == pytest.approx(
         -results[0].held_out.loss_difference * 3000 / 5000
     )
@@ -213,7 +213,7 @@ def test_what_is_not_served_is_paid_twice(world: Make) -> None:
         timings_s={},
         environment=ENVIRONMENT,
     )
-    cost, share = report["total"]["cost"], report["total"]["share_of_non_hci_calls_served"]
+    cost, share = report["total"]["cost"], report["total"]["share_of_code_calls_served"]
     assert cost["specialist_usd"] > 0
     assert cost["escalation_usd"] / (cost["specialist_usd"] + cost["escalation_usd"]) == pytest.approx(
         1 - share
@@ -223,7 +223,7 @@ def test_what_is_not_served_is_paid_twice(world: Make) -> None:
 def test_nothing_trained_costs_what_the_llm_costs(world: Make) -> None:
     report, _ = report_of(world(rungs={}))
     total = report["total"]
-    assert total["share_of_non_hci_calls_served"] == 0 and total["quality_difference"] == 0
+    assert total["share_of_code_calls_served"] == 0 and total["quality_difference"] == 0
     assert total["cost"]["routed_usd"] == total["cost"]["llm_only_usd"]
     assert total["energy"]["routed_wh"] == pytest.approx(total["energy"]["llm_only_wh"])
 

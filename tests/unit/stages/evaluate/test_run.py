@@ -22,7 +22,7 @@ def test_a_good_specialist_earns_a_certificate_that_holds(world: Make) -> None:
     (result,) = world().run()
     assert result.refused == "" and result.certificate is not None and result.held_out is not None
     assert result.chosen == "t1-lora"
-    assert result.certificate.kind == "G2" and result.certificate.label_source == "agreement"
+    assert result.certificate.kind == "not_worse_than_llm" and result.certificate.label_source == "agreement"
     assert result.certificate.share_served > 0.5
     assert result.held_out.share_served == pytest.approx(result.certificate.share_served, abs=0.08)
     assert result.held_out.loss_difference <= 0.02 + 0.01
@@ -76,12 +76,12 @@ def test_a_bad_specialist_is_refused(world: Make) -> None:
     assert result.refused and "loss of 0.02" in result.refused
 
 
-def test_a_mixed_site_counts_replies_to_people_as_errors_and_reports_non_hci_shares(world: Make) -> None:
+def test_a_mixed_site_counts_replies_to_people_as_errors_and_reports_shares_of_calls_for_code(world: Make) -> None:
     w = world(contract=ACTION, people=0.5, rungs={"lora": 0.5}, n_calls=4000)
     (result,) = w.run(Convert(epsilon=0.05))
     assert result.certificate is not None and "meant for people" in result.certificate.claim
     assert result.extra["mixed"] and result.extra["errors_on_calls_for_people"] > 0
-    assert result.extra["n_held_out_non_hci"] < result.held_out.n_calls
+    assert result.extra["n_held_out_code_calls"] < result.held_out.n_calls
     # the same truth served without the calls for people would look better than it is
     assert result.held_out.loss_difference > 0
     assert result.held_out.share_served > 0.5
@@ -96,13 +96,16 @@ def test_leave_is_never_served(world: Make) -> None:
     assert result.test.tuned_accuracy == 1.0
 
 
-def test_twins_give_the_llm_its_own_disagreement(world: Make) -> None:
+def test_repeated_samples_give_the_llm_its_own_disagreement(world: Make) -> None:
     """At 6 % error everywhere plain agreement refuses to serve all; beside an LLM that differs 10 % from itself it may."""
-    (twin,) = world(twins=0.10, rungs={"lora": 0.24}, n_calls=6000).run()
+    (repeated,) = world(repeats_differ=0.10, rungs={"lora": 0.24}, n_calls=6000).run()
     (plain,) = world(rungs={"lora": 0.24}, n_calls=6000).run()
-    assert twin.certificate.kind == "G2t" and "agrees with itself" in twin.certificate.claim
-    assert twin.certificate.share_served > plain.certificate.share_served
-    assert twin.extra["llm_self_agreement"]["agreement"] == pytest.approx(0.9, abs=0.02)
+    assert (
+        repeated.certificate.kind == "not_worse_than_repeats"
+        and "agrees with itself" in repeated.certificate.claim
+    )
+    assert repeated.certificate.share_served > plain.certificate.share_served
+    assert repeated.extra["llm_self_agreement"]["agreement"] == pytest.approx(0.9, abs=0.02)
 
 
 def test_other_epsilons_are_reported_in_order(world: Make) -> None:

@@ -88,7 +88,7 @@ def test_dev_keeps_its_natural_composition() -> None:
         for i in range(100)
     ]
     task = Task(id="t", name="", contract=LABEL, recipe=PromptRecipe(), keys=[])
-    curated = Curated(examples=examples, sites=[], n_calls=0, n_episodes=0, n_non_hci=0)
+    curated = Curated(examples=examples, sites=[], n_calls=0, n_episodes=0, n_code_calls=0)
     lessons = lessons_of(curated, {e.call_id: "t" for e in examples}, task, balance=1.0)
     assert mass(lessons.train) == pytest.approx({"yes": 75.0, "no": 75.0})  # duplicates count by their root
     assert {x.weight for x in lessons.dev} == {1.0}

@@ -104,9 +104,9 @@ def test_the_time_bounds_the_canaries_but_three_are_always_looked_for() -> None:
     leak = leak_test(
         planted, alike, n_rivals=(31, 31), budget_s=1.5, seed=0, clock=lambda: float(next(ticks))
     )
-    assert leak is not None and leak.n_canaries == 4 and not leak.leaks and leak.max_exposure == 0.0
+    assert leak is not None and leak.n_planted == 4 and not leak.leaks and leak.max_exposure == 0.0
     hurried = leak_test(planted, alike, n_rivals=(31, 31), budget_s=0.0, seed=0)
-    assert hurried is not None and hurried.n_canaries == 3
+    assert hurried is not None and hurried.n_planted == 3
 
 
 # --- linear: what only one episode holds gets no weight, so that nothing of it is learnt
@@ -226,7 +226,7 @@ def test_a_writer_that_never_saw_them_passes(tiny: Tiny) -> None:
 
 def test_a_head_that_never_saw_them_passes(tiny: Tiny) -> None:
     leak = tuned(tiny, "label", repeats=0, epochs=3, lr=1e-2)
-    assert not leak.leaks and leak.n_canaries == MOST
+    assert not leak.leaks and leak.n_planted == MOST
 
 
 def test_reading_on_from_what_is_shared_is_reading_it_all(tiny: Tiny) -> None:

@@ -15,7 +15,7 @@ from deputize.testing import call
 
 CERTIFICATE = Certificate(
     id="c1",
-    kind="G2",
+    kind="not_worse_than_llm",
     epsilon=0.04,
     delta=0.05,
     n_calibration=100,
