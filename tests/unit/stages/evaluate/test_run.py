@@ -76,7 +76,9 @@ def test_a_bad_specialist_is_refused(world: Make) -> None:
     assert result.refused and "loss of 0.02" in result.refused
 
 
-def test_a_mixed_site_counts_replies_to_people_as_errors_and_reports_shares_of_calls_for_code(world: Make) -> None:
+def test_a_mixed_site_counts_replies_to_people_as_errors_and_reports_shares_of_calls_for_code(
+    world: Make,
+) -> None:
     w = world(contract=ACTION, people=0.5, rungs={"lora": 0.5}, n_calls=4000)
     (result,) = w.run(Convert(epsilon=0.05))
     assert result.certificate is not None and "meant for people" in result.certificate.claim
