@@ -23,9 +23,10 @@ import numpy as np
 from benchmarks.privacy_tasks import KEY, MODEL, SPLIT, asked, help_desk, raw_twin
 from benchmarks.table import arguments, save, show
 from deputize.core.artifacts import Curated, Discovered, Selected
-from deputize.core.config import Convert, models_path
+from deputize.core.config import Convert
 from deputize.core.progress import silent
 from deputize.core.records import Call
+from deputize.locations import models_path
 from deputize.specialists.predictor import load
 from deputize.stages.cluster.run import run as cluster
 from deputize.stages.collect.audience import infer_sites

@@ -277,9 +277,9 @@ def last_line(folder: Path, log: str) -> str:
 
 def records_in(home: Path) -> int:
     """Calls in the store of a home, read as a user would."""
-    from deputize.store.sqlite import open_store
+    from deputize.home import Home
 
-    store = open_store(home)
+    store = Home(home).open_store()
     try:
         return store.count()
     finally:

@@ -15,8 +15,8 @@ from dataclasses import replace
 from typing import Any
 
 from benchmarks import table
-from deputize.core.config import models_path
 from deputize.core.records import Contract
+from deputize.locations import models_path
 from deputize.scoring.leak import Exposure, expose, pattern_bits
 from deputize.specialists.answer_schema import learn_form
 from deputize.specialists.catalogue import model_path

@@ -28,7 +28,7 @@ import numpy as np
 
 from benchmarks import privacy_scale, privacy_tasks, table
 from benchmarks.pii import ByLine, Foreign, Memory, PresidioPeer, clean_texts, rounds, sets
-from deputize.core.config import models_path
+from deputize.locations import models_path
 from deputize.privacy.detectors.base import Detector, Span, is_replaced, union
 from deputize.privacy.detectors.deobfuscate import DeobfuscatingDetector
 from deputize.privacy.detectors.rules import RuleDetector

@@ -34,6 +34,7 @@ import psutil
 from deputize.core.artifacts import Curated
 from deputize.core.config import Convert
 from deputize.core.records import Call, Example, encode
+from deputize.home import Home
 from deputize.privacy.detectors.base import Span
 from deputize.privacy.detectors.gazetteer import is_name
 
@@ -165,9 +166,9 @@ def simulated(n: int, seed: int, variant: str) -> Iterator[Simulated]:
 
 def fill(home: Path, n: int, seed: int, variant: str) -> dict[str, Any]:
     """Writes the simulated log to the store of a home."""
-    from deputize.store.sqlite import open_store
+    from deputize.home import Home
 
-    store = open_store(home)
+    store = Home(home).open_store()
     rows = (s.call for s in simulated(n, seed, variant))
     while batch := list(islice(rows, BATCH)):
         store.append(batch)
@@ -181,8 +182,8 @@ def curate(home: Path, seed: int) -> dict[str, Any]:
 
     at_start = time.process_time()
     wall = time.perf_counter()
-    with _watching() as others:
-        convert(home, Convert(seed=seed), stop_after="curate")
+    with _watching() as others, Home(home) as opened:
+        convert(opened, Convert(seed=seed), stop_after="curate")
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return {
         "wall_s": time.perf_counter() - wall,
@@ -203,7 +204,7 @@ def left_in_clear(home: Path, n: int, seed: int, variant: str) -> dict[str, Any]
     planted = simulated(n, seed, variant)
     left: Counter[str] = Counter()
     n_examples = n_changed_template = 0
-    for record in read_stream(path, Example, Curated, run_key(path.parent, KeyRing.open(home, create=False))):
+    for record in read_stream(path, Example, Curated, run_key(path.parent, KeyRing.open_existing(home))):
         if isinstance(record, Example):
             one = next(s for s in planted if s.call.id == record.call_id)
             text = encode(record).decode()

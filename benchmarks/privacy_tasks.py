@@ -23,11 +23,12 @@ import msgspec
 import numpy as np
 
 from deputize.core.artifacts import Curated, Selected
-from deputize.core.config import Convert, models_path
+from deputize.core.config import Convert
 from deputize.core.contracts import agree, answer_of
 from deputize.core.progress import silent
 from deputize.core.records import Answer, Call, Example, Task
 from deputize.demo import teacher, traffic, world
+from deputize.locations import models_path
 from deputize.scoring.intervals import clopper_pearson, effective_n, grouped
 from deputize.specialists import catalogue
 from deputize.specialists.predictor import SpecialistPredictor, load

@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks import simulated_log, table
-from deputize.core.config import models_path
 from deputize.core.contracts import text_of
 from deputize.core.records import Call
 from deputize.core.signature import signature
 from deputize.core.template_key import opening
+from deputize.locations import models_path
 from deputize.stages.cluster.run import discover
 from deputize.stages.cluster.semantic import embed, group_texts
 

@@ -20,11 +20,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks import table
-from deputize.core.config import models_path
 from deputize.core.contracts import agree
 from deputize.core.errors import DeputizeError
 from deputize.core.records import Contract, Field
 from deputize.demo import prompts, world
+from deputize.locations import models_path
 from deputize.specialists import catalogue
 from deputize.specialists.answer_schema import learn_form
 from deputize.specialists.decoder import DecoderPredictor

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -15,17 +14,15 @@ from deputize.core import artifacts as art
 from deputize.core.config import Convert
 from deputize.core.errors import AccessDenied, BadInput
 from deputize.core.records import Example, Record
+from deputize.home import Home
 from deputize.pipeline import alone, latest_run, read_state
 from deputize.stages.curate.card import CardCounts, dataset_card
 from deputize.stages.curate.export import Format, export
 from deputize.stages.curate.review import Drop, drops, read_restored, write_restored
-from deputize.store.access.audit_log import AuditLog
 from deputize.store.access.roles import EVERY_TENANT, Actor, Right, require
-from deputize.store.keys.keyring import KeyRing
 from deputize.store.keys.run_keys import run_key
 from deputize.store.lineage import ClearTextCopy, note_copy
 from deputize.store.sealed import read_sealed, read_stream
-from deputize.store.sqlite import open_store
 
 BATCH = 500
 
@@ -47,7 +44,7 @@ class Exported(Record):
 class Dataset:
     """The curated data of one run, for one actor."""
 
-    def __init__(self, home: Path, run_id: str | None, actor: Actor) -> None:
+    def __init__(self, home: Home, run_id: str | None, actor: Actor) -> None:
         """
         Args:
             home: the home.
@@ -58,15 +55,14 @@ class Dataset:
             BadInput: no such run, or it has not been curated.
         """
         chosen = run_id or latest_run(home)
-        if chosen is None or not (home / "runs" / chosen / "curate.sealed").exists():
+        if chosen is None or not (home.runs_path / chosen / "curate.sealed").exists():
             raise BadInput(
-                f"{'Run ' + repr(run_id) if run_id else 'The newest run'} in {home} has not been curated. "
+                f"{'Run ' + repr(run_id) if run_id else 'The newest run'} in {home.path} has not been curated. "
                 "`deputize curate` does it, `deputize convert` does all."
             )
         self.home, self.run_id, self.actor = home, chosen, actor
-        self._folder = home / "runs" / chosen
-        self._keyring = KeyRing.open(home, create=False)
-        self._audit = AuditLog(home, self._keyring)
+        self._folder = home.runs_path / chosen
+        home.require_keys()
 
     def dropped(self) -> list[Drop]:
         """The side table: every dropped call of the tenant, with its de-identified text where there is one.
@@ -78,8 +74,7 @@ class Dataset:
         """
         self._open("read.curated", {"what": "dropped"})
         found = list(drops(self._records()))
-        with self._erased() as erased:
-            gone = erased([d.call_id for d in found])
+        gone = self.home.store.erased([d.call_id for d in found])
         return [d for d in found if d.call_id not in gone]
 
     def restore(self, call_ids: Sequence[str], *, undo: bool = False) -> frozenset[str]:
@@ -100,7 +95,7 @@ class Dataset:
         wanted = frozenset(call_ids)
         self._open("dataset.undo_restore" if undo else "dataset.restore", {"calls": str(len(wanted))})
         with alone(self.home):
-            before = read_restored(self.home, self._keyring)
+            before = read_restored(self.home.path, self.home.keyring)
             known = (
                 dict.fromkeys(before, "") if undo else {d.call_id: d.reason for d in drops(self._records())}
             )
@@ -112,7 +107,7 @@ class Dataset:
                 if known[id].startswith("quarantined"):
                     self._require(Right.READ_RAW)
             after = before - wanted if undo else before | wanted
-            write_restored(self.home, self._keyring, after)
+            write_restored(self.home.path, self.home.keyring, after)
         return after
 
     def export(
@@ -145,24 +140,23 @@ class Dataset:
 
         def wanted() -> Iterator[Example]:
             nonlocal n_erased
-            with self._erased() as erased:
-                for batch in _batches(self._records()):
-                    heads.extend(r for r in batch if isinstance(r, art.Curated))
-                    fit = [
-                        e
-                        for e in batch
-                        if isinstance(e, Example)
-                        and (not task or task_of.get(e.call_id) == task)
-                        and (not splits or e.split in splits)
-                        and (chosen == "all" or e.trainable == (chosen == "trainable"))
-                    ]
-                    gone = erased([e.call_id for e in fit])
-                    n_erased += len(gone)
-                    for example in fit:
-                        if example.call_id not in gone:
-                            tally.add(example)
-                            written.append(example.call_id)
-                            yield example
+            for batch in _batches(self._records()):
+                heads.extend(r for r in batch if isinstance(r, art.Curated))
+                fit = [
+                    e
+                    for e in batch
+                    if isinstance(e, Example)
+                    and (not task or task_of.get(e.call_id) == task)
+                    and (not splits or e.split in splits)
+                    and (chosen == "all" or e.trainable == (chosen == "trainable"))
+                ]
+                gone = self.home.store.erased([e.call_id for e in fit])
+                n_erased += len(gone)
+                for example in fit:
+                    if example.call_id not in gone:
+                        tally.add(example)
+                        written.append(example.call_id)
+                        yield example
 
         def card() -> str:
             if not tally.n:
@@ -170,11 +164,11 @@ class Dataset:
             config = Convert.model_validate(read_state(self.home, self.run_id).settings)
             return dataset_card(heads[0], tally, config)
 
-        key = self._keyring.derive("export")
+        key = self.home.keyring.derive("export")
         rows = export(wanted(), out, form, key=key, card=card, task_of=task_of)
         note_copy(
-            self.home,
-            self._keyring,
+            self.home.path,
+            self.home.keyring,
             ClearTextCopy(
                 path=str(out.resolve()),
                 what=f"data set of run {self.run_id}",
@@ -188,7 +182,7 @@ class Dataset:
     def _records(self) -> Iterator[Example | art.Curated]:
         """What S2 wrote: the examples of the actor's tenant, then what it says of the whole."""
         path, tenant = self._folder / "curate.sealed", self.actor.tenant
-        for record in read_stream(path, Example, art.Curated, run_key(self._folder, self._keyring)):
+        for record in read_stream(path, Example, art.Curated, run_key(self._folder, self.home.keyring)):
             if tenant == EVERY_TENANT:
                 yield record
             elif isinstance(record, art.Curated):
@@ -203,31 +197,24 @@ class Dataset:
             if task:
                 raise BadInput(f"Run {self.run_id} has found no tasks yet: run `deputize cluster` first.")
             return {}
-        found = read_sealed(path, art.Discovered, run_key(self._folder, self._keyring))
+        found = read_sealed(path, art.Discovered, run_key(self._folder, self.home.keyring))
         if task and task not in {t.id for t in found.tasks}:
             raise BadInput(f"Run {self.run_id} has no task {task!r}; `deputize tasks list` names them.")
         return found.assignment
-
-    @contextmanager
-    def _erased(self) -> Iterator[Callable[[Sequence[str]], set[str]]]:
-        """Says which of some calls have been erased."""
-        store = open_store(self.home, self._keyring)
-        try:
-            yield store.erased
-        finally:
-            store.close()
 
     def _open(self, action: str, detail: dict[str, str]) -> None:
         """Checks the right and writes the look down; nothing is read before."""
         self._require(Right.READ_CURATED)
         tenant = "" if self.actor.tenant == EVERY_TENANT else self.actor.tenant
-        self._audit.append(action, actor=self.actor.name, subject=self.run_id, tenant=tenant, detail=detail)
+        self.home.audit.append(
+            action, actor=self.actor.name, subject=self.run_id, tenant=tenant, detail=detail
+        )
 
     def _require(self, right: Right) -> None:
         try:
             require(self.actor, right)
         except AccessDenied:
-            self._audit.append(
+            self.home.audit.append(
                 "denied", actor=self.actor.name, subject=self.run_id, detail={"right": right.value}
             )
             raise
@@ -238,15 +225,15 @@ def _batches(records: Iterator[Example | art.Curated]) -> Iterator[list[Example 
         yield batch
 
 
-def card(home: Path, run_id: str | None) -> tuple[str, str]:
+def card(home: Home, run_id: str | None) -> tuple[str, str]:
     """(run id, the data set card that S2 wrote). Raises BadInput where there is none."""
     from deputize.pipeline import CARD
 
     chosen = run_id or latest_run(home)
-    path = home / "runs" / (chosen or "") / CARD
+    path = home.runs_path / (chosen or "") / CARD
     if chosen is None or not path.is_file():
         raise BadInput(
-            f"No data set card of {'run ' + run_id if run_id else 'the newest run'} in {home}; `deputize curate` writes one."
+            f"No data set card of {'run ' + run_id if run_id else 'the newest run'} in {home.path}; `deputize curate` writes one."
         )
     return chosen, path.read_text("utf-8")
 

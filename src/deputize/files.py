@@ -1,4 +1,4 @@
-"""Files that are either the old or the new one, never half of each."""
+"""Whole files: written atomically, locked between processes, read as TOML. The one copy of each."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import errno
 import fcntl
 import os
 import tempfile
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from deputize.core.errors import StoreError
+from deputize.core.errors import BadInput, StoreError
 
 
 def write_atomic(path: Path, data: bytes, *, mode: int = 0o600) -> None:
@@ -137,3 +138,17 @@ def locked(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def read_toml(path: Path) -> dict[str, object]:
+    """A TOML file as a dict, {} where there is none.
+
+    Raises:
+        BadInput: the file cannot be read or is not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BadInput(f"{path} cannot be used as configuration: {error}") from error

@@ -30,12 +30,12 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from deputize.core.config import home_path
 from deputize.core.errors import DeputizeError
 from deputize.core.records import Audience, Call, Message, Usage
+from deputize.home import Home
+from deputize.locations import home_path
 from deputize.store.base import Store
 from deputize.store.keys.keyring import KeyRing
-from deputize.store.sqlite import open_store
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -64,8 +64,8 @@ class Listener:
     @classmethod
     def open(cls, *, agent: str, home: Path | str | None = None) -> Listener:
         """A listener on the store of a home (default: DEPUTIZE_HOME, else ./.deputize)."""
-        folder = home_path(str(home) if home is not None else None)
-        return cls(open_store(folder), KeyRing.open(folder), agent=agent)
+        opened = Home(home_path(str(home) if home is not None else None))
+        return cls(opened.store, opened.keyring, agent=agent)
 
     @contextmanager
     def episode(self, id: str = "", *, origin: str = "") -> Iterator[str]:

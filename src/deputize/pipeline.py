@@ -22,17 +22,15 @@ import msgspec
 from pydantic import ValidationError
 
 from deputize.core import artifacts as art
-from deputize.core.config import Convert, Privacy, models_path, read_privacy, sentence
+from deputize.core.config import Convert, Privacy, sentence
 from deputize.core.errors import BadInput, DeputizeError, StoreError, UsageError
 from deputize.core.progress import Progress, silent
 from deputize.core.records import Call, Example, Record, RouteFile, shared
 from deputize.files import write_atomic
-from deputize.store.access.audit_log import AuditLog
-from deputize.store.base import Store
-from deputize.store.keys.keyring import KeyRing, Sealer
+from deputize.home import Home
+from deputize.store.keys.keyring import Sealer
 from deputize.store.keys.run_keys import rewrite, run_key
 from deputize.store.sealed import is_stream, read_sealed, read_stream, sealed_stream, write_sealed
-from deputize.store.sqlite import open_store
 
 if TYPE_CHECKING:
     from deputize.stages.cluster.edits import Edit, Edits
@@ -77,11 +75,9 @@ class Results(Record):
 class Run:
     """One pass of S2-S6 over the calls in the store: a folder, its state and its sealed artifacts."""
 
-    def __init__(
-        self, home: Path, state: RunState, store: Store, keyring: KeyRing, progress: Progress
-    ) -> None:
-        self.home, self.state, self.store, self.keyring, self.progress = home, state, store, keyring, progress
-        self.folder = home / "runs" / state.run_id
+    def __init__(self, home: Home, state: RunState, progress: Progress) -> None:
+        self.home, self.state, self.progress = home, state, progress
+        self.folder = home.runs_path / state.run_id
         self.config = Convert.model_validate(state.settings)
         self.step_began = time.monotonic()
 
@@ -92,7 +88,7 @@ class Run:
     @property
     def sealer(self) -> Sealer:
         """What this run's artifacts are sealed with."""
-        return run_key(self.folder, self.keyring)
+        return run_key(self.folder, self.home.keyring)
 
     def _path(self, step: str) -> Path:
         return self.folder / f"{step}.sealed"
@@ -107,7 +103,7 @@ class Run:
             )
         path = self._path(step)
         if kind is art.Curated:
-            AuditLog(self.home, self.keyring).append("read.curated", subject=self.state.run_id)
+            self.home.audit.append("read.curated", subject=self.state.run_id)
             if is_stream(path):
                 return cast(A, read_curated(path, self.sealer))
         return read_sealed(path, kind, self.sealer)
@@ -148,7 +144,9 @@ class Run:
     def calls(self) -> Iterator[Call]:
         """The calls that the run reads, as a stream from the store."""
         wanted = set(self.state.agents)
-        return islice((c for c in self.store.calls() if not wanted or c.agent in wanted), self.state.n_calls)
+        return islice(
+            (c for c in self.home.store.calls() if not wanted or c.agent in wanted), self.state.n_calls
+        )
 
 
 def _curate(run: Run) -> None:
@@ -166,10 +164,10 @@ def _curate(run: Run) -> None:
     inference = infer_sites(calls, run.config.min_origins)
     if not inference.sites:
         raise BadInput("There is nothing to learn from: no call in the store was answered by an LLM.")
-    privacy = read_privacy(run.home)
+    privacy = run.home.privacy()
     standard = standard_detectors(
         run.config.privacy != "standard",
-        home=run.home,
+        home=run.home.path,
         privacy=Privacy.model_validate({**run.state.privacy, "sensitive": privacy.sensitive}),
     )
     tally = CardCounts()
@@ -188,11 +186,11 @@ def _curate(run: Run) -> None:
             calls,
             inference,
             run.config,
-            key=run.keyring.derive("surrogates"),
+            key=run.home.keyring.derive("surrogates"),
             progress=run.progress,
             standard=standard,
             write=write,
-            restored=read_restored(run.home, run.keyring),
+            restored=read_restored(run.home.path, run.home.keyring),
             paraphraser=paraphraser,
         )
         stream.end(head)
@@ -250,13 +248,13 @@ def read_curated(path: Path, sealer: Sealer) -> art.Curated:
     return msgspec.structs.replace(head, examples=examples)
 
 
-def privacy_now(home: Path) -> dict[str, Any]:
+def privacy_now(home: Home) -> dict[str, Any]:
     """`[privacy]` of a home with the tagger that it means today: a new one makes a new run."""
     from deputize.privacy.tagger.versions import NONE, chosen_path
 
-    privacy = read_privacy(home)
-    path = chosen_path(home, privacy.tagger)
-    tagger = NONE if path is None else path.name if path.parent == home / "taggers" else str(path)
+    privacy = home.privacy()
+    path = chosen_path(home.path, privacy.tagger)
+    tagger = NONE if path is None else path.name if path.parent == home.path / "taggers" else str(path)
     out: dict[str, Any] = {"tagger": tagger, "detectors": list(privacy.detectors)}
     if privacy.sensitive:  # named by a digest: the terms themselves stay out of the run's folder
         digest = hashlib.blake2b("\0".join(privacy.sensitive).encode(), digest_size=16).hexdigest()
@@ -289,22 +287,22 @@ def _cluster(run: Run) -> Record:
 
 def _tasks_before(run: Run) -> art.Discovered | None:
     """The tasks of the newest earlier run; None where there is none, or its keys are erased."""
-    earlier = sorted((run.home / "runs").glob("*/cluster.sealed"), reverse=True)
+    earlier = sorted(run.home.runs_path.glob("*/cluster.sealed"), reverse=True)
     for path in earlier:
         if path.parent.name < run.state.run_id:
             try:
-                return read_sealed(path, art.Discovered, run_key(path.parent, run.keyring))
+                return read_sealed(path, art.Discovered, run_key(path.parent, run.home.keyring))
             except DeputizeError as error:
                 run.progress(f"the tasks of run {path.parent.name} cannot be compared with: {error}", 0)
     return None
 
 
-def edits_path(home: Path) -> Path:
+def edits_path(home: Home) -> Path:
     """Where the changes that a person made to tasks are kept: names and template keys, in clear."""
-    return home / "tasks.json"
+    return home.path / "tasks.json"
 
 
-def read_edits(home: Path) -> Edits:
+def read_edits(home: Home) -> Edits:
     """The changes that a person made to tasks; none where there is no file. Raises BadInput where it is damaged."""
     from deputize.stages.cluster.edits import Edits
 
@@ -318,7 +316,7 @@ def read_edits(home: Path) -> Edits:
 
 
 def edit_tasks(
-    home: Path, change: Callable[[art.Discovered, art.Curated], tuple[art.Discovered, Edit]]
+    home: Home, change: Callable[[art.Discovered, art.Curated], tuple[art.Discovered, Edit]]
 ) -> Edited:
     """Changes the tasks of the newest run and remembers the change, so that later runs make it again.
 
@@ -333,37 +331,34 @@ def edit_tasks(
         UsageError: another process converts this home.
     """
     newest = latest_run(home)
-    if newest is None or not (home / "runs" / newest / "cluster.sealed").exists():
+    if newest is None or not (home.runs_path / newest / "cluster.sealed").exists():
         raise BadInput(
-            f"The newest run in {home} has found no tasks. `deputize cluster` does it, `deputize convert` does all."
+            f"The newest run in {home.path} has found no tasks. `deputize cluster` does it, `deputize convert` does all."
         )
     with alone(home):
         return _edit_tasks(home, newest, change)
 
 
 def _edit_tasks(
-    home: Path,
+    home: Home,
     newest: str,
     change: Callable[[art.Discovered, art.Curated], tuple[art.Discovered, Edit]],
 ) -> Edited:
     from deputize.stages.cluster.edits import Edits
 
-    keyring = KeyRing.open(home, create=False)
-    store = open_store(home)
-    try:
-        run = Run(home, read_state(home, newest), store, keyring, silent)
-        after, edit = change(run.load("cluster", art.Discovered), run.load("curate", art.Curated))
-        edits = read_edits(home)
-        forgotten = tuple(s for s in STEPS[2:] if run.done(s)) if edit.action != "rename" else ()
-        # forgotten first: a stop in between costs work, but never leaves results that belong to other tasks
-        if edit.action != "rename":
-            run.forget_from("select")
-        write_sealed(run.folder / "cluster.sealed", after, run.sealer)
-        kept = Edits(edits=[*edits.edits, edit])
-        write_atomic(edits_path(home), msgspec.json.format(msgspec.json.encode(kept), indent=1))
-        return Edited(run_id=newest, forgotten=forgotten, discovered=after)
-    finally:
-        store.close()
+    home.require_keys()
+    home.note_keys_used()
+    run = Run(home, read_state(home, newest), silent)
+    after, edit = change(run.load("cluster", art.Discovered), run.load("curate", art.Curated))
+    edits = read_edits(home)
+    forgotten = tuple(s for s in STEPS[2:] if run.done(s)) if edit.action != "rename" else ()
+    # forgotten first: a stop in between costs work, but never leaves results that belong to other tasks
+    if edit.action != "rename":
+        run.forget_from("select")
+    write_sealed(run.folder / "cluster.sealed", after, run.sealer)
+    kept = Edits(edits=[*edits.edits, edit])
+    write_atomic(edits_path(home), msgspec.json.format(msgspec.json.encode(kept), indent=1))
+    return Edited(run_id=newest, forgotten=forgotten, discovered=after)
 
 
 class Edited(Record):
@@ -382,7 +377,7 @@ def _select(run: Run) -> Record:
         run.load("curate", art.Curated),
         run.load("cluster", art.Discovered),
         run.config,
-        models_dir=models_path(),
+        models_dir=run.home.models_path,
         progress=run.progress,
     )
 
@@ -396,9 +391,9 @@ def _finetune(run: Run) -> Record:
         run.load("cluster", art.Discovered),
         run.load("select", art.Selected),
         run.config,
-        home=run.home,
+        home=run.home.path,
         out_dir=run.folder / "specialists",
-        models_dir=models_path(),
+        models_dir=run.home.models_path,
         deadline_s=run.remaining_s(),
         progress=run.progress,
     )
@@ -408,14 +403,14 @@ def _evaluate(run: Run) -> Record:
     from deputize.specialists.predictor import load
     from deputize.stages.evaluate.run import run as refine
 
-    models = models_path()
+    models = run.home.models_path
     results = refine(
         run.load("curate", art.Curated),
         run.load("cluster", art.Discovered),
         run.load("select", art.Selected),
         run.load("finetune", art.Finetuned),
         run.config,
-        home=run.home,
+        home=run.home.path,
         load=lambda folder: load(folder, models),
         progress=run.progress,
         deadline_s=run.remaining_s(),
@@ -433,16 +428,16 @@ _DO: dict[str, Callable[[Run], Record | None]] = {
 
 
 @contextmanager
-def alone(home: Path, name: str = "run") -> Iterator[None]:
+def alone(home: Home, name: str = "run") -> Iterator[None]:
     """Only one process works on the runs of a home; the lock goes with the process, however it ends.
 
     Raises:
         UsageError: another one does.
         StoreError: the lock cannot be made.
     """
-    path = home / f"{name}.lock"
+    path = home.path / f"{name}.lock"
     try:
-        home.mkdir(parents=True, exist_ok=True)
+        home.path.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise StoreError(f"{path} cannot be made: {error.strerror}.") from error
@@ -450,23 +445,21 @@ def alone(home: Path, name: str = "run") -> Iterator[None]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise UsageError(f"Another {name} is at work on {home}; wait for it or stop it.") from None
+            raise UsageError(f"Another {name} is at work on {home.path}; wait for it or stop it.") from None
         yield
     finally:
         os.close(descriptor)
 
 
-def latest_run(home: Path) -> str | None:
+def latest_run(home: Home) -> str | None:
     """The id of the newest run of a home, None where there is none."""
-    runs = sorted(p.parent.name for p in (home / "runs").glob("*/run.json"))
+    runs = sorted(p.parent.name for p in home.runs_path.glob("*/run.json"))
     return runs[-1] if runs else None
 
 
 def open_run(
-    home: Path,
+    home: Home,
     config: Convert,
-    store: Store,
-    keyring: KeyRing,
     progress: Progress,
     *,
     agents: Iterable[str] = (),
@@ -481,7 +474,7 @@ def open_run(
     """
     wanted = sorted(set(agents))
     n_calls, seen = 0, hashlib.blake2b(digest_size=16)
-    for call in store.calls():
+    for call in home.store.calls():
         if not wanted or call.agent in wanted:
             seen.update((call.id if n_calls == 0 else f"\n{call.id}").encode())
             n_calls += 1
@@ -495,7 +488,7 @@ def open_run(
         state = before
         same = state.settings == settings and state.calls_digest == digest and state.agents == wanted
         if same and state.privacy == privacy:
-            return Run(home, state, store, keyring, progress)
+            return Run(home, state, progress)
     number = 1 + (int(newest.split("-")[0]) if newest else 0)
     state = RunState(
         run_id=f"{number:04d}-{digest[:6]}",
@@ -507,7 +500,7 @@ def open_run(
         skipped=_reasons(imported),
         privacy=privacy,
     )
-    run = Run(home, state, store, keyring, progress)
+    run = Run(home, state, progress)
     run.save()
     return run
 
@@ -519,13 +512,13 @@ def _reasons(imported: art.Imported | None) -> dict[str, int]:
     return out
 
 
-def read_state(home: Path, run_id: str) -> RunState:
+def read_state(home: Home, run_id: str) -> RunState:
     """The state of a run. Raises BadInput where there is none or it cannot be read."""
-    path = home / "runs" / run_id / "run.json"
+    path = home.runs_path / run_id / "run.json"
     try:
         return msgspec.json.decode(path.read_bytes(), type=RunState)
     except FileNotFoundError:
-        raise BadInput(f"There is no run {run_id!r} in {home}.") from None
+        raise BadInput(f"There is no run {run_id!r} in {home.path}.") from None
     except (OSError, msgspec.DecodeError) as error:
         raise BadInput(
             f"The state of run {run_id} cannot be read ({error}); delete {path.parent} to forget it."
@@ -533,7 +526,7 @@ def read_state(home: Path, run_id: str) -> RunState:
 
 
 def convert(
-    home: Path,
+    home: Home,
     config: Convert,
     *,
     paths: Iterable[Path] = (),
@@ -560,7 +553,7 @@ def convert(
 
 
 def _convert(
-    home: Path,
+    home: Home,
     config: Convert,
     paths: Iterable[Path],
     agent: str,
@@ -571,31 +564,24 @@ def _convert(
 ) -> dict[str, Any]:
     from deputize.stages.collect.importers import import_paths
 
-    keyring = KeyRing.open(home)
-    store = open_store(home)
-    try:
-        began = time.monotonic()
-        listed = list(paths)
-        imported = import_paths(store, keyring, listed, log_format, agent, progress) if listed else None
-        run = open_run(
-            home, config, store, keyring, progress, imported=imported, fresh=fresh, privacy=privacy_now(home)
+    began = time.monotonic()
+    listed = list(paths)
+    imported = import_paths(home.store, home.keyring, listed, log_format, agent, progress) if listed else None
+    run = open_run(home, config, progress, imported=imported, fresh=fresh, privacy=privacy_now(home))
+    if imported is not None and "import" not in run.state.timings_s:
+        run.state = msgspec.structs.replace(
+            run.state, timings_s={"import": round(time.monotonic() - began, 2), **run.state.timings_s}
         )
-        if imported is not None and "import" not in run.state.timings_s:
-            run.state = msgspec.structs.replace(
-                run.state, timings_s={"import": round(time.monotonic() - began, 2), **run.state.timings_s}
-            )
-            run.save()
-        for step in STEPS:
-            run.do(step)
-            if step == stop_after:
-                return {}
-        return finish(run)
-    finally:
-        store.close()
+        run.save()
+    for step in STEPS:
+        run.do(step)
+        if step == stop_after:
+            return {}
+    return finish(run)
 
 
 def run_stage(
-    home: Path, step: str, config: Convert, *, progress: Progress = silent, again: bool = False
+    home: Home, step: str, config: Convert, *, progress: Progress = silent, again: bool = False
 ) -> Run:
     """One stage of the current run; `again` forgets its result and all later ones first.
 
@@ -608,20 +594,15 @@ def run_stage(
         return _run_stage(home, step, config, progress, again)
 
 
-def _run_stage(home: Path, step: str, config: Convert, progress: Progress, again: bool) -> Run:
-    keyring = KeyRing.open(home)
-    store = open_store(home)
-    try:
-        now = privacy_now(home) if step == "curate" else None
-        run = open_run(home, config, store, keyring, progress, privacy=now)
-        if again:
-            run.forget_from(step)
-        run.do(step)
-        if step == "evaluate":
-            finish(run)
-        return run
-    finally:
-        store.close()
+def _run_stage(home: Home, step: str, config: Convert, progress: Progress, again: bool) -> Run:
+    now = privacy_now(home) if step == "curate" else None
+    run = open_run(home, config, progress, privacy=now)
+    if again:
+        run.forget_from(step)
+    run.do(step)
+    if step == "evaluate":
+        finish(run)
+    return run
 
 
 _KINDS: dict[str, type[Record]] = {
@@ -633,7 +614,7 @@ _KINDS: dict[str, type[Record]] = {
 }
 
 
-def forget(home: Path, keyring: KeyRing, store: Store) -> dict[str, int]:
+def forget(home: Home) -> dict[str, int]:
     """Takes calls that can no longer be read in the store (erased, expired) out of the artifacts of every run.
 
     Each run concerned gets a fresh key, and its old one is destroyed.
@@ -646,8 +627,8 @@ def forget(home: Path, keyring: KeyRing, store: Store) -> dict[str, int]:
     """
     with alone(home):
         out: dict[str, int] = {}
-        for path in sorted((home / "runs").glob("*/curate.sealed")):
-            run = Run(home, read_state(home, path.parent.name), store, keyring, silent)
+        for path in sorted(home.runs_path.glob("*/curate.sealed")):
+            run = Run(home, read_state(home, path.parent.name), silent)
             n_examples = _forget(run)
             if n_examples:
                 out[run.state.run_id] = n_examples
@@ -655,7 +636,7 @@ def forget(home: Path, keyring: KeyRing, store: Store) -> dict[str, int]:
 
 
 def _forget(run: Run) -> int:
-    gone = run.store.gone([e.call_id for e in _examples(run)])
+    gone = run.home.store.gone([e.call_id for e in _examples(run)])
     if not gone:
         return 0
 
@@ -672,7 +653,7 @@ def _forget(run: Run) -> int:
             elif run.done(step):
                 write_sealed(new, _without(gone, read_sealed(path, _KINDS[step], run.sealer)), sealer)
 
-    rewrite(run.folder, run.keyring, write)
+    rewrite(run.folder, run.home.keyring, write)
     return len(gone)
 
 
@@ -719,12 +700,11 @@ def finish(run: Run) -> dict[str, Any]:
     )
     write_report(run.folder, report)
     if not run.state.finished:
-        routes_path = run.home / "routes.json"
+        routes_path = run.home.routes_path
         fresh = publish.route_file(run.state.run_id, discovered, results, finetuned)
         written = write_routes(routes_path, _keep_closed(read_routes(routes_path), fresh))
-        log = AuditLog(run.home, run.keyring)
         for route in written.routes:
-            log.append(
+            run.home.audit.append(
                 "route.publish",
                 subject=route.id,
                 detail={"state": route.state, "specialist": route.specialist, "run": run.state.run_id},

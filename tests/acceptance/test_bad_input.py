@@ -18,9 +18,9 @@ from typing import Any
 
 import pytest
 
-from deputize.core.config import models_path
+from deputize.home import Home
+from deputize.locations import models_path
 from deputize.specialists import catalogue
-from deputize.store.sqlite import open_store
 from deputize.testing import ScriptedUpstream, always, in_thread
 
 DEPUTIZE = [sys.executable, "-m", "deputize.cli.main"]
@@ -161,7 +161,7 @@ def test_an_llm_that_does_not_answer_is_a_502_and_is_recorded(tmp_path: Path, ga
     status, answer = ask(url, "hello")
     assert status == 502
     assert set(answer["error"]) >= {"message", "type"}
-    store = open_store(tmp_path / "home")
+    store = Home(tmp_path / "home").open_store()
     # it is in the journal by now; a process of its own brings it into the store
     until = time.monotonic() + 20
     while not store.count() and time.monotonic() < until:
@@ -183,7 +183,7 @@ def test_a_two_megabyte_prompt_passes_and_ctrl_c_ends_the_gateway_in_order(
         _, said = process.communicate(timeout=60)
     assert process.returncode in (0, 130)
     assert "Traceback" not in said
-    store = open_store(tmp_path / "home")
+    store = Home(tmp_path / "home").open_store()
     assert next(iter(store.calls())).messages[0]["content"] == text
     store.close()
 

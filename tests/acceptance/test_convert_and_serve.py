@@ -19,12 +19,12 @@ from typing import Any
 import pytest
 from tests import tiny_model
 
-from deputize.core.config import models_path
 from deputize.core.records import Message
+from deputize.home import Home
+from deputize.locations import models_path
 from deputize.specialists import catalogue
 from deputize.store.access.audit_log import AuditLog
 from deputize.store.keys.keyring import KeyRing
-from deputize.store.sqlite import open_store
 from deputize.testing import ScriptedUpstream, always, in_thread
 
 openai = pytest.importorskip("openai")
@@ -147,14 +147,14 @@ def check(
             assert answer == "from the LLM" and headers["x-deputize-served-by"] == "llm"
         client.close()
     assert count(home) == before + len(cases) + 2
-    store = open_store(home)
+    store = Home(home).open_store()
     newest = [call for call in store.calls() if call.decision is not None][-len(cases) - 2 :]
     store.close()
     assert sum(call.decision.served_by == "slm" for call in newest if call.decision) == n_served
 
 
 def count(home: Path) -> int:
-    store = open_store(home)
+    store = Home(home).open_store()
     try:
         return store.count()
     finally:

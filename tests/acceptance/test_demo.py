@@ -13,16 +13,16 @@ import pytest
 
 from deputize import pipeline
 from deputize.core import artifacts as art
-from deputize.core.config import models_path
 from deputize.core.errors import UsageError
 from deputize.core.progress import silent
 from deputize.demo import loop
 from deputize.demo.processes import teacher_process
+from deputize.home import Home
+from deputize.locations import models_path
 from deputize.specialists import catalogue
 from deputize.store.keys.keyring import KeyRing
 from deputize.store.keys.run_keys import run_key
 from deputize.store.sealed import read_sealed
-from deputize.store.sqlite import open_store
 
 SMALL = loop.DemoSize(n_episodes=40, latency_scale=0.01)
 
@@ -42,7 +42,7 @@ def collected(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_call_is_in_the_store_with_its_outcome(collected: Path) -> None:
-    store = open_store(collected)
+    store = Home(collected).open_store()
     calls = list(store.calls())
     store.close()
     tickets = SMALL.tickets()
@@ -70,13 +70,13 @@ def test_nothing_personal_lies_in_clear(collected: Path) -> None:
 
 
 def test_a_second_start_collects_nothing_again(collected: Path) -> None:
-    store = open_store(collected)
+    store = Home(collected).open_store()
     before = store.count()
     store.close()
     said: list[str] = []
     with teacher_process(SMALL.seed, latency_scale=0.0) as llm:
         loop._collect(collected, SMALL, loop.open_state(collected, SMALL), llm, silent, said.append)
-    store = open_store(collected)
+    store = Home(collected).open_store()
     assert store.count() == before
     store.close()
     assert said == []
@@ -84,8 +84,9 @@ def test_a_second_start_collects_nothing_again(collected: Path) -> None:
 
 def test_the_traffic_is_curated_and_its_tasks_are_found(collected: Path) -> None:
     config = SMALL.convert().model_copy(update={"min_calls": 10})
-    pipeline.convert(collected, config, stop_after="cluster")
-    run_id = pipeline.latest_run(collected)
+    with Home(collected) as opened:
+        pipeline.convert(opened, config, stop_after="cluster")
+    run_id = pipeline.latest_run(opened)
     assert run_id is not None
     folder = collected / "runs" / run_id
     sealer = run_key(folder, KeyRing.open(collected))

@@ -11,11 +11,11 @@ import pytest
 from tests import tiny_model
 
 from deputize.cli.main import run
+from deputize.home import Home
 from deputize.routes_file import read_routes
 from deputize.store.access.audit_log import AuditLog
 from deputize.store.keys.keyring import KeyRing
 from deputize.store.lineage import affected, specialists_of
-from deputize.store.sqlite import open_store
 
 ABOUT = {
     "refund": ("money back please", "return my payment"),
@@ -70,7 +70,7 @@ def test_what_is_offered_after_an_erasure_trains_again_without_the_erased(
     (after,) = read_routes(home / "routes.json").routes
     assert (after.id, after.state) == (before.id, "live") and after.specialist != before.specialist
     ring = KeyRing.open(home)
-    store = open_store(home, ring)
+    store = Home(home, keyring=ring).open_store()
     assert [t.path for t in affected(home, store, ring)] == [before.specialist], (
         "the new one learnt from none"
     )

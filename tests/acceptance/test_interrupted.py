@@ -17,9 +17,9 @@ import pytest
 from tests import tiny_model
 
 from deputize import pipeline
+from deputize.home import Home
 from deputize.store.keys.keyring import KeyRing
 from deputize.store.keys.run_keys import run_key
-from deputize.store.sqlite import open_store
 from deputize.testing import call
 
 DEPUTIZE = [sys.executable, "-m", "deputize.cli.main"]
@@ -121,7 +121,7 @@ def test_s2_stopped_half_way_leaves_nothing_in_clear_and_begins_again(tmp_path: 
     home, temporary = tmp_path / "home", tmp_path / "tmp"
     temporary.mkdir()
     rng = random.Random(0)
-    store = open_store(home)
+    store = Home(home).open_store()
     store.append(
         [
             call(
@@ -203,7 +203,7 @@ def test_a_convert_stopped_in_every_stage_ends_as_if_it_had_not_been(
     assert report["source"]["n_calls"] == 200
     (task,) = report["tasks"]
     assert task["certificate"] is not None, task["refused"]
-    store = open_store(home)
+    store = Home(home).open_store()
     assert store.count() == 200
     store.close()
 
@@ -214,7 +214,7 @@ def test_a_demo_stopped_during_its_traffic_leaves_no_process_behind(
     tmp_path: Path, environ: dict[str, str], how: signal.Signals
 ) -> None:
     """The simulated LLM and the gateway are processes of the demo's own; they end with it, however it ends."""
-    from deputize.core.config import models_path
+    from deputize.locations import models_path
     from deputize.specialists import catalogue
 
     if not catalogue.is_fetched("SmolLM2-135M-Instruct", models_path()):
@@ -229,6 +229,6 @@ def test_a_demo_stopped_during_its_traffic_leaves_no_process_behind(
     process.wait(timeout=60)
     assert ended(pids)
     assert "Traceback" not in (tmp_path / "said.txt").read_text()
-    kept = open_store(home)
+    kept = Home(home).open_store()
     assert kept.count() > 0, "what was recorded is there"
     kept.close()

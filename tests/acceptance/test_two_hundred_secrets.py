@@ -23,12 +23,12 @@ from deputize import pipeline
 from deputize.core.config import Convert
 from deputize.core.contracts import answer_of
 from deputize.gateway.launch import running_gateway
+from deputize.home import Home
 from deputize.specialists.answer_schema import learn_form
 from deputize.stages.cluster import run as cluster
 from deputize.stages.collect.audience import infer_sites
 from deputize.store.keys.keyring import KeyRing
 from deputize.store.keys.run_keys import run_key
-from deputize.store.sqlite import open_store
 from deputize.testing import ScriptedUpstream, running
 
 N_SECRETS = 200
@@ -311,8 +311,8 @@ def _as_a_log(path: Path, calls: list[tuple[dict[str, str], int]]) -> Path:
 
 def held_without_the_limit(home: Path, person: dict[str, str]) -> set[str]:
     """The habits of one person that stand in clear where `min_origins` is 1."""
-    keyring = KeyRing.open(home, create=False)
-    folder = home / "runs" / str(pipeline.latest_run(home))
+    keyring = KeyRing.open_existing(home)
+    folder = home / "runs" / str(pipeline.latest_run(Home(home)))
     curated = pipeline.read_curated(folder / "curate.sealed", run_key(folder, keyring))
     found = cluster.run(curated, Convert(min_origins=1))
     forms = [
@@ -329,7 +329,7 @@ def held_without_the_limit(home: Path, person: dict[str, str]) -> set[str]:
         )
         for task in found.tasks
     ]
-    store = open_store(home)
+    store = Home(home).open_store()
     sites = infer_sites(list(store.calls())).sites
     store.close()
     clear = msgspec.json.encode([found.tasks, found.keyspaces, forms, sites]).decode()
@@ -354,12 +354,13 @@ def test_two_hundred_identifiers_and_what_one_person_alone_says_are_nowhere_in_c
     with caplog.at_level(logging.INFO):
         asyncio.run(_through_the_gateway(home, calls[: len(calls) // 2]))
         said: list[str] = []
-        report = pipeline.convert(
-            home,
-            Convert(models=(name,), epsilon=0.2, delta=0.2, minutes=2.0, min_calls=20),
-            paths=[_as_a_log(source / "log.jsonl", calls[len(calls) // 2 :])],
-            progress=lambda what, *_: said.append(what),
-        )
+        with Home(home) as opened:
+            report = pipeline.convert(
+                opened,
+                Convert(models=(name,), epsilon=0.2, delta=0.2, minutes=2.0, min_calls=20),
+                paths=[_as_a_log(source / "log.jsonl", calls[len(calls) // 2 :])],
+                progress=lambda what, *_: said.append(what),
+            )
     assert len(report["tasks"]) >= 3 and any(t["specialist"] for t in report["tasks"]), (
         "a convert without tasks shows nothing"
     )
@@ -369,7 +370,7 @@ def test_two_hundred_identifiers_and_what_one_person_alone_says_are_nowhere_in_c
     (tmp_path / "said").mkdir()
     (tmp_path / "said" / "log").write_text("\n".join([*said, caplog.text, *capfd.readouterr()]))
     # with the key they are all there
-    store = open_store(home)
+    store = Home(home).open_store()
     text = " ".join(json.dumps([c.messages, c.response]) for c in store.calls())
     store.close()
     spoken = {k for k in people[0] if k not in ("origin",)}

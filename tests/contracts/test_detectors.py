@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tests import tiny_model
 
 from deputize.core.errors import MissingExtra
+from deputize.home import Home
 from deputize.privacy.detectors.base import Detector, Span, detect_all
 from deputize.privacy.detectors.deobfuscate import DeobfuscatingDetector
 from deputize.privacy.detectors.registry import make_detector
@@ -198,7 +199,6 @@ def test_a_union_covers_what_any_member_found(tiny_tagger: Path) -> None:
 
 
 def test_the_standard_set_of_a_home_with_a_tagger(tiny_tagger: Path, tmp_path: Path) -> None:
-    from deputize.core.config import read_privacy
 
     home = tmp_path / "home"
     (home / "taggers").mkdir(parents=True)
@@ -206,12 +206,12 @@ def test_the_standard_set_of_a_home_with_a_tagger(tiny_tagger: Path, tmp_path: P
     (home / "config.toml").write_text(
         f"[privacy]\ndetectors = {json.dumps(['tests.a_users_detector:Badges'])}\n"
     )
-    standard = standard_detectors(home=home, privacy=read_privacy(home))
+    standard = standard_detectors(home=home, privacy=Home(home).privacy())
     assert {"rules", "presidio", "tagger", "badges"} <= set(standard.names)
     (found,) = detect_all(standard.all, ["ticket 456-78, badge BX1234"])
     assert {"TICKET", "BADGE"} <= {s.type for s in found}
     (home / "config.toml").write_text('[privacy]\ntagger = "none"\n')
-    assert "tagger" not in standard_detectors(home=home, privacy=read_privacy(home)).names
+    assert "tagger" not in standard_detectors(home=home, privacy=Home(home).privacy()).names
 
 
 def test_the_architecture_of_privacy_filter_can_be_read(privacy_filter: Path) -> None:

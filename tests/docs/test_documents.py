@@ -19,9 +19,9 @@ import pytest
 
 from deputize.cli.main import COMMANDS
 from deputize.cli.reference import markdown
-from deputize.core.config import models_path
 from deputize.demo import teacher, traffic, world
 from deputize.demo.agent import Seen
+from deputize.locations import models_path
 from deputize.specialists import catalogue
 from deputize.testing import ScriptedUpstream, always, in_thread, running
 

@@ -14,11 +14,11 @@ from deputize.core.config import Convert
 from deputize.core.errors import AccessDenied, BadInput
 from deputize.core.records import Call, Example, Outcome
 from deputize.dataset import Dataset
+from deputize.home import Home
 from deputize.store.access.audit_log import AuditLog
 from deputize.store.access.roles import RIGHTS, Actor, Right, Role, owner
 from deputize.store.erasure import erase_origin
 from deputize.store.keys.keyring import KeyRing
-from deputize.store.sqlite import open_store
 from deputize.testing import ScriptedUpstream, always, in_thread
 
 NAME = "Mia Zelmanovich"
@@ -26,7 +26,7 @@ NAME = "Mia Zelmanovich"
 
 def fill(home: Path) -> None:
     keyring = KeyRing.open(home)
-    store = open_store(home, keyring)
+    store = Home(home, keyring=keyring).open_store()
     store.append(
         [
             Call(
@@ -49,12 +49,17 @@ def fill(home: Path) -> None:
     store.close()
 
 
+def run_stage(home: Path, step: str, config: Convert, *, again: bool = False) -> pipeline.Run:
+    with Home(home) as opened:
+        return pipeline.run_stage(opened, step, config, again=again)
+
+
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("home")
     fill(home)
-    pipeline.run_stage(home, "curate", Convert())
-    pipeline.run_stage(home, "cluster", Convert())
+    run_stage(home, "curate", Convert())
+    run_stage(home, "cluster", Convert())
     return home
 
 
@@ -115,19 +120,19 @@ def test_export_from_the_command_line(home: Path, tmp_path: Path, capsys: pytest
 
 
 def test_rows_can_be_what_was_dropped(home: Path, tmp_path: Path) -> None:
-    done = Dataset(home, None, owner()).export(tmp_path / "out", "jsonl", chosen="dropped")
+    done = Dataset(Home(home), None, owner()).export(tmp_path / "out", "jsonl", chosen="dropped")
     rows = [
         json.loads(x) for p in (tmp_path / "out").glob("*.jsonl") for x in p.read_text("utf-8").splitlines()
     ]
     assert sum(done.rows.values()) == len(rows) and all(r["drop_reason"] for r in rows)
     with pytest.raises(BadInput, match="Nothing is left"):
-        Dataset(home, None, owner()).export(tmp_path / "b", "jsonl", splits=["test"], chosen="dropped")
+        Dataset(Home(home), None, owner()).export(tmp_path / "b", "jsonl", splits=["test"], chosen="dropped")
 
 
 @pytest.mark.parametrize("role", list(Role))
 def test_only_who_may_read_curated_text_sees_any(role: Role, home: Path, tmp_path: Path) -> None:
     actor = Actor(name="k_1", role=role.value)
-    data = Dataset(home, None, actor)
+    data = Dataset(Home(home), None, actor)
     if Right.READ_CURATED in RIGHTS[role]:
         assert data.dropped() and data.export(tmp_path / "out", "jsonl").rows
         return
@@ -139,8 +144,8 @@ def test_only_who_may_read_curated_text_sees_any(role: Role, home: Path, tmp_pat
 
 
 def test_a_curator_of_one_tenant_gets_that_tenant_only(home: Path, tmp_path: Path) -> None:
-    everything = Dataset(home, None, owner()).export(tmp_path / "all", "jsonl", chosen="all")
-    part = Dataset(home, None, Actor(name="k", role="curator", tenant="north")).export(
+    everything = Dataset(Home(home), None, owner()).export(tmp_path / "all", "jsonl", chosen="all")
+    part = Dataset(Home(home), None, Actor(name="k", role="curator", tenant="north")).export(
         tmp_path / "n", "jsonl", chosen="all"
     )
     assert sum(everything.rows.values()) == 120 and sum(part.rows.values()) == 60
@@ -151,17 +156,17 @@ def test_what_was_put_back_is_learnt_from_by_the_next_run(
 ) -> None:
     home = tmp_path / "home"
     fill(home)
-    pipeline.run_stage(home, "curate", Convert())
-    data = Dataset(home, None, owner())
+    run_stage(home, "curate", Convert())
+    data = Dataset(Home(home), None, owner())
     chosen = next(d.call_id for d in data.dropped() if d.reason == "failed episode")
     assert run(["--home", str(home), "dataset", "restore", "nothing"]) == 3
     assert run(["--home", str(home), "dataset", "restore", chosen]) == 0
     assert actions(home)[-1] == "dataset.restore"
     assert NAME not in "".join(p.read_bytes().decode("latin-1") for p in home.glob("restored*"))
-    pipeline.run_stage(home, "curate", Convert(), again=True)
+    run_stage(home, "curate", Convert(), again=True)
     assert chosen not in {d.call_id for d in data.dropped()}
     assert run(["--home", str(home), "dataset", "restore", chosen, "--undo"]) == 0
-    pipeline.run_stage(home, "curate", Convert(), again=True)
+    run_stage(home, "curate", Convert(), again=True)
     assert chosen in {d.call_id for d in data.dropped()}
     assert run(["--home", str(home), "dataset", "restore", chosen, "--undo"]) == 3
 
@@ -169,12 +174,12 @@ def test_what_was_put_back_is_learnt_from_by_the_next_run(
 def test_calls_that_were_erased_are_neither_shown_nor_exported(tmp_path: Path) -> None:
     home = tmp_path / "home"
     fill(home)
-    pipeline.run_stage(home, "curate", Convert())
-    data = Dataset(home, None, owner())
+    run_stage(home, "curate", Convert())
+    data = Dataset(Home(home), None, owner())
     n_before = len(data.dropped())
     whole = data.export(tmp_path / "before", "jsonl", chosen="all")
     keyring = KeyRing.open(home)
-    store = open_store(home, keyring)
+    store = Home(home, keyring=keyring).open_store()
     done = erase_origin(home, keyring, store, AuditLog(home, keyring), owner(), "customer-0", tenant="north")
     store.close()
     exported = data.export(tmp_path / "out", "jsonl", chosen="all")
@@ -202,8 +207,8 @@ def test_sensitive_terms_of_the_config_leave_no_trace_in_the_run_folder(tmp_path
             '[privacy]\nsensitive = ["re:Parcel \\\\d+"]\n'
             f'paraphraser = {{base_url = "{llm.url}", model = "scripted"}}\n'
         )
-        done = pipeline.run_stage(home, "curate", Convert(privacy="paraphrase"))
-    rows = list(Dataset(home, None, owner())._records())
+        done = run_stage(home, "curate", Convert(privacy="paraphrase"))
+    rows = list(Dataset(Home(home), None, owner())._records())
     texts = [e.request.messages[1]["content"] for e in rows if isinstance(e, Example)]
     assert len(texts) == 120 and not any(f"Parcel {n}." in t for n, t in enumerate(texts))
     assert all(

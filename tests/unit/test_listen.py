@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from deputize.core.records import Call
+from deputize.home import Home
 from deputize.listen import Listener
-from deputize.store.sqlite import open_store
 
 
 def reopened(home: Path) -> list[Call]:
-    store = open_store(home)
+    store = Home(home).open_store()
     try:
         return list(store.calls())
     finally:

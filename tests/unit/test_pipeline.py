@@ -14,11 +14,10 @@ import pytest
 from deputize.core.artifacts import Curated
 from deputize.core.config import Convert
 from deputize.core.records import Call, encode
+from deputize.home import Home
 from deputize.pipeline import Run, convert, latest_run, open_run, read_state
-from deputize.store.keys.keyring import KeyRing
 from deputize.store.keys.run_keys import run_key
 from deputize.store.sealed import is_stream, write_sealed
-from deputize.store.sqlite import SqliteStore, open_store
 
 SYSTEM = "You are the desk of a shop.\nAnswer as JSON with the keys intent and name."
 TOOLS = [{"type": "function", "function": {"name": "find", "parameters": {"type": "object"}}}]
@@ -44,19 +43,10 @@ def calls(n: int) -> Iterator[Call]:
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    store = open_store(tmp_path / "home")
+    store = Home(tmp_path / "home").open_store()
     store.append(list(calls(400)))
     store.close()
     return tmp_path / "home"
-
-
-class Opened:
-    """The newest run of a home."""
-
-    def __init__(self, home: Path) -> None:
-        self.keyring = KeyRing.open(home, create=False)
-        self.store: SqliteStore = open_store(home, self.keyring)
-        self.run = open_run(home, Convert(), self.store, self.keyring, lambda *_: None)
 
 
 @pytest.mark.timeout(600)
@@ -64,27 +54,30 @@ def test_a_stop_in_the_middle_of_s2_costs_s2_and_nothing_else(home: Path) -> Non
     """kill -9 while examples are being written; then it goes through."""
     folder, part = kill_while_writing(home)
     assert part.exists() and not (folder / "curate.sealed").exists()
-    convert(home, Convert(), stop_after="curate")
-    assert latest_run(home) == folder.name, "the same run went on"
+    opened = Home(home)
+    convert(opened, Convert(), stop_after="curate")
+    assert latest_run(opened) == folder.name, "the same run went on"
     assert [p.name for p in folder.glob("*curate*")] == ["curate.sealed"]
-    opened = Opened(home)
-    curated = opened.run.load("curate", Curated)
+    run = open_run(opened, Convert(), lambda *_: None)
+    curated = run.load("curate", Curated)
     assert [e.call_id for e in curated.examples] == [f"c{i}" for i in range(400)]
     assert b"mia.silva" not in encode(curated) and curated.entities["EMAIL_ADDRESS"] == 800
     assert all(e.request.tools is curated.examples[0].request.tools for e in curated.examples)
-    assert read_state(home, folder.name).timings_s["curate"] > 0
+    assert read_state(opened, folder.name).timings_s["curate"] > 0
     # a run of an earlier version holds the same as one record
     path = folder / "curate.sealed"
     assert is_stream(path)
     write_sealed(path, curated, run_key(folder, opened.keyring))
-    assert not is_stream(path) and opened.run.load("curate", Curated) == curated
+    assert not is_stream(path) and run.load("curate", Curated) == curated
+    opened.close()
 
 
 def kill_while_writing(home: Path) -> tuple[Path, Path]:
     """The run's folder, and the file that examples were being written to when the process was killed."""
     program = (
         "import sys; from pathlib import Path; from deputize.core.config import Convert\n"
-        "from deputize.pipeline import convert; convert(Path(sys.argv[1]), Convert(), stop_after='curate')"
+        "from deputize.home import Home\n"
+        "from deputize.pipeline import convert; convert(Home(Path(sys.argv[1])), Convert(), stop_after='curate')"
     )
     child = subprocess.Popen([sys.executable, "-c", program, str(home)], stderr=subprocess.PIPE)
     try:
@@ -102,16 +95,14 @@ def kill_while_writing(home: Path) -> tuple[Path, Path]:
 
 
 def test_a_run_reads_the_store_as_a_stream(tmp_path: Path) -> None:
-    store = open_store(tmp_path)
-    store.append(list(calls(20)))
-    keyring = KeyRing.open(tmp_path)
-    run = open_run(tmp_path, Convert(), store, keyring, lambda *_: None)
-    store.append(list(calls(25)))
-    reading = run.calls()
-    assert next(reading).id == "c0" and not isinstance(reading, list)
-    assert len(list(run.calls())) == run.state.n_calls == 20
-    other = open_run(tmp_path, Convert(), store, keyring, lambda *_: None)
-    assert other.state.n_calls == 25 and other.state.run_id != run.state.run_id
-    again = open_run(tmp_path, Convert(), store, keyring, lambda *_: None)
-    assert isinstance(again, Run) and again.state == other.state
-    store.close()
+    with Home(tmp_path) as home:
+        home.store.append(list(calls(20)))
+        run = open_run(home, Convert(), lambda *_: None)
+        home.store.append(list(calls(25)))
+        reading = run.calls()
+        assert next(reading).id == "c0" and not isinstance(reading, list)
+        assert len(list(run.calls())) == run.state.n_calls == 20
+        other = open_run(home, Convert(), lambda *_: None)
+        assert other.state.n_calls == 25 and other.state.run_id != run.state.run_id
+        again = open_run(home, Convert(), lambda *_: None)
+        assert isinstance(again, Run) and again.state == other.state

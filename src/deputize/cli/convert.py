@@ -10,8 +10,10 @@ import click
 from pydantic import ValidationError
 
 from deputize.cli.terminal import Terminal, pass_terminal
-from deputize.core.config import Convert, models_path, read_toml, sentence
+from deputize.core.config import Convert, sentence
 from deputize.core.errors import BadInput, UsageError
+from deputize.home import Home
+from deputize.locations import models_path
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -42,18 +44,18 @@ def run_options(command: F) -> F:
     return command
 
 
-def settings(home: Path, given: dict[str, Any], base: dict[str, Any] | None = None) -> Convert:
+def settings(home: Home, given: dict[str, Any], base: dict[str, Any] | None = None) -> Convert:
     """The settings of a run: defaults, then [convert] in HOME/config.toml (or `base`), then the command line.
 
     Raises:
         BadInput: config.toml holds something else.
         UsageError: an option's value cannot be used.
     """
-    stored = base if base is not None else read_toml(home / "config.toml").get("convert", {})
+    stored = base if base is not None else home.table("convert")
     try:
         before = Convert.model_validate(stored)
     except ValidationError as error:
-        raise BadInput(f"{home / 'config.toml'}: {sentence(error)}") from None
+        raise BadInput(f"{home.config_path}: {sentence(error)}") from None
     chosen = {name: value for name, value in given.items() if value is not None and value != ()}
     try:
         config = Convert.model_validate({**before.model_dump(), **chosen})

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import click
 
 from deputize.cli.terminal import Terminal, pass_terminal
+from deputize.home import Home
 
 DEFAULT_HOME = ".deputize-demo"
 
@@ -40,11 +40,11 @@ def demo(terminal: Terminal, /, episodes: int | None, seed: int, minutes: float 
     home = terminal.home
     began = time.monotonic()
     with terminal.progress() as progress:
-        report = loop.run(home, plan, progress=progress, say=terminal.note, fresh=fresh)
+        report = loop.run(home.path, plan, progress=progress, say=terminal.note, fresh=fresh)
     terminal.result(report, lambda: show_demo(terminal, home, report, time.monotonic() - began))
 
 
-def show_demo(terminal: Terminal, home: Path, report: dict[str, Any], seconds: float) -> None:
+def show_demo(terminal: Terminal, home: Home, report: dict[str, Any], seconds: float) -> None:
     """The report, the replay's figures, and where to look."""
     from deputize.cli.report import show_report
 
@@ -71,4 +71,4 @@ def show_demo(terminal: Terminal, home: Path, report: dict[str, Any], seconds: f
         f"Their bill: {cost['routed_usd']:.4f} USD instead of {cost['llm_only_usd']:.4f} (assumed prices; the simulated "
         f"LLM answers ten times as fast as a hosted one)."
     )
-    terminal.say(f"Report: {home / 'runs' / str(report['run_id']) / 'report.html'}   ({seconds:.0f} s)")
+    terminal.say(f"Report: {home.runs_path / str(report['run_id']) / 'report.html'}   ({seconds:.0f} s)")

@@ -37,32 +37,30 @@ def erase(terminal: Terminal, /, origin: str, tenant: str, keep_backups: bool) -
     """
     from deputize.cli.imports import forget_in_runs
     from deputize.cli.report import mark_erased
-    from deputize.store.access.audit_log import AuditLog
     from deputize.store.erasure import erase_origin
-    from deputize.store.keys.keyring import KeyRing
     from deputize.store.recording.journal import set_aside
     from deputize.store.rotation import rotate
-    from deputize.store.sqlite import journal_folders, open_store
 
-    keyring = KeyRing.open(terminal.home, create=False)
-    store = open_store(terminal.home, keyring)
-    try:
-        audit = AuditLog(terminal.home, keyring)
-        done = erase_origin(terminal.home, keyring, store, audit, terminal.actor, origin, tenant=tenant)
-        forgotten = forget_in_runs(terminal, keyring, store) or {}
-        mark_erased(terminal.home, done.taught)
-        warnings: tuple[str, ...] = ()
-        if not keep_backups:
-            warnings = rotate(terminal.home, keyring, store, actor=terminal.actor.name, audit=audit).warnings
-        wal_is_empty = store.empty_wal()
-    finally:
-        store.close()
-    if not wal_is_empty:
+    home = terminal.home
+    home.require_keys()
+    done = erase_origin(
+        home.path, home.keyring, home.store, home.audit, terminal.actor, origin, tenant=tenant
+    )
+    forgotten = forget_in_runs(terminal) or {}
+    mark_erased(home.path, done.taught)
+    warnings: tuple[str, ...] = ()
+    if not keep_backups:
+        warnings = rotate(
+            home.path, home.keyring, home.store, actor=terminal.actor.name, audit=home.audit
+        ).warnings
+    is_compact = home.store.compact()
+    home.close()
+    if not is_compact:
         warnings += (
             "Another program is reading the store, so pages from before the erasure are still in store.db-wal: use this"
             " command once more when it has ended.",
         )
-    if damaged := set_aside(journal_folders(terminal.home)):
+    if damaged := set_aside(home.journals):
         warnings += (
             f"{len(damaged)} damaged journal files of earlier crashes may hold calls of anybody; delete them when they"
             f" are not needed any more: {', '.join(map(str, damaged))}",
@@ -110,7 +108,9 @@ def _show(
         )
     served = {r.specialist for r in routes}
     for taught in done.taught:
-        unused = "" if taught.path in served else f" No route uses it: {terminal.home / taught.path} can go."
+        unused = (
+            "" if taught.path in served else f" No route uses it: {terminal.home.path / taught.path} can go."
+        )
         terminal.say(taught.sentence + unused)
     if offer:
         terminal.say("To serve its calls by the LLM until it is trained again without them:")
@@ -129,7 +129,7 @@ def _show(
 def _routes_of(terminal: Terminal, folders: list[str]) -> list[Route]:
     from deputize.routes_file import read_routes
 
-    return [r for r in read_routes(terminal.home / "routes.json").routes if r.specialist in folders]
+    return [r for r in read_routes(terminal.home.routes_path).routes if r.specialist in folders]
 
 
 def _offer(terminal: Terminal, taught: Sequence[TrainedOnErased], routes: Sequence[Route]) -> list[str]:
@@ -156,11 +156,11 @@ def _line(terminal: Terminal, *words: str) -> str:
 def _options(terminal: Terminal, run_id: str) -> list[str]:
     """What `convert` has to be told to train as that run did, beyond what config.toml and the defaults say."""
     from deputize.cli.convert import run_options
-    from deputize.core.config import Convert, read_toml
+    from deputize.core.config import Convert
     from deputize.pipeline import read_state
 
     try:
-        now = Convert.model_validate(read_toml(terminal.home / "config.toml").get("convert", {}))
+        now = Convert.model_validate(terminal.home.table("convert"))
     except (
         BadInput,
         ValidationError,

@@ -4,17 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from deputize.cli.terminal import Terminal, pass_terminal
-from deputize.core.config import read_retention
 from deputize.core.errors import BadInput, StoreError, UsageError
-
-if TYPE_CHECKING:
-    from deputize.store.keys.keyring import KeyRing
-    from deputize.store.sqlite import SqliteStore
 
 _SHOWN = 5
 
@@ -27,17 +21,11 @@ _SHOWN = 5
 def import_(terminal: Terminal, /, paths: tuple[Path, ...], log_format: str, agent: str) -> None:
     """Read logs of LLM calls (JSONL, plain or .gz; folders too) into the encrypted store."""
     from deputize.stages.collect.importers import import_paths
-    from deputize.store.keys.keyring import KeyRing
-    from deputize.store.sqlite import open_store
 
-    keyring = KeyRing.open(terminal.home)
-    store = open_store(terminal.home)
-    try:
-        with terminal.progress() as progress:
-            done = import_paths(store, keyring, list(paths), log_format, agent, progress)
-        n_stored = store.count()
-    finally:
-        store.close()
+    home = terminal.home
+    with terminal.progress() as progress:
+        done = import_paths(home.store, home.keyring, list(paths), log_format, agent, progress)
+    n_stored = home.store.count()
     for skip in done.skipped[:_SHOWN]:
         terminal.note(f"skipped {skip.file}:{skip.line}: {skip.reason}")
     if done.n_skipped > _SHOWN:
@@ -58,12 +46,12 @@ def import_(terminal: Terminal, /, paths: tuple[Path, ...], log_format: str, age
     )
 
 
-def forget_in_runs(terminal: Terminal, keyring: KeyRing, store: SqliteStore) -> dict[str, int] | None:
+def forget_in_runs(terminal: Terminal) -> dict[str, int] | None:
     """Takes what is gone from the store out of the runs; None where one is at work, which does so itself when it ends."""
     from deputize.pipeline import forget
 
     try:
-        return forget(terminal.home, keyring, store)
+        return forget(terminal.home)
     except UsageError as error:
         terminal.note(f"{error} The run drops what is gone when it ends; then use this command once more.")
         return None
@@ -76,49 +64,40 @@ def retention(terminal: Terminal, /) -> None:
 
     One line a tenant, in days: default = 90; "*" = 30 for everybody who is not named. `deputize watch` does it too.
     """
-    from deputize.store.keys.keyring import KeyRing
-    from deputize.store.sqlite import open_store
-
-    limits = read_retention(terminal.home)
+    limits = terminal.home.retention()
     if not limits:
         raise BadInput(
-            f"{terminal.home / 'config.toml'} sets no limit: write [retention] and a line such as default = 90."
+            f"{terminal.home.config_path} sets no limit: write [retention] and a line such as default = 90."
         )
-    keyring = KeyRing.open(terminal.home, create=False)
-    store = open_store(terminal.home, keyring)
-    try:
-        deleted, forgotten = retain(terminal, keyring, store, limits)
-    finally:
-        store.close()
+    terminal.home.require_keys()
+    deleted, forgotten = retain(terminal, limits)
     terminal.result(
         {"max_age_days": limits, "deleted": deleted, "forgotten": forgotten},
         lambda: terminal.table(("tenant", "deleted calls"), list(deleted.items())),
     )
 
 
-def retain(
-    terminal: Terminal, keyring: KeyRing, store: SqliteStore, limits: dict[str, float]
-) -> tuple[dict[str, int], dict[str, int]]:
+def retain(terminal: Terminal, limits: dict[str, float]) -> tuple[dict[str, int], dict[str, int]]:
     """Applies retention limits; (tenant -> deleted calls, run -> examples taken out).
 
     A mark in the home says from before the first deletion until the end that runs may hold what the store does not any
     more: whatever stops this in between, or keeps the runs busy, the next time goes on with them.
     """
     from deputize.files import reason
-    from deputize.store.access.audit_log import AuditLog
     from deputize.store.erasure import apply_retention
     from deputize.store.sessions import existing_sessions
 
-    mark = terminal.home / "forget.pending"
+    home = terminal.home
+    mark = home.path / "forget.pending"
     was_stopped = mark.exists()
     try:
         mark.touch(mode=0o600)
-        audit, sessions = AuditLog(terminal.home, keyring), existing_sessions(terminal.home, keyring)
+        sessions = existing_sessions(home.path, home.keyring)
         with contextlib.closing(sessions) if sessions else contextlib.nullcontext():
-            deleted = apply_retention(store, audit, terminal.actor, limits, sessions=sessions)
+            deleted = apply_retention(home.store, home.audit, terminal.actor, limits, sessions=sessions)
         forgotten: dict[str, int] | None = {}
         if was_stopped or any(deleted.values()):
-            forgotten = forget_in_runs(terminal, keyring, store)
+            forgotten = forget_in_runs(terminal)
         if forgotten is not None:
             mark.unlink(missing_ok=True)
     except OSError as error:

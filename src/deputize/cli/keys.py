@@ -9,10 +9,9 @@ import click
 
 from deputize.cli.terminal import Terminal, pass_terminal
 from deputize.core.errors import BadInput, Tampered
-from deputize.store.access.api_keys import ApiKey, ApiKeys
-from deputize.store.access.audit_log import AuditLog, Head
+from deputize.store.access.api_keys import ApiKey
+from deputize.store.access.audit_log import Head
 from deputize.store.access.roles import GRANTABLE, Role
-from deputize.store.keys.keyring import KeyRing
 
 _ROLES = [role.value for role in Role if role is not Role.OWNER]
 
@@ -63,8 +62,7 @@ def create(
     usd_per_month: float | None,
 ) -> None:
     """Make an API key. It is shown once; only a keyed hash is kept. From the first key on the gateway asks for one."""
-    keyring = KeyRing.open(terminal.home)
-    made = ApiKeys(terminal.home, keyring).create(
+    made = terminal.home.api_keys.create(
         role,
         tenant=tenant,
         label=label,
@@ -74,7 +72,7 @@ def create(
         usd_per_month=usd_per_month,
         maker=terminal.actor,
     )
-    AuditLog(terminal.home, keyring).append(
+    terminal.home.audit.append(
         "keys.create",
         subject=made.key.id,
         tenant=tenant,
@@ -88,7 +86,7 @@ def create(
 @pass_terminal
 def list_keys(terminal: Terminal, /) -> None:
     """Every API key, revoked ones too."""
-    found = ApiKeys(terminal.home, KeyRing.open(terminal.home)).list()
+    found = terminal.home.api_keys.list()
     rows = [
         (
             k.id,
@@ -111,9 +109,8 @@ def list_keys(terminal: Terminal, /) -> None:
 @pass_terminal
 def revoke(terminal: Terminal, /, key_id: str) -> None:
     """Close an API key for good; running gateways notice within seconds."""
-    keyring = KeyRing.open(terminal.home)
-    closed = ApiKeys(terminal.home, keyring).revoke(key_id)
-    AuditLog(terminal.home, keyring).append("keys.revoke", subject=key_id, tenant=closed.tenant)
+    closed = terminal.home.api_keys.revoke(key_id)
+    terminal.home.audit.append("keys.revoke", subject=key_id, tenant=closed.tenant)
     terminal.result(_row(closed), lambda: terminal.say(f"Key {key_id} is revoked."))
 
 
@@ -134,19 +131,13 @@ def rotate_keys(terminal: Terminal, /, to: str) -> None:
     """
     from deputize.store.keys.providers import provider_named
     from deputize.store.rotation import fresh_file, rotate
-    from deputize.store.sqlite import open_store
 
-    keyring = KeyRing.open(terminal.home, create=False)
-    folder = terminal.home / "keys"
-    provider = provider_named(to, folder, os.environ, file=fresh_file()) if to else None
-    store = open_store(terminal.home, keyring)
-    try:
-        audit = AuditLog(terminal.home, keyring)
-        done = rotate(
-            terminal.home, keyring, store, provider=provider, actor=terminal.actor.name, audit=audit
-        )
-    finally:
-        store.close()
+    home = terminal.home
+    home.require_keys()
+    provider = provider_named(to, home.path / "keys", os.environ, file=fresh_file()) if to else None
+    done = rotate(
+        home.path, home.keyring, home.store, provider=provider, actor=terminal.actor.name, audit=home.audit
+    )
     for warning in done.warnings:
         terminal.note(warning)
     terminal.result(
@@ -169,8 +160,7 @@ def audit() -> None:
 @pass_terminal
 def verify(terminal: Terminal, /, head: str | None) -> None:
     """Go through the audit log and name the first link that is not as it was written (exit code 1)."""
-    log = AuditLog(terminal.home, KeyRing.open(terminal.home))
-    verdict = log.verify(known_head=_head(head))
+    verdict = terminal.home.audit.verify(known_head=_head(head))
     if not verdict.ok:
         raise Tampered(f"The audit log is broken at entry {verdict.broken_at}: {verdict.why}.")
     noted = (
@@ -203,8 +193,7 @@ def _head(text: str | None) -> Head | None:
 @pass_terminal
 def list_entries(terminal: Terminal, /) -> None:
     """Every entry, oldest first."""
-    log = AuditLog(terminal.home, KeyRing.open(terminal.home))
-    entries = list(log.entries())
+    entries = list(terminal.home.audit.entries())
     rows = [
         (
             e.n,

@@ -120,6 +120,13 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command line; its exit code. Nothing is raised."""
     terminal = Terminal()
     try:
+        return _run(terminal, arguments)
+    finally:
+        terminal.close()
+
+
+def _run(terminal: Terminal, arguments: Sequence[str] | None) -> int:
+    try:
         # not cli.main(): that has ways of its own to end when a pipe breaks
         given = list(sys.argv[1:] if arguments is None else arguments)
         with cli.make_context("deputize", given, obj=terminal) as ctx:

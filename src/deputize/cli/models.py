@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from deputize.cli.terminal import Terminal, pass_terminal
-from deputize.core.config import models_path
+from deputize.locations import models_path
 
 
 @click.group()

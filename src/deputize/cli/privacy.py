@@ -11,8 +11,8 @@ import click
 from deputize.cli.jsonl import RowWriter, read_rows
 from deputize.cli.terminal import Terminal, pass_terminal
 from deputize.core.artifacts import Skip
-from deputize.core.config import models_path, read_privacy
 from deputize.core.records import Call
+from deputize.locations import models_path
 
 if TYPE_CHECKING:
     from deputize.privacy.tagger.card import TaggerCard
@@ -40,7 +40,7 @@ def scan_file(terminal: Terminal, /, path: Path, with_text: bool) -> None:
     """
     from deputize.privacy.standard_detectors import scan, standard_detectors
 
-    detectors = standard_detectors(strict=True, home=terminal.home, privacy=read_privacy(terminal.home))
+    detectors = standard_detectors(strict=True, home=terminal.home.path, privacy=terminal.home.privacy())
     for warning in detectors.warnings:
         terminal.note(warning)
     written = RowWriter(terminal, path)
@@ -108,7 +108,7 @@ def train(
         )
     with alone(terminal.home, "tagger"), terminal.progress() as progress:
         base = catalogue.fetch(BASE, models_path(), progress)
-        path = out or next_path(terminal.home)
+        path = out or next_path(terminal.home.path)
         card = learn(samples, path, base_dir=base, seed=seed, minutes=minutes, progress=progress)
     document = {"path": str(path), "card": card, "n_left_out": len(skipped)}
     terminal.result(document, lambda: _show(terminal, card, path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Iterator
@@ -16,9 +17,7 @@ from deputize.cli.terminal import Terminal, pass_terminal
 from deputize.core.errors import BadInput
 from deputize.core.records import encode
 from deputize.store.access.approvals import Approvals, ExportRequest
-from deputize.store.access.audit_log import AuditLog
 from deputize.store.access.roles import EVERY_TENANT
-from deputize.store.keys.keyring import KeyRing
 
 
 @click.group()
@@ -27,8 +26,8 @@ def raw() -> None:
 
 
 def _approvals(terminal: Terminal) -> Approvals:
-    keyring = KeyRing.open(terminal.home, create=False)
-    return Approvals(terminal.home, keyring, AuditLog(terminal.home, keyring))
+    terminal.home.require_keys()
+    return terminal.home.approvals
 
 
 def _say(terminal: Terminal, request: ExportRequest, text: str) -> None:
@@ -81,13 +80,10 @@ def export(terminal: Terminal, /, request_id: str, out: Path) -> None:
     """Write the raw calls of an approved request to a file only you can read."""
     from deputize.store.access.guarded import GuardedStore
     from deputize.store.lineage import ClearTextCopy, note_copy
-    from deputize.store.sqlite import open_store
 
-    approvals = _approvals(terminal)
-    keyring = KeyRing.open(terminal.home, create=False)
-    store = open_store(terminal.home, keyring, audited=False)
-    try:
-        guarded = GuardedStore(store, terminal.actor, AuditLog(terminal.home, keyring), approvals)
+    approvals, home = _approvals(terminal), terminal.home
+    with contextlib.closing(home.open_store(audited=False)) as store:
+        guarded = GuardedStore(store, terminal.actor, home.audit, approvals)
         # the file first: an approval must not be used up by a folder that is not there
         with _new_file(out) as file:
             ids: list[str] = []
@@ -95,8 +91,8 @@ def export(terminal: Terminal, /, request_id: str, out: Path) -> None:
                 file.write(encode(call) + b"\n")
                 ids.append(call.id)
             note_copy(
-                terminal.home,
-                keyring,
+                home.path,
+                home.keyring,
                 ClearTextCopy(
                     path=str(out.resolve()),
                     what="raw calls",
@@ -105,8 +101,6 @@ def export(terminal: Terminal, /, request_id: str, out: Path) -> None:
                     call_ids=ids,
                 ),
             )
-    finally:
-        store.close()
     terminal.result(
         {"n_calls": len(ids), "path": str(out)}, lambda: terminal.say(f"{len(ids)} raw calls in {out}.")
     )

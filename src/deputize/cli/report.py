@@ -55,7 +55,7 @@ def show_report(terminal: Terminal, report: dict[str, Any]) -> None:
     from deputize.web.summary import render
 
     terminal.show(render(report))
-    page = terminal.home / "runs" / str(report["run_id"]) / "report.html"
+    page = terminal.home.runs_path / str(report["run_id"]) / "report.html"
     if page.exists():
         terminal.say(f"The page with plots: {page}")
 
@@ -66,7 +66,7 @@ def show_report(terminal: Terminal, report: dict[str, Any]) -> None:
 @pass_terminal
 def report(terminal: Terminal, /, run_id: str | None, open_page: bool) -> None:
     """Show the report of a run (the newest by default)."""
-    document, folder = read_report(terminal.home, run_id)
+    document, folder = read_report(terminal.home.path, run_id)
     terminal.result(document, lambda: show_report(terminal, document))
     if open_page:
         page = folder / "report.html"

@@ -10,13 +10,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import wraps
-from pathlib import Path
 from typing import Any
 
 import click
 
 from deputize.cli.terminal import Terminal
 from deputize.core.errors import AccessDenied, StoreError
+from deputize.home import Home
 from deputize.store.access.roles import EVERY_TENANT, Actor, Right, owner, require
 
 KEY_VARIABLE = "DEPUTIZE_KEY"
@@ -73,7 +73,7 @@ OF_ONE_TENANT = frozenset(
 """Commands that look at the tenant themselves; all others are about the whole home."""
 
 
-def acting(home: Path) -> Actor:
+def acting(home: Home) -> Actor:
     """Who uses the command line.
 
     Raises:
@@ -83,17 +83,14 @@ def acting(home: Path) -> Actor:
     text = os.environ.get(KEY_VARIABLE, "")
     if not text:
         return owner()
-    from deputize.store.access.api_keys import ApiKeys
-    from deputize.store.keys.keyring import KeyRing
-
     try:
-        ring = KeyRing.open(home, create=False)
+        home.require_keys()
     except StoreError as error:
-        raise AccessDenied(f"{KEY_VARIABLE} is set, and it is no key of {home}. {error}") from error
-    return ApiKeys(home, ring).verify(text).actor
+        raise AccessDenied(f"{KEY_VARIABLE} is set, and it is no key of {home.path}. {error}") from error
+    return home.api_keys.verify(text).actor
 
 
-def check(command: str, actor: Actor, home: Path) -> None:
+def check(command: str, actor: Actor, home: Home) -> None:
     """Raises AccessDenied, and has it in the audit log, where the actor may not use the command."""
     if command not in RIGHTS:
         raise AccessDenied(f"`deputize {command}` has no right assigned to it, so nobody may use it.")
@@ -107,11 +104,8 @@ def check(command: str, actor: Actor, home: Path) -> None:
                 f"{actor.name} is for the tenant {actor.tenant} only; `deputize {command}` is about every tenant."
             )
     except AccessDenied:
-        from deputize.store.access.audit_log import AuditLog
-        from deputize.store.keys.keyring import KeyRing
-
-        log = AuditLog(home, KeyRing.open(home, create=False))
-        log.append("denied", actor=actor.name, subject=command, detail={"right": right.value})
+        home.require_keys()
+        home.audit.append("denied", actor=actor.name, subject=command, detail={"right": right.value})
         raise
 
 

@@ -23,16 +23,14 @@ def route() -> None:
 def _read(terminal: Terminal) -> RouteFile:
     from deputize.routes_file import read_routes
 
-    file = read_routes(terminal.home / "routes.json")
+    file = read_routes(terminal.home.routes_path)
     if not file.generation:
-        raise BadInput(f"There are no routes in {terminal.home} yet. `deputize convert` publishes them.")
+        raise BadInput(f"There are no routes in {terminal.home.path} yet. `deputize convert` publishes them.")
     return file
 
 
 def _change(terminal: Terminal, route_id: str, action: str, change: Callable[[Route], Route]) -> None:
     from deputize.routes_file import update_routes
-    from deputize.store.access.audit_log import AuditLog
-    from deputize.store.keys.keyring import KeyRing
 
     _read(terminal)
 
@@ -43,10 +41,9 @@ def _change(terminal: Terminal, route_id: str, action: str, change: Callable[[Ro
         routes = [change(r) if r.id == route_id else r for r in file.routes]
         return msgspec.structs.replace(file, routes=routes)
 
-    file = update_routes(terminal.home / "routes.json", changed)
+    file = update_routes(terminal.home.routes_path, changed)
     after = next(r for r in file.routes if r.id == route_id)
-    log = AuditLog(terminal.home, KeyRing.open(terminal.home))
-    log.append(
+    terminal.home.audit.append(
         f"route.{action}", subject=route_id, detail={"state": after.state, "share": f"{after.share:g}"}
     )
     terminal.result(_row(after), lambda: terminal.say(f"{after.id} ({after.task_name}) is {_state(after)}."))

@@ -27,8 +27,8 @@ def serve(
     from deputize.gateway.launch import serve as serve_gateway
     from deputize.gateway.settings import read_settings
 
-    scheme = read_settings(terminal.home).scheme
+    scheme = read_settings(terminal.home.path).scheme
     terminal.note(
-        f"The gateway listens on {scheme}://{host}:{port}/v1 for the home {terminal.home}. Ctrl-C stops it."
+        f"The gateway listens on {scheme}://{host}:{port}/v1 for the home {terminal.home.path}. Ctrl-C stops it."
     )
-    serve_gateway(terminal.home, host, port, upstream, workers, api_key_env)
+    serve_gateway(terminal.home.path, host, port, upstream, workers, api_key_env)

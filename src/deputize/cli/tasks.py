@@ -13,9 +13,9 @@ import msgspec
 from deputize.cli.jsonl import RowWriter
 from deputize.cli.terminal import Terminal, pass_terminal
 from deputize.core.artifacts import Curated, Discovered, Skip
-from deputize.core.config import models_path
 from deputize.core.errors import BadInput
 from deputize.core.records import Call, RouteFile, Task
+from deputize.home import Home
 
 if TYPE_CHECKING:
     from deputize.stages.cluster.edits import Edit
@@ -47,7 +47,7 @@ def discover_file(terminal: Terminal, /, path: Path, agent: str, seed: int) -> N
             calls.append(item)
     if calls:
         with terminal.progress() as progress:
-            rows = list(discover(calls, seed=seed, models_dir=models_path(), progress=progress))
+            rows = list(discover(calls, seed=seed, models_dir=terminal.home.models_path, progress=progress))
         for row in rows:
             written.row(row)
     written.end()
@@ -117,8 +117,6 @@ def _edit(
 ) -> Discovered:
     """Makes an edit, notes it in the audit log and says what came of it."""
     from deputize import pipeline
-    from deputize.store.access.audit_log import AuditLog
-    from deputize.store.keys.keyring import KeyRing
 
     made: list[Task] = []
     action: list[str] = []
@@ -130,9 +128,7 @@ def _edit(
         return after, edit
 
     done = pipeline.edit_tasks(terminal.home, changed)
-    AuditLog(terminal.home, KeyRing.open(terminal.home)).append(
-        f"tasks.{action[0]}", subject=" ".join(about), detail={"run": done.run_id}
-    )
+    terminal.home.audit.append(f"tasks.{action[0]}", subject=" ".join(about), detail={"run": done.run_id})
     document = {"run_id": done.run_id, "action": action[0], "tasks": made, "forgotten": list(done.forgotten)}
 
     def show() -> None:
@@ -152,7 +148,7 @@ def _edit(
     return done.discovered
 
 
-def _rename_elsewhere(home: Path, task_id: str, name: str) -> None:
+def _rename_elsewhere(home: Home, task_id: str, name: str) -> None:
     """The name in the newest run's report and in the route file; neither need be there."""
     from deputize.cli.report import read_report
     from deputize.pipeline import latest_run
@@ -160,11 +156,11 @@ def _rename_elsewhere(home: Path, task_id: str, name: str) -> None:
     from deputize.web.report import write_report
 
     newest = latest_run(home)
-    if newest is not None and (home / "runs" / newest / "report.json").exists():
-        report, folder = read_report(home, newest)
+    if newest is not None and (home.runs_path / newest / "report.json").exists():
+        report, folder = read_report(home.path, newest)
         rows = [{**t, "name": name} if t["id"] == task_id else t for t in report["tasks"]]
         write_report(folder, {**report, "tasks": rows})
-    if any(r.task_id == task_id for r in read_routes(home / "routes.json").routes):
+    if any(r.task_id == task_id for r in read_routes(home.routes_path).routes):
 
         def named(file: RouteFile) -> RouteFile:
             routes = [
@@ -172,18 +168,16 @@ def _rename_elsewhere(home: Path, task_id: str, name: str) -> None:
             ]
             return msgspec.structs.replace(file, routes=routes)
 
-        update_routes(home / "routes.json", named)
+        update_routes(home.routes_path, named)
 
 
 def _close_routes(terminal: Terminal, task: Task) -> None:
     from deputize.routes_file import read_routes, update_routes
-    from deputize.store.access.audit_log import AuditLog
-    from deputize.store.keys.keyring import KeyRing
 
     home, keys = terminal.home, set(task.keys)
     open_ids = [
         r.id
-        for r in read_routes(home / "routes.json").routes
+        for r in read_routes(home.routes_path).routes
         if r.state not in ("closed", "rolled_back") and keys.intersection(r.keys)
     ]
     if not open_ids:
@@ -196,31 +190,26 @@ def _close_routes(terminal: Terminal, task: Task) -> None:
         ]
         return msgspec.structs.replace(file, routes=routes)
 
-    update_routes(home / "routes.json", shut)
-    log = AuditLog(home, KeyRing.open(home))
+    update_routes(home.routes_path, shut)
     for route_id in open_ids:
-        log.append("route.close", subject=route_id, detail={"because": "its task is hidden"})
+        home.audit.append("route.close", subject=route_id, detail={"because": "its task is hidden"})
         terminal.note(f"{route_id} is closed: its calls go to the LLM.")
 
 
-def _discovered(home: Path, run_id: str | None) -> Discovered:
+def _discovered(home: Home, run_id: str | None) -> Discovered:
     from deputize.pipeline import latest_run
-    from deputize.store.access.audit_log import AuditLog
-    from deputize.store.keys.keyring import KeyRing
     from deputize.store.keys.run_keys import run_key
     from deputize.store.sealed import read_sealed
 
     chosen = run_id or latest_run(home)
-    path = home / "runs" / (chosen or "") / "cluster.sealed"
+    path = home.runs_path / (chosen or "") / "cluster.sealed"
     if chosen is None or not path.exists():
         raise BadInput(
-            f"No run in {home} has found tasks yet. `deputize cluster` does it, `deputize convert` does all."
+            f"No run in {home.path} has found tasks yet. `deputize cluster` does it, `deputize convert` does all."
         )
-    keyring = KeyRing.open(home, create=False)
-    AuditLog(home, keyring).append(
-        "read.curated", subject=chosen, detail={"what": "tasks"}
-    )  # templates, labels
-    return read_sealed(path, Discovered, run_key(path.parent, keyring))
+    home.require_keys()
+    home.audit.append("read.curated", subject=chosen, detail={"what": "tasks"})  # templates, labels
+    return read_sealed(path, Discovered, run_key(path.parent, home.keyring))
 
 
 def _contract(task: Task) -> str:

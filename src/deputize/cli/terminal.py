@@ -6,14 +6,14 @@ import contextlib
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import click
 import msgspec
 
-from deputize.core.config import home_path
 from deputize.core.progress import Progress
+from deputize.home import Home
+from deputize.locations import home_path
 from deputize.store.access.roles import Actor, owner
 
 
@@ -25,11 +25,21 @@ class Terminal:
         self.json = False
         self.actor: Actor = owner()
         """Who uses the command (see cli.rights)."""
+        self._home: Home | None = None
 
     @property
-    def home(self) -> Path:
-        """The home folder the command works on."""
-        return home_path(self.given_home)
+    def home(self) -> Home:
+        """The home that the command works on; nothing of it is opened before it is used."""
+        path = home_path(self.given_home)
+        if self._home is None or self._home.path != path:
+            self.close()
+            self._home = Home(path)
+        return self._home
+
+    def close(self) -> None:
+        """Closes what is open of the home."""
+        if self._home is not None:
+            self._home.close()
 
     def result(self, document: Any, show: Callable[[], None]) -> None:
         """The outcome: `document` as JSON where --json was given, else `show` writes it for a reader."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import click
@@ -12,9 +11,10 @@ import msgspec
 
 from deputize.cli.convert import run_options, settings
 from deputize.cli.terminal import Terminal, pass_terminal
-from deputize.core.config import Convert, read_retention
+from deputize.core.config import Convert
 from deputize.core.errors import BadInput, DeputizeError, MissingExtra, UsageError
 from deputize.core.records import Record, Route, RouteFile
+from deputize.home import Home
 from deputize.stages.refine.watch import LoopDecision, RouteHealth, WatchedCall, decide, note
 
 RETENTION_EVERY_S = 3600.0
@@ -54,7 +54,7 @@ class Watcher:
 
     def __init__(
         self,
-        home: Path,
+        home: Home,
         *,
         min_new: int,
         delta: float,
@@ -74,19 +74,15 @@ class Watcher:
             once: let the error of a run out; otherwise it is told, and the loop goes on.
         """
         from deputize.routes_file import read_routes
-        from deputize.store.sqlite import open_store
 
-        file = read_routes(self._home / "routes.json")
+        file = read_routes(self._home.routes_path)
         state = _newest(self._home)
-        store = open_store(self._home)
-        try:
-            # reading every call is dear: not where nothing came since (feedback alone waits for the next call)
-            mark = (store.count(), file.generation, state.run_id if state else "")
+        with self._home.fresh() as home:  # opened anew: what a crashed process left is read in
+            # reading every call is expensive: not where nothing came since (feedback alone waits for the next call)
+            mark = (home.store.count(), file.generation, state.run_id if state else "")
             if self._last is not None and self._last[0] == mark and self._last[1].idle:
                 return msgspec.structs.replace(self._last[1], at=self._clock())
-            notes, n_new = _read(store, state)
-        finally:
-            store.close()
+            notes, n_new = _read(home.store, state)
         decided = decide(
             notes,
             file.routes,
@@ -126,8 +122,6 @@ class Watcher:
 
     def _roll_back(self, decided: LoopDecision, file: RouteFile) -> list[str]:
         from deputize.routes_file import update_routes
-        from deputize.store.access.audit_log import AuditLog
-        from deputize.store.keys.keyring import KeyRing
 
         serving = {r.id for r in file.routes if r.state in ("live", "canary")}
         bad = {h.route_id: h for h in decided.roll_back if h.route_id in serving}
@@ -147,10 +141,9 @@ class Watcher:
             done.append(health)
             return msgspec.structs.replace(route, state="rolled_back", share=1.0)
 
-        update_routes(self._home / "routes.json", back)
-        log = AuditLog(self._home, KeyRing.open(self._home))
+        update_routes(self._home.routes_path, back)
         for health in done:
-            log.append(
+            self._home.audit.append(
                 "route.rollback",
                 subject=health.route_id,
                 detail={
@@ -174,7 +167,7 @@ class Watcher:
         return known
 
     def _answered(self) -> AnsweredAlarms:
-        path = self._home / "watch.json"
+        path = self._home.path / "watch.json"
         try:
             return msgspec.json.decode(path.read_bytes(), type=AnsweredAlarms)
         except FileNotFoundError:
@@ -188,7 +181,7 @@ class Watcher:
         from deputize.files import write_atomic
 
         known = self._answered().certificates | dict.fromkeys(certificates, self._clock())
-        write_atomic(self._home / "watch.json", msgspec.json.encode(AnsweredAlarms(certificates=known)))
+        write_atomic(self._home.path / "watch.json", msgspec.json.encode(AnsweredAlarms(certificates=known)))
 
 
 def watching(
@@ -237,7 +230,7 @@ def hourly(
     return now_and_then
 
 
-def _newest(home: Path) -> Any:
+def _newest(home: Home) -> Any:
     from deputize.pipeline import latest_run, read_state
 
     newest = latest_run(home)
@@ -302,8 +295,8 @@ def watch(
     def convert() -> dict[str, Any]:
         from deputize import pipeline
 
-        with terminal.progress() as progress:
-            return pipeline.convert(home, config(), progress=progress)
+        with terminal.progress() as progress, home.fresh() as opened:
+            return pipeline.convert(opened, config(), progress=progress)
 
     try:
         config()  # a bad setting or a missing model is told now, not in a week
@@ -328,7 +321,7 @@ def watch(
         if once:
             tell(look())
         else:
-            terminal.note(f"Watching {home}: a look every {every:g} s. Ctrl-C ends it.")
+            terminal.note(f"Watching {home.path}: a look every {every:g} s. Ctrl-C ends it.")
             watching(look, every_s=every, sleep=time.sleep, tell=tell)
             terminal.note("Stopped watching.")
     terminal.result({"looks": acted}, lambda: None)
@@ -337,18 +330,14 @@ def watch(
 def _retain(terminal: Terminal) -> None:
     """Deletes what [retention] does not allow to be kept any longer."""
     from deputize.cli.imports import retain
-    from deputize.store.keys.keyring import KeyRing
-    from deputize.store.sqlite import open_store
 
-    limits = read_retention(terminal.home)
+    limits = terminal.home.retention()
     if not limits:
         return
-    keyring = KeyRing.open(terminal.home)
-    store = open_store(terminal.home, keyring)
     try:
-        deleted, _ = retain(terminal, keyring, store, limits)
+        deleted, _ = retain(terminal, limits)
     finally:
-        store.close()
+        terminal.home.close()
     for tenant, n_calls in deleted.items():
         if n_calls:
             terminal.note(

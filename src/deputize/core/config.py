@@ -1,15 +1,10 @@
-"""Settings of one home, read from HOME/config.toml and the command line; checked once, then passed by value."""
+"""Settings of one home as checked records: values only, no file and no environment is read here (see deputize.home)."""
 
 from __future__ import annotations
 
-import os
-import tomllib
-from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
-from deputize.core.errors import BadInput
 
 
 class Convert(BaseModel):
@@ -55,56 +50,15 @@ class Privacy(BaseModel):
     api_key_file if it needs a key. It sees texts after de-identification only."""
 
 
-def read_privacy(home: Path) -> Privacy:
-    """`[privacy]` of a home's config.toml.
+class StoreSettings(BaseModel):
+    """`[store]` of HOME/config.toml: which kind of store keeps the calls."""
 
-    Raises:
-        BadInput: it holds something else.
-    """
-    try:
-        return Privacy.model_validate(read_toml(home / "config.toml").get("privacy", {}))
-    except ValidationError as error:
-        raise BadInput(f"{home / 'config.toml'}, [privacy]: {sentence(error)}") from None
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
-
-def read_retention(home: Path) -> dict[str, float]:
-    """`[retention]` of HOME/config.toml: tenant (or "*") -> days that its calls are kept; {} where all are kept for good.
-
-    Raises:
-        BadInput: a limit that is no positive number.
-    """
-    path = home / "config.toml"
-    table = read_toml(path).get("retention", {})
-    if not isinstance(table, dict):
-        raise BadInput(f"{path}: [retention] holds one line a tenant, for example default = 90.")
-    for tenant, days in table.items():
-        if isinstance(days, bool) or not isinstance(days, int | float) or not days > 0:
-            raise BadInput(f"{path}, [retention]: {tenant} must be a positive number of days, not {days!r}.")
-    return {str(tenant): float(days) for tenant, days in table.items()}
-
-
-def home_path(given: str | None = None) -> Path:
-    """The home folder: what was given, else DEPUTIZE_HOME, else ./.deputize. It need not exist yet."""
-    return Path(given or os.environ.get("DEPUTIZE_HOME") or ".deputize").expanduser().absolute()
-
-
-def models_path() -> Path:
-    """Where fetched models lie: DEPUTIZE_MODELS, else ~/.cache/deputize/models (shared by all homes)."""
-    return Path(os.environ.get("DEPUTIZE_MODELS") or "~/.cache/deputize/models").expanduser().absolute()
-
-
-def read_toml(path: Path) -> dict[str, object]:
-    """A TOML file as a dict, {} where there is none.
-
-    Raises:
-        BadInput: the file cannot be read or is not TOML.
-    """
-    try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise BadInput(f"{path} cannot be used as configuration: {error}") from error
+    kind: str = "sqlite"
+    """sqlite, memory, or the name of an entry point of the group "deputize.stores"."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """What that kind needs to be told, for example an address; see its documentation."""
 
 
 def sentence(error: ValidationError) -> str:

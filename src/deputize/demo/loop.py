@@ -26,10 +26,9 @@ from deputize.demo.agent import Seen
 from deputize.demo.processes import teacher_process
 from deputize.files import write_atomic
 from deputize.gateway.launch import start_gateway_process
+from deputize.home import Home
 from deputize.routes_file import read_routes
 from deputize.scoring.costs import load_prices
-from deputize.store.keys.keyring import KeyRing
-from deputize.store.sqlite import open_store
 from deputize.web.report import write_report
 
 FRESH_FROM = 50_000
@@ -111,7 +110,8 @@ def run(
         if not state.run_id:
             state = _collect(home, plan, state, llm, progress, say)
             say("S2 to S6: de-identify, find the tasks, choose and train specialists, certify them.")
-            report = pipeline.convert(home, plan.convert(), progress=progress)
+            with Home(home) as opened:
+                report = pipeline.convert(opened, plan.convert(), progress=progress)
             state = _save(home, msgspec.structs.replace(state, run_id=report["run_id"]))
         folder = home / "runs" / state.run_id
         report = _read_report(folder)
@@ -178,12 +178,8 @@ def _save(home: Path, state: DemoState) -> DemoState:
 
 def finished_episodes(home: Path) -> set[str]:
     """Episodes in the store whose outcome is known: the agent posts it last."""
-    KeyRing.open(home)
-    store = open_store(home)
-    try:
-        return {c.episode for c in store.calls() if c.outcome is not None}
-    finally:
-        store.close()
+    with Home(home) as opened:
+        return {c.episode for c in opened.store.calls() if c.outcome is not None}
 
 
 def _collect(

@@ -22,7 +22,6 @@ from pathlib import Path
 from time import perf_counter
 from types import TracebackType
 
-from deputize.core.config import models_path
 from deputize.core.errors import DeputizeError, UpstreamError, UsageError
 from deputize.gateway.app import Gateway
 from deputize.gateway.auth import ApiKeyAuthenticator
@@ -35,17 +34,13 @@ from deputize.gateway.route_watcher import RouteWatcher
 from deputize.gateway.routing import RoutingDecider, new_tool_call_id
 from deputize.gateway.settings import UPSTREAM_KEY_VARIABLE, GatewaySettings, read_settings, upstream_from
 from deputize.gateway.supervisor import Supervisor, Worker
+from deputize.home import Home
 from deputize.http.client import Http1Transport
 from deputize.http.server import HttpServer, Limits, listen
 from deputize.scoring.costs import load_prices
 from deputize.specialists.serving.pool import WorkerPoolClient
-from deputize.store.access.api_keys import ApiKeys
-from deputize.store.access.meter import RateLimiter
-from deputize.store.keys.keyring import KeyRing
 from deputize.store.recording.mover import Mover
 from deputize.store.recording.recorder import Recorder
-from deputize.store.sessions import ConversationStore
-from deputize.store.sqlite import open_store
 from deputize.upstreams.failover import UpstreamPool
 from deputize.upstreams.upstream import AiohttpTransport, Transport, Upstream, UpstreamConfig
 
@@ -99,8 +94,9 @@ class RunningGateway:
             UsageError: an upstream's key is missing.
         """
         settings = self._settings
-        keyring = KeyRing.open(self._home)
-        self._store = open_store(self._home, keyring)
+        home = Home(self._home)
+        keyring = home.keyring
+        self._store = home.store
         self._recorder = Recorder(
             self._store,
             keyring,
@@ -113,16 +109,16 @@ class RunningGateway:
             spill_folder=Path(settings.spill_folder) if settings.spill_folder else None,
         ).start()
         self._transports: dict[str, Transport] = {}
-        self._sessions = SealedConversations(ConversationStore(self._home, keyring))
+        self._sessions = SealedConversations(home.conversations())
         upstreams = UpstreamPool(
             [Upstream(c, self._transport_for(c)) for c in settings.upstreams],
             settings.retry,
             on_event=self._count_upstream,
         )
-        self._routes = RouteWatcher(self._home / "routes.json", self.metrics, poll_s=settings.route_poll_s)
+        self._routes = RouteWatcher(home.routes_path, self.metrics, poll_s=settings.route_poll_s)
         pool = self._specialists
         if pool is None:
-            pool = self._specialists = WorkerPoolClient(self._home, models_path())
+            pool = self._specialists = WorkerPoolClient(home.path, home.models_path)
         self._pool_started = False
         await self._routes.start(self._start_pool)
         consultant = RoutingDecider(
@@ -134,8 +130,8 @@ class RunningGateway:
             tool_call_id=new_tool_call_id,
         )
         self._board = MetricsFiles(self._home / "gateway")
-        self._keys = ApiKeys(self._home, keyring)
-        self._meter = RateLimiter(self._home, n_workers=self._n_workers)
+        self._keys = home.api_keys
+        self._meter = home.rate_limiter(self._n_workers)
         door = ApiKeyAuthenticator(
             self._keys, self._meter, load_prices(self._home), required=self._wants_keys
         )
@@ -317,7 +313,7 @@ def _work(
     """One worker process: everything is opened after the fork."""
     import uvloop
 
-    mover = Mover.start(home)
+    mover = Mover.start(Home(home).writer_target)
     # no other thread must keep the loop from the interpreter for the default 5 ms
     sys.setswitchinterval(_SWITCH_S)
     code: int = uvloop.run(
@@ -385,15 +381,15 @@ def serve(
         StoreError: the home cannot be used.
     """
     settings = settings_for(home, upstream, api_key_env)
-    keyring = KeyRing.open(home)
+    opened = Home(home)
     if not settings.allow_open_bind:
-        check_address(host, has_keys=bool(ApiKeys(home, keyring)))
+        check_address(host, has_keys=bool(opened.api_keys))
     check_port(host, port)
     for config in settings.upstreams:
         config.key()  # said here once, not by every worker
         config.tls()
     settings.tls()
-    open_store(home, keyring).close()
+    opened.open_store().close()  # not kept open: the workers are forked from here
     keys_required = None if is_loopback(host) or settings.allow_open_bind else True
     _raise_file_limit(settings.max_connections + 1024)
     try:

@@ -8,8 +8,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from deputize.core.config import read_toml, sentence
+from deputize.core.config import sentence
 from deputize.core.errors import BadInput, UsageError
+from deputize.files import read_toml
 from deputize.upstreams.failover import RetryConfig
 from deputize.upstreams.upstream import UpstreamConfig
 

@@ -13,10 +13,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from deputize.core.config import read_toml
 from deputize.core.contracts import text_of
 from deputize.core.errors import BadInput
 from deputize.core.records import Example, Message, Usage
+from deputize.files import read_toml
 
 _DATE = re.compile(r"[-@](20\d{2}-?\d{2}-?\d{2}|latest|preview)$")
 

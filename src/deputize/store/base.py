@@ -130,6 +130,21 @@ class Store(Protocol):
         """
         ...
 
+    def rewrap(self) -> int:
+        """Wraps every key in the store again with the ring's active wrapping key; returns how many (store.rotation).
+
+        A store that keeps no wrapped keys returns 0.
+        """
+        ...
+
+    def compact(self) -> bool:
+        """Overwrites what deleted records have left in the store's files: logs, free pages.
+
+        Returns:
+            False where another reader holds old pages for longer than we may wait: they are still there.
+        """
+        ...
+
     def close(self) -> None:
         """Gives back what is held; twice does no harm."""
         ...

@@ -17,7 +17,6 @@ from deputize.store.base import Erased, Store
 from deputize.store.keys.keyring import KeyRing
 from deputize.store.lineage import ClearTextCopy, TrainedOnErased, affected, copies_with_erased
 from deputize.store.sessions import ConversationStore, existing_sessions
-from deputize.store.sqlite import SqliteStore
 
 _PSEUDONYM = re.compile(r"o_[0-9a-f]{32}")
 
@@ -37,7 +36,7 @@ class Erasure(Record, frozen=True):
 def erase_origin(
     home: Path,
     keyring: KeyRing,
-    store: SqliteStore,
+    store: Store,
     audit: AuditLog,
     actor: Actor,
     origin: str,

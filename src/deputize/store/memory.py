@@ -11,6 +11,7 @@ from deputize.core.records import Call
 from deputize.store.base import Entry, Erased, Feedback
 from deputize.store.codec import Outcomes, checked_feedback, decode_call, entry_of, is_about
 from deputize.store.keys.data_keys import month_of
+from deputize.store.registry import StorePlace
 
 
 class MemoryStore:
@@ -107,8 +108,19 @@ class MemoryStore:
             self._keep_feedback(lambda f, month: not is_about(f, tenant) or month >= month_of(before))
             return n_before - len(self._calls)
 
+    def rewrap(self) -> int:
+        return 0  # nothing is encrypted
+
+    def compact(self) -> bool:
+        return True
+
     def close(self) -> None:
         """Nothing to give back."""
+
+
+def build(place: StorePlace) -> MemoryStore:
+    """As store.registry asks for it; every opening starts empty."""
+    return MemoryStore(clock=place.clock)
 
 
 def _is_older(call: Call, tenant: str, before: float) -> bool:

@@ -13,11 +13,11 @@ import msgspec
 from deputize.core.errors import StoreError
 from deputize.files import reason
 from deputize.store.access.audit_log import AuditLog
+from deputize.store.base import Store
 from deputize.store.keys.keyring import KeyRing
 from deputize.store.keys.providers import FileKek, KeyProvider
 from deputize.store.keys.run_keys import rewrap_run_keys
 from deputize.store.sessions import existing_sessions
-from deputize.store.sqlite import SqliteStore
 
 
 class Rotated(msgspec.Struct, frozen=True):
@@ -32,7 +32,7 @@ class Rotated(msgspec.Struct, frozen=True):
 def rotate(
     home: Path,
     keyring: KeyRing,
-    store: SqliteStore,
+    store: Store,
     *,
     provider: KeyProvider | None = None,
     actor: str = "",
@@ -79,7 +79,7 @@ def _only_one(path: Path) -> Iterator[None]:
 def _rotate(
     home: Path,
     keyring: KeyRing,
-    store: SqliteStore,
+    store: Store,
     provider: KeyProvider | None,
     actor: str,
     audit: AuditLog | None,

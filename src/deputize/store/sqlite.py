@@ -16,12 +16,11 @@ from pathlib import Path
 
 from deputize.core.errors import BadInput, StoreError, Tampered
 from deputize.core.records import RECORD_VERSION, Call, encode
-from deputize.store.access.audit_log import AuditLog
 from deputize.store.base import Entry, Erased, Feedback
 from deputize.store.codec import Outcomes, checked_feedback, decode_call, decode_record, entry_of, is_about
 from deputize.store.keys.data_keys import DataKey, DataKeys, DataKeySnapshot, key_aad, month_of, subject_of
 from deputize.store.keys.keyring import KeyRing
-from deputize.store.recording.journal import left_over, recover
+from deputize.store.registry import StorePlace
 from deputize.store.sql import load_queries
 
 _log = logging.getLogger("deputize.store")
@@ -32,51 +31,11 @@ _CALL, _FEEDBACK = b"call", b"feedback"
 _PATIENCE, _ASK_AGAIN_S = 6.0, 0.0005
 
 
-def open_store(
-    home: Path,
-    keyring: KeyRing | None = None,
-    *,
-    busy_timeout_s: float = 10.0,
-    clock: Callable[[], float] = time.time,
-    audited: bool = True,
-) -> SqliteStore:
-    """The store of a home (HOME/store.db), made on first use; what a crashed process left in its journal is read in.
-
-    Args:
-        home: the home folder.
-        keyring: its keys, opened here where None.
-        busy_timeout_s: how long to wait for another writer before StoreError.
-        clock: Unix seconds.
-        audited: note every reading of raw calls in the audit log, as done by whom `audit.acts_as` names, else the user
-            of the operating system. False where a store.guarded.GuardedStore notes who it is really for. The opening
-            is noted in any case, before the file is made: so a store without a log means that the log was removed.
-
-    Raises:
-        StoreError: it cannot be opened, is damaged, or was written with other keys.
-    """
-    keyring = keyring or KeyRing.open(home)
-    audit = AuditLog(home, keyring, clock=clock)
-    audit.append("keys.use", subject=keyring.id, detail={"kek": keyring.provider.key_id})
-    store = SqliteStore(
-        home / "store.db",
-        keyring,
-        busy_timeout_s=busy_timeout_s,
-        clock=clock,
-        audit=audit if audited else None,
+def build(place: StorePlace) -> SqliteStore:
+    """The store in HOME/store.db, as store.registry asks for it. Raises StoreError where it cannot be opened."""
+    return SqliteStore(
+        place.folder / "store.db", place.keyring, busy_timeout_s=place.busy_timeout_s, clock=place.clock
     )
-    folders = journal_folders(home)
-    if left_over(folders):
-        try:
-            recover(folders, keyring, store)
-        except StoreError as error:
-            # what is there can be read all the same; the journal waits for the next opening
-            _log.error("Calls in the journal of a crashed process could not be stored yet: %s", error)
-    return store
-
-
-def journal_folders(home: Path) -> tuple[Path, ...]:
-    """Where recorders of this home keep their journals."""
-    return (home / "journal", home / "spill")
 
 
 class SqliteStore:
@@ -91,7 +50,6 @@ class SqliteStore:
         max_bytes: int | None = None,
         key_cache: int = 8192,
         clock: Callable[[], float] = time.time,
-        audit: AuditLog | None = None,
     ) -> None:
         """
         Args:
@@ -101,9 +59,7 @@ class SqliteStore:
             max_bytes: the size the file may reach; beyond it the store counts as full.
             key_cache: data keys kept open in memory.
             clock: Unix seconds.
-            audit: where every reading of raw calls is noted.
         """
-        self._audit = audit
         self.path, self.keyring = path, keyring
         self._busy_timeout_s, self._clock = busy_timeout_s, clock
         self._lock = threading.RLock()
@@ -281,11 +237,6 @@ class SqliteStore:
     def calls(
         self, *, agent: str | None = None, since: float | None = None, tenant: str | None = None
     ) -> Iterator[Call]:
-        if self._audit is not None:  # before the first call is seen, not when the iterator is first asked
-            self._audit.append("read.raw", tenant=tenant or "*")
-        return self._calls(agent, since, tenant)
-
-    def _calls(self, agent: str | None, since: float | None, tenant: str | None) -> Iterator[Call]:
         with self._read() as db:
             reader = DataKeySnapshot(db, self.keyring)
             outcomes = Outcomes(one for _, one in self._feedback(db, reader))
@@ -344,7 +295,7 @@ class SqliteStore:
             db.execute(_SQL["bury"], (tenant, subject, erased_at, len(call_ids)))
             self._next_epoch(db)
         self._keys.clear()
-        self.empty_wal()
+        self.compact()
         return Erased(tenant=tenant, origin=origin, erased_at=erased_at, call_ids=sorted(call_ids))
 
     def _to_erase(
@@ -365,12 +316,8 @@ class SqliteStore:
                     episodes |= {call.episode} - {""}
         return ids, episodes
 
-    def empty_wal(self) -> bool:
-        """Empties the write-ahead log, where old pages (an erased key's too) would stay until it is overwritten.
-
-        Returns:
-            False where another program was reading for as long as we may wait: the old pages are still there.
-        """
+    def compact(self) -> bool:
+        # the write-ahead log keeps old pages, an erased key's too, until it is overwritten
         with self._lock, _in_words(self.path, self._busy_timeout_s):
             busy: int = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
         if busy:
@@ -422,7 +369,7 @@ class SqliteStore:
                     )
                     n_keys += 1
             self._next_epoch(db)
-        self.empty_wal()
+        self.compact()
         return n_keys
 
     def expire(self, *, tenant: str, before: float) -> int:
@@ -435,7 +382,7 @@ class SqliteStore:
             db.executemany(_SQL["delete_key"], idle)
             if idle:
                 self._next_epoch(db)
-        self.empty_wal()
+        self.compact()
         return n_deleted
 
     def close(self) -> None:

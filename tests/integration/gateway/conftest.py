@@ -13,7 +13,7 @@ from tests.integration.gateway.upstream import ScriptedUpstream, scripted_upstre
 
 from deputize.core.records import Call
 from deputize.gateway.launch import running_gateway, settings_for
-from deputize.store.sqlite import open_store
+from deputize.home import Home
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def recorded(home: Path) -> Callable[[int], list[Call]]:
 
     def read(n: int, timeout_s: float = 5.0) -> list[Call]:
         deadline = time.monotonic() + timeout_s
-        store = open_store(home)
+        store = Home(home).open_store()
         try:
             while store.count() < n and time.monotonic() < deadline:
                 time.sleep(0.01)

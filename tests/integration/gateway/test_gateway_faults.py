@@ -38,9 +38,9 @@ from deputize.gateway.launch import (
     start_gateway_process,
 )
 from deputize.gateway.settings import GatewaySettings, read_settings, upstream_from
+from deputize.home import Home
 from deputize.store.access.api_keys import ApiKeys
 from deputize.store.keys.keyring import KeyRing
-from deputize.store.sqlite import open_store
 from deputize.upstreams.failover import RetryConfig
 from deputize.upstreams.upstream import UpstreamConfig
 
@@ -79,7 +79,7 @@ async def test_no_acknowledged_call_is_lost_by_kill_9(home: Path, upstream: Scri
     # the next start takes in what the dead process left in its journal
     with await asyncio.to_thread(start_gateway_process, home, upstream.base_url):
         pass
-    store = open_store(home)
+    store = Home(home).open_store()
     kept = {c.id for c in store.calls()}
     store.close()
     assert len(acknowledged) >= 60 and not acknowledged - kept
@@ -110,7 +110,7 @@ async def test_two_workers_serve_one_home(home: Path, upstream: ScriptedUpstream
         await asyncio.sleep(1.5)
         async with aiohttp.ClientSession() as session, session.get(f"{gateway.base_url}/metrics") as reply:
             assert "deputize_recorder_queued_total 10" in await reply.text(), "a scrape of one tells of all"
-    store = open_store(home)
+    store = Home(home).open_store()
     assert store.count() == 10
     store.close()
 

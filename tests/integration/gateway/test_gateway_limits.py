@@ -25,7 +25,7 @@ from tests.integration.gateway.upstream import ScriptedUpstream, Stream, Whole, 
 from deputize.core.records import Call
 from deputize.gateway.launch import running_gateway, settings_for, start_gateway_process
 from deputize.gateway.settings import GatewaySettings
-from deputize.store.sqlite import open_store
+from deputize.home import Home
 from deputize.upstreams.upstream import UpstreamConfig
 
 Recorded = Callable[[int], list[Call]]
@@ -242,7 +242,7 @@ async def test_a_full_disk_is_503_and_loses_no_acknowledged_call(
                 while (answer := await ask(session, gateway.base_url))[0] != 200:
                     await asyncio.sleep(0.1)
             acknowledged.add(answer[1])
-    store = open_store(home)
+    store = Home(home).open_store()
     kept = {c.id for c in store.calls()}
     store.close()
     assert acknowledged <= kept

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -19,13 +21,14 @@ from deputize.core.config import Convert
 from deputize.core.errors import StoreError, Tampered
 from deputize.core.progress import silent
 from deputize.core.records import Contract, Example, PromptRecipe, Request, Route, RouteFile, Task, encode
+from deputize.home import Home
 from deputize.routes_file import read_routes, write_routes
 from deputize.store.access.audit_log import AuditLog
 from deputize.store.keys.keyring import KeyRing
 from deputize.store.keys.run_keys import KEY_FILE, finish_forgetting, rewrite, run_key
 from deputize.store.lineage import ClearTextCopy, note_copy
 from deputize.store.sealed import read_sealed, write_sealed
-from deputize.store.sqlite import SqliteStore, open_store
+from deputize.store.sqlite import SqliteStore
 from deputize.testing import call
 
 SECRET = "the blue heron of Trieste"
@@ -35,8 +38,8 @@ class House:
     """A home with two people's calls and a run that learnt from both."""
 
     def __init__(self, home: Path) -> None:
-        self.home, self.ring = home, KeyRing.open(home)
-        self.store = open_store(home, self.ring)
+        self.opened = Home(home)
+        self.home, self.ring, self.store = home, self.opened.keyring, self.opened.store
         self.ann, self.bob = (self.ring.pseudonym(name) for name in ("ann", "bob"))
         self.store.append(
             [
@@ -45,7 +48,7 @@ class House:
                 for i in range(3)
             ]
         )
-        self.run = pipeline.open_run(home, Convert(epsilon=0.05, minutes=7.0), self.store, self.ring, silent)
+        self.run = pipeline.open_run(self.opened, Convert(epsilon=0.05, minutes=7.0), silent)
         examples = [
             Example(
                 call_id=c.id,
@@ -152,7 +155,7 @@ def test_what_was_erased_is_unreadable_in_backups_too(house: House) -> None:
     backup = house.home.parent / "backup"
     shutil.copytree(house.home, backup)
     assert run(["--home", str(house.home), "erase", "--origin", "ann"]) == 0
-    ring = KeyRing.open(house.home, create=False)
+    ring = KeyRing.open_existing(house.home)
     # today's keys on yesterday's files
     restored = house.home.parent / "restored"
     shutil.copytree(house.home, restored)
@@ -176,7 +179,7 @@ def test_what_was_erased_is_unreadable_in_backups_too(house: House) -> None:
     with pytest.raises(Tampered):
         read_sealed(backup / "runs" / run_id / "curate.sealed", Curated, run_key(house.folder, ring))
     # and everybody else is still there
-    assert {c.id for c in open_store(house.home, ring).calls()} == {"b0", "b1", "b2"}
+    assert {c.id for c in Home(house.home, keyring=ring).open_store().calls()} == {"b0", "b1", "b2"}
 
 
 def test_the_lines_that_are_offered_can_be_used_as_they_are(
@@ -189,7 +192,7 @@ def test_the_lines_that_are_offered_can_be_used_as_they_are(
     # convert as far as its settings: they are those of the run that taught the specialist
     given = CONVERT.make_context("convert", convert[3:]).params
     options = {name: given[name] for name in ("models", "epsilon", "delta", "seed", "minutes", "min_calls")}
-    assert settings(house.home, options) == house.run.config
+    assert settings(house.opened, options) == house.run.config
 
 
 @pytest.mark.parametrize("content", ["[convert]\nepsilon = 7\n", "rubbish"])
@@ -256,20 +259,20 @@ def test_old_pages_that_a_reader_holds_are_said_and_go_the_next_time(
     house: House, capsys: pytest.CaptureFixture[str]
 ) -> None:
     house.store.close()
-    with house.store._connect() as reader:
+    with closing(sqlite3.connect(house.home / "store.db", isolation_level=None)) as reader:
         reader.execute("BEGIN")
         reader.execute("SELECT count(*) FROM calls").fetchone()
         short = SqliteStore(house.home / "store.db", house.ring, busy_timeout_s=0.05)
         short.erase(house.ann)
-        assert not short.empty_wal()
+        assert not short.compact()
         reader.execute("COMMIT")
-        assert short.empty_wal()
+        assert short.compact()
         short.close()
-    assert (house.home / "store.db-wal").stat().st_size == 0
+        assert (house.home / "store.db-wal").stat().st_size == 0
 
 
 def test_nothing_of_the_erased_is_left_in_any_byte(house: House) -> None:
-    with house.store._read() as db:
+    with closing(sqlite3.connect(house.home / "store.db")) as db:
         payloads = [bytes(r[0]) for r in db.execute("SELECT payload FROM calls ORDER BY time, seq")]
         keys = [bytes(r[0]) for r in db.execute("SELECT wrapped FROM data_keys")]
     assert run(["--home", str(house.home), "erase", "--origin", "ann"]) == 0
@@ -293,7 +296,7 @@ def test_backups_can_be_kept_and_the_command_says_what_that_means(
 def test_an_erasure_while_a_run_is_at_work_is_done_and_the_run_forgets_at_its_end(
     house: House, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pipeline.alone(house.home):
+    with pipeline.alone(house.opened):
         assert run(["--home", str(house.home), "erase", "--origin", "ann"]) == 0
         assert "drops what is gone when it ends" in capsys.readouterr().err
         assert {c.id for c in house.store.calls()} == {"b0", "b1", "b2"}
@@ -340,7 +343,7 @@ def test_a_rewrite_stopped_while_writing_leaves_the_old(house: House) -> None:
     with pytest.raises(Stop):
         rewrite(house.folder, house.ring, half)
     assert len(house.examples()) == 6
-    assert pipeline.forget(house.home, house.ring, house.store) == {}
+    assert pipeline.forget(house.opened) == {}
 
 
 def test_a_rewrite_stopped_while_moving_is_finished_by_the_next_reader(house: House) -> None:

@@ -10,9 +10,9 @@ import pytest
 
 from deputize.cli.main import run
 from deputize.core.errors import NotAuthenticated
+from deputize.home import Home
 from deputize.store.access.api_keys import ApiKeys
 from deputize.store.keys.keyring import KeyRing
-from deputize.store.sqlite import open_store
 from deputize.testing import call
 
 
@@ -61,12 +61,12 @@ def test_what_cannot_be(tmp_path: Path, arguments: list[str], code: int) -> None
 
 
 def test_rotation_keeps_every_call(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    store = open_store(tmp_path, KeyRing.open(tmp_path))
+    store = Home(tmp_path, keyring=KeyRing.open(tmp_path)).open_store()
     store.append([call(f"c{i}", origin="o", timestamp=float(i)) for i in range(5)])
     store.close()
     assert run(["--home", str(tmp_path), "--json", "keys", "rotate"]) == 0
     assert told(capsys)["n_data_keys"] >= 1
-    store = open_store(tmp_path)
+    store = Home(tmp_path).open_store()
     assert [c.id for c in store.calls()] == [f"c{i}" for i in range(5)]
     store.close()
 

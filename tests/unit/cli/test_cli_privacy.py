@@ -16,6 +16,7 @@ from deputize.cli.main import run
 from deputize.core.artifacts import Curated
 from deputize.core.config import Convert
 from deputize.core.errors import BadInput
+from deputize.home import Home
 from deputize.privacy.tagger.versions import chosen_path, next_path
 from deputize.specialists import catalogue
 from deputize.store.keys.keyring import KeyRing
@@ -206,8 +207,9 @@ def test_convert_uses_the_newest_tagger_and_starts_anew_for_it(tiny_tagger: Path
     home = tmp_path / "home"
 
     def curated() -> Curated:
-        pipeline.convert(home, Convert(), paths=[path], stop_after="curate")
-        run_id = pipeline.latest_run(home)
+        with Home(home) as opened:
+            pipeline.convert(opened, Convert(), paths=[path], stop_after="curate")
+        run_id = pipeline.latest_run(opened)
         folder = home / "runs" / str(run_id)
         return pipeline.read_curated(folder / "curate.sealed", run_key(folder, KeyRing.open(home)))
 

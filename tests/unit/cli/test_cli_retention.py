@@ -19,10 +19,10 @@ from deputize.cli.watch import hourly
 from deputize.core.config import Convert
 from deputize.core.errors import BadInput, DeputizeError, StoreError
 from deputize.core.records import Call
+from deputize.home import Home
 from deputize.store.access.audit_log import AuditLog
 from deputize.store.keys.keyring import KeyRing
 from deputize.store.keys.run_keys import run_key
-from deputize.store.sqlite import open_store
 from deputize.testing import ManualClock, call
 
 DAY = 86400.0
@@ -54,11 +54,12 @@ def calls(now: float) -> list[Call]:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home with calls of three tenants and a run of S2 over them."""
     home = tmp_path_factory.mktemp("made")
-    store = open_store(home)
+    store = Home(home).open_store()
     store.append(calls(time.time()))
     store.close()
-    pipeline.convert(home, Convert(), stop_after="curate")
-    state = pipeline.read_state(home, str(pipeline.latest_run(home)))
+    with Home(home) as opened:
+        pipeline.convert(opened, Convert(), stop_after="curate")
+        state = pipeline.read_state(opened, str(pipeline.latest_run(opened)))
     # so that the watch has no run to go on with, only its retention
     done = msgspec.structs.replace(state, finished=True)
     (home / "runs" / state.run_id / "run.json").write_bytes(msgspec.json.encode(done))
@@ -77,7 +78,7 @@ def watch(home: Path) -> int:
 
 
 def ids_in_store(home: Path) -> set[str]:
-    store = open_store(home)
+    store = Home(home).open_store()
     try:
         return {c.id.rpartition("-")[0] for c in store.calls()}
     finally:
@@ -86,20 +87,20 @@ def ids_in_store(home: Path) -> set[str]:
 
 def ids_in_run(home: Path) -> set[str]:
     (folder,) = (home / "runs").iterdir()
-    keyring = KeyRing.open(home, create=False)
+    keyring = KeyRing.open_existing(home)
     curated = pipeline.read_curated(folder / "curate.sealed", run_key(folder, keyring))
     return {e.call_id.rpartition("-")[0] for e in curated.examples}
 
 
 def expired(home: Path) -> list[str]:
-    log = AuditLog(home, KeyRing.open(home, create=False))
+    log = AuditLog(home, KeyRing.open_existing(home))
     log.verify()
     return [e.tenant for e in log.entries() if e.action == "expire"]
 
 
 def sealed_rows(home: Path) -> dict[str, bytes]:
     """The sealed bytes of every call, by its id without the number."""
-    keyring = KeyRing.open(home, create=False)
+    keyring = KeyRing.open_existing(home)
     of = {keyring.lookup("call", c.id): c.id for c in calls(0.0)}
     with sqlite3.connect(f"file:{home / 'store.db'}?mode=ro", uri=True) as db:
         return {of[id]: payload for id, payload in db.execute("SELECT id, payload FROM calls")}
@@ -113,7 +114,7 @@ def test_watch_deletes_per_tenant_and_leaves_no_byte_behind(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = sealed_rows(home)
-    run_before = (home / "runs" / str(pipeline.latest_run(home)) / "curate.sealed").read_bytes()
+    run_before = (home / "runs" / str(pipeline.latest_run(Home(home))) / "curate.sealed").read_bytes()
     assert all(payload in bytes_of(home) for payload in rows.values())
     assert watch(home) == 0
     said = capsys.readouterr().err
@@ -126,7 +127,7 @@ def test_watch_deletes_per_tenant_and_leaves_no_byte_behind(
         "the sealed rows themselves are overwritten"
     )
     assert run_before not in after
-    copy = home / "runs" / str(pipeline.latest_run(home)) / "curate.sealed"
+    copy = home / "runs" / str(pipeline.latest_run(Home(home))) / "curate.sealed"
     copy.write_bytes(run_before)  # a copy of the run from before opens with no key that is left
     with pytest.raises(DeputizeError):
         ids_in_run(home)
@@ -148,8 +149,6 @@ import os, sys
 from pathlib import Path
 from deputize.cli.imports import retain
 from deputize.cli.terminal import Terminal
-from deputize.core.config import read_retention
-from deputize.store.keys.keyring import KeyRing
 from deputize.store.sqlite import SqliteStore
 
 class Dying(SqliteStore):
@@ -163,8 +162,9 @@ class Dying(SqliteStore):
 
 terminal = Terminal()
 terminal.given_home = sys.argv[1]
-ring = KeyRing.open(terminal.home)
-retain(terminal, ring, Dying(terminal.home / "store.db", ring), read_retention(terminal.home))
+home = terminal.home
+home.store = Dying(home.path / "store.db", home.keyring)
+retain(terminal, home.retention())
 """
 
 
@@ -186,7 +186,7 @@ def test_a_kill_between_the_steps_loses_nothing_and_is_made_up_for(home: Path, w
 
 
 def test_a_run_at_work_is_waited_for(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pipeline.alone(home):
+    with pipeline.alone(Home(home)):
         assert watch(home) == 0
     assert "Another run is at work" in capsys.readouterr().err
     assert ids_in_store(home) == KEPT and ids_in_run(home) > KEPT
@@ -196,7 +196,7 @@ def test_a_run_at_work_is_waited_for(home: Path, capsys: pytest.CaptureFixture[s
 
 def test_a_reader_does_not_keep_what_is_over_age(home: Path) -> None:
     """A gateway holds the store open meanwhile, and one that is reading sees what was there when it began."""
-    rows, other = sealed_rows(home), open_store(home)
+    rows, other = sealed_rows(home), Home(home).open_store()
     assert watch(home) == 0
     other.append([call("late", tenant="default", timestamp=time.time() - 400 * DAY, origin="o1")])
     other.append([call("new", tenant="default", timestamp=time.time(), origin="o1")])
@@ -209,7 +209,7 @@ def test_a_reader_does_not_keep_what_is_over_age(home: Path) -> None:
 
 
 def _all(home: Path) -> list[Call]:
-    store = open_store(home)
+    store = Home(home).open_store()
     try:
         return list(store.calls())
     finally:

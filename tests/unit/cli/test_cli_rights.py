@@ -12,13 +12,13 @@ import pytest
 
 from deputize.cli.main import COMMANDS, cli, run
 from deputize.cli.rights import RIGHTS
+from deputize.home import Home
 from deputize.store.access.api_keys import ApiKeys
 from deputize.store.access.audit_log import AuditLog
 from deputize.store.access.roles import Right, Role
 from deputize.store.keys.keyring import KeyRing
 from deputize.store.lineage import ClearTextCopy
 from deputize.store.sealed import read_sealed
-from deputize.store.sqlite import open_store
 from deputize.testing import call
 
 DAY = 86400.0
@@ -193,7 +193,7 @@ def test_raw_text_leaves_with_two_people_and_once(
 ) -> None:
     home, out = tmp_path / "home", tmp_path / "raw.jsonl"
     args = ["--home", str(home), "--json"]
-    store = open_store(home)
+    store = Home(home).open_store()
     store.append([call("a", origin="o_1"), call("b", origin="o_2", tenant="other")])
     store.close()
     assert (
@@ -277,7 +277,7 @@ def test_retention_deletes_what_is_over_age_and_says_so(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     args = ["--home", str(tmp_path), "--json"]
-    store = open_store(tmp_path)
+    store = Home(tmp_path).open_store()
     now = __import__("time").time()
     store.append(
         [

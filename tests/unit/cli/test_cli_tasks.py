@@ -27,12 +27,12 @@ from deputize.core.records import (
 )
 from deputize.core.signature import signature
 from deputize.core.template_key import TemplateMatcher
+from deputize.home import Home
 from deputize.routes_file import read_routes, write_routes
 from deputize.store.access.audit_log import AuditLog
 from deputize.store.keys.keyring import KeyRing
 from deputize.store.keys.run_keys import run_key
 from deputize.store.sealed import read_sealed, write_sealed
-from deputize.store.sqlite import open_store
 
 ASKS = {
     "colour": ("Name the colour of the thing. Answer with one word.", ["red", "green", "blue"]),
@@ -191,7 +191,7 @@ def test_merge_then_split(edited: Path, capsys: pytest.CaptureFixture[str]) -> N
     done = told(edited, capsys, "merge", "t1", "t2")
     assert done["forgotten"] == ["select"] and done["tasks"][0]["n_calls"] == 80
     assert not (edited / "runs/0001-abc/select.sealed").exists()
-    state = pipeline.read_state(edited, "0001-abc")
+    state = pipeline.read_state(Home(edited), "0001-abc")
     assert not state.finished and state.timings_s == {"curate": 1.0, "cluster": 2.0}
     assert run(["--home", str(edited), "tasks", "split", done["tasks"][0]["id"]]) == 0
     out, err = capsys.readouterr()
@@ -200,7 +200,7 @@ def test_merge_then_split(edited: Path, capsys: pytest.CaptureFixture[str]) -> N
     noted = [e.action for e in AuditLog(edited, KeyRing.open(edited)).entries()]
     assert [a for a in noted if a.startswith("tasks.")] == ["tasks.merge", "tasks.split"]
     kept = (edited / "tasks.json").read_text()
-    assert [e.action for e in pipeline.read_edits(edited).edits] == ["merge", "split"]
+    assert [e.action for e in pipeline.read_edits(Home(edited)).edits] == ["merge", "split"]
     assert "brief" not in kept and "parcel" not in kept
 
 
@@ -213,7 +213,7 @@ def test_rename_costs_nothing(edited: Path, capsys: pytest.CaptureFixture[str]) 
     assert told(edited, capsys, "rename", "t1", "tint")["forgotten"] == []
     assert (edited / "runs/0001-abc/select.sealed").exists()
     assert tasks_of(edited)[0].name == "tint" == read_routes(edited / "routes.json").routes[0].task_name
-    assert pipeline.read_state(edited, "0001-abc").finished
+    assert pipeline.read_state(Home(edited), "0001-abc").finished
 
 
 def test_hide_closes_the_route_and_undo(edited: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -244,11 +244,9 @@ def test_what_cannot_be_edited(
 
 
 def test_tasks_found_anew_are_edited_again(edited: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    state = pipeline.read_state(edited, "0001-abc")
-    keyring = KeyRing.open(edited)
-    store = open_store(edited)
-    try:
-        job = pipeline.Run(edited, state, store, keyring, silent)
+    state = pipeline.read_state(Home(edited), "0001-abc")
+    with Home(edited) as opened:
+        job = pipeline.Run(opened, state, silent)
         job.forget_from("cluster")
         job.do("cluster")
         found = tasks_of(edited)
@@ -256,8 +254,6 @@ def test_tasks_found_anew_are_edited_again(edited: Path, capsys: pytest.CaptureF
         told(edited, capsys, "hide", found[-1].id)
         job.forget_from("cluster")
         job.do("cluster")
-    finally:
-        store.close()
     again = tasks_of(edited)
     assert [(t.id, t.hidden) for t in again] == [(t.id, t is found[-1]) for t in found]
     assert again[-1].name == "my own name"
@@ -271,7 +267,7 @@ def test_tasks_keep_their_ids_in_later_runs(
     def find_tasks() -> tuple[Path, Discovered]:
         for step in (["curate"], ["cluster"]):
             assert run(["--home", str(home), *step]) == 0, capsys.readouterr().err
-        path = home / "runs" / str(pipeline.latest_run(home)) / "cluster.sealed"
+        path = home / "runs" / str(pipeline.latest_run(Home(home))) / "cluster.sealed"
         return path, read_sealed(path, Discovered, run_key(path.parent, KeyRing.open(home)))
 
     assert run(["--home", str(home), "import", str(log)]) == 0

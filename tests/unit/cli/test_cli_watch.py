@@ -15,10 +15,10 @@ from deputize.cli.watch import LookResult, Watcher, watching
 from deputize.core.config import Convert
 from deputize.core.errors import BadInput, UsageError
 from deputize.core.records import Certificate, Contract, Decision, Outcome, Route, RouteFile, encode
+from deputize.home import Home
 from deputize.routes_file import read_routes, update_routes, write_routes
 from deputize.store.access.audit_log import AuditLog
 from deputize.store.keys.keyring import KeyRing
-from deputize.store.sqlite import open_store
 from deputize.testing import ManualClock, call
 
 
@@ -48,7 +48,7 @@ def route(id: str) -> Route:
     )
 
 
-class Home:
+class CountedHome:
     """A home whose runs are made by counting."""
 
     def __init__(self, folder: Path) -> None:
@@ -67,7 +67,7 @@ class Home:
             self.n_made += 1
             self.clock.advance(1)
             made.append(call(f"c{self.n_made}", timestamp=self.clock(), **fields))
-        store = open_store(self.folder)
+        store = Home(self.folder).open_store()
         store.append(made)
         store.close()
 
@@ -95,18 +95,18 @@ class Home:
         (self.folder / "runs" / run_id / "run.json").write_bytes(encode(state))
 
     def watcher(self, min_new: int = 10) -> Watcher:
-        return Watcher(self.folder, min_new=min_new, delta=0.01, convert=self.convert, clock=self.clock)
+        return Watcher(Home(self.folder), min_new=min_new, delta=0.01, convert=self.convert, clock=self.clock)
 
     def states(self) -> dict[str, str]:
         return {r.id: r.state for r in read_routes(self.folder / "routes.json").routes}
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Home:
-    return Home(tmp_path)
+def home(tmp_path: Path) -> CountedHome:
+    return CountedHome(tmp_path)
 
 
-def test_converts_when_enough_is_new_and_not_before(home: Home) -> None:
+def test_converts_when_enough_is_new_and_not_before(home: CountedHome) -> None:
     watcher = home.watcher()
     home.calls(9)
     assert watcher.look().decided == "wait"
@@ -120,7 +120,7 @@ def test_converts_when_enough_is_new_and_not_before(home: Home) -> None:
     assert watcher.look().run_id == "0002-x" and home.n_runs == 2
 
 
-def test_a_bad_route_is_rolled_back_once_with_an_entry_in_the_audit_log(home: Home) -> None:
+def test_a_bad_route_is_rolled_back_once_with_an_entry_in_the_audit_log(home: CountedHome) -> None:
     home.audits("good", 80, 40)
     home.audits("bad", 80, 3)
     watcher = home.watcher()
@@ -139,7 +139,7 @@ def test_a_bad_route_is_rolled_back_once_with_an_entry_in_the_audit_log(home: Ho
     assert float(entries[0].detail["e_value"]) > 1
 
 
-def test_only_the_specialist_that_the_evidence_is_about_is_rolled_back(home: Home) -> None:
+def test_only_the_specialist_that_the_evidence_is_about_is_rolled_back(home: CountedHome) -> None:
     home.audits("bad", 80, 3)
     other = Certificate(
         id="c-new",
@@ -162,7 +162,7 @@ def test_only_the_specialist_that_the_evidence_is_about_is_rolled_back(home: Hom
     assert home.watcher().look().rolled_back == [] and home.states() == {"bad": "live"}
 
 
-def test_an_alarm_with_something_new_leads_to_one_run(home: Home) -> None:
+def test_an_alarm_with_something_new_leads_to_one_run(home: CountedHome) -> None:
     home.add([{"episode": f"a{i}", "outcome": Outcome(success=True)} for i in range(60)])
     home.run_done("0001-old")
     served = Decision(served_by="slm", route_id="good", certificate_id="c-good")
@@ -178,7 +178,7 @@ def test_an_alarm_with_something_new_leads_to_one_run(home: Home) -> None:
     assert home.states()["good"] == "live"
 
 
-def test_a_run_that_fails_is_told_and_not_tried_at_every_look(home: Home) -> None:
+def test_a_run_that_fails_is_told_and_not_tried_at_every_look(home: CountedHome) -> None:
     home.calls(10)
     home.error = BadInput("There is nothing to learn from.")
     watcher = home.watcher()
@@ -199,13 +199,13 @@ def test_a_run_that_fails_is_told_and_not_tried_at_every_look(home: Home) -> Non
         watcher.look(once=True)
 
 
-def test_a_stopped_run_goes_on(home: Home) -> None:
+def test_a_stopped_run_goes_on(home: CountedHome) -> None:
     home.calls(3)
     home.run_done("0001-x", finished=False)
     assert home.watcher().look().why == "run 0001-x was stopped and goes on"
 
 
-def test_the_loop_ends_with_ctrl_c_and_does_not_repeat_itself(home: Home) -> None:
+def test_the_loop_ends_with_ctrl_c_and_does_not_repeat_itself(home: CountedHome) -> None:
     watcher = home.watcher()
     told: list[LookResult] = []
     naps: list[float] = []
@@ -224,7 +224,7 @@ def test_the_loop_ends_with_ctrl_c_and_does_not_repeat_itself(home: Home) -> Non
     assert all(isinstance(x, LookResult) for x in told) and told[1].at > told[0].at
 
 
-def test_the_command(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command(home: CountedHome, capsys: pytest.CaptureFixture[str]) -> None:
     home.audits("bad", 60, 3)
     arguments = ["--home", str(home.folder), "watch", "--once", "--min-new-calls", "1000"]
     assert run([*arguments, "--json"]) == 0
@@ -234,9 +234,9 @@ def test_the_command(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
     assert "wait: 0 new calls answered by the LLM since the last run, 1,000 wanted" in capsys.readouterr().out
 
 
-def test_two_watches_and_bad_settings(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_watches_and_bad_settings(home: CountedHome, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--home", str(home.folder), "watch", "--once"]
-    with pipeline.alone(home.folder, "watch"):
+    with pipeline.alone(Home(home.folder), "watch"):
         assert run(arguments) == 2
     assert "Another watch is at work" in capsys.readouterr().err
     assert run([*arguments, "--epsilon", "2"]) == 2
@@ -246,8 +246,8 @@ def test_two_watches_and_bad_settings(home: Home, capsys: pytest.CaptureFixture[
     assert "watch.json" in capsys.readouterr().err
 
 
-def test_one_process_converts_at_a_time(home: Home) -> None:
-    with pipeline.alone(home.folder), pytest.raises(UsageError, match="Another run is at work"):
-        pipeline.convert(home.folder, Convert())
-    with pytest.raises(BadInput, match="nothing to learn from"):
-        pipeline.convert(home.folder, Convert())
+def test_one_process_converts_at_a_time(home: CountedHome) -> None:
+    with pipeline.alone(Home(home.folder)), pytest.raises(UsageError, match="Another run is at work"):
+        pipeline.convert(Home(home.folder), Convert())
+    with Home(home.folder) as opened, pytest.raises(BadInput, match="nothing to learn from"):
+        pipeline.convert(opened, Convert())

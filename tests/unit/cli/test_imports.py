@@ -17,8 +17,8 @@ import pytest
 from deputize.cli.main import run
 from deputize.core.artifacts import Specialist
 from deputize.core.records import Contract, PromptRecipe, Task
+from deputize.home import Home
 from deputize.store.keys.keyring import KeyRing
-from deputize.store.sqlite import open_store
 
 
 def line(number: int, **fields: object) -> dict[str, object]:
@@ -88,7 +88,7 @@ def test_a_two_megabyte_prompt_is_imported_whole(tmp_path: Path, home: Path) -> 
     text = "long " * 400_000
     row = line(1, messages=[{"role": "user", "content": text}])
     assert run(["--home", str(home), "import", write(tmp_path / "long.jsonl", [row])]) == 0
-    store = open_store(home)
+    store = Home(home).open_store()
     assert next(iter(store.calls())).messages[0]["content"] == text
     store.close()
 
@@ -147,7 +147,7 @@ def test_a_disk_that_fills_up_is_told_and_nothing_is_lost(tmp_path: Path, home: 
     assert done.stderr.strip() and "Traceback" not in done.stderr
     # with room again the same command goes on
     assert subprocess.run(command, capture_output=True, check=False, timeout=60).returncode == 0
-    store = open_store(home)
+    store = Home(home).open_store()
     assert store.count() == 400
     store.close()
 
@@ -158,7 +158,7 @@ def test_erase_removes_an_origin_and_names_who_learnt_from_it(
     rows = [line(i, origin="alice" if i < 3 else "bob") for i in range(5)]
     assert run(["--home", str(home), "import", write(tmp_path / "log.jsonl", rows)]) == 0
     keyring = KeyRing.open(home)
-    store = open_store(home)
+    store = Home(home).open_store()
     mine = [c.id for c in store.calls() if c.origin == keyring.pseudonym("alice")]
     store.close()
     assert len(mine) == 3
@@ -184,6 +184,6 @@ def test_erase_removes_an_origin_and_names_who_learnt_from_it(
     told = json.loads(capsys.readouterr().out)
     assert told["n_calls"] == 3
     assert told["specialists"] == ["runs/0001-abc/specialists/t1-lora"]
-    store = open_store(home)
+    store = Home(home).open_store()
     assert {c.origin for c in store.calls()} == {keyring.pseudonym("bob")}
     store.close()

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from deputize.core.config import models_path
 from deputize.core.errors import BadInput, MissingExtra, Tampered, UpstreamError
+from deputize.locations import models_path
 from deputize.specialists import catalogue
 
 PAPER = (

@@ -6,10 +6,10 @@ import msgspec
 import pytest
 from tests import tiny_tasks
 
-from deputize.core.config import models_path
 from deputize.core.contracts import DEFER, agree, answer_of
 from deputize.core.prompt import prune
 from deputize.core.records import Contract, Field
+from deputize.locations import models_path
 from deputize.specialists import catalogue
 from deputize.specialists.answer_schema import learn_form
 from deputize.specialists.decoder import DecoderPredictor, slot_ids

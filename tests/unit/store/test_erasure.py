@@ -8,12 +8,13 @@ import pytest
 from deputize.core.artifacts import Specialist
 from deputize.core.errors import AccessDenied, BadInput
 from deputize.core.records import Call, Contract, PromptRecipe, Task, encode
+from deputize.home import Home
 from deputize.store.access.audit_log import AuditLog
 from deputize.store.access.roles import Actor, owner
+from deputize.store.base import Store
 from deputize.store.erasure import apply_retention, erase_origin
 from deputize.store.keys.keyring import KeyRing
 from deputize.store.lineage import affected
-from deputize.store.sqlite import SqliteStore, open_store
 
 OFFICER = Actor(name="eve", role="erasure_officer")
 DAY = 86400.0
@@ -24,7 +25,7 @@ class House:
         self.home = home
         self.ring = KeyRing.open(home, environ={})
         self.audit = AuditLog(home, self.ring)
-        self.store: SqliteStore = open_store(home, self.ring, audited=False)
+        self.store: Store = Home(home, keyring=self.ring).open_store(audited=False)
         ann, bob = (self.ring.pseudonym(n) for n in ("ann", "bob"))
         self.store.append(
             [

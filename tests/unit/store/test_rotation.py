@@ -13,10 +13,11 @@ import pytest
 
 from deputize.core.errors import StoreError
 from deputize.core.records import Call
+from deputize.home import Home
 from deputize.store.access.audit_log import AuditLog
 from deputize.store.keys.keyring import KeyRing
 from deputize.store.rotation import rotate
-from deputize.store.sqlite import SqliteStore, open_store
+from deputize.store.sqlite import SqliteStore
 
 
 def calls(*ids: str) -> list[Call]:
@@ -32,26 +33,26 @@ def payloads(path: Path) -> list[tuple[bytes, bytes]]:
 
 def test_rotation_wraps_again_and_rewrites_no_payload(tmp_path: Path) -> None:
     ring = KeyRing.open(tmp_path, environ={})
-    store = open_store(tmp_path, ring)
+    store = Home(tmp_path, keyring=ring).open_store()
     store.append(calls("a", "b", "c"))
-    before = payloads(store.path)
+    before = payloads(tmp_path / "store.db")
     old_kek, old_ring = ((tmp_path / "keys" / n).read_bytes() for n in ("kek.key", "ring.json"))
     name, sealed = ring.pseudonym("ann"), ring.seal(b"text", b"")
     audit = AuditLog(tmp_path, ring)
     done = rotate(tmp_path, ring, store, actor="bob", audit=audit)
     assert (done.n_data_keys, done.warnings, done.generation) == (3, (), ring.wrapping_id)
-    assert payloads(store.path) == before
+    assert payloads(tmp_path / "store.db") == before
     assert [e.actor for e in audit.entries() if e.action == "keys.rotate"] == ["bob"]
     again = KeyRing.open(tmp_path, environ={})
     assert (again.pseudonym("ann"), again.unseal(sealed, b"")) == (name, b"text")
-    assert {c.id for c in open_store(tmp_path, again).calls()} == {"a", "b", "c"}
+    assert {c.id for c in Home(tmp_path, keyring=again).open_store().calls()} == {"a", "b", "c"}
     assert store.append(calls("d")) == 1
     store.close()
     # somebody with an old copy of the keys folder gets nowhere with the store as it is now
     (tmp_path / "keys" / "kek.key").write_bytes(old_kek)
     (tmp_path / "keys" / "kek.key").chmod(0o600)
     (tmp_path / "keys" / "ring.json").write_bytes(old_ring)
-    stale = SqliteStore(store.path, KeyRing.open(tmp_path, environ={}))
+    stale = SqliteStore(tmp_path / "store.db", KeyRing.open(tmp_path, environ={}))
     with pytest.raises(StoreError, match="wrapping key"):
         list(stale.calls())
     stale.close()
@@ -59,7 +60,7 @@ def test_rotation_wraps_again_and_rewrites_no_payload(tmp_path: Path) -> None:
 
 def test_the_old_key_file_is_destroyed(tmp_path: Path) -> None:
     ring = KeyRing.open(tmp_path, environ={})
-    store = open_store(tmp_path, ring)
+    store = Home(tmp_path, keyring=ring).open_store()
     old = (tmp_path / "keys" / "kek.key").read_bytes().strip()
     for _ in range(3):
         rotate(tmp_path, ring, store)
@@ -72,13 +73,13 @@ def test_the_old_key_file_is_destroyed(tmp_path: Path) -> None:
 def test_rotation_under_load_loses_nothing(tmp_path: Path) -> None:
     """Writers and a reader with rings of their own, as other processes have them, while keys are rotated four times."""
     ring = KeyRing.open(tmp_path, environ={})
-    store = open_store(tmp_path, ring)
+    store = Home(tmp_path, keyring=ring).open_store()
     stop = threading.Event()
     written: list[int] = [0, 0]
     failures: list[BaseException] = []
 
     def write(worker: int) -> None:
-        mine = SqliteStore(store.path, KeyRing.open(tmp_path, environ={}), key_cache=5)
+        mine = SqliteStore(tmp_path / "store.db", KeyRing.open(tmp_path, environ={}), key_cache=5)
         try:
             while not stop.is_set():
                 n = written[worker]
@@ -95,7 +96,7 @@ def test_rotation_under_load_loses_nothing(tmp_path: Path) -> None:
             mine.close()
 
     def read() -> None:
-        mine = SqliteStore(store.path, KeyRing.open(tmp_path, environ={}))
+        mine = SqliteStore(tmp_path / "store.db", KeyRing.open(tmp_path, environ={}))
         try:
             while not stop.is_set():
                 list(mine.calls())
@@ -115,7 +116,7 @@ def test_rotation_under_load_loses_nothing(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert failures == []
-    fresh = SqliteStore(store.path, KeyRing.open(tmp_path, environ={}))
+    fresh = SqliteStore(tmp_path / "store.db", KeyRing.open(tmp_path, environ={}))
     assert len(list(fresh.calls())) == 5 * sum(written)
     fresh.close()
     store.close()
@@ -123,24 +124,26 @@ def test_rotation_under_load_loses_nothing(tmp_path: Path) -> None:
 
 def test_a_rotation_stopped_half_way_is_finished_by_the_next(tmp_path: Path) -> None:
     ring = KeyRing.open(tmp_path, environ={})
-    store = open_store(tmp_path, ring)
+    store = Home(tmp_path, keyring=ring).open_store()
     store.append(calls("a"))
     ring.begin_rotation()
     store.append(calls("b"))
     store.close()
     again = KeyRing.open(tmp_path, environ={})
-    store = open_store(tmp_path, again)
+    store = Home(tmp_path, keyring=again).open_store()
     assert {c.id for c in store.calls()} == {"a", "b"}
     rotate(tmp_path, again, store)
     store.close()
-    assert {c.id for c in open_store(tmp_path, KeyRing.open(tmp_path, environ={})).calls()} == {"a", "b"}
+    assert {
+        c.id for c in Home(tmp_path, keyring=KeyRing.open(tmp_path, environ={})).open_store().calls()
+    } == {"a", "b"}
 
 
 def test_one_rotation_at_a_time(tmp_path: Path) -> None:
     import fcntl
 
     ring = KeyRing.open(tmp_path, environ={})
-    store = open_store(tmp_path, ring)
+    store = Home(tmp_path, keyring=ring).open_store()
     descriptor = os.open(tmp_path / "keys" / "rotation.lock", os.O_RDWR | os.O_CREAT)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     with pytest.raises(StoreError, match="under way"):
@@ -153,14 +156,16 @@ def test_one_rotation_at_a_time(tmp_path: Path) -> None:
 def test_a_writer_with_open_keys_hears_of_a_rotation(tmp_path: Path) -> None:
     """Data keys that another process keeps open and makes after a rotation are wrapped with the new wrapping key."""
     ring = KeyRing.open(tmp_path, environ={})
-    store = open_store(tmp_path, ring)
-    other = SqliteStore(store.path, KeyRing.open(tmp_path, environ={}))
+    store = Home(tmp_path, keyring=ring).open_store()
+    other = SqliteStore(tmp_path / "store.db", KeyRing.open(tmp_path, environ={}))
     other.append(calls("a"))
     rotate(tmp_path, ring, store)
     other.append(calls("a2", "b"))  # one with a key kept open, one with a new one
-    with sqlite3.connect(store.path) as db:
+    with sqlite3.connect(tmp_path / "store.db") as db:
         assert {row[0] for row in db.execute("SELECT wrapped_by FROM data_keys")} == {ring.wrapping_id}
-    assert {c.id for c in open_store(tmp_path, KeyRing.open(tmp_path, environ={})).calls()} == {
+    assert {
+        c.id for c in Home(tmp_path, keyring=KeyRing.open(tmp_path, environ={})).open_store().calls()
+    } == {
         "a",
         "a2",
         "b",
@@ -174,10 +179,10 @@ import sys
 from pathlib import Path
 from deputize.store.keys.keyring import KeyRing
 from deputize.store.rotation import rotate
-from deputize.store.sqlite import open_store
+from deputize.home import Home
 home = Path(sys.argv[1])
 ring = KeyRing.open(home)
-store = open_store(home, ring)
+store = Home(home, keyring=ring).open_store()
 print("ready", flush=True)
 while True:
     rotate(home, ring, store)
@@ -187,9 +192,9 @@ while True:
 def test_kill_9_in_the_middle_of_rotations_under_load(tmp_path: Path) -> None:
     """Rotations are killed at random moments while calls are written; nothing is lost and the next one finishes."""
     ring = KeyRing.open(tmp_path)
-    store = open_store(tmp_path, ring)
+    store = Home(tmp_path, keyring=ring).open_store()
     store.append(calls(*(f"first{i}" for i in range(150))))
-    before = dict(payloads(store.path))
+    before = dict(payloads(tmp_path / "store.db"))
     n_written = 0
     for round_ in range(4):
         with subprocess.Popen(
@@ -203,12 +208,12 @@ def test_kill_9_in_the_middle_of_rotations_under_load(tmp_path: Path) -> None:
                 assert len(list(store.calls(tenant="default"))) == 150 + n_written
             rotating.kill()
     again = KeyRing.open(tmp_path)
-    fresh = open_store(tmp_path, again)
+    fresh = Home(tmp_path, keyring=again).open_store()
     assert len(list(fresh.calls())) == 150 + n_written
     rotate(tmp_path, again, fresh)
     assert len(json.loads((tmp_path / "keys" / "ring.json").read_text())["wrapping"]) == 1
-    assert len(list(open_store(tmp_path, KeyRing.open(tmp_path)).calls())) == 150 + n_written
-    after = dict(payloads(store.path))
+    assert len(list(Home(tmp_path, keyring=KeyRing.open(tmp_path)).open_store().calls())) == 150 + n_written
+    after = dict(payloads(tmp_path / "store.db"))
     assert all(after[id] == payload for id, payload in before.items()), "no payload was rewritten"
     fresh.close()
     store.close()

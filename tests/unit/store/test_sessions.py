@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 
 from deputize.core.errors import StoreError, Tampered
+from deputize.home import Home
 from deputize.store.access.audit_log import AuditLog
 from deputize.store.access.roles import owner
+from deputize.store.base import Store
 from deputize.store.erasure import apply_retention, erase_origin
 from deputize.store.keys.keyring import KeyRing
 from deputize.store.rotation import rotate
 from deputize.store.sessions import FILE, ConversationStore
-from deputize.store.sqlite import SqliteStore, open_store
 
 TEXT = b"the blue heron of Trieste"
 
@@ -26,7 +27,7 @@ class House:
     def __init__(self, home: Path) -> None:
         self.home, self.now = home, time.time()
         self.ring = KeyRing.open(home, environ={})
-        self.store: SqliteStore = open_store(home, self.ring)
+        self.store: Store = Home(home, keyring=self.ring).open_store()
         self.audit = AuditLog(home, self.ring)
         self.ann, self.bob = self.ring.pseudonym("ann"), self.ring.pseudonym("bob")
         self.sessions = self.opened()

@@ -13,9 +13,10 @@ import pytest
 
 from deputize.core.errors import StoreError, Tampered
 from deputize.core.records import Call
+from deputize.home import Home
 from deputize.store.keys.data_keys import DataKey
 from deputize.store.keys.keyring import KeyRing
-from deputize.store.sqlite import SqliteStore, open_store
+from deputize.store.sqlite import SqliteStore
 
 
 def a_call(id: str, **fields: object) -> Call:
@@ -222,7 +223,7 @@ def test_other_keys_are_refused(tmp_path: Path, store: SqliteStore) -> None:
 def test_a_damaged_file_is_said(tmp_path: Path, ring: KeyRing, content: bytes) -> None:
     (tmp_path / "store.db").write_bytes(content)
     with pytest.raises(StoreError, match="damaged"):
-        open_store(tmp_path, ring)
+        Home(tmp_path, keyring=ring).open_store()
 
 
 def test_damage_inside_is_said(tmp_path: Path, ring: KeyRing) -> None:
@@ -241,7 +242,7 @@ def test_a_database_of_somebody_else_is_left_alone(tmp_path: Path, ring: KeyRing
         db.execute("CREATE TABLE t (x)")
     db.close()
     with pytest.raises(StoreError, match="not a store of this version"):
-        open_store(tmp_path, ring)
+        Home(tmp_path, keyring=ring).open_store()
 
 
 def test_a_locked_store_is_said_and_nothing_is_half_done(store: SqliteStore) -> None:
@@ -281,8 +282,8 @@ import resource, signal, sys
 from pathlib import Path
 from deputize.core.errors import StoreError
 from deputize.core.records import Call
-from deputize.store.sqlite import open_store
-store = open_store(Path(sys.argv[1]))
+from deputize.home import Home
+store = Home(Path(sys.argv[1])).open_store()
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
 n = 0
@@ -300,7 +301,7 @@ except StoreError as error:
         check=True,
         env=_environ(),
     )
-    store = open_store(tmp_path)
+    store = Home(tmp_path).open_store()
     assert store.count() == int(done.stdout) > 3
     store.close()
 
@@ -322,8 +323,8 @@ def test_kill_9_costs_nothing_that_append_returned_for(tmp_path: Path) -> None:
 import sys
 from pathlib import Path
 from deputize.core.records import Call
-from deputize.store.sqlite import open_store
-store = open_store(Path(sys.argv[1]))
+from deputize.home import Home
+store = Home(Path(sys.argv[1])).open_store()
 i = 0
 while True:
     store.append([Call(id=f"{i}-{j}", messages=[{"content": "x" * 300}], response={}, origin=f"o{j}") for j in range(7)])
@@ -340,7 +341,7 @@ while True:
     acknowledged = 25 + len([line for line in process.stdout.read().splitlines() if line])
     process.stdout.close()
     process.wait()
-    store = open_store(tmp_path)
+    store = Home(tmp_path).open_store()
     n_calls = len(list(store.calls()))
     assert n_calls % 7 == 0, "a batch is there whole or not at all"
     assert acknowledged * 7 <= n_calls <= (acknowledged + 1) * 7

@@ -9,8 +9,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from deputize.core.config import models_path
 from deputize.core.errors import MissingExtra
+from deputize.locations import models_path
 from deputize.privacy.detectors.base import Span
 from deputize.privacy.detectors.gazetteer import is_name, is_only_name
 

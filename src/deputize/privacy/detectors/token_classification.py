@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from deputize.core.config import models_path
 from deputize.core.errors import BadInput, MissingExtra
+from deputize.locations import models_path
 from deputize.privacy.detectors.base import DIRECT, INDIRECT, Span, union, whole
 from deputize.privacy.tagger.encoding import joined
 from deputize.specialists import catalogue

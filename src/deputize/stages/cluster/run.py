@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from deputize.core.artifacts import Curated, Discovered
-from deputize.core.config import Convert, models_path
+from deputize.core.config import Convert
 from deputize.core.progress import Progress, silent
 from deputize.core.records import Call, Example, KeySpace, Request, Site, Task
 from deputize.core.signature import has_media, signature
 from deputize.core.subjects import Subjects
 from deputize.core.template_key import TemplateKeys, TemplateMatcher, branch_of, opening
+from deputize.locations import models_path
 from deputize.stages.cluster.discover import FoundTask, find_tasks
 from deputize.stages.cluster.naming import NAMED_AFTER, name_of, recipe_of, template_text
 from deputize.stages.cluster.output_contract import infer_contract

@@ -260,8 +260,8 @@ def verify(home: Path, public_key: bytes, *, known_head: Head | None = None) -> 
 
 
 def _has_store(home: Path) -> bool:
-    """A home with a store has a log: opening the store writes the first entry before it makes the file."""
-    return (home / "store.db").exists()
+    """A home with a store has a log: opening the store writes the first entry before it makes its files (store.*)."""
+    return any(home.glob("store.*"))
 
 
 def _hash(entry: AuditEntry) -> str:

@@ -112,5 +112,13 @@ class GuardedStore:
         self._note("expire", tenant=tenant, detail={"before": f"{before:.0f}"})
         return self._store.expire(tenant=tenant, before=before)
 
+    def rewrap(self) -> int:
+        self._require(Right.ROTATE_KEYS)
+        return self._store.rewrap()
+
+    def compact(self) -> bool:
+        self._require(Right.ERASE)
+        return self._store.compact()
+
     def close(self) -> None:
         self._store.close()

@@ -105,38 +105,36 @@ class KeyRing(Sealer):
 
     @classmethod
     def open(
-        cls,
-        home: Path,
-        create: bool = True,
-        *,
-        provider: KeyProvider | None = None,
-        environ: Mapping[str, str] | None = None,
+        cls, home: Path, *, provider: KeyProvider | None = None, environ: Mapping[str, str] | None = None
     ) -> KeyRing:
-        """The ring of a home, made on first use where `create` allows.
+        """The ring of a home, made on first use.
 
         Args:
             home: the home folder; it need not exist yet.
-            create: make new keys where there are none.
             provider: who holds the KEK of a *new* ring; default DEPUTIZE_KEK where it is set, else a key file. An
                 existing ring names its provider itself.
             environ: the environment, os.environ by default.
 
         Raises:
-            StoreError: no ring and `create` is false, or the KEK is not to be had.
+            StoreError: the KEK is not available.
             Tampered: the KEK is not the one the ring was wrapped with, or the ring was changed.
             BadInput: the KEK is not 32 bytes in base64.
         """
         environ = os.environ if environ is None else environ
-        folder = home / "keys"
-        path = folder / "ring.json"
+        path = home / "keys" / "ring.json"
         if not path.exists():
-            if not create:
-                raise StoreError(f"There are no keys in {folder}.")
-            _create(path, provider or default_provider(folder, environ))
+            _create(path, provider or default_provider(path.parent, environ))
         file = _read(path)
         if provider is None or provider.spec() != file.provider:
-            provider = provider_from(file.provider, folder, environ)
+            provider = provider_from(file.provider, path.parent, environ)
         return cls(path, file, provider, environ)
+
+    @classmethod
+    def open_existing(cls, home: Path, *, environ: Mapping[str, str] | None = None) -> KeyRing:
+        """The ring of a home that has one. Raises StoreError where there is none, else as `open`."""
+        if not (home / "keys" / "ring.json").exists():
+            raise StoreError(f"There are no keys in {home / 'keys'}.")
+        return cls.open(home, environ=environ)
 
     @property
     def id(self) -> str:

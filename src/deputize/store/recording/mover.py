@@ -13,6 +13,7 @@ import os
 import signal
 import struct
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -21,12 +22,15 @@ from deputize.core.errors import DeputizeError, StoreError, Tampered
 from deputize.store.base import Store
 from deputize.store.keys.keyring import KeyRing
 from deputize.store.recording.journal import Segment
-from deputize.store.sqlite import SqliteStore
 
 _log = logging.getLogger("deputize.store")
 
 _LENGTH = struct.Struct(">I")
 _STDERR = 2
+
+
+Target = Callable[[], tuple[Store, KeyRing]]
+"""Opens the store that calls are moved to, with the keys that the journal is read with."""
 
 
 class _Task(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -75,8 +79,12 @@ class Mover:
         self.pid, self._asks, self._hears = pid, asks, hears
 
     @classmethod
-    def start(cls, home: Path, *, busy_timeout_s: float = 10.0) -> Mover:
-        """Forks; to be called before this process has threads, an event loop or an open SQLite file."""
+    def start(cls, open_target: Target) -> Mover:
+        """Forks; to be called before this process has threads, an event loop or an open store.
+
+        Args:
+            open_target: opens the store in the new process, when there is something to move.
+        """
         hears_task, asks = os.pipe()
         hears, says = os.pipe()
         sys.stdout.flush()
@@ -86,7 +94,7 @@ class Mover:
             code = 1
             try:
                 _keep_only(hears_task, says)
-                _serve(home, busy_timeout_s, hears_task, says)
+                _serve(open_target, hears_task, says)
                 code = 0
             except (DeputizeError, OSError) as error:
                 _log.error("the writer process ends: %s", error)
@@ -137,12 +145,12 @@ def _keep_only(*kept: int) -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def _serve(home: Path, busy_timeout_s: float, hears: int, says: int) -> None:
+def _serve(open_target: Target, hears: int, says: int) -> None:
     writer: _Writer | None = None
     try:
         while (task := _receive(hears)) is not None:
             try:
-                writer = writer or _Writer(home, busy_timeout_s)
+                writer = writer or _Writer(*open_target())
                 done = writer.carry_out(_tasks.decode(task))
             except DeputizeError as error:  # the store cannot be opened now; the next task tries again
                 done = _Done(error=str(error))
@@ -157,10 +165,8 @@ def _serve(home: Path, busy_timeout_s: float, hears: int, says: int) -> None:
 class _Writer:
     """What the process holds once it has something to do."""
 
-    def __init__(self, home: Path, busy_timeout_s: float) -> None:
-        keyring = KeyRing.open(home)
-        self._key = keyring.derive("journal")
-        self.store = SqliteStore(home / "store.db", keyring, busy_timeout_s=busy_timeout_s)
+    def __init__(self, store: Store, keyring: KeyRing) -> None:
+        self.store, self._key = store, keyring.derive("journal")
 
     def carry_out(self, task: _Task) -> _Done:
         try:

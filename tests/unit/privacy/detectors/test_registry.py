@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deputize.core.config import read_privacy
 from deputize.core.errors import BadInput, MissingExtra
+from deputize.home import Home
 from deputize.privacy.detectors.registry import OURS, make_detector
 from deputize.privacy.detectors.token_classification import (
     CHUNK_CHARS,
@@ -195,12 +195,14 @@ def test_long_texts_are_read_to_their_end_whatever_they_are_made_of(
 
 
 def test_settings_of_a_home(tmp_path: Path) -> None:
-    assert read_privacy(tmp_path).detectors == () and read_privacy(tmp_path).tagger == ""
+    assert Home(tmp_path).privacy().detectors == () and Home(tmp_path).privacy().tagger == ""
     (tmp_path / "config.toml").write_text('[privacy]\ntagger = "0002"\ndetectors = ["credsweeper"]\n')
-    assert read_privacy(tmp_path).tagger == "0002" and read_privacy(tmp_path).detectors == ("credsweeper",)
+    assert Home(tmp_path).privacy().tagger == "0002" and Home(tmp_path).privacy().detectors == (
+        "credsweeper",
+    )
     (tmp_path / "config.toml").write_text("[privacy]\ntager = 1\n")
     with pytest.raises(BadInput, match=r"\[privacy\]: tager"):
-        read_privacy(tmp_path)
+        Home(tmp_path).privacy()
 
 
 def test_ends_of_entities_are_put_to_their_beginnings() -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from deputize.core.errors import StoreError
+from deputize.home import Home
 from deputize.store.access.audit_log import AuditLog, verify
 from deputize.store.keys.keyring import KeyRing
-from deputize.store.sqlite import open_store
 
 
 @pytest.fixture
@@ -132,7 +132,7 @@ def test_a_head_that_somebody_else_wrote_is_not_genuine(tmp_path: Path, log: Aud
 
 def test_a_log_that_is_gone_with_its_head_is_missed_by_the_store(tmp_path: Path) -> None:
     ring = KeyRing.open(tmp_path, environ={})
-    open_store(tmp_path, ring).close()
+    Home(tmp_path, keyring=ring).open_store().close()
     log = AuditLog(tmp_path, ring)
     log.append("erase", subject="o_1")
     assert log.verify().ok
@@ -225,7 +225,7 @@ def test_processes_append_to_one_chain(tmp_path: Path, log: AuditLog) -> None:
 
 def test_opening_a_store_and_reading_it_are_logged(tmp_path: Path) -> None:
     ring = KeyRing.open(tmp_path, environ={})
-    store = open_store(tmp_path, ring)
+    store = Home(tmp_path, keyring=ring).open_store()
     store.calls(tenant="t2")
     list(store.calls())
     store.close()

@@ -117,6 +117,8 @@ OPERATIONS: dict[str, tuple[Right, Callable[[GuardedStore], object]]] = {
     "expire": (Right.SET_RETENTION, lambda s: s.expire(tenant="default", before=9.0)),
     "older": (Right.SET_RETENTION, lambda s: s.older(tenant="default", before=9.0)),
     "tenants": (Right.SET_RETENTION, lambda s: s.tenants()),
+    "rewrap": (Right.ROTATE_KEYS, lambda s: s.rewrap()),
+    "compact": (Right.ERASE, lambda s: s.compact()),
 }
 
 

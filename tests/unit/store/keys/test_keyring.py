@@ -26,7 +26,7 @@ def ring(tmp_path_factory: pytest.TempPathFactory) -> KeyRing:
 
 def test_the_same_home_has_the_same_keys(tmp_path: Path) -> None:
     one = KeyRing.open(tmp_path, environ={})
-    two = KeyRing.open(tmp_path, create=False, environ={})
+    two = KeyRing.open_existing(tmp_path, environ={})
     assert two.unseal(one.seal(b"text", b"aad"), b"aad") == b"text"
     assert one.derive("x") == two.derive("x") != one.derive("y")
     assert len(one.derive("x")) == 32
@@ -49,7 +49,7 @@ def test_a_key_file_that_others_can_read_is_refused(tmp_path: Path) -> None:
 
 def test_no_keys_and_none_to_be_made(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="no keys"):
-        KeyRing.open(tmp_path / "nowhere", create=False, environ={})
+        KeyRing.open_existing(tmp_path / "nowhere", environ={})
     assert not (tmp_path / "nowhere").exists()
 
 

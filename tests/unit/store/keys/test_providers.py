@@ -21,11 +21,11 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from deputize.core.errors import BadInput, StoreError, Tampered
 from deputize.core.records import Call
+from deputize.home import Home
 from deputize.store.keys.keyring import KeyRing
 from deputize.store.keys.kms import AwsKek, VaultKek, sign_v4
 from deputize.store.keys.providers import KeyProvider, provider_from, provider_named
 from deputize.store.rotation import rotate
-from deputize.store.sqlite import open_store
 
 Answer = tuple[int, dict[str, Any]]
 
@@ -264,14 +264,14 @@ def test_a_whole_home_can_rest_on_a_service(tmp_path: Path, service: FakeService
     assert [p.name for p in (tmp_path / "keys").iterdir()] == ["ring.json"], "no key lies on this disk"
     for name in ("VAULT_TOKEN", "AWS_SECRET_ACCESS_KEY"):
         assert environ.get(name, "none") not in (tmp_path / "keys" / "ring.json").read_text()
-    store = open_store(tmp_path, ring)
+    store = Home(tmp_path, keyring=ring).open_store()
     n_before = len(service.requests)
     store.append([Call(id=str(i), messages=[], response={}, origin=f"o_{i}") for i in range(50)])
     assert len(service.requests) == n_before, "data keys cost no trip to the service"
     store.close()
     # everything needed is in ring.json; only the secrets come from the environment
     secrets = {k: v for k, v in environ.items() if k.startswith(("VAULT_T", "AWS_ACCESS", "AWS_SECRET"))}
-    again = open_store(tmp_path, KeyRing.open(tmp_path, environ=secrets))
+    again = Home(tmp_path, keyring=KeyRing.open(tmp_path, environ=secrets)).open_store()
     assert len(list(again.calls())) == 50
     again.close()
     with pytest.raises(StoreError, match="is not set"):
@@ -280,14 +280,14 @@ def test_a_whole_home_can_rest_on_a_service(tmp_path: Path, service: FakeService
 
 def test_moving_from_a_file_to_a_service(tmp_path: Path, service: FakeService) -> None:
     ring = KeyRing.open(tmp_path, environ={})
-    store = open_store(tmp_path, ring)
+    store = Home(tmp_path, keyring=ring).open_store()
     store.append([Call(id="a", messages=[], response={}, origin="o_1")])
     done = rotate(tmp_path, ring, store, provider=provider_of(service))
     assert (done.n_data_keys, done.warnings) == (1, ())
     assert not (tmp_path / "keys" / "kek.key").exists()
     again = KeyRing.open(tmp_path, environ=environ_of(service))
     assert again.provider.key_id == provider_of(service).key_id
-    assert [c.id for c in open_store(tmp_path, again).calls()] == ["a"]
+    assert [c.id for c in Home(tmp_path, keyring=again).open_store().calls()] == ["a"]
     store.close()
 
 
@@ -413,12 +413,14 @@ def test_a_home_goes_on_after_the_key_in_vault_was_rotated(tmp_path: Path, vault
     """`keys rotate` wraps with the newest version, so that the service's older versions can be retired then."""
     environ = environ_of(vault)
     ring = KeyRing.open(tmp_path, environ=environ)
-    store = open_store(tmp_path, ring)
+    store = Home(tmp_path, keyring=ring).open_store()
     store.append([Call(id="a", messages=[], response={}, origin="o_1")])
     vault.rotate()
     rotate(tmp_path, ring, store)
     vault.min_decryption_version = 2
-    assert [c.id for c in open_store(tmp_path, KeyRing.open(tmp_path, environ=environ)).calls()] == ["a"]
+    assert [
+        c.id for c in Home(tmp_path, keyring=KeyRing.open(tmp_path, environ=environ)).open_store().calls()
+    ] == ["a"]
     store.close()
 
 
@@ -508,11 +510,11 @@ def paper(spec: dict[str, Any], folder: Path, environ: dict[str, str]) -> Paper:
 
 def test_a_users_provider_holds_the_keys_of_a_home(tmp_path: Path) -> None:
     environ = {"DEPUTIZE_KEK_PROVIDER": Paper.kind, "PAPER": "p" * 32}
-    store = open_store(tmp_path, KeyRing.open(tmp_path, environ=environ))
+    store = Home(tmp_path, keyring=KeyRing.open(tmp_path, environ=environ)).open_store()
     store.append([Call(id="a", messages=[], response={}, origin="o_1")])
     store.close()
     assert [p.name for p in (tmp_path / "keys").iterdir()] == ["ring.json"]
-    again = open_store(tmp_path, KeyRing.open(tmp_path, environ=environ))
+    again = Home(tmp_path, keyring=KeyRing.open(tmp_path, environ=environ)).open_store()
     assert [c.id for c in again.calls()] == ["a"]
     again.close()
     with pytest.raises(BadInput, match="set DEPUTIZE_KEK_PROVIDER="):
@@ -531,7 +533,7 @@ def test_the_command_moves_the_kek(
 ) -> None:
     from deputize.cli.main import run
 
-    store = open_store(tmp_path)
+    store = Home(tmp_path).open_store()
     store.append([Call(id="a", messages=[], response={}, origin="o_1")])
     store.close()
     old = (tmp_path / "keys" / "kek.key").read_bytes()
@@ -544,7 +546,7 @@ def test_the_command_moves_the_kek(
     assert all(old.strip() not in p.read_bytes() for p in (tmp_path / "keys").iterdir()), (
         "the old key is gone"
     )
-    again = open_store(tmp_path)
+    again = Home(tmp_path).open_store()
     assert [c.id for c in again.calls()] == ["a"]
     again.close()
     assert run(["--home", str(tmp_path), "keys", "rotate", "--to", "env:NOT_SET"]) == 1

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from deputize.core.errors import StoreError, Tampered
 from deputize.core.records import Call
+from deputize.home import Home
 from deputize.store.base import Entry
 from deputize.store.codec import entry_of
 from deputize.store.keys.keyring import KeyRing
 from deputize.store.memory import MemoryStore
 from deputize.store.recording.journal import ENTRIES, INTENTS, Intent, Journal, left_over, recover
-from deputize.store.sqlite import open_store
 
 
 @pytest.fixture
@@ -236,7 +236,7 @@ def test_opening_the_store_reads_the_journal_in(tmp_path: Path, ring: KeyRing) -
     journal = Journal(tmp_path / "journal", ring)
     put(journal, entries("a", "b"))
     die(journal)
-    store = open_store(tmp_path, ring)
+    store = Home(tmp_path, keyring=ring).open_store()
     assert store.count() == 2
     assert files(tmp_path / "journal") == []
     store.close()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from deputize.store.sqlite import open_store
+from deputize.home import Home
 
 # Every test runs in a process of its own: a mover is forked before there are threads, and pytest may have some.
 PRELUDE = """
@@ -18,12 +18,15 @@ from deputize.store.recording.journal import Intent
 from deputize.store.keys.keyring import KeyRing
 from deputize.store.recording.mover import Mover
 from deputize.store.recording.recorder import Recorder
-from deputize.store.sqlite import SqliteStore, open_store
+from deputize.home import Home
+from deputize.store.sqlite import SqliteStore
 
 home = Path(sys.argv[1])
-mover = Mover.start(home, busy_timeout_s=0.1)
-store = open_store(home)
-recorder = Recorder(store, store.keyring, home, mover=mover, segment_bytes=20_000)
+mover = Mover.start(
+    lambda: (Home(home).open_store_for_writing(busy_timeout_s=0.1), KeyRing.open(home))
+)
+store = Home(home).open_store()
+recorder = Recorder(store, KeyRing.open(home), home, mover=mover, segment_bytes=20_000)
 
 def a_call(id):
     return Call(id=id, messages=[{"role": "user", "content": "x" * 400}], response={}, origin="o", timestamp=1e9)
@@ -56,7 +59,7 @@ def good(home: Path, script: str) -> str:
 
 
 def count(home: Path) -> int:
-    store = open_store(home)
+    store = Home(home).open_store()
     try:
         return store.count()
     finally:

@@ -14,12 +14,13 @@ import pytest
 
 from deputize.core.errors import BadInput, StoreError
 from deputize.core.records import Call
+from deputize.home import Home
 from deputize.store.base import Entry
 from deputize.store.keys.keyring import KeyRing
 from deputize.store.memory import MemoryStore
 from deputize.store.recording.journal import Intent
 from deputize.store.recording.recorder import Recorder
-from deputize.store.sqlite import SqliteStore, open_store
+from deputize.store.sqlite import SqliteStore
 
 
 def a_call(id: str, size: int = 10) -> Call:
@@ -96,7 +97,7 @@ async def test_strict_is_in_the_journal_when_record_returns(tmp_path: Path, ring
     for path in journals(tmp_path):
         (copy / path.name).write_bytes(path.read_bytes())  # as a crash at this moment would leave it
     (copy.parent / "keys").symlink_to(tmp_path / "keys")
-    store = open_store(copy.parent)
+    store = Home(copy.parent).open_store()
     assert [c.id for c in store.calls()] == ["a"]
     store.close()
     recorder.close_now()
@@ -141,7 +142,7 @@ async def test_what_the_store_never_takes_is_there_at_the_next_start(tmp_path: P
         await recorder.record(a_call(id))
     stats = await recorder.close()
     assert (stats.written, stats.backlog_calls) == (0, 3)
-    store = open_store(tmp_path, ring)
+    store = Home(tmp_path, keyring=ring).open_store()
     assert store.count() == 3
     assert journals(tmp_path) == []
     store.close()
@@ -293,12 +294,12 @@ from pathlib import Path
 from deputize.core.records import Call
 from deputize.store.recording.journal import Intent
 from deputize.store.recording.recorder import Recorder
-from deputize.store.sqlite import open_store
+from deputize.home import Home
 
 async def main():
     home = Path(sys.argv[1])
-    store = open_store(home)
-    recorder = Recorder(store, store.keyring, home, durability=sys.argv[2], segment_bytes=20_000).start()
+    store = Home(home).open_store()
+    recorder = Recorder(store, Home(home).keyring, home, durability=sys.argv[2], segment_bytes=20_000).start()
     n = 0
     async def client(c):
         nonlocal n
@@ -331,7 +332,7 @@ def test_kill_9_loses_no_call_whose_answer_was_received(
     answered |= {line for line in process.stdout.read().split("\n")[:-1] if line}
     process.stdout.close()
     process.wait()
-    store = open_store(tmp_path)
+    store = Home(tmp_path).open_store()
     calls = {c.id: c for c in store.calls()}
     assert answered <= {i for i, c in calls.items() if not c.aborted}
     cut_short = [c for c in calls.values() if c.aborted]
@@ -347,12 +348,12 @@ from pathlib import Path
 from deputize.core.errors import StoreError
 from deputize.core.records import Call
 from deputize.store.recording.recorder import Recorder
-from deputize.store.sqlite import open_store
+from deputize.home import Home
 
 async def main():
     home = Path(sys.argv[1])
-    store = open_store(home)
-    recorder = Recorder(store, store.keyring, home, block_timeout_s=0.1).start()
+    store = Home(home).open_store()
+    recorder = Recorder(store, Home(home).keyring, home, block_timeout_s=0.1).start()
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, 150_000))
     n = 0
@@ -384,7 +385,7 @@ def test_a_disk_that_fills_up_refuses_aloud_and_keeps_what_it_took(tmp_path: Pat
     n_taken, sentence = done.stdout.split(" ", 1)
     assert "cannot be written" in sentence
     assert "xxx" not in done.stderr
-    store = open_store(tmp_path)
+    store = Home(tmp_path).open_store()
     assert store.count() == int(n_taken) > 5
     store.close()
 

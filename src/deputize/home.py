@@ -1,0 +1,284 @@
+"""A home folder, opened once at the edge of a program: keys, store, audit log, settings, runs, routes.
+
+Commands, the gateway's launcher and the listener make a `Home`; everything below takes it, or the one part it needs.
+Nothing is opened before it is used, so a command that reads only the routes touches no key.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from deputize.core.config import Privacy, StoreSettings, sentence
+from deputize.core.errors import BadInput, StoreError
+from deputize.files import read_toml
+from deputize.locations import models_path
+
+if TYPE_CHECKING:
+    from deputize.store.access.api_keys import ApiKeys
+    from deputize.store.access.approvals import Approvals
+    from deputize.store.access.audit_log import AuditLog
+    from deputize.store.access.meter import RateLimiter
+    from deputize.store.base import Store
+    from deputize.store.keys.keyring import KeyRing
+    from deputize.store.sessions import ConversationStore
+
+_log = logging.getLogger("deputize.home")
+
+
+class Home:
+    """One home folder and what is open of it; each part is opened when it is first used, and once.
+
+    A context manager: leaving it closes the store. Do not carry a home that has been used across a fork: the child
+    makes its own.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        keyring: KeyRing | None = None,
+        environ: Mapping[str, str] | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """
+        Args:
+            path: the folder; it need not exist yet.
+            keyring: its keys where they are open already; by default they are opened, or made, when first used.
+            environ: where a key provider finds its settings, os.environ by default.
+            clock: Unix seconds.
+        """
+        self.path = path
+        self._environ, self._clock = environ, clock
+        if keyring is not None:
+            self.keyring = keyring
+
+    def __enter__(self) -> Home:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the store where it was opened; it is opened again when it is used again."""
+        store = self.__dict__.pop("store", None)
+        if store is not None:
+            store.close()
+
+    def fresh(self) -> Home:
+        """The same folder with nothing opened yet, to be closed by the caller."""
+        return Home(self.path, environ=self._environ, clock=self._clock)
+
+    # --- keys, access and audit ---
+
+    @cached_property
+    def keyring(self) -> KeyRing:
+        """The keys, made on first use.
+
+        Raises:
+            StoreError, Tampered, BadInput: as KeyRing.open.
+        """
+        from deputize.store.keys.keyring import KeyRing
+
+        return KeyRing.open(self.path, environ=self._environ)
+
+    def require_keys(self) -> KeyRing:
+        """The keys of a home that has some; none are made.
+
+        Raises:
+            StoreError: there are none, so nothing is stored here either.
+        """
+        from deputize.store.keys.keyring import KeyRing
+
+        if "keyring" not in self.__dict__:
+            self.keyring = KeyRing.open_existing(self.path, environ=self._environ)
+        return self.keyring
+
+    @cached_property
+    def audit(self) -> AuditLog:
+        """The audit log."""
+        from deputize.store.access.audit_log import AuditLog
+
+        return AuditLog(self.path, self.keyring, clock=self._clock)
+
+    @cached_property
+    def api_keys(self) -> ApiKeys:
+        """The API keys of the gateway's callers and of the people who share this home."""
+        from deputize.store.access.api_keys import ApiKeys
+
+        return ApiKeys(self.path, self.keyring)
+
+    @cached_property
+    def approvals(self) -> Approvals:
+        """Requests to export raw calls."""
+        from deputize.store.access.approvals import Approvals
+
+        return Approvals(self.path, self.keyring, self.audit)
+
+    def note_keys_used(self) -> None:
+        """Notes in the audit log that the keys are used: before the store is opened, or artifacts are changed."""
+        self.audit.append("keys.use", subject=self.keyring.id, detail={"kek": self.keyring.provider.key_id})
+
+    def rate_limiter(self, n_workers: int) -> RateLimiter:
+        """Limits of API keys, shared by `n_workers` processes; to be closed by the caller."""
+        from deputize.store.access.meter import RateLimiter
+
+        return RateLimiter(self.path, n_workers=n_workers)
+
+    # --- recorded calls ---
+
+    @cached_property
+    def store(self) -> Store:
+        """The store, opened as by `open_store` and closed with the home."""
+        return self.open_store()
+
+    def open_store(self, *, audited: bool = True) -> Store:
+        """The store, made on first use; what a crashed process left in its journal is read into it.
+
+        Args:
+            audited: note every reading of raw calls in the audit log, as done by whom `audit_log.acts_as` names, else
+                by the user of the operating system. False where a GuardedStore notes who it is really for. The opening
+                is noted in any case, before anything is made: so a store without a log means that the log was removed.
+
+        Returns:
+            A store that the caller closes.
+
+        Raises:
+            StoreError: it cannot be opened, is damaged, or was written with other keys.
+            BadInput: config.toml names a store that does not exist.
+        """
+        from deputize.store.access.audited import AuditedStore
+        from deputize.store.recording.journal import left_over, recover
+
+        self.note_keys_used()
+        store = self.open_store_for_writing()
+        if left_over(self.journals):
+            try:
+                recover(self.journals, self.keyring, store)
+            except StoreError as error:
+                # what is there can be read all the same; the journal waits for the next opening
+                _log.error("Calls in the journal of a crashed process could not be stored yet: %s", error)
+        return AuditedStore(store, self.audit) if audited else store
+
+    def open_store_for_writing(self, *, busy_timeout_s: float = 10.0) -> Store:
+        """The store without a note in the audit log and without recovery: for the process that only writes to it.
+
+        Args:
+            busy_timeout_s: how long to wait for another writer before StoreError.
+        """
+        from deputize.store.registry import StorePlace, make_store
+
+        settings = self._settings_of_store()
+        place = StorePlace(
+            folder=self.path,
+            keyring=self.keyring,
+            options=settings.options,
+            busy_timeout_s=busy_timeout_s,
+            clock=self._clock,
+        )
+        return make_store(settings.kind, place)
+
+    def _settings_of_store(self) -> StoreSettings:
+        try:
+            return self.store_settings()
+        except BadInput:
+            # a damaged config.toml must not stand in the way of an erasure
+            if (self.path / "store.db").exists():
+                return StoreSettings()
+            raise
+
+    def writer_target(self) -> tuple[Store, KeyRing]:
+        """What the writer process of the gateway moves calls into (store.recording.mover)."""
+        return self.open_store_for_writing(), self.keyring
+
+    @property
+    def journals(self) -> tuple[Path, ...]:
+        """Folders where recorders of this home keep their journals."""
+        return (self.path / "journal", self.path / "spill")
+
+    def conversations(self) -> ConversationStore:
+        """Conversations behind response ids; to be closed by the caller."""
+        from deputize.store.sessions import ConversationStore
+
+        return ConversationStore(self.path, self.keyring)
+
+    # --- settings ---
+
+    def table(self, name: str) -> Any:
+        """One table of config.toml as it stands there now; {} where there is none.
+
+        Raises:
+            BadInput: the file cannot be read or is not TOML.
+        """
+        return read_toml(self.config_path).get(name, {})
+
+    def privacy(self) -> Privacy:
+        """`[privacy]` of config.toml.
+
+        Raises:
+            BadInput: it holds something else.
+        """
+        try:
+            return Privacy.model_validate(self.table("privacy"))
+        except ValidationError as error:
+            raise BadInput(f"{self.config_path}, [privacy]: {sentence(error)}") from None
+
+    def store_settings(self) -> StoreSettings:
+        """`[store]` of config.toml.
+
+        Raises:
+            BadInput: it holds something else.
+        """
+        try:
+            return StoreSettings.model_validate(self.table("store"))
+        except ValidationError as error:
+            raise BadInput(f"{self.config_path}, [store]: {sentence(error)}") from None
+
+    def retention(self) -> dict[str, float]:
+        """`[retention]` of config.toml: tenant (or "*") -> days that its calls are kept; {} where all are kept for good.
+
+        Raises:
+            BadInput: a limit that is not a positive number.
+        """
+        limits = self.table("retention")
+        if not isinstance(limits, dict):
+            raise BadInput(
+                f"{self.config_path}: [retention] holds one line a tenant, for example default = 90."
+            )
+        for tenant, days in limits.items():
+            if isinstance(days, bool) or not isinstance(days, int | float) or not days > 0:
+                raise BadInput(
+                    f"{self.config_path}, [retention]: {tenant} must be a positive number of days, not {days!r}."
+                )
+        return {str(tenant): float(days) for tenant, days in limits.items()}
+
+    # --- files and folders ---
+
+    @property
+    def config_path(self) -> Path:
+        """config.toml."""
+        return self.path / "config.toml"
+
+    @property
+    def routes_path(self) -> Path:
+        """The route file (see deputize.routes_file)."""
+        return self.path / "routes.json"
+
+    @property
+    def runs_path(self) -> Path:
+        """One folder for each run of the pipeline."""
+        return self.path / "runs"
+
+    @property
+    def models_path(self) -> Path:
+        """Downloaded models, shared by all homes of this user."""
+        return models_path()

@@ -1,0 +1,64 @@
+"""A store whose every reading of raw calls is written to the audit log before the first call is seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from deputize.core.records import Call
+from deputize.store.access.audit_log import AuditLog
+from deputize.store.base import Entry, Erased, Store
+
+
+class AuditedStore:
+    """See store.base.Store for the contract; the log names whom `audit_log.acts_as` does, else the local user."""
+
+    def __init__(self, store: Store, audit: AuditLog) -> None:
+        self._store, self._audit = store, audit
+
+    def append(self, calls: Sequence[Call]) -> int:
+        return self._store.append(calls)
+
+    def append_entries(self, entries: Sequence[Entry]) -> int:
+        return self._store.append_entries(entries)
+
+    def calls(
+        self, *, agent: str | None = None, since: float | None = None, tenant: str | None = None
+    ) -> Iterator[Call]:
+        # when it is asked for, not when the iterator is first moved
+        self._audit.append("read.raw", tenant=tenant or "*")
+        return self._store.calls(agent=agent, since=since, tenant=tenant)
+
+    def count(self) -> int:
+        return self._store.count()
+
+    def add_feedback(
+        self, *, episode: str = "", call_id: str = "", metric: str, value: float, tenant: str = ""
+    ) -> None:
+        self._store.add_feedback(episode=episode, call_id=call_id, metric=metric, value=value, tenant=tenant)
+
+    def erase(self, origin: str, *, tenant: str = "default") -> Erased:
+        return self._store.erase(origin, tenant=tenant)
+
+    def erased(self, call_ids: Sequence[str]) -> set[str]:
+        return self._store.erased(call_ids)
+
+    def gone(self, call_ids: Sequence[str]) -> set[str]:
+        return self._store.gone(call_ids)
+
+    def tenants(self) -> list[str]:
+        return self._store.tenants()
+
+    def older(self, *, tenant: str, before: float) -> int:
+        return self._store.older(tenant=tenant, before=before)
+
+    def expire(self, *, tenant: str, before: float) -> int:
+        return self._store.expire(tenant=tenant, before=before)
+
+    def rewrap(self) -> int:
+        return self._store.rewrap()
+
+    def compact(self) -> bool:
+        return self._store.compact()
+
+    def close(self) -> None:
+        self._store.close()
