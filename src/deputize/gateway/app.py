@@ -16,7 +16,7 @@ from deputize.gateway.metrics import Metrics
 from deputize.gateway.passthrough import Passthrough
 from deputize.gateway.protocols import CallRecorder
 from deputize.gateway.settings import GatewaySettings
-from deputize.http.headers import JSON_HEADERS, HttpReply
+from deputize.http.handler import JSON_HEADERS, HttpReply
 from deputize.store.access.roles import EVERY_TENANT, Right
 from deputize.upstreams.failover import UpstreamPool
 from deputize.wire.chat_request import check_named_once, decode_object

@@ -35,14 +35,17 @@ from deputize.gateway.routing import RoutingDecider, new_tool_call_id
 from deputize.gateway.settings import UPSTREAM_KEY_VARIABLE, GatewaySettings, read_settings, upstream_from
 from deputize.gateway.supervisor import Supervisor, Worker
 from deputize.home import Home
+from deputize.http.aiohttp_client import AiohttpTransport
 from deputize.http.client import Http1Transport
 from deputize.http.server import HttpServer, Limits, listen
+from deputize.http.transport import Transport
 from deputize.scoring.costs import load_prices
 from deputize.specialists.serving.pool import WorkerPoolClient
 from deputize.store.recording.mover import Mover
 from deputize.store.recording.recorder import Recorder
+from deputize.upstreams.config import UpstreamConfig
 from deputize.upstreams.failover import UpstreamPool
-from deputize.upstreams.upstream import AiohttpTransport, Transport, Upstream, UpstreamConfig
+from deputize.upstreams.upstream import Upstream
 
 log = logging.getLogger("deputize.gateway")
 

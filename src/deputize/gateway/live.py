@@ -22,22 +22,18 @@ from deputize.gateway import translate
 from deputize.gateway.auth import Authenticator, Caller
 from deputize.gateway.context import Context
 from deputize.gateway.conversations import OURS, Conversation, Conversations
+from deputize.gateway.forwarding import forward_answer_headers, forward_request_headers
 from deputize.gateway.metrics import Metrics
 from deputize.gateway.protocols import CallRecorder
 from deputize.gateway.routing import RoutingDecider, RoutingOutcome, shadow_agrees
 from deputize.gateway.settings import GatewaySettings
-from deputize.http.headers import (
-    JSON_HEADERS,
-    SSE_HEADERS,
-    HttpReply,
-    forward_answer_headers,
-    forward_request_headers,
-    header_safe,
-    unpacker,
-)
+from deputize.http.content_encoding import decompressor
+from deputize.http.handler import JSON_HEADERS, SSE_HEADERS, HttpReply
+from deputize.http.headers import Headers, header, header_safe
+from deputize.http.transport import UpstreamResponse
 from deputize.store.recording.journal import Intent
 from deputize.upstreams.failover import UpstreamAnswer, UpstreamPool
-from deputize.upstreams.upstream import Headers, Upstream, UpstreamResponse, header, read_bounded, too_large
+from deputize.upstreams.upstream import Upstream, read_bounded, too_large
 from deputize.wire import chat_request as chat_wire
 from deputize.wire.dialect import Dialect, ReplyHead, StreamParser
 from deputize.wire.events import Assembler, Completion, replay
@@ -476,7 +472,7 @@ class Live:
     def _parse(self, dialect: Dialect, incoming: UpstreamResponse, body: bytes) -> Completion | None:
         """A copy of a whole answer, read; None where it cannot be."""
         try:
-            value = _decode(unpacker(header(incoming.headers, "content-encoding", "identity"))(body))
+            value = _decode(decompressor(header(incoming.headers, "content-encoding", "identity"))(body))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
         return dialect.parse_reply(value)
@@ -545,7 +541,7 @@ class Live:
         self, exchange: Exchange, incoming: UpstreamResponse, reader: StreamParser, encoding: str
     ) -> AsyncGenerator[bytes, None]:
         """A stream that came compressed although asked not to: passed on as it is, a copy unpacked for the record."""
-        assembler, splitter, unpack = Assembler(), FrameSplitter(), unpacker(encoding)
+        assembler, splitter, unpack = Assembler(), FrameSplitter(), decompressor(encoding)
         last, recorded, left = b"", False, self._max_answer_bytes
         try:
             async for chunk in incoming.chunks():

@@ -14,19 +14,16 @@ from deputize.core.errors import BadInput, DeputizeError, UpstreamError
 from deputize.core.records import Call, Decision, Usage
 from deputize.gateway.auth import Authenticator, Caller
 from deputize.gateway.context import Context
+from deputize.gateway.forwarding import forward_answer_headers, forward_request_headers
 from deputize.gateway.protocols import CallRecorder
 from deputize.gateway.settings import GatewaySettings
-from deputize.gateway.translate import has_no_endpoint, swap_credentials
-from deputize.http.headers import (
-    JSON_HEADERS,
-    HttpReply,
-    forward_answer_headers,
-    forward_request_headers,
-    header_safe,
-)
-from deputize.upstreams import anthropic
+from deputize.gateway.translate import has_no_endpoint
+from deputize.http.handler import JSON_HEADERS, HttpReply
+from deputize.http.headers import Headers, header_safe
+from deputize.http.transport import UpstreamResponse
+from deputize.upstreams import auth
 from deputize.upstreams.failover import UpstreamPool
-from deputize.upstreams.upstream import Headers, Upstream, UpstreamResponse, read_bounded
+from deputize.upstreams.upstream import Upstream, read_bounded
 from deputize.wire.messages_request import estimate_tokens
 from deputize.wire.registry import CHAT, MESSAGES
 
@@ -223,9 +220,7 @@ class Passthrough:
             return named
         sent = forward_request_headers(headers, keep_authorization=not upstream.has_key)
         native = MESSAGES if upstream.protocol == "anthropic" else CHAT
-        sent = swap_credentials([(k, v) for k, v in sent if not k.startswith("anthropic-")], native)
-        if native is MESSAGES:
-            sent = anthropic.with_version(sent)
+        sent = auth.for_dialect(sent, native.name)
         async with asyncio.timeout(_LIST_S):
             incoming = await upstream.send("GET", "/v1/models", sent, b"")
             try:

@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from deputize.core.config import sentence
 from deputize.core.errors import BadInput, UsageError
 from deputize.files import read_toml
+from deputize.upstreams.config import UpstreamConfig
 from deputize.upstreams.failover import RetryConfig
-from deputize.upstreams.upstream import UpstreamConfig
 
 UPSTREAM_KEY_VARIABLE = "DEPUTIZE_UPSTREAM_API_KEY"
 

@@ -8,9 +8,10 @@ from typing import Any
 import msgspec
 
 from deputize.core.errors import BadInput
-from deputize.http.headers import header_safe, unpacker
-from deputize.upstreams import anthropic
-from deputize.upstreams.upstream import Headers, Upstream
+from deputize.http.content_encoding import decompressor
+from deputize.http.headers import Headers, header_safe
+from deputize.upstreams import auth
+from deputize.upstreams.upstream import Upstream
 from deputize.wire import chat_request
 from deputize.wire.dialect import Dialect, StreamParser, StreamWriter
 from deputize.wire.events import Assembler, Event, Failed
@@ -125,11 +126,8 @@ def prepare(
         check_translatable(dialect, native, fields, chat)
         fields = native.from_chat({**chat, "model": target})
         body = _encode(fields)
-        headers = [(k, v) for k, v in headers if k != "content-type" and not k.startswith("anthropic-")]
-        headers.append(("content-type", "application/json"))
-        headers = swap_credentials(headers, native)
-        if native.name == "messages":
-            headers = anthropic.with_version(headers)
+        headers = [(k, v) for k, v in headers if k != "content-type"]
+        headers = auth.for_dialect([*headers, ("content-type", "application/json")], native.name)
     elif target != model:
         fields = {**fields, "model": target}
         body = _encode(fields)
@@ -173,7 +171,7 @@ class TranslatedStream:
 
     def __init__(self, writer: StreamWriter, encoding: str) -> None:
         self._writer = writer
-        self.unpack = None if encoding == "identity" else unpacker(encoding)
+        self.unpack = None if encoding == "identity" else decompressor(encoding)
 
     def write(self, frame: SseFrame, events: Sequence[Event]) -> bytes:
         """What a frame becomes; a heartbeat stays one, so that clients and proxies stay awake."""
@@ -192,18 +190,6 @@ class TranslatedStream:
     def fail(self, message: str) -> bytes:
         """What ends a stream that was cut."""
         return self._writer.write(Failed(message))
-
-
-def swap_credentials(headers: Headers, native: Dialect) -> Headers:
-    """The client's own key in the place where the upstream's protocol looks for it."""
-    given = dict(headers)
-    if native.name == "messages" and "x-api-key" not in given:
-        key = given.get("authorization", "").removeprefix("Bearer ").strip()
-        return [*((k, v) for k, v in headers if k != "authorization"), *([("x-api-key", key)] if key else [])]
-    if native.name != "messages" and "authorization" not in given and "x-api-key" in given:
-        kept = [(k, v) for k, v in headers if k != "x-api-key"]
-        return [*kept, ("authorization", f"Bearer {given['x-api-key']}")]
-    return headers
 
 
 def has_no_endpoint(status: int, body: bytes) -> bool:

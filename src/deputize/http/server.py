@@ -21,7 +21,8 @@ from typing import NamedTuple, cast
 
 import httptools
 
-from deputize.http.headers import Handler, Headers, HttpReply
+from deputize.http.handler import Handler, HttpReply
+from deputize.http.headers import Headers
 
 log = logging.getLogger("deputize.gateway")
 

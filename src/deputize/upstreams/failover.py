@@ -12,7 +12,9 @@ from time import monotonic, time
 from pydantic import BaseModel, ConfigDict, Field
 
 from deputize.core.errors import BadInput, UpstreamError
-from deputize.upstreams.upstream import Headers, Upstream, UpstreamResponse, header
+from deputize.http.headers import Headers, header
+from deputize.http.transport import UpstreamResponse
+from deputize.upstreams.upstream import Upstream
 
 RETRY_STATUS = frozenset({408, 409, 429, 500, 502, 503, 504, 529})
 

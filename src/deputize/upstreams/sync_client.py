@@ -1,4 +1,4 @@
-"""One question at a time to a model behind an OpenAI-compatible address, from code that is not asynchronous."""
+"""A synchronous client that sends one question at a time to a model behind an OpenAI-compatible address."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import msgspec
 from deputize.core.contracts import text_of
 from deputize.core.errors import UpstreamError
 from deputize.http.client import Http1Transport
-from deputize.upstreams.upstream import Upstream, UpstreamConfig
+from deputize.upstreams.config import UpstreamConfig
+from deputize.upstreams.upstream import Upstream
 
 
 class SyncClient:
@@ -48,4 +49,4 @@ class SyncClient:
             choice: dict[str, Any] = msgspec.json.decode(data)["choices"][0]
             return text_of(choice["message"]) if choice.get("finish_reason") in ("stop", None) else ""
         except (msgspec.DecodeError, LookupError, TypeError, AttributeError):
-            raise UpstreamError(f"The answer of the model {self.model!r} is no chat completion.") from None
+            raise UpstreamError(f"The answer of the model {self.model!r} is not a chat completion.") from None

@@ -31,8 +31,8 @@ from deputize.gateway.launch import running_gateway, settings_for
 from deputize.gateway.settings import GatewaySettings
 from deputize.store.access.api_keys import ApiKeys
 from deputize.store.keys.keyring import KeyRing
+from deputize.upstreams.config import UpstreamConfig
 from deputize.upstreams.failover import RetryConfig
-from deputize.upstreams.upstream import UpstreamConfig
 
 Recorded = Callable[[int], list[Call]]
 MESSAGES: list[Any] = [{"role": "user", "content": "q"}]

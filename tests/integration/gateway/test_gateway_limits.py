@@ -26,7 +26,7 @@ from deputize.core.records import Call
 from deputize.gateway.launch import running_gateway, settings_for, start_gateway_process
 from deputize.gateway.settings import GatewaySettings
 from deputize.home import Home
-from deputize.upstreams.upstream import UpstreamConfig
+from deputize.upstreams.config import UpstreamConfig
 
 Recorded = Callable[[int], list[Call]]
 MESSAGES: list[Any] = [{"role": "user", "content": "q"}]

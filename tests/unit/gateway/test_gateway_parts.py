@@ -12,12 +12,14 @@ from deputize.core.errors import BadInput, UpstreamError
 from deputize.gateway.auth import key_text
 from deputize.gateway.context import Context, read_context
 from deputize.gateway.conversations import Conversation, SealedConversations
+from deputize.gateway.forwarding import forward_answer_headers, forward_request_headers
 from deputize.gateway.metrics import Metrics
-from deputize.http.headers import forward_answer_headers, forward_request_headers, header_safe
+from deputize.http.headers import Headers, header_safe
 from deputize.store.keys.keyring import KeyRing
 from deputize.store.sessions import ConversationStore
+from deputize.upstreams.config import UpstreamConfig
 from deputize.upstreams.failover import Breaker, RetryConfig, UpstreamPool, retry_after_s
-from deputize.upstreams.upstream import Headers, Upstream, UpstreamConfig
+from deputize.upstreams.upstream import Upstream
 
 
 class Canned:

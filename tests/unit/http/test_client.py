@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deputize.core.errors import UpstreamError, UpstreamTimeout
-from deputize.http.client import ClientConnection, Http1Transport, encode_request, target_of
+from deputize.http.client import Http1Transport
+from deputize.http.client_connection import ClientConnection
+from deputize.http.target import encode_request, target_of
 
 
 class Wire(asyncio.Transport):
@@ -42,7 +44,7 @@ async def _read(pieces: list[bytes], end: bool) -> tuple[int, list[tuple[str, st
     kept: list[ClientConnection] = []
     connection, wire = ClientConnection("The upstream at test", kept.append), Wire()
     connection.connection_made(wire)
-    asking = asyncio.ensure_future(connection.ask(b"GET / HTTP/1.1\r\n\r\n", b"", 5.0))
+    asking = asyncio.ensure_future(connection.send_request(b"GET / HTTP/1.1\r\n\r\n", b"", 5.0))
     await asyncio.sleep(0)
     for piece in pieces:
         connection.data_received(piece)
@@ -50,8 +52,8 @@ async def _read(pieces: list[bytes], end: bool) -> tuple[int, list[tuple[str, st
         connection.connection_lost(None)
     try:
         await asking
-        status, headers = connection.status, connection._headers
-        return status, headers, await connection.whole(), bool(kept)
+        status, headers = connection.status, connection.headers
+        return status, headers, await connection.read(), bool(kept)
     finally:
         connection.finish()
 

@@ -1,0 +1,43 @@
+"""Headers that the gateway sends on, to an upstream and back to the client."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from deputize.http.headers import HOP_BY_HOP, Headers
+
+_NOT_SENT_ON = HOP_BY_HOP | {"accept-encoding"}
+_NOT_SENT_BACK = HOP_BY_HOP | {"date", "server"}
+_OURS = "x-deputize-"
+
+
+def forward_request_headers(headers: Mapping[str, str], *, keep_authorization: bool) -> Headers:
+    """The client's headers as the upstream gets them: all but hop-by-hop headers and the gateway's own.
+
+    The gateway reads the answer too, so it asks for it uncompressed.
+
+    Args:
+        headers: lower-case names.
+        keep_authorization: False removes the client's credentials, where the upstream has a key of its own.
+    """
+    kept = [(k, v) for k, v in headers.items() if k not in _NOT_SENT_ON and not k.startswith(_OURS)]
+    connection = headers.get("connection")
+    if connection is not None and connection.lower() != "keep-alive":
+        named = {name.strip().lower() for name in connection.split(",")}
+        kept = [(k, v) for k, v in kept if k not in named]
+    for name in ("authorization", "x-api-key"):
+        # a key of this gateway is never sent to an upstream
+        if name in headers and (not keep_authorization or "dpk_" in headers[name]):
+            kept = [(k, v) for k, v in kept if k != name]
+    kept.append(("accept-encoding", "identity"))
+    return kept
+
+
+def forward_answer_headers(headers: Iterable[tuple[str, str]]) -> Headers:
+    """The upstream's headers as the client gets them; names in lower case."""
+    out: Headers = []
+    for name, value in headers:
+        low = name.lower()
+        if low not in _NOT_SENT_BACK and not low.startswith(_OURS):
+            out.append((low, value))
+    return out
