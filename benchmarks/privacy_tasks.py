@@ -34,7 +34,7 @@ from deputize.specialists import catalogue
 from deputize.specialists.predictor import SpecialistPredictor, load
 from deputize.stages.cluster.run import run as cluster
 from deputize.stages.collect.audience import infer_sites
-from deputize.stages.collect.importers import read_calls
+from deputize.stages.collect.import_logs import read_calls
 from deputize.stages.curate.run import run as curate
 from deputize.stages.evaluate.evaluation import majority_accuracy
 from deputize.stages.finetune.run import run as finetune

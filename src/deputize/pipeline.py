@@ -562,7 +562,7 @@ def _convert(
     stop_after: str | None,
     fresh: bool,
 ) -> dict[str, Any]:
-    from deputize.stages.collect.importers import import_paths
+    from deputize.stages.collect.import_logs import import_paths
 
     began = time.monotonic()
     listed = list(paths)

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 from pydantic import ValidationError
 
+from deputize.cli.imports import log_format_option
 from deputize.cli.terminal import Terminal, pass_terminal
 from deputize.core.config import Convert, sentence
 from deputize.core.errors import BadInput, UsageError
@@ -75,7 +76,7 @@ def check_models(config: Convert) -> None:
 
 @click.command()
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--format", "log_format", default="auto", show_default=True, help="Form of the logs.")
+@log_format_option
 @click.option("--agent", default="", help="Name the calls' agent where the log has none.")
 @click.option(
     "--fresh", is_flag=True, help="Start a new run even where one with these settings can be resumed."

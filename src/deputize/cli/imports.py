@@ -9,18 +9,23 @@ import click
 
 from deputize.cli.terminal import Terminal, pass_terminal
 from deputize.core.errors import BadInput, StoreError, UsageError
+from deputize.stages.collect.importers.registry import AUTO, formats_help
 
 _SHOWN = 5
+
+log_format_option = click.option(
+    "--format", "log_format", metavar="NAME", default=AUTO, show_default=True, help=formats_help()
+)
 
 
 @click.command("import")
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--format", "log_format", default="auto", show_default=True, help="Form of the logs.")
+@log_format_option
 @click.option("--agent", default="", help="Name the calls' agent where the log has none.")
 @pass_terminal
 def import_(terminal: Terminal, /, paths: tuple[Path, ...], log_format: str, agent: str) -> None:
     """Read logs of LLM calls (JSONL, plain or .gz; folders too) into the encrypted store."""
-    from deputize.stages.collect.importers import import_paths
+    from deputize.stages.collect.import_logs import import_paths
 
     home = terminal.home
     with terminal.progress() as progress:

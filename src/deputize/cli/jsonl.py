@@ -1,11 +1,7 @@
-"""Commands that read lines and write lines: reading texts or calls, writing JSONL."""
+"""JSON lines as the output of a command."""
 
 from __future__ import annotations
 
-import contextlib
-import gzip
-import zlib
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,45 +10,6 @@ import msgspec
 from deputize.cli.terminal import Terminal
 from deputize.core.artifacts import Skip
 from deputize.core.errors import BadInput
-
-
-def read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any] | Skip]]:
-    """(line number, object) of a JSONL file, plain or gzip (told by its first bytes); a Skip for each line that is none.
-
-    Raises:
-        BadInput: the file cannot be read.
-    """
-    number = 0
-    try:
-        with _opened(path) as stream:
-            for number, line in enumerate(stream, 1):
-                if line.strip():
-                    yield number, _row(line, path, number)
-    except (EOFError, zlib.error, gzip.BadGzipFile):
-        yield (
-            number + 1,
-            Skip(file=path.name, line=number + 1, reason="the compressed data are damaged or cut off here"),
-        )
-    except FileNotFoundError:
-        raise BadInput(f"{path} does not exist.") from None
-    except OSError as error:
-        raise BadInput(f"{path} cannot be read: {error.strerror or error}.") from error
-
-
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[Iterable[bytes]]:
-    with path.open("rb") as raw:
-        packed = raw.read(2) == b"\x1f\x8b"
-        raw.seek(0)
-        yield gzip.GzipFile(fileobj=raw) if packed else raw
-
-
-def _row(line: bytes, path: Path, number: int) -> dict[str, Any] | Skip:
-    try:
-        value = msgspec.json.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return Skip(file=path.name, line=number, reason="not JSON")
-    return value if isinstance(value, dict) else Skip(file=path.name, line=number, reason="not a JSON object")
 
 
 class RowWriter:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from deputize.cli.jsonl import RowWriter, read_rows
+from deputize.cli.jsonl import RowWriter
 from deputize.cli.terminal import Terminal, pass_terminal
 from deputize.core.artifacts import Skip
 from deputize.core.records import Call
@@ -151,11 +151,13 @@ def _scanned(
 
 def _texts(path: Path, skip: Callable[[Skip], None]) -> Iterator[tuple[str, str | None, str]]:
     """(id, part of a call or None, text) of every text in the file; its first object says what it holds."""
-    first = next((row for _, row in read_rows(path) if isinstance(row, dict)), None)
+    from deputize.stages.collect.log_lines import read_objects
+
+    first = next((row for _, row in read_objects(path) if isinstance(row, dict)), None)
     if first is not None and ("messages" in first or "text" not in first):
         yield from _call_texts(path, skip)
         return
-    for number, row in read_rows(path):
+    for number, row in read_objects(path):
         if isinstance(row, Skip):
             skip(row)
         elif isinstance(row.get("text"), str):
@@ -166,7 +168,7 @@ def _texts(path: Path, skip: Callable[[Skip], None]) -> Iterator[tuple[str, str 
 
 def _call_texts(path: Path, skip: Callable[[Skip], None]) -> Iterator[tuple[str, str | None, str]]:
     from deputize.privacy.call_texts import message_strings
-    from deputize.stages.collect.importers import read_calls
+    from deputize.stages.collect.import_logs import read_calls
 
     for item in read_calls(path):
         if isinstance(item, Skip):

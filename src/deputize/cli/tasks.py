@@ -36,7 +36,7 @@ def tasks() -> None:
 def discover_file(terminal: Terminal, /, path: Path, agent: str, seed: int) -> None:
     """Name the task of every call in PATH (JSONL, plain or .gz); JSONL comes out. Nothing is stored or trained."""
     from deputize.stages.cluster.run import discover
-    from deputize.stages.collect.importers import read_calls
+    from deputize.stages.collect.import_logs import read_calls
 
     written = RowWriter(terminal, path)
     calls: list[Call] = []

@@ -1,4 +1,4 @@
-"""Public fakes and contract checks, for our tests and for whoever writes a store or an engine.
+"""Public fakes and contract checks, for our tests and for whoever writes a store, an engine or an importer.
 
 Nothing here is a mock: the upstream really listens, the clock really is a clock that is moved by hand.
 """
@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from deputize.core.records import Call, Message, Prediction, Request
 from deputize.store.base import Store
+from deputize.testing.check_importer import check_importer
 from deputize.testing.scripted_llm import (
     INSTANT,
     Latency,
@@ -31,6 +32,7 @@ __all__ = [
     "call",
     "calling",
     "check_engine",
+    "check_importer",
     "check_store",
     "failing",
     "in_thread",

@@ -9,7 +9,7 @@ import pytest
 
 from deputize.core.records import Call, Message
 from deputize.stages.collect.audience import infer_sites
-from deputize.stages.collect.importers import read_calls
+from deputize.stages.collect.import_logs import read_calls
 
 DATA = Path(__file__).parents[5] / "shared" / "data"
 TOOL = {"type": "function", "function": {"name": "book", "parameters": {}}}

@@ -24,7 +24,7 @@ from deputize.privacy.scan.ensemble import DetectorEnsemble
 from deputize.privacy.scan.line_index import LineIndex
 from deputize.privacy.standard_detectors import scan, standard_detectors
 from deputize.stages.collect.audience import infer_sites
-from deputize.stages.collect.importers import read_calls
+from deputize.stages.collect.import_logs import read_calls
 from deputize.stages.curate.card import MASKED, CardCounts, dataset_card
 from deputize.stages.curate.review import Drop, drops
 from deputize.stages.curate.run import run

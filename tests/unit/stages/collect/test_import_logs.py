@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from hypothesis import strategies as st
 from deputize.core.artifacts import Skip
 from deputize.core.errors import BadInput, UsageError
 from deputize.core.records import Call
-from deputize.stages.collect.importers import import_paths, read_calls
+from deputize.stages.collect.import_logs import import_paths, read_calls
 
 ASK = [{"role": "system", "content": "Route."}, {"role": "user", "content": "hello"}]
 SAY = {"role": "assistant", "content": "greeting"}
@@ -65,75 +64,6 @@ def skips_of(path: Path, **options: Any) -> list[Skip]:
     return [s for s in read_calls(path, **options) if isinstance(s, Skip)]
 
 
-def test_call_lines_keep_what_they_say(tmp_path: Path) -> None:
-    row = {
-        "id": "c1",
-        "agent": "desk",
-        "run_id": "r1",
-        "task_id": 7,
-        "step": 2,
-        "model": "m",
-        "messages": ASK,
-        "tools": None,
-        "response": SAY,
-        "outcome": {"reward": 1.0, "success": True, "kind": "gold label"},
-        "latency_s": 0.5,
-        "usage": {"prompt_tokens": 9, "completion_tokens": 1},
-        "timestamp": "2024-05-15T15:00:00Z",
-        "response_format": {"type": "json_object"},
-        "task_label": "leak",
-        "cost_usd": 0.1,
-    }
-    (call,) = calls_of(log(tmp_path / "a.jsonl", row))
-    assert (call.id, call.agent, call.episode, call.group, call.step) == ("c1", "desk", "r1", "desk:7", 2)
-    assert call.outcome is not None and call.outcome.metric == "gold label" and call.outcome.success is True
-    assert call.usage is not None and call.usage.prompt_tokens == 9
-    assert call.latency_ms == 500 and call.timestamp == 1715785200 and call.cost_usd == 0.1
-    assert call.params == {} and "leak" not in repr(call)
-
-
-def test_request_response_logs_and_fine_tuning_lines_are_told_apart(tmp_path: Path) -> None:
-    choice = {"index": 0, "message": SAY, "finish_reason": "stop"}
-    request = {"model": "m", "messages": ASK, "temperature": 0, "user": "ann@example.org", "tools": []}
-    wrapped = {
-        "request": request,
-        "response": {
-            "id": "x",
-            "created": 1715785200,
-            "model": "m-1",
-            "choices": [choice],
-            "usage": {"prompt_tokens": 5, "completion_tokens": 2},
-        },
-    }
-    plain = {"messages": ASK, "response": {"choices": [choice]}}
-    tuning = {"messages": [*ASK, SAY]}
-    text = {"messages": ASK, "completion": "greeting"}
-    calls = calls_of(log(tmp_path / "a.jsonl", wrapped, plain, tuning, text), agent="given")
-    assert [c.messages for c in calls] == [ASK] * 4
-    assert {c.response["content"] for c in calls} == {"greeting"} and {c.agent for c in calls} == {"given"}
-    first = calls[0]
-    assert (first.finish_reason, first.timestamp, first.params) == ("stop", 1715785200, {"temperature": 0})
-    assert first.origin == "" and "ann@" not in repr(first)
-
-
-def test_origins_are_pseudonyms(tmp_path: Path) -> None:
-    row = {"request": {"messages": ASK, "user": "ann"}, "response": SAY, "metadata": {"user_id": "bob"}}
-    (call,) = calls_of(log(tmp_path / "a.jsonl", row), pseudonym=lambda raw, tenant: f"<{len(raw)} {tenant}>")
-    assert call.origin == "<3 default>" and call.params == {}
-
-
-def test_old_function_calls_become_tool_calls(tmp_path: Path) -> None:
-    reply = {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": "{}"}}
-    row = {
-        "messages": [*ASK, reply, {"role": "function", "name": "f", "content": "1"}],
-        "response": reply,
-        "functions": [{"name": "f"}],
-    }
-    (call,) = calls_of(log(tmp_path / "a.jsonl", row))
-    assert call.response["tool_calls"][0]["function"]["name"] == "f" and "function_call" not in call.response
-    assert call.tools == [{"type": "function", "function": {"name": "f"}}]
-
-
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
@@ -163,30 +93,6 @@ def test_bad_lines_are_named_and_the_rest_is_read(tmp_path: Path, line: Any, rea
     assert [type(r) for r in read] == [Call, Skip, Call]
     skip = read[1]
     assert isinstance(skip, Skip) and skip.file == "a.jsonl" and skip.line == 2 and reason in skip.reason
-
-
-def test_gzip_is_told_by_content_and_a_cut_file_keeps_its_head(tmp_path: Path) -> None:
-    plain = b"".join(
-        json.dumps({"id": f"c{i}", "messages": ASK, "response": f"{i * 7919}"}).encode() + b"\n"
-        for i in range(3000)
-    )
-    whole = tmp_path / "no-suffix"
-    whole.write_bytes(gzip.compress(plain))
-    assert len(calls_of(whole)) == 3000
-    whole.write_bytes(gzip.compress(plain)[:-2000])
-    read = list(read_calls(whole))
-    assert len(read) > 100 and isinstance(read[-1], Skip) and "cut off" in read[-1].reason
-
-
-def test_a_json_array_a_bom_and_empty_lines_are_read(tmp_path: Path) -> None:
-    path = tmp_path / "a.json"
-    path.write_bytes(b"\xef\xbb\xbf" + json.dumps([{"messages": ASK, "response": SAY}, 3], indent=1).encode())
-    read = list(read_calls(path))
-    assert isinstance(read[0], Call) and isinstance(read[1], Skip)
-    path.write_text("\n\n" + json.dumps({"messages": ASK, "response": SAY}) + "\n\n")
-    assert len(calls_of(path)) == 1
-    path.write_text("[1, 2")
-    assert skips_of(path)[0].reason.startswith("starts like a JSON array")
 
 
 def test_ids_are_the_same_at_every_import_and_no_call_is_lost(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Importers: one module for each log format, found by name through `registry`."""

@@ -1,0 +1,90 @@
+"""Calls from chat requests and responses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deputize.core.records import Call
+from deputize.stages.collect.import_logs import read_calls
+from deputize.stages.collect.importers.base import ImportContext
+from deputize.stages.collect.importers.chat_exchange import Unreadable, call_from_chat
+
+ASK = [{"role": "system", "content": "Route."}, {"role": "user", "content": "hello"}]
+SAY = {"role": "assistant", "content": "greeting"}
+
+
+def log(path: Path, *rows: Any) -> Path:
+    path.write_text("\n".join(r if isinstance(r, str) else json.dumps(r) for r in rows) + "\n", "utf-8")
+    return path
+
+
+def calls_of(path: Path, **options: Any) -> list[Call]:
+    out = list(read_calls(path, **options))
+    assert all(isinstance(c, Call) for c in out), out
+    return [c for c in out if isinstance(c, Call)]
+
+
+def test_origins_are_pseudonyms(tmp_path: Path) -> None:
+    row = {"request": {"messages": ASK, "user": "ann"}, "response": SAY, "metadata": {"user_id": "bob"}}
+    (call,) = calls_of(log(tmp_path / "a.jsonl", row), pseudonym=lambda raw, tenant: f"<{len(raw)} {tenant}>")
+    assert call.origin == "<3 default>" and call.params == {}
+
+
+def test_old_function_calls_become_tool_calls(tmp_path: Path) -> None:
+    reply = {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": "{}"}}
+    row = {
+        "messages": [*ASK, reply, {"role": "function", "name": "f", "content": "1"}],
+        "response": reply,
+        "functions": [{"name": "f"}],
+    }
+    (call,) = calls_of(log(tmp_path / "a.jsonl", row))
+    assert call.response["tool_calls"][0]["function"]["name"] == "f" and "function_call" not in call.response
+    assert call.tools == [{"type": "function", "function": {"name": "f"}}]
+
+
+def chat(row: dict[str, Any]) -> Call:
+    return call_from_chat(row, row, row.get("response"), ImportContext("f", 1))
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        (1715785200, 1715785200.0),
+        (1715785200123, 1715785200.123),
+        ("2024-05-15T15:00:00Z", 1715785200.0),
+        ("2024-05-15T17:00:00+02:00", 1715785200.0),
+        ("2024-05-15T15:00:00", 1715785200.0),
+        ("yesterday", None),
+        (-5, None),
+        (True, None),
+    ],
+)
+def test_times_are_unix_seconds(value: Any, seconds: float | None) -> None:
+    assert chat({"messages": ASK, "response": SAY, "created_at": value}).timestamp == seconds
+
+
+def test_settings_are_kept_without_persons_and_credentials() -> None:
+    params = {
+        "temperature": 0,
+        "user": "ann",
+        "api-key": "s",
+        "Authorization": "s",
+        "extra_headers": {"k": "s"},
+    }
+    assert chat({"messages": ASK, "response": SAY, "params": params}).params == {"temperature": 0}
+
+
+def test_numbers_of_the_wrong_type_are_left_out() -> None:
+    call = chat(
+        {"messages": ASK, "response": SAY, "step": "2", "status": None, "cost_usd": 10**400, "usage": [1]}
+    )
+    assert (call.step, call.status, call.cost_usd, call.usage) == (0, 200, None, None)
+
+
+def test_a_role_of_another_type_is_unreadable() -> None:
+    with pytest.raises(Unreadable, match="known role"):
+        chat({"messages": [{"role": ["user"], "content": "x"}], "response": SAY})
