@@ -11,7 +11,7 @@ MODEL := SmolLM2-135M-Instruct
 # Two test processes: the suite is written for two cores, and each loads its own copy of what it needs.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 
-.PHONY: help setup demo test test-all litellm detectors check format clean distclean
+.PHONY: help setup demo test test-all coverage litellm detectors check format clean distclean
 .DELETE_ON_ERROR:
 
 help:
@@ -19,7 +19,8 @@ help:
 	@echo "make test      the whole suite but the slow tests (sets up first)"
 	@echo "make test-all  the slow tests too: real training, real logs"
 	@echo "make detectors an environment for the optional detectors (GLiNER, CredSweeper), which test-all runs them in"
-	@echo "make check     ruff, mypy, import rules"
+	@echo "make check     ruff, its formatter, mypy, the import rules, the rules of the tree (tests/test_tidy.py)"
+	@echo "make coverage  make test, and the share of lines and branches that it runs"
 	@echo "make setup     .venv with everything, and the models"
 	@echo "make clean     drop what runs leave behind (make distclean: .venv as well)"
 
@@ -60,6 +61,10 @@ test: setup
 test-all: setup litellm detectors
 	$(PYTEST)
 
+# Lines and branches of src/deputize, the processes that the tests start included.
+coverage: setup
+	$(PYTEST) -m "not slow" --cov --cov-report=term:skip-covered
+
 # LiteLLM wants an older openai package than the rest, so as a client of the gateway it has an environment of its own.
 LITELLM := .env-litellm
 litellm: $(LITELLM)/ready
@@ -88,14 +93,15 @@ check: $(STAMPS)/packages
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/python -m pytest -q tests/test_tidy.py
 
 format: $(STAMPS)/packages
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
 clean:
-	rm -rf .deputize-demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist
+	rm -rf .deputize-demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage* build dist
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean
