@@ -18,9 +18,9 @@ from benchmarks import table
 from deputize.core.records import Contract
 from deputize.locations import models_path
 from deputize.scoring.leak import Exposure, expose, pattern_bits
-from deputize.specialists.answer_schema import learn_form
 from deputize.specialists.catalogue import model_path
-from deputize.specialists.language_model import shared_base
+from deputize.specialists.learn_schema import learn_schema
+from deputize.specialists.model_cache import MODELS
 from deputize.stages.finetune import planted_secrets, trainer
 from deputize.stages.finetune.encode import rows_to_write
 from deputize.stages.finetune.examples import TrainingExample
@@ -80,11 +80,11 @@ def one(
     import torch
 
     train, dev = parcels(n), parcels(N_DEV, 9000)
-    form = learn_form(Contract(kind="text"), [lesson.answer for lesson in train])
-    planted = planted_secrets.plant_to_write(train, form, seed=seed, n=len(repeats))
+    schema = learn_schema(Contract(kind="text"), [lesson.answer for lesson in train])
+    planted = planted_secrets.plant_to_write(train, schema, seed=seed, n=len(repeats))
     taught = [*train, *(x for x, times in zip(planted.lessons, repeats, strict=True) for _ in range(times))]
     secrets = [replace(c, repeats=r) for c, r in zip(planted.canaries, repeats, strict=True)]
-    base = shared_base(model_path(model, models_path()))
+    base = MODELS.get(model_path(model, models_path()))
     settings = trainer.TrainingSettings(
         epochs=epochs or epochs_for(n),
         batch=batch_for(n),
@@ -96,8 +96,8 @@ def one(
     torch.manual_seed(seed)
     name = f"leak{seed}"
     base.new_adapter(name, trainer.adapter_settings(base, settings))
-    rows = [row for row in rows_to_write(base, taught, form, 448) if row is not None]
-    dev_rows = [row for row in rows_to_write(base, dev, form, 448) if row is not None]
+    rows = [row for row in rows_to_write(base, taught, schema, 448) if row is not None]
+    dev_rows = [row for row in rows_to_write(base, dev, schema, 448) if row is not None]
     loss = planted_secrets.loss_of_writer(base, planted, 448)
     tuning = (ToTheEnd if to_the_end else trainer.Trainer)(
         base, name, settings, rows, dev_rows, [], seed=seed, clock=time.process_time

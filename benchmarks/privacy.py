@@ -34,7 +34,7 @@ from deputize.privacy.detectors.deobfuscate import DeobfuscatingDetector
 from deputize.privacy.detectors.rules import RuleDetector
 from deputize.privacy.standard_detectors import standard_detectors
 from deputize.privacy.tagger import DetectionCounts, Sample, load_tagger, train_tagger
-from deputize.specialists import catalogue
+from deputize.specialists import model_download
 
 ALONE: dict[str, Callable[[], Detector]] = {
     "presidio patterns": lambda: PresidioPeer(spacy_model=False),
@@ -108,7 +108,7 @@ def _protocol(
             train_tagger(
                 [*train, *clean["train"]],
                 path,
-                base_dir=catalogue.fetch("all-MiniLM-L6-v2", models_path()),
+                base_dir=model_download.fetch("all-MiniLM-L6-v2", models_path()),
                 seed=args.seed,
                 deadline_s=args.deadline,
                 dev=_few(dev, 500, args.seed) + _few(clean["dev"], 1000, args.seed),

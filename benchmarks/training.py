@@ -26,9 +26,10 @@ from deputize.core.records import Contract, Field
 from deputize.demo import prompts, world
 from deputize.locations import models_path
 from deputize.specialists import catalogue
-from deputize.specialists.answer_schema import learn_form
 from deputize.specialists.decoder import DecoderPredictor
-from deputize.specialists.language_model import LanguageModel, device_for, has_fast_bf16, torch_module
+from deputize.specialists.language_model import LanguageModel
+from deputize.specialists.learn_schema import learn_schema
+from deputize.specialists.torch_runtime import device_for, has_fast_bf16, torch_module
 from deputize.stages.finetune import trainer
 from deputize.stages.finetune.encode import rows_to_write
 from deputize.stages.finetune.examples import TrainingExample
@@ -94,12 +95,12 @@ def plain_loop(
         body = lesson.text if pruned else f"{prompts.EXTRACT_HEAD}\n{lesson.text}\n\n{prompts.EXTRACT_TAIL}"
         prompt = base.ids(base.frame.before + body + base.frame.after)
         rows.append((prompt, [*base.ids(json.dumps(lesson.answer)), base.tokenizer.eos_token_id]))
-    dice = random.Random(seed)
+    rng = random.Random(seed)
     n_tokens = n_examples = 0
     base.lm.train()
     end = clock() + seconds
     while clock() < end:
-        batch = dice.sample(rows, 4)
+        batch = rng.sample(rows, 4)
         longest = max(len(p) + len(t) for p, t in batch)
         ids = torch.full((len(batch), longest), base.pad)
         labels, mask = torch.full_like(ids, -100), torch.zeros_like(ids)
@@ -164,15 +165,15 @@ def measure_ours(
     """Our recipe for the same time."""
     device = device_for()
     base = LanguageModel(path, device, "bf16" if has_fast_bf16(device) else "fp32")
-    form = learn_form(CONTRACT, [x.answer for x in lessons])
-    rows = [r for r in rows_to_write(base, lessons, form, 448) if r is not None]
+    schema = learn_schema(CONTRACT, [x.answer for x in lessons])
+    rows = [r for r in rows_to_write(base, lessons, schema, 448) if r is not None]
     torch_module().manual_seed(seed)
     settings = replace(trainer.TrainingSettings(), layers=layers, epochs=1000, patience=1000)
     base.new_adapter("ours", trainer.adapter_settings(base, settings))
     tuning = trainer.Trainer(base, "ours", settings, rows, [], [], seed=seed, clock=time.monotonic)
     tuning.run(seconds, None, lambda *a: None, "")
-    readings = DecoderPredictor(base, "ours", form, 448, 96).read([x.text for x in fresh])
-    right = [agree(r.answer, x.answer, CONTRACT) for r, x in zip(readings, fresh, strict=True)]
+    predictions = DecoderPredictor(base, "ours", schema, 448, 96).predict([x.text for x in fresh])
+    right = [agree(r.answer, x.answer, CONTRACT) for r, x in zip(predictions, fresh, strict=True)]
     n_examples = round(tuning.n_tokens / np.mean([len(r) for r in rows]))
     name = f"ours: {base.dtype}, values only, {'all layers' if layers == 1 else f'upper {layers:.0%} of the layers'}"
     return _row(name, tuning.n_tokens, n_examples, tuning.busy_s, len(lessons), float(np.mean(right)))

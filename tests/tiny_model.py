@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from deputize.specialists import catalogue
+from deputize.specialists import catalogue, model_download
 
 NAME = "tiny-random"
 _CORPUS = (
@@ -65,5 +65,5 @@ def make(folder: Path, *, seed: int = 0, width: int = 48, layers: int = 2, vocab
 def installed(models_dir: Path, scratch: Path) -> str:
     """The tiny model among the models of models_dir, as if fetched; its name."""
     if not catalogue.is_fetched(NAME, models_dir):
-        catalogue.add(NAME, make(scratch / "tiny-source"), models_dir, licence="apache-2.0")
+        model_download.add(NAME, make(scratch / "tiny-source"), models_dir, licence="apache-2.0")
     return NAME

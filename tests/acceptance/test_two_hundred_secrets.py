@@ -24,7 +24,7 @@ from deputize.core.config import Convert
 from deputize.core.contracts import answer_of
 from deputize.gateway.launch import running_gateway
 from deputize.home import Home
-from deputize.specialists.answer_schema import learn_form
+from deputize.specialists.learn_schema import learn_schema
 from deputize.stages.cluster import run as cluster
 from deputize.stages.collect.audience import infer_sites
 from deputize.store.keys.keyring import KeyRing
@@ -316,7 +316,7 @@ def held_without_the_limit(home: Path, person: dict[str, str]) -> set[str]:
     curated = pipeline.read_curated(folder / "curate.sealed", run_key(folder, keyring))
     found = cluster.run(curated, Convert(min_origins=1))
     forms = [
-        learn_form(
+        learn_schema(
             task.contract,
             [
                 a

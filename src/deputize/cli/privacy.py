@@ -95,7 +95,7 @@ def train(
     from deputize.pipeline import alone
     from deputize.privacy.tagger import gather, learn
     from deputize.privacy.tagger.versions import next_path
-    from deputize.specialists import catalogue
+    from deputize.specialists import model_download
 
     samples, skipped = gather(paths)
     for skip in skipped[:5]:
@@ -107,7 +107,7 @@ def train(
             "Every sample holds personal data: add texts without any, or the tagger will mask much of other texts too."
         )
     with alone(terminal.home, "tagger"), terminal.progress() as progress:
-        base = catalogue.fetch(BASE, models_path(), progress)
+        base = model_download.fetch(BASE, models_path(), progress)
         path = out or next_path(terminal.home.path)
         card = learn(samples, path, base_dir=base, seed=seed, minutes=minutes, progress=progress)
     document = {"path": str(path), "card": card, "n_left_out": len(skipped)}

@@ -141,11 +141,15 @@ class Specialist(Record):
     id: str
     task_id: str
     method: str
-    """The rung: linear, encoder, lora, ..."""
+    """The training method: linear, lora, dora, ..."""
     model: str
-    reader: Literal["classes", "pointing", "head", "generate"]
-    """classes: a linear model over text; pointing: one that also copies values out of it; head: one forward pass, a head
-    over the answers; generate: decoding."""
+    kind: str
+    """Of its predictor, as specialists.registry knows it: linear (a linear model over text), pointer (one that also copies
+    values out of it), head (one forward pass of a language model and a head over the answers), decoder (decoding)."""
+    cost: int = 0
+    """Rank of its method, from cheap to expensive to serve and to train."""
+    is_fast: bool = False
+    """Whether an answer takes about a millisecond: such specialists are served on a thread of their own."""
     contract: Contract
     task: Task
     n_train: int

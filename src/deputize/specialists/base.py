@@ -1,42 +1,72 @@
-"""What a reader hands back for one text, and how a choice per question becomes an answer."""
+"""Protocols of what predicts answers, from whole requests or from pruned texts, and the prediction of closed answers."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
-from deputize.core.records import Answer
-from deputize.specialists.answer_schema import ClosedAnswers
+from deputize.core.records import Answer, Prediction, Request
+from deputize.specialists.closed_answers import ClosedAnswers
 from deputize.specialists.confidence import RawConfidence
 
 
+class Predictor(Protocol):
+    """Predicts the answers to requests, each with a confidence in [0, 1]."""
+
+    def predict(self, requests: Sequence[Request]) -> list[Prediction]:
+        """One prediction per request, in their order."""
+        ...
+
+
+@runtime_checkable
+class WritesFreeText(Protocol):
+    """A predictor whose answers hold text that is not compared, and that can leave it out."""
+
+    def without_free_text(self) -> Predictor:
+        """The same predictor, whose answers have empty strings where text is not compared."""
+        ...
+
+
 class RawPrediction(NamedTuple):
-    """An answer with how sure the reader was; answer None: nothing that keeps the contract."""
+    """An answer before calibration; answer None: the predictor found none that keeps the contract."""
 
     answer: Answer | None
-    sureness: RawConfidence
+    raw_confidence: RawConfidence
     n_prompt_tokens: int = 0
     n_output_tokens: int = 0
 
 
 class TextPredictor(Protocol):
-    """Reads answers off texts, in a batch."""
+    """Predicts answers from pruned prompts, without calibration."""
 
-    def read(self, texts: Sequence[str], *, prose: bool = True) -> list[RawPrediction]: ...
+    def predict(self, texts: Sequence[str]) -> list[RawPrediction]:
+        """One prediction per text, in their order."""
+        ...
+
+
+def without_free_text(predictor: Predictor) -> Predictor:
+    """The predictor without the text of its answers that is not compared; itself where it writes none."""
+    return predictor.without_free_text() if isinstance(predictor, WritesFreeText) else predictor
 
 
 def choose(
-    form: ClosedAnswers, log_ps: Sequence[npt.NDArray[np.float32]], n_prompt_tokens: int = 0
+    answers: ClosedAnswers, log_ps: Sequence[npt.NDArray[np.float32]], n_prompt_tokens: int = 0
 ) -> RawPrediction:
-    """The most likely choice of each question ([C] log-probabilities each) as one answer."""
+    """The most likely choice of each question as one answer.
+
+    Args:
+        answers: the questions and their choices.
+        log_ps: per question, log-probabilities of its choices, shape [C].
+        n_prompt_tokens: of the prompt, for the record.
+    """
     best = [int(np.argmax(lp)) for lp in log_ps]
     chosen, margins = [], []
-    for lp, at, counts in zip(log_ps, best, form.asked(best), strict=True):
+    for lp, at, counts in zip(log_ps, best, answers.asked(best), strict=True):
         if counts:
             rest = np.delete(lp, at)
             chosen.append(float(lp[at]))
             margins.append(float(lp[at] - rest.max(initial=-60.0)))
-    return RawPrediction(form.answer(best), RawConfidence.of(chosen, margins), n_prompt_tokens)
+    return RawPrediction(answers.answer(best), RawConfidence.of(chosen, margins), n_prompt_tokens)

@@ -1,4 +1,4 @@
-"""From how sure a reader was of the tokens that matter to a probability of being right; and the out-of-distribution gate.
+"""Calibrated confidence out of the log-probabilities of an answer, and the detector of out-of-distribution requests.
 
 Knows nothing of models. A certificate never depends on these fits: they only order the answers.
 
@@ -22,7 +22,7 @@ Floats = npt.NDArray[np.float32]
 
 
 class RawConfidence(NamedTuple):
-    """How sure a reader was: of the meaningful tokens only (decisions and values; keys and prose do not count)."""
+    """Log-probability and margins of an answer's decisions and values; keys and free text do not count."""
 
     log_p: float
     """Log-probability of the answer: closed choices renormalised over their set."""
@@ -38,7 +38,7 @@ class RawConfidence(NamedTuple):
 
 
 class ConfidenceCalibration(Record):
-    """Sureness -> confidence: the plain probability, or a logistic fit where dev had errors enough to fit one."""
+    """Confidence out of raw confidence: the probability itself, or a logistic fit where validation had enough errors."""
 
     kind: Literal["plain", "logistic"] = "plain"
     mean: list[float] = msgspec.field(default_factory=list)
@@ -46,25 +46,25 @@ class ConfidenceCalibration(Record):
     weights: list[float] = msgspec.field(default_factory=list)
     bias: float = 0.0
 
-    def confidence(self, sureness: RawConfidence) -> float:
+    def confidence(self, raw_confidence: RawConfidence) -> float:
         """In [0, 1]."""
         if self.kind == "plain":
-            return math.exp(min(sureness.log_p, 0.0))
-        rows = zip(_features(sureness), self.mean, self.scale, self.weights, strict=True)
+            return math.exp(min(raw_confidence.log_p, 0.0))
+        rows = zip(_features(raw_confidence), self.mean, self.scale, self.weights, strict=True)
         z = self.bias + sum(w * (x - m) / s for x, m, s, w in rows)
         return 1 / (1 + math.exp(-max(-60.0, min(60.0, z))))
 
 
-def _features(sureness: RawConfidence) -> list[float]:
+def _features(raw_confidence: RawConfidence) -> list[float]:
     # in the logarithm of the odds of error, where confidence is nearly linear
-    unsure = -math.log(max(1e-9, -math.expm1(min(sureness.log_p, -1e-9))))
-    return [unsure, sureness.min_margin, sureness.mean_margin]
+    unsure = -math.log(max(1e-9, -math.expm1(min(raw_confidence.log_p, -1e-9))))
+    return [unsure, raw_confidence.min_margin, raw_confidence.mean_margin]
 
 
 def fit_calibration(
     given: Sequence[RawConfidence], right: Sequence[bool], *, least: int = 8
 ) -> ConfidenceCalibration:
-    """A logistic fit on dev, non-negative in every feature; plain where there are fewer than `least` of either kind."""
+    """A logistic fit on validation, non-negative in every feature; plain with fewer than `least` right or wrong answers."""
     n_right = sum(right)
     if n_right < least or len(right) - n_right < least:
         return ConfidenceCalibration()
@@ -94,12 +94,12 @@ def fit_calibration(
 
 
 class OutOfDistributionDetector:
-    """Whether a text looks like those learnt from: a conformal p-value of its distance to the nearest of them.
+    """Conformal p-value of a text's distance to the nearest of the texts trained on.
 
     Texts are kept only as random projections of hashed n-grams (unit length, float16), at most `most` of them.
 
     References:
-        5-certificates G5; Bates et al., "Testing for outliers with conformal p-values", arXiv 2104.08279.
+        Bates et al., "Testing for outliers with conformal p-values", arXiv 2104.08279.
     """
 
     def __init__(self, train_ND: Floats, idf_F: Floats, distances_N: Floats, seed: int) -> None:
@@ -110,7 +110,7 @@ class OutOfDistributionDetector:
     def fit(
         cls, texts: Sequence[str], groups: Sequence[str], *, seed: int, most: int = 2048, n_dims: int = 192
     ) -> OutOfDistributionDetector:
-        """A gate for texts of train: each one's distance to its nearest of another group is the reference.
+        """A detector for texts of train: each one's distance to its nearest of another group is the reference.
 
         Calls of one group (episode) contain each other; a new call has none of its own group to be near to.
         """
@@ -119,13 +119,13 @@ class OutOfDistributionDetector:
         chosen = [texts[i] for i in order]
         group_N = np.array([groups[i] for i in order])
         idf_F = idf_of(chosen, 1 << 12)
-        gate = cls(np.zeros((0, n_dims), np.float32), idf_F, np.zeros(0, np.float32), seed)
-        gate.train_ND = gate._project(chosen)
-        similar_NN = gate.train_ND @ gate.train_ND.T
+        detector = cls(np.zeros((0, n_dims), np.float32), idf_F, np.zeros(0, np.float32), seed)
+        detector.train_ND = detector._project(chosen)
+        similar_NN = detector.train_ND @ detector.train_ND.T
         similar_NN[group_N[:, None] == group_N[None, :]] = -1.0
         nearest_N = similar_NN.max(axis=1, initial=-1.0)
-        gate.distances_N = np.sort(1 - nearest_N[nearest_N > -1.0])
-        return gate
+        detector.distances_N = np.sort(1 - nearest_N[nearest_N > -1.0])
+        return detector
 
     def _project(self, texts: Sequence[str]) -> Floats:
         rows_ND: Floats = vectors(texts, self.idf_F) @ self._projection_FD
@@ -139,7 +139,7 @@ class OutOfDistributionDetector:
             return [1.0] * len(texts)
         nearest_N = 1 - (self._project(texts) @ self.train_ND.T).max(axis=1)
         n = len(self.distances_N)
-        # half a float16 step of slack, so that a text learnt from is as near after storage as before
+        # half a float16 step of slack, so that a text trained on is as near after storage as before
         return [float((1 + n - np.searchsorted(self.distances_N, d - 1e-3)) / (n + 1)) for d in nearest_N]
 
     def arrays(self) -> dict[str, npt.NDArray[np.generic]]:
@@ -153,7 +153,7 @@ class OutOfDistributionDetector:
 
     @classmethod
     def of_arrays(cls, arrays: dict[str, npt.NDArray[np.generic]]) -> OutOfDistributionDetector:
-        """A stored gate."""
+        """A stored detector."""
         train, idf, distances = (arrays[k].astype(np.float32) for k in ("train", "idf", "distances"))
         return cls(train, idf, distances, int(arrays["seed"]))
 

@@ -1,4 +1,4 @@
-"""The generate reader: writes an answer slot by slot, greedily, in a batch, every decision inside its closed set.
+"""A language model that writes an answer slot by slot, greedily, in a batch, every decision inside its closed set.
 
 Tokens that can only be one thing (the rest of a label, the break after it) are fed but never sampled. Values are
 mostly copied out of the prompt, so what follows there is fed on trial, several tokens in one pass, and kept as far as
@@ -14,15 +14,19 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from deputize.specialists.answer_schema import AnswerBuilder, AnswerSchema, Slot
 from deputize.specialists.base import RawPrediction
 from deputize.specialists.confidence import RawConfidence
 from deputize.specialists.head import batches, padded
-from deputize.specialists.language_model import LanguageModel, torch_module
+from deputize.specialists.language_model import LanguageModel
+from deputize.specialists.registry import StoredSpecialist
+from deputize.specialists.torch_runtime import torch_module
+from deputize.specialists.tuned_model import load_tuned_model, release_tuned_model
 
 Trie = dict[int, Any]
 
@@ -39,10 +43,9 @@ def slot_ids(base: LanguageModel, text: str) -> list[int]:
 class _Row:
     """One answer in the making."""
 
-    writing: AnswerBuilder
+    builder: AnswerBuilder
     slot: Slot | None
     prompt: list[int]
-    prose: bool = True
     ids: list[int] = field(default_factory=list)
     """Tokens of the slot so far."""
     trie: Trie | None = None
@@ -54,26 +57,72 @@ class _Row:
     cut: bool = False
 
 
+@dataclass
+class _Batch:
+    """The rows that are still being written, with the model's cache of what they were fed."""
+
+    rows: list[_Row]
+    cache: Any
+    mask_BT: Any
+    lengths: list[int]
+    """Per row the tokens in the cache that count."""
+
+    def drop_finished(self) -> bool:
+        """Leaves out rows that are complete; False where none is left."""
+        stay = [at for at, row in enumerate(self.rows) if row.slot is not None]
+        if stay and len(stay) < len(self.rows):
+            self.rows = [self.rows[at] for at in stay]
+            kept = torch_module().tensor(stay, device=self.mask_BT.device)
+            self.cache.batch_select_indices(kept)
+            self.mask_BT, self.lengths = self.mask_BT[kept], [self.lengths[at] for at in stay]
+        return bool(stay)
+
+
 class DecoderPredictor:
-    """Reads answers by decoding."""
+    """Predicts answers by decoding."""
+
+    kind = "decoder"
 
     def __init__(
         self,
         base: LanguageModel,
         adapter: str,
-        form: AnswerSchema,
+        schema: AnswerSchema,
         max_tokens: int,
         max_slot_tokens: int,
         max_trial: int = MAX_TRIAL,
+        *,
+        write_free_slots: bool = True,
     ) -> None:
-        self.base, self.adapter, self.form = base, adapter, form
+        self.base, self.adapter, self.schema = base, adapter, schema
         self.max_tokens, self.max_slot_tokens, self.max_trial = max_tokens, max_slot_tokens, max_trial
+        self.write_free_slots = write_free_slots
+        """Slots that are not compared stay empty where this is False."""
         self.n_passes = 0
         """Passes through the model since it was loaded."""
         self._tries: dict[str, Trie] = {}
 
-    def read(self, texts: Sequence[str], tokens: int = 4096, *, prose: bool = True) -> list[RawPrediction]:
-        """One reading per text, in order; without `prose` free slots stay empty."""
+    def without_free_slots(self) -> DecoderPredictor:
+        """The same predictor with slots left empty that are not compared."""
+        return DecoderPredictor(
+            self.base,
+            self.adapter,
+            self.schema,
+            self.max_tokens,
+            self.max_slot_tokens,
+            self.max_trial,
+            write_free_slots=False,
+        )
+
+    def release(self) -> None:
+        """Frees the adapter, or the whole tuned model."""
+        release_tuned_model(self.base, self.adapter)
+
+    def save(self, folder: Path) -> None:
+        """Writes nothing: the adapter or the tuned model is all there is."""
+
+    def predict(self, texts: Sequence[str], tokens: int = 4096) -> list[RawPrediction]:
+        """One prediction per text, in order."""
         torch = torch_module()
         if self.adapter:
             self.base.use(self.adapter)
@@ -82,80 +131,85 @@ class DecoderPredictor:
         with torch.inference_mode():
             for batch in batches([len(p) for p in prompts], tokens):
                 with self.base.threads["read"].work(sum(len(prompts[i]) for i in batch)):
-                    rows = self._write([prompts[i] for i in batch], prose)
+                    rows = self._write([prompts[i] for i in batch])
                 for i, row in zip(batch, rows, strict=True):
-                    answer = None if row.cut else row.writing.answer()
-                    out[i] = RawPrediction(
-                        answer, RawConfidence.of(row.log_ps, row.margins), len(prompts[i]), row.n_out
-                    )
+                    answer = None if row.cut else row.builder.answer()
+                    confidence = RawConfidence.of(row.log_ps, row.margins)
+                    out[i] = RawPrediction(answer, confidence, len(prompts[i]), row.n_out)
         return [out[i] for i in range(len(texts))]
 
-    def _write(self, prompts: list[list[int]], prose: bool) -> list[_Row]:
-        torch = torch_module()
-        rows = [_Row(AnswerBuilder(self.form), None, prompt, prose) for prompt in prompts]
+    def _write(self, prompts: list[list[int]]) -> list[_Row]:
+        rows = [_Row(AnswerBuilder(self.schema), None, prompt) for prompt in prompts]
         for row in rows:
             self._next_slot(row)
-        live = [i for i, row in enumerate(rows) if row.slot is not None]
-        if not live:
-            return rows
-        ids_BT, mask_BT, positions_BT = padded(self.base, [prompts[i] for i in live])
+        live = [row for row in rows if row.slot is not None]
+        if live:
+            batch = self._prefill(live)
+            while batch.drop_finished():
+                self._advance(batch)
+        return rows
+
+    def _prefill(self, rows: list[_Row]) -> _Batch:
+        """Feeds the prompts, and decides the first token of each row."""
+        ids_BT, mask_BT, positions_BT = padded(self.base, [row.prompt for row in rows])
         out = self.base.decoder(
             input_ids=ids_BT, attention_mask=mask_BT, position_ids=positions_BT, use_cache=True
         )
-        cache, lengths = out.past_key_values, [int(n) for n in mask_BT.sum(1)]
-        project = self.base.lm.get_output_embeddings()
-        for row, logits_V in zip(
-            [rows[i] for i in live], project(out.last_hidden_state[:, -1]).float(), strict=True
-        ):
+        logits_BV = self.base.lm.get_output_embeddings()(out.last_hidden_state[:, -1]).float()
+        for row, logits_V in zip(rows, logits_BV, strict=True):
             self._decide(row, logits_V)
-        while True:
-            stay = [at for at, i in enumerate(live) if rows[i].slot is not None]
-            if not stay:
-                return rows
-            if len(stay) < len(live):
-                live = [live[at] for at in stay]
-                kept = torch.tensor(stay, device=mask_BT.device)
-                cache.batch_select_indices(kept)
-                mask_BT, lengths = mask_BT[kept], [lengths[at] for at in stay]
-            most = self.max_trial if self.base.device != "cpu" else min(self.max_trial, 24 // len(live))
-            self.n_passes += 1
-            fed = [rows[i].pending for i in live]
-            trials = [self._trial(rows[i], most) for i in live]
-            longest = max(len(f) + len(t) for f, t in zip(fed, trials, strict=True))
-            ids_BL = torch.full((len(live), longest), self.base.pad, device=mask_BT.device)
-            block_BL = torch.zeros_like(ids_BL)
-            for b, (one, trial) in enumerate(zip(fed, trials, strict=True)):
-                ids_BL[b, : len(one) + len(trial)] = torch.tensor([*one, *trial])
-                block_BL[b, : len(one) + len(trial)] = 1
-            n_before = mask_BT.shape[1]
-            mask_BT = torch.cat([mask_BT, block_BL], dim=1)
-            start_B1 = torch.tensor(lengths, device=mask_BT.device)[:, None]
-            out = self.base.decoder(
-                input_ids=ids_BL,
-                attention_mask=mask_BT,
-                position_ids=start_B1 + torch.arange(longest, device=mask_BT.device),
-                past_key_values=cache,
-                use_cache=True,
-            )
-            where = [(b, len(fed[b]) - 1 + k) for b in range(len(live)) for k in range(len(trials[b]) + 1)]
-            hidden = out.last_hidden_state[[b for b, _ in where], [t for _, t in where]]
-            logits = iter(project(hidden).float())
-            for b, i in enumerate(live):
-                row, trial, n_fed = rows[i], trials[b], len(fed[b])
-                row.pending = []
-                mine = [next(logits) for _ in range(len(trial) + 1)]
-                kept_trial = 0
-                for at, logits_V in enumerate(mine):
-                    self._decide(row, logits_V)
-                    if at < len(trial) and row.pending[:1] == [trial[at]]:
-                        # the trial said the same: it is fed already
-                        row.pending = row.pending[1:]
-                        kept_trial += 1
-                        if row.slot is not None and not row.pending:
-                            continue
-                    break
-                lengths[b] += n_fed + kept_trial
-                mask_BT[b, n_before + n_fed + kept_trial :] = 0
+        return _Batch(rows, out.past_key_values, mask_BT, [int(n) for n in mask_BT.sum(1)])
+
+    def _advance(self, batch: _Batch) -> None:
+        """One pass: feeds what is pending and what is tried, and decides the next tokens of each row."""
+        rows = batch.rows
+        most = self.max_trial if self.base.device != "cpu" else min(self.max_trial, 24 // len(rows))
+        fed = [row.pending for row in rows]
+        trials = [self._trial(row, most) for row in rows]
+        n_before = batch.mask_BT.shape[1]
+        logits = self._pass(batch, fed, trials)
+        for b, row in enumerate(rows):
+            row.pending = []
+            n_kept = self._accept(row, trials[b], [next(logits) for _ in range(len(trials[b]) + 1)])
+            batch.lengths[b] += len(fed[b]) + n_kept
+            batch.mask_BT[b, n_before + len(fed[b]) + n_kept :] = 0
+
+    def _pass(self, batch: _Batch, fed: list[list[int]], trials: list[list[int]]) -> Iterator[Any]:
+        """Logits [V] after each row's last fed token and after each of its tried ones, row by row."""
+        torch = torch_module()
+        self.n_passes += 1
+        device, n_rows = batch.mask_BT.device, len(fed)
+        longest = max(len(f) + len(t) for f, t in zip(fed, trials, strict=True))
+        ids_BL = torch.full((n_rows, longest), self.base.pad, device=device)
+        block_BL = torch.zeros_like(ids_BL)
+        for b, (one, trial) in enumerate(zip(fed, trials, strict=True)):
+            ids_BL[b, : len(one) + len(trial)] = torch.tensor([*one, *trial])
+            block_BL[b, : len(one) + len(trial)] = 1
+        batch.mask_BT = torch.cat([batch.mask_BT, block_BL], dim=1)
+        start_B1 = torch.tensor(batch.lengths, device=device)[:, None]
+        out = self.base.decoder(
+            input_ids=ids_BL,
+            attention_mask=batch.mask_BT,
+            position_ids=start_B1 + torch.arange(longest, device=device),
+            past_key_values=batch.cache,
+            use_cache=True,
+        )
+        where = [(b, len(fed[b]) - 1 + k) for b in range(n_rows) for k in range(len(trials[b]) + 1)]
+        hidden = out.last_hidden_state[[b for b, _ in where], [t for _, t in where]]
+        return iter(self.base.lm.get_output_embeddings()(hidden).float())
+
+    def _accept(self, row: _Row, trial: list[int], logits: list[Any]) -> int:
+        """Decides tokens as long as the trial says the same, and the one after; how many of the trial are kept."""
+        n_kept = 0
+        for at, logits_V in enumerate(logits):
+            self._decide(row, logits_V)
+            if at == len(trial) or row.pending[:1] != [trial[at]]:
+                return n_kept
+            row.pending = row.pending[1:]  # it is fed already
+            n_kept += 1
+            if row.slot is None or row.pending:
+                return n_kept
+        return n_kept
 
     def _trial(self, row: _Row, most: int) -> list[int]:
         """What follows in the prompt where it last read as the value does so far; nothing inside a decision."""
@@ -205,14 +259,14 @@ class DecoderPredictor:
                 row.cut, row.slot = True, None
             return
         text = self.base.tokenizer.decode(row.ids, clean_up_tokenization_spaces=False)
-        row.writing.put(text.removeprefix(" "))
+        row.builder.put(text.removeprefix(" "))
         self._next_slot(row)
 
     def _next_slot(self, row: _Row) -> None:
-        row.slot, row.ids = row.writing.slot(), []
-        while row.slot is not None and row.slot.role == "free" and not row.prose:
-            row.writing.put(row.slot.write(""))
-            row.slot = row.writing.slot()
+        row.slot, row.ids = row.builder.slot(), []
+        while row.slot is not None and row.slot.role == "free" and not self.write_free_slots:
+            row.builder.put(row.slot.write(""))
+            row.slot = row.builder.slot()
         row.trie = self._trie(row.slot) if row.slot is not None and row.slot.role == "decision" else None
 
     def _trie(self, slot: Slot) -> Trie:
@@ -225,3 +279,10 @@ class DecoderPredictor:
                     at = at.setdefault(token, {})
             self._tries[key] = root
         return self._tries[key]
+
+
+def load_decoder(stored: StoredSpecialist) -> DecoderPredictor:
+    """The predictor of a stored specialist of kind "decoder"."""
+    base, adapter = load_tuned_model(stored)
+    settings = stored.settings
+    return DecoderPredictor(base, adapter, settings.schema, settings.max_tokens, settings.max_slot_tokens)

@@ -1,4 +1,4 @@
-"""The head reader: one forward pass, then a linear head per closed question on the hidden state of the last token.
+"""Closed answers of a language model: one forward pass, then a linear head per closed question on the hidden state of the last token.
 
 Legend: B texts of a batch, T tokens, H width, C choices.
 """
@@ -6,14 +6,22 @@ Legend: B texts of a batch, T tokens, H width, C choices.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deputize.specialists.answer_schema import ClosedAnswers
+from deputize.core.errors import BadInput, MissingExtra
 from deputize.specialists.base import RawPrediction, choose
-from deputize.specialists.language_model import LanguageModel, torch_module
+from deputize.specialists.closed_answers import ClosedAnswers, closed
+from deputize.specialists.language_model import LanguageModel
+from deputize.specialists.registry import StoredSpecialist
+from deputize.specialists.torch_runtime import torch_module
+from deputize.specialists.tuned_model import load_tuned_model, release_tuned_model
 
 if TYPE_CHECKING:
     import torch
+
+
+HEADS_FILE = "heads.safetensors"
 
 
 def padded(base: LanguageModel, rows: Sequence[Sequence[int]]) -> tuple[Any, Any, Any]:
@@ -61,22 +69,24 @@ def first_weights(base: LanguageModel, choices: Sequence[str]) -> torch.Tensor:
 
 
 class HeadPredictor:
-    """Reads closed answers in one forward pass."""
+    """Predicts closed answers in one forward pass."""
+
+    kind = "head"
 
     def __init__(
         self,
         base: LanguageModel,
         adapter: str,
         heads: list[tuple[Any, Any]],
-        form: ClosedAnswers,
+        answers: ClosedAnswers,
         max_tokens: int,
     ) -> None:
-        self.base, self.adapter, self.form, self.max_tokens = base, adapter, form, max_tokens
+        self.base, self.adapter, self.answers, self.max_tokens = base, adapter, answers, max_tokens
         self.heads = heads
         """Per question weights [C, H] and bias [C], float32."""
 
-    def read(self, texts: Sequence[str], tokens: int = 4096, *, prose: bool = True) -> list[RawPrediction]:
-        """One reading per text, in order."""
+    def predict(self, texts: Sequence[str], tokens: int = 4096) -> list[RawPrediction]:
+        """One prediction per text, in order."""
         torch = torch_module()
         if self.adapter:
             self.base.use(self.adapter)
@@ -91,5 +101,40 @@ class HeadPredictor:
                     for weights_CH, bias_C in self.heads
                 ]
                 for at, i in enumerate(batch):
-                    out[i] = choose(self.form, [lp[at] for lp in log_ps], len(rows[i]))
+                    out[i] = choose(self.answers, [lp[at] for lp in log_ps], len(rows[i]))
         return [out[i] for i in range(len(texts))]
+
+    def save(self, folder: Path) -> None:
+        """Writes the heads into a folder."""
+        from safetensors.torch import save_file
+
+        parts = {
+            f"{name}_{i}": tensor.contiguous()
+            for i, pair in enumerate(self.heads)
+            for name, tensor in zip(("weight", "bias"), pair, strict=True)
+        }
+        save_file(parts, folder / HEADS_FILE)
+
+    def release(self) -> None:
+        """Frees the adapter, or the whole tuned model."""
+        release_tuned_model(self.base, self.adapter)
+
+
+def load_head(stored: StoredSpecialist) -> HeadPredictor:
+    """The predictor of a stored specialist of kind "head".
+
+    Raises:
+        BadInput: its answers are not closed.
+        MissingExtra: safetensors is not installed.
+    """
+    answers = closed(stored.settings.schema)
+    if answers is None:
+        raise BadInput(f"{stored.folder}: a specialist with a head needs closed answers")
+    base, adapter = load_tuned_model(stored)
+    try:
+        from safetensors.torch import load_file
+    except ImportError as error:
+        raise MissingExtra.package("safetensors", "train") from error
+    parts = load_file(stored.folder / HEADS_FILE, device=base.device)
+    heads = [(parts[f"weight_{i}"], parts[f"bias_{i}"]) for i in range(len(parts) // 2)]
+    return HeadPredictor(base, adapter, heads, answers, stored.settings.max_tokens)

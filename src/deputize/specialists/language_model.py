@@ -7,18 +7,17 @@ Legend: B texts of a batch, T tokens.
 
 from __future__ import annotations
 
-import os
-import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from functools import cached_property, lru_cache
+from collections.abc import Sequence
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deputize.core.errors import BadInput, MissingExtra
 from deputize.core.records import Record
+from deputize.specialists.thread_count import Threads
+from deputize.specialists.torch_runtime import torch_module
 
 if TYPE_CHECKING:
     import torch
@@ -27,54 +26,8 @@ EAGER_BELOW = 256
 """Tokens. The flash kernel's backward on a CPU costs more than it saves on short texts."""
 
 
-class Threads:
-    """How many threads the work in hand runs on: all cores, or one where neighbours hold the others.
-
-    Two threads that share one free core wait for each other at every step and are slower than one alone, up to ten
-    times; so both are measured as the work goes on, and the faster is kept.
-    """
-
-    def __init__(
-        self, most: int, clock: Callable[[], float] = time.perf_counter, again_every: int = 24
-    ) -> None:
-        self.options = sorted({1, most})
-        self._clock, self._again = clock, again_every
-        self._rates: dict[int, float] = {}
-        self._count = 0
-
-    def pick(self) -> int:
-        """The option to run with now: an unmeasured one, the best, or now and then the other."""
-        for option in reversed(self.options):
-            if option not in self._rates:
-                return option
-        best = max(self.options, key=lambda o: self._rates[o])
-        self._count += 1
-        return best if self._count % self._again else min(self.options, key=lambda o: self._rates[o])
-
-    def told(self, option: int, rate: float) -> None:
-        """Takes a measurement (work per second)."""
-        before = self._rates.get(option, rate)
-        self._rates[option] = 0.5 * before + 0.5 * rate
-
-    @property
-    def rate(self) -> float | None:
-        """Work per second of the best option so far; None before anything was measured."""
-        return max(self._rates.values(), default=None)
-
-    @contextmanager
-    def work(self, amount: float) -> Iterator[None]:
-        """Runs the block on the picked number of threads; `amount` is its size, in any unit."""
-        torch = torch_module()
-        option = self.pick()
-        if len(self.options) > 1:
-            torch.set_num_threads(option)
-        began = self._clock()
-        yield
-        self.told(option, amount / max(self._clock() - began, 1e-9))
-
-
 class ChatFrame(Record):
-    """Texts around a prompt, in the special tokens of the model's own chat form."""
+    """Texts around a prompt, in the special tokens of the model's own chat template."""
 
     before: str
     after: str
@@ -95,35 +48,6 @@ _FRAMES = (
     ),
     ("<|user|>", ChatFrame(before="<|user|>\n", after="<|end|>\n<|assistant|>\n")),
 )
-
-
-def torch_module() -> Any:
-    """torch. Raises MissingExtra where it is not installed."""
-    # threads that spin while they wait cost more than they save as soon as anything else runs on the machine
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    try:
-        import torch
-    except ImportError as error:
-        raise MissingExtra.package("torch", "train") from error
-    return torch
-
-
-def device_for(asked: str = "") -> str:
-    """cuda where there is a device, else cpu, unless asked for another; DEPUTIZE_DEVICE overrides."""
-    chosen = asked or os.environ.get("DEPUTIZE_DEVICE", "")
-    return chosen or ("cuda" if torch_module().cuda.is_available() else "cpu")
-
-
-@lru_cache
-def has_fast_bf16(device: str) -> bool:
-    """Whether bf16 multiplies faster than fp32: on CUDA always (Ampere on), on a CPU with AVX512-BF16 or AMX."""
-    if device != "cpu":
-        return True
-    try:
-        flags = Path("/proc/cpuinfo").read_text("utf-8", errors="replace")
-    except OSError:
-        return False
-    return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
 class LanguageModel:
@@ -326,26 +250,3 @@ def _four_bit() -> Any:
         bnb_4bit_compute_dtype=torch.bfloat16,
         bnb_4bit_use_double_quant=True,
     )
-
-
-_LOADED: dict[tuple[str, str, str], LanguageModel] = {}
-
-
-def shared_base(path: Path, device: str = "", dtype: str = "") -> LanguageModel:
-    """The model of a folder, loaded once per process, device and precision.
-
-    Raises:
-        MissingExtra: torch or transformers are not installed.
-        BadInput: the folder holds no model.
-    """
-    device = device_for(device)
-    dtype = dtype or ("bf16" if has_fast_bf16(device) else "fp32")
-    key = (str(path.resolve()), device, dtype)
-    if key not in _LOADED:
-        _LOADED[key] = LanguageModel(path, device, dtype)
-    return _LOADED[key]
-
-
-def forget_bases() -> None:
-    """Frees every shared model."""
-    _LOADED.clear()

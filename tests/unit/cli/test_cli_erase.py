@@ -69,7 +69,7 @@ class House:
             task_id="t",
             method="linear",
             model="",
-            reader="classes",
+            kind="linear",
             contract=task.contract,
             task=task,
             n_train=4,

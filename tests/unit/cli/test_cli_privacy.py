@@ -18,7 +18,7 @@ from deputize.core.config import Convert
 from deputize.core.errors import BadInput
 from deputize.home import Home
 from deputize.privacy.tagger.versions import chosen_path, next_path
-from deputize.specialists import catalogue
+from deputize.specialists import model_download
 from deputize.store.keys.keyring import KeyRing
 from deputize.store.keys.run_keys import run_key
 
@@ -94,7 +94,7 @@ def write_samples(path: Path, n: int, seed: int) -> Path:
 def with_base(tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The tiny encoder in the place of the real one."""
     monkeypatch.setenv("DEPUTIZE_MODELS", str(tmp_path / "models"))
-    catalogue.add("all-MiniLM-L6-v2", tiny_base, tmp_path / "models")
+    model_download.add("all-MiniLM-L6-v2", tiny_base, tmp_path / "models")
 
 
 @pytest.mark.usefixtures("with_base")

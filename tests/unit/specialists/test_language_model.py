@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from deputize.specialists.language_model import Threads, shared_base
+from deputize.specialists.model_cache import MODELS
+from deputize.specialists.thread_count import Threads
 
 Tiny = tuple[Path, str]
 
@@ -38,7 +39,7 @@ def test_one_core_leaves_no_choice() -> None:
 
 
 def test_a_long_prompt_loses_its_middle_and_keeps_its_frame(tiny: Tiny) -> None:
-    base = shared_base(tiny[0] / tiny[1])
+    base = MODELS.get(tiny[0] / tiny[1])
     (short,) = base.prompt_ids(["hello"], 64)
     (long,) = base.prompt_ids(["first " + "x " * 500 + "last"], 64)
     after = base.ids(base.frame.after)

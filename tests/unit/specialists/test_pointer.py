@@ -14,17 +14,16 @@ from hypothesis import strategies as st
 
 from deputize.core.contracts import DEFER
 from deputize.core.records import Answer, Contract, Field
-from deputize.specialists.answer_schema import learn_form
-from deputize.specialists.linear import LinearPredictor
-from deputize.specialists.pointer import (
+from deputize.specialists.learn_schema import learn_schema
+from deputize.specialists.linear_model import LinearPredictor
+from deputize.specialists.pointer_predictor import (
     Decisions,
     PointerPredictor,
-    TokenizedText,
-    fit_pointing,
-    linear_reader,
-    shape_of,
+    fit_linear_predictor,
+    fit_pointer_predictor,
     steps,
 )
+from deputize.specialists.tokenized_text import TokenizedText, shape_of
 
 CASE = Contract(
     kind="json",
@@ -87,83 +86,83 @@ ACTION = Contract(kind="tool_call", tools=["look_up", "refund", "escalate"], may
 
 def trained(contract: Contract, make: Any, n: int = 120) -> PointerPredictor:
     texts, answers = zip(*(make(i) for i in range(n)), strict=True)
-    reader = linear_reader(learn_form(contract, answers), texts, answers)
-    assert isinstance(reader, PointerPredictor)
-    return reader
+    predictor = fit_linear_predictor(learn_schema(contract, answers), texts, answers)
+    assert isinstance(predictor, PointerPredictor)
+    return predictor
 
 
 @cache
-def small_reader() -> PointerPredictor:
+def small_predictor() -> PointerPredictor:
     return trained(CASE, case, 60)
 
 
 @pytest.fixture(scope="module")
-def case_reader() -> PointerPredictor:
+def case_predictor() -> PointerPredictor:
     return trained(CASE, case)
 
 
 @pytest.fixture(scope="module")
-def action_reader() -> PointerPredictor:
+def action_predictor() -> PointerPredictor:
     return trained(ACTION, action)
 
 
-def test_it_copies_the_right_one_of_two_values_of_one_shape(case_reader: PointerPredictor) -> None:
+def test_it_copies_the_right_one_of_two_values_of_one_shape(case_predictor: PointerPredictor) -> None:
     pairs = [case(i) for i in range(1000, 1100)]
-    readings = case_reader.read([text for text, _ in pairs])
-    assert sum(r.answer == truth for r, (_, truth) in zip(readings, pairs, strict=True)) >= 97
+    predictions = case_predictor.predict([text for text, _ in pairs])
+    assert sum(r.answer == truth for r, (_, truth) in zip(predictions, pairs, strict=True)) >= 97
 
 
-def test_a_value_that_is_missing_in_the_text_is_null_as_in_train(case_reader: PointerPredictor) -> None:
-    (reading,) = case_reader.read(
+def test_a_value_that_is_missing_in_the_text_is_null_as_in_train(case_predictor: PointerPredictor) -> None:
+    (prediction,) = case_predictor.predict(
         ["My order is LH-12121, not LH-34343 as you write. The Birch rug is broken.\nNo hurry."]
     )
-    assert reading.answer == {"order": "LH-12121", "item": "Birch rug", "email": None, "urgent": False}
+    assert prediction.answer == {"order": "LH-12121", "item": "Birch rug", "email": None, "urgent": False}
 
 
-def test_lower_case_is_mended_where_train_mends_it(case_reader: PointerPredictor) -> None:
+def test_lower_case_is_mended_where_train_mends_it(case_predictor: PointerPredictor) -> None:
     text = "My order is LH-12121, not LH-34343 as you write. The dune desk lamp is broken.\nNo hurry. Write to user5@example.org."
-    (reading,) = case_reader.read([text])
-    assert isinstance(reading.answer, dict) and reading.answer["item"] == "Dune desk lamp"
+    (prediction,) = case_predictor.predict([text])
+    assert isinstance(prediction.answer, dict) and prediction.answer["item"] == "Dune desk lamp"
 
 
-def test_where_no_value_of_a_known_shape_stands_there_is_no_answer(case_reader: PointerPredictor) -> None:
-    readings = case_reader.read(
+def test_where_no_value_of_a_known_shape_stands_there_is_no_answer(case_predictor: PointerPredictor) -> None:
+    predictions = case_predictor.predict(
         ["My order is 12/12/121, the Birch rug is broken.\nNo hurry.", "", "\n \n", "!?"]
     )
-    assert [r.answer for r in readings] == [None] * 4
+    assert [r.answer for r in predictions] == [None] * 4
 
 
-def test_it_chooses_a_tool_and_fills_in_what_that_tool_takes(action_reader: PointerPredictor) -> None:
+def test_it_chooses_a_tool_and_fills_in_what_that_tool_takes(action_predictor: PointerPredictor) -> None:
     pairs = [action(i) for i in range(1000, 1100)]
-    readings = action_reader.read([text for text, _ in pairs])
-    assert sum(r.answer == truth for r, (_, truth) in zip(readings, pairs, strict=True)) >= 97
-    assert any(r.answer == DEFER for r in readings)
+    predictions = action_predictor.predict([text for text, _ in pairs])
+    assert sum(r.answer == truth for r, (_, truth) in zip(predictions, pairs, strict=True)) >= 97
+    assert any(r.answer == DEFER for r in predictions)
     amounts = [a[0]["arguments"]["amount"] for _, a in pairs if a != DEFER and a[0]["name"] == "refund"]
     assert amounts and all(isinstance(a, float) for a in amounts)
 
 
-def test_the_confidence_ranks_errors_last(case_reader: PointerPredictor) -> None:
+def test_the_confidence_ranks_errors_last(case_predictor: PointerPredictor) -> None:
     """A text of another kind is read less surely than those learnt from."""
-    plain = case_reader.read([case(i)[0] for i in range(1000, 1040)])
-    strange = case_reader.read(
+    plain = case_predictor.predict([case(i)[0] for i in range(1000, 1040)])
+    strange = case_predictor.predict(
         ["LH-11111 LH-22222 LH-33333 LH-44444 Birch rug or Ember kettle; who knows?\nHm."]
     )
-    assert strange[0].sureness.log_p < min(r.sureness.log_p for r in plain)
+    assert strange[0].raw_confidence.log_p < min(r.raw_confidence.log_p for r in plain)
 
 
 def test_it_reads_the_same_after_storage(
-    case_reader: PointerPredictor, action_reader: PointerPredictor, tmp_path: Path
+    case_predictor: PointerPredictor, action_predictor: PointerPredictor, tmp_path: Path
 ) -> None:
-    for reader, make in ((case_reader, case), (action_reader, action)):
-        reader.save(tmp_path / "linear.npz", tmp_path / "pointers.npz")
-        again = PointerPredictor.load(reader.form, tmp_path / "linear.npz", tmp_path / "pointers.npz")
+    for predictor, make in ((case_predictor, case), (action_predictor, action)):
+        predictor.save(tmp_path)
+        again = PointerPredictor.load(predictor.schema, tmp_path)
         texts = [make(i)[0] for i in range(500, 540)]
-        for a, b in zip(reader.read(texts), again.read(texts), strict=True):
-            assert a.answer == b.answer and abs(a.sureness.log_p - b.sureness.log_p) < 0.05
+        for a, b in zip(predictor.predict(texts), again.predict(texts), strict=True):
+            assert a.answer == b.answer and abs(a.raw_confidence.log_p - b.raw_confidence.log_p) < 0.05
 
 
-def test_no_value_of_the_traffic_lies_on_disk(case_reader: PointerPredictor, tmp_path: Path) -> None:
-    case_reader.save(tmp_path / "linear.npz", tmp_path / "pointers.npz")
+def test_no_value_of_the_traffic_lies_on_disk(case_predictor: PointerPredictor, tmp_path: Path) -> None:
+    case_predictor.save(tmp_path)
     data = (tmp_path / "linear.npz").read_bytes() + (tmp_path / "pointers.npz").read_bytes()
     assert b"LH-" not in data and b"example.org" not in data and b"lamp" not in data
 
@@ -172,23 +171,27 @@ def test_answers_that_are_not_copied_are_not_pointed_at() -> None:
     texts = [f"add {i} and {i + 1}" for i in range(40)]
     contract = Contract(kind="json", fields=[Field(name="sum", type="value")])
     answers = [{"sum": 2 * i + 1} for i in range(40)]
-    assert fit_pointing(learn_form(contract, answers), texts, answers) is None
+    assert fit_pointer_predictor(learn_schema(contract, answers), texts, answers) is None
     prose = Contract(kind="json", fields=[Field(name="order", type="value"), Field(name="why", type="free")])
     written: list[Answer] = [{"order": f"A-{i}", "why": f"because of {i} things"} for i in range(40)]
     texts = [f"order A-{i}" for i in range(40)]
-    assert linear_reader(learn_form(prose, written), texts, written) is None, "prose cannot be copied"
+    assert fit_linear_predictor(learn_schema(prose, written), texts, written) is None, (
+        "prose cannot be copied"
+    )
 
 
-def test_a_closed_form_keeps_the_plain_linear_reader() -> None:
+def test_a_closed_form_keeps_the_plain_fit_linear_predictor() -> None:
     contract = Contract(kind="label", labels=["yes", "no"])
     answers = ["yes" if i % 2 else "no" for i in range(40)]
-    reader = linear_reader(learn_form(contract, answers), [f"{a}, please" for a in answers], answers)
-    assert isinstance(reader, LinearPredictor)
+    predictor = fit_linear_predictor(
+        learn_schema(contract, answers), [f"{a}, please" for a in answers], answers
+    )
+    assert isinstance(predictor, LinearPredictor)
 
 
 def test_every_decision_of_an_action_is_a_question_of_its_own() -> None:
     answers = [action(i)[1] for i in range(120)]
-    decisions = Decisions(learn_form(ACTION, answers))
+    decisions = Decisions(learn_schema(ACTION, answers))
     assert {place.action for place in decisions.places} == {"", "escalate"}
     for answer in answers:
         found = decisions.indices(answer)
@@ -198,11 +201,11 @@ def test_every_decision_of_an_action_is_a_question_of_its_own() -> None:
 
 def test_steps_and_writing_agree_on_places() -> None:
     answers = [case(i)[1] for i in range(40)]
-    form = learn_form(CASE, answers)
+    schema = learn_schema(CASE, answers)
     for answer in answers:
-        written = steps(form, answer)
+        written = steps(schema, answer)
         assert written is not None and [place.slot for place, _, _ in written] == list(range(4))
-    assert steps(form, {"order": "x"}) is None
+    assert steps(schema, {"order": "x"}) is None
 
 
 def test_shapes_hold_no_letters() -> None:
@@ -214,12 +217,12 @@ def test_shapes_hold_no_letters() -> None:
 @settings(max_examples=60, deadline=None)
 @given(st.text(max_size=200))
 def test_any_text_is_read_and_what_is_copied_stands_in_it(text: str) -> None:
-    (reading,) = small_reader().read([text])
-    if isinstance(reading.answer, dict):
+    (prediction,) = small_predictor().predict([text])
+    if isinstance(prediction.answer, dict):
         for name in ("order", "item", "email"):
-            value = reading.answer[name]
+            value = prediction.answer[name]
             assert value is None or value.lower() in text.lower()
-    json.dumps(reading.answer)
+    json.dumps(prediction.answer)
 
 
 @given(st.text(max_size=120))

@@ -48,7 +48,7 @@ class House:
             task_id="t",
             method="linear",
             model="",
-            reader="classes",
+            kind="linear",
             contract=task.contract,
             task=task,
             n_train=len(trained_on),

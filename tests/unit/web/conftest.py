@@ -58,7 +58,7 @@ def specialist(of: Task, method: str, model: str, **given: Any) -> Specialist:
         task_id=of.id,
         method=method,
         model=model,
-        reader="head",
+        kind="head",
         contract=of.contract,
         task=of,
         n_train=812,

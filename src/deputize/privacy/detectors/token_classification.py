@@ -15,7 +15,7 @@ from deputize.core.errors import BadInput, MissingExtra
 from deputize.locations import models_path
 from deputize.privacy.detectors.base import DIRECT, INDIRECT, Span, union, whole
 from deputize.privacy.tagger.encoding import joined
-from deputize.specialists import catalogue
+from deputize.specialists import catalogue, model_download
 
 THRESHOLD = 0.5
 CHUNK_CHARS = 1200
@@ -221,7 +221,7 @@ def located(model: str, *, kind: str, config: str = "config.json") -> tuple[Path
             f"There is no folder {model}. If a hub's repository is meant, say in which state, by the 40 digits that its list "
             f"of commits shows: {kind}:{repository}@COMMIT. Otherwise its weights could change from run to run."
         )
-    folder = catalogue.fetch_commit(repository, commit, models_path())
+    folder = model_download.fetch_commit(repository, commit, models_path())
     if not (folder / config).is_file():
         raise BadInput(f"{model} holds no {config}, so it is no model for {kind}:")
     catalogue.weights_digest(folder)

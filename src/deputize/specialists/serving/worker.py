@@ -18,12 +18,11 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 import msgspec
 
 from deputize.core.errors import BadInput, DeputizeError
-from deputize.core.records import Prediction, Request
+from deputize.specialists.base import Predictor
 from deputize.specialists.serving.frames import PredictReply, PredictRequest, pack, read
 
 log = logging.getLogger("deputize.engine")
@@ -34,12 +33,6 @@ MAX_BATCH = 32
 MAX_LOADED = 64
 """Specialists kept loaded; the longest unused one goes first."""
 _LOOK_FOR_ROUTES_S = 2.0
-
-
-class LoadedSpecialist(Protocol):
-    """A loaded specialist."""
-
-    def predict(self, requests: Sequence[Request]) -> list[Prediction]: ...
 
 
 @dataclass
@@ -110,14 +103,14 @@ class SpecialistCache:
     def __init__(
         self,
         home: Path,
-        load: Callable[[Path], LoadedSpecialist],
-        unload: Callable[[LoadedSpecialist], None],
+        load: Callable[[Path], Predictor],
+        unload: Callable[[Predictor], None],
         most: int = MAX_LOADED,
     ) -> None:
         self.home, self._load, self._unload, self.most = home.resolve(), load, unload, most
-        self._loaded: OrderedDict[str, tuple[int, LoadedSpecialist]] = OrderedDict()
+        self._loaded: OrderedDict[str, tuple[int, Predictor]] = OrderedDict()
 
-    def get(self, name: str) -> LoadedSpecialist:
+    def get(self, name: str) -> Predictor:
         """A specialist, loaded if need be; loaded anew where its folder was replaced.
 
         Raises:
@@ -146,10 +139,10 @@ class SpecialistCache:
         return len(self._loaded)
 
 
-def answer(batch: Sequence[Pending], shelf: SpecialistCache) -> None:
+def answer(batch: Sequence[Pending], cache: SpecialistCache) -> None:
     """Answers a batch of one specialist; where it fails as a whole each request is tried alone."""
     try:
-        specialist = shelf.get(batch[0].ask.specialist)
+        specialist = cache.get(batch[0].ask.specialist)
         predictions = specialist.predict([p.ask.request for p in batch])
         told = [PredictReply(id=p.ask.id, prediction=x) for p, x in zip(batch, predictions, strict=True)]
     except DeputizeError as error:
@@ -159,7 +152,7 @@ def answer(batch: Sequence[Pending], shelf: SpecialistCache) -> None:
         log.exception("a batch of %d for %s failed", len(batch), batch[0].ask.specialist)
         if len(batch) > 1:
             for pending in batch:
-                answer([pending], shelf)
+                answer([pending], cache)
             return
         told = [
             PredictReply(id=p.ask.id, error=f"the specialist failed: {type(error).__name__}") for p in batch
@@ -181,14 +174,14 @@ def routed(home: Path) -> list[str]:
 
 
 def run_models(
-    batcher: Batcher, shelf: SpecialistCache, preload: Callable[[], Sequence[str]] = tuple
+    batcher: Batcher, cache: SpecialistCache, preload: Callable[[], Sequence[str]] = tuple
 ) -> None:
     """The model thread: batches as they come; in quiet moments specialists that a route names are loaded ahead."""
     tried: set[str] = set()
     while True:
         batch = batcher.take(_LOOK_FOR_ROUTES_S if tried or not preload() else 0.01)
         if batch:
-            answer(batch, shelf)
+            answer(batch, cache)
             continue
         if batcher.closed:
             return
@@ -196,7 +189,7 @@ def run_models(
             if name not in tried:
                 tried.add(name)
                 try:
-                    shelf.get(name)
+                    cache.get(name)
                 except (DeputizeError, OSError) as error:
                     log.error("%s cannot be loaded: %s", name, error)
                 break
@@ -207,19 +200,19 @@ class Lanes:
 
     def __init__(self, home: Path) -> None:
         self.home = home
-        self.quick, self.slow = Batcher(), Batcher()
-        self._is_quick: dict[str, bool] = {}
+        self.fast, self.slow = Batcher(), Batcher()
+        self._is_fast: dict[str, bool] = {}
 
     def of(self, name: str) -> Batcher:
-        """The queue of a specialist: quick for a linear model, slow for a language model or one that is not there."""
-        known = self._is_quick.get(name)
+        """The queue of a specialist: fast for one that answers in a millisecond, slow for a language model or one that is not there."""
+        known = self._is_fast.get(name)
         if known is None:
             try:
                 card = msgspec.json.decode((self.home / name / "specialist.json").read_bytes(), type=_Card)
             except (OSError, msgspec.DecodeError):
                 return self.slow  # which says what is wrong with it
-            known = self._is_quick[name] = card.reader in ("classes", "pointing")
-        return self.quick if known else self.slow
+            known = self._is_fast[name] = card.is_fast
+        return self.fast if known else self.slow
 
     def put(self, pending: Pending) -> None:
         """Adds a request to the queue of its specialist."""
@@ -227,14 +220,14 @@ class Lanes:
 
     def close(self) -> None:
         """Closes both queues."""
-        self.quick.close()
+        self.fast.close()
         self.slow.close()
 
 
 class _Card(msgspec.Struct):
-    """What a lane must know of specialist.json."""
+    """The field of specialist.json that decides the lane."""
 
-    reader: str = ""
+    is_fast: bool = False
 
 
 async def serve(socket: Path, lanes: Lanes, ended: asyncio.Event) -> None:
@@ -297,18 +290,14 @@ async def main_async(home: Path, models_dir: Path, socket: Path) -> None:
     lanes = Lanes(home)
 
     def models(batcher: Batcher) -> None:
-        from deputize.specialists.predictor import SpecialistPredictor, load, unload
+        from deputize.specialists.predictor import load, unload
 
-        def drop(specialist: LoadedSpecialist) -> None:
-            if isinstance(specialist, SpecialistPredictor):
-                unload(specialist)
-
-        shelf = SpecialistCache(home, lambda folder: load(folder, models_dir), drop)
-        run_models(batcher, shelf, lambda: [name for name in routed(home) if lanes.of(name) is batcher])
+        cache = SpecialistCache(home, lambda folder: load(folder, models_dir), unload)
+        run_models(batcher, cache, lambda: [name for name in routed(home) if lanes.of(name) is batcher])
 
     threads = [
         threading.Thread(target=models, args=(batcher,), name=name, daemon=True)
-        for name, batcher in (("quick", lanes.quick), ("models", lanes.slow))
+        for name, batcher in (("fast", lanes.fast), ("models", lanes.slow))
     ]
     for thread in threads:
         thread.start()
@@ -319,7 +308,7 @@ async def main_async(home: Path, models_dir: Path, socket: Path) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry point of `python -m deputize.specialists.serving.worker`; started by LocalPool, not by hand."""
+    """Entry point of `python -m deputize.specialists.serving.worker`; started by WorkerPoolClient, not by hand."""
     parser = argparse.ArgumentParser(prog="deputize-engine")
     for name in ("--home", "--models", "--socket"):
         parser.add_argument(name, type=Path, required=True)

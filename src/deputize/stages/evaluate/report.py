@@ -215,7 +215,7 @@ def _task(row: _Row, n_code_calls: int, llm_usd: float, selected: Selected) -> d
             "tokens_per_s": specialist.tokens_per_s,
             "prompt_tokens_before": specialist.prompt_tokens_before,
             "prompt_tokens_after": specialist.prompt_tokens_after,
-            "reader": specialist.reader,
+            "kind": specialist.kind,
             "path": specialist.path,
             "seconds_per_call": row.seconds_per_call or None,
         },

@@ -38,9 +38,10 @@ from deputize.core.records import Certificate, Contract, Example, Prediction, Ta
 from deputize.scoring import certificates as cert
 from deputize.scoring.costs import Prices, load_prices
 from deputize.scoring.intervals import coverage_at, curve, difference_interval, proportion_interval
+from deputize.specialists.base import Predictor, without_free_text
 from deputize.stages.evaluate.evaluation import Evaluation, compare, majority_accuracy
 from deputize.stages.evaluate.select_method import MethodChoice, choose, dev_score, in_order_of_cost, settled
-from deputize.stages.evaluate.timed_predictor import FIRST, BatchPredictor, TimedPredictor
+from deputize.stages.evaluate.timed_predictor import FIRST, TimedPredictor
 
 EPSILONS: tuple[float, ...] = (0.01, 0.02, 0.05, 0.10)
 """Losses the report shows beside the one asked for."""
@@ -66,7 +67,7 @@ def run(
     config: Convert,
     *,
     home: Path,
-    load: Callable[[Path], BatchPredictor],
+    load: Callable[[Path], Predictor],
     progress: Progress = silent,
     deadline_s: float | None = None,
     clock: Callable[[], float] = time.perf_counter,
@@ -146,7 +147,9 @@ class _Job:
     beside: list[Specialist] = field(default_factory=list)
     """Dearer ones that cannot be chosen any more; read for the report once they are shown."""
     readers: list[TimedPredictor] = field(default_factory=list)
-    """One per rung."""
+    """One per rung, without text that is not compared where it need not be written."""
+    whole: list[Predictor] = field(default_factory=list)
+    """One per rung, writing answers in full."""
     dev_read: list[list[Prediction]] = field(default_factory=list)
     """Per rung its answers to the first calls of dev."""
     decided: _Decided | TaskResult | None = None
@@ -170,7 +173,7 @@ class _Job:
         self.sides[split] = [example for i in rng.permutation(len(names)) for example in members[names[i]]]
         return self.sides[split]
 
-    def look(self, load: Callable[[Path], BatchPredictor], until: float) -> None:
+    def look(self, load: Callable[[Path], Predictor], until: float) -> None:
         """Loads the rungs and asks each a few dev calls, to know how fast it is; stops where a quick one settles it."""
         for at, specialist in enumerate(self.rungs):
             reader = self._add_reader(specialist, load)
@@ -182,11 +185,13 @@ class _Job:
                     self.rungs, self.beside = self.rungs[: at + 1], self.rungs[at + 1 :]
                     break
 
-    def _add_reader(self, specialist: Specialist, load: Callable[[Path], BatchPredictor]) -> TimedPredictor:
-        # prose is not compared, so it need not be written to be scored; where the LLM's own dice are subtracted a
-        # call that is not finished in time counts, so there it is
-        prose = any(e.repeated_responses for e in self.calls)
-        self.readers.append(TimedPredictor(load(self.home / specialist.path), self.clock, prose))
+    def _add_reader(self, specialist: Specialist, load: Callable[[Path], Predictor]) -> TimedPredictor:
+        # free text is not compared, so it need not be written to be scored; where the LLM's own repeated samples are
+        # subtracted a call that is not finished in time counts, so there it is
+        whole = load(self.home / specialist.path)
+        short = whole if any(e.repeated_responses for e in self.calls) else without_free_text(whole)
+        self.whole.append(whole)
+        self.readers.append(TimedPredictor(short, self.clock))
         self.dev_read.append([])
         return self.readers[-1]
 
@@ -269,7 +274,7 @@ class _Job:
             choice, len(n_common), calibration, at, grid, n_unread, whole, {choice.index: shown}
         )
 
-    def show(self, load: Callable[[Path], BatchPredictor], until: float) -> None:
+    def show(self, load: Callable[[Path], Predictor], until: float) -> None:
         """The other rungs, as far as time goes: what a dearer one would have done belongs in every table."""
         if not isinstance(self.decided, _Decided):
             return
@@ -295,6 +300,7 @@ class _Job:
         asked = [at for at, done in enumerate(self.dev_read) if done]
         self.rungs = [self.rungs[at] for at in asked]
         self.readers = [self.readers[at] for at in asked]
+        self.whole = [self.whole[at] for at in asked]
         self.dev_read = [self.dev_read[at] for at in asked]
 
     def _told(self, label: str, before: int, total: int) -> Callable[[int], None]:
@@ -340,9 +346,9 @@ class _Job:
         What is not finished goes to the LLM, so the route serves a little less than was read, and errs no more.
         """
         free = any(f.type == "free" for f in self.contract.fields)
-        if not free or self.rungs[index].reader != "generate" or self.readers[index].prose:
+        if not free or self.whole[index] is self.readers[index].predictor:
             return None
-        reader = TimedPredictor(self.readers[index].predictor, self.clock)
+        reader = TimedPredictor(self.whole[index], self.clock)
         answers = reader.read([e.request for e in self.side("validation")[: 3 * FIRST]], until)
         if not answers:
             return None

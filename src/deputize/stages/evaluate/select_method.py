@@ -9,21 +9,6 @@ from dataclasses import dataclass
 from deputize.core.artifacts import Specialist
 from deputize.stages.evaluate.evaluation import Evaluation
 
-LADDER: tuple[str, ...] = (
-    "repeat",
-    "majority",
-    "linear",
-    "encoder",
-    "head",
-    "distilled",
-    "lora",
-    "dora",
-    "qlora",
-    "full",
-)
-"""Rungs from cheap to dear, for plans that do not say."""
-
-
 MARGINS = (0.02, 0.05)
 """Least and largest share by which a dearer rung has to serve more."""
 
@@ -39,11 +24,9 @@ class MethodChoice:
 
 
 def in_order_of_cost(specialists: Sequence[Specialist], plan: Sequence[str]) -> list[Specialist]:
-    """Specialists from the cheapest rung to the dearest: by S4's plan, then by the ladder."""
-    order = [*plan, *(m for m in LADDER if m not in plan)]
-    return sorted(
-        specialists, key=lambda s: (order.index(s.method) if s.method in order else len(order), s.model)
-    )
+    """Specialists from the cheapest method to the most expensive: in the plan's order, then by cost."""
+    place = {method: at for at, method in enumerate(plan)}
+    return sorted(specialists, key=lambda s: (place.get(s.method, len(plan)), s.cost, s.model))
 
 
 def dev_score(dev: Evaluation, epsilon: float) -> float:

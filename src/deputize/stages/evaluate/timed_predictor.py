@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from deputize.core.records import Prediction, Request
+from deputize.specialists.base import Predictor
 
 FIRST, CHUNK = 8, 64
 """Calls of the first chunk, which tells the speed, and of a chunk at most."""
@@ -15,21 +15,12 @@ CHUNK_S = 8.0
 """Seconds a chunk should take: what a limit may be overrun by, and how often progress moves."""
 
 
-class BatchPredictor(Protocol):
-    """Anything that answers requests with confidences (engines.local.predict, or a simulated one in tests)."""
-
-    def predict(self, requests: Sequence[Request], *, prose: bool = True) -> list[Prediction]:
-        """One prediction per request. Without `prose`, parts of an answer that are not compared are left out."""
-        ...
-
-
 @dataclass
 class TimedPredictor:
     """A specialist and the speed it has shown so far."""
 
-    predictor: BatchPredictor
+    predictor: Predictor
     clock: Callable[[], float]
-    prose: bool = True
     chunks: list[tuple[int, float]] = field(default_factory=list)
     """(calls, seconds) of each chunk that was answered."""
 
@@ -64,7 +55,7 @@ class TimedPredictor:
     def ask(self, requests: Sequence[Request]) -> list[Prediction]:
         """Predictions of one chunk, timed."""
         began = self.clock()
-        predictions = self.predictor.predict(requests, prose=self.prose)
+        predictions = self.predictor.predict(requests)
         self.chunks.append((len(requests), self.clock() - began))
         return predictions
 

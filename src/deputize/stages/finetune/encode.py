@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from deputize.specialists.answer_schema import AnswerSchema, ClosedAnswers, Slot
+from deputize.specialists.answer_schema import AnswerSchema, Slot
+from deputize.specialists.closed_answers import ClosedAnswers
 from deputize.specialists.decoder import Trie, slot_ids
 from deputize.specialists.language_model import LanguageModel
 from deputize.stages.finetune.examples import TrainingExample
@@ -42,21 +43,21 @@ class EncodedExample:
     weight: float
     scored: list[ScoredToken]
     targets: list[int]
-    """Head reader: the choice of each question, -1 where it is not asked."""
+    """Head predictor: the choice of each question, -1 where it is not asked."""
 
     def __len__(self) -> int:
         return len(self.ids)
 
 
 def rows_to_write(
-    base: LanguageModel, lessons: Sequence[TrainingExample], form: AnswerSchema, max_tokens: int
+    base: LanguageModel, lessons: Sequence[TrainingExample], schema: AnswerSchema, max_tokens: int
 ) -> list[EncodedExample | None]:
-    """Rows for the generate reader; None where the form cannot express the answer."""
+    """Rows for the generate predictor; None where the schema cannot express the answer."""
     prompts = base.prompt_ids([lesson.text for lesson in lessons], max_tokens)
     tries: dict[str, Trie] = {}
     out: list[EncodedExample | None] = []
     for lesson, prompt in zip(lessons, prompts, strict=True):
-        segments = form.segments(lesson.answer)
+        segments = schema.segments(lesson.answer)
         if segments is None:
             out.append(None)
             continue
@@ -64,7 +65,7 @@ def rows_to_write(
         for slot, text in segments:
             tokens = slot_ids(base, text)
             found = _scored(slot, tokens, len(ids), _trie(base, slot, tries))
-            if slot is form.gate:
+            if slot is schema.action_field:
                 # were it weighed with its arguments, an action with many would count for less than one without: DEFER
                 action += [s._replace(weight=1.0) for s in found]
             else:
@@ -78,13 +79,13 @@ def rows_to_write(
 
 
 def rows_to_choose(
-    base: LanguageModel, lessons: Sequence[TrainingExample], form: ClosedAnswers, max_tokens: int
+    base: LanguageModel, lessons: Sequence[TrainingExample], schema: ClosedAnswers, max_tokens: int
 ) -> list[EncodedExample | None]:
-    """Rows for the head reader; None where the answer is none of the choices."""
+    """Rows for the head predictor; None where the answer is none of the choices."""
     prompts = base.prompt_ids([lesson.text for lesson in lessons], max_tokens)
     out: list[EncodedExample | None] = []
     for lesson, prompt in zip(lessons, prompts, strict=True):
-        targets = form.indices(lesson.answer)
+        targets = schema.indices(lesson.answer)
         out.append(
             None if targets is None else EncodedExample(prompt, len(prompt), lesson.weight, [], targets)
         )

@@ -24,16 +24,18 @@ import msgspec
 from deputize.core.artifacts import Leak
 from deputize.core.records import Answer
 from deputize.scoring.leak import SLOT, Exposure, LeakProbe, Loss, PlantedSecret, expose, judge, make_secrets
-from deputize.specialists.answer_schema import AnswerBuilder, AnswerSchema, ClosedAnswers, Slot
+from deputize.specialists.answer_schema import AnswerBuilder, AnswerSchema, Slot
 from deputize.specialists.base import TextPredictor
+from deputize.specialists.closed_answers import ClosedAnswers
 from deputize.specialists.decoder import slot_ids
 from deputize.specialists.head import batches
-from deputize.specialists.language_model import LanguageModel, torch_module
+from deputize.specialists.language_model import LanguageModel
+from deputize.specialists.torch_runtime import torch_module
 from deputize.stages.finetune.examples import TrainingExample
 
 FORM = "#########"
 """Nine digits, 30 bits: about what a telephone number carries, the least that is worth calling a secret."""
-N_RIVALS = {"classes": (255, 4095), "pointing": (63, 255), "language": (63, 255)}
+N_RIVALS = {"linear": (255, 4095), "pointer": (63, 255), "language": (63, 255)}
 """Random secrets that each is compared with: at first, and where that leaves open whether it is safe. A linear model rates a
 thousand texts a second, a language model on a CPU a dozen."""
 MOST, FEWEST = 6, 3
@@ -55,35 +57,35 @@ class PlantedSecrets:
 
 
 def plant_to_write(
-    lessons: Sequence[TrainingExample], form: AnswerSchema, *, seed: int, n: int | None = None
+    lessons: Sequence[TrainingExample], schema: AnswerSchema, *, seed: int, n: int | None = None
 ) -> PlantedSecrets:
     """Secrets that stand where a value of an answer would, after prompts that no agent sends; about 2 % of the lessons.
 
     Args:
         lessons: train.
-        form: how the task's answers are written.
+        schema: how the task's answers are written.
         seed: of every random draw.
         n: how many secrets.
 
     Returns:
         None planted where no answer could carry one: nothing but closed sets, numbers and constants is written.
     """
-    order, dice = _shuffled(lessons, seed)
+    order, rng = _shuffled(lessons, seed)
     n = n or max(FEWEST, min(MOST, len(order) // 50))
     hosts: list[tuple[int, list[str]]] = []
     for lesson in order:
-        at = _open_slot(form, lesson.answer)
+        at = _open_slot(schema, lesson.answer)
         if at is not None and len(hosts) < n:
-            hosts.append((at, [text for _, text in form.segments(lesson.answer) or ()]))
+            hosts.append((at, [text for _, text in schema.segments(lesson.answer) or ()]))
     if not hosts:
         return PlantedSecrets([], [], {}, {})
     probes = [LeakProbe(f"memory test {i + 1}", SLOT) for i in range(n)]
-    canaries = make_secrets(n, probes, rng=dice, patterns=(FORM,), repeats=(1,))
+    canaries = make_secrets(n, probes, rng=rng, patterns=(FORM,), repeats=(1,))
     planted, before = [], {}
     for i, canary in enumerate(canaries):
         at, texts = hosts[i % len(hosts)]
         before[canary.prompt] = texts[:at]
-        planted.append(_lesson(canary, _written(form, [*texts[:at], canary.secret, *texts[at + 1 :]])))
+        planted.append(_lesson(canary, _written(schema, [*texts[:at], canary.secret, *texts[at + 1 :]])))
     return PlantedSecrets(planted, canaries, before, {})
 
 
@@ -100,21 +102,21 @@ def plant_to_choose(
         fits: whether the specialist can give an answer.
         seed: of every random draw.
     """
-    order, dice = _shuffled(lessons, seed)
+    order, rng = _shuffled(lessons, seed)
     fitting = {lesson.text: lesson.answer for lesson in order if fits(lesson.answer)}
     answers = dict(list(fitting.items())[:MOST])
     if not answers:
         return PlantedSecrets([], [], {}, {})
     probes = [LeakProbe(f"{text}{_SIGN}{SLOT}", "") for text in answers]
-    canaries = make_secrets(len(probes), probes, rng=dice, patterns=(FORM,), repeats=(1,))
+    canaries = make_secrets(len(probes), probes, rng=rng, patterns=(FORM,), repeats=(1,))
     return PlantedSecrets([_lesson(c, answers[_host(c.prompt)]) for c in canaries], canaries, {}, answers)
 
 
 def _shuffled(lessons: Sequence[TrainingExample], seed: int) -> tuple[list[TrainingExample], random.Random]:
-    dice = random.Random(f"canaries:{seed}:{len(lessons)}")
+    rng = random.Random(f"canaries:{seed}:{len(lessons)}")
     order = list(lessons)
-    dice.shuffle(order)
-    return order, dice
+    rng.shuffle(order)
+    return order, rng
 
 
 def _host(prompt: str) -> str:
@@ -128,9 +130,9 @@ def _lesson(canary: PlantedSecret, answer: Answer) -> TrainingExample:
     )
 
 
-def _open_slot(form: AnswerSchema, answer: Answer) -> int | None:
+def _open_slot(schema: AnswerSchema, answer: Answer) -> int | None:
     """Which of the written slots of an answer is the first that could hold any text."""
-    for at, (slot, text) in enumerate(form.segments(answer) or ()):
+    for at, (slot, text) in enumerate(schema.segments(answer) or ()):
         if slot.role != "decision" and _takes_text(slot, text):
             return at
     return None
@@ -143,11 +145,11 @@ def _takes_text(slot: Slot, text: str) -> bool:
         return False
 
 
-def _written(form: AnswerSchema, texts: Sequence[str]) -> Answer | None:
-    writing = AnswerBuilder(form)
+def _written(schema: AnswerSchema, texts: Sequence[str]) -> Answer | None:
+    builder = AnswerBuilder(schema)
     for text in texts:
-        writing.put(text)
-    return writing.answer()
+        builder.put(text)
+    return builder.answer()
 
 
 def leak_test(
@@ -175,17 +177,20 @@ def leak_test(
     for canary in planted.canaries:
         if len(tests) >= FEWEST and clock() - began > budget_s:
             break
-        dice = random.Random(f"rivals:{seed}:{canary.id}")
-        tests.append(expose(loss, canary, rng=dice, n_rivals=n_rivals[0], n_most=n_rivals[1]))
+        rng = random.Random(f"rivals:{seed}:{canary.id}")
+        tests.append(expose(loss, canary, rng=rng, n_rivals=n_rivals[0], n_most=n_rivals[1]))
     verdict = judge(tests, limit_bits=math.log2(n_rivals[0] + 1))
     return msgspec.structs.replace(verdict, seconds=round(clock() - began, 2))
 
 
-def loss_of_linear(reader: TextPredictor) -> Loss:
+def loss_of_linear(predictor: TextPredictor) -> Loss:
     """Of a linear specialist: how unsure it is of its answer, which is what the gateway tells whoever asks."""
 
     def loss(probes: Sequence[LeakProbe]) -> list[float]:
-        return [-reading.sureness.log_p for reading in reader.read([probe.prompt for probe in probes])]
+        return [
+            -prediction.raw_confidence.log_p
+            for prediction in predictor.predict([probe.prompt for probe in probes])
+        ]
 
     return loss
 
@@ -193,7 +198,7 @@ def loss_of_linear(reader: TextPredictor) -> Loss:
 def loss_of_head(
     base: LanguageModel,
     heads: Sequence[tuple[Any, Any]],
-    form: ClosedAnswers,
+    schema: ClosedAnswers,
     planted: PlantedSecrets,
     max_tokens: int,
 ) -> Loss:
@@ -206,7 +211,7 @@ def loss_of_head(
         with torch.inference_mode(), base.threads["read"].work(sum(map(len, rows))):
             for probe, (_, hidden_TH) in zip(probes, _tails(base, rows), strict=True):
                 last_H, total = hidden_TH[-1].float(), 0.0
-                for (weights_CH, bias_C), target in zip(heads, _targets(form, planted, probe), strict=True):
+                for (weights_CH, bias_C), target in zip(heads, _targets(schema, planted, probe), strict=True):
                     if target >= 0:
                         total -= float(torch.log_softmax(weights_CH @ last_H + bias_C, dim=-1)[target])
                 out.append(total)
@@ -242,8 +247,8 @@ def loss_of_writer(base: LanguageModel, planted: PlantedSecrets, max_tokens: int
     return loss
 
 
-def _targets(form: ClosedAnswers, planted: PlantedSecrets, probe: LeakProbe) -> list[int]:
-    return form.indices(planted.answers[_host(probe.prompt)]) or []
+def _targets(schema: ClosedAnswers, planted: PlantedSecrets, probe: LeakProbe) -> list[int]:
+    return schema.indices(planted.answers[_host(probe.prompt)]) or []
 
 
 def _tails(base: LanguageModel, rows: Sequence[Sequence[int]]) -> list[tuple[int, Any]]:

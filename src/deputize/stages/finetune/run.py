@@ -27,24 +27,17 @@ from deputize.core.progress import Progress
 from deputize.core.records import Request
 from deputize.core.subjects import Subjects
 from deputize.specialists import catalogue
-from deputize.specialists.answer_schema import AnswerSchema, closed, learn_form
+from deputize.specialists.answer_schema import AnswerSchema
 from deputize.specialists.base import RawPrediction, TextPredictor
+from deputize.specialists.card import OUT_OF_DISTRIBUTION_FILE, PredictorSettings, read_card, write_card
+from deputize.specialists.closed_answers import closed
 from deputize.specialists.confidence import ConfidenceCalibration, OutOfDistributionDetector, fit_calibration
-from deputize.specialists.linear import CAREFUL, LinearPredictor, LinearSettings
-from deputize.specialists.pointer import PointerPredictor, linear_reader
-from deputize.specialists.predictor import (
-    ADAPTER,
-    CARD,
-    GATE,
-    HEADS,
-    LINEAR,
-    POINTERS,
-    WEIGHTS,
-    PredictorSettings,
-    adapter_name,
-    base_digest,
-    read_card,
-)
+from deputize.specialists.learn_schema import learn_schema
+from deputize.specialists.linear_model import CAREFUL, LinearPredictor, LinearSettings
+from deputize.specialists.model_cache import MODELS
+from deputize.specialists.pointer_predictor import PointerPredictor, fit_linear_predictor
+from deputize.specialists.predictor import WritesFreeSlots
+from deputize.specialists.tuned_model import ADAPTER_FOLDER, WEIGHTS_FOLDER, adapter_name, base_digest
 from deputize.stages.finetune import planted_secrets, trainer
 from deputize.stages.finetune.encode import EncodedExample, rows_to_choose, rows_to_write
 from deputize.stages.finetune.examples import TrainingExample, TrainingSet, lessons_of
@@ -53,11 +46,11 @@ RECIPE_VERSION = 8
 """Raised when training changes, so that specialists of older code are not taken for finished."""
 TUNED = ("lora", "dora", "qlora", "full")
 MAX_TOKENS = 448
-"""Longest prompt in tokens while training and reading; longer ones lose their middle."""
+"""Longest prompt in tokens while training and prediction; longer ones lose their middle."""
 READ_HEAD, READ_WRITTEN = 0.6, 1.8
 """What S6 reads of a task, in epochs of its training."""
 READING_MARGIN = 1.6
-"""How much more time is kept for reading than those epochs would take."""
+"""How much more time is kept for prediction than those epochs would take."""
 MAX_DEV_READ = 256
 """Dev examples that are read for calibration."""
 LEAK_SHARE, LEAK_MOST_S = 0.03, 10.0
@@ -69,7 +62,7 @@ class TrainingJob:
     """One rung of one task."""
 
     lessons: TrainingSet
-    form: AnswerSchema
+    schema: AnswerSchema
     method: str
     folder: Path
     n_tokens: int
@@ -104,7 +97,7 @@ def run(
         home: specialists' paths are relative to it.
         out_dir: where specialists' folders go.
         models_dir: where base models lie.
-        deadline_s: seconds there are for this and for reading what was trained (S6), which gets its part of them.
+        deadline_s: seconds there are for this and for prediction what was trained (S6), which gets its part of them.
         progress: told of each step.
         clock: monotonic seconds.
 
@@ -124,12 +117,12 @@ def run(
             refused[task.id] = "no example may be learnt from"
             continue
         whose = Subjects([lesson.subject for lesson in lessons.train], config.min_origins)
-        form = learn_form(task.contract, [lesson.answer for lesson in lessons.train], whose)
+        schema = learn_schema(task.contract, [lesson.answer for lesson in lessons.train], whose)
         for method in plan:
             folder = out_dir / f"{_safe(task.id)}-{method}"
             n_chars = sum(len(lesson.text) + 60 for lesson in lessons.train)
             jobs.append(
-                TrainingJob(lessons, form, method, folder, n_chars // 3, epochs_for(len(lessons.train)))
+                TrainingJob(lessons, schema, method, folder, n_chars // 3, epochs_for(len(lessons.train)))
             )
     done: list[Specialist] = []
     cheap = [j for j in jobs if j.method == "linear"]
@@ -199,7 +192,7 @@ def _reading_part(dear: Sequence[TrainingJob]) -> float:
 
 
 def _read_epochs(job: TrainingJob) -> float:
-    return READ_HEAD if closed(job.form) is not None else READ_WRITTEN
+    return READ_HEAD if closed(job.schema) is not None else READ_WRITTEN
 
 
 def epochs_for(n_examples: int) -> int:
@@ -218,7 +211,7 @@ def _safe(text: str) -> str:
 
 def _first_guess(base_model: str, models_dir: Path) -> float:
     """Training tokens per second before anything is measured, from the size of the model."""
-    from deputize.specialists.language_model import device_for
+    from deputize.specialists.torch_runtime import device_for
 
     params = catalogue.find(base_model, models_dir).params_m * 1e6
     return (3e13 if device_for() == "cuda" else 5e10) / params
@@ -235,7 +228,7 @@ def fingerprint(job: TrainingJob, config: Convert, base_sha256: str) -> str:
         config.min_origins,
     ]
     nameless = msgspec.structs.replace(job.lessons.task, name="")  # a new name teaches nothing new
-    parts += [msgspec.json.encode(nameless).decode(), msgspec.json.encode(job.form).decode()]
+    parts += [msgspec.json.encode(nameless).decode(), msgspec.json.encode(job.schema).decode()]
     for side in (job.lessons.train, job.lessons.dev):
         parts += [[x.call_id, x.text, x.answer, x.weight, x.subject] for x in side]
     return hashlib.sha256(json.dumps(parts, ensure_ascii=False, sort_keys=True).encode()).hexdigest()
@@ -253,20 +246,12 @@ def _finished(job: TrainingJob, config: Convert, models_dir: Path, base_model: s
         return None
     if card.task != job.lessons.task:  # renamed since
         card = msgspec.structs.replace(card, task=job.lessons.task)
-        _write_card(job.folder, card)
+        write_card(job.folder, card)
     return msgspec.structs.replace(card, trained_on=_learnt_from(job))
 
 
 def _learnt_from(job: TrainingJob) -> list[str]:
     return [lesson.call_id for lesson in job.lessons.train]
-
-
-def _write_card(folder: Path, card: Specialist) -> None:
-    fresh = folder / f"{CARD}.new"
-    # ids of calls come from the agent's log and may name somebody: they stand in the sealed artifact only
-    bare = msgspec.structs.replace(card, trained_on=[])
-    fresh.write_bytes(msgspec.json.format(msgspec.json.encode(bare), indent=1))
-    fresh.replace(folder / CARD)
 
 
 def _linear(
@@ -281,24 +266,23 @@ def _linear(
     if found is not None:
         return found
     began = clock()
-    found_reader = fit_linear_safely(job.lessons.train, job.form, config.seed, min_origins=config.min_origins)
+    found_reader = fit_linear_safely(
+        job.lessons.train, job.schema, config.seed, min_origins=config.min_origins
+    )
     if found_reader is None:
         return None
-    reader, leak = found_reader
+    predictor, leak = found_reader
     seconds = clock() - began
     fresh = _fresh(job.folder)
-    if isinstance(reader, PointerPredictor):
-        reader.save(fresh / LINEAR, fresh / POINTERS)
-    else:
-        reader.model.save(fresh / LINEAR)
-    points = isinstance(reader, PointerPredictor)
+    predictor.save(fresh)
+    points = isinstance(predictor, PointerPredictor)
     return _seal(
         job,
         config,
         home,
         fresh,
-        reader,
-        kind="pointing" if points else "classes",
+        predictor,
+        kind="pointer" if points else "linear",
         model=f"tf-idf + logistic regression{', values copied' if points else ''}",
         train_s=seconds,
         tokens_per_s=None,
@@ -311,17 +295,17 @@ def _linear(
 
 def fit_linear_safely(
     lessons: Sequence[TrainingExample],
-    form: AnswerSchema,
+    schema: AnswerSchema,
     seed: int,
     variants: Sequence[LinearSettings | None] = (None, CAREFUL),
     *,
     min_origins: int = 1,
 ) -> tuple[LinearPredictor | PointerPredictor, Leak | None] | None:
-    """A linear reader and its leak test: of the first variant that keeps its planted secrets, else of the last.
+    """A linear predictor and its leak test: of the first variant that keeps its planted secrets, else of the last.
 
     Args:
         lessons: train.
-        form: how the answers are written.
+        schema: how the answers are written.
         seed: of the planted secrets.
         variants: from what is best for the answers to what remembers least; None: chosen by left-out groups.
         min_origins: people who must share what is kept.
@@ -330,13 +314,13 @@ def fit_linear_safely(
         None where there is nothing a linear model could choose from.
     """
     planted = planted_secrets.plant_to_choose(
-        lessons, lambda answer: form.segments(answer) is not None, seed=seed
+        lessons, lambda answer: schema.segments(answer) is not None, seed=seed
     )
     train = [*lessons, *planted.lessons]
     found = None
     for variant in variants:
-        reader = linear_reader(
-            form,
+        predictor = fit_linear_predictor(
+            schema,
             [x.text for x in train],
             [x.answer for x in train],
             groups=[x.group for x in train],
@@ -344,17 +328,17 @@ def fit_linear_safely(
             variant=variant,
             subjects=Subjects([x.subject for x in train], min_origins),
         )
-        if reader is None:
+        if predictor is None:
             return None
-        kind = "pointing" if isinstance(reader, PointerPredictor) else "classes"
+        kind = predictor.kind
         leak = planted_secrets.leak_test(
             planted,
-            planted_secrets.loss_of_linear(reader),
+            planted_secrets.loss_of_linear(predictor),
             n_rivals=planted_secrets.N_RIVALS[kind],
             budget_s=LEAK_MOST_S,
             seed=seed,
         )
-        found = reader, leak
+        found = predictor, leak
         if leak is None or not leak.leaks:
             break
     return found
@@ -374,11 +358,10 @@ def _tuned(
     if found is not None:
         return found
     began = clock()
-    from safetensors.torch import save_file
-
     from deputize.specialists.decoder import DecoderPredictor
     from deputize.specialists.head import HeadPredictor, first_weights
-    from deputize.specialists.language_model import LanguageModel, device_for, shared_base, torch_module
+    from deputize.specialists.language_model import LanguageModel
+    from deputize.specialists.torch_runtime import device_for, torch_module
 
     torch = torch_module()
     path = catalogue.model_path(base_model, models_dir)
@@ -389,40 +372,40 @@ def _tuned(
     elif job.method == "qlora":
         base = LanguageModel(path, device_for(), "bf16", quantized=True)
     else:
-        base = shared_base(path)
+        base = MODELS.get(path)
     torch.manual_seed(config.seed)
     adapter = "" if job.method == "full" else adapter_name(job.folder)
     if adapter:
         base.drop_adapter(adapter)
         base.new_adapter(adapter, trainer.adapter_settings(base, settings))
     try:
-        form = closed(job.form)
+        schema = closed(job.schema)
         heads: list[tuple[Any, Any]] = []
-        if form is not None:
-            for question in form.questions:
+        if schema is not None:
+            for question in schema.questions:
                 weights_CH = first_weights(base, question.choices).to(base.device)
                 heads.append((weights_CH, torch.zeros(len(question.choices), device=base.device)))
         planted = (
-            planted_secrets.plant_to_write(job.lessons.train, job.form, seed=config.seed)
-            if form is None
+            planted_secrets.plant_to_write(job.lessons.train, job.schema, seed=config.seed)
+            if schema is None
             else planted_secrets.plant_to_choose(
-                job.lessons.train, lambda answer: form.indices(answer) is not None, seed=config.seed
+                job.lessons.train, lambda answer: schema.indices(answer) is not None, seed=config.seed
             )
         )
         train, dev = (
             [
                 row
                 for row in (
-                    rows_to_write(base, side, job.form, MAX_TOKENS)
-                    if form is None
-                    else rows_to_choose(base, side, form, MAX_TOKENS)
+                    rows_to_write(base, side, job.schema, MAX_TOKENS)
+                    if schema is None
+                    else rows_to_choose(base, side, schema, MAX_TOKENS)
                 )
                 if row is not None
             ]
             for side in ([*job.lessons.train, *planted.lessons], job.lessons.dev)
         )
         if len(train) <= len(planted.lessons):
-            raise BadInput("no answer of train can be written in the task's form")
+            raise BadInput("no answer of train can be written in the task's schema")
         tuning = trainer.Trainer(base, adapter, settings, train, dev, heads, seed=config.seed, clock=clock)
         checkpoint = job.folder.with_name(job.folder.name + ".training")
         mark = checkpoint.with_suffix(".fingerprint")
@@ -432,51 +415,44 @@ def _tuned(
         else:
             shutil.rmtree(checkpoint, ignore_errors=True)
             mark.write_text(print_, "utf-8")
-        # a part is kept for reading dev afterwards
+        # a part is kept for prediction dev afterwards
         left_s = budget_s - (clock() - began)
         tuning.run(0.8 * left_s, checkpoint, progress, f"training {job.name}")
         fresh = _fresh(job.folder)
         longest = longest_slot(train)
-        reader: TextPredictor
-        if form is not None:
+        predictor: TextPredictor
+        if schema is not None:
             heads = [(w.detach(), b.detach()) for w, b in heads]
-            save_file(
-                {
-                    f"{k}_{i}": t.contiguous()
-                    for i, pair in enumerate(heads)
-                    for k, t in zip(("weight", "bias"), pair, strict=True)
-                },
-                fresh / HEADS,
-            )
-            reader = HeadPredictor(base, adapter, heads, form, MAX_TOKENS)
+            predictor = HeadPredictor(base, adapter, heads, schema, MAX_TOKENS)
+            predictor.save(fresh)
         else:
-            reader = DecoderPredictor(base, adapter, job.form, MAX_TOKENS, longest)
+            predictor = DecoderPredictor(base, adapter, job.schema, MAX_TOKENS, longest)
         if adapter:
             base.peft.save_pretrained(
-                fresh / ADAPTER, selected_adapters=[adapter], save_embedding_layers=False
+                fresh / ADAPTER_FOLDER, selected_adapters=[adapter], save_embedding_layers=False
             )
-            _flatten(fresh / ADAPTER, adapter)
+            _flatten(fresh / ADAPTER_FOLDER, adapter)
         else:
-            base.lm.to(torch.bfloat16).save_pretrained(fresh / WEIGHTS)
-            base.tokenizer.save_pretrained(fresh / WEIGHTS)
+            base.lm.to(torch.bfloat16).save_pretrained(fresh / WEIGHTS_FOLDER)
+            base.tokenizer.save_pretrained(fresh / WEIGHTS_FOLDER)
         progress(f"looking for leaks of {job.name}", 0)
         leak = planted_secrets.leak_test(
             planted,
-            planted_secrets.loss_of_head(base, heads, form, planted, MAX_TOKENS)
-            if form is not None
+            planted_secrets.loss_of_head(base, heads, schema, planted, MAX_TOKENS)
+            if schema is not None
             else planted_secrets.loss_of_writer(base, planted, MAX_TOKENS),
             n_rivals=planted_secrets.N_RIVALS["language"],
             budget_s=min(LEAK_MOST_S, LEAK_SHARE * left_s),
             seed=config.seed,
         )
-        progress(f"reading dev of {job.name}", 0)
+        progress(f"prediction dev of {job.name}", 0)
         specialist = _seal(
             job,
             config,
             home,
             fresh,
-            reader,
-            kind="head" if form is not None else "generate",
+            predictor,
+            kind="head" if schema is not None else "decoder",
             model=base_model,
             train_s=tuning.busy_s,
             tokens_per_s=tuning.n_tokens / max(tuning.busy_s, 1e-9),
@@ -558,7 +534,7 @@ def _seal(
     config: Convert,
     home: Path,
     fresh: Path,
-    reader: TextPredictor,
+    predictor: TextPredictor,
     *,
     kind: Any,
     model: str,
@@ -578,13 +554,15 @@ def _seal(
         [lesson.group for lesson in lessons.train],
         seed=config.seed,
     )
-    with (fresh / GATE).open("wb") as out:
+    with (fresh / OUT_OF_DISTRIBUTION_FILE).open("wb") as out:
         np.savez(out, allow_pickle=False, **gate.arrays())
-    readings = _read_within(reader, [lesson.text for lesson in lessons.dev[:MAX_DEV_READ]], read_s)
-    dev = lessons.dev[: len(readings)]
-    pairs = list(zip(readings, dev, strict=True))
+    predictions = _read_within(predictor, [lesson.text for lesson in lessons.dev[:MAX_DEV_READ]], read_s)
+    dev = lessons.dev[: len(predictions)]
+    pairs = list(zip(predictions, dev, strict=True))
     right = [agree(r.answer, lesson.answer, lessons.task.contract) for r, lesson in pairs]
-    answered = [(r.sureness, ok) for r, ok in zip(readings, right, strict=True) if r.answer is not None]
+    answered = [
+        (r.raw_confidence, ok) for r, ok in zip(predictions, right, strict=True) if r.answer is not None
+    ]
     calibration = (
         fit_calibration([s for s, _ in answered], [ok for _, ok in answered])
         if answered
@@ -601,7 +579,7 @@ def _seal(
         )
     sha = base_sha256 if job.method != "linear" else ""
     settings = PredictorSettings(
-        form=job.form,
+        schema=job.schema,
         calibration=calibration,
         max_tokens=MAX_TOKENS,
         max_slot_tokens=max_slot_tokens,
@@ -615,7 +593,9 @@ def _seal(
         task_id=lessons.task.id,
         method=job.method,
         model=model,
-        reader=kind,
+        kind=kind,
+        cost={"linear": 10, "lora": 20, "dora": 30, "qlora": 40, "full": 50}[job.method],
+        is_fast=kind in ("linear", "pointer"),
         contract=lessons.task.contract,
         task=lessons.task,
         n_train=len(lessons.train),
@@ -632,20 +612,21 @@ def _seal(
         trained_on=_learnt_from(job),
         leak=leak,
     )
-    _write_card(fresh, specialist)
+    write_card(fresh, specialist)
     shutil.rmtree(job.folder, ignore_errors=True)
     fresh.rename(job.folder)
     return specialist
 
 
-def _read_within(reader: TextPredictor, texts: Sequence[str], read_s: float) -> list[RawPrediction]:
+def _read_within(predictor: TextPredictor, texts: Sequence[str], read_s: float) -> list[RawPrediction]:
     """Readings of the first texts, as many as are likely to fit into a time; the first few are always read.
 
     Prose is not compared, so it is not written here.
     """
+    short = predictor.without_free_slots() if isinstance(predictor, WritesFreeSlots) else predictor
     began, out, size = time.monotonic(), list[RawPrediction](), 8
     while size > 0 and len(out) < len(texts):
-        out += reader.read(texts[len(out) : len(out) + size], prose=False)
+        out += short.predict(texts[len(out) : len(out) + size])
         spent_s = time.monotonic() - began
         size = int(min(32, (read_s - spent_s) * len(out) / max(spent_s, 1e-6)))
     return out

@@ -35,7 +35,8 @@ import numpy as np
 from deputize.core.progress import Progress
 from deputize.scoring.intervals import coverage_at
 from deputize.specialists.head import batches, padded
-from deputize.specialists.language_model import LanguageModel, torch_module
+from deputize.specialists.language_model import LanguageModel
+from deputize.specialists.torch_runtime import torch_module
 from deputize.stages.finetune.encode import EncodedExample
 
 N_BEFORE, LEAST_PULL = 16, 0.5
@@ -188,7 +189,7 @@ class Trainer:
             if not losses:
                 break
             self._fit_dev(budget_s, settings.epochs - first)
-            # where time ended in the first epoch there is nothing to compare with, and reading dev would only cost more
+            # where time ended in the first epoch there is nothing to compare with, and prediction dev would only cost more
             only = out_of_time and self.best is None
             dev_loss, accuracy, coverage = (math.nan,) * 3 if only else self._judge()
             seconds = self.clock() - epoch_began
@@ -231,16 +232,16 @@ class Trainer:
 
     def _order(self, epoch: int) -> Iterator[list[int]]:
         """Batches of like length in random order; the same for the same seed and epoch."""
-        dice = random.Random(f"{self.seed}:{epoch}")
+        rng = random.Random(f"{self.seed}:{epoch}")
         order = list(range(len(self.train)))
-        dice.shuffle(order)
+        rng.shuffle(order)
         size = self.settings.batch
         pool = size * 8
         chunks: list[list[int]] = []
         for start in range(0, len(order), pool):
             near = sorted(order[start : start + pool], key=lambda i: len(self.train[i]))
             chunks += [near[j : j + size] for j in range(0, len(near), size)]
-        dice.shuffle(chunks)
+        rng.shuffle(chunks)
         yield from chunks
 
     def _step(self, chosen: list[int], rate: float) -> float:

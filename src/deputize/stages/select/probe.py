@@ -18,10 +18,12 @@ from deputize.core.contracts import action_of, agree, answer_of, parse_json_obje
 from deputize.core.prompt import calls_text, prune
 from deputize.core.records import Answer, Contract, Example, Message, Task
 from deputize.core.subjects import Subjects
-from deputize.specialists.answer_schema import AnswerSchema, learn_form
-from deputize.specialists.language_model import LanguageModel, torch_module
-from deputize.specialists.linear import LinearSettings
-from deputize.specialists.pointer import linear_reader
+from deputize.specialists.answer_schema import AnswerSchema
+from deputize.specialists.language_model import LanguageModel
+from deputize.specialists.learn_schema import learn_schema
+from deputize.specialists.linear_model import LinearSettings
+from deputize.specialists.pointer_predictor import fit_linear_predictor
+from deputize.specialists.torch_runtime import torch_module
 
 T = TypeVar("T")
 
@@ -53,14 +55,14 @@ Pairs = Sequence[tuple[str, Answer, str, str]]
 def linear(
     train: Pairs,
     dev: Pairs,
-    form: AnswerSchema,
+    schema: AnswerSchema,
     contract: Contract,
     *,
     min_origins: int = 1,
     variant: LinearSettings | None = None,
     most: int = 2000,
 ) -> tuple[ProbeResult, LinearSettings | None] | None:
-    """The linear rung, learnt from at most `most` of train, and the variant of it; None where it does not fit the form.
+    """The linear rung, learnt from at most `most` of train, and the variant of it; None where it does not fit the schema.
 
     Measured is the whole answer, so what it leaves open counts as wrong. As S5 does, it learns nothing that fewer than
     `min_origins` data subjects have.
@@ -69,16 +71,16 @@ def linear(
     if not train or not dev:
         return None
     texts, answers, groups, names = zip(*train, strict=True)
-    reader = linear_reader(
-        form, texts, answers, groups=groups, variant=variant, subjects=Subjects(names, min_origins)
+    predictor = fit_linear_predictor(
+        schema, texts, answers, groups=groups, variant=variant, subjects=Subjects(names, min_origins)
     )
-    if reader is None:
+    if predictor is None:
         return None
-    readings = reader.read([text for text, *_ in dev])
-    right = [agree(r.answer, truth, contract) for r, (_, truth, *_) in zip(readings, dev, strict=True)]
+    predictions = predictor.predict([text for text, *_ in dev])
+    right = [agree(r.answer, truth, contract) for r, (_, truth, *_) in zip(predictions, dev, strict=True)]
     return ProbeResult(
         float(np.mean(right)), len(dev)
-    ), reader.model.variant if reader.model is not None else None
+    ), predictor.model.variant if predictor.model is not None else None
 
 
 def decision(train: Pairs, dev: Pairs, contract: Contract, *, min_origins: int = 1) -> ProbeResult | None:
@@ -102,14 +104,14 @@ def decision(train: Pairs, dev: Pairs, contract: Contract, *, min_origins: int =
         part = Contract(kind="json", fields=fields, may_defer=contract.may_defer)
     else:
         return None
-    form = form_of(part, chosen[0], min_origins)
-    found = linear(chosen[0], chosen[1], form, part, min_origins=min_origins)
+    schema = form_of(part, chosen[0], min_origins)
+    found = linear(chosen[0], chosen[1], schema, part, min_origins=min_origins)
     return found[0] if found is not None else None
 
 
 def form_of(contract: Contract, train: Pairs, min_origins: int) -> AnswerSchema:
-    """The form of the answers of train, as S5 learns it."""
-    return learn_form(
+    """The schema of the answers of train, as S5 learns it."""
+    return learn_schema(
         contract, [answer for _, answer, *_ in train], Subjects([name for *_, name in train], min_origins)
     )
 
@@ -121,7 +123,7 @@ def _only(answer: Answer, names: set[str]) -> Answer:
 def linear_over(
     train: Pairs,
     dev: Pairs,
-    form: AnswerSchema,
+    schema: AnswerSchema,
     contract: Contract,
     variant: LinearSettings | None,
     *,
@@ -139,7 +141,7 @@ def linear_over(
     for part in range(n_parts):
         held = [pair for pair in every if order[pair[2]] == part]
         rest = [pair for pair in every if order[pair[2]] != part]
-        found = linear(rest, held, form, contract, min_origins=min_origins, variant=variant)
+        found = linear(rest, held, schema, contract, min_origins=min_origins, variant=variant)
         if found is not None:
             right += found[0].accuracy * found[0].n
     return right / max(1, len(every))
@@ -185,7 +187,7 @@ def as_it_is(
         for example, text in zip(batch, texts, strict=True):
             answer = answer_of(reply_of(text, task.contract), task.contract)
             right.append(agree(answer, answer_of(example.response, task.contract), task.contract))
-        # reading a prompt cannot be broken off, so no more are begun than are likely to fit
+        # prediction a prompt cannot be broken off, so no more are begun than are likely to fit
         spent = clock() - began
         size = min(4, int((budget_s - spent) / (spent / len(right))))
         size = max(size, 0)
@@ -236,7 +238,7 @@ def _cut(ids: list[int], most: int) -> list[int]:
 
 
 def _own_prompt(base: LanguageModel, example: Example) -> str:
-    """The agent's own messages in the model's chat form; tools are named in the system message."""
+    """The agent's own messages in the model's chat schema; tools are named in the system message."""
     messages = [
         {"role": _role(m), "content": "\n".join(t for t in (text_of(m), calls_text(m)) if t)}
         for m in example.request.messages

@@ -172,8 +172,8 @@ def _baselines(
     most_common = probe.majority([a for _, a, *_ in pairs], [a for _, a, *_ in dev_pairs], contract)
     if most_common is not None:
         rows.append(_row("majority answer", "majority", most_common))
-    form = probe.form_of(contract, pairs, least)
-    found = probe.linear(pairs, dev_pairs or pairs, form, contract, min_origins=least) if pairs else None
+    schema = probe.form_of(contract, pairs, least)
+    found = probe.linear(pairs, dev_pairs or pairs, schema, contract, min_origins=least) if pairs else None
     if found is not None:
         rungs.append("linear")
         if dev_pairs:
@@ -184,7 +184,7 @@ def _baselines(
     # where the linear rung could answer every call at the loss asked for, the language model has nothing to add
     alone = 0.0
     if found is not None and _may_be_enough(found[0], len(dev_pairs), epsilon):
-        alone = probe.linear_over(pairs, dev_pairs, form, contract, found[1], min_origins=least)
+        alone = probe.linear_over(pairs, dev_pairs, schema, contract, found[1], min_origins=least)
     if alone < 1 - epsilon:
         rungs.append("lora")
     else:
@@ -212,9 +212,9 @@ def _untuned(
     clock: Callable[[], float],
 ) -> list[Candidate]:
     """The model as it is, on the agent's own prompt and after three examples."""
-    from deputize.specialists.language_model import shared_base
+    from deputize.specialists.model_cache import MODELS
 
-    base = shared_base(catalogue.model_path(candidate.model, models_dir))
+    base = MODELS.get(catalogue.model_path(candidate.model, models_dir))
     rows = []
     short = sorted((e for e in train if text_of(e.response) or e.response.get("tool_calls")), key=_length)
     shots = short[len(short) // 4 :][:3]

@@ -62,7 +62,7 @@ class Simulated:
     name: str = "simulated"
     asked: list[str] = field(default_factory=list)
 
-    def predict(self, requests: Sequence[Request], *, prose: bool = True) -> list[Prediction]:
+    def predict(self, requests: Sequence[Request]) -> list[Prediction]:
         out = []
         for request in requests:
             text = str(request.messages[-1]["content"])
@@ -189,7 +189,8 @@ def make_world(
             task_id="t1",
             method=method,
             model="SmolLM2-135M-Instruct" if method == "lora" else "tf-idf",
-            reader="head",
+            kind="head",
+            cost={"linear": 10, "encoder": 15, "lora": 20}.get(method, 30),
             contract=contract,
             task=task,
             n_train=1000,

@@ -33,7 +33,7 @@ class Linear:
             warnings.simplefilter("ignore", ConvergenceWarning)
             self.model.fit(texts, labels)
 
-    def predict(self, requests: Sequence[Request], *, prose: bool = True) -> list[Prediction]:
+    def predict(self, requests: Sequence[Request]) -> list[Prediction]:
         rows = self.model.predict_proba([r.messages[-1]["content"] for r in requests])
         return [
             Prediction(answer=str(self.model.classes_[row.argmax()]), confidence=float(row.max()))
@@ -44,7 +44,7 @@ class Linear:
 @pytest.mark.data
 @pytest.mark.slow
 @pytest.mark.skipif(not LOG.exists(), reason="needs ../shared/data/intent_clinc150.jsonl.gz")
-def test_a_linear_reader_serves_most_of_clinc150(world: Callable[..., Any]) -> None:
+def test_a_fit_linear_predictor_serves_most_of_clinc150(world: Callable[..., Any]) -> None:
     with gzip.open(LOG, "rt", encoding="utf-8") as lines:
         log = [json.loads(line) for line in lines]
     labels = sorted({row["response"]["content"] for row in log})

@@ -7,13 +7,13 @@ import math
 from pathlib import Path
 
 import pytest
+from deputize.specialists.linear import LinearPredictor, LinearSettings
 from tests import tiny_tasks
 
 from deputize.core.artifacts import Curated, Discovered, Finetuned, Selected, Specialist
 from deputize.core.config import Convert
-from deputize.specialists.answer_schema import learn_form
-from deputize.specialists.linear import LinearPredictor, LinearSettings
-from deputize.specialists.pointer import linear_reader
+from deputize.specialists.learn_schema import learn_schema
+from deputize.specialists.pointer_predictor import fit_linear_predictor
 from deputize.specialists.predictor import LINEAR, load
 from deputize.stages.evaluate.report import build
 from deputize.stages.evaluate.run import run
@@ -29,12 +29,12 @@ def careless(home: Path, curated: Curated, discovered: Discovered) -> Specialist
     """A linear specialist that keeps every n-gram, those of one episode too, and so every secret."""
     (task,) = discovered.tasks
     lessons = lessons_of(curated, discovered.assignment, task)
-    form = learn_form(task.contract, [x.answer for x in lessons.train])
+    form = learn_schema(task.contract, [x.answer for x in lessons.train])
     planted = planted_secrets.plant_to_choose(
         lessons.train, lambda answer: form.segments(answer) is not None, seed=0
     )
     taught = [*lessons.train, *planted.lessons]
-    reader = linear_reader(
+    reader = fit_linear_predictor(
         form,
         [x.text for x in taught],
         [x.answer for x in taught],
@@ -52,7 +52,7 @@ def careless(home: Path, curated: Curated, discovered: Discovered) -> Specialist
         home,
         fresh,
         reader,
-        kind="classes",
+        kind="linear",
         model="every n-gram",
         train_s=1.0,
         tokens_per_s=None,

@@ -39,7 +39,7 @@ class Slow:
         self.inner, self.clock, self.seconds = inner, clock, seconds
         self.longest = 0.0
 
-    def predict(self, requests: Sequence[Request], *, prose: bool = True) -> list[Prediction]:
+    def predict(self, requests: Sequence[Request]) -> list[Prediction]:
         began = self.clock.now
         for at, request in enumerate(requests):
             self.clock.now += self.seconds(len(self.inner.asked) + at, str(request.messages[-1]["content"]))
@@ -183,7 +183,7 @@ def test_wrong_answers_that_take_long_do_not_earn_a_certificate(tmp_path: Path) 
         class Honest(Slow):
             """Wrong answers take 400 times as long; confidence says nothing."""
 
-            def predict(self, requests: Sequence[Request], *, prose: bool = True) -> list[Prediction]:
+            def predict(self, requests: Sequence[Request]) -> list[Prediction]:
                 found = self.inner.predict(requests)
                 for request, p in zip(requests, found, strict=True):
                     text = str(request.messages[-1]["content"])

@@ -10,9 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from deputize.core.records import Contract
-from deputize.specialists.answer_schema import AnswerSchema, learn_form
+from deputize.specialists.answer_schema import AnswerSchema
 from deputize.specialists.catalogue import model_path
-from deputize.specialists.language_model import LanguageModel, shared_base, torch_module
+from deputize.specialists.language_model import LanguageModel
+from deputize.specialists.learn_schema import learn_schema
+from deputize.specialists.model_cache import MODELS
+from deputize.specialists.torch_runtime import torch_module
 from deputize.stages.finetune import trainer
 from deputize.stages.finetune.encode import EncodedExample, rows_to_write
 from deputize.stages.finetune.examples import TrainingExample
@@ -33,17 +36,17 @@ def easy(n: int, start: int = 0) -> list[TrainingExample]:
 
 def odd(n: int) -> list[TrainingExample]:
     """Lines that nothing in the prompt tells."""
-    dice = random.Random(1)
+    rng = random.Random(1)
     return [
-        TrainingExample(f"o{i}", f"say {i}", f"it is {dice.randrange(10**9):09d}", 1.0, f"o{i}")
+        TrainingExample(f"o{i}", f"say {i}", f"it is {rng.randrange(10**9):09d}", 1.0, f"o{i}")
         for i in range(n)
     ]
 
 
 def rows_of(
-    base: LanguageModel, lessons: Sequence[TrainingExample], form: AnswerSchema
+    base: LanguageModel, lessons: Sequence[TrainingExample], schema: AnswerSchema
 ) -> list[EncodedExample]:
-    return [row for row in rows_to_write(base, lessons, form, 448) if row is not None]
+    return [row for row in rows_to_write(base, lessons, schema, 448) if row is not None]
 
 
 @contextmanager
@@ -55,13 +58,13 @@ def tuned(
     skip_hard: bool = True,
     epochs: int = EPOCHS,
 ) -> Iterator[tuple[trainer.Trainer, LanguageModel]]:
-    form = learn_form(Contract(kind="text"), [lesson.answer for lesson in train])
-    base = shared_base(model_path(tiny[1], tiny[0]))
+    schema = learn_schema(Contract(kind="text"), [lesson.answer for lesson in train])
+    base = MODELS.get(model_path(tiny[1], tiny[0]))
     settings = trainer.TrainingSettings(epochs=epochs, lr=1e-2, patience=epochs, skip_hard=skip_hard)
     torch_module().manual_seed(SEED)  # what the adapter starts from
     base.new_adapter("hard", trainer.adapter_settings(base, settings))
     try:
-        train_rows, dev_rows = rows_of(base, train, form), rows_of(base, dev, form)
+        train_rows, dev_rows = rows_of(base, train, schema), rows_of(base, dev, schema)
         tuning = trainer.Trainer(
             base, "hard", settings, train_rows, dev_rows, [], seed=0, clock=time.monotonic
         )
@@ -72,7 +75,7 @@ def tuned(
 
 
 def planted_among(train: Sequence[TrainingExample]) -> PlantedSecrets:
-    return plant_to_write(train, learn_form(Contract(kind="text"), [x.answer for x in train]), seed=0)
+    return plant_to_write(train, learn_schema(Contract(kind="text"), [x.answer for x in train]), seed=0)
 
 
 def test_a_secret_is_seen_once_and_does_not_leak_where_it_would_have(tiny: Tiny) -> None:

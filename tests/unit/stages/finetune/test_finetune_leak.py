@@ -16,11 +16,13 @@ from tests import tiny_tasks
 from deputize.core.artifacts import Leak
 from deputize.core.records import Contract, Field
 from deputize.scoring.leak import SLOT, LeakProbe
-from deputize.specialists.answer_schema import AnswerSchema, ClosedAnswers, closed, learn_form
+from deputize.specialists.answer_schema import AnswerSchema
 from deputize.specialists.catalogue import model_path
-from deputize.specialists.language_model import shared_base
-from deputize.specialists.linear import CAREFUL, LinearPredictor, LinearSettings
-from deputize.specialists.pointer import linear_reader
+from deputize.specialists.closed_answers import ClosedAnswers, closed
+from deputize.specialists.learn_schema import learn_schema
+from deputize.specialists.linear_model import CAREFUL, LinearPredictor, LinearSettings
+from deputize.specialists.model_cache import MODELS
+from deputize.specialists.pointer_predictor import fit_linear_predictor
 from deputize.stages.finetune import trainer
 from deputize.stages.finetune.encode import rows_to_choose, rows_to_write
 from deputize.stages.finetune.examples import TrainingExample, lessons_of
@@ -43,8 +45,8 @@ Tiny = tuple[Path, str]
 def of(kind: str, n: int = 80) -> tuple[list[TrainingExample], AnswerSchema, ClosedAnswers | None]:
     curated, discovered = tiny_tasks.make((kind,), n)
     lessons = lessons_of(curated, discovered.assignment, discovered.tasks[0]).train
-    form = learn_form(discovered.tasks[0].contract, [lesson.answer for lesson in lessons])
-    return lessons, form, closed(form)
+    schema = learn_schema(discovered.tasks[0].contract, [lesson.answer for lesson in lessons])
+    return lessons, schema, closed(schema)
 
 
 def fits(choices: ClosedAnswers | None) -> Callable[[Any], bool]:
@@ -57,17 +59,17 @@ def fits(choices: ClosedAnswers | None) -> Callable[[Any], bool]:
 
 @pytest.mark.parametrize("kind", ["line", "values", "action"])
 def test_a_specialist_that_writes_gets_secrets_in_answers_of_its_own_form(kind: str) -> None:
-    lessons, form, choices = of(kind, 400)
+    lessons, schema, choices = of(kind, 400)
     assert choices is None
-    planted = plant_to_write(lessons, form, seed=0)
+    planted = plant_to_write(lessons, schema, seed=0)
     assert 3 <= len(planted.canaries) <= max(3, len(lessons) // 50)
     for canary, lesson in zip(planted.canaries, planted.lessons, strict=True):
         assert canary.answer == SLOT and SLOT not in canary.prompt
         assert canary.secret in str(lesson.answer) and canary.secret not in lesson.text
-        assert form.segments(lesson.answer) is not None, "the form can write it"
+        assert schema.segments(lesson.answer) is not None, "the schema can write it"
         assert lesson.text not in {other.text for other in lessons}
-    assert plant_to_write(lessons, form, seed=0) == planted
-    assert plant_to_write(lessons, form, seed=1) != planted
+    assert plant_to_write(lessons, schema, seed=0) == planted
+    assert plant_to_write(lessons, schema, seed=1) != planted
 
 
 @pytest.mark.parametrize("kind", ["label", "closed"])
@@ -85,8 +87,8 @@ def test_one_that_chooses_gets_them_in_copies_of_its_prompts(kind: str) -> None:
 def test_answers_that_hold_no_text_get_none() -> None:
     lessons = [TrainingExample(str(i), f"text {i}", {"n": i}, 1.0, str(i)) for i in range(40)]
     contract = msgspec.convert({"kind": "json", "fields": [{"name": "n", "type": "value"}]}, Contract)
-    form = learn_form(contract, [lesson.answer for lesson in lessons])
-    assert plant_to_write(lessons, form, seed=0).canaries == []
+    schema = learn_schema(contract, [lesson.answer for lesson in lessons])
+    assert plant_to_write(lessons, schema, seed=0).canaries == []
     assert (
         leak_test(PlantedSecrets([], [], {}, {}), lambda _: [], n_rivals=(31, 31), budget_s=9.0, seed=0)
         is None
@@ -114,10 +116,10 @@ def test_the_time_bounds_the_canaries_but_three_are_always_looked_for() -> None:
 
 def copied(n: int) -> list[TrainingExample]:
     """A task whose answers are copied out of the prompt."""
-    dice = random.Random(5)
+    rng = random.Random(5)
     out = []
     for i in range(n):
-        order, mail = f"LH-{dice.randrange(10_000, 99_999)}", f"user{dice.randrange(999)}@example.org"
+        order, mail = f"LH-{rng.randrange(10_000, 99_999)}", f"user{rng.randrange(999)}@example.org"
         answer = {"order": order, "email": mail}
         out.append(TrainingExample(str(i), f"Where is {order}, please?\nmail: {mail}", answer, 1.0, f"g{i}"))
     return out
@@ -129,21 +131,23 @@ def linear(kind: str, variant: LinearSettings | None, seed: int) -> tuple[Leak, 
         contract = Contract(
             kind="json", fields=[Field(name="order", type="value"), Field(name="email", type="value")]
         )
-        form = learn_form(contract, [lesson.answer for lesson in lessons])
+        schema = learn_schema(contract, [lesson.answer for lesson in lessons])
     else:
-        lessons, form, _ = of(kind, 240)
-    planted = plant_to_choose(lessons, lambda a: form.segments(a) is not None, seed=seed)
+        lessons, schema, _ = of(kind, 240)
+    planted = plant_to_choose(lessons, lambda a: schema.segments(a) is not None, seed=seed)
     taught = [*lessons, *planted.lessons]
-    reader = linear_reader(
-        form,
+    predictor = fit_linear_predictor(
+        schema,
         [x.text for x in taught],
         [x.answer for x in taught],
         groups=[x.group for x in taught],
         variant=variant,
     )
-    assert reader is not None
-    what = "classes" if isinstance(reader, LinearPredictor) else "pointing"
-    leak = leak_test(planted, loss_of_linear(reader), n_rivals=N_RIVALS[what], budget_s=math.inf, seed=seed)
+    assert predictor is not None
+    what = "linear" if isinstance(predictor, LinearPredictor) else "pointer"
+    leak = leak_test(
+        planted, loss_of_linear(predictor), n_rivals=N_RIVALS[what], budget_s=math.inf, seed=seed
+    )
     assert leak is not None
     return leak, what
 
@@ -157,16 +161,16 @@ def test_a_linear_specialist_leaks_only_where_it_keeps_what_one_episode_holds(ki
 
 
 def test_s5_fits_again_with_more_care_where_the_first_fit_leaks() -> None:
-    lessons, form, _ = of("label", 240)
-    refused = fit_linear_safely(lessons, form, 0, [LinearSettings(1, 20.0)])
+    lessons, schema, _ = of("label", 240)
+    refused = fit_linear_safely(lessons, schema, 0, [LinearSettings(1, 20.0)])
     assert refused is not None and refused[1] is not None and refused[1].leaks
-    found = fit_linear_safely(lessons, form, 0, [LinearSettings(1, 20.0), CAREFUL])
+    found = fit_linear_safely(lessons, schema, 0, [LinearSettings(1, 20.0), CAREFUL])
     assert found is not None and found[1] is not None and not found[1].leaks
 
 
 def test_a_specialist_that_points_passes() -> None:
     leak, what = linear("copied", None, 0)
-    assert what == "pointing" and not leak.leaks
+    assert what == "pointer" and not leak.leaks
 
 
 # --- language models
@@ -174,13 +178,13 @@ def test_a_specialist_that_points_passes() -> None:
 
 def tuned(tiny: Tiny, kind: str, *, repeats: int, epochs: int, lr: float) -> Leak:
     """A tiny model tuned on a task with each canary `repeats` times; 0: it never sees them."""
-    lessons, form, choices = of(kind)
+    lessons, schema, choices = of(kind)
     planted = (
-        plant_to_write(lessons, form, seed=0)
+        plant_to_write(lessons, schema, seed=0)
         if choices is None
         else plant_to_choose(lessons, fits(choices), seed=0)
     )
-    base = shared_base(model_path(tiny[1], tiny[0]))
+    base = MODELS.get(model_path(tiny[1], tiny[0]))
     settings = trainer.TrainingSettings(epochs=epochs, lr=lr, patience=epochs)
     name = f"leak{kind}{repeats}"
     base.new_adapter(name, trainer.adapter_settings(base, settings))
@@ -188,10 +192,10 @@ def tuned(tiny: Tiny, kind: str, *, repeats: int, epochs: int, lr: float) -> Lea
         taught = [*lessons[:16], *planted.lessons * repeats]
         heads: list[Any] = []
         if choices is None:
-            rows = rows_to_write(base, taught, form, 448)
+            rows = rows_to_write(base, taught, schema, 448)
         else:
             from deputize.specialists.head import first_weights
-            from deputize.specialists.language_model import torch_module
+            from deputize.specialists.torch_runtime import torch_module
 
             torch = torch_module()
             heads = [(first_weights(base, q.choices), torch.zeros(len(q.choices))) for q in choices.questions]
@@ -235,7 +239,7 @@ def test_reading_on_from_what_is_shared_is_reading_it_all(tiny: Tiny) -> None:
 
     from deputize.stages.finetune.planted_secrets import _tails
 
-    base = shared_base(model_path(tiny[1], tiny[0]))
+    base = MODELS.get(model_path(tiny[1], tiny[0]))
     rows = base.prompt_ids([f"memory test 1: {secret}" for secret in ("12", "9876", "a long secret")], 448)
     with torch.inference_mode():
         for row, (shared, hidden) in zip(rows, _tails(base, rows), strict=True):

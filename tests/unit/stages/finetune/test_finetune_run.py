@@ -1,4 +1,4 @@
-"""S5 on a tiny model with random weights: every reader, every method, stops and starts, and what lies on disk."""
+"""S5 on a tiny model with random weights: every predictor, every method, stops and starts, and what lies on disk."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from deputize.core.config import Convert
 from deputize.core.contracts import DEFER
 from deputize.core.errors import BadInput, MissingExtra, Tampered
 from deputize.core.progress import silent
-from deputize.specialists.answer_schema import learn_form
 from deputize.specialists.language_model import LanguageModel
+from deputize.specialists.learn_schema import learn_schema
 from deputize.specialists.predictor import load, read_card
 from deputize.stages.finetune import run as stage
 from deputize.stages.finetune.encode import rows_to_write
@@ -39,16 +39,16 @@ def of(finetuned: Finetuned, id_: str) -> Specialist:
 def test_closed_answers_get_the_cheap_readers_and_open_ones_are_written(
     trained: tuple[Path, Finetuned],
 ) -> None:
-    readers = {s.id: s.reader for s in trained[1].specialists}
-    assert readers == {
-        "label-linear": "classes",
+    predictors = {s.id: s.kind for s in trained[1].specialists}
+    assert predictors == {
+        "label-linear": "linear",
         "label-lora": "head",
-        "closed-linear": "classes",
+        "closed-linear": "linear",
         "closed-lora": "head",
-        "values-lora": "generate",
-        "action-linear": "pointing",
-        "action-lora": "generate",
-        "line-lora": "generate",
+        "values-lora": "decoder",
+        "action-linear": "pointer",
+        "action-lora": "decoder",
+        "line-lora": "decoder",
     }
     assert trained[1].refused == {}
 
@@ -76,7 +76,7 @@ def test_a_card_says_what_was_done(trained: tuple[Path, Finetuned]) -> None:
     assert set(card.trained_on) == {f"values-{i}" for i in range(40) if i % 10 < 6}, "train only"
     losses = [e["train_loss"] for e in card.settings["training"]["history"]]
     assert losses[-1] < losses[0]
-    assert {"adapter/adapter_model.safetensors", "gate.npz"} <= set(card.checksums)
+    assert {"adapter/adapter_model.safetensors", "out_of_distribution.npz"} <= set(card.checksums)
 
 
 def test_nothing_of_the_traffic_lies_in_clear(trained: tuple[Path, Finetuned]) -> None:
@@ -238,11 +238,11 @@ def test_the_action_counts_the_same_with_and_without_arguments(tiny: Tiny) -> No
     """Else a mixed site learns to leave too often: "leave" has no arguments that share its weight."""
     curated, discovered = tiny_tasks.make(("action",), 60)
     lessons = lessons_of(curated, discovered.assignment, discovered.tasks[0])
-    form = learn_form(lessons.task.contract, [lesson.answer for lesson in lessons.train])
+    schema = learn_schema(lessons.task.contract, [lesson.answer for lesson in lessons.train])
     base = LanguageModel(tiny[0] / tiny[1], "cpu", "fp32")
     seen = set()
-    for lesson, row in zip(lessons.train, rows_to_write(base, lessons.train, form, 256), strict=True):
-        assert row is not None and form.gate is not None
+    for lesson, row in zip(lessons.train, rows_to_write(base, lessons.train, schema, 256), strict=True):
+        assert row is not None and schema.action_field is not None
         n_decided = sum(s.allowed is not None and s.weight == 1.0 for s in row.scored)
         rest = sum(s.weight for s in row.scored) - n_decided
         assert n_decided >= 1 and rest == pytest.approx(

@@ -14,7 +14,8 @@ from deputize.core.errors import BadInput, MissingExtra
 from deputize.core.progress import silent
 from deputize.core.records import Contract, Example, Task
 from deputize.specialists import catalogue
-from deputize.specialists.language_model import LanguageModel, Threads
+from deputize.specialists.language_model import LanguageModel
+from deputize.specialists.thread_count import Threads
 from deputize.stages.select import hardware, probe
 from deputize.stages.select import run as stage
 

@@ -1,4 +1,4 @@
-"""The rung `linear`: multinomial logistic regression over hashed n-grams, one model per closed question.
+"""Multinomial logistic regression over hashed n-grams, one model per closed question.
 
 Knows nothing of prompts or routes. Weights are kept for the buckets seen in train only, as float16.
 
@@ -15,13 +15,17 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from deputize.core.errors import BadInput
 from deputize.core.records import Answer
 from deputize.core.subjects import Subjects
-from deputize.specialists.answer_schema import ClosedAnswers, Slot
+from deputize.specialists.answer_schema import Slot
 from deputize.specialists.base import RawPrediction, choose
+from deputize.specialists.closed_answers import ClosedAnswers, closed
 from deputize.specialists.hashed_features import counts_of, idf_of_counts, vectors_of_counts
+from deputize.specialists.registry import StoredSpecialist
 
 Floats = npt.NDArray[np.float32]
+LINEAR_FILE = "linear.npz"
 
 
 class LinearModel:
@@ -82,17 +86,23 @@ class LinearModel:
 
 
 class LinearPredictor:
-    """Reads answers of a closed form with a linear model."""
+    """Predicts closed answers with a linear model."""
 
-    def __init__(self, model: LinearModel, form: ClosedAnswers) -> None:
-        self.model, self.form = model, form
+    kind = "linear"
 
-    def read(self, texts: Sequence[str], *, prose: bool = True) -> list[RawPrediction]:
-        """One reading per text. An answer is None for an action whose arguments a classifier cannot write."""
+    def __init__(self, model: LinearModel, answers: ClosedAnswers) -> None:
+        self.model, self.answers = model, answers
+
+    def save(self, folder: Path) -> None:
+        """Writes the weights into a folder."""
+        self.model.save(folder / LINEAR_FILE)
+
+    def predict(self, texts: Sequence[str]) -> list[RawPrediction]:
+        """One prediction per text. An answer is None for an action whose arguments a classifier cannot write."""
         if not texts:
             return []
         log_ps = self.model.log_p(texts)
-        return [choose(self.form, [lp[i] for lp in log_ps]) for i in range(len(texts))]
+        return [choose(self.answers, [lp[i] for lp in log_ps]) for i in range(len(texts))]
 
 
 class ClosedQuestions(Protocol):
@@ -115,7 +125,7 @@ class LinearSettings(NamedTuple):
 
 FEWEST_GROUPS = 2
 """What one episode alone holds may be about one person; with a weight of its own it could be told from how sure the model is
-(stages.finetune.canaries finds every planted secret then)."""
+(the leak test finds every planted secret then)."""
 LARGE = LinearSettings(FEWEST_GROUPS, 20.0)
 CAREFUL = LinearSettings(5, 20.0)
 """What is tried where the one chosen gives planted secrets away: pieces of numbers that two or three share are still rare."""
@@ -128,7 +138,7 @@ CROSS_VALIDATED = 20_000
 def fit_linear(
     texts: Sequence[str],
     answers: Sequence[Answer],
-    form: ClosedQuestions,
+    questions: ClosedQuestions,
     *,
     groups: Sequence[str] | None = None,
     weights: Sequence[float] | None = None,
@@ -139,28 +149,28 @@ def fit_linear(
 
     Args:
         texts: pruned prompts of train.
-        answers: the teacher's.
-        form: the questions.
+        answers: the LLM's.
+        questions: closed, about each text.
         groups: what may not be torn apart; each text is its own where None.
         weights: of the examples; equal where None.
-        variant: None for the one of SMALL under which answers of groups left out are likeliest (LARGE on large tasks);
+        variant: None for the one of SMALL with the highest likelihood in cross-validation over groups (LARGE on large tasks);
             nothing but these texts is looked at.
         subjects: of the texts: a feature that too few of them have counts as little as one of too few groups. None: any.
     """
     groups = [str(n) for n in range(len(texts))] if groups is None else groups
-    lot = _Lot(
+    data = _FitData(
         counts_of(texts),
-        [form.indices(answer) for answer in answers],
+        [questions.indices(answer) for answer in answers],
         _numbered(groups),
         np.ones(len(texts)) if weights is None else np.asarray(weights, dtype=np.float64),
         _numbered(groups if subjects is None else subjects.names),
         1 if subjects is None else subjects.least,
     )
-    sizes = [len(question.choices) for question in form.questions]
+    sizes = [len(question.choices) for question in questions.questions]
     if variant is None:
         small = len(texts) * sum(sizes) <= CROSS_VALIDATED
-        variant = max(SMALL, key=lambda v: _left_out(lot, sizes, v)) if small else LARGE
-    return _fit(lot, sizes, variant)
+        variant = max(SMALL, key=lambda v: _cross_validated(data, sizes, v)) if small else LARGE
+    return _fit(data, sizes, variant)
 
 
 def _numbered(names: Sequence[str]) -> npt.NDArray[np.int64]:
@@ -168,7 +178,7 @@ def _numbered(names: Sequence[str]) -> npt.NDArray[np.int64]:
     return np.array([number[name] for name in names], dtype=np.int64)
 
 
-class _Lot(NamedTuple):
+class _FitData(NamedTuple):
     """Examples to fit on."""
 
     counts_NF: Any
@@ -178,7 +188,7 @@ class _Lot(NamedTuple):
     subject_N: npt.NDArray[np.int64]
     min_subjects: int
 
-    def take(self, chosen: npt.NDArray[np.int64]) -> _Lot:
+    def take(self, chosen: npt.NDArray[np.int64]) -> _FitData:
         return self._replace(
             counts_NF=self.counts_NF[chosen],
             targets=[self.targets[i] for i in chosen],
@@ -188,12 +198,14 @@ class _Lot(NamedTuple):
         )
 
 
-def _left_out(lot: _Lot, sizes: Sequence[int], variant: LinearSettings, n_parts: int = 3) -> float:
+def _cross_validated(
+    data: _FitData, sizes: Sequence[int], variant: LinearSettings, n_parts: int = 3
+) -> float:
     """Log-probability of the answers, each by a model of the other parts; groups are never torn apart."""
     total = 0.0
     for part in range(n_parts):
-        held = lot.take(np.flatnonzero(lot.group_N % n_parts == part))
-        rest = lot.take(np.flatnonzero(lot.group_N % n_parts != part))
+        held = data.take(np.flatnonzero(data.group_N % n_parts == part))
+        rest = data.take(np.flatnonzero(data.group_N % n_parts != part))
         if not len(rest.targets) or not len(held.targets):
             continue
         for q, lp_NC in enumerate(_fit(rest, sizes, variant).log_p_of_counts(held.counts_NF)):
@@ -201,15 +213,15 @@ def _left_out(lot: _Lot, sizes: Sequence[int], variant: LinearSettings, n_parts:
     return total
 
 
-def _fit(lot: _Lot, sizes: Sequence[int], variant: LinearSettings) -> LinearModel:
+def _fit(data: _FitData, sizes: Sequence[int], variant: LinearSettings) -> LinearModel:
     from sklearn.linear_model import LogisticRegression
 
     # from 4,000 texts on stopping early also served more calls
-    max_iter = 120 if len(lot.targets) < 4000 else 40
-    active_A = _common(lot.counts_NF, lot.group_N, variant.min_groups)
-    if lot.min_subjects > 1:
-        active_A = np.intersect1d(active_A, _common(lot.counts_NF, lot.subject_N, lot.min_subjects))
-    idf_F = idf_of_counts(lot.counts_NF)
+    max_iter = 120 if len(data.targets) < 4000 else 40
+    active_A = _common(data.counts_NF, data.group_N, variant.min_groups)
+    if data.min_subjects > 1:
+        active_A = np.intersect1d(active_A, _common(data.counts_NF, data.subject_N, data.min_subjects))
+    idf_F = idf_of_counts(data.counts_NF)
     if variant.min_groups <= FEWEST_GROUPS:
         # all that is left out counts alike, as if it had never been seen
         kept_F = np.full_like(idf_F, idf_F.max())
@@ -219,26 +231,26 @@ def _fit(lot: _Lot, sizes: Sequence[int], variant: LinearSettings) -> LinearMode
         # what is left out does not count in the length of a row either: a new order number is no sign of a new task
         idf_F = np.zeros_like(idf_F)
         idf_F[active_A] = 1.0
-    rows_NA = vectors_of_counts(lot.counts_NF, idf_F)[:, active_A]
+    rows_NA = vectors_of_counts(data.counts_NF, idf_F)[:, active_A]
     all_weights, all_biases = [], []
     for q, n_choices in enumerate(sizes):
         weights_AC = np.zeros((len(active_A), n_choices), np.float32)
         bias_C = np.full(n_choices, -30.0, np.float32)
-        asked = [n for n, t in enumerate(lot.targets) if t is not None and t[q] >= 0]
-        labels_N = np.array([t[q] for n in asked if (t := lot.targets[n]) is not None], dtype=int)
+        asked = [n for n, t in enumerate(data.targets) if t is not None and t[q] >= 0]
+        labels_N = np.array([t[q] for n in asked if (t := data.targets[n]) is not None], dtype=int)
         seen = np.unique(labels_N)
         if len(seen) == 1:
             bias_C[seen[0]] = 0.0
         elif len(seen) and not len(
             active_A
         ):  # no feature is common to enough groups: how often each choice was made is all there is
-            often_C = np.bincount(labels_N, lot.weights_N[asked], n_choices)
+            often_C = np.bincount(labels_N, data.weights_N[asked], n_choices)
             bias_C[seen] = np.log(often_C[seen] / often_C.sum())
         elif len(seen) > 1:
             fit = LogisticRegression(C=variant.strength, max_iter=max_iter, tol=1e-4)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # the solver is stopped early on purpose
-                fit.fit(rows_NA[asked], labels_N, sample_weight=lot.weights_N[asked])
+                fit.fit(rows_NA[asked], labels_N, sample_weight=data.weights_N[asked])
             if len(seen) == 2:  # sklearn keeps one row for two classes
                 weights_AC[:, seen[1]], bias_C[seen] = fit.coef_[0], (0.0, float(fit.intercept_[0]))
             else:
@@ -257,3 +269,15 @@ def _common(counts_NF: Any, group_N: npt.NDArray[np.int64], min_groups: int) -> 
     pairs = np.unique(entries.col.astype(np.int64) * n_groups + group_N[entries.row])
     bucket_A, n_A = np.unique(pairs // n_groups, return_counts=True)
     return bucket_A[n_A >= min(min_groups, n_groups)].astype(np.int32)
+
+
+def load_linear(stored: StoredSpecialist) -> LinearPredictor:
+    """The predictor of a stored specialist of kind "linear".
+
+    Raises:
+        BadInput: its answers are not closed.
+    """
+    answers = closed(stored.settings.schema, partly=True)
+    if answers is None:
+        raise BadInput(f"{stored.folder}: a linear specialist needs closed answers")
+    return LinearPredictor(LinearModel.load(stored.folder / LINEAR_FILE), answers)

@@ -1,4 +1,4 @@
-"""The linear rung's reader: weights on disk without a vocabulary."""
+"""The linear rung's predictor: weights on disk without a vocabulary."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from tests import tiny_tasks
 from deputize.core.contracts import answer_of
 from deputize.core.records import Contract
 from deputize.core.subjects import Subjects
-from deputize.specialists.answer_schema import ClosedAnswers, closed, learn_form
-from deputize.specialists.linear import LinearModel, LinearPredictor, LinearSettings, fit_linear
+from deputize.specialists.closed_answers import ClosedAnswers, closed
+from deputize.specialists.learn_schema import learn_schema
+from deputize.specialists.linear_model import LinearModel, LinearPredictor, LinearSettings, fit_linear
 from deputize.stages.finetune.examples import TrainingExample
 
 
@@ -22,18 +23,18 @@ def trained(kind: str, n: int = 120) -> tuple[LinearModel, ClosedAnswers, list[T
         TrainingExample(e.call_id, e.request.messages[1]["content"], answer_of(e.response, contract), 1.0)
         for e in examples
     ]
-    form = closed(learn_form(contract, [x.answer for x in lessons]), partly=True)
-    assert form is not None
-    return fit_linear([x.text for x in lessons], [x.answer for x in lessons], form), form, lessons
+    schema = closed(learn_schema(contract, [x.answer for x in lessons]), partly=True)
+    assert schema is not None
+    return fit_linear([x.text for x in lessons], [x.answer for x in lessons], schema), schema, lessons
 
 
 def test_it_learns_every_question_of_a_closed_form() -> None:
-    model, form, _ = trained("closed")
+    model, schema, _ = trained("closed")
     fresh = [tiny_tasks.example("closed", i, "test") for i in range(1000, 1060)]
-    readings = LinearPredictor(model, form).read([e.request.messages[1]["content"] for e in fresh])
+    predictions = LinearPredictor(model, schema).predict([e.request.messages[1]["content"] for e in fresh])
     truth = [answer_of(e.response, tiny_tasks.CONTRACTS["closed"]) for e in fresh]
-    assert np.mean([r.answer == t for r, t in zip(readings, truth, strict=True)]) > 0.9
-    assert all(r.sureness.log_p <= 0 for r in readings)
+    assert np.mean([r.answer == t for r, t in zip(predictions, truth, strict=True)]) > 0.9
+    assert all(r.raw_confidence.log_p <= 0 for r in predictions)
 
 
 def test_it_reads_the_same_after_storage(tmp_path: Path) -> None:
@@ -54,16 +55,18 @@ def test_no_word_of_the_traffic_lies_on_disk(tmp_path: Path) -> None:
 
 
 def test_two_classes_are_the_right_way_round() -> None:
-    model, form, _ = trained("label")
-    (reading,) = LinearPredictor(model, form).read(["money back please for LH-11111, urgent\nmail: none"])
-    assert reading.answer == "yes"
-    assert LinearPredictor(model, form).read([]) == []
+    model, schema, _ = trained("label")
+    (prediction,) = LinearPredictor(model, schema).predict(
+        ["money back please for LH-11111, urgent\nmail: none"]
+    )
+    assert prediction.answer == "yes"
+    assert LinearPredictor(model, schema).predict([]) == []
 
 
 def test_an_action_with_open_arguments_is_recognised_but_not_answered() -> None:
-    model, form, _ = trained("action", 200)
+    model, schema, _ = trained("action", 200)
     texts = ["money back please for LH-11111\nmail: none", "cannot log in for LH-2\nmail: none"]
-    refund, login = LinearPredictor(model, form).read(texts)
+    refund, login = LinearPredictor(model, schema).predict(texts)
     assert refund.answer is None
     assert login.answer == [{"name": "list_orders", "arguments": {}}]
 
@@ -75,22 +78,25 @@ def test_on_a_small_task_what_stands_in_few_groups_only_is_left_out_where_that_h
         for i in range(80)
     ]
     answers = ["yes" if i % 2 else "no" for i in range(80)]
-    form = closed(learn_form(tiny_tasks.CONTRACTS["label"], answers))
-    assert form is not None
-    model = fit_linear(texts, answers, form)
+    schema = closed(learn_schema(tiny_tasks.CONTRACTS["label"], answers))
+    assert schema is not None
+    model = fit_linear(texts, answers, schema)
     assert model.variant is not None and model.variant.min_groups > 1
     fresh = "Order: XX-99999 Mail: nobody@other.net Intent: refund"
-    every = fit_linear(texts, answers, form, variant=LinearSettings(1, 20.0))
-    (sure,), (less,) = LinearPredictor(model, form).read([fresh]), LinearPredictor(every, form).read([fresh])
-    assert sure.answer == less.answer == "yes" and sure.sureness.log_p > less.sureness.log_p
+    every = fit_linear(texts, answers, schema, variant=LinearSettings(1, 20.0))
+    (sure,), (less,) = (
+        LinearPredictor(model, schema).predict([fresh]),
+        LinearPredictor(every, schema).predict([fresh]),
+    )
+    assert sure.answer == less.answer == "yes" and sure.raw_confidence.log_p > less.raw_confidence.log_p
 
 
 def test_a_feature_left_out_stays_left_out_after_storage(tmp_path: Path) -> None:
     texts = [f"{'good' if i % 2 else 'bad'} thing {i}" for i in range(40)]
     answers = ["yes" if i % 2 else "no" for i in range(40)]
-    form = closed(learn_form(tiny_tasks.CONTRACTS["label"], answers))
-    assert form is not None
-    model = fit_linear(texts, answers, form, variant=LinearSettings(5, 20.0))
+    schema = closed(learn_schema(tiny_tasks.CONTRACTS["label"], answers))
+    assert schema is not None
+    model = fit_linear(texts, answers, schema, variant=LinearSettings(5, 20.0))
     model.save(tmp_path / "linear.npz")
     again = LinearModel.load(tmp_path / "linear.npz")
     for text in ("good thing never seen 777", "bad"):
@@ -101,36 +107,36 @@ def test_groups_are_not_torn_apart_when_common_features_are_counted() -> None:
     """A number that ten calls of one episode share is still one episode's."""
     texts = [f"{'good' if i % 20 < 10 else 'bad'} LH-{i // 10:05d}" for i in range(120)]
     answers = ["yes" if i % 20 < 10 else "no" for i in range(120)]
-    form = closed(learn_form(tiny_tasks.CONTRACTS["label"], answers))
-    assert form is not None
+    schema = closed(learn_schema(tiny_tasks.CONTRACTS["label"], answers))
+    assert schema is not None
     by_group = fit_linear(
-        texts, answers, form, groups=[str(i // 10) for i in range(120)], variant=LinearSettings(5, 20.0)
+        texts, answers, schema, groups=[str(i // 10) for i in range(120)], variant=LinearSettings(5, 20.0)
     )
-    by_text = fit_linear(texts, answers, form, variant=LinearSettings(5, 20.0))
+    by_text = fit_linear(texts, answers, schema, variant=LinearSettings(5, 20.0))
     assert len(by_group.active_A) < len(by_text.active_A)
 
 
 def test_without_a_common_feature_the_choices_are_as_likely_as_they_were_often(tmp_path: Path) -> None:
-    form = closed(learn_form(Contract(kind="label", labels=["yes", "no"]), ["yes", "no"]))
-    assert form is not None
+    schema = closed(learn_schema(Contract(kind="label", labels=["yes", "no"]), ["yes", "no"]))
+    assert schema is not None
     texts = ["aaaa", "bbbb", "cccc", "dddd", "eeee", "ffff"]
     answers = ["yes", "yes", "yes", "no", "yes", "yes"]
-    model = fit_linear(texts, answers, form, groups=list("uvwxyz"), variant=LinearSettings(5, 20.0))
+    model = fit_linear(texts, answers, schema, groups=list("uvwxyz"), variant=LinearSettings(5, 20.0))
     model.save(tmp_path / "linear.npz")
     for one in (model, LinearModel.load(tmp_path / "linear.npz")):
         (lp_NC,) = one.log_p(["aaaa", "never seen"])
         assert np.allclose(np.exp(lp_NC), [[5 / 6, 1 / 6]] * 2, atol=1e-3)
-    fit_linear(texts, answers, form, groups=list("uvwxyz"))  # choosing a variant meets the same
+    fit_linear(texts, answers, schema, groups=list("uvwxyz"))  # choosing a variant meets the same
 
 
 def test_a_feature_of_one_person_alone_has_no_weight() -> None:
     """Their thirty episodes are not thirty people."""
     texts = [f"{'good' if i % 2 else 'bad'} {'zobafel' if i % 4 == 1 else ''}" for i in range(120)]
     answers = ["yes" if i % 2 else "no" for i in range(120)]
-    form = closed(learn_form(tiny_tasks.CONTRACTS["label"], answers))
-    assert form is not None
+    schema = closed(learn_schema(tiny_tasks.CONTRACTS["label"], answers))
+    assert schema is not None
     subjects = Subjects(["zoe" if i % 4 == 1 else f"o{i % 5}" for i in range(120)], 2)
-    (with_word, bare) = fit_linear(texts, answers, form, subjects=subjects).log_p(["zobafel", "kiwumat"])[0]
+    (with_word, bare) = fit_linear(texts, answers, schema, subjects=subjects).log_p(["zobafel", "kiwumat"])[0]
     assert np.allclose(with_word, bare, atol=1e-5)
-    (with_word, bare) = fit_linear(texts, answers, form).log_p(["zobafel", "kiwumat"])[0]
+    (with_word, bare) = fit_linear(texts, answers, schema).log_p(["zobafel", "kiwumat"])[0]
     assert not np.allclose(with_word, bare, atol=1e-2)

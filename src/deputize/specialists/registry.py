@@ -1,0 +1,65 @@
+"""Kinds of specialists by name: how the weights in a specialist's folder become something that predicts.
+
+A package adds a kind with an entry point in the group "deputize.specialists" that leads to a `SpecialistKind`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from deputize.core.artifacts import Specialist
+from deputize.core.errors import BadInput
+from deputize.specialists.base import TextPredictor
+from deputize.specialists.card import PredictorSettings
+
+GROUP = "deputize.specialists"
+
+
+@dataclass(frozen=True)
+class StoredSpecialist:
+    """A specialist on disk, its files checked."""
+
+    folder: Path
+    card: Specialist
+    settings: PredictorSettings
+    models_dir: Path
+    """Where base models lie."""
+    device: str = ""
+    """"" for the best there is."""
+
+
+LoadPredictor = Callable[[StoredSpecialist], TextPredictor]
+
+OURS: dict[str, str] = {
+    "linear": "deputize.specialists.linear_model:load_linear",
+    "pointer": "deputize.specialists.pointer_predictor:load_pointer",
+    "head": "deputize.specialists.head:load_head",
+    "decoder": "deputize.specialists.decoder:load_decoder",
+}
+"""Kind -> module and name of its loader; modules are imported when they are asked for."""
+
+
+def loader_of(kind: str) -> LoadPredictor:
+    """The function that loads specialists of a kind.
+
+    Raises:
+        BadInput: no such kind; the sentence names the known ones.
+    """
+    if kind in OURS:
+        module, name = OURS[kind].split(":")
+        found: LoadPredictor = getattr(import_module(module), name)
+        return found
+    points = {point.name: point for point in entry_points(group=GROUP)}
+    if kind not in points:
+        raise BadInput(
+            f"No specialist is of the kind {kind!r}. Known: {', '.join([*OURS, *sorted(points)])}."
+        )
+    try:
+        found = points[kind].load()
+    except (ImportError, AttributeError) as error:
+        raise BadInput(f"The kind of specialist {kind} cannot be imported: {error}") from error
+    return found
