@@ -146,14 +146,14 @@ class Specialist(Record):
     kind: str
     """Of its predictor, as specialists.registry knows it: linear (a linear model over text), pointer (one that also copies
     values out of it), head (one forward pass of a language model and a head over the answers), decoder (decoding)."""
-    cost: int = 0
-    """Rank of its method, from cheap to expensive to serve and to train."""
-    is_fast: bool = False
-    """Whether an answer takes about a millisecond: such specialists are served on a thread of their own."""
     contract: Contract
     task: Task
     n_train: int
     train_s: float
+    cost: int = 0
+    """Rank of its method, from cheap to expensive to serve and to train."""
+    is_fast: bool = False
+    """Whether an answer takes about a millisecond: such specialists are served on a thread of their own."""
     tokens_per_s: float | None = None
     prompt_tokens_before: float | None = None
     """Mean over validation, in tokens of the model."""

@@ -53,9 +53,9 @@ def test_plain_text_is_written_as_it_stands() -> None:
 
 
 def test_an_absent_value_is_refused_where_it_is_required() -> None:
-    assert Slot(name="x", role="value", optional=True).predict("~") == (False, None)
+    assert Slot(name="x", role="value", optional=True).read("~") == (False, None)
     with pytest.raises(ValueError, match="absent"):
-        Slot(name="x", role="value").predict("~")
+        Slot(name="x", role="value").read("~")
 
 
 @given(

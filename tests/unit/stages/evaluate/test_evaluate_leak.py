@@ -7,14 +7,14 @@ import math
 from pathlib import Path
 
 import pytest
-from deputize.specialists.linear import LinearPredictor, LinearSettings
 from tests import tiny_tasks
 
 from deputize.core.artifacts import Curated, Discovered, Finetuned, Selected, Specialist
 from deputize.core.config import Convert
 from deputize.specialists.learn_schema import learn_schema
+from deputize.specialists.linear_model import LinearPredictor, LinearSettings
 from deputize.specialists.pointer_predictor import fit_linear_predictor
-from deputize.specialists.predictor import LINEAR, load
+from deputize.specialists.predictor import load
 from deputize.stages.evaluate.report import build
 from deputize.stages.evaluate.run import run
 from deputize.stages.finetune import planted_secrets
@@ -45,7 +45,7 @@ def careless(home: Path, curated: Curated, discovered: Discovered) -> Specialist
     job = finetune.TrainingJob(lessons, form, "linear", home / "specialists" / "careless", 0, 1)
     fresh = home / "specialists" / "careless.new"
     fresh.mkdir(parents=True)
-    reader.model.save(fresh / LINEAR)
+    reader.save(fresh)
     return finetune._seal(
         job,
         CONFIG,

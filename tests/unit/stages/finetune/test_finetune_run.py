@@ -14,9 +14,10 @@ from deputize.core.config import Convert
 from deputize.core.contracts import DEFER
 from deputize.core.errors import BadInput, MissingExtra, Tampered
 from deputize.core.progress import silent
+from deputize.specialists.card import read_card
 from deputize.specialists.language_model import LanguageModel
 from deputize.specialists.learn_schema import learn_schema
-from deputize.specialists.predictor import load, read_card
+from deputize.specialists.predictor import load
 from deputize.stages.finetune import run as stage
 from deputize.stages.finetune.encode import rows_to_write
 from deputize.stages.finetune.examples import lessons_of
