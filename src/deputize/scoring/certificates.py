@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -46,6 +46,8 @@ class SequenceTest:
     n_units: int
     n_passed: int
     """The first n_passed thresholds are certified, all of them at once."""
+    served_limit: float | None = None
+    """The share of wrong answers among the served that is claimed not to be exceeded as well; None: nothing is claimed of it."""
 
 
 def binomial_tail(n_errors: int, n: int, limit: float) -> float:
@@ -152,8 +154,13 @@ def certify(
     delta: float,
     *,
     llm_loss_N: ArrayLike | None = None,
+    served_limit: float | None = None,
 ) -> SequenceTest:
     """Tests a grid of thresholds, strict to lax, on calibration units in a random order.
+
+    With `served_limit` each threshold has two hypotheses, and it passes only where both are rejected: then its p-value
+    is the larger of the two. A false threshold has at least one true hypothesis, so it passes with probability at most
+    delta, and the fixed sequence keeps that for all of them (Learn then Test, section 3).
 
     Args:
         kind: which claim is tested (CertificateKind).
@@ -163,9 +170,11 @@ def certify(
         epsilon: the loss that is claimed not to be exceeded.
         delta: the probability with which the claim may be false.
         llm_loss_N: the LLM's own loss in [0, 1]; None where it is right by definition, which makes the test exact.
+        served_limit: the share of the served answers that may be wrong (beyond the LLM's own loss among them), in
+            (0, 1). A loss over all calls says little of the served where few are served.
 
     Raises:
-        ValueError: a grid that is not strict to lax, or arrays of different length.
+        ValueError: a grid that is not strict to lax, arrays of different length, or a limit outside (0, 1).
     """
     confidence, wrong = np.asarray(confidence_N, dtype=float), np.asarray(wrong_N, dtype=bool)
     grid = np.asarray(grid_L, dtype=float)
@@ -185,6 +194,8 @@ def certify(
         if llm_loss.shape != wrong.shape:
             raise ValueError(f"{llm_loss.size} losses of the LLM for {wrong.size} outcomes")
         p_L = betting_p((wrong - llm_loss)[:, None] * served_NL, epsilon, delta)
+    if served_limit is not None:
+        p_L = np.maximum(p_L, _served_p(served_NL, wrong, llm_loss_N, served_limit, delta))
     return SequenceTest(
         kind=kind,
         epsilon=epsilon,
@@ -195,7 +206,61 @@ def certify(
         n_errors_L=n_errors_L,
         n_units=int(confidence.size),
         n_passed=fixed_sequence(p_L, delta),
+        served_limit=served_limit,
     )
+
+
+def _served_p(
+    served_NL: NDArray[np.bool_],
+    wrong_N: NDArray[np.bool_],
+    llm_loss_N: ArrayLike | None,
+    limit: float,
+    delta: float,
+) -> Floats:
+    """p-values of "of the served, more than `limit` are wrong", one per threshold; 1 where nothing is served.
+
+    Given how many units are served they are independent draws of the served calls, so the binomial tail is exact.
+    """
+    if not 0 < limit < 1:
+        raise ValueError(f"served_limit must lie in (0, 1), not {limit}")
+    n_served_L = served_NL.sum(axis=0)
+    if llm_loss_N is None:
+        n_errors_L = (served_NL & wrong_N[:, None]).sum(axis=0)
+        return np.where(n_served_L > 0, bdtr(n_errors_L, np.maximum(n_served_L, 1), limit), 1.0)
+    difference_N = wrong_N - np.asarray(llm_loss_N, dtype=float)
+    return np.asarray([betting_p(difference_N[served], limit, delta)[0] for served in served_NL.T])
+
+
+def family_levels(
+    passes_whole: Sequence[Callable[[float], bool]],
+    delta: float,
+) -> list[float]:
+    """The level of each route where the claims of all routes are to hold at once, with probability 1 - delta.
+
+    Each of K tasks begins with delta / K. A task whose whole sequence of thresholds passes at its level has no
+    hypothesis left that could be rejected falsely, so its level goes to the tasks that are left, in equal parts (Holm's
+    step, for sequences: Bretz et al. 2009). The order in which tasks are looked at does not matter.
+
+    Args:
+        passes_whole: for each task tested, whether all its thresholds pass at a level.
+        delta: for all of them together.
+
+    Returns:
+        One level per task, in the order given.
+
+    References:
+        Holm, 1979; Bretz, Maurer, Brannath and Posch, "A graphical approach to sequentially rejective multiple test
+        procedures", Statistics in Medicine 28, 2009.
+    """
+    levels = [delta / max(1, len(passes_whole))] * len(passes_whole)
+    waiting = set(range(len(passes_whole)))
+    while True:
+        done = next((k for k in sorted(waiting) if passes_whole[k](levels[k])), None)
+        if done is None or len(waiting) == 1:
+            return levels
+        waiting.discard(done)
+        for k in waiting:
+            levels[k] += levels[done] / len(waiting)
 
 
 def cheapest(
@@ -234,6 +299,31 @@ def draw_units(groups_N: Sequence[str], seed: int) -> NDArray[np.int64]:
         members.setdefault(group, []).append(position)
     rng = np.random.default_rng(seed)
     picked = [members[group][int(rng.integers(len(members[group])))] for group in sorted(members)]
+    return np.asarray(rng.permutation(np.asarray(picked, dtype=np.int64)), dtype=np.int64)
+
+
+def draw_calls(groups_N: Sequence[str], largest: int, seed: int) -> NDArray[np.int64]:
+    """Positions of independent units that stand for calls, not for groups, in a random order.
+
+    A group of s calls is kept with probability s / `largest` and gives one random call, so that every call is equally
+    likely to be drawn and the rate among units is the rate among calls. A group with more than `largest` calls counts
+    like one with `largest`. One call of each group instead would estimate the mean over groups, in which a long, hard
+    episode weighs as little as a short, easy one.
+
+    Args:
+        groups_N: the group of each call.
+        largest: the size of the largest group, fixed on train and validation before these calls are seen.
+        seed: of the draw.
+    """
+    members: dict[str, list[int]] = {}
+    for position, group in enumerate(groups_N):
+        members.setdefault(group, []).append(position)
+    rng = np.random.default_rng(seed)
+    picked = []
+    for group in sorted(members):
+        coin, at = rng.random(), int(rng.integers(len(members[group])))
+        if coin < len(members[group]) / max(1, largest):
+            picked.append(members[group][at])
     return np.asarray(rng.permutation(np.asarray(picked, dtype=np.int64)), dtype=np.int64)
 
 

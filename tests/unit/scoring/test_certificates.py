@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -206,3 +208,107 @@ def test_words_of_claims_and_refusals() -> None:
     assert "not confident" in c.refusal(
         c.certify("not_worse_than_llm", np.full(200, c.NEVER), np.ones(200, bool), [], 0.02, 0.05)
     )
+
+
+def _uneven_log(
+    rng: np.random.Generator, n_groups: int, long: int, bad: float
+) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """One call in four of five groups, `long` in the fifth; only calls of long groups are wrong, at rate `bad`."""
+    groups: list[str] = []
+    wrong: list[bool] = []
+    for g in range(n_groups):
+        size = long if rng.random() < 0.2 else 1
+        groups += [f"g{g}"] * size
+        wrong += list((rng.random(size) < bad) & (size > 1))
+    return groups, np.ones(len(groups)), np.asarray(wrong)
+
+
+def test_a_claim_about_calls_is_drawn_by_calls() -> None:
+    """Long episodes are harder: the rate over calls is .073, over episodes .016. epsilon .05, delta .05, 300 logs."""
+    broken = {"calls": 0, "groups": 0}
+    for s in range(300):
+        groups, confidence, wrong = _uneven_log(np.random.default_rng(s), 900, 20, 0.08)
+        grid = c.threshold_grid(confidence)
+        for name, at in (
+            ("calls", c.draw_calls(groups, 20, s)),
+            ("groups", c.draw_units(groups, s)),
+        ):
+            test = c.certify("not_worse_than_llm", confidence[at], wrong[at], grid, 0.05, 0.05)
+            broken[name] += test.n_passed > 0
+    assert broken["calls"] / 300 <= 0.05
+    assert broken["groups"] / 300 > 0.5
+
+
+def test_every_call_is_drawn_equally_often() -> None:
+    groups = ["a", "b", "b", "c", "c", "c"]
+    n = np.zeros(6)
+    for s in range(6000):
+        n[c.draw_calls(groups, 3, s)] += 1
+    assert np.all(np.abs(n / 6000 - 1 / 3) < 0.03)
+
+
+def test_a_group_over_the_largest_counts_as_the_largest() -> None:
+    groups = ["a"] * 10 + ["b", "b"]
+    sizes = [len(c.draw_calls(groups, 2, s)) for s in range(50)]
+    assert set(sizes) == {2}
+
+
+@pytest.mark.parametrize("rate", [0.16, 0.25])
+def test_of_the_served_no_more_than_the_limit_are_wrong(rate: float) -> None:
+    """A fifth is served, `rate` of it wrong: within epsilon .05 of all calls, but over .15 of the served."""
+    both = alone = 0
+    for s in range(400):
+        rng = np.random.default_rng(s)
+        confidence = np.where(rng.random(600) < 0.2, 0.9, 0.1)
+        wrong = np.where(confidence > 0.5, rng.random(600) < rate, True)
+        grid = np.array([0.9])
+        alone += c.certify("not_worse_than_llm", confidence, wrong, grid, 0.05, 0.05).n_passed
+        both += c.certify(
+            "not_worse_than_llm", confidence, wrong, grid, 0.05, 0.05, served_limit=0.15
+        ).n_passed
+    assert both / 400 <= 0.05
+    assert alone > both
+
+
+def test_the_served_limit_holds_with_a_loss_of_the_llm() -> None:
+    """The LLM is wrong on 10 % of the served, the specialist on 30 %: .2 more than the LLM, .15 allowed."""
+    passed = 0
+    for s in range(200):
+        rng = np.random.default_rng(s)
+        wrong, llm = rng.random(500) < 0.3, (rng.random(500) < 0.1).astype(float)
+        test = c.certify(
+            "not_worse_than_repeats",
+            np.full(500, 0.9),
+            wrong,
+            np.array([0.5]),
+            0.4,
+            0.05,
+            llm_loss_N=llm,
+            served_limit=0.15,
+        )
+        passed += test.n_passed
+    assert passed / 200 <= 0.05
+
+
+def _passes(p: float) -> Callable[[float], bool]:
+    return lambda level: p <= level
+
+
+def test_levels_of_a_family_start_at_an_equal_share_and_pass_on() -> None:
+    p_all = [0.001, 0.03, 0.2]
+    levels = c.family_levels([_passes(p) for p in p_all], 0.05)
+    # the first passes whole at .05 / 3; its level goes to the others in halves
+    assert levels == pytest.approx([0.05 / 3, 0.025, 0.025])
+    assert c.family_levels([lambda level: False] * 4, 0.08) == pytest.approx([0.02] * 4)
+    assert c.family_levels([], 0.05) == []
+
+
+def test_a_family_of_forty_false_tasks_is_certified_once_in_twenty_at_most() -> None:
+    rng = np.random.default_rng(5)
+    hits = {"family": 0, "each": 0}
+    for _ in range(400):
+        p = np.array([c.exact_p(rng.random(100) < 0.051, 0.05)[0] for _ in range(40)])
+        levels = c.family_levels([_passes(float(x)) for x in p], 0.05)
+        hits["family"] += bool(np.any(p <= np.array(levels)))
+        hits["each"] += bool(np.any(p <= 0.05))
+    assert hits["family"] / 400 <= 0.05 < hits["each"] / 400
