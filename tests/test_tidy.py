@@ -68,6 +68,7 @@ CHECKS: dict[str, Callable[[Path], list[str]]] = {
     "top-level names are read": lambda root: check.unread_names(root, PUBLIC_MODULES, UNREAD_NAMES),
     "modules have a test file": lambda root: check.untested_modules(root, UNTESTED_MODULES),
     "the formatter formats": lambda root: check.unformatted(root, TABLES),
+    "the package is whole": check.unpacked_data,
     "dependencies are declared": lambda root: check.wrong_dependencies(
         root, IMPORT_NAMES, EXTRA_USERS, UNDECLARED
     ),
@@ -96,16 +97,22 @@ def test_the_tree_is_tidy(rule: str) -> None:
 PYPROJECT = """
 [project]
 name = "deputize"
+readme = "docs/pypi.md"
 dependencies = ["numpy>=2"]
 [project.optional-dependencies]
 train = ["scikit-learn>=1"]
 [project.scripts]
 deputize = "deputize.cli:main"
+[tool.setuptools.package-data]
+deputize = ["py.typed", "**/*.sql"]
 """
 CLEAN = {
     "pyproject.toml": PYPROJECT,
     "README.md": "See [the page](docs/page.md), src/deputize/cli.py and deputize.core.records.Call.\n",
     "docs/page.md": "# A page\n",
+    "docs/pypi.md": "An [address](https://example.org).\n",
+    "src/deputize/py.typed": "",
+    "src/deputize/core/tables.sql": "",
     "src/deputize/__init__.py": "",
     "src/deputize/cli.py": '''
         """The command, as in docs/page.md."""
@@ -148,6 +155,7 @@ SMALL: dict[str, Callable[[Path], list[str]]] = {
     "unread": lambda root: check.unread_names(root, ["__init__"], {}),
     "untested": lambda root: check.untested_modules(root, {}),
     "unformatted": lambda root: check.unformatted(root, {}),
+    "package": check.unpacked_data,
     "dependencies": lambda root: check.wrong_dependencies(root, IMPORT_NAMES, {"train": ["learn"]}, {}),
 }
 
@@ -200,6 +208,8 @@ def test_a_clean_tree_has_no_offender(rule: str, tmp_path: Path) -> None:
         ("untested", "src/deputize/core/__init__.py", "def f():\n    pass\n", "no tests/unit/test_core.py"),
         ("unformatted", "src/deputize/core/a.py", "x = [1,  2]  # fmt: skip\n", "core/a.py"),
         ("unformatted", "tests/unit/test_learn.py", "# fmt: off\nx = 1\n", "test_learn.py"),
+        ("package", "src/deputize/core/page.j2", "", "core/page.j2: no pattern"),
+        ("package", "docs/pypi.md", "[here](page.md)", "the relative link page.md"),
         ("dependencies", "src/deputize/core/a.py", "def f():\n    import scipy.stats\n", "imports scipy"),
         ("dependencies", "src/deputize/core/a.py", "import sklearn\n", "which only ['train'] bring"),
         (

@@ -337,6 +337,27 @@ def unformatted(root: Path, exceptions: Mapping[str, str]) -> list[str]:
     return found + _stale("the formatter", exceptions, with_skips)
 
 
+# --- packaging
+
+
+def unpacked_data(root: Path) -> list[str]:
+    """Files of the package that a wheel would leave out, and relative links in the page for package indexes."""
+    settings = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))
+    patterns = settings["tool"]["setuptools"]["package-data"]["deputize"]
+    package = root / "src" / "deputize"
+    packed = {path for pattern in patterns for path in package.glob(pattern)}
+    found = [
+        f"{path.relative_to(root).as_posix()}: no pattern of package-data takes it"
+        for path in sorted(package.rglob("*"))
+        if path.is_file() and path.suffix not in (".py", ".pyc") and path not in packed
+    ]
+    page = settings["project"]["readme"]
+    for target in _LINK.findall((root / page).read_text("utf-8")):
+        if "://" not in target:
+            found.append(f"{page}: the relative link {target} leads nowhere on a package index")
+    return found
+
+
 # --- dependencies
 
 
