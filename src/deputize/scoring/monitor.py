@@ -1,11 +1,13 @@
-"""Evidence on a live route: e-processes that say when to roll back and when a canary may get a larger share.
+"""Watching a live route: evidence from audited calls says when to roll back and when a canary may grow.
 
-Pure functions over small frozen states, so that a gateway can keep one per route and replay it. Losses are those of
-audited calls: 1 where the LLM, asked as well, answered differently, else 0.
+Pure functions over small frozen states, so that a gateway can keep one per route and replay it. The loss of an audited
+call is 1 where the LLM, asked as well, answered differently, else 0. A route that is certified against the LLM's own
+repeated samples is audited with two answers of the LLM, and its loss is "specialist differs" minus "LLM differs from
+itself", in [-1, 1].
 
 References:
     Ville's inequality; Waudby-Smith and Ramdas, arXiv 2010.09686 (betting); Shin, Ramdas and Rinaldo, "E-detectors",
-    arXiv 2203.03532 (Shiryaev-Roberts restarts).
+    arXiv 2203.03532, theorem 2.1 (Shiryaev-Roberts restarts and their average run length).
 """
 
 from __future__ import annotations
@@ -15,55 +17,68 @@ from dataclasses import dataclass
 from typing import Literal
 
 TILTS: tuple[float, ...] = (1.5, 2.0, 3.0, 6.0)
-"""Alternatives bet on at once, as multiples of the allowed rate: slow drift to outright failure."""
+"""Alternatives that are bet on at once for losses in [0, 1], as multiples of the allowed rate: slow drift to outright failure."""
+STAKES: tuple[float, ...] = (0.1, 0.25, 0.5, 0.8)
+"""Bets for losses in [-1, 1], as shares of the largest stake that cannot go broke."""
+CANARY_SHARES: tuple[float, ...] = (0.01, 0.05, 0.25, 1.0)
+AUDITS_PER_FALSE_ROLLBACK = 20_000.0
+"""A route within its allowed rate is rolled back within its first n audits with probability at most n / this."""
 
 
 @dataclass(frozen=True)
 class AuditEvidence:
-    """The evidence so far. Capitals are logarithms, one per tilt."""
+    """The evidence so far. Capitals are logarithms, one per bet."""
 
-    alpha: float
-    """The loss rate a route may have."""
-    log_harm: tuple[float, ...] = (0.0,) * len(TILTS)
-    """Against "the loss is at most alpha"."""
-    log_restart: tuple[float, ...] = (-math.inf,) * len(TILTS)
-    """The same with Shiryaev-Roberts restarts: quick after a long good spell."""
+    allowed: float
+    """The mean loss that a route may have, in (0, 1)."""
+    signed: bool = False
+    """Whether losses are differences in [-1, 1]."""
+    log_harm: tuple[float, ...] = (-math.inf,) * len(TILTS)
+    """Against "the loss is at most the allowed one", begun anew at every audit and summed (Shiryaev-Roberts)."""
     log_good: tuple[float, ...] = (0.0,) * len(TILTS)
-    """Against "the loss is at least alpha": the mirror, which promotes a canary."""
+    """Against "the loss is at least the allowed one": the mirror, which promotes a canary."""
     n_audits: int = 0
-    n_losses: float = 0.0
+    sum_losses: float = 0.0
 
 
-def observe(watch: AuditEvidence, loss: float) -> AuditEvidence:
-    """The state after one more audited call with a loss in [0, 1].
+def observe(evidence: AuditEvidence, loss: float) -> AuditEvidence:
+    """The evidence after one more audited call.
 
     Raises:
-        ValueError: a loss outside [0, 1].
+        ValueError: a loss outside [0, 1], or [-1, 1] where losses are signed.
     """
-    if not 0.0 <= loss <= 1.0:
-        raise ValueError(f"a loss lies in [0, 1], not {loss}")
-    alpha = watch.alpha
-    harm, restart, good = [], [], []
-    for tilt, h, r, g in zip(TILTS, watch.log_harm, watch.log_restart, watch.log_good, strict=True):
-        # the stake that grows fastest when the true rate is tilt * alpha (Kelly), kept inside what cannot go broke
-        worse = min(tilt * alpha, (1 + alpha) / 2)
-        step = math.log1p((worse - alpha) / (alpha * (1 - alpha)) * (loss - alpha))
-        harm.append(h + step)
-        restart.append(_log_add(0.0, r) + step)
-        better = alpha / tilt
-        good.append(g + math.log1p((alpha - better) / (alpha * (1 - alpha)) * (alpha - loss)))
+    least = -1.0 if evidence.signed else 0.0
+    if not least <= loss <= 1.0:
+        raise ValueError(f"a loss lies in [{least:g}, 1], not {loss}")
+    allowed = evidence.allowed
+    harm, good = [], []
+    for at, (h, g) in enumerate(zip(evidence.log_harm, evidence.log_good, strict=True)):
+        harm_stake, good_stake = _stakes(at, allowed, evidence.signed)
+        harm.append(_log_add(0.0, h) + math.log1p(harm_stake * (loss - allowed)))
+        good.append(g + math.log1p(good_stake * (allowed - loss)))
     return AuditEvidence(
-        alpha=alpha,
+        allowed=allowed,
+        signed=evidence.signed,
         log_harm=tuple(harm),
-        log_restart=tuple(restart),
         log_good=tuple(good),
-        n_audits=watch.n_audits + 1,
-        n_losses=watch.n_losses + loss,
+        n_audits=evidence.n_audits + 1,
+        sum_losses=evidence.sum_losses + loss,
     )
 
 
+def _stakes(at: int, allowed: float, signed: bool) -> tuple[float, float]:
+    """What is bet on "worse" and on "better", such that no loss in range takes the whole capital."""
+    if signed:
+        return STAKES[at] / (1 + allowed), STAKES[at] / (1 - allowed)
+    # the stake that grows fastest when the true rate is tilt * allowed (Kelly), kept inside what cannot go broke
+    variance = allowed * (1 - allowed)
+    worse = min(TILTS[at] * allowed, (1 + allowed) / 2)
+    better = allowed / TILTS[at]
+    return (worse - allowed) / variance, (allowed - better) / variance
+
+
 def e_value(log_capitals: tuple[float, ...]) -> float:
-    """The capital of a gambler who split one unit evenly over the tilts."""
+    """The capital of a gambler who split one unit evenly over the bets."""
     top = max(log_capitals)
     if top == -math.inf:
         return 0.0
@@ -72,18 +87,37 @@ def e_value(log_capitals: tuple[float, ...]) -> float:
     )
 
 
+def false_rollback_bound(
+    n_audits: float, audits_per_false_rollback: float = AUDITS_PER_FALSE_ROLLBACK
+) -> float:
+    """The probability that a route within its allowed rate is rolled back within its first `n_audits` audits, at most.
+
+    The sum of restarted capitals minus the number of audits is a supermartingale, so it has reached A at audit n with
+    probability at most n / A, and on average not before audit A. No bound that never ends is claimed: a route that is
+    watched for ever is rolled back some day.
+    """
+    return min(1.0, n_audits / audits_per_false_rollback)
+
+
 def verdict(
-    watch: AuditEvidence, *, delta: float = 0.01, mean_audits_to_false_alarm: float = 10_000.0
+    evidence: AuditEvidence,
+    *,
+    audits_per_false_rollback: float = AUDITS_PER_FALSE_ROLLBACK,
+    delta: float = 0.01,
 ) -> Literal["roll back", "promote", "wait"]:
     """What the evidence asks for.
 
-    "roll back" on a route within its rate happens with probability at most delta through the first process, and on
-    average not before `mean_audits_to_false_alarm` audits through the second; "promote" on one above it with at most
-    delta.
+    "roll back" happens to a route within its allowed rate as seldom as `false_rollback_bound` says; "promote" to one at
+    or above it with probability at most `delta`, however long it is watched (Ville).
     """
-    if e_value(watch.log_harm) >= 1 / delta or e_value(watch.log_restart) >= mean_audits_to_false_alarm:
+    if e_value(evidence.log_harm) >= audits_per_false_rollback:
         return "roll back"
-    return "promote" if e_value(watch.log_good) >= 1 / delta else "wait"
+    return "promote" if e_value(evidence.log_good) >= 1 / delta else "wait"
+
+
+def next_share(share: float) -> float:
+    """The canary share after a promotion: 1 -> 5 -> 25 -> 100 %."""
+    return next((s for s in CANARY_SHARES if s > share + 1e-12), 1.0)
 
 
 def _log_add(a: float, b: float) -> float:

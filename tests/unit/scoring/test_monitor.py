@@ -1,4 +1,4 @@
-"""The rollback process: quiet on a good route, quick on a bad one."""
+"""The roll-back process: quiet on a good route, quick on a bad one, and its promise about false alarms holds."""
 
 from __future__ import annotations
 
@@ -6,47 +6,91 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from deputize.scoring import monitor as m
 
 
 def audits_until(
-    word: str, rate: float, alpha: float, seed: int, limit: int, good_first: int = 0, **kw: float
+    word: str, rate: float, allowed: float, seed: int, limit: int, good_first: int = 0, **kw: float
 ) -> int | None:
     rng = np.random.default_rng(seed)
-    watch = m.AuditEvidence(alpha)
+    evidence = m.AuditEvidence(allowed)
     for t in range(limit):
-        watch = m.observe(watch, float(rng.random() < (0.5 * alpha if t < good_first else rate)))
-        if m.verdict(watch, **kw) == word and t >= good_first:
+        evidence = m.observe(evidence, float(rng.random() < (0.5 * allowed if t < good_first else rate)))
+        if m.verdict(evidence, **kw) == word and t >= good_first:
             return t + 1 - good_first
     return None
 
 
-def test_a_jump_is_seen_about_as_fast_as_the_theory_says() -> None:
-    fast = [audits_until("roll back", 0.30, 0.05, s, 400) or 400 for s in range(120)]
-    slow = [audits_until("roll back", 0.15, 0.05, s, 1500) or 1500 for s in range(120)]
-    assert 8 < np.mean(fast) < 26  # 14 for the best possible bet
-    assert 40 < np.mean(slow) < 130  # 65 for the best possible bet
+def alarms(losses_RT: NDArray[np.float64], allowed: float, signed: bool, limit: float) -> NDArray[np.int64]:
+    """When each of R runs of T losses is rolled back (T where it is not): `observe` on whole columns at once."""
+    n_runs, n_audits = losses_RT.shape
+    capital = np.zeros((n_runs, len(m.TILTS)))
+    at = np.full(n_runs, n_audits)
+    stakes = np.array([m._stakes(k, allowed, signed)[0] for k in range(len(m.TILTS))])
+    for t in range(n_audits):
+        capital = (1 + capital) * (1 + stakes * (losses_RT[:, t : t + 1] - allowed))
+        at[(capital.mean(axis=1) >= limit) & (at == n_audits)] = t
+    return at
 
 
-def test_false_alarms_stay_below_delta() -> None:
-    alarms = [
-        audits_until("roll back", 0.05, 0.05, s, 600, delta=0.05, mean_audits_to_false_alarm=1e9)
-        for s in range(200)
-    ]
-    assert np.mean([a is not None for a in alarms]) <= 0.05
+def test_the_columns_are_the_process() -> None:
+    rng = np.random.default_rng(2)
+    losses = (rng.random(80) < 0.2).astype(float)
+    evidence = m.AuditEvidence(0.05)
+    for t, loss in enumerate(losses):
+        evidence = m.observe(evidence, float(loss))
+        if m.verdict(evidence) == "roll back":
+            break
+    assert alarms(losses[None, :], 0.05, False, m.AUDITS_PER_FALSE_ROLLBACK)[0] == t
 
 
-def test_restarts_notice_harm_after_a_long_good_spell() -> None:
-    with_restart = [
-        audits_until("roll back", 0.3, 0.05, s, 1100, good_first=800, mean_audits_to_false_alarm=1000) or 300
-        for s in range(25)
-    ]
-    without = [
-        audits_until("roll back", 0.3, 0.05, s, 1100, good_first=800, mean_audits_to_false_alarm=1e12) or 300
-        for s in range(25)
-    ]
-    assert np.mean(with_restart) < 40 < np.mean(without)
+def test_a_jump_from_5_to_15_percent_is_found_within_100_audits_at_the_median() -> None:
+    rng = np.random.default_rng(0)
+    for before, rate in ((0, 0.05), (300, 0.05), (500, 0.03)):
+        losses = (
+            np.hstack([rng.random((400, before)) < rate, rng.random((400, 600)) < 0.15]).astype(float)
+            if before
+            else (rng.random((400, 600)) < 0.15).astype(float)
+        )
+        at = alarms(losses, 0.05, False, m.AUDITS_PER_FALSE_ROLLBACK)
+        assert np.median(at[at >= before] - before + 1) <= 100
+
+
+def test_a_jump_to_30_percent_is_found_at_once() -> None:
+    found = [audits_until("roll back", 0.30, 0.05, s, 400) or 400 for s in range(60)]
+    assert np.mean(found) < 40
+
+
+@pytest.mark.parametrize("allowed", [0.05, 0.15, 0.6])
+@pytest.mark.parametrize("n_audits", [250, 1000])
+def test_false_roll_backs_as_promised_at_exactly_the_allowed_rate(allowed: float, n_audits: int) -> None:
+    rng = np.random.default_rng(n_audits)
+    n_runs, limit = 1000, 5_000.0
+    at = alarms((rng.random((n_runs, n_audits)) < allowed).astype(float), allowed, False, limit)
+    promised = m.false_rollback_bound(n_audits, limit)
+    assert np.mean(at < n_audits) <= promised + 2 * np.sqrt(promised * (1 - promised) / n_runs)
+
+
+def test_a_route_as_good_as_the_llms_own_repeats_stays() -> None:
+    """The LLM differs from itself on 20 % of calls, the specialist on as many: losses in [-1, 1] around 0."""
+    rng = np.random.default_rng(1)
+    good = (rng.random((500, 1000)) < 0.2).astype(float) - (rng.random((500, 1000)) < 0.2)
+    assert np.mean(alarms(good, 0.056, True, m.AUDITS_PER_FALSE_ROLLBACK) < 1000) <= 0.05
+    worse = (rng.random((500, 1000)) < 0.4).astype(float) - (rng.random((500, 1000)) < 0.2)
+    assert np.median(alarms(worse, 0.056, True, m.AUDITS_PER_FALSE_ROLLBACK)) < 250
+
+
+def test_signed_false_roll_backs_as_promised() -> None:
+    rng = np.random.default_rng(4)
+    losses = (rng.random((1000, 800)) < 0.256).astype(float) - (rng.random((1000, 800)) < 0.2)
+    assert np.mean(alarms(losses, 0.056, True, 5_000.0) < 800) <= m.false_rollback_bound(800, 5_000.0)
+
+
+def test_harm_after_a_long_good_spell_is_noticed() -> None:
+    found = [audits_until("roll back", 0.3, 0.05, s, 1100, good_first=800) or 300 for s in range(25)]
+    assert np.mean(found) < 40
 
 
 def test_a_good_canary_is_promoted_and_a_bad_one_hardly_ever() -> None:
@@ -55,17 +99,27 @@ def test_a_good_canary_is_promoted_and_a_bad_one_hardly_ever() -> None:
     assert np.mean([w is not None for w in wrongly]) <= 0.05
 
 
+def test_a_canary_grows_by_steps() -> None:
+    shares = [0.01]
+    while shares[-1] < 1:
+        shares.append(m.next_share(shares[-1]))
+    assert shares == [0.01, 0.05, 0.25, 1.0]
+
+
 @settings(max_examples=50)
-@given(st.lists(st.floats(0, 1), max_size=60), st.floats(0.005, 0.5))
-def test_capitals_stay_finite_and_positive(losses: list[float], alpha: float) -> None:
-    watch = m.AuditEvidence(alpha)
-    for loss in losses:
-        watch = m.observe(watch, loss)
-    assert watch.n_audits == len(losses)
-    assert m.e_value(watch.log_harm) > 0 and m.e_value(watch.log_good) > 0
-    assert np.isfinite(m.e_value(watch.log_restart))
+@given(st.lists(st.floats(-1, 1), max_size=60), st.floats(0.005, 0.9))
+def test_capitals_stay_finite_and_positive(losses: list[float], allowed: float) -> None:
+    for signed in (False, True):
+        evidence = m.AuditEvidence(allowed, signed=signed)
+        for loss in losses:
+            evidence = m.observe(evidence, loss if signed else abs(loss))
+        assert evidence.n_audits == len(losses)
+        assert m.e_value(evidence.log_good) > 0
+        assert np.isfinite(m.e_value(evidence.log_harm))
 
 
 def test_a_loss_outside_its_range_is_refused() -> None:
-    with pytest.raises(ValueError, match="lies in"):
+    with pytest.raises(ValueError, match=r"\[0, 1\]"):
         m.observe(m.AuditEvidence(0.05), 2.0)
+    with pytest.raises(ValueError, match=r"\[0, 1\]"):
+        m.observe(m.AuditEvidence(0.05), -1.0)

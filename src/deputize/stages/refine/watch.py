@@ -15,12 +15,10 @@ from typing import Literal
 
 from deputize.core.records import Call, Certificate, Route
 from deputize.scoring.intervals import clopper_pearson
-from deputize.scoring.monitor import TILTS, AuditEvidence, e_value, observe, verdict
+from deputize.scoring.monitor import AuditEvidence, e_value, observe, verdict
 
 MIN_BASELINE_EPISODES = 30
 """Episodes that the LLM did alone, with known outcome, before a route's outcomes are judged against theirs."""
-MAX_RATE = 0.5
-"""A rate above this is not watched: half of all answers may be wrong then, and the bets would not fit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,9 +146,9 @@ def _health(
     seen_in: Literal["audits", "outcomes"],
     delta: float,
 ) -> RouteHealth | None:
-    if not losses or not 0 < allowed < MAX_RATE:
+    if not losses or not 0 < allowed < 1:
         return None
-    state = AuditEvidence(alpha=allowed, log_harm=(0.0,) * len(TILTS))
+    state = AuditEvidence(allowed)
     found: Literal["roll back", "promote", "wait"] = "wait"
     for loss in losses:
         state = observe(state, loss)
@@ -163,7 +161,7 @@ def _health(
         certificate_id=certificate.id,
         seen_in=seen_in,
         n=state.n_audits,
-        n_bad=round(state.n_losses),
+        n_bad=round(state.sum_losses),
         allowed=allowed,
         e_value=e_value(state.log_harm),
         verdict=found,
@@ -203,7 +201,7 @@ def decide(
         min_new: so many are reason enough.
         unfinished: a run that was stopped and can go on; "" where there is none.
         answered: certificates whose alarm has led to a run already.
-        delta: chance that a route within its allowed rate is rolled back by the e-process.
+        delta: chance that a canary above its allowed rate is promoted.
     """
     watched = [r for r in routes if r.state in ("live", "canary", "shadow") and r.certificate is not None]
     by_audits = [h for r in watched if (h := audits(notes, r, delta=delta)) is not None]
