@@ -39,11 +39,11 @@ def test_the_columns_are_the_process() -> None:
     rng = np.random.default_rng(2)
     losses = (rng.random(80) < 0.2).astype(float)
     evidence = m.AuditEvidence(0.05)
-    for t, loss in enumerate(losses):
-        evidence = m.observe(evidence, float(loss))
-        if m.verdict(evidence) == "roll back":
-            break
-    assert alarms(losses[None, :], 0.05, False, m.AUDITS_PER_FALSE_ROLLBACK)[0] == t
+    n_seen = 0
+    while n_seen < len(losses) and m.verdict(evidence) != "roll back":
+        evidence = m.observe(evidence, float(losses[n_seen]))
+        n_seen += 1
+    assert alarms(losses[None, :], 0.05, False, m.AUDITS_PER_FALSE_ROLLBACK)[0] == n_seen - 1
 
 
 def test_a_jump_from_5_to_15_percent_is_found_within_100_audits_at_the_median() -> None:
