@@ -37,7 +37,7 @@ def collected(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("demo") / "home"
     state = loop.open_state(home, SMALL)
     with teacher_process(SMALL.seed, latency_scale=SMALL.latency_scale) as llm:
-        loop._collect(home, SMALL, state, llm, silent, quiet)
+        loop.collect_traffic(home, SMALL, state, llm, silent, quiet)
     return home
 
 
@@ -75,7 +75,7 @@ def test_a_second_start_collects_nothing_again(collected: Path) -> None:
     store.close()
     said: list[str] = []
     with teacher_process(SMALL.seed, latency_scale=0.0) as llm:
-        loop._collect(collected, SMALL, loop.open_state(collected, SMALL), llm, silent, said.append)
+        loop.collect_traffic(collected, SMALL, loop.open_state(collected, SMALL), llm, silent, said.append)
     store = Home(collected).open_store()
     assert store.count() == before
     store.close()

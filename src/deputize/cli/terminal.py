@@ -84,7 +84,7 @@ class Terminal:
             with _bars() as report:
                 yield report
         else:
-            yield _lines(self.note, time.monotonic)
+            yield line_progress(self.note, time.monotonic)
 
 
 pass_terminal = click.make_pass_decorator(Terminal, ensure=True)
@@ -114,7 +114,9 @@ def _bars() -> Iterator[Progress]:
         yield report
 
 
-def _lines(write: Callable[[str], None], clock: Callable[[], float], every_s: float = 10.0) -> Progress:
+def line_progress(
+    write: Callable[[str], None], clock: Callable[[], float], every_s: float = 10.0
+) -> Progress:
     """Progress as plain lines: the first and last of each piece of work, and one every ten seconds between."""
     last_said: dict[str, float] = {}
     ended: set[str] = set()

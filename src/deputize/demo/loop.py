@@ -108,7 +108,7 @@ def run(
     state = open_state(home, plan)
     with teacher_process(plan.seed, latency_scale=plan.latency_scale) as llm:
         if not state.run_id:
-            state = _collect(home, plan, state, llm, progress, say)
+            state = collect_traffic(home, plan, state, llm, progress, say)
             say("S2 to S6: de-identify, find the tasks, choose and train specialists, certify them.")
             with Home(home) as opened:
                 report = pipeline.convert(opened, plan.convert(), progress=progress)
@@ -182,9 +182,10 @@ def finished_episodes(home: Path) -> set[str]:
         return {c.episode for c in opened.store.calls() if c.outcome is not None}
 
 
-def _collect(
+def collect_traffic(
     home: Path, plan: DemoSize, state: DemoState, llm: str, progress: Progress, say: Callable[[str], None]
 ) -> DemoState:
+    """Has the simulated agent work on the tickets that are not finished, through the gateway; returns the new state."""
     done = finished_episodes(home)
     todo = [t for t in plan.tickets() if f"helpdesk-{t.number}" not in done]
     if todo:

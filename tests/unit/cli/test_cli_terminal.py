@@ -6,14 +6,14 @@ import json
 
 import pytest
 
-from deputize.cli.terminal import Terminal, _lines
+from deputize.cli.terminal import Terminal, line_progress
 from deputize.testing import ManualClock
 
 
 def test_lines_say_the_first_the_last_and_one_every_ten_seconds() -> None:
     said: list[str] = []
     clock = ManualClock()
-    report = _lines(said.append, clock)
+    report = line_progress(said.append, clock)
     for done in range(101):
         report("reading", done, 100)
         clock.advance(0.5)
@@ -24,7 +24,7 @@ def test_lines_say_the_first_the_last_and_one_every_ten_seconds() -> None:
 
 def test_lines_do_not_repeat_an_end_but_say_a_second_round() -> None:
     said: list[str] = []
-    report = _lines(said.append, ManualClock())
+    report = line_progress(said.append, ManualClock())
     for done, total in ((0, 2), (2, 2), (2, 2), (0, 2), (2, 2)):
         report("epoch", done, total)
     assert said == ["epoch: 0 of 2", "epoch: 2 of 2", "epoch: 2 of 2"]
@@ -32,7 +32,7 @@ def test_lines_do_not_repeat_an_end_but_say_a_second_round() -> None:
 
 def test_work_without_a_known_end() -> None:
     said: list[str] = []
-    report = _lines(said.append, ManualClock())
+    report = line_progress(said.append, ManualClock())
     report("reading the store", 0)
     report("reading the store", 7)
     assert said == ["reading the store"]

@@ -352,20 +352,20 @@ class Surrogates:
         return f"{self._handle(local, rng)}@{label}"
 
 
-def _nhs(digits: str) -> bool:
-    """Whether ten digits are a number of the National Health Service, by its modulus 11 (NHS Data Dictionary)."""
+def is_nhs_number(digits: str) -> bool:
+    """True where ten digits are a number of the National Health Service, by its modulus 11 (NHS Data Dictionary)."""
     if len(digits) != 10:
         return False
     check = -sum(int(d) * w for d, w in zip(digits, range(10, 1, -1), strict=False)) % 11
     return check == int(digits[9])
 
 
-def _aba(digits: str) -> bool:
-    """Whether nine digits are a routing number of an American bank, by its modulus 10 (ABA, weights 3, 7, 1)."""
+def is_aba_number(digits: str) -> bool:
+    """True where nine digits are a routing number of an American bank, by its modulus 10 (ABA, weights 3, 7, 1)."""
     return len(digits) == 9 and sum(int(d) * w for d, w in zip(digits, (3, 7, 1) * 3, strict=True)) % 10 == 0
 
 
-CHECKS = (_nhs, _aba)
+CHECKS = (is_nhs_number, is_aba_number)
 """Check digits of numbers that have no type of their own."""
 
 

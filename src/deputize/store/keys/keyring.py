@@ -94,7 +94,7 @@ class KeyRing(Sealer):
                 f"{self._path} is not complete: its wrapping key {file.root_wrapped_by} is missing."
             )
         root = decrypt(
-            wrapping[file.root_wrapped_by], file.root, _root_aad(file.id), f"The root secret in {self._path}"
+            wrapping[file.root_wrapped_by], file.root, root_aad(file.id), f"The root secret in {self._path}"
         )
         # a reader on an older snapshot of the store may still need a generation that is gone from the file
         self._wrapping = {**getattr(self, "_wrapping", {}), **wrapping}
@@ -210,7 +210,7 @@ class KeyRing(Sealer):
             # earlier generations too, for one file has one provider; the root moves at once, it is one blob
             again = [_wrapped(holder, file.id, w.id, self._raw(w, file.id), w.created) for w in file.wrapping]
             fresh = _wrapped(holder, file.id, fresh_id, raw, time.time())
-            root = encrypt(AESGCM(raw), self._root, _root_aad(file.id))
+            root = encrypt(AESGCM(raw), self._root, root_aad(file.id))
             new = msgspec.structs.replace(
                 file, provider=holder.spec(), wrapping=[*again, fresh], root=root, root_wrapped_by=fresh_id
             )
@@ -238,7 +238,7 @@ def _create(path: Path, provider: KeyProvider) -> None:
         provider=provider.spec(),
         wrapping=[_wrapped(provider, ring_id, wrapping_id, raw, time.time())],
         root_wrapped_by=wrapping_id,
-        root=encrypt(AESGCM(raw), os.urandom(KEY_BYTES), _root_aad(ring_id)),
+        root=encrypt(AESGCM(raw), os.urandom(KEY_BYTES), root_aad(ring_id)),
     )
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     # of two processes that start at once the first one's keys hold; the other reads them
@@ -256,7 +256,8 @@ def _wrapping_aad(ring_id: str, wrapping_id: str) -> bytes:
     return pack("wrapping-key", ring_id, wrapping_id)
 
 
-def _root_aad(ring_id: str) -> bytes:
+def root_aad(ring_id: str) -> bytes:
+    """Additional authenticated data that bind the root secret to its ring."""
     return pack("root", ring_id)
 
 

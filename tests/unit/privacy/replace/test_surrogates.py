@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from deputize.privacy.detectors.rules import digits_of, iban, luhn
 from deputize.privacy.replace.replacer import Replacer
-from deputize.privacy.replace.surrogates import Surrogates, _aba, _nhs, episode_key
+from deputize.privacy.replace.surrogates import Surrogates, episode_key, is_aba_number, is_nhs_number
 
 KEY = b"k" * 32
 
@@ -102,9 +102,9 @@ def test_a_date_of_birth_that_is_part_of_a_date_moves(day: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "value", "check"),
     [
-        ("NATIONAL_ID", "943 476 5919", _nhs),
-        ("NATIONAL_ID", "4010232137", _nhs),
-        ("BANK_ACCOUNT", "021000021", _aba),
+        ("NATIONAL_ID", "943 476 5919", is_nhs_number),
+        ("NATIONAL_ID", "4010232137", is_nhs_number),
+        ("BANK_ACCOUNT", "021000021", is_aba_number),
     ],
 )
 def test_other_check_digits_stay_right(kind: str, value: str, check: Callable[[str], bool]) -> None:

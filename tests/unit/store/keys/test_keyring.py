@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from deputize.core.errors import BadInput, StoreError, Tampered
 from deputize.store.keys.ciphers import decrypt, encrypt
-from deputize.store.keys.keyring import KeyRing, _root_aad
+from deputize.store.keys.keyring import KeyRing, root_aad
 
 KEK = base64.b64encode(bytes(range(32))).decode()
 
@@ -176,7 +176,7 @@ def test_keys_in_the_ring_file_are_bound_to_their_ring(tmp_path: Path) -> None:
 def test_a_root_secret_does_not_open_in_another_ring_with_its_wrapping_key() -> None:
     """The root is bound to its ring even where somebody has got hold of the wrapping key."""
     key = AESGCM(bytes(32))
-    sealed = encrypt(key, b"r" * 32, _root_aad("r_one"))
-    assert decrypt(key, sealed, _root_aad("r_one"), "it") == b"r" * 32
+    sealed = encrypt(key, b"r" * 32, root_aad("r_one"))
+    assert decrypt(key, sealed, root_aad("r_one"), "it") == b"r" * 32
     with pytest.raises(Tampered):
-        decrypt(key, sealed, _root_aad("r_two"), "it")
+        decrypt(key, sealed, root_aad("r_two"), "it")
