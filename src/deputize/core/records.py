@@ -59,12 +59,43 @@ class Outcome(Record):
     metric: str = ""
 
 
+DecisionReason: TypeAlias = Literal[
+    # the specialist may answer
+    "live",
+    "canary",
+    "override",  # the caller asked for a model (either way)
+    # the LLM answers, by the state of the route
+    "no_route",
+    "closed",
+    "rolled_back",
+    "shadow",
+    "outside_canary",
+    # the LLM answers, by what the specialist said
+    "below_threshold",
+    "defer",
+    "contract",  # its answer breaks the output contract
+    # the LLM answers, since the specialist did not
+    "no_specialists",
+    "timeout",
+    "worker_error",
+    # the LLM answers, since only an LLM can
+    "pinned",  # the request refers to an earlier response
+    "params:n",
+    "params:logprobs",
+    "params:modalities",
+    "params:background",
+    # the LLM is asked as well, after a specialist
+    "audit",
+]
+"""Why a model answered a call."""
+
+
 class Decision(Record):
     """Which model answered a call, and why."""
 
     served_by: Literal["llm", "slm"] = "llm"
     reason: str = ""
-    """live, canary, shadow, below_threshold, no_route, override, closed, contract, worker_error, timeout ..."""
+    """A `DecisionReason`; "" where nobody decided (imported calls)."""
     route_id: str = ""
     confidence: float | None = None
     certificate_id: str = ""

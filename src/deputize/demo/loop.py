@@ -25,7 +25,7 @@ from deputize.demo import replay, teacher, traffic, world
 from deputize.demo.agent import Seen
 from deputize.demo.processes import teacher_process
 from deputize.files import write_atomic
-from deputize.gateway.launch import start_gateway_process
+from deputize.gateway.child_process import start_gateway_process
 from deputize.home import Home
 from deputize.routes_file import read_routes
 from deputize.scoring.costs import load_prices

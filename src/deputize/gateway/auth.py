@@ -29,7 +29,7 @@ class Caller(msgspec.Struct, frozen=True):
 class Authenticator(Protocol):
     """Lets requests in."""
 
-    def enter(self, headers: Mapping[str, str], right: Right, model: str | None = None) -> Caller:
+    def authenticate(self, headers: Mapping[str, str], right: Right, model: str | None = None) -> Caller:
         """Who comes in. `model` is the one a call asks for; None where no model is asked.
 
         Raises:
@@ -37,7 +37,7 @@ class Authenticator(Protocol):
         """
         ...
 
-    def spent(self, guest: Caller, model: str, usage: Usage) -> None:
+    def charge(self, caller: Caller, model: str, usage: Usage) -> None:
         """Told what a call to an LLM used."""
         ...
 
@@ -45,10 +45,10 @@ class Authenticator(Protocol):
 class NoAuthentication:
     """No keys: everybody who can reach the port comes in."""
 
-    def enter(self, headers: Mapping[str, str], right: Right, model: str | None = None) -> Caller:
+    def authenticate(self, headers: Mapping[str, str], right: Right, model: str | None = None) -> Caller:
         return Caller()
 
-    def spent(self, guest: Caller, model: str, usage: Usage) -> None:
+    def charge(self, caller: Caller, model: str, usage: Usage) -> None:
         return None
 
 
@@ -60,7 +60,7 @@ class ApiKeyAuthenticator:
     ) -> None:
         self._keys, self._meter, self._prices, self._required = keys, meter, prices, required
 
-    def enter(self, headers: Mapping[str, str], right: Right, model: str | None = None) -> Caller:
+    def authenticate(self, headers: Mapping[str, str], right: Right, model: str | None = None) -> Caller:
         text = key_text(headers)
         if not text:
             if self._required():
@@ -77,12 +77,12 @@ class ApiKeyAuthenticator:
                 raise AccessDenied(f"The API key {key.id} is for certain models; the request names none.")
         return Caller(tenant="default" if key.tenant == EVERY_TENANT else key.tenant, key=key)
 
-    def spent(self, guest: Caller, model: str, usage: Usage) -> None:
-        if guest.key is None or guest.key.usd_per_month is None:
+    def charge(self, caller: Caller, model: str, usage: Usage) -> None:
+        if caller.key is None or caller.key.usd_per_month is None:
             return
         price = self._prices.of(model)
         self._meter.spend(
-            guest.key,
+            caller.key,
             (usage.prompt_tokens * price.input_usd + usage.completion_tokens * price.output_usd) / 1e6,
         )
 

@@ -1,7 +1,7 @@
-"""Conversations behind the response ids that we gave out ourselves, so that `previous_response_id` works on them.
+"""Conversations behind the response ids that the gateway gives out, so that `previous_response_id` works on them.
 
-A response that a specialist or a translated upstream answered is unknown to every server but this one. Kept sealed
-in HOME/sessions.db (see store.sessions), shared by all workers, for 30 days or as long as the tenant's retention says.
+A response that a specialist or a translated upstream answered is unknown to every server but this one. Conversations
+are kept encrypted (see store.sessions), shared by all workers, for 30 days or as long as the tenant's retention says.
 """
 
 from __future__ import annotations
@@ -11,15 +11,19 @@ from typing import Protocol
 
 import msgspec
 
+from deputize.core.errors import BadInput
 from deputize.core.records import Message, Record
+from deputize.gateway.exchange import Exchange, Outcome
+from deputize.http.headers import header_safe
 from deputize.store.sessions import ConversationStore
+from deputize.wire.responses_request import chat_to_items
 
-OURS = "resp_dpz-"
-"""How response ids begin that we gave out."""
+OWN_PREFIX = "resp_dpz-"
+"""Start of the response ids that the gateway gives out."""
 
 
 class Conversation(Record):
-    """What stands behind a response id."""
+    """The conversation that a response id refers to."""
 
     messages: list[Message] = msgspec.field(default_factory=list)
     """The conversation up to and including the answer, without instructions."""
@@ -28,21 +32,21 @@ class Conversation(Record):
 
 
 class Conversations(Protocol):
-    """Keeps sessions by tenant and response id."""
+    """Keeps conversations by tenant and response id."""
 
     async def get(self, tenant: str, response_id: str) -> Conversation | None: ...
 
-    async def put(self, tenant: str, origin: str, response_id: str, session: Conversation) -> None: ...
+    async def put(self, tenant: str, origin: str, response_id: str, conversation: Conversation) -> None: ...
 
 
 class SealedConversations:
-    """Sessions in a file, off the event loop."""
+    """Conversations in an encrypted file, read and written off the event loop."""
 
     def __init__(self, file: ConversationStore) -> None:
         self._file = file
 
     async def get(self, tenant: str, response_id: str) -> Conversation | None:
-        """The session behind an id, None where there is none (any more).
+        """The conversation behind an id, None where there is none (any more).
 
         Raises:
             StoreError: the file cannot be read.
@@ -51,16 +55,68 @@ class SealedConversations:
         data = await loop.run_in_executor(None, self._file.get, tenant, response_id)
         return None if data is None else msgspec.json.decode(data, type=Conversation)
 
-    async def put(self, tenant: str, origin: str, response_id: str, session: Conversation) -> None:
-        """Keeps a session of an origin (a pseudonym; "" where nobody says).
+    async def put(self, tenant: str, origin: str, response_id: str, conversation: Conversation) -> None:
+        """Keeps a conversation of an origin (a pseudonym; "" where it is unknown).
 
         Raises:
             StoreError: it cannot be kept.
         """
-        data = msgspec.json.encode(session)
+        data = msgspec.json.encode(conversation)
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(None, self._file.put, tenant, origin, response_id, data)
 
     def close(self) -> None:
         """Closes the file."""
         self._file.close()
+
+
+async def resume_conversation(conversations: Conversations, exchange: Exchange) -> str:
+    """Writes the conversation behind a `previous_response_id` of the gateway's own into the request.
+
+    Returns:
+        The upstream that keeps the earlier response itself; "" where none is known to.
+
+    Raises:
+        BadInput: an id of the gateway's own that is not known (any more).
+    """
+    if exchange.dialect.name != "responses":
+        return ""
+    n_instructions = 1 if exchange.fields.get("instructions") else 0
+    exchange.history = list(exchange.chat["messages"][n_instructions:])
+    earlier = exchange.fields.get("previous_response_id")
+    if not isinstance(earlier, str) or not earlier:
+        return ""
+    conversation = await conversations.get(exchange.context.tenant, earlier)
+    if not earlier.startswith(OWN_PREFIX):
+        return conversation.upstream if conversation is not None else ""
+    if conversation is None:
+        raise BadInput(f"Previous response with id {header_safe(earlier, 80)!r} not found.")
+    exchange.history = [*conversation.messages, *exchange.history]
+    instructions = exchange.chat["messages"][:n_instructions]
+    exchange.chat = {**exchange.chat, "messages": [*instructions, *exchange.history]}
+    fields = {k: v for k, v in exchange.fields.items() if k != "previous_response_id"}
+    exchange.outgoing = {**fields, "input": chat_to_items(exchange.history)}
+    exchange.body = msgspec.json.encode(exchange.outgoing)
+    return ""
+
+
+async def keep_conversation(conversations: Conversations, exchange: Exchange, outcome: Outcome) -> None:
+    """Keeps what a later `previous_response_id` will need: the messages of a response that the gateway wrote, the
+    upstream of one that another server keeps.
+
+    Raises:
+        StoreError: it cannot be kept.
+    """
+    if exchange.dialect.name != "responses" or exchange.fields.get("store") is False:
+        return
+    leg, completion = exchange.leg, outcome.completion
+    if completion is None:
+        return
+    if leg is None or not leg.same_protocol:
+        conversation = Conversation(messages=[*exchange.history, completion.message])
+    elif leg.one_of_several:
+        conversation = Conversation(upstream=leg.upstream.name)
+    else:
+        return
+    context = exchange.context
+    await conversations.put(context.tenant, context.origin, outcome.response_id, conversation)

@@ -41,3 +41,8 @@ def forward_answer_headers(headers: Iterable[tuple[str, str]]) -> Headers:
         if low not in _NOT_SENT_BACK and not low.startswith(_OURS):
             out.append((low, value))
     return out
+
+
+def limit_headers(headers: Headers) -> Headers:
+    """The headers about rate limits, which are sent back with translated answers too."""
+    return [(k, v) for k, v in headers if k == "retry-after" or k.startswith("x-ratelimit")]

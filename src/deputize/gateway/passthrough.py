@@ -17,7 +17,7 @@ from deputize.gateway.context import Context
 from deputize.gateway.forwarding import forward_answer_headers, forward_request_headers
 from deputize.gateway.protocols import CallRecorder
 from deputize.gateway.settings import GatewaySettings
-from deputize.gateway.translate import has_no_endpoint
+from deputize.gateway.upstream_errors import lacks_endpoint
 from deputize.http.handler import JSON_HEADERS, HttpReply
 from deputize.http.headers import Headers, header_safe
 from deputize.http.transport import UpstreamResponse
@@ -41,11 +41,12 @@ class Passthrough:
         settings: GatewaySettings,
         upstreams: UpstreamPool,
         recorder: CallRecorder,
-        door: Authenticator,
+        authenticator: Authenticator,
         clock_s: Callable[[], float] = perf_counter,
     ) -> None:
         self._max_answer_bytes = int(settings.max_answer_mb * 1024 * 1024)
-        self._upstreams, self._recorder, self._door, self._clock_s = upstreams, recorder, door, clock_s
+        self._upstreams, self._recorder = upstreams, recorder
+        self._authenticator, self._clock_s = authenticator, clock_s
 
     async def _pass(
         self,
@@ -80,7 +81,7 @@ class Passthrough:
         able = [u for u in self._upstreams.taking(str(fields.get("model") or "")) if u.speaks("messages")]
         if able:
             incoming, whole, _ = await self._pass("POST", path, headers, able, body, fields)
-            if not has_no_endpoint(incoming.status, whole):
+            if not lacks_endpoint(incoming.status, whole):
                 return HttpReply(incoming.status, forward_answer_headers(incoming.headers), whole)
         count = _encode({"input_tokens": estimate_tokens(fields)})
         return HttpReply(200, [*JSON_HEADERS, ("x-deputize-estimated", "true")], count)
@@ -94,7 +95,7 @@ class Passthrough:
         fields: dict[str, Any],
         body: bytes,
         context: Context,
-        guest: Caller,
+        caller: Caller,
     ) -> HttpReply:
         """Embeddings pass as they are; the record holds the input and the usage, not the vectors.
 
@@ -149,14 +150,14 @@ class Passthrough:
         usage = None
         if incoming.status < 400:
             usage = _embedding_usage(whole) or Usage(prompt_tokens=max(1, len(body) // 4), estimated=True)
-            self._door.spent(guest, model, usage)
+            self._authenticator.charge(caller, model, usage)
         await self._recorder.record(call(incoming.status, upstream=name, usage=usage))
         ours = [("x-deputize-request-id", context.id), ("x-deputize-served-by", "llm")]
         return HttpReply(incoming.status, [*forward_answer_headers(incoming.headers), *ours], whole)
 
     # --- models ---------------------------------------------------------------------------------------------------
 
-    async def models(self, path: str, bare: str, headers: Mapping[str, str], guest: Caller) -> HttpReply:
+    async def models(self, path: str, wanted: str, headers: Mapping[str, str], caller: Caller) -> HttpReply:
         """The models a client may ask for: one upstream's own list, or what several (or mappings) come to.
 
         Raises:
@@ -164,7 +165,7 @@ class Passthrough:
         """
         dialect = MESSAGES if "anthropic-version" in headers else CHAT
         members = self._upstreams.members
-        limited = guest.key is not None and bool(guest.key.models)
+        limited = caller.key is not None and bool(caller.key.models)
         if (
             len(members) == 1
             and not members[0].config.models
@@ -176,9 +177,8 @@ class Passthrough:
         found: dict[str, str] = {}
         for upstream, names in zip(members, await self._listed(headers), strict=True):
             for name in names:
-                if guest.key is None or guest.key.may_ask(name):
+                if caller.key is None or caller.key.may_ask(name):
                     found.setdefault(name, upstream.name)
-        wanted = bare.removeprefix("/v1/models").strip("/")
         if wanted and wanted not in found:
             sentence = f"The model {header_safe(wanted, 200)!r} is not one of the gateway's."
             return HttpReply(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from pathlib import Path
 from typing import Literal
@@ -123,6 +124,27 @@ def read_settings(home: Path) -> GatewaySettings:
         return GatewaySettings.model_validate(table)
     except ValidationError as error:
         raise BadInput(f"{path}, [gateway]: {sentence(error)}") from error
+
+
+def settings_for(home: Path, upstream: str | None, api_key_env: str | None = None) -> GatewaySettings:
+    """The settings of a home, with the upstream of the command line first.
+
+    Raises:
+        BadInput: a setting that cannot be used.
+        UsageError: no upstream at all.
+    """
+    settings = read_settings(home)
+    if api_key_env is None and os.environ.get(UPSTREAM_KEY_VARIABLE):
+        api_key_env = UPSTREAM_KEY_VARIABLE
+    if upstream:
+        first = upstream_from(upstream, api_key_env or "")
+        others = tuple(u for u in settings.upstreams if u.name != first.name)
+        settings = settings.model_copy(update={"upstreams": (first, *others)})
+    if not settings.upstreams:
+        raise UsageError(
+            "There is no upstream: say where the LLM is with --upstream URL, or in config.toml under [[gateway.upstreams]]."
+        )
+    return settings
 
 
 def upstream_from(address: str, api_key_env: str = "") -> UpstreamConfig:

@@ -8,12 +8,20 @@ from typing import NamedTuple, Protocol
 from deputize.http.headers import Headers
 
 
+class ByteStream(Protocol):
+    """A body that is sent as it comes, such as an asynchronous generator. Whoever reads it closes it."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
+
+    async def aclose(self) -> None: ...
+
+
 class HttpReply(NamedTuple):
     """An HTTP response: a whole body, or the pieces of a stream."""
 
     status: int
     headers: Headers
-    body: bytes | AsyncIterator[bytes]
+    body: bytes | ByteStream
 
 
 class Handler(Protocol):

@@ -319,9 +319,7 @@ class ServerConnection(asyncio.Protocol):
                 write(b"0\r\n\r\n")
         finally:
             self._write_out()
-            close = getattr(body, "aclose", None)
-            if close is not None:
-                await close()
+            await body.aclose()
         return keep
 
     def _write_soon(self, data: bytes) -> None:

@@ -9,83 +9,86 @@ from hashlib import blake2b
 from typing import Literal, TypeAlias
 
 from deputize.core.contracts import DEFER
-from deputize.core.records import Decision, Prediction, Record, Route
+from deputize.core.records import Decision, DecisionReason, Prediction, Record, Route
 
 Override: TypeAlias = Literal["llm", "slm", "auto"]
-"""What the caller asks for (header x-deputize-route)."""
-OVERRIDES: frozenset[str] = frozenset({"llm", "slm", "auto"})
+"""The model a caller asks for (header x-deputize-route)."""
 
 
 class RoutingPlan(Record, frozen=True):
-    """What to do with a request before any model was asked."""
+    """What is decided about a request before any model is asked."""
 
     ask_specialist: bool
     may_serve: bool
     """False in shadow: the specialist is asked, the LLM answers."""
-    reason: str
+    reason: DecisionReason
     """Why the LLM answers, or live / canary / override where the specialist may."""
+    route: Route | None = None
+    min_confidence: float | None = None
+    """The confidence from which the specialist's answer is served; None: whatever it is."""
 
 
 def plan(route: Route | None, *, override: str = "auto", canary_key: str = "") -> RoutingPlan:
-    """Whether a request goes to the specialist at all, and whether its answer may be used.
+    """The plan for a request: may the specialist be asked, and may its answer be used.
 
     Args:
-        route: what the table matched, None where nothing did.
-        override: llm, slm or auto; any other value counts as auto.
+        route: the route that the table matched, None where nothing did.
+        override: llm, slm or auto; any other value counts as auto. "slm" lifts threshold, shadow and canary, but never
+            opens a closed route.
         canary_key: session, episode or request id; the same key is always on the same side of a canary, and stays in
             it as its share grows. '' is never in a canary.
     """
+
+    def to_llm(reason: DecisionReason) -> RoutingPlan:
+        return RoutingPlan(ask_specialist=False, may_serve=False, reason=reason, route=route)
+
+    def to_specialist(reason: DecisionReason, *, may_serve: bool = True) -> RoutingPlan:
+        threshold = None if route is None or override == "slm" else route.threshold
+        return RoutingPlan(
+            ask_specialist=True, may_serve=may_serve, reason=reason, route=route, min_confidence=threshold
+        )
+
     if override == "llm":
-        return RoutingPlan(ask_specialist=False, may_serve=False, reason="override")
+        return to_llm("override")
     if route is None:
-        return RoutingPlan(ask_specialist=False, may_serve=False, reason="no_route")
+        return to_llm("no_route")
     if route.state == "rolled_back":
-        return RoutingPlan(ask_specialist=False, may_serve=False, reason="rolled_back")
+        return to_llm("rolled_back")
     if route.state == "closed" or route.certificate is None or not route.specialist:
-        return RoutingPlan(ask_specialist=False, may_serve=False, reason="closed")
+        return to_llm("closed")
     if override == "slm":
-        return RoutingPlan(ask_specialist=True, may_serve=True, reason="override")
+        return to_specialist("override")
     if route.state == "shadow":
-        return RoutingPlan(ask_specialist=True, may_serve=False, reason="shadow")
+        return to_specialist("shadow", may_serve=False)
     if route.state == "canary":
-        if not in_canary(route.id, canary_key, route.share):
-            return RoutingPlan(ask_specialist=False, may_serve=False, reason="outside_canary")
-        return RoutingPlan(ask_specialist=True, may_serve=True, reason="canary")
-    if route.state == "live":
-        return RoutingPlan(ask_specialist=True, may_serve=True, reason="live")
-    return RoutingPlan(ask_specialist=False, may_serve=False, reason="closed")
+        inside = in_canary(route.id, canary_key, route.share)
+        return to_specialist("canary") if inside else to_llm("outside_canary")
+    return to_specialist("live") if route.state == "live" else to_llm("closed")
 
 
 def decide(
-    route: Route | None,
-    prediction: Prediction | None,
-    *,
-    override: str = "auto",
-    canary_key: str = "",
-    failure: str = "",
+    planned: RoutingPlan, prediction: Prediction | None, *, failure: DecisionReason = "worker_error"
 ) -> Decision:
     """Which model answers, and why.
 
     Args:
-        route: what the table matched, None where nothing did.
+        planned: the plan of the request.
         prediction: the specialist's answer; None where it was not asked or failed.
-        override: llm, slm or auto. "slm" lifts threshold, shadow and canary, but never opens a closed route.
-        canary_key: see `plan`.
-        failure: why there is no prediction although the plan asked for one: worker_error, timeout, ...
+        failure: why there is no prediction although the plan asked for one.
     """
-    planned = plan(route, override=override, canary_key=canary_key)
+    route = planned.route
     if route is None or not planned.ask_specialist:
         return Decision(reason=planned.reason, route_id=route.id if route else "")
     certificate_id = route.certificate.id if route.certificate else ""
     if prediction is None:
-        return Decision(reason=failure or "worker_error", route_id=route.id, certificate_id=certificate_id)
-    served = planned.may_serve
-    reason = planned.reason
+        return Decision(reason=failure, route_id=route.id, certificate_id=certificate_id)
+    served, reason = planned.may_serve, planned.reason
+    least = planned.min_confidence
     if served and prediction.answer is None:
         served, reason = False, "contract"
     elif served and prediction.answer == DEFER and route.contract.may_defer:
         served, reason = False, "defer"
-    elif served and override != "slm" and not prediction.confidence >= route.threshold:
+    elif served and least is not None and not prediction.confidence >= least:
         served, reason = False, "below_threshold"
     return Decision(
         served_by="slm" if served else "llm",
@@ -98,7 +101,7 @@ def decide(
 
 
 def in_canary(route_id: str, key: str, share: float) -> bool:
-    """Whether a key falls into the canary share of a route; monotone in the share."""
+    """True where a key falls into the canary share of a route; monotone in the share."""
     if share >= 1.0:
         return True
     if not key:

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from deputize.core.errors import BadInput
-from deputize.core.records import Message, Request
+from deputize.core.records import DecisionReason, Message, Request
 
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
@@ -105,16 +105,33 @@ def params(fields: dict[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in fields.items() if k not in _RECORDED_APART}
 
 
-def only_llm_can(fields: dict[str, Any]) -> str:
-    """The reason why only an LLM can answer this request (several choices, token probabilities, audio); "" where none."""
-    if fields.get("n") not in (None, 1):
+def only_llm_reason(chat: dict[str, Any], fields: dict[str, Any]) -> DecisionReason | None:
+    """The reason why only an LLM can answer a request, whatever a specialist would say; None where there is none.
+
+    Args:
+        chat: the request as a chat request.
+        fields: the request in the client's protocol.
+    """
+    return model_only_reason(chat) or pinned_reason(fields)
+
+
+def model_only_reason(chat: dict[str, Any]) -> DecisionReason | None:
+    """The output that only an LLM gives and a request wants: several choices, token probabilities, audio; None if none."""
+    if chat.get("n") not in (None, 1):
         return "params:n"
-    if fields.get("logprobs") or fields.get("top_logprobs"):
+    if chat.get("logprobs") or chat.get("top_logprobs"):
         return "params:logprobs"
-    modalities = fields.get("modalities")
-    if fields.get("audio") or (modalities and modalities != ["text"]):
+    modalities = chat.get("modalities")
+    if chat.get("audio") or (modalities and modalities != ["text"]):
         return "params:modalities"
-    return ""
+    return None
+
+
+def pinned_reason(fields: dict[str, Any]) -> DecisionReason | None:
+    """The reason why a request has to go where an earlier one went; None where it need not. For every protocol."""
+    if fields.get("previous_response_id") or fields.get("conversation"):
+        return "pinned"
+    return "params:background" if fields.get("background") else None
 
 
 def wants_usage(fields: dict[str, Any]) -> bool:

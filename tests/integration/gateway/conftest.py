@@ -12,7 +12,8 @@ from anthropic import AsyncAnthropic
 from tests.integration.gateway.upstream import ScriptedUpstream, scripted_upstream
 
 from deputize.core.records import Call
-from deputize.gateway.launch import running_gateway, settings_for
+from deputize.gateway.launch import running_gateway
+from deputize.gateway.settings import settings_for
 from deputize.home import Home
 
 

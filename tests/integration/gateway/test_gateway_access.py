@@ -27,8 +27,8 @@ from tests.integration.gateway.upstream import (
 
 from deputize.core.errors import UsageError
 from deputize.core.records import Call
-from deputize.gateway.launch import running_gateway, settings_for
-from deputize.gateway.settings import GatewaySettings
+from deputize.gateway.launch import running_gateway
+from deputize.gateway.settings import GatewaySettings, settings_for
 from deputize.store.access.api_keys import ApiKeys
 from deputize.store.keys.keyring import KeyRing
 from deputize.upstreams.config import UpstreamConfig

@@ -29,15 +29,10 @@ from tests.integration.gateway.upstream import (
 
 from deputize.core.errors import BadInput, UsageError
 from deputize.core.records import Call
-from deputize.gateway.launch import (
-    check_address,
-    check_port,
-    free_port,
-    running_gateway,
-    settings_for,
-    start_gateway_process,
-)
-from deputize.gateway.settings import GatewaySettings, read_settings, upstream_from
+from deputize.gateway.addresses import check_address, check_port, free_port
+from deputize.gateway.child_process import start_gateway_process
+from deputize.gateway.launch import running_gateway
+from deputize.gateway.settings import GatewaySettings, read_settings, settings_for, upstream_from
 from deputize.home import Home
 from deputize.store.access.api_keys import ApiKeys
 from deputize.store.keys.keyring import KeyRing

@@ -23,8 +23,9 @@ from tests.integration.gateway.specialists import publish, route_for
 from tests.integration.gateway.upstream import ScriptedUpstream, Stream, Whole, chunk, completion, text_stream
 
 from deputize.core.records import Call
-from deputize.gateway.launch import running_gateway, settings_for, start_gateway_process
-from deputize.gateway.settings import GatewaySettings
+from deputize.gateway.child_process import start_gateway_process
+from deputize.gateway.launch import running_gateway
+from deputize.gateway.settings import GatewaySettings, settings_for
 from deputize.home import Home
 from deputize.upstreams.config import UpstreamConfig
 

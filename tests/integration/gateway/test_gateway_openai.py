@@ -212,7 +212,8 @@ async def test_upstream_refusals_pass_as_they_are(
 
 
 async def test_unreachable_upstream_is_a_502_in_openai_form(home: Path, recorded: Recorded) -> None:
-    from deputize.gateway.launch import free_port, running_gateway
+    from deputize.gateway.addresses import free_port
+    from deputize.gateway.launch import running_gateway
 
     async with (
         running_gateway(home, f"http://127.0.0.1:{free_port()}/v1") as base_url,

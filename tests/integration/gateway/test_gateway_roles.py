@@ -9,8 +9,9 @@ import aiohttp
 import pytest
 from tests.integration.gateway.upstream import ScriptedUpstream, completion
 
-from deputize.gateway.app import PATHS
-from deputize.gateway.launch import running_gateway, settings_for
+from deputize.gateway.launch import running_gateway
+from deputize.gateway.paths import ENDPOINTS
+from deputize.gateway.settings import settings_for
 from deputize.store.access.api_keys import ApiKeys
 from deputize.store.access.roles import RIGHTS, Role
 from deputize.store.keys.keyring import KeyRing
@@ -35,10 +36,10 @@ ALLOWED: dict[str, tuple[str, dict[str, Any] | None, set[str]]] = {
 
 
 def test_every_path_has_a_row() -> None:
-    """PATHS is what the gateway looks paths up in: a path that is not there is a 404, so none can be forgotten here."""
-    assert set(ALLOWED) == set(PATHS)
+    """ENDPOINTS is what the gateway looks paths up in: a path that is not there is a 404, so none can be forgotten here."""
+    assert set(ALLOWED) == set(ENDPOINTS)
     for path, (_, _, roles) in ALLOWED.items():
-        right = PATHS[path]
+        right = ENDPOINTS[path].right
         wanted = (
             EVERYBODY
             if right is None

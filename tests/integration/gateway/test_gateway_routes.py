@@ -17,7 +17,8 @@ from tests.integration.gateway.upstream import ScriptedUpstream, Stream, Whole, 
 
 from deputize.core.contracts import DEFER
 from deputize.core.records import Call, Contract, Field, Request
-from deputize.gateway.launch import running_gateway, settings_for
+from deputize.gateway.launch import running_gateway
+from deputize.gateway.settings import settings_for
 
 Recorded = Callable[[int], list[Call]]
 MESSAGES: list[Any] = [

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deputize.core.contracts import DEFER
-from deputize.core.records import Certificate, Contract, Prediction, Route
+from deputize.core.records import Certificate, Contract, Decision, Prediction, Route
 from deputize.router.policy import decide, in_canary, plan
 
 CERTIFICATE = Certificate(
@@ -42,13 +42,25 @@ def route(state: Any = "live", **more: Any) -> Route:
     return Route(**fields)
 
 
+def decided(
+    given_route: Route | None,
+    prediction: Prediction | None,
+    *,
+    override: str = "auto",
+    canary_key: str = "",
+    failure: Any = "worker_error",
+) -> Decision:
+    """The decision about a request, from its plan."""
+    return decide(plan(given_route, override=override, canary_key=canary_key), prediction, failure=failure)
+
+
 def answer(confidence: float = 0.9, value: Any = "yes") -> Prediction:
     return Prediction(answer=value, confidence=confidence, latency_ms=3.0)
 
 
 class TestDecide:
     def test_a_confident_answer_of_a_live_route_is_served(self) -> None:
-        decision = decide(route(), answer(0.8))
+        decision = decided(route(), answer(0.8))
         assert (decision.served_by, decision.reason, decision.confidence) == ("slm", "live", 0.8)
         assert (decision.route_id, decision.certificate_id, decision.specialist_ms) == ("r1", "c1", 3.0)
 
@@ -77,12 +89,12 @@ class TestDecide:
     def test_everything_else_goes_to_the_llm_and_says_why(
         self, given_route: Route | None, prediction: Prediction | None, more: dict[str, Any], reason: str
     ) -> None:
-        decision = decide(given_route, prediction, **more)
+        decision = decided(given_route, prediction, **more)
         assert (decision.served_by, decision.reason) == ("llm", reason)
 
     def test_an_override_lifts_threshold_shadow_and_canary(self) -> None:
         for state in ("live", "shadow", "canary"):
-            decision = decide(route(state, share=0.0), answer(0.1), override="slm")
+            decision = decided(route(state, share=0.0), answer(0.1), override="slm")
             assert (decision.served_by, decision.reason) == ("slm", "override")
 
     def test_shadow_asks_but_does_not_serve(self) -> None:
@@ -100,7 +112,7 @@ class TestDecide:
     def test_nothing_is_served_below_the_threshold_or_outside_live_and_canary(
         self, state: Any, confidence: float, share: float, key: str, override: str
     ) -> None:
-        decision = decide(route(state, share=share), answer(confidence), override=override, canary_key=key)
+        decision = decided(route(state, share=share), answer(confidence), override=override, canary_key=key)
         if decision.served_by == "slm":
             assert override == "auto" and confidence >= 0.8 and state in ("live", "canary")
 

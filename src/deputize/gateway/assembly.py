@@ -1,0 +1,219 @@
+"""Assembles the parts of one process's gateway for a home, and takes them down again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from time import perf_counter
+
+from deputize.core.errors import DeputizeError
+from deputize.gateway.app import Gateway
+from deputize.gateway.audits import Auditor
+from deputize.gateway.auth import ApiKeyAuthenticator, Authenticator
+from deputize.gateway.conversations import SealedConversations
+from deputize.gateway.live import Live
+from deputize.gateway.metrics import Metrics
+from deputize.gateway.metrics_files import MetricsFiles
+from deputize.gateway.protocols import SpecialistClient
+from deputize.gateway.route_watcher import RouteWatcher
+from deputize.gateway.routing import RoutingDecider
+from deputize.gateway.settings import GatewaySettings
+from deputize.gateway.settlement import Settlement
+from deputize.gateway.upstream_sender import UpstreamSender
+from deputize.home import Home
+from deputize.http.aiohttp_client import AiohttpTransport
+from deputize.http.client import Http1Transport
+from deputize.http.transport import Transport
+from deputize.scoring.costs import load_prices
+from deputize.specialists.serving.pool import WorkerPoolClient
+from deputize.store.recording.mover import Mover
+from deputize.store.recording.recorder import Recorder
+from deputize.upstreams.config import UpstreamConfig
+from deputize.upstreams.failover import UpstreamPool
+from deputize.upstreams.upstream import Upstream
+
+log = logging.getLogger("deputize.gateway")
+
+AUDIT_WAIT_S = 5.0
+"""How long audits under way may hold up the end of the gateway."""
+
+
+class RunningGateway:
+    """Everything one process holds while it serves a home."""
+
+    def __init__(
+        self,
+        home: Path,
+        settings: GatewaySettings,
+        specialists: SpecialistClient | None = None,
+        *,
+        n_workers: int = 1,
+        keys_required: bool | None = None,
+        clock: Callable[[], float] = time.time,
+        mover: Mover | None = None,
+    ) -> None:
+        """
+        Args:
+            home: the home folder.
+            settings: checked settings with at least one upstream.
+            specialists: the client that asks tuned models; None: the local worker pool, started with the first route.
+            n_workers: processes that share the keys' rate limits.
+            keys_required: a request needs an API key; None: as the settings say.
+            clock: Unix seconds.
+            mover: the process that writes to the store; None: a thread of this one does.
+        """
+        self._mover = mover
+        self._home = home
+        self._settings = settings
+        self._specialists = specialists
+        self._n_workers, self._keys_required, self._clock = n_workers, keys_required, clock
+        self._keys_looked_at, self._has_keys = float("-inf"), False
+        self._transports: dict[str, Transport] = {}
+        self.metrics = Metrics()
+        self.gateway: Gateway
+
+    async def start(self) -> Gateway:
+        """Opens the store, loads routes, starts the worker pool.
+
+        Raises:
+            StoreError, Tampered: the home cannot be used.
+            UsageError: an upstream's key is missing.
+        """
+        settings = self._settings
+        home = Home(self._home)
+        self._store = home.store
+        self._recorder = Recorder(
+            self._store,
+            home.keyring,
+            self._home,
+            durability=settings.durability,
+            on_full=settings.on_full,
+            window_ms=settings.relaxed_window_ms,
+            block_timeout_s=settings.record_wait_s,
+            mover=self._mover,
+            spill_folder=Path(settings.spill_folder) if settings.spill_folder else None,
+        ).start()
+        self._conversations = SealedConversations(home.conversations())
+        self._routes = RouteWatcher(home.routes_path, self.metrics, poll_s=settings.route_poll_s)
+        pool = self._specialists
+        if pool is None:
+            pool = self._specialists = WorkerPoolClient(home.path, home.models_path)
+        self._pool_started = False
+        await self._routes.start(self._start_pool)
+        self._metrics_files = MetricsFiles(self._home / "gateway")
+        self._keys = home.api_keys
+        self._meter = home.rate_limiter(self._n_workers)
+        authenticator = ApiKeyAuthenticator(
+            self._keys, self._meter, load_prices(self._home), required=self._requires_keys
+        )
+        upstreams = UpstreamPool(
+            [Upstream(c, self._transport_for(c)) for c in settings.upstreams],
+            settings.retry,
+            on_event=self._count_upstream_event,
+        )
+        self.gateway = Gateway(
+            settings=settings,
+            live=self._live(upstreams, authenticator),
+            upstreams=upstreams,
+            recorder=self._recorder,
+            metrics=self.metrics,
+            pseudonym=home.keyring.pseudonym,
+            gather_metrics=self._metrics_files.gather,
+            authenticator=authenticator,
+            clock=self._clock,
+        )
+        if self._n_workers > 1:
+            self._metrics_files.start(self.metrics, self.gateway.refresh_metrics)
+        return self.gateway
+
+    def _live(self, upstreams: UpstreamPool, authenticator: Authenticator) -> Live:
+        settings = self._settings
+        max_answer_bytes = int(settings.max_answer_mb * 1024 * 1024)
+        routing = RoutingDecider(
+            lambda: self._routes.table,
+            self._specialists,
+            self.metrics,
+            timeout_s=settings.specialist_timeout_s,
+            clock_s=perf_counter,
+        )
+        sender = UpstreamSender(
+            upstreams,
+            self.metrics,
+            ask_for_usage=settings.ask_for_usage,
+            max_answer_bytes=max_answer_bytes,
+        )
+        settlement = Settlement(
+            recorder=self._recorder,
+            conversations=self._conversations,
+            authenticator=authenticator,
+            metrics=self.metrics,
+            shadow_wait_s=settings.shadow_wait_s,
+            clock_s=perf_counter,
+        )
+        self._auditor = Auditor(
+            share=settings.audit_share,
+            sender=sender,
+            settlement=settlement,
+            metrics=self.metrics,
+            clock_s=perf_counter,
+            clock=self._clock,
+        )
+        return Live(
+            recorder=self._recorder,
+            conversations=self._conversations,
+            routing=routing,
+            sender=sender,
+            settlement=settlement,
+            auditor=self._auditor,
+            max_answer_bytes=max_answer_bytes,
+            clock_s=perf_counter,
+        )
+
+    def _transport_for(self, config: UpstreamConfig) -> Transport:
+        """One HTTP client for all upstreams whose certificates are checked alike."""
+        found = self._transports.get(config.ca_file)
+        if found is None:
+            make = Http1Transport if self._settings.http_client == "own" else AiohttpTransport
+            found = self._transports[config.ca_file] = make(tls=config.tls())
+        return found
+
+    async def _start_pool(self) -> None:
+        if self._specialists is None or self._pool_started:
+            return
+        self._pool_started = True
+        try:
+            await self._specialists.start()
+        except (DeputizeError, OSError) as error:
+            # the gateway goes on without its specialists: every call goes to the LLM
+            log.error("specialists are not available, the LLM answers every call: %s", error)
+
+    def _requires_keys(self) -> bool:
+        required = self._settings.require_keys if self._keys_required is None else self._keys_required
+        if required != "auto":
+            return required
+        now = perf_counter()
+        if now >= self._keys_looked_at + 1.0:  # looking at the file takes time
+            self._keys_looked_at, self._has_keys = now, bool(self._keys)
+        return self._has_keys
+
+    def _count_upstream_event(self, event: str, upstream: str) -> None:
+        self.metrics.add("deputize_upstream_events_total", (("event", event), ("upstream", upstream)))
+
+    async def stop(self) -> None:
+        """Writes what is pending and closes everything."""
+        self.gateway.ready = False
+        await self._auditor.finish(AUDIT_WAIT_S)
+        self._metrics_files.stop()
+        await self._routes.stop()
+        if self._specialists is not None:
+            await self._specialists.stop()
+        for transport in self._transports.values():
+            await transport.close()
+        loop = asyncio.get_running_loop()
+        await self._recorder.close()
+        await loop.run_in_executor(None, self._conversations.close)
+        self._meter.close()
+        await loop.run_in_executor(None, self._store.close)

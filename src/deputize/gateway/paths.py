@@ -1,0 +1,66 @@
+"""The gateway's paths: the right each needs, the method it takes, and the form of its errors."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from deputize.core.errors import BadInput
+from deputize.store.access.roles import Right
+from deputize.wire.dialect import Dialect
+from deputize.wire.registry import CHAT, DIALECTS, MESSAGES
+
+
+class Endpoint(NamedTuple):
+    """What is known of a path before its request is read."""
+
+    path: str
+    right: Right | None
+    """None: everybody may ask."""
+    method: str = ""
+    """The only method it takes; "": any."""
+    dialect: Dialect = CHAT
+    """The form of its errors."""
+
+
+COUNT_TOKENS = f"{MESSAGES.path}/count_tokens"
+EMBEDDINGS = "/v1/embeddings"
+MODELS = "/v1/models"
+FEEDBACK = "/v1/deputize/feedback"
+METRICS = "/metrics"
+HEALTH = "/healthz"
+
+ENDPOINTS: dict[str, Endpoint] = {
+    endpoint.path: endpoint
+    for endpoint in (
+        *(Endpoint(dialect.path, Right.WRITE_CALLS, "POST", dialect) for dialect in DIALECTS),
+        Endpoint(COUNT_TOKENS, Right.WRITE_CALLS, "POST", MESSAGES),
+        Endpoint(EMBEDDINGS, Right.WRITE_CALLS, "POST"),
+        Endpoint(MODELS, Right.WRITE_CALLS, "GET"),
+        Endpoint(FEEDBACK, Right.WRITE_FEEDBACK, "POST"),
+        Endpoint(METRICS, Right.SEE_STATUS),
+        Endpoint(HEALTH, None),
+    )
+}
+"""Path -> its endpoint. The gateway answers nothing at a path that is not here."""
+
+
+def endpoint_at(bare: str) -> Endpoint | None:
+    """The endpoint at a path without its query, None where there is none.
+
+    Raises:
+        BadInput: a path that climbs to another one on the way to an upstream.
+    """
+    found = ENDPOINTS.get(bare)
+    if found is not None:
+        return found
+    if ".." in bare or "%" in bare or "//" in bare:
+        raise BadInput("The path is not one of the gateway's.")
+    return ENDPOINTS[MODELS] if bare.startswith(f"{MODELS}/") else None
+
+
+def error_dialect(bare: str) -> Dialect:
+    """The form in which errors at a path are told, whether or not there is anything at it."""
+    endpoint = ENDPOINTS.get(bare)
+    if endpoint is not None:
+        return endpoint.dialect
+    return MESSAGES if bare.startswith(MESSAGES.path) else CHAT

@@ -1,0 +1,209 @@
+"""The one exit of an exchange: its conversation is kept, and the call is counted, charged and recorded."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from msgspec import structs
+
+from deputize.core.contracts import agree, answer_of
+from deputize.core.errors import DeputizeError
+from deputize.core.records import Call, Message, Prediction, Route, Usage
+from deputize.gateway.auth import Authenticator
+from deputize.gateway.conversations import Conversations, keep_conversation
+from deputize.gateway.exchange import Exchange, Outcome
+from deputize.gateway.metrics import Metrics
+from deputize.gateway.protocols import CallRecorder
+
+log = logging.getLogger("deputize.gateway")
+
+
+class Settlement:
+    """Settles exchanges; whatever happened to one, `settle` is called with its outcome."""
+
+    def __init__(
+        self,
+        *,
+        recorder: CallRecorder,
+        conversations: Conversations,
+        authenticator: Authenticator,
+        metrics: Metrics,
+        shadow_wait_s: float,
+        clock_s: Callable[[], float],
+    ) -> None:
+        """
+        Args:
+            shadow_wait_s: how long an answer waits for a shadow's prediction before it is recorded without it.
+            clock_s: perf_counter seconds.
+        """
+        self._recorder = recorder
+        self._conversations = conversations
+        self._authenticator = authenticator
+        self._metrics = metrics
+        self._shadow_wait_s = shadow_wait_s
+        self._clock_s = clock_s
+
+    async def settle(self, exchange: Exchange, outcome: Outcome) -> None:
+        """Settles one exchange.
+
+        An outcome cut by the client or by the gateway is settled without a wait, so that a task that is being cancelled
+        can do it; for an exchange that is settled already it does nothing.
+
+        Raises:
+            StoreError: the call could not be kept, so that its answer must not be completed.
+        """
+        if outcome.refused:
+            exchange.settled = True
+            self._recorder.abandon(exchange.context.id)
+        elif outcome.cut_by in ("client", "gateway"):
+            if not exchange.settled:
+                self._record_now(exchange, outcome)
+        else:
+            await self._record(exchange, outcome)
+
+    async def _record(self, exchange: Exchange, outcome: Outcome) -> None:
+        call: Call | None = None
+        try:
+            if outcome.response_id:
+                await keep_conversation(self._conversations, exchange, outcome)
+            finished = self._clock_s()
+            if exchange.routing.shadow is not None:
+                await self._compare_shadow(exchange, outcome)
+            call = self._call(exchange, outcome, finished)
+            await self._recorder.record(call)
+        except asyncio.CancelledError:
+            # the client went away meanwhile
+            if call is None:
+                self._record_now(exchange, structs.replace(outcome, cut_by="client"))
+            else:  # counted already; of two records with one id the store keeps one
+                self._metrics.add("deputize_aborted_total", (("by", "client"),))
+                self._hand_over(structs.replace(call, aborted=True))
+            raise
+
+    def _record_now(self, exchange: Exchange, outcome: Outcome) -> None:
+        if exchange.routing.shadow is not None:
+            exchange.routing.shadow.cancel()
+        self._hand_over(self._call(exchange, outcome, self._clock_s()))
+
+    def _hand_over(self, call: Call) -> None:
+        try:
+            self._recorder.record_now(call)
+        except DeputizeError as error:
+            log.error("an aborted call could not be recorded: %s", error)
+
+    def _call(self, exchange: Exchange, outcome: Outcome, finished: float) -> Call:
+        """The record of a call, which is counted and charged here.
+
+        Args:
+            finished: perf_counter seconds.
+        """
+        exchange.settled = True
+        context, chat, decision = exchange.context, exchange.chat, exchange.routing.decision
+        completion = outcome.completion
+        message = completion.message if completion is not None else {}
+        usage = completion.usage if completion is not None else None
+        if usage is None and message:
+            usage = estimate_usage(exchange.body, message)
+        first = outcome.first_token_s if exchange.stream else (finished if message else None)
+        latency_s = finished - context.started
+        ttft_s = None if first is None else first - context.started
+        self._count(exchange, outcome, usage, latency_s, ttft_s)
+        return Call(
+            id=context.id,
+            messages=chat["messages"],
+            response=message,
+            episode=context.episode,
+            group=context.episode,
+            agent=context.agent,
+            site=context.site,
+            model=exchange.model,
+            tools=chat.get("tools") or None,
+            response_format=_dict(chat.get("response_format")),
+            tool_choice=chat.get("tool_choice"),
+            params=exchange.dialect.params(exchange.fields),
+            audience=context.audience,
+            origin=context.origin,
+            tenant=context.tenant,
+            usage=usage,
+            latency_ms=latency_s * 1e3,
+            ttft_ms=None if ttft_s is None else ttft_s * 1e3,
+            timestamp=context.arrived_at,
+            status=outcome.status,
+            aborted=bool(outcome.cut_by),
+            finish_reason=completion.finish_reason if completion is not None else "",
+            upstream=exchange.leg.upstream.name if exchange.leg is not None else "",
+            protocol=exchange.dialect.name,
+            decision=decision,
+            source="gateway",
+        )
+
+    def _count(
+        self,
+        exchange: Exchange,
+        outcome: Outcome,
+        usage: Usage | None,
+        latency_s: float,
+        ttft_s: float | None,
+    ) -> None:
+        """Counts a call, and charges the caller's key for an LLM's tokens."""
+        metrics, decision = self._metrics, exchange.routing.decision
+        served_by = ("served_by", decision.served_by)
+        labels = (served_by,)
+        if outcome.cut_by:
+            metrics.add("deputize_aborted_total", (("by", outcome.cut_by),))
+        metrics.add("deputize_calls_total", (served_by, ("reason", decision.reason)))
+        metrics.observe_s("deputize_call_seconds", latency_s, labels)
+        if exchange.stream and ttft_s is not None:
+            metrics.observe_s("deputize_first_token_seconds", ttft_s, labels)
+        if usage is not None:
+            if decision.served_by == "llm":
+                self._authenticator.charge(exchange.caller, exchange.model, usage)
+            metrics.add("deputize_tokens_total", (served_by, ("direction", "in")), usage.prompt_tokens)
+            metrics.add("deputize_tokens_total", (served_by, ("direction", "out")), usage.completion_tokens)
+
+    async def _compare_shadow(self, exchange: Exchange, outcome: Outcome) -> None:
+        """Notes in the decision whether the shadow's prediction agrees with the LLM's answer."""
+        routing, completion = exchange.routing, outcome.completion
+        if routing.shadow is None or routing.route is None:
+            return
+        if outcome.cut_by or outcome.status >= 400 or completion is None or not completion.message:
+            routing.shadow.cancel()
+            return
+        try:
+            async with asyncio.timeout(self._shadow_wait_s):
+                prediction = await asyncio.shield(routing.shadow)
+        except (TimeoutError, DeputizeError, OSError, asyncio.CancelledError):
+            routing.shadow.cancel()
+            self._metrics.add("deputize_specialist_errors_total", (("reason", "shadow"),))
+            return
+        decision = structs.replace(
+            routing.decision,
+            confidence=prediction.confidence,
+            specialist_ms=prediction.latency_ms,
+            shadow_agrees=agrees_with_llm(prediction, completion.message, routing.route),
+        )
+        exchange.routing = structs.replace(routing, decision=decision)
+
+
+def agrees_with_llm(prediction: Prediction, message: Message, route: Route) -> bool | None:
+    """True where a prediction agrees with the LLM's message; None where the message breaks the contract."""
+    llm = answer_of(message, route.contract)
+    return None if llm is None else agree(prediction.answer, llm, route.contract)
+
+
+def estimate_usage(body: bytes, message: Message) -> Usage:
+    """Token counts from sizes (four bytes a token), for upstreams that send none."""
+    n_bytes = len(str(message.get("content") or "")) + sum(
+        len(str(c.get("function", {}).get("name", ""))) + len(str(c.get("function", {}).get("arguments", "")))
+        for c in message.get("tool_calls") or []
+    )
+    return Usage(
+        prompt_tokens=max(1, len(body) // 4), completion_tokens=max(1, -(-n_bytes // 4)), estimated=True
+    )
+
+
+def _dict(value: Any) -> dict[str, Any] | None:
+    return value if isinstance(value, dict) else None
