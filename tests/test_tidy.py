@@ -43,6 +43,23 @@ REFERENCES = {
 PUBLIC_MODULES = ["__init__", "testing/__init__", "listen"]
 UNREAD_NAMES: dict[str, str] = {}
 
+RETIRED_WORDS = [
+    *(
+        "rung",
+        "rungs",
+        "ladder",
+        "lesson",
+        "lessons",
+        "learnt",
+        "taught",
+        "sureness",
+        "undisguise",
+        "undisguised",
+    ),
+    *("crew", "consultant", "consulted", "dearer", "skip_hard", "most_pull", "stand-in", "stand-ins"),
+]
+WORDS = {"privacy/detectors/rules": "jobs, as they stand before names"}
+
 UNTESTED_MODULES: dict[str, str] = {}
 
 TABLES = {"src/deputize/privacy/detectors/rules.py": "a table of patterns, one a line"}
@@ -66,6 +83,9 @@ CHECKS: dict[str, Callable[[Path], list[str]]] = {
     "no class name stands twice": lambda root: check.classes_twice(root, CLASS_NAMES),
     "references lead somewhere": lambda root: check.dangling_references(root, ENTRY_POINTS, REFERENCES),
     "top-level names are read": lambda root: check.unread_names(root, PUBLIC_MODULES, UNREAD_NAMES),
+    "words are those of the field": lambda root: check.retired_words(root, RETIRED_WORDS, WORDS),
+    "docstrings say it directly": check.indirect_docstrings,
+    "tests use public names": check.private_imports,
     "modules have a test file": lambda root: check.untested_modules(root, UNTESTED_MODULES),
     "the formatter formats": lambda root: check.unformatted(root, TABLES),
     "the package is whole": check.unpacked_data,
@@ -80,6 +100,9 @@ RED = {
     "no class name stands twice",
     "references lead somewhere",
     "top-level names are read",
+    "words are those of the field",
+    "docstrings say it directly",
+    "tests use public names",
     "modules have a test file",
 }
 
@@ -153,6 +176,9 @@ SMALL: dict[str, Callable[[Path], list[str]]] = {
     "class twice": lambda root: check.classes_twice(root, {}),
     "references": lambda root: check.dangling_references(root, ["deputize.detectors"], {}),
     "unread": lambda root: check.unread_names(root, ["__init__"], {}),
+    "words": lambda root: check.retired_words(root, ["rung"], {}),
+    "docstrings": check.indirect_docstrings,
+    "private": check.private_imports,
     "untested": lambda root: check.untested_modules(root, {}),
     "unformatted": lambda root: check.unformatted(root, {}),
     "package": check.unpacked_data,
@@ -204,6 +230,20 @@ def test_a_clean_tree_has_no_offender(rule: str, tmp_path: Path) -> None:
         ("unread", "src/deputize/core/a.py", "def alone():\n    return alone()\n", "core/a: alone"),
         ("unread", "src/deputize/core/a.py", "WORD = 1\n", "core/a: WORD"),
         ("unread", "src/deputize/core/__init__.py", "from deputize.learn import odd\n", "learn: odd"),
+        ("words", "src/deputize/core/records.py", "class TopRung:\n    pass\n", "core/records:1: Rung"),
+        (
+            "words",
+            "src/deputize/core/records.py",
+            "class Call:\n    a_rung = 1  # steps\n",
+            "core/records:2: rung",
+        ),
+        (
+            "docstrings",
+            "src/deputize/core/records.py",
+            'class Call:\n    """What is said."""\n',
+            "What is said.",
+        ),
+        ("private", "tests/unit/test_cli.py", "from deputize.cli import _main\n", "deputize.cli._main"),
         ("untested", "src/deputize/core/a.py", "", "core/a: no tests/unit/core/test_a.py"),
         ("untested", "src/deputize/core/__init__.py", "def f():\n    pass\n", "no tests/unit/test_core.py"),
         ("unformatted", "src/deputize/core/a.py", "x = [1,  2]  # fmt: skip\n", "core/a.py"),
@@ -238,6 +278,7 @@ def test_an_exception_that_nothing_needs_is_named(tmp_path: Path) -> None:
         check.classes_twice(root, needless),
         check.dangling_references(root, [], needless),
         check.unread_names(root, ["__init__"], needless),
+        check.retired_words(root, ["rung"], needless),
         check.untested_modules(root, needless),
         check.unformatted(root, needless),
         check.wrong_dependencies(root, IMPORT_NAMES, {"train": ["learn"]}, needless),

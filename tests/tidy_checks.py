@@ -301,7 +301,51 @@ def unread_names(root: Path, public: Collection[str], exceptions: Mapping[str, s
     return found + _stale("names that are read", exceptions, needed)
 
 
+# --- words
+
+
+def retired_words(root: Path, words: Collection[str], exceptions: Mapping[str, str]) -> list[str]:
+    """Lines of the package with a word that was given up for a term of the field, alone or as a part of a name."""
+    any_case, capitalised = (
+        "|".join(map(re.escape, words)),
+        "|".join(re.escape(w.capitalize()) for w in words),
+    )
+    pattern = re.compile(rf"((?<![A-Za-z])(?i:{any_case})(?![a-z])|(?:{capitalised})(?![a-z]))")
+    found, needed = [], set()
+    for name, path in modules(root).items():
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1):
+            for word in pattern.findall(line):
+                if name in exceptions:
+                    needed.add(name)
+                else:
+                    found.append(f"{name}:{number}: {word}")
+    return found + _stale("words", exceptions, needed)
+
+
+def indirect_docstrings(root: Path) -> list[str]:
+    """Docstrings that begin with a question word instead of a noun or a verb."""
+    return [
+        f"{name}:{node.lineno}: {text.splitlines()[0]}"
+        for name, path in modules(root).items()
+        for node in ast.walk(_parsed(path))
+        if isinstance(node, Definition | ast.ClassDef)
+        if re.match(r"(What|Whether)\b", text := ast.get_docstring(node) or "")
+    ]
+
+
 # --- tests
+
+
+def private_imports(root: Path) -> list[str]:
+    """Private names of the package that tests import."""
+    return [
+        f"{path.relative_to(root).as_posix()}:{node.lineno}: {node.module}.{alias.name}"
+        for path in sorted((root / "tests").rglob("*.py"))
+        for node in ast.walk(_parsed(path))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "deputize"
+        for alias in node.names
+        if re.match(r"_[^_]", alias.name)
+    ]
 
 
 def untested_modules(root: Path, exceptions: Mapping[str, str]) -> list[str]:
