@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import bdtr
@@ -396,12 +397,15 @@ def main(argv: list[str] | None = None) -> int:
         "Cost at matched quality, n = 1000, delta = .05, every signal under the same certificate", signals
     )
     name = "specialist's probability"
-    points = curve(
-        pool.signals[name],
-        pool.wrong_N.astype(float),
-        [str(i) for i in range(pool.wrong_N.size)],
-        pool.grids[name],
-    )
+    points = [
+        msgspec.structs.asdict(point)
+        for point in curve(
+            pool.signals[name],
+            pool.wrong_N.astype(float),
+            [str(i) for i in range(pool.wrong_N.size)],
+            pool.grids[name],
+        )
+    ]
     table.show("Share against loss, with 95 % intervals", points[:: max(1, len(points) // 12)])
     table.save(
         given.json,

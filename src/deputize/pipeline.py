@@ -678,14 +678,13 @@ def _without(gone: set[str], record: Record) -> Record:
 def finish(run: Run) -> dict[str, Any]:
     """Writes report.json and report.html, publishes the certified routes, marks the run finished."""
     from deputize.routes_file import read_routes, write_routes
-    from deputize.stages.evaluate import publish
-    from deputize.stages.evaluate import report as report_of
-    from deputize.web.report import write_report
+    from deputize.stages.evaluate import build_report, publish
+    from deputize.web.page import write_report
 
     curated, discovered = run.load("curate", art.Curated), run.load("cluster", art.Discovered)
     selected, finetuned = run.load("select", art.Selected), run.load("finetune", art.Finetuned)
     results = run.load("evaluate", Results).results
-    report = report_of.build(
+    report = build_report.build(
         run_id=run.state.run_id,
         config=run.config,
         curated=curated,

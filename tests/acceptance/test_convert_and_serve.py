@@ -210,7 +210,7 @@ def test_the_same_with_a_small_language_model_that_writes_its_answers(tmp_path: 
         assert test["n_extracted"] or test["bits_left"] < 20, test
         pytest.skip(f"the leak test refused the specialist, so there is nothing to serve ({task['refused']})")
     assert task["certificate"] is not None, task["refused"]
-    assert next(r for r in task["rungs"] if r.get("chosen"))["method"] == "lora"
+    assert next(r for r in task["methods"] if r.get("chosen"))["method"] == "lora"
     cases = []
     for i in range(8):
         text, number, state = parcel(9000 + i, late=i % 2 == 0)

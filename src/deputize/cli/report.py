@@ -34,7 +34,7 @@ def read_report(home: Path, run_id: str | None = None) -> tuple[dict[str, Any], 
 
 def mark_erased(home: Path, taught: Iterable[TrainedOnErased]) -> None:
     """Says in the reports of runs which specialists learnt from calls that are erased now."""
-    from deputize.web.report import write_report
+    from deputize.web.page import write_report
 
     by_run: dict[str, dict[str, int]] = {}
     for one in taught:

@@ -153,7 +153,7 @@ def _rename_elsewhere(home: Home, task_id: str, name: str) -> None:
     from deputize.cli.report import read_report
     from deputize.pipeline import latest_run
     from deputize.routes_file import read_routes, update_routes
-    from deputize.web.report import write_report
+    from deputize.web.page import write_report
 
     newest = latest_run(home)
     if newest is not None and (home.runs_path / newest / "report.json").exists():

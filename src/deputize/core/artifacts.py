@@ -85,13 +85,19 @@ class Candidate(Record):
     """One model considered for one task."""
 
     model: str
+    """Its name in the catalogue; "" for a baseline without one."""
     method: str = ""
     """"" for the model as it is; majority, linear, ... for a baseline that was probed."""
     probe_accuracy: float | None = None
+    """Agreement with the LLM on the probed calls; null where it was not probed."""
     n_probe: int = 0
+    """Calls of the probe."""
     fits: bool = True
+    """False where the machine has too little memory for it."""
     licence: str = ""
+    """SPDX identifier."""
     note: str = ""
+    """Why it was not considered further."""
 
 
 class Selected(Record):
@@ -119,6 +125,7 @@ class Leak(Record):
     n_exposed: int
     """Secrets with an exposure of at least `limit_bits` by rank: they have left a trace, which alone is no leak."""
     limit_bits: float
+    """Exposure from which a secret counts in n_exposed."""
     p_exposed: float
     """Chance of that many for a model that saw none of them."""
     p_memorised: float
@@ -126,7 +133,9 @@ class Leak(Record):
     mean_exposure: float
     """Bits; a model that knows nothing gives about 1.44."""
     max_exposure: float
+    """Bits, of the secret that is remembered best."""
     seconds: float = 0.0
+    """Time of the test."""
     n_given_away: int = 0
     """Secrets that were extracted, or that fewer guesses would find than a secret must cost: any one is a leak."""
     bits_left: float | None = None
@@ -180,29 +189,183 @@ class Finetuned(Record):
 
 
 class TestScore(Record):
-    """How the chosen specialist did on held-out calls."""
+    """Agreement with the LLM on held-out calls, of the chosen specialist and of what it is compared with."""
 
     __test__ = False
 
     n_calls: int
+    """Held-out calls that were read."""
     n_episodes: int
+    """Episodes they belong to."""
     majority_accuracy: float | None = None
+    """Of always giving the most frequent answer of the training split."""
     base_accuracy: float | None = None
+    """Of the untuned model, in the selection stage's probe; null where it was not probed."""
     tuned_accuracy: float | None = None
+    """Of the chosen specialist, on every call, whatever its confidence."""
     tuned_interval: tuple[float, float] | None = None
+    """95 % interval of tuned_accuracy (Wilson, with the effective number of calls)."""
 
 
 class HeldOut(Record):
-    """The route as it would have run on episodes nothing else saw."""
+    """The route as it would have run on episodes that neither training nor thresholds nor calibration saw."""
 
     n_calls: int
+    """Held-out calls that were read, those meant for people included."""
     share_served: float
+    """Of the calls meant for code, served at the certified threshold."""
     loss_difference: float
+    """Added errors a call: served and wrong, over all calls; less the LLM's own disagreement where that was certified."""
     loss_difference_interval: tuple[float, float]
+    """95 % interval of loss_difference."""
+    n_code_calls: int = 0
+    """Calls meant for code among them."""
+    n_served: int = 0
+    """Calls served at the threshold, meant for code or for people."""
+    agreement_of_served: float | None = None
+    """Of the served calls, those answered as the LLM did; null where none was served."""
+    errors_on_calls_for_people: int = 0
+    """Served calls that the LLM answered to a person: each is an error."""
+    share_of_cost_served: float = 0.0
+    """Of the LLM's cost for calls meant for code, spent on calls that would be served."""
+
+
+class MethodRow(Record):
+    """One method tried on a task: trained and measured, or a baseline that was only probed. Null where it was not read."""
+
+    method: str
+    """linear, lora, ...; majority, or "probe: ..." for what was not trained."""
+    model: str = ""
+    """The model it runs on."""
+    trained: bool = False
+    """False for a baseline."""
+    chosen: bool = False
+    """True for the method that the certificate is about."""
+    n_train: int | None = None
+    """Training examples."""
+    train_s: float | None = None
+    """Training time."""
+    n_validation: int | None = None
+    """Validation calls that were read."""
+    validation_accuracy: float | None = None
+    """Agreement with the LLM on them."""
+    validation_servable: float | None = None
+    """Share of them that could be served at about epsilon, by hindsight: what methods are compared by."""
+    n_test: int | None = None
+    """Held-out calls that were read."""
+    test_accuracy: float | None = None
+    """Agreement with the LLM on them."""
+    test_interval: tuple[float, float] | None = None
+    """95 % interval of test_accuracy."""
+    action_accuracy: float | None = None
+    """Agreement on tool names without arguments; null for tasks that call no tools."""
+    coverage: dict[str, float | None] = msgspec.field(default_factory=dict)
+    """epsilon -> share of the held-out calls meant for code that hindsight could serve at that loss."""
+    seconds_per_call: float | None = None
+    """Measured time of one call."""
+    probe_accuracy: float | None = None
+    """Of a baseline, in the selection stage's probe."""
+    n_probe: int | None = None
+    """Calls of that probe."""
+
+
+class CurvePoint(Record):
+    """Loss against share served at one threshold, on held-out calls."""
+
+    threshold: float
+    """Calls of at least this confidence would be served."""
+    share_served: float
+    """Of the calls meant for code."""
+    loss: float
+    """Served and wrong, over all calls."""
+    loss_low: float
+    """Lower end of the 95 % interval of loss."""
+    loss_high: float
+    """Upper end of it."""
+
+
+class AtEpsilon(Record):
+    """What could be claimed of a task at one epsilon; each epsilon is a test of its own at delta."""
+
+    epsilon: float
+    """The loss allowed."""
+    certified: bool = False
+    """True where a threshold passed the test and serves enough."""
+    threshold: float | None = None
+    """The certified threshold."""
+    p_value: float | None = None
+    """Of that threshold."""
+    share_certified: float = 0.0
+    """Of the calibration calls meant for code, served at the threshold."""
+    share_held_out: float = 0.0
+    """Of the held-out calls meant for code, served at the threshold."""
+    loss_held_out: float | None = None
+    """Served and wrong, over all held-out calls."""
+    share_hindsight: float = 0.0
+    """Of the held-out calls meant for code, what hindsight could serve at this loss: an upper bound."""
+    share_hindsight_unseen: float = 0.0
+    """The same over calibration and held-out calls together."""
+    n_units: int = 0
+    """Independent calibration units of the test."""
+    units_needed: int = 0
+    """Units without an error that a claim at this epsilon needs."""
+    reason: str = ""
+    """Why nothing was certified."""
+
+
+class SelfAgreement(Record):
+    """Agreement of the LLM's repeated samples with its recorded answers: the ceiling of any specialist's agreement."""
+
+    agreement: float
+    """Share of repeated samples that equal the recorded answer."""
+    n_calls: int
+    """Calls that were asked more than once."""
+
+
+class FullAnswers(Record):
+    """Cost of writing out the free text of answers too, which is not compared and so not written while measuring."""
+
+    n_calls: int
+    """Calls answered in full."""
+    seconds_per_call: float
+    """Measured time of one such call."""
+    finished: float
+    """Share of them that ended within the length limit; the others go to the LLM."""
+
+
+class EvaluationFacts(Record):
+    """What the certificate of a task rests on, and what else was found while measuring."""
+
+    chosen_because: str = ""
+    """Why this method was chosen, on validation."""
+    mixed: bool = False
+    """True at a site that also speaks to people: deferring to the LLM is one of the answers there."""
+    n_validation: int = 0
+    """Validation calls that the methods were compared on."""
+    n_calibration_calls: int = 0
+    """Calibration calls that were read."""
+    n_calibration_groups: int = 0
+    """Independent calibration units: one random call of each group."""
+    n_calibration_unread: int = 0
+    """Units that there was no time to read; they count as served and wrong."""
+    units_needed: int = 0
+    """Units without an error that a claim at epsilon needs."""
+    n_repeated: int = 0
+    """Units for which the LLM was asked more than once."""
+    seconds_per_call: float | None = None
+    """Measured time of one call of the chosen specialist, its whole answer written."""
+    written_in_full: FullAnswers | None = None
+    """Measured apart where answers hold free text."""
+    action_accuracy: float | None = None
+    """Agreement on tool names without arguments, on held-out calls; null for tasks that call no tools."""
+    llm_self_agreement: SelfAgreement | None = None
+    """Null where the LLM was asked once only."""
+    leaks: str = ""
+    """Which specialists of the task give planted secrets away, and so were not measured."""
 
 
 class TaskResult(Record):
-    """S6: everything the report says of one task."""
+    """S6: everything the report says of one task. Either `certificate` or `refused` is set."""
 
     task_id: str
     chosen: str = ""
@@ -211,8 +374,14 @@ class TaskResult(Record):
     test: TestScore | None = None
     held_out: HeldOut | None = None
     refused: str = ""
-    rungs: list[dict[str, Any]] = msgspec.field(default_factory=list)
-    """One row per rung tried: method, dev / test accuracy, coverage at several epsilons, seconds."""
-    curve: list[dict[str, float]] = msgspec.field(default_factory=list)
-    """share_served against loss, with intervals, over thresholds."""
-    extra: dict[str, Any] = msgspec.field(default_factory=dict)
+    """Why there is no certificate, for a reader; nothing is decided by it."""
+    methods: list[MethodRow] = msgspec.field(default_factory=list)
+    """Baselines, then the trained methods from cheap to expensive."""
+    curve: list[CurvePoint] = msgspec.field(default_factory=list)
+    """From the strictest threshold to the laxest."""
+    at_epsilon: list[AtEpsilon] = msgspec.field(default_factory=list)
+    """By rising epsilon."""
+    evaluation: EvaluationFacts = EvaluationFacts()
+    held_out_groups: dict[str, tuple[float, float]] = msgspec.field(default_factory=dict)
+    """Group -> (calls meant for code, loss difference summed over all its calls): what the totals of the report are made
+    of. Names of groups stay here, in the sealed results."""

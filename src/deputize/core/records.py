@@ -233,12 +233,19 @@ class Site(Record):
     """One place in the agent that calls a model, who it speaks to, and the evidence for it."""
 
     id: str
+    """Its id."""
     name: str
+    """For a reader."""
     agent: str
+    """The agent it belongs to."""
     n_calls: int
+    """Calls made there."""
     n_human: int
+    """Of them, replies to a person."""
     n_code: int
+    """Of them, replies meant for code."""
     audience: Literal["human", "code", "mixed"]
+    """Who the replies are meant for."""
     evidence: str
     """One sentence with the numbers the inference rests on."""
 
@@ -317,23 +324,31 @@ class Certificate(Record):
     """What is claimed of a route, and the numbers behind it (docs/concepts/certificates.md)."""
 
     id: str
+    """Its id; a specialist trained anew gets another one."""
     kind: str
     """selective_error, not_worse_than_llm or not_worse_than_repeats (scoring.certificates)."""
     epsilon: float
+    """The loss that the claim allows, over all calls of the task."""
     delta: float
+    """The probability with which the claim may be false."""
     n_calibration: int
     """Independent units: groups, one random call of each."""
     threshold: float
+    """The confidence from which the specialist answers."""
     share_served: float
-    """Share of non-HCI calibration calls served at the threshold."""
+    """Of the calibration calls meant for code, served at the threshold."""
     p_value: float
+    """Of the claim at that threshold."""
     label_source: str
-    """outcome, gold, agreement, judge."""
+    """What an answer is compared with: outcome, gold, agreement (the LLM's recorded answer), judge."""
     claim: str
     """The sentence a reader may quote."""
     n_served: int = 0
+    """Units that would be served."""
     n_errors: int = 0
+    """Of them, answered otherwise than the LLM did."""
     version: int = RECORD_VERSION
+    """Of the record's form."""
 
 
 class Route(Record):

@@ -29,7 +29,7 @@ from deputize.gateway.child_process import start_gateway_process
 from deputize.home import Home
 from deputize.routes_file import read_routes
 from deputize.scoring.costs import load_prices
-from deputize.web.report import write_report
+from deputize.web.page import write_report
 
 FRESH_FROM = 50_000
 """Index of the first ticket of the replay: far from those that were learnt from."""

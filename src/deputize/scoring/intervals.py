@@ -1,4 +1,4 @@
-"""How sure a measured share is: intervals for proportions and differences, and what hindsight could have served.
+"""Intervals of measured proportions and differences, and the share that hindsight could have served.
 
 Shape letters: N calls, G groups, B bootstrap draws. Calls of one group are not independent, so every interval here
 knows the groups.
@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import betaincinv, ndtri
+
+from deputize.core.artifacts import CurvePoint
 
 Interval = tuple[float, float]
 
@@ -141,7 +143,7 @@ def coverage_at(
         confidence_N: not finite where a call is not to be served.
         loss_N: loss difference of serving each call.
         epsilon: the loss allowed over all calls.
-        counts_N: whether a call counts in the share (non-HCI); all do where None.
+        counts_N: whether a call counts in the share (one meant for code); all do where None.
 
     Returns:
         (share of counting calls served, threshold); (0.0, inf) where nothing can be served.
@@ -170,22 +172,22 @@ def curve(
     counts_N: ArrayLike | None = None,
     level: float = 0.95,
     seed: int = 0,
-) -> list[dict[str, float]]:
-    """Share served against loss, with its interval, one row per threshold, strict to lax."""
+) -> list[CurvePoint]:
+    """Share served against loss, with its interval, one point per threshold, strict to lax."""
     confidence, loss = np.asarray(confidence_N, dtype=float), np.asarray(loss_N, dtype=float)
     counts = np.ones(confidence.size) if counts_N is None else np.asarray(counts_N, dtype=float)
-    rows = []
+    points = []
     for threshold in np.asarray(thresholds_L, dtype=float):
         served = confidence >= threshold
         lost = loss * served
         low, high = difference_interval(lost, groups_N, level, seed, n_draws=500)
-        rows.append(
-            {
-                "threshold": float(threshold),
-                "share_served": float((served * counts).sum() / counts.sum()) if counts.sum() else 0.0,
-                "loss": float(lost.mean()) if lost.size else 0.0,
-                "loss_low": low,
-                "loss_high": high,
-            }
+        points.append(
+            CurvePoint(
+                threshold=float(threshold),
+                share_served=float((served * counts).sum() / counts.sum()) if counts.sum() else 0.0,
+                loss=float(lost.mean()) if lost.size else 0.0,
+                loss_low=low,
+                loss_high=high,
+            )
         )
-    return rows
+    return points

@@ -72,8 +72,18 @@ def guesses(bits: float) -> str:
     return f"{number:.0f}"
 
 
+def certificate_kind(kind: str) -> str:
+    """The kind of a certificate in words."""
+    words = {
+        "selective_error": "few errors among the calls served",
+        "not_worse_than_llm": "not worse than the LLM",
+        "not_worse_than_repeats": "not worse than the LLM asked again",
+    }
+    return words[kind]
+
+
 def leak_words(test: Mapping[str, Any]) -> str:
-    """What one specialist gave away of its planted secrets (a row of a task's `leak_tests`)."""
+    """One row of a task's `leak_tests` as a sentence: what a specialist gave away of its planted secrets."""
     words = (
         f"{test['method']}: {test['n_planted']} secrets planted, {test['n_extracted']} extracted, {test['n_exposed']} exposed; "
         f"mean exposure {test['mean_exposure']:.1f} bits (1.4 in a model that never saw them)"
@@ -145,7 +155,7 @@ def quality_curve(
 
 
 def served_bars(tasks: Sequence[Mapping[str, Any]], limit: int = 12) -> Markup:
-    """One bar per task, as long as its share of non-HCI calls, filled as far as specialists serve it."""
+    """One bar per task, as long as its share of the calls meant for code, filled as far as specialists serve it."""
     shown = [t for t in tasks if t["share_of_calls"] > 0][:limit]
     if not shown:
         return Markup("")
@@ -180,7 +190,7 @@ def site_bars(replay: Mapping[str, Any]) -> Markup:
 
 
 def served_share(task: Mapping[str, Any]) -> float:
-    """The share of a task's non-HCI calls its route serves: measured on held-out calls, else on calibration."""
+    """Share of a task's calls meant for code that its route serves: measured on held-out calls, else on calibration."""
     if not task.get("certificate"):
         return 0.0
     return float((task.get("held_out") or task["certificate"])["share_served"])

@@ -1,4 +1,4 @@
-"""A report as a table in the terminal: what a run found, on one screen."""
+"""Summary of a report as a table in the terminal, on one screen."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def render(report: Mapping[str, Any], max_tasks: int = 20) -> RenderableType:
         ("tuned", True),
         ("served", True),
         ("loss", True),
-        ("a call", True),
+        ("per call", True),
     ):
         table.add_column(
             name, justify="right" if right else "left", no_wrap=right, overflow="ellipsis", max_width=34
@@ -52,7 +52,7 @@ def render(report: Mapping[str, Any], max_tasks: int = 20) -> RenderableType:
     lines += [
         Text(""),
         Text(
-            f"{count(source['n_code_calls'])} non-HCI calls: {usd(cost['llm_only_usd'])} with the LLM alone, "
+            f"{count(source['n_code_calls'])} calls meant for code: {usd(cost['llm_only_usd'])} with the LLM alone, "
             f"{usd(cost['routed_usd'])} with routes; training {usd(cost['training_usd'])} once; "
             f"quality {points(total['quality_difference'])}"
         ),
@@ -71,7 +71,7 @@ def render(report: Mapping[str, Any], max_tasks: int = 20) -> RenderableType:
         ]
     lines += [
         Text(
-            f"{t['name']}: {t['specialist']['n_erased']} calls it learnt from were erased; train it again",
+            f"{t['name']}: {t['specialist']['n_erased']} calls it was trained on were erased; train it again",
             "yellow",
         )
         for t in report["tasks"]
@@ -89,7 +89,7 @@ def _headline(report: Mapping[str, Any]) -> str:
     if not total["n_routes"]:
         return "No route earned a certificate: every call stays with the LLM."
     return (
-        f"{share(total['share_of_code_calls_served'])} of the non-HCI calls served by specialists on unseen episodes, "
+        f"{share(total['share_of_code_calls_served'])} of the calls meant for code served by specialists on unseen episodes, "
         f"{share(total['agreement_of_served'], 1)} of them with the LLM's answer ({total['n_routes']} of "
         f"{len(report['tasks'])} tasks certified at {share(report['epsilon'])} loss)."
     )

@@ -86,6 +86,6 @@ def test_curve_rows_rise_in_share() -> None:
     confidence = rng.random(300)
     loss = (rng.random(300) > confidence).astype(float)
     rows = iv.curve(confidence, loss, [str(i) for i in range(300)], [0.9, 0.5, 0.1])
-    assert [r["share_served"] for r in rows] == sorted(r["share_served"] for r in rows)
-    assert all(r["loss_low"] <= r["loss"] <= r["loss_high"] for r in rows)
-    assert iv.curve([], [], [], [0.5])[0]["share_served"] == 0.0
+    assert [r.share_served for r in rows] == sorted(r.share_served for r in rows)
+    assert all(r.loss_low <= r.loss <= r.loss_high for r in rows)
+    assert iv.curve([], [], [], [0.5])[0].share_served == 0.0

@@ -8,13 +8,18 @@ import msgspec
 import pytest
 
 from deputize.core.artifacts import (
+    AtEpsilon,
     Candidate,
     Curated,
+    CurvePoint,
     Discovered,
+    EvaluationFacts,
     Finetuned,
     HeldOut,
     Leak,
+    MethodRow,
     Selected,
+    SelfAgreement,
     Specialist,
     TaskResult,
     TestScore,
@@ -31,7 +36,7 @@ from deputize.core.records import (
     Task,
     Usage,
 )
-from deputize.stages.evaluate.report import build
+from deputize.stages.evaluate.build_report import build
 
 CLAIM = (
     "With 95% confidence, answering at confidence 0.71 or more with the specialist differs from the LLM's answer in at "
@@ -71,78 +76,69 @@ def specialist(of: Task, method: str, model: str, **given: Any) -> Specialist:
     )
 
 
-def rows(chosen: str) -> list[dict[str, Any]]:
-    out: list[dict[str, Any]] = [
-        {"method": "majority", "model": "", "test_accuracy": 0.182, "trained": False}
+def rows(chosen: str) -> list[MethodRow]:
+    out = [
+        MethodRow(method="majority", test_accuracy=0.182),
+        MethodRow(method="probe: few-shot", model="SmolLM2-135M-Instruct", probe_accuracy=0.31, n_probe=40),
     ]
-    out.append(
-        {
-            "method": "probe: few-shot",
-            "model": "SmolLM2-135M-Instruct",
-            "probe_accuracy": 0.31,
-            "n_probe": 40,
-            "trained": False,
-        }
-    )
     for method, model, accuracy, seconds in (
         ("linear", "tf-idf", 0.931, 0.0004),
         ("lora", "SmolLM2-135M-Instruct", 0.957, 0.031),
     ):
         out.append(
-            {
-                "method": method,
-                "model": model,
-                "trained": True,
-                "chosen": method == chosen,
-                "n_train": 812,
-                "train_s": 94.2,
-                "validation_accuracy": accuracy,
-                "dev_servable": 0.9,
-                "test_accuracy": accuracy,
-                "test_interval": (accuracy - 0.03, accuracy + 0.02),
-                "action_accuracy": None,
-                "coverage": {"0.01": 0.78, "0.02": 0.88, "0.05": 0.99, "0.1": 1.0},
-                "seconds_per_call": seconds,
-            }
+            MethodRow(
+                method=method,
+                model=model,
+                trained=True,
+                chosen=method == chosen,
+                n_train=812,
+                train_s=94.2,
+                validation_accuracy=accuracy,
+                validation_servable=0.9,
+                test_accuracy=accuracy,
+                test_interval=(accuracy - 0.03, accuracy + 0.02),
+                coverage={"0.01": 0.78, "0.02": 0.88, "0.05": 0.99, "0.1": 1.0},
+                seconds_per_call=seconds,
+            )
         )
     return out
 
 
-def curve(hardness: float) -> list[dict[str, float]]:
+def curve(hardness: float) -> list[CurvePoint]:
     out = []
     for i in range(1, 41):
         share = i / 40
         loss = hardness * share**4
         out.append(
-            {
-                "threshold": 1 - share * 0.6,
-                "share_served": share,
-                "loss": loss,
-                "loss_low": max(0.0, loss * 0.6 - 0.002),
-                "loss_high": loss * 1.35 + 0.008,
-            }
+            CurvePoint(
+                threshold=1 - share * 0.6,
+                share_served=share,
+                loss=loss,
+                loss_low=max(0.0, loss * 0.6 - 0.002),
+                loss_high=loss * 1.35 + 0.008,
+            )
         )
     return out
 
 
-def at_rows(certified: bool) -> list[dict[str, Any]]:
+def at_rows(certified: bool) -> list[AtEpsilon]:
     return [
-        {
-            "epsilon": e,
-            "certified": certified and e >= 0.02,
-            "threshold": 0.7,
-            "p_value": 0.01,
-            "share_certified": 0.9 if certified and e >= 0.02 else 0.0,
-            "share_held_out": 0.89 if certified and e >= 0.02 else 0.0,
-            "loss_held_out": 0.01,
-            "share_hindsight": min(1.0, 0.5 + 4 * e),
-            "share_hindsight_unseen": min(1.0, 0.5 + 4 * e),
-            "n_units": 402 if certified else 12,
-            "units_needed": 149,
-            "reason": ""
+        AtEpsilon(
+            epsilon=e,
+            certified=certified and e >= 0.02,
+            threshold=0.7,
+            p_value=0.01,
+            share_certified=0.9 if certified and e >= 0.02 else 0.0,
+            share_held_out=0.89 if certified and e >= 0.02 else 0.0,
+            loss_held_out=0.01,
+            share_hindsight=min(1.0, 0.5 + 4 * e),
+            share_hindsight_unseen=min(1.0, 0.5 + 4 * e),
+            n_units=402 if certified else 12,
+            units_needed=149,
+            reason=""
             if certified and e >= 0.02
             else "12 independent calibration groups; 149 without an error are needed",
-        }
+        )
         for e in (0.01, 0.02, 0.05, 0.1)
     ]
 
@@ -234,19 +230,15 @@ def report() -> dict[str, Any]:
         n_served=371,
         n_errors=2,
     )
-    groups = {f"e{i}": [1.0, float(i % 90 == 0)] for i in range(200)}
-    routed = {
-        "seconds_per_call": 0.031,
-        "mixed": False,
-        "chosen_because": "lora could serve the most on dev (91 %)",
-        "held_out_groups": groups,
-        "agreement_of_served": 0.988,
-        "share_of_cost_served": 0.9,
-        "n_calibration_groups": 402,
-        "units_needed": 149,
-        "llm_self_agreement": {"agreement": 0.97, "n_calls": 120.0},
-        "at_epsilon": at_rows(True),
-    }
+    groups = {f"e{i}": (1.0, float(i % 90 == 0)) for i in range(200)}
+    facts = EvaluationFacts(
+        chosen_because="lora could serve the most on validation (91 %)",
+        n_calibration_groups=402,
+        units_needed=149,
+        seconds_per_call=0.031,
+        llm_self_agreement=SelfAgreement(agreement=0.97, n_calls=120),
+    )
+    quick = msgspec.structs.replace(facts, llm_self_agreement=None, seconds_per_call=0.0004)
     test = TestScore(
         n_calls=225,
         n_episodes=50,
@@ -261,14 +253,18 @@ def report() -> dict[str, Any]:
             chosen="t1-lora",
             certificate=good,
             test=test,
-            rungs=rows("lora"),
+            methods=rows("lora"),
             curve=curve(0.043),
-            extra=routed,
+            at_epsilon=at_rows(True),
+            evaluation=facts,
+            held_out_groups=groups,
             held_out=HeldOut(
                 n_calls=225,
                 share_served=0.911,
                 loss_difference=0.009,
                 loss_difference_interval=(0.001, 0.031),
+                agreement_of_served=0.988,
+                share_of_cost_served=0.9,
             ),
         ),
         TaskResult(
@@ -276,25 +272,33 @@ def report() -> dict[str, Any]:
             chosen="t2-linear",
             certificate=good,
             test=test,
-            rungs=rows("linear"),
+            methods=rows("linear"),
             curve=curve(0.02),
+            at_epsilon=at_rows(True),
+            evaluation=quick,
+            held_out_groups=groups,
             held_out=HeldOut(
-                n_calls=105, share_served=1.0, loss_difference=0.0, loss_difference_interval=(0.0, 0.035)
+                n_calls=105,
+                share_served=1.0,
+                loss_difference=0.0,
+                loss_difference_interval=(0.0, 0.035),
+                agreement_of_served=0.988,
+                share_of_cost_served=0.9,
             ),
-            extra=routed | {"llm_self_agreement": None, "seconds_per_call": 0.0004},
         ),
         TaskResult(
             task_id="t3",
             chosen="t3-lora",
             test=test,
-            rungs=rows("lora"),
+            methods=rows("lora"),
             curve=curve(0.39),
             refused="12 independent calibration groups; 149 without an error are needed to claim 0.02 at delta 0.05. On 75 "
-            "held-out calls the lora specialist agreed with the LLM on 61 %; with hindsight 22 % of the non-HCI calls could "
+            "held-out calls the lora specialist agreed with the LLM on 61 %; with hindsight 22 % of the calls meant for code could "
             "have been served at a loss of 0.02.",
-            extra={"seconds_per_call": 0.09, "mixed": True, "at_epsilon": at_rows(False)},
+            at_epsilon=at_rows(False),
+            evaluation=EvaluationFacts(seconds_per_call=0.09, mixed=True),
         ),
-        TaskResult(task_id="t4", refused="41 calls are too few to learn from", rungs=rows("")[:1]),
+        TaskResult(task_id="t4", refused="41 calls are too few to learn from", methods=rows("")[:1]),
     ]
     sites = [
         Site(

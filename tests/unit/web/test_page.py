@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 
 from deputize.web import figures
-from deputize.web.report import render, write_report
+from deputize.web.page import render, write_report
 from deputize.web.summary import render as table
 
 VOID = {"meta", "line", "polyline", "polygon", "rect", "circle", "br", "i"}

@@ -1,4 +1,4 @@
-"""What a specialist does on a set of calls, as arrays that statistics can work on.
+"""A specialist's answers to a set of calls, as arrays that statistics can work on.
 
 Shape letter: N calls.
 """
@@ -22,21 +22,21 @@ from deputize.scoring.intervals import coverage_at
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One specialist's answers to N calls, beside the LLM's."""
+    """One specialist's answers to N calls, compared with the LLM's."""
 
     groups: list[str]
     episodes: list[str]
     confidence_N: NDArray[np.float64]
     """NEVER where the call would go to the LLM whatever the threshold: no answer, DEFER, out of distribution."""
     right_N: NDArray[np.bool_]
-    """Whether the answer (DEFER included) is the LLM's."""
+    """True where the answer (DEFER included) is the LLM's."""
     right_action_N: NDArray[np.bool_]
     """The same for the decision alone: tool names without arguments. Equal to right_N for other contracts."""
     counts_N: NDArray[np.bool_]
-    """Whether the call is not human-computer interaction."""
+    """True for a call meant for code, not for a person."""
     llm_usd_N: NDArray[np.float64]
     repeat_loss_N: NDArray[np.float64]
-    """How often the LLM's other answers to the same request differ from the recorded one; NaN where it was asked once."""
+    """Share of the LLM's repeated samples that differ from its recorded answer; NaN where it was asked once."""
     seconds: float
     """Wall time of all predictions."""
 
@@ -75,12 +75,12 @@ class Evaluation:
         )
 
     def share_served(self, threshold: float) -> float:
-        """Share of the non-HCI calls answered at a threshold; 0 where there are none."""
+        """Share of the calls meant for code answered at a threshold; 0 where there are none."""
         n = int(self.counts_N.sum())
         return float(((self.confidence_N >= threshold) & self.counts_N).sum() / n) if n else 0.0
 
     def servable(self, epsilon: float) -> float:
-        """Share of the non-HCI calls that hindsight could serve at a loss of epsilon over all calls."""
+        """Share of the calls meant for code that hindsight could serve at a loss of epsilon over all calls."""
         return coverage_at(self.confidence_N, self.loss_N, epsilon, self.counts_N)[0]
 
 
@@ -91,7 +91,7 @@ def compare(
     prices: Prices,
     seconds: float,
 ) -> Evaluation:
-    """Predictions beside the LLM's recorded answers to the first len(predictions) examples."""
+    """Predictions compared with the LLM's recorded answers to the first len(predictions) examples."""
     examples = examples[: len(predictions)]
     recorded = [answer_of(e.response, contract) for e in examples]
     pairs = list(zip(predictions, recorded, strict=True))
@@ -110,8 +110,8 @@ def compare(
 
 def served_confidence(prediction: Prediction, contract: Contract) -> float:
     """The confidence a threshold is compared with: NEVER where there is nothing to serve."""
-    leaves = contract.may_defer and prediction.answer == DEFER
-    if prediction.answer is None or leaves or not prediction.confidence > 0:
+    defers = contract.may_defer and prediction.answer == DEFER
+    if prediction.answer is None or defers or not prediction.confidence > 0:
         return cert.NEVER
     return float(prediction.confidence)
 
@@ -133,7 +133,7 @@ def _repeat_loss(example: Example, contract: Contract) -> float:
 def majority_accuracy(
     trained_on: Sequence[Example], asked: Sequence[Example], contract: Contract
 ) -> float | None:
-    """How often "always the most frequent answer" is the LLM's; None where there is nothing to count or to ask."""
+    """Accuracy of always giving the most frequent answer of `trained_on`; None where there is nothing to count or to ask."""
     answers = [a for a in (answer_of(e.response, contract) for e in trained_on) if a is not None]
     if not answers or not asked:
         return None

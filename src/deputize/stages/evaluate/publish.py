@@ -1,4 +1,4 @@
-"""From certified results to the route file the gateway swaps in: a task without a certificate gets no route."""
+"""The route file of a run, from its certified results: a task without a certificate gets no route."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def route_file(
     for task in discovered.tasks:
         result = result_of.get(task.id)
         specialist = specialist_of.get(result.chosen) if result else None
-        if result is None or specialist is None or result.certificate is None or result.refused:
+        if result is None or specialist is None or result.certificate is None:
             continue
         routes.append(
             Route(

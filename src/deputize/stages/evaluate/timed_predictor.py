@@ -1,4 +1,4 @@
-"""Asking a specialist within a time limit: in chunks sized by the speed it shows, none begun after the end."""
+"""Predictions within a time limit: in chunks sized by the measured speed, none begun that would end too late."""
 
 from __future__ import annotations
 
@@ -6,46 +6,50 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from deputize.core.deadline import Clock, Deadline
 from deputize.core.records import Prediction, Request
 from deputize.specialists.base import Predictor
 
 FIRST, CHUNK = 8, 64
-"""Calls of the first chunk, which tells the speed, and of a chunk at most."""
+"""Calls of the first chunk, which measures the speed, and of a chunk at most."""
 CHUNK_S = 8.0
 """Seconds a chunk should take: what a limit may be overrun by, and how often progress moves."""
 
 
 @dataclass
 class TimedPredictor:
-    """A specialist and the speed it has shown so far."""
+    """A predictor and the speed it has shown so far."""
 
     predictor: Predictor
-    clock: Callable[[], float]
+    clock: Clock
     chunks: list[tuple[int, float]] = field(default_factory=list)
     """(calls, seconds) of each chunk that was answered."""
 
     @property
     def seconds_per_call(self) -> float:
-        """Mean over all chunks but the first, which carries the warming up; 0 where nothing was asked."""
-        told = self.chunks[1:] or self.chunks
-        n = sum(calls for calls, _ in told)
-        return sum(seconds for _, seconds in told) / n if n else 0.0
+        """Mean over all chunks but the first, which includes warming up; 0 where nothing was asked."""
+        counted = self.chunks[1:] or self.chunks
+        n = sum(calls for calls, _ in counted)
+        return sum(seconds for _, seconds in counted) / n if n else 0.0
 
     def affordable(self, seconds: float) -> float:
-        """How many calls fit into a time, by the speed shown; endless where none was measured."""
+        """Number of calls that fit into a time, at the measured speed; infinite where none was measured."""
         each = self.seconds_per_call
         return math.inf if each <= 1e-9 or math.isinf(seconds) else max(0.0, seconds / each)
 
     def read(
-        self, requests: Sequence[Request], until: float, on_chunk: Callable[[int], None] = lambda done: None
+        self,
+        requests: Sequence[Request],
+        deadline: Deadline,
+        on_chunk: Callable[[int], None] = lambda done: None,
     ) -> list[Prediction]:
         """Predictions of the first requests: all of them, or as many as there is time for.
 
-        A chunk is begun only where it is expected to end in time, so the limit is overrun by one chunk at most.
+        A chunk is begun only where it is expected to end in time, so the deadline is overrun by one chunk at most.
         """
         out: list[Prediction] = []
         while len(out) < len(requests):
-            size = min(self._size(until - self.clock()), len(requests) - len(out))
+            size = min(self._size(deadline.left_s()), len(requests) - len(out))
             if size < 1:
                 break
             out += self.ask(requests[len(out) : len(out) + size])

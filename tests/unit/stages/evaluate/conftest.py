@@ -135,12 +135,12 @@ def make_world(
     n_calls: int = 3000,
     per_group: int = 1,
     contract: Contract = LABEL,
-    rungs: dict[str, float] | None = None,
+    methods: dict[str, float] | None = None,
     repeats_differ: float = 0.0,
     people: float = 0.0,
 ) -> World:
-    """`rungs` maps a method to its hardness; `repeats_differ` is the rate at which the LLM's second answer differs (0: none)."""
-    rungs = {"linear": 0.6, "lora": 0.3} if rungs is None else rungs
+    """`methods` maps a method to its hardness; `repeats_differ` is the rate at which the LLM's second answer differs (0: none)."""
+    methods = {"linear": 0.6, "lora": 0.3} if methods is None else methods
     truth: dict[str, object] = {}
     examples = []
     for i in range(n_calls):
@@ -190,7 +190,7 @@ def make_world(
             method=method,
             model="SmolLM2-135M-Instruct" if method == "lora" else "tf-idf",
             kind="head",
-            cost={"linear": 10, "encoder": 15, "lora": 20}.get(method, 30),
+            cost={"linear": 10, "lora": 20}.get(method, 30),
             contract=contract,
             task=task,
             n_train=1000,
@@ -199,7 +199,7 @@ def make_world(
             prompt_tokens_after=40.0,
             path=f"runs/r/specialists/t1-{method}",
         )
-        for method in rungs
+        for method in methods
     ]
     site = Site(
         id="s",
@@ -234,11 +234,11 @@ def make_world(
                     )
                 ]
             },
-            plan={"t1": list(rungs)},
+            plan={"t1": list(methods)},
             base_model="SmolLM2-135M-Instruct",
         ),
         finetuned=Finetuned(specialists=specialists),
-        predictors={s.path: Simulated(truth, contract, rungs[s.method]) for s in specialists},
+        predictors={s.path: Simulated(truth, contract, methods[s.method]) for s in specialists},
         home=home,
     )
 

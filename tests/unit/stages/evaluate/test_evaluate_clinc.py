@@ -48,7 +48,7 @@ def test_a_fit_linear_predictor_serves_most_of_clinc150(world: Callable[..., Any
     with gzip.open(LOG, "rt", encoding="utf-8") as lines:
         log = [json.loads(line) for line in lines]
     labels = sorted({row["response"]["content"] for row in log})
-    w = world(n_calls=100, rungs={"linear": 0.0})
+    w = world(n_calls=100, methods={"linear": 0.0})
     shares: dict[Split, int] = {"train": 9, "validation": 2, "calibration": 5, "test": 4}
     sides = [side for side, n in shares.items() for _ in range(n)]
     examples = [

@@ -15,7 +15,7 @@ from deputize.specialists.learn_schema import learn_schema
 from deputize.specialists.linear_model import LinearPredictor, LinearSettings
 from deputize.specialists.pointer_predictor import fit_linear_predictor
 from deputize.specialists.predictor import load
-from deputize.stages.evaluate.report import build
+from deputize.stages.evaluate.build_report import build
 from deputize.stages.evaluate.run import run
 from deputize.stages.finetune import planted_secrets
 from deputize.stages.finetune import run as finetune
@@ -83,7 +83,7 @@ def test_one_that_leaks_is_refused_however_well_it_answers(
     )
     assert result.certificate is None and not result.chosen
     assert result.refused.startswith("linear leaks: ") and "planted secrets" in result.refused
-    assert not any(row["trained"] for row in result.rungs), "no figure of its is shown as if it could serve"
+    assert not any(row.trained for row in result.methods), "no figure of its is shown as if it could serve"
     report = build(
         run_id="r",
         config=CONFIG,
@@ -101,7 +101,7 @@ def test_one_that_leaks_is_refused_however_well_it_answers(
     assert test["leaks"] and test["method"] == "linear" and test["n_planted"] == planted_secrets.MOST
 
 
-def test_beside_it_one_that_does_not_leak_is_certified_and_the_leak_is_noted(
+def test_another_one_that_does_not_leak_is_certified_and_the_leak_is_noted(
     trained: tuple[Path, Curated, Discovered, Specialist],
 ) -> None:
     home, curated, discovered, leaking = trained
@@ -128,7 +128,7 @@ def test_beside_it_one_that_does_not_leak_is_certified_and_the_leak_is_noted(
         load=lambda folder: load(folder, home),
     )
     assert result.certificate is not None and result.chosen == sound.id
-    assert result.extra["leaks"].startswith("linear leaks: ")
+    assert result.evaluation.leaks.startswith("linear leaks: ")
 
 
 def test_the_same_specialist_would_be_certified_were_it_not_tested(

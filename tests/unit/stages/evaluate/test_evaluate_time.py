@@ -15,6 +15,7 @@ from tests.unit.stages.evaluate.conftest import Simulated, World, make_world, un
 
 from deputize.core.artifacts import Discovered, Finetuned, Selected, TaskResult
 from deputize.core.config import Convert
+from deputize.core.deadline import Deadline
 from deputize.core.records import Prediction, Request
 from deputize.stages.evaluate.run import run
 from deputize.stages.evaluate.timed_predictor import CHUNK, FIRST, TimedPredictor
@@ -75,7 +76,7 @@ def evaluate(
 
 
 def many(home: Path, n_tasks: int, n_calls: int, **given: Any) -> World:
-    """Several tasks in one log, each with a linear and a lora rung."""
+    """Several tasks in one log, each with a linear and a lora method."""
     worlds = [make_world(home, n_calls=n_calls, **given) for _ in range(n_tasks)]
     examples, tasks, specialists, plan, predictors, assignment = [], [], [], {}, {}, {}
     for k, w in enumerate(worlds):
@@ -133,7 +134,7 @@ def test_the_deadline_is_overrun_by_one_chunk_at_most(
 
 
 def test_a_slow_specialist_is_refused_with_the_numbers(world: Make) -> None:
-    (result,), clock, _ = evaluate(world(rungs={"lora": 0.0}), 120.0, {"lora": lambda n, t: 2.0})
+    (result,), clock, _ = evaluate(world(methods={"lora": 0.0}), 120.0, {"lora": lambda n, t: 2.0})
     assert result.certificate is None and clock.now <= 136.0
     assert "149 without an error are needed" in result.refused
     assert "time allowed for" in result.refused and "2 s a call" in result.refused
@@ -144,30 +145,30 @@ def test_no_time_at_all_is_said_and_nothing_is_asked(world: Make) -> None:
     assert clock.now == 0.0 and "no time was left" in result.refused
 
 
-def test_a_slow_rung_beside_a_fast_one_does_not_starve_it(world: Make) -> None:
+def test_a_slow_method_next_to_a_fast_one_does_not_starve_it(world: Make) -> None:
     """The fast one reads all there is; the slow one what fits, and is shown with its own number of calls."""
-    w = world(rungs={"linear": 0.3, "lora": 0.3}, n_calls=3000)
+    w = world(methods={"linear": 0.3, "lora": 0.3}, n_calls=3000)
     (result,), clock, _ = evaluate(w, 300.0, {"linear": lambda n, t: 0.001, "lora": lambda n, t: 1.0})
     n_test = sum(e.split == "test" for e in w.curated.examples)
-    linear, lora = (r for r in result.rungs if r["trained"])
+    linear, lora = (r for r in result.methods if r.trained)
     assert result.chosen == "t1-linear" and result.certificate is not None and clock.now <= 310.0
-    assert linear["n_test"] == n_test and 0 < lora["n_test"] < n_test
-    assert result.extra["n_calibration_calls"] == sum(e.split == "calibration" for e in w.curated.examples)
+    assert linear.n_test == n_test and lora.n_test is not None and 0 < lora.n_test < n_test
+    assert result.evaluation.n_calibration_calls == sum(e.split == "calibration" for e in w.curated.examples)
 
 
 def test_units_that_time_did_not_allow_to_read_count_as_served_errors(world: Make) -> None:
     """A machine that slows down during calibration: what was planned and not read may not help the claim."""
-    w = world(rungs={"lora": 0.0}, n_calls=3000)
+    w = world(methods={"lora": 0.0}, n_calls=3000)
     n_dev = sum(e.split == "validation" for e in w.curated.examples)
 
     def stalls(n: int, text: str) -> float:
         return 0.1 if n < n_dev + 400 else 1e4
 
     (result,), _, _ = evaluate(w, 200.0, {"lora": stalls})
-    assert result.extra["n_calibration_unread"] > 0
+    assert result.evaluation.n_calibration_unread > 0
     assert result.certificate is None, "hundreds of unread units cannot be claimed to be right"
-    (whole,), _, _ = evaluate(world(rungs={"lora": 0.0}, n_calls=3000), 2000.0, {"lora": lambda n, t: 0.1})
-    assert whole.certificate is not None and whole.extra["n_calibration_unread"] == 0
+    (whole,), _, _ = evaluate(world(methods={"lora": 0.0}, n_calls=3000), 2000.0, {"lora": lambda n, t: 0.1})
+    assert whole.certificate is not None and whole.evaluation.n_calibration_unread == 0
 
 
 def test_wrong_answers_that_take_long_do_not_earn_a_certificate(tmp_path: Path) -> None:
@@ -175,7 +176,7 @@ def test_wrong_answers_that_take_long_do_not_earn_a_certificate(tmp_path: Path) 
     broken = 0
     for seed in range(40):
         w = make_world(
-            tmp_path, rungs={"lora": 0.24}, n_calls=1500
+            tmp_path, methods={"lora": 0.24}, n_calls=1500
         )  # 6 % wrong, all of them served at threshold 0
         clock = Clock()
         sim = w.predictors["runs/r/specialists/t1-lora"]
@@ -219,14 +220,14 @@ def test_prose_is_left_out_of_reading_and_timed_apart(world: Make) -> None:
         Slow(Simulated({"a": "x"}, world().discovered.tasks[0].contract, 0.0), clock, lambda n, t: 1.0), clock
     )
     requests = [Request(messages=[{"role": "user", "content": "a"}])] * 300
-    read = reader.read(requests, 100.0)
+    read = reader.read(requests, Deadline(100.0, clock))
     assert len(read) == 100 and clock.now == 100.0
     assert max(n for n, _ in reader.chunks) <= CHUNK and reader.seconds_per_call == 1.0
 
 
-def test_what_decides_is_read_for_all_tasks_before_a_dearer_rung_is_shown(tmp_path: Path) -> None:
-    """A quick rung that is right on all of dev settles the choice: a slow one beside it costs no certificate."""
-    world = many(tmp_path, 3, 1500, rungs={"linear": 0.0, "lora": 0.0})
+def test_what_decides_is_read_for_all_tasks_before_a_more_expensive_method_is_shown(tmp_path: Path) -> None:
+    """A quick method that is right on all of validation settles the choice: a slow one as well costs no certificate."""
+    world = many(tmp_path, 3, 1500, methods={"linear": 0.0, "lora": 0.0})
     results, clock, _ = evaluate(
         world, 60.0, {"linear": lambda n, t: 0.001, "lora": lambda n, t: 4.0}, Convert(epsilon=0.05)
     )
@@ -234,8 +235,8 @@ def test_what_decides_is_read_for_all_tasks_before_a_dearer_rung_is_shown(tmp_pa
     assert all(r.certificate is not None and r.chosen.endswith("linear") for r in results)
     n_test = sum(e.split == "test" for e in world.curated.examples) / 3
     for result in results:
-        linear, lora = (r for r in result.rungs if r["trained"])
-        assert linear["n_test"] == n_test, "the chosen rung is shown on all there is"
-        assert lora["chosen"] is False and lora["n_test"] < n_test
-        if not lora["n_test"]:
-            assert lora["test_accuracy"] is None and lora["coverage"]["0.05"] is None
+        linear, lora = (r for r in result.methods if r.trained)
+        assert linear.n_test == n_test, "the chosen method is shown on all there is"
+        assert lora.chosen is False and lora.n_test is not None and lora.n_test < n_test
+        if not lora.n_test:
+            assert lora.test_accuracy is None and lora.coverage["0.05"] is None

@@ -35,21 +35,21 @@ def test_a_good_specialist_earns_a_certificate_that_holds(world: Make) -> None:
 
 
 def test_every_call_served_when_the_specialist_is_perfect(world: Make) -> None:
-    (result,) = world(rungs={"linear": 0.0}).run()
+    (result,) = world(methods={"linear": 0.0}).run()
     assert result.certificate.share_served == 1.0
     assert result.held_out.share_served == 1.0 and result.held_out.loss_difference == 0.0
     assert result.held_out.loss_difference_interval[1] > 0  # no error seen is not no error possible
 
 
-def test_the_cheaper_rung_wins_when_the_dearer_one_is_no_better(world: Make) -> None:
-    (result,) = world(rungs={"linear": 0.3, "lora": 0.3}).run()
+def test_the_cheaper_method_wins_when_the_more_expensive_one_is_no_better(world: Make) -> None:
+    (result,) = world(methods={"linear": 0.3, "lora": 0.3}).run()
     assert result.chosen == "t1-linear"
-    trained = [row for row in result.rungs if row["trained"]]
-    assert [row["chosen"] for row in trained] == [True, False]
-    assert all(row["test_accuracy"] is not None for row in trained)
+    trained = [row for row in result.methods if row.trained]
+    assert [row.chosen for row in trained] == [True, False]
+    assert all(row.test_accuracy is not None for row in trained)
 
 
-def test_only_the_chosen_rung_sees_calibration_and_nobody_sees_test_before(world: Make) -> None:
+def test_only_the_chosen_method_sees_calibration_and_nobody_sees_test_before(world: Make) -> None:
     w = world(n_calls=1200)
     (result,) = w.run()
     by_split = {e.request.messages[-1]["content"]: e.split for e in w.curated.examples}
@@ -66,12 +66,12 @@ def test_too_few_groups_are_refused_with_the_number_needed(world: Make) -> None:
     assert result.certificate is None and result.held_out is None
     assert "149 without an error are needed to claim 0.02" in result.refused
     assert "with hindsight" in result.refused
-    assert result.extra["n_calibration_groups"] < 30 and result.extra["units_needed"] == 149
+    assert result.evaluation.n_calibration_groups < 30 and result.evaluation.units_needed == 149
     assert result.curve and result.test is not None  # the numbers are shown all the same
 
 
 def test_a_bad_specialist_is_refused(world: Make) -> None:
-    (result,) = world(rungs={"lora": 1e9}).run()
+    (result,) = world(methods={"lora": 1e9}).run()
     assert result.certificate is None
     assert result.refused and "loss of 0.02" in result.refused
 
@@ -79,44 +79,44 @@ def test_a_bad_specialist_is_refused(world: Make) -> None:
 def test_a_mixed_site_counts_replies_to_people_as_errors_and_reports_shares_of_calls_for_code(
     world: Make,
 ) -> None:
-    w = world(contract=ACTION, people=0.5, rungs={"lora": 0.5}, n_calls=4000)
+    w = world(contract=ACTION, people=0.5, methods={"lora": 0.5}, n_calls=4000)
     (result,) = w.run(Convert(epsilon=0.05))
     assert result.certificate is not None and "meant for people" in result.certificate.claim
-    assert result.extra["mixed"] and result.extra["errors_on_calls_for_people"] > 0
-    assert result.extra["n_held_out_code_calls"] < result.held_out.n_calls
+    assert result.evaluation.mixed and result.held_out.errors_on_calls_for_people > 0
+    assert result.held_out.n_code_calls < result.held_out.n_calls
     # the same truth served without the calls for people would look better than it is
     assert result.held_out.loss_difference > 0
     assert result.held_out.share_served > 0.5
-    assert result.extra["action_accuracy"] >= result.test.tuned_accuracy
+    assert result.evaluation.action_accuracy >= result.test.tuned_accuracy
 
 
-def test_leave_is_never_served(world: Make) -> None:
-    w = world(contract=ACTION, people=1.0, rungs={"lora": 0.0}, n_calls=1500)
+def test_defer_is_never_served(world: Make) -> None:
+    w = world(contract=ACTION, people=1.0, methods={"lora": 0.0}, n_calls=1500)
     (result,) = w.run()
     assert all(sim.truth[t] == DEFER for sim in w.predictors.values() for t in sim.asked)
-    assert result.certificate is None  # always right to leave, and nothing to serve
+    assert result.certificate is None  # always right to defer, and nothing to serve
     assert result.test.tuned_accuracy == 1.0
 
 
 def test_repeated_samples_give_the_llm_its_own_disagreement(world: Make) -> None:
-    """At 6 % error everywhere plain agreement refuses to serve all; beside an LLM that differs 10 % from itself it may."""
-    (repeated,) = world(repeats_differ=0.10, rungs={"lora": 0.24}, n_calls=6000).run()
-    (plain,) = world(rungs={"lora": 0.24}, n_calls=6000).run()
+    """At 6 % error everywhere plain agreement refuses to serve all; against an LLM that differs 10 % from itself it may."""
+    (repeated,) = world(repeats_differ=0.10, methods={"lora": 0.24}, n_calls=6000).run()
+    (plain,) = world(methods={"lora": 0.24}, n_calls=6000).run()
     assert (
         repeated.certificate.kind == "not_worse_than_repeats"
         and "agrees with itself" in repeated.certificate.claim
     )
     assert repeated.certificate.share_served > plain.certificate.share_served
-    assert repeated.extra["llm_self_agreement"]["agreement"] == pytest.approx(0.9, abs=0.02)
+    assert repeated.evaluation.llm_self_agreement.agreement == pytest.approx(0.9, abs=0.02)
 
 
 def test_other_epsilons_are_reported_in_order(world: Make) -> None:
     (result,) = world().run(Convert(epsilon=0.03))
-    rows = result.extra["at_epsilon"]
-    assert [r["epsilon"] for r in rows] == [0.01, 0.02, 0.03, 0.05, 0.1]
+    rows = result.at_epsilon
+    assert [r.epsilon for r in rows] == [0.01, 0.02, 0.03, 0.05, 0.1]
     for kind in ("share_certified", "share_hindsight"):
-        assert [r[kind] for r in rows] == sorted(r[kind] for r in rows)
-    assert all(r["share_certified"] <= r["share_hindsight_unseen"] + 0.1 for r in rows)
+        assert [getattr(r, kind) for r in rows] == sorted(getattr(r, kind) for r in rows)
+    assert all(r.share_certified <= r.share_hindsight_unseen + 0.1 for r in rows)
 
 
 def test_results_do_not_depend_on_the_order_of_the_log(world: Make) -> None:
@@ -127,16 +127,16 @@ def test_results_do_not_depend_on_the_order_of_the_log(world: Make) -> None:
     assert first == second
 
 
-def test_without_a_deadline_every_call_of_dev_calibration_and_test_is_read(world: Make) -> None:
+def test_without_a_deadline_every_call_of_validation_calibration_and_test_is_read(world: Make) -> None:
     w = world(n_calls=6000)
     (result,) = w.run()
     n = {
         side: sum(e.split == side for e in w.curated.examples)
         for side in ("validation", "calibration", "test")
     }
-    assert result.extra["n_calibration_calls"] == n["calibration"] and result.test.n_calls == n["test"]
-    assert result.extra["n_dev"] == n["validation"] and all(
-        r["n_test"] == n["test"] for r in result.rungs if r["trained"]
+    assert result.evaluation.n_calibration_calls == n["calibration"] and result.test.n_calls == n["test"]
+    assert result.evaluation.n_validation == n["validation"] and all(
+        r.n_test == n["test"] for r in result.methods if r.trained
     )
 
 
@@ -153,7 +153,7 @@ def test_a_certificate_belongs_to_one_specialist(world: Make) -> None:
 
 
 def test_untrained_tasks_say_why(world: Make) -> None:
-    w = world(rungs={})
+    w = world(methods={})
     w.selected = Selected(
         candidates={}, plan={}, base_model="m", refused={"t1": "41 calls are too few to learn from"}
     )
@@ -175,7 +175,7 @@ def test_progress_is_told(world: Make) -> None:
 
 
 def test_a_specialist_that_is_never_right_on_dev_costs_no_calibration(world: Make) -> None:
-    w = world(rungs={"lora": 1e30})
+    w = world(methods={"lora": 1e30})
     (result,) = w.run(deadline_s=60.0)
     assert result.certificate is None and "not one of" in result.refused
     by_split = {e.request.messages[-1]["content"]: e.split for e in w.curated.examples}

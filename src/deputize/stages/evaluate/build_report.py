@@ -1,0 +1,163 @@
+"""Builder of report.json: a run's records in, the document out (core.report_schema, docs/reference/report.md)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import reduce
+from typing import Any
+
+import msgspec
+
+from deputize.core.artifacts import Curated, Discovered, Finetuned, Selected, TaskResult
+from deputize.core.config import Convert
+from deputize.core.records import Example
+from deputize.core.report_schema import (
+    REPORT_VERSION,
+    Report,
+    ReportCuration,
+    ReportEnvironment,
+    ReportSource,
+    ReportSplit,
+    document,
+)
+from deputize.core.subjects import Subjects
+from deputize.scoring.costs import Prices, Spend, load_prices
+from deputize.stages.evaluate.task_figures import TaskFigures, total_spend
+from deputize.stages.evaluate.totals import totals
+
+
+def build(
+    *,
+    run_id: str,
+    config: Convert,
+    curated: Curated,
+    discovered: Discovered,
+    selected: Selected,
+    finetuned: Finetuned,
+    results: Sequence[TaskResult],
+    timings_s: Mapping[str, float],
+    environment: Mapping[str, Any],
+    n_skipped: int = 0,
+    skipped: Mapping[str, int] | None = None,
+    prices: Prices | None = None,
+) -> dict[str, Any]:
+    """The report of a run as plain JSON values (core.report_schema.Report); numbers that are not known are null."""
+    prices = prices or load_prices()
+    n_cores = int(environment.get("n_cores") or 1)
+    calls = _by_task(curated, discovered)
+    n_code_calls = max(curated.n_code_calls, sum(e.audience == "code" for e in curated.examples))
+    spends = [total_spend([e for e in es if e.audience == "code"], prices) for es in calls.values()]
+    whole = reduce(Spend.__add__, spends, Spend())
+    result_of = {r.task_id: r for r in results}
+    tasks = [
+        TaskFigures(
+            task,
+            calls[task.id],
+            result_of.get(task.id) or TaskResult(task_id=task.id, refused="not evaluated"),
+            [s for s in finetuned.specialists if s.task_id == task.id],
+            prices,
+            n_cores,
+        )
+        for task in discovered.tasks
+    ]
+    tasks.sort(key=lambda t: (-t.n_code_calls, t.task.id))
+    report = Report(
+        version=REPORT_VERSION,
+        run_id=run_id,
+        seed=config.seed,
+        epsilon=config.epsilon,
+        delta=config.delta,
+        source=_source(curated, n_skipped, skipped or {}, config),
+        curate=_curation(curated),
+        tasks=[t.entry(n_code_calls, whole.usd, selected.candidates.get(t.task.id, [])) for t in tasks],
+        unassigned=discovered.unassigned,
+        total=totals(tasks, n_code_calls, whole, finetuned, prices, n_cores=n_cores, seed=config.seed),
+        timings_s=dict(timings_s),
+        environment=msgspec.convert(dict(environment), ReportEnvironment),
+        notes=_notes(tasks, curated, whole, config),
+        assumptions=prices.assumptions(),
+    )
+    plain: dict[str, Any] = document(report)
+    return plain
+
+
+def _by_task(curated: Curated, discovered: Discovered) -> dict[str, list[Example]]:
+    """Examples by task id; under "" those of no task."""
+    calls: dict[str, list[Example]] = {task.id: [] for task in discovered.tasks}
+    for example in curated.examples:
+        calls.setdefault(discovered.assignment.get(example.call_id, ""), []).append(example)
+    return calls
+
+
+def _source(curated: Curated, n_skipped: int, skipped: Mapping[str, int], config: Convert) -> ReportSource:
+    return ReportSource(
+        n_calls=curated.n_calls,
+        n_episodes=curated.n_episodes,
+        n_code_calls=curated.n_code_calls,
+        n_skipped=n_skipped,
+        skipped=dict(skipped),
+        models=_models(curated.examples, config.min_origins),
+        sites=curated.sites,
+    )
+
+
+def _curation(curated: Curated) -> ReportCuration:
+    return ReportCuration(
+        n_kept=sum(e.trainable for e in curated.examples),
+        dropped=curated.dropped,
+        entities=curated.entities,
+        detectors=curated.detectors,
+        measured=curated.measured,
+        splits=_splits(curated.examples),
+        warnings=curated.warnings,
+    )
+
+
+def _models(examples: Sequence[Example], least: int) -> dict[str, int]:
+    """Calls by the LLM that answered; a name that fewer data subjects have is not shown (a model may be one person's)."""
+    named = Subjects([e.subject for e in examples], least).shared([e.model] for e in examples)
+    shown = (e.model if e.model in named else "others" if e.model else "" for e in examples)
+    return dict(Counter(name or "unknown" for name in shown).most_common())
+
+
+def _splits(examples: Sequence[Example]) -> dict[str, ReportSplit]:
+    out: dict[str, ReportSplit] = {}
+    for name in ("train", "validation", "calibration", "test"):
+        split = [e for e in examples if e.split == name]
+        out[name] = ReportSplit(n_calls=len(split), n_groups=len({e.group for e in split}))
+    return out
+
+
+def _notes(tasks: Sequence[TaskFigures], curated: Curated, whole: Spend, config: Convert) -> list[str]:
+    """What a reader should know before quoting a figure."""
+    notes = [
+        "Agreement is with the LLM's recorded answer: where the LLM was wrong, a specialist that copies it is counted "
+        "right, and one that is right is counted wrong.",
+        "A certificate holds for calls like those it was calibrated on; a changed prompt template or tool schema "
+        "closes the route, a slow drift has to be noticed by auditing.",
+        f"Each certificate holds with probability {1 - config.delta:.0%} by itself; over several routes one in "
+        f"{round(1 / config.delta)} may be wrong.",
+        "Costs are of the recorded calls meant for code; training is paid once and is not in them.",
+    ]
+    if any(t.routed and t.result.evaluation.mixed for t in tasks):
+        notes.append(
+            "At a site that also speaks to people the loss is over all calls of the site; the share served is of the "
+            "calls meant for code."
+        )
+    expensive = [
+        t.task.name
+        for t in tasks
+        if t.routed and t.specialist_usd + t.escalation_usd > t.spend.usd - t.llm_usd_left > 0
+    ]
+    if expensive:
+        notes.append(f"On this machine the specialist costs more than it saves for: {', '.join(expensive)}.")
+    if whole.n_estimated:
+        notes.append(
+            f"{whole.n_estimated} of the calls had no token counts; theirs are estimated from characters."
+        )
+    if whole.n_assumed:
+        notes.append(f"{whole.n_assumed} of the calls name no model with a listed price; another's was used.")
+    if curated.n_code_calls == 0:
+        notes.append("No call of this log is directed at code, so nothing may be served by a specialist.")
+    return [*notes, *curated.warnings]

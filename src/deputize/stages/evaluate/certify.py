@@ -1,0 +1,212 @@
+"""Calibration of the chosen method: which calls are read, which threshold is certified, and in which words.
+
+References:
+    Angelopoulos et al., "Learn then Test", arXiv 2110.01052: thresholds fixed beforehand, tested in order.
+    Waudby-Smith and Ramdas, arXiv 2010.09686: the test where the LLM's own disagreement is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from deputize.core.artifacts import Specialist
+from deputize.core.config import Convert
+from deputize.core.deadline import Deadline
+from deputize.core.records import Certificate
+from deputize.scoring import certificates as cert
+from deputize.scoring.costs import Prices
+from deputize.stages.evaluate.candidates import MethodCandidate
+from deputize.stages.evaluate.evaluation import Evaluation
+
+MIN_SHARE = 0.05
+"""A certificate that would serve less than this of the calls is not worth a route: every call waits for the specialist."""
+MIN_REPEATED = 0.2
+"""Share of calibration units with a second LLM answer from which "not_worse_than_repeats" is tested."""
+CALIBRATION_SHARE, MOST_CALIBRATION = 0.6, 0.85
+"""Parts of the time left that calibration is planned for, and may take at most where that would not be enough."""
+
+
+@dataclass(frozen=True)
+class CalibrationReading:
+    """Answers of the chosen method to calibration calls."""
+
+    evaluation: Evaluation
+    """The tested units first, in the order they were drawn in."""
+    n_units: int
+    """Units to be tested, one random call of each group; fixed before one of them was answered."""
+    n_unread: int
+    """Units that there was no time to read; they count as served and wrong."""
+    shortfall: str
+    """What time did not allow, for the words of a refusal; "" where every group is tested."""
+
+
+def read_calibration(
+    candidate: MethodCandidate, deadline: Deadline, *, seed: int, needed: int
+) -> CalibrationReading:
+    """Answers calibration calls, units first.
+
+    A certificate rests on one random call of each group. Which, in what order and how many is drawn and fixed before
+    any answer is seen; the other calls of the split are read where all of them fit, to smooth the share reported.
+
+    Args:
+        candidate: the chosen method.
+        deadline: nothing is begun after it.
+        seed: of the run.
+        needed: units without an error that a claim needs.
+    """
+    calls, timed = candidate.calls, candidate.timed
+    calibration = calls.split("calibration")
+    units = cert.draw_units([e.group for e in calibration], cert.seed_of(seed, "units", calls.task.id))
+    left_s = deadline.left_s()
+    planned = timed.affordable(CALIBRATION_SHARE * left_s)
+    if planned < 2 * needed:
+        planned = min(2 * needed, timed.affordable(MOST_CALIBRATION * left_s))
+    n_units = int(min(planned, len(units)))
+    order = [*units[:n_units]]
+    if planned >= len(calibration):
+        drawn = set(units.tolist())
+        order += [i for i in range(len(calibration)) if i not in drawn]
+    shortfall = ""
+    if n_units < calls.n_calibration_groups:
+        shortfall = (
+            f"; time allowed for {n_units} of {calls.n_calibration_groups} groups ({left_s:.0f} s were left for this "
+            f"task, and {candidate.method} takes {timed.seconds_per_call:.2g} s a call)"
+        )
+    examples = [calibration[i] for i in order]
+    read = candidate.read("calibration", examples, deadline)
+    if len(read) < len(examples):
+        read = read[:n_units]
+    return CalibrationReading(
+        candidate.evaluate(read, examples), n_units, max(0, n_units - len(read)), shortfall
+    )
+
+
+@dataclass(frozen=True)
+class CertificateAttempt:
+    """A certificate tried at one epsilon."""
+
+    sequence: cert.SequenceTest
+    index: int | None
+    """Of the certified threshold; None where the claim is refused."""
+    share_served: float
+    """Of the calibration calls meant for code, at that threshold."""
+    reason: str
+    """Why the claim is refused, for a reader; "" where it is not."""
+    n_repeated: int
+    """Units for which the LLM was asked more than once."""
+
+    @property
+    def threshold(self) -> float | None:
+        return None if self.index is None else float(self.sequence.thresholds_L[self.index])
+
+    @property
+    def p_value(self) -> float | None:
+        return None if self.index is None else float(self.sequence.p_values_L[self.index])
+
+
+def attempt(
+    reading: CalibrationReading, grid_L: cert.Floats, epsilon: float, delta: float, prices: Prices
+) -> CertificateAttempt:
+    """Tests the thresholds of a grid at one epsilon and picks the cheapest that passed."""
+    calibration = reading.evaluation
+    sequence, n_repeated = _test(reading, grid_L, epsilon, delta)
+    share_L = [calibration.share_served(t) for t in sequence.thresholds_L]
+    llm_usd = float(calibration.llm_usd_N.mean()) if len(calibration) else 0.0
+    own_usd = prices.specialist_usd(calibration.seconds_per_call, 1)
+    index = cert.cheapest(sequence, share_L, own_usd, llm_usd)
+    if index is None or sequence.n_units == 0:
+        return CertificateAttempt(sequence, None, 0.0, cert.refusal(sequence) + reading.shortfall, n_repeated)
+    if share_L[index] < MIN_SHARE:
+        # a threshold at which nothing is served is safe and useless; the next laxer one says why it stops there
+        stopped = min(sequence.n_passed, sequence.thresholds_L.size - 1)
+        reason = (
+            f"only {share_L[index]:.1%} of the calls could be served at a loss of {epsilon:g}: at the next threshold "
+            f"{int(sequence.n_errors_L[stopped])} of {int(sequence.n_served_L[stopped])} served calls differed from the LLM"
+        )
+        return CertificateAttempt(sequence, None, 0.0, reason, n_repeated)
+    return CertificateAttempt(sequence, index, share_L[index], "", n_repeated)
+
+
+def _test(
+    reading: CalibrationReading, grid_L: cert.Floats, epsilon: float, delta: float
+) -> tuple[cert.SequenceTest, int]:
+    """The test of the grid on the units, and for how many of them the LLM was asked more than once."""
+    n_unread = reading.n_unread
+    units = reading.evaluation.take(np.arange(reading.n_units - n_unread))
+    n_repeated = int(np.isfinite(units.repeat_loss_N).sum())
+    against_repeats = n_repeated >= MIN_REPEATED * max(1, len(units))
+    # what was to be tested and was not read counts as served and wrong
+    confidence_N = np.append(units.confidence_N, np.full(n_unread, np.inf))
+    wrong_N = np.append(~units.right_N, np.ones(n_unread, dtype=bool))
+    # a call without a second answer counts the LLM as agreeing with itself, which can only make the claim harder
+    llm_loss_N = np.append(np.nan_to_num(units.repeat_loss_N, nan=0.0), np.zeros(n_unread))
+    sequence = cert.certify(
+        "not_worse_than_repeats" if against_repeats else "not_worse_than_llm",
+        confidence_N,
+        wrong_N,
+        grid_L,
+        epsilon,
+        delta,
+        llm_loss_N=llm_loss_N if against_repeats else None,
+    )
+    return sequence, n_repeated
+
+
+def certificate_of(
+    made: CertificateAttempt, specialist: Specialist, config: Convert, *, mixed: bool, n_unread: int
+) -> Certificate | None:
+    """The certificate of a specialist; None where the claim was refused.
+
+    Args:
+        made: the attempt at the epsilon asked for.
+        specialist: the one that calibrated; a specialist trained anew gets another id, for what was audited of the old
+            one says nothing of it.
+        config: seed, epsilon and delta.
+        mixed: the site also speaks to people.
+        n_unread: units that there was no time to read.
+    """
+    sequence, index, threshold, p_value = made.sequence, made.index, made.threshold, made.p_value
+    if index is None or threshold is None or p_value is None:
+        return None
+    name = f"{specialist.task_id}-{sequence.kind}-{config.epsilon:g}-{config.delta:g}"
+    sums = [f"{file}={digest}" for file, digest in sorted(specialist.checksums.items())]
+    mark = cert.seed_of(config.seed, name, f"{threshold!r}", specialist.id, *sums)
+    return Certificate(
+        id=f"{name}-{mark % 16**6:06x}",
+        kind=sequence.kind,
+        epsilon=sequence.epsilon,
+        delta=sequence.delta,
+        n_calibration=sequence.n_units,
+        threshold=threshold,
+        share_served=made.share_served,
+        p_value=p_value,
+        label_source="agreement",
+        claim=cert.claim(sequence, index, mixed=mixed, n_repeated=made.n_repeated, n_unread=n_unread),
+        n_served=int(sequence.n_served_L[index]),
+        n_errors=int(sequence.n_errors_L[index]),
+    )
+
+
+def refusal(made: CertificateAttempt, shown: Evaluation, method: str, epsilon: float) -> str:
+    """Why there is no certificate, and how the method did on held-out calls, for a reader; "" where there is one."""
+    if made.index is not None:
+        return ""
+    sentence = made.reason[0].upper() + made.reason[1:] + "."
+    if not len(shown):
+        return sentence
+    return (
+        f"{sentence} On {len(shown)} held-out calls the {method} specialist agreed with the LLM on "
+        f"{shown.accuracy:.0%}; with hindsight {shown.servable(epsilon):.0%} of the calls meant for code could have been "
+        f"served at a loss of {epsilon:g}."
+    )
+
+
+def no_agreement(candidates: Sequence[MethodCandidate], n_validation: int) -> str:
+    """The refusal of a task of which no method answered a single validation call as the LLM did."""
+    return (
+        f"{' and '.join(c.method for c in candidates)}: not one of {n_validation} validation calls was answered as the "
+        "LLM did, so no calibration call was spent on it; more time (minutes) or more examples may change that"
+    )

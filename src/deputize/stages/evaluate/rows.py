@@ -1,0 +1,173 @@
+"""Rows of a task's result: what the report shows of each method, of each epsilon and of the held-out calls."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from deputize.core.artifacts import (
+    AtEpsilon,
+    Candidate,
+    HeldOut,
+    MethodRow,
+    SelfAgreement,
+    Specialist,
+    TestScore,
+)
+from deputize.core.records import Certificate, Contract
+from deputize.scoring import certificates as cert
+from deputize.scoring.intervals import coverage_at, difference_interval, proportion_interval
+from deputize.stages.evaluate.candidates import MethodCandidate
+from deputize.stages.evaluate.certify import CertificateAttempt
+from deputize.stages.evaluate.evaluation import Evaluation
+from deputize.stages.evaluate.select_method import validation_score
+
+EPSILONS: tuple[float, ...] = (0.01, 0.02, 0.05, 0.10)
+"""Losses the report shows in addition to the one asked for."""
+MIN_PROBE = 4
+"""Probed calls from which the untuned model's accuracy is worth a figure."""
+
+
+def baseline_rows(candidates: Sequence[Candidate], majority: float | None) -> list[MethodRow]:
+    """Rows of what was not trained: the majority answer and the models that were probed."""
+    return [
+        MethodRow(method="majority", test_accuracy=majority),
+        *(
+            MethodRow(
+                method=f"probe: {c.method or 'as it is'}",
+                model=c.model,
+                probe_accuracy=c.probe_accuracy,
+                n_probe=c.n_probe,
+            )
+            for c in candidates
+            if c.probe_accuracy is not None and c.method != "majority" and c.n_probe >= MIN_PROBE
+        ),
+    ]
+
+
+def method_row(candidate: MethodCandidate, *, chosen: bool, score: float | None, epsilon: float) -> MethodRow:
+    """The row of a trained method; what there was no time to read is None.
+
+    Args:
+        candidate: with its answers to validation and held-out calls.
+        chosen: the certificate is about it.
+        score: its share servable on validation where methods were compared by it; None: worked out here.
+        epsilon: the loss asked for.
+    """
+    specialist, validation, shown = candidate.specialist, candidate.on_validation(), candidate.on_test()
+    if score is None and len(validation):
+        score = validation_score(validation, epsilon)
+    return MethodRow(
+        method=specialist.method,
+        model=specialist.model,
+        trained=True,
+        chosen=chosen,
+        n_train=specialist.n_train,
+        train_s=specialist.train_s,
+        n_validation=len(validation),
+        validation_accuracy=validation.accuracy,
+        validation_servable=score,
+        n_test=len(shown),
+        test_accuracy=shown.accuracy,
+        test_interval=proportion_interval(shown.right_N, shown.groups) if len(shown) else None,
+        action_accuracy=action_accuracy(shown, candidate.calls.contract),
+        coverage={f"{e:g}": shown.servable(e) if len(shown) else None for e in EPSILONS},
+        seconds_per_call=candidate.timed.seconds_per_call or None,
+    )
+
+
+def at_epsilon(made: CertificateAttempt, calibration: Evaluation, shown: Evaluation) -> AtEpsilon:
+    """The row of one attempt: what was certified, and what hindsight could have served."""
+    sequence, threshold = made.sequence, made.threshold
+    unseen_share, _ = coverage_at(
+        np.concatenate([calibration.confidence_N, shown.confidence_N]),
+        np.concatenate([calibration.loss_N, shown.loss_N]),
+        sequence.epsilon,
+        np.concatenate([calibration.counts_N, shown.counts_N]),
+    )
+    served_N = shown.confidence_N >= (np.inf if threshold is None else threshold)
+    return AtEpsilon(
+        epsilon=sequence.epsilon,
+        certified=threshold is not None,
+        threshold=threshold,
+        p_value=made.p_value,
+        share_certified=made.share_served,
+        share_held_out=shown.share_served(threshold) if threshold is not None else 0.0,
+        loss_held_out=float((served_N * shown.loss_N).mean()) if len(shown) else None,
+        share_hindsight=shown.servable(sequence.epsilon),
+        share_hindsight_unseen=unseen_share,
+        n_units=sequence.n_units,
+        units_needed=cert.units_needed(sequence.epsilon, sequence.delta),
+        reason=made.reason,
+    )
+
+
+def held_out(
+    shown: Evaluation, certificate: Certificate | None, seed: int
+) -> tuple[HeldOut | None, dict[str, tuple[float, float]]]:
+    """The certified route as it would have run on held-out calls, and its sums by group (TaskResult.held_out_groups)."""
+    if certificate is None or not len(shown):
+        return None, {}
+    served_N = shown.confidence_N >= certificate.threshold
+    # what is certified is what is measured: the LLM's own disagreement is subtracted only where that was tested
+    against_repeats = certificate.kind == "not_worse_than_repeats"
+    own_loss_N = np.nan_to_num(shown.repeat_loss_N, nan=0.0) if against_repeats else 0.0
+    difference_N = served_N * (shown.loss_N - own_loss_N)
+    counted = served_N & shown.counts_N
+    spent_usd = float(shown.llm_usd_N[shown.counts_N].sum())
+    groups: dict[str, tuple[float, float]] = {}
+    for group, counts, lost in zip(shown.groups, shown.counts_N, difference_N, strict=True):
+        n, loss = groups.get(group, (0.0, 0.0))
+        groups[group] = n + float(counts), loss + float(lost)
+    share = shown.share_served(certificate.threshold)
+    return HeldOut(
+        n_calls=len(shown),
+        share_served=share,
+        loss_difference=float(difference_N.mean()),
+        loss_difference_interval=difference_interval(difference_N, shown.groups, seed=seed),
+        n_code_calls=int(shown.counts_N.sum()),
+        n_served=int(served_N.sum()),
+        agreement_of_served=float(shown.right_N[served_N].mean()) if served_N.any() else None,
+        errors_on_calls_for_people=int((served_N & ~shown.counts_N).sum()),
+        share_of_cost_served=float(shown.llm_usd_N[counted].sum()) / spent_usd if spent_usd else share,
+    ), groups
+
+
+def test_score(shown: Evaluation, majority: float | None, base_accuracy: float | None) -> TestScore | None:
+    """Accuracies on held-out calls; None where none was read."""
+    if not len(shown):
+        return None
+    return TestScore(
+        n_calls=len(shown),
+        n_episodes=len(set(shown.episodes)),
+        majority_accuracy=majority,
+        base_accuracy=base_accuracy,
+        tuned_accuracy=shown.accuracy,
+        tuned_interval=proportion_interval(shown.right_N, shown.groups),
+    )
+
+
+def base_accuracy(chosen: Specialist, candidates: Sequence[Candidate]) -> float | None:
+    """The untuned base model's accuracy in the selection stage's probe; None where it was not probed."""
+    probed = [
+        c
+        for c in candidates
+        if c.probe_accuracy is not None
+        and c.n_probe >= MIN_PROBE
+        and c.method in ("", "base prompt", "few-shot")
+    ]
+    same = [c for c in probed if c.model == chosen.model]
+    return max((c.probe_accuracy for c in same or probed if c.probe_accuracy is not None), default=None)
+
+
+def action_accuracy(shown: Evaluation, contract: Contract) -> float | None:
+    """Agreement on tool names without arguments; None for tasks that call no tools."""
+    return shown.action_accuracy if contract.kind == "tool_call" else None
+
+
+def self_agreement(*sets: Evaluation) -> SelfAgreement | None:
+    """How often the LLM's repeated samples equal its recorded answer; None where it was asked once only."""
+    loss = np.concatenate([m.repeat_loss_N for m in sets])
+    known = loss[np.isfinite(loss)]
+    return SelfAgreement(agreement=float(1 - known.mean()), n_calls=int(known.size)) if known.size else None

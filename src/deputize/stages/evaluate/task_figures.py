@@ -1,0 +1,151 @@
+"""One task with everything the report derives from it: shares, costs and the entry of the document."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Sequence
+from functools import reduce
+
+import msgspec
+
+from deputize.core.artifacts import Candidate, Specialist, TaskResult
+from deputize.core.records import Contract, Example, Task
+from deputize.core.report_schema import (
+    ReportContract,
+    ReportField,
+    ReportLeakTest,
+    ReportSpecialist,
+    ReportTask,
+    ReportTaskCost,
+)
+from deputize.scoring.costs import Prices, Spend, llm_spend
+
+MAX_LABELS = 12
+"""Labels of a contract that the report names."""
+
+
+class TaskFigures:
+    """A task, its calls, its result, and the shares and costs that follow from them."""
+
+    def __init__(
+        self,
+        task: Task,
+        examples: Sequence[Example],
+        result: TaskResult,
+        specialists: Sequence[Specialist],
+        prices: Prices,
+        n_cores: int,
+    ) -> None:
+        self.task, self.examples, self.result, self.specialists = task, examples, result, specialists
+        self.chosen = next((s for s in specialists if s.id == result.chosen), None)
+        self.n_calls = len(examples)
+        self.code_calls = [e for e in examples if e.audience == "code"]
+        self.n_code_calls = len(self.code_calls)
+        self.spend = total_spend(self.code_calls, prices)
+        certificate, held_out = result.certificate, result.held_out
+        self.routed = certificate is not None
+        # where no held-out call is left to measure on, the share is the one seen in calibration
+        self.share_served = self.share_of_cost_served = 0.0
+        if held_out is not None:
+            self.share_served = held_out.share_served
+            self.share_of_cost_served = held_out.share_of_cost_served
+        elif certificate is not None:
+            self.share_served = self.share_of_cost_served = certificate.share_served
+        self.seconds_per_call = result.evaluation.seconds_per_call or 0.0
+        # a specialist is asked at every call of its site, those for people included; what it does not serve is spent twice
+        self.specialist_s = self.seconds_per_call * self.n_calls if self.routed else 0.0
+        asked_usd = prices.specialist_usd(self.specialist_s, n_cores)
+        served = self.share_served * self.n_code_calls
+        self.specialist_usd = asked_usd * served / self.n_calls if self.n_calls else 0.0
+        self.escalation_usd = asked_usd - self.specialist_usd
+
+    @property
+    def llm_usd_left(self) -> float:
+        """What the LLM costs for the calls that are not served."""
+        return self.spend.usd * (1 - self.share_of_cost_served)
+
+    def entry(self, n_code_calls: int, llm_usd: float, candidates: Sequence[Candidate]) -> ReportTask:
+        """The task in the report.
+
+        Args:
+            n_code_calls: calls of the whole log meant for code.
+            llm_usd: what the LLM cost for them.
+            candidates: models that were considered for the task.
+        """
+        task, result = self.task, self.result
+        return ReportTask(
+            id=task.id,
+            name=task.name,
+            kind=task.contract.kind,
+            n_calls=self.n_code_calls,
+            n_calls_for_people=self.n_calls - self.n_code_calls,
+            share_of_calls=self.n_code_calls / n_code_calls if n_code_calls else 0.0,
+            share_of_cost=self.spend.usd / llm_usd if llm_usd else 0.0,
+            n_origins=task.n_origins,
+            n_episodes=task.n_episodes or len({e.episode for e in self.examples}),
+            site=task.site,
+            signature=task.signature,
+            template=task.template,
+            contract=_contract(task.contract),
+            candidates=list(candidates),
+            specialist=self._specialist(),
+            leak_tests=[
+                ReportLeakTest(method=s.method, **msgspec.structs.asdict(s.leak))
+                for s in self.specialists
+                if s.leak is not None
+            ],
+            test=result.test,
+            certificate=result.certificate,
+            held_out=result.held_out,
+            refused=result.refused or None,
+            median_llm_latency_ms=_median(e.latency_ms for e in self.code_calls),
+            cost=ReportTaskCost(
+                llm_only_usd=self.spend.usd,
+                routed_usd=self.llm_usd_left + self.specialist_usd + self.escalation_usd,
+                specialist_usd=self.specialist_usd,
+                escalation_usd=self.escalation_usd,
+            ),
+            methods=result.methods,
+            curve=result.curve,
+            at_epsilon=result.at_epsilon,
+            evaluation=result.evaluation,
+        )
+
+    def _specialist(self) -> ReportSpecialist | None:
+        chosen = self.chosen
+        if chosen is None:
+            return None
+        return ReportSpecialist(
+            id=chosen.id,
+            model=chosen.model,
+            method=chosen.method,
+            n_train=chosen.n_train,
+            train_s=chosen.train_s,
+            tokens_per_s=chosen.tokens_per_s,
+            prompt_tokens_before=chosen.prompt_tokens_before,
+            prompt_tokens_after=chosen.prompt_tokens_after,
+            kind=chosen.kind,
+            path=chosen.path,
+            seconds_per_call=self.seconds_per_call or None,
+        )
+
+
+def total_spend(examples: Sequence[Example], prices: Prices) -> Spend:
+    """What the LLM cost for the calls."""
+    return reduce(Spend.__add__, (llm_spend(e, prices) for e in examples), Spend())
+
+
+def _contract(contract: Contract) -> ReportContract:
+    return ReportContract(
+        kind=contract.kind,
+        n_labels=len(contract.labels),
+        labels=contract.labels[:MAX_LABELS],
+        fields=[ReportField(name=f.name, type=f.type, n_labels=len(f.labels)) for f in contract.fields],
+        tools=contract.tools,
+        may_defer=contract.may_defer,
+    )
+
+
+def _median(values: Iterable[float | None]) -> float | None:
+    known = [v for v in values if v is not None]
+    return statistics.median(known) if known else None
