@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from deputize.core.artifacts import Discovered, Imported, Skip
 from deputize.core.errors import BadInput, StoreError, Tampered
-from deputize.files import write_atomic, write_new
+from deputize.files import write_new
 from deputize.store.keys.keyring import KeyRing
 from deputize.store.sealed import is_stream, read_sealed, read_stream, sealed_stream, write_sealed
 
@@ -53,14 +54,49 @@ def test_missing_and_damaged_artifacts_are_said(tmp_path: Path, ring: KeyRing) -
         read_sealed(tmp_path / "x.sealed", Imported, ring)
 
 
-def test_a_full_disk_leaves_the_old_file(tmp_path: Path, ring: KeyRing) -> None:
-    full = Path("/dev/full")
-    if not full.exists():
-        pytest.skip("no /dev/full here")
-    folder = tmp_path / "file-not-folder"
-    folder.write_bytes(b"x")
-    with pytest.raises(StoreError, match="unchanged"):
-        write_atomic(folder / "x", b"data")
+def _write_in_a_process(path: Path, n_bytes: int, limit: int | None = None) -> str:
+    """Writes `path` in a process whose files may have so many bytes (None: any); the error, "" without one."""
+    program = (
+        "import resource, sys; from pathlib import Path\n"
+        "from deputize.core.errors import StoreError; from deputize.files import write_atomic\n"
+        "path, n_bytes, limit = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])\n"
+        "if limit >= 0: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))\n"
+        "try: write_atomic(path, b'y' * n_bytes)\n"
+        "except StoreError as error: print(error)\n"
+    )
+    command = [sys.executable, "-c", program, str(path), str(n_bytes), str(-1 if limit is None else limit)]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def test_a_write_that_fails_half_way_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(b"old")
+    assert "unchanged" in _write_in_a_process(path, 100_000, limit=4_096)
+    assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
+    assert _write_in_a_process(path, 4_096, limit=4_096) == ""
+    assert path.read_bytes() == b"y" * 4_096
+
+
+def test_a_full_disk_leaves_the_old_file(small_disk: Path) -> None:
+    path = small_disk / "x"
+    path.write_bytes(b"old")
+    said = _write_in_a_process(path, 100_000)
+    assert "the disk is full" in said and "unchanged" in said
+    assert path.read_bytes() == b"old" and list(small_disk.iterdir()) == [path]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 64 KiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(folder)]
+    try:
+        subprocess.run(mount, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("a file system can only be mounted by root")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
 
 
 def test_of_two_writers_of_a_new_file_one_wins(tmp_path: Path) -> None:

@@ -138,7 +138,6 @@ def test_a_model_that_cannot_be_used_is_a_clear_error(tiny: Tiny) -> None:
 
 def test_memory_is_measured() -> None:
     assert 0.1 < hardware.memory_gb() < 100_000
-    assert hardware.accelerator_gb() >= 0
 
 
 def test_generated_text_is_read_as_a_reply() -> None:
