@@ -21,8 +21,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.peers import ENVIRONMENTS
-from deputize.privacy.detectors.base import Detector, Span, detect_all
+from deputize.privacy.detectors.base import Detector, Span
 from deputize.privacy.detectors.rules import RuleDetector
+from deputize.privacy.detectors.spans import detect_all
 from deputize.privacy.tagger import Sample, families, read_samples, split
 from deputize.privacy.tagger.samples import SET_TYPES, only
 

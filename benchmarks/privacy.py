@@ -29,9 +29,10 @@ import numpy as np
 from benchmarks import privacy_scale, privacy_tasks, table
 from benchmarks.pii import ByLine, Foreign, Memory, PresidioPeer, clean_texts, rounds, sets
 from deputize.locations import models_path
-from deputize.privacy.detectors.base import Detector, Span, is_replaced, union
+from deputize.privacy.detectors.base import Detector, Span, is_replaced
 from deputize.privacy.detectors.deobfuscate import DeobfuscatingDetector
 from deputize.privacy.detectors.rules import RuleDetector
+from deputize.privacy.detectors.spans import merge_spans
 from deputize.privacy.standard_detectors import standard_detectors
 from deputize.privacy.tagger import DetectionCounts, Sample, load_tagger, train_tagger
 from deputize.specialists import model_download
@@ -134,7 +135,7 @@ def _protocol(
                 continue
             for side, members in sides.items():
                 for sample in members:
-                    spans = union([here[part][sample.text] for part in parts])
+                    spans = merge_spans([here[part][sample.text] for part in parts])
                     for level in ("strict", "standard"):
                         kept = [s for s in spans if s.type == "ANY" or is_replaced(s.type, level)]
                         tallies.setdefault((system, level, side), DetectionCounts()).add(sample, kept)

@@ -151,7 +151,7 @@ class Run:
 
 def _curate(run: Run) -> None:
     """S2, from the store into a sealed stream: neither the log nor the examples are in memory as a whole."""
-    from deputize.privacy.detectors.residual import ResidualDetector
+    from deputize.privacy.detectors.verification import VerificationDetector
     from deputize.privacy.replace.paraphrase import Paraphraser
     from deputize.privacy.standard_detectors import standard_detectors
     from deputize.stages.collect.audience import infer_sites
@@ -172,7 +172,7 @@ def _curate(run: Run) -> None:
     )
     tally = CardCounts()
     asker = paraphrasing_model(privacy) if run.config.privacy == "paraphrase" else None
-    paraphraser = Paraphraser(asker, [*standard.lines, ResidualDetector()]) if asker else None
+    paraphraser = Paraphraser(asker, [*standard.lines, VerificationDetector()]) if asker else None
     with (
         contextlib.closing(asker) if asker else contextlib.nullcontext(),
         sealed_stream(run.folder / "curate.sealed", run.sealer) as stream,

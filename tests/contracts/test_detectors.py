@@ -14,11 +14,12 @@ from tests import tiny_model
 
 from deputize.core.errors import MissingExtra
 from deputize.home import Home
-from deputize.privacy.detectors.base import Detector, Span, detect_all
+from deputize.privacy.detectors.base import Detector, Span
 from deputize.privacy.detectors.deobfuscate import DeobfuscatingDetector
 from deputize.privacy.detectors.registry import make_detector
-from deputize.privacy.detectors.residual import ResidualDetector
 from deputize.privacy.detectors.rules import RuleDetector
+from deputize.privacy.detectors.spans import detect_all
+from deputize.privacy.detectors.verification import VerificationDetector
 from deputize.privacy.standard_detectors import standard_detectors
 from deputize.privacy.tagger import load_tagger
 from deputize.privacy.tagger.network import build
@@ -97,7 +98,11 @@ MAKERS: dict[str, tuple[Callable[[pytest.FixtureRequest], Detector], str, str]] 
     "secrets": (lambda _: make_detector("secrets"), f"token: {TOKEN}", TOKEN),
     "presidio": (lambda _: make_detector("presidio"), "card 4111 1111 1111 1111", "4111 1111 1111 1111"),
     "spacy": (lambda _: make_detector("spacy"), "Yesterday Barack Obama met Angela Merkel.", "Barack Obama"),
-    "residual": (lambda _: ResidualDetector(), "ask bob (at) gmail (dot) com", "bob (at) gmail (dot) com"),
+    "residual": (
+        lambda _: VerificationDetector(),
+        "ask bob (at) gmail (dot) com",
+        "bob (at) gmail (dot) com",
+    ),
     "credsweeper": (lambda _: make_detector("credsweeper"), f"token: {TOKEN}", TOKEN),
     "tagger": (lambda r: load_tagger(r.getfixturevalue("tiny_tagger")), "please call 456-78 back", "456-78"),
     "hub model": (

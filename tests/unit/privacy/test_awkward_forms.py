@@ -13,9 +13,9 @@ import time
 
 import pytest
 
-from deputize.privacy.detectors.base import INDIRECT
 from deputize.privacy.detectors.deobfuscate import DeobfuscatingDetector
 from deputize.privacy.detectors.rules import RuleDetector
+from deputize.privacy.entity_types import INDIRECT
 
 _RNG = random.Random(20261125)
 RULES = DeobfuscatingDetector(RuleDetector())

@@ -66,12 +66,12 @@ class DeobfuscatingDetector:
         return self._inner.name
 
     @property
-    def reads_capitals(self) -> bool:
-        return bool(getattr(self._inner, "reads_capitals", False))
+    def skips_lines_without_names(self) -> bool:
+        return bool(getattr(self._inner, "skips_lines_without_names", False))
 
     @property
-    def reads_rest(self) -> bool:
-        return bool(getattr(self._inner, "reads_rest", False))
+    def skips_covered_lines(self) -> bool:
+        return bool(getattr(self._inner, "skips_covered_lines", False))
 
     def detect(self, texts: Sequence[str]) -> list[list[Span]]:
         seen = [undisguise(text) for text in texts]

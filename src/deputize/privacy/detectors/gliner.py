@@ -1,4 +1,4 @@
-"""GLiNER models as detectors: encoders that find whatever types they are asked for in words."""
+"""GLiNER models as detectors: encoders that find whatever entity types they are given as words."""
 
 from __future__ import annotations
 
@@ -8,21 +8,22 @@ from pathlib import Path
 from typing import Any
 
 from deputize.core.errors import BadInput, MissingExtra
-from deputize.privacy.detectors.base import DIRECT, INDIRECT, Span, union, whole
-from deputize.privacy.detectors.token_classification import (
+from deputize.privacy.call_texts import valid_unicode
+from deputize.privacy.detectors.base import Span
+from deputize.privacy.detectors.hub_models import (
     THRESHOLD,
     first_line,
-    located,
-    pieces,
-    trimmed,
-    window,
+    locate_model,
+    overlapping_chunks,
+    window_size,
 )
-from deputize.privacy.tagger.encoding import joined
+from deputize.privacy.detectors.spans import join_adjacent, merge_spans, trim_span
+from deputize.privacy.entity_types import DIRECT, INDIRECT
 
 BATCH = 8
-"""Pieces that go through the encoder together."""
+"""Chunks that go through the encoder together."""
 
-_WORDS = {
+_TYPE_NAMES = {
     "US_SSN": "social security number",
     "CREDIT_CARD": "credit card number",
     "IBAN_CODE": "iban",
@@ -35,14 +36,14 @@ _WORDS = {
     "DATE_TIME": "date",
     "HEALTH_CONDITION": "medical condition",
 }
-"""Types whose own name, in small letters, is not what a model would have been trained with."""
+"""Entity types whose name in lower case is not what a model was trained on."""
 
-LABELS = {_WORDS.get(kind, kind.lower().replace("_", " ")): kind for kind in sorted(DIRECT | INDIRECT)}
-"""What a model is asked for -> our type."""
+LABELS = {_TYPE_NAMES.get(kind, kind.lower().replace("_", " ")): kind for kind in sorted(DIRECT | INDIRECT)}
+"""Label that a model is asked for -> entity type."""
 
 
 class GlinerDetector:
-    """A GLiNER model (Zaratiana et al. 2023, arXiv 2311.08526), asked for our types."""
+    """A GLiNER model (Zaratiana et al. 2023, arXiv 2311.08526) that is given our entity types as labels."""
 
     def __init__(self, model: str, *, threshold: float = THRESHOLD) -> None:
         """Raises MissingExtra where the package or the model is not here, BadInput where it is of another kind."""
@@ -50,13 +51,13 @@ class GlinerDetector:
             from gliner import GLiNER
         except ImportError as error:
             raise MissingExtra.package("gliner", "gliner") from error
-        where, self.name = located(model, kind="gliner", config="gliner_config.json")
+        where, self.name = locate_model(model, kind="gliner", config="gliner_config.json")
         self._threshold = threshold
-        config = _plain(where, model)
+        config = _checked_config(where, model)
         try:
-            # left to itself GLiNER fetches what a folder lacks, in whatever state the hub has it today
+            # without this GLiNER would fetch what a folder lacks from the hub, at no fixed commit
             self._model: Any = GLiNER.from_pretrained(str(where), local_files_only=True)
-        except Exception as error:  # somebody else's code: whatever it raises, the user reads whose it is
+        except Exception as error:  # third-party code may raise anything; the message says whose it is
             raise BadInput(
                 f"{model} cannot be loaded from {where} as a GLiNER model: {first_line(error)} (A whole folder has "
                 f"gliner_config.json, model.safetensors or pytorch_model.bin, and a tokenizer. What of tokenizer and "
@@ -68,22 +69,22 @@ class GlinerDetector:
         self._split: Any = processor.words_splitter
         self._max_words = int(settings.max_len)
         encoder = getattr(settings, "encoder_config", None) or getattr(settings, "decoder_config", None)
-        self._window = window(self._tokenizer, encoder)
-        self._asked = self._prompts(int(settings.max_types))
-        self._room = self._window - max(self._n_prompt(labels) for labels in self._asked)
+        self._window = window_size(self._tokenizer, encoder)
+        self._label_groups = self._group_labels(int(settings.max_types))
+        self._room = self._window - max(self._n_prompt_tokens(labels) for labels in self._label_groups)
 
-    def _prompts(self, max_types: int) -> list[list[str]]:
-        """The labels in as few even groups as a model can be asked for at once: no more than it was trained with, and
-        no more than half of its window. Labels are scored each for itself, so that groups can be joined."""
+    def _group_labels(self, max_types: int) -> list[list[str]]:
+        """The labels in as few even groups as possible: a group has at most `max_types` labels, as in the model's
+        training, and takes at most half of its window. Each label is scored by itself, so that groups can be joined."""
         labels = list(LABELS)
         for n in range(-(-len(labels) // max(max_types, 1)), len(labels) + 1):
             groups = [labels[i::n] for i in range(n)]
-            if all(self._n_prompt(group) <= self._window // 2 for group in groups):
+            if all(self._n_prompt_tokens(group) <= self._window // 2 for group in groups):
                 return groups
-        raise BadInput(f"{self.name} reads {self._window} tokens at once, too few to be asked anything")
+        raise BadInput(f"{self.name} reads {self._window} tokens at once, too few for any label")
 
-    def _n_prompt(self, labels: Sequence[str]) -> int:
-        """Tokens that asking takes: a mark and a name for each label, and a mark before the text."""
+    def _n_prompt_tokens(self, labels: Sequence[str]) -> int:
+        """Tokens of the prompt: a marker and a name for each label, and a marker before the text."""
         config = self._model.config
         words = [w for label in labels for w in (config.ent_token, label)] + [config.sep_token]
         return self._n_tokens(words)
@@ -93,12 +94,12 @@ class GlinerDetector:
         return len(ids)
 
     def _readable(self, text: str) -> str:
-        """The text with "?" for what the tokenizer leaves out, place for place.
+        """The text with "?" for each character of a word that the tokenizer drops.
 
-        GLiNER counts words by their tokens: after a word without any, such as an accent that stands for itself, every
-        finding would lie one word too early (gliner 0.2.29, `prepare_word_mask`), and the value beside it stay.
+        GLiNER counts words by their tokens. After a word without any token, such as an accent by itself, every finding
+        would be one word too early (gliner 0.2.29, `prepare_word_mask`), and the value itself would not be covered.
         """
-        text = whole(text)
+        text = valid_unicode(text)
         words = list(self._split(text))
         if not words:
             return text
@@ -114,63 +115,61 @@ class GlinerDetector:
                 out[start:end] = "?" * (end - start)
         return "".join(out)
 
-    def _fits(self, piece: str) -> bool:
-        words = [word for word, _, _ in self._split(piece)]
+    def _fits(self, chunk: str) -> bool:
+        words = [word for word, _, _ in self._split(chunk)]
         return len(words) <= self._max_words and self._n_tokens(words) <= self._room
 
     def detect(self, texts: Sequence[str]) -> list[list[Span]]:
         out: list[list[Span]] = [[] for _ in texts]
         work = [
-            (i, start, piece)
+            (i, start, chunk)
             for i, text in enumerate(texts)
-            for start, piece in pieces(self._readable(text), self._fits)
+            for start, chunk in overlapping_chunks(self._readable(text), self._fits)
         ]
-        # pieces of like length go together, so that little is padded
+        # chunks of like length go together, so that little is padded
         work.sort(key=lambda row: len(row[2]))
-        for labels in self._asked:
+        for labels in self._label_groups:
             answers = (
                 self._model.inference(
-                    [piece for _, _, piece in work], labels, threshold=self._threshold, batch_size=BATCH
+                    [chunk for _, _, chunk in work], labels, threshold=self._threshold, batch_size=BATCH
                 )
                 if work
                 else []
             )
             for (i, start, _), found in zip(work, answers, strict=True):
-                for one in found:
-                    out[i] += trimmed(
+                for entity in found:
+                    out[i] += trim_span(
                         texts[i],
-                        LABELS[one["label"]],
-                        start + one["start"],
-                        start + one["end"],
-                        float(one["score"]),
+                        LABELS[entity["label"]],
+                        start + entity["start"],
+                        start + entity["end"],
+                        float(entity["score"]),
                         self.name,
                     )
-        return [joined(union([spans]), text) for text, spans in zip(texts, out, strict=True)]
+        return [join_adjacent(merge_spans([spans]), text) for text, spans in zip(texts, out, strict=True)]
 
 
-def _plain(folder: Path, model: str) -> dict[str, Any]:
-    """The configuration of a GLiNER that finds what it is asked for, and brings no Python code.
+def _checked_config(folder: Path, model: str) -> dict[str, Any]:
+    """The configuration of a GLiNER, refused where it would run Python code of its own.
 
-    GLiNER builds its encoder with trust_remote_code: a configuration that names code would have it fetched and run.
+    GLiNER builds its encoder with trust_remote_code: code that a configuration names would be fetched and run.
     """
     try:
         config = json.loads((folder / "gliner_config.json").read_text("utf-8"))
-        of_others = [_base_config(str(config[k])) for k in ("model_name", "labels_encoder") if config.get(k)]
+        encoders = [_base_config(str(config[k])) for k in ("model_name", "labels_encoder") if config.get(k)]
     except (OSError, ValueError, AttributeError, TypeError, KeyError) as error:
         raise BadInput(
-            f"{folder / 'gliner_config.json'} is no configuration of a GLiNER model: {error}"
+            f"{folder / 'gliner_config.json'} is not a configuration of a GLiNER model: {error}"
         ) from error
-    if any('"auto_map"' in json.dumps(one) for one in (config, *of_others)):
-        raise BadInput(f"{model} asks for Python code of its own to be run, which is not done")
+    if any('"auto_map"' in json.dumps(part) for part in (config, *encoders)):
+        raise BadInput(f"{model} would run Python code of its own, which is refused")
     if config.get("relations_layer") or config.get("labels_decoder"):
-        raise BadInput(
-            f"{model} is a GLiNER for relations or for labels of its own making; a plain one is needed"
-        )
+        raise BadInput(f"{model} is a GLiNER for relations or with generated labels; a plain one is needed")
     return dict(config)
 
 
 def _base_config(base: str) -> Any:
-    """The configuration of the encoder that a GLiNER is built on: a folder, or in the hub's cache; None if it is not here."""
+    """The configuration of the encoder of a GLiNER, from a folder or the hub's cache; None if it is on neither."""
     from huggingface_hub import try_to_load_from_cache
 
     here = Path(base) / "config.json"

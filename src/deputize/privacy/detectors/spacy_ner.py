@@ -152,7 +152,7 @@ class SpacyDetector:
     """
 
     name = "spacy"
-    reads_capitals = True
+    skips_lines_without_names = True
     """Lines without a capitalised word that nobody has claimed yet need not be shown to it."""
 
     def __init__(

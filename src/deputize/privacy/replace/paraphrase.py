@@ -16,7 +16,8 @@ from itertools import groupby
 from deputize.core.errors import UpstreamError
 from deputize.privacy.call_texts import parse_json
 from deputize.privacy.detectors.base import Detector
-from deputize.privacy.detectors.sensitive_terms import numbers_of, stands_in
+from deputize.privacy.detectors.numbers import numbers_of
+from deputize.privacy.replace.answer_values import occurs_in
 
 Ask = Callable[[str, str], str]
 """(instruction, text) -> the model's answer. Raises UpstreamError where there is none."""
@@ -81,7 +82,7 @@ class Paraphraser:
         for prose, lines in groupby(text.split("\n"), is_prose):
             passage = "\n".join(lines)
             if prose and len(passage.split()) >= MIN_WORDS:
-                needed = frozenset(k for k in keep if stands_in(k, passage)) | numbers_of(passage)
+                needed = frozenset(k for k in keep if occurs_in(k, passage)) | numbers_of(passage)
                 yield self._worded(passage, needed)
             else:
                 yield passage
@@ -113,7 +114,7 @@ class Paraphraser:
     def _is_good(self, old: str, new: str, needed: frozenset[str]) -> bool:
         if not len(old) / 3 <= len(new) <= 3 * len(old) + 200:
             return False
-        if not all(stands_in(value, new) for value in needed):
+        if not all(occurs_in(value, new) for value in needed):
             return False
         if not numbers_of(new) <= numbers_of(old):
             return False

@@ -9,8 +9,8 @@ from datetime import date
 from functools import lru_cache
 from itertools import pairwise
 
+from deputize.privacy.check_digits import digits_of
 from deputize.privacy.dates import find_dates, shift_dates
-from deputize.privacy.detectors.rules import digits_of
 from deputize.privacy.replace.surrogates import Surrogates
 
 NUMBERS = frozenset({"PHONE_NUMBER", "US_SSN", "CREDIT_CARD", "BANK_ACCOUNT", "IBAN_CODE", "NATIONAL_ID"})

@@ -16,8 +16,8 @@ from functools import lru_cache
 from types import MappingProxyType
 
 from deputize.core.errors import MissingExtra
+from deputize.privacy.check_digits import digits_of, is_iban, is_luhn
 from deputize.privacy.dates import shift_part
-from deputize.privacy.detectors.rules import digits_of, iban, luhn
 
 MAX_SHIFT_WEEKS = 26
 
@@ -472,7 +472,7 @@ def _card(value: str, rng: random.Random) -> str:
     digits = digits_of(value)
     stem = digits[0] + "".join(rng.choice(string.digits) for _ in digits[1:-1])
     for check in string.digits:
-        if luhn(stem + check):
+        if is_luhn(stem + check):
             return _fill_digits(value, stem + check)
     return _fill_digits(value, stem + "0")
 
@@ -482,7 +482,7 @@ def _iban(value: str, rng: random.Random) -> str:
     body = "".join(_like(c, rng) for c in compact[4:])
     for check in range(2, 99):
         made = f"{compact[0]}{compact[1]}{check:02d}{body}"
-        if iban(made):
+        if is_iban(made):
             break
     source = iter(made)
     return "".join(next(source) if c.isalnum() else c for c in value)

@@ -1,4 +1,4 @@
-"""What the detectors find in a batch of lines, each shown only to those that could find more in it. Pure."""
+"""Several detectors as one: a batch of lines goes to each detector that could still find something in it. Pure."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from deputize.privacy.detectors.base import FUZZY, Detector, Span, union
-from deputize.privacy.detectors.spacy_ner import UNSURE_SCORE
+from deputize.privacy.detectors.base import UNSURE_SCORE, Detector, Span
+from deputize.privacy.detectors.spans import merge_spans
+from deputize.privacy.entity_types import FUZZY
 
-_HEAD = re.compile(r"[\s*#>•-]*[^\W\d_][\w /&'-]{0,30}[:=]\**(?=\s|$)")
+_LABEL = re.compile(r"[\s*#>•-]*[^\W\d_][\w /&'-]{0,30}[:=]\**(?=\s|$)")
 _CAPITALISED = re.compile(r"(?<!\w)[^\W\d_a-zà-öø-ÿ][^\W\d_]+")
-_SAYS = re.compile(r"\w")
+_WORD_CHARACTER = re.compile(r"\w")
 
 
 class Finding(NamedTuple):
-    """What was found in a line."""
+    """Personal data that was found in a line."""
 
     type: str
     value: str
@@ -24,65 +25,71 @@ class Finding(NamedTuple):
 
 
 class EnsembleFindings(NamedTuple):
-    """What was found in a batch, line by line; places do not matter any more, so equal findings are one."""
+    """The findings in a batch, line by line. Positions are dropped, so that equal findings are one."""
 
-    first: list[tuple[Finding, ...]]
-    second: list[tuple[Finding, ...]]
-    """By the second look, kept apart."""
+    found: list[tuple[Finding, ...]]
+    verification: list[tuple[Finding, ...]]
+    """Of the verification pass."""
 
 
 class DetectorEnsemble:
     """The detectors of a log."""
 
     def __init__(
-        self, lines: Sequence[Detector], prose: Sequence[Detector] = (), second: Sequence[Detector] = ()
+        self, lines: Sequence[Detector], prose: Sequence[Detector] = (), verifiers: Sequence[Detector] = ()
     ) -> None:
         """
         Args:
-            lines: read whole lines.
-            prose: read sentences only: the strings inside JSON, never its syntax.
-            second: look a second time, at whole lines.
+            lines: are shown whole lines.
+            prose: are shown sentences only: the strings inside JSON, never its syntax.
+            verifiers: of the verification pass; are shown whole lines.
         """
-        # slow ones come last: what the others have wholly claimed is not shown to them
-        self._lines = sorted(lines, key=_needs_rest)
+        # slow ones come last: what the others have covered is not shown to them
+        self._lines = sorted(lines, key=_skips_covered_lines)
         self._prose = tuple(prose)
-        self._second = tuple(second)
+        self._verifiers = tuple(verifiers)
 
     @property
     def names(self) -> list[str]:
-        """Of the detectors of the first look."""
+        """The name of each detector but those of the verification pass."""
         return [d.name for d in (*self._lines, *self._prose)]
 
-    def read(self, lines: Sequence[str], is_prose: Sequence[bool]) -> EnsembleFindings:
-        """What is found in each line; `is_prose`: whether it is no JSON syntax."""
+    def detect(self, lines: Sequence[str], is_prose: Sequence[bool]) -> EnsembleFindings:
+        """The findings in each line.
+
+        Args:
+            lines: a batch.
+            is_prose: for each line, whether it is prose and not the syntax of JSON.
+        """
         found: list[list[Sequence[Span]]] = [[] for _ in lines]
-        every = range(len(lines))
+        everything = range(len(lines))
         for detector in self._lines:
-            _add(
-                detector,
-                [i for i in every if has_rest(lines[i], found[i])] if _needs_rest(detector) else every,
-                lines,
-                found,
-            )
-        at = [i for i in every if is_prose[i]]
+            shown: Sequence[int] = everything
+            if _skips_covered_lines(detector):
+                shown = [i for i in everything if has_uncovered_text(lines[i], found[i])]
+            _detect_in(detector, shown, lines, found)
+        prose = [i for i in everything if is_prose[i]]
         for detector in self._prose:
-            only = getattr(detector, "reads_capitals", False)
-            _add(detector, [i for i in at if has_name(lines[i], found[i])] if only else at, lines, found)
-        seconds = [d.detect(lines) for d in self._second]
+            shown = prose
+            if getattr(detector, "skips_lines_without_names", False):
+                shown = [i for i in prose if has_uncovered_name(lines[i], found[i])]
+            _detect_in(detector, shown, lines, found)
+        verification = [d.detect(lines) for d in self._verifiers]
         return EnsembleFindings(
             [_findings(line, row) for line, row in zip(lines, found, strict=True)],
-            [_findings(line, [row[i] for row in seconds]) for i, line in enumerate(lines)],
+            [_findings(line, [row[i] for row in verification]) for i, line in enumerate(lines)],
         )
 
 
-def _needs_rest(detector: Detector) -> bool:
-    return bool(getattr(detector, "reads_rest", False))
+def _skips_covered_lines(detector: Detector) -> bool:
+    return bool(getattr(detector, "skips_covered_lines", False))
 
 
-def _add(
-    detector: Detector, at: Sequence[int], lines: Sequence[str], found: list[list[Sequence[Span]]]
+def _detect_in(
+    detector: Detector, shown: Sequence[int], lines: Sequence[str], found: list[list[Sequence[Span]]]
 ) -> None:
-    for i, spans in zip(at, detector.detect([lines[i] for i in at]), strict=True):
+    """Adds to `found` what a detector finds in the lines of the given indices."""
+    for i, spans in zip(shown, detector.detect([lines[i] for i in shown]), strict=True):
         found[i].append(spans)
 
 
@@ -90,44 +97,44 @@ def _findings(line: str, found: Iterable[Sequence[Span]]) -> tuple[Finding, ...]
     return tuple(
         dict.fromkeys(
             Finding(s.type, value, s.score)
-            for s in union(found)
-            for value in _readings(s.type, line[s.start : s.end])
+            for s in merge_spans(found)
+            for value in _written_forms(s.type, line[s.start : s.end])
         )
     )
 
 
-def _readings(kind: str, value: str) -> tuple[str, ...]:
-    """A value as it stands, its long lines one by one, and as a string of JSON would mean it: inside JSON it is replaced
-    where it is decoded."""
+def _written_forms(kind: str, value: str) -> tuple[str, ...]:
+    """A value as written, each of its long lines, and the value after decoding as a JSON string: inside JSON it is replaced
+    after decoding."""
     if kind in FUZZY:
-        value = value.strip(" \t.,;:!?") or value  # what is left of a longer finding may begin with a mark
+        value = value.strip(" \t.,;:!?") or value  # the remainder of a longer finding may begin with a mark
     if "\n" in value:
         return (value, *(line for line in value.split("\n") if len(line) >= 16))
     if "\\" not in value:
         return (value,)
     try:
-        meant = json.loads(f'"{value}"', strict=False)
+        decoded = json.loads(f'"{value}"', strict=False)
     except ValueError:
         return (value,)
-    return (value, meant) if meant.strip() else (value,)
+    return (value, decoded) if decoded.strip() else (value,)
 
 
-def has_name(line: str, found: Iterable[Sequence[Span]]) -> bool:
-    """Whether a line holds a capitalised word outside its `Label:` head and outside of what was found already."""
-    covered = _covered(line, (s for spans in found for s in spans))
-    return any(not _lies_in(word, covered) for word in _CAPITALISED.finditer(line))
+def has_uncovered_name(line: str, found: Iterable[Sequence[Span]]) -> bool:
+    """Whether a line has a capitalised word outside of its `Label:` and outside of all findings."""
+    covered = _covered_intervals(line, (s for spans in found for s in spans))
+    return any(not _is_covered(word, covered) for word in _CAPITALISED.finditer(line))
 
 
-def has_rest(line: str, found: Iterable[Sequence[Span]]) -> bool:
-    """Whether anything of a line is neither its `Label:` head nor in what was found with confidence."""
-    covered = _covered(line, (s for spans in found for s in spans if s.score > UNSURE_SCORE))
-    return any(not _lies_in(char, covered) for char in _SAYS.finditer(line))
+def has_uncovered_text(line: str, found: Iterable[Sequence[Span]]) -> bool:
+    """Whether any word of a line is outside of its `Label:` and outside of all findings that are sure."""
+    covered = _covered_intervals(line, (s for spans in found for s in spans if s.score > UNSURE_SCORE))
+    return any(not _is_covered(char, covered) for char in _WORD_CHARACTER.finditer(line))
 
 
-def _covered(line: str, spans: Iterable[Span]) -> list[tuple[int, int]]:
-    head = _HEAD.match(line)
-    return [*((s.start, s.end) for s in spans), *([head.span()] if head else [])]
+def _covered_intervals(line: str, spans: Iterable[Span]) -> list[tuple[int, int]]:
+    label = _LABEL.match(line)
+    return [*((s.start, s.end) for s in spans), *([label.span()] if label else [])]
 
 
-def _lies_in(match: re.Match[str], covered: Sequence[tuple[int, int]]) -> bool:
+def _is_covered(match: re.Match[str], covered: Sequence[tuple[int, int]]) -> bool:
     return any(start <= match.start() and match.end() <= end for start, end in covered)

@@ -1,8 +1,8 @@
-"""Finds the personal data of a whole log while looking at each distinct line once.
+"""Finds the personal data of a whole log and scans each distinct line once.
 
-Most of a log of agent calls says the same again: fixed templates, and steps that repeat the steps before them. So
-texts are cut into lines, equal lines are scanned once, and what was found is looked up by line. Lines are known by
-digest; their text is forgotten once they have been scanned.
+Most lines of a log of agent calls are repetitions: fixed templates, and steps that repeat the steps before them. So texts
+are cut into lines, equal lines are scanned once, and findings are looked up by line. A line is identified by its digest;
+its text is forgotten after the scan.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ from deputize.privacy.scan.worker_pool import WorkerPool
 
 _log = logging.getLogger("deputize.curate")
 _PEM = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----[^-]{1,8000}(?:-----END [A-Z ]*PRIVATE KEY-----)?")
-_LABEL = re.compile(
+_LABEL_LINE = re.compile(
     r"(?i)[\s*#>\"'_-]*(?:[\w.'’/-]+ ){0,3}(?:mrn|iban|bic|ssn|dob|d\.o\.b\.?|born|birth\w*|address|street|name|number|nummer|nr\.?|no\.?|id|code|phone|tel|"
     r"mobile|fax|account|policy|claim|record|passport|licen[cs]e|password|passwort|passphrase|pwd|pin|secret|token|key|user|username|login|"
     r"medications?|meds|rx)[\s*_\"']*:?[\s*_]*"
 )
-"""A line that says what the line below it is."""
+"""A line that is the label of the line below it."""
 
-BATCH_UNITS = 2048
-WORTH_A_CREW = 5 * BATCH_UNITS
-"""Distinct lines after which other processes, which take seconds to start, are worth it."""
-LONGEST_UNIT_CHARS = 20_000
-CACHED_TEXTS, LONGEST_CACHED_CHARS = 2048, 16_000
-"""Texts whose lines are remembered, so that prompts and histories that recur are not cut up each time."""
+BATCH_LINES = 2048
+MIN_LINES_FOR_POOL = 5 * BATCH_LINES
+"""Distinct lines after which further processes, which take seconds to start, save time."""
+MAX_LINE_CHARS = 20_000
+CACHED_TEXTS, MAX_CACHED_TEXT_CHARS = 2048, 16_000
+"""The lines of so many texts are cached, so that prompts and histories that recur are not cut each time."""
 
 
-class _Given(NamedTuple):
-    """Lines that another process reads."""
+class _Pending(NamedTuple):
+    """Lines that another process scans."""
 
     numbers: Sequence[int]
     lines: Sequence[str]
@@ -51,39 +51,39 @@ class _Given(NamedTuple):
 
 
 class LineIndex:
-    """What the detectors found in each distinct line of the texts that passed by."""
+    """The findings in each distinct line of the texts that were added."""
 
     def __init__(
         self,
-        reader: DetectorEnsemble,
+        ensemble: DetectorEnsemble,
         words: re.Pattern[str] | None = None,
-        crew: WorkerPool | None = None,
+        pool: WorkerPool | None = None,
         *,
-        batch: int = BATCH_UNITS,
-        crew_after: int = WORTH_A_CREW,
+        batch_lines: int = BATCH_LINES,
+        pool_after: int = MIN_LINES_FOR_POOL,
     ) -> None:
         """
         Args:
-            reader: the detectors.
-            words: where given, the words of each line are kept.
-            crew: reads a part of the lines of a large log, with the same detectors.
-            batch: lines that are read together.
-            crew_after: lines that are read here before the crew is asked.
+            ensemble: the detectors.
+            words: a pattern of words; the words of each line are kept where it is given.
+            pool: scans a part of the lines of a large log, with the same detectors.
+            batch_lines: lines that are scanned together.
+            pool_after: lines that are scanned in this process before the pool is used.
         """
-        self._reader, self._crew = reader, crew
-        self._batch, self._crew_after = batch, crew_after
-        self._n_read = 0
-        self._given: list[_Given] = []
+        self._ensemble, self._pool = ensemble, pool
+        self._batch_lines, self._pool_after = batch_lines, pool_after
+        self._n_scanned = 0
+        self._pending: list[_Pending] = []
         self._words = words
         self._numbers: dict[bytes, int] = {}
         self._is_prose = bytearray()
         self._waiting: dict[int, str] = {}
         self._found: dict[int, tuple[Finding, ...]] = {}
-        self._left: dict[int, tuple[Finding, ...]] = {}
+        self._verification: dict[int, tuple[Finding, ...]] = {}
         self._words_of: list[tuple[str, ...]] = []
         self._cached: dict[str, array[int]] = {}
-        self._n_words: Counter[str] = Counter()
-        self._n_names: Counter[str] = Counter()
+        self._n_lower_case: Counter[str] = Counter()
+        self._n_capitalised: Counter[str] = Counter()
 
     @property
     def n_lines(self) -> int:
@@ -91,166 +91,168 @@ class LineIndex:
         return len(self._numbers)
 
     def add(self, text: str) -> array[int]:
-        """Takes note of a text and scans when enough new lines have come together; the numbers of its lines."""
+        """Adds a text and returns the numbers of its lines; scans when a batch of new lines is complete."""
         known = self._cached.get(text)
         if known is not None:
             return known
-        numbers = array("I", dict.fromkeys(self._number(line, prose) for line, prose in _units(text)))
-        if len(self._waiting) >= self._batch:
+        numbers = array(
+            "I", dict.fromkeys(self._number(line, is_prose) for line, is_prose in _lines_of(text))
+        )
+        if len(self._waiting) >= self._batch_lines:
             self._scan_waiting()
-        return self._remembered(text, numbers)
+        return self._cache(text, numbers)
 
     def scan(self) -> None:
-        """Runs the detectors over every line not scanned yet."""
+        """Scans every line that was not scanned yet."""
         self._scan_waiting()
-        self._take_back(wait=True)
+        self._collect(wait_for_all=True)
 
     def lines(self, text: str) -> array[int]:
         """The numbers of the distinct lines of a text that was added."""
         known = self._cached.get(text)
         if known is not None:
             return known
-        numbers = array("I", dict.fromkeys(self._numbers[_digest(line)] for line, _ in _units(text)))
-        return self._remembered(text, numbers)
+        numbers = array("I", dict.fromkeys(self._numbers[_digest(line)] for line, _ in _lines_of(text)))
+        return self._cache(text, numbers)
 
-    def numbered(self, text: str) -> Iterator[tuple[int, str]]:
-        """(number, line) for each line of a text that was added; a line may come twice."""
-        return ((self._numbers[_digest(line)], line) for line, _ in _units(text))
+    def numbered_lines(self, text: str) -> Iterator[tuple[int, str]]:
+        """(number, line) for each line of a text that was added; a line may occur twice."""
+        return ((self._numbers[_digest(line)], line) for line, _ in _lines_of(text))
 
     def findings(self, number: int) -> Iterable[Finding]:
-        """What was found in the line of a number, as of the last scan."""
+        """The findings in the line of this number, as of the last scan."""
         return self._found.get(number, ())
 
-    def second_findings(self, number: int) -> Iterable[Finding]:
-        """What the second look found there."""
-        return self._left.get(number, ())
+    def verification_findings(self, number: int) -> Iterable[Finding]:
+        """The findings of the verification pass in the line of this number."""
+        return self._verification.get(number, ())
 
     def words(self, number: int) -> Iterable[str]:
-        """The words of a line, case folded, where they are kept."""
+        """The words of the line of this number, case folded, where they are kept."""
         return self._words_of[number]
 
-    def is_ordinary(self, word: str) -> bool:
-        """Whether a capitalised word is an everyday one in this log: it is written in lower case as often."""
+    def is_common_word(self, word: str) -> bool:
+        """Whether a word is an everyday word in this log: it is written in lower case at least half as often as capitalised."""
         folded = word.casefold()
-        return self._n_words[folded] >= 4 and self._n_words[folded] * 2 >= self._n_names[folded]
+        return (
+            self._n_lower_case[folded] >= 4 and self._n_lower_case[folded] * 2 >= self._n_capitalised[folded]
+        )
 
-    def _remembered(self, text: str, numbers: array[int]) -> array[int]:
-        if len(text) <= LONGEST_CACHED_CHARS:
+    def _cache(self, text: str, numbers: array[int]) -> array[int]:
+        if len(text) <= MAX_CACHED_TEXT_CHARS:
             if len(self._cached) >= CACHED_TEXTS:
                 self._cached.clear()
             self._cached[text] = numbers
         return numbers
 
-    def _number(self, line: str, prose: bool) -> int:
+    def _number(self, line: str, is_prose: bool) -> int:
         digest = _digest(line)
         number = self._numbers.get(digest)
         if number is None:
             number = self._numbers[digest] = len(self._numbers)
-            self._is_prose.append(prose)
+            self._is_prose.append(is_prose)
             self._waiting[number] = line
             self._count_words(line)
-        elif prose and not self._is_prose[number]:
-            self._is_prose[number] = (
-                True  # so far only JSON syntax was a line like this: it is looked at again
-            )
+        elif is_prose and not self._is_prose[number]:
+            self._is_prose[number] = True  # so far the line was JSON syntax only: it is scanned again
             self._waiting[number] = line
         return number
 
     def _count_words(self, line: str) -> None:
-        for raw in line.split() if len(line) < LONGEST_UNIT_CHARS else ():
+        for raw in line.split() if len(line) < MAX_LINE_CHARS else ():
             word = raw.strip(".,;:!?()\"'*")
             if word.isalpha():
                 if word.islower():
-                    self._n_words[word] += 1
+                    self._n_lower_case[word] += 1
                 elif word.istitle():
-                    self._n_names[word.casefold()] += 1
+                    self._n_capitalised[word.casefold()] += 1
         if self._words is not None:
             self._words_of.append(tuple({intern(w.casefold()) for w in self._words.findall(line)}))
 
     def _scan_waiting(self) -> None:
         waiting, self._waiting = list(self._waiting.items()), {}
-        for start in range(0, len(waiting), self._batch):
-            numbers, lines = zip(*waiting[start : start + self._batch], strict=True)
+        for start in range(0, len(waiting), self._batch_lines):
+            numbers, lines = zip(*waiting[start : start + self._batch_lines], strict=True)
             is_prose = [bool(self._is_prose[number]) for number in numbers]
-            self._n_read += len(lines)
+            self._n_scanned += len(lines)
             future = None
-            if self._crew is not None and self._n_read > self._crew_after:
-                future = self._crew.give(lines, is_prose)
-                self._take_back(wait=False)
+            if self._pool is not None and self._n_scanned > self._pool_after:
+                future = self._pool.submit(lines, is_prose)
+                self._collect(wait_for_all=False)
             if future is None:
-                self._file(numbers, is_prose, self._reader.read(lines, is_prose))
+                self._store(numbers, is_prose, self._ensemble.detect(lines, is_prose))
             else:
-                self._given.append(_Given(numbers, lines, is_prose, future))
+                self._pending.append(_Pending(numbers, lines, is_prose, future))
 
-    def _take_back(self, wait: bool) -> None:
-        """Takes what others have read; what was lost with one of them is read here."""
-        still: list[_Given] = []
-        for given in self._given:
-            numbers, lines, is_prose, future = given
-            if not (wait or future.done()):
-                still.append(given)
+    def _collect(self, wait_for_all: bool) -> None:
+        """Collects the findings of other processes; lines of a process that died are scanned here."""
+        unfinished: list[_Pending] = []
+        for batch in self._pending:
+            numbers, lines, is_prose, future = batch
+            if not (wait_for_all or future.done()):
+                unfinished.append(batch)
             elif future.exception() is None:
-                self._file(numbers, is_prose, future.result())
+                self._store(numbers, is_prose, future.result())
             else:
                 _log.warning(
-                    "A process that looked for personal data has ended; its lines are read again here."
+                    "A process that looked for personal data has died; its lines are scanned again in this process."
                 )
-                self._file(numbers, is_prose, self._reader.read(lines, is_prose))
-        self._given = still
+                self._store(numbers, is_prose, self._ensemble.detect(lines, is_prose))
+        self._pending = unfinished
 
-    def _file(self, numbers: Sequence[int], is_prose: Sequence[bool], reading: EnsembleFindings) -> None:
-        for number, as_prose, first, second in zip(numbers, is_prose, *reading, strict=True):
+    def _store(self, numbers: Sequence[int], is_prose: Sequence[bool], results: EnsembleFindings) -> None:
+        for number, as_prose, found, verification in zip(numbers, is_prose, *results, strict=True):
             if self._is_prose[number] and not as_prose:
-                continue  # the line has been met as prose since then, and is read as such
-            for into, found in ((self._found, first), (self._left, second)):
-                if found:
-                    into[number] = found
+                continue  # the line has been added as prose since then, and is scanned as prose
+            for target, findings in ((self._found, found), (self._verification, verification)):
+                if findings:
+                    target[number] = findings
 
 
 def _digest(line: str) -> bytes:
     return blake2b(line.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
-def _units(text: str) -> Iterator[tuple[str, bool]]:
-    """(line, whether it is prose) of a text: its lines, and those of the strings in it where it is JSON; and beside them,
-    not as prose, what can only be read across lines or once it is decoded."""
+def _lines_of(text: str) -> Iterator[tuple[str, bool]]:
+    """(line, whether it is prose) for each line of a text; of JSON also the lines of its strings. Values that go over
+    several lines or are encoded follow as further lines, not as prose."""
     parsed = parse_json(text)
     if parsed is not None and "\\u" in text:
-        text = json.dumps(parsed, ensure_ascii=False)  # patterns read letters, not their escapes
-    for line in _lines(text):
+        text = json.dumps(parsed, ensure_ascii=False)  # patterns match letters, not their escapes
+    for line in _split_lines(text):
         yield line, parsed is None
     for part in [text] if parsed is None else leaves(parsed):
         if parsed is not None:
-            for line in _lines(part):
+            for line in _split_lines(part):
                 yield line, True
-        for joined in _read_otherwise(part):
-            yield joined, False
+        for line in _joined_or_decoded(part):
+            yield line, False
 
 
-def _read_otherwise(text: str) -> Iterator[str]:
-    """Private keys as a whole, a label with the value in the line below it, and lines without their percent signs."""
+def _joined_or_decoded(text: str) -> Iterator[str]:
+    """Private keys as a whole, a label with the value in the line below it, and lines after percent-decoding."""
     if "PRIVATE KEY-----" in text:
         yield from _PEM.findall(text)
     if "\n" in text:
         for above, below in pairwise(text.split("\n")):
-            if len(above) <= 40 and _LABEL.fullmatch(above) and 0 < len(below.strip()) <= 200:
+            if len(above) <= 40 and _LABEL_LINE.fullmatch(above) and 0 < len(below.strip()) <= 200:
                 yield f"{above}\n{below}"
     if "%" in text:
-        for line in _lines(text):
+        for line in _split_lines(text):
             if (plain := unquote(line)) != line:
                 yield plain
 
 
-def _lines(text: str) -> Iterable[str]:
+def _split_lines(text: str) -> Iterable[str]:
     for line in text.split("\n"):
-        if len(line) > LONGEST_UNIT_CHARS:
-            yield from _pieces(line)
+        if len(line) > MAX_LINE_CHARS:
+            yield from _overlapping_parts(line)
         elif line and not line.isspace():
             yield line
 
 
-def _pieces(line: str) -> Iterable[str]:
-    """A very long line in pieces that overlap, so that nothing is missed at a cut."""
+def _overlapping_parts(line: str) -> Iterable[str]:
+    """A very long line in parts that overlap, so that nothing is missed at a cut."""
     overlap = 200
-    for start in range(0, len(line), LONGEST_UNIT_CHARS - overlap):
-        yield line[start : start + LONGEST_UNIT_CHARS]
+    for start in range(0, len(line), MAX_LINE_CHARS - overlap):
+        yield line[start : start + MAX_LINE_CHARS]

@@ -1,37 +1,35 @@
-"""Looks for personal data in processes beside this one: what S2 spends its time on is independent from line to line.
+"""Looks for personal data in further processes: most of the time of curation is spent on it, line by line independently.
 
-Each of them makes the same detectors from the same recipe and is told lines through a pipe; nothing of a log touches
-the disk or a command line. What they find does not depend on them, and one that ends is done without.
+Each process makes its own detectors and receives lines through a pipe; nothing of a log is written to disk or to a
+command line. The findings do not depend on the number of processes, and a process that dies is not needed.
 """
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any, Self
 
 from deputize.core.errors import MissingExtra
 from deputize.privacy.scan.ensemble import DetectorEnsemble, EnsembleFindings
-from deputize.privacy.standard_detectors import DetectorRecipe
 
-MOST = 3
-"""Other processes: each holds about half a GB of models."""
-AHEAD = 2
-"""Batches that each may have at once, so that none waits for the next."""
+MAX_PROCESSES = 3
+"""Each process holds about half a GB of models."""
+BATCHES_PER_PROCESS = 2
+"""Batches that a process may have at once, so that it never waits for the next one."""
 IDLE_S = 60
-"""They end by themselves after so long without work, as they must where this process was killed."""
+"""A process without work for so long ends by itself, as it must where this process was killed."""
 
 
 class WorkerPool:
-    """The other processes; a context manager. They are started by the first batch."""
+    """Further processes; a context manager. The first batch starts them."""
 
-    def __init__(self, recipe: DetectorRecipe, numbers: bool = False, n: int | None = None) -> None:
+    def __init__(self, make_ensemble: Callable[[], DetectorEnsemble], n_processes: int | None = None) -> None:
         """
         Args:
-            recipe: of the detectors.
-            numbers: as of Standard.reader.
-            n: how many; as many as this machine has cores left where None.
+            make_ensemble: makes the detectors in each process; can be pickled.
+            n_processes: how many; None: as many as this machine has further cores, at most MAX_PROCESSES.
 
         Raises:
             MissingExtra: loky is not installed.
@@ -40,31 +38,31 @@ class WorkerPool:
             from loky import ProcessPoolExecutor, cpu_count
         except ImportError:
             raise MissingExtra.package("loky", "privacy") from None
-        n = min(MOST, cpu_count() - 1) if n is None else n
+        n = min(MAX_PROCESSES, cpu_count() - 1) if n_processes is None else n_processes
         self._pool: Any = None
         if n > 0:
             self._pool = ProcessPoolExecutor(
                 n,
                 timeout=IDLE_S,
-                initializer=_prepare,
-                initargs=(recipe, numbers),
+                initializer=_initialise,
+                initargs=(make_ensemble,),
                 env={"OMP_NUM_THREADS": "1"},
             )
-        self._free = AHEAD * n
-        """Batches that may be out at once; 0 where nobody is left to read them."""
-        self._given: list[Future[EnsembleFindings]] = []
+        self._max_pending = BATCHES_PER_PROCESS * n
+        """0 where no process is left."""
+        self._pending: list[Future[EnsembleFindings]] = []
 
-    def give(self, lines: Sequence[str], is_prose: Sequence[bool]) -> Future[EnsembleFindings] | None:
-        """Has lines read elsewhere; None where nobody is free. The future fails where the process that had them ended."""
-        self._given = [future for future in self._given if not future.done()]
-        if len(self._given) >= self._free:
+    def submit(self, lines: Sequence[str], is_prose: Sequence[bool]) -> Future[EnsembleFindings] | None:
+        """Gives a batch to a process; None where all are busy. The future fails where the process dies."""
+        self._pending = [future for future in self._pending if not future.done()]
+        if len(self._pending) >= self._max_pending:
             return None
         try:
-            future: Future[EnsembleFindings] = self._pool.submit(_read, lines, is_prose)
+            future: Future[EnsembleFindings] = self._pool.submit(_detect, lines, is_prose)
         except RuntimeError:  # a broken pool, or one that was shut down
-            self._free = 0
+            self._max_pending = 0
             return None
-        self._given.append(future)
+        self._pending.append(future)
         return future
 
     def __enter__(self) -> Self:
@@ -75,18 +73,19 @@ class WorkerPool:
             self._pool.shutdown(kill_workers=True)
 
 
-_reader: DetectorEnsemble | None = None
+_ensemble: DetectorEnsemble | None = None
+"""Of this process, where it is one of a pool."""
 
 
-def _prepare(recipe: DetectorRecipe, numbers: bool) -> None:
-    """Runs in the other process."""
-    global _reader
-    # Ctrl-C is for the process that started this one, which ends it
+def _initialise(make_ensemble: Callable[[], DetectorEnsemble]) -> None:
+    """Runs first in each process of the pool."""
+    global _ensemble
+    # Ctrl-C is for the parent, which ends this process
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _reader = recipe.made().reader(numbers)
+    _ensemble = make_ensemble()
 
 
-def _read(lines: Sequence[str], is_prose: Sequence[bool]) -> EnsembleFindings:
-    if _reader is None:
-        raise RuntimeError("the process was not prepared")
-    return _reader.read(lines, is_prose)
+def _detect(lines: Sequence[str], is_prose: Sequence[bool]) -> EnsembleFindings:
+    if _ensemble is None:
+        raise RuntimeError("the process was not initialised")
+    return _ensemble.detect(lines, is_prose)

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from deputize.privacy.detectors.base import INDIRECT
+from deputize.privacy.entity_types import INDIRECT
 from deputize.privacy.tagger.card import Label, Sample
 
 DIRECT = "direct_identifier"

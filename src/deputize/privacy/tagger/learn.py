@@ -12,9 +12,10 @@ from deputize.core.artifacts import Skip
 from deputize.core.errors import BadInput
 from deputize.core.progress import Progress, silent
 from deputize.core.records import encode
-from deputize.privacy.detectors.base import Detector, detect_all
+from deputize.privacy.detectors.base import Detector
 from deputize.privacy.detectors.deobfuscate import DeobfuscatingDetector
 from deputize.privacy.detectors.rules import RuleDetector
+from deputize.privacy.detectors.spans import detect_all
 from deputize.privacy.tagger.card import Sample, TaggerCard
 from deputize.privacy.tagger.evaluate import DetectionCounts
 from deputize.privacy.tagger.network import CARD

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from deputize.core.errors import BadInput, MissingExtra
 from deputize.core.progress import Progress, silent
-from deputize.privacy.detectors.base import whole
+from deputize.privacy.call_texts import valid_unicode
 from deputize.privacy.tagger.encoding import windows
 
 CARD, WEIGHTS, CONFIG, TOKENIZER = "tagger.json", "tagger.safetensors", "config.json", "tokenizer.json"
@@ -223,7 +223,7 @@ def probabilities(
         progress: told of windows.
     """
     torch = torch_module()
-    encodings = tokenizer.encode_batch([whole(t) for t in texts], add_special_tokens=False)
+    encodings = tokenizer.encode_batch([valid_unicode(t) for t in texts], add_special_tokens=False)
     jobs = [(i, w) for i, e in enumerate(encodings) for w in windows(len(e.ids), window, overlap)]
     jobs.sort(key=lambda job: job[1].end - job[1].start)
     n_classes = int(model.num_labels)

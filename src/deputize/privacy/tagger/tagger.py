@@ -11,9 +11,10 @@ import msgspec
 from deputize.core.errors import BadInput, Tampered
 from deputize.core.progress import Progress, silent
 from deputize.privacy.detectors.base import Span
+from deputize.privacy.detectors.spans import join_adjacent
 from deputize.privacy.tagger import network
 from deputize.privacy.tagger.card import TaggerCard
-from deputize.privacy.tagger.encoding import joined, n_classes, spans_of
+from deputize.privacy.tagger.encoding import n_classes, spans_of
 from deputize.privacy.tagger.versions import read_card
 
 Precision = Literal["int8", "bf16", "fp32"]
@@ -26,7 +27,7 @@ class Tagger:
     """Finds spans of personal data with a fine-tuned encoder. Made by load_tagger; safe to use from one thread."""
 
     name = "tagger"
-    reads_rest = True
+    skips_covered_lines = True
     """Lines that others have wholly claimed need not be shown to it."""
 
     def __init__(self, card: TaggerCard, model: Any, tokenizer: Any, *, precision: Precision) -> None:
@@ -71,7 +72,7 @@ class Tagger:
                 bf16=self.precision == "bf16",
             )
             for (i, start, part), (probabilities, words, offsets) in zip(batch, read, strict=True):
-                spans = joined(spans_of(probabilities, words, offsets, self.card.types, limit), part)
+                spans = join_adjacent(spans_of(probabilities, words, offsets, self.card.types, limit), part)
                 out[i] += [
                     msgspec.structs.replace(s, start=s.start + start, end=s.end + start) for s in spans
                 ]

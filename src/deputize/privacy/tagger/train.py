@@ -20,10 +20,12 @@ import numpy as np
 from deputize.core.errors import BadInput
 from deputize.core.progress import Progress, silent
 from deputize.core.records import encode
-from deputize.privacy.detectors.base import Detector, detect_all, whole
+from deputize.privacy.call_texts import valid_unicode
+from deputize.privacy.detectors.base import Detector
+from deputize.privacy.detectors.spans import detect_all, join_adjacent
 from deputize.privacy.tagger import network
 from deputize.privacy.tagger.card import Sample, TaggerCard
-from deputize.privacy.tagger.encoding import classes_of, joined, n_classes, spans_of, windows
+from deputize.privacy.tagger.encoding import classes_of, n_classes, spans_of, windows
 from deputize.privacy.tagger.evaluate import DetectionCounts
 from deputize.privacy.tagger.samples import sample_of, skeleton, split
 
@@ -174,7 +176,7 @@ def _thin(samples: Sequence[Sample], most: int, rng: np.random.Generator) -> lis
 
 def _pieces(samples: Sequence[Sample], tokenizer: Any, types: Sequence[str]) -> list[_Piece]:
     out = []
-    encodings = tokenizer.encode_batch([whole(s.text) for s in samples], add_special_tokens=False)
+    encodings = tokenizer.encode_batch([valid_unicode(s.text) for s in samples], add_special_tokens=False)
     for sample, encoding in zip(samples, encodings, strict=True):
         classes = classes_of(sample.spans, encoding.offsets, types).tolist()
         for window in windows(len(encoding.ids), WINDOW, OVERLAP):
@@ -286,7 +288,7 @@ def _choose(
         alone, together = DetectionCounts(), DetectionCounts()
         n_added = 0
         for sample, (probabilities, words, offsets), known in zip(dev, read, others, strict=True):
-            found = joined(spans_of(probabilities, words, offsets, types, threshold), sample.text)
+            found = join_adjacent(spans_of(probabilities, words, offsets, types, threshold), sample.text)
             alone.add(sample, found)
             together.add(sample, [*found, *known])
             n_added += bool(found) and not known and not sample.spans

@@ -11,9 +11,9 @@ from typing import Any
 from deputize.core.artifacts import Curated
 from deputize.core.config import Convert
 from deputize.core.records import Example
-from deputize.privacy.detectors.base import detect_all
-from deputize.privacy.detectors.residual import ResidualDetector
 from deputize.privacy.detectors.rules import RuleDetector
+from deputize.privacy.detectors.spans import detect_all
+from deputize.privacy.detectors.verification import VerificationDetector
 from deputize.stages.curate.k_anonymity import COLUMNS, SMALL, Combinations, row_of
 
 PACKAGES = ("presidio-analyzer", "spacy", "Faker", "rensa", "phonenumbers")
@@ -218,7 +218,7 @@ def _masked(rows: Iterable[Sequence[str]]) -> list[list[str]]:
     """Rows whose cells were looked at as texts are: names come from the log."""
     listed = [list(row) for row in rows]
     cells = [cell for row in listed for cell in row]
-    found = detect_all([RuleDetector(), ResidualDetector()], cells)
+    found = detect_all([RuleDetector(), VerificationDetector()], cells)
     clean = iter(MASKED if spans else cell for cell, spans in zip(cells, found, strict=True))
     return [[next(clean) for _ in row] for row in listed]
 

@@ -25,7 +25,7 @@ import msgspec
 from deputize.core.contracts import text_of
 from deputize.core.errors import BadInput, MissingExtra, StoreError
 from deputize.core.records import Example, Message
-from deputize.privacy.detectors.base import whole
+from deputize.privacy.call_texts import valid_unicode
 
 Format = Literal["jsonl", "openai", "parquet", "hf"]
 FORMATS: tuple[Format, ...] = ("jsonl", "openai", "parquet", "hf")
@@ -94,7 +94,7 @@ def export(
 def _encodable(value: Any) -> Any:
     """A row with "?" for each half of a surrogate pair: no file format holds such halves."""
     if isinstance(value, str):
-        return whole(value)
+        return valid_unicode(value)
     if isinstance(value, list):
         return [_encodable(inner) for inner in value]
     return {k: _encodable(v) for k, v in value.items()} if isinstance(value, dict) else value

@@ -1,6 +1,6 @@
-"""Which calls are fit to learn from: each filter answers keep (None) or a reason to drop.
+"""Filters that decide which calls are fit for training: each returns None to keep a call, or the reason to drop it.
 
-Drops keep a call out of training only; calibration and test keep the composition of the traffic.
+A dropped call is not used for training only; calibration and test keep the composition of the traffic.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from deputize.core.records import Call, Outcome
 Filter = Callable[[Call], str | None]
 
 MIN_TRAINABLE_SHARE, MIN_TRAINABLE = 0.05, 2000
-"""The outcome filter is lifted at a site where it would leave less than this share of the calls, or less than half of them
-and fewer than this: most calls of a failed episode are right, and few examples cost more than some wrong ones
-(docs/log.md, 2026-11-25)."""
+"""A site is exempt from the outcome filter where it would leave less than this share of the calls, or less than half of
+them and fewer than this number: most calls of a failed episode are right, and too few examples cost more accuracy than
+some wrong ones (docs/log.md, 2026-11-25)."""
 MIN_EQUAL_PROMPTS = 3
 MIN_REPEATS = 5
-"""A site answers with labels where an answer is given this often on average."""
+"""A site answers with labels where each distinct answer is given this often on average."""
 
 _REFUSAL = re.compile(
     r"^\W*(?:i(?:'|’)?m (?:very |so )?sorry|sorry|i apologi[sz]e|unfortunately)?\W*(?:but )?\W*(?:i (?:can(?:'|’)?t|cannot|can not|am (?:not able|unable)|(?:'|’)m (?:not able|unable))|as an ai)\b",
@@ -30,17 +30,17 @@ _REFUSAL = re.compile(
 )
 
 
-def empty(call: Call) -> str | None:
+def empty_answer(call: Call) -> str | None:
     """A reply without content and without tool calls."""
     return None if call.response.get("tool_calls") or text_of(call.response).strip() else "empty answer"
 
 
-def failed(call: Call) -> str | None:
+def failed_call(call: Call) -> str | None:
     """A call the upstream answered with an error, or that the client cut off."""
     return "failed or aborted call" if call.aborted or call.status >= 400 else None
 
 
-def truncated(call: Call) -> str | None:
+def truncated_answer(call: Call) -> str | None:
     """A reply that stopped at its length limit or was withheld."""
     return {"length": "truncated answer", "content_filter": "withheld answer"}.get(call.finish_reason)
 
@@ -81,7 +81,7 @@ def off_schema(call: Call) -> str | None:
         return "answer that is not JSON"
     wrapper = (call.response_format or {}).get("json_schema")
     schema = wrapper.get("schema") if isinstance(wrapper, dict) else None
-    return None if not isinstance(schema, dict) or _fits(value, schema) else "schema-invalid answer"
+    return None if not isinstance(schema, dict) or _matches(value, schema) else "schema-invalid answer"
 
 
 def refusal(call: Call) -> str | None:
@@ -91,7 +91,7 @@ def refusal(call: Call) -> str | None:
     return "refusal" if _REFUSAL.match(text_of(call.response)[:200]) else None
 
 
-def two_minds(call: Call) -> str | None:
+def contradictory_answer(call: Call) -> str | None:
     """A JSON reply, or tool arguments, that give one field two different values."""
     texts = [
         f["arguments"]
@@ -100,19 +100,20 @@ def two_minds(call: Call) -> str | None:
         and isinstance(f := raw.get("function"), dict)
         and isinstance(f.get("arguments"), str)
     ] or [text_of(call.response)]
-    return "answer that contradicts itself" if any(map(_says_twice, texts)) else None
+    return "answer that contradicts itself" if any(map(_has_duplicate_keys, texts)) else None
 
 
-def _says_twice(text: str) -> bool:
+def _has_duplicate_keys(text: str) -> bool:
+    """Whether a JSON object in a text gives one key two different values."""
     clashes = []
 
     def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
-        made: dict[str, Any] = {}
+        fields: dict[str, Any] = {}
         for name, value in items:
-            if name in made and made[name] != value:
+            if name in fields and fields[name] != value:
                 clashes.append(name)
-            made[name] = value
-        return made
+            fields[name] = value
+        return fields
 
     if "{" not in text[:400]:
         return False
@@ -123,28 +124,37 @@ def _says_twice(text: str) -> bool:
     return bool(clashes)
 
 
-FILTERS: tuple[Filter, ...] = (failed, empty, truncated, bad_tool_call, two_minds, off_schema, refusal)
+FILTERS: tuple[Filter, ...] = (
+    failed_call,
+    empty_answer,
+    truncated_answer,
+    bad_tool_call,
+    contradictory_answer,
+    off_schema,
+    refusal,
+)
+"""In the order in which they are applied."""
 
 
 def first_reason(call: Call, filters: Sequence[Filter] = FILTERS) -> str:
     """The reason of the first filter that drops the call, '' when all keep it."""
-    for test in filters:
-        if reason := test(call):
+    for check in filters:
+        if reason := check(call):
             return reason
     return ""
 
 
-def _fits(value: Any, schema: dict[str, Any]) -> bool:
-    """Whether a value fits the part of JSON schema that response formats use; unknown keywords are let pass."""
+def _matches(value: Any, schema: dict[str, Any]) -> bool:
+    """Whether a value matches a JSON schema, as far as response formats use it; unknown keywords are ignored."""
     if "enum" in schema and value not in schema["enum"]:
         return False
     if "const" in schema and value != schema["const"]:
         return False
     for options in (schema.get("anyOf"), schema.get("oneOf")):
-        if isinstance(options, list) and not any(isinstance(o, dict) and _fits(value, o) for o in options):
+        if isinstance(options, list) and not any(isinstance(o, dict) and _matches(value, o) for o in options):
             return False
     kinds = schema.get("type")
-    if kinds and not any(_is(value, k) for k in ([kinds] if isinstance(kinds, str) else kinds)):
+    if kinds and not any(_is_of_type(value, k) for k in ([kinds] if isinstance(kinds, str) else kinds)):
         return False
     if isinstance(value, dict):
         properties = schema.get("properties") or {}
@@ -152,13 +162,13 @@ def _fits(value: Any, schema: dict[str, Any]) -> bool:
             return False
         if schema.get("additionalProperties") is False and not value.keys() <= properties.keys():
             return False
-        return all(_fits(v, properties[k]) for k, v in value.items() if isinstance(properties.get(k), dict))
+        return all(_matches(v, properties[k]) for k, v in value.items() if isinstance(properties.get(k), dict))
     if isinstance(value, list) and isinstance(schema.get("items"), dict):
-        return all(_fits(v, schema["items"]) for v in value)
+        return all(_matches(v, schema["items"]) for v in value)
     return True
 
 
-def _is(value: Any, kind: str) -> bool:
+def _is_of_type(value: Any, kind: str) -> bool:
     if kind == "integer":
         return isinstance(value, int) and not isinstance(value, bool)
     if kind == "number":
@@ -174,7 +184,7 @@ def _is(value: Any, kind: str) -> bool:
 
 
 class CallFacts(Protocol):
-    """What is known of a call here: a Call, or its Note."""
+    """The fields of a call that a filter by outcome reads; a Call or a CallSummary."""
 
     @property
     def id(self) -> str: ...
@@ -183,9 +193,10 @@ class CallFacts(Protocol):
 
 
 def outcome_reasons(calls: Sequence[CallFacts], site_of: dict[str, str]) -> tuple[dict[str, str], list[str]]:
-    """call id -> "failed episode" where a call's outcome is a failure, and a warning per site where that is lifted.
+    """(call id -> "failed episode" where a call's outcome is a failure, a warning for each site without this filter).
 
-    A call without an outcome is not judged by its neighbours': feedback on one call of a run says nothing of another.
+    A call without an outcome is not judged by the outcomes of others: feedback on one call of an episode says nothing
+    about another.
     """
     by_site: dict[str, list[CallFacts]] = defaultdict(list)
     for call in calls:
@@ -198,27 +209,27 @@ def outcome_reasons(calls: Sequence[CallFacts], site_of: dict[str, str]) -> tupl
         if bad and (n_good < MIN_TRAINABLE_SHARE * len(group) or n_good < min(MIN_TRAINABLE, len(group) / 2)):
             warnings.append(
                 f"Only {n_good:,} of {len(group):,} calls of one site belong to episodes that succeeded; "
-                "failed episodes are learnt from there too."
+                "failed episodes are used for training there too."
             )
             continue
         reasons |= {c.id: "failed episode" for c in bad}
     return reasons, warnings
 
 
-class Labelled(NamedTuple):
-    """A reply in text, as the filters that compare calls see it."""
+class ComparedReply(NamedTuple):
+    """A reply in text, as the filter that compares replies sees it."""
 
     id: str
     site: str
     prompt: str
-    """Equal for the very same prompt."""
-    near: str
-    """Equal for prompts that differ in case, white space and punctuation around words only."""
+    """Digest: equal for equal prompts."""
+    near_prompt: str
+    """Digest: equal for prompts that differ in case, white space and punctuation around words only."""
     answer: str
 
 
-def disagreements(rows: Sequence[Labelled]) -> dict[str, str]:
-    """Calls whose answer other calls speak against: call id -> reason.
+def disagreements(rows: Sequence[ComparedReply]) -> dict[str, str]:
+    """Calls whose answer contradicts other calls: call id -> reason.
 
     Among equal prompts, then among near-identical ones, the answers that differ from a clear majority's (of at least
     MIN_EQUAL_PROMPTS calls, two thirds) are dropped. Where a site answers with labels and equal prompts have no clear
@@ -227,36 +238,36 @@ def disagreements(rows: Sequence[Labelled]) -> dict[str, str]:
     out: dict[str, str] = {}
     for reason, key in (
         ("contradicts equal prompts", lambda r: (r.site, r.prompt)),
-        ("disagrees with near-identical prompts", lambda r: (r.site, r.near)),
+        ("disagrees with near-identical prompts", lambda r: (r.site, r.near_prompt)),
     ):
-        for family in _families([r for r in rows if r.id not in out], key):
-            best = _clear_majority(family)
-            out |= {r.id: reason for r in family if best is not None and r.answer != best}
+        for group in _groups_of_several([r for r in rows if r.id not in out], key):
+            best = _clear_majority(group)
+            out |= {r.id: reason for r in group if best is not None and r.answer != best}
     labelled = _sites_with_labels(rows)
-    for family in _families(
+    for group in _groups_of_several(
         [r for r in rows if r.id not in out and r.site in labelled], lambda r: (r.site, r.prompt)
     ):
-        if len({r.answer for r in family}) > 1:
-            out |= {r.id: "self-contradicting label" for r in family}
+        if len({r.answer for r in group}) > 1:
+            out |= {r.id: "self-contradicting label" for r in group}
     return out
 
 
-def _families(
-    rows: Sequence[Labelled], key: Callable[[Labelled], tuple[str, str]]
-) -> Iterator[list[Labelled]]:
-    found: dict[tuple[str, str], list[Labelled]] = defaultdict(list)
+def _groups_of_several(
+    rows: Sequence[ComparedReply], key: Callable[[ComparedReply], tuple[str, str]]
+) -> Iterator[list[ComparedReply]]:
+    found: dict[tuple[str, str], list[ComparedReply]] = defaultdict(list)
     for row in rows:
         found[key(row)].append(row)
-    return (family for family in found.values() if len(family) > 1)
+    return (group for group in found.values() if len(group) > 1)
 
 
-def _clear_majority(family: Sequence[Labelled]) -> str | None:
-    counts = Counter(row.answer for row in family)
+def _clear_majority(group: Sequence[ComparedReply]) -> str | None:
+    counts = Counter(row.answer for row in group)
     (best, n_best), *_ = counts.most_common(1)
-    return best if len(family) >= MIN_EQUAL_PROMPTS and n_best * 3 >= 2 * len(family) else None
+    return best if len(group) >= MIN_EQUAL_PROMPTS and n_best * 3 >= 2 * len(group) else None
 
 
-def _sites_with_labels(rows: Sequence[Labelled]) -> set[str]:
+def _sites_with_labels(rows: Sequence[ComparedReply]) -> set[str]:
     """Sites that answer with few different texts, again and again."""
     answers: dict[str, Counter[str]] = defaultdict(Counter)
     for row in rows:

@@ -1,17 +1,14 @@
-"""What S2 keeps in mind of a log between its passes over it: ids, digests, counts and findings, never whole texts.
+"""The first pass over a log: scans its texts and summarises its calls, so that later passes know all calls at once.
 
-A log may be larger than memory, so it is read several times, call by call. The first pass scans it and takes these
-notes; what later passes need of other calls than the one in hand is in them.
+A log may be larger than memory, so it is read several times, call by call. What is kept of it are ids, digests, counts
+and findings, never whole texts.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections import defaultdict
-from collections.abc import Container, Iterable, Iterator
-from datetime import date
-from functools import lru_cache
+from collections.abc import Iterable
 
 import msgspec
 
@@ -19,13 +16,12 @@ from deputize.core.artifacts import SiteInference
 from deputize.core.contracts import fold, text_of, tool_calls_of
 from deputize.core.progress import Progress, silent
 from deputize.core.records import Call, Message, Outcome
-from deputize.privacy.call_texts import call_strings, message_strings
-from deputize.privacy.dates import find_dates
-from deputize.privacy.replace.allowlist import EpisodeLines, SiteStatistics
+from deputize.privacy.call_texts import message_strings
+from deputize.privacy.scan.scanned_log import ScannedLog, episode_of
 from deputize.privacy.scan.line_index import LineIndex
 from deputize.stages.curate.filters import first_reason
 
-_AROUND_WORDS = ".,;:!?\"'`()[]*"
+_PUNCTUATION = ".,;:!?\"'`()[]*"
 
 
 class CallSummary(msgspec.Struct, frozen=True, gc=False):
@@ -41,126 +37,82 @@ class CallSummary(msgspec.Struct, frozen=True, gc=False):
     timestamp: float | None
     outcome: Outcome | None
     reason: str
-    """Why it may not be learnt from, as far as the call itself says; "" where nothing speaks against it."""
+    """Why it is not fit for training, as far as the call itself shows; "" where it is fit."""
     prompt: bytes
     """Digest: equal for exactly equal requests."""
-    near: bytes
+    near_prompt: bytes
     """Digest: equal for requests that differ in case, white space and punctuation around words only."""
     answer: bytes
     """Digest: equal for equal answers."""
-    said: str
-    """Digest of a reply's text without regard to white space, "" for tool calls."""
+    reply_text: str
+    """Digest of a reply's text without regard to white space and case; "" for tool calls."""
 
 
 class LogIndex:
-    """The notes of a log."""
+    """What the first pass keeps of a log."""
 
-    def __init__(self, scanner: LineIndex) -> None:
-        self.scanner = scanner
+    def __init__(self, scanned: ScannedLog) -> None:
+        self.scanned = scanned
         self.calls: dict[str, CallSummary] = {}
         """By call id, in the order of the log."""
-        self.sites: dict[str, SiteStatistics] = defaultdict(SiteStatistics)
-        self.episodes: dict[str, list[EpisodeLines]] = defaultdict(list)
-        """By episode; a call without one is an episode of its own."""
         self.other_episodes: set[str] = set()
-        """Episodes of calls that do not go on."""
-        self.n_calls_of: dict[str, int] = defaultdict(int)
-        """Calls of each episode."""
+        """Episodes of calls that are not curated."""
 
-    def add(self, call: Call, site: str, is_judged: bool) -> None:
-        """Takes note of a call; `is_judged`: whether its reply is held against what code expects."""
-        group = call.group or call.episode or call.id
-        self.calls[call.id] = CallSummary(
-            id=call.id,
-            site=site,
-            agent=call.agent,
-            episode=call.episode,
-            group=group,
-            model=call.model,
-            timestamp=call.timestamp,
-            outcome=call.outcome,
-            reason=first_reason(call) if is_judged else "",
-            prompt=_digest(_prompt_key(call)),
-            near=_near_digest(call),
-            answer=_digest(_answer_key(call.response)),
-            said=""
-            if call.response.get("tool_calls")
-            else _digest(_utf8(fold(text_of(call.response)))).hex(),
-        )
-        self.sites[site].add(call, _days)
-        episode = call.episode or call.id
-        self.n_calls_of[episode] += 1
-        trace = self._trace(episode, site, group)
-        if call.origin and call.origin not in trace.origins:
-            trace.origins = (*trace.origins, call.origin)
-        for message in call.messages:
-            place = (
-                EpisodeLines.SYSTEM if message.get("role") in ("system", "developer") else EpisodeLines.PROMPT
-            )
-            for text in message_strings(message):
-                trace.add(place, self.scanner.add(text))
-        for text in message_strings(call.response):
-            trace.add(EpisodeLines.REPLY, self.scanner.add(text))
-
-    def traces_at(self, site: str) -> Iterator[EpisodeLines]:
-        """The traces of one site, over all episodes."""
-        return (trace for traces in self.episodes.values() for trace in traces if trace.site == site)
-
-    def _trace(self, episode: str, site: str, group: str) -> EpisodeLines:
-        for trace in self.episodes[episode]:
-            if trace.site == site and trace.group == group:
-                return trace
-        self.episodes[episode].append(trace := EpisodeLines(site, group))
-        return trace
+    @property
+    def n_episodes(self) -> int:
+        """Episodes of the whole log."""
+        return len(self.scanned.episodes.keys() | self.other_episodes)
 
 
-def take_notes(
-    calls: Iterable[Call],
-    going_on: Container[str],
-    inference: SiteInference,
-    scanner: LineIndex,
-    progress: Progress = silent,
+def summarise(call: Call, site: str, reason: str) -> CallSummary:
+    """The summary of a call at a site; `reason` says why it is not fit for training, "" where it is."""
+    is_tool_call = bool(call.response.get("tool_calls"))
+    return CallSummary(
+        id=call.id,
+        site=site,
+        agent=call.agent,
+        episode=call.episode,
+        group=call.group or call.episode or call.id,
+        model=call.model,
+        timestamp=call.timestamp,
+        outcome=call.outcome,
+        reason=reason,
+        prompt=_digest(_prompt_key(call)),
+        near_prompt=_near_digest(call),
+        answer=_digest(_answer_key(call.response)),
+        reply_text="" if is_tool_call else _digest(_utf8(fold(text_of(call.response)))).hex(),
+    )
+
+
+def read_log(
+    calls: Iterable[Call], inference: SiteInference, line_index: LineIndex, progress: Progress = silent
 ) -> LogIndex:
-    """The notes of the calls, all of which have been scanned then.
+    """Reads and scans a log.
 
     Args:
         calls: the log.
-        going_on: ids of the calls to look at.
-        inference: sites and audiences.
-        scanner: takes the texts.
-        progress: told of the scan.
+        inference: sites and audiences; calls at sites that only speak to people are not curated.
+        line_index: takes the texts.
+        progress: is told of the scan.
     """
-    notes = LogIndex(scanner)
+    human_sites = {site.id for site in inference.sites if site.audience == "human"}
+    index = LogIndex(ScannedLog(line_index, inference.site_of))
     total = len(inference.site_of)
     n_done = 0
     for n_done, call in enumerate(calls, 1):
-        if call.id in going_on:
-            is_judged = call.aborted or inference.audience_of[call.id] == "code"
-            notes.add(call, inference.site_of[call.id], is_judged)
+        site = inference.site_of[call.id]
+        if site in human_sites:
+            index.other_episodes.add(episode_of(call))
         else:
-            notes.other_episodes.add(call.episode or call.id)
+            # replies to people are not held against what code expects
+            is_judged = call.aborted or inference.audience_of[call.id] == "code"
+            index.calls[call.id] = summarise(call, site, first_reason(call) if is_judged else "")
+            index.scanned.add(call)
         if n_done % 500 == 0:
             progress("looking for personal data", n_done, total)
-    scanner.scan()
+    line_index.scan()
     progress("looking for personal data", n_done, n_done)
-    return notes
-
-
-def texts_of_lines(calls: Iterable[Call], numbers: Iterable[int], scanner: LineIndex) -> dict[int, str]:
-    """The text of some lines by their numbers; reads no further than the last one of them is met."""
-    missing = set(numbers)
-    found: dict[int, str] = {}
-    for call in calls if missing else ():
-        for _, text in call_strings(call):
-            if missing.isdisjoint(scanner.lines(text)):
-                continue
-            for number, line in scanner.numbered(text):
-                if number in missing:
-                    found[number] = line
-                    missing.discard(number)
-        if not missing:
-            break
-    return found
+    return index
 
 
 def _prompt_key(call: Call) -> bytes:
@@ -172,7 +124,7 @@ def _near_digest(call: Call) -> bytes:
     digest = hashlib.blake2b(digest_size=16)
     for message in call.messages:
         for text in message_strings(message):
-            words = (word.strip(_AROUND_WORDS) for word in text.casefold().split())
+            words = (word.strip(_PUNCTUATION) for word in text.casefold().split())
             digest.update(_utf8(" ".join(filter(None, words)) + "\0"))
     return digest.digest()
 
@@ -190,8 +142,3 @@ def _utf8(text: str) -> bytes:
 
 def _digest(data: bytes) -> bytes:
     return hashlib.blake2b(data, digest_size=16).digest()
-
-
-@lru_cache(maxsize=4096)
-def _days(text: str) -> frozenset[date]:
-    return frozenset(d.day for d in find_dates(text))

@@ -1,4 +1,4 @@
-"""How many people share one combination of metadata: k-anonymity and l-diversity of a data set, for its card.
+"""k-anonymity and l-diversity of a data set: how many people and answers share each combination of metadata.
 
 Written here, not taken from pycanon, whose newest version pins NumPy and SciPy to exact versions below ours and which
 counts rows where one person has many; a test compares the row counts with pycanon's.
@@ -20,13 +20,13 @@ import msgspec
 from deputize.core.records import Example
 
 COLUMNS = ("tenant", "agent", "site", "model", "hour")
-"""Metadata that somebody could know of a person from elsewhere; `hour` is a quarter of the day, UTC."""
+"""Metadata that somebody could know about a person from another source; `hour` is a quarter of the day, UTC."""
 SMALL = 5
-"""A combination of fewer people than this could point at one of them."""
+"""A combination of fewer people than this could identify one of them."""
 
 
 class MetadataRow(NamedTuple):
-    """What counts of one example."""
+    """An example as the measures see it."""
 
     metadata: tuple[Hashable, ...]
     person: Hashable
@@ -34,22 +34,22 @@ class MetadataRow(NamedTuple):
 
 
 class KAnonymity(NamedTuple):
-    """What holds for every combination of values of some columns that occurs."""
+    """The measures over all combinations of values that occur in some columns."""
 
     columns: tuple[str, ...]
     n_combinations: int
     k_people: int
-    """The fewest different people behind one combination; 0 without rows."""
+    """The fewest different people of one combination; 0 without rows."""
     k_rows: int
-    """The fewest rows behind one combination; what k-anonymity counts where a person has one row."""
+    """The fewest rows of one combination; what k-anonymity counts where a person has one row."""
     l: int  # noqa: E741 - the measure's name
-    """The fewest different answers behind one combination: at 1, knowing the metadata is knowing the answer."""
+    """The fewest different answers of one combination: at 1, knowing the metadata is knowing the answer."""
     share_small: float
     """Share of rows in combinations of fewer than SMALL people."""
 
 
-class _Behind:
-    """Who and what is behind one combination."""
+class _Combination:
+    """The people, answers and rows of one combination."""
 
     def __init__(self) -> None:
         self.people: set[Hashable] = set()
@@ -62,44 +62,44 @@ class Combinations:
 
     def __init__(self, columns: Sequence[str] = COLUMNS) -> None:
         self.columns = tuple(columns)
-        self._behind: dict[tuple[Hashable, ...], _Behind] = defaultdict(_Behind)
+        self._combinations: dict[tuple[Hashable, ...], _Combination] = defaultdict(_Combination)
 
     def add(self, row: MetadataRow) -> None:
-        """One more row."""
-        behind = self._behind[row.metadata]
-        behind.people.add(row.person)
-        behind.answers.add(row.sensitive)
-        behind.n_rows += 1
+        """Adds a row."""
+        combination = self._combinations[row.metadata]
+        combination.people.add(row.person)
+        combination.answers.add(row.sensitive)
+        combination.n_rows += 1
 
     def measure(self, chosen: Sequence[str]) -> KAnonymity:
         """The measures over the `chosen` ones of the columns."""
         at = [self.columns.index(name) for name in chosen]
-        joined: dict[tuple[Hashable, ...], _Behind] = defaultdict(_Behind)
-        for key, behind in self._behind.items():
-            one = joined[tuple(key[i] for i in at)]
-            one.people |= behind.people
-            one.answers |= behind.answers
-            one.n_rows += behind.n_rows
-        total = sum(b.n_rows for b in joined.values())
-        small = sum(b.n_rows for b in joined.values() if len(b.people) < SMALL)
+        joined: dict[tuple[Hashable, ...], _Combination] = defaultdict(_Combination)
+        for key, combination in self._combinations.items():
+            merged = joined[tuple(key[i] for i in at)]
+            merged.people |= combination.people
+            merged.answers |= combination.answers
+            merged.n_rows += combination.n_rows
+        total = sum(c.n_rows for c in joined.values())
+        small = sum(c.n_rows for c in joined.values() if len(c.people) < SMALL)
         return KAnonymity(
             columns=tuple(chosen),
             n_combinations=len(joined),
-            k_people=min((len(b.people) for b in joined.values()), default=0),
-            k_rows=min((b.n_rows for b in joined.values()), default=0),
-            l=min((len(b.answers) for b in joined.values()), default=0),
+            k_people=min((len(c.people) for c in joined.values()), default=0),
+            k_rows=min((c.n_rows for c in joined.values()), default=0),
+            l=min((len(c.answers) for c in joined.values()), default=0),
             share_small=small / total if total else 0.0,
         )
 
     def table(self) -> list[KAnonymity]:
         """The measures of every column that varies, and of all of them together as the last."""
-        varying = [name for i, name in enumerate(self.columns) if len({key[i] for key in self._behind}) > 1]
+        varying = [name for i, name in enumerate(self.columns) if len({key[i] for key in self._combinations}) > 1]
         alone = [self.measure([name]) for name in varying] if len(varying) > 1 else []
         return [*alone, self.measure(varying)]
 
 
-def row_of(example: Example) -> MetadataRow:
-    """An example as COLUMNS see it. Where nobody knows who asked, an episode stands for a person."""
+def metadata_row(example: Example) -> MetadataRow:
+    """The row of an example, with the metadata of COLUMNS. Where the log does not say who asked, an episode counts as a person."""
     hour = "unknown"
     if example.timestamp is not None:
         start = time.gmtime(example.timestamp).tm_hour // 6 * 6

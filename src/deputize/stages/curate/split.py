@@ -1,4 +1,4 @@
-"""Deals groups to train, validation, calibration and test: each group on one side, in time order where times are known."""
+"""Assigns groups to train, validation, calibration and test: a group is in one split, in order of time where times are known."""
 
 from __future__ import annotations
 
@@ -9,14 +9,17 @@ from typing import Protocol
 
 from deputize.core.records import Split
 
-SIDES: tuple[Split, ...] = ("train", "validation", "calibration", "test")
+SPLITS: tuple[Split, ...] = ("train", "validation", "calibration", "test")
 MIN_STRATUM = 12
+"""Kinds of groups with fewer groups than this are assigned together."""
+MIN_GROUPS, MIN_CALLS_TO_SPLIT = 4, 40
+"""A log of fewer groups than splits is split by prompt instead, where it has at least this many calls."""
 _FILL_ORDER: tuple[Split, ...] = ("train", "test", "calibration", "validation")
-"""Which sides come first when there are fewer groups than sides."""
+"""Which splits get a group first where there are fewer groups than splits."""
 
 
 class SplitFacts(Protocol):
-    """What is known of a call here: a Call, or its Note."""
+    """The fields of a call that the split depends on; a Call or a CallSummary."""
 
     @property
     def id(self) -> str: ...
@@ -26,56 +29,87 @@ class SplitFacts(Protocol):
     def timestamp(self) -> float | None: ...
 
 
+class GroupFacts(Protocol):
+    """The fields of a call that its group depends on."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def group(self) -> str: ...
+    @property
+    def episode(self) -> str: ...
+    @property
+    def prompt(self) -> bytes: ...
+
+
 def joined_groups(calls: Iterable[tuple[str, str, str]]) -> dict[str, str]:
-    """call id -> group, where groups that share an episode are one: steps of a run contain each other.
+    """call id -> group, where groups that share an episode are joined: the steps of an episode contain each other.
 
     Args:
         calls: (id, group, episode or "") of each.
     """
-    joined: dict[str, str] = {}
+    parent: dict[str, str] = {}
     first_of: dict[str, str] = {}
     group_of: dict[str, str] = {}
 
     def root(group: str) -> str:
-        while joined.setdefault(group, group) != group:
-            joined[group] = group = joined[joined[group]]
+        while parent.setdefault(group, group) != group:
+            parent[group] = group = parent[parent[group]]
         return group
 
     for id, group, episode in calls:
         group_of[id] = group
         if episode:
-            joined[root(group)] = root(first_of.setdefault(episode, group))
+            parent[root(group)] = root(first_of.setdefault(episode, group))
     return {id: root(group) for id, group in group_of.items()}
 
 
-def split_groups(
+def group_calls(calls: Sequence[GroupFacts]) -> tuple[dict[str, str], list[str]]:
+    """(call id -> group, warnings). Groups are joined by episode; where there are too few of them, equal prompts are groups."""
+    groups = joined_groups((c.id, c.group, c.episode) for c in calls)
+    n_groups = len(set(groups.values()))
+    if n_groups >= MIN_GROUPS or len(calls) < MIN_CALLS_TO_SPLIT:
+        return groups, []
+    return {c.id: c.prompt.hex() for c in calls}, [
+        f"The log holds only {n_groups} episode(s) or task(s) for {len(calls):,} calls. It was split by prompt instead, so "
+        "calls of one episode are in several splits and the figures may be too good."
+    ]
+
+
+def assign_splits(
     calls: Sequence[SplitFacts],
     group_of: dict[str, str],
     shares: tuple[float, float, float, float],
     seed: int,
 ) -> dict[str, Split]:
-    """group -> side.
+    """group -> split.
 
-    Groups are dealt apart for each set of agents that they hold, so that a rare agent is on every side too; kinds with
-    fewer than MIN_STRATUM groups are dealt together. With times on all calls the oldest groups train and the newest
-    test; else a seeded hash decides.
+    Groups are assigned separately for each set of agents in them, so that a rare agent is in every split too; sets with
+    fewer than MIN_STRATUM groups are assigned together. With times on all calls the oldest groups are for training and
+    the newest for the test; else a seeded hash decides.
+
+    Args:
+        calls: all calls.
+        group_of: call id -> group.
+        shares: of train, validation, calibration and test.
+        seed: of the order of groups without times.
     """
     members: dict[str, list[SplitFacts]] = defaultdict(list)
     for call in calls:
         members[group_of[call.id]].append(call)
-    timed = all(c.timestamp is not None for c in calls)
+    all_have_times = all(c.timestamp is not None for c in calls)
     strata: dict[tuple[str, ...], list[str]] = defaultdict(list)
-    for group, inside in members.items():
-        strata[tuple(sorted({c.agent for c in inside}))].append(group)
+    for group, in_group in members.items():
+        strata[tuple(sorted({c.agent for c in in_group}))].append(group)
     small = [key for key, groups in strata.items() if len(groups) < MIN_STRATUM]
     if len(small) > 1:
         strata[("",)] = [group for key in small for group in strata.pop(key)]
     out: dict[str, Split] = {}
     for _, groups in sorted(strata.items()):
         ordered = sorted(groups, key=lambda g: _rank(g, seed))
-        if timed:
+        if all_have_times:
             ordered.sort(key=lambda g: min(c.timestamp or 0.0 for c in members[g]))
-        out |= _deal(ordered, shares)
+        out |= _assign(ordered, shares)
     return out
 
 
@@ -83,30 +117,30 @@ def _rank(group: str, seed: int) -> bytes:
     return hashlib.blake2b(f"{seed}\0{group}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
-def _deal(ordered: Sequence[str], shares: tuple[float, float, float, float]) -> dict[str, Split]:
+def _assign(ordered: Sequence[str], shares: tuple[float, float, float, float]) -> dict[str, Split]:
     counts = _counts(len(ordered), shares)
     out: dict[str, Split] = {}
     at = 0
-    for side in SIDES:
-        for group in ordered[at : at + counts[side]]:
-            out[group] = side
-        at += counts[side]
+    for split in SPLITS:
+        for group in ordered[at : at + counts[split]]:
+            out[group] = split
+        at += counts[split]
     return out
 
 
 def _counts(n_groups: int, shares: tuple[float, float, float, float]) -> dict[Split, int]:
-    """Groups per side by largest remainder; every side with a share gets one as soon as there are enough groups."""
-    if n_groups <= len(SIDES):
-        return {side: int(side in _FILL_ORDER[:n_groups]) for side in SIDES}
+    """Groups per split by largest remainder; every split with a share gets one as soon as there are enough groups."""
+    if n_groups <= len(SPLITS):
+        return {split: int(split in _FILL_ORDER[:n_groups]) for split in SPLITS}
     total = sum(shares)
-    wanted = {side: n_groups * share / total for side, share in zip(SIDES, shares, strict=True)}
-    counts = {side: int(x) for side, x in wanted.items()}
-    for side in sorted(SIDES, key=lambda s: counts[s] - wanted[s])[: n_groups - sum(counts.values())]:
-        counts[side] += 1
-    for side in _FILL_ORDER:
-        if counts[side] == 0 and wanted[side] > 0:
-            richest = max(SIDES, key=lambda s: counts[s])
+    wanted = {split: n_groups * share / total for split, share in zip(SPLITS, shares, strict=True)}
+    counts = {split: int(x) for split, x in wanted.items()}
+    for split in sorted(SPLITS, key=lambda s: counts[s] - wanted[s])[: n_groups - sum(counts.values())]:
+        counts[split] += 1
+    for split in _FILL_ORDER:
+        if counts[split] == 0 and wanted[split] > 0:
+            richest = max(SPLITS, key=lambda s: counts[s])
             if counts[richest] > 1:
                 counts[richest] -= 1
-                counts[side] = 1
+                counts[split] = 1
     return counts

@@ -14,7 +14,8 @@ from tests import tiny_gliner
 
 from deputize.cli.main import run
 from deputize.core.errors import BadInput, Tampered
-from deputize.privacy.detectors.base import DIRECT, INDIRECT, Span
+from deputize.privacy.detectors.base import Span
+from deputize.privacy.entity_types import DIRECT, INDIRECT
 from deputize.specialists import catalogue
 
 gliner = pytest.importorskip(
@@ -110,9 +111,9 @@ def test_nothing_is_cut_off_by_the_limits_of_the_model(detector: GlinerDetector,
     """GLiNER warns (and warnings are errors here) of words beyond max_len; its tokenizer says nothing beyond its window."""
     text = f"{filler} please call 456-78 back about the order today"
     assert "456-78" in values(detector, text)
-    from deputize.privacy.detectors.token_classification import pieces
+    from deputize.privacy.detectors.hub_models import overlapping_chunks
 
-    for _, piece in pieces(text, detector._fits):
+    for _, piece in overlapping_chunks(text, detector._fits):
         assert all(n_tokens(detector, group, piece) <= 318 for group in detector._asked)
 
 

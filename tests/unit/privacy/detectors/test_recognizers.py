@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from deputize.privacy.detectors.base import DIRECT, INDIRECT, SECRET, Span
+from deputize.privacy.detectors.base import Span
 from deputize.privacy.detectors.rules import RULES, RuleDetector, SecretDetector
+from deputize.privacy.entity_types import DIRECT, INDIRECT, SECRET
 
 ALL = RuleDetector()
 

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 from deputize.core.errors import BadInput, MissingExtra
 from deputize.home import Home
+from deputize.privacy.detectors.hub_models import overlapping_chunks
 from deputize.privacy.detectors.registry import OURS, make_detector
 from deputize.privacy.detectors.token_classification import (
     CHUNK_CHARS,
     TokenClassificationDetector,
-    grouped,
-    pieces,
-    type_of,
+    entity_type_of,
+    group_entities,
 )
 
 
@@ -131,7 +131,7 @@ def test_a_model_that_brings_code_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_labels_of_other_models_become_our_types(label: str, kind: str) -> None:
-    assert type_of(label) == kind
+    assert entity_type_of(label) == kind
 
 
 @given(
@@ -142,7 +142,7 @@ def test_labels_of_other_models_become_our_types(label: str, kind: str) -> None:
 @settings(max_examples=60, deadline=None)
 def test_pieces_overlap_and_lose_nothing(text: str, room: int, before: str) -> None:
     text = before + text
-    found = pieces(text, lambda piece: len(piece) <= room)
+    found = overlapping_chunks(text, lambda piece: len(piece) <= room)
     covered = [False] * len(text)
     for at, piece in found:
         assert text[at : at + len(piece)] == piece and 0 < len(piece) <= max(room, 1)
@@ -154,9 +154,9 @@ def test_pieces_begin_and_end_between_words() -> None:
     """The rest of a word looks like a name or a number to a model."""
     text = " ".join(f"word{n}" for n in range(900))
     for fits in (lambda piece: True, lambda piece: len(piece) < 150):
-        words = [w for _, piece in pieces(text, fits) for w in piece.split()]
+        words = [w for _, piece in overlapping_chunks(text, fits) for w in piece.split()]
         assert set(words) == set(text.split())
-    (first, second, *_) = pieces(text)
+    (first, second, *_) = overlapping_chunks(text)
     assert len(first[1]) + first[0] - second[0] > 150, "a value at a cut is whole in one of both"
 
 
@@ -218,7 +218,7 @@ def test_ends_of_entities_are_put_to_their_beginnings() -> None:
         for n, (label, v) in enumerate(rows)
     ]
     out = [
-        (type_of(label), text[start:end], round(score, 1))
-        for label, start, end, score in grouped(found, text)
+        (entity_type_of(label), text[start:end], round(score, 1))
+        for label, start, end, score in group_entities(found, text)
     ]
     assert out == [("PERSON", "John van Smith", 0.8), ("PERSON", "Ann", 0.7), ("DATE_TIME", "4 May", 0.6)]

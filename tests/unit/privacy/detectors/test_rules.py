@@ -9,15 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deputize.privacy.detectors.base import Span, union
-from deputize.privacy.detectors.deobfuscate import DeobfuscatingDetector, undisguise
-from deputize.privacy.detectors.rules import RuleDetector, iban, luhn
+from deputize.privacy.check_digits import is_iban, is_luhn
+from deputize.privacy.detectors.base import Span
+from deputize.privacy.detectors.deobfuscate import DeobfuscatingDetector, deobfuscate
+from deputize.privacy.detectors.rules import RuleDetector
+from deputize.privacy.detectors.spans import merge_spans
 
 RULES = RuleDetector()
 
 
 def found(text: str) -> set[tuple[str, str]]:
-    return {(s.type, text[s.start : s.end]) for s in union([RULES.detect([text])[0]])}
+    return {(s.type, text[s.start : s.end]) for s in merge_spans([RULES.detect([text])[0]])}
 
 
 @pytest.mark.parametrize(
@@ -85,19 +87,19 @@ def test_left_alone(text: str) -> None:
 
 
 def test_checksums() -> None:
-    assert luhn("4111-1111-1111-1111") and not luhn("4111-1111-1111-1112") and not luhn("0" * 16)
-    assert iban("GB29NWBK60161331926819") and not iban("GB28NWBK60161331926819")
+    assert is_luhn("4111-1111-1111-1111") and not is_luhn("4111-1111-1111-1112") and not is_luhn("0" * 16)
+    assert is_iban("GB29NWBK60161331926819") and not is_iban("GB28NWBK60161331926819")
 
 
 def test_union_keeps_everything_found_once() -> None:
     spans = [Span("A", 0, 10, 0.5, "x"), Span("B", 2, 5, 0.9, "y"), Span("B", 2, 5, 0.9, "z")]
-    joined = union([spans])
+    joined = merge_spans([spans])
     assert [(s.type, s.start, s.end) for s in joined] == [("B", 2, 5), ("A", 5, 10)]
 
 
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30), st.floats(0.1, 1)), max_size=8))
 def test_union_never_overlaps(rows: list[tuple[int, int, float]]) -> None:
-    joined = union([[Span("A", min(a, b), max(a, b), score, "x") for a, b, score in rows]])
+    joined = merge_spans([[Span("A", min(a, b), max(a, b), score, "x") for a, b, score in rows]])
     assert all(x.end <= y.start for x, y in pairwise(joined))
 
 
@@ -109,11 +111,11 @@ def test_any_text_can_be_read(text: str) -> None:
 
 def test_disguises_are_undone_and_places_are_the_originals() -> None:
     text = "Contact Ro\u200bbert Jo\ufeffnes at bеtty.jоnes@mаil.com"
-    plain = undisguise(text)
+    plain = deobfuscate(text)
     assert plain is not None and plain[0] == "Contact Robert Jones at betty.jones@mail.com"
     values = {text[s.start : s.end] for s in DeobfuscatingDetector(RULES).detect([text])[0]}
     assert {"Ro\u200bbert Jo\ufeffnes", "bеtty.jоnes@mаil.com"} <= values
-    assert undisguise("Привет мир") is None
+    assert deobfuscate("Привет мир") is None
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,10 @@ from deputize.core.contracts import text_of
 from deputize.core.errors import BadInput
 from deputize.core.records import Call, encode
 from deputize.privacy.detectors.base import Detector
+from deputize.privacy.detectors.numbers import NumberDetector
 from deputize.privacy.detectors.rules import RuleDetector
-from deputize.privacy.detectors.sensitive_terms import NumberDetector, SensitiveDetector, stands_in
+from deputize.privacy.detectors.sensitive_terms import SensitiveDetector
+from deputize.privacy.replace.answer_values import occurs_in
 from deputize.privacy.replace.surrogates import Surrogates, episode_key
 from deputize.stages.collect.audience import infer_sites
 from deputize.stages.curate.run import LOST, run
@@ -90,8 +92,8 @@ def test_a_sensitive_value_becomes_another_of_the_same_form(value: str) -> None:
 
 
 def test_a_value_stands_in_a_text_as_a_whole_only() -> None:
-    assert stands_in("123", "n 123.") and not stands_in("123", "51234") and not stands_in("ann", "annual")
-    assert stands_in("ann", "annual ann")
+    assert occurs_in("123", "n 123.") and not occurs_in("123", "51234") and not occurs_in("ann", "annual")
+    assert occurs_in("ann", "annual ann")
 
 
 PARTS = "pancreat gastr dermat nephr hepat arthr neur bronch col crani enter gingiv kerat laryng mast myel oste phleb rhin tonsill".split()  # noqa: SIM905

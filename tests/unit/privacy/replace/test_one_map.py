@@ -12,9 +12,10 @@ import pytest
 from deputize.core.artifacts import Curated
 from deputize.core.config import Convert
 from deputize.core.records import Call, Example, Message
+from deputize.privacy.check_digits import digits_of, is_iban, is_luhn
 from deputize.privacy.detectors.base import Detector
 from deputize.privacy.detectors.deobfuscate import DeobfuscatingDetector
-from deputize.privacy.detectors.rules import RuleDetector, digits_of, iban, luhn
+from deputize.privacy.detectors.rules import RuleDetector
 from deputize.stages.collect.audience import infer_sites
 from deputize.stages.curate.run import run
 
@@ -47,8 +48,8 @@ def planted(n: int) -> dict[str, str]:
         "last": last,
         "town": TOWN.split()[n],
         "street": f"{41 + n} Hawthorn Close",
-        "iban": _with_check(f"DE##3704004405320{13000 + n}", iban),
-        "card": _with_check(f"41111111{1111000 + n}#", luhn),
+        "iban": _with_check(f"DE##3704004405320{13000 + n}", is_iban),
+        "card": _with_check(f"41111111{1111000 + n}#", is_luhn),
         "mail": f"{first}.{last}@mail.example".lower(),
         "phone": f"1705567{781 + n}",
         "mrn": f"0048{2900 + n}",
@@ -153,11 +154,11 @@ def test_all_forms_become_forms_of_one_stand_in(curated: Curated) -> None:
         answer = json.loads(e.response["content"])
         assert (
             answer["iban"] in said.replace(" ", "")
-            and iban(answer["iban"])
+            and is_iban(answer["iban"])
             and record["iban"] == answer["iban"]
         )
         digits = digits_of(said)
-        assert digits.count(answer["card"]) == 2 and luhn(answer["card"])
+        assert digits.count(answer["card"]) == 2 and is_luhn(answer["card"])
         assert digits.count(answer["mrn"]) == 2 and record["mrn"] == answer["mrn"]
         assert digits_of(answer["phone"]) in digits
         assert f"{answer['street']}, {answer['town']}" in said

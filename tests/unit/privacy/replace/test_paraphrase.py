@@ -16,9 +16,9 @@ from deputize.core.errors import BadInput, UpstreamError
 from deputize.core.records import Call
 from deputize.pipeline import paraphrasing_model
 from deputize.privacy.detectors.base import Detector
-from deputize.privacy.detectors.residual import ResidualDetector
 from deputize.privacy.detectors.rules import RuleDetector
 from deputize.privacy.detectors.sensitive_terms import SensitiveDetector
+from deputize.privacy.detectors.verification import VerificationDetector
 from deputize.privacy.replace.paraphrase import MAX_FAILURES, Paraphraser
 from deputize.stages.collect.audience import infer_sites
 from deputize.stages.curate.run import run
@@ -34,7 +34,7 @@ def reworded(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def ask(answer: Callable[[str], str]) -> Paraphraser:
-    return Paraphraser(lambda instruction, text: answer(text), [RuleDetector(), ResidualDetector()])
+    return Paraphraser(lambda instruction, text: answer(text), [RuleDetector(), VerificationDetector()])
 
 
 def never(line: str) -> bool:
@@ -116,7 +116,7 @@ def curate(script: Any) -> tuple[Curated, ScriptedUpstream]:
                 key=b"k" * 32,
                 detectors=detectors,
                 prose_detectors=[],
-                paraphraser=Paraphraser(asker, [*detectors, ResidualDetector()]),
+                paraphraser=Paraphraser(asker, [*detectors, VerificationDetector()]),
             )
         finally:
             asker.close()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from deputize.privacy.detectors.base import Span
-from deputize.privacy.scan.ensemble import DetectorEnsemble, has_name, has_rest
+from deputize.privacy.scan.ensemble import DetectorEnsemble, has_uncovered_name, has_uncovered_text
 
 
 def at(line: str, value: str, score: float = 0.9) -> list[Span]:
@@ -28,14 +28,14 @@ def at(line: str, value: str, score: float = 0.9) -> list[Span]:
     ],
 )
 def test_what_is_left_of_a_line(line: str, value: str, score: float, rest: bool) -> None:
-    assert has_rest(line, [at(line, value, score)]) is rest
+    assert has_uncovered_text(line, [at(line, value, score)]) is rest
 
 
 def test_a_name_outside_of_what_was_found() -> None:
     line = "Customer: Mia Torres wrote"
-    assert has_name(line, [at(line, "Mia")])
-    assert not has_name(line, [at(line, "Mia Torres")])
-    assert not has_name("Customer: mia torres wrote", [])
+    assert has_uncovered_name(line, [at(line, "Mia")])
+    assert not has_uncovered_name(line, [at(line, "Mia Torres")])
+    assert not has_uncovered_name("Customer: mia torres wrote", [])
 
 
 class Told:
@@ -53,8 +53,8 @@ class Told:
 
 
 def test_slow_detectors_see_only_what_others_left() -> None:
-    slow, quick = Told("slow", "12 June", reads_rest=True), Told("quick", "Mia Torres")
-    names = Told("names", "nobody", reads_capitals=True)
+    slow, quick = Told("slow", "12 June", skips_covered_lines=True), Told("quick", "Mia Torres")
+    names = Told("names", "nobody", skips_lines_without_names=True)
     lines = ["Customer: Mia Torres", "born 12 June", "Customer: Mia Torres, 12 June", "{}"]
     reading = DetectorEnsemble([slow, quick], [names]).read(lines, [True, True, True, False])
     assert quick.shown == lines

@@ -12,7 +12,7 @@ import pytest
 
 from deputize.privacy.scan.line_index import LineIndex
 from deputize.privacy.scan.worker_pool import WorkerPool
-from deputize.privacy.standard_detectors import StandardDetectors, standard_detectors
+from deputize.privacy.standard_detectors import DetectorSet, standard_detectors
 
 pytest.importorskip("loky")
 pytest.importorskip("presidio_analyzer")
@@ -21,7 +21,7 @@ BATCH = 64
 
 
 @pytest.fixture(scope="module")
-def standard() -> StandardDetectors:
+def standard() -> DetectorSet:
     return standard_detectors()
 
 
@@ -45,7 +45,7 @@ def findings(scanner: LineIndex) -> dict[int, Any]:
     return {n: (list(scanner.findings(n)), list(scanner.second_findings(n))) for n in range(scanner.n_lines)}
 
 
-def scanned(standard: StandardDetectors, crew: WorkerPool | None) -> dict[int, Any]:
+def scanned(standard: DetectorSet, crew: WorkerPool | None) -> dict[int, Any]:
     scanner = LineIndex(standard.reader(), crew=crew, batch=BATCH, crew_after=BATCH)
     for line in lines():
         scanner.add(line)
@@ -53,7 +53,7 @@ def scanned(standard: StandardDetectors, crew: WorkerPool | None) -> dict[int, A
     return findings(scanner)
 
 
-def test_another_process_finds_the_same(standard: StandardDetectors) -> None:
+def test_another_process_finds_the_same(standard: DetectorSet) -> None:
     alone = scanned(standard, None)
     assert sum(bool(first) for first, _ in alone.values()) > 200
     with WorkerPool(standard.recipe, n=1) as crew:
@@ -61,7 +61,7 @@ def test_another_process_finds_the_same(standard: StandardDetectors) -> None:
 
 
 def test_a_process_that_is_killed_is_done_without(
-    standard: StandardDetectors, caplog: pytest.LogCaptureFixture
+    standard: DetectorSet, caplog: pytest.LogCaptureFixture
 ) -> None:
     before, others = children(), set[int]()
     with WorkerPool(standard.recipe, n=1) as crew:
@@ -77,13 +77,13 @@ def test_a_process_that_is_killed_is_done_without(
     assert "has ended" in caplog.text
 
 
-def test_no_more_is_given_than_can_be_read_soon(standard: StandardDetectors) -> None:
+def test_no_more_is_given_than_can_be_read_soon(standard: DetectorSet) -> None:
     with WorkerPool(standard.recipe, n=1) as crew:
         given = [crew.give(["call 212-555-0101"], [True]) for _ in range(4)]
         assert [future is not None for future in given] == [True, True, False, False]
         assert all(future.result().first[0][0].type == "PHONE_NUMBER" for future in given if future)
 
 
-def test_on_one_core_there_are_no_others(standard: StandardDetectors) -> None:
+def test_on_one_core_there_are_no_others(standard: DetectorSet) -> None:
     with WorkerPool(standard.recipe, n=0) as crew:
         assert crew.give(["x"], [True]) is None

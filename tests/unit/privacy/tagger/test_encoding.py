@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deputize.privacy.detectors.base import Span
+from deputize.privacy.detectors.spans import join_adjacent
 from deputize.privacy.tagger.card import Label
-from deputize.privacy.tagger.encoding import classes_of, joined, n_classes, spans_of, windows
+from deputize.privacy.tagger.encoding import classes_of, n_classes, spans_of, windows
 
 TYPES = ("PERSON", "PHONE")
 
@@ -117,4 +118,4 @@ def test_a_lower_threshold_never_finds_less(text: str, seed: int, threshold: flo
 )
 def test_joining(text: str, spans: list[tuple[str, int, int]], expected: list[tuple[str, int, int]]) -> None:
     given = [Span(kind, start, end, 0.9, "tagger") for kind, start, end in spans]
-    assert [(s.type, s.start, s.end) for s in joined(given, text)] == expected
+    assert [(s.type, s.start, s.end) for s in join_adjacent(given, text)] == expected

@@ -11,7 +11,7 @@ import pytest
 
 from deputize.core.errors import BadInput, MissingExtra, StoreError
 from deputize.core.records import Example, Message, Outcome, Request, Split
-from deputize.privacy.detectors.base import whole
+from deputize.privacy.call_texts import valid_unicode
 from deputize.stages.curate.export import FORMATS, export, row_id
 
 KEY = b"k" * 32
@@ -166,11 +166,11 @@ def test_all_forms_hold_the_same_rows_and_nothing_is_lost_on_the_way(
     assert [*datasets.load_dataset(str(tmp_path / "hf"), cache_dir=str(tmp_path / "cache"))["train"]] == rows
     for e, row in zip(rich, rows, strict=True):
         said, answered = row["messages"]
-        text = whole(e.request.messages[0]["content"])
+        text = valid_unicode(e.request.messages[0]["content"])
         assert (said["role"], said["content"], answered["content"]) == (
             "user",
             text,
-            whole(e.response["content"]),
+            valid_unicode(e.response["content"]),
         )
         (call,) = answered["tool_calls"]
         assert call["function"]["name"] == "look" and json.loads(call["function"]["arguments"]) == {"n": text}

@@ -22,7 +22,7 @@ from deputize.privacy.detectors.deobfuscate import DeobfuscatingDetector
 from deputize.privacy.detectors.rules import RuleDetector
 from deputize.privacy.scan.ensemble import DetectorEnsemble
 from deputize.privacy.scan.line_index import LineIndex
-from deputize.privacy.standard_detectors import scan, standard_detectors
+from deputize.privacy.standard_detectors import scan_texts, standard_detectors
 from deputize.stages.collect.audience import infer_sites
 from deputize.stages.collect.import_logs import read_calls
 from deputize.stages.curate.card import MASKED, CardCounts, dataset_card
@@ -592,7 +592,7 @@ def test_what_a_person_put_back_is_learnt_from(curated: Curated) -> None:
 
 def test_scan_is_a_stream_of_spans() -> None:
     texts = ["write to mia.li@mail.com", "nothing here", ""]
-    spans = list(scan(iter(texts), RULES))
+    spans = list(scan_texts(iter(texts), RULES))
     assert [[s.type for s in row] for row in spans] == [["EMAIL_ADDRESS"], [], []]
 
 

@@ -14,8 +14,8 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 
+from deputize.privacy.check_digits import is_iban, is_luhn
 from deputize.privacy.detectors.base import Span
-from deputize.privacy.detectors.rules import iban, luhn
 
 _TOKEN = re.compile(r"\S+")
 _SPELT_MAIL = re.compile(
@@ -75,11 +75,11 @@ def _kind(token: str) -> str:
     if digits:
         rest = [c for c in token if not c.isdigit()]
         if all(c in "-." for c in rest):
-            if len(digits) >= 13 and luhn(token):
+            if len(digits) >= 13 and is_luhn(token):
                 return "CREDIT_CARD"
             if [len(p) for p in token.split("-")] == [3, 2, 4]:
                 return "US_SSN"
-        if iban(token):
+        if is_iban(token):
             return "IBAN_CODE"
     if len(token) >= MIN_SECRET_CHARS and _is_secret(token):
         return "API_KEY"

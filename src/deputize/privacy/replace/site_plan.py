@@ -1,0 +1,97 @@
+"""How values are replaced at each site: its vocabulary, the values in its template, and whether dates and numbers change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from deputize.core.records import Call
+from deputize.privacy.entity_types import SECRET
+from deputize.privacy.replace.allowlist import SiteVocabulary, site_vocabulary, template_lines
+from deputize.privacy.replace.finding_filter import FindingFilter
+from deputize.privacy.replace.replacement_policy import ReplacementPolicy
+from deputize.privacy.replace.replacer import Replacer
+from deputize.privacy.replace.surrogates import Surrogates, episode_key
+from deputize.privacy.scan.scanned_log import ScannedLog, texts_of_lines
+
+
+class SitePlan(NamedTuple):
+    """How values are replaced at one site."""
+
+    vocabulary: SiteVocabulary
+    template_values: frozenset[tuple[str, str]]
+    """(type, value) of what the prompt template may not keep."""
+    template_replacer: Replacer | None
+    """Replaces them with one surrogate for the whole site, so that the template stays constant; None where there are none."""
+    shifts_dates: bool
+    """Whether all dates move, not dates of birth only."""
+    keeps_numbers: bool
+    """Whether numbers stay although the policy replaces them: replies hold numbers that were computed."""
+
+
+def plan_sites(
+    log: Iterable[Call], scanned: ScannedLog, policy: ReplacementPolicy, findings: FindingFilter, key: bytes
+) -> tuple[dict[str, SitePlan], list[str]]:
+    """(site -> its plan, warnings for the user). Reads the log for the text of its prompt templates.
+
+    Args:
+        log: the calls of `scanned`.
+        scanned: the log after its first pass.
+        policy: what is replaced.
+        findings: decides which findings in a template are replaced.
+        key: 32 secret bytes, from which surrogates are derived.
+    """
+    vocabularies = _vocabularies(log, scanned)
+    values = {site: _template_values(v, scanned, findings) for site, v in vocabularies.items()}
+    fixed_dates = {s for s, v in vocabularies.items() if v.has_date or not scanned.sites[s].dates_are_copied}
+    fixed_numbers = set[str]()
+    if policy.replaces_numbers:
+        fixed_numbers = {s for s in vocabularies if not scanned.sites[s].numbers_are_copied}
+    plans: dict[str, SitePlan] = {}
+    for site, vocabulary in vocabularies.items():
+        replacer = None
+        if values[site]:
+            surrogates = Surrogates(episode_key(key, f"site:{site}"))
+            replacer = Replacer(values[site], surrogates, scanned.line_index.is_common_word)
+        plans[site] = SitePlan(
+            vocabulary, values[site], replacer, site not in fixed_dates, site in fixed_numbers
+        )
+    n_secrets = sum(any(kind in SECRET for kind, _ in found) for found in values.values())
+    return plans, _warnings(n_secrets, len(fixed_dates), len(fixed_numbers))
+
+
+def _vocabularies(log: Iterable[Call], scanned: ScannedLog) -> dict[str, SiteVocabulary]:
+    lines = {
+        site: template_lines(scanned.episodes_at(site), statistics.n_calls, scanned.line_index.n_lines)
+        for site, statistics in scanned.sites.items()
+    }
+    texts = texts_of_lines(log, set().union(*lines.values()), scanned.line_index)
+    return {
+        site: site_vocabulary(statistics, lines[site], texts) for site, statistics in scanned.sites.items()
+    }
+
+
+def _template_values(
+    vocabulary: SiteVocabulary, scanned: ScannedLog, findings: FindingFilter
+) -> frozenset[tuple[str, str]]:
+    found = (f for n in vocabulary.lines for f in scanned.line_index.findings(n))
+    return frozenset((f.type, f.value) for f in found if findings.is_replaced_in_template(f, vocabulary))
+
+
+def _warnings(n_secrets: int, n_fixed_dates: int, n_fixed_numbers: int) -> list[str]:
+    """Warnings for so many sites with a secret in their template, with dates and with numbers that stay."""
+    warnings = [
+        "A prompt template holds what looks like a password or key. It was replaced, and calls with that line may not be "
+        "routed. Take secrets out of prompts."
+    ] * n_secrets
+    if n_fixed_dates:
+        warnings.append(
+            f"Dates other than dates of birth were not changed at {n_fixed_dates} site(s): the prompt template fixes a date, "
+            "or replies hold dates that were computed, not copied."
+        )
+    if n_fixed_numbers:
+        warnings.append(
+            f"Numbers were not changed at {n_fixed_numbers} site(s): replies there hold numbers that were computed, not "
+            "copied."
+        )
+    return warnings

@@ -1,0 +1,95 @@
+"""The verification pass over a log: quarantines calls in which personal data is left, and prepares the comparison of calls."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Container, Iterable
+from typing import Any
+
+import msgspec
+
+from deputize.core.artifacts import Withheld
+from deputize.core.progress import Progress
+from deputize.core.records import Call, Message
+from deputize.privacy.call_texts import message_strings
+from deputize.privacy.deidentify import ANSWER_LOST, Deidentifier
+from deputize.stages.curate.dedup import DedupItem, Sketch, sketch
+from deputize.stages.curate.first_pass import LogIndex
+
+
+class VerifiedLog:
+    """The result of the verification pass."""
+
+    def __init__(self) -> None:
+        self.quarantined: dict[str, Withheld] = {}
+        """By call id."""
+        self.sketches: dict[str, Sketch] = {}
+        """By call id, of calls that may be duplicates of others."""
+        self._replies: dict[str, bytes] = {}
+        self._distinct: dict[bytes, bytes] = {}
+
+    def keep_reply(self, call: Call) -> None:
+        """Keeps the reply of a call, for other calls with the same request; equal replies are stored once."""
+        data = msgspec.json.encode(call.response)
+        self._replies[call.id] = self._distinct.setdefault(data, data)
+
+    def reply(self, call_id: str) -> Message:
+        """A reply that was kept."""
+        reply: Message = msgspec.json.decode(self._replies[call_id])
+        return reply
+
+
+def verify(
+    log: Iterable[Call],
+    index: LogIndex,
+    deidentifier: Deidentifier,
+    *,
+    trainable: Container[str],
+    restored: Container[str],
+    seed: int,
+    progress: Progress,
+) -> VerifiedLog:
+    """Reads the log once more and quarantines each call in which something personal is left after replacement.
+
+    Args:
+        log: the calls of `index`.
+        index: of the first pass.
+        deidentifier: of the log.
+        trainable: ids of calls that may be used for training; duplicates are looked for among them.
+        restored: ids of calls that a person has put back; they are not quarantined.
+        seed: of the sketches.
+        progress: is told of the pass.
+    """
+    verified = VerifiedLog()
+    n_same_answer = Counter((c.site, c.answer) for c in index.calls.values() if c.id in trainable)
+    n_same_prompt = Counter(c.prompt for c in index.calls.values())
+    minhashes: dict[bytes, Any] = {}
+    for n_done, call in enumerate(deidentifier.passing(log), 1):
+        summary = index.calls[call.id]
+        if call.id not in restored and (left := deidentifier.leftover(call)):
+            reason = left if left == ANSWER_LOST else f"quarantined: {left}"
+            verified.quarantined[call.id] = Withheld(
+                call_id=call.id, reason=reason, site=summary.site, tenant=call.tenant
+            )
+        else:
+            if call.id in trainable and n_same_answer[summary.site, summary.answer] > 1:
+                item = _dedup_item(call, index, deidentifier)
+                verified.sketches[call.id] = sketch(item, seed, minhashes)
+            if n_same_prompt[summary.prompt] > 1:
+                verified.keep_reply(call)
+        if n_done % 1000 == 0:
+            progress("verifying that nothing personal is left", n_done, len(index.calls))
+    return verified
+
+
+def _dedup_item(call: Call, index: LogIndex, deidentifier: Deidentifier) -> DedupItem:
+    """A call for deduplication: the lines of its prompt that are not template, before replacement."""
+    summary, line_index = index.calls[call.id], index.scanned.line_index
+    template = deidentifier.vocabulary(call).lines
+    varying: dict[tuple[int, int], str] = {}
+    for i, text in enumerate(text for message in call.messages for text in message_strings(message)):
+        if not template.issuperset(line_index.lines(text)):
+            for number, line in line_index.numbered_lines(text):
+                if number not in template:
+                    varying.setdefault((i, number), line)
+    return DedupItem(call.id, f"{summary.site}\0{summary.answer.hex()}", "\n".join(varying.values()))
