@@ -19,6 +19,7 @@ from deputize.core.records import Call, Example, Message
 from deputize.privacy.detectors.rules import RuleDetector
 from deputize.privacy.replace.replacer import Replacer
 from deputize.privacy.replace.surrogates import Surrogates
+from deputize.privacy.standard_detectors import DetectorSet
 from deputize.stages.collect.audience import infer_sites
 from deputize.stages.curate.run import run
 
@@ -101,9 +102,7 @@ def whole(n: int) -> dict[str, float]:
         examples.append(example.call_id)
 
     began = time.process_time()
-    run(
-        log, infer_sites(log), Convert(), key=KEY, detectors=[RuleDetector()], prose_detectors=[], write=write
-    )
+    run(log, infer_sites(log), Convert(), key=KEY, detectors=DetectorSet([RuleDetector()]), write=write)
     spent = time.process_time() - began
     # each call repeats what came before it: about three messages a step
     return {"calls": n, "messages": 1.5 * n * n, "s2_s": spent, "us_a_message": spent / (1.5 * n * n) * 1e6}

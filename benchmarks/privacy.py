@@ -29,10 +29,11 @@ import numpy as np
 from benchmarks import privacy_scale, privacy_tasks, table
 from benchmarks.pii import ByLine, Foreign, Memory, PresidioPeer, clean_texts, rounds, sets
 from deputize.locations import models_path
-from deputize.privacy.detectors.base import Detector, Span, is_replaced
+from deputize.privacy.detectors.base import Detector, Span
 from deputize.privacy.detectors.deobfuscate import DeobfuscatingDetector
 from deputize.privacy.detectors.rules import RuleDetector
 from deputize.privacy.detectors.spans import merge_spans
+from deputize.privacy.replace.replacement_policy import policy_of
 from deputize.privacy.standard_detectors import standard_detectors
 from deputize.privacy.tagger import DetectionCounts, Sample, load_tagger, train_tagger
 from deputize.specialists import model_download
@@ -60,6 +61,7 @@ SYSTEMS: dict[str, tuple[str, ...]] = {
     "deputize with a tagger, line by line as S2 runs it": ("tagger by line", "standard"),
 }
 """What is measured: a name, and the detectors whose findings are joined."""
+LEVELS: tuple[PrivacyLevel, ...] = ("strict", "standard")
 
 PEERS_IN_SPEED: dict[str, Callable[[], Detector]] = {
     **{name: make for name, make in ALONE.items() if name not in ("rules", "standard")},
@@ -136,8 +138,8 @@ def _protocol(
             for side, members in sides.items():
                 for sample in members:
                     spans = merge_spans([here[part][sample.text] for part in parts])
-                    for level in ("strict", "standard"):
-                        kept = [s for s in spans if s.type == "ANY" or is_replaced(s.type, level)]
+                    for level in LEVELS:
+                        kept = [s for s in spans if s.type == "ANY" or policy_of(level).replaces(s.type)]
                         tallies.setdefault((system, level, side), DetectionCounts()).add(sample, kept)
                     if side == "test":
                         tallies.setdefault((system, sample.source, side), DetectionCounts()).add(

@@ -153,10 +153,12 @@ def _curate(run: Run) -> None:
     """S2, from the store into a sealed stream: neither the log nor the examples are in memory as a whole."""
     from deputize.privacy.detectors.verification import VerificationDetector
     from deputize.privacy.replace.paraphrase import Paraphraser
+    from deputize.privacy.replace.replacement_policy import policy_of
     from deputize.privacy.standard_detectors import standard_detectors
     from deputize.stages.collect.audience import infer_sites
     from deputize.stages.curate.card import CardCounts, dataset_card
     from deputize.stages.curate.review import read_restored
+    from deputize.stages.curate.run import CurateOptions
     from deputize.stages.curate.run import run as curate
 
     run.progress("reading the store", 0)
@@ -165,16 +167,17 @@ def _curate(run: Run) -> None:
     if not inference.sites:
         raise BadInput("There is nothing to learn from: no call in the store was answered by an LLM.")
     privacy = run.home.privacy()
-    standard = standard_detectors(
-        run.config.privacy != "standard",
+    policy = policy_of(run.config.privacy)
+    detectors = standard_detectors(
+        policy,
         home=run.home.path,
         privacy=Privacy.model_validate({**run.state.privacy, "sensitive": privacy.sensitive}),
     )
     tally = CardCounts()
-    asker = paraphrasing_model(privacy) if run.config.privacy == "paraphrase" else None
-    paraphraser = Paraphraser(asker, [*standard.lines, VerificationDetector()]) if asker else None
+    model = paraphrasing_model(privacy) if policy.paraphrases else None
+    paraphraser = Paraphraser(model, [*detectors.lines, VerificationDetector()]) if model else None
     with (
-        contextlib.closing(asker) if asker else contextlib.nullcontext(),
+        contextlib.closing(model) if model else contextlib.nullcontext(),
         sealed_stream(run.folder / "curate.sealed", run.sealer) as stream,
     ):
 
@@ -188,10 +191,9 @@ def _curate(run: Run) -> None:
             run.config,
             key=run.home.keyring.derive("surrogates"),
             progress=run.progress,
-            standard=standard,
+            detectors=detectors,
             write=write,
-            restored=read_restored(run.home.path, run.home.keyring),
-            paraphraser=paraphraser,
+            options=CurateOptions(read_restored(run.home.path, run.home.keyring), paraphraser),
         )
         stream.end(head)
     write_atomic(run.folder / CARD, dataset_card(head, tally, run.config).encode())

@@ -38,10 +38,12 @@ def scan_file(terminal: Terminal, /, path: Path, with_text: bool) -> None:
 
     A call's spans say in which `part` of it they are. The values themselves are not printed unless --with-text is given.
     """
-    from deputize.privacy.standard_detectors import standard_detectors
-    from deputize.privacy.standard_detectors import scan_texts
+    from deputize.privacy.replace.replacement_policy import policy_of
+    from deputize.privacy.standard_detectors import scan_texts, standard_detectors
 
-    detectors = standard_detectors(strict=True, home=terminal.home.path, privacy=terminal.home.privacy())
+    detectors = standard_detectors(
+        policy_of("strict"), home=terminal.home.path, privacy=terminal.home.privacy()
+    )
     for warning in detectors.warnings:
         terminal.note(warning)
     written = RowWriter(terminal, path)
@@ -145,7 +147,7 @@ def _scanned(
             waiting.append((id, part, text))
             yield text
 
-    for at, spans in enumerate(scan_texts(only_texts())):
+    for at, spans in enumerate(scan(only_texts())):
         yield *waiting[at], spans
         waiting[at] = ("", None, "")
 

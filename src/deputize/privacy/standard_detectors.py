@@ -70,13 +70,15 @@ class DetectorSet(NamedTuple):
         lines = [*self.lines, NumberDetector()] if policy.replaces_numbers else self.lines
         return DetectorEnsemble(lines, self.prose, [VerificationDetector()])
 
-    def worker_pool(self, policy: ReplacementPolicy) -> WorkerPool | None:
-        """Processes with the same ensemble; None for a set without a recipe.
+    def worker_pool(self, policy: ReplacementPolicy, n_processes: int | None = None) -> WorkerPool | None:
+        """Processes with the same ensemble, as WorkerPool makes them; None for a set without a recipe.
 
         Raises:
             MissingExtra: loky is not installed.
         """
-        return WorkerPool(partial(_make_ensemble, self.recipe, policy)) if self.recipe else None
+        if self.recipe is None:
+            return None
+        return WorkerPool(partial(_make_ensemble, self.recipe, policy), n_processes)
 
 
 def _make_ensemble(recipe: DetectorRecipe, policy: ReplacementPolicy) -> DetectorEnsemble:

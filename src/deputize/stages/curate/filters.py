@@ -162,7 +162,9 @@ def _matches(value: Any, schema: dict[str, Any]) -> bool:
             return False
         if schema.get("additionalProperties") is False and not value.keys() <= properties.keys():
             return False
-        return all(_matches(v, properties[k]) for k, v in value.items() if isinstance(properties.get(k), dict))
+        return all(
+            _matches(v, properties[k]) for k, v in value.items() if isinstance(properties.get(k), dict)
+        )
     if isinstance(value, list) and isinstance(schema.get("items"), dict):
         return all(_matches(v, schema["items"]) for v in value)
     return True

@@ -17,8 +17,8 @@ from deputize.core.contracts import fold, text_of, tool_calls_of
 from deputize.core.progress import Progress, silent
 from deputize.core.records import Call, Message, Outcome
 from deputize.privacy.call_texts import message_strings
-from deputize.privacy.scan.scanned_log import ScannedLog, episode_of
 from deputize.privacy.scan.line_index import LineIndex
+from deputize.privacy.scan.scanned_log import ScannedLog, episode_of
 from deputize.stages.curate.filters import first_reason
 
 _PUNCTUATION = ".,;:!?\"'`()[]*"

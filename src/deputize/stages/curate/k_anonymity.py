@@ -93,7 +93,9 @@ class Combinations:
 
     def table(self) -> list[KAnonymity]:
         """The measures of every column that varies, and of all of them together as the last."""
-        varying = [name for i, name in enumerate(self.columns) if len({key[i] for key in self._combinations}) > 1]
+        varying = [
+            name for i, name in enumerate(self.columns) if len({key[i] for key in self._combinations}) > 1
+        ]
         alone = [self.measure([name]) for name in varying] if len(varying) > 1 else []
         return [*alone, self.measure(varying)]
 

@@ -62,7 +62,7 @@ def run(
     progress: Progress = silent,
     detectors: DetectorSet | None = None,
     write: Callable[[Example], None] | None = None,
-    options: CurateOptions = CurateOptions(),
+    options: CurateOptions | None = None,
 ) -> Curated:
     """Curates a log: de-identified examples of every call at sites that do not only speak to people.
 
@@ -75,13 +75,13 @@ def run(
         progress: is told of each pass.
         detectors: of personal data; None: the standard ones, without what a home adds.
         write: takes each example as it is made, in the order of the log; the result has no examples then.
-        options: further options.
+        options: further options; None: the defaults.
 
     Raises:
         MissingExtra: a package of the "privacy" extra is not installed.
         TypeError: `calls` can be read once only.
     """
-    policy = policy_of(config.privacy)
+    policy, options = policy_of(config.privacy), options or CurateOptions()
     detectors = detectors or standard_detectors(policy)
     ensemble = detectors.ensemble(policy)
     index = _scan(calls, inference, policy, detectors, ensemble, progress)
@@ -142,7 +142,9 @@ class ReplayableLog:
 
     def __init__(self, calls: Iterable[Call], ids: Container[str]) -> None:
         if isinstance(calls, Iterator):
-            raise TypeError("the log is read several times: pass an iterable that can start again, not an iterator")
+            raise TypeError(
+                "the log is read several times: pass an iterable that can start again, not an iterator"
+            )
         self._calls, self._ids = calls, ids
 
     def __iter__(self) -> Iterator[Call]:

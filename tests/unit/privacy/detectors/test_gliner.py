@@ -52,14 +52,14 @@ def test_every_type_has_one_label() -> None:
 def test_labels_are_asked_for_in_groups_that_the_model_was_made_for(
     detector: GlinerDetector, tmp_path: Path
 ) -> None:
-    assert sorted(x for group in detector._asked for x in group) == sorted(LABELS)
-    assert max(map(len, detector._asked)) <= detector._model.config.max_types == 25
+    assert sorted(x for group in detector._label_groups for x in group) == sorted(LABELS)
+    assert max(map(len, detector._label_groups)) <= detector._model.config.max_types == 25
     small = tiny_gliner.untrained(tmp_path / "encoder", [], max_types=100)
     small.data_processor.transformer_tokenizer.model_max_length = 120
     small.save_pretrained(tmp_path / "model", safe_serialization=True)
     narrow = GlinerDetector(str(tmp_path / "model"))
-    assert len(narrow._asked) > 4, "without whole words a label takes many of 120 tokens"
-    assert all(n_tokens(narrow, group, "") <= 60 for group in narrow._asked)
+    assert len(narrow._label_groups) > 4, "without whole words a label takes many of 120 tokens"
+    assert all(n_tokens(narrow, group, "") <= 60 for group in narrow._label_groups)
 
 
 def test_the_type_is_that_of_the_label(detector: GlinerDetector) -> None:
@@ -114,7 +114,7 @@ def test_nothing_is_cut_off_by_the_limits_of_the_model(detector: GlinerDetector,
     from deputize.privacy.detectors.hub_models import overlapping_chunks
 
     for _, piece in overlapping_chunks(text, detector._fits):
-        assert all(n_tokens(detector, group, piece) <= 318 for group in detector._asked)
+        assert all(n_tokens(detector, group, piece) <= 318 for group in detector._label_groups)
 
 
 def test_batches_of_any_company_say_the_same(detector: GlinerDetector) -> None:

@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 
 from deputize.core.errors import BadInput, MissingExtra
 from deputize.home import Home
-from deputize.privacy.detectors.hub_models import overlapping_chunks
-from deputize.privacy.detectors.registry import OURS, make_detector
+from deputize.privacy.detectors.hub_models import CHUNK_CHARS, overlapping_chunks
+from deputize.privacy.detectors.registry import BUILT_IN, make_detector
 from deputize.privacy.detectors.token_classification import (
-    CHUNK_CHARS,
     TokenClassificationDetector,
     entity_type_of,
     group_entities,
@@ -45,7 +44,7 @@ def test_names_that_lead_nowhere(spec: str, says: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "says"), [("Boastful", "outside of its text"), ("Forgetful", "answered 1 times to 2")]
+    ("name", "says"), [("Boastful", "outside of its text"), ("Forgetful", "returned 1 lists of spans for 2")]
 )
 def test_a_plug_in_is_not_believed_blindly(name: str, says: str) -> None:
     detector = make_detector(f"tests.a_users_detector:{name}")
@@ -72,7 +71,7 @@ def test_what_is_not_installed_is_named_with_its_install_line() -> None:
         with pytest.raises(MissingExtra, match=r"pip install 'deputize\[gliner\]'") as caught:
             make_detector("gliner:urchade/gliner_multi_pii-v1")
         assert caught.value.exit_code == 4
-    assert set(OURS) == {"rules", "secrets", "presidio", "spacy", "credsweeper"}
+    assert set(BUILT_IN) == {"rules", "secrets", "presidio", "spacy", "credsweeper"}
 
 
 def test_a_model_that_is_not_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

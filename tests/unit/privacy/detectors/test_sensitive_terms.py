@@ -14,14 +14,16 @@ from deputize.core.config import Convert
 from deputize.core.contracts import text_of
 from deputize.core.errors import BadInput
 from deputize.core.records import Call, encode
+from deputize.privacy.deidentify import ANSWER_LOST
 from deputize.privacy.detectors.base import Detector
 from deputize.privacy.detectors.numbers import NumberDetector
 from deputize.privacy.detectors.rules import RuleDetector
 from deputize.privacy.detectors.sensitive_terms import SensitiveDetector
 from deputize.privacy.replace.answer_values import occurs_in
 from deputize.privacy.replace.surrogates import Surrogates, episode_key
+from deputize.privacy.standard_detectors import DetectorSet
 from deputize.stages.collect.audience import infer_sites
-from deputize.stages.curate.run import LOST, run
+from deputize.stages.curate.run import run
 
 NAMED = ("Project Falcon", r"re:INC-\d{6}", "field:diagnosis")
 
@@ -135,8 +137,7 @@ def curate(calls: list[Call], privacy: str = "paraphrase", named: tuple[str, ...
         infer_sites(calls),
         Convert(privacy=privacy),
         key=b"k" * 32,
-        detectors=detectors,
-        prose_detectors=[],
+        detectors=DetectorSet(detectors),
     )
 
 
@@ -193,5 +194,5 @@ def test_a_call_whose_answer_would_no_longer_follow_is_left_out() -> None:
         response={"role": "assistant", "content": '{"condition": "greyscale", "amount": "", "large": "no"}'},
     )
     out = curate([*calls, odd])
-    assert out.dropped[LOST] == 1 and "odd" not in {e.call_id for e in out.examples}
-    assert [w.call_id for w in out.withheld if w.reason == LOST] == ["odd"]
+    assert out.dropped[ANSWER_LOST] == 1 and "odd" not in {e.call_id for e in out.examples}
+    assert [w.call_id for w in out.withheld if w.reason == ANSWER_LOST] == ["odd"]

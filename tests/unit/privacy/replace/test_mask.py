@@ -14,6 +14,7 @@ from deputize.core.records import Call
 from deputize.privacy.detectors.rules import RuleDetector
 from deputize.privacy.replace.allowlist import SiteVocabulary
 from deputize.privacy.replace.mask import MASK, MIN_PEOPLE, WORD, Masker
+from deputize.privacy.standard_detectors import DetectorSet
 from deputize.stages.collect.audience import infer_sites
 from deputize.stages.curate.run import run
 
@@ -48,8 +49,7 @@ def masked(calls: list[Call]) -> dict[str, tuple[str, str]]:
         infer_sites(calls),
         Convert(privacy="paranoid"),
         key=b"k" * 32,
-        detectors=[RuleDetector()],
-        prose_detectors=[],
+        detectors=DetectorSet([RuleDetector()]),
     )
     return {e.call_id: (text_of(e.request.messages[1]), text_of(e.response)) for e in out.examples}
 

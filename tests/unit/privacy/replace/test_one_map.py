@@ -118,7 +118,7 @@ def call(n: int) -> Call:
 @pytest.fixture(scope="module")
 def curated() -> Curated:
     calls = [call(n) for n in range(N)]
-    return run(calls, infer_sites(calls), Convert(), key=b"k" * 32, detectors=DETECTORS, prose_detectors=[])
+    return run(calls, infer_sites(calls), Convert(), key=b"k" * 32, detectors=DetectorSet(DETECTORS))
 
 
 def examples(curated: Curated) -> list[tuple[int, Example, str]]:

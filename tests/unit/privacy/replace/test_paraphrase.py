@@ -20,8 +20,9 @@ from deputize.privacy.detectors.rules import RuleDetector
 from deputize.privacy.detectors.sensitive_terms import SensitiveDetector
 from deputize.privacy.detectors.verification import VerificationDetector
 from deputize.privacy.replace.paraphrase import MAX_FAILURES, Paraphraser
+from deputize.privacy.standard_detectors import DetectorSet
 from deputize.stages.collect.audience import infer_sites
-from deputize.stages.curate.run import run
+from deputize.stages.curate.run import CurateOptions, run
 from deputize.testing import ScriptedUpstream, failing, in_thread
 
 LETTER = "Ward letter.\nPatient: Ann\nThe valve of unit 7781 broke again during the night shift and was mended at once."
@@ -114,9 +115,8 @@ def curate(script: Any) -> tuple[Curated, ScriptedUpstream]:
                 infer_sites(log()),
                 Convert(privacy="paraphrase"),
                 key=b"k" * 32,
-                detectors=detectors,
-                prose_detectors=[],
-                paraphraser=Paraphraser(asker, [*detectors, VerificationDetector()]),
+                detectors=DetectorSet(detectors),
+                options=CurateOptions(paraphraser=Paraphraser(asker, [*detectors, VerificationDetector()])),
             )
         finally:
             asker.close()

@@ -56,15 +56,15 @@ def test_slow_detectors_see_only_what_others_left() -> None:
     slow, quick = Told("slow", "12 June", skips_covered_lines=True), Told("quick", "Mia Torres")
     names = Told("names", "nobody", skips_lines_without_names=True)
     lines = ["Customer: Mia Torres", "born 12 June", "Customer: Mia Torres, 12 June", "{}"]
-    reading = DetectorEnsemble([slow, quick], [names]).read(lines, [True, True, True, False])
+    reading = DetectorEnsemble([slow, quick], [names]).detect(lines, [True, True, True, False])
     assert quick.shown == lines
     assert slow.shown == lines[1:3]
     assert names.shown == []  # June is claimed by then
-    values = [[f.value for f in found] for found in reading.first]
+    values = [[f.value for f in found] for found in reading.found]
     assert values == [["Mia Torres"], ["12 June"], ["Mia Torres", "12 June"], []]
 
 
 def test_the_second_look_is_kept_apart() -> None:
-    reading = DetectorEnsemble([Told("a", "Mia")], (), [Told("b", "Torres")]).read(["Mia Torres"], [True])
-    assert [f.value for f in reading.first[0]] == ["Mia"]
-    assert [f.value for f in reading.second[0]] == ["Torres"]
+    reading = DetectorEnsemble([Told("a", "Mia")], (), [Told("b", "Torres")]).detect(["Mia Torres"], [True])
+    assert [f.value for f in reading.found[0]] == ["Mia"]
+    assert [f.value for f in reading.verification[0]] == ["Torres"]

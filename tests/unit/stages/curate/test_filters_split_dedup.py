@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from deputize.core.records import Call, Outcome
 from deputize.stages.curate.dedup import DedupItem, find_duplicates, sketch
-from deputize.stages.curate.filters import Labelled, disagreements, first_reason, outcome_reasons
-from deputize.stages.curate.split import SIDES, joined_groups, split_groups
+from deputize.stages.curate.filters import ComparedReply, disagreements, first_reason, outcome_reasons
+from deputize.stages.curate.split import SPLITS, assign_splits, joined_groups
 
 SHARES = (0.45, 0.10, 0.25, 0.20)
 BOOK = {
@@ -89,9 +89,9 @@ def test_failed_episodes_are_not_learnt_from_unless_nothing_else_is_there() -> N
     assert reasons == {} and "Only 40 of 100" in warnings[0], "few examples cost more than some wrong ones"
 
 
-def labelled(*rows: tuple[str, str, str], site: str = "s") -> list[Labelled]:
+def labelled(*rows: tuple[str, str, str], site: str = "s") -> list[ComparedReply]:
     """(id, prompt, answer) rows; prompts that differ in case only are near-identical."""
-    return [Labelled(id, site, prompt, prompt.lower(), answer) for id, prompt, answer in rows]
+    return [ComparedReply(id, site, prompt, prompt.lower(), answer) for id, prompt, answer in rows]
 
 
 PROSE = [(f"x{i}", f"other {i}", f"some prose {i}") for i in range(30)]
@@ -120,7 +120,7 @@ def test_of_a_clear_majority_nothing_is_dropped(pairs: list[tuple[str, str]]) ->
     rows = labelled(*((str(i), prompt, answer) for i, (prompt, answer) in enumerate(pairs)))
     out = disagreements(rows)
     for prompt in "pq":
-        family = [r for r in rows if r.near == prompt]
+        family = [r for r in rows if r.near_prompt == prompt]
         if len({r.answer for r in family}) == 1:
             assert not any(r.id in out for r in family)
 
@@ -134,7 +134,7 @@ def grouped(n_groups: int, per_group: int = 2, timed: bool = False, agents: int 
 
 
 def sides_of(calls: list[Call], seed: int = 0) -> dict[str, str]:
-    return dict(split_groups(calls, {c.id: c.group for c in calls}, SHARES, seed))
+    return dict(assign_splits(calls, {c.id: c.group for c in calls}, SHARES, seed))
 
 
 @pytest.mark.parametrize(
@@ -195,13 +195,13 @@ def test_no_group_and_no_episode_is_on_two_sides_and_time_runs_from_train_to_tes
         for i, (group, episode) in enumerate(rows)
     ]
     group_of = joined_groups((c.id, c.group, c.episode) for c in calls)
-    sides = split_groups(calls, group_of, (0.45, 0.1, 0.25, 0.2), 0)
+    sides = assign_splits(calls, group_of, (0.45, 0.1, 0.25, 0.2), 0)
     for of in ({c.id: c.group for c in calls}, {c.id: c.episode for c in calls if c.episode}):
         for one in set(of.values()):
             assert len({sides[group_of[id]] for id, name in of.items() if name == one}) == 1
     if times:
         began = {g: min(c.timestamp or 0 for c in calls if group_of[c.id] == g) for g in sides}
-        order = [SIDES.index(sides[g]) for g in sorted(sides, key=began.__getitem__)]
+        order = [SPLITS.index(sides[g]) for g in sorted(sides, key=began.__getitem__)]
         assert order == sorted(order)
 
 

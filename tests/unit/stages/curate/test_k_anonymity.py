@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deputize.core.records import Example, Request
-from deputize.stages.curate.k_anonymity import COLUMNS, Combinations, KAnonymity, MetadataRow, row_of
+from deputize.stages.curate.k_anonymity import COLUMNS, Combinations, KAnonymity, MetadataRow, metadata_row
 
 NAMES = ("a", "b", "c")
 rows = st.lists(
@@ -72,11 +72,11 @@ def test_only_columns_that_vary_are_reported_and_the_last_row_joins_them() -> No
 
     combinations = Combinations()
     for n in range(48):
-        combinations.add(row_of(example(n)))
+        combinations.add(metadata_row(example(n)))
     measures = combinations.table()
     assert [m.columns for m in measures] == [("site",), ("hour",), ("site", "hour")]
     assert measures[-1].n_combinations == 8 and measures[0].k_people == 7
-    assert row_of(example(23)).metadata[COLUMNS.index("hour")] == "18-24"
+    assert metadata_row(example(23)).metadata[COLUMNS.index("hour")] == "18-24"
 
 
 def test_no_rows() -> None:

@@ -22,12 +22,12 @@ from deputize.privacy.detectors.deobfuscate import DeobfuscatingDetector
 from deputize.privacy.detectors.rules import RuleDetector
 from deputize.privacy.scan.ensemble import DetectorEnsemble
 from deputize.privacy.scan.line_index import LineIndex
-from deputize.privacy.standard_detectors import scan_texts, standard_detectors
+from deputize.privacy.standard_detectors import DetectorSet, scan_texts, standard_detectors
 from deputize.stages.collect.audience import infer_sites
 from deputize.stages.collect.import_logs import read_calls
 from deputize.stages.curate.card import MASKED, CardCounts, dataset_card
 from deputize.stages.curate.review import Drop, drops
-from deputize.stages.curate.run import run
+from deputize.stages.curate.run import CurateOptions, run
 
 DATA = Path(__file__).parents[5] / "shared" / "data"
 KEY = b"k" * 32
@@ -74,7 +74,7 @@ TOOL = {
 
 
 def curate(calls: list[Call], **settings: Any) -> Curated:
-    return run(calls, infer_sites(calls), Convert(**settings), key=KEY, detectors=RULES, prose_detectors=[])
+    return run(calls, infer_sites(calls), Convert(**settings), key=KEY, detectors=DetectorSet(RULES))
 
 
 def person(n: int) -> tuple[str, str]:
@@ -181,7 +181,7 @@ def test_groups_are_whole_and_failed_ones_only_out_of_training(curated: Curated)
 def test_equal_runs_are_equal_and_other_keys_differ() -> None:
     calls = log(12)
     assert encode(curate(calls)) == encode(curate(calls))
-    other = run(calls, infer_sites(calls), Convert(), key=b"x" * 32, detectors=RULES, prose_detectors=[])
+    other = run(calls, infer_sites(calls), Convert(), key=b"x" * 32, detectors=DetectorSet(RULES))
     assert other.examples[0].request != curate(calls).examples[0].request
 
 
@@ -233,17 +233,16 @@ def interleaved() -> list[Call]:
 def test_a_stream_gives_what_a_list_gives(max_open: int, privacy: str) -> None:
     calls = interleaved()
     config = Convert(privacy=privacy)
-    whole = run(calls, infer_sites(calls), config, key=KEY, detectors=RULES, prose_detectors=[])
+    whole = run(calls, infer_sites(calls), config, key=KEY, detectors=DetectorSet(RULES))
     stored, examples = Stored(calls), list[Example]()
     head = run(
         stored,
         infer_sites(stored),
         config,
         key=KEY,
-        detectors=RULES,
-        prose_detectors=[],
+        detectors=DetectorSet(RULES),
         write=examples.append,
-        max_open=max_open,
+        options=CurateOptions(max_open_episodes=max_open),
     )
     assert [encode(e) for e in examples] == [encode(e) for e in whole.examples] and len(examples) == 106
     assert encode(head) == encode(msgspec.structs.replace(whole, examples=[]))
@@ -253,7 +252,7 @@ def test_a_stream_gives_what_a_list_gives(max_open: int, privacy: str) -> None:
 def test_a_log_that_can_be_read_once_only_is_refused() -> None:
     calls = log(3)
     with pytest.raises(TypeError, match="start again"):
-        run(iter(calls), infer_sites(calls), Convert(), key=KEY, detectors=RULES, prose_detectors=[])
+        run(iter(calls), infer_sites(calls), Convert(), key=KEY, detectors=DetectorSet(RULES))
 
 
 def test_calls_that_come_or_go_between_the_passes_are_passed_over() -> None:
@@ -265,7 +264,7 @@ def test_calls_that_come_or_go_between_the_passes_are_passed_over() -> None:
             late = msgspec.structs.replace(rows[0], id=f"late{self.n_read}")
             return iter([late, *(r for r in rows if self.n_read < 3 or r.episode != rows[4].episode)])
 
-    out = run(Moving(calls), infer_sites(calls), Convert(), key=KEY, detectors=RULES, prose_detectors=[])
+    out = run(Moving(calls), infer_sites(calls), Convert(), key=KEY, detectors=DetectorSet(RULES))
     gone = {c.id for c in calls if c.episode == calls[4].episode}
     assert {e.call_id for e in out.examples} == {c.id for c in calls} - gone and len(gone) == 2
 
@@ -584,7 +583,12 @@ def test_what_a_person_put_back_is_learnt_from(curated: Curated) -> None:
     back = frozenset(sorted(dropped)[:2])
     calls = log()
     out = run(
-        calls, infer_sites(calls), Convert(), key=KEY, detectors=RULES, prose_detectors=[], restored=back
+        calls,
+        infer_sites(calls),
+        Convert(),
+        key=KEY,
+        detectors=DetectorSet(RULES),
+        options=CurateOptions(restored=back),
     )
     assert {d.call_id for d in dropped_of(out)} == dropped - back
     assert all(e.trainable for e in out.examples if e.call_id in back)
