@@ -33,7 +33,7 @@ from deputize.privacy.detectors.base import Detector, Span
 from deputize.privacy.detectors.deobfuscate import DeobfuscatingDetector
 from deputize.privacy.detectors.rules import RuleDetector
 from deputize.privacy.detectors.spans import merge_spans
-from deputize.privacy.replace.replacement_policy import policy_of
+from deputize.privacy.replace.replacement_policy import PrivacyLevel, policy_of
 from deputize.privacy.standard_detectors import standard_detectors
 from deputize.privacy.tagger import DetectionCounts, Sample, load_tagger, train_tagger
 from deputize.specialists import model_download
@@ -145,10 +145,10 @@ def _protocol(
                         tallies.setdefault((system, sample.source, side), DetectionCounts()).add(
                             sample, spans
                         )
-    for level in ("strict", "standard", *dict.fromkeys(s.source for s in samples)):
+    for group in ("strict", "standard", *dict.fromkeys(s.source for s in samples)):
         table.show(
-            f"{protocol}, {level}",
-            [_row(system, level, tallies) for system in SYSTEMS if (system, level, "test") in tallies],
+            f"{protocol}, {group}",
+            [_row(system, group, tallies) for system in SYSTEMS if (system, group, "test") in tallies],
         )
     return {
         "cards": cards,

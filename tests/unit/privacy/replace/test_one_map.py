@@ -16,6 +16,7 @@ from deputize.privacy.check_digits import digits_of, is_iban, is_luhn
 from deputize.privacy.detectors.base import Detector
 from deputize.privacy.detectors.deobfuscate import DeobfuscatingDetector
 from deputize.privacy.detectors.rules import RuleDetector
+from deputize.privacy.standard_detectors import DetectorSet
 from deputize.stages.collect.audience import infer_sites
 from deputize.stages.curate.run import run
 
