@@ -1,4 +1,4 @@
-"""One suite over every detector: a list of spans per text, inside of it, the same in any company."""
+"""The contract suite over every detector of the registry, ours and a user's, and what holds for several together."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from deputize.privacy.detectors.verification import VerificationDetector
 from deputize.privacy.standard_detectors import standard_detectors
 from deputize.privacy.tagger import load_tagger
 from deputize.privacy.tagger.network import build
+from deputize.testing import check_detector, check_spans
 
 TOKEN = "ghp_aB3dE6gH9jK2mN5pQ8sT1vW4yZ7bC0eF3hI6"
 """Has the form of a code host's token; made up."""
@@ -90,7 +91,7 @@ def privacy_filter(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 MAKERS: dict[str, tuple[Callable[[pytest.FixtureRequest], Detector], str, str]] = {
     "rules": (lambda _: make_detector("rules"), "mail ann.lee@example.com now", "ann.lee@example.com"),
-    "rules, undisguised": (
+    "rules, deobfuscated": (
         lambda _: DeobfuscatingDetector(RuleDetector()),
         "mail an\u200bn@example.com",
         "an\u200bn@example.com",
@@ -115,7 +116,7 @@ MAKERS: dict[str, tuple[Callable[[pytest.FixtureRequest], Detector], str, str]] 
         "please call 456-78 back",
         "456-78",
     ),
-    "a user's": (lambda _: make_detector("tests.a_users_detector:Badges"), "badge BX1234 lost", "BX1234"),
+    "a user's, in one file": (lambda _: make_detector("tests.a_users_detector:Badges"), "badge BX1234 lost", "BX1234"),
 }
 """Name -> (what makes the detector, a text, a value that it has to find there)."""
 
@@ -129,62 +130,14 @@ def member(request: pytest.FixtureRequest) -> tuple[Detector, str, str]:
         pytest.skip(str(error))
 
 
-def check(detector: Detector, texts: Sequence[str]) -> list[list[Span]]:
-    found = detector.detect(texts)
-    assert len(found) == len(texts)
-    for text, spans in zip(texts, found, strict=True):
-        for s in spans:
-            assert 0 <= s.start < s.end <= len(text) and s.type and 0 < s.score <= 1
-            assert s.detector == detector.name
-    return found
-
-
-def places(spans: Sequence[Span]) -> set[tuple[str, int, int]]:
-    return {(s.type, s.start, s.end) for s in spans}
-
-
-def test_it_finds_what_it_is_for(member: tuple[Detector, str, str]) -> None:
-    detector, text, value = member
-    (found,) = check(detector, [text])
-    assert value in {text[s.start : s.end] for s in found}
-
-
-def test_it_leaves_plain_words_alone(member: tuple[Detector, str, str]) -> None:
-    (found,) = check(member[0], ["please call me back about the order today"])
-    assert found == []
-
-
-def test_no_text_gives_no_answer(member: tuple[Detector, str, str]) -> None:
-    assert member[0].detect([]) == []
-    assert check(member[0], ["", " \n\t "]) == [[], []]
-
-
-def test_a_text_is_read_the_same_in_any_company(member: tuple[Detector, str, str]) -> None:
-    detector, text, _ = member
-    others = ["nothing", text + ", thanks", "", "x\n" * 30]
-    (alone,) = check(detector, [text])
-    assert places(check(detector, [others[0], text, *others[1:]])[1]) == places(alone)
-
-
-def test_what_it_finds_deep_inside_a_long_text(member: tuple[Detector, str, str]) -> None:
-    detector, text, value = member
-    long = "please send the order to the office today\n" * 60 + text + "\n" + "thanks a lot for help\n" * 60
-    (found,) = check(detector, [long])
-    assert value in {long[s.start : s.end] for s in found}
+def test_it_keeps_the_contract(member: tuple[Detector, str, str]) -> None:
+    check_detector(*member)
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.lists(st.text(max_size=60), max_size=3))
 def test_any_text_can_be_read(member: tuple[Detector, str, str], texts: list[str]) -> None:
-    check(member[0], texts)
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["\ud83d half a pair", "\x00\x01\x7f", "e\u0301" * 50, "\u202eabc@example.com", "\r\r\n\x0b\x85 a"],
-)
-def test_odd_characters(member: tuple[Detector, str, str], text: str) -> None:
-    check(member[0], [text])
+    check_spans(member[0], texts)
 
 
 def test_a_union_covers_what_any_member_found(tiny_tagger: Path) -> None:
@@ -225,7 +178,7 @@ def test_the_architecture_of_privacy_filter_can_be_read(privacy_filter: Path) ->
 
     detector = TokenClassificationDetector(str(privacy_filter), threshold=0.0)
     texts = ["please refund order LH-12345 to ada.king42@example.org", "", "é 😀 yes", "lamp " * 600]
-    found = check(detector, texts)
+    found = check_spans(detector, texts)
     assert any(found), "with no threshold a random model marks something"
     assert {s.type for row in found for s in row} <= {
         "BANK_ACCOUNT",

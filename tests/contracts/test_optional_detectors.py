@@ -34,10 +34,10 @@ def test_gliner_and_credsweeper_in_their_environment(tmp_path: Path) -> None:
             "no:cacheprovider",
             f"--basetemp={tmp_path / 'inner'}",
             "-k",
-            "gliner or credsweeper or hub or privacy or plug",
+            "gliner or credsweeper or hub or privacy_filter or registry",
             "tests/contracts/test_detectors.py",
-            "tests/unit/stages/curate/test_gliner.py",
-            "tests/unit/stages/curate/test_plugins.py",
+            "tests/unit/privacy/detectors/test_gliner.py",
+            "tests/unit/privacy/detectors/test_registry.py",
         ],
         cwd=ROOT,
         env={**inherited, "PYTHONPATH": str(ROOT)},
@@ -47,4 +47,4 @@ def test_gliner_and_credsweeper_in_their_environment(tmp_path: Path) -> None:
     )
     assert run.returncode == 0, run.stdout[-4000:] + run.stderr[-2000:]
     passed = re.search(r"(\d+) passed", run.stdout)
-    assert passed and int(passed[1]) > 80 and "skipped" not in run.stdout, run.stdout[-2000:]
+    assert passed and int(passed[1]) > 60 and "skipped" not in run.stdout, run.stdout[-2000:]

@@ -65,8 +65,8 @@ class Deidentifier:
     def warnings(self) -> list[str]:
         """What users must know about the values that were kept, as far as calls have passed."""
         labels = (
-            "Some values that [privacy] sensitive names were not replaced: they are labels, which a task answers with again "
-            "and again."
+            "Some values that [privacy] sensitive names were not replaced: they are labels, a task answers with them again and "
+            "again."
         )
         return [*self._warnings, labels] if self._findings.keeps_sensitive_labels else self._warnings
 

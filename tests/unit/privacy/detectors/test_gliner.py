@@ -163,7 +163,7 @@ def test_a_folder_that_is_no_gliner(gliner_model: Path, tmp_path: Path) -> None:
         GlinerDetector(str(tmp_path))
     folder = broken(gliner_model, tmp_path)
     (folder / "gliner_config.json").write_text("[1]")
-    with pytest.raises(BadInput, match="is no configuration of a GLiNER model"):
+    with pytest.raises(BadInput, match="is not a configuration of a GLiNER model"):
         GlinerDetector(str(folder))
     (folder / "gliner_config.json").write_text('{"max_width": "many"}')
     with pytest.raises(BadInput, match="cannot be loaded from"):
