@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from tests import tiny_model
 
 from deputize.core.errors import MissingExtra
 from deputize.home import Home
-from deputize.privacy.detectors.base import Detector, Span
+from deputize.privacy.detectors.base import Detector
 from deputize.privacy.detectors.deobfuscate import DeobfuscatingDetector
 from deputize.privacy.detectors.registry import make_detector
 from deputize.privacy.detectors.rules import RuleDetector
@@ -116,7 +116,11 @@ MAKERS: dict[str, tuple[Callable[[pytest.FixtureRequest], Detector], str, str]] 
         "please call 456-78 back",
         "456-78",
     ),
-    "a user's, in one file": (lambda _: make_detector("tests.a_users_detector:Badges"), "badge BX1234 lost", "BX1234"),
+    "a user's, in one file": (
+        lambda _: make_detector("tests.a_users_detector:Badges"),
+        "badge BX1234 lost",
+        "BX1234",
+    ),
 }
 """Name -> (what makes the detector, a text, a value that it has to find there)."""
 

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from deputize.core.records import Call, Message, Prediction, Request
 from deputize.store.base import Store
+from deputize.testing.check_detector import check_detector, check_spans
 from deputize.testing.check_importer import check_importer
 from deputize.testing.scripted_llm import (
     INSTANT,
@@ -31,8 +32,10 @@ __all__ = [
     "always",
     "call",
     "calling",
+    "check_detector",
     "check_engine",
     "check_importer",
+    "check_spans",
     "check_store",
     "failing",
     "in_thread",

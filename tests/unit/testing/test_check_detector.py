@@ -91,14 +91,16 @@ class OncePerText(Badges):
 
 
 class SameListAgain(Badges):
-    """Fills one list in each call, so that what it returned before changes."""
+    """Clears what it returned before in each call."""
 
     def __init__(self) -> None:
-        self.found = list[Span]()
+        self.returned = list[list[Span]]()
 
-    def spans(self, text: str) -> list[Span]:
-        self.found[:] = super().spans(text)
-        return self.found
+    def detect(self, texts: Sequence[str]) -> list[list[Span]]:
+        for spans in self.returned:
+            spans.clear()
+        self.returned = super().detect(texts)
+        return list(self.returned)
 
 
 class FirstTextOnly(Badges):
@@ -154,9 +156,9 @@ def test_a_detector_that_keeps_its_promises_passes() -> None:
         (Untyped, "has a type"),
         (UnderAnotherName, "names its detector"),
         (Forgetful, "one list of spans per text"),
-        (OutOfOrder, ""),
+        (OutOfOrder, "other texts of a batch"),
         (OncePerText, "each call"),
-        (SameListAgain, ""),
+        (SameListAgain, "do not change later"),
         (FirstTextOnly, "other texts of a batch"),
         (ChangesItsInput, "list of texts is not changed"),
         (CountsBytes, "count characters"),
