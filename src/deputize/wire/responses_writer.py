@@ -145,13 +145,13 @@ class ResponsesStreamWriter:
         return len(self._output)
 
     def _open_item(self, name: str, item: dict[str, Any]) -> bytes:
-        closed = self._close()
         self._open, self._item, self._pieces = name, item, []
-        return closed + self._frame("response.output_item.added", output_index=self._index, item=item)
+        return self._frame("response.output_item.added", output_index=self._index, item=item)
 
     def _part(self, name: str) -> bytes:
         if self._open == name:
             return b""
+        closed = self._close()  # first, since the number of items makes the next one's id
         item = {
             "id": f"msg_{self._stem}_{self._index}",
             "type": "message",
@@ -159,7 +159,7 @@ class ResponsesStreamWriter:
             "role": "assistant",
             "content": [],
         }
-        out = self._open_item(name, item)
+        out = closed + self._open_item(name, item)
         return out + self._frame(
             "response.content_part.added",
             item_id=item["id"],
@@ -171,10 +171,12 @@ class ResponsesStreamWriter:
     def _reasoning(self) -> bytes:
         if self._open == "reasoning":
             return b""
+        closed = self._close()
         item = {"id": f"rs_{self._stem}_{self._index}", "type": "reasoning", "summary": [], "content": []}
-        return self._open_item("reasoning", item)
+        return closed + self._open_item("reasoning", item)
 
     def _tool(self, event: ToolStart) -> bytes:
+        closed = self._close()
         item = {
             "id": f"fc_{self._stem}_{self._index}",
             "type": "function_call",
@@ -183,7 +185,7 @@ class ResponsesStreamWriter:
             "name": event.name,
             "arguments": "",
         }
-        return self._open_item(f"tool:{event.index}", item)
+        return closed + self._open_item(f"tool:{event.index}", item)
 
     def _piece(self, kind: str, delta: str, **more: Any) -> bytes:
         self._pieces.append(delta)
