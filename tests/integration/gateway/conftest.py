@@ -9,7 +9,7 @@ from pathlib import Path
 import openai
 import pytest
 from anthropic import AsyncAnthropic
-from tests.integration.gateway.upstream import ScriptedUpstream, scripted_upstream
+from tests.integration.gateway.upstream import LoopbackUpstream, loopback_upstream
 
 from deputize.core.records import Call
 from deputize.gateway.launch import running_gateway
@@ -23,13 +23,13 @@ def home(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def upstream() -> AsyncIterator[ScriptedUpstream]:
-    async with scripted_upstream() as running:
+async def upstream() -> AsyncIterator[LoopbackUpstream]:
+    async with loopback_upstream() as running:
         yield running
 
 
 @pytest.fixture
-async def gateway(home: Path, upstream: ScriptedUpstream) -> AsyncIterator[str]:
+async def gateway(home: Path, upstream: LoopbackUpstream) -> AsyncIterator[str]:
     """The base URL (without /v1) of a gateway in front of `upstream`, which is asked in OpenAI's protocol."""
     settings = settings_for(home, upstream.base_url)
     settings = settings.model_copy(update={"retry": settings.retry.model_copy(update={"base_s": 0.01})})
@@ -38,7 +38,7 @@ async def gateway(home: Path, upstream: ScriptedUpstream) -> AsyncIterator[str]:
 
 
 @pytest.fixture
-async def anthropic_gateway(home: Path, upstream: ScriptedUpstream) -> AsyncIterator[str]:
+async def anthropic_gateway(home: Path, upstream: LoopbackUpstream) -> AsyncIterator[str]:
     """The same with an upstream that is asked in Anthropic's protocol."""
     settings = settings_for(home, f"anthropic+{upstream.base_url}")
     settings = settings.model_copy(update={"retry": settings.retry.model_copy(update={"base_s": 0.01})})

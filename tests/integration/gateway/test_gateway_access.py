@@ -16,7 +16,7 @@ import openai
 import pytest
 from tests.integration.gateway.frames import look, response_frames
 from tests.integration.gateway.upstream import (
-    ScriptedUpstream,
+    LoopbackUpstream,
     Seen,
     Stream,
     Whole,
@@ -41,7 +41,7 @@ CHAT = "/v1/chat/completions"
 VECTORS = {"object": "list", "model": "e", "data": [{"object": "embedding", "index": 0, "embedding": [0.5]}]}
 
 
-def named(upstream: ScriptedUpstream, **members: dict[str, Any]) -> GatewaySettings:
+def named(upstream: LoopbackUpstream, **members: dict[str, Any]) -> GatewaySettings:
     """Several upstreams that are one scripted server under different paths."""
     root = upstream.base_url.removesuffix("/v1")
     return GatewaySettings(
@@ -57,7 +57,7 @@ def named(upstream: ScriptedUpstream, **members: dict[str, Any]) -> GatewaySetti
 
 
 async def test_a_budget_is_spent_by_calls_and_embeddings(
-    home: Path, upstream: ScriptedUpstream, recorded: Recorded
+    home: Path, upstream: LoopbackUpstream, recorded: Recorded
 ) -> None:
     keys = ApiKeys(home, KeyRing.open(home))
     made = [keys.create("ingest", usd_per_month=1e-9).text for _ in range(4)]
@@ -79,7 +79,7 @@ async def test_a_budget_is_spent_by_calls_and_embeddings(
 
 
 async def test_a_models_name_given_twice_does_not_get_past_a_limit(
-    home: Path, upstream: ScriptedUpstream
+    home: Path, upstream: LoopbackUpstream
 ) -> None:
     """Servers differ in which of two values they take, so a key for certain models may give only one."""
     upstream.answer_with(completion())
@@ -102,7 +102,7 @@ async def test_a_models_name_given_twice_does_not_get_past_a_limit(
 
 
 async def test_keys_of_upstreams_come_from_a_file_and_stay_there(
-    home: Path, upstream: ScriptedUpstream, tmp_path: Path, recorded: Recorded
+    home: Path, upstream: LoopbackUpstream, tmp_path: Path, recorded: Recorded
 ) -> None:
     secret = tmp_path / "key"
     secret.write_text("sk-upstream-secret\n")
@@ -120,7 +120,7 @@ async def test_keys_of_upstreams_come_from_a_file_and_stay_there(
         UpstreamConfig(name="a", base_url="http://h", api_key_file=str(tmp_path / "none")).key()
 
 
-async def test_streams_count_as_answers_under_way(home: Path, upstream: ScriptedUpstream) -> None:
+async def test_streams_count_as_answers_under_way(home: Path, upstream: LoopbackUpstream) -> None:
     upstream.answer_with(Stream([chunk({"content": "x"})], end="stall"))
     settings = settings_for(home, upstream.base_url).model_copy(update={"max_concurrency": 1})
     async with running_gateway(home, settings=settings) as base_url, aiohttp.ClientSession() as session:
@@ -138,7 +138,7 @@ async def test_streams_count_as_answers_under_way(home: Path, upstream: Scripted
 
 
 async def test_feedback_is_about_ones_own_episodes(
-    home: Path, upstream: ScriptedUpstream, recorded: Recorded
+    home: Path, upstream: LoopbackUpstream, recorded: Recorded
 ) -> None:
     """Two tenants with an episode of the same name: neither speaks for the other."""
     upstream.answer_with(completion())
@@ -162,7 +162,7 @@ async def test_feedback_is_about_ones_own_episodes(
 
 
 async def test_embeddings_go_where_their_model_is(
-    home: Path, upstream: ScriptedUpstream, recorded: Recorded
+    home: Path, upstream: LoopbackUpstream, recorded: Recorded
 ) -> None:
     """By the model's name, under the upstream's own; the record says where, and has usage though none was sent."""
     upstream.script = lambda seen: (
@@ -191,7 +191,7 @@ async def test_embeddings_go_where_their_model_is(
 
 
 async def test_embeddings_that_fail_or_are_given_up_are_recorded(
-    home: Path, upstream: ScriptedUpstream, recorded: Recorded
+    home: Path, upstream: LoopbackUpstream, recorded: Recorded
 ) -> None:
     upstream.answer_with(Whole(b"{}", wait_s=30))
     async with (
@@ -218,7 +218,7 @@ def listing(seen: Seen) -> Whole:
     return Whole(json.dumps({"object": "list", "data": rows}).encode())
 
 
-async def test_models_of_several_upstreams_are_one_list(home: Path, upstream: ScriptedUpstream) -> None:
+async def test_models_of_several_upstreams_are_one_list(home: Path, upstream: LoopbackUpstream) -> None:
     """By the names clients may use, to either library, whoever keeps the model; a key sees what it may ask for."""
     upstream.script = listing
     settings = named(
@@ -244,7 +244,7 @@ async def test_models_of_several_upstreams_are_one_list(home: Path, upstream: Sc
             assert (await claude.models.retrieve("claude-x")).id == "claude-x"
 
 
-async def test_no_upstream_that_tells_its_models_is_a_502(home: Path, upstream: ScriptedUpstream) -> None:
+async def test_no_upstream_that_tells_its_models_is_a_502(home: Path, upstream: LoopbackUpstream) -> None:
     upstream.answer_with(Whole(b"no", status=500))
     async with (
         running_gateway(home, settings=named(upstream, a={}, b={})) as base_url,
@@ -255,7 +255,7 @@ async def test_no_upstream_that_tells_its_models_is_a_502(home: Path, upstream: 
 
 
 async def test_a_response_is_continued_where_it_is_kept(
-    home: Path, upstream: ScriptedUpstream, recorded: Recorded
+    home: Path, upstream: LoopbackUpstream, recorded: Recorded
 ) -> None:
     """previous_response_id pins a conversation to the upstream that has it, even when another one is first again."""
     first_is_up = False
@@ -285,7 +285,7 @@ async def test_a_response_is_continued_where_it_is_kept(
 # --- paths and secrets ---------------------------------------------------------------------------------------------------
 
 
-async def test_paths_do_not_climb(gateway: str, upstream: ScriptedUpstream) -> None:
+async def test_paths_do_not_climb(gateway: str, upstream: LoopbackUpstream) -> None:
     host, port = gateway.removeprefix("http://").split(":")
     upstream.answer_with(Whole(b'{"object":"list","data":[]}'))
 
@@ -321,7 +321,7 @@ SECRETS = ("ostrich-payload", "sk-ostrich-client", "sk-ostrich-upstream", "ostri
 
 async def test_logs_metrics_and_files_hold_no_payload_and_no_key(
     home: Path,
-    upstream: ScriptedUpstream,
+    upstream: LoopbackUpstream,
     recorded: Recorded,
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,

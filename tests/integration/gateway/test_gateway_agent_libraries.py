@@ -14,7 +14,7 @@ import openai
 import pytest
 from anthropic import AsyncAnthropic
 from tests.integration.gateway.frames import tool_frames
-from tests.integration.gateway.upstream import ScriptedUpstream, Seen, Stream, Whole, completion, text_stream
+from tests.integration.gateway.upstream import LoopbackUpstream, Seen, Stream, Whole, completion, text_stream
 
 from deputize.core.records import Call
 
@@ -39,7 +39,7 @@ def two_rounds(seen: Seen) -> Whole | Stream:
 
 @pytest.mark.parametrize("streamed", [False, True])
 async def test_openai_agents_on_responses(
-    gateway: str, upstream: ScriptedUpstream, recorded: Recorded, streamed: bool
+    gateway: str, upstream: LoopbackUpstream, recorded: Recorded, streamed: bool
 ) -> None:
     agents = pytest.importorskip("agents", reason="openai-agents is not installed")
     agents.set_tracing_disabled(True)
@@ -67,7 +67,7 @@ async def test_openai_agents_on_responses(
 
 @pytest.mark.parametrize("streamed", [False, True])
 async def test_langchain_openai(
-    gateway: str, upstream: ScriptedUpstream, recorded: Recorded, streamed: bool
+    gateway: str, upstream: LoopbackUpstream, recorded: Recorded, streamed: bool
 ) -> None:
     chat = pytest.importorskip("langchain_openai", reason="langchain-openai is not installed")
     upstream.script = two_rounds
@@ -99,7 +99,7 @@ async def test_langchain_openai(
 
 @pytest.mark.parametrize("protocol", ["chat", "messages"])
 async def test_pydantic_ai(
-    gateway: str, upstream: ScriptedUpstream, recorded: Recorded, protocol: str
+    gateway: str, upstream: LoopbackUpstream, recorded: Recorded, protocol: str
 ) -> None:
     ai = pytest.importorskip("pydantic_ai", reason="pydantic-ai is not installed")
     upstream.script = two_rounds
@@ -152,7 +152,7 @@ print(json.dumps([whole, streamed, claude, spoken, item.arguments]))
 
 @pytest.mark.slow
 async def test_litellm_as_a_client(
-    gateway: str, upstream: ScriptedUpstream, recorded: Recorded, tmp_path: Path
+    gateway: str, upstream: LoopbackUpstream, recorded: Recorded, tmp_path: Path
 ) -> None:
     """LiteLLM 1.91.1 wants openai < 3, so it lives in an environment of its own, which `make litellm` makes."""
     own = Path(__file__).resolve().parents[3] / ".env-litellm" / "bin" / "python"

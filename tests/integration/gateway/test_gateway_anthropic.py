@@ -11,7 +11,7 @@ import pytest
 from anthropic import AsyncAnthropic
 from tests.integration.gateway.upstream import (
     DONE,
-    ScriptedUpstream,
+    LoopbackUpstream,
     Stream,
     Whole,
     chunk,
@@ -89,7 +89,7 @@ TOOL_STREAM: list[bytes | float] = [
 
 
 async def test_stream_passes_byte_exact_and_is_recorded(
-    claude_client: AsyncAnthropic, upstream: ScriptedUpstream, recorded: Recorded
+    claude_client: AsyncAnthropic, upstream: LoopbackUpstream, recorded: Recorded
 ) -> None:
     upstream.answer_with(Stream(TOOL_STREAM))
     async with claude_client.messages.stream(
@@ -119,7 +119,7 @@ async def test_stream_passes_byte_exact_and_is_recorded(
 
 
 async def test_request_bytes_with_cache_control_and_signatures_are_untouched(
-    anthropic_gateway: str, upstream: ScriptedUpstream
+    anthropic_gateway: str, upstream: LoopbackUpstream
 ) -> None:
     import aiohttp
 
@@ -138,7 +138,7 @@ async def test_request_bytes_with_cache_control_and_signatures_are_untouched(
 
 
 async def test_count_tokens_is_asked_of_an_anthropic_upstream(
-    claude_client: AsyncAnthropic, upstream: ScriptedUpstream
+    claude_client: AsyncAnthropic, upstream: LoopbackUpstream
 ) -> None:
     upstream.answer_with(Whole(b'{"input_tokens": 42}'))
     counted = await claude_client.messages.count_tokens(model="claude", messages=MESSAGES)
@@ -146,7 +146,7 @@ async def test_count_tokens_is_asked_of_an_anthropic_upstream(
 
 
 async def test_count_tokens_is_estimated_where_no_upstream_counts(
-    claude_on_openai: AsyncAnthropic, claude_client: AsyncAnthropic, upstream: ScriptedUpstream
+    claude_on_openai: AsyncAnthropic, claude_client: AsyncAnthropic, upstream: LoopbackUpstream
 ) -> None:
     assert (await claude_on_openai.messages.count_tokens(model="claude", messages=MESSAGES)).input_tokens > 5
     assert not upstream.seen
@@ -156,7 +156,7 @@ async def test_count_tokens_is_estimated_where_no_upstream_counts(
 
 
 async def test_claude_client_on_an_openai_upstream(
-    claude_on_openai: AsyncAnthropic, upstream: ScriptedUpstream, recorded: Recorded
+    claude_on_openai: AsyncAnthropic, upstream: LoopbackUpstream, recorded: Recorded
 ) -> None:
     calls = [
         {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": '{"city": "Köln"}'}}
@@ -190,7 +190,7 @@ async def test_claude_client_on_an_openai_upstream(
 
 
 async def test_claude_tool_round_on_an_openai_upstream(
-    claude_on_openai: AsyncAnthropic, upstream: ScriptedUpstream, recorded: Recorded
+    claude_on_openai: AsyncAnthropic, upstream: LoopbackUpstream, recorded: Recorded
 ) -> None:
     parts = [
         chunk({"role": "assistant", "content": ""}),
@@ -241,7 +241,7 @@ async def test_claude_tool_round_on_an_openai_upstream(
 
 
 async def test_openai_client_on_an_anthropic_upstream(
-    openai_on_claude: Any, upstream: ScriptedUpstream, recorded: Recorded
+    openai_on_claude: Any, upstream: LoopbackUpstream, recorded: Recorded
 ) -> None:
     upstream.answer_with(Stream(TOOL_STREAM))
     tools = [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}]
@@ -283,7 +283,7 @@ async def test_openai_client_on_an_anthropic_upstream(
 
 
 async def test_errors_come_in_anthropics_form(
-    claude_on_openai: AsyncAnthropic, claude_client: AsyncAnthropic, upstream: ScriptedUpstream
+    claude_on_openai: AsyncAnthropic, claude_client: AsyncAnthropic, upstream: LoopbackUpstream
 ) -> None:
     upstream.answer_with(
         Whole(b'{"error":{"message":"bad key","type":"x","code":null,"param":null}}', status=401)
@@ -298,7 +298,7 @@ async def test_errors_come_in_anthropics_form(
 
 
 async def test_error_inside_a_stream(
-    claude_on_openai: AsyncAnthropic, upstream: ScriptedUpstream, recorded: Recorded
+    claude_on_openai: AsyncAnthropic, upstream: LoopbackUpstream, recorded: Recorded
 ) -> None:
     upstream.answer_with(Stream([chunk({"role": "assistant", "content": "half"})], end="cut"))
     with pytest.raises(anthropic.APIError, match="broke off"):

@@ -15,7 +15,7 @@ from anthropic import AsyncAnthropic
 from tests.integration.gateway.frames import event, response_frames, tool_frames
 from tests.integration.gateway.upstream import (
     DONE,
-    ScriptedUpstream,
+    LoopbackUpstream,
     Stream,
     Whole,
     chunk,
@@ -38,7 +38,7 @@ def call_delta(index: Any, arguments: str = "", **more: Any) -> bytes:
 
 
 async def test_streamed_tool_use_keeps_its_input(
-    claude_on_openai: AsyncAnthropic, upstream: ScriptedUpstream
+    claude_on_openai: AsyncAnthropic, upstream: LoopbackUpstream
 ) -> None:
     """LiteLLM #25390: `input {}` in a streamed tool_use."""
     upstream.answer_with(Stream(tool_frames('{"city":"Köln","days":', "3}")))
@@ -50,7 +50,7 @@ async def test_streamed_tool_use_keeps_its_input(
 
 
 async def test_tool_use_is_not_lost_in_a_stream(
-    claude_on_openai: AsyncAnthropic, upstream: ScriptedUpstream, recorded: Recorded
+    claude_on_openai: AsyncAnthropic, upstream: LoopbackUpstream, recorded: Recorded
 ) -> None:
     """LiteLLM #36262: text, then two tool calls, one of them without arguments."""
     frames = [
@@ -78,7 +78,7 @@ async def test_tool_use_is_not_lost_in_a_stream(
 async def test_tool_deltas_without_index_or_id_are_put_together(
     chat_client: openai.AsyncOpenAI,
     claude_on_openai: AsyncAnthropic,
-    upstream: ScriptedUpstream,
+    upstream: LoopbackUpstream,
     recorded: Recorded,
 ) -> None:
     """LiteLLM #15884: an upstream that sends index -1 and no id on later fragments."""
@@ -99,7 +99,7 @@ async def test_tool_deltas_without_index_or_id_are_put_together(
 
 
 async def test_every_tool_delta_we_write_has_an_index(
-    openai_on_claude: Any, upstream: ScriptedUpstream
+    openai_on_claude: Any, upstream: LoopbackUpstream
 ) -> None:
     """LiteLLM #15884, the other way: what we translate has an int index, and id and name on the first fragment only."""
     frames = [
@@ -131,7 +131,7 @@ async def test_every_tool_delta_we_write_has_an_index(
 
 
 async def test_stop_reason_of_tool_calls_is_tool_use(
-    claude_on_openai: AsyncAnthropic, upstream: ScriptedUpstream
+    claude_on_openai: AsyncAnthropic, upstream: LoopbackUpstream
 ) -> None:
     """LiteLLM #34692: end_turn in place of tool_use, where the upstream finished with "stop"."""
     upstream.answer_with(Stream(tool_frames("{}", finish="stop")))
@@ -141,7 +141,7 @@ async def test_stop_reason_of_tool_calls_is_tool_use(
         assert (await stream.get_final_message()).stop_reason == "tool_use"
 
 
-async def test_usage_chunk_has_no_choices(openai_on_claude: Any, upstream: ScriptedUpstream) -> None:
+async def test_usage_chunk_has_no_choices(openai_on_claude: Any, upstream: LoopbackUpstream) -> None:
     """LiteLLM #8450: a usage chunk with choices in it."""
     frames = [
         event(
@@ -164,7 +164,7 @@ async def test_usage_chunk_has_no_choices(openai_on_claude: Any, upstream: Scrip
     assert with_usage[0].usage.total_tokens == 9
 
 
-async def test_one_message_start(claude_on_openai: AsyncAnthropic, upstream: ScriptedUpstream) -> None:
+async def test_one_message_start(claude_on_openai: AsyncAnthropic, upstream: LoopbackUpstream) -> None:
     """bifrost #4556: message_start twice, where the upstream repeats its role chunk."""
     upstream.answer_with(Stream([chunk({"role": "assistant"}), *text_stream("a", "b")]))
     stream = await claude_on_openai.messages.create(model="m", max_tokens=9, messages=MESSAGES, stream=True)
@@ -175,7 +175,7 @@ async def test_one_message_start(claude_on_openai: AsyncAnthropic, upstream: Scr
 async def test_empty_finish_reason_is_never_written(
     claude_on_openai: AsyncAnthropic,
     chat_client: openai.AsyncOpenAI,
-    upstream: ScriptedUpstream,
+    upstream: LoopbackUpstream,
     recorded: Recorded,
 ) -> None:
     """pydantic-ai #2844: finish_reason ""; an upstream that sends it is read as "not finished yet"."""
@@ -194,7 +194,7 @@ async def test_empty_finish_reason_is_never_written(
 
 @pytest.mark.parametrize("end", ["close", "cut"])
 async def test_an_end_without_finish_reason_is_an_error(
-    chat_client: openai.AsyncOpenAI, upstream: ScriptedUpstream, recorded: Recorded, end: str
+    chat_client: openai.AsyncOpenAI, upstream: LoopbackUpstream, recorded: Recorded, end: str
 ) -> None:
     """pydantic-ai #6610: EOF without a finish_reason taken for a complete answer."""
     upstream.answer_with(Stream([chunk({"role": "assistant", "content": "half an"})], end=end))
@@ -217,7 +217,7 @@ async def test_an_end_without_finish_reason_is_an_error(
 )
 async def test_incomplete_and_failed_responses_arrive(
     chat_client: openai.AsyncOpenAI,
-    upstream: ScriptedUpstream,
+    upstream: LoopbackUpstream,
     recorded: Recorded,
     kind: str,
     details: dict[str, Any],
@@ -234,7 +234,7 @@ async def test_incomplete_and_failed_responses_arrive(
     )
 
 
-async def test_text_deltas_carry_logprobs_and_numbers(gateway: str, upstream: ScriptedUpstream) -> None:
+async def test_text_deltas_carry_logprobs_and_numbers(gateway: str, upstream: LoopbackUpstream) -> None:
     """openai-agents #1227: a text delta without the `logprobs` list; every event must be numbered, too."""
     missing = Whole(b'{"detail":"Not Found"}', status=404)
     upstream.script = lambda seen: (
@@ -264,7 +264,7 @@ async def test_text_deltas_carry_logprobs_and_numbers(gateway: str, upstream: Sc
 
 
 async def test_responses_work_on_an_upstream_without_them(
-    chat_client: openai.AsyncOpenAI, upstream: ScriptedUpstream, recorded: Recorded
+    chat_client: openai.AsyncOpenAI, upstream: LoopbackUpstream, recorded: Recorded
 ) -> None:
     """kgateway #11340: no /responses, so the Agents SDK fails. Conversations go on by previous_response_id, too."""
     missing = Whole(b'{"detail":"Not Found"}', status=404)
@@ -286,7 +286,7 @@ async def test_responses_work_on_an_upstream_without_them(
 
 
 async def test_foreign_response_ids_travel_untouched(
-    chat_client: openai.AsyncOpenAI, upstream: ScriptedUpstream
+    chat_client: openai.AsyncOpenAI, upstream: LoopbackUpstream
 ) -> None:
     """A response the upstream keeps is continued there, byte for byte."""
     upstream.answer_with(Stream(response_frames("ok")))
@@ -303,7 +303,7 @@ async def test_count_tokens_exists(claude_on_openai: AsyncAnthropic) -> None:
 
 
 async def test_tool_arguments_arrive_as_they_are_made(
-    claude_on_openai: AsyncAnthropic, chat_client: openai.AsyncOpenAI, upstream: ScriptedUpstream
+    claude_on_openai: AsyncAnthropic, chat_client: openai.AsyncOpenAI, upstream: LoopbackUpstream
 ) -> None:
     """bifrost #2048: tools delivered in one burst at the end."""
     frames: list[bytes | float] = [
@@ -328,7 +328,7 @@ async def test_tool_arguments_arrive_as_they_are_made(
 
 
 async def test_abort_keeps_the_partial_record_and_stops_the_upstream(
-    chat_client: openai.AsyncOpenAI, upstream: ScriptedUpstream, recorded: Recorded
+    chat_client: openai.AsyncOpenAI, upstream: LoopbackUpstream, recorded: Recorded
 ) -> None:
     """LiteLLM #35958: the log row is lost when a client goes away."""
     upstream.answer_with(
@@ -354,7 +354,7 @@ async def test_abort_keeps_the_partial_record_and_stops_the_upstream(
 
 
 async def test_abort_before_the_first_byte_is_recorded(
-    gateway: str, upstream: ScriptedUpstream, recorded: Recorded
+    gateway: str, upstream: LoopbackUpstream, recorded: Recorded
 ) -> None:
     """The same during time to first token: nobody may have to wait for the upstream to notice."""
     upstream.answer_with(Whole(b"{}", wait_s=30.0))
@@ -371,7 +371,7 @@ async def test_abort_before_the_first_byte_is_recorded(
 
 
 async def test_responses_on_the_bridge_are_recorded(
-    chat_client: openai.AsyncOpenAI, upstream: ScriptedUpstream, recorded: Recorded
+    chat_client: openai.AsyncOpenAI, upstream: LoopbackUpstream, recorded: Recorded
 ) -> None:
     """LiteLLM #36426: no log row on the responses bridge."""
     missing = Whole(b"404 page not found", status=404, headers={"content-type": "text/plain"})
@@ -395,7 +395,7 @@ async def test_responses_on_the_bridge_are_recorded(
 
 
 async def test_every_tool_round_is_recorded(
-    chat_client: openai.AsyncOpenAI, upstream: ScriptedUpstream, recorded: Recorded
+    chat_client: openai.AsyncOpenAI, upstream: LoopbackUpstream, recorded: Recorded
 ) -> None:
     """LiteLLM #37358: nothing is logged after the first tool round."""
     upstream.answer_with(Stream(tool_frames("{}")), Stream(tool_frames("{}")), Stream(text_stream("done")))
@@ -414,7 +414,7 @@ async def test_every_tool_round_is_recorded(
 
 
 async def test_heartbeats_and_odd_line_ends_pass(
-    gateway: str, upstream: ScriptedUpstream, recorded: Recorded
+    gateway: str, upstream: LoopbackUpstream, recorded: Recorded
 ) -> None:
     """Comments, \\r\\n, events cut anywhere (in the middle of a character, too): the bytes stay the same."""
     whole = (

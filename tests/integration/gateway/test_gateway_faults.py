@@ -18,8 +18,8 @@ import openai
 import pytest
 from tests.integration.gateway.upstream import (
     DONE,
+    LoopbackUpstream,
     Raw,
-    ScriptedUpstream,
     Stream,
     Whole,
     chunk,
@@ -44,7 +44,7 @@ MESSAGES: list[Any] = [{"role": "user", "content": "q"}]
 BODY = {"model": "big", "messages": MESSAGES}
 
 
-async def test_no_acknowledged_call_is_lost_by_kill_9(home: Path, upstream: ScriptedUpstream) -> None:
+async def test_no_acknowledged_call_is_lost_by_kill_9(home: Path, upstream: LoopbackUpstream) -> None:
     """Load, kill -9 in the middle, look: every answer that arrived in full is in the store, which opens clean."""
     upstream.script = lambda seen: (
         Stream(text_stream("a", "b", "c", wait_s=0.002)) if seen.json.get("stream") else completion()
@@ -81,7 +81,7 @@ async def test_no_acknowledged_call_is_lost_by_kill_9(home: Path, upstream: Scri
 
 
 async def test_running_answers_are_finished_on_sigterm(
-    home: Path, upstream: ScriptedUpstream, recorded: Recorded
+    home: Path, upstream: LoopbackUpstream, recorded: Recorded
 ) -> None:
     upstream.answer_with(Stream(text_stream("one ", "two ", "three", wait_s=0.15)))
     gateway = await asyncio.to_thread(start_gateway_process, home, upstream.base_url)
@@ -93,7 +93,7 @@ async def test_running_answers_are_finished_on_sigterm(
     assert not recorded(1)[0].aborted
 
 
-async def test_two_workers_serve_one_home(home: Path, upstream: ScriptedUpstream) -> None:
+async def test_two_workers_serve_one_home(home: Path, upstream: LoopbackUpstream) -> None:
     upstream.answer_with(completion())
     with await asyncio.to_thread(start_gateway_process, home, upstream.base_url, workers=2) as gateway:
         for _ in range(10):  # a connection each, so that both workers get some
@@ -110,42 +110,57 @@ async def test_two_workers_serve_one_home(home: Path, upstream: ScriptedUpstream
     store.close()
 
 
+NOT_JSON = "The request body is not valid JSON."
+NOT_AN_OBJECT = "The request body must be a JSON object."
+TOO_DEEP = "The request body is nested too deeply."
+NO_MESSAGES = "The request needs 'messages': a list with at least one message."
+NO_INPUT = "The request needs 'input': a text, or a list of items."
+NO_SUBJECT = "Feedback names either an 'episode' or a 'call_id'."
+WITHOUT_CONTENT = {
+    "/v1/chat/completions": NO_MESSAGES,
+    "/v1/messages": NO_MESSAGES,
+    "/v1/responses": NO_INPUT,
+    "/v1/deputize/feedback": NO_SUBJECT,
+}
+
+
+def everywhere(sentence: str) -> dict[str, str]:
+    return dict.fromkeys(WITHOUT_CONTENT, sentence)
+
+
 @pytest.mark.parametrize(
-    ("body", "status"),
+    ("body", "sentences"),
     [
-        (b"", 400),
-        (b"[]", 400),
-        (b'{"model":"m"}', 400),
-        (b'{"model":"m","messages":[]}', 400),
-        (b'{"model":"m","messages":["x"]}', 400),
-        (b"{" * 100_000, 400),
-        (b"[" * 1_000_000, 400),
-        (b'{"model":"m","messages":[{"role":"user","content":"\xff\xfe"}]}', 400),
-        (b'{"a":1', 400),
-        (b"\x00", 400),
-        (b'{"model":"m","messages":' + b'[{"a":' * 50_000, 400),
+        (b"", everywhere(NOT_JSON)),
+        (b"[]", everywhere(NOT_AN_OBJECT)),
+        (b'{"model":"m"}', WITHOUT_CONTENT),
+        (b'{"model":"m","messages":[]}', WITHOUT_CONTENT),
+        (
+            b'{"model":"m","messages":["x"]}',
+            WITHOUT_CONTENT
+            | {"/v1/chat/completions": "Every entry of 'messages' must be an object with a role."},
+        ),
+        (b"{" * 100_000, everywhere(NOT_JSON)),
+        (b"[" * 1_000_000, everywhere(TOO_DEEP)),
+        (b'{"model":"m","messages":[{"role":"user","content":"\xff\xfe"}]}', everywhere(NOT_JSON)),
+        (b'{"a":1', everywhere(NOT_JSON)),
+        (b"\x00", everywhere(NOT_JSON)),
+        (b'{"model":"m","messages":' + b'[{"a":' * 50_000, everywhere(TOO_DEEP)),
     ],
 )
 async def test_bad_bodies_are_refused_in_words(
-    gateway: str, upstream: ScriptedUpstream, body: bytes, status: int
+    gateway: str, upstream: LoopbackUpstream, body: bytes, sentences: dict[str, str]
 ) -> None:
     async with aiohttp.ClientSession() as session:
-        for path in ("/v1/chat/completions", "/v1/messages", "/v1/responses", "/v1/deputize/feedback"):
+        for path, sentence in sentences.items():
             async with session.post(gateway + path, data=body) as reply:
-                assert reply.status == status
-                message = (await reply.json())["error"]["message"]
-                assert (
-                    message.endswith(".")
-                    or "messages" in message
-                    or "Feedback" in message
-                    or "input" in message
-                )
-                assert "Traceback" not in message
+                assert reply.status == 400
+                assert (await reply.json())["error"]["message"] == sentence, path
     assert not upstream.seen
 
 
 async def test_duplicate_keys_travel_as_they_are(
-    gateway: str, upstream: ScriptedUpstream, recorded: Recorded
+    gateway: str, upstream: LoopbackUpstream, recorded: Recorded
 ) -> None:
     body = b'{"model":"a","model":"b","messages":[{"role":"user","content":"x"}]}'
     upstream.answer_with(completion())
@@ -158,7 +173,7 @@ async def test_duplicate_keys_travel_as_they_are(
 
 
 async def test_a_prompt_of_two_megabytes_passes_and_33_do_not(
-    gateway: str, upstream: ScriptedUpstream, recorded: Recorded
+    gateway: str, upstream: LoopbackUpstream, recorded: Recorded
 ) -> None:
     upstream.answer_with(completion())
     text = "ü" * 1_000_000
@@ -186,7 +201,7 @@ async def test_a_prompt_of_two_megabytes_passes_and_33_do_not(
 
 
 async def test_rubbish_upstreams_become_errors(
-    home: Path, upstream: ScriptedUpstream, recorded: Recorded
+    home: Path, upstream: LoopbackUpstream, recorded: Recorded
 ) -> None:
     settings = settings_for(home, upstream.base_url).model_copy(update={"retry": RetryConfig(attempts=1)})
     async with (
@@ -223,7 +238,7 @@ async def test_rubbish_upstreams_become_errors(
 
 
 async def test_fallback_model_mapping_and_circuit(
-    home: Path, upstream: ScriptedUpstream, recorded: Recorded
+    home: Path, upstream: LoopbackUpstream, recorded: Recorded
 ) -> None:
     """The first upstream is down: the second takes over under its own model name; after a while nobody tries the first."""
     broken = f"http://127.0.0.1:{free_port()}/v1"
@@ -252,7 +267,7 @@ async def test_fallback_model_mapping_and_circuit(
     assert {c.upstream for c in recorded(5)} == {"second"} and recorded(5)[0].model == "gpt-x"
 
 
-async def test_keys_limits_and_tenants(home: Path, upstream: ScriptedUpstream, recorded: Recorded) -> None:
+async def test_keys_limits_and_tenants(home: Path, upstream: LoopbackUpstream, recorded: Recorded) -> None:
     upstream.answer_with(completion())
     keys = ApiKeys(home, KeyRing.open(home))
     ingest = keys.create("ingest", tenant="acme", models=["big*"], requests_per_minute=2).text
@@ -285,7 +300,7 @@ async def test_keys_limits_and_tenants(home: Path, upstream: ScriptedUpstream, r
     assert {c.tenant for c in recorded(2)} == {"acme"}
 
 
-async def test_too_many_at_once_are_told_to_come_back(home: Path, upstream: ScriptedUpstream) -> None:
+async def test_too_many_at_once_are_told_to_come_back(home: Path, upstream: LoopbackUpstream) -> None:
     upstream.answer_with(Whole(completion().body, wait_s=0.5))
     settings = settings_for(home, upstream.base_url).model_copy(update={"max_concurrency": 2})
     async with running_gateway(home, settings=settings) as base_url, aiohttp.ClientSession() as session:
@@ -299,7 +314,7 @@ async def test_too_many_at_once_are_told_to_come_back(home: Path, upstream: Scri
     assert all(wait == "1" for status, wait in answers if status == 429)
 
 
-async def test_malformed_http_and_header_injection(gateway: str, upstream: ScriptedUpstream) -> None:
+async def test_malformed_http_and_header_injection(gateway: str, upstream: LoopbackUpstream) -> None:
     host, port = gateway.removeprefix("http://").split(":")
     body = json.dumps(BODY).encode()
     upstream.answer_with(completion())

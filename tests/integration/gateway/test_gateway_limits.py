@@ -20,7 +20,7 @@ import pytest
 from tests import tiny_tasks
 from tests.integration.gateway.frames import look
 from tests.integration.gateway.specialists import publish, route_for
-from tests.integration.gateway.upstream import ScriptedUpstream, Stream, Whole, chunk, completion, text_stream
+from tests.integration.gateway.upstream import LoopbackUpstream, Stream, Whole, chunk, completion, text_stream
 
 from deputize.core.records import Call
 from deputize.gateway.child_process import start_gateway_process
@@ -64,7 +64,7 @@ def worker_of(pid: int) -> psutil.Process:
 # --- slow clients ----------------------------------------------------------------------------------------------------
 
 
-async def test_a_slow_head_or_body_is_not_waited_for(home: Path, upstream: ScriptedUpstream) -> None:
+async def test_a_slow_head_or_body_is_not_waited_for(home: Path, upstream: LoopbackUpstream) -> None:
     changed = {"header_timeout_s": 0.2, "body_timeout_s": 0.2, "idle_timeout_s": 0.6}
     settings = settings_for(home, upstream.base_url).model_copy(update=changed)
     upstream.answer_with(completion())
@@ -90,7 +90,7 @@ async def test_a_slow_head_or_body_is_not_waited_for(home: Path, upstream: Scrip
 
 
 async def test_a_client_that_takes_nothing_is_let_go(
-    home: Path, upstream: ScriptedUpstream, recorded: Recorded
+    home: Path, upstream: LoopbackUpstream, recorded: Recorded
 ) -> None:
     settings = settings_for(home, upstream.base_url).model_copy(update={"write_timeout_s": 0.3})
     upstream.answer_with(Stream([chunk({"content": "x" * 60_000})] * 400, end="stall"))
@@ -107,7 +107,7 @@ async def test_a_client_that_takes_nothing_is_let_go(
 
 
 async def test_requests_sent_ahead_and_byte_by_byte_are_answered_in_order(
-    home: Path, upstream: ScriptedUpstream
+    home: Path, upstream: LoopbackUpstream
 ) -> None:
     upstream.script = lambda seen: Whole(
         completion(seen.json["messages"][0]["content"]).body, wait_s=0.02 if len(upstream.seen) == 1 else 0
@@ -126,7 +126,7 @@ async def test_requests_sent_ahead_and_byte_by_byte_are_answered_in_order(
     assert places == sorted(places) and answers.count(b"HTTP/1.1 200") == 20
 
 
-async def test_http_1_0_and_upgrades_get_plain_answers(home: Path, upstream: ScriptedUpstream) -> None:
+async def test_http_1_0_and_upgrades_get_plain_answers(home: Path, upstream: LoopbackUpstream) -> None:
     upstream.answer_with(Stream(text_stream("a", "b")))
     body = json.dumps({**BODY, "stream": True}).encode()
     async with running_gateway(home, upstream.base_url) as base_url:
@@ -141,7 +141,7 @@ async def test_http_1_0_and_upgrades_get_plain_answers(home: Path, upstream: Scr
             writer.close()
 
 
-async def test_ten_thousand_idle_connections_do_no_harm(home: Path, upstream: ScriptedUpstream) -> None:
+async def test_ten_thousand_idle_connections_do_no_harm(home: Path, upstream: LoopbackUpstream) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     room = (hard if hard != resource.RLIM_INFINITY else 100_000) - 500
     wanted = min(10_000, room)
@@ -171,7 +171,7 @@ async def test_ten_thousand_idle_connections_do_no_harm(home: Path, upstream: Sc
 
 
 async def test_a_worker_that_dies_is_replaced_and_loses_nothing(
-    home: Path, upstream: ScriptedUpstream, recorded: Recorded
+    home: Path, upstream: LoopbackUpstream, recorded: Recorded
 ) -> None:
     upstream.answer_with(completion())
     with await asyncio.to_thread(start_gateway_process, home, upstream.base_url) as gateway:
@@ -192,7 +192,7 @@ async def test_a_worker_that_dies_is_replaced_and_loses_nothing(
 
 
 async def test_sighup_takes_new_settings_without_dropping_a_stream(
-    home: Path, upstream: ScriptedUpstream, recorded: Recorded
+    home: Path, upstream: LoopbackUpstream, recorded: Recorded
 ) -> None:
     upstream.answer_with(Stream(text_stream("a", "b", "c", wait_s=1.0)))
     with await asyncio.to_thread(start_gateway_process, home, upstream.base_url) as gateway:
@@ -216,7 +216,7 @@ async def test_sighup_takes_new_settings_without_dropping_a_stream(
 
 
 async def test_a_full_disk_is_503_and_loses_no_acknowledged_call(
-    home: Path, upstream: ScriptedUpstream
+    home: Path, upstream: LoopbackUpstream
 ) -> None:
     if not hasattr(resource, "prlimit"):
         pytest.skip("a limit on another process needs Linux")
@@ -250,7 +250,7 @@ async def test_a_full_disk_is_503_and_loses_no_acknowledged_call(
 
 
 async def test_a_locked_store_holds_nothing_up(
-    home: Path, upstream: ScriptedUpstream, recorded: Recorded
+    home: Path, upstream: LoopbackUpstream, recorded: Recorded
 ) -> None:
     upstream.answer_with(completion())
     async with running_gateway(home, upstream.base_url) as base_url, aiohttp.ClientSession() as session:
@@ -265,7 +265,7 @@ async def test_a_locked_store_holds_nothing_up(
 
 
 async def test_a_clock_that_goes_backwards_costs_no_call(
-    home: Path, upstream: ScriptedUpstream, recorded: Recorded
+    home: Path, upstream: LoopbackUpstream, recorded: Recorded
 ) -> None:
     upstream.answer_with(completion())
     times = iter([1_800_000_000.0, 1_700_000_000.0, 0.0, -5.0, float("nan")])
@@ -283,7 +283,7 @@ async def test_a_clock_that_goes_backwards_costs_no_call(
 
 
 async def test_a_real_linear_specialist_answers_live(
-    home: Path, upstream: ScriptedUpstream, recorded: Recorded, tmp_path: Path
+    home: Path, upstream: LoopbackUpstream, recorded: Recorded, tmp_path: Path
 ) -> None:
     """Trained here, published, served by the real worker process."""
     finetuned = await asyncio.to_thread(
@@ -336,7 +336,7 @@ async def test_a_real_linear_specialist_answers_live(
 
 
 @pytest.mark.slow
-async def test_memory_does_not_grow(home: Path, upstream: ScriptedUpstream) -> None:
+async def test_memory_does_not_grow(home: Path, upstream: LoopbackUpstream) -> None:
     upstream.answer_with(completion())
     data = request(json.dumps(BODY).encode())
     with await asyncio.to_thread(start_gateway_process, home, upstream.base_url) as gateway:
@@ -367,7 +367,7 @@ async def test_memory_does_not_grow(home: Path, upstream: ScriptedUpstream) -> N
 
 @pytest.mark.parametrize("on_full", ["spill", "block"])
 async def test_a_journal_that_cannot_be_written_spills_or_holds_back_as_configured(
-    home: Path, upstream: ScriptedUpstream, recorded: Recorded, tmp_path: Path, on_full: str
+    home: Path, upstream: LoopbackUpstream, recorded: Recorded, tmp_path: Path, on_full: str
 ) -> None:
     """Spilled calls lie sealed on the other disk and come back at the next start; a refused one is counted."""
     upstream.answer_with(completion("ostrich"))
@@ -398,7 +398,7 @@ async def test_a_journal_that_cannot_be_written_spills_or_holds_back_as_configur
 
 @pytest.mark.parametrize("durability", ["synced", "relaxed"])
 async def test_the_other_durabilities_keep_every_call_of_a_gateway_that_ends_well(
-    home: Path, upstream: ScriptedUpstream, recorded: Recorded, durability: str
+    home: Path, upstream: LoopbackUpstream, recorded: Recorded, durability: str
 ) -> None:
     upstream.answer_with(completion(), Stream(text_stream("x")))
     settings = settings_for(home, upstream.base_url).model_copy(update={"durability": durability})
@@ -419,7 +419,7 @@ async def test_the_other_durabilities_keep_every_call_of_a_gateway_that_ends_wel
     ],
 )
 async def test_no_stream_ends_well_before_its_call_is_kept(
-    home: Path, upstream: ScriptedUpstream, path: str, speaks: str, end: bytes
+    home: Path, upstream: LoopbackUpstream, path: str, speaks: str, end: bytes
 ) -> None:
     """The call cannot be kept, so its client must not get the end that says it was answered."""
     home.mkdir()

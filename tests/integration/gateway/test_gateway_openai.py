@@ -13,7 +13,7 @@ import openai
 import pytest
 from tests.integration.gateway.upstream import (
     DONE,
-    ScriptedUpstream,
+    LoopbackUpstream,
     Stream,
     Whole,
     chunk,
@@ -29,7 +29,7 @@ Recorded = Callable[[int], list[Call]]
 
 
 async def test_whole_answer_is_passed_and_recorded(
-    chat_client: openai.AsyncOpenAI, upstream: ScriptedUpstream, recorded: Recorded
+    chat_client: openai.AsyncOpenAI, upstream: LoopbackUpstream, recorded: Recorded
 ) -> None:
     upstream.answer_with(completion("Hi."))
     raw = await chat_client.chat.completions.with_raw_response.create(
@@ -59,7 +59,7 @@ async def test_whole_answer_is_passed_and_recorded(
     assert call.decision is not None and call.decision.served_by == "llm"
 
 
-async def test_bytes_pass_exactly_both_ways(gateway: str, upstream: ScriptedUpstream) -> None:
+async def test_bytes_pass_exactly_both_ways(gateway: str, upstream: LoopbackUpstream) -> None:
     body = b'{ "model":"big",\n "messages":[{"role":"user","content":"a\\u00e9b"}], "x_unknown": {"deep":[1,2.50]} }'
     answer = b'{\n  "choices" : [ ] , "odd" :  1.0 }'
     upstream.answer_with(Whole(answer, headers={"content-type": "application/json", "x-up": "1"}))
@@ -82,7 +82,7 @@ async def test_bytes_pass_exactly_both_ways(gateway: str, upstream: ScriptedUpst
 
 
 async def test_stream_is_assembled_from_a_copy(
-    chat_client: openai.AsyncOpenAI, upstream: ScriptedUpstream, recorded: Recorded
+    chat_client: openai.AsyncOpenAI, upstream: LoopbackUpstream, recorded: Recorded
 ) -> None:
     upstream.answer_with(Stream(text_stream("Hel", "lo ", "wörld 🙂")))
     stream = await chat_client.chat.completions.create(model="big", messages=MESSAGES, stream=True)
@@ -97,7 +97,7 @@ async def test_stream_is_assembled_from_a_copy(
 
 
 async def test_usage_chunk_arrives_when_asked_for(
-    chat_client: openai.AsyncOpenAI, upstream: ScriptedUpstream
+    chat_client: openai.AsyncOpenAI, upstream: LoopbackUpstream
 ) -> None:
     upstream.answer_with(Stream(text_stream("x")))
     stream = await chat_client.chat.completions.create(
@@ -108,7 +108,7 @@ async def test_usage_chunk_arrives_when_asked_for(
 
 
 async def test_usage_is_estimated_where_the_upstream_sends_none(
-    chat_client: openai.AsyncOpenAI, upstream: ScriptedUpstream, recorded: Recorded
+    chat_client: openai.AsyncOpenAI, upstream: LoopbackUpstream, recorded: Recorded
 ) -> None:
     upstream.answer_with(Stream(text_stream("some words", usage=False)))
     stream = await chat_client.chat.completions.create(model="big", messages=MESSAGES, stream=True)
@@ -118,7 +118,7 @@ async def test_usage_is_estimated_where_the_upstream_sends_none(
 
 
 async def test_tool_calls_are_assembled(
-    chat_client: openai.AsyncOpenAI, upstream: ScriptedUpstream, recorded: Recorded
+    chat_client: openai.AsyncOpenAI, upstream: LoopbackUpstream, recorded: Recorded
 ) -> None:
     def part(index: int, arguments: str, **more: str) -> dict[str, object]:
         function = {"arguments": arguments} | ({"name": more.pop("name")} if "name" in more else {})
@@ -152,7 +152,7 @@ async def test_tool_calls_are_assembled(
 
 
 async def test_response_format_travels(
-    chat_client: openai.AsyncOpenAI, upstream: ScriptedUpstream, recorded: Recorded
+    chat_client: openai.AsyncOpenAI, upstream: LoopbackUpstream, recorded: Recorded
 ) -> None:
     upstream.answer_with(completion('{"ok": true}'))
     form: Any = {
@@ -165,7 +165,7 @@ async def test_response_format_travels(
 
 
 async def test_models_and_embeddings_pass_through(
-    chat_client: openai.AsyncOpenAI, upstream: ScriptedUpstream, recorded: Recorded
+    chat_client: openai.AsyncOpenAI, upstream: LoopbackUpstream, recorded: Recorded
 ) -> None:
     upstream.answer_with(
         Whole(b'{"object":"list","data":[{"id":"big","object":"model","created":1,"owned_by":"x"}]}')
@@ -185,7 +185,7 @@ async def test_models_and_embeddings_pass_through(
 
 
 async def test_sync_client_and_its_stream(
-    gateway: str, upstream: ScriptedUpstream, recorded: Recorded
+    gateway: str, upstream: LoopbackUpstream, recorded: Recorded
 ) -> None:
     upstream.answer_with(Stream(text_stream("a", "b")), completion("whole"))
 
@@ -201,7 +201,7 @@ async def test_sync_client_and_its_stream(
 
 
 async def test_upstream_refusals_pass_as_they_are(
-    chat_client: openai.AsyncOpenAI, upstream: ScriptedUpstream, recorded: Recorded
+    chat_client: openai.AsyncOpenAI, upstream: LoopbackUpstream, recorded: Recorded
 ) -> None:
     body = b'{"error":{"message":"no such model","type":"invalid_request_error","param":"model","code":"model_not_found"}}'
     upstream.answer_with(Whole(body, status=404))
@@ -227,7 +227,7 @@ async def test_unreachable_upstream_is_a_502_in_openai_form(home: Path, recorded
 
 
 async def test_rate_limits_are_retried_then_passed_on(
-    chat_client: openai.AsyncOpenAI, upstream: ScriptedUpstream, recorded: Recorded
+    chat_client: openai.AsyncOpenAI, upstream: LoopbackUpstream, recorded: Recorded
 ) -> None:
     busy = Whole(
         b'{"error":{"message":"slow down"}}', status=429, headers={"content-type": "application/json"}
@@ -246,7 +246,7 @@ async def test_rate_limits_are_retried_then_passed_on(
 
 
 async def test_feedback_is_merged_into_the_outcome(
-    chat_client: openai.AsyncOpenAI, gateway: str, upstream: ScriptedUpstream, recorded: Recorded
+    chat_client: openai.AsyncOpenAI, gateway: str, upstream: LoopbackUpstream, recorded: Recorded
 ) -> None:
     upstream.answer_with(completion())
     raw = await chat_client.chat.completions.with_raw_response.create(
@@ -270,7 +270,7 @@ async def test_feedback_is_merged_into_the_outcome(
 
 
 async def test_health_metrics_and_unknown_paths(
-    chat_client: openai.AsyncOpenAI, gateway: str, upstream: ScriptedUpstream
+    chat_client: openai.AsyncOpenAI, gateway: str, upstream: LoopbackUpstream
 ) -> None:
     upstream.answer_with(completion())
     await chat_client.chat.completions.create(model="big", messages=MESSAGES)

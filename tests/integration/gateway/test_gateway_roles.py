@@ -7,7 +7,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from tests.integration.gateway.upstream import ScriptedUpstream, completion
+from tests.integration.gateway.upstream import LoopbackUpstream, completion
 
 from deputize.gateway.launch import running_gateway
 from deputize.gateway.paths import ENDPOINTS
@@ -54,7 +54,7 @@ def keys(home: Path) -> dict[str, str]:
     return {role: made.create(role).text for role in sorted(EVERYBODY - {""})}
 
 
-async def test_every_role_at_every_path(home: Path, upstream: ScriptedUpstream, keys: dict[str, str]) -> None:
+async def test_every_role_at_every_path(home: Path, upstream: LoopbackUpstream, keys: dict[str, str]) -> None:
     upstream.answer_with(completion())
     seen: dict[tuple[str, str], int] = {}
     async with (

@@ -13,7 +13,7 @@ import openai
 import pytest
 from anthropic import AsyncAnthropic
 from tests.integration.gateway.specialists import InMemorySpecialists, failing, publish, route_for, saying
-from tests.integration.gateway.upstream import ScriptedUpstream, Stream, Whole, completion, text_stream
+from tests.integration.gateway.upstream import LoopbackUpstream, Stream, Whole, completion, text_stream
 
 from deputize.core.contracts import DEFER
 from deputize.core.records import Call, Contract, Field, Request
@@ -40,7 +40,7 @@ TOOLS: list[Any] = [
 
 @asynccontextmanager
 async def served(
-    home: Path, upstream: ScriptedUpstream, specialists: InMemorySpecialists, **changed: Any
+    home: Path, upstream: LoopbackUpstream, specialists: InMemorySpecialists, **changed: Any
 ) -> AsyncIterator[str]:
     settings = settings_for(home, upstream.base_url).model_copy(update={"route_poll_s": 0.02, **changed})
     async with running_gateway(home, settings=settings, specialists=specialists) as base_url:
@@ -60,7 +60,7 @@ async def ask(
         )
 
 
-async def test_specialist_answers_a_label(home: Path, upstream: ScriptedUpstream, recorded: Recorded) -> None:
+async def test_specialist_answers_a_label(home: Path, upstream: LoopbackUpstream, recorded: Recorded) -> None:
     publish(home, route_for(REQUEST, LABELS))
     specialists = InMemorySpecialists(saying("lost_card"))
     async with served(home, upstream, specialists) as base_url:
@@ -90,7 +90,7 @@ async def test_specialist_answers_a_label(home: Path, upstream: ScriptedUpstream
 
 
 async def test_specialist_answers_a_tool_call_as_valid_deltas(
-    home: Path, upstream: ScriptedUpstream, recorded: Recorded
+    home: Path, upstream: LoopbackUpstream, recorded: Recorded
 ) -> None:
     request = Request(messages=MESSAGES, tools=TOOLS)
     publish(home, route_for(request, Contract(kind="tool_call", tools=["block_card"])))
@@ -113,7 +113,7 @@ async def test_specialist_answers_a_tool_call_as_valid_deltas(
 
 
 async def test_specialist_serves_every_protocol(
-    home: Path, upstream: ScriptedUpstream, recorded: Recorded
+    home: Path, upstream: LoopbackUpstream, recorded: Recorded
 ) -> None:
     contract = Contract(
         kind="json", fields=[Field(name="intent", type="label", labels=["a"]), Field(name="id", type="value")]
@@ -153,7 +153,7 @@ async def test_specialist_serves_every_protocol(
     ],
 )
 async def test_llm_answers_where_the_specialist_may_not(
-    home: Path, upstream: ScriptedUpstream, recorded: Recorded, said: Any, confidence: float, reason: str
+    home: Path, upstream: LoopbackUpstream, recorded: Recorded, said: Any, confidence: float, reason: str
 ) -> None:
     publish(home, route_for(REQUEST, LABELS))
     upstream.answer_with(completion("transfer"))
@@ -165,7 +165,7 @@ async def test_llm_answers_where_the_specialist_may_not(
     assert decision is not None and decision.reason == reason
 
 
-async def test_leave_goes_to_the_llm(home: Path, upstream: ScriptedUpstream, recorded: Recorded) -> None:
+async def test_leave_goes_to_the_llm(home: Path, upstream: LoopbackUpstream, recorded: Recorded) -> None:
     request = Request(messages=MESSAGES, tools=TOOLS)
     publish(home, route_for(request, Contract(kind="tool_call", tools=["block_card"], may_defer=True)))
     upstream.answer_with(Stream(text_stream("Which card?")))
@@ -182,7 +182,7 @@ async def test_leave_goes_to_the_llm(home: Path, upstream: ScriptedUpstream, rec
 
 @pytest.mark.parametrize("how", ["error", "slow"])
 async def test_a_broken_specialist_costs_nothing_but_time(
-    home: Path, upstream: ScriptedUpstream, recorded: Recorded, how: str
+    home: Path, upstream: LoopbackUpstream, recorded: Recorded, how: str
 ) -> None:
     publish(home, route_for(REQUEST, LABELS))
     upstream.answer_with(completion("lost_card"))
@@ -197,7 +197,7 @@ async def test_a_broken_specialist_costs_nothing_but_time(
     assert recorded(1)[0].decision.reason == ("worker_error" if how == "error" else "timeout")  # type: ignore[union-attr]
 
 
-async def test_callers_may_override(home: Path, upstream: ScriptedUpstream) -> None:
+async def test_callers_may_override(home: Path, upstream: LoopbackUpstream) -> None:
     publish(home, route_for(REQUEST, LABELS))
     upstream.answer_with(completion("transfer"))
     async with served(home, upstream, InMemorySpecialists(saying("lost_card", 0.1))) as base_url:
@@ -209,7 +209,7 @@ async def test_callers_may_override(home: Path, upstream: ScriptedUpstream) -> N
 
 
 async def test_requests_only_an_llm_can_answer_go_there(
-    home: Path, upstream: ScriptedUpstream, recorded: Recorded
+    home: Path, upstream: LoopbackUpstream, recorded: Recorded
 ) -> None:
     publish(home, route_for(REQUEST, LABELS))
     upstream.answer_with(completion("x"))
@@ -222,7 +222,7 @@ async def test_requests_only_an_llm_can_answer_go_there(
 
 
 async def test_shadow_asks_both_and_serves_the_llm(
-    home: Path, upstream: ScriptedUpstream, recorded: Recorded
+    home: Path, upstream: LoopbackUpstream, recorded: Recorded
 ) -> None:
     publish(home, route_for(REQUEST, LABELS, state="shadow"))
     upstream.answer_with(completion("lost_card"), completion("transfer"))
@@ -234,7 +234,7 @@ async def test_shadow_asks_both_and_serves_the_llm(
     assert all(d and d.reason == "shadow" and d.confidence == 0.99 for d in decisions)
 
 
-async def test_canary_is_sticky_by_episode(home: Path, upstream: ScriptedUpstream) -> None:
+async def test_canary_is_sticky_by_episode(home: Path, upstream: LoopbackUpstream) -> None:
     publish(home, route_for(REQUEST, LABELS, state="canary", share=0.5))
     upstream.answer_with(completion("lost_card"))
     async with served(home, upstream, InMemorySpecialists(saying("lost_card"))) as base_url:
@@ -246,7 +246,7 @@ async def test_canary_is_sticky_by_episode(home: Path, upstream: ScriptedUpstrea
     assert {next(iter(side)) for side in sides.values()} == {"slm", "llm"}
 
 
-async def test_routes_are_swapped_without_a_restart(home: Path, upstream: ScriptedUpstream) -> None:
+async def test_routes_are_swapped_without_a_restart(home: Path, upstream: LoopbackUpstream) -> None:
     upstream.answer_with(completion("lost_card"))
     specialists = InMemorySpecialists(saying("lost_card"))
     async with served(home, upstream, specialists) as base_url:
@@ -269,7 +269,7 @@ async def test_routes_are_swapped_without_a_restart(home: Path, upstream: Script
 
 
 async def test_other_prompts_have_no_route(
-    home: Path, upstream: ScriptedUpstream, recorded: Recorded
+    home: Path, upstream: LoopbackUpstream, recorded: Recorded
 ) -> None:
     publish(home, route_for(REQUEST, LABELS))
     upstream.answer_with(completion("x"))
@@ -279,7 +279,7 @@ async def test_other_prompts_have_no_route(
 
 
 async def test_audits_ask_the_llm_after_the_answer(
-    home: Path, upstream: ScriptedUpstream, recorded: Recorded
+    home: Path, upstream: LoopbackUpstream, recorded: Recorded
 ) -> None:
     """Every served call is audited here; each leaves a second record that says whether the LLM agrees."""
     publish(home, route_for(REQUEST, LABELS))
@@ -301,7 +301,7 @@ async def test_audits_ask_the_llm_after_the_answer(
 
 
 async def test_an_audit_that_fails_harms_nobody(
-    home: Path, upstream: ScriptedUpstream, recorded: Recorded
+    home: Path, upstream: LoopbackUpstream, recorded: Recorded
 ) -> None:
     publish(home, route_for(REQUEST, LABELS))
     upstream.answer_with(Whole(b'{"error":"no"}', status=400))

@@ -16,10 +16,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from tests.integration.gateway.upstream import (
-    ScriptedUpstream,
+    LoopbackUpstream,
     Stream,
     completion,
-    scripted_upstream,
+    loopback_upstream,
     text_stream,
 )
 
@@ -100,9 +100,9 @@ def context_of(files: tuple[Path, Path]) -> ssl.SSLContext:
 
 
 @pytest.fixture
-async def secure(authority: Authority) -> AsyncIterator[ScriptedUpstream]:
+async def secure(authority: Authority) -> AsyncIterator[LoopbackUpstream]:
     """An upstream with a certificate for its own address."""
-    async with scripted_upstream(tls=context_of(authority.issue("127.0.0.1", "localhost"))) as upstream:
+    async with loopback_upstream(tls=context_of(authority.issue("127.0.0.1", "localhost"))) as upstream:
         yield upstream
 
 
@@ -115,7 +115,7 @@ def settings_to(url: str, ca_file: str = "", **more: str) -> GatewaySettings:
 
 @pytest.mark.parametrize("http_client", ["own", "aiohttp"])
 async def test_an_upstream_with_a_certificate_of_our_own_authority(
-    home: Path, secure: ScriptedUpstream, authority: Authority, recorded: Recorded, http_client: str
+    home: Path, secure: LoopbackUpstream, authority: Authority, recorded: Recorded, http_client: str
 ) -> None:
     secure.answer_with(completion("safe"), Stream(text_stream("sa", "fe")))
     settings = settings_to(secure.base_url, str(authority.ca_file), http_client=http_client)
@@ -153,7 +153,7 @@ async def test_a_wrong_certificate_is_a_502_that_says_so(
     ca_file = {"nobody": "", "made-up": str(authority.ca_file)}.get(trusts)
     if ca_file is None:
         ca_file = str(Authority(tmp_path, "other").ca_file)
-    async with scripted_upstream(tls=context_of(authority.issue(host))) as upstream:
+    async with loopback_upstream(tls=context_of(authority.issue(host))) as upstream:
         settings = settings_to(upstream.base_url, ca_file, http_client=http_client)
         async with (
             running_gateway(home, settings=settings) as base_url,
@@ -167,7 +167,7 @@ async def test_a_wrong_certificate_is_a_502_that_says_so(
 
 
 async def test_clients_are_met_with_a_certificate(
-    home: Path, upstream: ScriptedUpstream, authority: Authority, recorded: Recorded
+    home: Path, upstream: LoopbackUpstream, authority: Authority, recorded: Recorded
 ) -> None:
     """HTTPS to the gateway: whole and streamed answers, several on one connection; plain HTTP gets nothing."""
     certificate, key = authority.issue("127.0.0.1")

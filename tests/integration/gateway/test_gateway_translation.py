@@ -19,7 +19,7 @@ from tests.integration.gateway.frames import CITY, SAID, look
 from tests.integration.gateway.specialists import InMemorySpecialists, publish, route_for, saying
 from tests.integration.gateway.upstream import (
     DONE,
-    ScriptedUpstream,
+    LoopbackUpstream,
     Stream,
     Whole,
     chunk,
@@ -47,7 +47,7 @@ ASKED: dict[str, dict[str, Any]] = {
 
 @asynccontextmanager
 async def gateway_to(
-    home: Path, upstream: ScriptedUpstream, speaks: str, **changed: Any
+    home: Path, upstream: LoopbackUpstream, speaks: str, **changed: Any
 ) -> AsyncIterator[str]:
     """A gateway whose upstream can be asked in one protocol only."""
     protocol = "anthropic" if speaks == "messages" else "openai"
@@ -108,7 +108,7 @@ def use(base_url: str, protocol: str, stream: bool) -> tuple[str, dict[str, Any]
 @pytest.mark.parametrize("speaks", PROTOCOLS)
 @pytest.mark.parametrize("client", PROTOCOLS)
 async def test_every_client_on_every_upstream(
-    home: Path, upstream: ScriptedUpstream, recorded: Recorded, client: str, speaks: str, stream: bool
+    home: Path, upstream: LoopbackUpstream, recorded: Recorded, client: str, speaks: str, stream: bool
 ) -> None:
     upstream.script = lambda seen: look(speaks, stream=stream)
     async with gateway_to(home, upstream, speaks) as base_url:
@@ -144,7 +144,7 @@ async def test_every_client_on_every_upstream(
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 @pytest.mark.parametrize("client", PROTOCOLS)
 async def test_a_specialists_tool_call_in_every_protocol(
-    home: Path, upstream: ScriptedUpstream, recorded: Recorded, client: str, stream: bool
+    home: Path, upstream: LoopbackUpstream, recorded: Recorded, client: str, stream: bool
 ) -> None:
     function = {"name": "weather", "description": "d", "parameters": SCHEMA}
     request = Request(messages=ASKED["chat"]["messages"], tools=[{"type": "function", "function": function}])
@@ -189,7 +189,7 @@ async def test_a_specialists_tool_call_in_every_protocol(
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 async def test_the_same_protocol_passes_byte_for_byte(
-    home: Path, upstream: ScriptedUpstream, protocol: str, stream: bool
+    home: Path, upstream: LoopbackUpstream, protocol: str, stream: bool
 ) -> None:
     """Unknown fields, odd spacing, unknown frames, the query: all as they came, both ways."""
     odd = b'data:  {"odd" : [1, 2.50], "type":"vendor.event"}\n\n: note\n\n'
@@ -225,7 +225,7 @@ async def test_the_same_protocol_passes_byte_for_byte(
 @pytest.mark.parametrize("speaks", PROTOCOLS)
 @pytest.mark.parametrize("client", PROTOCOLS)
 async def test_an_upstream_that_dies_in_the_middle_is_an_error_to_every_client(
-    home: Path, upstream: ScriptedUpstream, recorded: Recorded, client: str, speaks: str, end: str
+    home: Path, upstream: LoopbackUpstream, recorded: Recorded, client: str, speaks: str, end: str
 ) -> None:
     act = look(speaks, stream=True)
     assert isinstance(act, Stream)
@@ -266,7 +266,7 @@ async def test_an_upstream_that_dies_in_the_middle_is_an_error_to_every_client(
 
 @pytest.mark.parametrize("client", ["chat", "messages"])
 async def test_a_client_that_goes_away_before_the_first_frame_stops_the_upstream(
-    home: Path, upstream: ScriptedUpstream, recorded: Recorded, client: str
+    home: Path, upstream: LoopbackUpstream, recorded: Recorded, client: str
 ) -> None:
     """The upstream's head has come, its first frame has not: translated or not, nobody waits for it any more."""
     upstream.answer_with(Stream([], end="stall"))
@@ -282,7 +282,7 @@ async def test_a_client_that_goes_away_before_the_first_frame_stops_the_upstream
 
 
 async def test_one_deadline_for_a_whole_stream(
-    home: Path, upstream: ScriptedUpstream, recorded: Recorded
+    home: Path, upstream: LoopbackUpstream, recorded: Recorded
 ) -> None:
     """Heartbeats keep a stream alive as long as its deadline; there is no limit on the time between reads."""
     heartbeats: list[bytes | float] = [b": ping\n\n", 0.1]
@@ -297,7 +297,7 @@ async def test_one_deadline_for_a_whole_stream(
     assert recorded(1)[0].aborted
 
 
-async def test_heartbeats_pass_through_a_translation(home: Path, upstream: ScriptedUpstream) -> None:
+async def test_heartbeats_pass_through_a_translation(home: Path, upstream: LoopbackUpstream) -> None:
     for client, speaks in (("messages", "chat"), ("chat", "messages")):
         act = look(speaks, stream=True)
         assert isinstance(act, Stream)
@@ -316,7 +316,7 @@ async def test_heartbeats_pass_through_a_translation(home: Path, upstream: Scrip
     ("client", "stream"), [("chat", True), ("messages", True), ("chat", False), ("messages", False)]
 )
 async def test_an_answer_without_end_is_cut(
-    home: Path, upstream: ScriptedUpstream, recorded: Recorded, client: str, stream: bool
+    home: Path, upstream: LoopbackUpstream, recorded: Recorded, client: str, stream: bool
 ) -> None:
     big = chunk({"content": "y" * 50_000})
     upstream.answer_with(Stream([big] * 200) if stream else Whole(completion("y" * 2_000_000).body))
@@ -334,7 +334,7 @@ async def test_an_answer_without_end_is_cut(
 
 @pytest.mark.parametrize("client", ["chat", "messages"])
 async def test_a_stream_that_is_compressed_all_the_same(
-    home: Path, upstream: ScriptedUpstream, recorded: Recorded, client: str
+    home: Path, upstream: LoopbackUpstream, recorded: Recorded, client: str
 ) -> None:
     """The upstream was asked not to; the client gets it as it came or translated, the record holds what was said."""
     parts = [p for p in text_stream("packed ", "words") if isinstance(p, bytes)]
@@ -354,7 +354,7 @@ async def test_a_stream_that_is_compressed_all_the_same(
 
 
 async def test_tool_calls_that_interleave_end_in_an_error_and_nothing_after(
-    home: Path, upstream: ScriptedUpstream
+    home: Path, upstream: LoopbackUpstream
 ) -> None:
     def delta(index: int, arguments: str, **more: Any) -> bytes:
         return chunk(
@@ -475,7 +475,7 @@ def said(content: Any, **more: Any) -> dict[str, Any]:
     ],
 )
 async def test_what_another_protocol_cannot_hold_is_refused_in_words(
-    home: Path, upstream: ScriptedUpstream, client: str, speaks: str, fields: dict[str, Any], named: str
+    home: Path, upstream: LoopbackUpstream, client: str, speaks: str, fields: dict[str, Any], named: str
 ) -> None:
     base = {k: v for k, v in ASKED[client].items() if k not in ("messages", "input")}
     async with (
@@ -490,7 +490,7 @@ async def test_what_another_protocol_cannot_hold_is_refused_in_words(
 
 @pytest.mark.parametrize("speaks", PROTOCOLS)
 @pytest.mark.parametrize("client", PROTOCOLS)
-async def test_images_are_carried(home: Path, upstream: ScriptedUpstream, client: str, speaks: str) -> None:
+async def test_images_are_carried(home: Path, upstream: LoopbackUpstream, client: str, speaks: str) -> None:
     content: dict[str, Any] = {
         "chat": said([{"type": "text", "text": "what?"}, {"type": "image_url", "image_url": {"url": PNG}}]),
         "messages": said(
@@ -529,7 +529,7 @@ async def test_images_are_carried(home: Path, upstream: ScriptedUpstream, client
 
 
 async def test_an_image_in_a_tool_result_is_kept_where_it_can_be(
-    home: Path, upstream: ScriptedUpstream, recorded: Recorded
+    home: Path, upstream: LoopbackUpstream, recorded: Recorded
 ) -> None:
     item = {
         "type": "function_call_output",
@@ -557,7 +557,7 @@ async def test_an_image_in_a_tool_result_is_kept_where_it_can_be(
 
 
 async def test_a_fallback_that_cannot_take_a_request_is_passed_over(
-    home: Path, upstream: ScriptedUpstream, recorded: Recorded
+    home: Path, upstream: LoopbackUpstream, recorded: Recorded
 ) -> None:
     """A request that only the third upstream can be asked: the second is neither asked nor the end of it."""
     upstream.script = lambda seen: (
@@ -578,3 +578,35 @@ async def test_a_fallback_that_cannot_take_a_request_is_passed_over(
             assert reply.status == 200
     assert [s.path for s in upstream.seen] == ["/first/v1/messages", "/third/v1/messages"]
     assert upstream.seen[1].json["messages"][0]["content"] == [PDF] and recorded(1)[0].upstream == "third"
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+async def test_a_conversation_goes_on_after_a_specialists_answer(
+    home: Path, upstream: LoopbackUpstream, recorded: Recorded, stream: bool
+) -> None:
+    """No other server knows a response that a specialist wrote, so the gateway writes it out for the LLM."""
+    request = Request(messages=ASKED["chat"]["messages"])
+    publish(home, route_for(request, Contract(kind="label", labels=["sun", "rain"])))
+    upstream.answer_with(completion("because"))
+    settings = GatewaySettings(
+        upstreams=(UpstreamConfig(base_url=upstream.base_url, speaks=("chat",)),),
+    )
+
+    def ask(base_url: str) -> None:
+        with openai.OpenAI(base_url=f"{base_url}/v1", api_key="k", max_retries=0) as gpt:
+            if stream:
+                with gpt.responses.stream(**ASKED["responses"]) as events:
+                    first: Any = events.get_final_response()
+            else:
+                first = gpt.responses.create(**ASKED["responses"])
+            assert first.output_text == "rain"
+            second = gpt.responses.create(model="m", input="why?", previous_response_id=first.id)
+            assert second.output_text == "because"
+
+    async with running_gateway(
+        home, settings=settings, specialists=InMemorySpecialists(saying("rain"))
+    ) as url:
+        await asyncio.to_thread(ask, url)
+    said = [m["content"] for m in upstream.seen[0].json["messages"]]
+    assert said[-2:] == ["rain", "why?"]
+    assert {c.decision.served_by for c in recorded(2)} == {"slm", "llm"}

@@ -58,7 +58,7 @@ Act = Whole | Stream | Raw
 Script = Callable[[Seen], Act]
 
 
-class ScriptedUpstream:
+class LoopbackUpstream:
     """A loopback HTTP/1.1 server; `script` says what each request is answered with."""
 
     def __init__(self, script: Script) -> None:
@@ -150,11 +150,11 @@ async def _read_request(reader: asyncio.StreamReader) -> Seen | None:
 
 
 @asynccontextmanager
-async def scripted_upstream(
+async def loopback_upstream(
     script: Script | None = None, tls: ssl.SSLContext | None = None
-) -> AsyncIterator[ScriptedUpstream]:
+) -> AsyncIterator[LoopbackUpstream]:
     """Runs one on a free loopback port."""
-    upstream = ScriptedUpstream(script or (lambda seen: Whole(b"{}")))
+    upstream = LoopbackUpstream(script or (lambda seen: Whole(b"{}")))
     server = await asyncio.start_server(upstream._client, "127.0.0.1", 0, limit=64 * 1024 * 1024, ssl=tls)
     upstream.base_url = f"{'https' if tls else 'http'}://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
     try:
