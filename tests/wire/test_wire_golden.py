@@ -19,7 +19,7 @@ from deputize.wire.sse import FrameSplitter
 
 GOLDEN = Path(__file__).parent / "golden"
 BY_NAME = {dialect.name: dialect for dialect in DIALECTS}
-FIELDS = {
+FIELDS: dict[str, dict[str, Any]] = {
     "chat": {"stream_options": {"include_usage": True}},
     "messages": {},
     "responses": {"instructions": "Be brief.", "temperature": 0.5},

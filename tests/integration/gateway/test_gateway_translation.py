@@ -609,4 +609,4 @@ async def test_a_conversation_goes_on_after_a_specialists_answer(
         await asyncio.to_thread(ask, url)
     said = [m["content"] for m in upstream.seen[0].json["messages"]]
     assert said[-2:] == ["rain", "why?"]
-    assert {c.decision.served_by for c in recorded(2)} == {"slm", "llm"}
+    assert {c.decision.served_by for c in recorded(2) if c.decision} == {"slm", "llm"}
