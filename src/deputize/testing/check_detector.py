@@ -31,14 +31,14 @@ def check_detector(detector: Detector, text: str, value: str) -> None:
         AssertionError: names the promise that is broken.
     """
     assert isinstance(detector.name, str) and detector.name, "a detector has a name"
-    (found,) = check_spans(detector, [text])
-    assert value in {text[s.start : s.end] for s in found}, f"{value!r} is found in {text!r}"
+    returned = check_spans(detector, [text])[0]
+    assert value in {text[s.start : s.end] for s in returned}, f"{value!r} is found in {text!r}"
+    _check_batches(detector, text, returned)
     assert check_spans(detector, [PLAIN_TEXT]) == [[]], "in plain words nothing is found"
     assert check_spans(detector, []) == [], "no texts give no lists of spans"
     assert check_spans(detector, ["", " \n\t "]) == [[], []], (
         "in empty texts and white space nothing is found"
     )
-    _check_batches(detector, text)
     _check_long_text(detector, text, value)
     _check_unicode(detector, text, value)
 
@@ -65,16 +65,15 @@ def check_spans(detector: Detector, texts: Sequence[str]) -> list[list[Span]]:
     return found
 
 
-def _check_batches(detector: Detector, text: str) -> None:
+def _check_batches(detector: Detector, text: str, returned: Sequence[Span]) -> None:
     """Other texts of a batch, earlier calls and the position in a batch change nothing."""
-    returned = check_spans(detector, [text])[0]
     alone = list(returned)
     assert check_spans(detector, [text])[0] == alone, "the same text gives the same spans in each call"
     others = ["nothing", f"{text}, thanks", "", "x\n" * 30, PLAIN_TEXT]
     for position in range(len(others) + 1):
         found = check_spans(detector, [*others[:position], text, *others[position:]])
         assert _places(found[position]) == _places(alone), "other texts of a batch change nothing"
-    assert returned == alone, "spans that were returned do not change later"
+    assert list(returned) == alone, "spans that were returned do not change later"
 
 
 def _check_long_text(detector: Detector, text: str, value: str) -> None:

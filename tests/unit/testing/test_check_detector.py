@@ -156,7 +156,7 @@ def test_a_detector_that_keeps_its_promises_passes() -> None:
         (Untyped, "has a type"),
         (UnderAnotherName, "names its detector"),
         (Forgetful, "one list of spans per text"),
-        (OutOfOrder, "other texts of a batch"),
+        (OutOfOrder, "lies in its text"),
         (OncePerText, "each call"),
         (SameListAgain, "do not change later"),
         (FirstTextOnly, "other texts of a batch"),
