@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.unit.cli.test_cli_erase import House
+from tests.unit.cli.test_erase import House
 
 from deputize.cli.main import run
 from deputize.cli.rights import RIGHTS
@@ -40,12 +40,12 @@ LEAVES: dict[str, tuple[list[str], set[str]]] = {
 """Command -> what it needs, and the entries it has to leave; they are there even where the command fails afterwards."""
 ELSEWHERE = {
     "serve": "keys.use: tests of the gateway",
-    "watch": "read.raw, route.close, expire: test_cli_watch",
+    "watch": "read.raw, route.close, expire: test_watch",
     "tasks merge": "as rename",
     "tasks split": "as rename",
-    "route promote": "test_cli_routes",
+    "route promote": "test_routes",
     "keys revoke": "below",
-    "raw approve": "test_cli_rights",
+    "raw approve": "test_rights",
 }
 NOTHING_TO_NOTE = {
     "demo",
