@@ -11,6 +11,7 @@ import msgspec
 
 from deputize.cli.terminal import Terminal, pass_terminal
 from deputize.core.errors import BadInput
+from deputize.core.report_schema import validate
 from deputize.store.lineage import TrainedOnErased
 
 
@@ -18,26 +19,28 @@ def read_report(home: Path, run_id: str | None = None) -> tuple[dict[str, Any], 
     """report.json of a run (the newest one that has a report) and its folder.
 
     Raises:
-        BadInput: there is none.
+        BadInput: there is none, or it is not in the schema.
     """
     folders = [home / "runs" / run_id] if run_id else sorted((home / "runs").glob("*"), reverse=True)
     for folder in folders:
         path = folder / "report.json"
         if path.is_file():
             try:
-                return msgspec.json.decode(path.read_bytes(), type=dict[str, Any]), folder
+                document = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+                validate(document)
             except msgspec.DecodeError as error:
-                raise BadInput(f"{path} is not a report: {error}") from error
-    what = f"run {run_id!r}" if run_id else "finished run"
-    raise BadInput(f"There is no {what} in {home}. `deputize convert` makes one.")
+                raise BadInput(f"{path} is not a report of this version: {error}") from error
+            return document, folder
+    wanted = f"run {run_id!r}" if run_id else "finished run"
+    raise BadInput(f"There is no {wanted} in {home}. `deputize convert` makes one.")
 
 
-def mark_erased(home: Path, taught: Iterable[TrainedOnErased]) -> None:
-    """Says in the reports of runs which specialists learnt from calls that are erased now."""
+def mark_erased(home: Path, trained: Iterable[TrainedOnErased]) -> None:
+    """Marks in the reports of runs the specialists that were trained on calls erased since."""
     from deputize.web.page import write_report
 
     by_run: dict[str, dict[str, int]] = {}
-    for one in taught:
+    for one in trained:
         by_run.setdefault(one.run_id, {})[one.specialist] = len(one.erased)
     for run_id, erased in by_run.items():
         try:

@@ -15,7 +15,7 @@ from deputize.core.config import Convert
 from deputize.core.errors import BadInput, DeputizeError, MissingExtra, UsageError
 from deputize.core.records import Record, Route, RouteFile
 from deputize.home import Home
-from deputize.stages.refine.watch import LoopDecision, RouteHealth, WatchedCall, decide, note
+from deputize.stages.refine.decisions import LoopDecision, RouteHealth, WatchedCall, decide, watched_call
 
 RETENTION_EVERY_S = 3600.0
 
@@ -245,7 +245,7 @@ def _read(store: Any, state: Any) -> tuple[list[WatchedCall], int]:
     wanted = set(state.agents) if state is not None else set()
     n_read = n_learnable = n_known = 0
     for call in store.calls():
-        notes.append(note(call))
+        notes.append(watched_call(call))
         if wanted and call.agent not in wanted:
             continue
         n_read += 1

@@ -112,7 +112,7 @@ class Selected(Record):
 
 
 class Leak(Record):
-    """What a specialist gave away of the secrets planted in its training data (scoring.leak, after Carlini et al. 2019)."""
+    """Planted secrets that a specialist gave away (scoring.leak, after Carlini et al. 2019)."""
 
     leaks: bool
     """It is refused."""
@@ -285,7 +285,7 @@ class CurvePoint(Record):
 
 
 class AtEpsilon(Record):
-    """What could be claimed of a task at one epsilon; each epsilon is a test of its own at delta."""
+    """The claim that could be made of a task at one epsilon; each epsilon is a test of its own at delta."""
 
     epsilon: float
     """The loss allowed."""
@@ -334,7 +334,7 @@ class FullAnswers(Record):
 
 
 class EvaluationFacts(Record):
-    """What the certificate of a task rests on, and what else was found while measuring."""
+    """Facts that the certificate of a task rests on, and others found while measuring."""
 
     chosen_because: str = ""
     """Why this method was chosen, on validation."""

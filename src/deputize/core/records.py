@@ -321,7 +321,7 @@ class Prediction(Record):
 
 
 class Certificate(Record):
-    """What is claimed of a route, and the numbers behind it (docs/concepts/certificates.md)."""
+    """The claim about a route, and the numbers behind it (docs/concepts/certificates.md)."""
 
     id: str
     """Its id; a specialist trained anew gets another one."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from numbers import Integral
 from typing import Any, Literal
 
 import msgspec
@@ -58,7 +59,7 @@ class ReportSplit(Record):
 
 
 class ReportCuration(Record):
-    """What curation kept, dropped and replaced."""
+    """Calls that curation kept and dropped, and personal data that it replaced."""
 
     n_kept: int
     """Calls that may be trained on."""
@@ -73,7 +74,7 @@ class ReportCuration(Record):
     splits: dict[str, ReportSplit]
     """train, validation, calibration, test -> size."""
     warnings: list[str]
-    """What was not as it should be."""
+    """Things that were not as they should be."""
 
 
 class ReportField(Record):
@@ -88,7 +89,7 @@ class ReportField(Record):
 
 
 class ReportContract(Record):
-    """What an answer of a task looks like."""
+    """Form of a task's answers."""
 
     kind: Literal["label", "json", "tool_call", "text"]
     """Kind of answer."""
@@ -181,7 +182,7 @@ class ReportTask(Record):
     template: str
     """Constant lines of its requests, slots shown as ⟨…⟩."""
     contract: ReportContract
-    """What an answer looks like."""
+    """Form of an answer."""
     candidates: list[Candidate]
     """Models and baselines that were considered, best first."""
     specialist: ReportSpecialist | None
@@ -191,7 +192,7 @@ class ReportTask(Record):
     test: TestScore | None
     """Accuracies on held-out calls; null where none was read."""
     certificate: Certificate | None
-    """What is claimed of the route; null where it was refused."""
+    """Claim about the route; null where it was refused."""
     held_out: HeldOut | None
     """The route on held-out calls; null without a certificate, or without such calls."""
     refused: str | None
@@ -205,9 +206,9 @@ class ReportTask(Record):
     curve: list[CurvePoint]
     """Loss against share served on held-out calls, from the strictest threshold to the laxest."""
     at_epsilon: list[AtEpsilon]
-    """What could be claimed at other losses."""
+    """Claims that could be made at other losses."""
     evaluation: EvaluationFacts
-    """What the certificate rests on."""
+    """Facts that the certificate rests on."""
 
 
 class ReportCost(ReportTaskCost, kw_only=True):
@@ -250,7 +251,7 @@ class ReportEnergy(Record):
     """Emissions of training, once."""
 
 
-class ReportAtEpsilon(Record):
+class ReportTotalAtEpsilon(Record):
     """Share of all calls meant for code that could be served at one loss; tasks without a specialist count as not served."""
 
     epsilon: float
@@ -284,8 +285,8 @@ class ReportTotal(Record):
     """The bill."""
     energy: ReportEnergy
     """Energy and emissions."""
-    at_epsilon: list[ReportAtEpsilon]
-    """What could be served at other losses."""
+    at_epsilon: list[ReportTotalAtEpsilon]
+    """Shares that could be served at other losses."""
 
 
 class ReportEnvironment(Record):
@@ -367,18 +368,18 @@ class ReportReplay(Record):
     disagreements: list[ReplayDisagreement]
     """The first ten."""
     note: str
-    """What a reader should know."""
+    """A remark to read before quoting a figure."""
 
 
 class Report(Record):
-    """The document."""
+    """Everything a run found."""
 
     version: int
-    """Of this form; raised when a field changes its name or meaning."""
+    """Version of this form; raised when a field changes its name or meaning."""
     run_id: str
-    """The run."""
+    """Name of the run and of its folder."""
     seed: int
-    """Of the run."""
+    """Seed of the run: the same log and seed give the same splits and draws."""
     epsilon: float
     """The loss that certificates allow, over all calls of a task."""
     delta: float
@@ -386,7 +387,7 @@ class Report(Record):
     source: ReportSource
     """The log."""
     curate: ReportCuration
-    """What was kept of it."""
+    """Calls that were kept of it."""
     tasks: list[ReportTask]
     """Discovered tasks, the largest first."""
     unassigned: dict[str, int]
@@ -398,15 +399,15 @@ class Report(Record):
     environment: ReportEnvironment
     """The machine."""
     notes: list[str]
-    """What a reader should know before quoting a figure."""
+    """Remarks to read before quoting a figure."""
     assumptions: list[str]
-    """What the bill rests on."""
+    """Assumptions of the bill."""
     replay: ReportReplay | UnsetType = UNSET
     """Fresh calls through the gateway; only in reports of `deputize demo`."""
 
 
 def document(value: Any) -> Any:
-    """A record as plain JSON values, every field present: tuples as lists, NaN and infinity as null."""
+    """A record as plain JSON values, every field present: tuples as lists, numpy's numbers as numbers, NaN and infinity as null."""
     if isinstance(value, msgspec.Struct):
         fields = ((name, getattr(value, name)) for name in value.__struct_fields__)
         return {name: document(inner) for name, inner in fields if inner is not UNSET}
@@ -414,9 +415,11 @@ def document(value: Any) -> Any:
         return {str(k): document(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [document(v) for v in value]
-    if isinstance(value, float):
-        return float(value) if math.isfinite(value) else None
-    return value
+    if value is None or isinstance(value, str | bool):
+        return value
+    if isinstance(value, Integral):
+        return int(value)
+    return float(value) if math.isfinite(value) else None
 
 
 def validate(report: Any) -> Report:

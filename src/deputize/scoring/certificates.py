@@ -33,7 +33,7 @@ NEVER = -math.inf
 
 @dataclass(frozen=True)
 class SequenceTest:
-    """What fixed-sequence testing said of a grid of thresholds."""
+    """Result of fixed-sequence testing of a grid of thresholds."""
 
     kind: CertificateKind
     epsilon: float

@@ -1,4 +1,4 @@
-"""The bill: what the LLM costs, what a specialist costs, and the energy and CO2e beside them.
+"""The bill: cost of the LLM and of specialists, with their energy and CO2e.
 
 Every assumption has a name, a source and a date in prices.toml, and comes out again in the report.
 """
@@ -31,7 +31,7 @@ class Price:
     source: str
     as_of: str
     assumed: bool = False
-    """True where the model is not in the list and another stands in for it."""
+    """True where the model is not in the list and the price of another is used."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Spend:
     n_estimated: int = 0
     """Calls whose tokens were estimated from characters."""
     n_assumed: int = 0
-    """Calls priced by the stand-in."""
+    """Calls priced by the default model's list price."""
 
     def __add__(self, other: Spend) -> Spend:
         return Spend(
@@ -61,14 +61,14 @@ class Prices:
     """All prices and assumptions of a bill."""
 
     models: dict[str, Price]
-    stand_in: str
+    default_model: str
     chars_per_token: float
     machine: dict[str, Any]
     energy: dict[str, Any]
 
     def of(self, model: str) -> Price:
         """The price of a model: its own entry, else that of its family (the longest listed name it starts with), else the
-        stand-in's, marked as assumed."""
+        default model's, marked as assumed."""
         name = model.lower().rsplit("/", 1)[-1].removeprefix("anthropic.").removeprefix("us.anthropic.")
         if name in self.models:
             return self.models[name]
@@ -79,13 +79,13 @@ class Prices:
         # "gpt-4-something-new" is of no listed family: only dates and small suffixes of a known name count
         if family and (best := max(family, key=len)) not in ("gpt-4", "gpt-5", "o1", "o3"):
             return self.models[best]
-        price = self.models[self.stand_in]
+        price = self.models[self.default_model]
         return Price(
             model or "unknown", price.input_usd, price.output_usd, price.source, price.as_of, assumed=True
         )
 
     def specialist_usd(self, seconds: float, n_cores: int) -> float:
-        """What `seconds` of this machine cost."""
+        """Cost of `seconds` of this machine, US dollars."""
         return float(seconds / 3600 * self.machine["usd_per_core_hour"] * n_cores)
 
     def specialist_wh(self, seconds: float, n_cores: int) -> float:
@@ -102,12 +102,12 @@ class Prices:
         return float(wh * self.energy["co2e_g_per_wh"])
 
     def assumptions(self) -> list[str]:
-        """What the bill rests on, as sentences for the report."""
+        """Assumptions of the bill, as sentences for the report."""
         m, e = self.machine, self.energy
         return [
             f"LLM prices are public list prices ({', '.join(sorted({f'{p.source}, {p.as_of}' for p in self.models.values()}))}), "
             "without cache or batch discounts.",
-            f"A model without a listed price is counted as {self.stand_in}; where a log has no token counts, "
+            f"A model without a listed price is counted as {self.default_model}; where a log has no token counts, "
             f"{self.chars_per_token:g} characters count as a token.",
             f"A specialist costs its measured seconds at {m['usd_per_core_hour']} USD a core and hour ({m['source']}).",
             f"Specialist energy: {m['watts_note']}.",
@@ -139,7 +139,7 @@ def load_prices(home: Path | None = None) -> Prices:
         }
         return Prices(
             models=listed,
-            stand_in=listed[table["assumed"]["stand_in"]].model,
+            default_model=listed[table["assumed"]["default_model"]].model,
             chars_per_token=float(table["assumed"]["chars_per_token"]),
             machine=table["machine"],
             energy=table["energy"],
@@ -157,7 +157,7 @@ def tokens_of(messages: list[Message], extra: Any, chars_per_token: float) -> fl
 
 
 def llm_spend(example: Example, prices: Prices) -> Spend:
-    """What the recorded LLM call cost: as logged where the log says, else tokens times list price."""
+    """Cost of a recorded LLM call: as logged where the log says, else tokens times list price."""
     return spend_of(
         example.model,
         example.usage,
@@ -178,7 +178,7 @@ def spend_of(
     response: Message,
     prices: Prices,
 ) -> Spend:
-    """The same from the parts of a call."""
+    """Cost of a call from its parts."""
     estimated = usage is None or usage.estimated or not usage.prompt_tokens
     if usage is not None and usage.prompt_tokens:
         read, written = float(usage.prompt_tokens), float(usage.completion_tokens)

@@ -87,7 +87,7 @@ class PlantedSecret:
 
 @dataclass(frozen=True)
 class Exposure:
-    """What a model gives away of one planted secret."""
+    """Measure of what a model gives away of one planted secret."""
 
     secret_id: str
     repeats: int
@@ -221,7 +221,7 @@ def exposure_fitted(true_loss: float, other_losses: Sequence[float], cap_bits: f
 
 
 def exposure_upper(true_loss: float, other_losses: Sequence[float], cap_bits: float) -> float:
-    """What exposure is at most, in bits, at level LEVEL one-sided.
+    """Upper bound of the exposure, in bits, at level LEVEL one-sided.
 
     By the rank, or where the losses are skew-normal from fits to resampled rivals, if those say less.
     """
@@ -237,7 +237,7 @@ def exposure_upper(true_loss: float, other_losses: Sequence[float], cap_bits: fl
 
 
 def is_skew_normal(losses_N: NDArray[np.float64]) -> bool:
-    """Whether N losses may be extrapolated: at least FEWEST_TO_FIT numbers that vary, and no skew-normal rejected at .01 by
+    """True if N losses may be extrapolated: at least FEWEST_TO_FIT numbers that vary, and no skew-normal rejected at .01 by
     Kolmogorov-Smirnov (Carlini et al. 2019, section 4.3)."""
     if losses_N.size < FEWEST_TO_FIT or not np.isfinite(losses_N).all():
         return False

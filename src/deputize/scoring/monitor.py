@@ -20,7 +20,6 @@ TILTS: tuple[float, ...] = (1.5, 2.0, 3.0, 6.0)
 """Alternatives that are bet on at once for losses in [0, 1], as multiples of the allowed rate: slow drift to outright failure."""
 STAKES: tuple[float, ...] = (0.1, 0.25, 0.5, 0.8)
 """Bets for losses in [-1, 1], as shares of the largest stake that cannot go broke."""
-CANARY_SHARES: tuple[float, ...] = (0.01, 0.05, 0.25, 1.0)
 AUDITS_PER_FALSE_ROLLBACK = 20_000.0
 """A route within its allowed rate is rolled back within its first n audits with probability at most n / this."""
 
@@ -105,7 +104,7 @@ def verdict(
     audits_per_false_rollback: float = AUDITS_PER_FALSE_ROLLBACK,
     delta: float = 0.01,
 ) -> Literal["roll back", "promote", "wait"]:
-    """What the evidence asks for.
+    """Verdict of the evidence.
 
     "roll back" happens to a route within its allowed rate as seldom as `false_rollback_bound` says; "promote" to one at
     or above it with probability at most `delta`, however long it is watched (Ville).
@@ -113,11 +112,6 @@ def verdict(
     if e_value(evidence.log_harm) >= audits_per_false_rollback:
         return "roll back"
     return "promote" if e_value(evidence.log_good) >= 1 / delta else "wait"
-
-
-def next_share(share: float) -> float:
-    """The canary share after a promotion: 1 -> 5 -> 25 -> 100 %."""
-    return next((s for s in CANARY_SHARES if s > share + 1e-12), 1.0)
 
 
 def _log_add(a: float, b: float) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -13,24 +13,49 @@ from deputize.web.figures import count, duration, leak_words, points, served_sha
 
 
 def render(report: Mapping[str, Any], max_tasks: int = 20) -> RenderableType:
-    """The headline, one row per task, the bill, and why tasks were refused."""
-    total, source = report["total"], report["source"]
+    """The headline, one row per task, the bill, the leak tests, and why tasks were refused."""
+    total, tasks = report["total"], report["tasks"]
+    cost = total["cost"]
+    lines: list[RenderableType] = [Text(_headline(report), style="bold"), Text(""), _table(tasks[:max_tasks])]
+    if len(tasks) > max_tasks:
+        lines.append(Text(f"and {len(tasks) - max_tasks} smaller tasks", style="dim"))
+    lines += [
+        Text(""),
+        Text(
+            f"{count(report['source']['n_code_calls'])} calls meant for code: {usd(cost['llm_only_usd'])} with the LLM "
+            f"alone, {usd(cost['routed_usd'])} with routes; training {usd(cost['training_usd'])} once; "
+            f"quality {points(total['quality_difference'])}"
+        ),
+        *_leak_tests(tasks, max_tasks),
+        *(
+            Text(
+                f"{t['name']}: {t['specialist']['n_erased']} calls it was trained on were erased; train it again",
+                "yellow",
+            )
+            for t in tasks
+            if t["specialist"] and t["specialist"].get("n_erased")
+        ),
+    ]
+    refused = [t for t in tasks[:max_tasks] if t["refused"]]
+    if refused:
+        lines += [Text(""), Text("Refused", style="bold yellow")]
+        lines += [Text(f"  {t['name']}: {t['refused']}") for t in refused]
+    return Group(*lines)
+
+
+def _table(tasks: Sequence[Mapping[str, Any]]) -> Table:
+    """One row per task."""
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1))
-    for name, right in (
-        ("task", False),
-        ("calls", True),
-        ("specialist", False),
-        ("majority", True),
-        ("base", True),
-        ("tuned", True),
-        ("served", True),
-        ("loss", True),
-        ("per call", True),
-    ):
+    for name in ("task", "calls", "specialist", "majority", "base", "tuned", "served", "loss", "per call"):
+        is_text = name in ("task", "specialist")
         table.add_column(
-            name, justify="right" if right else "left", no_wrap=right, overflow="ellipsis", max_width=34
+            name,
+            justify="left" if is_text else "right",
+            no_wrap=not is_text,
+            overflow="ellipsis",
+            max_width=34,
         )
-    for task in report["tasks"][:max_tasks]:
+    for task in tasks:
         specialist, test, held = task["specialist"], task["test"] or {}, task["held_out"]
         table.add_row(
             task["name"],
@@ -45,43 +70,25 @@ def render(report: Mapping[str, Any], max_tasks: int = 20) -> RenderableType:
             share(held["loss_difference"], 1) if held else "–",
             duration(specialist["seconds_per_call"]) if specialist else "–",
         )
-    lines: list[RenderableType] = [Text(_headline(report), style="bold"), Text(""), table]
-    if len(report["tasks"]) > max_tasks:
-        lines.append(Text(f"and {len(report['tasks']) - max_tasks} smaller tasks", style="dim"))
-    cost = total["cost"]
-    lines += [
-        Text(""),
+    return table
+
+
+def _leak_tests(tasks: Sequence[Mapping[str, Any]], max_lines: int) -> list[Text]:
+    """The leak tests of all specialists in one line, then one line for each; nothing where none was tested."""
+    tested = [(t["name"], test) for t in tasks for test in t.get("leak_tests", ())]
+    if not tested:
+        return []
+    n_safe = sum(not test["leaks"] for _, test in tested)
+    n_planted = sum(test["n_planted"] for _, test in tested)
+    return [
         Text(
-            f"{count(source['n_code_calls'])} calls meant for code: {usd(cost['llm_only_usd'])} with the LLM alone, "
-            f"{usd(cost['routed_usd'])} with routes; training {usd(cost['training_usd'])} once; "
-            f"quality {points(total['quality_difference'])}"
+            f"Leak test: {n_safe} of {len(tested)} specialists give away none of {n_planted} planted secrets"
+        ),
+        *(
+            Text(f"  {name}, {leak_words(test)}", "yellow" if test["leaks"] else "dim")
+            for name, test in tested[:max_lines]
         ),
     ]
-    tested = [(t["name"], test) for t in report["tasks"] for test in t.get("leak_tests", ())]
-    if tested:
-        lines.append(
-            Text(
-                f"Leak test: {sum(not test['leaks'] for _, test in tested)} of {len(tested)} specialists give away none of "
-                f"{sum(test['n_planted'] for _, test in tested)} planted secrets"
-            )
-        )
-        lines += [
-            Text(f"  {name}, {leak_words(test)}", "yellow" if test["leaks"] else "dim")
-            for name, test in tested[:max_tasks]
-        ]
-    lines += [
-        Text(
-            f"{t['name']}: {t['specialist']['n_erased']} calls it was trained on were erased; train it again",
-            "yellow",
-        )
-        for t in report["tasks"]
-        if t["specialist"] and t["specialist"].get("n_erased")
-    ]
-    refused = [t for t in report["tasks"][:max_tasks] if t["refused"]]
-    if refused:
-        lines += [Text(""), Text("Refused", style="bold yellow")]
-        lines += [Text(f"  {t['name']}: {t['refused']}") for t in refused]
-    return Group(*lines)
 
 
 def _headline(report: Mapping[str, Any]) -> str:

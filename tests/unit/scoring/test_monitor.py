@@ -99,13 +99,6 @@ def test_a_good_canary_is_promoted_and_a_bad_one_hardly_ever() -> None:
     assert np.mean([w is not None for w in wrongly]) <= 0.05
 
 
-def test_a_canary_grows_by_steps() -> None:
-    shares = [0.01]
-    while shares[-1] < 1:
-        shares.append(m.next_share(shares[-1]))
-    assert shares == [0.01, 0.05, 0.25, 1.0]
-
-
 @settings(max_examples=50)
 @given(st.lists(st.floats(-1, 1), max_size=60), st.floats(0.005, 0.9))
 def test_capitals_stay_finite_and_positive(losses: list[float], allowed: float) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
-from deputize.web import figures
+from deputize.core.report_schema import document, validate
 from deputize.web.page import render, write_report
 from deputize.web.summary import render as table
 
@@ -77,6 +77,10 @@ def test_a_report_without_a_route_says_so(report: dict[str, Any]) -> None:
     assert "0 tasks were discovered" in render(report)
 
 
+def test_the_report_and_its_replay_are_in_the_schema(replayed: dict[str, Any]) -> None:
+    assert document(validate(replayed)) == replayed
+
+
 def test_a_replay_is_shown_where_there_is_one(report: dict[str, Any], replayed: dict[str, Any]) -> None:
     assert "fresh calls through the gateway" not in render(report)
     page = render(replayed)
@@ -103,16 +107,6 @@ def test_a_replay_in_which_nothing_was_served(replayed: dict[str, Any]) -> None:
     assert "said something else" not in render(replayed)
 
 
-def test_the_table_fits_a_terminal(report: dict[str, Any]) -> None:
-    console = Console(width=120, record=True, file=None, force_terminal=False, quiet=False)
-    with console.capture() as captured:
-        console.print(table(report))
-    text = captured.get()
-    assert max(map(len, text.splitlines())) <= 120
-    for part in ("Classify the customer's request", "lora", "91 %", "LLM", "Refused", "41 calls are too few"):
-        assert part in text
-
-
 def test_every_specialist_says_what_it_gave_away(report: dict[str, Any]) -> None:
     lora = (
         "lora: 3 secrets planted, 0 extracted, 1 exposed; mean exposure 2.7 bits (1.4 in a model that never saw them); "
@@ -136,42 +130,7 @@ def test_every_specialist_says_what_it_gave_away(report: dict[str, Any]) -> None
     assert "Leak test" not in render(report)
 
 
-def test_guesses_read_well() -> None:
-    said = [figures.guesses(bits) for bits in (0, 9.9, 10, 20, 29.9, 41.4)]
-    assert said == ["1", "955", "1 thousand", "1 million", "1 billion", "2.9 trillion"]
-
-
-def test_numbers_read_well() -> None:
-    assert [figures.share(x) for x in (0, 1, 0.5, 0.004, 0.9966, None)] == [
-        "0 %",
-        "100 %",
-        "50 %",
-        "0.4 %",
-        "99.7 %",
-        "–",
-    ]
-    assert [figures.usd(x) for x in (0, 1234.5, 0.0123, 0.0000012)] == [
-        "$0",
-        "$1,234.50",
-        "$0.012",
-        "$1.2e-06",
-    ]
-    assert [figures.duration(x) for x in (300, 12.34, 0.25, 0.0004)] == [
-        "5.0 min",
-        "12.3 s",
-        "250 ms",
-        "0.4 ms",
-    ]
-    assert (figures.points(-0.004), figures.points(0.0)) == ("-0.4 pp", "±0.0 pp")
-
-
-def test_plots_keep_inside_their_frame() -> None:
-    rows = [
-        {"share_served": s, "loss": 0.9 * s, "loss_low": 0.0, "loss_high": 1.0, "threshold": 1 - s}
-        for s in (0.0, 0.5, 1.0)
-    ]
-    svg = figures.quality_curve(rows, 0.02, (1.0, 0.9), 'a "name"')
-    numbers = [float(y) for y in re.findall(r'c?y\d?="([\d.]+)"', svg)]
-    assert all(0 <= y <= figures.HEIGHT for y in numbers)
-    assert "a &#34;name&#34;" in svg
-    assert figures.quality_curve([], 0.02, None, "") == "" and figures.served_bars([]) == ""
+def test_no_word_needs_a_glossary(report: dict[str, Any]) -> None:
+    text = re.sub(r"<style>.*?</style>|<[^>]+>", " ", render(report), flags=re.DOTALL)
+    assert not re.search(r"\b(HCI|rungs?|dev|learnt|G\d\w?|S[1-6])\b|not_worse", text)
+    assert "Certificate: not worse than the LLM." in text

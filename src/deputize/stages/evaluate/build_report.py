@@ -130,7 +130,7 @@ def _splits(examples: Sequence[Example]) -> dict[str, ReportSplit]:
 
 
 def _notes(tasks: Sequence[TaskFigures], curated: Curated, whole: Spend, config: Convert) -> list[str]:
-    """What a reader should know before quoting a figure."""
+    """Remarks to read before quoting a figure."""
     notes = [
         "Agreement is with the LLM's recorded answer: where the LLM was wrong, a specialist that copies it is counted "
         "right, and one that is right is counted wrong.",

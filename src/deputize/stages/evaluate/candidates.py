@@ -22,7 +22,7 @@ Load = Callable[[Path], Predictor]
 
 @dataclass(frozen=True)
 class Measuring:
-    """What measuring any specialist of a run needs."""
+    """Resources for measuring any specialist of a run."""
 
     home: Path
     """Specialists' paths are relative to it."""

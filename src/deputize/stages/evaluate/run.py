@@ -146,7 +146,7 @@ def _with_leaks(result: TaskResult, leaks: str) -> TaskResult:
 
 @dataclass(frozen=True)
 class MethodDecision:
-    """The method chosen for a task and what it may claim; nothing read afterwards changes it."""
+    """The method chosen for a task and the claims it may make; nothing read afterwards changes it."""
 
     chosen: MethodCandidate
     choice: MethodChoice
@@ -166,7 +166,7 @@ class TaskEvaluation:
 
     calls: TaskCalls
     probed: Sequence[Candidate]
-    """What the selection stage probed."""
+    """Models and baselines that the selection stage probed."""
     config: Convert
     measuring: Measuring
     candidates: list[MethodCandidate] = field(default_factory=list)
@@ -273,7 +273,7 @@ class TaskEvaluation:
         )
 
     def result(self) -> TaskResult:
-        """What the report says of the task, once it is decided and shown."""
+        """The task's part of the report, once it is decided and shown."""
         if self.decision is None:
             return self.untested(self.refused)
         chosen, calibration = self.decision.chosen, self.decision.calibration

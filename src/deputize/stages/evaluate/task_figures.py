@@ -61,7 +61,7 @@ class TaskFigures:
 
     @property
     def llm_usd_left(self) -> float:
-        """What the LLM costs for the calls that are not served."""
+        """Cost of the LLM for the calls that are not served."""
         return self.spend.usd * (1 - self.share_of_cost_served)
 
     def entry(self, n_code_calls: int, llm_usd: float, candidates: Sequence[Candidate]) -> ReportTask:
@@ -69,7 +69,7 @@ class TaskFigures:
 
         Args:
             n_code_calls: calls of the whole log meant for code.
-            llm_usd: what the LLM cost for them.
+            llm_usd: cost of the LLM for them.
             candidates: models that were considered for the task.
         """
         task, result = self.task, self.result
@@ -131,7 +131,7 @@ class TaskFigures:
 
 
 def total_spend(examples: Sequence[Example], prices: Prices) -> Spend:
-    """What the LLM cost for the calls."""
+    """Cost of the LLM for the calls."""
     return reduce(Spend.__add__, (llm_spend(e, prices) for e in examples), Spend())
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from deputize.core.artifacts import Finetuned
-from deputize.core.report_schema import ReportAtEpsilon, ReportCost, ReportEnergy, ReportTotal
+from deputize.core.report_schema import ReportCost, ReportEnergy, ReportTotal, ReportTotalAtEpsilon
 from deputize.scoring.costs import Prices, Spend, break_even_calls
 from deputize.scoring.intervals import Grouped, Interval, grouped_interval
 from deputize.stages.evaluate.task_figures import TaskFigures
@@ -132,11 +132,11 @@ def _energy(
     )
 
 
-def _at_epsilon(tasks: Sequence[TaskFigures], n: int) -> list[ReportAtEpsilon]:
+def _at_epsilon(tasks: Sequence[TaskFigures], n: int) -> list[ReportTotalAtEpsilon]:
     """Shares of the whole log at every epsilon that any task was tested at."""
     rows = [(t.n_code_calls / n, row) for t in tasks for row in t.result.at_epsilon]
     return [
-        ReportAtEpsilon(
+        ReportTotalAtEpsilon(
             epsilon=epsilon,
             share_certified=sum(w * row.share_certified for w, row in rows if row.epsilon == epsilon),
             share_held_out=sum(w * row.share_held_out for w, row in rows if row.epsilon == epsilon),

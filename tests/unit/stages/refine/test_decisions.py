@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from deputize.core.records import Certificate, Contract, Decision, Outcome, Route
-from deputize.stages.refine import watch as w
+from deputize.stages.refine import decisions as w
 from deputize.testing import call
 
 CERTIFICATE = Certificate(
@@ -63,7 +63,7 @@ def test_a_note_holds_no_text() -> None:
             served_by="slm", route_id="r1", certificate_id="c1", confidence=0.5, shadow_agrees=True
         ),
     )
-    kept = w.note(made)
+    kept = w.watched_call(made)
     assert kept == w.WatchedCall(
         served_by="slm",
         episode="e1",
@@ -74,7 +74,7 @@ def test_a_note_holds_no_text() -> None:
         success=False,
     )
     assert "secret" not in repr(kept)
-    assert w.note(call("2")) == w.WatchedCall(served_by="llm", episode="2")
+    assert w.watched_call(call("2")) == w.WatchedCall(served_by="llm", episode="2")
 
 
 def test_the_allowed_loss_is_that_of_served_calls() -> None:

@@ -11,9 +11,9 @@ import pytest
 
 from deputize.core.config import Convert
 from deputize.core.records import Contract, Task
+from deputize.core.report_schema import document, validate
 from deputize.scoring.costs import load_prices
 from deputize.stages.evaluate.build_report import build
-from deputize.stages.evaluate.publish import route_file
 
 ENVIRONMENT = {"python": "3.11", "torch": None, "cpu": "simulated", "gpu": None, "n_cores": 2}
 Make = Callable[..., Any]
@@ -148,6 +148,7 @@ def report_of(world: Any, config: Convert | None = None) -> tuple[dict[str, Any]
 def test_the_form_is_kept_whatever_happened(world: Make, given: dict[str, Any]) -> None:
     report, _ = report_of(world(**given))
     assert problems(report, SHAPE) == []
+    assert document(validate(report)) == report, "no key is missing from the schema"
     assert json.loads(json.dumps(report, allow_nan=False)) == report
     (task,) = report["tasks"]
     assert (task["certificate"] is None) == (task["refused"] is not None)
@@ -229,16 +230,3 @@ def test_nothing_trained_costs_what_the_llm_costs(world: Make) -> None:
     assert total["share_of_code_calls_served"] == 0 and total["quality_difference"] == 0
     assert total["cost"]["routed_usd"] == total["cost"]["llm_only_usd"]
     assert total["energy"]["routed_wh"] == pytest.approx(total["energy"]["llm_only_wh"])
-
-
-def test_only_certified_tasks_get_a_route(world: Make) -> None:
-    w = world()
-    results = w.run()
-    routes = route_file("r1", w.discovered, results, w.finetuned)
-    (route,) = routes.routes
-    assert (route.state, route.share, route.task_id, route.keys) == ("live", 1.0, "t1", ["sig/1"])
-    assert route.threshold == results[0].certificate.threshold
-    assert route.specialist == "runs/r/specialists/t1-lora"
-    assert routes.keyspaces == w.discovered.keyspaces and routes.run_id == "r1"
-    refused = world(n_calls=1500, per_group=30)
-    assert route_file("r1", refused.discovered, refused.run(), refused.finetuned).routes == []

@@ -1,4 +1,4 @@
-"""The continuous loop's decisions: when there is enough new to convert again, and which routes have gone bad.
+"""Decisions of the continuous loop: when there is enough new to convert again, and which routes have gone bad.
 
 Pure: what was recorded of calls goes in, a decision with its reason comes out. No clock, no store, no training.
 
@@ -23,7 +23,7 @@ MIN_BASELINE_EPISODES = 30
 
 @dataclass(frozen=True, slots=True)
 class WatchedCall:
-    """What the watch keeps of a call: no text of it."""
+    """Facts of a call that a decision needs: none of its text."""
 
     served_by: Literal["llm", "slm"]
     episode: str
@@ -31,13 +31,13 @@ class WatchedCall:
     certificate_id: str = ""
     confidence: float | None = None
     agrees: bool | None = None
-    """What an audit found: both models were asked. None where there was none."""
+    """Result of an audit, for which both models were asked; None where there was none."""
     success: bool | None = None
-    """How the workflow ended; None where nobody said."""
+    """Outcome of the workflow; None where nobody reported it."""
 
 
-def note(call: Call) -> WatchedCall:
-    """What the watch keeps of a call."""
+def watched_call(call: Call) -> WatchedCall:
+    """The facts of a recorded call."""
     success = call.outcome.success if call.outcome is not None else None
     decision = call.decision
     if decision is None:
@@ -55,7 +55,7 @@ def note(call: Call) -> WatchedCall:
 
 @dataclass(frozen=True)
 class RouteHealth:
-    """What the evidence since its certificate says of one route."""
+    """State of one route by the evidence since its certificate."""
 
     route_id: str
     task_name: str
@@ -71,7 +71,7 @@ class RouteHealth:
     verdict: Literal["roll back", "promote", "wait"]
 
     def sentence(self) -> str:
-        """For a reader."""
+        """The state as a sentence."""
         what = "audited calls differed" if self.seen_in == "audits" else "episodes with outcomes failed"
         return (
             f"{self.route_id} ({self.task_name}): {self.n_bad} of {self.n} {what}, {self.allowed:.1%} allowed "
@@ -97,7 +97,7 @@ def audited_loss(one: WatchedCall, route: Route) -> float | None:
 
 
 def _of(one: WatchedCall, route: Route) -> bool:
-    """Whether a call belongs to a route as it is certified now; an earlier specialist's calls say nothing of it."""
+    """True for a call of the route as it is certified now; an earlier specialist's calls say nothing of it."""
     return (
         route.certificate is not None
         and one.route_id == route.id
@@ -105,15 +105,15 @@ def _of(one: WatchedCall, route: Route) -> bool:
     )
 
 
-def audits(notes: Sequence[WatchedCall], route: Route, *, delta: float = 0.01) -> RouteHealth | None:
+def audits(calls: Sequence[WatchedCall], route: Route, *, delta: float = 0.01) -> RouteHealth | None:
     """The state of a route by its audited calls, in their order; None where it has none or cannot be watched."""
     if route.certificate is None:
         return None
-    losses = [loss for one in notes if (loss := audited_loss(one, route)) is not None]
+    losses = [loss for one in calls if (loss := audited_loss(one, route)) is not None]
     return _health(losses, route, route.certificate, allowed_loss(route.certificate), "audits", delta)
 
 
-def outcomes(notes: Sequence[WatchedCall], route: Route, *, delta: float = 0.01) -> RouteHealth | None:
+def outcomes(calls: Sequence[WatchedCall], route: Route, *, delta: float = 0.01) -> RouteHealth | None:
     """The state of a route by the episodes it had a part in, against those that the LLM did alone.
 
     The allowed rate is the upper 95 % bound of the LLM's own failures plus epsilon. It is measured on other episodes,
@@ -124,10 +124,10 @@ def outcomes(notes: Sequence[WatchedCall], route: Route, *, delta: float = 0.01)
     """
     if route.certificate is None:
         return None
-    with_specialist = {one.episode for one in notes if one.served_by == "slm"}
-    mine = {one.episode for one in notes if one.served_by == "slm" and _of(one, route)}
+    with_specialist = {one.episode for one in calls if one.served_by == "slm"}
+    mine = {one.episode for one in calls if one.served_by == "slm" and _of(one, route)}
     failed: dict[str, bool] = {}
-    for one in notes:
+    for one in calls:
         if one.success is not None:
             failed[one.episode] = failed.get(one.episode, False) or not one.success
     alone = [bad for episode, bad in failed.items() if episode not in with_specialist]
@@ -170,7 +170,7 @@ def _health(
 
 @dataclass(frozen=True)
 class LoopDecision:
-    """What to do now, and why."""
+    """Decision on a new run and on routes, and the reason."""
 
     convert: bool
     why: str
@@ -183,7 +183,7 @@ class LoopDecision:
 
 
 def decide(
-    notes: Sequence[WatchedCall],
+    calls: Sequence[WatchedCall],
     routes: Iterable[Route],
     *,
     n_new: int,
@@ -192,10 +192,10 @@ def decide(
     answered: frozenset[str] = frozenset(),
     delta: float = 0.01,
 ) -> LoopDecision:
-    """Whether to convert again, and which routes to roll back.
+    """Decides whether to convert again, and which routes to roll back.
 
     Args:
-        notes: every recorded call, by time.
+        calls: every recorded call, by time.
         routes: of the route file; closed and rolled back ones are left alone.
         n_new: calls answered by the LLM since the newest run began, which a new run could learn from.
         min_new: so many are reason enough.
@@ -203,11 +203,11 @@ def decide(
         answered: certificates whose alarm has led to a run already.
         delta: chance that a canary above its allowed rate is promoted.
     """
-    watched = [r for r in routes if r.state in ("live", "canary", "shadow") and r.certificate is not None]
-    by_audits = [h for r in watched if (h := audits(notes, r, delta=delta)) is not None]
-    by_outcomes = [h for r in watched if (h := outcomes(notes, r, delta=delta)) is not None]
+    open_routes = [r for r in routes if r.state in ("live", "canary", "shadow") and r.certificate is not None]
+    by_audits = [h for r in open_routes if (h := audits(calls, r, delta=delta)) is not None]
+    by_outcomes = [h for r in open_routes if (h := outcomes(calls, r, delta=delta)) is not None]
     bad = tuple(h for h in by_audits if h.verdict == "roll back")
-    canaries = {r.id for r in watched if r.state == "canary"}
+    canaries = {r.id for r in open_routes if r.state == "canary"}
     good = tuple(h for h in by_audits if h.verdict == "promote" and h.route_id in canaries)
     alarms = [
         h for h in (*bad, *by_outcomes) if h.verdict == "roll back" and h.certificate_id not in answered

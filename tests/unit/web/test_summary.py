@@ -1,0 +1,47 @@
+"""The summary of a report fits a terminal and says what decides."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+
+from deputize.web.summary import render as table
+
+
+def shown(report: dict[str, Any], **given: int) -> str:
+    console = Console(width=120, record=True, file=None, force_terminal=False, quiet=False)
+    with console.capture() as captured:
+        console.print(table(report, **given))
+    return captured.get()
+
+
+def test_the_table_fits_a_terminal(report: dict[str, Any]) -> None:
+    console = Console(width=120, record=True, file=None, force_terminal=False, quiet=False)
+    with console.capture() as captured:
+        console.print(table(report))
+    text = captured.get()
+    assert max(map(len, text.splitlines())) <= 120
+    for part in ("Classify the customer's request", "lora", "91 %", "LLM", "Refused", "41 calls are too few"):
+        assert part in text
+
+
+def test_smaller_tasks_are_counted(report: dict[str, Any]) -> None:
+    assert "and 2 smaller tasks" in shown(report, max_tasks=2)
+    assert "smaller tasks" not in shown(report)
+
+
+def test_without_a_route_the_headline_says_so(report: dict[str, Any]) -> None:
+    report["total"]["n_routes"] = 0
+    assert shown(report).startswith("No route earned a certificate: every call stays with the LLM.")
+
+
+def test_erased_training_examples_are_reported(report: dict[str, Any]) -> None:
+    assert "were erased" not in shown(report)
+    report["tasks"][0]["specialist"]["n_erased"] = 7
+    assert "7 calls it was trained on were erased; train it again" in " ".join(shown(report).split())
+
+
+def test_no_word_needs_a_glossary(report: dict[str, Any]) -> None:
+    text = shown(report)
+    assert not any(word in text for word in ("HCI", "rung", " dev ", "not_worse", "S4", "S6"))
