@@ -15,14 +15,13 @@ from deputize.core.config import Convert
 from deputize.core.errors import AccessDenied, BadInput
 from deputize.core.records import Example, Record
 from deputize.home import Home
-from deputize.pipeline import alone, latest_run, read_state
+from deputize.maintenance.lineage import ClearTextCopy, note_copy
+from deputize.pipeline.curation import CARD
+from deputize.pipeline.run import artifact_of, latest_run, read_state
 from deputize.stages.curate.card import CardCounts, dataset_card
 from deputize.stages.curate.export import Format, export
 from deputize.stages.curate.review import Drop, drops, read_restored, write_restored
 from deputize.store.access.roles import EVERY_TENANT, Actor, Right, require
-from deputize.store.keys.run_keys import run_key
-from deputize.store.lineage import ClearTextCopy, note_copy
-from deputize.store.sealed import read_sealed, read_stream
 
 BATCH = 500
 
@@ -61,7 +60,6 @@ class Dataset:
                 "`deputize curate` does it, `deputize convert` does all."
             )
         self.home, self.run_id, self.actor = home, chosen, actor
-        self._folder = home.runs_path / chosen
         home.require_keys()
 
     def dropped(self) -> list[Drop]:
@@ -77,12 +75,11 @@ class Dataset:
         gone = self.home.store.erased([d.call_id for d in found])
         return [d for d in found if d.call_id not in gone]
 
-    def restore(self, call_ids: Sequence[str], *, undo: bool = False) -> frozenset[str]:
-        """Notes that calls are learnt from although a filter dropped them; the next S2 heeds it.
+    def restore(self, call_ids: Sequence[str]) -> frozenset[str]:
+        """Has calls used for training although a filter dropped them, from the next curation on.
 
         Args:
-            call_ids: calls that this run dropped (with `undo`: that were put back before).
-            undo: let the filters decide again.
+            call_ids: calls that this run dropped.
 
         Returns:
             All calls that are put back now.
@@ -90,25 +87,42 @@ class Dataset:
         Raises:
             AccessDenied: the actor may not read curated text, or not raw text where a call was quarantined: who
                 overrules that has to have looked.
-            BadInput: a call that was not dropped, or not put back.
+            BadInput: a call that was not dropped.
         """
-        wanted = frozenset(call_ids)
-        self._open("dataset.undo_restore" if undo else "dataset.restore", {"calls": str(len(wanted))})
-        with alone(self.home):
-            before = read_restored(self.home.path, self.home.keyring)
-            known = (
-                dict.fromkeys(before, "") if undo else {d.call_id: d.reason for d in drops(self._records())}
-            )
+        self._open("dataset.restore", {"calls": str(len(frozenset(call_ids)))})
+        with self.home.alone("run"):
+            reasons = {d.call_id: d.reason for d in drops(self._records())}
             for id in call_ids:
-                if id not in known:
-                    raise BadInput(
-                        f"The call {id!r} was not {'put back' if undo else 'dropped by run ' + self.run_id}."
-                    )
-                if known[id].startswith("quarantined"):
+                if id not in reasons:
+                    raise BadInput(f"The call {id!r} was not dropped by run {self.run_id}.")
+                if reasons[id].startswith("quarantined"):
                     self._require(Right.READ_RAW)
-            after = before - wanted if undo else before | wanted
+            after = self._restored() | frozenset(call_ids)
             write_restored(self.home.path, self.home.keyring, after)
         return after
+
+    def undo_restore(self, call_ids: Sequence[str]) -> frozenset[str]:
+        """Lets the filters decide again on calls that were put back.
+
+        Returns:
+            All calls that are put back still.
+
+        Raises:
+            AccessDenied: the actor may not read curated text.
+            BadInput: a call that was not put back.
+        """
+        self._open("dataset.undo_restore", {"calls": str(len(frozenset(call_ids)))})
+        with self.home.alone("run"):
+            before = self._restored()
+            for id in call_ids:
+                if id not in before:
+                    raise BadInput(f"The call {id!r} was not put back.")
+            after = before - frozenset(call_ids)
+            write_restored(self.home.path, self.home.keyring, after)
+        return after
+
+    def _restored(self) -> frozenset[str]:
+        return read_restored(self.home.path, self.home.keyring)
 
     def export(
         self,
@@ -167,8 +181,7 @@ class Dataset:
         key = self.home.keyring.derive("export")
         rows = export(wanted(), out, form, key=key, card=card, task_of=task_of)
         note_copy(
-            self.home.path,
-            self.home.keyring,
+            self.home,
             ClearTextCopy(
                 path=str(out.resolve()),
                 what=f"data set of run {self.run_id}",
@@ -181,8 +194,8 @@ class Dataset:
 
     def _records(self) -> Iterator[Example | art.Curated]:
         """What S2 wrote: the examples of the actor's tenant, then what it says of the whole."""
-        path, tenant = self._folder / "curate.sealed", self.actor.tenant
-        for record in read_stream(path, Example, art.Curated, run_key(self._folder, self.home.keyring)):
+        tenant = self.actor.tenant
+        for record in artifact_of(self.home, self.run_id, "curate", art.Curated).parts():
             if tenant == EVERY_TENANT:
                 yield record
             elif isinstance(record, art.Curated):
@@ -192,12 +205,12 @@ class Dataset:
                 yield record
 
     def _tasks(self, task: str) -> dict[str, str]:
-        path = self._folder / "cluster.sealed"
-        if not path.exists():
+        tasks = artifact_of(self.home, self.run_id, "cluster", art.Discovered)
+        if not tasks.exists:
             if task:
                 raise BadInput(f"Run {self.run_id} has found no tasks yet: run `deputize cluster` first.")
             return {}
-        found = read_sealed(path, art.Discovered, run_key(self._folder, self.home.keyring))
+        found = tasks.read()
         if task and task not in {t.id for t in found.tasks}:
             raise BadInput(f"Run {self.run_id} has no task {task!r}; `deputize tasks list` names them.")
         return found.assignment
@@ -227,8 +240,6 @@ def _batches(records: Iterator[Example | art.Curated]) -> Iterator[list[Example 
 
 def card(home: Home, run_id: str | None) -> tuple[str, str]:
     """(run id, the data set card that S2 wrote). Raises BadInput where there is none."""
-    from deputize.pipeline import CARD
-
     chosen = run_id or latest_run(home)
     path = home.runs_path / (chosen or "") / CARD
     if chosen is None or not path.is_file():

@@ -123,19 +123,39 @@ def reason(error: OSError) -> str:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Holds `path`.lock, so that of several processes one at a time reads, changes and writes `path`.
+    """Holds `path`.lock, so that of several processes one at a time reads, changes and writes `path`; waits for it.
 
     Raises:
         StoreError: the lock file cannot be made.
     """
+    with _lock_file(path) as descriptor:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def locked_at_once(path: Path) -> Iterator[None]:
+    """As `locked`, without waiting.
+
+    Raises:
+        BlockingIOError: another process holds it.
+        StoreError: the lock file cannot be made.
+    """
+    with _lock_file(path) as descriptor:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+
+
+@contextmanager
+def _lock_file(path: Path) -> Iterator[int]:
+    """An open descriptor; closing it, or the end of the process, gives the lock back."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise StoreError(f"{path} cannot be locked: {reason(error)}.") from error
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
+        yield descriptor
     finally:
         os.close(descriptor)
 

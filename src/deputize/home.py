@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -17,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from deputize.core.config import Privacy, StoreSettings, sentence
-from deputize.core.errors import BadInput, StoreError
-from deputize.files import read_toml
+from deputize.core.errors import BadInput, StoreError, UsageError
+from deputize.files import locked_at_once, read_toml
 from deputize.locations import models_path
 
 if TYPE_CHECKING:
@@ -211,6 +212,12 @@ class Home:
 
         return ConversationStore(self.path, self.keyring)
 
+    def existing_conversations(self) -> ConversationStore | None:
+        """As `conversations`; None where no gateway has kept any."""
+        from deputize.store.sessions import FILE
+
+        return self.conversations() if (self.path / FILE).exists() else None
+
     # --- settings ---
 
     def table(self, name: str) -> Any:
@@ -263,10 +270,35 @@ class Home:
 
     # --- files and folders ---
 
+    @contextmanager
+    def alone(self, name: str) -> Iterator[None]:
+        """Only one process does a kind of work on this home; the lock goes with the process, however it ends.
+
+        Args:
+            name: of the work: run, watch, tagger.
+
+        Raises:
+            UsageError: another process does it.
+            StoreError: the lock cannot be made.
+        """
+        with ExitStack() as lock:
+            try:
+                lock.enter_context(locked_at_once(self.path / name))
+            except BlockingIOError:
+                raise UsageError(
+                    f"Another {name} is at work on {self.path}; wait for it or stop it."
+                ) from None
+            yield
+
     @property
     def config_path(self) -> Path:
         """config.toml."""
         return self.path / "config.toml"
+
+    @property
+    def keys_path(self) -> Path:
+        """The key ring, key files and API keys."""
+        return self.path / "keys"
 
     @property
     def routes_path(self) -> Path:

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from deputize import pipeline
 from deputize.core import artifacts as art
 from deputize.core.errors import UsageError
 from deputize.core.progress import silent
@@ -20,10 +19,12 @@ from deputize.demo.agent import AGENT
 from deputize.demo.processes import teacher_process
 from deputize.home import Home
 from deputize.locations import models_path
+from deputize.pipeline.artifact import Artifact
+from deputize.pipeline.convert import convert
+from deputize.pipeline.run import latest_run
 from deputize.specialists import catalogue
 from deputize.store.keys.keyring import KeyRing
 from deputize.store.keys.run_keys import run_key
-from deputize.store.sealed import read_sealed
 
 SMALL = loop.DemoSize(n_episodes=40, latency_scale=0.01)
 
@@ -86,12 +87,12 @@ def test_a_second_start_collects_nothing_again(collected: Path) -> None:
 def test_the_traffic_is_curated_and_its_tasks_are_found(collected: Path) -> None:
     config = SMALL.convert().model_copy(update={"min_calls": 10})
     with Home(collected) as opened:
-        pipeline.convert(opened, config, stop_after="cluster")
-    run_id = pipeline.latest_run(opened)
+        convert(opened, config, stop_after="cluster")
+    run_id = latest_run(opened)
     assert run_id is not None
     folder = collected / "runs" / run_id
     sealer = run_key(folder, KeyRing.open(collected))
-    curated = pipeline.read_curated(folder / "curate.sealed", sealer)
+    curated = Artifact(folder, "curate", art.Curated, sealer).read()
     # who is spoken to: replies go to people, the orchestrator's site to both, the rest to code
     assert {site.name.removeprefix(f"{AGENT}/"): site.audience for site in curated.sites} == {
         "triage": "code",
@@ -106,7 +107,7 @@ def test_the_traffic_is_curated_and_its_tasks_are_found(collected: Path) -> None
     text = json.dumps([e.request.messages for e in curated.examples])
     leaked = [t.email for t in SMALL.tickets() if t.email in text]
     assert len(leaked) == 0, leaked
-    discovered = read_sealed(folder / "cluster.sealed", art.Discovered, sealer)
+    discovered = Artifact(folder, "cluster", art.Discovered, sealer).read()
     kinds = Counter(t.contract.kind for t in discovered.tasks)
     assert kinds["json"] >= 2 and kinds["tool_call"] >= 1
 

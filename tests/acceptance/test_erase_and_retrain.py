@@ -12,10 +12,8 @@ from tests import tiny_model
 
 from deputize.cli.main import run
 from deputize.home import Home
+from deputize.maintenance.lineage import specialists_of, trained_on_erased
 from deputize.routes_file import read_routes
-from deputize.store.access.audit_log import AuditLog
-from deputize.store.keys.keyring import KeyRing
-from deputize.store.lineage import affected, specialists_of
 
 ABOUT = {
     "refund": ("money back please", "return my payment"),
@@ -69,14 +67,12 @@ def test_what_is_offered_after_an_erasure_trains_again_without_the_erased(
         assert run(shlex.split(line)[1:]) == 0, line
     (after,) = read_routes(home / "routes.json").routes
     assert (after.id, after.state) == (before.id, "live") and after.specialist != before.specialist
-    ring = KeyRing.open(home)
-    store = Home(home, keyring=ring).open_store()
-    assert [t.path for t in affected(home, store, ring)] == [before.specialist], (
-        "the new one learnt from none"
-    )
-    assert len(list(specialists_of(home, ring))) == 2
-    store.close()
-    published = [e.subject for e in AuditLog(home, ring).entries() if e.action == "route.publish"]
+    with Home(home) as opened:
+        assert [t.path for t in trained_on_erased(opened)] == [before.specialist], (
+            "the new one learnt from none"
+        )
+        assert len(list(specialists_of(opened))) == 2
+        published = [e.subject for e in opened.audit.entries() if e.action == "route.publish"]
     assert published == [before.id, after.id]
     capsys.readouterr()
     assert run(["--home", str(home), "erase", "--origin", "customer-7"]) == 0

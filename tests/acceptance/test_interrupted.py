@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 from tests import tiny_model
 
-from deputize import pipeline
+from deputize.core.artifacts import Curated
 from deputize.home import Home
+from deputize.pipeline.artifact import Artifact
 from deputize.store.keys.keyring import KeyRing
 from deputize.store.keys.run_keys import run_key
 from deputize.testing import call
@@ -172,7 +173,7 @@ def test_s2_stopped_half_way_leaves_nothing_in_clear_and_begins_again(tmp_path: 
     process = start(home, "curate", environ=environ, said=tmp_path / "said.txt")
     assert process.wait(timeout=300) == 0, (tmp_path / "said.txt").read_text()
     (folder,) = (home / "runs").iterdir()
-    curated = pipeline.read_curated(folder / "curate.sealed", run_key(folder, KeyRing.open(home)))
+    curated = Artifact(folder, "curate", Curated, run_key(folder, KeyRing.open(home))).read()
     assert {e.call_id for e in curated.examples} == {f"c{i}" for i in range(1500)}
     assert parts() == [] and in_clear(home, temporary, tmp_path / "said.txt") == []
 

@@ -19,11 +19,14 @@ import msgspec
 import pytest
 from tests import tiny_model
 
-from deputize import pipeline
+from deputize.core.artifacts import Curated
 from deputize.core.config import Convert
 from deputize.core.contracts import answer_of
 from deputize.gateway.launch import running_gateway
 from deputize.home import Home
+from deputize.pipeline.artifact import Artifact
+from deputize.pipeline.convert import convert
+from deputize.pipeline.run import latest_run
 from deputize.specialists.learn_schema import learn_schema
 from deputize.stages.cluster import run as cluster
 from deputize.stages.collect.audience import infer_sites
@@ -312,8 +315,8 @@ def _as_a_log(path: Path, calls: list[tuple[dict[str, str], int]]) -> Path:
 def held_without_the_limit(home: Path, person: dict[str, str]) -> set[str]:
     """The habits of one person that stand in clear where `min_origins` is 1."""
     keyring = KeyRing.open_existing(home)
-    folder = home / "runs" / str(pipeline.latest_run(Home(home)))
-    curated = pipeline.read_curated(folder / "curate.sealed", run_key(folder, keyring))
+    folder = home / "runs" / str(latest_run(Home(home)))
+    curated = Artifact(folder, "curate", Curated, run_key(folder, keyring)).read()
     found = cluster.run(curated, Convert(min_origins=1))
     forms = [
         learn_schema(
@@ -355,7 +358,7 @@ def test_two_hundred_identifiers_and_what_one_person_alone_says_are_nowhere_in_c
         asyncio.run(_through_the_gateway(home, calls[: len(calls) // 2]))
         said: list[str] = []
         with Home(home) as opened:
-            report = pipeline.convert(
+            report = convert(
                 opened,
                 Convert(models=(name,), epsilon=0.2, delta=0.2, minutes=2.0, min_calls=20),
                 paths=[_as_a_log(source / "log.jsonl", calls[len(calls) // 2 :])],

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from deputize import pipeline
 from deputize.cli.main import run
 from deputize.core.artifacts import Curated
 from deputize.core.config import Convert
@@ -15,9 +14,11 @@ from deputize.core.errors import AccessDenied, BadInput
 from deputize.core.records import Call, Example, Outcome
 from deputize.dataset import Dataset
 from deputize.home import Home
+from deputize.maintenance.erasure import erase_origin
+from deputize.pipeline import convert
+from deputize.pipeline.run import Run
 from deputize.store.access.audit_log import AuditLog
 from deputize.store.access.roles import RIGHTS, Actor, Right, Role, owner
-from deputize.store.erasure import erase_origin
 from deputize.store.keys.keyring import KeyRing
 from deputize.testing import ScriptedUpstream, always, in_thread
 
@@ -49,9 +50,9 @@ def fill(home: Path) -> None:
     store.close()
 
 
-def run_stage(home: Path, step: str, config: Convert, *, again: bool = False) -> pipeline.Run:
+def run_stage(home: Path, step: str, config: Convert, *, again: bool = False) -> Run:
     with Home(home) as opened:
-        return pipeline.run_stage(opened, step, config, again=again)
+        return convert.run_stage(opened, step, config, again=again)
 
 
 @pytest.fixture(scope="module")
@@ -178,10 +179,8 @@ def test_calls_that_were_erased_are_neither_shown_nor_exported(tmp_path: Path) -
     data = Dataset(Home(home), None, owner())
     n_before = len(data.dropped())
     whole = data.export(tmp_path / "before", "jsonl", chosen="all")
-    keyring = KeyRing.open(home)
-    store = Home(home, keyring=keyring).open_store()
-    done = erase_origin(home, keyring, store, AuditLog(home, keyring), owner(), "customer-0", tenant="north")
-    store.close()
+    with Home(home) as opened:
+        done = erase_origin(opened, owner(), "customer-0", tenant="north")
     exported = data.export(tmp_path / "out", "jsonl", chosen="all")
     assert exported.n_erased == len(done.erased.call_ids) > 0
     assert sum(exported.rows.values()) == 120 - exported.n_erased

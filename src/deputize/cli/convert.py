@@ -1,4 +1,4 @@
-"""convert, and its stages one by one."""
+"""convert, and one command for each of its stages."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from deputize.core.config import Convert, sentence
 from deputize.core.errors import BadInput, UsageError
 from deputize.home import Home
 from deputize.locations import models_path
+from deputize.pipeline.stages import STAGES, Stage
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -86,13 +87,13 @@ def check_models(config: Convert) -> None:
 def convert(
     terminal: Terminal, /, paths: tuple[Path, ...], log_format: str, agent: str, fresh: bool, **given: Any
 ) -> None:
-    """Import PATHS (if any), then run S2 to S6 over the calls in the store and publish what earned a certificate."""
-    from deputize import pipeline
+    """Import PATHS (if any), then do every stage over the calls in the store and publish the routes that were certified."""
     from deputize.cli.report import show_report
+    from deputize.pipeline.convert import convert as convert_home
 
     config = settings(terminal.home, given)
     with terminal.progress() as progress:
-        report = pipeline.convert(
+        report = convert_home(
             terminal.home,
             config,
             paths=paths,
@@ -104,23 +105,25 @@ def convert(
     terminal.result(report, lambda: show_report(terminal, report))
 
 
-def _stage(name: str, text: str) -> click.Command:
-    @click.command(name, help=text)
+def _command(stage: Stage) -> click.Command:
+    """The command of one stage."""
+
+    @click.command(stage.step, help=stage.help)
     @click.option(
         "--again", is_flag=True, help="Forget the result of this stage and of all later ones first."
     )
     @run_options
     @pass_terminal
     def command(terminal: Terminal, /, again: bool, **given: Any) -> None:
-        from deputize import pipeline
+        from deputize.pipeline.convert import run_stage
+        from deputize.pipeline.run import newest_state
 
-        newest = pipeline.latest_run(terminal.home)
-        base = pipeline.read_state(terminal.home, newest).settings if newest else None
-        config = settings(terminal.home, given, base)
+        before = newest_state(terminal.home)
+        config = settings(terminal.home, given, before.settings if before else None)
         with terminal.progress() as progress:
-            run = pipeline.run_stage(terminal.home, name, config, progress=progress, again=again)
-        facts = _FACTS[name](run)
-        document = {"run_id": run.state.run_id, "stage": name, **facts}
+            run = run_stage(terminal.home, stage.step, config, progress=progress, again=again)
+        facts = stage.facts(run.load(stage.step, stage.artifact))
+        document = {"run_id": run.state.run_id, "stage": stage.step, **facts}
         terminal.result(document, lambda: _show(terminal, document))
 
     return command
@@ -132,72 +135,4 @@ def _show(terminal: Terminal, facts: dict[str, Any]) -> None:
         terminal.say(f"{name.replace('_', ' '):<12} {shown}")
 
 
-def _curated(run: Any) -> dict[str, Any]:
-    from deputize.core.artifacts import Curated
-
-    done = run.load("curate", Curated)
-    return {
-        "n_calls": done.n_calls,
-        "n_code_calls": done.n_code_calls,
-        "n_examples": len(done.examples),
-        "dropped": done.dropped,
-        "entities": done.entities,
-    }
-
-
-def _clustered(run: Any) -> dict[str, Any]:
-    from deputize.core.artifacts import Discovered
-
-    done = run.load("cluster", Discovered)
-    return {
-        "n_tasks": len(done.tasks),
-        "tasks": {t.id: f"{t.name} ({t.n_calls})" for t in done.tasks},
-        "unassigned": done.unassigned,
-    }
-
-
-def _selected(run: Any) -> dict[str, Any]:
-    from deputize.core.artifacts import Selected
-
-    done = run.load("select", Selected)
-    return {
-        "base_model": done.base_model,
-        "plan": {t: " then ".join(r) or "nothing" for t, r in done.plan.items()},
-        "refused": done.refused,
-    }
-
-
-def _finetuned(run: Any) -> dict[str, Any]:
-    from deputize.core.artifacts import Finetuned
-
-    done = run.load("finetune", Finetuned)
-    return {
-        "n_specialists": len(done.specialists),
-        "specialists": {s.id: f"{s.method}, validation {s.validation_accuracy}" for s in done.specialists},
-        "refused": done.refused,
-    }
-
-
-def _evaluated(run: Any) -> dict[str, Any]:
-    from deputize.pipeline import Results
-
-    done = run.load("evaluate", Results).results
-    return {
-        "certified": [r.task_id for r in done if r.certificate],
-        "refused": {r.task_id: r.refused for r in done if r.refused},
-    }
-
-
-_FACTS: dict[str, Callable[[Any], dict[str, Any]]] = {
-    "curate": _curated,
-    "cluster": _clustered,
-    "select": _selected,
-    "finetune": _finetuned,
-    "evaluate": _evaluated,
-}
-
-curate = _stage("curate", "S2: de-identify, filter, deduplicate and split the calls in the store.")
-cluster = _stage("cluster", "S3: find the recurring tasks.")
-select = _stage("select", "S4: choose what is worth training for each task.")
-finetune = _stage("finetune", "S5: train the specialists.")
-evaluate = _stage("evaluate", "S6: certify the specialists, publish the routes, write the report.")
+curate, cluster, select, finetune, evaluate = map(_command, STAGES)

@@ -91,7 +91,7 @@ def restore(terminal: Terminal, /, call_ids: tuple[str, ...], undo: bool) -> Non
     from deputize.dataset import Dataset
 
     data = Dataset(terminal.home, None, terminal.actor)
-    after = data.restore(call_ids, undo=undo)
+    after = data.undo_restore(call_ids) if undo else data.restore(call_ids)
     terminal.result(
         {"run_id": data.run_id, "restored": sorted(after)},
         lambda: terminal.say(f"{len(after)} calls are put back; `deputize curate --again` heeds it."),

@@ -15,8 +15,8 @@ from deputize.core.errors import BadInput
 
 if TYPE_CHECKING:
     from deputize.core.records import Route
-    from deputize.store.erasure import Erasure
-    from deputize.store.lineage import TrainedOnErased
+    from deputize.maintenance.erasure import Erasure
+    from deputize.maintenance.lineage import TrainedOnErased
 
 
 @click.command()
@@ -33,26 +33,21 @@ def erase(terminal: Terminal, /, origin: str, tenant: str, keep_backups: bool) -
 
     Its keys are destroyed, its examples leave the artifacts of all runs, and the wrapping key is changed, so that a copy
     of the home made earlier opens nothing without the earlier copy of keys/. Make a new backup afterwards. Specialists
-    that learnt from the calls, and files that hold them outside the home, are named, with the commands to make them anew.
+    that were trained on the calls, and files that hold them outside the home, are named, with the commands to make them anew.
     """
-    from deputize.cli.imports import forget_in_runs
     from deputize.cli.report import mark_erased
-    from deputize.store.erasure import erase_origin
+    from deputize.maintenance.erasure import erase_origin, forget_unless_busy
+    from deputize.maintenance.rotation import rotate
     from deputize.store.recording.journal import set_aside
-    from deputize.store.rotation import rotate
 
     home = terminal.home
     home.require_keys()
-    done = erase_origin(
-        home.path, home.keyring, home.store, home.audit, terminal.actor, origin, tenant=tenant
-    )
-    forgotten = forget_in_runs(terminal) or {}
-    mark_erased(home.path, done.taught)
+    done = erase_origin(home, terminal.actor, origin, tenant=tenant)
+    forgotten = forget_unless_busy(home, terminal.note) or {}
+    mark_erased(home.path, done.trained_on)
     warnings: tuple[str, ...] = ()
     if not keep_backups:
-        warnings = rotate(
-            home.path, home.keyring, home.store, actor=terminal.actor.name, audit=home.audit
-        ).warnings
+        warnings = rotate(home, actor=terminal.actor.name).warnings
     is_compact = home.store.compact()
     home.close()
     if not is_compact:
@@ -67,14 +62,14 @@ def erase(terminal: Terminal, /, origin: str, tenant: str, keep_backups: bool) -
         )
     for warning in warnings:
         terminal.note(warning)
-    routes = _routes_of(terminal, [taught.path for taught in done.taught])
-    offer = _offer(terminal, done.taught, routes)
+    routes = _routes_of(terminal, [one.path for one in done.trained_on])
+    offer = _offer(terminal, done.trained_on, routes)
     document = {
         "tenant": tenant,
         "origin": done.erased.origin,
         "n_calls": len(done.erased.call_ids),
-        "n_sessions": done.n_sessions,
-        "specialists": [taught.path for taught in done.taught],
+        "n_conversations": done.n_conversations,
+        "specialists": [one.path for one in done.trained_on],
         "routes": [r.id for r in routes],
         "forgotten": forgotten,
         "older_copies_readable": keep_backups,
@@ -92,7 +87,7 @@ def _show(
     offer: Sequence[str],
     keep_backups: bool,
 ) -> None:
-    also = f" and {done.n_sessions} kept conversations" if done.n_sessions else ""
+    also = f" and {done.n_conversations} kept conversations" if done.n_conversations else ""
     terminal.say(f"{len(done.erased.call_ids)} calls{also} erased.")
     if not done.erased.call_ids:
         terminal.say(
@@ -107,11 +102,9 @@ def _show(
             f"{copy.path} ({copy.what}, {made}, by {copy.by}) holds {len(copy.call_ids)} of them in clear: delete it."
         )
     served = {r.specialist for r in routes}
-    for taught in done.taught:
-        unused = (
-            "" if taught.path in served else f" No route uses it: {terminal.home.path / taught.path} can go."
-        )
-        terminal.say(taught.sentence + unused)
+    for one in done.trained_on:
+        unused = "" if one.path in served else f" No route uses it: {terminal.home.path / one.path} can go."
+        terminal.say(one.sentence + unused)
     if offer:
         terminal.say("To serve its calls by the LLM until it is trained again without them:")
         for line in offer:
@@ -132,12 +125,12 @@ def _routes_of(terminal: Terminal, folders: list[str]) -> list[Route]:
     return [r for r in read_routes(terminal.home.routes_path).routes if r.specialist in folders]
 
 
-def _offer(terminal: Terminal, taught: Sequence[TrainedOnErased], routes: Sequence[Route]) -> list[str]:
-    """Command lines that retrain what learnt from the erased: with this home, and with the settings of its run.
+def _offer(terminal: Terminal, affected: Sequence[TrainedOnErased], routes: Sequence[Route]) -> list[str]:
+    """Command lines that retrain what was trained on erased calls: with this home, and with the settings of its run.
 
     A route that a person closes stays closed when it is published again, so one that is open now is opened again.
     """
-    used = [t for t in taught if t.path in {r.specialist for r in routes}]
+    used = [t for t in affected if t.path in {r.specialist for r in routes}]
     if not used:
         return []
     open_ids = [r.id for r in routes if r.state in ("live", "canary")]
@@ -157,7 +150,7 @@ def _options(terminal: Terminal, run_id: str) -> list[str]:
     """What `convert` has to be told to train as that run did, beyond what config.toml and the defaults say."""
     from deputize.cli.convert import run_options
     from deputize.core.config import Convert
-    from deputize.pipeline import read_state
+    from deputize.pipeline.run import read_state
 
     try:
         now = Convert.model_validate(terminal.home.table("convert"))

@@ -129,15 +129,13 @@ def rotate_keys(terminal: Terminal, /, to: str) -> None:
     Without --to a key in a file is replaced by a fresh one; a key in the environment or in a key service stays (change
     it with --to env:OTHER, or in the service), and what it wraps is replaced.
     """
+    from deputize.maintenance.rotation import fresh_file, rotate
     from deputize.store.keys.providers import provider_named
-    from deputize.store.rotation import fresh_file, rotate
 
     home = terminal.home
     home.require_keys()
-    provider = provider_named(to, home.path / "keys", os.environ, file=fresh_file()) if to else None
-    done = rotate(
-        home.path, home.keyring, home.store, provider=provider, actor=terminal.actor.name, audit=home.audit
-    )
+    provider = provider_named(to, home.keys_path, os.environ, file=fresh_file()) if to else None
+    done = rotate(home, provider=provider, actor=terminal.actor.name)
     for warning in done.warnings:
         terminal.note(warning)
     terminal.result(

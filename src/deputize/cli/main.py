@@ -20,6 +20,7 @@ import click
 from deputize.cli.rights import guarded
 from deputize.cli.terminal import Terminal
 from deputize.core.errors import DeputizeError, MissingExtra
+from deputize.pipeline.stages import STEPS
 
 STOPPED = "Stopped; run the same command again to go on."
 
@@ -27,11 +28,7 @@ COMMANDS: dict[str, str] = {
     "demo": "deputize.cli.demo:demo",
     "import": "deputize.cli.imports:import_",
     "convert": "deputize.cli.convert:convert",
-    "curate": "deputize.cli.convert:curate",
-    "cluster": "deputize.cli.convert:cluster",
-    "select": "deputize.cli.convert:select",
-    "finetune": "deputize.cli.convert:finetune",
-    "evaluate": "deputize.cli.convert:evaluate",
+    **{step: f"deputize.cli.convert:{step}" for step in STEPS},
     "report": "deputize.cli.report:report",
     "serve": "deputize.cli.serve:serve",
     "route": "deputize.cli.routes:route",
@@ -43,7 +40,7 @@ COMMANDS: dict[str, str] = {
     "keys": "deputize.cli.keys:keys",
     "audit": "deputize.cli.keys:audit",
     "erase": "deputize.cli.erase:erase",
-    "retention": "deputize.cli.imports:retention",
+    "retention": "deputize.cli.retention:retention",
     "raw": "deputize.cli.raw:raw",
 }
 """Verb -> where it is written; imported only when it is asked for."""

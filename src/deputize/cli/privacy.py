@@ -95,7 +95,6 @@ def train(
     too ("spans": []), of every kind that your agents read: without them a tagger masks what it should not. The newest
     tagger of a home looks for personal data in `convert`, `curate` and `privacy scan` from then on, beside the rules.
     """
-    from deputize.pipeline import alone
     from deputize.privacy.tagger import gather, learn
     from deputize.privacy.tagger.versions import next_path
     from deputize.specialists import model_download
@@ -109,7 +108,7 @@ def train(
         terminal.note(
             "Every sample holds personal data: add texts without any, or the tagger will mask much of other texts too."
         )
-    with alone(terminal.home, "tagger"), terminal.progress() as progress:
+    with terminal.home.alone("tagger"), terminal.progress() as progress:
         base = model_download.fetch(BASE, models_path(), progress)
         path = out or next_path(terminal.home.path)
         card = learn(samples, path, base_dir=base, seed=seed, minutes=minutes, progress=progress)

@@ -78,8 +78,8 @@ def approve(terminal: Terminal, /, request_id: str) -> None:
 @pass_terminal
 def export(terminal: Terminal, /, request_id: str, out: Path) -> None:
     """Write the raw calls of an approved request to a file only you can read."""
+    from deputize.maintenance.lineage import ClearTextCopy, note_copy
     from deputize.store.access.guarded import GuardedStore
-    from deputize.store.lineage import ClearTextCopy, note_copy
 
     approvals, home = _approvals(terminal), terminal.home
     with contextlib.closing(home.open_store(audited=False)) as store:
@@ -91,8 +91,7 @@ def export(terminal: Terminal, /, request_id: str, out: Path) -> None:
                 file.write(encode(call) + b"\n")
                 ids.append(call.id)
             note_copy(
-                home.path,
-                home.keyring,
+                home,
                 ClearTextCopy(
                     path=str(out.resolve()),
                     what="raw calls",

@@ -12,7 +12,7 @@ import msgspec
 from deputize.cli.terminal import Terminal, pass_terminal
 from deputize.core.errors import BadInput
 from deputize.core.report_schema import validate
-from deputize.store.lineage import TrainedOnErased
+from deputize.maintenance.lineage import TrainedOnErased
 
 
 def read_report(home: Path, run_id: str | None = None) -> tuple[dict[str, Any], Path]:

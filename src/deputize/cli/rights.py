@@ -17,6 +17,7 @@ import click
 from deputize.cli.terminal import Terminal
 from deputize.core.errors import AccessDenied, StoreError
 from deputize.home import Home
+from deputize.pipeline.stages import STAGES
 from deputize.store.access.roles import EVERY_TENANT, Actor, Right, owner, require
 
 KEY_VARIABLE = "DEPUTIZE_KEY"
@@ -25,11 +26,7 @@ RIGHTS: dict[str, Right | None] = {
     "demo": None,
     "import": Right.WRITE_CALLS,
     "convert": Right.RUN_STAGES,
-    "curate": Right.RUN_STAGES,
-    "cluster": Right.RUN_STAGES,
-    "select": Right.RUN_STAGES,
-    "finetune": Right.RUN_STAGES,
-    "evaluate": Right.RUN_STAGES,
+    **{stage.step: stage.right for stage in STAGES},
     "report": Right.SEE_STATUS,
     "serve": Right.RUN_GATEWAY,
     "route list": Right.SEE_STATUS,

@@ -116,7 +116,7 @@ def _edit(
     terminal: Terminal, change: Callable[[Discovered, Curated], Changed], about: Sequence[str]
 ) -> Discovered:
     """Makes an edit, notes it in the audit log and says what came of it."""
-    from deputize import pipeline
+    from deputize.pipeline.edits import edit_tasks
 
     made: list[Task] = []
     action: list[str] = []
@@ -127,7 +127,7 @@ def _edit(
         action.append(edit.action)
         return after, edit
 
-    done = pipeline.edit_tasks(terminal.home, changed)
+    done = edit_tasks(terminal.home, changed)
     terminal.home.audit.append(f"tasks.{action[0]}", subject=" ".join(about), detail={"run": done.run_id})
     document = {"run_id": done.run_id, "action": action[0], "tasks": made, "forgotten": list(done.forgotten)}
 
@@ -151,7 +151,7 @@ def _edit(
 def _rename_elsewhere(home: Home, task_id: str, name: str) -> None:
     """The name in the newest run's report and in the route file; neither need be there."""
     from deputize.cli.report import read_report
-    from deputize.pipeline import latest_run
+    from deputize.pipeline.run import latest_run
     from deputize.routes_file import read_routes, update_routes
     from deputize.web.page import write_report
 
@@ -197,9 +197,7 @@ def _close_routes(terminal: Terminal, task: Task) -> None:
 
 
 def _discovered(home: Home, run_id: str | None) -> Discovered:
-    from deputize.pipeline import latest_run
-    from deputize.store.keys.run_keys import run_key
-    from deputize.store.sealed import read_sealed
+    from deputize.pipeline.run import artifact_of, latest_run
 
     chosen = run_id or latest_run(home)
     path = home.runs_path / (chosen or "") / "cluster.sealed"
@@ -209,7 +207,7 @@ def _discovered(home: Home, run_id: str | None) -> Discovered:
         )
     home.require_keys()
     home.audit.append("read.curated", subject=chosen, detail={"what": "tasks"})  # templates, labels
-    return read_sealed(path, Discovered, run_key(path.parent, home.keyring))
+    return artifact_of(home, chosen, "cluster", Discovered).read()
 
 
 def _contract(task: Task) -> str:

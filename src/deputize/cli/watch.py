@@ -73,10 +73,11 @@ class Watcher:
         Args:
             once: let the error of a run out; otherwise it is told, and the loop goes on.
         """
+        from deputize.pipeline.run import newest_state
         from deputize.routes_file import read_routes
 
         file = read_routes(self._home.routes_path)
-        state = _newest(self._home)
+        state = newest_state(self._home)
         with self._home.fresh() as home:  # opened anew: what a crashed process left is read in
             # reading every call is expensive: not where nothing came since (feedback alone waits for the next call)
             mark = (home.store.count(), file.generation, state.run_id if state else "")
@@ -230,16 +231,9 @@ def hourly(
     return now_and_then
 
 
-def _newest(home: Home) -> Any:
-    from deputize.pipeline import latest_run, read_state
-
-    newest = latest_run(home)
-    return read_state(home, newest) if newest is not None else None
-
-
 def _read(store: Any, state: Any) -> tuple[list[WatchedCall], int]:
     """(what the watch keeps of every call, by time; calls to learn from that the newest run did not have)."""
-    from deputize.pipeline import learnable
+    from deputize.pipeline.curation import learnable
 
     notes: list[WatchedCall] = []
     wanted = set(state.agents) if state is not None else set()
@@ -284,19 +278,19 @@ def watch(
 
     Uses the settings of the newest run where no others are given. Ctrl-C ends it.
     """
-    from deputize.pipeline import alone
+    from deputize.pipeline.run import newest_state
 
     home = terminal.home
 
     def config() -> Convert:
-        state = _newest(home)
+        state = newest_state(home)
         return settings(home, given, state.settings if state is not None else None)
 
     def convert() -> dict[str, Any]:
-        from deputize import pipeline
+        from deputize.pipeline.convert import convert as convert_home
 
         with terminal.progress() as progress, home.fresh() as opened:
-            return pipeline.convert(opened, config(), progress=progress)
+            return convert_home(opened, config(), progress=progress)
 
     try:
         config()  # a bad setting or a missing model is told now, not in a week
@@ -317,7 +311,7 @@ def watch(
         if not terminal.json:
             _show(terminal, looked)
 
-    with alone(home, "watch"):
+    with home.alone("watch"):
         if once:
             tell(look())
         else:
@@ -329,13 +323,13 @@ def watch(
 
 def _retain(terminal: Terminal) -> None:
     """Deletes what [retention] does not allow to be kept any longer."""
-    from deputize.cli.imports import retain
+    from deputize.maintenance.retention import retain
 
     limits = terminal.home.retention()
     if not limits:
         return
     try:
-        deleted, _ = retain(terminal, limits)
+        deleted, _ = retain(terminal.home, terminal.actor, limits, note=terminal.note)
     finally:
         terminal.home.close()
     for tenant, n_calls in deleted.items():

@@ -385,3 +385,9 @@ class TaskResult(Record):
     held_out_groups: dict[str, tuple[float, float]] = msgspec.field(default_factory=dict)
     """Group -> (calls meant for code, loss difference summed over all its calls): what the totals of the report are made
     of. Names of groups stay here, in the sealed results."""
+
+
+class Evaluated(Record):
+    """S6 -> report and routes."""
+
+    results: list[TaskResult]

@@ -16,7 +16,6 @@ from typing import Any
 
 import msgspec
 
-from deputize import pipeline
 from deputize.core.config import Convert
 from deputize.core.errors import BadInput, UsageError
 from deputize.core.progress import Progress, silent
@@ -27,6 +26,7 @@ from deputize.demo.processes import teacher_process
 from deputize.files import write_atomic
 from deputize.gateway.child_process import start_gateway_process
 from deputize.home import Home
+from deputize.pipeline.convert import convert
 from deputize.routes_file import read_routes
 from deputize.scoring.costs import load_prices
 from deputize.web.page import write_report
@@ -111,7 +111,7 @@ def run(
             state = collect_traffic(home, plan, state, llm, progress, say)
             say("S2 to S6: de-identify, find the tasks, choose and train specialists, certify them.")
             with Home(home) as opened:
-                report = pipeline.convert(opened, plan.convert(), progress=progress)
+                report = convert(opened, plan.convert(), progress=progress)
             state = _save(home, msgspec.structs.replace(state, run_id=report["run_id"]))
         folder = home / "runs" / state.run_id
         report = _read_report(folder)

@@ -42,7 +42,7 @@ class Erased(Record, frozen=True):
     """Pseudonym."""
     erased_at: float
     call_ids: list[str]
-    """Calls that can no longer be read, for lineage: which specialists learnt from them."""
+    """Calls that can no longer be read, for lineage: which specialists were trained on them."""
 
 
 class Store(Protocol):

@@ -217,10 +217,5 @@ class ConversationStore:
             db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
 
 
-def existing_sessions(home: Path, keyring: KeyRing) -> ConversationStore | None:
-    """The sessions of a home, to be closed afterwards; None where no gateway has kept any."""
-    return ConversationStore(home, keyring) if (home / FILE).exists() else None
-
-
 def _key_aad(tenant: str, subject: bytes) -> bytes:
     return pack("session-key", tenant, subject)

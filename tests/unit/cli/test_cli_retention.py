@@ -13,13 +13,16 @@ from typing import Any
 import msgspec
 import pytest
 
-from deputize import pipeline
 from deputize.cli.main import run
 from deputize.cli.watch import hourly
+from deputize.core.artifacts import Curated
 from deputize.core.config import Convert
 from deputize.core.errors import BadInput, DeputizeError, StoreError
 from deputize.core.records import Call
 from deputize.home import Home
+from deputize.pipeline.artifact import Artifact
+from deputize.pipeline.convert import convert
+from deputize.pipeline.run import latest_run, read_state
 from deputize.store.access.audit_log import AuditLog
 from deputize.store.keys.keyring import KeyRing
 from deputize.store.keys.run_keys import run_key
@@ -58,8 +61,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store.append(calls(time.time()))
     store.close()
     with Home(home) as opened:
-        pipeline.convert(opened, Convert(), stop_after="curate")
-        state = pipeline.read_state(opened, str(pipeline.latest_run(opened)))
+        convert(opened, Convert(), stop_after="curate")
+        state = read_state(opened, str(latest_run(opened)))
     # so that the watch has no run to go on with, only its retention
     done = msgspec.structs.replace(state, finished=True)
     (home / "runs" / state.run_id / "run.json").write_bytes(msgspec.json.encode(done))
@@ -88,7 +91,7 @@ def ids_in_store(home: Path) -> set[str]:
 def ids_in_run(home: Path) -> set[str]:
     (folder,) = (home / "runs").iterdir()
     keyring = KeyRing.open_existing(home)
-    curated = pipeline.read_curated(folder / "curate.sealed", run_key(folder, keyring))
+    curated = Artifact(folder, "curate", Curated, run_key(folder, keyring)).read()
     return {e.call_id.rpartition("-")[0] for e in curated.examples}
 
 
@@ -114,7 +117,7 @@ def test_watch_deletes_per_tenant_and_leaves_no_byte_behind(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = sealed_rows(home)
-    run_before = (home / "runs" / str(pipeline.latest_run(Home(home))) / "curate.sealed").read_bytes()
+    run_before = (home / "runs" / str(latest_run(Home(home))) / "curate.sealed").read_bytes()
     assert all(payload in bytes_of(home) for payload in rows.values())
     assert watch(home) == 0
     said = capsys.readouterr().err
@@ -127,7 +130,7 @@ def test_watch_deletes_per_tenant_and_leaves_no_byte_behind(
         "the sealed rows themselves are overwritten"
     )
     assert run_before not in after
-    copy = home / "runs" / str(pipeline.latest_run(Home(home))) / "curate.sealed"
+    copy = home / "runs" / str(latest_run(Home(home))) / "curate.sealed"
     copy.write_bytes(run_before)  # a copy of the run from before opens with no key that is left
     with pytest.raises(DeputizeError):
         ids_in_run(home)
@@ -147,8 +150,9 @@ def test_a_second_look_deletes_nothing_and_notes_nothing(
 DIES = """
 import os, sys
 from pathlib import Path
-from deputize.cli.imports import retain
-from deputize.cli.terminal import Terminal
+from deputize.home import Home
+from deputize.maintenance.retention import retain
+from deputize.store.access.roles import owner
 from deputize.store.sqlite import SqliteStore
 
 class Dying(SqliteStore):
@@ -160,11 +164,9 @@ class Dying(SqliteStore):
             os.kill(os.getpid(), 9)
         return done
 
-terminal = Terminal()
-terminal.given_home = sys.argv[1]
-home = terminal.home
+home = Home(Path(sys.argv[1]))
 home.store = Dying(home.path / "store.db", home.keyring)
-retain(terminal, home.retention())
+retain(home, owner(), home.retention(), note=print)
 """
 
 
@@ -186,7 +188,7 @@ def test_a_kill_between_the_steps_loses_nothing_and_is_made_up_for(home: Path, w
 
 
 def test_a_run_at_work_is_waited_for(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pipeline.alone(Home(home)):
+    with Home(home).alone("run"):
         assert watch(home) == 0
     assert "Another run is at work" in capsys.readouterr().err
     assert ids_in_store(home) == KEPT and ids_in_run(home) > KEPT

@@ -12,22 +12,24 @@ from pathlib import Path
 
 import pytest
 
-from deputize import pipeline
 from deputize.cli.convert import convert as CONVERT
 from deputize.cli.convert import settings
 from deputize.cli.main import run
-from deputize.core.artifacts import Curated, Discovered, Finetuned, Selected, Specialist
+from deputize.core.artifacts import Curated, Discovered, Evaluated, Finetuned, Selected, Specialist
 from deputize.core.config import Convert
 from deputize.core.errors import StoreError, Tampered
 from deputize.core.progress import silent
 from deputize.core.records import Contract, Example, PromptRecipe, Request, Route, RouteFile, Task, encode
 from deputize.home import Home
+from deputize.maintenance.lineage import ClearTextCopy, note_copy
+from deputize.pipeline.artifact import Artifact
+from deputize.pipeline.convert import finish, open_run
+from deputize.pipeline.erasure import forget_in_runs
+from deputize.pipeline.stages import stage_of
 from deputize.routes_file import read_routes, write_routes
 from deputize.store.access.audit_log import AuditLog
-from deputize.store.keys.keyring import KeyRing
+from deputize.store.keys.keyring import KeyRing, Sealer
 from deputize.store.keys.run_keys import KEY_FILE, finish_forgetting, rewrite, run_key
-from deputize.store.lineage import ClearTextCopy, note_copy
-from deputize.store.sealed import read_sealed, write_sealed
 from deputize.store.sqlite import SqliteStore
 from deputize.testing import call
 
@@ -48,7 +50,7 @@ class House:
                 for i in range(3)
             ]
         )
-        self.run = pipeline.open_run(self.opened, Convert(epsilon=0.05, minutes=7.0), silent)
+        self.run = open_run(self.opened, Convert(epsilon=0.05, minutes=7.0), silent)
         examples = [
             Example(
                 call_id=c.id,
@@ -85,13 +87,13 @@ class House:
             ),
             ("select", Selected(candidates={}, plan={}, base_model="")),
             ("finetune", Finetuned(specialists=[specialist])),
-            ("evaluate", pipeline.Results(results=[])),
+            ("evaluate", Evaluated(results=[])),
         ):
-            write_sealed(self.folder / f"{step}.sealed", record, self.run.sealer)
+            self.run.artifact(step, type(record)).write(record)
         folder = home / specialist.path
         folder.mkdir(parents=True)
         (folder / "specialist.json").write_bytes(encode(specialist))
-        pipeline.finish(self.run)
+        finish(self.run)
         write_routes(
             home / "routes.json",
             RouteFile(
@@ -116,7 +118,7 @@ class House:
         return self.run.folder
 
     def examples(self) -> set[str]:
-        curated = read_sealed(self.folder / "curate.sealed", Curated, run_key(self.folder, self.ring))
+        curated = Artifact(self.folder, "curate", Curated, run_key(self.folder, self.ring)).read()
         return {e.call_id for e in curated.examples}
 
 
@@ -144,7 +146,7 @@ def test_erasing_reaches_the_runs_names_the_specialists_and_marks_the_report(
         home + "route promote route-t --to live",
     ]
     assert house.examples() == {"b0", "b1", "b2"}
-    discovered = read_sealed(house.folder / "cluster.sealed", Discovered, run_key(house.folder, house.ring))
+    discovered = house.run.artifact("cluster", Discovered).read()
     assert set(discovered.assignment) == {"b0", "b1", "b2"}
     assert all(p.read_bytes() != old[p.name] for p in house.folder.glob("*.sealed"))
     assert not list((house.home / "forgetting").glob("*"))
@@ -172,12 +174,12 @@ def test_what_was_erased_is_unreadable_in_backups_too(house: House) -> None:
     for name in ("curate.sealed", KEY_FILE):
         shutil.copy(backup / "runs" / run_id / name, restored / "runs" / run_id / name)
     with pytest.raises((StoreError, Tampered)):
-        read_sealed(
-            restored / "runs" / run_id / "curate.sealed", Curated, run_key(restored / "runs" / run_id, ring)
-        )
+        Artifact(
+            restored / "runs" / run_id, "curate", Curated, run_key(restored / "runs" / run_id, ring)
+        ).read()
     # yesterday's artifact under today's run key
     with pytest.raises(Tampered):
-        read_sealed(backup / "runs" / run_id / "curate.sealed", Curated, run_key(house.folder, ring))
+        Artifact(backup / "runs" / run_id, "curate", Curated, run_key(house.folder, ring)).read()
     # and everybody else is still there
     assert {c.id for c in Home(house.home, keyring=ring).open_store().calls()} == {"b0", "b1", "b2"}
 
@@ -227,8 +229,7 @@ def test_files_that_left_the_home_are_named_until_they_are_gone(
 ) -> None:
     for number, origin in enumerate(("", "bob")):
         note_copy(
-            house.home,
-            house.ring,
+            house.opened,
             ClearTextCopy(
                 path=str(tmp_path / f"out{number}"),
                 what="raw calls",
@@ -296,11 +297,11 @@ def test_backups_can_be_kept_and_the_command_says_what_that_means(
 def test_an_erasure_while_a_run_is_at_work_is_done_and_the_run_forgets_at_its_end(
     house: House, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pipeline.alone(house.opened):
+    with house.opened.alone("run"):
         assert run(["--home", str(house.home), "erase", "--origin", "ann"]) == 0
         assert "drops what is gone when it ends" in capsys.readouterr().err
         assert {c.id for c in house.store.calls()} == {"b0", "b1", "b2"}
-        pipeline.finish(house.run)
+        finish(house.run)
     assert house.examples() == {"b0", "b1", "b2"}
 
 
@@ -343,7 +344,7 @@ def test_a_rewrite_stopped_while_writing_leaves_the_old(house: House) -> None:
     with pytest.raises(Stop):
         rewrite(house.folder, house.ring, half)
     assert len(house.examples()) == 6
-    assert pipeline.forget(house.opened) == {}
+    assert forget_in_runs(house.opened) == {}
 
 
 def test_a_rewrite_stopped_while_moving_is_finished_by_the_next_reader(house: House) -> None:
@@ -351,8 +352,8 @@ def test_a_rewrite_stopped_while_moving_is_finished_by_the_next_reader(house: Ho
     staging = house.home / "forgetting" / house.folder.name
     moved: list[bytes] = []
 
-    def write(folder: Path, sealer: object) -> None:
-        write_sealed(folder / "curate.sealed", new, sealer)  # type: ignore[arg-type]
+    def write(folder: Path, sealer: Sealer) -> None:
+        Artifact(folder, "curate", Curated, sealer).write(new)
         moved.append((folder / "curate.sealed").read_bytes())
 
     old_key = (house.folder / KEY_FILE).read_bytes()
@@ -380,9 +381,9 @@ def test_a_run_key_belongs_to_its_run(house: House) -> None:
 
 def test_a_run_from_before_there_were_run_keys_is_read_and_gets_one_when_it_forgets(house: House) -> None:
     for path in house.folder.glob("*.sealed"):
-        kind = pipeline._KINDS[path.stem]
-        record = read_sealed(path, kind, run_key(house.folder, house.ring))
-        write_sealed(path, record, house.ring)
+        kind = stage_of(path.stem).artifact
+        record = house.run.artifact(path.stem, kind).read()
+        Artifact(house.folder, path.stem, kind, house.ring).write(record)
     (house.folder / KEY_FILE).unlink()
     assert len(house.examples()) == 6
     assert run(["--home", str(house.home), "erase", "--origin", "ann"]) == 0

@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
 from deputize.cli.main import run
-from deputize.core.artifacts import Specialist
+from deputize.core.artifacts import Finetuned, Specialist
 from deputize.core.records import Contract, PromptRecipe, Task
 from deputize.home import Home
+from deputize.pipeline.run import artifact_of
 from deputize.store.keys.keyring import KeyRing
 
 
@@ -152,7 +152,7 @@ def test_a_disk_that_fills_up_is_told_and_nothing_is_lost(tmp_path: Path, home: 
     store.close()
 
 
-def test_erase_removes_an_origin_and_names_who_learnt_from_it(
+def test_erase_removes_an_origin_and_names_specialists_trained_on_it(
     tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = [line(i, origin="alice" if i < 3 else "bob") for i in range(5)]
@@ -162,8 +162,7 @@ def test_erase_removes_an_origin_and_names_who_learnt_from_it(
     mine = [c.id for c in store.calls() if c.origin == keyring.pseudonym("alice")]
     store.close()
     assert len(mine) == 3
-    folder = home / "runs" / "0001-abc" / "specialists" / "t1-lora"
-    folder.mkdir(parents=True)
+    (home / "runs" / "0001-abc").mkdir(parents=True)
     contract = Contract(kind="label", labels=["a"])
     task = Task(id="t1", name="t", contract=contract, recipe=PromptRecipe(), keys=[])
     specialist = Specialist(
@@ -177,8 +176,9 @@ def test_erase_removes_an_origin_and_names_who_learnt_from_it(
         n_train=1,
         train_s=1.0,
         trained_on=[mine[0]],
+        path="runs/0001-abc/specialists/t1-lora",
     )
-    (folder / "specialist.json").write_bytes(msgspec.json.encode(specialist))
+    artifact_of(Home(home), "0001-abc", "finetune", Finetuned).write(Finetuned(specialists=[specialist]))
     capsys.readouterr()
     assert run(["--home", str(home), "--json", "erase", "--origin", "alice"]) == 0
     told = json.loads(capsys.readouterr().out)

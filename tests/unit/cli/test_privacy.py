@@ -11,12 +11,14 @@ import msgspec
 import pytest
 from tests import tiny_encoder
 
-from deputize import pipeline
 from deputize.cli.main import run
 from deputize.core.artifacts import Curated
 from deputize.core.config import Convert
 from deputize.core.errors import BadInput
 from deputize.home import Home
+from deputize.pipeline.artifact import Artifact
+from deputize.pipeline.convert import convert
+from deputize.pipeline.run import latest_run
 from deputize.privacy.tagger.versions import chosen_path, next_path
 from deputize.specialists import model_download
 from deputize.store.keys.keyring import KeyRing
@@ -208,10 +210,10 @@ def test_convert_uses_the_newest_tagger_and_starts_anew_for_it(tiny_tagger: Path
 
     def curated() -> Curated:
         with Home(home) as opened:
-            pipeline.convert(opened, Convert(), paths=[path], stop_after="curate")
-        run_id = pipeline.latest_run(opened)
+            convert(opened, Convert(), paths=[path], stop_after="curate")
+        run_id = latest_run(opened)
         folder = home / "runs" / str(run_id)
-        return pipeline.read_curated(folder / "curate.sealed", run_key(folder, KeyRing.open(home)))
+        return Artifact(folder, "curate", Curated, run_key(folder, KeyRing.open(home))).read()
 
     before = curated()
     assert "tagger" not in before.detectors and before.measured == "" and "TICKET" not in before.entities

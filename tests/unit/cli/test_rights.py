@@ -13,11 +13,11 @@ import pytest
 from deputize.cli.main import COMMANDS, cli, run
 from deputize.cli.rights import RIGHTS
 from deputize.home import Home
+from deputize.maintenance.lineage import ClearTextCopy
 from deputize.store.access.api_keys import ApiKeys
 from deputize.store.access.audit_log import AuditLog
 from deputize.store.access.roles import Right, Role
 from deputize.store.keys.keyring import KeyRing
-from deputize.store.lineage import ClearTextCopy
 from deputize.store.sealed import read_sealed
 from deputize.testing import call
 

@@ -9,7 +9,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from deputize import pipeline
 from deputize.cli.main import run
 from deputize.core.artifacts import Curated, Discovered, Selected
 from deputize.core.config import Convert
@@ -28,11 +27,15 @@ from deputize.core.records import (
 from deputize.core.signature import signature
 from deputize.core.template_key import TemplateMatcher
 from deputize.home import Home
+from deputize.pipeline.artifact import Artifact
+from deputize.pipeline.convert import do
+from deputize.pipeline.edits_file import read_edits
+from deputize.pipeline.run import Run, RunState, latest_run, read_state
+from deputize.pipeline.stages import stage_of, steps_from
 from deputize.routes_file import read_routes, write_routes
 from deputize.store.access.audit_log import AuditLog
 from deputize.store.keys.keyring import KeyRing
 from deputize.store.keys.run_keys import run_key
-from deputize.store.sealed import read_sealed, write_sealed
 
 ASKS = {
     "colour": ("Name the colour of the thing. Answer with one word.", ["red", "green", "blue"]),
@@ -101,7 +104,7 @@ def test_list(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         n_episodes=7,
     )
     discovered = Discovered(tasks=[task], keyspaces=[], assignment={})
-    write_sealed(folder / "cluster.sealed", discovered, KeyRing.open(tmp_path))
+    Artifact(folder, "cluster", Discovered, KeyRing.open(tmp_path)).write(discovered)
     assert run(["--home", str(tmp_path), "tasks", "list"]) == 0
     assert "tool call or left to the LLM: look, send" in capsys.readouterr().out
     assert run(["--home", str(tmp_path), "--json", "tasks", "list"]) == 0
@@ -142,7 +145,7 @@ def edited(tmp_path: Path) -> Path:
         Task(id="t3", name="prose", contract=Contract(kind="text"), recipe=PromptRecipe(), keys=["x"]),
     ]
     keyring = KeyRing.open(tmp_path)
-    state = pipeline.RunState(
+    state = RunState(
         run_id="0001-abc",
         settings=Convert().model_dump(mode="json"),
         n_calls=0,
@@ -153,16 +156,14 @@ def edited(tmp_path: Path) -> Path:
     folder = tmp_path / "runs" / state.run_id
     folder.mkdir(parents=True)
     (folder / "run.json").write_bytes(encode(state))
-    write_sealed(
-        folder / "curate.sealed",
-        Curated(examples=examples, sites=[], n_calls=80, n_episodes=80, n_code_calls=80),
-        keyring,
+    Artifact(folder, "curate", Curated, keyring).write(
+        Curated(examples=examples, sites=[], n_calls=80, n_episodes=80, n_code_calls=80)
     )
     assignment = {e.call_id: f"t{1 + i % 2}" for i, e in enumerate(examples)}
-    write_sealed(
-        folder / "cluster.sealed", Discovered(tasks=tasks, keyspaces=[space], assignment=assignment), keyring
+    Artifact(folder, "cluster", Discovered, keyring).write(
+        Discovered(tasks=tasks, keyspaces=[space], assignment=assignment)
     )
-    write_sealed(folder / "select.sealed", Selected(candidates={}, plan={}, base_model="m"), keyring)
+    Artifact(folder, "select", Selected, keyring).write(Selected(candidates={}, plan={}, base_model="m"))
     route = Route(
         id="route-t1",
         task_id="t1",
@@ -178,7 +179,7 @@ def edited(tmp_path: Path) -> Path:
 
 
 def tasks_of(home: Path) -> list[Task]:
-    return read_sealed(home / "runs/0001-abc/cluster.sealed", Discovered, KeyRing.open(home)).tasks
+    return Artifact(home / "runs/0001-abc", "cluster", Discovered, KeyRing.open(home)).read().tasks
 
 
 def told(home: Path, capsys: pytest.CaptureFixture[str], *words: str) -> Any:
@@ -191,7 +192,7 @@ def test_merge_then_split(edited: Path, capsys: pytest.CaptureFixture[str]) -> N
     done = told(edited, capsys, "merge", "t1", "t2")
     assert done["forgotten"] == ["select"] and done["tasks"][0]["n_calls"] == 80
     assert not (edited / "runs/0001-abc/select.sealed").exists()
-    state = pipeline.read_state(Home(edited), "0001-abc")
+    state = read_state(Home(edited), "0001-abc")
     assert not state.finished and state.timings_s == {"curate": 1.0, "cluster": 2.0}
     assert run(["--home", str(edited), "tasks", "split", done["tasks"][0]["id"]]) == 0
     out, err = capsys.readouterr()
@@ -200,7 +201,7 @@ def test_merge_then_split(edited: Path, capsys: pytest.CaptureFixture[str]) -> N
     noted = [e.action for e in AuditLog(edited, KeyRing.open(edited)).entries()]
     assert [a for a in noted if a.startswith("tasks.")] == ["tasks.merge", "tasks.split"]
     kept = (edited / "tasks.json").read_text()
-    assert [e.action for e in pipeline.read_edits(Home(edited)).edits] == ["merge", "split"]
+    assert [e.action for e in read_edits(Home(edited)).edits] == ["merge", "split"]
     assert "brief" not in kept and "parcel" not in kept
 
 
@@ -213,7 +214,7 @@ def test_rename_costs_nothing(edited: Path, capsys: pytest.CaptureFixture[str]) 
     assert told(edited, capsys, "rename", "t1", "tint")["forgotten"] == []
     assert (edited / "runs/0001-abc/select.sealed").exists()
     assert tasks_of(edited)[0].name == "tint" == read_routes(edited / "routes.json").routes[0].task_name
-    assert pipeline.read_state(Home(edited), "0001-abc").finished
+    assert read_state(Home(edited), "0001-abc").finished
 
 
 def test_hide_closes_the_route_and_undo(edited: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -244,16 +245,16 @@ def test_what_cannot_be_edited(
 
 
 def test_tasks_found_anew_are_edited_again(edited: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    state = pipeline.read_state(Home(edited), "0001-abc")
+    state = read_state(Home(edited), "0001-abc")
     with Home(edited) as opened:
-        job = pipeline.Run(opened, state, silent)
-        job.forget_from("cluster")
-        job.do("cluster")
+        job = Run(opened, state, silent)
+        job.forget(steps_from("cluster"))
+        do(job, stage_of("cluster"))
         found = tasks_of(edited)
         told(edited, capsys, "rename", found[-1].id, "my own name")
         told(edited, capsys, "hide", found[-1].id)
-        job.forget_from("cluster")
-        job.do("cluster")
+        job.forget(steps_from("cluster"))
+        do(job, stage_of("cluster"))
     again = tasks_of(edited)
     assert [(t.id, t.hidden) for t in again] == [(t.id, t is found[-1]) for t in found]
     assert again[-1].name == "my own name"
@@ -267,8 +268,10 @@ def test_tasks_keep_their_ids_in_later_runs(
     def find_tasks() -> tuple[Path, Discovered]:
         for step in (["curate"], ["cluster"]):
             assert run(["--home", str(home), *step]) == 0, capsys.readouterr().err
-        path = home / "runs" / str(pipeline.latest_run(Home(home))) / "cluster.sealed"
-        return path, read_sealed(path, Discovered, run_key(path.parent, KeyRing.open(home)))
+        path = home / "runs" / str(latest_run(Home(home))) / "cluster.sealed"
+        return path, Artifact(
+            path.parent, "cluster", Discovered, run_key(path.parent, KeyRing.open(home))
+        ).read()
 
     assert run(["--home", str(home), "import", str(log)]) == 0
     path, first = find_tasks()
@@ -279,7 +282,7 @@ def test_tasks_keep_their_ids_in_later_runs(
         tasks=[msgspec.structs.replace(t, id=other[t.id]) for t in first.tasks],
         assignment={c: other[t] for c, t in first.assignment.items()},
     )
-    write_sealed(path, renamed, run_key(path.parent, KeyRing.open(home)))
+    Artifact(path.parent, "cluster", Discovered, run_key(path.parent, KeyRing.open(home))).write(renamed)
     with log.open("a") as out:
         for i in range(120, 150):
             system, answers = ASKS["late"]

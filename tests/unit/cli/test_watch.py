@@ -9,13 +9,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from deputize import pipeline
 from deputize.cli.main import run
 from deputize.cli.watch import LookResult, Watcher, watching
 from deputize.core.config import Convert
 from deputize.core.errors import BadInput, UsageError
 from deputize.core.records import Certificate, Contract, Decision, Outcome, Route, RouteFile, encode
 from deputize.home import Home
+from deputize.pipeline.convert import convert
+from deputize.pipeline.run import RunState
 from deputize.routes_file import read_routes, update_routes, write_routes
 from deputize.store.access.audit_log import AuditLog
 from deputize.store.keys.keyring import KeyRing
@@ -84,7 +85,7 @@ class CountedHome:
         return {"run_id": f"{self.n_runs:04d}-x"}
 
     def run_done(self, run_id: str, finished: bool = True) -> None:
-        state = pipeline.RunState(
+        state = RunState(
             run_id=run_id,
             settings=Convert().model_dump(mode="json"),
             n_calls=self.n_made,
@@ -236,7 +237,7 @@ def test_the_command(home: CountedHome, capsys: pytest.CaptureFixture[str]) -> N
 
 def test_two_watches_and_bad_settings(home: CountedHome, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--home", str(home.folder), "watch", "--once"]
-    with pipeline.alone(Home(home.folder), "watch"):
+    with Home(home.folder).alone("watch"):
         assert run(arguments) == 2
     assert "Another watch is at work" in capsys.readouterr().err
     assert run([*arguments, "--epsilon", "2"]) == 2
@@ -247,7 +248,7 @@ def test_two_watches_and_bad_settings(home: CountedHome, capsys: pytest.CaptureF
 
 
 def test_one_process_converts_at_a_time(home: CountedHome) -> None:
-    with pipeline.alone(Home(home.folder)), pytest.raises(UsageError, match="Another run is at work"):
-        pipeline.convert(Home(home.folder), Convert())
+    with Home(home.folder).alone("run"), pytest.raises(UsageError, match="Another run is at work"):
+        convert(Home(home.folder), Convert())
     with Home(home.folder) as opened, pytest.raises(BadInput, match="nothing to learn from"):
-        pipeline.convert(opened, Convert())
+        convert(opened, Convert())

@@ -12,12 +12,11 @@ import pytest
 
 from deputize.core.errors import StoreError, Tampered
 from deputize.home import Home
-from deputize.store.access.audit_log import AuditLog
+from deputize.maintenance.erasure import erase_origin
+from deputize.maintenance.retention import apply_retention
+from deputize.maintenance.rotation import rotate
 from deputize.store.access.roles import owner
-from deputize.store.base import Store
-from deputize.store.erasure import apply_retention, erase_origin
 from deputize.store.keys.keyring import KeyRing
-from deputize.store.rotation import rotate
 from deputize.store.sessions import FILE, ConversationStore
 
 TEXT = b"the blue heron of Trieste"
@@ -26,9 +25,8 @@ TEXT = b"the blue heron of Trieste"
 class House:
     def __init__(self, home: Path) -> None:
         self.home, self.now = home, time.time()
-        self.ring = KeyRing.open(home, environ={})
-        self.store: Store = Home(home, keyring=self.ring).open_store()
-        self.audit = AuditLog(home, self.ring)
+        self.at_home = Home(home, environ={})
+        self.ring, self.store = self.at_home.keyring, self.at_home.store
         self.ann, self.bob = self.ring.pseudonym("ann"), self.ring.pseudonym("bob")
         self.sessions = self.opened()
         self.sessions.put("default", self.ann, "resp_1", TEXT)
@@ -59,8 +57,8 @@ def test_an_erasure_reaches_the_conversations(house: House) -> None:
     with sqlite3.connect(house.home / FILE) as db:
         sealed = db.execute("SELECT sealed FROM session ORDER BY subject").fetchone()[0]
     assert sealed in house.every_byte() and key in house.every_byte()
-    done = erase_origin(house.home, house.ring, house.store, house.audit, owner(), "ann")
-    assert done.n_sessions == 1
+    done = erase_origin(house.at_home, owner(), "ann")
+    assert done.n_conversations == 1
     assert house.sessions.get("default", "resp_1") is None, "the gateway that is running sees it at once"
     assert house.sessions.get("default", "resp_2") == TEXT + b" and Bob"
     assert sealed not in house.every_byte() and key not in house.every_byte(), (
@@ -72,15 +70,15 @@ def test_an_erasure_reaches_the_conversations(house: House) -> None:
 
 def test_another_tenants_subject_of_the_same_name_stays(house: House) -> None:
     house.sessions.put("shop", house.ann, "resp_9", b"of the shop")
-    erase_origin(house.home, house.ring, house.store, house.audit, owner(), house.ann)
+    erase_origin(house.at_home, owner(), house.ann)
     assert house.sessions.get("shop", "resp_9") == b"of the shop"
 
 
 def test_an_older_copy_opens_with_no_key_of_today(house: House, tmp_path: Path) -> None:
     house.sessions.close()
     shutil.copy(house.home / FILE, tmp_path / "copy")
-    erase_origin(house.home, house.ring, house.store, house.audit, owner(), "ann")
-    rotate(house.home, house.ring, house.store)
+    erase_origin(house.at_home, owner(), "ann")
+    rotate(house.at_home)
     assert house.opened().get("default", "resp_2") == TEXT + b" and Bob"
     shutil.copy(tmp_path / "copy", house.home / FILE)
     with pytest.raises(StoreError, match="wrapping key"):
@@ -89,10 +87,10 @@ def test_an_older_copy_opens_with_no_key_of_today(house: House, tmp_path: Path) 
 
 def test_a_process_that_has_not_heard_of_a_rotation_wraps_with_the_new_key(house: House) -> None:
     stale = house.opened()
-    rotate(house.home, house.ring, house.store)
+    rotate(house.at_home)
     stale.put("default", "o_new", "resp_7", b"seven")
     assert house.opened().get("default", "resp_7") == b"seven"
-    rotate(house.home, house.ring, house.store)
+    rotate(house.at_home)
     assert house.opened().get("default", "resp_7") == b"seven"
     stale.close()
 
@@ -101,7 +99,7 @@ def test_sessions_age_by_tenant(house: House) -> None:
     house.sessions.put("shop", house.ann, "resp_9", b"of the shop")
     house.now += 10 * 86400
     house.sessions.put("default", house.bob, "resp_10", b"young")
-    apply_retention(house.store, house.audit, owner(), {"default": 5}, now=house.now, sessions=house.sessions)
+    apply_retention(house.at_home, owner(), {"default": 5}, now=house.now)
     assert house.sessions.get("default", "resp_1") is None and house.sessions.get("default", "resp_2") is None
     assert house.sessions.get("default", "resp_10") == b"young"
     assert house.sessions.get("shop", "resp_9") == b"of the shop"

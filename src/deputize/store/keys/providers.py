@@ -78,10 +78,7 @@ class FileKek(_LocalKek):
 
     kind: ClassVar[str] = "file"
 
-    def __init__(self, path: Path, *, create: bool = False, relative_to: Path | None = None) -> None:
-        if create:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            write_new(path, base64.b64encode(os.urandom(KEY_BYTES)) + b"\n")
+    def __init__(self, path: Path, *, relative_to: Path | None = None) -> None:
         try:
             mode = path.stat().st_mode
             text = path.read_text("ascii")
@@ -96,6 +93,13 @@ class FileKek(_LocalKek):
         super().__init__(_parse_kek(text, str(path)), str(path))
         self._path = path
         self._relative_to = relative_to
+
+    @classmethod
+    def create(cls, path: Path, *, relative_to: Path | None = None) -> FileKek:
+        """A fresh KEK in a new file; the one that is there where another process was faster."""
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_new(path, base64.b64encode(os.urandom(KEY_BYTES)) + b"\n")
+        return cls(path, relative_to=relative_to)
 
     @property
     def path(self) -> Path:
@@ -223,7 +227,7 @@ def provider_named(
         StoreError: its KEK is not to be had.
     """
     if name == "file":
-        return FileKek(folder / file, create=True, relative_to=folder)
+        return FileKek.create(folder / file, relative_to=folder)
     if name == "env" or name.startswith("env:"):
         return EnvKek(environ, name.partition(":")[2] or ENV_KEK)
     if name in _SERVICES:

@@ -14,7 +14,7 @@ from deputize.core.config import Convert, Privacy
 from deputize.core.contracts import text_of
 from deputize.core.errors import BadInput, UpstreamError
 from deputize.core.records import Call
-from deputize.pipeline import paraphrasing_model
+from deputize.pipeline.curation import paraphrasing_model
 from deputize.privacy.detectors.base import Detector
 from deputize.privacy.detectors.rules import RuleDetector
 from deputize.privacy.detectors.sensitive_terms import SensitiveDetector

@@ -22,10 +22,10 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from deputize.core.errors import BadInput, StoreError, Tampered
 from deputize.core.records import Call
 from deputize.home import Home
+from deputize.maintenance.rotation import rotate
 from deputize.store.keys.keyring import KeyRing
 from deputize.store.keys.kms import AwsKek, VaultKek, sign_v4
 from deputize.store.keys.providers import KeyProvider, provider_from, provider_named
-from deputize.store.rotation import rotate
 
 Answer = tuple[int, dict[str, Any]]
 
@@ -280,9 +280,10 @@ def test_a_whole_home_can_rest_on_a_service(tmp_path: Path, service: FakeService
 
 def test_moving_from_a_file_to_a_service(tmp_path: Path, service: FakeService) -> None:
     ring = KeyRing.open(tmp_path, environ={})
-    store = Home(tmp_path, keyring=ring).open_store()
+    home = Home(tmp_path, keyring=ring)
+    store = home.store
     store.append([Call(id="a", messages=[], response={}, origin="o_1")])
-    done = rotate(tmp_path, ring, store, provider=provider_of(service))
+    done = rotate(home, provider=provider_of(service))
     assert (done.n_data_keys, done.warnings) == (1, ())
     assert not (tmp_path / "keys" / "kek.key").exists()
     again = KeyRing.open(tmp_path, environ=environ_of(service))
@@ -413,10 +414,11 @@ def test_a_home_goes_on_after_the_key_in_vault_was_rotated(tmp_path: Path, vault
     """`keys rotate` wraps with the newest version, so that the service's older versions can be retired then."""
     environ = environ_of(vault)
     ring = KeyRing.open(tmp_path, environ=environ)
-    store = Home(tmp_path, keyring=ring).open_store()
+    home = Home(tmp_path, keyring=ring)
+    store = home.store
     store.append([Call(id="a", messages=[], response={}, origin="o_1")])
     vault.rotate()
-    rotate(tmp_path, ring, store)
+    rotate(home)
     vault.min_decryption_version = 2
     assert [
         c.id for c in Home(tmp_path, keyring=KeyRing.open(tmp_path, environ=environ)).open_store().calls()

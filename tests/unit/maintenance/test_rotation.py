@@ -14,9 +14,8 @@ import pytest
 from deputize.core.errors import StoreError
 from deputize.core.records import Call
 from deputize.home import Home
-from deputize.store.access.audit_log import AuditLog
+from deputize.maintenance.rotation import rotate
 from deputize.store.keys.keyring import KeyRing
-from deputize.store.rotation import rotate
 from deputize.store.sqlite import SqliteStore
 
 
@@ -33,16 +32,16 @@ def payloads(path: Path) -> list[tuple[bytes, bytes]]:
 
 def test_rotation_wraps_again_and_rewrites_no_payload(tmp_path: Path) -> None:
     ring = KeyRing.open(tmp_path, environ={})
-    store = Home(tmp_path, keyring=ring).open_store()
+    home = Home(tmp_path, keyring=ring)
+    store = home.store
     store.append(calls("a", "b", "c"))
     before = payloads(tmp_path / "store.db")
     old_kek, old_ring = ((tmp_path / "keys" / n).read_bytes() for n in ("kek.key", "ring.json"))
     name, sealed = ring.pseudonym("ann"), ring.seal(b"text", b"")
-    audit = AuditLog(tmp_path, ring)
-    done = rotate(tmp_path, ring, store, actor="bob", audit=audit)
+    done = rotate(home, actor="bob")
     assert (done.n_data_keys, done.warnings, done.generation) == (3, (), ring.wrapping_id)
     assert payloads(tmp_path / "store.db") == before
-    assert [e.actor for e in audit.entries() if e.action == "keys.rotate"] == ["bob"]
+    assert [e.actor for e in home.audit.entries() if e.action == "keys.rotate"] == ["bob"]
     again = KeyRing.open(tmp_path, environ={})
     assert (again.pseudonym("ann"), again.unseal(sealed, b"")) == (name, b"text")
     assert {c.id for c in Home(tmp_path, keyring=again).open_store().calls()} == {"a", "b", "c"}
@@ -60,10 +59,11 @@ def test_rotation_wraps_again_and_rewrites_no_payload(tmp_path: Path) -> None:
 
 def test_the_old_key_file_is_destroyed(tmp_path: Path) -> None:
     ring = KeyRing.open(tmp_path, environ={})
-    store = Home(tmp_path, keyring=ring).open_store()
+    home = Home(tmp_path, keyring=ring)
+    store = home.store
     old = (tmp_path / "keys" / "kek.key").read_bytes().strip()
     for _ in range(3):
-        rotate(tmp_path, ring, store)
+        rotate(home)
     files = {p.name: p.read_bytes() for p in (tmp_path / "keys").iterdir()}
     assert sum(name.startswith("kek") for name in files) == 1
     assert all(old not in data for data in files.values())
@@ -73,7 +73,8 @@ def test_the_old_key_file_is_destroyed(tmp_path: Path) -> None:
 def test_rotation_under_load_loses_nothing(tmp_path: Path) -> None:
     """Writers and a reader with rings of their own, as other processes have them, while keys are rotated four times."""
     ring = KeyRing.open(tmp_path, environ={})
-    store = Home(tmp_path, keyring=ring).open_store()
+    home = Home(tmp_path, keyring=ring)
+    store = home.store
     stop = threading.Event()
     written: list[int] = [0, 0]
     failures: list[BaseException] = []
@@ -111,7 +112,7 @@ def test_rotation_under_load_loses_nothing(tmp_path: Path) -> None:
     while min(written) == 0 and not failures:  # SQLite's lock is not fair: each has its turn before we begin
         time.sleep(0.01)
     for _ in range(4):
-        rotate(tmp_path, ring, store)
+        rotate(home)
     stop.set()
     for thread in threads:
         thread.join()
@@ -124,15 +125,17 @@ def test_rotation_under_load_loses_nothing(tmp_path: Path) -> None:
 
 def test_a_rotation_stopped_half_way_is_finished_by_the_next(tmp_path: Path) -> None:
     ring = KeyRing.open(tmp_path, environ={})
-    store = Home(tmp_path, keyring=ring).open_store()
+    home = Home(tmp_path, keyring=ring)
+    store = home.store
     store.append(calls("a"))
     ring.begin_rotation()
     store.append(calls("b"))
     store.close()
     again = KeyRing.open(tmp_path, environ={})
-    store = Home(tmp_path, keyring=again).open_store()
+    home = Home(tmp_path, keyring=again)
+    store = home.store
     assert {c.id for c in store.calls()} == {"a", "b"}
-    rotate(tmp_path, again, store)
+    rotate(home)
     store.close()
     assert {
         c.id for c in Home(tmp_path, keyring=KeyRing.open(tmp_path, environ={})).open_store().calls()
@@ -143,23 +146,25 @@ def test_one_rotation_at_a_time(tmp_path: Path) -> None:
     import fcntl
 
     ring = KeyRing.open(tmp_path, environ={})
-    store = Home(tmp_path, keyring=ring).open_store()
+    home = Home(tmp_path, keyring=ring)
+    store = home.store
     descriptor = os.open(tmp_path / "keys" / "rotation.lock", os.O_RDWR | os.O_CREAT)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     with pytest.raises(StoreError, match="under way"):
-        rotate(tmp_path, ring, store)
+        rotate(home)
     os.close(descriptor)
-    rotate(tmp_path, ring, store)
+    rotate(home)
     store.close()
 
 
 def test_a_writer_with_open_keys_hears_of_a_rotation(tmp_path: Path) -> None:
     """Data keys that another process keeps open and makes after a rotation are wrapped with the new wrapping key."""
     ring = KeyRing.open(tmp_path, environ={})
-    store = Home(tmp_path, keyring=ring).open_store()
+    home = Home(tmp_path, keyring=ring)
+    store = home.store
     other = SqliteStore(tmp_path / "store.db", KeyRing.open(tmp_path, environ={}))
     other.append(calls("a"))
-    rotate(tmp_path, ring, store)
+    rotate(home)
     other.append(calls("a2", "b"))  # one with a key kept open, one with a new one
     with sqlite3.connect(tmp_path / "store.db") as db:
         assert {row[0] for row in db.execute("SELECT wrapped_by FROM data_keys")} == {ring.wrapping_id}
@@ -178,21 +183,21 @@ ROTATING = """
 import sys
 from pathlib import Path
 from deputize.store.keys.keyring import KeyRing
-from deputize.store.rotation import rotate
+from deputize.maintenance.rotation import rotate
 from deputize.home import Home
-home = Path(sys.argv[1])
-ring = KeyRing.open(home)
-store = Home(home, keyring=ring).open_store()
+home = Home(Path(sys.argv[1]))
+store = home.store
 print("ready", flush=True)
 while True:
-    rotate(home, ring, store)
+    rotate(home)
 """
 
 
 def test_kill_9_in_the_middle_of_rotations_under_load(tmp_path: Path) -> None:
     """Rotations are killed at random moments while calls are written; nothing is lost and the next one finishes."""
     ring = KeyRing.open(tmp_path)
-    store = Home(tmp_path, keyring=ring).open_store()
+    home = Home(tmp_path, keyring=ring)
+    store = home.store
     store.append(calls(*(f"first{i}" for i in range(150))))
     before = dict(payloads(tmp_path / "store.db"))
     n_written = 0
@@ -208,9 +213,10 @@ def test_kill_9_in_the_middle_of_rotations_under_load(tmp_path: Path) -> None:
                 assert len(list(store.calls(tenant="default"))) == 150 + n_written
             rotating.kill()
     again = KeyRing.open(tmp_path)
-    fresh = Home(tmp_path, keyring=again).open_store()
+    home = Home(tmp_path, keyring=again)
+    fresh = home.store
     assert len(list(fresh.calls())) == 150 + n_written
-    rotate(tmp_path, again, fresh)
+    rotate(home)
     assert len(json.loads((tmp_path / "keys" / "ring.json").read_text())["wrapping"]) == 1
     assert len(list(Home(tmp_path, keyring=KeyRing.open(tmp_path)).open_store().calls())) == 150 + n_written
     after = dict(payloads(tmp_path / "store.db"))

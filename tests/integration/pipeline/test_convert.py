@@ -15,9 +15,8 @@ from deputize.core.artifacts import Curated
 from deputize.core.config import Convert
 from deputize.core.records import Call, encode
 from deputize.home import Home
-from deputize.pipeline import Run, convert, latest_run, open_run, read_state
-from deputize.store.keys.run_keys import run_key
-from deputize.store.sealed import is_stream, write_sealed
+from deputize.pipeline.convert import convert, open_run
+from deputize.pipeline.run import Run, latest_run, read_state
 
 SYSTEM = "You are the desk of a shop.\nAnswer as JSON with the keys intent and name."
 TOOLS = [{"type": "function", "function": {"name": "find", "parameters": {"type": "object"}}}]
@@ -64,11 +63,9 @@ def test_a_stop_in_the_middle_of_s2_costs_s2_and_nothing_else(home: Path) -> Non
     assert b"mia.silva" not in encode(curated) and curated.entities["EMAIL_ADDRESS"] == 800
     assert all(e.request.tools is curated.examples[0].request.tools for e in curated.examples)
     assert read_state(opened, folder.name).timings_s["curate"] > 0
-    # a run of an earlier version holds the same as one record
-    path = folder / "curate.sealed"
-    assert is_stream(path)
-    write_sealed(path, curated, run_key(folder, opened.keyring))
-    assert not is_stream(path) and run.load("curate", Curated) == curated
+    # written as a whole it holds the same as written one by one
+    run.artifact("curate", Curated).write(curated)
+    assert run.load("curate", Curated) == curated
     opened.close()
 
 
@@ -77,7 +74,7 @@ def kill_while_writing(home: Path) -> tuple[Path, Path]:
     program = (
         "import sys; from pathlib import Path; from deputize.core.config import Convert\n"
         "from deputize.home import Home\n"
-        "from deputize.pipeline import convert; convert(Home(Path(sys.argv[1])), Convert(), stop_after='curate')"
+        "from deputize.pipeline.convert import convert; convert(Home(Path(sys.argv[1])), Convert(), stop_after='curate')"
     )
     child = subprocess.Popen([sys.executable, "-c", program, str(home)], stderr=subprocess.PIPE)
     try:

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import fcntl
+import contextlib
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 
 from deputize.core.errors import StoreError
-from deputize.files import reason
-from deputize.store.access.audit_log import AuditLog
-from deputize.store.base import Store
-from deputize.store.keys.keyring import KeyRing
+from deputize.files import locked_at_once, reason
+from deputize.home import Home
 from deputize.store.keys.providers import FileKek, KeyProvider
 from deputize.store.keys.run_keys import rewrap_run_keys
-from deputize.store.sessions import existing_sessions
 
 
 class Rotated(msgspec.Struct, frozen=True):
@@ -29,34 +24,27 @@ class Rotated(msgspec.Struct, frozen=True):
     warnings: tuple[str, ...] = ()
 
 
-def rotate(
-    home: Path,
-    keyring: KeyRing,
-    store: Store,
-    *,
-    provider: KeyProvider | None = None,
-    actor: str = "",
-    audit: AuditLog | None = None,
-) -> Rotated:
+def rotate(home: Home, *, provider: KeyProvider | None = None, actor: str = "") -> Rotated:
     """Replaces KEK and wrapping key, wraps all data keys again, destroys the old keys. Others may write meanwhile.
 
     Stopped half-way nothing is lost: both generations stay until all is wrapped, and the next rotation finishes it.
 
     Args:
-        home: the home folder.
-        keyring: its ring.
-        store: its store.
+        home: the home.
         provider: who holds the KEK from now on. Default: a fresh key file where the KEK is in a file now, else the
             provider there is (a key service rotates its own key; the wrapping key is replaced all the same).
-        actor: who asked for it.
-        audit: where it is logged.
+        actor: who asked for it, for the audit log.
 
     Raises:
-        StoreError: the key service, the disk or the store refuses.
+        StoreError: the key service, the disk or the store refuses, or another rotation is under way.
     """
-    with _only_one(home / "keys" / "rotation.lock"):
-        keyring.reload()
-        return _rotate(home, keyring, store, provider, actor, audit)
+    with contextlib.ExitStack() as lock:
+        try:
+            lock.enter_context(locked_at_once(home.keys_path / "rotation"))
+        except BlockingIOError:
+            raise StoreError("Another rotation of these keys is under way.") from None
+        home.keyring.reload()
+        return _rotate(home, provider, actor)
 
 
 def fresh_file() -> str:
@@ -64,33 +52,13 @@ def fresh_file() -> str:
     return f"kek-{os.urandom(4).hex()}.key"
 
 
-@contextmanager
-def _only_one(path: Path) -> Iterator[None]:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError:
-        raise StoreError("Another rotation of these keys is under way.") from None
-    finally:
-        os.close(descriptor)
-
-
-def _rotate(
-    home: Path,
-    keyring: KeyRing,
-    store: Store,
-    provider: KeyProvider | None,
-    actor: str,
-    audit: AuditLog | None,
-) -> Rotated:
-    old = keyring.provider
+def _rotate(home: Home, provider: KeyProvider | None, actor: str) -> Rotated:
+    keyring, old = home.keyring, home.keyring.provider
     if provider is None and isinstance(old, FileKek):
-        provider = FileKek(home / "keys" / fresh_file(), create=True, relative_to=home / "keys")
-    if audit is not None:
-        audit.append("keys.rotate", actor=actor, subject=keyring.id, detail={"from": old.key_id})
+        provider = FileKek.create(home.keys_path / fresh_file(), relative_to=home.keys_path)
+    home.audit.append("keys.rotate", actor=actor, subject=keyring.id, detail={"from": old.key_id})
     generation = keyring.begin_rotation(provider)
-    n_data_keys = store.rewrap() + rewrap_run_keys(home, keyring) + _rewrap_sessions(home, keyring)
+    n_data_keys = home.store.rewrap() + rewrap_run_keys(home.path, keyring) + _rewrap_conversations(home)
     keyring.end_rotation()
     warnings: tuple[str, ...] = ()
     if provider is not None and isinstance(old, FileKek) and old.spec() != provider.spec():
@@ -100,14 +68,12 @@ def _rotate(
     )
 
 
-def _rewrap_sessions(home: Path, keyring: KeyRing) -> int:
-    sessions = existing_sessions(home, keyring)
-    if sessions is None:
+def _rewrap_conversations(home: Home) -> int:
+    conversations = home.existing_conversations()
+    if conversations is None:
         return 0
-    try:
-        return sessions.rewrap()
-    finally:
-        sessions.close()
+    with contextlib.closing(conversations):
+        return conversations.rewrap()
 
 
 def _destroy(path: Path) -> tuple[str, ...]:

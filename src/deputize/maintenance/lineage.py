@@ -1,0 +1,112 @@
+"""From a call to what was made of it: specialists trained on calls that were erased since, files that hold such calls."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from deputize.core.artifacts import Finetuned, Specialist
+from deputize.core.errors import DeputizeError
+from deputize.core.records import Record
+from deputize.home import Home
+from deputize.pipeline.run import artifact_of
+from deputize.store.sealed import read_sealed, write_sealed
+
+_log = logging.getLogger("deputize.maintenance")
+
+
+class TrainedOnErased(Record, frozen=True):
+    """A specialist and the erased calls among those it was trained on."""
+
+    specialist: str
+    task_id: str
+    run_id: str
+    path: str
+    """Folder, relative to the home."""
+    n_trained_on: int
+    """Calls that it was trained on, erased ones included."""
+    erased: list[str]
+
+    @property
+    def sentence(self) -> str:
+        """For the person who erased."""
+        share = len(self.erased) / self.n_trained_on if self.n_trained_on else 0.0
+        return (
+            f"{self.specialist} (run {self.run_id}) was trained on {len(self.erased)} erased calls of "
+            f"{self.n_trained_on} ({share:.1%})."
+        )
+
+
+class ClearTextCopy(Record, frozen=True):
+    """Text that left the home, in clear: a data set, or raw calls."""
+
+    path: str
+    what: str
+    """data set of run R, raw calls."""
+    by: str
+    at: float
+    """Unix seconds."""
+    call_ids: list[str]
+    """Whose text it is; as `copies_with_erased` gives it, only those that were erased."""
+
+
+def note_copy(home: Home, copy: ClearTextCopy) -> None:
+    """Remembers text that left, sealed in HOME/copies, so that an erasure can name it.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    write_sealed(_copies(home) / f"{copy.at:.0f}-{os.urandom(4).hex()}.sealed", copy, home.keyring)
+
+
+def copies_with_erased(home: Home) -> list[ClearTextCopy]:
+    """Text that left the home and is still where it was put, with the erased calls in it; oldest first."""
+    out: list[ClearTextCopy] = []
+    for path in sorted(_copies(home).glob("*.sealed")):
+        try:
+            copy = read_sealed(path, ClearTextCopy, home.keyring)
+        except DeputizeError as error:
+            _log.warning("%s cannot be read, so what left with it is not known: %s", path, error)
+            continue
+        held = sorted(home.store.erased(copy.call_ids))
+        if held and Path(copy.path).exists():
+            out.append(msgspec.structs.replace(copy, call_ids=held))
+    return out
+
+
+def _copies(home: Home) -> Path:
+    return home.path / "copies"
+
+
+def specialists_of(home: Home) -> Iterator[Specialist]:
+    """Every trained specialist of a home; runs that cannot be read are named in the log and left out."""
+    for path in sorted(home.runs_path.glob("*/finetune.sealed")):
+        try:
+            found = artifact_of(home, path.parent.name, "finetune", Finetuned).read()
+        except DeputizeError as error:
+            _log.warning("%s cannot be read, so its lineage is not known: %s", path, error)
+            continue
+        yield from found.specialists
+
+
+def trained_on_erased(home: Home) -> list[TrainedOnErased]:
+    """The specialists of a home that were trained on calls which are erased now, the most affected first."""
+    out = []
+    for specialist in {s.path: s for s in specialists_of(home)}.values():
+        erased = home.store.erased(specialist.trained_on)
+        if erased:
+            out.append(
+                TrainedOnErased(
+                    specialist=specialist.id,
+                    task_id=specialist.task_id,
+                    run_id=(home.path / specialist.path).parent.parent.name,
+                    path=specialist.path,
+                    n_trained_on=len(specialist.trained_on),
+                    erased=sorted(erased),
+                )
+            )
+    return sorted(out, key=lambda one: (-len(one.erased), one.specialist))

@@ -1,0 +1,228 @@
+"""Runs the stages in order, skips what is done, resumes after a stop.
+
+Knows nothing of how a stage works; each stage's result is sealed in the run folder before the next one starts, so that
+Ctrl-C, kill -9 or a full disk cost at most the stage in hand.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from deputize.core.artifacts import Discovered, Evaluated, Finetuned, Imported, Selected
+from deputize.core.config import Convert
+from deputize.core.progress import Progress, silent
+from deputize.core.records import RouteFile
+from deputize.home import Home
+from deputize.pipeline.curation import privacy_now
+from deputize.pipeline.environment import environment
+from deputize.pipeline.erasure import forget_in_run
+from deputize.pipeline.run import IMPORT, Run, RunState, latest_run, newest_state
+from deputize.pipeline.stages import STAGES, Stage, stage_of, steps_from
+
+
+def convert(
+    home: Home,
+    config: Convert,
+    *,
+    paths: Iterable[Path] = (),
+    agent: str = "",
+    log_format: str = "auto",
+    progress: Progress = silent,
+    stop_after: str | None = None,
+    fresh: bool = False,
+) -> dict[str, Any]:
+    """Imports `paths`, then does every stage over the calls in the store and publishes the routes that were certified.
+
+    A stopped run goes on where it was when called again with the same settings over the same calls.
+
+    Args:
+        home: the home; its store is opened.
+        config: settings of the run.
+        paths: logs to import first.
+        agent: name of the calls' agent where the log has none.
+        log_format: form of the logs.
+        progress: told all along.
+        stop_after: the last step to do; None: all.
+        fresh: start a new run even where one with these settings can be resumed.
+
+    Returns:
+        The report (docs/reference/report.md), {} when `stop_after` ended the run before it.
+
+    Raises:
+        BadInput: nothing to learn from, or an unreadable file.
+        MissingExtra: a model or package is not here.
+        UsageError: another process converts this home.
+    """
+    with home.alone("run"):
+        began = time.monotonic()
+        imported = _import(home, list(paths), agent, log_format, progress)
+        privacy = privacy_now(home)
+        run = open_run(home, config, progress, imported=imported, fresh=fresh, privacy=privacy)
+        if imported is not None and IMPORT not in run.state.timings_s:
+            run.add_timing(IMPORT, time.monotonic() - began)
+        for stage in STAGES:
+            do(run, stage)
+            if stage.step == stop_after:
+                return {}
+        return finish(run)
+
+
+def _import(
+    home: Home, paths: list[Path], agent: str, log_format: str, progress: Progress
+) -> Imported | None:
+    if not paths:
+        return None
+    from deputize.stages.collect.import_logs import import_paths
+
+    return import_paths(home.store, home.keyring, paths, log_format, agent, progress)
+
+
+def run_stage(
+    home: Home, step: str, config: Convert, *, progress: Progress = silent, again: bool = False
+) -> Run:
+    """One stage of the current run; `again` forgets its result and all later ones first.
+
+    Raises:
+        UsageError: an earlier stage has not been done, or another process converts this home.
+    """
+    stage = stage_of(step)
+    with home.alone("run"):
+        run = open_run(home, config, progress, privacy=privacy_now(home) if step == "curate" else None)
+        if again:
+            run.forget(steps_from(step))
+        do(run, stage)
+        if stage is STAGES[-1]:
+            finish(run)
+        return run
+
+
+def do(run: Run, stage: Stage) -> None:
+    """Does one stage unless it is done already. Raises UsageError when an earlier one is missing."""
+    if run.has(stage.step):
+        return
+    run.begin_step()
+    try:
+        stage.run(run, run.artifact(stage.step, stage.artifact))
+    finally:
+        run.end_step(stage.step)
+
+
+def open_run(
+    home: Home,
+    config: Convert,
+    progress: Progress,
+    *,
+    agents: Iterable[str] = (),
+    fresh: bool = False,
+    imported: Imported | None = None,
+    privacy: dict[str, Any] | None = None,
+) -> Run:
+    """The unfinished run with the same settings over the same calls, else a new one.
+
+    `privacy` of None is what the newest run was started with, so that later stages do not begin anew when a tagger
+    was trained in between.
+    """
+    wanted = sorted(set(agents))
+    n_calls, digest = _digest(home, set(wanted))
+    settings = config.model_dump(mode="json")
+    before = newest_state(home)
+    if privacy is None:
+        privacy = before.privacy if before else privacy_now(home)
+    if before and not fresh:
+        same = before.settings == settings and before.calls_digest == digest and before.agents == wanted
+        if same and before.privacy == privacy:
+            return Run(home, before, progress)
+    newest = latest_run(home)
+    number = 1 + (int(newest.split("-")[0]) if newest else 0)
+    state = RunState(
+        run_id=f"{number:04d}-{digest[:6]}",
+        settings=settings,
+        n_calls=n_calls,
+        calls_digest=digest,
+        agents=wanted,
+        source_skipped=imported.n_skipped if imported else 0,
+        skipped=_reasons(imported),
+        privacy=privacy,
+    )
+    run = Run(home, state, progress)
+    run.save()
+    return run
+
+
+def _digest(home: Home, agents: set[str]) -> tuple[int, str]:
+    """(number of calls, digest of their ids in order) of these agents in the store, of all where it is empty."""
+    n_calls, seen = 0, hashlib.blake2b(digest_size=16)
+    for call in home.store.calls():
+        if not agents or call.agent in agents:
+            seen.update((call.id if n_calls == 0 else f"\n{call.id}").encode())
+            n_calls += 1
+    return n_calls, seen.hexdigest()
+
+
+def _reasons(imported: Imported | None) -> dict[str, int]:
+    out: dict[str, int] = {}
+    for skip in imported.skipped if imported else ():
+        out[skip.reason] = out.get(skip.reason, 0) + 1
+    return out
+
+
+def finish(run: Run) -> dict[str, Any]:
+    """Writes report.json and report.html, publishes the certified routes, marks the run finished."""
+    from deputize.stages.evaluate import build_report
+    from deputize.web.page import write_report
+
+    curated, discovered = run.load_curated(), run.load("cluster", Discovered)
+    selected, finetuned = run.load("select", Selected), run.load("finetune", Finetuned)
+    evaluated = run.load("evaluate", Evaluated)
+    report = build_report.build(
+        run_id=run.state.run_id,
+        config=run.config,
+        curated=curated,
+        discovered=discovered,
+        selected=selected,
+        finetuned=finetuned,
+        results=evaluated.results,
+        timings_s=run.state.timings_s,
+        environment=environment(),
+        n_skipped=run.state.source_skipped,
+        skipped=run.state.skipped,
+    )
+    write_report(run.folder, report)
+    if not run.state.finished:
+        _publish(run, discovered, finetuned, evaluated)
+        run.state = msgspec.structs.replace(run.state, finished=True)
+        run.save()
+    forget_in_run(run)  # what was erased while it was at work
+    return report
+
+
+def _publish(run: Run, discovered: Discovered, finetuned: Finetuned, evaluated: Evaluated) -> None:
+    from deputize.routes_file import read_routes, write_routes
+    from deputize.stages.evaluate import publish
+
+    path = run.home.routes_path
+    fresh = publish.route_file(run.state.run_id, discovered, evaluated.results, finetuned)
+    written = write_routes(path, _keep_closed(read_routes(path), fresh))
+    for route in written.routes:
+        run.home.audit.append(
+            "route.publish",
+            subject=route.id,
+            detail={"state": route.state, "specialist": route.specialist, "run": run.state.run_id},
+        )
+
+
+def _keep_closed(old: RouteFile | None, new: RouteFile) -> RouteFile:
+    """A route that a person closed stays closed when its task, or one with a template of it, is published again."""
+    shut = [r for r in old.routes if r.state in ("closed", "rolled_back")] if old else []
+    closed, keys = {r.task_id for r in shut}, {key for r in shut for key in r.keys}
+    routes = [
+        msgspec.structs.replace(r, state="closed") if r.task_id in closed or keys.intersection(r.keys) else r
+        for r in new.routes
+    ]
+    return msgspec.structs.replace(new, routes=routes, generation=(old.generation if old else 0))

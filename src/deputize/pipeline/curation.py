@@ -1,0 +1,132 @@
+"""The curate step: which calls of the store are learnt from, and with which detectors."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from deputize.core.artifacts import Curated
+from deputize.core.config import Privacy, sentence
+from deputize.core.errors import BadInput
+from deputize.core.records import Call, Example
+from deputize.files import write_atomic
+
+if TYPE_CHECKING:
+    from deputize.home import Home
+    from deputize.pipeline.artifact import Artifact
+    from deputize.pipeline.run import Run
+    from deputize.upstreams.sync_client import SyncClient
+
+CARD = "dataset-card.md"
+"""The curation's description of its result, in the run's folder, in clear."""
+
+
+def learnable(call: Call) -> bool:
+    """Whether a stored call shows what the LLM does: answered, in full, and not by one of our own specialists."""
+    by_llm = call.decision is None or call.decision.served_by == "llm"
+    return (
+        by_llm and bool(call.response) and not call.aborted and call.status < 400 and call.protocol != "tool"
+    )
+
+
+class LearnableCalls:
+    """The calls of a run that show what the LLM does; read from the store each time they are asked for."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    def __iter__(self) -> Iterator[Call]:
+        return (call for call in self._run.calls() if learnable(call))
+
+
+def curate(run: Run, out: Artifact[Curated]) -> None:
+    """Curation from the store into a sealed stream: neither the log nor the examples are in memory as a whole."""
+    from deputize.privacy.detectors.verification import VerificationDetector
+    from deputize.privacy.replace.paraphrase import Paraphraser
+    from deputize.privacy.replace.replacement_policy import policy_of
+    from deputize.privacy.standard_detectors import standard_detectors
+    from deputize.stages.collect.audience import infer_sites
+    from deputize.stages.curate.card import CardCounts, dataset_card
+    from deputize.stages.curate.review import read_restored
+    from deputize.stages.curate.run import CurateOptions
+    from deputize.stages.curate.run import run as curate_calls
+
+    run.progress("reading the store", 0)
+    calls = LearnableCalls(run)
+    inference = infer_sites(calls, run.config.min_origins)
+    if not inference.sites:
+        raise BadInput("There is nothing to learn from: no call in the store was answered by an LLM.")
+    privacy = run.home.privacy()
+    policy = policy_of(run.config.privacy)
+    detectors = standard_detectors(
+        policy,
+        home=run.home.path,
+        privacy=Privacy.model_validate({**run.state.privacy, "sensitive": privacy.sensitive}),
+    )
+    tally = CardCounts()
+    model = paraphrasing_model(privacy) if policy.paraphrases else None
+    paraphraser = Paraphraser(model, [*detectors.lines, VerificationDetector()]) if model else None
+    with (
+        contextlib.closing(model) if model else contextlib.nullcontext(),
+        out.writing() as stream,
+    ):
+
+        def write(example: Example) -> None:
+            stream.add(example)
+            tally.add(example)
+
+        head = curate_calls(
+            calls,
+            inference,
+            run.config,
+            key=run.home.keyring.derive("surrogates"),
+            progress=run.progress,
+            detectors=detectors,
+            write=write,
+            options=CurateOptions(read_restored(run.home.path, run.home.keyring), paraphraser),
+        )
+        stream.end(head)
+    write_atomic(run.folder / CARD, dataset_card(head, tally, run.config).encode())
+
+
+def paraphrasing_model(privacy: Privacy) -> SyncClient | None:
+    """The model of `[privacy] paraphraser`, None where none is named.
+
+    Raises:
+        BadInput: it is named wrongly.
+        UsageError: its key is not there.
+    """
+    if not privacy.paraphraser:
+        return None
+    from deputize.upstreams.config import UpstreamConfig
+    from deputize.upstreams.sync_client import SyncClient
+
+    settings = dict(privacy.paraphraser)
+    model = settings.pop("model", "")
+    try:
+        config = UpstreamConfig.model_validate({"name": "paraphraser", **settings})
+    except ValidationError as error:
+        raise BadInput(f"[privacy] paraphraser: {sentence(error)}") from None
+    if not model:
+        raise BadInput('[privacy] paraphraser: it has to say which model, as model = "...".')
+    return SyncClient(config, model)
+
+
+def privacy_now(home: Home) -> dict[str, Any]:
+    """`[privacy]` of a home with the tagger that it means today: a new one makes a new run."""
+    from deputize.privacy.tagger.versions import NONE, chosen_path
+
+    privacy = home.privacy()
+    path = chosen_path(home.path, privacy.tagger)
+    tagger = NONE if path is None else path.name if path.parent == home.path / "taggers" else str(path)
+    out: dict[str, Any] = {"tagger": tagger, "detectors": list(privacy.detectors)}
+    if privacy.sensitive:  # named by a digest: the terms themselves stay out of the run's folder
+        digest = hashlib.blake2b("\0".join(privacy.sensitive).encode(), digest_size=16).hexdigest()
+        out["sensitive"] = [digest]
+    if privacy.paraphraser:
+        out["paraphraser"] = dict(privacy.paraphraser)
+    return out

@@ -1,0 +1,70 @@
+"""Erasure in the artifacts of runs: calls that can no longer be read in the store leave every one of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from deputize.core.artifacts import Curated, Discovered
+from deputize.core.records import Example, Record
+from deputize.home import Home
+from deputize.pipeline.artifact import Artifact
+from deputize.pipeline.run import Run, read_state
+from deputize.pipeline.stages import STAGES
+from deputize.store.keys.keyring import Sealer
+from deputize.store.keys.run_keys import rewrite
+
+
+def forget_in_runs(home: Home) -> dict[str, int]:
+    """Takes calls that can no longer be read in the store (erased, expired) out of the artifacts of every run.
+
+    Each run concerned gets a fresh key, and its old one is destroyed.
+
+    Returns:
+        run -> examples taken out.
+
+    Raises:
+        UsageError: another process converts this home.
+    """
+    with home.alone("run"):
+        out: dict[str, int] = {}
+        for path in sorted(home.runs_path.glob("*/curate.sealed")):
+            run = Run(home, read_state(home, path.parent.name))
+            n_examples = forget_in_run(run)
+            if n_examples:
+                out[run.state.run_id] = n_examples
+        return out
+
+
+def forget_in_run(run: Run) -> int:
+    """As `forget_in_runs`, for one run; the caller holds the lock. Returns the number of examples taken out."""
+    curated = run.artifact("curate", Curated)
+    gone = run.home.store.gone([e.call_id for e in curated.examples()])
+    if not gone:
+        return 0
+
+    def write(folder: Path, sealer: Sealer) -> None:
+        for stage in STAGES:
+            if run.has(stage.step):
+                old = run.artifact(stage.step, stage.artifact)
+                _copy_without(gone, old, Artifact(folder, stage.step, stage.artifact, sealer))
+
+    rewrite(run.folder, run.home.keyring, write)
+    return len(gone)
+
+
+def _copy_without(gone: set[str], old: Artifact[Record], new: Artifact[Record]) -> None:
+    with new.writing() as stream:
+        for part in old.parts():
+            if not isinstance(part, Example):
+                stream.end(_without(gone, part))
+            elif part.call_id not in gone:
+                stream.add(part)
+
+
+def _without(gone: set[str], record: Record) -> Record:
+    if isinstance(record, Discovered):
+        assignment = {call: task for call, task in record.assignment.items() if call not in gone}
+        return msgspec.structs.replace(record, assignment=assignment)
+    return record
