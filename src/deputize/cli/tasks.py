@@ -107,7 +107,8 @@ def hide_task(terminal: Terminal, /, task_id: str, undo: bool) -> None:
     """Report a task but never train or route it. A route that serves its calls is closed at once."""
     from deputize.stages.cluster import edits
 
-    after = _edit(terminal, lambda d, _: edits.hide(d, task_id, not undo, at=time.time()), (task_id,))
+    change = edits.show if undo else edits.hide
+    after = _edit(terminal, lambda d, _: change(d, task_id, at=time.time()), (task_id,))
     if not undo:
         _close_routes(terminal, next(t for t in after.tasks if t.id == task_id))
 

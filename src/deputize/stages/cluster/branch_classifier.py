@@ -1,4 +1,4 @@
-"""Tests whether tasks found by meaning can be told apart from the request alone, and builds what does it live."""
+"""Fits the linear classifier that tells apart, from the request alone, tasks that share one template."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from deputize.core.records import BranchClassifier
 from deputize.core.subjects import Subjects
 from deputize.core.template_key import branch_features
 
-MAX_WORDS = 3000
+MAX_FEATURES = 3000
 MAX_TEXTS = 8000
 FOLDS = 3
 MAX_ERROR = 0.02
-"""Of the requests that a fork assigns, so many may go to the wrong branch (cross-validated by group)."""
+"""Share of the assigned requests that may go to the wrong branch (cross-validated by group)."""
 MIN_ASSIGNED = 0.6
-"""Share of requests a fork must be able to assign, in every branch; else it is not used."""
+"""Share of the requests of every branch that must be assigned; with less the classifier is not used."""
 
 
-def build_fork(
+def fit_branch_classifier(
     texts: Sequence[str],
     branches: Sequence[str],
     groups: Sequence[str],
@@ -28,17 +28,17 @@ def build_fork(
     *,
     seed: int = 0,
 ) -> tuple[BranchClassifier | None, tuple[str, str] | None]:
-    """The fork that finds the branch of a text from its words, cross-validated over groups.
+    """The classifier that finds the branch of a text from its words, cross-validated over groups.
 
     Args:
         texts: the user's part of the requests.
-        branches: of each, the one to be found.
-        groups: of each, what may not be torn apart.
-        subjects: of each, whose it is: a word of too few is not weighed. None: every word may be.
+        branches: the true branch of each.
+        groups: the group of each; a group is never in two folds.
+        subjects: the data subject of each; a word of too few of them is no feature. None: every word may be one.
         seed: of the draw of texts and folds.
 
     Returns:
-        (fork, None), or (None, the two branches that are hardest to tell apart) where no margin keeps the error
+        (classifier, None), or (None, the two branches that are hardest to tell apart) where no margin keeps the error
         under MAX_ERROR and assigns MIN_ASSIGNED of every branch.
     """
     names = sorted(set(branches))
@@ -104,7 +104,7 @@ def _fit(x: Sequence[list[str]], y: Sequence[int], names: Sequence[str], margin:
 
     df = Counter(word for words in x for word in words)
     least = 3 if len(x) >= 100 else 2
-    kept = sorted((w for w in df if df[w] >= least), key=lambda w: (-df[w], w))[: 4 * MAX_WORDS]
+    kept = sorted((w for w in df if df[w] >= least), key=lambda w: (-df[w], w))[: 4 * MAX_FEATURES]
     column = {w: i for i, w in enumerate(kept)}
     indices = [column[w] for words in x for w in words if w in column]
     pointers = np.concatenate([[0], np.cumsum([sum(w in column for w in words) for words in x])])
@@ -114,7 +114,7 @@ def _fit(x: Sequence[list[str]], y: Sequence[int], names: Sequence[str], margin:
     if len(names) == 2:
         coef, bias = np.vstack([-coef / 2, coef / 2]), np.array([-bias[0] / 2, bias[0] / 2])
     strength = np.ptp(coef, axis=0)
-    order = np.argsort(-strength, kind="stable")[:MAX_WORDS]
+    order = np.argsort(-strength, kind="stable")[:MAX_FEATURES]
     weights = {
         kept[j]: [round(float(v), 3) for v in coef[:, j]]
         for j in order.tolist()
@@ -125,10 +125,10 @@ def _fit(x: Sequence[list[str]], y: Sequence[int], names: Sequence[str], margin:
     )
 
 
-def _best(fork: BranchClassifier, words: Sequence[str]) -> tuple[int, float]:
-    scores = list(fork.bias)
+def _best(classifier: BranchClassifier, words: Sequence[str]) -> tuple[int, float]:
+    scores = list(classifier.bias)
     for word in words:
-        for i, weight in enumerate(fork.weights.get(word, ())):
+        for i, weight in enumerate(classifier.weights.get(word, ())):
             scores[i] += weight
     order = sorted(range(len(scores)), key=lambda i: -scores[i])
     return order[0], scores[order[0]] - scores[order[1]]

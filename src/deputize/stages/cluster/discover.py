@@ -17,31 +17,33 @@ from deputize.stages.cluster.recurring_lines import (
     PromptCall,
     RecurringLines,
     UnitSplitter,
-    file_items,
-    find_lines,
-    item,
+    find_recurring_lines,
+    group_by_lines,
+    prompt_call,
 )
 from deputize.stages.cluster.replies import profile, read_reply, same_kind
-from deputize.stages.cluster.semantic_split import heterogeneous, split
+from deputize.stages.cluster.semantic_split import is_heterogeneous, split_by_meaning
 
 CONSTANT = 0.9
 CONFLICT = 0.02
 """From this share on, calls of another task under one template key count as a conflict."""
 MAX_STRAY = 0.1
+"""Share of a task's calls that may go with another task whose template key they have."""
 
 
 @dataclass(slots=True)
 class FoundTask:
-    """One task as it was found."""
+    """A task, its calls and their template keys."""
 
     members: list[PromptCall]
     keys: set[str]
     signature: str
     variant: dict[int, str] = field(default_factory=dict)
-    """Item index -> its template key."""
+    """Index of a call -> its template key."""
     routable: bool = True
     """False for calls whose tools differ from call to call: no fixed signature leads to them."""
     split: bool = False
+    """True for a part of a semantic split: a branch classifier leads to it."""
 
 
 def find_tasks(
@@ -56,54 +58,56 @@ def find_tasks(
 
     Args:
         examples: the calls.
-        min_origins: what fewer data subjects hold is in no key space.
-        models_dir: where the embedder lies, if it was fetched.
+        min_origins: a line, head or word that fewer data subjects have is in no key space.
+        models_dir: the folder of the embedder, if it was fetched.
         seed: of every random draw.
-        progress: told of each step.
+        progress: called at each step.
     """
-    read = UnitSplitter()
+    splitter = UnitSplitter()
     groups: dict[str, list[PromptCall]] = defaultdict(list)
     for i, example in enumerate(examples):
         if not has_media(example.request):
-            groups[signature(example.request)].append(item(i, example, read_reply(example.response), read))
+            groups[signature(example.request)].append(
+                prompt_call(i, example, read_reply(example.response), splitter)
+            )
         progress("reading prompts", i + 1, len(examples))
-    groups, varied = _by_tools(groups)
+    groups, varied = _separate_varying_tools(groups)
     found: list[FoundTask] = []
     keyspaces: list[KeySpace] = []
-    for n, (sign, items) in enumerate(sorted(groups.items(), key=lambda kv: (-len(kv[1]), kv[0]))):
+    for n, (sign, calls) in enumerate(sorted(groups.items(), key=lambda kv: (-len(kv[1]), kv[0]))):
         progress("finding tasks", n, len(groups))
-        tasks, space = _group_tasks(sign, items, min_origins, models_dir, seed, progress)
+        tasks, space = _tasks_of_signature(sign, calls, min_origins, models_dir, seed, progress)
         found.extend(tasks)
         keyspaces.append(space)
-    for sign, items in varied.items():
-        tasks, _ = _group_tasks(sign, items, min_origins, models_dir, seed, progress)
+    for sign, calls in varied.items():
+        tasks, _ = _tasks_of_signature(sign, calls, min_origins, models_dir, seed, progress)
         for task in tasks:
             task.routable = False
         found.extend(tasks)
-    found = _across(found)
+    found = _join_across_signatures(found)
     progress("finding tasks", len(groups), len(groups))
     return sorted(found, key=lambda t: (-len(t.members), t.members[0].index)), keyspaces
 
 
-def _by_tools(
+def _separate_varying_tools(
     groups: dict[str, list[PromptCall]],
 ) -> tuple[dict[str, list[PromptCall]], dict[str, list[PromptCall]]]:
-    """Groups with a signature that comes again, and those whose tools or schema vary, pooled by what they share."""
+    """The calls by signature where it recurs, and pools of the calls whose tools or schema vary."""
     fixed: dict[str, list[PromptCall]] = {}
     varied: dict[str, list[PromptCall]] = defaultdict(list)
-    for sign, items in groups.items():
-        request = items[0].example.request
-        if len(items) >= MIN_SUPPORT or not (request.tools or request.response_format):
-            fixed[sign] = items
+    for sign, calls in groups.items():
+        request = calls[0].example.request
+        if len(calls) >= MIN_SUPPORT or not (request.tools or request.response_format):
+            fixed[sign] = calls
         else:
-            form = (request.response_format or {}).get("type", "")
-            varied[f"varied:{bool(request.tools)}:{form}:{bool(items[0].system)}"].extend(items)
+            kind = (request.response_format or {}).get("type", "")
+            varied[f"varied:{bool(request.tools)}:{kind}:{bool(calls[0].system)}"].extend(calls)
     if not fixed and sum(map(len, varied.values())) < 4 * MIN_SUPPORT:
-        # a handful of calls in all: nothing can be said of what varies
+        # too few calls to say what varies
         return groups, {}
-    few = {sign: items for sign, items in groups.items() if sign not in fixed}
-    for pool, items in list(varied.items()):
-        signs = {signature(it.example.request) for it in items}
+    few = {sign: calls for sign, calls in groups.items() if sign not in fixed}
+    for pool, calls in list(varied.items()):
+        signs = {signature(call.example.request) for call in calls}
         if len(signs) < 4:
             # few signatures with few calls each are small sites, not a site whose tools vary
             fixed.update({sign: few[sign] for sign in signs})
@@ -111,57 +115,57 @@ def _by_tools(
     return fixed, dict(varied)
 
 
-def _group_tasks(
+def _tasks_of_signature(
     sign: str,
-    items: list[PromptCall],
+    calls: list[PromptCall],
     min_origins: int,
     models_dir: Path | None,
     seed: int,
     progress: Progress,
 ) -> tuple[list[FoundTask], KeySpace]:
-    lines = find_lines(items, min_origins)
-    fragments = merge(file_items(items, lines))
-    space, tasks = _keyed(sign, items, fragments, lines)
+    lines = find_recurring_lines(calls, min_origins)
+    fragments = merge(group_by_lines(calls, lines))
+    space, tasks = _tasks_by_key(sign, calls, fragments, lines)
     out: list[FoundTask] = []
-    forks: dict[str, BranchClassifier] = {}
+    classifiers: dict[str, BranchClassifier] = {}
     for task in tasks:
-        made = _as_fragment(task, space)
-        if not heterogeneous(made):
+        fragment = _as_fragment(task, space)
+        if not is_heterogeneous(fragment):
             out.append(task)
             continue
-        parts, fork = split(
-            made, min_origins=min_origins, models_dir=models_dir, seed=seed, progress=progress
+        parts, classifier = split_by_meaning(
+            fragment, min_origins=min_origins, models_dir=models_dir, seed=seed, progress=progress
         )
-        if fork is None:
+        if classifier is None:
             out.append(task)
             continue
-        forks.update(dict.fromkeys(task.keys, fork))
+        classifiers.update(dict.fromkeys(task.keys, classifier))
         for branch, members in enumerate(parts):
-            variant = {it.index: f"{task.variant[it.index]}~{branch}" for it in members}
+            variant = {call.index: f"{task.variant[call.index]}~{branch}" for call in members}
             keys = {f"{key}~{branch}" for key in task.keys}
             out.append(FoundTask(members, keys, sign, variant, split=True))
-    spaced = KeySpace(
+    complete = KeySpace(
         signature=sign,
         lines=space.lines,
         heads=space.heads,
-        max_unknown_lines=_limits(space, tasks),
-        branch_classifiers=forks,
+        max_unknown_lines=_unknown_line_limits(space, tasks),
+        branch_classifiers=classifiers,
     )
-    return out, spaced
+    return out, complete
 
 
 def _as_fragment(task: FoundTask, space: KeySpace) -> Fragment:
-    reader = TemplateMatcher(space)
-    made = Fragment(task.members, profile(it.reply for it in task.members))
-    for it in task.members:
-        system, user = reader.recognise_opening(it.example.request)
-        made.system.update(system.known)
-        made.user.update(user.known)
-    return made
+    matcher = TemplateMatcher(space)
+    fragment = Fragment(task.members, profile(call.reply for call in task.members))
+    for call in task.members:
+        system, user = matcher.recognise_opening(call.example.request)
+        fragment.system.update(system.known)
+        fragment.user.update(user.known)
+    return fragment
 
 
-def _keyed(
-    sign: str, items: Sequence[PromptCall], fragments: Sequence[Fragment], lines: RecurringLines
+def _tasks_by_key(
+    sign: str, calls: Sequence[PromptCall], fragments: Sequence[Fragment], lines: RecurringLines
 ) -> tuple[KeySpace, list[FoundTask]]:
     """The key space with only the lines that are fixed in some task or tell tasks apart, and the tasks by its keys.
 
@@ -175,10 +179,10 @@ def _keyed(
         for line, n in part.items()
         if n >= CONSTANT * f.n and (f.n >= MIN_SUPPORT or len(fragments) == 1)
     }
-    owner = {it.index: i for i, f in enumerate(fragments) for it in f.members}
-    space, by_key = _file(sign, items, owner, lines, kept)
+    fragment_of_call = {call.index: i for i, f in enumerate(fragments) for call in f.members}
+    space, by_key = _count_by_key(sign, calls, fragment_of_call, lines, kept)
     for counts in list(by_key.values()):
-        if (pair := _conflict(counts)) is not None:
+        if (pair := _conflicting_fragments(counts)) is not None:
             a, b = (fragments[i] for i in pair)
             kept |= {
                 line
@@ -186,67 +190,75 @@ def _keyed(
                 for line in getattr(a, part).keys() | getattr(b, part).keys()
                 if abs(getattr(a, part)[line] / a.n - getattr(b, part)[line] / b.n) >= 0.5
             }
-    space, by_key = _file(sign, items, owner, lines, kept)
-    home = list(range(len(fragments)))
+    space, by_key = _count_by_key(sign, calls, fragment_of_call, lines, kept)
+    task_of_fragment = list(range(len(fragments)))
     for counts in by_key.values():
         # what one key cannot tell apart is one task; a few strays go with the majority
         top = max(counts, key=lambda i: (counts[i], -i))
         for i, n in counts.items():
             if n > MAX_STRAY * fragments[i].n and n > CONFLICT * counts.total():
-                home = [home[top] if h == home[i] else h for h in home]
-    key_home = {key: home[max(counts, key=lambda i: (counts[i], -i))] for key, counts in by_key.items()}
+                task_of_fragment = [
+                    task_of_fragment[top] if h == task_of_fragment[i] else h for h in task_of_fragment
+                ]
+    task_of_key = {
+        key: task_of_fragment[max(counts, key=lambda i: (counts[i], -i))] for key, counts in by_key.items()
+    }
     out: dict[int, FoundTask] = {}
-    reader = TemplateMatcher(space)
-    for it in items:
-        key = reader.key(it.example.request)
-        task = out.setdefault(key_home[key], FoundTask([], set(), sign))
-        task.members.append(it)
+    matcher = TemplateMatcher(space)
+    for call in calls:
+        key = matcher.key(call.example.request)
+        task = out.setdefault(task_of_key[key], FoundTask([], set(), sign))
+        task.members.append(call)
         task.keys.add(key)
-        task.variant[it.index] = key
+        task.variant[call.index] = key
     return space, sorted(out.values(), key=lambda t: (-len(t.members), t.members[0].index))
 
 
-def _file(
-    sign: str, items: Sequence[PromptCall], owner: dict[int, int], lines: RecurringLines, kept: set[str]
+def _count_by_key(
+    sign: str,
+    calls: Sequence[PromptCall],
+    fragment_of_call: dict[int, int],
+    lines: RecurringLines,
+    kept: set[str],
 ) -> tuple[KeySpace, dict[str, Counter[int]]]:
     space = KeySpace(signature=sign, lines=sorted(lines.lines & kept), heads=sorted(lines.heads & kept))
-    reader = TemplateMatcher(space)
+    matcher = TemplateMatcher(space)
     by_key: dict[str, Counter[int]] = defaultdict(Counter)
-    for it in items:
-        by_key[reader.key(it.example.request)][owner[it.index]] += 1
+    for call in calls:
+        by_key[matcher.key(call.example.request)][fragment_of_call[call.index]] += 1
     return space, by_key
 
 
-def _conflict(counts: Counter[int]) -> tuple[int, int] | None:
+def _conflicting_fragments(counts: Counter[int]) -> tuple[int, int] | None:
     top = counts.most_common(2)
     if len(top) < 2 or top[1][1] < max(3, CONFLICT * counts.total()):
         return None
     return top[0][0], top[1][0]
 
 
-def _limits(space: KeySpace, tasks: Sequence[FoundTask]) -> dict[str, int]:
-    """How many unknown lines the system prompt may have, by key: as many as were seen, with room where they vary."""
-    reader = TemplateMatcher(space)
+def _unknown_line_limits(space: KeySpace, tasks: Sequence[FoundTask]) -> dict[str, int]:
+    """Template key -> limit of unknown lines in the system prompt: the number seen, with a margin where it varies."""
+    matcher = TemplateMatcher(space)
     seen: dict[str, set[int]] = defaultdict(set)
     for task in tasks:
-        for it in task.members:
-            if it.system:
-                system, _ = reader.recognise_opening(it.example.request)
-                seen[task.variant[it.index].partition("~")[0]].add(system.n_unknown)
+        for call in task.members:
+            if call.system:
+                system, _ = matcher.recognise_opening(call.example.request)
+                seen[task.variant[call.index].partition("~")[0]].add(system.n_unknown)
     return {key: max(n) if len(n) == 1 else max(n) * 3 // 2 + 2 for key, n in sorted(seen.items())}
 
 
-def _across(found: list[FoundTask]) -> list[FoundTask]:
-    """Joins tasks of different signatures with one template: first and later turns, two versions of a schema."""
+def _join_across_signatures(found: list[FoundTask]) -> list[FoundTask]:
+    """Joins tasks with one template and different signatures: first and later turns, two versions of a schema."""
     out: list[FoundTask] = []
     for task in sorted(found, key=lambda t: -len(t.members)):
-        home = next((t for t in out if _same_template(t, task)), None)
-        if home is None:
+        same = next((t for t in out if _same_template(t, task)), None)
+        if same is None:
             out.append(task)
             continue
-        home.members = home.members + task.members
-        home.keys = home.keys | task.keys
-        home.variant = {**home.variant, **task.variant}
+        same.members = same.members + task.members
+        same.keys = same.keys | task.keys
+        same.variant = {**same.variant, **task.variant}
     return out
 
 
@@ -266,7 +278,7 @@ def _same_template(a: FoundTask, b: FoundTask) -> bool:
     users = _user_units(a), _user_units(b)
     if (users[0] or users[1]) and len(users[0] & users[1]) < 0.5 * len(users[0] | users[1]):
         return False
-    return same_kind(profile(it.reply for it in a.members), profile(it.reply for it in b.members))
+    return same_kind(profile(call.reply for call in a.members), profile(call.reply for call in b.members))
 
 
 def _tool_names(task: FoundTask) -> frozenset[str]:
@@ -276,11 +288,11 @@ def _tool_names(task: FoundTask) -> frozenset[str]:
 
 def _system_units(task: FoundTask) -> dict[str, float]:
     sample = task.members[:200]
-    counts = Counter(u.norm for it in sample for u in set(it.system) if u.norm)
+    counts = Counter(u.norm for call in sample for u in set(call.system) if u.norm)
     return {u: n / len(sample) for u, n in counts.items() if n >= 0.5 * len(sample)}
 
 
 def _user_units(task: FoundTask) -> set[str]:
     sample = task.members[:200]
-    counts = Counter(u.norm for it in sample for u in set(it.user) if u.norm)
+    counts = Counter(u.norm for call in sample for u in set(call.user) if u.norm)
     return {u for u, n in counts.items() if n >= CONSTANT * len(sample) and len(task.members) >= MIN_SUPPORT}

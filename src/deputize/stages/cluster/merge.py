@@ -1,4 +1,4 @@
-"""The merge step: joins fragments of prompts that are one job in other words or with optional parts.
+"""The merge step: joins groups of calls whose prompts are one job in other words or with optional parts.
 
 Two fragments are joined where their output contracts, answers and fixed lines agree, and, where their wording
 differs, only if a cheap classifier serves both together as well as each alone.
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from deputize.stages.cluster.recurring_lines import MIN_SUPPORT, Parts, PromptCall
+from deputize.stages.cluster.recurring_lines import MIN_SUPPORT, LineSet, PromptCall
 from deputize.stages.cluster.replies import Profile, closed, overlap, profile, same_kind
 from deputize.stages.cluster.separability import serves_both
 
@@ -22,11 +22,11 @@ CONSTANT = 0.9
 OPTIONAL_TEXT, OPTIONAL_STRICT = 0.5, 0.7
 """Share of the fixed characters that may be there in one fragment and not in the other, by kind of answer."""
 REWORDED_TEXT, REWORDED_WEAK, REWORDED_STRICT = 0.5, 0.35, 0.1
-"""How alike two different wordings must be (cosine of their pairs of words), by how much the answers say already."""
-MEDLEY_CHARS = 40
-"""A longer fixed part of the user's message is taken for an instruction, whatever comes back."""
-FAMILY = 0.5
-"""Handfuls of calls are of one family when they share this much of their known lines, rare ones weighing more."""
+"""The cosine of their pairs of words that two wordings must have, the less the replies say already the more."""
+MIXTURE_CHARS = 40
+"""A longer fixed part of the user's message is taken for an instruction, whatever the replies look like."""
+SHARED_LINES = 0.5
+"""Small fragments are joined when they share this much of their known lines, rare ones weighing more."""
 
 _WORD = re.compile(r"[^\W\d_]{2,}")
 
@@ -41,96 +41,94 @@ class Fragment:
     """Known unit of the system text -> members that have it."""
     user: Counter[str] = field(default_factory=Counter)
 
+    @classmethod
+    def of(cls, members: Sequence[PromptCall], lines: tuple[LineSet, LineSet]) -> Fragment:
+        """The fragment of calls that all have the same known lines in the system text and in the user text."""
+        n = len(members)
+        system, user = (Counter(dict.fromkeys(part, n)) for part in lines)
+        return cls(list(members), profile(call.reply for call in members), system, user)
+
     @property
     def n(self) -> int:
+        """The number of calls."""
         return len(self.members)
 
     def fixed(self, part: Counter[str]) -> set[str]:
+        """The lines of a part (system or user) that nearly every call has."""
         return {line for line, n in part.items() if n >= CONSTANT * self.n}
 
-    def take(self, other: Fragment) -> None:
+    def absorb(self, other: Fragment) -> None:
         """Joins another fragment to this one."""
         self.members = self.members + other.members
-        self.profile = profile(it.reply for it in self.members)
+        self.profile = profile(call.reply for call in self.members)
         self.system = self.system + other.system
         self.user = self.user + other.user
 
 
-def fragment(members: Sequence[PromptCall], key: tuple[Parts, Parts]) -> Fragment:
-    """The fragment of calls filed under one key."""
-    n = len(members)
-    return Fragment(
-        list(members),
-        profile(it.reply for it in members),
-        Counter(dict.fromkeys(key[0], n)),
-        Counter(dict.fromkeys(key[1], n)),
-    )
-
-
-def merge(filed: dict[tuple[Parts, Parts], list[PromptCall]]) -> list[Fragment]:
+def merge(groups: dict[tuple[LineSet, LineSet], list[PromptCall]]) -> list[Fragment]:
     """The fragments of one signature group, joined; largest first.
 
     Args:
-        filed: calls by their known lines (`lines.file_items`).
+        groups: calls by their known lines (`recurring_lines.group_by_lines`).
     """
-    ordered = sorted(filed.items(), key=lambda kv: (-len(kv[1]), kv[0]))
+    ordered = sorted(groups.items(), key=lambda kv: (-len(kv[1]), kv[0]))
     tasks: list[Fragment] = []
     small: list[Fragment] = []
-    for key, members in ordered:
-        made = fragment(members, key)
-        if made.n < MIN_SUPPORT and tasks:
-            small.append(made)
-        elif (home := _home(made, tasks, joinable)) is not None:
-            home.take(made)
+    for lines, members in ordered:
+        fragment = Fragment.of(members, lines)
+        if fragment.n < MIN_SUPPORT and tasks:
+            small.append(fragment)
+        elif (target := _closest(fragment, tasks, joinable)) is not None:
+            target.absorb(fragment)
         else:
-            tasks.append(made)
-    _settle(tasks, joinable)
+            tasks.append(fragment)
+    _join_until_stable(tasks, joinable)
     left: list[Fragment] = []
-    for made in small:
-        home = _home(made, tasks, _belongs)
-        if home is not None:
-            home.take(made)
+    for fragment in small:
+        target = _closest(fragment, tasks, _belongs)
+        if target is not None:
+            target.absorb(fragment)
         else:
-            left.append(made)
+            left.append(fragment)
     rest: dict[tuple[str, ...], Fragment] = {}
-    for made in _families(left, ordered):
-        if made.n >= MIN_SUPPORT:
-            tasks.append(made)
+    for fragment in _join_by_shared_lines(left, ordered):
+        if fragment.n >= MIN_SUPPORT:
+            tasks.append(fragment)
             continue
-        # what no template fits is kept together under its system prompt
-        prompt = tuple(made.fixed(made.system))
+        # calls that fit no template are kept together under their system prompt
+        prompt = tuple(sorted(fragment.fixed(fragment.system)))
         if prompt in rest:
-            rest[prompt].take(made)
+            rest[prompt].absorb(fragment)
         else:
-            rest[prompt] = made
+            rest[prompt] = fragment
     tasks.extend(rest.values())
-    _settle(tasks, joinable)
+    _join_until_stable(tasks, joinable)
     return sorted(tasks, key=lambda t: (-t.n, t.members[0].index))
 
 
-def _families(
-    small: Sequence[Fragment], filed: Sequence[tuple[tuple[Parts, Parts], list[PromptCall]]]
+def _join_by_shared_lines(
+    small: Sequence[Fragment], groups: Sequence[tuple[tuple[LineSet, LineSet], list[PromptCall]]]
 ) -> list[Fragment]:
-    """Handfuls of calls joined by the known lines they share: templates with many optional parts."""
+    """Small fragments joined by the known lines they share: templates with many optional parts."""
     df: Counter[str] = Counter()
-    for (system, user), members in filed:
+    for (system, user), members in groups:
         for line in {*system, *user}:
             df[line] += len(members)
-    n = sum(len(members) for _, members in filed)
+    n = sum(len(members) for _, members in groups)
     weight = {line: math.log(1 + n / count) for line, count in df.items()}
     out: list[Fragment] = []
-    for made in small:
-        marks = made.system.keys() | made.user.keys()
-        near = [(_kinship(marks, family, weight), -i) for i, family in enumerate(out)]
+    for fragment in small:
+        marks = fragment.system.keys() | fragment.user.keys()
+        near = [(_weighted_overlap(marks, family, weight), -i) for i, family in enumerate(out)]
         best, place = max(near, default=(0.0, 0))
-        if best >= FAMILY and _shapes_meet(made.profile, out[-place].profile):
-            out[-place].take(made)
+        if best >= SHARED_LINES and _share_shapes(fragment.profile, out[-place].profile):
+            out[-place].absorb(fragment)
         else:
-            out.append(made)
+            out.append(fragment)
     return out
 
 
-def _kinship(marks: Iterable[str], family: Fragment, weight: dict[str, float]) -> float:
+def _weighted_overlap(marks: Iterable[str], family: Fragment, weight: dict[str, float]) -> float:
     theirs = {line: n / family.n for line, n in (family.system + family.user).items()}
     mine = dict.fromkeys(marks, 1.0)
     names = mine.keys() | theirs.keys()
@@ -139,20 +137,22 @@ def _kinship(marks: Iterable[str], family: Fragment, weight: dict[str, float]) -
     return both / either if either else 0.0
 
 
-def _shapes_meet(a: Profile, b: Profile) -> bool:
+def _share_shapes(a: Profile, b: Profile) -> bool:
     return sum(n for shape, n in a.shapes.items() if b.shapes[shape]) >= 0.5 * a.n
 
 
-def _home(
-    made: Fragment, tasks: Iterable[Fragment], test: Callable[[Fragment, Fragment], bool]
+def _closest(
+    fragment: Fragment, tasks: Iterable[Fragment], test: Callable[[Fragment, Fragment], bool]
 ) -> Fragment | None:
-    """The task with the most lines in common among those that pass the test."""
-    near = sorted(tasks, key=lambda task: (-_likeness(made, task), -task.n, task.members[0].index))
-    return next((task for task in near if test(made, task)), None)
+    """Of the tasks that pass the test, the one with the most lines in common."""
+    near = sorted(
+        tasks, key=lambda task: (-_overlap_of_fixed_lines(fragment, task), -task.n, task.members[0].index)
+    )
+    return next((task for task in near if test(fragment, task)), None)
 
 
-def _settle(tasks: list[Fragment], test: Callable[[Fragment, Fragment], bool]) -> None:
-    """Joins until no two tasks pass the test."""
+def _join_until_stable(tasks: list[Fragment], test: Callable[[Fragment, Fragment], bool]) -> None:
+    """Joins tasks until no two of them pass the test."""
     refused: set[tuple[int, int, int, int]] = set()
     joined = True
     while joined:
@@ -164,13 +164,13 @@ def _settle(tasks: list[Fragment], test: Callable[[Fragment, Fragment], bool]) -
                 if mark in refused:
                     continue
                 if test(tasks[j], tasks[i]):
-                    tasks[i].take(tasks.pop(j))
+                    tasks[i].absorb(tasks.pop(j))
                     joined = True
                 else:
                     refused.add(mark)
 
 
-def _likeness(a: Fragment, b: Fragment) -> float:
+def _overlap_of_fixed_lines(a: Fragment, b: Fragment) -> float:
     mine, theirs = {*a.fixed(a.system), *a.fixed(a.user)}, {*b.fixed(b.system), *b.fixed(b.user)}
     either = len(mine | theirs)
     return len(mine & theirs) / either if either else 0.0
@@ -180,27 +180,29 @@ def _chars(lines: Iterable[str]) -> int:
     return sum(map(len, lines))
 
 
-def _belongs(made: Fragment, task: Fragment) -> bool:
-    """Whether a handful of calls are of a task: they have its fixed lines and answers of its shapes."""
+def _belongs(fragment: Fragment, task: Fragment) -> bool:
+    """Check whether a few calls belong to a task: they have its fixed lines and replies of its shapes."""
     for part, theirs in (
-        (set(made.system), task.fixed(task.system)),
-        (set(made.user), task.fixed(task.user)),
+        (set(fragment.system), task.fixed(task.system)),
+        (set(fragment.user), task.fixed(task.user)),
     ):
         if theirs and _chars(part & theirs) < 0.8 * _chars(theirs):
             return False
-    if not task.fixed(task.user) and made.user and task.user:
+    if not task.fixed(task.user) and fragment.user and task.user:
         return False
-    known = sum(n for shape, n in made.profile.shapes.items() if task.profile.shapes[shape] >= 0.02 * task.n)
-    return known >= 0.5 * made.n
+    known = sum(
+        n for shape, n in fragment.profile.shapes.items() if task.profile.shapes[shape] >= 0.02 * task.n
+    )
+    return known >= 0.5 * fragment.n
 
 
 def joinable(a: Fragment, b: Fragment) -> bool:
-    """Whether two fragments are one task."""
-    if _same_medley(a, b):
+    """Check whether two fragments are one task."""
+    if _same_mixture(a, b):
         return True
     if not same_kind(a.profile, b.profile):
         return False
-    strict = _telling(a.profile, b.profile)
+    strict = _replies_identify_task(a.profile, b.profile)
     limit = OPTIONAL_STRICT if strict else OPTIONAL_TEXT
     parts = [(a.fixed(a.system), b.fixed(b.system)), (a.fixed(a.user), b.fixed(b.user))]
     common = sum(_chars(mine & theirs) for mine, theirs in parts)
@@ -220,7 +222,7 @@ def joinable(a: Fragment, b: Fragment) -> bool:
             optional = True
     if not reworded:
         return shared and (strict or not optional or serves_both(a.members, b.members))
-    if _is_medley(a) or _is_medley(b):
+    if _is_mixture(a) or _is_mixture(b):
         return False
     need = REWORDED_STRICT if strict else (REWORDED_TEXT if _is_text(a.profile) else REWORDED_WEAK)
     if any(cosine(x, y) < need for x, y in reworded):
@@ -228,13 +230,15 @@ def joinable(a: Fragment, b: Fragment) -> bool:
     return serves_both(a.members, b.members)
 
 
-def _same_medley(a: Fragment, b: Fragment) -> bool:
-    """Whether one prompt stands before both and many kinds of answer come back, in like shares: a line that comes
-    and goes there ("One more:") says nothing; what the jobs are is for the semantic split to find."""
+def _same_mixture(a: Fragment, b: Fragment) -> bool:
+    """Check whether both have one prompt and get a similar mixture of many kinds of reply.
+
+    A line that only some of these calls have ("One more:") says nothing; the semantic split finds the jobs later.
+    """
     mine, theirs = a.fixed(a.user), b.fixed(b.user)
-    if a.fixed(a.system) != b.fixed(b.system) or (mine and theirs) or _chars(mine | theirs) > MEDLEY_CHARS:
+    if a.fixed(a.system) != b.fixed(b.system) or (mine and theirs) or _chars(mine | theirs) > MIXTURE_CHARS:
         return False
-    if not (_is_medley(a) and _is_medley(b)):
+    if not (_is_mixture(a) and _is_mixture(b)):
         return False
     x, y = a.profile.shapes, b.profile.shapes
     # what two samples of one mixture of k shapes differ by on average
@@ -242,12 +246,12 @@ def _same_medley(a: Fragment, b: Fragment) -> bool:
     return sum(abs(x[s] / a.n - y[s] / b.n) for s in x.keys() | y.keys()) / 2 <= max(0.15, 1.5 * chance)
 
 
-def _is_medley(made: Fragment) -> bool:
-    return max(made.profile.shapes.values()) <= 0.7 * made.n and made.profile.kind() != "tool"
+def _is_mixture(fragment: Fragment) -> bool:
+    return max(fragment.profile.shapes.values()) <= 0.7 * fragment.n and fragment.profile.kind() != "tool"
 
 
-def _telling(a: Profile, b: Profile) -> bool:
-    """Whether the answers alone say much: tools, two or more shared fields, three or more shared labels."""
+def _replies_identify_task(a: Profile, b: Profile) -> bool:
+    """Check whether the replies alone show one task: shared tools, two or more fields, three or more labels."""
     kind = a.kind()
     if kind == "tool":
         return overlap(a.tools, b.tools) >= 0.5
@@ -263,7 +267,7 @@ def _is_text(p: Profile) -> bool:
 
 
 def cosine(a: Iterable[str], b: Iterable[str]) -> float:
-    """How alike the pairs of neighbouring words of two sets of lines are."""
+    """Cosine similarity of the pairs of neighbouring words of two sets of lines, in [0, 1]."""
     x, y = _words(a), _words(b)
     dot = sum(n * y[word] for word, n in x.items())
     norm = (sum(n * n for n in x.values()) * sum(n * n for n in y.values())) ** 0.5

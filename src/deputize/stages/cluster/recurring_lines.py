@@ -1,14 +1,10 @@
-"""Finds the recurring lines of the prompts of one structural signature, and files the calls by those they have.
-
-References:
-    Recurring-line templates inside a structural signature: docs/concepts/tasks.md.
-"""
+"""Recurring lines of the prompts of one structural signature, and the calls grouped by the lines they have."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from deputize.core.prompt_units import head_of, normalise, units
@@ -18,15 +14,19 @@ from deputize.core.template_key import opening
 from deputize.stages.cluster.replies import Profile, ReplyFacts, closed, overlap, profile
 
 MIN_SUPPORT, MIN_SHARE = 8, 0.02
+"""A line recurs in at least so many distinct openings, and in at least this share of them."""
+FEW_OPENINGS = 16
+"""Of fewer openings, a line recurs that half of them have."""
 ROUNDS = 4
 VERBATIM_SHARE = 0.9
 MAX_VARIANTS = 6
-"""So many verbatim forms of one normalised line are kept apart; more are values."""
+"""So many verbatim forms of one normalised line are kept apart; more are taken for values."""
 
 DECIDING_SHARE = 0.15
-"""A label is one that says what is to be done when values that decide it have this share of its calls."""
+"""A label says what is to be done when values that decide the kind of answer have this share of its calls."""
 
-Parts = tuple[str, ...]
+LineSet = tuple[str, ...]
+"""Known units of one text, each once, in order of first appearance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,149 +53,194 @@ class PromptCall:
 
 @dataclass(slots=True)
 class RecurringLines:
-    """What is recognised in the prompts of one signature group."""
+    """The lines and heads that are looked for in the prompts of one signature."""
 
     lines: set[str] = field(default_factory=set)
+    """Verbatim where they hardly vary, else normalised."""
     heads: set[str] = field(default_factory=set)
+    """`Label:` heads that stand for a line whose value varies."""
+
+    def __len__(self) -> int:
+        return len(self.lines) + len(self.heads)
 
 
 class UnitSplitter:
-    """Cuts texts into units; remembers them, for system prompts come again and again."""
+    """Cuts texts into units and remembers them, since system prompts come again and again."""
 
     def __init__(self) -> None:
-        self._memo: dict[str, tuple[PromptUnit, ...]] = {}
+        self._cache: dict[str, tuple[PromptUnit, ...]] = {}
         self._units: dict[str, PromptUnit] = {}
 
     def __call__(self, text: str) -> tuple[PromptUnit, ...]:
-        known = self._memo.get(text)
-        if known is None:
-            known = tuple(map(self._unit, units(text)))
-            self._memo[text] = known
-        return known
+        found = self._cache.get(text)
+        if found is None:
+            found = self._cache[text] = tuple(map(self._unit, units(text)))
+        return found
 
     def _unit(self, raw: str) -> PromptUnit:
         unit = self._units.get(raw)
         if unit is None:
             unit = PromptUnit(raw, normalise(raw), head_of(raw))
             if sum(map(str.isalpha, raw)) < 2:
-                # rules, brackets and bare numbers say nothing of the task
+                # separators, brackets and bare numbers say nothing of the task
                 unit = PromptUnit(raw, "", "")
             self._units[raw] = unit
         return unit
 
 
-def item(index: int, example: Example, reply: ReplyFacts, read: UnitSplitter) -> PromptCall:
+def prompt_call(index: int, example: Example, reply: ReplyFacts, split: UnitSplitter) -> PromptCall:
     """A call with its opening cut into units."""
     system, user = opening(example.request)
     group = example.group or example.episode or example.call_id
-    return PromptCall(index, example, reply, read(system), read(user), (system, user), group)
+    return PromptCall(index, example, reply, split(system), split(user), (system, user), group)
 
 
-def find_lines(items: Sequence[PromptCall], least: int = 1) -> RecurringLines:
-    """The recurring lines and heads of the calls of one signature, found in rounds on what is left unfiled.
+def find_recurring_lines(calls: Sequence[PromptCall], min_subjects: int = 1) -> RecurringLines:
+    """The recurring lines and heads of the calls of one signature, found in rounds on the calls not grouped yet.
 
     A line recurs when at least max(8, 2 %) of the distinct openings have it (an opening counts once per group: the
-    calls of one episode share it). What the first round leaves with no line of its own is searched again, so that
-    a task of few calls is found beside one of many. Of an agent's conversations only the system prompt is read: what
-    comes first from the user is a person's request, and its lines recur with the person, not with the task.
+    calls of one episode share it). Calls that the first round leaves with no line of their own are searched again, so
+    that a task of few calls is found next to one of many. Of an agent's conversations only the system prompt is read:
+    the first user message is a person's request, and its lines recur with the person, not with the task.
 
     Args:
-        items: the calls.
-        least: a line that fewer data subjects have is none, however often it recurs.
+        calls: the calls.
+        min_subjects: a line that fewer data subjects have does not recur, however often it comes.
     """
     found = RecurringLines()
-    rest = list(items)
-    talks = _are_talks(items)
+    if _are_agent_steps(calls):
+        _search(calls, _system_units, found, min_subjects)
+        return found
+    rest = list(calls)
     for number in range(ROUNDS):
-        before = len(found.lines) + len(found.heads)
-        _search(rest, found, least, first=number == 0, system_only=talks)
-        if len(found.lines) + len(found.heads) == before:
+        n_before = len(found)
+        if number and _distinct_openings(rest)[1] < FEW_OPENINGS:
             break
-        if talks:
+        _search(rest, _all_units, found, min_subjects)
+        if len(found) == n_before:
             break
-        filed = file_items(items, found)
         rest = [
-            it for key, members in filed.items() if not key[1] or len(members) < MIN_SUPPORT for it in members
+            call
+            for (_, user), members in group_by_lines(calls, found).items()
+            if not user or len(members) < MIN_SUPPORT
+            for call in members
         ]
         if len(rest) < 2 * MIN_SUPPORT:
             break
     return found
 
 
-def _are_talks(items: Sequence[PromptCall]) -> bool:
-    """Whether the calls are steps of conversations in which tools are used."""
-    if not items[0].example.request.tools:
+def _are_agent_steps(calls: Sequence[PromptCall]) -> bool:
+    """Check whether the calls are steps of conversations in which tools are used."""
+    if not calls[0].example.request.tools:
         return False
-    later = sum(
-        any(m.get("role") in ("assistant", "tool") for m in it.example.request.messages) for it in items
+    n_later = sum(
+        any(m.get("role") in ("assistant", "tool") for m in call.example.request.messages) for call in calls
     )
-    return later >= 0.2 * len(items)
+    return n_later >= 0.2 * len(calls)
 
 
-def _search(
-    items: Sequence[PromptCall], found: RecurringLines, least: int, *, first: bool, system_only: bool
-) -> None:
-    weight, total = _weights(items)
-    if total < 16 and not first:
-        return
-    need = max(MIN_SUPPORT, math.ceil(MIN_SHARE * total)) if total >= 16 else max(2, math.ceil(total / 2))
-    by_norm: Counter[str] = Counter()
-    by_head: Counter[str] = Counter()
-    raws: dict[str, Counter[str]] = defaultdict(Counter)
+UnitsOf = Callable[[PromptCall], set[PromptUnit]]
 
-    def units_of(it: PromptCall) -> set[PromptUnit]:
-        return {*it.system} if system_only else {*it.system, *it.user}
 
-    for it, w in weight:
-        present = units_of(it)
+def _system_units(call: PromptCall) -> set[PromptUnit]:
+    return {*call.system}
+
+
+def _all_units(call: PromptCall) -> set[PromptUnit]:
+    return {*call.system, *call.user}
+
+
+@dataclass(slots=True)
+class _UnitCounts:
+    """The number of groups that have a unit, by each of its forms."""
+
+    by_norm: Counter[str] = field(default_factory=Counter)
+    by_head: Counter[str] = field(default_factory=Counter)
+    raws: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    """Normalised unit -> its verbatim forms."""
+
+    def add(self, present: set[PromptUnit], weight: int) -> None:
         for unit in present:
-            raws[unit.norm][unit.raw] += w
+            self.raws[unit.norm][unit.raw] += weight
         for norm in {unit.norm for unit in present}:
-            by_norm[norm] += w
+            self.by_norm[norm] += weight
         for head in {unit.head for unit in present}:
-            by_head[head] += w
-    by_norm.pop("", None)
-    by_head.pop("", None)
-    recurring = {norm for norm, n in by_norm.items() if n >= need}
-    heads = {h for h, n in by_head.items() if n >= need}
-    if least > 1:
-        often = {raw for norm in recurring for raw, c in raws[norm].items() if c >= need}
-        maybe = recurring | heads | often
-        common = Subjects([it.example.subject for it in items], least).shared(
-            {text for unit in units_of(it) for text in (unit.raw, unit.norm, unit.head)} & maybe
-            for it in items
-        )
-        recurring &= common
-        heads &= common
-        raws = {norm: Counter({r: c for r, c in raws[norm].items() if r in common}) for norm in recurring}
-    values = _value_lines(items, recurring, heads, by_norm, by_head)
-    for norm in recurring - values:
-        found.lines.update(_forms(norm, raws[norm], by_norm[norm], need))
-    fixed = {head_of(line) for line in found.lines}
-    taken: Counter[str] = Counter()
-    for norm in recurring - values:
-        taken[head_of(norm)] += by_norm[norm]
-    # a label that only ever stands before lines that recur as a whole adds nothing to them
-    found.heads.update(h for h in heads if h not in fixed or by_head[h] > 1.25 * taken[h])
+            self.by_head[head] += weight
 
 
-def _weights(items: Sequence[PromptCall]) -> tuple[list[tuple[PromptCall, int]], int]:
+def _search(calls: Sequence[PromptCall], units_of: UnitsOf, found: RecurringLines, min_subjects: int) -> None:
+    """Adds the lines and heads that recur in the calls to `found`."""
+    openings, total = _distinct_openings(calls)
+    counts = _UnitCounts()
+    for call, weight in openings:
+        counts.add(units_of(call), weight)
+    need = _needed(total)
+    recurring = {norm for norm, n in counts.by_norm.items() if n >= need and norm}
+    heads = {head for head, n in counts.by_head.items() if n >= need and head}
+    if min_subjects > 1:
+        shared = _shared_forms(calls, units_of, counts, recurring, heads, need, min_subjects)
+        recurring &= shared
+        heads &= shared
+        for norm in recurring:
+            counts.raws[norm] = Counter({raw: n for raw, n in counts.raws[norm].items() if raw in shared})
+    lines = recurring - _value_lines(calls, recurring, heads, counts)
+    for norm in lines:
+        found.lines.update(_lookup_forms(norm, counts.raws[norm], counts.by_norm[norm], need))
+    found.heads.update(_useful_heads(heads, lines, found, counts))
+
+
+def _needed(n_openings: int) -> int:
+    """The number of openings in which a line recurs."""
+    if n_openings >= FEW_OPENINGS:
+        return max(MIN_SUPPORT, math.ceil(MIN_SHARE * n_openings))
+    return max(2, math.ceil(n_openings / 2))
+
+
+def _shared_forms(
+    calls: Sequence[PromptCall],
+    units_of: UnitsOf,
+    counts: _UnitCounts,
+    recurring: set[str],
+    heads: set[str],
+    need: int,
+    min_subjects: int,
+) -> set[str]:
+    """Of the recurring lines, their frequent verbatim forms and the heads: those that enough data subjects have."""
+    often = {raw for norm in recurring for raw, n in counts.raws[norm].items() if n >= need}
+    candidates = recurring | heads | often
+    return Subjects([call.example.subject for call in calls], min_subjects).shared(
+        {text for unit in units_of(call) for text in (unit.raw, unit.norm, unit.head)} & candidates
+        for call in calls
+    )
+
+
+def _useful_heads(heads: set[str], lines: set[str], found: RecurringLines, counts: _UnitCounts) -> set[str]:
+    """The heads that add something: a label that only ever stands before lines that recur as a whole does not."""
+    heads_of_lines = {head_of(line) for line in found.lines}
+    n_as_line: Counter[str] = Counter()
+    for norm in lines:
+        n_as_line[head_of(norm)] += counts.by_norm[norm]
+    return {h for h in heads if h not in heads_of_lines or counts.by_head[h] > 1.25 * n_as_line[h]}
+
+
+def _distinct_openings(calls: Sequence[PromptCall]) -> tuple[list[tuple[PromptCall, int]], int]:
     """The first call of each distinct opening with the number of groups it came from, and the sum of those."""
     groups: dict[tuple[str, str], set[str]] = defaultdict(set)
-    calls: Counter[tuple[str, str]] = Counter()
+    n_calls: Counter[tuple[str, str]] = Counter()
     first: dict[tuple[str, str], PromptCall] = {}
-    for it in items:
-        groups[it.opening].add(it.group)
-        calls[it.opening] += 1
-        first.setdefault(it.opening, it)
-    counts = {text: len(g) for text, g in groups.items()}
-    if sum(counts.values()) < 16:
-        counts = dict(calls)
+    for call in calls:
+        groups[call.opening].add(call.group)
+        n_calls[call.opening] += 1
+        first.setdefault(call.opening, call)
+    counts = {text: len(names) for text, names in groups.items()}
+    if sum(counts.values()) < FEW_OPENINGS:
+        counts = dict(n_calls)
     return [(first[text], n) for text, n in counts.items()], sum(counts.values())
 
 
-def _forms(norm: str, raws: Counter[str], n: int, need: int) -> list[str]:
-    """The forms of a recurring line to look for: verbatim where it hardly varies, else normalised."""
+def _lookup_forms(norm: str, raws: Counter[str], n: int, need: int) -> list[str]:
+    """The forms in which a recurring line is looked up: verbatim where it hardly varies, else normalised."""
     frequent = [(raw, c) for raw, c in raws.items() if c >= need]
     if frequent and len(frequent) <= MAX_VARIANTS and sum(c for _, c in frequent) >= VERBATIM_SHARE * n:
         return [raw for raw, _ in frequent]
@@ -203,11 +248,10 @@ def _forms(norm: str, raws: Counter[str], n: int, need: int) -> list[str]:
 
 
 def _value_lines(
-    items: Sequence[PromptCall],
+    calls: Sequence[PromptCall],
     recurring: set[str],
     heads: set[str],
-    by_norm: Counter[str],
-    by_head: Counter[str],
+    counts: _UnitCounts,
 ) -> set[str]:
     """Recurring lines `Label: value` whose label has other values too: values that happen to be frequent.
 
@@ -217,20 +261,20 @@ def _value_lines(
     suspects: dict[str, str] = {}
     for norm in recurring:
         head = head_of(norm)
-        if head in heads and by_norm[norm] < 0.8 * by_head[head]:
+        if head in heads and counts.by_norm[norm] < 0.8 * counts.by_head[head]:
             suspects[norm] = head
     if not suspects:
         return set()
     with_value: dict[str, Profile] = {norm: Profile() for norm in suspects}
     with_head: dict[str, list[PromptCall]] = defaultdict(list)
     wanted = set(suspects.values())
-    for it in items:
-        for unit in {*it.system, *it.user}:
+    for call in calls:
+        for unit in {*call.system, *call.user}:
             if unit.norm in with_value:
-                with_value[unit.norm].add(it.reply)
+                with_value[unit.norm].add(call.reply)
             if unit.head in wanted:
-                with_head[unit.head].append(it)
-    everything = {head: profile(it.reply for it in members) for head, members in with_head.items()}
+                with_head[unit.head].append(call)
+    everything = {head: profile(call.reply for call in members) for head, members in with_head.items()}
     deciding: Counter[str] = Counter()
     for norm, head in suspects.items():
         if _decides(with_value[norm], everything[head]):
@@ -239,7 +283,7 @@ def _value_lines(
 
 
 def _decides(part: Profile, whole: Profile) -> bool:
-    """Whether a value goes with another kind of answer than the calls that have its label with any value."""
+    """Check whether a value gets another kind of reply than the calls that have its label with other values."""
     n_rest = whole.n - part.n
     if part.n < MIN_SUPPORT or n_rest < MIN_SUPPORT:
         return False
@@ -258,22 +302,22 @@ def _decides(part: Profile, whole: Profile) -> bool:
     )
 
 
-def file_items(
-    items: Iterable[PromptCall], found: RecurringLines
-) -> dict[tuple[Parts, Parts], list[PromptCall]]:
+def group_by_lines(
+    calls: Iterable[PromptCall], found: RecurringLines
+) -> dict[tuple[LineSet, LineSet], list[PromptCall]]:
     """The calls by (known units of the system text, known units of the user text), in order of first appearance."""
-    memo: dict[int, Parts] = {}
-    out: dict[tuple[Parts, Parts], list[PromptCall]] = defaultdict(list)
-    for it in items:
-        system = memo.get(id(it.system))
+    cache: dict[int, LineSet] = {}
+    out: dict[tuple[LineSet, LineSet], list[PromptCall]] = defaultdict(list)
+    for call in calls:
+        system = cache.get(id(call.system))
         if system is None:
-            system = memo[id(it.system)] = recognise(it.system, found)
-        out[(system, recognise(it.user, found))].append(it)
+            system = cache[id(call.system)] = recognise(call.system, found)
+        out[(system, recognise(call.user, found))].append(call)
     return out
 
 
-def recognise(text: Iterable[PromptUnit], found: RecurringLines) -> Parts:
-    """The known units among those of a text, each once, in order of first appearance (as KeyReader does)."""
+def recognise(text: Iterable[PromptUnit], found: RecurringLines) -> LineSet:
+    """The known units among those of a text, each once, in order of first appearance (as TemplateMatcher does)."""
     known: dict[str, None] = {}
     for unit in text:
         if unit.raw in found.lines:

@@ -1,4 +1,4 @@
-"""What replies look like: the shape of one reply, the profile of many, and when two profiles are of one kind."""
+"""The shape of one reply, the profile of many replies, and a test whether two profiles are of one kind."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ Shape: TypeAlias = str
 SHORT_CHARS, SHORT_WORDS = 80, 8
 _TAG = re.compile(r"\s*(?:\[(\w{2,40})\]|<(\w{2,40})>|```(\w*)|(#{1,3} \w[\w ]{0,40}))")
 _BULLET = re.compile(r"^\s*(?:[-*•]|\d+[.)])\s", re.MULTILINE)
-_KEPT_FORMS = 400
+_KEPT_LAYOUTS = 400
 
 
 @dataclass(frozen=True, slots=True)
 class ReplyFacts:
-    """What task discovery needs to know of one reply."""
+    """The facts of one reply that task discovery uses."""
 
     shape: Shape
     text: str
     """The canonical short answer, the tool names, or '' for longer text."""
     fields: dict[str, str] | None
     """JSON replies: field -> its value as JSON, values of over 80 characters as ''."""
-    form: tuple[float, ...]
+    layout: tuple[float, ...]
     """Longer text: log characters, log lines, share of bullets, share of digits, share of capitals."""
 
 
 def read_reply(message: Message) -> ReplyFacts:
-    """The reply of one call as discovery sees it."""
+    """The facts of the reply of one call."""
     calls = tool_calls_of(message)
     if calls:
         return ReplyFacts("tool", action_of(calls), None, ())
@@ -48,15 +48,15 @@ def read_reply(message: Message) -> ReplyFacts:
     if value is not None:
         return ReplyFacts("json:" + ",".join(sorted(value)), "", {k: _small(v) for k, v in value.items()}, ())
     if stripped[0] == "[" and stripped[-1] == "]" and _is_array(stripped):
-        return ReplyFacts("array", "", None, _form(stripped))
+        return ReplyFacts("array", "", None, _layout(stripped))
     folded = fold(stripped)
     if "\n" not in stripped and len(folded) <= SHORT_CHARS and len(folded.split()) <= SHORT_WORDS:
-        return ReplyFacts("short", folded, None, _form(stripped))
+        return ReplyFacts("short", folded, None, _layout(stripped))
     tag = _TAG.match(stripped)
     if tag is not None:
         name = tag.group(1) or tag.group(2) or tag.group(4)
-        return ReplyFacts(f"tag:{name.lower()}" if name else "code", "", None, _form(stripped))
-    return ReplyFacts("text", "", None, _form(stripped))
+        return ReplyFacts(f"tag:{name.lower()}" if name else "code", "", None, _layout(stripped))
+    return ReplyFacts("text", "", None, _layout(stripped))
 
 
 def _small(value: Any) -> str:
@@ -71,7 +71,7 @@ def _is_array(text: str) -> bool:
         return False
 
 
-def _form(text: str) -> tuple[float, ...]:
+def _layout(text: str) -> tuple[float, ...]:
     n = len(text)
     lines = text.count("\n") + 1
     return (
@@ -84,7 +84,7 @@ def _form(text: str) -> tuple[float, ...]:
     )
 
 
-# how far apart two means must be, in these units, to count as another form; floors of the spread of one task
+# floors of the spread within one task, the units of distance between two layouts
 _SPREAD_FLOOR = (0.35, 0.25, 0.15, 0.06, 0.06, 0.35)
 
 
@@ -98,7 +98,7 @@ class Profile:
     tools: Counter[str] = field(default_factory=Counter)
     fields: Counter[str] = field(default_factory=Counter)
     values: dict[str, Counter[str]] = field(default_factory=dict)
-    forms: list[tuple[float, ...]] = field(default_factory=list)
+    layouts: list[tuple[float, ...]] = field(default_factory=list)
 
     def add(self, reply: ReplyFacts) -> None:
         self.n += 1
@@ -110,8 +110,8 @@ class Profile:
         for name, value in (reply.fields or {}).items():
             self.fields[name] += 1
             self.values.setdefault(name, Counter())[value] += 1
-        if reply.form and len(self.forms) < _KEPT_FORMS:
-            self.forms.append(reply.form)
+        if reply.layout and len(self.layouts) < _KEPT_LAYOUTS:
+            self.layouts.append(reply.layout)
 
     def kind(self) -> str:
         """tool where replies call tools at all, else the most frequent of json, short, array, code, tag:..., text."""
@@ -141,13 +141,13 @@ def profile(replies: Iterable[ReplyFacts]) -> Profile:
 
 
 def closed(counts: Counter[str], n: int) -> bool:
-    """Whether short answers are drawn from a closed set: nearly all of them repeat."""
+    """Check whether short replies come from a closed set: nearly all of them repeat."""
     repeated = sum(c for c in counts.values() if c >= 2)
     return n >= 8 and repeated >= 0.9 * n and len(counts) <= n / 3
 
 
 def overlap(a: Counter[str], b: Counter[str]) -> float:
-    """The smaller of: the mass of a on b's support, the mass of b on a's."""
+    """The smaller of two shares: of the mass of a on the support of b, and of the mass of b on the support of a."""
     if not a or not b:
         return 0.0
     return min(
@@ -156,14 +156,14 @@ def overlap(a: Counter[str], b: Counter[str]) -> float:
 
 
 def same_kind(a: Profile, b: Profile) -> bool:
-    """Whether two sets of replies could be of one task: same contract, answers drawn from the same sets.
+    """Check whether two sets of replies could be of one task: same contract, answers from the same sets.
 
     Says nothing of the requests; see `merge` for those.
     """
     kind = a.kind()
     if {kind, b.kind()} == {"short", "text"}:
         # free text of about eight words is now short, now not
-        return not closed(a.short, a.n) and not closed(b.short, b.n) and same_form(a, b)
+        return not closed(a.short, a.n) and not closed(b.short, b.n) and same_layout(a, b)
     if kind != b.kind():
         return False
     if kind == "tool":
@@ -173,8 +173,8 @@ def same_kind(a: Profile, b: Profile) -> bool:
     if kind == "short":
         if closed(a.short, a.n) and closed(b.short, b.n):
             return overlap(a.short, b.short) >= 0.5 or _nested(a.short, b.short)
-        return overlap(a.short, b.short) >= 0.5 or same_form(a, b)
-    return same_form(a, b)
+        return overlap(a.short, b.short) >= 0.5 or same_layout(a, b)
+    return same_layout(a, b)
 
 
 def _nested(a: Counter[str], b: Counter[str]) -> bool:
@@ -209,13 +209,13 @@ def _n_json(p: Profile) -> int:
     return sum(n for shape, n in p.shapes.items() if shape.startswith("json:"))
 
 
-def form_distance(a: Profile, b: Profile) -> float:
-    """How far apart the forms of two sets of texts are: the largest difference of means in units of their spread."""
-    if not a.forms or not b.forms:
-        return 0.0 if a.forms == b.forms else math.inf
+def layout_distance(a: Profile, b: Profile) -> float:
+    """The largest difference of means between the layouts of two sets of texts, in units of their spread."""
+    if not a.layouts or not b.layouts:
+        return 0.0 if a.layouts == b.layouts else math.inf
     worst = 0.0
     for i, floor in enumerate(_SPREAD_FLOOR):
-        xs, ys = [f[i] for f in a.forms], [f[i] for f in b.forms]
+        xs, ys = [f[i] for f in a.layouts], [f[i] for f in b.layouts]
         mx, my = sum(xs) / len(xs), sum(ys) / len(ys)
         var = (sum((x - mx) ** 2 for x in xs) + sum((y - my) ** 2 for y in ys)) / (len(xs) + len(ys))
         # means of few texts wander: allow for their standard error
@@ -224,6 +224,6 @@ def form_distance(a: Profile, b: Profile) -> float:
     return worst
 
 
-def same_form(a: Profile, b: Profile, limit: float = 1.5) -> bool:
-    """Whether two sets of texts have about one length and layout."""
-    return form_distance(a, b) < limit
+def same_layout(a: Profile, b: Profile, limit: float = 1.5) -> bool:
+    """Check whether two sets of texts have about one length and layout."""
+    return layout_distance(a, b) < limit

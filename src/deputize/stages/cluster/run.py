@@ -53,7 +53,7 @@ def run(
     kept: list[FoundTask] = []
     reason_of_key: dict[str, str] = {}
     for task in found:
-        reason = _refusal(task, least, whom)
+        reason = _exclusion_reason(task, least, whom)
         if reason:
             reason_of_key.update(dict.fromkeys(task.keys, reason))
         else:
@@ -109,10 +109,10 @@ def discover(
     filed: dict[str, list[Example]] = {}
     place: dict[int, str] = {}
     for task, task_id in zip(found, ids, strict=True):
-        filed[task_id] = [it.example for it in task.members]
-        place.update({it.index: task_id for it in task.members})
+        filed[task_id] = [call.example for call in task.members]
+        place.update({call.index: task_id for call in task.members})
     spaces = {space.signature: space for space in keyspaces}
-    _refile(found, ids, spaces, place)
+    _reassign_by_branch(found, ids, spaces, place)
     tasks = {task.id: task for task in _tasks(found, ids, filed, examples, spaces, {}, 1)}
     for i, example in enumerate(examples):
         known = tasks.get(place.get(i, ""))
@@ -125,7 +125,7 @@ def discover(
         }
 
 
-def _refile(
+def _reassign_by_branch(
     found: Sequence[FoundTask], ids: Sequence[str], spaces: dict[str, KeySpace], place: dict[int, str]
 ) -> None:
     """Files the calls of a semantic split by their fork, as the live path would, whatever their answer was."""
@@ -134,18 +134,18 @@ def _refile(
         if not task.split or task.signature not in spaces:
             continue
         space = spaces[task.signature]
-        for it in task.members:
-            base = task.variant[it.index].partition("~")[0]
-            branch, _ = branch_of(space.branch_classifiers[base], opening(it.example.request)[1])
-            place[it.index] = by_key.get(f"{base}~{branch}", place[it.index])
+        for call in task.members:
+            base = task.variant[call.index].partition("~")[0]
+            branch, _ = branch_of(space.branch_classifiers[base], opening(call.example.request)[1])
+            place[call.index] = by_key.get(f"{base}~{branch}", place[call.index])
 
 
-def _refusal(task: FoundTask, least: int, whom: str) -> str:
+def _exclusion_reason(task: FoundTask, least: int, whom: str) -> str:
     if not task.routable:
         return VARYING_TOOLS
     if len(task.members) < MIN_CALLS:
         return f"fewer than {MIN_CALLS} calls of its kind"
-    if len({it.example.subject for it in task.members}) < least:
+    if len({call.example.subject for call in task.members}) < least:
         return f"from fewer than {least} {whom}"
     return ""
 
@@ -164,7 +164,7 @@ def _why_no_key(request: Request, spaces: dict[str, KeySpace]) -> str:
 
 
 def _signatures(task: FoundTask) -> set[str]:
-    return {signature(it.example.request) for it in task.members}
+    return {signature(call.example.request) for call in task.members}
 
 
 def _ids(found: Sequence[FoundTask]) -> list[str]:
@@ -185,19 +185,19 @@ def _tasks(
     sites: dict[str, Site],
     least: int,
 ) -> list[Task]:
-    texts = [[it.opening[1] for it in task.members[:NAMED_AFTER]] for task in found]
+    texts = [[call.opening[1] for call in task.members[:NAMED_AFTER]] for task in found]
     out: list[Task] = []
     names: Counter[str] = Counter()
     for i, (task, task_id) in enumerate(zip(found, ids, strict=True)):
         examples = filed.get(task_id, [])
-        learnt = [seen[it.index] for it in task.members]
+        learnt = [seen[call.index] for call in task.members]
         space = spaces.get(task.signature, KeySpace(signature=task.signature))
         lines, heads = frozenset(space.lines), frozenset(space.heads)
         contract = infer_contract(learnt, least)
         common, _ = Counter(task.variant.values()).most_common(1)[0]
-        typical = next(it for it in task.members if task.variant[it.index] == common)
+        typical = next(call for call in task.members if task.variant[call.index] == common)
         fixed = _fixed(task, typical.index, space, typical.example)
-        whose = Subjects([it.example.subject for it in task.members[:NAMED_AFTER]], least)
+        whose = Subjects([call.example.subject for call in task.members[:NAMED_AFTER]], least)
         name = name_of(contract, fixed, texts[i], texts[:i] + texts[i + 1 :], whose)
         names[name] += 1
         site = Counter(e.site for e in learnt).most_common(1)[0][0]
@@ -207,7 +207,10 @@ def _tasks(
                 name=name if names[name] == 1 else f"{name} ({names[name]})",
                 contract=contract,
                 recipe=recipe_of(
-                    learnt, [task.variant[it.index] for it in task.members], sorted(heads & set(fixed)), least
+                    learnt,
+                    [task.variant[call.index] for call in task.members],
+                    sorted(heads & set(fixed)),
+                    least,
                 ),
                 keys=sorted(task.keys),
                 site=sites[site].name if site in sites else site,

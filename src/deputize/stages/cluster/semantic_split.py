@@ -18,7 +18,7 @@ import numpy as np
 from deputize.core.progress import Progress, silent
 from deputize.core.records import BranchClassifier
 from deputize.core.subjects import Subjects
-from deputize.stages.cluster.branch_classifier import build_fork
+from deputize.stages.cluster.branch_classifier import fit_branch_classifier
 from deputize.stages.cluster.merge import Fragment
 from deputize.stages.cluster.recurring_lines import PromptCall
 from deputize.stages.cluster.replies import Profile, ReplyFacts, closed, profile, same_kind
@@ -26,17 +26,17 @@ from deputize.stages.cluster.semantic import communities, embed, graph
 
 MIN_CALLS = 60
 MIN_BRANCH = 20
-TOUCH = 0.02
+MIN_LINKS = 0.02
 """Atoms touch when links between them are at least this share of what chance would give."""
 
 
-def heterogeneous(made: Fragment) -> bool:
-    """Whether the answers of a fragment look like those of several jobs that its template does not tell apart."""
-    p = made.profile
-    if made.n < MIN_CALLS:
+def is_heterogeneous(fragment: Fragment) -> bool:
+    """Check whether the replies of a fragment look like those of several jobs with one template."""
+    p = fragment.profile
+    if fragment.n < MIN_CALLS:
         return False
     if p.kind() == "tool":
-        # calling tools and speaking is one mixed site; structured or closed answers beside it are not
+        # tool calls and text to a person are one mixed site; structured or closed replies next to them are not
         other = sum(
             n
             for shape, n in p.shapes.items()
@@ -48,19 +48,24 @@ def heterogeneous(made: Fragment) -> bool:
     if p.kind() == "json" and p.share("json") >= 0.9:
         top = max(n for shape, n in p.shapes.items() if shape.startswith("json:"))
         return top < 0.8 * p.n
-    return not made.fixed(made.user)
+    return not fragment.fixed(fragment.user)
 
 
-def split(
-    made: Fragment, *, models_dir: Path | None, seed: int, min_origins: int = 1, progress: Progress = silent
+def split_by_meaning(
+    fragment: Fragment,
+    *,
+    models_dir: Path | None,
+    seed: int,
+    min_origins: int = 1,
+    progress: Progress = silent,
 ) -> tuple[list[list[PromptCall]], BranchClassifier | None]:
-    """The jobs hidden in a fragment and the fork that tells them apart; ([all], None) where there is only one.
+    """The jobs hidden in a fragment and the classifier that tells them apart; ([all], None) where there is only one.
 
-    The fork reads the request alone. The calls are then filed by the fork, not by their answers, so that discovery
+    The classifier reads the request alone. The calls are then filed by the classifier, not by their answers, so that discovery
     and the live path agree.
     """
-    members = made.members
-    texts = [it.opening[1] for it in members]
+    members = fragment.members
+    texts = [call.opening[1] for call in members]
     distinct = list(dict.fromkeys(texts))
     if len(distinct) < MIN_CALLS // 2:
         return [members], None
@@ -70,7 +75,7 @@ def split(
     node = [place[text] for text in texts]
     atoms = _atoms(members, [int(labels[i]) for i in node])
     tasks = _join(members, node, atoms, weights)
-    return _told_apart(members, tasks, seed, min_origins)
+    return _separable_tasks(members, tasks, seed, min_origins)
 
 
 def shape_class(reply: ReplyFacts) -> str:
@@ -83,12 +88,12 @@ def shape_class(reply: ReplyFacts) -> str:
 def _atoms(members: Sequence[PromptCall], community: Sequence[int]) -> list[str]:
     """An atom for each call: its community, parted by the kind of answer where that is mixed."""
     shapes: dict[int, Counter[str]] = defaultdict(Counter)
-    for it, c in zip(members, community, strict=True):
-        shapes[c][shape_class(it.reply)] += 1
+    for call, c in zip(members, community, strict=True):
+        shapes[c][shape_class(call.reply)] += 1
     out: list[str] = []
-    for it, c in zip(members, community, strict=True):
+    for call, c in zip(members, community, strict=True):
         top, n = shapes[c].most_common(1)[0]
-        own = shape_class(it.reply)
+        own = shape_class(call.reply)
         # a stray reply of another kind stays with its neighbours
         parted = n < 0.9 * shapes[c].total() and shapes[c][own] >= max(3, 0.05 * shapes[c].total())
         out.append(f"{c}/{own if parted else top}")
@@ -103,37 +108,39 @@ def _join(
     number = {name: i for i, name in enumerate(names)}
     of_call = np.array([number[a] for a in atoms])
     by_atom: dict[int, list[ReplyFacts]] = defaultdict(list)
-    for it, a in zip(members, of_call.tolist(), strict=True):
-        by_atom[a].append(it.reply)
+    for call, a in zip(members, of_call.tolist(), strict=True):
+        by_atom[a].append(call.reply)
     owner = np.full(weights.shape[0], -1, np.int64)
     owner[np.asarray(node)] = of_call
     links_AA = _links(owner, weights, len(names))
     profiles = {a: profile(by_atom[a]) for a in range(len(names))}
-    home = list(range(len(names)))
+    task_of_atom = list(range(len(names)))
     open_AA = np.triu(np.ones_like(links_AA, bool), 1)
     while True:
-        touch_AA = np.where(open_AA, _touch(links_AA), -1.0)
+        touch_AA = np.where(open_AA, _observed_over_expected(links_AA), -1.0)
         a, b = divmod(int(touch_AA.argmax()), len(names))
         if touch_AA[a, b] < 0:
             break
         open_AA[a, b] = False
-        near = touch_AA[a, b] >= TOUCH or _certain(profiles[a], profiles[b])
+        near = touch_AA[a, b] >= MIN_LINKS or _replies_prove_one_task(profiles[a], profiles[b])
         if not near or not same_kind(profiles[a], profiles[b]):
             continue
-        home = [a if h == b else h for h in home]
+        task_of_atom = [a if h == b else h for h in task_of_atom]
         links_AA[a] += links_AA[b]
         links_AA[:, a] += links_AA[:, b]
-        alive = [h for h in sorted(set(home)) if h != a]
+        alive = [h for h in sorted(set(task_of_atom)) if h != a]
         open_AA[b, :] = open_AA[:, b] = False
-        # what was refused before may fit what a has become
+        # atoms that did not fit before may fit the larger task
         open_AA[a, [h for h in alive if h > a]] = True
         open_AA[[h for h in alive if h < a], a] = True
-        profiles[a] = profile(reply for atom, h in enumerate(home) if h == a for reply in by_atom[atom])
-    return [home[atom] for atom in of_call.tolist()]
+        profiles[a] = profile(
+            reply for atom, h in enumerate(task_of_atom) if h == a for reply in by_atom[atom]
+        )
+    return [task_of_atom[atom] for atom in of_call.tolist()]
 
 
-def _certain(a: Profile, b: Profile) -> bool:
-    """Whether the answers alone prove one job: two or more shared fields, or three or more shared labels."""
+def _replies_prove_one_task(a: Profile, b: Profile) -> bool:
+    """Check whether the replies alone prove one task: two or more shared fields, three or more shared labels."""
     if a.kind() == "json" == b.kind():
         return len(a.fields.keys() & b.fields.keys()) >= 2
     if a.kind() == "short" == b.kind() and closed(a.short, a.n) and closed(b.short, b.n):
@@ -150,48 +157,53 @@ def _links(owner: Any, weights: Any, n_atoms: int) -> Any:
     return out_AA
 
 
-def _touch(links_AA: Any) -> Any:
-    """Observed link weight over what chance would give, (A, A)."""
+def _observed_over_expected(links_AA: Any) -> Any:
+    """Observed link weight over the weight expected by chance, (A, A)."""
     degree_A = links_AA.sum(1)
     expected_AA = np.outer(degree_A, degree_A) / max(1.0, float(links_AA.sum()))
     return np.where(expected_AA > 0, links_AA / np.maximum(expected_AA, 1e-12), 0.0)
 
 
-def _told_apart(
+def _separable_tasks(
     members: Sequence[PromptCall], tasks: Sequence[int], seed: int, min_origins: int
 ) -> tuple[list[list[PromptCall]], BranchClassifier | None]:
-    """Joins tasks that are too small or cannot be told apart from the request, until a fork holds or one is left."""
+    """Joins tasks that are too small or cannot be told apart from the request, until a classifier holds or one is left."""
     sizes = Counter(tasks)
-    kinds = {t: profile(it.reply for it, own in zip(members, tasks, strict=True) if own == t) for t in sizes}
+    kinds = {
+        t: profile(call.reply for call, own in zip(members, tasks, strict=True) if own == t) for t in sizes
+    }
     large = [t for t, n in sizes.items() if n >= MIN_BRANCH]
     if len(large) < 2:
         return [list(members)], None
     rest = max(large, key=lambda t: (sizes[t], -t))
-    merged = {t: t if t in large else _like(kinds[t], kinds, large, rest) for t in sizes}
-    texts = [it.opening[1] for it in members]
-    groups = [it.group for it in members]
-    subjects = Subjects([it.example.subject for it in members], min_origins)
+    merged = {t: t if t in large else _most_similar(kinds[t], kinds, large, rest) for t in sizes}
+    texts = [call.opening[1] for call in members]
+    groups = [call.group for call in members]
+    subjects = Subjects([call.example.subject for call in members], min_origins)
     while True:
         names = [f"{merged[t]:04d}" for t in tasks]
         if len(set(names)) < 2:
             return [list(members)], None
-        fork, worst = build_fork(texts, names, groups, subjects, seed=seed)
-        if fork is not None:
+        classifier, worst = fit_branch_classifier(texts, names, groups, subjects, seed=seed)
+        if classifier is not None:
             break
         assert worst is not None
         a, b = sorted(map(int, worst))
-        merged = {t: a if home == b else home for t, home in merged.items()}
+        merged = {t: a if task_of_atom == b else task_of_atom for t, task_of_atom in merged.items()}
     out: dict[str, list[PromptCall]] = defaultdict(list)
-    for it, name in zip(members, names, strict=True):
-        out[name].append(it)
+    for call, name in zip(members, names, strict=True):
+        out[name].append(call)
     order = sorted(out, key=lambda name: (-len(out[name]), name))
     rename = {name: f"{i}" for i, name in enumerate(order)}
-    fork = BranchClassifier(
-        branches=[rename[b] for b in fork.branches], weights=fork.weights, bias=fork.bias, margin=fork.margin
+    classifier = BranchClassifier(
+        branches=[rename[b] for b in classifier.branches],
+        weights=classifier.weights,
+        bias=classifier.bias,
+        margin=classifier.margin,
     )
-    return [out[name] for name in order], fork
+    return [out[name] for name in order], classifier
 
 
-def _like(small: Profile, kinds: dict[int, Profile], large: Sequence[int], rest: int) -> int:
+def _most_similar(small: Profile, kinds: dict[int, Profile], large: Sequence[int], rest: int) -> int:
     near = [t for t in large if same_kind(small, kinds[t])]
     return max(near, key=lambda t: (kinds[t].n, -t)) if near else rest

@@ -1,4 +1,4 @@
-"""A cheap classifier as a test: can one specialist serve two fragments as well as two specialists could?"""
+"""Test of two groups of calls by a cheap classifier: could one specialist serve both as well as one for each?"""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CHARS = 3000
 
 
 def serves_both(a: Sequence[PromptCall], b: Sequence[PromptCall]) -> bool:
-    """Whether one linear model over both sets of calls predicts the answers about as well as one model each.
+    """Check whether one linear model over both sets of calls predicts the answers about as well as one model each.
 
     True where there is nothing to test: too few calls, or answers that are not drawn from a small set.
     """
@@ -31,9 +31,9 @@ def serves_both(a: Sequence[PromptCall], b: Sequence[PromptCall]) -> bool:
     return both >= alone - LOSS
 
 
-def answer_class(item: PromptCall) -> str:
-    """The part of a reply that a classifier can learn: label, tools, or the short values of its fields."""
-    reply = item.reply
+def answer_class(call: PromptCall) -> str:
+    """The class of a reply for a classifier: its label, tools, or the short values of its fields."""
+    reply = call.reply
     if reply.shape in ("short", "tool"):
         return reply.text
     if reply.fields is not None:
@@ -43,14 +43,14 @@ def answer_class(item: PromptCall) -> str:
 
 def _sample(members: Sequence[PromptCall]) -> tuple[list[str], list[str]]:
     """Texts and answers that occur often enough to be learnt; ([], []) where those are too few."""
-    answers = [answer_class(it) for it in members]
+    answers = [answer_class(call) for call in members]
     counts = Counter(answers)
-    kept = [(it, y) for it, y in zip(members, answers, strict=True) if counts[y] >= 5]
+    kept = [(call, y) for call, y in zip(members, answers, strict=True) if counts[y] >= 5]
     if len(kept) < max(MIN_CALLS, 0.6 * len(members)):
         return [], []
     if len(kept) > MAX_CALLS:
         kept = random.Random(0).sample(kept, MAX_CALLS)
-    texts = ["\n".join(opening(it.example.request))[-_CHARS:] for it, _ in kept]
+    texts = ["\n".join(opening(call.example.request))[-_CHARS:] for call, _ in kept]
     return texts, [y for _, y in kept]
 
 

@@ -6,13 +6,10 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from deputize.core.artifacts import Discovered
-from deputize.core.contracts import agree, answer_of
 from deputize.core.errors import BadInput, UsageError
-from deputize.core.records import Contract, Example, Field, KeySpace, PromptRecipe, Request, Task
+from deputize.core.records import Contract, Example, KeySpace, PromptRecipe, Request, Task
 from deputize.core.signature import signature
 from deputize.core.template_key import TemplateMatcher
 from deputize.stages.cluster import edits
@@ -136,7 +133,7 @@ def test_rename_and_hide() -> None:
             edits.rename(after, "t2", bad)
     hidden = edits.hide(after, "t2")[0]
     assert [t.hidden for t in hidden.tasks] == [False, True, False]
-    assert edits.hide(hidden, "t2", False)[0] == after
+    assert edits.show(hidden, "t2")[0] == after
 
 
 def edited() -> tuple[Discovered, list[edits.Edit]]:
@@ -193,38 +190,3 @@ def test_edits_whose_templates_are_gone_are_named() -> None:
 def test_a_task_with_one_hidden_template_is_hidden() -> None:
     made = edits.Edit(action="hide", keys=[[key(0)]])
     assert [t.hidden for t in edits.apply(found(), EXAMPLES, [made])[0].tasks] == [True, False, False]
-
-
-VALUES = st.one_of(st.booleans(), st.integers(-2, 2), st.sampled_from(["a", "b", 1.0]))
-FIELDS = st.lists(
-    st.builds(
-        Field,
-        name=st.sampled_from("xyz"),
-        type=st.sampled_from(["label", "value", "free"]),
-        optional=st.booleans(),
-        labels=st.lists(VALUES, max_size=3),
-    ),
-    unique_by=lambda f: f.name,
-    max_size=3,
-)
-
-
-@given(
-    FIELDS,
-    FIELDS,
-    st.dictionaries(st.sampled_from("xyz"), VALUES),
-    st.dictionaries(st.sampled_from("xyz"), VALUES),
-)
-def test_what_either_contract_takes_both_take_and_nothing_is_compared_less(
-    a: list[Field], b: list[Field], first: dict[str, Any], second: dict[str, Any]
-) -> None:
-    one, two = Contract(kind="json", fields=a), Contract(kind="json", fields=b)
-    both = edits.joined_contract(one, two)
-    replies = [{"role": "assistant", "content": msgspec.json.encode(v).decode()} for v in (first, second)]
-    for contract in (one, two):
-        mine = [answer_of(reply, contract) for reply in replies]
-        joined = [answer_of(reply, both) for reply in replies]
-        for answer, as_both in zip(mine, joined, strict=True):
-            assert answer is None or answer == as_both
-        if None not in mine and agree(joined[0], joined[1], both):
-            assert agree(mine[0], mine[1], contract)

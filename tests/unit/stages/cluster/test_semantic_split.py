@@ -1,94 +1,74 @@
-"""Meaning: communities of texts, forks that must hold on groups they have not seen, splits that must be routable."""
+"""The semantic split: several jobs under one template become several tasks, one job stays one."""
 
 from __future__ import annotations
 
+import json
 import random
+from pathlib import Path
 
-import numpy as np
 import pytest
-from scipy.sparse import csr_matrix
 
-from deputize.core.subjects import Subjects
+from deputize.core.records import Example, Request
 from deputize.core.template_key import branch_of
-from deputize.stages.cluster.branch_classifier import build_fork
-from deputize.stages.cluster.semantic import communities, group_texts, neighbours
+from deputize.stages.cluster.merge import Fragment
+from deputize.stages.cluster.recurring_lines import PromptCall, UnitSplitter, prompt_call
+from deputize.stages.cluster.replies import read_reply
+from deputize.stages.cluster.semantic_split import is_heterogeneous, shape_class, split_by_meaning
 
 pytest.importorskip("graspologic_native")
 
-KINDS = {
-    "weather": (
-        "will it rain in {} tomorrow",
-        "weather forecast for {}",
-        "is it sunny in {} and will it rain",
-    ),
+JOBS = {
+    "weather": ("will it rain in {} tomorrow", "weather forecast for {}", "is it sunny in {}, will it rain"),
     "money": ("send money to {}", "transfer some money from my account to {}", "pay {} from my account"),
-    "music": ("play a song by {}", "put on the song {}", "play music that sounds like {}"),
 }
 
 
-def texts(n: int, seed: int = 0) -> tuple[list[str], list[str]]:
-    r = random.Random(seed)
-    names = [r.choice(sorted(KINDS)) for _ in range(n)]
-    return [
-        r.choice(KINDS[name]).format(f"{r.choice('abcdefgh')}x{r.randint(0, 10**6)}") for name in names
-    ], names
+def calls(n: int, jobs: tuple[str, ...]) -> tuple[list[PromptCall], list[str]]:
+    r = random.Random(0)
+    splitter = UnitSplitter()
+    out: list[PromptCall] = []
+    truth = [r.choice(jobs) for _ in range(n)]
+    for i, job in enumerate(truth):
+        text = r.choice(JOBS[job]).format(f"{r.choice('abcdefgh')}x{r.randint(0, 10**6)}")
+        reply = json.dumps({"amount": i, "to": "x"}) if job == "money" else ("yes", "no", "perhaps")[i % 3]
+        response = {"role": "assistant", "content": reply}
+        request = Request(messages=[{"role": "user", "content": text}])
+        example = Example(
+            call_id=f"c{i}",
+            request=request,
+            response=response,
+            audience="code",
+            site="s",
+            episode=f"e{i}",
+            group=f"g{i}",
+        )
+        out.append(prompt_call(i, example, read_reply(response), splitter))
+    return out, truth
 
 
-def test_communities_are_pure_and_the_same_every_time() -> None:
-    x, y = texts(200)
-    found = group_texts(x, seed=3)
-    assert found.tolist() == group_texts(x, seed=3).tolist()
-    for community in set(found.tolist()):
-        inside = [name for name, c in zip(y, found.tolist(), strict=True) if c == community]
-        assert inside.count(max(set(inside), key=inside.count)) >= 0.9 * len(inside)
+def test_two_jobs_are_split_and_the_classifier_leads_to_them() -> None:
+    members, truth = calls(200, ("weather", "money"))
+    fragment = Fragment.of(members, ((), ()))
+    assert is_heterogeneous(fragment)
+    parts, classifier = split_by_meaning(fragment, models_dir=Path("/nonexistent"), seed=0)
+    assert classifier is not None and len(parts) == 2
+    assert [{truth[call.index] for call in part} for part in parts] in (
+        [{"weather"}, {"money"}],
+        [{"money"}, {"weather"}],
+    )
+    for branch, part in enumerate(parts):
+        assert all(branch_of(classifier, call.opening[1])[0] == str(branch) for call in part)
 
 
-def test_equal_texts_are_one_node_and_few_texts_are_no_trouble() -> None:
-    assert group_texts([]).tolist() == []
-    assert group_texts(["a", "b", "a"]).tolist() == [0, 1, 0]
-    assert len(group_texts(["?!", "...", "--", "?!"])) == 4
+def test_one_job_is_not_split() -> None:
+    members, _ = calls(200, ("money",))
+    assert not is_heterogeneous(Fragment.of(members, ((), ())))
+    assert split_by_meaning(Fragment.of(members, ((), ())), models_dir=None, seed=0) == ([members], None)
 
 
-def test_neighbours_put_each_text_first() -> None:
-    vectors = np.random.default_rng(0).normal(size=(50, 8)).astype(np.float32)
-    vectors[3] = vectors[7]
-    near = neighbours(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), 5)
-    assert near.shape == (50, 6)
-    assert near[:, 0].tolist() == list(range(50))
-    assert 7 in near[3]
-
-
-def test_a_node_without_links_is_a_community_of_its_own() -> None:
-    weights = csr_matrix(([1.0, 1.0], ([1, 3], [3, 1])), shape=(5, 5))
-    assert communities(weights).tolist() == [1, 0, 2, 0, 3]
-    assert communities(csr_matrix((3, 3))).tolist() == [0, 1, 2]
-
-
-def test_a_fork_tells_unseen_texts_apart() -> None:
-    x, y = texts(300)
-    fork, worst = build_fork(x, y, [str(i) for i in range(300)])
-    assert worst is None and fork is not None
-    new, truth = texts(100, seed=9)
-    assert all(branch_of(fork, text)[0] == name for text, name in zip(new, truth, strict=True))
-
-
-def test_what_cannot_be_told_apart_gets_no_fork() -> None:
-    x, _ = texts(300)
-    fork, worst = build_fork(x, ["a" if i % 2 else "b" for i in range(300)], [str(i) for i in range(300)])
-    assert fork is None
-    assert worst == ("a", "b")
-
-
-def test_a_word_of_one_person_is_in_no_fork() -> None:
-    x, y = texts(300)
-    mine = [i % 3 == 0 for i in range(300)]
-    said = [
-        f"{text} zobafel" if own and name == y[0] else text
-        for text, name, own in zip(x, y, mine, strict=True)
+def test_a_word_is_another_kind_of_reply_than_text() -> None:
+    shapes = [
+        shape_class(read_reply({"content": text}))
+        for text in ("yes", "a short reply of six words", '{"a": 1}')
     ]
-    groups = [str(i) for i in range(300)]
-    names = ["zoe" if own else f"o{i}" for i, own in enumerate(mine)]
-    fork, _ = build_fork(said, y, groups, Subjects(names, 2))
-    assert fork is not None and not [word for word in fork.weights if "zobafel" in word]
-    without, _ = build_fork(said, y, groups)
-    assert without is not None and [word for word in without.weights if "zobafel" in word]
+    assert shapes == ["word", "text", "json:a"]

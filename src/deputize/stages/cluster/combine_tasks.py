@@ -1,0 +1,189 @@
+"""Several tasks as one, and one task as several: their contracts, recipes, counts and assignments.
+
+Pure: an artifact in, an artifact out.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import blake2b
+
+import msgspec
+
+from deputize.core.artifacts import Discovered
+from deputize.core.records import Contract, Example, Field, KeySpace, PromptRecipe, Task
+from deputize.core.signature import signature
+from deputize.core.subjects import Subjects
+from deputize.core.template_key import TemplateKeys, TemplateMatcher, opening
+from deputize.stages.cluster.naming import NAMED_AFTER, name_of, recipe_of, template_text
+from deputize.stages.cluster.output_contract import infer_contract
+
+
+def keys_of(examples: Iterable[Example], keyspaces: Iterable[KeySpace]) -> dict[str, str]:
+    """Call id -> template key, as the route table computes it; calls without a key are absent."""
+    keys = TemplateKeys(keyspaces)
+    return {example.call_id: key for example in examples if (key := keys.key(example.request))}
+
+
+def joined_contract(a: Contract, b: Contract) -> Contract:
+    """The contract of the replies of two tasks of one kind together.
+
+    A JSON field that only one of them has becomes optional; of two types of a field the stricter comparison holds, so
+    that nothing is left uncompared that was compared before.
+    """
+    fields: list[Field] = []
+    theirs = {f.name: f for f in b.fields}
+    for mine in a.fields:
+        other = theirs.pop(mine.name, None)
+        fields.append(msgspec.structs.replace(mine, optional=True) if other is None else _field(mine, other))
+    fields += [msgspec.structs.replace(f, optional=True) for f in theirs.values()]
+    return Contract(
+        kind=a.kind,
+        labels=_union(a.labels, b.labels),
+        fields=fields,
+        tools=_union(a.tools, b.tools),
+        may_defer=a.may_defer or b.may_defer,
+    )
+
+
+def _field(a: Field, b: Field) -> Field:
+    optional = a.optional or b.optional
+    if a.type != b.type:
+        return Field(name=a.name, type="value", optional=optional)
+    # 1, 1.0 and true are one dictionary key, but three labels
+    labels = list({(type(x).__name__, repr(x)): x for x in [*a.labels, *b.labels]}.values())
+    return Field(name=a.name, type=a.type, labels=labels, optional=optional)
+
+
+def joined_recipe(a: PromptRecipe, b: PromptRecipe) -> PromptRecipe:
+    """The recipe of the short prompt for requests of two tasks: only what is constant in both is left out."""
+    both = set(b.constant_lines)
+    return PromptRecipe(
+        mode="dialogue" if "dialogue" in (a.mode, b.mode) else "slots",
+        constant_lines=[line for line in a.constant_lines if line in both],
+        heads=_union(a.heads, b.heads),
+        max_chars=max(a.max_chars, b.max_chars),
+    )
+
+
+def join_tasks(
+    discovered: Discovered, examples: Sequence[Example], tasks: Sequence[Task], task_id: str
+) -> tuple[Discovered, Task]:
+    """Several tasks as one with the name of the first, and that task."""
+    made = tasks[0]
+    for task in tasks[1:]:
+        made = msgspec.structs.replace(
+            made,
+            contract=joined_contract(made.contract, task.contract),
+            recipe=joined_recipe(made.recipe, task.recipe),
+            keys=sorted({*made.keys, *task.keys}),
+            hidden=made.hidden or task.hidden,
+        )
+    made = msgspec.structs.replace(made, id=task_id)
+    ids = {t.id for t in tasks}
+    assignment = {c: task_id if t in ids else t for c, t in discovered.assignment.items()}
+    made = _with_counts(made, [e for e in examples if assignment.get(e.call_id) == task_id])
+    return replace_tasks(discovered, tasks, [made], assignment), made
+
+
+def part_task(
+    discovered: Discovered, examples: Sequence[Example], task: Task, parts: Sequence[Sequence[str]]
+) -> tuple[Discovered, list[Task]]:
+    """One task as several, each with the template keys of one of the parts, and those tasks."""
+    part_of = {key: i for i, keys in enumerate(parts) for key in keys}
+    mine = [e for e in examples if discovered.assignment.get(e.call_id) == task.id]
+    keys = keys_of(mine, discovered.keyspaces)
+    filed: list[list[Example]] = [[] for _ in parts]
+    for example in mine:
+        filed[part_of.get(keys.get(example.call_id, ""), 0)].append(example)
+    spaces = {space.signature: space for space in discovered.keyspaces}
+    texts = [[opening(e.request)[1] for e in of_part[:NAMED_AFTER]] for of_part in filed]
+    made: list[Task] = []
+    for i, (part, of_part) in enumerate(zip(parts, filed, strict=True)):
+        one = msgspec.structs.replace(task, id=new_id("split", part), keys=sorted(part))
+        if of_part:
+            others = texts[:i] + texts[i + 1 :]
+            one = _from_own_calls(one, of_part, keys, spaces, texts[i], others, discovered.min_origins)
+        made.append(_with_counts(one, of_part))
+    if len({t.name for t in made}) < len(made):
+        made = [msgspec.structs.replace(t, name=f"{task.name} ({i})") for i, t in enumerate(made, 1)]
+    assignment = dict(discovered.assignment)
+    for one, of_part in zip(made, filed, strict=True):
+        assignment.update((e.call_id, one.id) for e in of_part)
+    return replace_tasks(discovered, [task], made, assignment), made
+
+
+def _from_own_calls(
+    task: Task,
+    examples: Sequence[Example],
+    keys: Mapping[str, str],
+    spaces: Mapping[str, KeySpace],
+    texts: Sequence[str],
+    others: Sequence[Sequence[str]],
+    least: int,
+) -> Task:
+    """The task with contract, recipe, name and template from its own calls, those for training."""
+    seen = [e for e in examples if e.split in ("train", "validation")] or list(examples)
+    variants = [keys.get(e.call_id, "") for e in seen]
+    common = Counter(variants).most_common(1)[0][0]
+    typical = next(e for e, key in zip(seen, variants, strict=True) if key == common)
+    mark = signature(typical.request)
+    space = spaces.get(mark, KeySpace(signature=mark))
+    system, user = TemplateMatcher(space).recognise_opening(typical.request)
+    inferred = infer_contract(seen, least)
+    contract = inferred if inferred.kind == task.contract.kind else task.contract
+    return msgspec.structs.replace(
+        task,
+        contract=contract,
+        recipe=recipe_of(seen, variants, task.recipe.heads, least),
+        signature=mark,
+        name=name_of(
+            contract,
+            [*system.known, *user.known],
+            texts,
+            others,
+            Subjects([e.subject for e in examples[:NAMED_AFTER]], least),
+        ),
+        template=template_text(typical, frozenset(space.lines), frozenset(space.heads)),
+    )
+
+
+def _with_counts(task: Task, examples: Sequence[Example]) -> Task:
+    return msgspec.structs.replace(
+        task,
+        n_calls=len(examples),
+        n_episodes=len({e.episode or e.call_id for e in examples}),
+        n_origins=len({e.origin or e.episode or e.call_id for e in examples}),
+    )
+
+
+def replace_tasks(
+    discovered: Discovered, old: Sequence[Task], new: Sequence[Task], assignment: dict[str, str] | None = None
+) -> Discovered:
+    """The artifact with new tasks in the place of the first of the old ones."""
+    gone = {t.id for t in old}
+    places = [i for i, t in enumerate(discovered.tasks) if t.id in gone]
+    if len(old) == len(new) > 1:
+        in_place = dict(zip((t.id for t in old), new, strict=True))
+        tasks = [in_place.get(t.id, t) for t in discovered.tasks]
+    else:
+        kept = [t for t in discovered.tasks if t.id not in gone]
+        at = places[0] if places else len(kept)
+        tasks = [*kept[:at], *new, *kept[at:]]
+    return msgspec.structs.replace(discovered, tasks=tasks, assignment=assignment or discovered.assignment)
+
+
+def tasks_having(discovered: Discovered, keys: Iterable[str]) -> list[Task]:
+    """The tasks that have at least one of the template keys."""
+    wanted = set(keys)
+    return [t for t in discovered.tasks if wanted.intersection(t.keys)]
+
+
+def _union(a: Sequence[str], b: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys((*a, *b)))
+
+
+def new_id(action: str, keys: Sequence[str]) -> str:
+    """A new id, so that nothing trained for the old tasks is used for the new one. The same edit gives the same id."""
+    return "t" + blake2b("|".join((action, *sorted(keys))).encode(), digest_size=4).hexdigest()

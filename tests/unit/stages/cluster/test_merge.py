@@ -1,0 +1,62 @@
+"""The merge step: optional lines and other words are one task, other answers are not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from deputize.core.records import Example, Request
+from deputize.stages.cluster.merge import Fragment, cosine, joinable, merge
+from deputize.stages.cluster.recurring_lines import LineSet, PromptCall, UnitSplitter, prompt_call
+from deputize.stages.cluster.replies import read_reply
+
+SPLITTER = UnitSplitter()
+
+
+def fragment(lines: tuple[str, ...], replies: Sequence[str], first: int = 0) -> Fragment:
+    calls: list[PromptCall] = []
+    for i, reply in enumerate(replies, first):
+        response = {"role": "assistant", "content": reply}
+        example = Example(
+            call_id=f"c{i}",
+            request=Request(messages=[{"role": "user", "content": "\n".join((*lines, f"thing {i}"))}]),
+            response=response,
+            audience="code",
+            site="s",
+            episode=f"e{i}",
+            group=f"g{i}",
+        )
+        calls.append(prompt_call(i, example, read_reply(response), SPLITTER))
+    return Fragment.of(calls, ((), lines))
+
+
+YES_NO = ["yes", "no"] * 20
+COLOURS = ["red", "green", "blue", "grey"] * 10
+FIELDS = ['{"order": 1, "name": "a"}'] * 40
+PROSE = [f"A longer sentence about thing number {i}, which nobody else wrote before." for i in range(40)]
+
+
+def test_an_optional_line_is_one_task_and_other_fields_are_another() -> None:
+    plain, polite = (
+        fragment(("Copy the fields.",), FIELDS),
+        fragment(("Copy the fields.", "Be kind."), FIELDS, 40),
+    )
+    assert joinable(plain, polite)
+    assert not joinable(plain, fragment(("Copy the fields.",), ['{"colour": 1, "size": 2}'] * 40, 40))
+    assert not joinable(plain, fragment(("Copy the fields.",), YES_NO, 40))
+
+
+def test_small_groups_join_the_task_whose_lines_they_have() -> None:
+    large, other = fragment(("Name the colour.",), COLOURS), fragment(("Is it late?",), YES_NO, 100)
+    small = fragment(("Name the colour.", "An extra line."), ["red", "blue"], 200)
+    groups: dict[tuple[LineSet, LineSet], list[PromptCall]] = {
+        ((), tuple(f.user)): f.members for f in (large, other, small)
+    }
+    merged = merge(groups)
+    assert sorted(f.n for f in merged) == [40, 42]
+    assert {call.index for call in max(merged, key=lambda f: f.n).members} >= {200, 201}
+
+
+def test_similarity_of_wordings() -> None:
+    assert cosine(["Name the colour"], ["name the colour"]) > 0.999
+    assert cosine(["Name the colour"], ["Summarise this letter"]) == 0.0
+    assert cosine([], ["x y"]) == 0.0
