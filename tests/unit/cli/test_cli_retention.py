@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import sqlite3
 import subprocess
@@ -254,3 +255,34 @@ def test_the_loop_retains_every_hour_and_outlives_an_error() -> None:
     wrong.clear()
     keep_to_limits()
     assert len(done) == 2
+
+
+def test_retention_deletes_what_is_over_age_and_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    args = ["--home", str(tmp_path), "--json"]
+    store = Home(tmp_path).open_store()
+    now = time.time()
+    store.append(
+        [
+            call(f"{tenant}{age}", tenant=tenant, origin="o", timestamp=now - age * DAY)
+            for tenant in ("default", "shop", "lab")
+            for age in (1, 40)
+        ]
+    )
+    assert run([*args, "retention"]) == 3, "no limit is set"
+    (tmp_path / "config.toml").write_text('[retention]\ndefault = 30\nshop = 365\n"*" = 7\n')
+    capsys.readouterr()
+    assert run([*args, "retention"]) == 0
+    assert json.loads(capsys.readouterr().out)["deleted"] == {"default": 1, "lab": 1, "shop": 0}
+    assert {c.id for c in store.calls()} == {"default1", "shop1", "shop40", "lab1"}
+    store.close()
+    expired = [e.tenant for e in AuditLog(tmp_path, KeyRing.open(tmp_path)).entries() if e.action == "expire"]
+    assert sorted(expired) == ["default", "lab"]
+
+
+@pytest.mark.parametrize("limit", ["0", "-3", '"a week"', "true"])
+def test_a_limit_that_is_none_is_said(tmp_path: Path, limit: str, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "config.toml").write_text(f"[retention]\ndefault = {limit}\n")
+    assert run(["--home", str(tmp_path), "retention"]) == 3
+    assert "positive number of days" in capsys.readouterr().err

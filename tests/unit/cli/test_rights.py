@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import click
 import pytest
 
 from deputize.cli.main import COMMANDS, cli, run
 from deputize.cli.rights import RIGHTS
-from deputize.home import Home
-from deputize.maintenance.lineage import ClearTextCopy
 from deputize.store.access.api_keys import ApiKeys
 from deputize.store.access.audit_log import AuditLog
 from deputize.store.access.roles import Right, Role
 from deputize.store.keys.keyring import KeyRing
-from deputize.store.sealed import read_sealed
-from deputize.testing import call
 
 DAY = 86400.0
 ALLOWED: dict[Role, set[str]] = {
@@ -179,129 +173,6 @@ def test_a_command_without_a_row_is_denied_even_to_the_owner(tmp_path: Path) -> 
 
     with click.Context(cli, obj=Terminal()), pytest.raises(AccessDenied, match="no right assigned"):
         guarded("new verb", lambda: None)()
-
-
-# --- two people for a raw export, at the command line
-
-
-def told(capsys: pytest.CaptureFixture[str]) -> Any:
-    return json.loads(capsys.readouterr().out)
-
-
-def test_raw_text_leaves_with_two_people_and_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    home, out = tmp_path / "home", tmp_path / "raw.jsonl"
-    args = ["--home", str(home), "--json"]
-    store = Home(home).open_store()
-    store.append([call("a", origin="o_1"), call("b", origin="o_2", tenant="other")])
-    store.close()
-    assert (
-        run(
-            [
-                *args,
-                "keys",
-                "create",
-                "--role",
-                "curator",
-                "--tenant",
-                "default",
-                "--grant",
-                "export raw text",
-            ]
-        )
-        == 0
-    )
-    curator = told(capsys)
-    assert run([*args, "keys", "create", "--role", "admin", "--tenant", "default"]) == 0
-    admin = told(capsys)["text"]
-
-    monkeypatch.setenv("DEPUTIZE_KEY", curator["text"])
-    assert run([*args, "raw", "ask", "--purpose", "court order 12"]) == 0
-    request = told(capsys)["id"]
-    assert run([*args, "raw", "ask", "--purpose", "curious", "--tenant", "other"]) == 5
-    assert run([*args, "raw", "approve", request]) == 5
-    assert run([*args, "raw", "export", request, "--out", str(out)]) == 5
-    assert not out.exists(), "nothing is left of an export that was refused"
-    monkeypatch.setenv("DEPUTIZE_KEY", admin)
-    capsys.readouterr()
-    assert run([*args, "raw", "list"]) == 0
-    assert [r["purpose"] for r in told(capsys)] == ["court order 12"]
-    assert run([*args, "raw", "approve", request]) == 0
-    monkeypatch.setenv("DEPUTIZE_KEY", curator["text"])
-    assert run([*args, "raw", "export", request, "--out", str(tmp_path / "no" / "folder")]) == 3
-    capsys.readouterr()
-    assert run([*args, "raw", "export", request, "--out", str(out)]) == 0
-    assert told(capsys)["n_calls"] == 1
-    assert [json.loads(line)["id"] for line in out.read_text().splitlines()] == ["a"]
-    assert out.stat().st_mode & 0o777 == 0o600
-    assert run([*args, "raw", "export", request, "--out", str(tmp_path / "again.jsonl")]) == 5
-    (kept,) = (home / "copies").iterdir()
-    copy = read_sealed(kept, ClearTextCopy, KeyRing.open(home))
-    assert (copy.path, copy.by, copy.call_ids) == (str(out), curator["id"], ["a"]), (
-        "an erasure will name the file"
-    )
-    log = [(e.action, e.actor) for e in AuditLog(home, KeyRing.open(home)).entries()]
-    assert ("export.ask", curator["id"]) in log and ("export.raw", curator["id"]) in log
-    assert ("export.approve", admin.split("_")[1]) in log
-
-
-def test_an_admin_is_not_two_people(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Three commands that would let one person take raw text out: make a key, ask with it, approve."""
-    args = ["--home", str(tmp_path), "--json"]
-
-    def make(*words: str) -> str:
-        assert run([*args, "keys", "create", "--tenant", "*", *words]) == 0
-        return str(told(capsys)["text"])
-
-    boss, other = make("--role", "admin"), make("--role", "admin")
-    monkeypatch.setenv("DEPUTIZE_KEY", boss)
-    hand, twin = make("--role", "curator", "--grant", "export raw text"), make("--role", "admin")
-    monkeypatch.setenv("DEPUTIZE_KEY", hand)
-    assert run([*args, "raw", "ask", "--purpose", "mine"]) == 0
-    request = told(capsys)["id"]
-    for key in (boss, twin):
-        monkeypatch.setenv("DEPUTIZE_KEY", key)
-        assert run([*args, "raw", "approve", request]) == 5
-        assert "may be one person" in capsys.readouterr().err
-    monkeypatch.setenv("DEPUTIZE_KEY", other)
-    assert run([*args, "raw", "approve", request]) == 0
-
-
-# --- retention
-
-
-def test_retention_deletes_what_is_over_age_and_says_so(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    args = ["--home", str(tmp_path), "--json"]
-    store = Home(tmp_path).open_store()
-    now = __import__("time").time()
-    store.append(
-        [
-            call(f"{tenant}{age}", tenant=tenant, origin="o", timestamp=now - age * DAY)
-            for tenant in ("default", "shop", "lab")
-            for age in (1, 40)
-        ]
-    )
-    assert run([*args, "retention"]) == 3, "no limit is set"
-    (tmp_path / "config.toml").write_text('[retention]\ndefault = 30\nshop = 365\n"*" = 7\n')
-    capsys.readouterr()
-    assert run([*args, "retention"]) == 0
-    assert told(capsys)["deleted"] == {"default": 1, "lab": 1, "shop": 0}
-    assert {c.id for c in store.calls()} == {"default1", "shop1", "shop40", "lab1"}
-    store.close()
-    expired = [e.tenant for e in AuditLog(tmp_path, KeyRing.open(tmp_path)).entries() if e.action == "expire"]
-    assert sorted(expired) == ["default", "lab"]
-
-
-@pytest.mark.parametrize("limit", ["0", "-3", '"a week"', "true"])
-def test_a_limit_that_is_none_is_said(tmp_path: Path, limit: str, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "config.toml").write_text(f"[retention]\ndefault = {limit}\n")
-    assert run(["--home", str(tmp_path), "retention"]) == 3
-    assert "positive number of days" in capsys.readouterr().err
 
 
 def test_every_right_is_needed_by_something() -> None:

@@ -1,0 +1,103 @@
+"""Raw calls leave with two people, once."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deputize.cli.main import run
+from deputize.home import Home
+from deputize.maintenance.lineage import ClearTextCopy
+from deputize.store.access.audit_log import AuditLog
+from deputize.store.keys.keyring import KeyRing
+from deputize.store.sealed import read_sealed
+from deputize.testing import call
+
+
+def told(capsys: pytest.CaptureFixture[str]) -> Any:
+    return json.loads(capsys.readouterr().out)
+
+
+def test_raw_text_leaves_with_two_people_and_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home, out = tmp_path / "home", tmp_path / "raw.jsonl"
+    args = ["--home", str(home), "--json"]
+    store = Home(home).open_store()
+    store.append([call("a", origin="o_1"), call("b", origin="o_2", tenant="other")])
+    store.close()
+    assert (
+        run(
+            [
+                *args,
+                "keys",
+                "create",
+                "--role",
+                "curator",
+                "--tenant",
+                "default",
+                "--grant",
+                "export raw text",
+            ]
+        )
+        == 0
+    )
+    curator = told(capsys)
+    assert run([*args, "keys", "create", "--role", "admin", "--tenant", "default"]) == 0
+    admin = told(capsys)["text"]
+
+    monkeypatch.setenv("DEPUTIZE_KEY", curator["text"])
+    assert run([*args, "raw", "ask", "--purpose", "court order 12"]) == 0
+    request = told(capsys)["id"]
+    assert run([*args, "raw", "ask", "--purpose", "curious", "--tenant", "other"]) == 5
+    assert run([*args, "raw", "approve", request]) == 5
+    assert run([*args, "raw", "export", request, "--out", str(out)]) == 5
+    assert not out.exists(), "nothing is left of an export that was refused"
+    monkeypatch.setenv("DEPUTIZE_KEY", admin)
+    capsys.readouterr()
+    assert run([*args, "raw", "list"]) == 0
+    assert [r["purpose"] for r in told(capsys)] == ["court order 12"]
+    assert run([*args, "raw", "approve", request]) == 0
+    monkeypatch.setenv("DEPUTIZE_KEY", curator["text"])
+    assert run([*args, "raw", "export", request, "--out", str(tmp_path / "no" / "folder")]) == 3
+    capsys.readouterr()
+    assert run([*args, "raw", "export", request, "--out", str(out)]) == 0
+    assert told(capsys)["n_calls"] == 1
+    assert [json.loads(line)["id"] for line in out.read_text().splitlines()] == ["a"]
+    assert out.stat().st_mode & 0o777 == 0o600
+    assert run([*args, "raw", "export", request, "--out", str(tmp_path / "again.jsonl")]) == 5
+    (kept,) = (home / "copies").iterdir()
+    copy = read_sealed(kept, ClearTextCopy, KeyRing.open(home))
+    assert (copy.path, copy.by, copy.call_ids) == (str(out), curator["id"], ["a"]), (
+        "an erasure will name the file"
+    )
+    log = [(e.action, e.actor) for e in AuditLog(home, KeyRing.open(home)).entries()]
+    assert ("export.ask", curator["id"]) in log and ("export.raw", curator["id"]) in log
+    assert ("export.approve", admin.split("_")[1]) in log
+
+
+def test_an_admin_is_not_two_people(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Three commands that would let one person take raw text out: make a key, ask with it, approve."""
+    args = ["--home", str(tmp_path), "--json"]
+
+    def make(*words: str) -> str:
+        assert run([*args, "keys", "create", "--tenant", "*", *words]) == 0
+        return str(told(capsys)["text"])
+
+    boss, other = make("--role", "admin"), make("--role", "admin")
+    monkeypatch.setenv("DEPUTIZE_KEY", boss)
+    hand, twin = make("--role", "curator", "--grant", "export raw text"), make("--role", "admin")
+    monkeypatch.setenv("DEPUTIZE_KEY", hand)
+    assert run([*args, "raw", "ask", "--purpose", "mine"]) == 0
+    request = told(capsys)["id"]
+    for key in (boss, twin):
+        monkeypatch.setenv("DEPUTIZE_KEY", key)
+        assert run([*args, "raw", "approve", request]) == 5
+        assert "may be one person" in capsys.readouterr().err
+    monkeypatch.setenv("DEPUTIZE_KEY", other)
+    assert run([*args, "raw", "approve", request]) == 0

@@ -1,0 +1,21 @@
+"""The page of commands holds every command, option, choice and default."""
+
+from __future__ import annotations
+
+from deputize.cli.main import COMMANDS
+from deputize.cli.reference import markdown
+
+
+def test_every_command_has_a_section() -> None:
+    page = markdown()
+    for name in COMMANDS:
+        assert f"\n## `deputize {name}" in page
+
+
+def test_arguments_choices_and_defaults_are_spelled_out() -> None:
+    lines = markdown().splitlines()
+    section = lines[lines.index("## `deputize dataset export [RUN]`") :]
+    assert any(line.startswith("- `--format jsonl|openai|parquet|hf` ") for line in section[:12])
+    assert any(line.startswith("- `--out DIR` ") for line in section[:12])
+    assert "- `--port INTEGER RANGE` (default 8790)" in lines
+    assert not any(line.startswith(("- `--home", "- `--json")) for line in lines)
