@@ -1,6 +1,6 @@
-"""Routing under a certificate beside its peers: `python -m benchmarks.router --json OUT`.
+"""Routing under a certificate compared with its peers: `python -m benchmarks.router --json OUT`.
 
-The log is CLINC150 (human labels as the LLM's answers); the specialist is a linear reader learnt from part of it. Every
+The log is CLINC150 (human labels as the LLM's answers); the specialist is a linear predictor trained on part of it. Every
 signal that could decide who answers is measured on the same unseen calls: how much it can serve at a given loss, what
 that costs, and how often the promise is broken over many random calibration sets.
 """
@@ -46,7 +46,7 @@ class Pool:
     out_of_scope_N: NDArray[np.bool_]
     signals: dict[str, NDArray[np.float64]]
     grids: dict[str, NDArray[np.float64]]
-    """Thresholds fixed on dev, one grid per signal."""
+    """Thresholds fixed on validation, one grid per signal."""
     llm_usd: float
     specialist_usd: float
     """Of one call, from measured seconds on one core."""
@@ -62,11 +62,13 @@ def read_log(path: Path) -> tuple[list[str], NDArray[Any], list[int]]:
     return texts, np.array([r["response"]["content"] for r in rows]), n_chars
 
 
-def make_pool(path: Path, seed: int, n_train: int = 8000, n_router: int = 1500, n_dev: int = 1000) -> Pool:
+def make_pool(
+    path: Path, seed: int, n_train: int = 8000, n_router: int = 1500, n_validation: int = 1000
+) -> Pool:
     """Learns the specialist on train and the prompt-only signals on calls it did not learn from."""
     texts, answers, n_chars = read_log(path)
     order = np.random.default_rng(seed).permutation(len(texts))
-    train, router, dev, unseen = np.split(order, np.cumsum([n_train, n_router, n_dev]))
+    train, router, validation, unseen = np.split(order, np.cumsum([n_train, n_router, n_validation]))
     features = FeatureUnion(
         [
             ("words", TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, max_features=20_000)),
@@ -86,7 +88,7 @@ def make_pool(path: Path, seed: int, n_train: int = 8000, n_router: int = 1500, 
     with warnings.catch_warnings():
         warnings.simplefilter(
             "ignore", ConvergenceWarning
-        )  # forty steps are enough for a reader of this kind
+        )  # forty steps are enough for a predictor of this kind
         specialist = LogisticRegression(C=20, max_iter=40, tol=1e-3).fit(x_train, answers[train])
 
     def read(indices: NDArray[np.int64]) -> tuple[NDArray[np.bool_], dict[str, Any]]:
@@ -120,7 +122,7 @@ def make_pool(path: Path, seed: int, n_train: int = 8000, n_router: int = 1500, 
             "oracle": np.where(wrong, 0.1, 0.9) + 0.05 * rng.random(len(indices)),
         }
 
-    _, on_dev = signals(dev)
+    _, on_validation = signals(validation)
     wrong, on_unseen = signals(unseen)
     prices = load_prices()
     price = prices.of(TEACHER)
@@ -132,7 +134,7 @@ def make_pool(path: Path, seed: int, n_train: int = 8000, n_router: int = 1500, 
         wrong_N=wrong,
         out_of_scope_N=answers[unseen] == OUT_OF_SCOPE,
         signals=on_unseen,
-        grids={name: cert.threshold_grid(values) for name, values in on_dev.items()},
+        grids={name: cert.threshold_grid(values) for name, values in on_validation.items()},
         llm_usd=float(tokens_read * price.input_usd + 3 * price.output_usd) / 1e6,
         specialist_usd=prices.specialist_usd(seconds, 1),
         accuracy=float(1 - wrong.mean()),
@@ -231,7 +233,7 @@ def calibrate(
 
 
 def violation_rows(pool: Pool, n_splits: int, seed: int) -> list[dict[str, Any]]:
-    """How often the true loss is above epsilon, over settings, beside delta."""
+    """How often the true loss is above epsilon, over settings, compared with delta."""
     name = "specialist's probability"
     signal, grid = pool.signals[name], pool.grids[name]
     out = []
@@ -371,7 +373,7 @@ def main(argv: list[str] | None = None) -> int:
     given = parser.parse_args(argv)
     if not given.log.exists():
         print(
-            f"{given.log} is not here: the recorded logs lie beside the repository, in ../shared/data",
+            f"{given.log} is not here: the recorded logs lie next to the repository, in ../shared/data",
             file=sys.stderr,
         )
         return 3

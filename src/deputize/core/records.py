@@ -261,7 +261,7 @@ class Field(Record):
 
 
 class Contract(Record):
-    """What a reply of a task looks like, so that code can check it (S3)."""
+    """Form of a task's replies, so that code can check them (S3)."""
 
     kind: Kind
     labels: list[str] = msgspec.field(default_factory=list)

@@ -1,4 +1,4 @@
-"""What a log can carry, said before anything is trained: how many independent groups a claim needs, and when they will be there.
+"""Feasibility of certificates, before anything is trained: how many independent groups a claim needs, and when they will be there.
 
 Knows nothing of models: counts of groups and calls in, numbers and a sentence out.
 
@@ -46,7 +46,7 @@ def expected_units(sizes_G: Sequence[int], largest: int) -> float:
 
 @dataclass(frozen=True)
 class Feasibility:
-    """Whether the groups of a task can carry a certificate, and what would do."""
+    """Verdict on whether the groups of a task can carry a certificate, and what would be enough."""
 
     n_groups: int
     """Independent groups of the task in the whole log."""
@@ -65,11 +65,11 @@ class Feasibility:
 
     @property
     def possible(self) -> bool:
-        """Whether a specialist without an error would be certified."""
+        """True if a specialist without an error would be certified."""
         return self.n_units >= self.n_needed
 
     def sentence(self) -> str:
-        """What a reader is told before training begins."""
+        """The verdict as a sentence."""
         have = (
             f"{self.n_groups:,} independent episode{'' if self.n_groups == 1 else 's'} "
             f"give about {self.n_units:,} calibration unit{'' if self.n_units == 1 else 's'}"
@@ -94,7 +94,7 @@ def feasibility(
     *,
     groups_per_day: float | None = None,
 ) -> Feasibility:
-    """What `n_groups` groups of a task can carry.
+    """Certificates that `n_groups` groups of a task can carry.
 
     Args:
         n_groups: independent groups of the task in the log, over all splits.

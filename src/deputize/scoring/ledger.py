@@ -66,5 +66,5 @@ def level(n_earlier: int, delta: float) -> float:
 
 
 def left_after(n_looks: int, delta: float) -> float:
-    """What is left of delta after so many looks."""
+    """Part of delta that is left after so many looks."""
     return delta * (1 - SPENT_SHARE) ** n_looks

@@ -66,7 +66,7 @@ def observe(evidence: AuditEvidence, loss: float) -> AuditEvidence:
 
 
 def _stakes(at: int, allowed: float, signed: bool) -> tuple[float, float]:
-    """What is bet on "worse" and on "better", such that no loss in range takes the whole capital."""
+    """Stakes on "worse" and on "better", such that no loss in range takes the whole capital."""
     if signed:
         return STAKES[at] / (1 + allowed), STAKES[at] / (1 - allowed)
     # the stake that grows fastest when the true rate is tilt * allowed (Kelly), kept inside what cannot go broke

@@ -143,8 +143,8 @@ def at_rows(certified: bool) -> list[AtEpsilon]:
     ]
 
 
-@pytest.fixture
-def report() -> dict[str, Any]:
+def sample_report() -> dict[str, Any]:
+    """The report of a log with a certified, a refused, a mixed and an untrained task."""
     intent = task(
         1,
         "Classify the customer's request",
@@ -376,6 +376,11 @@ def report() -> dict[str, Any]:
         n_skipped=3,
         skipped={"not JSON": 3},
     )
+
+
+@pytest.fixture
+def report() -> dict[str, Any]:
+    return sample_report()
 
 
 @pytest.fixture

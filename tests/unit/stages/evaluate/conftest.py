@@ -81,6 +81,31 @@ class Simulated:
         return DEFER if unit("leave", text) < 0.5 else [{"name": "book", "arguments": {}}]
 
 
+class Clock:
+    """Seconds that pass only when something takes them."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Slow:
+    """A simulated specialist that takes its time: so many seconds a call, as a function of how many were asked before."""
+
+    def __init__(self, inner: Simulated, clock: Clock, seconds: Callable[[int, str], float]) -> None:
+        self.inner, self.clock, self.seconds = inner, clock, seconds
+        self.longest = 0.0
+
+    def predict(self, requests: Sequence[Request]) -> list[Prediction]:
+        began = self.clock.now
+        for at, request in enumerate(requests):
+            self.clock.now += self.seconds(len(self.inner.asked) + at, str(request.messages[-1]["content"]))
+        self.longest = max(self.longest, self.clock.now - began)
+        return self.inner.predict(requests)
+
+
 def reply(truth: object) -> Message:
     if isinstance(truth, list):
         call = truth[0]

@@ -11,41 +11,15 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.stages.evaluate.conftest import Simulated, World, make_world, unit
+from tests.unit.stages.evaluate.conftest import Clock, Slow, World, make_world, unit
 
 from deputize.core.artifacts import Discovered, Finetuned, Selected, TaskResult
 from deputize.core.config import Convert
-from deputize.core.deadline import Deadline
 from deputize.core.records import Prediction, Request
 from deputize.stages.evaluate.run import run
-from deputize.stages.evaluate.timed_predictor import CHUNK, FIRST, TimedPredictor
+from deputize.stages.evaluate.timed_predictor import FIRST
 
 Make = Callable[..., Any]
-
-
-class Clock:
-    """Seconds that pass only when something takes them."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-class Slow:
-    """A simulated specialist that takes its time: so many seconds a call, as a function of how many were asked before."""
-
-    def __init__(self, inner: Simulated, clock: Clock, seconds: Callable[[int, str], float]) -> None:
-        self.inner, self.clock, self.seconds = inner, clock, seconds
-        self.longest = 0.0
-
-    def predict(self, requests: Sequence[Request]) -> list[Prediction]:
-        began = self.clock.now
-        for at, request in enumerate(requests):
-            self.clock.now += self.seconds(len(self.inner.asked) + at, str(request.messages[-1]["content"]))
-        self.longest = max(self.longest, self.clock.now - began)
-        return self.inner.predict(requests)
 
 
 def evaluate(
@@ -212,17 +186,6 @@ def test_tasks_share_the_time_by_need(tmp_path: Path) -> None:
     results, clock, _ = evaluate(world, 600.0, {"linear": lambda n, t: 0.001, "lora": lambda n, t: 0.2})
     assert clock.now <= 615.0
     assert all(r.certificate is not None for r in results), [r.refused for r in results]
-
-
-def test_prose_is_left_out_of_reading_and_timed_apart(world: Make) -> None:
-    clock = Clock()
-    reader = TimedPredictor(
-        Slow(Simulated({"a": "x"}, world().discovered.tasks[0].contract, 0.0), clock, lambda n, t: 1.0), clock
-    )
-    requests = [Request(messages=[{"role": "user", "content": "a"}])] * 300
-    read = reader.read(requests, Deadline(100.0, clock))
-    assert len(read) == 100 and clock.now == 100.0
-    assert max(n for n, _ in reader.chunks) <= CHUNK and reader.seconds_per_call == 1.0
 
 
 def test_what_decides_is_read_for_all_tasks_before_a_more_expensive_method_is_shown(tmp_path: Path) -> None:

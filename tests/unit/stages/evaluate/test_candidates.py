@@ -1,0 +1,94 @@
+"""A candidate reads each split once, in its order, and knows what it has read so far."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from tests.unit.stages.evaluate.conftest import Clock, Slow
+
+from deputize.core.deadline import Deadline
+from deputize.core.records import Contract, Field, Prediction, Request
+from deputize.scoring.costs import load_prices
+from deputize.stages.evaluate.candidates import Measuring, MethodCandidate
+from deputize.stages.evaluate.task_calls import TaskCalls
+
+NO_LIMIT = Deadline.after(None)
+
+
+def candidate_of(world: Any, told: list[tuple[str, int, int | None]] | None = None) -> MethodCandidate:
+    specialist = world.finetuned.specialists[0]
+    seen = [] if told is None else told
+
+    def progress(what: str, done: int, total: int | None = None) -> None:
+        seen.append((what, done, total))
+
+    measuring = Measuring(world.home, world.load, load_prices(), lambda: 0.0, progress)
+    calls = TaskCalls(world.discovered.tasks[0], world.curated.examples, 0)
+    return MethodCandidate.load(specialist, calls, measuring)
+
+
+def texts(world: Any) -> list[str]:
+    return list(world.predictors["runs/r/specialists/t1-lora"].asked)
+
+
+def test_validation_is_read_on_from_where_it_stopped(world: Callable[..., Any]) -> None:
+    w = world(methods={"lora": 0.3}, n_calls=1000)
+    told: list[tuple[str, int, int | None]] = []
+    candidate = candidate_of(w, told)
+    whole = candidate.calls.split("validation")
+    candidate.read_validation(NO_LIMIT, 8)
+    assert len(candidate.validation) == len(candidate.on_validation()) == 8
+    candidate.read_validation(NO_LIMIT)
+    assert texts(w) == [e.request.messages[-1]["content"] for e in whole], "each call is asked once, in order"
+    assert told[0] == ("Route the request: validation, lora", 8, len(whole))
+    assert told[-1][1:] == (len(whole), len(whole))
+
+
+def test_held_out_calls_are_compared_with_their_own_answers(world: Callable[..., Any]) -> None:
+    candidate = candidate_of(world(methods={"lora": 0.0}, n_calls=500))
+    assert len(candidate.on_test()) == 0
+    candidate.read_test(NO_LIMIT)
+    assert candidate.on_test().accuracy == 1.0 and len(candidate.on_test()) == candidate.calls.n("test")
+
+
+def test_seconds_are_those_of_the_calls_that_were_read(world: Callable[..., Any]) -> None:
+    w = world(methods={"lora": 0.0}, n_calls=500)
+    candidate, clock = candidate_of(w), Clock()
+    candidate.timed.predictor = Slow(w.predictors["runs/r/specialists/t1-lora"], clock, lambda n, t: 2.0)
+    candidate.timed.clock = clock
+    candidate.read_test(Deadline(60.0, clock))
+    assert candidate.on_test().seconds_per_call == 2.0 and len(candidate.test) == 30
+
+
+@dataclass
+class Writing:
+    """Answers with free text; every fourth is not finished when all of it is written."""
+
+    full: bool = True
+
+    def predict(self, requests: Sequence[Request]) -> list[Prediction]:
+        return [
+            Prediction(answer=None if self.full and i % 4 == 0 else {"why": ""}, confidence=0.5)
+            for i, _ in enumerate(requests)
+        ]
+
+    def without_free_text(self) -> Writing:
+        return Writing(full=False)
+
+
+def test_free_text_is_written_only_where_it_is_asked_for(world: Callable[..., Any]) -> None:
+    w = world(methods={"lora": 0.0}, n_calls=500)
+    assert candidate_of(w).read_full_answers(NO_LIMIT) is None, "labels hold no free text"
+    contract = Contract(kind="json", fields=[Field(name="why", type="free")])
+    w.discovered = msgspec.structs.replace(
+        w.discovered, tasks=[msgspec.structs.replace(w.discovered.tasks[0], contract=contract)]
+    )
+    w.predictors = dict.fromkeys(w.predictors, Writing())
+    candidate = candidate_of(w)
+    candidate.read_validation(NO_LIMIT)
+    assert all(p.answer is not None for p in candidate.validation)
+    full = candidate.read_full_answers(NO_LIMIT)
+    assert full is not None and full.n_calls == 24 and full.finished == 18 / 24

@@ -1,0 +1,138 @@
+"""Calibration: what is planned and not read counts as wrong, and the words of a claim carry its numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import numpy as np
+from tests.unit.stages.evaluate.conftest import Clock, Slow
+
+from deputize.core.config import Convert
+from deputize.core.deadline import Deadline
+from deputize.scoring.costs import load_prices
+from deputize.stages.evaluate import certify
+from deputize.stages.evaluate.candidates import Measuring, MethodCandidate
+from deputize.stages.evaluate.evaluation import Evaluation
+from deputize.stages.evaluate.task_calls import TaskCalls
+
+PRICES = load_prices()
+GRID = np.array([0.9, 0.5])
+
+
+def outcomes(
+    n: int, n_wrong: int = 0, *, confidence: float = 0.95, repeat_loss: float = np.nan
+) -> Evaluation:
+    """N calls of a group each, the first `n_wrong` answered wrongly."""
+    names, right = [str(i) for i in range(n)], np.arange(n) >= n_wrong
+    ones = np.ones(n)
+    return Evaluation(
+        names, names, ones * confidence, right, right, ones.astype(bool), ones, ones * repeat_loss, 1.0
+    )
+
+
+def reading(of: Evaluation, n_unread: int = 0) -> certify.CalibrationReading:
+    return certify.CalibrationReading(
+        of, len(of) + n_unread, n_unread, "; time was short" if n_unread else ""
+    )
+
+
+def test_without_an_error_149_units_carry_a_claim_and_148_do_not() -> None:
+    made = certify.attempt(reading(outcomes(149)), GRID, 0.02, 0.05, PRICES)
+    assert made.threshold == 0.9 and made.share_served == 1.0 and made.reason == ""
+    assert made.p_value is not None and made.p_value <= 0.05
+    few = certify.attempt(reading(outcomes(148)), GRID, 0.02, 0.05, PRICES)
+    assert few.threshold is None and few.p_value is None and few.share_served == 0.0
+    assert "149 without an error are needed" in few.reason
+
+
+def test_units_that_were_not_read_count_as_served_and_wrong() -> None:
+    made = certify.attempt(reading(outcomes(400), n_unread=40), GRID, 0.02, 0.05, PRICES)
+    assert made.index is None and made.sequence.n_units == 440
+    assert made.sequence.n_errors_L.tolist() == [40, 40]
+    assert made.reason.endswith("; time was short")
+
+
+def test_a_threshold_that_serves_next_to_nothing_is_refused_with_what_stopped_it() -> None:
+    of = outcomes(1000)
+    of = changed(of, confidence_N=np.where(np.arange(1000) < 30, 0.95, 0.6))
+    of = changed(of, right_N=np.arange(1000) < 30)
+    made = certify.attempt(reading(of), GRID, 0.02, 0.05, PRICES)
+    assert made.index is None and made.share_served == 0.0
+    assert made.reason.startswith("only 3.0% of the calls") and "970 of 1000 served calls" in made.reason
+
+
+def changed(of: Evaluation, **given: Any) -> Evaluation:
+    """An evaluation with other arrays."""
+    return Evaluation(**{**{name: getattr(of, name) for name in Evaluation.__dataclass_fields__}, **given})
+
+
+def test_repeated_samples_change_the_claim_from_a_fifth_of_the_units_on() -> None:
+    some = changed(outcomes(500), repeat_loss_N=np.where(np.arange(500) < 100, 0.5, np.nan))
+    made = certify.attempt(reading(some), GRID, 0.02, 0.05, PRICES)
+    assert (made.sequence.kind, made.n_repeated) == ("not_worse_than_repeats", 100)
+    fewer = changed(some, repeat_loss_N=np.where(np.arange(500) < 99, 0.5, np.nan))
+    made = certify.attempt(reading(fewer), GRID, 0.02, 0.05, PRICES)
+    assert (made.sequence.kind, made.n_repeated) == ("not_worse_than_llm", 99)
+
+
+def candidate(world: Any, clock: Clock, seconds: float) -> MethodCandidate:
+    def load(folder: Any) -> Slow:
+        return Slow(world.load(folder), clock, lambda n, t: seconds)
+
+    measuring = Measuring(world.home, load, PRICES, clock, lambda what, done, total=None: None)
+    calls = TaskCalls(world.discovered.tasks[0], world.curated.examples, 0)
+    return MethodCandidate.load(world.finetuned.specialists[0], calls, measuring)
+
+
+def test_with_time_enough_one_call_of_each_group_comes_first_and_then_the_rest(
+    world: Callable[..., Any],
+) -> None:
+    w, clock = world(methods={"lora": 0.0}, n_calls=900, per_group=3), Clock()
+    made = certify.read_calibration(candidate(w, clock, 0.0), Deadline.after(None, clock), seed=0, needed=149)
+    calibration = [e for e in w.curated.examples if e.split == "calibration"]
+    groups = made.evaluation.groups
+    assert len(groups) == len(calibration) and made.n_unread == 0 and made.shortfall == ""
+    assert len(set(groups[: made.n_units])) == made.n_units == len({e.group for e in calibration})
+
+
+def test_the_number_of_units_is_fixed_by_the_speed_before_one_is_read(world: Callable[..., Any]) -> None:
+    w, clock = world(methods={"lora": 0.0}, n_calls=3000), Clock()
+    one = candidate(w, clock, 1.0)
+    one.read_validation(Deadline.after(None, clock))
+    deadline = Deadline.after(1000.0, clock)
+    made = certify.read_calibration(one, deadline, seed=0, needed=149)
+    assert made.n_units == 600 and made.n_unread == 0 and len(made.evaluation) == 600
+    assert "time allowed for 600 of" in made.shortfall and "1 s a call" in made.shortfall
+    short = certify.read_calibration(one, Deadline.after(300.0, clock), seed=0, needed=149)
+    assert short.n_units == 255, "more of the time where calibration would not be enough"
+
+
+def test_a_certificate_names_its_specialist_and_its_numbers(world: Callable[..., Any]) -> None:
+    (specialist,) = world(methods={"lora": 0.0}, n_calls=100).finetuned.specialists
+    made = certify.attempt(reading(outcomes(400, 1)), GRID, 0.02, 0.05, PRICES)
+    given: dict[str, Any] = {"mixed": False, "n_unread": 0}
+    certificate = certify.certificate_of(made, specialist, Convert(), **given)
+    assert certificate is not None and certificate.id.startswith("t1-not_worse_than_llm-0.02-0.05-")
+    assert (certificate.n_calibration, certificate.n_served, certificate.n_errors) == (400, 400, 1)
+    again = certify.certificate_of(made, specialist, Convert(), **given)
+    other = certify.certificate_of(
+        made, msgspec.structs.replace(specialist, checksums={"a": "b"}), Convert(), **given
+    )
+    assert again == certificate and other is not None and other.id != certificate.id
+    refused = certify.attempt(reading(outcomes(10)), GRID, 0.02, 0.05, PRICES)
+    assert certify.certificate_of(refused, specialist, Convert(), **given) is None
+
+
+def test_a_refusal_says_what_held_out_calls_showed() -> None:
+    refused = certify.attempt(reading(outcomes(10)), GRID, 0.02, 0.05, PRICES)
+    said = certify.refusal(refused, outcomes(100, 20), "lora", 0.02)
+    assert said.startswith("10 independent calibration groups") and "agreed with the LLM on 80%" in said
+    assert certify.refusal(refused, outcomes(0), "lora", 0.02).endswith("delta 0.05.")
+    assert (
+        certify.refusal(
+            certify.attempt(reading(outcomes(200)), GRID, 0.02, 0.05, PRICES), outcomes(9), "lora", 0.02
+        )
+        == ""
+    )

@@ -1,0 +1,38 @@
+"""Each split is in a random order of whole groups, the same for a seed whatever order the log is in."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+from deputize.core.records import Example
+from deputize.stages.evaluate.task_calls import TaskCalls
+
+
+def calls_of(world: Any, seed: int = 0, *, backwards: bool = False) -> TaskCalls:
+    examples = world.curated.examples[::-1] if backwards else world.curated.examples
+    return TaskCalls(world.discovered.tasks[0], examples, seed)
+
+
+def ids(examples: list[Example]) -> list[str]:
+    return [e.call_id for e in examples]
+
+
+def test_a_split_holds_its_calls_group_by_group(world: Callable[..., Any]) -> None:
+    w = world(n_calls=600, per_group=3)
+    calls = calls_of(w)
+    for name in ("train", "validation", "calibration", "test"):
+        split = calls.split(name)
+        assert sorted(ids(split)) == sorted(e.call_id for e in w.curated.examples if e.split == name)
+        runs = [group for group, _ in itertools.groupby(split, key=lambda e: e.group)]
+        assert len(runs) == len(set(runs)), "a group stands in one piece"
+        assert calls.n(name) == len(split)
+    assert calls.n_calibration_groups == len({e.group for e in calls.split("calibration")})
+
+
+def test_the_order_follows_from_the_seed_alone(world: Callable[..., Any]) -> None:
+    w = world(n_calls=600, per_group=3)
+    first = ids(calls_of(w).split("calibration"))
+    assert first == ids(calls_of(w, backwards=True).split("calibration"))
+    assert first != ids(calls_of(w, seed=1).split("calibration")) and first != sorted(first)

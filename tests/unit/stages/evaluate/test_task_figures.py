@@ -1,0 +1,55 @@
+"""A task's share, cost and entry follow from its result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+
+from deputize.core.artifacts import TaskResult
+from deputize.scoring.costs import load_prices
+from deputize.stages.evaluate.task_figures import TaskFigures
+
+PRICES = load_prices()
+
+
+def figures(world: Any, result: TaskResult) -> TaskFigures:
+    return TaskFigures(
+        world.discovered.tasks[0], world.curated.examples, result, world.finetuned.specialists, PRICES, 2
+    )
+
+
+def test_a_refused_task_stays_with_the_llm(world: Callable[..., Any]) -> None:
+    one = figures(world(n_calls=100), TaskResult(task_id="t1", refused="too few"))
+    assert not one.routed and one.chosen is None and one.share_served == 0.0
+    assert one.llm_usd_left == one.spend.usd > 0 and one.specialist_usd == one.escalation_usd == 0.0
+    entry = one.entry(200, 2 * one.spend.usd, [])
+    assert entry.specialist is None and entry.refused == "too few" and entry.certificate is None
+    assert entry.share_of_calls == 0.5 and entry.share_of_cost == pytest.approx(0.5)
+
+
+def test_a_served_task_pays_the_specialist_at_every_call_and_the_llm_at_the_rest(
+    world: Callable[..., Any],
+) -> None:
+    w = world()
+    (result,) = w.run(clock=lambda: 0.0)
+    slow = msgspec.structs.replace(result.evaluation, seconds_per_call=0.5)
+    one = figures(w, msgspec.structs.replace(result, evaluation=slow))
+    assert one.chosen is not None and one.chosen.id == result.chosen
+    assert one.share_served == result.held_out.share_served
+    asked_usd = PRICES.specialist_usd(0.5 * 3000, 2)
+    assert one.specialist_usd == pytest.approx(asked_usd * one.share_served)
+    assert one.specialist_usd + one.escalation_usd == pytest.approx(asked_usd)
+    assert one.llm_usd_left == pytest.approx(one.spend.usd * (1 - result.held_out.share_of_cost_served))
+    entry = one.entry(3000, one.spend.usd, [])
+    assert entry.specialist is not None and entry.specialist.seconds_per_call == 0.5
+    assert entry.cost.routed_usd == pytest.approx(one.llm_usd_left + asked_usd)
+
+
+def test_without_held_out_calls_the_share_is_the_calibrated_one(world: Callable[..., Any]) -> None:
+    w = world()
+    (result,) = w.run(clock=lambda: 0.0)
+    one = figures(w, msgspec.structs.replace(result, held_out=None, held_out_groups={}))
+    assert one.routed and one.share_served == one.share_of_cost_served == result.certificate.share_served
