@@ -12,7 +12,7 @@ from tests.unit.web.conftest import sample_report
 from deputize.cli.main import run
 from deputize.cli.report import mark_erased, read_report
 from deputize.core.errors import BadInput
-from deputize.store.lineage import TrainedOnErased
+from deputize.maintenance.lineage import TrainedOnErased
 from deputize.web.page import write_report
 
 
@@ -51,7 +51,7 @@ def test_erased_examples_are_counted_at_their_specialist_alone(
 ) -> None:
     write_report(tmp_path / "runs" / "r", {**report, "run_id": "r"})
     erased = TrainedOnErased(
-        run_id="r", specialist="t1-lora", task_id="t1", path="", n_learnt=812, erased=["c1", "c2"]
+        run_id="r", specialist="t1-lora", task_id="t1", path="", n_trained_on=812, erased=["c1", "c2"]
     )
     mark_erased(tmp_path, [erased])
     document = json.loads((tmp_path / "runs" / "r" / "report.json").read_text("utf-8"))
