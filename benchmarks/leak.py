@@ -22,9 +22,11 @@ from deputize.specialists.catalogue import model_path
 from deputize.specialists.learn_schema import learn_schema
 from deputize.specialists.model_cache import MODELS
 from deputize.stages.finetune import planted_secrets, trainer
-from deputize.stages.finetune.encode import rows_to_write
+from deputize.stages.finetune.encode import encode_for_decoder
 from deputize.stages.finetune.examples import TrainingExample
-from deputize.stages.finetune.run import batch_for, epochs_for
+from deputize.stages.finetune.run import epochs_for
+from deputize.stages.finetune.trainer import batch_for
+from deputize.stages.finetune.validation import ValidationResult
 
 STATES = (
     "a week overdue",
@@ -80,10 +82,10 @@ def one(
     import torch
 
     train, dev = parcels(n), parcels(N_DEV, 9000)
-    schema = learn_schema(Contract(kind="text"), [lesson.answer for lesson in train])
+    schema = learn_schema(Contract(kind="text"), [example.answer for example in train])
     planted = planted_secrets.plant_to_write(train, schema, seed=seed, n=len(repeats))
-    taught = [*train, *(x for x, times in zip(planted.lessons, repeats, strict=True) for _ in range(times))]
-    secrets = [replace(c, repeats=r) for c, r in zip(planted.canaries, repeats, strict=True)]
+    taught = [*train, *(x for x, times in zip(planted.examples, repeats, strict=True) for _ in range(times))]
+    secrets = [replace(c, repeats=r) for c, r in zip(planted.secrets, repeats, strict=True)]
     base = MODELS.get(model_path(model, models_path()))
     settings = trainer.TrainingSettings(
         epochs=epochs or epochs_for(n),
@@ -96,9 +98,9 @@ def one(
     torch.manual_seed(seed)
     name = f"leak{seed}"
     base.new_adapter(name, trainer.adapter_settings(base, settings))
-    rows = [row for row in rows_to_write(base, taught, schema, 448) if row is not None]
-    dev_rows = [row for row in rows_to_write(base, dev, schema, 448) if row is not None]
-    loss = planted_secrets.loss_of_writer(base, planted, 448)
+    rows = [row for row in encode_for_decoder(base, taught, schema, 448) if row is not None]
+    dev_rows = [row for row in encode_for_decoder(base, dev, schema, 448) if row is not None]
+    loss = planted_secrets.loss_of_decoder(base, planted, 448)
     tuning = (ToTheEnd if to_the_end else trainer.Trainer)(
         base, name, settings, rows, dev_rows, [], seed=seed, clock=time.process_time
     )
@@ -116,10 +118,10 @@ def one(
             for c in secrets
         ]
         seconds = time.process_time() - began
-        limit = tuning.limit
-        dev_loss, accuracy, _ = tuning._judge()
-        tuning.limit = limit
-        left_out = tuning.history[-1].n_left_out if tuning.history else 0
+        limit = tuning.loss.limit
+        dev_loss, accuracy, _ = tuning.validation.run(tuning.hidden, tuning.loss)
+        tuning.loss.limit = limit
+        left_out = tuning.history[-1].n_truncated if tuning.history else 0
         for times in sorted(set(repeats)):
             told(
                 row_of(
@@ -149,11 +151,11 @@ def one(
 class ToTheEnd(trainer.Trainer):
     """One that makes all its passes and keeps the last, however good dev is."""
 
-    def _stuck(self) -> bool:
+    def _should_stop(self) -> bool:
         return False
 
-    def _remember(self, verdict: tuple[float, float, float]) -> None:
-        self.best = self._snapshot()
+    def _keep_if_best(self, result: ValidationResult) -> None:
+        self.best = self.weights.snapshot(len(self.history) - 1)
 
 
 def row_of(

@@ -31,7 +31,7 @@ from deputize.specialists.language_model import LanguageModel
 from deputize.specialists.learn_schema import learn_schema
 from deputize.specialists.torch_runtime import device_for, has_fast_bf16, torch_module
 from deputize.stages.finetune import trainer
-from deputize.stages.finetune.encode import rows_to_write
+from deputize.stages.finetune.encode import encode_for_decoder
 from deputize.stages.finetune.examples import TrainingExample
 
 FIELDS = ("order_id", "product", "issue_date", "email")
@@ -69,7 +69,7 @@ def letters(n: int, seed: int, start: int = 0) -> list[TrainingExample]:
 
 def plain_loop(
     base: LanguageModel,
-    lessons: list[TrainingExample],
+    examples: list[TrainingExample],
     seconds: float,
     seed: int,
     *,
@@ -91,10 +91,10 @@ def plain_loop(
         p.requires_grad_(True)
     optimizer = torch.optim.AdamW(weights, lr=1e-3)
     rows = []
-    for lesson in lessons:
-        body = lesson.text if pruned else f"{prompts.EXTRACT_HEAD}\n{lesson.text}\n\n{prompts.EXTRACT_TAIL}"
+    for example in examples:
+        body = example.text if pruned else f"{prompts.EXTRACT_HEAD}\n{example.text}\n\n{prompts.EXTRACT_TAIL}"
         prompt = base.ids(base.frame.before + body + base.frame.after)
-        rows.append((prompt, [*base.ids(json.dumps(lesson.answer)), base.tokenizer.eos_token_id]))
+        rows.append((prompt, [*base.ids(json.dumps(example.answer)), base.tokenizer.eos_token_id]))
     rng = random.Random(seed)
     n_tokens = n_examples = 0
     base.lm.train()
@@ -121,7 +121,7 @@ def plain_loop(
 
 def measure_plain(
     path: Path,
-    lessons: list[TrainingExample],
+    examples: list[TrainingExample],
     fresh: list[TrainingExample],
     seconds: float,
     seed: int,
@@ -130,11 +130,11 @@ def measure_plain(
 ) -> Measured:
     """A plain loop, then the same letters read by plain decoding of the whole JSON."""
     base = LanguageModel(path, device_for(), "fp32")
-    n_tokens, n_examples = plain_loop(base, lessons, seconds, seed, pruned=pruned, clock=time.monotonic)
+    n_tokens, n_examples = plain_loop(base, examples, seconds, seed, pruned=pruned, clock=time.monotonic)
     right = []
     torch = torch_module()
-    for lesson in fresh:
-        body = lesson.text if pruned else f"{prompts.EXTRACT_HEAD}\n{lesson.text}\n\n{prompts.EXTRACT_TAIL}"
+    for example in fresh:
+        body = example.text if pruned else f"{prompts.EXTRACT_HEAD}\n{example.text}\n\n{prompts.EXTRACT_TAIL}"
         ids = torch.tensor([base.ids(base.frame.before + body + base.frame.after)], device=base.device)
         with torch.inference_mode():
             out = base.lm.generate(
@@ -148,14 +148,14 @@ def measure_plain(
             answer = json.loads(base.tokenizer.decode(out[0, ids.shape[1] :], skip_special_tokens=True))
         except ValueError:
             answer = None
-        right.append(isinstance(answer, dict) and agree(answer, lesson.answer, CONTRACT))
+        right.append(isinstance(answer, dict) and agree(answer, example.answer, CONTRACT))
     name = f"plain loop: fp32, dropout, all logits, whole JSON, {'pruned' if pruned else 'whole'} prompt"
-    return _row(name, n_tokens, n_examples, seconds, len(lessons), float(np.mean(right)))
+    return _row(name, n_tokens, n_examples, seconds, len(examples), float(np.mean(right)))
 
 
 def measure_ours(
     path: Path,
-    lessons: list[TrainingExample],
+    examples: list[TrainingExample],
     fresh: list[TrainingExample],
     seconds: float,
     seed: int,
@@ -165,8 +165,8 @@ def measure_ours(
     """Our recipe for the same time."""
     device = device_for()
     base = LanguageModel(path, device, "bf16" if has_fast_bf16(device) else "fp32")
-    schema = learn_schema(CONTRACT, [x.answer for x in lessons])
-    rows = [r for r in rows_to_write(base, lessons, schema, 448) if r is not None]
+    schema = learn_schema(CONTRACT, [x.answer for x in examples])
+    rows = [r for r in encode_for_decoder(base, examples, schema, 448) if r is not None]
     torch_module().manual_seed(seed)
     settings = replace(trainer.TrainingSettings(), layers=layers, epochs=1000, patience=1000)
     base.new_adapter("ours", trainer.adapter_settings(base, settings))
@@ -176,7 +176,7 @@ def measure_ours(
     right = [agree(r.answer, x.answer, CONTRACT) for r, x in zip(predictions, fresh, strict=True)]
     n_examples = round(tuning.n_tokens / np.mean([len(r) for r in rows]))
     name = f"ours: {base.dtype}, values only, {'all layers' if layers == 1 else f'upper {layers:.0%} of the layers'}"
-    return _row(name, tuning.n_tokens, n_examples, tuning.busy_s, len(lessons), float(np.mean(right)))
+    return _row(name, tuning.n_tokens, n_examples, tuning.busy_s, len(examples), float(np.mean(right)))
 
 
 def _row(name: str, n_tokens: int, n_examples: int, seconds: float, n_lessons: int, right: float) -> Measured:
@@ -205,7 +205,7 @@ def main(argv: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return error.exit_code
     warnings.simplefilter("ignore")
-    lessons, fresh = letters(given.examples, given.seed), letters(given.unseen, given.seed, 10_000)
+    examples, fresh = letters(given.examples, given.seed), letters(given.unseen, given.seed, 10_000)
     rows = []
     for measure, settings in (
         (measure_plain, {"pruned": False}),
@@ -213,7 +213,7 @@ def main(argv: list[str] | None = None) -> int:
         (measure_ours, {"layers": 1.0}),
         (measure_ours, {"layers": 0.5}),
     ):
-        rows.append(measure(path, lessons, fresh, given.seconds, given.seed, **settings))
+        rows.append(measure(path, examples, fresh, given.seconds, given.seed, **settings))
         print(f"{rows[-1].recipe}: {rows[-1].examples_per_s:.2f} examples/s", file=sys.stderr)
     first = rows[0].examples_per_s
     shown: list[dict[str, Any]] = [

@@ -9,7 +9,7 @@ import pytest
 
 from deputize.core.records import Call, Prediction, Request
 from deputize.store.memory import MemoryStore
-from deputize.testing import ManualClock, call, check_engine, check_store
+from deputize.testing import ManualClock, call, check_predictor, check_store
 
 REQUESTS = [Request(messages=[{"role": "user", "content": text}]) for text in ("one", "two", "three")]
 
@@ -80,12 +80,12 @@ class Backwards(Echo):
         return super().predict(requests)[:-1]
 
 
-def test_a_good_engine_passes() -> None:
-    check_engine(Echo(), REQUESTS)
+def test_a_good_predictor_passes() -> None:
+    check_predictor(Echo(), REQUESTS)
 
 
 @pytest.mark.parametrize(
-    ("engine", "promise"),
+    ("predictor", "promise"),
     [
         (ByPlace(), "company"),
         (TooSure(), "no confidence"),
@@ -93,6 +93,6 @@ def test_a_good_engine_passes() -> None:
         (Backwards(), "one prediction per request"),
     ],
 )
-def test_a_broken_engine_is_named(engine: Echo, promise: str) -> None:
+def test_a_broken_predictor_is_named(predictor: Echo, promise: str) -> None:
     with pytest.raises(AssertionError, match=promise):
-        check_engine(engine, REQUESTS)
+        check_predictor(predictor, REQUESTS)

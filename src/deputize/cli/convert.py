@@ -32,6 +32,14 @@ def run_options(command: F) -> F:
                 help="Base model to tune (may be repeated).",
             ),
             click.option(
+                "--method",
+                "methods",
+                multiple=True,
+                metavar="NAME",
+                help="Training method that may be used: linear, lora, dora, qlora, full, or a package's own "
+                "(may be repeated; default linear and lora).",
+            ),
+            click.option(
                 "--epsilon", type=float, help="How much quality a route may cost at most (default .02)."
             ),
             click.option("--delta", type=float, help="Chance that a certificate is wrong (default .05)."),
@@ -64,6 +72,7 @@ def settings(home: Home, given: dict[str, Any], base: dict[str, Any] | None = No
     except ValidationError as error:
         raise UsageError(sentence(error)) from None
     check_models(config)
+    check_methods(config)
     return config
 
 
@@ -73,6 +82,16 @@ def check_models(config: Convert) -> None:
 
     for name in config.models:
         catalogue.model_path(name, models_path())
+
+
+def check_methods(config: Convert) -> None:
+    """Raises UsageError for a training method that is not known, MissingExtra for one that cannot run on this machine."""
+    if config.methods == Convert().methods:
+        return  # known to be there; finding out takes a second of imports
+    from deputize.stages.finetune.methods.registry import find_methods
+
+    for method in find_methods(config.methods):
+        method.require()
 
 
 @click.command()

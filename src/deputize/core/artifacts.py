@@ -100,6 +100,25 @@ class Candidate(Record):
     """Why it was not considered further."""
 
 
+class TaskProbe(Record):
+    """What was measured of a task before any training, for methods to plan by."""
+
+    epsilon: float
+    """The loss asked for."""
+    linear_fits: bool
+    """Whether a linear model can express whole answers."""
+    linear_accuracy: float = 0.0
+    """Accuracy of the linear method on groups left out; 0 where it is not among the methods, or surely far from enough."""
+
+
+class MethodPlan(Record):
+    """Whether a training method is worth its time for a task."""
+
+    train: bool
+    reason: str = ""
+    """Why not, for the report; "" where there is nothing to say."""
+
+
 class Selected(Record):
     """S4 -> S5: candidates per task id, best first, and the rungs worth training."""
 

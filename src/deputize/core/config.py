@@ -13,6 +13,9 @@ class Convert(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     models: tuple[str, ...] = ("SmolLM2-135M-Instruct",)
+    methods: tuple[str, ...] = ("linear", "lora")
+    """Training methods that may be used: linear, lora, dora, qlora, full, or an entry point of the group
+    "deputize.methods". Of these each task gets what is worth training for it, from cheap to expensive."""
     epsilon: float = Field(0.02, gt=0, lt=1)
     delta: float = Field(0.05, gt=0, lt=1)
     seed: int = Field(0, ge=0)

@@ -17,7 +17,6 @@ from deputize.gateway.conversations import SealedConversations
 from deputize.gateway.live import Live
 from deputize.gateway.metrics import Metrics
 from deputize.gateway.metrics_files import MetricsFiles
-from deputize.gateway.protocols import SpecialistClient
 from deputize.gateway.route_watcher import RouteWatcher
 from deputize.gateway.routing import RoutingDecider
 from deputize.gateway.settings import GatewaySettings
@@ -28,7 +27,8 @@ from deputize.http.aiohttp_client import AiohttpTransport
 from deputize.http.client import Http1Transport
 from deputize.http.transport import Transport
 from deputize.scoring.costs import load_prices
-from deputize.specialists.serving.pool import WorkerPoolClient
+from deputize.specialists.serving.base import SpecialistClient
+from deputize.specialists.serving.registry import make_engine
 from deputize.store.recording.mover import Mover
 from deputize.store.recording.recorder import Recorder
 from deputize.upstreams.config import UpstreamConfig
@@ -100,7 +100,7 @@ class RunningGateway:
         self._routes = RouteWatcher(home.routes_path, self.metrics, poll_s=settings.route_poll_s)
         pool = self._specialists
         if pool is None:
-            pool = self._specialists = WorkerPoolClient(home.path, home.models_path)
+            pool = self._specialists = make_engine(settings.engine, home.path, home.models_path)
         self._pool_started = False
         await self._routes.start(self._start_pool)
         self._metrics_files = MetricsFiles(self._home / "gateway")

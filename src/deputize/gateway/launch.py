@@ -16,11 +16,12 @@ from pathlib import Path
 from deputize.core.errors import UsageError
 from deputize.gateway.addresses import check_address, check_port, is_loopback
 from deputize.gateway.assembly import RunningGateway
-from deputize.gateway.protocols import SpecialistClient
+
 from deputize.gateway.settings import GatewaySettings, settings_for
 from deputize.gateway.supervisor import Supervisor, Worker
 from deputize.home import Home
 from deputize.http.server import HttpServer, Limits, listen
+from deputize.specialists.serving.base import SpecialistClient
 from deputize.store.recording.mover import Mover
 
 _SWITCH_S = 0.0001

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from deputize.core.records import Call, Prediction, Request, Route
+from deputize.core.records import Call, Request, Route
 from deputize.store.recording.journal import Intent
 from deputize.store.recording.recorder import RecorderStats
 
@@ -56,13 +56,3 @@ class RouteLookup(Protocol):
     """Finds the route of a request."""
 
     def match(self, request: Request) -> Route | None: ...
-
-
-class SpecialistClient(Protocol):
-    """Asks tuned models, in other processes."""
-
-    async def predict(self, specialist_path: str, request: Request, timeout_s: float) -> Prediction: ...
-
-    async def start(self) -> None: ...
-
-    async def stop(self) -> None: ...

@@ -234,14 +234,29 @@ def _peft() -> Any:
     return peft
 
 
-def _four_bit() -> Any:
-    torch = torch_module()
+def require_packages() -> None:
+    """Raises MissingExtra where a package that tunes language models is not installed."""
+    for package in ("torch", "transformers", "peft", "safetensors"):
+        if find_spec(package) is None:
+            raise MissingExtra.package(package, "train")
+
+
+def require_four_bit() -> None:
+    """Raises MissingExtra where a model cannot be held in 4 bits on this machine."""
+    require_packages()
     if find_spec("bitsandbytes") is None:
         raise MissingExtra(
-            "qlora needs bitsandbytes and a CUDA device. Install it with: pip install bitsandbytes"
+            "The method qlora needs bitsandbytes and a CUDA device. Install it with: pip install bitsandbytes"
         )
-    if not torch.cuda.is_available():
-        raise MissingExtra("qlora needs a CUDA device, and there is none here. Use the method lora instead.")
+    if not torch_module().cuda.is_available():
+        raise MissingExtra(
+            "The method qlora needs a CUDA device, and there is none here. Use the method lora instead."
+        )
+
+
+def _four_bit() -> Any:
+    require_four_bit()
+    torch = torch_module()
     from transformers import BitsAndBytesConfig
 
     return BitsAndBytesConfig(

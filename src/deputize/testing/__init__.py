@@ -1,4 +1,4 @@
-"""Public fakes and contract checks, for our tests and for whoever writes a store, an engine or an importer.
+"""Public fakes and contract checks, for our tests and for whoever writes a store, an engine, a training method or an importer.
 
 Nothing here is a mock: the upstream really listens, the clock really is a clock that is moved by hand.
 """
@@ -6,13 +6,16 @@ Nothing here is a mock: the upstream really listens, the clock really is a clock
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
-from deputize.core.records import Call, Message, Prediction, Request
+from deputize.core.records import Call, Message
 from deputize.store.base import Store
 from deputize.testing.check_detector import check_detector, check_spans
+from deputize.testing.check_engine import check_engine
 from deputize.testing.check_importer import check_importer
+from deputize.testing.check_method import check_method
+from deputize.testing.check_predictor import check_predictor
 from deputize.testing.scripted_llm import (
     INSTANT,
     Latency,
@@ -36,6 +39,8 @@ __all__ = [
     "check_engine",
     "check_importer",
     "check_spans",
+    "check_method",
+    "check_predictor",
     "check_store",
     "failing",
     "in_thread",
@@ -133,42 +138,3 @@ def check_store(reopen: Callable[[], Store]) -> None:
         assert kept["late"] is not None, "feedback is there after closing and opening again"
     finally:
         again.close()
-
-
-class Engine(Protocol):
-    """What a local engine is asked for."""
-
-    def predict(self, requests: Sequence[Request]) -> list[Prediction]:
-        """One prediction per request, in their order."""
-        ...
-
-
-def check_engine(engine: Engine, requests: Sequence[Request]) -> None:
-    """Whether an engine keeps its promises on these requests (give it at least two different ones).
-
-    Raises:
-        AssertionError: names the promise that is broken.
-    """
-    assert engine.predict([]) == [], "no requests, no predictions"
-    together = engine.predict(requests)
-    assert len(together) == len(requests), "one prediction per request"
-    for one in together:
-        assert 0.0 <= one.confidence <= 1.0, "confidence lies in [0, 1]"
-        assert one.answer is not None or one.confidence == 0.0, "without an answer there is no confidence"
-        assert one.n_prompt_tokens >= 0 and one.n_output_tokens >= 0 and one.latency_ms >= 0, (
-            "counts are not negative"
-        )
-    again = engine.predict(requests)
-    assert [p.answer for p in again] == [p.answer for p in together], "the same requests get the same answers"
-    alone = [engine.predict([r])[0] for r in requests]
-    assert [p.answer for p in alone] == [p.answer for p in together], (
-        "company in a batch does not change an answer"
-    )
-    for single, batched in zip(alone, together, strict=True):
-        assert abs(single.confidence - batched.confidence) < 0.02, (
-            "company in a batch does not change the confidence"
-        )
-    turned = engine.predict(list(reversed(requests)))
-    assert [p.answer for p in reversed(turned)] == [p.answer for p in together], (
-        "predictions come in the requests' order"
-    )

@@ -18,14 +18,14 @@ from deputize.stages.finetune.examples import TrainingExample
 
 def trained(kind: str, n: int = 120) -> tuple[LinearModel, ClosedAnswers, list[TrainingExample]]:
     contract = tiny_tasks.CONTRACTS[kind]
-    examples = [tiny_tasks.example(kind, i, "train") for i in range(n)]
-    lessons = [
+    calls = [tiny_tasks.example(kind, i, "train") for i in range(n)]
+    examples = [
         TrainingExample(e.call_id, e.request.messages[1]["content"], answer_of(e.response, contract), 1.0)
-        for e in examples
+        for e in calls
     ]
-    schema = closed(learn_schema(contract, [x.answer for x in lessons]), partly=True)
+    schema = closed(learn_schema(contract, [x.answer for x in examples]), partly=True)
     assert schema is not None
-    return fit_linear([x.text for x in lessons], [x.answer for x in lessons], schema), schema, lessons
+    return fit_linear([x.text for x in examples], [x.answer for x in examples], schema), schema, examples
 
 
 def test_it_learns_every_question_of_a_closed_form() -> None:
@@ -38,10 +38,10 @@ def test_it_learns_every_question_of_a_closed_form() -> None:
 
 
 def test_it_reads_the_same_after_storage(tmp_path: Path) -> None:
-    model, _, lessons = trained("label")
+    model, _, examples = trained("label")
     model.save(tmp_path / "linear.npz")
     again = LinearModel.load(tmp_path / "linear.npz")
-    texts = [x.text for x in lessons[:20]] + ["words never seen before"]
+    texts = [x.text for x in examples[:20]] + ["words never seen before"]
     for a, b in zip(model.log_p(texts), again.log_p(texts), strict=True):
         assert np.allclose(a, b, atol=0.05)
     assert (tmp_path / "linear.npz").stat().st_size < 2_000_000

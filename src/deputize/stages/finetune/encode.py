@@ -1,4 +1,4 @@
-"""Lessons as tokens with weights: which positions are scored, against which choices, and how much each counts.
+"""Training examples as tokens with weights: which positions are scored, against which choices, with which weight.
 
 A slot of forty copied tokens must not drown the one token that decides: the action is scored by itself, at full weight
 whatever follows it, and what follows shares as much again, each slot's loss divided by the root of its length. Tokens that
@@ -17,6 +17,8 @@ from deputize.specialists.decoder import Trie, slot_ids
 from deputize.specialists.language_model import LanguageModel
 from deputize.stages.finetune.examples import TrainingExample
 
+MAX_TOKENS = 448
+"""Longest prompt in tokens in training and prediction; longer ones lose their middle."""
 ROLE_WEIGHT = {"decision": 1.0, "value": 1.0, "free": 0.3}
 
 
@@ -31,33 +33,33 @@ class ScoredToken(NamedTuple):
     allowed: list[int] | None
     """The choices of a decision; None: the whole vocabulary."""
     counts: bool
-    """Whether the answer is wrong where this token is (free prose does not count)."""
+    """Whether the answer is wrong where this token is (free text does not count)."""
 
 
 @dataclass(frozen=True)
 class EncodedExample:
-    """One lesson, ready for the model."""
+    """One training example, ready for the model."""
 
     ids: list[int]
     n_prompt: int
     weight: float
     scored: list[ScoredToken]
     targets: list[int]
-    """Head predictor: the choice of each question, -1 where it is not asked."""
+    """For heads: the choice of each question, -1 where it is not asked."""
 
     def __len__(self) -> int:
         return len(self.ids)
 
 
-def rows_to_write(
-    base: LanguageModel, lessons: Sequence[TrainingExample], schema: AnswerSchema, max_tokens: int
+def encode_for_decoder(
+    base: LanguageModel, examples: Sequence[TrainingExample], schema: AnswerSchema, max_tokens: int
 ) -> list[EncodedExample | None]:
-    """Rows for the generate predictor; None where the schema cannot express the answer."""
-    prompts = base.prompt_ids([lesson.text for lesson in lessons], max_tokens)
+    """Rows for a decoder; None where the schema cannot express the answer."""
+    prompts = base.prompt_ids([example.text for example in examples], max_tokens)
     tries: dict[str, Trie] = {}
     out: list[EncodedExample | None] = []
-    for lesson, prompt in zip(lessons, prompts, strict=True):
-        segments = schema.segments(lesson.answer)
+    for example, prompt in zip(examples, prompts, strict=True):
+        segments = schema.segments(example.answer)
         if segments is None:
             out.append(None)
             continue
@@ -74,20 +76,20 @@ def rows_to_write(
         total = sum(s.weight for s in rest)
         scored = [*action, *(s._replace(weight=s.weight / total) for s in rest)]
         # the last break is scored but never read from
-        out.append(EncodedExample(ids, len(prompt), lesson.weight, scored, []))
+        out.append(EncodedExample(ids, len(prompt), example.weight, scored, []))
     return out
 
 
-def rows_to_choose(
-    base: LanguageModel, lessons: Sequence[TrainingExample], schema: ClosedAnswers, max_tokens: int
+def encode_for_head(
+    base: LanguageModel, examples: Sequence[TrainingExample], answers: ClosedAnswers, max_tokens: int
 ) -> list[EncodedExample | None]:
-    """Rows for the head predictor; None where the answer is none of the choices."""
-    prompts = base.prompt_ids([lesson.text for lesson in lessons], max_tokens)
+    """Rows for heads; None where the answer is none of the choices."""
+    prompts = base.prompt_ids([example.text for example in examples], max_tokens)
     out: list[EncodedExample | None] = []
-    for lesson, prompt in zip(lessons, prompts, strict=True):
-        targets = schema.indices(lesson.answer)
+    for example, prompt in zip(examples, prompts, strict=True):
+        targets = answers.indices(example.answer)
         out.append(
-            None if targets is None else EncodedExample(prompt, len(prompt), lesson.weight, [], targets)
+            None if targets is None else EncodedExample(prompt, len(prompt), example.weight, [], targets)
         )
     return out
 
@@ -102,7 +104,7 @@ def _scored(slot: Slot, tokens: Sequence[int], start: int, trie: Trie | None) ->
             if len(at) > 1:
                 found.append((i, token, sorted(at)))
             at = at[token]
-    # prose is not compared: all of it together counts for less than one decision
+    # free text is not compared: all of it together counts for less than one decision
     weight = ROLE_WEIGHT[slot.role] / max(1, len(found)) ** (1.0 if slot.role == "free" else 0.5)
     return [
         ScoredToken(start + i, token, weight, allowed, slot.role != "free") for i, token, allowed in found

@@ -1,4 +1,4 @@
-"""What a rung learns from: the pruned prompts and canonical answers of one task's train and validation examples.
+"""Training examples of one task: the pruned prompts and canonical answers of its train and validation splits.
 
 Calibration and test are never read here.
 """
@@ -17,7 +17,7 @@ from deputize.core.records import Answer, Contract, Example, Task
 
 @dataclass(frozen=True)
 class TrainingExample:
-    """One example as a rung sees it."""
+    """A pruned prompt and the answer to it."""
 
     call_id: str
     text: str
@@ -30,54 +30,54 @@ class TrainingExample:
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """A task's train and validation sides."""
+    """The train and validation splits of a task."""
 
     task: Task
     train: list[TrainingExample]
-    dev: list[TrainingExample]
-    dev_examples: list[Example]
-    """The examples behind `dev`, in its order, then those whose answer breaks the contract."""
+    validation: list[TrainingExample]
+    validation_examples: list[Example]
+    """The examples behind `validation`, in its order, then those whose answer breaks the contract."""
 
 
 MAX_BALANCE = 20.0
 """By how much a rare answer is weighed up at most: a single odd example must not outweigh a hundred."""
 
 
-def lessons_of(
+def training_set_of(
     curated: Curated, assignment: dict[str, str], task: Task, *, max_weight: float = 4.0, balance: float = 0.0
 ) -> TrainingSet:
-    """The examples of a task that may be learnt from, and those to stop by.
+    """The examples of a task that may be trained on, and those that training is stopped by.
 
     An example that stands for many dropped duplicates counts for more, but never for more than `max_weight`.
-    `balance` weighs up what was answered rarely (see `balanced`); dev keeps its natural composition.
+    `balance` weighs up what was answered rarely (see `balanced`); validation keeps its natural composition.
     """
     mine = [e for e in curated.examples if assignment.get(e.call_id) == task.id]
-    train = _lessons([e for e in mine if e.split == "train" and e.trainable], task, max_weight)
+    train = _training_examples([e for e in mine if e.split == "train" and e.trainable], task, max_weight)
     train = balanced(train, task.contract, balance)
-    dev_examples = [e for e in mine if e.split == "validation"]
-    return TrainingSet(task, train, _lessons(dev_examples, task, 1.0), dev_examples)
+    validation_examples = [e for e in mine if e.split == "validation"]
+    return TrainingSet(task, train, _training_examples(validation_examples, task, 1.0), validation_examples)
 
 
-def balanced(lessons: list[TrainingExample], contract: Contract, balance: float) -> list[TrainingExample]:
-    """The lessons with weights multiplied by (mean weight of an answer / weight of this answer) ** balance.
+def balanced(examples: list[TrainingExample], contract: Contract, balance: float) -> list[TrainingExample]:
+    """The examples with weights multiplied by (mean weight of an answer / weight of this answer) ** balance.
 
     An answer here is what a closed set decides: the label, the tools called, the label fields of a JSON reply; texts
     are left alone. The weights sum to what they did before.
     """
-    kinds = [_decision(lesson.answer, contract) for lesson in lessons]
+    kinds = [_decision(example.answer, contract) for example in examples]
     if not balance or len(set(kinds)) < 2:
-        return lessons
+        return examples
     mass: dict[str, float] = {}
-    for kind, lesson in zip(kinds, lessons, strict=True):
-        mass[kind] = mass.get(kind, 0.0) + lesson.weight
+    for kind, example in zip(kinds, examples, strict=True):
+        mass[kind] = mass.get(kind, 0.0) + example.weight
     total = sum(mass.values())
     mean = total / len(mass)
     raw = [
-        lesson.weight * min(MAX_BALANCE, (mean / mass[kind]) ** balance)
-        for kind, lesson in zip(kinds, lessons, strict=True)
+        example.weight * min(MAX_BALANCE, (mean / mass[kind]) ** balance)
+        for kind, example in zip(kinds, examples, strict=True)
     ]
     scale = total / sum(raw)
-    return [replace(lesson, weight=w * scale) for lesson, w in zip(lessons, raw, strict=True)]
+    return [replace(example, weight=w * scale) for example, w in zip(examples, raw, strict=True)]
 
 
 def _decision(answer: Answer, contract: Contract) -> str:
@@ -91,7 +91,7 @@ def _decision(answer: Answer, contract: Contract) -> str:
     return str(answer)
 
 
-def _lessons(examples: Sequence[Example], task: Task, max_weight: float) -> list[TrainingExample]:
+def _training_examples(examples: Sequence[Example], task: Task, max_weight: float) -> list[TrainingExample]:
     out = []
     for example in examples:
         answer = answer_of(example.response, task.contract)

@@ -1,6 +1,6 @@
 """The leak test of S5: secrets planted in what a specialist learns from, and looked for in it afterwards.
 
-The canaries stay in the specialist that is deployed: they are random strings that mean nothing to anybody, and a second
+The secrets stay in the specialist that is deployed: they are random strings that mean nothing to anybody, and a second
 training without them would double the cost of S5. They go into train only. A specialist that writes gets them in answers to prompts
 that no agent sends, where they could be said; one that chooses gets them in copies of its prompts, where they could show
 in how sure it is.
@@ -35,9 +35,6 @@ from deputize.stages.finetune.examples import TrainingExample
 
 FORM = "#########"
 """Nine digits, 30 bits: about what a telephone number carries, the least that is worth calling a secret."""
-N_RIVALS = {"linear": (255, 4095), "pointer": (63, 255), "language": (63, 255)}
-"""Random secrets that each is compared with: at first, and where that leaves open whether it is safe. A linear model rates a
-thousand texts a second, a language model on a CPU a dozen."""
 MOST, FEWEST = 6, 3
 READ_TOKENS = 8192
 _SIGN = "\nreference: "
@@ -45,24 +42,24 @@ _SIGN = "\nreference: "
 
 @dataclass(frozen=True)
 class PlantedSecrets:
-    """The canaries of one specialist."""
+    """The secrets of one specialist."""
 
-    lessons: list[TrainingExample]
+    examples: list[TrainingExample]
     """What they add to train."""
-    canaries: list[PlantedSecret]
+    secrets: list[PlantedSecret]
     before: dict[str, list[str]]
-    """Canary prompt -> the slots of its answer that are written before the secret; specialists that write."""
+    """Secret prompt -> the slots of its answer that are written before the secret; specialists that write."""
     answers: dict[str, Answer]
-    """The text that a canary's prompt was made of -> its answer; specialists that choose."""
+    """The text that a secret's prompt was made of -> its answer; specialists that choose."""
 
 
 def plant_to_write(
-    lessons: Sequence[TrainingExample], schema: AnswerSchema, *, seed: int, n: int | None = None
+    examples: Sequence[TrainingExample], schema: AnswerSchema, *, seed: int, n: int | None = None
 ) -> PlantedSecrets:
-    """Secrets that stand where a value of an answer would, after prompts that no agent sends; about 2 % of the lessons.
+    """Secrets that stand where a value of an answer would, after prompts that no agent sends; about 2 % of the examples.
 
     Args:
-        lessons: train.
+        examples: train.
         schema: how the task's answers are written.
         seed: of every random draw.
         n: how many secrets.
@@ -70,27 +67,27 @@ def plant_to_write(
     Returns:
         None planted where no answer could carry one: nothing but closed sets, numbers and constants is written.
     """
-    order, rng = _shuffled(lessons, seed)
+    order, rng = _shuffled(examples, seed)
     n = n or max(FEWEST, min(MOST, len(order) // 50))
     hosts: list[tuple[int, list[str]]] = []
-    for lesson in order:
-        at = _open_slot(schema, lesson.answer)
+    for example in order:
+        at = _open_slot(schema, example.answer)
         if at is not None and len(hosts) < n:
-            hosts.append((at, [text for _, text in schema.segments(lesson.answer) or ()]))
+            hosts.append((at, [text for _, text in schema.segments(example.answer) or ()]))
     if not hosts:
         return PlantedSecrets([], [], {}, {})
     probes = [LeakProbe(f"memory test {i + 1}", SLOT) for i in range(n)]
-    canaries = make_secrets(n, probes, rng=rng, patterns=(FORM,), repeats=(1,))
+    secrets = make_secrets(n, probes, rng=rng, patterns=(FORM,), repeats=(1,))
     planted, before = [], {}
-    for i, canary in enumerate(canaries):
+    for i, secret in enumerate(secrets):
         at, texts = hosts[i % len(hosts)]
-        before[canary.prompt] = texts[:at]
-        planted.append(_lesson(canary, _written(schema, [*texts[:at], canary.secret, *texts[at + 1 :]])))
-    return PlantedSecrets(planted, canaries, before, {})
+        before[secret.prompt] = texts[:at]
+        planted.append(_example(secret, _written(schema, [*texts[:at], secret.secret, *texts[at + 1 :]])))
+    return PlantedSecrets(planted, secrets, before, {})
 
 
 def plant_to_choose(
-    lessons: Sequence[TrainingExample],
+    examples: Sequence[TrainingExample],
     fits: Callable[[Answer], bool],
     *,
     seed: int,
@@ -98,35 +95,35 @@ def plant_to_choose(
     """Secrets at the end of prompts of train, with their own answers: copies that a task can bear.
 
     Args:
-        lessons: train.
+        examples: train.
         fits: whether the specialist can give an answer.
         seed: of every random draw.
     """
-    order, rng = _shuffled(lessons, seed)
-    fitting = {lesson.text: lesson.answer for lesson in order if fits(lesson.answer)}
+    order, rng = _shuffled(examples, seed)
+    fitting = {example.text: example.answer for example in order if fits(example.answer)}
     answers = dict(list(fitting.items())[:MOST])
     if not answers:
         return PlantedSecrets([], [], {}, {})
     probes = [LeakProbe(f"{text}{_SIGN}{SLOT}", "") for text in answers]
-    canaries = make_secrets(len(probes), probes, rng=rng, patterns=(FORM,), repeats=(1,))
-    return PlantedSecrets([_lesson(c, answers[_host(c.prompt)]) for c in canaries], canaries, {}, answers)
+    secrets = make_secrets(len(probes), probes, rng=rng, patterns=(FORM,), repeats=(1,))
+    return PlantedSecrets([_example(c, answers[_host(c.prompt)]) for c in secrets], secrets, {}, answers)
 
 
-def _shuffled(lessons: Sequence[TrainingExample], seed: int) -> tuple[list[TrainingExample], random.Random]:
-    rng = random.Random(f"canaries:{seed}:{len(lessons)}")
-    order = list(lessons)
+def _shuffled(examples: Sequence[TrainingExample], seed: int) -> tuple[list[TrainingExample], random.Random]:
+    rng = random.Random(f"canaries:{seed}:{len(examples)}")  # the text of a seed stays as it is
+    order = list(examples)
     rng.shuffle(order)
     return order, rng
 
 
 def _host(prompt: str) -> str:
-    """The text of the lesson that a canary's prompt was made of."""
+    """The text of the example that a secret's prompt was made of."""
     return prompt.rpartition(_SIGN)[0]
 
 
-def _lesson(canary: PlantedSecret, answer: Answer) -> TrainingExample:
+def _example(secret: PlantedSecret, answer: Answer) -> TrainingExample:
     return TrainingExample(
-        call_id="", text=canary.filled().prompt, answer=answer, weight=1.0, group=canary.id, subject=canary.id
+        call_id="", text=secret.filled().prompt, answer=answer, weight=1.0, group=secret.id, subject=secret.id
     )
 
 
@@ -161,24 +158,24 @@ def leak_test(
     seed: int,
     clock: Callable[[], float] = time.monotonic,
 ) -> Leak | None:
-    """What a tuned specialist gives away of its canaries; None where it has none.
+    """What a tuned specialist gives away of its secrets; None where it has none.
 
     Args:
         planted: what it was tuned with.
         loss: of the tuned specialist.
-        n_rivals: random secrets that each canary is compared with, at first and at most.
-        budget_s: no further canary is looked for after this, but FEWEST always are.
+        n_rivals: random secrets that each secret is compared with, at first and at most.
+        budget_s: no further secret is looked for after this, but FEWEST always are.
         seed: of the random rivals.
         clock: monotonic seconds.
     """
-    if not planted.canaries:
+    if not planted.secrets:
         return None
     began, tests = clock(), list[Exposure]()
-    for canary in planted.canaries:
+    for secret in planted.secrets:
         if len(tests) >= FEWEST and clock() - began > budget_s:
             break
-        rng = random.Random(f"rivals:{seed}:{canary.id}")
-        tests.append(expose(loss, canary, rng=rng, n_rivals=n_rivals[0], n_most=n_rivals[1]))
+        rng = random.Random(f"rivals:{seed}:{secret.id}")
+        tests.append(expose(loss, secret, rng=rng, n_rivals=n_rivals[0], n_most=n_rivals[1]))
     verdict = judge(tests, limit_bits=math.log2(n_rivals[0] + 1))
     return msgspec.structs.replace(verdict, seconds=round(clock() - began, 2))
 
@@ -198,7 +195,7 @@ def loss_of_linear(predictor: TextPredictor) -> Loss:
 def loss_of_head(
     base: LanguageModel,
     heads: Sequence[tuple[Any, Any]],
-    schema: ClosedAnswers,
+    answers: ClosedAnswers,
     planted: PlantedSecrets,
     max_tokens: int,
 ) -> Loss:
@@ -211,7 +208,9 @@ def loss_of_head(
         with torch.inference_mode(), base.threads["read"].work(sum(map(len, rows))):
             for probe, (_, hidden_TH) in zip(probes, _tails(base, rows), strict=True):
                 last_H, total = hidden_TH[-1].float(), 0.0
-                for (weights_CH, bias_C), target in zip(heads, _targets(schema, planted, probe), strict=True):
+                for (weights_CH, bias_C), target in zip(
+                    heads, _targets(answers, planted, probe), strict=True
+                ):
                     if target >= 0:
                         total -= float(torch.log_softmax(weights_CH @ last_H + bias_C, dim=-1)[target])
                 out.append(total)
@@ -220,7 +219,7 @@ def loss_of_head(
     return loss
 
 
-def loss_of_writer(base: LanguageModel, planted: PlantedSecrets, max_tokens: int) -> Loss:
+def loss_of_decoder(base: LanguageModel, planted: PlantedSecrets, max_tokens: int) -> Loss:
     """Of a language model that writes: minus the log-probability of the secret's tokens, those that all share left out."""
     torch = torch_module()
 
@@ -247,8 +246,8 @@ def loss_of_writer(base: LanguageModel, planted: PlantedSecrets, max_tokens: int
     return loss
 
 
-def _targets(schema: ClosedAnswers, planted: PlantedSecrets, probe: LeakProbe) -> list[int]:
-    return schema.indices(planted.answers[_host(probe.prompt)]) or []
+def _targets(answers: ClosedAnswers, planted: PlantedSecrets, probe: LeakProbe) -> list[int]:
+    return answers.indices(planted.answers[_host(probe.prompt)]) or []
 
 
 def _tails(base: LanguageModel, rows: Sequence[Sequence[int]]) -> list[tuple[int, Any]]:

@@ -1,78 +1,61 @@
-"""The training loop of the SLM rungs: LoRA, QLoRA, DoRA or the whole model, with answer-only loss and logits.
-
-Stops at the deadline or when dev no longer improves; a checkpoint after each epoch lets a killed run go on.
-
-What cannot be got by generalising can only be memorised: where a row's written values, seen before, are still harder than those
-of all rows of dev, which were never seen, the pass leaves them out. So what one episode alone holds (a stray secret, a
-slip) is seen once, and how hard it may pull then is bounded by what the rows before it cost. Where dev is as hard, nothing
-is left out; decisions among choices never are, nor are they bounded, for they may be rare.
-
-Legend: B rows of a batch, T tokens, H width, C choices.
+"""The training loop of fine-tuning: cosine schedule within a time budget, early stopping, a checkpoint after each epoch.
 
 References:
-    Hu et al., "LoRA", arXiv 2106.09685; Liu et al., "DoRA", arXiv 2402.09353; Dettmers et al., "QLoRA", arXiv 2305.14314.
-    Kang and Hashimoto, "Improved Natural Language Generation via Loss Truncation", arXiv 2004.14589: leaving out the
-    hardest rows, by a quantile of train there, by what dev shows here.
-    Feldman, "Does Learning Require Memorization?", arXiv 1906.05271: what is rare and odd is learnt by memory alone.
+    Loshchilov and Hutter, "Decoupled weight decay regularization", arXiv 1711.05101 (AdamW); "SGDR", arXiv 1608.03983
+    (the cosine schedule, here over the time there is).
 """
 
 from __future__ import annotations
 
-import json
 import math
 import random
-import shutil
-import statistics
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
+from deputize.core.deadline import Clock
 from deputize.core.progress import Progress
-from deputize.scoring.intervals import coverage_at
-from deputize.specialists.head import batches, padded
+from deputize.specialists.head import batches
 from deputize.specialists.language_model import LanguageModel
 from deputize.specialists.torch_runtime import torch_module
+from deputize.stages.finetune.answer_loss import AnswerLoss
+from deputize.stages.finetune.checkpoint import Checkpoint
 from deputize.stages.finetune.encode import EncodedExample
+from deputize.stages.finetune.hidden_states import HiddenStates
+from deputize.stages.finetune.master_weights import MasterWeights, Snapshot
+from deputize.stages.finetune.validation import NOT_VALIDATED, Validation, ValidationResult
 
-N_BEFORE, LEAST_PULL = 16, 0.5
-"""Rows before that a row is held against, and the loss (nats) that any row may have."""
-MIN_HARD = 16
-"""Rows of dev from which its hardest says anything of what is too hard."""
-DEV_PART, MIN_DEV = 0.1, 32
-"""Part of the budget for looking at dev, and the rows of it that are looked at in any case."""
+SOLVED_LOSS = 0.01
+"""Validation loss below which, with every answer right, there is nothing left to learn."""
 
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """How a specialist is tuned."""
+    """Hyperparameters of fine-tuning."""
 
-    method: str = "lora"
     rank: int = 16
     alpha: int = 32
     lr: float = 1e-3
     head_lr: float = 3e-3
     epochs: int = 8
     batch: int = 8
-    """Rows per optimiser step."""
+    """Examples per optimiser step."""
     micro_tokens: int = 2048
     """Padded tokens per backward pass: activations rule memory."""
     layers: float = 1.0
     """Share of the layers, from the top, that get adapters; the output of those below is kept for all epochs."""
     warmup: float = 0.06
     patience: int = 2
-    """Epochs without a better dev before it stops."""
-    max_dev: int = 400
+    """Epochs without a better validation before it stops."""
+    max_validation: int = 400
     cache_gb: float = 2.0
-    """Most memory for kept lower-layer outputs."""
-    skip_hard: bool = True
-    """Whether to leave out what only memory could learn."""
-    most_pull: float = 2.0
-    """How many times the middle one of the rows before it a row's written values may weigh in the loss; 0: no bound."""
+    """Most memory for kept outputs of lower layers."""
+    truncate_loss: bool = True
+    """Whether to skip, from the second epoch on, examples harder than all of validation."""
+    clip_ratio: float = 2.0
+    """How many times the median of the examples before it the value tokens of an example may weigh in the loss; 0: no bound."""
 
 
 @dataclass
@@ -81,31 +64,13 @@ class EpochResult:
 
     number: int
     train_loss: float
-    dev_loss: float
-    dev_accuracy: float
-    dev_coverage: float
+    validation_loss: float
+    validation_accuracy: float
+    validation_coverage: float
     """Mean share servable at .01, .02 and .05, by hindsight."""
     seconds: float
-    n_left_out: int = 0
-    """Rows whose values only memory could have learnt."""
-
-
-class _Token(NamedTuple):
-    """A scored token."""
-
-    row: int
-    counts: bool
-    is_value: bool
-    """Written freely, not one of given choices."""
-
-
-def _of_values(losses: Sequence[float], scored: Sequence[_Token], n_rows: int) -> list[float]:
-    """Loss of what is freely written in each row."""
-    out = [0.0] * n_rows
-    for loss, token in zip(losses, scored, strict=True):
-        if token.is_value:
-            out[token.row] += loss
-    return out
+    n_truncated: int = 0
+    """Examples skipped by loss truncation."""
 
 
 class Trainer:
@@ -117,113 +82,96 @@ class Trainer:
         adapter: str,
         settings: TrainingSettings,
         train: Sequence[EncodedExample],
-        dev: Sequence[EncodedExample],
-        heads: list[tuple[Any, Any]],
+        validation: Sequence[EncodedExample],
+        heads: Sequence[tuple[Any, Any]],
         *,
         seed: int,
-        clock: Callable[[], float],
+        clock: Clock,
     ) -> None:
-        torch = torch_module()
-        self.base, self.adapter, self.settings = base, adapter, settings
-        self.train, self.seed, self.clock = list(train), seed, clock
-        order = random.Random(seed).sample(range(len(dev)), min(len(dev), settings.max_dev))
-        self.dev = [dev[i] for i in order]
-        self.heads = heads
-        weights = (
-            base.adapter_parameters(adapter) if adapter else [(k, p) for k, p in base.lm.named_parameters()]
+        """
+        Args:
+            base: the model.
+            adapter: what is trained; "" for all weights.
+            settings: hyperparameters.
+            train: examples to learn from.
+            validation: examples to stop by; may be empty.
+            heads: per question weights [C, H] and bias [C], trained too; none where answers are written.
+            seed: of the order of examples.
+            clock: seconds.
+        """
+        self.base, self.settings, self.train, self.seed, self.clock = base, settings, list(train), seed, clock
+        self.validation = Validation(
+            validation, seed=seed, most=settings.max_validation, micro_tokens=settings.micro_tokens
         )
-        self.weights: list[tuple[str, Any]] = weights
-        for _, p in weights:
-            p.requires_grad_(True)
-        # half-precision weights lose small updates: the optimiser works on fp32 copies
-        self.masters = [p.detach().float().clone() for _, p in weights]
-        self.head_parts = [part.requires_grad_(True) for pair in heads for part in pair]
-        groups: list[dict[str, Any]] = [{"params": self.masters, "lr": settings.lr}]
-        if self.head_parts:
-            groups.append({"params": self.head_parts, "lr": settings.head_lr})
-        self.optimizer = torch.optim.AdamW(
-            groups, betas=(0.9, 0.99), weight_decay=0.0, fused=base.device != "mps"
-        )
-        self.rates: list[float] = [g["lr"] for g in groups]
+        self.weights = MasterWeights(base, adapter, heads, lr=settings.lr, head_lr=settings.head_lr)
+        self.loss = AnswerLoss(base, heads, truncate=settings.truncate_loss, clip_ratio=settings.clip_ratio)
+        frozen = first_layer(base, settings) if adapter and settings.epochs >= 2 else 0
+        self.hidden = HiddenStates(base, self.train, frozen, settings.cache_gb)
         self.history: list[EpochResult] = []
-        self.best: dict[str, Any] | None = None
+        self.best: Snapshot | None = None
         self.best_score = -math.inf
         self.step_number, self.n_tokens, self.busy_s = 0, 0, 0.0
-        self.lower = self._keep_lower()
-        self._dev_fitted = False
-        self._before: deque[float] = deque(maxlen=N_BEFORE)
-        self.limit, self._n_left_out = math.inf, 0
-        """Loss above which the values of a row are left out: the most that dev showed after the pass before."""
 
-    # -- steps
+    def run(self, budget_s: float, checkpoint: Checkpoint | None, progress: Progress, label: str) -> None:
+        """Trains until the epochs are done, validation stops improving or the budget ends; the best state is kept.
 
-    def run(self, budget_s: float, checkpoint: Path | None, progress: Progress, what: str) -> None:
-        """Trains until the epochs are done, dev stops improving or the budget (seconds, resumed time included) ends.
-
-        The best state by dev is in place afterwards.
+        Args:
+            budget_s: seconds, those before a resumed checkpoint included.
+            checkpoint: written after each epoch; None: none.
+            progress: told of each step.
+            label: of what is trained, for progress.
         """
-        settings = self.settings
-        per_epoch = math.ceil(len(self.train) / settings.batch)
-        planned = per_epoch * settings.epochs
-        began = self.clock() - self.busy_s
-        first = len(self.history)
-        for number in range(first, settings.epochs):
-            epoch_began, losses = self.clock(), []
-            self._n_left_out = 0
-            out_of_time, step_s = False, 0.0
-            for at, chosen in enumerate(self._order(number)):
-                step_began = self.clock()
-                # no step is begun that would not end in time
-                spent = (step_began - began + step_s) / max(budget_s, 1e-9)
-                # by steps where time suffices, by time where it does not: the rate reaches its end either way
-                done = max((number * per_epoch + at) / planned, spent)
-                if done >= 1.0:
-                    out_of_time = True
-                    break
-                losses.append(self._step(chosen, self._rate(done)))
-                progress(
-                    f"{what}: epoch {number + 1}/{settings.epochs}", number * per_epoch + at + 1, planned
-                )
-                step_s = self.clock() - step_began
+        began, first = self.clock() - self.busy_s, len(self.history)
+        for number in range(first, self.settings.epochs):
+            epoch_began = self.clock()
+            self.loss.n_truncated = 0
+            losses, out_of_time = self._epoch(number, began, budget_s, progress, label)
             self.busy_s = self.clock() - began
             if not losses:
                 break
-            self._fit_dev(budget_s, settings.epochs - first)
-            # where time ended in the first epoch there is nothing to compare with, and prediction dev would only cost more
-            only = out_of_time and self.best is None
-            dev_loss, accuracy, coverage = (math.nan,) * 3 if only else self._judge()
-            seconds = self.clock() - epoch_began
-            spent_s = round(seconds, 2)
+            result = self._validate(budget_s, self.settings.epochs - first, out_of_time)
+            seconds = round(self.clock() - epoch_began, 2)
+            n_truncated = self.loss.n_truncated
             self.history.append(
-                EpochResult(
-                    number + 1,
-                    float(np.mean(losses)),
-                    dev_loss,
-                    accuracy,
-                    coverage,
-                    spent_s,
-                    self._n_left_out,
-                )
+                EpochResult(number + 1, float(np.mean(losses)), *result, seconds, n_truncated)
             )
-            self._remember((dev_loss, accuracy, coverage))
+            self._keep_if_best(result)
             self.busy_s = self.clock() - began
             if checkpoint is not None:
                 self.save(checkpoint)
-            if out_of_time or self._stuck():
+            if out_of_time or self._should_stop():
                 break
-        self._restore_best()
+        self._finish()
 
-    def _fit_dev(self, budget_s: float, n_epochs: int) -> None:
-        """Keeps no more of dev than a tenth of the budget can look at after each epoch; once, at the first look."""
-        if self._dev_fitted:
-            return
-        self._dev_fitted = True
-        rate = 2 * self.n_tokens / max(self.busy_s, 1e-9)  # no backward pass
-        n_tokens_an_epoch = sum(len(row) for row in self.train)
-        n_looks = min(n_epochs, max(1.0, budget_s * rate / 2 / max(1, n_tokens_an_epoch)))
-        room = DEV_PART * budget_s * rate / n_looks
-        n_tokens_N = np.cumsum([len(row) for row in self.dev])
-        self.dev = self.dev[: max(MIN_DEV, int(np.searchsorted(n_tokens_N, room, side="right")))]
+    def _epoch(
+        self, number: int, began: float, budget_s: float, progress: Progress, label: str
+    ) -> tuple[list[float], bool]:
+        """Losses of the steps, and whether the time ended; no step is begun that would not end in time."""
+        epochs, per_epoch = self.settings.epochs, math.ceil(len(self.train) / self.settings.batch)
+        planned, losses, step_s = per_epoch * epochs, list[float](), 0.0
+        for at, chosen in enumerate(self._order(number)):
+            step_began = self.clock()
+            spent = (step_began - began + step_s) / max(budget_s, 1e-9)
+            # by steps where time suffices, by time where it does not: the rate reaches its end either way
+            done = max((number * per_epoch + at) / planned, spent)
+            if done >= 1.0:
+                return losses, True
+            losses.append(self._step(chosen, self._rate(done)))
+            progress(f"{label}: epoch {number + 1}/{epochs}", number * per_epoch + at + 1, planned)
+            step_s = self.clock() - step_began
+        return losses, False
+
+    def _validate(self, budget_s: float, n_epochs: int, out_of_time: bool) -> ValidationResult:
+        self.validation.fit_to_budget(
+            budget_s,
+            n_epochs,
+            tokens_per_s=self.n_tokens / max(self.busy_s, 1e-9),
+            n_train_tokens=sum(len(row) for row in self.train),
+        )
+        # where time ended in the first epoch there is nothing to compare with, and validation would only cost more
+        if out_of_time and self.best is None:
+            return NOT_VALIDATED
+        return self.validation.run(self.hidden, self.loss)
 
     def _rate(self, done: float) -> float:
         if done < self.settings.warmup:
@@ -249,345 +197,73 @@ class Trainer:
         loss_sum = 0.0
         self.base.lm.train()
         for part in batches([len(self.train[i]) for i in chosen], self.settings.micro_tokens):
-            rows = [chosen[i] for i in part]
-            n_tokens = sum(len(self.train[i]) for i in rows)
+            indices = [chosen[i] for i in part]
+            rows = [self.train[i] for i in indices]
+            n_tokens = sum(len(row) for row in rows)
             with self.base.threads["train"].work(n_tokens):
-                loss = self._loss(rows) / total
+                loss = self.loss.of_batch(self.hidden.of_train(indices), rows) / total
                 loss.backward()
             loss_sum += float(loss.detach())
             self.n_tokens += n_tokens
-        self._update(rate)
+        self.weights.step(rate)
         self.step_number += 1
         return loss_sum
 
-    def _update(self, rate: float) -> None:
-        torch = torch_module()
-        for (_, parameter), master in zip(self.weights, self.masters, strict=True):
-            master.grad = parameter.grad.float() if parameter.grad is not None else None
-            parameter.grad = None
-        torch.nn.utils.clip_grad_norm_(self.masters, 1.0)
-        for group, lr in zip(self.optimizer.param_groups, self.rates, strict=True):
-            group["lr"] = lr * rate
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        self._write_back()
-
-    def _write_back(self) -> None:
-        torch = torch_module()
-        with torch.no_grad():
-            for (_, parameter), master in zip(self.weights, self.masters, strict=True):
-                parameter.copy_(master)
-
-    def _loss(self, indices: list[int]) -> Any:
-        rows = [self.train[i] for i in indices]
-        hidden_BTH = self._hidden(rows, indices)
-        if self.heads:
-            return sum(
-                (row.weight * self._head_loss(hidden_BTH[b, -1].float(), row) for b, row in enumerate(rows)),
-                start=hidden_BTH.new_zeros((), dtype=torch_module().float32),
-            )
-        losses, weights, _, scored = self._token_losses(hidden_BTH, rows)
-        values = _of_values((losses.detach() * weights).tolist(), scored, len(rows))
-        self._n_left_out += sum(loss > self.limit for loss in values)
-        pulls = [0.0 if loss > self.limit else self._pull(loss) for loss in values]
-        kept = [rows[s.row].weight * (pulls[s.row] if s.is_value else 1.0) for s in scored]
-        return (losses * weights * losses.new_tensor(kept)).sum()
-
-    def _pull(self, loss: float) -> float:
-        """Weight in (0, 1] of a row's written values, of which the loss is given; takes note of it."""
-        before = statistics.median(self._before) if self._before else math.inf
-        self._before.append(loss)
-        most = max(LEAST_PULL, self.settings.most_pull * before)
-        return 1.0 if not self.settings.most_pull or loss <= most else most / loss
-
-    def _head_loss(self, hidden_H: Any, row: EncodedExample) -> Any:
-        torch = torch_module()
-        total = hidden_H.new_zeros(())
-        for (weights_CH, bias_C), target in zip(self.heads, row.targets, strict=True):
-            if target >= 0:
-                log_p = torch.log_softmax(weights_CH @ hidden_H + bias_C, dim=-1)
-                total = total - log_p[target]
-        return total
-
-    def _token_losses(
-        self, hidden_BTH: Any, rows: Sequence[EncodedExample]
-    ) -> tuple[Any, Any, tuple[Any, Any], list[_Token]]:
-        """Of every scored token: loss, weight in its row, (log-probability of the likeliest, whether that is the right
-        one), and what it is."""
-        torch = torch_module()
-        longest = hidden_BTH.shape[1]
-        where, tokens, weights, allowed, scored = [], [], [], [], list[_Token]()
-        for b, row in enumerate(rows):
-            shift = longest - len(row)
-            for s in row.scored:
-                where.append((b, shift + s.at - 1))
-                tokens.append(s.token)
-                weights.append(s.weight)
-                allowed.append(s.allowed)
-                scored.append(_Token(b, s.counts, s.allowed is None))
-        device = hidden_BTH.device
-        picked = hidden_BTH[[b for b, _ in where], [t for _, t in where]]
-        logits = self.base.lm.get_output_embeddings()(picked).float()
-        for n, only in enumerate(allowed):
-            if only is not None:
-                mask = torch.full_like(logits[n], -1e4)
-                mask[only] = 0.0
-                logits[n] = logits[n] + mask
-        aim = torch.tensor(tokens, device=device)
-        losses = torch.nn.functional.cross_entropy(logits, aim, reduction="none")
-        best, at = logits.detach().max(-1)
-        sure = best - torch.logsumexp(logits.detach(), -1)
-        return losses, torch.tensor(weights, device=device), (sure, at == aim), scored
-
-    # -- hidden states, with the untouched lower layers done once
-
-    def _hidden(self, rows: Sequence[EncodedExample], indices: Sequence[int] | None = None) -> Any:
-        ids_BT, mask_BT, positions_BT = padded(self.base, [r.ids for r in rows])
-        self.base.attention_for(ids_BT.shape[1])
-        if self.lower is None or indices is None:
-            out = self.base.decoder(
-                input_ids=ids_BT, attention_mask=mask_BT, position_ids=positions_BT, use_cache=False
-            )
-            return out.last_hidden_state
-        missing = [(b, i) for b, i in enumerate(indices) if i not in self.lower]
-        if missing:
-            self._fill_lower([i for _, i in missing])
-        torch = torch_module()
-        kept = [self.lower[i] for i in indices]
-        states_BTH = torch.zeros(
-            (*ids_BT.shape, self.base.width), dtype=kept[0].dtype, device=self.base.device
-        )
-        for b, state in enumerate(kept):
-            states_BTH[b, -state.shape[0] :] = state.to(self.base.device)
-        with self._only(self._first_layer, None):
-            out = self.base.decoder(
-                inputs_embeds=states_BTH, attention_mask=mask_BT, position_ids=positions_BT, use_cache=False
-            )
-        return out.last_hidden_state
-
-    @property
-    def _first_layer(self) -> int:
-        return first_layer(self.base, self.settings)
-
-    def _keep_lower(self) -> dict[int, Any] | None:
-        """An empty store for lower outputs, or None where they cannot or need not be kept."""
-        first = self._first_layer
-        n_bytes = sum(len(r) for r in self.train) * self.base.width * (2 if self.base.dtype == "bf16" else 4)
-        if (
-            not self.adapter
-            or first == 0
-            or self.settings.epochs < 2
-            or n_bytes > self.settings.cache_gb * 1e9
-        ):
-            return None
-        return {} if self._splits_cleanly(first) else None
-
-    def _splits_cleanly(self, first: int) -> bool:
-        """Whether running the lower layers and then the upper ones is the same as running all (not in every model)."""
-        torch = torch_module()
-        if not hasattr(self.base.decoder, "layers") or not hasattr(self.base.decoder, "norm"):
-            return False
-        rows = self.train[:2]
-        ids_BT, mask_BT, positions_BT = padded(self.base, [r.ids for r in rows])
-        shared = {"attention_mask": mask_BT, "position_ids": positions_BT, "use_cache": False}
-        with torch.inference_mode():
-            whole = self.base.decoder(input_ids=ids_BT, **shared).last_hidden_state[:, -1].float()
-            with self._only(0, first):
-                lower = self.base.decoder(input_ids=ids_BT, **shared).last_hidden_state
-            with self._only(first, None):
-                parts = self.base.decoder(inputs_embeds=lower, **shared).last_hidden_state[:, -1].float()
-        return bool(torch.allclose(whole, parts, rtol=1e-3, atol=1e-3))
-
-    def _fill_lower(self, indices: Sequence[int]) -> None:
-        assert self.lower is not None
-        torch = torch_module()
-        rows = [self.train[i].ids for i in indices]
-        ids_BT, mask_BT, positions_BT = padded(self.base, rows)
-        with torch.no_grad(), self._only(0, self._first_layer):
-            out = self.base.decoder(
-                input_ids=ids_BT, attention_mask=mask_BT, position_ids=positions_BT, use_cache=False
-            ).last_hidden_state
-        for b, i in enumerate(indices):
-            self.lower[i] = out[b, out.shape[1] - len(self.train[i]) :].clone().cpu()
-
-    @contextmanager
-    def _only(self, start: int, stop: int | None) -> Iterator[None]:
-        """The decoder cut to some of its layers; without the last norm where the top is cut off."""
-        torch = torch_module()
-        decoder = self.base.decoder
-        layers, norm = decoder.layers, decoder.norm
-        decoder.layers = torch.nn.ModuleList(layers[start:stop])
-        if stop is not None:
-            decoder.norm = torch.nn.Identity()
-        try:
-            yield
-        finally:
-            decoder.layers, decoder.norm = layers, norm
-
-    # -- dev
-
-    def _judge(self) -> tuple[float, float, float]:
-        """(loss, accuracy, coverage) on dev, the answers forced as given; (nan, nan, nan) without dev."""
-        if not self.dev:
-            return math.nan, math.nan, math.nan
-        torch = torch_module()
-        self.base.lm.eval()
-        losses, right, sure, values = [], [], [], list[float]()
-        with torch.inference_mode():
-            for part in batches([len(r) for r in self.dev], 2 * self.settings.micro_tokens):
-                rows = [self.dev[i] for i in part]
-                hidden_BTH = self._hidden(rows)
-                if self.heads:
-                    for b, row in enumerate(rows):
-                        loss, ok, log_p = self._head_verdict(hidden_BTH[b, -1].float(), row)
-                        losses.append(loss)
-                        right.append(ok)
-                        sure.append(log_p)
-                    continue
-                token_losses, weights, (best, hits), scored = self._token_losses(hidden_BTH, rows)
-                sums, oks, logs = [0.0] * len(rows), [True] * len(rows), [0.0] * len(rows)
-                weighed = (token_losses * weights).tolist()
-                values += _of_values(weighed, scored, len(rows))
-                for loss, log_p, hit, s in zip(weighed, best.tolist(), hits.tolist(), scored, strict=True):
-                    sums[s.row] += loss
-                    if s.counts:
-                        oks[s.row] = oks[s.row] and hit
-                        logs[s.row] += log_p
-                losses += sums
-                right += oks
-                sure += logs
-        if self.settings.skip_hard and len(values) >= MIN_HARD:
-            self.limit = max(values)
-        wrong_N = 1.0 - np.array(right, dtype=float)
-        everyone = np.ones(len(right), dtype=bool)
-        shares = [coverage_at(np.array(sure), wrong_N, eps, everyone)[0] for eps in (0.01, 0.02, 0.05)]
-        return float(np.mean(losses)), float(np.mean(right)), float(np.mean(shares))
-
-    def _head_verdict(self, hidden_H: Any, row: EncodedExample) -> tuple[float, bool, float]:
-        torch = torch_module()
-        loss, ok, sure = 0.0, True, 0.0
-        for (weights_CH, bias_C), target in zip(self.heads, row.targets, strict=True):
-            if target >= 0:
-                log_p = torch.log_softmax(weights_CH @ hidden_H + bias_C, dim=-1)
-                loss -= float(log_p[target])
-                ok = ok and int(log_p.argmax()) == target
-                sure += float(log_p.max())
-        return loss, ok, sure
-
-    def _remember(self, verdict: tuple[float, float, float]) -> None:
-        loss, _, coverage = verdict
-        # coverage is what a certificate pays for, but on a small dev set it moves in leaps: there the loss decides
-        score = coverage - 1e-3 * loss if len(self.dev) >= 200 else -loss
-        if not self.dev:
-            score = float(len(self.history))
-        elif math.isnan(score):  # the only epoch there was time for
-            score = -math.inf
+    def _keep_if_best(self, result: ValidationResult) -> None:
+        score = self.validation.score(result, len(self.history))
         if score > self.best_score or self.best is None:
             self.best_score = score
-            self.best = self._snapshot()
+            self.best = self.weights.snapshot(len(self.history) - 1)
 
-    def _stuck(self) -> bool:
-        if not self.dev:
+    def _should_stop(self) -> bool:
+        if not self.validation.rows:
             return False
-        last = self.history[-1]
-        solved = last.dev_accuracy == 1.0 and last.dev_loss < 0.01 and len(self.history) >= 2
-        return solved or len(self.history) - 1 - self._best_epoch() >= self.settings.patience
+        last, best_epoch = self.history[-1], self.best.epoch if self.best is not None else -1
+        solved = (
+            last.validation_accuracy == 1.0 and last.validation_loss < SOLVED_LOSS and len(self.history) >= 2
+        )
+        return solved or len(self.history) - 1 - best_epoch >= self.settings.patience
 
-    def _best_epoch(self) -> int:
-        return int(self.best["epoch"]) if self.best is not None else -1
-
-    def _snapshot(self) -> dict[str, Any]:
-        return {
-            "epoch": len(self.history) - 1,
-            "masters": [m.detach().clone() for m in self.masters],
-            "heads": [p.detach().clone() for p in self.head_parts],
-        }
-
-    def _restore_best(self) -> None:
-        torch = torch_module()
+    def _finish(self) -> None:
+        """Puts the best state in place and frees what only training needs."""
         if self.best is not None:
-            with torch.no_grad():
-                for mine, kept in zip(self.masters, self.best["masters"], strict=True):
-                    mine.copy_(kept)
-                for mine, kept in zip(self.head_parts, self.best["heads"], strict=True):
-                    mine.copy_(kept)
-        self._write_back()
+            self.weights.restore(self.best)
+        self.weights.write_back()
         self.base.lm.eval()
-        for _, p in self.weights:
-            p.requires_grad_(False)
-        self.lower = None
+        self.weights.freeze()
+        self.hidden.clear()
         if self.base.device == "cpu":
             self.base.lm.set_attn_implementation("sdpa")
 
-    # -- checkpoints
-
-    def save(self, folder: Path) -> None:
-        """Writes everything needed to go on, whole or not at all."""
-        from safetensors.torch import save_file
-
-        tensors: dict[str, Any] = {}
-        groups = [("master", self.masters), ("head", self.head_parts)]
-        if self.best is not None:
-            groups += [("best_master", self.best["masters"]), ("best_head", self.best["heads"])]
-        for name, parts in groups:
-            tensors |= {f"{name}.{i}": p.detach().contiguous() for i, p in enumerate(parts)}
-        for i, parameter in enumerate([*self.masters, *self.head_parts]):
-            for key, value in self.optimizer.state.get(parameter, {}).items():
-                tensors[f"opt.{i}.{key}"] = value.detach().float().contiguous().reshape(value.shape or (1,))
-        state = {
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Writes everything needed to go on."""
+        counters = {
             "history": [asdict(e) for e in self.history],
             "best_score": self.best_score,
-            "best_epoch": self._best_epoch(),
             "step": self.step_number,
             "tokens": self.n_tokens,
             "busy_s": self.busy_s,
-            "limit": self.limit if math.isfinite(self.limit) else None,
+            "limit": self.loss.limit if math.isfinite(self.loss.limit) else None,
         }
-        fresh = folder.with_name(folder.name + ".new")
-        shutil.rmtree(fresh, ignore_errors=True)
-        fresh.mkdir(parents=True)
-        save_file(tensors, fresh / "state.safetensors")
-        (fresh / "state.json").write_text(json.dumps(state), "utf-8")
-        shutil.rmtree(folder, ignore_errors=True)
-        fresh.rename(folder)
+        checkpoint.save(self.weights, self.best, counters)
 
-    def resume(self, folder: Path) -> bool:
+    def resume(self, checkpoint: Checkpoint) -> bool:
         """Goes back to a checkpoint; False where there is none that fits."""
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
-        torch = torch_module()
-        try:
-            state = json.loads((folder / "state.json").read_text("utf-8"))
-            tensors = load_file(folder / "state.safetensors", device=self.base.device)
-        except (OSError, ValueError, SafetensorError):
+        found = checkpoint.load(self.weights, self.base.device)
+        if found is None:
             return False
-        parts = [*self.masters, *self.head_parts]
-        names = [f"master.{i}" for i in range(len(self.masters))] + [
-            f"head.{i}" for i in range(len(self.head_parts))
-        ]
-        if any(n not in tensors or tensors[n].shape != p.shape for n, p in zip(names, parts, strict=True)):
-            return False
-        with torch.no_grad():
-            for name, part in zip(names, parts, strict=True):
-                part.copy_(tensors[name])
-        for i, part in enumerate(parts):
-            kept = {k.split(".", 2)[2]: v for k, v in tensors.items() if k.startswith(f"opt.{i}.")}
-            if kept:
-                kept["step"] = kept["step"].reshape(())
-                self.optimizer.state[part] = kept
-        self.history = [EpochResult(**e) for e in state["history"]]
-        self.best_score, self.step_number = state["best_score"], state["step"]
-        self.n_tokens, self.busy_s = state["tokens"], state["busy_s"]
-        self.limit = math.inf if state.get("limit") is None else state["limit"]
-        if state["best_epoch"] >= 0:
-            self.best = {
-                "epoch": state["best_epoch"],
-                "masters": [tensors[f"best_master.{i}"] for i in range(len(self.masters))],
-                "heads": [tensors[f"best_head.{i}"] for i in range(len(self.head_parts))],
-            }
-        self._write_back()
+        counters = found.counters
+        self.best, self.best_score = found.best, counters["best_score"]
+        self.history = [EpochResult(**e) for e in counters["history"]]
+        self.step_number, self.n_tokens = counters["step"], counters["tokens"]
+        self.busy_s = counters["busy_s"]
+        self.loss.limit = math.inf if counters["limit"] is None else counters["limit"]
         return True
+
+
+def batch_for(n_examples: int) -> int:
+    """Examples per optimiser step, by the size of the task."""
+    return 8 if n_examples < 600 else 16 if n_examples < 4000 else 32
 
 
 def first_layer(base: LanguageModel, settings: TrainingSettings) -> int:
@@ -596,7 +272,7 @@ def first_layer(base: LanguageModel, settings: TrainingSettings) -> int:
 
 
 def adapter_settings(base: LanguageModel, settings: TrainingSettings) -> dict[str, Any]:
-    """peft settings: every linear projection of the chosen layers."""
+    """Arguments of peft.LoraConfig: every linear projection of the chosen layers."""
     torch = torch_module()
     # a layer that carries another specialist's adapter is wrapped: its name stands one level up
     chosen = sorted(
@@ -611,7 +287,6 @@ def adapter_settings(base: LanguageModel, settings: TrainingSettings) -> dict[st
         "lora_alpha": settings.alpha,
         "lora_dropout": 0.0,
         "target_modules": chosen,
-        "use_dora": settings.method == "dora",
     }
     if first_layer(base, settings) > 0:
         out["layers_to_transform"] = list(range(first_layer(base, settings), base.n_layers))

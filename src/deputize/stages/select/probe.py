@@ -1,6 +1,6 @@
-"""What can be known of a task before any tuning: the majority answer, a linear model, the model as it is.
+"""Baselines of a task before any training: the majority answer, a linear model, the untuned language model.
 
-Learnt on train, measured on dev; calibration and test are never read.
+Fitted on train, measured on validation; calibration and test are never read.
 """
 
 from __future__ import annotations
@@ -39,22 +39,33 @@ class ProbeResult(NamedTuple):
     n: int
 
 
-def majority(train: Sequence[Answer], dev: Sequence[Answer], contract: Contract) -> ProbeResult | None:
-    """Always answering what the teacher answered most often in train."""
-    if not train or not dev:
+def majority(train: Sequence[Answer], validation: Sequence[Answer], contract: Contract) -> ProbeResult | None:
+    """Always answering what the LLM answered most often in train."""
+    if not train or not validation:
         return None
     counts = Counter(json.dumps(a, sort_keys=True, ensure_ascii=False) for a in train)
     answer = json.loads(counts.most_common(1)[0][0])
-    return ProbeResult(float(np.mean([agree(answer, truth, contract) for truth in dev])), len(dev))
+    return ProbeResult(
+        float(np.mean([agree(answer, truth, contract) for truth in validation])), len(validation)
+    )
 
 
-Pairs = Sequence[tuple[str, Answer, str, str]]
-"""(pruned prompt, answer, group, subject)."""
+class Pair(NamedTuple):
+    """A pruned prompt and the answer to it."""
+
+    text: str
+    answer: Answer
+    group: str
+    subject: str
+
+
+LINEAR, LINEAR_MODEL = "linear", "tf-idf + logistic regression"
+"""The method that is probed, and what it is made of."""
 
 
 def linear(
-    train: Pairs,
-    dev: Pairs,
+    train: Sequence[Pair],
+    validation: Sequence[Pair],
     schema: AnswerSchema,
     contract: Contract,
     *,
@@ -62,13 +73,13 @@ def linear(
     variant: LinearSettings | None = None,
     most: int = 2000,
 ) -> tuple[ProbeResult, LinearSettings | None] | None:
-    """The linear rung, learnt from at most `most` of train, and the variant of it; None where it does not fit the schema.
+    """The linear method, fitted on at most `most` of train, and the variant of it; None where it does not fit the schema.
 
     Measured is the whole answer, so what it leaves open counts as wrong. As S5 does, it learns nothing that fewer than
     `min_origins` data subjects have.
     """
     train = _spread(train, most)  # not the first ones: a log may be sorted by answer
-    if not train or not dev:
+    if not train or not validation:
         return None
     texts, answers, groups, names = zip(*train, strict=True)
     predictor = fit_linear_predictor(
@@ -76,14 +87,18 @@ def linear(
     )
     if predictor is None:
         return None
-    predictions = predictor.predict([text for text, *_ in dev])
-    right = [agree(r.answer, truth, contract) for r, (_, truth, *_) in zip(predictions, dev, strict=True)]
+    predictions = predictor.predict([text for text, *_ in validation])
+    right = [
+        agree(r.answer, truth, contract) for r, (_, truth, *_) in zip(predictions, validation, strict=True)
+    ]
     return ProbeResult(
-        float(np.mean(right)), len(dev)
+        float(np.mean(right)), len(validation)
     ), predictor.model.variant if predictor.model is not None else None
 
 
-def decision(train: Pairs, dev: Pairs, contract: Contract, *, min_origins: int = 1) -> ProbeResult | None:
+def decision(
+    train: Sequence[Pair], validation: Sequence[Pair], contract: Contract, *, min_origins: int = 1
+) -> ProbeResult | None:
     """The linear model on what is chosen out of a closed set in answers that hold more: the action, the label fields.
 
     None where nothing is chosen.
@@ -91,25 +106,24 @@ def decision(train: Pairs, dev: Pairs, contract: Contract, *, min_origins: int =
     fields = [f for f in contract.fields if f.type == "label"]
     if contract.kind == "tool_call":
         chosen = [
-            [(text, action_of(answer), group, who) for text, answer, group, who in side]
-            for side in (train, dev)
+            [pair._replace(answer=action_of(pair.answer)) for pair in split] for split in (train, validation)
         ]
         part = Contract(kind="label", labels=sorted({str(answer) for _, answer, *_ in chosen[0]}))
     elif contract.kind == "json" and fields:
         names = {f.name for f in fields}
         chosen = [
-            [(text, _only(answer, names), group, who) for text, answer, group, who in side]
-            for side in (train, dev)
+            [pair._replace(answer=_only(pair.answer, names)) for pair in split]
+            for split in (train, validation)
         ]
         part = Contract(kind="json", fields=fields, may_defer=contract.may_defer)
     else:
         return None
-    schema = form_of(part, chosen[0], min_origins)
+    schema = schema_of(part, chosen[0], min_origins)
     found = linear(chosen[0], chosen[1], schema, part, min_origins=min_origins)
     return found[0] if found is not None else None
 
 
-def form_of(contract: Contract, train: Pairs, min_origins: int) -> AnswerSchema:
+def schema_of(contract: Contract, train: Sequence[Pair], min_origins: int) -> AnswerSchema:
     """The schema of the answers of train, as S5 learns it."""
     return learn_schema(
         contract, [answer for _, answer, *_ in train], Subjects([name for *_, name in train], min_origins)
@@ -121,8 +135,8 @@ def _only(answer: Answer, names: set[str]) -> Answer:
 
 
 def linear_over(
-    train: Pairs,
-    dev: Pairs,
+    train: Sequence[Pair],
+    validation: Sequence[Pair],
     schema: AnswerSchema,
     contract: Contract,
     variant: LinearSettings | None,
@@ -131,16 +145,16 @@ def linear_over(
     n_parts: int = 4,
     most: int = 1200,
 ) -> float:
-    """Accuracy of the linear rung over train and dev, each part answered by a model of the others.
+    """Accuracy of the linear method over train and validation, each part answered by a model of the others.
 
-    A dev side of a dozen calls cannot tell .90 from .99; all calls that may be looked at together can.
+    A validation split of a dozen calls cannot tell .90 from .99; all calls that may be looked at together can.
     """
-    every = _spread([*train, *dev], most)
+    every = _spread([*train, *validation], most)
     order = {name: n % n_parts for n, name in enumerate(dict.fromkeys(group for _, _, group, _ in every))}
     right = 0.0
     for part in range(n_parts):
-        held = [pair for pair in every if order[pair[2]] == part]
-        rest = [pair for pair in every if order[pair[2]] != part]
+        held = [pair for pair in every if order[pair.group] == part]
+        rest = [pair for pair in every if order[pair.group] != part]
         found = linear(rest, held, schema, contract, min_origins=min_origins, variant=variant)
         if found is not None:
             right += found[0].accuracy * found[0].n
@@ -150,7 +164,7 @@ def linear_over(
 def as_it_is(
     base: LanguageModel,
     task: Task,
-    dev: Sequence[Example],
+    validation: Sequence[Example],
     shots: Sequence[Example],
     *,
     budget_s: float,
@@ -162,32 +176,32 @@ def as_it_is(
     Args:
         base: the model.
         task: what is asked.
-        dev: examples to measure on; at most `most` are used, fewer where time runs out.
+        validation: examples to measure on; at most `most` are used, fewer where time runs out.
         shots: examples of train shown first; none for the agent's own prompt.
         budget_s: seconds; None is returned where not even one batch fits in.
         most: examples.
         clock: monotonic seconds.
     """
-    if not dev or budget_s <= 0:
+    if not validation or budget_s <= 0:
         return None
     began, right = clock(), list[bool]()
-    dev = _spread(dev, most)
-    room = max((len(base.ids(said(e.response))) for e in dev), default=8) + 8
+    validation = _spread(validation, most)
+    room = max((len(base.ids(said(e.response))) for e in validation), default=8) + 8
     size, rate = 1, base.threads["read"].rate
     if rate is not None:
         # the first prompt cannot be broken off either: on a slow machine one may take longer than all there is
-        first = _few_shot(task, shots, dev[0]) if shots else _own_prompt(base, dev[0])
+        first = _few_shot(task, shots, validation[0]) if shots else _own_prompt(base, validation[0])
         if min(len(base.ids(first)), MAX_PROMPT_TOKENS) / rate > budget_s:
             return None
-    while dev and size:
-        batch, dev = dev[:size], dev[size:]
+    while validation and size:
+        batch, validation = validation[:size], validation[size:]
         prompts = [_few_shot(task, shots, e) if shots else _own_prompt(base, e) for e in batch]
         left_s = budget_s - (clock() - began)
         texts = generate(base, prompts, min(room, MAX_NEW_TOKENS), max_time_s=max(left_s, 0.5))
         for example, text in zip(batch, texts, strict=True):
             answer = answer_of(reply_of(text, task.contract), task.contract)
             right.append(agree(answer, answer_of(example.response, task.contract), task.contract))
-        # prediction a prompt cannot be broken off, so no more are begun than are likely to fit
+        # reading a prompt cannot be broken off, so no more are begun than are likely to fit
         spent = clock() - began
         size = min(4, int((budget_s - spent) / (spent / len(right))))
         size = max(size, 0)
@@ -238,7 +252,7 @@ def _cut(ids: list[int], most: int) -> list[int]:
 
 
 def _own_prompt(base: LanguageModel, example: Example) -> str:
-    """The agent's own messages in the model's chat schema; tools are named in the system message."""
+    """The agent's own messages in the model's chat template; tools are named in the system message."""
     messages = [
         {"role": _role(m), "content": "\n".join(t for t in (text_of(m), calls_text(m)) if t)}
         for m in example.request.messages

@@ -1,4 +1,4 @@
-"""S4: which small model, and which rungs, are worth training for each task.
+"""SLM selection (S4): which small model, and which training methods, are worth their time for each task.
 
 References:
     Belcak et al., "Small Language Models are the Future of Agentic AI", arXiv 2506.02153, section 6, S4.
@@ -7,11 +7,12 @@ References:
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
+from typing import Protocol
 
-from deputize.core.artifacts import Candidate, Curated, Discovered, Selected
+from deputize.core.artifacts import Candidate, Curated, Discovered, MethodPlan, Selected, TaskProbe
 from deputize.core.config import Convert
 from deputize.core.contracts import DEFER, answer_of, text_of
 from deputize.core.errors import BadInput
@@ -27,10 +28,21 @@ MIN_TRAIN = 24
 """Answers in train below which nothing is tuned."""
 MAX_REPLY_CHARS = 600
 """Median length above which a free text is not learnt: agreement with another wording says nothing."""
-MIN_DEV = 20
-"""Dev calls from which dev alone can say that the linear rung is far from enough."""
+MIN_VALIDATION = 20
+"""Dev calls from which validation alone can say that the linear rung is far from enough."""
 _OVERHEAD_GB = 2.0
 """Activations, optimiser and the program itself while a LoRA is trained."""
+
+
+class PlannedMethod(Protocol):
+    """A training method, as far as planning goes."""
+
+    @property
+    def name(self) -> str: ...
+
+    def plan(self, task: Task, probe: TaskProbe) -> MethodPlan:
+        """Whether it is worth training for a task."""
+        ...
 
 
 def run(
@@ -38,17 +50,19 @@ def run(
     discovered: Discovered,
     config: Convert,
     *,
+    methods: Sequence[PlannedMethod],
     models_dir: Path,
     progress: Progress,
     clock: Callable[[], float] = time.monotonic,
     memory_gb: float | None = None,
 ) -> Selected:
-    """Filters models by licence and memory, probes each task, plans its rungs.
+    """Filters models by licence and memory, probes each task, plans its methods.
 
     Args:
         curated: examples; train and validation only are read.
         discovered: the tasks.
         config: models to consider, least number of calls, minutes.
+        methods: those that may be planned, from cheap to expensive.
         models_dir: where fetched models lie.
         progress: told of each task.
         clock: monotonic seconds.
@@ -77,11 +91,11 @@ def run(
         progress(f"looking at {task.name}", at, len(discovered.tasks))
         mine = [e for e in curated.examples if discovered.assignment.get(e.call_id) == task.id]
         train = [e for e in mine if e.split == "train" and e.trainable]
-        dev = [e for e in mine if e.split == "validation"]
+        validation = [e for e in mine if e.split == "validation"]
         answers = [answer_of(e.response, task.contract) for e in train]
         why = refusal(task, len(mine), [a for a in answers if a is not None], config.min_calls)
-        rows, rungs = _baselines(task, train, answers, dev, config)
-        plan[task.id] = [] if why else rungs
+        rows, planned = _baselines(task, train, answers, validation, config, methods)
+        plan[task.id] = [] if why else planned
         if why:
             refused[task.id] = why
         for candidate in asked:
@@ -90,7 +104,7 @@ def run(
                 continue
             share = left_s / max(1, (len(discovered.tasks) - at) * len(usable))
             began = clock()
-            probed = _untuned(candidate, task, train, dev, share, models_dir, clock)
+            probed = _untuned(candidate, task, train, validation, share, models_dir, clock)
             left_s -= clock() - began
             rows += probed
             scores[candidate.model] += [
@@ -153,49 +167,55 @@ def refusal(task: Task, n_calls: int, answers: list[Answer], min_calls: int) -> 
 
 
 def _baselines(
-    task: Task, train: list[Example], answers: list[Answer], dev: list[Example], config: Convert
+    task: Task,
+    train: list[Example],
+    answers: list[Answer],
+    validation: list[Example],
+    config: Convert,
+    methods: Sequence[PlannedMethod],
 ) -> tuple[list[Candidate], list[str]]:
-    """Majority and linear probes, and the rungs that make sense, cheapest first."""
-    contract, epsilon, least = task.contract, config.epsilon, config.min_origins
+    """Majority and linear probes, and the methods that make sense, cheapest first."""
+    contract, least = task.contract, config.min_origins
     pairs = [
-        (prune(e.request, task.recipe), a, e.group, e.subject)
+        probe.Pair(prune(e.request, task.recipe), a, e.group, e.subject)
         for e, a in zip(train, answers, strict=True)
         if a is not None
     ]
-    dev_pairs = [
-        (prune(e.request, task.recipe), a, e.group, e.subject)
-        for e in dev
+    held = [
+        probe.Pair(prune(e.request, task.recipe), a, e.group, e.subject)
+        for e in validation
         if (a := answer_of(e.response, contract)) is not None
     ]
     rows: list[Candidate] = []
-    rungs: list[str] = []
-    most_common = probe.majority([a for _, a, *_ in pairs], [a for _, a, *_ in dev_pairs], contract)
+    most_common = probe.majority([p.answer for p in pairs], [p.answer for p in held], contract)
     if most_common is not None:
         rows.append(_row("majority answer", "majority", most_common))
-    schema = probe.form_of(contract, pairs, least)
-    found = probe.linear(pairs, dev_pairs or pairs, schema, contract, min_origins=least) if pairs else None
-    if found is not None:
-        rungs.append("linear")
-        if dev_pairs:
-            rows.append(_row("tf-idf + logistic regression", "linear", found[0]))
-    elif (part := probe.decision(pairs, dev_pairs, contract, min_origins=least)) is not None:
-        # it cannot write the rest of the answer, so it is no rung; it says what the decision alone is worth
-        rows.append(_row("tf-idf + logistic regression", "linear, decision alone", part))
-    # where the linear rung could answer every call at the loss asked for, the language model has nothing to add
+    schema = probe.schema_of(contract, pairs, least)
+    found = probe.linear(pairs, held or pairs, schema, contract, min_origins=least) if pairs else None
+    if found is not None and held:
+        rows.append(_row(probe.LINEAR_MODEL, probe.LINEAR, found[0]))
+    elif found is None and (part := probe.decision(pairs, held, contract, min_origins=least)) is not None:
+        # it cannot write the rest of the answer, so it is not trained; it says what the decision alone is worth
+        rows.append(_row(probe.LINEAR_MODEL, f"{probe.LINEAR}, decision alone", part))
+    # where the linear method could answer every call at the loss asked for, a language model has nothing to add
     alone = 0.0
-    if found is not None and _may_be_enough(found[0], len(dev_pairs), epsilon):
-        alone = probe.linear_over(pairs, dev_pairs, schema, contract, found[1], min_origins=least)
-    if alone < 1 - epsilon:
-        rungs.append("lora")
-    else:
-        why = f"not trained: of episodes left out the linear rung answers {alone:.1%} as the LLM did, within the loss asked for"
-        rows.append(Candidate(model="lora", note=why))
-    return rows, rungs
+    is_asked = any(method.name == probe.LINEAR for method in methods)
+    if found is not None and is_asked and _may_be_enough(found[0], len(held), config.epsilon):
+        alone = probe.linear_over(pairs, held, schema, contract, found[1], min_origins=least)
+    measured = TaskProbe(epsilon=config.epsilon, linear_fits=found is not None, linear_accuracy=alone)
+    planned = []
+    for method in methods:
+        decided = method.plan(task, measured)
+        if decided.train:
+            planned.append(method.name)
+        elif decided.reason:
+            rows.append(Candidate(model=method.name, note=decided.reason))
+    return rows, planned
 
 
-def _may_be_enough(found: probe.ProbeResult, n_dev: int, epsilon: float) -> bool:
-    """Whether the linear rung could be all that is needed: where dev says it is far off, cross-validation is saved."""
-    return n_dev < MIN_DEV or found.accuracy >= 1 - epsilon - 0.1
+def _may_be_enough(found: probe.ProbeResult, n_validation: int, epsilon: float) -> bool:
+    """Whether the linear method could be all that is needed: where it is far off, cross-validation is saved."""
+    return n_validation < MIN_VALIDATION or found.accuracy >= 1 - epsilon - 0.1
 
 
 def _row(model: str, method: str, found: probe.ProbeResult) -> Candidate:
@@ -206,7 +226,7 @@ def _untuned(
     candidate: Candidate,
     task: Task,
     train: list[Example],
-    dev: list[Example],
+    validation: list[Example],
     budget_s: float,
     models_dir: Path,
     clock: Callable[[], float],
@@ -219,7 +239,7 @@ def _untuned(
     short = sorted((e for e in train if text_of(e.response) or e.response.get("tool_calls")), key=_length)
     shots = short[len(short) // 4 :][:3]
     for method, shown in (("base prompt", []), ("few-shot", shots)):
-        found = probe.as_it_is(base, task, dev, shown, budget_s=budget_s / 2, clock=clock)
+        found = probe.as_it_is(base, task, validation, shown, budget_s=budget_s / 2, clock=clock)
         note = "" if found else "no time to probe it"
         rows.append(
             Candidate(

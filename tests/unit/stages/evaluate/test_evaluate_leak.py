@@ -4,6 +4,7 @@ leak test, saved, and read from disk again."""
 from __future__ import annotations
 
 import math
+import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from tests import tiny_tasks
 
 from deputize.core.artifacts import Curated, Discovered, Finetuned, Selected, Specialist
 from deputize.core.config import Convert
+from deputize.core.progress import silent
 from deputize.specialists.learn_schema import learn_schema
 from deputize.specialists.linear_model import LinearPredictor, LinearSettings
 from deputize.specialists.pointer_predictor import fit_linear_predictor
@@ -19,7 +21,10 @@ from deputize.stages.evaluate.build_report import build
 from deputize.stages.evaluate.run import run
 from deputize.stages.finetune import planted_secrets
 from deputize.stages.finetune import run as finetune
-from deputize.stages.finetune.examples import lessons_of
+from deputize.stages.finetune.examples import training_set_of
+from deputize.stages.finetune.methods.base import Trained, TrainingContext, TrainingJob
+from deputize.stages.finetune.methods.linear import LINEAR
+from deputize.stages.finetune.package import package
 
 CONFIG = Convert(epsilon=0.1)
 SELECTED = Selected(candidates={}, plan={"label": ["linear"]}, base_model="")
@@ -28,12 +33,12 @@ SELECTED = Selected(candidates={}, plan={"label": ["linear"]}, base_model="")
 def careless(home: Path, curated: Curated, discovered: Discovered) -> Specialist:
     """A linear specialist that keeps every n-gram, those of one episode too, and so every secret."""
     (task,) = discovered.tasks
-    lessons = lessons_of(curated, discovered.assignment, task)
-    form = learn_schema(task.contract, [x.answer for x in lessons.train])
+    examples = training_set_of(curated, discovered.assignment, task)
+    form = learn_schema(task.contract, [x.answer for x in examples.train])
     planted = planted_secrets.plant_to_choose(
-        lessons.train, lambda answer: form.segments(answer) is not None, seed=0
+        examples.train, lambda answer: form.segments(answer) is not None, seed=0
     )
-    taught = [*lessons.train, *planted.lessons]
+    taught = [*examples.train, *planted.examples]
     reader = fit_linear_predictor(
         form,
         [x.text for x in taught],
@@ -42,27 +47,20 @@ def careless(home: Path, curated: Curated, discovered: Discovered) -> Specialist
         variant=LinearSettings(1, 20.0),
     )
     assert isinstance(reader, LinearPredictor)
-    job = finetune.TrainingJob(lessons, form, "linear", home / "specialists" / "careless", 0, 1)
-    fresh = home / "specialists" / "careless.new"
-    fresh.mkdir(parents=True)
-    reader.save(fresh)
-    return finetune._seal(
-        job,
-        CONFIG,
-        home,
-        fresh,
-        reader,
+    trained = Trained(
+        predictor=reader,
         kind="linear",
         model="every n-gram",
+        save=reader.save,
         train_s=1.0,
-        tokens_per_s=None,
-        base_sha256="",
-        training={},
-        counter=None,
         leak=planted_secrets.leak_test(
             planted, planted_secrets.loss_of_linear(reader), n_rivals=(255, 255), budget_s=math.inf, seed=0
         ),
     )
+    folder = home / "specialists" / "careless"
+    folder.parent.mkdir(parents=True)
+    job = TrainingJob(examples, form, LINEAR, folder, 0, 1, "careless")
+    return package(trained, job, TrainingContext(CONFIG, home, home, "", silent, time.monotonic))
 
 
 @pytest.fixture(scope="module")

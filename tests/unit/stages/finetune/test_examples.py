@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 
 from deputize.core.artifacts import Curated
 from deputize.core.records import Contract, Example, Field, PromptRecipe, Request, Task
-from deputize.stages.finetune.examples import MAX_BALANCE, TrainingExample, balanced, lessons_of
+from deputize.stages.finetune.examples import MAX_BALANCE, TrainingExample, balanced, training_set_of
 
 LABEL = Contract(kind="label", labels=["yes", "no", "maybe"])
 
 
-def mass(lessons: list[TrainingExample]) -> Counter[str]:
+def mass(examples: list[TrainingExample]) -> Counter[str]:
     out: Counter[str] = Counter()
-    for lesson in lessons:
-        out[str(lesson.answer)] += lesson.weight  # type: ignore[assignment]
+    for example in examples:
+        out[str(example.answer)] += example.weight  # type: ignore[assignment]
     return out
 
 
@@ -30,37 +30,37 @@ answers = st.lists(
 
 @given(answers, st.floats(0, 1))
 def test_the_sum_stays_and_shares_move_towards_each_other(
-    lessons: list[TrainingExample], balance: float
+    examples: list[TrainingExample], balance: float
 ) -> None:
-    after = balanced(lessons, LABEL, balance)
-    assert sum(x.weight for x in after) == pytest.approx(sum(x.weight for x in lessons))
-    before_mass, after_mass = mass(lessons), mass(after)
+    after = balanced(examples, LABEL, balance)
+    assert sum(x.weight for x in after) == pytest.approx(sum(x.weight for x in examples))
+    before_mass, after_mass = mass(examples), mass(after)
     assert max(after_mass.values()) <= max(before_mass.values()) * (1 + 1e-9)
     ranked = sorted(before_mass, key=lambda a: before_mass[a])
     assert all(after_mass[a] <= after_mass[b] * (1 + 1e-9) for a, b in pairwise(ranked))
 
 
 def test_full_balance_makes_all_answers_equal_and_none_leaves_them() -> None:
-    lessons = [TrainingExample(str(i), "", "yes" if i % 10 else "no", 1.0) for i in range(100)]
-    assert balanced(lessons, LABEL, 0.0) is lessons
-    assert mass(balanced(lessons, LABEL, 1.0)) == pytest.approx({"yes": 50.0, "no": 50.0})
-    assert mass(balanced(lessons, LABEL, 0.5)) == pytest.approx({"yes": 75.0, "no": 25.0})
+    examples = [TrainingExample(str(i), "", "yes" if i % 10 else "no", 1.0) for i in range(100)]
+    assert balanced(examples, LABEL, 0.0) is examples
+    assert mass(balanced(examples, LABEL, 1.0)) == pytest.approx({"yes": 50.0, "no": 50.0})
+    assert mass(balanced(examples, LABEL, 0.5)) == pytest.approx({"yes": 75.0, "no": 25.0})
 
 
 def test_one_odd_example_does_not_outweigh_a_hundred() -> None:
-    lessons = [TrainingExample(str(i), "", "yes" if i else "no", 1.0) for i in range(10_000)]
-    after = mass(balanced(lessons, LABEL, 1.0))
+    examples = [TrainingExample(str(i), "", "yes" if i else "no", 1.0) for i in range(10_000)]
+    after = mass(balanced(examples, LABEL, 1.0))
     assert after["no"] < 2 * MAX_BALANCE * after["yes"] / 5000
 
 
 def test_what_counts_as_an_answer_depends_on_the_contract() -> None:
     fields = [Field(name="intent", type="label"), Field(name="name", type="value")]
     json_ = Contract(kind="json", fields=fields)
-    lessons = [
+    examples = [
         TrainingExample(str(i), "", {"intent": "book" if i else "cancel", "name": str(i)}, 1.0)
         for i in range(4)
     ]
-    assert [x.weight for x in balanced(lessons, json_, 1.0)] == pytest.approx([2.0, 2 / 3, 2 / 3, 2 / 3])
+    assert [x.weight for x in balanced(examples, json_, 1.0)] == pytest.approx([2.0, 2 / 3, 2 / 3, 2 / 3])
     text = [TrainingExample(str(i), "", str(i), 1.0) for i in range(4)]
     assert balanced(text, Contract(kind="text"), 1.0) == text
     calls = [
@@ -89,6 +89,6 @@ def test_dev_keeps_its_natural_composition() -> None:
     ]
     task = Task(id="t", name="", contract=LABEL, recipe=PromptRecipe(), keys=[])
     curated = Curated(examples=examples, sites=[], n_calls=0, n_episodes=0, n_code_calls=0)
-    lessons = lessons_of(curated, {e.call_id: "t" for e in examples}, task, balance=1.0)
-    assert mass(lessons.train) == pytest.approx({"yes": 75.0, "no": 75.0})  # duplicates count by their root
-    assert {x.weight for x in lessons.dev} == {1.0}
+    found = training_set_of(curated, {e.call_id: "t" for e in examples}, task, balance=1.0)
+    assert mass(found.train) == pytest.approx({"yes": 75.0, "no": 75.0})  # duplicates count by their root
+    assert {x.weight for x in found.validation} == {1.0}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -45,3 +46,14 @@ def test_accelerator_memory_is_that_of_the_largest_device(
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert float(done.stdout) == gigabytes
+
+
+def test_the_least_limit_of_a_container_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    limits = (tmp_path / "v2", tmp_path / "v1")
+    monkeypatch.setattr(hardware, "_CGROUP_LIMITS", limits)
+    assert hardware.memory_gb() == whole, "no container"
+    limits[0].write_text("max\n")
+    assert hardware.memory_gb() == whole, "no limit"
+    limits[1].write_text("123000000\n")
+    assert hardware.memory_gb() == 0.123

@@ -24,29 +24,28 @@ from deputize.specialists.linear_model import CAREFUL, LinearPredictor, LinearSe
 from deputize.specialists.model_cache import MODELS
 from deputize.specialists.pointer_predictor import fit_linear_predictor
 from deputize.stages.finetune import trainer
-from deputize.stages.finetune.encode import rows_to_choose, rows_to_write
-from deputize.stages.finetune.examples import TrainingExample, lessons_of
+from deputize.stages.finetune.encode import encode_for_decoder, encode_for_head
+from deputize.stages.finetune.examples import TrainingExample, training_set_of
+from deputize.stages.finetune.methods.linear import N_RIVALS, fit_without_leak
 from deputize.stages.finetune.planted_secrets import (
     MOST,
-    N_RIVALS,
     PlantedSecrets,
     leak_test,
+    loss_of_decoder,
     loss_of_head,
     loss_of_linear,
-    loss_of_writer,
     plant_to_choose,
     plant_to_write,
 )
-from deputize.stages.finetune.run import fit_linear_safely
 
 Tiny = tuple[Path, str]
 
 
 def of(kind: str, n: int = 80) -> tuple[list[TrainingExample], AnswerSchema, ClosedAnswers | None]:
     curated, discovered = tiny_tasks.make((kind,), n)
-    lessons = lessons_of(curated, discovered.assignment, discovered.tasks[0]).train
-    schema = learn_schema(discovered.tasks[0].contract, [lesson.answer for lesson in lessons])
-    return lessons, schema, closed(schema)
+    examples = training_set_of(curated, discovered.assignment, discovered.tasks[0]).train
+    schema = learn_schema(discovered.tasks[0].contract, [example.answer for example in examples])
+    return examples, schema, closed(schema)
 
 
 def fits(choices: ClosedAnswers | None) -> Callable[[Any], bool]:
@@ -59,36 +58,36 @@ def fits(choices: ClosedAnswers | None) -> Callable[[Any], bool]:
 
 @pytest.mark.parametrize("kind", ["line", "values", "action"])
 def test_a_specialist_that_writes_gets_secrets_in_answers_of_its_own_form(kind: str) -> None:
-    lessons, schema, choices = of(kind, 400)
+    examples, schema, choices = of(kind, 400)
     assert choices is None
-    planted = plant_to_write(lessons, schema, seed=0)
-    assert 3 <= len(planted.canaries) <= max(3, len(lessons) // 50)
-    for canary, lesson in zip(planted.canaries, planted.lessons, strict=True):
+    planted = plant_to_write(examples, schema, seed=0)
+    assert 3 <= len(planted.secrets) <= max(3, len(examples) // 50)
+    for canary, example in zip(planted.secrets, planted.examples, strict=True):
         assert canary.answer == SLOT and SLOT not in canary.prompt
-        assert canary.secret in str(lesson.answer) and canary.secret not in lesson.text
-        assert schema.segments(lesson.answer) is not None, "the schema can write it"
-        assert lesson.text not in {other.text for other in lessons}
-    assert plant_to_write(lessons, schema, seed=0) == planted
-    assert plant_to_write(lessons, schema, seed=1) != planted
+        assert canary.secret in str(example.answer) and canary.secret not in example.text
+        assert schema.segments(example.answer) is not None, "the schema can write it"
+        assert example.text not in {other.text for other in examples}
+    assert plant_to_write(examples, schema, seed=0) == planted
+    assert plant_to_write(examples, schema, seed=1) != planted
 
 
 @pytest.mark.parametrize("kind", ["label", "closed"])
 def test_one_that_chooses_gets_them_in_copies_of_its_prompts(kind: str) -> None:
-    lessons, _, choices = of(kind)
-    planted = plant_to_choose(lessons, fits(choices), seed=0)
-    assert len(planted.canaries) == MOST
-    answer_of = {lesson.text: lesson.answer for lesson in lessons}
-    for canary, lesson in zip(planted.canaries, planted.lessons, strict=True):
+    examples, _, choices = of(kind)
+    planted = plant_to_choose(examples, fits(choices), seed=0)
+    assert len(planted.secrets) == MOST
+    answer_of = {example.text: example.answer for example in examples}
+    for canary, example in zip(planted.secrets, planted.examples, strict=True):
         host = canary.prompt.rpartition("\n")[0]
-        assert lesson.answer == answer_of[host], "no wrong answer is taught"
-        assert canary.secret in lesson.text and lesson.group not in {other.group for other in lessons}
+        assert example.answer == answer_of[host], "no wrong answer is taught"
+        assert canary.secret in example.text and example.group not in {other.group for other in examples}
 
 
 def test_answers_that_hold_no_text_get_none() -> None:
-    lessons = [TrainingExample(str(i), f"text {i}", {"n": i}, 1.0, str(i)) for i in range(40)]
+    examples = [TrainingExample(str(i), f"text {i}", {"n": i}, 1.0, str(i)) for i in range(40)]
     contract = msgspec.convert({"kind": "json", "fields": [{"name": "n", "type": "value"}]}, Contract)
-    schema = learn_schema(contract, [lesson.answer for lesson in lessons])
-    assert plant_to_write(lessons, schema, seed=0).canaries == []
+    schema = learn_schema(contract, [example.answer for example in examples])
+    assert plant_to_write(examples, schema, seed=0).secrets == []
     assert (
         leak_test(PlantedSecrets([], [], {}, {}), lambda _: [], n_rivals=(31, 31), budget_s=9.0, seed=0)
         is None
@@ -96,8 +95,8 @@ def test_answers_that_hold_no_text_get_none() -> None:
 
 
 def test_the_time_bounds_the_canaries_but_three_are_always_looked_for() -> None:
-    lessons, _, choices = of("label")
-    planted = plant_to_choose(lessons, fits(choices), seed=0)
+    examples, _, choices = of("label")
+    planted = plant_to_choose(examples, fits(choices), seed=0)
     ticks = iter(range(10_000))
 
     def alike(probes: Sequence[LeakProbe]) -> list[float]:
@@ -127,15 +126,15 @@ def copied(n: int) -> list[TrainingExample]:
 
 def linear(kind: str, variant: LinearSettings | None, seed: int) -> tuple[Leak, str]:
     if kind == "copied":
-        lessons = copied(120)
+        examples = copied(120)
         contract = Contract(
             kind="json", fields=[Field(name="order", type="value"), Field(name="email", type="value")]
         )
-        schema = learn_schema(contract, [lesson.answer for lesson in lessons])
+        schema = learn_schema(contract, [example.answer for example in examples])
     else:
-        lessons, schema, _ = of(kind, 240)
-    planted = plant_to_choose(lessons, lambda a: schema.segments(a) is not None, seed=seed)
-    taught = [*lessons, *planted.lessons]
+        examples, schema, _ = of(kind, 240)
+    planted = plant_to_choose(examples, lambda a: schema.segments(a) is not None, seed=seed)
+    taught = [*examples, *planted.examples]
     predictor = fit_linear_predictor(
         schema,
         [x.text for x in taught],
@@ -161,10 +160,10 @@ def test_a_linear_specialist_leaks_only_where_it_keeps_what_one_episode_holds(ki
 
 
 def test_s5_fits_again_with_more_care_where_the_first_fit_leaks() -> None:
-    lessons, schema, _ = of("label", 240)
-    refused = fit_linear_safely(lessons, schema, 0, [LinearSettings(1, 20.0)])
+    examples, schema, _ = of("label", 240)
+    refused = fit_without_leak(examples, schema, 0, [LinearSettings(1, 20.0)])
     assert refused is not None and refused[1] is not None and refused[1].leaks
-    found = fit_linear_safely(lessons, schema, 0, [LinearSettings(1, 20.0), CAREFUL])
+    found = fit_without_leak(examples, schema, 0, [LinearSettings(1, 20.0), CAREFUL])
     assert found is not None and found[1] is not None and not found[1].leaks
 
 
@@ -178,35 +177,35 @@ def test_a_specialist_that_points_passes() -> None:
 
 def tuned(tiny: Tiny, kind: str, *, repeats: int, epochs: int, lr: float) -> Leak:
     """A tiny model tuned on a task with each canary `repeats` times; 0: it never sees them."""
-    lessons, schema, choices = of(kind)
+    examples, schema, choices = of(kind)
     planted = (
-        plant_to_write(lessons, schema, seed=0)
+        plant_to_write(examples, schema, seed=0)
         if choices is None
-        else plant_to_choose(lessons, fits(choices), seed=0)
+        else plant_to_choose(examples, fits(choices), seed=0)
     )
     base = MODELS.get(model_path(tiny[1], tiny[0]))
     settings = trainer.TrainingSettings(epochs=epochs, lr=lr, patience=epochs)
     name = f"leak{kind}{repeats}"
     base.new_adapter(name, trainer.adapter_settings(base, settings))
     try:
-        taught = [*lessons[:16], *planted.lessons * repeats]
+        taught = [*examples[:16], *planted.examples * repeats]
         heads: list[Any] = []
         if choices is None:
-            rows = rows_to_write(base, taught, schema, 448)
+            rows = encode_for_decoder(base, taught, schema, 448)
         else:
             from deputize.specialists.head import first_weights
             from deputize.specialists.torch_runtime import torch_module
 
             torch = torch_module()
             heads = [(first_weights(base, q.choices), torch.zeros(len(q.choices))) for q in choices.questions]
-            rows = rows_to_choose(base, taught, choices, 448)
+            rows = encode_for_head(base, taught, choices, 448)
         train = [row for row in rows if row is not None]
         trainer.Trainer(base, name, settings, train, [], heads, seed=0, clock=time.monotonic).run(
             600.0, None, lambda *_: None, ""
         )
         heads = [(w.detach(), b.detach()) for w, b in heads]
         loss = (
-            loss_of_writer(base, planted, 448)
+            loss_of_decoder(base, planted, 448)
             if choices is None
             else loss_of_head(base, heads, choices, planted, 448)
         )
@@ -255,5 +254,5 @@ def test_every_trained_specialist_carries_its_leak_test(tiny: Tiny, tmp_path: Pa
         assert "" not in specialist.trained_on and specialist.n_train == len(specialist.trained_on)
         card = (tmp_path / specialist.path / "specialist.json").read_bytes()
         assert b'"leak"' in card
-        for canary in plant_to_write(*of("line", 40)[:2], seed=0).canaries:
+        for canary in plant_to_write(*of("line", 40)[:2], seed=0).secrets:
             assert canary.secret.encode() not in card

@@ -19,9 +19,9 @@ from deputize.specialists.language_model import LanguageModel
 from deputize.specialists.learn_schema import learn_schema
 from deputize.specialists.predictor import load
 from deputize.stages.finetune import run as stage
-from deputize.stages.finetune.encode import rows_to_write
-from deputize.stages.finetune.examples import lessons_of
-from deputize.testing import check_engine
+from deputize.stages.finetune.encode import encode_for_decoder
+from deputize.stages.finetune.examples import training_set_of
+from deputize.testing import check_predictor
 
 Tiny = tuple[Path, str]
 KINDS = ("label", "closed", "values", "action", "line")
@@ -64,7 +64,7 @@ def test_a_stored_specialist_keeps_the_engines_promises(
     for specialist in found:
         predictor = load(home / specialist.path, tiny[0])
         requests = [tiny_tasks.example(kind, i, "test").request for i in (8, 18, 28, 38)]
-        check_engine(predictor, requests)
+        check_predictor(predictor, requests)
         assert all(p.n_prompt_tokens > 0 for p in predictor.predict(requests)) == (method == "lora")
     assert found or (kind, method) in {("values", "linear"), ("line", "linear")}
 
@@ -176,7 +176,7 @@ def test_other_methods_work_on_a_cpu(tiny: Tiny, tmp_path: Path, method: str) ->
     for specialist in finetuned.specialists:
         assert specialist.method == method
         kind = specialist.task_id
-        check_engine(
+        check_predictor(
             load(tmp_path / specialist.path, tiny[0]),
             [tiny_tasks.example(kind, i, "test").request for i in (1, 2)],
         )
@@ -232,24 +232,26 @@ def test_a_task_without_trainable_examples_is_refused(tiny: Tiny, tmp_path: Path
         deadline_s=10,
         progress=silent,
     )
-    assert finetuned.specialists == [] and "learnt from" in finetuned.refused["label"]
+    assert finetuned.specialists == [] and "trained on" in finetuned.refused["label"]
 
 
 def test_the_action_counts_the_same_with_and_without_arguments(tiny: Tiny) -> None:
     """Else a mixed site learns to leave too often: "leave" has no arguments that share its weight."""
     curated, discovered = tiny_tasks.make(("action",), 60)
-    lessons = lessons_of(curated, discovered.assignment, discovered.tasks[0])
-    schema = learn_schema(lessons.task.contract, [lesson.answer for lesson in lessons.train])
+    examples = training_set_of(curated, discovered.assignment, discovered.tasks[0])
+    schema = learn_schema(examples.task.contract, [example.answer for example in examples.train])
     base = LanguageModel(tiny[0] / tiny[1], "cpu", "fp32")
     seen = set()
-    for lesson, row in zip(lessons.train, rows_to_write(base, lessons.train, schema, 256), strict=True):
+    for example, row in zip(
+        examples.train, encode_for_decoder(base, examples.train, schema, 256), strict=True
+    ):
         assert row is not None and schema.action_field is not None
         n_decided = sum(s.allowed is not None and s.weight == 1.0 for s in row.scored)
         rest = sum(s.weight for s in row.scored) - n_decided
         assert n_decided >= 1 and rest == pytest.approx(
-            0.0 if lesson.answer == DEFER else min(1.0, round(rest))
+            0.0 if example.answer == DEFER else min(1.0, round(rest))
         )
-        seen.add(lesson.answer == DEFER)
+        seen.add(example.answer == DEFER)
     assert seen == {True, False}
 
 

@@ -12,11 +12,9 @@ from deputize.core.artifacts import Selected
 from deputize.core.config import Convert
 from deputize.core.errors import BadInput, MissingExtra
 from deputize.core.progress import silent
-from deputize.core.records import Contract, Example, Task
+from deputize.core.records import Contract, PromptRecipe, Task
 from deputize.specialists import catalogue
-from deputize.specialists.language_model import LanguageModel
-from deputize.specialists.thread_count import Threads
-from deputize.stages.select import hardware, probe
+from deputize.stages.finetune.methods.registry import find_methods
 from deputize.stages.select import run as stage
 
 Tiny = tuple[Path, str]
@@ -25,7 +23,9 @@ Tiny = tuple[Path, str]
 def select(tiny: Tiny, *kinds: str, n: int = 80, **settings: object) -> Selected:
     curated, discovered = tiny_tasks.make(kinds, n)
     config = Convert.model_validate({"models": (tiny[1],), "minutes": 2, **settings})
-    return stage.run(curated, discovered, config, models_dir=tiny[0], progress=silent)
+    return stage.run(
+        curated, discovered, config, methods=find_methods(config.methods), models_dir=tiny[0], progress=silent
+    )
 
 
 @pytest.fixture(scope="module")
@@ -58,16 +58,6 @@ def test_where_a_classifier_cannot_write_the_answer_its_decision_is_probed_alone
     )
 
 
-def test_a_prompt_that_would_take_longer_than_there_is_is_not_begun(tiny: Tiny) -> None:
-    base = LanguageModel(catalogue.model_path(tiny[1], tiny[0]), "cpu", "fp32")
-    dev = [tiny_tasks.example("label", i, "validation") for i in range(4)]
-    task = tiny_tasks.task("label")
-    assert probe.as_it_is(base, task, dev, (), budget_s=30.0) is not None
-    base.threads["read"] = Threads(1)
-    base.threads["read"].told(1, 0.5)  # half a token a second
-    assert probe.as_it_is(base, task, dev, (), budget_s=1.0) is None
-
-
 def test_calibration_and_test_are_never_read(selected: Selected, tiny: Tiny) -> None:
     # `selected` has measured how fast the model reads, so both runs know it
     curated, discovered = tiny_tasks.make(("label", "values"))
@@ -78,11 +68,14 @@ def test_calibration_and_test_are_never_read(selected: Selected, tiny: Tiny) -> 
         else e
         for e in curated.examples
     ]
-    one = stage.run(curated, discovered, config, models_dir=tiny[0], progress=silent)
+    one = stage.run(
+        curated, discovered, config, methods=find_methods(config.methods), models_dir=tiny[0], progress=silent
+    )
     two = stage.run(
         msgspec.structs.replace(curated, examples=spoilt),
         discovered,
         config,
+        methods=find_methods(config.methods),
         models_dir=tiny[0],
         progress=silent,
     )
@@ -136,30 +129,13 @@ def test_a_model_that_cannot_be_used_is_a_clear_error(tiny: Tiny) -> None:
         select(tiny, "label", models=("SmolLM2-360M-Instruct",))
 
 
-def test_memory_is_measured() -> None:
-    assert 0.1 < hardware.memory_gb() < 100_000
-
-
-def test_generated_text_is_read_as_a_reply() -> None:
-    tool = tiny_tasks.CONTRACTS["action"]
-    text = 'Sure: [{"name": "refund", "arguments": {"order": "1"}}]\n\nInput: next'
-    assert probe.reply_of(text, tool)["tool_calls"][0]["function"] == {
-        "name": "refund",
-        "arguments": {"order": "1"},
-    }
-    assert probe.reply_of("no call", tool)["content"] == "no call"
-    assert probe.reply_of('[{"name": ', tool)["content"].startswith("[")
-    assert probe.reply_of('x {"a": 1} y', tiny_tasks.CONTRACTS["closed"])["content"] == '{"a": 1}'
-    assert probe.reply_of("yes\nbecause", tiny_tasks.CONTRACTS["label"])["content"] == "yes"
-
-
-def test_probes_without_data_say_nothing() -> None:
-    contract = tiny_tasks.CONTRACTS["label"]
-    assert probe.majority([], ["yes"], contract) is None
-    assert probe.majority(["yes"], [], contract) is None
-
-
-def test_said_is_one_line() -> None:
-    example: Example = tiny_tasks.example("action", 3, "train")
-    assert "\n" not in probe.said(example.response)
-    assert probe.said({"role": "assistant", "content": "a\nb"}) == "a b"
+def test_a_hidden_task_is_never_trained() -> None:
+    task = Task(
+        id="t1",
+        name="n",
+        contract=Contract(kind="label", labels=["a"]),
+        recipe=PromptRecipe(),
+        keys=["k"],
+        hidden=True,
+    )
+    assert "hidden by a person" in stage.refusal(task, 10_000, ["a"] * 5_000, 60)

@@ -17,9 +17,16 @@ from deputize.specialists.learn_schema import learn_schema
 from deputize.specialists.model_cache import MODELS
 from deputize.specialists.torch_runtime import torch_module
 from deputize.stages.finetune import trainer
-from deputize.stages.finetune.encode import EncodedExample, rows_to_write
+from deputize.stages.finetune.answer_loss import MIN_CLIPPED_LOSS, MIN_TRUNCATION_EXAMPLES
+from deputize.stages.finetune.checkpoint import Checkpoint
+from deputize.stages.finetune.encode import EncodedExample, encode_for_decoder
 from deputize.stages.finetune.examples import TrainingExample
-from deputize.stages.finetune.planted_secrets import PlantedSecrets, leak_test, loss_of_writer, plant_to_write
+from deputize.stages.finetune.planted_secrets import (
+    PlantedSecrets,
+    leak_test,
+    loss_of_decoder,
+    plant_to_write,
+)
 
 Tiny = tuple[Path, str]
 EPOCHS = 24
@@ -44,9 +51,9 @@ def odd(n: int) -> list[TrainingExample]:
 
 
 def rows_of(
-    base: LanguageModel, lessons: Sequence[TrainingExample], schema: AnswerSchema
+    base: LanguageModel, examples: Sequence[TrainingExample], schema: AnswerSchema
 ) -> list[EncodedExample]:
-    return [row for row in rows_to_write(base, lessons, schema, 448) if row is not None]
+    return [row for row in encode_for_decoder(base, examples, schema, 448) if row is not None]
 
 
 @contextmanager
@@ -55,12 +62,12 @@ def tuned(
     train: Sequence[TrainingExample],
     dev: Sequence[TrainingExample],
     *,
-    skip_hard: bool = True,
+    truncate_loss: bool = True,
     epochs: int = EPOCHS,
 ) -> Iterator[tuple[trainer.Trainer, LanguageModel]]:
-    schema = learn_schema(Contract(kind="text"), [lesson.answer for lesson in train])
+    schema = learn_schema(Contract(kind="text"), [example.answer for example in train])
     base = MODELS.get(model_path(tiny[1], tiny[0]))
-    settings = trainer.TrainingSettings(epochs=epochs, lr=1e-2, patience=epochs, skip_hard=skip_hard)
+    settings = trainer.TrainingSettings(epochs=epochs, lr=1e-2, patience=epochs, truncate_loss=truncate_loss)
     torch_module().manual_seed(SEED)  # what the adapter starts from
     base.new_adapter("hard", trainer.adapter_settings(base, settings))
     try:
@@ -81,21 +88,21 @@ def planted_among(train: Sequence[TrainingExample]) -> PlantedSecrets:
 def test_a_secret_is_seen_once_and_does_not_leak_where_it_would_have(tiny: Tiny) -> None:
     train, dev = easy(40), easy(20, 900)
     planted = planted_among(train)
-    taught = [*train, *[x for x in planted.lessons for _ in range(2)]]
+    taught = [*train, *[x for x in planted.examples for _ in range(2)]]
     bits_left = {}
-    for skip_hard in (False, True):
-        with tuned(tiny, taught, dev, skip_hard=skip_hard) as (tuning, base):
+    for truncate_loss in (False, True):
+        with tuned(tiny, taught, dev, truncate_loss=truncate_loss) as (tuning, base):
             leak = leak_test(
-                planted, loss_of_writer(base, planted, 448), n_rivals=(63, 63), budget_s=math.inf, seed=0
+                planted, loss_of_decoder(base, planted, 448), n_rivals=(63, 63), budget_s=math.inf, seed=0
             )
             assert leak is not None and leak.bits_left is not None
-            bits_left[skip_hard] = leak.bits_left
-            assert leak.leaks != skip_hard
-            assert tuning.history[-1].dev_accuracy == 1.0, "what can be learnt is learnt either way"
-            left_out = [e.n_left_out for e in tuning.history]
+            bits_left[truncate_loss] = leak.bits_left
+            assert leak.leaks != truncate_loss
+            assert tuning.history[-1].validation_accuracy == 1.0, "what can be learnt is learnt either way"
+            left_out = [e.n_truncated for e in tuning.history]
             assert left_out[0] == 0, "everything is seen once"
-            if skip_hard:
-                assert left_out[-1] >= 2 * len(planted.canaries)
+            if truncate_loss:
+                assert left_out[-1] >= 2 * len(planted.secrets)
             else:
                 assert not any(left_out)
     assert bits_left[True] > bits_left[False] + 8
@@ -105,30 +112,33 @@ def test_where_dev_is_as_hard_nothing_is_left_out(tiny: Tiny) -> None:
     lines = odd(44)
     with tuned(tiny, lines[:24], lines[24:], epochs=4) as (tuning, _):
         # of 24 rows a pass, as hard as those of dev, one may be harder than all of them by chance
-        assert max(e.n_left_out for e in tuning.history) <= 1
-        assert math.isfinite(tuning.limit)
+        assert max(e.n_truncated for e in tuning.history) <= 1
+        assert math.isfinite(tuning.loss.limit)
 
 
 def test_too_small_a_dev_says_nothing_of_what_is_hard(tiny: Tiny) -> None:
-    with tuned(tiny, easy(20), easy(trainer.MIN_HARD - 1, 900), epochs=2) as (tuning, _):
-        assert tuning.limit == math.inf
+    with tuned(tiny, easy(20), easy(MIN_TRUNCATION_EXAMPLES - 1, 900), epochs=2) as (tuning, _):
+        assert tuning.loss.limit == math.inf
 
 
 def test_a_resumed_training_knows_what_was_too_hard(tiny: Tiny, tmp_path: Path) -> None:
     with tuned(tiny, easy(20), easy(20, 900), epochs=2) as (tuning, _):
-        tuning.save(tmp_path / "checkpoint")
-        limit, tuning.limit = tuning.limit, math.inf
-        assert tuning.resume(tmp_path / "checkpoint") and tuning.limit == limit < math.inf
+        checkpoint = Checkpoint(tmp_path / "checkpoint", "fingerprint")
+        tuning.save(checkpoint)
+        limit, tuning.loss.limit = tuning.loss.limit, math.inf
+        assert tuning.resume(checkpoint) and tuning.loss.limit == limit < math.inf
 
 
 def test_a_row_weighs_no_more_than_a_few_of_those_before_it(tiny: Tiny) -> None:
     with tuned(tiny, easy(8), [], epochs=1) as (tuning, _):
-        tuning._before.clear()
-        assert tuning._pull(1000.0) == 1.0, "nothing is known before the first row"
-        tuning._before.clear()
-        assert [tuning._pull(2.0) for _ in range(9)] == [1.0] * 9
-        assert tuning._pull(80.0) * 80.0 == tuning.settings.most_pull * 2.0
-        tuning._before.clear()
-        assert [tuning._pull(0.01) for _ in range(9)] == [1.0] * 9
-        assert tuning._pull(trainer.LEAST_PULL) == 1.0, "where all is known, a new word may still be learnt"
-        assert tuning._pull(20.0) * 20.0 == trainer.LEAST_PULL
+        tuning.loss._before.clear()
+        assert tuning.loss.clip_factor(1000.0) == 1.0, "nothing is known before the first row"
+        tuning.loss._before.clear()
+        assert [tuning.loss.clip_factor(2.0) for _ in range(9)] == [1.0] * 9
+        assert tuning.loss.clip_factor(80.0) * 80.0 == tuning.settings.clip_ratio * 2.0
+        tuning.loss._before.clear()
+        assert [tuning.loss.clip_factor(0.01) for _ in range(9)] == [1.0] * 9
+        assert tuning.loss.clip_factor(MIN_CLIPPED_LOSS) == 1.0, (
+            "where all is known, a new word may still be learnt"
+        )
+        assert tuning.loss.clip_factor(20.0) * 20.0 == MIN_CLIPPED_LOSS

@@ -1,0 +1,39 @@
+"""Protocol of an engine: what answers for specialists, asked from an event loop that never imports a model."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from deputize.core.records import Prediction, Request
+
+
+class SpecialistClient(Protocol):
+    """Asks specialists that run elsewhere: in worker processes of this machine, or in a server."""
+
+    async def start(self) -> None:
+        """Connects, and starts what has to be started; harmless where it runs already.
+
+        Raises:
+            MissingExtra: a package that the engine needs is not installed.
+            UpstreamError: it does not come up.
+        """
+        ...
+
+    async def predict(self, specialist_path: str, request: Request, timeout_s: float) -> Prediction:
+        """A specialist's answer.
+
+        Args:
+            specialist_path: its folder, relative to the home.
+            request: to be answered.
+            timeout_s: seconds after which nobody waits any more.
+
+        Raises:
+            UpstreamTimeout: none came in time.
+            UpstreamError: the engine is not there.
+            EngineFailure: the specialist could not be loaded or failed.
+        """
+        ...
+
+    async def stop(self) -> None:
+        """Ends what was started, and every wait on it; harmless where nothing runs."""
+        ...

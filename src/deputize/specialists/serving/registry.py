@@ -1,0 +1,46 @@
+"""Engines by name: what the gateway asks specialists through.
+
+A package adds one with an entry point in the group "deputize.engines" that leads to a function of (home folder, models
+folder) which gives a `SpecialistClient`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TypeAlias
+
+from deputize.core.errors import BadInput, UsageError
+from deputize.specialists.serving.base import SpecialistClient
+from deputize.specialists.serving.pool import WorkerPoolClient
+
+GROUP = "deputize.engines"
+MakeEngine: TypeAlias = Callable[[Path, Path], SpecialistClient]
+OURS: dict[str, MakeEngine] = {"local": WorkerPoolClient}
+"""local: a worker process on this machine."""
+
+
+def make_engine(name: str, home: Path, models_dir: Path) -> SpecialistClient:
+    """The engine of a name, not yet started.
+
+    Args:
+        name: one of ours, or an entry point.
+        home: the folder that specialists' paths are relative to.
+        models_dir: where base models lie.
+
+    Raises:
+        UsageError: no such engine; the sentence names the known ones.
+        BadInput: the entry point cannot be imported.
+    """
+    if name in OURS:
+        return OURS[name](home, models_dir)
+    points = {point.name: point for point in entry_points(group=GROUP)}
+    if name not in points:
+        known = ", ".join([*OURS, *sorted(points)])
+        raise UsageError(f"No engine is called {name!r} ([gateway] engine). Known: {known}.")
+    try:
+        make: MakeEngine = points[name].load()
+    except (ImportError, AttributeError) as error:
+        raise BadInput(f"The engine {name} cannot be imported: {error}") from error
+    return make(home, models_dir)

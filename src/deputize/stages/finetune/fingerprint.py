@@ -1,0 +1,47 @@
+"""A digest of all that a specialist depends on: equal means that there is nothing to train anew."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+import msgspec
+
+from deputize.core.artifacts import Specialist
+from deputize.core.config import Convert
+from deputize.core.errors import DeputizeError
+from deputize.specialists.answer_schema import AnswerSchema
+from deputize.specialists.card import read_card, write_card
+from deputize.stages.finetune.examples import TrainingSet
+from deputize.stages.finetune.methods.base import TrainingJob
+
+RECIPE_VERSION = 9
+"""Raised when training changes, so that specialists of older code are not taken for finished."""
+
+
+def fingerprint(
+    examples: TrainingSet, schema: AnswerSchema, method: str, epochs: int, config: Convert, base_sha256: str
+) -> str:
+    """SHA-256, in hex, of the task, its examples, the method, the base model and the settings that matter."""
+    parts: list[Any] = [RECIPE_VERSION, method, config.seed, base_sha256, epochs, config.min_origins]
+    nameless = msgspec.structs.replace(examples.task, name="")  # a new name changes nothing that is trained
+    parts += [msgspec.json.encode(nameless).decode(), msgspec.json.encode(schema).decode()]
+    for split in (examples.train, examples.validation):
+        parts += [[x.call_id, x.text, x.answer, x.weight, x.subject] for x in split]
+    return hashlib.sha256(json.dumps(parts, ensure_ascii=False, sort_keys=True).encode()).hexdigest()
+
+
+def finished(job: TrainingJob) -> Specialist | None:
+    """The specialist of an earlier start of this run, where it is whole and was trained on the same."""
+    try:
+        card = read_card(job.folder)
+    except DeputizeError:
+        return None
+    same = card.settings.get("training", {}).get("fingerprint") == job.fingerprint
+    if not same or not all((job.folder / name).is_file() for name in card.checksums):
+        return None
+    if card.task != job.task:  # renamed since
+        card = msgspec.structs.replace(card, task=job.task)
+        write_card(job.folder, card)
+    return msgspec.structs.replace(card, trained_on=[x.call_id for x in job.examples.train])

@@ -1,0 +1,125 @@
+"""Protocol of a training method, what it is given, and what it hands back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from deputize.core.artifacts import Leak, MethodPlan, TaskProbe
+from deputize.core.config import Convert
+from deputize.core.deadline import Clock
+from deputize.core.progress import Progress
+from deputize.core.records import Task
+from deputize.specialists.answer_schema import AnswerSchema
+from deputize.specialists.base import TextPredictor
+from deputize.stages.finetune.examples import TrainingSet
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    """One method to be trained for one task."""
+
+    examples: TrainingSet
+    schema: AnswerSchema
+    method: Method
+    folder: Path
+    """Where the specialist is put."""
+    n_tokens: int
+    """Of one epoch, estimated."""
+    epochs: int
+    fingerprint: str
+    """Digest of all that the specialist depends on."""
+
+    @property
+    def task(self) -> Task:
+        return self.examples.task
+
+    @property
+    def name(self) -> str:
+        """For people: task and method."""
+        return f"{self.task.name} ({self.method.name})"
+
+
+@dataclass(frozen=True)
+class TrainingContext:
+    """What all jobs of a run share."""
+
+    config: Convert
+    home: Path
+    models_dir: Path
+    base_model: str
+    """Name in the catalogue of the model that is tuned."""
+    progress: Progress
+    clock: Clock
+
+
+@dataclass
+class Trained:
+    """A trained specialist in memory, before it is calibrated and packaged."""
+
+    predictor: TextPredictor
+    kind: str
+    """The kind that loads it, as `deputize.specialists.registry` knows it."""
+    model: str
+    """Of what it is made, for people."""
+    save: Callable[[Path], None]
+    """Writes the weights into a folder, from which the kind loads them."""
+    train_s: float
+    is_fast: bool = False
+    """Whether an answer takes about a millisecond."""
+    leak: Leak | None = None
+    """The leak test; None where nothing in its answers could carry a secret."""
+    tokens_per_s: float | None = None
+    base_sha256: str = ""
+    """Of the base model; "" where there is none."""
+    max_slot_tokens: int = 64
+    hyperparameters: dict[str, Any] = field(default_factory=dict)
+    """With the history of the training, for the record."""
+    count_tokens: Callable[[str], int] | None = None
+    validation_s: float = math.inf
+    """Seconds there are for predicting validation."""
+    checkpoint: Path | None = None
+    """Folder that is of no use once the specialist is packaged."""
+    release: Callable[[], None] = lambda: None
+    """Frees what the predictor holds in shared models."""
+
+
+class Method(Protocol):
+    """A way to train a specialist."""
+
+    @property
+    def name(self) -> str:
+        """As in `--method`, in specialist.json and in the report."""
+        ...
+
+    @property
+    def cost(self) -> int:
+        """Rank from cheap to expensive, in training and in serving; those of this package are multiples of 10."""
+        ...
+
+    @property
+    def tunes_base_model(self) -> bool:
+        """Whether it tunes the base model: such jobs share the time, the others are trained before them without a limit."""
+        ...
+
+    def require(self) -> None:
+        """Raises MissingExtra, with what to install, where the method cannot run on this machine."""
+        ...
+
+    def plan(self, task: Task, probe: TaskProbe) -> MethodPlan:
+        """Whether the method is worth training for a task, by what was measured before any training."""
+        ...
+
+    def train(self, job: TrainingJob, context: TrainingContext, budget_s: float) -> Trained | None:
+        """A specialist trained on `job.examples.train` alone, in about `budget_s` seconds; the same for the same seed.
+
+        None where the method does not fit the task.
+
+        Raises:
+            BadInput: the task's answers cannot be trained on.
+            MissingExtra: a package or the base model is not here.
+        """
+        ...

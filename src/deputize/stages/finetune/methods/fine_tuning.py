@@ -1,0 +1,192 @@
+"""Fine-tuning of the base model: what LoRA, DoRA, QLoRA and full fine-tuning have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from deputize.core.artifacts import MethodPlan, TaskProbe
+from deputize.core.errors import BadInput
+from deputize.core.records import Task
+from deputize.specialists import catalogue
+from deputize.specialists.language_model import LanguageModel, require_packages
+from deputize.specialists.model_cache import MODELS
+from deputize.specialists.torch_runtime import device_for, torch_module
+from deputize.specialists.tuned_model import ADAPTER_FOLDER, adapter_name, base_digest
+from deputize.stages.finetune import trainer
+from deputize.stages.finetune.checkpoint import Checkpoint
+from deputize.stages.finetune.methods.base import Trained, TrainingContext, TrainingJob
+from deputize.stages.finetune.outputs import Output, output_of
+from deputize.stages.finetune.planted_secrets import PlantedSecrets, leak_test
+
+N_RIVALS = (63, 255)
+"""Random secrets that each planted one is compared with: at first, and where that leaves open whether it is safe."""
+LEAK_SHARE, LEAK_MOST_S = 0.03, 10.0
+"""Of a job's time, and at most, for the leak test."""
+TRAINING_SHARE, VALIDATION_SHARE = 0.8, 0.15
+"""Of a job's time, for the training and for predicting validation afterwards."""
+
+
+class FineTuning:
+    """Low-rank adapters on the shared base model; other methods override how the model is loaded, adapted and saved."""
+
+    tunes_base_model = True
+    learning_rate = 1e-3
+
+    def __init__(self, name: str, cost: int) -> None:
+        self.name, self.cost = name, cost
+
+    # what other methods do differently
+
+    def require(self) -> None:
+        require_packages()
+
+    def load_base(self, path: Path) -> LanguageModel:
+        """The model to be tuned, from its folder."""
+        return MODELS.get(path)
+
+    def adapter_settings(self, base: LanguageModel, settings: trainer.TrainingSettings) -> dict[str, Any]:
+        """Arguments of peft.LoraConfig."""
+        return trainer.adapter_settings(base, settings)
+
+    def add_adapter(self, base: LanguageModel, job: TrainingJob, settings: trainer.TrainingSettings) -> str:
+        """Adds a fresh adapter and gives its name; "" where all weights are trained."""
+        adapter = adapter_name(job.folder)
+        base.drop_adapter(adapter)
+        base.new_adapter(adapter, self.adapter_settings(base, settings))
+        return adapter
+
+    def finish(self, base: LanguageModel) -> None:
+        """Called once training is over, before anything is measured."""
+
+    def save_weights(self, base: LanguageModel, adapter: str, folder: Path) -> None:
+        """Writes what was tuned into a specialist's folder."""
+        base.peft.save_pretrained(
+            folder / ADAPTER_FOLDER, selected_adapters=[adapter], save_embedding_layers=False
+        )
+        _flatten(folder / ADAPTER_FOLDER, adapter)
+
+    # what all do
+
+    def plan(self, task: Task, probe: TaskProbe) -> MethodPlan:
+        """Not worth training where a linear model answers all calls within the loss asked for."""
+        if probe.linear_accuracy < 1 - probe.epsilon:
+            return MethodPlan(train=True)
+        return MethodPlan(
+            train=False,
+            reason=f"not trained: of episodes left out the linear method answers {probe.linear_accuracy:.1%} as the LLM did, "
+            "within the loss asked for",
+        )
+
+    def settings(self, job: TrainingJob, device: str) -> trainer.TrainingSettings:
+        """Hyperparameters by the size of the task."""
+        return trainer.TrainingSettings(
+            epochs=job.epochs,
+            batch=trainer.batch_for(len(job.examples.train)),
+            micro_tokens=2048 if device == "cpu" else 16384,
+            lr=self.learning_rate,
+            # on a CPU the upper half learns these jobs as well, in half the time (docs/log.md)
+            layers=0.5 if device == "cpu" else 1.0,
+        )
+
+    def train(self, job: TrainingJob, context: TrainingContext, budget_s: float) -> Trained:
+        """Trains within the budget, leak test and prediction of validation included.
+
+        Raises:
+            BadInput: no answer of train can be written in the task's schema.
+            MissingExtra: a package or the base model is not here.
+        """
+        until = context.clock() + budget_s
+        base = self.load_base(catalogue.model_path(context.base_model, context.models_dir))
+        settings = self.settings(job, device_for())
+        torch_module().manual_seed(context.config.seed)
+        adapter = self.add_adapter(base, job, settings)
+
+        def release() -> None:
+            if adapter:
+                base.drop_adapter(adapter)
+
+        try:
+            return self._train(job, context, until, base, adapter, settings, release)
+        except BaseException:
+            release()
+            raise
+
+    def _train(
+        self,
+        job: TrainingJob,
+        context: TrainingContext,
+        until: float,
+        base: LanguageModel,
+        adapter: str,
+        settings: trainer.TrainingSettings,
+        release: Callable[[], None],
+    ) -> Trained:
+        seed, digest = context.config.seed, base_digest(context.base_model, context.models_dir)
+        output = output_of(job.schema)
+        heads = output.heads(base)
+        planted = output.plant(job.examples.train, seed)
+        train = output.encode(base, [*job.examples.train, *planted.examples])
+        if len(train) <= len(planted.examples):
+            raise BadInput("no answer of train can be written in the task's schema")
+        run = trainer.Trainer(
+            base,
+            adapter,
+            settings,
+            train,
+            output.encode(base, job.examples.validation),
+            heads,
+            seed=seed,
+            clock=context.clock,
+        )
+        checkpoint = Checkpoint(job.folder.with_name(job.folder.name + ".training"), job.fingerprint)
+        run.resume(checkpoint)
+        left_s = until - context.clock()
+        run.run(TRAINING_SHARE * left_s, checkpoint, context.progress, f"training {job.name}")
+        self.finish(base)
+        predictor = output.predictor(base, adapter, heads, train)
+
+        def save(folder: Path) -> None:
+            predictor.save(folder)
+            self.save_weights(base, adapter, folder)
+
+        context.progress(f"leak test of {job.name}", 0)
+        return Trained(
+            predictor=predictor,
+            kind=output.kind,
+            model=context.base_model,
+            save=save,
+            train_s=run.busy_s,
+            leak=_leak(output, predictor, planted, min(LEAK_MOST_S, LEAK_SHARE * left_s), seed),
+            tokens_per_s=run.n_tokens / max(run.busy_s, 1e-9),
+            base_sha256=digest,
+            max_slot_tokens=output.max_slot_tokens(train),
+            hyperparameters={
+                **settings.__dict__,
+                "steps": run.step_number,
+                "n_tokens": run.n_tokens,
+                "history": [e.__dict__ for e in run.history],
+                "device": base.device,
+                "dtype": base.dtype,
+            },
+            count_tokens=lambda text: len(base.ids(text)),
+            validation_s=VALIDATION_SHARE * left_s,
+            checkpoint=checkpoint.folder,
+            release=release,
+        )
+
+
+def _leak(output: Output, predictor: Any, planted: PlantedSecrets, budget_s: float, seed: int) -> Any:
+    loss = output.leak_loss(predictor, planted)
+    return leak_test(planted, loss, n_rivals=N_RIVALS, budget_s=budget_s, seed=seed)
+
+
+def _flatten(folder: Path, adapter: str) -> None:
+    """Moves the files of a named adapter up: peft puts them into a folder of its name."""
+    inner = folder / adapter
+    if inner.is_dir():
+        for path in inner.iterdir():
+            path.rename(folder / path.name)
+        inner.rmdir()
+    (folder / "README.md").unlink(missing_ok=True)

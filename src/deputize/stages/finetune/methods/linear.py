@@ -1,0 +1,121 @@
+"""The linear method: logistic regression over hashed n-grams, with values copied out of the prompt where answers hold any."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from deputize.core.artifacts import Leak, MethodPlan, TaskProbe
+from deputize.core.errors import DeputizeError
+from deputize.core.records import Task
+from deputize.core.subjects import Subjects
+from deputize.specialists import catalogue
+from deputize.specialists.answer_schema import AnswerSchema
+from deputize.specialists.linear_model import CAREFUL, LinearPredictor, LinearSettings
+from deputize.specialists.pointer_predictor import PointerPredictor, fit_linear_predictor
+from deputize.stages.finetune import planted_secrets
+from deputize.stages.finetune.examples import TrainingExample
+from deputize.stages.finetune.methods.base import Trained, TrainingContext, TrainingJob
+
+LEAK_TEST_S = 10.0
+N_RIVALS: dict[str, tuple[int, int]] = {"linear": (255, 4095), "pointer": (63, 255)}
+"""Random secrets that each planted one is compared with, by kind: at first, and where that leaves open whether it is safe."""
+
+
+class LinearMethod:
+    """Trains in seconds, answers in microseconds."""
+
+    name, cost, tunes_base_model = "linear", 10, False
+
+    def require(self) -> None:
+        """Nothing: it needs only the base installation."""
+
+    def plan(self, task: Task, probe: TaskProbe) -> MethodPlan:
+        """Worth training wherever the linear model can express the answers."""
+        return MethodPlan(train=probe.linear_fits)
+
+    def train(self, job: TrainingJob, context: TrainingContext, budget_s: float) -> Trained | None:
+        """None where there is nothing that a linear model could choose or copy."""
+        if all(job.schema.segments(x.answer) is None for x in job.examples.train):
+            return None
+        began = context.clock()
+        config = context.config
+        found = fit_without_leak(job.examples.train, job.schema, config.seed, min_origins=config.min_origins)
+        if found is None:
+            return None
+        predictor, leak = found
+        copies = ", values copied" if isinstance(predictor, PointerPredictor) else ""
+        return Trained(
+            predictor=predictor,
+            kind=predictor.kind,
+            model=f"tf-idf + logistic regression{copies}",
+            save=predictor.save,
+            train_s=context.clock() - began,
+            is_fast=True,
+            leak=leak,
+            count_tokens=_token_counter(context.base_model, context.models_dir),
+        )
+
+
+LINEAR = LinearMethod()
+
+
+def fit_without_leak(
+    examples: Sequence[TrainingExample],
+    schema: AnswerSchema,
+    seed: int,
+    variants: Sequence[LinearSettings | None] = (None, CAREFUL),
+    *,
+    min_origins: int = 1,
+) -> tuple[LinearPredictor | PointerPredictor, Leak | None] | None:
+    """A linear predictor and its leak test: of the first variant that keeps its planted secrets, else of the last.
+
+    Args:
+        examples: train.
+        schema: of the answers.
+        seed: of the planted secrets.
+        variants: from what is best for the answers to what remembers least; None: chosen by cross-validation over groups.
+        min_origins: data subjects that must share a feature.
+
+    Returns:
+        None where there is nothing a linear model could choose from.
+    """
+    planted = planted_secrets.plant_to_choose(
+        examples, lambda answer: schema.segments(answer) is not None, seed=seed
+    )
+    train = [*examples, *planted.examples]
+    found = None
+    for variant in variants:
+        predictor = fit_linear_predictor(
+            schema,
+            [x.text for x in train],
+            [x.answer for x in train],
+            groups=[x.group for x in train],
+            weights=[x.weight for x in train],
+            variant=variant,
+            subjects=Subjects([x.subject for x in train], min_origins),
+        )
+        if predictor is None:
+            return None
+        leak = planted_secrets.leak_test(
+            planted,
+            planted_secrets.loss_of_linear(predictor),
+            n_rivals=N_RIVALS[predictor.kind],
+            budget_s=LEAK_TEST_S,
+            seed=seed,
+        )
+        found = predictor, leak
+        if leak is None or not leak.leaks:
+            break
+    return found
+
+
+def _token_counter(base_model: str, models_dir: Path) -> Callable[[str], int] | None:
+    """Counts tokens of the base model without loading it; None where it is not fetched."""
+    try:
+        from tokenizers import Tokenizer
+
+        tokenizer = Tokenizer.from_file(str(catalogue.model_path(base_model, models_dir) / "tokenizer.json"))
+    except (ImportError, DeputizeError):
+        return None
+    return lambda text: len(tokenizer.encode(text, add_special_tokens=False).ids)

@@ -1,0 +1,27 @@
+"""QLoRA: LoRA over a base model that is held in 4 bits while it is trained; needs bitsandbytes and a CUDA device.
+
+References:
+    Dettmers et al., "QLoRA: Efficient finetuning of quantized LLMs", arXiv 2305.14314.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from deputize.specialists.language_model import LanguageModel, require_four_bit
+from deputize.specialists.torch_runtime import device_for
+from deputize.stages.finetune.methods.fine_tuning import FineTuning
+
+
+class QloraMethod(FineTuning):
+    """LoRA with a quarter of the memory for the base model."""
+
+    def require(self) -> None:
+        require_four_bit()
+
+    def load_base(self, path: Path) -> LanguageModel:
+        require_four_bit()
+        return LanguageModel(path, device_for(), "bf16", quantized=True)
+
+
+QLORA = QloraMethod("qlora", 40)

@@ -1,0 +1,49 @@
+"""Training methods by name.
+
+A package adds one with an entry point in the group "deputize.methods" that leads to a `Method`, and, where its specialists
+are of a new kind, one in "deputize.specialists" that leads to the function which loads them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib.metadata import entry_points
+
+from deputize.core.errors import BadInput, UsageError
+from deputize.stages.finetune.methods.base import Method
+from deputize.stages.finetune.methods.dora import DORA
+from deputize.stages.finetune.methods.full import FULL
+from deputize.stages.finetune.methods.linear import LINEAR
+from deputize.stages.finetune.methods.lora import LORA
+from deputize.stages.finetune.methods.qlora import QLORA
+
+GROUP = "deputize.methods"
+OURS: tuple[Method, ...] = (LINEAR, LORA, DORA, QLORA, FULL)
+
+
+def find_method(name: str) -> Method:
+    """The method of a name.
+
+    Raises:
+        UsageError: no such method; the sentence names the known ones.
+        BadInput: an entry point of that name leads to something else.
+    """
+    for method in OURS:
+        if method.name == name:
+            return method
+    points = {point.name: point for point in entry_points(group=GROUP)}
+    if name not in points:
+        known = ", ".join([*(method.name for method in OURS), *sorted(points)])
+        raise UsageError(f"No training method is called {name!r}. Known: {known}.")
+    try:
+        found: Method = points[name].load()
+    except (ImportError, AttributeError) as error:
+        raise BadInput(f"The training method {name} cannot be imported: {error}") from error
+    if not callable(getattr(found, "train", None)) or getattr(found, "name", None) != name:
+        raise BadInput(f"The training method {name} has no train(job, context, budget_s), or another name")
+    return found
+
+
+def find_methods(names: Iterable[str]) -> list[Method]:
+    """The methods of these names from cheap to expensive, each once. Raises as `find_method`."""
+    return sorted((find_method(name) for name in dict.fromkeys(names)), key=lambda m: (m.cost, m.name))

@@ -1,0 +1,145 @@
+"""From a trained specialist in memory to its folder: calibration on validation, out-of-distribution detector, card."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from deputize.core.artifacts import Specialist
+from deputize.core.contracts import agree
+from deputize.core.records import Request
+from deputize.specialists import catalogue
+from deputize.specialists.base import RawPrediction, TextPredictor
+from deputize.specialists.card import OUT_OF_DISTRIBUTION_FILE, PredictorSettings, write_card
+from deputize.specialists.confidence import ConfidenceCalibration, OutOfDistributionDetector, fit_calibration
+from deputize.specialists.predictor import WritesFreeSlots
+from deputize.stages.finetune.encode import MAX_TOKENS
+from deputize.stages.finetune.examples import TrainingSet
+from deputize.stages.finetune.methods.base import Trained, TrainingContext, TrainingJob
+
+MAX_VALIDATION = 256
+"""Validation examples that are predicted for calibration."""
+MAX_COUNTED = 48
+"""Validation examples whose tokens are counted."""
+
+
+def package(trained: Trained, job: TrainingJob, context: TrainingContext) -> Specialist:
+    """Calibrates a trained specialist, writes its folder whole or not at all, and gives its card."""
+    context.progress(f"calibrating {job.name}", 0)
+    fresh = _fresh(job.folder)
+    trained.save(fresh)
+    _save_detector(job.examples, context.config.seed, fresh)
+    calibration, accuracy = _calibrate(trained, job.examples)
+    settings = PredictorSettings(
+        schema=job.schema,
+        calibration=calibration,
+        max_tokens=MAX_TOKENS,
+        max_slot_tokens=trained.max_slot_tokens,
+        training={**trained.hyperparameters, "fingerprint": job.fingerprint},
+    )
+    before, after = _prompt_tokens(trained.count_tokens, job.examples)
+    files = [path for path in sorted(fresh.rglob("*")) if path.is_file()]
+    specialist = Specialist(
+        id=f"{job.task.id}-{job.method.name}",
+        task_id=job.task.id,
+        method=job.method.name,
+        model=trained.model,
+        kind=trained.kind,
+        contract=job.task.contract,
+        task=job.task,
+        n_train=len(job.examples.train),
+        train_s=round(trained.train_s, 2),
+        cost=job.method.cost,
+        is_fast=trained.is_fast,
+        tokens_per_s=None if trained.tokens_per_s is None else round(trained.tokens_per_s, 1),
+        prompt_tokens_before=before,
+        prompt_tokens_after=after,
+        validation_accuracy=accuracy,
+        seed=context.config.seed,
+        base_sha256=trained.base_sha256,
+        checksums={str(path.relative_to(fresh)): catalogue.sha256_of(path) for path in files},
+        settings=msgspec.to_builtins(settings),
+        path=_relative(job.folder, context.home),
+        trained_on=[x.call_id for x in job.examples.train],
+        leak=trained.leak,
+    )
+    write_card(fresh, specialist)
+    shutil.rmtree(job.folder, ignore_errors=True)
+    fresh.rename(job.folder)
+    if trained.checkpoint is not None:
+        shutil.rmtree(trained.checkpoint, ignore_errors=True)
+    return specialist
+
+
+def _fresh(folder: Path) -> Path:
+    fresh = folder.with_name(folder.name + ".new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True)
+    return fresh
+
+
+def _save_detector(examples: TrainingSet, seed: int, folder: Path) -> None:
+    detector = OutOfDistributionDetector.fit(
+        [x.text for x in examples.train], [x.group for x in examples.train], seed=seed
+    )
+    with (folder / OUT_OF_DISTRIBUTION_FILE).open("wb") as out:
+        np.savez(out, allow_pickle=False, **detector.arrays())
+
+
+def _calibrate(trained: Trained, examples: TrainingSet) -> tuple[ConfidenceCalibration, float | None]:
+    """The calibration, and the accuracy on validation; None where nothing was predicted."""
+    texts = [x.text for x in examples.validation[:MAX_VALIDATION]]
+    predictions = predict_within(trained.predictor, texts, trained.validation_s)
+    truth = examples.validation[: len(predictions)]
+    right = [
+        agree(p.answer, x.answer, examples.task.contract) for p, x in zip(predictions, truth, strict=True)
+    ]
+    answered = [
+        (p.raw_confidence, ok) for p, ok in zip(predictions, right, strict=True) if p.answer is not None
+    ]
+    calibration = fit_calibration([raw for raw, _ in answered], [ok for _, ok in answered])
+    return calibration, float(np.mean(right)) if right else None
+
+
+def predict_within(predictor: TextPredictor, texts: Sequence[str], seconds: float) -> list[RawPrediction]:
+    """Predictions of the first texts, as many as are likely to fit into a time; the first eight always.
+
+    Text that is not compared is not written.
+    """
+    shorter = predictor.without_free_slots() if isinstance(predictor, WritesFreeSlots) else predictor
+    began, out, size = time.monotonic(), list[RawPrediction](), 8
+    while size > 0 and len(out) < len(texts):
+        out += shorter.predict(texts[len(out) : len(out) + size])
+        spent_s = time.monotonic() - began
+        size = int(min(32, (seconds - spent_s) * len(out) / max(spent_s, 1e-6)))
+    return out
+
+
+def _prompt_tokens(
+    count: Callable[[str], int] | None, examples: TrainingSet
+) -> tuple[float | None, float | None]:
+    """Mean tokens of whole and of pruned prompts; None where they cannot be counted."""
+    if count is None or not examples.validation_examples:
+        return None, None
+    whole = [count(_whole(e.request)) for e in examples.validation_examples[:MAX_COUNTED]]
+    pruned = [count(x.text) for x in examples.validation[:MAX_COUNTED]]
+    return round(float(np.mean(whole)), 1), round(float(np.mean(pruned)), 1) if pruned else None
+
+
+def _relative(folder: Path, home: Path) -> str:
+    try:
+        return str(folder.resolve().relative_to(home.resolve()))
+    except ValueError:
+        return str(folder.resolve())
+
+
+def _whole(request: Request) -> str:
+    """A request as one text, to count what the LLM had to read."""
+    parts = [str(m.get("content") or "") + json.dumps(m.get("tool_calls") or "") for m in request.messages]
+    return "\n".join([*parts, json.dumps(request.tools) if request.tools else ""])

@@ -1,0 +1,91 @@
+"""Shares the time among the jobs that tune the base model, with time kept for evaluating what they train."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from deputize.core.deadline import Deadline
+from deputize.stages.finetune.methods.base import TrainingJob
+from deputize.stages.finetune.outputs import output_of
+
+EVALUATION_MARGIN = 1.6
+"""How much more time is kept for evaluation than it is expected to take."""
+LEAST_EPOCHS = 0.25
+"""Part of an epoch below which a training is not begun."""
+
+
+class Schedule:
+    """Jobs in order, each with the seconds it may take; learns the speed of training as it goes."""
+
+    def __init__(self, jobs: Sequence[TrainingJob], deadline: Deadline, tokens_per_s: float) -> None:
+        """
+        Args:
+            jobs: of all methods.
+            deadline: for training and evaluation together.
+            tokens_per_s: a first guess of the speed of training.
+        """
+        self.deadline, self.tokens_per_s = deadline, tokens_per_s
+        self.unlimited = [job for job in jobs if not job.method.tunes_base_model]
+        """Trained first, whatever the time."""
+        has_other = {job.task.id for job in self.unlimited}
+        limited = sorted(
+            (job for job in jobs if job.method.tunes_base_model),
+            key=lambda job: (_work(job), job.folder.name),
+        )
+        # a task without any other method comes first: elsewhere the language model only competes, there it is all there is
+        self._groups = (
+            [job for job in limited if job.task.id not in has_other],
+            [job for job in limited if job.task.id in has_other],
+        )
+        self._kept_s = 0.0
+
+    def __iter__(self) -> Iterator[tuple[TrainingJob, float]]:
+        """Each job that shares the time, with its budget in seconds, which may be 0 or less.
+
+        Smaller jobs come first, so that what one does not need falls to larger ones.
+        """
+        clock = self.deadline.clock
+        for group in self._groups:
+            left_s = max(0.0, self.deadline.left_s() - self._kept_s)
+            until = clock() + (1 - _evaluation_share(group)) * left_s
+            for at, job in enumerate(group):
+                yield job, (until - clock()) * _share(group[at:])
+
+    def is_too_short(self, job: TrainingJob, budget_s: float) -> bool:
+        """Whether a budget is not worth beginning with."""
+        return budget_s * self.tokens_per_s < LEAST_EPOCHS * job.n_tokens
+
+    def refusal(self, job: TrainingJob, budget_s: float) -> str:
+        """Why a job is not begun, with the numbers."""
+        epoch_s = job.n_tokens / max(self.tokens_per_s, 1e-9)
+        return (
+            f"{job.method.name}: {max(budget_s, 0):.0f} s are left for it, and one pass over its "
+            f"{len(job.examples.train)} examples takes about {epoch_s:.0f} s"
+        )
+
+    def done(self, job: TrainingJob, tokens_per_s: float | None) -> None:
+        """Takes the speed of a finished job, and keeps time for its evaluation.
+
+        Jobs that only compete may not use up the time in which a specialist is certified that nothing replaces.
+        """
+        self.tokens_per_s = tokens_per_s or self.tokens_per_s
+        evaluation = job.n_tokens * output_of(job.schema).evaluation_epochs
+        self._kept_s += EVALUATION_MARGIN * evaluation / max(self.tokens_per_s, 1e-9)
+
+
+def _work(job: TrainingJob) -> int:
+    return job.n_tokens * job.epochs
+
+
+def _share(waiting: Sequence[TrainingJob]) -> float:
+    """The share of the time left that the first of the waiting jobs may take, by its work."""
+    return _work(waiting[0]) / max(1, sum(_work(job) for job in waiting))
+
+
+def _evaluation_share(jobs: Sequence[TrainingJob]) -> float:
+    """The share of the time that evaluation will need for what is trained here."""
+    trained = sum(_work(job) for job in jobs)
+    evaluated = sum(job.n_tokens * output_of(job.schema).evaluation_epochs for job in jobs)
+    return float(np.clip(evaluated / max(1, trained + evaluated), 0.2, 0.5))

@@ -1,0 +1,73 @@
+"""Contract of engines: what `deputize.specialists.serving.base.SpecialistClient` promises."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from deputize.core.errors import DeputizeError
+from deputize.core.records import Prediction, Request
+from deputize.specialists.serving.base import SpecialistClient
+from deputize.testing.check_predictor import check_prediction, check_same
+
+
+async def check_engine(
+    make: Callable[[], SpecialistClient],
+    specialist_path: str,
+    requests: Sequence[Request],
+    *,
+    timeout_s: float = 60.0,
+) -> None:
+    """Checks that an engine keeps its promises; it is started and stopped here.
+
+    Args:
+        make: gives the engine, not started.
+        specialist_path: of a specialist that it can answer for.
+        requests: at least two different ones.
+        timeout_s: for each answer.
+
+    Raises:
+        AssertionError: names the promise that is broken.
+    """
+    engine = make()
+    await _fails(
+        engine.predict(specialist_path, requests[0], timeout_s), "an engine not started answers nothing"
+    )
+    await engine.start()
+    try:
+        await engine.start()  # harmless
+        one_by_one = [await engine.predict(specialist_path, r, timeout_s) for r in requests]
+        for prediction in one_by_one:
+            assert isinstance(prediction, Prediction), "an answer is a Prediction"
+            check_prediction(prediction)
+        at_once = await asyncio.gather(
+            *(engine.predict(specialist_path, r, timeout_s) for r in [*requests, *reversed(requests)])
+        )
+        check_same(at_once[: len(requests)], one_by_one, "answering at once does not change")
+        check_same(
+            at_once[len(requests) :][::-1],
+            one_by_one,
+            "every answer goes to whoever asked; the order does not change",
+        )
+        await _fails(
+            engine.predict("specialists/there-is-none", requests[0], timeout_s),
+            "a specialist that is not there is an error of deputize.core.errors",
+        )
+        await _fails(
+            engine.predict(specialist_path, requests[0], 1e-9),
+            "an answer that does not come in time is an error",
+        )
+        after = [await engine.predict(specialist_path, r, timeout_s) for r in requests]
+        check_same(after, one_by_one, "errors of other calls do not change")
+    finally:
+        await engine.stop()
+    await engine.stop()  # harmless
+    await _fails(engine.predict(specialist_path, requests[0], timeout_s), "a stopped engine answers nothing")
+
+
+async def _fails(answer: object, promise: str) -> None:
+    try:
+        await answer  # type: ignore[misc]
+    except DeputizeError:
+        return
+    raise AssertionError(promise)

@@ -1,0 +1,134 @@
+"""One suite over every training method: what is trained is what is loaded, the same for the same seed, within its time."""
+
+from __future__ import annotations
+
+import importlib.util
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from tests import a_users_method, tiny_tasks
+from tests.contracts.conftest import Install
+
+from deputize.core.artifacts import MethodPlan, TaskProbe
+from deputize.core.errors import BadInput, MissingExtra, UsageError
+from deputize.core.records import Task
+from deputize.specialists.base import RawPrediction
+from deputize.stages.finetune.methods.base import Method, Trained, TrainingContext, TrainingJob
+from deputize.stages.finetune.methods.registry import OURS, find_method, find_methods
+from deputize.testing import check_method
+
+Tiny = tuple[Path, str]
+POINTS = {
+    "deputize.methods": {"majority": "tests.a_users_method:METHOD"},
+    "deputize.specialists": {"majority": "tests.a_users_method:load_majority"},
+}
+
+
+def check(method: Method, tiny: Tiny, folder: Path, kind: str = "label") -> None:
+    curated, discovered = tiny_tasks.make((kind,), 40)
+    check_method(method, curated, discovered, folder, models_dir=tiny[0], base_model=tiny[1])
+
+
+@pytest.mark.parametrize("name", [m.name for m in OURS if m.name != "qlora"])
+def test_ours_keep_the_contract(name: str, tiny: Tiny, tmp_path: Path) -> None:
+    check(find_method(name), tiny, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["lora", "full"])
+def test_ours_keep_it_where_answers_are_written(name: str, tiny: Tiny, tmp_path: Path) -> None:
+    check(find_method(name), tiny, tmp_path, "line")
+
+
+def test_qlora_says_what_it_needs_where_it_cannot_run() -> None:
+    if importlib.util.find_spec("bitsandbytes") is not None:
+        pytest.skip("bitsandbytes is installed here")
+    with pytest.raises(MissingExtra, match="pip install bitsandbytes"):
+        find_method("qlora").require()
+
+
+def test_a_users_method_is_reached_by_its_name_and_keeps_the_contract(
+    tiny: Tiny, tmp_path: Path, install: Install
+) -> None:
+    with pytest.raises(UsageError, match=r"'majority'. Known: linear, lora, dora, qlora, full\."):
+        find_method("majority")
+    install(POINTS)
+    assert find_method("majority") is a_users_method.METHOD
+    check(find_method("majority"), tiny, tmp_path / "home")
+
+
+def test_methods_come_from_cheap_to_expensive_each_once(install: Install) -> None:
+    install(POINTS)
+    names = [m.name for m in find_methods(["full", "linear", "full", "majority", "lora"])]
+    assert names == ["majority", "linear", "lora", "full"]
+
+
+def test_an_entry_point_that_is_no_method_is_bad_input(install: Install) -> None:
+    install(
+        {"deputize.methods": {"nothing": "tests.a_users_method:json", "gone": "tests.a_users_method:gone"}}
+    )
+    for name in ("nothing", "gone"):
+        with pytest.raises(BadInput, match=name):
+            find_method(name)
+
+
+class Forgetful(a_users_method.MajorityPredictor):
+    """Stores another answer than it gives."""
+
+    def save(self, folder: Path) -> None:
+        (folder / "answer.json").write_text('"another"', "utf-8")
+
+
+class Short(a_users_method.MajorityPredictor):
+    """Answers the first text only."""
+
+    def predict(self, texts: Sequence[str]) -> list[RawPrediction]:
+        return super().predict(texts[:1])
+
+
+class Wrong(a_users_method.MajorityMethod):
+    """Breaks one promise."""
+
+    def __init__(self, how: str) -> None:
+        self.how, self.n_trained = how, 0
+
+    def plan(self, task: Task, probe: TaskProbe) -> MethodPlan:
+        return MethodPlan(train=self.how != "unplanned")
+
+    def train(self, job: TrainingJob, context: TrainingContext, budget_s: float) -> Trained | None:
+        self.n_trained += 1
+        if self.how == "late":
+            time.sleep(2 * budget_s + 6)
+        answer = "yes" if self.how != "random" or self.n_trained % 2 else "no"
+        made = {"forgetful": Forgetful, "short": Short}.get(self.how, a_users_method.MajorityPredictor)
+        predictor = made(answer)
+        if self.how == "crash" and not any(job.schema.segments(x.answer) for x in job.examples.train):
+            raise KeyError("no such field")
+        return Trained(predictor, "majority", "", predictor.save, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("how", "promise"),
+    [
+        ("unplanned", "is planned"),
+        ("forgetful", "what is loaded predicts"),
+        ("short", None),
+        ("random", "same seed"),
+        ("crash", None),
+        ("anything", "cannot express are refused"),
+    ],
+)
+def test_a_wrong_method_fails(
+    how: str,
+    promise: str | None,
+    tiny: Tiny,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    install: Install,
+) -> None:
+    install(POINTS)
+    method = Wrong(how)
+    monkeypatch.setattr(a_users_method, "METHOD", method)
+    with pytest.raises((AssertionError, ValueError, KeyError), match=promise):
+        check(method, tiny, tmp_path / "home")

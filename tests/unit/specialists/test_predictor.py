@@ -1,0 +1,75 @@
+"""A specialist predicts with calibrated confidences; requests unlike those trained on get none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+from tests import tiny_tasks
+from tests.unit.specialists.test_card import card
+
+from deputize.core.records import Request
+from deputize.specialists.base import RawPrediction, without_free_text
+from deputize.specialists.card import settings_of
+from deputize.specialists.confidence import OutOfDistributionDetector, RawConfidence
+from deputize.specialists.predictor import SpecialistPredictor, unload
+
+TRAIN = [f"parcel LH-{i} has not arrived, please {v} it" for i in range(60) for v in ("send", "refund")]
+
+
+class Echo:
+    """Answers with the text, surely; nothing for the empty one."""
+
+    released = 0
+
+    def predict(self, texts: Sequence[str]) -> list[RawPrediction]:
+        return [RawPrediction(t or None, RawConfidence(-0.1, 1.0, 1.0), 3, 2) for t in texts]
+
+    def release(self) -> None:
+        self.released += 1
+
+
+class Writer(Echo):
+    def without_free_slots(self) -> Echo:
+        return Echo()
+
+
+def request(text: str) -> Request:
+    return Request(messages=[{"role": "user", "content": text}])
+
+
+def specialist(inner: Echo) -> SpecialistPredictor:
+    groups = [str(i // 2) for i in range(len(TRAIN))]
+    detector = OutOfDistributionDetector.fit(TRAIN, groups, seed=0)
+    made = card(task=msgspec.structs.replace(tiny_tasks.task("line"), recipe=tiny_tasks.task("line").recipe))
+    return SpecialistPredictor(made, inner, settings_of(made), detector)
+
+
+def test_confidence_is_zero_without_an_answer_and_out_of_distribution() -> None:
+    known, strange, empty = specialist(Echo()).predict(
+        [
+            request("parcel LH-777 has not arrived, please send it"),
+            request("SELECT * FROM users;"),
+            request(""),
+        ]
+    )
+    assert known.confidence > 0.85 and "LH-777" in str(known.answer)
+    assert strange.answer is not None and strange.confidence == 0.0
+    assert empty.confidence == 0.0
+    assert (known.n_prompt_tokens, known.n_output_tokens) == (3, 2) and known.latency_ms >= 0
+    assert specialist(Echo()).predict([]) == []
+
+
+def test_free_text_is_left_out_where_the_text_predictor_can() -> None:
+    plain, writer = specialist(Echo()), specialist(Writer())
+    assert without_free_text(plain) is plain
+    shorter = without_free_text(writer)
+    assert isinstance(shorter, SpecialistPredictor) and type(shorter.text_predictor) is Echo
+    assert shorter.detector is writer.detector
+
+
+def test_unloading_releases_what_is_held(tmp_path: Path) -> None:
+    inner = Echo()
+    unload(specialist(inner))
+    assert inner.released == 1

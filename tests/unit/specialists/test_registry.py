@@ -1,0 +1,24 @@
+"""Kinds of specialists by name."""
+
+from __future__ import annotations
+
+import pytest
+
+from deputize.core.errors import BadInput
+from deputize.specialists.decoder import DecoderPredictor
+from deputize.specialists.head import HeadPredictor
+from deputize.specialists.linear_model import LinearPredictor, load_linear
+from deputize.specialists.pointer_predictor import PointerPredictor
+from deputize.specialists.registry import OURS, loader_of
+
+
+def test_every_kind_of_predictor_has_a_loader() -> None:
+    kinds = {p.kind for p in (LinearPredictor, PointerPredictor, HeadPredictor, DecoderPredictor)}
+    assert kinds == set(OURS)
+    assert all(callable(loader_of(kind)) for kind in OURS)
+    assert loader_of("linear") is load_linear
+
+
+def test_an_unknown_kind_is_named_with_the_known_ones() -> None:
+    with pytest.raises(BadInput, match=r"'oracle'\. Known: linear, pointer, head, decoder"):
+        loader_of("oracle")

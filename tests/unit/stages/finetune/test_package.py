@@ -1,0 +1,97 @@
+"""From memory to a folder: calibrated within its time, whole or not at all."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from tests import tiny_tasks
+
+from deputize.core.config import Convert
+from deputize.core.progress import silent
+from deputize.specialists.base import RawPrediction
+from deputize.specialists.card import check_files, read_card, settings_of
+from deputize.specialists.confidence import RawConfidence
+from deputize.specialists.learn_schema import learn_schema
+from deputize.stages.finetune.examples import training_set_of
+from deputize.stages.finetune.methods.base import Trained, TrainingContext, TrainingJob
+from deputize.stages.finetune.methods.registry import find_method
+from deputize.stages.finetune.package import package, predict_within
+
+
+class Yes:
+    """Always "yes"; takes a while for each text."""
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        self.seconds = seconds
+
+    def predict(self, texts: Sequence[str]) -> list[RawPrediction]:
+        time.sleep(self.seconds * len(texts))
+        return [RawPrediction("yes", RawConfidence(-0.5, 1.0, 1.0)) for _ in texts]
+
+
+class Full:
+    """Takes everything down while it is written."""
+
+    def __call__(self, folder: Path) -> None:
+        (folder / "half.npz").write_bytes(b"half")
+        raise OSError("no space left on device")
+
+
+def job(folder: Path) -> TrainingJob:
+    curated, discovered = tiny_tasks.make(("label",), 60)
+    examples = training_set_of(curated, discovered.assignment, discovered.tasks[0])
+    schema = learn_schema(examples.task.contract, [x.answer for x in examples.train])
+    return TrainingJob(examples, schema, find_method("linear"), folder, 1, 1, "mark")
+
+
+def context(home: Path) -> TrainingContext:
+    return TrainingContext(Convert(seed=3), home, home, "", silent, time.monotonic)
+
+
+def save(folder: Path) -> None:
+    (folder / "w.npz").write_bytes(b"weights")
+
+
+def test_the_card_says_what_was_measured_and_everything_else_is_gone(tmp_path: Path) -> None:
+    made, folder = job(tmp_path / "s" / "label"), tmp_path / "s"
+    (folder / "label").mkdir(parents=True)
+    (folder / "label" / "old").touch()
+    (folder / "checkpoint").mkdir()
+    trained = Trained(
+        Yes(),
+        "linear",
+        "m",
+        save,
+        1.234,
+        count_tokens=len,
+        hyperparameters={"lr": 1},
+        checkpoint=folder / "checkpoint",
+    )
+    card = package(trained, made, context(tmp_path))
+    assert [p.name for p in folder.iterdir()] == ["label"]
+    assert set(card.checksums) == {"w.npz", "out_of_distribution.npz"}
+    check_files(folder / "label", card)
+    share = sum(x.answer == "yes" for x in made.examples.validation) / len(made.examples.validation)
+    assert card.validation_accuracy == pytest.approx(share) and card.train_s == 1.23 and card.cost == 10
+    assert card.path == "s/label" and card.seed == 3
+    assert (card.prompt_tokens_after or 0) < (card.prompt_tokens_before or 0)
+    assert settings_of(card).training == {"lr": 1, "fingerprint": "mark"}
+    assert read_card(folder / "label").trained_on == [] != card.trained_on
+
+
+def test_what_fails_leaves_the_old_one_in_place(tmp_path: Path) -> None:
+    made = job(tmp_path / "label")
+    before = package(Trained(Yes(), "linear", "m", save, 0.0), made, context(tmp_path))
+    with pytest.raises(OSError, match="no space"):
+        package(Trained(Yes(), "linear", "m", Full(), 0.0), made, context(tmp_path))
+    check_files(tmp_path / "label", before)
+
+
+def test_no_more_is_predicted_than_there_is_time_for() -> None:
+    texts = ["x"] * 200
+    assert len(predict_within(Yes(), texts, 60.0)) == 200
+    assert len(predict_within(Yes(0.002), texts, 0.0)) == 8
+    assert 8 <= len(predict_within(Yes(0.002), texts, 0.1)) < 100
