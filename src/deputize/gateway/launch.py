@@ -16,7 +16,6 @@ from pathlib import Path
 from deputize.core.errors import UsageError
 from deputize.gateway.addresses import check_address, check_port, is_loopback
 from deputize.gateway.assembly import RunningGateway
-
 from deputize.gateway.settings import GatewaySettings, settings_for
 from deputize.gateway.supervisor import Supervisor, Worker
 from deputize.home import Home

@@ -13,9 +13,9 @@ from deputize.core.errors import DeputizeError, UpstreamTimeout
 from deputize.core.records import Decision, DecisionReason, Message, Prediction, Request, Route, Usage
 from deputize.gateway.exchange import Exchange, RoutingOutcome
 from deputize.gateway.metrics import Metrics
-from deputize.specialists.serving.base import SpecialistClient
 from deputize.gateway.protocols import RouteLookup
 from deputize.router.policy import decide, plan
+from deputize.specialists.serving.base import SpecialistClient
 from deputize.wire.chat_request import only_llm_reason, request_of
 from deputize.wire.events import Completion
 
