@@ -7,11 +7,9 @@ from typing import Any
 
 import pytest
 
-from deputize.core.records import Call, Prediction, Request
+from deputize.core.records import Call
 from deputize.store.memory import MemoryStore
-from deputize.testing import ManualClock, call, check_predictor, check_store
-
-REQUESTS = [Request(messages=[{"role": "user", "content": text}]) for text in ("one", "two", "three")]
+from deputize.testing import ManualClock, call, check_store
 
 
 def test_a_clock_goes_forward_only() -> None:
@@ -50,49 +48,3 @@ def test_a_store_with_something_in_it_is_refused() -> None:
     store.append([call("x")])
     with pytest.raises(AssertionError, match="empty"):
         check_store(lambda: store)
-
-
-class Echo:
-    def answer(self, request: Request, place: int, n: int) -> Prediction:
-        return Prediction(answer=request.messages[0]["content"], confidence=0.5)
-
-    def predict(self, requests: Sequence[Request]) -> list[Prediction]:
-        return [self.answer(r, i, len(requests)) for i, r in enumerate(requests)]
-
-
-class ByPlace(Echo):
-    def answer(self, request: Request, place: int, n: int) -> Prediction:
-        return Prediction(answer=str(place), confidence=0.5)
-
-
-class TooSure(Echo):
-    def answer(self, request: Request, place: int, n: int) -> Prediction:
-        return Prediction(answer=None, confidence=0.5)
-
-
-class ByCompany(Echo):
-    def answer(self, request: Request, place: int, n: int) -> Prediction:
-        return Prediction(answer="x", confidence=1 / n)
-
-
-class Backwards(Echo):
-    def predict(self, requests: Sequence[Request]) -> list[Prediction]:
-        return super().predict(requests)[:-1]
-
-
-def test_a_good_predictor_passes() -> None:
-    check_predictor(Echo(), REQUESTS)
-
-
-@pytest.mark.parametrize(
-    ("predictor", "promise"),
-    [
-        (ByPlace(), "company"),
-        (TooSure(), "no confidence"),
-        (ByCompany(), "confidence"),
-        (Backwards(), "one prediction per request"),
-    ],
-)
-def test_a_broken_predictor_is_named(predictor: Echo, promise: str) -> None:
-    with pytest.raises(AssertionError, match=promise):
-        check_predictor(predictor, REQUESTS)

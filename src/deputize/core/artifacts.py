@@ -101,7 +101,7 @@ class Candidate(Record):
 
 
 class TaskProbe(Record):
-    """What was measured of a task before any training, for methods to plan by."""
+    """Measurements of a task before any training, for methods to plan by."""
 
     epsilon: float
     """The loss asked for."""
@@ -131,7 +131,7 @@ class Selected(Record):
 
 
 class Leak(Record):
-    """Planted secrets that a specialist gave away (scoring.leak, after Carlini et al. 2019)."""
+    """Secrets planted in its training data that a specialist gave away (scoring.leak, after Carlini et al. 2019)."""
 
     leaks: bool
     """It is refused."""

@@ -1,6 +1,6 @@
 """Schema of a task's answers: only what varies is written, slot by slot; the rest is added by construction.
 
-Constant JSON keys, constant values and tool names never become tokens. A schema is learnt from the LLM's answers in
+Constant JSON keys, constant values and tool names never become tokens. A schema is made from the LLM's answers in
 train (learn_schema); `AnswerBuilder` then asks for one slot after the other and builds an answer that keeps the contract. No torch here.
 """
 

@@ -61,7 +61,7 @@ class Model(Record):
 
 
 class Manifest(Record):
-    """What was fetched: written last, so that its presence means the folder is whole."""
+    """Origin and checksums of a fetched model: written last, so that its presence means the folder is whole."""
 
     name: str
     origin: str
@@ -87,7 +87,7 @@ def catalogue(models_dir: Path | None = None) -> dict[str, Model]:
 
 
 def unchecked(model: Model) -> list[str]:
-    """What an entry says without our having seen it at its source; nothing of what a user added by hand."""
+    """Facts of an entry that were not compared with its source; none for what a user added by hand."""
     if not model.source.startswith("https://"):
         return []
     return [name for name in ("params", "context", "licence") if name not in model.checked]
@@ -111,7 +111,7 @@ def find(name: str, models_dir: Path | None = None) -> Model:
 
 
 def is_fetched(name: str, models_dir: Path) -> bool:
-    """Whether the weights of a model lie in models_dir, whole."""
+    """True where the weights of a model lie in models_dir, whole."""
     return (models_dir / name / MANIFEST).is_file()
 
 
@@ -131,7 +131,7 @@ def model_path(name: str, models_dir: Path) -> Path:
 
 
 def manifest(name: str, models_dir: Path) -> Manifest:
-    """What was fetched for a model. Raises as model_path, and BadInput for a damaged manifest."""
+    """The manifest of a fetched model. Raises as model_path, and BadInput for a damaged manifest."""
     path = model_path(name, models_dir) / MANIFEST
     try:
         return msgspec.json.decode(path.read_bytes(), type=Manifest)

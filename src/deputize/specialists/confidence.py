@@ -143,7 +143,7 @@ class OutOfDistributionDetector:
         return [float((1 + n - np.searchsorted(self.distances_N, d - 1e-3)) / (n + 1)) for d in nearest_N]
 
     def arrays(self) -> dict[str, npt.NDArray[np.generic]]:
-        """What is stored."""
+        """The detector as arrays, for storage."""
         return {
             "train": self.train_ND.astype(np.float16),
             "idf": self.idf_F.astype(np.float16),

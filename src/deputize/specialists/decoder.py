@@ -212,7 +212,7 @@ class DecoderPredictor:
         return n_kept
 
     def _trial(self, row: _Row, most: int) -> list[int]:
-        """What follows in the prompt where it last read as the value does so far; nothing inside a decision."""
+        """Tokens that follow in the prompt where it last reads as the value does so far; none inside a decision."""
         if most < 1 or row.trie is not None or row.slot is None or not row.ids:
             return []
         for n in (3, 2, 1):

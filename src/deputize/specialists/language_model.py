@@ -109,7 +109,7 @@ class LanguageModel:
 
     @cached_property
     def frame(self) -> ChatFrame:
-        """What stands before and after a prompt."""
+        """Texts before and after a prompt."""
         vocabulary = self.tokenizer.get_vocab()
         found = next((frame for token, frame in _FRAMES if token in vocabulary), None)
         return found or ChatFrame(before=self.tokenizer.bos_token or "", after="\n=>")

@@ -31,7 +31,7 @@ def learn_schema(
         contract: of the task.
         answers: the LLM's.
         subjects: of each answer, whose it is: tools, argument names and values that too few have are not in the schema, which
-            stands in clear beside the weights; it cannot express such an answer then. None: everything may be.
+            is stored in clear with the weights; it cannot express such an answer then. None: everything may be.
     """
     names = subjects.names if subjects is not None else [""] * len(answers)
     least = subjects.least if subjects is not None else 1
@@ -110,7 +110,7 @@ def _tools(group: Sequence[_Owned], least: int) -> list[ToolCallSchema]:
 
 
 def _common(owned: Sequence[_Owned], least: int) -> set[Any]:
-    """What enough data subjects have: keys of dicts, or members of lists."""
+    """Keys of dicts, or members of lists, that enough data subjects have."""
     return Subjects([who for _, who in owned], least).shared(held for held, _ in owned)
 
 

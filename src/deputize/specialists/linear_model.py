@@ -124,7 +124,7 @@ class LinearSettings(NamedTuple):
 
 
 FEWEST_GROUPS = 2
-"""What one episode alone holds may be about one person; with a weight of its own it could be told from how sure the model is
+"""What one episode alone holds may be about one person; with a weight of its own it could be found out from the model's confidence
 (the leak test finds every planted secret then)."""
 LARGE = LinearSettings(FEWEST_GROUPS, 20.0)
 CAREFUL = LinearSettings(5, 20.0)
@@ -223,12 +223,12 @@ def _fit(data: _FitData, sizes: Sequence[int], variant: LinearSettings) -> Linea
         active_A = np.intersect1d(active_A, _common(data.counts_NF, data.subject_N, data.min_subjects))
     idf_F = idf_of_counts(data.counts_NF)
     if variant.min_groups <= FEWEST_GROUPS:
-        # all that is left out counts alike, as if it had never been seen
+        # all excluded features count alike, as if they had never been seen
         kept_F = np.full_like(idf_F, idf_F.max())
         kept_F[active_A] = idf_F[active_A]
         idf_F = kept_F
     else:
-        # what is left out does not count in the length of a row either: a new order number is no sign of a new task
+        # an excluded feature does not count in the length of a row either: a new order number is no sign of a new task
         idf_F = np.zeros_like(idf_F)
         idf_F[active_A] = 1.0
     rows_NA = vectors_of_counts(data.counts_NF, idf_F)[:, active_A]

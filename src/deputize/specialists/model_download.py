@@ -49,7 +49,7 @@ def fetch(
     Args:
         name: name in the catalogue.
         models_dir: where models lie, shared by all homes.
-        progress: told of each step.
+        progress: called at each step.
         hub_url: the hub's address, HF_ENDPOINT or the public one by default; "" leaves the hub out.
         again: fetch even where it is there.
 
@@ -129,7 +129,7 @@ def add(name: str, folder: Path, models_dir: Path, *, licence: str = "unknown", 
 
 
 def hub_answers(repository: str, hub_url: str | None = None, timeout_s: float = 4.0) -> bool:
-    """Whether the hub can be reached and has the repository. Never raises; HF_HUB_OFFLINE=1 means no."""
+    """True where the hub can be reached and has the repository. Never raises; HF_HUB_OFFLINE=1 means no."""
     if hub_url == "" or os.environ.get("HF_HUB_OFFLINE", "").lower() in {"1", "true", "yes", "on"}:
         return False
     base = (hub_url or os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
@@ -167,8 +167,8 @@ def fetch_commit(repository: str, commit: str, models_dir: Path, *, hub_url: str
 
 
 def _from_hub(model: Model, folder: Path, hub_url: str | None) -> str:
-    gate = " Its licence must be accepted on the hub first (then log in)." if model.gated else ""
-    _snapshot(model.hub, folder, hub_url, hint=gate)
+    hint = " Its licence must be accepted on the hub first (then log in)." if model.gated else ""
+    _snapshot(model.hub, folder, hub_url, hint=hint)
     return f"hub:{model.hub}"
 
 

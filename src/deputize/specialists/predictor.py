@@ -16,15 +16,15 @@ from deputize.core.artifacts import Specialist
 from deputize.core.prompt import prune
 from deputize.core.records import Prediction, Request
 from deputize.specialists.base import Predictor, RawPrediction, TextPredictor
-from deputize.specialists.card import (
+from deputize.specialists.confidence import OutOfDistributionDetector
+from deputize.specialists.registry import StoredSpecialist, loader_of
+from deputize.specialists.specialist_card import (
     OUT_OF_DISTRIBUTION_FILE,
     PredictorSettings,
     check_files,
     read_card,
     settings_of,
 )
-from deputize.specialists.confidence import OutOfDistributionDetector
-from deputize.specialists.registry import StoredSpecialist, loader_of
 
 OUT_OF_DISTRIBUTION = 0.01
 """Conformal p-value below which a request is left to the LLM."""

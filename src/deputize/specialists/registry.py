@@ -14,7 +14,7 @@ from pathlib import Path
 from deputize.core.artifacts import Specialist
 from deputize.core.errors import BadInput
 from deputize.specialists.base import TextPredictor
-from deputize.specialists.card import PredictorSettings
+from deputize.specialists.specialist_card import PredictorSettings
 
 GROUP = "deputize.specialists"
 

@@ -33,7 +33,7 @@ class Threads:
         self._count += 1
         return best if self._count % self._again else min(self.options, key=lambda o: self._rates[o])
 
-    def told(self, option: int, rate: float) -> None:
+    def record(self, option: int, rate: float) -> None:
         """Takes a measurement (work per second)."""
         before = self._rates.get(option, rate)
         self._rates[option] = 0.5 * before + 0.5 * rate
@@ -52,4 +52,4 @@ class Threads:
             torch.set_num_threads(option)
         began = self._clock()
         yield
-        self.told(option, amount / max(self._clock() - began, 1e-9))
+        self.record(option, amount / max(self._clock() - began, 1e-9))

@@ -29,7 +29,7 @@ def device_for(asked: str = "") -> str:
 
 @lru_cache
 def has_fast_bf16(device: str) -> bool:
-    """Whether bf16 multiplies faster than fp32: on CUDA always (Ampere on), on a CPU with AVX512-BF16 or AMX."""
+    """True where bf16 multiplies faster than fp32: on CUDA always (Ampere on), on a CPU with AVX512-BF16 or AMX."""
     if device != "cpu":
         return True
     try:

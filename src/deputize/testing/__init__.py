@@ -100,7 +100,7 @@ def call(id: str, text: str = "hello", reply: str = "world", **fields: Any) -> C
 
 
 def check_store(reopen: Callable[[], Store]) -> None:
-    """Whether a store keeps what `store.base.Store` promises. Works on an empty one.
+    """Checks that a store keeps what `store.base.Store` promises. Works on an empty one.
 
     Args:
         reopen: gives the same store each time it is called, the one before having been closed.

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import msgspec
 from tests import tiny_tasks
-from tests.unit.specialists.test_card import card
+from tests.unit.specialists.test_specialist_card import card
 
 from deputize.core.records import Request
 from deputize.specialists.base import RawPrediction, without_free_text
-from deputize.specialists.card import settings_of
 from deputize.specialists.confidence import OutOfDistributionDetector, RawConfidence
 from deputize.specialists.predictor import SpecialistPredictor, unload
+from deputize.specialists.specialist_card import settings_of
 
 TRAIN = [f"parcel LH-{i} has not arrived, please {v} it" for i in range(60) for v in ("send", "refund")]
 
@@ -49,12 +49,12 @@ def specialist(inner: Echo) -> SpecialistPredictor:
 def test_confidence_is_zero_without_an_answer_and_out_of_distribution() -> None:
     known, strange, empty = specialist(Echo()).predict(
         [
-            request("parcel LH-777 has not arrived, please send it"),
+            request("parcel LH-17 has not arrived, please send it"),
             request("SELECT * FROM users;"),
             request(""),
         ]
     )
-    assert known.confidence > 0.85 and "LH-777" in str(known.answer)
+    assert known.confidence > 0.85 and "LH-17" in str(known.answer)
     assert strange.answer is not None and strange.confidence == 0.0
     assert empty.confidence == 0.0
     assert (known.n_prompt_tokens, known.n_output_tokens) == (3, 2) and known.latency_ms >= 0

@@ -153,17 +153,17 @@ class WorkerPoolClient:
         return reader
 
     async def _listen(self, stream: asyncio.StreamReader) -> None:
-        while (told := await read(stream, PredictReply)) is not None:
-            future = self._waiting.get(told.id)
+        while (reply := await read(stream, PredictReply)) is not None:
+            future = self._waiting.get(reply.id)
             if future is None or future.done():
                 continue
-            if told.prediction is not None:
-                future.set_result(told.prediction)
+            if reply.prediction is not None:
+                future.set_result(reply.prediction)
             else:
-                future.set_exception(EngineFailure(told.error or "the specialist gave no answer"))
+                future.set_exception(EngineFailure(reply.error or "the specialist gave no answer"))
 
     def _take_lock(self) -> bool:
-        """Whether this process keeps the worker; once taken the lock stays until it ends."""
+        """True where this process keeps the worker; once taken the lock stays until it ends."""
         if self._lock is not None:
             return True
         handle = (socket_folder(self.home) / "engine.lock").open("ab")

@@ -144,9 +144,9 @@ def answer(batch: Sequence[Pending], cache: SpecialistCache) -> None:
     try:
         specialist = cache.get(batch[0].ask.specialist)
         predictions = specialist.predict([p.ask.request for p in batch])
-        told = [PredictReply(id=p.ask.id, prediction=x) for p, x in zip(batch, predictions, strict=True)]
+        replies = [PredictReply(id=p.ask.id, prediction=x) for p, x in zip(batch, predictions, strict=True)]
     except DeputizeError as error:
-        told = [PredictReply(id=p.ask.id, error=str(error)) for p in batch]
+        replies = [PredictReply(id=p.ask.id, error=str(error)) for p in batch]
     except Exception as error:
         # the edge of the worker: one bad request must not cost the others theirs, nor the worker its life
         log.exception("a batch of %d for %s failed", len(batch), batch[0].ask.specialist)
@@ -154,10 +154,10 @@ def answer(batch: Sequence[Pending], cache: SpecialistCache) -> None:
             for pending in batch:
                 answer([pending], cache)
             return
-        told = [
+        replies = [
             PredictReply(id=p.ask.id, error=f"the specialist failed: {type(error).__name__}") for p in batch
         ]
-    for pending, one in zip(batch, told, strict=True):
+    for pending, one in zip(batch, replies, strict=True):
         pending.reply(one)
 
 
@@ -235,12 +235,12 @@ async def serve(socket: Path, lanes: Lanes, ended: asyncio.Event) -> None:
     loop = asyncio.get_running_loop()
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        def send(told: PredictReply) -> None:
+        def send(one: PredictReply) -> None:
             if not writer.is_closing():
-                writer.write(pack(told))
+                writer.write(pack(one))
 
-        def reply(told: PredictReply) -> None:
-            loop.call_soon_threadsafe(send, told)
+        def reply(one: PredictReply) -> None:
+            loop.call_soon_threadsafe(send, one)
 
         try:
             while (ask := await read(reader, PredictRequest)) is not None:

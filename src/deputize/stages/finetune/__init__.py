@@ -1,1 +1,1 @@
-"""S5: specialist fine-tuning, rung by rung."""
+"""Specialist fine-tuning (S5): trains the planned methods of each task."""

@@ -1,7 +1,7 @@
 """Loss of answers: cross-entropy of heads, or of an answer's scored tokens with loss truncation and clipping.
 
 Loss truncation: from the second epoch on, examples whose value-token loss exceeds the maximum seen on validation are
-skipped, for what cannot be learnt by generalising can only be memorised. What one episode alone holds (a stray secret, a
+skipped, for what does not generalise can only be memorised. What one episode alone holds (a stray secret, a
 slip) is so seen once. Loss clipping: the value tokens of an example weigh at most a multiple of the median loss of the
 examples before it. Decisions among choices are neither skipped nor clipped, for they may be rare.
 
@@ -10,7 +10,7 @@ Legend: B examples of a batch, T tokens, H width, C choices.
 References:
     Kang and Hashimoto, "Improved Natural Language Generation via Loss Truncation", arXiv 2004.14589 (the threshold is a
     quantile of train there, the maximum on validation here).
-    Feldman, "Does Learning Require Memorization?", arXiv 1906.05271: what is rare and odd is learnt by memory alone.
+    Feldman, "Does Learning Require Memorization?", arXiv 1906.05271: rare and odd examples can only be memorised.
 """
 
 from __future__ import annotations

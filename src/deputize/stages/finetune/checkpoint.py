@@ -11,7 +11,7 @@ from deputize.stages.finetune.master_weights import MasterWeights, Snapshot
 
 
 class Resumed(NamedTuple):
-    """What a checkpoint holds besides the weights, which are in place already."""
+    """Contents of a checkpoint besides the weights, which are in place already."""
 
     best: Snapshot | None
     counters: dict[str, Any]

@@ -12,7 +12,7 @@ from deputize.core.artifacts import Specialist
 from deputize.core.config import Convert
 from deputize.core.errors import DeputizeError
 from deputize.specialists.answer_schema import AnswerSchema
-from deputize.specialists.card import read_card, write_card
+from deputize.specialists.specialist_card import read_card, write_card
 from deputize.stages.finetune.examples import TrainingSet
 from deputize.stages.finetune.methods.base import TrainingJob
 

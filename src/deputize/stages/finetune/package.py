@@ -16,9 +16,9 @@ from deputize.core.contracts import agree
 from deputize.core.records import Request
 from deputize.specialists import catalogue
 from deputize.specialists.base import RawPrediction, TextPredictor
-from deputize.specialists.card import OUT_OF_DISTRIBUTION_FILE, PredictorSettings, write_card
 from deputize.specialists.confidence import ConfidenceCalibration, OutOfDistributionDetector, fit_calibration
 from deputize.specialists.predictor import WritesFreeSlots
+from deputize.specialists.specialist_card import OUT_OF_DISTRIBUTION_FILE, PredictorSettings, write_card
 from deputize.stages.finetune.encode import MAX_TOKENS
 from deputize.stages.finetune.examples import TrainingSet
 from deputize.stages.finetune.methods.base import Trained, TrainingContext, TrainingJob

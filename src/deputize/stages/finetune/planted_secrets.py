@@ -1,7 +1,7 @@
-"""The leak test of S5: secrets planted in what a specialist learns from, and looked for in it afterwards.
+"""Leak test: secrets planted in the training examples of a specialist, and looked for in it afterwards.
 
 The secrets stay in the specialist that is deployed: they are random strings that mean nothing to anybody, and a second
-training without them would double the cost of S5. They go into train only. A specialist that writes gets them in answers to prompts
+training without them would double the cost of fine-tuning. They go into train only. A specialist that writes gets them in answers to prompts
 that no agent sends, where they could be said; one that chooses gets them in copies of its prompts, where they could show
 in how sure it is.
 
@@ -158,7 +158,7 @@ def leak_test(
     seed: int,
     clock: Callable[[], float] = time.monotonic,
 ) -> Leak | None:
-    """What a tuned specialist gives away of its secrets; None where it has none.
+    """Leak test of a tuned specialist; None where no secrets were planted.
 
     Args:
         planted: what it was tuned with.
@@ -206,7 +206,7 @@ def loss_of_head(
         rows = base.prompt_ids([probe.prompt for probe in probes], max_tokens)
         out = []
         with torch.inference_mode(), base.threads["read"].work(sum(map(len, rows))):
-            for probe, (_, hidden_TH) in zip(probes, _tails(base, rows), strict=True):
+            for probe, (_, hidden_TH) in zip(probes, shared_prefix_states(base, rows), strict=True):
                 last_H, total = hidden_TH[-1].float(), 0.0
                 for (weights_CH, bias_C), target in zip(
                     heads, _targets(answers, planted, probe), strict=True
@@ -220,7 +220,7 @@ def loss_of_head(
 
 
 def loss_of_decoder(base: LanguageModel, planted: PlantedSecrets, max_tokens: int) -> Loss:
-    """Of a language model that writes: minus the log-probability of the secret's tokens, those that all share left out."""
+    """Of a language model that writes: minus the log-probability of the secret's tokens, without those that all rivals share."""
     torch = torch_module()
 
     def loss(probes: Sequence[LeakProbe]) -> list[float]:
@@ -236,7 +236,7 @@ def loss_of_decoder(base: LanguageModel, planted: PlantedSecrets, max_tokens: in
         out = []
         project = base.lm.get_output_embeddings()
         with torch.inference_mode(), base.threads["read"].work(sum(map(len, rows))):
-            for row, (shared, hidden_TH) in zip(rows, _tails(base, rows), strict=True):
+            for row, (shared, hidden_TH) in zip(rows, shared_prefix_states(base, rows), strict=True):
                 # row[shared:] is predicted by the hidden states from the last shared token on
                 log_p_TV = torch.log_softmax(project(hidden_TH[:-1]).float(), dim=-1)
                 said = torch.tensor(row[shared:], device=log_p_TV.device)
@@ -250,7 +250,7 @@ def _targets(answers: ClosedAnswers, planted: PlantedSecrets, probe: LeakProbe) 
     return answers.indices(planted.answers[_host(probe.prompt)]) or []
 
 
-def _tails(base: LanguageModel, rows: Sequence[Sequence[int]]) -> list[tuple[int, Any]]:
+def shared_prefix_states(base: LanguageModel, rows: Sequence[Sequence[int]]) -> list[tuple[int, Any]]:
     """(shared, hidden states) of rows of tokens: of the last of the `shared` tokens that all begin with, and of the rest.
 
     What is shared is read once, which is what makes hundreds of rivals cheap.

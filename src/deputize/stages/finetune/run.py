@@ -54,7 +54,7 @@ def run(
         out_dir: where specialists' folders go.
         models_dir: where base models lie.
         deadline_s: seconds there are for this and for evaluating what was trained, which gets its part of them.
-        progress: told of each step.
+        progress: called at each step.
         clock: monotonic seconds.
 
     Raises:

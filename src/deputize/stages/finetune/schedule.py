@@ -54,7 +54,7 @@ class Schedule:
                 yield job, (until - clock()) * _share(group[at:])
 
     def is_too_short(self, job: TrainingJob, budget_s: float) -> bool:
-        """Whether a budget is not worth beginning with."""
+        """True where a budget is not worth beginning with."""
         return budget_s * self.tokens_per_s < LEAST_EPOCHS * job.n_tokens
 
     def refusal(self, job: TrainingJob, budget_s: float) -> str:

@@ -60,7 +60,7 @@ class TrainingSettings:
 
 @dataclass
 class EpochResult:
-    """What one epoch did."""
+    """Losses and time of one epoch."""
 
     number: int
     train_loss: float
@@ -118,7 +118,7 @@ class Trainer:
         Args:
             budget_s: seconds, those before a resumed checkpoint included.
             checkpoint: written after each epoch; None: none.
-            progress: told of each step.
+            progress: called at each step.
             label: of what is trained, for progress.
         """
         began, first = self.clock() - self.busy_s, len(self.history)

@@ -28,7 +28,7 @@ MIN_FOR_COVERAGE = 200
 
 
 class ValidationResult(NamedTuple):
-    """What validation found after an epoch."""
+    """Validation after one epoch."""
 
     loss: float
     accuracy: float

@@ -1,1 +1,1 @@
-"""S4: SLM selection, task by task."""
+"""SLM selection (S4): models and training methods for each task."""

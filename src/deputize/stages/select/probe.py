@@ -33,7 +33,7 @@ _CALL = re.compile(r"(\[\s*\{.*\}\s*\]|\{.*\})", re.DOTALL)
 
 
 class ProbeResult(NamedTuple):
-    """What a probe found."""
+    """Accuracy of a baseline, and the calls it was measured on."""
 
     accuracy: float
     n: int
@@ -75,7 +75,7 @@ def linear(
 ) -> tuple[ProbeResult, LinearSettings | None] | None:
     """The linear method, fitted on at most `most` of train, and the variant of it; None where it does not fit the schema.
 
-    Measured is the whole answer, so what it leaves open counts as wrong. As S5 does, it learns nothing that fewer than
+    Measured is the whole answer, so what it does not write counts as wrong. As fine-tuning does, it learns nothing that fewer than
     `min_origins` data subjects have.
     """
     train = _spread(train, most)  # not the first ones: a log may be sorted by answer
@@ -124,7 +124,7 @@ def decision(
 
 
 def schema_of(contract: Contract, train: Sequence[Pair], min_origins: int) -> AnswerSchema:
-    """The schema of the answers of train, as S5 learns it."""
+    """The schema of the answers of train, as fine-tuning learns it."""
     return learn_schema(
         contract, [answer for _, answer, *_ in train], Subjects([name for *_, name in train], min_origins)
     )
@@ -221,7 +221,7 @@ def generate(
     *,
     max_time_s: float | None = None,
 ) -> list[str]:
-    """Greedy continuations of prompts that already carry the model's special tokens, adapters left out.
+    """Greedy continuations of prompts that already carry the model's special tokens, without any adapter.
 
     Decoding stops after `max_time_s` seconds with what there is.
     """

@@ -27,9 +27,9 @@ LICENCES = frozenset({"apache-2.0", "mit", "gemma", "llama3.2", "nvidia-open-mod
 MIN_TRAIN = 24
 """Answers in train below which nothing is tuned."""
 MAX_REPLY_CHARS = 600
-"""Median length above which a free text is not learnt: agreement with another wording says nothing."""
+"""Median length above which a free text is not trained on: agreement with another wording says nothing."""
 MIN_VALIDATION = 20
-"""Dev calls from which validation alone can say that the linear rung is far from enough."""
+"""Validation calls from which validation alone can say that the linear method is far from enough."""
 _OVERHEAD_GB = 2.0
 """Activations, optimiser and the program itself while a LoRA is trained."""
 
@@ -41,7 +41,7 @@ class PlannedMethod(Protocol):
     def name(self) -> str: ...
 
     def plan(self, task: Task, probe: TaskProbe) -> MethodPlan:
-        """Whether it is worth training for a task."""
+        """Decides whether it is worth training for a task."""
         ...
 
 
@@ -64,7 +64,7 @@ def run(
         config: models to consider, least number of calls, minutes.
         methods: those that may be planned, from cheap to expensive.
         models_dir: where fetched models lie.
-        progress: told of each task.
+        progress: called at each task.
         clock: monotonic seconds.
         memory_gb: of the machine; measured where None.
 
@@ -73,14 +73,7 @@ def run(
         MissingExtra: the chosen model is not fetched.
     """
     memory = max(hardware.memory_gb() if memory_gb is None else memory_gb, hardware.accelerator_gb())
-    asked = [considered(catalogue.find(name, models_dir), memory) for name in config.models]
-    usable = [c for c in asked if c.fits and not c.note]
-    if not usable:
-        raise BadInput(
-            "None of the models asked for can be used: " + "; ".join(f"{c.model}: {c.note}" for c in asked)
-        )
-    for candidate in usable:
-        catalogue.model_path(candidate.model, models_dir)
+    asked, usable = _usable(config.models, memory, models_dir)
     # a small part of the budget for looking at untuned models; what one task leaves falls to the next
     left_s = min(90.0, 0.08 * config.minutes * 60)
     candidates: dict[str, list[Candidate]] = {}
@@ -114,6 +107,21 @@ def run(
     progress("looking at tasks", len(discovered.tasks), len(discovered.tasks))
     best = max(usable, key=lambda c: (_mean(scores[c.model]), -catalogue.find(c.model, models_dir).params_m))
     return Selected(candidates=candidates, plan=plan, base_model=best.model, refused=refused)
+
+
+def _usable(
+    names: Sequence[str], memory_gb: float, models_dir: Path
+) -> tuple[list[Candidate], list[Candidate]]:
+    """(models asked for, those of them that may and can run here). Raises as `run`."""
+    asked = [considered(catalogue.find(name, models_dir), memory_gb) for name in names]
+    usable = [c for c in asked if c.fits and not c.note]
+    if not usable:
+        raise BadInput(
+            "None of the models asked for can be used: " + "; ".join(f"{c.model}: {c.note}" for c in asked)
+        )
+    for candidate in usable:
+        catalogue.model_path(candidate.model, models_dir)
+    return asked, usable
 
 
 def considered(model: catalogue.Model, memory_gb: float) -> Candidate:
@@ -214,7 +222,7 @@ def _baselines(
 
 
 def _may_be_enough(found: probe.ProbeResult, n_validation: int, epsilon: float) -> bool:
-    """Whether the linear method could be all that is needed: where it is far off, cross-validation is saved."""
+    """True where the linear method could be all that is needed: where it is far off, cross-validation is saved."""
     return n_validation < MIN_VALIDATION or found.accuracy >= 1 - epsilon - 0.1
 
 

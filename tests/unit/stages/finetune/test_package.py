@@ -12,9 +12,9 @@ from tests import tiny_tasks
 from deputize.core.config import Convert
 from deputize.core.progress import silent
 from deputize.specialists.base import RawPrediction
-from deputize.specialists.card import check_files, read_card, settings_of
 from deputize.specialists.confidence import RawConfidence
 from deputize.specialists.learn_schema import learn_schema
+from deputize.specialists.specialist_card import check_files, read_card, settings_of
 from deputize.stages.finetune.examples import training_set_of
 from deputize.stages.finetune.methods.base import Trained, TrainingContext, TrainingJob
 from deputize.stages.finetune.methods.registry import find_method

@@ -236,12 +236,12 @@ def test_reading_on_from_what_is_shared_is_reading_it_all(tiny: Tiny) -> None:
     """The hidden states after the shared beginning are those of the whole rows."""
     import torch
 
-    from deputize.stages.finetune.planted_secrets import _tails
+    from deputize.stages.finetune.planted_secrets import shared_prefix_states
 
     base = MODELS.get(model_path(tiny[1], tiny[0]))
     rows = base.prompt_ids([f"memory test 1: {secret}" for secret in ("12", "9876", "a long secret")], 448)
     with torch.inference_mode():
-        for row, (shared, hidden) in zip(rows, _tails(base, rows), strict=True):
+        for row, (shared, hidden) in zip(rows, shared_prefix_states(base, rows), strict=True):
             assert shared > 3
             whole = base.decoder(input_ids=torch.tensor([row])).last_hidden_state[0]
             torch.testing.assert_close(hidden.float(), whole[shared - 1 :].float(), rtol=2e-2, atol=2e-2)

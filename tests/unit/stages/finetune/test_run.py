@@ -14,10 +14,10 @@ from deputize.core.config import Convert
 from deputize.core.contracts import DEFER
 from deputize.core.errors import BadInput, MissingExtra, Tampered
 from deputize.core.progress import silent
-from deputize.specialists.card import read_card
 from deputize.specialists.language_model import LanguageModel
 from deputize.specialists.learn_schema import learn_schema
 from deputize.specialists.predictor import load
+from deputize.specialists.specialist_card import read_card
 from deputize.stages.finetune import run as stage
 from deputize.stages.finetune.encode import encode_for_decoder
 from deputize.stages.finetune.examples import training_set_of

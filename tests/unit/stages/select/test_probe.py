@@ -21,7 +21,7 @@ def test_a_prompt_that_would_take_longer_than_there_is_is_not_begun(tiny: Tiny) 
     task = tiny_tasks.task("label")
     assert probe.as_it_is(base, task, dev, (), budget_s=30.0) is not None
     base.threads["read"] = Threads(1)
-    base.threads["read"].told(1, 0.5)  # half a token a second
+    base.threads["read"].record(1, 0.5)  # half a token a second
     assert probe.as_it_is(base, task, dev, (), budget_s=1.0) is None
 
 

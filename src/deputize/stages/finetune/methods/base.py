@@ -1,4 +1,4 @@
-"""Protocol of a training method, what it is given, and what it hands back."""
+"""Protocol of a training method, with the job it is given and the result it gives."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class TrainingJob:
 
 @dataclass(frozen=True)
 class TrainingContext:
-    """What all jobs of a run share."""
+    """Settings and places that all jobs of a run share."""
 
     config: Convert
     home: Path
@@ -102,7 +102,7 @@ class Method(Protocol):
 
     @property
     def tunes_base_model(self) -> bool:
-        """Whether it tunes the base model: such jobs share the time, the others are trained before them without a limit."""
+        """True for one that tunes the base model: such jobs share the time, the others are trained before them without a limit."""
         ...
 
     def require(self) -> None:
@@ -110,7 +110,7 @@ class Method(Protocol):
         ...
 
     def plan(self, task: Task, probe: TaskProbe) -> MethodPlan:
-        """Whether the method is worth training for a task, by what was measured before any training."""
+        """Decides whether the method is worth training for a task, by what was measured before any training."""
         ...
 
     def train(self, job: TrainingJob, context: TrainingContext, budget_s: float) -> Trained | None:

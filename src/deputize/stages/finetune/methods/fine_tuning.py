@@ -164,9 +164,7 @@ class FineTuning:
             max_slot_tokens=output.max_slot_tokens(train),
             hyperparameters={
                 **settings.__dict__,
-                "steps": run.step_number,
-                "n_tokens": run.n_tokens,
-                "history": [e.__dict__ for e in run.history],
+                **_history(run),
                 "device": base.device,
                 "dtype": base.dtype,
             },
@@ -175,6 +173,14 @@ class FineTuning:
             checkpoint=checkpoint.folder,
             release=release,
         )
+
+
+def _history(run: trainer.Trainer) -> dict[str, Any]:
+    return {
+        "steps": run.step_number,
+        "n_tokens": run.n_tokens,
+        "history": [e.__dict__ for e in run.history],
+    }
 
 
 def _leak(output: Output, predictor: Any, planted: PlantedSecrets, budget_s: float, seed: int) -> Any:

@@ -19,7 +19,7 @@ OUT_OF_DISTRIBUTION_FILE = "out_of_distribution.npz"
 
 
 class PredictorSettings(Record):
-    """What a specialist needs to predict besides its weights: `Specialist.settings` as a record."""
+    """Settings that a specialist predicts with, besides its weights: `Specialist.settings` as a record."""
 
     schema: AnswerSchema
     calibration: ConfidenceCalibration = msgspec.field(default_factory=ConfidenceCalibration)

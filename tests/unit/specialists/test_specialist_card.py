@@ -11,7 +11,8 @@ from tests import tiny_tasks
 from deputize.core.artifacts import Specialist
 from deputize.core.errors import BadInput, Tampered
 from deputize.specialists.answer_schema import AnswerSchema
-from deputize.specialists.card import (
+from deputize.specialists.catalogue import sha256_of
+from deputize.specialists.specialist_card import (
     CARD,
     PredictorSettings,
     check_files,
@@ -19,7 +20,6 @@ from deputize.specialists.card import (
     settings_of,
     write_card,
 )
-from deputize.specialists.catalogue import sha256_of
 
 
 def card(**fields: object) -> Specialist:
