@@ -46,6 +46,7 @@ def _tasks_before(run: Run) -> Discovered | None:
 
 def select(run: Run, out: Artifact[Selected]) -> None:
     """Base models and training methods for each task."""
+    from deputize.stages.finetune.methods.registry import find_methods
     from deputize.stages.select.run import run as select_models
 
     out.write(
@@ -53,6 +54,7 @@ def select(run: Run, out: Artifact[Selected]) -> None:
             run.load_curated(),
             run.load("cluster", Discovered),
             run.config,
+            methods=find_methods(run.config.methods),
             models_dir=run.home.models_path,
             progress=run.progress,
         )
@@ -81,6 +83,7 @@ def finetune(run: Run, out: Artifact[Finetuned]) -> None:
 
 def evaluate(run: Run, out: Artifact[Evaluated]) -> None:
     """Certificates and scores for each task."""
+    from deputize.specialists.model_cache import MODELS
     from deputize.specialists.predictor import load
     from deputize.stages.evaluate.run import run as certify
 
@@ -96,4 +99,5 @@ def evaluate(run: Run, out: Artifact[Evaluated]) -> None:
         progress=run.progress,
         deadline_s=run.remaining_s(),
     )
+    MODELS.clear()  # a process that goes on, such as the watch, does not keep them in memory
     out.write(Evaluated(results=results))
