@@ -12,8 +12,8 @@ from pydantic import BaseModel
 
 from deputize.gateway.metrics import HELP
 from deputize.gateway.settings import GatewaySettings
-from deputize.upstreams.config import UpstreamConfig
 from deputize.upstreams.failover import RetryConfig
+from deputize.upstreams.upstream_config import UpstreamConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "reference" / "gateway.md").read_text("utf-8")

@@ -31,9 +31,9 @@ from deputize.specialists.serving.base import SpecialistClient
 from deputize.specialists.serving.registry import make_engine
 from deputize.store.recording.mover import Mover
 from deputize.store.recording.recorder import Recorder
-from deputize.upstreams.config import UpstreamConfig
 from deputize.upstreams.failover import UpstreamPool
 from deputize.upstreams.upstream import Upstream
+from deputize.upstreams.upstream_config import UpstreamConfig
 
 log = logging.getLogger("deputize.gateway")
 

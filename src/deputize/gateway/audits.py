@@ -12,9 +12,9 @@ import msgspec
 from msgspec import structs
 
 from deputize.core.errors import DeputizeError
-from deputize.gateway.exchange import Exchange, Outcome, RoutingOutcome
+from deputize.gateway.exchange import Exchange, ExchangeOutcome, RoutingOutcome
 from deputize.gateway.metrics import Metrics
-from deputize.gateway.replies import parse_body
+from deputize.gateway.model_replies import parse_body
 from deputize.gateway.settlement import Settlement, agrees_with_llm
 from deputize.gateway.upstream_sender import UpstreamSender
 
@@ -110,7 +110,7 @@ class Auditor:
             routing.decision, served_by="llm", reason="audit", specialist_ms=None, shadow_agrees=agrees
         )
         audit.routing = RoutingOutcome(decision)
-        await self._settlement.settle(audit, Outcome(status, completion))
+        await self._settlement.settle(audit, ExchangeOutcome(status, completion))
         return "unreadable" if agrees is None else "agrees" if agrees else "differs"
 
     def _count(self, result: str) -> None:

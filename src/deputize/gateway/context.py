@@ -1,23 +1,21 @@
-"""Who is asking, for what run of which agent: read from a request's headers before anything else happens."""
+"""The context of a call (agent, site, episode, origin), read from a request's headers."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from typing import Literal
 
 import msgspec
 
 from deputize.core.errors import BadInput
 from deputize.core.records import Audience
-
-Override = Literal["llm", "slm", "auto"]
+from deputize.router.policy import Override
 
 _MAX_NAME = 256
 
 
 class Context(msgspec.Struct, frozen=True, gc=False):
-    """What the headers say of one call."""
+    """The facts about one call that its headers give."""
 
     id: str
     arrived_at: float
@@ -35,14 +33,15 @@ class Context(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def canary_key(self) -> str:
-        """What a canary share is drawn by: the episode, so that one run stays with one model; else who asks."""
+        """The key by which a canary share is drawn: the episode, so that one run stays with one model; else the origin."""
         return self.episode or self.origin or self.id
 
 
 class CallIds:
-    """Fresh ids; random, so that they tell nothing about other calls. Made in the process that uses them.
+    """Makes fresh ids; random, so that they tell nothing about other calls. To be made in the process that uses them.
 
-    The system is asked for many at a time: each asking hands the interpreter to another thread.
+    Random bytes are taken from the system for many ids at a time: each such call hands the interpreter to another
+    thread.
     """
 
     def __init__(self) -> None:

@@ -13,7 +13,7 @@ import msgspec
 
 from deputize.core.errors import BadInput
 from deputize.core.records import Message, Record
-from deputize.gateway.exchange import Exchange, Outcome
+from deputize.gateway.exchange import Exchange, ExchangeOutcome
 from deputize.http.headers import header_safe
 from deputize.store.sessions import ConversationStore
 from deputize.wire.responses_request import chat_to_items
@@ -100,7 +100,9 @@ async def resume_conversation(conversations: Conversations, exchange: Exchange) 
     return ""
 
 
-async def keep_conversation(conversations: Conversations, exchange: Exchange, outcome: Outcome) -> None:
+async def keep_conversation(
+    conversations: Conversations, exchange: Exchange, outcome: ExchangeOutcome
+) -> None:
     """Keeps what a later `previous_response_id` will need: the messages of a response that the gateway wrote, the
     upstream of one that another server keeps.
 

@@ -93,7 +93,7 @@ class Exchange(msgspec.Struct):
         return ReplyHead(self.answer_id, self.model, int(self.context.arrived_at), self.fields)
 
 
-class Outcome(msgspec.Struct, frozen=True):
+class ExchangeOutcome(msgspec.Struct, frozen=True):
     """How an exchange ended."""
 
     status: int = 200
@@ -109,15 +109,15 @@ class Outcome(msgspec.Struct, frozen=True):
     """No model was asked, or the refusal is counted elsewhere: the call leaves no record."""
 
 
-REFUSED = Outcome(refused=True)
+REFUSED = ExchangeOutcome(refused=True)
 
 
-def outcome_of(error: BaseException) -> Outcome:
+def outcome_of(error: BaseException) -> ExchangeOutcome:
     """The outcome of an exchange that ended in an error before there was an answer."""
     if isinstance(error, asyncio.CancelledError):
-        return Outcome(status=499, cut_by="client")
+        return ExchangeOutcome(status=499, cut_by="client")
     if isinstance(error, UpstreamError):
-        return Outcome(status=error.http_status)
+        return ExchangeOutcome(status=error.http_status)
     if isinstance(error, DeputizeError):
         return REFUSED
-    return Outcome(status=500, cut_by="gateway")
+    return ExchangeOutcome(status=500, cut_by="gateway")

@@ -8,7 +8,7 @@ from deputize.core.errors import BadInput
 from deputize.wire.chat_request import decode_object
 
 
-class Feedback(msgspec.Struct, frozen=True):
+class CallerFeedback(msgspec.Struct, frozen=True):
     """One value of one metric, for an episode or for a call."""
 
     metric: str
@@ -18,7 +18,7 @@ class Feedback(msgspec.Struct, frozen=True):
     """Empty where `episode` is not, and the other way round."""
 
 
-def read_feedback(body: bytes) -> Feedback:
+def read_feedback(body: bytes) -> CallerFeedback:
     """The feedback in a request body.
 
     Raises:
@@ -33,4 +33,4 @@ def read_feedback(body: bytes) -> Feedback:
         raise BadInput("Feedback needs a 'metric': a name such as success or reward.")
     if not isinstance(value, int | float):
         raise BadInput("Feedback needs a 'value': a number, true or false.")
-    return Feedback(metric, float(value), episode, call_id)
+    return CallerFeedback(metric, float(value), episode, call_id)

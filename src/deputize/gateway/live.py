@@ -14,10 +14,8 @@ from deputize.gateway.audits import Auditor
 from deputize.gateway.call_intents import CallIntents
 from deputize.gateway.conversations import Conversations, resume_conversation
 from deputize.gateway.error_replies import upstream_failed
-from deputize.gateway.exchange import Exchange, Leg, Outcome, outcome_of
-from deputize.gateway.protocols import CallRecorder
-from deputize.gateway.relay import Relay
-from deputize.gateway.replies import (
+from deputize.gateway.exchange import Exchange, ExchangeOutcome, Leg, outcome_of
+from deputize.gateway.model_replies import (
     decision_headers,
     is_event_stream,
     relay_for,
@@ -25,6 +23,8 @@ from deputize.gateway.replies import (
     stream_headers,
     whole_reply,
 )
+from deputize.gateway.protocols import CallRecorder
+from deputize.gateway.relay import Relay
 from deputize.gateway.routing import RoutingDecider
 from deputize.gateway.settlement import Settlement
 from deputize.gateway.upstream_sender import UpstreamSender
@@ -80,7 +80,7 @@ class Live:
             self._auditor.consider(exchange)
         return reply._replace(headers=[*reply.headers, *decision_headers(exchange)])
 
-    async def _reply(self, exchange: Exchange) -> tuple[HttpReply, Outcome | None]:
+    async def _reply(self, exchange: Exchange) -> tuple[HttpReply, ExchangeOutcome | None]:
         """The reply to a call and its outcome; the outcome is None for a stream, which is settled at its end."""
         keeper = await resume_conversation(self._conversations, exchange)
         exchange.routing = await self._routing.route(exchange)
@@ -88,7 +88,7 @@ class Live:
         if answer is not None:
             first_token_s = self._clock_s()
             reply = specialist_reply(exchange, answer)
-            return reply, Outcome(
+            return reply, ExchangeOutcome(
                 completion=answer, response_id=exchange.answer_id, first_token_s=first_token_s
             )
         leg = await self._sender.send(exchange, keeper)

@@ -1,10 +1,11 @@
-"""What is asked beside the calls themselves: embeddings, the list of models, how many tokens a request has."""
+"""Requests that are passed through and are no model calls: embeddings, the list of models, token counts."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -21,7 +22,7 @@ from deputize.gateway.upstream_errors import lacks_endpoint
 from deputize.http.handler import JSON_HEADERS, HttpReply
 from deputize.http.headers import Headers, header_safe
 from deputize.http.transport import UpstreamResponse
-from deputize.upstreams import auth
+from deputize.upstreams import credentials
 from deputize.upstreams.failover import UpstreamPool
 from deputize.upstreams.upstream import Upstream, read_bounded
 from deputize.wire.messages_request import estimate_tokens
@@ -33,7 +34,7 @@ _LIST_S = 10.0
 
 
 class Passthrough:
-    """Answers these three; passed on as they are wherever one upstream can answer alone."""
+    """Answers embeddings, model lists and token counts, unchanged wherever one upstream can answer alone."""
 
     def __init__(
         self,
@@ -57,7 +58,7 @@ class Passthrough:
         body: bytes = b"",
         fields: Mapping[str, Any] | None = None,
     ) -> tuple[UpstreamResponse, bytes, str]:
-        """Sends a request on, its model under the upstream's own name; the answer, its body, the upstream's name."""
+        """Sends a request on, with the upstream's own name of the model; the response, its body, the upstream's name."""
         model = str(fields.get("model") or "") if fields is not None else ""
 
         def prepare(upstream: Upstream) -> tuple[str, Headers, bytes]:
@@ -77,7 +78,7 @@ class Passthrough:
     async def count_tokens(
         self, path: str, headers: Mapping[str, str], fields: dict[str, Any], body: bytes
     ) -> HttpReply:
-        """Asks the upstream where it can count; estimates, and says so in a header, where it cannot."""
+        """The upstream's count where it can count; else an estimate, marked by a header."""
         able = [u for u in self._upstreams.taking(str(fields.get("model") or "")) if u.speaks("messages")]
         if able:
             incoming, whole, _ = await self._pass("POST", path, headers, able, body, fields)
@@ -110,35 +111,7 @@ class Passthrough:
         if not able:
             raise BadInput(f"No configured upstream that takes the model {model!r} has embeddings.")
 
-        def call(
-            status: int, *, upstream: str = "", usage: Usage | None = None, aborted: bool = False
-        ) -> Call:
-            text = fields.get("input")
-            content = text if isinstance(text, str) else _encode(text).decode()
-            return Call(
-                id=context.id,
-                messages=[{"role": "user", "content": content}],
-                response={},
-                agent=context.agent,
-                site=context.site,
-                episode=context.episode,
-                group=context.episode,
-                model=model,
-                params={k: v for k, v in fields.items() if k not in ("input", "model")},
-                audience="code",
-                origin=context.origin,
-                tenant=context.tenant,
-                usage=usage,
-                aborted=aborted,
-                latency_ms=(self._clock_s() - context.started) * 1e3,
-                timestamp=context.arrived_at,
-                status=status,
-                upstream=upstream,
-                protocol="embeddings",
-                decision=Decision(reason="no_route"),
-                source="gateway",
-            )
-
+        call = partial(self._embedding_call, fields, context)
         try:
             incoming, whole, name = await self._pass("POST", path, headers, able, body, fields)
         except asyncio.CancelledError:
@@ -155,13 +128,50 @@ class Passthrough:
         ours = [("x-deputize-request-id", context.id), ("x-deputize-served-by", "llm")]
         return HttpReply(incoming.status, [*forward_answer_headers(incoming.headers), *ours], whole)
 
+    def _embedding_call(
+        self,
+        fields: dict[str, Any],
+        context: Context,
+        status: int,
+        *,
+        upstream: str = "",
+        usage: Usage | None = None,
+        aborted: bool = False,
+    ) -> Call:
+        """The record of a request for embeddings: its input, not the vectors."""
+        text = fields.get("input")
+        content = text if isinstance(text, str) else _encode(text).decode()
+        return Call(
+            id=context.id,
+            messages=[{"role": "user", "content": content}],
+            response={},
+            agent=context.agent,
+            site=context.site,
+            episode=context.episode,
+            group=context.episode,
+            model=str(fields.get("model") or ""),
+            params={k: v for k, v in fields.items() if k not in ("input", "model")},
+            audience="code",
+            origin=context.origin,
+            tenant=context.tenant,
+            usage=usage,
+            aborted=aborted,
+            latency_ms=(self._clock_s() - context.started) * 1e3,
+            timestamp=context.arrived_at,
+            status=status,
+            upstream=upstream,
+            protocol="embeddings",
+            decision=Decision(reason="no_route"),
+            source="gateway",
+        )
+
     # --- models ---------------------------------------------------------------------------------------------------
 
     async def models(self, path: str, wanted: str, headers: Mapping[str, str], caller: Caller) -> HttpReply:
         """The models a client may ask for: one upstream's own list, or what several (or mappings) come to.
 
         Raises:
-            UpstreamError: no upstream told.
+            UpstreamError: no upstream listed its models.
         """
         dialect = MESSAGES if "anthropic-version" in headers else CHAT
         members = self._upstreams.members
@@ -196,7 +206,7 @@ class Passthrough:
         return HttpReply(200, list(JSON_HEADERS), _encode(listing))
 
     async def _listed(self, headers: Mapping[str, str]) -> list[list[str]]:
-        """What each upstream takes, by the names clients use; [] for one that does not tell."""
+        """The models of each upstream, by the names clients use; [] for one that does not list them."""
         asked = await asyncio.gather(
             *(self._names(u, headers) for u in self._upstreams.members), return_exceptions=True
         )
@@ -208,7 +218,7 @@ class Passthrough:
             raise (
                 failures[0]
                 if isinstance(failures[0], DeputizeError)
-                else UpstreamError("No upstream told its models.")
+                else UpstreamError("No upstream listed its models.")
             )
         return [[] if isinstance(a, BaseException) else a for a in asked]
 
@@ -220,7 +230,7 @@ class Passthrough:
             return named
         sent = forward_request_headers(headers, keep_authorization=not upstream.has_key)
         native = MESSAGES if upstream.protocol == "anthropic" else CHAT
-        sent = auth.for_dialect(sent, native.name)
+        sent = credentials.for_dialect(sent, native.name)
         async with asyncio.timeout(_LIST_S):
             incoming = await upstream.send("GET", "/v1/models", sent, b"")
             try:

@@ -11,7 +11,7 @@ from deputize.wire.registry import CHAT, DIALECTS, MESSAGES
 
 
 class Endpoint(NamedTuple):
-    """What is known of a path before its request is read."""
+    """The facts about a path that hold before its request is read."""
 
     path: str
     right: Right | None

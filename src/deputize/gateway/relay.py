@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import ClassVar, Protocol
 
 from deputize.core.errors import UpstreamError
-from deputize.gateway.exchange import CutBy, Leg, Outcome
+from deputize.gateway.exchange import CutBy, ExchangeOutcome, Leg
 from deputize.http.content_encoding import decompressor
 from deputize.wire.dialect import StreamWriter
 from deputize.wire.events import Assembler, Event, Failed
@@ -36,7 +36,7 @@ class Relay(Protocol):
         """The bytes to send on now. Raises UpstreamError where the stream cannot be read any more."""
         ...
 
-    def finish(self, failure: UpstreamError | None) -> Outcome:
+    def finish(self, failure: UpstreamError | None) -> ExchangeOutcome:
         """Ends the stream and gives its outcome.
 
         Args:
@@ -44,7 +44,7 @@ class Relay(Protocol):
         """
         ...
 
-    def outcome(self, cut_by: CutBy = "") -> Outcome:
+    def outcome(self, cut_by: CutBy = "") -> ExchangeOutcome:
         """The outcome as far as the stream has come."""
         ...
 
@@ -64,9 +64,9 @@ class _ReadCopy:
         if self._first_token_s is None and self._assembler.has_output:
             self._first_token_s = self._clock_s()
 
-    def outcome(self, cut_by: CutBy = "") -> Outcome:
+    def outcome(self, cut_by: CutBy = "") -> ExchangeOutcome:
         completion = self._assembler.completion()
-        return Outcome(
+        return ExchangeOutcome(
             completion=completion,
             cut_by=cut_by,
             response_id="" if cut_by else self._leg.answer_id or completion.id,
@@ -104,7 +104,7 @@ class FrameRelay(_ReadCopy):
         self.ended = parser.ended
         return b"".join(out)
 
-    def finish(self, failure: UpstreamError | None) -> Outcome:
+    def finish(self, failure: UpstreamError | None) -> ExchangeOutcome:
         parser, assembler, held = self._parser, self._assembler, self._held
         rest = self._splitter.rest()
         if rest:
@@ -201,7 +201,7 @@ class CompressedRelay(_ReadCopy):
         self._note_first_token()
         return out
 
-    def finish(self, failure: UpstreamError | None) -> Outcome:
+    def finish(self, failure: UpstreamError | None) -> ExchangeOutcome:
         if failure is None:
             return self.outcome()
         self.tail = b""

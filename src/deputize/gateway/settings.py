@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from deputize.core.config import sentence
 from deputize.core.errors import BadInput, UsageError
 from deputize.files import read_toml
-from deputize.upstreams.config import UpstreamConfig
 from deputize.upstreams.failover import RetryConfig
+from deputize.upstreams.upstream_config import UpstreamConfig
 
 UPSTREAM_KEY_VARIABLE = "DEPUTIZE_UPSTREAM_API_KEY"
 
@@ -89,7 +89,7 @@ class GatewaySettings(BaseModel):
         return "https" if self.tls_cert_file else "http"
 
     def tls(self) -> ssl.SSLContext | None:
-        """What clients are met with; None: plain HTTP.
+        """The certificate and key shown to clients; None: plain HTTP.
 
         Raises:
             UsageError: certificate or key cannot be used.

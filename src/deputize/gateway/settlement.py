@@ -14,7 +14,7 @@ from deputize.core.errors import DeputizeError
 from deputize.core.records import Call, Message, Prediction, Route, Usage
 from deputize.gateway.auth import Authenticator
 from deputize.gateway.conversations import Conversations, keep_conversation
-from deputize.gateway.exchange import Exchange, Outcome
+from deputize.gateway.exchange import Exchange, ExchangeOutcome
 from deputize.gateway.metrics import Metrics
 from deputize.gateway.protocols import CallRecorder
 
@@ -46,7 +46,7 @@ class Settlement:
         self._shadow_wait_s = shadow_wait_s
         self._clock_s = clock_s
 
-    async def settle(self, exchange: Exchange, outcome: Outcome) -> None:
+    async def settle(self, exchange: Exchange, outcome: ExchangeOutcome) -> None:
         """Settles one exchange.
 
         An outcome cut by the client or by the gateway is settled without a wait, so that a task that is being cancelled
@@ -64,7 +64,7 @@ class Settlement:
         else:
             await self._record(exchange, outcome)
 
-    async def _record(self, exchange: Exchange, outcome: Outcome) -> None:
+    async def _record(self, exchange: Exchange, outcome: ExchangeOutcome) -> None:
         call: Call | None = None
         try:
             if outcome.response_id:
@@ -83,7 +83,7 @@ class Settlement:
                 self._hand_over(structs.replace(call, aborted=True))
             raise
 
-    def _record_now(self, exchange: Exchange, outcome: Outcome) -> None:
+    def _record_now(self, exchange: Exchange, outcome: ExchangeOutcome) -> None:
         if exchange.routing.shadow is not None:
             exchange.routing.shadow.cancel()
         self._hand_over(self._call(exchange, outcome, self._clock_s()))
@@ -94,7 +94,7 @@ class Settlement:
         except DeputizeError as error:
             log.error("an aborted call could not be recorded: %s", error)
 
-    def _call(self, exchange: Exchange, outcome: Outcome, finished: float) -> Call:
+    def _call(self, exchange: Exchange, outcome: ExchangeOutcome, finished: float) -> Call:
         """The record of a call, which is counted and charged here.
 
         Args:
@@ -143,7 +143,7 @@ class Settlement:
     def _count(
         self,
         exchange: Exchange,
-        outcome: Outcome,
+        outcome: ExchangeOutcome,
         usage: Usage | None,
         latency_s: float,
         ttft_s: float | None,
@@ -164,7 +164,7 @@ class Settlement:
             metrics.add("deputize_tokens_total", (served_by, ("direction", "in")), usage.prompt_tokens)
             metrics.add("deputize_tokens_total", (served_by, ("direction", "out")), usage.completion_tokens)
 
-    async def _compare_shadow(self, exchange: Exchange, outcome: Outcome) -> None:
+    async def _compare_shadow(self, exchange: Exchange, outcome: ExchangeOutcome) -> None:
         """Notes in the decision whether the shadow's prediction agrees with the LLM's answer."""
         routing, completion = exchange.routing, outcome.completion
         if routing.shadow is None or routing.route is None:

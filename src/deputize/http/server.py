@@ -39,7 +39,7 @@ Refusal = Callable[[int, str], HttpReply]
 
 @dataclass(slots=True, frozen=True)
 class Limits:
-    """What one client may take."""
+    """Limits on what one client may send and take."""
 
     max_head_bytes: int = 128 * 1024
     max_body_bytes: int = 32 * 1024 * 1024

@@ -102,7 +102,7 @@ def paraphrasing_model(privacy: Privacy) -> SyncClient | None:
     """
     if not privacy.paraphraser:
         return None
-    from deputize.upstreams.config import UpstreamConfig
+    from deputize.upstreams.upstream_config import UpstreamConfig
     from deputize.upstreams.sync_client import SyncClient
 
     settings = dict(privacy.paraphraser)

@@ -16,7 +16,7 @@ Override: TypeAlias = Literal["llm", "slm", "auto"]
 
 
 class RoutingPlan(Record, frozen=True):
-    """What is decided about a request before any model is asked."""
+    """The decision about a request before any model is asked."""
 
     ask_specialist: bool
     may_serve: bool
@@ -28,12 +28,12 @@ class RoutingPlan(Record, frozen=True):
     """The confidence from which the specialist's answer is served; None: whatever it is."""
 
 
-def plan(route: Route | None, *, override: str = "auto", canary_key: str = "") -> RoutingPlan:
+def plan(route: Route | None, *, override: Override = "auto", canary_key: str = "") -> RoutingPlan:
     """The plan for a request: may the specialist be asked, and may its answer be used.
 
     Args:
         route: the route that the table matched, None where nothing did.
-        override: llm, slm or auto; any other value counts as auto. "slm" lifts threshold, shadow and canary, but never
+        override: the model the caller asks for. "slm" lifts threshold, shadow and canary, but never
             opens a closed route.
         canary_key: session, episode or request id; the same key is always on the same side of a canary, and stays in
             it as its share grows. '' is never in a canary.

@@ -1,4 +1,4 @@
-"""Several upstreams as one: who takes a model, who is tried next, who is left alone for a while."""
+"""Several upstreams as one: choice by model, retries with back-off, fallbacks, and a circuit breaker for each."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class RetryConfig(BaseModel):
 
 @dataclass(slots=True)
 class Breaker:
-    """Leaves an upstream alone after failures in a row; lets one request try after the cool-down."""
+    """A circuit breaker: keeps requests from an upstream after failures in a row; lets one try after the cool-down."""
 
     break_after: int
     cooldown_s: float
@@ -45,7 +45,7 @@ class Breaker:
     trying: bool = False
 
     def allows(self, now: float) -> bool:
-        """Whether a request may go to this upstream now."""
+        """True where a request may go to this upstream now."""
         if self.n_failures < self.break_after:
             return True
         if now < self.open_until or self.trying:
@@ -69,11 +69,10 @@ class Breaker:
 
 @dataclass(slots=True)
 class UpstreamAnswer:
-    """An upstream's answer, and how it came about."""
+    """An upstream and its answer."""
 
     incoming: UpstreamResponse
     upstream: Upstream
-    n_attempts: int
 
 
 Prepare = Callable[[Upstream], tuple[str, Headers, bytes]]
@@ -90,7 +89,7 @@ class UpstreamPool:
     clock: Callable[[], float] = monotonic
     rng: random.Random = field(default_factory=random.Random)
     on_event: Callable[[str, str], None] = lambda event, upstream: None
-    """Told of ("retry" | "failure" | "fallback" | "open", upstream name), for the counters."""
+    """Called with ("retry" | "failure" | "fallback" | "open", upstream name), for the counters."""
     breakers: dict[str, Breaker] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -119,21 +118,16 @@ class UpstreamPool:
         """
         error: UpstreamError | None = None
         unfit: BadInput | None = None
-        n_attempts = 0
         for position, upstream in enumerate(candidates):
             last = position == len(candidates) - 1
             breaker = self.breakers[upstream.name]
             blocked = not breaker.allows(self.clock())
             if blocked and len(candidates) > 1:
                 self.on_event("open", upstream.name)
-                wait_s = breaker.wait_s(self.clock())
-                error = error or UpstreamError(
-                    f"Upstream {upstream.name!r} failed {breaker.n_failures} times in a row and is left alone"
-                    f" for another {wait_s:.1f} s."
-                )
+                error = error or _left_alone(upstream, breaker, self.clock())
                 continue
             try:
-                path, headers, body = prepare(upstream)
+                request = prepare(upstream)
             except BadInput as cannot:  # another one may take it
                 if not blocked:
                     breaker.trying = False
@@ -141,47 +135,72 @@ class UpstreamPool:
                 continue
             # with nowhere else to go an open circuit saves the retries, not the request
             n_allowed = 1 if blocked else self.retry.attempts
-            for attempt in range(1, n_allowed + 1):
-                n_attempts += 1
-                try:
-                    incoming = await upstream.send(method, path, headers, body)
-                except UpstreamError as failure:
-                    breaker.failed(self.clock())
-                    self.on_event("failure", upstream.name)
-                    error, wait_s = failure, self._backoff(attempt)
-                except asyncio.CancelledError:
-                    breaker.trying = False
-                    raise
-                else:
-                    if incoming.status not in RETRY_STATUS:
-                        breaker.succeeded()
-                        return UpstreamAnswer(incoming, upstream, n_attempts)
-                    if incoming.status != 429:  # being busy is not being broken
-                        breaker.failed(self.clock())
-                    else:
-                        breaker.succeeded()
-                    self.on_event("failure", upstream.name)
-                    asked_s = retry_after_s(header(incoming.headers, "retry-after"))
-                    wait_s = max(self._backoff(attempt), asked_s or 0.0)
-                    final = attempt == n_allowed or wait_s > self.retry.max_s
-                    if final and last:
-                        return UpstreamAnswer(incoming, upstream, n_attempts)
-                    incoming.close()
-                    error = UpstreamError(f"Upstream {upstream.name!r} answered {incoming.status}.")
-                    if final:
-                        break
-                if attempt == n_allowed or breaker.wait_s(self.clock()):
-                    break
-                self.on_event("retry", upstream.name)
-                await self.sleep(wait_s)
+            result = await self._try(method, upstream, request, n_allowed, last=last)
+            if isinstance(result, UpstreamAnswer):
+                return result
+            error = result
             if not last:
                 self.on_event("fallback", upstream.name)
         raise error or unfit or UpstreamError("No upstream answered.")
+
+    async def _try(
+        self,
+        method: str,
+        upstream: Upstream,
+        request: tuple[str, Headers, bytes],
+        n_allowed: int,
+        *,
+        last: bool,
+    ) -> UpstreamAnswer | UpstreamError:
+        """Sends to one upstream up to `n_allowed` times; its answer, or its last failure."""
+        breaker = self.breakers[upstream.name]
+        path, headers, body = request
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                incoming = await upstream.send(method, path, headers, body)
+            except UpstreamError as failure:
+                breaker.failed(self.clock())
+                self.on_event("failure", upstream.name)
+                error, wait_s = failure, self._backoff(attempt)
+            except asyncio.CancelledError:
+                breaker.trying = False
+                raise
+            else:
+                if incoming.status not in RETRY_STATUS:
+                    breaker.succeeded()
+                    return UpstreamAnswer(incoming, upstream)
+                if incoming.status != 429:  # being busy is not being broken
+                    breaker.failed(self.clock())
+                else:
+                    breaker.succeeded()
+                self.on_event("failure", upstream.name)
+                asked_s = retry_after_s(header(incoming.headers, "retry-after"))
+                wait_s = max(self._backoff(attempt), asked_s or 0.0)
+                final = attempt == n_allowed or wait_s > self.retry.max_s
+                if final and last:
+                    return UpstreamAnswer(incoming, upstream)
+                incoming.close()
+                error = UpstreamError(f"Upstream {upstream.name!r} answered {incoming.status}.")
+                if final:
+                    return error
+            if attempt >= n_allowed or breaker.wait_s(self.clock()):
+                return error
+            self.on_event("retry", upstream.name)
+            await self.sleep(wait_s)
 
     def _backoff(self, attempt: int) -> float:
         # full jitter: clients that failed together do not come back together
         ceiling_s: float = min(self.retry.max_s, self.retry.base_s * 2.0 ** (attempt - 1))
         return self.rng.uniform(0.5, 1.0) * ceiling_s
+
+
+def _left_alone(upstream: Upstream, breaker: Breaker, now: float) -> UpstreamError:
+    return UpstreamError(
+        f"Upstream {upstream.name!r} failed {breaker.n_failures} times in a row and is left alone"
+        f" for another {breaker.wait_s(now):.1f} s."
+    )
 
 
 def retry_after_s(value: str) -> float | None:

@@ -10,8 +10,8 @@ import msgspec
 from deputize.core.contracts import text_of
 from deputize.core.errors import UpstreamError
 from deputize.http.client import Http1Transport
-from deputize.upstreams.config import UpstreamConfig
 from deputize.upstreams.upstream import Upstream
+from deputize.upstreams.upstream_config import UpstreamConfig
 
 
 class SyncClient:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from deputize.core.errors import UpstreamError
 from deputize.http.headers import Headers, header
 from deputize.http.transport import Transport, UpstreamResponse
-from deputize.upstreams import auth
-from deputize.upstreams.config import UpstreamConfig, UpstreamProtocol
+from deputize.upstreams import credentials
+from deputize.upstreams.upstream_config import UpstreamConfig, UpstreamProtocol
 
 
 class Upstream:
@@ -46,7 +46,7 @@ class Upstream:
             UpstreamError, UpstreamTimeout: no answer.
         """
         if self._key:
-            headers = auth.with_key(headers, self._key, self.protocol)
+            headers = credentials.with_key(headers, self._key, self.protocol)
         config = self.config
         return await self._transport.send(
             method,

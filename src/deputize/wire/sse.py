@@ -60,7 +60,7 @@ class FrameSplitter:
         return frames
 
     def rest(self) -> bytes:
-        """What is left without a closing blank line (at the end of the stream)."""
+        """The bytes left without a closing blank line (at the end of the stream)."""
         left, self._buffer = self._buffer, b""
         return left
 

@@ -31,8 +31,8 @@ from deputize.gateway.launch import running_gateway
 from deputize.gateway.settings import GatewaySettings, settings_for
 from deputize.store.access.api_keys import ApiKeys
 from deputize.store.keys.keyring import KeyRing
-from deputize.upstreams.config import UpstreamConfig
 from deputize.upstreams.failover import RetryConfig
+from deputize.upstreams.upstream_config import UpstreamConfig
 
 Recorded = Callable[[int], list[Call]]
 MESSAGES: list[Any] = [{"role": "user", "content": "q"}]

@@ -36,8 +36,8 @@ from deputize.gateway.settings import GatewaySettings, read_settings, settings_f
 from deputize.home import Home
 from deputize.store.access.api_keys import ApiKeys
 from deputize.store.keys.keyring import KeyRing
-from deputize.upstreams.config import UpstreamConfig
 from deputize.upstreams.failover import RetryConfig
+from deputize.upstreams.upstream_config import UpstreamConfig
 
 Recorded = Callable[[int], list[Call]]
 MESSAGES: list[Any] = [{"role": "user", "content": "q"}]

@@ -27,7 +27,7 @@ from deputize.gateway.child_process import start_gateway_process
 from deputize.gateway.launch import running_gateway
 from deputize.gateway.settings import GatewaySettings, settings_for
 from deputize.home import Home
-from deputize.upstreams.config import UpstreamConfig
+from deputize.upstreams.upstream_config import UpstreamConfig
 
 Recorded = Callable[[int], list[Call]]
 MESSAGES: list[Any] = [{"role": "user", "content": "q"}]

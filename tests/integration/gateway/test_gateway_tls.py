@@ -27,8 +27,8 @@ from deputize.core.errors import BadInput, UsageError
 from deputize.core.records import Call
 from deputize.gateway.launch import running_gateway
 from deputize.gateway.settings import GatewaySettings, read_settings
-from deputize.upstreams.config import UpstreamConfig
 from deputize.upstreams.failover import RetryConfig
+from deputize.upstreams.upstream_config import UpstreamConfig
 
 Recorded = Callable[[int], list[Call]]
 BODY = {"model": "big", "messages": [{"role": "user", "content": "q"}]}

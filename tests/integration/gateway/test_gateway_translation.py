@@ -30,8 +30,8 @@ from tests.integration.gateway.upstream import (
 from deputize.core.records import Call, Contract, Request
 from deputize.gateway.launch import running_gateway
 from deputize.gateway.settings import GatewaySettings
-from deputize.upstreams.config import UpstreamConfig
 from deputize.upstreams.failover import RetryConfig
+from deputize.upstreams.upstream_config import UpstreamConfig
 from deputize.wire.sse import PING
 
 Recorded = Callable[[int], list[Call]]

@@ -17,9 +17,9 @@ from deputize.gateway.metrics import Metrics
 from deputize.http.headers import Headers, header_safe
 from deputize.store.keys.keyring import KeyRing
 from deputize.store.sessions import ConversationStore
-from deputize.upstreams.config import UpstreamConfig
 from deputize.upstreams.failover import Breaker, RetryConfig, UpstreamPool, retry_after_s
 from deputize.upstreams.upstream import Upstream
+from deputize.upstreams.upstream_config import UpstreamConfig
 
 
 class Canned:

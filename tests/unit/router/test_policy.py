@@ -46,7 +46,7 @@ def decided(
     given_route: Route | None,
     prediction: Prediction | None,
     *,
-    override: str = "auto",
+    override: Any = "auto",
     canary_key: str = "",
     failure: Any = "worker_error",
 ) -> Decision:

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Callable
 
 import msgspec
 
-from deputize.gateway.exchange import Exchange, Leg, Outcome
+from deputize.gateway.exchange import Exchange, ExchangeOutcome, Leg
 from deputize.gateway.forwarding import forward_answer_headers, limit_headers
 from deputize.gateway.relay import CompressedRelay, Relay, SameProtocolRelay, TranslatingRelay
 from deputize.gateway.upstream_errors import error_message
@@ -61,7 +61,7 @@ async def _frames(answer: Completion, writer: StreamWriter) -> AsyncGenerator[by
 # --- from an upstream, whole -----------------------------------------------------------------------------------------
 
 
-def whole_reply(exchange: Exchange, leg: Leg, body: bytes) -> tuple[HttpReply, Outcome]:
+def whole_reply(exchange: Exchange, leg: Leg, body: bytes) -> tuple[HttpReply, ExchangeOutcome]:
     """An upstream's whole answer: its own bytes in the same protocol, encoded anew in another."""
     response, dialect = leg.response, exchange.dialect
     assert response is not None
@@ -78,7 +78,7 @@ def whole_reply(exchange: Exchange, leg: Leg, body: bytes) -> tuple[HttpReply, O
             body = dialect.error_body(status, error_message(body), "upstream_error", None)
     can_be_referred_to = completion is not None and status < 400
     response_id = (leg.answer_id or (completion.id if completion else "")) if can_be_referred_to else ""
-    return HttpReply(status, headers, body), Outcome(status, completion, response_id=response_id)
+    return HttpReply(status, headers, body), ExchangeOutcome(status, completion, response_id=response_id)
 
 
 def parse_body(dialect: Dialect, response: UpstreamResponse, body: bytes) -> Completion | None:

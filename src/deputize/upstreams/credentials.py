@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from deputize.http.headers import Headers
-from deputize.upstreams.config import UpstreamProtocol
+from deputize.upstreams.upstream_config import UpstreamProtocol
 
 ANTHROPIC_VERSION = "2023-06-01"
 """Sent where the client named no version, since it speaks another protocol."""
