@@ -103,7 +103,8 @@ class Gateway:
             if isinstance(reply.body, bytes):
                 self._one_less()
             else:  # a stream is in flight until its last byte
-                reply = reply._replace(body=WatchedStream(reply.body, self._stream_closed))
+                body_stream = WatchedStream(reply.body, self._stream_closed)
+                reply = HttpReply(reply.status, reply.headers, body_stream)
         except asyncio.CancelledError:
             self._count_request(bare, 499)
             raise

@@ -78,7 +78,7 @@ class Live:
             reply = upstream_failed(exchange.dialect, error)
         if exchange.routing.answer is not None:
             self._auditor.consider(exchange)
-        return reply._replace(headers=[*reply.headers, *decision_headers(exchange)])
+        return HttpReply(reply.status, reply.headers + decision_headers(exchange), reply.body)
 
     async def _reply(self, exchange: Exchange) -> tuple[HttpReply, ExchangeOutcome | None]:
         """The reply to a call and its outcome; the outcome is None for a stream, which is settled at its end."""

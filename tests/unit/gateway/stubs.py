@@ -1,0 +1,203 @@
+"""Parts of the gateway in memory, for the unit tests of this folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from time import perf_counter
+from typing import Any
+
+from deputize.core.errors import StoreError, UpstreamError
+from deputize.core.records import Call, Usage
+from deputize.gateway.auth import Caller
+from deputize.gateway.context import Context
+from deputize.gateway.conversations import Conversation
+from deputize.gateway.exchange import Exchange
+from deputize.gateway.metrics import Metrics
+from deputize.gateway.settlement import Settlement
+from deputize.gateway.upstream_sender import UpstreamSender
+from deputize.http.headers import Headers
+from deputize.store.access.roles import Right
+from deputize.store.recording.journal import Intent
+from deputize.store.recording.recorder import RecorderStats
+from deputize.upstreams.failover import RetryConfig, UpstreamPool
+from deputize.upstreams.upstream import Upstream
+from deputize.upstreams.upstream_config import UpstreamConfig
+from deputize.wire.dialect import Dialect
+from deputize.wire.registry import CHAT
+
+JSON: Headers = [("content-type", "application/json")]
+SSE: Headers = [("content-type", "text/event-stream")]
+
+
+class ListRecorder:
+    """Keeps calls in a list; raises StoreError while `full`."""
+
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+        self.abandoned: list[str] = []
+        self.intents: list[Intent] = []
+        self.full = False
+
+    def admit(self) -> None:
+        self._check()
+
+    def begin(self, *intents: Intent) -> None:
+        self.intents.extend(intents)
+
+    def abandon(self, call_id: str) -> None:
+        self.abandoned.append(call_id)
+
+    async def record(self, call: Call) -> None:
+        self.record_now(call)
+
+    def record_now(self, call: Call) -> None:
+        self._check()
+        self.calls.append(call)
+
+    def _check(self) -> None:
+        if self.full:
+            raise StoreError("The store is full.")
+
+    async def add_feedback(self, **feedback: Any) -> None:
+        self.feedback = feedback
+
+    def counts(self) -> Mapping[str, float]:
+        return {"queued": len(self.calls), "pending": 0}
+
+    def stats(self) -> RecorderStats:
+        return RecorderStats()
+
+
+class DictConversations:
+    """Keeps conversations in a dictionary."""
+
+    def __init__(self) -> None:
+        self.kept: dict[tuple[str, str], Conversation] = {}
+
+    async def get(self, tenant: str, response_id: str) -> Conversation | None:
+        return self.kept.get((tenant, response_id))
+
+    async def put(self, tenant: str, origin: str, response_id: str, conversation: Conversation) -> None:
+        self.kept[tenant, response_id] = conversation
+
+
+class CountingAuthenticator:
+    """Lets everybody in and remembers what was charged."""
+
+    def __init__(self) -> None:
+        self.charged: list[tuple[str, Usage]] = []
+
+    def authenticate(self, headers: Mapping[str, str], right: Right, model: str | None = None) -> Caller:
+        return Caller()
+
+    def charge(self, caller: Caller, model: str, usage: Usage) -> None:
+        self.charged.append((model, usage))
+
+
+class CannedResponse:
+    """A response made beforehand, read in the given pieces."""
+
+    def __init__(self, status: int, headers: Headers | None = None, *pieces: bytes) -> None:
+        self.status, self.headers, self.pieces, self.closed = status, headers or [], pieces, False
+
+    async def read(self) -> bytes:
+        return b"".join(self.pieces)
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        for piece in self.pieces:
+            yield piece
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class CannedTransport:
+    """Gives responses, or raises errors, in turn; the last one for ever."""
+
+    def __init__(self, *answers: CannedResponse | UpstreamError) -> None:
+        self.answers = list(answers)
+        self.sent: list[tuple[str, Headers, bytes]] = []
+
+    async def send(
+        self, method: str, url: str, headers: Headers, body: bytes, **limits: float | None
+    ) -> CannedResponse:
+        self.sent.append((url, headers, body))
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, UpstreamError):
+            raise answer
+        return answer
+
+    async def close(self) -> None:
+        return None
+
+
+def upstream(transport: CannedTransport, name: str = "u0", **config: Any) -> Upstream:
+    """An upstream behind a canned transport."""
+    return Upstream(
+        UpstreamConfig.model_validate({"name": name, "base_url": f"http://{name}/v1", **config}), transport
+    )
+
+
+def pool(*members: Upstream) -> UpstreamPool:
+    """Upstreams that are asked once each."""
+    return UpstreamPool(list(members), RetryConfig(attempts=1))
+
+
+def sender(*members: Upstream, metrics: Metrics | None = None, ask_for_usage: bool = True) -> UpstreamSender:
+    """A sender to such upstreams."""
+    return UpstreamSender(
+        pool(*members), metrics or Metrics(), ask_for_usage=ask_for_usage, max_answer_bytes=10_000
+    )
+
+
+class Settled:
+    """A settlement with its parts in memory."""
+
+    def __init__(self) -> None:
+        self.recorder, self.conversations = ListRecorder(), DictConversations()
+        self.authenticator, self.metrics = CountingAuthenticator(), Metrics()
+        self.settlement = Settlement(
+            recorder=self.recorder,
+            conversations=self.conversations,
+            authenticator=self.authenticator,
+            metrics=self.metrics,
+            shadow_wait_s=0.2,
+            clock_s=perf_counter,
+        )
+
+
+def context(**more: Any) -> Context:
+    """The context of a call that has just arrived."""
+    return Context(**{"id": "dpz-1", "arrived_at": 1000.0, "started": perf_counter(), **more})
+
+
+def exchange(fields: dict[str, Any] | None = None, dialect: Dialect = CHAT, **more: Any) -> Exchange:
+    """An exchange that has just begun."""
+    fields = fields or {"model": "m", "messages": [{"role": "user", "content": "q"}]}
+    given = {
+        "context": context(),
+        "dialect": dialect,
+        "fields": fields,
+        "chat": dialect.to_chat(fields),
+        "body": json.dumps(fields).encode(),
+        "outgoing": fields,
+        "headers": {},
+        "model": "m",
+        "stream": bool(fields.get("stream")),
+    }
+    return Exchange(**{**given, **more})
+
+
+def completion_body(text: str = "Hello.", finish: str = "stop") -> bytes:
+    """A whole chat completion."""
+    message = {"role": "assistant", "content": text}
+    choice = {"index": 0, "message": message, "finish_reason": finish}
+    usage = {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}
+    return json.dumps({"id": "chatcmpl-up", "model": "m", "choices": [choice], "usage": usage}).encode()
+
+
+def chunk(delta: dict[str, Any], finish: str | None = None) -> bytes:
+    """One frame of a chat stream."""
+    choice = {"index": 0, "delta": delta, "finish_reason": finish}
+    return b"data: " + json.dumps({"id": "c", "model": "m", "choices": [choice]}).encode() + b"\n\n"

@@ -1,0 +1,23 @@
+"""Notes of calls that take a while."""
+
+from __future__ import annotations
+
+import asyncio
+from time import perf_counter
+
+from tests.unit.gateway.stubs import ListRecorder, context, exchange
+
+from deputize.gateway.call_intents import INTENT_AFTER_S, CallIntents
+
+
+async def test_only_calls_that_take_a_while_are_noted() -> None:
+    recorder = ListRecorder()
+    intents = CallIntents(recorder, perf_counter)
+    quick, slow = exchange(), exchange(context=context(id="slow", agent="desk"))
+    for asked in (quick, slow):
+        intents.watch(asked)
+    quick.settled = True
+    await asyncio.sleep(INTENT_AFTER_S * 4)
+    assert [(i.id, i.agent, i.model) for i in recorder.intents] == [("slow", "desk", "m")]
+    await asyncio.sleep(INTENT_AFTER_S * 3)
+    assert len(recorder.intents) == 1, "noted once"

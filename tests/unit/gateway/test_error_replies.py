@@ -1,0 +1,39 @@
+"""Replies to requests that fail."""
+
+from __future__ import annotations
+
+import json
+
+from deputize.core.errors import AccessDenied, NotAuthenticated, OverLimit, StoreError, UpstreamTimeout
+from deputize.gateway import error_replies
+from deputize.http.handler import HttpReply
+from deputize.wire.registry import CHAT, MESSAGES
+
+
+def error(reply: HttpReply) -> dict[str, str]:
+    assert isinstance(reply.body, bytes)
+    found: dict[str, str] = json.loads(reply.body)["error"]
+    return found
+
+
+def test_kinds_and_headers() -> None:
+    over = error_replies.refused(CHAT, OverLimit("Later.", 2.6))
+    assert over.status == 429 and ("retry-after", "3") in over.headers
+    assert error(over) == {
+        "message": "Later.",
+        "type": "rate_limit_error",
+        "param": None,
+        "code": "over_limit",
+    }
+    assert ("www-authenticate", "Bearer") in error_replies.refused(CHAT, NotAuthenticated("Who?")).headers
+    assert error(error_replies.refused(MESSAGES, AccessDenied("No.")))["type"] == "permission_error"
+    assert error(error_replies.refused(CHAT, StoreError("Full.")))["type"] == "store_error"
+    assert error_replies.upstream_failed(CHAT, UpstreamTimeout("Late.")).status == 504
+
+
+def test_replies_to_what_is_no_call() -> None:
+    assert error_replies.not_found("/x" * 500).status == 404
+    wrong = error_replies.wrong_method(CHAT, "DELETE" * 9, "POST")
+    assert wrong.status == 405 and ("allow", "POST") in wrong.headers
+    assert error_replies.malformed(431, "Too large.").status == 431
+    assert "logged" in error(error_replies.internal_error(CHAT))["message"]

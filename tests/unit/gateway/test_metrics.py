@@ -1,0 +1,23 @@
+"""Counters in Prometheus' text form."""
+
+from __future__ import annotations
+
+from deputize.gateway.metrics import Metrics
+
+
+def test_metrics_text_and_merge() -> None:
+    one, two = Metrics(), Metrics()
+    one.add("deputize_calls_total", (("reason", 'a"b\\c\nd'),))
+    for metrics in (one, two):
+        metrics.observe_s("deputize_call_seconds", 0.003)
+        metrics.observe_s("deputize_call_seconds", 1000.0)
+        metrics.set("deputize_in_flight", 2)
+    one.merge(two.snapshot())
+    lines = one.text().decode().splitlines()
+    assert 'deputize_calls_total{reason="a\\"b\\\\c\\nd"} 1' in lines
+    assert (
+        'deputize_call_seconds_bucket{le="0.005"} 2' in lines
+        and 'deputize_call_seconds_bucket{le="+Inf"} 4' in lines
+    )
+    assert "deputize_call_seconds_count 4" in lines and "deputize_in_flight 4" in lines
+    assert lines.count("# TYPE deputize_call_seconds histogram") == 1

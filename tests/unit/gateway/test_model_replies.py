@@ -1,0 +1,93 @@
+"""HTTP replies to model calls."""
+
+from __future__ import annotations
+
+import json
+
+from tests.unit.gateway.stubs import (
+    JSON,
+    SSE,
+    CannedResponse,
+    CannedTransport,
+    completion_body,
+    exchange,
+    upstream,
+)
+
+from deputize.core.records import Decision
+from deputize.gateway.exchange import Leg, RoutingOutcome
+from deputize.gateway.model_replies import (
+    decision_headers,
+    is_event_stream,
+    relay_for,
+    specialist_reply,
+    stream_headers,
+    whole_reply,
+)
+from deputize.gateway.relay import CompressedRelay, SameProtocolRelay, TranslatingRelay
+from deputize.wire.events import Completion
+from deputize.wire.registry import CHAT, MESSAGES
+
+ANSWER = Completion(message={"role": "assistant", "content": "rain"})
+MESSAGE = {"model": "m", "messages": [{"role": "user", "content": "q"}]}
+
+
+def leg(response: CannedResponse, *, same: bool = True) -> Leg:
+    return Leg(upstream(CannedTransport()), CHAT, same, "" if same else "msg_dpz-1", False, response=response)
+
+
+async def test_a_specialists_answer_whole_and_streamed() -> None:
+    whole = specialist_reply(exchange(), ANSWER)
+    assert isinstance(whole.body, bytes) and json.loads(whole.body)["id"] == "chatcmpl-dpz-1"
+    streamed = specialist_reply(exchange({**MESSAGE, "stream": True}), ANSWER)
+    assert not isinstance(streamed.body, bytes)
+    frames = b"".join([piece async for piece in streamed.body])
+    assert b"rain" in frames and frames.endswith(b"data: [DONE]\n\n")
+
+
+def test_an_answer_in_the_same_protocol_keeps_its_bytes() -> None:
+    body = completion_body()
+    reply, outcome = whole_reply(exchange(), leg(CannedResponse(200, [*JSON, ("x-y", "1")])), body)
+    assert reply.body is body and ("x-y", "1") in reply.headers
+    assert outcome.completion is not None and outcome.response_id == "chatcmpl-up"
+
+
+def test_a_refusal_has_no_completion() -> None:
+    body = b'{"error":{"message":"No."}}'
+    reply, outcome = whole_reply(exchange(), leg(CannedResponse(429, JSON)), body)
+    assert (reply.status, reply.body, outcome.status) == (429, body, 429)
+    assert outcome.completion is None and outcome.response_id == ""
+
+
+def test_an_answer_of_another_protocol_is_encoded_anew() -> None:
+    asked = exchange(MESSAGE, MESSAGES)
+    response = CannedResponse(200, [("x-ratelimit-left", "1"), ("x-y", "1")])
+    reply, outcome = whole_reply(asked, leg(response, same=False), completion_body())
+    assert isinstance(reply.body, bytes) and json.loads(reply.body)["content"][0]["text"] == "Hello."
+    assert ("x-ratelimit-left", "1") in reply.headers and ("x-y", "1") not in reply.headers
+    assert outcome.response_id == "msg_dpz-1"
+    reply, outcome = whole_reply(asked, leg(response, same=False), completion_body(finish=""))
+    assert reply.status == outcome.status == 502 and outcome.response_id == ""
+
+
+def test_streams_get_the_relay_they_need() -> None:
+    plain, packed = CannedResponse(200, SSE), CannedResponse(200, [*SSE, ("content-encoding", "gzip")])
+    assert is_event_stream(plain) and not is_event_stream(CannedResponse(200, JSON))
+    assert isinstance(relay_for(exchange(), leg(plain), float), SameProtocolRelay)
+    assert isinstance(relay_for(exchange(), leg(packed), float), CompressedRelay)
+    other = exchange(MESSAGE, MESSAGES)
+    assert isinstance(relay_for(other, leg(packed, same=False), float), TranslatingRelay)
+    assert ("x-accel-buffering", "no") in stream_headers(leg(plain))
+
+
+def test_headers_tell_who_answered() -> None:
+    asked = exchange()
+    decision = Decision(served_by="slm", reason="live", route_id="r\n", confidence=0.5, certificate_id="c")
+    asked.routing = RoutingOutcome(decision)
+    assert dict(decision_headers(asked)) == {
+        "x-deputize-served-by": "slm",
+        "x-deputize-request-id": "dpz-1",
+        "x-deputize-route": "r?",
+        "x-deputize-confidence": "0.5000",
+        "x-deputize-certificate": "c",
+    }

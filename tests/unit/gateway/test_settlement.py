@@ -1,0 +1,121 @@
+"""The one exit: what is kept, counted, charged and recorded for each outcome."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from tests.unit.gateway.stubs import Settled, exchange
+
+from deputize.core.errors import StoreError
+from deputize.core.records import Call, Contract, Decision, Prediction, Route, Usage
+from deputize.gateway.exchange import REFUSED, ExchangeOutcome, RoutingOutcome
+from deputize.gateway.settlement import agrees_with_llm, estimate_usage
+from deputize.wire.events import Completion
+from deputize.wire.registry import RESPONSES
+
+ANSWER = Completion(
+    message={"role": "assistant", "content": "rain"}, usage=Usage(prompt_tokens=5, completion_tokens=1)
+)
+ROUTE = Route(
+    id="r",
+    task_id="t",
+    task_name="t",
+    keys=["k"],
+    contract=Contract(kind="label", labels=["rain", "sun"]),
+    specialist="s",
+    threshold=0.5,
+    state="shadow",
+)
+
+
+async def test_an_answer_is_recorded_counted_and_charged_once() -> None:
+    parts, asked = Settled(), exchange()
+    await parts.settlement.settle(asked, ExchangeOutcome(completion=ANSWER))
+    (call,) = parts.recorder.calls
+    assert (call.response, call.status, call.aborted) == (ANSWER.message, 200, False)
+    assert parts.authenticator.charged == [("m", ANSWER.usage)]
+    assert parts.metrics.value("deputize_calls_total", served_by="llm") == 1
+    assert parts.metrics.value("deputize_tokens_total", direction="in") == 5
+    await parts.settlement.settle(asked, ExchangeOutcome(cut_by="client"))
+    assert len(parts.recorder.calls) == 1, "a settled exchange cannot be cut any more"
+
+
+async def test_a_specialists_answer_is_not_charged_and_its_conversation_is_kept() -> None:
+    parts, asked = Settled(), exchange({"model": "m", "input": "q"}, RESPONSES)
+    asked.routing = RoutingOutcome(Decision(served_by="slm", reason="live"), answer=ANSWER)
+    await parts.settlement.settle(asked, ExchangeOutcome(completion=ANSWER, response_id="resp_dpz-1"))
+    assert not parts.authenticator.charged
+    assert parts.conversations.kept["default", "resp_dpz-1"].messages[-1] == ANSWER.message
+
+
+@pytest.mark.parametrize(("by", "status"), [("client", 499), ("gateway", 500), ("upstream", 200)])
+async def test_a_cut_call_is_recorded_as_aborted(by: Any, status: int) -> None:
+    parts = Settled()
+    await parts.settlement.settle(exchange(), ExchangeOutcome(status=status, completion=ANSWER, cut_by=by))
+    (call,) = parts.recorder.calls
+    assert call.aborted and call.status == status and call.response == ANSWER.message
+    assert parts.metrics.value("deputize_aborted_total", by=by) == 1
+
+
+async def test_a_cut_call_is_settled_without_a_wait() -> None:
+    """So that a task that is being cancelled can do it: the coroutine ends at its first step."""
+    parts = Settled()
+    settling = parts.settlement.settle(exchange(), ExchangeOutcome(cut_by="client"))
+    with pytest.raises(StopIteration):
+        settling.send(None)
+    assert len(parts.recorder.calls) == 1
+
+
+async def test_a_refused_call_leaves_no_record() -> None:
+    parts = Settled()
+    await parts.settlement.settle(exchange(), REFUSED)
+    assert not parts.recorder.calls and parts.recorder.abandoned == ["dpz-1"]
+
+
+async def test_a_full_store_is_an_error_for_answers_and_none_for_cut_calls() -> None:
+    parts = Settled()
+    parts.recorder.full = True
+    with pytest.raises(StoreError):
+        await parts.settlement.settle(exchange(), ExchangeOutcome(completion=ANSWER))
+    await parts.settlement.settle(exchange(), ExchangeOutcome(cut_by="client"))
+
+
+async def test_a_client_that_leaves_while_its_call_is_recorded_does_not_lose_it() -> None:
+    parts = Settled()
+
+    async def waits(call: Call) -> None:
+        await asyncio.sleep(60)
+
+    parts.recorder.record = waits  # type: ignore[method-assign]
+    task = asyncio.ensure_future(parts.settlement.settle(exchange(), ExchangeOutcome(completion=ANSWER)))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    (call,) = parts.recorder.calls
+    assert call.aborted and call.response == ANSWER.message
+    assert parts.metrics.value("deputize_calls_total") == 1
+
+
+@pytest.mark.parametrize(("says", "agrees"), [("rain", True), ("sun", False)])
+async def test_a_shadow_is_compared(says: str, agrees: bool) -> None:
+    async def predict() -> Prediction:
+        return Prediction(answer=says, confidence=0.7, latency_ms=3.0)
+
+    parts, asked = Settled(), exchange()
+    asked.routing = RoutingOutcome(Decision(reason="shadow"), ROUTE, shadow=asyncio.ensure_future(predict()))
+    await parts.settlement.settle(asked, ExchangeOutcome(completion=ANSWER))
+    decision = parts.recorder.calls[0].decision
+    assert decision is not None and (decision.shadow_agrees, decision.confidence) == (agrees, 0.7)
+
+
+def test_agreement_needs_a_readable_answer() -> None:
+    said = Prediction(answer="rain", confidence=0.9)
+    assert agrees_with_llm(said, {"role": "assistant", "content": "snow?"}, ROUTE) is None
+
+
+def test_usage_is_estimated_from_sizes() -> None:
+    usage = estimate_usage(b"x" * 40, {"content": "12345678"})
+    assert (usage.prompt_tokens, usage.completion_tokens, usage.estimated) == (10, 2, True)

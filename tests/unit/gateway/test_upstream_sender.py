@@ -1,0 +1,70 @@
+"""The choice of an upstream."""
+
+from __future__ import annotations
+
+import pytest
+from tests.unit.gateway.stubs import (
+    JSON,
+    CannedResponse,
+    CannedTransport,
+    completion_body,
+    exchange,
+    sender,
+    upstream,
+)
+
+from deputize.core.errors import BadInput, UpstreamError
+from deputize.gateway.metrics import Metrics
+from deputize.wire.registry import CHAT, MESSAGES, RESPONSES
+
+
+async def test_the_clients_protocol_is_preferred() -> None:
+    asked = exchange()
+    leg = await sender(upstream(CannedTransport(CannedResponse(200, JSON, completion_body())))).send(asked)
+    assert leg.same_protocol and leg.dialect is CHAT and leg.answer_id == "" and asked.leg is leg
+
+
+async def test_another_protocol_is_spoken_where_the_upstream_has_no_other() -> None:
+    server = upstream(CannedTransport(CannedResponse(200)), protocol="anthropic")
+    leg = await sender(server).send(exchange())
+    assert not leg.same_protocol and leg.dialect is MESSAGES and leg.answer_id == "chatcmpl-dpz-1"
+
+
+async def test_the_keeper_of_an_earlier_response_is_asked() -> None:
+    first, second = (CannedTransport(CannedResponse(200)) for _ in range(2))
+    send = sender(upstream(first, "a"), upstream(second, "b"))
+    asked = exchange({"model": "m", "input": "q"}, RESPONSES)
+    assert (await send.send(asked, keeper="b")).upstream.name == "b"
+    assert (await send.send(asked, keeper="gone")).upstream.name == "a"
+
+
+async def test_a_server_without_responses_is_remembered() -> None:
+    transport = CannedTransport(CannedResponse(404, [], b"404 not found"), CannedResponse(200))
+    server = upstream(transport)
+    leg = await sender(server).send(exchange({"model": "m", "input": "q"}, RESPONSES))
+    assert leg.dialect is CHAT and server.without_responses
+    assert [url.rsplit("/", 1)[-1] for url, _, _ in transport.sent] == ["responses", "completions"]
+
+
+async def test_a_missing_model_is_no_missing_endpoint() -> None:
+    body = b'{"error":{"message":"x","code":"model_not_found"}}'
+    server = upstream(CannedTransport(CannedResponse(404, [], body)))
+    send = sender(server)
+    leg = await send.send(exchange({"model": "m", "input": "q"}, RESPONSES))
+    assert not server.without_responses and await send.read(leg) == body
+
+
+async def test_an_answer_that_is_too_large_is_counted_and_closed() -> None:
+    metrics = Metrics()
+    response = CannedResponse(200, JSON, b"x" * 10_001)
+    send = sender(upstream(CannedTransport(response)), metrics=metrics)
+    with pytest.raises(UpstreamError, match="larger than"):
+        await send.read(await send.send(exchange()))
+    assert response.closed and metrics.value("deputize_aborted_total", by="upstream") == 1
+
+
+async def test_an_upstream_that_speaks_nothing_known_is_refused() -> None:
+    server = upstream(CannedTransport(CannedResponse(200)))
+    server.speaks = lambda dialect: False  # type: ignore[method-assign]
+    with pytest.raises(BadInput, match="speaks no protocol"):
+        await sender(server).send(exchange())

@@ -1,0 +1,129 @@
+"""Several upstreams: retries, back-off, fallbacks and circuit breakers."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator
+
+import pytest
+
+from deputize.core.errors import UpstreamError
+from deputize.http.headers import Headers
+from deputize.upstreams.failover import Breaker, RetryConfig, UpstreamPool, retry_after_s
+from deputize.upstreams.upstream import Upstream
+from deputize.upstreams.upstream_config import UpstreamConfig
+
+
+class Canned:
+    """An answer out of a can."""
+
+    def __init__(self, status: int, headers: Headers | None = None) -> None:
+        self.status, self.headers, self.closed = status, headers or [], False
+
+    async def read(self) -> bytes:
+        return b""
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        yield b""
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class CannedTransport:
+    """Gives canned answers, or raises canned errors, in turn."""
+
+    def __init__(self, *answers: Canned | UpstreamError) -> None:
+        self.answers = list(answers)
+        self.urls: list[str] = []
+
+    async def send(
+        self, method: str, url: str, headers: Headers, body: bytes, **limits: float | None
+    ) -> Canned:
+        self.urls.append(url)
+        answer = self.answers.pop(0)
+        if isinstance(answer, UpstreamError):
+            raise answer
+        return answer
+
+    async def close(self) -> None:
+        return None
+
+
+def pool(transport: CannedTransport, n_members: int = 1, **retry: float) -> tuple[UpstreamPool, list[float]]:
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    members = [
+        Upstream(UpstreamConfig(name=f"u{i}", base_url=f"http://u{i}/v1"), transport)
+        for i in range(n_members)
+    ]
+    config = RetryConfig.model_validate({"base_s": 1.0, "max_s": 8.0, **retry})
+    return UpstreamPool(members, config, sleep=sleep, clock=lambda: 0.0, rng=random.Random(1)), slept
+
+
+async def send(upstreams: UpstreamPool) -> int:
+    answer = await upstreams.send("POST", upstreams.members, lambda u: ("/v1/x", [], b""))
+    return answer.incoming.status
+
+
+async def test_back_off_grows_and_is_jittered() -> None:
+    transport = CannedTransport(Canned(500), Canned(503), Canned(200))
+    upstreams, slept = pool(transport)
+    assert await send(upstreams) == 200
+    assert 0.5 <= slept[0] <= 1.0 <= slept[1] <= 2.0
+
+
+async def test_the_last_refusal_is_an_answer() -> None:
+    upstreams, slept = pool(CannedTransport(Canned(500), Canned(502), Canned(503)))
+    assert await send(upstreams) == 503 and len(slept) == 2
+
+
+async def test_client_errors_are_not_retried() -> None:
+    transport = CannedTransport(Canned(400))
+    upstreams, slept = pool(transport)
+    assert await send(upstreams) == 400 and not slept
+
+
+async def test_retry_after_is_kept_to_or_left_to_the_client() -> None:
+    upstreams, slept = pool(CannedTransport(Canned(429, [("retry-after", "3")]), Canned(200)))
+    assert await send(upstreams) == 200 and slept == [3.0]
+    upstreams, slept = pool(CannedTransport(Canned(429, [("retry-after", "30")])))
+    assert await send(upstreams) == 429 and not slept
+
+
+async def test_the_next_upstream_takes_over() -> None:
+    transport = CannedTransport(UpstreamError("down"), UpstreamError("down"), Canned(200))
+    upstreams, _ = pool(transport, 2, attempts=2)
+    assert await send(upstreams) == 200
+    assert transport.urls == ["http://u0/v1/x", "http://u0/v1/x", "http://u1/v1/x"]
+
+
+async def test_nobody_answers() -> None:
+    upstreams, _ = pool(
+        CannedTransport(UpstreamError("one is down"), UpstreamError("two is down")), 2, attempts=1
+    )
+    with pytest.raises(UpstreamError, match="two is down"):
+        await send(upstreams)
+
+
+def test_breaker_opens_waits_and_lets_one_try() -> None:
+    breaker = Breaker(break_after=2, cooldown_s=10)
+    assert breaker.allows(0)
+    breaker.failed(0)
+    assert breaker.allows(0)
+    breaker.failed(1)
+    assert not breaker.allows(5) and breaker.wait_s(5) == 6
+    assert breaker.allows(11) and not breaker.allows(11), "one request at a time tries"
+    breaker.failed(12)
+    assert not breaker.allows(13)
+    assert breaker.allows(23)
+    breaker.succeeded()
+    assert breaker.allows(23) and breaker.wait_s(23) == 0
+
+
+def test_retry_after_forms() -> None:
+    assert retry_after_s("2.5") == 2.5 and retry_after_s("-1") == 0 and retry_after_s("") is None
+    assert retry_after_s("Wed, 21 Oct 2015 07:28:00 GMT") == 0 and retry_after_s("soon") is None
