@@ -102,8 +102,8 @@ def paraphrasing_model(privacy: Privacy) -> SyncClient | None:
     """
     if not privacy.paraphraser:
         return None
-    from deputize.upstreams.upstream_config import UpstreamConfig
     from deputize.upstreams.sync_client import SyncClient
+    from deputize.upstreams.upstream_config import UpstreamConfig
 
     settings = dict(privacy.paraphraser)
     model = settings.pop("model", "")
