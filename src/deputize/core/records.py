@@ -158,7 +158,7 @@ class Call(Record):
     version: int = RECORD_VERSION
 
     def request(self) -> Request:
-        """What a specialist would have been asked."""
+        """The request that a specialist would have been asked."""
         return Request(
             messages=self.messages,
             tools=self.tools,
@@ -188,7 +188,7 @@ class Example(Record):
     tenant: str = "default"
     split: Split = ""
     trainable: bool = True
-    """False: in train or validation, but not to be learnt from (failed episode, duplicate, bad label); see drop_reason.
+    """False: in train or validation, but not to be trained on (failed episode, duplicate, bad label); see drop_reason.
     Calibration and test always keep their natural composition."""
     drop_reason: str = ""
     weight: float = 1.0

@@ -176,12 +176,7 @@ def certify(
     Raises:
         ValueError: a grid that is not strict to lax, arrays of different length, or a limit outside (0, 1).
     """
-    confidence, wrong = np.asarray(confidence_N, dtype=float), np.asarray(wrong_N, dtype=bool)
-    grid = np.asarray(grid_L, dtype=float)
-    if confidence.shape != wrong.shape:
-        raise ValueError(f"{confidence.size} confidences for {wrong.size} outcomes")
-    if np.any(np.diff(grid) >= 0):
-        raise ValueError("the grid must fall from strict to lax")
+    confidence, wrong, grid = _checked(confidence_N, wrong_N, grid_L)
     served_NL = confidence[:, None] >= grid[None, :]
     errors_NL = served_NL & wrong[:, None]
     n_served_L, n_errors_L = served_NL.sum(axis=0), errors_NL.sum(axis=0)
@@ -208,6 +203,19 @@ def certify(
         n_passed=fixed_sequence(p_L, delta),
         served_limit=served_limit,
     )
+
+
+def _checked(
+    confidence_N: ArrayLike, wrong_N: ArrayLike, grid_L: ArrayLike
+) -> tuple[Floats, NDArray[np.bool_], Floats]:
+    """The inputs of a test as arrays that fit each other."""
+    confidence, wrong = np.asarray(confidence_N, dtype=float), np.asarray(wrong_N, dtype=bool)
+    grid = np.asarray(grid_L, dtype=float)
+    if confidence.shape != wrong.shape:
+        raise ValueError(f"{confidence.size} confidences for {wrong.size} outcomes")
+    if np.any(np.diff(grid) >= 0):
+        raise ValueError("the grid must fall from strict to lax")
+    return confidence, wrong, grid
 
 
 def _served_p(
