@@ -2,40 +2,42 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from deputize.core.errors import BadInput
 from deputize.core.records import Call, Outcome
-from deputize.store.base import Store
+from deputize.home import Home
+from deputize.store.base import Entry, Erased, Feedback, Store
+from deputize.store.codec import decode_call, entry_of
 from deputize.store.keys.keyring import KeyRing
 from deputize.store.memory import MemoryStore
-from deputize.store.sqlite import SqliteStore
+from deputize.store.registry import BUILT_IN, StorePlace, make_store
+from deputize.testing import ManualClock, check_store
 
 NOW = 1_790_000_000.0
-TIMED: dict[str, Callable[[Path, Callable[[], float]], Store]] = {
-    "memory": lambda folder, clock: MemoryStore(clock=clock),
-    "sqlite": lambda folder, clock: SqliteStore(
-        folder / "store.db", KeyRing.open(folder, environ={}), clock=clock
-    ),
-}
-MAKERS: dict[str, Callable[[Path], Store]] = {
-    "memory": lambda folder: MemoryStore(clock=lambda: NOW),
-    "sqlite": lambda folder: SqliteStore(
-        folder / "store.db", KeyRing.open(folder, environ={}), clock=lambda: NOW
-    ),
-}
+KINDS = (*BUILT_IN, "tests.a_users_store:build")
 
 
-@pytest.fixture(params=sorted(MAKERS))
+def make(kind: str, folder: Path, clock: Callable[[], float]) -> Store:
+    """A store through the registry, as a home makes it."""
+    keyring = KeyRing.open(folder, environ={})
+    place = StorePlace(folder=folder, keyring=keyring, options={}, busy_timeout_s=10.0, clock=clock)
+    return make_store(kind, place)
+
+
+@pytest.fixture(params=KINDS)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    made = MAKERS[request.param](tmp_path)
+    made = make(request.param, tmp_path, lambda: NOW)
     yield made
     made.close()
 
@@ -301,9 +303,9 @@ def test_retention_counts_first_and_leaves_the_others_alone(store: Store) -> Non
 
 
 def test_feedback_goes_with_the_month_it_came_in(tmp_path: Path) -> None:
-    for name, make in sorted(TIMED.items()):
+    for number, kind in enumerate(KINDS):
         now = [NOW - 70 * 86400]
-        store = make(tmp_path / name, lambda now=now: now[0])  # type: ignore[misc]
+        store = make(kind, tmp_path / str(number), lambda now=now: now[0])  # type: ignore[misc]
         store.add_feedback(episode="e", metric="success", value=1.0, tenant="t2")
         store.add_feedback(episode="e", metric="success", value=1.0)
         now[0] = NOW
@@ -337,3 +339,236 @@ def test_threads_may_share_a_store(store: Store) -> None:
 def test_closing_twice_does_no_harm(store: Store) -> None:
     store.close()
     store.close()
+
+
+# --- the public suite
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_store_keeps_the_contract(kind: str, tmp_path: Path) -> None:
+    clock = ManualClock(NOW)
+    kept = make(kind, tmp_path, clock)
+    check_store(lambda: kept if kind == "memory" else make(kind, tmp_path, clock), clock=clock)
+
+
+def test_a_users_store_is_chosen_in_config(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text('[store]\nkind = "tests.a_users_store:build"\n')
+    with Home(tmp_path) as home:
+        home.store.append([a_call("a")])
+    with Home(tmp_path) as home:
+        assert [c.id for c in home.store.calls()] == ["a"]
+    assert (tmp_path / "store.file").exists() and not (tmp_path / "store.db").exists()
+
+
+class CountsAll(MemoryStore):
+    def append(self, calls: Sequence[Call]) -> int:
+        super().append(calls)
+        return len(calls)
+
+
+class LosesFields(MemoryStore):
+    def append_entries(self, entries: Sequence[Entry]) -> int:
+        thin = [msgspec.structs.replace(decode_call(e.data), params={}) for e in entries]
+        return super().append_entries([entry_of(c) for c in thin])
+
+
+class Halfway(MemoryStore):
+    def append(self, calls: Sequence[Call]) -> int:
+        return sum(super(Halfway, self).append([call]) for call in calls)
+
+
+class IgnoresEntries(MemoryStore):
+    def append(self, calls: Sequence[Call]) -> int:
+        return super().append_entries([entry_of(c) for c in calls])
+
+    def append_entries(self, entries: Sequence[Entry]) -> int:
+        return len(entries)
+
+
+class Unordered(MemoryStore):
+    def calls(self, **asked: Any) -> Iterator[Call]:
+        return reversed(list(super().calls(**asked)))
+
+
+class MixesTenants(MemoryStore):
+    def calls(self, *, tenant: str | None = None, **asked: Any) -> Iterator[Call]:
+        return super().calls(**asked)
+
+
+class IgnoresSince(MemoryStore):
+    def calls(self, *, since: float | None = None, **asked: Any) -> Iterator[Call]:
+        return super().calls(**asked)
+
+
+class Live(MemoryStore):
+    """Shows what is added while one iterates."""
+
+    def calls(self, **asked: Any) -> Iterator[Call]:
+        seen: set[str] = set()
+        while fresh := [c for c in super().calls(**asked) if c.id not in seen]:
+            seen.add(fresh[0].id)
+            yield fresh[0]
+
+
+class CountsTheErased(MemoryStore):
+    def count(self) -> int:
+        return len(self._calls) + len(self._erased_ids)
+
+
+class FirstWordHolds(MemoryStore):
+    def add_feedback(self, **said: Any) -> None:
+        super().add_feedback(**said)
+        self._feedback.insert(0, self._feedback.pop())
+
+
+class EverybodysFeedback(MemoryStore):
+    def add_feedback(self, *, tenant: str = "", **said: Any) -> None:
+        super().add_feedback(**said)
+
+
+class TakesAnyFeedback(MemoryStore):
+    def add_feedback(self, **said: Any) -> None:
+        with contextlib.suppress(BadInput):
+            super().add_feedback(**said)
+
+
+class LosesAnErasure(MemoryStore):
+    """Says that it has erased."""
+
+    def erase(self, origin: str, *, tenant: str = "default") -> Erased:
+        kept, feedback, at = dict(self._calls), list(self._feedback), list(self._feedback_at)
+        done = super().erase(origin, tenant=tenant)
+        self._calls, self._feedback, self._feedback_at = kept, feedback, at
+        return done
+
+
+class ErasesEveryTenant(MemoryStore):
+    def erase(self, origin: str, *, tenant: str = "default") -> Erased:
+        for other in self.tenants():
+            if other != tenant and origin:
+                super().erase(origin, tenant=other)
+        return super().erase(origin, tenant=tenant)
+
+
+class NoTombstones(MemoryStore):
+    def erase(self, origin: str, *, tenant: str = "default") -> Erased:
+        done = super().erase(origin, tenant=tenant)
+        self._tombstones.clear()
+        return done
+
+
+class KeepsTheWordsOnTheErased(MemoryStore):
+    def erase(self, origin: str, *, tenant: str = "default") -> Erased:
+        feedback, at = list(self._feedback), list(self._feedback_at)
+        done = super().erase(origin, tenant=tenant)
+        self._feedback, self._feedback_at = feedback, at
+        return done
+
+
+class ForgetsWhatWasErased(MemoryStore):
+    def erased(self, call_ids: Sequence[str]) -> set[str]:
+        return set()
+
+
+class GoneIsErased(MemoryStore):
+    def gone(self, call_ids: Sequence[str]) -> set[str]:
+        return self.erased(call_ids)
+
+
+class OneTenant(MemoryStore):
+    def tenants(self) -> list[str]:
+        return ["default"] if self.count() else []
+
+
+class NothingIsOld(MemoryStore):
+    def older(self, *, tenant: str, before: float) -> int:
+        return 0
+
+
+class ForgetsExpiry(MemoryStore):
+    def expire(self, *, tenant: str, before: float) -> int:
+        return self.older(tenant=tenant, before=before)
+
+
+class ExpiresEverybody(MemoryStore):
+    def expire(self, *, tenant: str, before: float) -> int:
+        for other in self.tenants():
+            if other != tenant:
+                super().expire(tenant=other, before=before)
+        return super().expire(tenant=tenant, before=before)
+
+
+class ExpiresTheUndated(MemoryStore):
+    def expire(self, *, tenant: str, before: float) -> int:
+        done = super().expire(tenant=tenant, before=before)
+        self._calls = {i: c for i, c in self._calls.items() if c.timestamp is not None or c.tenant != tenant}
+        return done
+
+
+class KeepsOldFeedback(MemoryStore):
+    def _keep_feedback(self, is_kept: Callable[[Feedback, str], bool]) -> None:
+        told = zip(self._feedback, self._feedback_at, strict=True)
+        kept = [(f, m) for f, m in told if f.tenant == "aged" or is_kept(f, m)]
+        self._feedback, self._feedback_at = [f for f, _ in kept], [m for _, m in kept]
+
+
+class RewrapsToNothing(MemoryStore):
+    def rewrap(self) -> int:
+        self._calls.clear()
+        return 0
+
+
+class CompactsTooMuch(MemoryStore):
+    def compact(self) -> bool:
+        self._calls.popitem()
+        return True
+
+
+BROKEN: list[tuple[type[MemoryStore], str]] = [
+    (CountsAll, "call once"),
+    (LosesFields, "comes out as it went in"),
+    (Halfway, "all of its calls or none"),
+    (IgnoresEntries, "append_entries keeps"),
+    (Unordered, "by time"),
+    (MixesTenants, "narrowed to a tenant"),
+    (IgnoresSince, "since a time"),
+    (Live, "while one iterates"),
+    (CountsTheErased, "erased calls are not counted"),
+    (FirstWordHolds, "later one over the earlier"),
+    (EverybodysFeedback, "does not reach another's"),
+    (TakesAnyFeedback, "feedback about nothing"),
+    (LosesAnErasure, "erase takes every call"),
+    (ErasesEveryTenant, "another tenant's"),
+    (NoTombstones, "do not come back"),
+    (KeepsTheWordsOnTheErased, "feedback on erased calls"),
+    (ForgetsWhatWasErased, "erased names"),
+    (GoneIsErased, "gone names"),
+    (OneTenant, "tenants names"),
+    (NothingIsOld, "older counts"),
+    (ForgetsExpiry, "expire deletes"),
+    (ExpiresEverybody, "other tenants' stay"),
+    (ExpiresTheUndated, "undated"),
+    (KeepsOldFeedback, "month it came in"),
+    (RewrapsToNothing, "change no call"),
+    (CompactsTooMuch, "change no call"),
+]
+
+
+@pytest.mark.parametrize(("broken", "promise"), BROKEN, ids=[b.__name__ for b, _ in BROKEN])
+def test_a_broken_store_is_named(broken: type[MemoryStore], promise: str) -> None:
+    clock = ManualClock(NOW)
+    store = broken(clock=clock)
+    with pytest.raises(AssertionError, match=promise):
+        check_store(lambda: store, clock=clock)
+
+
+def test_a_store_that_forgets_when_it_is_closed_is_named() -> None:
+    clock = ManualClock(NOW)
+    with pytest.raises(AssertionError, match="after closing and opening again"):
+        check_store(lambda: MemoryStore(clock=clock), clock=clock)
+
+
+def test_every_method_of_the_protocol_has_a_broken_store() -> None:
+    methods = {name for name in vars(Store) if not name.startswith("_")} - {"close"}
+    overridden = {name for broken, _ in BROKEN for name in vars(broken)}
+    assert methods <= overridden

@@ -130,7 +130,7 @@ def rotate_keys(terminal: Terminal, /, to: str) -> None:
     it with --to env:OTHER, or in the service), and what it wraps is replaced.
     """
     from deputize.maintenance.rotation import fresh_file, rotate
-    from deputize.store.keys.providers import provider_named
+    from deputize.store.keys.registry import provider_named
 
     home = terminal.home
     home.require_keys()

@@ -59,7 +59,7 @@ class StoreSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: str = "sqlite"
-    """sqlite, memory, or the name of an entry point of the group "deputize.stores"."""
+    """sqlite, memory, the name of an entry point of the group "deputize.stores", or module:attribute."""
     options: dict[str, Any] = Field(default_factory=dict)
     """What that kind needs to be told, for example an address; see its documentation."""
 

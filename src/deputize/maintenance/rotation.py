@@ -11,7 +11,8 @@ import msgspec
 from deputize.core.errors import StoreError
 from deputize.files import locked_at_once, reason
 from deputize.home import Home
-from deputize.store.keys.providers import FileKek, KeyProvider
+from deputize.store.keys.base import KeyProvider
+from deputize.store.keys.local_kek import FileKek
 from deputize.store.keys.run_keys import rewrap_run_keys
 
 

@@ -1,7 +1,10 @@
 """The kinds of stores by name: our own, and those that other packages offer.
 
-A package offers one as an entry point of the group "deputize.stores": a function that takes a `StorePlace` and returns
-a store. `[store] kind = "name"` in config.toml chooses it.
+sqlite, memory      ours
+NAME                an entry point of the group "deputize.stores": a function that takes a `StorePlace` and returns a store
+module:attribute    likewise, from any module that can be imported
+
+`[store] kind = "..."` in config.toml chooses it.
 """
 
 from __future__ import annotations
@@ -61,7 +64,12 @@ def _builder(kind: str) -> StoreBuilder:
             return cast(StoreBuilder, getattr(importlib.import_module(module), name))
         for point in entry_points(group=GROUP, name=kind):
             return cast(StoreBuilder, point.load())
+        module, colon, name = kind.partition(":")
+        if colon:
+            return cast(StoreBuilder, getattr(importlib.import_module(module), name))
     except (ImportError, AttributeError) as error:
         raise BadInput(f"The store {kind!r} cannot be loaded: {error}.") from error
     known = sorted({*BUILT_IN, *(point.name for point in entry_points(group=GROUP))})
-    raise BadInput(f"[store] kind: {kind!r} is not a store here; there are {', '.join(known)}.")
+    raise BadInput(
+        f"[store] kind: {kind!r} is not a store here; there are {', '.join(known)}; or name one as module:attribute."
+    )

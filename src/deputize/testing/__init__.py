@@ -10,12 +10,13 @@ from collections.abc import Callable
 from typing import Any
 
 from deputize.core.records import Call, Message
-from deputize.store.base import Store
 from deputize.testing.check_detector import check_detector, check_spans
 from deputize.testing.check_engine import check_engine
 from deputize.testing.check_importer import check_importer
+from deputize.testing.check_key_provider import check_key_provider
 from deputize.testing.check_method import check_method
 from deputize.testing.check_predictor import check_predictor
+from deputize.testing.check_store import check_store
 from deputize.testing.scripted_llm import (
     INSTANT,
     Latency,
@@ -38,6 +39,7 @@ __all__ = [
     "check_detector",
     "check_engine",
     "check_importer",
+    "check_key_provider",
     "check_method",
     "check_predictor",
     "check_spans",
@@ -97,44 +99,3 @@ def call(id: str, text: str = "hello", reply: str = "world", **fields: Any) -> C
         response={"role": "assistant", "content": reply},
         **fields,
     )
-
-
-def check_store(reopen: Callable[[], Store]) -> None:
-    """Checks that a store keeps what `store.base.Store` promises. Works on an empty one.
-
-    Args:
-        reopen: gives the same store each time it is called, the one before having been closed.
-
-    Raises:
-        AssertionError: names the promise that is broken.
-    """
-    store = reopen()
-    try:
-        assert store.count() == 0, "the store to check must be empty"
-        late, early = (
-            call("late", timestamp=20.0, agent="b", episode="e1"),
-            call("early", timestamp=10.0, agent="a"),
-        )
-        assert store.append([late, early]) == 2, "append returns how many were new"
-        assert store.append([late]) == 0, "a call that is there already is not added again"
-        assert store.append([]) == 0, "appending nothing adds nothing"
-        assert [c.id for c in store.calls()] == ["early", "late"], "calls come by time"
-        assert next(iter(store.calls())) == early, "a call comes out as it went in"
-        assert [c.id for c in store.calls(agent="b")] == ["late"], "calls can be asked for by agent"
-        assert [c.id for c in store.calls(since=15.0)] == ["late"], "calls can be asked for by time"
-        store.add_feedback(episode="e1", metric="success", value=0.0)
-        outcomes = {c.id: c.outcome for c in store.calls()}
-        assert outcomes["early"] is None, "feedback touches no other episode"
-        assert outcomes["late"] is not None and outcomes["late"].metric == "success", (
-            "feedback is merged into outcome"
-        )
-    finally:
-        store.close()
-    store.close()
-    again = reopen()
-    try:
-        assert again.count() == 2, "what was appended is there after closing and opening again"
-        kept = {c.id: c.outcome for c in again.calls()}
-        assert kept["late"] is not None, "feedback is there after closing and opening again"
-    finally:
-        again.close()

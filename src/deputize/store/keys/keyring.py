@@ -1,6 +1,6 @@
 """The keys of one home: KEK -> wrapping key -> data keys, and what is derived from the home's root secret.
 
-The KEK (see store.providers) wraps a wrapping key; the wrapping key wraps the root secret and every data key, so that
+The KEK (see keys.registry) wraps a wrapping key; the wrapping key wraps the root secret and every data key, so that
 a key service is asked once per start and not once per data subject. Rotation replaces KEK use and wrapping key and
 wraps the rest again; nothing that was encrypted is written again.
 
@@ -24,8 +24,9 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from deputize.core.errors import StoreError, Tampered
 from deputize.core.records import Record
 from deputize.files import write_atomic, write_new
+from deputize.store.keys.base import KeyProvider
 from deputize.store.keys.ciphers import KEY_BYTES, decrypt, derived, encrypt, lookup, pack
-from deputize.store.keys.providers import KeyProvider, default_provider, provider_from
+from deputize.store.keys.registry import default_provider, provider_from
 
 _SEAL_MAGIC = b"DPS1"
 

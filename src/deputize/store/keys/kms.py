@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from deputize.core.errors import BadInput, StoreError, Tampered
-from deputize.store.keys.providers import PROVIDERS, KeyProvider
 
 _TIMEOUT_S = 10.0
 _ATTEMPTS = 3
@@ -327,13 +326,12 @@ def aws_from_environment(environ: Mapping[str, str]) -> AwsKek:
     )
 
 
-def _vault(spec: dict[str, Any], folder: Path, environ: Mapping[str, str]) -> KeyProvider:
+def vault_from_spec(spec: dict[str, Any], folder: Path, environ: Mapping[str, str]) -> VaultKek:
+    """As keys.registry asks for it."""
     mount, namespace = spec.get("mount", "transit"), spec.get("namespace", "")
     return VaultKek(spec["address"], spec["key"], environ, mount=mount, namespace=namespace)
 
 
-def _aws(spec: dict[str, Any], folder: Path, environ: Mapping[str, str]) -> KeyProvider:
+def aws_from_spec(spec: dict[str, Any], folder: Path, environ: Mapping[str, str]) -> AwsKek:
+    """As keys.registry asks for it."""
     return AwsKek(spec["key"], spec["region"], environ, endpoint=spec.get("endpoint", ""))
-
-
-PROVIDERS |= {VaultKek.kind: _vault, AwsKek.kind: _aws}

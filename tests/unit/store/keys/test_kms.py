@@ -18,14 +18,17 @@ from typing import Any
 import pytest
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from tests.a_users_key_provider import Paper
 
 from deputize.core.errors import BadInput, StoreError, Tampered
 from deputize.core.records import Call
 from deputize.home import Home
 from deputize.maintenance.rotation import rotate
+from deputize.store.keys.base import KeyProvider
 from deputize.store.keys.keyring import KeyRing
 from deputize.store.keys.kms import AwsKek, VaultKek, sign_v4
-from deputize.store.keys.providers import KeyProvider, provider_from, provider_named
+from deputize.store.keys.registry import provider_from, provider_named
+from deputize.testing import check_key_provider
 
 Answer = tuple[int, dict[str, Any]]
 
@@ -245,6 +248,10 @@ def test_a_service_wraps_and_unwraps(service: FakeService) -> None:
     assert provider_from(provider.spec(), Path(), environ_of(service)).unwrap(wrapped, b"aad") == bytes(
         range(32)
     )
+
+
+def test_a_service_keeps_the_contract(service: FakeService) -> None:
+    check_key_provider(lambda: provider_of(service))
 
 
 def test_what_was_changed_or_bound_otherwise_does_not_open(service: FakeService) -> None:
@@ -484,49 +491,7 @@ def test_a_service_that_never_answers_is_given_up() -> None:
                 kek.wrap(bytes(32), b"")
 
 
-# --- plug-ins
-
-
-class Paper:
-    """A user's provider."""
-
-    kind = "tests.unit.store.keys.test_providers:paper"
-
-    def __init__(self, kek: bytes) -> None:
-        self._aead = AESGCM(kek)
-        self.key_id = "paper"
-
-    def wrap(self, key: bytes, aad: bytes) -> bytes:
-        return bytes(12) + self._aead.encrypt(bytes(12), key, aad)
-
-    def unwrap(self, wrapped: bytes, aad: bytes) -> bytes:
-        return self._aead.decrypt(wrapped[:12], wrapped[12:], aad)
-
-    def spec(self) -> dict[str, Any]:
-        return {"kind": self.kind}
-
-
-def paper(spec: dict[str, Any], folder: Path, environ: dict[str, str]) -> Paper:
-    return Paper(environ["PAPER"].encode())
-
-
-def test_a_users_provider_holds_the_keys_of_a_home(tmp_path: Path) -> None:
-    environ = {"DEPUTIZE_KEK_PROVIDER": Paper.kind, "PAPER": "p" * 32}
-    store = Home(tmp_path, keyring=KeyRing.open(tmp_path, environ=environ)).open_store()
-    store.append([Call(id="a", messages=[], response={}, origin="o_1")])
-    store.close()
-    assert [p.name for p in (tmp_path / "keys").iterdir()] == ["ring.json"]
-    again = Home(tmp_path, keyring=KeyRing.open(tmp_path, environ=environ)).open_store()
-    assert [c.id for c in again.calls()] == ["a"]
-    again.close()
-    with pytest.raises(BadInput, match="set DEPUTIZE_KEK_PROVIDER="):
-        KeyRing.open(tmp_path, environ={"PAPER": "p" * 32})  # a ring file alone does not say what code is run
-
-
-def test_a_users_provider_that_is_none_is_said(tmp_path: Path) -> None:
-    for kind in ("tests.unit.store.keys.test_providers:nothing", "no.such.module:x", "paper"):
-        with pytest.raises(BadInput):
-            KeyRing.open(tmp_path, environ={"DEPUTIZE_KEK_PROVIDER": kind})
+# --- the command
 
 
 @pytest.mark.parametrize("to", ["vault", "aws-kms", "env:NEW_KEK", Paper.kind, "file"])
