@@ -6,7 +6,6 @@ Nothing here is a mock: the upstream really listens, the clock really is a clock
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 from deputize.core.records import Call, Message
