@@ -1,4 +1,4 @@
-"""S1 for people who instrument their own code: decorators that record model calls and tool calls.
+"""Decorators that record the model calls and tool calls of a program, for people who instrument their own code.
 
 The gateway sees only what goes over the wire. Where program code orchestrates (the paper's *code agency*, Figure 1)
 the functions that call a model, and the tools themselves, can be recorded where they are defined:
@@ -44,7 +44,7 @@ _REQUEST_FIELDS = ("model", "messages", "tools", "response_format", "tool_choice
 
 
 class _Episode:
-    """The run of the agent that calls made now belong to."""
+    """The current run of the agent."""
 
     def __init__(self, id: str, origin: str) -> None:
         self.id, self.origin, self.step = id, origin, 0
@@ -78,7 +78,7 @@ class Listener:
             self._current.reset(token)
 
     def outcome(self, *, success: bool, metric: str = "success") -> None:
-        """How the current episode ended; failed ones are not learnt from.
+        """Records the outcome of the current episode; failed episodes are not trained on.
 
         Raises:
             ValueError: called outside `episode()`.
@@ -240,7 +240,7 @@ def _reply(result: Any) -> tuple[Message, Usage | None, str, str]:
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether a value is JSON as it stands."""
+    """Check whether a value can be written as JSON unchanged."""
     if isinstance(value, dict):
         return all(isinstance(k, str) and _is_plain(v) for k, v in value.items())
     if isinstance(value, list | tuple):

@@ -18,7 +18,7 @@ from deputize.core.records import Call, RouteFile, Task
 from deputize.home import Home
 
 if TYPE_CHECKING:
-    from deputize.stages.cluster.edits import Edit
+    from deputize.stages.cluster.task_edits import Edit
 
 Changed: TypeAlias = "tuple[Discovered, Edit, Task | list[Task]]"
 
@@ -72,9 +72,11 @@ def list_tasks(terminal: Terminal, /, run_id: str | None) -> None:
 @pass_terminal
 def merge_tasks(terminal: Terminal, /, first: str, second: str) -> None:
     """Make one task of two whose replies are of one kind. It keeps the first one's name; later runs merge them again."""
-    from deputize.stages.cluster import edits
+    from deputize.stages.cluster import task_edits
 
-    _edit(terminal, lambda d, c: edits.merge(d, c.examples, first, second, at=time.time()), (first, second))
+    _edit(
+        terminal, lambda d, c: task_edits.merge(d, c.examples, first, second, at=time.time()), (first, second)
+    )
 
 
 @tasks.command("split")
@@ -82,9 +84,9 @@ def merge_tasks(terminal: Terminal, /, first: str, second: str) -> None:
 @pass_terminal
 def split_task(terminal: Terminal, /, task_id: str) -> None:
     """Make one task per template of a task. Where its calls have one template there is nothing to split by."""
-    from deputize.stages.cluster import edits
+    from deputize.stages.cluster import task_edits
 
-    _edit(terminal, lambda d, c: edits.split(d, c.examples, task_id, at=time.time()), (task_id,))
+    _edit(terminal, lambda d, c: task_edits.split(d, c.examples, task_id, at=time.time()), (task_id,))
 
 
 @tasks.command("rename")
@@ -93,9 +95,9 @@ def split_task(terminal: Terminal, /, task_id: str) -> None:
 @pass_terminal
 def rename_task(terminal: Terminal, /, task_id: str, name: str) -> None:
     """Give a task a name of your own. Nothing is trained anew; report and route take the name over."""
-    from deputize.stages.cluster import edits
+    from deputize.stages.cluster import task_edits
 
-    after = _edit(terminal, lambda d, _: edits.rename(d, task_id, name, at=time.time()), (task_id,))
+    after = _edit(terminal, lambda d, _: task_edits.rename(d, task_id, name, at=time.time()), (task_id,))
     _rename_elsewhere(terminal.home, task_id, next(t.name for t in after.tasks if t.id == task_id))
 
 
@@ -105,9 +107,9 @@ def rename_task(terminal: Terminal, /, task_id: str, name: str) -> None:
 @pass_terminal
 def hide_task(terminal: Terminal, /, task_id: str, undo: bool) -> None:
     """Report a task but never train or route it. A route that serves its calls is closed at once."""
-    from deputize.stages.cluster import edits
+    from deputize.stages.cluster import task_edits
 
-    change = edits.show if undo else edits.hide
+    change = task_edits.show if undo else task_edits.hide
     after = _edit(terminal, lambda d, _: change(d, task_id, at=time.time()), (task_id,))
     if not undo:
         _close_routes(terminal, next(t for t in after.tasks if t.id == task_id))

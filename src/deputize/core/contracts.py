@@ -1,4 +1,4 @@
-"""What a reply means: its canonical answer under a contract, when two answers agree, and the way back to a message.
+"""The canonical answer of a reply under a contract, the agreement of two answers, and the message of an answer.
 
 One definition serves training, scoring, certification and the live path, so that they cannot drift apart.
 """
@@ -98,7 +98,7 @@ def _fits(value: dict[str, Any], contract: Contract) -> bool:
 
 
 def agree(a: Answer | None, b: Answer | None, contract: Contract) -> bool:
-    """Whether two answers are the same under the contract. Nothing agrees with None.
+    """Check whether two answers are the same under the contract. Nothing agrees with None.
 
     json: every field but "free" ones is equal; tool_call: same tools in the same order with equal arguments.
     Strings are compared with white space folded; 1 and 1.0 are equal, true and 1 are not.

@@ -1,4 +1,4 @@
-"""How long work tells where it is: a callable, so that stages know nothing of terminals."""
+"""Progress of long work, reported to a callable, so that stages know nothing of terminals."""
 
 from __future__ import annotations
 

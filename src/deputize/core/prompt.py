@@ -52,7 +52,7 @@ class _ConstantRemover:
         self._cache: dict[str, str] = {}
 
     def message(self, message: Message) -> str:
-        """What varies in the text and the tool calls of a message."""
+        """The varying part of the text and the tool calls of a message."""
         text = _content(message)
         if message.get("role") not in ("system", "developer"):
             return self.text(text)
@@ -65,7 +65,7 @@ class _ConstantRemover:
         return kept
 
     def text(self, text: str) -> str:
-        """What varies in a text, line by line."""
+        """The varying part of a text, line by line."""
         kept: list[str] = []
         for line in text.splitlines():
             if parts := [unit for unit in line_units(line.strip()) if not self._is_constant(unit)]:

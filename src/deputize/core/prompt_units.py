@@ -12,7 +12,7 @@ from typing import Final
 LONG_LINE = 160
 """Characters from which a line is cut into sentences, so that a slot inside a paragraph does not hide the rest."""
 MASK: Final = "⟨⟩"
-"""What stands in a normalised unit in the place of a value."""
+"""The mark in the place of a value in a normalised unit."""
 
 _VARYING: Final = re.compile(
     r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"

@@ -1,4 +1,4 @@
-"""What is stored and passed on: frozen, versioned records with a JSON round trip (msgspec).
+"""Records that are stored and passed on: frozen, versioned, with a JSON round trip (msgspec).
 
 Knows nothing of files, vendors or statistics.
 """
@@ -52,7 +52,7 @@ class Usage(Record):
 
 
 class Outcome(Record):
-    """How the workflow a call belonged to ended."""
+    """The outcome of the agent's run that a call belonged to."""
 
     reward: float | None = None
     success: bool | None = None
@@ -115,7 +115,7 @@ class Request(Record):
 
 
 class Call(Record):
-    """One request to a language model and its reply (S1)."""
+    """One request to a language model and its reply."""
 
     id: str
     messages: list[Message]
@@ -124,11 +124,11 @@ class Call(Record):
     episode: str = ""
     """One run of the agent. Empty: the call stands alone and is its own episode."""
     group: str = ""
-    """What must stay on one side of a split: the task id where several episodes try the same job, else the episode."""
+    """The unit that is never divided among splits: the task id where several episodes try the same job, else the episode."""
     step: int = 0
     agent: str = ""
     site: str = ""
-    """The place in the agent that made the call, where the caller says so; otherwise inferred in S1."""
+    """The place in the agent that made the call, where the caller says so; otherwise inferred."""
     model: str = ""
     tools: list[dict[str, Any]] | None = None
     response_format: dict[str, Any] | None = None
@@ -136,7 +136,7 @@ class Call(Record):
     params: dict[str, Any] = msgspec.field(default_factory=dict)
     """Sampling settings and every other request field, as sent."""
     audience: Audience = "unknown"
-    """What the caller declared (header or importer); inference lives in S1's site table, not here."""
+    """The audience that the caller declared (header or importer). The inferred one is in SiteInference."""
     origin: str = ""
     """HMAC pseudonym of who asked; never the raw id."""
     tenant: str = "default"
@@ -170,7 +170,7 @@ class Call(Record):
 
 
 class Example(Record):
-    """A call fit to learn from or to measure on: de-identified, with its side of the split (S2)."""
+    """A de-identified call for training or measurement, with its split."""
 
     call_id: str
     request: Request
@@ -192,7 +192,7 @@ class Example(Record):
     Calibration and test always keep their natural composition."""
     drop_reason: str = ""
     weight: float = 1.0
-    """How many dropped duplicates this example stands for, plus one."""
+    """One plus the number of dropped duplicates that this example stands for."""
     outcome: Outcome | None = None
     usage: Usage | None = None
     cost_usd: float | None = None
@@ -261,7 +261,7 @@ class Field(Record):
 
 
 class Contract(Record):
-    """Form of a task's replies, so that code can check them (S3)."""
+    """The form of the replies of a task, so that code can check them."""
 
     kind: Kind
     labels: list[str] = msgspec.field(default_factory=list)
@@ -275,7 +275,7 @@ class Contract(Record):
 
 
 class PromptRecipe(Record):
-    """How a request becomes the short prompt that a specialist reads: the constant part is left out."""
+    """The rule by which a request becomes the short prompt of a specialist: the constant part is left out."""
 
     mode: Literal["slots", "dialogue"] = "slots"
     """slots: what varies in the messages; dialogue: a digest of a multi-turn agent run."""
@@ -288,7 +288,7 @@ class PromptRecipe(Record):
 
 
 class Task(Record):
-    """A cluster of calls that one specialist could serve (S3)."""
+    """A cluster of calls that one specialist could serve."""
 
     id: str
     name: str
@@ -371,7 +371,7 @@ class Route(Record):
 
 
 class BranchClassifier(Record):
-    """A linear classifier over the words of a request that tells apart the tasks that share one template."""
+    """A linear classifier over the words of a request that separates the tasks of one template."""
 
     branches: list[str]
     """Suffixes of the template key, one per task."""
@@ -394,7 +394,7 @@ class KeySpace(Record):
     max_unknown_lines: dict[str, int] = msgspec.field(default_factory=dict)
     """Template key -> how many lines of the system prompt may be unknown; with more the template has changed."""
     branch_classifiers: dict[str, BranchClassifier] = msgspec.field(default_factory=dict)
-    """Template key -> the classifier that tells the tasks that share it apart."""
+    """Template key -> the classifier that separates the tasks that share it."""
 
 
 class RouteFile(Record):

@@ -42,7 +42,7 @@ def signature(request: Request) -> str:
 
 
 def has_media(request: Request) -> bool:
-    """Whether some part of some message is not text (an image, audio, a file)."""
+    """Check whether some part of some message is not text (an image, audio, a file)."""
     return _role_pattern(request).endswith("media")
 
 

@@ -1,4 +1,4 @@
-"""What enough different data subjects hold: only such text may stand in clear, whatever else is known of it.
+"""Text that enough different data subjects share: only such text may appear in clear (k-anonymity of lines and names).
 
 A line, a label or a name that one person's calls alone carry is about that person, even where no detector finds anything in it.
 """
@@ -12,18 +12,18 @@ T = TypeVar("T", bound=Hashable)
 
 
 class Subjects(NamedTuple):
-    """Whose data some texts are."""
+    """The data subjects of some texts."""
 
     names: Sequence[str]
     """One for each text (`Example.subject`)."""
     least: int
-    """From how many on a thing is nobody's in particular; 1: whatever it is."""
+    """The number of subjects from which on a thing is shared; with 1 everything is."""
 
     def shared(self, things: Iterable[Iterable[T]]) -> set[T]:
-        """What is held by at least `least` subjects.
+        """The things that at least `least` subjects share.
 
         Args:
-            things: what each text holds, in the order of `names`.
+            things: the things in each text, in the order of `names`.
         """
         out: set[T] = set()
         holders: dict[T, set[str]] = {}
@@ -33,7 +33,7 @@ class Subjects(NamedTuple):
                     continue
                 who = holders.setdefault(thing, set())
                 who.add(name)
-                if len(who) >= self.least:  # no more of them are kept in mind than count
+                if len(who) >= self.least:  # more subjects make no difference
                     out.add(thing)
                     del holders[thing]
         return out

@@ -166,7 +166,7 @@ def _opening(ticket: world.Ticket, intent: str, details: dict[str, Any]) -> list
 
 
 def back_office(ticket: world.Ticket, name: str, arguments: dict[str, Any], policy: str) -> dict[str, Any]:
-    """What the simulated shop answers to a tool call."""
+    """The simulated shop's result of a tool call."""
     if name == "lookup_order":
         if arguments.get("order_id") != ticket.order_id:
             return {"error": "no such order"}

@@ -1,4 +1,4 @@
-"""How simulated customers write: phrases with alternatives, slips of the keyboard, and what stands around them.
+"""The texts of simulated customers: phrases with alternatives, typing errors, and the parts around them.
 
 Knows nothing of tickets or models. `{a|b|c}` is a choice (nested ones too), `<slot>` a place that is filled later, so
 that slips never touch an order number.
@@ -8,6 +8,12 @@ from __future__ import annotations
 
 import random
 import re
+
+
+def _table(text: str, separator: str | None) -> tuple[str, ...]:
+    """The entries of a table that is written as text; None separates at white space."""
+    return tuple(entry.strip() for entry in text.split(separator))
+
 
 PROBLEMS: dict[str, tuple[str, ...]] = {
     "refund_request": (
@@ -76,7 +82,7 @@ URGENCY: dict[str, tuple[str, ...]] = {
     ),
 }
 URGENT_MARKS = {"high": ("urgent: ", "Urgent! ", "URGENT ", ""), "normal": ("", "", "no hurry: ")}
-"""What stands before the subject."""
+"""Marks before the subject."""
 
 SUBJECTS: dict[str, tuple[str, ...]] = {
     "refund_request": ("refund", "refund please", "refund for <order_id>", "my refund", "money back, refund"),
@@ -110,7 +116,7 @@ SUBJECTS: dict[str, tuple[str, ...]] = {
         "question, manual",
     ),
 }
-"""What customers write as a subject; now and then there is none."""
+"""Subjects of letters; some letters have none."""
 
 GREETINGS = (
     "Hello,",
@@ -158,135 +164,37 @@ CARDS = ("I paid with card <card>.", "The card I used is <card>.")
 
 SIGN_OFFS = ("{Regards|Kind regards|Best},\n<name>", "{Thanks|Thank you},\n<name>", "<name>", "Yours, <name>")
 
-FIRST_NAMES = (
-    "Maria",
-    "James",
-    "Aisha",
-    "Lukas",
-    "Chloe",
-    "Mateo",
-    "Ingrid",
-    "Daniel",
-    "Priya",
-    "Hannah",
-    "Tomasz",
-    "Grace",
-    "Olivia",
-    "Samuel",
-    "Yusuf",
-    "Elena",
-    "Victor",
-    "Naomi",
-    "Peter",
-    "Amelia",
-    "Karim",
-    "Julia",
-    "Oscar",
-    "Fiona",
-    "Martin",
-    "Sofia",
-    "Leon",
-    "Ruth",
-    "Andre",
-    "Clara",
-    "Hugo",
-    "Irene",
-    "Marcus",
-    "Nadia",
-    "Simon",
-    "Teresa",
+FIRST_NAMES = _table(
+    """
+    Maria James Aisha Lukas Chloe Mateo Ingrid Daniel Priya Hannah Tomasz Grace Olivia Samuel Yusuf
+    Elena Victor Naomi Peter Amelia Karim Julia Oscar Fiona Martin Sofia Leon Ruth Andre Clara Hugo
+    Irene Marcus Nadia Simon Teresa
+    """,
+    None,
 )
-LAST_NAMES = (
-    "Keller",
-    "Okafor",
-    "Lindqvist",
-    "Moreau",
-    "Sharma",
-    "Novak",
-    "Bennett",
-    "Haddad",
-    "Fischer",
-    "Romano",
-    "Walsh",
-    "Petrov",
-    "Alvarez",
-    "Jensen",
-    "Tanaka",
-    "Hughes",
-    "Schneider",
-    "Costa",
-    "Murphy",
-    "Kowalski",
-    "Andersen",
-    "Reyes",
-    "Dubois",
-    "Marino",
-    "Whitfield",
-    "Steiner",
-    "Larsson",
-    "Osei",
-    "Grant",
-    "Holloway",
-    "Vogel",
-    "Sinclair",
+LAST_NAMES = _table(
+    """
+    Keller Okafor Lindqvist Moreau Sharma Novak Bennett Haddad Fischer Romano Walsh Petrov Alvarez
+    Jensen Tanaka Hughes Schneider Costa Murphy Kowalski Andersen Reyes Dubois Marino Whitfield
+    Steiner Larsson Osei Grant Holloway Vogel Sinclair
+    """,
+    None,
 )
-LINES = (
-    "Alder",
-    "Birch",
-    "Cobalt",
-    "Dune",
-    "Ember",
-    "Fjord",
-    "Granite",
-    "Harbour",
-    "Indigo",
-    "Juniper",
-    "Kelp",
-    "Larch",
-    "Meadow",
-    "Nimbus",
-    "Ochre",
-    "Pebble",
-    "Quartz",
-    "Russet",
-    "Saffron",
-    "Tundra",
-    "Umber",
-    "Velvet",
-    "Willow",
-    "Zephyr",
+LINES = _table(
+    """
+    Alder Birch Cobalt Dune Ember Fjord Granite Harbour Indigo Juniper Kelp Larch Meadow Nimbus
+    Ochre Pebble Quartz Russet Saffron Tundra Umber Velvet Willow Zephyr
+    """,
+    None,
 )
-KINDS = (
-    "desk lamp",
-    "floor lamp",
-    "bookshelf",
-    "office chair",
-    "coffee table",
-    "wall clock",
-    "bed frame",
-    "armchair",
-    "dining table",
-    "side table",
-    "wardrobe",
-    "mirror",
-    "rug",
-    "kettle",
-    "toaster",
-    "coffee maker",
-    "blender",
-    "fan",
-    "heater",
-    "vacuum cleaner",
-    "towel rack",
-    "bathroom shelf",
-    "garden bench",
-    "parasol",
-    "flower stand",
-    "bar stool",
-    "chest of drawers",
-    "shoe rack",
-    "sofa bed",
-    "high chair",
+KINDS = _table(
+    """
+    desk lamp, floor lamp, bookshelf, office chair, coffee table, wall clock, bed frame, armchair,
+    dining table, side table, wardrobe, mirror, rug, kettle, toaster, coffee maker, blender, fan,
+    heater, vacuum cleaner, towel rack, bathroom shelf, garden bench, parasol, flower stand,
+    bar stool, chest of drawers, shoe rack, sofa bed, high chair
+    """,
+    ",",
 )
 MAIL_HOSTS = ("example.com", "example.org", "example.net")
 

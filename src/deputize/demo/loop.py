@@ -1,4 +1,4 @@
-"""The whole loop on the simulated help desk: traffic, S2 to S6, routes live, fresh calls, report.
+"""The whole loop on the simulated help desk: traffic, curation to certification, live routes, fresh calls, report.
 
 Each part is skipped where it has been done, so a demo that was stopped goes on where it was.
 """
@@ -32,7 +32,7 @@ from deputize.scoring.costs import load_prices
 from deputize.web.page import write_report
 
 FRESH_FROM = 50_000
-"""Index of the first ticket of the replay: far from those that were learnt from."""
+"""Index of the first ticket of the replay: far from those that are trained on."""
 
 PRICES_TOML = """\
 # The simulated LLM has no price. The demo counts it as a large hosted model.
@@ -46,7 +46,7 @@ as_of = "2025"
 
 @dataclass(frozen=True)
 class DemoSize:
-    """How large a demo to run."""
+    """The size of a demo, and its settings."""
 
     seed: int = 0
     n_episodes: int = 240
@@ -56,7 +56,7 @@ class DemoSize:
     latency_scale: float = 0.1
     """The simulated LLM answers ten times as fast as a hosted one, so that the traffic takes seconds."""
     minutes: float = 7.5
-    """Budget of S2 to S6."""
+    """Time budget of curation, discovery, training and evaluation together."""
     epsilon: float = 0.05
     split: tuple[float, float, float, float] = (0.42, 0.06, 0.42, 0.10)
     """A hundred calibration episodes are about the fewest that can carry a certificate at epsilon .05."""
@@ -68,12 +68,12 @@ class DemoSize:
         )
 
     def tickets(self) -> list[world.Ticket]:
-        """The tickets that are learnt from."""
+        """The simulated tickets that are trained on."""
         return [world.ticket(self.seed, i) for i in range(self.n_episodes)]
 
 
 class DemoState(Record):
-    """What a demo home holds, in clear as demo.json."""
+    """The progress of a demo, in clear as demo.json in its home."""
 
     seed: int
     n_episodes: int
@@ -96,7 +96,7 @@ def run(
     Args:
         home: a folder of the demo's own.
         plan: how large.
-        progress: told all along.
+        progress: called all along.
         say: takes a sentence at the start of each part.
         fresh: throw an earlier demo in this folder away first.
 
@@ -109,14 +109,14 @@ def run(
     with teacher_process(plan.seed, latency_scale=plan.latency_scale) as llm:
         if not state.run_id:
             state = collect_traffic(home, plan, state, llm, progress, say)
-            say("S2 to S6: de-identify, find the tasks, choose and train specialists, certify them.")
+            say("Now: de-identify, find the tasks, choose and train specialists, certify them.")
             with Home(home) as opened:
                 report = convert(opened, plan.convert(), progress=progress)
             state = _save(home, msgspec.structs.replace(state, run_id=report["run_id"]))
         folder = home / "runs" / state.run_id
         report = _read_report(folder)
         if "replay" not in report:
-            say(f"The routes are live: {plan.n_fresh_calls} fresh calls go through the gateway.")
+            say(f"The routes are live: {plan.n_fresh_calls} fresh simulated calls go through the gateway.")
             began = time.monotonic()
             seen = through_gateway(
                 home,

@@ -1,4 +1,4 @@
-"""The scripted teacher: plays the LLM of the simulated help desk, in a process of its own.
+"""The simulated LLM of the demo: a script that answers for the simulated help desk, in a process of its own.
 
 It answers by call site from what stands in the request and from what is true in the simulated shop, always in the same
 way. Run as `python -m deputize.demo.teacher --seed 0`; it prints its address and serves until it is stopped.
@@ -16,10 +16,7 @@ from deputize.demo import prompts, world
 from deputize.testing.scripted_llm import Script, ScriptError
 
 MODEL = "simulated-llm"
-"""The name the teacher goes by; its list price is an assumption of the demo (see PRICE_USD_PER_MTOK)."""
-
-PRICE_USD_PER_MTOK = (2.50, 10.00)
-"""Prompt and completion price assumed for the simulated LLM: that of a large hosted model in 2025."""
+"""The model name of the simulated LLM."""
 
 
 def script(seed: int, *, noise: float = 0.0) -> Script:
@@ -37,8 +34,8 @@ def script(seed: int, *, noise: float = 0.0) -> Script:
         ticket = world.ticket_in(seed, text)
         if ticket is None:
             raise ScriptError(400, "the simulated shop knows no such ticket")
-        dice = random.Random(f"noise:{seed}:{site}:{ticket.index}")
-        return _SITES[site](ticket, messages, dice.random() < noise)
+        rng = random.Random(f"noise:{seed}:{site}:{ticket.index}")
+        return _SITES[site](ticket, messages, rng.random() < noise)
 
     return answer
 
@@ -163,11 +160,11 @@ _ENDINGS = (
 
 
 def closing(ticket: world.Ticket, action: str) -> str:
-    """What a customer is told once the case has been acted upon."""
-    dice = random.Random(f"reply:{ticket.number}")
-    done = dice.choice(_DONE.get(action, _DONE["escalate"])).format(product=ticket.product)
+    """The closing message to a customer."""
+    rng = random.Random(f"reply:{ticket.number}")
+    done = rng.choice(_DONE.get(action, _DONE["escalate"])).format(product=ticket.product)
     first = ticket.name.split()[0]
-    return f"Dear {first}, {dice.choice(_OPENINGS)}. {done[0].upper()}{done[1:]} {dice.choice(_ENDINGS)}\nYour Lumen House help desk"
+    return f"Dear {first}, {rng.choice(_OPENINGS)}. {done[0].upper()}{done[1:]} {rng.choice(_ENDINGS)}\nYour Lumen House help desk"
 
 
 def _reply(ticket: world.Ticket, messages: list[Message], wrong: bool) -> Message:

@@ -14,7 +14,7 @@ INTENTS = tuple(language.PROBLEMS)
 FIRST_TICKET = 10_000
 
 Mode = Literal["code", "model"]
-"""Who orchestrates an episode (the paper's Figure 1): program code, or the language model."""
+"""The orchestrator of an episode: program code, or the language model (Belcak et al. 2025, Figure 1)."""
 
 QUEUES = {
     "refund_request": "returns",
@@ -87,12 +87,12 @@ class Ticket:
     facts: tuple[str, str, str]
     """Return window, item condition, customer standing, in words."""
     allowed: bool
-    """Whether policy lets the case go through without a person: all three facts speak for it."""
+    """True if the policy allows the case without a person: all three facts speak for it."""
     fails: bool
-    """Whether the back office breaks down in this episode, so that it ends without success."""
+    """True if the back office fails in this episode, so that the episode ends without success."""
 
     def order(self) -> dict[str, Any]:
-        """What the order system knows."""
+        """The order as the simulated order system returns it."""
         return {"order_id": self.order_id, "sku": self.sku, "amount": self.amount, "status": "delivered"}
 
 

@@ -17,7 +17,7 @@ from deputize.pipeline.run import Run, latest_run, read_state
 from deputize.pipeline.stages import steps_from
 
 if TYPE_CHECKING:
-    from deputize.stages.cluster.edits import Edit
+    from deputize.stages.cluster.task_edits import Edit
 
     Change: TypeAlias = Callable[[Discovered, Curated], tuple[Discovered, Edit]]
     """(tasks, examples) -> (tasks after, the edit to remember)."""
@@ -57,7 +57,7 @@ def edit_tasks(home: Home, change: Change) -> Edited:
 
 
 def _edit_tasks(run: Run, change: Change) -> Edited:
-    from deputize.stages.cluster.edits import Edits
+    from deputize.stages.cluster.task_edits import Edits
 
     after, edit = change(run.load("cluster", Discovered), run.load_curated())
     edits = read_edits(run.home)

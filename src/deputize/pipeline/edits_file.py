@@ -11,7 +11,7 @@ from deputize.core.errors import BadInput
 
 if TYPE_CHECKING:
     from deputize.home import Home
-    from deputize.stages.cluster.edits import Edits
+    from deputize.stages.cluster.task_edits import Edits
 
 
 def edits_path(home: Home) -> Path:
@@ -21,7 +21,7 @@ def edits_path(home: Home) -> Path:
 
 def read_edits(home: Home) -> Edits:
     """The edits that a person made to tasks; none where there is no file. Raises BadInput where it is damaged."""
-    from deputize.stages.cluster.edits import Edits
+    from deputize.stages.cluster.task_edits import Edits
 
     path = edits_path(home)
     try:

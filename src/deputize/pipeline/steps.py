@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 def cluster(run: Run, out: Artifact[Discovered]) -> None:
     """Tasks, edited as a person has edited earlier ones, under the ids that they had in earlier runs."""
     from deputize.pipeline.edits_file import read_edits
-    from deputize.stages.cluster import edits, stable_ids
+    from deputize.stages.cluster import stable_ids, task_edits
     from deputize.stages.cluster.run import run as find_tasks
 
     curated = run.load_curated()
     found = find_tasks(curated, run.config, progress=run.progress)
-    edited, notes = edits.apply(found, curated.examples, read_edits(run.home).edits)
+    edited, notes = task_edits.apply(found, curated.examples, read_edits(run.home).edits)
     for note in notes:
         run.progress(note, 0)
     before = _tasks_before(run)

@@ -32,7 +32,7 @@ _MAX_BODY_BYTES = 64 * 1024 * 1024
 
 
 class ScriptError(Exception):
-    """What a script raises to answer with an error, in the OpenAI form."""
+    """Raised by a script to answer with an error in the OpenAI form."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -41,7 +41,7 @@ class ScriptError(Exception):
 
 @dataclass(frozen=True)
 class Latency:
-    """How long the played model takes: a time to the first token, then so much per token."""
+    """The latency of the simulated model: a time to the first token, then a time per token."""
 
     first_token_ms: float = 450.0
     per_token_ms: float = 12.0
@@ -55,7 +55,7 @@ INSTANT = Latency(0.0, 0.0)
 
 
 def count_tokens(text: str) -> int:
-    """A rough count for the usage figures of a played model: a token per four characters, at least one."""
+    """A rough count for the usage figures of a simulated model: a token per four characters, at least one."""
     return max(1, round(len(text) / 4))
 
 
@@ -83,7 +83,7 @@ class ScriptedUpstream:
 
     @property
     def url(self) -> str:
-        """Where it listens, once started."""
+        """The address it listens at, once started."""
         return f"http://{self.host}:{self.port}"
 
     async def start(self) -> None:

@@ -1,1 +1,1 @@
-"""S3: discover the few tasks hidden in the traffic."""
+"""Task discovery (stage S3): the recurring tasks in an agent's calls."""

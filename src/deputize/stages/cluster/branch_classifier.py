@@ -1,4 +1,4 @@
-"""Fits the linear classifier that tells apart, from the request alone, tasks that share one template."""
+"""Fitting of the linear classifier that separates, from the request alone, tasks that share one template."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from deputize.stages.cluster.recurring_lines import (
     group_by_lines,
     prompt_call,
 )
-from deputize.stages.cluster.replies import profile, read_reply, same_kind
+from deputize.stages.cluster.reply_profiles import profile, read_reply, same_kind
 from deputize.stages.cluster.semantic_split import is_heterogeneous, split_by_meaning
 
 CONSTANT = 0.9

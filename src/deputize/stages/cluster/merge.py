@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from deputize.stages.cluster.recurring_lines import MIN_SUPPORT, LineSet, PromptCall
-from deputize.stages.cluster.replies import Profile, closed, overlap, profile, same_kind
+from deputize.stages.cluster.reply_profiles import Profile, closed, overlap, profile, same_kind
 from deputize.stages.cluster.separability import serves_both
 
 CONSTANT = 0.9

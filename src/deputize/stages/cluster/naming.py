@@ -201,10 +201,10 @@ _DATED = re.compile(r"\d{4}-\d\d-\d\d|\d{1,2}:\d\d|\b(?:19|20)\d\d\b")
 def recipe_of(
     examples: Sequence[Example], variants: Sequence[str], heads: Sequence[str], min_origins: int = 1
 ) -> PromptRecipe:
-    """How requests of a task are cut down: constant lines and the mode of reading.
+    """The recipe of a task's short prompt: its constant lines and its mode.
 
     Args:
-        examples: the task's examples to learn from.
+        examples: the task's examples for training.
         variants: for each, the template variant (key) it has; what is constant in the system prompt of a variant
             is left out too.
         heads: the task's `Label:` heads.
@@ -247,7 +247,7 @@ def recipe_of(
 
 
 def _is_dialogue(sample: Sequence[Example]) -> bool:
-    """Whether the calls are steps of a conversation, and not one question after constant worked examples."""
+    """Check whether the calls are steps of a conversation, and not one question after constant worked examples."""
     first: Counter[str] = Counter()
     for example in sample:
         for message in example.request.messages:

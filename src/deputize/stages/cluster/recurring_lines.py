@@ -11,7 +11,7 @@ from deputize.core.prompt_units import head_of, normalise, units
 from deputize.core.records import Example
 from deputize.core.subjects import Subjects
 from deputize.core.template_key import opening
-from deputize.stages.cluster.replies import Profile, ReplyFacts, closed, overlap, profile
+from deputize.stages.cluster.reply_profiles import Profile, ReplyFacts, closed, overlap, profile
 
 MIN_SUPPORT, MIN_SHARE = 8, 0.02
 """A line recurs in at least so many distinct openings, and in at least this share of them."""

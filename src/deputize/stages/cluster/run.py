@@ -1,6 +1,7 @@
-"""S3: the recurring tasks in an agent's calls, each with its contract, its keys and the recipe of its short prompt.
+"""Task discovery (stage S3): the recurring tasks in an agent's calls, with contracts, keys and prompt recipes.
 
-Tasks are found on the train and validation side alone; every other call is filed by its key, as a live request would be.
+Tasks are found on the training and validation splits alone. Every other call is assigned by its template key, as a live
+request is.
 
 References:
     Belcak et al. 2025, arXiv 2506.02153, section 6, step S3.
@@ -38,22 +39,26 @@ def run(
     """The tasks of curated examples.
 
     Args:
-        curated: S2's examples.
+        curated: the curated examples.
         config: seed and min_origins.
-        models_dir: where the embedder lies, if it was fetched; the configured place by default.
+        models_dir: the folder of the embedder, if it was fetched; the configured folder by default.
     """
     examples = curated.examples
-    least = config.min_origins
-    whom = "origins" if any(e.origin for e in examples) else "jobs or runs"
+    min_origins = config.min_origins
+    subject_word = "origins" if any(e.origin for e in examples) else "jobs or runs"
     seen = [e for e in examples if e.split in ("train", "validation")] or examples
     found, keyspaces = find_tasks(
-        seen, min_origins=least, models_dir=models_dir or models_path(), seed=config.seed, progress=progress
+        seen,
+        min_origins=min_origins,
+        models_dir=models_dir or models_path(),
+        seed=config.seed,
+        progress=progress,
     )
     unassigned: Counter[str] = Counter()
     kept: list[FoundTask] = []
     reason_of_key: dict[str, str] = {}
     for task in found:
-        reason = _exclusion_reason(task, least, whom)
+        reason = _exclusion_reason(task, min_origins, subject_word)
         if reason:
             reason_of_key.update(dict.fromkeys(task.keys, reason))
         else:
@@ -63,7 +68,7 @@ def run(
     spaces = {space.signature: space for space in keyspaces}
     keys = TemplateKeys(keyspaces)
     assignment: dict[str, str] = {}
-    filed: dict[str, list[Example]] = defaultdict(list)
+    examples_of: dict[str, list[Example]] = defaultdict(list)
     for example in examples:
         key = keys.key(example.request)
         task_id = task_of_key.get(key)
@@ -71,8 +76,8 @@ def run(
             unassigned[reason_of_key.get(key, UNSEEN) if key else _why_no_key(example.request, spaces)] += 1
             continue
         assignment[example.call_id] = task_id
-        filed[task_id].append(example)
-    tasks = _tasks(kept, ids, filed, seen, spaces, {s.id: s for s in curated.sites}, least)
+        examples_of[task_id].append(example)
+    tasks = _tasks(kept, ids, examples_of, seen, spaces, {s.id: s for s in curated.sites}, min_origins)
     used = {task.signature for task in tasks} | {
         spaces_of for task in kept for spaces_of in _signatures(task)
     }
@@ -81,7 +86,7 @@ def run(
         keyspaces=[space for space in keyspaces if space.signature in used],
         assignment=assignment,
         unassigned=dict(unassigned),
-        min_origins=least,
+        min_origins=min_origins,
     )
 
 
@@ -106,14 +111,14 @@ def discover(
     ]
     found, keyspaces = find_tasks(examples, models_dir=models_dir, seed=seed, progress=progress)
     ids = _ids(found)
-    filed: dict[str, list[Example]] = {}
+    examples_of: dict[str, list[Example]] = {}
     place: dict[int, str] = {}
     for task, task_id in zip(found, ids, strict=True):
-        filed[task_id] = [call.example for call in task.members]
+        examples_of[task_id] = [call.example for call in task.members]
         place.update({call.index: task_id for call in task.members})
     spaces = {space.signature: space for space in keyspaces}
     _reassign_by_branch(found, ids, spaces, place)
-    tasks = {task.id: task for task in _tasks(found, ids, filed, examples, spaces, {}, 1)}
+    tasks = {task.id: task for task in _tasks(found, ids, examples_of, examples, spaces, {}, 1)}
     for i, example in enumerate(examples):
         known = tasks.get(place.get(i, ""))
         yield {
@@ -128,7 +133,7 @@ def discover(
 def _reassign_by_branch(
     found: Sequence[FoundTask], ids: Sequence[str], spaces: dict[str, KeySpace], place: dict[int, str]
 ) -> None:
-    """Files the calls of a semantic split by their fork, as the live path would, whatever their answer was."""
+    """Assigns the calls of a semantic split by their branch classifier, as the live path does."""
     by_key = {key: ids[i] for i, task in enumerate(found) for key in task.keys if task.split}
     for task in found:
         if not task.split or task.signature not in spaces:
@@ -140,13 +145,13 @@ def _reassign_by_branch(
             place[call.index] = by_key.get(f"{base}~{branch}", place[call.index])
 
 
-def _exclusion_reason(task: FoundTask, least: int, whom: str) -> str:
+def _exclusion_reason(task: FoundTask, min_origins: int, subject_word: str) -> str:
     if not task.routable:
         return VARYING_TOOLS
     if len(task.members) < MIN_CALLS:
         return f"fewer than {MIN_CALLS} calls of its kind"
-    if len({call.example.subject for call in task.members}) < least:
-        return f"from fewer than {least} {whom}"
+    if len({call.example.subject for call in task.members}) < min_origins:
+        return f"from fewer than {min_origins} {subject_word}"
     return ""
 
 
@@ -168,7 +173,7 @@ def _signatures(task: FoundTask) -> set[str]:
 
 
 def _ids(found: Sequence[FoundTask]) -> list[str]:
-    """An id for each task, from the key most of its calls have: the same log gives the same ids."""
+    """An id for each task, from its most frequent template key, so that the same log gives the same ids."""
     out: list[str] = []
     for task in found:
         top = Counter(task.variant.values()).most_common(1)[0][0]
@@ -179,38 +184,38 @@ def _ids(found: Sequence[FoundTask]) -> list[str]:
 def _tasks(
     found: Sequence[FoundTask],
     ids: Sequence[str],
-    filed: dict[str, list[Example]],
+    examples_of: dict[str, list[Example]],
     seen: Sequence[Example],
     spaces: dict[str, KeySpace],
     sites: dict[str, Site],
-    least: int,
+    min_origins: int,
 ) -> list[Task]:
     texts = [[call.opening[1] for call in task.members[:NAMED_AFTER]] for task in found]
     out: list[Task] = []
     names: Counter[str] = Counter()
     for i, (task, task_id) in enumerate(zip(found, ids, strict=True)):
-        examples = filed.get(task_id, [])
-        learnt = [seen[call.index] for call in task.members]
+        examples = examples_of.get(task_id, [])
+        training = [seen[call.index] for call in task.members]
         space = spaces.get(task.signature, KeySpace(signature=task.signature))
         lines, heads = frozenset(space.lines), frozenset(space.heads)
-        contract = infer_contract(learnt, least)
+        contract = infer_contract(training, min_origins)
         common, _ = Counter(task.variant.values()).most_common(1)[0]
         typical = next(call for call in task.members if task.variant[call.index] == common)
         fixed = _fixed(task, typical.index, space, typical.example)
-        whose = Subjects([call.example.subject for call in task.members[:NAMED_AFTER]], least)
+        whose = Subjects([call.example.subject for call in task.members[:NAMED_AFTER]], min_origins)
         name = name_of(contract, fixed, texts[i], texts[:i] + texts[i + 1 :], whose)
         names[name] += 1
-        site = Counter(e.site for e in learnt).most_common(1)[0][0]
+        site = Counter(e.site for e in training).most_common(1)[0][0]
         out.append(
             Task(
                 id=task_id,
                 name=name if names[name] == 1 else f"{name} ({names[name]})",
                 contract=contract,
                 recipe=recipe_of(
-                    learnt,
+                    training,
                     [task.variant[call.index] for call in task.members],
                     sorted(heads & set(fixed)),
-                    least,
+                    min_origins,
                 ),
                 keys=sorted(task.keys),
                 site=sites[site].name if site in sites else site,

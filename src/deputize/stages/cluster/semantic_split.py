@@ -1,7 +1,7 @@
-"""The semantic split of calls that no template tells apart: by what is asked and what kind of answer comes back.
+"""Semantic split of calls with one template into tasks, by the meaning of the request and the kind of reply.
 
 Communities of like requests are the atoms; atoms whose answers are of one kind and whose requests touch are joined
-again, so that topics of one job stay together. What is left must be told apart from the request alone.
+again, so that topics of one job stay together. The resulting tasks must be separable from the request alone.
 """
 
 # shapes: N calls, A atoms
@@ -21,7 +21,7 @@ from deputize.core.subjects import Subjects
 from deputize.stages.cluster.branch_classifier import fit_branch_classifier
 from deputize.stages.cluster.merge import Fragment
 from deputize.stages.cluster.recurring_lines import PromptCall
-from deputize.stages.cluster.replies import Profile, ReplyFacts, closed, profile, same_kind
+from deputize.stages.cluster.reply_profiles import Profile, ReplyFacts, closed, profile, same_kind
 from deputize.stages.cluster.semantic import communities, embed, graph
 
 MIN_CALLS = 60
@@ -59,7 +59,7 @@ def split_by_meaning(
     min_origins: int = 1,
     progress: Progress = silent,
 ) -> tuple[list[list[PromptCall]], BranchClassifier | None]:
-    """The jobs hidden in a fragment and the classifier that tells them apart; ([all], None) where there is only one.
+    """The tasks in a fragment and the classifier that separates them; ([all], None) where there is only one task.
 
     The classifier reads the request alone. The calls are then filed by the classifier, not by their answers, so that discovery
     and the live path agree.
@@ -167,7 +167,7 @@ def _observed_over_expected(links_AA: Any) -> Any:
 def _separable_tasks(
     members: Sequence[PromptCall], tasks: Sequence[int], seed: int, min_origins: int
 ) -> tuple[list[list[PromptCall]], BranchClassifier | None]:
-    """Joins tasks that are too small or cannot be told apart from the request, until a classifier holds or one is left."""
+    """Joins tasks that are too small or not separable from the request, until a classifier holds or one is left."""
     sizes = Counter(tasks)
     kinds = {
         t: profile(call.reply for call, own in zip(members, tasks, strict=True) if own == t) for t in sizes

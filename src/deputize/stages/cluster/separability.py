@@ -13,7 +13,7 @@ from deputize.stages.cluster.recurring_lines import PromptCall
 MIN_CALLS = 30
 MAX_CALLS = 1200
 LOSS = 0.03
-"""How much accuracy the joint classifier may lose against one each."""
+"""The accuracy that the joint classifier may lose against one for each."""
 _CHARS = 3000
 
 
@@ -42,7 +42,7 @@ def answer_class(call: PromptCall) -> str:
 
 
 def _sample(members: Sequence[PromptCall]) -> tuple[list[str], list[str]]:
-    """Texts and answers that occur often enough to be learnt; ([], []) where those are too few."""
+    """Texts and answers that occur often enough to be predicted; ([], []) where those are too few."""
     answers = [answer_class(call) for call in members]
     counts = Counter(answers)
     kept = [(call, y) for call, y in zip(members, answers, strict=True) if counts[y] >= 5]

@@ -1,1 +1,1 @@
-"""S1: from logs to stored calls, and who each call speaks to."""
+"""Collection (stage S1): stored calls from logs, and the audience of each call."""

@@ -1,6 +1,6 @@
-"""Finds the places in an agent that call a model, and tells replies meant for a person from replies meant for code.
+"""Call sites of an agent, and the audience of each reply: a person or code (stage S1).
 
-Only calls that are not human-computer interaction may go on to S2; a reply nobody can place counts as human.
+Only calls meant for code are curated and trained on. A reply of unknown audience counts as meant for a person.
 
 References:
     Belcak et al. 2025, arXiv 2506.02153, section 6, step S1.
@@ -23,7 +23,7 @@ from deputize.core.subjects import Subjects
 Sign: TypeAlias = Literal[
     "declared human", "declared code", "tool call", "structured", "label", "broken form", "text"
 ]
-"""Why a call was taken for human- or code-directed."""
+"""The evidence by which a reply counts as meant for a person or for code."""
 
 _CODE: frozenset[str] = frozenset({"declared code", "tool call", "structured", "label", "broken form"})
 
@@ -38,11 +38,11 @@ _ONE_FENCE = re.compile(r"\s*```[^\n`]*\n(?:(?!```).)*\n?```\s*", re.DOTALL)
 _ONE_TAG = re.compile(r"\s*(?:\[(\w+)\].*\[/\1\]|<(\w+)>.*</\2>)\s*", re.DOTALL)
 
 
-class _Seen(NamedTuple):
-    """What is kept in mind of one call."""
+class _CallFacts(NamedTuple):
+    """The facts of one call that the inference uses."""
 
     id: str
-    told: tuple[str, ...]
+    place: tuple[str, ...]
     """Agent, declared site, tool names, reply format, head of the system prompt."""
     sign: Sign
     reply: str
@@ -52,7 +52,7 @@ class _Seen(NamedTuple):
 
 
 def infer_sites(calls: Iterable[Call], min_origins: int = 1) -> SiteInference:
-    """The sites of a log, and for each call where it was made and who its reply is meant for.
+    """The sites of a log, and for each call its site and audience.
 
     A site is what the caller declared, else what shares agent, tools, response format and head of the system prompt.
     Of a call the declared audience counts first; then a tool call, a structured reply (response format, a JSON value,
@@ -60,26 +60,26 @@ def infer_sites(calls: Iterable[Call], min_origins: int = 1) -> SiteInference:
 
     Args:
         calls: the log; read once, as a stream.
-        min_origins: the name of a site or agent that fewer data subjects call is not told; it is numbered instead.
+        min_origins: a site or agent that fewer data subjects call is numbered instead of named.
     """
-    told: dict[tuple[str, ...], tuple[str, ...]] = {}
-    seen: list[_Seen] = []
+    places: dict[tuple[str, ...], tuple[str, ...]] = {}
+    seen: list[_CallFacts] = []
     for call in calls:
-        tells = (call.agent, call.site, _tool_names(call), _format_type(call), _head(call))
+        place = (call.agent, call.site, _tool_names(call), _format_type(call), _head(call))
         sign = _sign(call)
         reply = short_reply(text_of(call.response)) if sign == "text" else ""
         subject = call.origin or call.group or call.episode or call.id
-        seen.append(_Seen(call.id, told.setdefault(tells, tells), sign, reply, subject))
-    members: dict[tuple[str, ...], list[_Seen]] = defaultdict(list)
+        seen.append(_CallFacts(call.id, places.setdefault(place, place), sign, reply, subject))
+    members: dict[tuple[str, ...], list[_CallFacts]] = defaultdict(list)
     for one, key in zip(seen, _site_keys(seen), strict=True):
         members[key].append(one)
     site_of: dict[str, str] = {}
     audience_of: dict[str, Literal["human", "code"]] = {}
     sites: list[Site] = []
     names: Counter[str] = Counter()
-    told_by = Subjects([one.subject for one in seen], min_origins)
-    agents = told_by.shared((one.told[0],) for one in seen)
-    declared = told_by.shared((one.told[:2],) for one in seen)
+    subjects = Subjects([one.subject for one in seen], min_origins)
+    agents = subjects.shared((one.place[0],) for one in seen)
+    declared = subjects.shared((one.place[:2],) for one in seen)
     for key, group in members.items():
         site_id = hashlib.blake2b(
             "\x1f".join(key).encode("utf-8", "surrogatepass"), digest_size=6
@@ -88,7 +88,7 @@ def infer_sites(calls: Iterable[Call], min_origins: int = 1) -> SiteInference:
         for one, sign in zip(group, signs, strict=True):
             site_of[one.id] = site_id
             audience_of[one.id] = "code" if sign in _CODE else "human"
-        agent, site, *_ = group[0].told
+        agent, site, *_ = group[0].place
         site = site if (agent, site) in declared else ""
         agent = agent if agent in agents else ""
         name = _name(agent, site, signs)
@@ -98,12 +98,12 @@ def infer_sites(calls: Iterable[Call], min_origins: int = 1) -> SiteInference:
     return SiteInference(sites=sites, site_of=site_of, audience_of=audience_of)
 
 
-# ---------------------------------------------------------------- where
+# ---------------------------------------------------------------- sites
 
 
-def _site_keys(seen: Sequence[_Seen]) -> list[tuple[str, ...]]:
+def _site_keys(seen: Sequence[_CallFacts]) -> list[tuple[str, ...]]:
     """One key per call; a part that takes a new value in nearly every call of an agent is left out of its keys."""
-    raw = [one.told for one in seen]
+    raw = [one.place for one in seen]
     n_calls = Counter(agent for agent, site, *_ in raw if not site)
     tools: dict[str, set[str]] = defaultdict(set)
     heads: dict[str, set[str]] = defaultdict(set)
@@ -111,7 +111,7 @@ def _site_keys(seen: Sequence[_Seen]) -> list[tuple[str, ...]]:
         if not site:
             tools[agent].add(names)
             heads[agent].add(head)
-    tells = {
+    distinguishes = {
         agent: (len(tools[agent]) * CALLS_PER_HEAD <= n, len(heads[agent]) * CALLS_PER_HEAD <= n)
         for agent, n in n_calls.items()
     }
@@ -120,7 +120,7 @@ def _site_keys(seen: Sequence[_Seen]) -> list[tuple[str, ...]]:
         if site:
             keys.append((agent, "declared", site))
             continue
-        by_tools, by_head = tells[agent]
+        by_tools, by_head = distinguishes[agent]
         keys.append((agent, names if by_tools else str(bool(names)), form, head if by_head else ""))
     return keys
 
@@ -144,10 +144,10 @@ def _head(call: Call) -> str:
     return ""
 
 
-# ---------------------------------------------------------------- for whom
+# ---------------------------------------------------------------- audience
 
 
-def _signs(group: Sequence[_Seen]) -> tuple[list[Sign], list[str]]:
+def _signs(group: Sequence[_CallFacts]) -> tuple[list[Sign], list[str]]:
     """The sign of each call of one site, and the closed labels that its plain replies are drawn from ([]: none)."""
     signs = [one.sign for one in group]
     plain = [i for i, sign in enumerate(signs) if sign == "text"]
@@ -177,7 +177,7 @@ def _sign(call: Call) -> Sign:
 
 
 def _is_structured(text: str) -> bool:
-    """Whether the whole text is a JSON object or array, or one fenced or tagged block."""
+    """Check whether the whole text is a JSON object or array, or one fenced or tagged block."""
     if parse_json_object(text) is not None:
         return True
     if text.lstrip().startswith("["):
@@ -188,7 +188,7 @@ def _is_structured(text: str) -> bool:
     return bool(_ONE_FENCE.fullmatch(text) or _ONE_TAG.fullmatch(text))
 
 
-# ---------------------------------------------------------------- what is said of a site
+# ---------------------------------------------------------------- names and evidence
 
 
 def _name(agent: str, site: str, signs: Sequence[Sign]) -> str:

@@ -1,4 +1,4 @@
-"""S1, import: the calls of recorded logs, and their way into the store.
+"""Import of recorded logs into the store (stage S1).
 
 A line that is no call is a Skip that names it, never an exception.
 """

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from deputize.core.records import Example, Request
 from deputize.stages.cluster.merge import Fragment, cosine, joinable, merge
 from deputize.stages.cluster.recurring_lines import LineSet, PromptCall, UnitSplitter, prompt_call
-from deputize.stages.cluster.replies import read_reply
+from deputize.stages.cluster.reply_profiles import read_reply
 
 SPLITTER = UnitSplitter()
 

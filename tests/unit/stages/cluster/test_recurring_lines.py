@@ -11,7 +11,7 @@ from deputize.stages.cluster.recurring_lines import (
     prompt_call,
     recognise,
 )
-from deputize.stages.cluster.replies import read_reply
+from deputize.stages.cluster.reply_profiles import read_reply
 
 
 def calls(texts: list[str], *, reply: str = "yes", subjects: list[str] | None = None) -> list[PromptCall]:

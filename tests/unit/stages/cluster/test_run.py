@@ -17,7 +17,7 @@ from deputize.core.config import Convert
 from deputize.core.prompt import prune
 from deputize.core.records import Call, Example, Message, Request, Route, RouteFile, Split
 from deputize.router.table import RouteTable
-from deputize.stages.cluster import edits
+from deputize.stages.cluster import task_edits
 from deputize.stages.cluster.naming import template_text, typical_words
 from deputize.stages.cluster.run import discover, run
 
@@ -452,9 +452,9 @@ def test_a_split_by_a_person_keeps_to_the_limit() -> None:
     examples, _ = help_desk(200)
     found = find(examples, min_origins=2)
     a, b = [t for t in found.tasks if t.contract.kind == "label"][:2]
-    joined, _, task = edits.merge(found, examples, a.id, b.id)
+    joined, _, task = task_edits.merge(found, examples, a.id, b.id)
     # all calls turn out to be of one person
     private = [msgspec.structs.replace(e, origin="zoe") for e in examples]
-    _, _, parts = edits.split(joined, private, task.id)
+    _, _, parts = task_edits.split(joined, private, task.id)
     assert len(parts) == 2 and not any(set(p.recipe.constant_lines) for p in parts)
     assert all(p.contract.labels == task.contract.labels or p.contract.kind != "label" for p in parts)

@@ -12,7 +12,7 @@ from deputize.core.records import Example, Request
 from deputize.core.template_key import branch_of
 from deputize.stages.cluster.merge import Fragment
 from deputize.stages.cluster.recurring_lines import PromptCall, UnitSplitter, prompt_call
-from deputize.stages.cluster.replies import read_reply
+from deputize.stages.cluster.reply_profiles import read_reply
 from deputize.stages.cluster.semantic_split import is_heterogeneous, shape_class, split_by_meaning
 
 pytest.importorskip("graspologic_native")

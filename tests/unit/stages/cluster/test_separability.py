@@ -6,7 +6,7 @@ import random
 
 from deputize.core.records import Example, Request
 from deputize.stages.cluster.recurring_lines import PromptCall, UnitSplitter, prompt_call
-from deputize.stages.cluster.replies import read_reply
+from deputize.stages.cluster.reply_profiles import read_reply
 from deputize.stages.cluster.separability import answer_class, serves_both
 
 WORDS = ("apple", "pear", "plum")

@@ -46,7 +46,7 @@ class Importer(Protocol):
     """One line for people who choose a format."""
 
     def sniff(self, row: dict[str, Any]) -> bool:
-        """Whether an object looks like one of this format. True for no object of another format."""
+        """Check whether an object looks like one of this format. False for objects of all other formats."""
         ...
 
     def parse(self, row: dict[str, Any], context: ImportContext) -> Call | Skip:

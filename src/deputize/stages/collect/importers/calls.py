@@ -13,7 +13,7 @@ _RESPONSE_KEYS = ("response", "completion", "output")
 
 
 def flat_response(row: dict[str, Any]) -> Any:
-    """The response in an object that has the request's fields beside it, None where it has none."""
+    """The response in an object that has the request's fields next to it, None where it has none."""
     return next((row[key] for key in _RESPONSE_KEYS if row.get(key) is not None), None)
 
 

@@ -103,7 +103,7 @@ def call_from_chat(
 
 
 def _reply(response: Any) -> tuple[Message, dict[str, Any]]:
-    """The assistant message of a response in any form, and what came around it. Raises Unreadable."""
+    """The assistant message of a response in any form, and the fields around it. Raises Unreadable."""
     if isinstance(response, str):
         return {"role": "assistant", "content": response}, {}
     if not isinstance(response, dict):
@@ -220,7 +220,7 @@ def _latency_ms(row: dict[str, Any]) -> float | None:
 
 
 def _timestamp(places: Iterable[dict[str, Any]]) -> float | None:
-    """Unix seconds: from a number (milliseconds are told by their size) or an ISO 8601 string."""
+    """Unix seconds: from a number (a large one is in milliseconds) or an ISO 8601 string."""
     for place in places:
         for key in _TIME:
             value = place.get(key)

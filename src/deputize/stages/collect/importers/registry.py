@@ -53,7 +53,7 @@ class CheckedImporter:
 
 
 def formats_help() -> str:
-    """What --format takes, for help texts."""
+    """The help text of --format."""
     ours = "; ".join(f"{importer.name}: {importer.description}" for importer in reversed(BUILT_IN))
     return f"Format of the logs. auto: recognised line by line; {ours}; or module:attribute of an importer."
 

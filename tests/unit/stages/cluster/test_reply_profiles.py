@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deputize.stages.cluster.replies import profile, read_reply, same_kind
+from deputize.stages.cluster.reply_profiles import profile, read_reply, same_kind
 
 
 def said(text: Any) -> dict[str, Any]:

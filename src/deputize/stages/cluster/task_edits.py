@@ -93,7 +93,7 @@ def split(
 
     Raises:
         BadInput: there is no such task.
-        UsageError: nothing that the router sees tells its calls apart.
+        UsageError: the router sees nothing by which its calls differ.
     """
     task = find(discovered, task_id)
     mine = [e for e in examples if discovered.assignment.get(e.call_id) == task.id]

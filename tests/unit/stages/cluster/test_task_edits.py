@@ -12,7 +12,7 @@ from deputize.core.errors import BadInput, UsageError
 from deputize.core.records import Contract, Example, KeySpace, PromptRecipe, Request, Task
 from deputize.core.signature import signature
 from deputize.core.template_key import TemplateMatcher
-from deputize.stages.cluster import edits
+from deputize.stages.cluster import task_edits
 
 COLOUR, LATE, POLITE = "Name the colour of the thing.", "Say whether the parcel is late.", "Be polite."
 ANSWERS = {COLOUR: ["red", "green", "blue"], LATE: ["yes", "no"]}
@@ -80,7 +80,7 @@ def shape(discovered: Discovered) -> list[tuple[object, ...]]:
 
 
 def test_merge() -> None:
-    after, made, both = edits.merge(found(), EXAMPLES, "t1", "t2", at=7.0)
+    after, made, both = task_edits.merge(found(), EXAMPLES, "t1", "t2", at=7.0)
     assert [t.name for t in after.tasks] == ["name of t1", "prose"]
     assert both.contract.labels == ["red", "green", "blue", "yes", "no"]
     assert both.recipe.constant_lines == [POLITE]
@@ -89,7 +89,7 @@ def test_merge() -> None:
     assert both.id not in ("t1", "t2")
     assert set(after.assignment.values()) == {both.id}
     assert made.at == 7.0 and made.action == "merge"
-    assert edits.merge(found(), EXAMPLES, "t1", "t2")[2].id == both.id
+    assert task_edits.merge(found(), EXAMPLES, "t1", "t2")[2].id == both.id
 
 
 @pytest.mark.parametrize(
@@ -97,11 +97,11 @@ def test_merge() -> None:
 )
 def test_what_is_not_merged(pair: tuple[str, str], error: type[UsageError | BadInput]) -> None:
     with pytest.raises(error):
-        edits.merge(found(), EXAMPLES, *pair)
+        task_edits.merge(found(), EXAMPLES, *pair)
 
 
 def test_split_by_template() -> None:
-    after, made, parts = edits.split(found(), EXAMPLES, "t1")
+    after, made, parts = task_edits.split(found(), EXAMPLES, "t1")
     assert [t.keys for t in parts] == [[key(0)], [key(40)]] == made.keys
     assert [t.n_calls for t in parts] == [40, 20]
     assert len({t.id for t in parts} | {"t1"}) == 3 and len({t.name for t in parts}) == 2
@@ -119,42 +119,42 @@ def test_split_by_template() -> None:
 
 def test_nothing_to_split_by() -> None:
     with pytest.raises(UsageError, match=r"nothing to split t2 by.*fewer than 5"):
-        edits.split(found(), EXAMPLES, "t2")
+        task_edits.split(found(), EXAMPLES, "t2")
     with pytest.raises(UsageError, match="nothing to split t3"):
-        edits.split(found(), EXAMPLES, "t3")
+        task_edits.split(found(), EXAMPLES, "t3")
 
 
 def test_rename_and_hide() -> None:
-    after, made, named = edits.rename(found(), "t2", "  late \n parcels ")
+    after, made, named = task_edits.rename(found(), "t2", "  late \n parcels ")
     assert named.name == "late parcels" == made.name
     assert [t.name for t in after.tasks] == ["name of t1", "late parcels", "prose"]
     for bad in (" ", "prose"):
         with pytest.raises(UsageError):
-            edits.rename(after, "t2", bad)
-    hidden = edits.hide(after, "t2")[0]
+            task_edits.rename(after, "t2", bad)
+    hidden = task_edits.hide(after, "t2")[0]
     assert [t.hidden for t in hidden.tasks] == [False, True, False]
-    assert edits.show(hidden, "t2")[0] == after
+    assert task_edits.show(hidden, "t2")[0] == after
 
 
-def edited() -> tuple[Discovered, list[edits.Edit]]:
+def edited() -> tuple[Discovered, list[task_edits.Edit]]:
     """Merged, split again, one part renamed, another task hidden."""
-    done: list[edits.Edit] = []
-    now, made, both = edits.merge(found(), EXAMPLES, "t1", "t2")
+    done: list[task_edits.Edit] = []
+    now, made, both = task_edits.merge(found(), EXAMPLES, "t1", "t2")
     done.append(made)
-    now, made, parts = edits.split(now, EXAMPLES, both.id)
+    now, made, parts = task_edits.split(now, EXAMPLES, both.id)
     done.append(made)
-    now, made, _ = edits.rename(now, parts[1].id, "second")
+    now, made, _ = task_edits.rename(now, parts[1].id, "second")
     done.append(made)
-    now, made, _ = edits.hide(now, "t3")
+    now, made, _ = task_edits.hide(now, "t3")
     return now, [*done, made]
 
 
 def test_edits_are_made_again_on_tasks_found_anew() -> None:
     after, done = edited()
-    kept = msgspec.json.decode(msgspec.json.encode(edits.Edits(edits=done)), type=edits.Edits).edits
-    again, notes = edits.apply(found(), EXAMPLES, kept)
+    kept = msgspec.json.decode(msgspec.json.encode(task_edits.Edits(edits=done)), type=task_edits.Edits).edits
+    again, notes = task_edits.apply(found(), EXAMPLES, kept)
     assert shape(again) == shape(after) and again.assignment == after.assignment and notes == []
-    twice, notes = edits.apply(again, EXAMPLES, kept[1:])
+    twice, notes = task_edits.apply(again, EXAMPLES, kept[1:])
     assert shape(twice) == shape(again) and notes == []
     # other ids, another order, one task found in two pieces: the templates are what counts
     whole = found()
@@ -167,7 +167,7 @@ def test_edits_are_made_again_on_tasks_found_anew() -> None:
         keyspaces=[SPACE],
         assignment={e.call_id: "a" if i < 40 else "b" if i < 60 else "t2" for i, e in enumerate(EXAMPLES)},
     )
-    again, notes = edits.apply(other, EXAMPLES, kept)
+    again, notes = task_edits.apply(other, EXAMPLES, kept)
     assert {(t.id, t.name, tuple(t.keys)) for t in again.tasks} == {
         (t.id, t.name, tuple(t.keys)) for t in after.tasks
     }
@@ -177,16 +177,16 @@ def test_edits_are_made_again_on_tasks_found_anew() -> None:
 def test_edits_whose_templates_are_gone_are_named() -> None:
     _, done = edited()
     empty = Discovered(tasks=[], keyspaces=[], assignment={})
-    again, notes = edits.apply(empty, [], done)
+    again, notes = task_edits.apply(empty, [], done)
     assert again == empty and len(notes) == 4 and "'second'" in notes[2]
     prose = [
         msgspec.structs.replace(t, contract=Contract(kind="text")) if t.id == "t2" else t
         for t in found().tasks
     ]
-    again, notes = edits.apply(msgspec.structs.replace(found(), tasks=prose), EXAMPLES, done[:1])
+    again, notes = task_edits.apply(msgspec.structs.replace(found(), tasks=prose), EXAMPLES, done[:1])
     assert len(again.tasks) == 3 and "several kinds" in notes[0]
 
 
 def test_a_task_with_one_hidden_template_is_hidden() -> None:
-    made = edits.Edit(action="hide", keys=[[key(0)]])
-    assert [t.hidden for t in edits.apply(found(), EXAMPLES, [made])[0].tasks] == [True, False, False]
+    made = task_edits.Edit(action="hide", keys=[[key(0)]])
+    assert [t.hidden for t in task_edits.apply(found(), EXAMPLES, [made])[0].tasks] == [True, False, False]

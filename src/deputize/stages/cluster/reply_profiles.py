@@ -90,7 +90,7 @@ _SPREAD_FLOOR = (0.35, 0.25, 0.15, 0.06, 0.06, 0.35)
 
 @dataclass(slots=True)
 class Profile:
-    """How the replies of a set of calls are distributed."""
+    """The distribution of the replies of a set of calls."""
 
     n: int = 0
     shapes: Counter[Shape] = field(default_factory=Counter)
