@@ -23,7 +23,7 @@ from deputize.core.signature import signature
 from deputize.core.template_key import opening
 from deputize.locations import models_path
 from deputize.stages.cluster.run import discover
-from deputize.stages.cluster.semantic import embed, group_texts
+from deputize.stages.cluster.semantic import communities, embed, graph
 
 DATA = Path(__file__).parents[1] / "../shared/data"
 Labels = Sequence[Any]
@@ -89,12 +89,17 @@ def hdbscan(calls: Sequence[Call], seed: int) -> Labels:
     return labels
 
 
+def group_texts(texts: Sequence[str], seed: int) -> list[int]:
+    """The community of each text; equal texts are one node."""
+    distinct = list(dict.fromkeys(texts))
+    place = {text: i for i, text in enumerate(distinct)}
+    found = communities(graph(embed(distinct, models_path())), seed=seed).tolist()
+    return [found[place[text]] for text in texts]
+
+
 def semantic(calls: Sequence[Call], seed: int) -> Labels:
     """Our semantic step on the user message alone: MiniLM, shared neighbours, Leiden; no structure, no answers."""
-    labels: Labels = group_texts(
-        [_user(c)[:1500] for c in calls], models_dir=models_path(), seed=seed
-    ).tolist()
-    return labels
+    return group_texts([_user(c)[:1500] for c in calls], seed)
 
 
 METHODS: dict[str, Callable[[Sequence[Call], int], Labels]] = {
@@ -171,14 +176,14 @@ def speed(n: int, seed: int) -> dict[str, Any]:
     calls, _ = simulated_log.hostile(n, seed)
     texts = [f"{_user(c)} {i}" for i, c in enumerate(calls)]
     began = time.perf_counter()
-    found = group_texts(texts, models_dir=models_path(), seed=seed)
+    found = group_texts(texts, seed)
     seconds = time.perf_counter() - began
     began = time.perf_counter()
     ours(calls, seed)
     return {
         "n_texts": n,
         "semantic_s": seconds,
-        "communities": len(set(found.tolist())),
+        "communities": len(set(found)),
         "discover_s": time.perf_counter() - began,
     }
 

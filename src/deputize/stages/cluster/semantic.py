@@ -207,17 +207,3 @@ def communities(weights_NN: Any, *, seed: int = 0, resolution: float = 1.0) -> N
     rank = np.empty(len(names), np.int64)
     rank[order] = np.arange(len(names))
     return np.asarray(rank[inverse.ravel()], np.int64)
-
-
-def group_texts(
-    texts: Sequence[str], *, models_dir: Path | None = None, seed: int = 0, progress: Progress = silent
-) -> NDArray[np.int64]:
-    """The community of each text, (N,): equal texts are one node."""
-    if not texts:
-        return np.zeros(0, np.int64)
-    distinct = list(dict.fromkeys(texts))
-    place = {text: i for i, text in enumerate(distinct)}
-    if len(distinct) < 3:
-        return np.array([place[t] for t in texts], np.int64)
-    found = communities(graph(embed(distinct, models_dir, progress)), seed=seed)
-    return np.asarray(found[[place[t] for t in texts]], np.int64)

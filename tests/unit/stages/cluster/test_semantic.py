@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
-from deputize.stages.cluster.semantic import communities, group_texts, neighbours
+from deputize.stages.cluster.semantic import communities, embed, graph, neighbours
 
 pytest.importorskip("graspologic_native")
 
@@ -33,17 +33,16 @@ def texts(n: int, seed: int = 0) -> tuple[list[str], list[str]]:
 
 def test_communities_are_pure_and_the_same_every_time() -> None:
     x, y = texts(200)
-    found = group_texts(x, seed=3)
-    assert found.tolist() == group_texts(x, seed=3).tolist()
-    for community in set(found.tolist()):
-        inside = [name for name, c in zip(y, found.tolist(), strict=True) if c == community]
+    found = communities(graph(embed(x)), seed=3).tolist()
+    assert found == communities(graph(embed(x)), seed=3).tolist()
+    for community in set(found):
+        inside = [name for name, c in zip(y, found, strict=True) if c == community]
         assert inside.count(max(set(inside), key=inside.count)) >= 0.9 * len(inside)
 
 
-def test_equal_texts_are_one_node_and_few_texts_are_no_trouble() -> None:
-    assert group_texts([]).tolist() == []
-    assert group_texts(["a", "b", "a"]).tolist() == [0, 1, 0]
-    assert len(group_texts(["?!", "...", "--", "?!"])) == 4
+def test_vectors_have_length_one_and_texts_without_a_word_are_no_trouble() -> None:
+    assert np.allclose(np.linalg.norm(embed(texts(50)[0]), axis=1), 1)
+    assert embed(["?!", "...", "--"]).shape == (3, 1)
 
 
 def test_neighbours_put_each_text_first() -> None:
