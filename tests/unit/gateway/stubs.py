@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 from deputize.core.errors import StoreError, UpstreamError
-from deputize.core.records import Call, Usage
+from deputize.core.records import Call, Certificate, Contract, KeySpace, Route, RouteFile, Usage
 from deputize.gateway.auth import Caller
 from deputize.gateway.context import Context
 from deputize.gateway.conversations import Conversation
@@ -17,6 +18,7 @@ from deputize.gateway.metrics import Metrics
 from deputize.gateway.settlement import Settlement
 from deputize.gateway.upstream_sender import UpstreamSender
 from deputize.http.headers import Headers
+from deputize.routes_file import write_routes
 from deputize.store.access.roles import Right
 from deputize.store.recording.journal import Intent
 from deputize.store.recording.recorder import RecorderStats
@@ -26,6 +28,7 @@ from deputize.upstreams.upstream_config import UpstreamConfig
 from deputize.wire.dialect import Dialect
 from deputize.wire.registry import CHAT
 
+CALL = b'{"model":"m","messages":[{"role":"user","content":"q"}]}'
 JSON: Headers = [("content-type", "application/json")]
 SSE: Headers = [("content-type", "text/event-stream")]
 
@@ -201,3 +204,36 @@ def chunk(delta: dict[str, Any], finish: str | None = None) -> bytes:
     """One frame of a chat stream."""
     choice = {"index": 0, "delta": delta, "finish_reason": finish}
     return b"data: " + json.dumps({"id": "c", "model": "m", "choices": [choice]}).encode() + b"\n\n"
+
+
+def live_route(**changed: Any) -> Route:
+    """A live route to a specialist that says rain or sun."""
+    certificate = Certificate(
+        id="c",
+        kind="not_worse_than_llm",
+        epsilon=0.02,
+        delta=0.05,
+        n_calibration=300,
+        threshold=0.5,
+        share_served=0.9,
+        p_value=0.01,
+        label_source="agreement",
+        claim="agrees",
+    )
+    fields: dict[str, Any] = {
+        "id": "r",
+        "task_id": "t",
+        "task_name": "t",
+        "keys": ["k"],
+        "contract": Contract(kind="label", labels=["rain", "sun"]),
+        "specialist": "s",
+        "threshold": 0.5,
+        "state": "live",
+        "certificate": certificate,
+    }
+    return Route(**{**fields, **changed})
+
+
+def publish_route(path: Path) -> None:
+    """Writes a route file with that route."""
+    write_routes(path, RouteFile(run_id="1", keyspaces=[KeySpace(signature="s")], routes=[live_route()]))

@@ -1,0 +1,113 @@
+"""Which path is answered by what."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from tests.unit.gateway.stubs import CannedResponse, CannedTransport, Settled, pool, upstream
+
+from deputize.core.errors import StoreError
+from deputize.gateway.app import Gateway
+from deputize.gateway.exchange import Exchange
+from deputize.gateway.settings import GatewaySettings
+from deputize.http.handler import HttpReply
+
+
+class StubLive:
+    """Gives one reply, or raises one error."""
+
+    def __init__(self, answer: Any) -> None:
+        self.answer_with, self.seen = answer, []  # type: ignore[var-annotated]
+
+    async def answer(self, exchange: Exchange) -> HttpReply:
+        self.seen.append(exchange)
+        if isinstance(self.answer_with, Exception):
+            raise self.answer_with
+        reply: HttpReply = self.answer_with
+        return reply
+
+
+def gateway(answer: Any = None, **settings: Any) -> tuple[Gateway, StubLive, Settled]:
+    parts, live = Settled(), StubLive(answer or HttpReply(200, [], b"{}"))
+    made = Gateway(
+        settings=GatewaySettings(**settings),
+        live=live,  # type: ignore[arg-type]
+        upstreams=pool(upstream(CannedTransport(CannedResponse(200)))),
+        recorder=parts.recorder,
+        metrics=parts.metrics,
+        pseudonym=lambda raw, tenant: raw,
+    )
+    return made, live, parts
+
+
+CALL = json.dumps({"model": "m", "messages": [{"role": "user", "content": "q"}]}).encode()
+
+
+async def test_a_model_call_reaches_the_live_path() -> None:
+    made, live, parts = gateway()
+    reply = await made("POST", "/v1/chat/completions?a=1", {"x-deputize-agent": "desk"}, CALL)
+    (asked,) = live.seen
+    assert reply.status == 200 and asked.query == "?a=1" and asked.context.agent == "desk"
+    counted = parts.metrics.value("deputize_requests_total", path="/v1/chat/completions", status="200")
+    assert counted == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/healthz", 200),
+        ("GET", "/metrics", 200),
+        ("GET", "/v1/chat/completions", 405),
+        ("GET", "/v1/deputize/feedback", 405),
+        ("GET", "/nothing", 404),
+        ("GET", "/v1/../x", 400),
+        ("POST", "/v1/chat/completions", 400),
+    ],
+)
+async def test_other_paths(method: str, path: str, status: int) -> None:
+    made, live, _ = gateway()
+    assert (await made(method, path, {}, b"")).status == status
+    assert not live.seen
+
+
+async def test_errors_become_replies_and_bugs_stay_inside() -> None:
+    made, _, _ = gateway(StoreError("The store is full."))
+    reply = await made("POST", "/v1/chat/completions", {}, CALL)
+    assert reply.status == 503 and isinstance(reply.body, bytes) and b"full" in reply.body
+    made, _, _ = gateway(ZeroDivisionError("a secret"))
+    reply = await made("POST", "/v1/chat/completions", {}, CALL)
+    assert reply.status == 500 and isinstance(reply.body, bytes) and b"secret" not in reply.body
+
+
+async def test_a_stream_is_in_flight_until_it_is_closed() -> None:
+    async def pieces() -> Any:
+        yield b"x"
+
+    made, live, _ = gateway(HttpReply(200, [], pieces()), max_concurrency=1)
+    reply = await made("POST", "/v1/chat/completions", {}, CALL)
+    assert not isinstance(reply.body, bytes)
+    assert (await made("POST", "/v1/chat/completions", {}, CALL)).status == 429
+    await reply.body.aclose()
+    live.answer_with = HttpReply(200, [], b"{}")
+    assert (await made("POST", "/v1/chat/completions", {}, CALL)).status == 200
+
+
+async def test_feedback_is_handed_to_the_recorder() -> None:
+    made, _, parts = gateway()
+    body = b'{"call_id":"c","metric":"success","value":1}'
+    assert (await made("POST", "/v1/deputize/feedback", {}, body)).status == 200
+    assert parts.recorder.feedback["call_id"] == "c" and parts.recorder.feedback["tenant"] == "default"
+
+
+def test_refusals_of_the_http_server() -> None:
+    made, _, _ = gateway(max_body_mb=1)
+    assert made.refusal(413, "").status == 413 and b"1 MB" in bytes(made.refusal(413, "").body)  # type: ignore[arg-type]
+    assert made.refusal(431, "Too large.").status == 431
+
+
+async def test_a_draining_gateway_says_so() -> None:
+    made, _, _ = gateway()
+    made.ready = False
+    assert (await made("GET", "/healthz", {}, b"")).status == 503

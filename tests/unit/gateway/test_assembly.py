@@ -1,0 +1,29 @@
+"""The parts of a running gateway."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.unit.gateway.stubs import CALL
+
+from deputize.gateway.assembly import RunningGateway
+from deputize.gateway.settings import GatewaySettings
+from deputize.upstreams.upstream_config import UpstreamConfig
+
+
+async def test_it_starts_answers_records_and_stops(tmp_path: Path) -> None:
+    settings = GatewaySettings.model_validate(
+        {
+            "upstreams": [UpstreamConfig(base_url="http://127.0.0.1:9/v1")],
+            "retry": {"attempts": 1},
+            "http_client": "aiohttp",
+        }
+    )
+    running = RunningGateway(tmp_path, settings)
+    gateway = await running.start()
+    assert (await gateway("GET", "/healthz", {}, b"")).status == 200
+    reply = await gateway("POST", "/v1/chat/completions", {}, CALL)
+    assert reply.status == 502 and isinstance(reply.body, bytes) and b"cannot be reached" in reply.body
+    assert running.metrics.value("deputize_upstream_events_total", event="failure") == 1
+    await running.stop()
+    assert not gateway.ready

@@ -1,0 +1,56 @@
+"""Chat requests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from deputize.core.errors import BadInput
+from deputize.wire.chat_request import (
+    check_named_once,
+    only_llm_reason,
+    params,
+    pinned_reason,
+    plain_or_parts,
+    request_of,
+    wants_usage,
+)
+
+CHAT: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "q"}]}
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ({}, None),
+        ({"n": 1}, None),
+        ({"n": 2}, "params:n"),
+        ({"logprobs": True}, "params:logprobs"),
+        ({"modalities": ["text"]}, None),
+        ({"modalities": ["text", "audio"]}, "params:modalities"),
+        ({"previous_response_id": "x"}, "pinned"),
+        ({"background": True}, "params:background"),
+    ],
+)
+def test_requests_that_only_an_llm_can_answer(more: dict[str, Any], reason: str | None) -> None:
+    assert only_llm_reason({**CHAT, **more}, {**CHAT, **more}) == reason
+    assert pinned_reason({"conversation": "c"}) == "pinned"
+
+
+def test_a_field_given_twice_is_refused() -> None:
+    check_named_once(b'{"model":"a","x":{"model":"b"}}', "model")
+    with pytest.raises(BadInput, match="more than once"):
+        check_named_once(b'{"model":"a","Model":"b"}', "model")
+
+
+def test_the_parts_that_are_read_and_the_rest() -> None:
+    fields = {**CHAT, "tools": ["odd"], "temperature": 0.5, "stream_options": {"include_usage": True}}
+    assert request_of(fields, agent="a").tools == []
+    assert params(fields) == {"temperature": 0.5, "stream_options": {"include_usage": True}}
+    assert wants_usage(fields) and not wants_usage(CHAT)
+
+
+def test_content_of_text_parts_only_is_text() -> None:
+    text, image = {"type": "text", "text": "a"}, {"type": "image_url"}
+    assert plain_or_parts([text, text]) == "a\na" and plain_or_parts([text, image]) == [text, image]
