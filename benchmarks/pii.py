@@ -24,8 +24,8 @@ from benchmarks.peers import ENVIRONMENTS
 from deputize.privacy.detectors.base import Detector, Span
 from deputize.privacy.detectors.rules import RuleDetector
 from deputize.privacy.detectors.spans import detect_all
-from deputize.privacy.tagger import Sample, families, read_samples, split
-from deputize.privacy.tagger.samples import SET_TYPES, only
+from deputize.privacy.tagger import Sample, families, read_samples, split_by_group
+from deputize.privacy.tagger.samples import SET_TYPES
 
 SETS = ("technology", "legal", "adversarial")
 LIKENESS = 0.3
@@ -183,10 +183,10 @@ def sets(data: Path) -> list[Sample]:
     """Every sample of the three sets, exact copies once."""
     seen: dict[str, Sample] = {}
     for name in SETS:
-        for sample in only(
-            read_samples(data / "pii" / f"pii_anon_{name}.jsonl.gz", rename=SET_TYPES, source=name)
-        ):
-            seen.setdefault(sample.text, sample)
+        path = data / "pii" / f"pii_anon_{name}.jsonl.gz"
+        for sample in read_samples(path, rename=SET_TYPES, source=name):
+            if isinstance(sample, Sample):
+                seen.setdefault(sample.text, sample)
     return list(seen.values())
 
 
@@ -215,7 +215,9 @@ def clean_texts(data: Path, seed: int) -> dict[str, list[Sample]]:
             for tool in row["tools"] or []:
                 tools.setdefault(tool["function"].get("description") or "")
     texts = sorted(t for t in tools if len(t) > 20)
-    for text, number in zip(texts, split(list(range(len(texts))), (0.4, 0.2, 0.4), seed), strict=True):
+    for text, number in zip(
+        texts, split_by_group(list(range(len(texts))), (0.4, 0.2, 0.4), seed), strict=True
+    ):
         parts[("train", "dev", "tools test")[number]].append(text)
     for number, text in enumerate(_prose(data)):
         parts["dev" if number % 5 == 0 else "train"].append(text)
@@ -247,19 +249,19 @@ def rounds(
 ) -> list[tuple[list[Sample], list[Sample], list[Sample]]]:
     """(train, dev, test) of each training that a protocol asks for."""
     if protocol == "record":
-        sides = split([s.id for s in samples], (0.6, 0.1, 0.3), seed)
+        sides = split_by_group([s.id for s in samples], (0.6, 0.1, 0.3), seed)
         parts = [[s for s, side in zip(samples, sides, strict=True) if side == k] for k in range(3)]
         return [(parts[0], parts[1], parts[2])]
-    family = families(samples, likeness=LIKENESS)
+    family = families(samples, similarity=LIKENESS)
     half: dict[str, int] = {}
     for name in SETS:
         mine = [i for i, s in enumerate(samples) if s.source == name]
-        for i, side in zip(mine, split([family[i] for i in mine], (0.5, 0.5), seed), strict=True):
+        for i, side in zip(mine, split_by_group([family[i] for i in mine], (0.5, 0.5), seed), strict=True):
             half.setdefault(str(family[i]), side)
     out = []
     for k in (0, 1):
         other = [i for i in range(len(samples)) if half[str(family[i])] != k]
-        inner = split([family[i] for i in other], (0.85, 0.15), seed + 1)
+        inner = split_by_group([family[i] for i in other], (0.85, 0.15), seed + 1)
         out.append(
             (
                 [samples[i] for i, side in zip(other, inner, strict=True) if side == 0],

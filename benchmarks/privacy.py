@@ -35,7 +35,7 @@ from deputize.privacy.detectors.rules import RuleDetector
 from deputize.privacy.detectors.spans import merge_spans
 from deputize.privacy.replace.replacement_policy import PrivacyLevel, policy_of
 from deputize.privacy.standard_detectors import standard_detectors
-from deputize.privacy.tagger import DetectionCounts, Sample, load_tagger, train_tagger
+from deputize.privacy.tagger import DetectionCounts, Sample, TaggerTrainingSettings, load_tagger, train_tagger
 from deputize.specialists import model_download
 
 ALONE: dict[str, Callable[[], Detector]] = {
@@ -112,12 +112,11 @@ def _protocol(
                 [*train, *clean["train"]],
                 path,
                 base_dir=model_download.fetch("all-MiniLM-L6-v2", models_path()),
-                seed=args.seed,
-                deadline_s=args.deadline,
-                dev=_few(dev, 500, args.seed) + _few(clean["dev"], 1000, args.seed),
-                beside=[DeobfuscatingDetector(RuleDetector())],
+                validation=_few(dev, 500, args.seed) + _few(clean["dev"], 1000, args.seed),
+                companions=[DeobfuscatingDetector(RuleDetector())],
                 clock=time.process_time,
                 progress=_say,
+                settings=TaggerTrainingSettings(seed=args.seed, deadline_s=args.deadline),
             )
         tagger = DeobfuscatingDetector(load_tagger(path))
         cards.append(json.loads((path / "tagger.json").read_text()))

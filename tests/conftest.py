@@ -22,7 +22,7 @@ def tiny_tagger(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     """The folder of a tagger that has learnt ticket numbers like 123-45 and little else."""
     import torch
 
-    from deputize.privacy.tagger import train_tagger
+    from deputize.privacy.tagger import TaggerTrainingSettings, train_tagger
 
     path = tmp_path_factory.mktemp("tagger") / "tagger"
     threads = torch.get_num_threads()
@@ -31,11 +31,9 @@ def tiny_tagger(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
         tiny_encoder.samples(400, 1),
         path,
         base_dir=tiny_base,
-        seed=0,
-        epochs=6,
-        deadline_s=120,
-        learning_rate=3e-3,
-        tokens_per_batch=512,
+        settings=TaggerTrainingSettings(
+            seed=0, epochs=6, deadline_s=120, learning_rate=3e-3, tokens_per_batch=512
+        ),
     )
     torch.set_num_threads(threads)
     return path

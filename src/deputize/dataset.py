@@ -20,7 +20,7 @@ from deputize.pipeline.curation import CARD
 from deputize.pipeline.run import artifact_of, latest_run, read_state
 from deputize.stages.curate.card import CardCounts, dataset_card
 from deputize.stages.curate.export import Format, export
-from deputize.stages.curate.review import Drop, drops, read_restored, write_restored
+from deputize.stages.curate.review import DroppedCall, dropped_calls, read_restored, write_restored
 from deputize.store.access.roles import EVERY_TENANT, Actor, Right, require
 
 BATCH = 500
@@ -62,7 +62,7 @@ class Dataset:
         self.home, self.run_id, self.actor = home, chosen, actor
         home.require_keys()
 
-    def dropped(self) -> list[Drop]:
+    def dropped(self) -> list[DroppedCall]:
         """The side table: every dropped call of the tenant, with its de-identified text where there is one.
 
         Calls that were erased since are left out.
@@ -71,7 +71,7 @@ class Dataset:
             AccessDenied: the actor may not read curated text.
         """
         self._open("read.curated", {"what": "dropped"})
-        found = list(drops(self._records()))
+        found = list(dropped_calls(self._records()))
         gone = self.home.store.erased([d.call_id for d in found])
         return [d for d in found if d.call_id not in gone]
 
@@ -91,7 +91,7 @@ class Dataset:
         """
         self._open("dataset.restore", {"calls": str(len(frozenset(call_ids)))})
         with self.home.alone("run"):
-            reasons = {d.call_id: d.reason for d in drops(self._records())}
+            reasons = {d.call_id: d.reason for d in dropped_calls(self._records())}
             for id in call_ids:
                 if id not in reasons:
                     raise BadInput(f"The call {id!r} was not dropped by run {self.run_id}.")
@@ -249,7 +249,7 @@ def card(home: Home, run_id: str | None) -> tuple[str, str]:
     return chosen, path.read_text("utf-8")
 
 
-def as_rows(found: Iterable[Drop]) -> list[dict[str, Any]]:
+def as_rows(found: Iterable[DroppedCall]) -> list[dict[str, Any]]:
     """Drops as JSON rows."""
     return [
         {

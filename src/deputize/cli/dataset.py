@@ -13,7 +13,7 @@ from deputize.core.contracts import text_of, tool_calls_of
 from deputize.core.records import Split
 
 if TYPE_CHECKING:
-    from deputize.stages.curate.review import Drop
+    from deputize.stages.curate.review import DroppedCall
 
 _SIDES = [side for side in get_args(Split) if side]
 
@@ -63,7 +63,7 @@ def show_dropped(terminal: Terminal, /, run_id: str | None, reason: str | None, 
         terminal.note(f"{len(rows)} of {counts[reason]:,} calls; --limit shows more.")
 
 
-def _show(terminal: Terminal, drop: Drop) -> None:
+def _show(terminal: Terminal, drop: DroppedCall) -> None:
     terminal.say(f"--- {drop.call_id}  {drop.split}")
     if drop.example is None:
         terminal.say("(its text was not de-identified, so it is not shown)")

@@ -1,10 +1,12 @@
-"""privacy: looking for personal data in files, and training the tagger that helps to."""
+"""privacy: find personal data in files, and train a tagger that finds it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -15,14 +17,15 @@ from deputize.core.records import Call
 from deputize.locations import models_path
 
 if TYPE_CHECKING:
-    from deputize.privacy.tagger.card import TaggerCard
+    from deputize.privacy.detectors.base import Span
+    from deputize.privacy.tagger.tagger_card import TaggerCard
 
 BASE = "all-MiniLM-L6-v2"
 
 
 @click.group()
 def privacy() -> None:
-    """Personal data in logs."""
+    """Find personal data in logs; train a detector for it."""
 
 
 @privacy.command("scan")
@@ -30,13 +33,13 @@ def privacy() -> None:
 @click.option(
     "--with-text",
     is_flag=True,
-    help="Print each text beside its spans: a draft to correct by hand and give to `privacy train`. It quotes your data.",
+    help="Print each text with its spans: a draft to correct by hand for `privacy train`. The output contains your data.",
 )
 @pass_terminal
 def scan_file(terminal: Terminal, /, path: Path, with_text: bool) -> None:
-    """Name the personal data in PATH: JSONL of {"id", "text"} or of calls, plain or .gz; JSONL comes out.
+    """Find the personal data in PATH, which is JSONL of {"id", "text"} or of calls, plain or .gz. The output is JSONL.
 
-    A call's spans say in which `part` of it they are. The values themselves are not printed unless --with-text is given.
+    The spans of a call name the `part` of it that they are in. Values are not printed unless --with-text is given.
     """
     from deputize.privacy.replace.replacement_policy import policy_of
     from deputize.privacy.standard_detectors import scan_texts, standard_detectors
@@ -46,30 +49,11 @@ def scan_file(terminal: Terminal, /, path: Path, with_text: bool) -> None:
     )
     for warning in detectors.warnings:
         terminal.note(warning)
-    written = RowWriter(terminal, path)
-    waiting: list[tuple[str, str | None, str]] = []
-    current: dict[str, Any] | None = None
-    for id, part, text, spans in _scanned(
-        _texts(path, written.skip), waiting, lambda t: scan_texts(t, detectors.all)
-    ):
-        row = [
-            {"type": s.type, "start": s.start, "end": s.end, "score": s.score, "detector": s.detector}
-            for s in spans
-        ]
-        if with_text:
-            written.row({"id": id if part is None else f"{id} {part}", "text": text, "spans": row})
-            continue
-        if part is None:
-            written.row({"id": id, "spans": row})
-            continue
-        if current is None or current["id"] != id:
-            if current is not None:
-                written.row(current)
-            current = {"id": id, "spans": []}
-        current["spans"].extend({"part": part, **span} for span in row)
-    if current is not None:
-        written.row(current)
-    written.end()
+    writer = RowWriter(terminal, path)
+    found = _scanned(_texts(path, writer.skip), lambda texts: scan_texts(texts, detectors.all))
+    for row in _rows_with_text(found) if with_text else _rows(found):
+        writer.row(row)
+    writer.end()
 
 
 @privacy.command("train")
@@ -79,7 +63,7 @@ def scan_file(terminal: Terminal, /, path: Path, with_text: bool) -> None:
     type=click.FloatRange(min=0, min_open=True),
     default=8.0,
     show_default=True,
-    help="Time there is; training is cut to fit.",
+    help="Time limit; training is shortened to meet it.",
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option(
@@ -89,21 +73,21 @@ def scan_file(terminal: Terminal, /, path: Path, with_text: bool) -> None:
 def train(
     terminal: Terminal, /, paths: tuple[Path, ...], minutes: float, seed: int, out: Path | None
 ) -> None:
-    """Train a tagger of personal data on labelled samples and measure it on some of them that it has not seen.
+    """Train a tagger of personal data on labelled samples, and measure it on held-out ones.
 
-    PATHS: JSONL, plain or .gz, of {"id", "text", "spans": [{"type", "start", "end"}]}. Give texts without personal data
-    too ("spans": []), of every kind that your agents read: without them a tagger masks what it should not. The newest
-    tagger of a home looks for personal data in `convert`, `curate` and `privacy scan` from then on, beside the rules.
+    PATHS: JSONL, plain or .gz, of {"id", "text", "spans": [{"type", "start", "end"}]}. Include texts without personal
+    data ("spans": []), of every kind that your agents read: without them a tagger masks what it should not. From then on
+    `convert`, `curate` and `privacy scan` use the newest tagger of the home together with the rules.
     """
-    from deputize.privacy.tagger import gather, learn
+    from deputize.privacy.tagger import load_samples, train_and_measure
     from deputize.privacy.tagger.versions import next_path
     from deputize.specialists import model_download
 
-    samples, skipped = gather(paths)
+    samples, skipped = load_samples(paths)
     for skip in skipped[:5]:
-        terminal.note(f"left out {skip.file}:{skip.line}: {skip.reason}")
+        terminal.note(f"skipped {skip.file}:{skip.line}: {skip.reason}")
     if len(skipped) > 5:
-        terminal.note(f"... and {len(skipped) - 5} more lines left out")
+        terminal.note(f"... and {len(skipped) - 5} more lines skipped")
     if all(s.spans for s in samples):
         terminal.note(
             "Every sample holds personal data: add texts without any, or the tagger will mask much of other texts too."
@@ -111,48 +95,73 @@ def train(
     with terminal.home.alone("tagger"), terminal.progress() as progress:
         base = model_download.fetch(BASE, models_path(), progress)
         path = out or next_path(terminal.home.path)
-        card = learn(samples, path, base_dir=base, seed=seed, minutes=minutes, progress=progress)
-    document = {"path": str(path), "card": card, "n_left_out": len(skipped)}
+        card = train_and_measure(samples, path, base_dir=base, seed=seed, minutes=minutes, progress=progress)
+    document = {"path": str(path), "card": card, "n_skipped": len(skipped)}
     terminal.result(document, lambda: _show(terminal, card, path))
 
 
 def _show(terminal: Terminal, card: TaggerCard, path: Path) -> None:
     terminal.say(
-        f"Learnt from {card.n_train:,} samples ({card.n_negatives:,} without personal data) in {card.train_s:.0f} s, "
-        f"{card.epochs:g} passes{', cut by the time there was' if card.cut else ''}."
+        f"Trained on {card.n_train:,} samples ({card.n_negatives:,} without personal data) in {card.train_s:.0f} s, "
+        f"{card.epochs:g} passes{', stopped early by the time limit' if card.stopped_early else ''}."
     )
     columns = ("char_recall_direct", "char_recall", "char_precision", "over_masking")
     terminal.table(
-        ("on the held-out samples", "recall direct", "recall all", "precision", "texts touched for nothing"),
+        ("on the held-out samples", "recall direct", "recall all", "precision", "clean texts with findings"),
         [
             (name, *(f"{figures[c]:.3f}" if c in figures else None for c in columns))
             for name, figures in (("tagger", card.test), ("tagger and rules", card.test_union))
         ],
-        title=f"{card.n_test:,} samples of wordings it has not seen",
+        title=f"{card.n_test:,} held-out samples",
     )
     terminal.say(f"Data de-identified with it: {card.measured()}.")
-    terminal.say(f"It is in {path}")
+    terminal.say(f"Saved in {path}")
+
+
+class _ScannedText(NamedTuple):
+    """A text of a file and its spans."""
+
+    id: str
+    part: str | None
+    """The part of a call that the text is in; None where the file holds texts."""
+    text: str
+    spans: list[dict[str, Any]]
+
+
+def _rows_with_text(found: Iterable[_ScannedText]) -> Iterator[dict[str, Any]]:
+    """A row for each text, in the form that `privacy train` reads."""
+    for one in found:
+        id = one.id if one.part is None else f"{one.id} {one.part}"
+        yield {"id": id, "text": one.text, "spans": one.spans}
+
+
+def _rows(found: Iterable[_ScannedText]) -> Iterator[dict[str, Any]]:
+    """A row for each text or call, without text; the texts of a call follow each other."""
+    for (id, is_text), texts in groupby(found, lambda one: (one.id, one.part is None)):
+        if is_text:
+            yield from ({"id": id, "spans": one.spans} for one in texts)
+        else:
+            yield {"id": id, "spans": [{"part": one.part, **span} for one in texts for span in one.spans]}
 
 
 def _scanned(
-    texts: Iterator[tuple[str, str | None, str]],
-    waiting: list[tuple[str, str | None, str]],
-    scan: Callable[[Iterator[str]], Iterator[Any]],
-) -> Iterator[tuple[str, str | None, str, Any]]:
-    """Each text with where it came from and its spans; the scan reads ahead, so texts wait in `waiting`."""
+    texts: Iterator[tuple[str, str | None, str]], scan: Callable[[Iterator[str]], Iterator[list[Span]]]
+) -> Iterator[_ScannedText]:
+    """Each text with its id, part and spans. The scan reads ahead, so texts wait until it returns their spans."""
+    waiting: deque[tuple[str, str | None, str]] = deque()
 
     def only_texts() -> Iterator[str]:
-        for id, part, text in texts:
-            waiting.append((id, part, text))
-            yield text
+        for row in texts:
+            waiting.append(row)
+            yield row[2]
 
-    for at, spans in enumerate(scan(only_texts())):
-        yield *waiting[at], spans
-        waiting[at] = ("", None, "")
+    for spans in scan(only_texts()):
+        fields = ("type", "start", "end", "score", "detector")
+        yield _ScannedText(*waiting.popleft(), [{name: getattr(s, name) for name in fields} for s in spans])
 
 
 def _texts(path: Path, skip: Callable[[Skip], None]) -> Iterator[tuple[str, str | None, str]]:
-    """(id, part of a call or None, text) of every text in the file; its first object says what it holds."""
+    """(id, part of a call or None, text) for each text in the file; its first object tells texts from calls."""
     from deputize.stages.collect.log_lines import read_objects
 
     first = next((row for _, row in read_objects(path) if isinstance(row, dict)), None)

@@ -109,10 +109,10 @@ def test_training_measures_and_keeps(tmp_path: Path, capsys: pytest.CaptureFixtu
     out, err = capsys.readouterr()
     told = json.loads(out)
     card = told["card"]
-    assert told["path"] == str(home / "taggers" / "0001") and told["n_left_out"] == 2
+    assert told["path"] == str(home / "taggers" / "0001") and told["n_skipped"] == 2
     assert "mine.jsonl:81: not JSON" in err and "outside its text" in err
     assert card["seed"] == 4 and card["types"] == ["TICKET"] and card["sources"] == {"mine": card["n_train"]}
-    assert card["n_test"] > 0 and card["n_train"] + card["n_dev"] + card["n_test"] <= 80
+    assert card["n_test"] > 0 and card["n_train"] + card["n_validation"] + card["n_test"] <= 80
     for figures in (card["test"], card["test_union"]):
         assert {"char_recall", "char_recall_direct", "over_masking"} <= figures.keys()
     assert card["test_union"]["char_recall"] >= card["test"]["char_recall"]
@@ -137,7 +137,7 @@ def test_what_cannot_be_trained_on(tmp_path: Path, capsys: pytest.CaptureFixture
         ([str(alike)], "1 samples with spans are too few"),
         ([str(tmp_path / "none.jsonl")], "cannot be read as labelled samples"),
         ([str(other)], "cannot be read as labelled samples"),
-        ([str(many), "--out", str(other)], "holds something else than a tagger"),
+        ([str(many), "--out", str(other)], "contains something other than a tagger"),
         ([str(many), "--out", str(few)], "is a file; a tagger is a folder"),
     ):
         assert run(["privacy", "train", *arguments, "--home", str(tmp_path / "home")]) == 3

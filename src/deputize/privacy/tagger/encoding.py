@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deputize.privacy.detectors.base import Span
-from deputize.privacy.tagger.card import Label
+from deputize.privacy.tagger.labelled_text import Label
 
 Offsets = Sequence[tuple[int, int]]
 

@@ -13,8 +13,8 @@ from deputize.core.progress import Progress, silent
 from deputize.privacy.detectors.base import Span
 from deputize.privacy.detectors.spans import join_adjacent
 from deputize.privacy.tagger import network
-from deputize.privacy.tagger.card import TaggerCard
 from deputize.privacy.tagger.encoding import n_classes, spans_of
+from deputize.privacy.tagger.tagger_card import TaggerCard
 from deputize.privacy.tagger.versions import read_card
 
 Precision = Literal["int8", "bf16", "fp32"]

@@ -8,8 +8,8 @@ import msgspec
 
 from deputize.core.errors import BadInput
 from deputize.core.records import decode
-from deputize.privacy.tagger.card import TaggerCard
 from deputize.privacy.tagger.network import CARD
+from deputize.privacy.tagger.tagger_card import TaggerCard
 
 NONE = "none"
 

@@ -1,10 +1,10 @@
-"""The dataset card: what S2 kept, dropped and replaced, in words a security officer can check."""
+"""The data set card: what curation kept, dropped and replaced, in words that a security officer can check."""
 
 from __future__ import annotations
 
 import tomllib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import metadata, resources
 from typing import Any
 
@@ -15,16 +15,17 @@ from deputize.privacy.detectors.rules import RuleDetector
 from deputize.privacy.detectors.spans import detect_all
 from deputize.privacy.detectors.verification import VerificationDetector
 from deputize.stages.curate.k_anonymity import COLUMNS, SMALL, Combinations, metadata_row
+from deputize.stages.curate.split import SPLITS
 
 PACKAGES = ("presidio-analyzer", "spacy", "Faker", "rensa", "phonenumbers")
-"""What looks at and rewrites the data."""
+"""Packages that detect and replace personal data."""
 MASKED = "(looks like personal data)"
-MOST_ASKED = 1000
-"""More data subjects are not counted for the name of a model."""
+MAX_SUBJECTS = 1000
+"""Data subjects of one model are counted up to this number."""
 
 
 class CardCounts:
-    """What the card says of the examples, counted one by one."""
+    """Counts over examples for the card, one example after the other."""
 
     def __init__(self, examples: Iterable[Example] = ()) -> None:
         self.n = 0
@@ -33,8 +34,8 @@ class CardCounts:
         self.groups: dict[str, set[str]] = defaultdict(set)
         self.origins: set[str] = set()
         self.teachers: Counter[str] = Counter()
-        self.asked: dict[str, set[str]] = defaultdict(set)
-        """Model that answered -> whose data it saw, as far as they are counted."""
+        self.subjects: dict[str, set[str]] = defaultdict(set)
+        """Model that answered -> data subjects of its examples, up to MAX_SUBJECTS."""
         self.drops: Counter[str] = Counter()
         self.combinations = Combinations()
         self.train_weight = 0.0
@@ -42,13 +43,13 @@ class CardCounts:
             self.add(example)
 
     def add(self, e: Example) -> None:
-        """One more example."""
+        """Adds an example."""
         self.n += 1
         self.by_split[e.split] += 1
         self.groups[e.split].add(e.group)
         self.teachers[e.model or "unnamed"] += 1
-        if len(self.asked[e.model]) < MOST_ASKED:
-            self.asked[e.model].add(e.subject)
+        if len(self.subjects[e.model]) < MAX_SUBJECTS:
+            self.subjects[e.model].add(e.subject)
         self.combinations.add(metadata_row(e))
         if e.origin:
             self.origins.add(e.origin)
@@ -59,102 +60,106 @@ class CardCounts:
             self.drops[e.drop_reason] += 1
 
 
-def dataset_card(curated: Curated, tally: CardCounts, config: Convert) -> str:
-    """The card as Markdown. It holds counts and names of sites, agents and models, never text of a call.
+def dataset_card(curated: Curated, counts: CardCounts, config: Convert) -> str:
+    """The card as Markdown. It contains counts and names of sites, agents and models, never text of a call.
 
-    A name that looks like personal data itself is masked: the agents chose these names, nobody looked at them.
+    A name that looks like personal data itself is masked: agents choose these names, nobody reviews them.
 
     Args:
-        curated: what S2 says of the log; its examples are not looked at.
-        tally: of its examples, or of those among them that the card is about.
+        curated: the result of S2; its examples are not read.
+        counts: of its examples, or of those among them that the card is about.
         config: what it was made with.
     """
-    n_origins = len(tally.origins)
-    asked = f"from {n_origins:,} known origins" if n_origins else "and the log does not say who asked"
-    sides = [
-        (s, f"{tally.by_split[s]:,}", f"{len(tally.groups[s]):,}", f"{tally.learnable[s]:,}")
-        for s in ("train", "validation", "calibration", "test")
-        if tally.by_split[s]
-    ]
-    drops = tally.drops + Counter(w.reason for w in curated.withheld)
-    lines = [
-        "# Dataset card",
-        "",
-        f"{tally.n:,} examples from {curated.n_calls:,} calls of {curated.n_episodes:,} episodes, {asked}; "
-        f"{curated.n_code_calls:,} of the calls are not meant for a person. Seed {config.seed}, shares of the sides "
-        f"{' / '.join(f'{share:g}' for share in config.split)}. Groups are whole on one side, the oldest in train, the "
-        "newest in test, where the log has times.",
-        "",
-        *_table(("side", "examples", "groups", "fit to learn from"), sides),
-        "",
-        f"The examples of train stand for {tally.train_weight:,.0f} calls: each carries the number of its dropped duplicates as weight.",
-        "",
-        "## Personal data",
-        "",
-        *_detectors(curated, config),
-        "",
-        *_table(("type", "replaced"), _sorted(curated.entities)),
-        "",
-        "## Not kept, or kept but not learnt from",
-        "",
-        "`deputize dataset dropped` shows them.",
-        "",
-        *_table(("reason", "calls"), _sorted(drops)),
-        "",
-        "## How many people share what is known of a row",
-        "",
-        *_anonymity(tally),
-        "",
-        "## Sites",
-        "",
-        *_table(
-            ("site", "calls", "for people", "for code", "audience", "evidence"),
-            _masked(
-                (s.name, f"{s.n_calls:,}", f"{s.n_human:,}", f"{s.n_code:,}", s.audience, s.evidence)
-                for s in curated.sites
-            ),
-        ),
-        "",
-        "## Licences",
-        "",
-        *_licences(tally, config.min_origins),
+    reasons = counts.drops + Counter(w.reason for w in curated.withheld)
+    sections = [
+        ["# Dataset card", "", *_splits(curated, counts, config)],
+        [
+            "## Personal data",
+            "",
+            *_detectors(curated, config),
+            "",
+            *_counted("type", "replaced", curated.entities),
+        ],
+        [
+            "## Dropped calls, and calls that are kept but not used for training",
+            "",
+            "`deputize dataset dropped` lists them.",
+            "",
+            *_counted("reason", "calls", reasons),
+        ],
+        ["## k-anonymity of the metadata", "", *_anonymity(counts)],
+        ["## Sites", "", *_sites(curated)],
+        ["## Licences", "", *_licences(counts, config.min_origins)],
     ]
     if curated.warnings:
-        lines += ["", "## Warnings", "", *(f"- {w}" for w in curated.warnings)]
-    return "\n".join(lines) + "\n"
+        sections.append(["## Warnings", "", *(f"- {w}" for w in curated.warnings)])
+    return "\n\n".join("\n".join(lines) for lines in sections) + "\n"
+
+
+def _splits(curated: Curated, counts: CardCounts, config: Convert) -> list[str]:
+    n_origins = len(counts.origins)
+    origins = f"from {n_origins:,} known origins" if n_origins else "and the log does not say who asked"
+    splits = [
+        (s, f"{counts.by_split[s]:,}", f"{len(counts.groups[s]):,}", f"{counts.learnable[s]:,}")
+        for s in SPLITS
+        if counts.by_split[s]
+    ]
+    return [
+        f"{counts.n:,} examples from {curated.n_calls:,} calls of {curated.n_episodes:,} episodes, {origins}; "
+        f"{curated.n_code_calls:,} of the calls are meant for code. Seed {config.seed}, shares of the splits "
+        f"{' / '.join(f'{share:g}' for share in config.split)}. A group is in one split; where the log has times, the oldest "
+        "groups are in train, the newest in test.",
+        "",
+        *_table(("split", "examples", "groups", "fit for training"), splits),
+        "",
+        f"The examples of train stand for {counts.train_weight:,.0f} calls: the weight of an example counts its dropped "
+        "duplicates.",
+    ]
+
+
+def _sites(curated: Curated) -> list[str]:
+    rows = (
+        (s.name, f"{s.n_calls:,}", f"{s.n_human:,}", f"{s.n_code:,}", s.audience, s.evidence)
+        for s in curated.sites
+    )
+    return _table(("site", "calls", "for people", "for code", "audience", "evidence"), _masked(rows))
+
+
+def _counted(what: str, unit: str, counts: Mapping[str, int]) -> list[str]:
+    return _table((what, unit), _sorted(counts))
 
 
 def _detectors(curated: Curated, config: Convert) -> list[str]:
     names = sorted(curated.detectors)
-    found = [m for m in _measured() if sorted(m["detectors"]) == names]
-    said = f'De-identified at level "{config.privacy}"'
+    found = [m for m in _measured_recall() if sorted(m["detectors"]) == names]
+    statement = f'De-identified at level "{config.privacy}"'
     by = f" by {', '.join(names)}" if names else ""
     by += f"; the tagger among them: {curated.measured}" if curated.measured else ""
-    still = "No list of names, numbers and forms is complete, so treat the data as personal still."
+    caution = "No list of names, numbers and forms is complete, so treat the data as personal data."
     if not found:
-        return [f"{said}{by}; the recall of this set of detectors was not measured. {still}"]
+        return [f"{statement}{by}; the recall of this set of detectors was not measured. {caution}"]
     rows = [
         (m["set"], m["recall_direct"], m["recall_all"], m["precision"], m["date"], m.get("note", ""))
         for m in found
     ]
     heads = ("measured on", "recall, direct identifiers", "recall, all", "precision", "date", "note")
     return [
-        f"{said}{by}, measured recall below; on this log nobody knows it. {still}",
+        f"{statement}{by}, measured recall below; on this log it is unknown. {caution}",
         "",
         *_table(heads, rows),
     ]
 
 
-def _measured() -> list[dict[str, Any]]:
+def _measured_recall() -> list[dict[str, Any]]:
     text = resources.files("deputize.stages.curate").joinpath("measured.toml").read_text("utf-8")
     rows: list[dict[str, Any]] = tomllib.loads(text)["measured"]
     return rows
 
 
-def _anonymity(tally: CardCounts) -> list[str]:
-    if not tally.n:
+def _anonymity(counts: CardCounts) -> list[str]:
+    if not counts.n:
         return ["No rows."]
-    measures = tally.combinations.table()
+    measures = counts.combinations.table()
     rows = [
         (
             ", ".join(m.columns) or "none varies",
@@ -177,24 +182,28 @@ def _anonymity(tally: CardCounts) -> list[str]:
     return [
         f"Per combination of {', '.join(COLUMNS)} (hour: a quarter of the day, UTC): the fewest people, rows and "
         "different answers behind one."
-        + ("" if tally.origins else " The log does not say who asked, so each episode counts as a person."),
+        + (
+            ""
+            if counts.origins
+            else " The log does not say who asked, so each episode counts as a person."
+        ),
         "",
         *_table(heads, rows),
     ]
 
 
-def _licences(tally: CardCounts, least: int) -> list[str]:
-    told: Counter[str] = Counter()
-    for model, n in tally.teachers.items():
-        few = model != "unnamed" and len(tally.asked[model]) < min(least, MOST_ASKED)
-        told["others" if few else model] += n
+def _licences(counts: CardCounts, min_origins: int) -> list[str]:
+    n_examples: Counter[str] = Counter()
+    for model, n in counts.teachers.items():
+        few = model != "unnamed" and len(counts.subjects[model]) < min(min_origins, MAX_SUBJECTS)
+        n_examples["others" if few else model] += n
     rows = [(name, version, licence) for name in PACKAGES for version, licence in _package(name)]
     return [
-        "The calls are their owner's. Whether answers of a model may be learnt from is in the terms of its provider:",
+        "The calls are their owner's. Whether answers of a model may be used for training is in the terms of its provider:",
         "",
         *_table(
             ("model that answered", "examples"),
-            _masked((m, f"{n:,}") for m, n in told.most_common()),
+            _masked((m, f"{n:,}") for m, n in n_examples.most_common()),
         ),
         "",
         *_table(("curated with", "version", "licence"), rows),
@@ -215,7 +224,7 @@ def _package(name: str) -> list[tuple[str, str]]:
 
 
 def _masked(rows: Iterable[Sequence[str]]) -> list[list[str]]:
-    """Rows whose cells were looked at as texts are: names come from the log."""
+    """The rows with cells masked in which a detector finds something: names come from the log."""
     listed = [list(row) for row in rows]
     cells = [cell for row in listed for cell in row]
     found = detect_all([RuleDetector(), VerificationDetector()], cells)
@@ -223,7 +232,7 @@ def _masked(rows: Iterable[Sequence[str]]) -> list[list[str]]:
     return [[next(clean) for _ in row] for row in listed]
 
 
-def _sorted(counts: dict[str, int]) -> list[tuple[str, str]]:
+def _sorted(counts: Mapping[str, int]) -> list[tuple[str, str]]:
     return [(name, f"{n:,}") for name, n in sorted(counts.items(), key=lambda kv: (-kv[1], kv[0]))]
 
 

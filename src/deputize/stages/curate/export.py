@@ -1,9 +1,9 @@
-"""Curated examples as files that other programs read: JSONL, OpenAI's fine-tuning form, Parquet, a Hugging Face folder.
+"""Exports curated examples for other programs: JSONL, OpenAI's fine-tuning format, Parquet, a Hugging Face folder.
 
-The files are in clear. Who may have them, and that it is written down, is the caller's business.
+The files are in clear text. The caller checks permissions and writes the audit log.
 
 References:
-    The folder form is what `datasets.load_dataset(folder)` reads: Parquet files per split, named in the head of README.md
+    The format of the folder is what `datasets.load_dataset(folder)` reads: Parquet files per split, named in the head of README.md
     (huggingface.co/docs/datasets/repository_structure).
 """
 
@@ -38,7 +38,7 @@ Rows = Iterable[tuple[str, dict[str, Any]]]
 def export(
     examples: Iterable[Example],
     out: Path,
-    form: Format,
+    file_format: Format,
     *,
     key: bytes,
     card: Callable[[], str],
@@ -48,46 +48,45 @@ def export(
 
     Args:
         examples: what to write.
-        out: a folder that is not there yet, or is empty; it appears only when it is complete.
-        form: of the files.
-        key: secret bytes; the ids of the rows are derived from it, for the ids of calls come from the log and may name
-            somebody.
-        card: the data set card, asked for when all examples have been taken; written as README.md.
+        out: a folder that does not exist yet or is empty; it is created when it is complete.
+        file_format: of the files.
+        key: secret bytes, from which row ids are derived: ids of calls come from the log and may contain a name.
+        card: makes the data set card after all examples were taken; written as README.md.
         task_of: call id -> task id, where tasks were found.
 
     Returns:
         split -> rows.
 
     Raises:
-        BadInput: something is in that place already.
+        BadInput: the folder is not empty.
         MissingExtra: pyarrow is not installed.
-        StoreError: it cannot be written; nothing is left behind.
+        StoreError: the folder cannot be written; no partial folder is left.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise BadInput(f"{out} is there already; an export goes into a new or empty folder.")
-    shape = _openai_row if form == "openai" else _row
-    pairs = ((e.split, _encodable(shape(e, key, task_of.get(e.call_id, "")))) for e in examples)
-    scratch: Path | None = None
+        raise BadInput(f"{out} is there already; an export needs a new or empty folder.")
+    make_row = _openai_row if file_format == "openai" else _row
+    pairs = ((e.split, _encodable(make_row(e, key, task_of.get(e.call_id, "")))) for e in examples)
+    temporary: Path | None = None
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-        if form in ("jsonl", "openai"):
-            counts = _write_jsonl(pairs, scratch)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+        if file_format in ("jsonl", "openai"):
+            counts = _write_jsonl(pairs, temporary)
         else:
-            data = scratch / "data" if form == "hf" else scratch
+            data = temporary / "data" if file_format == "hf" else temporary
             data.mkdir(exist_ok=True)
             counts = _write_parquet(pairs, data)
-        head = _front_matter(counts) if form == "hf" else ""
-        (scratch / "README.md").write_text(head + card(), "utf-8")
+        head = _front_matter(counts) if file_format == "hf" else ""
+        (temporary / "README.md").write_text(head + card(), "utf-8")
         if out.exists():
             out.rmdir()
-        scratch.replace(out)
-        scratch = None
+        temporary.replace(out)
+        temporary = None
     except OSError as error:
         raise StoreError(f"{out} cannot be written: {error.strerror or error}.") from error
     finally:
-        if scratch is not None:
-            shutil.rmtree(scratch, ignore_errors=True)
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
     return counts
 
 
@@ -124,12 +123,12 @@ def _row(e: Example, key: bytes, task: str) -> dict[str, Any]:
 
 
 def _openai_row(e: Example, key: bytes, task: str) -> dict[str, Any]:
-    """A line of OpenAI's fine-tuning files: only the last answer is learnt, earlier ones are context."""
-    messages = [_bare(m) for m in e.request.messages]
+    """A line of OpenAI's fine-tuning files: only the last answer is trained on, earlier ones are context."""
+    messages = [_without_empty_keys(m) for m in e.request.messages]
     for message in messages:
         if message["role"] == "assistant":
             message["weight"] = 0
-    row: dict[str, Any] = {"messages": [*messages, _bare(e.response)]}
+    row: dict[str, Any] = {"messages": [*messages, _without_empty_keys(e.response)]}
     if e.request.tools:
         row["tools"] = e.request.tools
     return row
@@ -148,8 +147,8 @@ def _message(message: Message) -> dict[str, Any]:
     }
 
 
-def _bare(message: Message) -> dict[str, Any]:
-    """A message without the keys that it does not need."""
+def _without_empty_keys(message: Message) -> dict[str, Any]:
+    """A message without its empty keys, but for the content."""
     full = _message(message)
     return {k: v for k, v in full.items() if (v is not None and v != []) or k == "content"}
 

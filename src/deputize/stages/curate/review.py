@@ -1,4 +1,4 @@
-"""What curation dropped and why, for a person to look at; and what that person put back."""
+"""The calls that curation dropped, with reasons, for review by a person; and the calls that a person has put back."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from deputize.store.keys.keyring import KeyRing
 from deputize.store.sealed import read_sealed, write_sealed
 
 
-class Restored(Record):
-    """The calls of a home that are learnt from although a filter dropped them."""
+class RestoredCalls(Record):
+    """The calls of a home that are used for training although a filter dropped them."""
 
     call_ids: list[str]
 
 
 def read_restored(home: Path, keyring: KeyRing) -> frozenset[str]:
-    """The ids of the calls that a person put back. Raises Tampered or StoreError where they cannot be read."""
+    """The ids of the calls that a person has put back. Raises Tampered or StoreError where they cannot be read."""
     path = home / "restored.sealed"
-    return frozenset(read_sealed(path, Restored, keyring).call_ids) if path.exists() else frozenset()
+    return frozenset(read_sealed(path, RestoredCalls, keyring).call_ids) if path.exists() else frozenset()
 
 
 def write_restored(home: Path, keyring: KeyRing, call_ids: frozenset[str]) -> None:
-    """Replaces them."""
-    write_sealed(home / "restored.sealed", Restored(call_ids=sorted(call_ids)), keyring)
+    """Replaces the ids of the calls that a person has put back."""
+    write_sealed(home / "restored.sealed", RestoredCalls(call_ids=sorted(call_ids)), keyring)
 
 
-class Drop(NamedTuple):
-    """One row of the side table."""
+class DroppedCall(NamedTuple):
+    """A call that was dropped, and why."""
 
     call_id: str
     reason: str
@@ -38,14 +38,16 @@ class Drop(NamedTuple):
     split: str
     tenant: str
     example: Example | None
-    """None where the text must not be shown as de-identified: quarantined, or at a site that speaks to people."""
+    """None where the call has no de-identified text: quarantined, or at a site that speaks to people."""
 
 
-def drops(records: Iterable[Example | Curated]) -> Iterator[Drop]:
-    """The side table: every dropped call among the records of S2, examples first, then what was left out altogether."""
+def dropped_calls(records: Iterable[Example | Curated]) -> Iterator[DroppedCall]:
+    """Every dropped call among the records of S2: calls that are kept but not trained on, then withheld ones."""
     for record in records:
         if isinstance(record, Curated):
             for w in record.withheld:
-                yield Drop(w.call_id, w.reason, w.site, "", w.tenant, None)
+                yield DroppedCall(w.call_id, w.reason, w.site, "", w.tenant, None)
         elif not record.trainable:
-            yield Drop(record.call_id, record.drop_reason, record.site, record.split, record.tenant, record)
+            yield DroppedCall(
+                record.call_id, record.drop_reason, record.site, record.split, record.tenant, record
+            )

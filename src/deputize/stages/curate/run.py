@@ -27,7 +27,6 @@ from deputize.privacy.detectors.sensitive_terms import SensitiveDetector
 from deputize.privacy.replace.mask import WORD
 from deputize.privacy.replace.paraphrase import Paraphraser
 from deputize.privacy.replace.replacement_policy import ReplacementPolicy, policy_of
-from deputize.privacy.scan.ensemble import DetectorEnsemble
 from deputize.privacy.scan.line_index import LineIndex
 from deputize.privacy.scan.scanned_log import episode_of
 from deputize.privacy.standard_detectors import DetectorSet, standard_detectors
@@ -67,14 +66,13 @@ def run(
     """Curates a log: de-identified examples of every call at sites that do not only speak to people.
 
     Args:
-        calls: the log; read several times, each time from the start and in the same order. Calls that are not in
-            `inference`, because they were recorded later, are ignored.
+        calls: the log; read several times. Calls that are not in `inference`, as they were recorded later, are ignored.
         inference: the sites of the log, from S1.
         config: seed, split and privacy level.
-        key: 32 secret bytes; surrogates and the pseudonyms of episodes and groups are derived from it.
+        key: 32 secret bytes, from which surrogates and the pseudonyms of episodes and groups are derived.
         progress: is told of each pass.
         detectors: of personal data; None: the standard ones, without what a home adds.
-        write: takes each example as it is made, in the order of the log; the result has no examples then.
+        write: takes each example in the order of the log; the result has no examples then.
         options: further options; None: the defaults.
 
     Raises:
@@ -83,8 +81,7 @@ def run(
     """
     policy, options = policy_of(config.privacy), options or CurateOptions()
     detectors = detectors or standard_detectors(policy)
-    ensemble = detectors.ensemble(policy)
-    index = _scan(calls, inference, policy, detectors, ensemble, progress)
+    index = _scan(calls, inference, policy, detectors, progress)
     log, summaries = ReplayableLog(calls, index.calls), list(index.calls.values())
     splits = _split(summaries, config)
     deidentifier = Deidentifier(
@@ -92,26 +89,17 @@ def run(
         index.scanned,
         policy,
         key=key,
-        checks_answers=policy.replaces_numbers or SensitiveDetector.name in ensemble.names,
+        checks_answers=policy.replaces_numbers or SensitiveDetector.name in detectors.names,
         max_open=options.max_open_episodes,
     )
-    verified = verify(
-        log,
-        index,
-        deidentifier,
-        trainable={c.id for c in summaries if splits.of(c) == "train" and not c.reason} - options.restored,
-        restored=options.restored,
-        seed=config.seed,
-        progress=progress,
-    )
+    candidates = {c.id for c in summaries if splits.of(c) == "train" and not c.reason} - options.restored
+    verified = verify(log, index, deidentifier, candidates, options.restored, config.seed, progress)
     kept = [c for c in summaries if c.id not in verified.quarantined]
     fitness = _judge(kept, inference, splits, verified, options.restored)
     maker = _ExampleMaker(inference, deidentifier, verified, splits, fitness, _repeated_samples(kept))
     examples: list[Example] = []
-    write = write or examples.append
-    wanted = (call for call in deidentifier.passing(log) if call.id not in verified.quarantined)
-    for n_done, call in enumerate(wanted, 1):
-        write(maker.make(call, key, options.paraphraser))
+    for n_done, call in enumerate(deidentifier.passing(ReplayableLog(log, {c.id for c in kept})), 1):
+        (write or examples.append)(maker.make(call, key, options.paraphraser))
         if n_done % 1000 == 0 or n_done == len(kept):
             progress("replacing personal data", n_done, len(kept))
     withheld = [*_calls_for_people(inference), *verified.quarantined.values()]
@@ -129,9 +117,9 @@ def run(
             *splits.warnings,
             *deidentifier.warnings,
             *fitness.warnings,
-            *([options.paraphraser.summary] if options.paraphraser and options.paraphraser.summary else ()),
+            *_paraphrase_warnings(options.paraphraser),
         ],
-        detectors=ensemble.names,
+        detectors=detectors.ensemble(policy).names,
         measured=detectors.measured,
         withheld=withheld,
     )
@@ -178,12 +166,11 @@ def _scan(
     inference: SiteInference,
     policy: ReplacementPolicy,
     detectors: DetectorSet,
-    ensemble: DetectorEnsemble,
     progress: Progress,
 ) -> LogIndex:
     """The first pass, with further processes for a large log."""
     with detectors.worker_pool(policy) or contextlib.nullcontext() as pool:
-        line_index = LineIndex(ensemble, WORD if policy.masks_unknown_words else None, pool)
+        line_index = LineIndex(detectors.ensemble(policy), WORD if policy.masks_unknown_words else None, pool)
         return read_log(ReplayableLog(calls, inference.site_of), inference, line_index, progress)
 
 
@@ -311,6 +298,11 @@ def _origin_warnings(index: LogIndex, min_origins: int) -> list[str]:
             "that only they hold is shown or used for training. If that is one program, or yourself, set min_origins = 1."
         ]
     return []
+
+
+def _paraphrase_warnings(paraphraser: Paraphraser | None) -> list[str]:
+    """What paraphrasing did, where it did something."""
+    return [paraphraser.summary] if paraphraser is not None and paraphraser.summary else []
 
 
 def _pseudonym(key: bytes, purpose: str, value: str) -> str:

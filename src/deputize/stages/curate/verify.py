@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from deputize.core.artifacts import Withheld
-from deputize.core.progress import Progress
+from deputize.core.progress import Progress, silent
 from deputize.core.records import Call, Message
 from deputize.privacy.call_texts import message_strings
 from deputize.privacy.deidentify import ANSWER_LOST, Deidentifier
@@ -43,11 +43,10 @@ def verify(
     log: Iterable[Call],
     index: LogIndex,
     deidentifier: Deidentifier,
-    *,
-    trainable: Container[str],
+    candidates: Container[str],
     restored: Container[str],
     seed: int,
-    progress: Progress,
+    progress: Progress = silent,
 ) -> VerifiedLog:
     """Reads the log once more and quarantines each call in which something personal is left after replacement.
 
@@ -55,13 +54,13 @@ def verify(
         log: the calls of `index`.
         index: of the first pass.
         deidentifier: of the log.
-        trainable: ids of calls that may be used for training; duplicates are looked for among them.
+        candidates: ids of calls that may be used for training; duplicates are looked for among them.
         restored: ids of calls that a person has put back; they are not quarantined.
         seed: of the sketches.
         progress: is told of the pass.
     """
     verified = VerifiedLog()
-    n_same_answer = Counter((c.site, c.answer) for c in index.calls.values() if c.id in trainable)
+    n_same_answer = Counter((c.site, c.answer) for c in index.calls.values() if c.id in candidates)
     n_same_prompt = Counter(c.prompt for c in index.calls.values())
     minhashes: dict[bytes, Any] = {}
     for n_done, call in enumerate(deidentifier.passing(log), 1):
@@ -72,7 +71,7 @@ def verify(
                 call_id=call.id, reason=reason, site=summary.site, tenant=call.tenant
             )
         else:
-            if call.id in trainable and n_same_answer[summary.site, summary.answer] > 1:
+            if call.id in candidates and n_same_answer[summary.site, summary.answer] > 1:
                 item = _dedup_item(call, index, deidentifier)
                 verified.sketches[call.id] = sketch(item, seed, minhashes)
             if n_same_prompt[summary.prompt] > 1:

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from deputize.privacy.detectors.base import Span
 from deputize.privacy.detectors.spans import join_adjacent
-from deputize.privacy.tagger.card import Label
 from deputize.privacy.tagger.encoding import classes_of, n_classes, spans_of, windows
+from deputize.privacy.tagger.labelled_text import Label
 
 TYPES = ("PERSON", "PHONE")
 

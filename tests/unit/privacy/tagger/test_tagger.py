@@ -16,6 +16,7 @@ from deputize.privacy.tagger import (
     DetectionCounts,
     Tagger,
     TaggerCard,
+    TaggerTrainingSettings,
     load_tagger,
     train_tagger,
 )
@@ -52,8 +53,8 @@ def test_it_learns_and_keeps_its_hands_off_the_rest(trained: tuple[Path, TaggerC
         tally.add(sample, found)
     figures = tally.figures()
     assert (figures["span_recall"] or 0) >= 0.95 and (figures["over_masking"] or 0) <= 0.03
-    assert card.types == ["TICKET"] == list(tagger.types) and not card.cut and card.epochs == 6
-    assert card.n_dev > 0 and card.dev["span_recall"] >= 0.9 and card.n_negatives > 0
+    assert card.types == ["TICKET"] == list(tagger.types) and not card.stopped_early and card.epochs == 6
+    assert card.n_validation > 0 and card.validation["span_recall"] >= 0.9 and card.n_negatives > 0
     assert card.sources == {"toy": card.n_train} and card.spans_by_type == {
         "TICKET": card.n_train - card.n_negatives
     }
@@ -123,7 +124,10 @@ def test_a_lower_threshold_finds_more(trained: tuple[Path, TaggerCard]) -> None:
 def test_the_same_seed_gives_the_same_weights(base: Path, tmp_path: Path) -> None:
     cards = [
         train_tagger(
-            samples(40, 1), tmp_path / name, base_dir=base, seed=seed, epochs=1, tokens_per_batch=256
+            samples(40, 1),
+            tmp_path / name,
+            base_dir=base,
+            settings=TaggerTrainingSettings(seed=seed, epochs=1, tokens_per_batch=256),
         )
         for name, seed in (("a", 5), ("b", 5), ("c", 6))
     ]
@@ -137,13 +141,10 @@ def test_the_deadline_ends_training_and_is_told(base: Path, tmp_path: Path) -> N
         samples(100, 1),
         tmp_path / "t",
         base_dir=base,
-        seed=0,
-        epochs=50,
-        deadline_s=20,
-        tokens_per_batch=256,
         clock=lambda: float(next(ticks)),
+        settings=TaggerTrainingSettings(seed=0, epochs=50, deadline_s=20, tokens_per_batch=256),
     )
-    assert card.cut and 0 < card.epochs < 50
+    assert card.stopped_early and 0 < card.epochs < 50
     assert isinstance(load_tagger(tmp_path / "t"), Tagger)
 
 
@@ -159,23 +160,37 @@ def test_training_replaces_an_older_tagger_and_reports(base: Path, tmp_path: Pat
     ]
     for types in ("CODE", "PIN"):
         rows[0]["spans"][0]["type"] = types
-        train_tagger(rows, tmp_path / "t", base_dir=base, seed=0, epochs=1, dev=[], progress=note)
+        train_tagger(
+            rows,
+            tmp_path / "t",
+            base_dir=base,
+            validation=[],
+            progress=note,
+            settings=TaggerTrainingSettings(seed=0, epochs=1),
+        )
     assert load_tagger(tmp_path / "t").types == ("PIN",) and load_tagger(tmp_path / "t").card.threshold == 0.5
     assert seen[0][0] == "training the tagger" and [p.name for p in tmp_path.iterdir()] == ["t"]
 
 
 def test_what_cannot_be_learnt_from(base: Path, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="no labelled sample"):
-        train_tagger([{"id": "a", "text": "hello"}], tmp_path / "t", base_dir=base, seed=0)
+        train_tagger(
+            [{"id": "a", "text": "hello"}],
+            tmp_path / "t",
+            base_dir=base,
+            settings=TaggerTrainingSettings(seed=0),
+        )
     with pytest.raises(BadInput, match="outside its text"):
         train_tagger(
             [{"text": "a", "spans": [{"type": "P", "start": 0, "end": 5}]}],
             tmp_path / "t",
             base_dir=base,
-            seed=0,
+            settings=TaggerTrainingSettings(seed=0),
         )
     with pytest.raises(BadInput, match=r"no readable tokenizer\.json"):
-        train_tagger(samples(4, 1), tmp_path / "t", base_dir=tmp_path, seed=0)
+        train_tagger(
+            samples(4, 1), tmp_path / "t", base_dir=tmp_path, settings=TaggerTrainingSettings(seed=0)
+        )
     assert not (tmp_path / "t").exists()
 
 
@@ -184,17 +199,41 @@ def test_a_base_of_another_kind(base: Path, tmp_path: Path) -> None:
         (tmp_path / name).write_bytes((base / name).read_bytes())
     (tmp_path / "config.json").write_text('{"model_type": "llama"}')
     with pytest.raises(BadInput, match="not a BERT encoder"):
-        train_tagger(samples(4, 1), tmp_path / "t", base_dir=tmp_path, seed=0, dev=[])
+        train_tagger(
+            samples(4, 1),
+            tmp_path / "t",
+            base_dir=tmp_path,
+            validation=[],
+            settings=TaggerTrainingSettings(seed=0),
+        )
     config = json.loads((base / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps({**config, "hidden_size": 96}))
     with pytest.raises(BadInput, match="do not fit"):
-        train_tagger(samples(4, 1), tmp_path / "t", base_dir=tmp_path, seed=0, dev=[])
+        train_tagger(
+            samples(4, 1),
+            tmp_path / "t",
+            base_dir=tmp_path,
+            validation=[],
+            settings=TaggerTrainingSettings(seed=0),
+        )
     (tmp_path / "model.safetensors").write_bytes(b"no weights")
     with pytest.raises(BadInput, match="cannot be read as safetensors"):
-        train_tagger(samples(4, 1), tmp_path / "t", base_dir=tmp_path, seed=0, dev=[])
+        train_tagger(
+            samples(4, 1),
+            tmp_path / "t",
+            base_dir=tmp_path,
+            validation=[],
+            settings=TaggerTrainingSettings(seed=0),
+        )
     (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(BadInput, match="not a tokenizer"):
-        train_tagger(samples(4, 1), tmp_path / "t", base_dir=tmp_path, seed=0, dev=[])
+        train_tagger(
+            samples(4, 1),
+            tmp_path / "t",
+            base_dir=tmp_path,
+            validation=[],
+            settings=TaggerTrainingSettings(seed=0),
+        )
 
 
 def test_a_changed_file_is_not_loaded(trained: tuple[Path, TaggerCard], tmp_path: Path) -> None:

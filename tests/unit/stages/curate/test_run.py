@@ -26,7 +26,7 @@ from deputize.privacy.standard_detectors import DetectorSet, scan_texts, standar
 from deputize.stages.collect.audience import infer_sites
 from deputize.stages.collect.import_logs import read_calls
 from deputize.stages.curate.card import MASKED, CardCounts, dataset_card
-from deputize.stages.curate.review import Drop, drops
+from deputize.stages.curate.review import DroppedCall, dropped_calls
 from deputize.stages.curate.run import CurateOptions, run
 
 DATA = Path(__file__).parents[5] / "shared" / "data"
@@ -511,8 +511,8 @@ def card_of(curated: Curated) -> str:
     return dataset_card(curated, CardCounts(curated.examples), Convert())
 
 
-def dropped_of(curated: Curated) -> list[Drop]:
-    return list(drops([*curated.examples, curated]))
+def dropped_of(curated: Curated) -> list[DroppedCall]:
+    return list(dropped_calls([*curated.examples, curated]))
 
 
 def test_the_card_holds_counts_and_nothing_personal(curated: Curated) -> None:
@@ -523,7 +523,7 @@ def test_the_card_holds_counts_and_nothing_personal(curated: Curated) -> None:
         "failed episode",
         "k (people)",
         "| failed episode |",
-        "may be learnt from is in the terms",
+        "may be used for training is in the terms",
         "| Faker |",
         "MIT",
     ):

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from deputize.privacy.entity_types import INDIRECT
-from deputize.privacy.tagger.card import Label, Sample
+from deputize.privacy.tagger.labelled_text import Label, Sample
 
 DIRECT = "direct_identifier"
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deputize.privacy.tagger import DetectionCounts, Label, Sample
-from deputize.privacy.tagger.evaluate import DIRECT, f_beta
+from deputize.privacy.tagger.detection_counts import DIRECT, f_beta
 
 
 def label(start: int, end: int, *, direct: bool = True) -> Label:
