@@ -131,10 +131,10 @@ def composed(rng: random.Random, n_syllables: int) -> str:
 
 def simulated(n: int, seed: int, variant: str) -> Iterator[Simulated]:
     """n calls, two an episode; the same for the same arguments."""
-    from deputize.privacy.replace.surrogates import _pools
+    from deputize.privacy.replace.surrogates import word_pools
 
     rng = random.Random(f"{seed} {variant}")
-    first, last = _pools()["first"], _pools()["last"]
+    first, last = word_pools()["first"], word_pools()["last"]
     for i in range(n):
         if variant == "listed names":
             name = f"{rng.choice(first)} {rng.choice(last)}"

@@ -25,3 +25,16 @@ def is_iban(text: str) -> bool:
     if not re.fullmatch(r"[A-Z]{2}\d{2}[A-Z0-9]{11,30}", compact):
         return False
     return int("".join(str(int(c, 36)) for c in compact[4:] + compact[:4])) % 97 == 1
+
+
+def is_nhs_number(digits: str) -> bool:
+    """True where ten digits are a number of the National Health Service, by its modulus 11 (NHS Data Dictionary)."""
+    if len(digits) != 10:
+        return False
+    check = -sum(int(d) * w for d, w in zip(digits, range(10, 1, -1), strict=False)) % 11
+    return check == int(digits[9])
+
+
+def is_aba_number(digits: str) -> bool:
+    """True where nine digits are a routing number of an American bank, by its modulus 10 (ABA, weights 3, 7, 1)."""
+    return len(digits) == 9 and sum(int(d) * w for d, w in zip(digits, (3, 7, 1) * 3, strict=True)) % 10 == 0

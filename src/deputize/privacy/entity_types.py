@@ -5,32 +5,12 @@ A type that is in none of the groups, such as one of a user's own detector, coun
 
 from __future__ import annotations
 
-DIRECT: frozenset[str] = frozenset(
-    {
-        "PERSON",
-        "EMAIL_ADDRESS",
-        "PHONE_NUMBER",
-        "US_SSN",
-        "CREDIT_CARD",
-        "IBAN_CODE",
-        "IP_ADDRESS",
-        "MAC_ADDRESS",
-        "API_KEY",
-        "PASSWORD",
-        "USERNAME",
-        "MEDICAL_RECORD",
-        "STREET_ADDRESS",
-        "BANK_ACCOUNT",
-        "POLICY_NUMBER",
-        "DATE_OF_BIRTH",
-        "PASSPORT",
-        "DRIVER_LICENSE",
-        "NATIONAL_ID",
-        "CASE_NUMBER",
-        "LICENSE_NUMBER",
-        "CRYPTO",
-    }
-)
+DIRECT: frozenset[str] = frozenset([
+    "PERSON", "EMAIL_ADDRESS", "PHONE_NUMBER", "US_SSN", "CREDIT_CARD", "IBAN_CODE", "IP_ADDRESS",
+    "MAC_ADDRESS", "API_KEY", "PASSWORD", "USERNAME", "MEDICAL_RECORD", "STREET_ADDRESS", "BANK_ACCOUNT",
+    "POLICY_NUMBER", "DATE_OF_BIRTH", "PASSPORT", "DRIVER_LICENSE", "NATIONAL_ID", "CASE_NUMBER",
+    "LICENSE_NUMBER", "CRYPTO",
+])  # fmt: skip
 """Types that point at one person, or open a door; replaced at every level."""
 
 INDIRECT: frozenset[str] = frozenset(

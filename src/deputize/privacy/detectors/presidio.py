@@ -25,22 +25,11 @@ _TYPES = {
     "UK_NINO": "NATIONAL_ID",
 }
 _RECOGNIZERS = (
-    "CreditCardRecognizer",
-    "CryptoRecognizer",
-    "EmailRecognizer",
-    "IbanRecognizer",
-    "IpRecognizer",
-    "MedicalLicenseRecognizer",
-    "NhsRecognizer",
-    "UkNinoRecognizer",
-    "UsBankRecognizer",
-    "UsItinRecognizer",
-    "UsLicenseRecognizer",
-    "UsMbiRecognizer",
-    "UsPassportRecognizer",
-    "UsSsnRecognizer",
+    "CreditCardRecognizer", "CryptoRecognizer", "EmailRecognizer", "IbanRecognizer", "IpRecognizer",
+    "MedicalLicenseRecognizer", "NhsRecognizer", "UkNinoRecognizer", "UsBankRecognizer", "UsItinRecognizer",
+    "UsLicenseRecognizer", "UsMbiRecognizer", "UsPassportRecognizer", "UsSsnRecognizer",
     "MacAddressRecognizer",
-)
+)  # fmt: skip
 """All default English ones but phone, URL and date: phones and dates have a faster reader in rules, a URL is no person."""
 
 _WORTH = re.compile(r"\d|@|[13][a-km-zA-HJ-NP-Z1-9]{25}|::")

@@ -1,6 +1,6 @@
-"""Stand-ins for personal values: alike in form, equal for equal values inside an episode, unlinked between episodes.
+"""Surrogates for personal values: of the same form, equal for equal values in an episode, unlinked between episodes.
 
-Keyed by HMAC(episode key, type || value); there is no table to steal and no global map that would link two episodes.
+They are derived by HMAC(episode key, type || value): no table and no global map could be stolen or link two episodes.
 """
 
 from __future__ import annotations
@@ -16,87 +16,26 @@ from functools import lru_cache
 from types import MappingProxyType
 
 from deputize.core.errors import MissingExtra
-from deputize.privacy.check_digits import digits_of, is_iban, is_luhn
+from deputize.privacy.check_digits import digits_of, is_aba_number, is_iban, is_luhn, is_nhs_number
 from deputize.privacy.dates import shift_part
 
 MAX_SHIFT_WEEKS = 26
 
 _PREFIX = re.compile(r"^(?:[A-Za-z]{2,7}[-_#:.\s]+){1,3}(?=[A-Za-z]{0,3}\d)")
-"""What says of which kind a number of papers is, as in "MRN: 00482913" or "CLM-2024-00918"."""
+"""The prefix of a record number that names its kind, as in "MRN: 00482913" or "CLM-2024-00918"."""
 _KEY_PREFIX = re.compile(r"^(?:[spra]k[-_]|(?:[A-Za-z]{2,7}[-_]){1,3}(?=[A-Za-z0-9_+/=-]{16,}$))")
-"""What says whose key it is, as in sk-proj-...; a password is not told apart by a prefix, so none of it stays."""
+"""The prefix of a key that names its provider, as in sk-proj-...; a password has no prefix, so nothing of it is kept."""
 _WORD = re.compile(r"[^\W\d_]+")
-_KEPT_IN_NAMES = frozenset(
-    [
-        "de",
-        "da",
-        "van",
-        "von",
-        "der",
-        "la",
-        "bin",
-        "al",
-        "del",
-        "di",
-        "y",
-        "mr",
-        "mrs",
-        "ms",
-        "dr",
-        "prof",
-        "jr",
-        "sr",
-        "ii",
-        "iii",
-    ]
-)
-_KEPT_IN_ADDRESSES = frozenset(
-    [
-        "street",
-        "st",
-        "avenue",
-        "ave",
-        "boulevard",
-        "blvd",
-        "road",
-        "rd",
-        "lane",
-        "ln",
-        "drive",
-        "dr",
-        "court",
-        "ct",
-        "circle",
-        "cir",
-        "way",
-        "place",
-        "pl",
-        "terrace",
-        "ter",
-        "parkway",
-        "pkwy",
-        "highway",
-        "hwy",
-        "square",
-        "sq",
-        "trail",
-        "trl",
-        "crescent",
-        "close",
-        "alley",
-        "loop",
-        "apt",
-        "apartment",
-        "suite",
-        "ste",
-        "unit",
-        "floor",
-        "north",
-        "south",
-        "east",
-        "west",
-    ]
-)
+_KEPT_IN_NAMES = frozenset([
+    "de", "da", "van", "von", "der", "la", "bin", "al", "del", "di", "y", "mr", "mrs", "ms", "dr", "prof",
+    "jr", "sr", "ii", "iii",
+])  # fmt: skip
+_KEPT_IN_ADDRESSES = frozenset([
+    "street", "st", "avenue", "ave", "boulevard", "blvd", "road", "rd", "lane", "ln", "drive", "dr",
+    "court", "ct", "circle", "cir", "way", "place", "pl", "terrace", "ter", "parkway", "pkwy", "highway",
+    "hwy", "square", "sq", "trail", "trl", "crescent", "close", "alley", "loop", "apt", "apartment",
+    "suite", "ste", "unit", "floor", "north", "south", "east", "west",
+])  # fmt: skip
 _MEDICATIONS = (
     "Lisinopril",
     "Metoprolol",
@@ -128,7 +67,7 @@ _TITLES = (
 
 
 @lru_cache(maxsize=1)
-def _pools() -> dict[str, tuple[str, ...]]:
+def word_pools() -> dict[str, tuple[str, ...]]:
     """Faker's word lists, ASCII only and sorted, so that a choice depends on the key alone."""
     try:
         from faker.providers.address.en_US import Provider as Address
@@ -156,65 +95,65 @@ def episode_key(key: bytes, episode: str) -> bytes:
 
 
 class Surrogates:
-    """The stand-ins of one episode."""
+    """The surrogates of one episode."""
 
     def __init__(self, key: bytes, subject_key: bytes | None = None) -> None:
         """
         Args:
-            key: of the episode; every stand-in hangs on it.
-            subject_key: of whom the episode is about, where that is known: the dates of all episodes of one subject move
-                alike, so that the days between them stay.
+            key: of the episode; every surrogate depends on it.
+            subject_key: of the person whom the episode is about, where known: the dates of all episodes of one subject move
+                by the same number of days, so that the days between them are kept.
         """
         self._key, self._subject_key = key, subject_key or key
-        self._given: dict[tuple[str, str], str] = {}
-        self._taken: set[str] = set()
+        self._surrogates: dict[tuple[str, str], str] = {}
+        self._used: set[str] = set()
         self._parts: dict[str, str] = {}
-        self._parts_taken: set[str] = set()
+        self._used_parts: set[str] = set()
         self._forbidden: frozenset[str] = frozenset()
 
     def forbid(self, values: frozenset[str]) -> None:
-        """Values of the episode, case folded, that no stand-in may equal."""
+        """Sets the values of the episode, case folded, that no surrogate may equal."""
         self._forbidden = values
 
     @property
     def n_days(self) -> int:
-        """How far the subject's dates move: whole weeks, so that weekdays stay; never 0."""
+        """By how many days the subject's dates move: whole weeks, so that weekdays are kept; never 0."""
         rng = random.Random(hmac.new(self._subject_key, b"DAYS\0\0000", hashlib.sha256).digest())
         return 7 * rng.choice([w for w in range(-MAX_SHIFT_WEEKS, MAX_SHIFT_WEEKS + 1) if w])
 
     def of(self, kind: str, value: str) -> str:
-        """The stand-in of a value. Equal values of a type have equal ones; unequal values never share one."""
-        known = self._given.get((kind, value))
+        """The surrogate of a value. Equal values of a type have equal ones; unequal values never share one."""
+        known = self._surrogates.get((kind, value))
         if known is not None:
             return known
         for attempt in range(20):
             made = self._make(kind, value, attempt)
-            if made.casefold() not in self._forbidden and made not in self._taken:
+            if made.casefold() not in self._forbidden and made not in self._used:
                 break
-        self._given[kind, value] = made
-        self._taken.add(made)
+        self._surrogates[kind, value] = made
+        self._used.add(made)
         return made
 
     def name_part(self, word: str, first: bool) -> str:
-        """The stand-in of one word of a name, in the same case; the same for first names, log-ins and e-mails."""
+        """The surrogate of one word of a name, in the same case; the same in names, user names and mail addresses."""
         folded = word.casefold()
         made = self._parts.get(folded)
         if made is None:
-            pool = _pools()["first" if first else "last"]
+            pool = word_pools()["first" if first else "last"]
             rng = self._random("NAME", folded)
             for _ in range(20):
                 made = rng.choice(pool)
-                if made.casefold() not in self._forbidden and made not in self._parts_taken:
+                if made.casefold() not in self._forbidden and made not in self._used_parts:
                     break
             assert made is not None
             self._parts[folded] = made
-            self._parts_taken.add(made)
+            self._used_parts.add(made)
         if len(word) == 1:
             made = made[0]
         return made.upper() if word.isupper() and len(word) > 1 else made.lower() if word.islower() else made
 
     def parts(self) -> Mapping[str, str]:
-        """Case-folded word of a name -> its stand-in, for every word met so far."""
+        """Case-folded word of a name -> its surrogate, for every word so far."""
         return MappingProxyType(self._parts)
 
     def _random(self, kind: str, value: str, attempt: int = 0) -> random.Random:
@@ -222,8 +161,8 @@ class Surrogates:
         return random.Random(hmac.new(self._key, message, hashlib.sha256).digest())
 
     def _make(self, kind: str, value: str, attempt: int) -> str:
-        if (meant := _unescaped(value)) != value:
-            return json.dumps(self.of(kind, meant))[1:-1]
+        if (decoded := _unescaped(value)) != value:
+            return json.dumps(self.of(kind, decoded))[1:-1]
         seed = _identity(kind, value)
         rng = self._random(kind, seed, attempt)
         match kind:
@@ -248,9 +187,9 @@ class Surrogates:
             case "STREET_ADDRESS":
                 return self._address(value, attempt)
             case "LOCATION":
-                return rng.choice(_pools()["town"])
+                return rng.choice(word_pools()["town"])
             case "ORGANIZATION":
-                return f"{rng.choice(_pools()['last'])} {rng.choice(('Group', 'Partners', 'Industries', 'Works'))}"
+                return f"{rng.choice(word_pools()['last'])} {rng.choice(('Group', 'Partners', 'Industries', 'Works'))}"
             case "MEDICATION":
                 return re.sub(r"[A-Za-z]{5,}", rng.choice(_MEDICATIONS), value, count=1)
             case "HEALTH_CONDITION":
@@ -272,8 +211,8 @@ class Surrogates:
         return _refill(value, rng, _prefix_end(kind, value))
 
     def _address(self, value: str, attempt: int) -> str:
-        """Other numbers and other names, the same for the same ones, so that a part of an address is a part of its
-        stand-in; the kind of street, directions and two-letter states stay."""
+        """Other numbers and names, the same for the same ones, so that a part of an address is a part of its surrogate; the
+        kind of street, directions and two-letter states are kept."""
 
         def word(match: re.Match[str]) -> str:
             found = match.group()
@@ -282,13 +221,13 @@ class Surrogates:
                 return rng.choice("123456789") + "".join(rng.choice(string.digits) for _ in found[1:])
             if found.casefold() in _KEPT_IN_ADDRESSES or len(found) <= 2:
                 return found
-            made = rng.choice(_pools()["last"])
+            made = rng.choice(word_pools()["last"])
             return made.upper() if found.isupper() else made.lower() if found.islower() else made
 
         return re.sub(r"\d+|[^\W\d_]+", word, value)
 
     def _checked(self, kind: str, value: str, seed: str, attempt: int) -> str:
-        """Other digits in the same form; a check digit that is right stays right."""
+        """Other digits in the same form; a valid check digit stays valid."""
         checks = [check for check in CHECKS if check(digits_of(value))]
         for again in range(2000 if checks else 1):
             rng = self._random(kind, seed, attempt + 1000 * again)
@@ -315,8 +254,8 @@ class Surrogates:
         return _WORD.sub(part, value)
 
     def _words(self, value: str, rng: random.Random) -> str:
-        """Other words in the same case, the same for the same word; short ones stay, digits become other digits."""
-        pool = _pools()["word"]
+        """Other words in the same case, the same for the same word; short words are kept, digits become other digits."""
+        pool = word_pools()["word"]
 
         def word(match: re.Match[str]) -> str:
             found = match.group()
@@ -329,7 +268,7 @@ class Surrogates:
         return made if made != value else _refill(value, rng)
 
     def _handle(self, value: str, rng: random.Random) -> str:
-        """A log-in: words become names (known ones their stand-in), digits other digits, the rest stays."""
+        """A user name: words become names (known ones their surrogate), digits other digits, the rest is kept."""
         if re.fullmatch(r"[0-9a-fA-F-]{16,}", value):
             return _refill(value, rng)
         words = [w for w in _WORD.findall(value) if len(w) > 2]
@@ -352,21 +291,8 @@ class Surrogates:
         return f"{self._handle(local, rng)}@{label}"
 
 
-def is_nhs_number(digits: str) -> bool:
-    """True where ten digits are a number of the National Health Service, by its modulus 11 (NHS Data Dictionary)."""
-    if len(digits) != 10:
-        return False
-    check = -sum(int(d) * w for d, w in zip(digits, range(10, 1, -1), strict=False)) % 11
-    return check == int(digits[9])
-
-
-def is_aba_number(digits: str) -> bool:
-    """True where nine digits are a routing number of an American bank, by its modulus 10 (ABA, weights 3, 7, 1)."""
-    return len(digits) == 9 and sum(int(d) * w for d, w in zip(digits, (3, 7, 1) * 3, strict=True)) % 10 == 0
-
-
 CHECKS = (is_nhs_number, is_aba_number)
-"""Check digits of numbers that have no type of their own."""
+"""Checks of numbers that have no type of their own."""
 
 
 def _like(char: str, rng: random.Random, hexadecimal: str = "") -> str:
@@ -381,8 +307,8 @@ def _like(char: str, rng: random.Random, hexadecimal: str = "") -> str:
 
 
 def _prefix_end(kind: str, value: str) -> int:
-    """Where the part of a value begins that tells it from others of its kind."""
-    pattern = _PREFIX if kind in _PAPERS else _KEY_PREFIX if kind == "API_KEY" else None
+    """The index where a value begins after the prefix that names its kind."""
+    pattern = _PREFIX if kind in _RECORD_NUMBERS else _KEY_PREFIX if kind == "API_KEY" else None
     prefix = pattern.match(value) if pattern else None
     return prefix.end() if prefix else 0
 
@@ -402,7 +328,7 @@ def _fill_digits(value: str, digits: str) -> str:
 
 
 def _unescaped(value: str) -> str:
-    """What JSON means by a value with escaped letters, as it stands in JSON that is quoted in prose."""
+    """A value with JSON escapes after decoding, as it occurs in JSON that is quoted in prose."""
     if "\\u" not in value:
         return value
     try:
@@ -412,8 +338,8 @@ def _unescaped(value: str) -> str:
 
 
 def _identity(kind: str, value: str) -> str:
-    """What is the same in every form of one value: the last ten digits of a phone number, the letters and digits of
-    a number of papers, whatever separates them or stands before them; an amount whether or not its thousands are marked.
+    """What all forms of one value have in common: the last ten digits of a phone number, the letters and digits of a record
+    number without prefix and separators, an amount without marks between thousands.
 
     "+1 (212) 555-0188" and 2125550188 stay one number, and so do "MRN: 0048-2913" and 00482913.
     """
@@ -422,12 +348,12 @@ def _identity(kind: str, value: str) -> str:
     if kind == "AMOUNT":
         whole, _, part = value.replace(",", "").partition(".")
         return f"{whole}.{part.rstrip('0')}"
-    if kind in _PAPERS:
+    if kind in _RECORD_NUMBERS:
         return "".join(c for c in value[_prefix_end(kind, value) :] if c.isalnum()).casefold()
     return value
 
 
-_PAPERS = frozenset(
+_RECORD_NUMBERS = frozenset(
     {
         "MEDICAL_RECORD",
         "POLICY_NUMBER",
@@ -444,8 +370,8 @@ _PAPERS = frozenset(
 
 
 def _amount(value: str, rng: random.Random) -> str:
-    """A number of the same size, written alike: the first two digits stay, and so do zeros at the end of decimals; the
-    other digits are drawn anew."""
+    """A number of the same size and form: the first two digits and zeros at the end of decimals are kept, the other digits
+    are random."""
     if "." in value and value[-1] in "0.":
         return _amount(value[:-1], rng) + value[-1]
     seen = 0
@@ -459,7 +385,7 @@ def _amount(value: str, rng: random.Random) -> str:
 
 
 def _phone(value: str, rng: random.Random) -> str:
-    """Other digits in the same form; a country code in front of ten digits stays."""
+    """Other digits in the same form; a country code before ten digits is kept."""
     digits = digits_of(value)
     body = [rng.choice(string.digits) for _ in range(10)]
     body[0], body[3] = rng.choice("23456789"), rng.choice("23456789")

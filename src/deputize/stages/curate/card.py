@@ -182,11 +182,7 @@ def _anonymity(counts: CardCounts) -> list[str]:
     return [
         f"Per combination of {', '.join(COLUMNS)} (hour: a quarter of the day, UTC): the fewest people, rows and "
         "different answers behind one."
-        + (
-            ""
-            if counts.origins
-            else " The log does not say who asked, so each episode counts as a person."
-        ),
+        + ("" if counts.origins else " The log does not say who asked, so each episode counts as a person."),
         "",
         *_table(heads, rows),
     ]

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deputize.privacy.check_digits import digits_of, is_iban, is_luhn
+from deputize.privacy.check_digits import digits_of, is_aba_number, is_iban, is_luhn, is_nhs_number
 from deputize.privacy.replace.replacer import Replacer
-from deputize.privacy.replace.surrogates import Surrogates, episode_key, is_aba_number, is_nhs_number
+from deputize.privacy.replace.surrogates import Surrogates, episode_key
 
 KEY = b"k" * 32
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -17,21 +16,24 @@ from deputize.core.artifacts import Curated
 from deputize.core.config import Convert
 from deputize.core.contracts import text_of
 from deputize.core.records import Call, Example, Message, Outcome, decode, encode
-from deputize.privacy.detectors.base import Detector, Span
+from deputize.privacy.detectors.base import Detector
 from deputize.privacy.detectors.deobfuscate import DeobfuscatingDetector
 from deputize.privacy.detectors.rules import RuleDetector
-from deputize.privacy.scan.ensemble import DetectorEnsemble
-from deputize.privacy.scan.line_index import LineIndex
-from deputize.privacy.standard_detectors import DetectorSet, scan_texts, standard_detectors
+from deputize.privacy.standard_detectors import DetectorSet
 from deputize.stages.collect.audience import infer_sites
 from deputize.stages.collect.import_logs import read_calls
-from deputize.stages.curate.card import MASKED, CardCounts, dataset_card
 from deputize.stages.curate.review import DroppedCall, dropped_calls
 from deputize.stages.curate.run import CurateOptions, run
 
 DATA = Path(__file__).parents[5] / "shared" / "data"
+
+
 KEY = b"k" * 32
+
+
 RULES: list[Detector] = [DeobfuscatingDetector(RuleDetector())]
+
+
 FIRST = [
     "Mia",
     "Omar",
@@ -46,6 +48,8 @@ FIRST = [
     "Ethan",
     "Amelia",
 ]
+
+
 LAST = [
     "Silva",
     "Rossi",
@@ -59,7 +63,11 @@ LAST = [
     "Lopez",
     "Martin",
 ]
+
+
 SYSTEM = "You are the desk of Example Air, call +1 (800) 555-0100 or write to desk@example-air.com.\nAnswer as JSON with intent, one of: book, cancel."
+
+
 TOOL = {
     "type": "function",
     "function": {
@@ -133,6 +141,53 @@ def curated() -> Curated:
     return curate(log())
 
 
+class Stored:
+    """A log that is read anew each time, as from a store."""
+
+    def __init__(self, calls: list[Call]) -> None:
+        self.lines = [encode(c) for c in calls]
+        self.n_read = 0
+
+    def __iter__(self) -> Iterator[Call]:
+        self.n_read += 1
+        return (decode(line, Call) for line in self.lines)
+
+
+def interleaved() -> list[Call]:
+    """Episodes that run at the same time, some that ask the same, some answers alike, a secret, a date of birth."""
+    calls = log(40)
+    calls = calls[::2] + calls[1::2]
+    same = [
+        Call(
+            id=f"same{i}",
+            messages=calls[0].messages,
+            response=calls[i % 3].response,
+            agent="desk",
+            site="intent",
+            episode=f"other-{i}",
+        )
+        for i in range(6)
+    ]
+    born = [
+        Call(
+            id=f"born{i}",
+            messages=[{"role": "user", "content": f"Born on 1980-02-{i + 1:02d}.\nBook {{it}}."}],
+            response={"role": "assistant", "content": f'{{"dob": "1980-02-{i + 1:02d}", "intent": "book"}}'},
+            agent="desk",
+            site="intent",
+        )
+        for i in range(20)
+    ]
+    return [
+        msgspec.structs.replace(c, origin=f"o{i % 5}" if i % 9 else "")
+        for i, c in enumerate([*calls, *same, *born])
+    ]
+
+
+def dropped_of(curated: Curated) -> list[DroppedCall]:
+    return list(dropped_calls([*curated.examples, curated]))
+
+
 def test_nothing_personal_is_left_anywhere(curated: Curated) -> None:
     everything = encode(curated).decode()
     for n in range(60):
@@ -185,49 +240,6 @@ def test_equal_runs_are_equal_and_other_keys_differ() -> None:
     assert other.examples[0].request != curate(calls).examples[0].request
 
 
-class Stored:
-    """A log that is read anew each time, as from a store."""
-
-    def __init__(self, calls: list[Call]) -> None:
-        self.lines = [encode(c) for c in calls]
-        self.n_read = 0
-
-    def __iter__(self) -> Iterator[Call]:
-        self.n_read += 1
-        return (decode(line, Call) for line in self.lines)
-
-
-def interleaved() -> list[Call]:
-    """Episodes that run at the same time, some that ask the same, some answers alike, a secret, a date of birth."""
-    calls = log(40)
-    calls = calls[::2] + calls[1::2]
-    same = [
-        Call(
-            id=f"same{i}",
-            messages=calls[0].messages,
-            response=calls[i % 3].response,
-            agent="desk",
-            site="intent",
-            episode=f"other-{i}",
-        )
-        for i in range(6)
-    ]
-    born = [
-        Call(
-            id=f"born{i}",
-            messages=[{"role": "user", "content": f"Born on 1980-02-{i + 1:02d}.\nBook {{it}}."}],
-            response={"role": "assistant", "content": f'{{"dob": "1980-02-{i + 1:02d}", "intent": "book"}}'},
-            agent="desk",
-            site="intent",
-        )
-        for i in range(20)
-    ]
-    return [
-        msgspec.structs.replace(c, origin=f"o{i % 5}" if i % 9 else "")
-        for i, c in enumerate([*calls, *same, *born])
-    ]
-
-
 @pytest.mark.parametrize("max_open", [1, 7])
 @pytest.mark.parametrize("privacy", ["standard", "paranoid"])
 def test_a_stream_gives_what_a_list_gives(max_open: int, privacy: str) -> None:
@@ -267,29 +279,6 @@ def test_calls_that_come_or_go_between_the_passes_are_passed_over() -> None:
     out = run(Moving(calls), infer_sites(calls), Convert(), key=KEY, detectors=DetectorSet(RULES))
     gone = {c.id for c in calls if c.episode == calls[4].episode}
     assert {e.call_id for e in out.examples} == {c.id for c in calls} - gone and len(gone) == 2
-
-
-def test_a_line_seen_first_as_syntax_is_read_again_as_prose() -> None:
-    class Names:
-        name = "names"
-
-        def detect(self, texts: Sequence[str]) -> list[list[Span]]:
-            return [
-                [Span("PERSON", m.start(), m.end(), 0.9, "names") for m in re.finditer("Mia", t)]
-                for t in texts
-            ]
-
-    scanner = LineIndex(DetectorEnsemble([], [Names()]))
-    text = '[\n"Mia", 1]'
-    (line,) = set(scanner.add(text)) & set(scanner.add('"Mia", 1]'))
-    other = LineIndex(DetectorEnsemble([], [Names()]))
-    other.add(text)
-    other.scan()
-    assert not list(other.findings(line))
-    other.add('"Mia", 1]')
-    for one in (scanner, other):
-        one.scan()
-        assert [f.value for f in one.findings(line)] == ["Mia"]
 
 
 def test_sites_for_people_stay_behind_and_mixed_ones_go_whole() -> None:
@@ -507,77 +496,6 @@ def test_tiny_logs_are_curated(calls: list[Call]) -> None:
     assert len(curate(calls).examples) == len(calls)
 
 
-def card_of(curated: Curated) -> str:
-    return dataset_card(curated, CardCounts(curated.examples), Convert())
-
-
-def dropped_of(curated: Curated) -> list[DroppedCall]:
-    return list(dropped_calls([*curated.examples, curated]))
-
-
-def test_the_card_holds_counts_and_nothing_personal(curated: Curated) -> None:
-    card = card_of(curated)
-    for said in (
-        'De-identified at level "standard" by rules',
-        "recall of this set",
-        "failed episode",
-        "k (people)",
-        "| failed episode |",
-        "may be used for training is in the terms",
-        "| Faker |",
-        "MIT",
-    ):
-        assert said in card
-    assert "anonymised" not in card and "does not say who asked" in card
-    for n in range(60):
-        assert not any(part in card for part in (*person(n), f"555-{2000 + n}"))
-    assert "| train | 54 |" in card and "| test | 24 |" in card
-
-
-def test_the_card_masks_a_site_that_is_called_like_a_person() -> None:
-    calls = [
-        msgspec.structs.replace(c, agent="desk of mia.li@mail.com", origin=f"o{i % 9}")
-        for i, c in enumerate(log(20))
-    ]
-    card = card_of(curate(calls))
-    assert "mia.li" not in card and MASKED in card and "from 9 known origins" in card
-
-
-def test_the_card_names_the_measured_recall_of_the_detectors_that_were_used(curated: Curated) -> None:
-    used = msgspec.structs.replace(curated, detectors=["presidio", "rules", "spacy"])
-    assert "pii_anon" in card_of(used)
-
-
-def test_every_drop_has_its_reason_in_the_side_table(curated: Curated) -> None:
-    odd = Call(
-        id="odd",
-        messages=[{"role": "user", "content": "ask bob (at) gmail (dot) com"}],
-        response={"role": "assistant", "content": "{}"},
-        agent="desk",
-        site="intent",
-        tenant="t",
-    )
-    chat = [
-        Call(
-            id=f"h{i}",
-            messages=[{"role": "user", "content": f"hi {i}"}],
-            response={"role": "assistant", "content": f"Hello, {i} times."},
-            agent="chat",
-        )
-        for i in range(5)
-    ]
-    out = curate([*log(30), odd, *chat])
-    rows = {d.call_id: d for d in dropped_of(out)}
-    assert Counter(d.reason for d in rows.values()) == out.dropped
-    assert rows["odd"].reason == "quarantined: EMAIL_ADDRESS" and rows["odd"].example is None
-    assert sum(d.reason == "site that speaks to people only" for d in rows.values()) == 5
-    assert {w.tenant for w in out.withheld} == {"t", ""}
-    assert {d.split for d in rows.values() if d.example} <= {"train", "validation"}
-    assert {e.call_id for e in out.examples} | {w.call_id for w in out.withheld} == {
-        c.id for c in [*log(30), odd, *chat]
-    }
-
-
 def test_what_a_person_put_back_is_learnt_from(curated: Curated) -> None:
     dropped = {d.call_id for d in dropped_of(curated)}
     back = frozenset(sorted(dropped)[:2])
@@ -592,18 +510,6 @@ def test_what_a_person_put_back_is_learnt_from(curated: Curated) -> None:
     )
     assert {d.call_id for d in dropped_of(out)} == dropped - back
     assert all(e.trainable for e in out.examples if e.call_id in back)
-
-
-def test_scan_is_a_stream_of_spans() -> None:
-    texts = ["write to mia.li@mail.com", "nothing here", ""]
-    spans = list(scan_texts(iter(texts), RULES))
-    assert [[s.type for s in row] for row in spans] == [["EMAIL_ADDRESS"], [], []]
-
-
-def test_standard_detectors_are_presidio_spacy_and_ours() -> None:
-    standard = standard_detectors()
-    names = {d.name for d in standard.all}
-    assert {"rules", "presidio"} <= names and ("spacy" in names) == (not standard.warnings)
 
 
 @pytest.mark.data

@@ -36,47 +36,12 @@ CAPITALISED_WORD = (
 
 FULL_NAME = rf"{CAPITALISED_WORD}(?:[ \t\u00a0]+(?:(?:de|da|van|von|der|la|bin|al|del|di)[ \t]+)?{CAPITALISED_WORD}){{1,3}}"
 
-PLACEHOLDERS: frozenset[str] = frozenset(
-    [
-        "string",
-        "str",
-        "int",
-        "integer",
-        "number",
-        "none",
-        "null",
-        "true",
-        "false",
-        "required",
-        "optional",
-        "password",
-        "secret",
-        "token",
-        "key",
-        "value",
-        "example",
-        "redacted",
-        "hidden",
-        "admin",
-        "root",
-        "guest",
-        "test",
-        "username",
-        "user",
-        "name",
-        "text",
-        "type",
-        "default",
-        "changeme",
-        "placeholder",
-        "undefined",
-        "unknown",
-        "n/a",
-        "na",
-        "your",
-        "the",
-    ]
-)
+PLACEHOLDERS: frozenset[str] = frozenset([
+    "string", "str", "int", "integer", "number", "none", "null", "true", "false", "required", "optional",
+    "password", "secret", "token", "key", "value", "example", "redacted", "hidden", "admin", "root",
+    "guest", "test", "username", "user", "name", "text", "type", "default", "changeme", "placeholder",
+    "undefined", "unknown", "n/a", "na", "your", "the",
+])  # fmt: skip
 """Words that stand where a value would be; no personal data."""
 
 STATE_WORDS: frozenset[str] = frozenset([

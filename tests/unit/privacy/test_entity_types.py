@@ -1,0 +1,17 @@
+"""Groups of types: what contradicts what."""
+
+from __future__ import annotations
+
+from deputize.privacy.entity_types import DIRECT, FUZZY, INDIRECT, PUBLIC, SECRET
+
+
+def test_no_type_is_direct_and_indirect() -> None:
+    assert not DIRECT & INDIRECT
+
+
+def test_secrets_are_direct_and_never_public() -> None:
+    assert SECRET <= DIRECT and not SECRET & PUBLIC
+
+
+def test_types_that_are_guessed_may_be_the_applications() -> None:
+    assert FUZZY <= PUBLIC and INDIRECT <= PUBLIC
