@@ -178,7 +178,7 @@ def fill(home: Path, n: int, seed: int, variant: str) -> dict[str, Any]:
 
 def curate(home: Path, seed: int) -> dict[str, Any]:
     """All of S2 from the store to the sealed examples."""
-    from deputize.pipeline.convert import convert
+    from deputize.pipeline.conversion import convert
 
     at_start = time.process_time()
     wall = time.perf_counter()

@@ -20,7 +20,7 @@ from deputize.demo.processes import teacher_process
 from deputize.home import Home
 from deputize.locations import models_path
 from deputize.pipeline.artifact import Artifact
-from deputize.pipeline.convert import convert
+from deputize.pipeline.conversion import convert
 from deputize.pipeline.run import latest_run
 from deputize.specialists import catalogue
 from deputize.store.keys.keyring import KeyRing

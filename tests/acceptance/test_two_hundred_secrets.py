@@ -25,7 +25,7 @@ from deputize.core.contracts import answer_of
 from deputize.gateway.launch import running_gateway
 from deputize.home import Home
 from deputize.pipeline.artifact import Artifact
-from deputize.pipeline.convert import convert
+from deputize.pipeline.conversion import convert
 from deputize.pipeline.run import latest_run
 from deputize.specialists.learn_schema import learn_schema
 from deputize.stages.cluster import run as cluster

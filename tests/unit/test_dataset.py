@@ -15,7 +15,7 @@ from deputize.core.records import Call, Example, Outcome
 from deputize.dataset import Dataset
 from deputize.home import Home
 from deputize.maintenance.erasure import erase_origin
-from deputize.pipeline import convert
+from deputize.pipeline import conversion
 from deputize.pipeline.run import Run
 from deputize.store.access.audit_log import AuditLog
 from deputize.store.access.roles import RIGHTS, Actor, Right, Role, owner
@@ -52,7 +52,7 @@ def fill(home: Path) -> None:
 
 def run_stage(home: Path, step: str, config: Convert, *, again: bool = False) -> Run:
     with Home(home) as opened:
-        return convert.run_stage(opened, step, config, again=again)
+        return conversion.run_stage(opened, step, config, again=again)
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from deputize.core.config import Convert, sentence
 from deputize.core.errors import BadInput, UsageError
 from deputize.home import Home
 from deputize.locations import models_path
-from deputize.pipeline.stages import STAGES, Stage
+from deputize.pipeline.stage_table import STAGES, Stage
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -108,7 +108,7 @@ def convert(
 ) -> None:
     """Import PATHS (if any), then do every stage over the calls in the store and publish the routes that were certified."""
     from deputize.cli.report import show_report
-    from deputize.pipeline.convert import convert as convert_home
+    from deputize.pipeline.conversion import convert as convert_home
 
     config = settings(terminal.home, given)
     with terminal.progress() as progress:
@@ -134,7 +134,7 @@ def _command(stage: Stage) -> click.Command:
     @run_options
     @pass_terminal
     def command(terminal: Terminal, /, again: bool, **given: Any) -> None:
-        from deputize.pipeline.convert import run_stage
+        from deputize.pipeline.conversion import run_stage
         from deputize.pipeline.run import newest_state
 
         before = newest_state(terminal.home)

@@ -20,7 +20,7 @@ import click
 from deputize.cli.rights import guarded
 from deputize.cli.terminal import Terminal
 from deputize.core.errors import DeputizeError, MissingExtra
-from deputize.pipeline.stages import STEPS
+from deputize.pipeline.stage_table import STEPS
 
 STOPPED = "Stopped; run the same command again to go on."
 
@@ -33,14 +33,14 @@ COMMANDS: dict[str, str] = {
     "serve": "deputize.cli.serve:serve",
     "route": "deputize.cli.routes:route",
     "tasks": "deputize.cli.tasks:tasks",
-    "dataset": "deputize.cli.dataset:dataset",
+    "dataset": "deputize.cli.curated_data:dataset",
     "watch": "deputize.cli.watch:watch",
     "models": "deputize.cli.models:models",
     "privacy": "deputize.cli.privacy:privacy",
-    "keys": "deputize.cli.keys:keys",
-    "audit": "deputize.cli.keys:audit",
+    "keys": "deputize.cli.keys_and_audit:keys",
+    "audit": "deputize.cli.keys_and_audit:audit",
     "erase": "deputize.cli.erase:erase",
-    "retention": "deputize.cli.retention:retention",
+    "retention": "deputize.cli.erase:retention",
     "raw": "deputize.cli.raw:raw",
 }
 """Verb -> where it is written; imported only when it is asked for."""

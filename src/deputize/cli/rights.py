@@ -17,7 +17,7 @@ import click
 from deputize.cli.terminal import Terminal
 from deputize.core.errors import AccessDenied, StoreError
 from deputize.home import Home
-from deputize.pipeline.stages import STAGES
+from deputize.pipeline.stage_table import STAGES
 from deputize.store.access.roles import EVERY_TENANT, Actor, Right, owner, require
 
 KEY_VARIABLE = "DEPUTIZE_KEY"

@@ -26,7 +26,7 @@ from deputize.demo.processes import teacher_process
 from deputize.files import write_atomic
 from deputize.gateway.child_process import start_gateway_process
 from deputize.home import Home
-from deputize.pipeline.convert import convert
+from deputize.pipeline.conversion import convert
 from deputize.routes_file import read_routes
 from deputize.scoring.costs import load_prices
 from deputize.web.page import write_report

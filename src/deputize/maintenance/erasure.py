@@ -17,7 +17,7 @@ from deputize.maintenance.lineage import (
     copies_with_erased,
     trained_on_erased,
 )
-from deputize.pipeline.erasure import forget_in_runs
+from deputize.pipeline.run_erasure import forget_in_runs
 from deputize.store.access.roles import Actor, Right, require
 from deputize.store.base import Erased
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 
 from deputize.core.errors import BadInput
 from deputize.core.records import Request, Route, RouteFile
 from deputize.core.template_key import TemplateKeys
-from deputize.routes_file import read_routes
 
 
 class RouteTable:
@@ -28,16 +26,6 @@ class RouteTable:
         """
         check(file)
         return cls(file)
-
-    @classmethod
-    def load(cls, path: Path) -> RouteTable:
-        """The table of the route file at `path`; an empty one where there is no file.
-
-        Raises:
-            BadInput: the file is not a route file, or contradicts itself.
-            Tampered: it does not match its checksum.
-        """
-        return cls.build(read_routes(path))
 
     @property
     def generation(self) -> int:

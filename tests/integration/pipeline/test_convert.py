@@ -15,7 +15,7 @@ from deputize.core.artifacts import Curated
 from deputize.core.config import Convert
 from deputize.core.records import Call, encode
 from deputize.home import Home
-from deputize.pipeline.convert import convert, open_run
+from deputize.pipeline.conversion import convert, open_run
 from deputize.pipeline.run import Run, latest_run, read_state
 
 SYSTEM = "You are the desk of a shop.\nAnswer as JSON with the keys intent and name."
@@ -74,7 +74,7 @@ def kill_while_writing(home: Path) -> tuple[Path, Path]:
     program = (
         "import sys; from pathlib import Path; from deputize.core.config import Convert\n"
         "from deputize.home import Home\n"
-        "from deputize.pipeline.convert import convert; convert(Home(Path(sys.argv[1])), Convert(), stop_after='curate')"
+        "from deputize.pipeline.conversion import convert; convert(Home(Path(sys.argv[1])), Convert(), stop_after='curate')"
     )
     child = subprocess.Popen([sys.executable, "-c", program, str(home)], stderr=subprocess.PIPE)
     try:

@@ -23,9 +23,9 @@ from deputize.core.records import Contract, Example, PromptRecipe, Request, Rout
 from deputize.home import Home
 from deputize.maintenance.lineage import ClearTextCopy, note_copy
 from deputize.pipeline.artifact import Artifact
-from deputize.pipeline.convert import finish, open_run
-from deputize.pipeline.erasure import forget_in_runs
-from deputize.pipeline.stages import stage_of
+from deputize.pipeline.conversion import finish, open_run
+from deputize.pipeline.run_erasure import forget_in_runs
+from deputize.pipeline.stage_table import stage_of
 from deputize.routes_file import read_routes, write_routes
 from deputize.store.access.audit_log import AuditLog
 from deputize.store.keys.keyring import KeyRing, Sealer

@@ -17,7 +17,7 @@ from deputize.core.config import Convert
 from deputize.core.errors import BadInput
 from deputize.home import Home
 from deputize.pipeline.artifact import Artifact
-from deputize.pipeline.convert import convert
+from deputize.pipeline.conversion import convert
 from deputize.pipeline.run import latest_run
 from deputize.privacy.tagger.versions import chosen_path, next_path
 from deputize.specialists import model_download

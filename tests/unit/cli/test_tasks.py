@@ -28,10 +28,10 @@ from deputize.core.signature import signature
 from deputize.core.template_key import TemplateMatcher
 from deputize.home import Home
 from deputize.pipeline.artifact import Artifact
-from deputize.pipeline.convert import do
+from deputize.pipeline.conversion import do
 from deputize.pipeline.edits_file import read_edits
 from deputize.pipeline.run import Run, RunState, latest_run, read_state
-from deputize.pipeline.stages import stage_of, steps_from
+from deputize.pipeline.stage_table import stage_of, steps_from
 from deputize.routes_file import read_routes, write_routes
 from deputize.store.access.audit_log import AuditLog
 from deputize.store.keys.keyring import KeyRing

@@ -10,17 +10,17 @@ import msgspec
 import pytest
 
 from deputize.cli.main import run
-from deputize.cli.watch import LookResult, Watcher, watching
 from deputize.core.config import Convert
 from deputize.core.errors import BadInput, UsageError
 from deputize.core.records import Certificate, Contract, Decision, Outcome, Route, RouteFile, encode
 from deputize.home import Home
-from deputize.pipeline.convert import convert
+from deputize.pipeline.conversion import convert
 from deputize.pipeline.run import RunState
 from deputize.routes_file import read_routes, update_routes, write_routes
 from deputize.store.access.audit_log import AuditLog
 from deputize.store.keys.keyring import KeyRing
 from deputize.testing import ManualClock, call
+from deputize.watcher import LookResult, Watcher, watching
 
 
 def route(id: str) -> Route:
@@ -197,7 +197,7 @@ def test_a_run_that_fails_is_told_and_not_tried_at_every_look(home: CountedHome)
     home.calls(10)
     home.error = BadInput("no")
     with pytest.raises(BadInput):
-        watcher.look(once=True)
+        watcher.look_once()
 
 
 def test_a_stopped_run_goes_on(home: CountedHome) -> None:

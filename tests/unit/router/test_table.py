@@ -13,7 +13,7 @@ from deputize.core.records import Contract, KeySpace, Request, Route, RouteFile
 from deputize.core.signature import signature
 from deputize.core.template_key import TemplateMatcher
 from deputize.router.table import RouteTable
-from deputize.routes_file import write_routes
+from deputize.routes_file import read_routes, write_routes
 
 SYSTEM = "You sort letters.\nAnswer yes or no"
 
@@ -56,14 +56,14 @@ def test_what_varies_finds_the_route_and_what_changed_does_not(file: RouteFile) 
 
 
 def test_no_file_is_no_route(tmp_path: Path) -> None:
-    table = RouteTable.load(tmp_path / "routes.json")
+    table = RouteTable.build(read_routes(tmp_path / "routes.json"))
     assert table.match(request()) is None
     assert (table.generation, table.routes) == (0, [])
 
 
 def test_a_written_file_is_loaded(tmp_path: Path, file: RouteFile) -> None:
     write_routes(tmp_path / "routes.json", file)
-    table = RouteTable.load(tmp_path / "routes.json")
+    table = RouteTable.build(read_routes(tmp_path / "routes.json"))
     assert table.generation == 1
     assert table.match(request()) == file.routes[0]
 

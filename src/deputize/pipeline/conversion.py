@@ -21,9 +21,9 @@ from deputize.core.records import RouteFile
 from deputize.home import Home
 from deputize.pipeline.curation import privacy_now
 from deputize.pipeline.environment import environment
-from deputize.pipeline.erasure import forget_in_run
 from deputize.pipeline.run import IMPORT, Run, RunState, latest_run, newest_state
-from deputize.pipeline.stages import STAGES, Stage, stage_of, steps_from
+from deputize.pipeline.run_erasure import forget_in_run
+from deputize.pipeline.stage_table import STAGES, Stage, stage_of, steps_from
 
 
 def convert(

@@ -14,7 +14,7 @@ from deputize.files import write_atomic
 from deputize.home import Home
 from deputize.pipeline.edits_file import edits_path, read_edits
 from deputize.pipeline.run import Run, latest_run, read_state
-from deputize.pipeline.stages import steps_from
+from deputize.pipeline.stage_table import steps_from
 
 if TYPE_CHECKING:
     from deputize.stages.cluster.task_edits import Edit

@@ -15,19 +15,19 @@ import msgspec
 import pytest
 
 from deputize.cli.main import run
-from deputize.cli.watch import hourly
 from deputize.core.artifacts import Curated
 from deputize.core.config import Convert
 from deputize.core.errors import BadInput, DeputizeError, StoreError
 from deputize.core.records import Call
 from deputize.home import Home
 from deputize.pipeline.artifact import Artifact
-from deputize.pipeline.convert import convert
+from deputize.pipeline.conversion import convert
 from deputize.pipeline.run import latest_run, read_state
 from deputize.store.access.audit_log import AuditLog
 from deputize.store.keys.keyring import KeyRing
 from deputize.store.keys.run_keys import run_key
 from deputize.testing import ManualClock, call
+from deputize.watcher import hourly
 
 DAY = 86400.0
 TENANTS = ("default", "shop", "lab")

@@ -11,7 +11,7 @@ from deputize.core.records import Example, Record
 from deputize.home import Home
 from deputize.pipeline.artifact import Artifact
 from deputize.pipeline.run import Run, read_state
-from deputize.pipeline.stages import STAGES
+from deputize.pipeline.stage_table import STAGES
 from deputize.store.keys.keyring import Sealer
 from deputize.store.keys.run_keys import rewrite
 

@@ -1,0 +1,253 @@
+"""The continuous loop: looks at a home, converts again when there is enough to learn from, rolls bad routes back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from deputize.core.errors import BadInput, DeputizeError, UsageError
+from deputize.core.records import Record, Route, RouteFile
+from deputize.files import write_atomic
+from deputize.home import Home
+from deputize.pipeline.curation import learnable
+from deputize.pipeline.run import RunState, newest_state
+from deputize.routes_file import read_routes, update_routes
+from deputize.stages.refine.decisions import LoopDecision, RouteHealth, WatchedCall, decide, watched_call
+from deputize.store.base import Store
+
+RETENTION_EVERY_S = 3600.0
+
+
+class LookResult(Record):
+    """The outcome of one look at the home: the decision, its reason, and what was done."""
+
+    at: float
+    decided: str
+    """convert or wait."""
+    why: str
+    n_calls: int
+    n_new: int
+    rolled_back: list[str] = msgspec.field(default_factory=list)
+    may_grow: list[str] = msgspec.field(default_factory=list)
+    """Canaries whose audits would carry a larger share."""
+    run_id: str = ""
+    """The run that was made."""
+    failed: str = ""
+    """Why it was not."""
+
+    @property
+    def idle(self) -> bool:
+        return self.decided == "wait" and not self.rolled_back
+
+
+class AnsweredAlarms(Record):
+    """HOME/watch.json: certificates whose alarm has led to a run."""
+
+    certificates: dict[str, float] = msgspec.field(default_factory=dict)
+    version: int = 1
+
+
+class Watcher:
+    """Looks at a home, decides, acts."""
+
+    def __init__(
+        self,
+        home: Home,
+        *,
+        min_new: int,
+        delta: float,
+        convert: Callable[[], dict[str, Any]],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._home, self._min_new, self._delta = home, min_new, delta
+        self._convert, self._clock = convert, clock
+        self._mark = (0, 0, "")
+        """Calls in the store, generation of the routes and newest run, as the look under way found them."""
+        self._last: tuple[tuple[int, int, str], LookResult] | None = None
+        self._retry_at = 0
+        """After a run that failed: how many new calls there must be before another is tried."""
+
+    def look(self) -> LookResult:
+        """One look of the loop: converts where there is reason to; a run that fails is reported, and tried again later."""
+        looked, decided = self._look()
+        if decided is not None and decided.convert:
+            try:
+                looked = self._converted(looked, decided)
+            except DeputizeError as error:
+                if not isinstance(error, UsageError):  # another process at work is over soon
+                    self._retry_at = looked.n_new + self._min_new
+                looked = msgspec.structs.replace(looked, failed=str(error))
+        return self._remembered(looked, decided)
+
+    def look_once(self) -> LookResult:
+        """The only look: as `look`, but the error of a run that fails is raised."""
+        looked, decided = self._look()
+        if decided is not None and decided.convert:
+            looked = self._converted(looked, decided)
+        return self._remembered(looked, decided)
+
+    def _look(self) -> tuple[LookResult, LoopDecision | None]:
+        """The result so far and the decision; no decision where nothing has changed since an idle look. Bad routes go back."""
+        file = read_routes(self._home.routes_path)
+        state = newest_state(self._home)
+        with self._home.fresh() as home:  # opened anew: what a crashed process left is read in
+            # reading every call is expensive: not where nothing came since (feedback alone waits for the next call)
+            self._mark = (home.store.count(), file.generation, state.run_id if state else "")
+            if self._last is not None and self._last[0] == self._mark and self._last[1].idle:
+                return msgspec.structs.replace(self._last[1], at=self._clock()), None
+            calls, n_new = _read(home.store, state)
+        decided = decide(
+            calls,
+            file.routes,
+            n_new=n_new,
+            min_new=max(self._min_new, self._retry_at),
+            delta=self._delta,
+            unfinished=state.run_id if state and not state.finished and not self._retry_at else "",
+            answered=self._not_to_answer(file, n_new),
+        )
+        looked = LookResult(
+            at=self._clock(),
+            decided="convert" if decided.convert else "wait",
+            why=decided.why,
+            n_calls=len(calls),
+            n_new=n_new,
+            rolled_back=self._roll_back(decided, file),
+            may_grow=[h.sentence() for h in decided.promote],
+        )
+        return looked, decided
+
+    def _converted(self, looked: LookResult, decided: LoopDecision) -> LookResult:
+        report = self._convert()
+        self._retry_at = 0
+        if decided.answers:
+            self._answer(decided.answers)
+        return msgspec.structs.replace(looked, run_id=str(report.get("run_id", "")))
+
+    def _remembered(self, looked: LookResult, decided: LoopDecision | None) -> LookResult:
+        if decided is not None:
+            self._last = (self._mark, looked)
+        return looked
+
+    def _roll_back(self, decided: LoopDecision, file: RouteFile) -> list[str]:
+        serving = {r.id for r in file.routes if r.state in ("live", "canary")}
+        bad = {h.route_id: h for h in decided.roll_back if h.route_id in serving}
+        if not bad:
+            return []
+        done: list[RouteHealth] = []
+
+        def back(now: RouteFile) -> RouteFile:
+            done.clear()
+            return msgspec.structs.replace(now, routes=[one(r) for r in now.routes])
+
+        def one(route: Route) -> Route:
+            health = bad.get(route.id)
+            # only the specialist that the evidence is about, not one that was published in the meantime
+            if health is None or route.certificate is None or route.certificate.id != health.certificate_id:
+                return route
+            done.append(health)
+            return msgspec.structs.replace(route, state="rolled_back", share=1.0)
+
+        update_routes(self._home.routes_path, back)
+        for health in done:
+            self._home.audit.append(
+                "route.rollback",
+                subject=health.route_id,
+                detail={
+                    "because": "its audited calls",
+                    "state": "rolled_back",
+                    "certificate": health.certificate_id,
+                    "audits": f"{health.n}",
+                    "differed": f"{health.n_bad}",
+                    "allowed": f"{health.allowed:.4f}",
+                    "e_value": f"{health.e_value:.4g}",
+                    "delta": f"{self._delta:g}",
+                },
+            )
+        return [h.sentence() for h in done]
+
+    def _not_to_answer(self, file: RouteFile, n_new: int) -> frozenset[str]:
+        """Certificates whose alarm is no reason for a run: it led to one, or a run has just failed."""
+        known = frozenset(self._answered().certificates)
+        if n_new < self._retry_at:
+            known |= {r.certificate.id for r in file.routes if r.certificate is not None}
+        return known
+
+    def _answered(self) -> AnsweredAlarms:
+        path = self._home.path / "watch.json"
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=AnsweredAlarms)
+        except FileNotFoundError:
+            return AnsweredAlarms()
+        except (OSError, msgspec.MsgspecError) as error:
+            raise BadInput(
+                f"{path} cannot be read ({error}); delete it to forget which alarms were answered."
+            ) from error
+
+    def _answer(self, certificates: tuple[str, ...]) -> None:
+        known = self._answered().certificates | dict.fromkeys(certificates, self._clock())
+        write_atomic(self._home.path / "watch.json", msgspec.json.encode(AnsweredAlarms(certificates=known)))
+
+
+def watching(
+    look: Callable[[], LookResult],
+    *,
+    every_s: float,
+    sleep: Callable[[float], None],
+    tell: Callable[[LookResult], None],
+) -> None:
+    """Looks again and again until Ctrl-C; a look that changed nothing is not reported again."""
+    last = ("", "")
+    try:
+        while True:
+            looked = look()
+            said = (looked.why, looked.failed)
+            if said != last or looked.rolled_back or looked.run_id:
+                tell(looked)
+            last = said
+            sleep(every_s)
+    except KeyboardInterrupt:
+        return
+
+
+def hourly(
+    retain: Callable[[], None], *, tell: Callable[[str], None], clock: Callable[[], float] = time.monotonic
+) -> Callable[[], None]:
+    """Retention as the loop does it: at the first look, then every hour.
+
+    An error at the first look, a bad setting for one, ends the watch; later it is reported, and the next look tries again.
+    """
+    done_at: float | None = None
+
+    def now_and_then() -> None:
+        nonlocal done_at
+        if done_at is not None and clock() - done_at <= RETENTION_EVERY_S:
+            return
+        try:
+            retain()
+        except DeputizeError as error:
+            if done_at is None:
+                raise
+            tell(f"What is over age could not be deleted, the next look tries again: {error}")
+            return
+        done_at = clock()
+
+    return now_and_then
+
+
+def _read(store: Store, state: RunState | None) -> tuple[list[WatchedCall], int]:
+    """(the facts that the loop keeps of every call, by time; calls to learn from that the newest run did not have)."""
+    seen: list[WatchedCall] = []
+    wanted = set(state.agents) if state is not None else set()
+    n_read = n_learnable = n_known = 0
+    for call in store.calls():
+        seen.append(watched_call(call))
+        if wanted and call.agent not in wanted:
+            continue
+        n_read += 1
+        if learnable(call):
+            n_learnable += 1
+            n_known += state is not None and n_read <= state.n_calls
+    return seen, n_learnable - n_known
