@@ -21,15 +21,18 @@ ROOT = Path(__file__).resolve().parents[1]
 
 MAX_MODULE_LINES, MAX_FUNCTION_LINES = 500, 60
 
-LONG_MODULES: dict[str, str] = {}
+LONG_MODULES: dict[str, str] = {
+    "store/recording/journal": "one file format: what writes a segment and what reads it back after a crash belong together",
+}
 LONG_FUNCTIONS: dict[str, str] = {}
 
 MODULE_NAMES = {
     "run": "the entry of each stage",
     "base": "the protocol of each family of exchangeable parts",
     "registry": "the members of each such family",
-    "__main__": "Python's name for what `python -m` runs",
 }
+NAMED_AFTER_COMMANDS = ["cli"]
+"""Folders whose modules have the names of commands, and so those of the folders that do their work."""
 CLASS_NAMES: dict[str, str] = {}
 
 ENTRY_POINTS = [
@@ -41,7 +44,10 @@ REFERENCES = {
 }
 
 PUBLIC_MODULES = ["__init__", "testing/__init__", "listen"]
-UNREAD_NAMES: dict[str, str] = {}
+UNREAD_NAMES = {
+    "gateway/launch:running_gateway": "a gateway in the caller's event loop, for tests and benchmarks",
+    "stages/cluster/semantic:group_texts": "the semantic step alone, which a benchmark compares with others",
+}
 
 RETIRED_WORDS = [
     *(
@@ -58,11 +64,16 @@ RETIRED_WORDS = [
     ),
     *("crew", "consultant", "consulted", "dearer", "skip_hard", "most_pull", "stand-in", "stand-ins"),
 ]
-WORDS = {"privacy/detectors/rules": "jobs, as they stand before names"}
+WORDS = {"privacy/detectors/rules/people_and_places": "jobs, as they stand before names"}
 
-UNTESTED_MODULES: dict[str, str] = {}
+UNTESTED_MODULES = {
+    "gateway/__main__": "starts a worker; the integration tests of the gateway start it as a process",
+}
 
-TABLES = {"src/deputize/privacy/detectors/rules.py": "a table of patterns, one a line"}
+TABLES = {
+    f"src/deputize/privacy/detectors/rules/{name}.py": "tables of patterns, one a line"
+    for name in ("credentials", "formatted_ids", "health", "people_and_places", "record_numbers", "rule")
+}
 
 IMPORT_NAMES = {"scikit-learn": "sklearn"}
 EXTRA_USERS = {
@@ -79,7 +90,7 @@ UNDECLARED: dict[str, str] = {}
 CHECKS: dict[str, Callable[[Path], list[str]]] = {
     "modules are short": lambda root: check.long_modules(root, MAX_MODULE_LINES, LONG_MODULES),
     "functions are short": lambda root: check.long_functions(root, MAX_FUNCTION_LINES, LONG_FUNCTIONS),
-    "no module name stands twice": lambda root: check.modules_twice(root, MODULE_NAMES),
+    "no module name stands twice": lambda root: check.modules_twice(root, MODULE_NAMES, NAMED_AFTER_COMMANDS),
     "no class name stands twice": lambda root: check.classes_twice(root, CLASS_NAMES),
     "references lead somewhere": lambda root: check.dangling_references(root, ENTRY_POINTS, REFERENCES),
     "top-level names are read": lambda root: check.unread_names(root, PUBLIC_MODULES, UNREAD_NAMES),
@@ -94,15 +105,12 @@ CHECKS: dict[str, Callable[[Path], list[str]]] = {
     ),
 }
 RED = {
-    "modules are short",
     "functions are short",
     "no module name stands twice",
-    "no class name stands twice",
     "references lead somewhere",
     "top-level names are read",
     "words are those of the field",
     "docstrings say it directly",
-    "tests use public names",
     "modules have a test file",
 }
 
@@ -151,9 +159,11 @@ CLEAN = {
     "src/deputize/core/__init__.py": "",
     "src/deputize/core/records.py": "class Call:\n    pass\n",
     "src/deputize/learn.py": "from sklearn import svm\n\n\ndef fit() -> None:\n    svm.SVC()\n",
+    "src/deputize/commands/learn.py": "",
     "src/deputize/stages/run.py": "from deputize.learn import fit\n\n\nfit()\n",
     "src/deputize/other/run.py": "",
     "tests/unit/test_cli.py": "",
+    "tests/unit/commands/test_learn.py": "",
     "tests/unit/test_learn.py": "",
     "tests/unit/core/test_records.py": "",
     "tests/unit/stages/test_run.py": "",
@@ -172,7 +182,7 @@ def planted(root: Path, files: dict[str, str]) -> Path:
 SMALL: dict[str, Callable[[Path], list[str]]] = {
     "long module": lambda root: check.long_modules(root, 12, {}),
     "long function": lambda root: check.long_functions(root, 3, {}),
-    "module twice": lambda root: check.modules_twice(root, {"run": "a stage"}),
+    "module twice": lambda root: check.modules_twice(root, {"run": "a stage"}, ["commands"]),
     "class twice": lambda root: check.classes_twice(root, {}),
     "references": lambda root: check.dangling_references(root, ["deputize.detectors"], {}),
     "unread": lambda root: check.unread_names(root, ["__init__"], {}),
@@ -274,7 +284,7 @@ def test_an_exception_that_nothing_needs_is_named(tmp_path: Path) -> None:
     for found in (
         check.long_modules(root, 500, needless),
         check.long_functions(root, 60, needless),
-        check.modules_twice(root, {"run": "a stage", **needless}),
+        check.modules_twice(root, {"run": "a stage", **needless}, ["commands"]),
         check.classes_twice(root, needless),
         check.dangling_references(root, [], needless),
         check.unread_names(root, ["__init__"], needless),

@@ -74,14 +74,14 @@ def _twice(names: Iterable[tuple[str, str]], exceptions: Mapping[str, str], what
     return found + _stale(what, exceptions, twice)
 
 
-def modules_twice(root: Path, exceptions: Mapping[str, str]) -> list[str]:
-    """Names that two modules or packages have."""
+def modules_twice(root: Path, exceptions: Mapping[str, str], folders: Collection[str] = ()) -> list[str]:
+    """Names that two modules or packages have, those of modules in some `folders` aside."""
     named = []
     for name in modules(root):
         parts = name.split("/")
         if parts[-1] == "__init__":
             parts = parts[:-1]
-        if parts:
+        if parts and "/".join(parts[:-1]) not in folders:
             named.append((parts[-1], "/".join(parts)))
     return _twice(named, exceptions, "modules named once")
 
@@ -272,6 +272,8 @@ def unread_names(root: Path, public: Collection[str], exceptions: Mapping[str, s
         for text in _strings(tree):
             if re.fullmatch(r"[\w.]+:\w+", text):
                 named.add(text.split(":")[1])
+            elif text.isidentifier() and name.endswith("/registry"):
+                named.add(text)
     for (name, given), origin in passed_on.items():
         package = name.removesuffix("/__init__").removesuffix("__init__")
         if name in public or (package, given) in imported or given in attributes:
