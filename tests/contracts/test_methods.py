@@ -20,6 +20,7 @@ from deputize.stages.finetune.methods.registry import OURS, find_method, find_me
 from deputize.testing import check_method
 
 Tiny = tuple[Path, str]
+HAS_BITSANDBYTES = importlib.util.find_spec("bitsandbytes") is not None
 POINTS = {
     "deputize.methods": {"majority": "tests.a_users_method:METHOD"},
     "deputize.specialists": {"majority": "tests.a_users_method:load_majority"},
@@ -31,7 +32,7 @@ def check(method: Method, tiny: Tiny, folder: Path, kind: str = "label") -> None
     check_method(method, curated, discovered, folder, models_dir=tiny[0], base_model=tiny[1])
 
 
-@pytest.mark.parametrize("name", [m.name for m in OURS if m.name != "qlora"])
+@pytest.mark.parametrize("name", [m.name for m in OURS if m.name != "qlora" or HAS_BITSANDBYTES])
 def test_ours_keep_the_contract(name: str, tiny: Tiny, tmp_path: Path) -> None:
     check(find_method(name), tiny, tmp_path)
 
@@ -41,9 +42,8 @@ def test_ours_keep_it_where_answers_are_written(name: str, tiny: Tiny, tmp_path:
     check(find_method(name), tiny, tmp_path, "line")
 
 
+@pytest.mark.skipif(HAS_BITSANDBYTES, reason="bitsandbytes is installed here")
 def test_qlora_says_what_it_needs_where_it_cannot_run() -> None:
-    if importlib.util.find_spec("bitsandbytes") is not None:
-        pytest.skip("bitsandbytes is installed here")
     with pytest.raises(MissingExtra, match="pip install bitsandbytes"):
         find_method("qlora").require()
 

@@ -71,8 +71,8 @@ def settings(home: Home, given: dict[str, Any], base: dict[str, Any] | None = No
         config = Convert.model_validate({**before.model_dump(), **chosen})
     except ValidationError as error:
         raise UsageError(sentence(error)) from None
-    check_models(config)
     check_methods(config)
+    check_models(config)
     return config
 
 

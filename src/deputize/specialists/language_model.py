@@ -202,6 +202,16 @@ class LanguageModel:
             self.peft.set_adapter(name)
             self.active = name
 
+    def save_adapter(self, name: str, folder: Path) -> None:
+        """Writes an adapter into a folder."""
+        self.peft.save_pretrained(folder, selected_adapters=[name], save_embedding_layers=False)
+        inner = folder / name  # peft puts a named adapter into a folder of its name
+        if inner.is_dir():
+            for path in inner.iterdir():
+                path.rename(folder / path.name)
+            inner.rmdir()
+        (folder / "README.md").unlink(missing_ok=True)
+
     def drop_adapter(self, name: str) -> None:
         """Forgets an adapter."""
         if self.peft is not None and name in self.peft.peft_config:
@@ -245,13 +255,7 @@ def require_four_bit() -> None:
     """Raises MissingExtra where a model cannot be held in 4 bits on this machine."""
     require_packages()
     if find_spec("bitsandbytes") is None:
-        raise MissingExtra(
-            "The method qlora needs bitsandbytes and a CUDA device. Install it with: pip install bitsandbytes"
-        )
-    if not torch_module().cuda.is_available():
-        raise MissingExtra(
-            "The method qlora needs a CUDA device, and there is none here. Use the method lora instead."
-        )
+        raise MissingExtra("The method qlora needs bitsandbytes. Install it with: pip install bitsandbytes")
 
 
 def _four_bit() -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from deputize.cli.convert import settings
 from deputize.cli.main import run
 from deputize.core.config import Convert
-from deputize.core.errors import BadInput, UsageError
+from deputize.core.errors import BadInput, MissingExtra, UsageError
 from deputize.home import Home
 
 NOTHING: dict[str, object] = {"epsilon": None, "seed": None, "models": ()}
@@ -40,6 +41,24 @@ def test_a_wrong_value_is_the_fault_of_whoever_gave_it(tmp_path: Path) -> None:
 def test_a_model_that_is_not_in_the_catalogue_is_named(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="no-such-model"):
         settings(Home(tmp_path), {**NOTHING, "models": ("no-such-model",)})
+
+
+def test_methods_are_chosen_by_option_or_file_and_must_be_known(tmp_path: Path) -> None:
+    assert settings(Home(tmp_path), NOTHING).methods == ("linear", "lora")
+    (tmp_path / "config.toml").write_text('[convert]\nmethods = ["linear", "full"]\n')
+    assert settings(Home(tmp_path), NOTHING).methods == ("linear", "full")
+    assert settings(Home(tmp_path), {**NOTHING, "methods": ("dora",)}).methods == ("dora",)
+    with pytest.raises(UsageError, match=r"'lorra'\. Known: linear, lora, dora, qlora, full"):
+        settings(Home(tmp_path), {**NOTHING, "methods": ("linear", "lorra")})
+
+
+@pytest.mark.skipif(find_spec("bitsandbytes") is not None, reason="bitsandbytes is installed")
+def test_a_method_that_cannot_run_here_says_what_to_install(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = ["--home", str(tmp_path)]
+    assert run([*home, "convert", "--method", "linear", "--method", "qlora"]) == MissingExtra.exit_code
+    assert "pip install bitsandbytes" in capsys.readouterr().err
 
 
 def test_a_home_without_calls_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

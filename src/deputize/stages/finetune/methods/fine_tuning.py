@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -57,15 +56,13 @@ class FineTuning:
         base.new_adapter(adapter, self.adapter_settings(base, settings))
         return adapter
 
-    def finish(self, base: LanguageModel) -> None:
-        """Called once training is over, before anything is measured."""
+    def serving_model(self, base: LanguageModel, adapter: str, path: Path) -> LanguageModel:
+        """The model that will serve, with what was trained: what is measured and calibrated is what will be loaded."""
+        return base
 
     def save_weights(self, base: LanguageModel, adapter: str, folder: Path) -> None:
         """Writes what was tuned into a specialist's folder."""
-        base.peft.save_pretrained(
-            folder / ADAPTER_FOLDER, selected_adapters=[adapter], save_embedding_layers=False
-        )
-        _flatten(folder / ADAPTER_FOLDER, adapter)
+        base.save_adapter(adapter, folder / ADAPTER_FOLDER)
 
     # what all do
 
@@ -98,19 +95,16 @@ class FineTuning:
             MissingExtra: a package or the base model is not here.
         """
         until = context.clock() + budget_s
-        base = self.load_base(catalogue.model_path(context.base_model, context.models_dir))
+        path = catalogue.model_path(context.base_model, context.models_dir)
+        base = self.load_base(path)
         settings = self.settings(job, device_for())
         torch_module().manual_seed(context.config.seed)
         adapter = self.add_adapter(base, job, settings)
 
-        def release() -> None:
-            if adapter:
-                base.drop_adapter(adapter)
-
         try:
-            return self._train(job, context, until, base, adapter, settings, release)
+            return self._train(job, context, until, base, adapter, settings)
         except BaseException:
-            release()
+            _release(adapter, base)
             raise
 
     def _train(
@@ -121,7 +115,6 @@ class FineTuning:
         base: LanguageModel,
         adapter: str,
         settings: trainer.TrainingSettings,
-        release: Callable[[], None],
     ) -> Trained:
         seed, digest = context.config.seed, base_digest(context.base_model, context.models_dir)
         output = output_of(job.schema)
@@ -144,12 +137,12 @@ class FineTuning:
         run.resume(checkpoint)
         left_s = until - context.clock()
         run.run(TRAINING_SHARE * left_s, checkpoint, context.progress, f"training {job.name}")
-        self.finish(base)
-        predictor = output.predictor(base, adapter, heads, train)
+        served = self.serving_model(base, adapter, base.path)
+        predictor = output.predictor(served, adapter, heads, train)
 
         def save(folder: Path) -> None:
             predictor.save(folder)
-            self.save_weights(base, adapter, folder)
+            self.save_weights(served, adapter, folder)
 
         context.progress(f"leak test of {job.name}", 0)
         return Trained(
@@ -171,7 +164,7 @@ class FineTuning:
             count_tokens=lambda text: len(base.ids(text)),
             validation_s=VALIDATION_SHARE * left_s,
             checkpoint=checkpoint.folder,
-            release=release,
+            release=lambda: _release(adapter, base, served),
         )
 
 
@@ -188,11 +181,7 @@ def _leak(output: Output, predictor: Any, planted: PlantedSecrets, budget_s: flo
     return leak_test(planted, loss, n_rivals=N_RIVALS, budget_s=budget_s, seed=seed)
 
 
-def _flatten(folder: Path, adapter: str) -> None:
-    """Moves the files of a named adapter up: peft puts them into a folder of its name."""
-    inner = folder / adapter
-    if inner.is_dir():
-        for path in inner.iterdir():
-            path.rename(folder / path.name)
-        inner.rmdir()
-    (folder / "README.md").unlink(missing_ok=True)
+def _release(adapter: str, *models: LanguageModel) -> None:
+    if adapter:
+        for model in models:
+            model.drop_adapter(adapter)

@@ -25,9 +25,10 @@ class FullMethod(FineTuning):
         """None: ""."""
         return ""
 
-    def finish(self, base: LanguageModel) -> None:
-        """Rounds the weights as they are stored, so that what is calibrated is what will be loaded."""
+    def serving_model(self, base: LanguageModel, adapter: str, path: Path) -> LanguageModel:
+        """The same model with its weights rounded as they are stored."""
         base.lm.to(torch_module().bfloat16)
+        return base
 
     def save_weights(self, base: LanguageModel, adapter: str, folder: Path) -> None:
         base.lm.save_pretrained(folder / WEIGHTS_FOLDER)

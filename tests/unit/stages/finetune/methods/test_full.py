@@ -19,7 +19,7 @@ def test_the_shared_model_is_not_touched_and_what_is_stored_is_what_was_measured
     path = model_path(tiny[1], tiny[0])
     base = FULL.load_base(path)
     assert base is not MODELS.get(path) and LORA.load_base(path) is MODELS.get(path)
-    FULL.finish(base)
+    assert FULL.serving_model(base, "", path) is base
     FULL.save_weights(base, "", tmp_path)
     stored = load_file(tmp_path / "weights" / "model.safetensors")
     assert stored and all(t.dtype == torch.bfloat16 for t in stored.values())

@@ -8,7 +8,11 @@ from pathlib import Path
 import pytest
 
 from deputize.core.errors import MissingExtra
+from deputize.specialists.catalogue import model_path
+from deputize.specialists.language_model import LanguageModel
+from deputize.specialists.model_cache import MODELS
 from deputize.stages.finetune.methods.qlora import QLORA
+from deputize.stages.finetune.trainer import TrainingSettings
 
 
 @pytest.mark.skipif(importlib.util.find_spec("bitsandbytes") is not None, reason="bitsandbytes is installed")
@@ -18,11 +22,20 @@ def test_without_its_package_it_says_what_to_install(tmp_path: Path) -> None:
             ask()
 
 
-def test_without_a_gpu_it_names_another_method(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    torch = pytest.importorskip("torch")
-    if torch.cuda.is_available():
-        pytest.skip("there is a CUDA device")
-    (tmp_path / "bitsandbytes.py").touch()
-    monkeypatch.syspath_prepend(str(tmp_path))
-    with pytest.raises(MissingExtra, match=r"CUDA device.*lora instead"):
-        QLORA.require()
+def test_the_adapter_moves_from_the_model_it_was_trained_on_to_the_shared_one(
+    tiny: tuple[Path, str], tmp_path: Path
+) -> None:
+    import torch
+
+    path = model_path(tiny[1], tiny[0])
+    trained, shared = LanguageModel(path, "cpu", "bf16"), MODELS.get(path)
+    trained.new_adapter("moved", QLORA.adapter_settings(trained, TrainingSettings()))
+    for _, weights in trained.adapter_parameters("moved"):
+        weights.data.normal_(generator=torch.Generator().manual_seed(0))
+    assert QLORA.serving_model(trained, "moved", path) is shared
+    try:
+        pairs = zip(trained.adapter_parameters("moved"), shared.adapter_parameters("moved"), strict=True)
+        for (name, one), (other_name, other) in pairs:
+            assert name == other_name and torch.equal(one.float(), other.float())
+    finally:
+        shared.drop_adapter("moved")
