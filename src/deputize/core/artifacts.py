@@ -120,14 +120,14 @@ class MethodPlan(Record):
 
 
 class Selected(Record):
-    """S4 -> S5: candidates per task id, best first, and the rungs worth training."""
+    """S4 -> S5: candidates per task id, best first, and the methods worth training."""
 
     candidates: dict[str, list[Candidate]]
     plan: dict[str, list[str]]
-    """task id -> rungs to train in order of cost, e.g. ["linear", "lora"]; [] where nothing can be learnt."""
+    """task id -> methods to train in order of cost, e.g. ["linear", "lora"]; [] where nothing can be trained."""
     base_model: str
     refused: dict[str, str] = msgspec.field(default_factory=dict)
-    """task id -> why S5 should not be tried."""
+    """task id -> why nothing is trained for it."""
 
 
 class Leak(Record):

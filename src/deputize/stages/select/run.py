@@ -100,9 +100,7 @@ def run(
             probed = _untuned(candidate, task, train, validation, share, models_dir, clock)
             left_s -= clock() - began
             rows += probed
-            scores[candidate.model] += [
-                (r.probe_accuracy, task.n_calls) for r in probed[:1] if r.probe_accuracy is not None
-            ]
+            scores[candidate.model] += _scored(probed[:1], task.n_calls)
         candidates[task.id] = rows + others(config.models, memory, models_dir)
     progress("looking at tasks", len(discovered.tasks), len(discovered.tasks))
     best = max(usable, key=lambda c: (_mean(scores[c.model]), -catalogue.find(c.model, models_dir).params_m))
@@ -265,6 +263,10 @@ def _untuned(
 
 def _length(example: Example) -> int:
     return sum(len(text_of(m)) for m in example.request.messages) + len(text_of(example.response))
+
+
+def _scored(rows: list[Candidate], n_calls: int) -> list[tuple[float, int]]:
+    return [(r.probe_accuracy, n_calls) for r in rows if r.probe_accuracy is not None]
 
 
 def _mean(scores: list[tuple[float, int]]) -> float:
