@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from deputize.store.access.audit_log import AuditLog
     from deputize.store.access.meter import RateLimiter
     from deputize.store.base import Store
+    from deputize.store.conversation_store import ConversationStore
     from deputize.store.keys.keyring import KeyRing
-    from deputize.store.sessions import ConversationStore
 
 _log = logging.getLogger("deputize.home")
 
@@ -208,13 +208,13 @@ class Home:
 
     def conversations(self) -> ConversationStore:
         """Conversations behind response ids; to be closed by the caller."""
-        from deputize.store.sessions import ConversationStore
+        from deputize.store.conversation_store import ConversationStore
 
         return ConversationStore(self.path, self.keyring)
 
     def existing_conversations(self) -> ConversationStore | None:
         """As `conversations`; None where no gateway has kept any."""
-        from deputize.store.sessions import FILE
+        from deputize.store.conversation_store import FILE
 
         return self.conversations() if (self.path / FILE).exists() else None
 

@@ -1,7 +1,7 @@
 """Conversations behind the response ids that the gateway gives out, so that `previous_response_id` works on them.
 
 A response that a specialist or a translated upstream answered is unknown to every server but this one. Conversations
-are kept encrypted (see store.sessions), shared by all workers, for 30 days or as long as the tenant's retention says.
+are kept encrypted (see store.conversation_store), shared by all workers, for 30 days or as long as the tenant's retention says.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from deputize.core.errors import BadInput
 from deputize.core.records import Message, Record
 from deputize.gateway.exchange import Exchange, ExchangeOutcome
 from deputize.http.headers import header_safe
-from deputize.store.sessions import ConversationStore
+from deputize.store.conversation_store import ConversationStore
 from deputize.wire.responses_request import chat_to_items
 
 OWN_PREFIX = "resp_dpz-"

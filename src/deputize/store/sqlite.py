@@ -18,10 +18,11 @@ from deputize.core.errors import BadInput, StoreError, Tampered
 from deputize.core.records import RECORD_VERSION, Call, encode
 from deputize.store.base import Entry, Erased, Feedback
 from deputize.store.codec import Outcomes, checked_feedback, decode_call, decode_record, entry_of, is_about
-from deputize.store.keys.data_keys import DataKey, DataKeys, DataKeySnapshot, key_aad, month_of, subject_of
+from deputize.store.keys.data_keys import DataKey, key_aad, month_of, subject_of
 from deputize.store.keys.keyring import KeyRing
 from deputize.store.registry import StorePlace
 from deputize.store.sql import load_queries
+from deputize.store.sqlite_keys import DataKeys, DataKeySnapshot
 
 _log = logging.getLogger("deputize.store")
 _SQL = load_queries("sqlite")

@@ -15,8 +15,8 @@ from deputize.gateway.conversations import (
     resume_conversation,
 )
 from deputize.gateway.exchange import ExchangeOutcome, Leg
+from deputize.store.conversation_store import ConversationStore
 from deputize.store.keys.keyring import KeyRing
-from deputize.store.sessions import ConversationStore
 from deputize.wire.events import Completion
 from deputize.wire.registry import CHAT, RESPONSES
 
@@ -33,7 +33,7 @@ async def test_sessions_are_sealed_private_and_expire(tmp_path: Path) -> None:
     assert (
         await sessions.get("other", "resp_dpz-1") is None and await sessions.get("acme", "resp_dpz-2") is None
     )
-    for file in tmp_path.glob("sessions.db*"):
+    for file in tmp_path.glob("conversations.db*"):
         assert b"ostrich" not in file.read_bytes()
     now[0] += 101
     assert await sessions.get("acme", "resp_dpz-1") is None

@@ -1,9 +1,6 @@
-"""Conversations behind response ids, sealed in HOME/sessions.db under a key for each data subject; erased with it.
+"""Conversations behind response ids, sealed in HOME/conversations.db under a key for each data subject; erased with it.
 
-    subject   a wrapped data key per (tenant, data subject); without it its sessions cannot be read
-    session   one sealed conversation per response id
-
-In clear: tenants, times, sizes and counts.
+The tables are in sql/conversations.sql.
 """
 
 from __future__ import annotations
@@ -22,36 +19,17 @@ from deputize.core.errors import StoreError
 from deputize.store.keys.ciphers import KEY_BYTES, decrypt, encrypt, pack
 from deputize.store.keys.data_keys import subject_of
 from deputize.store.keys.keyring import KeyRing
+from deputize.store.sql import load_queries
 
-FILE = "sessions.db"
+FILE = "conversations.db"
 _VERSION = 1
 _BUSY_S = 10.0
 
-_SCHEMA = """
-DROP TABLE IF EXISTS session;
-DROP TABLE IF EXISTS subject;
-CREATE TABLE subject (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    tenant TEXT NOT NULL,
-    subject BLOB NOT NULL,
-    wrapped_by TEXT NOT NULL,
-    wrapped BLOB NOT NULL,
-    UNIQUE (tenant, subject)
-);
-CREATE TABLE session (
-    id BLOB PRIMARY KEY,
-    at REAL NOT NULL,
-    subject INTEGER NOT NULL,
-    sealed BLOB NOT NULL
-) WITHOUT ROWID;
-CREATE INDEX session_at ON session (at);
-CREATE INDEX session_subject ON session (subject);
-"""
-# an earlier form of the table did not say whose a session was: such sessions are dropped, for no erasure could find them
+_SQL = load_queries("conversations")
 
 
 class ConversationStore:
-    """Sessions of one home. Safe to share between threads; several processes may use the file at once."""
+    """Conversations of one home. Safe to share between threads; several processes may use the file at once."""
 
     def __init__(
         self,
@@ -67,7 +45,7 @@ class ConversationStore:
         self._db: sqlite3.Connection | None = None
 
     def get(self, tenant: str, response_id: str) -> bytes | None:
-        """What stands behind a response id; None where there is nothing (any more).
+        """The data kept behind a response id; None where there is nothing (any more).
 
         Raises:
             StoreError: the file cannot be read.
@@ -75,18 +53,14 @@ class ConversationStore:
         """
         id = self._id(tenant, response_id)
         with self._opened() as db:
-            row = db.execute(
-                "SELECT at, sealed, tenant, s.subject, wrapped_by, wrapped FROM session JOIN subject s"
-                " ON s.id = session.subject WHERE session.id = ?",
-                (id,),
-            ).fetchone()
+            row = db.execute(_SQL["get"], (id,)).fetchone()
         if row is None or row[0] < self._clock() - self._max_age_s:
             return None
         key = AESGCM(self._keyring.unwrap(row[4], row[5], _key_aad(row[2], row[3])))
-        return decrypt(key, row[1], pack("session", id), "A session")
+        return decrypt(key, row[1], pack("conversation", id), "A conversation")
 
     def put(self, tenant: str, origin: str, response_id: str, data: bytes) -> None:
-        """Keeps what stands behind a response id. `origin` is whose it is (a pseudonym), "" where nobody says.
+        """Keeps data behind a response id. `origin` is whose it is (a pseudonym), "" where nobody says.
 
         Raises:
             StoreError: it cannot be kept.
@@ -94,53 +68,39 @@ class ConversationStore:
         id, subject = self._id(tenant, response_id), subject_of(self._keyring, tenant, origin)
         with self._changing() as db:
             key_id, key = self._key(db, tenant, subject)
-            sealed = encrypt(key, data, pack("session", id))
-            db.execute(
-                "INSERT OR REPLACE INTO session VALUES (?, ?, ?, ?)", (id, self._clock(), key_id, sealed)
-            )
+            sealed = encrypt(key, data, pack("conversation", id))
+            db.execute(_SQL["put"], (id, self._clock(), key_id, sealed))
 
     def _key(self, db: sqlite3.Connection, tenant: str, subject: bytes) -> tuple[int, AESGCM]:
         """The subject's key. Not kept open: another process may have erased the subject since."""
         aad = _key_aad(tenant, subject)
-        row = db.execute(
-            "SELECT id, wrapped_by, wrapped FROM subject WHERE tenant = ? AND subject = ?", (tenant, subject)
-        ).fetchone()
+        row = db.execute(_SQL["find_subject"], (tenant, subject)).fetchone()
         if row is not None:
             return row[0], AESGCM(self._keyring.unwrap(row[1], row[2], aad))
         self._keyring.reload()  # never under a wrapping key that a rotation is about to destroy
         raw = os.urandom(KEY_BYTES)
-        made = db.execute(
-            "INSERT INTO subject (tenant, subject, wrapped_by, wrapped) VALUES (?, ?, ?, ?)",
-            (tenant, subject, *self._keyring.wrap(raw, aad)),
-        ).lastrowid
+        made = db.execute(_SQL["add_subject"], (tenant, subject, *self._keyring.wrap(raw, aad))).lastrowid
         return made or 0, AESGCM(raw)
 
     def erase(self, tenant: str, origin: str) -> int:
-        """Destroys the key and the sessions of one origin (a pseudonym); returns how many sessions there were.
+        """Destroys the key and the conversations of one origin (a pseudonym); returns how many conversations there were.
 
         Raises:
             StoreError: it could not be done.
         """
         subject = subject_of(self._keyring, tenant, origin)
         with self._changing() as db:
-            ids = db.execute(
-                "SELECT id FROM subject WHERE tenant = ? AND subject = ?", (tenant, subject)
-            ).fetchall()
-            n_sessions = sum(
-                db.execute("DELETE FROM session WHERE subject = ?", (id,)).rowcount for (id,) in ids
-            )
-            db.executemany("DELETE FROM subject WHERE id = ?", ids)
+            ids = [(row[0],) for row in db.execute(_SQL["find_subject"], (tenant, subject)).fetchall()]
+            n_deleted = sum(db.execute(_SQL["delete_of_subject"], id).rowcount for id in ids)
+            db.executemany(_SQL["delete_subject"], ids)
         self._truncate()
-        return n_sessions
+        return n_deleted
 
     def expire(self, *, tenant: str, before: float) -> int:
-        """Deletes a tenant's sessions from before a Unix time; returns how many."""
+        """Deletes a tenant's conversations from before a Unix time; returns how many."""
         with self._changing() as db:
-            n_deleted = db.execute(
-                "DELETE FROM session WHERE at < ? AND subject IN (SELECT id FROM subject WHERE tenant = ?)",
-                (before, tenant),
-            ).rowcount
-            db.execute("DELETE FROM subject WHERE id NOT IN (SELECT subject FROM session)")
+            n_deleted = db.execute(_SQL["expire"], (before, tenant)).rowcount
+            db.execute(_SQL["delete_idle_subjects"])
         self._truncate()
         return n_deleted
 
@@ -148,11 +108,11 @@ class ConversationStore:
         """Wraps every key again with the ring's active wrapping key; returns how many (see store.rotation)."""
         n_keys = 0
         with self._changing() as db:
-            for id, tenant, subject, by, wrapped in db.execute("SELECT * FROM subject").fetchall():
+            for id, tenant, subject, by, wrapped in db.execute(_SQL["all_subjects"]).fetchall():
                 if by != self._keyring.wrapping_id:
                     aad = _key_aad(tenant, subject)
                     again = self._keyring.wrap(self._keyring.unwrap(by, wrapped, aad), aad)
-                    db.execute("UPDATE subject SET wrapped_by = ?, wrapped = ? WHERE id = ?", (*again, id))
+                    db.execute(_SQL["rewrap_subject"], (*again, id))
                     n_keys += 1
         self._truncate()
         return n_keys
@@ -165,7 +125,7 @@ class ConversationStore:
                 self._db = None
 
     def _id(self, tenant: str, response_id: str) -> bytes:
-        return self._keyring.lookup("session", tenant, response_id)
+        return self._keyring.lookup("conversation", tenant, response_id)
 
     @contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection]:
@@ -175,7 +135,7 @@ class ConversationStore:
                     self._db = self._connect()
                 yield self._db
             except sqlite3.Error as error:
-                raise StoreError(f"The sessions in {self._path} cannot be used now: {error}.") from error
+                raise StoreError(f"The conversations in {self._path} cannot be used now: {error}.") from error
 
     @contextmanager
     def _changing(self) -> Iterator[sqlite3.Connection]:
@@ -199,12 +159,12 @@ class ConversationStore:
                 self._path.chmod(0o600)
             db.execute("BEGIN IMMEDIATE")
             if db.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
-                for statement in _SCHEMA.split(";"):
+                for statement in _SQL["schema"].split(";"):
                     if statement.strip():
                         db.execute(statement)
                 db.execute(f"PRAGMA user_version = {_VERSION}")
-            db.execute("DELETE FROM session WHERE at < ?", (self._clock() - self._max_age_s,))
-            db.execute("DELETE FROM subject WHERE id NOT IN (SELECT subject FROM session)")
+            db.execute(_SQL["delete_old"], (self._clock() - self._max_age_s,))
+            db.execute(_SQL["delete_idle_subjects"])
             db.execute("COMMIT")
         except BaseException:
             db.close()
@@ -218,4 +178,4 @@ class ConversationStore:
 
 
 def _key_aad(tenant: str, subject: bytes) -> bytes:
-    return pack("session-key", tenant, subject)
+    return pack("conversation-key", tenant, subject)

@@ -16,8 +16,8 @@ from deputize.maintenance.erasure import erase_origin
 from deputize.maintenance.retention import apply_retention
 from deputize.maintenance.rotation import rotate
 from deputize.store.access.roles import owner
+from deputize.store.conversation_store import FILE, ConversationStore
 from deputize.store.keys.keyring import KeyRing
-from deputize.store.sessions import FILE, ConversationStore
 
 TEXT = b"the blue heron of Trieste"
 
@@ -28,9 +28,9 @@ class House:
         self.at_home = Home(home, environ={})
         self.ring, self.store = self.at_home.keyring, self.at_home.store
         self.ann, self.bob = self.ring.pseudonym("ann"), self.ring.pseudonym("bob")
-        self.sessions = self.opened()
-        self.sessions.put("default", self.ann, "resp_1", TEXT)
-        self.sessions.put("default", self.bob, "resp_2", TEXT + b" and Bob")
+        self.conversations = self.opened()
+        self.conversations.put("default", self.ann, "resp_1", TEXT)
+        self.conversations.put("default", self.bob, "resp_2", TEXT + b" and Bob")
 
     def opened(self) -> ConversationStore:
         """As another process has it: with a ring of its own."""
@@ -38,7 +38,7 @@ class House:
 
     def wrapped(self) -> list[bytes]:
         with sqlite3.connect(self.home / FILE) as db:
-            return [row[0] for row in db.execute("SELECT wrapped FROM subject ORDER BY id")]
+            return [row[0] for row in db.execute("SELECT wrapped FROM subjects ORDER BY id")]
 
     def every_byte(self) -> bytes:
         return b"".join(p.read_bytes() for p in self.home.glob(f"{FILE}*"))
@@ -48,34 +48,34 @@ class House:
 def house(tmp_path: Path) -> Iterator[House]:
     made = House(tmp_path / "home")
     yield made
-    made.sessions.close()
+    made.conversations.close()
     made.store.close()
 
 
 def test_an_erasure_reaches_the_conversations(house: House) -> None:
     key, _ = house.wrapped()
     with sqlite3.connect(house.home / FILE) as db:
-        sealed = db.execute("SELECT sealed FROM session ORDER BY subject").fetchone()[0]
+        sealed = db.execute("SELECT sealed FROM conversations ORDER BY subject").fetchone()[0]
     assert sealed in house.every_byte() and key in house.every_byte()
     done = erase_origin(house.at_home, owner(), "ann")
     assert done.n_conversations == 1
-    assert house.sessions.get("default", "resp_1") is None, "the gateway that is running sees it at once"
-    assert house.sessions.get("default", "resp_2") == TEXT + b" and Bob"
+    assert house.conversations.get("default", "resp_1") is None, "the gateway that is running sees it at once"
+    assert house.conversations.get("default", "resp_2") == TEXT + b" and Bob"
     assert sealed not in house.every_byte() and key not in house.every_byte(), (
         "not in the write-ahead log either"
     )
-    house.sessions.put("default", house.ann, "resp_3", b"new")
-    assert house.sessions.get("default", "resp_3") == b"new", "who comes back is a new subject"
+    house.conversations.put("default", house.ann, "resp_3", b"new")
+    assert house.conversations.get("default", "resp_3") == b"new", "who comes back is a new subject"
 
 
 def test_another_tenants_subject_of_the_same_name_stays(house: House) -> None:
-    house.sessions.put("shop", house.ann, "resp_9", b"of the shop")
+    house.conversations.put("shop", house.ann, "resp_9", b"of the shop")
     erase_origin(house.at_home, owner(), house.ann)
-    assert house.sessions.get("shop", "resp_9") == b"of the shop"
+    assert house.conversations.get("shop", "resp_9") == b"of the shop"
 
 
 def test_an_older_copy_opens_with_no_key_of_today(house: House, tmp_path: Path) -> None:
-    house.sessions.close()
+    house.conversations.close()
     shutil.copy(house.home / FILE, tmp_path / "copy")
     erase_origin(house.at_home, owner(), "ann")
     rotate(house.at_home)
@@ -95,43 +95,35 @@ def test_a_process_that_has_not_heard_of_a_rotation_wraps_with_the_new_key(house
     stale.close()
 
 
-def test_sessions_age_by_tenant(house: House) -> None:
-    house.sessions.put("shop", house.ann, "resp_9", b"of the shop")
+def test_conversations_age_by_tenant(house: House) -> None:
+    house.conversations.put("shop", house.ann, "resp_9", b"of the shop")
     house.now += 10 * 86400
-    house.sessions.put("default", house.bob, "resp_10", b"young")
+    house.conversations.put("default", house.bob, "resp_10", b"young")
     apply_retention(house.at_home, owner(), {"default": 5}, now=house.now)
-    assert house.sessions.get("default", "resp_1") is None and house.sessions.get("default", "resp_2") is None
-    assert house.sessions.get("default", "resp_10") == b"young"
-    assert house.sessions.get("shop", "resp_9") == b"of the shop"
-    assert len(house.wrapped()) == 2, "a key without sessions goes"
+    assert (
+        house.conversations.get("default", "resp_1") is None
+        and house.conversations.get("default", "resp_2") is None
+    )
+    assert house.conversations.get("default", "resp_10") == b"young"
+    assert house.conversations.get("shop", "resp_9") == b"of the shop"
+    assert len(house.wrapped()) == 2, "a key without conversations goes"
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        "UPDATE session SET sealed = CAST(substr(sealed, 1, 30) || x'00ff' || substr(sealed, 33) AS BLOB)",
-        "UPDATE session SET sealed = (SELECT sealed FROM session s WHERE s.id != session.id)",
-        "UPDATE session SET subject = 3 - subject",
-        "UPDATE subject SET wrapped = (SELECT wrapped FROM subject s WHERE s.id != subject.id)",
-        "UPDATE subject SET tenant = 'shop'",
+        "UPDATE conversations SET sealed = CAST(substr(sealed, 1, 30) || x'00ff' || substr(sealed, 33) AS BLOB)",
+        "UPDATE conversations SET sealed = (SELECT sealed FROM conversations s WHERE s.id != conversations.id)",
+        "UPDATE conversations SET subject = 3 - subject",
+        "UPDATE subjects SET wrapped = (SELECT wrapped FROM subjects s WHERE s.id != subjects.id)",
+        "UPDATE subjects SET tenant = 'shop'",
     ],
 )
 def test_tampering_is_noticed(house: House, change: str) -> None:
     with sqlite3.connect(house.home / FILE) as db:
         db.execute(change)
     with pytest.raises(Tampered):
-        house.sessions.get("default", "resp_1")
-
-
-def test_sessions_of_an_earlier_form_are_dropped(tmp_path: Path) -> None:
-    with sqlite3.connect(tmp_path / FILE) as db:
-        db.execute("CREATE TABLE session (id BLOB PRIMARY KEY, at REAL, sealed BLOB)")
-        db.execute("INSERT INTO session VALUES (x'00', 1e12, x'00')")
-    sessions = ConversationStore(tmp_path, KeyRing.open(tmp_path, environ={}))
-    assert sessions.get("default", "resp_1") is None
-    with sqlite3.connect(tmp_path / FILE) as db:
-        assert db.execute("SELECT count(*) FROM session").fetchone()[0] == 0
-    sessions.close()
+        house.conversations.get("default", "resp_1")
 
 
 def test_a_file_that_is_none_is_said(tmp_path: Path) -> None:
