@@ -46,7 +46,6 @@ REFERENCES = {
 PUBLIC_MODULES = ["__init__", "testing/__init__", "listen"]
 UNREAD_NAMES = {
     "gateway/launch:running_gateway": "a gateway in the caller's event loop, for tests and benchmarks",
-    "stages/cluster/semantic:group_texts": "the semantic step alone, which a benchmark compares with others",
 }
 
 RETIRED_WORDS = [
@@ -66,13 +65,18 @@ RETIRED_WORDS = [
 ]
 WORDS = {"privacy/detectors/rules/people_and_places": "jobs, as they stand before names"}
 
-UNTESTED_MODULES = {
-    "gateway/__main__": "starts a worker; the integration tests of the gateway start it as a process",
-}
+UNTESTED_MODULES: dict[str, str] = {}
 
 TABLES = {
-    f"src/deputize/privacy/detectors/rules/{name}.py": "tables of patterns, one a line"
-    for name in ("credentials", "formatted_ids", "health", "people_and_places", "record_numbers", "rule")
+    **{
+        f"src/deputize/privacy/detectors/rules/{name}.py": "tables of patterns, one a line"
+        for name in ("credentials", "formatted_ids", "health", "people_and_places", "record_numbers", "rule")
+    },
+    **{
+        f"src/deputize/privacy/{name}.py": "lists of words, which one word a line would make unreadable"
+        for name in ("detectors/gazetteer", "detectors/presidio", "detectors/spacy_ner", "replace/surrogates")
+    },
+    "src/deputize/privacy/entity_types.py": "groups of types, which belong on one screen",
 }
 
 IMPORT_NAMES = {"scikit-learn": "sklearn"}

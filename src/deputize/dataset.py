@@ -29,7 +29,7 @@ Selected = Literal["trainable", "dropped", "all"]
 
 
 class Exported(Record):
-    """What an export wrote."""
+    """Files and counts of an export."""
 
     run_id: str
     folder: str
@@ -139,12 +139,12 @@ class Dataset:
             out: a new or empty folder.
             form: of the files.
             task: only calls of this task.
-            splits: only these sides.
-            chosen: what train and validation hold: only what may be learnt from, only what was dropped, or both.
+            splits: only these splits.
+            chosen: what train and validation hold: only what may be trained on, only what was dropped, or both.
 
         Raises:
             AccessDenied: the actor may not read curated text.
-            BadInput: no such task or side, or nothing is left.
+            BadInput: no such task or split, or nothing is left.
             MissingExtra: pyarrow is not installed.
             StoreError: it cannot be written.
         """
@@ -152,18 +152,18 @@ class Dataset:
         task_of = self._tasks(task)
         tally, heads, n_erased, written = CardCounts(), list[art.Curated](), 0, list[str]()
 
+        def is_chosen(example: Example) -> bool:
+            return (
+                (not task or task_of.get(example.call_id) == task)
+                and (not splits or example.split in splits)
+                and (chosen == "all" or example.trainable == (chosen == "trainable"))
+            )
+
         def wanted() -> Iterator[Example]:
             nonlocal n_erased
             for batch in _batches(self._records()):
                 heads.extend(r for r in batch if isinstance(r, art.Curated))
-                fit = [
-                    e
-                    for e in batch
-                    if isinstance(e, Example)
-                    and (not task or task_of.get(e.call_id) == task)
-                    and (not splits or e.split in splits)
-                    and (chosen == "all" or e.trainable == (chosen == "trainable"))
-                ]
+                fit = [e for e in batch if isinstance(e, Example) and is_chosen(e)]
                 gone = self.home.store.erased([e.call_id for e in fit])
                 n_erased += len(gone)
                 for example in fit:
@@ -180,20 +180,22 @@ class Dataset:
 
         key = self.home.keyring.derive("export")
         rows = export(wanted(), out, form, key=key, card=card, task_of=task_of)
-        note_copy(
-            self.home,
-            ClearTextCopy(
-                path=str(out.resolve()),
-                what=f"data set of run {self.run_id}",
-                by=self.actor.name,
-                at=time.time(),
-                call_ids=written,
-            ),
-        )
+        self._note_copy(out, written)
         return Exported(run_id=self.run_id, folder=str(out), format=form, rows=rows, n_erased=n_erased)
 
+    def _note_copy(self, out: Path, call_ids: list[str]) -> None:
+        """Records a folder in clear, so that an erasure of one of its calls can name it."""
+        copy = ClearTextCopy(
+            path=str(out.resolve()),
+            what=f"data set of run {self.run_id}",
+            by=self.actor.name,
+            at=time.time(),
+            call_ids=call_ids,
+        )
+        note_copy(self.home, copy)
+
     def _records(self) -> Iterator[Example | art.Curated]:
-        """What S2 wrote: the examples of the actor's tenant, then what it says of the whole."""
+        """Records that S2 wrote: the examples of the actor's tenant, then the summary of the whole."""
         tenant = self.actor.tenant
         for record in artifact_of(self.home, self.run_id, "curate", art.Curated).parts():
             if tenant == EVERY_TENANT:

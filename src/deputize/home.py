@@ -198,7 +198,7 @@ class Home:
             raise
 
     def writer_target(self) -> tuple[Store, KeyRing]:
-        """What the writer process of the gateway moves calls into (store.recording.mover)."""
+        """Destination of the calls that the gateway's writer process moves (store.recording.mover)."""
         return self.open_store_for_writing(), self.keyring
 
     @property

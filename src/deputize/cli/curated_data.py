@@ -15,7 +15,7 @@ from deputize.core.records import Split
 if TYPE_CHECKING:
     from deputize.stages.curate.review import DroppedCall
 
-_SIDES = [side for side in get_args(Split) if side]
+_SPLITS = [split for split in get_args(Split) if split]
 
 
 @click.group()
@@ -40,7 +40,7 @@ def show_card(terminal: Terminal, /, run_id: str | None) -> None:
 @click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="How many calls.")
 @pass_terminal
 def show_dropped(terminal: Terminal, /, run_id: str | None, reason: str | None, limit: int) -> None:
-    """What was kept out of training, by reason. Goes into the audit log as a look at curated text."""
+    """Show what was kept out of training, by reason. Goes into the audit log as a look at curated text."""
     from deputize.dataset import Dataset, as_rows
 
     data = Dataset(terminal.home, run_id, terminal.actor)
@@ -113,14 +113,14 @@ def restore(terminal: Terminal, /, call_ids: tuple[str, ...], undo: bool) -> Non
 )
 @click.option("--task", default="", metavar="ID", help="Only the calls of one task.")
 @click.option(
-    "--split", "splits", multiple=True, type=click.Choice(_SIDES), help="Only this side (may be repeated)."
+    "--split", "splits", multiple=True, type=click.Choice(_SPLITS), help="Only this split (may be repeated)."
 )
 @click.option(
     "--rows",
     type=click.Choice(["trainable", "dropped", "all"]),
     default="trainable",
     show_default=True,
-    help="Of train and validation: what may be learnt from, what was dropped, or both.",
+    help="Of train and validation: what may be trained on, what was dropped, or both.",
 )
 @pass_terminal
 def export_files(

@@ -147,7 +147,7 @@ def _line(terminal: Terminal, *words: str) -> str:
 
 
 def _options(terminal: Terminal, run_id: str) -> list[str]:
-    """What `convert` has to be told to train as that run did, beyond what config.toml and the defaults say."""
+    """Options with which `convert` trains as that run did, beyond config.toml and the defaults."""
     from deputize.cli.convert import run_options
     from deputize.core.config import Convert
     from deputize.pipeline.run import read_state

@@ -204,7 +204,7 @@ def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:
 
 
 def main() -> NoReturn:
-    """What the `deputize` script calls."""
+    """Entry point of the `deputize` script."""
     # SIGTERM unwinds like Ctrl-C does, so that servers and workers we started are stopped and files closed
     signal.signal(signal.SIGTERM, _terminate)
     sys.exit(run())

@@ -106,13 +106,13 @@ class TaskProbe(Record):
     epsilon: float
     """The loss asked for."""
     linear_fits: bool
-    """Whether a linear model can express whole answers."""
+    """True where a linear model can express whole answers."""
     linear_accuracy: float = 0.0
     """Accuracy of the linear method on groups left out; 0 where it is not among the methods, or surely far from enough."""
 
 
 class MethodPlan(Record):
-    """Whether a training method is worth its time for a task."""
+    """Decision whether a training method is worth its time for a task."""
 
     train: bool
     reason: str = ""
@@ -181,7 +181,7 @@ class Specialist(Record):
     cost: int = 0
     """Rank of its method, from cheap to expensive to serve and to train."""
     is_fast: bool = False
-    """Whether an answer takes about a millisecond: such specialists are served on a thread of their own."""
+    """True where an answer takes about a millisecond: such specialists are served on a thread of their own."""
     tokens_per_s: float | None = None
     prompt_tokens_before: float | None = None
     """Mean over validation, in tokens of the model."""
@@ -194,7 +194,7 @@ class Specialist(Record):
     path: str = ""
     """Folder, relative to the home."""
     trained_on: list[str] = msgspec.field(default_factory=list)
-    """Call ids, for lineage (which specialists learnt from erased data); in the sealed artifact, not in specialist.json."""
+    """Call ids, for lineage (which specialists were trained on erased data); in the sealed artifact, not in specialist.json."""
     leak: Leak | None = None
     """The leak test; None where nothing in its answers could carry a secret."""
     version: int = 1

@@ -25,7 +25,7 @@ _PSEUDONYM = re.compile(r"o_[0-9a-f]{32}")
 
 
 class Erasure(Record, frozen=True):
-    """What was erased, and what is left to do about it."""
+    """Result of an erasure, and what is left to do about it."""
 
     erased: Erased
     trained_on: list[TrainedOnErased]

@@ -17,7 +17,7 @@ from deputize.store.keys.run_keys import rewrap_run_keys
 
 
 class Rotated(msgspec.Struct, frozen=True):
-    """What a rotation did."""
+    """Result of a rotation."""
 
     generation: str
     kek_id: str

@@ -1,4 +1,4 @@
-"""The curate step: which calls of the store are learnt from, and with which detectors."""
+"""The curate step: which calls of the store are trained on, and with which detectors."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CARD = "dataset-card.md"
 
 
 def learnable(call: Call) -> bool:
-    """Whether a stored call shows what the LLM does: answered, in full, and not by one of our own specialists."""
+    """True where a stored call shows what the LLM does: answered, in full, and not by one of our own specialists."""
     by_llm = call.decision is None or call.decision.served_by == "llm"
     return (
         by_llm and bool(call.response) and not call.aborted and call.status < 400 and call.protocol != "tool"

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Edited(Record):
-    """What an edit of tasks did."""
+    """Result of an edit of tasks."""
 
     run_id: str
     forgotten: tuple[str, ...]

@@ -11,7 +11,7 @@ def digits_of(text: str) -> str:
 
 
 def is_luhn(text: str) -> bool:
-    """Whether the digits of a text end in their Luhn check digit (13 to 19 digits, not all alike)."""
+    """True where the digits of a text end in their Luhn check digit (13 to 19 digits, not all alike)."""
     digits = [int(c) for c in digits_of(text)]
     if not 13 <= len(digits) <= 19 or len(set(digits)) == 1:
         return False
@@ -20,7 +20,7 @@ def is_luhn(text: str) -> bool:
 
 
 def is_iban(text: str) -> bool:
-    """Whether a text is an IBAN by its modulus 97."""
+    """True where a text is an IBAN by its modulus 97."""
     compact = re.sub(r"[ -]", "", text).upper()
     if not re.fullmatch(r"[A-Z]{2}\d{2}[A-Z0-9]{11,30}", compact):
         return False

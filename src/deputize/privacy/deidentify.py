@@ -63,7 +63,7 @@ class Deidentifier:
 
     @property
     def warnings(self) -> list[str]:
-        """What users must know about the values that were kept, as far as calls have passed."""
+        """Warnings about the values that were kept, as far as calls have passed."""
         labels = (
             "Some values that [privacy] sensitive names were not replaced: they are labels, a task answers with them again and "
             "again."

@@ -28,7 +28,7 @@ BATCH_TEXTS = 512
 
 
 class DetectorRecipe(NamedTuple):
-    """What a set of standard detectors was made of, so that another process can make the same."""
+    """Recipe of a set of standard detectors, so that another process can make the same."""
 
     policy: ReplacementPolicy
     home: Path | None = None

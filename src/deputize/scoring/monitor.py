@@ -31,7 +31,7 @@ class AuditEvidence:
     allowed: float
     """The mean loss that a route may have, in (0, 1)."""
     signed: bool = False
-    """Whether losses are differences in [-1, 1]."""
+    """True where losses are differences in [-1, 1]."""
     log_harm: tuple[float, ...] = (-math.inf,) * len(TILTS)
     """Against "the loss is at most the allowed one", begun anew at every audit and summed (Shiryaev-Roberts)."""
     log_good: tuple[float, ...] = (0.0,) * len(TILTS)

@@ -35,7 +35,7 @@ class Feedback(Record, frozen=True):
 
 
 class Erased(Record, frozen=True):
-    """What an erasure left behind."""
+    """Tombstone that an erasure leaves."""
 
     tenant: str
     origin: str

@@ -116,5 +116,5 @@ def checked_feedback(episode: str, call_id: str, metric: str, value: float, tena
 
 
 def is_about(feedback: Feedback, tenant: str) -> bool:
-    """Whether feedback goes when a tenant's retention limit is reached; that about everybody goes with the default one."""
+    """True where feedback goes when a tenant's retention limit is reached; that about everybody goes with the default one."""
     return (feedback.tenant or "default") == tenant

@@ -23,7 +23,7 @@ GROUP = "deputize.stores"
 
 
 class StorePlace(NamedTuple):
-    """What a store is opened with."""
+    """Arguments a store is opened with."""
 
     folder: Path
     """The home folder. A store that keeps its data there names its files store.*; others need not use it."""

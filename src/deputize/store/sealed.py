@@ -108,7 +108,7 @@ def sealed_stream(path: Path, keyring: Sealer) -> Iterator[SealedStream]:
 
 
 def is_stream(path: Path) -> bool:
-    """Whether a file was written by `sealed_stream`; False where there is none."""
+    """True where a file was written by `sealed_stream`; False where there is none."""
     try:
         with path.open("rb") as file:
             return file.read(len(_STREAM_MAGIC)) == _STREAM_MAGIC

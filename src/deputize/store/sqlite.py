@@ -221,7 +221,7 @@ class SqliteStore:
             return db.total_changes - before
 
     def _is_late(self, entry: Entry) -> bool:
-        """Whether a call was made before its origin was erased, as far as it can tell, and comes in only now."""
+        """True where a call was made before its origin was erased, as far as it can tell, and comes in only now."""
         if not self._tombstones or not entry.origin:
             return False
         erased_at = self._tombstones.get((entry.tenant, subject_of(self.keyring, entry.tenant, entry.origin)))
@@ -416,7 +416,7 @@ def _in_words(path: Path, busy_timeout_s: float) -> Iterator[None]:
 
 
 def in_words(error: sqlite3.Error, path: Path, busy_timeout_s: float) -> StoreError:
-    """What an SQLite error means for the user."""
+    """The error of deputize.core.errors that an SQLite error means for the user."""
     code = (getattr(error, "sqlite_errorcode", 0) or 0) & 0xFF
     match code:
         case sqlite3.SQLITE_FULL:

@@ -69,11 +69,11 @@ _AMBIGUOUS_FOLDED = frozenset(w.casefold() for w in _AMBIGUOUS)
 
 
 def is_name(word: str) -> bool:
-    """Whether a word is a name in any of the languages."""
+    """True where a word is a name in any of the languages."""
     return word.casefold().strip(".,'’") in gazetteer()
 
 
 def is_only_name(word: str) -> bool:
-    """Whether a word is a name and no everyday English word or place."""
+    """True where a word is a name and no everyday English word or place."""
     folded = word.casefold().strip(".,'’")
     return folded in gazetteer() and folded not in _AMBIGUOUS_FOLDED

@@ -110,7 +110,7 @@ def _bits(token: str) -> float:
 
 
 def _is_encoded_text(token: str) -> bool:
-    """Whether a token is the base64 form of a name or of an address."""
+    """True where a token is the base64 form of a name or of an address."""
     if not re.fullmatch(r"[A-Za-z0-9+/]+={0,2}", token) or (
         token.isalpha() and (token.islower() or token.isupper() or token.istitle())
     ):

@@ -32,12 +32,12 @@ class SiteVocabulary:
     words: frozenset[str] = frozenset()
     """Labels, enumeration values, tool and field names, case folded."""
     has_date: bool = False
-    """Whether the template contains a date, so that other dates may not move relative to it."""
+    """True where the template contains a date, so that other dates may not move relative to it."""
     cache: dict[str, bool] = field(default_factory=dict, compare=False)
     """Cache: value, case folded -> whether the template contains it as whole words."""
 
     def contains(self, value: str) -> bool:
-        """Whether a value is one of the site's words or part of its template."""
+        """True where a value is one of the site's words or part of its template."""
         folded = value.casefold().strip()
         if folded in self.words:
             return True
@@ -50,7 +50,7 @@ class SiteVocabulary:
         return known
 
     def is_template_line(self, line: str) -> bool:
-        """Whether a line belongs to the template."""
+        """True where a line belongs to the template."""
         return f"\n{line.casefold()}\n" in self.template
 
 

@@ -28,7 +28,7 @@ def answer_values(call: Call, labels: Collection[str]) -> tuple[set[str], set[st
 
 
 def answer_still_follows(call: Call, clean: Callable[[str], str], labels: Collection[str]) -> bool:
-    """Whether the answer of a rewritten call still follows from its prompt: labels are unchanged, copies are still copies."""
+    """True where the answer of a rewritten call still follows from its prompt: labels are unchanged, copies are still copies."""
     own, copies = answer_values(call, labels)
     if any(clean(value) != value for value in own):
         return False
@@ -37,7 +37,7 @@ def answer_still_follows(call: Call, clean: Callable[[str], str], labels: Collec
 
 
 def occurs_in(value: str, text: str) -> bool:
-    """Whether a value is part of a text as a whole, not inside a longer word or number."""
+    """True where a value is part of a text as a whole, not inside a longer word or number."""
     at = text.find(value)
     while at >= 0:
         end = at + len(value)

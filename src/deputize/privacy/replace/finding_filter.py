@@ -21,7 +21,7 @@ class FindingFilter:
         """Set once a sensitive value was not replaced since it is a label of its task."""
 
     def is_replaced(self, finding: Finding, vocabularies: Sequence[SiteVocabulary]) -> bool:
-        """Whether a finding at sites of these vocabularies is replaced."""
+        """True where a finding at sites of these vocabularies is replaced."""
         if not self._policy.replaces(finding.type):
             return False
         if finding.type in PUBLIC and any(v.contains(finding.value) for v in vocabularies):
@@ -32,7 +32,7 @@ class FindingFilter:
         return not (is_unsure and any(self._line_index.is_common_word(w) for w in finding.value.split()))
 
     def is_replaced_in_template(self, finding: Finding, vocabulary: SiteVocabulary) -> bool:
-        """Whether a finding in a prompt template is replaced: a secret, or a number that identifies a person anywhere."""
+        """True where a finding in a prompt template is replaced: a secret, or a number that identifies a person anywhere."""
         if self._is_label(finding, [vocabulary]):
             return False
         return self._policy.replaces(finding.type) and finding.type not in PUBLIC
@@ -44,7 +44,7 @@ class FindingFilter:
         )
 
     def _is_label(self, finding: Finding, vocabularies: Sequence[SiteVocabulary]) -> bool:
-        """Whether a sensitive value is one of the task's own answers: with a surrogate for it nothing could be trained."""
+        """True where a sensitive value is one of the task's own answers: with a surrogate for it nothing could be trained."""
         if finding.type != "SENSITIVE":
             return False
         is_label = any(finding.value.casefold().strip() in v.words for v in vocabularies)

@@ -60,7 +60,7 @@ class Paraphraser:
 
     @property
     def summary(self) -> str:
-        """What came of it, in a sentence; "" where nothing was asked."""
+        """Outcome in a sentence; "" where nothing was asked."""
         if not (self.n_worded or self.n_kept):
             return ""
         failed = " The model stopped answering and was not asked any more." if self._is_off else ""

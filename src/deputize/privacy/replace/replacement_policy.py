@@ -13,7 +13,7 @@ PrivacyLevel = Literal["standard", "strict", "paraphrase", "paranoid"]
 
 
 class ReplacementPolicy(NamedTuple):
-    """What happens to the personal data of a log."""
+    """Rules for what happens to the personal data of a log."""
 
     replaces_indirect: bool
     """Types that only narrow down who somebody is (entity_types.INDIRECT) are replaced, and looked for in prose."""
@@ -25,7 +25,7 @@ class ReplacementPolicy(NamedTuple):
     """Every word is masked that is neither the application's nor used by many people."""
 
     def replaces(self, entity_type: str) -> bool:
-        """Whether values of a type are replaced. An unknown type, of a user's own detector, counts as direct."""
+        """True where values of a type are replaced. An unknown type, of a user's own detector, counts as direct."""
         return self.replaces_indirect or entity_type not in INDIRECT
 
 

@@ -113,7 +113,7 @@ class Replacer:
 
     @property
     def is_empty(self) -> bool:
-        """Whether no text would be changed."""
+        """True where no text would be changed."""
         return not (self._exact or self._quoted or self._numbers or self._days or self._all_dates)
 
     def __call__(self, text: str) -> str:
@@ -313,7 +313,7 @@ def number_places(text: str, core: str, lead: str = "") -> list[tuple[int, int]]
 
 
 def _starts(text: str, digits: str, at: Sequence[int], i: int, lead: str, done: int) -> bool:
-    """Whether a number may start at digit i: no other digit touches it, or just its lead does."""
+    """True where a number may start at digit i: no other digit touches it, or just its lead does."""
     if i == 0 or at[i - 1] < at[i] - 1:
         return True
     first = i - len(lead)
@@ -327,7 +327,7 @@ def _starts(text: str, digits: str, at: Sequence[int], i: int, lead: str, done: 
 
 
 def _joined(text: str, at: Sequence[int]) -> bool:
-    """Whether nothing but a few separators stands between the digits at these places."""
+    """True where nothing but a few separators stands between the digits at these places."""
     return all(b - a <= 4 and not text[a + 1 : b].strip(" \t\r\n()/.-") for a, b in pairwise(at))
 
 

@@ -24,9 +24,9 @@ class SitePlan(NamedTuple):
     template_replacer: Replacer | None
     """Replaces them with one surrogate for the whole site, so that the template stays constant; None where there are none."""
     shifts_dates: bool
-    """Whether all dates move, not dates of birth only."""
+    """True where all dates move, not dates of birth only."""
     keeps_numbers: bool
-    """Whether numbers stay although the policy replaces them: replies hold numbers that were computed."""
+    """True where numbers stay although the policy replaces them: replies hold numbers that were computed."""
 
 
 def plan_sites(

@@ -338,7 +338,7 @@ def _unescaped(value: str) -> str:
 
 
 def _identity(kind: str, value: str) -> str:
-    """What all forms of one value have in common: the last ten digits of a phone number, the letters and digits of a record
+    """The part that all forms of one value have in common: the last ten digits of a phone number, the letters and digits of a record
     number without prefix and separators, an amount without marks between thousands.
 
     "+1 (212) 555-0188" and 2125550188 stay one number, and so do "MRN: 0048-2913" and 00482913.

@@ -120,13 +120,13 @@ def _written_forms(kind: str, value: str) -> tuple[str, ...]:
 
 
 def has_uncovered_name(line: str, found: Iterable[Sequence[Span]]) -> bool:
-    """Whether a line has a capitalised word outside of its `Label:` and outside of all findings."""
+    """True where a line has a capitalised word outside of its `Label:` and outside of all findings."""
     covered = _covered_intervals(line, (s for spans in found for s in spans))
     return any(not _is_covered(word, covered) for word in _CAPITALISED.finditer(line))
 
 
 def has_uncovered_text(line: str, found: Iterable[Sequence[Span]]) -> bool:
-    """Whether any word of a line is outside of its `Label:` and outside of all findings that are sure."""
+    """True where any word of a line is outside of its `Label:` and outside of all findings that are sure."""
     covered = _covered_intervals(line, (s for spans in found for s in spans if s.score > UNSURE_SCORE))
     return any(not _is_covered(char, covered) for char in _WORD_CHARACTER.finditer(line))
 

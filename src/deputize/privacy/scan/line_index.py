@@ -132,7 +132,7 @@ class LineIndex:
         return self._words_of[number]
 
     def is_common_word(self, word: str) -> bool:
-        """Whether a word is an everyday word in this log: it is written in lower case at least half as often as capitalised."""
+        """True where a word is an everyday word in this log: it is written in lower case at least half as often as capitalised."""
         folded = word.casefold()
         return (
             self._n_lower_case[folded] >= 4 and self._n_lower_case[folded] * 2 >= self._n_capitalised[folded]

@@ -67,12 +67,12 @@ class SiteStatistics:
 
     @property
     def dates_are_copied(self) -> bool:
-        """Whether nearly every date in the replies is in their prompts too, so that all of them can move together."""
+        """True where nearly every date in the replies is in their prompts too, so that all of them can move together."""
         return self.n_copied_dates >= 0.95 * self.n_dates
 
     @property
     def numbers_are_copied(self) -> bool:
-        """Whether nearly every number in the replies is in their prompts too, written alike."""
+        """True where nearly every number in the replies is in their prompts too, written alike."""
         return self.n_copied_numbers >= 0.95 * self.n_numbers
 
     def words(self) -> set[str]:

@@ -135,7 +135,7 @@ def _weight(cover: bytes, counted: bytes) -> int:
 
 
 def _is_covered(span: Label, text: str, cover: bytes) -> bool:
-    """Whether every letter and digit of a span is masked (a comma left over gives nothing away)."""
+    """True where every letter and digit of a span is masked (a comma left over gives nothing away)."""
     return all(cover[i] for i in range(span.start, span.end) if text[i].isalnum()) and any(
         cover[span.start : span.end]
     )

@@ -106,7 +106,7 @@ def special_ids(tokenizer: Any) -> SpecialTokens:
 
 
 def fast_bf16() -> bool:
-    """Whether this processor multiplies bfloat16 in hardware; elsewhere autocast slows training down."""
+    """True where this processor multiplies bfloat16 in hardware; elsewhere autocast slows training down."""
     torch = torch_module()
     check = getattr(getattr(torch.ops, "mkldnn", None), "_is_mkldnn_bf16_supported", None)
     capable = getattr(torch.backends.cpu, "get_cpu_capability", lambda: "")()

@@ -53,7 +53,7 @@ class TrainingResult(NamedTuple):
 
     epochs: float
     stopped_early: bool
-    """Whether the deadline ended it."""
+    """True where the deadline ended it."""
 
 
 def _batches(

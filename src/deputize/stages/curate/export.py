@@ -28,7 +28,6 @@ from deputize.core.records import Example, Message
 from deputize.privacy.call_texts import valid_unicode
 
 Format = Literal["jsonl", "openai", "parquet", "hf"]
-FORMATS: tuple[Format, ...] = ("jsonl", "openai", "parquet", "hf")
 BATCH_ROWS = 1000
 
 Rows = Iterable[tuple[str, dict[str, Any]]]

@@ -104,7 +104,7 @@ def contradictory_answer(call: Call) -> str | None:
 
 
 def _has_duplicate_keys(text: str) -> bool:
-    """Whether a JSON object in a text gives one key two different values."""
+    """True where a JSON object in a text gives one key two different values."""
     clashes = []
 
     def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -145,7 +145,7 @@ def first_reason(call: Call, filters: Sequence[Filter] = FILTERS) -> str:
 
 
 def _matches(value: Any, schema: dict[str, Any]) -> bool:
-    """Whether a value matches a JSON schema, as far as response formats use it; unknown keywords are ignored."""
+    """True where a value matches a JSON schema, as far as response formats use it; unknown keywords are ignored."""
     if "enum" in schema and value not in schema["enum"]:
         return False
     if "const" in schema and value != schema["const"]:

@@ -49,7 +49,7 @@ class CallSummary(msgspec.Struct, frozen=True, gc=False):
 
 
 class LogIndex:
-    """What the first pass keeps of a log."""
+    """Summary of a log that the first pass keeps."""
 
     def __init__(self, scanned: ScannedLog) -> None:
         self.scanned = scanned

@@ -283,7 +283,7 @@ def _calls_for_people(inference: SiteInference) -> list[Withheld]:
 
 
 def _origin_warnings(index: LogIndex, min_origins: int) -> list[str]:
-    """What the number of known origins in the log means for `min_origins`."""
+    """Warnings about what the number of known origins in the log means for `min_origins`."""
     if not index.calls:
         return []
     n_origins = len(index.scanned.origins())
@@ -301,7 +301,7 @@ def _origin_warnings(index: LogIndex, min_origins: int) -> list[str]:
 
 
 def _paraphrase_warnings(paraphraser: Paraphraser | None) -> list[str]:
-    """What paraphrasing did, where it did something."""
+    """Report of the paraphrasing, where there was any."""
     return [paraphraser.summary] if paraphraser is not None and paraphraser.summary else []
 
 

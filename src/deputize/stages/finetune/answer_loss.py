@@ -50,7 +50,7 @@ class _TokenLosses(NamedTuple):
     best_log_p: Any
     """Log-probability of the likeliest token."""
     is_right: Any
-    """Whether that is the right one."""
+    """True where that is the right one."""
     tokens: list[_Token]
 
     def of_values(self, n_rows: int) -> list[float]:
@@ -69,7 +69,7 @@ class ForcedAnswers:
 
     losses: list[float]
     right: list[bool]
-    """Whether greedy decoding would have given the answer."""
+    """True where greedy decoding would have given the answer."""
     log_ps: list[float]
     """Log-probability of the greedy answer."""
     value_losses: list[float]

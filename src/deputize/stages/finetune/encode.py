@@ -33,7 +33,7 @@ class ScoredToken(NamedTuple):
     allowed: list[int] | None
     """The choices of a decision; None: the whole vocabulary."""
     counts: bool
-    """Whether the answer is wrong where this token is (free text does not count)."""
+    """True where a wrong token makes the answer wrong (free text does not count)."""
 
 
 @dataclass(frozen=True)

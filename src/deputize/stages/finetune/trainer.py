@@ -53,7 +53,7 @@ class TrainingSettings:
     cache_gb: float = 2.0
     """Most memory for kept outputs of lower layers."""
     truncate_loss: bool = True
-    """Whether to skip, from the second epoch on, examples harder than all of validation."""
+    """True to skip, from the second epoch on, examples harder than all of validation."""
     clip_ratio: float = 2.0
     """How many times the median of the examples before it the value tokens of an example may weigh in the loss; 0: no bound."""
 

@@ -22,7 +22,7 @@ _FORM = re.compile(r"dpk_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
 
 
 class ApiKey(Record, frozen=True):
-    """What is kept of a key; nothing in it opens anything."""
+    """Record that is kept of a key; nothing in it opens anything."""
 
     id: str
     digest: bytes
@@ -46,7 +46,7 @@ class ApiKey(Record, frozen=True):
         return Actor(name=self.id, role=self.role, tenant=self.tenant, grants=self.grants, line=self.line)
 
     def may_ask(self, model: str) -> bool:
-        """Whether the key may ask for a model."""
+        """True where the key may ask for a model."""
         return not self.models or any(
             model == allowed or (allowed.endswith("*") and model.startswith(allowed[:-1]))
             for allowed in self.models
@@ -146,7 +146,7 @@ class ApiKeys:
         return tuple(sorted(self._keys.values(), key=lambda k: k.created_at))
 
     def __bool__(self) -> bool:
-        """Whether there is any key that opens."""
+        """True where there is any key that opens."""
         return any(k.revoked_at is None for k in self.list())
 
     def revoke(self, id: str) -> ApiKey:

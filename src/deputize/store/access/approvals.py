@@ -26,7 +26,7 @@ VALID_S = 24 * 3600.0
 
 
 class ExportRequest(Record, frozen=True):
-    """What somebody wants to take out, and how far it has come."""
+    """Request for a raw export, and how far it has come."""
 
     id: str
     asked_by: str

@@ -69,7 +69,7 @@ class Head(Record, frozen=True):
 
 
 class ChainCheck(Record, frozen=True):
-    """What `verify` found."""
+    """Result of `verify`."""
 
     ok: bool
     n_entries: int

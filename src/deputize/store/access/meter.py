@@ -108,7 +108,7 @@ class RateLimiter:
             self._unsaved[name] = self._unsaved.get(name, 0.0) + usd
 
     def spent_usd(self, key: ApiKey) -> float:
-        """What the key has spent this month, in all processes, up to `sync_s` ago."""
+        """Amount the key has spent this month, in all processes, up to `sync_s` ago."""
         if self._monotonic() - self._synced_at >= self._sync_s:
             self.sync()
         name = (key.id, month_of(self._clock()))

@@ -17,7 +17,7 @@ EVERY_TENANT = "*"
 
 
 class Role(Enum):
-    """What somebody is there for."""
+    """Role of a person or program."""
 
     INGEST = "ingest"
     """An agent: sends calls and says how they turned out."""
@@ -123,7 +123,7 @@ def rights_of(actor: Actor) -> frozenset[Right]:
 
 
 def may(actor: Actor, right: Right, *, tenant: str | None = None) -> bool:
-    """Whether an actor may do it, to this tenant where one is named."""
+    """True where an actor may do it, to this tenant where one is named."""
     if right not in rights_of(actor):
         return False
     return tenant is None or actor.tenant in (EVERY_TENANT, tenant)

@@ -29,5 +29,5 @@ class KeyProvider(Protocol):
         ...
 
     def spec(self) -> dict[str, Any]:
-        """What `keys.registry.provider_from` needs to find this KEK again; nothing secret."""
+        """Settings by which `keys.registry.provider_from` finds this KEK again; nothing secret."""
         ...

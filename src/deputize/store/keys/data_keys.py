@@ -36,12 +36,12 @@ class DataKey:
 
 
 def subject_of(keyring: KeyRing, tenant: str, origin: str) -> bytes:
-    """What stands for a data subject in the database."""
+    """Digest that stands for a data subject in the database."""
     return keyring.lookup("subject", tenant, origin)
 
 
 def key_aad(tenant: str, subject: bytes, month: str) -> bytes:
-    """What a wrapped data key is bound to: it cannot be given to another subject."""
+    """Additional data that a wrapped data key is bound to: it cannot be given to another subject."""
     return pack(tenant, subject, month)
 
 

@@ -64,7 +64,7 @@ class Sealer:
         return _SEAL_MAGIC + encrypt(self._seal_key, data, pack("seal", aad))
 
     def unseal(self, blob: bytes, aad: bytes) -> bytes:
-        """What was sealed.
+        """The plaintext of a sealed record.
 
         Raises:
             Tampered: changed, cut off, sealed with other keys or for another `aad`.

@@ -166,7 +166,7 @@ class VaultKek:
 
 
 def _says_changed(errors: str) -> bool:
-    """Whether Vault means the ciphertext itself, not a version that its policy or its replica does not open now."""
+    """True where Vault means the ciphertext itself, not a version that its policy or its replica does not open now."""
     return "message authentication failed" in errors or (
         "invalid ciphertext" in errors and "too new" not in errors
     )

@@ -216,7 +216,7 @@ class Segment:
         return [e for kind, data in frames if kind == ENTRIES for e in _ENTRIES.decode(data)], next_offset
 
     def sync(self) -> None:
-        """What was appended is on the disk afterwards, a power cut included. Raises OSError."""
+        """Syncs what was appended to the disk, so that it survives a power cut. Raises OSError."""
         os.fdatasync(self._descriptor)
 
     def shred(self) -> None:
@@ -358,7 +358,7 @@ class Journal:
                 self._drop_first()
 
     def taken(self) -> None:
-        """What `read` gave last is in the store."""
+        """Acknowledges that what `read` gave last is in the store."""
         with self._lock:
             self._n_read_bytes += self._next - self._read_at
             self._read_at = self._next
@@ -418,7 +418,7 @@ class Journal:
 
 
 class Recovered(msgspec.Struct, frozen=True):
-    """What was found in the journals of processes that are no more."""
+    """Result of recovering the journals of processes that have ended."""
 
     n_calls: int = 0
     """New in the store."""
@@ -517,7 +517,7 @@ def _frames(segment: Segment) -> Iterator[list[tuple[int, bytes]] | None]:
 
 
 def left_over(folders: Sequence[Path]) -> bool:
-    """Whether there is any journal file at all; cheap enough to ask at every opening."""
+    """True where there is any journal file at all; cheap enough to ask at every opening."""
     return any(f.is_dir() and any(f.glob(f"*{_SUFFIX}")) for f in folders)
 
 

@@ -163,7 +163,7 @@ def _serve(open_target: Target, hears: int, says: int) -> None:
 
 
 class _Writer:
-    """What the process holds once it has something to do."""
+    """State of the process once it has something to do."""
 
     def __init__(self, store: Store, keyring: KeyRing) -> None:
         self.store, self._key = store, keyring.derive("journal")

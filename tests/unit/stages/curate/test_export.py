@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import stat
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from deputize.core.errors import BadInput, MissingExtra, StoreError
 from deputize.core.records import Example, Message, Outcome, Request, Split
 from deputize.privacy.call_texts import valid_unicode
-from deputize.stages.curate.export import FORMATS, export, row_id
+from deputize.stages.curate.export import Format, export, row_id
 
 KEY = b"k" * 32
 TOOL = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
@@ -61,7 +61,7 @@ def write(out: Path, form: Any, examples: list[Example] | None = None) -> dict[s
     )
 
 
-@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("form", get_args(Format))
 def test_every_form_has_every_row_the_card_and_no_id_of_a_call(form: Any, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert write(out, form) == COUNTS

@@ -69,7 +69,7 @@ class Trained:
     """Writes the weights into a folder, from which the kind loads them."""
     train_s: float
     is_fast: bool = False
-    """Whether an answer takes about a millisecond."""
+    """True where an answer takes about a millisecond."""
     leak: Leak | None = None
     """The leak test; None where nothing in its answers could carry a secret."""
     tokens_per_s: float | None = None
