@@ -101,6 +101,7 @@ def classes_twice(root: Path, exceptions: Mapping[str, str]) -> list[str]:
 
 _PATH = re.compile(r"(?<![\w/.:<>*{}-])((?:\.\./|\./)?[\w-]+(?:/[\w.-]+)*\.(?:md|py))(?![\w/*{}])")
 _DOTTED = re.compile(r"(?<![\w./@-])(deputize(?:\.\w+)+)")
+_SUFFIXES = "py|md|db|json|jsonl|toml|html"
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _FENCE = re.compile(r"^```.*?^```", re.M | re.S)
 
@@ -186,10 +187,13 @@ def dangling_references(
     """
     files, known = _files(root), modules(root)
     suffixes = {"/".join(f.split("/")[i:]) for f in files for i in range(f.count("/") + 1)}
+    tops = "|".join(sorted({name.split("/")[0] for name in known if name != "__init__"}))
+    inside = re.compile(rf"(?<![\w./@\[\]-])((?:{tops})(?!\.(?:{_SUFFIXES})\b)(?:\.[A-Za-z_]\w*)+)")
     found, needed = [], set()
 
     def look(place: str, text: str) -> None:
         wrong = [p for p in _PATH.findall(text) if re.sub(r"^(\.\.?/)+", "", p) not in suffixes]
+        wrong += [d for d in inside.findall(text) if not _resolves(f"deputize.{d}", known)]
         wrong += [
             d for d in _DOTTED.findall(text) if d not in entry_points and not _resolves(d.rstrip("."), known)
         ]
@@ -351,7 +355,7 @@ def private_imports(root: Path) -> list[str]:
 
 
 def untested_modules(root: Path, exceptions: Mapping[str, str]) -> list[str]:
-    """Modules without a test file of their name at their place in tests/unit."""
+    """Modules without a test file of their name at their place in tests/unit; that of a package is in or beside its folder."""
     missing = {}
     for name, path in modules(root).items():
         folder, _, stem = name.rpartition("/")
@@ -360,9 +364,11 @@ def untested_modules(root: Path, exceptions: Mapping[str, str]) -> list[str]:
         ):
             continue
         if stem == "__init__":
-            folder, _, stem = folder.rpartition("/")
-        test = Path("tests", "unit", folder, f"test_{stem}.py")
-        if not (root / test).exists():
+            inside, (folder, _, stem) = folder, folder.rpartition("/")
+        else:
+            inside = folder
+        test = Path("tests", "unit", inside, f"test_{stem}.py")
+        if not ((root / test).exists() or (root / "tests" / "unit" / folder / test.name).exists()):
             missing[name] = test
     found = [f"{name}: no {test.as_posix()}" for name, test in missing.items() if name not in exceptions]
     return found + _stale("having a test file", exceptions, missing)

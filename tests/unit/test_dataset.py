@@ -77,49 +77,6 @@ def test_the_card_lies_in_the_run_folder_without_personal_data(
     assert "Zelmanovich" not in shown and "mail.com" not in shown
 
 
-def test_drops_are_counted_and_shown_by_reason(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["--home", str(home), "--json", "dataset", "dropped"]) == 0
-    counts = json.loads(capsys.readouterr().out)["reasons"]
-    assert set(counts) >= {"failed episode", "empty answer"}
-    assert run(["--home", str(home), "dataset", "dropped", "--reason", "failed episode", "--limit", "2"]) == 0
-    said = capsys.readouterr()
-    assert said.out.count("\n--- ") + said.out.startswith("---") == 2 and "Parcel" in said.out
-    assert "mia" not in said.out.replace(NAME, "") and f"2 of {counts['failed episode']}" in said.err
-    assert actions(home)[-1] == "read.curated"
-    assert run(["--home", str(home), "dataset", "dropped", "--reason", "whim"]) == 0
-    assert "reasons are: " in capsys.readouterr().err
-
-
-def test_export_from_the_command_line(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["--home", str(home), "--json", "tasks", "list"]) == 0
-    task = json.loads(capsys.readouterr().out)[0]["id"]
-    out = tmp_path / "out"
-    command = [
-        "--home",
-        str(home),
-        "--json",
-        "dataset",
-        "export",
-        "--out",
-        str(out),
-        "--task",
-        task,
-        "--split",
-        "train",
-    ]
-    assert run(command) == 0
-    done = json.loads(capsys.readouterr().out)
-    lines = (out / "train.jsonl").read_text("utf-8").splitlines()
-    assert done["rows"] == {"train": len(lines)} and len(lines) > 30 and task in lines[0]
-    assert sorted(p.name for p in out.iterdir()) == ["README.md", "train.jsonl"]
-    assert not any(
-        word in path.read_text("utf-8") for path in out.iterdir() for word in ("Zelmanovich", "mail.com")
-    )
-    assert actions(home)[-1] == "export.curated"
-    assert run(command) == 3  # the folder is taken
-    assert run([*command[:-4], "--out", str(tmp_path / "b"), "--task", "t-none"]) == 3
-
-
 def test_rows_can_be_what_was_dropped(home: Path, tmp_path: Path) -> None:
     done = Dataset(Home(home), None, owner()).export(tmp_path / "out", "jsonl", chosen="dropped")
     rows = [
@@ -190,12 +147,6 @@ def test_calls_that_were_erased_are_neither_shown_nor_exported(tmp_path: Path) -
     (copy,) = done.copies
     assert (copy.path, copy.what) == (str(tmp_path / "before"), f"data set of run {data.run_id}")
     assert copy.call_ids == sorted(done.erased.call_ids)
-
-
-def test_without_a_curated_run_it_says_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for verb in (["card"], ["dropped"], ["restore", "x"], ["export", "--out", str(tmp_path / "o")]):
-        assert run(["--home", str(tmp_path / "home"), "dataset", *verb]) == 3
-        assert "deputize curate" in capsys.readouterr().err
 
 
 def test_sensitive_terms_of_the_config_leave_no_trace_in_the_run_folder(tmp_path: Path) -> None:

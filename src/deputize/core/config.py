@@ -44,7 +44,7 @@ class Privacy(BaseModel):
     tagger: str = ""
     """A tagger trained with `privacy train`: its number in the home, or its folder; "": the newest; "none": none."""
     detectors: tuple[str, ...] = ()
-    """Names as stages.curate.plugins.make_detector takes them: credsweeper, hub:MODEL, gliner:MODEL, an entry point,
+    """Names as privacy.detectors.registry.make_detector takes them: credsweeper, hub:MODEL, gliner:MODEL, an entry point,
     module:attribute."""
     sensitive: tuple[str, ...] = ()
     """What else is sensitive in this application: terms, `re:PATTERN`, `field:NAME`. Replaced at every level."""

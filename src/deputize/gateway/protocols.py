@@ -11,7 +11,7 @@ from deputize.store.recording.recorder import RecorderStats
 
 
 class CallRecorder(Protocol):
-    """Keeps calls; `store.recorder.Recorder` in production."""
+    """Keeps calls; `store.recording.recorder.Recorder` in production."""
 
     def admit(self) -> None:
         """Raises StoreError when a call could not be kept, so that none need be made."""

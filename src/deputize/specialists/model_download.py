@@ -88,7 +88,7 @@ def fetch(
 def add(name: str, folder: Path, models_dir: Path, *, licence: str = "unknown", context: int = 2048) -> Path:
     """Takes a folder of weights in Hugging Face's or GLiNER's form into models_dir under a name, and into the catalogue.
 
-    A model that marks spans of a text is a detector (see stages.curate.plugins), never a candidate for a task.
+    A model that marks spans of a text is a detector (see privacy.detectors.registry), never a candidate for a task.
 
     Raises:
         BadInput: the folder holds no model, or the name is taken.

@@ -131,7 +131,7 @@ class Store(Protocol):
         ...
 
     def rewrap(self) -> int:
-        """Wraps every key in the store again with the ring's active wrapping key; returns how many (store.rotation).
+        """Wraps every key in the store again with the ring's active wrapping key; returns how many (maintenance.rotation).
 
         A store that keeps no wrapped keys returns 0.
         """

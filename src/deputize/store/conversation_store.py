@@ -105,7 +105,7 @@ class ConversationStore:
         return n_deleted
 
     def rewrap(self) -> int:
-        """Wraps every key again with the ring's active wrapping key; returns how many (see store.rotation)."""
+        """Wraps every key again with the ring's active wrapping key; returns how many (see maintenance.rotation)."""
         n_keys = 0
         with self._changing() as db:
             for id, tenant, subject, by, wrapped in db.execute(_SQL["all_subjects"]).fetchall():

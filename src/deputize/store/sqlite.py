@@ -357,7 +357,7 @@ class SqliteStore:
         return [seq for seq, one in self._opened_feedback(rows, reader) if is_about(one, tenant)]
 
     def rewrap(self) -> int:
-        """Wraps every data key again with the ring's active wrapping key; returns how many (see store.rotation)."""
+        """Wraps every data key again with the ring's active wrapping key; returns how many (see maintenance.rotation)."""
         n_keys = 0
         with self._write(patient=True) as db:
             active = self.keyring.wrapping_id

@@ -38,7 +38,7 @@ class ApiKey(Record, frozen=True):
     expires_at: float | None = None
     revoked_at: float | None = None
     line: tuple[str, ...] = ()
-    """As in store.roles.Actor."""
+    """As in store.access.roles.Actor."""
 
     @property
     def actor(self) -> Actor:

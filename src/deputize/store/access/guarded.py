@@ -63,7 +63,7 @@ class GuardedStore:
     def export(
         self, request_id: str, *, agent: str | None = None, since: float | None = None
     ) -> Iterator[Call]:
-        """Raw calls of the tenant that a second person has approved (see store.approvals).
+        """Raw calls of the tenant that a second person has approved (see store.access.approvals).
 
         Raises:
             AccessDenied: no right, no approval, or not this actor's.

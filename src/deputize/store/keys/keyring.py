@@ -200,7 +200,7 @@ class KeyRing(Sealer):
     def begin_rotation(self, provider: KeyProvider | None = None) -> str:
         """Adds a fresh wrapping key, wrapped by `provider` (default: the same one), and makes it the active one.
 
-        Data keys have to be wrapped again (see store.rotation) before `end_rotation` drops the earlier generation.
+        Data keys have to be wrapped again (see maintenance.rotation) before `end_rotation` drops the earlier generation.
 
         Returns:
             The new generation.

@@ -51,7 +51,7 @@ def run_key(folder: Path, keyring: KeyRing) -> Sealer:
 
 
 def rewrap_run_keys(home: Path, keyring: KeyRing) -> int:
-    """Wraps every run's key with the active wrapping key (see store.rotation); returns how many."""
+    """Wraps every run's key with the active wrapping key (see maintenance.rotation); returns how many."""
     n_keys = 0
     with locked(_lock(home)):
         for path in sorted((home / "runs").glob(f"*/{KEY_FILE}")):

@@ -2,7 +2,7 @@
 
     gateway --record()--> journal (encrypted, this process) --writer--> store (encrypted, synced group commits)
 
-The writer is a thread; in a worker of the gateway it has a process of its own do the work (store.mover).
+The writer is a thread; in a worker of the gateway it has a process of its own do the work (store.recording.mover).
 
 `durability` says what is true when `record` returns:
 
