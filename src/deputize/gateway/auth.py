@@ -1,4 +1,4 @@
-"""Who may come in: API keys, their rights, models and limits."""
+"""Authentication of callers by API keys, with their rights, models and limits."""
 
 from __future__ import annotations
 
@@ -15,35 +15,40 @@ from deputize.store.access.meter import RateLimiter
 from deputize.store.access.roles import EVERY_TENANT, Right, require
 
 KEY_PREFIX = "dpk_"
-"""How our own keys begin; a value that begins so never travels to an upstream."""
+"""Start of the gateway's own keys; a value that starts so is never sent to an upstream."""
 KEY_HEADER = "x-deputize-key"
 
 
 class Caller(msgspec.Struct, frozen=True):
-    """Who a request comes from, as far as the gateway is concerned."""
+    """The caller of a request."""
 
     tenant: str = "default"
     key: ApiKey | None = None
 
 
 class Authenticator(Protocol):
-    """Lets requests in."""
+    """Authenticates and charges callers."""
 
     def authenticate(self, headers: Mapping[str, str], right: Right, model: str | None = None) -> Caller:
-        """Who comes in. `model` is the one a call asks for; None where no model is asked.
+        """The caller of a request.
+
+        Args:
+            headers: lower-case names.
+            right: the right that the request needs.
+            model: the model that a call asks for; None where no model is asked.
 
         Raises:
-            NotAuthenticated, AccessDenied, OverLimit: and why not.
+            NotAuthenticated, AccessDenied, OverLimit: the request is refused.
         """
         ...
 
     def charge(self, caller: Caller, model: str, usage: Usage) -> None:
-        """Told what a call to an LLM used."""
+        """Charges the caller for the tokens of a call to an LLM."""
         ...
 
 
 class NoAuthentication:
-    """No keys: everybody who can reach the port comes in."""
+    """No keys: everybody who can reach the port is let in."""
 
     def authenticate(self, headers: Mapping[str, str], right: Right, model: str | None = None) -> Caller:
         return Caller()
@@ -53,7 +58,7 @@ class NoAuthentication:
 
 
 class ApiKeyAuthenticator:
-    """API keys are asked for when `required()` says so; a key that is shown is always checked."""
+    """Authentication by API keys. A key is required where `required()` is true; one that is shown is always checked."""
 
     def __init__(
         self, keys: ApiKeys, meter: RateLimiter, prices: Prices, *, required: Callable[[], bool]
@@ -88,7 +93,7 @@ class ApiKeyAuthenticator:
 
 
 def key_text(headers: Mapping[str, str]) -> str:
-    """The key of ours in a request, wherever a client library puts it; "" where there is none."""
+    """The gateway's API key in a request, wherever a client library puts it; "" where there is none."""
     own = headers.get(KEY_HEADER)
     if own:
         return own.strip()

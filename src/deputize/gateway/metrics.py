@@ -1,4 +1,4 @@
-"""Counters of one gateway process, in Prometheus' text form. Knows nothing of calls' contents."""
+"""Metrics of one gateway process in Prometheus' text format. Knows nothing of the contents of calls."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ SHARED_OUT = frozenset({"deputize_in_flight", "deputize_recorder_pending", "depu
 
 
 class Metrics:
-    """Counts. One per process, one thread."""
+    """Counters, gauges and histograms; one object a process, used from one thread."""
 
     def __init__(self) -> None:
         self.counters: dict[tuple[str, Labels], float] = {}
@@ -61,7 +61,7 @@ class Metrics:
         self.histograms: dict[tuple[str, Labels], list[float]] = {}
 
     def add(self, name: str, labels: Labels = (), amount: float = 1.0) -> None:
-        """Counts up."""
+        """Adds to a counter."""
         key = (name, labels)
         self.counters[key] = self.counters.get(key, 0.0) + amount
 

@@ -1,4 +1,4 @@
-"""Where the workers of one gateway leave their counters, so that a scrape of any of them tells of all."""
+"""Metrics files that the workers of one gateway share, so that a scrape of any of them covers all."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class MetricsFiles:
         self._task: asyncio.Task[None] | None = None
 
     def start(self, metrics: Metrics, refresh: Callable[[], None]) -> None:
-        """Leaves this worker's counters every `every_s` seconds; `refresh` brings them up to date first."""
+        """Writes this worker's counters every `every_s` seconds; `refresh` updates them first."""
         self._task = asyncio.ensure_future(self._publish(metrics, refresh))
 
     async def _publish(self, metrics: Metrics, refresh: Callable[[], None]) -> None:
@@ -55,7 +55,7 @@ class MetricsFiles:
         return total.text()
 
     def stop(self) -> None:
-        """Takes this worker's counters down."""
+        """Stops writing and removes this worker's file."""
         if self._task is not None:
             self._task.cancel()
         self._mine.unlink(missing_ok=True)

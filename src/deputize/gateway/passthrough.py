@@ -22,7 +22,7 @@ from deputize.gateway.upstream_errors import lacks_endpoint
 from deputize.http.handler import JSON_HEADERS, HttpReply
 from deputize.http.headers import Headers, header_safe
 from deputize.http.transport import UpstreamResponse
-from deputize.upstreams import credentials
+from deputize.upstreams import upstream_auth
 from deputize.upstreams.failover import UpstreamPool
 from deputize.upstreams.upstream import Upstream, read_bounded
 from deputize.wire.messages_request import estimate_tokens
@@ -230,7 +230,7 @@ class Passthrough:
             return named
         sent = forward_request_headers(headers, keep_authorization=not upstream.has_key)
         native = MESSAGES if upstream.protocol == "anthropic" else CHAT
-        sent = credentials.for_dialect(sent, native.name)
+        sent = upstream_auth.for_dialect(sent, native.name)
         async with asyncio.timeout(_LIST_S):
             incoming = await upstream.send("GET", "/v1/models", sent, b"")
             try:

@@ -1,4 +1,4 @@
-"""What the live path needs from other parts, as small protocols; the real ones live in store, router and engines."""
+"""Protocols of the parts that the live path is given: the recorder of calls and the route table."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ class CallRecorder(Protocol):
     """Keeps calls; `store.recording.recorder.Recorder` in production."""
 
     def admit(self) -> None:
-        """Raises StoreError when a call could not be kept, so that none need be made."""
+        """Raises StoreError where a call could not be kept, before any work is spent on it."""
         ...
 
     def begin(self, *intents: Intent) -> None:
-        """Calls begin; should the process die, their records say so."""
+        """Notes that calls have begun: should the process die, their records say so."""
         ...
 
     def abandon(self, call_id: str) -> None:
-        """A call that had begun was never made."""
+        """Notes that a call that had begun was not made after all."""
         ...
 
     async def record(self, call: Call) -> None:
-        """Takes one call; under strict durability it is safe when this returns.
+        """Keeps one call; under strict durability it is safe when this returns.
 
         Raises:
             StoreError: it could not be kept.
@@ -34,21 +34,21 @@ class CallRecorder(Protocol):
         ...
 
     def record_now(self, call: Call) -> None:
-        """As `record`, for places that cannot wait."""
+        """As `record` without waiting, for tasks that are being cancelled."""
         ...
 
     async def add_feedback(
         self, *, episode: str = "", call_id: str = "", metric: str, value: float, tenant: str = ""
     ) -> None:
-        """Keeps what a caller tells about how a run or a call turned out."""
+        """Keeps feedback on an episode or a call."""
         ...
 
     def counts(self) -> Mapping[str, float]:
-        """The counters by name; `pending` and `under_way` are of now."""
+        """The counters by name; `pending` and `under_way` are current values."""
         ...
 
     def stats(self) -> RecorderStats:
-        """How things stand."""
+        """The state of the recorder."""
         ...
 
 

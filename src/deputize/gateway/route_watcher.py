@@ -1,4 +1,4 @@
-"""Keeps the newest route file loaded: looked at beside the hot path, swapped in whole."""
+"""Keeps the newest route file loaded: read off the hot path, swapped in as a whole."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _STATES = ("closed", "shadow", "canary", "live", "rolled_back")
 
 
 class RouteWatcher:
-    """`table` is the current route table, None where there are no routes. A damaged file leaves the old one in force."""
+    """Holds the current route table in `table`, None where there are no routes. A damaged file leaves the old one in force."""
 
     def __init__(self, path: Path, metrics: Metrics, *, poll_s: float) -> None:
         self.table: RouteLookup | None = None
@@ -32,7 +32,7 @@ class RouteWatcher:
         self._on_routes: Callable[[], Awaitable[None]] | None = None
 
     def load(self) -> bool:
-        """Loads the file where it has changed; True when the table is a new one."""
+        """Loads the file where it has changed; True where the table is a new one."""
         stamp = self._stamp()
         if stamp == self._seen:
             return False
@@ -57,7 +57,7 @@ class RouteWatcher:
         return found.st_mtime_ns, found.st_size, found.st_ino
 
     async def start(self, on_routes: Callable[[], Awaitable[None]]) -> None:
-        """Loads once, then looks every poll_s seconds; `on_routes` is awaited whenever there are routes."""
+        """Loads the file, then checks it every poll_s seconds; `on_routes` is awaited whenever there are routes."""
         self._on_routes = on_routes
         self.load()
         if self.table is not None:
@@ -75,7 +75,7 @@ class RouteWatcher:
                     await self._on_routes()
 
     async def stop(self) -> None:
-        """Stops looking."""
+        """Stops checking."""
         if self._task is not None:
             self._task.cancel()
             self._task = None

@@ -1,4 +1,4 @@
-"""Worker processes on one listening socket: started, replaced when they die, drained when told to stop.
+"""Worker processes on one listening socket: started, replaced when they die, drained on a signal to stop.
 
 The parent holds the socket and does nothing else, so a worker that crashes costs its own connections and no others:
 new ones wait in the socket's queue until the next worker takes them.
@@ -65,9 +65,9 @@ class Supervisor:
             end.setblocking(False)
 
     def run(self) -> int:
-        """Runs until told to stop; returns the exit code.
+        """Runs until a signal to stop; returns the exit code.
 
-        A worker that ends before it has ever served ends everything, with its exit code: it has said why.
+        A worker that ends before it has ever served ends everything, with its exit code; it has logged the reason.
         """
         before = {number: signal.signal(number, self._on_signal) for number in _SIGNALS}
         wakeup = signal.set_wakeup_fd(self._woken.fileno(), warn_on_full_buffer=False)
@@ -161,7 +161,7 @@ class Supervisor:
                     self._retire_predecessors(child)
 
     def _reap(self) -> int:
-        """Takes note of workers that ended; an exit code where that ends everything."""
+        """Handles workers that ended; an exit code where that ends everything."""
         failed = 0
         while self._children:
             try:

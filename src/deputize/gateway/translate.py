@@ -10,7 +10,7 @@ from deputize.core.errors import BadInput
 from deputize.gateway.exchange import Exchange, Leg
 from deputize.gateway.forwarding import forward_request_headers
 from deputize.http.headers import Headers, header_safe
-from deputize.upstreams import credentials
+from deputize.upstreams import upstream_auth
 from deputize.wire import chat_request
 from deputize.wire.dialect import Dialect
 
@@ -38,7 +38,7 @@ def request_for(leg: Leg, exchange: Exchange, *, ask_for_usage: bool) -> tuple[s
         fields = native.from_chat({**exchange.chat, "model": target})
         body = _encode(fields)
         headers = [(k, v) for k, v in headers if k != "content-type"]
-        headers = credentials.for_dialect([*headers, ("content-type", "application/json")], native.name)
+        headers = upstream_auth.for_dialect([*headers, ("content-type", "application/json")], native.name)
     elif target != model:
         fields = {**fields, "model": target}
         body = _encode(fields)

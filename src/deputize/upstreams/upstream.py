@@ -8,7 +8,7 @@ from __future__ import annotations
 from deputize.core.errors import UpstreamError
 from deputize.http.headers import Headers, header
 from deputize.http.transport import Transport, UpstreamResponse
-from deputize.upstreams import credentials
+from deputize.upstreams import upstream_auth
 from deputize.upstreams.upstream_config import UpstreamConfig, UpstreamProtocol
 
 
@@ -46,7 +46,7 @@ class Upstream:
             UpstreamError, UpstreamTimeout: no answer.
         """
         if self._key:
-            headers = credentials.with_key(headers, self._key, self.protocol)
+            headers = upstream_auth.with_key(headers, self._key, self.protocol)
         config = self.config
         return await self._transport.send(
             method,

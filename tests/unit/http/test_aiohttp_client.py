@@ -37,10 +37,12 @@ async def test_it_sends_reads_and_tells_failures_in_words() -> None:
     transport = AiohttpTransport()
     response = await send(transport, f"{url}/x")
     assert (response.status, await response.read()) == (200, b"ok") and ("x-b", "2") in response.headers
+    response.close()
     assert b"x-a: 1" in seen[0].lower() and b"user-agent" not in seen[0].lower()
     cut = await send(transport, f"{url}/cut")
     with pytest.raises(UpstreamError, match="broke off"):
         _ = [piece async for piece in cut.chunks()]
+    cut.close()
     with pytest.raises(UpstreamTimeout, match="did not answer in time"):
         await send(transport, f"{url}/slow", first_s=0.05)
     with pytest.raises(UpstreamError, match=r"127\.0\.0\.1:9 cannot be reached"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deputize.upstreams.credentials import ANTHROPIC_VERSION, for_dialect, with_key
+from deputize.upstreams.upstream_auth import ANTHROPIC_VERSION, for_dialect, with_key
 
 CLIENTS = [("authorization", "Bearer sk"), ("anthropic-beta", "x"), ("a", "1")]
 
