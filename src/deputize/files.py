@@ -46,10 +46,11 @@ def write_new(path: Path, data: bytes, *, mode: int = 0o600) -> bool:
     temporary = ""
     try:
         temporary = _written_beside(path, data, mode)
-        os.link(temporary, path)  # unlike a rename, a link fails where the name is taken
+        try:
+            os.link(temporary, path)  # unlike a rename, a link fails where the name is taken
+        except FileExistsError:
+            return False
         sync_folder(path.parent)
-    except FileExistsError:
-        return False
     except OSError as error:
         raise StoreError(f"{path} could not be written: {reason(error)}.") from error
     finally:

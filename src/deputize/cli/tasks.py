@@ -119,7 +119,7 @@ def _edit(
     terminal: Terminal, change: Callable[[Discovered, Curated], Changed], about: Sequence[str]
 ) -> Discovered:
     """Makes an edit, notes it in the audit log and says what came of it."""
-    from deputize.pipeline.task_edits import edit_tasks
+    from deputize.pipeline.run_edits import edit_tasks
 
     made: list[Task] = []
     action: list[str] = []

@@ -107,15 +107,6 @@ def sealed_stream(path: Path, keyring: Sealer) -> Iterator[SealedStream]:
             raise ValueError(f"{path.name} was not ended")
 
 
-def is_stream(path: Path) -> bool:
-    """True where a file was written by `sealed_stream`; False where there is none."""
-    try:
-        with path.open("rb") as file:
-            return file.read(len(_STREAM_MAGIC)) == _STREAM_MAGIC
-    except OSError:
-        return False
-
-
 def read_stream(path: Path, kind: type[R], last: type[L], keyring: Sealer) -> Iterator[R | L]:
     """The records of a stream in their order, one in memory at a time; all but the last one are of `kind`.
 

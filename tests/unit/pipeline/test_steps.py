@@ -1,0 +1,40 @@
+"""The steps hand the earlier results to their stage: without them they say which command is missing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from deputize.core.artifacts import Curated, Discovered, Finetuned, Selected
+from deputize.core.config import Convert
+from deputize.core.errors import UsageError
+from deputize.core.records import Record
+from deputize.home import Home
+from deputize.pipeline.run import Run, RunState
+from deputize.pipeline.stage_table import stage_of
+
+DONE: dict[str, Record] = {
+    "curate": Curated(examples=[], sites=[], n_calls=0, n_episodes=0, n_code_calls=0),
+    "cluster": Discovered(tasks=[], keyspaces=[], assignment={}),
+    "select": Selected(candidates={}, plan={}, base_model=""),
+    "finetune": Finetuned(specialists=[]),
+}
+
+
+@pytest.mark.parametrize(
+    ("step", "missing"),
+    [("cluster", "curate"), ("select", "cluster"), ("finetune", "select"), ("evaluate", "finetune")],
+)
+def test_a_step_needs_the_ones_before_it(step: str, missing: str, tmp_path: Path) -> None:
+    state = RunState(run_id="0001-a", settings=Convert().model_dump(mode="json"), n_calls=0, calls_digest="")
+    run = Run(Home(tmp_path), state)
+    run.save()
+    for earlier, record in DONE.items():
+        if earlier == missing:
+            break
+        run.artifact(earlier, type(record)).write(record)
+    stage = stage_of(step)
+    with pytest.raises(UsageError, match=f"run `deputize {missing}` first"):
+        stage.run(run, run.artifact(step, stage.artifact))
+    assert not run.has(step)

@@ -1,0 +1,40 @@
+"""A raw export: one asks, somebody else approves, the first uses it once, within a day."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from deputize.core.errors import AccessDenied, BadInput
+from deputize.store.access.approvals import VALID_S, Approvals
+from deputize.store.access.audit_log import AuditLog
+from deputize.store.access.roles import Actor
+from deputize.store.keys.keyring import KeyRing
+from deputize.testing import ManualClock
+
+ANN = Actor(name="ann", role="curator", grants=("export raw text",))
+EVE = Actor(name="eve", role="admin")
+
+
+def test_an_approval_holds_once_for_who_asked_within_a_day(tmp_path: Path) -> None:
+    clock, ring = ManualClock(), KeyRing.open(tmp_path, environ={})
+    approvals = Approvals(tmp_path, ring, AuditLog(tmp_path, ring), clock=clock)
+    with pytest.raises(BadInput, match="purpose"):
+        approvals.ask(ANN, tenant="default", purpose=" ")
+    asked = approvals.ask(ANN, tenant="default", purpose="an incident")
+    with pytest.raises(AccessDenied, match="waits for a second person"):
+        approvals.use(ANN, asked.id)
+    approvals.approve(EVE, asked.id)
+    with pytest.raises(BadInput, match="approved already"):
+        approvals.approve(EVE, asked.id)
+    clock.advance(VALID_S + 1)
+    with pytest.raises(AccessDenied, match="older than a day"):
+        approvals.use(ANN, asked.id)
+    again = approvals.ask(ANN, tenant="default", purpose="an incident")
+    approvals.approve(EVE, again.id)
+    approvals.use(ANN, again.id)
+    with pytest.raises(AccessDenied, match="used up"):
+        approvals.use(ANN, again.id)
+    assert [r.id for r in approvals.all()] == [asked.id, again.id]
+    assert b"incident" not in (tmp_path / "exports.sealed").read_bytes()

@@ -1,0 +1,17 @@
+"""The protocol of stores: every store has all of its methods."""
+
+from __future__ import annotations
+
+import pytest
+
+from deputize.store.access.audited import AuditedStore
+from deputize.store.access.guarded import GuardedStore
+from deputize.store.base import Store
+from deputize.store.memory import MemoryStore
+from deputize.store.sqlite import SqliteStore
+
+
+@pytest.mark.parametrize("kind", [MemoryStore, SqliteStore, AuditedStore, GuardedStore])
+def test_every_store_has_every_method(kind: type) -> None:
+    wanted = {name for name in vars(Store) if not name.startswith("_")}
+    assert len(wanted) == 14 and wanted <= set(dir(kind))
