@@ -18,7 +18,7 @@ from deputize.home import Home
 from deputize.maintenance.lineage import ClearTextCopy, note_copy
 from deputize.pipeline.curation import CARD
 from deputize.pipeline.run import artifact_of, latest_run, read_state
-from deputize.stages.curate.card import CardCounts, dataset_card
+from deputize.stages.curate.dataset_card import CardCounts, dataset_card
 from deputize.stages.curate.export import Format, export
 from deputize.stages.curate.review import DroppedCall, dropped_calls, read_restored, write_restored
 from deputize.store.access.roles import EVERY_TENANT, Actor, Right, require

@@ -50,7 +50,7 @@ def curate(run: Run, out: Artifact[Curated]) -> None:
     from deputize.privacy.replace.replacement_policy import policy_of
     from deputize.privacy.standard_detectors import standard_detectors
     from deputize.stages.collect.audience import infer_sites
-    from deputize.stages.curate.card import CardCounts, dataset_card
+    from deputize.stages.curate.dataset_card import CardCounts, dataset_card
     from deputize.stages.curate.review import read_restored
     from deputize.stages.curate.run import CurateOptions
     from deputize.stages.curate.run import run as curate_calls

@@ -1,6 +1,6 @@
-"""Where text is in a call: the strings that may hold personal data, and a message written anew with other strings.
+"""The texts in a call: the strings that may contain personal data, and messages rewritten with other strings.
 
-Roles, tool names, ids of tool calls and JSON keys are structure, not text; they are never changed.
+Roles, tool names, ids of tool calls and JSON keys are structure, not text; they are not changed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Change = Callable[[str], str]
 
 _STRUCTURE = frozenset({"role", "tool_call_id", "id", "type", "index", "name", "finish_reason", "tool_error"})
 OMITTED = "omitted:"
-"""Stands for attached files and pictures: specialists read text only, and nobody has looked what is in them."""
+"""Replaces attached files and pictures: specialists read text only, and no detector has read their content."""
 
 
 def message_strings(message: Message) -> Iterator[str]:
@@ -45,7 +45,7 @@ def call_strings(call: Call) -> Iterator[tuple[str, str]]:
 
 
 def rewrite_message(message: Message, change: Change) -> Message:
-    """The message with `change` applied to all its text; the names of persons who take part are left out."""
+    """The message with `change` applied to all its text; names of participants are removed."""
     out: Message = {}
     for key, value in message.items():
         if key == "tool_calls":
@@ -62,8 +62,7 @@ def rewrite_message(message: Message, change: Change) -> Message:
 
 
 def rewrite_text(text: str, change: Change) -> str:
-    """A text after `change`; JSON with escapes is changed inside its strings, where the values stand unescaped, and so
-    are the parts of URLs and forms that are written with percent signs."""
+    """A text after `change`. JSON with escapes and percent-encoded parts of URLs and forms are changed after decoding."""
     parsed = parse_escaped_json(text)
     if parsed is None:
         text = change(text)
@@ -132,7 +131,7 @@ def rewrite_value(value: Any, change: Change) -> Any:
 
 
 def _rewrite_number(value: float, change: Change) -> float:
-    """A number as `change` writes it, where that is a number; small ones point at nobody."""
+    """A number after `change`, where the result is a number; small numbers identify nobody and are not changed."""
     if abs(value) < 100 and value == int(value):
         return value
     written = json.dumps(value)

@@ -27,7 +27,7 @@ _NUMBER = {m.lower(): i for i, m in enumerate(_MONTHS, 1)} | {
 _NUMBER["sept"] = 9
 _NAME = "|".join([*_MONTHS, *(m[:3] for m in _MONTHS if m != "May"), "Sept"])
 YEARLESS = 2024
-"""The year dates without one are taken to be in; a leap year, so that February 29 exists."""
+"""The year of dates without a year; a leap year, so that February 29 exists."""
 
 _DATE = re.compile(
     rf"""(?<![\w/.-])(?:
@@ -41,7 +41,7 @@ _DATE = re.compile(
 
 
 class DateMention(NamedTuple):
-    """A date in a text: where it stands, which day it is, and how another day would be written there."""
+    """A date in a text: its position, its day, and a function that writes another day in the same form."""
 
     start: int
     end: int
@@ -51,10 +51,10 @@ class DateMention(NamedTuple):
 
 
 def find_dates(text: str) -> list[DateMention]:
-    """All dates of a text in the common written forms, day and month as numbers read the American way if they can be."""
+    """All dates of a text in the common written forms; of two numbers the first is the month where that is possible."""
     out: list[DateMention] = []
     for match in _DATE.finditer(text):
-        found = _read(match)
+        found = _parse(match)
         if found is not None:
             out.append(found)
     return out
@@ -76,7 +76,7 @@ def shift_dates(text: str, n_days: int, only: Collection[date] | None = None) ->
     return "".join([*parts, text[at:]]) if parts else text
 
 
-def _read(match: re.Match[str]) -> DateMention | None:
+def _parse(match: re.Match[str]) -> DateMention | None:
     g = match.groupdict()
     text = match.group()
     try:
@@ -131,22 +131,22 @@ def _numeric(match: re.Match[str], g: dict[str, str]) -> DateMention:
 
 
 def _full_year(written: str) -> int:
-    """The year that two or four digits mean, an apostrophe before them or not; 00 to 49 are in this century."""
+    """The year of two or four digits, with or without an apostrophe; 00 to 49 are in this century."""
     year = int(written.lstrip("'’"))
     return year if len(written) == 4 else 2000 + year if year < 50 else 1900 + year
 
 
-_PARTS = re.compile(
+_PARTIAL_DATE = re.compile(
     rf"""(?P<name>(?i:{_NAME}))(?P<gap>\.?,?\s+)(?P<y1>\d{{4}}) | (?P<m2>\d{{1,2}})(?P<s2>[/.])(?P<y2>\d{{4}})
     | (?P<y3>\d{{4}})(?P<s3>[-/.])(?P<m3>\d{{1,2}}) | (?P<y4>\d{{4}})(?P<m4>\d{{2}})(?P<d4>\d{{2}})""",
     re.VERBOSE,
 )
 
 
-def shift_part(text: str, n_days: int) -> str | None:
-    """A date without marks (19870412) or without its day ("October 1983", 10/1983, 1983-10) moved by about `n_days`, in
-    its own form and by a month at least where the day is not said; None where the text is no such date."""
-    match = _PARTS.fullmatch(text.strip())
+def shift_partial_date(text: str, n_days: int) -> str | None:
+    """A date without separators (19870412) or without a day ("October 1983", 10/1983, 1983-10) moved by about `n_days`, in the
+    same form and by at least a month where there is no day; None where the text is not such a date."""
+    match = _PARTIAL_DATE.fullmatch(text.strip())
     if match is None:
         return None
     g = match.groupdict()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deputize.privacy.dates import find_dates, shift_dates, shift_part
+from deputize.privacy.dates import find_dates, shift_dates, shift_partial_date
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_other_numbers_are_no_dates(text: str) -> None:
     ],
 )
 def test_parts_of_dates_move_by_a_month_at_least(text: str, n_days: int, moved: str | None) -> None:
-    assert shift_part(text, n_days) == moved
+    assert shift_partial_date(text, n_days) == moved
 
 
 def test_only_some_days_move() -> None:

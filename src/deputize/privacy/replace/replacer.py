@@ -1,4 +1,4 @@
-"""Puts stand-ins in the place of personal values, in every text of one episode with the same map."""
+"""Replaces personal values with their surrogates, in every text of one episode by the same map."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from deputize.privacy.dates import find_dates, shift_dates
 from deputize.privacy.replace.surrogates import Surrogates
 
 NUMBERS = frozenset({"PHONE_NUMBER", "US_SSN", "CREDIT_CARD", "BANK_ACCOUNT", "IBAN_CODE", "NATIONAL_ID"})
-"""Written with and without separators; one number whatever its form."""
+"""Types of numbers that are the same number with and without separators."""
 MAX_CACHED_CHARS = 1_000_000
-"""Of the texts whose changed form is remembered; steps of an episode repeat the steps before them."""
-FEW = 48
-"""Up to so many values each is looked for by itself, which is quicker."""
-PIECE = 4
+"""Characters of the texts whose rewritten form is cached; steps of an episode repeat the steps before them."""
+MAX_LINEAR_SEARCH = 48
+"""Up to so many values are searched one by one, which is faster."""
+PIECE_CHARS = 4
 """Characters."""
 _CASELESS = frozenset({"EMAIL_ADDRESS", "USERNAME", "STREET_ADDRESS", "MAC_ADDRESS", "SENSITIVE"})
 _GAP = r"[ \t\r\n\u00a0()/.-]{0,3}"
-"""A number may go on in the next line."""
+"""Separators inside a number, which may continue in the next line."""
 _DIGIT = re.compile(r"\d")
 _GAPS = re.compile(r"(?<=\d)[ \t\r\n\u00a0()/.-]{1,3}(?=\d)|[()]")
 
 
 class SubstringSearch:
-    """Which of many strings stand in a text, in the order they were given.
+    """Finds which of many strings are part of a text, in the order in which they were given.
 
-    A giant episode has thousands of values and as many texts; to look for each value in each text takes a square of its
-    length. So a value is looked for only where a piece of it stands, the one that fewest other values have.
+    A giant episode has thousands of values and as many texts; a search for each value in each text would take quadratic
+    time. So a value is searched only in texts with one piece of it, the one that the fewest other values have.
     """
 
     def __init__(self, values: Iterable[str]) -> None:
@@ -42,7 +42,7 @@ class SubstringSearch:
 
     def __call__(self, text: str) -> list[str]:
         """Those of the values that are part of the text."""
-        if len(self._values) <= FEW:
+        if len(self._values) <= MAX_LINEAR_SEARCH:
             return [v for v in self._values if v in text]
         if self._by_piece is None:
             self._by_piece = self._index()
@@ -64,15 +64,15 @@ class SubstringSearch:
 
 
 def _pieces(text: str) -> set[str]:
-    return {text[i : i + PIECE] for i in range(len(text) - PIECE + 1)}
+    return {text[i : i + PIECE_CHARS] for i in range(len(text) - PIECE_CHARS + 1)}
 
 
 class Replacer:
     """The map of one episode, as a function from text to text.
 
     Args:
-        found: (type, value) pairs, exempt ones taken out.
-        is_ordinary: whether a word is an everyday one; such a word is replaced only where it stands alone in quotes.
+        found: (type, value) pairs to replace.
+        is_common_word: returns whether a word is an everyday one, which is replaced only alone or in quotes.
         shift_all_dates: move every date, not only dates of birth.
     """
 
@@ -80,7 +80,7 @@ class Replacer:
         self,
         found: Iterable[tuple[str, str]],
         surrogates: Surrogates,
-        is_ordinary: Callable[[str], bool],
+        is_common_word: Callable[[str], bool],
         *,
         shift_all_dates: bool = False,
     ) -> None:
@@ -90,26 +90,26 @@ class Replacer:
         self._folded: dict[str, tuple[str, str]] = {}
         self._quoted: dict[str, tuple[str, str]] = {}
         self._numbers: list[tuple[str, str, str]] = []
-        """(type, digits, digits of the stand-in)."""
+        """(type, digits, digits of the surrogate)."""
         self._leads: dict[str, list[str]] = {}
-        """Digits -> what may stand right before them: the country code in +12125550188, or ""."""
+        """Digits -> digits that may be right before them: the country code in +12125550188, or ""."""
         self._days: set[date] = set()
         self._all_dates = shift_all_dates
-        self._texts: dict[str, str] = {}
+        self._cache: dict[str, str] = {}
         self._n_chars = 0
-        self._looked: dict[str, str | None] = {}
-        self._n_looked = 0
+        self._leak_cache: dict[str, str | None] = {}
+        self._n_leak_chars = 0
         self.counted: set[int] = set()
-        """Hashes of texts changed before, whose spans are in a count already."""
+        """Hashes of texts that were rewritten before, whose spans are counted already."""
         # longest first: a full name decides what its parts become
         values = sorted(set(found), key=lambda f: (f[0] != "PERSON", -len(f[1]), f))
         surrogates.forbid(frozenset(v.casefold() for _, v in values))
         for kind, value in values:
-            self._learn(kind, value, is_ordinary)
-        self._among_exact, self._among_folded = SubstringSearch(self._exact), SubstringSearch(self._folded)
-        self._among_quoted = SubstringSearch(f'"{value}"' for value in self._quoted)
-        self._number_of = {core: (kind, made) for kind, core, made in self._numbers}
-        self._among_numbers = SubstringSearch(self._number_of)
+            self._add(kind, value, is_common_word)
+        self._find_exact, self._find_folded = SubstringSearch(self._exact), SubstringSearch(self._folded)
+        self._find_quoted = SubstringSearch(f'"{value}"' for value in self._quoted)
+        self._number_of = {core: (kind, surrogate) for kind, core, surrogate in self._numbers}
+        self._find_numbers = SubstringSearch(self._number_of)
 
     @property
     def is_empty(self) -> bool:
@@ -117,49 +117,51 @@ class Replacer:
         return not (self._exact or self._quoted or self._numbers or self._days or self._all_dates)
 
     def __call__(self, text: str) -> str:
-        known = self._texts.get(text)
-        if known is None:
+        cached = self._cache.get(text)
+        if cached is None:
             before = self.n_replaced.copy() if hash(text) in self.counted else None
-            known = self._change(text)
+            cached = self._change(text)
             if before is not None:
                 self.n_replaced = before
-            self._texts[text] = known
+            self._cache[text] = cached
             self._n_chars += len(text)
             if self._n_chars > MAX_CACHED_CHARS:
                 self.forget_texts()
-        return known
+        return cached
 
     def forget_texts(self) -> None:
-        """Gives back the memory of texts changed so far; they are not counted again."""
-        self.counted.update(map(hash, self._texts))
-        self._texts.clear()
-        self._looked.clear()
-        self._n_chars = self._n_looked = 0
+        """Clears the cache of rewritten texts; they are not counted again."""
+        self.counted.update(map(hash, self._cache))
+        self._cache.clear()
+        self._leak_cache.clear()
+        self._n_chars = self._n_leak_chars = 0
 
     def leaks(self, text: str) -> str | None:
-        """The type of a value that still stands in a text, None where none does."""
-        if text not in self._looked:
-            if self._n_looked + len(text) > MAX_CACHED_CHARS:
-                self._looked.clear()
-                self._n_looked = 0
-            self._looked[text] = self._leaks(text)
-            self._n_looked += len(text)
-        return self._looked[text]
+        """The type of a found value that is still in a text, None where none is."""
+        if text not in self._leak_cache:
+            if self._n_leak_chars + len(text) > MAX_CACHED_CHARS:
+                self._leak_cache.clear()
+                self._n_leak_chars = 0
+            self._leak_cache[text] = self._leaks(text)
+            self._n_leak_chars += len(text)
+        return self._leak_cache[text]
 
     def _leaks(self, text: str) -> str | None:
         folded = text.casefold()
-        for value in self._among_folded(folded):
-            kind, made = self._folded[value]
-            if value not in made.casefold() and len(value) > 3 and _bounded(value).search(folded):
+        for value in self._find_folded(folded):
+            kind, surrogate = self._folded[value]
+            if value not in surrogate.casefold() and len(value) > 3 and _bounded(value).search(folded):
                 return kind
         if self._numbers:
-            for core in self._among_numbers(digits_of(text)):
-                kind, made = self._number_of[core]
-                if core != made and any(number_places(text, core, lead) for lead in self._leads[core]):
+            for core in self._find_numbers(digits_of(text)):
+                kind, surrogate = self._number_of[core]
+                if core != surrogate and any(
+                    number_intervals(text, core, lead) for lead in self._leads[core]
+                ):
                     return kind
         return None
 
-    def _learn(self, kind: str, value: str, is_ordinary: Callable[[str], bool]) -> None:
+    def _add(self, kind: str, value: str, is_common_word: Callable[[str], bool]) -> None:
         if kind == "DATE_OF_BIRTH" and (dates := find_dates(value)):
             self._days.update(d.day for d in dates)
             return
@@ -168,50 +170,55 @@ class Replacer:
         digits = digits_of(value)
         if kind in NUMBERS and len(digits) >= 7 and not any(c.isalpha() for c in value):
             core = digits[-10:] if kind == "PHONE_NUMBER" else digits
-            made = digits_of(self._surrogates.of(kind, value))[-len(core) :]
+            surrogate = digits_of(self._surrogates.of(kind, value))[-len(core) :]
             leads = self._leads.setdefault(core, [])
             leads.append(digits[: -len(core)])
             if len(leads) == 1:
-                self._numbers.append((kind, core, made))
+                self._numbers.append((kind, core, surrogate))
             return
         if kind == "PERSON":
-            self._learn_name(value, is_ordinary)
+            self._add_name(value, is_common_word)
             return
-        made = self._surrogates.of(kind, value)
-        self._exact.setdefault(value, (kind, made))
+        surrogate = self._surrogates.of(kind, value)
+        self._exact.setdefault(value, (kind, surrogate))
         if kind == "STREET_ADDRESS" and "," in value:
-            self._learn_places(value, made, is_ordinary)
+            self._add_towns(value, surrogate, is_common_word)
         if kind in _CASELESS:
-            self._folded.setdefault(value.casefold(), (kind, made))
+            self._folded.setdefault(value.casefold(), (kind, surrogate))
 
-    def _learn_name(self, value: str, is_ordinary: Callable[[str], bool]) -> None:
+    def _add_name(self, value: str, is_common_word: Callable[[str], bool]) -> None:
         words = value.split()
-        made = self._surrogates.of("PERSON", value)
+        surrogate = self._surrogates.of("PERSON", value)
         if len(words) == 1:
-            target = self._quoted if is_ordinary(value) or len(value) < 3 else self._exact
-            target.setdefault(value, ("PERSON", made))
+            target = self._quoted if is_common_word(value) or len(value) < 3 else self._exact
+            target.setdefault(value, ("PERSON", surrogate))
             return
-        self._exact.setdefault(value, ("PERSON", made))
-        self._folded.setdefault(value.casefold(), ("PERSON", made))
+        self._exact.setdefault(value, ("PERSON", surrogate))
+        self._folded.setdefault(value.casefold(), ("PERSON", surrogate))
         parts = self._surrogates.parts()
         for word in words:
             part = parts.get(word.casefold())
-            if part and len(word) > 2 and word.istitle() and not is_ordinary(word):
+            if part and len(word) > 2 and word.istitle() and not is_common_word(word):
                 self._exact.setdefault(word, ("PERSON", part))
 
-    def _learn_places(self, value: str, made: str, is_ordinary: Callable[[str], bool]) -> None:
-        """The town of an address stands alone in an answer that takes the address apart."""
-        parts, others = value.split(", "), made.split(", ")
+    def _add_towns(self, value: str, surrogate: str, is_common_word: Callable[[str], bool]) -> None:
+        """Adds the town of an address: it occurs alone in an answer that splits the address."""
+        parts, others = value.split(", "), surrogate.split(", ")
         for part, other in zip(parts[1:], others[1:], strict=False):
-            if len(part) > 3 and part.istitle() and part.replace(" ", "").isalpha() and not is_ordinary(part):
+            if (
+                len(part) > 3
+                and part.istitle()
+                and part.replace(" ", "").isalpha()
+                and not is_common_word(part)
+            ):
                 self._exact.setdefault(part, ("STREET_ADDRESS", other))
 
     def _change(self, text: str) -> str:
         folded = text.casefold()
-        present = {*self._among_exact(text), *self._among_folded(folded)}
+        present = {*self._find_exact(text), *self._find_folded(folded)}
         if present:
             ordered = sorted(present, key=lambda v: (-len(v), v))
-            text = _filled(text, value_places(text, ordered), self._one)
+            text = _filled(text, value_intervals(text, ordered), self._surrogate_of)
         text = self._change_quoted(text)
         if self._numbers:
             text = self._change_numbers(text)
@@ -220,38 +227,40 @@ class Replacer:
         return text
 
     def _change_quoted(self, text: str) -> str:
-        """The text with everyday words that are names changed where they stand alone; no stand-in is one of them."""
+        """The text with names that are everyday words replaced where they are the whole text or in quotes."""
         if text in self._quoted:
-            kind, made = self._quoted[text]
+            kind, surrogate = self._quoted[text]
             self.n_replaced[kind] += 1
-            return made
-        for quoted in self._among_quoted(text):
-            kind, made = self._quoted[quoted[1:-1]]
+            return surrogate
+        for quoted in self._find_quoted(text):
+            kind, surrogate = self._quoted[quoted[1:-1]]
             self.n_replaced[kind] += text.count(quoted)
-            text = text.replace(quoted, f'"{made}"')
+            text = text.replace(quoted, f'"{surrogate}"')
         return text
 
-    def _one(self, found: str) -> str:
-        known = self._exact.get(found) or self._folded.get(found.casefold())
-        if known is None:
+    def _surrogate_of(self, found: str) -> str:
+        entry = self._exact.get(found) or self._folded.get(found.casefold())
+        if entry is None:
             return found
-        kind, made = known
+        kind, surrogate = entry
         self.n_replaced[kind] += 1
         if found not in self._exact:
-            made = made.lower() if found.islower() else made.upper() if found.isupper() else made
-        return made
+            surrogate = (
+                surrogate.lower() if found.islower() else surrogate.upper() if found.isupper() else surrogate
+            )
+        return surrogate
 
     def _change_numbers(self, text: str) -> str:
-        for core in self._among_numbers(_GAPS.sub("", text)):
-            kind, made = self._number_of[core]
+        for core in self._find_numbers(_GAPS.sub("", text)):
+            kind, surrogate = self._number_of[core]
 
-            def fill(found: str, made: str = made, kind: str = kind) -> str:
+            def fill(found: str, surrogate: str = surrogate, kind: str = kind) -> str:
                 self.n_replaced[kind] += 1
-                digits = iter(made)
+                digits = iter(surrogate)
                 return "".join(next(digits) if c.isdigit() else c for c in found)
 
             for lead in self._leads[core]:
-                text = _filled(text, number_places(text, core, lead), fill)
+                text = _filled(text, number_intervals(text, core, lead), fill)
         return text
 
     def _change_dates(self, text: str) -> str:
@@ -262,11 +271,11 @@ class Replacer:
         return shift_dates(text, self._surrogates.n_days, None if self._all_dates else self._days)
 
 
-def value_places(text: str, values: Sequence[str]) -> list[tuple[int, int]]:
-    """Where values stand in a text, whatever their case, as whole words; of those that overlap the first in the list.
+def value_intervals(text: str, values: Sequence[str]) -> list[tuple[int, int]]:
+    """[start, end) of values in a text in any case, as whole words; of overlapping ones the first in the list.
 
-    Nearly every text has values of its own, and to compile a pattern takes far longer than to look; so a pattern is
-    made only where case is not simple.
+    Nearly every text has values of its own, and compiling a pattern takes far longer than a search; so a pattern is
+    compiled only where case is not simple.
     """
     if not (text.isascii() and all(v.isascii() for v in values)):
         pattern = re.compile("|".join(map(_edge, values)), re.IGNORECASE)
@@ -286,13 +295,13 @@ def value_places(text: str, values: Sequence[str]) -> list[tuple[int, int]]:
     return _apart((at, end) for at, _, end in sorted(hits))
 
 
-def number_places(text: str, core: str, lead: str = "") -> list[tuple[int, int]]:
-    """Where the digits of a number stand in a text, with or without separators between them.
+def number_intervals(text: str, core: str, lead: str = "") -> list[tuple[int, int]]:
+    """[start, end) of the digits of a number in a text, with or without separators between them.
 
     Args:
         text: the text.
         core: the digits.
-        lead: digits that may stand right before them and do not belong to another number then.
+        lead: digits that may be right before them without being part of another number.
     """
     if not text.isascii():
         return [m.span("core") for m in _number_pattern(core, lead).finditer(text)]
@@ -327,7 +336,7 @@ def _starts(text: str, digits: str, at: Sequence[int], i: int, lead: str, done: 
 
 
 def _joined(text: str, at: Sequence[int]) -> bool:
-    """True where nothing but a few separators stands between the digits at these places."""
+    """True where only a few separators are between the digits at these indices."""
     return all(b - a <= 4 and not text[a + 1 : b].strip(" \t\r\n()/.-") for a, b in pairwise(at))
 
 
@@ -337,23 +346,23 @@ def _number_pattern(core: str, lead: str) -> re.Pattern[str]:
     return re.compile(rf"(?<!\d){before}(?P<core>{_GAP.join(core)})(?!\d)")
 
 
-def _apart(places: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The places that do not overlap an earlier one that is kept."""
+def _apart(intervals: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The intervals that do not overlap an earlier one that is kept."""
     out: list[tuple[int, int]] = []
-    for start, end in places:
+    for start, end in intervals:
         if not out or start >= out[-1][1]:
             out.append((start, end))
     return out
 
 
-def _filled(text: str, places: Sequence[tuple[int, int]], change: Callable[[str], str]) -> str:
-    """The text with what stands at the places changed."""
+def _filled(text: str, intervals: Sequence[tuple[int, int]], change: Callable[[str], str]) -> str:
+    """The text with its parts at the intervals changed."""
     parts: list[str] = []
     done = 0
-    for start, end in places:
+    for start, end in intervals:
         parts += (text[done:start], change(text[start:end]))
         done = end
-    return "".join([*parts, text[done:]]) if places else text
+    return "".join([*parts, text[done:]]) if intervals else text
 
 
 def _in_word(char: str) -> bool:

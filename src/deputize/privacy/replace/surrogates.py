@@ -17,7 +17,7 @@ from types import MappingProxyType
 
 from deputize.core.errors import MissingExtra
 from deputize.privacy.check_digits import digits_of, is_aba_number, is_iban, is_luhn, is_nhs_number
-from deputize.privacy.dates import shift_part
+from deputize.privacy.dates import shift_partial_date
 
 MAX_SHIFT_WEEKS = 26
 
@@ -199,7 +199,7 @@ class Surrogates:
                     else _refill(value, rng)
                 )
             case "DATE_OF_BIRTH":
-                return shift_part(value, self.n_days) or _refill(value, rng)
+                return shift_partial_date(value, self.n_days) or _refill(value, rng)
             case "NATIONAL_ID" | "BANK_ACCOUNT" | "LICENSE_NUMBER":
                 return self._checked(kind, value, seed, attempt)
             case "JOB_TITLE":

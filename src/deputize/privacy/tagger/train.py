@@ -51,7 +51,7 @@ def train_tagger(
     progress: Progress = silent,
     clock: Callable[[], float] = time.monotonic,
 ) -> TaggerCard:
-    """Trains a tagger, chooses its threshold on the validation samples, and writes it to a folder for load_tagger.
+    """Trains a tagger, chooses its threshold on the validation samples, writes it for load_tagger, and returns its card.
 
     Samples without spans are needed too: without them a tagger masks most of any text.
 
@@ -60,13 +60,10 @@ def train_tagger(
         out_dir: folder to write; replaced as a whole when training is done, not changed where it fails.
         base_dir: folder with config.json, model.safetensors and tokenizer.json of a BERT encoder.
         settings: of the training.
-        validation: samples for the threshold; None: the samples of a tenth of the wordings are held out for it.
+        validation: samples for the threshold; None: a tenth of the wordings is held out for it.
         companions: detectors that the tagger will be used with; the threshold is chosen for all of them together.
         progress: is told of batches.
         clock: seconds, monotonic.
-
-    Returns:
-        The card, also in out_dir/tagger.json.
 
     Raises:
         BadInput: no labelled sample, a malformed sample, or a base that is not a BERT encoder.

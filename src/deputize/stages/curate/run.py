@@ -17,6 +17,8 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Se
 from itertools import islice
 from typing import NamedTuple
 
+import msgspec
+
 from deputize.core.artifacts import Curated, SiteInference, Withheld
 from deputize.core.config import Convert
 from deputize.core.progress import Progress, silent
@@ -69,7 +71,7 @@ def run(
         calls: the log; read several times. Calls that are not in `inference`, as they were recorded later, are ignored.
         inference: the sites of the log, from S1.
         config: seed, split and privacy level.
-        key: 32 secret bytes, from which surrogates and the pseudonyms of episodes and groups are derived.
+        key: 32 secret bytes, from which surrogates and pseudonyms are derived.
         progress: is told of each pass.
         detectors: of personal data; None: the standard ones, without what a home adds.
         write: takes each example in the order of the log; the result has no examples then.
@@ -77,20 +79,16 @@ def run(
 
     Raises:
         MissingExtra: a package of the "privacy" extra is not installed.
-        TypeError: `calls` can be read once only.
+        TypeError: `calls` is an iterator, which can be read once only.
     """
     policy, options = policy_of(config.privacy), options or CurateOptions()
     detectors = detectors or standard_detectors(policy)
     index = _scan(calls, inference, policy, detectors, progress)
     log, summaries = ReplayableLog(calls, index.calls), list(index.calls.values())
     splits = _split(summaries, config)
+    checks_answers = policy.replaces_numbers or SensitiveDetector.name in detectors.names
     deidentifier = Deidentifier(
-        log,
-        index.scanned,
-        policy,
-        key=key,
-        checks_answers=policy.replaces_numbers or SensitiveDetector.name in detectors.names,
-        max_open=options.max_open_episodes,
+        log, index.scanned, policy, key=key, checks_answers=checks_answers, max_open=options.max_open_episodes
     )
     candidates = {c.id for c in summaries if splits.of(c) == "train" and not c.reason} - options.restored
     verified = verify(log, index, deidentifier, candidates, options.restored, config.seed, progress)
@@ -102,25 +100,38 @@ def run(
         (write or examples.append)(maker.make(call, key, options.paraphraser))
         if n_done % 1000 == 0 or n_done == len(kept):
             progress("replacing personal data", n_done, len(kept))
+    warnings = [
+        *detectors.warnings,
+        *_origin_warnings(index, config.min_origins),
+        *splits.warnings,
+        *deidentifier.warnings,
+        *fitness.warnings,
+        *_paraphrase_warnings(options.paraphraser),
+    ]
+    head = _head(inference, index, deidentifier, verified, maker.n_dropped)
+    names, measured = detectors.ensemble(policy).names, detectors.measured
+    return msgspec.structs.replace(
+        head, examples=examples, warnings=warnings, detectors=names, measured=measured
+    )
+
+
+def _head(
+    inference: SiteInference,
+    index: LogIndex,
+    deidentifier: Deidentifier,
+    verified: VerifiedLog,
+    n_dropped: Counter[str],
+) -> Curated:
+    """The result but for the examples, the warnings and the names of the detectors."""
     withheld = [*_calls_for_people(inference), *verified.quarantined.values()]
     return Curated(
-        examples=examples,
+        examples=[],
         sites=inference.sites,
         n_calls=len(inference.site_of),
         n_episodes=index.n_episodes,
         n_code_calls=sum(audience == "code" for audience in inference.audience_of.values()),
-        dropped=dict(sorted((Counter(w.reason for w in withheld) + maker.n_dropped).items())),
+        dropped=dict(sorted((Counter(w.reason for w in withheld) + n_dropped).items())),
         entities=dict(sorted(deidentifier.n_replaced.items())),
-        warnings=[
-            *detectors.warnings,
-            *_origin_warnings(index, config.min_origins),
-            *splits.warnings,
-            *deidentifier.warnings,
-            *fitness.warnings,
-            *_paraphrase_warnings(options.paraphraser),
-        ],
-        detectors=detectors.ensemble(policy).names,
-        measured=detectors.measured,
         withheld=withheld,
     )
 

@@ -7,7 +7,12 @@ import re
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from deputize.privacy.replace.replacer import FEW, SubstringSearch, number_places, value_places
+from deputize.privacy.replace.replacer import (
+    MAX_LINEAR_SEARCH,
+    SubstringSearch,
+    number_intervals,
+    value_intervals,
+)
 
 GAP = r"[ \t\u00a0().-]{0,3}"
 SOUP = st.text("12 .-()a+\tx", max_size=40)
@@ -24,8 +29,10 @@ def by_pattern(text: str, core: str, lead: str) -> list[tuple[int, int]]:
 @settings(max_examples=1500, deadline=None)
 def test_numbers_are_found_where_a_pattern_finds_them(text: str, core: str, lead: str) -> None:
     assume((lead + core).find(core) == len(lead))  # a country code that looks like the number's own start
-    assert number_places(text, core, lead) == by_pattern(text, core, lead)
-    assert number_places(f"é{text}", core, lead) == [(a + 1, b + 1) for a, b in by_pattern(text, core, lead)]
+    assert number_intervals(text, core, lead) == by_pattern(text, core, lead)
+    assert number_intervals(f"é{text}", core, lead) == [
+        (a + 1, b + 1) for a, b in by_pattern(text, core, lead)
+    ]
 
 
 def edged(value: str) -> str:
@@ -42,7 +49,7 @@ def edged(value: str) -> str:
 def test_values_are_found_where_a_pattern_finds_them(text: str, values: list[str]) -> None:
     values.sort(key=lambda v: (-len(v), v))
     pattern = re.compile("|".join(map(edged, values)), re.IGNORECASE)
-    assert value_places(text, values) == [m.span() for m in pattern.finditer(text)]
+    assert value_intervals(text, values) == [m.span() for m in pattern.finditer(text)]
 
 
 @given(
@@ -52,7 +59,12 @@ def test_values_are_found_where_a_pattern_finds_them(text: str, values: list[str
 @settings(max_examples=600, deadline=None)
 def test_many_values_are_found_as_few_are(values: list[str], texts: list[str]) -> None:
     """With so many that they are looked for by a piece of each: those that stand there, in their order, no other."""
-    many = [*values, *(f"none of {i} is there" for i in range(FEW + 1)), texts[0][:3], texts[0][1:7]]
+    many = [
+        *values,
+        *(f"none of {i} is there" for i in range(MAX_LINEAR_SEARCH + 1)),
+        texts[0][:3],
+        texts[0][1:7],
+    ]
     among = SubstringSearch(many)
     for text in texts:
         assert among(text) == [value for value in many if value in text]

@@ -9,9 +9,9 @@ from deputize.privacy.check_digits import digits_of
 from deputize.privacy.dates import find_dates
 from deputize.privacy.detectors.base import Span
 from deputize.privacy.detectors.gazetteer import is_name, is_only_name
-from deputize.privacy.detectors.rules.credentials import CREDENTIAL_RULES
 from deputize.privacy.detectors.rules.formatted_ids import FORMATTED_ID_RULES
 from deputize.privacy.detectors.rules.health import HEALTH_RULES
+from deputize.privacy.detectors.rules.keys_and_passwords import SECRET_RULES
 from deputize.privacy.detectors.rules.people_and_places import PEOPLE_AND_PLACE_RULES
 from deputize.privacy.detectors.rules.record_numbers import RECORD_NUMBER_RULES
 from deputize.privacy.detectors.rules.rule import CAPITALISED_WORD, Rule
@@ -19,7 +19,7 @@ from deputize.privacy.entity_types import SECRET
 
 RULES: tuple[Rule, ...] = (
     *FORMATTED_ID_RULES,
-    *CREDENTIAL_RULES,
+    *SECRET_RULES,
     *RECORD_NUMBER_RULES,
     *PEOPLE_AND_PLACE_RULES,
     *HEALTH_RULES,

@@ -48,7 +48,7 @@ def _is_password_word(text: str) -> bool:
     )
 
 
-CREDENTIAL_RULES: tuple[Rule, ...] = (
+SECRET_RULES: tuple[Rule, ...] = (
     Rule("API_KEY", re.compile(r"(?<![\w-])(?:sk|pk|rk|ak)[-_](?:live[-_]|test[-_]|proj[-_]|ant[-_])?[A-Za-z0-9_-]{10,}"), 0.95, "sk-|sk_|pk-|pk_|rk_|rk-|ak_|ak-", has_digit),
     Rule("API_KEY", re.compile(r"(?<!\w)(?:gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|glpat-[\w-]{16,}|hf_[A-Za-z0-9]{20,}|npm_[A-Za-z0-9]{30,}|xox[abeprs]-[\w-]{10,}|xapp-[\w-]{10,}|pypi-[\w-]{20,}|shp(?:at|ca|pa|ss)_[0-9a-fA-F]{20,}|dop_v1_[0-9a-f]{30,}|whsec_[\w+/=-]{16,}|hv[sb]\.[\w-]{16,}|ya29\.[\w-]{20,}|glrt-[\w-]{16,}|SG\.[\w-]{16,}\.[\w-]{16,}|AIza[\w-]{30,}|(?:AKIA|ASIA|AROA)[A-Z0-9]{16})(?!\w)"), 0.99),
     Rule("API_KEY", re.compile(r"(?<![\w-])eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*"), 0.99, "eyJ"),

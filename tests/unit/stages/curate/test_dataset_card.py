@@ -16,7 +16,7 @@ from deputize.privacy.detectors.deobfuscate import DeobfuscatingDetector
 from deputize.privacy.detectors.rules import RuleDetector
 from deputize.privacy.standard_detectors import DetectorSet
 from deputize.stages.collect.audience import infer_sites
-from deputize.stages.curate.card import MASKED, CardCounts, dataset_card
+from deputize.stages.curate.dataset_card import MASKED, CardCounts, dataset_card
 from deputize.stages.curate.run import run
 
 KEY = b"k" * 32

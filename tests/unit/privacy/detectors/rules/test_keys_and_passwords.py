@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from deputize.privacy.detectors.rules.credentials import CREDENTIAL_RULES
+from deputize.privacy.detectors.rules.keys_and_passwords import SECRET_RULES
 from deputize.privacy.detectors.rules.rule_detector import RuleDetector
 
 
 def found(text: str) -> set[tuple[str, str]]:
-    (spans,) = RuleDetector(CREDENTIAL_RULES).detect([text])
-    return {
-        (s.type, text[s.start : s.end]) for s in spans if s.type in {rule.type for rule in CREDENTIAL_RULES}
-    }
+    (spans,) = RuleDetector(SECRET_RULES).detect([text])
+    return {(s.type, text[s.start : s.end]) for s in spans if s.type in {rule.type for rule in SECRET_RULES}}
 
 
 @pytest.mark.parametrize(
