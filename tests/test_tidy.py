@@ -72,7 +72,14 @@ UNTESTED_MODULES = {"store/base": PROTOCOL, "store/keys/base": PROTOCOL}
 TABLES = {
     **{
         f"src/deputize/privacy/detectors/rules/{name}.py": "tables of patterns, one a line"
-        for name in ("credentials", "formatted_ids", "health", "people_and_places", "record_numbers", "rule")
+        for name in (
+            "formatted_ids",
+            "health",
+            "keys_and_passwords",
+            "people_and_places",
+            "record_numbers",
+            "rule",
+        )
     },
     **{
         f"src/deputize/privacy/{name}.py": "lists of words, which one word a line would make unreadable"

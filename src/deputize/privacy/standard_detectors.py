@@ -32,9 +32,9 @@ class DetectorRecipe(NamedTuple):
 
     policy: ReplacementPolicy
     home: Path | None = None
-    """Where taggers are looked for; None: no tagger is used."""
+    """Home with taggers; None: no tagger is used."""
     privacy: Privacy = Privacy()
-    """Which tagger, which further detectors, and which sensitive terms."""
+    """Names the tagger, further detectors, and sensitive terms."""
 
     def make(self) -> DetectorSet:
         """The detectors. Raises as standard_detectors does."""

@@ -16,7 +16,7 @@ from deputize.privacy.scan.scanned_log import ScannedLog, texts_of_lines
 
 
 class SitePlan(NamedTuple):
-    """How values are replaced at one site."""
+    """The replacement of values at one site."""
 
     vocabulary: SiteVocabulary
     template_values: frozenset[tuple[str, str]]

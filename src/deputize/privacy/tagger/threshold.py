@@ -57,13 +57,13 @@ def choose_threshold(
             join_adjacent(spans_of(probabilities, words, offsets, types, threshold), text)
             for text, (probabilities, words, offsets) in zip(texts, predicted, strict=True)
         ]
-        rank, figures = _rank(validation, by_tagger, by_companions)
+        rank, figures = rank_findings(validation, by_tagger, by_companions)
         if best is None or rank > best:
             best, chosen = rank, ChosenThreshold(threshold, figures)
     return chosen
 
 
-def _rank(
+def rank_findings(
     samples: Sequence[Sample], by_tagger: Sequence[list[Span]], by_companions: Sequence[list[Span]]
 ) -> tuple[tuple[float, float], dict[str, float]]:
     """((minus the excess of added findings, F2 of all detectors), the figures of the tagger alone); higher is better."""

@@ -23,7 +23,7 @@ IGNORED = -100
 
 
 class TaggerTrainingSettings(NamedTuple):
-    """How a tagger is trained."""
+    """Settings of the training of a tagger."""
 
     seed: int
     """Of everything random."""
@@ -49,14 +49,14 @@ class TrainingWindow(NamedTuple):
 
 
 class TrainingResult(NamedTuple):
-    """How training ended."""
+    """The end of a training."""
 
     epochs: float
     stopped_early: bool
     """True where the deadline ended it."""
 
 
-def _batches(
+def training_batches(
     windows: Sequence[TrainingWindow], tokens_per_batch: int, rng: np.random.Generator
 ) -> list[list[int]]:
     """Indices of windows in batches of similar length, in random order; a batch has at most `tokens_per_batch` pieces."""
@@ -111,7 +111,7 @@ class TaggerTraining:
             progress: is told of batches.
         """
         settings = self._settings
-        n_batches = len(_batches(windows, settings.tokens_per_batch, np.random.default_rng(0)))
+        n_batches = len(training_batches(windows, settings.tokens_per_batch, np.random.default_rng(0)))
         n_steps = max(1, round(settings.epochs * n_batches))
         begun = clock()
         allowed_s = max(1e-9, ends_at - begun)
@@ -130,7 +130,7 @@ class TaggerTraining:
         self, windows: Sequence[TrainingWindow], rng: np.random.Generator
     ) -> Iterator[list[TrainingWindow]]:
         while True:
-            queue = _batches(windows, self._settings.tokens_per_batch, rng)
+            queue = training_batches(windows, self._settings.tokens_per_batch, rng)
             while queue:
                 yield [windows[i] for i in queue.pop()]
 

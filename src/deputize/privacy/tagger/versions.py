@@ -1,4 +1,4 @@
-"""Where the taggers of a home lie: HOME/taggers/0001, 0002, ..., the newest of which looks for personal data in S2."""
+"""The folders of a home's taggers, HOME/taggers/0001, 0002, ...; the newest one is used unless another is named."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _numbers(home: Path) -> list[int]:
 
 
 def next_path(home: Path) -> Path:
-    """Where the next tagger of a home goes."""
+    """The folder for the next tagger of a home."""
     return home / "taggers" / f"{max(_numbers(home), default=0) + 1:04d}"
 
 

@@ -163,7 +163,7 @@ class _Splits(NamedTuple):
 
 
 class _Fitness(NamedTuple):
-    """Which calls are fit for training."""
+    """The calls that are fit for training, by exclusion."""
 
     reasons: dict[str, str]
     """Call id -> why it is not fit."""
@@ -197,7 +197,7 @@ def _judge(
     verified: VerifiedLog,
     restored: Container[str],
 ) -> _Fitness:
-    """Which of the calls that were not quarantined are fit for training; a restored call always is."""
+    """Decides which calls that were not quarantined are fit for training; a restored call always is."""
     pool = [c for c in kept if splits.of(c) in TRAINING_SPLITS]
     reasons, warnings = outcome_reasons(pool, inference.site_of)
     reasons |= {c.id: c.reason for c in pool if c.reason}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from deputize.core.progress import silent
 from deputize.privacy.detectors.base import Span
 from deputize.privacy.tagger.labelled_text import Label, Sample
-from deputize.privacy.tagger.threshold import DEFAULT_THRESHOLD, MAX_ADDED, _rank, choose_threshold
+from deputize.privacy.tagger.threshold import DEFAULT_THRESHOLD, MAX_ADDED, choose_threshold, rank_findings
 
 
 def span(start: int, end: int) -> Span:
@@ -22,13 +22,13 @@ def test_without_validation_samples_it_is_the_default() -> None:
 
 def test_findings_in_clean_texts_weigh_more_than_recall() -> None:
     samples = [NAMED, CLEAN]
-    half, _ = _rank(samples, [[span(0, 3)], []], [[], []])
-    whole, figures = _rank(samples, [[span(0, 7)], []], [[], []])
-    greedy, _ = _rank(samples, [[span(0, 7)], [span(0, 6)]], [[], []])
+    half, _ = rank_findings(samples, [[span(0, 3)], []], [[], []])
+    whole, figures = rank_findings(samples, [[span(0, 7)], []], [[], []])
+    greedy, _ = rank_findings(samples, [[span(0, 7)], [span(0, 6)]], [[], []])
     assert greedy < half < whole and whole == (0.0, 1.0) and greedy[0] == -(1 - MAX_ADDED)
     assert figures["char_recall"] == 1.0
 
 
 def test_what_a_companion_finds_too_is_not_added_by_the_tagger() -> None:
-    rank, figures = _rank([NAMED, CLEAN], [[], [span(0, 6)]], [[span(0, 7)], [span(0, 6)]])
+    rank, figures = rank_findings([NAMED, CLEAN], [[], [span(0, 6)]], [[span(0, 7)], [span(0, 6)]])
     assert rank[0] == 0.0 and rank[1] > 0.8 and figures["char_recall"] == 0.0

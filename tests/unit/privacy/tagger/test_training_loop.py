@@ -13,7 +13,7 @@ from deputize.privacy.tagger.training_loop import (
     TaggerTraining,
     TaggerTrainingSettings,
     TrainingWindow,
-    _batches,
+    training_batches,
 )
 
 pytest.importorskip("torch", reason="torch is not installed")
@@ -23,7 +23,7 @@ WINDOWS = [TrainingWindow([5] * n, [0] * n) for n in (3, 40, 5, 7, 80, 4, 9, 60)
 
 
 def test_batches_hold_every_window_once_and_keep_to_their_size() -> None:
-    batches = _batches(WINDOWS, 100, np.random.default_rng(0))
+    batches = training_batches(WINDOWS, 100, np.random.default_rng(0))
     assert sorted(i for batch in batches for i in batch) == list(range(len(WINDOWS)))
     for batch in batches:
         longest = max(len(WINDOWS[i].ids) + 2 for i in batch)

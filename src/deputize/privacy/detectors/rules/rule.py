@@ -18,7 +18,7 @@ class Rule(NamedTuple):
     pattern: re.Pattern[str]
     score: float
     needs: str = ""
-    """What a text must hold before the pattern is tried, in any case: "#" a digit, and one of the words, parted by '|'."""
+    """Words that a text must contain before the pattern is tried, in any case; "#": a digit. Alternatives are separated by '|'."""
     fits: Callable[[str], bool] | None = None
 
 

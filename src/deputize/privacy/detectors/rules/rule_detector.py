@@ -143,7 +143,7 @@ def _clock_end(text: str, at: int) -> int:
 
 
 def _phone_score(found: str, before: str) -> float:
-    """How far the look of a number and the words before it speak for a phone; 0 says it is something else."""
+    """Score of a phone number by its form and the words before it; 0 where it is something else."""
     digits = digits_of(found)
     if len(set(digits)) < 3 or _DATE_LIKE.fullmatch(found):
         return 0.0
