@@ -64,6 +64,7 @@ def _row(one: Route) -> dict[str, object]:
         "threshold": one.threshold,
         "specialist": one.specialist,
         "certificate": certificate,
+        "uncompared": one.contract.uncompared,
     }
 
 
@@ -86,12 +87,15 @@ def list_routes(terminal: Terminal, /) -> None:
             f"{r.certificate.kind} {r.certificate.epsilon:g}/{r.certificate.delta:g}"
             if r.certificate
             else "none",
+            ", ".join(r.contract.uncompared) or "-",
         )
         for r in file.routes
     ]
     terminal.result(
         document,
-        lambda: terminal.table(("route", "task", "state", "threshold", "certificate (eps/delta)"), rows),
+        lambda: terminal.table(
+            ("route", "task", "state", "threshold", "certificate (eps/delta)", "not compared"), rows
+        ),
     )
 
 

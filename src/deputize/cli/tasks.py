@@ -14,7 +14,7 @@ from deputize.cli.jsonl import RowWriter
 from deputize.cli.terminal import Terminal, pass_terminal
 from deputize.core.artifacts import Curated, Discovered, Skip
 from deputize.core.errors import BadInput
-from deputize.core.records import Call, RouteFile, Task
+from deputize.core.records import Call, FieldType, RouteFile, Task
 from deputize.home import Home
 
 if TYPE_CHECKING:
@@ -113,6 +113,26 @@ def hide_task(terminal: Terminal, /, task_id: str, undo: bool) -> None:
     after = _edit(terminal, lambda d, _: change(d, task_id, at=time.time()), (task_id,))
     if not undo:
         _close_routes(terminal, next(t for t in after.tasks if t.id == task_id))
+
+
+@tasks.command("field")
+@click.argument("task_id", metavar="ID")
+@click.argument("name", metavar="FIELD")
+@click.argument("type_", metavar="TYPE", type=click.Choice(["value", "free", "label"]))
+@pass_terminal
+def set_field_type(terminal: Terminal, /, task_id: str, name: str, type_: FieldType) -> None:
+    """Say how a FIELD of a task's JSON replies is compared; later runs keep it.
+
+    value: character by character. label: one of the values in the log. free: not at all, since nothing but a person reads
+    it; certificates, the report and answers then name it as not compared.
+    """
+    from deputize.stages.cluster import edits
+
+    _edit(
+        terminal,
+        lambda d, c: edits.set_field(d, c.examples, task_id, name, type_, at=time.time()),
+        (task_id, name, type_),
+    )
 
 
 def _edit(
@@ -217,7 +237,7 @@ def _contract(task: Task) -> str:
     contract = task.contract
     named = {
         "label": contract.labels,
-        "json": [f.name for f in contract.fields],
+        "json": [f.name + (" (not compared)" if f.type == "free" else "") for f in contract.fields],
         "tool_call": contract.tools,
         "text": [],
     }[contract.kind]

@@ -1,6 +1,9 @@
 """The canonical answer of a reply under a contract, the agreement of two answers, and the message of an answer.
 
-One definition serves training, scoring, certification and the live path, so that they cannot drift apart.
+One definition serves training, scoring, certification and the live path, so that they cannot drift apart. Two answers
+agree when the messages that `message_of` makes of them say the same: white space and case count everywhere but in
+labels, whose white space is folded, and at the end of a text. JSON is compared as JSON: layout and order of keys do not
+count, and numbers are equal when they are of one kind (1 and 1.0 differ) and of one value.
 """
 
 from __future__ import annotations
@@ -9,7 +12,8 @@ import json
 import re
 from collections import Counter
 from collections.abc import Container, Iterable
-from typing import Any
+from functools import lru_cache
+from typing import Any, Never
 
 from deputize.core.records import Answer, Contract, Message
 
@@ -17,7 +21,7 @@ DEFER = "<defer>"
 """The answer "the LLM answers this call" at a mixed site."""
 
 _SPACE = re.compile(r"\s+")
-_FENCE = re.compile(r"^\s*```(?:json)?\s*\n(.*?)\n?\s*```\s*$", re.DOTALL)
+_FENCE = re.compile(r"\s*(```(?:json)?)[^\S\n]*\n(.*?)\n?\s*```\s*", re.DOTALL | re.IGNORECASE)
 
 
 def text_of(message: Message) -> str:
@@ -36,14 +40,24 @@ def fold(text: str) -> str:
     return _SPACE.sub(" ", text).strip()
 
 
+def fence_of(text: str) -> str:
+    """The line that opens the Markdown fence around a whole text of JSON; '' where there is none."""
+    fenced = _FENCE.fullmatch(text)
+    return fenced.group(1) if fenced else ""
+
+
 def parse_json_object(text: str) -> dict[str, Any] | None:
     """The JSON object that the whole text is (a Markdown fence around it is allowed), else None."""
-    fenced = _FENCE.match(text)
+    fenced = _FENCE.fullmatch(text)
     try:
-        value = json.loads(fenced.group(1) if fenced else text)
+        value = json.loads(fenced.group(2) if fenced else text, parse_constant=_no_json)
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
+
+
+def _no_json(name: str) -> Never:
+    raise ValueError(f"{name} is no JSON")
 
 
 def tool_calls_of(message: Message) -> list[dict[str, Any]] | None:
@@ -56,7 +70,7 @@ def tool_calls_of(message: Message) -> list[dict[str, Any]] | None:
         arguments = function.get("arguments")
         if isinstance(arguments, str):
             try:
-                arguments = json.loads(arguments) if arguments.strip() else {}
+                arguments = json.loads(arguments, parse_constant=_no_json) if arguments.strip() else {}
             except (ValueError, RecursionError):
                 return None
         if arguments is None:
@@ -70,23 +84,26 @@ def tool_calls_of(message: Message) -> list[dict[str, Any]] | None:
 def answer_of(response: Message, contract: Contract) -> Answer | None:
     """The canonical answer of a reply, or None where the reply breaks the contract.
 
-    label -> str; json -> dict; tool_call -> list of {"name", "arguments"} or DEFER; text -> str.
+    label -> str; json -> dict; tool_call -> list of {"name", "arguments"} or DEFER; text -> str as it stands, without
+    the white space at its end. A reply in another fence than the contract's, or with other text beside its tool calls,
+    would not be served as it stands: it is no answer, or the LLM's to give where the contract may defer.
     """
     calls = tool_calls_of(response)
+    text = text_of(response)
     if contract.kind == "tool_call":
-        if calls:
+        if calls and text.strip() == contract.content:
             return calls
         return DEFER if contract.may_defer and calls is not None else None
     if calls is None or calls:
         return DEFER if contract.may_defer else None
-    text = text_of(response)
     answer: Answer | None = None
     if contract.kind == "json":
-        value = parse_json_object(text)
-        answer = value if value is not None and _fits(value, contract) else None
+        value = parse_json_object(text) if fence_of(text) == contract.fence else None
+        answer = _canonical(value, contract) if value is not None and _fits(value, contract) else None
     else:
-        folded = fold(text)
-        answer = folded if folded in contract.labels or (folded and contract.kind == "text") else None
+        answer = _spellings(tuple(contract.labels)).get(fold(text))
+        if answer is None and contract.kind == "text":
+            answer = text.rstrip() or None
     # at a mixed site a reply in no form that code reads is meant for a person: the LLM's to give
     return DEFER if answer is None and contract.may_defer else answer
 
@@ -94,39 +111,64 @@ def answer_of(response: Message, contract: Contract) -> Answer | None:
 def _fits(value: dict[str, Any], contract: Contract) -> bool:
     known = {f.name for f in contract.fields}
     required = {f.name for f in contract.fields if not f.optional}
-    return required <= value.keys() and value.keys() <= known
+    if not (required <= value.keys() and value.keys() <= known):
+        return False
+    return all(isinstance(value.get(name, ""), str) for name in contract.uncompared)
+
+
+@lru_cache(maxsize=1024)
+def _spellings(labels: tuple[str, ...]) -> dict[str, str]:
+    """Folded label -> the label as it is written; of labels that differ in white space alone the first."""
+    return {fold(label): label for label in reversed(labels)}
+
+
+def _canonical(answer: Answer, contract: Contract) -> Answer:
+    """An answer with each label as the contract writes it, and the fields of a JSON object in the contract's order."""
+    if contract.kind == "label" and isinstance(answer, str):
+        return _spellings(tuple(contract.labels)).get(fold(answer), answer)
+    if contract.kind != "json" or not isinstance(answer, dict):
+        return answer
+    out = dict(answer)
+    for field in contract.fields:
+        value = out.get(field.name)
+        if field.type == "label" and isinstance(value, str):
+            labels = tuple(label for label in field.labels if isinstance(label, str))
+            out[field.name] = _spellings(labels).get(fold(value), value)
+    known = [f.name for f in contract.fields if f.name in out]
+    return {name: out[name] for name in (*known, *(n for n in out if n not in known))}
 
 
 def agree(a: Answer | None, b: Answer | None, contract: Contract) -> bool:
     """Check whether two answers are the same under the contract. Nothing agrees with None.
 
-    json: every field but "free" ones is equal; tool_call: same tools in the same order with equal arguments.
-    Strings are compared with white space folded; 1 and 1.0 are equal, true and 1 are not.
+    json: every field but "free" ones is equal; tool_call: same tools in the same order with equal arguments; label and
+    text: the same string. Answers that agree make the same message, but for free fields and ids of tool calls.
     """
     if a is None or b is None:
         return False
-    if contract.kind == "json" and isinstance(a, dict) and isinstance(b, dict):
-        free = {f.name for f in contract.fields if f.type == "free"}
-        a = {k: v for k, v in a.items() if k not in free}
-        b = {k: v for k, v in b.items() if k not in free}
     try:
-        return bool(_plain(a) == _plain(b))
+        return same_value(_compared(a, contract), _compared(b, contract))
     except RecursionError:  # nested as deep as no honest answer is
         return False
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, str):
-        return ("s", fold(value))
-    if isinstance(value, bool) or value is None:
-        return ("c", value)
-    if isinstance(value, int | float):
-        return ("n", float(value)) if abs(value) < 2**53 else ("i", value)
-    if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    return ("o", repr(value))
+def _compared(answer: Answer, contract: Contract) -> Answer:
+    if isinstance(answer, dict) and (free := contract.uncompared):
+        answer = {k: v for k, v in answer.items() if k not in free}
+    return _canonical(answer, contract)
+
+
+def same_value(a: Any, b: Any) -> bool:
+    """Whether two values are the same JSON: strings character by character, numbers by kind and value.
+
+    Raises:
+        RecursionError: they are nested too deeply.
+    """
+    return _written(a) == _written(b)
+
+
+def _written(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, default=repr)
 
 
 def action_of(answer: Answer) -> str:
@@ -140,7 +182,7 @@ def message_of(answer: Answer, contract: Contract, call_ids: Iterable[str]) -> M
     """The assistant message that carries an answer. `call_ids` yields an id for each tool call.
 
     Raises:
-        ValueError: for DEFER, which has no message: the LLM answers.
+        ValueError: for DEFER, which has no message (the LLM answers), and for numbers that JSON does not have.
     """
     if answer == DEFER and contract.may_defer:
         raise ValueError("DEFER has no message: the LLM answers")
@@ -148,20 +190,25 @@ def message_of(answer: Answer, contract: Contract, call_ids: Iterable[str]) -> M
         ids = iter(call_ids)
         return {
             "role": "assistant",
-            "content": None,
+            "content": contract.content or None,
             "tool_calls": [
                 {
                     "id": next(ids),
                     "type": "function",
                     "function": {
                         "name": c["name"],
-                        "arguments": json.dumps(c["arguments"], ensure_ascii=False),
+                        "arguments": json.dumps(c["arguments"], ensure_ascii=False, allow_nan=False),
                     },
                 }
                 for c in answer
             ],
         }
-    content = json.dumps(answer, ensure_ascii=False) if contract.kind == "json" else str(answer)
+    answer = _canonical(answer, contract)
+    if contract.kind == "json":
+        content = json.dumps(answer, ensure_ascii=False, allow_nan=False)
+        content = f"{contract.fence}\n{content}\n```" if contract.fence else content
+    else:
+        content = str(answer)
     return {"role": "assistant", "content": content}
 
 

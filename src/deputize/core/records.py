@@ -21,6 +21,7 @@ or a list of {"name", "arguments"} (tool_call)."""
 Audience = Literal["human", "code", "unknown"]
 Split = Literal["train", "validation", "calibration", "test", ""]
 Kind = Literal["label", "json", "tool_call", "text"]
+FieldType = Literal["label", "value", "free"]
 RouteState = Literal["closed", "shadow", "canary", "live", "rolled_back"]
 
 
@@ -254,10 +255,13 @@ class Field(Record):
     """One field of a JSON reply."""
 
     name: str
-    type: Literal["label", "value", "free"]
-    """label: a closed set; value: copied or computed, compared exactly; free: prose, generated but not compared."""
+    type: FieldType
+    """label: a closed set, compared with white space folded; value: copied or computed, compared exactly; free: prose for a
+    person, written but not compared."""
     labels: list[Any] = msgspec.field(default_factory=list)
     optional: bool = False
+    by_hand: bool = False
+    """A person set the type."""
 
 
 class Contract(Record):
@@ -272,6 +276,15 @@ class Contract(Record):
     """kind "tool_call": tool names seen in replies."""
     may_defer: bool = False
     """A mixed site: DEFER (the LLM answers this call) is one of the answers."""
+    fence: str = ""
+    """kind "json": the line that opens the Markdown fence around the replies, "```json" or "```"; "": they have none."""
+    content: str = ""
+    """kind "tool_call": the text that stands beside the tool calls, the same in every reply; "": none does."""
+
+    @property
+    def uncompared(self) -> list[str]:
+        """Names of the fields that no comparison looks at, so that no certificate is about them."""
+        return [f.name for f in self.fields if f.type == "free"]
 
 
 class PromptRecipe(Record):
@@ -347,6 +360,8 @@ class Certificate(Record):
     """Units that would be served."""
     n_errors: int = 0
     """Of them, answered otherwise than the LLM did."""
+    uncompared: list[str] = msgspec.field(default_factory=list)
+    """Fields of the reply that the claim is not about."""
     version: int = RECORD_VERSION
     """Of the record's form."""
 

@@ -33,6 +33,9 @@ def decision_headers(exchange: Exchange) -> Headers:
         out.append(("x-deputize-confidence", f"{decision.confidence:.4f}"))
     if decision.certificate_id:
         out.append(("x-deputize-certificate", header_safe(decision.certificate_id)))
+    route = exchange.routing.route
+    if decision.served_by == "slm" and route is not None and route.contract.uncompared:
+        out.append(("x-deputize-uncompared", header_safe(", ".join(route.contract.uncompared))))
     return out
 
 

@@ -336,9 +336,24 @@ def draw_calls(groups_N: Sequence[str], largest: int, seed: int) -> NDArray[np.i
 
 
 def claim(
-    verdict: SequenceTest, index: int, *, mixed: bool = False, n_repeated: int = 0, n_unread: int = 0
+    verdict: SequenceTest,
+    index: int,
+    *,
+    mixed: bool = False,
+    n_repeated: int = 0,
+    n_unread: int = 0,
+    uncompared: Sequence[str] = (),
 ) -> str:
-    """The sentence a reader may quote for the certified threshold at `index`."""
+    """The words a reader may quote for the certified threshold at `index`.
+
+    Args:
+        verdict: the test.
+        index: of the threshold.
+        mixed: the site also speaks to people.
+        n_repeated: units with a second answer of the LLM.
+        n_unread: units that there was no time to read.
+        uncompared: fields of the reply that no comparison looked at; the claim says that it is not about them.
+    """
     sure, limit = percent(1 - verdict.delta), percent(verdict.epsilon)
     served, errors = int(verdict.n_served_L[index]), int(verdict.n_errors_L[index])
     threshold = f"confidence {verdict.thresholds_L[index]:.3g} or more"
@@ -359,7 +374,10 @@ def claim(
         else ""
     )
     unread = f", {n_unread} that there was no time to read counted among them" if n_unread else ""
-    return f"With {sure} confidence, {body} ({basis}{repeats}{unread}; p = {verdict.p_values_L[index]:.2g})."
+    fields = f"the field{'s' if len(uncompared) > 1 else ''} {', '.join(uncompared)}"
+    but = f" Nothing is claimed of {fields}, which was not compared." if len(uncompared) == 1 else ""
+    but = f" Nothing is claimed of {fields}, which were not compared." if len(uncompared) > 1 else but
+    return f"With {sure} confidence, {body} ({basis}{repeats}{unread}; p = {verdict.p_values_L[index]:.2g}).{but}"
 
 
 def percent(value: float) -> str:

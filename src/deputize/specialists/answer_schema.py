@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from deputize.core.contracts import DEFER, action_of, fold
+from deputize.core.contracts import DEFER, action_of, same_value
 from deputize.core.records import Answer, Record
 
 ACTION = "<action>"
@@ -98,7 +98,7 @@ class AnswerSchema(Record):
                 return None
             out.append((slot, text))
             builder.put(text)
-        return out if _same(builder.answer(), answer, self.kind) else None
+        return out if same_value(builder.answer(), answer) else None
 
 
 class AnswerBuilder:
@@ -207,9 +207,3 @@ def _field(slot: Slot, values: Any) -> str | None:
     if slot.name not in values:
         return ABSENT if slot.optional else None
     return slot.write(values[slot.name])
-
-
-def _same(a: Answer, b: Answer, kind: str) -> bool:
-    if kind in ("label", "text") and isinstance(a, str) and isinstance(b, str):
-        return fold(a) == fold(b)
-    return bool(a == b)

@@ -39,7 +39,9 @@ def learn_schema(
     action_field = _action_field(contract, given, least)
     served = [(a, who) for a, who in given if a != DEFER or not contract.may_defer]
     if contract.kind == "label":
-        label = Slot(name="label", role="decision", choices=list(contract.labels))
+        label = Slot(name="label", role="decision")
+        # a label of several lines is written on one, as any other text is
+        label = msgspec.structs.replace(label, choices=[label.write(text) for text in contract.labels])
         return AnswerSchema(kind="label", slots=[label], action_field=action_field)
     if contract.kind == "text":
         text = Slot(name="text", role="value")

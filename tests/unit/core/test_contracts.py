@@ -59,6 +59,82 @@ values = st.recursive(
 )
 
 
+FORMS = {
+    "python": "def total(xs):\n    s = 0\n    for x in xs:\n        s += x\n    return s",
+    "list": "- buy milk\n  - two litres\n- call Tom",
+    "makefile": "all: a.o\n\tgcc -o all a.o\n\n.PHONY: all",
+    "json in a string": '{"code": "if a:\\n    b()"}',
+    "blank at the start": "    indented\n\n\n  twice",
+}
+"""Texts whose white space means something."""
+
+texts = st.text(alphabet="ab \n\t;=", max_size=8)
+plain = st.none() | st.booleans() | st.integers(-2, 2) | st.sampled_from([1.0, 0.5, "1", "A", "a"]) | texts
+contracts = st.sampled_from(
+    [
+        LABEL,
+        Contract(kind="label", labels=["a\n b", "a b c", "A"]),
+        TEXT,
+        JSON,
+        Contract(
+            kind="json",
+            fence="```json",
+            fields=[
+                Field(name="topic", type="label", labels=["a  b", "c", 1, True]),
+                Field(name="code", type="value", optional=True),
+                Field(name="why", type="free"),
+            ],
+        ),
+        TOOL,
+        MIXED,
+        Contract(kind="tool_call", tools=["pay", "look"], content="One moment.", may_defer=True),
+    ]
+)
+
+
+def answers(contract: Contract) -> st.SearchStrategy[Any]:
+    """Canonical answers under a contract, with few enough values that two of them are often equal."""
+    if contract.kind == "label":
+        return st.sampled_from(contract.labels)
+    if contract.kind == "text":
+        return texts.map(str.rstrip).filter(bool)
+    if contract.kind == "tool_call":
+        call = st.fixed_dictionaries(
+            {
+                "name": st.sampled_from(contract.tools),
+                "arguments": st.dictionaries(
+                    st.sampled_from("xy"), plain | st.lists(plain, max_size=2), max_size=2
+                ),
+            }
+        )
+        return st.lists(call, min_size=1, max_size=2)
+    kinds = {
+        "label": lambda f: st.sampled_from(f.labels or [1, "x"]),
+        "value": lambda _: plain,
+        "free": lambda _: texts,
+    }
+    given = {f.name: kinds[f.type](f) for f in contract.fields}
+    optional = {f.name: given.pop(f.name) for f in contract.fields if f.optional}
+    return st.fixed_dictionaries(given, optional=optional)
+
+
+def spoken(answer: Any, contract: Contract) -> Any:
+    """What a message of an answer says: its JSON with sorted keys, without ids of tool calls and uncompared fields."""
+    message = message_of(answer, contract, ["c1", "c2"])
+    if contract.kind == "tool_call":
+        functions = [call["function"] for call in message["tool_calls"]]
+        return message["content"], [
+            (f["name"], json.dumps(json.loads(f["arguments"]), sort_keys=True)) for f in functions
+        ]
+    if contract.kind == "json":
+        first, *_ = message["content"].partition("{")
+        value = parse_json_object(message["content"]) or {}
+        return first, json.dumps(
+            {k: v for k, v in value.items() if k not in contract.uncompared}, sort_keys=True
+        )
+    return message["content"]
+
+
 class TestText:
     def test_text_is_the_content_string_or_its_text_parts(self) -> None:
         assert text_of(said("a")) == "a"
@@ -109,7 +185,42 @@ class TestAnswers:
 
     def test_empty_text_is_no_answer(self) -> None:
         assert answer_of(said("  "), TEXT) is None
-        assert answer_of(said(" a  b "), TEXT) == "a b"
+
+    @pytest.mark.parametrize("text", FORMS.values(), ids=FORMS)
+    def test_text_keeps_its_line_breaks_and_indentation(self, text: str) -> None:
+        answer = answer_of(said(f"{text}\n"), TEXT)
+        assert answer == text == message_of(answer, TEXT, [])["content"]
+
+    def test_a_label_is_served_as_the_llm_writes_it(self) -> None:
+        contract = Contract(kind="label", labels=["Topic: parcel\nUrgent: no", "none"])
+        answer = answer_of(said("Topic: parcel \n Urgent:  no\n"), contract)
+        assert message_of(answer, contract, [])["content"] == "Topic: parcel\nUrgent: no"
+        inside = Contract(kind="json", fields=[Field(name="topic", type="label", labels=["late parcel"])])
+        assert answer_of(said('{"topic": "late  parcel "}'), inside) == {"topic": "late parcel"}
+
+    def test_a_fence_is_served_or_the_reply_is_no_answer(self) -> None:
+        fenced = Contract(kind="json", fields=JSON.fields, fence="```json")
+        reply = said('```json\n{"score": true}\n```')
+        assert answer_of(reply, JSON) is None
+        assert message_of(answer_of(reply, fenced), fenced, []) == reply
+        assert answer_of(said('{"score": true}'), fenced) is None
+        assert answer_of(said('```\n{"score": true}\n```'), fenced) is None
+
+    def test_text_beside_a_tool_call_is_served_or_the_reply_is_no_answer(self) -> None:
+        reply = {**called('{"amount": 3}'), "content": "One moment, please."}
+        assert answer_of(reply, TOOL) is None and answer_of(reply, MIXED) == DEFER
+        says = Contract(kind="tool_call", tools=["pay"], content="One moment, please.")
+        assert message_of(answer_of(reply, says), says, ["c1"])["content"] == "One moment, please."
+        assert answer_of(called('{"amount": 3}'), says) is None
+
+    def test_numbers_that_json_does_not_have_are_no_answer(self) -> None:
+        assert answer_of(said('{"score": NaN}'), JSON) is None
+        assert answer_of(called('{"amount": Infinity}'), TOOL) is None
+        with pytest.raises(ValueError, match="JSON"):
+            message_of({"score": float("nan")}, JSON, [])
+
+    def test_prose_that_is_no_text_breaks_the_contract(self) -> None:
+        assert answer_of(said('{"score": 1, "why": ["because"]}'), JSON) is None
 
     def test_the_action_of_a_tool_answer_is_its_names(self) -> None:
         assert action_of([{"name": "a", "arguments": {}}, {"name": "b", "arguments": {}}]) == "a+b"
@@ -124,11 +235,30 @@ class TestAgreement:
         assert agree({"score": True, "why": "a"}, {"score": True}, JSON)
         assert not agree({"score": True}, {"score": 1}, JSON)
 
-    def test_numbers_agree_by_value_and_strings_by_words(self) -> None:
-        one = [{"name": "pay", "arguments": {"amount": 1, "note": "a  b"}}]
-        two = [{"name": "pay", "arguments": {"note": "a b", "amount": 1.0}}]
+    @pytest.mark.parametrize(
+        ("one", "two"),
+        [
+            ("a  b", "a b"),
+            ("A", "a"),
+            ("if a:\n    b()\n    c()", "if a:\n    b()\nc()"),
+            ("all:\n\tgcc a.c", "all:\n gcc a.c"),
+            ("a ", "a"),
+            (1, 1.0),
+            (1, True),
+            (0, None),
+        ],
+    )
+    def test_white_space_case_and_the_kind_of_a_number_count(self, one: Any, two: Any) -> None:
+        calls = [[{"name": "pay", "arguments": {"what": [value]}}] for value in (one, two)]
+        assert not agree(*calls, TOOL)
+        fields = Contract(kind="json", fields=[Field(name="what", type="value")])
+        assert not agree({"what": one}, {"what": two}, fields)
+
+    def test_the_order_of_keys_does_not_count(self) -> None:
+        one = [{"name": "pay", "arguments": {"amount": 1, "note": "a"}}]
+        two = [{"name": "pay", "arguments": {"note": "a", "amount": 1}}]
         assert agree(one, two, TOOL)
-        assert not agree(one, [{"name": "pay", "arguments": {"amount": True, "note": "a b"}}], TOOL)
+        assert agree({"why": "x", "score": 1}, {"score": 1, "why": "y"}, JSON)
 
     def test_big_whole_numbers_are_not_rounded_together(self) -> None:
         assert not agree({"score": 2**60}, {"score": 2**60 + 1}, JSON)
@@ -138,9 +268,22 @@ class TestAgreement:
         assert agree(value, value, JSON)
         assert agree(value, json.loads(json.dumps(value)), JSON)
 
-    @given(values, values)
-    def test_agreement_is_symmetric(self, a: Any, b: Any) -> None:
-        assert agree(a, b, TEXT) == agree(b, a, TEXT)
+    @given(st.data())
+    def test_answers_that_agree_are_the_same_message(self, data: st.DataObject) -> None:
+        contract = data.draw(contracts)
+        a, b = data.draw(answers(contract)), data.draw(answers(contract))
+        assert agree(a, a, contract)
+        assert agree(a, b, contract) == agree(b, a, contract)
+        same = spoken(a, contract) == spoken(b, contract)
+        assert agree(a, b, contract) == same
+
+    @given(st.data())
+    def test_every_answer_comes_back_from_its_message(self, data: st.DataObject) -> None:
+        contract = data.draw(contracts)
+        answer = data.draw(answers(contract))
+        back = answer_of(message_of(answer, contract, ["c1", "c2"]), contract)
+        assert back == answer and agree(back, answer, contract)
+        assert spoken(back, contract) == spoken(answer, contract)
 
     def test_absurd_depth_disagrees_instead_of_failing(self) -> None:
         deep: Any = 1

@@ -17,7 +17,7 @@ from deputize.core.signature import signature
 from deputize.core.subjects import Subjects
 from deputize.core.template_key import TemplateKeys, TemplateMatcher, opening
 from deputize.stages.cluster.naming import NAMED_AFTER, name_of, recipe_of, template_text
-from deputize.stages.cluster.output_contract import infer_contract
+from deputize.stages.cluster.output_contract import infer_contract, typed_field
 
 
 def keys_of(examples: Iterable[Example], keyspaces: Iterable[KeySpace]) -> dict[str, str]:
@@ -30,30 +30,42 @@ def joined_contract(a: Contract, b: Contract) -> Contract:
     """The contract of the replies of two tasks of one kind together.
 
     A JSON field that only one of them has becomes optional; of two types of a field the stricter comparison holds, so
-    that nothing is left uncompared that was compared before.
+    that nothing is left uncompared that was compared before. Fence and text beside tool calls are those of `a`.
     """
     fields: list[Field] = []
     theirs = {f.name: f for f in b.fields}
     for mine in a.fields:
         other = theirs.pop(mine.name, None)
-        fields.append(msgspec.structs.replace(mine, optional=True) if other is None else _field(mine, other))
-    fields += [msgspec.structs.replace(f, optional=True) for f in theirs.values()]
+        fields.append(_optional(mine) if other is None else _field(mine, other))
+    fields += [_optional(f) for f in theirs.values()]
     return Contract(
         kind=a.kind,
         labels=_union(a.labels, b.labels),
         fields=fields,
         tools=_union(a.tools, b.tools),
         may_defer=a.may_defer or b.may_defer,
+        fence=a.fence,
+        content=a.content,
     )
+
+
+def same_frame(a: Contract, b: Contract) -> bool:
+    """Whether the same fence, and the same text beside tool calls, stands around the replies of two tasks."""
+    return (a.fence, a.content) == (b.fence, b.content)
+
+
+def _optional(field: Field) -> Field:
+    # whether a field is there at all is compared in any case
+    return msgspec.structs.replace(field, optional=True, type="value" if field.type == "free" else field.type)
 
 
 def _field(a: Field, b: Field) -> Field:
     optional = a.optional or b.optional
-    if a.type != b.type:
+    if a.type != b.type or (a.type == "free" and a.optional != b.optional):
         return Field(name=a.name, type="value", optional=optional)
     # 1, 1.0 and true are one dictionary key, but three labels
     labels = list({(type(x).__name__, repr(x)): x for x in [*a.labels, *b.labels]}.values())
-    return Field(name=a.name, type=a.type, labels=labels, optional=optional)
+    return Field(name=a.name, type=a.type, labels=labels, optional=optional, by_hand=a.by_hand or b.by_hand)
 
 
 def joined_recipe(a: PromptRecipe, b: PromptRecipe) -> PromptRecipe:
@@ -104,7 +116,9 @@ def part_task(
         one = msgspec.structs.replace(task, id=new_id("split", part), keys=sorted(part))
         if of_part:
             others = texts[:i] + texts[i + 1 :]
-            one = _from_own_calls(one, of_part, keys, spaces, texts[i], others, discovered.min_origins)
+            one = _from_own_calls(
+                one, of_part, keys, spaces, texts[i], others, discovered.min_origins, examples
+            )
         made.append(_with_counts(one, of_part))
     if len({t.name for t in made}) < len(made):
         made = [msgspec.structs.replace(t, name=f"{task.name} ({i})") for i, t in enumerate(made, 1)]
@@ -122,6 +136,7 @@ def _from_own_calls(
     texts: Sequence[str],
     others: Sequence[Sequence[str]],
     least: int,
+    log: Sequence[Example],
 ) -> Task:
     """The task with contract, recipe, name and template from its own calls, those for training."""
     seen = [e for e in examples if e.split in ("train", "validation")] or list(examples)
@@ -131,8 +146,14 @@ def _from_own_calls(
     mark = signature(typical.request)
     space = spaces.get(mark, KeySpace(signature=mark))
     system, user = TemplateMatcher(space).recognise_opening(typical.request)
-    inferred = infer_contract(seen, least)
+    inferred = infer_contract(seen, least, log=log)
     contract = inferred if inferred.kind == task.contract.kind else task.contract
+    by_hand = {f.name: f.type for f in task.contract.fields if f.by_hand}
+    fields = [
+        (typed_field(f, by_hand[f.name], seen, least) if f.name in by_hand else None) or f
+        for f in contract.fields
+    ]
+    contract = msgspec.structs.replace(contract, fields=fields)
     return msgspec.structs.replace(
         task,
         contract=contract,

@@ -198,7 +198,7 @@ def _tasks(
         training = [seen[call.index] for call in task.members]
         space = spaces.get(task.signature, KeySpace(signature=task.signature))
         lines, heads = frozenset(space.lines), frozenset(space.heads)
-        contract = infer_contract(training, min_origins)
+        contract = infer_contract(training, min_origins, log=seen)
         common, _ = Counter(task.variant.values()).most_common(1)[0]
         typical = next(call for call in task.members if task.variant[call.index] == common)
         fixed = _fixed(task, typical.index, space, typical.example)

@@ -1,4 +1,4 @@
-"""Edits that a person makes to discovered tasks: merge, split, rename, hide, show.
+"""Edits that a person makes to discovered tasks: merge, split, rename, hide, show, the type of a field.
 
 Pure: an artifact in, an artifact out. An edit is kept by template keys, not by task ids, so that it can be
 applied again to tasks that were discovered from more calls.
@@ -14,15 +14,17 @@ import msgspec
 
 from deputize.core.artifacts import Discovered
 from deputize.core.errors import BadInput, UsageError
-from deputize.core.records import Example, Record, Task
+from deputize.core.records import Example, FieldType, Record, Task
 from deputize.stages.cluster.combine_tasks import (
     join_tasks,
     keys_of,
     new_id,
     part_task,
     replace_tasks,
+    same_frame,
     tasks_having,
 )
+from deputize.stages.cluster.output_contract import typed_field
 
 MIN_CALLS = 5
 """A template with fewer calls is no part of its own when a task is split."""
@@ -31,10 +33,13 @@ MIN_CALLS = 5
 class Edit(Record, frozen=True):
     """One edit as it is stored: names and template keys, nothing of a call's text."""
 
-    action: Literal["merge", "split", "rename", "hide", "show"]
+    action: Literal["merge", "split", "rename", "hide", "show", "field"]
     keys: list[list[str]]
     """merge: the keys of each task that is joined; split: those of each part; else those of the one task."""
     name: str = ""
+    """rename: the task's new name; field: the field's."""
+    type: FieldType | None = None
+    """field: its type from now on."""
     at: float = 0.0
     """Unix seconds."""
 
@@ -80,6 +85,10 @@ def merge(
     if a.contract.kind != b.contract.kind:
         raise UsageError(
             f"{a.id} and {b.id} cannot be one task: the replies of one are {_kind(a)}, those of the other {_kind(b)}."
+        )
+    if not same_frame(a.contract, b.contract):
+        raise UsageError(
+            f"{a.id} and {b.id} cannot be one task: another Markdown fence, or another text, stands around their replies."
         )
     edit = Edit(action="merge", keys=[list(a.keys), list(b.keys)], at=at)
     after, made = join_tasks(discovered, examples, [a, b], new_id("merge", [*a.keys, *b.keys]))
@@ -159,6 +168,55 @@ def _with_hidden(
     return replace_tasks(discovered, [task], [marked]), edit, marked
 
 
+def set_field(
+    discovered: Discovered,
+    examples: Sequence[Example],
+    task_id: str,
+    name: str,
+    type: FieldType,
+    *,
+    at: float = 0.0,
+) -> tuple[Discovered, Edit, Task]:
+    """A task one field of whose JSON replies has the type that a person gives it.
+
+    Args:
+        discovered: S3's result.
+        examples: S2's examples, for the labels.
+        task_id: of the task.
+        name: of the field.
+        type: "value": compared exactly; "label": one of the values in the log; "free": not compared at all.
+        at: Unix seconds, for the record.
+
+    Raises:
+        BadInput: there is no such task or field.
+        UsageError: the field's values cannot have this type.
+    """
+    task = find(discovered, task_id)
+    if name not in {f.name for f in task.contract.fields}:
+        known = ", ".join(f.name for f in task.contract.fields) or "none: its replies are no JSON objects"
+        raise BadInput(f"{task.id} has no field {name!r}; there are: {known}.")
+    typed = _with_type(discovered, examples, task, name, type)
+    if typed is None:
+        needs = "texts in all replies" if type == "free" else "texts, numbers, true, false or null"
+        raise UsageError(f"{name} of {task.id} cannot be {type}: its values would have to be {needs}.")
+    edit = Edit(action="field", keys=[list(task.keys)], name=name, type=type, at=at)
+    return replace_tasks(discovered, [task], [typed]), edit, typed
+
+
+def _with_type(
+    discovered: Discovered, examples: Sequence[Example], task: Task, name: str, type: FieldType
+) -> Task | None:
+    """The task with another type of one field; None where the field's values cannot have it."""
+    mine = [e for e in examples if discovered.assignment.get(e.call_id) == task.id]
+    fields = list(task.contract.fields)
+    at = next(i for i, field in enumerate(fields) if field.name == name)
+    field = typed_field(fields[at], type, mine, discovered.min_origins)
+    if field is None:
+        return None
+    fields[at] = field
+    return msgspec.structs.replace(task, contract=msgspec.structs.replace(task.contract, fields=fields))
+
+
 # ---------------------------------------------------------------- earlier edits, on newly discovered tasks
 
 
@@ -179,7 +237,7 @@ def apply(
 
 
 def _about(edit: Edit) -> str:
-    named = f" to {edit.name!r}" if edit.name else ""
+    named = f" to {edit.name!r}" if edit.name and edit.action == "rename" else f" {edit.name}".rstrip()
     return f"An earlier {edit.action}{named} was not made again"
 
 
@@ -194,6 +252,8 @@ def _merge_again(discovered: Discovered, examples: Sequence[Example], edit: Edit
         return discovered, ""  # one task already
     if len({t.contract.kind for t in found}) > 1:
         return discovered, "the replies of these tasks are of several kinds now"
+    if not all(same_frame(found[0].contract, t.contract) for t in found):
+        return discovered, "another Markdown fence, or another text, stands around their replies now"
     first = set(edit.keys[0])
     found.sort(key=lambda t: -len(first & set(t.keys)))  # the first one's name is kept
     task_id = new_id("merge", [key for keys in edit.keys for key in keys])
@@ -233,12 +293,25 @@ def _hide_again(discovered: Discovered, _: Sequence[Example], edit: Edit) -> tup
     return replace_tasks(discovered, found, marked), "" if found else _GONE
 
 
+def _field_again(discovered: Discovered, examples: Sequence[Example], edit: Edit) -> tuple[Discovered, str]:
+    having = tasks_having(discovered, edit.keys[0])
+    found = [t for t in having if edit.name in {f.name for f in t.contract.fields}]
+    assert edit.type is not None
+    for task in found:
+        typed = _with_type(discovered, examples, task, edit.name, edit.type)
+        if typed is None:
+            return discovered, f"its values cannot be {edit.type} any more"
+        discovered = replace_tasks(discovered, [task], [typed])
+    return discovered, "" if found else "no task with one of its templates has this field"
+
+
 _AGAIN: dict[str, Callable[[Discovered, Sequence[Example], Edit], tuple[Discovered, str]]] = {
     "merge": _merge_again,
     "split": _split_again,
     "rename": _rename_again,
     "hide": _hide_again,
     "show": _hide_again,
+    "field": _field_again,
 }
 
 

@@ -145,6 +145,11 @@ def _notes(tasks: Sequence[TaskFigures], curated: Curated, whole: Spend, config:
             "At a site that also speaks to people the loss is over all calls of the site; the share served is of the "
             "calls meant for code."
         )
+    notes += [
+        f"{t.task.name}: nothing is claimed of {', '.join(t.task.contract.uncompared)}, which no comparison looks at."
+        for t in tasks
+        if t.routed and t.task.contract.uncompared
+    ]
     expensive = [
         t.task.name
         for t in tasks

@@ -119,8 +119,7 @@ class MethodCandidate:
         An answer that is not finished goes to the LLM, so the route serves a little less than was measured, and errs no
         more.
         """
-        free = any(f.type == "free" for f in self.calls.contract.fields)
-        if not free or self.timed.predictor is self.whole:
+        if not self.calls.contract.uncompared or self.timed.predictor is self.whole:
             return None
         timed = TimedPredictor(self.whole, self.measuring.clock)
         answers = timed.read([e.request for e in self.calls.split("validation")[: 3 * FIRST]], deadline)

@@ -168,6 +168,7 @@ def certificate_of(
         mixed: the site also speaks to people.
         n_unread: units that there was no time to read.
     """
+    uncompared = specialist.contract.uncompared
     sequence, index, threshold, p_value = made.sequence, made.index, made.threshold, made.p_value
     if index is None or threshold is None or p_value is None:
         return None
@@ -184,9 +185,17 @@ def certificate_of(
         share_served=made.share_served,
         p_value=p_value,
         label_source="agreement",
-        claim=cert.claim(sequence, index, mixed=mixed, n_repeated=made.n_repeated, n_unread=n_unread),
+        claim=cert.claim(
+            sequence,
+            index,
+            mixed=mixed,
+            n_repeated=made.n_repeated,
+            n_unread=n_unread,
+            uncompared=uncompared,
+        ),
         n_served=int(sequence.n_served_L[index]),
         n_errors=int(sequence.n_errors_L[index]),
+        uncompared=uncompared,
     )
 
 

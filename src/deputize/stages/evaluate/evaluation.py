@@ -137,7 +137,7 @@ def majority_accuracy(
     answers = [a for a in (answer_of(e.response, contract) for e in trained_on) if a is not None]
     if not answers or not asked:
         return None
-    free = {f.name for f in contract.fields if f.type == "free"}
+    free = set(contract.uncompared)
     keys = [_key(a, free) for a in answers]
     commonest = answers[keys.index(Counter(keys).most_common(1)[0][0])]
     return sum(agree(commonest, answer_of(e.response, contract), contract) for e in asked) / len(asked)

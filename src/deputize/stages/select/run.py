@@ -21,6 +21,7 @@ from deputize.core.prompt import prune
 from deputize.core.records import Answer, Example, Task
 from deputize.specialists import catalogue
 from deputize.stages.select import hardware, probe
+from deputize.stages.select.comparable import not_comparable
 
 LICENCES = frozenset({"apache-2.0", "mit", "gemma", "llama3.2", "nvidia-open-model", "unknown"})
 """Licences that allow a tuned copy to serve commercially ("unknown": added by the user's own hand)."""
@@ -86,7 +87,9 @@ def run(
         train = [e for e in mine if e.split == "train" and e.trainable]
         validation = [e for e in mine if e.split == "validation"]
         answers = [answer_of(e.response, task.contract) for e in train]
-        why = refusal(task, len(mine), [a for a in answers if a is not None], config.min_calls)
+        why = refusal(
+            task, len(mine), [a for a in answers if a is not None], config.min_calls
+        ) or not_comparable(task, [e.response for e in train])
         rows, planned = _baselines(task, train, answers, validation, config, methods)
         plan[task.id] = [] if why else planned
         if why:

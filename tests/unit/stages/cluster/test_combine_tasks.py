@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from deputize.core.contracts import agree, answer_of
 from deputize.core.records import Contract, Field, PromptRecipe
-from deputize.stages.cluster.combine_tasks import joined_contract, joined_recipe, new_id
+from deputize.stages.cluster.combine_tasks import joined_contract, joined_recipe, new_id, same_frame
 
 VALUES = st.one_of(st.booleans(), st.integers(-2, 2), st.sampled_from(["a", "b", 1.0]))
 FIELDS = st.lists(
@@ -57,3 +57,16 @@ def test_only_what_is_constant_in_both_is_left_out_of_prompts() -> None:
 
 def test_the_same_edit_gives_the_same_new_id() -> None:
     assert new_id("merge", ["a", "b"]) == new_id("merge", ["b", "a"]) != new_id("split", ["a", "b"])
+
+
+def test_prose_that_only_one_task_has_is_compared() -> None:
+    prose = Field(name="why", type="free")
+    one, two = Contract(kind="json", fields=[prose]), Contract(kind="json")
+    assert joined_contract(one, two).fields == [Field(name="why", type="value", optional=True)]
+    assert joined_contract(one, one).fields == [prose]
+
+
+def test_a_fence_around_one_of_them_is_another_frame() -> None:
+    assert not same_frame(Contract(kind="json", fence="```json"), Contract(kind="json"))
+    assert not same_frame(Contract(kind="tool_call", content="One moment."), Contract(kind="tool_call"))
+    assert same_frame(Contract(kind="json", fence="```"), Contract(kind="json", fence="```"))
