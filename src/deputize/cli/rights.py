@@ -39,6 +39,7 @@ RIGHTS: dict[str, Right | None] = {
     "tasks split": Right.RUN_STAGES,
     "tasks rename": Right.RUN_STAGES,
     "tasks hide": Right.RUN_STAGES,
+    "tasks field": Right.RUN_STAGES,
     "dataset card": Right.SEE_STATUS,
     "dataset dropped": Right.READ_CURATED,
     "dataset restore": Right.RUN_STAGES,

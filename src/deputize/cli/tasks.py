@@ -126,11 +126,11 @@ def set_field_type(terminal: Terminal, /, task_id: str, name: str, type_: FieldT
     value: character by character. label: one of the values in the log. free: not at all, since nothing but a person reads
     it; certificates, the report and answers then name it as not compared.
     """
-    from deputize.stages.cluster import edits
+    from deputize.stages.cluster import task_edits
 
     _edit(
         terminal,
-        lambda d, c: edits.set_field(d, c.examples, task_id, name, type_, at=time.time()),
+        lambda d, c: task_edits.set_field(d, c.examples, task_id, name, type_, at=time.time()),
         (task_id, name, type_),
     )
 

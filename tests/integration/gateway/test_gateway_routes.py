@@ -308,3 +308,48 @@ async def test_an_audit_that_fails_harms_nobody(
     async with served(home, upstream, InMemorySpecialists(saying("lost_card")), audit_share=1.0) as base_url:
         assert (await ask(base_url)).headers["x-deputize-served-by"] == "slm"
     assert len(upstream.seen) == 1 and recorded(1)[0].decision.reason == "live"  # type: ignore[union-attr]
+
+
+PROGRAM = "def f(a):\n    if a:\n\tb()\n    return 'x  y'"
+FORMS = [
+    (Contract(kind="text"), PROGRAM, PROGRAM, ""),
+    (
+        Contract(
+            kind="json",
+            fence="```json",
+            fields=[
+                Field(name="code", type="value"),
+                Field(name="why", type="free"),
+                Field(name="so", type="free"),
+            ],
+        ),
+        {"code": PROGRAM, "why": "", "so": "It is."},
+        f"```json\n{json.dumps({'code': PROGRAM, 'why': '', 'so': 'It is.'})}\n```",
+        "why, so",
+    ),
+]
+
+
+@pytest.mark.parametrize(("contract", "answer", "content", "uncompared"), FORMS)
+async def test_an_answer_is_served_as_it_was_compared(
+    home: Path, upstream: LoopbackUpstream, contract: Contract, answer: Any, content: str, uncompared: str
+) -> None:
+    publish(home, route_for(REQUEST, contract))
+    async with served(home, upstream, InMemorySpecialists(saying(answer))) as base_url:
+        raw = await ask(base_url)
+        assert raw.headers["x-deputize-served-by"] == "slm"
+        assert raw.parse().choices[0].message.content == content
+        assert raw.headers.get("x-deputize-uncompared", "") == uncompared
+        raw = await ask(base_url, headers={"x-deputize-route": "llm"})
+        assert "x-deputize-uncompared" not in raw.headers
+
+
+async def test_a_text_beside_tool_calls_is_served_too(home: Path, upstream: LoopbackUpstream) -> None:
+    request = Request(messages=MESSAGES, tools=TOOLS)
+    contract = Contract(kind="tool_call", tools=["block_card"], content="One moment, please.")
+    publish(home, route_for(request, contract))
+    saying_it = InMemorySpecialists(saying([{"name": "block_card", "arguments": {"id": "a\n  b"}}]))
+    async with served(home, upstream, saying_it) as base_url:
+        message = (await ask(base_url, tools=TOOLS)).parse().choices[0].message
+        assert message.content == "One moment, please."
+        assert json.loads(message.tool_calls[0].function.arguments) == {"id": "a\n  b"}

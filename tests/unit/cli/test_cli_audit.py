@@ -43,6 +43,7 @@ ELSEWHERE = {
     "watch": "read.raw, route.close, expire: test_watch",
     "tasks merge": "as rename",
     "tasks split": "as rename",
+    "tasks field": "as rename",
     "route promote": "test_routes",
     "keys revoke": "below",
     "raw approve": "test_rights",

@@ -16,6 +16,7 @@ from deputize.core.progress import silent
 from deputize.core.records import (
     Contract,
     Example,
+    Field,
     KeySpace,
     PromptRecipe,
     Request,
@@ -299,3 +300,28 @@ def test_tasks_keep_their_ids_in_later_runs(
     assert again != path
     assert {c: t for c, t in second.assignment.items() if c in renamed.assignment} == renamed.assignment
     assert {t.id for t in second.tasks} == set(other.values())
+
+
+def test_the_type_of_a_field_is_set_by_hand(edited: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--home", str(edited), "tasks", "field", "t1", "why", "free"]) == 3
+    assert (
+        "t1 has no field 'why'; there are: none: its replies are no JSON objects" in capsys.readouterr().err
+    )
+    folder = edited / "runs/0001-abc"
+    keyring = KeyRing.open(edited)
+    found = Artifact(folder, "cluster", Discovered, keyring).read()
+    curated = Artifact(folder, "curate", Curated, keyring).read()
+    reply = {"role": "assistant", "content": json.dumps({"why": "It is blue.", "n": 1})}
+    examples = [msgspec.structs.replace(e, response=reply) for e in curated.examples]
+    Artifact(folder, "curate", Curated, keyring).write(msgspec.structs.replace(curated, examples=examples))
+    fields = [Field(name="why", type="value"), Field(name="n", type="value")]
+    task = msgspec.structs.replace(found.tasks[0], contract=Contract(kind="json", fields=fields))
+    found = msgspec.structs.replace(found, tasks=[task, *found.tasks[1:]])
+    Artifact(folder, "cluster", Discovered, keyring).write(found)
+    assert run(["--home", str(edited), "tasks", "field", "t1", "n", "free"]) == 2
+    done = told(edited, capsys, "field", "t1", "why", "free")
+    assert done["action"] == "field" and done["forgotten"] == ["select"]
+    assert tasks_of(edited)[0].contract.uncompared == ["why"]
+    assert [(e.action, e.name, e.type) for e in read_edits(Home(edited)).edits] == [("field", "why", "free")]
+    assert run(["--home", str(edited), "tasks", "list"]) == 0
+    assert "json: why (not compared), n" in capsys.readouterr().out

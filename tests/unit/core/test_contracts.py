@@ -108,14 +108,15 @@ def answers(contract: Contract) -> st.SearchStrategy[Any]:
             }
         )
         return st.lists(call, min_size=1, max_size=2)
-    kinds = {
-        "label": lambda f: st.sampled_from(f.labels or [1, "x"]),
-        "value": lambda _: plain,
-        "free": lambda _: texts,
-    }
-    given = {f.name: kinds[f.type](f) for f in contract.fields}
+    given = {f.name: _values_of(f) for f in contract.fields}
     optional = {f.name: given.pop(f.name) for f in contract.fields if f.optional}
     return st.fixed_dictionaries(given, optional=optional)
+
+
+def _values_of(field: Field) -> st.SearchStrategy[Any]:
+    if field.type == "label":
+        return st.sampled_from(field.labels or [1, "x"])
+    return texts if field.type == "free" else plain
 
 
 def spoken(answer: Any, contract: Contract) -> Any:
@@ -249,8 +250,8 @@ class TestAgreement:
         ],
     )
     def test_white_space_case_and_the_kind_of_a_number_count(self, one: Any, two: Any) -> None:
-        calls = [[{"name": "pay", "arguments": {"what": [value]}}] for value in (one, two)]
-        assert not agree(*calls, TOOL)
+        first, second = ([{"name": "pay", "arguments": {"what": [value]}}] for value in (one, two))
+        assert not agree(first, second, TOOL)
         fields = Contract(kind="json", fields=[Field(name="what", type="value")])
         assert not agree({"what": one}, {"what": two}, fields)
 

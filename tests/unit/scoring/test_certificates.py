@@ -199,6 +199,11 @@ def test_words_of_claims_and_refusals() -> None:
     assert "agrees with itself" in c.claim(repeated, 0, n_repeated=120) and "120" in c.claim(
         repeated, 0, n_repeated=120
     )
+    assert "Nothing is claimed" not in c.claim(good, 0)
+    assert c.claim(good, 0, uncompared=["why"]).endswith(
+        "Nothing is claimed of the field why, which was not compared."
+    )
+    assert "of the fields why, note, which were not compared." in c.claim(good, 0, uncompared=["why", "note"])
     few = c.certify("not_worse_than_llm", np.full(15, 0.9), np.zeros(15, bool), [0.8], 0.02, 0.05)
     assert c.refusal(few).startswith(
         "15 independent calibration groups; 149 without an error are needed to claim 0.02"

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests import tiny_tasks
 
-from deputize.core.contracts import DEFER, answer_of
-from deputize.core.records import Contract, Field
+from deputize.core.contracts import DEFER, answer_of, message_of
+from deputize.core.records import Contract, Field, Message
 from deputize.core.subjects import Subjects
 from deputize.specialists.answer_schema import ACTION, REPLY, AnswerBuilder, AnswerSchema, Slot
 from deputize.specialists.closed_answers import closed
@@ -213,3 +213,59 @@ def test_a_value_that_one_persons_answers_alone_have_is_no_constant() -> None:
     answers = [{"note": "zobafel"}] * 20
     assert "zobafel" in str(learn_schema(contract, answers, Subjects(["a", "b"] * 10, 2)))
     assert "zobafel" not in str(learn_schema(contract, answers, Subjects(["a"] * 20, 2)))
+
+
+FORMS = {
+    "python": "def total(xs):\n    s = 0\n    for x in xs:\n        s += x\n    return s",
+    "list": "- buy milk\n  - two litres\n- call Tom",
+    "makefile": "all: a.o\n\tgcc -o all a.o\n\n.PHONY: all",
+    "json in a string": '{"code": "if a:\\n    b()"}',
+    "windows": "one\r\n  two",
+    "blanks": "  a  b\u00a0c",
+}
+
+
+@pytest.mark.parametrize("text", FORMS.values(), ids=FORMS)
+def test_line_breaks_and_indentation_survive_training_and_serving(text: str) -> None:
+    reply: Message = {"role": "assistant", "content": text}
+    for contract, message in (
+        (Contract(kind="text"), reply),
+        (Contract(kind="label", labels=[text, "other"]), reply),
+        (
+            Contract(kind="json", fields=[Field(name="code", type="value")], fence="```json"),
+            {
+                "role": "assistant",
+                "content": f"```json\n{json.dumps({'code': text}, ensure_ascii=False)}\n```",
+            },
+        ),
+        (
+            Contract(kind="json", fields=[Field(name="code", type="label", labels=[text, "other"])]),
+            {"role": "assistant", "content": json.dumps({"code": text}, ensure_ascii=False)},
+        ),
+        (
+            Contract(kind="tool_call", tools=["run"]),
+            {
+                "role": "assistant",
+                "content": None,
+                "tool_calls": [
+                    {
+                        "id": "c1",
+                        "type": "function",
+                        "function": {
+                            "name": "run",
+                            "arguments": json.dumps({"code": text}, ensure_ascii=False),
+                        },
+                    }
+                ],
+            },
+        ),
+    ):
+        answer = answer_of(message, contract)
+        written = rewrite(learn_schema(contract, [answer]), answer)
+        assert message_of(written, contract, ["c1"]) == message
+
+
+def test_numbers_keep_their_kind() -> None:
+    contract = Contract(kind="json", fields=[Field(name="n", type="value")])
+    schema = learn_schema(contract, [{"n": 1}, {"n": 1.0}])
+    assert [type(rewrite(schema, {"n": n})["n"]) for n in (1, 1.0, True)] == [int, float, bool]

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cache
+from pathlib import Path
+
 import msgspec
 import pytest
+import transformers
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from tests import tiny_tasks
 
 from deputize.core.contracts import DEFER, agree, answer_of
@@ -11,6 +17,7 @@ from deputize.core.prompt import prune
 from deputize.core.records import Contract, Field
 from deputize.locations import models_path
 from deputize.specialists import catalogue
+from deputize.specialists.answer_schema import Slot
 from deputize.specialists.decoder import DecoderPredictor, slot_ids
 from deputize.specialists.language_model import LanguageModel
 from deputize.specialists.learn_schema import learn_schema
@@ -118,3 +125,28 @@ def test_prose_left_out_changes_neither_what_is_compared_nor_the_confidence(base
         if two.answer is not None:
             assert two.answer["note"] == "" and two.n_output_tokens < one.n_output_tokens
         assert one.raw_confidence == pytest.approx(two.raw_confidence, abs=1e-3)
+
+
+@cache
+def tokenizer_of(path: Path) -> LanguageModel:
+    """A model without its weights."""
+    model = LanguageModel.__new__(LanguageModel)
+    model.path, model.tokenizer = path, transformers.AutoTokenizer.from_pretrained(path)
+    return model
+
+
+@pytest.mark.parametrize("name", ["tiny", SLM])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    text=st.text(st.characters(max_codepoint=0xFFFF, exclude_categories=["Cs"]), min_size=1, max_size=40)
+    | st.sampled_from(["a:\n    b()\n\tc", "- x\n  - y", 'a "b" \\n c', "  a  ", "🚚 late"])
+)
+def test_no_text_is_flattened_by_the_tokenizer(tiny: tuple[Path, str], name: str, text: str) -> None:
+    folder = tiny[0] / tiny[1] if name == "tiny" else models_path() / SLM
+    if not folder.is_dir():
+        pytest.skip(f"{SLM} is not fetched")
+    model, slot = tokenizer_of(folder), Slot(name="x", role="value")
+    *ids, end = slot_ids(model, slot.write(text))
+    assert end == model.newline and model.newline not in ids
+    back = model.tokenizer.decode(ids, clean_up_tokenization_spaces=False).removeprefix(" ")
+    assert slot.read(back) == (True, text)

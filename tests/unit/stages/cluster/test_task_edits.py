@@ -9,7 +9,7 @@ import pytest
 
 from deputize.core.artifacts import Discovered
 from deputize.core.errors import BadInput, UsageError
-from deputize.core.records import Contract, Example, KeySpace, PromptRecipe, Request, Task
+from deputize.core.records import Contract, Example, Field, FieldType, KeySpace, PromptRecipe, Request, Task
 from deputize.core.signature import signature
 from deputize.core.template_key import TemplateMatcher
 from deputize.stages.cluster import task_edits
@@ -190,3 +190,72 @@ def test_edits_whose_templates_are_gone_are_named() -> None:
 def test_a_task_with_one_hidden_template_is_hidden() -> None:
     made = task_edits.Edit(action="hide", keys=[[key(0)]])
     assert [t.hidden for t in task_edits.apply(found(), EXAMPLES, [made])[0].tasks] == [True, False, False]
+
+
+WHY = "The thing is {} and that is all there is to say about it."
+
+
+def with_json() -> tuple[Discovered, list[Example]]:
+    """The first task as one with JSON replies."""
+    rows = []
+    for i, e in enumerate(EXAMPLES):
+        value = {"why": WHY.format(i), "colour": ("red", "blue")[i % 2], "parts": [i]}
+        response = {"role": "assistant", "content": msgspec.json.encode(value).decode()}
+        rows.append(msgspec.structs.replace(e, response=response))
+    now = found()
+    names: dict[str, FieldType] = {"why": "value", "colour": "label", "parts": "value"}
+    fields = [
+        Field(name=name, type=type, labels=["red", "blue"] if type == "label" else [])
+        for name, type in names.items()
+    ]
+    first = msgspec.structs.replace(now.tasks[0], contract=Contract(kind="json", fields=fields))
+    return msgspec.structs.replace(now, tasks=[first, *now.tasks[1:]]), rows
+
+
+def test_the_type_of_a_field_is_set_by_hand_and_kept() -> None:
+    now, rows = with_json()
+    assert now.tasks[0].contract.uncompared == []
+    after, made, task = task_edits.set_field(now, rows, "t1", "why", "free", at=3.0)
+    assert task.contract.uncompared == ["why"] and after.tasks[0] == task
+    after, second, task = task_edits.set_field(after, rows, "t1", "colour", "value")
+    kept = msgspec.json.decode(
+        msgspec.json.encode(task_edits.Edits(edits=[made, second])), type=task_edits.Edits
+    ).edits
+    again, notes = task_edits.apply(now, rows, kept)
+    assert again == after and notes == []
+    assert [(f.name, f.type, f.by_hand) for f in again.tasks[0].contract.fields] == [
+        ("why", "free", True),
+        ("colour", "value", True),
+        ("parts", "value", False),
+    ]
+    back = task_edits.set_field(after, rows, "t1", "colour", "label")[2]
+    assert back.contract.fields[1].labels == ["blue", "red"]
+    parts = task_edits.split(after, rows, "t1")[2]
+    assert {p.contract.fields[0].type for p in parts} == {"free"}, (
+        "a part keeps what a person said of the whole"
+    )
+
+
+def test_a_type_that_the_values_cannot_have() -> None:
+    now, rows = with_json()
+    with pytest.raises(UsageError, match="parts of t1 cannot be free"):
+        task_edits.set_field(now, rows, "t1", "parts", "free")
+    with pytest.raises(UsageError, match="parts of t1 cannot be label"):
+        task_edits.set_field(now, rows, "t1", "parts", "label")
+    with pytest.raises(BadInput, match=r"no field 'what'; there are: why, colour, parts"):
+        task_edits.set_field(now, rows, "t1", "what", "free")
+    with pytest.raises(BadInput, match="no JSON objects"):
+        task_edits.set_field(now, rows, "t2", "what", "free")
+    made = task_edits.set_field(now, rows, "t1", "why", "free")[1]
+    again, notes = task_edits.apply(found(), EXAMPLES, [made])
+    assert again == found() and "field why" in notes[0]
+
+
+def test_tasks_whose_replies_stand_in_other_fences_are_not_merged() -> None:
+    now = found()
+    fenced = msgspec.structs.replace(
+        now.tasks[1], contract=msgspec.structs.replace(now.tasks[1].contract, fence="```")
+    )
+    now = msgspec.structs.replace(now, tasks=[now.tasks[0], fenced, now.tasks[2]])
+    with pytest.raises(UsageError, match="fence"):
+        task_edits.merge(now, EXAMPLES, "t1", "t2")
