@@ -7,8 +7,8 @@ torch and transformers are imported by these functions, not by this package.
 from deputize.privacy.tagger.detection_counts import DetectionCounts
 from deputize.privacy.tagger.labelled_text import Label, Sample
 from deputize.privacy.tagger.samples import read_samples, sample_of
-from deputize.privacy.tagger.tagger import Tagger, load_tagger
 from deputize.privacy.tagger.tagger_card import TaggerCard
+from deputize.privacy.tagger.tagger_detector import Tagger, load_tagger
 from deputize.privacy.tagger.train import train_tagger
 from deputize.privacy.tagger.train_and_measure import load_samples, train_and_measure
 from deputize.privacy.tagger.training_loop import TaggerTrainingSettings

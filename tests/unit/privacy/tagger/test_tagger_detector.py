@@ -15,7 +15,7 @@ from deputize.privacy.tagger import (
     TaggerCard,
     load_tagger,
 )
-from deputize.privacy.tagger.tagger import chunks
+from deputize.privacy.tagger.tagger_detector import chunks
 
 
 @pytest.fixture
