@@ -61,7 +61,7 @@ test: setup
 test-all: setup litellm detectors
 	$(PYTEST)
 
-# Lines and branches of src/deputize, the processes that the tests start included.
+# Lines and branches of src/deputize, the processes that the tests start included. Takes about twice the time of `make test`.
 coverage: setup
 	$(PYTEST) -m "not slow" --cov --cov-report=term:skip-covered
 
