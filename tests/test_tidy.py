@@ -66,8 +66,7 @@ RETIRED_WORDS = [
 ]
 WORDS = {"privacy/detectors/rules/people_and_places": "jobs, as they stand before names"}
 
-PROTOCOL = "a protocol; its contract suite in deputize.testing is run over every member of the family"
-UNTESTED_MODULES = {"store/base": PROTOCOL, "store/keys/base": PROTOCOL}
+UNTESTED_MODULES: dict[str, str] = {}
 
 TABLES = {
     **{
@@ -117,13 +116,8 @@ CHECKS: dict[str, Callable[[Path], list[str]]] = {
         root, IMPORT_NAMES, EXTRA_USERS, UNDECLARED
     ),
 }
-RED = {
-    "functions are short",
-    "no module name stands twice",
-    "top-level names are read",
-    "words are those of the field",
-    "modules have a test file",
-}
+RED = {"top-level names are read"}
+"""Rules that are broken at present: their offenders are listed, and do not fail."""
 
 
 @pytest.mark.parametrize(

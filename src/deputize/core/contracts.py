@@ -159,7 +159,7 @@ def _compared(answer: Answer, contract: Contract) -> Answer:
 
 
 def same_value(a: Any, b: Any) -> bool:
-    """Whether two values are the same JSON: strings character by character, numbers by kind and value.
+    """True where two values are the same JSON: strings character by character, numbers by kind and value.
 
     Raises:
         RecursionError: they are nested too deeply.

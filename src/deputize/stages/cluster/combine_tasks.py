@@ -50,7 +50,7 @@ def joined_contract(a: Contract, b: Contract) -> Contract:
 
 
 def same_frame(a: Contract, b: Contract) -> bool:
-    """Whether the same fence, and the same text beside tool calls, stands around the replies of two tasks."""
+    """True where the same fence, and the same text beside tool calls, stands around the replies of two tasks."""
     return (a.fence, a.content) == (b.fence, b.content)
 
 

@@ -40,7 +40,7 @@ class FieldEvidence(NamedTuple):
 
     @property
     def is_copied(self) -> bool:
-        """Whether copying predicts the values at least as well as a closed set could."""
+        """True where copying predicts the values at least as well as a closed set could."""
         told_apart = self.copied >= COPIED and self.elsewhere <= MOST_ELSEWHERE
         return told_apart and self.copied >= self.covered - SLACK
 
@@ -78,7 +78,7 @@ def field_evidence(pairs: Sequence[tuple[Example, object]]) -> FieldEvidence:
 
 
 def stands_in_request(example: Example, value: object) -> bool:
-    """Whether a value stands in its request as a word or words of its own."""
+    """True where a value stands in its request as a word or words of its own."""
     written = _written(value)
     return bool(written) and _stands(written, request_text(example.request.messages))
 
@@ -94,7 +94,7 @@ def _written(value: object) -> str:
 
 
 def _stands(written: str, text: str) -> bool:
-    """Whether a text holds a value between word boundaries, its first letter in upper or lower case."""
+    """True where a text holds a value between word boundaries, its first letter in upper or lower case."""
     for form in {written, written[:1].lower() + written[1:]}:
         start = text.find(form)
         while start >= 0:

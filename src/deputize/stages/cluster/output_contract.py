@@ -215,7 +215,7 @@ def _closed_values(counts: Counter[str], n: int, evidence: FieldEvidence) -> lis
 
 
 def _is_free(pairs: Sequence[tuple[Example, Any]], episodes: EpisodeTexts) -> bool:
-    """Whether values are prose of the LLM's own for a person: not copied from the request, and used by no code."""
+    """True where values are prose of the LLM's own for a person: not copied from the request, and used by no code."""
     sample = pairs[:: max(1, len(pairs) // 200)]
     copied = sum(stands_in_request(e, v) for e, v in sample)
     return copied <= MOST_COPIED_PROSE * len(sample) and is_prose(pairs, episodes)

@@ -62,7 +62,7 @@ _LIST_ITEM = re.compile(r"^\s*(?:[-*•]|\(?\d+[.):]|step\s+\d+)\s", re.MULTILIN
 
 
 def is_natural_language(values: Sequence[str]) -> bool:
-    """Whether values read as sentences for a person: words that such text cannot do without, and nothing of code in it.
+    """True where values read as sentences for a person: words that such text cannot do without, and nothing of code in it.
 
     False with fewer than MIN_VALUES values. Languages without blanks between words are not recognised.
     """
@@ -86,7 +86,7 @@ def _is_odd(value: str) -> bool:
 
 
 class EpisodeTexts:
-    """What stands in the requests and tool calls of whole episodes: where a value of a reply appears, code has used it."""
+    """Texts of the requests and tool calls of whole episodes: where a value of a reply appears, code has used it."""
 
     def __init__(self, examples: Iterable[Example]) -> None:
         self._examples: dict[str, list[Example]] = defaultdict(list)
@@ -95,7 +95,7 @@ class EpisodeTexts:
         self._texts: dict[str, str] = {}
 
     def holds(self, example: Example, value: str) -> bool:
-        """Whether a value of an example's reply was sent to the LLM or to a tool in the same episode.
+        """True where a value of an example's reply was sent to the LLM or to a tool in the same episode.
 
         The history of a dialogue, in which the LLM's own replies stand, does not count.
         """
@@ -123,7 +123,7 @@ def request_text(messages: Sequence[Message], max_chars: int = 60_000) -> str:
 
 
 def is_prose(pairs: Sequence[tuple[Example, object]], episodes: EpisodeTexts) -> bool:
-    """Whether a field's values are prose for a person that nothing in the log was seen to use.
+    """True where a field's values are prose for a person that nothing in the log was seen to use.
 
     Args:
         pairs: examples of train and validation, each with its value of the field.

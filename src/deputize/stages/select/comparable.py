@@ -1,4 +1,4 @@
-"""Whether the replies of a task can be compared as they would be served; where most of a reply cannot, no model is trained."""
+"""Check that the replies of a task can be compared as they would be served; where most of a reply cannot, no model is trained."""
 
 from __future__ import annotations
 

@@ -87,9 +87,7 @@ def run(
         train = [e for e in mine if e.split == "train" and e.trainable]
         validation = [e for e in mine if e.split == "validation"]
         answers = [answer_of(e.response, task.contract) for e in train]
-        why = refusal(
-            task, len(mine), [a for a in answers if a is not None], config.min_calls
-        ) or not_comparable(task, [e.response for e in train])
+        why = _why_not(task, len(mine), train, answers, config)
         rows, planned = _baselines(task, train, answers, validation, config, methods)
         plan[task.id] = [] if why else planned
         if why:
@@ -108,6 +106,16 @@ def run(
     progress("looking at tasks", len(discovered.tasks), len(discovered.tasks))
     best = max(usable, key=lambda c: (_mean(scores[c.model]), -catalogue.find(c.model, models_dir).params_m))
     return Selected(candidates=candidates, plan=plan, base_model=best.model, refused=refused)
+
+
+def _why_not(
+    task: Task, n_calls: int, train: Sequence[Example], answers: Sequence[Answer | None], config: Convert
+) -> str:
+    """The reason why no model is trained for a task, '' where there is none."""
+    given = [answer for answer in answers if answer is not None]
+    return refusal(task, n_calls, given, config.min_calls) or not_comparable(
+        task, [e.response for e in train]
+    )
 
 
 def _usable(
