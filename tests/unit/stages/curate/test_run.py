@@ -14,12 +14,13 @@ import pytest
 
 from deputize.core.artifacts import Curated
 from deputize.core.config import Convert
-from deputize.core.contracts import text_of
+from deputize.core.contracts import agree, answer_of, text_of
 from deputize.core.records import Call, Example, Message, Outcome, decode, encode
 from deputize.privacy.detectors.base import Detector
 from deputize.privacy.detectors.deobfuscate import DeobfuscatingDetector
 from deputize.privacy.detectors.rules import RuleDetector
 from deputize.privacy.standard_detectors import DetectorSet
+from deputize.stages.cluster.output_contract import infer_contract
 from deputize.stages.collect.audience import infer_sites
 from deputize.stages.collect.import_logs import read_calls
 from deputize.stages.curate.review import DroppedCall, dropped_calls
@@ -526,3 +527,42 @@ def test_over_masking_of_plain_utterances_is_rare() -> None:
         for e in out.examples
     )
     assert len(out.examples) == 6000 and n_touched <= 0.03 * 6000
+
+
+def test_calls_dropped_for_their_answer_stay_in_calibration_and_test_as_errors() -> None:
+    bad: list[dict[str, Any]] = [
+        {"content": "I'm sorry, but I cannot help with {}."},
+        {"content": ""},
+        {"content": "refun {}", "finish_reason": "length"},
+        {"content": "", "status": 500},
+        {"content": "zebra {}"},
+    ]
+    calls = []
+    for i in range(900):
+        said = bad[i // 25 % 5] if i % 25 == 0 else {"content": ("refund", "cancel")[i % 2]}
+        said = dict(said)
+        calls.append(
+            Call(
+                id=f"c{i}",
+                agent="desk",
+                site="intent",
+                episode=f"e{i}",
+                messages=[
+                    {"role": "system", "content": "Say refund or cancel."},
+                    {"role": "user", "content": f"n {i}"},
+                ],
+                response={"role": "assistant", "content": said.pop("content").format(i)},
+                **said,
+            )
+        )
+    out = curate(calls)
+    assert {e.call_id for e in out.examples} == {c.id for c in calls}
+    contract = infer_contract(out.examples, 2)
+    assert contract.labels == ["cancel", "refund"]
+    of_split = {s: [e for e in out.examples if e.split == s] for s in ("train", "calibration", "test")}
+    for split in ("calibration", "test"):
+        assert all(e.trainable for e in of_split[split])
+        answers = [answer_of(e.response, contract) for e in of_split[split]]
+        differ = [a for a in answers if not any(agree(label, a, contract) for label in contract.labels)]
+        assert 0.01 < len(differ) / len(answers) < 0.1, "whatever is served there is an error"
+    assert sum(not e.trainable for e in of_split["train"]) > 10
