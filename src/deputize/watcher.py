@@ -9,13 +9,16 @@ from typing import Any
 import msgspec
 
 from deputize.core.errors import BadInput, DeputizeError, UsageError
-from deputize.core.records import Record, Route, RouteFile
+from deputize.core.records import Record, RouteFile
 from deputize.files import write_atomic
+from deputize.gateway.rollback import read_evidence, roll_back_routes
 from deputize.home import Home
 from deputize.pipeline.curation import learnable
 from deputize.pipeline.run import RunState, newest_state
-from deputize.routes_file import read_routes, update_routes
-from deputize.stages.refine.decisions import LoopDecision, RouteHealth, WatchedCall, decide, watched_call
+from deputize.routes_file import read_routes
+from deputize.scoring.monitor import AUDITS_PER_FALSE_ROLLBACK
+from deputize.stages.refine.decisions import LoopDecision, WatchedCall, decide, watched_call
+from deputize.stages.refine.route_evidence import unwatched
 from deputize.store.base import Store
 
 RETENTION_EVERY_S = 3600.0
@@ -33,6 +36,8 @@ class LookResult(Record):
     rolled_back: list[str] = msgspec.field(default_factory=list)
     may_grow: list[str] = msgspec.field(default_factory=list)
     """Canaries whose audits would carry a larger share."""
+    unwatched: list[str] = msgspec.field(default_factory=list)
+    """Serving routes whose audits show nothing, and why."""
     run_id: str = ""
     """The run that was made."""
     failed: str = ""
@@ -58,11 +63,22 @@ class Watcher:
         home: Home,
         *,
         min_new: int,
-        delta: float,
+        audits_per_false_rollback: float = AUDITS_PER_FALSE_ROLLBACK,
+        audit_share: float | None = None,
         convert: Callable[[], dict[str, Any]],
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._home, self._min_new, self._delta = home, min_new, delta
+        """
+        Args:
+            home: the home.
+            min_new: new calls that are reason enough for a run.
+            audits_per_false_rollback: see `scoring.monitor.false_rollback_bound`.
+            audit_share: share of served calls that the gateway audits; None: unknown.
+            convert: makes a run.
+            clock: Unix seconds.
+        """
+        self._home, self._min_new = home, min_new
+        self._audits_per_false_rollback, self._audit_share = audits_per_false_rollback, audit_share
         self._convert, self._clock = convert, clock
         self._mark = (0, 0, "")
         """Calls in the store, generation of the routes and newest run, as the look under way found them."""
@@ -99,12 +115,14 @@ class Watcher:
             if self._last is not None and self._last[0] == self._mark and self._last[1].idle:
                 return msgspec.structs.replace(self._last[1], at=self._clock()), None
             calls, n_new = _read(home.store, state)
+        evidence = read_evidence(self._home.path)
         decided = decide(
             calls,
             file.routes,
             n_new=n_new,
             min_new=max(self._min_new, self._retry_at),
-            delta=self._delta,
+            evidence=evidence,
+            audits_per_false_rollback=self._audits_per_false_rollback,
             unfinished=state.run_id if state and not state.finished and not self._retry_at else "",
             answered=self._not_to_answer(file, n_new),
         )
@@ -114,8 +132,13 @@ class Watcher:
             why=decided.why,
             n_calls=len(calls),
             n_new=n_new,
-            rolled_back=self._roll_back(decided, file),
+            rolled_back=self._roll_back(decided),
             may_grow=[h.sentence() for h in decided.promote],
+            unwatched=[
+                why
+                for r in file.routes
+                if (why := unwatched(r, evidence.get((r.id, r.specialist)), audit_share=self._audit_share))
+            ],
         )
         return looked, decided
 
@@ -131,42 +154,24 @@ class Watcher:
             self._last = (self._mark, looked)
         return looked
 
-    def _roll_back(self, decided: LoopDecision, file: RouteFile) -> list[str]:
-        serving = {r.id for r in file.routes if r.state in ("live", "canary")}
-        bad = {h.route_id: h for h in decided.roll_back if h.route_id in serving}
+    def _roll_back(self, decided: LoopDecision) -> list[str]:
+        bad = {(h.route_id, h.specialist): h for h in decided.roll_back}
         if not bad:
             return []
-        done: list[RouteHealth] = []
-
-        def back(now: RouteFile) -> RouteFile:
-            done.clear()
-            return msgspec.structs.replace(now, routes=[one(r) for r in now.routes])
-
-        def one(route: Route) -> Route:
-            health = bad.get(route.id)
-            # only the specialist that the evidence is about, not one that was published in the meantime
-            if health is None or route.certificate is None or route.certificate.id != health.certificate_id:
-                return route
-            done.append(health)
-            return msgspec.structs.replace(route, state="rolled_back", share=1.0)
-
-        update_routes(self._home.routes_path, back)
-        for health in done:
-            self._home.audit.append(
-                "route.rollback",
-                subject=health.route_id,
-                detail={
-                    "because": "its audited calls",
-                    "state": "rolled_back",
-                    "certificate": health.certificate_id,
-                    "audits": f"{health.n}",
-                    "differed": f"{health.n_bad}",
-                    "allowed": f"{health.allowed:.4f}",
-                    "e_value": f"{health.e_value:.4g}",
-                    "delta": f"{self._delta:g}",
-                },
-            )
-        return [h.sentence() for h in done]
+        details = {
+            key: {
+                "specialist": h.specialist,
+                "certificate": h.certificate_id,
+                "audits": f"{h.n}",
+                "differed": f"{h.n_bad}",
+                "allowed": f"{h.allowed:.4f}",
+                "e_value": f"{h.e_value:.4g}",
+                "audits_per_false_rollback": f"{self._audits_per_false_rollback:g}",
+            }
+            for key, h in bad.items()
+        }
+        done = roll_back_routes(self._home.path, self._home.audit, details)
+        return [bad[(r.id, r.specialist)].sentence() for r in done]
 
     def _not_to_answer(self, file: RouteFile, n_new: int) -> frozenset[str]:
         """Certificates whose alarm is no reason for a run: it led to one, or a run has just failed."""
@@ -199,11 +204,11 @@ def watching(
     tell: Callable[[LookResult], None],
 ) -> None:
     """Looks again and again until Ctrl-C; a look that changed nothing is not reported again."""
-    last = ("", "")
+    last: tuple[str, ...] = ()
     try:
         while True:
             looked = look()
-            said = (looked.why, looked.failed)
+            said = (looked.why, looked.failed, *looked.unwatched)
             if said != last or looked.rolled_back or looked.run_id:
                 tell(looked)
             last = said

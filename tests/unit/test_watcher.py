@@ -72,7 +72,7 @@ class CountedHome:
 
     def audits(self, id: str, n: int, every: int) -> None:
         """Served calls of a route; every so many-th differs from the LLM."""
-        given: dict[str, Any] = {"served_by": "slm", "route_id": id, "certificate_id": f"c-{id}"}
+        given: dict[str, Any] = {"served_by": "slm", "route_id": id, "specialist": "runs/x"}
         self.add([{"decision": Decision(shadow_agrees=(i + 1) % every != 0, **given)} for i in range(n)])
 
     def convert(self) -> dict[str, str]:
@@ -94,7 +94,7 @@ class CountedHome:
         (self.folder / "runs" / run_id / "run.json").write_bytes(encode(state))
 
     def watcher(self, min_new: int = 10) -> Watcher:
-        return Watcher(Home(self.folder), min_new=min_new, delta=0.01, convert=self.convert, clock=self.clock)
+        return Watcher(Home(self.folder), min_new=min_new, convert=self.convert, clock=self.clock)
 
     def states(self) -> dict[str, str]:
         return {r.id: r.state for r in read_routes(self.folder / "routes.json").routes}
@@ -138,33 +138,31 @@ def test_a_bad_route_is_rolled_back_once_with_an_entry_in_the_audit_log(home: Co
     assert float(entries[0].detail["e_value"]) > 1
 
 
-def test_only_the_specialist_that_the_evidence_is_about_is_rolled_back(home: CountedHome) -> None:
+@pytest.mark.parametrize(("changed", "state"), [("specialist", "live"), ("certificate", "rolled_back")])
+def test_only_the_specialist_that_the_evidence_is_about_is_rolled_back(
+    home: CountedHome, changed: str, state: str
+) -> None:
+    """Evidence survives a new certificate of the same specialist."""
     home.audits("bad", 80, 3)
-    other = Certificate(
-        id="c-new",
-        kind="not_worse_than_llm",
-        epsilon=0.05,
-        delta=0.05,
-        n_calibration=100,
-        threshold=0.9,
-        share_served=1.0,
-        p_value=0.01,
-        label_source="agreement",
-        claim="as said",
-    )
+
+    def change(one: Route) -> Route:
+        if changed == "specialist":
+            return msgspec.structs.replace(one, specialist="runs/y")
+        assert one.certificate is not None
+        return msgspec.structs.replace(one, certificate=msgspec.structs.replace(one.certificate, id="c-new"))
+
     update_routes(
         home.folder / "routes.json",
-        lambda file: RouteFile(
-            run_id="2", routes=[msgspec.structs.replace(r, certificate=other) for r in file.routes[1:]]
-        ),
+        lambda file: RouteFile(run_id="2", routes=[change(r) for r in file.routes[1:]]),
     )
-    assert home.watcher().look().rolled_back == [] and home.states() == {"bad": "live"}
+    assert len(home.watcher().look().rolled_back) == (state == "rolled_back")
+    assert home.states() == {"bad": state}
 
 
 def test_an_alarm_with_something_new_leads_to_one_run(home: CountedHome) -> None:
     home.add([{"episode": f"a{i}", "outcome": Outcome(success=True)} for i in range(60)])
     home.run_done("0001-old")
-    served = Decision(served_by="slm", route_id="good", certificate_id="c-good")
+    served = Decision(served_by="slm", route_id="good", specialist="runs/x")
     home.add([{"episode": f"s{i}", "outcome": Outcome(success=False), "decision": served} for i in range(60)])
     home.n_runs = 1
     watcher = home.watcher()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import click
@@ -110,7 +111,15 @@ def list_routes(terminal: Terminal, /) -> None:
 )
 @pass_terminal
 def promote(terminal: Terminal, /, route_id: str, to: str) -> None:
-    """Give a route more of its calls: closed, then 1, 5, 25 and 100 % of them. Needs a certificate."""
+    """Give a route more of its calls: closed, then 1, 5, 25 and 100 % of them. Needs a certificate.
+
+    For a route that was rolled back, the evidence of its audits begins anew.
+    """
+    from deputize.gateway.rollback import forget_evidence
+
+    for one in _read(terminal).routes:
+        if one.id == route_id and one.state == "rolled_back":
+            forget_evidence(terminal.home.path, one, at_s=time.time())
     _change(terminal, route_id, "promote", lambda r: promoted(r, to))
 
 

@@ -29,26 +29,35 @@ if TYPE_CHECKING:
     help="New calls answered by the LLM that are reason enough to convert again.",
 )
 @click.option(
-    "--alarm-delta",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    default=0.01,
-    show_default=True,
-    help="Chance that a good route is rolled back.",
+    "--audits-per-false-rollback",
+    "audits_per_false_rollback",
+    type=click.FloatRange(100),
+    default=None,
+    show_default="as [gateway] of config.toml says, else 20000",
+    help="A route that keeps its promise is rolled back within n audits with probability at most n divided by this.",
 )
 @click.option("--once", is_flag=True, help="Look once, act, and end.")
 @run_options
 @pass_terminal
 def watch(
-    terminal: Terminal, /, every: float, min_new: int, alarm_delta: float, once: bool, **given: Any
+    terminal: Terminal,
+    /,
+    every: float,
+    min_new: int,
+    audits_per_false_rollback: float | None,
+    once: bool,
+    **given: Any,
 ) -> None:
-    """Convert again whenever there is enough new to learn from, and roll back routes whose audits go bad.
+    """Convert again whenever there is enough new to learn from, and say how routes keep their promises.
 
-    Uses the settings of the newest run where no others are given. Ctrl-C ends it.
+    Rolls back routes whose audits go bad, where the gateway, which does so itself, has not done it. Uses the settings of the newest run where no others are given. Ctrl-C ends it.
     """
+    from deputize.gateway.settings import read_settings
     from deputize.pipeline.run import newest_state
     from deputize.watcher import Watcher, hourly, watching
 
     home = terminal.home
+    gateway = read_settings(home.path)
 
     def config() -> Convert:
         state = newest_state(home)
@@ -65,7 +74,13 @@ def watch(
     except MissingExtra:
         if not once:  # a single look may well find that there is nothing to do
             raise
-    watcher = Watcher(home, min_new=min_new, delta=alarm_delta, convert=convert)
+    watcher = Watcher(
+        home,
+        min_new=min_new,
+        audits_per_false_rollback=audits_per_false_rollback or gateway.audits_per_false_rollback,
+        audit_share=gateway.audit_share,
+        convert=convert,
+    )
     keep_to_limits = hourly(lambda: _retain(terminal), tell=terminal.note)
 
     def look() -> LookResult:
@@ -112,6 +127,8 @@ def _show(terminal: Terminal, looked: LookResult) -> None:
         terminal.say(f"rolled back: {line}. Its calls go to the LLM until `deputize route promote`.")
     for line in looked.may_grow:
         terminal.say(f"may be promoted: {line}.")
+    for line in looked.unwatched:
+        terminal.say(f"{line}.")
     terminal.say(f"{looked.decided}: {looked.why}.")
     if looked.run_id:
         terminal.say(

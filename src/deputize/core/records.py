@@ -87,6 +87,7 @@ DecisionReason: TypeAlias = Literal[
     "params:background",
     # the LLM is asked as well, after a specialist
     "audit",
+    "audit_repeat",  # for the second time, to see how often it differs from itself
 ]
 """Why a model answered a call."""
 
@@ -100,8 +101,18 @@ class Decision(Record):
     route_id: str = ""
     confidence: float | None = None
     certificate_id: str = ""
+    specialist: str = ""
+    """Folder of the specialist that was asked, relative to the home; "" where none was."""
     specialist_ms: float | None = None
     shadow_agrees: bool | None = None
+    """True where the specialist's answer and the LLM's agree; False also where the LLM's breaks the contract. None where
+    not both answered."""
+    repeat_agrees: bool | None = None
+    """True where the LLM, asked a second time for an audit, agrees with itself; None where it was not."""
+    deferred: bool = False
+    """In shadow: the specialist left the call to the LLM, so that nothing of it would have been served."""
+    audit_share: float | None = None
+    """Of an audit: the share of the served calls that were audited at the time."""
 
 
 class Request(Record):
@@ -362,6 +373,8 @@ class Certificate(Record):
     """Of them, answered otherwise than the LLM did."""
     uncompared: list[str] = msgspec.field(default_factory=list)
     """Fields of the reply that the claim is not about."""
+    served_limit: float | None = None
+    """The loss among the served calls that the claim allows as well; None: it speaks of all calls only."""
     version: int = RECORD_VERSION
     """Of the record's form."""
 

@@ -17,6 +17,7 @@ from deputize.gateway.conversations import SealedConversations
 from deputize.gateway.live import Live
 from deputize.gateway.metrics import Metrics
 from deputize.gateway.metrics_files import MetricsFiles
+from deputize.gateway.rollback import RollbackMonitor
 from deputize.gateway.route_watcher import RouteWatcher
 from deputize.gateway.routing import RoutingDecider
 from deputize.gateway.settings import GatewaySettings
@@ -102,7 +103,15 @@ class RunningGateway:
         if pool is None:
             pool = self._specialists = make_engine(settings.engine, home.path, home.models_path)
         self._pool_started = False
-        await self._routes.start(self._start_pool)
+        self._rollback = RollbackMonitor(
+            self._home,
+            home.audit,
+            self.metrics,
+            audit_share=settings.audit_share,
+            audits_per_false_rollback=settings.audits_per_false_rollback,
+            on_rollback=self._routes.load,
+        )
+        await self._routes.start(self._on_routes)
         self._metrics_files = MetricsFiles(self._home / "gateway")
         self._keys = home.api_keys
         self._meter = home.rate_limiter(self._n_workers)
@@ -157,6 +166,7 @@ class RunningGateway:
             share=settings.audit_share,
             sender=sender,
             settlement=settlement,
+            observer=self._rollback,
             metrics=self.metrics,
             clock_s=perf_counter,
             clock=self._clock,
@@ -179,6 +189,10 @@ class RunningGateway:
             make = Http1Transport if self._settings.http_client == "own" else AiohttpTransport
             found = self._transports[config.ca_file] = make(tls=config.tls())
         return found
+
+    async def _on_routes(self) -> None:
+        await self._start_pool()
+        await self._rollback.check_routes()
 
     async def _start_pool(self) -> None:
         if self._specialists is None or self._pool_started:

@@ -24,7 +24,11 @@ HELP: dict[str, tuple[str, str]] = {
     ),
     "deputize_audits_total": (
         "counter",
-        "Specialist-served calls that the LLM was asked as well, by what came of it.",
+        "Specialist-served calls that the LLM was asked as well, by route and what came of it.",
+    ),
+    "deputize_route_unwatched": (
+        "gauge",
+        "1 for a serving route whose audits show nothing: they are off, fail too often, or no loss could count against it.",
     ),
     "deputize_aborted_total": ("counter", "Answers that were cut, by whom."),
     "deputize_refused_total": ("counter", "Requests refused before any model was asked, by reason."),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -30,9 +31,14 @@ class RouteWatcher:
         self._seen: tuple[int, int, int] | None = None
         self._task: asyncio.Task[None] | None = None
         self._on_routes: Callable[[], Awaitable[None]] | None = None
+        self._loading = threading.Lock()
 
     def load(self) -> bool:
-        """Loads the file where it has changed; True where the table is a new one."""
+        """Loads the file where it has changed; True when the table is a new one. Any thread may call it."""
+        with self._loading:  # else a slow reader could put an older table in force again
+            return self._load()
+
+    def _load(self) -> bool:
         stamp = self._stamp()
         if stamp == self._seen:
             return False

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from deputize.core.config import sentence
 from deputize.core.errors import BadInput, UsageError
 from deputize.files import read_toml
+from deputize.scoring.monitor import AUDITS_PER_FALSE_ROLLBACK
 from deputize.upstreams.failover import RetryConfig
 from deputize.upstreams.upstream_config import UpstreamConfig
 
@@ -64,9 +65,13 @@ class GatewaySettings(BaseModel):
     specialist_timeout_s: float = Field(default=10.0, gt=0)
     shadow_wait_s: float = Field(default=1.0, ge=0)
     """How long a finished answer waits for the shadow's opinion before it is recorded without."""
-    audit_share: float = Field(default=0.0, ge=0, le=1)
+    audit_share: float = Field(default=0.02, ge=0, le=1)
     """The share of specialist-served calls that the LLM is asked as well, after the answer, to see whether it agrees.
-    Each audit costs an LLM call and is recorded as a call of its own with the reason "audit"."""
+    Each audit costs an LLM call, or two for a route certified against the LLM's own repeated samples, and is recorded as
+    a call of its own with the reason "audit". With 0 no route is watched."""
+    audits_per_false_rollback: float = Field(default=AUDITS_PER_FALSE_ROLLBACK, ge=100)
+    """A route that keeps its promise is rolled back within n audits with probability at most n divided by this. A smaller
+    number finds a bad route sooner."""
     route_poll_s: float = Field(default=0.5, gt=0)
     require_keys: bool | Literal["auto"] = "auto"
     """auto: API keys are required as soon as one exists, and always on an address other than loopback."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import structs
 
-from deputize.core.contracts import agree, answer_of
+from deputize.core.contracts import DEFER, agree, answer_of
 from deputize.core.errors import DeputizeError
 from deputize.core.records import Call, Message, Prediction, Route, Usage
 from deputize.gateway.auth import Authenticator
@@ -183,15 +183,27 @@ class Settlement:
             routing.decision,
             confidence=prediction.confidence,
             specialist_ms=prediction.latency_ms,
+            specialist=routing.route.specialist,
             shadow_agrees=agrees_with_llm(prediction, completion.message, routing.route),
+            deferred=_deferred(prediction, routing.route),
         )
         exchange.routing = structs.replace(routing, decision=decision)
 
 
-def agrees_with_llm(prediction: Prediction, message: Message, route: Route) -> bool | None:
-    """True where a prediction agrees with the LLM's message; None where the message breaks the contract."""
-    llm = answer_of(message, route.contract)
-    return None if llm is None else agree(prediction.answer, llm, route.contract)
+def agrees_with_llm(prediction: Prediction, message: Message, route: Route) -> bool:
+    """True where a prediction agrees with the LLM's message; False where the message breaks the contract, as in calibration."""
+    return agree(prediction.answer, answer_of(message, route.contract), route.contract)
+
+
+def llm_agrees_with_itself(first: Message, second: Message, route: Route) -> bool:
+    """True where two answers of the LLM agree, or both break the contract: then only the specialist is not what it was."""
+    one, other = answer_of(first, route.contract), answer_of(second, route.contract)
+    return agree(one, other, route.contract) or (one is None and other is None)
+
+
+def _deferred(prediction: Prediction, route: Route) -> bool:
+    """True where nothing of a prediction could be served, whatever its confidence."""
+    return prediction.answer is None or (route.contract.may_defer and prediction.answer == DEFER)
 
 
 def estimate_usage(body: bytes, message: Message) -> Usage:

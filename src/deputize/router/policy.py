@@ -81,7 +81,9 @@ def decide(
         return Decision(reason=planned.reason, route_id=route.id if route else "")
     certificate_id = route.certificate.id if route.certificate else ""
     if prediction is None:
-        return Decision(reason=failure, route_id=route.id, certificate_id=certificate_id)
+        return Decision(
+            reason=failure, route_id=route.id, certificate_id=certificate_id, specialist=route.specialist
+        )
     served, reason = planned.may_serve, planned.reason
     least = planned.min_confidence
     if served and prediction.answer is None:
@@ -96,6 +98,7 @@ def decide(
         route_id=route.id,
         confidence=prediction.confidence,
         certificate_id=certificate_id,
+        specialist=route.specialist,
         specialist_ms=prediction.latency_ms,
     )
 

@@ -42,7 +42,8 @@ TOOLS: list[Any] = [
 async def served(
     home: Path, upstream: LoopbackUpstream, specialists: InMemorySpecialists, **changed: Any
 ) -> AsyncIterator[str]:
-    settings = settings_for(home, upstream.base_url).model_copy(update={"route_poll_s": 0.02, **changed})
+    given = {"route_poll_s": 0.02, "audit_share": 0.0, **changed}
+    settings = settings_for(home, upstream.base_url).model_copy(update=given)
     async with running_gateway(home, settings=settings, specialists=specialists) as base_url:
         yield base_url
 
@@ -295,7 +296,7 @@ async def test_audits_ask_the_llm_after_the_answer(
             calls = await asyncio.to_thread(recorded, 2 * n)  # the audit is in the store as well
     assert all("stream" not in seen.json for seen in upstream.seen)
     audits = [c for c in calls if c.decision is not None and c.decision.reason == "audit"]
-    assert [c.decision.shadow_agrees for c in audits if c.decision] == [True, False, None]
+    assert [c.decision.shadow_agrees for c in audits if c.decision] == [True, False, False]
     assert all(c.decision and c.decision.served_by == "llm" and c.decision.confidence == 0.99 for c in audits)
     assert audits[1].response["content"] == "transfer" and audits[1].id.endswith("-audit")
 

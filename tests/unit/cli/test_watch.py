@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 
+import msgspec
 import pytest
 from tests.unit.test_watcher import CountedHome, home
 
 from deputize.cli.main import run
+from deputize.core.records import Route, RouteFile, encode
+from deputize.gateway.rollback import EvidenceFile
 from deputize.home import Home
+from deputize.routes_file import update_routes
+from deputize.stages.refine.route_evidence import RouteEvidence
 
 __all__ = ["home"]
 
@@ -33,3 +38,36 @@ def test_two_watches_and_bad_settings(home: CountedHome, capsys: pytest.CaptureF
     (home.folder / "watch.json").write_text("{")
     assert run(arguments) == 3
     assert "watch.json" in capsys.readouterr().err
+
+
+def test_a_route_that_is_not_watched_is_named(home: CountedHome, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its audits fail, its certificate lets everything differ, or audits are off: said, never left out."""
+
+    def small(one: Route) -> Route:
+        assert one.certificate is not None
+        certificate = msgspec.structs.replace(one.certificate, share_served=0.04)
+        return msgspec.structs.replace(one, certificate=certificate) if one.id == "bad" else one
+
+    update_routes(
+        home.folder / "routes.json",
+        lambda file: RouteFile(run_id="2", routes=[small(r) for r in file.routes]),
+    )
+    missed = RouteEvidence(route_id="good", specialist="runs/x", n_due=100, n_missed=6)
+    (home.folder / "audit_evidence.json").write_bytes(encode(EvidenceFile(routes=[missed])))
+    arguments = ["--home", str(home.folder), "watch", "--once"]
+    assert run(arguments) == 0
+    said = capsys.readouterr().out
+    assert "good (task good) is not watched: 6 of its last 100 due audits failed or were skipped." in said
+    assert "bad (task bad) is not watched: its certificate covers so few calls" in said
+    (home.folder / "audit_evidence.json").unlink()
+    (home.folder / "config.toml").write_text("[gateway]\naudit_share = 0.0\n")
+    assert run(arguments) == 0
+    assert "good (task good) is not watched: audit_share is 0" in capsys.readouterr().out
+
+
+def test_promoting_a_rolled_back_route_begins_its_evidence_anew(home: CountedHome) -> None:
+    home.audits("bad", 80, 3)
+    assert home.watcher().look().rolled_back
+    assert run(["--home", str(home.folder), "route", "promote", "bad", "--to", "live"]) == 0
+    home.calls(1)
+    assert home.watcher().look().rolled_back == [] and home.states()["bad"] == "live"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ from deputize.gateway.context import Context
 from deputize.gateway.conversations import Conversation
 from deputize.gateway.exchange import Exchange
 from deputize.gateway.metrics import Metrics
+from deputize.gateway.rollback import AuditOutcome
 from deputize.gateway.settlement import Settlement
 from deputize.gateway.upstream_sender import UpstreamSender
 from deputize.http.headers import Headers
@@ -168,6 +170,20 @@ class Settled:
             shadow_wait_s=0.2,
             clock_s=perf_counter,
         )
+
+
+class ListObserver:
+    """Keeps the results of audits, and how many calls had been recorded by then."""
+
+    def __init__(self, parts: Settled) -> None:
+        self.results: list[str | None] = []
+        self.n_recorded: list[int] = []
+        self._parts = parts
+
+    async def observe(self, outcome: AuditOutcome) -> None:
+        await asyncio.sleep(0)
+        self.results.append(outcome.result)
+        self.n_recorded.append(len(self._parts.recorder.calls))
 
 
 def context(**more: Any) -> Context:

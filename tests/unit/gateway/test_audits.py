@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from time import perf_counter
-from typing import Any
 
 import pytest
 from tests.unit.gateway.stubs import (
     JSON,
     CannedResponse,
     CannedTransport,
+    ListObserver,
     Settled,
     completion_body,
     exchange,
@@ -19,52 +19,125 @@ from tests.unit.gateway.stubs import (
 )
 
 from deputize.core.errors import UpstreamError
-from deputize.core.records import Decision, Prediction
-from deputize.gateway.audits import Auditor
+from deputize.core.records import Decision, Prediction, Route
+from deputize.gateway.audits import MAX_AUDITS, Auditor
 from deputize.gateway.exchange import Exchange, RoutingOutcome
 
 
-def served() -> Exchange:
+def repeats_route() -> Route:
+    route = live_route()
+    assert route.certificate is not None
+    certificate = {f: getattr(route.certificate, f) for f in route.certificate.__struct_fields__}
+    return live_route(
+        certificate=type(route.certificate)(**{**certificate, "kind": "not_worse_than_repeats"})
+    )
+
+
+def served(route: Route | None = None, reason: str = "live") -> Exchange:
     asked = exchange({"model": "m", "messages": [{"role": "user", "content": "q"}], "stream": True})
-    decision = Decision(served_by="slm", reason="live", route_id="r")
+    decision = Decision(served_by="slm", reason=reason, route_id="r", specialist="s", confidence=0.9)
     said = Prediction(answer="rain", confidence=0.9)
-    asked.routing = RoutingOutcome(decision, live_route(), prediction=said)
+    asked.routing = RoutingOutcome(decision, route or live_route(), prediction=said)
     return asked
 
 
-def auditor(parts: Settled, answer: Any, *, share: float = 1.0, draw: float = 0.5) -> Auditor:
+def auditor(
+    parts: Settled,
+    *answers: CannedResponse | UpstreamError,
+    share: float = 1.0,
+    draw: float = 0.5,
+    observer: ListObserver | None = None,
+) -> Auditor:
     return Auditor(
         share=share,
-        sender=sender(upstream(CannedTransport(answer))),
+        sender=sender(upstream(CannedTransport(*answers))),
         settlement=parts.settlement,
+        observer=observer or ListObserver(parts),
         metrics=parts.metrics,
         clock_s=perf_counter,
         draw=lambda: draw,
     )
 
 
-@pytest.mark.parametrize(("says", "result"), [("rain", "agrees"), ("sun", "differs"), ("?", "unreadable")])
-async def test_the_llm_is_asked_and_compared(says: str, result: str) -> None:
+def says(text: str) -> CannedResponse:
+    return CannedResponse(200, JSON, completion_body(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "result", "agrees"),
+    [("rain", "agrees", True), ("sun", "differs", False), ("?", "unreadable", False)],
+)
+async def test_the_llm_is_asked_and_compared(text: str, result: str, agrees: bool) -> None:
+    """An answer of the LLM that breaks the contract is a difference, as in calibration."""
     parts = Settled()
-    audits = auditor(parts, CannedResponse(200, JSON, completion_body(says)))
+    told = ListObserver(parts)
+    audits = auditor(parts, says(text), observer=told)
     audits.consider(served())
     await audits.finish(5)
-    assert parts.metrics.value("deputize_audits_total", result=result) == 1
+    assert parts.metrics.value("deputize_audits_total", result=result, route="r") == 1
     (call,) = parts.recorder.calls
     assert call.id == "dpz-1-audit" and call.decision is not None
     assert (call.decision.served_by, call.decision.reason) == ("llm", "audit")
+    assert (call.decision.shadow_agrees, call.decision.audit_share) == (agrees, 1.0)
+    assert told.results == ["." if agrees else "s"] and told.n_recorded == [0], (
+        "the evidence comes before the record"
+    )
+
+
+@pytest.mark.parametrize(
+    ("texts", "result"),
+    [(("rain", "rain"), "."), (("sun", "sun"), "s"), (("sun", "rain"), "b"), (("?", "?"), "s")],
+)
+async def test_a_claim_against_repeats_asks_twice_and_charges_for_both(
+    texts: tuple[str, str], result: str
+) -> None:
+    parts = Settled()
+    told = ListObserver(parts)
+    audits = auditor(parts, *map(says, texts), observer=told)
+    audits.consider(served(repeats_route()))
+    await audits.finish(5)
+    first, second = parts.recorder.calls
+    assert told.results == [result] and first.decision is not None and second.decision is not None
+    assert (first.decision.shadow_agrees, first.decision.repeat_agrees) == (result == ".", result != "b")
+    assert (second.id, second.decision.reason) == ("dpz-1-audit-2", "audit_repeat")
+    assert (second.decision.shadow_agrees, second.decision.repeat_agrees) == (None, None)
+    assert len(parts.authenticator.charged) == 2 and parts.metrics.value("deputize_audits_total") == 1
 
 
 async def test_an_audit_that_fails_is_counted() -> None:
+    for answers in ([UpstreamError("down")], [CannedResponse(500, JSON, b"{}")]):
+        parts = Settled()
+        told = ListObserver(parts)
+        audits = auditor(parts, *answers, observer=told)
+        audits.consider(served())
+        await audits.finish(5)
+        assert parts.metrics.value("deputize_audits_total", result="failed", route="r") == 1
+        assert not parts.recorder.calls and told.results == [None]
+
+
+async def test_a_second_answer_that_fails_is_no_audit() -> None:
     parts = Settled()
-    audits = auditor(parts, UpstreamError("down"))
-    audits.consider(served())
+    told = ListObserver(parts)
+    audits = auditor(parts, says("sun"), UpstreamError("down"), observer=told)
+    audits.consider(served(repeats_route()))
     await audits.finish(5)
-    assert parts.metrics.value("deputize_audits_total", result="failed") == 1 and not parts.recorder.calls
+    assert told.results == [None] and len(parts.recorder.calls) == 1 == len(parts.authenticator.charged)
 
 
-async def test_only_a_share_is_audited() -> None:
+async def test_what_is_beyond_the_limit_is_skipped_and_counted() -> None:
+    parts = Settled()
+    told = ListObserver(parts)
+    audits = auditor(parts, says("rain"), observer=told)
+    for _ in range(MAX_AUDITS + 3):
+        audits.consider(served())
+    await audits.finish(5)
+    assert parts.metrics.value("deputize_audits_total", result="skipped", route="r") == 3
+    assert told.results.count(None) == 3 and told.results.count(".") == MAX_AUDITS
+
+
+async def test_only_a_share_is_audited_and_no_override() -> None:
     parts = Settled()
     for share, draw in ((0.0, 0.0), (0.5, 0.5)):
         auditor(parts, UpstreamError("not asked"), share=share, draw=draw).consider(served())
+    auditor(parts, UpstreamError("not asked")).consider(served(reason="override"))
     assert parts.metrics.value("deputize_audits_total") == 0

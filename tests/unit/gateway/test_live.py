@@ -12,6 +12,7 @@ from tests.unit.gateway.stubs import (
     SSE,
     CannedResponse,
     CannedTransport,
+    ListObserver,
     Settled,
     chunk,
     completion_body,
@@ -35,7 +36,14 @@ END = [chunk({}, "stop"), DONE]
 def live(parts: Settled, answer: Any) -> Live:
     send = sender(upstream(CannedTransport(answer)), metrics=parts.metrics, ask_for_usage=False)
     settled = parts.settlement
-    auditor = Auditor(share=0, sender=send, settlement=settled, metrics=parts.metrics, clock_s=perf_counter)
+    auditor = Auditor(
+        share=0,
+        sender=send,
+        settlement=settled,
+        observer=ListObserver(parts),
+        metrics=parts.metrics,
+        clock_s=perf_counter,
+    )
     return Live(
         recorder=parts.recorder,
         conversations=parts.conversations,

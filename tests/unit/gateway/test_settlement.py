@@ -6,12 +6,13 @@ import asyncio
 from typing import Any
 
 import pytest
-from tests.unit.gateway.stubs import Settled, exchange
+from tests.unit.gateway.stubs import Settled, exchange, live_route
 
+from deputize.core.contracts import DEFER
 from deputize.core.errors import StoreError
 from deputize.core.records import Call, Contract, Decision, Prediction, Route, Usage
 from deputize.gateway.exchange import REFUSED, ExchangeOutcome, RoutingOutcome
-from deputize.gateway.settlement import agrees_with_llm, estimate_usage
+from deputize.gateway.settlement import agrees_with_llm, estimate_usage, llm_agrees_with_itself
 from deputize.wire.events import Completion
 from deputize.wire.registry import RESPONSES
 
@@ -113,7 +114,25 @@ async def test_a_shadow_is_compared(says: str, agrees: bool) -> None:
 
 def test_agreement_needs_a_readable_answer() -> None:
     said = Prediction(answer="rain", confidence=0.9)
-    assert agrees_with_llm(said, {"role": "assistant", "content": "snow?"}, ROUTE) is None
+    snow, hail = ({"role": "assistant", "content": c} for c in ("snow?", "hail?"))
+    assert agrees_with_llm(said, snow, ROUTE) is False
+    assert llm_agrees_with_itself(snow, hail, ROUTE), (
+        "out of the contract twice is no disagreement with itself"
+    )
+    rain = {"role": "assistant", "content": "rain"}
+    assert llm_agrees_with_itself(rain, rain, ROUTE) and not llm_agrees_with_itself(rain, snow, ROUTE)
+
+
+async def test_a_deferral_in_shadow_is_no_served_answer() -> None:
+    async def predict() -> Prediction:
+        return Prediction(answer=DEFER, confidence=0.9)
+
+    mixed = live_route(contract=Contract(kind="tool_call", tools=["find"], may_defer=True), state="shadow")
+    parts, asked = Settled(), exchange()
+    asked.routing = RoutingOutcome(Decision(reason="shadow"), mixed, shadow=asyncio.ensure_future(predict()))
+    await parts.settlement.settle(asked, ExchangeOutcome(completion=ANSWER))
+    decision = parts.recorder.calls[0].decision
+    assert decision is not None and decision.deferred and decision.specialist == "s"
 
 
 def test_usage_is_estimated_from_sizes() -> None:

@@ -4,62 +4,60 @@ Pure: what was recorded of calls goes in, a decision with its reason comes out. 
 
 References:
     Belcak et al., "Small Language Models are the Future of Agentic AI", arXiv 2506.02153, section 6, S6;
-    Ville's inequality, by which an e-process under its null ever reaches 1/delta with probability at most delta.
+    `scoring.monitor` for how evidence is weighed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
-from deputize.core.records import Call, Certificate, Route
+from deputize.core.records import Call, Decision, Route
 from deputize.scoring.intervals import clopper_pearson
-from deputize.scoring.monitor import AuditEvidence, e_value, observe, verdict
+from deputize.scoring.monitor import AUDITS_PER_FALSE_ROLLBACK, AuditEvidence, e_value, observe, verdict
+from deputize.stages.refine.route_evidence import RouteEvidence, audit_result, with_audit
 
 MIN_BASELINE_EPISODES = 30
 """Episodes that the LLM did alone, with known outcome, before a route's outcomes are judged against theirs."""
+
+
+UNDECIDED = Decision()
+"""The LLM answered and nobody decided: an imported call."""
 
 
 @dataclass(frozen=True, slots=True)
 class WatchedCall:
     """Facts of a call that a decision needs: none of its text."""
 
-    served_by: Literal["llm", "slm"]
     episode: str
-    route_id: str = ""
-    certificate_id: str = ""
-    confidence: float | None = None
-    agrees: bool | None = None
-    """Result of an audit, for which both models were asked; None where there was none."""
+    decision: Decision = UNDECIDED
+    at_s: float = 0.0
+    """Unix seconds; 0 where the log has no time."""
     success: bool | None = None
     """Outcome of the workflow; None where nobody reported it."""
 
 
 def watched_call(call: Call) -> WatchedCall:
     """The facts of a recorded call."""
-    success = call.outcome.success if call.outcome is not None else None
-    decision = call.decision
-    if decision is None:
-        return WatchedCall(served_by="llm", episode=call.episode or call.id, success=success)
     return WatchedCall(
-        served_by=decision.served_by,
         episode=call.episode or call.id,
-        route_id=decision.route_id,
-        certificate_id=decision.certificate_id,
-        confidence=decision.confidence,
-        agrees=decision.shadow_agrees,
-        success=success,
+        decision=call.decision or UNDECIDED,
+        at_s=call.timestamp or 0.0,
+        success=call.outcome.success if call.outcome is not None else None,
     )
 
 
 @dataclass(frozen=True)
 class RouteHealth:
-    """State of one route by the evidence since its certificate."""
+    """State of one route by the evidence about its specialist."""
 
     route_id: str
     task_name: str
+    specialist: str
     certificate_id: str
+    """The newest certificate, by which the evidence is judged."""
     seen_in: Literal["audits", "outcomes"]
     """audits: the LLM was asked as well; outcomes: how episodes ended that the route had a part in."""
     n: int
@@ -67,53 +65,81 @@ class RouteHealth:
     allowed: float
     """The rate of bad ones that the route may have."""
     e_value: float
-    """Evidence against "the rate is at most the allowed one"; 1/delta is enough."""
+    """Evidence against "the rate is at most the allowed one", begun anew at every audit and summed."""
     verdict: Literal["roll back", "promote", "wait"]
+    n_llm_differed: int | None = None
+    """Audits in which the LLM, asked twice, differed from itself; None where it is asked once."""
 
     def sentence(self) -> str:
         """The state as a sentence."""
         what = "audited calls differed" if self.seen_in == "audits" else "episodes with outcomes failed"
+        itself = (
+            "" if self.n_llm_differed is None else f", {self.n_llm_differed} between two answers of the LLM"
+        )
         return (
-            f"{self.route_id} ({self.task_name}): {self.n_bad} of {self.n} {what}, {self.allowed:.1%} allowed "
+            f"{self.route_id} ({self.task_name}): {self.n_bad} of {self.n} {what}{itself}, {self.allowed:.1%} allowed "
             f"(e-value {self.e_value:.3g})"
         )
 
 
-def allowed_loss(certificate: Certificate) -> float:
-    """How often a served answer may differ: the certificate allows epsilon of all calls, served or not."""
-    served = certificate.share_served
-    if certificate.n_served and certificate.n_calibration:
-        served = certificate.n_served / certificate.n_calibration
-    return min(1.0, certificate.epsilon / served) if served > 0 else certificate.epsilon
+def audits(
+    calls: Sequence[WatchedCall],
+    route: Route,
+    *,
+    since_s: float = 0.0,
+    audits_per_false_rollback: float = AUDITS_PER_FALSE_ROLLBACK,
+    delta: float = 0.01,
+) -> RouteHealth | None:
+    """The state of a route by its audited calls, in their order; None where it has none or cannot be watched.
 
-
-def audited_loss(one: WatchedCall, route: Route) -> float | None:
-    """1 or 0 for an audited call that the route serves, or would serve in shadow; None for any other call."""
-    if one.agrees is None or not _of(one, route):
+    Args:
+        calls: recorded calls, by time.
+        route: the route.
+        since_s: Unix seconds; earlier calls do not count.
+        audits_per_false_rollback: see `scoring.monitor.false_rollback_bound`.
+        delta: chance that a route above its allowed rate is found fit for promotion.
+    """
+    if route.certificate is None:
         return None
-    if one.served_by == "llm" and (one.confidence is None or one.confidence < route.threshold):
-        return None  # the specialist's answer would not have been used
-    return 0.0 if one.agrees else 1.0
+    evidence = RouteEvidence(route_id=route.id, specialist=route.specialist)
+    for one in calls:
+        result = audit_result(one.decision, route) if one.at_s >= since_s else None
+        if result is not None:
+            evidence = with_audit(
+                evidence, result, route.certificate, audits_per_false_rollback=audits_per_false_rollback
+            )
+            if evidence.alarm:  # evidence that was enough once stays enough, however it went on
+                break
+    return health_of(evidence, route, delta=delta)
 
 
-def _of(one: WatchedCall, route: Route) -> bool:
-    """True for a call of the route as it is certified now; an earlier specialist's calls say nothing of it."""
-    return (
-        route.certificate is not None
-        and one.route_id == route.id
-        and one.certificate_id == route.certificate.id
+def health_of(evidence: RouteEvidence, route: Route, *, delta: float = 0.01) -> RouteHealth | None:
+    """The state of a route by the evidence of its audits; None where there is none."""
+    state = evidence.state
+    if state is None or route.certificate is None:
+        return None
+    good = e_value(state.log_good) >= 1 / delta
+    return RouteHealth(
+        route_id=route.id,
+        task_name=route.task_name,
+        specialist=route.specialist,
+        certificate_id=route.certificate.id,
+        seen_in="audits",
+        n=state.n_audits,
+        n_bad=evidence.n_specialist_differed,
+        allowed=state.allowed,
+        e_value=e_value(state.log_harm),
+        verdict="roll back" if evidence.alarm else "promote" if good else "wait",
+        n_llm_differed=evidence.n_llm_differed if state.signed else None,
     )
 
 
-def audits(calls: Sequence[WatchedCall], route: Route, *, delta: float = 0.01) -> RouteHealth | None:
-    """The state of a route by its audited calls, in their order; None where it has none or cannot be watched."""
-    if route.certificate is None:
-        return None
-    losses = [loss for one in calls if (loss := audited_loss(one, route)) is not None]
-    return _health(losses, route, route.certificate, allowed_loss(route.certificate), "audits", delta)
-
-
-def outcomes(calls: Sequence[WatchedCall], route: Route, *, delta: float = 0.01) -> RouteHealth | None:
+def outcomes(
+    calls: Sequence[WatchedCall],
+    route: Route,
+    *,
+    audits_per_false_rollback: float = AUDITS_PER_FALSE_ROLLBACK,
+) -> RouteHealth | None:
     """The state of a route by the episodes it had a part in, against those that the LLM did alone.
 
     The allowed rate is the upper 95 % bound of the LLM's own failures plus epsilon. It is measured on other episodes,
@@ -124,8 +150,8 @@ def outcomes(calls: Sequence[WatchedCall], route: Route, *, delta: float = 0.01)
     """
     if route.certificate is None:
         return None
-    with_specialist = {one.episode for one in calls if one.served_by == "slm"}
-    mine = {one.episode for one in calls if one.served_by == "slm" and _of(one, route)}
+    with_specialist = {one.episode for one in calls if one.decision.served_by == "slm"}
+    mine = {one.episode for one in calls if one.decision.served_by == "slm" and _of(one.decision, route)}
     failed: dict[str, bool] = {}
     for one in calls:
         if one.success is not None:
@@ -135,37 +161,31 @@ def outcomes(calls: Sequence[WatchedCall], route: Route, *, delta: float = 0.01)
         return None
     allowed = clopper_pearson(sum(alone), len(alone))[1] + route.certificate.epsilon
     losses = [float(bad) for episode, bad in failed.items() if episode in mine]
-    return _health(losses, route, route.certificate, allowed, "outcomes", delta)
-
-
-def _health(
-    losses: Sequence[float],
-    route: Route,
-    certificate: Certificate,
-    allowed: float,
-    seen_in: Literal["audits", "outcomes"],
-    delta: float,
-) -> RouteHealth | None:
     if not losses or not 0 < allowed < 1:
         return None
-    state = AuditEvidence(allowed)
-    found: Literal["roll back", "promote", "wait"] = "wait"
+    state, alarm = AuditEvidence(allowed), False
     for loss in losses:
         state = observe(state, loss)
-        found = verdict(state, delta=delta)
-        if found == "roll back":  # evidence that was enough once stays enough, however it went on
+        alarm = verdict(state, audits_per_false_rollback=audits_per_false_rollback) == "roll back"
+        if alarm:
             break
     return RouteHealth(
         route_id=route.id,
         task_name=route.task_name,
-        certificate_id=certificate.id,
-        seen_in=seen_in,
+        specialist=route.specialist,
+        certificate_id=route.certificate.id,
+        seen_in="outcomes",
         n=state.n_audits,
         n_bad=round(state.sum_losses),
         allowed=allowed,
         e_value=e_value(state.log_harm),
-        verdict=found,
+        verdict="roll back" if alarm else "wait",
     )
+
+
+def _of(decision: Decision, route: Route) -> bool:
+    """True for a call of the route with the specialist that it has now."""
+    return decision.route_id == route.id and decision.specialist == route.specialist
 
 
 @dataclass(frozen=True)
@@ -188,8 +208,10 @@ def decide(
     *,
     n_new: int,
     min_new: int,
+    evidence: Mapping[tuple[str, str], RouteEvidence] = MappingProxyType({}),
     unfinished: str = "",
     answered: frozenset[str] = frozenset(),
+    audits_per_false_rollback: float = AUDITS_PER_FALSE_ROLLBACK,
     delta: float = 0.01,
 ) -> LoopDecision:
     """Decides whether to convert again, and which routes to roll back.
@@ -199,32 +221,64 @@ def decide(
         routes: of the route file; closed and rolled back ones are left alone.
         n_new: calls answered by the LLM since the newest run began, which a new run could learn from.
         min_new: so many are reason enough.
+        evidence: what the gateway has counted already, by route and specialist; the same audits are not counted again
+            from `calls`.
         unfinished: a run that was stopped and can go on; "" where there is none.
         answered: certificates whose alarm has led to a run already.
+        audits_per_false_rollback: see `scoring.monitor.false_rollback_bound`.
         delta: chance that a canary above its allowed rate is promoted.
     """
     open_routes = [r for r in routes if r.state in ("live", "canary", "shadow") and r.certificate is not None]
-    by_audits = [h for r in open_routes if (h := audits(calls, r, delta=delta)) is not None]
-    by_outcomes = [h for r in open_routes if (h := outcomes(calls, r, delta=delta)) is not None]
+    by_audits, good = [], []
+    for route in open_routes:
+        counted = evidence.get((route.id, route.specialist))
+        recorded = audits(
+            calls,
+            route,
+            since_s=counted.since_s if counted is not None else 0.0,
+            audits_per_false_rollback=audits_per_false_rollback,
+            delta=delta,
+        )
+        health = recorded
+        if route.state != "shadow" and counted is not None and counted.results:
+            health = health_of(counted, route, delta=delta)
+        if health is not None:
+            by_audits.append(health)
+        # what was compared in shadow speaks for a canary too
+        if recorded is not None and recorded.verdict == "promote" and route.state == "canary":
+            good.append(recorded)
     bad = tuple(h for h in by_audits if h.verdict == "roll back")
-    canaries = {r.id for r in open_routes if r.state == "canary"}
-    good = tuple(h for h in by_audits if h.verdict == "promote" and h.route_id in canaries)
+    by_outcomes = [
+        h
+        for r in open_routes
+        if (h := outcomes(calls, r, audits_per_false_rollback=audits_per_false_rollback)) is not None
+    ]
     alarms = [
         h for h in (*bad, *by_outcomes) if h.verdict == "roll back" and h.certificate_id not in answered
     ]
-    answers = tuple(dict.fromkeys(h.certificate_id for h in alarms))
+    to_promote = tuple(h for h in good if h.route_id not in {b.route_id for b in bad})
+    convert, why = _run_wanted(
+        alarms, n_new=n_new, min_new=min_new, unfinished=unfinished, n_audited=len(by_audits)
+    )
+    answers = tuple(dict.fromkeys(h.certificate_id for h in alarms)) if convert else ()
+    return LoopDecision(convert, why, bad, to_promote, answers)
+
+
+def _run_wanted(
+    alarms: Sequence[RouteHealth], *, n_new: int, min_new: int, unfinished: str, n_audited: int
+) -> tuple[bool, str]:
+    """Whether a new run is wanted, and why."""
     new = f"{n_new:,} new calls answered by the LLM since the last run"
+    told = "; ".join(h.sentence() for h in alarms)
     if n_new >= max(1, min_new):
-        return LoopDecision(True, f"{new}; {min_new:,} are enough to learn from", bad, good, answers)
+        return True, f"{new}; {min_new:,} are enough to learn from"
     if alarms and n_new:
-        return LoopDecision(
-            True, f"alarm: {'; '.join(h.sentence() for h in alarms)}; {new}", bad, good, answers
-        )
+        return True, f"alarm: {told}; {new}"
     if unfinished:
-        return LoopDecision(True, f"run {unfinished} was stopped and goes on", bad, good, answers)
+        return True, f"run {unfinished} was stopped and goes on"
     why = f"{new}, {min_new:,} wanted"
     if alarms:
-        why += f"; alarm without a new call to learn from: {'; '.join(h.sentence() for h in alarms)}"
-    elif by_audits:
-        why += f"; {len(by_audits)} audited routes keep what they promise"
-    return LoopDecision(False, why, bad, good)
+        why += f"; alarm without a new call to learn from: {told}"
+    elif n_audited:
+        why += f"; {n_audited} audited routes keep what they promise"
+    return False, why

@@ -7,10 +7,10 @@ import random
 from typing import Any
 
 import msgspec
-import pytest
 
 from deputize.core.records import Certificate, Contract, Decision, Outcome, Route
 from deputize.stages.refine import decisions as w
+from deputize.stages.refine.route_evidence import RouteEvidence, with_audit
 from deputize.testing import call
 
 CERTIFICATE = Certificate(
@@ -42,9 +42,11 @@ def route(**fields: Any) -> Route:
     return msgspec.structs.replace(ROUTE, **fields)
 
 
-def audited(agrees: bool | None, **fields: Any) -> w.WatchedCall:
-    given = {"served_by": "slm", "route_id": "r1", "certificate_id": "c1", "confidence": 0.95, **fields}
-    return w.WatchedCall(episode="e", agrees=agrees, **given)
+def audited(
+    agrees: bool | None, *, success: bool | None = None, at_s: float = 0.0, **fields: Any
+) -> w.WatchedCall:
+    given = {"served_by": "slm", "route_id": "r1", "specialist": "runs/x", "confidence": 0.95, **fields}
+    return w.WatchedCall("e", Decision(shadow_agrees=agrees, **given), at_s=at_s, success=success)
 
 
 def series(rate: float, n: int, seed: int) -> list[w.WatchedCall]:
@@ -52,52 +54,23 @@ def series(rate: float, n: int, seed: int) -> list[w.WatchedCall]:
     return [audited(rng.random() >= rate) for _ in range(n)]
 
 
-def test_a_note_holds_no_text() -> None:
+def test_a_watched_call_holds_no_text() -> None:
+    decision = Decision(
+        served_by="slm", route_id="r1", specialist="runs/x", confidence=0.5, shadow_agrees=True
+    )
     made = call(
         "1",
         "secret",
         "secret",
         episode="e1",
+        timestamp=3.0,
         outcome=Outcome(success=False),
-        decision=Decision(
-            served_by="slm", route_id="r1", certificate_id="c1", confidence=0.5, shadow_agrees=True
-        ),
+        decision=decision,
     )
     kept = w.watched_call(made)
-    assert kept == w.WatchedCall(
-        served_by="slm",
-        episode="e1",
-        route_id="r1",
-        certificate_id="c1",
-        confidence=0.5,
-        agrees=True,
-        success=False,
-    )
+    assert kept == w.WatchedCall(episode="e1", decision=decision, at_s=3.0, success=False)
     assert "secret" not in repr(kept)
-    assert w.watched_call(call("2")) == w.WatchedCall(served_by="llm", episode="2")
-
-
-def test_the_allowed_loss_is_that_of_served_calls() -> None:
-    assert w.allowed_loss(CERTIFICATE) == pytest.approx(0.05)
-    counted = msgspec.structs.replace(CERTIFICATE, n_served=40)
-    assert w.allowed_loss(counted) == pytest.approx(0.1)
-
-
-@pytest.mark.parametrize(
-    ("one", "loss"),
-    [
-        (audited(True), 0.0),
-        (audited(False), 1.0),
-        (audited(None), None),
-        (audited(False, certificate_id="c0"), None),
-        (audited(False, route_id="r2"), None),
-        (audited(False, served_by="llm", confidence=0.95), 1.0),
-        (audited(False, served_by="llm", confidence=0.5), None),
-        (audited(False, served_by="llm", confidence=None), None),
-    ],
-)
-def test_which_calls_are_audits_of_a_route(one: w.WatchedCall, loss: float | None) -> None:
-    assert w.audited_loss(one, ROUTE) == loss
+    assert w.watched_call(call("2")) == w.WatchedCall(episode="2")
 
 
 def test_a_bad_route_is_rolled_back_and_a_good_one_is_not() -> None:
@@ -115,7 +88,7 @@ def test_evidence_that_was_enough_once_stays_enough() -> None:
 
 
 def test_outcomes_are_judged_against_what_the_llm_does_alone() -> None:
-    alone = [w.WatchedCall(served_by="llm", episode=f"a{i}", success=i % 10 != 0) for i in range(200)]
+    alone = [w.WatchedCall(episode=f"a{i}", success=i % 10 != 0) for i in range(200)]
     served = [audited(None, success=i % 2 == 0) for i in range(100)]
     served = [dataclasses.replace(n, episode=f"s{i}") for i, n in enumerate(served)]
     found = w.outcomes([*alone, *served], ROUTE)
@@ -148,9 +121,9 @@ def test_an_alarm_rolls_back_and_asks_for_a_run_where_there_is_something_new() -
 
 
 def test_failed_episodes_ask_for_a_run_but_roll_nothing_back() -> None:
-    alone = [w.WatchedCall(served_by="llm", episode=f"a{i}", success=True) for i in range(60)]
+    alone = [w.WatchedCall(episode=f"a{i}", success=True) for i in range(60)]
     served = [
-        w.WatchedCall(served_by="slm", episode=f"s{i}", route_id="r1", certificate_id="c1", success=False)
+        w.WatchedCall(f"s{i}", Decision(served_by="slm", route_id="r1", specialist="runs/x"), success=False)
         for i in range(60)
     ]
     found = w.decide([*alone, *served], [ROUTE], n_new=3, min_new=100)
@@ -169,3 +142,32 @@ def test_a_stopped_run_goes_on() -> None:
         w.decide([], [], n_new=0, min_new=10, unfinished="0003-ab").why
         == "run 0003-ab was stopped and goes on"
     )
+
+
+def test_what_the_gateway_counted_is_not_counted_again() -> None:
+    """The store holds the same audits as the gateway's evidence; half of them would not be enough for a roll-back."""
+    few = [audited(False)] * 3 + [audited(True)] * 10
+    counted = RouteEvidence(route_id="r1", specialist="runs/x")
+    for _ in range(60):
+        counted = with_audit(counted, ".", CERTIFICATE)
+    key = ("r1", "runs/x")
+    found = w.decide(few, [ROUTE], n_new=0, min_new=10, evidence={key: counted})
+    assert not found.roll_back and found.why.endswith("1 audited routes keep what they promise")
+    for _ in range(60):
+        counted = with_audit(counted, "s", CERTIFICATE)
+    found = w.decide([], [ROUTE], n_new=0, min_new=10, evidence={key: counted})
+    assert [(h.n, h.n_bad) for h in found.roll_back] == [(120, 60)]
+
+
+def test_a_route_that_was_promoted_again_begins_anew() -> None:
+    bad = [dataclasses.replace(one, at_s=10.0) for one in series(0.5, 100, 1)]
+    since = RouteEvidence(route_id="r1", specialist="runs/x", since_s=20.0)
+    assert w.decide(bad, [ROUTE], n_new=0, min_new=10).roll_back
+    assert not w.decide(bad, [ROUTE], n_new=0, min_new=10, evidence={("r1", "runs/x"): since}).roll_back
+
+
+def test_evidence_survives_a_new_certificate_of_the_same_specialist() -> None:
+    newer = route(certificate=msgspec.structs.replace(CERTIFICATE, id="c2"))
+    half = series(0.4, 200, 3)
+    assert w.decide(half, [newer], n_new=0, min_new=10).roll_back
+    assert not w.decide(half, [route(specialist="runs/y")], n_new=0, min_new=10).roll_back

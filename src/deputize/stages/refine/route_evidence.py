@@ -1,0 +1,156 @@
+"""Evidence of one route's audits: which calls count, what a route may lose, and when its audits say nothing.
+
+Pure. Imports nothing heavy, since the gateway keeps its evidence with it.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+from msgspec import structs
+
+from deputize.core.records import Certificate, Decision, Record, Route
+from deputize.scoring.monitor import AUDITS_PER_FALSE_ROLLBACK, AuditEvidence, observe, verdict
+
+KEPT_AUDITS = 4096
+"""Newest audits of a route that are kept one by one, for a later certificate that allows another rate."""
+MIN_DUE = 40
+"""Due audits before a route's missed ones raise an alarm."""
+MAX_MISSED_SHARE = 0.05
+"""Share of the due audits that may fail or be skipped."""
+WINDOW_DUE = 400
+"""Due audits after which older ones count half, so that a good past does not hide that audits fail now."""
+
+AuditResult: TypeAlias = Literal[".", "s", "l", "b"]
+"""Who differed from the LLM's answer: nobody, the specialist, the LLM when asked again, or both."""
+
+
+class RouteEvidence(Record):
+    """The audits of one specialist on one route, and what they show."""
+
+    route_id: str
+    specialist: str
+    """Folder of the specialist, relative to the home."""
+    state: AuditEvidence | None = None
+    """None before the first audit, and while the allowed loss is 1."""
+    results: str = ""
+    """The newest audits, oldest first, one `AuditResult` each."""
+    n_specialist_differed: int = 0
+    n_llm_differed: int = 0
+    """Of audits with two LLM answers."""
+    alarm: bool = False
+    """The evidence has been enough for a roll-back; it stays so until it is forgotten."""
+    since_s: float = 0.0
+    """Unix seconds; audits of earlier calls do not count, since the route has been promoted again."""
+    n_due: int = 0
+    """Audits that were drawn, older ones at half their number."""
+    n_missed: int = 0
+    """Of them, failed or skipped."""
+
+    @property
+    def missed_too_many(self) -> bool:
+        """True where too many of the due audits failed or were skipped."""
+        return self.n_due >= MIN_DUE and self.n_missed > MAX_MISSED_SHARE * self.n_due
+
+
+def against_repeats(certificate: Certificate | None) -> bool:
+    """True where the claim is about the LLM's own repeated samples, so that an audit needs two answers of the LLM."""
+    return certificate is not None and certificate.kind == "not_worse_than_repeats"
+
+
+def allowed_loss(certificate: Certificate) -> float:
+    """The mean loss that served calls may have: epsilon of all calls, served or not, and at most the served limit."""
+    served = certificate.share_served
+    if certificate.n_served and certificate.n_calibration:
+        served = certificate.n_served / certificate.n_calibration
+    by_share = certificate.epsilon / served if served > 0 else certificate.epsilon
+    return min(1.0, by_share, certificate.served_limit or 1.0)
+
+
+def audit_result(decision: Decision, route: Route) -> AuditResult | None:
+    """The result of an audited call that the route serves, or would serve in shadow; None for any other call.
+
+    A call of an earlier specialist says nothing of this one. A call that the specialist deferred, or on which it was not
+    confident enough, is not served. A route certified against repeated samples needs the LLM's second answer.
+    """
+    if decision.shadow_agrees is None or decision.deferred or route.certificate is None:
+        return None
+    if decision.route_id != route.id or decision.specialist != route.specialist:
+        return None
+    if decision.served_by == "llm" and (decision.confidence is None or decision.confidence < route.threshold):
+        return None
+    if against_repeats(route.certificate) and decision.repeat_agrees is None:
+        return None
+    if decision.repeat_agrees is False:
+        return "l" if decision.shadow_agrees else "b"
+    return "." if decision.shadow_agrees else "s"
+
+
+def with_audit(
+    evidence: RouteEvidence,
+    result: AuditResult,
+    certificate: Certificate,
+    *,
+    audits_per_false_rollback: float = AUDITS_PER_FALSE_ROLLBACK,
+) -> RouteEvidence:
+    """The evidence after one more audit, judged by the rate that the newest certificate allows.
+
+    Where that rate is another one than before, the audits that are kept are judged anew.
+    """
+    allowed, signed = allowed_loss(certificate), against_repeats(certificate)
+    before = evidence.results
+    state, alarm = evidence.state, evidence.alarm
+    if state is not None and signed and not state.signed:
+        before, state = "", None  # those audits had one answer of the LLM only
+    old = (before + result)[-KEPT_AUDITS:]
+    new: str = result
+    if state is None or (state.allowed, state.signed) != (allowed, signed):
+        state, new = AuditEvidence(allowed, signed=signed), old
+    if allowed < 1:
+        for one in new:
+            state = observe(state, _loss(one, signed=signed))
+            alarm = (
+                alarm or verdict(state, audits_per_false_rollback=audits_per_false_rollback) == "roll back"
+            )
+    return structs.replace(
+        evidence,
+        state=state if allowed < 1 else None,
+        results=old,
+        n_specialist_differed=evidence.n_specialist_differed + (result in "sb"),
+        n_llm_differed=evidence.n_llm_differed + (result in "lb"),
+        alarm=alarm,
+    )
+
+
+def with_due(evidence: RouteEvidence, *, missed: bool) -> RouteEvidence:
+    """The evidence after an audit was due, and made or missed."""
+    n_due, n_missed = evidence.n_due + 1, evidence.n_missed + missed
+    if n_due >= WINDOW_DUE:
+        n_due, n_missed = n_due // 2, n_missed // 2
+    return structs.replace(evidence, n_due=n_due, n_missed=n_missed)
+
+
+def _loss(result: str, *, signed: bool) -> float:
+    specialist = float(result in "sb")
+    return specialist - (result in "lb") if signed else specialist
+
+
+def unwatched(route: Route, evidence: RouteEvidence | None, *, audit_share: float | None = None) -> str:
+    """Why audits do not show whether a serving route keeps its promise, as a sentence; "" where they do.
+
+    Args:
+        route: the route.
+        evidence: of its audits; None where there was none.
+        audit_share: of the gateway; None: unknown.
+    """
+    if route.state not in ("live", "canary") or route.certificate is None:
+        return ""
+    if allowed_loss(route.certificate) >= 1:
+        why = "its certificate covers so few calls that every served answer may differ, so no audit can speak against it"
+    elif audit_share == 0:
+        why = "audit_share is 0, so no call of it is audited"
+    elif evidence is not None and evidence.missed_too_many:
+        why = f"{evidence.n_missed} of its last {evidence.n_due} due audits failed or were skipped"
+    else:
+        return ""
+    return f"{route.id} ({route.task_name}) is not watched: {why}"

@@ -1,0 +1,214 @@
+"""Roll-back in the gateway: the evidence that workers share, and what a killed process leaves."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from tests.unit.gateway.stubs import live_route, publish_route
+
+from deputize.core.errors import BadInput, StoreError
+from deputize.core.records import Route, RouteState
+from deputize.gateway.metrics import Metrics
+from deputize.gateway.rollback import (
+    EVIDENCE_FILE,
+    AuditOutcome,
+    RollbackMonitor,
+    forget_evidence,
+    read_evidence,
+    roll_back_routes,
+)
+from deputize.routes_file import read_routes, update_routes
+from deputize.store.access.audit_log import AuditLog
+from deputize.store.keys.keyring import KeyRing
+
+KEY = ("r", "s")
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    publish_route(tmp_path / "routes.json")
+    return tmp_path
+
+
+@pytest.fixture
+def audit(home: Path) -> AuditLog:
+    return AuditLog(home, KeyRing.open(home))
+
+
+def monitor(home: Path, audit: Any, metrics: Metrics | None = None, **changed: Any) -> RollbackMonitor:
+    return RollbackMonitor(home, audit, metrics or Metrics(), **{"audit_share": 0.02, **changed})
+
+
+def state(home: Path) -> RouteState:
+    return read_routes(home / "routes.json").routes[0].state
+
+
+async def observe(one: RollbackMonitor, results: str, route: Route | None = None) -> None:
+    for result in results:
+        given = None if result == "x" else result
+        await one.observe(AuditOutcome(route=route or live_route(), result=given))  # type: ignore[arg-type]
+
+
+async def test_a_bad_route_is_closed_with_its_evidence(
+    home: Path, audit: AuditLog, caplog: pytest.LogCaptureFixture
+) -> None:
+    closed: list[RouteState] = []
+    one = monitor(home, audit, on_rollback=lambda: closed.append(state(home)))
+    await observe(one, "." * 50)
+    assert state(home) == "live" and read_evidence(home)[KEY].results == "." * 50
+    await observe(one, "s" * 12)
+    assert state(home) == "rolled_back" == closed[0] and len(closed) == 1
+    (entry,) = [e for e in audit.entries() if e.action == "route.rollback"]
+    assert (entry.subject, entry.actor, entry.detail["allowed"]) == ("r", "gateway", "0.0222")
+    assert int(entry.detail["audits"]) == 50 + int(entry.detail["differed"])
+    assert float(entry.detail["e_value"]) >= 20_000
+    assert "route r (t) is rolled back" in caplog.text
+    assert "rain" not in (home / EVIDENCE_FILE).read_text()
+
+
+async def test_workers_share_the_evidence(home: Path, audit: AuditLog) -> None:
+    """Two workers of two halves each, at the same time: every audit counts once, the route is closed once."""
+    workers = [monitor(home, audit), monitor(home, audit)]
+    await asyncio.gather(*(observe(w, "..s..") for w in workers for _ in range(10)))
+    evidence = read_evidence(home)[KEY]
+    assert len(evidence.results) == evidence.n_due == 100 and evidence.n_specialist_differed == 20
+    assert state(home) == "rolled_back"
+    assert len([e for e in audit.entries() if e.action == "route.rollback"]) == 1
+
+
+async def test_audits_that_come_while_a_file_is_written_are_written_together(
+    home: Path, audit: AuditLog
+) -> None:
+    one = monitor(home, audit)
+    n_writes = 0
+    count: Callable[..., Any] = one._count
+
+    def counted(batch: Any) -> Any:
+        nonlocal n_writes
+        n_writes += 1
+        return count(batch)
+
+    one._count = counted  # type: ignore[method-assign]
+    await asyncio.gather(*(observe(one, ".") for _ in range(200)))
+    assert len(read_evidence(home)[KEY].results) == 200 and n_writes <= 3
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+@pytest.mark.parametrize("at", ["audit log", "route file"])
+async def test_a_process_that_is_killed_in_between_loses_nothing(
+    home: Path, audit: AuditLog, at: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The evidence is on the disk, the route is not closed yet: the next start does it, or the next audit."""
+
+    def killed(*_: Any, **__: Any) -> Any:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        if at == "audit log":
+            patch.setattr(audit, "append", killed)
+        else:
+            patch.setattr("deputize.gateway.rollback.update_routes", killed)
+        with pytest.raises(Killed):
+            await observe(monitor(home, audit), "s" * 12)
+    assert state(home) == "live" and read_evidence(home)[KEY].alarm
+    before = read_evidence(home)
+    if at == "audit log":
+        await monitor(home, audit).check_routes()
+        assert read_evidence(home) == before
+    else:
+        await observe(monitor(home, audit), ".")
+    assert state(home) == "rolled_back"
+    assert [e for e in audit.entries() if e.action == "route.rollback"]
+
+
+async def test_a_restart_keeps_the_evidence(home: Path, audit: AuditLog) -> None:
+    n = 0
+    while state(home) == "live":
+        await observe(monitor(home, audit), "s")
+        n += 1
+    assert 3 < n < 12
+    again = monitor(home, audit)
+    await observe(again, "..")
+    assert state(home) == "rolled_back" and len(read_evidence(home)[KEY].results) == n + 2
+
+
+async def test_what_cannot_be_written_is_written_with_the_next_audit(
+    home: Path, audit: AuditLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = monitor(home, audit)
+
+    def full(*_: Any, **__: Any) -> None:
+        raise StoreError("The disk is full.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("deputize.gateway.rollback.write_atomic", full)
+        await observe(one, "s.s")
+    assert read_evidence(home) == {}
+    await observe(one, ".")
+    assert read_evidence(home)[KEY].results == "s.s."
+
+
+async def test_another_specialist_and_a_route_that_serves_nothing_stay(home: Path, audit: AuditLog) -> None:
+    await observe(monitor(home, audit), "s" * 30, live_route(specialist="s2"))
+    assert state(home) == "live"
+    update_routes(
+        home / "routes.json",
+        lambda f: msgspec.structs.replace(f, routes=[msgspec.structs.replace(f.routes[0], state="closed")]),
+    )
+    assert roll_back_routes(home, audit, {KEY: {}}) == [] and state(home) == "closed"
+
+
+async def test_a_route_promoted_again_begins_anew(home: Path, audit: AuditLog) -> None:
+    one = monitor(home, audit)
+    await observe(one, "s" * 12)
+    assert state(home) == "rolled_back"
+    forget_evidence(home, live_route(), at_s=7.0)
+    publish_route(home / "routes.json")
+    await one.check_routes()
+    await observe(one, "..s")
+    assert state(home) == "live"
+    evidence = read_evidence(home)[KEY]
+    assert (evidence.results, evidence.since_s, evidence.alarm) == ("..s", 7.0, False)
+
+
+async def test_missed_audits_raise_an_alarm(
+    home: Path, audit: AuditLog, caplog: pytest.LogCaptureFixture
+) -> None:
+    metrics = Metrics()
+    one = monitor(home, audit, metrics)
+    await observe(one, "." * 37 + "xx")
+    assert metrics.value("deputize_route_unwatched", route="r") == 0 and not caplog.records
+    await observe(one, "xx")
+    assert metrics.value("deputize_route_unwatched", route="r") == 1
+    (line,) = caplog.records
+    assert line.getMessage() == "r (t) is not watched: 3 of its last 40 due audits failed or were skipped"
+    await observe(one, "." * 40)
+    assert metrics.value("deputize_route_unwatched", route="r") == 0
+
+
+async def test_audits_that_are_off_are_said_at_the_start(
+    home: Path, audit: AuditLog, caplog: pytest.LogCaptureFixture
+) -> None:
+    await monitor(home, audit, audit_share=0.0).check_routes()
+    assert "r (t) is not watched: audit_share is 0" in caplog.text
+
+
+async def test_a_damaged_file_is_set_aside_in_the_gateway_and_named_elsewhere(
+    home: Path, audit: AuditLog, caplog: pytest.LogCaptureFixture
+) -> None:
+    (home / EVIDENCE_FILE).write_bytes(b"{")
+    with pytest.raises(BadInput, match=r"audit_evidence\.json cannot be read"):
+        read_evidence(home)
+    await observe(monitor(home, audit), "s")
+    assert read_evidence(home)[KEY].results == "s" and "is kept as" in caplog.text
+    assert (home / f"{EVIDENCE_FILE}.damaged").read_bytes() == b"{"
+    assert set(json.loads((home / EVIDENCE_FILE).read_bytes())) == {"routes"}
