@@ -267,7 +267,7 @@ def decide(
 def _run_wanted(
     alarms: Sequence[RouteHealth], *, n_new: int, min_new: int, unfinished: str, n_audited: int
 ) -> tuple[bool, str]:
-    """Whether a new run is wanted, and why."""
+    """The decision on a new run: (True where it is wanted, the reason)."""
     new = f"{n_new:,} new calls answered by the LLM since the last run"
     told = "; ".join(h.sentence() for h in alarms)
     if n_new >= max(1, min_new):
