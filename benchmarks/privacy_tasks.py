@@ -36,7 +36,7 @@ from deputize.stages.cluster.run import run as cluster
 from deputize.stages.collect.audience import infer_sites
 from deputize.stages.collect.import_logs import read_calls
 from deputize.stages.curate.run import run as curate
-from deputize.stages.evaluate.evaluation import majority_accuracy
+from deputize.stages.evaluate.population import commonest_answer
 from deputize.stages.finetune.run import run as finetune
 from deputize.testing import ScriptedUpstream, running
 
@@ -194,7 +194,18 @@ def _row(
         "learnt from": len(learnt),
         "tested": len(at),
         "changed by S2": float(np.mean(changed)),
-        "majority": majority_accuracy(learnt, raw_test, task.contract),
+        "majority": float(
+            np.mean(
+                [
+                    agree(
+                        commonest_answer(learnt, task.contract),
+                        answer_of(e.response, task.contract),
+                        task.contract,
+                    )
+                    for e in raw_test
+                ]
+            )
+        ),
         "raw": float(raw_on_raw.mean()),
         "de-identified, asked raw": float(clean_on_raw.mean()),
         "difference, points": 100 * float((clean_on_raw - raw_on_raw).mean()),

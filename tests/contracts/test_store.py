@@ -475,6 +475,11 @@ class GoneIsErased(MemoryStore):
         return self.erased(call_ids)
 
 
+class GetsWhatIsThereAlone(MemoryStore):
+    def get(self, call_ids: Sequence[str]) -> Iterator[Call | None]:
+        return (call for call in super().get(call_ids) if call is not None)
+
+
 class OneTenant(MemoryStore):
     def tenants(self) -> list[str]:
         return ["default"] if self.count() else []
@@ -543,6 +548,7 @@ BROKEN: list[tuple[type[MemoryStore], str]] = [
     (KeepsTheWordsOnTheErased, "feedback on erased calls"),
     (ForgetsWhatWasErased, "erased names"),
     (GoneIsErased, "gone names"),
+    (GetsWhatIsThereAlone, "get gives calls in the order"),
     (OneTenant, "tenants names"),
     (NothingIsOld, "older counts"),
     (ForgetsExpiry, "expire deletes"),

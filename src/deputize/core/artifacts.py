@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from deputize.core.records import Certificate, Contract, Example, KeySpace, Record, Site, Task
+from deputize.core.records import Certificate, Contract, Example, KeySpace, Record, Site, Split, Task
 
 
 class Skip(Record):
@@ -38,13 +38,25 @@ class SiteInference(Record):
 
 
 class Withheld(Record):
-    """A call that S2 left out altogether."""
+    """A call of which S2 makes no example: its text goes no further.
+
+    Its like is asked live all the same, so it has a split: certificates are calibrated and tested on it, as it is in the
+    store.
+    """
 
     call_id: str
     reason: str
     site: str = ""
     tenant: str = ""
     """"" where it is not known: only who may see every tenant sees it."""
+    audience: Literal["human", "code"] = "code"
+    episode: str = ""
+    """Pseudonym, as in Example."""
+    group: str = ""
+    """Pseudonym, as in Example."""
+    split: Split = ""
+    repeated: list[str] = msgspec.field(default_factory=list)
+    """As Example.repeated."""
 
 
 class Curated(Record):
@@ -383,6 +395,20 @@ class EvaluationFacts(Record):
     """Which specialists of the task give planted secrets away, and so were not measured."""
 
 
+class CallOutcome(Record):
+    """What the chosen specialist made of one calibration call; no text of the call or of the answer."""
+
+    call_id: str
+    served: bool
+    """At the certified threshold; false where the claim was refused."""
+    right: bool
+    """The answer is the LLM's."""
+    confidence: float | None = None
+    """Null where nothing could be served: not asked, no answer, left to the LLM, out of distribution."""
+    answer: str = ""
+    """Keyed digest of the answer; "" where there is none."""
+
+
 class TaskResult(Record):
     """S6: everything the report says of one task. Either `certificate` or `refused` is set."""
 
@@ -404,9 +430,13 @@ class TaskResult(Record):
     held_out_groups: dict[str, tuple[float, float]] = msgspec.field(default_factory=dict)
     """Group -> (calls meant for code, loss difference summed over all its calls): what the totals of the report are made
     of. Names of groups stay here, in the sealed results."""
+    calibration: list[CallOutcome] = msgspec.field(default_factory=list)
+    """What was recorded of each calibration call that was read: what the gateway serves can be compared with it."""
 
 
 class Evaluated(Record):
     """S6 -> report and routes."""
 
     results: list[TaskResult]
+    n_gone: int = 0
+    """Calls of validation, calibration and test that had left the store (erased, expired) and were left out."""

@@ -178,6 +178,21 @@ def action_of(answer: Answer) -> str:
     return str(answer)
 
 
+def served_message(answer: Answer | None, contract: Contract, call_ids: Iterable[str]) -> Message | None:
+    """The message that a specialist's answer is served as; None where it breaks the contract after all.
+
+    The gateway serves it, and calibration counts an answer without one as not served, so that both decide alike.
+    """
+    if answer is None:
+        return None
+    try:
+        message = message_of(answer, contract, call_ids)
+    except (ValueError, TypeError, KeyError):
+        return None
+    # the message that is served must read back as the answer that was certified
+    return message if agree(answer_of(message, contract), answer, contract) else None
+
+
 def message_of(answer: Answer, contract: Contract, call_ids: Iterable[str]) -> Message:
     """The assistant message that carries an answer. `call_ids` yields an id for each tool call.
 

@@ -210,8 +210,8 @@ class Example(Record):
     cost_usd: float | None = None
     latency_ms: float | None = None
     timestamp: float | None = None
-    repeated_responses: list[Message] = msgspec.field(default_factory=list)
-    """The LLM's other answers to the same request (repeated samples), de-identified; empty where it was asked once."""
+    repeated: list[str] = msgspec.field(default_factory=list)
+    """Ids of other calls with the same request (repeated samples of the LLM); empty where it was asked once."""
     version: int = RECORD_VERSION
 
     @property

@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 from msgspec import structs
 
-from deputize.core.contracts import agree, answer_of, message_of
+from deputize.core.contracts import served_message
 from deputize.core.errors import DeputizeError, UpstreamTimeout
-from deputize.core.records import Decision, DecisionReason, Message, Prediction, Request, Route, Usage
+from deputize.core.records import Decision, DecisionReason, Prediction, Request, Route, Usage
 from deputize.gateway.exchange import Exchange, RoutingOutcome
 from deputize.gateway.metrics import Metrics
 from deputize.gateway.protocols import RouteLookup
@@ -100,7 +100,7 @@ class RoutingDecider:
 
     def _outcome(self, decision: Decision, route: Route, prediction: Prediction) -> RoutingOutcome:
         """The outcome where a specialist is to serve; the LLM answers after all where its answer breaks the contract."""
-        message = self._message(prediction, route)
+        message = served_message(prediction.answer, route.contract, iter(self._tool_call_id, ""))
         if message is None:
             self._metrics.add("deputize_specialist_errors_total", (("reason", "contract"),))
             return RoutingOutcome(structs.replace(decision, served_by="llm", reason="contract"), route)
@@ -113,16 +113,6 @@ class RoutingDecider:
         assert self._specialists is not None
         async with asyncio.timeout(self._timeout_s):
             return await self._specialists.predict(route.specialist, request, self._timeout_s)
-
-    def _message(self, prediction: Prediction, route: Route) -> Message | None:
-        """The message of a specialist's answer; None where the answer breaks the contract after all."""
-        try:
-            message = message_of(prediction.answer, route.contract, iter(self._tool_call_id, ""))
-        except (ValueError, TypeError, KeyError):
-            return None
-        # the message that is served must read back as the answer that was certified
-        same = agree(answer_of(message, route.contract), prediction.answer, route.contract)
-        return message if same else None
 
 
 def new_tool_call_id() -> str:

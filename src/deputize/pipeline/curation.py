@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -41,6 +41,10 @@ class LearnableCalls:
 
     def __iter__(self) -> Iterator[Call]:
         return (call for call in self._run.calls() if learnable(call))
+
+    def get(self, call_ids: Sequence[str]) -> Iterator[Call | None]:
+        """The calls with these ids, in their order; None for one that cannot be read any more."""
+        return self._run.home.store.get(call_ids)
 
 
 def curate(run: Run, out: Artifact[Curated]) -> None:

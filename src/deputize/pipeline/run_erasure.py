@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from deputize.core.artifacts import Curated, Discovered
+from deputize.core.artifacts import Curated, Discovered, Evaluated
 from deputize.core.records import Example, Record
 from deputize.home import Home
 from deputize.pipeline.artifact import Artifact
@@ -67,4 +67,13 @@ def _without(gone: set[str], record: Record) -> Record:
     if isinstance(record, Discovered):
         assignment = {call: task for call, task in record.assignment.items() if call not in gone}
         return msgspec.structs.replace(record, assignment=assignment)
+    if isinstance(record, Curated):
+        withheld = [w for w in record.withheld if w.call_id not in gone]
+        return msgspec.structs.replace(record, withheld=withheld)
+    if isinstance(record, Evaluated):
+        results = [
+            msgspec.structs.replace(r, calibration=[c for c in r.calibration if c.call_id not in gone])
+            for r in record.results
+        ]
+        return msgspec.structs.replace(record, results=results)
     return record

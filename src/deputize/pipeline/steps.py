@@ -5,9 +5,13 @@ What a stage needs is imported when the step is done, so that a command's help c
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from deputize.core.artifacts import Discovered, Evaluated, Finetuned, Selected
+from deputize.core.records import Answer
 
 if TYPE_CHECKING:
     from deputize.pipeline.artifact import Artifact
@@ -82,22 +86,40 @@ def finetune(run: Run, out: Artifact[Finetuned]) -> None:
 
 
 def evaluate(run: Run, out: Artifact[Evaluated]) -> None:
-    """Certificates and scores for each task."""
+    """Certificates and scores for each task, on raw calls as the gateway would get them."""
+    from deputize.pipeline.curation import LearnableCalls
+    from deputize.scoring.costs import load_prices
     from deputize.specialists.model_cache import MODELS
     from deputize.specialists.predictor import load
+    from deputize.stages.evaluate.population import read_population
     from deputize.stages.evaluate.run import run as certify
 
     models = run.home.models_path
+    curated, discovered = run.load_curated(), run.load("cluster", Discovered)
+    run.progress("reading the calls to calibrate on", 0)
+    population = read_population(LearnableCalls(run), curated, discovered, load_prices(run.home.path))
     results = certify(
-        run.load_curated(),
-        run.load("cluster", Discovered),
+        curated,
+        discovered,
         run.load("select", Selected),
         run.load("finetune", Finetuned),
+        population,
         run.config,
         home=run.home.path,
         load=lambda folder: load(folder, models),
         progress=run.progress,
         deadline_s=run.remaining_s(),
+        digest=answer_digest(run.home.keyring.derive("answers")),
     )
     MODELS.clear()  # a process that goes on, such as the watch, does not keep them in memory
-    out.write(Evaluated(results=results))
+    out.write(Evaluated(results=results, n_gone=population.n_gone))
+
+
+def answer_digest(key: bytes) -> Callable[[Answer], str]:
+    """A function from answers to digests that say nothing without the key; equal answers have equal ones."""
+
+    def digest(answer: Answer) -> str:
+        written = json.dumps(answer, sort_keys=True, ensure_ascii=False, default=repr)
+        return blake2b(written.encode("utf-8", "surrogatepass"), key=key, digest_size=12).hexdigest()
+
+    return digest

@@ -84,6 +84,17 @@ class Store(Protocol):
         """
         ...
 
+    def get(self, call_ids: Sequence[str]) -> Iterator[Call | None]:
+        """The calls with these ids, in their order; None for one that cannot be read here (see `gone`).
+
+        Read a few at a time, each part as it is then: what is erased while one iterates is None. Feedback is not merged.
+
+        Raises:
+            Tampered: a record does not match its seal.
+            StoreError: the store cannot be read.
+        """
+        ...
+
     def count(self) -> int:
         """Calls that can be read."""
         ...

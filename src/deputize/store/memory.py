@@ -56,6 +56,9 @@ class MemoryStore:
         kept.sort(key=lambda c: c.timestamp or 0.0)  # stable: equal times stay in the order they came
         yield from map(outcomes.merged, kept)
 
+    def get(self, call_ids: Sequence[str]) -> Iterator[Call | None]:
+        return (self._calls.get(id) for id in call_ids)
+
     def count(self) -> int:
         return len(self._calls)
 

@@ -234,6 +234,12 @@ def _check_erasure(store: Store, clock: Callable[[], float]) -> None:
     assert store.gone(["ann-1", "ann-3", "never"]) == {"ann-1", "never"}, (
         "gone names the calls that cannot be read: erased, expired or never stored"
     )
+    assert [c and c.id for c in store.get(["ann-3", "ann-1", "never", "bob-1"])] == [
+        "ann-3",
+        None,
+        None,
+        "bob-1",
+    ], "get gives calls in the order of their ids, and None for those that cannot be read"
     kept = {c.id: c.outcome for c in store.calls(agent="erase")}
     assert kept["bob-1"] is not None, "erase leaves the feedback on others"
     try:

@@ -55,6 +55,8 @@ class LogIndex:
         self.scanned = scanned
         self.calls: dict[str, CallSummary] = {}
         """By call id, in the order of the log."""
+        self.others: dict[str, CallSummary] = {}
+        """The same of calls that are not curated: those at sites that only speak to people."""
         self.other_episodes: set[str] = set()
         """Episodes of calls that are not curated."""
 
@@ -103,6 +105,7 @@ def read_log(
         site = inference.site_of[call.id]
         if site in human_sites:
             index.other_episodes.add(episode_of(call))
+            index.others[call.id] = summarise(call, site, "")
         else:
             # replies to people are not held against what code expects
             is_judged = call.aborted or inference.audience_of[call.id] == "code"

@@ -35,7 +35,7 @@ from deputize.privacy.standard_detectors import DetectorSet, standard_detectors
 from deputize.stages.curate.dedup import find_duplicates
 from deputize.stages.curate.filters import ComparedReply, disagreements, outcome_reasons
 from deputize.stages.curate.first_pass import CallSummary, LogIndex, read_log
-from deputize.stages.curate.split import assign_splits, group_calls
+from deputize.stages.curate.split import assign_splits, group_calls, joined_groups
 from deputize.stages.curate.verify import VerifiedLog, verify
 
 MAX_REPEATED_SAMPLES = 4
@@ -85,7 +85,7 @@ def run(
     detectors = detectors or standard_detectors(policy)
     index = _scan(calls, inference, policy, detectors, progress)
     log, summaries = ReplayableLog(calls, index.calls), list(index.calls.values())
-    splits = _split(summaries, config)
+    splits = _split(summaries, list(index.others.values()), config)
     checks_answers = policy.replaces_numbers or SensitiveDetector.name in detectors.names
     deidentifier = Deidentifier(
         log, index.scanned, policy, key=key, checks_answers=checks_answers, max_open=options.max_open_episodes
@@ -94,7 +94,8 @@ def run(
     verified = verify(log, index, deidentifier, candidates, options.restored, config.seed, progress)
     kept = [c for c in summaries if c.id not in verified.quarantined]
     fitness = _judge(kept, inference, splits, verified, options.restored)
-    maker = _ExampleMaker(inference, deidentifier, verified, splits, fitness, _repeated_samples(kept))
+    repeated = _repeated_samples(summaries)
+    maker = _ExampleMaker(inference, deidentifier, splits, fitness, repeated)
     examples: list[Example] = []
     for n_done, call in enumerate(deidentifier.passing(ReplayableLog(log, {c.id for c in kept})), 1):
         (write or examples.append)(maker.make(call, key, options.paraphraser))
@@ -108,7 +109,11 @@ def run(
         *fitness.warnings,
         *_paraphrase_warnings(options.paraphraser),
     ]
-    head = _head(inference, index, deidentifier, verified, maker.n_dropped)
+    withheld = [
+        _placed(w, index, inference, splits, repeated, key)
+        for w in (*_calls_for_people(inference), *verified.quarantined.values())
+    ]
+    head = _head(inference, index, deidentifier, withheld, maker.n_dropped)
     names, measured = detectors.ensemble(policy).names, detectors.measured
     return msgspec.structs.replace(
         head, examples=examples, warnings=warnings, detectors=names, measured=measured
@@ -119,11 +124,10 @@ def _head(
     inference: SiteInference,
     index: LogIndex,
     deidentifier: Deidentifier,
-    verified: VerifiedLog,
+    withheld: list[Withheld],
     n_dropped: Counter[str],
 ) -> Curated:
     """The result but for the examples, the warnings and the names of the detectors."""
-    withheld = [*_calls_for_people(inference), *verified.quarantined.values()]
     return Curated(
         examples=[],
         sites=inference.sites,
@@ -185,9 +189,39 @@ def _scan(
         return read_log(ReplayableLog(calls, inference.site_of), inference, line_index, progress)
 
 
-def _split(summaries: Sequence[CallSummary], config: Convert) -> _Splits:
+def _split(summaries: Sequence[CallSummary], others: Sequence[CallSummary], config: Convert) -> _Splits:
+    """The splits of the curated calls, and of the others: with their group, or by themselves where all of it are others."""
     group_of, warnings = group_calls(summaries)
-    return _Splits(group_of, assign_splits(summaries, group_of, config.split, config.seed), warnings)
+    if warnings:
+        group_of |= {c.id: c.prompt.hex() for c in others}
+    elif others:
+        group_of = joined_groups((c.id, c.group, c.episode) for c in (*summaries, *others))
+    split_of = assign_splits(summaries, group_of, config.split, config.seed)
+    alone = [c for c in others if group_of[c.id] not in split_of]
+    split_of |= assign_splits(alone, group_of, config.split, config.seed)
+    return _Splits(group_of, split_of, warnings)
+
+
+def _placed(
+    withheld: Withheld,
+    index: LogIndex,
+    inference: SiteInference,
+    splits: _Splits,
+    repeated: Mapping[str, Sequence[str]],
+    key: bytes,
+) -> Withheld:
+    """A withheld call with its place in the split, so that it is calibrated and tested on like any other."""
+    summary = index.calls.get(withheld.call_id) or index.others.get(withheld.call_id)
+    if summary is None:
+        return withheld
+    return msgspec.structs.replace(
+        withheld,
+        audience=inference.audience_of[summary.id],
+        episode=_pseudonym(key, "episode", summary.episode or summary.id),
+        group=_pseudonym(key, "group", splits.group_of[summary.id]),
+        split=splits.of(summary),
+        repeated=list(repeated.get(summary.id, ())),
+    )
 
 
 def _judge(
@@ -236,12 +270,11 @@ class _ExampleMaker:
         self,
         inference: SiteInference,
         deidentifier: Deidentifier,
-        verified: VerifiedLog,
         splits: _Splits,
         fitness: _Fitness,
         repeated: Mapping[str, Sequence[str]],
     ) -> None:
-        self._inference, self._deidentifier, self._verified = inference, deidentifier, verified
+        self._inference, self._deidentifier = inference, deidentifier
         self._splits, self._fitness, self._repeated = splits, fitness, repeated
         self.n_dropped: Counter[str] = Counter()
         """Reason -> calls that are not fit for training."""
@@ -258,7 +291,6 @@ class _ExampleMaker:
             request = self._deidentifier.paraphrased_request(call, paraphraser)
         else:
             request = self._deidentifier.request_of(call)
-        repeated = [self._verified.reply(id) for id in self._repeated.get(call.id, ())]
         return Example(
             call_id=call.id,
             request=request,
@@ -279,7 +311,7 @@ class _ExampleMaker:
             latency_ms=call.latency_ms,
             timestamp=call.timestamp,
             model=call.model,
-            repeated_responses=[rewrite_message(reply, change) for reply in repeated],
+            repeated=list(self._repeated.get(call.id, ())),
         )
 
 

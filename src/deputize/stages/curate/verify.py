@@ -6,11 +6,9 @@ from collections import Counter
 from collections.abc import Container, Iterable
 from typing import Any
 
-import msgspec
-
 from deputize.core.artifacts import Withheld
 from deputize.core.progress import Progress, silent
-from deputize.core.records import Call, Message
+from deputize.core.records import Call
 from deputize.privacy.call_texts import message_strings
 from deputize.privacy.deidentify import ANSWER_LOST, Deidentifier
 from deputize.stages.curate.dedup import DedupItem, Sketch, sketch
@@ -25,18 +23,6 @@ class VerifiedLog:
         """By call id."""
         self.sketches: dict[str, Sketch] = {}
         """By call id, of calls that may be duplicates of others."""
-        self._replies: dict[str, bytes] = {}
-        self._distinct: dict[bytes, bytes] = {}
-
-    def keep_reply(self, call: Call) -> None:
-        """Keeps the reply of a call, for other calls with the same request; equal replies are stored once."""
-        data = msgspec.json.encode(call.response)
-        self._replies[call.id] = self._distinct.setdefault(data, data)
-
-    def reply(self, call_id: str) -> Message:
-        """A reply that was kept."""
-        reply: Message = msgspec.json.decode(self._replies[call_id])
-        return reply
 
 
 def verify(
@@ -61,7 +47,6 @@ def verify(
     """
     verified = VerifiedLog()
     n_same_answer = Counter((c.site, c.answer) for c in index.calls.values() if c.id in candidates)
-    n_same_prompt = Counter(c.prompt for c in index.calls.values())
     minhashes: dict[bytes, Any] = {}
     for n_done, call in enumerate(deidentifier.passing(log), 1):
         summary = index.calls[call.id]
@@ -70,12 +55,9 @@ def verify(
             verified.quarantined[call.id] = Withheld(
                 call_id=call.id, reason=reason, site=summary.site, tenant=call.tenant
             )
-        else:
-            if call.id in candidates and n_same_answer[summary.site, summary.answer] > 1:
-                item = _dedup_item(call, index, deidentifier)
-                verified.sketches[call.id] = sketch(item, seed, minhashes)
-            if n_same_prompt[summary.prompt] > 1:
-                verified.keep_reply(call)
+        elif call.id in candidates and n_same_answer[summary.site, summary.answer] > 1:
+            item = _dedup_item(call, index, deidentifier)
+            verified.sketches[call.id] = sketch(item, seed, minhashes)
         if n_done % 1000 == 0:
             progress("verifying that nothing personal is left", n_done, len(index.calls))
     return verified

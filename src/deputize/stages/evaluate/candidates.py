@@ -1,18 +1,20 @@
-"""One trained method of a task, and what it has answered so far."""
+"""One trained method of a task, and how its answers compare with the LLM's so far."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 
 from deputize.core.artifacts import FullAnswers, Specialist
 from deputize.core.deadline import Clock, Deadline
 from deputize.core.progress import Progress
-from deputize.core.records import Example, Prediction
+from deputize.core.records import Prediction
 from deputize.scoring.costs import Prices
 from deputize.specialists.base import Predictor, without_free_text
-from deputize.stages.evaluate.evaluation import Evaluation, compare
+from deputize.stages.evaluate.evaluation import Digest, Evaluation, compare, joined, no_digest
+from deputize.stages.evaluate.population import PopulationCall, RecordedCall, asked_request
 from deputize.stages.evaluate.task_calls import TaskCalls
 from deputize.stages.evaluate.timed_predictor import FIRST, TimedPredictor
 
@@ -31,6 +33,8 @@ class Measuring:
     clock: Clock
     """Seconds, for measured speed."""
     progress: Progress
+    digest: Digest = no_digest
+    """Of answers, for the record of the calibration."""
 
 
 @dataclass
@@ -44,10 +48,10 @@ class MethodCandidate:
     """Writes answers in full."""
     timed: TimedPredictor
     """The same with its speed; without text that is not compared where that need not be written."""
-    validation: list[Prediction] = field(default_factory=list)
-    """Answers to the first validation calls."""
-    test: list[Prediction] = field(default_factory=list)
-    """Answers to the first held-out calls."""
+    validation: Evaluation = field(default_factory=lambda: joined([]))
+    """Of the first validation calls."""
+    test: Evaluation = field(default_factory=lambda: joined([]))
+    """Of the first held-out calls."""
 
     @classmethod
     def load(cls, specialist: Specialist, calls: TaskCalls, measuring: Measuring) -> MethodCandidate:
@@ -55,7 +59,7 @@ class MethodCandidate:
         # free text is not compared, so it need not be written to be scored; where the LLM's own repeated samples are
         # subtracted, a call that is not finished in time counts, so there it is written
         whole = measuring.load(measuring.home / specialist.path)
-        repeated = any(e.repeated_responses for e in calls.examples)
+        repeated = any(c.repeated for c in calls.all)
         timed = TimedPredictor(whole if repeated else without_free_text(whole), measuring.clock)
         return cls(specialist, calls, measuring, whole, timed)
 
@@ -66,44 +70,57 @@ class MethodCandidate:
     def read(
         self,
         what: str,
-        examples: Sequence[Example],
+        calls: Sequence[PopulationCall],
         deadline: Deadline,
         *,
         n_before: int = 0,
         total: int | None = None,
-    ) -> list[Prediction]:
-        """Answers to the first examples, as many as there is time for.
+    ) -> Evaluation:
+        """Asks the first calls, as many as there is time for, and compares the answers with the LLM's.
+
+        Their texts are in memory a chunk at a time.
 
         Args:
             what: the split, for progress.
-            examples: calls to answer.
+            calls: calls to answer.
             deadline: nothing is begun after it.
             n_before: calls of the split answered earlier, for progress.
             total: calls of the split, for progress; None: those given.
         """
-        label, n_total = f"{self.calls.task.name}: {what}, {self.method}", total or len(examples)
-        return self.timed.read(
-            [e.request for e in examples],
-            deadline,
-            lambda done: self.measuring.progress(label, n_before + done, n_total),
-        )
+        label, n_total = f"{self.calls.task.name}: {what}, {self.method}", total or len(calls)
+        texts = self.calls.population.texts(calls)
+        parts: list[Evaluation] = []
+        for chunk in self.timed.chunks_in_time(len(calls), deadline):
+            some = calls[chunk.start : chunk.stop]
+            parts.append(self._ask(some, list(islice(texts, len(some)))))
+            self.measuring.progress(label, n_before + chunk.stop, n_total)
+        return self._timed(joined(parts))
 
-    def evaluate(self, read: Sequence[Prediction], examples: Sequence[Example]) -> Evaluation:
-        """Answers compared with the LLM's, at the measured speed."""
-        seconds = self.timed.seconds_per_call * len(read)
-        return compare(read, examples, self.calls.contract, self.measuring.prices, seconds)
+    def _ask(self, calls: Sequence[PopulationCall], recorded: Sequence[RecordedCall | None]) -> Evaluation:
+        asked = [
+            asked_request(r.call) if c.is_asked and r is not None else None
+            for c, r in zip(calls, recorded, strict=True)
+        ]
+        answers = iter(self.timed.ask([request for request in asked if request is not None]))
+        predictions: list[Prediction | None] = [
+            None if request is None else next(answers) for request in asked
+        ]
+        return compare(predictions, calls, recorded, self.calls.contract, digest=self.measuring.digest)
+
+    def _timed(self, evaluation: Evaluation) -> Evaluation:
+        """The same at the speed measured by now."""
+        return replace(evaluation, seconds=self.timed.seconds_per_call * len(evaluation))
 
     def read_validation(self, deadline: Deadline, most: int | None = None) -> None:
         """Answers validation calls not answered yet, as many as there is time for, among the first `most` of all."""
         n_before = len(self.validation)
-        examples = self.calls.split("validation")
-        self.validation += self.read(
-            "validation", examples[n_before:most], deadline, n_before=n_before, total=len(examples)
-        )
+        calls = self.calls.split("validation")
+        read = self.read("validation", calls[n_before:most], deadline, n_before=n_before, total=len(calls))
+        self.validation = joined([self.validation, read])
 
     def on_validation(self) -> Evaluation:
         """The validation calls answered so far."""
-        return self.evaluate(self.validation, self.calls.split("validation"))
+        return self._timed(self.validation)
 
     def read_test(self, deadline: Deadline) -> None:
         """Answers held-out calls, as many as there is time for."""
@@ -111,7 +128,7 @@ class MethodCandidate:
 
     def on_test(self) -> Evaluation:
         """The held-out calls answered so far."""
-        return self.evaluate(self.test, self.calls.split("test"))
+        return self._timed(self.test)
 
     def read_full_answers(self, deadline: Deadline) -> FullAnswers | None:
         """Time and completion of answers whose free text is written too; None where answers hold none.
@@ -122,7 +139,9 @@ class MethodCandidate:
         if not self.calls.contract.uncompared or self.timed.predictor is self.whole:
             return None
         timed = TimedPredictor(self.whole, self.measuring.clock)
-        answers = timed.read([e.request for e in self.calls.split("validation")[: 3 * FIRST]], deadline)
+        some = [c for c in self.calls.split("validation") if c.is_asked][: 3 * FIRST]
+        requests = [asked_request(r.call) for r in self.calls.population.texts(some) if r is not None]
+        answers = timed.read([request for request in requests if request is not None], deadline)
         if not answers:
             return None
         finished = sum(a.answer is not None for a in answers) / len(answers)

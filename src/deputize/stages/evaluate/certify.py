@@ -75,13 +75,10 @@ def read_calibration(
             f"; time allowed for {n_units} of {calls.n_calibration_groups} groups ({left_s:.0f} s were left for this "
             f"task, and {candidate.method} takes {timed.seconds_per_call:.2g} s a call)"
         )
-    examples = [calibration[i] for i in order]
-    read = candidate.read("calibration", examples, deadline)
-    if len(read) < len(examples):
-        read = read[:n_units]
-    return CalibrationReading(
-        candidate.evaluate(read, examples), n_units, max(0, n_units - len(read)), shortfall
-    )
+    read = candidate.read("calibration", [calibration[i] for i in order], deadline)
+    if len(read) < len(order):
+        read = read.take(np.arange(min(n_units, len(read))))
+    return CalibrationReading(read, n_units, max(0, n_units - len(read)), shortfall)
 
 
 @dataclass(frozen=True)

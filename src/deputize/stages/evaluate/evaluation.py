@@ -5,19 +5,17 @@ Shape letter: N calls.
 
 from __future__ import annotations
 
-import json
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deputize.core.contracts import DEFER, action_of, agree, answer_of
-from deputize.core.records import Answer, Contract, Example, Prediction
+from deputize.core.contracts import DEFER, action_of, agree, answer_of, served_message
+from deputize.core.records import Answer, Contract, Prediction
 from deputize.scoring import certificates as cert
-from deputize.scoring.costs import Prices, llm_spend
 from deputize.scoring.intervals import coverage_at
+from deputize.stages.evaluate.population import PopulationCall, RecordedCall
 
 
 @dataclass(frozen=True)
@@ -39,6 +37,11 @@ class Evaluation:
     """Share of the LLM's repeated samples that differ from its recorded answer; NaN where it was asked once."""
     seconds: float
     """Wall time of all predictions."""
+    commonest_N: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=bool))
+    """True where the LLM's answer is the most frequent one in training."""
+    call_ids: list[str] = field(default_factory=list)
+    answers: list[str] = field(default_factory=list)
+    """Digests of the answers; "" where there is none."""
 
     def __len__(self) -> int:
         return len(self.groups)
@@ -72,6 +75,9 @@ class Evaluation:
             llm_usd_N=self.llm_usd_N[positions],
             repeat_loss_N=self.repeat_loss_N[positions],
             seconds=self.seconds_per_call * len(positions),
+            commonest_N=self.commonest_N[positions] if self.commonest_N.size else self.commonest_N,
+            call_ids=[self.call_ids[i] for i in positions] if self.call_ids else [],
+            answers=[self.answers[i] for i in positions] if self.answers else [],
         )
 
     def share_served(self, threshold: float) -> float:
@@ -84,34 +90,82 @@ class Evaluation:
         return coverage_at(self.confidence_N, self.loss_N, epsilon, self.counts_N)[0]
 
 
+Digest = Callable[[Answer], str]
+"""From an answer to a digest that says nothing of it without its key."""
+
+
+def no_digest(answer: Answer) -> str:
+    """No digest, where nobody will ask for one."""
+    return ""
+
+
 def compare(
-    predictions: Sequence[Prediction],
-    examples: Sequence[Example],
+    predictions: Sequence[Prediction | None],
+    calls: Sequence[PopulationCall],
+    recorded: Sequence[RecordedCall | None],
     contract: Contract,
-    prices: Prices,
-    seconds: float,
+    seconds: float = 0.0,
+    digest: Digest = no_digest,
 ) -> Evaluation:
-    """Predictions compared with the LLM's recorded answers to the first len(predictions) examples."""
-    examples = examples[: len(predictions)]
-    recorded = [answer_of(e.response, contract) for e in examples]
-    pairs = list(zip(predictions, recorded, strict=True))
+    """Predictions compared with the LLM's recorded answers; nothing of either text is kept.
+
+    Args:
+        predictions: None where the gateway would not ask the specialist: such a call is not served.
+        calls: the calls that were asked.
+        recorded: their texts; None for one that left the store while it was read, which counts as served and wrong.
+        contract: of the task.
+        seconds: wall time of the predictions.
+        digest: of the answers, for comparing them later with what is served.
+    """
+    told = [answer_of(r.call.response, contract) if r is not None else None for r in recorded]
+    answers = [p.answer if p is not None else None for p in predictions]
+    confidence = [
+        np.inf if r is None else cert.NEVER if p is None else served_confidence(p, contract)
+        for p, r in zip(predictions, recorded, strict=True)
+    ]
+    pairs = list(zip(answers, told, strict=True))
     return Evaluation(
-        groups=[e.group for e in examples],
-        episodes=[e.episode for e in examples],
-        confidence_N=np.array([served_confidence(p, contract) for p in predictions], dtype=float),
-        right_N=np.array([agree(p.answer, truth, contract) for p, truth in pairs], dtype=bool),
-        right_action_N=np.array([_same_action(p.answer, truth, contract) for p, truth in pairs], dtype=bool),
-        counts_N=np.array([e.audience == "code" for e in examples], dtype=bool),
-        llm_usd_N=np.array([llm_spend(e, prices).usd for e in examples], dtype=float),
-        repeat_loss_N=np.array([_repeat_loss(e, contract) for e in examples], dtype=float),
+        groups=[c.group for c in calls],
+        episodes=[c.episode for c in calls],
+        confidence_N=np.array(confidence, dtype=float),
+        right_N=np.array([agree(answer, truth, contract) for answer, truth in pairs], dtype=bool),
+        right_action_N=np.array(
+            [_same_action(answer, truth, contract) for answer, truth in pairs], dtype=bool
+        ),
+        counts_N=np.array([c.audience == "code" for c in calls], dtype=bool),
+        llm_usd_N=np.array([c.llm_usd for c in calls], dtype=float),
+        repeat_loss_N=np.array([_repeat_loss(r, contract) for r in recorded], dtype=float),
         seconds=seconds,
+        commonest_N=np.array([c.is_commonest for c in calls], dtype=bool),
+        call_ids=[c.call_id for c in calls],
+        answers=[digest(answer) if answer is not None else "" for answer in answers],
     )
 
 
+def joined(parts: Sequence[Evaluation]) -> Evaluation:
+    """Several sets of calls as one, in their order."""
+    if len(parts) == 1:
+        return parts[0]
+    if not parts:
+        return compare([], [], [], Contract(kind="text"))
+    together: dict[str, list[str] | NDArray[np.generic] | float] = {}
+    for one in fields(Evaluation):
+        values = [getattr(part, one.name) for part in parts]
+        if isinstance(values[0], list):
+            together[one.name] = [x for value in values for x in value]
+        elif isinstance(values[0], np.ndarray):
+            together[one.name] = np.concatenate(values)
+        else:
+            together[one.name] = sum(values)
+    return Evaluation(**together)  # type: ignore[arg-type]
+
+
 def served_confidence(prediction: Prediction, contract: Contract) -> float:
-    """The confidence a threshold is compared with: NEVER where there is nothing to serve."""
-    defers = contract.may_defer and prediction.answer == DEFER
-    if prediction.answer is None or defers or not prediction.confidence > 0:
+    """The confidence that a threshold is compared with: NEVER where there is nothing to serve."""
+    answer = prediction.answer
+    if answer is None or not prediction.confidence > 0 or (contract.may_defer and answer == DEFER):
+        return cert.NEVER
+    if served_message(answer, contract, iter(str, None)) is None:
         return cert.NEVER
     return float(prediction.confidence)
 
@@ -122,27 +176,9 @@ def _same_action(answer: Answer | None, truth: Answer | None, contract: Contract
     return answer is not None and truth is not None and action_of(answer) == action_of(truth)
 
 
-def _repeat_loss(example: Example, contract: Contract) -> float:
-    if not example.repeated_responses:
+def _repeat_loss(recorded: RecordedCall | None, contract: Contract) -> float:
+    if recorded is None or not recorded.repeated:
         return float("nan")
-    recorded = answer_of(example.response, contract)
-    others = [answer_of(reply, contract) for reply in example.repeated_responses]
-    return 1 - sum(agree(other, recorded, contract) for other in others) / len(others)
-
-
-def majority_accuracy(
-    trained_on: Sequence[Example], asked: Sequence[Example], contract: Contract
-) -> float | None:
-    """Accuracy of always giving the most frequent answer of `trained_on`; None where there is nothing to count or to ask."""
-    answers = [a for a in (answer_of(e.response, contract) for e in trained_on) if a is not None]
-    if not answers or not asked:
-        return None
-    free = set(contract.uncompared)
-    keys = [_key(a, free) for a in answers]
-    commonest = answers[keys.index(Counter(keys).most_common(1)[0][0])]
-    return sum(agree(commonest, answer_of(e.response, contract), contract) for e in asked) / len(asked)
-
-
-def _key(answer: Answer, free: set[str]) -> str:
-    kept = {k: v for k, v in answer.items() if k not in free} if isinstance(answer, dict) else answer
-    return json.dumps(kept, sort_keys=True, default=repr)
+    told = answer_of(recorded.call.response, contract)
+    others = [answer_of(call.response, contract) for call in recorded.repeated]
+    return 1 - sum(agree(other, told, contract) for other in others) / len(others)

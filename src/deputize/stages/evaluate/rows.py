@@ -8,6 +8,7 @@ import numpy as np
 
 from deputize.core.artifacts import (
     AtEpsilon,
+    CallOutcome,
     Candidate,
     HeldOut,
     MethodRow,
@@ -132,6 +133,31 @@ def held_out(
         errors_on_calls_for_people=int((served_N & ~shown.counts_N).sum()),
         share_of_cost_served=float(shown.llm_usd_N[counted].sum()) / spent_usd if spent_usd else share,
     ), groups
+
+
+def outcomes(calibration: Evaluation, threshold: float | None) -> list[CallOutcome]:
+    """The record of the calibration calls that were read.
+
+    Args:
+        calibration: in any order.
+        threshold: the certified one; None where the claim was refused.
+    """
+    return [
+        CallOutcome(
+            call_id=call_id,
+            served=threshold is not None and bool(confidence >= threshold),
+            right=bool(right),
+            confidence=float(confidence) if np.isfinite(confidence) else None,
+            answer=answer,
+        )
+        for call_id, confidence, right, answer in zip(
+            calibration.call_ids,
+            calibration.confidence_N,
+            calibration.right_N,
+            calibration.answers,
+            strict=True,
+        )
+    ]
 
 
 def test_score(shown: Evaluation, majority: float | None, base_accuracy: float | None) -> TestScore | None:

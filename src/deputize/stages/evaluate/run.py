@@ -13,6 +13,7 @@ report, with the time that is left.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,14 +36,15 @@ from deputize.core.artifacts import (
 from deputize.core.config import Convert
 from deputize.core.deadline import Clock, Deadline
 from deputize.core.progress import Progress, silent
-from deputize.core.records import Example, Task
+from deputize.core.records import Task
 from deputize.scoring import certificates as cert
 from deputize.scoring.costs import load_prices
 from deputize.scoring.intervals import curve
 from deputize.stages.evaluate import certify, rows
 from deputize.stages.evaluate.candidates import Load, Measuring, MethodCandidate
 from deputize.stages.evaluate.certify import CalibrationReading, CertificateAttempt
-from deputize.stages.evaluate.evaluation import majority_accuracy
+from deputize.stages.evaluate.evaluation import Digest, no_digest
+from deputize.stages.evaluate.population import Population, PopulationCall
 from deputize.stages.evaluate.select_method import MethodChoice, choose, in_order_of_cost, settled
 from deputize.stages.evaluate.task_calls import TaskCalls
 from deputize.stages.evaluate.timed_predictor import FIRST
@@ -60,6 +62,7 @@ def run(
     discovered: Discovered,
     selected: Selected,
     finetuned: Finetuned,
+    population: Population,
     config: Convert,
     *,
     home: Path,
@@ -67,14 +70,16 @@ def run(
     progress: Progress = silent,
     deadline_s: float | None = None,
     clock: Clock = time.perf_counter,
+    digest: Digest = no_digest,
 ) -> list[TaskResult]:
     """One result per discovered task: certified, or refused with the reason and the numbers.
 
     Args:
-        curated: examples with their split.
+        curated: examples with their split; groups of train and validation fix how calibration units are drawn.
         discovered: tasks, and which call belongs to which.
         selected: probes and plan of S4.
         finetuned: trained specialists of S5.
+        population: the calls that they are asked, as the gateway would ask them.
         config: epsilon, delta and seed.
         home: specialists' paths are relative to it.
         load: from a specialist's folder to something that predicts.
@@ -82,16 +87,17 @@ def run(
         deadline_s: seconds that reading may take in all, overrun by one chunk of calls at most; None: every call of
             validation, calibration and test is read.
         clock: seconds, for measured speed.
+        digest: of the answers to calibration calls, for the record; no text of them is kept.
     """
     deadline = Deadline.after(deadline_s, clock)
-    measuring = Measuring(home, load, load_prices(home), clock, progress)
+    measuring = Measuring(home, load, load_prices(home), clock, progress, digest)
     leaks = {task.id: _leaks(task, finetuned) for task in discovered.tasks}
-    examples = _by_task(curated, discovered)
+    largest = _largest_groups(curated, discovered)
     results: dict[str, TaskResult] = {}
     waiting: list[TaskEvaluation] = []
     for task in discovered.tasks:
         evaluation = TaskEvaluation(
-            TaskCalls(task, examples[task.id], config.seed),
+            TaskCalls(task, population, config.seed, largest[task.id]),
             selected.candidates.get(task.id, []),
             config,
             measuring,
@@ -116,12 +122,17 @@ def run(
     return [_with_leaks(results[task.id], leaks[task.id]) for task in discovered.tasks]
 
 
-def _by_task(curated: Curated, discovered: Discovered) -> dict[str, list[Example]]:
-    examples: dict[str, list[Example]] = {task.id: [] for task in discovered.tasks}
-    for example in curated.examples:
-        if (task_id := discovered.assignment.get(example.call_id, "")) in examples:
-            examples[task_id].append(example)
-    return examples
+def _largest_groups(curated: Curated, discovered: Discovered) -> dict[str, int]:
+    """Task id -> its calls in its largest group of train and validation, at least 1."""
+    sizes: Counter[tuple[str, str]] = Counter(
+        (discovered.assignment.get(e.call_id, ""), e.group)
+        for e in curated.examples
+        if e.split in ("train", "validation")
+    )
+    largest = {task.id: 1 for task in discovered.tasks}
+    for (task_id, _), n_calls in sizes.items():
+        largest[task_id] = max(largest.get(task_id, 1), n_calls)
+    return largest
 
 
 def _sound(task: Task, finetuned: Finetuned) -> list[Specialist]:
@@ -200,7 +211,7 @@ class TaskEvaluation:
             candidate = MethodCandidate.load(specialist, self.calls, self.measuring)
             self.candidates.append(candidate)
             candidate.read_validation(deadline, FIRST)
-            if candidate.validation and candidate.timed.affordable(QUICK_S) >= n_validation:
+            if len(candidate.validation) and candidate.timed.affordable(QUICK_S) >= n_validation:
                 candidate.read_validation(deadline)
                 whole = len(candidate.validation) == n_validation
                 if whole and settled(candidate.on_validation(), self.config.epsilon):
@@ -246,7 +257,7 @@ class TaskEvaluation:
         """Each method answers as much of validation as fits; one that there was no time to ask at all is out."""
         for at, candidate in enumerate(self.candidates):
             candidate.read_validation(deadline.part(1 / (len(self.candidates) - at)))
-        self.candidates = [c for c in self.candidates if c.validation]
+        self.candidates = [c for c in self.candidates if len(c.validation)]
 
     def show(self, deadline: Deadline) -> None:
         """Reads the other methods too, as far as time goes: every report has what a more expensive one would do."""
@@ -266,7 +277,7 @@ class TaskEvaluation:
         return TaskResult(
             task_id=self.calls.task.id,
             refused=reason,
-            methods=rows.baseline_rows(self.probed, self._majority(self.calls.split("test"))),
+            methods=rows.baseline_rows(self.probed, _majority(self.calls.split("test"))),
             evaluation=EvaluationFacts(
                 n_calibration_groups=self.calls.n_calibration_groups, units_needed=self.units_needed
             ),
@@ -280,7 +291,7 @@ class TaskEvaluation:
         made = self.decision.attempts[self.config.epsilon]
         shown = chosen.on_test()
         test_calls = self.calls.split("test")
-        majority = self._majority(test_calls[: len(shown)] or test_calls)
+        majority = _majority(test_calls[: len(shown)] or test_calls)
         certificate = certify.certificate_of(
             made,
             chosen.specialist,
@@ -313,6 +324,7 @@ class TaskEvaluation:
             ],
             evaluation=self._facts(self.decision, made),
             held_out_groups=groups,
+            calibration=rows.outcomes(calibration.evaluation, made.threshold),
         )
 
     def _facts(self, decision: MethodDecision, made: CertificateAttempt) -> EvaluationFacts:
@@ -340,5 +352,7 @@ class TaskEvaluation:
             for at, c in enumerate(self.candidates)
         ]
 
-    def _majority(self, asked: Sequence[Example]) -> float | None:
-        return majority_accuracy(self.calls.split("train"), asked, self.calls.contract)
+
+def _majority(asked: Sequence[PopulationCall]) -> float | None:
+    """Accuracy of always giving the most frequent answer of training; None where nothing is asked."""
+    return sum(call.is_commonest for call in asked) / len(asked) if asked else None

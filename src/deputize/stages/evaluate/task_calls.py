@@ -7,40 +7,48 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from deputize.core.records import Contract, Example, Split, Task
+from deputize.core.records import Contract, Split, Task
 from deputize.scoring import certificates as cert
+from deputize.stages.evaluate.population import Population, PopulationCall
 
 
 @dataclass
 class TaskCalls:
-    """A task and its examples."""
+    """A task and its calls in the splits that are measured."""
 
     task: Task
-    examples: Sequence[Example]
+    population: Population
     seed: int
     """Of the run: the order of each split follows from it."""
-    _ordered: dict[Split, list[Example]] = field(default_factory=dict)
+    largest_group: int = 1
+    """Calls of the task in its largest group of train and validation."""
+    _ordered: dict[Split, list[PopulationCall]] = field(default_factory=dict)
+
+    @property
+    def all(self) -> Sequence[PopulationCall]:
+        """The calls of all these splits."""
+        return self.population.of(self.task.id)
 
     @property
     def contract(self) -> Contract:
         return self.task.contract
 
-    def split(self, name: Split) -> list[Example]:
+    def split(self, name: Split) -> list[PopulationCall]:
         """The calls of one split, whole groups in a random order."""
         if name not in self._ordered:
-            members: dict[str, list[Example]] = {}
-            for example in sorted((e for e in self.examples if e.split == name), key=lambda e: e.call_id):
-                members.setdefault(example.group, []).append(example)
+            members: dict[str, list[PopulationCall]] = {}
+            for call in sorted((c for c in self.all if c.split == name), key=lambda c: c.call_id):
+                members.setdefault(call.group, []).append(call)
             groups = sorted(members)
             rng = np.random.default_rng(cert.seed_of(self.seed, "sample", name, self.task.id))
-            self._ordered[name] = [e for i in rng.permutation(len(groups)) for e in members[groups[i]]]
+            self._ordered[name] = [c for i in rng.permutation(len(groups)) for c in members[groups[i]]]
         return self._ordered[name]
 
     def n(self, name: Split) -> int:
         """Number of calls in a split."""
-        return sum(e.split == name for e in self.examples)
+        return sum(c.split == name for c in self.all)
 
     @property
     def n_calibration_groups(self) -> int:
         """Independent units that a certificate could rest on."""
-        return len({e.group for e in self.examples if e.split == "calibration"})
+        return len({c.group for c in self.all if c.split == "calibration"})

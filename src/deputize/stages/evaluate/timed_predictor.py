@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from deputize.core.deadline import Clock, Deadline
@@ -48,16 +48,25 @@ class TimedPredictor:
         A chunk is begun only where it is expected to end in time, so the deadline is overrun by one chunk at most.
         """
         out: list[Prediction] = []
-        while len(out) < len(requests):
-            size = min(self._size(deadline.left_s()), len(requests) - len(out))
-            if size < 1:
-                break
-            out += self.ask(requests[len(out) : len(out) + size])
+        for chunk in self.chunks_in_time(len(requests), deadline):
+            out += self.ask(requests[chunk.start : chunk.stop])
             on_chunk(len(out))
         return out
 
+    def chunks_in_time(self, n_calls: int, deadline: Deadline) -> Iterator[range]:
+        """Positions of calls to ask next, as long as there is time; each chunk is to be asked before the next is taken."""
+        done = 0
+        while done < n_calls:
+            size = min(self._size(deadline.left_s()), n_calls - done)
+            if size < 1:
+                return
+            yield range(done, done + size)
+            done += size
+
     def ask(self, requests: Sequence[Request]) -> list[Prediction]:
         """Predictions of one chunk, timed."""
+        if not requests:
+            return []
         began = self.clock()
         predictions = self.predictor.predict(requests)
         self.chunks.append((len(requests), self.clock() - began))

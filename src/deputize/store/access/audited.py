@@ -28,6 +28,10 @@ class AuditedStore:
         self._audit.append("read.raw", tenant=tenant or "*")
         return self._store.calls(agent=agent, since=since, tenant=tenant)
 
+    def get(self, call_ids: Sequence[str]) -> Iterator[Call | None]:
+        self._audit.append("read.raw", tenant="*", detail={"n_calls": str(len(call_ids))})
+        return self._store.get(call_ids)
+
     def count(self) -> int:
         return self._store.count()
 

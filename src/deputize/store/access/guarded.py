@@ -60,6 +60,12 @@ class GuardedStore:
         self._note("read.raw", tenant=narrowed or EVERY_TENANT)
         return self._store.calls(agent=agent, since=since, tenant=narrowed)
 
+    def get(self, call_ids: Sequence[str]) -> Iterator[Call | None]:
+        tenant = self._tenant(Right.READ_RAW, None)
+        self._note("read.raw", tenant=tenant or EVERY_TENANT, detail={"n_calls": str(len(call_ids))})
+        found = self._store.get(call_ids)
+        return (call if call is not None and tenant in (None, call.tenant) else None for call in found)
+
     def export(
         self, request_id: str, *, agent: str | None = None, since: float | None = None
     ) -> Iterator[Call]:

@@ -78,6 +78,9 @@ ORDER BY c.time, c.seq
 -- name: calls_of_key
 SELECT id, time, key, schema, payload FROM calls WHERE key = ? AND payload IS NOT NULL
 
+-- name: call
+SELECT id, time, key, schema, payload FROM calls WHERE id = ? AND payload IS NOT NULL
+
 -- name: count
 SELECT count(*) FROM calls WHERE payload IS NOT NULL
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,8 +20,9 @@ from deputize.core.artifacts import (
     TaskResult,
 )
 from deputize.core.config import Convert
-from deputize.core.contracts import DEFER
+from deputize.core.contracts import DEFER, agree, answer_of
 from deputize.core.records import (
+    Call,
     Contract,
     Example,
     KeySpace,
@@ -34,7 +35,10 @@ from deputize.core.records import (
     Task,
     Usage,
 )
+from deputize.scoring.costs import llm_spend, load_prices
+from deputize.stages.evaluate.population import Population, PopulationCall, commonest_answer
 from deputize.stages.evaluate.run import run
+from deputize.stages.evaluate.task_calls import TaskCalls
 
 LABELS = ["refund", "cancel", "other"]
 LABEL = Contract(kind="label", labels=LABELS)
@@ -118,6 +122,62 @@ def reply(truth: object) -> Message:
     return {"role": "assistant", "content": "Of course, let me ask you this." if truth == DEFER else truth}
 
 
+class Recorded:
+    """The raw calls behind examples, as a store would give them."""
+
+    def __init__(self, calls: Sequence[Call]) -> None:
+        self.calls = {call.id: call for call in calls}
+
+    def __iter__(self) -> Iterator[Call]:
+        return iter(self.calls.values())
+
+    def get(self, call_ids: Sequence[str]) -> Iterator[Call | None]:
+        return (self.calls.get(id) for id in call_ids)
+
+
+def recorded(example: Example) -> Call:
+    """The call behind an example that holds nothing personal."""
+    request = example.request
+    return Call(
+        id=example.call_id,
+        messages=request.messages,
+        tools=request.tools,
+        response_format=request.response_format,
+        tool_choice=request.tool_choice,
+        response=example.response,
+        episode=example.episode,
+        group=example.group,
+        model=example.model,
+        usage=example.usage,
+    )
+
+
+def population_of(curated: Curated, discovered: Discovered, others: Sequence[Call] = ()) -> Population:
+    """The population of examples whose requests the gateway would send where they were filed."""
+    tasks = {task.id: task for task in discovered.tasks}
+    calls_of: dict[str, list[PopulationCall]] = {}
+    commonest: dict[str, object] = {}
+    for id, task in tasks.items():
+        mine = [e for e in curated.examples if discovered.assignment.get(e.call_id) == id]
+        commonest[id] = commonest_answer([e for e in mine if e.split == "train"], task.contract)
+        calls_of[id] = [
+            PopulationCall(
+                call_id=e.call_id,
+                episode=e.episode,
+                group=e.group,
+                audience="human" if e.audience == "human" else "code",
+                split=e.split,
+                is_asked=True,
+                llm_usd=llm_spend(e, load_prices()).usd,
+                is_commonest=agree(commonest[id], answer_of(e.response, task.contract), task.contract),
+                repeated=tuple(e.repeated),
+            )
+            for e in mine
+            if e.split != "train"
+        ]
+    return Population(calls_of, Recorded([*map(recorded, curated.examples), *others]))
+
+
 @dataclass
 class World:
     """One task's log and specialists, ready for S6."""
@@ -129,6 +189,17 @@ class World:
     predictors: dict[str, Simulated]
     home: Path
 
+    @property
+    def population(self) -> Population:
+        return population_of(self.curated, self.discovered, self.repeats)
+
+    def calls(self, seed: int = 0) -> TaskCalls:
+        """The calls of the first task."""
+        return TaskCalls(self.discovered.tasks[0], self.population, seed)
+
+    repeats: list[Call] = field(default_factory=list)
+    """The LLM's other answers."""
+
     def load(self, folder: Path) -> Simulated:
         return self.predictors[str(folder.relative_to(self.home))]
 
@@ -138,6 +209,7 @@ class World:
             self.discovered,
             self.selected,
             self.finetuned,
+            self.population,
             config or Convert(),
             home=self.home,
             load=self.load,
@@ -168,6 +240,7 @@ def make_world(
     methods = {"linear": 0.6, "lora": 0.3} if methods is None else methods
     truth: dict[str, object] = {}
     examples = []
+    repeats: list[Call] = []
     for i in range(n_calls):
         text, group = f"call {i}", f"g{i // per_group}"
         human = unit("human", i) < people
@@ -193,9 +266,13 @@ def make_world(
                 usage=Usage(prompt_tokens=500, completion_tokens=20),
                 model="gpt-4o",
                 latency_ms=800.0,
-                repeated_responses=[second] if repeats_differ else [],
+                repeated=[f"again{i}"] if repeats_differ else [],
             )
         )
+        if repeats_differ:
+            repeats.append(
+                Call(id=f"again{i}", messages=[{"role": "user", "content": text}], response=second)
+            )
     task = Task(
         id="t1",
         name="Route the request",
@@ -265,6 +342,7 @@ def make_world(
         finetuned=Finetuned(specialists=specialists),
         predictors={s.path: Simulated(truth, contract, methods[s.method]) for s in specialists},
         home=home,
+        repeats=repeats,
     )
 
 

@@ -13,7 +13,6 @@ from deputize.core.deadline import Deadline
 from deputize.core.records import Contract, Field, Prediction, Request
 from deputize.scoring.costs import load_prices
 from deputize.stages.evaluate.candidates import Measuring, MethodCandidate
-from deputize.stages.evaluate.task_calls import TaskCalls
 
 NO_LIMIT = Deadline.after(None)
 
@@ -26,8 +25,7 @@ def candidate_of(world: Any, told: list[tuple[str, int, int | None]] | None = No
         seen.append((what, done, total))
 
     measuring = Measuring(world.home, world.load, load_prices(), lambda: 0.0, progress)
-    calls = TaskCalls(world.discovered.tasks[0], world.curated.examples, 0)
-    return MethodCandidate.load(specialist, calls, measuring)
+    return MethodCandidate.load(specialist, world.calls(), measuring)
 
 
 def texts(world: Any) -> list[str]:
@@ -42,7 +40,8 @@ def test_validation_is_read_on_from_where_it_stopped(world: Callable[..., Any]) 
     candidate.read_validation(NO_LIMIT, 8)
     assert len(candidate.validation) == len(candidate.on_validation()) == 8
     candidate.read_validation(NO_LIMIT)
-    assert texts(w) == [e.request.messages[-1]["content"] for e in whole], "each call is asked once, in order"
+    text_of = {e.call_id: e.request.messages[-1]["content"] for e in w.curated.examples}
+    assert texts(w) == [text_of[c.call_id] for c in whole], "each call is asked once, in order"
     assert told[0] == ("Route the request: validation, lora", 8, len(whole))
     assert told[-1][1:] == (len(whole), len(whole))
 
@@ -89,6 +88,6 @@ def test_free_text_is_written_only_where_it_is_asked_for(world: Callable[..., An
     w.predictors = dict.fromkeys(w.predictors, Writing())
     candidate = candidate_of(w)
     candidate.read_validation(NO_LIMIT)
-    assert all(p.answer is not None for p in candidate.validation)
+    assert (candidate.validation.confidence_N > 0).all(), "each has an answer"
     full = candidate.read_full_answers(NO_LIMIT)
     assert full is not None and full.n_calls == 24 and full.finished == 18 / 24

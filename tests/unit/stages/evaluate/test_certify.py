@@ -15,7 +15,6 @@ from deputize.scoring.costs import load_prices
 from deputize.stages.evaluate import certify
 from deputize.stages.evaluate.candidates import Measuring, MethodCandidate
 from deputize.stages.evaluate.evaluation import Evaluation
-from deputize.stages.evaluate.task_calls import TaskCalls
 
 PRICES = load_prices()
 GRID = np.array([0.9, 0.5])
@@ -82,8 +81,7 @@ def candidate(world: Any, clock: Clock, seconds: float) -> MethodCandidate:
         return Slow(world.load(folder), clock, lambda n, t: seconds)
 
     measuring = Measuring(world.home, load, PRICES, clock, lambda what, done, total=None: None)
-    calls = TaskCalls(world.discovered.tasks[0], world.curated.examples, 0)
-    return MethodCandidate.load(world.finetuned.specialists[0], calls, measuring)
+    return MethodCandidate.load(world.finetuned.specialists[0], world.calls(), measuring)
 
 
 def test_with_time_enough_one_call_of_each_group_comes_first_and_then_the_rest(

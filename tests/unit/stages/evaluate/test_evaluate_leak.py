@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests import tiny_tasks
+from tests.unit.stages.evaluate.conftest import population_of
 
 from deputize.core.artifacts import Curated, Discovered, Finetuned, Selected, Specialist
 from deputize.core.config import Convert
@@ -77,7 +78,14 @@ def test_one_that_leaks_is_refused_however_well_it_answers(
     assert leaking.leak is not None and leaking.leak.leaks and leaking.validation_accuracy == 1.0
     finetuned = Finetuned(specialists=[leaking])
     (result,) = run(
-        curated, discovered, SELECTED, finetuned, CONFIG, home=home, load=lambda folder: load(folder, home)
+        curated,
+        discovered,
+        SELECTED,
+        finetuned,
+        population_of(curated, discovered),
+        CONFIG,
+        home=home,
+        load=lambda folder: load(folder, home),
     )
     assert result.certificate is None and not result.chosen
     assert result.refused.startswith("linear leaks: ") and "planted secrets" in result.refused
@@ -121,6 +129,7 @@ def test_another_one_that_does_not_leak_is_certified_and_the_leak_is_noted(
         discovered,
         SELECTED,
         Finetuned(specialists=[leaking, sound]),
+        population_of(curated, discovered),
         CONFIG,
         home=home,
         load=lambda folder: load(folder, home),
@@ -142,6 +151,7 @@ def test_the_same_specialist_would_be_certified_were_it_not_tested(
         discovered,
         SELECTED,
         Finetuned(specialists=[untested]),
+        population_of(curated, discovered),
         CONFIG,
         home=home,
         load=lambda folder: load(folder, home),

@@ -40,6 +40,7 @@ def evaluate(
         world.discovered,
         world.selected,
         world.finetuned,
+        world.population,
         config or Convert(),
         home=world.home,
         load=load,
@@ -171,6 +172,7 @@ def test_wrong_answers_that_take_long_do_not_earn_a_certificate(tmp_path: Path) 
             w.discovered,
             w.selected,
             w.finetuned,
+            w.population,
             Convert(seed=seed, epsilon=0.05),
             home=w.home,
             load=lambda folder, slow=slow: slow,  # type: ignore[misc]

@@ -6,65 +6,106 @@ import numpy as np
 import pytest
 
 from deputize.core.contracts import DEFER
-from deputize.core.records import Contract, Example, Prediction, Request
+from deputize.core.records import Call, Contract, Prediction
 from deputize.scoring.certificates import NEVER
-from deputize.scoring.costs import load_prices
-from deputize.stages.evaluate.evaluation import compare
+from deputize.stages.evaluate.evaluation import Evaluation, compare, joined
+from deputize.stages.evaluate.population import PopulationCall, RecordedCall
 
 TOOLS = Contract(kind="tool_call", tools=["f", "g"], may_defer=True)
 LABEL = Contract(kind="label", labels=["a", "b"])
 
 
-def example(content: str, *, audience: str = "code", repeated: tuple[str, ...] = ()) -> Example:
-    return Example(
-        call_id=content,
-        request=Request(messages=[{"role": "user", "content": "x"}]),
+def reply(content: str, id: str = "c") -> Call:
+    return Call(
+        id=id,
+        messages=[{"role": "user", "content": "x"}],
         response={"role": "assistant", "content": content},
-        audience=audience,  # type: ignore[arg-type]
-        site="s",
-        episode="e",
-        group="g",
-        split="test",
-        model="gpt-4o",
-        repeated_responses=[{"role": "assistant", "content": one} for one in repeated],
     )
 
 
-def test_the_first_examples_are_compared_in_their_order() -> None:
+def fact(*, audience: str = "code", is_commonest: bool = False) -> PopulationCall:
+    return PopulationCall(
+        call_id="c",
+        episode="e",
+        group="g",
+        audience=audience,  # type: ignore[arg-type]
+        split="test",
+        is_asked=True,
+        llm_usd=0.5,
+        is_commonest=is_commonest,
+    )
+
+
+def compared(
+    predictions: list[Prediction | None],
+    told: list[str],
+    contract: Contract = LABEL,
+    *,
+    repeated: tuple[str, ...] = (),
+    seconds: float = 0.0,
+) -> Evaluation:
+    recorded = [RecordedCall(reply(text), [reply(one) for one in repeated]) for text in told]
+    return compare(predictions, [fact() for _ in told], recorded, contract, seconds)
+
+
+def test_predictions_are_compared_with_the_replies_in_their_order() -> None:
     predictions = [Prediction(answer="a", confidence=0.9), Prediction(answer="a", confidence=0.2)]
+    facts = [fact(is_commonest=True), fact(audience="human")]
     found = compare(
-        predictions, [example("a"), example("b", audience="human"), example("a")], LABEL, load_prices(), 3.0
+        predictions, facts, [RecordedCall(reply("a"), []), RecordedCall(reply("b"), [])], LABEL, 3.0, repr
     )
     assert len(found) == 2 and found.right_N.tolist() == [True, False] and found.loss_N.tolist() == [0.0, 1.0]
     assert found.counts_N.tolist() == [True, False] and found.accuracy == 0.5
-    assert found.seconds_per_call == 1.5 and (found.llm_usd_N > 0).all()
+    assert found.seconds_per_call == 1.5 and (found.llm_usd_N == 0.5).all()
     assert found.share_served(0.5) == 1.0, "of the calls meant for code"
     assert found.servable(0.0) == 1.0
+    assert found.commonest_N.tolist() == [True, False] and found.answers == ["'a'", "'a'"]
+
+
+def test_what_the_gateway_would_not_ask_is_never_served_and_what_is_gone_counts_as_wrong() -> None:
+    found = compare(
+        [None, Prediction(answer="a", confidence=0.1)],
+        [fact(), fact()],
+        [RecordedCall(reply("a"), []), None],
+        LABEL,
+    )
+    assert found.confidence_N.tolist() == [NEVER, np.inf] and found.right_N.tolist() == [False, False]
 
 
 def test_deferring_and_silence_are_never_served() -> None:
     call = [{"name": "f", "arguments": {}}]
-    predictions = [
+    predictions: list[Prediction | None] = [
         Prediction(answer=DEFER, confidence=0.9),
         Prediction(answer=None, confidence=0.9),
         Prediction(answer=call, confidence=0.9),
     ]
-    found = compare(predictions, [example("Hello.")] * 3, TOOLS, load_prices(), 0.0)
+    found = compared(predictions, ["Hello."] * 3, TOOLS)
     assert found.confidence_N.tolist() == [NEVER, NEVER, 0.9]
     assert found.right_N.tolist() == [True, False, False]
 
 
+def test_an_answer_that_would_not_read_back_is_never_served() -> None:
+    found = compared([Prediction(answer="c", confidence=0.9)], ["c"])
+    assert found.confidence_N.tolist() == [NEVER], "the gateway gives such a call to the LLM"
+
+
 def test_the_llms_own_disagreement_is_a_share_of_its_other_answers() -> None:
-    answers = [Prediction(answer="a", confidence=0.9)] * 2
-    found = compare(answers, [example("a", repeated=("a", "b")), example("a")], LABEL, load_prices(), 0.0)
-    assert found.repeat_loss_N[0] == pytest.approx(0.5) and np.isnan(found.repeat_loss_N[1])
+    answer = Prediction(answer="a", confidence=0.9)
+    found = compared([answer], ["a"], repeated=("a", "b"))
+    assert found.repeat_loss_N[0] == pytest.approx(0.5)
+    assert np.isnan(compared([answer], ["a"]).repeat_loss_N[0])
 
 
-def test_a_part_keeps_everything_of_its_calls() -> None:
-    answers = [Prediction(answer=x, confidence=0.1 * i) for i, x in enumerate("abab")]
-    whole = compare(answers, [example("a")] * 4, LABEL, load_prices(), 8.0)
+def test_a_part_keeps_everything_of_its_calls_and_parts_join_to_the_whole() -> None:
+    answers: list[Prediction | None] = [
+        Prediction(answer=x, confidence=0.1 * i) for i, x in enumerate("abab")
+    ]
+    whole = compared(answers, ["a"] * 4, seconds=8.0)
     part = whole.take(np.array([3, 0]))
     assert part.right_N.tolist() == [False, True] and part.confidence_N[0] == pytest.approx(0.3)
     assert len(part) == 2 and part.seconds_per_call == whole.seconds_per_call == 2.0
     nothing = whole.take(np.array([], dtype=np.int64))
     assert len(nothing) == 0 and nothing.accuracy is None and nothing.seconds_per_call == 0.0
+    together = joined([whole.take(np.array([0, 1])), nothing, whole.take(np.array([2, 3]))])
+    assert together.right_N.tolist() == whole.right_N.tolist() and together.seconds == whole.seconds
+    assert together.call_ids == whole.call_ids and len(joined([])) == 0

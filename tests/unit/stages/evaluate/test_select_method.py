@@ -11,7 +11,8 @@ import numpy as np
 from deputize.core.contracts import DEFER
 from deputize.core.records import Contract, Field, Prediction
 from deputize.scoring.certificates import NEVER
-from deputize.stages.evaluate.evaluation import Evaluation, majority_accuracy, served_confidence
+from deputize.stages.evaluate.evaluation import Evaluation, served_confidence
+from deputize.stages.evaluate.population import commonest_answer
 from deputize.stages.evaluate.select_method import choose, in_order_of_cost
 
 
@@ -59,16 +60,15 @@ def test_confidence_of_what_must_not_be_served() -> None:
     )
 
 
-def test_majority_compares_what_the_contract_compares(world: Callable[..., Any]) -> None:
+def test_the_commonest_answer_is_counted_by_what_the_contract_compares(world: Callable[..., Any]) -> None:
     w = world(n_calls=400)
     train = [e for e in w.curated.examples if e.split == "train"]
-    contract = w.discovered.tasks[0].contract
-    expected = np.mean([e.response["content"] == "refund" for e in train])
-    assert majority_accuracy(train, train, contract) == expected
-    assert majority_accuracy([], train, contract) is None and majority_accuracy(train, [], contract) is None
+    assert commonest_answer(train, w.discovered.tasks[0].contract) == "refund"
+    assert commonest_answer([], w.discovered.tasks[0].contract) is None
     free = Contract(kind="json", fields=[Field(name="ok", type="label"), Field(name="why", type="free")])
-    replies = ['{"ok": true, "why": "a"}', '{"ok": true, "why": "b"}', '{"ok": false, "why": "a"}']
+    replies = ['{"ok": false, "why": "a"}', '{"ok": true, "why": "a"}', '{"ok": true, "why": "b"}']
     rows = [
         msgspec.structs.replace(train[0], response={"role": "assistant", "content": text}) for text in replies
     ]
-    assert majority_accuracy(rows, rows, free) == 2 / 3
+    found = commonest_answer(rows, free)
+    assert found is not None and found["ok"] is True

@@ -50,6 +50,7 @@ OPERATIONS: dict[str, tuple[Right, Callable[[GuardedStore], object]]] = {
     "append": (Right.WRITE_CALLS, lambda s: s.append([NEW])),
     "append_entries": (Right.WRITE_CALLS, lambda s: s.append_entries([])),
     "calls": (Right.READ_RAW, lambda s: list(s.calls())),
+    "get": (Right.READ_RAW, lambda s: list(s.get([]))),
     "count": (Right.SEE_STATUS, lambda s: s.count()),
     "add_feedback": (Right.WRITE_FEEDBACK, lambda s: s.add_feedback(call_id="a", metric="m", value=1.0)),
     "erase": (Right.ERASE, lambda s: s.erase("o_1")),

@@ -1,0 +1,207 @@
+"""The population that certificates are about: the calls of the log as the gateway would see them, raw, in the store.
+
+A call belongs to a task where the live route table would send its raw request to the task's route: it is keyed by the same
+code, over the same key spaces. What curation withheld (quarantined calls, calls at sites that only speak to people) is in
+it too, since its like is asked live. A call that the task's de-identified requests were filed with, but whose raw request
+no route would get, is one of the task's calls that are not served. A call that an LLM alone can answer (`n`, `logprobs`,
+an earlier response) is not served either.
+
+Not in it: calls without an answer of the LLM to compare with (failed, cut off, answered by a specialist), and what has
+left the store since (erased, expired), which is counted. An answer that breaks the contract stays: whatever is served in
+its place counts as wrong.
+
+Texts are decrypted a few at a time, asked, compared and forgotten. What is kept of a call here is its id, its place in the
+split and numbers.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal, Protocol
+
+import msgspec
+
+from deputize.core.artifacts import Curated, Discovered, Withheld
+from deputize.core.contracts import agree, answer_of
+from deputize.core.errors import BadInput
+from deputize.core.records import Answer, Call, Contract, Example, Request, Split, Task
+from deputize.core.template_key import TemplateKeys
+from deputize.scoring.costs import Prices, spend_of
+from deputize.wire.chat_request import only_llm_reason, request_of
+
+MEASURED: tuple[Split, ...] = ("validation", "calibration", "test")
+"""The splits that specialists are asked; nothing is trained on the raw calls of any of them."""
+
+
+class RawCalls(Protocol):
+    """Recorded calls, by a stream and by id (store.base.Store); only those that an LLM has answered."""
+
+    def __iter__(self) -> Iterator[Call]: ...
+
+    def get(self, call_ids: Sequence[str]) -> Iterator[Call | None]:
+        """The calls with these ids, in their order; None for one that cannot be read."""
+        ...
+
+
+class PopulationCall(msgspec.Struct, frozen=True, gc=False):
+    """One call of a task, without its texts."""
+
+    call_id: str
+    episode: str
+    group: str
+    audience: Literal["human", "code"]
+    split: Split
+    is_asked: bool
+    """False where the gateway would not ask the task's specialist."""
+    llm_usd: float
+    is_commonest: bool
+    """The LLM's answer is the one that it gives most often in training."""
+    repeated: tuple[str, ...] = ()
+    """Ids of the LLM's other answers to the same request."""
+
+
+class Population:
+    """The calls of each task in the splits that are measured, and where their texts are."""
+
+    def __init__(
+        self, calls_of: Mapping[str, Sequence[PopulationCall]], raw: RawCalls, n_gone: int = 0
+    ) -> None:
+        self._calls_of, self._raw = calls_of, raw
+        self.n_gone = n_gone
+        """Calls that were curated and have left the store since."""
+
+    def of(self, task_id: str) -> Sequence[PopulationCall]:
+        """The calls of a task, in the order of the log."""
+        return self._calls_of.get(task_id, ())
+
+    def texts(self, calls: Sequence[PopulationCall]) -> Iterator[RecordedCall | None]:
+        """The recorded calls with their repeated samples, one by one; None for one that has left the store."""
+        found = self._raw.get([id for call in calls for id in (call.call_id, *call.repeated)])
+        for call in calls:
+            recorded = next(found)
+            repeated = [next(found) for _ in call.repeated]
+            yield None if recorded is None else RecordedCall(recorded, [r for r in repeated if r is not None])
+
+
+class RecordedCall(msgspec.Struct, frozen=True):
+    """A raw call and the LLM's other answers to the same request, for as long as they are compared."""
+
+    call: Call
+    repeated: list[Call]
+
+
+def asked_request(call: Call) -> Request | None:
+    """The request that the gateway would ask a specialist, formed as it forms it; None where only an LLM can answer."""
+    chat = {
+        **call.params,
+        "messages": call.messages,
+        "tools": call.tools,
+        "response_format": call.response_format,
+        "tool_choice": call.tool_choice,
+    }
+    if only_llm_reason(chat, call.params) is not None:
+        return None
+    try:
+        return request_of(chat, agent=call.agent, site=call.site)
+    except BadInput:
+        return None
+
+
+def read_population(raw: RawCalls, curated: Curated, discovered: Discovered, prices: Prices) -> Population:
+    """The population of every task, by one pass over the raw calls.
+
+    Args:
+        raw: the calls of the run.
+        curated: their splits, those of withheld calls included.
+        discovered: tasks, key spaces, and the calls filed by their de-identified request.
+        prices: of the LLM's calls.
+    """
+    places = _places(curated)
+    tasks = {task.id: task for task in discovered.tasks}
+    task_of_key = {key: task.id for task in discovered.tasks for key in task.keys}
+    keys = TemplateKeys(discovered.keyspaces)
+    commonest = {task.id: _commonest(curated, discovered, task) for task in discovered.tasks}
+    calls_of: dict[str, list[PopulationCall]] = {task.id: [] for task in discovered.tasks}
+    n_seen = 0
+    for call in raw:
+        place = places.get(call.id)
+        if place is None:
+            continue
+        n_seen += 1
+        request = asked_request(call)
+        live = task_of_key.get(keys.key(request if request is not None else call.request()), "")
+        task_id = live or discovered.assignment.get(call.id, "")
+        task = tasks.get(task_id)
+        if task is None:
+            continue
+        calls_of[task_id].append(
+            PopulationCall(
+                call_id=call.id,
+                episode=place.episode,
+                group=place.group,
+                audience=place.audience,
+                split=place.split,
+                is_asked=bool(live) and request is not None,
+                llm_usd=_usd(call, prices),
+                is_commonest=agree(
+                    commonest[task_id], answer_of(call.response, task.contract), task.contract
+                ),
+                repeated=place.repeated,
+            )
+        )
+    return Population(calls_of, raw, n_gone=len(places) - n_seen)
+
+
+class _Place(msgspec.Struct, frozen=True, gc=False):
+    episode: str
+    group: str
+    audience: Literal["human", "code"]
+    split: Split
+    repeated: tuple[str, ...]
+
+
+def _places(curated: Curated) -> dict[str, _Place]:
+    """Call id -> its place in the splits that are measured."""
+    places: list[Example | Withheld] = [*curated.examples, *curated.withheld]
+    return {
+        one.call_id: _Place(
+            one.episode,
+            one.group,
+            "human" if one.audience == "human" else "code",
+            one.split,
+            tuple(one.repeated),
+        )
+        for one in places
+        if one.split in MEASURED
+    }
+
+
+def _commonest(curated: Curated, discovered: Discovered, task: Task) -> Answer | None:
+    """The most frequent answer in training; None where there is none."""
+    train = [
+        e for e in curated.examples if e.split == "train" and discovered.assignment.get(e.call_id) == task.id
+    ]
+    return commonest_answer(train, task.contract)
+
+
+def commonest_answer(examples: Sequence[Example], contract: Contract) -> Answer | None:
+    """The most frequent answer of some examples, fields that are not compared left aside; None where there is none."""
+    answers = [a for a in (answer_of(e.response, contract) for e in examples) if a is not None]
+    if not answers:
+        return None
+    free = set(contract.uncompared)
+    keys = [_key(a, free) for a in answers]
+    return answers[keys.index(Counter(keys).most_common(1)[0][0])]
+
+
+def _key(answer: Answer, free: set[str]) -> str:
+    kept = {k: v for k, v in answer.items() if k not in free} if isinstance(answer, dict) else answer
+    return json.dumps(kept, sort_keys=True, default=repr)
+
+
+def _usd(call: Call, prices: Prices) -> float:
+    return spend_of(
+        call.model, call.usage, call.cost_usd, call.messages, call.tools, call.response, prices
+    ).usd

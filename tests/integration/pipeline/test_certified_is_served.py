@@ -1,0 +1,187 @@
+"""What was calibrated is what runs: claims hold for raw requests, and a live gateway does what the run recorded."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import openai
+import pytest
+from tests import tiny_model
+from tests.integration.gateway.upstream import LoopbackUpstream, loopback_upstream
+from tests.integration.pipeline.letters import letters
+
+from deputize.core.artifacts import Curated, Discovered, Evaluated
+from deputize.core.config import Convert
+from deputize.core.contracts import answer_of
+from deputize.core.records import Call, Prediction, Request
+from deputize.gateway.launch import running_gateway
+from deputize.gateway.settings import settings_for
+from deputize.home import Home
+from deputize.pipeline.conversion import convert
+from deputize.pipeline.run import Run, latest_run, read_state
+from deputize.pipeline.steps import answer_digest
+from deputize.router.table import RouteTable
+from deputize.specialists.predictor import SpecialistPredictor, load
+
+LOG = {"email": 1200, "customer": 1200}
+ODD = "bob (at) gmail (dot) com"
+"""The verification pass quarantines calls with this."""
+
+
+class InProcess:
+    """Specialists in this process, one request at a time."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._loaded: dict[str, SpecialistPredictor] = {}
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+    async def predict(self, specialist_path: str, request: Request, timeout_s: float) -> Prediction:
+        return self.predict_now(specialist_path, request)
+
+    def predict_now(self, specialist_path: str, request: Request) -> Prediction:
+        found = self._loaded.get(specialist_path)
+        if found is None:
+            found = self._loaded[specialist_path] = load(self._home / specialist_path, self._home)
+        return found.predict([request])[0]
+
+
+def log_of(field: str) -> list[Call]:
+    """The letters; every twentieth holds an address that curation cannot replace."""
+    return [
+        msgspec.structs.replace(
+            call,
+            messages=[
+                call.messages[0],
+                {"role": "user", "content": f"{call.messages[1]['content']} Or ask {ODD}."},
+            ],
+        )
+        if i % 20 == 0
+        else call
+        for i, call in enumerate(letters(field, LOG[field]))
+    ]
+
+
+@pytest.fixture(scope="module", params=["email", "customer"])
+def converted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Call]]:
+    folder = tmp_path_factory.mktemp("home")
+    tiny_model.installed(folder / "models", folder)
+    calls = log_of(request.param)
+    with pytest.MonkeyPatch.context() as patch, Home(folder / "home") as home:
+        patch.setenv("DEPUTIZE_MODELS", str(folder / "models"))
+        home.store.append(calls)
+        convert(home, Convert(models=(tiny_model.NAME,), methods=("linear",), epsilon=0.05))
+    return folder / "home", calls
+
+
+def artifacts(path: Path) -> tuple[Curated, Discovered, Evaluated]:
+    with Home(path) as home:
+        run = Run(home, read_state(home, latest_run(home) or ""))
+        return run.load("curate", Curated), run.load("cluster", Discovered), run.load("evaluate", Evaluated)
+
+
+def test_the_claim_holds_for_raw_requests_and_so_does_the_share(converted: tuple[Path, list[Call]]) -> None:
+    path, calls = converted
+    curated, _, evaluated = artifacts(path)
+    (result,) = evaluated.results
+    table, specialists = RouteTable.load(path / "routes.json"), InProcess(path)
+    split_of = {x.call_id: x.split for x in (*curated.examples, *curated.withheld)}
+    asked = [c for c in calls if split_of[c.id] in ("calibration", "test")]
+    if result.certificate is None:
+        assert not table.routes
+        return
+    assert result.held_out is not None
+    served = wrong = 0
+    for call in asked:
+        route = table.match(call.request())
+        if route is None:
+            continue
+        prediction = specialists.predict_now(route.specialist, call.request())
+        if prediction.answer is not None and prediction.confidence >= route.threshold:
+            served += 1
+            wrong += prediction.answer != answer_of(call.response, route.contract)
+    assert wrong / len(asked) <= 0.05, "the loss that the certificate names"
+    assert served / len(asked) == pytest.approx(result.certificate.share_served, abs=0.05)
+    assert result.held_out.share_served == pytest.approx(result.certificate.share_served, abs=0.1)
+
+
+def test_quarantined_calls_are_calibrated_on(converted: tuple[Path, list[Call]]) -> None:
+    curated, _, evaluated = artifacts(converted[0])
+    held = {w.call_id: w for w in curated.withheld if w.reason.startswith("quarantined")}
+    assert len(held) == 60 and all(w.split and w.group for w in held.values())
+    (result,) = evaluated.results
+    wanted = {id for id, w in held.items() if w.split == "calibration"}
+    assert wanted and wanted <= {c.call_id for c in result.calibration}
+
+
+def test_nothing_of_the_raw_calls_is_in_what_the_run_wrote(converted: tuple[Path, list[Call]]) -> None:
+    path, calls = converted
+    curated, discovered, evaluated = artifacts(path)
+    split_of = {x.call_id: x.split for x in (*curated.examples, *curated.withheld)}
+    values = {
+        next(iter(json.loads(c.response["content"]).values())) for c in calls if split_of[c.id] == "calibration"
+    }
+    written = [msgspec.json.encode(record).decode() for record in (curated, discovered, evaluated)]
+    files = [p for p in (path / "runs").rglob("*") if p.is_file()]
+    written += [p.read_bytes().decode("utf-8", "replace") for p in files]
+    assert len(values) > 100 and len(files) > 5
+    assert not [v for v in values for text in written if v in text and v not in str(curated.sites)]
+    assert not [text for text in written if ODD in text]
+
+
+@pytest.mark.timeout(900)
+async def test_a_live_gateway_does_with_each_calibration_call_what_the_run_recorded(
+    converted: tuple[Path, list[Call]],
+) -> None:
+    path, calls = converted
+    _, _, evaluated = artifacts(path)
+    (result,) = evaluated.results
+    if result.certificate is None:
+        pytest.skip(f"refused: {result.refused}")
+    by_id = {c.id: c for c in calls}
+    async with loopback_upstream() as upstream:
+        live = await asked_live(path, upstream, [by_id[o.call_id] for o in result.calibration])
+    with Home(path) as home:
+        digest = answer_digest(home.keyring.derive("answers"))
+    (route,) = RouteTable.load(path / "routes.json").routes
+    differ = []
+    for outcome, call in zip(result.calibration, live, strict=True):
+        assert call.decision is not None
+        same = (call.decision.served_by == "slm") == outcome.served
+        if outcome.confidence is not None:
+            same = same and call.decision.confidence == pytest.approx(outcome.confidence, abs=1e-6)
+        if outcome.served:
+            same = same and digest(answer_of(call.response, route.contract)) == outcome.answer
+        if not same:
+            differ.append((outcome, call.decision))
+    assert not differ and any(o.served for o in result.calibration)
+
+
+async def asked_live(path: Path, upstream: LoopbackUpstream, calls: Sequence[Call]) -> list[Call]:
+    """The calls once more, through a gateway; as they were recorded, in the order of `calls`."""
+    with Home(path) as home:
+        known = {c.id for c in home.store.calls()}
+    settings = settings_for(path, upstream.base_url)
+    async with (
+        running_gateway(path, settings=settings, specialists=InProcess(path)) as base_url,
+        openai.AsyncOpenAI(base_url=f"{base_url}/v1", api_key="sk-client", max_retries=0) as client,
+    ):
+        for call in calls:
+            await client.chat.completions.create(
+                model=call.model,
+                messages=call.messages,  # type: ignore[arg-type]
+                extra_headers={"x-deputize-agent": call.agent, "x-deputize-episode": f"again-{call.id}"},
+            )
+        await asyncio.sleep(1.0)
+    with Home(path) as home:
+        found = {c.episode: c for c in home.store.calls() if c.id not in known}
+    return [found[f"again-{call.id}"] for call in calls]
+
+
