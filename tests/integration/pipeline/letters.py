@@ -8,16 +8,85 @@ from collections.abc import Iterator
 
 from deputize.core.records import Call
 
-FIRST = "anna tom li maria jose peter ines karl emma lukas sofia noah lea paul nina omar".split()
-LAST = "smith mueller garcia rossi novak santos brown keller weber lopez costa meyer fischer dubois".split()
+FIRST = [
+    "anna",
+    "tom",
+    "li",
+    "maria",
+    "jose",
+    "peter",
+    "ines",
+    "karl",
+    "emma",
+    "lukas",
+    "sofia",
+    "noah",
+    "lea",
+    "paul",
+    "nina",
+    "omar",
+]
+LAST = [
+    "smith",
+    "mueller",
+    "garcia",
+    "rossi",
+    "novak",
+    "santos",
+    "brown",
+    "keller",
+    "weber",
+    "lopez",
+    "costa",
+    "meyer",
+    "fischer",
+    "dubois",
+]
 COMMON = ["gmail.com", "outlook.com", "yahoo.com", "hotmail.com"]
 OTHER = [
-    *("btinternet.co.uk", "yahoo.co.uk", "web2.de", "t-online.de", "mail.ru", "my-company.com", "uni-jena.de"),
+    *(
+        "btinternet.co.uk",
+        "yahoo.co.uk",
+        "web2.de",
+        "t-online.de",
+        "mail.ru",
+        "my-company.com",
+        "uni-jena.de",
+    ),
     *("bigpond.net.au", "hotmail.co.uk", "students.ucl.ac.uk", "acme-tools.com", "gmx.net", "orange.fr"),
 ]
-ACCENTED_FIRST = "José André René Zoé Chloé Noé Loïc Søren Åsa Jürgen Anaïs Inés".split()
-ACCENTED_LAST = "Peña Muñoz Núñez Bélanger Lindström Kovač Sørensen Dvořák García Gómez Côté Müller".split()
-PLAIN_FIRST, PLAIN_LAST = "Anna Tom Maria Peter Emma Paul Nina Karl".split(), [x.capitalize() for x in LAST[:9]]
+ACCENTED_FIRST = [
+    "José",
+    "André",
+    "René",
+    "Zoé",
+    "Chloé",
+    "Noé",
+    "Loïc",
+    "Søren",
+    "Åsa",
+    "Jürgen",
+    "Anaïs",
+    "Inés",
+]
+ACCENTED_LAST = [
+    "Peña",
+    "Muñoz",
+    "Núñez",
+    "Bélanger",
+    "Lindström",
+    "Kovač",
+    "Sørensen",
+    "Dvořák",
+    "García",
+    "Gómez",
+    "Côté",
+    "Müller",
+]
+PLAIN_FIRST, PLAIN_LAST = (
+    ["Anna", "Tom", "Maria", "Peter", "Emma", "Paul", "Nina", "Karl"],
+    [x.capitalize() for x in LAST[:9]],
+)
 TOPICS = {
     "refund": ["I want my money back for the lamp", "please refund the broken kettle"],
     "delivery": ["my parcel has not come yet", "when will the order arrive"],

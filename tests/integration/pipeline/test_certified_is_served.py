@@ -17,7 +17,7 @@ from tests.integration.pipeline.letters import letters
 from deputize.core.artifacts import Curated, Discovered, Evaluated
 from deputize.core.config import Convert
 from deputize.core.contracts import answer_of
-from deputize.core.records import Call, Prediction, Request
+from deputize.core.records import Call, Prediction, Request, Split
 from deputize.gateway.launch import running_gateway
 from deputize.gateway.settings import settings_for
 from deputize.home import Home
@@ -25,9 +25,10 @@ from deputize.pipeline.conversion import convert
 from deputize.pipeline.run import Run, latest_run, read_state
 from deputize.pipeline.steps import answer_digest
 from deputize.router.table import RouteTable
+from deputize.routes_file import read_routes
 from deputize.specialists.predictor import SpecialistPredictor, load
 
-LOG = {"email": 1200, "customer": 1200}
+N_CALLS = 1000
 ODD = "bob (at) gmail (dot) com"
 """The verification pass quarantines calls with this."""
 
@@ -65,12 +66,14 @@ def log_of(field: str) -> list[Call]:
         )
         if i % 20 == 0
         else call
-        for i, call in enumerate(letters(field, LOG[field]))
+        for i, call in enumerate(letters(field, N_CALLS))
     ]
 
 
-@pytest.fixture(scope="module", params=["email", "customer"])
-def converted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Call]]:
+@pytest.fixture(scope="module", params=["email", pytest.param("customer", marks=pytest.mark.slow)])
+def converted(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, list[Call]]:
     folder = tmp_path_factory.mktemp("home")
     tiny_model.installed(folder / "models", folder)
     calls = log_of(request.param)
@@ -87,12 +90,18 @@ def artifacts(path: Path) -> tuple[Curated, Discovered, Evaluated]:
         return run.load("curate", Curated), run.load("cluster", Discovered), run.load("evaluate", Evaluated)
 
 
+def splits(curated: Curated) -> dict[str, Split]:
+    """Call id -> split, of withheld calls too."""
+    found: dict[str, Split] = {e.call_id: e.split for e in curated.examples}
+    return found | {w.call_id: w.split for w in curated.withheld}
+
+
 def test_the_claim_holds_for_raw_requests_and_so_does_the_share(converted: tuple[Path, list[Call]]) -> None:
     path, calls = converted
     curated, _, evaluated = artifacts(path)
     (result,) = evaluated.results
-    table, specialists = RouteTable.load(path / "routes.json"), InProcess(path)
-    split_of = {x.call_id: x.split for x in (*curated.examples, *curated.withheld)}
+    table, specialists = RouteTable.build(read_routes(path / "routes.json")), InProcess(path)
+    split_of = splits(curated)
     asked = [c for c in calls if split_of[c.id] in ("calibration", "test")]
     if result.certificate is None:
         assert not table.routes
@@ -115,7 +124,7 @@ def test_the_claim_holds_for_raw_requests_and_so_does_the_share(converted: tuple
 def test_quarantined_calls_are_calibrated_on(converted: tuple[Path, list[Call]]) -> None:
     curated, _, evaluated = artifacts(converted[0])
     held = {w.call_id: w for w in curated.withheld if w.reason.startswith("quarantined")}
-    assert len(held) == 60 and all(w.split and w.group for w in held.values())
+    assert len(held) == N_CALLS // 20 and all(w.split and w.group for w in held.values())
     (result,) = evaluated.results
     wanted = {id for id, w in held.items() if w.split == "calibration"}
     assert wanted and wanted <= {c.call_id for c in result.calibration}
@@ -124,15 +133,19 @@ def test_quarantined_calls_are_calibrated_on(converted: tuple[Path, list[Call]])
 def test_nothing_of_the_raw_calls_is_in_what_the_run_wrote(converted: tuple[Path, list[Call]]) -> None:
     path, calls = converted
     curated, discovered, evaluated = artifacts(path)
-    split_of = {x.call_id: x.split for x in (*curated.examples, *curated.withheld)}
+    split_of = splits(curated)
     values = {
-        next(iter(json.loads(c.response["content"]).values())) for c in calls if split_of[c.id] == "calibration"
+        next(iter(json.loads(c.response["content"]).values()))
+        for c in calls
+        if split_of[c.id] == "calibration"
     }
-    written = [msgspec.json.encode(record).decode() for record in (curated, discovered, evaluated)]
+    # what detectors overlook in the examples is measured elsewhere: here it is about what is asked raw
+    withheld = msgspec.structs.replace(curated, examples=[])
+    written = [msgspec.json.encode(record).decode() for record in (withheld, discovered, evaluated)]
     files = [p for p in (path / "runs").rglob("*") if p.is_file()]
     written += [p.read_bytes().decode("utf-8", "replace") for p in files]
     assert len(values) > 100 and len(files) > 5
-    assert not [v for v in values for text in written if v in text and v not in str(curated.sites)]
+    assert not [v for v in values for text in written if v in text]
     assert not [text for text in written if ODD in text]
 
 
@@ -150,7 +163,7 @@ async def test_a_live_gateway_does_with_each_calibration_call_what_the_run_recor
         live = await asked_live(path, upstream, [by_id[o.call_id] for o in result.calibration])
     with Home(path) as home:
         digest = answer_digest(home.keyring.derive("answers"))
-    (route,) = RouteTable.load(path / "routes.json").routes
+    (route,) = RouteTable.build(read_routes(path / "routes.json")).routes
     differ = []
     for outcome, call in zip(result.calibration, live, strict=True):
         assert call.decision is not None
@@ -183,5 +196,3 @@ async def asked_live(path: Path, upstream: LoopbackUpstream, calls: Sequence[Cal
     with Home(path) as home:
         found = {c.episode: c for c in home.store.calls() if c.id not in known}
     return [found[f"again-{call.id}"] for call in calls]
-
-

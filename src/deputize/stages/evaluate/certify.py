@@ -36,11 +36,11 @@ class CalibrationReading:
     evaluation: Evaluation
     """The tested units first, in the order they were drawn in."""
     n_units: int
-    """Units to be tested, one random call of each group; fixed before one of them was answered."""
+    """Units to be tested: at most one random call of a group, drawn so that each call is equally likely to be one."""
     n_unread: int
     """Units that there was no time to read; they count as served and wrong."""
     shortfall: str
-    """What time did not allow, for the words of a refusal; "" where every group is tested."""
+    """What time did not allow, for the words of a refusal; "" where every unit is tested."""
 
 
 def read_calibration(
@@ -48,8 +48,9 @@ def read_calibration(
 ) -> CalibrationReading:
     """Answers calibration calls, units first.
 
-    A certificate rests on one random call of each group. Which, in what order and how many is drawn and fixed before
-    any answer is seen; the other calls of the split are read where all of them fit, to smooth the share reported.
+    A certificate is about calls, so its units are drawn by calls (certificates.draw_calls): one call of a group at most,
+    large groups more often than small ones. Which, in what order and how many is drawn and fixed before any answer is
+    seen; the other calls of the split are read where all of them fit, to smooth the share reported.
 
     Args:
         candidate: the chosen method.
@@ -59,7 +60,9 @@ def read_calibration(
     """
     calls, timed = candidate.calls, candidate.timed
     calibration = calls.split("calibration")
-    units = cert.draw_units([e.group for e in calibration], cert.seed_of(seed, "units", calls.task.id))
+    units = cert.draw_calls(
+        [c.group for c in calibration], calls.largest_group, cert.seed_of(seed, "units", calls.task.id)
+    )
     left_s = deadline.left_s()
     planned = timed.affordable(CALIBRATION_SHARE * left_s)
     if planned < 2 * needed:
@@ -70,9 +73,9 @@ def read_calibration(
         drawn = set(units.tolist())
         order += [i for i in range(len(calibration)) if i not in drawn]
     shortfall = ""
-    if n_units < calls.n_calibration_groups:
+    if n_units < len(units):
         shortfall = (
-            f"; time allowed for {n_units} of {calls.n_calibration_groups} groups ({left_s:.0f} s were left for this "
+            f"; time allowed for {n_units} of {len(units)} units ({left_s:.0f} s were left for this "
             f"task, and {candidate.method} takes {timed.seconds_per_call:.2g} s a call)"
         )
     read = candidate.read("calibration", [calibration[i] for i in order], deadline)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -157,6 +158,7 @@ def population_of(curated: Curated, discovered: Discovered, others: Sequence[Cal
     tasks = {task.id: task for task in discovered.tasks}
     calls_of: dict[str, list[PopulationCall]] = {}
     commonest: dict[str, object] = {}
+    prices = load_prices()
     for id, task in tasks.items():
         mine = [e for e in curated.examples if discovered.assignment.get(e.call_id) == id]
         commonest[id] = commonest_answer([e for e in mine if e.split == "train"], task.contract)
@@ -168,7 +170,7 @@ def population_of(curated: Curated, discovered: Discovered, others: Sequence[Cal
                 audience="human" if e.audience == "human" else "code",
                 split=e.split,
                 is_asked=True,
-                llm_usd=llm_spend(e, load_prices()).usd,
+                llm_usd=llm_spend(e, prices).usd,
                 is_commonest=agree(commonest[id], answer_of(e.response, task.contract), task.contract),
                 repeated=tuple(e.repeated),
             )
@@ -195,7 +197,8 @@ class World:
 
     def calls(self, seed: int = 0) -> TaskCalls:
         """The calls of the first task."""
-        return TaskCalls(self.discovered.tasks[0], self.population, seed)
+        sizes = Counter(e.group for e in self.curated.examples if e.split in ("train", "validation"))
+        return TaskCalls(self.discovered.tasks[0], self.population, seed, max(sizes.values()))
 
     repeats: list[Call] = field(default_factory=list)
     """The LLM's other answers."""

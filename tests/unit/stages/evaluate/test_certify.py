@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from tests.unit.stages.evaluate.conftest import Clock, Slow
+from tests.unit.stages.evaluate.conftest import Clock, Slow, split_of
 
 from deputize.core.config import Convert
 from deputize.core.deadline import Deadline
@@ -93,6 +93,26 @@ def test_with_time_enough_one_call_of_each_group_comes_first_and_then_the_rest(
     groups = made.evaluation.groups
     assert len(groups) == len(calibration) and made.n_unread == 0 and made.shortfall == ""
     assert len(set(groups[: made.n_units])) == made.n_units == len({e.group for e in calibration})
+
+
+def test_units_stand_for_calls_where_groups_are_of_unequal_size(world: Callable[..., Any]) -> None:
+    """A fifth of the episodes holds nine tenths of the calls: one call of each would be one call in five from there."""
+    w = world(methods={"lora": 0.0}, n_calls=4600)
+    long = {f"g{i}": f"long{i % 80}" for i in range(3600)}
+    examples = [
+        msgspec.structs.replace(e, group=(group := long.get(e.group, e.group)), split=split_of(group))
+        for e in w.curated.examples
+    ]
+    w.curated = msgspec.structs.replace(w.curated, examples=examples)
+    clock = Clock()
+    calibration = [e for e in examples if e.split == "calibration"]
+    share = np.mean([e.group.startswith("long") for e in calibration])
+    drawn = []
+    one = candidate(w, clock, 0.0)
+    for seed in range(20):
+        made = certify.read_calibration(one, Deadline.after(None, clock), seed=seed, needed=59)
+        drawn += [g.startswith("long") for g in made.evaluation.groups[: made.n_units]]
+    assert share > 0.7 and abs(np.mean(drawn) - share) < 0.05, "the share that they have among the calls"
 
 
 def test_the_number_of_units_is_fixed_by_the_speed_before_one_is_read(world: Callable[..., Any]) -> None:

@@ -1,0 +1,135 @@
+"""The population of a task: what the live table would send it, raw, and what it was filed with besides."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from tests.unit.stages.evaluate.conftest import LABEL, Recorded
+
+from deputize.core.artifacts import Curated, Discovered, Withheld
+from deputize.core.records import Call, Example, KeySpace, PromptRecipe, Request, Task
+from deputize.core.signature import signature
+from deputize.core.template_key import TemplateKeys
+from deputize.scoring.costs import load_prices
+from deputize.stages.evaluate.population import (
+    Population,
+    PopulationCall,
+    asked_request,
+    commonest_answer,
+    read_population,
+)
+
+SORT, OTHER = "Sort the letter.", "Write a poem."
+
+
+def call(id: str, system: str = SORT, reply: str = "refund", **given: Any) -> Call:
+    return Call(
+        id=id,
+        messages=[{"role": "system", "content": system}, {"role": "user", "content": f"letter {id}"}],
+        response={"role": "assistant", "content": reply},
+        **given,
+    )
+
+
+def example(call: Call, split: str = "calibration") -> Example:
+    return Example(
+        call_id=call.id,
+        request=call.request(),
+        response=call.response,
+        audience="code",
+        site="s",
+        episode=f"e-{call.id}",
+        group=f"g-{call.id}",
+        split=split,  # type: ignore[arg-type]
+    )
+
+
+SPACE = KeySpace(signature=signature(call("x").request()), lines=[SORT], max_unknown_lines={})
+KEY = TemplateKeys([SPACE]).key(call("x").request())
+TASK = Task(id="t", name="sort", contract=LABEL, recipe=PromptRecipe(), keys=[KEY])
+
+
+def population(
+    raw: list[Call], examples: list[Example], withheld: tuple[Withheld, ...] = (), filed: tuple[str, ...] = ()
+) -> Population:
+    curated = Curated(
+        examples=examples, sites=[], n_calls=len(raw), n_episodes=1, n_code_calls=1, withheld=list(withheld)
+    )
+    discovered = Discovered(tasks=[TASK], keyspaces=[SPACE], assignment=dict.fromkeys(filed, "t"))
+    return read_population(Recorded(raw), curated, discovered, load_prices())
+
+
+def asked(found: Population) -> dict[str, bool]:
+    return {c.call_id: c.is_asked for c in found.of("t")}
+
+
+def test_the_raw_request_decides_and_not_where_the_example_was_filed() -> None:
+    """Curated text has the key, the raw one has not: nobody would be asked live. And the other way round."""
+    lost, gained = call("lost", OTHER), call("gained")
+    examples = [
+        msgspec.structs.replace(example(lost), request=call("lost").request()),
+        msgspec.structs.replace(example(gained), request=call("gained", OTHER).request()),
+    ]
+    found = population([lost, gained], examples, filed=("lost",))
+    assert asked(found) == {"lost": False, "gained": True}
+    assert asked(population([lost], examples[:1])) == {}, "of no task at all"
+
+
+def test_withheld_calls_are_in_it_with_their_place_in_the_split() -> None:
+    held = Withheld(call_id="odd", reason="quarantined: EMAIL", group="g", episode="e", split="test")
+    (one,) = population([call("odd")], [], (held,)).of("t")
+    assert (one.split, one.group, one.episode, one.is_asked) == ("test", "g", "e", True)
+    elsewhere = msgspec.structs.replace(held, split="train")
+    assert asked(population([call("odd")], [], (elsewhere,))) == {}
+
+
+def test_training_calls_are_not_in_it_and_a_contract_broken_by_the_llm_is() -> None:
+    raw = [call("a"), call("b", reply="I do not know")]
+    found = population(raw, [example(raw[0], "train"), example(raw[1])])
+    assert asked(found) == {"b": True}
+
+
+def test_what_only_an_llm_can_answer_is_not_asked() -> None:
+    several = call("several", params={"n": 3})
+    assert asked_request(several) is None and asked_request(call("one", params={"n": 1})) is not None
+    assert asked_request(call("later", params={"previous_response_id": "r"})) is None
+    assert asked(population([several], [example(several)])) == {"several": False}
+
+
+def test_the_request_is_formed_as_the_gateway_forms_it() -> None:
+    odd = call("odd", tools=[], response_format=None, agent="shop", site="desk")
+    request = asked_request(odd)
+    assert request == Request(messages=odd.messages, agent="shop", site="desk")
+    assert asked_request(msgspec.structs.replace(odd, messages=[])) is None
+
+
+def test_what_has_left_the_store_is_counted() -> None:
+    raw = [call("a"), call("b")]
+    assert population(raw[:1], [example(c) for c in raw]).n_gone == 1
+
+
+def test_texts_come_one_by_one_with_repeated_samples_and_none_for_what_is_gone() -> None:
+    raw = [call("a"), call("again", reply="cancel")]
+    facts = PopulationCall(
+        call_id="a",
+        episode="e",
+        group="g",
+        audience="code",
+        split="test",
+        is_asked=True,
+        llm_usd=0.0,
+        is_commonest=False,
+        repeated=("again", "gone"),
+    )
+    gone = msgspec.structs.replace(facts, call_id="gone", repeated=())
+    first, second = Population({"t": [facts, gone]}, Recorded(raw)).texts([facts, gone])
+    assert first is not None and first.call == raw[0] and first.repeated == [raw[1]] and second is None
+
+
+def test_the_commonest_answer_of_training_is_known_of_each_call() -> None:
+    raw = [call("a"), call("b", reply="cancel"), call("c")]
+    examples = [example(raw[0], "train"), example(raw[1]), example(raw[2])]
+    found = population(raw, examples, filed=("a", "b", "c"))
+    assert {c.call_id: c.is_commonest for c in found.of("t")} == {"b": False, "c": True}
+    assert commonest_answer(examples, LABEL) == "refund"
