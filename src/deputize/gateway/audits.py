@@ -122,7 +122,7 @@ class Auditor:
                 leg = await self._sender.send(audit)
                 body = await self._sender.read(leg)
             except DeputizeError as error:
-                log.warning("an audit failed: %s", error)
+                log.warning("an audit of route %s failed: %s", served.routing.decision.route_id, error)
                 break
             assert leg.response is not None
             status = leg.response.status
