@@ -128,6 +128,8 @@ def check(
 ) -> None:
     """Certified calls get the specialist's answers, others the LLM's, streamed or not; all of them are recorded."""
     before = count(home)
+    # calls are counted here, and this LLM contradicts every specialist
+    (home / "config.toml").write_text("[gateway]\naudit_share = 0.0\n")
     with in_thread(ScriptedUpstream(always("from the LLM"))) as llm, served(home, llm.url, environ) as url:
         client = openai.OpenAI(base_url=url, api_key="unchanged")
         before += wait_for_specialist(client, system, cases[0][0])

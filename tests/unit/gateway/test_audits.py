@@ -122,6 +122,7 @@ async def test_a_second_answer_that_fails_is_no_audit() -> None:
     audits.consider(served(repeats_route()))
     await audits.finish(5)
     assert told.results == [None] and len(parts.recorder.calls) == 1 == len(parts.authenticator.charged)
+    assert parts.metrics.value("deputize_audits_total", result="failed") == 1
 
 
 async def test_what_is_beyond_the_limit_is_skipped_and_counted() -> None:

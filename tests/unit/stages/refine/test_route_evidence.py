@@ -152,7 +152,7 @@ def test_the_llm_that_changes_its_labels_is_seen_within_100_audits() -> None:
         at = []
         for seed in range(40):
             rng, evidence = np.random.default_rng(seed), NONE
-            while not evidence.alarm:
+            while not evidence.alarm and len(evidence.results) < 300:
                 message = {"role": "assistant", "content": "chargeback" if rng.random() < 0.5 else "refund"}
                 made = decision(
                     agrees_with_llm(said, message, ROUTE),
