@@ -76,6 +76,19 @@ class Curated(Record):
     """Names of what looked for personal data."""
     measured: str = ""
     """Of the tagger among them: "measured recall x on set y"; "" where nothing was measured."""
+    linked_by: dict[str, int] = msgspec.field(default_factory=dict)
+    """Calls by what tells their episode: header (the log names it), history, session (a session field, or one person's
+    calls close in time), none."""
+    n_linked: int = 0
+    """Calls whose episode was found by their history or session."""
+    n_groups_joined: int = 0
+    """Groups that became part of another one, since they repeat its prompts."""
+    linkage: Literal["header", "history", "none", ""] = ""
+    """What the independence of groups rests on: episodes that the log names; histories, sessions and times; nothing."""
+    n_people: int = 0
+    """People who asked, where they are few behind many groups; 0 where they are many or the log does not say."""
+    split_by_person: bool = False
+    """The groups of one person are one group, so that claims hold for people who are not in the log."""
     withheld: list[Withheld] = msgspec.field(default_factory=list)
     """Quarantined calls and those of sites that speak to people only; with the untrainable examples: all drops."""
 

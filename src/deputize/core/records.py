@@ -163,6 +163,8 @@ class Call(Record):
     aborted: bool = False
     finish_reason: str = ""
     upstream: str = ""
+    response_id: str = ""
+    """The id by which a later request can refer to the answer (`previous_response_id`); "" where it cannot."""
     protocol: str = "chat"
     logprobs: Any = None
     decision: Decision | None = None
@@ -375,6 +377,11 @@ class Certificate(Record):
     """Fields of the reply that the claim is not about."""
     served_limit: float | None = None
     """The loss among the served calls that the claim allows as well; None: it speaks of all calls only."""
+    linked_by: str = ""
+    """What the independence of its units rests on: header (the log names episodes), history (histories, sessions and times
+    tell them), none (nothing links or dates the calls)."""
+    n_people: int = 0
+    """People who asked, where few people are behind many groups; 0 where they are many or the log does not say."""
     version: int = RECORD_VERSION
     """Of the record's form."""
 

@@ -343,6 +343,8 @@ def claim(
     n_repeated: int = 0,
     n_unread: int = 0,
     uncompared: Sequence[str] = (),
+    linked_by: str = "",
+    n_people: int = 0,
 ) -> str:
     """The words a reader may quote for the certified threshold at `index`.
 
@@ -353,6 +355,8 @@ def claim(
         n_repeated: units with a second answer of the LLM.
         n_unread: units that there was no time to read.
         uncompared: fields of the reply that no comparison looked at; the claim says that it is not about them.
+        linked_by: what the independence of the units rests on; "none": nothing in the log links or dates its calls.
+        n_people: people who asked, where they are too few to say anything of others; else 0.
     """
     sure, limit = percent(1 - verdict.delta), percent(verdict.epsilon)
     served, errors = int(verdict.n_served_L[index]), int(verdict.n_errors_L[index])
@@ -377,7 +381,18 @@ def claim(
     fields = f"the field{'s' if len(uncompared) > 1 else ''} {', '.join(uncompared)}"
     but = f" Nothing is claimed of {fields}, which was not compared." if len(uncompared) == 1 else ""
     but = f" Nothing is claimed of {fields}, which were not compared." if len(uncompared) > 1 else but
-    return f"With {sure} confidence, {body} ({basis}{repeats}{unread}; p = {verdict.p_values_L[index]:.2g}).{but}"
+    return f"With {sure} confidence, {body} ({basis}{repeats}{unread}; p = {verdict.p_values_L[index]:.2g}).{but}{_about_units(linked_by, n_people)}"
+
+
+def _about_units(linked_by: str, n_people: int) -> str:
+    """The sentences of a claim about what its units are; "" where there is nothing to add."""
+    out = ""
+    if linked_by == "none":
+        out += " Calls counted as independent: nothing in the log links or dates them."
+    if n_people:
+        people = "one person" if n_people == 1 else f"{n_people:,} people"
+        out += f" The calls are of {people}; a new person may differ."
+    return out
 
 
 def percent(value: float) -> str:

@@ -317,3 +317,14 @@ def test_a_family_of_forty_false_tasks_is_certified_once_in_twenty_at_most() -> 
         hits["family"] += bool(np.any(p <= np.array(levels)))
         hits["each"] += bool(np.any(p <= 0.05))
     assert hits["family"] / 400 <= 0.05 < hits["each"] / 400
+
+
+def test_a_claim_says_what_its_units_are() -> None:
+    verdict = c.certify("not_worse_than_llm", np.full(100, 0.9), np.zeros(100), [0.5], 0.05, 0.05)
+    plain = c.claim(verdict, 0, linked_by="history")
+    assert c.claim(verdict, 0) == plain
+    assert c.claim(verdict, 0, linked_by="none", n_people=5) == plain + (
+        " Calls counted as independent: nothing in the log links or dates them."
+        " The calls are of 5 people; a new person may differ."
+    )
+    assert c.claim(verdict, 0, n_people=1).endswith("The calls are of one person; a new person may differ.")

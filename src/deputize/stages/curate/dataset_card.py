@@ -110,11 +110,38 @@ def _splits(curated: Curated, counts: CardCounts, config: Convert) -> list[str]:
         f"{' / '.join(f'{share:g}' for share in config.split)}. A group is in one split; where the log has times, the oldest "
         "groups are in train, the newest in test.",
         "",
+        _independence(curated),
+        "",
         *_table(("split", "examples", "groups", "fit for training"), splits),
         "",
         f"The examples of train stand for {counts.train_weight:,.0f} calls: the weight of an example counts its dropped "
         "duplicates.",
     ]
+
+
+def _independence(curated: Curated) -> str:
+    """The evidence that groups are independent, in words."""
+    words = {
+        "header": "that the log names the episode of",
+        "history": "linked by their histories",
+        "session": "linked by session fields, or as calls of one person within half an hour",
+        "none": "that nothing links to others",
+    }
+    counted = "; ".join(f"{curated.linked_by[by]:,} {words[by]}" for by in words if curated.linked_by.get(by))
+    out = f"Calls by what tells their episode: {counted or 'none'}."
+    if curated.linkage == "none":
+        out += " Calls are counted as independent: nothing in the log links or dates them."
+    if curated.n_groups_joined:
+        out += f" {curated.n_groups_joined:,} groups repeat the prompts of others and were joined to them."
+    if curated.n_people:
+        people = "one person" if curated.n_people == 1 else f"{curated.n_people:,} people"
+        how = (
+            "person, so that claims hold for new people"
+            if curated.split_by_person
+            else "episode; a new person may differ"
+        )
+        out += f" The calls are of {people}: split by {how}."
+    return out
 
 
 def _sites(curated: Curated) -> list[str]:

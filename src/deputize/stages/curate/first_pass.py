@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable
 
 import msgspec
@@ -22,6 +23,13 @@ from deputize.privacy.scan.scanned_log import ScannedLog, episode_of
 from deputize.stages.curate.filters import first_reason
 
 _PUNCTUATION = ".,;:!?\"'`()[]*"
+_MOMENT = re.compile(
+    r"\b(?:\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}(?:t\d[\d:.]*z?)?|\d{1,2}:\d\d(?::\d\d)?(?:\.\d+)?z?|\d{9,}"
+    r"|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\b"
+)
+"""Dates, times, long numbers and UUIDs: what differs between two runs of one job."""
+MIN_REPEAT_CHARS = 16
+"""Two people write the same shorter text by chance, so that it joins nothing."""
 
 
 class CallSummary(msgspec.Struct, frozen=True, gc=False):
@@ -38,10 +46,15 @@ class CallSummary(msgspec.Struct, frozen=True, gc=False):
     outcome: Outcome | None
     reason: str
     """Why it is not fit for training, as far as the call itself shows; "" where it is fit."""
+    origin: str
+    """Pseudonym of who asked; "" where the log does not say."""
     prompt: bytes
     """Digest: equal for exactly equal requests."""
     near_prompt: bytes
     """Digest: equal for requests that differ in case, white space and punctuation around words only."""
+    repeat_key: bytes
+    """Digest: equal for requests that a retry or a scheduled job repeats, with other dates, times and ids; b"" where the
+    text of the request is too short to tell."""
     answer: bytes
     """Digest: equal for equal answers."""
     reply_text: str
@@ -79,8 +92,10 @@ def summarise(call: Call, site: str, reason: str) -> CallSummary:
         timestamp=call.timestamp,
         outcome=call.outcome,
         reason=reason,
+        origin=call.origin,
         prompt=_digest(_prompt_key(call)),
         near_prompt=_near_digest(call),
+        repeat_key=_repeat_key(call),
         answer=_digest(_answer_key(call.response)),
         reply_text="" if is_tool_call else _digest(_utf8(fold(text_of(call.response)))).hex(),
     )
@@ -127,9 +142,22 @@ def _near_digest(call: Call) -> bytes:
     digest = hashlib.blake2b(digest_size=16)
     for message in call.messages:
         for text in message_strings(message):
-            words = (word.strip(_PUNCTUATION) for word in text.casefold().split())
-            digest.update(_utf8(" ".join(filter(None, words)) + "\0"))
+            digest.update(_utf8(_words(text.casefold()) + "\0"))
     return digest.digest()
+
+
+def _repeat_key(call: Call) -> bytes:
+    digest, n_chars = hashlib.blake2b(digest_size=8), 0
+    for message in call.messages:
+        for text in message_strings(message):
+            words = _words(_MOMENT.sub("#", text.casefold()))
+            digest.update(_utf8(words + "\0"))
+            n_chars += 0 if message.get("role") in ("system", "developer") else len(words)
+    return digest.digest() if n_chars >= MIN_REPEAT_CHARS else b""
+
+
+def _words(text: str) -> str:
+    return " ".join(filter(None, (word.strip(_PUNCTUATION) for word in text.split())))
 
 
 def _answer_key(response: Message) -> bytes:

@@ -1,7 +1,7 @@
 """S2: de-identifies calls, decides which are fit for training, and assigns them to train, validation, calibration and test.
 
-The log is read four times, call by call, and is never in memory as a whole: to scan and summarise it, to find the text of
-the prompt templates, to verify that nothing personal is left, and to write the examples.
+The log is read five times, call by call, and is never in memory as a whole: to link its calls, to scan and summarise it,
+to find the text of the prompt templates, to verify that nothing personal is left, and to write the examples.
 
 References:
     Belcak et al. 2025, arXiv 2506.02153, section 6, step S2.
@@ -32,10 +32,11 @@ from deputize.privacy.replace.replacement_policy import ReplacementPolicy, polic
 from deputize.privacy.scan.line_index import LineIndex
 from deputize.privacy.scan.scanned_log import episode_of
 from deputize.privacy.standard_detectors import DetectorSet, standard_detectors
+from deputize.stages.collect.episodes import LINKED, EpisodeLinks, LinkedLog, link_episodes
 from deputize.stages.curate.dedup import find_duplicates
 from deputize.stages.curate.filters import ComparedReply, disagreements, outcome_reasons
 from deputize.stages.curate.first_pass import CallSummary, LogIndex, read_log
-from deputize.stages.curate.split import assign_splits, group_calls, joined_groups
+from deputize.stages.curate.groups import Splits, split_calls
 from deputize.stages.curate.verify import VerifiedLog, verify
 
 MAX_REPEATED_SAMPLES = 4
@@ -83,9 +84,10 @@ def run(
     """
     policy, options = policy_of(config.privacy), options or CurateOptions()
     detectors = detectors or standard_detectors(policy)
-    index = _scan(calls, inference, policy, detectors, progress)
-    log, summaries = ReplayableLog(calls, index.calls), list(index.calls.values())
-    splits = _split(summaries, list(index.others.values()), config)
+    linked, links = _linked(ReplayableLog(calls, inference.site_of))
+    index = _scan(linked, inference, policy, detectors, progress)
+    log, summaries = ReplayableLog(linked, index.calls), list(index.calls.values())
+    splits = split_calls(summaries, list(index.others.values()), config)
     checks_answers = policy.replaces_numbers or SensitiveDetector.name in detectors.names
     deidentifier = Deidentifier(
         log, index.scanned, policy, key=key, checks_answers=checks_answers, max_open=options.max_open_episodes
@@ -113,7 +115,7 @@ def run(
         _placed(w, index, inference, splits, repeated, key)
         for w in (*_calls_for_people(inference), *verified.quarantined.values())
     ]
-    head = _head(inference, index, deidentifier, withheld, maker.n_dropped)
+    head = _head(inference, index, deidentifier, withheld, maker.n_dropped, links, splits)
     names, measured = detectors.ensemble(policy).names, detectors.measured
     return msgspec.structs.replace(
         head, examples=examples, warnings=warnings, detectors=names, measured=measured
@@ -126,6 +128,8 @@ def _head(
     deidentifier: Deidentifier,
     withheld: list[Withheld],
     n_dropped: Counter[str],
+    links: EpisodeLinks,
+    splits: Splits,
 ) -> Curated:
     """The result but for the examples, the warnings and the names of the detectors."""
     return Curated(
@@ -136,6 +140,12 @@ def _head(
         n_code_calls=sum(audience == "code" for audience in inference.audience_of.values()),
         dropped=dict(sorted((Counter(w.reason for w in withheld) + n_dropped).items())),
         entities=dict(sorted(deidentifier.n_replaced.items())),
+        linked_by={by: n for by, n in links.linked_by.items() if n},
+        n_linked=links.n_linked,
+        n_groups_joined=splits.n_groups_joined,
+        linkage=links.basis,
+        n_people=splits.n_people,
+        split_by_person=splits.by_person,
         withheld=withheld,
     )
 
@@ -154,16 +164,10 @@ class ReplayableLog:
         return (call for call in self._calls if call.id in self._ids)
 
 
-class _Splits(NamedTuple):
-    """The split of each call."""
-
-    group_of: dict[str, str]
-    """Call id -> group."""
-    split_of_group: dict[str, Split]
-    warnings: list[str]
-
-    def of(self, call: Call | CallSummary) -> Split:
-        return self.split_of_group[self.group_of[call.id]]
+def _linked(calls: Iterable[Call]) -> tuple[LinkedLog, EpisodeLinks]:
+    """The log with the episodes that its calls' histories tell."""
+    links = link_episodes(calls)
+    return LinkedLog(calls, links.episode_of), links
 
 
 class _Fitness(NamedTuple):
@@ -186,27 +190,14 @@ def _scan(
     """The first pass, with further processes for a large log."""
     with detectors.worker_pool(policy) or contextlib.nullcontext() as pool:
         line_index = LineIndex(detectors.ensemble(policy), WORD if policy.masks_unknown_words else None, pool)
-        return read_log(ReplayableLog(calls, inference.site_of), inference, line_index, progress)
-
-
-def _split(summaries: Sequence[CallSummary], others: Sequence[CallSummary], config: Convert) -> _Splits:
-    """The splits of the curated calls, and of the others: with their group, or by themselves where all of it are others."""
-    group_of, warnings = group_calls(summaries)
-    if warnings:
-        group_of |= {c.id: c.prompt.hex() for c in others}
-    elif others:
-        group_of = joined_groups((c.id, c.group, c.episode) for c in (*summaries, *others))
-    split_of = assign_splits(summaries, group_of, config.split, config.seed)
-    alone = [c for c in others if group_of[c.id] not in split_of]
-    split_of |= assign_splits(alone, group_of, config.split, config.seed)
-    return _Splits(group_of, split_of, warnings)
+        return read_log(calls, inference, line_index, progress)
 
 
 def _placed(
     withheld: Withheld,
     index: LogIndex,
     inference: SiteInference,
-    splits: _Splits,
+    splits: Splits,
     repeated: Mapping[str, Sequence[str]],
     key: bytes,
 ) -> Withheld:
@@ -227,7 +218,7 @@ def _placed(
 def _judge(
     kept: Sequence[CallSummary],
     inference: SiteInference,
-    splits: _Splits,
+    splits: Splits,
     verified: VerifiedLog,
     restored: Container[str],
 ) -> _Fitness:
@@ -249,7 +240,11 @@ def _judge(
 
 
 def _repeated_samples(calls: Sequence[CallSummary]) -> dict[str, list[str]]:
-    """Call id -> ids of calls of other episodes with exactly the same request to the same model."""
+    """Call id -> ids of other calls with exactly the same request to the same model.
+
+    Neither of two equal requests holds the other's reply, so they are not steps of each other. Calls of one episode that
+    the log names are left out all the same: its agent may have asked again because of the first answer.
+    """
     same_prompt: dict[bytes, list[CallSummary]] = defaultdict(list)
     for call in calls:
         same_prompt[call.prompt].append(call)
@@ -257,10 +252,15 @@ def _repeated_samples(calls: Sequence[CallSummary]) -> dict[str, list[str]]:
     for group in same_prompt.values():
         for i, call in enumerate(group):
             following = (group[(i + k) % len(group)] for k in range(1, len(group)))
-            others = (c.id for c in following if c.model == call.model and c.episode != call.episode)
+            others = (c.id for c in following if c.model == call.model and not _of_one_run(c, call))
             if found := list(islice(others, MAX_REPEATED_SAMPLES)):
                 out[call.id] = found
     return out
+
+
+def _of_one_run(one: CallSummary, other: CallSummary) -> bool:
+    """True where the log itself says that two calls are of one episode."""
+    return one.episode == other.episode != "" and not one.episode.startswith(LINKED)
 
 
 class _ExampleMaker:
@@ -270,7 +270,7 @@ class _ExampleMaker:
         self,
         inference: SiteInference,
         deidentifier: Deidentifier,
-        splits: _Splits,
+        splits: Splits,
         fitness: _Fitness,
         repeated: Mapping[str, Sequence[str]],
     ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from deputize.core.records import Split
@@ -12,6 +12,8 @@ from deputize.core.records import Split
 SPLITS: tuple[Split, ...] = ("train", "validation", "calibration", "test")
 MIN_STRATUM = 12
 """Kinds of groups with fewer groups than this are assigned together."""
+FEW_PEOPLE, FEW_SHARE = 60, 0.2
+"""People are few where there are fewer than this, or fewer than this share of the groups."""
 MIN_GROUPS, MIN_CALLS_TO_SPLIT = 4, 40
 """A log of fewer groups than splits is split by prompt instead, where it has at least this many calls."""
 _FILL_ORDER: tuple[Split, ...] = ("train", "test", "calibration", "validation")
@@ -27,6 +29,15 @@ class SplitFacts(Protocol):
     def agent(self) -> str: ...
     @property
     def timestamp(self) -> float | None: ...
+
+
+class PersonFacts(Protocol):
+    """The fields of a call that say who asked."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def origin(self) -> str: ...
 
 
 class GroupFacts(Protocol):
@@ -62,6 +73,38 @@ def joined_groups(calls: Iterable[tuple[str, str, str]]) -> dict[str, str]:
         if episode:
             parent[root(group)] = root(first_of.setdefault(episode, group))
     return {id: root(group) for id, group in group_of.items()}
+
+
+def count_people(calls: Sequence[PersonFacts]) -> int:
+    """People who asked; 0 where the log does not say it of most calls."""
+    origins = [call.origin for call in calls if call.origin]
+    return len(set(origins)) if 2 * len(origins) > len(calls) else 0
+
+
+def join_by_person(
+    calls: Sequence[PersonFacts], group_of: Mapping[str, str], n_needed: float
+) -> dict[str, str] | None:
+    """call id -> group, where the groups of one person are one; None where groups stay what they are.
+
+    Calls of one person resemble each other. Where few people (fewer than FEW_PEOPLE, or than FEW_SHARE of the groups)
+    are behind the groups, groups of other people would be taken for as good as these: a claim about people who are not
+    in the log needs people as its units. It is made where there are enough of them. Where there are not, no split could
+    carry a claim about others; groups stay, and the claim is about these people alone and says how many they are.
+
+    Args:
+        calls: all calls.
+        group_of: call id -> group.
+        n_needed: people that a claim about new people needs in the whole log.
+    """
+    n_people, n_groups = count_people(calls), len(set(group_of.values()))
+    if not are_few(n_people, n_groups) or n_people < n_needed:
+        return None
+    return joined_groups((call.id, group_of[call.id], call.origin) for call in calls)
+
+
+def are_few(n_people: int, n_groups: int) -> bool:
+    """True where the same people stand behind many groups."""
+    return 0 < n_people < n_groups and (n_people < FEW_PEOPLE or n_people < FEW_SHARE * n_groups)
 
 
 def group_calls(calls: Sequence[GroupFacts]) -> tuple[dict[str, str], list[str]]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deputize.core.artifacts import Specialist
+from deputize.core.artifacts import Curated, Specialist
 from deputize.core.config import Convert
 from deputize.core.deadline import Deadline
 from deputize.core.records import Certificate
@@ -155,8 +155,31 @@ def _test(
     return sequence, n_repeated
 
 
+@dataclass(frozen=True)
+class UnitFacts:
+    """Facts about the groups of a log, from curation."""
+
+    linked_by: str = ""
+    """What their independence rests on (Certificate.linked_by)."""
+    n_people: int = 0
+    """People who asked, where they are few behind many groups; else 0."""
+    by_person: bool = False
+    """Groups are people, so that the claim holds for new ones."""
+
+    @classmethod
+    def of(cls, curated: Curated) -> UnitFacts:
+        """Of curated data."""
+        return cls(curated.linkage, curated.n_people, curated.split_by_person)
+
+
 def certificate_of(
-    made: CertificateAttempt, specialist: Specialist, config: Convert, *, mixed: bool, n_unread: int
+    made: CertificateAttempt,
+    specialist: Specialist,
+    config: Convert,
+    *,
+    mixed: bool,
+    n_unread: int,
+    units: UnitFacts | None = None,
 ) -> Certificate | None:
     """The certificate of a specialist; None where the claim was refused.
 
@@ -167,8 +190,10 @@ def certificate_of(
         config: seed, epsilon and delta.
         mixed: the site also speaks to people.
         n_unread: units that there was no time to read.
+        units: facts about the groups; None: nothing is known of them.
     """
     uncompared = specialist.contract.uncompared
+    units = units or UnitFacts()
     sequence, index, threshold, p_value = made.sequence, made.index, made.threshold, made.p_value
     if index is None or threshold is None or p_value is None:
         return None
@@ -192,10 +217,14 @@ def certificate_of(
             n_repeated=made.n_repeated,
             n_unread=n_unread,
             uncompared=uncompared,
+            linked_by=units.linked_by,
+            n_people=0 if units.by_person else units.n_people,
         ),
         n_served=int(sequence.n_served_L[index]),
         n_errors=int(sequence.n_errors_L[index]),
         uncompared=uncompared,
+        linked_by=units.linked_by,
+        n_people=units.n_people,
     )
 
 

@@ -42,7 +42,7 @@ from deputize.scoring.costs import load_prices
 from deputize.scoring.intervals import curve
 from deputize.stages.evaluate import certify, rows
 from deputize.stages.evaluate.candidates import Load, Measuring, MethodCandidate
-from deputize.stages.evaluate.certify import CalibrationReading, CertificateAttempt
+from deputize.stages.evaluate.certify import CalibrationReading, CertificateAttempt, UnitFacts
 from deputize.stages.evaluate.evaluation import Digest, no_digest
 from deputize.stages.evaluate.population import Population, PopulationCall
 from deputize.stages.evaluate.select_method import MethodChoice, choose, in_order_of_cost, settled
@@ -101,6 +101,7 @@ def run(
             selected.candidates.get(task.id, []),
             config,
             measuring,
+            UnitFacts.of(curated),
         )
         methods = in_order_of_cost(_sound(task, finetuned), selected.plan.get(task.id, ()))
         if methods:
@@ -180,6 +181,7 @@ class TaskEvaluation:
     """Models and baselines that the selection stage probed."""
     config: Convert
     measuring: Measuring
+    units: UnitFacts = field(default_factory=UnitFacts)
     candidates: list[MethodCandidate] = field(default_factory=list)
     """From cheap to expensive: those that the choice is made from, and once shown, all."""
     too_expensive: list[Specialist] = field(default_factory=list)
@@ -298,6 +300,7 @@ class TaskEvaluation:
             self.config,
             mixed=self.calls.contract.may_defer,
             n_unread=calibration.n_unread,
+            units=self.units,
         )
         held_out, groups = rows.held_out(shown, certificate, self.config.seed)
         return TaskResult(

@@ -167,3 +167,14 @@ def test_the_card_masks_a_site_that_is_called_like_a_person() -> None:
 def test_the_card_names_the_measured_recall_of_the_detectors_that_were_used(curated: Curated) -> None:
     used = msgspec.structs.replace(curated, detectors=["presidio", "rules", "spacy"])
     assert "pii_anon" in card_of(used)
+
+
+def test_the_card_says_what_is_counted_as_independent(curated: Curated) -> None:
+    facts = msgspec.structs.replace(
+        curated, linked_by={"none": 7}, linkage="none", n_groups_joined=3, n_people=5, split_by_person=False
+    )
+    card = card_of(facts)
+    assert "7 that nothing links to others. Calls are counted as independent: nothing in the log" in card
+    assert "3 groups repeat the prompts of others" in card
+    assert "of 5 people: split by episode; a new person may differ." in card
+    assert "split by person, so" in card_of(msgspec.structs.replace(facts, split_by_person=True))

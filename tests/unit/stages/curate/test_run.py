@@ -259,7 +259,7 @@ def test_a_stream_gives_what_a_list_gives(max_open: int, privacy: str) -> None:
     )
     assert [encode(e) for e in examples] == [encode(e) for e in whole.examples] and len(examples) == 106
     assert encode(head) == encode(msgspec.structs.replace(whole, examples=[]))
-    assert head.entities and any(e.repeated for e in examples) and stored.n_read == 5
+    assert head.entities and any(e.repeated for e in examples) and stored.n_read == 6
 
 
 def test_a_log_that_can_be_read_once_only_is_refused() -> None:
@@ -275,7 +275,7 @@ def test_calls_that_come_or_go_between_the_passes_are_passed_over() -> None:
         def __iter__(self) -> Iterator[Call]:
             rows = list(super().__iter__())
             late = msgspec.structs.replace(rows[0], id=f"late{self.n_read}")
-            return iter([late, *(r for r in rows if self.n_read < 3 or r.episode != rows[4].episode)])
+            return iter([late, *(r for r in rows if self.n_read < 4 or r.episode != rows[4].episode)])
 
     out = run(Moving(calls), infer_sites(calls), Convert(), key=KEY, detectors=DetectorSet(RULES))
     gone = {c.id for c in calls if c.episode == calls[4].episode}
@@ -565,3 +565,33 @@ def test_calls_dropped_for_their_answer_stay_in_calibration_and_test_as_errors()
         differ = [a for a in answers if not any(agree(label, a, contract) for label in contract.labels)]
         assert 0.01 < len(differ) / len(answers) < 0.1, "whatever is served there is an error"
     assert sum(not e.trainable for e in of_split["train"]) > 10
+
+
+def test_calls_without_episodes_are_linked_and_repeats_are_found() -> None:
+    calls = [
+        Call(
+            id=f"c{d}-{step}",
+            messages=[
+                {"role": "user", "content": f"please look after the order of shop {d}"},
+                *[
+                    {"role": role, "content": f"{role} {d} {k}"}
+                    for k in range(step)
+                    for role in ("assistant", "user")
+                ],
+            ],
+            response={"role": "assistant", "content": f"assistant {d} {step}"},
+            audience="code",
+            site="shop",
+        )
+        for d in range(30)
+        for step in range(3)
+    ]
+    again = [msgspec.structs.replace(calls[0], id=f"again{i}") for i in range(2)]
+    out = curate([*calls, *again])
+    episodes = {e.call_id: e.episode for e in out.examples}
+    assert len({episodes[f"c{d}-{step}"] for d in range(30) for step in range(3)}) == 30
+    assert out.linked_by == {"history": 90, "none": 2} and (out.n_linked, out.linkage) == (90, "history")
+    repeats = {e.call_id: len(e.repeated) for e in out.examples if e.repeated}
+    assert repeats == {"c0-0": 2, "again0": 2, "again1": 2}
+    groups = {e.group for e in out.examples if e.call_id in repeats}
+    assert len(groups) == 1 and out.n_groups_joined == 2

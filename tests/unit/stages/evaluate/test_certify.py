@@ -139,6 +139,14 @@ def test_a_certificate_names_its_specialist_and_its_numbers(world: Callable[...,
         made, msgspec.structs.replace(specialist, checksums={"a": "b"}), Convert(), **given
     )
     assert again == certificate and other is not None and other.id != certificate.id
+    few = certify.UnitFacts("none", 5)
+    about = certify.certificate_of(made, specialist, Convert(), **given, units=few)
+    assert about is not None and (about.linked_by, about.n_people) == ("none", 5)
+    assert about.claim.startswith(certificate.claim) and "of 5 people" in about.claim
+    for_new = certify.certificate_of(
+        made, specialist, Convert(), **given, units=certify.UnitFacts("header", 300, by_person=True)
+    )
+    assert for_new is not None and for_new.n_people == 300 and for_new.claim == certificate.claim
     refused = certify.attempt(reading(outcomes(10)), GRID, 0.02, 0.05, PRICES)
     assert certify.certificate_of(refused, specialist, Convert(), **given) is None
 

@@ -1,0 +1,106 @@
+"""The groups of a log, which are the independent units of a certificate, and the split of each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from deputize.core.config import Convert
+from deputize.core.records import Call, Split
+from deputize.scoring.certificates import units_needed
+from deputize.stages.curate.first_pass import CallSummary
+from deputize.stages.curate.repeated_prompts import JoinedGroups, join_repeated_prompts
+from deputize.stages.curate.split import (
+    are_few,
+    assign_splits,
+    count_people,
+    group_calls,
+    join_by_person,
+    joined_groups,
+)
+
+
+class Splits(NamedTuple):
+    """The group and the split of each call."""
+
+    group_of: dict[str, str]
+    """Call id -> group."""
+    split_of_group: dict[str, Split]
+    warnings: list[str]
+    n_groups_joined: int = 0
+    """Groups that became part of another one, since they repeat its prompts."""
+    n_people: int = 0
+    """People who asked, where they are few behind many groups; else 0."""
+    by_person: bool = False
+    """The groups of one person are one group."""
+
+    def of(self, call: Call | CallSummary) -> Split:
+        """The split of a call."""
+        return self.split_of_group[self.group_of[call.id]]
+
+
+def split_calls(calls: Sequence[CallSummary], others: Sequence[CallSummary], config: Convert) -> Splits:
+    """Groups calls and assigns the groups to splits.
+
+    A group holds whole episodes, all episodes that repeat each other's prompts and, where a claim about new people is
+    possible, everything that one person asked.
+
+    Args:
+        calls: the calls that are curated, with their episodes.
+        others: the other calls of the log; they go with their group, or are split by themselves where it has others only.
+        config: seed, shares of the splits, and the claim that is asked for.
+    """
+    grouping = _group([*calls, *others], calls, config)
+    group_of = grouping.group_of
+    split_of = assign_splits(calls, group_of, config.split, config.seed)
+    alone = [c for c in others if group_of[c.id] not in split_of]
+    split_of |= assign_splits(alone, group_of, config.split, config.seed)
+    return grouping._replace(split_of_group=split_of)
+
+
+def _group(every: Sequence[CallSummary], curated: Sequence[CallSummary], config: Convert) -> Splits:
+    """The groups, not yet assigned to splits."""
+    group_of, warnings = group_calls(curated)
+    if warnings:  # too few episodes: split by prompt
+        return Splits({c.id: c.prompt.hex() for c in every}, {}, warnings)
+    if len(every) > len(curated):
+        group_of = joined_groups((c.id, c.group, c.episode) for c in every)
+    joined = join_repeated_prompts(every, group_of)
+    n_people = count_people(every)
+    few = are_few(n_people, len(set(group_of.values())))
+    n_needed = units_needed(config.epsilon, config.delta) * sum(config.split) / max(config.split[2], 1e-9)
+    people = join_by_person(every, joined.group_of, n_needed)
+    warnings = [*_repeat_warnings(joined), *(_people_warning(n_people, people is not None) if few else ())]
+    return Splits(
+        joined.group_of if people is None else people,
+        {},
+        warnings,
+        joined.n_joined,
+        n_people if few else 0,
+        people is not None,
+    )
+
+
+def _repeat_warnings(joined: JoinedGroups) -> list[str]:
+    out = []
+    if joined.n_joined:
+        out.append(
+            f"{joined.n_joined:,} group(s) repeat prompts of others (retries, scheduled jobs) and were joined to them: "
+            "they count as one piece of evidence."
+        )
+    if joined.n_too_large:
+        out.append(
+            f"{joined.n_too_large:,} prompt(s) recur in so many groups that joining these would leave too few. They were "
+            "not joined; where such prompts do not recur in the same way in future, certificates may promise too much."
+        )
+    return out
+
+
+def _people_warning(n_people: int, by_person: bool) -> list[str]:
+    people = "one person" if n_people == 1 else f"{n_people:,} people"
+    if by_person:
+        return [f"The log is of {people}. It was split by person, so that claims hold for new people too."]
+    return [
+        f"The log is of {people}, too few to say anything of others. It was split by episode: certificates are about "
+        "these people, and a new person may differ."
+    ]
