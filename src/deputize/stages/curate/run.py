@@ -103,19 +103,13 @@ def run(
         (write or examples.append)(maker.make(call, key, options.paraphraser))
         if n_done % 1000 == 0 or n_done == len(kept):
             progress("replacing personal data", n_done, len(kept))
-    warnings = [
-        *detectors.warnings,
-        *_origin_warnings(index, config.min_origins),
-        *splits.warnings,
-        *deidentifier.warnings,
-        *fitness.warnings,
-        *_paraphrase_warnings(options.paraphraser),
-    ]
     withheld = [
         _placed(w, index, inference, splits, repeated, key)
         for w in (*_calls_for_people(inference), *verified.quarantined.values())
     ]
     head = _head(inference, index, deidentifier, withheld, maker.n_dropped, links, splits)
+    warnings = [*detectors.warnings, *_origin_warnings(index, config.min_origins), *head.warnings]
+    warnings += [*fitness.warnings, *_paraphrase_warnings(options.paraphraser)]
     names, measured = detectors.ensemble(policy).names, detectors.measured
     return msgspec.structs.replace(
         head, examples=examples, warnings=warnings, detectors=names, measured=measured
@@ -131,7 +125,7 @@ def _head(
     links: EpisodeLinks,
     splits: Splits,
 ) -> Curated:
-    """The result but for the examples, the warnings and the names of the detectors."""
+    """The result but for the examples, the names of the detectors, and warnings other than of splits and replacement."""
     return Curated(
         examples=[],
         sites=inference.sites,
@@ -146,6 +140,7 @@ def _head(
         linkage=links.basis,
         n_people=splits.n_people,
         split_by_person=splits.by_person,
+        warnings=[*splits.warnings, *deidentifier.warnings],
         withheld=withheld,
     )
 
