@@ -56,4 +56,6 @@ class TokenizedText:
 def shape_of(text: str) -> str:
     """A text without its letters and digits: `LH-46698` and `AB-1` are both `A-0`."""
     text = re.sub(r"\s+", " ", text)
+    if not text.isascii():  # é is a small letter like e
+        text = "".join("a" if c.islower() else "A" if c.isalpha() else c for c in text)
     return _DIGIT.sub("0", _LOWER.sub("a", _UPPER.sub("A", text)))

@@ -11,6 +11,7 @@ import json
 import random
 import re
 import string
+import unicodedata
 from collections.abc import Mapping
 from functools import lru_cache
 from types import MappingProxyType
@@ -108,6 +109,7 @@ class Surrogates:
         self._surrogates: dict[tuple[str, str], str] = {}
         self._used: set[str] = set()
         self._parts: dict[str, str] = {}
+        self._plain_parts: dict[str, str] = {}
         self._used_parts: set[str] = set()
         self._forbidden: frozenset[str] = frozenset()
 
@@ -139,18 +141,27 @@ class Surrogates:
         folded = word.casefold()
         made = self._parts.get(folded)
         if made is None:
+            made = self._plain_part(without_accents(folded), first)
+            made = self._parts[folded] = _accented_like(word, made, self._random("ACCENTS", folded))
+        if len(word) == 1:
+            made = made[0]
+        return made.upper() if word.isupper() and len(word) > 1 else made.lower() if word.islower() else made
+
+    def _plain_part(self, folded: str, first: bool) -> str:
+        """The surrogate of a word of a name without accents, of about its length: Zoé and zoe stay one name."""
+        made = self._plain_parts.get(folded)
+        if made is None:
             pool = word_pools()["first" if first else "last"]
+            pool = tuple(w for w in pool if _length_class(w) == _length_class(folded)) or pool
             rng = self._random("NAME", folded)
             for _ in range(20):
                 made = rng.choice(pool)
                 if made.casefold() not in self._forbidden and made not in self._used_parts:
                     break
             assert made is not None
-            self._parts[folded] = made
+            self._plain_parts[folded] = made
             self._used_parts.add(made)
-        if len(word) == 1:
-            made = made[0]
-        return made.upper() if word.isupper() and len(word) > 1 else made.lower() if word.islower() else made
+        return made
 
     def parts(self) -> Mapping[str, str]:
         """Case-folded word of a name -> its surrogate, for every word so far."""
@@ -285,10 +296,72 @@ class Surrogates:
         if "@" not in value and "%40" in value:  # as a URL writes it
             return self.of("EMAIL_ADDRESS", value.replace("%40", "@")).replace("@", "%40")
         local, _, domain = value.rpartition("@")
-        label = self._random("DOMAIN", domain.casefold()).choice(
-            ("example.com", "example.org", "example.net")
-        )
-        return f"{self._handle(local, rng)}@{label}"
+        return f"{self._handle(local, rng)}@{_domain(domain, self._random('DOMAIN', domain.casefold()))}"
+
+
+_RESERVED = "example"
+"""Stands in the label of every domain that somebody could register (RFC 2606 reserves example.com, .net and .org)."""
+_SECOND_LEVEL = frozenset(
+    ["ac", "co", "com", "edu", "gob", "gouv", "gov", "go", "ne", "net", "nhs", "or", "org"]
+)
+"""Labels before a country's that nobody registers, as co in co.uk."""
+
+
+def _domain(domain: str, rng: random.Random) -> str:
+    """A domain of the same shape that nobody has: dots, hyphens, digits and the last labels are kept."""
+    labels = domain.split(".")
+    n_kept = 1 + (len(labels) > 2 and len(labels[-1]) == 2 and labels[-2].casefold() in _SECOND_LEVEL)
+    changed, kept = labels[:-n_kept], labels[-n_kept:]
+    made = [_domain_label(label, rng, is_registered=i == len(changed) - 1) for i, label in enumerate(changed)]
+    return ".".join([*made, *kept])
+
+
+def _domain_label(label: str, rng: random.Random, *, is_registered: bool) -> str:
+    words = list(_WORD.finditer(label))
+    reserved = max(words, key=lambda m: len(m.group())) if is_registered and words else None
+
+    def word(match: re.Match[str]) -> str:
+        found = match.group()
+        if reserved is not None and match.start() == reserved.start():
+            made = _RESERVED
+        elif len(found) <= 2:
+            return _refill(found, rng)
+        else:
+            made = rng.choice(word_pools()["word"]).lower()
+        made = _accented_like(found, made, rng)
+        return made.upper() if found.isupper() else made
+
+    return re.sub(r"\d", lambda m: rng.choice(string.digits), _WORD.sub(word, label))
+
+
+_ACCENTS = {
+    **{"a": "áàâäå", "c": "çč", "d": "ď", "e": "éèêë", "g": "ğ", "i": "íîï", "l": "ł", "n": "ñň"},
+    **{"o": "óôöø", "r": "ř", "s": "šş", "t": "ť", "u": "úüů", "y": "ý", "z": "žż"},
+}
+
+
+def without_accents(word: str) -> str:
+    """The word with letters of the plain Latin alphabet where an accent is all that a letter has more."""
+    return "".join(c for c in unicodedata.normalize("NFKD", word) if not unicodedata.combining(c))
+
+
+def _accented_like(word: str, made: str, rng: random.Random) -> str:
+    """`made` with as many accented letters as a Latin word has, as far as its letters have accents."""
+    plain = sum(c.isascii() for c in word)
+    n_accents = len(word) - plain
+    if not n_accents or not plain:
+        return made
+    places = [i for i, c in enumerate(made) if c.lower() in _ACCENTS]
+    chars = list(made)
+    for i in rng.sample(places, min(n_accents, len(places))):
+        accented = rng.choice(_ACCENTS[chars[i].lower()])
+        chars[i] = accented.upper() if chars[i].isupper() else accented
+    return "".join(chars)
+
+
+def _length_class(word: str) -> int:
+    """0 to four letters, 1 to seven, 2 beyond."""
+    return (len(word) > 4) + (len(word) > 7)
 
 
 CHECKS = (is_nhs_number, is_aba_number)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import re
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from deputize.privacy.check_digits import digits_of, is_aba_number, is_iban, is_luhn, is_nhs_number
 from deputize.privacy.replace.replacer import Replacer
-from deputize.privacy.replace.surrogates import Surrogates, episode_key
+from deputize.privacy.replace.surrogates import Surrogates, episode_key, without_accents
 
 KEY = b"k" * 32
 
@@ -184,7 +185,7 @@ def test_escaped_letters_mean_the_same_person() -> None:
     change = replacer(("PERSON", "Jörg Größling"), ("PERSON", "J\\u00f6rg Gr\\u00f6\\u00dfling"))
     said = change('Result: {"name": "J\\u00f6rg Gr\\u00f6\\u00dfling"} of Jörg Größling')
     name = said.split(" of ")[1]
-    assert said == f'Result: {{"name": "{name}"}} of {name}' and "ö" not in name
+    assert said == f'Result: {{"name": {json.dumps(name)}}} of {name}' and "rg" not in name
 
 
 def test_leaks_are_noticed() -> None:
@@ -285,6 +286,42 @@ def test_a_mail_address_stays_one_at_a_domain_nobody_has(value: str) -> None:
     assert [c for c in local if not c.isalpha() and not c.isdigit()] == [
         c for c in value.partition("@")[0] if c in "._"
     ]
+
+
+@pytest.mark.parametrize(
+    ("domain", "form"),
+    [
+        ("btinternet.co.uk", r"example\.co\.uk"),
+        ("my-company.com", r"[a-z]{1,10}-example\.com"),
+        ("t-online.de", r"[a-z]-example\.de"),
+        ("web2.de", r"example\d\.de"),
+        ("students.ucl.ac.uk", r"[a-z]+\.example\.ac\.uk"),
+        ("gmx.net", r"example\.net"),
+        ("MAIL.RU", r"EXAMPLE\.RU"),
+        ("müller.de", r"[a-zà-ž]{7}\.de"),
+    ],
+)
+def test_a_domain_keeps_its_shape(domain: str, form: str) -> None:
+    made = of("EMAIL_ADDRESS", f"mia.li@{domain}").partition("@")[2]
+    assert re.fullmatch(form, made) and made != domain
+
+
+@pytest.mark.parametrize(
+    "name", ["José Muñoz", "Zoé Müller", "Anne-Marie Côté", "Søren Dvořák", "Li Wu", "Maximiliane Berg"]
+)
+def test_a_name_keeps_accents_hyphens_words_and_about_its_length(name: str) -> None:
+    made = of("PERSON", name)
+    assert re.sub(r"[^\W\d_]", "", made) == re.sub(r"[^\W\d_]", "", name)
+    for before, after in zip(re.split("[ -]", name), re.split("[ -]", made), strict=True):
+        assert before.isascii() == after.isascii() and before != after
+        assert (len(before) > 4, len(before) > 7) == (len(after) > 4, len(after) > 7)
+
+
+def test_a_name_without_its_accents_is_the_same_name() -> None:
+    change = replacer(("PERSON", "José Muñoz"), ("EMAIL_ADDRESS", "jose.munoz@mail.com"))
+    first, last = change("José Muñoz").split()
+    plain = change("jose.munoz@mail.com").partition("@")[0].split(".")
+    assert plain == [without_accents(first).lower(), without_accents(last).lower()]
 
 
 @given(st.lists(st.text("0123456789", min_size=9, max_size=9), min_size=2, max_size=8, unique=True))
