@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +51,8 @@ def watch(
 ) -> None:
     """Convert again whenever there is enough new to learn from, and say how routes keep their promises.
 
-    Rolls back routes whose audits go bad, where the gateway, which does so itself, has not done it. Uses the settings of the newest run where no others are given. Ctrl-C ends it.
+    Rolls back routes whose audits go bad, where the gateway, which does so itself, has not done it. Uses the settings of
+    the newest run where no others are given. Ctrl-C ends it.
     """
     from deputize.gateway.settings import read_settings
     from deputize.pipeline.run import newest_state
@@ -69,11 +71,9 @@ def watch(
         with terminal.progress() as progress, home.fresh() as opened:
             return convert_home(opened, config(), progress=progress)
 
-    try:
-        config()  # a bad setting or a missing model is told now, not in a week
-    except MissingExtra:
-        if not once:  # a single look may well find that there is nothing to do
-            raise
+    # a bad setting or a missing model is reported now, not in a week; a single look may find that there is nothing to do
+    with contextlib.suppress(*([MissingExtra] if once else [])):
+        config()
     watcher = Watcher(
         home,
         min_new=min_new,

@@ -409,7 +409,7 @@ class EvaluationFacts(Record):
 
 
 class CallOutcome(Record):
-    """What the chosen specialist made of one calibration call; no text of the call or of the answer."""
+    """The result of the chosen specialist for one calibration call; no text of the call or of the answer."""
 
     call_id: str
     served: bool

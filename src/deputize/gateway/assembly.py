@@ -103,14 +103,7 @@ class RunningGateway:
         if pool is None:
             pool = self._specialists = make_engine(settings.engine, home.path, home.models_path)
         self._pool_started = False
-        self._rollback = RollbackMonitor(
-            self._home,
-            home.audit,
-            self.metrics,
-            audit_share=settings.audit_share,
-            audits_per_false_rollback=settings.audits_per_false_rollback,
-            on_rollback=self._routes.load,
-        )
+        self._rollback = self._rollback_monitor(home)
         await self._routes.start(self._on_routes)
         self._metrics_files = MetricsFiles(self._home / "gateway")
         self._keys = home.api_keys
@@ -137,6 +130,17 @@ class RunningGateway:
         if self._n_workers > 1:
             self._metrics_files.start(self.metrics, self.gateway.refresh_metrics)
         return self.gateway
+
+    def _rollback_monitor(self, home: Home) -> RollbackMonitor:
+        settings = self._settings
+        return RollbackMonitor(
+            self._home,
+            home.audit,
+            self.metrics,
+            audit_share=settings.audit_share,
+            audits_per_false_rollback=settings.audits_per_false_rollback,
+            on_rollback=self._routes.load,
+        )
 
     def _live(self, upstreams: UpstreamPool, authenticator: Authenticator) -> Live:
         settings = self._settings
