@@ -59,6 +59,33 @@ class Withheld(Record):
     """As Example.repeated."""
 
 
+LINKED = "linked:"
+"""Start of the names of episodes that the log does not name."""
+
+LinkedBy = Literal["header", "history", "session", "none"]
+"""The evidence for the episode of a call: the log, its history, a session field or a person's calls close in time, nothing."""
+
+
+class EpisodeLinks(Record):
+    """S1 -> S2: the episodes that calls belong to where the log does not say it."""
+
+    episode_of: dict[str, str]
+    """Call id -> episode, for calls whose episode the log does not name and that are linked to others."""
+    linked_by: dict[LinkedBy, int]
+    """Number of calls by the evidence for their episode."""
+    dated: bool
+    """True where every call has a time."""
+
+    @property
+    def basis(self) -> Literal["header", "history", "none"]:
+        """The evidence that episodes are independent: names in the log; histories and times; or nothing at all."""
+        if self.linked_by["none"] == self.linked_by["history"] == self.linked_by["session"] == 0:
+            return "header"
+        return (
+            "none" if not self.dated and self.linked_by["none"] == sum(self.linked_by.values()) else "history"
+        )
+
+
 class Curated(Record):
     """S2 -> S3."""
 

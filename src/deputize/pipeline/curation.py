@@ -54,6 +54,7 @@ def curate(run: Run, out: Artifact[Curated]) -> None:
     from deputize.privacy.replace.replacement_policy import policy_of
     from deputize.privacy.standard_detectors import standard_detectors
     from deputize.stages.collect.audience import infer_sites
+    from deputize.stages.collect.episodes import link_episodes
     from deputize.stages.curate.dataset_card import CardCounts, dataset_card
     from deputize.stages.curate.review import read_restored
     from deputize.stages.curate.run import CurateOptions
@@ -91,7 +92,9 @@ def curate(run: Run, out: Artifact[Curated]) -> None:
             progress=run.progress,
             detectors=detectors,
             write=write,
-            options=CurateOptions(read_restored(run.home.path, run.home.keyring), paraphraser),
+            options=CurateOptions(
+                read_restored(run.home.path, run.home.keyring), paraphraser, links=link_episodes(calls)
+            ),
         )
         stream.end(head)
     write_atomic(run.folder / CARD, dataset_card(head, tally, run.config).encode())

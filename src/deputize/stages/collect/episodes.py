@@ -14,19 +14,15 @@ import hashlib
 from array import array
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Literal, NamedTuple
+from collections.abc import Iterable
+from typing import Any
 
 import msgspec
 
+from deputize.core.artifacts import LINKED, EpisodeLinks, LinkedBy
 from deputize.core.contracts import text_of
 from deputize.core.records import Call, Message
 
-LinkedBy = Literal["header", "history", "session", "none"]
-"""The evidence for the episode of a call: the log, its history, a session field or a person's calls close in time, nothing."""
-
-LINKED = "linked:"
-"""Start of the names of episodes that were found."""
 MIN_REPLY_CHARS = 80
 """A shorter reply that reappears in a history is no evidence: many calls may have been answered so."""
 MAX_GAP_S = 30 * 60.0
@@ -49,42 +45,6 @@ _SESSION_FIELDS = (
     "chat_id",
 )
 _SYSTEM_ROLES = ("system", "developer")
-
-
-class EpisodeLinks(NamedTuple):
-    """The episodes that were found."""
-
-    episode_of: dict[str, str]
-    """Call id -> episode, for calls whose episode the log does not name and that are linked to others."""
-    linked_by: dict[LinkedBy, int]
-    """Number of calls by what tells their episode."""
-    dated: bool
-    """True where every call has a time."""
-
-    @property
-    def n_linked(self) -> int:
-        return len(self.episode_of)
-
-    @property
-    def basis(self) -> Literal["header", "history", "none"]:
-        """The evidence that episodes are independent: names in the log; histories and times; or nothing at all."""
-        if self.linked_by["none"] == self.linked_by["history"] == self.linked_by["session"] == 0:
-            return "header"
-        return (
-            "none" if not self.dated and self.linked_by["none"] == sum(self.linked_by.values()) else "history"
-        )
-
-
-class LinkedLog:
-    """The calls of a log with the episodes that were found; read again for each pass."""
-
-    def __init__(self, calls: Iterable[Call], episode_of: Mapping[str, str]) -> None:
-        self._calls, self._episode_of = calls, episode_of
-
-    def __iter__(self) -> Iterator[Call]:
-        for call in self._calls:
-            episode = self._episode_of.get(call.id)
-            yield call if episode is None else msgspec.structs.replace(call, episode=episode)
 
 
 def link_episodes(calls: Iterable[Call]) -> EpisodeLinks:
@@ -263,7 +223,7 @@ class _Linker:
                 first = episodes.first(i)
                 digest = hashlib.blake2b(_utf8(self._ids[first]), digest_size=8).hexdigest()
                 episode_of[id] = episodes.name(i) or LINKED + digest
-        return EpisodeLinks(episode_of, counts, self.dated)
+        return EpisodeLinks(episode_of=episode_of, linked_by=counts, dated=self.dated)
 
 
 class _Histories:

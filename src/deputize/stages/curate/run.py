@@ -1,7 +1,7 @@
 """S2: de-identifies calls, decides which are fit for training, and assigns them to train, validation, calibration and test.
 
-The log is read five times, call by call, and is never in memory as a whole: to link its calls, to scan and summarise it,
-to find the text of the prompt templates, to verify that nothing personal is left, and to write the examples.
+The log is read four times, call by call, and is never in memory as a whole: to scan and summarise it, to find the text of
+the prompt templates, to verify that nothing personal is left, and to write the examples.
 
 References:
     Belcak et al. 2025, arXiv 2506.02153, section 6, step S2.
@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from deputize.core.artifacts import Curated, SiteInference, Withheld
+from deputize.core.artifacts import LINKED, Curated, EpisodeLinks, SiteInference, Withheld
 from deputize.core.config import Convert
 from deputize.core.progress import Progress, silent
 from deputize.core.records import Call, Example, Split
@@ -32,7 +32,6 @@ from deputize.privacy.replace.replacement_policy import ReplacementPolicy, polic
 from deputize.privacy.scan.line_index import LineIndex
 from deputize.privacy.scan.scanned_log import episode_of
 from deputize.privacy.standard_detectors import DetectorSet, standard_detectors
-from deputize.stages.collect.episodes import LINKED, EpisodeLinks, LinkedLog, link_episodes
 from deputize.stages.curate.dedup import find_duplicates
 from deputize.stages.curate.filters import ComparedReply, disagreements, outcome_reasons
 from deputize.stages.curate.first_pass import CallSummary, LogIndex, read_log
@@ -53,6 +52,8 @@ class CurateOptions(NamedTuple):
     """Paraphrases texts with sensitive terms in TRAINING_SPLITS; calibration and test keep the wording of the traffic."""
     max_open_episodes: int = MAX_OPEN_EPISODES
     """Episodes whose surrogates are kept in memory at once; it changes memory and time, no result."""
+    links: EpisodeLinks | None = None
+    """Episodes of calls of which the log does not name one; None: nobody looked for them."""
 
 
 def run(
@@ -84,7 +85,8 @@ def run(
     """
     policy, options = policy_of(config.privacy), options or CurateOptions()
     detectors = detectors or standard_detectors(policy)
-    linked, links = _linked(ReplayableLog(calls, inference.site_of))
+    links = options.links
+    linked = LinkedLog(ReplayableLog(calls, inference.site_of), links.episode_of if links else {})
     index = _scan(linked, inference, policy, detectors, progress)
     log, summaries = ReplayableLog(linked, index.calls), list(index.calls.values())
     splits = split_calls(summaries, list(index.others.values()), config)
@@ -122,7 +124,7 @@ def _head(
     deidentifier: Deidentifier,
     withheld: list[Withheld],
     n_dropped: Counter[str],
-    links: EpisodeLinks,
+    links: EpisodeLinks | None,
     splits: Splits,
 ) -> Curated:
     """The result but for the examples, the names of the detectors, and warnings other than of splits and replacement."""
@@ -134,10 +136,10 @@ def _head(
         n_code_calls=sum(audience == "code" for audience in inference.audience_of.values()),
         dropped=dict(sorted((Counter(w.reason for w in withheld) + n_dropped).items())),
         entities=dict(sorted(deidentifier.n_replaced.items())),
-        linked_by={by: n for by, n in links.linked_by.items() if n},
-        n_linked=links.n_linked,
+        linked_by={by: n for by, n in links.linked_by.items() if n} if links else {},
+        n_linked=len(links.episode_of) if links else 0,
         n_groups_joined=splits.n_groups_joined,
-        linkage=links.basis,
+        linkage=links.basis if links else "",
         n_people=splits.n_people,
         split_by_person=splits.by_person,
         warnings=[*splits.warnings, *deidentifier.warnings],
@@ -159,10 +161,16 @@ class ReplayableLog:
         return (call for call in self._calls if call.id in self._ids)
 
 
-def _linked(calls: Iterable[Call]) -> tuple[LinkedLog, EpisodeLinks]:
-    """The log with the episodes that its calls' histories tell."""
-    links = link_episodes(calls)
-    return LinkedLog(calls, links.episode_of), links
+class LinkedLog:
+    """The calls of a log with the episodes that were found; read again for each pass."""
+
+    def __init__(self, calls: Iterable[Call], episode_of: Mapping[str, str]) -> None:
+        self._calls, self._episode_of = calls, episode_of
+
+    def __iter__(self) -> Iterator[Call]:
+        for call in self._calls:
+            episode = self._episode_of.get(call.id)
+            yield call if episode is None else msgspec.structs.replace(call, episode=episode)
 
 
 class _Fitness(NamedTuple):

@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from deputize.core.records import Call
-from deputize.stages.collect.episodes import LinkedLog, link_episodes
+from deputize.stages.collect.episodes import link_episodes
+from deputize.stages.curate.run import LinkedLog
 
 LONG = "a reply that is long enough to be recognised wherever it appears again, " * 2
 SYSTEM = {"role": "system", "content": "You are an agent."}
@@ -52,7 +53,7 @@ def test_a_hundred_dialogues_in_any_order(timed: bool) -> None:
     shuffled = random.Random(1).sample(calls, len(calls))
     assert sets(calls) == sets(shuffled) == expected
     links = link_episodes(calls)
-    assert links.linked_by["history"] == links.n_linked == 1000 and links.basis == "history"
+    assert links.linked_by["history"] == len(links.episode_of) == 1000 and links.basis == "history"
     if timed:
         assert link_episodes(shuffled).episode_of == links.episode_of
 

@@ -15,9 +15,10 @@ from numpy.random import Generator
 from deputize.core.config import Convert
 from deputize.core.records import Call
 from deputize.scoring.certificates import certify, draw_calls
-from deputize.stages.collect.episodes import LinkedLog, link_episodes
+from deputize.stages.collect.episodes import link_episodes
 from deputize.stages.curate.first_pass import CallSummary, summarise
 from deputize.stages.curate.groups import Splits, split_calls
+from deputize.stages.curate.run import LinkedLog
 
 EPSILON = DELTA = 0.05
 TRUTH = 0.055
