@@ -116,13 +116,9 @@ CHECKS: dict[str, Callable[[Path], list[str]]] = {
         root, IMPORT_NAMES, EXTRA_USERS, UNDECLARED
     ),
 }
-RED = {"top-level names are read"}
-"""Rules that are broken at present: their offenders are listed, and do not fail."""
 
 
-@pytest.mark.parametrize(
-    "rule", [pytest.param(r, marks=[pytest.mark.xfail(strict=False)] if r in RED else []) for r in CHECKS]
-)
+@pytest.mark.parametrize("rule", CHECKS)
 def test_the_tree_is_tidy(rule: str) -> None:
     offenders = CHECKS[rule](ROOT)
     assert not offenders, "\n".join(offenders)
