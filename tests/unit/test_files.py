@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import resource
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -47,6 +48,45 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path) -
         with pytest.raises(StoreError):
             write_new(tmp_path / "b", bytes(5000))
     assert path.read_bytes() == b"old" and [p.name for p in tmp_path.iterdir()] == ["a"]
+
+
+@pytest.mark.parametrize("way", ["write_atomic", "replaced"])
+def test_bytes_and_name_reach_the_disk_in_this_order(
+    way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut after the rename must not find an empty file under the new name."""
+    steps: list[str] = []
+    fsync, replace = os.fsync, os.replace
+
+    def noted_fsync(descriptor: int) -> None:
+        steps.append("sync folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "sync file")
+        fsync(descriptor)
+
+    def noted_replace(source: Path, target: Path) -> None:
+        steps.append("replace")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", noted_fsync)
+    monkeypatch.setattr(os, "replace", noted_replace)
+    if way == "write_atomic":
+        write_atomic(tmp_path / "a", b"new")
+    else:
+        with replaced(tmp_path / "a") as file:
+            file.write(b"new")
+    assert steps == ["sync file", "replace", "sync folder"]
+
+
+def test_a_file_that_cannot_take_its_place_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    with pytest.raises(StoreError):
+        write_atomic(tmp_path / "a", b"a folder is there")
+    assert [p.name for p in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_file_may_be_for_others_to_read(tmp_path: Path) -> None:
+    write_atomic(tmp_path / "a", b"", mode=0o644)
+    write_new(tmp_path / "b", b"", mode=0o640)
+    assert [(tmp_path / n).stat().st_mode & 0o777 for n in "ab"] == [0o644, 0o640]
 
 
 def test_of_two_writers_of_a_new_file_the_first_wins(tmp_path: Path) -> None:

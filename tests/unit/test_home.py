@@ -5,10 +5,13 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from deputize.core.errors import BadInput, StoreError
 from deputize.home import Home
+from deputize.store.codec import entry_of
+from deputize.store.recording.journal import ENTRIES, Journal
 from deputize.testing import call
 
 
@@ -26,6 +29,44 @@ def test_keys_are_made_once_and_only_where_they_may_be(tmp_path: Path) -> None:
     assert not (tmp_path / "keys").exists()
     assert home.keyring is home.keyring is home.require_keys()
     assert Home(tmp_path).require_keys().id == home.keyring.id
+
+
+def test_the_parts_of_a_home_are_opened_once(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    for part in ("audit", "api_keys", "approvals"):
+        assert getattr(home, part) is getattr(home, part), part
+    assert home.fresh().audit is not home.audit
+
+
+def test_the_layout_of_a_home(tmp_path: Path) -> None:
+    """Backups and docs/guides/operate.md name these files; gateway and pipeline meet in them."""
+    home = Home(tmp_path)
+    places = (home.config_path, home.keys_path, home.routes_path, home.runs_path, *home.journals)
+    assert [str(p.relative_to(tmp_path)) for p in places] == [
+        *("config.toml", "keys", "routes.json", "runs"),
+        *("journal", "spill"),
+    ]
+
+
+def test_conversations_are_not_made_by_looking_for_them(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    assert home.existing_conversations() is None and not list(tmp_path.iterdir())
+    conversations = home.conversations()
+    conversations.put("default", "", "resp_1", b"text")
+    conversations.close()
+    found = home.existing_conversations()
+    assert found is not None and found.get("default", "resp_1") == b"text"
+    found.close()
+
+
+def test_what_a_crashed_process_left_in_its_journal_is_read_into_the_store(tmp_path: Path) -> None:
+    for n in range(2):
+        with Home(tmp_path) as home:
+            journal = Journal(home.journals[n], home.keyring)
+            journal.append(ENTRIES, msgspec.msgpack.encode([entry_of(call(f"call-{n}"))]))
+            journal.close()
+    with Home(tmp_path) as home:
+        assert sorted(c.id for c in home.store.calls()) == ["call-0", "call-1"]
 
 
 def test_the_store_is_opened_once_and_closed_with_the_home(tmp_path: Path) -> None:

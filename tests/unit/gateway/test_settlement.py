@@ -75,6 +75,37 @@ async def test_a_refused_call_leaves_no_record() -> None:
     assert not parts.recorder.calls and parts.recorder.abandoned == ["dpz-1"]
 
 
+async def test_a_refused_call_cannot_be_cut_any_more() -> None:
+    parts, asked = Settled(), exchange()
+    await parts.settlement.settle(asked, REFUSED)
+    await parts.settlement.settle(asked, ExchangeOutcome(cut_by="client"))
+    assert not parts.recorder.calls
+
+
+async def test_the_first_token_is_timed_from_the_start_of_the_call() -> None:
+    parts, asked = Settled(), exchange(stream=True)
+    first = asked.context.started + 0.25
+    await parts.settlement.settle(asked, ExchangeOutcome(completion=ANSWER, first_token_s=first))
+    (call,) = parts.recorder.calls
+    assert call.ttft_ms == pytest.approx(250.0)
+
+
+@pytest.mark.parametrize(
+    "outcome", [ExchangeOutcome(status=502), ExchangeOutcome(completion=ANSWER, cut_by="client")]
+)
+async def test_a_shadow_without_an_answer_to_compare_is_stopped(outcome: ExchangeOutcome) -> None:
+    parts, asked = Settled(), exchange()
+
+    async def never() -> Prediction:
+        await asyncio.sleep(60)
+        raise AssertionError
+
+    shadow = asyncio.ensure_future(never())
+    asked.routing = RoutingOutcome(Decision(reason="shadow"), ROUTE, shadow=shadow)
+    await parts.settlement.settle(asked, outcome)
+    assert shadow.cancelling() and len(parts.recorder.calls) == 1
+
+
 async def test_a_full_store_is_an_error_for_answers_and_none_for_cut_calls() -> None:
     parts = Settled()
     parts.recorder.full = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from deputize.core.artifacts import Curated, Discovered
@@ -43,6 +44,17 @@ def test_curated_data_comes_back_whole_and_one_by_one(tmp_path: Path) -> None:
     *_, last = artifact.parts()
     assert isinstance(last, Curated) and last.examples == [] and last.n_calls == 5
     assert b"text 1" not in artifact.path.read_bytes()
+
+
+def test_what_examples_hold_alike_is_in_memory_once(tmp_path: Path) -> None:
+    artifact = Artifact(tmp_path, "curate", Curated, SEALER)
+    tools = [{"type": "function", "function": {"name": "look_up", "description": "d" * 500}}]
+    whole = curated(2)
+    asked = [msgspec.structs.replace(e.request, tools=tools) for e in whole.examples]
+    examples = [msgspec.structs.replace(e, request=r) for e, r in zip(whole.examples, asked, strict=True)]
+    artifact.write(msgspec.structs.replace(whole, examples=examples))
+    first, second = artifact.read().examples
+    assert first.request.tools is second.request.tools == tools
 
 
 def test_a_record_alone_is_an_artifact_too(tmp_path: Path) -> None:
