@@ -1,7 +1,7 @@
-"""What two settings of S2 do to a specialist: `balance` of rare answers, and `privacy = "paraphrase"`. Linear rung.
+"""What two settings of curation do to a specialist: `balance` of rare answers, and `privacy = "paraphrase"`. Linear method.
 
 Only what development may see: CLINC150's own train and validation utterances, made uneven on purpose (the most frequent
-intent 25 times as often as the rarest), and the demo's simulated help desk. Of these, S2's test side is asked, as the
+intent 25 times as often as the rarest), and the demo's simulated help desk. Of these, the test split is asked, as the
 gateway would ask: with raw requests.
 
     python -m benchmarks.curation
@@ -94,7 +94,7 @@ def measure(
                         "log": log,
                         "task": task.name,
                         "setting": ", ".join(f"{k} {v}" for k, v in setting.items()),
-                        "learnt from": sum(
+                        "trained on": sum(
                             e.split == "train" and e.trainable and found.assignment.get(e.call_id) == task.id
                             for e in curated.examples
                         ),
@@ -102,7 +102,7 @@ def measure(
                         "right": float(right_N.mean()),
                         "mean over answers": float(np.mean([np.mean(v) for v in kinds.values()])),
                         "answers": len(kinds),
-                        "left out by S2": sum(curated.dropped.values()),
+                        "left out by curation": sum(curated.dropped.values()),
                     }
                 )
     return rows

@@ -1,7 +1,7 @@
-"""S2 over one giant episode whose history grows with every call, as agents' do, and whose every call names somebody new.
+"""Curation over one giant episode whose history grows with every call, as agents' do, and whose every call names somebody new.
 
 SIMULATED. The log itself grows with the square of the calls, for each repeats what came before it; what is measured is
-whether the work grows with the log or faster. By the rules alone, so that nothing but S2's own work counts.
+whether the work grows with the log or faster. By the rules alone, so that nothing but the work of curation itself counts.
 
     python -m benchmarks.giant_episode 250 500 1000
 """
@@ -30,21 +30,21 @@ TOOL = {
 }
 
 
-def word(dice: random.Random, n: int) -> str:
+def word(rng: random.Random, n: int) -> str:
     """A word that sounds like a name."""
-    return "".join(dice.choice("bcdfghklmnprstvz" if i % 2 == 0 else "aeiou") for i in range(n))
+    return "".join(rng.choice("bcdfghklmnprstvz" if i % 2 == 0 else "aeiou") for i in range(n))
 
 
 def letters(n: int, seed: int = 1) -> tuple[list[tuple[str, str]], list[str]]:
     """(personal values with their types, texts) of n steps; four new values a step."""
-    dice = random.Random(seed)
+    rng = random.Random(seed)
     found: list[tuple[str, str]] = []
     texts: list[str] = []
     for i in range(n):
-        name = f"{word(dice, 7).title()} {word(dice, 9).title()}"
-        mail = f"{word(dice, 7)}.{word(dice, 7)}@{word(dice, 7)}.example"
-        phone = "".join(dice.choice("123456789") for _ in range(10))
-        key = f"sk-{word(dice, 20)}"
+        name = f"{word(rng, 7).title()} {word(rng, 9).title()}"
+        mail = f"{word(rng, 7)}.{word(rng, 7)}@{word(rng, 7)}.example"
+        phone = "".join(rng.choice("123456789") for _ in range(10))
+        key = f"sk-{word(rng, 20)}"
         found += [("PERSON", name), ("EMAIL_ADDRESS", mail), ("PHONE_NUMBER", phone), ("API_KEY", key)]
         texts.append(
             f"Customer {name} wrote from {mail}, phone {phone[:3]} {phone[3:]}; token {key}. Please check the order and "
@@ -94,7 +94,7 @@ def replacing(n: int) -> dict[str, float]:
 
 
 def whole(n: int) -> dict[str, float]:
-    """Seconds of processor time for all of S2."""
+    """Seconds of processor time for all of curation."""
     log = Episode(letters(n)[1])
     examples: list[str] = []
 
@@ -112,7 +112,7 @@ def main() -> None:
     """Prints a row for each size."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("sizes", nargs="+", type=int)
-    parser.add_argument("--map-only", action="store_true", help="leave S2 as a whole out")
+    parser.add_argument("--map-only", action="store_true", help="leave curation as a whole out")
     given = parser.parse_args()
     for n in given.sizes:
         print(json.dumps({**replacing(n), **({} if given.map_only else whole(n))}), flush=True)

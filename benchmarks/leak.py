@@ -1,7 +1,7 @@
 """What a language model remembers of its training data, epoch by epoch: `python -m benchmarks.leak --seeds 0 1 2`.
 
-A SmolLM2 LoRA learns to write one line about a simulated parcel, with S5's own planting, settings and loss. After every
-epoch each planted secret is ranked against random ones. Some are planted once, as S5 does, some several times, some never.
+A SmolLM2 LoRA learns to write one line about a simulated parcel, with the planting, settings and loss of fine-tuning. After every
+epoch each planted secret is ranked against random ones. Some are planted once, as fine-tuning does, some several times, some never.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ STATES = (
     "on its way",
     "at the pick-up point",
 )
-N_DEV = 24
+N_VALIDATION = 24
 
 
 def parcels(n: int, start: int = 0) -> list[TrainingExample]:
@@ -62,7 +62,7 @@ def one(
     to_the_end: bool,
     repeats: Sequence[int],
     looks: Sequence[int],
-    told: Callable[[dict[str, Any]], None],
+    report_row: Callable[[dict[str, Any]], None],
     **changed: Any,
 ) -> None:
     """Trains one specialist and tells what each secret's exposure is after every epoch.
@@ -71,20 +71,23 @@ def one(
         model: of the catalogue.
         seed: of everything.
         n: examples to learn from.
-        epochs: passes; 0: as many as S5 would make.
+        epochs: passes; 0: as many as fine-tuning would make.
         n_rivals: random secrets per planted one.
-        to_the_end: make all passes, where S5 would stop once dev is solved.
+        to_the_end: make all passes, where fine-tuning would stop once validation is solved.
         repeats: how often each planted secret stands in train; 0: never, to compare with.
         looks: passes after which the secrets are looked at, beside the end; 0: the untuned model.
-        told: gets a row per epoch and number of repeats.
-        changed: settings of the training that differ from S5's.
+        report_row: gets a row per epoch and number of repeats.
+        changed: settings of the training that differ from those of fine-tuning.
     """
     import torch
 
-    train, dev = parcels(n), parcels(N_DEV, 9000)
+    train, validation = parcels(n), parcels(N_VALIDATION, 9000)
     schema = learn_schema(Contract(kind="text"), [example.answer for example in train])
     planted = planted_secrets.plant_to_write(train, schema, seed=seed, n=len(repeats))
-    taught = [*train, *(x for x, times in zip(planted.examples, repeats, strict=True) for _ in range(times))]
+    training = [
+        *train,
+        *(x for x, times in zip(planted.examples, repeats, strict=True) for _ in range(times)),
+    ]
     secrets = [replace(c, repeats=r) for c, r in zip(planted.secrets, repeats, strict=True)]
     base = MODELS.get(model_path(model, models_path()))
     settings = trainer.TrainingSettings(
@@ -98,11 +101,11 @@ def one(
     torch.manual_seed(seed)
     name = f"leak{seed}"
     base.new_adapter(name, trainer.adapter_settings(base, settings))
-    rows = [row for row in encode_for_decoder(base, taught, schema, 448) if row is not None]
-    dev_rows = [row for row in encode_for_decoder(base, dev, schema, 448) if row is not None]
+    rows = [row for row in encode_for_decoder(base, training, schema, 448) if row is not None]
+    validation_rows = [row for row in encode_for_decoder(base, validation, schema, 448) if row is not None]
     loss = planted_secrets.loss_of_decoder(base, planted, 448)
     tuning = (ToTheEnd if to_the_end else trainer.Trainer)(
-        base, name, settings, rows, dev_rows, [], seed=seed, clock=time.process_time
+        base, name, settings, rows, validation_rows, [], seed=seed, clock=time.process_time
     )
     per_epoch = math.ceil(len(rows) / settings.batch)
 
@@ -119,18 +122,18 @@ def one(
         ]
         seconds = time.process_time() - began
         limit = tuning.loss.limit
-        dev_loss, accuracy, _ = tuning.validation.run(tuning.hidden, tuning.loss)
+        validation_loss, accuracy, _ = tuning.validation.run(tuning.hidden, tuning.loss)
         tuning.loss.limit = limit
         left_out = tuning.history[-1].n_truncated if tuning.history else 0
         for times in sorted(set(repeats)):
-            told(
+            report_row(
                 row_of(
                     seed,
                     epoch,
                     times,
                     [t for t in tests if t.repeats == times],
                     fish,
-                    dev_loss,
+                    validation_loss,
                     accuracy,
                     left_out,
                     seconds / len(tests),
@@ -149,7 +152,7 @@ def one(
 
 
 class ToTheEnd(trainer.Trainer):
-    """One that makes all its passes and keeps the last, however good dev is."""
+    """One that makes all its passes and keeps the last, however good validation is."""
 
     def _should_stop(self) -> bool:
         return False
@@ -164,7 +167,7 @@ def row_of(
     times: int,
     tests: Sequence[Exposure],
     fished: bool,
-    dev_loss: float,
+    validation_loss: float,
     accuracy: float,
     left_out: int,
     seconds: float,
@@ -179,8 +182,8 @@ def row_of(
         "at most": " ".join(f"{t.exposure_upper:.1f}" for t in tests),
         "least guesses left": f"2^{min(t.bits_left for t in tests):.1f}",
         "extracted": f"{sum(t.extracted for t in tests)} of {len(tests)}" if fished else "-",
-        "dev loss": round(dev_loss, 4),
-        "dev accuracy": round(accuracy, 3),
+        "validation loss": round(validation_loss, 4),
+        "validation accuracy": round(accuracy, 3),
         "left out": left_out,
         "s a secret": round(seconds, 1),
     }
@@ -192,18 +195,22 @@ def main() -> None:
     parser.add_argument("--model", default="SmolLM2-135M-Instruct")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--examples", type=int, default=108)
-    parser.add_argument("--epochs", type=int, default=0, help="0: as S5 would")
+    parser.add_argument("--epochs", type=int, default=0, help="0: as fine-tuning would")
     parser.add_argument("--rivals", type=int, default=63)
-    parser.add_argument("--to-the-end", action="store_true", help="make all passes, however good dev is")
+    parser.add_argument(
+        "--to-the-end", action="store_true", help="make all passes, however good validation is"
+    )
     parser.add_argument("--repeats", type=int, nargs="+", default=[1, 1, 1, 1, 4, 0])
     parser.add_argument("--looks", type=int, nargs="*", default=[0, 1, 2, 4])
     parser.add_argument(
-        "--settings", default="{}", help="JSON: settings of the training that differ from S5's"
+        "--settings",
+        default="{}",
+        help="JSON: settings of the training that differ from those of fine-tuning",
     )
     args = parser.parse_args()
     rows: list[dict[str, Any]] = []
 
-    def told(row: dict[str, Any]) -> None:
+    def report_row(row: dict[str, Any]) -> None:
         rows.append(row)
         print(json.dumps(row), flush=True)
 
@@ -217,7 +224,7 @@ def main() -> None:
             to_the_end=args.to_the_end,
             repeats=args.repeats,
             looks=args.looks,
-            told=told,
+            report_row=report_row,
             **json.loads(args.settings),
         )
     table.show(f"What a specialist remembers ({pattern_bits(planted_secrets.FORM):.1f} bits a secret)", rows)

@@ -1,8 +1,8 @@
 """What benchmarks.privacy measures with: the labelled sets and how they are split, texts without personal data, peers.
 
 Three public sets of synthetic texts (pii_anon technology / legal / adversarial, CC0), two ways of keeping train and test apart:
-  wording  no wording (template) of the test side is in train: the sets are cut into two halves by families of like
-           wording, each half is tested with a tagger that learnt from the other. What to expect on texts of a new kind.
+  wording  no wording (template) of the test split is in train: the sets are cut into two halves by families of like
+           wording, each half is tested with a tagger trained on the other. What to expect on texts of a new kind.
   record   records are dealt out at random; wordings recur on both sides, values do not. What to expect after the
            tagger was trained on labelled samples of one's own traffic.
 """
@@ -159,7 +159,7 @@ def _small_spacy() -> Any:
 
 
 class ByLine:
-    """Detectors that read each distinct line by itself, as S2 does."""
+    """Detectors that read each distinct line by itself, as curation does."""
 
     def __init__(self, name: str, detectors: Sequence[Detector]) -> None:
         self.name = name
@@ -191,24 +191,24 @@ def sets(data: Path) -> list[Sample]:
 
 
 def clean_texts(data: Path, seed: int) -> dict[str, list[Sample]]:
-    """PII-free texts for train, dev and test: utterances by CLINC's own split, tool descriptions dealt out at random."""
-    parts: dict[str, list[str]] = {"train": [], "dev": [], "clinc test": [], "tools test": []}
-    side = {
+    """PII-free texts for train, validation and test: utterances by CLINC's own split, tool descriptions dealt out at random."""
+    parts: dict[str, list[str]] = {"train": [], "validation": [], "clinc test": [], "tools test": []}
+    split = {
         "train": "train",
         "oos_train": "train",
-        "val": "dev",
-        "oos_val": "dev",
+        "val": "validation",
+        "oos_val": "validation",
         "test": "clinc test",
         "oos_test": "clinc test",
     }
     with gzip.open(data / "intent_clinc150.jsonl.gz", "rt") as lines:
         for row in map(json.loads, lines):
-            parts[side[row["split"]]].append(row["messages"][-1]["content"])
-    known = {*parts["train"], *parts["dev"]}
+            parts[split[row["split"]]].append(row["messages"][-1]["content"])
+    known = {*parts["train"], *parts["validation"]}
     parts["clinc test"] = [t for t in parts["clinc test"] if t not in known]
     rng = np.random.default_rng(seed)
     parts = {k: [v[int(i)] for i in rng.permutation(len(v))] for k, v in parts.items()}
-    parts["train"], parts["dev"] = parts["train"][:2500], parts["dev"][:1000]
+    parts["train"], parts["validation"] = parts["train"][:2500], parts["validation"][:1000]
     tools: dict[str, None] = {}
     with gzip.open(data / "bfcl_single_turn_gold.jsonl.gz", "rt") as lines:
         for row in map(json.loads, lines):
@@ -218,9 +218,9 @@ def clean_texts(data: Path, seed: int) -> dict[str, list[Sample]]:
     for text, number in zip(
         texts, split_by_group(list(range(len(texts))), (0.4, 0.2, 0.4), seed), strict=True
     ):
-        parts[("train", "dev", "tools test")[number]].append(text)
+        parts[("train", "validation", "tools test")[number]].append(text)
     for number, text in enumerate(_prose(data)):
-        parts["dev" if number % 5 == 0 else "train"].append(text)
+        parts["validation" if number % 5 == 0 else "train"].append(text)
     return {
         part: [Sample(id=f"{part}-{i}", text=text, source="clean") for i, text in enumerate(texts)]
         for part, texts in parts.items()
@@ -247,25 +247,25 @@ def _prose(data: Path, n: int = 375, most: int = 600) -> list[str]:
 def rounds(
     samples: Sequence[Sample], protocol: str, seed: int
 ) -> list[tuple[list[Sample], list[Sample], list[Sample]]]:
-    """(train, dev, test) of each training that a protocol asks for."""
+    """(train, validation, test) of each training that a protocol asks for."""
     if protocol == "record":
         sides = split_by_group([s.id for s in samples], (0.6, 0.1, 0.3), seed)
-        parts = [[s for s, side in zip(samples, sides, strict=True) if side == k] for k in range(3)]
+        parts = [[s for s, split in zip(samples, sides, strict=True) if split == k] for k in range(3)]
         return [(parts[0], parts[1], parts[2])]
     family = families(samples, similarity=LIKENESS)
     half: dict[str, int] = {}
     for name in SETS:
         mine = [i for i, s in enumerate(samples) if s.source == name]
-        for i, side in zip(mine, split_by_group([family[i] for i in mine], (0.5, 0.5), seed), strict=True):
-            half.setdefault(str(family[i]), side)
+        for i, split in zip(mine, split_by_group([family[i] for i in mine], (0.5, 0.5), seed), strict=True):
+            half.setdefault(str(family[i]), split)
     out = []
     for k in (0, 1):
         other = [i for i in range(len(samples)) if half[str(family[i])] != k]
         inner = split_by_group([family[i] for i in other], (0.85, 0.15), seed + 1)
         out.append(
             (
-                [samples[i] for i, side in zip(other, inner, strict=True) if side == 0],
-                [samples[i] for i, side in zip(other, inner, strict=True) if side == 1],
+                [samples[i] for i, split in zip(other, inner, strict=True) if split == 0],
+                [samples[i] for i, split in zip(other, inner, strict=True) if split == 1],
                 [s for i, s in enumerate(samples) if half[str(family[i])] == k],
             )
         )

@@ -1,13 +1,13 @@
 """De-identification beside its peers: `python -m benchmarks.privacy --json OUT`.
 
 1. found     What is found in three public labelled sets, and what is touched for nothing: utterances of CLINC150,
-             descriptions of tools, and the sets' own posts without personal data. The tagger is trained here, on a side
+             descriptions of tools, and the sets' own posts without personal data. The tagger is trained here, on one split
              that its test shares no record with, once without common wordings and once with them (benchmarks.pii);
-             its threshold comes from the dev part of that side. Not independent evidence for the rules: their forms were
+             its threshold comes from the validation part of that split. Not independent evidence for the rules: their forms were
              written while looking at records of all three sets, and the gazetteer of names is Faker's.
-2. speed     How fast, how much memory, and what is left: simulated calls of about 1 kB that share a template, all of S2
+2. speed     How fast, how much memory, and what is left: simulated calls of about 1 kB that share a template, all of curation
              from the store, beside the peers call by call (benchmarks.privacy_scale).
-3. accuracy  Specialists that learnt from de-identified calls beside ones that learnt from raw calls, on unseen calls
+3. accuracy  Specialists trained on de-identified calls next to ones trained on raw calls, on unseen calls
              (benchmarks.privacy_tasks).
 
 Peers run in the same process on the same texts, or, where their dependencies clash with ours, in an environment of
@@ -58,7 +58,7 @@ SYSTEMS: dict[str, tuple[str, ...]] = {
     "tagger + rules": ("tagger", "rules"),
     "tagger + presidio patterns": ("tagger", "presidio patterns"),
     "tagger + presidio + spacy": ("tagger", "presidio + spacy"),
-    "deputize with a tagger, line by line as S2 runs it": ("tagger by line", "standard"),
+    "deputize with a tagger, line by line as curation runs it": ("tagger by line", "standard"),
 }
 """What is measured: a name, and the detectors whose findings are joined."""
 LEVELS: tuple[PrivacyLevel, ...] = ("strict", "standard")
@@ -105,14 +105,14 @@ def _protocol(
 ) -> dict[str, Any]:
     tallies: dict[tuple[str, str, str], DetectionCounts] = {}
     cards = []
-    for number, (train, dev, test) in enumerate(rounds(samples, protocol, args.seed)):
+    for number, (train, validation, test) in enumerate(rounds(samples, protocol, args.seed)):
         path = args.work / f"tagger-{protocol}-{number}"
         if not (path / "tagger.json").exists():
             train_tagger(
                 [*train, *clean["train"]],
                 path,
                 base_dir=model_download.fetch("all-MiniLM-L6-v2", models_path()),
-                validation=_few(dev, 500, args.seed) + _few(clean["dev"], 1000, args.seed),
+                validation=_few(validation, 500, args.seed) + _few(clean["validation"], 1000, args.seed),
                 companions=[DeobfuscatingDetector(RuleDetector())],
                 clock=time.process_time,
                 progress=_say,
@@ -229,7 +229,7 @@ def main() -> None:
             print(f"{name} could not be measured: {why}")
     if "accuracy" in given.only:
         result["accuracy"] = privacy_tasks.measure(given.data, given.seed, given.tasks)
-        table.show("Specialists that learnt from de-identified and from raw calls", result["accuracy"])
+        table.show("Specialists trained on de-identified and on raw calls", result["accuracy"])
     table.save(given.json, "privacy", result)
 
 

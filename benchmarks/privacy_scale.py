@@ -1,4 +1,4 @@
-"""S2 over a log that is larger than one wants to hold: time, memory and what is left in clear, beside peers.
+"""Curation over a log that is larger than one wants to hold: time, memory and what is left in clear, beside peers.
 
 The log is SIMULATED: calls of about 1 kB that share a template, in three variants. "listed names": first and last names come
 from the very lists that our gazetteer is made of, which flatters us, for the language model is not asked about them.
@@ -177,7 +177,7 @@ def fill(home: Path, n: int, seed: int, variant: str) -> dict[str, Any]:
 
 
 def curate(home: Path, seed: int) -> dict[str, Any]:
-    """All of S2 from the store to the sealed examples."""
+    """All of curation from the store to the sealed examples."""
     from deputize.pipeline.conversion import convert
 
     at_start = time.process_time()
@@ -265,7 +265,7 @@ def ours(n: int, seed: int, variant: str, tagger: Path | None = None) -> dict[st
         if tagger is not None:
             shutil.copytree(tagger, home / "taggers" / "0001")
         row = _child("curate", home, seed)
-        title = f"deputize, all of S2 from the store{', with a tagger' if tagger else ''}"
+        title = f"deputize, all of curation from the store{', with a tagger' if tagger else ''}"
         return {
             "log": variant,
             "pipeline": title,

@@ -1,8 +1,8 @@
-"""What de-identification costs a task: specialists that learnt from de-identified calls beside ones that learnt from raw calls.
+"""What de-identification costs a task: specialists trained on de-identified calls next to ones trained on raw calls.
 
-Both learn from the same examples of the same sides of one split, by the same rung and seed; only the texts differ. Both
+Both learn from the same examples of the same split, by the same method and seed; only the texts differ. Both
 are asked the same unseen calls. The live path shows a specialist raw requests, so that is the comparison that counts;
-the de-identified specialist is also asked de-identified requests, which is what S6 measures. Right means: the recorded
+the de-identified specialist is also asked de-identified requests, which is what evaluation measures. Right means: the recorded
 answer under the task's contract, raw for raw requests and de-identified for de-identified ones.
 
   CLINC150    labelled utterances, hardly any personal data: does touching a few of them do harm? (linear)
@@ -116,14 +116,14 @@ def paired_interval(
 
 
 def compare(
-    name: str, calls: Sequence[Call], rungs: dict[str, str], level: str, seed: int
+    name: str, calls: Sequence[Call], methods: dict[str, str], level: str, seed: int
 ) -> list[dict[str, Any]]:
     """One row per task.
 
     Args:
         name: of the log.
         calls: the log.
-        rungs: part of a task's name -> rung; "" is any other task. Tasks that match none are left out.
+        methods: part of a task's name -> method; "" is any other task. Tasks that match none are left out.
         level: of privacy.
         seed: of split and training.
     """
@@ -133,8 +133,8 @@ def compare(
     found = cluster(curated, config)
     plan: dict[str, list[str]] = {}
     for task in found.tasks:
-        rung = next((r for part, r in rungs.items() if part and part in task.name), rungs.get("", ""))
-        plan[task.id] = [rung] if rung else []
+        method = next((r for part, r in methods.items() if part and part in task.name), methods.get("", ""))
+        plan[task.id] = [method] if method else []
     selected = Selected(candidates={}, plan=plan, base_model=MODEL)
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
@@ -185,20 +185,20 @@ def _row(
     changed = [
         c.request != r.request or c.response != r.response for c, r in zip(clean_test, raw_test, strict=True)
     ]
-    learnt = [e for e in raw.examples if e.split == "train" and assignment.get(e.call_id) == task.id]
+    training = [e for e in raw.examples if e.split == "train" and assignment.get(e.call_id) == task.id]
     return {
         "log": name,
         "level": level,
         "task": task.name,
-        "rung": method,
-        "learnt from": len(learnt),
+        "method": method,
+        "trained on": len(training),
         "tested": len(at),
-        "changed by S2": float(np.mean(changed)),
+        "changed by curation": float(np.mean(changed)),
         "majority": float(
             np.mean(
                 [
                     agree(
-                        commonest_answer(learnt, task.contract),
+                        commonest_answer(training, task.contract),
                         answer_of(e.response, task.contract),
                         task.contract,
                     )

@@ -195,7 +195,7 @@ class Dataset:
         note_copy(self.home, copy)
 
     def _records(self) -> Iterator[Example | art.Curated]:
-        """Records that S2 wrote: the examples of the actor's tenant, then the summary of the whole."""
+        """Records that curation wrote: the examples of the actor's tenant, then the summary of the whole."""
         tenant = self.actor.tenant
         for record in artifact_of(self.home, self.run_id, "curate", art.Curated).parts():
             if tenant == EVERY_TENANT:
@@ -241,7 +241,7 @@ def _batches(records: Iterator[Example | art.Curated]) -> Iterator[list[Example 
 
 
 def card(home: Home, run_id: str | None) -> tuple[str, str]:
-    """(run id, the data set card that S2 wrote). Raises BadInput where there is none."""
+    """(run id, the data set card that curation wrote). Raises BadInput where there is none."""
     chosen = run_id or latest_run(home)
     path = home.runs_path / (chosen or "") / CARD
     if chosen is None or not path.is_file():

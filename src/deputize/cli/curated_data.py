@@ -1,4 +1,4 @@
-"""dataset: what S2 made of the calls, for people and for other programs."""
+"""dataset: curated data, for people and for other programs."""
 
 from __future__ import annotations
 

@@ -21,7 +21,11 @@ DEFAULT_HOME = ".deputize-demo"
     help="Simulated tickets to learn from (default 240, about 1,560 calls).",
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
-@click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Budget of S2 to S6 (default 7).")
+@click.option(
+    "--minutes",
+    type=click.FloatRange(0, min_open=True),
+    help="Time for curation, training and evaluation together (default 7).",
+)
 @click.option("--fresh", is_flag=True, help="Throw an earlier demo away and start anew.")
 @pass_terminal
 def demo(terminal: Terminal, /, episodes: int | None, seed: int, minutes: float | None, fresh: bool) -> None:

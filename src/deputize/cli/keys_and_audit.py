@@ -45,7 +45,7 @@ def _day(at: float | None) -> str | None:
     "grants",
     multiple=True,
     type=click.Choice(sorted(right.value for right in GRANTABLE)),
-    help="A right beside those of the role (may be repeated).",
+    help="A right in addition to those of the role (may be repeated).",
 )
 @click.option("--requests-per-minute", type=float, help="Rate limit.")
 @click.option("--usd-per-month", type=float, help="Budget by calendar month.")

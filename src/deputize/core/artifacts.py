@@ -18,7 +18,7 @@ class Skip(Record):
 
 
 class Imported(Record):
-    """S1 -> store: what an import did."""
+    """Result of an import."""
 
     n_calls: int
     n_duplicates: int = 0
@@ -28,7 +28,7 @@ class Imported(Record):
 
 
 class SiteInference(Record):
-    """S1's reading of a log: the sites, and for each call where it was made and who it speaks to."""
+    """Call sites inferred from a log: the sites, and for each call where it was made and who it speaks to."""
 
     sites: list[Site]
     site_of: dict[str, str]
@@ -38,7 +38,7 @@ class SiteInference(Record):
 
 
 class Withheld(Record):
-    """A call of which S2 makes no example: its text goes no further.
+    """A call of which curation makes no example: its text goes no further.
 
     Its like is asked live all the same, so it has a split: certificates are calibrated and tested on it, as it is in the
     store.
@@ -87,7 +87,7 @@ class EpisodeLinks(Record):
 
 
 class Curated(Record):
-    """S2 -> S3."""
+    """Result of curation."""
 
     examples: list[Example]
     sites: list[Site]
@@ -121,7 +121,7 @@ class Curated(Record):
 
 
 class Discovered(Record):
-    """S3 -> S4."""
+    """Result of task discovery."""
 
     tasks: list[Task]
     keyspaces: list[KeySpace]
@@ -172,7 +172,7 @@ class MethodPlan(Record):
 
 
 class Selected(Record):
-    """S4 -> S5: candidates per task id, best first, and the methods worth training."""
+    """Result of selection: candidates per task id, best first, and the methods worth training."""
 
     candidates: dict[str, list[Candidate]]
     plan: dict[str, list[str]]
@@ -253,7 +253,7 @@ class Specialist(Record):
 
 
 class Finetuned(Record):
-    """S5 -> S6."""
+    """Result of fine-tuning."""
 
     specialists: list[Specialist]
     refused: dict[str, str] = msgspec.field(default_factory=dict)
@@ -450,7 +450,7 @@ class CallOutcome(Record):
 
 
 class TaskResult(Record):
-    """S6: everything the report says of one task. Either `certificate` or `refused` is set."""
+    """Everything the report says of one task. Either `certificate` or `refused` is set."""
 
     task_id: str
     chosen: str = ""
@@ -475,7 +475,7 @@ class TaskResult(Record):
 
 
 class Evaluated(Record):
-    """S6 -> report and routes."""
+    """Result of evaluation."""
 
     results: list[TaskResult]
     n_gone: int = 0

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 
 class Convert(BaseModel):
-    """One run of S2-S6."""
+    """Settings of one run, from curation to evaluation."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -29,7 +29,7 @@ class Convert(BaseModel):
     balance: float = Field(0.0, ge=0, le=1)
     """How far rare answers are weighed up in training: 0 as often as they occur, 1 every answer as much as any other."""
     split: tuple[float, float, float, float] = (0.45, 0.10, 0.25, 0.20)
-    """Shares of train, dev, calibration, test, by group."""
+    """Shares of train, validation, calibration, test, by group."""
     privacy: Literal["standard", "strict", "paraphrase", "paranoid"] = "standard"
     """standard: what points at one person, and secrets; strict: also places, organisations, health, times;
     paraphrase: beyond that, numeric details, and texts with sensitive terms are worded anew where [privacy] paraphraser
@@ -37,7 +37,7 @@ class Convert(BaseModel):
 
 
 class Privacy(BaseModel):
-    """`[privacy]` of HOME/config.toml: what looks for personal data beside the standard detectors."""
+    """`[privacy]` of HOME/config.toml: what looks for personal data besides the standard detectors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -61,7 +61,7 @@ class StoreSettings(BaseModel):
     kind: str = "sqlite"
     """sqlite, memory, the name of an entry point of the group "deputize.stores", or module:attribute."""
     options: dict[str, Any] = Field(default_factory=dict)
-    """What that kind needs to be told, for example an address; see its documentation."""
+    """Settings of that kind, for example an address; see its documentation."""
 
 
 def sentence(error: ValidationError) -> str:

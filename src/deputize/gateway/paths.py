@@ -59,7 +59,7 @@ def endpoint_at(bare: str) -> Endpoint | None:
 
 
 def error_dialect(bare: str) -> Dialect:
-    """The form in which errors at a path are told, whether or not there is anything at it."""
+    """The form in which errors at a path are reported, whether or not there is anything at it."""
     endpoint = ENDPOINTS.get(bare)
     if endpoint is not None:
         return endpoint.dialect

@@ -47,7 +47,7 @@ def convert(
         paths: logs to import first.
         agent: name of the calls' agent where the log has none.
         log_format: form of the logs.
-        progress: told all along.
+        progress: called throughout.
         stop_after: the last step to do; None: all.
         fresh: start a new run even where one with these settings can be resumed.
 

@@ -322,7 +322,7 @@ def expose(
         planted: the secret and the text it stands in.
         rng: source of the rivals; must not be the state that drew the secret.
         n_rivals: random secrets to compare with; log2(n_rivals + 1) bits is the most that ranks can show.
-        n_most: as many where fewer do not show that LEAST_BITS remain; 0: no second look.
+        n_most: as many where fewer do not show that LEAST_BITS remain; 0: no second test.
         width: beam of the extraction.
         try_extraction: also extract the secret, where it is in the answer alone.
     """

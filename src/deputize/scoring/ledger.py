@@ -1,4 +1,4 @@
-"""The ledger of tests: what was certified on which groups at which level, so that a second look at the same groups is paid for.
+"""The ledger of tests: what was certified on which groups at which level, so that a second test on the same groups is paid for.
 
 Each look at groups that were looked at before gets a share of what is left of delta; all looks together cost at most
 delta (a union bound). Pure: looks in, levels out. The home keeps the file.

@@ -24,7 +24,7 @@ class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Feedback(Record, frozen=True):
-    """How a run of the agent, or one call of it, turned out, told after the fact."""
+    """How a run of the agent, or one call of it, turned out, reported after the fact."""
 
     metric: str
     value: float

@@ -220,7 +220,7 @@ def probabilities(
         overlap: pieces that neighbouring windows share.
         tokens_per_batch: pieces in one forward pass, padding included.
         bf16: run in bfloat16 where that is fast.
-        progress: told of windows.
+        progress: called after windows.
     """
     torch = torch_module()
     encodings = tokenizer.encode_batch([valid_unicode(t) for t in texts], add_special_tokens=False)

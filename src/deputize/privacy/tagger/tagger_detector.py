@@ -49,8 +49,8 @@ class Tagger:
 
         Args:
             texts: any strings, of any length.
-            threshold: in (0, 1]; lower finds more. None: what the tagger's dev part chose.
-            progress: told of texts.
+            threshold: in (0, 1]; lower finds more. None: the one chosen on the tagger's validation part.
+            progress: called as texts are read.
         """
         limit = self.card.threshold if threshold is None else threshold
         out: list[list[Span]] = [[] for _ in texts]

@@ -62,7 +62,7 @@ def train_tagger(
         settings: of the training.
         validation: samples for the threshold; None: a tenth of the wordings is held out for it.
         companions: detectors that the tagger will be used with; the threshold is chosen for all of them together.
-        progress: is told of batches.
+        progress: called after batches.
         clock: seconds, monotonic.
 
     Raises:

@@ -108,7 +108,7 @@ class TaggerTraining:
             rng: of batches and masks.
             ends_at: the deadline, in seconds of the clock.
             clock: seconds, monotonic.
-            progress: is told of batches.
+            progress: called after batches.
         """
         settings = self._settings
         n_batches = len(training_batches(windows, settings.tokens_per_batch, np.random.default_rng(0)))

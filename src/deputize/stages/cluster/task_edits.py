@@ -180,8 +180,8 @@ def set_field(
     """A task one field of whose JSON replies has the type that a person gives it.
 
     Args:
-        discovered: S3's result.
-        examples: S2's examples, for the labels.
+        discovered: the result of discovery.
+        examples: curated examples, for the labels.
         task_id: of the task.
         name: of the field.
         type: "value": compared exactly; "label": one of the values in the log; "free": not compared at all.

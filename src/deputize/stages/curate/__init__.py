@@ -1,1 +1,1 @@
-"""S2: de-identify, filter, de-duplicate, split."""
+"""Curation (stage S2): de-identify, filter, de-duplicate, split."""

@@ -66,7 +66,7 @@ def dataset_card(curated: Curated, counts: CardCounts, config: Convert) -> str:
     A name that looks like personal data itself is masked: agents choose these names, nobody reviews them.
 
     Args:
-        curated: the result of S2; its examples are not read.
+        curated: the result of curation; its examples are not read.
         counts: of its examples, or of those among them that the card is about.
         config: what it was made with.
     """

@@ -110,7 +110,7 @@ def read_log(
         calls: the log.
         inference: sites and audiences; calls at sites that only speak to people are not curated.
         line_index: takes the texts.
-        progress: is told of the scan.
+        progress: called during the scan.
     """
     human_sites = {site.id for site in inference.sites if site.audience == "human"}
     index = LogIndex(ScannedLog(line_index, inference.site_of))

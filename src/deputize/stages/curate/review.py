@@ -42,7 +42,7 @@ class DroppedCall(NamedTuple):
 
 
 def dropped_calls(records: Iterable[Example | Curated]) -> Iterator[DroppedCall]:
-    """Every dropped call among the records of S2: calls that are kept but not trained on, then withheld ones."""
+    """Every dropped call among the records of curation: calls that are kept but not trained on, then withheld ones."""
     for record in records:
         if isinstance(record, Curated):
             for w in record.withheld:

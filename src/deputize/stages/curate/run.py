@@ -1,4 +1,4 @@
-"""S2: de-identifies calls, decides which are fit for training, and assigns them to train, validation, calibration and test.
+"""Curation (stage S2): de-identifies calls, decides which are fit for training, and assigns them to train, validation, calibration and test.
 
 The log is read four times, call by call, and is never in memory as a whole: to scan and summarise it, to find the text of
 the prompt templates, to verify that nothing personal is left, and to write the examples.
@@ -71,10 +71,10 @@ def run(
 
     Args:
         calls: the log; read several times. Calls that are not in `inference`, as they were recorded later, are ignored.
-        inference: the sites of the log, from S1.
+        inference: the sites of the log, from collection.
         config: seed, split and privacy level.
         key: 32 secret bytes, from which surrogates and pseudonyms are derived.
-        progress: is told of each pass.
+        progress: called during each pass.
         detectors: of personal data; None: the standard ones, without what a home adds.
         write: takes each example in the order of the log; the result has no examples then.
         options: further options; None: the defaults.

@@ -43,7 +43,7 @@ def verify(
         candidates: ids of calls that may be used for training; duplicates are looked for among them.
         restored: ids of calls that a person has put back; they are not quarantined.
         seed: of the sketches.
-        progress: is told of the pass.
+        progress: called during the pass.
     """
     verified = VerifiedLog()
     n_same_answer = Counter((c.site, c.answer) for c in index.calls.values() if c.id in candidates)

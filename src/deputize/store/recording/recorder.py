@@ -59,7 +59,7 @@ class RecorderStats(msgspec.Struct, frozen=True):
     spilled: int = 0
     """Calls that went to the spill journal, or waited in the journal while the store could not take them."""
     refused: int = 0
-    """Calls that were not taken; each one was told so by an error."""
+    """Calls that were not taken; each caller got an error."""
     damaged: int = 0
     """Journal files set aside because they were changed on the disk."""
     backlog_calls: int = 0
