@@ -47,10 +47,10 @@ REFERENCES = {
 PUBLIC_MODULES = ["__init__", "testing/__init__", "listen"]
 UNREAD_NAMES = {
     "gateway/launch:running_gateway": "a gateway in the caller's event loop, for tests and benchmarks",
+    "scoring/certificates:draw_units": "one call of each group: what simulations compare draw_calls with",
     **dict.fromkeys(
         (
             "scoring/certificates:family_levels",
-            "scoring/certificates:draw_calls",
             "scoring/feasibility:expected_units",
             "scoring/feasibility:feasibility",
             "scoring/ledger:group_digests",

@@ -77,15 +77,14 @@ def run(
     Args:
         curated: examples with their split; groups of train and validation fix how calibration units are drawn.
         discovered: tasks, and which call belongs to which.
-        selected: probes and plan of S4.
-        finetuned: trained specialists of S5.
+        selected: probes and plan of selection.
+        finetuned: trained specialists.
         population: the calls that they are asked, as the gateway would ask them.
         config: epsilon, delta and seed.
         home: specialists' paths are relative to it.
         load: from a specialist's folder to something that predicts.
         progress: called after every chunk of calls.
-        deadline_s: seconds that reading may take in all, overrun by one chunk of calls at most; None: every call of
-            validation, calibration and test is read.
+        deadline_s: seconds that reading may take in all, overrun by one chunk of calls at most; None: no limit.
         clock: seconds, for measured speed.
         digest: of the answers to calibration calls, for the record; no text of them is kept.
     """
@@ -108,9 +107,7 @@ def run(
             evaluation.look(methods, deadline)
             waiting.append(evaluation)
         else:
-            reasons = (leaks[task.id], finetuned.refused.get(task.id), selected.refused.get(task.id))
-            reason = next((r for r in reasons if r), "no specialist was trained for this task")
-            results[task.id] = evaluation.untested(reason)
+            results[task.id] = evaluation.untested(leaks[task.id] or _why_not(task, selected, finetuned))
     # small needs first, so that what they leave falls to larger ones; last those that cannot be certified at all
     waiting.sort(key=lambda one: (not one.certifiable, one.needs_s(), one.calls.task.id))
     for at, evaluation in enumerate(waiting):
@@ -121,6 +118,11 @@ def run(
         evaluation.show(deadline.part(1 / (len(waiting) - at)))
         results[evaluation.calls.task.id] = evaluation.result()
     return [_with_leaks(results[task.id], leaks[task.id]) for task in discovered.tasks]
+
+
+def _why_not(task: Task, selected: Selected, finetuned: Finetuned) -> str:
+    reasons = (finetuned.refused.get(task.id), selected.refused.get(task.id))
+    return next((r for r in reasons if r), "no specialist was trained for this task")
 
 
 def _largest_groups(curated: Curated, discovered: Discovered) -> dict[str, int]:
@@ -174,7 +176,7 @@ class MethodDecision:
 
 @dataclass
 class TaskEvaluation:
-    """One task on its way through S6: look, decide, show, result, in this order."""
+    """One task on its way through evaluation: look, decide, show, result, in this order."""
 
     calls: TaskCalls
     probed: Sequence[Candidate]
