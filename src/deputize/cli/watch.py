@@ -65,12 +65,6 @@ def watch(
         state = newest_state(home)
         return settings(home, given, state.settings if state is not None else None)
 
-    def convert() -> dict[str, Any]:
-        from deputize.pipeline.conversion import convert as convert_home
-
-        with terminal.progress() as progress, home.fresh() as opened:
-            return convert_home(opened, config(), progress=progress)
-
     # a bad setting or a missing model is reported now, not in a week; a single look may find that there is nothing to do
     with contextlib.suppress(*([MissingExtra] if once else [])):
         config()
@@ -79,7 +73,7 @@ def watch(
         min_new=min_new,
         audits_per_false_rollback=audits_per_false_rollback or gateway.audits_per_false_rollback,
         audit_share=gateway.audit_share,
-        convert=convert,
+        convert=lambda: _convert(terminal, config()),
     )
     keep_to_limits = hourly(lambda: _retain(terminal), tell=terminal.note)
 
@@ -102,6 +96,13 @@ def watch(
             watching(look, every_s=every, sleep=time.sleep, tell=tell)
             terminal.note("Stopped watching.")
     terminal.result({"looks": acted}, lambda: None)
+
+
+def _convert(terminal: Terminal, config: Convert) -> dict[str, Any]:
+    from deputize.pipeline.conversion import convert
+
+    with terminal.progress() as progress, terminal.home.fresh() as home:
+        return convert(home, config, progress=progress)
 
 
 def _retain(terminal: Terminal) -> None:
