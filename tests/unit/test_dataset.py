@@ -165,7 +165,7 @@ def test_sensitive_terms_of_the_config_leave_no_trace_in_the_run_folder(tmp_path
         "My name is" in text for text in texts
     )  # what the model said lost the rest, so it was not taken
     assert llm.n_requests > 0 and any(
-        "left as the" in w for r in rows if isinstance(r, Curated) for w in r.warnings
+        "were only" in w for r in rows if isinstance(r, Curated) for w in r.warnings
     )
     assert "Parcel" not in "".join(
         p.read_text("utf-8") for p in done.folder.iterdir() if p.suffix in (".json", ".md")
