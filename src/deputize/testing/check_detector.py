@@ -81,6 +81,10 @@ def _check_long_text(detector: Detector, text: str, value: str) -> None:
     long = f"{before}{text}\n" + "thanks a lot for help\n" * 60
     (found,) = check_spans(detector, [long])
     assert value in {long[s.start : s.end] for s in found}, "a value deep inside a long text is found"
+    twice = f"{text}\n{text}"
+    (found,) = check_spans(detector, [twice])
+    places = {s.start for s in found if twice[s.start : s.end] == value}
+    assert max(places, default=-1) > len(text) > min(places), "a value is found at each of its places"
 
 
 def _check_unicode(detector: Detector, text: str, value: str) -> None:

@@ -71,7 +71,9 @@ def _check_sniff(
     importer: Importer, rows: Sequence[dict[str, Any]], others: Sequence[dict[str, Any]]
 ) -> None:
     for row in rows:
+        before = copy.deepcopy(row)
         assert importer.sniff(row), "sniff is true for the importer's own samples"
+        assert row == before, "sniff does not change the object, which other importers are asked about next"
     for row in (*others, {}, {"unrelated": 1}):
         assert not importer.sniff(row), "sniff is false for objects of other formats"
 

@@ -87,9 +87,11 @@ def _train(
     assert card.method == method.name and card.cost == method.cost, "the card names the method and its cost"
     assert card.checksums, "there are weights on disk"
     text = msgspec.json.encode(card.settings).decode() + "".join(card.checksums)
-    assert not any(x.call_id in text for x in examples.train if x.call_id), (
-        "no call is named in what is stored"
-    )
+    ids = [x.call_id for x in examples.train if x.call_id]
+    assert not any(id in text for id in ids), "no call is named in what is stored"
+    for path in filter(Path.is_file, (out_dir.parent / card.path).rglob("*")):
+        data = path.read_bytes()
+        assert not any(len(id) >= 4 and id.encode() in data for id in ids), f"no call is named in {path.name}"
     return card, raw
 
 

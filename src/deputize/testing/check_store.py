@@ -263,6 +263,8 @@ def _check_tombstones(store: Store, clock: Callable[[], float]) -> None:
     for id, at in late.items():
         n_added = store.append([_call(id, agent="tomb", origin="o_tomb", timestamp=at)])
         assert n_added == 0, "calls from before an erasure do not come back after it"
+        entry = entry_of(_call(id, agent="tomb", origin="o_tomb", timestamp=at))
+        assert store.append_entries([entry]) == 0, "nor do they from a journal, as entries"
     later = clock() + 1
     fresh = _call("tomb-4", agent="tomb", origin="o_tomb", episode="tomb-e", timestamp=later)
     assert store.append([fresh]) == 1, "calls made after an erasure are kept"

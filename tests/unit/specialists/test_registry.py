@@ -17,6 +17,7 @@ def test_every_kind_of_predictor_has_a_loader() -> None:
     assert kinds == set(OURS)
     assert all(callable(loader_of(kind)) for kind in OURS)
     assert loader_of("linear") is load_linear
+    assert [loader_of(kind).__name__ for kind in OURS] == [f"load_{kind}" for kind in OURS]
 
 
 def test_an_unknown_kind_is_named_with_the_known_ones() -> None:

@@ -140,6 +140,11 @@ class Tuples(Badges):
         return [[(s.type, s.start, s.end) for s in self.spans(text)] for text in texts]  # type: ignore[misc]
 
 
+class FirstPlaceOnly(Badges):
+    def spans(self, text: str) -> list[Span]:
+        return super().spans(text)[:1]
+
+
 def test_a_detector_that_keeps_its_promises_passes() -> None:
     check_detector(Badges(), TEXT, VALUE)
 
@@ -164,6 +169,7 @@ def test_a_detector_that_keeps_its_promises_passes() -> None:
         (CountsBytes, "count characters"),
         (ShortSighted, "deep inside a long text"),
         (Tuples, "are spans"),
+        (FirstPlaceOnly, "at each of its places"),
     ],
 )
 def test_a_broken_detector_fails_with_the_promise_that_it_breaks(broken: type[Badges], promise: str) -> None:

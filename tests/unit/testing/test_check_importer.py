@@ -75,6 +75,10 @@ def counted() -> Callable[[dict[str, Any], ImportContext, Call | Skip], Any]:
     [
         (_Broken(sniff=lambda row: True), "sniff is false"),
         (_Broken(sniff=lambda row: False), "sniff is true"),
+        (
+            _Broken(sniff=lambda row: "question" in row and row.setdefault("seen", True)),
+            "sniff does not change",
+        ),
         (_Broken(lambda row, context, good: context.skip("no")), "a sample is a call"),
         (
             _Broken(lambda row, context, good: Call(id="", messages=[], response={})),
