@@ -81,10 +81,33 @@ DecisionReason: TypeAlias = Literal[
     "worker_error",
     # the LLM answers, since only an LLM can
     "pinned",  # the request refers to an earlier response
+    "audience",  # a person reads the answer
     "params:n",
     "params:logprobs",
     "params:modalities",
     "params:background",
+    # the LLM answers, since the request is not of the kind that was calibrated
+    "model",
+    "agent",
+    "site",
+    "votes",  # the same request is asked several times to count the answers
+    "params:temperature",
+    "params:top_p",
+    "params:top_k",
+    "params:max_tokens",
+    "params:stop",
+    "params:logit_bias",
+    "params:seed",
+    "params:frequency_penalty",
+    "params:presence_penalty",
+    "params:parallel_tool_calls",
+    "params:prediction",
+    "params:reasoning_effort",
+    "params:reasoning",
+    "params:thinking",
+    "params:verbosity",
+    "params:web_search_options",
+    "params:other",
     # the LLM is asked as well, after a specialist
     "audit",
     "audit_repeat",  # for the second time, to see how often it differs from itself
@@ -101,6 +124,7 @@ class Decision(Record):
     route_id: str = ""
     confidence: float | None = None
     certificate_id: str = ""
+    """The certificate that an answer was served under; "" for an LLM's answer and for one that an override asked for."""
     specialist: str = ""
     """Folder of the specialist that was asked, relative to the home; "" where none was."""
     specialist_ms: float | None = None
@@ -342,8 +366,33 @@ class Prediction(Record):
     confidence: float
     """In [0, 1]; 0 when answer is None or the request is out of distribution."""
     n_prompt_tokens: int = 0
+    """Tokens of the short prompt that the specialist read, by its own tokenizer; words and signs where it has none."""
     n_output_tokens: int = 0
+    """Of the answer, counted in the same way."""
     latency_ms: float = 0.0
+
+
+class RequestLimits(Record):
+    """The requests that a certificate speaks of, as seen in calibration; any other goes to the LLM (router.request_limits)."""
+
+    models: list[str] = msgspec.field(default_factory=list)
+    """Empty: the log did not name its models."""
+    sites: list[tuple[str, str]] = msgspec.field(default_factory=list)
+    """Pairs (agent, site) as callers name them. Empty: nothing is known of callers that name themselves."""
+    ranges: dict[str, tuple[float, float]] = msgspec.field(default_factory=dict)
+    """temperature and top_p: least and greatest; 1 where they are not in it."""
+    values: dict[str, list[str]] = msgspec.field(default_factory=dict)
+    """Any other parameter -> its values; "": left out. A parameter that is not in it must be left out."""
+    varying: list[str] = msgspec.field(default_factory=list)
+    """Parameters whose value differs from call to call: any value will do."""
+    max_tokens: list[str] = msgspec.field(default_factory=list)
+    """Limits of the answer's length that requests gave; "": left out."""
+    enough_tokens: int | None = 0
+    """Tokens of the longest answer: a limit from there on changes nothing. None: answers were cut, so only `max_tokens`
+    will do."""
+    votes: bool = False
+    """Requests were asked again and again at a temperature, for their answers to be counted: only at temperature 0 is
+    one answer as good."""
 
 
 class Certificate(Record):
@@ -382,6 +431,8 @@ class Certificate(Record):
     tell them), none (nothing links or dates the calls)."""
     n_people: int = 0
     """People who asked, where few people are behind many groups; 0 where they are many or the log does not say."""
+    limits: RequestLimits = RequestLimits()
+    """The requests that the claim is about."""
     version: int = RECORD_VERSION
     """Of the record's form."""
 

@@ -150,6 +150,7 @@ class Auditor:
             served.routing.decision,
             served_by="llm",
             reason="audit",
+            certificate_id="",
             specialist=route.specialist,
             specialist_ms=None,
             shadow_agrees=agrees,

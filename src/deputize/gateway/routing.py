@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from msgspec import structs
 
+from deputize.core.answer_params import answer_params
 from deputize.core.contracts import served_message
 from deputize.core.errors import DeputizeError, UpstreamTimeout
 from deputize.core.records import Decision, DecisionReason, Prediction, Request, Route, Usage
@@ -15,8 +16,9 @@ from deputize.gateway.exchange import Exchange, RoutingOutcome
 from deputize.gateway.metrics import Metrics
 from deputize.gateway.protocols import RouteLookup
 from deputize.router.policy import decide, plan
+from deputize.router.request_limits import only_llm_reason, outside
 from deputize.specialists.serving.base import SpecialistClient
-from deputize.wire.chat_request import only_llm_reason, request_of
+from deputize.wire.chat_request import pinned_reason, request_of
 from deputize.wire.events import Completion
 
 NO_ROUTE = RoutingOutcome(Decision(reason="no_route"))
@@ -60,10 +62,10 @@ class RoutingDecider:
         route = table.match(request) if table is not None else None
         if route is None:
             return RoutingOutcome(Decision(reason="override")) if context.override == "llm" else NO_ROUTE
-        reason = only_llm_reason(exchange.chat, exchange.outgoing)
+        planned = plan(route, override=context.override, canary_key=context.canary_key)
+        reason = _excluded(exchange, route) if planned.ask_specialist else None
         if reason is not None:
             return RoutingOutcome(Decision(reason=reason, route_id=route.id), route)
-        planned = plan(route, override=context.override, canary_key=context.canary_key)
         prediction: Prediction | None = None
         shadow: asyncio.Task[Prediction] | None = None
         failure: DecisionReason = "no_specialists"
@@ -103,7 +105,8 @@ class RoutingDecider:
         message = served_message(prediction.answer, route.contract, iter(self._tool_call_id, ""))
         if message is None:
             self._metrics.add("deputize_specialist_errors_total", (("reason", "contract"),))
-            return RoutingOutcome(structs.replace(decision, served_by="llm", reason="contract"), route)
+            broken = structs.replace(decision, served_by="llm", reason="contract", certificate_id="")
+            return RoutingOutcome(broken, route)
         usage = Usage(prompt_tokens=prediction.n_prompt_tokens, completion_tokens=prediction.n_output_tokens)
         finish_reason = "tool_calls" if message.get("tool_calls") else "stop"
         answer = Completion(message=message, finish_reason=finish_reason, usage=usage)
@@ -113,6 +116,28 @@ class RoutingDecider:
         assert self._specialists is not None
         async with asyncio.timeout(self._timeout_s):
             return await self._specialists.predict(route.specialist, request, self._timeout_s)
+
+
+def _excluded(exchange: Exchange, route: Route) -> DecisionReason | None:
+    """The reason why a route's specialist may not answer this request, whatever it would say; None where it may.
+
+    An override asks for the specialist outside what was calibrated, but not for what no specialist can do.
+    """
+    pinned = pinned_reason(exchange.outgoing)
+    if pinned is not None:
+        return pinned
+    context = exchange.context
+    params = answer_params(exchange.dialect.params(exchange.fields))
+    if route.certificate is None or context.override == "slm":
+        return only_llm_reason(params, context.audience)
+    return outside(
+        route.certificate.limits,
+        params,
+        model=exchange.model,
+        agent=context.agent,
+        site=context.site,
+        audience=context.audience,
+    )
 
 
 def new_tool_call_id() -> str:

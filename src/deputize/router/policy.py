@@ -79,11 +79,8 @@ def decide(
     route = planned.route
     if route is None or not planned.ask_specialist:
         return Decision(reason=planned.reason, route_id=route.id if route else "")
-    certificate_id = route.certificate.id if route.certificate else ""
     if prediction is None:
-        return Decision(
-            reason=failure, route_id=route.id, certificate_id=certificate_id, specialist=route.specialist
-        )
+        return Decision(reason=failure, route_id=route.id, specialist=route.specialist)
     served, reason = planned.may_serve, planned.reason
     least = planned.min_confidence
     if served and prediction.answer is None:
@@ -92,12 +89,14 @@ def decide(
         served, reason = False, "defer"
     elif served and least is not None and not prediction.confidence >= least:
         served, reason = False, "below_threshold"
+    # a certificate says nothing of an answer that was served whatever its confidence
+    certified = route.certificate if served and least is not None else None
     return Decision(
         served_by="slm" if served else "llm",
         reason=reason,
         route_id=route.id,
         confidence=prediction.confidence,
-        certificate_id=certificate_id,
+        certificate_id=certified.id if certified is not None else "",
         specialist=route.specialist,
         specialist_ms=prediction.latency_ms,
     )

@@ -7,8 +7,9 @@ Legend: N texts, F buckets.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,13 @@ from sklearn.feature_extraction.text import HashingVectorizer
 
 N_BUCKETS = 1 << 17
 """Word buckets, and as many for characters."""
+
+_WORD: Final = re.compile(r"(?u)[^\W_]+|[^\w\s]")
+
+
+def n_words(text: str) -> int:
+    """Number of words and signs of a text: its tokens, for a model that reads these n-grams."""
+    return len(_WORD.findall(text))
 
 
 def counts_of(texts: Sequence[str], n_buckets: int = N_BUCKETS) -> Any:
@@ -27,7 +35,7 @@ def counts_of(texts: Sequence[str], n_buckets: int = N_BUCKETS) -> Any:
         "alternate_sign": False,
         "dtype": np.float32,
     }
-    words = HashingVectorizer(ngram_range=(1, 2), token_pattern=r"(?u)[^\W_]+|[^\w\s]", **shared)
+    words = HashingVectorizer(ngram_range=(1, 2), token_pattern=_WORD.pattern, **shared)
     chars = HashingVectorizer(analyzer="char_wb", ngram_range=(3, 5), **shared)
     return sparse.hstack([words.transform(texts), chars.transform(texts)], format="csr")
 

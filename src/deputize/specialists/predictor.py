@@ -10,13 +10,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+import msgspec
 import numpy as np
 
 from deputize.core.artifacts import Specialist
 from deputize.core.prompt import prune
-from deputize.core.records import Prediction, Request
+from deputize.core.records import Answer, Prediction, Request
 from deputize.specialists.base import Predictor, RawPrediction, TextPredictor
 from deputize.specialists.confidence import OutOfDistributionDetector
+from deputize.specialists.hashed_features import n_words
 from deputize.specialists.registry import StoredSpecialist, loader_of
 from deputize.specialists.specialist_card import (
     OUT_OF_DISTRIBUTION_FILE,
@@ -72,11 +74,12 @@ class SpecialistPredictor:
             Prediction(
                 answer=one.answer,
                 confidence=self._confidence(one, p),
-                n_prompt_tokens=one.n_prompt_tokens,
-                n_output_tokens=one.n_output_tokens,
+                # a model without a tokenizer reads words and signs
+                n_prompt_tokens=one.n_prompt_tokens or n_words(text),
+                n_output_tokens=one.n_output_tokens or n_words(_written(one.answer)),
                 latency_ms=each_ms,
             )
-            for one, p in zip(raw, p_values, strict=True)
+            for text, one, p in zip(texts, raw, p_values, strict=True)
         ]
 
     def _confidence(self, raw: RawPrediction, p_value: float) -> float:
@@ -90,6 +93,12 @@ class SpecialistPredictor:
             return self
         shorter = self.text_predictor.without_free_slots()
         return SpecialistPredictor(self.specialist, shorter, self.settings, self.detector)
+
+
+def _written(answer: Answer | None) -> str:
+    if answer is None or isinstance(answer, str):
+        return answer or ""
+    return msgspec.json.encode(answer).decode()
 
 
 def load(folder: Path, models_dir: Path, *, device: str = "") -> SpecialistPredictor:

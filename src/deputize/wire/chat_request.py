@@ -105,16 +105,6 @@ def params(fields: dict[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in fields.items() if k not in _RECORDED_APART}
 
 
-def only_llm_reason(chat: dict[str, Any], fields: dict[str, Any]) -> DecisionReason | None:
-    """The reason why only an LLM can answer a request, whatever a specialist would say; None where there is none.
-
-    Args:
-        chat: the request as a chat request.
-        fields: the request in the client's protocol.
-    """
-    return model_only_reason(chat) or pinned_reason(fields)
-
-
 def model_only_reason(chat: dict[str, Any]) -> DecisionReason | None:
     """The output that only an LLM gives and a request wants: several choices, token probabilities, audio; None if none."""
     if chat.get("n") not in (None, 1):

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import msgspec
 import pytest
 from tests.unit.gateway.stubs import context, exchange, live_route
 
 from deputize.core.errors import DeputizeError
-from deputize.core.records import Prediction, Request, Route
+from deputize.core.records import Prediction, Request, RequestLimits, Route
 from deputize.gateway.metrics import Metrics
 from deputize.gateway.routing import RoutingDecider, new_tool_call_id
+from deputize.wire.registry import MESSAGES
 
 
 class OneRoute:
@@ -74,6 +76,76 @@ async def test_the_llm_answers_and_the_decision_says_why(
     outcome = await decider(table, said).route(exchange(**more))
     assert (outcome.decision.served_by, outcome.decision.reason) == ("llm", reason)
     assert outcome.answer is None
+
+
+LIMITS = RequestLimits(
+    models=["gpt-4o"],
+    sites=[("desk", "triage")],
+    ranges={"temperature": (0.0, 0.0)},
+    values={"stop": ["", "#1"]},
+    max_tokens=[""],
+    enough_tokens=4,
+)
+BODY = {"model": "gpt-4o", "temperature": 0, "messages": [{"role": "user", "content": "Is the parcel late?"}]}
+
+
+@pytest.mark.parametrize(
+    ("headers", "sent", "reason"),
+    [
+        ({}, {}, "live"),
+        ({}, {"stream": True, "user": "u", "metadata": {"a": "b"}, "max_tokens": 4}, "live"),
+        ({"audience": "human"}, {}, "audience"),
+        ({"audience": "human", "override": "slm"}, {}, "audience"),
+        ({"agent": "b"}, {}, "agent"),
+        ({"agent": "desk", "site": "chat-with-people"}, {}, "site"),
+        ({}, {"model": "o3-pro"}, "model"),
+        ({}, {"max_tokens": 1}, "params:max_tokens"),
+        ({}, {"stop": ["y"]}, "params:stop"),
+        ({}, {"logit_bias": {"3763": -100}}, "params:logit_bias"),
+        ({}, {"temperature": 2.0, "seed": 5}, "params:temperature"),
+        ({}, {"web_search_options": {"search_context_size": "high"}}, "params:web_search_options"),
+        ({}, {"n": 3}, "params:n"),
+        ({}, {"logprobs": True}, "params:logprobs"),
+        ({}, {"not_in_the_reference": 1}, "params:other"),
+        ({"override": "slm"}, {"n": 3}, "params:n"),
+    ],
+)
+async def test_a_request_outside_what_was_calibrated_goes_to_the_llm(
+    headers: dict[str, Any], sent: dict[str, Any], reason: str
+) -> None:
+    table = OneRoute()
+    certificate = table.route.certificate
+    assert certificate is not None
+    limited = msgspec.structs.replace(certificate, limits=LIMITS)
+    table.route = msgspec.structs.replace(table.route, certificate=limited)
+    fields = {**BODY, **sent}
+    came = context(**{"agent": "desk", "site": "triage", **headers})
+    outcome = await decider(table, RAIN).route(exchange(fields, context=came, model=fields["model"]))
+    decision = outcome.decision
+    assert decision.reason == reason
+    assert (decision.served_by, decision.certificate_id) == (
+        ("slm", "c") if reason == "live" else ("llm", "")
+    )
+
+
+async def test_a_tool_choice_against_parallel_calls_is_seen_in_messages() -> None:
+    fields = {**BODY, "max_tokens": 9, "tool_choice": {"type": "auto", "disable_parallel_tool_use": True}}
+    outcome = await decider(OneRoute(), RAIN).route(exchange({**fields, "temperature": 1}, MESSAGES))
+    assert outcome.decision.reason == "params:parallel_tool_calls"
+
+
+async def test_an_override_carries_no_certificate() -> None:
+    unsure = Prediction(answer="rain", confidence=0.05)
+    outcome = await decider(OneRoute(), unsure).route(exchange(context=context(override="slm")))
+    decision = outcome.decision
+    assert (decision.served_by, decision.reason, decision.certificate_id) == ("slm", "override", "")
+    assert decision.specialist == "s"
+
+
+async def test_an_answer_that_breaks_the_contract_carries_no_certificate() -> None:
+    snow = Prediction(answer="snow", confidence=0.9)
+    decision = (await decider(OneRoute(), snow).route(exchange())).decision
+    assert (decision.served_by, decision.reason, decision.certificate_id) == ("llm", "contract", "")
 
 
 async def test_a_shadow_is_asked_while_the_llm_answers() -> None:

@@ -90,12 +90,13 @@ class TestDecide:
         self, given_route: Route | None, prediction: Prediction | None, more: dict[str, Any], reason: str
     ) -> None:
         decision = decided(given_route, prediction, **more)
-        assert (decision.served_by, decision.reason) == ("llm", reason)
+        assert (decision.served_by, decision.reason, decision.certificate_id) == ("llm", reason, "")
 
     def test_an_override_lifts_threshold_shadow_and_canary(self) -> None:
         for state in ("live", "shadow", "canary"):
             decision = decided(route(state, share=0.0), answer(0.1), override="slm")
             assert (decision.served_by, decision.reason) == ("slm", "override")
+            assert (decision.certificate_id, decision.specialist) == ("", "runs/x"), "no claim covers it"
 
     def test_shadow_asks_but_does_not_serve(self) -> None:
         assert plan(route("shadow")).ask_specialist and not plan(route("shadow")).may_serve

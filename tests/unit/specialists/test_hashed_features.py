@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from deputize.specialists.hashed_features import counts_of, idf_of, vectors
+from deputize.specialists.hashed_features import counts_of, idf_of, n_words, vectors
 
 TEXTS = ["where is my parcel", "where is my refund", "Ünïcode?"]
 
@@ -25,3 +25,7 @@ def test_what_fewer_texts_have_counts_for_more() -> None:
 
 def test_an_empty_text_is_a_row_of_zeros() -> None:
     assert vectors([""], idf_of(TEXTS, 1 << 10)).nnz == 0
+
+
+def test_words_and_signs_are_counted() -> None:
+    assert n_words("where is my parcel?") == 5 and n_words("") == 0

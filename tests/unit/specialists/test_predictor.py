@@ -61,6 +61,18 @@ def test_confidence_is_zero_without_an_answer_and_out_of_distribution() -> None:
     assert specialist(Echo()).predict([]) == []
 
 
+class Uncounted(Echo):
+    """A predictor without a tokenizer."""
+
+    def predict(self, texts: Sequence[str]) -> list[RawPrediction]:
+        return [p._replace(n_prompt_tokens=0, n_output_tokens=0) for p in super().predict(texts)]
+
+
+def test_tokens_are_counted_as_words_where_there_is_no_tokenizer() -> None:
+    (found,) = specialist(Uncounted()).predict([request("parcel LH-17 has not arrived, please send it")])
+    assert found.n_prompt_tokens == 11 and found.n_output_tokens > 0
+
+
 def test_free_text_is_left_out_where_the_text_predictor_can() -> None:
     plain, writer = specialist(Echo()), specialist(Writer())
     assert without_free_text(plain) is plain

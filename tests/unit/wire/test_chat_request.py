@@ -9,7 +9,7 @@ import pytest
 from deputize.core.errors import BadInput
 from deputize.wire.chat_request import (
     check_named_once,
-    only_llm_reason,
+    model_only_reason,
     params,
     pinned_reason,
     plain_or_parts,
@@ -29,13 +29,23 @@ CHAT: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "
         ({"logprobs": True}, "params:logprobs"),
         ({"modalities": ["text"]}, None),
         ({"modalities": ["text", "audio"]}, "params:modalities"),
+    ],
+)
+def test_output_that_only_an_llm_gives(more: dict[str, Any], reason: str | None) -> None:
+    assert model_only_reason({**CHAT, **more}) == reason
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ({}, None),
         ({"previous_response_id": "x"}, "pinned"),
+        ({"conversation": "c"}, "pinned"),
         ({"background": True}, "params:background"),
     ],
 )
-def test_requests_that_only_an_llm_can_answer(more: dict[str, Any], reason: str | None) -> None:
-    assert only_llm_reason({**CHAT, **more}, {**CHAT, **more}) == reason
-    assert pinned_reason({"conversation": "c"}) == "pinned"
+def test_requests_that_have_to_go_where_an_earlier_one_went(more: dict[str, Any], reason: str | None) -> None:
+    assert pinned_reason({**CHAT, **more}) == reason
 
 
 def test_a_field_given_twice_is_refused() -> None:

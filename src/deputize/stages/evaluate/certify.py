@@ -15,7 +15,7 @@ import numpy as np
 from deputize.core.artifacts import Curated, Specialist
 from deputize.core.config import Convert
 from deputize.core.deadline import Deadline
-from deputize.core.records import Certificate
+from deputize.core.records import Certificate, RequestLimits
 from deputize.scoring import certificates as cert
 from deputize.scoring.costs import Prices
 from deputize.stages.evaluate.candidates import MethodCandidate
@@ -177,6 +177,7 @@ def certificate_of(
     specialist: Specialist,
     config: Convert,
     *,
+    limits: RequestLimits,
     mixed: bool,
     n_unread: int,
     units: UnitFacts | None = None,
@@ -188,6 +189,7 @@ def certificate_of(
         specialist: the one that calibrated; a specialist trained anew gets another id, for what was audited of the old
             one says nothing of it.
         config: seed, epsilon and delta.
+        limits: the requests that calibration covered.
         mixed: the site also speaks to people.
         n_unread: units that there was no time to read.
         units: facts about the groups; None: nothing is known of them.
@@ -225,6 +227,7 @@ def certificate_of(
         uncompared=uncompared,
         linked_by=units.linked_by,
         n_people=units.n_people,
+        limits=limits,
     )
 
 

@@ -300,6 +300,7 @@ class TaskEvaluation:
             made,
             chosen.specialist,
             self.config,
+            limits=self.calls.limits,
             mixed=self.calls.contract.may_defer,
             n_unread=calibration.n_unread,
             units=self.units,

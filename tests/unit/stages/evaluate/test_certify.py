@@ -11,6 +11,7 @@ from tests.unit.stages.evaluate.conftest import Clock, Slow, split_of
 
 from deputize.core.config import Convert
 from deputize.core.deadline import Deadline
+from deputize.core.records import RequestLimits
 from deputize.scoring.costs import load_prices
 from deputize.stages.evaluate import certify
 from deputize.stages.evaluate.candidates import Measuring, MethodCandidate
@@ -130,7 +131,8 @@ def test_the_number_of_units_is_fixed_by_the_speed_before_one_is_read(world: Cal
 def test_a_certificate_names_its_specialist_and_its_numbers(world: Callable[..., Any]) -> None:
     (specialist,) = world(methods={"lora": 0.0}, n_calls=100).finetuned.specialists
     made = certify.attempt(reading(outcomes(400, 1)), GRID, 0.02, 0.05, PRICES)
-    given: dict[str, Any] = {"mixed": False, "n_unread": 0}
+    limits = RequestLimits(models=["gpt-4o"])
+    given: dict[str, Any] = {"limits": limits, "mixed": False, "n_unread": 0}
     certificate = certify.certificate_of(made, specialist, Convert(), **given)
     assert certificate is not None and certificate.id.startswith("t1-not_worse_than_llm-0.02-0.05-")
     assert (certificate.n_calibration, certificate.n_served, certificate.n_errors) == (400, 400, 1)

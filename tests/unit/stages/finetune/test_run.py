@@ -65,7 +65,7 @@ def test_a_stored_specialist_keeps_the_engines_promises(
         predictor = load(home / specialist.path, tiny[0])
         requests = [tiny_tasks.example(kind, i, "test").request for i in (8, 18, 28, 38)]
         check_predictor(predictor, requests)
-        assert all(p.n_prompt_tokens > 0 for p in predictor.predict(requests)) == (method == "lora")
+        assert all(p.n_prompt_tokens > 0 for p in predictor.predict(requests)), "whatever read them"
     assert found or (kind, method) in {("values", "linear"), ("line", "linear")}
 
 

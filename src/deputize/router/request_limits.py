@@ -1,0 +1,230 @@
+"""The requests that a certificate speaks of: models, agents, sites and parameters seen in calibration.
+
+A request outside these limits goes to the LLM. The same function leaves such calls out of what counts as served in
+calibration, so that the share reported is the share served. Pure: no I/O.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import blake2b
+from typing import Final, get_args
+
+import msgspec
+
+from deputize.core.contracts import text_of
+from deputize.core.records import Audience, DecisionReason, Example, RequestLimits
+
+MAX_VALUES = 16
+"""Different values of one parameter that are listed. More, most of them used once, are taken to differ from call to call."""
+MIN_REPEATED_SHARE = 0.2
+"""Share of calls that repeat a request of their own episode from which they are taken for votes to be counted."""
+UNRECORDED_TEMPERATURE: Final = (0.0, 1.0)
+"""Range of temperature and top_p where a log did not record them."""
+
+_DEFAULT_RANGE: Final = (1.0, 1.0)
+_RANGES: Final = ("temperature", "top_p")
+_ONLY_LLM: Final = frozenset({"n", "logprobs", "modalities", "background"})
+"""Parameters that ask for what only an LLM gives: several answers, token probabilities, audio, an answer for later."""
+_REASONS: Final[dict[str, DecisionReason]] = {
+    reason.removeprefix("params:"): reason
+    for reason in get_args(DecisionReason)
+    if reason.startswith("params:")
+}
+_SNAPSHOT = re.compile(r"-(?:\d{4}-\d{2}-\d{2}|\d{8})$")
+"""The date at the end of a model's name, which stands in replies where requests name the model without it."""
+
+_encode = msgspec.json.Encoder(order="sorted").encode
+
+
+def only_llm_reason(params: Mapping[str, str], audience: Audience) -> DecisionReason | None:
+    """The reason why no specialist may ever answer a request; None where one may.
+
+    Args:
+        params: `core.answer_params.answer_params` of the request.
+        audience: as the caller declared it.
+    """
+    if audience == "human":
+        return "audience"
+    if not _ONLY_LLM.isdisjoint(params):
+        return _reason(next(name for name in params if name in _ONLY_LLM))
+    return None
+
+
+def outside(
+    limits: RequestLimits, params: Mapping[str, str], *, model: str, agent: str, site: str, audience: Audience
+) -> DecisionReason | None:
+    """The reason why a request is outside the limits; None where it is within.
+
+    Args:
+        limits: of the certificate.
+        params: `core.answer_params.answer_params` of the request.
+        model: as the caller names it.
+        agent: as the caller names it; "" where it does not.
+        site: the same.
+        audience: as the caller declared it.
+    """
+    reason = only_llm_reason(params, audience)
+    if reason is not None:
+        return reason
+    if limits.models and model not in limits.models:
+        return "model"
+    if (agent, site) not in limits.sites and (agent or site or limits.sites):
+        return "site" if any(agent == known for known, _ in limits.sites) else "agent"
+    ranges, values = limits.ranges, limits.values
+    for name in _RANGES:
+        if name in params or name in ranges:
+            lowest, highest = ranges.get(name, _DEFAULT_RANGE)
+            if not lowest <= _number(params.get(name, "1")) <= highest:
+                return _reason(name)
+    if limits.votes and params.get("temperature") != "0":
+        return "votes"
+    if not _enough_tokens(limits, params.get("max_tokens", "")):
+        return "params:max_tokens"
+    for name, seen in values.items():
+        if params.get(name, "") not in seen:
+            return _reason(name)
+    for name in params:
+        if name not in values and name not in _WITH_OWN_RULE and name not in limits.varying:
+            return _reason(name)
+    return None
+
+
+_WITH_OWN_RULE: Final = frozenset({*_RANGES, "max_tokens"})
+
+
+def outside_of_example(limits: RequestLimits, example: Example) -> DecisionReason | None:
+    """The reason why a recorded call is outside the limits, as the gateway would have found it; None where it is within."""
+    if example.params is None:
+        return only_llm_reason({}, example.declared_audience)
+    return outside(
+        limits,
+        example.params,
+        model=example.model,
+        agent=example.request.agent,
+        site=example.request.site,
+        audience=example.declared_audience,
+    )
+
+
+def limits_of(calls: Iterable[Example]) -> RequestLimits:
+    """The limits that cover the given calls, but for those that no specialist may ever answer."""
+    servable = [e for e in calls if only_llm_reason(e.params or {}, e.declared_audience) is None]
+    models = {name for e in servable for name in _model_names(e)}
+    sites = {pair for e in servable for pair in _callers(e)}
+    recorded = [e.params for e in servable if e.params is not None]
+    values, varying = _values(recorded)
+    return RequestLimits(
+        # a log without the names of models says nothing of them
+        models=[] if "" in models else sorted(models),
+        sites=sorted(sites),
+        ranges={
+            name: span
+            for name in _RANGES
+            if (span := _range(name, recorded, len(recorded) < len(servable))) != _DEFAULT_RANGE
+        },
+        values=values,
+        varying=varying,
+        max_tokens=sorted({params.get("max_tokens", "") for params in recorded}),
+        enough_tokens=_tokens_needed(servable),
+        votes=_has_votes(servable),
+    )
+
+
+def _model_names(example: Example) -> tuple[str, ...]:
+    if example.recorded_by_gateway:
+        return (example.model,)
+    return (example.model, _SNAPSHOT.sub("", example.model))
+
+
+def _callers(example: Example) -> tuple[tuple[str, str], ...]:
+    """(agent, site) of a call as a caller of the gateway would name them; imported names need not be header values."""
+    named = (example.request.agent, example.request.site)
+    return (named,) if example.recorded_by_gateway else (named, ("", ""))
+
+
+def _range(name: str, recorded: Sequence[Mapping[str, str]], some_unrecorded: bool) -> tuple[float, float]:
+    seen = [_number(params.get(name, "1")) for params in recorded]
+    if some_unrecorded:
+        seen.extend(UNRECORDED_TEMPERATURE)
+    return (min(seen), max(seen)) if seen else _DEFAULT_RANGE
+
+
+def _values(recorded: Sequence[Mapping[str, str]]) -> tuple[dict[str, list[str]], list[str]]:
+    """The values seen of each parameter without a rule of its own ("": left out), and those that differ from call to call."""
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for params in recorded:
+        for name, value in params.items():
+            if name not in _WITH_OWN_RULE:
+                counts[name][value] += 1
+    varying = [
+        name
+        for name, seen in sorted(counts.items())
+        if len(seen) > MAX_VALUES and sum(n == 1 for n in seen.values()) > len(seen) / 2
+    ]
+    values = {
+        name: sorted({*seen, *([""] if seen.total() < len(recorded) else [])})
+        for name, seen in sorted(counts.items())
+        if name not in varying
+    }
+    return values, varying
+
+
+def _tokens_needed(calls: Sequence[Example]) -> int | None:
+    """Tokens of the longest answer; None where answers were cut at the `max_tokens` of their requests."""
+    longest = 0
+    for example in calls:
+        n_tokens, exact = _answer_tokens(example)
+        longest = max(longest, n_tokens)
+        limit = (example.params or {}).get("max_tokens", "")
+        if exact and limit and n_tokens >= _number(limit):
+            return None
+    return longest
+
+
+def _answer_tokens(example: Example) -> tuple[int, bool]:
+    """Tokens of a recorded answer, and True where the provider counted them; else two bytes a token, rather too many."""
+    usage = example.usage
+    if usage is not None and usage.completion_tokens and not usage.estimated:
+        return usage.completion_tokens, True
+    called = example.response.get("tool_calls")
+    n_bytes = len(text_of(example.response).encode("utf-8", "surrogatepass")) + len(
+        _encode(called) if called else b""
+    )
+    return n_bytes // 2 + 1, False
+
+
+def _has_votes(calls: Sequence[Example]) -> bool:
+    """Check whether many calls ask again what their episode has asked already, at a temperature: votes to be counted."""
+    counts: Counter[tuple[str, bytes]] = Counter()
+    for example in calls:
+        if _number((example.params or {}).get("temperature", "1")) > 0 and example.episode:
+            request = example.request
+            asked = _encode((request.messages, request.tools, request.response_format))
+            counts[example.episode, blake2b(asked, digest_size=12).digest()] += 1
+    n_repeated = sum(n for n in counts.values() if n > 1)
+    return bool(n_repeated) and n_repeated >= MIN_REPEATED_SHARE * len(calls)
+
+
+def _enough_tokens(limits: RequestLimits, value: str) -> bool:
+    """Check whether an answer that may be so long ("": as long as it gets) is the one that was calibrated."""
+    if value in limits.max_tokens:
+        return True
+    if limits.enough_tokens is None:
+        return False
+    return not value or _number(value) >= limits.enough_tokens
+
+
+def _number(written: str) -> float:
+    """The number that is written; NaN, which is within no range, where none is."""
+    try:
+        return float(written)
+    except ValueError:
+        return float("nan")
+
+
+def _reason(name: str) -> DecisionReason:
+    # callers make up names, and each reason is a label of a counter
+    return _REASONS.get(name, "params:other")

@@ -1,0 +1,181 @@
+"""The requests that a certificate speaks of: everything else is left to the LLM, with the reason."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from deputize.core.answer_params import answer_params
+from deputize.core.records import Example, Request, RequestLimits, Usage, decode, encode
+from deputize.router.request_limits import limits_of, only_llm_reason, outside, outside_of_example
+
+
+def call(i: int = 0, *, agent: str = "desk", site: str = "triage", **more: Any) -> Example:
+    sent: dict[str, Any] = more.pop("sent", {"temperature": 0})
+    given = {
+        "call_id": f"c{i}",
+        "request": Request(messages=[{"role": "user", "content": f"q{i}"}], agent=agent, site=site),
+        "response": {"role": "assistant", "content": "complaint"},
+        "audience": "code",
+        "site": "s1",
+        "episode": f"e{i}",
+        "group": f"e{i}",
+        "model": "gpt-4o",
+        "usage": Usage(prompt_tokens=50, completion_tokens=3),
+        "params": answer_params(sent),
+        "recorded_by_gateway": True,
+        **more,
+    }
+    return Example(**given)
+
+
+def reason(limits: RequestLimits, sent: dict[str, Any] | None = None, **more: Any) -> str | None:
+    given = {"model": "gpt-4o", "agent": "desk", "site": "triage", "audience": "unknown", **more}
+    return outside(limits, answer_params({"temperature": 0} if sent is None else sent), **given)
+
+
+LIMITS = limits_of(call(i) for i in range(20))
+
+
+@pytest.mark.parametrize(
+    ("sent", "more", "expected"),
+    [
+        (None, {}, None),
+        (None, {"audience": "code"}, None),
+        ({"temperature": 0, "stream": True, "user": "u", "service_tier": "flex"}, {}, None),
+        ({"temperature": 0, "max_tokens": 3}, {}, None),
+        (None, {"audience": "human"}, "audience"),
+        (None, {"model": "o3-pro"}, "model"),
+        (None, {"agent": "other"}, "agent"),
+        (None, {"agent": "", "site": ""}, "agent"),
+        (None, {"site": "chat-with-people"}, "site"),
+        ({}, {}, "params:temperature"),
+        ({"temperature": 2, "seed": 5}, {}, "params:temperature"),
+        ({"temperature": 0, "top_p": 0.1}, {}, "params:top_p"),
+        ({"temperature": 0, "max_tokens": 1}, {}, "params:max_tokens"),
+        ({"temperature": 0, "max_completion_tokens": 2}, {}, "params:max_tokens"),
+        ({"temperature": 0, "stop": ["comp"]}, {}, "params:stop"),
+        ({"temperature": 0, "logit_bias": {"1": -100}}, {}, "params:logit_bias"),
+        ({"temperature": 0, "seed": 7}, {}, "params:seed"),
+        ({"temperature": 0, "reasoning_effort": "high"}, {}, "params:reasoning_effort"),
+        ({"temperature": 0, "parallel_tool_calls": False}, {}, "params:parallel_tool_calls"),
+        ({"temperature": 0, "web_search_options": {}}, {}, "params:web_search_options"),
+        ({"temperature": 0, "prediction": {"type": "content"}}, {}, "params:prediction"),
+        ({"temperature": 0, "n": 3}, {}, "params:n"),
+        ({"temperature": 0, "logprobs": True}, {}, "params:logprobs"),
+        ({"temperature": 0, "modalities": ["text", "audio"]}, {}, "params:modalities"),
+        ({"temperature": 0, "audio": {"voice": "v"}}, {}, "params:modalities"),
+        ({"temperature": 0, "made_up_\nname": 1}, {}, "params:other"),
+    ],
+)
+def test_what_was_not_calibrated_goes_to_the_llm(
+    sent: dict[str, Any] | None, more: dict[str, Any], expected: str | None
+) -> None:
+    assert reason(LIMITS, sent, **more) == expected
+
+
+def test_what_was_calibrated_is_within() -> None:
+    sent = [
+        {"temperature": 0.2, "stop": ["\n"], "seed": 1, "custom": "x"},
+        {"temperature": 0.8, "stop": ["\n"], "seed": 2, "custom": "x"},
+    ]
+    limits = limits_of([*(call(i, sent=sent[i % 2]) for i in range(20)), call(30, agent="b", site="c")])
+    for one in sent:
+        assert reason(limits, one) is None
+    assert reason(limits, {**sent[0], "temperature": 0.5}) is None
+    assert reason(limits, {**sent[0], "temperature": 0.9}) == "params:temperature"
+    assert reason(limits, {**sent[0], "seed": 3}) == "params:seed"
+    assert reason(limits, {**sent[0], "custom": "y"}) == "params:other"
+    assert reason(limits, agent="b", site="c") is None
+    assert reason(limits, agent="desk", site="c") == "site"
+    assert decode(encode(limits), RequestLimits) == limits
+
+
+def test_a_parameter_that_every_call_had_may_not_be_left_out() -> None:
+    limits = limits_of(call(i, sent={"temperature": 0, "reasoning_effort": "high"}) for i in range(9))
+    assert reason(limits) == "params:reasoning_effort"
+    assert reason(limits, {"temperature": 0, "reasoning_effort": "high"}) is None
+
+
+def test_a_parameter_that_differs_from_call_to_call_may_have_any_value() -> None:
+    limits = limits_of(call(i, sent={"temperature": 0, "trace": f"t{i}", "seed": i % 4}) for i in range(60))
+    assert limits.varying == ["trace"]
+    assert reason(limits, {"temperature": 0, "trace": "new", "seed": 3}) is None
+    assert reason(limits, {"temperature": 0, "trace": "new", "seed": 4}) == "params:seed"
+
+
+def test_where_answers_were_cut_only_the_limits_seen_will_do() -> None:
+    cut = [call(i, sent={"temperature": 0, "max_tokens": 3}) for i in range(9)]
+    limits = limits_of(cut)
+    assert reason(limits, {"temperature": 0, "max_tokens": 3}) is None
+    assert reason(limits, {"temperature": 0, "max_tokens": 300}) == "params:max_tokens"
+    assert reason(limits) == "params:max_tokens"
+
+
+def test_answers_without_counted_tokens_are_taken_for_longer_than_they_are() -> None:
+    limits = limits_of([call(usage=None, response={"role": "assistant", "content": "a" * 400})])
+    assert limits.enough_tokens == 201
+
+
+def test_votes_stay_votes() -> None:
+    sent = {"temperature": 0.7}
+    asked = Request(messages=[{"role": "user", "content": "vote"}], agent="desk", site="triage")
+    votes = [call(i, sent=sent, episode=f"e{i // 5}", request=asked) for i in range(40)]
+    assert reason(limits_of(votes), sent) == "votes"
+    single = [call(i, sent=sent) for i in range(40)]
+    assert reason(limits_of(single), sent) is None
+    steady = [call(i, episode="e", request=asked) for i in range(40)]
+    assert reason(limits_of(steady)) is None, "at temperature 0 all answers are alike"
+
+
+def test_an_imported_log_need_not_name_what_callers_name() -> None:
+    more: dict[str, Any] = {"recorded_by_gateway": False, "params": None, "model": "gpt-4o-2024-08-06"}
+    limits = limits_of(call(i, agent="from-the-file", site="", **more) for i in range(9))
+    assert reason(limits, agent="", site="") is None
+    assert reason(limits, {"temperature": 0.5}, agent="", site="") is None
+    assert reason(limits, {"temperature": 2}, agent="", site="") == "params:temperature"
+    assert reason(limits, {"temperature": 0, "stop": ["x"]}, agent="", site="") == "params:stop"
+    assert reason(limits, agent="other", site="") == "agent"
+    assert reason(limits, agent="", site="", model="gpt-4o-2024-08-06") is None
+    assert reason(limits, agent="", site="", model="gpt-4o-mini") == "model"
+    unnamed = limits_of([call(recorded_by_gateway=False, model="")])
+    assert reason(unnamed, model="anything") is None
+
+
+def test_without_calibration_only_a_plain_request_is_within() -> None:
+    assert reason(RequestLimits(), {}, agent="", site="") is None
+    assert reason(RequestLimits(), {}, agent="a", site="") == "agent"
+    assert reason(RequestLimits(), {"temperature": 0}, agent="", site="") == "params:temperature"
+
+
+def test_a_recorded_call_is_judged_as_the_gateway_would_have_judged_it() -> None:
+    assert outside_of_example(LIMITS, call()) is None
+    assert outside_of_example(LIMITS, call(declared_audience="human")) == "audience"
+    assert outside_of_example(LIMITS, call(sent={"temperature": 0, "n": 2})) == "params:n"
+    assert outside_of_example(LIMITS, call(model="o3-pro")) == "model"
+    assert outside_of_example(LIMITS, call(params=None)) is None
+    several = limits_of([*(call(i) for i in range(9)), call(10, sent={"temperature": 0, "n": 2})])
+    assert several == limits_of(call(i) for i in range(9)), "what no specialist may answer sets no limit"
+
+
+def test_what_no_specialist_may_ever_answer() -> None:
+    assert only_llm_reason({}, "human") == "audience"
+    assert only_llm_reason({"background": "true"}, "unknown") == "params:background"
+    assert only_llm_reason({"temperature": "2"}, "code") is None
+
+
+def test_a_request_is_judged_in_microseconds() -> None:
+    sent = {"temperature": 0, "max_tokens": 100, "stream": True, "user": "u"}
+    params = answer_params(sent)
+    given: dict[str, Any] = {"model": "gpt-4o", "agent": "desk", "site": "triage", "audience": "unknown"}
+    best = min(_seconds(lambda: outside(LIMITS, params, **given)) for _ in range(5))
+    assert best < 20e-6
+
+
+def _seconds(work: Any, n: int = 2000) -> float:
+    began = time.perf_counter()
+    for _ in range(n):
+        work()
+    return (time.perf_counter() - began) / n
