@@ -14,8 +14,9 @@ from typing import Final, get_args
 
 import msgspec
 
+from deputize.core.answer_params import answer_params
 from deputize.core.contracts import text_of
-from deputize.core.records import Audience, DecisionReason, Example, RequestLimits
+from deputize.core.records import Audience, Call, DecisionReason, RequestLimits
 
 MAX_VALUES = 16
 """Different values of one parameter that are listed. More, most of them used once, are taken to differ from call to call."""
@@ -37,6 +38,49 @@ _SNAPSHOT = re.compile(r"-(?:\d{4}-\d{2}-\d{2}|\d{8})$")
 """The date at the end of a model's name, which stands in replies where requests name the model without it."""
 
 _encode = msgspec.json.Encoder(order="sorted").encode
+
+
+class RequestFacts(msgspec.Struct, frozen=True, gc=False):
+    """The facts of a recorded call that limits are made of: none of its text."""
+
+    model: str
+    agent: str
+    site: str
+    audience: Audience
+    """As the caller declared it."""
+    params: dict[str, str]
+    """`core.answer_params.answer_params` of the request."""
+    has_params: bool
+    """False where an imported log recorded none."""
+    is_imported: bool
+    """Model, agent and site are named as the log names them, which need not be how callers of the gateway do."""
+    n_answer_tokens: int
+    is_counted: bool
+    """The provider counted the tokens of the answer; False: two bytes a token, rather too many."""
+    asked: bytes
+    """Digest: equal for equal requests of one episode; b"" where the episode is not known."""
+
+
+def facts_of(call: Call) -> RequestFacts:
+    """The facts of a recorded call."""
+    is_imported = call.source != "gateway"
+    n_tokens, is_counted = _answer_tokens(call)
+    asked = b""
+    if call.episode:
+        shown = _encode((call.episode, call.messages, call.tools, call.response_format))
+        asked = blake2b(shown, digest_size=12).digest()
+    return RequestFacts(
+        model=call.model,
+        agent=call.agent,
+        site=call.site,
+        audience=call.audience,
+        params=answer_params(call.params),
+        has_params=bool(call.params) or not is_imported,
+        is_imported=is_imported,
+        n_answer_tokens=n_tokens,
+        is_counted=is_counted,
+        asked=asked,
+    )
 
 
 def only_llm_reason(params: Mapping[str, str], audience: Audience) -> DecisionReason | None:
@@ -95,26 +139,26 @@ def outside(
 _WITH_OWN_RULE: Final = frozenset({*_RANGES, "max_tokens"})
 
 
-def outside_of_example(limits: RequestLimits, example: Example) -> DecisionReason | None:
-    """The reason why a recorded call is outside the limits, as the gateway would have found it; None where it is within."""
-    if example.params is None:
-        return only_llm_reason({}, example.declared_audience)
+def outside_of_call(limits: RequestLimits, facts: RequestFacts) -> DecisionReason | None:
+    """The reason why a recorded call is outside the limits, as the gateway would find it; None where it is within."""
+    if not facts.has_params:
+        return only_llm_reason({}, facts.audience)
     return outside(
         limits,
-        example.params,
-        model=example.model,
-        agent=example.request.agent,
-        site=example.request.site,
-        audience=example.declared_audience,
+        facts.params,
+        model=facts.model,
+        agent=facts.agent,
+        site=facts.site,
+        audience=facts.audience,
     )
 
 
-def limits_of(calls: Iterable[Example]) -> RequestLimits:
+def limits_of(calls: Iterable[RequestFacts]) -> RequestLimits:
     """The limits that cover the given calls, but for those that no specialist may ever answer."""
-    servable = [e for e in calls if only_llm_reason(e.params or {}, e.declared_audience) is None]
-    models = {name for e in servable for name in _model_names(e)}
-    sites = {pair for e in servable for pair in _callers(e)}
-    recorded = [e.params for e in servable if e.params is not None]
+    servable = [one for one in calls if only_llm_reason(one.params, one.audience) is None]
+    models = {name for one in servable for name in _model_names(one)}
+    sites = {pair for one in servable for pair in _callers(one)}
+    recorded = [one.params for one in servable if one.has_params]
     values, varying = _values(recorded)
     return RequestLimits(
         # a log without the names of models says nothing of them
@@ -133,16 +177,14 @@ def limits_of(calls: Iterable[Example]) -> RequestLimits:
     )
 
 
-def _model_names(example: Example) -> tuple[str, ...]:
-    if example.recorded_by_gateway:
-        return (example.model,)
-    return (example.model, _SNAPSHOT.sub("", example.model))
+def _model_names(facts: RequestFacts) -> tuple[str, ...]:
+    return (facts.model, _SNAPSHOT.sub("", facts.model)) if facts.is_imported else (facts.model,)
 
 
-def _callers(example: Example) -> tuple[tuple[str, str], ...]:
+def _callers(facts: RequestFacts) -> tuple[tuple[str, str], ...]:
     """(agent, site) of a call as a caller of the gateway would name them; imported names need not be header values."""
-    named = (example.request.agent, example.request.site)
-    return (named,) if example.recorded_by_gateway else (named, ("", ""))
+    named = (facts.agent, facts.site)
+    return (named, ("", "")) if facts.is_imported else (named,)
 
 
 def _range(name: str, recorded: Sequence[Mapping[str, str]], some_unrecorded: bool) -> tuple[float, float]:
@@ -172,38 +214,28 @@ def _values(recorded: Sequence[Mapping[str, str]]) -> tuple[dict[str, list[str]]
     return values, varying
 
 
-def _tokens_needed(calls: Sequence[Example]) -> int | None:
+def _tokens_needed(calls: Sequence[RequestFacts]) -> int | None:
     """Tokens of the longest answer; None where answers were cut at the `max_tokens` of their requests."""
-    longest = 0
-    for example in calls:
-        n_tokens, exact = _answer_tokens(example)
-        longest = max(longest, n_tokens)
-        limit = (example.params or {}).get("max_tokens", "")
-        if exact and limit and n_tokens >= _number(limit):
+    for one in calls:
+        limit = one.params.get("max_tokens", "")
+        if one.is_counted and limit and one.n_answer_tokens >= _number(limit):
             return None
-    return longest
+    return max((one.n_answer_tokens for one in calls), default=0)
 
 
-def _answer_tokens(example: Example) -> tuple[int, bool]:
-    """Tokens of a recorded answer, and True where the provider counted them; else two bytes a token, rather too many."""
-    usage = example.usage
+def _answer_tokens(call: Call) -> tuple[int, bool]:
+    """Tokens of a recorded answer, and True where the provider counted them."""
+    usage = call.usage
     if usage is not None and usage.completion_tokens and not usage.estimated:
         return usage.completion_tokens, True
-    called = example.response.get("tool_calls")
-    n_bytes = len(text_of(example.response).encode("utf-8", "surrogatepass")) + len(
-        _encode(called) if called else b""
-    )
-    return n_bytes // 2 + 1, False
+    called = call.response.get("tool_calls")
+    written = text_of(call.response).encode("utf-8", "surrogatepass") + (_encode(called) if called else b"")
+    return len(written) // 2 + 1, False
 
 
-def _has_votes(calls: Sequence[Example]) -> bool:
+def _has_votes(calls: Sequence[RequestFacts]) -> bool:
     """Check whether many calls ask again what their episode has asked already, at a temperature: votes to be counted."""
-    counts: Counter[tuple[str, bytes]] = Counter()
-    for example in calls:
-        if _number((example.params or {}).get("temperature", "1")) > 0 and example.episode:
-            request = example.request
-            asked = _encode((request.messages, request.tools, request.response_format))
-            counts[example.episode, blake2b(asked, digest_size=12).digest()] += 1
+    counts = Counter(one.asked for one in calls if one.asked and one.params.get("temperature") != "0")
     n_repeated = sum(n for n in counts.values() if n > 1)
     return bool(n_repeated) and n_repeated >= MIN_REPEATED_SHARE * len(calls)
 

@@ -8,27 +8,32 @@ from typing import Any
 import pytest
 
 from deputize.core.answer_params import answer_params
-from deputize.core.records import Example, Request, RequestLimits, Usage, decode, encode
-from deputize.router.request_limits import limits_of, only_llm_reason, outside, outside_of_example
+from deputize.core.records import Call, RequestLimits, Usage, decode, encode
+from deputize.router.request_limits import (
+    RequestFacts,
+    facts_of,
+    limits_of,
+    only_llm_reason,
+    outside,
+    outside_of_call,
+)
 
 
-def call(i: int = 0, *, agent: str = "desk", site: str = "triage", **more: Any) -> Example:
-    sent: dict[str, Any] = more.pop("sent", {"temperature": 0})
+def call(i: int = 0, *, sent: dict[str, Any] | None = None, **more: Any) -> RequestFacts:
     given = {
-        "call_id": f"c{i}",
-        "request": Request(messages=[{"role": "user", "content": f"q{i}"}], agent=agent, site=site),
+        "id": f"c{i}",
+        "messages": [{"role": "user", "content": f"q{i}"}],
         "response": {"role": "assistant", "content": "complaint"},
-        "audience": "code",
-        "site": "s1",
         "episode": f"e{i}",
-        "group": f"e{i}",
+        "agent": "desk",
+        "site": "triage",
         "model": "gpt-4o",
+        "params": {"temperature": 0} if sent is None else sent,
         "usage": Usage(prompt_tokens=50, completion_tokens=3),
-        "params": answer_params(sent),
-        "recorded_by_gateway": True,
+        "source": "gateway",
         **more,
     }
-    return Example(**given)
+    return facts_of(Call(**given))
 
 
 def reason(limits: RequestLimits, sent: dict[str, Any] | None = None, **more: Any) -> str | None:
@@ -121,17 +126,17 @@ def test_answers_without_counted_tokens_are_taken_for_longer_than_they_are() -> 
 
 def test_votes_stay_votes() -> None:
     sent = {"temperature": 0.7}
-    asked = Request(messages=[{"role": "user", "content": "vote"}], agent="desk", site="triage")
-    votes = [call(i, sent=sent, episode=f"e{i // 5}", request=asked) for i in range(40)]
+    asked = [{"role": "user", "content": "vote"}]
+    votes = [call(i, sent=sent, episode=f"e{i // 5}", messages=asked) for i in range(40)]
     assert reason(limits_of(votes), sent) == "votes"
     single = [call(i, sent=sent) for i in range(40)]
     assert reason(limits_of(single), sent) is None
-    steady = [call(i, episode="e", request=asked) for i in range(40)]
+    steady = [call(i, episode="e", messages=asked) for i in range(40)]
     assert reason(limits_of(steady)) is None, "at temperature 0 all answers are alike"
 
 
 def test_an_imported_log_need_not_name_what_callers_name() -> None:
-    more: dict[str, Any] = {"recorded_by_gateway": False, "params": None, "model": "gpt-4o-2024-08-06"}
+    more: dict[str, Any] = {"source": "a file", "sent": {}, "model": "gpt-4o-2024-08-06"}
     limits = limits_of(call(i, agent="from-the-file", site="", **more) for i in range(9))
     assert reason(limits, agent="", site="") is None
     assert reason(limits, {"temperature": 0.5}, agent="", site="") is None
@@ -140,7 +145,7 @@ def test_an_imported_log_need_not_name_what_callers_name() -> None:
     assert reason(limits, agent="other", site="") == "agent"
     assert reason(limits, agent="", site="", model="gpt-4o-2024-08-06") is None
     assert reason(limits, agent="", site="", model="gpt-4o-mini") == "model"
-    unnamed = limits_of([call(recorded_by_gateway=False, model="")])
+    unnamed = limits_of([call(source="", model="")])
     assert reason(unnamed, model="anything") is None
 
 
@@ -151,11 +156,11 @@ def test_without_calibration_only_a_plain_request_is_within() -> None:
 
 
 def test_a_recorded_call_is_judged_as_the_gateway_would_have_judged_it() -> None:
-    assert outside_of_example(LIMITS, call()) is None
-    assert outside_of_example(LIMITS, call(declared_audience="human")) == "audience"
-    assert outside_of_example(LIMITS, call(sent={"temperature": 0, "n": 2})) == "params:n"
-    assert outside_of_example(LIMITS, call(model="o3-pro")) == "model"
-    assert outside_of_example(LIMITS, call(params=None)) is None
+    assert outside_of_call(LIMITS, call()) is None
+    assert outside_of_call(LIMITS, call(audience="human")) == "audience"
+    assert outside_of_call(LIMITS, call(sent={"temperature": 0, "n": 2})) == "params:n"
+    assert outside_of_call(LIMITS, call(model="o3-pro")) == "model"
+    assert outside_of_call(LIMITS, call(sent={}, source="a file")) is None, "nothing is known against it"
     several = limits_of([*(call(i) for i in range(9)), call(10, sent={"temperature": 0, "n": 2})])
     assert several == limits_of(call(i) for i in range(9)), "what no specialist may answer sets no limit"
 

@@ -3,8 +3,8 @@
 A call belongs to a task where the live route table would send its raw request to the task's route: it is keyed by the same
 code, over the same key spaces. What curation withheld (quarantined calls, calls at sites that only speak to people) is in
 it too, since its like is asked live. A call that the task's de-identified requests were filed with, but whose raw request
-no route would get, is one of the task's calls that are not served. A call that an LLM alone can answer (`n`, `logprobs`,
-an earlier response) is not served either.
+no route would get, is one of the task's calls that are not served. A call outside the limits of the route (declared for a
+person, `n`, an earlier response; see router.request_limits) is not served either.
 
 Not in it: calls without an answer of the LLM to compare with (failed, cut off, answered by a specialist), and what has
 left the store since (erased, expired), which is counted. An answer that breaks the contract stays: whatever is served in
@@ -23,13 +23,15 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from deputize.core.answer_params import answer_params
 from deputize.core.artifacts import Curated, Discovered, Withheld
 from deputize.core.contracts import agree, answer_of
 from deputize.core.errors import BadInput
-from deputize.core.records import Answer, Call, Contract, Example, Request, Split, Task
+from deputize.core.records import Answer, Call, Contract, Example, Request, RequestLimits, Split, Task
 from deputize.core.template_key import TemplateKeys
+from deputize.router.request_limits import RequestFacts, facts_of, limits_of, only_llm_reason, outside_of_call
 from deputize.scoring.costs import Prices, spend_of
-from deputize.wire.chat_request import only_llm_reason, request_of
+from deputize.wire.chat_request import pinned_reason, request_of
 
 MEASURED: tuple[Split, ...] = ("validation", "calibration", "test")
 """The splits that specialists are asked; nothing is trained on the raw calls of any of them."""
@@ -66,15 +68,24 @@ class Population:
     """The calls of each task in the splits that are measured, and where their texts are."""
 
     def __init__(
-        self, calls_of: Mapping[str, Sequence[PopulationCall]], raw: RawCalls, n_gone: int = 0
+        self,
+        calls_of: Mapping[str, Sequence[PopulationCall]],
+        raw: RawCalls,
+        n_gone: int = 0,
+        limits_of: Mapping[str, RequestLimits] | None = None,
     ) -> None:
         self._calls_of, self._raw = calls_of, raw
+        self._limits_of = limits_of or {}
         self.n_gone = n_gone
         """Calls that were curated and have left the store since."""
 
     def of(self, task_id: str) -> Sequence[PopulationCall]:
         """The calls of a task, in the order of the log."""
         return self._calls_of.get(task_id, ())
+
+    def limits_of(self, task_id: str) -> RequestLimits:
+        """The requests that the calibration calls of a task cover: its route serves no others."""
+        return self._limits_of.get(task_id, RequestLimits())
 
     def texts(self, calls: Sequence[PopulationCall]) -> Iterator[RecordedCall | None]:
         """The recorded calls with their repeated samples, one by one; None for one that has left the store."""
@@ -101,7 +112,7 @@ def asked_request(call: Call) -> Request | None:
         "response_format": call.response_format,
         "tool_choice": call.tool_choice,
     }
-    if only_llm_reason(chat, call.params) is not None:
+    if pinned_reason(call.params) or only_llm_reason(answer_params(call.params), call.audience):
         return None
     try:
         return request_of(chat, agent=call.agent, site=call.site)
@@ -124,6 +135,7 @@ def read_population(raw: RawCalls, curated: Curated, discovered: Discovered, pri
     keys = TemplateKeys(discovered.keyspaces)
     commonest = {task.id: _commonest(curated, discovered, task) for task in discovered.tasks}
     calls_of: dict[str, list[PopulationCall]] = {task.id: [] for task in discovered.tasks}
+    facts: dict[str, list[RequestFacts]] = {task.id: [] for task in discovered.tasks}
     n_seen = 0
     for call in raw:
         place = places.get(call.id)
@@ -136,6 +148,7 @@ def read_population(raw: RawCalls, curated: Curated, discovered: Discovered, pri
         task = tasks.get(task_id)
         if task is None:
             continue
+        facts[task_id].append(facts_of(call))
         calls_of[task_id].append(
             PopulationCall(
                 call_id=call.id,
@@ -151,7 +164,25 @@ def read_population(raw: RawCalls, curated: Curated, discovered: Discovered, pri
                 repeated=place.repeated,
             )
         )
-    return Population(calls_of, raw, n_gone=len(places) - n_seen)
+    limits = {id: _limits(calls, facts[id]) for id, calls in calls_of.items()}
+    within = {id: _within(calls, facts[id], limits[id]) for id, calls in calls_of.items()}
+    return Population(within, raw, n_gone=len(places) - n_seen, limits_of=limits)
+
+
+def _limits(calls: Sequence[PopulationCall], facts: Sequence[RequestFacts]) -> RequestLimits:
+    return limits_of(
+        one for call, one in zip(calls, facts, strict=True) if call.is_asked and call.split == "calibration"
+    )
+
+
+def _within(
+    calls: Sequence[PopulationCall], facts: Sequence[RequestFacts], limits: RequestLimits
+) -> list[PopulationCall]:
+    """The calls, those outside the limits not asked."""
+    return [
+        call if outside_of_call(limits, one) is None else msgspec.structs.replace(call, is_asked=False)
+        for call, one in zip(calls, facts, strict=True)
+    ]
 
 
 class _Place(msgspec.Struct, frozen=True, gc=False):

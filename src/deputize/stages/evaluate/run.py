@@ -300,7 +300,7 @@ class TaskEvaluation:
             made,
             chosen.specialist,
             self.config,
-            limits=self.calls.limits,
+            limits=self.calls.population.limits_of(self.calls.task.id),
             mixed=self.calls.contract.may_defer,
             n_unread=calibration.n_unread,
             units=self.units,

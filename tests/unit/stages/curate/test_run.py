@@ -450,20 +450,6 @@ def test_a_log_of_one_episode_is_split_by_prompt_with_a_warning() -> None:
     assert any("only 1 episode" in w for w in out.warnings)
 
 
-def test_examples_keep_what_the_gateway_asks_of_a_request() -> None:
-    calls = log(12)
-    sent = {"temperature": 0.5, "stop": ["Anna Meier"], "user": "Anna Meier"}
-    live = [msgspec.structs.replace(c, source="gateway", params=sent, audience="code") for c in calls]
-    (example, *_) = curate(live).examples
-    assert example.recorded_by_gateway and example.declared_audience == "code"
-    assert example.params is not None and example.params.keys() == {"temperature", "stop"}
-    assert "Anna" not in repr(example.params)
-    (plain, *_) = curate([msgspec.structs.replace(c, source="gateway", params={}) for c in calls]).examples
-    assert plain.params == {}, "all at their defaults"
-    (imported, *_) = curate([msgspec.structs.replace(c, params={}) for c in calls]).examples
-    assert imported.params is None and not imported.recorded_by_gateway, "not recorded"
-
-
 def test_equal_requests_are_twins() -> None:
     calls = log(3)
     again = Call(

@@ -8,7 +8,7 @@ import msgspec
 from tests.unit.stages.evaluate.conftest import LABEL, Recorded
 
 from deputize.core.artifacts import Curated, Discovered, Withheld
-from deputize.core.records import Call, Example, KeySpace, PromptRecipe, Request, Task
+from deputize.core.records import Call, Example, KeySpace, PromptRecipe, Request, RequestLimits, Task
 from deputize.core.signature import signature
 from deputize.core.template_key import TemplateKeys
 from deputize.scoring.costs import load_prices
@@ -95,6 +95,26 @@ def test_what_only_an_llm_can_answer_is_not_asked() -> None:
     assert asked_request(several) is None and asked_request(call("one", params={"n": 1})) is not None
     assert asked_request(call("later", params={"previous_response_id": "r"})) is None
     assert asked(population([several], [example(several)])) == {"several": False}
+
+
+def test_calls_outside_the_limits_of_calibration_are_not_asked() -> None:
+    """They are left out of what counts as served, since the gateway leaves them to the LLM."""
+    sent = {"temperature": 0}
+    raw = [call(f"c{i}", params=sent, model="gpt-4o", source="gateway") for i in range(3)]
+    person = call("person", params=sent, model="gpt-4o", source="gateway", audience="human")
+    warm = call("warm", params={"temperature": 1.5}, model="gpt-4o", source="gateway")
+    other = call("other", params=sent, model="o3-pro", source="gateway")
+    places = [
+        *(example(c) for c in raw),
+        example(person),
+        example(warm, "test"),
+        example(other, "validation"),
+    ]
+    found = population([*raw, person, warm, other], places)
+    assert [id for id, is_asked in asked(found).items() if not is_asked] == ["person", "warm", "other"]
+    limits = found.limits_of("t")
+    assert limits.models == ["gpt-4o"] and limits.ranges == {"temperature": (0.0, 0.0)}
+    assert found.limits_of("no task") == RequestLimits()
 
 
 def test_the_request_is_formed_as_the_gateway_forms_it() -> None:
