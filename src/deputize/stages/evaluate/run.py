@@ -108,12 +108,7 @@ def run(
             waiting.append(evaluation)
         else:
             results[task.id] = evaluation.untested(leaks[task.id] or _why_not(task, selected, finetuned))
-    # small needs first, so that what they leave falls to larger ones; last those that cannot be certified at all
-    waiting.sort(key=lambda one: (not one.certifiable, one.needs_s(), one.calls.task.id))
-    for at, evaluation in enumerate(waiting):
-        needs = [one.needs_s() for one in waiting[at:]]
-        share = needs[0] / sum(needs) if sum(needs) else 1 / len(needs)
-        evaluation.decide(deadline.part(share, least_s=needs[0]))
+    _decide_all(waiting, deadline)
     for at, evaluation in enumerate(waiting):
         evaluation.show(deadline.part(1 / (len(waiting) - at)))
         results[evaluation.calls.task.id] = evaluation.result()
@@ -123,6 +118,16 @@ def run(
 def _why_not(task: Task, selected: Selected, finetuned: Finetuned) -> str:
     reasons = (finetuned.refused.get(task.id), selected.refused.get(task.id))
     return next((r for r in reasons if r), "no specialist was trained for this task")
+
+
+def _decide_all(waiting: list[TaskEvaluation], deadline: Deadline) -> None:
+    """Certifies or refuses each task, in parts of the time by need; sorts the tasks into the order of their turns."""
+    # small needs first, so that what they leave falls to larger ones; last those that cannot be certified at all
+    waiting.sort(key=lambda one: (not one.certifiable, one.needs_s(), one.calls.task.id))
+    for at, evaluation in enumerate(waiting):
+        needs = [one.needs_s() for one in waiting[at:]]
+        share = needs[0] / sum(needs) if sum(needs) else 1 / len(needs)
+        evaluation.decide(deadline.part(share, least_s=needs[0]))
 
 
 def _largest_groups(curated: Curated, discovered: Discovered) -> dict[str, int]:
