@@ -349,7 +349,8 @@ def signal_rows(
             )
             served = float(s.share_S.mean())
             # double spend: the specialist is asked at every call, the LLM at those it does not serve
-            usd = float(cert.expected_usd(served, pool.specialist_usd, pool.llm_usd))
+            costs = cert.CallCosts(pool.llm_usd, pool.specialist_usd)
+            usd = float(cert.expected_usd(served, 0.0, costs))
             out.append(
                 {
                     "epsilon": epsilon,

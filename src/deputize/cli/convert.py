@@ -40,7 +40,12 @@ def run_options(command: F) -> F:
                 "(may be repeated; default linear and lora).",
             ),
             click.option(
-                "--epsilon", type=float, help="How much quality a route may cost at most (default .02)."
+                "--epsilon", type=float, help="How much quality a route may cost at most (default .05)."
+            ),
+            click.option(
+                "--served-limit",
+                type=float,
+                help="How many of the calls it answers a specialist may get wrong at most (default 3 epsilon).",
             ),
             click.option("--delta", type=float, help="Chance that a certificate is wrong (default .05)."),
             click.option("--seed", type=int, help="Seed of every random choice (default 0)."),

@@ -6,6 +6,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+AUDIT_SHARE = 0.02
+"""The share of served calls that the gateway audits where its settings say nothing."""
+
 
 class Convert(BaseModel):
     """Settings of one run, from curation to evaluation."""
@@ -16,7 +19,13 @@ class Convert(BaseModel):
     methods: tuple[str, ...] = ("linear", "lora")
     """Training methods that may be used: linear, lora, dora, qlora, full, or an entry point of the group
     "deputize.methods". Of these each task gets what is worth training for it, from cheap to expensive."""
-    epsilon: float = Field(0.02, gt=0, lt=1)
+    epsilon: float = Field(0.05, gt=0, lt=1)
+    """The loss that a route may cost at most, over all calls of its task."""
+    served_limit: float | None = Field(None, gt=0, lt=1)
+    """The loss that it may cost at most among the calls that the specialist answers; None: three times epsilon."""
+    error_usd: float | dict[str, float] = 0.0
+    """Price in US dollars of a served answer that is not the LLM's: for all tasks, or by the id or name of a task ("*": the
+    others). A route is published only where it saves more than that."""
     delta: float = Field(0.05, gt=0, lt=1)
     seed: int = Field(0, ge=0)
     minutes: float = Field(30.0, gt=0)
@@ -34,6 +43,23 @@ class Convert(BaseModel):
     """standard: what points at one person, and secrets; strict: also places, organisations, health, times;
     paraphrase: beyond that, numeric details, and texts with sensitive terms are worded anew where [privacy] paraphraser
     names a model; paranoid: strict, and every word that only few episodes hold is masked."""
+
+    @property
+    def limit_among_served(self) -> float | None:
+        """The loss allowed among the served calls; None where three times epsilon allows any."""
+        return self.served_limit_at(self.epsilon)
+
+    def served_limit_at(self, epsilon: float) -> float | None:
+        """The same for another epsilon."""
+        limit = self.served_limit if self.served_limit is not None else 3 * epsilon
+        return limit if limit < 1 else None
+
+    def error_usd_of(self, *names: str) -> float:
+        """The price of a wrong answer of a task, by its id or name."""
+        if isinstance(self.error_usd, dict):
+            found = next((self.error_usd[name] for name in names if name in self.error_usd), None)
+            return found if found is not None else self.error_usd.get("*", 0.0)
+        return self.error_usd
 
 
 class Privacy(BaseModel):

@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from deputize.core.config import sentence
+from deputize.core.config import AUDIT_SHARE, sentence
 from deputize.core.errors import BadInput, UsageError
 from deputize.files import read_toml
 from deputize.scoring.monitor import AUDITS_PER_FALSE_ROLLBACK
@@ -65,7 +65,7 @@ class GatewaySettings(BaseModel):
     specialist_timeout_s: float = Field(default=10.0, gt=0)
     shadow_wait_s: float = Field(default=1.0, ge=0)
     """How long a finished answer waits for the shadow's opinion before it is recorded without."""
-    audit_share: float = Field(default=0.02, ge=0, le=1)
+    audit_share: float = Field(default=AUDIT_SHARE, ge=0, le=1)
     """The share of specialist-served calls that the LLM is asked as well, after the answer, to see whether it agrees.
     Each audit costs an LLM call, or two for a route certified against the LLM's own repeated samples, and is recorded as
     a call of its own with the reason "audit". With 0 no route is watched."""

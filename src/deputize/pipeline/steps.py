@@ -11,9 +11,11 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from deputize.core.artifacts import Discovered, Evaluated, Finetuned, Selected
+from deputize.core.config import AUDIT_SHARE
 from deputize.core.records import Answer
 
 if TYPE_CHECKING:
+    from deputize.home import Home
     from deputize.pipeline.artifact import Artifact
     from deputize.pipeline.run import Run
 
@@ -110,9 +112,16 @@ def evaluate(run: Run, out: Artifact[Evaluated]) -> None:
         progress=run.progress,
         deadline_s=run.remaining_s(),
         digest=answer_digest(run.home.keyring.derive("answers")),
+        audit_share=audit_share_of(run.home),
     )
     MODELS.clear()  # a process that goes on, such as the watch, does not keep them in memory
     out.write(Evaluated(results=results, n_gone=population.n_gone))
+
+
+def audit_share_of(home: Home) -> float:
+    """Share of served calls that the gateway of a home audits, as its settings say."""
+    given = home.table("gateway").get("audit_share", AUDIT_SHARE)
+    return float(given) if isinstance(given, int | float) else AUDIT_SHARE
 
 
 def answer_digest(key: bytes) -> Callable[[Answer], str]:

@@ -18,7 +18,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import bdtr
+from scipy.special import bdtr, bdtrc
 
 Floats: TypeAlias = NDArray[np.float64]
 CertificateKind = Literal["selective_error", "not_worse_than_llm", "not_worse_than_repeats"]
@@ -271,23 +271,63 @@ def family_levels(
             levels[k] += levels[done] / len(waiting)
 
 
-def cheapest(
-    verdict: SequenceTest, share_served_L: ArrayLike, specialist_usd: float, llm_usd: float
-) -> int | None:
+@dataclass(frozen=True)
+class CallCosts:
+    """Costs of one call of a task, in US dollars."""
+
+    llm_usd: float
+    """Of the LLM."""
+    specialist_usd: float
+    """Of the specialist, asked alone."""
+    audit_share: float = 0.0
+    """Share of the served calls for which the LLM is asked as well."""
+    error_usd: float = 0.0
+    """Price of a served answer that is not the LLM's."""
+
+
+def cheapest(verdict: SequenceTest, share_served_L: ArrayLike, costs: CallCosts) -> int | None:
     """The index of the certified threshold with the least expected cost of a call; None where none is certified.
 
-    A call costs the specialist's run always and the LLM's when it is not served, so double spend is in the sum. Of
-    equal costs the strictest threshold wins.
+    Of equal costs the strictest threshold wins.
     """
     if verdict.n_passed == 0:
         return None
     share_L = np.asarray(share_served_L, dtype=float)[: verdict.n_passed]
-    return int(np.argmin(np.round(expected_usd(share_L, specialist_usd, llm_usd), 15)))
+    errors_L = verdict.n_errors_L[: verdict.n_passed] / max(1, verdict.n_units)
+    return int(np.argmin(np.round(expected_usd(share_L, errors_L, costs), 15)))
 
 
-def expected_usd(share_served_L: ArrayLike, specialist_usd: float, llm_usd: float) -> Floats:
-    """Expected cost of one call of a route in US dollars: the specialist always runs, the LLM when it is not served."""
-    return specialist_usd + (1 - np.asarray(share_served_L, dtype=float)) * llm_usd
+def expected_usd(share_served_L: ArrayLike, errors_L: ArrayLike, costs: CallCosts) -> Floats:
+    """Expected cost of one call of a route in US dollars.
+
+    The specialist always runs, the LLM when the call is not served or is audited, and a wrong answer has its price.
+
+    Args:
+        share_served_L: share of the calls that are served.
+        errors_L: share of the calls that are served and wrong.
+        costs: of one call.
+    """
+    share_L = np.asarray(share_served_L, dtype=float)
+    asked_L = 1 - share_L + costs.audit_share * share_L
+    return (
+        costs.specialist_usd + asked_L * costs.llm_usd + np.asarray(errors_L, dtype=float) * costs.error_usd
+    )
+
+
+def contradicted_p(difference_N: ArrayLike, epsilon: float) -> float:
+    """p-value of "the mean of D is at most epsilon" on units that certified nothing; a small one contradicts a certificate.
+
+    Args:
+        difference_N: the loss of each unit beyond the LLM's, in [-1, 1]; where it is 0 or 1 the binomial tail is exact.
+        epsilon: the loss that was claimed not to be exceeded.
+    """
+    difference = np.asarray(difference_N, dtype=float)
+    if difference.size == 0:
+        return 1.0
+    if np.isin(difference, (0.0, 1.0)).all():
+        n_errors = int(difference.sum())
+        return 1.0 if n_errors == 0 else float(bdtrc(n_errors - 1, difference.size, epsilon))
+    return float(betting_p(-difference, -epsilon, 0.01)[0])
 
 
 def seed_of(seed: int, *names: str) -> int:
@@ -371,6 +411,9 @@ def claim(
         )
     else:
         body = f"answering at {threshold} with the specialist differs from the LLM's answer in at most {limit} of {over}"
+    if verdict.served_limit is not None and verdict.kind != "selective_error":
+        beyond = "" if verdict.kind == "not_worse_than_llm" else " beyond that"
+        body += f", and in at most {percent(verdict.served_limit)} of those it answers{beyond}"
     basis = f"{errors} of the {served} served among {verdict.n_units} independent calibration calls differed"
     repeats = (
         f"; {n_repeated} of them had a second answer of the LLM"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -72,23 +71,23 @@ def test_a_stop_in_the_middle_of_s2_costs_s2_and_nothing_else(home: Path) -> Non
 def kill_while_writing(home: Path) -> tuple[Path, Path]:
     """The run's folder, and the file that examples were being written to when the process was killed."""
     program = (
-        "import sys; from pathlib import Path; from deputize.core.config import Convert\n"
-        "from deputize.home import Home\n"
-        "from deputize.pipeline.conversion import convert; convert(Home(Path(sys.argv[1])), Convert(), stop_after='curate')"
+        "import os, signal, sys; from pathlib import Path; from deputize.core.config import Convert\n"
+        "from deputize.home import Home; from deputize.store.sealed import SealedStream\n"
+        "from deputize.pipeline.conversion import convert\n"
+        "add = SealedStream.add\n"
+        "def add_or_die(stream, record):\n"
+        "    add(stream, record)\n"
+        "    if stream._n_written == 100: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "SealedStream.add = add_or_die\n"
+        "convert(Home(Path(sys.argv[1])), Convert(), stop_after='curate')"
     )
-    child = subprocess.Popen([sys.executable, "-c", program, str(home)], stderr=subprocess.PIPE)
-    try:
-        for _ in range(60_000):
-            parts = list((home / "runs").glob("*/.curate.sealed.part"))
-            if parts and parts[0].stat().st_size > 20_000:
-                break
-            assert child.poll() is None, child.stderr and child.stderr.read().decode()[-2000:]
-            time.sleep(0.005)
-    finally:
-        child.kill()
-        child.communicate()
-    assert child.returncode == -signal.SIGKILL
-    return parts[0].parent, parts[0]
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(home)], stderr=subprocess.PIPE, check=False, timeout=500
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()[-2000:]
+    (part,) = (home / "runs").glob("*/.curate.sealed.part")
+    assert part.stat().st_size > 20_000
+    return part.parent, part
 
 
 def test_a_run_reads_the_store_as_a_stream(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from deputize.core.config import Convert, Privacy, StoreSettings, sentence
 
 def test_the_defaults_are_what_the_pages_say() -> None:
     config = Convert()
-    assert (config.epsilon, config.delta, config.seed, config.minutes) == (0.02, 0.05, 0, 30.0)
+    assert (config.epsilon, config.delta, config.seed, config.minutes) == (0.05, 0.05, 0, 30.0)
+    assert config.limit_among_served == pytest.approx(3 * 0.05) and config.error_usd == 0.0
     assert (config.min_calls, config.min_origins, config.methods) == (60, 2, ("linear", "lora"))
     assert sum(config.split) == pytest.approx(1)
     assert (Privacy().detectors, StoreSettings().kind) == ((), "sqlite")
@@ -30,6 +31,7 @@ def test_the_defaults_are_what_the_pages_say() -> None:
         {"min_origins": 0},
         {"balance": 1.1},
         {"privacy": "none"},
+        {"served_limit": 1.0},
         {"epsilonn": 0.1},
     ],
 )
@@ -45,3 +47,20 @@ def test_a_run_keeps_its_settings() -> None:
     with pytest.raises(ValidationError):
         Convert().seed = 4  # type: ignore[misc]
     assert Convert.model_validate(Convert(seed=4).model_dump(mode="json")) == Convert(seed=4)
+
+
+def test_the_limit_among_served_calls_follows_epsilon_unless_it_is_set() -> None:
+    assert Convert(epsilon=0.02).limit_among_served == pytest.approx(0.06)
+    assert Convert(served_limit=0.2).served_limit_at(0.01) == 0.2
+    assert Convert(epsilon=0.4).limit_among_served is None, "three times epsilon allows any loss"
+
+
+def test_an_error_has_a_price_for_all_tasks_or_by_the_id_or_name_of_one() -> None:
+    assert Convert(error_usd=2.0).error_usd_of("t1", "Route the request") == 2.0
+    priced = Convert(error_usd={"t1": 3.0, "Find": 4.0, "*": 5.0})
+    assert [priced.error_usd_of(*names) for names in (("t1", "x"), ("t2", "Find"), ("t3", "y"))] == [
+        3.0,
+        4.0,
+        5.0,
+    ]
+    assert Convert(error_usd={"t1": 3.0}).error_usd_of("t2", "Find") == 0.0

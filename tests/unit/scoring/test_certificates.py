@@ -176,11 +176,46 @@ def test_cheapest_counts_the_double_spend() -> None:
     rng = np.random.default_rng(0)
     v = c.certify("not_worse_than_llm", rng.random(400), np.zeros(400, bool), [0.9, 0.5, 0.1], 0.02, 0.05)
     assert v.n_passed == 3
-    assert c.cheapest(v, [0.1, 0.5, 0.9], 0.1, 1.0) == 2
-    assert c.cheapest(v, [0.1, 0.5, 0.5], 0.1, 1.0) == 1  # as cheap and stricter
-    assert c.expected_usd([0.0, 1.0], 0.1, 1.0).tolist() == pytest.approx([1.1, 0.1])
+    costs = c.CallCosts(llm_usd=1.0, specialist_usd=0.1)
+    assert c.cheapest(v, [0.1, 0.5, 0.9], costs) == 2
+    assert c.cheapest(v, [0.1, 0.5, 0.5], costs) == 1  # as cheap and stricter
+    assert c.expected_usd([0.0, 1.0], 0.0, costs).tolist() == pytest.approx([1.1, 0.1])
     worse = c.certify("not_worse_than_llm", rng.random(400), np.ones(400, bool), [0.01], 0.02, 0.05)
-    assert c.cheapest(worse, [1.0], 0.1, 1.0) is None
+    assert c.cheapest(worse, [1.0], costs) is None
+
+
+def test_audits_and_wrong_answers_cost_too() -> None:
+    costs = c.CallCosts(llm_usd=1.0, specialist_usd=0.1, audit_share=0.5, error_usd=20.0)
+    assert c.expected_usd([0.0, 1.0], [0.0, 0.01], costs).tolist() == pytest.approx([1.1, 0.1 + 0.5 + 0.2])
+    wrong = np.zeros(400, bool)
+    wrong[:6] = True  # all of them among the less sure
+    confidence = np.where(np.arange(400) < 100, 0.3, 0.9)
+    v = c.certify("not_worse_than_llm", confidence, wrong, [0.8, 0.2], 0.05, 0.05)
+    assert v.n_passed == 2
+    free = c.CallCosts(llm_usd=1.0, specialist_usd=0.0)
+    assert c.cheapest(v, [0.75, 1.0], free) == 1
+    assert c.cheapest(v, [0.75, 1.0], c.CallCosts(1.0, 0.0, error_usd=50.0)) == 0, (
+        "6 errors at 50 for 100 calls at 1"
+    )
+
+
+def test_held_out_calls_contradict_a_certificate_where_the_loss_would_be_unlikely() -> None:
+    few, many = np.zeros(300), np.zeros(300)
+    few[:15], many[:40] = 1.0, 1.0
+    assert c.contradicted_p(few, 0.05) > 0.4 and c.contradicted_p(many, 0.05) < 1e-6
+    assert c.contradicted_p([], 0.05) == c.contradicted_p(np.zeros(9), 0.05) == 1.0
+    rng = np.random.default_rng(1)
+    blocked = [c.contradicted_p(rng.random(300) < 0.05, 0.05) <= 0.01 for _ in range(2000)]
+    assert np.mean(blocked) <= 0.016, "a route at its limit is blocked once in a hundred times"
+    against_repeats = np.where(rng.random(2000) < 0.3, 1.0, np.where(rng.random(2000) < 0.1, -1.0, 0.0))
+    assert c.contradicted_p(against_repeats, 0.05) < 0.01
+
+
+def test_the_claim_names_the_limit_among_the_served() -> None:
+    v = c.certify(
+        "not_worse_than_llm", np.full(300, 0.9), np.zeros(300, bool), [0.8], 0.05, 0.05, served_limit=0.15
+    )
+    assert "at most 5 % of all calls of this task, and in at most 15 % of those it answers" in c.claim(v, 0)
 
 
 def test_words_of_claims_and_refusals() -> None:

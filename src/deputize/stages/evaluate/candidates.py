@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
+from statistics import median
 
 from deputize.core.artifacts import FullAnswers, Specialist
 from deputize.core.deadline import Clock, Deadline
@@ -17,6 +18,11 @@ from deputize.stages.evaluate.evaluation import Digest, Evaluation, compare, joi
 from deputize.stages.evaluate.population import PopulationCall, RecordedCall, asked_request
 from deputize.stages.evaluate.task_calls import TaskCalls
 from deputize.stages.evaluate.timed_predictor import FIRST, TimedPredictor
+
+ALONE = 5
+"""Calls that are asked one by one, for what a live call costs."""
+ALONE_SHARE = 0.2
+"""Part of the time left that they may take, even if each takes as long as a batch of FIRST."""
 
 Load = Callable[[Path], Predictor]
 """From a specialist's folder to something that predicts."""
@@ -35,6 +41,8 @@ class Measuring:
     progress: Progress
     digest: Digest = no_digest
     """Of answers, for the record of the calibration."""
+    audit_share: float = 0.0
+    """Share of the served calls for which the LLM is asked as well."""
 
 
 @dataclass
@@ -52,6 +60,8 @@ class MethodCandidate:
     """Of the first validation calls."""
     test: Evaluation = field(default_factory=lambda: joined([]))
     """Of the first held-out calls."""
+    alone_s: float | None = None
+    """Seconds of one call that is asked alone, its whole answer written; None: not measured."""
 
     @classmethod
     def load(cls, specialist: Specialist, calls: TaskCalls, measuring: Measuring) -> MethodCandidate:
@@ -129,6 +139,24 @@ class MethodCandidate:
     def on_test(self) -> Evaluation:
         """The held-out calls answered so far."""
         return self._timed(self.test)
+
+    @property
+    def seconds_alone(self) -> float:
+        """Seconds of one call as it is asked live: alone, where that was measured, else in a batch."""
+        return self.alone_s if self.alone_s is not None else self.timed.seconds_per_call
+
+    def read_alone(self, deadline: Deadline) -> None:
+        """Measures a few validation calls one by one, for what a live call costs; nothing where time is short."""
+        some = [c for c in self.calls.split("validation") if c.is_asked][:ALONE]
+        if not some or self.timed.affordable(ALONE_SHARE * deadline.left_s()) < FIRST * len(some):
+            return
+        alone = TimedPredictor(self.whole, self.measuring.clock)
+        for recorded in self.calls.population.texts(some):
+            request = asked_request(recorded.call) if recorded is not None else None
+            if request is not None and self.timed.affordable(deadline.left_s()) >= 1:
+                alone.ask([request])
+        if alone.chunks:
+            self.alone_s = median(seconds for _, seconds in alone.chunks)
 
     def read_full_answers(self, deadline: Deadline) -> FullAnswers | None:
         """Time and completion of answers whose free text is written too; None where answers hold none.

@@ -11,15 +11,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from deputize.core.artifacts import Curated, Specialist
 from deputize.core.config import Convert
 from deputize.core.deadline import Deadline
 from deputize.core.records import Certificate, RequestLimits
 from deputize.scoring import certificates as cert
-from deputize.scoring.costs import Prices
 from deputize.stages.evaluate.candidates import MethodCandidate
 from deputize.stages.evaluate.evaluation import Evaluation
+from deputize.stages.evaluate.task_calls import TaskCalls
 
 MIN_SHARE = 0.05
 """A certificate that would serve less than this of the calls is not worth a route: every call waits for the specialist."""
@@ -43,6 +44,12 @@ class CalibrationReading:
     """What time did not allow, for the words of a refusal; "" where every unit is tested."""
 
 
+def calibration_units(calls: TaskCalls, seed: int) -> NDArray[np.int64]:
+    """Positions of the units among the calibration calls, drawn before one of them is answered."""
+    groups = [c.group for c in calls.split("calibration")]
+    return cert.draw_calls(groups, calls.largest_group, cert.seed_of(seed, "units", calls.task.id))
+
+
 def read_calibration(
     candidate: MethodCandidate, deadline: Deadline, *, seed: int, needed: int
 ) -> CalibrationReading:
@@ -60,9 +67,7 @@ def read_calibration(
     """
     calls, timed = candidate.calls, candidate.timed
     calibration = calls.split("calibration")
-    units = cert.draw_calls(
-        [c.group for c in calibration], calls.largest_group, cert.seed_of(seed, "units", calls.task.id)
-    )
+    units = calibration_units(calls, seed)
     left_s = deadline.left_s()
     planned = timed.affordable(CALIBRATION_SHARE * left_s)
     if planned < 2 * needed:
@@ -108,15 +113,28 @@ class CertificateAttempt:
 
 
 def attempt(
-    reading: CalibrationReading, grid_L: cert.Floats, epsilon: float, delta: float, prices: Prices
+    reading: CalibrationReading,
+    grid_L: cert.Floats,
+    epsilon: float,
+    delta: float,
+    costs: cert.CallCosts,
+    *,
+    served_limit: float | None = None,
 ) -> CertificateAttempt:
-    """Tests the thresholds of a grid at one epsilon and picks the cheapest that passed."""
+    """Tests the thresholds of a grid at one epsilon and picks the cheapest that passed.
+
+    Args:
+        reading: answers to calibration calls.
+        grid_L: thresholds, strict to lax.
+        epsilon: the loss to be claimed, over all calls.
+        delta: the level of the test.
+        costs: of one call; a route that would cost more than it saves is refused.
+        served_limit: the loss to be claimed among the served calls; None: nothing is claimed of them.
+    """
     calibration = reading.evaluation
-    sequence, n_repeated = _test(reading, grid_L, epsilon, delta)
+    sequence, n_repeated = _test(reading, grid_L, epsilon, delta, served_limit)
     share_L = [calibration.share_served(t) for t in sequence.thresholds_L]
-    llm_usd = float(calibration.llm_usd_N.mean()) if len(calibration) else 0.0
-    own_usd = prices.specialist_usd(calibration.seconds_per_call, 1)
-    index = cert.cheapest(sequence, share_L, own_usd, llm_usd)
+    index = cert.cheapest(sequence, share_L, costs)
     if index is None or sequence.n_units == 0:
         return CertificateAttempt(sequence, None, 0.0, cert.refusal(sequence) + reading.shortfall, n_repeated)
     if share_L[index] < MIN_SHARE:
@@ -127,11 +145,72 @@ def attempt(
             f"{int(sequence.n_errors_L[stopped])} of {int(sequence.n_served_L[stopped])} served calls differed from the LLM"
         )
         return CertificateAttempt(sequence, None, 0.0, reason, n_repeated)
+    errors = int(sequence.n_errors_L[index]) / sequence.n_units
+    route_usd = float(cert.expected_usd(share_L[index], errors, costs))
+    if route_usd >= costs.llm_usd:
+        return CertificateAttempt(
+            sequence, None, 0.0, _costs_more(share_L[index], errors, route_usd, costs), n_repeated
+        )
     return CertificateAttempt(sequence, index, share_L[index], "", n_repeated)
 
 
+def _costs_more(share: float, errors: float, route_usd: float, costs: cert.CallCosts) -> str:
+    """Why a certified route is not worth it, with the numbers."""
+    audits = share * costs.audit_share * costs.llm_usd
+    return (
+        f"certified, but the route would cost more than it saves: a call costs {costs.llm_usd:.2g} USD with the LLM and "
+        f"{route_usd:.2g} USD with the route, which serves {share:.1%} (specialist {costs.specialist_usd:.2g}, LLM for the "
+        f"others {(1 - share) * costs.llm_usd:.2g}, audits {audits:.2g}, wrong answers {errors * costs.error_usd:.2g})"
+    )
+
+
+def first_share(served_limit: float | None, delta: float, n_units: int) -> float:
+    """The share of calls that the strictest threshold has to serve for the test of the served calls to be able to pass.
+
+    With half as many again as are needed without an error, so that a few fewer on calibration than on validation do no harm.
+    """
+    if served_limit is None or not n_units:
+        return 0.0
+    return min(1.0, 1.5 * cert.units_needed(served_limit, delta) / n_units)
+
+
+CONTRADICTED = 0.01
+"""Level of the test on held-out calls that blocks a certificate: it costs a sound route one time in a hundred."""
+
+
+def contradiction(shown: Evaluation, made: CertificateAttempt, largest_group: int, seed: int) -> str:
+    """Why held-out calls contradict a certificate, for a reader; "" where they do not, or there is none.
+
+    Held-out calls never admit a route, they only refuse one: so the claim stays valid.
+
+    Args:
+        shown: the held-out calls.
+        made: the certificate's test.
+        largest_group: calls of the task in its largest group of train and validation.
+        seed: of the draw of units.
+    """
+    if made.threshold is None:
+        return ""
+    units = shown.take(cert.draw_calls(shown.groups, largest_group, seed))
+    served_N = units.confidence_N >= made.threshold
+    against_repeats = made.sequence.kind == "not_worse_than_repeats"
+    own_loss_N = np.nan_to_num(units.repeat_loss_N, nan=0.0) if against_repeats else 0.0
+    p = cert.contradicted_p(served_N * (units.loss_N - own_loss_N), made.sequence.epsilon)
+    if p > CONTRADICTED:
+        return ""
+    n_wrong = int((served_N & ~units.right_N).sum())
+    return (
+        f"certified on calibration calls, but newer ones contradict it: of {len(units)} independent held-out calls "
+        f"{n_wrong} were served and wrong, which is not likely at a loss of {made.sequence.epsilon:g} (p = {p:.2g})"
+    )
+
+
 def _test(
-    reading: CalibrationReading, grid_L: cert.Floats, epsilon: float, delta: float
+    reading: CalibrationReading,
+    grid_L: cert.Floats,
+    epsilon: float,
+    delta: float,
+    served_limit: float | None,
 ) -> tuple[cert.SequenceTest, int]:
     """The test of the grid on the units, and for how many of them the LLM was asked more than once."""
     n_unread = reading.n_unread
@@ -151,6 +230,7 @@ def _test(
         epsilon,
         delta,
         llm_loss_N=llm_loss_N if against_repeats else None,
+        served_limit=served_limit,
     )
     return sequence, n_repeated
 
@@ -225,6 +305,7 @@ def certificate_of(
         n_served=int(sequence.n_served_L[index]),
         n_errors=int(sequence.n_errors_L[index]),
         uncompared=uncompared,
+        served_limit=sequence.served_limit,
         linked_by=units.linked_by,
         n_people=units.n_people,
         limits=limits,

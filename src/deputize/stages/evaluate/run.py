@@ -12,10 +12,11 @@ report, with the time that is left.
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import msgspec
@@ -71,6 +72,7 @@ def run(
     deadline_s: float | None = None,
     clock: Clock = time.perf_counter,
     digest: Digest = no_digest,
+    audit_share: float = 0.0,
 ) -> list[TaskResult]:
     """One result per discovered task: certified, or refused with the reason and the numbers.
 
@@ -87,9 +89,10 @@ def run(
         deadline_s: seconds that reading may take in all, overrun by one chunk of calls at most; None: no limit.
         clock: seconds, for measured speed.
         digest: of the answers to calibration calls, for the record; no text of them is kept.
+        audit_share: share of the served calls for which the gateway asks the LLM as well.
     """
     deadline = Deadline.after(deadline_s, clock)
-    measuring = Measuring(home, load, load_prices(home), clock, progress, digest)
+    measuring = Measuring(home, load, load_prices(home), clock, progress, digest, audit_share)
     leaks = {task.id: _leaks(task, finetuned) for task in discovered.tasks}
     largest = _largest_groups(curated, discovered)
     results: dict[str, TaskResult] = {}
@@ -246,20 +249,43 @@ class TaskEvaluation:
             self.refused = certify.no_agreement(self.candidates, max(len(m) for m in validation))
             return
         chosen = self.candidates[choice.index]
-        grid = cert.threshold_grid(validation[choice.index].confidence_N)
-        calibration = certify.read_calibration(
-            chosen, deadline, seed=self.config.seed, needed=self.units_needed
-        )
-        prices = self.measuring.prices
+        chosen.read_alone(deadline)
+        config, n_units = self.config, len(certify.calibration_units(self.calls, self.config.seed))
+        first = certify.first_share(config.limit_among_served, config.delta, n_units)
+        grid = cert.threshold_grid(validation[choice.index].confidence_N, min_share=first)
+        calibration = certify.read_calibration(chosen, deadline, seed=config.seed, needed=self.units_needed)
+        costs = self._costs(chosen)
         attempts = {
-            e: certify.attempt(calibration, grid, e, self.config.delta, prices)
-            for e in sorted({*rows.EPSILONS, self.config.epsilon})
+            e: certify.attempt(
+                calibration, grid, e, config.delta, costs, served_limit=config.served_limit_at(e)
+            )
+            for e in sorted({*rows.EPSILONS, config.epsilon})
         }
-        # from here on nothing is decided any more, only shown
+        # held-out calls can refuse a route and admit none; all else is only shown
         full_answers = chosen.read_full_answers(deadline)
         chosen.read_test(deadline)
+        made = attempts[config.epsilon]
+        blocked = certify.contradiction(
+            chosen.on_test(),
+            made,
+            self.calls.largest_group,
+            cert.seed_of(config.seed, "held out", self.calls.task.id),
+        )
+        if blocked:
+            attempts[config.epsilon] = replace(made, index=None, share_served=0.0, reason=blocked)
         self.decision = MethodDecision(
             chosen, choice, len(common_N), grid, calibration, attempts, full_answers
+        )
+
+    def _costs(self, chosen: MethodCandidate) -> cert.CallCosts:
+        """Cost of one call of the task, the specialist asked alone as it is live."""
+        task, calls = self.calls.task, self.calls.split("calibration")
+        n_cores = 1 if chosen.specialist.is_fast else os.cpu_count() or 1
+        return cert.CallCosts(
+            llm_usd=sum(c.llm_usd for c in calls) / len(calls) if calls else 0.0,
+            specialist_usd=self.measuring.prices.specialist_usd(chosen.seconds_alone, n_cores),
+            audit_share=self.measuring.audit_share,
+            error_usd=self.config.error_usd_of(task.id, task.name),
         )
 
     def _read_validation(self, deadline: Deadline) -> None:

@@ -213,7 +213,7 @@ class World:
             self.selected,
             self.finetuned,
             self.population,
-            config or Convert(),
+            config or Convert(epsilon=0.02),
             home=self.home,
             load=self.load,
             **given,  # type: ignore[arg-type]

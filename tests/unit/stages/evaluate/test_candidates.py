@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -91,3 +91,25 @@ def test_free_text_is_written_only_where_it_is_asked_for(world: Callable[..., An
     assert (candidate.validation.confidence_N > 0).all(), "each has an answer"
     full = candidate.read_full_answers(NO_LIMIT)
     assert full is not None and full.n_calls == 24 and full.finished == 18 / 24
+
+
+def test_a_live_call_is_measured_alone(world: Callable[..., Any]) -> None:
+    """In a batch of eight a call takes a second, alone four: what a call costs is what it takes alone."""
+    w = world(methods={"lora": 0.0}, n_calls=500)
+    clock = Clock()
+
+    class Batched:
+        def predict(self, requests: Sequence[Request]) -> list[Prediction]:
+            clock.now += 4.0 if len(requests) == 1 else float(len(requests))
+            return [Prediction(answer="refund", confidence=0.9) for _ in requests]
+
+    candidate = candidate_of(w)
+    candidate.whole = candidate.timed.predictor = Batched()
+    candidate.timed.clock = clock
+    candidate.measuring = replace(candidate.measuring, clock=clock)
+    candidate.read_validation(Deadline(60.0, clock))
+    assert candidate.seconds_alone == candidate.timed.seconds_per_call == 1.0
+    candidate.read_alone(Deadline(60.0, clock))
+    assert candidate.seconds_alone == candidate.timed.seconds_per_call == 1.0, "no time for it"
+    candidate.read_alone(Deadline(clock.now + 1000.0, clock))
+    assert candidate.seconds_alone == 4.0

@@ -12,12 +12,14 @@ from tests.unit.stages.evaluate.conftest import Clock, Slow, split_of
 from deputize.core.config import Convert
 from deputize.core.deadline import Deadline
 from deputize.core.records import RequestLimits
+from deputize.scoring.certificates import CallCosts
 from deputize.scoring.costs import load_prices
 from deputize.stages.evaluate import certify
 from deputize.stages.evaluate.candidates import Measuring, MethodCandidate
 from deputize.stages.evaluate.evaluation import Evaluation
 
 PRICES = load_prices()
+COSTS = CallCosts(llm_usd=1.0, specialist_usd=0.0)
 GRID = np.array([0.9, 0.5])
 
 
@@ -39,16 +41,16 @@ def reading(of: Evaluation, n_unread: int = 0) -> certify.CalibrationReading:
 
 
 def test_without_an_error_149_units_carry_a_claim_and_148_do_not() -> None:
-    made = certify.attempt(reading(outcomes(149)), GRID, 0.02, 0.05, PRICES)
+    made = certify.attempt(reading(outcomes(149)), GRID, 0.02, 0.05, COSTS)
     assert made.threshold == 0.9 and made.share_served == 1.0 and made.reason == ""
     assert made.p_value is not None and made.p_value <= 0.05
-    few = certify.attempt(reading(outcomes(148)), GRID, 0.02, 0.05, PRICES)
+    few = certify.attempt(reading(outcomes(148)), GRID, 0.02, 0.05, COSTS)
     assert few.threshold is None and few.p_value is None and few.share_served == 0.0
     assert "149 without an error are needed" in few.reason
 
 
 def test_units_that_were_not_read_count_as_served_and_wrong() -> None:
-    made = certify.attempt(reading(outcomes(400), n_unread=40), GRID, 0.02, 0.05, PRICES)
+    made = certify.attempt(reading(outcomes(400), n_unread=40), GRID, 0.02, 0.05, COSTS)
     assert made.index is None and made.sequence.n_units == 440
     assert made.sequence.n_errors_L.tolist() == [40, 40]
     assert made.reason.endswith("; time was short")
@@ -58,7 +60,7 @@ def test_a_threshold_that_serves_next_to_nothing_is_refused_with_what_stopped_it
     of = outcomes(1000)
     of = changed(of, confidence_N=np.where(np.arange(1000) < 30, 0.95, 0.6))
     of = changed(of, right_N=np.arange(1000) < 30)
-    made = certify.attempt(reading(of), GRID, 0.02, 0.05, PRICES)
+    made = certify.attempt(reading(of), GRID, 0.02, 0.05, COSTS)
     assert made.index is None and made.share_served == 0.0
     assert made.reason.startswith("only 3.0% of the calls") and "970 of 1000 served calls" in made.reason
 
@@ -70,10 +72,10 @@ def changed(of: Evaluation, **given: Any) -> Evaluation:
 
 def test_repeated_samples_change_the_claim_from_a_fifth_of_the_units_on() -> None:
     some = changed(outcomes(500), repeat_loss_N=np.where(np.arange(500) < 100, 0.5, np.nan))
-    made = certify.attempt(reading(some), GRID, 0.02, 0.05, PRICES)
+    made = certify.attempt(reading(some), GRID, 0.02, 0.05, COSTS)
     assert (made.sequence.kind, made.n_repeated) == ("not_worse_than_repeats", 100)
     fewer = changed(some, repeat_loss_N=np.where(np.arange(500) < 99, 0.5, np.nan))
-    made = certify.attempt(reading(fewer), GRID, 0.02, 0.05, PRICES)
+    made = certify.attempt(reading(fewer), GRID, 0.02, 0.05, COSTS)
     assert (made.sequence.kind, made.n_repeated) == ("not_worse_than_llm", 99)
 
 
@@ -130,37 +132,77 @@ def test_the_number_of_units_is_fixed_by_the_speed_before_one_is_read(world: Cal
 
 def test_a_certificate_names_its_specialist_and_its_numbers(world: Callable[..., Any]) -> None:
     (specialist,) = world(methods={"lora": 0.0}, n_calls=100).finetuned.specialists
-    made = certify.attempt(reading(outcomes(400, 1)), GRID, 0.02, 0.05, PRICES)
+    made = certify.attempt(reading(outcomes(400, 1)), GRID, 0.02, 0.05, COSTS)
     limits = RequestLimits(models=["gpt-4o"])
     given: dict[str, Any] = {"limits": limits, "mixed": False, "n_unread": 0}
-    certificate = certify.certificate_of(made, specialist, Convert(), **given)
+    certificate = certify.certificate_of(made, specialist, Convert(epsilon=0.02), **given)
     assert certificate is not None and certificate.id.startswith("t1-not_worse_than_llm-0.02-0.05-")
     assert (certificate.n_calibration, certificate.n_served, certificate.n_errors) == (400, 400, 1)
-    again = certify.certificate_of(made, specialist, Convert(), **given)
+    again = certify.certificate_of(made, specialist, Convert(epsilon=0.02), **given)
     other = certify.certificate_of(
-        made, msgspec.structs.replace(specialist, checksums={"a": "b"}), Convert(), **given
+        made, msgspec.structs.replace(specialist, checksums={"a": "b"}), Convert(epsilon=0.02), **given
     )
     assert again == certificate and other is not None and other.id != certificate.id
     few = certify.UnitFacts("none", 5)
-    about = certify.certificate_of(made, specialist, Convert(), **given, units=few)
+    about = certify.certificate_of(made, specialist, Convert(epsilon=0.02), **given, units=few)
     assert about is not None and (about.linked_by, about.n_people) == ("none", 5)
     assert about.claim.startswith(certificate.claim) and "of 5 people" in about.claim
     for_new = certify.certificate_of(
-        made, specialist, Convert(), **given, units=certify.UnitFacts("header", 300, by_person=True)
+        made,
+        specialist,
+        Convert(epsilon=0.02),
+        **given,
+        units=certify.UnitFacts("header", 300, by_person=True),
     )
     assert for_new is not None and for_new.n_people == 300 and for_new.claim == certificate.claim
-    refused = certify.attempt(reading(outcomes(10)), GRID, 0.02, 0.05, PRICES)
-    assert certify.certificate_of(refused, specialist, Convert(), **given) is None
+    refused = certify.attempt(reading(outcomes(10)), GRID, 0.02, 0.05, COSTS)
+    assert certify.certificate_of(refused, specialist, Convert(epsilon=0.02), **given) is None
 
 
 def test_a_refusal_says_what_held_out_calls_showed() -> None:
-    refused = certify.attempt(reading(outcomes(10)), GRID, 0.02, 0.05, PRICES)
+    refused = certify.attempt(reading(outcomes(10)), GRID, 0.02, 0.05, COSTS)
     said = certify.refusal(refused, outcomes(100, 20), "lora", 0.02)
     assert said.startswith("10 independent calibration groups") and "agreed with the LLM on 80%" in said
     assert certify.refusal(refused, outcomes(0), "lora", 0.02).endswith("delta 0.05.")
     assert (
         certify.refusal(
-            certify.attempt(reading(outcomes(200)), GRID, 0.02, 0.05, PRICES), outcomes(9), "lora", 0.02
+            certify.attempt(reading(outcomes(200)), GRID, 0.02, 0.05, COSTS), outcomes(9), "lora", 0.02
         )
         == ""
+    )
+
+
+def test_the_served_calls_have_a_limit_of_their_own() -> None:
+    """A sixth of the calls served, a fifth of them wrong: 3 % of all, and still no claim."""
+    confidence = np.where(np.arange(600) < 100, 0.95, 0.1)
+    of = changed(outcomes(600), confidence_N=confidence, right_N=np.arange(600) >= 20)
+    assert certify.attempt(reading(of), GRID, 0.05, 0.05, COSTS).index is not None
+    assert certify.attempt(reading(of), GRID, 0.05, 0.05, COSTS, served_limit=0.15).index is None
+
+
+def test_the_grid_starts_where_the_served_calls_can_pass() -> None:
+    share = certify.first_share(0.15, 0.05, 200)
+    assert share * 200 >= 19, "19 served calls without an error are needed for .15"
+    assert certify.first_share(None, 0.05, 200) == 0.0 and certify.first_share(0.15, 0.05, 10) == 1.0
+
+
+def test_a_route_that_costs_more_than_it_saves_is_refused_with_the_numbers() -> None:
+    dear = CallCosts(llm_usd=1.0, specialist_usd=1.1)
+    made = certify.attempt(reading(outcomes(400)), GRID, 0.02, 0.05, dear)
+    assert made.index is None and "cost more than it saves" in made.reason and "specialist 1.1" in made.reason
+    risky = CallCosts(llm_usd=1.0, specialist_usd=0.0, audit_share=0.02, error_usd=500.0)
+    made = certify.attempt(reading(outcomes(400, 1)), GRID, 0.02, 0.05, risky)
+    assert made.index is None and "wrong answers 1.2" in made.reason
+
+
+def test_newer_calls_that_contradict_a_certificate_block_it() -> None:
+    made = certify.attempt(reading(outcomes(400)), GRID, 0.05, 0.05, COSTS)
+    assert certify.contradiction(outcomes(300, 15), made, 1, 0) == ""
+    said = certify.contradiction(outcomes(300, 54), made, 1, 0)
+    assert "of 300 independent held-out calls 54 were served and wrong" in said
+    refused = certify.attempt(reading(outcomes(10)), GRID, 0.05, 0.05, COSTS)
+    assert (
+        certify.contradiction(outcomes(300, 300), refused, 1, 0)
+        == ""
+        == certify.contradiction(outcomes(0), made, 1, 0)
     )

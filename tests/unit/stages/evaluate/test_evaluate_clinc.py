@@ -12,7 +12,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from deputize.core.config import Convert
 from deputize.core.records import Contract, Example, Prediction, Request, Split
 
 LOG = Path(__file__).parents[4] / "../shared/data/intent_clinc150.jsonl.gz"
@@ -77,7 +76,7 @@ def test_a_fit_linear_predictor_serves_most_of_clinc150(world: Callable[..., Any
         assignment={e.call_id: "t1" for e in examples},
     )
     w.predictors = dict.fromkeys(w.predictors, reader)
-    (result,) = w.run(Convert())
+    (result,) = w.run()
     n_calibration = sum(e.split == "calibration" for e in examples)
     assert result.certificate is not None and result.certificate.n_calibration == n_calibration
     assert result.held_out.share_served > 0.6

@@ -41,7 +41,7 @@ def evaluate(
         world.selected,
         world.finetuned,
         world.population,
-        config or Convert(),
+        config or Convert(epsilon=0.02),
         home=world.home,
         load=load,
         deadline_s=deadline_s,

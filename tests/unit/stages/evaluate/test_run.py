@@ -180,3 +180,34 @@ def test_a_specialist_that_is_never_right_on_dev_costs_no_calibration(world: Mak
     assert result.certificate is None and "not one of" in result.refused
     by_split = {e.request.messages[-1]["content"]: e.split for e in w.curated.examples}
     assert {by_split[text] for sim in w.predictors.values() for text in sim.asked} == {"validation"}
+
+
+def test_a_model_that_is_worse_on_newer_calls_is_refused(world: Make) -> None:
+    """Right on validation and calibration, wrong on every fifth held-out call."""
+    w = world(methods={"lora": 0.0}, n_calls=3000)
+    newer = {e.request.messages[-1]["content"] for e in w.curated.examples if e.split == "test"}
+    (sim,) = w.predictors.values()
+    truth = dict(sim.truth)
+    for text in sorted(newer)[::5]:
+        sim.truth[text] = "other" if truth[text] != "other" else "refund"
+    (result,) = w.run()
+    assert result.certificate is None and result.refused.startswith(
+        "Certified on calibration calls, but newer ones"
+    )
+    assert result.held_out is None and result.test is not None
+
+
+def test_the_claim_is_about_the_served_calls_too(world: Make) -> None:
+    (result,) = world().run()
+    assert result.certificate.served_limit == pytest.approx(0.06)
+    assert "and in at most 6 % of those it answers" in result.certificate.claim
+
+
+def test_a_route_pays_for_its_audits_and_its_errors(world: Make) -> None:
+    w = world(methods={"lora": 0.3}, n_calls=2000)
+    (free,) = w.run()
+    (priced,) = w.run(Convert(epsilon=0.02, error_usd={"t1": 100.0}))
+    assert priced.certificate.n_errors < free.certificate.n_errors
+    assert priced.certificate.share_served < free.certificate.share_served
+    (audited,) = w.run(audit_share=1.0)
+    assert audited.certificate is None and "cost more than it saves" in audited.refused
