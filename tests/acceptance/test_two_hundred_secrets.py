@@ -27,6 +27,7 @@ from deputize.home import Home
 from deputize.pipeline.artifact import Artifact
 from deputize.pipeline.conversion import convert
 from deputize.pipeline.run import latest_run
+from deputize.router.request_limits import facts_of, limits_of
 from deputize.specialists.learn_schema import learn_schema
 from deputize.stages.cluster import run as cluster
 from deputize.stages.collect.audience import infer_sites
@@ -150,13 +151,26 @@ def test_the_search_finds_what_is_there(tmp_path: Path) -> None:
     assert len(found_in(tmp_path.iterdir(), people)) == 6
 
 
+TOPICS = (
+    *("invoice", "parcel", "login", "refund", "meter", "contract", "lamp", "window", "ticket", "garden"),
+    *("kitchen", "heating", "roof", "lease", "router", "bicycle"),
+)
+
+
+def about(person: dict[str, str], i: int) -> str:
+    """What a letter is about, in other words in each: letters that repeat each other would be one piece of evidence."""
+    dice = random.Random(f"{person['origin']} {i}")
+    first, second = dice.sample(TOPICS, 2)
+    return f"It is about the {first} and the {second}: {' '.join(dice.sample(TOPICS, 5))} {word(dice)}."
+
+
 def turn(person: dict[str, str], i: int) -> tuple[str, str, list[dict[str, Any]], dict[str, Any]]:
     """(site, episode, messages, answer) of a call that holds identifiers in prompt, history, tool traffic and answer."""
     urgent = i % 2 == 0
     letter = (
         f"My name is {person['name']}, I live at {person['address']}.\nPhone: {person['phone']}\nE-mail: {person['mail']}\n"
         f"SSN: {person['ssn']}\nIBAN: {person['iban']}\npassword: {person['password']}\n"
-        f"api_key={person['key']}\nRecord {person['mrn']} {'needs an answer today' if urgent else 'can wait a week'}."
+        f"api_key={person['key']}\n{about(person, i)}\nRecord {person['mrn']} {'needs an answer today' if urgent else 'can wait a week'}."
     )
     site = ("triage", "copy", "act")[i % 3]
     episode = f"{person['origin']}-{i}"
@@ -333,16 +347,14 @@ def held_without_the_limit(home: Path, person: dict[str, str]) -> set[str]:
         for task in found.tasks
     ]
     store = Home(home).open_store()
-    sites = infer_sites(list(store.calls())).sites
+    recorded = list(store.calls())
     store.close()
-    clear = msgspec.json.encode([found.tasks, found.keyspaces, forms, sites]).decode()
+    sites = infer_sites(recorded).sites
+    limits = limits_of(facts_of(call, call.origin) for call in recorded)
+    clear = msgspec.json.encode([found.tasks, found.keyspaces, forms, sites, limits]).decode()
     return {habit for habit in HABITS if person[habit] in clear}
 
 
-@pytest.mark.xfail(
-    reason="linked groups leave 23 of the 24 answers that training needs; the log of this test has to grow",
-    strict=False,
-)
 def test_two_hundred_identifiers_and_what_one_person_alone_says_are_nowhere_in_clear(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -354,7 +366,7 @@ def test_two_hundred_identifiers_and_what_one_person_alone_says_are_nowhere_in_c
     source.mkdir()
     name = tiny_model.installed(tmp_path / "models", tmp_path)
     monkeypatch.setenv("DEPUTIZE_MODELS", str(tmp_path / "models"))
-    calls = [(person, i) for i in range(12) for person in people]
+    calls = [(person, i) for i in range(16) for person in people]
     # one person writes more than all others of a site, so that what they repeat recurs often enough to be a template
     calls += [(loner, i) for i in range(60)]
     random.Random(1).shuffle(calls)
@@ -383,7 +395,7 @@ def test_two_hundred_identifiers_and_what_one_person_alone_says_are_nowhere_in_c
     spoken = {k for k in people[0] if k not in ("origin",)}
     assert all(person[kind] in text for person in people for kind in spoken)
     # what one person alone says got past de-identification, and would be in names, labels and lines were it not held back
-    assert set(HABITS) - {"model"} <= held_without_the_limit(home, loner)
+    assert held_without_the_limit(home, loner) == set(HABITS)
     # without it none is, in no file and no form: not in the store, not anywhere else
     files = [p for folder in (home, tmp_path / "said") for p in folder.rglob("*") if p.is_file()]
     assert {"store.db", "routes.json", "report.html", "report.json", "audit.log"} <= {p.name for p in files}

@@ -376,7 +376,7 @@ class RequestLimits(Record):
     """The requests that a certificate speaks of, as seen in calibration; any other goes to the LLM (router.request_limits)."""
 
     models: list[str] = msgspec.field(default_factory=list)
-    """Empty: the log did not name its models."""
+    """Empty: the log did not name its models. Only "": the calls of too few data subjects agree, so no request is within."""
     sites: list[tuple[str, str]] = msgspec.field(default_factory=list)
     """Pairs (agent, site) as callers name them. Empty: nothing is known of callers that name themselves."""
     ranges: dict[str, tuple[float, float]] = msgspec.field(default_factory=dict)

@@ -17,11 +17,14 @@ import msgspec
 from deputize.core.answer_params import answer_params
 from deputize.core.contracts import text_of
 from deputize.core.records import Audience, Call, DecisionReason, RequestLimits
+from deputize.core.subjects import Subjects
 
 MAX_VALUES = 16
 """Different values of one parameter that are listed. More, most of them used once, are taken to differ from call to call."""
 MIN_REPEATED_SHARE = 0.2
 """Share of calls that repeat a request of their own episode from which they are taken for votes to be counted."""
+NO_MODEL: Final = ""
+"""The only model of limits that no request is within."""
 UNRECORDED_TEMPERATURE: Final = (0.0, 1.0)
 """Range of temperature and top_p where a log did not record them."""
 
@@ -59,10 +62,17 @@ class RequestFacts(msgspec.Struct, frozen=True, gc=False):
     """The provider counted the tokens of the answer; False: two bytes a token, rather too many."""
     asked: bytes
     """Digest: equal for equal requests of one episode; b"" where the episode is not known."""
+    subject: str = ""
+    """Whose data it is (`Example.subject`)."""
 
 
-def facts_of(call: Call) -> RequestFacts:
-    """The facts of a recorded call."""
+def facts_of(call: Call, subject: str = "") -> RequestFacts:
+    """The facts of a recorded call.
+
+    Args:
+        call: the call.
+        subject: whose data it is, where this matters.
+    """
     is_imported = call.source != "gateway"
     n_tokens, is_counted = _answer_tokens(call)
     asked = b""
@@ -80,6 +90,7 @@ def facts_of(call: Call) -> RequestFacts:
         n_answer_tokens=n_tokens,
         is_counted=is_counted,
         asked=asked,
+        subject=subject,
     )
 
 
@@ -153,13 +164,25 @@ def outside_of_call(limits: RequestLimits, facts: RequestFacts) -> DecisionReaso
     )
 
 
-def limits_of(calls: Iterable[RequestFacts]) -> RequestLimits:
-    """The limits that cover the given calls, but for those that no specialist may ever answer."""
+def limits_of(calls: Iterable[RequestFacts], min_origins: int = 1) -> RequestLimits:
+    """The limits that cover the given calls, but for those that no specialist may ever answer.
+
+    Limits are stored and shown in clear, so a model, caller, parameter or value that the calls of too few data subjects
+    have is not in them: such calls are outside the limits.
+
+    Args:
+        calls: of one task.
+        min_origins: data subjects that must share what is in the limits.
+    """
     servable = [one for one in calls if only_llm_reason(one.params, one.audience) is None]
+    varying = _varying([one.params for one in servable if one.has_params])
+    shared = _with_shared_values(servable, varying, min_origins)
+    if servable and not shared:
+        return RequestLimits(models=[NO_MODEL])
+    servable = shared
     models = {name for one in servable for name in _model_names(one)}
     sites = {pair for one in servable for pair in _callers(one)}
     recorded = [one.params for one in servable if one.has_params]
-    values, varying = _values(recorded)
     return RequestLimits(
         # a log without the names of models says nothing of them
         models=[] if "" in models else sorted(models),
@@ -169,12 +192,37 @@ def limits_of(calls: Iterable[RequestFacts]) -> RequestLimits:
             for name in _RANGES
             if (span := _range(name, recorded, len(recorded) < len(servable))) != _DEFAULT_RANGE
         },
-        values=values,
+        values=_values(recorded, varying),
         varying=varying,
-        max_tokens=sorted({params.get("max_tokens", "") for params in recorded}),
+        max_tokens=sorted(_max_tokens(servable, min_origins)),
         enough_tokens=_tokens_needed(servable),
         votes=_has_votes(servable),
     )
+
+
+def _with_shared_values(
+    calls: Sequence[RequestFacts], varying: Sequence[str], min_origins: int
+) -> list[RequestFacts]:
+    """The calls whose model, caller, parameters and values the calls of enough data subjects have."""
+    in_clear = [_in_clear(one, varying) for one in calls]
+    shared = Subjects([one.subject for one in calls], min_origins).shared(in_clear)
+    return [one for one, shown in zip(calls, in_clear, strict=True) if shared.issuperset(shown)]
+
+
+def _in_clear(facts: RequestFacts, varying: Sequence[str]) -> list[tuple[str, ...]]:
+    """What limits would show of a call, but for numbers within a range."""
+    params = [
+        ("param", name, "" if name in varying else value)
+        for name, value in facts.params.items()
+        if name not in _WITH_OWN_RULE
+    ]
+    return [("model", facts.model), ("caller", facts.agent, facts.site), *params]
+
+
+def _max_tokens(calls: Sequence[RequestFacts], min_origins: int) -> set[str]:
+    recorded = [one for one in calls if one.has_params]
+    subjects = Subjects([one.subject for one in recorded], min_origins)
+    return subjects.shared([one.params.get("max_tokens", "")] for one in recorded)
 
 
 def _model_names(facts: RequestFacts) -> tuple[str, ...]:
@@ -194,24 +242,32 @@ def _range(name: str, recorded: Sequence[Mapping[str, str]], some_unrecorded: bo
     return (min(seen), max(seen)) if seen else _DEFAULT_RANGE
 
 
-def _values(recorded: Sequence[Mapping[str, str]]) -> tuple[dict[str, list[str]], list[str]]:
-    """The values seen of each parameter without a rule of its own ("": left out), and those that differ from call to call."""
+def _counts(recorded: Iterable[Mapping[str, str]]) -> dict[str, Counter[str]]:
+    """Parameter without a rule of its own -> how often it has each value."""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for params in recorded:
         for name, value in params.items():
             if name not in _WITH_OWN_RULE:
                 counts[name][value] += 1
-    varying = [
+    return counts
+
+
+def _varying(recorded: Iterable[Mapping[str, str]]) -> list[str]:
+    """The parameters that differ from call to call."""
+    return [
         name
-        for name, seen in sorted(counts.items())
+        for name, seen in sorted(_counts(recorded).items())
         if len(seen) > MAX_VALUES and sum(n == 1 for n in seen.values()) > len(seen) / 2
     ]
-    values = {
+
+
+def _values(recorded: Sequence[Mapping[str, str]], varying: Sequence[str]) -> dict[str, list[str]]:
+    """The values seen of each other parameter without a rule of its own; "": left out."""
+    return {
         name: sorted({*seen, *([""] if seen.total() < len(recorded) else [])})
-        for name, seen in sorted(counts.items())
+        for name, seen in sorted(_counts(recorded).items())
         if name not in varying
     }
-    return values, varying
 
 
 def _tokens_needed(calls: Sequence[RequestFacts]) -> int | None:

@@ -19,7 +19,7 @@ from deputize.router.request_limits import (
 )
 
 
-def call(i: int = 0, *, sent: dict[str, Any] | None = None, **more: Any) -> RequestFacts:
+def call(i: int = 0, *, sent: dict[str, Any] | None = None, subject: str = "", **more: Any) -> RequestFacts:
     given = {
         "id": f"c{i}",
         "messages": [{"role": "user", "content": f"q{i}"}],
@@ -33,7 +33,7 @@ def call(i: int = 0, *, sent: dict[str, Any] | None = None, **more: Any) -> Requ
         "source": "gateway",
         **more,
     }
-    return facts_of(Call(**given))
+    return facts_of(Call(**given), subject)
 
 
 def reason(limits: RequestLimits, sent: dict[str, Any] | None = None, **more: Any) -> str | None:
@@ -96,6 +96,53 @@ def test_what_was_calibrated_is_within() -> None:
     assert reason(limits, agent="b", site="c") is None
     assert reason(limits, agent="desk", site="c") == "site"
     assert decode(encode(limits), RequestLimits) == limits
+
+
+def of_people(n: int, **given: Any) -> list[RequestFacts]:
+    return [call(i, subject=f"person {i}", **given) for i in range(n)]
+
+
+@pytest.mark.parametrize(
+    ("own", "expected"),
+    [
+        ({"model": "tuned for anna"}, "model"),
+        ({"agent": "anna's agent"}, "agent"),
+        ({"site": "anna's site"}, "site"),
+        ({"sent": {"temperature": 0, "anna": True}}, "params:other"),
+        ({"sent": {"temperature": 0, "reasoning_effort": "anna's"}}, "params:reasoning_effort"),
+    ],
+)
+def test_what_one_person_alone_sends_is_not_in_the_limits(own: dict[str, Any], expected: str) -> None:
+    """Limits stand in clear in the route file and the report; such calls go to the LLM."""
+    by_one = [call(i, subject="anna", **own) for i in range(50, 90)]
+    assert b"anna" in encode(limits_of([*of_people(5), *by_one]))
+    limits = limits_of([*of_people(5), *by_one], min_origins=2)
+    assert b"anna" not in encode(limits)
+    assert limits == limits_of(of_people(5))
+    assert {outside_of_call(limits, one) for one in by_one} == {expected}
+    by_two = [*by_one, call(99, subject="bert", **own)]
+    assert b"anna" in encode(limits_of([*of_people(5), *by_two], min_origins=2))
+
+
+def test_a_limit_of_length_that_one_person_alone_gives_is_not_listed() -> None:
+    own = call(9, sent={"temperature": 0, "max_tokens": 4711}, subject="anna")
+    limits = limits_of([*of_people(5), own], min_origins=2)
+    assert limits.max_tokens == [""]
+    assert outside_of_call(limits, own) is None, "it is longer than any answer"
+
+
+def test_values_that_differ_from_call_to_call_are_not_listed_when_few_calls_are_left() -> None:
+    calls = [call(i, sent={"seed": i}, subject=f"p{i}", model=f"m{i}" if i > 7 else "m") for i in range(60)]
+    limits = limits_of(calls, min_origins=2)
+    assert limits.models == ["m"] and limits.varying == ["seed"] and limits.values == {}
+
+
+def test_nothing_is_within_limits_where_everybody_sends_something_else() -> None:
+    calls = [call(i, subject=f"p{i}", model=f"m{i}") for i in range(20)]
+    limits = limits_of(calls, min_origins=2)
+    assert {outside_of_call(limits, one) for one in calls} == {"model"}
+    assert reason(limits) == "model"
+    assert reason(limits, {}, agent="", site="") == "model"
 
 
 def test_a_parameter_that_every_call_had_may_not_be_left_out() -> None:

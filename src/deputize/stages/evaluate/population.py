@@ -148,7 +148,7 @@ def read_population(raw: RawCalls, curated: Curated, discovered: Discovered, pri
         task = tasks.get(task_id)
         if task is None:
             continue
-        facts[task_id].append(facts_of(call))
+        facts[task_id].append(facts_of(call, call.origin or place.group or place.episode or call.id))
         calls_of[task_id].append(
             PopulationCall(
                 call_id=call.id,
@@ -164,15 +164,18 @@ def read_population(raw: RawCalls, curated: Curated, discovered: Discovered, pri
                 repeated=place.repeated,
             )
         )
-    limits = {id: _limits(calls, facts[id]) for id, calls in calls_of.items()}
+    limits = {id: _limits(calls, facts[id], discovered.min_origins) for id, calls in calls_of.items()}
     within = {id: _within(calls, facts[id], limits[id]) for id, calls in calls_of.items()}
     return Population(within, raw, n_gone=len(places) - n_seen, limits_of=limits)
 
 
-def _limits(calls: Sequence[PopulationCall], facts: Sequence[RequestFacts]) -> RequestLimits:
-    return limits_of(
+def _limits(
+    calls: Sequence[PopulationCall], facts: Sequence[RequestFacts], min_origins: int
+) -> RequestLimits:
+    calibration = [
         one for call, one in zip(calls, facts, strict=True) if call.is_asked and call.split == "calibration"
-    )
+    ]
+    return limits_of(calibration, min_origins)
 
 
 def _within(

@@ -51,12 +51,18 @@ TASK = Task(id="t", name="sort", contract=LABEL, recipe=PromptRecipe(), keys=[KE
 
 
 def population(
-    raw: list[Call], examples: list[Example], withheld: tuple[Withheld, ...] = (), filed: tuple[str, ...] = ()
+    raw: list[Call],
+    examples: list[Example],
+    withheld: tuple[Withheld, ...] = (),
+    filed: tuple[str, ...] = (),
+    min_origins: int = 1,
 ) -> Population:
     curated = Curated(
         examples=examples, sites=[], n_calls=len(raw), n_episodes=1, n_code_calls=1, withheld=list(withheld)
     )
-    discovered = Discovered(tasks=[TASK], keyspaces=[SPACE], assignment=dict.fromkeys(filed, "t"))
+    discovered = Discovered(
+        tasks=[TASK], keyspaces=[SPACE], assignment=dict.fromkeys(filed, "t"), min_origins=min_origins
+    )
     return read_population(Recorded(raw), curated, discovered, load_prices())
 
 
@@ -115,6 +121,17 @@ def test_calls_outside_the_limits_of_calibration_are_not_asked() -> None:
     limits = found.limits_of("t")
     assert limits.models == ["gpt-4o"] and limits.ranges == {"temperature": (0.0, 0.0)}
     assert found.limits_of("no task") == RequestLimits()
+
+
+def test_limits_hold_nothing_that_the_calls_of_one_person_alone_have() -> None:
+    """People are told apart by origin; where a call has none, by its group."""
+    raw = [call(f"c{i}", source="gateway", model="gpt-4o", origin=f"p{i}") for i in range(3)]
+    own = [call(f"o{i}", source="gateway", model="tuned for anna", origin="anna") for i in range(9)]
+    unnamed = [call(f"u{i}", source="gateway", model="small") for i in range(2)]
+    every = [*raw, *own, *unnamed]
+    found = population(every, [example(c) for c in every], min_origins=2)
+    assert found.limits_of("t").models == ["gpt-4o", "small"]
+    assert {id for id, is_asked in asked(found).items() if not is_asked} == {c.id for c in own}
 
 
 def test_the_request_is_formed_as_the_gateway_forms_it() -> None:
