@@ -210,7 +210,7 @@ def _with_shared_values(
 
 
 def _in_clear(facts: RequestFacts, varying: Sequence[str]) -> list[tuple[str, ...]]:
-    """What limits would show of a call, but for numbers within a range."""
+    """The parts of a call that limits would show, but for numbers within a range."""
     params = [
         ("param", name, "" if name in varying else value)
         for name, value in facts.params.items()
