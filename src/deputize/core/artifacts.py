@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from deputize.core.detector_power import DetectorPower
 from deputize.core.records import Certificate, Contract, Example, KeySpace, Record, Site, Split, Task
 
 
@@ -249,6 +250,8 @@ class Specialist(Record):
     """Call ids, for lineage (which specialists were trained on erased data); in the sealed artifact, not in specialist.json."""
     leak: Leak | None = None
     """The leak test; None where nothing in its answers could carry a secret."""
+    detector: DetectorPower | None = None
+    """Of its detector of out-of-distribution requests; None where there are too few groups for one."""
     version: int = 1
 
 
@@ -431,6 +434,8 @@ class EvaluationFacts(Record):
     """Agreement on tool names without arguments, on held-out calls; null for tasks that call no tools."""
     llm_self_agreement: SelfAgreement | None = None
     """Null where the LLM was asked once only."""
+    detector: DetectorPower | None = None
+    """The chosen specialist's detector of out-of-distribution requests; null where there are too few groups for one."""
     leaks: str = ""
     """Which specialists of the task give planted secrets away, and so were not measured."""
 

@@ -67,6 +67,7 @@ DecisionReason: TypeAlias = Literal[
     "override",  # the caller asked for a model (either way)
     # the LLM answers, by the state of the route
     "no_route",
+    "prompt_changed",  # its prompt, tools or reply format are nearly those of a task, and not as in its calls
     "closed",
     "rolled_back",
     "shadow",
@@ -246,27 +247,6 @@ class Example(Record):
         return self.origin or self.group or self.episode or self.call_id
 
 
-def shared(example: Example, known: dict[bytes, Any]) -> Example:
-    """An equal example that shares tools, reply format and system prompts with earlier ones of equal content.
-
-    Agents send the same again with every call; read back record by record it would be in memory as often.
-
-    Args:
-        example: the example.
-        known: what earlier ones hold; added to.
-    """
-
-    def one(value: Any) -> Any:
-        return value and known.setdefault(msgspec.json.encode(value), value)
-
-    request = example.request
-    messages = [one(m) if m.get("role") in ("system", "developer") else m for m in request.messages]
-    request = msgspec.structs.replace(
-        request, messages=messages, tools=one(request.tools), response_format=one(request.response_format)
-    )
-    return msgspec.structs.replace(example, request=request)
-
-
 class Site(Record):
     """One place in the agent that calls a model, who it speaks to, and the evidence for it."""
 
@@ -433,6 +413,8 @@ class Certificate(Record):
     """People who asked, where few people are behind many groups; 0 where they are many or the log does not say."""
     limits: RequestLimits = RequestLimits()
     """The requests that the claim is about."""
+    ood_power: float | None = None
+    """Mean share of simulated changes of a request that the specialist's detector notices; None: it has no detector."""
     version: int = RECORD_VERSION
     """Of the record's form."""
 
@@ -468,6 +450,30 @@ class BranchClassifier(Record):
     """The lead that the best branch needs over the second; with less the request belongs to no task."""
 
 
+class TextLimits(Record):
+    """The most that calls with one template key had of what varies in a text (core.prompt_limits)."""
+
+    n_unknown: list[int] = msgspec.field(default_factory=list)
+    """Unknown units before the first known unit, then after each."""
+    n_repeats: list[int] = msgspec.field(default_factory=list)
+    """How often each known unit stands in the text."""
+    n_new_words: list[int | None] = msgspec.field(default_factory=list)
+    """For each of these places, words of one varying unit that calls did not share; None: any number, as in free text."""
+    n_instructions: int | None = None
+    """Signs of instructions in what varies (core.instruction_signs), all together; None: any number."""
+    instructions: dict[str, int] | None = None
+    """Sign -> how often; a sign that is not in it may not stand there. None: calls differ too much in them to say."""
+
+
+class PromptLimits(Record):
+    """The limits of what varies in prompts with one template key."""
+
+    system: TextLimits = TextLimits()
+    user: TextLimits = TextLimits()
+    vocabulary: list[str] = msgspec.field(default_factory=list)
+    """Words that several subjects' calls share in what varies; empty where no limit needs them."""
+
+
 class KeySpace(Record):
     """The lines and heads from which requests of one structural signature get their template key."""
 
@@ -477,8 +483,8 @@ class KeySpace(Record):
     request are its key."""
     heads: list[str] = msgspec.field(default_factory=list)
     """`Label:` heads that stand for a line whose value varies."""
-    max_unknown_lines: dict[str, int] = msgspec.field(default_factory=dict)
-    """Template key -> how many lines of the system prompt may be unknown; with more the template has changed."""
+    prompt_limits: dict[str, PromptLimits] = msgspec.field(default_factory=dict)
+    """Template key -> the limits of what varies in its prompts; beyond them the template has changed."""
     branch_classifiers: dict[str, BranchClassifier] = msgspec.field(default_factory=dict)
     """Template key -> the classifier that separates the tasks that share it."""
 

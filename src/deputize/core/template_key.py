@@ -10,13 +10,12 @@ import re
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from itertools import pairwise
-from typing import Final
-
-import msgspec
+from typing import Final, NamedTuple
 
 from deputize.core.contracts import text_of
+from deputize.core.prompt_limits import RecognisedUnits, VaryingText, ends, within
 from deputize.core.prompt_units import head_of, normalise, units
-from deputize.core.records import BranchClassifier, KeySpace, Request
+from deputize.core.records import BranchClassifier, KeySpace, PromptLimits, Request
 from deputize.core.signature import signature
 
 MAX_USER_CHARS = 24_000
@@ -24,16 +23,21 @@ MAX_USER_CHARS = 24_000
 MAX_SYSTEM_CHARS = 400_000
 BRANCH_CHARS = 4_000
 """Limit of the user text that a branch classifier reads."""
+_FIRST_CHARS, _FIRST_UNITS, _LONG_ENOUGH = 2_000, 8, 16
+"""Of a request with an unknown signature: the part of the system prompt that is looked at, and characters of a line that says
+whose prompt it is."""
 _CACHED_PROMPTS = 128
 """System prompts whose units a matcher remembers."""
 _WORD: Final = re.compile(r"[^\W\d_]+|\d+")
 
 
-class RecognisedUnits(msgspec.Struct, frozen=True):
-    """The units of one text that a key space has, in order of first appearance, and the number of all others."""
+class TemplateMatch(NamedTuple):
+    """The template of a request."""
 
-    known: tuple[str, ...]
-    n_unknown: int
+    key: str
+    """Its template key; '' where it has none."""
+    is_changed: bool = False
+    """True where it has lines of known prompts, but is not as they were."""
 
 
 class TemplateMatcher:
@@ -44,24 +48,36 @@ class TemplateMatcher:
         self._lines, self._heads = frozenset(keyspace.lines), frozenset(keyspace.heads)
         self._keyed = blake2b(digest_size=10, key=keyspace.signature.encode()[:64])
         self._cache: dict[str, RecognisedUnits] = {}
+        self._vocabularies: dict[str, frozenset[str]] = {}
 
     def recognise(self, text: str) -> RecognisedUnits:
         """The known units of a text: verbatim, else normalised, else their head."""
         lines, heads = self._lines, self._heads
-        known: dict[str, None] = {}
-        n_unknown = 0
+        places: dict[str, int] = {}
+        n_repeats: list[int] = []
+        n_unknown = [0]
+        varying: list[VaryingText] = []
+        place = 0  # of what comes next: after so many different known units
         for unit in units(text):
-            if unit in lines:
-                known[unit] = None
-                continue
-            normalised = normalise(unit)
-            if normalised in lines:
-                known[normalised] = None
-            elif heads and (head := head_of(unit)) in heads:
-                known[head] = None
+            known = unit if unit in lines else ""
+            if not known:
+                normalised = normalise(unit)
+                if normalised in lines:
+                    known = normalised
+                elif not heads or (known := head_of(unit)) not in heads:
+                    n_unknown[place] += 1
+                    varying.append(VaryingText(place, unit))
+                    continue
+            if known in places:
+                place = places[known]
+                n_repeats[place - 1] += 1
             else:
-                n_unknown += 1
-        return RecognisedUnits(tuple(known), n_unknown)
+                place = places[known] = len(places) + 1
+                n_repeats.append(1)
+                n_unknown.append(0)
+            if known in heads:
+                varying.append(VaryingText(place, unit))
+        return RecognisedUnits(tuple(places), tuple(n_repeats), tuple(n_unknown), ends(varying))
 
     def recognise_opening(self, request: Request) -> tuple[RecognisedUnits, RecognisedUnits]:
         """The known units of the system text and of the user text of a request's opening."""
@@ -72,22 +88,37 @@ class TemplateMatcher:
             if len(self._cache) >= _CACHED_PROMPTS:
                 self._cache.clear()
             self._cache[system] = found
-        return found, self.recognise(user) if self._lines or self._heads else RecognisedUnits((), 0)
+        return found, self.recognise(user)
 
     def key(self, request: Request) -> str:
         """The template key of a request with the signature of the key space.
 
-        '' where the system prompt has more unknown lines than allowed, or no branch leads by the margin it needs.
+        '' where what varies in its prompt is beyond the limits of the key, or no branch leads by the margin it needs.
         """
+        return self.match(request).key
+
+    def match(self, request: Request) -> TemplateMatch:
+        """The template key of a request, and whether its prompt is a known one that has changed."""
         system, user = self.recognise_opening(request)
         key = self._digest(system.known, user.known)
-        if system.n_unknown > self._space.max_unknown_lines.get(key, system.n_unknown):
-            return ""
+        limits = self._space.prompt_limits.get(key)
+        if limits is not None and not self._is_within(limits, key, system, user):
+            return TemplateMatch("", is_changed=True)
         classifier = self._space.branch_classifiers.get(key)
         if classifier is None:
-            return key
+            # known lines, in a combination that no call had; with none of them it is the prompt of something else
+            is_new = limits is None and bool(self._space.prompt_limits)
+            return TemplateMatch(key, is_new and bool(system.known or user.known))
         branch, lead = branch_of(classifier, opening(request)[1])
-        return f"{key}~{branch}" if lead >= classifier.margin else ""
+        return TemplateMatch(f"{key}~{branch}" if lead >= classifier.margin else "")
+
+    def _is_within(
+        self, limits: PromptLimits, key: str, system: RecognisedUnits, user: RecognisedUnits
+    ) -> bool:
+        vocabulary = self._vocabularies.get(key)
+        if vocabulary is None:
+            vocabulary = self._vocabularies[key] = frozenset(limits.vocabulary)
+        return within(user, limits.user, vocabulary) and within(system, limits.system, vocabulary)
 
     def _digest(self, system: Sequence[str], user: Sequence[str]) -> str:
         text = "\x1e".join(("\x1f".join(system), "\x1f".join(user)))
@@ -100,12 +131,21 @@ class TemplateKeys:
     """The template keys of requests over the key spaces of a log or of a route file."""
 
     def __init__(self, keyspaces: Iterable[KeySpace]) -> None:
-        self._matchers = {space.signature: TemplateMatcher(space) for space in keyspaces}
+        spaces = list(keyspaces)
+        self._matchers = {space.signature: TemplateMatcher(space) for space in spaces}
+        self._lines = frozenset(line for space in spaces for line in space.lines if len(line) >= _LONG_ENOUGH)
 
     def key(self, request: Request) -> str:
         """The template key of a request, '' where its signature is unknown or its prompt has changed."""
+        return self.match(request).key
+
+    def match(self, request: Request) -> TemplateMatch:
+        """The template key of a request, and whether its prompt, tools or reply format are known ones that have changed."""
         matcher = self._matchers.get(signature(request))
-        return matcher.key(request) if matcher is not None else ""
+        if matcher is not None:
+            return matcher.match(request)
+        first = units(opening(request)[0][:_FIRST_CHARS])[:_FIRST_UNITS] if self._lines else []
+        return TemplateMatch("", not self._lines.isdisjoint(first))
 
 
 def opening(request: Request) -> tuple[str, str]:

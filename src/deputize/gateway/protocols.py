@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from deputize.core.records import Call, Request, Route
+from deputize.core.records import Call, Request
+from deputize.router.table import RouteMatch
 from deputize.store.recording.journal import Intent
 from deputize.store.recording.recorder import RecorderStats
 
@@ -55,4 +56,4 @@ class CallRecorder(Protocol):
 class RouteLookup(Protocol):
     """Finds the route of a request."""
 
-    def match(self, request: Request) -> Route | None: ...
+    def match(self, request: Request) -> RouteMatch: ...

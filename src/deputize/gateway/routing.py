@@ -17,6 +17,7 @@ from deputize.gateway.metrics import Metrics
 from deputize.gateway.protocols import RouteLookup
 from deputize.router.policy import decide, plan
 from deputize.router.request_limits import only_llm_reason, outside
+from deputize.router.table import NO_MATCH
 from deputize.specialists.serving.base import SpecialistClient
 from deputize.wire.chat_request import pinned_reason, request_of
 from deputize.wire.events import Completion
@@ -59,13 +60,13 @@ class RoutingDecider:
         if table is None and context.override == "auto":
             return NO_ROUTE  # the request need not be read
         request = request_of(exchange.chat, agent=context.agent, site=context.site)
-        route = table.match(request) if table is not None else None
+        route, reason = table.match(request) if table is not None else NO_MATCH
         if route is None:
-            return RoutingOutcome(Decision(reason="override")) if context.override == "llm" else NO_ROUTE
+            return RoutingOutcome(Decision(reason="override" if context.override == "llm" else reason))
         planned = plan(route, override=context.override, canary_key=context.canary_key)
-        reason = _excluded(exchange, route) if planned.ask_specialist else None
-        if reason is not None:
-            return RoutingOutcome(Decision(reason=reason, route_id=route.id), route)
+        excluded = _excluded(exchange, route) if planned.ask_specialist else None
+        if excluded is not None:
+            return RoutingOutcome(Decision(reason=excluded, route_id=route.id), route)
         prediction: Prediction | None = None
         shadow: asyncio.Task[Prediction] | None = None
         failure: DecisionReason = "no_specialists"

@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from deputize.core.artifacts import Curated
-from deputize.core.records import Example, Record, shared
+from deputize.core.records import Example, Record
 from deputize.store.keys.keyring import Sealer
 from deputize.store.sealed import SealedStream, read_stream, sealed_stream
 
@@ -69,7 +69,28 @@ class Artifact(Generic[A]):
         known: dict[bytes, Any] = {}
         for part in self.parts():
             if isinstance(part, Example):
-                examples.append(shared(part, known))
+                examples.append(_shared(part, known))
             else:
                 record = part  # the last one: the stream ends with it or raises
         return msgspec.structs.replace(record, examples=examples) if isinstance(record, Curated) else record
+
+
+def _shared(example: Example, known: dict[bytes, Any]) -> Example:
+    """An equal example that shares tools, reply format and system prompts with earlier ones of equal content.
+
+    Agents send the same again with every call; read back record by record it would be in memory as often.
+
+    Args:
+        example: the example.
+        known: what earlier ones hold; added to.
+    """
+
+    def one(value: Any) -> Any:
+        return value and known.setdefault(msgspec.json.encode(value), value)
+
+    request = example.request
+    messages = [one(m) if m.get("role") in ("system", "developer") else m for m in request.messages]
+    request = msgspec.structs.replace(
+        request, messages=messages, tools=one(request.tools), response_format=one(request.response_format)
+    )
+    return msgspec.structs.replace(example, request=request)

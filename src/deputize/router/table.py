@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import NamedTuple
 
 from deputize.core.errors import BadInput
-from deputize.core.records import Request, Route, RouteFile
+from deputize.core.records import DecisionReason, Request, Route, RouteFile
 from deputize.core.template_key import TemplateKeys
+
+
+class RouteMatch(NamedTuple):
+    """The result of looking a request up."""
+
+    route: Route | None
+    reason: DecisionReason = "no_route"
+    """Why there is none."""
+
+
+NO_MATCH, CHANGED = RouteMatch(None), RouteMatch(None, "prompt_changed")
 
 
 class RouteTable:
@@ -40,12 +52,15 @@ class RouteTable:
         """The template key of a request, '' where its signature is unknown or its prompt has changed."""
         return self._keys.key(request)
 
-    def match(self, request: Request) -> Route | None:
-        """The route of a request in whatever state; None where nothing fits it exactly."""
+    def match(self, request: Request) -> RouteMatch:
+        """The route of a request in whatever state, or why nothing fits it exactly."""
         if not self._routes:
-            return None
-        key = self.key(request)
-        return self._routes.get(key) if key else None
+            return NO_MATCH
+        found = self._keys.match(request)
+        route = self._routes.get(found.key) if found.key else None
+        if route is None and found.is_changed:
+            return CHANGED
+        return RouteMatch(route)
 
 
 def check(file: RouteFile) -> None:

@@ -1,8 +1,8 @@
-"""Calibrated confidence out of the log-probabilities of an answer, and the detector of out-of-distribution requests.
+"""Calibrated confidence out of the log-probabilities of an answer.
 
 Knows nothing of models. A certificate never depends on these fits: they only order the answers.
 
-Legend: N texts, K features, D dimensions.
+Legend: N texts, K features.
 """
 
 from __future__ import annotations
@@ -16,9 +16,6 @@ import numpy as np
 import numpy.typing as npt
 
 from deputize.core.records import Record
-from deputize.specialists.hashed_features import idf_of, vectors
-
-Floats = npt.NDArray[np.float32]
 
 
 class RawConfidence(NamedTuple):
@@ -90,76 +87,4 @@ def fit_calibration(
         scale=scale_K.tolist(),
         weights=found[:-1].tolist(),
         bias=float(found[-1]),
-    )
-
-
-class OutOfDistributionDetector:
-    """Conformal p-value of a text's distance to the nearest of the texts trained on.
-
-    Texts are kept only as random projections of hashed n-grams (unit length, float16), at most `most` of them.
-
-    References:
-        Bates et al., "Testing for outliers with conformal p-values", arXiv 2104.08279.
-    """
-
-    def __init__(self, train_ND: Floats, idf_F: Floats, distances_N: Floats, seed: int) -> None:
-        self.train_ND, self.idf_F, self.distances_N, self.seed = train_ND, idf_F, distances_N, seed
-        self._projection_FD = _projection(idf_F.shape[0], train_ND.shape[1], seed)
-
-    @classmethod
-    def fit(
-        cls, texts: Sequence[str], groups: Sequence[str], *, seed: int, most: int = 2048, n_dims: int = 192
-    ) -> OutOfDistributionDetector:
-        """A detector for texts of train: each one's distance to its nearest of another group is the reference.
-
-        Calls of one group (episode) contain each other; a new call has none of its own group to be near to.
-        """
-        rng = np.random.default_rng(seed)
-        order = rng.permutation(len(texts))[:most]
-        chosen = [texts[i] for i in order]
-        group_N = np.array([groups[i] for i in order])
-        idf_F = idf_of(chosen, 1 << 12)
-        detector = cls(np.zeros((0, n_dims), np.float32), idf_F, np.zeros(0, np.float32), seed)
-        detector.train_ND = detector._project(chosen)
-        similar_NN = detector.train_ND @ detector.train_ND.T
-        similar_NN[group_N[:, None] == group_N[None, :]] = -1.0
-        nearest_N = similar_NN.max(axis=1, initial=-1.0)
-        detector.distances_N = np.sort(1 - nearest_N[nearest_N > -1.0])
-        return detector
-
-    def _project(self, texts: Sequence[str]) -> Floats:
-        rows_ND: Floats = vectors(texts, self.idf_F) @ self._projection_FD
-        length_N1 = np.linalg.norm(rows_ND, axis=1, keepdims=True)
-        unit_ND: Floats = np.asarray(rows_ND / np.maximum(length_N1, 1e-9), dtype=np.float32)
-        return unit_ND
-
-    def p_values(self, texts: Sequence[str]) -> list[float]:
-        """For each text (1 + #{reference distances >= its own}) / (n + 1)."""
-        if not len(self.distances_N):
-            return [1.0] * len(texts)
-        nearest_N = 1 - (self._project(texts) @ self.train_ND.T).max(axis=1)
-        n = len(self.distances_N)
-        # half a float16 step of slack, so that a text trained on is as near after storage as before
-        return [float((1 + n - np.searchsorted(self.distances_N, d - 1e-3)) / (n + 1)) for d in nearest_N]
-
-    def arrays(self) -> dict[str, npt.NDArray[np.generic]]:
-        """The detector as arrays, for storage."""
-        return {
-            "train": self.train_ND.astype(np.float16),
-            "idf": self.idf_F.astype(np.float16),
-            "distances": self.distances_N.astype(np.float32),
-            "seed": np.array(self.seed),
-        }
-
-    @classmethod
-    def of_arrays(cls, arrays: dict[str, npt.NDArray[np.generic]]) -> OutOfDistributionDetector:
-        """A stored detector."""
-        train, idf, distances = (arrays[k].astype(np.float32) for k in ("train", "idf", "distances"))
-        return cls(train, idf, distances, int(arrays["seed"]))
-
-
-def _projection(n_rows: int, n_dims: int, seed: int) -> Floats:
-    rng = np.random.default_rng(seed + 7)
-    return (rng.integers(0, 2, size=(n_rows, n_dims), dtype=np.int8) * 2 - 1).astype(np.float32) / np.float32(
-        n_dims**0.5
     )

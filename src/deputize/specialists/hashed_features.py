@@ -40,25 +40,15 @@ def counts_of(texts: Sequence[str], n_buckets: int = N_BUCKETS) -> Any:
     return sparse.hstack([words.transform(texts), chars.transform(texts)], format="csr")
 
 
-def idf_of(texts: Sequence[str], n_buckets: int = N_BUCKETS) -> npt.NDArray[np.float32]:
-    """Smoothed inverse document frequency of each bucket over texts. Shape [F]."""
-    return idf_of_counts(counts_of(texts, n_buckets))
-
-
 def idf_of_counts(counts_NF: Any) -> npt.NDArray[np.float32]:
-    """The same over counts."""
+    """Smoothed inverse document frequency of each bucket over texts, from their counts. Shape [F]."""
     seen_F = np.bincount(counts_NF.indices, minlength=counts_NF.shape[1])
     idf_F: npt.NDArray[np.float32] = (np.log((1 + counts_NF.shape[0]) / (1 + seen_F)) + 1).astype(np.float32)
     return idf_F
 
 
-def vectors(texts: Sequence[str], idf_F: npt.NDArray[np.float32]) -> Any:
-    """Sparse float32 rows [N, F], each half (words, characters) of length sqrt(1/2)."""
-    return vectors_of_counts(counts_of(texts, idf_F.shape[0] // 2), idf_F)
-
-
 def vectors_of_counts(counts_NF: Any, idf_F: npt.NDArray[np.float32]) -> Any:
-    """The same of counts."""
+    """Sparse float32 rows [N, F] of texts, from their counts, each half (words, characters) of length sqrt(1/2)."""
     n_buckets = idf_F.shape[0] // 2
     rows_NF = counts_NF.copy()
     rows_NF.data = (1 + np.log(rows_NF.data)) * idf_F[rows_NF.indices]

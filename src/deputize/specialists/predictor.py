@@ -17,8 +17,8 @@ from deputize.core.artifacts import Specialist
 from deputize.core.prompt import prune
 from deputize.core.records import Answer, Prediction, Request
 from deputize.specialists.base import Predictor, RawPrediction, TextPredictor
-from deputize.specialists.confidence import OutOfDistributionDetector
 from deputize.specialists.hashed_features import n_words
+from deputize.specialists.out_of_distribution import OutOfDistributionDetector
 from deputize.specialists.registry import StoredSpecialist, loader_of
 from deputize.specialists.specialist_card import (
     OUT_OF_DISTRIBUTION_FILE,
@@ -27,9 +27,6 @@ from deputize.specialists.specialist_card import (
     read_card,
     settings_of,
 )
-
-OUT_OF_DISTRIBUTION = 0.01
-"""Conformal p-value below which a request is left to the LLM."""
 
 
 @runtime_checkable
@@ -83,7 +80,7 @@ class SpecialistPredictor:
         ]
 
     def _confidence(self, raw: RawPrediction, p_value: float) -> float:
-        if raw.answer is None or p_value < OUT_OF_DISTRIBUTION:
+        if raw.answer is None or p_value < self.settings.out_of_distribution_p:
             return 0.0
         return self.settings.calibration.confidence(raw.raw_confidence)
 

@@ -23,6 +23,8 @@ class PredictorSettings(Record):
 
     schema: AnswerSchema
     calibration: ConfidenceCalibration = msgspec.field(default_factory=ConfidenceCalibration)
+    out_of_distribution_p: float = 0.0
+    """Conformal p-value below which a request is left to the LLM; 0 where there is no detector."""
     max_tokens: int = 512
     """Longest prompt in tokens, chat template included."""
     max_slot_tokens: int = 64

@@ -37,7 +37,7 @@ UNITS: tuple[tuple[str, str], ...] = (
     (r"^(loss_difference|quality_difference)", "share, -1 to 1"),
     (r"^threshold$", "confidence, 0 to 1"),
     (
-        r"^(share|epsilon$|loss|coverage$|served_limit$|agreement|finished$)|(_accuracy|_servable|_interval)$",
+        r"^(share|epsilon$|loss|coverage$|served_limit$|agreement|finished$|flagged|ood_power$)|(_accuracy|_servable|_interval)$",
         "share, 0 to 1",
     ),
 )

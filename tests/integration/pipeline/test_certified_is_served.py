@@ -109,7 +109,7 @@ def test_the_claim_holds_for_raw_requests_and_so_does_the_share(converted: tuple
     assert result.held_out is not None
     served = wrong = 0
     for call in asked:
-        route = table.match(call.request())
+        route = table.match(call.request()).route
         if route is None:
             continue
         prediction = specialists.predict_now(route.specialist, call.request())

@@ -1,4 +1,4 @@
-"""Records: a JSON round trip, shared parts, and the part of a call that a specialist reads."""
+"""Records: a JSON round trip, and the part of a call that a specialist reads."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from deputize.core.records import (
     Call,
     Example,
     KeySpace,
+    PromptLimits,
     Request,
     RouteFile,
+    TextLimits,
     decode,
     encode,
-    shared,
 )
 
 SYSTEM = {"role": "system", "content": "Be brief."}
@@ -41,8 +42,9 @@ def test_a_record_comes_back_from_its_json_and_another_kind_does_not() -> None:
     classifier = BranchClassifier(
         branches=["0", "1"], weights={"a": [0.5, -0.5]}, bias=[0.0, 0.1], margin=1.0
     )
+    limits = PromptLimits(user=TextLimits(n_unknown=[2], n_new_words=[None], n_instructions=0))
     space = KeySpace(
-        signature="s", lines=["x"], max_unknown_lines={"k": 2}, branch_classifiers={"k": classifier}
+        signature="s", lines=["x"], prompt_limits={"k": limits}, branch_classifiers={"k": classifier}
     )
     file = RouteFile(run_id="r", keyspaces=[space])
     assert decode(encode(file), RouteFile) == file
@@ -63,15 +65,6 @@ def test_what_a_specialist_reads_of_a_call() -> None:
         model="m",
     )
     assert call.request() == Request(messages=[SYSTEM], tools=TOOLS, tool_choice="auto", agent="a", site="s")
-
-
-def test_equal_prompts_and_tools_are_one_object() -> None:
-    cache: dict[bytes, object] = {}
-    first, second = shared(example(1), cache), shared(example(2), cache)
-    assert (first, second) == (example(1), example(2))
-    assert first.request.tools is second.request.tools
-    assert first.request.messages[0] is second.request.messages[0]
-    assert first.request.messages[1] is not second.request.messages[1]
 
 
 def test_the_data_subject_is_the_end_user_else_the_job() -> None:

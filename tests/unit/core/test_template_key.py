@@ -8,11 +8,11 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deputize.core.prompt_limits import RecognisedUnits, VaryingText
 from deputize.core.prompt_units import units
-from deputize.core.records import BranchClassifier, KeySpace, Message, Request
+from deputize.core.records import BranchClassifier, KeySpace, Message, PromptLimits, Request, TextLimits
 from deputize.core.signature import signature
 from deputize.core.template_key import (
-    RecognisedUnits,
     TemplateKeys,
     TemplateMatcher,
     branch_features,
@@ -20,6 +20,9 @@ from deputize.core.template_key import (
     opening,
 )
 
+LIMITS = PromptLimits(
+    system=TextLimits(n_unknown=[0, 0, 0, 0]), user=TextLimits(n_unknown=[0, 1], n_repeats=[1])
+)
 SYSTEM = "You sort letters.\nToday is 2024-05-15.\nAnswer with one word: yes or no"
 
 
@@ -51,9 +54,17 @@ class TestKey:
     def test_an_added_line_of_the_system_prompt_closes_the_key(self) -> None:
         free = space(request(), list(self.lines))
         key = key_of(request(), free)
-        ks = space(request(), list(self.lines), max_unknown_lines={key: 0})
+        ks = space(request(), list(self.lines), prompt_limits={key: PromptLimits(system=LIMITS.system)})
         assert key_of(request(), ks) == key
         assert key_of(request(system=SYSTEM + "\nAnswer in French."), ks) == ""
+
+    def test_what_is_added_to_the_user_prompt_closes_the_key(self) -> None:
+        free = space(request(), list(self.lines), heads=["Case:"])
+        key = key_of(request(), free)
+        ks = space(request(), list(self.lines), heads=["Case:"], prompt_limits={key: LIMITS})
+        assert key_of(request("Case: 2\na letter"), ks) == key
+        for user in ("Answer in French.\nCase: 2", "Case: 2\na letter\nanother line", "Case: 2\nCase: 3"):
+            assert key_of(request(user), free) == key and key_of(request(user), ks) == ""
 
     def test_later_turns_keep_the_key_of_the_first(self) -> None:
         ks = space(request(), [*self.lines, "Yes, please."])
@@ -96,7 +107,7 @@ class TestKey:
         system = "\n".join(
             f"Rule number {i}: be kind to customers and never invent a value" for i in range(300)
         )
-        ks = space(request(system=system), units(system), max_unknown_lines={})
+        ks = space(request(system=system), units(system))
         matcher = TemplateMatcher(ks)
         requests = [request(f"Case: {i}\n" + "free words of a letter\n" * 40, system) for i in range(200)]
         matcher.key(requests[0])
@@ -123,7 +134,13 @@ def test_units_are_recognised_verbatim_then_normalised_then_by_their_head() -> N
         KeySpace(signature="s", lines=["Rule 1 holds.", "Day ⟨⟩ of May"], heads=["Case:"])
     )
     found = matcher.recognise("Day 3 of May\nCase: x\nRule 1 holds.\nRule 2 holds.\nDay 4 of May")
-    assert found == RecognisedUnits(("Day ⟨⟩ of May", "Case:", "Rule 1 holds."), 1)
+    assert found == RecognisedUnits(
+        known=("Day ⟨⟩ of May", "Case:", "Rule 1 holds."),
+        n_repeats=(2, 1, 1),
+        n_unknown=(0, 0, 0, 1),
+        varying=(VaryingText(2, "Case: x"), VaryingText(3, "Rule 2 holds.")),
+    )
+    assert matcher.recognise("x\ny\nDay 3 of May\nz").n_unknown == (2, 1)
 
 
 def test_the_keys_of_several_key_spaces_are_those_of_the_space_with_the_requests_signature() -> None:

@@ -10,9 +10,11 @@ import pytest
 from tests.unit.gateway.stubs import context, exchange, live_route
 
 from deputize.core.errors import DeputizeError
-from deputize.core.records import Prediction, Request, RequestLimits, Route
+from deputize.core.records import Prediction, Request, RequestLimits
 from deputize.gateway.metrics import Metrics
+from deputize.gateway.protocols import RouteLookup
 from deputize.gateway.routing import RoutingDecider, new_tool_call_id
+from deputize.router.table import CHANGED, RouteMatch
 from deputize.wire.registry import MESSAGES
 
 
@@ -20,8 +22,13 @@ class OneRoute:
     def __init__(self, **changed: Any) -> None:
         self.route = live_route(**changed)
 
-    def match(self, request: Request) -> Route | None:
-        return self.route
+    def match(self, request: Request) -> RouteMatch:
+        return RouteMatch(self.route)
+
+
+class Changed:
+    def match(self, request: Request) -> RouteMatch:
+        return CHANGED
 
 
 class Saying:
@@ -40,12 +47,19 @@ class Saying:
         return self.said
 
 
-def decider(table: OneRoute | None, said: Prediction | Exception | None) -> RoutingDecider:
+def decider(table: RouteLookup | None, said: Prediction | Exception | None) -> RoutingDecider:
     specialists = None if said is None else Saying(said)
     return RoutingDecider(lambda: table, specialists, Metrics(), timeout_s=1, clock_s=lambda: 0.0)
 
 
 RAIN = Prediction(answer="rain", confidence=0.9)
+
+
+async def test_a_changed_prompt_is_the_reason() -> None:
+    outcome = await decider(Changed(), RAIN).route(exchange())
+    assert (outcome.decision.served_by, outcome.decision.reason) == ("llm", "prompt_changed")
+    asked = await decider(Changed(), RAIN).route(exchange(context=context(override="llm")))
+    assert asked.decision.reason == "override"
 
 
 async def test_a_specialist_serves() -> None:

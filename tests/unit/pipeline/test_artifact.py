@@ -50,11 +50,17 @@ def test_what_examples_hold_alike_is_in_memory_once(tmp_path: Path) -> None:
     artifact = Artifact(tmp_path, "curate", Curated, SEALER)
     tools = [{"type": "function", "function": {"name": "look_up", "description": "d" * 500}}]
     whole = curated(2)
-    asked = [msgspec.structs.replace(e.request, tools=tools) for e in whole.examples]
+    system = {"role": "system", "content": "Be brief. " * 50}
+    asked = [
+        msgspec.structs.replace(e.request, tools=tools, messages=[dict(system), *e.request.messages])
+        for e in whole.examples
+    ]
     examples = [msgspec.structs.replace(e, request=r) for e, r in zip(whole.examples, asked, strict=True)]
     artifact.write(msgspec.structs.replace(whole, examples=examples))
     first, second = artifact.read().examples
     assert first.request.tools is second.request.tools == tools
+    assert first.request.messages[0] is second.request.messages[0]
+    assert first.request.messages[1] is not second.request.messages[1]
 
 
 def test_a_record_alone_is_an_artifact_too(tmp_path: Path) -> None:

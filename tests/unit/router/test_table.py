@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from deputize.core.errors import BadInput
-from deputize.core.records import Contract, KeySpace, Request, Route, RouteFile
+from deputize.core.records import Contract, KeySpace, PromptLimits, Request, Route, RouteFile, TextLimits
 from deputize.core.signature import signature
 from deputize.core.template_key import TemplateMatcher
 from deputize.router.table import RouteTable
@@ -41,23 +41,33 @@ def route(keys: list[str], id: str = "r1") -> Route:
 def file() -> RouteFile:
     space = KeySpace(signature=signature(request()), lines=SYSTEM.splitlines())
     key = TemplateMatcher(space).key(request())
-    space = KeySpace(signature=space.signature, lines=space.lines, max_unknown_lines={key: 0})
+    limits = PromptLimits(system=TextLimits(n_unknown=[0] * (len(space.lines) + 1)))
+    space = KeySpace(signature=space.signature, lines=space.lines, prompt_limits={key: limits})
     return RouteFile(run_id="run", keyspaces=[space], routes=[route([key])])
 
 
 def test_what_varies_finds_the_route_and_what_changed_does_not(file: RouteFile) -> None:
     table = RouteTable.build(file)
-    assert table.match(request("Case: 2\nanything at all")) == file.routes[0]
-    assert table.match(request(system=SYSTEM + "\nIn French.")) is None
-    assert table.match(request(system="You sort letters.")) is None
-    assert table.match(request(tools=[{"type": "function", "function": {"name": "f"}}])) is None
-    assert table.match(request(response_format={"type": "json_object"})) is None
-    assert table.match(Request(messages=[])) is None
+    assert table.match(request("Case: 2\nanything at all")).route == file.routes[0]
+    tools = [{"type": "function", "function": {"name": "f"}}]
+    for changed in (
+        request(system=SYSTEM + "\nIn French."),
+        request(system="You sort letters."),
+        request(tools=tools),
+        request(response_format={"type": "json_object"}),
+    ):
+        assert table.match(changed) == (None, "prompt_changed")
+    for other in (
+        Request(messages=[]),
+        request(system="You write poems."),
+        request(system="You write poems.", tools=tools),
+    ):
+        assert table.match(other) == (None, "no_route")
 
 
 def test_no_file_is_no_route(tmp_path: Path) -> None:
     table = RouteTable.build(read_routes(tmp_path / "routes.json"))
-    assert table.match(request()) is None
+    assert table.match(request()).route is None
     assert (table.generation, table.routes) == (0, [])
 
 
@@ -65,7 +75,7 @@ def test_a_written_file_is_loaded(tmp_path: Path, file: RouteFile) -> None:
     write_routes(tmp_path / "routes.json", file)
     table = RouteTable.build(read_routes(tmp_path / "routes.json"))
     assert table.generation == 1
-    assert table.match(request()) == file.routes[0]
+    assert table.match(request()).route == file.routes[0]
 
 
 @pytest.mark.parametrize("what", ["template key", "route id", "signature"])

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from deputize.specialists.confidence import (
     ConfidenceCalibration,
-    OutOfDistributionDetector,
     RawConfidence,
     fit_calibration,
 )
@@ -59,33 +58,3 @@ def test_confidence_stays_within_bounds(right: list[bool], seed: int) -> None:
     fit = fit_calibration(given_, right)
     for raw_confidence in [*given_, RawConfidence(-500.0, 0.0, 0.0), RawConfidence(0.0, 30.0, 30.0)]:
         assert 0.0 <= fit.confidence(raw_confidence) <= 1.0
-
-
-GROUPS = [str(i) for i in range(60) for _ in range(2)]
-TRAIN = [
-    f"my parcel LH-{i} has not arrived, please {verb} it" for i in range(60) for verb in ("send", "refund")
-]
-
-
-def test_the_gate_lets_the_like_pass_and_stops_the_strange() -> None:
-    gate = OutOfDistributionDetector.fit(TRAIN, GROUPS, seed=0)
-    like = [f"my parcel LH-{i} has not arrived, please refund it" for i in range(500, 520)]
-    assert np.mean(np.array(gate.p_values(like)) < 0.01) <= 0.1
-    assert all(
-        p < 0.01 for p in gate.p_values(["SELECT * FROM users;", "Die Würde des Menschen ist unantastbar"])
-    )
-
-
-def test_a_stored_gate_decides_as_before() -> None:
-    gate = OutOfDistributionDetector.fit(TRAIN, GROUPS, seed=3)
-    again = OutOfDistributionDetector.of_arrays(gate.arrays())
-    texts = [*TRAIN[:10], "something else", ""]
-    assert np.allclose(gate.p_values(texts), again.p_values(texts), atol=0.05)
-
-
-def test_one_group_is_no_ground_to_judge_by() -> None:
-    assert OutOfDistributionDetector.fit(TRAIN[:2], ["g", "g"], seed=0).p_values(["b"]) == [1.0]
-
-
-def test_one_example_is_no_ground_to_judge_by() -> None:
-    assert OutOfDistributionDetector.fit(["a"], ["g"], seed=0).p_values(["b"]) == [1.0]

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 
-from deputize.specialists.hashed_features import counts_of, idf_of, n_words, vectors
+from deputize.specialists.hashed_features import counts_of, idf_of_counts, n_words, vectors_of_counts
 
 TEXTS = ["where is my parcel", "where is my refund", "Ünïcode?"]
 
 
 def test_each_half_of_a_row_has_half_the_length() -> None:
-    rows = vectors(TEXTS, idf_of(TEXTS, 1 << 10))
+    counts = counts_of(TEXTS, 1 << 10)
+    rows = vectors_of_counts(counts, idf_of_counts(counts))
     for half in (rows[:, : 1 << 10], rows[:, 1 << 10 :]):
         assert np.allclose(np.asarray(half.multiply(half).sum(axis=1)).ravel(), 0.5, atol=1e-5)
 
 
 def test_what_fewer_texts_have_counts_for_more() -> None:
-    idf = idf_of(TEXTS, 1 << 12)
+    idf = idf_of_counts(counts_of(TEXTS, 1 << 12))
     rare = counts_of(["parcel"], 1 << 12).indices
     common = counts_of(["where"], 1 << 12).indices
     assert idf[rare].min() > idf[common].min()
@@ -24,7 +25,8 @@ def test_what_fewer_texts_have_counts_for_more() -> None:
 
 
 def test_an_empty_text_is_a_row_of_zeros() -> None:
-    assert vectors([""], idf_of(TEXTS, 1 << 10)).nnz == 0
+    idf = idf_of_counts(counts_of(TEXTS, 1 << 10))
+    assert vectors_of_counts(counts_of([""], 1 << 10), idf).nnz == 0
 
 
 def test_words_and_signs_are_counted() -> None:

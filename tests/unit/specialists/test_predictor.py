@@ -10,12 +10,14 @@ from tests import tiny_tasks
 from tests.unit.specialists.test_specialist_card import card
 
 from deputize.core.records import Request
+from deputize.core.subjects import Subjects
 from deputize.specialists.base import RawPrediction, without_free_text
-from deputize.specialists.confidence import OutOfDistributionDetector, RawConfidence
+from deputize.specialists.confidence import RawConfidence
+from deputize.specialists.out_of_distribution import OutOfDistributionDetector
 from deputize.specialists.predictor import SpecialistPredictor, unload
 from deputize.specialists.specialist_card import settings_of
 
-TRAIN = [f"parcel LH-{i} has not arrived, please {v} it" for i in range(60) for v in ("send", "refund")]
+TRAIN = [f"parcel LH-{i} has not arrived, please {v} it" for i in range(120) for v in ("send", "refund")]
 
 
 class Echo:
@@ -41,9 +43,11 @@ def request(text: str) -> Request:
 
 def specialist(inner: Echo) -> SpecialistPredictor:
     groups = [str(i // 2) for i in range(len(TRAIN))]
-    detector = OutOfDistributionDetector.fit(TRAIN, groups, seed=0)
+    detector = OutOfDistributionDetector.fit(TRAIN, groups, Subjects(groups, 2), seed=0)
     made = card(task=msgspec.structs.replace(tiny_tasks.task("line"), recipe=tiny_tasks.task("line").recipe))
-    return SpecialistPredictor(made, inner, settings_of(made), detector)
+    return SpecialistPredictor(
+        made, inner, msgspec.structs.replace(settings_of(made), out_of_distribution_p=0.02), detector
+    )
 
 
 def test_confidence_is_zero_without_an_answer_and_out_of_distribution() -> None:

@@ -11,6 +11,7 @@ from deputize.core.progress import Progress, silent
 from deputize.core.records import BranchClassifier, Example, KeySpace
 from deputize.core.signature import has_media, signature
 from deputize.core.template_key import TemplateMatcher
+from deputize.stages.cluster.fit_prompt_limits import fit_prompt_limits
 from deputize.stages.cluster.merge import Fragment, merge
 from deputize.stages.cluster.recurring_lines import (
     MIN_SUPPORT,
@@ -148,7 +149,7 @@ def _tasks_of_signature(
         signature=sign,
         lines=space.lines,
         heads=space.heads,
-        max_unknown_lines=_unknown_line_limits(space, tasks),
+        prompt_limits=fit_prompt_limits(space, _calls_of_key(tasks).items(), min_origins),
         branch_classifiers=classifiers,
     )
     return out, complete
@@ -236,16 +237,13 @@ def _conflicting_fragments(counts: Counter[int]) -> tuple[int, int] | None:
     return top[0][0], top[1][0]
 
 
-def _unknown_line_limits(space: KeySpace, tasks: Sequence[FoundTask]) -> dict[str, int]:
-    """Template key -> limit of unknown lines in the system prompt: the number seen, with a margin where it varies."""
-    matcher = TemplateMatcher(space)
-    seen: dict[str, set[int]] = defaultdict(set)
+def _calls_of_key(tasks: Sequence[FoundTask]) -> dict[str, list[PromptCall]]:
+    """Template key without branch -> its calls."""
+    calls: dict[str, list[PromptCall]] = defaultdict(list)
     for task in tasks:
         for call in task.members:
-            if call.system:
-                system, _ = matcher.recognise_opening(call.example.request)
-                seen[task.variant[call.index].partition("~")[0]].add(system.n_unknown)
-    return {key: max(n) if len(n) == 1 else max(n) * 3 // 2 + 2 for key, n in sorted(seen.items())}
+            calls[task.variant[call.index].partition("~")[0]].append(call)
+    return dict(sorted(calls.items()))
 
 
 def _join_across_signatures(found: list[FoundTask]) -> list[FoundTask]:

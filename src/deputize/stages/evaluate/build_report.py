@@ -11,6 +11,7 @@ import msgspec
 
 from deputize.core.artifacts import Curated, Discovered, Finetuned, Selected, TaskResult
 from deputize.core.config import Convert
+from deputize.core.detector_power import DetectorPower
 from deputize.core.records import Example
 from deputize.core.report_schema import (
     REPORT_VERSION,
@@ -129,6 +130,20 @@ def _splits(examples: Sequence[Example]) -> dict[str, ReportSplit]:
     return out
 
 
+def _detector_note(task: str, detector: DetectorPower | None) -> str:
+    """The sentence about what a route notices of requests unlike those it was trained on."""
+    if detector is None:
+        return (
+            f"{task}: there are too few groups to detect requests unlike those trained on; only a changed template or "
+            "schema is noticed."
+        )
+    changed = ", ".join(f"{kind} {share:.0%}" for kind, share in detector.flagged_when_changed.items())
+    return (
+        f"{task}: of requests unlike those trained on, the detector leaves these shares to the LLM (simulated on "
+        f"validation): {changed}; of calls as they are {detector.flagged_as_they_are:.1%}."
+    )
+
+
 def _notes(tasks: Sequence[TaskFigures], curated: Curated, whole: Spend, config: Convert) -> list[str]:
     """Remarks to read before quoting a figure."""
     notes = [
@@ -150,6 +165,7 @@ def _notes(tasks: Sequence[TaskFigures], curated: Curated, whole: Spend, config:
         for t in tasks
         if t.routed and t.task.contract.uncompared
     ]
+    notes += [_detector_note(t.task.name, t.result.evaluation.detector) for t in tasks if t.routed]
     expensive = [
         t.task.name
         for t in tasks

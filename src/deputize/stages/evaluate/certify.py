@@ -309,6 +309,7 @@ def certificate_of(
         linked_by=units.linked_by,
         n_people=units.n_people,
         limits=limits,
+        ood_power=None if specialist.detector is None else round(specialist.detector.power, 4),
     )
 
 

@@ -367,6 +367,7 @@ class TaskEvaluation:
     def _facts(self, decision: MethodDecision, made: CertificateAttempt) -> EvaluationFacts:
         calibration, shown, whole = decision.calibration, decision.chosen.on_test(), decision.full_answers
         return EvaluationFacts(
+            detector=decision.chosen.specialist.detector,
             chosen_because=decision.choice.reason,
             mixed=self.calls.contract.may_defer,
             n_validation=decision.n_validation,

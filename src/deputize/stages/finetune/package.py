@@ -12,15 +12,19 @@ import msgspec
 import numpy as np
 
 from deputize.core.artifacts import Specialist
+from deputize.core.config import Convert
 from deputize.core.contracts import agree
+from deputize.core.detector_power import DetectorPower
 from deputize.core.records import Request
+from deputize.scoring.certificates import NEVER
 from deputize.specialists import catalogue
 from deputize.specialists.base import RawPrediction, TextPredictor
-from deputize.specialists.confidence import ConfidenceCalibration, OutOfDistributionDetector, fit_calibration
+from deputize.specialists.confidence import ConfidenceCalibration, fit_calibration
 from deputize.specialists.predictor import WritesFreeSlots
 from deputize.specialists.specialist_card import OUT_OF_DISTRIBUTION_FILE, PredictorSettings, write_card
 from deputize.stages.finetune.encode import MAX_TOKENS
 from deputize.stages.finetune.examples import TrainingSet
+from deputize.stages.finetune.fit_detector import Predicted, fit_detector, measured
 from deputize.stages.finetune.methods.base import Trained, TrainingContext, TrainingJob
 
 MAX_VALIDATION = 256
@@ -34,11 +38,12 @@ def package(trained: Trained, job: TrainingJob, context: TrainingContext) -> Spe
     context.progress(f"calibrating {job.name}", 0)
     fresh = _fresh(job.folder)
     trained.save(fresh)
-    _save_detector(job.examples, context.config.seed, fresh)
-    calibration, accuracy = _calibrate(trained, job.examples)
+    calibration, predicted = _calibrate(trained, job.examples)
+    detector = _make_detector(job.examples, predicted, context.config, fresh)
     settings = PredictorSettings(
         schema=job.schema,
         calibration=calibration,
+        out_of_distribution_p=detector.p_value if detector is not None else 0.0,
         max_tokens=MAX_TOKENS,
         max_slot_tokens=trained.max_slot_tokens,
         training={**trained.hyperparameters, "fingerprint": job.fingerprint},
@@ -60,7 +65,7 @@ def package(trained: Trained, job: TrainingJob, context: TrainingContext) -> Spe
         tokens_per_s=None if trained.tokens_per_s is None else round(trained.tokens_per_s, 1),
         prompt_tokens_before=before,
         prompt_tokens_after=after,
-        validation_accuracy=accuracy,
+        validation_accuracy=float(predicted.right_N.mean()) if len(predicted.right_N) else None,
         seed=context.config.seed,
         base_sha256=trained.base_sha256,
         checksums={str(path.relative_to(fresh)): catalogue.sha256_of(path) for path in files},
@@ -68,6 +73,7 @@ def package(trained: Trained, job: TrainingJob, context: TrainingContext) -> Spe
         path=_relative(job.folder, context.home),
         trained_on=[x.call_id for x in job.examples.train],
         leak=trained.leak,
+        detector=detector,
     )
     write_card(fresh, specialist)
     shutil.rmtree(job.folder, ignore_errors=True)
@@ -84,16 +90,27 @@ def _fresh(folder: Path) -> Path:
     return fresh
 
 
-def _save_detector(examples: TrainingSet, seed: int, folder: Path) -> None:
-    detector = OutOfDistributionDetector.fit(
-        [x.text for x in examples.train], [x.group for x in examples.train], seed=seed
-    )
+def _make_detector(
+    examples: TrainingSet, predicted: Predicted, config: Convert, folder: Path
+) -> DetectorPower | None:
+    """Writes the detector of out-of-distribution requests; its power, or None where there is none."""
+    detector = fit_detector(examples, config.min_origins, config.seed)
+    if detector is None:
+        return None
     with (folder / OUT_OF_DISTRIBUTION_FILE).open("wb") as out:
-        np.savez(out, allow_pickle=False, **detector.arrays())
+        np.savez_compressed(out, allow_pickle=False, **detector.arrays())
+    return measured(
+        detector,
+        examples,
+        predicted,
+        epsilon=config.epsilon,
+        least_subjects=config.min_origins,
+        seed=config.seed,
+    )
 
 
-def _calibrate(trained: Trained, examples: TrainingSet) -> tuple[ConfidenceCalibration, float | None]:
-    """The calibration, and the accuracy on validation; None where nothing was predicted."""
+def _calibrate(trained: Trained, examples: TrainingSet) -> tuple[ConfidenceCalibration, Predicted]:
+    """The calibration, and the calibrated predictions that it was made from."""
     texts = [x.text for x in examples.validation[:MAX_VALIDATION]]
     predictions = predict_within(trained.predictor, texts, trained.validation_s)
     truth = examples.validation[: len(predictions)]
@@ -104,7 +121,10 @@ def _calibrate(trained: Trained, examples: TrainingSet) -> tuple[ConfidenceCalib
         (p.raw_confidence, ok) for p, ok in zip(predictions, right, strict=True) if p.answer is not None
     ]
     calibration = fit_calibration([raw for raw, _ in answered], [ok for _, ok in answered])
-    return calibration, float(np.mean(right)) if right else None
+    confidence = [
+        NEVER if p.answer is None else calibration.confidence(p.raw_confidence) for p in predictions
+    ]
+    return calibration, Predicted(np.array(confidence, dtype=float), np.array(right, dtype=bool))
 
 
 def predict_within(predictor: TextPredictor, texts: Sequence[str], seconds: float) -> list[RawPrediction]:

@@ -138,7 +138,7 @@ class TestTemplates:
     def test_the_live_table_finds_the_task_of_every_call(self) -> None:
         live = table(self.found)
         for e in self.examples:
-            matched = live.match(e.request)
+            matched = live.match(e.request).route
             assert matched is not None and matched.task_id == self.found.assignment[e.call_id]
 
     def test_values_are_left_and_fixed_lines_are_not(self) -> None:
@@ -162,7 +162,7 @@ class TestTemplates:
         system = str(e.request.messages[0]["content"])
         for changed in (system + "\nAnswer in French.", system.replace("JOB", "TASK"), ""):
             messages = [{"role": "system", "content": changed}, e.request.messages[1]]
-            assert live.match(Request(messages=messages)) is None
+            assert live.match(Request(messages=messages)).route is None
 
     def test_the_same_log_gives_the_same_tasks(self) -> None:
         assert find(self.examples) == self.found
@@ -267,7 +267,7 @@ def test_reworded_requests_are_parted_by_meaning_and_the_live_table_agrees() -> 
     live = table(found)
     n_right = 0
     for e, job in zip(rows, truth, strict=True):
-        matched = live.match(e.request)
+        matched = live.match(e.request).route
         assert (matched.task_id if matched else None) == found.assignment.get(e.call_id)
         if matched:
             n_right += matched.contract.kind == {"json": "json", "label": "label", "list": "text"}[job]

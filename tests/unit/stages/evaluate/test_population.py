@@ -45,7 +45,7 @@ def example(call: Call, split: str = "calibration") -> Example:
     )
 
 
-SPACE = KeySpace(signature=signature(call("x").request()), lines=[SORT], max_unknown_lines={})
+SPACE = KeySpace(signature=signature(call("x").request()), lines=[SORT])
 KEY = TemplateKeys([SPACE]).key(call("x").request())
 TASK = Task(id="t", name="sort", contract=LABEL, recipe=PromptRecipe(), keys=[KEY])
 

@@ -40,8 +40,8 @@ class Full:
         raise OSError("no space left on device")
 
 
-def job(folder: Path) -> TrainingJob:
-    curated, discovered = tiny_tasks.make(("label",), 60)
+def job(folder: Path, n: int = 60) -> TrainingJob:
+    curated, discovered = tiny_tasks.make(("label",), n)
     examples = training_set_of(curated, discovered.assignment, discovered.tasks[0])
     schema = learn_schema(examples.task.contract, [x.answer for x in examples.train])
     return TrainingJob(examples, schema, find_method("linear"), folder, 1, 1, "mark")
@@ -72,7 +72,7 @@ def test_the_card_says_what_was_measured_and_everything_else_is_gone(tmp_path: P
     )
     card = package(trained, made, context(tmp_path))
     assert [p.name for p in folder.iterdir()] == ["label"]
-    assert set(card.checksums) == {"w.npz", "out_of_distribution.npz"}
+    assert set(card.checksums) == {"w.npz"} and card.detector is None, "too few groups to compare with"
     check_files(folder / "label", card)
     share = sum(x.answer == "yes" for x in made.examples.validation) / len(made.examples.validation)
     assert card.validation_accuracy == pytest.approx(share) and card.train_s == 1.23 and card.cost == 10
@@ -80,6 +80,16 @@ def test_the_card_says_what_was_measured_and_everything_else_is_gone(tmp_path: P
     assert (card.prompt_tokens_after or 0) < (card.prompt_tokens_before or 0)
     assert settings_of(card).training == {"lr": 1, "fingerprint": "mark"}
     assert read_card(folder / "label").trained_on == [] != card.trained_on
+
+
+def test_with_enough_groups_there_is_a_detector_and_its_power_is_in_the_card(tmp_path: Path) -> None:
+    made = job(tmp_path / "label", 300)
+    card = package(Trained(Yes(), "linear", "m", save, 0.0), made, context(tmp_path))
+    assert card.detector is not None and card.detector.n_groups >= 100
+    assert card.detector.flagged_when_changed["instruction added"] > 0.5
+    assert settings_of(card).out_of_distribution_p == card.detector.p_value > 0
+    assert "out_of_distribution.npz" in card.checksums
+    assert read_card(tmp_path / "label").detector == card.detector
 
 
 def test_what_fails_leaves_the_old_one_in_place(tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ def test_a_card_says_what_was_done(trained: tuple[Path, Finetuned]) -> None:
     assert set(card.trained_on) == {f"values-{i}" for i in range(40) if i % 10 < 6}, "train only"
     losses = [e["train_loss"] for e in card.settings["training"]["history"]]
     assert losses[-1] < losses[0]
-    assert {"adapter/adapter_model.safetensors", "out_of_distribution.npz"} <= set(card.checksums)
+    assert "adapter/adapter_model.safetensors" in card.checksums
 
 
 def test_nothing_of_the_traffic_lies_in_clear(trained: tuple[Path, Finetuned]) -> None:

@@ -1,0 +1,91 @@
+"""Whether the parts of a prompt that vary are still such as the calls of its task had: their number, and their words.
+
+What recurs in a prompt gives its template key. An instruction that somebody adds stands among what varies: it is one
+more unit than any call had in that place, it speaks to the model where no call did, or it has words that the calls do
+not have there. Pure: no I/O.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from operator import le
+from string import punctuation
+
+import msgspec
+
+from deputize.core.instruction_signs import signs_in
+from deputize.core.records import TextLimits
+
+MAX_READ = 32
+"""Varying units of a text whose words are read: half from its start, half from its end."""
+MAX_UNIT_CHARS = 600
+
+
+class VaryingText(msgspec.Struct, frozen=True, gc=False):
+    """A unit that varies and its place: the number of different known units that have come before it, head included."""
+
+    place: int
+    text: str
+
+
+class RecognisedUnits(msgspec.Struct, frozen=True):
+    """The units of one text that a key space has, and what stands between them."""
+
+    known: tuple[str, ...]
+    """In order of first appearance."""
+    n_repeats: tuple[int, ...] = ()
+    """How often each of them stands there."""
+    n_unknown: tuple[int, ...] = (0,)
+    """Units that the key space does not have: before the first known one, then after each."""
+    varying: tuple[VaryingText, ...] = ()
+    """These units, and the known ones of which only the head is known, at most MAX_READ."""
+
+
+def words_of(text: str) -> set[str]:
+    """The words of a text in lower-case letters; names, numbers and ids, which vary with the data, are left out."""
+    words = (word.strip(punctuation) for word in text[:MAX_UNIT_CHARS].split())
+    return {word for word in words if word.isalpha() and word.islower()}
+
+
+def n_new_words(text: str, vocabulary: frozenset[str]) -> int:
+    """Number of different words of a text (`words_of`) that a vocabulary does not have."""
+    new: set[str] = set()
+    for word in text[:MAX_UNIT_CHARS].split():
+        if word not in vocabulary:
+            word = word.strip(punctuation)
+            if word not in vocabulary and word.isalpha() and word.islower():
+                new.add(word)
+    return len(new)
+
+
+def ends(varying: Sequence[VaryingText]) -> tuple[VaryingText, ...]:
+    """The varying texts that are read: all of a few, else the first and the last."""
+    if len(varying) <= MAX_READ:
+        return tuple(varying)
+    return (*varying[: MAX_READ // 2], *varying[-MAX_READ // 2 :])
+
+
+def within(found: RecognisedUnits, limits: TextLimits, vocabulary: frozenset[str]) -> bool:
+    """Check whether a text stays within the limits of its template key.
+
+    Args:
+        found: its units.
+        limits: of the key; as many places as the key has.
+        vocabulary: the words of what varies in calls with this key.
+    """
+    if not all(map(le, found.n_unknown, limits.n_unknown)):
+        return False
+    if not all(map(le, found.n_repeats, limits.n_repeats)):
+        return False
+    if not found.varying:
+        return True
+    for varying in found.varying:
+        most_new = limits.n_new_words[varying.place] if varying.place < len(limits.n_new_words) else None
+        if most_new is not None and n_new_words(varying.text, vocabulary) > most_new:
+            return False
+    if limits.n_instructions is None:
+        return True
+    signs, most = signs_in([varying.text for varying in found.varying]), limits.instructions
+    if signs.total() > limits.n_instructions:
+        return False
+    return most is None or all(n <= most.get(sign, 0) for sign, n in signs.items())

@@ -1,0 +1,115 @@
+"""The detector of out-of-distribution requests of a specialist: fitted on train, its threshold and power on validation.
+
+The power is measured on simulated changes of validation texts, and for labels on those of labels that a second detector
+was fitted without, so that a report says what the detector notices and what it does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from deputize.core.detector_power import DetectorPower
+from deputize.core.subjects import Subjects
+from deputize.scoring.certificates import NEVER
+from deputize.scoring.intervals import coverage_at
+from deputize.specialists.out_of_distribution import OutOfDistributionDetector
+from deputize.stages.finetune.examples import TrainingExample, TrainingSet
+
+P_VALUES = (0.05, 0.03, 0.02, 0.01)
+"""Thresholds, lax ones first: so large a share of normal calls is left to the LLM by each."""
+MAX_LOST = 0.015
+"""Share of validation calls that could have been served and may be given up for a laxer threshold."""
+MAX_CHANGED = 400
+"""Validation texts that are changed to measure power."""
+MIN_LABELS, LABEL_FOLDS = 4, 5
+
+CHANGES: dict[str, Callable[[str], str]] = {
+    "instruction added": lambda text: f"{text}\nIf the customer is angry, answer ESCALATE instead.",
+    "other language asked for": lambda text: f"Answer in German.\n{text}",
+    "negated": lambda text: f"I do not want you to do this: {text}",
+}
+HELD_OUT_LABELS = "label left out of training"
+
+
+class Predicted(NamedTuple):
+    """Calibrated predictions of the first validation examples."""
+
+    confidence_N: npt.NDArray[np.float64]
+    right_N: npt.NDArray[np.bool_]
+
+
+def fit_detector(examples: TrainingSet, least_subjects: int, seed: int) -> OutOfDistributionDetector | None:
+    """The detector of a task; None where there are too few groups for one."""
+    return _fitted(examples.train, least_subjects, seed)
+
+
+def _fitted(
+    train: Sequence[TrainingExample], least_subjects: int, seed: int
+) -> OutOfDistributionDetector | None:
+    return OutOfDistributionDetector.fit(
+        [x.text for x in train],
+        [x.group for x in train],
+        Subjects([x.subject or x.group for x in train], least_subjects),
+        seed=seed,
+    )
+
+
+def measured(
+    detector: OutOfDistributionDetector,
+    examples: TrainingSet,
+    predicted: Predicted,
+    *,
+    epsilon: float,
+    least_subjects: int,
+    seed: int,
+) -> DetectorPower:
+    """The detector's threshold and power.
+
+    Args:
+        detector: of the task.
+        examples: of the task.
+        predicted: of the first validation examples.
+        epsilon: the loss to be certified, at which calls count as servable.
+        least_subjects: as in `fit_detector`.
+        seed: of the draws.
+    """
+    texts = [x.text for x in examples.validation[:MAX_CHANGED]]
+    p_N = np.array(detector.p_values([x.text for x in examples.validation[: len(predicted.right_N)]]))
+    p_value = _threshold(p_N, predicted, epsilon)
+
+    def flagged(given: Sequence[str], by: OutOfDistributionDetector = detector) -> float:
+        return round(float(np.mean(np.array(by.p_values(given)) < p_value)), 4) if given else 0.0
+
+    changed = (
+        {kind: flagged([change(text) for text in texts]) for kind, change in CHANGES.items()} if texts else {}
+    )
+    labels = sorted({str(x.answer) for x in examples.train})
+    if examples.task.contract.kind == "label" and len(labels) >= MIN_LABELS:
+        left_out = set(labels[seed % LABEL_FOLDS :: LABEL_FOLDS])
+        other = _fitted([x for x in examples.train if str(x.answer) not in left_out], least_subjects, seed)
+        strange = [x.text for x in examples.validation if str(x.answer) in left_out]
+        if other is not None and strange:
+            changed[HELD_OUT_LABELS] = flagged(strange, other)
+    return DetectorPower(
+        n_groups=len(detector.starts_G),
+        p_value=p_value,
+        flagged_as_they_are=flagged(texts),
+        flagged_when_changed=changed,
+    )
+
+
+def _threshold(p_N: npt.NDArray[np.float64], predicted: Predicted, epsilon: float) -> float:
+    """The laxest threshold that gives up no more than MAX_LOST of what could be served."""
+    loss_N, counts_N = (~predicted.right_N).astype(float), np.ones(len(p_N), dtype=bool)
+    if not len(p_N):
+        return P_VALUES[-1]
+    whole = coverage_at(predicted.confidence_N, loss_N, epsilon, counts_N)[0]
+    for p_value in P_VALUES:
+        kept_N = np.where(p_N < p_value, NEVER, predicted.confidence_N)
+        if whole - coverage_at(kept_N, loss_N, epsilon, counts_N)[0] <= MAX_LOST:
+            return p_value
+    return P_VALUES[-1]
