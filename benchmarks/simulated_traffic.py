@@ -1,0 +1,262 @@
+"""Simulated logs whose truth is known, through the package's linking, grouping, split and evaluation.
+
+The specialist is simulated: each request has a difficulty, from which follow the probability that its answer is wrong and its
+confidence. So the loss of any threshold on the traffic is known, and with it whether a certificate is false. What is not
+simulated is everything between the calls and the certificate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from deputize.core.artifacts import Curated, Discovered, Finetuned, Selected, Specialist, TaskResult
+from deputize.core.config import Convert
+from deputize.core.records import (
+    Call,
+    Contract,
+    Example,
+    Message,
+    Prediction,
+    PromptRecipe,
+    Request,
+    Task,
+)
+from deputize.stages.collect.episodes import link_episodes
+from deputize.stages.curate.first_pass import summarise
+from deputize.stages.curate.groups import split_calls
+from deputize.stages.curate.run import LinkedLog
+from deputize.stages.evaluate.population import Population, PopulationCall
+from deputize.stages.evaluate.run import run as evaluate
+
+CONTRACT = Contract(kind="label", labels=["right", "wrong"])
+TASK = Task(
+    id="t1",
+    name="simulated",
+    contract=CONTRACT,
+    recipe=PromptRecipe(),
+    keys=["sig/1"],
+    site="s",
+    n_calls=1,
+    n_episodes=1,
+    n_origins=9,
+    template="⟨text⟩",
+)
+SPECIALIST = Specialist(
+    id="t1-simulated",
+    task_id="t1",
+    method="linear",
+    model="",
+    kind="linear",
+    contract=CONTRACT,
+    task=TASK,
+    n_train=1000,
+    train_s=1.0,
+    path="specialist",
+)
+RIGHT: Message = {"role": "assistant", "content": "right"}
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """N calls of one log."""
+
+    calls: list[Call]
+    confidence_N: NDArray[np.float64]
+    wrong_N: NDArray[np.bool_]
+    """True where the specialist's answer is not the LLM's."""
+    loss: Callable[[float], float]
+    """The true loss, over all calls that will come, of serving from a threshold on."""
+
+    @cached_property
+    def by_prompt(self) -> dict[str, tuple[float, bool]]:
+        """Last user message -> confidence, whether the answer is wrong."""
+        return {
+            str(call.messages[-1]["content"]): (float(c), bool(w))
+            for call, c, w in zip(self.calls, self.confidence_N, self.wrong_N, strict=True)
+        }
+
+    def predict(self, requests: Sequence[Request]) -> list[Prediction]:
+        """The simulated specialist's answers."""
+        found = (self.by_prompt[str(request.messages[-1]["content"])] for request in requests)
+        return [Prediction(answer="wrong" if w else "right", confidence=c, latency_ms=1.0) for c, w in found]
+
+
+class Recorded:
+    """The calls of a log, as a store gives them."""
+
+    def __init__(self, calls: Sequence[Call]) -> None:
+        self._calls = {call.id: call for call in calls}
+
+    def __iter__(self) -> Iterator[Call]:
+        return iter(self._calls.values())
+
+    def get(self, call_ids: Sequence[str]) -> Iterator[Call | None]:
+        """The calls with these ids."""
+        return (self._calls.get(id) for id in call_ids)
+
+
+def evaluated(traffic: Traffic, config: Convert) -> TaskResult:
+    """The evaluation's result over one simulated log."""
+    links = link_episodes(traffic.calls)
+    summaries = [summarise(call, "s", "") for call in LinkedLog(traffic.calls, links.episode_of)]
+    splits = split_calls(summaries, [], config)
+    population = [
+        PopulationCall(
+            call_id=one.id,
+            episode=one.episode,
+            group=splits.group_of[one.id],
+            audience="code",
+            split=splits.of(one),
+            is_asked=True,
+            llm_usd=0.001,
+            is_commonest=True,
+        )
+        for one in summaries
+    ]
+    curated = Curated(
+        examples=[
+            Example(
+                call_id=one.call_id,
+                request=Request(messages=[]),
+                response=RIGHT,
+                audience="code",
+                site="s",
+                episode=one.episode,
+                group=one.group,
+                split=one.split,
+            )
+            for one in population
+        ],
+        sites=[],
+        n_calls=len(summaries),
+        n_episodes=len({one.episode for one in summaries}),
+        n_code_calls=len(summaries),
+        n_people=splits.n_people,
+        split_by_person=splits.by_person,
+    )
+    (result,) = evaluate(
+        curated,
+        Discovered(
+            tasks=[TASK],
+            assignment={one.call_id: "t1" for one in population},
+            keyspaces=[],
+        ),
+        Selected(candidates={}, plan={}, base_model=""),
+        Finetuned(specialists=[SPECIALIST]),
+        Population({"t1": [c for c in population if c.split != "train"]}, Recorded(traffic.calls)),
+        config,
+        home=Path(),
+        load=lambda _: traffic,
+    )
+    return result
+
+
+# ---------------------------------------------------------------- kinds of traffic
+
+
+def _specialist(
+    rng: Generator, hardness_N: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Confidences and errors: wrong with probability min(1, hardness * d^3) for a difficulty d; the confidence is 1 - d."""
+    difficulty_N = rng.random(hardness_N.size)
+    wrong_N = rng.random(hardness_N.size) < np.minimum(1.0, hardness_N * difficulty_N**3)
+    return 1 - difficulty_N, wrong_N
+
+
+def _loss(hardness: Sequence[float], shares: Sequence[float]) -> Callable[[float], float]:
+    """True loss of a threshold where calls of several hardnesses have these shares."""
+
+    def of(threshold: float) -> float:
+        d = np.linspace(0, max(0.0, min(1.0, 1 - threshold)), 2001)
+        each = [np.trapezoid(np.minimum(1.0, h * d**3), d) for h in hardness]
+        return float(np.dot(each, shares))
+
+    return of
+
+
+def independent(rng: Generator, n: int) -> Traffic:
+    """Calls of one step, each an episode of its own."""
+    confidence, wrong = _specialist(rng, np.full(n, 0.4))
+    return Traffic(
+        [_call(i, f"c{i}", episode=f"e{i}") for i in range(n)], confidence, wrong, _loss([0.4], [1.0])
+    )
+
+
+def unequal_episodes(rng: Generator, n: int) -> Traffic:
+    """One episode in five has 20 steps and is harder: most calls are of long episodes."""
+    sizes = np.where(rng.random(n) < 0.2, 20, 1)
+    hardness = np.repeat(np.where(sizes > 1, 0.5, 0.1), sizes)
+    confidence, wrong = _specialist(rng, hardness)
+    episode = np.repeat(np.arange(n), sizes)
+    calls = [_call(i, f"c{i}", episode=f"e{e}") for i, e in enumerate(episode)]
+    return Traffic(calls, confidence, wrong, _loss([0.5, 0.1], [4.0 / 4.8, 0.8 / 4.8]))
+
+
+def repeated_prompts(rng: Generator, n: int, n_repeats: int = 5) -> Traffic:
+    """Retries: each prompt comes five times, from five episodes, and is answered alike each time."""
+    n_prompts = n // n_repeats
+    confidence, wrong = _specialist(rng, np.full(n_prompts, 0.4))
+    calls = [
+        _call(p * n_repeats + i, f"prompt number {p} of the night", episode=f"e{p}-{i}")
+        for p in range(n_prompts)
+        for i in range(n_repeats)
+    ]
+    return Traffic(calls, np.repeat(confidence, n_repeats), np.repeat(wrong, n_repeats), _loss([0.4], [1.0]))
+
+
+def five_people(rng: Generator, n: int) -> Traffic:
+    """Five people, each with a hardness of his own; the claim is about these five."""
+    hardness = rng.uniform(0.05, 0.9, 5)
+    who = rng.integers(5, size=n)
+    confidence, wrong = _specialist(rng, hardness[who])
+    calls = [_call(i, f"c{i}", episode=f"e{i}", origin=f"person {w}") for i, w in enumerate(who)]
+    return Traffic(calls, confidence, wrong, _loss(hardness.tolist(), [0.2] * 5))
+
+
+def dialogues_without_names(rng: Generator, n: int, n_steps: int = 6) -> Traffic:
+    """Dialogues of six steps that no header names: half of the difficulty is the dialogue's own."""
+    n_dialogues = n // n_steps
+    confidence, wrong = _specialist(rng, np.full(n_dialogues, 0.4))
+    own_confidence, own_wrong = _specialist(rng, np.full(n_dialogues * n_steps, 0.4))
+    shared = rng.random(n_dialogues * n_steps) < 0.7
+    calls = []
+    for e in range(n_dialogues):
+        history: list[Message] = [{"role": "user", "content": f"please do job number {e}"}]
+        for step in range(n_steps):
+            calls.append(Call(id=f"c{e}-{step}", messages=list(history), response=RIGHT, model="llm"))
+            history += [RIGHT, {"role": "user", "content": f"result {e} {step}"}]
+    return Traffic(
+        calls,
+        np.where(shared, np.repeat(confidence, n_steps), own_confidence),
+        np.where(shared, np.repeat(wrong, n_steps), own_wrong),
+        _loss([0.4], [1.0]),
+    )
+
+
+def _call(i: int, text: str, *, episode: str, origin: str = "") -> Call:
+    return Call(
+        id=f"c{i}",
+        messages=[{"role": "user", "content": text}],
+        response=RIGHT,
+        model="llm",
+        episode=episode,
+        origin=origin,
+        timestamp=float(i),
+    )
+
+
+KINDS: dict[str, tuple[Callable[[Generator, int], Traffic], int]] = {
+    "independent calls": (independent, 1500),
+    "unequal episodes": (unequal_episodes, 700),
+    "repeated prompts": (repeated_prompts, 3500),
+    "five people": (five_people, 1500),
+    "dialogues without names": (dialogues_without_names, 4000),
+}
+"""Name -> (simulation, its size)."""
