@@ -254,7 +254,7 @@ def _call(i: int, text: str, *, episode: str, origin: str = "") -> Call:
 
 KINDS: dict[str, tuple[Callable[[Generator, int], Traffic], int]] = {
     "independent calls": (independent, 1500),
-    "unequal episodes": (unequal_episodes, 700),
+    "unequal episodes": (unequal_episodes, 1100),
     "repeated prompts": (repeated_prompts, 3500),
     "five people": (five_people, 1500),
     "dialogues without names": (dialogues_without_names, 4000),

@@ -1,0 +1,134 @@
+"""How often the certificates of the real evaluation are false, over random calibration sets.
+
+On recorded logs the unseen calls of a task are the population: calibration and held-out groups are drawn from them with
+replacement, the real evaluation runs, and the true loss of the threshold that it certifies is that on all of them. On
+simulated logs the truth is known from how they are made (benchmarks.simulated_traffic).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import simulated_traffic
+from benchmarks.recorded_tasks import Preparation, RecordedTask, recorded_tasks
+from deputize.core.artifacts import TaskResult
+from deputize.core.config import Convert
+from deputize.core.errors import DeputizeError
+
+DATA = Path(__file__).resolve().parents[1] / "../shared/data"
+CONFIG = Convert(methods=("linear",), epsilon=0.05, delta=0.05, minutes=20)
+LOGS: dict[str, tuple[Preparation, Convert]] = {
+    "intent_clinc150": (Preparation(), CONFIG),
+    # logit_bias makes every one of these calls the LLM's own; the labels are what is to be learnt
+    "tweeteval_sentiment_gpt35": (Preparation(audience="code", without=("params",)), CONFIG),
+    # a person reads the reasoning of a verdict, code reads the verdict
+    "haiku_gateway_log": (
+        Preparation(free_field="reasoning"),
+        CONFIG.model_copy(update={"methods": ("lora",), "minutes": 15}),
+    ),
+}
+"""Recorded logs with a task of enough independent groups."""
+
+
+@dataclass
+class Outcomes:
+    """What became of one claim over many draws."""
+
+    n: int = 0
+    shares: list[float] = field(default_factory=list)
+    """Share served, of the draws with a certificate."""
+    losses: list[float] = field(default_factory=list)
+    """True loss, of the same."""
+
+    def add(self, threshold: float | None, share: float, loss: float) -> None:
+        """Counts one draw; a threshold of None is a refusal."""
+        self.n += 1
+        if threshold is not None:
+            self.shares.append(share)
+            self.losses.append(loss)
+
+    def row(self, epsilon: float, delta: float) -> dict[str, Any]:
+        """One line of a table."""
+        losses = np.array(self.losses)
+        return {
+            "epsilon": epsilon,
+            "delta": delta,
+            "draws": self.n,
+            "certified": len(self.losses) / max(1, self.n),
+            "served": float(np.mean(self.shares)) if self.shares else 0.0,
+            "mean loss": float(losses.mean()) if losses.size else 0.0,
+            "violations": float((losses > epsilon).sum()) / max(1, self.n),
+        }
+
+
+def recorded_rows(names: Sequence[str], n_draws: int, seed: int) -> list[dict[str, Any]]:
+    """One row for each log, task and epsilon; logs that are not here are named and left out."""
+    out = []
+    for name in names:
+        path = DATA / f"{name}.jsonl.gz"
+        if not path.exists():
+            print(f"{name} is not here: the recorded logs lie next to the repository, in ../shared/data")
+            continue
+        preparation, config = LOGS[name]
+        began = time.perf_counter()
+        try:
+            tasks = recorded_tasks(path, config, preparation)
+        except DeputizeError as error:
+            print(f"{name}: {error}")
+            continue
+        print(
+            f"{name}: {len(tasks)} task(s) with enough groups, {time.perf_counter() - began:.0f} s",
+            flush=True,
+        )
+        for task in tasks:
+            out += _task_rows(name, task, config, n_draws, seed)
+    return out
+
+
+def _task_rows(
+    name: str, task: RecordedTask, config: Convert, n_draws: int, seed: int
+) -> list[dict[str, Any]]:
+    outcomes: dict[float, Outcomes] = {}
+    served_outcomes = Outcomes()
+    published = Outcomes()
+    for draw in range(n_draws):
+        result = task.evaluated(config, seed + draw)
+        for one in result.at_epsilon:
+            loss = task.loss(one.threshold) if one.threshold is not None else 0.0
+            outcomes.setdefault(one.epsilon, Outcomes()).add(one.threshold, one.share_certified, loss)
+        certificate = result.certificate
+        threshold = certificate.threshold if certificate is not None and not result.refused else None
+        share = certificate.share_served if certificate is not None else 0.0
+        published.add(threshold, share, task.loss(threshold) if threshold is not None else 0.0)
+        served_outcomes.add(threshold, share, task.served_loss(threshold) if threshold is not None else 0.0)
+    head = {"log": name, "task": task.task.name[:40], "groups": len(task.groups), "calls": task.n_calls}
+    limit = config.served_limit or 3 * config.epsilon
+    return [
+        *({**head, "claim": "all calls", **o.row(e, config.delta)} for e, o in sorted(outcomes.items())),
+        {**head, "claim": "published", **published.row(config.epsilon, config.delta)},
+        {**head, "claim": "the served", **served_outcomes.row(limit, config.delta)},
+    ]
+
+
+def simulated_rows(n_draws: int, seed: int) -> list[dict[str, Any]]:
+    """One row for each kind of traffic and epsilon; every draw is a new log."""
+    out = []
+    for name, (make, size) in simulated_traffic.KINDS.items():
+        outcomes: dict[float, Outcomes] = {}
+        for draw in range(n_draws):
+            traffic = make(np.random.default_rng([seed, draw]), size)
+            result: TaskResult = simulated_traffic.evaluated(
+                traffic, CONFIG.model_copy(update={"seed": seed + draw})
+            )
+            for one in result.at_epsilon:
+                loss = traffic.loss(one.threshold) if one.threshold is not None else 0.0
+                outcomes.setdefault(one.epsilon, Outcomes()).add(one.threshold, one.share_certified, loss)
+        out += [{"traffic (simulated)": name, **o.row(e, CONFIG.delta)} for e, o in sorted(outcomes.items())]
+        print(f"{name}: {n_draws} logs", flush=True)
+    return out
