@@ -51,12 +51,6 @@ UNREAD_NAMES = {
     **dict.fromkeys(
         (
             "scoring/certificates:family_levels",
-            "scoring/feasibility:expected_units",
-            "scoring/feasibility:feasibility",
-            "scoring/ledger:group_digests",
-            "scoring/ledger:earlier_looks",
-            "scoring/ledger:level",
-            "scoring/ledger:left_after",
             "scoring/monitor:false_rollback_bound",
         ),
         "statistics that evaluate and the roll-back loop do not call yet; strike each line when they do",

@@ -306,6 +306,11 @@ class Home:
         return self.path / "routes.json"
 
     @property
+    def ledger_path(self) -> Path:
+        """The ledger of tests (see pipeline.ledger_file)."""
+        return self.path / "ledger.sealed"
+
+    @property
     def runs_path(self) -> Path:
         """One folder for each run of the pipeline."""
         return self.path / "runs"

@@ -17,6 +17,9 @@ from deputize.home import Home
 from deputize.locations import models_path
 from deputize.pipeline.stage_table import STAGES, Stage
 
+TOO_FEW_EPISODES = 6
+"""Exit code where nothing was trained, since no task of the log can be certified."""
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -48,6 +51,16 @@ def run_options(command: F) -> F:
                 help="How many of the calls it answers a specialist may get wrong at most (default 3 epsilon).",
             ),
             click.option("--delta", type=float, help="Chance that a certificate is wrong (default .05)."),
+            click.option(
+                "--scope",
+                type=click.Choice(["per-route", "all-routes"]),
+                help="Whether delta is for each certificate by itself (default) or for all of a run at once.",
+            ),
+            click.option(
+                "--explore/--no-explore",
+                default=None,
+                help="Also train tasks that have too few episodes for a certificate (default no).",
+            ),
             click.option("--seed", type=int, help="Seed of every random choice (default 0)."),
             click.option("--minutes", type=float, help="Time budget; training is cut to fit (default 30)."),
             click.option(
@@ -111,7 +124,10 @@ def check_methods(config: Convert) -> None:
 def convert(
     terminal: Terminal, /, paths: tuple[Path, ...], log_format: str, agent: str, fresh: bool, **given: Any
 ) -> None:
-    """Import PATHS (if any), then do every stage over the calls in the store and publish the routes that were certified."""
+    """Import PATHS (if any), then do every stage over the calls in the store and publish the routes that were certified.
+
+    Where no task can be certified with so few episodes, nothing is trained (but with --explore), and the exit code is 6.
+    """
     from deputize.cli.report import show_report
     from deputize.pipeline.conversion import convert as convert_home
 
@@ -127,6 +143,10 @@ def convert(
             fresh=fresh,
         )
     terminal.result(report, lambda: show_report(terminal, report))
+    if report["nothing_trained"]:
+        if terminal.json:
+            terminal.note(report["nothing_trained"])
+        raise click.exceptions.Exit(TOO_FEW_EPISODES)
 
 
 def _command(stage: Stage) -> click.Command:

@@ -164,9 +164,13 @@ def _options(terminal: Terminal, run_id: str) -> list[str]:
     words: list[str] = []
     for option in reversed(run_options(click.Command("convert")).params):
         name = str(option.name)
-        if name in then and then[name] != stands[name]:
-            values = then[name] if isinstance(then[name], list) else [then[name]]
-            words += [word for value in values for word in (option.opts[0], str(value))]
+        if then.get(name) is None or then[name] == stands[name]:
+            continue
+        if isinstance(then[name], bool):
+            words.append((option.opts if then[name] else option.secondary_opts)[0])
+            continue
+        values = then[name] if isinstance(then[name], list) else [then[name]]
+        words += [word for value in values for word in (option.opts[0], str(value))]
     return words
 
 

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from deputize.core.certification import AllRoutes, Feasibility, TestLevel
 from deputize.core.detector_power import DetectorPower
 from deputize.core.records import Certificate, Contract, Example, KeySpace, Record, Site, Split, Task
 
@@ -181,6 +182,10 @@ class Selected(Record):
     base_model: str
     refused: dict[str, str] = msgspec.field(default_factory=dict)
     """task id -> why nothing is trained for it."""
+    feasibility: dict[str, Feasibility] = msgspec.field(default_factory=dict)
+    """task id -> whether its groups can carry a certificate."""
+    too_few_groups: list[str] = msgspec.field(default_factory=list)
+    """Tasks that are not trained for that reason alone."""
 
 
 class Leak(Record):
@@ -475,6 +480,10 @@ class TaskResult(Record):
     held_out_groups: dict[str, tuple[float, float]] = msgspec.field(default_factory=dict)
     """Group -> (calls meant for code, loss difference summed over all its calls): what the totals of the report are made
     of. Names of groups stay here, in the sealed results."""
+    level: TestLevel | None = None
+    """Level of the test; None where nothing was tested."""
+    all_routes: AllRoutes | None = None
+    """The claim if those of all tasks had to hold at once; None where nothing was tested."""
     calibration: list[CallOutcome] = msgspec.field(default_factory=list)
     """What was recorded of each calibration call that was read: what the gateway serves can be compared with it."""
 

@@ -35,6 +35,10 @@ class Convert(BaseModel):
     min_origins: int = Field(2, ge=1)
     """What the calls of fewer distinct origins hold stands nowhere in clear: no template line, label, field or name of
     theirs, and tasks of fewer are neither shown nor trained. A call that does not say who asked counts by its job."""
+    explore: bool = False
+    """Also train tasks whose groups are too few for a certificate at this epsilon and delta, to see what would come of it."""
+    scope: Literal["per-route", "all-routes"] = "per-route"
+    """The claims that delta is for: each by itself, or those of all routes of the run at once (Holm over the tasks tested)."""
     balance: float = Field(0.0, ge=0, le=1)
     """How far rare answers are weighed up in training: 0 as often as they occur, 1 every answer as much as any other."""
     split: tuple[float, float, float, float] = (0.45, 0.10, 0.25, 0.20)

@@ -12,6 +12,8 @@ DeputizeError (exit 1, 500)
 │   └── UpstreamTimeout      504
 └── StoreError        exit 1, 503   the store cannot take or give data now; retry
     └── Tampered      exit 1, 500   stored data does not match its seal or its chain
+
+Exit 6 is no error: `deputize convert` ends so where the log has too few episodes to certify any of its tasks.
 """
 
 from __future__ import annotations

@@ -25,6 +25,7 @@ from deputize.core.artifacts import (
     MethodRow,
     TestScore,
 )
+from deputize.core.certification import Feasibility
 from deputize.core.records import Certificate, Record, Site
 
 REPORT_VERSION = 2
@@ -197,6 +198,8 @@ class ReportTask(Record):
     """The route on held-out calls; null without a certificate, or without such calls."""
     refused: str | None
     """Why there is no certificate; null where there is one."""
+    feasibility: Feasibility | None
+    """Verdict before anything was trained: whether the groups of the task can carry a certificate."""
     median_llm_latency_ms: float | None
     """Of the recorded calls."""
     cost: ReportTaskCost
@@ -402,6 +405,8 @@ class Report(Record):
     """Remarks to read before quoting a figure."""
     assumptions: list[str]
     """Assumptions of the bill."""
+    nothing_trained: str | None
+    """Why nothing was trained, where no task can be certified with this log; else null."""
     replay: ReportReplay | UnsetType = UNSET
     """Fresh calls through the gateway; only in reports of `deputize demo`."""
 

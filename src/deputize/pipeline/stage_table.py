@@ -64,6 +64,7 @@ def _selected(done: Selected) -> dict[str, Any]:
     return {
         "base_model": done.base_model,
         "plan": {t: " then ".join(methods) or "nothing" for t, methods in done.plan.items()},
+        "feasibility": {t: f.sentence for t, f in done.feasibility.items()},
         "refused": done.refused,
     }
 

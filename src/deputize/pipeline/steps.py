@@ -52,7 +52,9 @@ def _tasks_before(run: Run) -> Discovered | None:
 
 def select(run: Run, out: Artifact[Selected]) -> None:
     """Base models and training methods for each task."""
+    from deputize.pipeline.ledger_file import LedgerFile
     from deputize.stages.finetune.methods.registry import find_methods
+    from deputize.stages.select.certifiable import EarlierTests
     from deputize.stages.select.run import run as select_models
 
     out.write(
@@ -63,6 +65,7 @@ def select(run: Run, out: Artifact[Selected]) -> None:
             methods=find_methods(run.config.methods),
             models_dir=run.home.models_path,
             progress=run.progress,
+            tests=EarlierTests(LedgerFile(run.home).read(), run.state.run_id),
         )
     )
 

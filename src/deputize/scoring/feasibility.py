@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
+from deputize.core.certification import Feasibility, TestLevel
 from deputize.scoring.certificates import percent, units_needed
 from deputize.scoring.intervals import clopper_pearson
+
+SHARE_UNKNOWN = 0.25
+"""Calibration units a group that are assumed where a task has none yet: the default share of the calibration split."""
 
 
 def smallest_epsilon(n_units: int, delta: float, errors: int = 0) -> float:
@@ -44,54 +47,13 @@ def expected_units(sizes_G: Sequence[int], largest: int) -> float:
     return float(np.minimum(1.0, np.asarray(sizes_G, dtype=float) / max(1, largest)).sum())
 
 
-@dataclass(frozen=True)
-class Feasibility:
-    """Verdict on whether the groups of a task can carry a certificate, and what would be enough."""
-
-    n_groups: int
-    """Independent groups of the task in the whole log."""
-    n_units: int
-    """Calibration units to be expected of them."""
-    n_needed: int
-    """Units without a single error that the claim needs."""
-    epsilon: float
-    delta: float
-    smallest_epsilon: float
-    """The least loss that `n_units` could be certified at, without a single error."""
-    n_more_groups: int
-    """Groups that are missing in the whole log; 0 where there are enough."""
-    days: float | None
-    """Days until they are there, at the rate of the log; None where the log has no times."""
-
-    @property
-    def possible(self) -> bool:
-        """True if a specialist without an error would be certified."""
-        return self.n_units >= self.n_needed
-
-    def sentence(self) -> str:
-        """The verdict as a sentence."""
-        have = (
-            f"{self.n_groups:,} independent episode{'' if self.n_groups == 1 else 's'} "
-            f"give about {self.n_units:,} calibration unit{'' if self.n_units == 1 else 's'}"
-        )
-        need = f"{self.n_needed:,} are needed for epsilon {self.epsilon:g} at delta {self.delta:g}"
-        if self.possible:
-            return f"{have}; {need}"
-        reach = (
-            f"the smallest epsilon within reach is {percent(math.ceil(self.smallest_epsilon * 1000) / 1000)}"
-            if self.smallest_epsilon < 0.5
-            else "no useful epsilon is within reach"
-        )
-        wait = f", about {_days(self.days)} at the rate of this log" if self.days is not None else ""
-        return f"{have}; {need}. {reach[0].upper()}{reach[1:]}; about {self.n_more_groups:,} more episodes would do{wait}"
-
-
 def feasibility(
     n_groups: int,
     n_units: float,
     epsilon: float,
-    delta: float,
+    looked: TestLevel,
     *,
+    fresh_level: float,
     groups_per_day: float | None = None,
 ) -> Feasibility:
     """Certificates that `n_groups` groups of a task can carry.
@@ -100,24 +62,70 @@ def feasibility(
         n_groups: independent groups of the task in the log, over all splits.
         n_units: calibration units expected of them (fewer: calibration is a part, and the draw is by size).
         epsilon: the loss to be claimed.
-        delta: the level of the test.
+        looked: the level that is left for the test.
+        fresh_level: the level of a test on groups that no test has seen.
         groups_per_day: new groups of the task in a day; None where the log has no times.
     """
-    needed = units_needed(epsilon, delta)
-    share = n_units / n_groups if n_groups and n_units > 0 else 0.25
-    more = max(0, math.ceil(needed / share) - n_groups) if n_units < needed else 0
-    days = more / groups_per_day if more and groups_per_day else (0.0 if not more else None)
-    units = math.floor(n_units)
+    needed, units = units_needed(epsilon, looked.level), math.floor(n_units + 1e-9)
+    possible = units >= needed
+    more = 0 if possible else _more_groups(n_groups, n_units, epsilon, looked, fresh_level)
+    days = more / groups_per_day if more and groups_per_day else (None if more else 0.0)
+    smallest = smallest_epsilon(units, looked.level)
     return Feasibility(
         n_groups=n_groups,
         n_units=units,
         n_needed=needed,
         epsilon=epsilon,
-        delta=delta,
-        smallest_epsilon=smallest_epsilon(units, delta),
+        delta=looked.delta,
+        level=looked.level,
+        n_earlier=looked.n_earlier,
+        smallest_epsilon=smallest,
+        possible=possible,
         n_more_groups=more,
         days=days,
+        sentence=_sentence(n_groups, units, needed, epsilon, looked, smallest, more, days),
     )
+
+
+def _more_groups(n_groups: int, n_units: float, epsilon: float, looked: TestLevel, fresh_level: float) -> int:
+    """Groups that are missing: for a test of all of them at what is left of delta, or of new ones alone, whichever is sooner."""
+    share = n_units / n_groups if n_groups and n_units > 0 else SHARE_UNKNOWN
+    more = math.ceil(units_needed(epsilon, looked.level) / share) - n_groups
+    if looked.n_earlier:
+        more = min(more, math.ceil(units_needed(epsilon, fresh_level) / share))
+    return max(1, more)
+
+
+def _sentence(
+    n_groups: int,
+    n_units: int,
+    n_needed: int,
+    epsilon: float,
+    looked: TestLevel,
+    smallest: float,
+    n_more: int,
+    days: float | None,
+) -> str:
+    have = (
+        f"{n_groups:,} independent episode{'' if n_groups == 1 else 's'} "
+        f"give about {n_units:,} calibration unit{'' if n_units == 1 else 's'}"
+    )
+    spent = ""
+    if looked.n_earlier:
+        tests = "an earlier test" if looked.n_earlier == 1 else f"{looked.n_earlier} earlier tests"
+        spent = f", of which {tests} on the same episodes left {looked.level:.2g} for this one"
+    need = f"{n_needed:,} are needed for epsilon {epsilon:g} at delta {looked.delta:g}{spent}"
+    if not n_more:
+        return f"{have}; {need}"
+    rounded = math.ceil(smallest * 1000) / 1000
+    reach = (
+        f"The smallest epsilon within reach is {percent(rounded)} (`--epsilon {rounded:g}`)"
+        if smallest < 0.5
+        else "No useful epsilon is within reach"
+    )
+    wait = f", about {_days(days)} at the rate of this log" if days is not None else ""
+    new = "new" if looked.n_earlier else "more"
+    return f"{have}; {need}. {reach}; about {n_more:,} {new} episodes would do{wait}"
 
 
 def _days(days: float) -> str:

@@ -1,7 +1,8 @@
 """The ledger of tests: what was certified on which groups at which level, so that a second test on the same groups is paid for.
 
-Each look at groups that were looked at before gets a share of what is left of delta; all looks together cost at most
-delta (a union bound). Pure: looks in, levels out. The home keeps the file.
+Each look at groups that were looked at before gets a share of what is left of delta; all looks at the same groups together
+cost at most delta (a union bound). Groups are new where no earlier run had them in its log, in whatever split. Pure: looks in,
+levels out. The home keeps the file (pipeline.ledger_file).
 
 References:
     Foster and Stine, "Alpha-investing", 2008, for the idea of a level that is spent; here by the plain union bound.
@@ -9,11 +10,13 @@ References:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 
 import msgspec
 
+from deputize.core.certification import TestLevel
 from deputize.core.records import Record
 
 SPENT_SHARE = 0.8
@@ -25,13 +28,17 @@ class Look(Record):
 
     run_id: str
     task_id: str
+    specialist: str
+    """Digest of the specialist that was tested, and of how its calls were drawn: the same test again is no second look."""
     keys: list[str]
-    """Template keys of the task: the same calls under another task id are still the same evidence."""
+    """Digests of the template keys of the task: the same calls under another task id are still the same evidence."""
     groups: list[str]
-    """Digests of the groups whose labels were seen."""
+    """Digests of all groups of the task in the log of the run, in whatever split: it has seen their labels."""
+    level: float
+    """The part of delta that was spent."""
     delta: float
-    """The level that the test was done at."""
-    at: float
+    """For all tests on these groups together."""
+    at_s: float
     """When, in seconds since the epoch."""
 
 
@@ -42,21 +49,31 @@ class Ledger(Record):
     version: int = 1
 
 
-def group_digests(groups: Iterable[str]) -> list[str]:
-    """Short digests of group names, sorted: enough to know a group again, not to name it."""
-    return sorted({blake2b(g.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest() for g in groups})
+def digests(names: Iterable[str]) -> list[str]:
+    """Short digests of names, sorted: enough to know a group or key again, not to name it."""
+    return sorted({blake2b(n.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest() for n in names})
 
 
-def earlier_looks(ledger: Ledger, run_id: str, keys: Sequence[str], groups: Sequence[str]) -> list[Look]:
-    """Looks of other runs at some of these groups, for a task that shares a template key with this one.
+def earlier_looks(
+    ledger: Ledger, keys: Sequence[str], groups: Sequence[str], *, run_id: str, specialist: str | None = None
+) -> list[Look]:
+    """Looks at some of these groups, for a task that shares a template key with this one.
 
-    A run that is resumed looks again at what it has seen: that is one look.
+    Args:
+        ledger: all looks.
+        keys: digests of the task's keys.
+        groups: digests of its calibration groups.
+        run_id: the run that is about to look. What it has looked at with the same specialist, before a stop, is the same
+            look.
+        specialist: the one to be tested; None where that is not known yet: then no look of this run counts.
     """
     mine, seen = set(keys), set(groups)
     return [
         look
         for look in ledger.looks
-        if look.run_id != run_id and mine & set(look.keys) and seen & set(look.groups)
+        if not (look.run_id == run_id and specialist in (None, look.specialist))
+        and mine & set(look.keys)
+        and seen & set(look.groups)
     ]
 
 
@@ -68,3 +85,41 @@ def level(n_earlier: int, delta: float) -> float:
 def left_after(n_looks: int, delta: float) -> float:
     """Part of delta that is left after so many looks."""
     return delta * (1 - SPENT_SHARE) ** n_looks
+
+
+def level_of_test(
+    earlier: Sequence[Look], groups: Sequence[str], delta: float
+) -> tuple[TestLevel, frozenset[str]]:
+    """The level of the next test, and the groups that it may draw on, decided by their numbers alone.
+
+    Either all groups, at what earlier looks have left of delta, or those that no look has seen, at the level of a first
+    look: whichever could carry the smaller loss.
+
+    Args:
+        earlier: looks at some of these groups.
+        groups: digests of the task's calibration groups.
+        delta: for all looks at the same groups together.
+
+    Returns:
+        The level, and digests of the groups.
+    """
+    n_earlier, every = len(earlier), frozenset(groups)
+    seen = frozenset().union(*(look.groups for look in earlier))
+    new = every - seen
+    again, first = level(n_earlier, delta), level(0, delta)
+    # n units without an error carry a loss of 1 - level ** (1 / n)
+    if n_earlier and new and math.log(first) / len(new) > math.log(again) / len(every):
+        used, spent, n_looks = new, first, 0
+    else:
+        used, spent, n_looks = every, again, n_earlier
+    return (
+        TestLevel(
+            delta=delta,
+            level=spent,
+            n_earlier=n_looks,
+            new_groups_only=used != every,
+            n_groups=len(used),
+            left=left_after(n_looks + 1, delta),
+        ),
+        used,
+    )

@@ -82,6 +82,11 @@ def certificate_kind(kind: str) -> str:
     return words[kind]
 
 
+def units_words(feasibility: Mapping[str, Any] | None) -> str:
+    """Calibration units that a task was expected to have, of those that its certificate needs."""
+    return "–" if feasibility is None else f"{feasibility['n_units']:,} of {feasibility['n_needed']:,}"
+
+
 def leak_words(test: Mapping[str, Any]) -> str:
     """One row of a task's `leak_tests` as a sentence: what a specialist gave away of its planted secrets."""
     words = (

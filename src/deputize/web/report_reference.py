@@ -33,11 +33,12 @@ UNITS: tuple[tuple[str, str], ...] = (
     (r"_co2e_g$", "g CO2e"),
     (r"(_bits|^bits_left|^mean_exposure|^max_exposure)$", "bits"),
     (r"(^prompt_tokens_|_tokens$)", "tokens"),
-    (r"^(p_|delta$)", "probability"),
+    (r"^(p_|delta$|level$|left$)", "probability"),
+    (r"^days$", "days"),
     (r"^(loss_difference|quality_difference)", "share, -1 to 1"),
     (r"^threshold$", "confidence, 0 to 1"),
     (
-        r"^(share|epsilon$|loss|coverage$|served_limit$|agreement|finished$|flagged|ood_power$)|(_accuracy|_servable|_interval)$",
+        r"^(share|(smallest_)?epsilon$|loss|coverage$|served_limit$|agreement|finished$|flagged|ood_power$)|(_accuracy|_servable|_interval)$",
         "share, 0 to 1",
     ),
 )

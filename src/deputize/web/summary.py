@@ -9,11 +9,11 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from deputize.web.figures import count, duration, leak_words, points, served_share, share, usd
+from deputize.web.figures import count, duration, leak_words, points, served_share, share, units_words, usd
 
 
 def render(report: Mapping[str, Any], max_tasks: int = 20) -> RenderableType:
-    """The headline, one row per task, the bill, the leak tests, and why tasks were refused."""
+    """The headline, one row per task (units: expected for calibration, of those needed), the bill, the leak tests, and why tasks were refused."""
     total, tasks = report["total"], report["tasks"]
     cost = total["cost"]
     lines: list[RenderableType] = [Text(_headline(report), style="bold"), Text(""), _table(tasks[:max_tasks])]
@@ -46,7 +46,18 @@ def render(report: Mapping[str, Any], max_tasks: int = 20) -> RenderableType:
 def _table(tasks: Sequence[Mapping[str, Any]]) -> Table:
     """One row per task."""
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1))
-    for name in ("task", "calls", "specialist", "majority", "base", "tuned", "served", "loss", "per call"):
+    for name in (
+        "task",
+        "calls",
+        "specialist",
+        "majority",
+        "base",
+        "tuned",
+        "served",
+        "loss",
+        "per call",
+        "units",
+    ):
         is_text = name in ("task", "specialist")
         table.add_column(
             name,
@@ -69,6 +80,7 @@ def _table(tasks: Sequence[Mapping[str, Any]]) -> Table:
             else Text("LLM", style="yellow"),
             share(held["loss_difference"], 1) if held else "–",
             duration(specialist["seconds_per_call"]) if specialist else "–",
+            units_words(task["feasibility"]),
         )
     return table
 
@@ -93,6 +105,8 @@ def _leak_tests(tasks: Sequence[Mapping[str, Any]], max_lines: int) -> list[Text
 
 def _headline(report: Mapping[str, Any]) -> str:
     total = report["total"]
+    if report["nothing_trained"]:
+        return str(report["nothing_trained"])
     if not total["n_routes"]:
         return "No route earned a certificate: every call stays with the LLM."
     return (

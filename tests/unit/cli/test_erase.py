@@ -50,7 +50,7 @@ class House:
                 for i in range(3)
             ]
         )
-        self.run = open_run(self.opened, Convert(epsilon=0.05, minutes=7.0), silent)
+        self.run = open_run(self.opened, Convert(epsilon=0.04, minutes=7.0, explore=True), silent)
         examples = [
             Example(
                 call_id=c.id,
@@ -142,7 +142,7 @@ def test_erasing_reaches_the_runs_names_the_specialists_and_marks_the_report(
     home = f"deputize --home {house.home} "
     assert offered == [
         home + "route close route-t",
-        home + "convert --epsilon 0.05 --minutes 7.0",
+        home + "convert --epsilon 0.04 --explore --minutes 7.0",
         home + "route promote route-t --to live",
     ]
     assert house.examples() == {"b0", "b1", "b2"}
@@ -193,7 +193,7 @@ def test_the_lines_that_are_offered_can_be_used_as_they_are(
     assert read_routes(house.home / "routes.json").routes[0].state == "closed"
     # convert as far as its settings: they are those of the run that taught the specialist
     given = CONVERT.make_context("convert", convert[3:]).params
-    options = {name: given[name] for name in ("models", "epsilon", "delta", "seed", "minutes", "min_calls")}
+    options = {name: value for name, value in given.items() if name in Convert.model_fields}
     assert settings(house.opened, options) == house.run.config
 
 
@@ -208,7 +208,7 @@ def test_a_config_that_cannot_be_used_does_not_stand_in_the_way(
     (house.home / "config.toml").write_text(content)
     monkeypatch.setenv("DEPUTIZE_MODELS", str(tmp_path / "no-models"))
     assert run(["--home", str(house.home), "erase", "--origin", "ann"]) == 0
-    assert "convert --epsilon 0.05 --minutes 7.0" in capsys.readouterr().out
+    assert "convert --epsilon 0.04 --explore --minutes 7.0" in capsys.readouterr().out
 
 
 def test_a_route_that_is_closed_is_not_offered_to_be_opened(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from deputize.core.certification import Feasibility, TestLevel
 from deputize.scoring.certificates import exact_p, units_needed
 from deputize.scoring.feasibility import expected_units, feasibility, smallest_epsilon
 
@@ -28,23 +29,44 @@ def test_units_of_unequal_groups() -> None:
     assert expected_units([], 0) == 0.0
 
 
+def verdict(
+    n_groups: int,
+    n_units: float,
+    epsilon: float,
+    level: float = 0.05,
+    n_earlier: int = 0,
+    per_day: float | None = None,
+) -> Feasibility:
+    looked = TestLevel(delta=0.05, level=level, n_earlier=n_earlier)
+    return feasibility(n_groups, n_units, epsilon, looked, fresh_level=0.04, groups_per_day=per_day)
+
+
 def test_thirty_one_groups_are_told_what_they_can_reach_and_how_long_to_wait() -> None:
-    found = feasibility(31, 31 * 0.25, 0.05, 0.05, groups_per_day=20.0)
+    found = verdict(31, 31 * 0.25, 0.05, per_day=20.0)
     assert not found.possible
     assert found.n_units == 7 and found.n_needed == units_needed(0.05, 0.05) == 59
     assert found.n_more_groups == 59 * 4 - 31
     assert found.days == pytest.approx((59 * 4 - 31) / 20)
-    text = found.sentence()
-    assert "31 independent episodes" in text and "59 are needed for epsilon 0.05" in text
-    assert "205 more episodes would do, about 11 days" in text
+    assert "31 independent episodes" in found.sentence and "59 are needed for epsilon 0.05" in found.sentence
+    assert "`--epsilon 0.349`" in found.sentence
+    assert "205 more episodes would do, about 11 days" in found.sentence
 
 
 def test_enough_groups_need_no_advice() -> None:
-    found = feasibility(600, 150, 0.02, 0.05)
+    found = verdict(600, 150, 0.02)
     assert found.possible and found.n_more_groups == 0 and found.days == 0.0
-    assert "more episodes" not in found.sentence()
+    assert "more episodes" not in found.sentence
 
 
 def test_a_log_without_times_gives_no_days() -> None:
-    found = feasibility(100, 25, 0.05, 0.05)
-    assert found.days is None and "at the rate" not in found.sentence()
+    found = verdict(100, 25, 0.05)
+    assert found.days is None and "at the rate" not in found.sentence
+
+
+def test_what_earlier_tests_spent_is_said_and_new_episodes_are_counted_alone() -> None:
+    found = verdict(300, 75, 0.05, level=0.0016, n_earlier=2)
+    assert not found.possible and found.n_needed == units_needed(0.05, 0.0016) == 126
+    assert found.n_more_groups == min(126 * 4 - 300, units_needed(0.05, 0.04) * 4)
+    assert "2 earlier tests on the same episodes left 0.0016 for this one" in found.sentence
+    far = verdict(300, 75, 0.05, level=1e-9, n_earlier=12)
+    assert far.n_more_groups == units_needed(0.05, 0.04) * 4 and "new episodes would do" in far.sentence

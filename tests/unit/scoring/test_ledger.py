@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import pytest
 
 from deputize.scoring.certificates import certify, threshold_grid
-from deputize.scoring.ledger import Ledger, Look, earlier_looks, group_digests, left_after, level
+from deputize.scoring.ledger import Ledger, Look, digests, earlier_looks, left_after, level, level_of_test
 
 
-def look(run: str, keys: list[str], groups: list[str]) -> Look:
-    return Look(run_id=run, task_id="t", keys=keys, groups=group_digests(groups), delta=0.05, at=0.0)
+def look(run: str, keys: list[str], groups: list[str], specialist: str = "s") -> Look:
+    return Look(
+        run_id=run,
+        task_id="t",
+        specialist=specialist,
+        keys=digests(keys),
+        groups=digests(groups),
+        level=0.04,
+        delta=0.05,
+        at_s=0.0,
+    )
+
+
+def earlier(
+    ledger: Ledger, run: str, keys: list[str], groups: list[str], specialist: str | None = None
+) -> list[str]:
+    found = earlier_looks(ledger, digests(keys), digests(groups), run_id=run, specialist=specialist)
+    return [x.run_id for x in found]
 
 
 def test_looks_of_one_task_never_cost_more_than_delta() -> None:
@@ -21,14 +38,36 @@ def test_looks_of_one_task_never_cost_more_than_delta() -> None:
 
 def test_a_look_counts_where_key_and_group_are_shared() -> None:
     ledger = Ledger(looks=[look("r1", ["a"], ["g1", "g2"]), look("r2", ["b"], ["g1"])])
-    assert [x.run_id for x in earlier_looks(ledger, "r3", ["a"], group_digests(["g2"]))] == ["r1"]
-    assert earlier_looks(ledger, "r3", ["a"], group_digests(["g9"])) == []
-    assert earlier_looks(ledger, "r3", ["c"], group_digests(["g1"])) == []
+    assert earlier(ledger, "r3", ["a"], ["g2"]) == ["r1"]
+    assert earlier(ledger, "r3", ["a"], ["g9"]) == earlier(ledger, "r3", ["c"], ["g1"]) == []
 
 
-def test_a_resumed_run_looks_once() -> None:
-    ledger = Ledger(looks=[look("r1", ["a"], ["g1"])])
-    assert earlier_looks(ledger, "r1", ["a"], group_digests(["g1"])) == []
+def test_a_resumed_run_looks_once_and_a_run_that_trains_anew_twice() -> None:
+    ledger = Ledger(looks=[look("r1", ["a"], ["g1"], "s1")])
+    assert earlier(ledger, "r1", ["a"], ["g1"], "s1") == earlier(ledger, "r1", ["a"], ["g1"]) == []
+    assert earlier(ledger, "r1", ["a"], ["g1"], "s2") == ["r1"]
+
+
+def test_a_ledger_holds_no_name() -> None:
+    kept = msgspec.json.encode(look("r1", ["refund template"], ["customer-17"])).decode()
+    assert "refund" not in kept and "customer" not in kept
+
+
+def test_new_groups_are_tested_alone_where_they_carry_more_than_all_at_what_is_left() -> None:
+    old, new = [f"old{i}" for i in range(100)], [f"new{i}" for i in range(80)]
+    before = [look("r1", ["a"], old)]
+    spent, used = level_of_test([], digests(old), 0.05)
+    assert spent.level == pytest.approx(0.04)
+    assert (spent.n_groups, spent.new_groups_only) == (100, False)
+    spent, used = level_of_test(before, digests(old + new), 0.05)
+    assert not spent.new_groups_only and len(used) == 180 and spent.level == pytest.approx(0.008)
+    three = [look(f"r{i}", ["a"], old) for i in range(3)]
+    spent, used = level_of_test(three, digests(old + new), 0.05)
+    assert spent.new_groups_only and used == frozenset(digests(new)) and spent.level == pytest.approx(0.04)
+    assert spent.left == pytest.approx(0.01)
+    assert (spent.n_earlier, spent.n_groups) == (0, 80)
+    spent, used = level_of_test(three, digests(old + new[:9]), 0.05)
+    assert not spent.new_groups_only and spent.level == pytest.approx(0.05 * 0.8 * 0.008)
 
 
 def test_ten_looks_at_one_log_certify_a_false_claim_no_more_often_than_promised() -> None:

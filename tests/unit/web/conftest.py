@@ -24,6 +24,7 @@ from deputize.core.artifacts import (
     TaskResult,
     TestScore,
 )
+from deputize.core.certification import TestLevel
 from deputize.core.config import Convert
 from deputize.core.records import (
     Certificate,
@@ -36,6 +37,7 @@ from deputize.core.records import (
     Task,
     Usage,
 )
+from deputize.scoring.feasibility import feasibility
 from deputize.stages.evaluate.build_report import build
 
 CLAIM = (
@@ -355,6 +357,12 @@ def sample_report() -> dict[str, Any]:
             },
             plan={},
             base_model="SmolLM2-135M-Instruct",
+            feasibility={
+                "t1": feasibility(256, 64, 0.05, TestLevel(delta=0.05, level=0.04), fresh_level=0.04),
+                "t4": feasibility(
+                    41, 10, 0.05, TestLevel(delta=0.05, level=0.04), fresh_level=0.04, groups_per_day=4.0
+                ),
+            },
         ),
         finetuned=Finetuned(specialists=specialists),
         results=results,

@@ -36,6 +36,14 @@ def test_without_a_route_the_headline_says_so(report: dict[str, Any]) -> None:
     assert shown(report).startswith("No route earned a certificate: every call stays with the LLM.")
 
 
+def test_what_cannot_be_certified_is_the_headline_and_each_task_says_what_it_has(
+    report: dict[str, Any],
+) -> None:
+    assert "64 of 63" in shown(report)
+    report["nothing_trained"] = "No task of this log can be certified at epsilon 0.05 and delta 0.05 yet."
+    assert shown(report).startswith("No task of this log can be certified")
+
+
 def test_erased_training_examples_are_reported(report: dict[str, Any]) -> None:
     assert "were erased" not in shown(report)
     report["tasks"][0]["specialist"]["n_erased"] = 7

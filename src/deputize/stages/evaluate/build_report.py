@@ -71,13 +71,14 @@ def build(
         delta=config.delta,
         source=_source(curated, n_skipped, skipped or {}, config),
         curate=_curation(curated),
-        tasks=[t.entry(n_code_calls, whole.usd, selected.candidates.get(t.task.id, [])) for t in tasks],
+        tasks=[t.entry(n_code_calls, whole.usd, selected) for t in tasks],
         unassigned=discovered.unassigned,
         total=totals(tasks, n_code_calls, whole, finetuned, prices, n_cores=n_cores, seed=config.seed),
         timings_s=dict(timings_s),
         environment=msgspec.convert(dict(environment), ReportEnvironment),
         notes=_notes(tasks, curated, whole, config),
         assumptions=prices.assumptions(),
+        nothing_trained=_nothing_trained(discovered, selected) or None,
     )
     plain: dict[str, Any] = document(report)
     return plain
@@ -141,6 +142,19 @@ def _detector_note(task: str, detector: DetectorPower | None) -> str:
     return (
         f"{task}: of requests unlike those trained on, the detector leaves these shares to the LLM (simulated on "
         f"validation): {changed}; of calls as they are {detector.flagged_as_they_are:.1%}."
+    )
+
+
+def _nothing_trained(discovered: Discovered, selected: Selected) -> str:
+    """Why nothing was trained, where that is for want of episodes; "" where something was, or nothing ever could be."""
+    names = {task.id: task.name for task in discovered.tasks}
+    if any(selected.plan.values()) or not selected.too_few_groups:
+        return ""
+    nearest = min(selected.too_few_groups, key=lambda id: (selected.feasibility[id].n_more_groups, id))
+    found = selected.feasibility[nearest]
+    return (
+        f"No task of this log can be certified at epsilon {found.epsilon:g} and delta {found.delta:g} yet, so nothing was "
+        f"trained. Nearest is {names.get(nearest, nearest)}: {found.sentence}. `--explore` trains all the same."
     )
 
 

@@ -8,7 +8,7 @@ from functools import reduce
 
 import msgspec
 
-from deputize.core.artifacts import Candidate, Specialist, TaskResult
+from deputize.core.artifacts import Selected, Specialist, TaskResult
 from deputize.core.records import Contract, Example, Task
 from deputize.core.report_schema import (
     ReportContract,
@@ -64,13 +64,13 @@ class TaskFigures:
         """Cost of the LLM for the calls that are not served."""
         return self.spend.usd * (1 - self.share_of_cost_served)
 
-    def entry(self, n_code_calls: int, llm_usd: float, candidates: Sequence[Candidate]) -> ReportTask:
+    def entry(self, n_code_calls: int, llm_usd: float, selected: Selected) -> ReportTask:
         """The task in the report.
 
         Args:
             n_code_calls: calls of the whole log meant for code.
             llm_usd: cost of the LLM for them.
-            candidates: models that were considered for the task.
+            selected: models that were considered for the task, and whether it could be certified.
         """
         task, result = self.task, self.result
         return ReportTask(
@@ -87,7 +87,7 @@ class TaskFigures:
             signature=task.signature,
             template=task.template,
             contract=_contract(task.contract),
-            candidates=list(candidates),
+            candidates=selected.candidates.get(task.id, []),
             specialist=self._specialist(),
             leak_tests=[
                 ReportLeakTest(method=s.method, **msgspec.structs.asdict(s.leak))
@@ -98,6 +98,7 @@ class TaskFigures:
             certificate=result.certificate,
             held_out=result.held_out,
             refused=result.refused or None,
+            feasibility=selected.feasibility.get(task.id),
             median_llm_latency_ms=_median(e.latency_ms for e in self.code_calls),
             cost=ReportTaskCost(
                 llm_only_usd=self.spend.usd,

@@ -7,12 +7,15 @@ References:
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Protocol
 
+import msgspec
+
 from deputize.core.artifacts import Candidate, Curated, Discovered, MethodPlan, Selected, TaskProbe
+from deputize.core.certification import Feasibility
 from deputize.core.config import Convert
 from deputize.core.contracts import DEFER, answer_of, text_of
 from deputize.core.errors import BadInput
@@ -21,6 +24,7 @@ from deputize.core.prompt import prune
 from deputize.core.records import Answer, Example, Task
 from deputize.specialists import catalogue
 from deputize.stages.select import hardware, probe
+from deputize.stages.select.certifiable import EarlierTests, days_of, feasibility_of, not_certifiable
 from deputize.stages.select.comparable import not_comparable
 
 LICENCES = frozenset({"apache-2.0", "mit", "gemma", "llama3.2", "nvidia-open-model", "unknown"})
@@ -31,6 +35,10 @@ MAX_REPLY_CHARS = 600
 """Median length above which a free text is not trained on: agreement with another wording says nothing."""
 MIN_VALIDATION = 20
 """Validation calls from which validation alone can say that the linear method is far from enough."""
+PROBE_S, PROBE_SHARE = 90.0, 0.08
+"""Most seconds, and part of the time budget, for untuned models; what one task leaves falls to the next."""
+BASE_PROMPT = "base prompt"
+"""The untuned model on the agent's own prompt."""
 _OVERHEAD_GB = 2.0
 """Activations, optimiser and the program itself while a LoRA is trained."""
 
@@ -56,11 +64,12 @@ def run(
     progress: Progress,
     clock: Callable[[], float] = time.monotonic,
     memory_gb: float | None = None,
+    tests: EarlierTests = EarlierTests(),  # noqa: B008 - immutable
 ) -> Selected:
-    """Filters models by licence and memory, probes each task, plans its methods.
+    """Says which tasks can be certified, filters models by licence and memory, probes each task, plans its methods.
 
     Args:
-        curated: examples; train and validation only are read.
+        curated: examples; the texts of train and validation only are read, of the others their groups are counted.
         discovered: the tasks.
         config: models to consider, least number of calls, minutes.
         methods: those that may be planned, from cheap to expensive.
@@ -68,6 +77,7 @@ def run(
         progress: called at each task.
         clock: monotonic seconds.
         memory_gb: of the machine; measured where None.
+        tests: those of earlier runs on the same groups, which have spent a part of delta.
 
     Raises:
         BadInput: a model is unknown, or none of those asked for may and can run here.
@@ -75,11 +85,8 @@ def run(
     """
     memory = max(hardware.memory_gb() if memory_gb is None else memory_gb, hardware.accelerator_gb())
     asked, usable = _usable(config.models, memory, models_dir)
-    # a small part of the budget for looking at untuned models; what one task leaves falls to the next
-    left_s = min(90.0, 0.08 * config.minutes * 60)
-    candidates: dict[str, list[Candidate]] = {}
-    plan: dict[str, list[str]] = {}
-    refused: dict[str, str] = {}
+    left_s, days = min(PROBE_S, PROBE_SHARE * config.minutes * 60), days_of(curated.examples)
+    done = Selected(candidates={}, plan={}, base_model="")
     scores: dict[str, list[tuple[float, int]]] = {c.model: [] for c in usable}
     for at, task in enumerate(discovered.tasks):
         progress(f"looking at {task.name}", at, len(discovered.tasks))
@@ -87,35 +94,59 @@ def run(
         train = [e for e in mine if e.split == "train" and e.trainable]
         validation = [e for e in mine if e.split == "validation"]
         answers = [answer_of(e.response, task.contract) for e in train]
-        why = _why_not(task, len(mine), train, answers, config)
-        rows, planned = _baselines(task, train, answers, validation, config, methods)
-        plan[task.id] = [] if why else planned
-        if why:
-            refused[task.id] = why
-        for candidate in asked:
-            if candidate not in usable or why:
-                rows.append(candidate)
-                continue
-            share = left_s / max(1, (len(discovered.tasks) - at) * len(usable))
-            began = clock()
-            probed = _untuned(candidate, task, train, validation, share, models_dir, clock)
-            left_s -= clock() - began
-            rows += probed
-            scores[candidate.model] += _scored(probed[:1], task.n_calls)
-        candidates[task.id] = rows + others(config.models, memory, models_dir)
+        found = done.feasibility[task.id] = feasibility_of(task, mine, config, tests, days)
+        progress(f"{task.name}: {found.sentence}", 0)
+        why = _why_not(task, len(mine), train, answers, config, found)
+        tried = methods if found.possible or config.explore else ()
+        rows, planned = _baselines(task, train, answers, validation, config, tried)
+        done.plan[task.id] = [] if why else planned
+        done.refused.update({task.id: why} if why else {})
+        done.too_few_groups.extend([task.id] * (why == not_certifiable(found)))
+        began, share_s = clock(), 0.0 if why else left_s / (len(discovered.tasks) - at)
+        for row in _look_at(
+            asked, [] if why else usable, task, train, validation, share_s, models_dir, clock
+        ):
+            rows.append(row)
+            if row.method == BASE_PROMPT:
+                scores[row.model] += _scored(row, task.n_calls)
+        left_s -= clock() - began
+        done.candidates[task.id] = rows + others(config.models, memory, models_dir)
     progress("looking at tasks", len(discovered.tasks), len(discovered.tasks))
     best = max(usable, key=lambda c: (_mean(scores[c.model]), -catalogue.find(c.model, models_dir).params_m))
-    return Selected(candidates=candidates, plan=plan, base_model=best.model, refused=refused)
+    return msgspec.structs.replace(done, base_model=best.model)
+
+
+def _look_at(
+    asked: Sequence[Candidate],
+    usable: Sequence[Candidate],
+    task: Task,
+    train: list[Example],
+    validation: list[Example],
+    budget_s: float,
+    models_dir: Path,
+    clock: Callable[[], float],
+) -> Iterator[Candidate]:
+    """Rows of the models asked for: those that can be used are probed as they are, in equal parts of the time."""
+    for candidate in asked:
+        if candidate in usable:
+            part_s = budget_s / len(usable)
+            yield from _untuned(candidate, task, train, validation, part_s, models_dir, clock)
+        else:
+            yield candidate
 
 
 def _why_not(
-    task: Task, n_calls: int, train: Sequence[Example], answers: Sequence[Answer | None], config: Convert
+    task: Task,
+    n_calls: int,
+    train: Sequence[Example],
+    answers: Sequence[Answer | None],
+    config: Convert,
+    feasible: Feasibility,
 ) -> str:
     """The reason why no model is trained for a task, '' where there is none."""
     given = [answer for answer in answers if answer is not None]
-    return refusal(task, n_calls, given, config.min_calls) or not_comparable(
-        task, [e.response for e in train]
-    )
+    why = refusal(task, n_calls, given, config.min_calls) or not_comparable(task, [e.response for e in train])
+    return why or ("" if feasible.possible or config.explore else not_certifiable(feasible))
 
 
 def _usable(
@@ -191,7 +222,7 @@ def _baselines(
     config: Convert,
     methods: Sequence[PlannedMethod],
 ) -> tuple[list[Candidate], list[str]]:
-    """Majority and linear probes, and the methods that make sense, cheapest first."""
+    """Majority and linear probes, and the methods that make sense, cheapest first; without methods the majority alone."""
     contract, least = task.contract, config.min_origins
     pairs = [
         probe.Pair(prune(e.request, task.recipe), a, e.group, e.subject)
@@ -207,6 +238,8 @@ def _baselines(
     most_common = probe.majority([p.answer for p in pairs], [p.answer for p in held], contract)
     if most_common is not None:
         rows.append(_row("majority answer", "majority", most_common))
+    if not methods:
+        return rows, []
     schema = probe.schema_of(contract, pairs, least)
     found = probe.linear(pairs, held or pairs, schema, contract, min_origins=least) if pairs else None
     if found is not None and held:
@@ -255,7 +288,7 @@ def _untuned(
     rows = []
     short = sorted((e for e in train if text_of(e.response) or e.response.get("tool_calls")), key=_length)
     shots = short[len(short) // 4 :][:3]
-    for method, shown in (("base prompt", []), ("few-shot", shots)):
+    for method, shown in ((BASE_PROMPT, []), ("few-shot", shots)):
         found = probe.as_it_is(base, task, validation, shown, budget_s=budget_s / 2, clock=clock)
         note = "" if found else "no time to probe it"
         rows.append(
@@ -276,8 +309,8 @@ def _length(example: Example) -> int:
     return sum(len(text_of(m)) for m in example.request.messages) + len(text_of(example.response))
 
 
-def _scored(rows: list[Candidate], n_calls: int) -> list[tuple[float, int]]:
-    return [(r.probe_accuracy, n_calls) for r in rows if r.probe_accuracy is not None]
+def _scored(row: Candidate, n_calls: int) -> list[tuple[float, int]]:
+    return [] if row.probe_accuracy is None else [(row.probe_accuracy, n_calls)]
 
 
 def _mean(scores: list[tuple[float, int]]) -> float:

@@ -22,7 +22,7 @@ Tiny = tuple[Path, str]
 
 def select(tiny: Tiny, *kinds: str, n: int = 80, **settings: object) -> Selected:
     curated, discovered = tiny_tasks.make(kinds, n)
-    config = Convert.model_validate({"models": (tiny[1],), "minutes": 2, **settings})
+    config = Convert.model_validate({"models": (tiny[1],), "minutes": 2, "explore": True, **settings})
     return stage.run(
         curated, discovered, config, methods=find_methods(config.methods), models_dir=tiny[0], progress=silent
     )
@@ -61,7 +61,7 @@ def test_where_a_classifier_cannot_write_the_answer_its_decision_is_probed_alone
 def test_calibration_and_test_are_never_read(selected: Selected, tiny: Tiny) -> None:
     # `selected` has measured how fast the model reads, so both runs know it
     curated, discovered = tiny_tasks.make(("label", "values"))
-    config = Convert(models=(tiny[1],), minutes=0.001)
+    config = Convert(models=(tiny[1],), minutes=0.001, explore=True)
     spoilt = [
         msgspec.structs.replace(e, response={"role": "assistant", "content": "spoilt"})
         if e.split in ("calibration", "test")
@@ -85,7 +85,7 @@ def test_calibration_and_test_are_never_read(selected: Selected, tiny: Tiny) -> 
 def test_small_tasks_are_refused_with_the_numbers(tiny: Tiny) -> None:
     found = select(tiny, "label", n=50)
     assert found.refused == {"label": "50 calls; at least 60 are needed to train and to certify"}
-    assert found.plan == {"label": []}
+    assert found.plan == {"label": []} and found.too_few_groups == []
     few = select(tiny, "label", n=30, min_calls=1)
     assert few.refused["label"].startswith("18 answers to learn from")
 
@@ -139,3 +139,18 @@ def test_a_hidden_task_is_never_trained() -> None:
         hidden=True,
     )
     assert "hidden by a person" in stage.refusal(task, 10_000, ["a"] * 5_000, 60)
+
+
+def test_a_task_that_cannot_be_certified_is_not_trained_unless_it_is_to_be_explored(tiny: Tiny) -> None:
+    found = select(tiny, "label", explore=False)
+    assert found.plan == {"label": []} and found.refused["label"].startswith(
+        "not trained, since it could not"
+    )
+    assert "80 independent episodes give about 8 calibration units; 63 are needed" in found.refused["label"]
+    assert "`--explore`" in found.refused["label"] and found.too_few_groups == ["label"]
+    assert {c.method for c in found.candidates["label"]} <= {"majority", ""}, "nothing was probed"
+    explored = select(tiny, "label")
+    assert explored.plan["label"] and explored.refused == {}
+    assert explored.feasibility == found.feasibility and not found.feasibility["label"].possible
+    enough = select(tiny, "label", explore=False, epsilon=0.34)
+    assert enough.plan["label"] and enough.feasibility["label"].possible

@@ -1,0 +1,71 @@
+"""A log with too few episodes to certify anything: said before anything is trained, with the flag and the wait."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+from tests import tiny_model
+from tests.integration.pipeline.letters import letters
+
+from deputize.cli.main import run
+from deputize.core.artifacts import Finetuned
+from deputize.home import Home
+from deputize.pipeline.run import Run, latest_run, read_state
+
+N_CALLS, DAYS = 80, 20
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    tiny_model.installed(tmp_path / "models", tmp_path)
+    monkeypatch.setenv("DEPUTIZE_MODELS", str(tmp_path / "models"))
+    calls = [
+        msgspec.structs.replace(call, timestamp=1.7e9 + 86_400.0 * DAYS * i / (N_CALLS - 1))
+        for i, call in enumerate(letters("email", N_CALLS))
+    ]
+    with Home(tmp_path / "home") as opened:
+        opened.store.append(calls)
+    return tmp_path / "home"
+
+
+def convert(home: Path, *options: str) -> int:
+    return run(
+        ["--home", str(home), "--json", "convert", "--model", tiny_model.NAME, "--method", "linear", *options]
+    )
+
+
+def test_nothing_is_trained_and_the_sentence_names_the_flags_and_the_wait(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert convert(home) == 6
+    out, err = capsys.readouterr()
+    report = json.loads(out)
+    (task,) = report["tasks"]
+    found = task["feasibility"]
+    assert (found["n_groups"], found["n_needed"], found["possible"]) == (80, 63, False)
+    assert 15 <= found["n_units"] <= 20 and found["days"] == pytest.approx(
+        found["n_more_groups"] * DAYS / 80, rel=0.01
+    )
+    for words in ("63 are needed", "`--epsilon 0.1", "more episodes would do, about", "`--explore`"):
+        assert words in report["nothing_trained"] and words in task["refused"].replace("N", "n"), words
+        assert words in err
+    with Home(home) as opened:
+        finished = Run(opened, read_state(opened, latest_run(opened) or ""))
+        assert finished.load("finetune", Finetuned).specialists == []
+        timings = finished.state.timings_s
+        assert timings["select"] + timings["finetune"] + timings["evaluate"] < 5
+    page = next((home / "runs").glob("*/report.html")).read_text("utf-8")
+    assert report["nothing_trained"].split("`")[0] in page and "Before training: 80 independent" in page
+    assert run(["--home", str(home), "report"]) == 0, "the report itself is fine"
+    assert "63 are needed" in " ".join(capsys.readouterr().out.split())
+
+
+def test_to_explore_trains_and_certifies_nothing(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert convert(home, "--explore") == 0
+    report = json.loads(capsys.readouterr().out)
+    (task,) = report["tasks"]
+    assert task["specialist"] is not None and task["certificate"] is None
+    assert report["nothing_trained"] is None and not task["feasibility"]["possible"]

@@ -1,0 +1,70 @@
+"""The home's ledger of tests is sealed, added to by one process at a time, and outlives runs, keys and erasures."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from deputize.core.errors import Tampered
+from deputize.home import Home
+from deputize.maintenance.erasure import erase_origin
+from deputize.maintenance.rotation import rotate
+from deputize.pipeline.ledger_file import LedgerFile
+from deputize.scoring.ledger import Look, digests, earlier_looks
+from deputize.store.access.roles import owner
+from deputize.testing import call
+
+
+def look(run_id: str, specialist: str = "s", groups: tuple[str, ...] = ("customer-1", "customer-2")) -> Look:
+    return Look(
+        run_id=run_id,
+        task_id="t",
+        specialist=specialist,
+        keys=digests(["refund letters"]),
+        groups=digests(groups),
+        level=0.04,
+        delta=0.05,
+        at_s=1e9,
+    )
+
+
+def test_looks_are_kept_sealed_and_the_same_one_once(tmp_path: Path) -> None:
+    with Home(tmp_path) as home:
+        assert LedgerFile(home).read().looks == []
+        assert not home.ledger_path.exists(), "reading makes nothing"
+        for one in (look("r1"), look("r1"), look("r1", "anew"), look("r2")):
+            LedgerFile(home).add(one)
+    kept = Home(tmp_path)
+    assert [(x.run_id, x.specialist) for x in LedgerFile(kept).read().looks] == [
+        ("r1", "s"),
+        ("r1", "anew"),
+        ("r2", "s"),
+    ]
+    assert (
+        b"r1" not in kept.ledger_path.read_bytes() and stat.S_IMODE(kept.ledger_path.stat().st_mode) == 0o600
+    )
+
+
+def test_a_ledger_that_was_changed_is_no_empty_one(tmp_path: Path) -> None:
+    with Home(tmp_path) as home:
+        LedgerFile(home).add(look("r1"))
+        blob = home.ledger_path.read_bytes()
+        home.ledger_path.write_bytes(blob[:-1] + bytes([blob[-1] ^ 1]))
+        with pytest.raises(Tampered):
+            LedgerFile(home).read()
+        with pytest.raises(Tampered):
+            LedgerFile(home).add(look("r2"))
+
+
+def test_what_was_spent_stays_spent_after_an_erasure_and_new_keys(tmp_path: Path) -> None:
+    with Home(tmp_path) as home:
+        home.store.append([call("c1", origin="customer-1"), call("c2", origin="customer-2")])
+        LedgerFile(home).add(look("r1"))
+        erase_origin(home, owner(), "customer-1")
+        rotate(home)
+    with Home(tmp_path) as home:
+        ledger = LedgerFile(home).read()
+        found = earlier_looks(ledger, digests(["refund letters"]), digests(["customer-2"]), run_id="r2")
+        assert [x.run_id for x in found] == ["r1"]
