@@ -73,6 +73,13 @@ def test_an_entry_point_that_is_no_method_is_bad_input(install: Install) -> None
             find_method(name)
 
 
+def test_a_method_that_calls_itself_something_else_is_bad_input(install: Install) -> None:
+    """Plans, artifacts and reports would name a method that cannot be found again."""
+    install({"deputize.methods": {"modal": "tests.a_users_method:METHOD"}})
+    with pytest.raises(BadInput, match=r"The training method modal has .* another name"):
+        find_method("modal")
+
+
 class Forgetful(a_users_method.MajorityPredictor):
     """Stores another answer than it gives."""
 
