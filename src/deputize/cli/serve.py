@@ -25,10 +25,10 @@ def serve(
 ) -> None:
     """Run the gateway: agents change their base_url to it and nothing else."""
     from deputize.gateway.launch import serve as serve_gateway
-    from deputize.gateway.settings import read_settings
 
-    scheme = read_settings(terminal.home.path).scheme
-    terminal.note(
-        f"The gateway listens on {scheme}://{host}:{port}/v1 for the home {terminal.home.path}. Ctrl-C stops it."
-    )
-    serve_gateway(terminal.home.path, host, port, upstream, workers, api_key_env)
+    def say(base_url: str) -> None:
+        terminal.note(
+            f"The gateway listens on {base_url}/v1 for the home {terminal.home.path}. Ctrl-C stops it."
+        )
+
+    serve_gateway(terminal.home.path, host, port, upstream, workers, api_key_env, say)

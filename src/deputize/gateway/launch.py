@@ -102,6 +102,7 @@ def serve(
     upstream: str | None = None,
     workers: int = 1,
     api_key_env: str | None = None,
+    on_serving: Callable[[str], None] = lambda base_url: None,
 ) -> None:
     """Serves a home until SIGINT or SIGTERM; running answers are finished first. SIGHUP reads config.toml again.
 
@@ -113,6 +114,7 @@ def serve(
         workers: processes.
         api_key_env: variable that holds the upstream's key; default DEPUTIZE_UPSTREAM_API_KEY where it is set, else
             the client's own credentials are sent on.
+        on_serving: called with the base URL (without /v1) once requests are answered.
 
     Raises:
         UsageError: no upstream, a port in use, an open address without keys.
@@ -142,8 +144,11 @@ def serve(
             _run_worker, home, settings_for(home, upstream, api_key_env), workers, keys_required, listening
         )
 
-    code = Supervisor(worker, workers, drain_s=settings.drain_s).run()
-    listening.close()
+    with listening:
+        base_url = f"{settings.scheme}://{host}:{listening.getsockname()[1]}"
+        code = Supervisor(
+            worker, workers, drain_s=settings.drain_s, on_serving=lambda: on_serving(base_url)
+        ).run()
     if code:
         raise SystemExit(code)
 

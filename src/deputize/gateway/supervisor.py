@@ -44,13 +44,22 @@ class _Child:
 class Supervisor:
     """Keeps `n_workers` alive until SIGTERM or SIGINT. SIGHUP replaces them one after the other, dropping nothing."""
 
-    def __init__(self, worker: Callable[[], Worker], n_workers: int, *, drain_s: float) -> None:
+    def __init__(
+        self,
+        worker: Callable[[], Worker],
+        n_workers: int,
+        *,
+        drain_s: float,
+        on_serving: Callable[[], None] = lambda: None,
+    ) -> None:
         """
         Args:
             worker: makes what a child runs; asked again at SIGHUP, so it may read the settings anew.
             n_workers: processes.
             drain_s: how long a worker may take to end by itself; it is killed some seconds later.
+            on_serving: called once, when the first worker serves.
         """
+        self._on_serving, self._is_serving = on_serving, False
         self._make, self._n_workers, self._drain_s = worker, n_workers, drain_s
         self._worker = worker()
         self._children: dict[int, _Child] = {}
@@ -158,7 +167,13 @@ class Supervisor:
                 os.close(child.ready)
                 child.ready = -1
                 if child.served:
+                    self._has_begun_to_serve()
                     self._retire_predecessors(child)
+
+    def _has_begun_to_serve(self) -> None:
+        if not self._is_serving:
+            self._is_serving = True
+            self._on_serving()
 
     def _reap(self) -> int:
         """Handles workers that ended; an exit code where that ends everything."""

@@ -14,7 +14,9 @@ def test_a_worker_that_never_served_ends_everything_with_its_exit_code() -> None
     def fails(ready: Callable[[], None], parent: int) -> int:
         raise UsageError("no key")
 
-    assert Supervisor(lambda: fails, 1, drain_s=1).run() == 2
+    said: list[str] = []
+    assert Supervisor(lambda: fails, 1, drain_s=1, on_serving=lambda: said.append("serves")).run() == 2
+    assert not said
 
 
 def test_workers_end_when_they_are_told_to() -> None:
@@ -25,4 +27,6 @@ def test_workers_end_when_they_are_told_to() -> None:
         signal.pause()
         return 1
 
-    assert Supervisor(lambda: serves, 2, drain_s=5).run() == 0
+    said: list[str] = []
+    assert Supervisor(lambda: serves, 2, drain_s=5, on_serving=lambda: said.append("serves")).run() == 0
+    assert said == ["serves"], "once, whatever the number of workers"
