@@ -137,7 +137,9 @@ class Decision(Record):
     deferred: bool = False
     """In shadow: the specialist left the call to the LLM, so that nothing of it would have been served."""
     audit_share: float | None = None
-    """Of an audit: the share of the served calls that were audited at the time."""
+    """The share of its served calls that were audited at the time, where the route was serving; else None."""
+    audit_of: str = ""
+    """Of an audit: id of the call that a specialist answered."""
 
 
 class Request(Record):
@@ -239,6 +241,8 @@ class Example(Record):
     timestamp: float | None = None
     repeated: list[str] = msgspec.field(default_factory=list)
     """Ids of other calls with the same request (repeated samples of the LLM); empty where it was asked once."""
+    training_only: bool = False
+    """Of train, and one of more calls than a sample with the composition of the traffic has."""
     version: int = RECORD_VERSION
 
     @property

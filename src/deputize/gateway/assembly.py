@@ -151,6 +151,7 @@ class RunningGateway:
             self.metrics,
             timeout_s=settings.specialist_timeout_s,
             clock_s=perf_counter,
+            audit_share=settings.audit_share,
         )
         sender = UpstreamSender(
             upstreams,

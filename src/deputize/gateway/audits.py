@@ -126,10 +126,12 @@ class Auditor:
                 break
             assert leg.response is not None
             status = leg.response.status
-            completion = parse_body(leg.dialect, leg.response, body) if status < 400 else None
-            if completion is None or not completion.message:
+            if status >= 400:
                 break
-            answers.append(_LLMAnswer(audit, ExchangeOutcome(status, completion), completion.message))
+            # an answer that is empty or cannot be read is one all the same: it is not the specialist's
+            completion = parse_body(leg.dialect, leg.response, body)
+            message = completion.message if completion is not None else {}
+            answers.append(_LLMAnswer(audit, ExchangeOutcome(status, completion), message))
         return answers
 
     async def _conclude(self, served: Exchange, route: Route, answers: Sequence[_LLMAnswer]) -> None:
@@ -156,6 +158,7 @@ class Auditor:
             shadow_agrees=agrees,
             repeat_agrees=repeat_agrees,
             audit_share=self._share,
+            audit_of=served.context.id,
         )
         result = audit_result(decision, route)
         if result is None:  # the LLM did not answer for the second time

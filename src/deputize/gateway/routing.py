@@ -11,7 +11,7 @@ from msgspec import structs
 from deputize.core.answer_params import answer_params
 from deputize.core.contracts import served_message
 from deputize.core.errors import DeputizeError, UpstreamTimeout
-from deputize.core.records import Decision, DecisionReason, Prediction, Request, Route, Usage
+from deputize.core.records import Decision, DecisionReason, Prediction, Request, Route, RouteState, Usage
 from deputize.gateway.exchange import Exchange, RoutingOutcome
 from deputize.gateway.metrics import Metrics
 from deputize.gateway.protocols import RouteLookup
@@ -22,6 +22,7 @@ from deputize.specialists.serving.base import SpecialistClient
 from deputize.wire.chat_request import pinned_reason, request_of
 from deputize.wire.events import Completion
 
+SERVING: tuple[RouteState, ...] = ("live", "canary")
 NO_ROUTE = RoutingOutcome(Decision(reason="no_route"))
 
 
@@ -36,6 +37,7 @@ class RoutingDecider:
         *,
         timeout_s: float,
         clock_s: Callable[[], float],
+        audit_share: float = 0.0,
         tool_call_id: Callable[[], str] | None = None,
     ) -> None:
         """
@@ -45,6 +47,7 @@ class RoutingDecider:
             metrics: counts failures of specialists.
             timeout_s: how long one prediction may take.
             clock_s: perf_counter seconds.
+            audit_share: share of served calls that are audited; noted in each decision of a route that serves.
             tool_call_id: makes ids for the tool calls that specialists make.
         """
         self._table = table
@@ -52,6 +55,7 @@ class RoutingDecider:
         self._metrics = metrics
         self._timeout_s = timeout_s
         self._clock_s = clock_s
+        self._audit_share = audit_share
         self._tool_call_id = tool_call_id or new_tool_call_id
 
     async def route(self, exchange: Exchange) -> RoutingOutcome:
@@ -63,6 +67,15 @@ class RoutingDecider:
         route, reason = table.match(request) if table is not None else NO_MATCH
         if route is None:
             return RoutingOutcome(Decision(reason="override" if context.override == "llm" else reason))
+        outcome = await self._ask(exchange, route, request)
+        if route.state not in SERVING:
+            return outcome
+        decision = structs.replace(outcome.decision, audit_share=self._audit_share)
+        return structs.replace(outcome, decision=decision)
+
+    async def _ask(self, exchange: Exchange, route: Route, request: Request) -> RoutingOutcome:
+        """The outcome for a request that a route matches."""
+        context = exchange.context
         planned = plan(route, override=context.override, canary_key=context.canary_key)
         excluded = _excluded(exchange, route) if planned.ask_specialist else None
         if excluded is not None:

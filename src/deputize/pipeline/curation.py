@@ -7,18 +7,20 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from pydantic import ValidationError
 
-from deputize.core.artifacts import Curated
+from deputize.core.artifacts import Curated, EpisodeLinks
 from deputize.core.config import Privacy, sentence
 from deputize.core.errors import BadInput
-from deputize.core.records import Call, Example
+from deputize.core.records import Call, Decision, Example
 from deputize.files import write_atomic
 
 if TYPE_CHECKING:
     from deputize.home import Home
     from deputize.pipeline.artifact import Artifact
     from deputize.pipeline.run import Run
+    from deputize.stages.curate.traffic_sample import TrafficSample
     from deputize.upstreams.sync_client import SyncClient
 
 CARD = "dataset-card.md"
@@ -26,11 +28,48 @@ CARD = "dataset-card.md"
 
 
 def learnable(call: Call) -> bool:
-    """True where a stored call shows what the LLM does: answered, in full, and not by one of our own specialists."""
-    by_llm = call.decision is None or call.decision.served_by == "llm"
+    """True where a stored call shows what the LLM does: answered, in full, and not by one of our own specialists.
+
+    The LLM's second answer to an audited call is not a call of the traffic; it belongs to the first (Example.repeated).
+    """
+    decision = call.decision or Decision()
+    by_llm = decision.served_by == "llm" and decision.reason != "audit_repeat"
     return (
         by_llm and bool(call.response) and not call.aborted and call.status < 400 and call.protocol != "tool"
     )
+
+
+class CallsOfEpisodes:
+    """The calls by which episodes are told: those of specialists too, whose answers stand in the histories of later calls."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    def __iter__(self) -> Iterator[Call]:
+        return (
+            call
+            for call in self._run.calls()
+            if (learnable(call) or _is_served(call)) and not (call.decision and call.decision.audit_of)
+        )
+
+
+def _is_served(call: Call) -> bool:
+    """True where a specialist answered a call in full."""
+    by_specialist = call.decision is not None and call.decision.served_by == "slm"
+    return by_specialist and bool(call.response) and not call.aborted
+
+
+def episode_links(run: Run, traffic: TrafficSample) -> EpisodeLinks:
+    """Episodes of the calls of which the log does not name one; an audit is of the episode of the audited call."""
+    from deputize.stages.collect.episodes import link_episodes
+
+    links = link_episodes(CallsOfEpisodes(run))
+    of_audits = {
+        audit: links.episode_of[served]
+        for audit, served in traffic.audit_of.items()
+        if served in links.episode_of
+    }
+    return msgspec.structs.replace(links, episode_of=links.episode_of | of_audits)
 
 
 class LearnableCalls:
@@ -54,17 +93,18 @@ def curate(run: Run, out: Artifact[Curated]) -> None:
     from deputize.privacy.replace.replacement_policy import policy_of
     from deputize.privacy.standard_detectors import standard_detectors
     from deputize.stages.collect.audience import infer_sites
-    from deputize.stages.collect.episodes import link_episodes
     from deputize.stages.curate.dataset_card import CardCounts, dataset_card
     from deputize.stages.curate.review import read_restored
     from deputize.stages.curate.run import CurateOptions
     from deputize.stages.curate.run import run as curate_calls
+    from deputize.stages.curate.traffic_sample import traffic_sample
 
     run.progress("reading the store", 0)
     calls = LearnableCalls(run)
     inference = infer_sites(calls, run.config.min_origins)
     if not inference.sites:
         raise BadInput("There is nothing to learn from: no call in the store was answered by an LLM.")
+    traffic = traffic_sample(run.calls())
     privacy = run.home.privacy()
     policy = policy_of(run.config.privacy)
     detectors = standard_detectors(
@@ -93,7 +133,10 @@ def curate(run: Run, out: Artifact[Curated]) -> None:
             detectors=detectors,
             write=write,
             options=CurateOptions(
-                read_restored(run.home.path, run.home.keyring), paraphraser, links=link_episodes(calls)
+                read_restored(run.home.path, run.home.keyring),
+                paraphraser,
+                links=episode_links(run, traffic),
+                traffic=traffic,
             ),
         )
         stream.end(head)

@@ -79,6 +79,7 @@ async def test_the_llm_is_asked_and_compared(text: str, result: str, agrees: boo
     assert call.id == "dpz-1-audit" and call.decision is not None
     assert (call.decision.served_by, call.decision.reason) == ("llm", "audit")
     assert (call.decision.shadow_agrees, call.decision.audit_share) == (agrees, 1.0)
+    assert call.decision.audit_of == "dpz-1"
     assert told.results == ["." if agrees else "s"] and told.n_recorded == [0], (
         "the evidence comes before the record"
     )
@@ -102,6 +103,17 @@ async def test_a_claim_against_repeats_asks_twice_and_charges_for_both(
     assert (second.id, second.decision.reason) == ("dpz-1-audit-2", "audit_repeat")
     assert (second.decision.shadow_agrees, second.decision.repeat_agrees) == (None, None)
     assert len(parts.authenticator.charged) == 2 and parts.metrics.value("deputize_audits_total") == 1
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", completion_body("")])
+async def test_an_empty_or_unreadable_answer_is_a_difference(body: bytes) -> None:
+    parts = Settled()
+    told = ListObserver(parts)
+    audits = auditor(parts, CannedResponse(200, JSON, body), observer=told)
+    audits.consider(served())
+    await audits.finish(5)
+    assert told.results == ["s"] and len(parts.recorder.calls) == 1
+    assert parts.metrics.value("deputize_audits_total", result="unreadable", route="r") == 1
 
 
 async def test_an_audit_that_fails_is_counted() -> None:

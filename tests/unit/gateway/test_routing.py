@@ -62,6 +62,27 @@ async def test_a_changed_prompt_is_the_reason() -> None:
     assert asked.decision.reason == "override"
 
 
+@pytest.mark.parametrize(
+    ("state", "said", "share"),
+    [
+        ("live", RAIN, 0.02),
+        ("canary", RAIN, 0.02),
+        ("live", Prediction(answer="rain", confidence=0.1), 0.02),
+        ("live", TimeoutError(), 0.02),
+        ("closed", RAIN, None),
+        ("shadow", RAIN, None),
+    ],
+)
+async def test_the_share_that_is_audited_is_noted_where_a_route_serves(
+    state: str, said: Prediction | Exception, share: float | None
+) -> None:
+    table = OneRoute(state=state)
+    routing = RoutingDecider(
+        lambda: table, Saying(said), Metrics(), timeout_s=1, clock_s=lambda: 0.0, audit_share=0.02
+    )
+    assert (await routing.route(exchange())).decision.audit_share == share
+
+
 async def test_a_specialist_serves() -> None:
     outcome = await decider(OneRoute(), RAIN).route(exchange())
     assert (outcome.decision.served_by, outcome.decision.reason) == ("slm", "live")

@@ -8,11 +8,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from deputize.core.config import Privacy
+from deputize.core.config import Convert, Privacy
 from deputize.core.errors import BadInput
-from deputize.core.records import Decision
+from deputize.core.progress import silent
+from deputize.core.records import Call, Decision
 from deputize.home import Home
-from deputize.pipeline.curation import learnable, paraphrasing_model, privacy_now
+from deputize.pipeline.conversion import open_run
+from deputize.pipeline.curation import episode_links, learnable, paraphrasing_model, privacy_now
+from deputize.stages.curate.traffic_sample import traffic_sample
 from deputize.testing import call
 
 
@@ -22,12 +25,42 @@ def test_only_whole_answers_of_the_llm_are_trained_on() -> None:
     wrong: dict[str, Any]
     for wrong in (
         {"decision": Decision(served_by="slm")},
+        {"decision": Decision(reason="audit_repeat")},
         {"response": {}},
         {"aborted": True},
         {"status": 500},
         {"protocol": "tool"},
     ):
         assert not learnable(msgspec.structs.replace(good, **wrong)), wrong
+
+
+def test_an_audit_is_of_the_episode_of_its_call(tmp_path: Path) -> None:
+    """Steps are linked by their histories, in which the specialist's answer stands and not the LLM's."""
+
+    def step(n: int, **more: Any) -> Call:
+        history = [
+            m for i in range(n) for m in (asked(i), {"role": "assistant", "content": f"{i} by the SLM"})
+        ]
+        served = {"id": f"s{n}", "response": {"role": "assistant", "content": f"{n} by the SLM"}}
+        return Call(**{**served, "messages": [*history, asked(n)], "timestamp": 100.0 + n, **more})
+
+    def asked(n: int) -> dict[str, str]:
+        return {"role": "user", "content": f"What is next after {n}, please tell me?"}
+
+    slm = Decision(served_by="slm", reason="live", route_id="r")
+    audit = Decision(reason="audit", route_id="r", audit_of="s1", audit_share=0.5)
+    by_llm = {"role": "assistant", "content": "what the LLM says"}
+    calls = [
+        *(step(n, decision=slm) for n in range(3)),
+        step(1, id="s1-audit", decision=audit, response=by_llm),
+        step(3, decision=Decision(reason="below_threshold", route_id="r"), response=by_llm),
+    ]
+    with Home(tmp_path) as home:
+        home.store.append(calls)
+        run = open_run(home, Convert(), silent)
+        links = episode_links(run, traffic_sample(run.calls()))
+    assert len(set(links.episode_of.values())) == 1
+    assert set(links.episode_of) == {"s0", "s1", "s2", "s3", "s1-audit"}
 
 
 def test_settings_of_privacy_are_told_apart_without_their_terms(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import NamedTuple
 
 from deputize.core.config import Convert
@@ -33,13 +33,21 @@ class Splits(NamedTuple):
     """People who asked, where they are few behind many groups; else 0."""
     by_person: bool = False
     """The groups of one person are one group."""
+    training_only: Container[str] = frozenset()
+    """Ids of calls that may be in no other split than train."""
 
     def of(self, call: Call | CallSummary) -> Split:
-        """The split of a call."""
-        return self.split_of_group[self.group_of[call.id]]
+        """The split of a call; "" where it is in none."""
+        split = self.split_of_group.get(self.group_of[call.id], "")
+        return "" if split != "train" and call.id in self.training_only else split
 
 
-def split_calls(calls: Sequence[CallSummary], others: Sequence[CallSummary], config: Convert) -> Splits:
+def split_calls(
+    calls: Sequence[CallSummary],
+    others: Sequence[CallSummary],
+    config: Convert,
+    training_only: Container[str] = frozenset(),
+) -> Splits:
     """Groups calls and assigns the groups to splits.
 
     A group holds whole episodes, all episodes that repeat each other's prompts and, where a claim about new people is
@@ -49,13 +57,15 @@ def split_calls(calls: Sequence[CallSummary], others: Sequence[CallSummary], con
         calls: the calls that are curated, with their episodes.
         others: the other calls of the log; they go with their group, or are split by themselves where it has others only.
         config: seed, shares of the splits, and the claim that is asked for.
+        training_only: ids of calls that may be in no other split than train.
     """
     grouping = _group([*calls, *others], calls, config)
     group_of = grouping.group_of
-    split_of = assign_splits(calls, group_of, config.split, config.seed)
-    alone = [c for c in others if group_of[c.id] not in split_of]
-    split_of |= assign_splits(alone, group_of, config.split, config.seed)
-    return grouping._replace(split_of_group=split_of)
+    split_of = assign_splits(calls, group_of, config.split, config.seed, training_only)
+    with_curated = {group_of[c.id] for c in calls}
+    alone = [c for c in others if group_of[c.id] not in with_curated]
+    split_of |= assign_splits(alone, group_of, config.split, config.seed, training_only)
+    return grouping._replace(split_of_group=split_of, training_only=training_only)
 
 
 def _group(every: Sequence[CallSummary], curated: Sequence[CallSummary], config: Convert) -> Splits:

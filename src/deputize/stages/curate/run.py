@@ -36,6 +36,7 @@ from deputize.stages.curate.dedup import find_duplicates
 from deputize.stages.curate.filters import ComparedReply, disagreements, outcome_reasons
 from deputize.stages.curate.first_pass import CallSummary, LogIndex, read_log
 from deputize.stages.curate.groups import Splits, split_calls
+from deputize.stages.curate.traffic_sample import TrafficSample
 from deputize.stages.curate.verify import VerifiedLog, verify
 
 MAX_REPEATED_SAMPLES = 4
@@ -54,6 +55,8 @@ class CurateOptions(NamedTuple):
     """Episodes whose surrogates are kept in memory at once; it changes memory and time, no result."""
     links: EpisodeLinks | None = None
     """Episodes of calls of which the log does not name one; None: nobody looked for them."""
+    traffic: TrafficSample = TrafficSample()
+    """The calls that have the composition of the traffic; the default: all."""
 
 
 def run(
@@ -89,16 +92,17 @@ def run(
     linked = LinkedLog(ReplayableLog(calls, inference.site_of), links.episode_of if links else {})
     index = _scan(linked, inference, policy, detectors, progress)
     log, summaries = ReplayableLog(linked, index.calls), list(index.calls.values())
-    splits = split_calls(summaries, list(index.others.values()), config)
+    splits = split_calls(summaries, list(index.others.values()), config, options.traffic.training_only)
     checks_answers = policy.replaces_numbers or SensitiveDetector.name in detectors.names
     deidentifier = Deidentifier(
         log, index.scanned, policy, key=key, checks_answers=checks_answers, max_open=options.max_open_episodes
     )
     candidates = {c.id for c in summaries if splits.of(c) == "train" and not c.reason} - options.restored
     verified = verify(log, index, deidentifier, candidates, options.restored, config.seed, progress)
-    kept = [c for c in summaries if c.id not in verified.quarantined]
+    not_quarantined = [c for c in summaries if c.id not in verified.quarantined]
+    kept = [c for c in not_quarantined if splits.of(c)]
     fitness = _judge(kept, inference, splits, verified, options.restored)
-    repeated = _repeated_samples(summaries)
+    repeated = _repeated_samples(summaries, options.traffic.repeated)
     maker = _ExampleMaker(inference, deidentifier, splits, fitness, repeated)
     examples: list[Example] = []
     for n_done, call in enumerate(deidentifier.passing(ReplayableLog(log, {c.id for c in kept})), 1):
@@ -107,7 +111,11 @@ def run(
             progress("replacing personal data", n_done, len(kept))
     withheld = [
         _placed(w, index, inference, splits, repeated, key)
-        for w in (*_calls_for_people(inference), *verified.quarantined.values())
+        for w in (
+            *_calls_for_people(inference),
+            *verified.quarantined.values(),
+            *_beyond_traffic(not_quarantined, splits, options.traffic),
+        )
     ]
     head = _head(inference, index, deidentifier, withheld, maker.n_dropped, links, splits)
     warnings = [*detectors.warnings, *_origin_warnings(index, config.min_origins), *head.warnings]
@@ -242,11 +250,29 @@ def _judge(
     return _Fitness(reasons | duplicates.reason, duplicates.weight, warnings)
 
 
-def _repeated_samples(calls: Sequence[CallSummary]) -> dict[str, list[str]]:
+def _beyond_traffic(
+    calls: Sequence[CallSummary], splits: Splits, traffic: TrafficSample
+) -> Iterator[Withheld]:
+    """The calls that the sample leaves out and that are too new for training."""
+    reason = "more calls left to the LLM than the traffic has"
+    return (
+        Withheld(call_id=c.id, reason=reason, site=c.site)
+        for c in calls
+        if c.id in traffic.training_only and not splits.of(c)
+    )
+
+
+def _repeated_samples(
+    calls: Sequence[CallSummary], audits: Mapping[str, Sequence[str]]
+) -> dict[str, list[str]]:
     """Call id -> ids of other calls with exactly the same request to the same model.
 
     Neither of two equal requests holds the other's reply, so they are not steps of each other. Calls of one episode that
     the log names are left out all the same: its agent may have asked again because of the first answer.
+
+    Args:
+        calls: the calls that are curated.
+        audits: id of an audit -> ids of the LLM's further answers to it, which are not among the calls.
     """
     same_prompt: dict[bytes, list[CallSummary]] = defaultdict(list)
     for call in calls:
@@ -258,6 +284,8 @@ def _repeated_samples(calls: Sequence[CallSummary]) -> dict[str, list[str]]:
             others = (c.id for c in following if c.model == call.model and not _of_one_run(c, call))
             if found := list(islice(others, MAX_REPEATED_SAMPLES)):
                 out[call.id] = found
+    for id, second in audits.items():
+        out[id] = [*second, *out.get(id, ())][:MAX_REPEATED_SAMPLES]
     return out
 
 
@@ -315,6 +343,7 @@ class _ExampleMaker:
             timestamp=call.timestamp,
             model=call.model,
             repeated=list(self._repeated.get(call.id, ())),
+            training_only=call.id in self._splits.training_only,
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from deputize.core.records import Split
@@ -124,18 +124,21 @@ def assign_splits(
     group_of: dict[str, str],
     shares: tuple[float, float, float, float],
     seed: int,
+    training_only: Container[str] = frozenset(),
 ) -> dict[str, Split]:
-    """group -> split.
+    """group -> split; a group that may not be in any is absent.
 
     Groups are assigned separately for each set of agents in them, so that a rare agent is in every split too; sets with
     fewer than MIN_STRATUM groups are assigned together. With times on all calls the oldest groups are for training and
-    the newest for the test; else a seeded hash decides.
+    the newest for the test; else a seeded hash decides. Groups that only hold calls for training are not counted; they
+    are in train where they are older than the newest group of it, else in no split.
 
     Args:
         calls: all calls.
         group_of: call id -> group.
         shares: of train, validation, calibration and test.
         seed: of the order of groups without times.
+        training_only: ids of calls that may be in no other split than train.
     """
     members: dict[str, list[SplitFacts]] = defaultdict(list)
     for call in calls:
@@ -147,12 +150,18 @@ def assign_splits(
     small = [key for key, groups in strata.items() if len(groups) < MIN_STRATUM]
     if len(small) > 1:
         strata[("",)] = [group for key in small for group in strata.pop(key)]
+
+    def place(group: str) -> tuple[float, bytes]:
+        first = min(c.timestamp or 0.0 for c in members[group]) if all_have_times else 0.0
+        return first, _rank(group, seed)
+
     out: dict[str, Split] = {}
     for _, groups in sorted(strata.items()):
-        ordered = sorted(groups, key=lambda g: _rank(g, seed))
-        if all_have_times:
-            ordered.sort(key=lambda g: min(c.timestamp or 0.0 for c in members[g]))
-        out |= _assign(ordered, shares)
+        counted = {g for g in groups if any(c.id not in training_only for c in members[g])}
+        assigned = _assign(sorted(counted, key=place), shares)
+        newest = max((place(g) for g, split in assigned.items() if split == "train"), default=None)
+        older = (g for g in groups if g not in counted and (newest is None or place(g) < newest))
+        out |= assigned | dict.fromkeys(older, "train")
     return out
 
 

@@ -138,7 +138,7 @@ def _largest_groups(curated: Curated, discovered: Discovered) -> dict[str, int]:
     sizes: Counter[tuple[str, str]] = Counter(
         (discovered.assignment.get(e.call_id, ""), e.group)
         for e in curated.examples
-        if e.split in ("train", "validation")
+        if e.split in ("train", "validation") and not e.training_only
     )
     largest = {task.id: 1 for task in discovered.tasks}
     for (task_id, _), n_calls in sizes.items():
