@@ -104,7 +104,7 @@ class Serving:
         n_served = n_wrong = 0
         for _ in range(n_calls):
             call = letters.next()
-            route = table.match(call.request())
+            route = table.match(call.request()).route
             planned = plan(route)
             if route is None or not planned.ask_specialist:
                 calls.append(msgspec.structs.replace(call, decision=decide(planned, None)))
