@@ -10,8 +10,9 @@ from msgspec import structs
 
 from deputize.core.answer_params import answer_params
 from deputize.core.contracts import served_message
+from deputize.core.decision_reason import DecisionReason
 from deputize.core.errors import DeputizeError, UpstreamTimeout
-from deputize.core.records import Decision, DecisionReason, Prediction, Request, Route, RouteState, Usage
+from deputize.core.records import Decision, Prediction, Request, Route, RouteState, Usage
 from deputize.gateway.exchange import Exchange, RoutingOutcome
 from deputize.gateway.metrics import Metrics
 from deputize.gateway.protocols import RouteLookup

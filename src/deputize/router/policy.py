@@ -9,7 +9,8 @@ from hashlib import blake2b
 from typing import Literal, TypeAlias
 
 from deputize.core.contracts import DEFER
-from deputize.core.records import Decision, DecisionReason, Prediction, Record, Route
+from deputize.core.decision_reason import DecisionReason
+from deputize.core.records import Decision, Prediction, Record, Route
 
 Override: TypeAlias = Literal["llm", "slm", "auto"]
 """The model a caller asks for (header x-deputize-route)."""

@@ -16,7 +16,8 @@ import msgspec
 
 from deputize.core.answer_params import answer_params
 from deputize.core.contracts import text_of
-from deputize.core.records import Audience, Call, DecisionReason, RequestLimits
+from deputize.core.decision_reason import DecisionReason
+from deputize.core.records import Audience, Call, RequestLimits
 from deputize.core.subjects import Subjects
 
 MAX_VALUES = 16

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import NamedTuple
 
+from deputize.core.decision_reason import DecisionReason
 from deputize.core.errors import BadInput
-from deputize.core.records import DecisionReason, Request, Route, RouteFile
+from deputize.core.records import Request, Route, RouteFile
 from deputize.core.template_key import TemplateKeys
 
 

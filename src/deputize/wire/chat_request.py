@@ -11,8 +11,9 @@ from typing import Any
 
 import msgspec
 
+from deputize.core.decision_reason import DecisionReason
 from deputize.core.errors import BadInput
-from deputize.core.records import DecisionReason, Message, Request
+from deputize.core.records import Message, Request
 
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode

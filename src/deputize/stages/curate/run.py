@@ -109,14 +109,9 @@ def run(
         (write or examples.append)(maker.make(call, key, options.paraphraser))
         if n_done % 1000 == 0 or n_done == len(kept):
             progress("replacing personal data", n_done, len(kept))
-    withheld = [
-        _placed(w, index, inference, splits, repeated, key)
-        for w in (
-            *_calls_for_people(inference),
-            *verified.quarantined.values(),
-            *_beyond_traffic(not_quarantined, splits, options.traffic),
-        )
-    ]
+    left_out = (*_calls_for_people(inference), *verified.quarantined.values())
+    left_out = (*left_out, *_beyond_traffic(not_quarantined, splits))
+    withheld = [_placed(w, index, inference, splits, repeated, key) for w in left_out]
     head = _head(inference, index, deidentifier, withheld, maker.n_dropped, links, splits)
     warnings = [*detectors.warnings, *_origin_warnings(index, config.min_origins), *head.warnings]
     warnings += [*fitness.warnings, *_paraphrase_warnings(options.paraphraser)]
@@ -250,16 +245,10 @@ def _judge(
     return _Fitness(reasons | duplicates.reason, duplicates.weight, warnings)
 
 
-def _beyond_traffic(
-    calls: Sequence[CallSummary], splits: Splits, traffic: TrafficSample
-) -> Iterator[Withheld]:
-    """The calls that the sample leaves out and that are too new for training."""
+def _beyond_traffic(calls: Sequence[CallSummary], splits: Splits) -> Iterator[Withheld]:
+    """The calls that the sample of the traffic leaves out and that are too new for training."""
     reason = "more calls left to the LLM than the traffic has"
-    return (
-        Withheld(call_id=c.id, reason=reason, site=c.site)
-        for c in calls
-        if c.id in traffic.training_only and not splits.of(c)
-    )
+    return (Withheld(call_id=c.id, reason=reason, site=c.site) for c in calls if not splits.of(c))
 
 
 def _repeated_samples(
