@@ -40,6 +40,14 @@ class TemplateMatch(NamedTuple):
     """True where it has lines of known prompts, but is not as they were."""
 
 
+class SystemText(NamedTuple):
+    """What a matcher remembers of a system prompt."""
+
+    found: RecognisedUnits
+    is_within: dict[str, bool]
+    """Template key -> whether the text is within its limits."""
+
+
 class TemplateMatcher:
     """A key space made ready for many requests; remembers the system prompts it has read."""
 
@@ -47,7 +55,7 @@ class TemplateMatcher:
         self._space = keyspace
         self._lines, self._heads = frozenset(keyspace.lines), frozenset(keyspace.heads)
         self._keyed = blake2b(digest_size=10, key=keyspace.signature.encode()[:64])
-        self._cache: dict[str, RecognisedUnits] = {}
+        self._cache: dict[str, SystemText] = {}
         self._vocabularies: dict[str, frozenset[str]] = {}
 
     def recognise(self, text: str) -> RecognisedUnits:
@@ -82,13 +90,15 @@ class TemplateMatcher:
     def recognise_opening(self, request: Request) -> tuple[RecognisedUnits, RecognisedUnits]:
         """The known units of the system text and of the user text of a request's opening."""
         system, user = opening(request)
-        found = self._cache.get(system)
-        if found is None:
-            found = self.recognise(system)
+        return self._system(system).found, self.recognise(user)
+
+    def _system(self, text: str) -> SystemText:
+        cached = self._cache.get(text)
+        if cached is None:
             if len(self._cache) >= _CACHED_PROMPTS:
                 self._cache.clear()
-            self._cache[system] = found
-        return found, self.recognise(user)
+            cached = self._cache[text] = SystemText(self.recognise(text), {})
+        return cached
 
     def key(self, request: Request) -> str:
         """The template key of a request with the signature of the key space.
@@ -99,8 +109,9 @@ class TemplateMatcher:
 
     def match(self, request: Request) -> TemplateMatch:
         """The template key of a request, and whether its prompt is a known one that has changed."""
-        system, user = self.recognise_opening(request)
-        key = self._digest(system.known, user.known)
+        system_text, user_text = opening(request)
+        system, user = self._system(system_text), self.recognise(user_text)
+        key = self._digest(system.found.known, user.known)
         limits = self._space.prompt_limits.get(key)
         if limits is not None and not self._is_within(limits, key, system, user):
             return TemplateMatch("", is_changed=True)
@@ -108,17 +119,20 @@ class TemplateMatcher:
         if classifier is None:
             # known lines, in a combination that no call had; with none of them it is the prompt of something else
             is_new = limits is None and bool(self._space.prompt_limits)
-            return TemplateMatch(key, is_new and bool(system.known or user.known))
-        branch, lead = branch_of(classifier, opening(request)[1])
+            return TemplateMatch(key, is_new and bool(system.found.known or user.known))
+        branch, lead = branch_of(classifier, user_text)
         return TemplateMatch(f"{key}~{branch}" if lead >= classifier.margin else "")
 
-    def _is_within(
-        self, limits: PromptLimits, key: str, system: RecognisedUnits, user: RecognisedUnits
-    ) -> bool:
+    def _is_within(self, limits: PromptLimits, key: str, system: SystemText, user: RecognisedUnits) -> bool:
         vocabulary = self._vocabularies.get(key)
         if vocabulary is None:
             vocabulary = self._vocabularies[key] = frozenset(limits.vocabulary)
-        return within(user, limits.user, vocabulary) and within(system, limits.system, vocabulary)
+        if not within(user, limits.user, vocabulary):
+            return False
+        known = system.is_within.get(key)
+        if known is None:
+            known = system.is_within[key] = within(system.found, limits.system, vocabulary)
+        return known
 
     def _digest(self, system: Sequence[str], user: Sequence[str]) -> str:
         text = "\x1e".join(("\x1f".join(system), "\x1f".join(user)))
