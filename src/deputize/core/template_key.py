@@ -41,7 +41,7 @@ class TemplateMatch(NamedTuple):
 
 
 class SystemText(NamedTuple):
-    """What a matcher remembers of a system prompt."""
+    """A system prompt that a matcher has read before."""
 
     found: RecognisedUnits
     is_within: dict[str, bool]
