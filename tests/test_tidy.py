@@ -92,17 +92,21 @@ TABLES = {
         f"src/deputize/privacy/{name}.py": "lists of words, which one word a line would make unreadable"
         for name in ("detectors/gazetteer", "detectors/presidio", "detectors/spacy_ner", "replace/surrogates")
     },
+    "src/deputize/stages/collect/importers/field_names.py": "names in use for one thing, which belong in one row",
+    "src/deputize/stages/collect/importers/wrapped_records.py": "names of wrappers, which belong on one screen",
     "src/deputize/privacy/entity_types.py": "groups of types, which belong on one screen",
 }
 
-IMPORT_NAMES = {"scikit-learn": "sklearn"}
+IMPORT_NAMES = {"scikit-learn": "sklearn", "pyyaml": "yaml"}
 EXTRA_USERS = {
     "privacy": ["privacy", "stages/curate"],
     "tasks": ["stages/cluster"],
     "train": ["specialists", "privacy", "stages", "pipeline"],
     "secrets": ["privacy/detectors/credsweeper"],
     "gliner": ["privacy/detectors/gliner"],
-    "export": ["stages/curate/export"],
+    "export": ["stages/curate/export", "stages/collect/containers/tabular"],
+    "parquet": ["stages/curate/export", "stages/collect/containers/tabular"],
+    "cloud": ["stages/collect/containers/log_files"],
     "demo": ["demo"],
 }
 UNDECLARED: dict[str, str] = {}

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from deputize.core.records import Call, Usage
+from deputize.stages.collect.importers.base import Parsed
 from deputize.stages.collect.importers.registry import BUILT_IN, importers_for
 from deputize.testing import check_importer
 
@@ -19,7 +20,7 @@ TOOL_CALL = {
 }
 TOOLS = [{"type": "function", "function": {"name": "pay", "parameters": {"type": "object"}}}]
 
-Samples = list[tuple[dict[str, Any], Call]]
+Samples = list[tuple[dict[str, Any], Parsed]]
 SAMPLES: dict[str, Samples] = {
     "calls": [
         ({"messages": ASK, "response": "greeting"}, Call(id="", messages=ASK, response=SAY)),
@@ -55,7 +56,7 @@ SAMPLES: dict[str, Samples] = {
         ),
     ],
     "openai": [
-        ({"messages": [*ASK, SAY]}, Call(id="", messages=ASK, response=SAY)),
+        ({"request": {"messages": ASK}, "response": "greeting"}, Call(id="", messages=ASK, response=SAY)),
         (
             {
                 "request": {
@@ -83,6 +84,26 @@ SAMPLES: dict[str, Samples] = {
                 timestamp=1715785200.0,
                 finish_reason="stop",
             ),
+        ),
+    ],
+    "conversations": [
+        ({"messages": [*ASK, SAY]}, Call(id="", messages=ASK, response=SAY)),
+        (
+            {"id": "c", "messages": [*ASK, SAY, ASK[1], SAY], "tools": TOOLS, "model": "m", "user": "ann"},
+            [
+                Call(
+                    id=f"c-{step}",
+                    episode="c",
+                    group="c",
+                    step=step,
+                    messages=[*ASK, *[SAY, ASK[1]] * step],
+                    response=SAY,
+                    tools=TOOLS,
+                    model="m",
+                    origin="pseudonym-3",
+                )
+                for step in range(2)
+            ],
         ),
     ],
     "tests.a_users_importer:QuestionImporter": [

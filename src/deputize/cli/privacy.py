@@ -162,19 +162,20 @@ def _scanned(
 
 def _texts(path: Path, skip: Callable[[Skip], None]) -> Iterator[tuple[str, str | None, str]]:
     """(id, part of a call or None, text) for each text in the file; its first object tells texts from calls."""
-    from deputize.stages.collect.log_lines import read_objects
+    from deputize.stages.collect.containers.log_objects import read_path
 
-    first = next((row for _, row in read_objects(path) if isinstance(row, dict)), None)
+    first = next((found.value for found in read_path(path) if isinstance(found.value, dict)), None)
     if first is not None and ("messages" in first or "text" not in first):
         yield from _call_texts(path, skip)
         return
-    for number, row in read_objects(path):
+    for found in read_path(path):
+        row = found.value
         if isinstance(row, Skip):
             skip(row)
         elif isinstance(row.get("text"), str):
-            yield str(row.get("id", number)), None, row["text"]
+            yield str(row.get("id", found.line)), None, row["text"]
         else:
-            skip(Skip(file=path.name, line=number, reason="no text"))
+            skip(Skip(file=found.file, line=found.line, reason="no text"))
 
 
 def _call_texts(path: Path, skip: Callable[[Skip], None]) -> Iterator[tuple[str, str | None, str]]:

@@ -12,21 +12,15 @@ from deputize.core.records import Certificate, Contract, Example, KeySpace, Reco
 
 
 class Skip(Record):
-    """A line of a log that could not be read."""
+    """A record of a log that was not imported."""
 
     file: str
     line: int
     reason: str
-
-
-class Imported(Record):
-    """Result of an import."""
-
-    n_calls: int
-    n_duplicates: int = 0
-    n_skipped: int = 0
-    skipped: list[Skip] = msgspec.field(default_factory=list)
-    """The first 100 skipped lines; n_skipped counts all."""
+    is_no_call: bool = False
+    """The record is no LLM call by its nature (a tool's span, an embedding, a description of the log): nothing was lost."""
+    keys: list[str] = msgspec.field(default_factory=list)
+    """Names of the record's fields, where no format was recognised."""
 
 
 class SiteInference(Record):

@@ -14,8 +14,9 @@ from typing import Any
 
 import msgspec
 
-from deputize.core.artifacts import Discovered, Evaluated, Finetuned, Imported, Selected
+from deputize.core.artifacts import Discovered, Evaluated, Finetuned, Selected
 from deputize.core.config import Convert
+from deputize.core.import_summary import Imported
 from deputize.core.progress import Progress, silent
 from deputize.core.records import RouteFile
 from deputize.home import Home
@@ -167,8 +168,10 @@ def _digest(home: Home, agents: set[str]) -> tuple[int, str]:
 
 def _reasons(imported: Imported | None) -> dict[str, int]:
     out: dict[str, int] = {}
-    for skip in imported.skipped if imported else ():
-        out[skip.reason] = out.get(skip.reason, 0) + 1
+    for file in imported.files if imported else ():
+        for reason in file.reasons:
+            if not reason.is_no_call:
+                out[reason.reason] = out.get(reason.reason, 0) + reason.n
     return out
 
 

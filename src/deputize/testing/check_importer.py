@@ -15,7 +15,7 @@ import msgspec
 from deputize.core.artifacts import Skip
 from deputize.core.records import Call
 from deputize.stages.collect.import_logs import read_calls_with
-from deputize.stages.collect.importers.base import ImportContext, Importer
+from deputize.stages.collect.importers.base import ImportContext, Importer, Parsed
 
 _RUBBISH: tuple[Any, ...] = (
     None,
@@ -39,7 +39,7 @@ _SECRET = "Bearer sk-secret-of-an-upstream"
 
 def check_importer(
     importer: Importer,
-    samples: Sequence[tuple[dict[str, Any], Call]],
+    samples: Sequence[tuple[dict[str, Any], Parsed]],
     *,
     others: Sequence[dict[str, Any]] = (),
 ) -> None:
@@ -47,7 +47,7 @@ def check_importer(
 
     Args:
         importer: the importer.
-        samples: objects of its format, each with the call that it stands for; at least two different ones.
+        samples: objects of its format, each with the call (or calls) that it stands for; at least two different ones.
         others: objects of other formats, which it must not take for its own.
 
     Raises:
@@ -78,32 +78,45 @@ def _check_sniff(
         assert not importer.sniff(row), "sniff is false for objects of other formats"
 
 
-def _check_round_trip(importer: Importer, samples: Sequence[tuple[dict[str, Any], Call]]) -> None:
+def _check_round_trip(importer: Importer, samples: Sequence[tuple[dict[str, Any], Parsed]]) -> None:
     context = ImportContext("log.jsonl", 1, pseudonym=lambda raw_id, tenant: f"pseudonym-{len(raw_id)}")
     for row, wanted in samples:
         before = copy.deepcopy(row)
-        got = importer.parse(row, context)
-        assert isinstance(got, Call), f"a sample is a call, not {got}"
-        assert got == wanted, f"a sample is the call that was given with it, not {got}"
-        assert importer.parse(row, context) == got, "the same object gives the same call"
+        parsed = importer.parse(row, context)
+        got = _items(parsed)
+        assert all(isinstance(item, Call) for item in got), f"a sample is a call, not {parsed}"
+        assert got == _items(wanted), f"a sample is the call that was given with it, not {parsed}"
+        assert _items(importer.parse(row, context)) == got, "the same object gives the same call"
         assert row == before, "parse does not change the object"
-        assert got.messages and got.response, "a call has messages and a response"
+        for call in got:
+            assert call.messages, "a call has messages"
+            assert call.response or call.status >= 400, (
+                "a call has a response, or a status that says that it failed"
+            )
 
 
 def _check_rubbish(importer: Importer, rows: Sequence[dict[str, Any]]) -> None:
     context = ImportContext("log.jsonl", 7)
     for row in (*_damaged(rows), *({"key": value} for value in _RUBBISH)):
-        found = _never_raises(importer, row, context)
-        assert isinstance(found, Call | Skip), "parse returns a Call or a Skip"
-        if isinstance(found, Skip):
-            assert found.reason, "a Skip has a reason"
-            assert _PAYLOAD not in found.reason, "the reason of a Skip holds nothing of the object"
-            assert (found.file, found.line) == ("log.jsonl", 7), "a Skip names the line"
+        for item in _items(_never_raises(importer, row, context)):
+            assert isinstance(item, Call | Skip), "parse returns a Call or a Skip, or a list of them"
+            if isinstance(item, Skip):
+                assert item.reason, "a Skip has a reason"
+                assert _PAYLOAD not in item.reason, "the reason of a Skip holds nothing of the object"
+                assert (item.file, item.line) == ("log.jsonl", 7), "a Skip names the line"
+            else:
+                msgspec.json.encode(item)  # a call can be stored
     for row in ({}, {"unrelated": 1}):
-        assert isinstance(importer.parse(row, context), Skip), "an object that holds no call is a Skip"
+        found = _items(importer.parse(row, context))
+        assert all(isinstance(item, Skip) for item in found), "an object that holds no call is a Skip"
 
 
-def _never_raises(importer: Importer, row: dict[str, Any], context: ImportContext) -> Call | Skip:
+def _items(found: Parsed) -> list[Any]:
+    """One result or several, as a list; a JoiningImporter may have nothing to say of a part of a call."""
+    return [found] if not isinstance(found, list | tuple) else list(found)
+
+
+def _never_raises(importer: Importer, row: dict[str, Any], context: ImportContext) -> Parsed:
     try:
         importer.sniff(row)
         return importer.parse(row, context)
@@ -184,5 +197,5 @@ def _check_files(importer: Importer, rows: Sequence[dict[str, Any]], folder: Pat
         assert list(read_calls_with([importer], path)) == calls, "the same log gives the same calls and ids"
     limit = max(map(len, lines)) + 1
     plain.write_bytes(b"\n".join([lines[0], b'{"x": "' + b"y" * limit + b'"}', lines[0]]))
-    read = list(read_calls_with([importer], plain, max_line_bytes=limit))
+    read = list(read_calls_with([importer], plain, max_value_bytes=limit))
     assert [type(item) for item in read] == [Call, Skip, Call], "a line that is too long is skipped, no other"

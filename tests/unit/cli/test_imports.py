@@ -62,7 +62,8 @@ def test_good_lines_are_kept_and_bad_ones_named(
         ),
         "[1, 2]",
     ]
-    assert run(["--home", str(home), "--json", "import", write(tmp_path / "log.jsonl", rows)]) == 0
+    path = write(tmp_path / "log.jsonl", rows)
+    assert run(["--home", str(home), "--json", "import", "--partial", path]) == 0
     out, err = capsys.readouterr()
     told = json.loads(out)
     assert told["n_calls"] + told["n_skipped"] == 5
@@ -70,6 +71,49 @@ def test_good_lines_are_kept_and_bad_ones_named(
     assert told["n_stored"] == told["n_calls"]
     assert {s["line"] for s in told["skipped"]} >= {2, 3, 6}
     assert "log.jsonl" in err
+
+
+def test_more_skipped_than_read_is_an_error_that_names_reasons(
+    tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path / "log.jsonl", [line(1), *({"level": "info", "msg": f"{n}"} for n in range(9))])
+    assert run(["--home", str(home), "import", path]) == 3
+    out, err = capsys.readouterr()
+    assert "1 calls imported, 0 were here already, 9 lines skipped" in out
+    assert "9 skipped, first at line 2" in err and "(keys seen: level, msg)" in err and "--partial" in err
+    assert run(["--home", str(home), "import", path, "--partial"]) == 0
+
+
+def test_a_look_stores_nothing_and_shows_the_first_call(
+    tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path / "log.jsonl", [line(1, user="ann@example.org"), line(2)])
+    assert run(["--home", str(home), "--json", "import", path, "--look"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["n_calls"] == 2 and told["first_call"]["id"] == "c1" and "ann@" not in json.dumps(told)
+    assert not (home / "store.db").exists()
+    assert run(["--home", str(home), "import", path, "--look"]) == 0
+    assert "2 calls would be imported; nothing was stored." in capsys.readouterr().out
+
+
+def test_formats_are_listed_and_an_unknown_one_is_refused(
+    tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["import", "--formats"]) == 0
+    out = capsys.readouterr().out
+    assert all(name in out for name in ("calls", "openai", "conversations"))
+    path = write(tmp_path / "log.jsonl", [line(1)])
+    assert run(["--home", str(home), "import", path, "--format", "xml"]) == 2
+    assert "formats are auto" in capsys.readouterr().err
+
+
+def test_a_format_of_ones_own_is_mapped(
+    tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path / "log.jsonl", [{"q": {"text": f"why {n}?"}, "a": "so"} for n in range(3)])
+    assert run(["--home", str(home), "import", path, "--map", "prompt=q.text", "--map", "response=a"]) == 0
+    assert "3 calls imported" in capsys.readouterr().out
+    assert run(["--home", str(home), "import", path, "--map", "prompt"]) == 2
 
 
 def test_importing_twice_adds_nothing(tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:

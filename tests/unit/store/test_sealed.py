@@ -10,8 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from deputize.core.artifacts import Discovered, Imported, Skip
+from deputize.core.artifacts import Discovered, Skip
 from deputize.core.errors import BadInput, StoreError, Tampered
+from deputize.core.import_summary import Imported
 from deputize.files import write_new
 from deputize.store.keys.keyring import KeyRing
 from deputize.store.sealed import read_sealed, read_stream, sealed_stream, write_sealed

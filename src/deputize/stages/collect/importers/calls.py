@@ -1,38 +1,76 @@
-"""Importer of Deputize's own format: one object a call, {"messages": [...], "response": ...}."""
+"""Importer of Deputize's own format and its like: a prompt and its answer as fields of one object."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from deputize.core.artifacts import Skip
-from deputize.core.records import Call
-from deputize.stages.collect.importers.base import ImportContext
-from deputize.stages.collect.importers.chat_exchange import Unreadable, call_from_chat
+from deputize.stages.collect.importers import field_names as names
+from deputize.stages.collect.importers.base import ImportContext, Parsed, Unreadable
+from deputize.stages.collect.importers.message_forms import structured
+from deputize.stages.collect.importers.prompt_forms import protocol_of
+from deputize.stages.collect.importers.recorded_exchange import Known, exchange_calls
 
-_RESPONSE_KEYS = ("response", "completion", "output")
+_FLAT = ("temperature", "top_p", "max_tokens", "seed", "stop")
 
 
-def flat_response(row: dict[str, Any]) -> Any:
-    """The response in an object that has the request's fields next to it, None where it has none."""
-    return next((row[key] for key in _RESPONSE_KEYS if row.get(key) is not None), None)
+def flat_prompt(row: dict[str, Any]) -> str:
+    """The name of the field that holds the prompt; "" where there is none."""
+    return next((key for key in names.PROMPTS if row.get(key) not in (None, "", [])), "")
 
 
 class CallsImporter:
-    """One object a call: `messages`, `response` (text, message or chat completion), and what else is known of it."""
+    """One object a call: `messages` or `prompt`, `response` (in any form), and what else is known of it."""
 
     name = "calls"
-    description = 'objects {"messages": [...], "response": ...}, one for each call'
+    description = 'objects {"messages": [...], "response": ...}, one for each call; also a prompt and a completion as text'
 
     def sniff(self, row: dict[str, Any]) -> bool:
-        return "messages" in row and "request" not in row and flat_response(row) is not None
+        name = flat_prompt(row)
+        return bool(name) and "request" not in row and response_beside(row, name) is not None
 
-    def parse(self, row: dict[str, Any], context: ImportContext) -> Call | Skip:
-        if "messages" not in row:
-            return context.skip("no messages")
-        response = flat_response(row)
-        if response is None:
-            return context.skip("no response")
+    def parse(self, row: dict[str, Any], context: ImportContext) -> Parsed:
+        name = flat_prompt(row)
+        if not name:
+            return context.skip(
+                "messages is not a list with at least one message" if "messages" in row else "no messages"
+            )
+        response = response_beside(row, name)
+        settings = {k: row[k] for k in _FLAT if row.get(k) is not None}
+        given = structured(row.get("params"))
         try:
-            return call_from_chat(row, row, response, context)
+            return exchange_calls(
+                row,
+                _request(row, name),
+                response,
+                context,
+                Known(params=given if isinstance(given, dict) else settings),
+            )
         except Unreadable as why:
             return context.skip(str(why))
+
+
+def response_beside(row: dict[str, Any], prompt: str) -> Any:
+    """The response in an object that has the prompt next to it, None where it has none."""
+    return next((row[key] for key in names.RESPONSES if key != prompt and row.get(key) is not None), None)
+
+
+def _request(row: dict[str, Any], name: str) -> dict[str, Any]:
+    """The request among the fields of an object."""
+    prompt = structured(row[name])
+    if isinstance(prompt, dict) and protocol_of(prompt):
+        return prompt
+    kept = (
+        "tools",
+        "functions",
+        "response_format",
+        "tool_choice",
+        "model",
+        "anthropic_version",
+        "metadata",
+        *names.ORIGIN,
+    )
+    request = {key: row[key] for key in kept if key in row}
+    system = next((row[key] for key in names.SYSTEMS if row.get(key)), None)
+    if system is not None:
+        request["system"] = system
+    return {**request, "messages" if name == "messages" else "prompt": prompt}

@@ -1,56 +1,88 @@
-"""Importer of OpenAI's chat formats: request and response logs, and lines for fine-tuning."""
+"""Importer of requests and responses: bodies of OpenAI, Anthropic, Gemini or Bedrock under any of the usual names."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from deputize.core.artifacts import Skip
-from deputize.core.records import Call
-from deputize.stages.collect.importers.base import ImportContext
-from deputize.stages.collect.importers.calls import flat_response
-from deputize.stages.collect.importers.chat_exchange import Unreadable, call_from_chat
+from deputize.stages.collect.importers import field_names as names
+from deputize.stages.collect.importers.base import ImportContext, Parsed, Unreadable
+from deputize.stages.collect.importers.message_forms import structured
+from deputize.stages.collect.importers.prompt_forms import protocol_of
+from deputize.stages.collect.importers.recorded_exchange import Known, exchange_calls
+from deputize.wire.json_fields import mapping
+
+_MAY_BE_MESSAGES = frozenset({"input", "inputs", "input_data"})
 
 
-class OpenAiChatImporter:
-    """{"request": ..., "response": ...}, each with or without "body"; or {"messages": [..., the assistant's reply]}."""
+def body_of(value: Any) -> Any:
+    """The body in a field of a log, which may be JSON as text, and may stand under `body`."""
+    value = structured(value)
+    if isinstance(value, list) and len(value) == 1:
+        value = structured(value[0])
+    inner = structured(value.get("body")) if isinstance(value, dict) else None
+    return inner if isinstance(inner, dict) else value
+
+
+def find_exchange(row: dict[str, Any]) -> tuple[dict[str, Any], Any, Any] | None:
+    """(the object that holds them, request, response) under the names of the one table; None where there are none."""
+    holders = [row, *(h for name in names.HOLDERS if (h := mapping(structured(row.get(name)))) is not None)]
+    for holder in holders:
+        for asked, answered in names.REQUEST_AND_RESPONSE:
+            if asked not in holder:
+                continue
+            body = body_of(holder[asked])
+            if isinstance(body, dict) and protocol_of(body):
+                response = holder.get(answered)
+                return holder, body if asked.endswith("payload") else holder[asked], response
+            if asked in _MAY_BE_MESSAGES and _is_messages(body) and answered in holder:
+                return holder, {"messages": body}, holder[answered]
+    return None
+
+
+def _is_messages(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(m, dict) and isinstance(m.get("role"), str) for m in value)
+    )
+
+
+class ExchangeImporter:
+    """{"request": ..., "response": ...} and the same under other names, each with or without "body"."""
 
     name = "openai"
-    description = "request and response logs of OpenAI's chat completions, and lines for fine-tuning"
+    description = "request and response logs of OpenAI, Anthropic, Gemini or Bedrock bodies, streams too"
 
     def sniff(self, row: dict[str, Any]) -> bool:
-        return isinstance(row.get("request"), dict) or (
-            flat_response(row) is None and _trained_reply(row) is not None
-        )
+        return isinstance(row.get("request"), dict) or find_exchange(row) is not None
 
-    def parse(self, row: dict[str, Any], context: ImportContext) -> Call | Skip:
+    def parse(self, row: dict[str, Any], context: ImportContext) -> Parsed:
         try:
-            request, response = _request_and_response(row)
-            return call_from_chat(row, request, response, context)
+            found = find_exchange(row)
+            if found is None:
+                if isinstance(row.get("request"), dict):
+                    return context.skip("the request is no chat request" if row["request"] else "no messages")
+                return context.skip("no messages")
+            holder, request, response = found
+            if response is None and not any(row.get(k) for k in (*names.ERROR, *names.STATUS)):
+                return context.skip("a request without its response")
+            return exchange_calls(
+                row if holder is row else {**row, **holder}, request, response, context, _known(row, holder)
+            )
         except Unreadable as why:
             return context.skip(str(why))
 
 
-def _request_and_response(row: dict[str, Any]) -> tuple[dict[str, Any], Any]:
-    """(chat request, response). Raises Unreadable."""
-    wrapped = row.get("request")
-    if isinstance(wrapped, dict):
-        body = wrapped.get("body")
-        if "response" not in row:
-            raise Unreadable("a request without its response")
-        return body if isinstance(body, dict) else wrapped, row["response"]
-    if "messages" not in row:
-        raise Unreadable("no messages")
-    response = flat_response(row)
-    if response is not None:
-        return row, response
-    reply = _trained_reply(row)
-    if reply is None:
-        raise Unreadable("no response")
-    return {**row, "messages": row["messages"][:-1]}, reply
-
-
-def _trained_reply(row: dict[str, Any]) -> dict[str, Any] | None:
-    """The last message where it is the assistant's: the reply that a line for fine-tuning teaches."""
-    messages = row.get("messages")
-    last = messages[-1] if isinstance(messages, list) and messages else None
-    return last if isinstance(last, dict) and last.get("role") == "assistant" else None
+def _known(row: dict[str, Any], holder: dict[str, Any]) -> Known:
+    """Settings and tools that stand beside a list of messages."""
+    metadata = mapping(structured(row.get("metadata"))) or {}
+    config = mapping(holder.get("model_config")) or {}
+    tools = row.get("tools") or metadata.get("tools") or config.get("tools")
+    model = metadata.get("model") if not isinstance(holder.get("model"), str) else holder["model"]
+    return Known(
+        tools=tools if isinstance(tools, list) else None,
+        response_format=metadata.get("response_format"),
+        model=model
+        if isinstance(model, str) and "messages" not in holder and "request" not in holder
+        else None,
+    )

@@ -1,6 +1,6 @@
 """Importers by name: our own, those of other packages, and those of users.
 
-calls, openai       ours
+calls, openai, ...  ours, one module each; `format_rows` lists them
 NAME                an entry point in the group "deputize.importers": an importer, or a class that makes one
 module:attribute    likewise, from any module that can be imported
 auto                all of ours and all entry points: each line is read by the first one that recognises it
@@ -15,13 +15,18 @@ from typing import Any
 from deputize.core.artifacts import Skip
 from deputize.core.errors import BadInput, UsageError
 from deputize.core.records import Call
-from deputize.stages.collect.importers.base import ImportContext, Importer
+from deputize.stages.collect.importers.base import ImportContext, Importer, Parsed
 from deputize.stages.collect.importers.calls import CallsImporter
-from deputize.stages.collect.importers.openai_chat import OpenAiChatImporter
+from deputize.stages.collect.importers.chat_datasets import ConversationsImporter
+from deputize.stages.collect.importers.openai_chat import ExchangeImporter
 
 GROUP = "deputize.importers"
 AUTO = "auto"
-BUILT_IN: tuple[Importer, ...] = (OpenAiChatImporter(), CallsImporter())
+BUILT_IN: tuple[Importer, ...] = (
+    ExchangeImporter(),
+    CallsImporter(),
+    ConversationsImporter(),
+)
 
 
 class CheckedImporter:
@@ -40,22 +45,40 @@ class CheckedImporter:
                 f"The importer {self._spec} failed with {type(error).__name__} in sniff."
             ) from None
 
-    def parse(self, row: dict[str, Any], context: ImportContext) -> Call | Skip:
-        """Raises BadInput where the importer fails or returns something else than a Call or a Skip."""
+    def parse(self, row: dict[str, Any], context: ImportContext) -> Parsed:
+        """Raises BadInput where the importer fails or returns something else than calls and Skips."""
         where = f"at {context.file}, line {context.line}"
         try:
             found = self._inner.parse(row, context)
         except Exception as error:  # noqa: BLE001 - somebody else's code; its message may hold a part of the log
             raise BadInput(f"The importer {self._spec} failed with {type(error).__name__} {where}.") from None
-        if not isinstance(found, Call | Skip):
+        if not isinstance(found, Call | Skip) and not (
+            isinstance(found, list) and found and all(isinstance(item, Call | Skip) for item in found)
+        ):
             raise BadInput(f"The importer {self._spec} returned a {type(found).__name__} {where}.")
         return found
 
 
 def formats_help() -> str:
     """The help text of --format."""
-    ours = "; ".join(f"{importer.name}: {importer.description}" for importer in reversed(BUILT_IN))
-    return f"Format of the logs. auto: recognised line by line; {ours}; or module:attribute of an importer."
+    return (
+        "Format of the logs; auto: recognised record by record. `deputize import --formats` lists them; an importer of your "
+        "own is module:attribute."
+    )
+
+
+def format_names() -> list[str]:
+    """The words for --format."""
+    return [AUTO, *(name for name, _ in format_rows())]
+
+
+def format_rows() -> list[tuple[str, str]]:
+    """(name, description) of every format, ours in the order of their names, then those of other packages."""
+    points = {
+        point.name: f"importer of {point.value.partition(':')[0]}" for point in entry_points(group=GROUP)
+    }
+    ours = {importer.name: importer.description for importer in BUILT_IN}
+    return [*sorted(ours.items()), *sorted((n, t) for n, t in points.items() if n not in ours)]
 
 
 def importers_for(format: str) -> tuple[Importer, ...]:

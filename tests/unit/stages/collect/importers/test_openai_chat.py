@@ -9,7 +9,7 @@ from typing import Any
 from deputize.core.records import Call
 from deputize.stages.collect.import_logs import read_calls
 from deputize.stages.collect.importers.base import ImportContext
-from deputize.stages.collect.importers.openai_chat import OpenAiChatImporter
+from deputize.stages.collect.importers.openai_chat import ExchangeImporter
 
 ASK = [{"role": "system", "content": "Route."}, {"role": "user", "content": "hello"}]
 SAY = {"role": "assistant", "content": "greeting"}
@@ -51,9 +51,9 @@ def test_request_response_logs_and_fine_tuning_lines_are_recognised(tmp_path: Pa
 
 
 def test_a_request_without_its_response_and_a_line_without_a_reply_are_skipped() -> None:
-    importer, context = OpenAiChatImporter(), ImportContext("f", 1)
+    importer, context = ExchangeImporter(), ImportContext("f", 1)
     assert importer.parse({"request": {"messages": ASK}}, context) == context.skip(
         "a request without its response"
     )
-    assert importer.parse({"messages": ASK}, context) == context.skip("no response")
+    assert importer.parse({"messages": ASK}, context) == context.skip("no messages")
     assert not importer.sniff({"messages": [*ASK, SAY], "response": SAY})

@@ -1,4 +1,4 @@
-"""Calls from chat requests and responses."""
+"""Calls from requests and responses of any protocol."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 
 from deputize.core.records import Call
 from deputize.stages.collect.import_logs import read_calls
-from deputize.stages.collect.importers.base import ImportContext
-from deputize.stages.collect.importers.chat_exchange import Unreadable, call_from_chat
+from deputize.stages.collect.importers.base import ImportContext, Unreadable
+from deputize.stages.collect.importers.recorded_exchange import exchange_calls
 
 ASK = [{"role": "system", "content": "Route."}, {"role": "user", "content": "hello"}]
 SAY = {"role": "assistant", "content": "greeting"}
@@ -47,7 +47,9 @@ def test_old_function_calls_become_tool_calls(tmp_path: Path) -> None:
 
 
 def chat(row: dict[str, Any]) -> Call:
-    return call_from_chat(row, row, row.get("response"), ImportContext("f", 1))
+    call = exchange_calls(row, {"messages": row["messages"]}, row.get("response"), ImportContext("f", 1))
+    assert isinstance(call, Call)
+    return call
 
 
 @pytest.mark.parametrize(

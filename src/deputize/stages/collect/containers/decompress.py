@@ -1,0 +1,137 @@
+"""Compressed streams by their first bytes, nested ones too, with a bound on how much a small file may expand to."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import zlib
+from collections.abc import Iterator
+from typing import BinaryIO, cast
+
+from deputize.core.errors import MissingExtra
+
+HEAD_BYTES = 512
+MAX_NESTING = 4
+FREE_BYTES = 512 * 2**20
+"""A file may always expand to this much."""
+MAX_RATIO = 500
+"""Beyond it: to this many times the bytes that were read of it."""
+
+_MAGIC = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
+
+
+class UnreadableFile(Exception):
+    """The reason why the rest of a file cannot be read; holds nothing of the file."""
+
+
+def compression_of(head: bytes) -> str:
+    """The compression of a stream that begins with `head`; "" where there is none that is known."""
+    name = next((name for magic, name in _MAGIC.items() if head.startswith(magic)), "")
+    # zstd archives may begin with a frame to be skipped: 0x184D2A50 to 0x184D2A5F
+    if not name and len(head) >= 4 and head[1:4] == b"\x2a\x4d\x18" and head[0] & 0xF0 == 0x50:
+        return "zstd"
+    return "" if name == "bzip2" and head[3:4] not in (*(b"%d" % n for n in range(1, 10)),) else name
+
+
+def read_some(stream: BinaryIO, n_bytes: int) -> bytes:
+    """At least one byte where there is one, without waiting for more: what is whole before a cut is not lost to it."""
+    read1 = getattr(stream, "read1", None)
+    return bytes(read1(n_bytes) if read1 is not None else stream.read(n_bytes))
+
+
+class Counted(io.RawIOBase):
+    """A stream that counts the bytes read from it and stops where they are too many for what they came from."""
+
+    def __init__(self, inner: BinaryIO, source: Counted | None = None) -> None:
+        self._inner, self._source = inner, source
+        self.n_read = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        data = read_some(self._inner, len(buffer))
+        buffer[: len(data)] = data
+        self.n_read += len(data)
+        if self._source is not None and self.n_read > max(FREE_BYTES, MAX_RATIO * self._source.n_read):
+            raise UnreadableFile(
+                f"expands to more than {MAX_RATIO} times its size, as no log does; the rest is not read"
+            )
+        return len(data)
+
+
+class _After(io.RawIOBase):
+    """Bytes that were read to look at them, then the rest of their stream."""
+
+    def __init__(self, head: bytes, rest: BinaryIO) -> None:
+        self._head, self._rest = head, rest
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        if self._head:
+            data, self._head = self._head[: len(buffer)], self._head[len(buffer) :]
+        else:
+            data = read_some(self._rest, len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def buffered(raw: io.RawIOBase) -> BinaryIO:
+    """A raw stream with a buffer."""
+    return cast(BinaryIO, io.BufferedReader(raw, 256 * 1024))
+
+
+def with_head(stream: BinaryIO, n_bytes: int = HEAD_BYTES) -> tuple[bytes, BinaryIO]:
+    """(the first bytes of a stream, the whole stream)."""
+    head = b""
+    while len(head) < n_bytes and (more := read_some(stream, n_bytes - len(head))):
+        head += more
+    return head, buffered(_After(head, stream))
+
+
+def decompressed(stream: BinaryIO) -> tuple[bytes, BinaryIO, bool]:
+    """(first bytes, stream, whether it was compressed) after all layers of compression are taken off.
+
+    Raises:
+        UnreadableFile: packed too often.
+        MissingExtra: zstandard is not installed.
+    """
+    source = Counted(stream)
+    head, inner = with_head(buffered(source))
+    for depth in range(MAX_NESTING + 1):
+        kind = compression_of(head)
+        if not kind:
+            return head, inner, depth > 0
+        if depth < MAX_NESTING:
+            head, inner = with_head(buffered(Counted(_opened(kind, inner), source)))
+    raise UnreadableFile(f"compressed more than {MAX_NESTING} times")
+
+
+def _opened(kind: str, stream: BinaryIO) -> BinaryIO:
+    if kind == "gzip":
+        return cast(BinaryIO, gzip.GzipFile(fileobj=stream))
+    if kind == "bzip2":
+        return cast(BinaryIO, bz2.BZ2File(stream))
+    if kind == "xz":
+        return cast(BinaryIO, lzma.LZMAFile(stream))
+    try:
+        import zstandard
+    except ImportError:
+        raise MissingExtra.package("zstandard", "all") from None
+    # a frame may ask for a window of gigabytes; 128 MiB is what `zstd --long` writes
+    reader = zstandard.ZstdDecompressor(max_window_size=2**27).stream_reader(stream, read_across_frames=True)
+    return cast(BinaryIO, reader)
+
+
+def damages() -> Iterator[type[Exception]]:
+    """The errors by which the packages say that compressed data are damaged or cut off."""
+    yield from (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError)
+    try:
+        import zstandard
+    except ImportError:
+        return
+    yield zstandard.ZstdError
