@@ -46,7 +46,7 @@ def tar_of(**files: bytes) -> bytes:
     return out.getvalue()
 
 
-def zip_of(method: int = zipfile.ZIP_DEFLATED, **files: bytes) -> bytes:
+def zip_of(files: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", method) as archive:
         for name, data in files.items():
@@ -63,11 +63,11 @@ def zip_of(method: int = zipfile.ZIP_DEFLATED, **files: bytes) -> bytes:
         bz2.compress(LINES),
         lzma.compress(LINES),
         zstandard.ZstdCompressor().compress(LINES),
-        zip_of(a=LINES),
-        zip_of(zipfile.ZIP_STORED, a=LINES[:9], b=LINES[9:]),
+        zip_of({"a": LINES}),
+        zip_of({"a": LINES[:9], "b": LINES[9:]}, zipfile.ZIP_STORED),
         tar_of(a=LINES[:9], b=LINES[9:]),
         gzip.compress(tar_of(a=LINES)),
-        tar_of(a=zip_of(b=gzip.compress(LINES))),
+        tar_of(a=zip_of({"b": gzip.compress(LINES)})),
         b"\xef\xbb\xbf" + LINES,
         LINES.decode().encode("utf-16"),
         LINES.decode().encode("utf-16-be"),
@@ -166,7 +166,7 @@ def test_records_of_a_large_document_are_streamed(tmp_path: Path) -> None:
 def test_archives_are_read_member_by_member_and_a_bad_one_costs_no_other(tmp_path: Path) -> None:
     path = tmp_path / "x.zip"
     path.write_bytes(
-        zip_of(**{"a.jsonl": LINES, "b.png": b"\x89PNG...", "c.jsonl": LINES, "__MACOSX/._a": b"junk"})
+        zip_of({"a.jsonl": LINES, "b.png": b"\x89PNG...", "c.jsonl": LINES, "__MACOSX/._a": b"junk"})
     )
     found = list(read_path(path))
     assert [(one.file, one.line) for one in found] == [
@@ -199,7 +199,7 @@ def test_a_table_becomes_objects(tmp_path: Path) -> None:
         (b"<!DOCTYPE html><html>", "an HTML page, not a log"),
         (b"version https://git-lfs.github.com/spec/v1\noid x", "git-lfs pointer"),
         (b"PK\x03\x04 broken", "starts like a zip archive"),
-        (zip_of(**{"[Content_Types].xml": b"<x/>", "xl/a.xml": b"<x/>"}), "office program"),
+        (zip_of({"[Content_Types].xml": b"<x/>", "xl/a.xml": b"<x/>"}), "office program"),
         (bytes(range(256)) * 4, "binary data of an unknown kind"),
         (b"Dear diary, today was fine.\n", "text in no form that is read"),
         (b"{'n': 1}\n", "Python's own notation"),

@@ -11,7 +11,7 @@ from deputize.stages.collect.importers.prompt_forms import protocol_of, read_pro
 
 SYSTEM = {"role": "system", "content": "s"}
 USER = {"role": "user", "content": "u"}
-TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+TOOL: dict[str, Any] = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "ob
         (
             {"input": "u", "instructions": "s", "tools": [{"type": "function", **TOOL["function"]}]},
             "responses",
-        ),  # type: ignore[dict-item]
+        ),
         (
             {
                 "contents": [{"role": "user", "parts": [{"text": "u"}]}],

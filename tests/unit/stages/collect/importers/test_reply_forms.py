@@ -11,7 +11,7 @@ from deputize.stages.collect.importers.base import Unreadable
 from deputize.stages.collect.importers.reply_forms import read_reply
 
 SAY = {"role": "assistant", "content": "hi"}
-CHAT = {
+CHAT: dict[str, Any] = {
     "choices": [{"message": SAY, "finish_reason": "stop"}],
     "model": "m",
     "usage": {"prompt_tokens": "3", "completion_tokens": 2.0},
@@ -61,7 +61,7 @@ def test_every_form_gives_the_same_message(raw: Any) -> None:
 def test_tokens_reasons_and_further_choices_are_kept() -> None:
     reply = read_reply(
         {**CHAT, "choices": [*CHAT["choices"], {"message": {"role": "assistant", "content": "ho"}}]}
-    )  # type: ignore[misc]
+    )
     assert reply.usage is not None and (reply.usage.prompt_tokens, reply.usage.completion_tokens) == (3, 2)
     assert reply.finish_reason == "stop" and reply.others == [{"role": "assistant", "content": "ho"}]
 
