@@ -48,8 +48,7 @@ class Usage(Record):
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
-    cached_tokens: int = 0
-    """Of the prompt's tokens: those that the provider's cache gave."""
+    cached_tokens: int = 0  # of the prompt's: those that the provider's cache gave
     estimated: bool = False
     """True where we counted because the upstream sent none."""
 
