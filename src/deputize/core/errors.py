@@ -3,7 +3,8 @@
 DeputizeError (exit 1, 500)
 ├── UsageError        exit 2, 400   the command or request was put together wrongly
 ├── BadInput          exit 3, 400   a file, line or value that cannot be used
-│   └── RequestTooLarge      413
+│   ├── RequestTooLarge      413
+│   └── UnsupportedMediaType 415
 ├── MissingExtra      exit 4, 501   an optional package or a model is not here
 ├── AccessDenied      exit 5, 403   the role may not do this
 │   └── NotAuthenticated     401
@@ -40,6 +41,10 @@ class BadInput(DeputizeError):
 
 class RequestTooLarge(BadInput):
     http_status, code = 413, "request_too_large"
+
+
+class UnsupportedMediaType(BadInput):
+    http_status, code = 415, "unsupported_media_type"
 
 
 class MissingExtra(DeputizeError):

@@ -10,8 +10,9 @@ from time import perf_counter, time
 from typing import Any
 
 from deputize.core.errors import DeputizeError, OverLimit, RequestTooLarge
+from deputize.core.records import Usage
 from deputize.gateway import error_replies, paths
-from deputize.gateway.auth import Authenticator, Caller, NoAuthentication
+from deputize.gateway.auth import NOTHING_RESERVED, Authenticator, Caller, NoAuthentication
 from deputize.gateway.context import CallIds, Context, read_context
 from deputize.gateway.exchange import Exchange
 from deputize.gateway.feedback import read_feedback
@@ -21,17 +22,45 @@ from deputize.gateway.passthrough import Passthrough
 from deputize.gateway.protocols import CallRecorder
 from deputize.gateway.settings import GatewaySettings
 from deputize.gateway.watched_stream import WatchedStream
+from deputize.gateway.web_pages import WebPages
+from deputize.http.admission import Admitted, SharedBudget
 from deputize.http.handler import JSON_HEADERS, HttpReply
-from deputize.store.access.roles import EVERY_TENANT, Right
+from deputize.store.access.roles import EVERY_TENANT
 from deputize.upstreams.failover import UpstreamPool
-from deputize.wire.chat_request import check_named_once, decode_object
+from deputize.wire.chat_request import check_names_one_model, decode_object
 from deputize.wire.dialect import Dialect
+from deputize.wire.json_limits import MAX_VALUES
 from deputize.wire.registry import CHAT, DIALECTS, MESSAGES
 
 log = logging.getLogger("deputize.gateway")
 
-_Answer = Callable[[str, Mapping[str, str], bytes], Awaitable[HttpReply]]
-"""(path with its query, headers, body) -> reply"""
+_Answer = Callable[["_Asked", bytes], Awaitable[HttpReply]]
+"""(request without its body, body) -> reply"""
+
+_BIG_BODY_BYTES = 1 << 20
+"""A larger body is decoded in a thread, so that others need not wait for it."""
+_BYTES_PER_VALUE = 64
+_FEW_VALUES = 10_000
+_HEALTH_PAUSE_S = 0.02
+_LIKELY_COMPLETION = 4096
+"""Tokens that are set aside of a budget for an answer whose length the request does not limit."""
+
+
+class _Asked:
+    """A request that was admitted by its head, and what it holds while it is answered."""
+
+    __slots__ = ("caller", "headers", "n_bytes", "path", "reservation")
+
+    def __init__(self, path: str, headers: Mapping[str, str], caller: Caller) -> None:
+        self.path, self.headers, self.caller = path, headers, caller
+        self.n_bytes = 0
+        """Taken of the budget for bodies, for decoded values."""
+        self.reservation = NOTHING_RESERVED
+
+    @property
+    def owner(self) -> str:
+        """Whom concurrency and bytes count for."""
+        return owner_of(self.caller)
 
 
 class Gateway:
@@ -76,7 +105,12 @@ class Gateway:
         )
         self._clock, self._clock_s, self._call_id = clock, clock_s, call_id or CallIds()
         self._gather_metrics = gather_metrics
-        self._n_in_flight = 0
+        self._pages = WebPages(
+            settings.allowed_hosts, settings.allowed_origins, any_address=settings.allow_open_bind
+        )
+        self._in_flight = SharedBudget(settings.max_concurrency)
+        self.bodies = SharedBudget(int(settings.max_bodies_mb * 1024 * 1024))
+        """The server's, where there is one: decoded values count as bytes of their body."""
         self.ready = True
         self._answers: dict[str, _Answer] = {
             **{dialect.path: partial(self._model_call, dialect) for dialect in DIALECTS},
@@ -85,25 +119,78 @@ class Gateway:
             paths.MODELS: self._models,
             paths.FEEDBACK: self._feedback,
             paths.METRICS: self._metrics,
-            paths.HEALTH: self._health,
         }
+
+    # --- admission -----------------------------------------------------------------------------------------------
+
+    def admit(self, method: str, path: str, headers: Mapping[str, str]) -> Admitted | HttpReply:
+        """Decides on a request by its head, before its body is read; every error becomes a reply."""
+        bare, _, _ = path.partition("?")
+        try:
+            found = self._admit(method, path, bare, headers)
+        except DeputizeError as error:
+            found = self._refuse(paths.error_dialect(bare), error)
+        except Exception as error:  # noqa: BLE001 - the edge: a bug answers 500 and is logged without its payload
+            _log_bug(error)
+            found = error_replies.internal_error(paths.error_dialect(bare))
+        if isinstance(found, HttpReply):
+            self._count_request(bare, found.status)
+            return self._for_page(found, headers)
+        return found
+
+    def _admit(self, method: str, path: str, bare: str, headers: Mapping[str, str]) -> Admitted | HttpReply:
+        endpoint = paths.endpoint_at(bare)
+        if endpoint is None:
+            return error_replies.not_found(bare)
+        if method == "OPTIONS":
+            allowed = self._pages.preflight(headers, endpoint.method)
+            if allowed is not None:
+                return HttpReply(204, allowed, b"")
+        if endpoint.method and method != endpoint.method:
+            return error_replies.wrong_method(endpoint.dialect, method, endpoint.method)
+        if endpoint.right is None:
+            # always answered: whoever watches the gateway must not take a busy one for dead
+            return Admitted(self._health, pause_s=_HEALTH_PAUSE_S)
+        caller = self._authenticator.authenticate(headers, endpoint.right)
+        if caller.key is None:
+            self._pages.check_keyless(method, headers)
+        asked = _Asked(path, headers, caller)
+        if not self._in_flight.would_take(asked.owner, 1):
+            raise self._too_many()
+        return Admitted(partial(self._answer, self._answers[endpoint.path], bare, asked), asked.owner)
+
+    @staticmethod
+    def _too_many() -> OverLimit:
+        return OverLimit("The gateway is answering as many requests as it may; try again.", 1.0)
+
+    def _for_page(self, reply: HttpReply, headers: Mapping[str, str]) -> HttpReply:
+        """A reply that a web page may read, where its origin is listed."""
+        if "origin" in headers:
+            more = self._pages.cors_headers(headers)
+            if more and not any(name == "access-control-allow-origin" for name, _ in reply.headers):
+                return HttpReply(reply.status, [*reply.headers, *more], reply.body)
+        return reply
+
+    # --- answering -----------------------------------------------------------------------------------------------
 
     async def __call__(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> HttpReply:
         """Answers one request; every error becomes a reply."""
-        bare, _, _ = path.partition("?")
+        admitted = self.admit(method, path, headers)
+        return admitted if isinstance(admitted, HttpReply) else await admitted.answer(body)
+
+    async def _answer(self, answer: _Answer, bare: str, asked: _Asked, body: bytes) -> HttpReply:
         try:
-            if self._n_in_flight >= self.settings.max_concurrency:
-                raise OverLimit("The gateway is answering as many requests as it may; try again.", 1.0)
-            self._n_in_flight += 1
+            if not self._in_flight.take(asked.owner, 1):
+                raise self._too_many()
             try:
-                reply = await self._dispatch(method, path, bare, headers, body)
+                reply = await answer(asked, body)
             except BaseException:
-                self._one_less()
+                self._release(asked)
                 raise
             if isinstance(reply.body, bytes):
-                self._one_less()
+                self._release(asked)
             else:  # a stream is in flight until its last byte
-                body_stream = WatchedStream(reply.body, self._stream_closed)
+                body_stream = WatchedStream(reply.body, partial(self._stream_closed, asked))
                 reply = HttpReply(reply.status, reply.headers, body_stream)
         except asyncio.CancelledError:
             self._count_request(bare, 499)
@@ -114,33 +201,40 @@ class Gateway:
             _log_bug(error)
             reply = error_replies.internal_error(paths.error_dialect(bare))
         self._count_request(bare, reply.status)
-        return reply
+        return self._for_page(reply, asked.headers)
 
-    def _one_less(self) -> None:
-        self._n_in_flight -= 1
+    def _release(self, asked: _Asked) -> None:
+        self._in_flight.give(asked.owner, 1)
+        if asked.n_bytes:
+            self.bodies.give(asked.owner, asked.n_bytes)
+        if asked.reservation is not NOTHING_RESERVED:
+            self._authenticator.release(asked.reservation)
 
-    async def _stream_closed(self) -> None:
-        self._one_less()
+    async def _stream_closed(self, asked: _Asked) -> None:
+        self._release(asked)
 
-    async def _dispatch(
-        self, method: str, path: str, bare: str, headers: Mapping[str, str], body: bytes
-    ) -> HttpReply:
-        endpoint = paths.endpoint_at(bare)
-        if endpoint is None:
-            return error_replies.not_found(bare)
-        if endpoint.method and method != endpoint.method:
-            return error_replies.wrong_method(endpoint.dialect, method, endpoint.method)
-        return await self._answers[endpoint.path](path, headers, body)
+    async def _fields(self, asked: _Asked, body: bytes) -> dict[str, Any]:
+        """The decoded body."""
+        check_body_model = asked.caller.key is not None and bool(asked.caller.key.models)
+        n_values = body.count(b",") + body.count(b"[") + body.count(b"{")
+        if n_values > _FEW_VALUES:
+            n_bytes = _BYTES_PER_VALUE * min(n_values, MAX_VALUES)
+            if not self.bodies.take(asked.owner, n_bytes):
+                raise OverLimit("The gateway holds as many request bodies as it may; try again.", 1.0)
+            asked.n_bytes += n_bytes
+        if len(body) <= _BIG_BODY_BYTES:
+            return _decode(body, check_body_model)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(None, _decode, body, check_body_model)
 
     # --- model calls ---------------------------------------------------------------------------------------------
 
-    async def _model_call(
-        self, dialect: Dialect, path: str, headers: Mapping[str, str], body: bytes
-    ) -> HttpReply:
+    async def _model_call(self, dialect: Dialect, asked: _Asked, body: bytes) -> HttpReply:
         started, now = self._clock_s(), self._clock()
-        fields = decode_object(body)
-        caller = self._authenticate(headers, fields, body)
-        context = self._context(headers, caller, now, started)
+        fields = await self._fields(asked, body)
+        self._admit_call(asked, fields, body)
+        caller = asked.caller
+        context = self._context(asked.headers, caller, now, started)
         exchange = Exchange(
             context=context,
             dialect=dialect,
@@ -148,24 +242,22 @@ class Gateway:
             chat=dialect.to_chat(fields),
             body=body,
             outgoing=fields,
-            headers=headers,
-            query=path[len(dialect.path) :],
+            headers=asked.headers,
+            query=asked.path[len(dialect.path) :],
             model=str(fields.get("model") or ""),
             stream=fields.get("stream") is True,
             caller=caller,
         )
         return await self._live.answer(exchange)
 
-    def _authenticate(self, headers: Mapping[str, str], fields: dict[str, Any], body: bytes) -> Caller:
-        """The caller of a request for a model."""
+    def _admit_call(self, asked: _Asked, fields: dict[str, Any], body: bytes) -> None:
+        """Checks that the caller may ask for the model, and sets aside what the call may cost."""
+        if asked.caller.key is None:
+            return
         model = fields.get("model")
-        caller = self._authenticator.authenticate(
-            headers, Right.WRITE_CALLS, model if isinstance(model, str) else ""
+        asked.reservation = self._authenticator.admit_call(
+            asked.caller, model if isinstance(model, str) else "", expected_usage(fields, body)
         )
-        if caller.key is not None and caller.key.models:
-            # the upstream reads the body itself, and servers differ in which of two values they use
-            check_named_once(body, "model")
-        return caller
 
     def _context(self, headers: Mapping[str, str], caller: Caller, now: float, started: float) -> Context:
         return read_context(
@@ -179,28 +271,31 @@ class Gateway:
 
     # --- the rest ------------------------------------------------------------------------------------------------
 
-    async def _count_tokens(self, path: str, headers: Mapping[str, str], body: bytes) -> HttpReply:
-        fields = decode_object(body)
+    async def _count_tokens(self, asked: _Asked, body: bytes) -> HttpReply:
+        fields = await self._fields(asked, body)
         MESSAGES.to_chat(fields)
-        self._authenticate(headers, fields, body)
-        return await self._passthrough.count_tokens(path, headers, fields, body)
+        self._admit_call(asked, fields, body)
+        return await self._passthrough.count_tokens(asked.path, asked.headers, fields, body)
 
-    async def _embeddings(self, path: str, headers: Mapping[str, str], body: bytes) -> HttpReply:
+    async def _embeddings(self, asked: _Asked, body: bytes) -> HttpReply:
         started, now = self._clock_s(), self._clock()
-        fields = decode_object(body)
-        caller = self._authenticate(headers, fields, body)
-        context = self._context(headers, caller, now, started)
-        return await self._passthrough.embeddings(path, headers, fields, body, context, caller)
+        fields = await self._fields(asked, body)
+        self._admit_call(asked, fields, body)
+        context = self._context(asked.headers, asked.caller, now, started)
+        return await self._passthrough.embeddings(
+            asked.path, asked.headers, fields, body, context, asked.caller
+        )
 
-    async def _models(self, path: str, headers: Mapping[str, str], body: bytes) -> HttpReply:
-        caller = self._authenticator.authenticate(headers, Right.WRITE_CALLS)
-        bare, _, _ = path.partition("?")
+    async def _models(self, asked: _Asked, body: bytes) -> HttpReply:
+        self._authenticator.take_turn(asked.caller)
+        bare, _, _ = asked.path.partition("?")
         wanted = bare.removeprefix(paths.MODELS).strip("/")
-        return await self._passthrough.models(path, wanted, headers, caller)
+        return await self._passthrough.models(asked.path, wanted, asked.headers, asked.caller)
 
-    async def _feedback(self, path: str, headers: Mapping[str, str], body: bytes) -> HttpReply:
-        caller = self._authenticator.authenticate(headers, Right.WRITE_FEEDBACK)
+    async def _feedback(self, asked: _Asked, body: bytes) -> HttpReply:
+        self._authenticator.take_turn(asked.caller)
         feedback = read_feedback(body)
+        caller = asked.caller
         every_tenant = caller.key is not None and caller.key.tenant == EVERY_TENANT
         await self._recorder.add_feedback(
             episode=feedback.episode,
@@ -211,20 +306,19 @@ class Gateway:
         )
         return HttpReply(200, list(JSON_HEADERS), b'{"recorded":true}')
 
-    async def _metrics(self, path: str, headers: Mapping[str, str], body: bytes) -> HttpReply:
-        self._authenticator.authenticate(headers, Right.SEE_STATUS)
+    async def _metrics(self, asked: _Asked, body: bytes) -> HttpReply:
         self.refresh_metrics()
         text = self._gather_metrics(self.metrics)
         return HttpReply(200, [("content-type", "text/plain; version=0.0.4; charset=utf-8")], text)
 
-    async def _health(self, path: str, headers: Mapping[str, str], body: bytes) -> HttpReply:
-        if self.ready:
-            return HttpReply(200, list(JSON_HEADERS), b'{"status":"ok"}')
-        return HttpReply(503, list(JSON_HEADERS), b'{"status":"draining"}')
+    async def _health(self, body: bytes) -> HttpReply:
+        status, text = (200, b'{"status":"ok"}') if self.ready else (503, b'{"status":"draining"}')
+        self._count_request(paths.HEALTH, status)
+        return HttpReply(status, list(JSON_HEADERS), text)
 
     def refresh_metrics(self) -> None:
         """Updates the counters that other parts keep."""
-        self.metrics.set("deputize_in_flight", self._n_in_flight)
+        self.metrics.set("deputize_in_flight", self._in_flight.used)
         for name, value in self._recorder.counts().items():
             kept = "gauges" if name in ("pending", "under_way") else "counters"
             suffix = "" if kept == "gauges" else "_total"
@@ -239,6 +333,9 @@ class Gateway:
             limit = RequestTooLarge(f"The request body is larger than {self.settings.max_body_mb:g} MB.")
             self._count_request("too_large", 413)
             return self._refuse(CHAT, limit)
+        if status == 429:
+            self._count_request("over_limit", 429)
+            return self._refuse(CHAT, OverLimit(sentence, 1.0))
         self.metrics.add("deputize_refused_total", (("reason", f"http_{status}"),))
         self._count_request("malformed", status)
         return error_replies.malformed(status, sentence)
@@ -250,6 +347,31 @@ class Gateway:
     def _count_request(self, path: str, status: int) -> None:
         known = path if path in paths.ENDPOINTS else "other"
         self.metrics.add("deputize_requests_total", (("path", known), ("status", str(status))))
+
+
+def owner_of(caller: Caller) -> str:
+    """Whom a caller's share of the gateway counts for: its key; "" where there are no keys."""
+    return caller.key.id if caller.key is not None else ""
+
+
+def _decode(body: bytes, check_model: bool) -> dict[str, Any]:
+    fields = decode_object(body)
+    if check_model:
+        # the upstream reads the body itself, and servers differ in which of two values they use
+        check_names_one_model(body)
+    return fields
+
+
+def expected_usage(fields: Mapping[str, Any], body: bytes) -> Usage:
+    """The tokens that a call may take: four bytes each of the request, and as long an answer as it allows."""
+    longest = 0
+    for name in ("max_tokens", "max_completion_tokens", "max_output_tokens"):
+        value = fields.get(name)
+        if isinstance(value, int) and value > longest:
+            longest = value
+    return Usage(
+        prompt_tokens=len(body) // 4, completion_tokens=longest or _LIKELY_COMPLETION, estimated=True
+    )
 
 
 def _log_bug(error: Exception) -> None:

@@ -26,19 +26,45 @@ class Caller(msgspec.Struct, frozen=True):
     key: ApiKey | None = None
 
 
+class Reservation(msgspec.Struct, frozen=True, gc=False):
+    """An amount of a key's budget that is set aside for a call under way."""
+
+    caller: Caller = Caller()
+    usd: float = 0.0
+
+
+NOTHING_RESERVED = Reservation()
+
+
 class Authenticator(Protocol):
     """Authenticates and charges callers."""
 
-    def authenticate(self, headers: Mapping[str, str], right: Right, model: str | None = None) -> Caller:
-        """The caller of a request.
+    def authenticate(self, headers: Mapping[str, str], right: Right) -> Caller:
+        """The caller of a request, from its head alone.
 
         Args:
             headers: lower-case names.
             right: the right that the request needs.
-            model: the model that a call asks for; None where no model is asked.
 
         Raises:
             NotAuthenticated, AccessDenied, OverLimit: the request is refused.
+        """
+        ...
+
+    def take_turn(self, caller: Caller) -> None:
+        """Counts a request that is no call. Raises OverLimit where the caller has made as many as it may."""
+        ...
+
+    def admit_call(self, caller: Caller, model: str, usage: Usage) -> Reservation:
+        """Counts a call to a model and lets it in, and sets aside what it may cost until `release`.
+
+        Args:
+            caller: as `authenticate` gave it.
+            model: "" where the request names none.
+            usage: the most tokens it is expected to take.
+
+        Raises:
+            AccessDenied, OverLimit: the call is refused.
         """
         ...
 
@@ -46,14 +72,27 @@ class Authenticator(Protocol):
         """Charges the caller for the tokens of a call to an LLM."""
         ...
 
+    def release(self, reservation: Reservation) -> None:
+        """Gives up what was set aside, after the call was charged."""
+        ...
+
 
 class NoAuthentication:
     """No keys: everybody who can reach the port is let in."""
 
-    def authenticate(self, headers: Mapping[str, str], right: Right, model: str | None = None) -> Caller:
+    def authenticate(self, headers: Mapping[str, str], right: Right) -> Caller:
         return Caller()
 
+    def take_turn(self, caller: Caller) -> None:
+        return None
+
+    def admit_call(self, caller: Caller, model: str, usage: Usage) -> Reservation:
+        return NOTHING_RESERVED
+
     def charge(self, caller: Caller, model: str, usage: Usage) -> None:
+        return None
+
+    def release(self, reservation: Reservation) -> None:
         return None
 
 
@@ -65,7 +104,7 @@ class ApiKeyAuthenticator:
     ) -> None:
         self._keys, self._meter, self._prices, self._required = keys, meter, prices, required
 
-    def authenticate(self, headers: Mapping[str, str], right: Right, model: str | None = None) -> Caller:
+    def authenticate(self, headers: Mapping[str, str], right: Right) -> Caller:
         text = key_text(headers)
         if not text:
             if self._required():
@@ -75,21 +114,39 @@ class ApiKeyAuthenticator:
             return Caller()
         key = self._keys.verify(text)
         require(key.actor, right)
-        if model is not None:
-            if model or not key.models:
-                self._meter.admit(key, model)
-            else:
-                raise AccessDenied(f"The API key {key.id} is for certain models; the request names none.")
+        if right is not Right.SEE_STATUS:
+            self._meter.check_turn(key)
+            if right is Right.WRITE_CALLS:
+                self._meter.check_budget(key)
         return Caller(tenant="default" if key.tenant == EVERY_TENANT else key.tenant, key=key)
 
+    def take_turn(self, caller: Caller) -> None:
+        if caller.key is not None:
+            self._meter.take_turn(caller.key)
+
+    def admit_call(self, caller: Caller, model: str, usage: Usage) -> Reservation:
+        key = caller.key
+        if key is None:
+            return NOTHING_RESERVED
+        if not model and key.models:
+            raise AccessDenied(f"The API key {key.id} is for certain models; the request names none.")
+        self._meter.check_model(key, model)
+        self._meter.take_turn(key)
+        if key.usd_per_month is None:
+            return NOTHING_RESERVED
+        return Reservation(caller, self._meter.reserve(key, self._usd(model, usage)))
+
     def charge(self, caller: Caller, model: str, usage: Usage) -> None:
-        if caller.key is None or caller.key.usd_per_month is None:
-            return
+        if caller.key is not None and caller.key.usd_per_month is not None:
+            self._meter.spend(caller.key, self._usd(model, usage))
+
+    def release(self, reservation: Reservation) -> None:
+        if reservation.caller.key is not None:
+            self._meter.release(reservation.caller.key, reservation.usd)
+
+    def _usd(self, model: str, usage: Usage) -> float:
         price = self._prices.of(model)
-        self._meter.spend(
-            caller.key,
-            (usage.prompt_tokens * price.input_usd + usage.completion_tokens * price.output_usd) / 1e6,
-        )
+        return (usage.prompt_tokens * price.input_usd + usage.completion_tokens * price.output_usd) / 1e6
 
 
 def key_text(headers: Mapping[str, str]) -> str:

@@ -79,6 +79,8 @@ class Exchange(msgspec.Struct):
     routing: RoutingOutcome = RoutingOutcome()
     leg: Leg | None = None
     """None before an upstream has answered, and where a specialist does."""
+    sent: bool = False
+    """An upstream has been asked, so that the call costs something even where no answer comes."""
     settled: bool = False
     """The call has been handed to the recorder."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf, isfinite
+
 import msgspec
 
 from deputize.core.errors import BadInput
@@ -33,4 +35,10 @@ def read_feedback(body: bytes) -> CallerFeedback:
         raise BadInput("Feedback needs a 'metric': a name such as success or reward.")
     if not isinstance(value, int | float):
         raise BadInput("Feedback needs a 'value': a number, true or false.")
-    return CallerFeedback(metric, float(value), episode, call_id)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = inf
+    if not isfinite(number):
+        raise BadInput("The 'value' of feedback must be a finite number.")
+    return CallerFeedback(metric, number, episode, call_id)

@@ -32,6 +32,7 @@ def _limits(settings: GatewaySettings) -> Limits:
     return Limits(
         max_head_bytes=settings.max_header_kb * 1024,
         max_body_bytes=int(settings.max_body_mb * 1024 * 1024),
+        max_bodies_bytes=int(settings.max_bodies_mb * 1024 * 1024),
         head_timeout_s=settings.header_timeout_s,
         body_timeout_s=settings.body_timeout_s,
         write_timeout_s=settings.write_timeout_s,
@@ -80,7 +81,8 @@ async def _serve_until_stopped(
         loop.add_signal_handler(number, stopped.set)
     loop.add_reader(parent, stopped.set)  # readable once the parent has ended
     gateway = await running.start()
-    server = HttpServer(gateway, _limits(settings), gateway.refusal)
+    server = HttpServer(gateway, _limits(settings), gateway.refusal, gateway.admit)
+    gateway.bodies = server.bodies
     await server.start(listening, settings.tls())
     # the objects that exist now stay: the collector need not visit them again, and requests leave next to nothing to it
     gc.collect()
@@ -177,7 +179,8 @@ async def running_gateway(
     settings = settings or settings_for(home, upstream, api_key_env)
     running = RunningGateway(home, settings, specialists, clock=clock)
     gateway = await running.start()
-    server = HttpServer(gateway, _limits(settings), gateway.refusal)
+    server = HttpServer(gateway, _limits(settings), gateway.refusal, gateway.admit)
+    gateway.bodies = server.bodies
     listening = listen("127.0.0.1", port)
     await server.start(listening, settings.tls())
     try:

@@ -38,16 +38,20 @@ class GatewaySettings(BaseModel):
     record_wait_s: float = Field(default=10.0, ge=0)
     """How long an answer is held back for its record before it is refused with 503."""
     max_body_mb: float = Field(default=32.0, gt=0)
-    max_header_kb: int = Field(default=128, ge=8)
+    max_bodies_mb: float = Field(default=512.0, gt=0)
+    """Bodies of all requests that are being read or answered, per process, with the values they are decoded to; more are
+    told to come back (429). One API key gets at most four times what is left free."""
+    max_header_kb: int = Field(default=32, ge=8)
     max_concurrency: int = Field(default=4000, ge=1)
-    """Requests answered at once per process; more are told to come back (429)."""
+    """Requests answered at once per process; more are told to come back (429). One API key gets at most four times what is
+    left free."""
     max_connections: int = Field(default=20000, ge=128)
     header_timeout_s: float = Field(default=30.0, gt=0)
     """A client has this long to send its request head."""
     body_timeout_s: float = Field(default=60.0, gt=0)
     """A client has this long to send its body."""
     write_timeout_s: float = Field(default=120.0, gt=0)
-    """A client with more than 256 KB waiting for it that does not make room within this time is let go."""
+    """A client with more than 64 KB waiting for it that does not make room within this time is let go."""
     idle_timeout_s: float = Field(default=300.0, gt=0)
     """A connection without a request is closed after this."""
     http_client: Literal["own", "aiohttp"] = "own"
@@ -77,6 +81,10 @@ class GatewaySettings(BaseModel):
     """auto: API keys are required as soon as one exists, and always on an address other than loopback."""
     allow_open_bind: bool = False
     """Listen beyond this machine without any API key, where something in front of the gateway asks who comes."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Names, besides 127.0.0.1, ::1 and localhost, by which a gateway may be asked without a key."""
+    allowed_origins: tuple[str, ...] = ()
+    """Origins of web pages that may use the gateway, such as https://app.example; they get CORS headers."""
     tls_cert_file: str = ""
     """Certificate (and chain) the gateway shows its clients, PEM; empty: plain HTTP."""
     tls_key_file: str = ""

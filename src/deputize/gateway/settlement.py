@@ -159,9 +159,11 @@ class Settlement:
         metrics.observe_s("deputize_call_seconds", latency_s, labels)
         if exchange.stream and ttft_s is not None:
             metrics.observe_s("deputize_first_token_seconds", ttft_s, labels)
+        if decision.served_by == "llm":
+            charged = usage or _unanswered(exchange, outcome)
+            if charged is not None:
+                self._authenticator.charge(exchange.caller, exchange.model, charged)
         if usage is not None:
-            if decision.served_by == "llm":
-                self._authenticator.charge(exchange.caller, exchange.model, usage)
             metrics.add("deputize_tokens_total", (served_by, ("direction", "in")), usage.prompt_tokens)
             metrics.add("deputize_tokens_total", (served_by, ("direction", "out")), usage.completion_tokens)
 
@@ -216,6 +218,14 @@ def estimate_usage(body: bytes, message: Message) -> Usage:
     return Usage(
         prompt_tokens=max(1, len(body) // 4), completion_tokens=max(1, -(-n_bytes // 4)), estimated=True
     )
+
+
+def _unanswered(exchange: Exchange, outcome: ExchangeOutcome) -> Usage | None:
+    """The tokens of a call that an upstream has read although no answer of it can be counted: one that the client gave
+    up, or whose answer could not be read. None where no upstream was asked, or it refused."""
+    if exchange.sent and (outcome.cut_by or outcome.status < 400):
+        return Usage(prompt_tokens=max(1, len(exchange.body) // 4), estimated=True)
+    return None
 
 
 def _dict(value: Any) -> dict[str, Any] | None:

@@ -62,6 +62,7 @@ class UpstreamSender:
             leg = leg_to(upstream, exchange, one_of_several=len(candidates) > 1)
             return request_for(leg, exchange, ask_for_usage=self._ask_for_usage)
 
+        exchange.sent = True
         answer = await self._upstreams.send("POST", candidates, prepare)
         assert leg is not None and leg.upstream is answer.upstream, "it was the last one prepared for"
         leg.response = answer.incoming

@@ -14,6 +14,7 @@ import msgspec
 from deputize.core.decision_reason import DecisionReason
 from deputize.core.errors import BadInput
 from deputize.core.records import Message, Request
+from deputize.wire.json_limits import check_depth, check_values, too_deep
 
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
@@ -26,24 +27,27 @@ def decode_object(body: bytes) -> dict[str, Any]:
     """The JSON object of a request body.
 
     Raises:
-        BadInput: not UTF-8, not JSON, nested too deeply, or not an object.
+        BadInput: not UTF-8, not JSON, nested too deeply, too many values, or not an object.
     """
+    check_values(body)
     try:
         value = _decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise BadInput("The request body is not valid JSON.") from None
     except RecursionError:
-        raise BadInput("The request body is nested too deeply.") from None
+        raise too_deep() from None
+    check_depth(body)
     if not isinstance(value, dict):
         raise BadInput("The request body must be a JSON object.")
     return value
 
 
-def check_named_once(body: bytes, name: str) -> None:
-    """Refuses a body that gives a field twice, in whatever case, since servers differ in which one they use.
+def check_names_one_model(body: bytes) -> None:
+    """Refuses a body from which a server could take another model than `model`: one that gives it twice, in whatever
+    case, since servers differ in which one they use, or names models to fall back on, as some servers take.
 
     Raises:
-        BadInput: `name` is given more than once, or the body is nested too deeply.
+        BadInput: the model is not clear, or the body is nested too deeply.
     """
     pairs: list[tuple[str, Any]] = []
 
@@ -53,9 +57,13 @@ def check_named_once(body: bytes, name: str) -> None:
     try:
         json.loads(body, object_pairs_hook=keep)
     except RecursionError:
-        raise BadInput("The request body is nested too deeply.") from None
-    if sum(key.lower() == name for key, _ in pairs) > 1:
-        raise BadInput(f"The request gives {name!r} more than once.")
+        raise too_deep() from None
+    names = [key.lower() for key, _ in pairs]
+    if names.count("model") > 1:
+        raise BadInput("The request gives 'model' more than once.")
+    for name in names:
+        if name == "models" or "fallback" in name:
+            raise BadInput("A key for certain models cannot be used with models to fall back on.")
 
 
 def check_messages(fields: dict[str, Any]) -> list[Message]:

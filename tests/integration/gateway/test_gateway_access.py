@@ -126,12 +126,14 @@ async def test_streams_count_as_answers_under_way(home: Path, upstream: Loopback
     async with running_gateway(home, settings=settings) as base_url, aiohttp.ClientSession() as session:
 
         async def status() -> int:
-            async with session.get(f"{base_url}/healthz") as reply:
+            async with session.get(f"{base_url}/metrics") as reply:
                 return reply.status
 
         async with session.post(base_url + CHAT, json={**BODY, "stream": True}) as stream:
             assert await stream.content.readany()
             assert await status() == 429
+            async with session.get(f"{base_url}/healthz") as reply:
+                assert reply.status == 200, "a busy gateway is alive"
         async with asyncio.timeout(5):
             while await status() != 200:
                 await asyncio.sleep(0.02)
@@ -292,7 +294,9 @@ async def test_paths_do_not_climb(gateway: str, upstream: LoopbackUpstream) -> N
     def get(path: str) -> bytes:
         out = b""
         with socket.create_connection((host, int(port)), timeout=5) as connection:
-            connection.sendall(f"GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n".encode())
+            connection.sendall(
+                f"GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n".encode()
+            )
             while piece := connection.recv(65536):
                 out += piece
         return out
@@ -350,7 +354,11 @@ async def test_logs_metrics_and_files_hold_no_payload_and_no_key(
         ("/v1/deputize/feedback", {"episode": "e", "metric": text, "value": text}, completion()),
         ("/v1/deputize/feedback", {"episode": "e", "metric": "success", "value": 1}, completion()),
     ]
-    headers = {"authorization": "Bearer sk-ostrich-client", "x-deputize-origin": "ostrich-origin"}
+    headers = {
+        "authorization": "Bearer sk-ostrich-client",
+        "x-deputize-origin": "ostrich-origin",
+        "content-type": "application/json",
+    }
     async with running_gateway(home, settings=settings) as base_url, aiohttp.ClientSession() as session:
         for path, body, act in asks:
             upstream.answer_with(act)

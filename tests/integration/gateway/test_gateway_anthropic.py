@@ -131,7 +131,9 @@ async def test_request_bytes_with_cache_control_and_signatures_are_untouched(
     upstream.answer_with(Whole(b'{"type":"message","content":[]}'))
     async with (
         aiohttp.ClientSession() as session,
-        session.post(f"{anthropic_gateway}/v1/messages", data=body) as reply,
+        session.post(
+            f"{anthropic_gateway}/v1/messages", data=body, headers={"content-type": "application/json"}
+        ) as reply,
     ):
         assert await reply.read() == b'{"type":"message","content":[]}'
     assert upstream.seen[0].body == body

@@ -153,7 +153,9 @@ async def test_bad_bodies_are_refused_in_words(
 ) -> None:
     async with aiohttp.ClientSession() as session:
         for path, sentence in sentences.items():
-            async with session.post(gateway + path, data=body) as reply:
+            async with session.post(
+                gateway + path, data=body, headers={"content-type": "application/json"}
+            ) as reply:
                 assert reply.status == 400
                 assert (await reply.json())["error"]["message"] == sentence, path
     assert not upstream.seen
@@ -166,7 +168,9 @@ async def test_duplicate_keys_travel_as_they_are(
     upstream.answer_with(completion())
     async with (
         aiohttp.ClientSession() as session,
-        session.post(f"{gateway}/v1/chat/completions", data=body) as reply,
+        session.post(
+            f"{gateway}/v1/chat/completions", data=body, headers={"content-type": "application/json"}
+        ) as reply,
     ):
         assert reply.status == 200
     assert upstream.seen[0].body == body and recorded(1)[0].model == "b"
@@ -182,7 +186,9 @@ async def test_a_prompt_of_two_megabytes_passes_and_33_do_not(
         prompt = json.dumps(
             {"model": "m", "messages": [{"role": "user", "content": text}]}, ensure_ascii=False
         )
-        async with session.post(url, data=io.BytesIO(prompt.encode())) as reply:
+        async with session.post(
+            url, data=io.BytesIO(prompt.encode()), headers={"content-type": "application/json"}
+        ) as reply:
             assert reply.status == 200
         assert len(upstream.seen[0].body) > 2_000_000
 
@@ -192,7 +198,9 @@ async def test_a_prompt_of_two_megabytes_passes_and_33_do_not(
 
         for data in (io.BytesIO(b" " * (33 * 1024 * 1024)), endless()):
             try:
-                async with session.post(url, data=data) as reply:
+                async with session.post(
+                    url, data=data, headers={"content-type": "application/json"}
+                ) as reply:
                     assert reply.status == 413
                     assert "32 MB" in (await reply.json())["error"]["message"]
             except aiohttp.ClientError:
@@ -335,14 +343,16 @@ async def test_malformed_http_and_header_injection(gateway: str, upstream: Loopb
         b"GET\r\n\r\n",
         b"\x16\x03\x01\x02",
         b"GET / HTTP/9.9\r\n\r\n",
-        b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: -5\r\n\r\n",
+        b"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: -5\r\n\r\n",
         b"GET / HTTP/1.1\r\nbad header\r\n\r\n",
-        b"GET / HTTP/1.1\r\nhost: x\r\nx: " + b"y" * 300_000 + b"\r\n\r\n",
+        b"GET / HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\nx: "
+        + b"y" * 300_000
+        + b"\r\n\r\n",
     ):
         answer = await asyncio.to_thread(talk, bad)
         assert answer == b"" or answer.split(b" ")[1][:1] in (b"4", b"5")
     injected = (
-        b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nx-deputize-episode: a\rInjected: 1\r\ncontent-length: %d\r\n\r\n"
+        b"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\nx-deputize-episode: a\rInjected: 1\r\ncontent-length: %d\r\n\r\n"
         % len(body)
     ) + body
     answer = await asyncio.to_thread(talk, injected)

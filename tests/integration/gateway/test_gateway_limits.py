@@ -36,11 +36,14 @@ PATH = "/v1/chat/completions"
 
 
 def request(body: bytes, head: bytes = b"") -> bytes:
-    return b"POST %b HTTP/1.1\r\nhost: x\r\n%bcontent-length: %d\r\n\r\n%b" % (
-        PATH.encode(),
-        head,
-        len(body),
-        body,
+    return (
+        b"POST %b HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n%bcontent-length: %d\r\n\r\n%b"
+        % (
+            PATH.encode(),
+            head,
+            len(body),
+            body,
+        )
     )
 
 

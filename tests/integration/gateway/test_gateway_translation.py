@@ -208,7 +208,11 @@ async def test_the_same_protocol_passes_byte_for_byte(
     async with (
         gateway_to(home, upstream, protocol) as base_url,
         aiohttp.ClientSession() as session,
-        session.post(f"{base_url}{PATHS[protocol]}?beta=true&x=%20y", data=body) as reply,
+        session.post(
+            f"{base_url}{PATHS[protocol]}?beta=true&x=%20y",
+            data=body,
+            headers={"content-type": "application/json"},
+        ) as reply,
     ):
         got, headers = await reply.read(), reply.headers
     assert upstream.seen[0].body == body and upstream.seen[0].path == f"{PATHS[protocol]}?beta=true&x=%20y"

@@ -11,7 +11,7 @@ from typing import Any
 
 from deputize.core.errors import StoreError, UpstreamError
 from deputize.core.records import Call, Certificate, Contract, KeySpace, Route, RouteFile, Usage
-from deputize.gateway.auth import Caller
+from deputize.gateway.auth import NOTHING_RESERVED, Caller, Reservation
 from deputize.gateway.context import Context
 from deputize.gateway.conversations import Conversation
 from deputize.gateway.exchange import Exchange
@@ -31,6 +31,8 @@ from deputize.wire.dialect import Dialect
 from deputize.wire.registry import CHAT
 
 CALL = b'{"model":"m","messages":[{"role":"user","content":"q"}]}'
+OURS = {"host": "127.0.0.1:8790", "content-type": "application/json"}
+"""Request headers that a gateway without keys takes."""
 JSON: Headers = [("content-type", "application/json")]
 SSE: Headers = [("content-type", "text/event-stream")]
 
@@ -93,8 +95,17 @@ class CountingAuthenticator:
     def __init__(self) -> None:
         self.charged: list[tuple[str, Usage]] = []
 
-    def authenticate(self, headers: Mapping[str, str], right: Right, model: str | None = None) -> Caller:
+    def authenticate(self, headers: Mapping[str, str], right: Right) -> Caller:
         return Caller()
+
+    def take_turn(self, caller: Caller) -> None:
+        return None
+
+    def admit_call(self, caller: Caller, model: str, usage: Usage) -> Reservation:
+        return NOTHING_RESERVED
+
+    def release(self, reservation: Reservation) -> None:
+        return None
 
     def charge(self, caller: Caller, model: str, usage: Usage) -> None:
         self.charged.append((model, usage))

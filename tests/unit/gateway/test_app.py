@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from threading import current_thread
 from typing import Any
 
 import pytest
-from tests.unit.gateway.stubs import CannedResponse, CannedTransport, Settled, pool, upstream
+from tests.unit.gateway.stubs import OURS, CannedResponse, CannedTransport, Settled, pool, upstream
 
 from deputize.core.errors import StoreError
+from deputize.gateway import app
 from deputize.gateway.app import Gateway
+from deputize.gateway.auth import Caller, NoAuthentication
 from deputize.gateway.exchange import Exchange
 from deputize.gateway.settings import GatewaySettings
 from deputize.http.handler import HttpReply
+from deputize.store.access.api_keys import ApiKey
+from deputize.store.access.roles import Right
 
 
 class StubLive:
@@ -47,7 +53,7 @@ CALL = json.dumps({"model": "m", "messages": [{"role": "user", "content": "q"}]}
 
 async def test_a_model_call_reaches_the_live_path() -> None:
     made, live, parts = gateway()
-    reply = await made("POST", "/v1/chat/completions?a=1", {"x-deputize-agent": "desk"}, CALL)
+    reply = await made("POST", "/v1/chat/completions?a=1", {**OURS, "x-deputize-agent": "desk"}, CALL)
     (asked,) = live.seen
     assert reply.status == 200 and asked.query == "?a=1" and asked.context.agent == "desk"
     counted = parts.metrics.value("deputize_requests_total", path="/v1/chat/completions", status="200")
@@ -68,16 +74,16 @@ async def test_a_model_call_reaches_the_live_path() -> None:
 )
 async def test_other_paths(method: str, path: str, status: int) -> None:
     made, live, _ = gateway()
-    assert (await made(method, path, {}, b"")).status == status
+    assert (await made(method, path, OURS, b"")).status == status
     assert not live.seen
 
 
 async def test_errors_become_replies_and_bugs_stay_inside() -> None:
     made, _, _ = gateway(StoreError("The store is full."))
-    reply = await made("POST", "/v1/chat/completions", {}, CALL)
+    reply = await made("POST", "/v1/chat/completions", OURS, CALL)
     assert reply.status == 503 and isinstance(reply.body, bytes) and b"full" in reply.body
     made, _, _ = gateway(ZeroDivisionError("a secret"))
-    reply = await made("POST", "/v1/chat/completions", {}, CALL)
+    reply = await made("POST", "/v1/chat/completions", OURS, CALL)
     assert reply.status == 500 and isinstance(reply.body, bytes) and b"secret" not in reply.body
 
 
@@ -86,18 +92,18 @@ async def test_a_stream_is_in_flight_until_it_is_closed() -> None:
         yield b"x"
 
     made, live, _ = gateway(HttpReply(200, [], pieces()), max_concurrency=1)
-    reply = await made("POST", "/v1/chat/completions", {}, CALL)
+    reply = await made("POST", "/v1/chat/completions", OURS, CALL)
     assert not isinstance(reply.body, bytes)
-    assert (await made("POST", "/v1/chat/completions", {}, CALL)).status == 429
+    assert (await made("POST", "/v1/chat/completions", OURS, CALL)).status == 429
     await reply.body.aclose()
     live.answer_with = HttpReply(200, [], b"{}")
-    assert (await made("POST", "/v1/chat/completions", {}, CALL)).status == 200
+    assert (await made("POST", "/v1/chat/completions", OURS, CALL)).status == 200
 
 
 async def test_feedback_is_handed_to_the_recorder() -> None:
     made, _, parts = gateway()
     body = b'{"call_id":"c","metric":"success","value":1}'
-    assert (await made("POST", "/v1/deputize/feedback", {}, body)).status == 200
+    assert (await made("POST", "/v1/deputize/feedback", OURS, body)).status == 200
     assert parts.recorder.feedback["call_id"] == "c" and parts.recorder.feedback["tenant"] == "default"
 
 
@@ -110,4 +116,79 @@ def test_refusals_of_the_http_server() -> None:
 async def test_a_draining_gateway_says_so() -> None:
     made, _, _ = gateway()
     made.ready = False
-    assert (await made("GET", "/healthz", {}, b"")).status == 503
+    assert (await made("GET", "/healthz", OURS, b"")).status == 503
+
+
+class KeyedCallers(NoAuthentication):
+    """Everybody names a key."""
+
+    def authenticate(self, headers: Mapping[str, str], right: Right) -> Caller:
+        return Caller(key=ApiKey(id=headers["x-key"], digest=b"", role="ingest"))
+
+
+async def test_one_key_leaves_room_for_another_and_health_is_always_answered() -> None:
+    async def pieces() -> Any:
+        yield b"x"
+
+    made, _, _ = gateway(HttpReply(200, [], pieces()), max_concurrency=10)
+    made._authenticator = KeyedCallers()
+    statuses = [(await made("POST", "/v1/chat/completions", {"x-key": "a"}, CALL)).status for _ in range(12)]
+    assert statuses.count(200) == 8 and set(statuses[8:]) == {429}
+    assert (await made("POST", "/v1/chat/completions", {"x-key": "b"}, CALL)).status == 200
+    assert (await made("GET", "/healthz", {}, b"")).status == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("POST", "/v1/chat/completions"), ("POST", "/v1/deputize/feedback"), ("GET", "/metrics")],
+)
+@pytest.mark.parametrize(
+    "headers", [{**OURS, "host": "rebind.evil.example"}, {**OURS, "origin": "https://evil.example"}]
+)
+async def test_a_web_page_is_refused_without_a_body(method: str, path: str, headers: dict[str, str]) -> None:
+    made, live, _ = gateway()
+    refused = made.admit(method, path, headers)
+    assert isinstance(refused, HttpReply) and refused.status == 403 and not live.seen
+    assert not any(name.startswith("access-control") for name, _ in refused.headers)
+
+
+async def test_a_listed_origin_gets_its_headers() -> None:
+    made, _, _ = gateway(allowed_origins=["https://app.example"])
+    page = {**OURS, "origin": "https://app.example"}
+    reply = await made("POST", "/v1/chat/completions", page, CALL)
+    assert reply.status == 200 and ("access-control-allow-origin", "https://app.example") in reply.headers
+    asks = {**page, "access-control-request-method": "POST"}
+    assert (await made("OPTIONS", "/v1/chat/completions", asks, b"")).status == 204
+    other = {**asks, "origin": "https://evil.example"}
+    assert (await made("OPTIONS", "/v1/chat/completions", other, b"")).status == 405
+
+
+async def test_decoded_values_count_as_bytes() -> None:
+    """Two bodies of many values do not fit a budget that one of them does."""
+
+    async def pieces() -> Any:
+        yield b"x"
+
+    made, live, _ = gateway(HttpReply(200, [], pieces()), max_bodies_mb=2)
+    body = CALL[:-1] + b',"m":[' + b"[]," * 15_000 + b"1]}"
+    reply = await made("POST", "/v1/chat/completions", OURS, body)
+    assert reply.status == 200 and not isinstance(reply.body, bytes)
+    assert (await made("POST", "/v1/chat/completions", OURS, body)).status == 429
+    await reply.body.aclose()
+    live.answer_with = HttpReply(200, [], b"{}")
+    assert (await made("POST", "/v1/chat/completions", OURS, body)).status == 200
+    assert made.bodies.used == 0
+
+
+async def test_a_large_body_is_decoded_off_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[str] = []
+
+    def decode(body: bytes) -> dict[str, Any]:
+        threads.append(current_thread().name)
+        return {}
+
+    monkeypatch.setattr(app, "decode_object", decode)
+    made, _, _ = gateway()
+    for n_bytes in (10, 2_000_000):
+        await made("POST", "/v1/embeddings", OURS, b"x" * n_bytes)
+    assert threads[0] == "MainThread" != threads[1]

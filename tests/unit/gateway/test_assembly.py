@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.unit.gateway.stubs import CALL
+from tests.unit.gateway.stubs import CALL, OURS
 
 from deputize.gateway.assembly import RunningGateway
 from deputize.gateway.settings import GatewaySettings
@@ -22,7 +22,7 @@ async def test_it_starts_answers_records_and_stops(tmp_path: Path) -> None:
     running = RunningGateway(tmp_path, settings)
     gateway = await running.start()
     assert (await gateway("GET", "/healthz", {}, b"")).status == 200
-    reply = await gateway("POST", "/v1/chat/completions", {}, CALL)
+    reply = await gateway("POST", "/v1/chat/completions", OURS, CALL)
     assert reply.status == 502 and isinstance(reply.body, bytes) and b"cannot be reached" in reply.body
     assert running.metrics.value("deputize_upstream_events_total", event="failure") == 1
     await running.stop()

@@ -32,6 +32,6 @@ def test_a_key_is_asked_for_where_required_and_checked_where_shown(tmp_path: Pat
         home.api_keys, home.rate_limiter(1), load_prices(tmp_path), required=lambda: True
     )
     with pytest.raises(NotAuthenticated, match="wants an API key"):
-        authenticator.authenticate({}, Right.WRITE_CALLS, "m")
+        authenticator.authenticate({}, Right.WRITE_CALLS)
     with pytest.raises((NotAuthenticated, AccessDenied)):
-        authenticator.authenticate({"x-api-key": "dpk_wrong"}, Right.WRITE_CALLS, "m")
+        authenticator.authenticate({"x-api-key": "dpk_wrong"}, Right.WRITE_CALLS)

@@ -8,7 +8,7 @@ import pytest
 
 from deputize.core.errors import BadInput
 from deputize.wire.chat_request import (
-    check_named_once,
+    check_names_one_model,
     model_only_reason,
     params,
     pinned_reason,
@@ -49,9 +49,15 @@ def test_requests_that_have_to_go_where_an_earlier_one_went(more: dict[str, Any]
 
 
 def test_a_field_given_twice_is_refused() -> None:
-    check_named_once(b'{"model":"a","x":{"model":"b"}}', "model")
+    check_names_one_model(b'{"model":"a","x":{"model":"b"}}')
     with pytest.raises(BadInput, match="more than once"):
-        check_named_once(b'{"model":"a","Model":"b"}', "model")
+        check_names_one_model(b'{"model":"a","Model":"b"}')
+
+
+@pytest.mark.parametrize("field", ["models", "fallbacks", "Models", "context_window_fallbacks"])
+def test_models_to_fall_back_on_are_refused(field: str) -> None:
+    with pytest.raises(BadInput, match="fall back"):
+        check_names_one_model(b'{"model":"a","%s":["b"]}' % field.encode())
 
 
 def test_the_parts_that_are_read_and_the_rest() -> None:

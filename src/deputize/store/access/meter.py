@@ -15,6 +15,9 @@ from deputize.store.sql import load_queries
 
 _SQL = load_queries("meter")
 
+_WAIT_FOR_CALLS_S = 5.0
+"""When a caller may try again whose calls under way may use up its budget."""
+
 
 class _Bucket:
     """A token bucket: one minute's worth may come at once, then at the steady rate."""
@@ -25,15 +28,16 @@ class _Bucket:
         self._capacity = max(1.0, per_minute)
         self._per_s, self._tokens, self._at = per_minute / 60, self._capacity, now
 
-    def take(self, now: float) -> float:
-        """0 where a token was there and is taken, else the seconds until the next one."""
+    def wait_s(self, now: float) -> float:
+        """0 where a token is there, else the seconds until the next one."""
         # a clock that goes backwards gives nothing and takes nothing
         self._tokens = min(self._capacity, self._tokens + max(0.0, now - self._at) * self._per_s)
         self._at = now
-        if self._tokens >= 1:
-            self._tokens -= 1
-            return 0.0
-        return (1 - self._tokens) / self._per_s
+        return 0.0 if self._tokens >= 1 else (1 - self._tokens) / self._per_s
+
+    def take(self) -> None:
+        """Takes a token that is there."""
+        self._tokens -= 1
 
 
 class RateLimiter:
@@ -64,6 +68,10 @@ class RateLimiter:
         self._buckets: dict[tuple[str, float], _Bucket] = {}
         self._unsaved: dict[tuple[str, str], float] = {}
         self._saved: dict[tuple[str, str], float] = {}
+        self._reserved: dict[str, float] = {}
+        """Key id -> USD that calls under way in this process may cost."""
+        self._highest: dict[str, float] = {}
+        """Key id -> USD of its most expensive call so far."""
         self._synced_at = float("-inf")
         home.mkdir(parents=True, exist_ok=True)
         self._path = home / "meter.db"
@@ -77,35 +85,91 @@ class RateLimiter:
             raise StoreError(f"{self._path} cannot be opened: {error}.") from error
 
     def admit(self, key: ApiKey, model: str) -> None:
-        """Lets a request of a key in, or says why not.
+        """Lets a call of a key in, or says why not.
 
         Raises:
             AccessDenied: the key may not ask for this model.
             OverLimit: rate or budget is used up; `retry_after_s` says when it may work again.
         """
+        self.check_model(key, model)
+        self.check_budget(key)
+        self.take_turn(key)
+
+    @staticmethod
+    def check_model(key: ApiKey, model: str) -> None:
+        """Raises AccessDenied where a key may not ask for a model."""
         if not key.may_ask(model):
             raise AccessDenied(f"The API key {key.id} may not ask for the model {model!r}.")
-        if key.usd_per_month is not None and self.spent_usd(key) >= key.usd_per_month:
+
+    def check_budget(self, key: ApiKey) -> None:
+        """Raises OverLimit where a key has spent its budget, or calls under way may do so."""
+        limit = key.usd_per_month
+        if limit is None:
+            return
+        left_usd = limit - self.spent_usd(key)
+        if left_usd <= 0:
             left_s = _seconds_to_next_month(self._clock())
+            raise OverLimit(f"The API key {key.id} has used its {limit:g} USD of this month.", left_s)
+        # other processes reserve too, so each may reserve its part of what is left
+        if self._reserved.get(key.id, 0.0) >= left_usd / self._n_workers:
             raise OverLimit(
-                f"The API key {key.id} has used its {key.usd_per_month:g} USD of this month.", left_s
+                f"Calls under way may use what is left of the {limit:g} USD that the API key {key.id} has this month.",
+                _WAIT_FOR_CALLS_S,
             )
-        if key.requests_per_minute is not None:
-            now, rate = self._monotonic(), key.requests_per_minute / self._n_workers
-            bucket = self._buckets.get((key.id, rate))
-            if bucket is None:
-                bucket = self._buckets[key.id, rate] = _Bucket(rate, now)
-            wait_s = bucket.take(now)
-            if wait_s > 0:
-                raise OverLimit(
-                    f"The API key {key.id} may make {key.requests_per_minute:g} requests a minute.", wait_s
-                )
+
+    def check_turn(self, key: ApiKey) -> None:
+        """Raises OverLimit where the requests that a key may make in a minute are used up."""
+        self._turn(key)
+
+    def take_turn(self, key: ApiKey) -> None:
+        """Counts a request of a key. Raises OverLimit as `check_turn`."""
+        bucket = self._turn(key)
+        if bucket is not None:
+            bucket.take()
+
+    def _turn(self, key: ApiKey) -> _Bucket | None:
+        if key.requests_per_minute is None:
+            return None
+        now, rate = self._monotonic(), key.requests_per_minute / self._n_workers
+        bucket = self._buckets.get((key.id, rate))
+        if bucket is None:
+            bucket = self._buckets[key.id, rate] = _Bucket(rate, now)
+        wait_s = bucket.wait_s(now)
+        if wait_s > 0:
+            raise OverLimit(
+                f"The API key {key.id} may make {key.requests_per_minute:g} requests a minute.", wait_s
+            )
+        return bucket
+
+    def reserve(self, key: ApiKey, usd: float) -> float:
+        """Sets aside what a call may cost, until `release`. A call is taken to cost at least what the most expensive one
+        of its key has cost.
+
+        Returns:
+            What was set aside, to be released.
+
+        Raises:
+            OverLimit: the budget is spent, or calls under way may spend it.
+        """
+        self.check_budget(key)
+        usd = max(usd, self._highest.get(key.id, 0.0))
+        self._reserved[key.id] = self._reserved.get(key.id, 0.0) + usd
+        return usd
+
+    def release(self, key: ApiKey, usd: float) -> None:
+        """Gives up what was set aside, once the call has been charged."""
+        left = self._reserved.get(key.id, 0.0) - usd
+        if left > 1e-12:
+            self._reserved[key.id] = left
+        else:
+            self._reserved.pop(key.id, None)
 
     def spend(self, key: ApiKey, usd: float) -> None:
         """Notes what an answered request has cost."""
         if usd > 0:
             name = (key.id, month_of(self._clock()))
             self._unsaved[name] = self._unsaved.get(name, 0.0) + usd
+            self._highest[key.id] = max(usd, self._highest.get(key.id, 0.0))
 
     def spent_usd(self, key: ApiKey) -> float:
         """Amount the key has spent this month, in all processes, up to `sync_s` ago."""

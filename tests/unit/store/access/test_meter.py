@@ -83,3 +83,33 @@ def test_a_budget_is_shared_by_processes_and_ends_with_the_month(tmp_path: Path)
     again = RateLimiter(tmp_path, clock=Clock())
     assert again.spent_usd(key) == 1.0, "a restart forgets nothing"
     again.close()
+
+
+def test_what_calls_under_way_may_cost_is_set_aside(tmp_path: Path) -> None:
+    """Calls that begin together cannot each take the same last dollar."""
+    clock = Clock()
+    meter = RateLimiter(tmp_path, clock=clock)
+    key = a_key(usd_per_month=1.0)
+    reserved = [meter.reserve(key, 0.4) for _ in range(3)]
+    with pytest.raises(OverLimit, match="under way"):
+        meter.reserve(key, 0.4)
+    with pytest.raises(OverLimit, match="under way"):
+        meter.admit(key, "m")
+    meter.release(key, reserved[0])
+    meter.admit(key, "m")
+    meter.spend(key, 0.5)
+    with pytest.raises(OverLimit, match="under way"):
+        meter.reserve(key, 0.01)
+    for usd in reserved[1:]:
+        meter.release(key, usd)
+    assert meter.reserve(key, 0.01) == 0.5, "the next call may cost as much as the last one"
+    meter.close()
+
+
+def test_processes_share_what_is_left_to_reserve(tmp_path: Path) -> None:
+    meter = RateLimiter(tmp_path, n_workers=4)
+    key = a_key(usd_per_month=1.0)
+    meter.reserve(key, 0.25)
+    with pytest.raises(OverLimit):
+        meter.reserve(key, 0.25)
+    meter.close()

@@ -1,0 +1,469 @@
+"""One client's connection to the HTTP server, on the event loop's thread. Parsing is llhttp's (through httptools), in its strict form.
+
+A request is decided by its head: what is refused is answered before its body is read, and what is admitted takes its
+part of the budget for bodies first. Nothing is parsed while an answer is under way; a little is kept as it came.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, cast
+
+import httptools
+
+from deputize.http.admission import Admitted
+from deputize.http.handler import HttpReply
+from deputize.http.request_bytes import end_of_part, head_without_upgrade
+from deputize.http.response_writer import ResponseWriter
+
+if TYPE_CHECKING:
+    from deputize.http.server import HttpServer
+
+log = logging.getLogger("deputize.gateway")
+
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_LINGER_S = 2.0
+_WRITE_BUFFER_BYTES = 64 * 1024
+_MAX_UNREAD_BYTES = 16 * 1024
+"""Bytes that are taken from a client while its earlier request is being answered; then it is no longer read."""
+_MAX_SKIPPED_BYTES = 64 * 1024
+"""Of the body of a refused request: up to here it is read and dropped and the connection lives on."""
+_MAX_HEADER_LINES = 128
+_MAX_DROPPED_BYTES = 256 * 1024
+"""Read after a refusal, so that a client that is still sending gets to read the answer."""
+_PAUSE_S = 0.05
+"""Between a refusal and the next request of the same connection, so that refusing takes no time from others."""
+
+
+class _Stop(Exception):
+    """Ends the parser's work on what has been refused."""
+
+
+class ServerConnection(asyncio.BufferedProtocol):
+    """One client. Everything happens on the loop's thread."""
+
+    __slots__ = (
+        "_admitted",
+        "_begun",
+        "_body",
+        "_head_done",
+        "_headers",
+        "_left",
+        "_n_body",
+        "_n_head",
+        "_n_lines",
+        "_n_raw",
+        "_n_unread",
+        "_owner",
+        "_parser",
+        "_paused_reading",
+        "_refused",
+        "_server",
+        "_skip",
+        "_tail",
+        "_taken",
+        "_task",
+        "_transport",
+        "_unread",
+        "_url",
+        "_writer",
+        "busy",
+        "deadline",
+        "late",
+    )
+
+    def __init__(self, server: HttpServer) -> None:
+        self._server = server
+        self._parser = httptools.HttpRequestParser(self)
+        self._transport: asyncio.Transport
+        self._task: asyncio.Task[None] | None = None
+        self._unread: list[bytes] = []
+        """What came while an answer was under way, as it came."""
+        self._n_unread = 0
+        self._writer: ResponseWriter
+        self._paused_reading = False
+        self._n_raw = 0
+        """Bytes since the last whole request; bounds a head that never ends."""
+        self._tail = b""
+        """The last bytes of a head or chunked body that has not ended: its blank line may come in two pieces."""
+        self._owner, self._taken = "", 0
+        """Bytes taken of the budget for bodies, and for whom."""
+        self._refused = False
+        """The last answer has been given; whatever still comes in is not read."""
+        self._begun = False
+        self.busy = False
+        self.deadline = math.inf
+        self.late = "head"
+        """What is overdue when the deadline passes: head, body, write, idle or linger."""
+        self._begin()
+
+    def _begin(self) -> None:
+        self._url = b""
+        self._headers: dict[str, str] = {}
+        self._body: list[bytes] = []
+        self._n_head = self._n_body = self._n_lines = 0
+        self._head_done = self._skip = False
+        self._left = 0
+        """Bytes of the body that are still to come; -1 where only its end tells."""
+        self._admitted: Admitted | None = None
+
+    @property
+    def n_held(self) -> int:
+        """Bytes of the client that are held and not handed over yet."""
+        return sum(map(len, self._unread)) + sum(map(len, self._body))
+
+    # --- from the loop ---
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport = cast("asyncio.Transport", transport)  # uvloop's are none by class
+        self._transport = transport
+        self._writer = ResponseWriter(transport, self._server.loop)
+        transport.set_write_buffer_limits(_WRITE_BUFFER_BYTES)
+        server = self._server
+        if not server.make_room():
+            server.connections[self] = None
+            self._refuse(503, "The gateway holds as many connections as it may; try again.")
+            return
+        server.connections[self] = None
+        self._expect("head", server.limits.head_timeout_s)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._server.read_buffer
+
+    def buffer_updated(self, n_bytes: int) -> None:
+        if self._refused:
+            self._n_unread += n_bytes
+            if self._n_unread > _MAX_DROPPED_BYTES:
+                self._transport.pause_reading()
+            return
+        data = bytes(self._server.read_buffer[:n_bytes])
+        if self.busy or self._writer.paused or self._unread:
+            self._keep_unread(data)
+        else:
+            self._parse(data)
+
+    def _keep_unread(self, data: bytes) -> None:
+        self._unread.append(data)
+        self._n_unread += len(data)
+        if self._n_unread >= _MAX_UNREAD_BYTES and not self._paused_reading:
+            self._paused_reading = True
+            self._transport.pause_reading()
+
+    def _parse_unread(self) -> None:
+        """Goes on with what came meanwhile."""
+        data = b"".join(self._unread)
+        self._unread.clear()
+        self._n_unread = 0
+        self._parse(data)
+        if self._paused_reading and self._n_unread < _MAX_UNREAD_BYTES and not self._transport.is_closing():
+            self._paused_reading = False
+            self._transport.resume_reading()
+
+    def _parse(self, data: bytes) -> None:
+        """Parses up to the end of one request; the rest is kept as it came."""
+        if not self._begun and data[:1] in (b"\r", b"\n"):
+            data = data.lstrip(b"\r\n")  # the standard allows empty lines before a request
+        start, end = 0, len(data)
+        while start < end and not self._refused:
+            if self.busy:
+                self._keep_unread(data[start:])
+                return
+            left = self._left if self._head_done else -1
+            stop = end_of_part(data, start, n_left=left, tail=self._tail)
+            self._feed(data if start == 0 and stop == end else data[start:stop])
+            start = stop
+
+    def _feed(self, data: bytes) -> None:
+        if not self._head_done:
+            self._n_raw += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            if not self._refused:
+                self._decline(data[upgrade.args[0] :])
+            return
+        except httptools.HttpParserError:
+            self._refuse(400, "The request is not valid HTTP/1.1.")
+            return
+        if self._begun and (not self._head_done or self._left < 0):
+            self._tail = (self._tail + data)[-3:] if len(data) < 3 else data[-3:]
+            if not self._head_done and self._n_raw > self._server.limits.max_head_bytes:
+                self._refuse(431, "The head of the request is too large.")
+        else:
+            self._tail = b""
+
+    def _decline(self, rest: bytes) -> None:
+        """A change of protocol is declined by going on in HTTP/1.1: the parser reads the head again without the wish."""
+        method, headers = self._parser.get_method(), self._headers
+        if method == b"CONNECT":
+            self._refuse(400, "The gateway is no proxy for CONNECT.")
+            return
+        head = head_without_upgrade(method, self._url, headers)
+        self._parser = httptools.HttpRequestParser(self)
+        self._n_raw = 0
+        self._begun, self._tail, self._head_done = False, b"", False
+        self._parse(head + rest)
+
+    def eof_received(self) -> bool:
+        return False  # a client that has closed its side has gone: that is how most of them cancel
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._server.gone(self)
+        self._refused = True
+        self._unread.clear()
+        if self._task is not None:
+            self._task.cancel()
+        else:
+            self._release()
+        self._parser = None  # it holds this connection, and bytes of the client
+        self.resume_writing()
+
+    def pause_writing(self) -> None:
+        self._writer.paused = True
+        self._expect("write", self._server.limits.write_timeout_s)
+
+    def resume_writing(self) -> None:
+        was_paused = self._writer.paused
+        self._writer.resume()
+        if not was_paused or self._refused:
+            return
+        if self.busy:
+            self.deadline = math.inf
+        else:
+            self._expect_next()
+            if self._unread:
+                self._parse_unread()
+
+    # --- from the parser ---
+
+    def on_message_begin(self) -> None:
+        self._begin()
+        self._begun = True
+        if not self.busy:
+            self._expect("head", self._server.limits.head_timeout_s)
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+        self._n_head += len(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._head_done:
+            return  # a trailer, which nobody reads
+        self._n_head += len(name) + len(value) + 4
+        self._n_lines += 1
+        if self._n_lines > _MAX_HEADER_LINES:
+            self._refuse(431, "The request has too many headers.")
+            raise _Stop
+        headers = self._headers
+        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        headers[key] = f"{headers[key]}, {text}" if key in headers else text
+
+    def on_headers_complete(self) -> None:
+        self._head_done = True
+        limits, headers = self._server.limits, self._headers
+        if self._n_head > limits.max_head_bytes:
+            self._refuse(431, "The head of the request is too large.")
+            return
+        version = self._parser.get_http_version()
+        if version not in ("1.1", "1.0"):
+            self._refuse(400, "The gateway speaks HTTP/1.1.")
+            return
+        host = headers.get("host")
+        if "," in host if host is not None else version == "1.1":
+            self._refuse(400, "The request must name its host once.")
+            return
+        if self._parser.should_upgrade():
+            return  # a wish to change the protocol is declined first
+        length = headers.get("content-length", "")
+        self._left = -1 if "transfer-encoding" in headers else int(length or 0)
+        if self._left > limits.max_body_bytes:
+            self._refuse(413, "")
+            return
+        admitted = self._server.admit(
+            self._parser.get_method().decode("latin-1"), self._url.decode("latin-1"), headers
+        )
+        if isinstance(admitted, HttpReply):
+            self._refuse_request(admitted)
+            return
+        self._admitted, self._owner = admitted, admitted.owner
+        if self._left and self._take(max(0, self._left)):
+            if headers.get("expect", "").lower() == "100-continue":
+                self._transport.write(_CONTINUE)
+            self._expect("body", limits.body_timeout_s)
+
+    def _take(self, n_bytes: int) -> bool:
+        """Takes bytes of the budget for the body; where they are not to be had, the request is refused."""
+        if self._server.bodies.take(self._owner, n_bytes):
+            self._taken += n_bytes
+            return True
+        self._refuse_request(self._server.refusal(429, "The gateway holds as many request bodies as it may."))
+        return False
+
+    def _release(self) -> None:
+        if self._taken:
+            self._server.bodies.give(self._owner, self._taken)
+            self._taken = 0
+
+    def _refuse_request(self, reply: HttpReply) -> None:
+        """Answers a request before its body is read. A short body is skipped; a long one ends the connection."""
+        self._release()
+        keep = (
+            0 <= self._left <= _MAX_SKIPPED_BYTES
+            and "expect" not in self._headers
+            and self._parser.should_keep_alive()
+            and not self._server.draining
+        )
+        if not keep:
+            self._refuse_with(reply)
+            return
+        no_body = self._parser.get_method() == b"HEAD"
+        self._writer.whole(reply, self._server.date_line, keep=True, no_body=no_body)
+        self._skip = True
+        self._expect("body", self._server.limits.body_timeout_s)
+
+    def on_body(self, body: bytes) -> None:
+        if self._refused or self._skip:
+            self._left -= len(body) if self._left > 0 else 0
+            return
+        self._n_body += len(body)
+        if self._left > 0:
+            self._left -= len(body)
+        elif self._n_body > self._server.limits.max_body_bytes:
+            self._refuse(413, "")
+            return
+        elif not self._take(len(body)):
+            return
+        self._body.append(body)
+
+    def on_message_complete(self) -> None:
+        if self._refused or self._parser.should_upgrade():
+            return
+        self._begun = self._head_done = False
+        self._n_raw = 0
+        if self._skip:  # answered already
+            self._wait(_PAUSE_S, keep=True)
+            return
+        assert self._admitted is not None
+        body = b"".join(self._body)
+        self._body = []
+        self.busy = True
+        self.deadline = math.inf
+        parser = self._parser
+        self._task = self._server.loop.create_task(
+            self._run(
+                self._admitted.answer,
+                body,
+                keep=parser.should_keep_alive(),
+                chunks_ok=parser.get_http_version() != "1.0",
+                no_body=parser.get_method() == b"HEAD",
+                pause_s=self._admitted.pause_s,
+            )
+        )
+
+    # --- answering ---
+
+    async def _run(
+        self,
+        answer: Callable[[bytes], Awaitable[HttpReply]],
+        body: bytes,
+        *,
+        keep: bool,
+        chunks_ok: bool,
+        no_body: bool,
+        pause_s: float,
+    ) -> None:
+        """Answers one request. `chunks_ok`: HTTP/1.1, the length of an answer need not be known beforehand."""
+        try:
+            reply = await answer(body)
+            keep = keep and not self._server.draining
+            if isinstance(reply.body, bytes):
+                self._writer.whole(reply, self._server.date_line, keep=keep, no_body=no_body)
+            else:
+                keep = keep and chunks_ok
+                await self._writer.stream(reply, self._server.date_line, keep=keep, chunked=chunks_ok)
+        except asyncio.CancelledError:
+            if not self._transport.is_closing():
+                self._transport.abort()  # the server is going down
+            raise
+        except Exception as error:  # noqa: BLE001 - the edge: one answer fails, the server goes on
+            log.error("an answer broke off: %s", type(error).__name__)
+            self._transport.abort()
+            return
+        finally:
+            self._release()
+        self._task = None
+        if pause_s and keep:
+            self._wait(pause_s, keep=keep)
+        else:
+            self._finished(keep)
+
+    def _wait(self, seconds: float, *, keep: bool) -> None:
+        """Goes on after some time."""
+        self.busy, self.deadline = True, math.inf
+        self._server.loop.call_later(seconds, self._finished, keep)
+
+    def _finished(self, keep: bool) -> None:
+        self.busy = False
+        if self._refused or not keep or self._server.draining:
+            self._refused = True
+            self._transport.close()
+            if self._writer.paused:  # what was written still has to be taken
+                self._expect("write", self._server.limits.write_timeout_s)
+            self._server.check_drained()
+        elif self._writer.paused:
+            self._expect("write", self._server.limits.write_timeout_s)
+        else:
+            self._expect_next()
+            if self._unread:
+                self._parse_unread()
+
+    def _expect_next(self) -> None:
+        limits = self._server.limits
+        if self._begun or self._unread:
+            self._expect("head", limits.head_timeout_s)
+        else:
+            self._expect("idle", limits.idle_timeout_s)
+
+    def _refuse(self, status: int, sentence: str) -> None:
+        """Answers what cannot be taken, and reads no more of this client."""
+        if not self._refused:
+            self._refuse_with(self._server.refusal(status, sentence))
+
+    def _refuse_with(self, reply: HttpReply) -> None:
+        self._refused = True
+        if self.busy:
+            return  # the answer under way is finished first; then the connection closes
+        self._body, self._headers, self._parser = [], {}, None
+        self._release()
+        self._writer.whole(reply, self._server.date_line, keep=False)
+        # closing now, with bytes unread, would reset the connection before the client has read why
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        self._expect("linger", _LINGER_S)
+
+    # --- time ---
+
+    def _expect(self, what: str, timeout_s: float) -> None:
+        self.late, self.deadline = what, self._server.loop.time() + timeout_s
+
+    def overdue(self) -> None:
+        """Called once the deadline has passed."""
+        self.deadline = math.inf
+        if (self.late == "head" and self._n_raw) or (self.late == "body" and not self._skip):
+            self._refuse(408, "The request did not come in in time.")
+        elif self.late in ("write", "linger"):
+            self._transport.abort()
+        else:
+            self._refused = True
+            self._transport.close()
+
+    def end(self, *, now: bool = False) -> None:
+        """The server is stopping, or needs room: closes an idle connection; with `now` cuts a busy one."""
+        if now:
+            self._transport.abort()
+        elif not self.busy and not self._refused:
+            self._refused = True
+            self._transport.close()

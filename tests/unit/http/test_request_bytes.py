@@ -1,0 +1,34 @@
+"""Where requests may end, and heads without a wish to change the protocol."""
+
+from __future__ import annotations
+
+import pytest
+
+from deputize.http.request_bytes import end_of_part, head_without_upgrade
+
+ONE = b"GET /a HTTP/1.1\r\nhost: h\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "start", "n_left", "tail", "stop"),
+    [
+        (ONE, 0, -1, b"", len(ONE)),
+        (ONE + b"a body", 0, -1, b"", len(ONE) + 6),
+        (ONE + ONE, 0, -1, b"", len(ONE)),
+        (ONE + ONE, len(ONE), -1, b"", 2 * len(ONE)),
+        (b"\n" + ONE, 0, -1, b"\r\n\r", 1),
+        (b"\r\n" + ONE, 0, -1, b"x\r\n", 2),
+        (b"body" + ONE, 0, 4, b"", 4),
+        (b"bo", 0, 4, b"", 2),
+    ],
+)
+def test_at_most_one_request_ends_before_the_end_of_a_part(
+    data: bytes, start: int, n_left: int, tail: bytes, stop: int
+) -> None:
+    assert end_of_part(data, start, n_left=n_left, tail=tail) == stop
+
+
+def test_a_head_without_its_upgrade() -> None:
+    headers = {"host": "h", "upgrade": "h2c", "connection": "Upgrade, close", "http2-settings": "x"}
+    head = head_without_upgrade(b"GET", b"/a", headers)
+    assert head == b"GET /a HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n"
