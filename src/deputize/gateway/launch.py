@@ -19,7 +19,8 @@ from deputize.gateway.assembly import RunningGateway
 from deputize.gateway.settings import GatewaySettings, settings_for
 from deputize.gateway.supervisor import Supervisor, Worker
 from deputize.home import Home
-from deputize.http.server import HttpServer, Limits, listen
+from deputize.http.limits import Limits
+from deputize.http.server import HttpServer, listen
 from deputize.specialists.serving.base import SpecialistClient
 from deputize.store.recording.mover import Mover
 

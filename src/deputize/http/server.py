@@ -11,13 +11,13 @@ import contextlib
 import socket
 import ssl
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from email.utils import formatdate
 from functools import partial
 from itertools import islice
 
 from deputize.http.admission import Admit, Admitted, SharedBudget
 from deputize.http.handler import Handler, HttpReply
+from deputize.http.limits import Limits
 from deputize.http.server_connection import ServerConnection
 
 _READ_BYTES = 32 * 1024
@@ -27,27 +27,6 @@ _ROOM_TRIED = 256
 
 Refusal = Callable[[int, str], HttpReply]
 """(status, sentence) -> what a request that cannot be understood is answered with."""
-
-
-@dataclass(slots=True, frozen=True)
-class Limits:
-    """Limits on what one client may send and take."""
-
-    max_head_bytes: int = 32 * 1024
-    max_body_bytes: int = 32 * 1024 * 1024
-    max_bodies_bytes: int = 512 * 1024 * 1024
-    """Of all requests that are being read or answered."""
-    head_timeout_s: float = 30.0
-    body_timeout_s: float = 60.0
-    write_timeout_s: float = 120.0
-    idle_timeout_s: float = 300.0
-    max_connections: int = 20_000
-
-    @property
-    def sweep_s(self) -> float:
-        """How often connections are looked at: often enough that no limit is overrun by much."""
-        least = min(self.head_timeout_s, self.body_timeout_s, self.write_timeout_s, self.idle_timeout_s)
-        return min(1.0, max(0.02, least / 4))
 
 
 class HttpServer:
@@ -162,4 +141,4 @@ def listen(host: str, port: int) -> socket.socket:
     return found
 
 
-__all__ = ["HttpServer", "Limits", "ServerConnection", "listen"]
+__all__ = ["HttpServer", "ServerConnection", "listen"]

@@ -10,17 +10,15 @@ import asyncio
 import logging
 import math
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, cast
+from typing import Protocol, cast
 
 import httptools
 
-from deputize.http.admission import Admitted
+from deputize.http.admission import Admit, Admitted, SharedBudget
 from deputize.http.handler import HttpReply
+from deputize.http.limits import Limits
 from deputize.http.request_bytes import end_of_part, head_without_upgrade
 from deputize.http.response_writer import ResponseWriter
-
-if TYPE_CHECKING:
-    from deputize.http.server import HttpServer
 
 log = logging.getLogger("deputize.gateway")
 
@@ -40,6 +38,32 @@ _PAUSE_S = 0.05
 
 class _Stop(Exception):
     """Ends the parser's work on what has been refused."""
+
+
+class ConnectionOwner(Protocol):
+    """The server that a connection belongs to."""
+
+    loop: asyncio.AbstractEventLoop
+    limits: Limits
+    bodies: SharedBudget
+    admit: Admit
+    refusal: Callable[[int, str], HttpReply]
+    read_buffer: memoryview
+    connections: dict[ServerConnection, None]
+    draining: bool
+    date_line: str
+
+    def make_room(self) -> bool:
+        """True where another connection may be held."""
+        ...
+
+    def gone(self, connection: ServerConnection) -> None:
+        """A client has gone."""
+        ...
+
+    def check_drained(self) -> None:
+        """An answer has ended."""
+        ...
 
 
 class ServerConnection(asyncio.BufferedProtocol):
@@ -75,7 +99,7 @@ class ServerConnection(asyncio.BufferedProtocol):
         "late",
     )
 
-    def __init__(self, server: HttpServer) -> None:
+    def __init__(self, server: ConnectionOwner) -> None:
         self._server = server
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport

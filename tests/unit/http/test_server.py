@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager
 import pytest
 
 from deputize.http.handler import HttpReply
-from deputize.http.server import HttpServer, Limits, listen
+from deputize.http.limits import Limits
+from deputize.http.server import HttpServer, listen
 
 closed: list[str] = []
 

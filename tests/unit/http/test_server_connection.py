@@ -11,7 +11,8 @@ import pytest
 
 from deputize.http.admission import Admitted
 from deputize.http.handler import HttpReply
-from deputize.http.server import HttpServer, Limits, listen
+from deputize.http.limits import Limits
+from deputize.http.server import HttpServer, listen
 
 DENIED = HttpReply(401, [], b"no key")
 
