@@ -51,7 +51,8 @@ class Store(Protocol):
     def append(self, calls: Sequence[Call]) -> int:
         """Adds calls that are not there yet (by id); all of them or none.
 
-        A call of an erased origin is left out unless its time says that it was made after the erasure.
+        A call of an erased origin is left out unless its time says that it was made after the erasure; one with the id
+        of an erased call always is.
 
         Returns:
             How many were new. They survive a crash from here on.

@@ -268,6 +268,8 @@ def _check_tombstones(store: Store, clock: Callable[[], float]) -> None:
     later = clock() + 1
     fresh = _call("tomb-4", agent="tomb", origin="o_tomb", episode="tomb-e", timestamp=later)
     assert store.append([fresh]) == 1, "calls made after an erasure are kept"
+    again = _call("tomb-1", agent="tomb", origin="o_tomb", timestamp=later)
+    assert store.append([again]) == 0, "nor does the id of an erased call come back, whatever time it gives"
     assert next(iter(store.calls(agent="tomb"))).outcome is None, "feedback on erased calls is erased too"
     assert store.erase("o_tomb").call_ids == ["tomb-4"], "somebody who came back can be erased again"
 

@@ -25,6 +25,8 @@ def test_kinds_and_headers() -> None:
         "param": None,
         "code": "over_limit",
     }
+    at_once = error_replies.refused(CHAT, OverLimit("Soon.", 0.2))
+    assert ("retry-after", "1") in at_once.headers, "0 would say that nothing need be waited for"
     assert ("www-authenticate", "Bearer") in error_replies.refused(CHAT, NotAuthenticated("Who?")).headers
     assert error(error_replies.refused(MESSAGES, AccessDenied("No.")))["type"] == "permission_error"
     assert error(error_replies.refused(CHAT, StoreError("Full.")))["type"] == "store_error"
@@ -32,7 +34,9 @@ def test_kinds_and_headers() -> None:
 
 
 def test_replies_to_what_is_no_call() -> None:
-    assert error_replies.not_found("/x" * 500).status == 404
+    missing = error_replies.not_found("/x" * 500)
+    assert missing.status == 404
+    assert error(missing)["message"] == f"There is nothing at {'/x' * 100}.", "no more than 200 letters of it"
     wrong = error_replies.wrong_method(CHAT, "DELETE" * 9, "POST")
     assert wrong.status == 405 and ("allow", "POST") in wrong.headers
     assert error_replies.malformed(431, "Too large.").status == 431

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from deputize.core.errors import UpstreamError
+from deputize.core.errors import BadInput, UpstreamError
 from deputize.http.headers import Headers
 from deputize.upstreams.failover import Breaker, RetryConfig, UpstreamPool, retry_after_s
 from deputize.upstreams.upstream import Upstream
@@ -107,6 +107,39 @@ async def test_nobody_answers() -> None:
     )
     with pytest.raises(UpstreamError, match="two is down"):
         await send(upstreams)
+
+
+async def test_where_every_circuit_is_open_nobody_is_asked_and_the_first_one_is_named() -> None:
+    transport = CannedTransport(UpstreamError("one is down"), UpstreamError("two is down"))
+    upstreams, _ = pool(transport, 2, attempts=1, break_after=1, cooldown_s=10)
+    with pytest.raises(UpstreamError, match="two is down"):
+        await send(upstreams)
+    with pytest.raises(UpstreamError) as caught:
+        await send(upstreams)
+    sentence = "Upstream 'u0' failed 1 times in a row and is left alone for another 10.0 s."
+    assert str(caught.value) == sentence and len(transport.urls) == 2
+
+
+async def test_the_only_upstream_is_asked_once_while_its_circuit_is_open() -> None:
+    transport = CannedTransport(UpstreamError("down"), Canned(500))
+    upstreams, slept = pool(transport, attempts=3, break_after=1, cooldown_s=10)
+    with pytest.raises(UpstreamError, match="down"):
+        await send(upstreams)
+    assert await send(upstreams) == 500 and len(transport.urls) == 2 and not slept
+
+
+async def test_a_failure_is_said_before_that_another_one_could_not_be_asked() -> None:
+    upstreams, _ = pool(CannedTransport(UpstreamError("two is down")), 2, attempts=1)
+
+    def prepare(upstream: Upstream) -> tuple[str, Headers, bytes]:
+        if upstream.name == "u0":
+            raise BadInput("u0 takes no pictures")
+        return "/v1/x", [], b""
+
+    with pytest.raises(UpstreamError, match="two is down"):
+        await upstreams.send("POST", upstreams.members, prepare)
+    with pytest.raises(BadInput, match="no pictures"):
+        await upstreams.send("POST", upstreams.members[:1], prepare)
 
 
 def test_breaker_opens_waits_and_lets_one_try() -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
+
+import pytest
 
 from deputize.core.records import Example, Request
 from deputize.core.template_key import TemplateKeys
@@ -53,6 +56,59 @@ def test_calls_whose_tools_vary_are_one_task_that_cannot_be_routed() -> None:
     tasks, keyspaces = find_tasks(examples)
     assert [(len(task.members), task.routable) for task in tasks] == [(40, False)]
     assert keyspaces == []
+
+
+def test_few_signatures_of_few_calls_are_small_sites_and_not_one_whose_tools_vary() -> None:
+    def tools(i: int) -> list[dict[str, Any]]:
+        return [{"type": "function", "function": {"name": f"tool{i}"}}]
+
+    examples = [example(i, "Is it late?", ("yes", "no")[i % 2]) for i in range(40)]
+    examples += [example(40 + i, "Use a tool.", "done", tools=tools(i % 2)) for i in range(6)]
+    tasks, keyspaces = find_tasks(examples)
+    assert [(len(task.members), task.routable) for task in tasks] == [(40, True), (3, True), (3, True)]
+    assert len(keyspaces) == 3
+
+
+@pytest.mark.parametrize(
+    ("second", "n_tasks"),
+    [
+        ("Is it late at night in the harbour of the town?", 1),
+        ("Does this letter ask for a refund of its price?", 2),
+    ],
+)
+def test_signatures_are_joined_where_the_prompts_are_one_template(second: str, n_tasks: int) -> None:
+    first = "Is it late at night in the harbour of the town?"
+    examples = [example(i, first, ("yes", "no")[i % 2]) for i in range(40)]
+    format = {"type": "json_object"}
+    examples += [example(i, second, ("yes", "no")[i % 2], response_format=format) for i in range(40, 80)]
+    tasks, _ = find_tasks(examples)
+    assert len(tasks) == n_tasks and sum(len(task.members) for task in tasks) == 80
+
+
+JOBS = (
+    ("will it rain in {} tomorrow", "weather forecast for {}", "is it sunny in {}, will it rain"),
+    ("send money to {}", "transfer some money from my account to {}", "pay {} from my account"),
+)
+
+
+def test_parts_of_a_semantic_split_are_not_joined_across_signatures() -> None:
+    pytest.importorskip("graspologic_native")
+    rng = random.Random(0)
+
+    def asked(i: int, **more: Any) -> Example:
+        job = rng.randrange(2)
+        reply = f'{{"amount": {i}, "to": "x"}}' if job else ("yes", "no", "perhaps")[i % 3]
+        made = example(i, "Serve the customer.", reply, **more)
+        place = "".join(rng.choice("abcdefghijklmnopqrstuvwxyz") for _ in range(9))
+        made.request.messages[1] = {"role": "user", "content": rng.choice(JOBS[job]).format(place)}
+        return made
+
+    examples = [asked(i) for i in range(150)]
+    examples += [asked(i, response_format={"type": "json_object"}) for i in range(150, 300)]
+    tasks, keyspaces = find_tasks(examples)
+    assert [task.split for task in tasks] == [True] * 4
+    assert sum(len(task.members) for task in tasks) == 300
+    assert all(len(space.branch_classifiers) == 1 for space in keyspaces)
 
 
 def test_pictures_are_left_out() -> None:

@@ -12,7 +12,9 @@ from deputize.stages.cluster.reply_profiles import read_reply
 SPLITTER = UnitSplitter()
 
 
-def fragment(lines: tuple[str, ...], replies: Sequence[str], first: int = 0) -> Fragment:
+def fragment(
+    lines: tuple[str, ...], replies: Sequence[str], first: int = 0, system: tuple[str, ...] = ()
+) -> Fragment:
     calls: list[PromptCall] = []
     for i, reply in enumerate(replies, first):
         response = {"role": "assistant", "content": reply}
@@ -26,7 +28,7 @@ def fragment(lines: tuple[str, ...], replies: Sequence[str], first: int = 0) -> 
             group=f"g{i}",
         )
         calls.append(prompt_call(i, example, read_reply(response), SPLITTER))
-    return Fragment.of(calls, ((), lines))
+    return Fragment.of(calls, (system, lines))
 
 
 YES_NO = ["yes", "no"] * 20
@@ -43,6 +45,36 @@ def test_an_optional_line_is_one_task_and_other_fields_are_another() -> None:
     assert joinable(plain, polite)
     assert not joinable(plain, fragment(("Copy the fields.",), ['{"colour": 1, "size": 2}'] * 40, 40))
     assert not joinable(plain, fragment(("Copy the fields.",), YES_NO, 40))
+
+
+def test_an_instruction_is_no_option() -> None:
+    """With the same system prompt, calls that are told what to do are not those whose user says it."""
+    desk = ("You help the people of a large town with their letters.",)
+    told, free = fragment(("Sum it up.",), PROSE, 0, desk), fragment((), PROSE, 40, desk)
+    assert not joinable(told, free)
+    assert joinable(told, fragment(("Sum it up.",), PROSE, 40, desk))
+
+
+def test_mixtures_in_other_words_are_not_one_task() -> None:
+    mixture = [reply for pair in zip(YES_NO, FIELDS, strict=True) for reply in pair]
+    one = fragment(("Do what the customer asks for.",), mixture)
+    other = fragment(("Do what this customer asks for.",), mixture, 80)
+    assert not joinable(one, other)
+    assert joinable(one, fragment(("Do what the customer asks for.",), mixture, 80))
+
+
+def test_small_groups_with_other_kinds_of_reply_are_not_joined_by_their_lines() -> None:
+    lines = ("Look at the letter.", "Look at the stamp.", "Look at the date.")
+    large = fragment(("Name the colour.",), COLOURS)
+    fields, words = (
+        fragment(lines, FIELDS[:5], 100, ("P one",)),
+        fragment(lines, YES_NO[:5], 200, ("P one", "Q")),
+    )
+    groups = {(tuple(f.system), tuple(f.user)): f.members for f in (large, fields, words)}
+    assert [f.n for f in merge(groups)] == [40, 5, 5]
+    same = fragment(lines, FIELDS[:5], 300, ("P one", "Q"))
+    groups = {(tuple(f.system), tuple(f.user)): f.members for f in (large, fields, same)}
+    assert [f.n for f in merge(groups)] == [40, 10]
 
 
 def test_small_groups_join_the_task_whose_lines_they_have() -> None:

@@ -54,6 +54,11 @@ def test_neighbours_put_each_text_first() -> None:
     assert 7 in near[3]
 
 
+def test_a_text_is_its_own_first_neighbour_among_many_equal_ones() -> None:
+    near = neighbours(np.ones((20, 1), np.float32), 3)
+    assert near.shape == (20, 4) and near[:, 0].tolist() == list(range(20))
+
+
 def test_a_node_without_links_is_a_community_of_its_own() -> None:
     weights = csr_matrix(([1.0, 1.0], ([1, 3], [3, 1])), shape=(5, 5))
     assert communities(weights).tolist() == [1, 0, 2, 0, 3]
