@@ -24,6 +24,7 @@ from benchmarks.privacy_tasks import KEY, MODEL, SPLIT, asked, help_desk, raw_tw
 from benchmarks.table import arguments, save, show
 from deputize.core.artifacts import Curated, Discovered, Selected
 from deputize.core.config import Convert
+from deputize.core.deadline import Deadline
 from deputize.core.progress import silent
 from deputize.core.records import Call
 from deputize.locations import models_path
@@ -75,7 +76,7 @@ def measure(
                 home=home,
                 out_dir=home / "specialists",
                 models_dir=models_path(),
-                deadline_s=120,
+                deadline=Deadline.after(120),
                 progress=silent,
             )
             for specialist in done.specialists:

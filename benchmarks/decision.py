@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.simulated_log import designed
+from benchmarks.labelled_logs import designed
 from deputize.core.answer_params import answer_params
 from deputize.core.artifacts import Curated, Discovered
 from deputize.core.config import Convert

@@ -25,6 +25,7 @@ import numpy as np
 from deputize.core.artifacts import Curated, Selected
 from deputize.core.config import Convert
 from deputize.core.contracts import agree, answer_of
+from deputize.core.deadline import Deadline
 from deputize.core.progress import silent
 from deputize.core.records import Answer, Call, Example, Task
 from deputize.demo import teacher, traffic, world
@@ -149,7 +150,7 @@ def compare(
                 home=home,
                 out_dir=home / "specialists",
                 models_dir=models_path(),
-                deadline_s=LORA_S,
+                deadline=Deadline.after(LORA_S),
                 progress=silent,
             )
             trained[side] = {s.task_id: load(home / s.path, models_path()) for s in done.specialists}

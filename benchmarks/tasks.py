@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import simulated_log, table
+from benchmarks import labelled_logs, table
 from deputize.core.contracts import text_of
 from deputize.core.records import Call
 from deputize.core.signature import signature
@@ -173,7 +173,7 @@ def measure(
 
 def speed(n: int, seed: int) -> dict[str, Any]:
     """The whole semantic step on many short texts (static word vectors above 6,000)."""
-    calls, _ = simulated_log.hostile(n, seed)
+    calls, _ = labelled_logs.hostile(n, seed)
     texts = [f"{_user(c)} {i}" for i, c in enumerate(calls)]
     began = time.perf_counter()
     found = group_texts(texts, seed)
@@ -196,8 +196,8 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=[], help="designed, hostile, metagpt, clinc")
     args = parser.parse_args()
     logs: dict[str, Callable[[], tuple[list[Call], list[str]] | None]] = {
-        "designed": lambda: simulated_log.designed(seed=args.seed),
-        "hostile": lambda: simulated_log.hostile(seed=args.seed),
+        "designed": lambda: labelled_logs.designed(seed=args.seed),
+        "hostile": lambda: labelled_logs.hostile(seed=args.seed),
         "metagpt": lambda: recorded("metagpt_rsp_cache"),
         "clinc": lambda: utterances(args.utterances, args.seed),
     }

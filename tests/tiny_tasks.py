@@ -9,6 +9,7 @@ from typing import Any
 
 from deputize.core.artifacts import Curated, Discovered, Finetuned, Selected
 from deputize.core.config import Convert
+from deputize.core.deadline import Deadline
 from deputize.core.progress import silent
 from deputize.core.records import Contract, Example, Field, Message, PromptRecipe, Request, Split, Task
 from deputize.stages.finetune.run import run as finetune
@@ -141,6 +142,6 @@ def train(
         home=home,
         out_dir=home / "specialists",
         models_dir=models_dir,
-        deadline_s=minutes * 60,
+        deadline=Deadline.after(minutes * 60),
         progress=silent,
     )

@@ -63,7 +63,7 @@ LinkedBy = Literal["header", "history", "session", "none"]
 
 
 class EpisodeLinks(Record):
-    """S1 -> S2: the episodes that calls belong to where the log does not say it."""
+    """Collection -> curation: the episodes that calls belong to where the log does not say it."""
 
     episode_of: dict[str, str]
     """Call id -> episode, for calls whose episode the log does not name and that are linked to others."""

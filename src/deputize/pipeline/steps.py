@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from deputize.core.artifacts import Discovered, Evaluated, Finetuned, Selected
 from deputize.core.config import AUDIT_SHARE
+from deputize.core.deadline import Deadline
 from deputize.core.records import Answer
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def finetune(run: Run, out: Artifact[Finetuned]) -> None:
             home=run.home.path,
             out_dir=run.folder / "specialists",
             models_dir=run.home.models_path,
-            deadline_s=run.remaining_s(),
+            deadline=Deadline.after(run.remaining_s()),
             progress=run.progress,
         )
     )

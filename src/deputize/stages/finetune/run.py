@@ -6,14 +6,13 @@ References:
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import numpy as np
 
 from deputize.core.artifacts import Curated, Discovered, Finetuned, Selected, Specialist
 from deputize.core.config import Convert
-from deputize.core.deadline import Clock, Deadline
+from deputize.core.deadline import Deadline
 from deputize.core.errors import BadInput
 from deputize.core.progress import Progress
 from deputize.core.records import Task
@@ -39,9 +38,8 @@ def run(
     home: Path,
     out_dir: Path,
     models_dir: Path,
-    deadline_s: float,
+    deadline: Deadline,
     progress: Progress,
-    clock: Clock = time.monotonic,
 ) -> Finetuned:
     """Trains every method that was planned, cheapest first.
 
@@ -53,16 +51,14 @@ def run(
         home: specialists' paths are relative to it.
         out_dir: where specialists' folders go.
         models_dir: where base models lie.
-        deadline_s: seconds there are for this and for evaluating what was trained, which gets its part of them.
+        deadline: the end of this and of evaluating what was trained, which gets its part of the time.
         progress: called at each step.
-        clock: monotonic seconds.
 
     Raises:
         MissingExtra: the base model or a package is not here.
     """
-    deadline = Deadline.after(deadline_s, clock)
     out_dir.mkdir(parents=True, exist_ok=True)
-    context = TrainingContext(config, home, models_dir, selected.base_model, progress, clock)
+    context = TrainingContext(config, home, models_dir, selected.base_model, progress, deadline.clock)
     jobs: list[TrainingJob] = []
     refused: dict[str, str] = {}
     for task in discovered.tasks:

@@ -13,6 +13,7 @@ from tests.unit.stages.evaluate.conftest import population_of
 
 from deputize.core.artifacts import Curated, Discovered, Finetuned, Selected, Specialist
 from deputize.core.config import Convert
+from deputize.core.deadline import Deadline
 from deputize.core.progress import silent
 from deputize.specialists.learn_schema import learn_schema
 from deputize.specialists.linear_model import LinearPredictor, LinearSettings
@@ -119,7 +120,7 @@ def test_another_one_that_does_not_leak_is_certified_and_the_leak_is_noted(
         home=home,
         out_dir=home / "careful",
         models_dir=home,
-        deadline_s=60.0,
+        deadline=Deadline.after(60.0),
         progress=lambda *_: None,
     )
     (sound,) = careful.specialists

@@ -1,4 +1,4 @@
-"""S6 within its time: simulated slow specialists on a clock that only they move."""
+"""Evaluation within its time: simulated slow specialists on a clock that only they move."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""S5 on a tiny model with random weights: every predictor, every method, stops and starts, and what lies on disk."""
+"""Fine-tuning on a tiny model with random weights: every predictor, every method, stops and starts, and what lies on disk."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from tests import tiny_tasks
 from deputize.core.artifacts import Finetuned, Selected, Specialist
 from deputize.core.config import Convert
 from deputize.core.contracts import DEFER
+from deputize.core.deadline import Deadline
 from deputize.core.errors import BadInput, MissingExtra, Tampered
 from deputize.core.progress import silent
 from deputize.specialists.language_model import LanguageModel
@@ -110,7 +111,7 @@ def test_a_renamed_task_is_not_trained_again(tiny: Tiny, tmp_path: Path) -> None
             home=tmp_path,
             out_dir=tmp_path / "s",
             models_dir=tiny[0],
-            deadline_s=300,
+            deadline=Deadline.after(300),
             progress=lambda what, *a: told.append(what),
         )
         return found.specialists, told
@@ -155,7 +156,7 @@ def test_a_killed_training_goes_on_where_it_was(tiny: Tiny, tmp_path: Path) -> N
             home=home,
             out_dir=home / "s",
             models_dir=tiny[0],
-            deadline_s=300,
+            deadline=Deadline.after(300),
             progress=progress,
         )
 
@@ -229,7 +230,7 @@ def test_a_task_without_trainable_examples_is_refused(tiny: Tiny, tmp_path: Path
         home=tmp_path,
         out_dir=tmp_path / "s",
         models_dir=tiny[0],
-        deadline_s=10,
+        deadline=Deadline.after(10),
         progress=silent,
     )
     assert finetuned.specialists == [] and "trained on" in finetuned.refused["label"]
@@ -255,8 +256,8 @@ def test_the_action_counts_the_same_with_and_without_arguments(tiny: Tiny) -> No
     assert seen == {True, False}
 
 
-@pytest.mark.parametrize("deadline_s", [30.0, 120.0, 1000.0])
-def test_no_step_is_begun_that_would_end_too_late(tiny: Tiny, tmp_path: Path, deadline_s: float) -> None:
+@pytest.mark.parametrize("seconds", [30.0, 120.0, 1000.0])
+def test_no_step_is_begun_that_would_end_too_late(tiny: Tiny, tmp_path: Path, seconds: float) -> None:
     """On a clock that only steps move: each takes ten seconds."""
     curated, discovered = tiny_tasks.make(("values",), 60)
     now, n_steps = 0.0, 0
@@ -274,10 +275,9 @@ def test_no_step_is_begun_that_would_end_too_late(tiny: Tiny, tmp_path: Path, de
         home=tmp_path,
         out_dir=tmp_path / "s",
         models_dir=tiny[0],
-        deadline_s=deadline_s,
+        deadline=Deadline.after(seconds, lambda: now),
         progress=progress,
-        clock=lambda: now,
     )
-    assert n_steps > 0 and now <= deadline_s, found.refused
+    assert n_steps > 0 and now <= seconds, found.refused
     history = found.specialists[0].settings["training"]["history"]
-    assert (deadline_s == 30.0) == (len(history) == 1)
+    assert (seconds == 30.0) == (len(history) == 1)
