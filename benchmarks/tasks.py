@@ -23,7 +23,7 @@ from deputize.core.signature import signature
 from deputize.core.template_key import opening
 from deputize.locations import models_path
 from deputize.stages.cluster.run import discover
-from deputize.stages.cluster.semantic import communities, embed, graph
+from deputize.stages.cluster.text_communities import communities, embed, graph
 
 DATA = Path(__file__).parents[1] / "../shared/data"
 Labels = Sequence[Any]

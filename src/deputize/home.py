@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from deputize.store.access.api_keys import ApiKeys
     from deputize.store.access.approvals import Approvals
     from deputize.store.access.audit_log import AuditLog
-    from deputize.store.access.meter import RateLimiter
+    from deputize.store.access.rate_limiter import RateLimiter
     from deputize.store.base import Store
     from deputize.store.conversation_store import ConversationStore
     from deputize.store.keys.keyring import KeyRing
@@ -131,7 +131,7 @@ class Home:
 
     def rate_limiter(self, n_workers: int) -> RateLimiter:
         """Limits of API keys, shared by `n_workers` processes; to be closed by the caller."""
-        from deputize.store.access.meter import RateLimiter
+        from deputize.store.access.rate_limiter import RateLimiter
 
         return RateLimiter(self.path, n_workers=n_workers)
 
@@ -157,7 +157,7 @@ class Home:
             StoreError: it cannot be opened, is damaged, or was written with other keys.
             BadInput: config.toml names a store that does not exist.
         """
-        from deputize.store.access.audited import AuditedStore
+        from deputize.store.access.audited_store import AuditedStore
         from deputize.store.recording.journal import left_over, recover
 
         self.note_keys_used()

@@ -79,7 +79,7 @@ def approve(terminal: Terminal, /, request_id: str) -> None:
 def export(terminal: Terminal, /, request_id: str, out: Path) -> None:
     """Write the raw calls of an approved request to a file only you can read."""
     from deputize.maintenance.lineage import ClearTextCopy, note_copy
-    from deputize.store.access.guarded import GuardedStore
+    from deputize.store.access.guarded_store import GuardedStore
 
     approvals, home = _approvals(terminal), terminal.home
     with contextlib.closing(home.open_store(audited=False)) as store:

@@ -16,8 +16,8 @@ from deputize.gateway.auth import NOTHING_RESERVED, Authenticator, Caller, NoAut
 from deputize.gateway.context import CallIds, Context, read_context
 from deputize.gateway.exchange import Exchange
 from deputize.gateway.feedback import read_feedback
-from deputize.gateway.live import Live
 from deputize.gateway.metrics import Metrics
+from deputize.gateway.model_calls import ModelCallHandler
 from deputize.gateway.passthrough import Passthrough
 from deputize.gateway.protocols import CallRecorder
 from deputize.gateway.settings import GatewaySettings
@@ -70,7 +70,7 @@ class Gateway:
         self,
         *,
         settings: GatewaySettings,
-        live: Live,
+        live: ModelCallHandler,
         upstreams: UpstreamPool,
         recorder: CallRecorder,
         metrics: Metrics,

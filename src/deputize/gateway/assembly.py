@@ -14,9 +14,9 @@ from deputize.gateway.app import Gateway
 from deputize.gateway.audits import Auditor
 from deputize.gateway.auth import ApiKeyAuthenticator, Authenticator
 from deputize.gateway.conversations import SealedConversations
-from deputize.gateway.live import Live
 from deputize.gateway.metrics import Metrics
 from deputize.gateway.metrics_files import MetricsFiles
+from deputize.gateway.model_calls import ModelCallHandler
 from deputize.gateway.rollback import RollbackMonitor
 from deputize.gateway.route_watcher import RouteWatcher
 from deputize.gateway.routing import RoutingDecider
@@ -142,7 +142,7 @@ class RunningGateway:
             on_rollback=self._routes.load,
         )
 
-    def _live(self, upstreams: UpstreamPool, authenticator: Authenticator) -> Live:
+    def _live(self, upstreams: UpstreamPool, authenticator: Authenticator) -> ModelCallHandler:
         settings = self._settings
         max_answer_bytes = int(settings.max_answer_mb * 1024 * 1024)
         routing = RoutingDecider(
@@ -176,7 +176,7 @@ class RunningGateway:
             clock_s=perf_counter,
             clock=self._clock,
         )
-        return Live(
+        return ModelCallHandler(
             recorder=self._recorder,
             conversations=self._conversations,
             routing=routing,

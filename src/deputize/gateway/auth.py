@@ -11,7 +11,7 @@ from deputize.core.errors import AccessDenied, NotAuthenticated
 from deputize.core.records import Usage
 from deputize.scoring.costs import Prices
 from deputize.store.access.api_keys import ApiKey, ApiKeys
-from deputize.store.access.meter import RateLimiter
+from deputize.store.access.rate_limiter import RateLimiter
 from deputize.store.access.roles import EVERY_TENANT, Right, require
 
 KEY_PREFIX = "dpk_"

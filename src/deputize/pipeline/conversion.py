@@ -21,7 +21,7 @@ from deputize.core.progress import Progress, silent
 from deputize.core.records import RouteFile
 from deputize.home import Home
 from deputize.pipeline.curation import privacy_now
-from deputize.pipeline.environment import environment
+from deputize.pipeline.machine_info import machine_info
 from deputize.pipeline.run import IMPORT, Run, RunState, latest_run, newest_state
 from deputize.pipeline.run_erasure import forget_in_run
 from deputize.pipeline.stage_table import STAGES, Stage, stage_of, steps_from
@@ -192,7 +192,7 @@ def finish(run: Run) -> dict[str, Any]:
         finetuned=finetuned,
         results=evaluated.results,
         timings_s=run.state.timings_s,
-        environment=environment(),
+        environment=machine_info(),
         n_skipped=run.state.source_skipped,
         skipped=run.state.skipped,
     )

@@ -21,8 +21,8 @@ from typing import Any
 
 from deputize.specialists.answer_schema import AnswerBuilder, AnswerSchema, Slot
 from deputize.specialists.base import RawPrediction
+from deputize.specialists.classification_head import batches, padded
 from deputize.specialists.confidence import RawConfidence
-from deputize.specialists.head import batches, padded
 from deputize.specialists.language_model import LanguageModel
 from deputize.specialists.registry import StoredSpecialist
 from deputize.specialists.torch_runtime import torch_module

@@ -37,7 +37,7 @@ LoadPredictor = Callable[[StoredSpecialist], TextPredictor]
 OURS: dict[str, str] = {
     "linear": "deputize.specialists.linear_model:load_linear",
     "pointer": "deputize.specialists.pointer_predictor:load_pointer",
-    "head": "deputize.specialists.head:load_head",
+    "head": "deputize.specialists.classification_head:load_head",
     "decoder": "deputize.specialists.decoder:load_decoder",
 }
 """Kind -> module and name of its loader; modules are imported when they are asked for."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from deputize.core.errors import BadInput
+from deputize.specialists.classification_head import HeadPredictor
 from deputize.specialists.decoder import DecoderPredictor
-from deputize.specialists.head import HeadPredictor
 from deputize.specialists.linear_model import LinearPredictor, load_linear
 from deputize.specialists.pointer_predictor import PointerPredictor
 from deputize.specialists.registry import OURS, loader_of

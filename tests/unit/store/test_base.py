@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from deputize.store.access.audited import AuditedStore
-from deputize.store.access.guarded import GuardedStore
+from deputize.store.access.audited_store import AuditedStore
+from deputize.store.access.guarded_store import GuardedStore
 from deputize.store.base import Store
 from deputize.store.memory import MemoryStore
 from deputize.store.sqlite import SqliteStore

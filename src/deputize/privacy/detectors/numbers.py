@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
-from deputize.privacy.dates import find_dates
+from deputize.privacy.date_shift import find_dates
 from deputize.privacy.detectors.base import Span
 
 _NUMBER = re.compile(

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from deputize.privacy.dates import find_dates
+from deputize.privacy.date_shift import find_dates
 from deputize.privacy.scan.episode_lines import EpisodeLines
 from deputize.privacy.scan.site_statistics import SiteStatistics
 

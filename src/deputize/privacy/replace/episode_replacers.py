@@ -6,7 +6,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 
 from deputize.core.records import Call
-from deputize.privacy.dates import find_dates
+from deputize.privacy.date_shift import find_dates
 from deputize.privacy.replace.finding_filter import FindingFilter
 from deputize.privacy.replace.replacer import Replacer
 from deputize.privacy.replace.site_plan import SitePlan

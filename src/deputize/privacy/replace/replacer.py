@@ -10,7 +10,7 @@ from functools import lru_cache
 from itertools import pairwise
 
 from deputize.privacy.check_digits import digits_of
-from deputize.privacy.dates import find_dates, shift_dates
+from deputize.privacy.date_shift import find_dates, shift_dates
 from deputize.privacy.replace.surrogates import Surrogates
 
 NUMBERS = frozenset({"PHONE_NUMBER", "US_SSN", "CREDIT_CARD", "BANK_ACCOUNT", "IBAN_CODE", "NATIONAL_ID"})

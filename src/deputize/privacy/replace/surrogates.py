@@ -18,7 +18,7 @@ from types import MappingProxyType
 
 from deputize.core.errors import MissingExtra
 from deputize.privacy.check_digits import digits_of, is_aba_number, is_iban, is_luhn, is_nhs_number
-from deputize.privacy.dates import shift_partial_date
+from deputize.privacy.date_shift import shift_partial_date
 
 MAX_SHIFT_WEEKS = 26
 

@@ -13,7 +13,7 @@ from functools import lru_cache
 
 from deputize.core.records import Call
 from deputize.privacy.call_texts import call_strings, message_strings
-from deputize.privacy.dates import find_dates
+from deputize.privacy.date_shift import find_dates
 from deputize.privacy.scan.episode_lines import EpisodeLines
 from deputize.privacy.scan.line_index import LineIndex
 from deputize.privacy.scan.site_statistics import SiteStatistics

@@ -14,7 +14,7 @@ import msgspec
 from deputize.core.contracts import closed_labels, parse_json_object, short_reply, text_of, tool_calls_of
 from deputize.core.records import Call
 from deputize.privacy.call_texts import message_strings
-from deputize.privacy.dates import YEARLESS
+from deputize.privacy.date_shift import YEARLESS
 from deputize.privacy.detectors.numbers import numbers_of
 
 MAX_ENUM_VALUES, MIN_ENUM_GROUPS = 40, 5

@@ -22,7 +22,7 @@ from deputize.stages.cluster.branch_classifier import fit_branch_classifier
 from deputize.stages.cluster.merge import Fragment
 from deputize.stages.cluster.recurring_lines import PromptCall
 from deputize.stages.cluster.reply_profiles import Profile, ReplyFacts, closed, profile, same_kind
-from deputize.stages.cluster.semantic import communities, embed, graph
+from deputize.stages.cluster.text_communities import communities, embed, graph
 
 MIN_CALLS = 60
 MIN_BRANCH = 20

@@ -15,9 +15,9 @@ import numpy as np
 from deputize.scoring.leak import Loss
 from deputize.specialists.answer_schema import AnswerSchema
 from deputize.specialists.base import TextPredictor
+from deputize.specialists.classification_head import HeadPredictor, first_weights
 from deputize.specialists.closed_answers import ClosedAnswers, closed
 from deputize.specialists.decoder import DecoderPredictor
-from deputize.specialists.head import HeadPredictor, first_weights
 from deputize.specialists.language_model import LanguageModel
 from deputize.specialists.torch_runtime import torch_module
 from deputize.stages.finetune import planted_secrets

@@ -17,7 +17,7 @@ import numpy as np
 
 from deputize.core.deadline import Clock
 from deputize.core.progress import Progress
-from deputize.specialists.head import batches
+from deputize.specialists.classification_head import batches
 from deputize.specialists.language_model import LanguageModel
 from deputize.specialists.torch_runtime import torch_module
 from deputize.stages.finetune.answer_loss import AnswerLoss

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from deputize.scoring.intervals import coverage_at
-from deputize.specialists.head import batches
+from deputize.specialists.classification_head import batches
 from deputize.specialists.torch_runtime import torch_module
 from deputize.stages.finetune.answer_loss import AnswerLoss
 from deputize.stages.finetune.encode import EncodedExample

@@ -227,7 +227,7 @@ def generate(
     """
     from contextlib import nullcontext
 
-    from deputize.specialists.head import padded
+    from deputize.specialists.classification_head import padded
 
     torch = torch_module()
     rows = [_cut(base.ids(p), MAX_PROMPT_TOKENS) for p in prompts]

@@ -7,7 +7,7 @@ from datetime import date
 from typing import Any
 
 from deputize.core.records import Call
-from deputize.privacy.dates import find_dates
+from deputize.privacy.date_shift import find_dates
 from deputize.privacy.scan.site_statistics import SiteStatistics
 
 

@@ -193,7 +193,7 @@ def tuned(tiny: Tiny, kind: str, *, repeats: int, epochs: int, lr: float) -> Lea
         if choices is None:
             rows = encode_for_decoder(base, taught, schema, 448)
         else:
-            from deputize.specialists.head import first_weights
+            from deputize.specialists.classification_head import first_weights
             from deputize.specialists.torch_runtime import torch_module
 
             torch = torch_module()

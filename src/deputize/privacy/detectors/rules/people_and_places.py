@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from deputize.privacy.dates import find_dates
+from deputize.privacy.date_shift import find_dates
 from deputize.privacy.detectors.gazetteer import is_name, is_only_name
 from deputize.privacy.detectors.rules.rule import (
     CAPITALISED_WORD,

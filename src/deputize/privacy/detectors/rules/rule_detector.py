@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from deputize.privacy.check_digits import digits_of
-from deputize.privacy.dates import find_dates
+from deputize.privacy.date_shift import find_dates
 from deputize.privacy.detectors.base import Span
 from deputize.privacy.detectors.gazetteer import is_name, is_only_name
 from deputize.privacy.detectors.rules.formatted_ids import FORMATTED_ID_RULES

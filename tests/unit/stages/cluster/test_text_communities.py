@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
-from deputize.stages.cluster.semantic import communities, embed, graph, neighbours
+from deputize.stages.cluster.text_communities import communities, embed, graph, neighbours
 
 pytest.importorskip("graspologic_native")
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deputize.privacy.dates import find_dates, shift_dates, shift_partial_date
+from deputize.privacy.date_shift import find_dates, shift_dates, shift_partial_date
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from tests.unit.gateway.stubs import (
 
 from deputize.core.errors import BadInput, UpstreamError
 from deputize.gateway.audits import Auditor
-from deputize.gateway.live import Live
+from deputize.gateway.model_calls import ModelCallHandler
 from deputize.gateway.routing import RoutingDecider
 from deputize.http.handler import HttpReply
 from deputize.wire.sse import DONE
@@ -33,7 +33,7 @@ TEXT = [chunk({"content": "Hel"}), chunk({"content": "lo"})]
 END = [chunk({}, "stop"), DONE]
 
 
-def live(parts: Settled, answer: Any) -> Live:
+def live(parts: Settled, answer: Any) -> ModelCallHandler:
     send = sender(upstream(CannedTransport(answer)), metrics=parts.metrics, ask_for_usage=False)
     settled = parts.settlement
     auditor = Auditor(
@@ -44,7 +44,7 @@ def live(parts: Settled, answer: Any) -> Live:
         metrics=parts.metrics,
         clock_s=perf_counter,
     )
-    return Live(
+    return ModelCallHandler(
         recorder=parts.recorder,
         conversations=parts.conversations,
         routing=RoutingDecider(lambda: None, None, parts.metrics, timeout_s=1, clock_s=perf_counter),

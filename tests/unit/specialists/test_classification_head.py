@@ -8,8 +8,15 @@ import numpy as np
 import pytest
 from tests import tiny_tasks
 
+from deputize.specialists.classification_head import (
+    HEADS_FILE,
+    HeadPredictor,
+    batches,
+    first_weights,
+    last_hidden,
+    padded,
+)
 from deputize.specialists.closed_answers import closed
-from deputize.specialists.head import HEADS_FILE, HeadPredictor, batches, first_weights, last_hidden, padded
 from deputize.specialists.language_model import LanguageModel
 from deputize.specialists.learn_schema import learn_schema
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 
-def environment() -> dict[str, Any]:
+def machine_info() -> dict[str, Any]:
     """The machine a run was made on, for the report."""
     try:
         import torch

@@ -33,7 +33,7 @@ from deputize.http.handler import HttpReply
 from deputize.upstreams.upstream import too_large
 
 
-class Live:
+class ModelCallHandler:
     """Answers model calls. Knows no server and no path."""
 
     def __init__(

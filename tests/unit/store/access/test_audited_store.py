@@ -8,7 +8,7 @@ import pytest
 
 from deputize.core.errors import StoreError
 from deputize.store.access.audit_log import AuditLog, acts_as
-from deputize.store.access.audited import AuditedStore
+from deputize.store.access.audited_store import AuditedStore
 from deputize.store.base import Store
 from deputize.store.keys.keyring import KeyRing
 from deputize.store.memory import MemoryStore

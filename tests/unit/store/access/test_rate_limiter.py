@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.unit.store.access.test_api_keys import Clock, a_key
 
 from deputize.core.errors import AccessDenied, OverLimit
-from deputize.store.access.meter import RateLimiter
+from deputize.store.access.rate_limiter import RateLimiter
 
 
 def test_models_are_bounded(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from deputize.core.errors import AccessDenied, BadInput
 from deputize.core.records import Call
 from deputize.store.access.approvals import VALID_S, Approvals
 from deputize.store.access.audit_log import AuditLog
-from deputize.store.access.guarded import GuardedStore
+from deputize.store.access.guarded_store import GuardedStore
 from deputize.store.access.roles import Actor, Right, Role, owner
 from deputize.store.keys.keyring import KeyRing
 from deputize.store.memory import MemoryStore
