@@ -49,10 +49,7 @@ UNREAD_NAMES = {
     "gateway/launch:running_gateway": "a gateway in the caller's event loop, for tests and benchmarks",
     "scoring/certificates:draw_units": "one call of each group: what simulations compare draw_calls with",
     **dict.fromkeys(
-        (
-            "scoring/certificates:family_levels",
-            "scoring/monitor:false_rollback_bound",
-        ),
+        ("scoring/monitor:false_rollback_bound",),
         "statistics that evaluate and the roll-back loop do not call yet; strike each line when they do",
     ),
 }

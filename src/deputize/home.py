@@ -75,6 +75,10 @@ class Home:
         if store is not None:
             store.close()
 
+    def now(self) -> float:
+        """Unix seconds, by the clock of this home."""
+        return self._clock()
+
     def fresh(self) -> Home:
         """The same folder with nothing opened yet, to be closed by the caller."""
         return Home(self.path, environ=self._environ, clock=self._clock)

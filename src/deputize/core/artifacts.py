@@ -8,7 +8,8 @@ import msgspec
 
 from deputize.core.certification import AllRoutes, Feasibility, TestLevel
 from deputize.core.detector_power import DetectorPower
-from deputize.core.records import Certificate, Contract, Example, KeySpace, Record, Site, Split, Task
+from deputize.core.records import Certificate, Contract, Example, KeySpace, Record, Split, Task
+from deputize.core.sites import Site
 
 
 class Skip(Record):

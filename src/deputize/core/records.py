@@ -196,27 +196,6 @@ class Example(Record):
         return self.origin or self.group or self.episode or self.call_id
 
 
-class Site(Record):
-    """One place in the agent that calls a model, who it speaks to, and the evidence for it."""
-
-    id: str
-    """Its id."""
-    name: str
-    """For a reader."""
-    agent: str
-    """The agent it belongs to."""
-    n_calls: int
-    """Calls made there."""
-    n_human: int
-    """Of them, replies to a person."""
-    n_code: int
-    """Of them, replies meant for code."""
-    audience: Literal["human", "code", "mixed"]
-    """Who the replies are meant for."""
-    evidence: str
-    """One sentence with the numbers the inference rests on."""
-
-
 class Field(Record):
     """One field of a JSON reply."""
 
@@ -334,7 +313,7 @@ class Certificate(Record):
     epsilon: float
     """The loss that the claim allows, over all calls of the task."""
     delta: float
-    """The probability with which the claim may be false."""
+    """The probability with which the claim may be false, other tests on the same groups included."""
     n_calibration: int
     """Independent units: groups, one random call of each."""
     threshold: float
@@ -353,6 +332,8 @@ class Certificate(Record):
     """Of them, answered otherwise than the LLM did."""
     uncompared: list[str] = msgspec.field(default_factory=list)
     """Fields of the reply that the claim is not about."""
+    level: float = 0.0
+    """The part of delta that this test was done at."""
     served_limit: float | None = None
     """The loss among the served calls that the claim allows as well; None: it speaks of all calls only."""
     linked_by: str = ""

@@ -25,8 +25,9 @@ from deputize.core.artifacts import (
     MethodRow,
     TestScore,
 )
-from deputize.core.certification import Feasibility
-from deputize.core.records import Certificate, Record, Site
+from deputize.core.certification import AllRoutes, Feasibility, TestLevel
+from deputize.core.records import Certificate, Record
+from deputize.core.sites import Site
 
 REPORT_VERSION = 2
 
@@ -200,6 +201,10 @@ class ReportTask(Record):
     """Why there is no certificate; null where there is one."""
     feasibility: Feasibility | None
     """Verdict before anything was trained: whether the groups of the task can carry a certificate."""
+    level: TestLevel | None
+    """The part of delta that the test was done at, and what is left of it; null where nothing was tested."""
+    all_routes: AllRoutes | None
+    """The claim that holds together with those of all other tasks tested; null where nothing was tested."""
     median_llm_latency_ms: float | None
     """Of the recorded calls."""
     cost: ReportTaskCost
@@ -387,6 +392,8 @@ class Report(Record):
     """The loss that certificates allow, over all calls of a task."""
     delta: float
     """The probability with which a certificate may be false."""
+    scope: Literal["per-route", "all-routes"]
+    """Whether delta is for each certificate by itself, or for all of the run at once."""
     source: ReportSource
     """The log."""
     curate: ReportCuration

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from deputize.files import locked
-from deputize.scoring.ledger import Ledger, Look
+from deputize.scoring.ledger import Ledger, Look, with_look
 from deputize.store.sealed import read_sealed, write_sealed
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class LedgerFile:
             Tampered, StoreError: as `read`, or it cannot be written: then the test may not be done.
         """
         with locked(self._path):
-            before = self.read().looks
-            same = (look.run_id, look.task_id, look.specialist)
-            if all((one.run_id, one.task_id, one.specialist) != same for one in before):
-                write_sealed(self._path, Ledger(looks=[*before, look]), self._home.keyring)
+            before = self.read()
+            after = with_look(before, look)
+            if after is not before:
+                write_sealed(self._path, after, self._home.keyring)

@@ -94,9 +94,11 @@ def finetune(run: Run, out: Artifact[Finetuned]) -> None:
 def evaluate(run: Run, out: Artifact[Evaluated]) -> None:
     """Certificates and scores for each task, on raw calls as the gateway would get them."""
     from deputize.pipeline.curation import LearnableCalls
+    from deputize.pipeline.ledger_file import LedgerFile
     from deputize.scoring.costs import load_prices
     from deputize.specialists.model_cache import MODELS
     from deputize.specialists.predictor import load
+    from deputize.stages.evaluate.delta_account import DeltaAccount, groups_by_task
     from deputize.stages.evaluate.population import read_population
     from deputize.stages.evaluate.run import run as certify
 
@@ -117,6 +119,9 @@ def evaluate(run: Run, out: Artifact[Evaluated]) -> None:
         deadline_s=run.remaining_s(),
         digest=answer_digest(run.home.keyring.derive("answers")),
         audit_share=audit_share_of(run.home),
+        account=DeltaAccount(
+            run.state.run_id, LedgerFile(run.home), groups_by_task(curated, discovered), run.home.now
+        ),
     )
     MODELS.clear()  # a process that goes on, such as the watch, does not keep them in memory
     out.write(Evaluated(results=results, n_gone=population.n_gone))

@@ -379,26 +379,31 @@ def claim(
     verdict: SequenceTest,
     index: int,
     *,
+    delta: float | None = None,
     mixed: bool = False,
     n_repeated: int = 0,
     n_unread: int = 0,
     uncompared: Sequence[str] = (),
     linked_by: str = "",
     n_people: int = 0,
+    n_together: int = 0,
 ) -> str:
     """The words a reader may quote for the certified threshold at `index`.
 
     Args:
         verdict: the test.
         index: of the threshold.
+        delta: the probability with which it may be false, other tests on the same groups included; None: the level of the
+            test.
         mixed: the site also speaks to people.
         n_repeated: units with a second answer of the LLM.
         n_unread: units that there was no time to read.
         uncompared: fields of the reply that no comparison looked at; the claim says that it is not about them.
         linked_by: what the independence of the units rests on; "none": nothing in the log links or dates its calls.
         n_people: people who asked, where they are too few to say anything of others; else 0.
+        n_together: tasks whose claims are to hold at once; 0 or 1: each holds by itself.
     """
-    sure, limit = percent(1 - verdict.delta), percent(verdict.epsilon)
+    sure, limit = percent(1 - (verdict.delta if delta is None else delta)), percent(verdict.epsilon)
     served, errors = int(verdict.n_served_L[index]), int(verdict.n_errors_L[index])
     threshold = f"confidence {verdict.thresholds_L[index]:.3g} or more"
     over = "all calls of this site, those meant for people included" if mixed else "all calls of this task"
@@ -424,7 +429,8 @@ def claim(
     fields = f"the field{'s' if len(uncompared) > 1 else ''} {', '.join(uncompared)}"
     but = f" Nothing is claimed of {fields}, which was not compared." if len(uncompared) == 1 else ""
     but = f" Nothing is claimed of {fields}, which were not compared." if len(uncompared) > 1 else but
-    return f"With {sure} confidence, {body} ({basis}{repeats}{unread}; p = {verdict.p_values_L[index]:.2g}).{but}{_about_units(linked_by, n_people)}"
+    together = f" for all {n_together} tasks tested at once" if n_together > 1 else ""
+    return f"With {sure} confidence{together}, {body} ({basis}{repeats}{unread}; p = {verdict.p_values_L[index]:.2g}).{but}{_about_units(linked_by, n_people)}"
 
 
 def _about_units(linked_by: str, n_people: int) -> str:
@@ -448,11 +454,11 @@ def refusal(verdict: SequenceTest) -> str:
     needed = units_needed(verdict.epsilon, verdict.delta)
     groups = f"{verdict.n_units} independent calibration group{'' if verdict.n_units == 1 else 's'}"
     if verdict.n_units < needed:
-        return f"{groups}; {needed} without an error are needed to claim {verdict.epsilon:g} at delta {verdict.delta:g}"
+        return f"{groups}; {needed} without an error are needed to claim {verdict.epsilon:g} at level {verdict.delta:.2g}"
     if verdict.thresholds_L.size == 0:
         return f"{groups}, but the specialist was not confident of a servable answer anywhere"
     errors, served = int(verdict.n_errors_L[0]), int(verdict.n_served_L[0])
     return (
         f"{groups}: even at the strictest threshold {errors} of {served} served calls differed from the LLM "
-        f"(p = {verdict.p_values_L[0]:.2g} > {verdict.delta:g}), so a loss of at most {verdict.epsilon:g} cannot be claimed"
+        f"(p = {verdict.p_values_L[0]:.2g} > {verdict.delta:.2g}), so a loss of at most {verdict.epsilon:g} cannot be claimed"
     )

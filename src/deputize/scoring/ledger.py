@@ -49,6 +49,14 @@ class Ledger(Record):
     version: int = 1
 
 
+def with_look(ledger: Ledger, look: Look) -> Ledger:
+    """The ledger with one more look; the same test again, after a stop, is there once."""
+    same = (look.run_id, look.task_id, look.specialist)
+    if any((one.run_id, one.task_id, one.specialist) == same for one in ledger.looks):
+        return ledger
+    return Ledger(looks=[*ledger.looks, look])
+
+
 def digests(names: Iterable[str]) -> list[str]:
     """Short digests of names, sorted: enough to know a group or key again, not to name it."""
     return sorted({blake2b(n.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest() for n in names})

@@ -87,6 +87,26 @@ def units_words(feasibility: Mapping[str, Any] | None) -> str:
     return "–" if feasibility is None else f"{feasibility['n_units']:,} of {feasibility['n_needed']:,}"
 
 
+def level_words(task: Mapping[str, Any]) -> str:
+    """The level of a task's test in words, what is left for later tests on the same episodes, and the claim for all tasks at once."""
+    level, together = task["level"], task["all_routes"]
+    words = f"Tested at level {level['level']:.2g} of delta {level['delta']:g}"
+    if level["n_earlier"]:
+        n = level["n_earlier"]
+        words += f", after {n} earlier test{'' if n == 1 else 's'} on some of the same episodes"
+    if level["new_groups_only"]:
+        words += f", on the {level['n_groups']:,} episodes that no earlier test saw"
+    words += f"; {level['left']:.2g} is left for further tests on the same episodes."
+    if together is None or together["n_tasks"] < 2:
+        return words
+    held = (
+        f"{share(together['share_served'])} could be served"
+        if together["certified"]
+        else "nothing could be claimed"
+    )
+    return f"{words} Were the claims of all {together['n_tasks']} tasks tested to hold at once, {held}."
+
+
 def leak_words(test: Mapping[str, Any]) -> str:
     """One row of a task's `leak_tests` as a sentence: what a specialist gave away of its planted secrets."""
     words = (

@@ -42,6 +42,7 @@ def render(report: Mapping[str, Any]) -> str:
         duration=figures.duration,
         ms=figures.milliseconds,
         leak_words=figures.leak_words,
+        level_words=figures.level_words,
         certificate_kind=figures.certificate_kind,
     )
     return environment.get_template("report.html.j2").render(

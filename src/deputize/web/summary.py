@@ -9,7 +9,17 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from deputize.web.figures import count, duration, leak_words, points, served_share, share, units_words, usd
+from deputize.web.figures import (
+    count,
+    duration,
+    leak_words,
+    level_words,
+    points,
+    served_share,
+    share,
+    units_words,
+    usd,
+)
 
 
 def render(report: Mapping[str, Any], max_tasks: int = 20) -> RenderableType:
@@ -26,6 +36,7 @@ def render(report: Mapping[str, Any], max_tasks: int = 20) -> RenderableType:
             f"alone, {usd(cost['routed_usd'])} with routes; training {usd(cost['training_usd'])} once; "
             f"quality {points(total['quality_difference'])}"
         ),
+        *(Text(f"{t['name']}: {level_words(t)}", style="dim") for t in tasks[:max_tasks] if t["level"]),
         *_leak_tests(tasks, max_tasks),
         *(
             Text(

@@ -13,6 +13,7 @@ from tests.integration.pipeline.letters import letters
 from deputize.cli.main import run
 from deputize.core.artifacts import Finetuned
 from deputize.home import Home
+from deputize.pipeline.ledger_file import LedgerFile
 from deputize.pipeline.run import Run, latest_run, read_state
 
 N_CALLS, DAYS = 80, 20
@@ -69,3 +70,12 @@ def test_to_explore_trains_and_certifies_nothing(home: Path, capsys: pytest.Capt
     (task,) = report["tasks"]
     assert task["specialist"] is not None and task["certificate"] is None
     assert report["nothing_trained"] is None and not task["feasibility"]["possible"]
+    assert task["level"]["level"] == pytest.approx(0.04) and task["level"]["n_earlier"] == 0
+    with Home(home) as opened:
+        (look,) = LedgerFile(opened).read().looks
+        assert look.run_id == report["run_id"] and len(look.groups) == N_CALLS
+    # the same episodes again, with another seed
+    assert convert(home, "--seed", "1") == 6
+    (again,) = json.loads(capsys.readouterr().out)["tasks"]
+    assert again["feasibility"]["n_earlier"] == 1 and again["feasibility"]["n_needed"] == 95
+    assert "an earlier test on the same episodes left 0.008 for this one" in again["refused"]

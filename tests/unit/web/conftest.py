@@ -33,10 +33,10 @@ from deputize.core.records import (
     Field,
     PromptRecipe,
     Request,
-    Site,
     Task,
     Usage,
 )
+from deputize.core.sites import Site
 from deputize.scoring.feasibility import feasibility
 from deputize.stages.evaluate.build_report import build
 

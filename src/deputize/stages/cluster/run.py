@@ -18,8 +18,9 @@ from typing import Any
 from deputize.core.artifacts import Curated, Discovered
 from deputize.core.config import Convert
 from deputize.core.progress import Progress, silent
-from deputize.core.records import Call, Example, KeySpace, Request, Site, Task
+from deputize.core.records import Call, Example, KeySpace, Request, Task
 from deputize.core.signature import has_media, signature
+from deputize.core.sites import Site
 from deputize.core.subjects import Subjects
 from deputize.core.template_key import TemplateKeys, TemplateMatcher, branch_of, opening
 from deputize.locations import models_path

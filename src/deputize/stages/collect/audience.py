@@ -17,7 +17,8 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from deputize.core.artifacts import SiteInference
 from deputize.core.contracts import closed_labels, fold, parse_json_object, short_reply, text_of
-from deputize.core.records import Call, Site
+from deputize.core.records import Call
+from deputize.core.sites import Site
 from deputize.core.subjects import Subjects
 
 Sign: TypeAlias = Literal[

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from deputize.core.config import Convert
 from deputize.core.records import Call, Split
 from deputize.scoring.certificates import units_needed
+from deputize.scoring.ledger import level
 from deputize.stages.curate.first_pass import CallSummary
 from deputize.stages.curate.repeated_prompts import JoinedGroups, join_repeated_prompts
 from deputize.stages.curate.split import (
@@ -78,7 +79,9 @@ def _group(every: Sequence[CallSummary], curated: Sequence[CallSummary], config:
     joined = join_repeated_prompts(every, group_of)
     n_people = count_people(every)
     few = are_few(n_people, len(set(group_of.values())))
-    n_needed = units_needed(config.epsilon, config.delta) * sum(config.split) / max(config.split[2], 1e-9)
+    n_needed = (
+        units_needed(config.epsilon, level(0, config.delta)) * sum(config.split) / max(config.split[2], 1e-9)
+    )
     people = join_by_person(every, joined.group_of, n_needed)
     warnings = [*_repeat_warnings(joined), *(_people_warning(n_people, people is not None) if few else ())]
     return Splits(

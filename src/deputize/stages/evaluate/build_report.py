@@ -69,6 +69,7 @@ def build(
         seed=config.seed,
         epsilon=config.epsilon,
         delta=config.delta,
+        scope=config.scope,
         source=_source(curated, n_skipped, skipped or {}, config),
         curate=_curation(curated),
         tasks=[t.entry(n_code_calls, whole.usd, selected) for t in tasks],
@@ -158,6 +159,19 @@ def _nothing_trained(discovered: Discovered, selected: Selected) -> str:
     )
 
 
+def _scope_note(tasks: Sequence[TaskFigures], config: Convert) -> str:
+    """The sentence about what delta is for, over the tasks that were tested."""
+    tested = [t.result.all_routes for t in tasks if t.result.all_routes is not None]
+    sure = f"{1 - config.delta:.0%}"
+    if config.scope == "all-routes":
+        return f"The certificates of this run all hold at once with probability {sure} ({len(tested)} tasks were tested)."
+    return (
+        f"Each certificate holds with probability {sure} by itself. {len(tested)} tasks were tested, so up to "
+        f"{config.delta * len(tested):.2g} false certificates are to be expected however many were earned; "
+        f"{sum(one.certified for one in tested)} would hold all at once with that probability (`--scope all-routes`)."
+    )
+
+
 def _notes(tasks: Sequence[TaskFigures], curated: Curated, whole: Spend, config: Convert) -> list[str]:
     """Remarks to read before quoting a figure."""
     notes = [
@@ -165,8 +179,7 @@ def _notes(tasks: Sequence[TaskFigures], curated: Curated, whole: Spend, config:
         "right, and one that is right is counted wrong.",
         "A certificate holds for calls like those it was calibrated on; a changed prompt template or tool schema "
         "closes the route, a slow drift has to be noticed by auditing.",
-        f"Each certificate holds with probability {1 - config.delta:.0%} by itself; over several routes one in "
-        f"{round(1 / config.delta)} may be wrong.",
+        _scope_note(tasks, config),
         "Costs are of the recorded calls meant for code; training is paid once and is not in them.",
     ]
     if any(t.routed and t.result.evaluation.mixed for t in tasks):

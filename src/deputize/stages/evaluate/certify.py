@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from deputize.core.config import Convert
 from deputize.core.deadline import Deadline
 from deputize.core.records import Certificate, RequestLimits
 from deputize.scoring import certificates as cert
+from deputize.scoring.ledger import digests
 from deputize.stages.evaluate.candidates import MethodCandidate
 from deputize.stages.evaluate.evaluation import Evaluation
 from deputize.stages.evaluate.task_calls import TaskCalls
@@ -44,14 +46,23 @@ class CalibrationReading:
     """What time did not allow, for the words of a refusal; "" where every unit is tested."""
 
 
-def calibration_units(calls: TaskCalls, seed: int) -> NDArray[np.int64]:
-    """Positions of the units among the calibration calls, drawn before one of them is answered."""
+def calibration_units(calls: TaskCalls, seed: int, within: frozenset[str] | None = None) -> NDArray[np.int64]:
+    """Positions of the units among the calibration calls, drawn before one of them is answered.
+
+    Args:
+        calls: of the task.
+        seed: of the run.
+        within: digests of the groups that may be drawn on; None: all.
+    """
     groups = [c.group for c in calls.split("calibration")]
-    return cert.draw_calls(groups, calls.largest_group, cert.seed_of(seed, "units", calls.task.id))
+    allowed = [at for at, g in enumerate(groups) if within is None or digests([g])[0] in within]
+    seed = cert.seed_of(seed, "units", calls.task.id)
+    drawn = cert.draw_calls([groups[at] for at in allowed], calls.largest_group, seed)
+    return np.asarray(allowed, dtype=np.int64)[drawn]
 
 
 def read_calibration(
-    candidate: MethodCandidate, deadline: Deadline, *, seed: int, needed: int
+    candidate: MethodCandidate, deadline: Deadline, units: NDArray[np.int64], *, needed: int
 ) -> CalibrationReading:
     """Answers calibration calls, units first.
 
@@ -62,12 +73,11 @@ def read_calibration(
     Args:
         candidate: the chosen method.
         deadline: nothing is begun after it.
-        seed: of the run.
+        units: positions of the units, from `calibration_units`.
         needed: units without an error that a claim needs.
     """
     calls, timed = candidate.calls, candidate.timed
     calibration = calls.split("calibration")
-    units = calibration_units(calls, seed)
     left_s = deadline.left_s()
     planned = timed.affordable(CALIBRATION_SHARE * left_s)
     if planned < 2 * needed:
@@ -235,6 +245,13 @@ def _test(
     return sequence, n_repeated
 
 
+class UnitWords(TypedDict):
+    """Arguments of certificates.claim."""
+
+    linked_by: str
+    n_people: int
+
+
 @dataclass(frozen=True)
 class UnitFacts:
     """Facts about the groups of a log, from curation."""
@@ -245,6 +262,10 @@ class UnitFacts:
     """People who asked, where they are few behind many groups; else 0."""
     by_person: bool = False
     """Groups are people, so that the claim holds for new ones."""
+
+    def words(self) -> UnitWords:
+        """The facts that a claim says in words."""
+        return {"linked_by": self.linked_by, "n_people": 0 if self.by_person else self.n_people}
 
     @classmethod
     def of(cls, curated: Curated) -> UnitFacts:
@@ -261,6 +282,7 @@ def certificate_of(
     mixed: bool,
     n_unread: int,
     units: UnitFacts | None = None,
+    n_together: int = 0,
 ) -> Certificate | None:
     """The certificate of a specialist; None where the claim was refused.
 
@@ -273,20 +295,18 @@ def certificate_of(
         mixed: the site also speaks to people.
         n_unread: units that there was no time to read.
         units: facts about the groups; None: nothing is known of them.
+        n_together: tasks whose claims hold at once; 0 where each holds by itself.
     """
-    uncompared = specialist.contract.uncompared
-    units = units or UnitFacts()
+    uncompared, units = specialist.contract.uncompared, units or UnitFacts()
     sequence, index, threshold, p_value = made.sequence, made.index, made.threshold, made.p_value
     if index is None or threshold is None or p_value is None:
         return None
-    name = f"{specialist.task_id}-{sequence.kind}-{config.epsilon:g}-{config.delta:g}"
-    sums = [f"{file}={digest}" for file, digest in sorted(specialist.checksums.items())]
-    mark = cert.seed_of(config.seed, name, f"{threshold!r}", specialist.id, *sums)
     return Certificate(
-        id=f"{name}-{mark % 16**6:06x}",
+        id=_id(sequence, specialist, config, threshold),
         kind=sequence.kind,
         epsilon=sequence.epsilon,
-        delta=sequence.delta,
+        delta=config.delta,
+        level=sequence.delta,
         n_calibration=sequence.n_units,
         threshold=threshold,
         share_served=made.share_served,
@@ -295,12 +315,13 @@ def certificate_of(
         claim=cert.claim(
             sequence,
             index,
+            delta=config.delta,
             mixed=mixed,
             n_repeated=made.n_repeated,
             n_unread=n_unread,
             uncompared=uncompared,
-            linked_by=units.linked_by,
-            n_people=0 if units.by_person else units.n_people,
+            **units.words(),
+            n_together=n_together,
         ),
         n_served=int(sequence.n_served_L[index]),
         n_errors=int(sequence.n_errors_L[index]),
@@ -311,6 +332,14 @@ def certificate_of(
         limits=limits,
         ood_power=None if specialist.detector is None else round(specialist.detector.power, 4),
     )
+
+
+def _id(sequence: cert.SequenceTest, specialist: Specialist, config: Convert, threshold: float) -> str:
+    """The id of a certificate: readable, and another one for every specialist."""
+    name = f"{specialist.task_id}-{sequence.kind}-{config.epsilon:g}-{config.delta:g}"
+    sums = [f"{file}={digest}" for file, digest in sorted(specialist.checksums.items())]
+    mark = cert.seed_of(config.seed, name, f"{threshold!r}", specialist.id, *sums)
+    return f"{name}-{mark % 16**6:06x}"
 
 
 def refusal(made: CertificateAttempt, shown: Evaluation, method: str, epsilon: float) -> str:

@@ -34,16 +34,19 @@ from deputize.core.artifacts import (
     Specialist,
     TaskResult,
 )
+from deputize.core.certification import AllRoutes, TestLevel
 from deputize.core.config import Convert
 from deputize.core.deadline import Clock, Deadline
 from deputize.core.progress import Progress, silent
 from deputize.core.records import Task
 from deputize.scoring import certificates as cert
+from deputize.scoring import ledger
 from deputize.scoring.costs import load_prices
 from deputize.scoring.intervals import curve
 from deputize.stages.evaluate import certify, rows
 from deputize.stages.evaluate.candidates import Load, Measuring, MethodCandidate
 from deputize.stages.evaluate.certify import CalibrationReading, CertificateAttempt, UnitFacts
+from deputize.stages.evaluate.delta_account import DeltaAccount, groups_by_task
 from deputize.stages.evaluate.evaluation import Digest, no_digest
 from deputize.stages.evaluate.population import Population, PopulationCall
 from deputize.stages.evaluate.select_method import MethodChoice, choose, in_order_of_cost, settled
@@ -73,6 +76,7 @@ def run(
     clock: Clock = time.perf_counter,
     digest: Digest = no_digest,
     audit_share: float = 0.0,
+    account: DeltaAccount | None = None,
 ) -> list[TaskResult]:
     """One result per discovered task: certified, or refused with the reason and the numbers.
 
@@ -89,8 +93,10 @@ def run(
         deadline_s: seconds that reading may take in all, overrun by one chunk of calls at most; None: no limit.
         clock: seconds, for measured speed.
         digest: of the answers to calibration calls, for the record; no text of them is kept.
-        audit_share: share of the served calls for which the gateway asks the LLM as well.
+        audit_share: share of served calls for which the gateway asks the LLM as well.
+        account: what earlier tests on the same groups have spent of delta; None: there were none.
     """
+    account = account or DeltaAccount(groups=groups_by_task(curated, discovered))
     deadline = Deadline.after(deadline_s, clock)
     measuring = Measuring(home, load, load_prices(home), clock, progress, digest, audit_share)
     leaks = {task.id: _leaks(task, finetuned) for task in discovered.tasks}
@@ -104,6 +110,7 @@ def run(
             config,
             measuring,
             UnitFacts.of(curated),
+            account,
         )
         methods = in_order_of_cost(_sound(task, finetuned), selected.plan.get(task.id, ()))
         if methods:
@@ -111,10 +118,8 @@ def run(
             waiting.append(evaluation)
         else:
             results[task.id] = evaluation.untested(leaks[task.id] or _why_not(task, selected, finetuned))
-    _decide_all(waiting, deadline)
-    for at, evaluation in enumerate(waiting):
-        evaluation.show(deadline.part(1 / (len(waiting) - at)))
-        results[evaluation.calls.task.id] = evaluation.result()
+    _decide_all(waiting, deadline, config)
+    results |= _show_all(waiting, deadline)
     return [_with_leaks(results[task.id], leaks[task.id]) for task in discovered.tasks]
 
 
@@ -123,14 +128,31 @@ def _why_not(task: Task, selected: Selected, finetuned: Finetuned) -> str:
     return next((r for r in reasons if r), "no specialist was trained for this task")
 
 
-def _decide_all(waiting: list[TaskEvaluation], deadline: Deadline) -> None:
+def _decide_all(waiting: list[TaskEvaluation], deadline: Deadline, config: Convert) -> None:
     """Certifies or refuses each task, in parts of the time by need; sorts the tasks into the order of their turns."""
     # small needs first, so that what they leave falls to larger ones; last those that cannot be certified at all
     waiting.sort(key=lambda one: (not one.certifiable, one.needs_s(), one.calls.task.id))
     for at, evaluation in enumerate(waiting):
         needs = [one.needs_s() for one in waiting[at:]]
         share = needs[0] / sum(needs) if sum(needs) else 1 / len(needs)
-        evaluation.decide(deadline.part(share, least_s=needs[0]))
+        evaluation.decide(deadline.part(share, least_s=needs[0]), len(waiting))
+    _conclude_all([one for one in waiting if one.decision is not None], config)
+
+
+def _show_all(waiting: list[TaskEvaluation], deadline: Deadline) -> dict[str, TaskResult]:
+    """The result of each task, after other methods were read for the report with the time that is left."""
+    results = {}
+    for at, evaluation in enumerate(waiting):
+        evaluation.show(deadline.part(1 / (len(waiting) - at)))
+        results[evaluation.calls.task.id] = evaluation.result()
+    return results
+
+
+def _conclude_all(tested: list[TaskEvaluation], config: Convert) -> None:
+    """Says of each tested task what may be claimed by itself, and with the claims of all others."""
+    levels = cert.family_levels([one.passes_whole for one in tested], config.delta)
+    for one, level in zip(tested, levels, strict=True):
+        one.conclude(level, len(tested))
 
 
 def _largest_groups(curated: Curated, discovered: Discovered) -> dict[str, int]:
@@ -177,8 +199,10 @@ class MethodDecision:
     grid: cert.Floats
     """Thresholds that were tested, strict to lax."""
     calibration: CalibrationReading
+    level: TestLevel
     attempts: dict[float, CertificateAttempt]
     """By epsilon."""
+    costs: cert.CallCosts
     full_answers: FullAnswers | None
 
 
@@ -192,17 +216,22 @@ class TaskEvaluation:
     config: Convert
     measuring: Measuring
     units: UnitFacts = field(default_factory=UnitFacts)
+    account: DeltaAccount = field(default_factory=DeltaAccount)
     candidates: list[MethodCandidate] = field(default_factory=list)
     """From cheap to expensive: those that the choice is made from, and once shown, all."""
     too_expensive: list[Specialist] = field(default_factory=list)
     """More expensive ones that cannot be chosen any more; read for the report at last."""
     decision: MethodDecision | None = None
+    all_routes: AllRoutes | None = None
+    """The claim that holds together with those of all other tasks; known once all are decided."""
     refused: str = ""
     """Why nothing was tested; "" before `decide`, and where there is a decision."""
 
     @property
     def units_needed(self) -> int:
-        return cert.units_needed(self.config.epsilon, self.config.delta)
+        """At the level of the test, or of a first one."""
+        spent = self.decision.level.level if self.decision else ledger.level(0, self.config.delta)
+        return cert.units_needed(self.config.epsilon, spent)
 
     @property
     def certifiable(self) -> bool:
@@ -230,8 +259,13 @@ class TaskEvaluation:
                     self.too_expensive = list(methods[at + 1 :])
                     break
 
-    def decide(self, deadline: Deadline) -> None:
-        """Chooses and certifies, and reads held-out calls with what was chosen; begins nothing after the deadline."""
+    def decide(self, deadline: Deadline, n_tasks: int = 1) -> None:
+        """Chooses and tests, and reads held-out calls with what was chosen; begins nothing after the deadline.
+
+        Args:
+            deadline: of this task.
+            n_tasks: tasks that are to be decided, this one included.
+        """
         if not self.calls.split("validation"):
             self.refused = "no validation call of this task, so no threshold could be proposed"
             return
@@ -248,34 +282,82 @@ class TaskEvaluation:
         if deadline.is_limited and not any(m.right_N.any() for m in validation):
             self.refused = certify.no_agreement(self.candidates, max(len(m) for m in validation))
             return
-        chosen = self.candidates[choice.index]
+        self.decision = self._test(choice, len(common_N), deadline, n_tasks)
+
+    def _test(
+        self, choice: MethodChoice, n_validation: int, deadline: Deadline, n_tasks: int
+    ) -> MethodDecision:
+        """Calibration labels are seen here, once; that is paid for before."""
+        config, chosen = self.config, self.candidates[choice.index]
         chosen.read_alone(deadline)
-        config, n_units = self.config, len(certify.calibration_units(self.calls, self.config.seed))
-        first = certify.first_share(config.limit_among_served, config.delta, n_units)
-        grid = cert.threshold_grid(validation[choice.index].confidence_N, min_share=first)
-        calibration = certify.read_calibration(chosen, deadline, seed=config.seed, needed=self.units_needed)
-        costs = self._costs(chosen)
-        attempts = {
-            e: certify.attempt(
-                calibration, grid, e, config.delta, costs, served_limit=config.served_limit_at(e)
-            )
-            for e in sorted({*rows.EPSILONS, config.epsilon})
-        }
-        # held-out calls can refuse a route and admit none; all else is only shown
-        full_answers = chosen.read_full_answers(deadline)
+        groups = {c.group for c in self.calls.split("calibration")}
+        level, within = self.account.begin(self.calls.task, groups, chosen.specialist, config)
+        units = certify.calibration_units(self.calls, config.seed, within)
+        # where all routes are to hold at once, a task may be left with its part of the level
+        least = level.level / (n_tasks if config.scope == "all-routes" else 1)
+        first = certify.first_share(config.limit_among_served, least, len(units))
+        grid = cert.threshold_grid(chosen.on_validation().confidence_N, min_share=first)
+        needed = cert.units_needed(config.epsilon, level.level)
+        decision = MethodDecision(
+            chosen,
+            choice,
+            n_validation,
+            grid,
+            certify.read_calibration(chosen, deadline, units, needed=needed),
+            level,
+            {},
+            self._costs(chosen),
+            chosen.read_full_answers(deadline),
+        )
         chosen.read_test(deadline)
-        made = attempts[config.epsilon]
-        blocked = certify.contradiction(
-            chosen.on_test(),
-            made,
-            self.calls.largest_group,
-            cert.seed_of(config.seed, "held out", self.calls.task.id),
+        for epsilon in {*rows.EPSILONS, config.epsilon}:
+            decision.attempts[epsilon] = self._attempt(decision, epsilon, level.level)
+        return decision
+
+    def _attempt(self, decision: MethodDecision, epsilon: float, level: float) -> CertificateAttempt:
+        """A certificate at one epsilon, unless held-out calls contradict it: they refuse a route and admit none."""
+        made = certify.attempt(
+            decision.calibration,
+            decision.grid,
+            epsilon,
+            level,
+            decision.costs,
+            served_limit=self.config.served_limit_at(epsilon),
         )
-        if blocked:
-            attempts[config.epsilon] = replace(made, index=None, share_served=0.0, reason=blocked)
-        self.decision = MethodDecision(
-            chosen, choice, len(common_N), grid, calibration, attempts, full_answers
+        seed = cert.seed_of(self.config.seed, "held out", self.calls.task.id)
+        blocked = certify.contradiction(decision.chosen.on_test(), made, self.calls.largest_group, seed)
+        return replace(made, index=None, share_served=0.0, reason=blocked) if blocked else made
+
+    def passes_whole(self, delta: float) -> bool:
+        """True if every threshold of the grid passes where `delta` is all there is for this task."""
+        assert self.decision is not None
+        sequence = self.decision.attempts[self.config.epsilon].sequence
+        level = sequence.delta * delta / self.config.delta
+        return cert.fixed_sequence(sequence.p_values_L, level) == sequence.thresholds_L.size
+
+    def conclude(self, delta: float, n_tasks: int) -> None:
+        """Works out the claim that holds with those of the other tasks; under the scope all-routes it is the one made.
+
+        Args:
+            delta: the part of delta that falls to this task.
+            n_tasks: tasks tested.
+        """
+        decision, config = self.decision, self.config
+        assert decision is not None
+        spent = decision.level.level / config.delta
+        together = self._attempt(decision, config.epsilon, spent * delta)
+        self.all_routes = AllRoutes(
+            n_tasks=n_tasks,
+            level=spent * delta,
+            certified=together.index is not None,
+            threshold=together.threshold,
+            share_served=together.share_served,
+            reason=together.reason,
         )
+        if config.scope == "all-routes":
+            for epsilon in decision.attempts:
+                decision.attempts[epsilon] = self._attempt(decision, epsilon, decision.level.level / n_tasks)
+            decision.attempts[config.epsilon] = together
 
     def _costs(self, chosen: MethodCandidate) -> cert.CallCosts:
         """Cost of one call of the task, the specialist asked alone as it is live."""
@@ -335,6 +417,9 @@ class TaskEvaluation:
             mixed=self.calls.contract.may_defer,
             n_unread=calibration.n_unread,
             units=self.units,
+            n_together=self.all_routes.n_tasks
+            if self.all_routes and self.config.scope == "all-routes"
+            else 0,
         )
         held_out, groups = rows.held_out(shown, certificate, self.config.seed)
         return TaskResult(
@@ -361,6 +446,8 @@ class TaskEvaluation:
             ],
             evaluation=self._facts(self.decision, made),
             held_out_groups=groups,
+            level=self.decision.level,
+            all_routes=self.all_routes,
             calibration=rows.outcomes(calibration.evaluation, made.threshold),
         )
 

@@ -99,6 +99,8 @@ class TaskFigures:
             held_out=result.held_out,
             refused=result.refused or None,
             feasibility=selected.feasibility.get(task.id),
+            level=result.level,
+            all_routes=result.all_routes,
             median_llm_latency_ms=_median(e.latency_ms for e in self.code_calls),
             cost=ReportTaskCost(
                 llm_only_usd=self.spend.usd,

@@ -31,11 +31,11 @@ from deputize.core.records import (
     Prediction,
     PromptRecipe,
     Request,
-    Site,
     Split,
     Task,
     Usage,
 )
+from deputize.core.sites import Site
 from deputize.scoring.costs import llm_spend, load_prices
 from deputize.stages.evaluate.population import Population, PopulationCall, commonest_answer
 from deputize.stages.evaluate.run import run

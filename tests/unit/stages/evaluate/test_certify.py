@@ -14,6 +14,7 @@ from deputize.core.deadline import Deadline
 from deputize.core.records import RequestLimits
 from deputize.scoring.certificates import CallCosts
 from deputize.scoring.costs import load_prices
+from deputize.scoring.ledger import digests
 from deputize.stages.evaluate import certify
 from deputize.stages.evaluate.candidates import Measuring, MethodCandidate
 from deputize.stages.evaluate.evaluation import Evaluation
@@ -91,7 +92,9 @@ def test_with_time_enough_one_call_of_each_group_comes_first_and_then_the_rest(
     world: Callable[..., Any],
 ) -> None:
     w, clock = world(methods={"lora": 0.0}, n_calls=900, per_group=3), Clock()
-    made = certify.read_calibration(candidate(w, clock, 0.0), Deadline.after(None, clock), seed=0, needed=149)
+    one = candidate(w, clock, 0.0)
+    units = certify.calibration_units(one.calls, 0)
+    made = certify.read_calibration(one, Deadline.after(None, clock), units, needed=149)
     calibration = [e for e in w.curated.examples if e.split == "calibration"]
     groups = made.evaluation.groups
     assert len(groups) == len(calibration) and made.n_unread == 0 and made.shortfall == ""
@@ -113,7 +116,8 @@ def test_units_stand_for_calls_where_groups_are_of_unequal_size(world: Callable[
     drawn = []
     one = candidate(w, clock, 0.0)
     for seed in range(20):
-        made = certify.read_calibration(one, Deadline.after(None, clock), seed=seed, needed=59)
+        units = certify.calibration_units(one.calls, seed)
+        made = certify.read_calibration(one, Deadline.after(None, clock), units, needed=59)
         drawn += [g.startswith("long") for g in made.evaluation.groups[: made.n_units]]
     assert share > 0.7 and abs(np.mean(drawn) - share) < 0.05, "the share that they have among the calls"
 
@@ -123,10 +127,11 @@ def test_the_number_of_units_is_fixed_by_the_speed_before_one_is_read(world: Cal
     one = candidate(w, clock, 1.0)
     one.read_validation(Deadline.after(None, clock))
     deadline = Deadline.after(1000.0, clock)
-    made = certify.read_calibration(one, deadline, seed=0, needed=149)
+    units = certify.calibration_units(one.calls, 0)
+    made = certify.read_calibration(one, deadline, units, needed=149)
     assert made.n_units == 600 and made.n_unread == 0 and len(made.evaluation) == 600
     assert "time allowed for 600 of" in made.shortfall and "1 s a call" in made.shortfall
-    short = certify.read_calibration(one, Deadline.after(300.0, clock), seed=0, needed=149)
+    short = certify.read_calibration(one, Deadline.after(300.0, clock), units, needed=149)
     assert short.n_units == 255, "more of the time where calibration would not be enough"
 
 
@@ -163,7 +168,7 @@ def test_a_refusal_says_what_held_out_calls_showed() -> None:
     refused = certify.attempt(reading(outcomes(10)), GRID, 0.02, 0.05, COSTS)
     said = certify.refusal(refused, outcomes(100, 20), "lora", 0.02)
     assert said.startswith("10 independent calibration groups") and "agreed with the LLM on 80%" in said
-    assert certify.refusal(refused, outcomes(0), "lora", 0.02).endswith("delta 0.05.")
+    assert certify.refusal(refused, outcomes(0), "lora", 0.02).endswith("level 0.05.")
     assert (
         certify.refusal(
             certify.attempt(reading(outcomes(200)), GRID, 0.02, 0.05, COSTS), outcomes(9), "lora", 0.02
@@ -206,3 +211,12 @@ def test_newer_calls_that_contradict_a_certificate_block_it() -> None:
         == ""
         == certify.contradiction(outcomes(0), made, 1, 0)
     )
+
+
+def test_only_groups_that_may_be_drawn_on_are(world: Callable[..., Any]) -> None:
+    calls = world(methods={"lora": 0.0}, n_calls=600, per_group=3).calls()
+    groups = [c.group for c in calls.split("calibration")]
+    allowed = sorted(set(groups))[:20]
+    drawn = certify.calibration_units(calls, 0, frozenset(digests(allowed)))
+    assert sorted(groups[at] for at in drawn) == allowed
+    assert {groups[at] for at in certify.calibration_units(calls, 0)} == set(groups)

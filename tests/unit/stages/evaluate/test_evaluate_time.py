@@ -55,7 +55,7 @@ def many(home: Path, n_tasks: int, n_calls: int, **given: Any) -> World:
     worlds = [make_world(home, n_calls=n_calls, **given) for _ in range(n_tasks)]
     examples, tasks, specialists, plan, predictors, assignment = [], [], [], {}, {}, {}
     for k, w in enumerate(worlds):
-        task = msgspec.structs.replace(w.discovered.tasks[0], id=f"t{k}")
+        task = msgspec.structs.replace(w.discovered.tasks[0], id=f"t{k}", keys=[f"sig/{k}"])
         tasks.append(task)
         plan[task.id] = ["linear", "lora"]
         for example in w.curated.examples:
@@ -111,7 +111,7 @@ def test_the_deadline_is_overrun_by_one_chunk_at_most(
 def test_a_slow_specialist_is_refused_with_the_numbers(world: Make) -> None:
     (result,), clock, _ = evaluate(world(methods={"lora": 0.0}), 120.0, {"lora": lambda n, t: 2.0})
     assert result.certificate is None and clock.now <= 136.0
-    assert "149 without an error are needed" in result.refused
+    assert "160 without an error are needed" in result.refused
     assert "time allowed for" in result.refused and "2 s a call" in result.refused
 
 

@@ -1,0 +1,94 @@
+"""The account of delta: the level of each task's test, after what earlier tests on the same groups have spent.
+
+A test is written down before its labels are seen, so that a run that was stopped, or whose result nobody liked, is paid for.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from deputize.core.artifacts import Curated, Discovered, Specialist
+from deputize.core.certification import TestLevel
+from deputize.core.config import Convert
+from deputize.core.records import Task
+from deputize.scoring.ledger import Ledger, Look, digests, earlier_looks, level_of_test, with_look
+
+
+class Looks(Protocol):
+    """Where tests are written down (pipeline.ledger_file)."""
+
+    def read(self) -> Ledger: ...
+
+    def add(self, look: Look) -> None: ...
+
+
+class LooksInMemory:
+    """Tests of this process alone."""
+
+    def __init__(self) -> None:
+        self._ledger = Ledger()
+
+    def read(self) -> Ledger:
+        """All looks so far."""
+        return self._ledger
+
+    def add(self, look: Look) -> None:
+        """Adds a look."""
+        self._ledger = with_look(self._ledger, look)
+
+
+@dataclass(frozen=True)
+class DeltaAccount:
+    """The tests of a home as a run sees them, and where it writes its own down."""
+
+    run_id: str = ""
+    looks: Looks = field(default_factory=LooksInMemory)
+    groups: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Task id -> digests of all groups of its calls in the log."""
+    clock: Callable[[], float] = time.time
+    """Unix seconds."""
+
+    def begin(
+        self, task: Task, calibration_groups: Iterable[str], specialist: Specialist, config: Convert
+    ) -> tuple[TestLevel, frozenset[str]]:
+        """The level of a test that is about to be done, and digests of the calibration groups that it may draw on.
+
+        Args:
+            task: the task.
+            calibration_groups: its groups in the calibration split.
+            specialist: the one that is tested; one that was trained anew is another test.
+            config: delta, and the seed that the calls are drawn with.
+
+        Raises:
+            StoreError, Tampered: the test could not be written down: then it may not be done.
+        """
+        keys, groups = digests(task.keys), digests(calibration_groups)
+        tested = digests([f"{specialist.id} {sorted(specialist.checksums.items())} {config.seed}"])[0]
+        earlier = earlier_looks(self.looks.read(), keys, groups, run_id=self.run_id, specialist=tested)
+        level, used = level_of_test(earlier, groups, config.delta)
+        self.looks.add(
+            Look(
+                run_id=self.run_id,
+                task_id=task.id,
+                specialist=tested,
+                keys=keys,
+                groups=sorted(self.groups.get(task.id, frozenset()).union(groups)),
+                level=level.level,
+                delta=config.delta,
+                at_s=self.clock(),
+            )
+        )
+        return level, used
+
+
+def groups_by_task(curated: Curated, discovered: Discovered) -> dict[str, frozenset[str]]:
+    """Task id -> digests of all groups of its calls in the log, in whatever split."""
+    names: dict[str, set[str]] = {task.id: set() for task in discovered.tasks}
+    for example in curated.examples:
+        task_id = discovered.assignment.get(example.call_id, "")
+        if task_id in names:
+            names[task_id].add(example.group)
+    return {task_id: frozenset(digests(groups)) for task_id, groups in names.items()}

@@ -1,0 +1,142 @@
+"""Delta is shared by all tests on the same groups, and, where that is asked for, by all tasks of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from tests.unit.stages.evaluate.test_evaluate_time import many
+
+from deputize.core.config import Convert
+from deputize.scoring.ledger import digests
+from deputize.stages.evaluate.delta_account import DeltaAccount, LooksInMemory, groups_by_task
+
+Make = Callable[..., Any]
+CONFIG = Convert(epsilon=0.05)
+
+
+def account(w: Any, run_id: str, looks: LooksInMemory) -> DeltaAccount:
+    return DeltaAccount(run_id, looks, groups_by_task(w.curated, w.discovered), lambda: 7.0)
+
+
+def test_a_test_is_written_down_before_a_calibration_call_is_asked(world: Make) -> None:
+    w = world(methods={"lora": 0.0}, n_calls=600)
+    by_split = {e.request.messages[-1]["content"]: e.split for e in w.curated.examples}
+    (sim,) = w.predictors.values()
+    asked: list[set[str]] = []
+
+    class Watching(LooksInMemory):
+        def add(self, look: Any) -> None:
+            asked.append({by_split[text] for text in sim.asked})
+            super().add(look)
+
+    looks = Watching()
+    (result,) = w.run(CONFIG, account=account(w, "r1", looks))
+    assert asked == [{"validation"}]
+    (look,) = looks.read().looks
+    assert (look.run_id, look.task_id, look.at_s, look.delta) == ("r1", "t1", 7.0, 0.05)
+    assert look.level == result.level.level == result.certificate.level == pytest.approx(0.04)
+    assert look.groups == digests({e.group for e in w.curated.examples}), "labels of all splits were seen"
+    assert result.certificate.delta == 0.05 and result.certificate.claim.startswith("With 95 % confidence, ")
+
+
+def test_a_second_run_on_the_same_log_tests_at_what_is_left(world: Make) -> None:
+    w, looks = world(methods={"lora": 0.0}, n_calls=600), LooksInMemory()
+    levels = []
+    for run_id in ("r1", "r1", "r2", "r3"):
+        (result,) = w.run(CONFIG, account=account(w, run_id, looks))
+        levels.append(result.level.level)
+    assert levels == pytest.approx([0.04, 0.04, 0.008, 0.0016]), "a run that is resumed looks once"
+    assert result.level.n_earlier == 2 and result.level.left == pytest.approx(0.05 * 0.2**3)
+    assert result.evaluation.units_needed == 126
+    for run_id in ("r4", "r5", "r6", "r7"):
+        (result,) = w.run(CONFIG, account=account(w, run_id, looks))
+    assert result.certificate is None and "are needed to claim 0.05 at level 2.6e-06" in result.refused
+
+
+def test_new_episodes_are_tested_at_the_level_of_a_first_test(world: Make) -> None:
+    looks = LooksInMemory()
+    small, grown = world(methods={"lora": 0.0}, n_calls=600), world(methods={"lora": 0.0}, n_calls=1800)
+    for run_id in ("r1", "r2", "r3"):
+        small.run(CONFIG, account=account(small, run_id, looks))
+    (result,) = grown.run(CONFIG, account=account(grown, "r4", looks))
+    calibration = {e.group for e in grown.curated.examples if e.split == "calibration"}
+    new = calibration - {e.group for e in small.curated.examples}
+    assert result.level.new_groups_only and result.level.level == pytest.approx(0.04)
+    assert result.certificate.n_calibration == result.level.n_groups == len(new)
+
+
+def test_a_specialist_trained_anew_in_the_same_run_is_another_test(world: Make) -> None:
+    w, looks = world(methods={"lora": 0.0}, n_calls=600), LooksInMemory()
+    w.run(CONFIG, account=account(w, "r1", looks))
+    anew = [msgspec.structs.replace(s, checksums={"w": "2"}) for s in w.finetuned.specialists]
+    w.finetuned = msgspec.structs.replace(w.finetuned, specialists=anew)
+    (result,) = w.run(CONFIG, account=account(w, "r1", looks))
+    assert result.level.n_earlier == 1 and len(looks.read().looks) == 2
+
+
+N_LOGS, DELTA = 20, 0.20
+
+
+def unlucky_log(world: Make, number: int) -> Any:
+    """A log of a hundred calibration groups of ten calls, on which a specialist is wrong on a little over epsilon."""
+    w = world(methods={"linear": 0.0}, n_calls=1200, per_group=10)
+    splits = {
+        f"g{k}": "validation" if k < 6 else "train" if k < 12 else "test" if k < 20 else "calibration"
+        for k in range(120)
+    }
+    examples = [msgspec.structs.replace(e, split=splits[e.group]) for e in w.curated.examples]
+    w.curated = msgspec.structs.replace(w.curated, examples=examples)
+    rng = np.random.default_rng(number)
+    rate_of = dict(zip(splits, rng.beta(3, 26, 120), strict=True))
+    (sim,) = w.predictors.values()
+    for e in examples:
+        if e.split == "calibration" and rng.random() < rate_of[e.group]:
+            text = e.request.messages[-1]["content"]
+            sim.truth[text] = "cancel" if sim.truth[text] != "cancel" else "refund"
+    return w
+
+
+@pytest.mark.parametrize("paid", [True, False])
+def test_ten_runs_with_other_seeds_break_a_promise_no_more_often_than_one_may(
+    world: Make, paid: bool
+) -> None:
+    """Truth .103 against epsilon .10, ten runs on each of 20 logs: looks that are not paid for break it on half of them."""
+    n_broken = 0
+    for number in range(N_LOGS):
+        w, looks = unlucky_log(world, number), LooksInMemory()
+        for seed in range(10):
+            config = Convert(epsilon=0.10, delta=DELTA, seed=seed)
+            kept = looks if paid else LooksInMemory()
+            (result,) = w.run(config, account=account(w, f"r{seed}", kept))
+            if result.certificate is not None:
+                n_broken += 1
+                break
+    assert (n_broken <= DELTA * N_LOGS) == paid, n_broken
+
+
+def test_all_routes_at_once_share_delta_and_the_report_says_so_beside_each(tmp_path: Any) -> None:
+    w = many(tmp_path, 3, 900)
+    results: list[Any] = w.run(CONFIG)
+    assert {r.certificate.level for r in results} == {results[0].level.level}
+    assert all(r.all_routes.n_tasks == 3 for r in results)
+    assert all(0.04 / 3 <= r.all_routes.level <= 0.04 + 1e-12 for r in results)
+    together: list[Any] = many(tmp_path, 3, 900).run(Convert(epsilon=0.05, scope="all-routes"))
+    for alone, one in zip(results, together, strict=True):
+        assert one.certificate.level == pytest.approx(one.all_routes.level) and one.all_routes.certified
+        assert one.certificate.delta == 0.05 and "for all 3 tasks tested at once" in one.certificate.claim
+        assert one.certificate.share_served <= alone.certificate.share_served
+
+
+def test_a_task_that_passes_whole_leaves_its_part_to_the_others(tmp_path: Any) -> None:
+    """One perfect task and two that are not: these get half of delta each (Holm), not a third."""
+    w = many(tmp_path, 3, 900)
+    for sim_path, sim in list(w.predictors.items()):
+        if "/t0-" in sim_path:
+            w.predictors[sim_path] = type(sim)(sim.truth, sim.contract, 0.0)
+    results: list[Any] = w.run(CONFIG)
+    levels = sorted(r.all_routes.level for r in results)
+    assert levels == pytest.approx([0.04 / 3, 0.04 / 2, 0.04 / 2])
