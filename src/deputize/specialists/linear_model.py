@@ -1,4 +1,4 @@
-"""Multinomial logistic regression over hashed n-grams, one model per closed question.
+"""Linear classifiers over hashed n-grams, one model per closed question: multinomial logistic regression, or margins.
 
 Knows nothing of prompts or routes. Weights are kept for the buckets seen in train only, as float16.
 
@@ -121,16 +121,24 @@ class LinearSettings(NamedTuple):
     """Groups a feature must occur in to count. What fewer hold (order numbers, names) tells one call from another only."""
     strength: float
     """Inverse of the L2 penalty."""
+    is_margin: bool = False
+    """One support vector machine per choice in the place of multinomial logistic regression."""
 
 
 FEWEST_GROUPS = 2
 """What one episode alone holds may be about one person; with a weight of its own it could be found out from the model's confidence
 (the leak test finds every planted secret then)."""
-LARGE = LinearSettings(FEWEST_GROUPS, 20.0)
 CAREFUL = LinearSettings(5, 20.0)
 """What is tried where the one chosen gives planted secrets away: pieces of numbers that two or three share are still rare."""
+LARGE = LinearSettings(5, 3.0, is_margin=True)
+"""For large tasks: with many choices the margin says better which answers are right, and fits in a tenth of the time."""
 SMALL = (LinearSettings(FEWEST_GROUPS, 200.0), CAREFUL, LinearSettings(5, 200.0))
 """What is compared on small tasks."""
+HELD_OUT_PART = 5
+"""One group in so many is held out for the scale of a margin."""
+SCALES: tuple[float, ...] = tuple(2 ** (n / 2) for n in range(0, 11))
+DEFAULT_SCALE = 4.0
+"""Where too little can be held out."""
 CROSS_VALIDATED = 20_000
 """Texts times choices up to which it is; larger tasks have enough to learn from anyway."""
 
@@ -145,7 +153,7 @@ def fit_linear(
     variant: LinearSettings | None = None,
     subjects: Subjects | None = None,
 ) -> LinearModel:
-    """One multinomial logistic regression per question.
+    """One linear classifier per question.
 
     Args:
         texts: pruned prompts of train.
@@ -214,10 +222,6 @@ def _cross_validated(
 
 
 def _fit(data: _FitData, sizes: Sequence[int], variant: LinearSettings) -> LinearModel:
-    from sklearn.linear_model import LogisticRegression
-
-    # from 4,000 texts on stopping early also served more calls
-    max_iter = 120 if len(data.targets) < 4000 else 40
     active_A = _common(data.counts_NF, data.group_N, variant.min_groups)
     if data.min_subjects > 1:
         active_A = np.intersect1d(active_A, _common(data.counts_NF, data.subject_N, data.min_subjects))
@@ -247,17 +251,95 @@ def _fit(data: _FitData, sizes: Sequence[int], variant: LinearSettings) -> Linea
             often_C = np.bincount(labels_N, data.weights_N[asked], n_choices)
             bias_C[seen] = np.log(often_C[seen] / often_C.sum())
         elif len(seen) > 1:
-            fit = LogisticRegression(C=variant.strength, max_iter=max_iter, tol=1e-4)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # the solver is stopped early on purpose
-                fit.fit(rows_NA[asked], labels_N, sample_weight=data.weights_N[asked])
-            if len(seen) == 2:  # sklearn keeps one row for two classes
-                weights_AC[:, seen[1]], bias_C[seen] = fit.coef_[0], (0.0, float(fit.intercept_[0]))
-            else:
-                weights_AC[:, fit.classes_], bias_C[fit.classes_] = fit.coef_.T, fit.intercept_
+            fit = _fit_margin if variant.is_margin else _fit_logistic
+            fit(
+                rows_NA[asked],
+                labels_N,
+                data.weights_N[asked],
+                data.group_N[asked],
+                variant.strength,
+                (weights_AC, bias_C),
+            )
         all_weights.append(weights_AC)
         all_biases.append(bias_C)
     return LinearModel(active_A, idf_F, all_weights, all_biases, variant)
+
+
+Fitted = tuple[Floats, npt.NDArray[np.float32]]
+"""Weights [A, C] and biases [C] to be filled in."""
+
+
+def _fit_logistic(
+    rows_NA: Any,
+    labels_N: npt.NDArray[np.int64],
+    weights_N: npt.NDArray[np.float64],
+    group_N: npt.NDArray[np.int64],
+    strength: float,
+    out: Fitted,
+) -> None:
+    """Multinomial logistic regression."""
+    from sklearn.linear_model import LogisticRegression
+
+    # from 4,000 texts on stopping early also served more calls
+    fit = LogisticRegression(C=strength, max_iter=120 if len(labels_N) < 4000 else 40, tol=1e-4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the solver is stopped early on purpose
+        fit.fit(rows_NA, labels_N, sample_weight=weights_N)
+    _write(fit, labels_N, 1.0, out)
+
+
+def _fit_margin(
+    rows_NA: Any,
+    labels_N: npt.NDArray[np.int64],
+    weights_N: npt.NDArray[np.float64],
+    group_N: npt.NDArray[np.int64],
+    strength: float,
+    out: Fitted,
+) -> None:
+    """One linear support vector machine per choice; scores become log-odds by a factor that fits a part held out."""
+    held_N = group_N % HELD_OUT_PART == 0
+    scale = DEFAULT_SCALE
+    if held_N.any() and len(np.unique(labels_N[~held_N])) == len(np.unique(labels_N)):
+        part = _svm(rows_NA[~held_N], labels_N[~held_N], weights_N[~held_N], strength)
+        scale = _best_scale(part, rows_NA[held_N], labels_N[held_N])
+    _write(_svm(rows_NA, labels_N, weights_N, strength), labels_N, scale, out)
+
+
+def _svm(rows_NA: Any, labels_N: npt.NDArray[np.int64], weights_N: npt.NDArray[np.float64], c: float) -> Any:
+    from sklearn.svm import LinearSVC
+
+    fit = LinearSVC(C=c, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what has not converged by then orders the answers as well
+        return fit.fit(rows_NA, labels_N, sample_weight=weights_N)
+
+
+def _best_scale(fit: Any, rows_NA: Any, labels_N: npt.NDArray[np.int64]) -> float:
+    """The factor on the scores under which the answers held out are the most likely."""
+    scores_NC = fit.decision_function(rows_NA)
+    if scores_NC.ndim == 1:
+        scores_NC = np.stack([np.zeros_like(scores_NC), scores_NC], axis=1)
+    at_N = np.searchsorted(fit.classes_, labels_N)
+
+    def log_likelihood(scale: float) -> float:
+        z_NC = scale * scores_NC
+        top_N = z_NC.max(axis=1)
+        return float(
+            (
+                z_NC[np.arange(len(at_N)), at_N] - top_N - np.log(np.exp(z_NC - top_N[:, None]).sum(axis=1))
+            ).sum()
+        )
+
+    return max(SCALES, key=log_likelihood)
+
+
+def _write(fit: Any, labels_N: npt.NDArray[np.int64], scale: float, out: Fitted) -> None:
+    weights_AC, bias_C = out
+    seen = np.unique(labels_N)
+    if len(seen) == 2:  # sklearn keeps one row for two classes
+        weights_AC[:, seen[1]], bias_C[seen] = scale * fit.coef_[0], (0.0, scale * float(fit.intercept_[0]))
+    else:
+        weights_AC[:, fit.classes_], bias_C[fit.classes_] = scale * fit.coef_.T, scale * fit.intercept_
 
 
 def _common(counts_NF: Any, group_N: npt.NDArray[np.int64], min_groups: int) -> npt.NDArray[np.int32]:

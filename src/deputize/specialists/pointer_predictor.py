@@ -1,4 +1,4 @@
-"""Answers filled in slot by slot without a language model: decisions by logistic regression, values by pointers.
+"""Answers filled in slot by slot without a language model: decisions by linear classifiers, values by pointers.
 
 Takes microseconds: what agents ask for is mostly copied (an order number, an address).
 """

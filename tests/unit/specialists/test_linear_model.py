@@ -1,10 +1,11 @@
-"""The linear rung's predictor: weights on disk without a vocabulary."""
+"""Linear models: what they learn, and weights on disk without a vocabulary."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import numpy as np
+import pytest
 from tests import tiny_tasks
 
 from deputize.core.contracts import answer_of
@@ -12,7 +13,13 @@ from deputize.core.records import Contract
 from deputize.core.subjects import Subjects
 from deputize.specialists.closed_answers import ClosedAnswers, closed
 from deputize.specialists.learn_schema import learn_schema
-from deputize.specialists.linear_model import LinearModel, LinearPredictor, LinearSettings, fit_linear
+from deputize.specialists.linear_model import (
+    LARGE,
+    LinearModel,
+    LinearPredictor,
+    LinearSettings,
+    fit_linear,
+)
 from deputize.stages.finetune.examples import TrainingExample
 
 
@@ -140,3 +147,29 @@ def test_a_feature_of_one_person_alone_has_no_weight() -> None:
     assert np.allclose(with_word, bare, atol=1e-5)
     (with_word, bare) = fit_linear(texts, answers, schema).log_p(["zobafel", "kiwumat"])[0]
     assert not np.allclose(with_word, bare, atol=1e-2)
+
+
+def margins(kind: str, n: int) -> tuple[LinearModel, ClosedAnswers]:
+    _, schema, examples = trained(kind, n)
+    model = fit_linear([x.text for x in examples], [x.answer for x in examples], schema, variant=LARGE)
+    return model, schema
+
+
+@pytest.mark.parametrize("kind", ["closed", "label"])
+def test_margins_answer_as_well_and_their_scale_is_that_of_probabilities(kind: str) -> None:
+    model, schema = margins(kind, 240)
+    assert model.variant is not None and model.variant.is_margin
+    fresh = [tiny_tasks.example(kind, i, "test") for i in range(1000, 1100)]
+    truth = [answer_of(e.response, tiny_tasks.CONTRACTS[kind]) for e in fresh]
+    predictions = LinearPredictor(model, schema).predict([e.request.messages[1]["content"] for e in fresh])
+    right = np.array([p.answer == t for p, t in zip(predictions, truth, strict=True)])
+    stated = np.exp([p.raw_confidence.log_p for p in predictions])
+    assert right.mean() > 0.9
+    assert abs(float(stated.mean()) - float(right.mean())) < 0.1
+    for log_p in model.log_p(["any text"]):
+        assert np.isclose(np.exp(log_p).sum(), 1.0, atol=1e-3)
+
+
+def test_margins_are_the_same_for_the_same_texts() -> None:
+    first, second = margins("label", 120)[0], margins("label", 120)[0]
+    assert all(np.array_equal(a, b) for a, b in zip(first.weights, second.weights, strict=True))

@@ -59,7 +59,7 @@ class Pair(NamedTuple):
     subject: str
 
 
-LINEAR, LINEAR_MODEL = "linear", "tf-idf + logistic regression"
+LINEAR, LINEAR_MODEL = "linear", "tf-idf + linear classifier"
 """The method that is probed, and what it is made of."""
 
 

@@ -1,4 +1,4 @@
-"""The linear method: logistic regression over hashed n-grams, with values copied out of the prompt where answers hold any."""
+"""The linear method: linear classifiers over hashed n-grams, with values copied out of the prompt where answers hold any."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class LinearMethod:
         return Trained(
             predictor=predictor,
             kind=predictor.kind,
-            model=f"tf-idf + logistic regression{copies}",
+            model=f"tf-idf + linear classifier{copies}",
             save=predictor.save,
             train_s=context.clock() - began,
             is_fast=True,
