@@ -90,6 +90,7 @@ TABLES = {
         for name in ("detectors/gazetteer", "detectors/presidio", "detectors/spacy_ner", "replace/surrogates")
     },
     "src/deputize/stages/collect/importers/field_names.py": "names in use for one thing, which belong in one row",
+    "tests/contracts/importer_samples.py": "samples, one on a screen, that the formatter would spread over pages",
     "src/deputize/stages/collect/importers/wrapped_records.py": "names of wrappers, which belong on one screen",
     "src/deputize/privacy/entity_types.py": "groups of types, which belong on one screen",
 }

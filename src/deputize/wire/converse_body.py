@@ -58,7 +58,7 @@ def to_chat(fields: dict[str, Any]) -> dict[str, Any]:
     """
     chat: dict[str, Any] = {"messages": messages_to_chat(fields.get("messages"), fields.get("system"))}
     config = mapping(fields.get("toolConfig")) or {}
-    tools = [_tool(t) for t in config.get("tools") or () if isinstance(t, dict) and "toolSpec" in t]
+    tools = [_tool(t) for t in _dicts(config.get("tools")) if "toolSpec" in t]
     if tools:
         chat["tools"] = tools
     choice = mapping(config.get("toolChoice"))
@@ -151,6 +151,10 @@ def _blocks(content: Any) -> Any:
     return [_block(block) for block in content if isinstance(block, dict) and "cachePoint" not in block]
 
 
+def _dicts(value: Any) -> list[dict[str, Any]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
 def _block(block: dict[str, Any]) -> dict[str, Any]:
     if "type" in block:
         return block
@@ -165,7 +169,7 @@ def _block(block: dict[str, Any]) -> dict[str, Any]:
             "input": _decoded(use.get("input")),
         }
     if result is not None:
-        inner = [_result_block(b) for b in result.get("content") or () if isinstance(b, dict)]
+        inner = [_result_block(b) for b in _dicts(result.get("content"))]
         failed = result.get("status") == "error"
         return {
             "type": "tool_result",

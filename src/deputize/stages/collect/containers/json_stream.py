@@ -116,7 +116,7 @@ class _Splitter:
         self._ended = False
 
     def values(self) -> Iterator[Found]:
-        in_array = False
+        in_array, cut = False, False
         while self._skip_space():
             sign = self._data[self._place : self._place + 1]
             if sign == b"[" and not in_array:
@@ -130,9 +130,10 @@ class _Splitter:
                 number = self._n_items if in_array else self._line
                 found = self._value(in_array)
                 yield number, found
+                cut = isinstance(found, str)
                 if isinstance(found, Oversize) and found.rest is self._stream:
                     return
-        if in_array:
+        if in_array and not cut:
             yield self._n_items + 1, "the array is cut off here"
 
     def _skip_space(self) -> bool:

@@ -57,11 +57,10 @@ def read_objects(file: LogFile, *, max_value_bytes: int = MAX_VALUE_BYTES) -> It
         try:
             yield from reader.read(file.name, stream, stream if stream.seekable() else None)
         except UnreadableFile as why:
-            yield LogObject(
-                reader.file or file.name,
-                reader.line,
-                Skip(file=reader.file or file.name, line=reader.line, reason=str(why)),
-            )
+            # a file of another kind in a folder of logs is left out, one that was named could not be read
+            is_other = not file.named and reader.line == 0
+            skip = Skip(file=reader.file or file.name, line=reader.line, reason=str(why), is_no_call=is_other)
+            yield LogObject(skip.file, reader.line, skip)
         except tuple(damages()):
             reason = "the compressed data are damaged or cut off here"
             yield LogObject(

@@ -10,7 +10,7 @@ from deputize.core.records import Call
 from deputize.stages.collect.importers.base import ImportContext, Parsed, Unreadable, parse_alone
 from deputize.stages.collect.importers.calls import response_beside
 from deputize.stages.collect.importers.conversation_turns import SeenTurns, conversation_calls
-from deputize.stages.collect.importers.message_forms import structured
+from deputize.stages.collect.importers.embedded_json import structured
 
 _LISTS = (
     "messages",

@@ -13,13 +13,10 @@ from deputize.core.records import Call, Message
 from deputize.stages.collect.importers import field_names as names
 from deputize.stages.collect.importers import side_fields as side
 from deputize.stages.collect.importers.base import ImportContext, Unreadable
-from deputize.stages.collect.importers.message_forms import read_messages
+from deputize.stages.collect.importers.message_forms import read_messages, without_turn_fields
 from deputize.stages.collect.importers.prompt_forms import read_tools, stored_params
 from deputize.stages.collect.importers.recorded_exchange import NOTHING_KNOWN, Known
 from deputize.wire.json_fields import mapping
-
-_INNER = ("weight", "usage", "model", "timestamp", "logprobs")
-"""Fields that formats keep in a message and that no request has."""
 
 
 class SeenTurns:
@@ -84,8 +81,8 @@ def conversation_calls(
         call = Call(
             **{**shared, "episode": episode, "group": shared["group"] or episode},
             id=name if name and len(turns) == 1 else f"{name}-{step}" if name else "",
-            messages=[_cleaned(m) for m in messages[:place]],
-            response=_cleaned(turn),
+            messages=[without_turn_fields(m) for m in messages[:place]],
+            response=without_turn_fields(turn),
             step=step,
         )
         out.append(_with_turn_fields(call, turn))
@@ -109,14 +106,10 @@ def _turn_keys(messages: Sequence[Message], turns: Sequence[int]) -> list[bytes]
     keys = []
     wanted = set(turns)
     for place, message in enumerate(messages):
-        digest.update(msgspec.json.encode(_cleaned(message)))
+        digest.update(msgspec.json.encode(without_turn_fields(message)))
         if place in wanted:
             keys.append(digest.copy().digest())
     return keys
-
-
-def _cleaned(message: Message) -> Message:
-    return {k: v for k, v in message.items() if k not in _INNER} if message.keys() & set(_INNER) else message
 
 
 def _shared_fields(row: dict[str, Any], context: ImportContext, known: Known) -> dict[str, Any]:

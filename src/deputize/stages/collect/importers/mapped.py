@@ -8,7 +8,7 @@ from typing import Any
 
 from deputize.core.errors import UsageError
 from deputize.stages.collect.importers.base import ImportContext, Parsed, Unreadable
-from deputize.stages.collect.importers.message_forms import as_text, structured
+from deputize.stages.collect.importers.embedded_json import as_text, structured
 from deputize.stages.collect.importers.recorded_exchange import Known, exchange_calls
 from deputize.stages.collect.importers.side_fields import cost_usd, latency_ms, number, outcome_of, seconds
 

@@ -8,18 +8,23 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
 from deputize.core.errors import BadInput
 from deputize.core.records import Message
 from deputize.stages.collect.importers.base import Unreadable
+from deputize.stages.collect.importers.embedded_json import structured
+from deputize.stages.collect.importers.message_parts import (
+    answered_call,
+    part_kind,
+    part_text,
+    read_content,
+    read_tool_call,
+)
 from deputize.wire import converse_body, gemini_body, messages_request, responses_request
 from deputize.wire.chat_request import plain_or_parts
 from deputize.wire.json_fields import mapping
 
-_encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder().decode
-
+TURN_FIELDS = frozenset({"weight", "usage", "model", "timestamp", "logprobs"})
+"""Fields that formats keep in a message and that no request has."""
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
 _OTHER_ROLES = {
     "human": "user",
@@ -57,43 +62,6 @@ _CLASSES = {
 }
 """Kinds of LangChain's messages, by class and by `type`."""
 _PLAIN_PARTS = frozenset({"text", "image_url", "input_audio", "file", "refusal"})
-_ANTHROPIC_BLOCKS = frozenset(
-    {"tool_use", "tool_result", "thinking", "redacted_thinking", "server_tool_use", "image", "document"}
-)
-_CALL_PARTS = frozenset({"tool_call", "tool-call", "tool_use", "function_call", "tool_call_chunk"})
-_RESULT_PARTS = frozenset(
-    {
-        "tool_result",
-        "tool-result",
-        "tool_call_response",
-        "function_call_output",
-        "function_response",
-        "tool_call_output",
-    }
-)
-_THOUGHT_PARTS = frozenset({"reasoning", "thinking", "reasoning_content"})
-
-
-def structured(value: Any) -> Any:
-    """A text that is JSON of an object or a list as that object or list; every other value as it is."""
-    if isinstance(value, str) and value[:1] in ("{", "[") and value[-1:] in ("}", "]"):
-        try:
-            return _decode(value)
-        except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
-            return value
-    return value
-
-
-def as_text(value: Any) -> str:
-    """A value as text: itself, or its JSON."""
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        return value
-    try:
-        return _encode(value).decode()
-    except (TypeError, ValueError, RecursionError):
-        return ""
 
 
 def read_messages(raw: Any, system: Any = None) -> list[Message]:
@@ -168,9 +136,22 @@ def _is_anthropic(raw: list[Any]) -> bool:
             return False
         content = message.get("content")
         for block in content if isinstance(content, list) else ():
-            if isinstance(block, dict) and _kind(block) in _ANTHROPIC_BLOCKS:
-                found = found or "source" in block or block["type"] not in ("image", "document", "thinking")
+            kind = part_kind(block) if isinstance(block, dict) else None
+            if kind in ("tool_use", "tool_result", "image", "document"):
+                if not block.keys() & _ANTHROPIC_FIELDS[kind]:
+                    return False  # of the same name, from another framework
+                found = True
+            elif kind in ("redacted_thinking", "server_tool_use"):
+                found = True
     return found
+
+
+_ANTHROPIC_FIELDS = {
+    "tool_use": frozenset({"input"}),
+    "tool_result": frozenset({"tool_use_id"}),
+    "image": frozenset({"source"}),
+    "document": frozenset({"source"}),
+}
 
 
 def _has_gemini_parts(message: Any) -> bool:
@@ -190,7 +171,7 @@ def _system_text(system: Any) -> str:
     if isinstance(system, dict):
         return _system_text(system.get("content") or system.get("parts") or system.get("text"))
     texts = (
-        [_part_text(p) if isinstance(p, dict) else p for p in system if p] if isinstance(system, list) else []
+        [part_text(p) if isinstance(p, dict) else p for p in system if p] if isinstance(system, list) else []
     )
     return "\n".join(text for text in texts if isinstance(text, str) and text)
 
@@ -206,9 +187,9 @@ def chat_messages(raw: Any) -> list[Message]:
     message = _unwrapped(raw)
     role = _role(message)
     results: list[Message] = []
-    calls = [_tool_call(c, i) for i, c in enumerate(_calls(message))]
+    calls = [read_tool_call(c, i) for i, c in enumerate(_calls(message))]
     thoughts: list[str] = []
-    content = _content(message, role, calls, results, thoughts)
+    content = read_content(message, role, calls, results, thoughts)
     old = mapping(message.get("function_call"))
     if old is not None and isinstance(old.get("name"), str):
         calls.append({"id": "call_0", "type": "function", "function": old})
@@ -216,6 +197,7 @@ def chat_messages(raw: Any) -> list[Message]:
         return results
     out: Message = {"role": role, "content": content}
     if role == "assistant":
+        out |= {k: message[k] for k in TURN_FIELDS if message.get(k) is not None}
         if calls:
             out["tool_calls"] = calls
             out["content"] = content or None
@@ -225,12 +207,31 @@ def chat_messages(raw: Any) -> list[Message]:
         if isinstance(message.get("refusal"), str) and message["refusal"]:
             out["refusal"] = message["refusal"]
     elif role in ("tool", "function"):
-        out |= _answered(message)
+        out |= answered_call(message)
         if isinstance(content, list):
             out["content"] = plain_or_parts(content)
     elif isinstance(message.get("name"), str):
         out["name"] = message["name"]
     return [*results, out]
+
+
+def collapsed(messages: list[Message]) -> list[Message]:
+    """Messages with one text where a framework writes texts as lists of parts."""
+    return [
+        {**m, "content": plain_or_parts(m["content"])}
+        if isinstance(m.get("content"), list) and m["content"]
+        else m
+        for m in messages
+    ]
+
+
+def without_turn_fields(message: Message) -> Message:
+    """A message as a request has it."""
+    return (
+        {k: v for k, v in message.items() if k not in TURN_FIELDS}
+        if message.keys() & TURN_FIELDS
+        else message
+    )
 
 
 def _is_plain(raw: dict[str, Any]) -> bool:
@@ -245,7 +246,7 @@ def _is_plain(raw: dict[str, Any]) -> bool:
     ):
         return False
     if isinstance(content, list):
-        if not all(isinstance(p, dict) and _kind(p) in _PLAIN_PARTS and p["type"] in p for p in content):
+        if not all(isinstance(p, dict) and _is_plain_part(p) for p in content):
             return False
     elif not isinstance(content, str | None):
         return False
@@ -257,6 +258,11 @@ def _is_plain(raw: dict[str, Any]) -> bool:
         isinstance(calls, list)
         and all(isinstance(c, dict) and isinstance(c.get("function"), dict) and "id" in c for c in calls)
     )
+
+
+def _is_plain_part(part: dict[str, Any]) -> bool:
+    kind = part_kind(part)
+    return kind in _PLAIN_PARTS and kind in part and (kind != "text" or isinstance(part["text"], str))
 
 
 _TOOL_IDS = frozenset({"toolCallId", "tool_id", "call_id", "id", "tool_use_id"})
@@ -317,153 +323,3 @@ def _calls(message: dict[str, Any]) -> list[Any]:
                 return [structured(c) for c in calls]
     old = mapping(more.get("function_call"))
     return [{"id": "call_0", "function": old}] if old else []
-
-
-def _tool_call(raw: dict[str, Any], place: int) -> dict[str, Any]:
-    """One tool call in OpenAI's form."""
-    raw = mapping(raw.get("tool_call")) or raw
-    function = structured(raw.get("function"))
-    if isinstance(function, dict):
-        name, arguments = function.get("name"), function.get("arguments")
-    else:
-        name = (
-            function
-            if isinstance(function, str)
-            else raw.get("name") or raw.get("toolName") or raw.get("tool_name")
-        )
-        arguments = next(
-            (
-                raw[k]
-                for k in ("arguments", "args", "input", "parameters", "raw_arguments")
-                if raw.get(k) is not None
-            ),
-            {},
-        )
-    if not isinstance(name, str) or not name:
-        raise Unreadable("a tool call without the name of its tool")
-    id_ = next(
-        (
-            raw[k]
-            for k in ("id", "tool_call_id", "toolCallId", "tool_id", "call_id")
-            if isinstance(raw.get(k), str)
-        ),
-        "",
-    )
-    text = (
-        arguments
-        if isinstance(arguments, str)
-        else _encode(arguments if arguments is not None else {}).decode()
-    )
-    return {"id": id_ or f"call_{place}", "type": "function", "function": {"name": name, "arguments": text}}
-
-
-def _answered(message: dict[str, Any]) -> dict[str, Any]:
-    """Which call a tool's message answers."""
-    out = {}
-    for name in ("tool_call_id", "toolCallId", "tool_id", "call_id", "tool_use_id", "id"):
-        if isinstance(message.get(name), str) and message[name]:
-            out["tool_call_id"] = message[name]
-            break
-    tool = message.get("name") or message.get("toolName") or message.get("function")
-    if isinstance(tool, str) and tool:
-        out["name"] = tool
-    return out
-
-
-def _content(
-    message: dict[str, Any],
-    role: str,
-    calls: list[dict[str, Any]],
-    results: list[Message],
-    thoughts: list[str],
-) -> Any:
-    """The content of a message; tool calls, results and thoughts among its parts go to the lists."""
-    raw = next(
-        (message[k] for k in ("content", "parts", "blocks", "text") if message.get(k) is not None), None
-    )
-    if (
-        role not in ("tool", "function")
-        and isinstance(raw, str)
-        and raw[:2] in ("[{", '["')
-        and not message.get("from")
-    ):
-        inner = structured(raw)
-        raw = inner if isinstance(inner, list) and all(_is_part(p) for p in inner) else raw
-    if raw is None or isinstance(raw, str):
-        return raw
-    if isinstance(raw, dict):
-        raw = [raw] if _is_part(raw) or "text" in raw else _no_content()
-    if not isinstance(raw, list):
-        _no_content()
-    n_given = len(calls)
-    parts = [part for p in raw if (part := _part(p, calls, results, thoughts, n_given)) is not None]
-    if all(part.get("type") == "text" for part in parts):
-        texts = [part["text"] for part in parts]
-        return ("" if role == "assistant" else "\n").join(texts)
-    return parts
-
-
-def _no_content() -> Any:
-    raise Unreadable("a message whose content is neither text nor a list of parts")
-
-
-def _kind(part: dict[str, Any]) -> str | None:
-    """The kind of a part, where it says so."""
-    kind = part.get("type") or part.get("block_type") or part.get("kind")
-    return kind if isinstance(kind, str) else None
-
-
-def _is_part(part: Any) -> bool:
-    return isinstance(part, dict) and isinstance(part.get("type") or part.get("block_type"), str)
-
-
-def _part(
-    raw: Any, calls: list[dict[str, Any]], results: list[Message], thoughts: list[str], n_given: int
-) -> dict[str, Any] | None:
-    """One part in OpenAI's form; None where it went to one of the lists."""
-    if isinstance(raw, str):
-        return {"type": "text", "text": raw}
-    if not isinstance(raw, dict):
-        raise Unreadable("a part of a message that is neither text nor an object")
-    part = mapping(raw.get("message_content")) or raw
-    kind = _kind(part)
-    if kind in _CALL_PARTS:
-        if not n_given:  # frameworks that keep both say the same twice
-            calls.append(_tool_call(part, len(calls)))
-        return None
-    if kind in _RESULT_PARTS:
-        results.append(_result(part))
-        return None
-    if kind in _THOUGHT_PARTS:
-        thoughts.append(_part_text(part) or as_text(part.get("reasoning") or part.get("thinking")))
-        return None
-    if kind in ("text", "input_text", "output_text", None) or "text" in part:
-        text = _part_text(part)
-        if not text and not any(k in part for k in ("text", "content", "value")):
-            raise Unreadable("a part of a message without its text")
-        return {"type": "text", "text": text}
-    if kind == "image" and isinstance(mapping(part.get("image")), dict) and "url" in part["image"]:
-        return {"type": "image_url", "image_url": {"url": part["image"]["url"]}}
-    return part  # kept as it is: nothing is lost silently
-
-
-def _part_text(part: dict[str, Any]) -> str:
-    for name in ("text", "content", "value"):
-        value = part.get(name)
-        if isinstance(value, dict):
-            value = value.get("value")
-        if isinstance(value, str):
-            return value
-    return ""
-
-
-def _result(part: dict[str, Any]) -> Message:
-    """The result of a tool as a tool message."""
-    value = next(
-        (part[k] for k in ("response", "result", "output", "content", "text") if part.get(k) is not None), ""
-    )
-    if isinstance(value, dict) and value.keys() <= {"type", "value", "providerOptions"} and "value" in value:
-        value = value["value"]  # Vercel's tagged results
-    if isinstance(value, list) and value and all(_is_part(p) and "text" in p for p in value):
-        value = "\n".join(str(p["text"]) for p in value)
-    return {"role": "tool", "content": as_text(value), **_answered(part)}

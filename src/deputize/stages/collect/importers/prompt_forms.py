@@ -10,7 +10,8 @@ from deputize.core.errors import BadInput
 from deputize.core.records import Message
 from deputize.stages.collect.importers import field_names as names
 from deputize.stages.collect.importers.base import Unreadable
-from deputize.stages.collect.importers.message_forms import read_messages, structured
+from deputize.stages.collect.importers.embedded_json import structured
+from deputize.stages.collect.importers.message_forms import read_messages, without_turn_fields
 from deputize.wire import converse_body, gemini_body, messages_request, responses_request
 from deputize.wire.json_fields import mapping
 
@@ -122,7 +123,7 @@ def _is_anthropic(request: Mapping[str, Any], messages: list[Any], reply: Any) -
 
 
 def _prompt(request: dict[str, Any], chat: dict[str, Any], settings: dict[str, Any], protocol: str) -> Prompt:
-    messages = chat["messages"] if protocol == "chat" else [m for m in chat["messages"] if m]
+    messages = [without_turn_fields(m) for m in chat["messages"] if m]
     model = request.get("model") or request.get("model_name") or chat.get("model")
     return Prompt(
         messages=messages,
@@ -186,7 +187,7 @@ def read_tools(raw: Any) -> list[dict[str, Any]] | None:
                 for k, d in tools.items()
             ]
         )
-    if not tools:
+    if not tools or tools in ("null", "None", "[]"):  # as tables write what is not there
         return None
     if not isinstance(tools, list):
         raise Unreadable("tools is not a list of objects")

@@ -13,7 +13,7 @@ from deputize.core.records import Audience, Call, Message, Outcome, Usage
 from deputize.stages.collect.importers import field_names as names
 from deputize.stages.collect.importers import side_fields as side
 from deputize.stages.collect.importers.base import ImportContext, Unreadable
-from deputize.stages.collect.importers.message_forms import structured
+from deputize.stages.collect.importers.embedded_json import structured
 from deputize.stages.collect.importers.prompt_forms import (
     Prompt,
     protocol_of,
@@ -157,15 +157,7 @@ def _call(
     context: ImportContext,
     known: Known,
 ) -> Call:
-    metadata = [
-        m
-        for place in places
-        for key in names.METADATA
-        if (m := mapping(structured(place.get(key)))) is not None
-    ]
-    metadata += [
-        m for place in list(metadata) for key in names.METADATA if (m := mapping(place.get(key))) is not None
-    ]
+    metadata = _metadata(places)
     far = [*places, *metadata, context.around]
     agent = known.agent if known.agent is not None else side.text((row, *metadata), names.AGENT)
     agent = agent or context.agent
@@ -197,7 +189,9 @@ def _call(
         outcome=known.outcome or side.outcome(own),
         usage=known.usage or side.usage_of(row.get("usage")) or reply.usage or side.row_usage(row),
         cost_usd=known.cost_usd if known.cost_usd is not None else side.cost_usd(own),
-        latency_ms=known.latency_ms if known.latency_ms is not None else side.latency_ms((row, envelope)),
+        latency_ms=known.latency_ms
+        if known.latency_ms is not None
+        else side.latency_ms((row, envelope, *metadata)),
         ttft_ms=known.ttft_ms if known.ttft_ms is not None else side.ttft_ms((row, *metadata)),
         timestamp=_time(row, far, reply, known),
         status=reply.error_status or 200,
@@ -205,9 +199,18 @@ def _call(
         finish_reason=known.finish_reason
         or reply.finish_reason
         or side.text((row,), ("finish_reason", "finishReason")),
+        protocol=prompt.protocol if prompt.protocol in ("messages", "responses") else "chat",
         logprobs=reply.logprobs,
         source=known.source or side.text((row,), ("source",)),
     )
+
+
+def _metadata(places: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The objects in which logs keep ids of sessions and users, down to the second level."""
+    found = [
+        m for p in places for key in names.METADATA if (m := mapping(structured(p.get(key)))) is not None
+    ]
+    return found + [m for p in found for key in names.METADATA if (m := mapping(p.get(key))) is not None]
 
 
 def _time(row: dict[str, Any], far: Sequence[dict[str, Any]], reply: Reply, known: Known) -> float | None:

@@ -16,17 +16,93 @@ from deputize.core.artifacts import Skip
 from deputize.core.errors import BadInput, UsageError
 from deputize.core.records import Call
 from deputize.stages.collect.importers.base import ImportContext, Importer, Parsed
+from deputize.stages.collect.importers.bedrock import BedrockImporter
 from deputize.stages.collect.importers.calls import CallsImporter
 from deputize.stages.collect.importers.chat_datasets import ConversationsImporter
+from deputize.stages.collect.importers.chat_exports import (
+    AssistantsImporter,
+    ChatgptImporter,
+    ContinueImporter,
+    GlaiveImporter,
+    HermesImporter,
+    InstructionsImporter,
+    LlamaindexImporter,
+)
+from deputize.stages.collect.importers.coding_agents import (
+    ClaudeCodeImporter,
+    CodexImporter,
+    GeminiCliImporter,
+)
+from deputize.stages.collect.importers.http_recordings import HarImporter, VcrImporter
+from deputize.stages.collect.importers.langchain import LangsmithImporter
+from deputize.stages.collect.importers.langfuse import LangfuseImporter
+from deputize.stages.collect.importers.litellm import LitellmImporter
+from deputize.stages.collect.importers.openai_batch import BatchImporter
 from deputize.stages.collect.importers.openai_chat import ExchangeImporter
+from deputize.stages.collect.importers.otel import OtelImporter
+from deputize.stages.collect.importers.platforms import (
+    ApimImporter,
+    BraintrustImporter,
+    DatadogImporter,
+    DspyImporter,
+    MlflowImporter,
+    PortkeyImporter,
+    TensorzeroImporter,
+    WeaveImporter,
+)
+from deputize.stages.collect.importers.refused_records import RefusedImporter
+from deputize.stages.collect.importers.trajectories import (
+    AgentdojoImporter,
+    AtifImporter,
+    BfclImporter,
+    InspectImporter,
+    OpenhandsImporter,
+    SweAgentImporter,
+    TauBenchImporter,
+)
 
 GROUP = "deputize.importers"
 AUTO = "auto"
 BUILT_IN: tuple[Importer, ...] = (
+    OtelImporter(),
+    LangfuseImporter(),
+    LitellmImporter(),
+    LangsmithImporter(),
+    BedrockImporter(),
+    BraintrustImporter(),
+    WeaveImporter(),
+    MlflowImporter(),
+    TensorzeroImporter(),
+    DatadogImporter(),
+    ApimImporter(),
+    PortkeyImporter(),
+    DspyImporter(),
+    BatchImporter(),
+    HarImporter(),
+    VcrImporter(),
+    TauBenchImporter(),
+    SweAgentImporter(),
+    AgentdojoImporter(),
+    InspectImporter(),
+    OpenhandsImporter(),
+    AtifImporter(),
+    BfclImporter(),
+    ClaudeCodeImporter(),
+    CodexImporter(),
+    GeminiCliImporter(),
+    ChatgptImporter(),
+    AssistantsImporter(),
+    LlamaindexImporter(),
+    ContinueImporter(),
+    HermesImporter(),
+    GlaiveImporter(),
+    InstructionsImporter(),
+    RefusedImporter(),
     ExchangeImporter(),
     CallsImporter(),
     ConversationsImporter(),
 )
+"""In the order in which they are asked: those of one platform before those that read whatever looks like a call."""
 
 
 class CheckedImporter:

@@ -8,7 +8,8 @@ from typing import Any
 from deputize.core.errors import BadInput
 from deputize.core.records import Message, Usage
 from deputize.stages.collect.importers.base import Unreadable
-from deputize.stages.collect.importers.message_forms import as_text, chat_messages, structured
+from deputize.stages.collect.importers.embedded_json import as_text, structured
+from deputize.stages.collect.importers.message_forms import chat_messages
 from deputize.stages.collect.importers.side_fields import status_of_error, usage_of
 from deputize.wire import converse_body, gemini_body, messages_parser, responses_parser
 from deputize.wire.events import Completion

@@ -7,7 +7,12 @@ from typing import Any
 import pytest
 
 from deputize.stages.collect.importers.base import Unreadable
-from deputize.stages.collect.importers.message_forms import as_text, chat_messages, read_messages, structured
+from deputize.stages.collect.importers.message_forms import (
+    chat_messages,
+    collapsed,
+    read_messages,
+    without_turn_fields,
+)
 
 FUNCTION = {"name": "find", "arguments": '{"q":"a"}'}
 CALLS = [{"id": "t1", "type": "function", "function": FUNCTION}]
@@ -153,6 +158,20 @@ def test_what_is_no_message_is_named(message: dict[str, Any], reason: str) -> No
         chat_messages(message)
 
 
-def test_json_is_opened_and_prose_is_not() -> None:
-    assert structured('{"a": 1}') == {"a": 1} and structured("[sic]") == "[sic]" and structured(3) == 3
-    assert as_text({"a": 1}) == '{"a":1}' and as_text(None) == "" and as_text("x") == "x"
+def test_texts_in_parts_become_one_and_fields_of_turns_go() -> None:
+    parts = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
+    assert collapsed([{"role": "user", "content": parts}]) == [{"role": "user", "content": "a\nb"}]
+    assert without_turn_fields({"role": "user", "content": "a", "usage": {}}) == {
+        "role": "user",
+        "content": "a",
+    }
+
+
+def test_blocks_of_the_same_name_from_another_framework_lose_nothing() -> None:
+    result = {
+        "role": "user",
+        "content": [{"type": "tool_result", "id": "t1", "name": "find", "result": "one"}],
+    }
+    assert read_messages([result]) == [
+        {"role": "tool", "content": "one", "tool_call_id": "t1", "name": "find"}
+    ]

@@ -1,0 +1,67 @@
+"""Spans and events of OpenTelemetry."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from deputize.core.artifacts import Skip
+from deputize.core.records import Call
+from deputize.stages.collect.importers.base import ImportContext
+from deputize.stages.collect.importers.otel import OtelImporter
+
+CONTEXT = ImportContext("f", 1, around={"resource": {"attributes": {"service.name": "desk"}}})
+SPAN = {
+    "traceId": "t",
+    "spanId": "s",
+    "startTimeUnixNano": "1760000000000000000",
+    "endTimeUnixNano": "1760000001000000000",
+}
+
+
+def read(*rows: dict[str, Any]) -> list[Call | Skip]:
+    joiner = OtelImporter().joiner()
+    return [item for row in rows for item in joiner.add(row, CONTEXT)] + list(joiner.finish())
+
+
+def test_other_spans_are_no_calls_and_calls_without_messages_are_named() -> None:
+    (other,) = read({**SPAN, "attributes": {"http.method": "GET"}})
+    (empty,) = read({**SPAN, "attributes": {"gen_ai.operation.name": "chat"}})
+    assert isinstance(other, Skip) and other.is_no_call
+    assert isinstance(empty, Skip) and not empty.is_no_call and "not recorded" in empty.reason
+
+
+def test_a_failed_span_is_a_failed_call_of_its_service() -> None:
+    attributes = {
+        "gen_ai.input.messages": [{"role": "user", "parts": [{"type": "text", "content": "x"}]}],
+        "error.type": "RateLimitError",
+    }
+    (call,) = read({**SPAN, "attributes": attributes, "status": {"code": 2, "message": "429 slow down"}})
+    assert isinstance(call, Call) and (call.status, call.agent, call.response) == (429, "desk", {})
+
+
+def test_the_history_of_an_agents_run_is_a_conversation() -> None:
+    history = [
+        {"role": "user", "content": "x", "gen_ai.message.index": 0},
+        {"role": "assistant", "content": "y"},
+    ]
+    (call,) = read(
+        {
+            "trace_id": "t",
+            "start_timestamp": "2025-10-09T08:53:20Z",
+            "attributes": {"all_messages_events": history, "agent_name": "a"},
+        }
+    )
+    assert isinstance(call, Call) and (call.agent, call.messages, call.episode) == (
+        "a",
+        [{"role": "user", "content": "x"}],
+        "t",
+    )
+
+
+def test_events_of_a_span_itself() -> None:
+    events = [
+        {"name": "gen_ai.user.message", "attributes": {"content": "x"}},
+        {"name": "gen_ai.choice", "attributes": {"message": '{"content": "y"}'}},
+    ]
+    (call,) = read({**SPAN, "attributes": {"gen_ai.operation.name": "chat"}, "events": events})
+    assert isinstance(call, Call) and call.response["content"] == "y" and call.latency_ms == 1000.0
