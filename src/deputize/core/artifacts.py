@@ -483,9 +483,28 @@ class TaskResult(Record):
     """What was recorded of each calibration call that was read: what the gateway serves can be compared with it."""
 
 
+class EarlierRoute(Record):
+    """A published route of which this run certified no successor."""
+
+    route_id: str
+    """Its id."""
+    specialist: str
+    """Folder of its specialist, relative to the home."""
+    task_id: str
+    """The task of this run that its calls belong to; "" where there is none."""
+    task_name: str
+    """For a reader."""
+    kept: bool
+    """It stays as it is, with its certificate; else it is closed."""
+    reason: str
+    """Why, for a reader."""
+
+
 class Evaluated(Record):
     """Result of evaluation."""
 
     results: list[TaskResult]
+    earlier: list[EarlierRoute] = msgspec.field(default_factory=list)
+    """Published routes of which this run certified no successor."""
     n_gone: int = 0
     """Calls of validation, calibration and test that had left the store (erased, expired) and were left out."""

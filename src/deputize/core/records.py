@@ -366,6 +366,8 @@ class Route(Record):
     certificate: Certificate | None = None
     median_prompt_tokens_before: int = 0
     median_prompt_tokens_after: int = 0
+    run_id: str = ""
+    """The run whose key spaces its keys are of, where an earlier route was kept; "": the run of the file."""
 
 
 class BranchClassifier(Record):
@@ -424,6 +426,8 @@ class RouteFile(Record):
 
     run_id: str
     keyspaces: list[KeySpace] = msgspec.field(default_factory=list)
+    kept_keyspaces: dict[str, list[KeySpace]] = msgspec.field(default_factory=dict)
+    """Run id -> key spaces of the routes that were kept from that run."""
     routes: list[Route] = msgspec.field(default_factory=list)
     version: int = RECORD_VERSION
     generation: int = 0

@@ -19,6 +19,7 @@ from deputize.core.artifacts import (
     AtEpsilon,
     Candidate,
     CurvePoint,
+    EarlierRoute,
     EvaluationFacts,
     HeldOut,
     Leak,
@@ -402,6 +403,8 @@ class Report(Record):
     """Discovered tasks, the largest first."""
     unassigned: dict[str, int]
     """Reason -> calls in no task."""
+    earlier_routes: list[EarlierRoute]
+    """Routes that were published before and of which this run certified no successor; their shares are not in the totals."""
     total: ReportTotal
     """The whole log."""
     timings_s: dict[str, float]

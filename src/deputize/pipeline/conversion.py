@@ -195,6 +195,7 @@ def finish(run: Run) -> dict[str, Any]:
         environment=machine_info(),
         n_skipped=run.state.source_skipped,
         skipped=run.state.skipped,
+        earlier=evaluated.earlier,
     )
     write_report(run.folder, report)
     if not run.state.finished:
@@ -206,18 +207,26 @@ def finish(run: Run) -> dict[str, Any]:
 
 
 def _publish(run: Run, discovered: Discovered, finetuned: Finetuned, evaluated: Evaluated) -> None:
+    from deputize.pipeline.earlier_routes import with_kept
     from deputize.routes_file import read_routes, write_routes
     from deputize.stages.evaluate import publish
 
     path = run.home.routes_path
     fresh = publish.route_file(run.state.run_id, discovered, evaluated.results, finetuned)
-    written = write_routes(path, _keep_closed(read_routes(path), fresh))
+    old = read_routes(path)
+    written = write_routes(path, with_kept(_keep_closed(old, fresh), old, evaluated.earlier))
     for route in written.routes:
+        if route.run_id:
+            continue  # kept as it was
         run.home.audit.append(
             "route.publish",
             subject=route.id,
             detail={"state": route.state, "specialist": route.specialist, "run": run.state.run_id},
         )
+    for one in evaluated.earlier:
+        if not one.kept:
+            detail = {"specialist": one.specialist, "run": run.state.run_id, "because": one.reason}
+            run.home.audit.append("route.close", subject=one.route_id, detail=detail)
 
 
 def _keep_closed(old: RouteFile | None, new: RouteFile) -> RouteFile:

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
-from deputize.core.artifacts import Discovered, Evaluated, Finetuned, Selected
+from deputize.core.artifacts import Discovered, EarlierRoute, Evaluated, Finetuned, Selected, TaskResult
 from deputize.core.config import AUDIT_SHARE
 from deputize.core.deadline import Deadline
+from deputize.core.errors import DeputizeError
 from deputize.core.records import Answer
 
 if TYPE_CHECKING:
@@ -124,7 +125,25 @@ def evaluate(run: Run, out: Artifact[Evaluated]) -> None:
         ),
     )
     MODELS.clear()  # a process that goes on, such as the watch, does not keep them in memory
-    out.write(Evaluated(results=results, n_gone=population.n_gone))
+    results, earlier = _with_earlier_routes(run, results, discovered)
+    out.write(Evaluated(results=results, earlier=earlier, n_gone=population.n_gone))
+
+
+def _with_earlier_routes(
+    run: Run, results: list[TaskResult], discovered: Discovered
+) -> tuple[list[TaskResult], list[EarlierRoute]]:
+    """The results, and what becomes of the published routes that none of them replaces."""
+    from deputize.pipeline.earlier_routes import served_evidence, settle, unusable_routes
+    from deputize.routes_file import read_routes
+
+    try:
+        file = read_routes(run.home.routes_path)
+    except DeputizeError as error:
+        run.progress(f"no earlier route is kept: {error}", 0)
+        return results, []
+    evidence = served_evidence(run.calls(), file.routes)
+    unusable = unusable_routes(run.home, file)
+    return settle(results, discovered, file, evidence, unusable, run.config)
 
 
 def audit_share_of(home: Home) -> float:

@@ -28,7 +28,11 @@ class RouteTable:
     def __init__(self, file: RouteFile) -> None:
         self.file = file
         self._keys = TemplateKeys(file.keyspaces)
-        self._routes = {key: route for route in file.routes for key in route.keys}
+        self._routes = _by_key(file, "")
+        # a kept route is found by the lines that it was certified with, not by those of a later run
+        self._kept = [
+            (TemplateKeys(spaces), _by_key(file, run_id)) for run_id, spaces in file.kept_keyspaces.items()
+        ]
 
     @classmethod
     def build(cls, file: RouteFile) -> RouteTable:
@@ -55,13 +59,22 @@ class RouteTable:
 
     def match(self, request: Request) -> RouteMatch:
         """The route of a request in whatever state, or why nothing fits it exactly."""
-        if not self._routes:
+        if not self._routes and not self._kept:
             return NO_MATCH
         found = self._keys.match(request)
-        route = self._routes.get(found.key) if found.key else None
-        if route is None and found.is_changed:
-            return CHANGED
-        return RouteMatch(route)
+        route, is_changed = self._routes.get(found.key) if found.key else None, found.is_changed
+        if route is None:
+            for keys, routes in self._kept:
+                found = keys.match(request)
+                is_changed = is_changed or found.is_changed
+                if found.key and (route := routes.get(found.key)) is not None:
+                    break
+        return CHANGED if route is None and is_changed else RouteMatch(route)
+
+
+def _by_key(file: RouteFile, run_id: str) -> dict[str, Route]:
+    """The routes by the template keys of one run; "": the run of the file."""
+    return {key: route for route in file.routes if route.run_id == run_id for key in route.keys}
 
 
 def check(file: RouteFile) -> None:
@@ -71,10 +84,17 @@ def check(file: RouteFile) -> None:
         BadInput: two routes claim one template key, or two key spaces one signature.
     """
     for what, counts in (
-        ("template key", Counter(key for route in file.routes for key in set(route.keys))),
-        ("route id", Counter(route.id for route in file.routes)),
-        ("signature", Counter(space.signature for space in file.keyspaces)),
+        ("template key", Counter((r.run_id, key) for r in file.routes for key in set(r.keys))),
+        ("route id", Counter(("", route.id) for route in file.routes)),
+        (
+            "signature",
+            Counter(
+                (run_id, space.signature)
+                for run_id, spaces in {"": file.keyspaces, **file.kept_keyspaces}.items()
+                for space in spaces
+            ),
+        ),
     ):
-        twice = [name for name, n in counts.items() if n > 1]
+        twice = [name for (_, name), n in counts.items() if n > 1]
         if twice:
             raise BadInput(f"The route file uses the {what} {twice[0]} twice; each may be there once.")

@@ -51,6 +51,12 @@ def render(report: Mapping[str, Any], max_tasks: int = 20) -> RenderableType:
     if refused:
         lines += [Text(""), Text("Refused", style="bold yellow")]
         lines += [Text(f"  {t['name']}: {t['refused']}") for t in refused]
+    lines += [
+        Text(
+            f"{'kept' if one['kept'] else 'closed'}: {one['route_id']} ({one['task_name']}): {one['reason']}"
+        )
+        for one in report["earlier_routes"]
+    ]
     return Group(*lines)
 
 

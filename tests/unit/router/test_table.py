@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from deputize.core.errors import BadInput
 from deputize.core.records import Contract, KeySpace, PromptLimits, Request, Route, RouteFile, TextLimits
@@ -63,6 +64,25 @@ def test_what_varies_finds_the_route_and_what_changed_does_not(file: RouteFile) 
         request(system="You write poems.", tools=tools),
     ):
         assert table.match(other) == (None, "no_route")
+
+
+def test_a_kept_route_is_found_by_the_lines_it_was_certified_with(file: RouteFile) -> None:
+    """The key spaces of the later run take the same prompts for others, or for changed ones."""
+    kept = replace(file.routes[0], run_id="before")
+    wider = replace(file.keyspaces[0], lines=[*file.keyspaces[0].lines, "Case: 1"], prompt_limits={})
+    key = TemplateMatcher(wider).key(request())
+    later = RouteFile(
+        run_id="later",
+        keyspaces=[wider],
+        kept_keyspaces={"before": file.keyspaces},
+        routes=[replace(kept, keys=[key], id="new", run_id=""), kept],
+    )
+    table = RouteTable.build(later)
+    assert table.match(request("Case: 1")).route == later.routes[0], "the later run comes first"
+    assert table.match(request("Case: 2")).route == kept
+    assert table.match(request("Case: 2", system=SYSTEM + "\nIn French.")) == (None, "prompt_changed")
+    same_key = replace(later, keyspaces=file.keyspaces, routes=[kept], kept_keyspaces={})
+    assert RouteTable.build(same_key).match(request("Case: 2")).route is None, "not by another run's lines"
 
 
 def test_no_file_is_no_route(tmp_path: Path) -> None:

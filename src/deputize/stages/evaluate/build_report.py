@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from deputize.core.artifacts import Curated, Discovered, Finetuned, Selected, TaskResult
+from deputize.core.artifacts import Curated, Discovered, EarlierRoute, Finetuned, Selected, TaskResult
 from deputize.core.config import Convert
 from deputize.core.detector_power import DetectorPower
 from deputize.core.records import Example
@@ -42,6 +42,7 @@ def build(
     n_skipped: int = 0,
     skipped: Mapping[str, int] | None = None,
     prices: Prices | None = None,
+    earlier: Sequence[EarlierRoute] = (),
 ) -> dict[str, Any]:
     """The report of a run as plain JSON values (core.report_schema.Report); numbers that are not known are null."""
     prices = prices or load_prices()
@@ -74,6 +75,7 @@ def build(
         curate=_curation(curated),
         tasks=[t.entry(n_code_calls, whole.usd, selected) for t in tasks],
         unassigned=discovered.unassigned,
+        earlier_routes=list(earlier),
         total=totals(tasks, n_code_calls, whole, finetuned, prices, n_cores=n_cores, seed=config.seed),
         timings_s=dict(timings_s),
         environment=msgspec.convert(dict(environment), ReportEnvironment),

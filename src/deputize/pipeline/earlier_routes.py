@@ -1,0 +1,224 @@
+"""Published routes of which a run certifies no successor: kept where nothing speaks against them, else closed.
+
+A run that has too little evidence for a claim of its own says nothing against an earlier one, so the earlier route stays, with its
+certificate. What speaks against it is its own traffic: the calls that were audited, and a like share of those that it left to the LLM
+(stages.curate.traffic_sample). Where these show a greater loss than the certificate allows, the older calls of the log say
+nothing of today any more: then the route is closed, and a successor must hold on the calls since the route began to serve.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from msgspec import structs
+
+from deputize.core.artifacts import Discovered, EarlierRoute, Finetuned, TaskResult
+from deputize.core.config import Convert
+from deputize.core.errors import DeputizeError
+from deputize.core.records import Call, Contract, Route, RouteFile, Task
+from deputize.scoring.certificates import binomial_tail, contradicted_p
+from deputize.stages.curate.traffic_sample import is_drawn
+from deputize.stages.refine.route_evidence import audit_result
+
+if TYPE_CHECKING:
+    from deputize.home import Home
+
+CONTRADICTED = 0.01
+"""Level of the test that closes a route: it costs a sound one a time in a hundred at a run."""
+_LOSS = {".": 0.0, "s": 1.0, "l": -1.0, "b": 0.0}
+
+
+@dataclass
+class ServedEvidence:
+    """A sample of the calls of a route since its specialist serves, with the composition of its traffic."""
+
+    loss_of: dict[str, tuple[bytes, float]] = field(default_factory=dict)
+    """Episode -> (order of its call among those of the episode, loss of that call)."""
+    call_ids: set[str] = field(default_factory=set)
+    """All calls of the sample."""
+
+    def add(self, call: Call, loss: float) -> None:
+        """Adds a call; of an episode one random call counts."""
+        self.call_ids.add(call.id)
+        order = blake2b(call.id.encode("utf-8", "surrogatepass"), digest_size=8, person=b"evidence").digest()
+        episode = call.episode or call.id
+        if episode not in self.loss_of or order < self.loss_of[episode][0]:
+            self.loss_of[episode] = (order, loss)
+
+    def p_sound(self, epsilon: float) -> float:
+        """p-value of "the loss is at most epsilon"; a small one speaks against the route."""
+        return contradicted_p([loss for _, loss in self.loss_of.values()], epsilon)
+
+    @property
+    def n_differed(self) -> int:
+        """Calls whose served answer was not the LLM's."""
+        return sum(loss > 0 for _, loss in self.loss_of.values())
+
+
+def served_evidence(calls: Iterable[Call], routes: Sequence[Route]) -> dict[str, ServedEvidence]:
+    """The evidence of each route by its id, from recorded calls; read once, as a stream."""
+    by_id = {route.id: route for route in routes if route.certificate is not None}
+    found = {id: ServedEvidence() for id in by_id}
+    for call in calls:
+        decision = call.decision
+        route = by_id.get(decision.route_id) if decision is not None else None
+        if decision is None or route is None or decision.served_by != "llm":
+            continue
+        if decision.specialist != route.specialist or decision.reason == "audit_repeat" or not is_drawn(call):
+            continue
+        if decision.reason != "audit":
+            found[route.id].add(call, 0.0)
+        elif (result := audit_result(decision, route)) is not None:
+            found[route.id].add(call, _LOSS[result])
+    return found
+
+
+def settle(
+    results: Sequence[TaskResult],
+    discovered: Discovered,
+    file: RouteFile,
+    evidence: Mapping[str, ServedEvidence],
+    unusable: Mapping[str, str],
+    config: Convert,
+) -> tuple[list[TaskResult], list[EarlierRoute]]:
+    """(the results, claims that rest on outdated calls refused; what becomes of each route without a successor).
+
+    Args:
+        results: of this run.
+        discovered: its tasks.
+        file: the published routes.
+        evidence: of their traffic.
+        unusable: route id -> why it may not be kept whatever its evidence.
+        config: the claim that is asked for now.
+    """
+    task_of = {route.id: _task_of(route, discovered.tasks) for route in file.routes}
+    against: dict[str, str] = {}
+    for route in file.routes:
+        if route.certificate is not None and (found := evidence.get(route.id)) is not None:
+            p = found.p_sound(route.certificate.epsilon)
+            if p <= CONTRADICTED:
+                against[route.id] = (
+                    f"its traffic contradicts its certificate: {found.n_differed} of {len(found.loss_of)} sampled calls were "
+                    f"served otherwise than the LLM would (p = {p:.2g})"
+                )
+    settled = []
+    for result in results:
+        for route in file.routes:
+            task = task_of[route.id]
+            if route.id in against and task is not None and task.id == result.task_id:
+                result = _only_recent(result, evidence[route.id], config.delta)
+        settled.append(result)
+    certified = {r.task_id for r in settled if r.certificate is not None}
+    earlier = []
+    for route in file.routes:
+        task = task_of[route.id]
+        if task is not None and task.id in certified:
+            continue
+        why = unusable.get(route.id) or against.get(route.id) or _laxer(route, config) or _edited(route, task)
+        earlier.append(
+            EarlierRoute(
+                route_id=route.id,
+                specialist=route.specialist,
+                task_id=task.id if task is not None else "",
+                task_name=task.name if task is not None else route.task_name,
+                kept=not why,
+                reason=why or "this run has no claim to put in its place, and nothing speaks against it",
+            )
+        )
+    return settled, earlier
+
+
+def _task_of(route: Route, tasks: Sequence[Task]) -> Task | None:
+    """The task that a route's calls belong to; None where there is none."""
+    by_id = next((task for task in tasks if task.id == route.task_id), None)
+    keys = set(route.keys)
+    return by_id or next((task for task in tasks if keys.intersection(task.keys)), None)
+
+
+def _laxer(route: Route, config: Convert) -> str:
+    """Why a route's certificate is not what is asked for now; "" where it is."""
+    certificate, limit = route.certificate, config.limit_among_served
+    if certificate is None:
+        return "it has no certificate"
+    if certificate.epsilon > config.epsilon or certificate.delta > config.delta:
+        return f"its certificate is at {certificate.epsilon:g}/{certificate.delta:g}, less strict than what is asked for now"
+    if limit is not None and (certificate.served_limit is None or certificate.served_limit > limit):
+        return f"its certificate does not say that at most {limit:g} of the served answers are wrong"
+    return ""
+
+
+def _edited(route: Route, task: Task | None) -> str:
+    """Why a person's edits of a task end the route; "" where they do not."""
+    if task is None:
+        return ""
+    if task.hidden:
+        return "the task was hidden"
+    if _by_hand(task.contract, route.contract):
+        return "fields of the task were set otherwise by hand"
+    return ""
+
+
+def _by_hand(new: Contract, old: Contract) -> bool:
+    type_of = {f.name: f.type for f in old.fields}
+    return any(f.by_hand and type_of.get(f.name, f.type) != f.type for f in new.fields)
+
+
+def _only_recent(result: TaskResult, evidence: ServedEvidence, delta: float) -> TaskResult:
+    """The result, its certificate refused where calls since the old route began to serve do not carry it by themselves."""
+    certificate = result.certificate
+    if certificate is None:
+        return result
+    recent = [one for one in result.calibration if one.call_id in evidence.call_ids]
+    n_wrong = sum(one.served and not one.right for one in recent)
+    if binomial_tail(n_wrong, len(recent), certificate.epsilon) <= delta:
+        return result
+    refused = (
+        "The traffic has changed since the earlier route was certified, and calls from before say nothing of it: of "
+        f"{len(recent)} calibration calls since then {n_wrong} would be served and wrong, which carries no claim yet."
+    )
+    return structs.replace(result, certificate=None, refused=refused, held_out=None)
+
+
+def unusable_routes(home: Home, file: RouteFile) -> dict[str, str]:
+    """Routes that may not be kept, by id, and why: trained on calls that were erased, or gone from the disk."""
+    out: dict[str, str] = {}
+    for route in file.routes:
+        if not (home.path / route.specialist / "specialist.json").is_file():
+            out[route.id] = "its specialist is not there any more"
+        elif n_erased := len(home.store.erased(_trained_on(home, route))):
+            out[route.id] = f"{n_erased} calls that its specialist was trained on were erased"
+    return out
+
+
+def _trained_on(home: Home, route: Route) -> list[str]:
+    """Ids of the calls that a route's specialist was trained on; none where its run cannot be read."""
+    from deputize.pipeline.run import artifact_of
+
+    run_id = Path(route.specialist).parent.parent.name
+    try:
+        found = artifact_of(home, run_id, "finetune", Finetuned).read()
+    except DeputizeError:
+        return []
+    return [id for s in found.specialists if s.path == route.specialist for id in s.trained_on]
+
+
+def with_kept(new: RouteFile, old: RouteFile, earlier: Sequence[EarlierRoute]) -> RouteFile:
+    """The new routes and the old ones that are kept, these under the key spaces that they were certified with."""
+    keep = {one.route_id: one.specialist for one in earlier if one.kept}
+    taken = {route.id for route in new.routes}
+    kept = [
+        structs.replace(route, run_id=route.run_id or old.run_id)
+        for route in old.routes
+        if keep.get(route.id) == route.specialist and route.id not in taken
+    ]
+    wanted = {route.run_id for route in kept}
+    spaces = {old.run_id: old.keyspaces, **old.kept_keyspaces}
+    return structs.replace(
+        new,
+        routes=[*new.routes, *kept],
+        kept_keyspaces={run_id: found for run_id, found in spaces.items() if run_id in wanted},
+    )
