@@ -8,6 +8,7 @@ import msgspec
 
 from deputize.core.certification import AllRoutes, Feasibility, TestLevel
 from deputize.core.detector_power import DetectorPower
+from deputize.core.earlier_route import EarlierRoute
 from deputize.core.records import Certificate, Contract, Example, KeySpace, Record, Split, Task
 from deputize.core.sites import Site
 
@@ -481,23 +482,6 @@ class TaskResult(Record):
     """The claim if those of all tasks had to hold at once; None where nothing was tested."""
     calibration: list[CallOutcome] = msgspec.field(default_factory=list)
     """What was recorded of each calibration call that was read: what the gateway serves can be compared with it."""
-
-
-class EarlierRoute(Record):
-    """A published route of which this run certified no successor."""
-
-    route_id: str
-    """Its id."""
-    specialist: str
-    """Folder of its specialist, relative to the home."""
-    task_id: str
-    """The task of this run that its calls belong to; "" where there is none."""
-    task_name: str
-    """For a reader."""
-    kept: bool
-    """It stays as it is, with its certificate; else it is closed."""
-    reason: str
-    """Why, for a reader."""
 
 
 class Evaluated(Record):

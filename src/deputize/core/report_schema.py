@@ -19,7 +19,6 @@ from deputize.core.artifacts import (
     AtEpsilon,
     Candidate,
     CurvePoint,
-    EarlierRoute,
     EvaluationFacts,
     HeldOut,
     Leak,
@@ -27,6 +26,7 @@ from deputize.core.artifacts import (
     TestScore,
 )
 from deputize.core.certification import AllRoutes, Feasibility, TestLevel
+from deputize.core.earlier_route import EarlierRoute
 from deputize.core.records import Certificate, Record
 from deputize.core.sites import Site
 

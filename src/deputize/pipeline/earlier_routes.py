@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from deputize.core.artifacts import Discovered, EarlierRoute, Finetuned, TaskResult
+from deputize.core.artifacts import Discovered, Finetuned, TaskResult
 from deputize.core.config import Convert
+from deputize.core.earlier_route import EarlierRoute
 from deputize.core.errors import DeputizeError
 from deputize.core.records import Call, Contract, Route, RouteFile, Task
 from deputize.scoring.certificates import binomial_tail, contradicted_p

@@ -86,6 +86,7 @@ def empty_report() -> dict[str, Any]:
         },
         "tasks": [],
         "unassigned": {},
+        "earlier_routes": [],
         "total": {
             "n_code_calls": 0,
             "n_routes": 0,

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from deputize.core.artifacts import CallOutcome, Discovered, EarlierRoute, TaskResult
+from deputize.core.artifacts import CallOutcome, Discovered, TaskResult
 from deputize.core.config import Convert
+from deputize.core.earlier_route import EarlierRoute
 from deputize.core.records import (
     Call,
     Certificate,

@@ -9,9 +9,10 @@ from typing import Any
 
 import msgspec
 
-from deputize.core.artifacts import Curated, Discovered, EarlierRoute, Finetuned, Selected, TaskResult
+from deputize.core.artifacts import Curated, Discovered, Finetuned, Selected, TaskResult
 from deputize.core.config import Convert
 from deputize.core.detector_power import DetectorPower
+from deputize.core.earlier_route import EarlierRoute
 from deputize.core.records import Example
 from deputize.core.report_schema import (
     REPORT_VERSION,
