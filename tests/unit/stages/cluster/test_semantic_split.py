@@ -23,14 +23,17 @@ JOBS = {
 }
 
 
-def calls(n: int, jobs: tuple[str, ...]) -> tuple[list[PromptCall], list[str]]:
+def calls(n: int, jobs: tuple[str, ...], n_stray: int = 0) -> tuple[list[PromptCall], list[str]]:
+    """The last `n_stray` transfers of money are answered with a word."""
     r = random.Random(0)
     splitter = UnitSplitter()
     out: list[PromptCall] = []
     truth = [r.choice(jobs) for _ in range(n)]
+    stray = [i for i, job in enumerate(truth) if job == "money"][-n_stray:] if n_stray else []
     for i, job in enumerate(truth):
         text = r.choice(JOBS[job]).format(f"{r.choice('abcdefgh')}x{r.randint(0, 10**6)}")
-        reply = json.dumps({"amount": i, "to": "x"}) if job == "money" else ("yes", "no", "perhaps")[i % 3]
+        is_transfer = job == "money" and i not in stray
+        reply = json.dumps({"amount": i, "to": "x"}) if is_transfer else ("yes", "no", "perhaps")[i % 3]
         response = {"role": "assistant", "content": reply}
         request = Request(messages=[{"role": "user", "content": text}])
         example = Example(
@@ -58,6 +61,13 @@ def test_two_jobs_are_split_and_the_classifier_leads_to_them() -> None:
     )
     for branch, part in enumerate(parts):
         assert all(branch_of(classifier, call.opening[1])[0] == str(branch) for call in part)
+
+
+def test_stray_replies_of_another_kind_stay_with_their_job() -> None:
+    members, truth = calls(400, ("weather", "money"), n_stray=12)
+    parts, classifier = split_by_meaning(Fragment.of(members, ((), ())), models_dir=None, seed=0)
+    assert classifier is not None
+    assert len(parts) == 2 and all(len({truth[call.index] for call in part}) == 1 for part in parts)
 
 
 def test_one_job_is_not_split() -> None:
