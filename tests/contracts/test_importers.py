@@ -64,4 +64,7 @@ def test_every_importer_of_ours_is_checked() -> None:
 def test_every_sample_is_recognised_among_all_formats(name: str) -> None:
     for rows, _ in SAMPLES[name]:
         for row in [rows] if isinstance(rows, dict) else rows:
-            assert next(importer.name for importer in BUILT_IN if importer.sniff(row)) == name
+            found = next(importer for importer in BUILT_IN if importer.sniff(row))
+            assert found.name == name
+            marks = getattr(found, "marks", None)
+            assert marks is None or not marks.isdisjoint(row), "an object has one of the marks of its format"

@@ -25,6 +25,7 @@ from deputize.stages.collect.importers.base import (
 from deputize.stages.collect.importers.wrapped_records import unwrapped
 
 MAX_WRAPPERS = 6
+MAX_KEY_SETS = 4096
 _KEY = re.compile(r"[A-Za-z_@$][\w.\-@$:]{0,39}")
 _SHOWN_KEYS = 8
 
@@ -53,6 +54,7 @@ class LogReader:
     ) -> None:
         self._importers = importers
         self._agent, self._pseudonym = agent, pseudonym
+        self._candidates: dict[frozenset[str], tuple[Importer, ...]] = {}
         self._joining = {i.name: i for i in importers if isinstance(i, JoiningImporter)}
         self._joiners: dict[str, Joiner] = {}
         self._file = ""
@@ -79,7 +81,7 @@ class LogReader:
             yield from self._items(joiner.finish(), name, self._file)
 
     def _row(self, row: dict[str, Any], context: ImportContext, depth: int) -> Iterator[ReadItem]:
-        importer = next((i for i in self._importers if i.sniff(row)), None)
+        importer = next((i for i in self._asked(row) if i.sniff(row)), None)
         if importer is None and depth < MAX_WRAPPERS:
             is_wrapper = False
             for inner, around in unwrapped(row):
@@ -95,6 +97,19 @@ class LogReader:
             yield ReadItem(_unknown(row, context), file=context.file)
             return
         yield from self._items(self._parse(importer, row, context), importer.name, context.file)
+
+    def _asked(self, row: dict[str, Any]) -> Sequence[Importer]:
+        """The importers that may recognise an object, by the names of its fields."""
+        keys = frozenset(row)
+        found = self._candidates.get(keys)
+        if found is None:
+            if len(self._candidates) >= MAX_KEY_SETS:
+                self._candidates.clear()
+            found = tuple(
+                i for i in self._importers if not (m := getattr(i, "marks", None)) or not keys.isdisjoint(m)
+            )
+            self._candidates[keys] = found
+        return found
 
     def _parse(self, importer: Importer, row: dict[str, Any], context: ImportContext) -> Parsed:
         joining = self._joining.get(importer.name)

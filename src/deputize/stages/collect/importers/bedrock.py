@@ -24,6 +24,7 @@ class BedrockImporter:
     description = (
         "Amazon Bedrock model invocation logs (S3, CloudWatch): Converse and InvokeModel, streamed or not"
     )
+    marks = frozenset(("schemaType", "modelId"))
 
     def sniff(self, row: dict[str, Any]) -> bool:
         return row.get("schemaType") == "ModelInvocationLog" or (

@@ -18,11 +18,20 @@ def flat_prompt(row: dict[str, Any]) -> str:
     return next((key for key in names.PROMPTS if row.get(key) not in (None, "", [])), "")
 
 
+_BESIDE = frozenset(
+    {
+        *("tools", "functions", "response_format", "tool_choice", "model", "anthropic_version", "metadata"),
+        *names.ORIGIN,
+    }
+)
+
+
 class CallsImporter:
     """One object a call: `messages` or `prompt`, `response` (in any form), and what else is known of it."""
 
     name = "calls"
     description = 'objects {"messages": [...], "response": ...}, one for each call; also a prompt and a completion as text'
+    marks = frozenset(names.PROMPTS)
 
     def sniff(self, row: dict[str, Any]) -> bool:
         name = flat_prompt(row)
@@ -59,17 +68,7 @@ def _request(row: dict[str, Any], name: str) -> dict[str, Any]:
     prompt = structured(row[name])
     if isinstance(prompt, dict) and protocol_of(prompt):
         return prompt
-    kept = (
-        "tools",
-        "functions",
-        "response_format",
-        "tool_choice",
-        "model",
-        "anthropic_version",
-        "metadata",
-        *names.ORIGIN,
-    )
-    request = {key: row[key] for key in kept if key in row}
+    request = {key: row[key] for key in row.keys() & _BESIDE}
     system = next((row[key] for key in names.SYSTEMS if row.get(key)), None)
     if system is not None:
         request["system"] = system

@@ -59,6 +59,7 @@ class ConversationsImporter:
 
     name = "conversations"
     description = "conversations, every assistant turn a call: fine-tuning lines, ShareGPT, chat data sets, lists of messages"
+    marks = frozenset({*_LISTS, "role"})
 
     def sniff(self, row: dict[str, Any]) -> bool:
         return bool(_conversation_in(row)) or is_message(row)

@@ -30,6 +30,7 @@ class ChatgptImporter:
 
     name = "chatgpt"
     description = "ChatGPT data export (conversations.json)"
+    marks = frozenset(("mapping",))
 
     def sniff(self, row: dict[str, Any]) -> bool:
         held = row.get("mapping")
@@ -83,6 +84,7 @@ class AssistantsImporter:
 
     name = "openai-assistants"
     description = "OpenAI Assistants threads (lists of thread.message)"
+    marks = frozenset(("object",))
 
     def sniff(self, row: dict[str, Any]) -> bool:
         return row.get("object") == "thread.message"
@@ -127,6 +129,7 @@ class LlamaindexImporter:
 
     name = "llamaindex"
     description = "LlamaIndex chat stores"
+    marks = frozenset(("store",))
 
     def sniff(self, row: dict[str, Any]) -> bool:
         return isinstance(row.get("store"), dict) and "class_name" in row
@@ -145,6 +148,7 @@ class ContinueImporter:
 
     name = "continue"
     description = "Continue sessions and dev data"
+    marks = frozenset(("history", "eventName"))
 
     def sniff(self, row: dict[str, Any]) -> bool:
         history = row.get("history")
@@ -200,6 +204,7 @@ class InstructionsImporter:
 
     name = "instructions"
     description = "data sets of instructions: Alpaca, xLAM function calling, OpenAI preference (DPO) lines"
+    marks = frozenset(("instruction", "answers", "preferred_output", "chosen"))
 
     def sniff(self, row: dict[str, Any]) -> bool:
         if "instruction" in row and isinstance(row.get("output"), str) and row.keys() <= _ALPACA:
@@ -250,6 +255,7 @@ class GlaiveImporter:
 
     name = "glaive"
     description = "glaive-function-calling data sets"
+    marks = frozenset(("chat",))
 
     def sniff(self, row: dict[str, Any]) -> bool:
         return isinstance(row.get("chat"), str) and "system" in row and "ASSISTANT:" in row["chat"]
@@ -291,6 +297,7 @@ class HermesImporter:
 
     name = "hermes"
     description = "Hermes function calling data sets (ShareGPT with <tool_call> tags)"
+    marks = frozenset(("conversations",))
 
     def sniff(self, row: dict[str, Any]) -> bool:
         held = row.get("conversations")

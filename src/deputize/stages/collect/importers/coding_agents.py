@@ -43,6 +43,7 @@ class ClaudeCodeImporter:
 
     name = "claude-code"
     description = "Claude Code transcripts (without system prompt and tools)"
+    marks = frozenset(("message", "leafUuid", "uuid", "messageId", "sessionId"))
 
     def sniff(self, row: dict[str, Any]) -> bool:
         if row.get("type") in ("user", "assistant") and isinstance(row.get("message"), dict):
@@ -74,6 +75,7 @@ class CodexImporter:
 
     name = "codex"
     description = "OpenAI Codex CLI rollouts (without system prompt and tools)"
+    marks = frozenset(("payload",))
 
     def sniff(self, row: dict[str, Any]) -> bool:
         return row.get("type") in (
@@ -96,6 +98,7 @@ class GeminiCliImporter:
 
     name = "gemini-cli"
     description = "Gemini CLI sessions (without system prompt and tools)"
+    marks = frozenset(("projectHash", "type", "$set", "$rewindTo"))
 
     def sniff(self, row: dict[str, Any]) -> bool:
         if "projectHash" in row and "sessionId" in row:

@@ -35,6 +35,7 @@ class HarImporter:
 
     name = "har"
     description = "HAR files (browsers, mitmproxy, Charles, Proxyman, Polly.js): calls of OpenAI, Anthropic, Gemini, Bedrock"
+    marks = frozenset(("request",))
 
     def sniff(self, row: dict[str, Any]) -> bool:
         request = row.get("request")
@@ -65,7 +66,8 @@ class VcrImporter:
     """Interactions of a cassette."""
 
     name = "vcr"
-    description = "cassettes of VCR.py and pytest-recording (YAML or JSON)"
+    description = "cassettes of vcrpy and pytest-recording (YAML or JSON)"
+    marks = frozenset(("interactions", "request"))
 
     def sniff(self, row: dict[str, Any]) -> bool:
         held = row.get("interactions")

@@ -43,6 +43,7 @@ class LangsmithImporter:
 
     name = "langsmith"
     description = "LangSmith runs (list, bulk export, batches of the SDK) and LangChain callback events"
+    marks = frozenset(("run_type", "event", "post"))
 
     def sniff(self, row: dict[str, Any]) -> bool:
         if isinstance(row.get("run_type"), str) and ("inputs" in row or "outputs" in row):

@@ -46,6 +46,7 @@ class LangfuseImporter:
 
     name = "langfuse"
     description = "Langfuse: observations (API, blob export, UI as JSON or CSV), downloaded traces"
+    marks = frozenset(("traceId", "trace_id", "observations", "data_type"))
 
     def sniff(self, row: dict[str, Any]) -> bool:
         if _is_observation(row):

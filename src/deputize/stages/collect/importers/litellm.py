@@ -37,6 +37,7 @@ class LitellmImporter:
 
     name = "litellm"
     description = "LiteLLM proxy: StandardLoggingPayload (S3, GCS, file, generic API) and spend logs"
+    marks = frozenset(("call_type",))
 
     def sniff(self, row: dict[str, Any]) -> bool:
         is_payload = "call_type" in row and ("model_parameters" in row or "response_cost" in row)

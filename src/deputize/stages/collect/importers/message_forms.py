@@ -182,7 +182,7 @@ def chat_messages(raw: Any) -> list[Message]:
     Raises:
         Unreadable: it is in no known form.
     """
-    if isinstance(raw, dict) and _is_plain(raw):
+    if isinstance(raw, dict) and is_plain_message(raw):
         return [raw]
     message = _unwrapped(raw)
     role = _role(message)
@@ -234,7 +234,7 @@ def without_turn_fields(message: Message) -> Message:
     )
 
 
-def _is_plain(raw: dict[str, Any]) -> bool:
+def is_plain_message(raw: dict[str, Any]) -> bool:
     """Check whether a message is in OpenAI's form already, so that it is kept as it is."""
     role, content, calls = raw.get("role"), raw.get("content"), raw.get("tool_calls")
     if (

@@ -23,6 +23,7 @@ class BatchImporter:
 
     name = "batch"
     description = "OpenAI Batch and Anthropic Message Batches: give the request and the result files together"
+    marks = frozenset(("custom_id",))
 
     def sniff(self, row: dict[str, Any]) -> bool:
         return "custom_id" in row and any(

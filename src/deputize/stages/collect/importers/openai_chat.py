@@ -52,6 +52,7 @@ class ExchangeImporter:
 
     name = "openai"
     description = "request and response logs of OpenAI, Anthropic, Gemini or Bedrock bodies, streams too"
+    marks = frozenset({*(asked for asked, _ in names.REQUEST_AND_RESPONSE), *names.HOLDERS})
 
     def sniff(self, row: dict[str, Any]) -> bool:
         return isinstance(row.get("request"), dict) or find_exchange(row) is not None

@@ -51,6 +51,21 @@ class OtelImporter:
 
     name = "otel"
     description = "OpenTelemetry (OTLP JSON, SDK dumps): GenAI attributes and events, OpenLLMetry, Vercel AI SDK, OpenInference"
+    marks = frozenset(
+        (
+            "spanId",
+            "span_id",
+            "context",
+            "context.span_id",
+            "SpanId",
+            "trace_id",
+            "eventName",
+            "event_name",
+            "event.name",
+            "timeUnixNano",
+            "body",
+        )
+    )
 
     def sniff(self, row: dict[str, Any]) -> bool:
         if _event_name(row).startswith("gen_ai."):

@@ -48,6 +48,7 @@ class BraintrustImporter:
 
     name = "braintrust"
     description = "Braintrust project logs and experiments (spans of type llm)"
+    marks = frozenset(("span_attributes",))
 
     def sniff(self, row: dict[str, Any]) -> bool:
         return "span_attributes" in row and ("root_span_id" in row or "span_id" in row)
@@ -86,6 +87,7 @@ class WeaveImporter:
 
     name = "weave"
     description = "Weights & Biases Weave calls"
+    marks = frozenset(("op_name",))
 
     def sniff(self, row: dict[str, Any]) -> bool:
         return isinstance(row.get("op_name"), str) and "inputs" in row
@@ -115,6 +117,7 @@ class MlflowImporter:
 
     name = "mlflow"
     description = "MLflow traces (Trace.to_json, traces.json)"
+    marks = frozenset(("data", "spans", "attributes"))
 
     def sniff(self, row: dict[str, Any]) -> bool:
         data = mapping(structured(row.get("data")))
@@ -182,6 +185,7 @@ class TensorzeroImporter:
 
     name = "tensorzero"
     description = "TensorZero tables ChatInference and ModelInference"
+    marks = frozenset(("variant_name", "raw_request"))
 
     def sniff(self, row: dict[str, Any]) -> bool:
         return ("variant_name" in row and "function_name" in row) or (
@@ -231,6 +235,7 @@ class DatadogImporter:
 
     name = "datadog"
     description = "Datadog LLM Observability spans (export API)"
+    marks = frozenset(("attributes", "span_kind"))
 
     def sniff(self, row: dict[str, Any]) -> bool:
         held = mapping(row.get("attributes")) or row
@@ -276,6 +281,7 @@ class ApimImporter:
 
     name = "azure-apim"
     description = "Azure API Management GatewayLlmLogs (Log Analytics)"
+    marks = frozenset(("CorrelationId",))
 
     def sniff(self, row: dict[str, Any]) -> bool:
         return "CorrelationId" in row and "SequenceNumber" in row
@@ -347,6 +353,7 @@ class DspyImporter:
 
     name = "dspy"
     description = "DSPy lm.history"
+    marks = frozenset(("kwargs",))
 
     def sniff(self, row: dict[str, Any]) -> bool:
         return "outputs" in row and "kwargs" in row and ("messages" in row or "prompt" in row)
@@ -379,6 +386,7 @@ class PortkeyImporter:
 
     name = "portkey"
     description = "Portkey logs export"
+    marks = frozenset(("ai_org", "req_units"))
 
     def sniff(self, row: dict[str, Any]) -> bool:
         return ("request" in row and "ai_org" in row) or (

@@ -11,7 +11,11 @@ from deputize.core.records import Message
 from deputize.stages.collect.importers import field_names as names
 from deputize.stages.collect.importers.base import Unreadable
 from deputize.stages.collect.importers.embedded_json import structured
-from deputize.stages.collect.importers.message_forms import read_messages, without_turn_fields
+from deputize.stages.collect.importers.message_forms import (
+    is_plain_message,
+    read_messages,
+    without_turn_fields,
+)
 from deputize.wire import converse_body, gemini_body, messages_request, responses_request
 from deputize.wire.json_fields import mapping
 
@@ -57,6 +61,9 @@ def read_prompt(request: Any, reply: Any = None) -> Prompt:
     request = structured(request)
     if not isinstance(request, dict):
         return Prompt(read_messages(request))
+    if _is_plain_chat(request, reply):
+        settings = {k: v for k, v in request.items() if k not in _CHAT_FIELDS}
+        return _prompt(request, request, settings, "chat")
     protocol = protocol_of(request, reply)
     try:
         if protocol == "messages":
@@ -76,6 +83,22 @@ def read_prompt(request: Any, reply: Any = None) -> Prompt:
     messages = read_messages(given, request.get("system"))
     settings = {k: v for k, v in request.items() if k not in _CHAT_FIELDS}
     return _prompt(request, {**request, "messages": messages}, settings, "chat")
+
+
+_OTHER_MARKS = frozenset({"system", "anthropic_version", "toolConfig", "inferenceConfig", "contents"})
+
+
+def _is_plain_chat(request: dict[str, Any], reply: Any) -> bool:
+    """Check for the form that most logs have, so that nothing else is looked for in it."""
+    messages = request.get("messages")
+    if not isinstance(messages, list) or not messages or not _OTHER_MARKS.isdisjoint(request):
+        return False
+    if isinstance(reply, dict) and reply.get("type") == "message":
+        return False
+    tools = request.get("tools")
+    if tools and not (isinstance(tools, list) and isinstance(tools[0], dict) and "function" in tools[0]):
+        return False
+    return all(isinstance(m, dict) and is_plain_message(m) for m in messages)
 
 
 def protocol_of(request: Mapping[str, Any], reply: Any = None) -> str:

@@ -95,10 +95,13 @@ def _other_choices(call: Call, others: list[Message]) -> list[Call | Skip]:
     ]
 
 
+_BODIES = frozenset({"body", "json", "data"})
+
+
 def _body(raw: Any) -> tuple[Any, dict[str, Any]]:
     """(the body, what stands around it) of a request or response that a log keeps with its HTTP fields."""
     raw = _decoded(raw)
-    if isinstance(raw, dict):
+    if isinstance(raw, dict) and not _BODIES.isdisjoint(raw):
         for name in ("body", "json", "data"):
             inner = _decoded(raw.get(name))
             if isinstance(inner, dict | list) and inner and not _has_body_fields(raw):
@@ -205,12 +208,17 @@ def _call(
     )
 
 
+_METADATA = frozenset(names.METADATA)
+
+
 def _metadata(places: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """The objects in which logs keep ids of sessions and users, down to the second level."""
-    found = [
-        m for p in places for key in names.METADATA if (m := mapping(structured(p.get(key)))) is not None
-    ]
-    return found + [m for p in found for key in names.METADATA if (m := mapping(p.get(key))) is not None]
+    found = [m for p in places for key in _metadata_keys(p) if (m := mapping(structured(p[key]))) is not None]
+    return found + [m for p in found for key in _metadata_keys(p) if (m := mapping(p[key])) is not None]
+
+
+def _metadata_keys(place: dict[str, Any]) -> list[str]:
+    return [] if _METADATA.isdisjoint(place) else [key for key in names.METADATA if key in place]
 
 
 def _time(row: dict[str, Any], far: Sequence[dict[str, Any]], reply: Reply, known: Known) -> float | None:

@@ -49,6 +49,10 @@ _KINDS: tuple[tuple[str, Callable[[dict[str, Any]], bool]], ...] = (
         lambda row: row.get("object") == "chat.completion.chunk",
     ),
     (
+        "a cache of answers by prompt, as MetaGPT keeps one; write lines with a prompt and a completion",
+        lambda row: _is_cache(row),
+    ),
+    (
         "calls of an agent in Bedrock, which show neither prompt nor answer of a model",
         lambda row: "inputText" in row and "enableTrace" in row,
     ),
@@ -89,9 +93,32 @@ def _is_embedding(row: dict[str, Any]) -> bool:
     return isinstance(body, dict) and "embedding" in str(body.get("model") or "") and "input" in body
 
 
+def _is_cache(row: dict[str, Any]) -> bool:
+    """Check for texts by texts, most of them sentences and not names."""
+    texts = [key for key, value in row.items() if isinstance(value, str) and " " in key.strip()]
+    return bool(texts) and len(texts) == len(row)
+
+
 def _span_kind(row: dict[str, Any]) -> Any:
     data = row.get("span_data")
     return data.get("type") if isinstance(data, dict) else None
+
+
+_MARKS = frozenset(
+    {
+        *(
+            "generation_id",
+            "category",
+            "jsonrpc",
+            "history",
+            "severity_number",
+            "object",
+            "type",
+            "inputText",
+        ),
+        *("features", "_data_files", "request", "span_data"),
+    }
+)
 
 
 class RefusedImporter:
@@ -101,6 +128,8 @@ class RefusedImporter:
     description = "recognised and refused by name: OpenRouter activity, Azure diagnostics, MCP, browser-use, replies without requests"
 
     def sniff(self, row: dict[str, Any]) -> bool:
+        if _MARKS.isdisjoint(row):
+            return _is_cache(row)
         return any(test(row) for _, test in (*_KINDS, *_DESCRIPTIONS))
 
     def parse(self, row: dict[str, Any], context: ImportContext) -> Parsed:

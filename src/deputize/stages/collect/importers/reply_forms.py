@@ -9,7 +9,7 @@ from deputize.core.errors import BadInput
 from deputize.core.records import Message, Usage
 from deputize.stages.collect.importers.base import Unreadable
 from deputize.stages.collect.importers.embedded_json import as_text, structured
-from deputize.stages.collect.importers.message_forms import chat_messages
+from deputize.stages.collect.importers.message_forms import chat_messages, is_plain_message
 from deputize.stages.collect.importers.side_fields import status_of_error, usage_of
 from deputize.wire import converse_body, gemini_body, messages_parser, responses_parser
 from deputize.wire.events import Completion
@@ -27,6 +27,7 @@ _MODEL_TEXT = (
     "response",
     "content",
 )
+_PLAIN = frozenset({"role", "content", "tool_calls", "refusal"})
 _REPRS = (
     "ModelResponse(",
     "ChatCompletion(",
@@ -175,6 +176,9 @@ def _of_list(raw: list[Any]) -> Reply:
 
 
 def _of_object(raw: dict[str, Any]) -> Reply:
+    is_said = bool(raw.get("content") or raw.get("tool_calls"))
+    if is_said and raw.get("role") == "assistant" and raw.keys() <= _PLAIN and is_plain_message(raw):
+        return Reply(raw)  # the form that most logs have
     if "choices" in raw:
         return _of_chat(raw)
     try:

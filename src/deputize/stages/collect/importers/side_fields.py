@@ -5,6 +5,7 @@ Headers and network addresses are never looked at.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -52,10 +53,18 @@ _HTTP_CODE = re.compile(r"(?<!\d)([45]\d\d)(?!\d)")
 _MAX_YEAR = 4102444800  # 2100-01-01
 
 
+@functools.cache
+def _set_of(keys: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(keys)
+
+
 def text(places: Iterable[dict[str, Any]], keys: Iterable[str]) -> str:
     """The first non-empty text or number under any of the keys, as text."""
     wanted = tuple(keys)
+    known = _set_of(wanted)
     for place in places:
+        if known.isdisjoint(place):
+            continue
         for key in wanted:
             value = place.get(key)
             if isinstance(value, str) and value:
@@ -65,6 +74,9 @@ def text(places: Iterable[dict[str, Any]], keys: Iterable[str]) -> str:
             if isinstance(value, dict) and isinstance(value.get("id"), str) and value["id"]:
                 return str(value["id"])
     return ""
+
+
+_STATUS_FIELDS = frozenset({*names.STATUS, *names.SUCCESS, "level"})
 
 
 def number(value: Any) -> float | None:
@@ -81,7 +93,10 @@ def number(value: Any) -> float | None:
 
 def first_number(places: Iterable[dict[str, Any]], keys: Sequence[str]) -> float | None:
     """The first number under any of the keys."""
+    known = _set_of(tuple(keys))
     for place in places:
+        if known.isdisjoint(place):
+            continue
         for key in keys:
             if key in place and (found := number(place[key])) is not None:
                 return found
@@ -143,7 +158,10 @@ def _by_hand(value: str) -> float | None:
 
 def timestamp(places: Iterable[dict[str, Any]], keys: Sequence[str] = names.START) -> float | None:
     """The first time under any of the keys, as Unix seconds."""
+    known = _set_of(tuple(keys))
     for place in places:
+        if known.isdisjoint(place):
+            continue
         for key in keys:
             if key in place and (found := seconds(place[key])) is not None:
                 return found
@@ -159,7 +177,7 @@ def latency_ms(places: Places) -> float | None:
     if (found := first_number(places, names.LATENCY_MS)) is not None:
         return round(found, 3)
     for place in places:
-        for key in names.LATENCY_S:
+        for key in _set_of(names.LATENCY_S).intersection(place) and names.LATENCY_S:
             value = place.get(key)
             if isinstance(value, str) and value.endswith("s"):
                 value = value.removesuffix("ms") if value.endswith("ms") else value.removesuffix("s")
@@ -171,6 +189,8 @@ def latency_ms(places: Places) -> float | None:
                 is_whole = given >= 20 and given == int(given) and key not in ("latency_s", "duration_s")
                 return round(given if is_whole else given * 1000, 3)
     for place in places:
+        if _set_of(names.END).isdisjoint(place):
+            continue
         start, end = timestamp((place,)), timestamp((place,), names.END)
         if start is not None and end is not None and end >= start:
             return round((end - start) * 1000, 3)
@@ -183,7 +203,8 @@ def ttft_ms(places: Places) -> float | None:
         return round(found, 3)
     if (found := first_number(places, names.TTFT_S)) is not None:
         return round(found if found >= 20 and found == int(found) else found * 1000, 3)
-    first, start = timestamp(places, names.FIRST_TOKEN), timestamp(places)
+    first = timestamp(places, names.FIRST_TOKEN)
+    start = timestamp(places) if first is not None else None
     if first is not None and start is not None and first >= start:
         return round((first - start) * 1000, 3)
     return None
@@ -272,7 +293,7 @@ def _named(name: Any) -> bool:
 def outcome(places: Places) -> Outcome | None:
     """The outcome of the run, from the first field that has one."""
     for place in places:
-        for key in names.OUTCOMES:
+        for key in _set_of(names.OUTCOMES).intersection(place) and names.OUTCOMES:
             if place.get(key) is not None and (found := outcome_of(place[key])) is not None:
                 return found
     return None
@@ -281,6 +302,8 @@ def outcome(places: Places) -> Outcome | None:
 def http_status(places: Places, response: Any = None) -> int:
     """The HTTP status that a log gives, 500 where it only says that the call failed, 200 where it says nothing."""
     for place in places:
+        if _STATUS_FIELDS.isdisjoint(place):
+            continue
         for key in names.STATUS:
             value = place.get(key)
             given = number(value)

@@ -29,6 +29,7 @@ class TauBenchImporter:
 
     name = "tau-bench"
     description = "tau-bench results (traj, reward)"
+    marks = frozenset(("traj",))
 
     def sniff(self, row: dict[str, Any]) -> bool:
         return isinstance(row.get("traj"), list) and "task_id" in row
@@ -55,6 +56,7 @@ class SweAgentImporter:
 
     name = "swe-agent"
     description = "SWE-agent trajectories (.traj)"
+    marks = frozenset(("trajectory",))
 
     def sniff(self, row: dict[str, Any]) -> bool:
         return isinstance(row.get("history"), list) and "trajectory" in row and "info" in row
@@ -86,6 +88,7 @@ class AgentdojoImporter:
 
     name = "agentdojo"
     description = "AgentDojo runs"
+    marks = frozenset(("suite_name",))
 
     def sniff(self, row: dict[str, Any]) -> bool:
         return "suite_name" in row and isinstance(row.get("messages"), list)
@@ -116,6 +119,7 @@ class InspectImporter:
 
     name = "inspect"
     description = "Inspect logs (.json, .eval): model events, else the messages of samples"
+    marks = frozenset(("eval", "eval_id", "epoch"))
 
     def sniff(self, row: dict[str, Any]) -> bool:
         if ("eval" in row and "plan" in row) or row.keys() >= {"eval_id", "run_id"}:
@@ -249,6 +253,7 @@ class OpenhandsImporter:
 
     name = "openhands"
     description = "OpenHands trajectories and resolver output (no system prompt in them)"
+    marks = frozenset(("action", "observation", "history"))
 
     def sniff(self, row: dict[str, Any]) -> bool:
         if "source" in row and "id" in row and ("action" in row or "observation" in row):
@@ -352,6 +357,7 @@ class AtifImporter:
 
     name = "atif"
     description = "ATIF trajectories (Harbor, terminal-bench)"
+    marks = frozenset(("steps",))
 
     def sniff(self, row: dict[str, Any]) -> bool:
         return isinstance(row.get("steps"), list) and (
@@ -411,6 +417,7 @@ class BfclImporter:
 
     name = "bfcl"
     description = "BFCL results with their inference log"
+    marks = frozenset(("inference_log",))
 
     def sniff(self, row: dict[str, Any]) -> bool:
         return "inference_log" in row and "result" in row
@@ -430,7 +437,7 @@ class BfclImporter:
             else None
         )
         if asked is None:
-            return context.skip("no inference_input in the log")
+            return context.skip("a result without the prompt in its inference_log")
         messages = asked.get("message")
         if isinstance(messages, str):
             messages = _python_literal(messages)

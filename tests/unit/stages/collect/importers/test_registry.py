@@ -81,3 +81,10 @@ def test_a_failing_importer_is_named_and_the_log_is_not_quoted(
     with pytest.raises(BadInput, match=message) as caught:
         list(read_calls(log, f"{__name__}:{name}"))
     assert "my-secret" not in str(caught.value)
+
+
+def test_the_page_lists_every_format_as_it_is() -> None:
+    page = (Path(__file__).parents[5] / "docs/guides/extend/importers.md").read_text("utf-8")
+    listed = page.split("<!-- formats -->")[1].split("<!-- end of formats -->")[0].strip().splitlines()[2:]
+    ours = {importer.name for importer in BUILT_IN}
+    assert listed == [f"| `{name}` | {text} |" for name, text in format_rows() if name in ours]

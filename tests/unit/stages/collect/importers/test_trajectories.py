@@ -30,4 +30,4 @@ def test_actions_without_the_models_replies_are_no_calls() -> None:
 
 def test_a_log_of_bfcl_without_its_prompt_is_named() -> None:
     found = BfclImporter().parse({"inference_log": [], "result": "x"}, CONTEXT)
-    assert isinstance(found, Skip) and "inference_input" in found.reason
+    assert isinstance(found, Skip) and "without the prompt" in found.reason
