@@ -17,6 +17,7 @@ from deputize.pipeline.curation import learnable
 from deputize.pipeline.run import RunState, newest_state
 from deputize.routes_file import read_routes
 from deputize.scoring.monitor import AUDITS_PER_FALSE_ROLLBACK
+from deputize.stages.refine.certificate_renewal import to_renew
 from deputize.stages.refine.decisions import LoopDecision, WatchedCall, decide, watched_call
 from deputize.stages.refine.route_evidence import unwatched
 from deputize.store.base import Store
@@ -38,6 +39,8 @@ class LookResult(Record):
     """Canaries whose audits would carry a larger share."""
     unwatched: list[str] = msgspec.field(default_factory=list)
     """Serving routes whose audits show nothing, and why."""
+    to_renew: list[str] = msgspec.field(default_factory=list)
+    """Routes whose certificate must be renewed, and why."""
     run_id: str = ""
     """The run that was made."""
     failed: str = ""
@@ -139,6 +142,7 @@ class Watcher:
                 for r in file.routes
                 if (why := unwatched(r, evidence.get((r.id, r.specialist)), audit_share=self._audit_share))
             ],
+            to_renew=to_renew(calls, file.routes, self._clock()),
         )
         return looked, decided
 
@@ -208,7 +212,7 @@ def watching(
     try:
         while True:
             looked = look()
-            said = (looked.why, looked.failed, *looked.unwatched)
+            said = (looked.why, looked.failed, *looked.unwatched, *looked.to_renew)
             if said != last or looked.rolled_back or looked.run_id:
                 tell(looked)
             last = said

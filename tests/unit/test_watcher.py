@@ -226,3 +226,30 @@ def test_one_process_converts_at_a_time(home: CountedHome) -> None:
         convert(Home(home.folder), Convert())
     with Home(home.folder) as opened, pytest.raises(BadInput, match="nothing to learn from"):
         convert(opened, Convert())
+
+
+def test_a_certificate_that_must_be_renewed_is_named_and_said_once(home: CountedHome) -> None:
+    (good, *_) = read_routes(home.folder / "routes.json").routes
+    assert good.certificate is not None
+    home.calls(1)
+    dated = msgspec.structs.replace(good.certificate, created_s=home.clock(), renew_after_calls=2)
+    update_routes(
+        home.folder / "routes.json",
+        lambda file: msgspec.structs.replace(file, routes=[msgspec.structs.replace(good, certificate=dated)]),
+    )
+    watcher = home.watcher(min_new=100)
+    home.calls(2, decision=Decision(route_id=good.id))
+    assert watcher.look().to_renew == []
+    home.calls(1, decision=Decision(route_id=good.id))
+    said: list[LookResult] = []
+
+    def stop_at_third(seconds: float, _n: list[int] = [0]) -> None:  # noqa: B006
+        _n[0] += 1
+        if _n[0] == 3:
+            raise KeyboardInterrupt
+
+    watching(watcher.look, every_s=1, sleep=stop_at_third, tell=said.append)
+    (told,) = said
+    assert told.to_renew == [
+        f"{good.id} ({good.task_name}): its certificate was made 3 calls ago and held for 2"
+    ]

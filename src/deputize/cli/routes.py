@@ -9,6 +9,7 @@ import click
 import msgspec
 
 from deputize.cli.terminal import Terminal, pass_terminal
+from deputize.core.certificate_age import DAY_S, expired
 from deputize.core.errors import BadInput, UsageError
 from deputize.core.records import Route, RouteFile
 
@@ -69,6 +70,38 @@ def _row(one: Route) -> dict[str, object]:
     }
 
 
+LINKED_BY = {"header": "", "history": "linked by history", "none": "calls counted as independent", "": ""}
+"""Evidence for episodes (Certificate.linked_by), in words."""
+
+
+def _calibrated_on(one: Route) -> str:
+    """Facts about the calls behind a certificate that a reader should know."""
+    found = one.certificate
+    if found is None:
+        return "-"
+    people = (
+        [] if not found.n_people else ["1 person" if found.n_people == 1 else f"{found.n_people:,} people"]
+    )
+    linked = LINKED_BY[found.linked_by]
+    return ", ".join([f"{found.n_calibration:,} units", *people, *([linked] if linked else [])])
+
+
+def _valid(one: Route, now_s: float) -> str:
+    """The day on which a certificate expires, and the calls after which it must be renewed."""
+    found = one.certificate
+    if found is None:
+        return "-"
+    if not found.created_s:
+        return "not dated"
+    parts = []
+    if found.renew_after_days:
+        end = time.strftime("%Y-%m-%d", time.gmtime(found.created_s + found.renew_after_days * DAY_S))
+        parts.append(f"{end}, expired" if expired(found, now_s) else end)
+    if found.renew_after_calls:
+        parts.append(f"{found.renew_after_calls:,} calls")
+    return " or ".join(parts) or "always"
+
+
 @route.command("list")
 @pass_terminal
 def list_routes(terminal: Terminal, /) -> None:
@@ -89,13 +122,25 @@ def list_routes(terminal: Terminal, /) -> None:
             if r.certificate
             else "none",
             ", ".join(r.contract.uncompared) or "-",
+            _calibrated_on(r),
+            _valid(r, time.time()),
         )
         for r in file.routes
     ]
     terminal.result(
         document,
         lambda: terminal.table(
-            ("route", "task", "state", "threshold", "certificate (eps/delta)", "not compared"), rows
+            (
+                "route",
+                "task",
+                "state",
+                "threshold",
+                "certificate (eps/delta)",
+                "not compared",
+                "calibrated on",
+                "valid until",
+            ),
+            rows,
         ),
     )
 

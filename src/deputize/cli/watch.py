@@ -130,6 +130,8 @@ def _show(terminal: Terminal, looked: LookResult) -> None:
         terminal.say(f"may be promoted: {line}.")
     for line in looked.unwatched:
         terminal.say(f"{line}.")
+    for line in looked.to_renew:
+        terminal.say(f"to be renewed: {line}. `deputize convert` does it.")
     terminal.say(f"{looked.decided}: {looked.why}.")
     if looked.run_id:
         terminal.say(

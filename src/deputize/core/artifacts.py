@@ -293,6 +293,8 @@ class HeldOut(Record):
     """Added errors a call: served and wrong, over all calls; less the LLM's own disagreement where that was certified."""
     loss_difference_interval: tuple[float, float]
     """95 % interval of loss_difference."""
+    loss_per_episode: float | None = None
+    """The same in an average group (episode): the mean over groups of the added errors a call of each."""
     n_code_calls: int = 0
     """Calls meant for code among them."""
     n_served: int = 0

@@ -39,6 +39,10 @@ class Convert(BaseModel):
     """Also train tasks whose groups are too few for a certificate at this epsilon and delta, to see what would come of it."""
     scope: Literal["per-route", "all-routes"] = "per-route"
     """The claims that delta is for: each by itself, or those of all routes of the run at once (Holm over the tasks tested)."""
+    renew_after_days: float | None = Field(90.0, gt=0)
+    """Age from which a route's certificate has expired: its calls go to the LLM until a later run renews it. None: never."""
+    renew_after_calls: int | None = Field(100_000, ge=1)
+    """Calls of a route after which `deputize watch` says that its certificate must be renewed. None: never."""
     balance: float = Field(0.0, ge=0, le=1)
     """How far rare answers are weighed up in training: 0 as often as they occur, 1 every answer as much as any other."""
     split: tuple[float, float, float, float] = (0.45, 0.10, 0.25, 0.20)

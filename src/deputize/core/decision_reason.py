@@ -14,6 +14,7 @@ DecisionReason: TypeAlias = Literal[
     "prompt_changed",  # its prompt, tools or reply format are nearly those of a task, and not as in its calls
     "closed",
     "rolled_back",
+    "certificate_expired",
     "shadow",
     "outside_canary",
     # the LLM answers, by what the specialist said

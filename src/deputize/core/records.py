@@ -334,6 +334,12 @@ class Certificate(Record):
     """Fields of the reply that the claim is not about."""
     level: float = 0.0
     """The part of delta that this test was done at."""
+    created_s: float = 0.0
+    """When it was made, in Unix seconds; 0: not known."""
+    renew_after_days: float | None = None
+    """Age from which its route goes to the LLM until it is renewed; None: never."""
+    renew_after_calls: int | None = None
+    """Calls of the route after which `deputize watch` says that it must be renewed; None: never."""
     served_limit: float | None = None
     """The loss among the served calls that the claim allows as well; None: it speaks of all calls only."""
     linked_by: str = ""

@@ -76,6 +76,8 @@ class ReportCuration(Record):
     """Measured recall of the tagger among them; "" where none was measured."""
     splits: dict[str, ReportSplit]
     """train, validation, calibration, test -> size."""
+    n_gone: int
+    """Calls of validation, calibration and test that had left the store (erased, expired) when specialists were tested."""
     warnings: list[str]
     """Things that were not as they should be."""
 

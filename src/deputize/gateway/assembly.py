@@ -152,6 +152,7 @@ class RunningGateway:
             timeout_s=settings.specialist_timeout_s,
             clock_s=perf_counter,
             audit_share=settings.audit_share,
+            wall_clock_s=self._clock,
         )
         sender = UpstreamSender(
             upstreams,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Callable
 
 from msgspec import structs
@@ -39,6 +40,7 @@ class RoutingDecider:
         timeout_s: float,
         clock_s: Callable[[], float],
         audit_share: float = 0.0,
+        wall_clock_s: Callable[[], float] = time.time,
         tool_call_id: Callable[[], str] | None = None,
     ) -> None:
         """
@@ -49,6 +51,7 @@ class RoutingDecider:
             timeout_s: how long one prediction may take.
             clock_s: perf_counter seconds.
             audit_share: share of served calls that are audited; noted in each decision of a route that serves.
+            wall_clock_s: Unix seconds, for the age of certificates.
             tool_call_id: makes ids for the tool calls that specialists make.
         """
         self._table = table
@@ -57,6 +60,7 @@ class RoutingDecider:
         self._timeout_s = timeout_s
         self._clock_s = clock_s
         self._audit_share = audit_share
+        self._wall_clock_s = wall_clock_s
         self._tool_call_id = tool_call_id or new_tool_call_id
 
     async def route(self, exchange: Exchange) -> RoutingOutcome:
@@ -77,7 +81,9 @@ class RoutingDecider:
     async def _ask(self, exchange: Exchange, route: Route, request: Request) -> RoutingOutcome:
         """The outcome for a request that a route matches."""
         context = exchange.context
-        planned = plan(route, override=context.override, canary_key=context.canary_key)
+        planned = plan(
+            route, override=context.override, canary_key=context.canary_key, now_s=self._wall_clock_s()
+        )
         excluded = _excluded(exchange, route) if planned.ask_specialist else None
         if excluded is not None:
             return RoutingOutcome(Decision(reason=excluded, route_id=route.id), route)

@@ -196,6 +196,7 @@ def finish(run: Run) -> dict[str, Any]:
         n_skipped=run.state.source_skipped,
         skipped=run.state.skipped,
         earlier=evaluated.earlier,
+        n_gone=evaluated.n_gone,
     )
     write_report(run.folder, report)
     if not run.state.finished:

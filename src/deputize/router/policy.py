@@ -8,6 +8,7 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import Literal, TypeAlias
 
+from deputize.core.certificate_age import expired
 from deputize.core.contracts import DEFER
 from deputize.core.decision_reason import DecisionReason
 from deputize.core.records import Decision, Prediction, Record, Route
@@ -29,7 +30,9 @@ class RoutingPlan(Record, frozen=True):
     """The confidence from which the specialist's answer is served; None: whatever it is."""
 
 
-def plan(route: Route | None, *, override: Override = "auto", canary_key: str = "") -> RoutingPlan:
+def plan(
+    route: Route | None, *, override: Override = "auto", canary_key: str = "", now_s: float = 0.0
+) -> RoutingPlan:
     """The plan for a request: may the specialist be asked, and may its answer be used.
 
     Args:
@@ -38,6 +41,7 @@ def plan(route: Route | None, *, override: Override = "auto", canary_key: str = 
             opens a closed route.
         canary_key: session, episode or request id; the same key is always on the same side of a canary, and stays in
             it as its share grows. '' is never in a canary.
+        now_s: Unix seconds, for the age of the certificate; 0: not known.
     """
 
     def to_llm(reason: DecisionReason) -> RoutingPlan:
@@ -57,6 +61,8 @@ def plan(route: Route | None, *, override: Override = "auto", canary_key: str = 
         return to_llm("rolled_back")
     if route.state == "closed" or route.certificate is None or not route.specialist:
         return to_llm("closed")
+    if expired(route.certificate, now_s):
+        return to_llm("certificate_expired")
     if override == "slm":
         return to_specialist("override")
     if route.state == "shadow":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -85,6 +86,17 @@ def certificate_kind(kind: str) -> str:
 def units_words(feasibility: Mapping[str, Any] | None) -> str:
     """Calibration units that a task was expected to have, of those that its certificate needs."""
     return "–" if feasibility is None else f"{feasibility['n_units']:,} of {feasibility['n_needed']:,}"
+
+
+def day(seconds: float | None) -> str:
+    """Unix seconds as a date; a dash where they are not known."""
+    return time.strftime("%Y-%m-%d", time.gmtime(seconds)) if seconds else "–"
+
+
+def validity(certificate: Mapping[str, Any]) -> str:
+    """The time and the calls after which a certificate must be renewed; "" where neither is limited."""
+    days, calls = certificate["renew_after_days"], certificate["renew_after_calls"]
+    return " or ".join([*([f"{days:g} days"] if days else []), *([f"{calls:,} calls"] if calls else [])])
 
 
 def level_words(task: Mapping[str, Any]) -> str:

@@ -43,6 +43,8 @@ def render(report: Mapping[str, Any]) -> str:
         ms=figures.milliseconds,
         leak_words=figures.leak_words,
         level_words=figures.level_words,
+        validity=figures.validity,
+        day=figures.day,
         certificate_kind=figures.certificate_kind,
     )
     return environment.get_template("report.html.j2").render(

@@ -34,7 +34,8 @@ UNITS: tuple[tuple[str, str], ...] = (
     (r"(_bits|^bits_left|^mean_exposure|^max_exposure)$", "bits"),
     (r"(^prompt_tokens_|_tokens$)", "tokens"),
     (r"^(p_|delta$|level$|left$)", "probability"),
-    (r"^days$", "days"),
+    (r"(^|_)days$", "days"),
+    (r"^renew_after_calls$", "calls"),
     (r"^(loss_difference|quality_difference)", "share, -1 to 1"),
     (r"^threshold$", "confidence, 0 to 1"),
     (

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from deputize.cli.main import run
@@ -36,7 +37,7 @@ def route(id: str, **fields: Any) -> Route:
         id=id,
         task_id=f"t-{id}",
         task_name=f"task {id}",
-        keys=["k"],
+        keys=given.pop("keys", ["k"]),
         contract=Contract(kind="label", labels=["a"]),
         specialist="runs/x",
         threshold=0.9,
@@ -112,3 +113,29 @@ def test_every_change_of_a_route_is_in_the_audit_log(home: Path) -> None:
         ("route.rollback", "r1", "rolled_back"),
         ("route.promote", "r1", "live"),
     ]
+
+
+def test_the_list_says_what_a_certificate_rests_on_and_how_long_it_holds(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = {"linked_by": "none", "n_people": 5, "renew_after_calls": 2000}
+    old = msgspec.structs.replace(CERTIFICATE, created_s=1e9, renew_after_days=90.0, **given)
+    write_routes(
+        tmp_path / "routes.json",
+        RouteFile(run_id="0001", routes=[route("r1", certificate=old), route("r2", keys=["k2"])]),
+    )
+    assert run(["--home", str(tmp_path), "route", "list"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    for words in (
+        "100 units",
+        "5 people",
+        "independent",
+        "2001-12-08",
+        "expired",
+        "2,000 calls",
+        "not dated",
+    ):
+        assert words in text, words
+    assert run(["--home", str(tmp_path), "--json", "route", "list"]) == 0
+    told = json.loads(capsys.readouterr().out)["routes"][0]["certificate"]
+    assert (told["linked_by"], told["n_people"], told["renew_after_days"]) == ("none", 5, 90.0)

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec import structs
 from tests.unit.gateway.stubs import context, exchange, live_route
 
 from deputize.core.errors import DeputizeError
@@ -81,6 +82,18 @@ async def test_the_share_that_is_audited_is_noted_where_a_route_serves(
         lambda: table, Saying(said), Metrics(), timeout_s=1, clock_s=lambda: 0.0, audit_share=0.02
     )
     assert (await routing.route(exchange())).decision.audit_share == share
+
+
+async def test_the_gateways_clock_says_when_a_certificate_has_expired() -> None:
+    table, now = OneRoute(), [0.0]
+    assert table.route.certificate is not None
+    dated = structs.replace(table.route.certificate, created_s=1e9, renew_after_days=90.0)
+    table.route = structs.replace(table.route, certificate=dated)
+    routing = RoutingDecider(
+        lambda: table, Saying(RAIN), Metrics(), timeout_s=1, clock_s=lambda: 0.0, wall_clock_s=lambda: now[0]
+    )
+    for now[0], reason in ((1e9 + 90 * 86_400, "live"), (1e9 + 91 * 86_400, "certificate_expired")):
+        assert (await routing.route(exchange())).decision.reason == reason
 
 
 async def test_a_specialist_serves() -> None:

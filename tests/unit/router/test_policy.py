@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -116,6 +117,18 @@ class TestDecide:
         decision = decided(route(state, share=share), answer(confidence), override=override, canary_key=key)
         if decision.served_by == "slm":
             assert override == "auto" and confidence >= 0.8 and state in ("live", "canary")
+
+
+class TestAge:
+    @pytest.mark.parametrize("override", ["auto", "slm"])
+    @pytest.mark.parametrize("state", ["live", "canary", "shadow"])
+    def test_an_expired_certificate_sends_every_call_to_the_llm(self, state: str, override: Any) -> None:
+        dated = msgspec.structs.replace(CERTIFICATE, created_s=1e9, renew_after_days=90.0)
+        given, end_s = route(state, certificate=dated), 1e9 + 90 * 86_400
+        assert plan(given, override=override, canary_key="k", now_s=end_s).ask_specialist
+        late = plan(given, override=override, canary_key="k", now_s=end_s + 1)
+        assert (late.ask_specialist, late.may_serve, late.reason) == (False, False, "certificate_expired")
+        assert decide(late, answer(1.0)).served_by == "llm"
 
 
 class TestCanary:

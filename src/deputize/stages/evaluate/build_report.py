@@ -44,6 +44,7 @@ def build(
     skipped: Mapping[str, int] | None = None,
     prices: Prices | None = None,
     earlier: Sequence[EarlierRoute] = (),
+    n_gone: int = 0,
 ) -> dict[str, Any]:
     """The report of a run as plain JSON values (core.report_schema.Report); numbers that are not known are null."""
     prices = prices or load_prices()
@@ -73,14 +74,14 @@ def build(
         delta=config.delta,
         scope=config.scope,
         source=_source(curated, n_skipped, skipped or {}, config),
-        curate=_curation(curated),
+        curate=_curation(curated, n_gone),
         tasks=[t.entry(n_code_calls, whole.usd, selected) for t in tasks],
         unassigned=discovered.unassigned,
         earlier_routes=list(earlier),
         total=totals(tasks, n_code_calls, whole, finetuned, prices, n_cores=n_cores, seed=config.seed),
         timings_s=dict(timings_s),
         environment=msgspec.convert(dict(environment), ReportEnvironment),
-        notes=_notes(tasks, curated, whole, config),
+        notes=_notes(tasks, curated, whole, config) + _gone_note(n_gone),
         assumptions=prices.assumptions(),
         nothing_trained=_nothing_trained(discovered, selected) or None,
     )
@@ -108,7 +109,7 @@ def _source(curated: Curated, n_skipped: int, skipped: Mapping[str, int], config
     )
 
 
-def _curation(curated: Curated) -> ReportCuration:
+def _curation(curated: Curated, n_gone: int) -> ReportCuration:
     return ReportCuration(
         n_kept=sum(e.trainable for e in curated.examples),
         dropped=curated.dropped,
@@ -116,6 +117,7 @@ def _curation(curated: Curated) -> ReportCuration:
         detectors=curated.detectors,
         measured=curated.measured,
         splits=_splits(curated.examples),
+        n_gone=n_gone,
         warnings=curated.warnings,
     )
 
@@ -160,6 +162,15 @@ def _nothing_trained(discovered: Discovered, selected: Selected) -> str:
         f"No task of this log can be certified at epsilon {found.epsilon:g} and delta {found.delta:g} yet, so nothing was "
         f"trained. Nearest is {names.get(nearest, nearest)}: {found.sentence}. `--explore` trains all the same."
     )
+
+
+def _gone_note(n_gone: int) -> list[str]:
+    if not n_gone:
+        return []
+    return [
+        f"{n_gone:,} call(s) of validation, calibration and test had left the store (erased, expired) when specialists were "
+        "tested, and were left out."
+    ]
 
 
 def _scope_note(tasks: Sequence[TaskFigures], config: Convert) -> str:

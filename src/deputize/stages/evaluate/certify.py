@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypedDict
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -331,6 +332,16 @@ def certificate_of(
         n_people=units.n_people,
         limits=limits,
         ood_power=None if specialist.detector is None else round(specialist.detector.power, 4),
+    )
+
+
+def dated(certificate: Certificate, config: Convert, now_s: float) -> Certificate:
+    """The certificate with its date (Unix seconds) and the days and calls that it holds for."""
+    return msgspec.structs.replace(
+        certificate,
+        created_s=now_s,
+        renew_after_days=config.renew_after_days,
+        renew_after_calls=config.renew_after_calls,
     )
 
 

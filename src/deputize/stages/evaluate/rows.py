@@ -127,12 +127,19 @@ def held_out(
         share_served=share,
         loss_difference=float(difference_N.mean()),
         loss_difference_interval=difference_interval(difference_N, shown.groups, seed=seed),
+        loss_per_episode=_mean_over_groups(difference_N, shown.groups),
         n_code_calls=int(shown.counts_N.sum()),
         n_served=int(served_N.sum()),
         agreement_of_served=float(shown.right_N[served_N].mean()) if served_N.any() else None,
         errors_on_calls_for_people=int((served_N & ~shown.counts_N).sum()),
         share_of_cost_served=float(shown.llm_usd_N[counted].sum()) / spent_usd if spent_usd else share,
     ), groups
+
+
+def _mean_over_groups(value_N: cert.Floats, groups: Sequence[str]) -> float:
+    """The mean over groups of each group's mean: every group weighs the same, however many calls it has."""
+    names, at_N = np.unique(np.asarray(groups), return_inverse=True)
+    return float(np.mean(np.bincount(at_N, value_N, len(names)) / np.bincount(at_N, minlength=len(names))))
 
 
 def outcomes(calibration: Evaluation, threshold: float | None) -> list[CallOutcome]:

@@ -421,6 +421,8 @@ class TaskEvaluation:
             if self.all_routes and self.config.scope == "all-routes"
             else 0,
         )
+        if certificate is not None:
+            certificate = certify.dated(certificate, self.config, self.account.clock())
         held_out, groups = rows.held_out(shown, certificate, self.config.seed)
         return TaskResult(
             task_id=self.calls.task.id,

@@ -230,3 +230,21 @@ def test_nothing_trained_costs_what_the_llm_costs(world: Make) -> None:
     assert total["share_of_code_calls_served"] == 0 and total["quality_difference"] == 0
     assert total["cost"]["routed_usd"] == total["cost"]["llm_only_usd"]
     assert total["energy"]["routed_wh"] == pytest.approx(total["energy"]["llm_only_wh"])
+
+
+def test_calls_that_left_the_store_are_counted_and_said(world: Make) -> None:
+    w = world(methods={}, n_calls=100)
+    given: dict[str, Any] = {
+        "run_id": "r",
+        "config": Convert(),
+        "curated": w.curated,
+        "discovered": w.discovered,
+        "selected": w.selected,
+        "finetuned": w.finetuned,
+        "results": w.run(),
+        "timings_s": {},
+        "environment": ENVIRONMENT,
+    }
+    assert "left the store" not in " ".join(build(**given)["notes"])
+    report = build(**given, n_gone=7)
+    assert report["curate"]["n_gone"] == 7 and report["notes"][-1].startswith("7 call(s) of validation")

@@ -40,6 +40,11 @@ def test_a_test_is_written_down_before_a_calibration_call_is_asked(world: Make) 
     assert (look.run_id, look.task_id, look.at_s, look.delta) == ("r1", "t1", 7.0, 0.05)
     assert look.level == result.level.level == result.certificate.level == pytest.approx(0.04)
     assert look.groups == digests({e.group for e in w.curated.examples}), "labels of all splits were seen"
+    assert (result.certificate.created_s, result.certificate.renew_after_days) == (
+        7.0,
+        CONFIG.renew_after_days,
+    )
+    assert result.certificate.renew_after_calls == CONFIG.renew_after_calls == 100_000
     assert result.certificate.delta == 0.05 and result.certificate.claim.startswith("With 95 % confidence, ")
 
 
