@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -113,7 +112,7 @@ def check_methods(config: Convert) -> None:
 
 
 @click.command()
-@click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("paths", nargs=-1)
 @log_format_option
 @click.option("--agent", default="", help="Name the calls' agent where the log has none.")
 @click.option(
@@ -122,7 +121,7 @@ def check_methods(config: Convert) -> None:
 @run_options
 @pass_terminal
 def convert(
-    terminal: Terminal, /, paths: tuple[Path, ...], log_format: str, agent: str, fresh: bool, **given: Any
+    terminal: Terminal, /, paths: tuple[str, ...], log_format: str, agent: str, fresh: bool, **given: Any
 ) -> None:
     """Import PATHS (if any), then do every stage over the calls in the store and publish the routes that were certified.
 

@@ -31,7 +31,7 @@ def convert(
     home: Home,
     config: Convert,
     *,
-    paths: Iterable[Path] = (),
+    paths: Iterable[Path | str] = (),
     agent: str = "",
     log_format: str = "auto",
     progress: Progress = silent,
@@ -75,7 +75,7 @@ def convert(
 
 
 def _import(
-    home: Home, paths: list[Path], agent: str, log_format: str, progress: Progress
+    home: Home, paths: list[Path | str], agent: str, log_format: str, progress: Progress
 ) -> Imported | None:
     if not paths:
         return None

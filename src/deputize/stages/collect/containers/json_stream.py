@@ -15,8 +15,12 @@ from typing import Any, BinaryIO, NamedTuple, TypeAlias
 import msgspec
 
 from deputize.stages.collect.containers.decompress import read_some
+from deputize.stages.collect.containers.large_document import holds_records
 
 CHUNK_BYTES = 256 * 1024
+MAX_CHUNK_BYTES = 4 * 2**20
+DOCUMENT_BYTES = 16 * 2**20
+"""A document larger than this is streamed where it holds a list of records; decoded whole it takes several times its size."""
 _SPACE = re.compile(rb"[\s\x1e\x00,]*+")
 # everything up to the next bracket; a lone quote is a string whose end has not been read yet
 _NEXT = re.compile(rb'(?:[^"{}\[\]]++|"[^"\\]*+(?:\\.[^"\\]*+)*+")*+([{}\[\]"]?)', re.DOTALL)
@@ -45,8 +49,9 @@ def split_values(stream: BinaryIO, max_bytes: int) -> Iterator[Found]:
         max_bytes: a larger value is an `Oversize`; nothing of an item of an array that is larger is kept.
     """
     number, line = 0, b""
+    limit = min(max_bytes, DOCUMENT_BYTES)
     while not line:
-        raw = stream.readline(max_bytes + 1)
+        raw = stream.readline(limit + 1)
         if not raw:
             return
         number += 1
@@ -54,8 +59,8 @@ def split_values(stream: BinaryIO, max_bytes: int) -> Iterator[Found]:
     if line[:1] == b"[":
         yield from _Splitter(raw, stream, max_bytes, number).values()
         return
-    if len(raw) > max_bytes and not raw.endswith(b"\n"):
-        yield number, Oversize(raw, stream)
+    if len(raw) > limit and not raw.endswith(b"\n"):
+        yield from _Splitter(raw, stream, max_bytes, number).values()
         return
     if _is_whole(line):
         yield number, line
@@ -114,6 +119,7 @@ class _Splitter:
         self._place = 0
         self._line, self._n_items = line, 0
         self._ended = False
+        self._looked_at = -1
 
     def values(self) -> Iterator[Found]:
         in_array, cut = False, False
@@ -150,7 +156,8 @@ class _Splitter:
 
     def _more(self) -> bool:
         """Reads on, and forgets what lies before the current place."""
-        n_wanted = max(CHUNK_BYTES, len(self._data) - self._place)  # doubled, so that long strings are cheap
+        # doubled, so that long strings are cheap
+        n_wanted = max(CHUNK_BYTES, min(MAX_CHUNK_BYTES, len(self._data) - self._place))
         chunk = b"" if self._ended else read_some(self._stream, n_wanted)
         self._ended = not chunk
         self._data = self._data[self._place :] + chunk
@@ -169,9 +176,9 @@ class _Splitter:
                 if not kept:
                     self._place, at = self._place + at, 0
                     self._forget_string()
+                elif not in_array and self._is_to_be_streamed():
+                    return Oversize(self._data[self._place :], self._stream)
                 elif len(self._data) - self._place > self._max:
-                    if not in_array:
-                        return Oversize(self._data[self._place :], self._stream)
                     kept, self._place, at = False, self._place + at, 0
                 if not self._more():
                     self._place = len(self._data)
@@ -188,6 +195,16 @@ class _Splitter:
                     return value
                 # what is whole in memory can be read further too, but for the items of an array
                 return Oversize(b"", None) if in_array else Oversize(value, io.BytesIO())
+
+    def _is_to_be_streamed(self) -> bool:
+        """Check once whether a document that grows large holds a list of records; one that is too large is given up anyway."""
+        n_bytes = len(self._data) - self._place
+        if n_bytes > self._max:
+            return True
+        if n_bytes <= DOCUMENT_BYTES or self._looked_at == self._line:
+            return False
+        self._looked_at = self._line
+        return holds_records(self._data[self._place :])
 
     def _forget_string(self) -> None:
         """Drops what has been read of a string whose end has not come, of a value that is not kept."""

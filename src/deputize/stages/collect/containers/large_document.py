@@ -29,8 +29,6 @@ LISTS = (
         "value",
         "entries",
         "spans",
-        "messages",
-        "conversations",
     ),
 )
 """Where exports keep their records, as ijson writes places."""
@@ -60,6 +58,11 @@ def large_document_records(head: bytes, rest: BinaryIO) -> Iterator[tuple[dict[s
         raise UnreadableFile("the file is cut off, or no JSON from here on") from None
     except (ijson.JSONError, ValueError, OverflowError):
         raise UnreadableFile("no JSON from here on") from None
+
+
+def holds_records(head: bytes) -> bool:
+    """Check whether a list of records begins in the beginning of a document."""
+    return bool(_list_in(head)[0])
 
 
 def _list_in(head: bytes) -> tuple[str, dict[str, Any]]:

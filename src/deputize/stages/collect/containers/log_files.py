@@ -14,6 +14,8 @@ from deputize.core.errors import BadInput, MissingExtra
 from deputize.stages.collect.containers.decompress import read_some
 
 STDIN = "-"
+FIRST = ("scores", "traces", "requests")
+"""Folders read before those beside them: what they hold belongs to records of the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +128,7 @@ def _add_folder(found: LogFiles, folder: Path) -> None:
         if (status.st_dev, status.st_ino) in seen:
             return
         seen.add((status.st_dev, status.st_ino))
-        for entry in sorted(os.scandir(here), key=lambda e: os.fsencode(e.name)):
+        for entry in sorted(os.scandir(here), key=lambda e: (e.name not in FIRST, os.fsencode(e.name))):
             name = f"{prefix}{entry.name}"
             try:
                 is_folder, is_file = entry.is_dir(), entry.is_file()

@@ -6,12 +6,13 @@ References:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from deputize.core.artifacts import Skip
 from deputize.core.records import Call, Outcome
 from deputize.stages.collect.importers import side_fields as side
-from deputize.stages.collect.importers.base import ImportContext, Parsed, Unreadable
+from deputize.stages.collect.importers.base import ImportContext, Parsed, Unreadable, parse_alone
 from deputize.stages.collect.importers.embedded_json import structured
 from deputize.stages.collect.importers.prompt_forms import protocol_of
 from deputize.stages.collect.importers.recorded_exchange import Known, exchange_calls
@@ -42,44 +43,98 @@ def _is_observation(row: dict[str, Any]) -> bool:
 
 
 class LangfuseImporter:
-    """Observations of type GENERATION, alone or in the trace that they belong to."""
+    """Observations of type GENERATION, alone, in the trace that they belong to, or in a file beside traces and scores."""
 
     name = "langfuse"
-    description = "Langfuse: observations (API, blob export, UI as JSON or CSV), downloaded traces"
-    marks = frozenset(("traceId", "trace_id", "observations", "data_type"))
+    description = "Langfuse: observations (API, blob export, UI as JSON or CSV) with traces and scores, downloaded traces"
+    marks = frozenset(("traceId", "trace_id", "observations", "data_type", "bookmarked", "public"))
 
     def sniff(self, row: dict[str, Any]) -> bool:
-        if _is_observation(row):
+        if _is_observation(row) or _is_trace(row) or _is_score(row):
             return True
         held = row.get("observations")
-        if isinstance(held, list) and held:
-            return all(isinstance(o, dict) and _is_observation(o) for o in held)
-        is_score = (("traceId" in row or "trace_id" in row) and "dataType" in row) or (
-            "data_type" in row and "value" in row
+        return (
+            isinstance(held, list)
+            and bool(held)
+            and all(isinstance(o, dict) and _is_observation(o) for o in held)
         )
-        return bool(is_score) and "name" in row
 
     def parse(self, row: dict[str, Any], context: ImportContext) -> Parsed:
+        return parse_alone(self, row, context)
+
+    def joiner(self) -> _TraceJoiner:
+        return _TraceJoiner()
+
+
+def _is_trace(row: dict[str, Any]) -> bool:
+    """Check for a row of the export's folder of traces."""
+    has_flags = "bookmarked" in row or "public" in row
+    return has_flags and "id" in row and ("session_id" in row or "sessionId" in row) and "messages" not in row
+
+
+def _is_score(row: dict[str, Any]) -> bool:
+    names = "traceId" in row or "trace_id" in row
+    return names and "name" in row and "value" in row and ("dataType" in row or "data_type" in row)
+
+
+class _TraceJoiner:
+    """Keeps sessions, users and scores of traces for the observations that follow; such files are read first."""
+
+    MAX_TRACES = 2_000_000
+
+    def __init__(self) -> None:
+        self._traces: dict[str, tuple[str, str, str]] = {}
+        self._scores: dict[str, Outcome | None] = {}
+
+    def add(self, row: dict[str, Any], context: ImportContext) -> Sequence[Call | Skip]:
         observations = row.get("observations")
         if isinstance(observations, list) and observations and not _is_observation(row):
             outcome = _outcome_of_scores(row.get("scores"))
             trace = {k: v for k, v in row.items() if isinstance(v, str | int | float)}
-            out: list[Call | Skip] = []
-            for observation in observations:
-                found = (
-                    _read(observation, trace, context, outcome)
+            return [
+                item
+                for observation in observations
+                for item in (
+                    _listed(_read(observation, trace, context, outcome))
                     if isinstance(observation, dict)
-                    else context.skip("an observation that is no object")
+                    else [context.skip("an observation that is no object")]
                 )
-                out += found if isinstance(found, list) else [found]
-            return out
-        if not _is_observation(row):
-            return (
-                context.no_call("a score, which is read in the trace that it belongs to")
-                if "value" in row
-                else context.skip("no observation")
-            )
-        return _read(row, context.around, context, None)
+            ]
+        if _is_observation(row):
+            name = side.text((row,), ("traceId", "trace_id"))
+            kept = self._traces.get(name)
+            trace = context.around
+            if kept is not None:
+                trace = {"sessionId": kept[0], "userId": kept[1], "traceName": kept[2], **trace}
+            outcome = self._scores.get(side.text((row,), ("id",))) or self._scores.get(name)
+            return _listed(_read(row, trace, context, outcome))
+        if _is_score(row):
+            self._add_score(row)
+            return [context.no_call("a score, which goes to the calls of its trace")]
+        if _is_trace(row):
+            if len(self._traces) < self.MAX_TRACES:
+                fields = (("sessionId", "session_id"), ("userId", "user_id"), ("name",))
+                session, user, name = (side.text((row,), keys) for keys in fields)
+                self._traces[side.text((row,), ("id",))] = (session, user, name)
+            return [context.no_call("a trace, whose session and user go to its calls")]
+        return [context.skip("no observation")]
+
+    def _add_score(self, row: dict[str, Any]) -> None:
+        """Keeps the outcome where a trace or an observation has one score; of several nobody said which one counts."""
+        about = side.text((row,), ("observationId", "observation_id")) or side.text(
+            (row,), ("traceId", "trace_id")
+        )
+        if about in self._scores:
+            self._scores[about] = None
+        elif len(self._scores) < self.MAX_TRACES:
+            self._scores[about] = _outcome_of_scores([row])
+
+    def finish(self) -> Sequence[Call | Skip]:
+        return []
+
+
+def _listed(found: Call | Skip | list[Call | Skip]) -> list[Call | Skip]:
+    return found if isinstance(found, list) else [found]
 
 
 def _outcome_of_scores(scores: Any) -> Outcome | None:

@@ -76,3 +76,13 @@ def test_lines(line: bytes, wanted: list[Any]) -> None:
 
 def test_deep_values_are_named() -> None:
     assert decode_value(b'{"a":' * 100_000)[1] in ("nested too deeply", "not JSON")
+
+
+def test_a_document_with_records_is_streamed_before_it_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_stream, "DOCUMENT_BYTES", 1000)
+    monkeypatch.setattr(json_stream, "CHUNK_BYTES", 100)
+    data = json.dumps({"data": [{"a": n} for n in range(300)]}).encode()
+    (found,) = cut(data)
+    assert isinstance(found, Oversize) and found.rest is not None
+    other = json.dumps({"other": [{"a": n} for n in range(300)]}).encode()
+    assert cut(other) == [json.loads(other)]
