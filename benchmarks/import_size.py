@@ -92,11 +92,12 @@ def measure(form: str, n_bytes: int) -> dict[str, Any]:
         began = time.monotonic()
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         took = time.monotonic() - began
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return {
         "form": form,
         "seconds": round(took, 1),
-        "peak_mb": round(peak),
+        "cpu_seconds": round(used.ru_utime + used.ru_stime, 1),
+        "peak_mb": round(used.ru_maxrss / 1024),
         "n_calls": json.loads(done.stdout)["n_calls"],
     }
 
