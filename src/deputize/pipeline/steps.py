@@ -118,7 +118,7 @@ def evaluate(run: Run, out: Artifact[Evaluated]) -> None:
         home=run.home.path,
         load=lambda folder: load(folder, models),
         progress=run.progress,
-        deadline_s=run.remaining_s(),
+        deadline=Deadline.after(run.remaining_s()),
         digest=answer_digest(run.home.keyring.derive("answers")),
         audit_share=audit_share_of(run.home),
         account=DeltaAccount(

@@ -72,7 +72,7 @@ def run(
     home: Path,
     load: Load,
     progress: Progress = silent,
-    deadline_s: float | None = None,
+    deadline: Deadline | None = None,
     clock: Clock = time.perf_counter,
     digest: Digest = no_digest,
     audit_share: float = 0.0,
@@ -90,14 +90,14 @@ def run(
         home: specialists' paths are relative to it.
         load: from a specialist's folder to something that predicts.
         progress: called after every chunk of calls.
-        deadline_s: seconds that reading may take in all, overrun by one chunk of calls at most; None: no limit.
+        deadline: the end of all reading, overrun by one chunk of calls at most; None: no limit.
         clock: seconds, for measured speed.
         digest: of the answers to calibration calls, for the record; no text of them is kept.
         audit_share: share of served calls for which the gateway asks the LLM as well.
         account: what earlier tests on the same groups have spent of delta; None: there were none.
     """
     account = account or DeltaAccount(groups=groups_by_task(curated, discovered))
-    deadline = Deadline.after(deadline_s, clock)
+    deadline = deadline or Deadline.after(None, clock)
     measuring = Measuring(home, load, load_prices(home), clock, progress, digest, audit_share)
     leaks = {task.id: _leaks(task, finetuned) for task in discovered.tasks}
     largest = _largest_groups(curated, discovered)

@@ -15,6 +15,7 @@ from tests.unit.stages.evaluate.conftest import Clock, Slow, World, make_world, 
 
 from deputize.core.artifacts import Discovered, Finetuned, Selected, TaskResult
 from deputize.core.config import Convert
+from deputize.core.deadline import Deadline
 from deputize.core.records import Prediction, Request
 from deputize.stages.evaluate.run import run
 from deputize.stages.evaluate.timed_predictor import FIRST
@@ -24,7 +25,7 @@ Make = Callable[..., Any]
 
 def evaluate(
     world: World,
-    deadline_s: float,
+    seconds_left: float,
     seconds: dict[str, Callable[[int, str], float]],
     config: Convert | None = None,
 ) -> tuple[list[TaskResult], Clock, list[Slow]]:
@@ -44,7 +45,7 @@ def evaluate(
         config or Convert(epsilon=0.02),
         home=world.home,
         load=load,
-        deadline_s=deadline_s,
+        deadline=Deadline.after(seconds_left, clock),
         clock=clock,
     )
     return results, clock, list(slow.values())
@@ -79,7 +80,7 @@ def many(home: Path, n_tasks: int, n_calls: int, **given: Any) -> World:
 
 @settings(max_examples=30, deadline=None)
 @given(
-    deadline_s=st.floats(0, 3000),
+    seconds_left=st.floats(0, 3000),
     lora_s=st.floats(1e-3, 20),
     linear_s=st.floats(0, 0.1),
     spread=st.floats(0, 3),
@@ -88,7 +89,7 @@ def many(home: Path, n_tasks: int, n_calls: int, **given: Any) -> World:
 )
 def test_the_deadline_is_overrun_by_one_chunk_at_most(
     tmp_path_factory: pytest.TempPathFactory,
-    deadline_s: float,
+    seconds_left: float,
     lora_s: float,
     linear_s: float,
     spread: float,
@@ -101,8 +102,8 @@ def test_the_deadline_is_overrun_by_one_chunk_at_most(
     def lora(n: int, text: str) -> float:
         return lora_s * math.exp(spread * (unit("seconds", text) - 0.5)) * (slower if n > 60 else 1.0)
 
-    results, clock, slow = evaluate(world, deadline_s, {"linear": lambda n, t: linear_s, "lora": lora})
-    assert clock.now <= deadline_s + max(s.longest for s in slow) + 1e-6
+    results, clock, slow = evaluate(world, seconds_left, {"linear": lambda n, t: linear_s, "lora": lora})
+    assert clock.now <= seconds_left + max(s.longest for s in slow) + 1e-6
     assert len(results) == n_tasks
     for result in results:
         assert (result.certificate is None) == bool(result.refused)
@@ -176,7 +177,7 @@ def test_wrong_answers_that_take_long_do_not_earn_a_certificate(tmp_path: Path) 
             Convert(seed=seed, epsilon=0.05),
             home=w.home,
             load=lambda folder, slow=slow: slow,  # type: ignore[misc]
-            deadline_s=600.0,
+            deadline=Deadline.after(600.0, clock),
             clock=clock,
         )
         broken += result.certificate is not None

@@ -12,6 +12,7 @@ import pytest
 from deputize.core.artifacts import Finetuned, Selected
 from deputize.core.config import Convert
 from deputize.core.contracts import DEFER
+from deputize.core.deadline import Deadline
 from deputize.core.records import Contract
 
 ACTION = Contract(kind="tool_call", tools=["find", "book"], may_defer=True)
@@ -176,7 +177,7 @@ def test_progress_is_told(world: Make) -> None:
 
 def test_a_specialist_that_is_never_right_on_dev_costs_no_calibration(world: Make) -> None:
     w = world(methods={"lora": 1e30})
-    (result,) = w.run(deadline_s=60.0)
+    (result,) = w.run(deadline=Deadline.after(60.0))
     assert result.certificate is None and "not one of" in result.refused
     by_split = {e.request.messages[-1]["content"]: e.split for e in w.curated.examples}
     assert {by_split[text] for sim in w.predictors.values() for text in sim.asked} == {"validation"}
