@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import click
 
 from deputize.cli.terminal import Terminal, pass_terminal
-from deputize.core.errors import BadInput, Tampered
+from deputize.core.errors import BadInput, Tampered, UsageError
 from deputize.store.access.api_keys import ApiKey
 from deputize.store.access.audit_log import Head
 from deputize.store.access.roles import GRANTABLE, Role
@@ -72,12 +72,6 @@ def create(
         usd_per_month=usd_per_month,
         maker=terminal.actor,
     )
-    terminal.home.audit.append(
-        "keys.create",
-        subject=made.key.id,
-        tenant=tenant,
-        detail={"role": role, **({"grants": ", ".join(grants)} if grants else {})},
-    )
     terminal.result({**_row(made.key), "text": made.text}, lambda: terminal.say(made.text))
     terminal.note(f"Key {made.key.id}, role {role}, tenant {tenant}. Keep it now: it is not shown again.")
 
@@ -105,13 +99,34 @@ def list_keys(terminal: Terminal, /) -> None:
 
 
 @keys.command()
-@click.argument("key_id", metavar="ID")
+@click.argument("key_id", metavar="ID", default="")
+@click.option(
+    "--all",
+    "every",
+    is_flag=True,
+    help="Every key, also where the file of the keys is gone, forged or an older copy.",
+)
 @pass_terminal
-def revoke(terminal: Terminal, /, key_id: str) -> None:
-    """Close an API key for good; running gateways notice within seconds."""
+def revoke(terminal: Terminal, /, key_id: str, every: bool) -> None:
+    """Close an API key for good; running gateways notice within seconds. They go on asking for one."""
+    if bool(key_id) == every:
+        raise UsageError("Say which key, or --all.")
+    if every:
+        terminal.home.api_keys.revoke_all()
+        terminal.result({"revoked": "all"}, lambda: terminal.say("Every key is revoked."))
+        return
     closed = terminal.home.api_keys.revoke(key_id)
-    terminal.home.audit.append("keys.revoke", subject=key_id, tenant=closed.tenant)
     terminal.result(_row(closed), lambda: terminal.say(f"Key {key_id} is revoked."))
+
+
+@keys.command()
+@click.argument("state", type=click.Choice(["on", "off"]))
+@pass_terminal
+def require(terminal: Terminal, /, state: str) -> None:
+    """Say whether the gateway asks for an API key. It does from the first key on, even when all are revoked."""
+    terminal.home.api_keys.require(state == "on")
+    asks = "asks" if state == "on" else "does not ask"
+    terminal.result({"required": state == "on"}, lambda: terminal.say(f"The gateway {asks} for an API key."))
 
 
 @keys.command("rotate")

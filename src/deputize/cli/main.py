@@ -207,6 +207,7 @@ def main() -> NoReturn:
     """Entry point of the `deputize` script."""
     # SIGTERM unwinds like Ctrl-C does, so that servers and workers we started are stopped and files closed
     signal.signal(signal.SIGTERM, _terminate)
+    os.umask(0o077)  # what a home holds is nobody else's on this machine
     sys.exit(run())
 
 

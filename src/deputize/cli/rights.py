@@ -53,6 +53,7 @@ RIGHTS: dict[str, Right | None] = {
     "keys create": Right.MANAGE_KEYS,
     "keys list": Right.MANAGE_KEYS,
     "keys revoke": Right.MANAGE_KEYS,
+    "keys require": Right.MANAGE_KEYS,
     "keys rotate": Right.ROTATE_KEYS,
     "audit verify": Right.READ_AUDIT,
     "audit list": Right.READ_AUDIT,

@@ -50,20 +50,23 @@ class Terminal:
 
     def say(self, text: str) -> None:
         """A line of the result, for a reader."""
-        click.echo(text)
+        click.echo(plain(text))
 
     def note(self, text: str) -> None:
         """A line beside the result."""
-        click.echo(text, err=True)
+        click.echo(plain(text), err=True)
 
     def table(self, heads: Sequence[str], rows: Sequence[Sequence[Any]], *, title: str = "") -> None:
-        """A table on stdout; None is shown as a dash."""
+        """A table on stdout; None is shown as a dash. Cells are text as it is: what looks like markup is none."""
         from rich import box
         from rich.table import Table
+        from rich.text import Text
 
-        table = Table(*heads, title=title or None, title_justify="left", box=box.SIMPLE_HEAD)
+        table = Table(
+            *heads, title=Text(plain(title)) if title else None, title_justify="left", box=box.SIMPLE_HEAD
+        )
         for row in rows:
-            table.add_row(*("–" if cell is None else str(cell) for cell in row))
+            table.add_row(*("–" if cell is None else Text(plain(str(cell))) for cell in row))
         self.show(table)
 
     def show(self, what: Any) -> None:
@@ -86,6 +89,19 @@ class Terminal:
         else:
             yield line_progress(self.note, time.monotonic)
 
+
+def plain(text: str) -> str:
+    """Text for a terminal: control characters, such as those that begin an escape code, become visible signs; signs that
+    change the direction of a line, or have no width, are left out."""
+    return text.translate(_SHOWN)
+
+
+_SHOWN = {
+    **{code: 0x2400 + code for code in range(32) if code not in (0x09, 0x0A)},
+    0x7F: 0x2421,
+    **dict.fromkeys(range(0x80, 0xA0), 0xFFFD),
+    **dict.fromkeys((0x200B, 0x2028, 0x2029, 0xFEFF, *range(0x202A, 0x202F), *range(0x2060, 0x206A))),
+}
 
 pass_terminal = click.make_pass_decorator(Terminal, ensure=True)
 

@@ -19,6 +19,7 @@ from deputize.gateway.launch import serve
 
 def main(arguments: list[str]) -> int:
     """Serves; returns the exit code."""
+    os.umask(0o077)  # what a home holds is nobody else's on this machine
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     if stat.S_ISFIFO(os.fstat(0).st_mode):
         threading.Thread(target=_end_with_parent, daemon=True).start()

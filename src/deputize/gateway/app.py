@@ -16,6 +16,7 @@ from deputize.gateway.auth import NOTHING_RESERVED, Authenticator, Caller, NoAut
 from deputize.gateway.context import CallIds, Context, read_context
 from deputize.gateway.exchange import Exchange
 from deputize.gateway.feedback import read_feedback
+from deputize.gateway.forwarding import forward_query
 from deputize.gateway.metrics import Metrics
 from deputize.gateway.model_calls import ModelCallHandler
 from deputize.gateway.passthrough import Passthrough
@@ -25,7 +26,7 @@ from deputize.gateway.watched_stream import WatchedStream
 from deputize.gateway.web_pages import WebPages
 from deputize.http.admission import Admitted, SharedBudget
 from deputize.http.handler import JSON_HEADERS, HttpReply
-from deputize.store.access.roles import EVERY_TENANT
+from deputize.store.access.roles import EVERY_TENANT, Right, require
 from deputize.upstreams.failover import UpstreamPool
 from deputize.wire.chat_request import check_names_one_model, decode_object
 from deputize.wire.dialect import Dialect
@@ -56,6 +57,12 @@ class _Asked:
         self.n_bytes = 0
         """Taken of the budget for bodies, for decoded values."""
         self.reservation = NOTHING_RESERVED
+
+    @property
+    def forwarded_path(self) -> str:
+        """The path with its query, as an upstream may see it."""
+        bare, mark, query = self.path.partition("?")
+        return bare + forward_query(mark + query)
 
     @property
     def owner(self) -> str:
@@ -235,6 +242,8 @@ class Gateway:
         self._admit_call(asked, fields, body)
         caller = asked.caller
         context = self._context(asked.headers, caller, now, started)
+        if context.override == "slm" and caller.key is not None:
+            require(caller.key.actor, Right.OVERRIDE_ROUTES)
         exchange = Exchange(
             context=context,
             dialect=dialect,
@@ -243,7 +252,7 @@ class Gateway:
             body=body,
             outgoing=fields,
             headers=asked.headers,
-            query=asked.path[len(dialect.path) :],
+            query=forward_query(asked.path[len(dialect.path) :]),
             model=str(fields.get("model") or ""),
             stream=fields.get("stream") is True,
             caller=caller,
@@ -275,7 +284,7 @@ class Gateway:
         fields = await self._fields(asked, body)
         MESSAGES.to_chat(fields)
         self._admit_call(asked, fields, body)
-        return await self._passthrough.count_tokens(asked.path, asked.headers, fields, body)
+        return await self._passthrough.count_tokens(asked.forwarded_path, asked.headers, fields, body)
 
     async def _embeddings(self, asked: _Asked, body: bytes) -> HttpReply:
         started, now = self._clock_s(), self._clock()
@@ -283,14 +292,14 @@ class Gateway:
         self._admit_call(asked, fields, body)
         context = self._context(asked.headers, asked.caller, now, started)
         return await self._passthrough.embeddings(
-            asked.path, asked.headers, fields, body, context, asked.caller
+            asked.forwarded_path, asked.headers, fields, body, context, asked.caller
         )
 
     async def _models(self, asked: _Asked, body: bytes) -> HttpReply:
         self._authenticator.take_turn(asked.caller)
         bare, _, _ = asked.path.partition("?")
         wanted = bare.removeprefix(paths.MODELS).strip("/")
-        return await self._passthrough.models(asked.path, wanted, asked.headers, asked.caller)
+        return await self._passthrough.models(asked.forwarded_path, wanted, asked.headers, asked.caller)
 
     async def _feedback(self, asked: _Asked, body: bytes) -> HttpReply:
         self._authenticator.take_turn(asked.caller)

@@ -71,7 +71,6 @@ class RunningGateway:
         self._settings = settings
         self._specialists = specialists
         self._n_workers, self._keys_required, self._clock = n_workers, keys_required, clock
-        self._keys_looked_at, self._has_keys = float("-inf"), False
         self._transports: dict[str, Transport] = {}
         self.metrics = Metrics()
         self.gateway: Gateway
@@ -211,13 +210,9 @@ class RunningGateway:
             log.error("specialists are not available, the LLM answers every call: %s", error)
 
     def _requires_keys(self) -> bool:
-        required = self._settings.require_keys if self._keys_required is None else self._keys_required
-        if required != "auto":
-            return required
-        now = perf_counter()
-        if now >= self._keys_looked_at + 1.0:  # looking at the file takes time
-            self._keys_looked_at, self._has_keys = now, bool(self._keys)
-        return self._has_keys
+        if self._keys_required or self._settings.require_keys is True:
+            return True
+        return self._keys.required
 
     def _count_upstream_event(self, event: str, upstream: str) -> None:
         self.metrics.add("deputize_upstream_events_total", (("event", event), ("upstream", upstream)))

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import msgspec
 
-from deputize.core.errors import AccessDenied, NotAuthenticated
+from deputize.core.errors import AccessDenied, NotAuthenticated, StoreError
 from deputize.core.records import Usage
 from deputize.scoring.costs import Prices
 from deputize.store.access.api_keys import ApiKey, ApiKeys
 from deputize.store.access.rate_limiter import RateLimiter
 from deputize.store.access.roles import EVERY_TENANT, Right, require
+
+log = logging.getLogger("deputize.gateway")
 
 KEY_PREFIX = "dpk_"
 """Start of the gateway's own keys; a value that starts so is never sent to an upstream."""
@@ -112,7 +115,11 @@ class ApiKeyAuthenticator:
                     f"This gateway wants an API key: as a bearer token, as x-api-key, or in {KEY_HEADER}."
                 )
             return Caller()
-        key = self._keys.verify(text)
+        try:
+            key = self._keys.verify(text)
+        except StoreError as error:  # the sentence names files, which is nothing for a caller
+            log.error("no API key can be checked: %s", error)
+            raise NotAuthenticated("The API key is not valid here.") from error
         require(key.actor, right)
         if right is not Right.SEE_STATUS:
             self._meter.check_turn(key)

@@ -7,8 +7,12 @@ from collections.abc import Iterable, Mapping
 from deputize.http.headers import HOP_BY_HOP, Headers
 
 _NOT_SENT_ON = HOP_BY_HOP | {"accept-encoding"}
-_NOT_SENT_BACK = HOP_BY_HOP | {"date", "server"}
+_NOT_SENT_BACK = HOP_BY_HOP | {"date", "server", "set-cookie", "set-cookie2", "clear-site-data", "alt-svc"}
+_NOT_SENT_BACK_STARTS = ("x-deputize-", "access-control-", "strict-transport-security", "public-key-pins")
+"""They would speak for the gateway's own origin."""
+_OUR_KEY = "dpk_"
 _OURS = "x-deputize-"
+_CREDENTIALS = frozenset({"authorization", "x-api-key", "api-key", "cookie"})
 
 
 def forward_request_headers(headers: Mapping[str, str], *, keep_authorization: bool) -> Headers:
@@ -25,12 +29,20 @@ def forward_request_headers(headers: Mapping[str, str], *, keep_authorization: b
     if connection is not None and connection.lower() != "keep-alive":
         named = {name.strip().lower() for name in connection.split(",")}
         kept = [(k, v) for k, v in kept if k not in named]
-    for name in ("authorization", "x-api-key"):
-        # a key of this gateway is never sent to an upstream
-        if name in headers and (not keep_authorization or "dpk_" in headers[name]):
-            kept = [(k, v) for k, v in kept if k != name]
+    if not keep_authorization:
+        kept = [(k, v) for k, v in kept if k not in _CREDENTIALS]
+    # a key of this gateway is never sent to an upstream, whatever header it stands in
+    kept = [(k, v) for k, v in kept if _OUR_KEY not in v]
     kept.append(("accept-encoding", "identity"))
     return kept
+
+
+def forward_query(query: str) -> str:
+    """The query of a request, from its question mark on, as the upstream gets it: without a key of this gateway."""
+    if _OUR_KEY not in query:
+        return query
+    kept = [part for part in query.removeprefix("?").split("&") if _OUR_KEY not in part]
+    return "?" + "&".join(kept) if kept else ""
 
 
 def forward_answer_headers(headers: Iterable[tuple[str, str]]) -> Headers:
@@ -38,7 +50,7 @@ def forward_answer_headers(headers: Iterable[tuple[str, str]]) -> Headers:
     out: Headers = []
     for name, value in headers:
         low = name.lower()
-        if low not in _NOT_SENT_BACK and not low.startswith(_OURS):
+        if low not in _NOT_SENT_BACK and not low.startswith(_NOT_SENT_BACK_STARTS):
             out.append((low, value))
     return out
 

@@ -127,7 +127,7 @@ def serve(
     settings = settings_for(home, upstream, api_key_env)
     opened = Home(home)
     if not settings.allow_open_bind:
-        check_address(host, has_keys=bool(opened.api_keys))
+        check_address(host, has_keys=opened.api_keys.required)
     check_port(host, port)
     for config in settings.upstreams:
         config.key()  # reported here once, not by every worker

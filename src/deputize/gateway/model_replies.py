@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Callable
 
 import msgspec
 
+from deputize.core.errors import UpstreamError
 from deputize.gateway.exchange import Exchange, ExchangeOutcome, Leg
 from deputize.gateway.forwarding import forward_answer_headers, limit_headers
 from deputize.gateway.relay import CompressedRelay, Relay, SameProtocolRelay, TranslatingRelay
@@ -30,13 +31,20 @@ def decision_headers(exchange: Exchange) -> Headers:
     if decision.route_id:
         out.append(("x-deputize-route", header_safe(decision.route_id)))
     if decision.confidence is not None:
-        out.append(("x-deputize-confidence", f"{decision.confidence:.4f}"))
+        out.append(("x-deputize-confidence", _shown_confidence(exchange, decision.confidence)))
     if decision.certificate_id:
         out.append(("x-deputize-certificate", header_safe(decision.certificate_id)))
     route = exchange.routing.route
     if decision.served_by == "slm" and route is not None and route.contract.uncompared:
         out.append(("x-deputize-uncompared", header_safe(", ".join(route.contract.uncompared))))
     return out
+
+
+def _shown_confidence(exchange: Exchange, confidence: float) -> str:
+    """Callers with a key get it in steps of .05: finer steps tell them how to move it, and what was trained on."""
+    if exchange.caller.key is None:
+        return f"{confidence:.4f}"
+    return f"{round(confidence * 20) / 20:.2f}"
 
 
 # --- from a specialist -----------------------------------------------------------------------------------------------
@@ -89,7 +97,7 @@ def parse_body(dialect: Dialect, response: UpstreamResponse, body: bytes) -> Com
     encoding = header(response.headers, "content-encoding", "identity")
     try:
         value = _decode(decompressor(encoding)(body))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, UpstreamError):
         return None
     return dialect.parse_reply(value)
 

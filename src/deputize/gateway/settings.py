@@ -77,8 +77,9 @@ class GatewaySettings(BaseModel):
     """A route that keeps its promise is rolled back within n audits with probability at most n divided by this. A smaller
     number finds a bad route sooner."""
     route_poll_s: float = Field(default=0.5, gt=0)
-    require_keys: bool | Literal["auto"] = "auto"
-    """auto: API keys are required as soon as one exists, and always on an address other than loopback."""
+    require_keys: Literal[True, "auto"] = "auto"
+    """auto: API keys are required once there has been one, until `deputize keys require off`, and always on an address
+    other than loopback."""
     allow_open_bind: bool = False
     """Listen beyond this machine without any API key, where something in front of the gateway asks who comes."""
     allowed_hosts: tuple[str, ...] = ()

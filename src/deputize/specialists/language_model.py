@@ -66,9 +66,9 @@ class LanguageModel:
         kind = {"bf16": torch.bfloat16, "fp32": torch.float32}[dtype]
         extra: dict[str, Any] = {"quantization_config": _four_bit()} if quantized else {}
         try:
-            self.tokenizer = AutoTokenizer.from_pretrained(path)
+            self.tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
             self.lm: Any = AutoModelForCausalLM.from_pretrained(
-                path, dtype=kind, attn_implementation="sdpa", **extra
+                path, dtype=kind, attn_implementation="sdpa", trust_remote_code=False, **extra
             )
         except (OSError, ValueError, KeyError) as error:
             raise BadInput(f"{path} cannot be loaded as a language model: {error}") from error

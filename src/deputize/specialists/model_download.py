@@ -255,8 +255,10 @@ def convert_gguf(source: Path, folder: Path) -> None:
     except ImportError as error:
         raise MissingExtra.package(error.name or "transformers", "train") from error
     logging.disable_progress_bar()
-    loaded = AutoModelForCausalLM.from_pretrained(source.parent, gguf_file=source.name, dtype=torch.float32)
-    tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
+    loaded = AutoModelForCausalLM.from_pretrained(
+        source.parent, gguf_file=source.name, dtype=torch.float32, trust_remote_code=False
+    )
+    tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name, trust_remote_code=False)
     # the weights are plain now: what still says "quantised" would make saving and loading go astray
     if hasattr(loaded.config, "quantization_config"):
         del loaded.config.quantization_config

@@ -262,7 +262,8 @@ class SqliteStore:
         for seq, key_id, payload in rows:
             key = reader.get(key_id)
             if key is not None:
-                yield seq, decode_record(key.decrypt(_FEEDBACK, b"", RECORD_VERSION, payload), Feedback)
+                data = key.decrypt(_FEEDBACK, _row(seq), RECORD_VERSION, payload)
+                yield seq, decode_record(data, Feedback)
 
     def get(self, call_ids: Sequence[str]) -> Iterator[Call | None]:
         # in parts, so that no snapshot keeps the pages of what is erased meanwhile
@@ -290,7 +291,11 @@ class SqliteStore:
         with self._write() as db:
             self._fresh(db)
             key = self._keys.obtain(db, "default", "", month_of(self._clock()))
-            db.execute(_SQL["add_feedback"], (key.id, key.encrypt(_FEEDBACK, b"", RECORD_VERSION, data)))
+            # bound to its row, so that nobody makes one run's outcome that of another
+            seq = int(db.execute(_SQL["next_feedback"]).fetchone()[0])
+            db.execute(
+                _SQL["add_feedback"], (seq, key.id, key.encrypt(_FEEDBACK, _row(seq), RECORD_VERSION, data))
+            )
 
     def erase(self, origin: str, *, tenant: str = "default") -> Erased:
         if not origin:
@@ -408,6 +413,10 @@ class SqliteStore:
             if not self._closed:
                 self._closed = True
                 self._db.close()
+
+
+def _row(seq: int) -> bytes:
+    return str(seq).encode()
 
 
 def _opened(key: DataKey, row: tuple[bytes, float, int, int, bytes]) -> Call:

@@ -86,9 +86,9 @@ def _table(tasks: Sequence[Mapping[str, Any]]) -> Table:
     for task in tasks:
         specialist, test, held = task["specialist"], task["test"] or {}, task["held_out"]
         table.add_row(
-            task["name"],
+            Text(task["name"]),
             count(task["n_calls"]),
-            f"{specialist['method']} ({specialist['model']})" if specialist else "–",
+            Text(f"{specialist['method']} ({specialist['model']})") if specialist else "–",
             share(test.get("majority_accuracy")),
             share(test.get("base_accuracy")),
             share(test.get("tuned_accuracy")),

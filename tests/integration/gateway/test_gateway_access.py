@@ -232,7 +232,7 @@ async def test_models_of_several_upstreams_are_one_list(home: Path, upstream: Lo
     keys = ApiKeys(home, KeyRing.open(home))
     limited = keys.create("ingest", models=["mine", "claude*"]).text
     names = ["mine", "gpt-a", "gpt-b", "claude-x"]
-    settings = settings.model_copy(update={"require_keys": False})
+    keys.require(False)
     async with running_gateway(home, settings=settings) as base_url:
         async with openai.AsyncOpenAI(base_url=f"{base_url}/v1", api_key="sk", max_retries=0) as client:
             assert [m.id async for m in await client.models.list()] == names
@@ -334,8 +334,10 @@ async def test_logs_metrics_and_files_hold_no_payload_and_no_key(
     monkeypatch.setenv("OSTRICH", SECRETS[2])
     caplog.set_level(logging.DEBUG)
     asyncio.get_running_loop().slow_callback_duration = 60.0
-    ours = ApiKeys(home, KeyRing.open(home)).create("ingest", models=["gpt*"]).text
-    settings = named(upstream, a={"api_key_env": "OSTRICH"}).model_copy(update={"require_keys": False})
+    keys = ApiKeys(home, KeyRing.open(home))
+    ours = keys.create("ingest", models=["gpt*"]).text
+    keys.require(False)
+    settings = named(upstream, a={"api_key_env": "OSTRICH"})
     text = "ostrich-payload"
     good = {"model": "gpt-4o", "messages": [{"role": "user", "content": text}]}
     asks: list[tuple[str, Any, Any]] = [

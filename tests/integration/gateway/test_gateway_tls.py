@@ -108,9 +108,7 @@ async def secure(authority: Authority) -> AsyncIterator[LoopbackUpstream]:
 
 def settings_to(url: str, ca_file: str = "", **more: str) -> GatewaySettings:
     config = UpstreamConfig(base_url=url, ca_file=ca_file)
-    return GatewaySettings.model_validate(
-        {"upstreams": (config,), "retry": RetryConfig(attempts=1), "require_keys": False, **more}
-    )
+    return GatewaySettings.model_validate({"upstreams": (config,), "retry": RetryConfig(attempts=1), **more})
 
 
 @pytest.mark.parametrize("http_client", ["own", "aiohttp"])

@@ -31,10 +31,11 @@ LEAVES: dict[str, tuple[list[str], set[str]]] = {
     "route close": (["route-t"], {"route.close"}),
     "route rollback": (["route-t"], {"route.rollback"}),
     "keys create": (["--role", "ingest"], {"keys.create"}),
+    "keys require": (["off"], {"keys.require"}),
     "keys rotate": ([], {"keys.use", "keys.rotate"}),
     "erase": (["--origin", "ann"], {"keys.use", "erase", "keys.rotate"}),
     "retention": ([], {"keys.use", "expire"}),
-    "raw ask": (["--purpose", "p"], {"export.ask"}),
+    "raw ask": (["--purpose", "p"], {"denied"}),
     "raw export": (["x", "--out", "out.jsonl"], {"keys.use"}),
 }
 """Command -> what it needs, and the entries it has to leave; they are there even where the command fails afterwards."""

@@ -46,6 +46,7 @@ def test_raw_text_leaves_with_two_people_and_once(
         == 0
     )
     curator = told(capsys)
+    monkeypatch.setattr("deputize.store.access.roles.local_user", lambda: "local:somebody-else")
     assert run([*args, "keys", "create", "--role", "admin", "--tenant", "default"]) == 0
     admin = told(capsys)["text"]
 
@@ -89,15 +90,43 @@ def test_an_admin_is_not_two_people(
         assert run([*args, "keys", "create", "--tenant", "*", *words]) == 0
         return str(told(capsys)["text"])
 
-    boss, other = make("--role", "admin"), make("--role", "admin")
+    boss, second = make("--role", "admin"), make("--role", "admin")
+    with monkeypatch.context() as patch:
+        patch.setattr("deputize.store.access.roles.local_user", lambda: "local:somebody-else")
+        other = make("--role", "admin")
     monkeypatch.setenv("DEPUTIZE_KEY", boss)
     hand, twin = make("--role", "curator", "--grant", "export raw text"), make("--role", "admin")
     monkeypatch.setenv("DEPUTIZE_KEY", hand)
     assert run([*args, "raw", "ask", "--purpose", "mine"]) == 0
     request = told(capsys)["id"]
-    for key in (boss, twin):
+    for key in (boss, twin, second):
         monkeypatch.setenv("DEPUTIZE_KEY", key)
         assert run([*args, "raw", "approve", request]) == 5
         assert "may be one person" in capsys.readouterr().err
     monkeypatch.setenv("DEPUTIZE_KEY", other)
     assert run([*args, "raw", "approve", request]) == 0
+
+
+def test_who_holds_the_home_cannot_take_raw_text_out_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither by names in the environment, nor with keys that they make themselves."""
+    args = ["--home", str(tmp_path), "--json"]
+    assert run([*args, "keys", "create", "--role", "curator", "--grant", "export raw text"]) == 0
+    hand = told(capsys)["text"]
+    monkeypatch.setenv("DEPUTIZE_KEY", hand)
+    assert run([*args, "raw", "ask", "--purpose", "mine"]) == 0
+    request = told(capsys)["id"]
+    monkeypatch.delenv("DEPUTIZE_KEY")
+    for variable in ("LOGNAME", "USER", "LNAME", "USERNAME", "SUDO_USER"):
+        monkeypatch.setenv(variable, "bob")
+    assert run([*args, "raw", "ask", "--purpose", "mine"]) == 5
+    assert run([*args, "raw", "approve", request]) == 5
+    assert run([*args, "keys", "create", "--role", "admin", "--tenant", "*"]) == 0
+    capsys.readouterr()
+    assert run([*args, "keys", "create", "--role", "admin"]) == 0
+    monkeypatch.setenv("DEPUTIZE_KEY", told(capsys)["text"])
+    assert run([*args, "raw", "approve", request]) == 5
+    assert run([*args, "raw", "export", request, "--out", str(tmp_path / "out")]) == 5
+    assert not (tmp_path / "out").exists()
+    assert "bob" not in {entry.actor for entry in Home(tmp_path).audit.entries()}

@@ -192,3 +192,16 @@ async def test_a_large_body_is_decoded_off_the_loop(monkeypatch: pytest.MonkeyPa
     for n_bytes in (10, 2_000_000):
         await made("POST", "/v1/embeddings", OURS, b"x" * n_bytes)
     assert threads[0] == "MainThread" != threads[1]
+
+
+async def test_a_specialist_is_forced_only_with_the_right_to_do_so() -> None:
+    made, live, _ = gateway()
+    asked = {**OURS, "x-deputize-route": "slm"}
+    assert (await made("POST", "/v1/chat/completions", asked, CALL)).status == 200, "no keys, no limits"
+    made._authenticator = KeyedCallers()
+    refused = await made("POST", "/v1/chat/completions", {**asked, "x-key": "a"}, CALL)
+    assert refused.status == 403 and b"override routes" in bytes(refused.body)  # type: ignore[arg-type]
+    for route in ("llm", "auto"):
+        allowed = {**OURS, "x-deputize-route": route, "x-key": "a"}
+        assert (await made("POST", "/v1/chat/completions", allowed, CALL)).status == 200
+    assert len(live.seen) == 3

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from deputize.gateway.forwarding import forward_answer_headers, forward_request_headers, limit_headers
+from deputize.gateway.forwarding import (
+    forward_answer_headers,
+    forward_query,
+    forward_request_headers,
+    limit_headers,
+)
 
 
 def test_headers_that_travel() -> None:
@@ -34,3 +39,30 @@ def test_headers_that_travel() -> None:
 def test_headers_about_limits_are_picked_out() -> None:
     given = [("retry-after", "3"), ("x-ratelimit-left", "1"), ("set-cookie", "a")]
     assert limit_headers(given) == given[:2]
+
+
+def test_a_key_of_the_gateway_stays_here_wherever_it_stands() -> None:
+    key = "dpk_000000000000_" + "a" * 43
+    given = {
+        "authorization": f"Bearer {key}",
+        "api-key": key,
+        "cookie": f"k={key}",
+        "x-any": f"a {key}",
+        "x-b": "1",
+    }
+    for keep in (True, False):
+        kept = forward_request_headers(given, keep_authorization=keep)
+        assert kept == [("x-b", "1"), ("accept-encoding", "identity")]
+    assert forward_query(f"?a=1&api_key={key}&b=2") == "?a=1&b=2"
+    assert forward_query(f"?api_key={key}") == "" and forward_query("?a=%20y") == "?a=%20y"
+
+
+def test_an_upstream_does_not_speak_for_the_origin_of_the_gateway() -> None:
+    given = [
+        ("Set-Cookie", "s=1"),
+        ("Access-Control-Allow-Origin", "*"),
+        ("Strict-Transport-Security", "max-age=1"),
+        ("Clear-Site-Data", '"*"'),
+        ("x-up", "1"),
+    ]
+    assert forward_answer_headers(given) == [("x-up", "1")]

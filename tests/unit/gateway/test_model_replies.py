@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 
+import pytest
 from tests.unit.gateway.stubs import (
     JSON,
     SSE,
@@ -15,16 +17,19 @@ from tests.unit.gateway.stubs import (
 )
 
 from deputize.core.records import Decision
+from deputize.gateway.auth import Caller
 from deputize.gateway.exchange import Leg, RoutingOutcome
 from deputize.gateway.model_replies import (
     decision_headers,
     is_event_stream,
+    parse_body,
     relay_for,
     specialist_reply,
     stream_headers,
     whole_reply,
 )
 from deputize.gateway.relay import CompressedRelay, SameProtocolRelay, TranslatingRelay
+from deputize.store.access.api_keys import ApiKey
 from deputize.wire.events import Completion
 from deputize.wire.registry import CHAT, MESSAGES
 
@@ -91,3 +96,16 @@ def test_headers_tell_who_answered() -> None:
         "x-deputize-confidence": "0.5000",
         "x-deputize-certificate": "c",
     }
+
+
+@pytest.mark.parametrize(("confidence", "shown"), [(0.987654, "1.00"), (0.91, "0.90"), (0.934, "0.95")])
+def test_callers_with_a_key_get_confidence_in_steps(confidence: float, shown: str) -> None:
+    asked = exchange(caller=Caller(key=ApiKey(id="k", digest=b"", role="ingest")))
+    asked.routing = RoutingOutcome(Decision(served_by="slm", reason="live", confidence=confidence))
+    assert dict(decision_headers(asked))["x-deputize-confidence"] == shown
+
+
+def test_a_whole_answer_that_unpacks_to_too_much_is_passed_on_unread() -> None:
+    body = gzip.compress(b" " * 50_000_000 + completion_body())
+    response = CannedResponse(200, [*JSON, ("content-encoding", "gzip")], body)
+    assert parse_body(CHAT, response, body) is None

@@ -359,3 +359,16 @@ def test_data_keys_are_kept_open_within_bounds(tmp_path: Path, ring: KeyRing) ->
     assert len(store._keys) <= 10
     assert len(list(store.calls())) == 60
     store.close()
+
+
+def test_feedback_is_bound_to_its_row(store: SqliteStore) -> None:
+    store.append([a_call("a", episode="good"), a_call("b", episode="bad")])
+    store.add_feedback(episode="good", metric="success", value=1.0)
+    store.add_feedback(episode="bad", metric="success", value=0.0)
+    assert len(list(store.calls())) == 2
+    with raw(store) as db:
+        db.execute(
+            "UPDATE feedback SET payload = (SELECT payload FROM feedback AS other WHERE other.seq = 3 - feedback.seq)"
+        )
+    with pytest.raises(Tampered):
+        list(store.calls())

@@ -13,6 +13,7 @@ import itertools
 import logging
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
 
@@ -25,6 +26,40 @@ log = logging.getLogger("deputize.engine")
 START_TIMEOUT_S = 30.0
 _RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 """Waits before the worker is started again; the last one repeats."""
+
+
+_NEEDED = frozenset(
+    {"PATH", "HOME", "TMPDIR", "TZ", "TERM", "VIRTUAL_ENV", "LANG", "LANGUAGE", "SSL_CERT_FILE"}
+)
+_NEEDED_STARTS = (
+    "LC_",
+    "PYTHON",
+    "OMP_",
+    "MKL_",
+    "OPENBLAS_",
+    "KMP_",
+    "NVIDIA_",
+    "CUDA",
+    "LD_LIBRARY_PATH",
+    "TORCH",
+    "PYTORCH",
+    "XDG_",
+    "COVERAGE",
+    "DEPUTIZE_MODELS",
+)
+_SECRET = ("KEY", "TOKEN", "SECRET", "PASSWORD", "CREDENTIAL")
+
+
+def worker_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a worker: what libraries need, no key of the home and no credentials of an LLM. A worker reads
+    what users write; there is to be nothing in its memory that it does not need."""
+    kept = {
+        name: value
+        for name, value in environ.items()
+        if (name in _NEEDED or name.startswith(_NEEDED_STARTS))
+        and not any(s in name.upper() for s in _SECRET)
+    }
+    return {**kept, "OMP_WAIT_POLICY": environ.get("OMP_WAIT_POLICY", "PASSIVE")}
 
 
 class EngineFailure(DeputizeError):
@@ -176,7 +211,7 @@ class WorkerPoolClient:
         return True
 
     async def _start_worker(self, path: Path) -> None:
-        environment = {**os.environ, "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE")}
+        environment = worker_environment(os.environ)
         command = [sys.executable, "-m", "deputize.specialists.serving.worker", "--socket", str(path)]
         command += ["--home", str(self.home), "--models", str(self.models_dir)]
         with self._log_path().open("ab") as out:

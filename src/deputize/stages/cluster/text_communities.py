@@ -54,8 +54,8 @@ def _encode(texts: Sequence[str], folder: Path, progress: Progress) -> Vectors:
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
-    tokenizer: Any = AutoTokenizer.from_pretrained(folder)
-    model: Any = AutoModel.from_pretrained(folder, attn_implementation="sdpa").eval()
+    tokenizer: Any = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    model: Any = AutoModel.from_pretrained(folder, trust_remote_code=False, attn_implementation="sdpa").eval()
     lengths = [min(_MAX_TOKENS, len(text) // 4 + 4) for text in texts]
     order = sorted(range(len(texts)), key=lambda i: (lengths[i], i))
     out = np.zeros((len(texts), int(model.config.hidden_size)), np.float32)

@@ -7,14 +7,19 @@ import hmac
 import os
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
 
 import msgspec
 
 from deputize.core.errors import AccessDenied, BadInput, NotAuthenticated, StoreError, Tampered
 from deputize.core.records import Record
 from deputize.files import locked, reason, write_atomic
+from deputize.store.access.audit_log import AuditLog
+from deputize.store.access.generations import Generations, generation_detail
+from deputize.store.access.local_user import local_user
 from deputize.store.access.roles import GRANTABLE, Actor, Role, parse_role
 from deputize.store.keys.keyring import KeyRing
 
@@ -62,9 +67,25 @@ class NewKey(Record, frozen=True):
 
 class _KeyFile(Record, frozen=True):
     keys: list[ApiKey] = msgspec.field(default_factory=list)
+    required: bool = False
+    """The gateway asks for a key: from the first one on, until a person says otherwise."""
+    generation: int = 0
+    """Known to the audit log, so that no older copy can bring a revoked key back."""
     mac: bytes = b""
-    """Over all keys, with a key of the ring: nobody adds a key or a right with an editor."""
+    """Over all the rest, with a key of the ring: nobody adds a key or a right with an editor."""
     version: int = 1
+
+
+class _Entry(NamedTuple):
+    """Of the audit log, about a change of the keys."""
+
+    action: str
+    subject: str
+    tenant: str = ""
+    detail: Mapping[str, str] = MappingProxyType({})
+
+
+FILE = "keys/api_keys.json"
 
 
 class ApiKeys:
@@ -75,8 +96,12 @@ class ApiKeys:
     ) -> None:
         self._path, self._clock, self._poll_s = home / "keys" / "api_keys.json", clock, poll_s
         self._secret = keyring.derive("api-keys")
+        self._audit = AuditLog(home, keyring, clock=clock)
+        self._generations = Generations(self._audit)
         self._seen: tuple[int, int, int] | None = None
         self._looked_at = float("-inf")
+        self._damage: StoreError | None = None
+        self._file = _KeyFile()
         self._keys: dict[str, ApiKey] = {}
 
     def create(
@@ -103,7 +128,7 @@ class ApiKeys:
             usd_per_month: budget by calendar month (UTC).
             grants: "read raw text", "export raw text".
             expires_at: Unix seconds.
-            maker: whose key makes it; None for the owner of the home.
+            maker: who makes it; None for the local user.
 
         Raises:
             AccessDenied: no such role, or it is not for keys.
@@ -137,7 +162,7 @@ class ApiKeys:
             expires_at=_float(expires_at),
             line=_line(maker),
         )
-        self._change(lambda keys: {**keys, id: key})
+        self._change(_made(key), lambda keys: {**keys, id: key}, required=True)
         return NewKey(key=key, text=f"dpk_{id}_{secret}")
 
     def list(self) -> tuple[ApiKey, ...]:
@@ -148,6 +173,45 @@ class ApiKeys:
     def __bool__(self) -> bool:
         """True where there is any key that opens."""
         return any(k.revoked_at is None for k in self.list())
+
+    @property
+    def required(self) -> bool:
+        """True where the gateway asks for a key: once there has been one, whatever became of it, until `require(False)`. A
+        file that is gone, forged or older than the audit log knows asks for one too."""
+        try:
+            self._look()
+        except StoreError:
+            return True
+        return self._file.required
+
+    def require(self, required: bool) -> None:
+        """Says whether the gateway asks for keys from now on.
+
+        Raises:
+            StoreError: it cannot be written.
+        """
+        self._change(
+            _Entry("keys.require", "on" if required else "off"), lambda keys: keys, required=required
+        )
+
+    def revoke_all(self) -> None:
+        """Closes every key, also where their file is gone, forged or older than the audit log knows. Keys stay required.
+
+        Raises:
+            StoreError: it cannot be written.
+        """
+        with locked(self._path):
+            try:
+                self._look(force=True)
+            except Tampered:
+                self._keys = {}
+            now = self._clock()
+            closed = [
+                k if k.revoked_at else msgspec.structs.replace(k, revoked_at=now) for k in self._keys.values()
+            ]
+            generation = max(self._file.generation, self._generations.known(FILE)) + 1
+            self._write(_Entry("keys.revoke", "*"), closed, required=True, generation=generation)
+            self._look(force=True)
 
     def revoke(self, id: str) -> ApiKey:
         """Closes a key for good.
@@ -163,7 +227,8 @@ class ApiKeys:
                 return keys
             return {**keys, id: msgspec.structs.replace(keys[id], revoked_at=self._clock())}
 
-        self._change(revoked)
+        tenant = self._keys[id].tenant if id in self._keys else ""
+        self._change(_Entry("keys.revoke", id, tenant), revoked)
         return self._keys[id]
 
     def verify(self, text: str) -> ApiKey:
@@ -196,41 +261,95 @@ class ApiKeys:
         """Reads the file again where it has changed."""
         now = time.monotonic()
         if not force and now - self._looked_at < self._poll_s:
+            if self._damage is not None:
+                raise self._damage
             return
         self._looked_at = now
         try:
+            self._read()
+            self._damage = None
+        except StoreError as error:
+            self._damage, self._seen = error, None
+            self._file, self._keys = _KeyFile(required=True), {}
+            raise
+
+    def _read(self) -> None:
+        try:
             stat = self._path.stat()
             seen = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
-            if seen != self._seen:
-                self._keys, self._seen = self._read(), seen
+            if seen == self._seen:
+                return
+            data = self._path.read_bytes()
         except FileNotFoundError:
-            self._keys, self._seen = {}, None
+            if self._generations.known(FILE):
+                raise self._tampered("is gone") from None
+            self._file, self._keys, self._seen = _KeyFile(), {}, None
+            return
         except OSError as error:
             raise StoreError(f"{self._path} cannot be read: {reason(error)}.") from error
+        self._file = self._checked(data)
+        self._keys = {key.id: key for key in self._file.keys}
+        self._seen = seen
 
-    def _read(self) -> dict[str, ApiKey]:
+    def _checked(self, data: bytes) -> _KeyFile:
         try:
-            file = msgspec.json.decode(self._path.read_bytes(), type=_KeyFile)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise Tampered(f"{self._path} is not a file of API keys; restore it from a backup.") from error
-        if not hmac.compare_digest(file.mac, self._mac(file.keys)):
-            raise Tampered(f"{self._path} was changed by another program; restore it from a backup.")
-        return {key.id: key for key in file.keys}
+            file = msgspec.json.decode(data, type=_KeyFile)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            raise self._tampered("is not a file of API keys") from None
+        if not hmac.compare_digest(file.mac, self._mac(file)):
+            raise self._tampered("was changed by another program")
+        known = self._generations.known(FILE)
+        if file.generation < known:
+            raise self._tampered(
+                f"is an older copy: its generation is {file.generation}, and the audit log knows {known}"
+            )
+        return file
 
-    def _mac(self, keys: Sequence[ApiKey]) -> bytes:
-        return hmac.digest(self._secret, b"file" + msgspec.json.encode(keys), "sha256")
+    def _tampered(self, how: str) -> Tampered:
+        return Tampered(
+            f"{self._path} {how}, so no API key is taken. Put the newest copy back from a backup, or close all keys with:"
+            " deputize keys revoke --all"
+        )
 
-    def _change(self, change: Callable[[dict[str, ApiKey]], dict[str, ApiKey]]) -> None:
+    def _mac(self, file: _KeyFile) -> bytes:
+        return hmac.digest(
+            self._secret, b"file" + msgspec.json.encode((file.keys, file.required, file.generation)), "sha256"
+        )
+
+    def _change(
+        self,
+        entry: _Entry,
+        change: Callable[[dict[str, ApiKey]], dict[str, ApiKey]],
+        *,
+        required: bool | None = None,
+    ) -> None:
         with locked(self._path):
             self._look(force=True)
-            keys = list(change(self._keys).values())
-            file = _KeyFile(keys=keys, mac=self._mac(keys))
-            write_atomic(self._path, msgspec.json.format(msgspec.json.encode(file), indent=2) + b"\n")
+            file = self._file
+            known = self._generations.known(FILE)
+            self._write(
+                entry,
+                list(change(self._keys).values()),
+                required=file.required if required is None else required,
+                generation=max(file.generation, known) + 1,
+            )
             self._look(force=True)
+
+    def _write(self, entry: _Entry, keys: Sequence[ApiKey], *, required: bool, generation: int) -> None:
+        file = _KeyFile(keys=[*keys], required=required, generation=generation)
+        file = msgspec.structs.replace(file, mac=self._mac(file))
+        write_atomic(self._path, msgspec.json.format(msgspec.json.encode(file), indent=2) + b"\n")
+        detail = {**entry.detail, **generation_detail(FILE, generation)}
+        self._audit.append(entry.action, subject=entry.subject, tenant=entry.tenant, detail=detail)
+
+
+def _made(key: ApiKey) -> _Entry:
+    grants = {"grants": ", ".join(key.grants)} if key.grants else {}
+    return _Entry("keys.create", key.id, key.tenant, {"role": key.role, **grants})
 
 
 def _line(maker: Actor | None) -> tuple[str, ...]:
-    return () if maker is None or maker.role == Role.OWNER.value else (*maker.line, maker.name)
+    return (local_user(),) if maker is None else (*maker.line, maker.name)
 
 
 def _float(value: float | None) -> float | None:

@@ -1,6 +1,8 @@
 """Raw text leaves the house only when two people want it: one asks, another approves, the first exports, once.
 
-Two keys are taken for two people unless one made the other, or one admin made both.
+Both show API keys; whoever holds the home cannot ask or approve without one. Two keys are taken for two people unless the
+people they come from, back to the local user who made the first key, have somebody in common: whoever makes a key has had it
+in hand.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from deputize.core.errors import AccessDenied, BadInput
 from deputize.core.records import Record
 from deputize.files import locked
 from deputize.store.access.audit_log import AuditLog
-from deputize.store.access.roles import Actor, Right, require
+from deputize.store.access.roles import Actor, Right, Role, require
 from deputize.store.keys.keyring import KeyRing
 from deputize.store.sealed import read_sealed, write_sealed
 
@@ -38,6 +40,14 @@ class ExportRequest(Record, frozen=True):
     used_at: float | None = None
     line: tuple[str, ...] = ()
     """The keys that the asker's key came from."""
+
+
+def _require_key(actor: Actor) -> None:
+    """Raises AccessDenied for somebody who holds the home and shows no API key."""
+    if actor.role == Role.OWNER.value:
+        raise AccessDenied(
+            f"A raw export takes two API keys that different people made; {actor.name} shows none (set DEPUTIZE_KEY)."
+        )
 
 
 class _Requests(Record, frozen=True):
@@ -64,6 +74,7 @@ class Approvals:
             BadInput: no purpose is given.
         """
         with self._denials_noted(actor, ""):
+            _require_key(actor)
             require(actor, Right.EXPORT_RAW, tenant=tenant)
         if not purpose.strip():
             raise BadInput("A raw export needs a purpose that the second person can judge.")
@@ -88,6 +99,7 @@ class Approvals:
             BadInput: no such request, or it is too old, or was approved already.
         """
         with locked(self._path), self._denials_noted(actor, id):
+            _require_key(actor)
             found = self._find(id)
             require(actor, Right.APPROVE_EXPORT, tenant=found.tenant)
             if actor.name == found.asked_by:
@@ -99,7 +111,7 @@ class Approvals:
             if shared:
                 raise AccessDenied(
                     f"{actor.name} and {found.asked_by} may be one person, for both keys come from {sorted(shared)[0]}: "
-                    "somebody has to approve whose key the owner of the home made, or another admin."
+                    "somebody has to approve whose key another person made."
                 )
             if found.approved_at is not None:
                 raise BadInput(f"The export {id} was approved already.")
@@ -119,6 +131,7 @@ class Approvals:
             BadInput: no such request.
         """
         with locked(self._path), self._denials_noted(actor, id):
+            _require_key(actor)
             found = self._find(id)
             require(actor, Right.EXPORT_RAW, tenant=found.tenant)
             if actor.name != found.asked_by:

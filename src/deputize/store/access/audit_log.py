@@ -11,7 +11,6 @@ give one to `verify`.
 from __future__ import annotations
 
 import fcntl
-import getpass
 import hashlib
 import os
 import time
@@ -19,6 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 from cryptography.exceptions import InvalidSignature
@@ -28,6 +28,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from deputize.core.errors import StoreError
 from deputize.core.records import Record
 from deputize.files import reason
+from deputize.store.access.local_user import local_user, sudo_user
 from deputize.store.keys.ciphers import pack
 from deputize.store.keys.keyring import KeyRing
 
@@ -120,7 +121,9 @@ class AuditLog:
                 if not genuine:
                     noted = self._write(log, last, HEAD_MISSING, _user(), "", "", {})
                     last = Head(n=noted.n, hash=noted.hash)
-                return self._write(log, last, action, actor or _user(), subject, tenant, detail or {})
+                by = sudo_user() if not actor and not _ACTS.get() else ""
+                said = {**(detail or {}), **({"sudo_user": by} if by else {})}
+                return self._write(log, last, action, actor or _user(), subject, tenant, said)
         except OSError as error:
             raise StoreError(f"The audit log {self._log} cannot be written: {reason(error)}.") from error
 
@@ -195,6 +198,38 @@ class AuditLog:
     def head(self) -> Head | None:
         """The signed head, to be kept elsewhere; None while nothing was logged or where it is not genuine."""
         return _read_head(self._head, self._key.public_key())
+
+    def latest(self, name: str, value: str, *, since: int = 0) -> tuple[int, AuditEntry | None]:
+        """The newest genuine entry with a certain detail, read from the end of the log on.
+
+        Args:
+            name: of the detail.
+            value: of the detail.
+            since: an offset in the log that an earlier call gave; entries before it are not looked at.
+
+        Returns:
+            The offset of the end of the log, and the entry; None where there is none.
+
+        Raises:
+            StoreError: the log cannot be read.
+        """
+        wanted = b"%b:%b" % (msgspec.json.encode(name), msgspec.json.encode(value))
+        try:
+            with self._log.open("rb") as file:
+                size = file.seek(0, os.SEEK_END)
+                since = since if since <= size else 0
+                for line in _lines_from_end(file, since, size):
+                    entry = _entry(line) if wanted in line else None
+                    if entry is not None and entry.detail.get(name) == value and self._is_genuine(entry):
+                        return size, entry
+        except FileNotFoundError:
+            return 0, None
+        except OSError as error:
+            raise StoreError(f"The audit log {self._log} cannot be read: {reason(error)}.") from error
+        return size, None
+
+    def _is_genuine(self, entry: AuditEntry) -> bool:
+        return _hash(entry) == entry.hash and _signed(entry.hash, entry.signature, self._key.public_key())
 
     def entries(self) -> Iterator[AuditEntry]:
         """Entries as they stand, oldest first; lines that are none are left out (`verify` names them)."""
@@ -310,6 +345,20 @@ def _lines(path: Path) -> Iterator[bytes]:
         raise StoreError(f"The audit log {path} cannot be read: {reason(error)}.") from error
 
 
+def _lines_from_end(file: BinaryIO, start: int, end: int) -> Iterator[bytes]:
+    """Whole lines between two offsets, last one first."""
+    rest = b""
+    while end > start:
+        n_bytes = min(_TAIL_BYTES, end - start)
+        end -= n_bytes
+        file.seek(end)
+        lines = (file.read(n_bytes) + rest).split(b"\n")
+        rest = lines[0]
+        yield from reversed(lines[1:])
+    if rest:
+        yield rest
+
+
 def _read_head(path: Path, key: Ed25519PublicKey) -> Head | None:
     try:
         head = msgspec.json.decode(path.read_bytes(), type=Head)
@@ -334,9 +383,4 @@ def acts_as(name: str) -> Iterator[None]:
 
 
 def _user() -> str:
-    if _ACTS.get():
-        return _ACTS.get()
-    try:
-        return f"local:{getpass.getuser()}"
-    except (KeyError, OSError, ImportError):
-        return f"local:{os.getuid()}"
+    return _ACTS.get() or local_user()

@@ -6,12 +6,11 @@ by name. Reading curated (de-identified) text belongs to the curator. Exporting 
 
 from __future__ import annotations
 
-import getpass
-import os
 from enum import Enum
 
 from deputize.core.errors import AccessDenied
 from deputize.core.records import Record
+from deputize.store.access.local_user import local_user
 
 EVERY_TENANT = "*"
 
@@ -50,6 +49,8 @@ class Right(Enum):
     READ_RAW = "read raw text"
     EXPORT_RAW = "export raw text"
     APPROVE_EXPORT = "approve a raw export"
+    OVERRIDE_ROUTES = "override routes"
+    """Have a specialist answer whatever its confidence and the state of its route."""
     READ_AUDIT = "read the audit log"
     MANAGE_KEYS = "manage API keys"
     ROTATE_KEYS = "rotate keys"
@@ -76,7 +77,7 @@ RIGHTS: dict[Role, frozenset[Right]] = {
     Role.OWNER: frozenset(Right),
 }
 
-GRANTABLE = frozenset({Right.READ_RAW, Right.EXPORT_RAW})
+GRANTABLE = frozenset({Right.READ_RAW, Right.EXPORT_RAW, Right.OVERRIDE_ROUTES})
 """Rights that a person can be given on top of a role."""
 
 
@@ -92,16 +93,12 @@ class Actor(Record, frozen=True):
     grants: tuple[str, ...] = ()
     """Values of GRANTABLE rights."""
     line: tuple[str, ...] = ()
-    """Ids of the keys that its key came from: who made it, who made that one, and so on; not the owner."""
+    """Who made its key, who made that one, and so on: ids of keys, at the end the local user; () for an owner."""
 
 
 def owner() -> Actor:
     """Whoever runs this process, at the machine where the home lies."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError, ImportError):
-        user = str(os.getuid())
-    return Actor(name=f"local:{user}", role=Role.OWNER.value)
+    return Actor(name=local_user(), role=Role.OWNER.value)
 
 
 def parse_role(text: str) -> Role:

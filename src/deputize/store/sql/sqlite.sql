@@ -109,7 +109,10 @@ SELECT id FROM data_keys WHERE tenant = :tenant AND month < :month
   AND id NOT IN (SELECT key FROM calls) AND id NOT IN (SELECT key FROM feedback)
 
 -- name: add_feedback
-INSERT INTO feedback (key, payload) VALUES (?, ?)
+INSERT INTO feedback (seq, key, payload) VALUES (?, ?, ?)
+
+-- name: next_feedback
+SELECT coalesce(max(seq), 0) + 1 FROM feedback
 
 -- name: all_feedback
 SELECT seq, key, payload FROM feedback ORDER BY seq

@@ -16,7 +16,7 @@ from tests import tiny_tasks
 from deputize.core.errors import DeputizeError, UpstreamError, UpstreamTimeout
 from deputize.core.records import Request
 from deputize.specialists.predictor import load
-from deputize.specialists.serving.pool import EngineFailure, WorkerPoolClient
+from deputize.specialists.serving.pool import EngineFailure, WorkerPoolClient, worker_environment
 
 Tiny = tuple[Path, str]
 
@@ -136,3 +136,25 @@ async def test_the_worker_does_not_outlive_a_killed_parent(home: Path, tiny: Tin
     parent.wait()
     parent.stdout.close()
     assert await gone(pid)
+
+
+def test_a_worker_inherits_no_key() -> None:
+    given = {
+        "PATH": "/bin",
+        "LC_ALL": "C.UTF-8",
+        "OMP_NUM_THREADS": "2",
+        "CUDA_VISIBLE_DEVICES": "0",
+        "DEPUTIZE_KEK": "k",
+        "MYKEK": "k",
+        "OPENAI_API_KEY": "k",
+        "VAULT_TOKEN": "k",
+        "AWS_SECRET_ACCESS_KEY": "k",
+        "PYTHON_KEYRING_PASSWORD": "k",
+        "DATABASE_URL": "postgres://user:k@host",
+        "UP": "sk-very-secret",
+    }
+    kept = worker_environment(given)
+    assert "k" not in kept.values() and not any(
+        "secret" in value or ":k@" in value for value in kept.values()
+    )
+    assert kept.keys() == {"PATH", "LC_ALL", "OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "OMP_WAIT_POLICY"}

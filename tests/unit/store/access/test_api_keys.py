@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from deputize.core.errors import AccessDenied, BadInput, NotAuthenticated, Tampered
 from deputize.store.access.api_keys import ApiKey, ApiKeys
+from deputize.store.access.audit_log import AuditLog
 from deputize.store.keys.keyring import KeyRing
 
 
@@ -114,3 +115,84 @@ def test_a_key_file_survives_its_own_format(keys: ApiKeys) -> None:
         "curator", models=["a*"], requests_per_minute=3, usd_per_month=2.5, grants=["read raw text"]
     )
     assert msgspec.json.decode(msgspec.json.encode(made.key), type=ApiKey) == made.key
+
+
+def test_keys_stay_required_once_there_has_been_one(tmp_path: Path) -> None:
+    """Whatever becomes of them, until somebody says otherwise."""
+    keys = ApiKeys(tmp_path, KeyRing.open(tmp_path, environ={}), poll_s=0)
+    assert not keys.required
+    made = keys.create("ingest")
+    assert keys.required
+    keys.revoke(made.key.id)
+    assert keys.required and not keys
+    keys.require(False)
+    assert not keys.required
+    keys.create("ingest")
+    assert keys.required, "a new key asks for keys again"
+
+
+def test_an_older_copy_brings_no_revoked_key_back(tmp_path: Path) -> None:
+    ring, path = KeyRing.open(tmp_path, environ={}), tmp_path / "keys" / "api_keys.json"
+    keys = ApiKeys(tmp_path, ring, poll_s=0)
+    made = keys.create("ingest")
+    old = path.read_bytes()
+    keys.revoke(made.key.id)
+    keys.create("auditor")
+    path.write_bytes(old)
+    for reader in (keys, ApiKeys(tmp_path, ring)):
+        with pytest.raises(Tampered, match=r"older copy.*deputize keys revoke --all"):
+            reader.verify(made.text)
+        assert reader.required
+        with pytest.raises(Tampered):
+            reader.create("ingest")
+    keys.revoke_all()
+    with pytest.raises(NotAuthenticated):
+        keys.verify(made.text)
+    again = keys.create("ingest")
+    assert keys.verify(again.text).id == again.key.id
+
+
+@pytest.mark.parametrize("damage", ["gone", "empty", "required", "generation", "another home's"])
+def test_a_file_that_is_gone_or_forged_lets_nobody_in(damage: str, tmp_path: Path) -> None:
+    home, path = tmp_path / "home", tmp_path / "home" / "keys" / "api_keys.json"
+    keys = ApiKeys(home, KeyRing.open(home, environ={}), poll_s=0)
+    made = keys.create("ingest")
+    text = path.read_text()
+    if damage == "gone":
+        path.unlink()
+    elif damage == "empty":
+        path.write_text("{}")
+    elif damage == "another home's":
+        other = tmp_path / "other"
+        ApiKeys(other, KeyRing.open(other, environ={})).create("ingest")
+        path.write_bytes((other / "keys" / "api_keys.json").read_bytes())
+    else:
+        changed = {
+            "required": ('"required": true', '"required": false'),
+            "generation": ('"generation": 1', '"generation": 7'),
+        }
+        assert changed[damage][0] in text
+        path.write_text(text.replace(*changed[damage]))
+    assert keys.required
+    with pytest.raises(Tampered, match="no API key is taken"):
+        keys.verify(made.text)
+    keys.revoke_all()
+    assert keys.required and not keys
+    with pytest.raises(NotAuthenticated):
+        keys.verify(made.text)
+
+
+def test_every_change_is_an_entry(tmp_path: Path) -> None:
+    ring = KeyRing.open(tmp_path, environ={})
+    keys = ApiKeys(tmp_path, ring)
+    made = keys.create("auditor", grants=["read raw text"])
+    keys.revoke(made.key.id)
+    keys.require(False)
+    keys.revoke_all()
+    entries = [(e.action, e.subject, e.detail.get("generation")) for e in AuditLog(tmp_path, ring).entries()]
+    assert entries == [
+        ("keys.create", made.key.id, "1"),
+        ("keys.revoke", made.key.id, "2"),
+        ("keys.require", "off", "3"),
+        ("keys.revoke", "*", "4"),
+    ]

@@ -133,10 +133,14 @@ def test_a_raw_export_needs_two_people_and_holds_once(house: House) -> None:
 
 
 def test_nobody_approves_their_own_export(house: House) -> None:
-    me = owner()
+    me = Actor(name="me", role="admin", grants=("export raw text",))
     request = house.approvals.ask(me, tenant="*", purpose="backup")
     with pytest.raises(AccessDenied, match="somebody else has to approve"):
         house.approvals.approve(me, request.id)
+    with pytest.raises(AccessDenied, match="two API keys"):
+        house.approvals.ask(owner(), tenant="*", purpose="backup")
+    with pytest.raises(AccessDenied, match="two API keys"):
+        house.approvals.approve(owner(), request.id)
 
 
 def test_two_keys_in_one_hand_are_one_person(house: House) -> None:

@@ -16,6 +16,7 @@ MATRIX: dict[Right, set[Role]] = {
     Right.READ_RAW: {Role.OWNER},
     Right.EXPORT_RAW: {Role.OWNER},
     Right.APPROVE_EXPORT: {Role.ADMIN, Role.OWNER},
+    Right.OVERRIDE_ROUTES: {Role.OWNER},
     Right.READ_AUDIT: {Role.AUDITOR, Role.OWNER},
     Right.MANAGE_KEYS: {Role.ADMIN, Role.OWNER},
     Right.ROTATE_KEYS: {Role.ADMIN, Role.OWNER},
@@ -56,7 +57,8 @@ def test_reading_raw_text_is_granted_by_name_and_nothing_else_can_be() -> None:
     assert may(curator, Right.READ_RAW)
     assert not may(curator, Right.EXPORT_RAW)
     greedy = Actor(name="k", role="ingest", grants=tuple(r.value for r in Right))
-    assert rights_of(greedy) == RIGHTS[Role.INGEST] | {Right.READ_RAW, Right.EXPORT_RAW}
+    granted = {Right.READ_RAW, Right.EXPORT_RAW, Right.OVERRIDE_ROUTES}
+    assert rights_of(greedy) == RIGHTS[Role.INGEST] | granted
 
 
 def test_a_tenant_bounds_a_right() -> None:
