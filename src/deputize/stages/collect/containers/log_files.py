@@ -67,6 +67,12 @@ def find_log_files(paths: Iterable[Path | str]) -> LogFiles:
     return found
 
 
+def shown_name(name: str) -> str:
+    """The name of a file as it can be printed and stored: bytes that are no UTF-8 and control signs are written out."""
+    text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 def check_readable(file: LogFile) -> None:
     """Raises BadInput where a file cannot be opened. Standard input and pipes are left alone, since a look eats bytes."""
     if file.address == STDIN or (Path(file.address).exists() and not Path(file.address).is_file()):
@@ -87,13 +93,13 @@ def open_log(file: LogFile) -> BinaryIO:
     try:
         return file.open()
     except FileNotFoundError:
-        raise BadInput(f"{file.address} does not exist.") from None
+        raise BadInput(f"{shown_name(file.address)} does not exist.") from None
     except OSError as error:
         raise BadInput(_unreadable(file, error)) from error
 
 
 def _unreadable(file: LogFile, error: OSError) -> str:
-    return f"{file.address} cannot be read: {(error.strerror or str(error)).rstrip('.')}."
+    return f"{shown_name(file.address)} cannot be read: {(error.strerror or str(error)).rstrip('.')}."
 
 
 def _standard_input() -> BinaryIO:
@@ -116,7 +122,7 @@ class _Unclosable(io.RawIOBase):
 
 
 def _local(path: Path, name: str, *, named: bool) -> LogFile:
-    return LogFile(name, lambda: path.open("rb"), named, str(path))
+    return LogFile(shown_name(name), lambda: path.open("rb"), named, str(path))
 
 
 def _add_folder(found: LogFiles, folder: Path) -> None:
@@ -135,7 +141,7 @@ def _add_folder(found: LogFiles, folder: Path) -> None:
             except OSError:
                 continue  # a link that leads back to itself
             if entry.name.startswith("."):
-                found.hidden.append(name)
+                found.hidden.append(shown_name(name))
             elif is_folder:
                 walk(Path(entry.path), f"{name}/")
             elif is_file:
@@ -172,6 +178,6 @@ def _remote_files(address: str) -> list[LogFile]:
 
     shown = {place: place.removeprefix(root).lstrip("/") or place.rsplit("/", 1)[-1] for place in below}
     return [
-        LogFile(name, opener(place), place == root, f"{address.split('://')[0]}://{place}")
+        LogFile(shown_name(name), opener(place), place == root, f"{address.split('://')[0]}://{place}")
         for place, name in shown.items()
     ]

@@ -13,7 +13,7 @@ from deputize.stages.collect.containers.archives import archive_of, members
 from deputize.stages.collect.containers.decompress import MAX_NESTING, UnreadableFile, damages, decompressed
 from deputize.stages.collect.containers.json_stream import Oversize, decode_line, split_values
 from deputize.stages.collect.containers.large_document import large_document_records
-from deputize.stages.collect.containers.log_files import LogFile, find_log_files, open_log
+from deputize.stages.collect.containers.log_files import LogFile, find_log_files, open_log, shown_name
 from deputize.stages.collect.containers.tabular import arrow_rows, csv_rows, parquet_rows
 from deputize.stages.collect.containers.text_forms import text_form, without_bom
 from deputize.stages.collect.containers.yaml_text import yaml_documents
@@ -93,7 +93,7 @@ class _Reader:
             if kind == "zip" and seekable is not None:
                 seekable.seek(0)
             for member, inner in members(kind, stream, seekable):
-                yield from self._read_member(f"{name}!{member}", inner, depth)
+                yield from self._read_member(f"{name}!{shown_name(member)}", inner, depth)
             return
         head, stream = without_bom(head, stream)
         form = text_form(head, name.removesuffix(".gz"))

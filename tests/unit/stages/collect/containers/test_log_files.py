@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,7 +11,12 @@ from types import SimpleNamespace
 import pytest
 
 from deputize.core.errors import BadInput
-from deputize.stages.collect.containers.log_files import check_readable, find_log_files, open_log
+from deputize.stages.collect.containers.log_files import (
+    check_readable,
+    find_log_files,
+    open_log,
+    shown_name,
+)
 
 
 def test_a_folder_stands_for_all_below_it_and_links_are_followed_once(tmp_path: Path) -> None:
@@ -51,3 +57,12 @@ def test_addresses_are_read_through_fsspec(tmp_path: Path) -> None:
         find_log_files(["memory://bucket/none"])
     with pytest.raises(BadInput, match="cannot be read"):
         find_log_files(["nosuchprotocol://x"])
+
+
+def test_names_can_be_printed_and_stored_and_the_file_is_found(tmp_path: Path) -> None:
+    raw = os.fsencode(tmp_path) + b"/a\xff\n\x1b[31m.jsonl"
+    with open(raw, "wb") as file:  # noqa: PTH123 - a path cannot hold these bytes as they are
+        file.write(b"{}")
+    (file_,) = find_log_files([tmp_path]).files
+    assert file_.name == "a\\xff\\n\\x1b[31m.jsonl" == shown_name(os.fsdecode(raw).rsplit("/", 1)[-1])
+    assert open_log(file_).read() == b"{}" and shown_name("é") == "é"
