@@ -65,4 +65,5 @@ def test_names_can_be_printed_and_stored_and_the_file_is_found(tmp_path: Path) -
         file.write(b"{}")
     (file_,) = find_log_files([tmp_path]).files
     assert file_.name == "a\\xff\\n\\x1b[31m.jsonl" == shown_name(os.fsdecode(raw).rsplit("/", 1)[-1])
-    assert open_log(file_).read() == b"{}" and shown_name("é") == "é"
+    with open_log(file_) as stream:
+        assert stream.read() == b"{}" and shown_name("é") == "é"
