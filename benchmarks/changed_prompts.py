@@ -1,4 +1,4 @@
-"""How many requests find their task, and how many changed prompts still do: `python -m benchmarks.changed_prompts`.
+"""How many requests find their task, and how many changed prompts still do: `python -m benchmarks.router --only prompts`.
 
 Tasks are found as a run finds them, on the de-identified train and validation calls of a log; then the raw calibration and
 test calls are looked up as the gateway looks them up, as they are and once they were changed in one of CHANGES. No model is
@@ -15,7 +15,6 @@ from typing import Any
 import msgspec
 
 from benchmarks.privacy_tasks import KEY, help_desk
-from benchmarks.table import arguments, save, show
 from deputize.core.artifacts import Discovered
 from deputize.core.config import Convert
 from deputize.core.records import Call, Request
@@ -232,22 +231,11 @@ def _share(pairs: Sequence[tuple[Request, Request]], task: Callable[[Request], s
     return sum(bool(task(made)) for _, made in pairs) / len(pairs)
 
 
-def main() -> None:
-    parser = arguments(__doc__ or "")
-    parser.add_argument("--data", type=Path, default=Path(__file__).resolve().parents[1] / "../shared/data")
-    parser.add_argument("--only", nargs="*", help="logs")
-    chosen = parser.parse_args()
-    rows: list[dict[str, Any]] = []
-    for log in chosen.only or [HELP_DESK, *LOGS]:
-        if log == HELP_DESK:
-            calls = help_desk(240, chosen.seed)
-        else:
-            calls = read_log(chosen.data / f"{log}.jsonl.gz", LOGS[log], chosen.seed)
-        made = measure(log, calls, chosen.seed)
-        show(log, made)
-        rows += made
-    save(chosen.json, "changed_prompts", {"rows": rows})
-
-
-if __name__ == "__main__":
-    main()
+def rows(data: Path, logs: Sequence[str], seed: int) -> list[dict[str, Any]]:
+    """The rows of the simulated help desk and of each recorded log that is here."""
+    out = measure(HELP_DESK, help_desk(240, seed), seed)
+    for log in logs:
+        path = data / f"{log}.jsonl.gz"
+        if path.exists():
+            out += measure(log, read_log(path, LOGS[log], seed), seed)
+    return out

@@ -4,6 +4,8 @@
 --only simulated   the same over simulated logs whose truth is known
 --only watching    how soon a jump of the loss is found, and how often a sound route is rolled back
 --only decision    time of the gateway's decision without the specialist
+--only prompts     how many requests find their task, and how many changed prompts are noticed
+--only detector    what the detector of out-of-distribution requests notices on CLINC150
 --only signals     signals and rules that could decide who answers, compared on CLINC150
 """
 
@@ -12,9 +14,9 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from benchmarks import decision, signals, table, validity, watching
+from benchmarks import changed_prompts, decision, detector, signals, table, validity, watching
 
-PARTS = ("recorded", "simulated", "watching", "decision", "signals")
+PARTS = ("recorded", "simulated", "watching", "decision", "prompts", "detector", "signals")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -41,6 +43,15 @@ def main(argv: list[str] | None = None) -> int:
     if "decision" in parts:
         out["decision"] = decision.rows()
         table.show("The gateway's decision, without the specialist", out["decision"])
+    if "prompts" in parts:
+        out["prompts"] = changed_prompts.rows(validity.DATA, list(changed_prompts.LOGS), given.seed)
+        table.show("Requests that find their task, as they are and changed", out["prompts"])
+    if "detector" in parts:
+        if detector.LOG.exists():
+            out["detector"] = detector.rows(given.seed)
+            table.show(f"Requests that the detector notices at p < {detector.P_VALUE:g}", out["detector"])
+        else:
+            print(f"{detector.LOG.name} is not here: the detector was not measured", file=sys.stderr)
     if "signals" in parts:
         if signals.LOG.exists():
             out["signals"] = signals.measured(signals.LOG, given.draws, given.seed)

@@ -11,7 +11,7 @@ import msgspec
 from deputize.cli.terminal import Terminal, pass_terminal
 from deputize.core.certificate_age import DAY_S, expired
 from deputize.core.errors import BadInput, UsageError
-from deputize.core.records import Route, RouteFile
+from deputize.core.records import Certificate, Route, RouteFile
 
 CANARY_STEPS = (0.01, 0.05, 0.25, 1.0)
 """Shares of the traffic that a route is promoted through."""
@@ -102,6 +102,13 @@ def _valid(one: Route, now_s: float) -> str:
     return " or ".join(parts) or "always"
 
 
+def _detector(certificate: Certificate | None) -> str:
+    """The share of requests unlike those trained on that are left to the LLM, as simulated when the route was made."""
+    if certificate is None:
+        return "-"
+    return "no detector" if certificate.ood_power is None else f"{certificate.ood_power:.0%}"
+
+
 @route.command("list")
 @pass_terminal
 def list_routes(terminal: Terminal, /) -> None:
@@ -124,6 +131,7 @@ def list_routes(terminal: Terminal, /) -> None:
             ", ".join(r.contract.uncompared) or "-",
             _calibrated_on(r),
             _valid(r, time.time()),
+            _detector(r.certificate),
         )
         for r in file.routes
     ]
@@ -139,6 +147,7 @@ def list_routes(terminal: Terminal, /) -> None:
                 "not compared",
                 "calibrated on",
                 "valid until",
+                "unlike requests noticed",
             ),
             rows,
         ),

@@ -19,6 +19,7 @@ DecisionReason: TypeAlias = Literal[
     "outside_canary",
     # the LLM answers, by what the specialist said
     "below_threshold",
+    "out_of_distribution",  # the request is unlike those that it was trained on
     "defer",
     "contract",  # its answer breaks the output contract
     # the LLM answers, since the specialist did not

@@ -16,7 +16,7 @@ import msgspec
 from deputize.core.instruction_signs import signs_in
 from deputize.core.records import TextLimits
 
-MAX_READ = 32
+MAX_READ = 64
 """Varying units of a text whose words are read: half from its start, half from its end."""
 MAX_UNIT_CHARS = 600
 
@@ -73,19 +73,23 @@ def within(found: RecognisedUnits, limits: TextLimits, vocabulary: frozenset[str
         limits: of the key; as many places as the key has.
         vocabulary: the words of what varies in calls with this key.
     """
-    if not all(map(le, found.n_unknown, limits.n_unknown)):
+    if any(found.n_unknown) and not all(map(le, found.n_unknown, limits.n_unknown)):
         return False
-    if not all(map(le, found.n_repeats, limits.n_repeats)):
+    if max(found.n_repeats, default=1) > 1 and not all(map(le, found.n_repeats, limits.n_repeats)):
         return False
     if not found.varying:
         return True
+    places = limits.n_new_words
     for varying in found.varying:
-        most_new = limits.n_new_words[varying.place] if varying.place < len(limits.n_new_words) else None
+        most_new = places[varying.place] if varying.place < len(places) else None
         if most_new is not None and n_new_words(varying.text, vocabulary) > most_new:
             return False
-    if limits.n_instructions is None:
+    most, total = limits.instructions, limits.n_instructions
+    if most is None and total is None:
         return True
-    signs, most = signs_in([varying.text for varying in found.varying]), limits.instructions
-    if signs.total() > limits.n_instructions:
-        return False
-    return most is None or all(n <= most.get(sign, 0) for sign, n in signs.items())
+    signs = signs_in([varying.text for varying in found.varying])
+    if not signs:
+        return True
+    if most is not None:
+        return all(n <= most.get(sign, 0) for sign, n in signs.items())
+    return total is None or sum(signs.values()) <= total

@@ -273,6 +273,8 @@ class Prediction(Record):
     """Canonical; None when the specialist could not produce one that keeps the contract."""
     confidence: float
     """In [0, 1]; 0 when answer is None or the request is out of distribution."""
+    out_of_distribution: bool = False
+    """The request is unlike those that the specialist was trained on."""
     n_prompt_tokens: int = 0
     """Tokens of the short prompt that the specialist read, by its own tokenizer; words and signs where it has none."""
     n_output_tokens: int = 0
@@ -350,7 +352,10 @@ class Certificate(Record):
     limits: RequestLimits = RequestLimits()
     """The requests that the claim is about."""
     ood_power: float | None = None
-    """Mean share of simulated changes of a request that the specialist's detector notices; None: it has no detector."""
+    """Share of requests unlike those trained on that the specialist's detector notices, simulated (EvaluationFacts.detector has
+    the kinds); None: it has no detector."""
+    ood_given_up: float | None = None
+    """Share of the calibration calls that the detector takes for such requests; None: it has no detector."""
     version: int = RECORD_VERSION
     """Of the record's form."""
 
@@ -397,10 +402,11 @@ class TextLimits(Record):
     """How often each known unit stands in the text."""
     n_new_words: list[int | None] = msgspec.field(default_factory=list)
     """For each of these places, words of one varying unit that calls did not share; None: any number, as in free text."""
-    n_instructions: int | None = None
-    """Signs of instructions in what varies (core.instruction_signs), all together; None: any number."""
     instructions: dict[str, int] | None = None
-    """Sign -> how often; a sign that is not in it may not stand there. None: calls differ too much in them to say."""
+    """Sign of an instruction in what varies (core.instruction_signs) -> how often; one that is not in it may not stand there.
+    None: calls differ too much in them to say."""
+    n_instructions: int | None = None
+    """Of those signs all together, where `instructions` is None; None: any number."""
 
 
 class PromptLimits(Record):

@@ -38,6 +38,8 @@ class TemplateMatch(NamedTuple):
     """Its template key; '' where it has none."""
     is_changed: bool = False
     """True where it has lines of known prompts, but is not as they were."""
+    closest: str = ""
+    """The key that it would have but for the limits of what varies; '' where no limit refused it."""
 
 
 class SystemText(NamedTuple):
@@ -114,14 +116,20 @@ class TemplateMatcher:
         key = self._digest(system.found.known, user.known)
         limits = self._space.prompt_limits.get(key)
         if limits is not None and not self._is_within(limits, key, system, user):
-            return TemplateMatch("", is_changed=True)
-        classifier = self._space.branch_classifiers.get(key)
-        if classifier is None:
+            return TemplateMatch("", is_changed=True, closest=self._branch(key, user_text))
+        if key not in self._space.branch_classifiers:
             # known lines, in a combination that no call had; with none of them it is the prompt of something else
             is_new = limits is None and bool(self._space.prompt_limits)
             return TemplateMatch(key, is_new and bool(system.found.known or user.known))
+        return TemplateMatch(self._branch(key, user_text))
+
+    def _branch(self, key: str, user_text: str) -> str:
+        """The key with the branch of a text, where tasks share it; '' where none leads by the margin it needs."""
+        classifier = self._space.branch_classifiers.get(key)
+        if classifier is None:
+            return key
         branch, lead = branch_of(classifier, user_text)
-        return TemplateMatch(f"{key}~{branch}" if lead >= classifier.margin else "")
+        return f"{key}~{branch}" if lead >= classifier.margin else ""
 
     def _is_within(self, limits: PromptLimits, key: str, system: SystemText, user: RecognisedUnits) -> bool:
         vocabulary = self._vocabularies.get(key)

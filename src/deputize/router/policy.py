@@ -95,7 +95,8 @@ def decide(
     elif served and prediction.answer == DEFER and route.contract.may_defer:
         served, reason = False, "defer"
     elif served and least is not None and not prediction.confidence >= least:
-        served, reason = False, "below_threshold"
+        served = False
+        reason = "out_of_distribution" if prediction.out_of_distribution else "below_threshold"
     # a certificate says nothing of an answer that was served whatever its confidence
     certified = route.certificate if served and least is not None else None
     return Decision(

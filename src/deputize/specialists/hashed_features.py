@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -28,7 +29,15 @@ def n_words(text: str) -> int:
 
 
 def counts_of(texts: Sequence[str], n_buckets: int = N_BUCKETS) -> Any:
-    """How often each text has each n-gram: sparse float32 [N, F], words in the first half, characters in the second."""
+    """How often each text has each n-gram: sparse float32 [N, F], words in the first half, characters in the second.
+
+    Not to be changed in place: the model and the detector of a specialist count the same few texts one after the other.
+    """
+    few = tuple(texts) if len(texts) <= _FEW else None
+    return _counts(texts, n_buckets) if few is None else _counts_of_few(few, n_buckets)
+
+
+def _counts(texts: Sequence[str], n_buckets: int) -> Any:
     shared: dict[str, Any] = {
         "n_features": n_buckets,
         "norm": None,
@@ -38,6 +47,10 @@ def counts_of(texts: Sequence[str], n_buckets: int = N_BUCKETS) -> Any:
     words = HashingVectorizer(ngram_range=(1, 2), token_pattern=_WORD.pattern, **shared)
     chars = HashingVectorizer(analyzer="char_wb", ngram_range=(3, 5), **shared)
     return sparse.hstack([words.transform(texts), chars.transform(texts)], format="csr")
+
+
+_FEW = 64
+_counts_of_few = lru_cache(maxsize=1)(_counts)
 
 
 def idf_of_counts(counts_NF: Any) -> npt.NDArray[np.float32]:

@@ -14,23 +14,28 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import re
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from deputize.core.prompt_units import MASK
 from deputize.core.subjects import Subjects
-from deputize.specialists.hashed_features import counts_of, vectors_of_counts
+from deputize.specialists.hashed_features import counts_of
 
 Floats = npt.NDArray[np.float32]
 
 MIN_GROUPS = 100
 """With fewer groups no text could be told from those trained on: the least p-value is one over their number."""
 MAX_TEXTS = 10_000
+MAX_CHARS = 1_000_000
+"""Characters of all texts that are kept: about 12 bytes of memory each."""
 MAX_REFERENCE = 2_000
-_BLOCK = 256
+_VALUE: Final = re.compile(r"\S*(?:@|://|www\.|\d)\S*")
 _STORED_PRECISION = 1e-3
 """Half a float16 step or more, so that a text trained on is as near after storage as before."""
 
@@ -73,14 +78,13 @@ class OutOfDistributionDetector:
             subjects: of the texts; an n-gram that fewer have is not kept.
             seed: of the draws.
         """
-        if len(set(groups)) < MIN_GROUPS:
-            return None
         rng = np.random.default_rng(seed)
-        drawn = rng.permutation(len(texts))[:MAX_TEXTS]
-        order = np.array(sorted(drawn, key=lambda i: groups[i]))
+        order = np.array(sorted(_drawn(texts, groups, rng), key=lambda i: groups[i]), dtype=np.int64)
+        if len({groups[i] for i in order}) < MIN_GROUPS:
+            return None
         names_N = np.array([groups[i] for i in order])
         _, starts_G = np.unique(names_N, return_index=True)
-        counts_NF = counts_of([texts[i] for i in order])
+        counts_NF = counts_of([masked(texts[i]) for i in order])
         n_subjects_F = _n_holders(counts_NF, [subjects.names[i] for i in order])
         n_groups_F = _n_holders(counts_NF, list(names_N))
         shared_F = n_subjects_F >= subjects.least
@@ -98,55 +102,43 @@ class OutOfDistributionDetector:
         # a text of the reference is weighed as if its group had not been seen, as that of a new one has not
         others_F = n_subjects_F > subjects.least
         idf_F = _idf(n_groups_F - 1, others_F, len(starts_G) - 1)
-        rows_RF = vectors_of_counts(counts_NF[reference_R], idf_F)
-        nearest = [
-            detector._nearness(
-                rows_RF[at : at + _BLOCK], among_F=others_F, without_G=chosen_G[at : at + _BLOCK]
-            )
-            for at in range(0, len(reference_R), _BLOCK)
-        ]
-        detector.distances_R = np.sort(1 - np.concatenate(nearest))
+        nearest: list[float] = []
+        for group, (indices_K, parts_K) in zip(chosen_G, _parts(counts_NF[reference_R], idf_F), strict=True):
+            has_K = others_F[indices_K]
+            shared_N = detector._part_shared(indices_K[has_K], parts_K[has_K])
+            shared_N[starts_G[group] : ends_G[group]] = -1.0
+            nearest.append(float(shared_N.max()))
+        detector.distances_R = np.sort(1 - np.array(nearest, np.float32))
         return detector
 
-    def _nearness(
-        self,
-        rows_QF: Any,
-        *,
-        among_F: npt.NDArray[np.bool_] | None = None,
-        without_G: npt.NDArray[np.int64] | None = None,
-    ) -> Floats:
-        """The part of each row that the nearest text has, in [0, 1].
+    def _part_shared(self, indices_K: npt.NDArray[np.int32], parts_K: Floats) -> npt.NDArray[np.float64]:
+        """For each text kept, the sum of the parts whose buckets it has. Shape [N].
 
         Args:
-            rows_QF: sparse unit rows.
-            among_F: buckets that count as had; None: all.
-            without_G: for each row, the group that does not count; None: all count.
+            indices_K: buckets of one text.
+            parts_K: of each, its part of the text.
         """
-        parts_QF = rows_QF.multiply(rows_QF).tocsr()
-        if among_F is not None:
-            parts_QF = parts_QF @ sparse.diags(among_F.astype(np.float32))
-        similar_QN = (parts_QF @ self.by_bucket_FN).toarray()
-        similar_QG: Floats = np.maximum.reduceat(similar_QN, self.starts_G, axis=1)
-        if without_G is not None:
-            similar_QG[np.arange(len(without_G)), without_G] = -1.0
-        nearness_Q: Floats = similar_QG.max(axis=1)
-        return nearness_Q
+        starts_K = self.by_bucket_FN.indptr[indices_K]
+        n_K = self.by_bucket_FN.indptr[indices_K + 1] - starts_K
+        places = np.repeat(starts_K - (np.cumsum(n_K) - n_K), n_K) + np.arange(n_K.sum())
+        n_texts = self.by_bucket_FN.shape[1]
+        shared_N: npt.NDArray[np.float64] = np.bincount(
+            self.by_bucket_FN.indices[places], np.repeat(parts_K, n_K), minlength=n_texts
+        ).astype(np.float64)
+        return shared_N
 
     def p_values(self, texts: Sequence[str]) -> list[float]:
         """For each text (1 + #{reference distances >= its own}) / (R + 1)."""
         if not texts:
             return []
-        return self.p_values_of_rows(self.rows(texts))
-
-    def rows(self, texts: Sequence[str]) -> Any:
-        """The texts as sparse unit rows [Q, F]."""
-        return vectors_of_counts(counts_of(texts, self.idf_F.shape[0] // 2), self.idf_F)
-
-    def p_values_of_rows(self, rows_QF: Any) -> list[float]:
-        """The same of rows."""
         n = len(self.distances_R)
-        n_nearer_Q = np.searchsorted(self.distances_R, 1 - self._nearness(rows_QF) - _STORED_PRECISION)
-        return [float((1 + n - nearer) / (n + 1)) for nearer in n_nearer_Q]
+        counts_QF = counts_of([masked(text) for text in texts], self.idf_F.shape[0] // 2)
+        distances = [
+            1 - self._part_shared(indices_K, parts_K).max(initial=0.0)
+            for indices_K, parts_K in _parts(counts_QF, self.idf_F)
+        ]
+        n_nearer = np.searchsorted(self.distances_R, np.array(distances) - _STORED_PRECISION)
+        return [float((1 + n - nearer) / (n + 1)) for nearer in n_nearer]
 
     def arrays(self) -> dict[str, npt.NDArray[np.generic]]:
         """The detector as arrays, for storage."""
@@ -182,6 +174,34 @@ class OutOfDistributionDetector:
         return cls(
             by_bucket_FN, idf_F, arrays["starts"].astype(np.int64), arrays["distances"].astype(np.float32)
         )
+
+
+def masked(text: str) -> str:
+    """A text with its values (addresses, links, numbers, ids) masked.
+
+    They say nothing of what kind of request it is; and those of a live request are not like the surrogates of train.
+    """
+    return _VALUE.sub(MASK, text)
+
+
+def _parts(counts_QF: Any, idf_F: Floats) -> Iterator[tuple[npt.NDArray[np.int32], Floats]]:
+    """For each text its buckets and what part of it each makes up: squares of unit rows (vectors_of_counts)."""
+    n_buckets = idf_F.shape[0] // 2
+    for start, end in pairwise(counts_QF.indptr):
+        indices_K = counts_QF.indices[start:end]
+        squares_K = np.square((1 + np.log(counts_QF.data[start:end])) * idf_F[indices_K])
+        is_word_K = indices_K < n_buckets
+        words, chars = squares_K[is_word_K].sum(), squares_K[~is_word_K].sum()
+        yield indices_K, squares_K * np.where(is_word_K, 0.5 / max(words, 1e-12), 0.5 / max(chars, 1e-12))
+
+
+def _drawn(texts: Sequence[str], groups: Sequence[str], rng: np.random.Generator) -> list[int]:
+    """Indices of at most MAX_TEXTS texts of MAX_CHARS characters: one of each group first."""
+    order = rng.permutation(len(texts)).tolist()
+    first = dict(reversed([(groups[i], i) for i in order]))
+    order = [*first.values(), *(i for i in order if first[groups[i]] != i)][:MAX_TEXTS]
+    ends = np.cumsum([len(texts[i]) for i in order])
+    return order[: int(np.searchsorted(ends, MAX_CHARS, side="right"))]
 
 
 def _idf(n_groups_F: npt.NDArray[np.int64], shared_F: npt.NDArray[np.bool_], n: int) -> Floats:

@@ -71,6 +71,7 @@ class SpecialistPredictor:
             Prediction(
                 answer=one.answer,
                 confidence=self._confidence(one, p),
+                out_of_distribution=p < self.settings.out_of_distribution_p,
                 # a model without a tokenizer reads words and signs
                 n_prompt_tokens=one.n_prompt_tokens or n_words(text),
                 n_output_tokens=one.n_output_tokens or n_words(_written(one.answer)),

@@ -17,6 +17,7 @@ from tests.integration.pipeline.letters import letters
 from deputize.core.artifacts import Curated, Discovered, Evaluated
 from deputize.core.config import Convert
 from deputize.core.contracts import answer_of
+from deputize.core.prompt import prune
 from deputize.core.records import Call, Prediction, Request, Split
 from deputize.gateway.launch import running_gateway
 from deputize.gateway.settings import settings_for
@@ -130,6 +131,30 @@ def test_quarantined_calls_are_calibrated_on(converted: tuple[Path, list[Call]])
     assert wanted and wanted <= {c.call_id for c in result.calibration}
 
 
+def test_calibration_is_asked_through_the_detector(converted: tuple[Path, list[Call]]) -> None:
+    path, calls = converted
+    _, _, evaluated = artifacts(path)
+    (result,) = evaluated.results
+    if result.certificate is None:
+        pytest.skip(f"refused: {result.refused}")
+    (route,) = RouteTable.build(read_routes(path / "routes.json")).routes
+    specialist = load(path / route.specialist, path)
+    assert specialist.detector is not None and specialist.specialist.detector is not None
+    assert result.certificate.ood_power == pytest.approx(specialist.specialist.detector.power, abs=1e-4)
+    by_id = {c.id: c for c in calls}
+    recipe = specialist.specialist.task.recipe
+    texts = [prune(by_id[o.call_id].request(), recipe) for o in result.calibration]
+    p_values = specialist.detector.p_values(texts)
+    least = specialist.settings.out_of_distribution_p
+    unlike = [o for o, p in zip(result.calibration, p_values, strict=True) if p < least]
+    assert unlike and all(o.confidence is None and not o.served for o in unlike), "no confidence: not served"
+    n = len(result.calibration)
+    assert len(unlike) <= 0.15 * n, "raw values are no sign of another kind of request"
+    assert sum(o.confidence is not None for o in result.calibration) >= 0.8 * n
+    live = specialist.predict([by_id[o.call_id].request() for o in unlike])
+    assert {(p.confidence, p.out_of_distribution) for p in live} == {(0.0, True)}
+
+
 def test_nothing_of_the_raw_calls_is_in_what_the_run_wrote(converted: tuple[Path, list[Call]]) -> None:
     path, calls = converted
     curated, discovered, evaluated = artifacts(path)
@@ -181,7 +206,8 @@ async def asked_live(path: Path, upstream: LoopbackUpstream, calls: Sequence[Cal
     """The calls once more, through a gateway; as they were recorded, in the order of `calls`."""
     with Home(path) as home:
         known = {c.id for c in home.store.calls()}
-    settings = settings_for(path, upstream.base_url)
+    # what the upstream says is no answer: audits would roll the route back
+    settings = settings_for(path, upstream.base_url).model_copy(update={"audit_share": 0.0})
     async with (
         running_gateway(path, settings=settings, specialists=InProcess(path)) as base_url,
         openai.AsyncOpenAI(base_url=f"{base_url}/v1", api_key="sk-client", max_retries=0) as client,
@@ -194,5 +220,8 @@ async def asked_live(path: Path, upstream: LoopbackUpstream, calls: Sequence[Cal
             )
         await asyncio.sleep(1.0)
     with Home(path) as home:
-        found = {c.episode: c for c in home.store.calls() if c.id not in known}
+        made = [c for c in home.store.calls() if c.id not in known]
+        found = {
+            c.episode: c for c in made if c.decision is None or not c.decision.reason.startswith("audit")
+        }
     return [found[f"again-{call.id}"] for call in calls]

@@ -68,6 +68,15 @@ def test_list(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "task r1" in capsys.readouterr().out
 
 
+def test_list_says_what_a_route_notices(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    noticing = msgspec.structs.replace(CERTIFICATE, ood_power=0.62)
+    routes = [route("r1"), route("r2", certificate=noticing)]
+    write_routes(home / "routes.json", RouteFile(run_id="0001", routes=routes, generation=1))
+    assert run(["--home", str(home), "route", "list"]) == 0
+    _, first, second = capsys.readouterr().out.strip().splitlines()[-3:]
+    assert "no detector" in first and "62%" in second
+
+
 def test_close_and_promote_step_by_step(home: Path) -> None:
     generation = read_routes(home / "routes.json").generation
     assert run(["--home", str(home), "route", "close", "r1"]) == 0

@@ -68,9 +68,7 @@ def test_a_text_beyond_a_limit_has_changed(given: RecognisedUnits, expected: boo
     ],
 )
 def test_a_sign_that_calls_do_not_have_is_a_change(text: str, expected: bool) -> None:
-    limits = TextLimits(
-        n_unknown=[0, 2], n_repeats=[1], n_instructions=9, instructions={"answer": 1, "translate": 1}
-    )
+    limits = TextLimits(n_unknown=[0, 2], n_repeats=[1], instructions={"answer": 1, "translate": 1})
     assert within(found(text), limits, WORDS) == expected
     assert within(found(text), msgspec.structs.replace(limits, instructions=None), WORDS)
 

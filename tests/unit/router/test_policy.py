@@ -77,6 +77,12 @@ class TestDecide:
             (route("canary", share=0.0), answer(), {"canary_key": "k"}, "outside_canary"),
             (route(), answer(0.79), {}, "below_threshold"),
             (route(), answer(float("nan")), {}, "below_threshold"),
+            (
+                route(),
+                Prediction(answer="a", confidence=0.0, out_of_distribution=True),
+                {},
+                "out_of_distribution",
+            ),
             (route(), answer(1.0, None), {}, "contract"),
             (route(), answer(1.0, DEFER), {}, "defer"),
             (route(), answer(), {"override": "llm"}, "override"),

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from deputize.core.subjects import Subjects
-from deputize.specialists.out_of_distribution import MIN_GROUPS, OutOfDistributionDetector
+from deputize.specialists.hashed_features import counts_of, vectors_of_counts
+from deputize.specialists.out_of_distribution import MIN_GROUPS, OutOfDistributionDetector, masked
 
 THINGS = ["parcel", "lamp", "chair", "kettle", "refund", "invoice", "coat", "phone"]
 STATES = ["has not arrived", "is broken", "came late", "is the wrong one", "was paid twice"]
@@ -67,6 +68,17 @@ def test_with_few_groups_there_is_no_detector() -> None:
     assert fitted([]) is None
 
 
+def test_long_texts_are_kept_in_part_and_one_of_each_group_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = letters(600)
+    groups = [str(min(i, 149)) for i in range(600)]  # one group has three quarters of them
+    monkeypatch.setattr("deputize.specialists.out_of_distribution.MAX_CHARS", sum(map(len, texts)) // 3)
+    detector = fitted(texts, groups)
+    assert detector is not None and len(detector.starts_G) == 150
+    assert 150 < detector.by_bucket_FN.shape[1] < 220
+    monkeypatch.setattr("deputize.specialists.out_of_distribution.MAX_CHARS", 1_000)
+    assert fitted(texts, groups) is None, "too few are left to compare with"
+
+
 def test_a_text_is_near_to_other_groups_only() -> None:
     """Calls of an episode contain each other: near to its own proves nothing of a call of another episode."""
     numbers = random.Random(6).sample(range(1000, 10_000), 600)
@@ -78,13 +90,24 @@ def test_a_text_is_near_to_other_groups_only() -> None:
     assert alone is not None and flagged(alone, new) >= 0.5, "as if each call were an episode of its own"
 
 
+def test_values_count_for_nothing() -> None:
+    """Train holds surrogates of addresses and numbers; those of live requests are raw, and are as good."""
+    surrogates = [
+        f"{t}. write to {t[10:13]}.smith@example.com, order LH-{i}" for i, t in enumerate(letters(300))
+    ]
+    detector = fitted(surrogates)
+    assert detector is not None
+    raw = [f"{t}. write to li.w@uni-jena.de, order XQ/7-{i}" for i, t in enumerate(letters(200, seed=8))]
+    assert flagged(detector, raw) <= 0.08
+    assert masked("see https://a.b/c or mail a@b.de, +49 30 12") == "see ⟨⟩ or mail ⟨⟩ ⟨⟩ ⟨⟩ ⟨⟩"
+
+
 def test_what_one_subject_alone_has_is_not_kept() -> None:
     texts = [*letters(200), "hello, zanzibar zanzibar zanzibar"]
     detector = fitted(texts)
     assert detector is not None
     kept = set(detector.arrays()["buckets"].tolist())
-    lonely = set(detector.rows(["zanzibar"]).indices.tolist())
-    common = set(detector.rows(["hello"]).indices.tolist())
+    lonely, common = (set(counts_of([word]).indices.tolist()) for word in ("zanzibar", "hello"))
     assert not lonely & kept and common & kept
 
 
@@ -100,11 +123,24 @@ def test_ten_thousand_texts_are_looked_up_in_about_a_millisecond() -> None:
     words = ["".join(rng.choices("abcdefghijklmnop", k=5)) for _ in range(3_000)]
     detector = fitted([" ".join(rng.choices(words, k=15)) for _ in range(10_000)], least=1)
     assert detector is not None and detector.by_bucket_FN.shape[1] == 10_000
-    rows = detector.rows([" ".join(rng.choices(words, k=15))])
-    assert min(_seconds(detector, rows) for _ in range(20)) < 5e-3  # room for a busy machine
+    asked = [" ".join(rng.choices(words, k=15))]
+    detector.p_values(asked)
+    assert min(_seconds(detector, asked) for _ in range(20)) < 5e-3  # room for a busy machine
 
 
-def _seconds(detector: OutOfDistributionDetector, rows: object) -> float:
+def test_the_distance_is_the_part_of_a_text_that_the_nearest_has_not() -> None:
+    """As by whole matrices: squares of unit rows, summed where the other text has the n-gram."""
+    texts, asked = letters(150), [*letters(10, seed=9), "my zebra is broken", ""]
+    detector = fitted(texts, least=1)
+    assert detector is not None
+    squares_QF = vectors_of_counts(counts_of(asked), detector.idf_F).power(2)
+    distances = 1 - (squares_QF @ detector.by_bucket_FN).toarray().max(axis=1)
+    n = len(detector.distances_R)
+    wanted = (1 + n - np.searchsorted(detector.distances_R, distances - 1e-3)) / (n + 1)
+    assert detector.p_values(asked) == pytest.approx(wanted.tolist(), abs=1.5 / n)
+
+
+def _seconds(detector: OutOfDistributionDetector, texts: list[str]) -> float:
     began = time.perf_counter()
-    detector.p_values_of_rows(rows)
+    detector.p_values(texts)
     return time.perf_counter() - began

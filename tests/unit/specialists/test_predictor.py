@@ -60,6 +60,7 @@ def test_confidence_is_zero_without_an_answer_and_out_of_distribution() -> None:
     )
     assert known.confidence > 0.85 and "LH-17" in str(known.answer)
     assert strange.answer is not None and strange.confidence == 0.0
+    assert strange.out_of_distribution and not known.out_of_distribution
     assert empty.confidence == 0.0
     assert (known.n_prompt_tokens, known.n_output_tokens) == (3, 2) and known.latency_ms >= 0
     assert specialist(Echo()).predict([]) == []

@@ -99,13 +99,14 @@ def _text_limits(
         for place, n in enumerate(most):
             new_words[place].append(n)
     limits = [_limit(counts) for counts in new_words]
-    signs = [signs_in([v.text for v in text.varying]) for text in texts]
+    signs = [Counter(signs_in([v.text for v in text.varying])) for text in texts]
+    instructions = _sign_limits(signs, subjects, least)
     return TextLimits(
         n_unknown=[_limit(counts) for counts in zip(*(t.n_unknown for t in texts), strict=True)],
         n_repeats=[_limit(counts, 1) for counts in zip(*(t.n_repeats for t in texts), strict=True)],
         n_new_words=[n if n <= MAX_NEW_WORDS else None for n in limits],
-        n_instructions=_limit([one.total() for one in signs]),
-        instructions=_sign_limits(signs, subjects, least),
+        instructions=instructions,
+        n_instructions=_limit([one.total() for one in signs]) if instructions is None else None,
     )
 
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from deputize.core.artifacts import Curated, Specialist
 from deputize.core.config import Convert
 from deputize.core.deadline import Deadline
+from deputize.core.detector_power import DetectorPower
 from deputize.core.records import Certificate, RequestLimits
 from deputize.scoring import certificates as cert
 from deputize.scoring.ledger import digests
@@ -331,7 +332,15 @@ def certificate_of(
         linked_by=units.linked_by,
         n_people=units.n_people,
         limits=limits,
-        ood_power=None if specialist.detector is None else round(specialist.detector.power, 4),
+    )
+
+
+def with_detector(certificate: Certificate, detector: DetectorPower | None, given_up: float) -> Certificate:
+    """The certificate with what the specialist's detector notices, and the share of calibration calls that it gives up."""
+    if detector is None:
+        return certificate
+    return msgspec.structs.replace(
+        certificate, ood_power=round(detector.power, 4), ood_given_up=round(given_up, 4)
     )
 
 

@@ -39,6 +39,8 @@ class Evaluation:
     """Wall time of all predictions."""
     commonest_N: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=bool))
     """True where the LLM's answer is the most frequent one in training."""
+    unlike_N: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=bool))
+    """True where the detector takes the request for one unlike those trained on."""
     call_ids: list[str] = field(default_factory=list)
     answers: list[str] = field(default_factory=list)
     """Digests of the answers; "" where there is none."""
@@ -76,9 +78,15 @@ class Evaluation:
             repeat_loss_N=self.repeat_loss_N[positions],
             seconds=self.seconds_per_call * len(positions),
             commonest_N=self.commonest_N[positions] if self.commonest_N.size else self.commonest_N,
+            unlike_N=self.unlike_N[positions] if self.unlike_N.size else self.unlike_N,
             call_ids=[self.call_ids[i] for i in positions] if self.call_ids else [],
             answers=[self.answers[i] for i in positions] if self.answers else [],
         )
+
+    @property
+    def share_unlike(self) -> float:
+        """Share of the calls that the detector takes for requests unlike those trained on."""
+        return float(self.unlike_N.mean()) if self.unlike_N.size else 0.0
 
     def share_served(self, threshold: float) -> float:
         """Share of the calls meant for code answered at a threshold; 0 where there are none."""
@@ -137,6 +145,7 @@ def compare(
         repeat_loss_N=np.array([_repeat_loss(r, contract) for r in recorded], dtype=float),
         seconds=seconds,
         commonest_N=np.array([c.is_commonest for c in calls], dtype=bool),
+        unlike_N=np.array([p is not None and p.out_of_distribution for p in predictions], dtype=bool),
         call_ids=[c.call_id for c in calls],
         answers=[digest(answer) if answer is not None else "" for answer in answers],
     )

@@ -3,7 +3,7 @@
 A call belongs to a task where the live route table would send its raw request to the task's route: it is keyed by the same
 code, over the same key spaces. What curation withheld (quarantined calls, calls at sites that only speak to people) is in
 it too, since its like is asked live. A call that the task's de-identified requests were filed with, but whose raw request
-no route would get, is one of the task's calls that are not served. A call outside the limits of the route (declared for a
+no route would get, is one of the task's calls that are not served; so is one that the router takes for a changed prompt. A call outside the limits of the route (declared for a
 person, `n`, an earlier response; see router.request_limits) is not served either.
 
 Not in it: calls without an answer of the LLM to compare with (failed, cut off, answered by a specialist), and what has
@@ -143,8 +143,9 @@ def read_population(raw: RawCalls, curated: Curated, discovered: Discovered, pri
             continue
         n_seen += 1
         request = asked_request(call)
-        live = task_of_key.get(keys.key(request if request is not None else call.request()), "")
-        task_id = live or discovered.assignment.get(call.id, "")
+        found = keys.match(request if request is not None else call.request())
+        live = task_of_key.get(found.key, "")
+        task_id = live or discovered.assignment.get(call.id) or task_of_key.get(found.closest, "")
         task = tasks.get(task_id)
         if task is None:
             continue

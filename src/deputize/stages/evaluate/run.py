@@ -423,6 +423,8 @@ class TaskEvaluation:
         )
         if certificate is not None:
             certificate = certify.dated(certificate, self.config, self.account.clock())
+            given_up = calibration.evaluation.share_unlike
+            certificate = certify.with_detector(certificate, chosen.specialist.detector, given_up)
         held_out, groups = rows.held_out(shown, certificate, self.config.seed)
         return TaskResult(
             task_id=self.calls.task.id,

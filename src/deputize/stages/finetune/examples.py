@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from deputize.core.artifacts import Curated
 from deputize.core.contracts import DEFER, action_of, answer_of
@@ -37,8 +37,11 @@ class TrainingSet:
     validation: list[TrainingExample]
     validation_examples: list[Example]
     """The examples behind `validation`, in its order, then those whose answer breaks the contract."""
+    strangers: list[str] = field(default_factory=list)
+    """Pruned prompts of validation calls of other tasks, at most MAX_STRANGERS; nothing is trained on them."""
 
 
+MAX_STRANGERS = 400
 MAX_BALANCE = 20.0
 """By how much a rare answer is weighed up at most: a single odd example must not outweigh a hundred."""
 
@@ -55,7 +58,23 @@ def training_set_of(
     train = _training_examples([e for e in mine if e.split == "train" and e.trainable], task, max_weight)
     train = balanced(train, task.contract, balance)
     validation_examples = [e for e in mine if e.split == "validation"]
-    return TrainingSet(task, train, _training_examples(validation_examples, task, 1.0), validation_examples)
+    strangers = [
+        e
+        for e in curated.examples
+        if e.split == "validation" and assignment.get(e.call_id, "") not in ("", task.id)
+    ]
+    return TrainingSet(
+        task,
+        train,
+        _training_examples(validation_examples, task, 1.0),
+        validation_examples,
+        [prune(e.request, task.recipe) for e in _spread(strangers, MAX_STRANGERS)],
+    )
+
+
+def _spread(examples: list[Example], most: int) -> list[Example]:
+    """At most so many of the examples, evenly from the whole log."""
+    return examples[:: -(-len(examples) // most)] if len(examples) > most else examples
 
 
 def balanced(examples: list[TrainingExample], contract: Contract, balance: float) -> list[TrainingExample]:

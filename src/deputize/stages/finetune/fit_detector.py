@@ -1,7 +1,7 @@
 """The detector of out-of-distribution requests of a specialist: fitted on train, its threshold and power on validation.
 
-The power is measured on simulated changes of validation texts, and for labels on those of labels that a second detector
-was fitted without, so that a report says what the detector notices and what it does not.
+The power is measured on simulated changes of validation texts, on calls of other tasks, and for labels on those of labels that a
+second detector was fitted without, so that a report says what the detector notices and what it does not.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ CHANGES: dict[str, Callable[[str], str]] = {
     "negated": lambda text: f"I do not want you to do this: {text}",
 }
 HELD_OUT_LABELS = "label left out of training"
+OTHER_TASKS = "call of another task"
 
 
 class Predicted(NamedTuple):
@@ -87,6 +88,8 @@ def measured(
     changed = (
         {kind: flagged([change(text) for text in texts]) for kind, change in CHANGES.items()} if texts else {}
     )
+    if examples.strangers:
+        changed[OTHER_TASKS] = flagged(examples.strangers)
     labels = sorted({str(x.answer) for x in examples.train})
     if examples.task.contract.kind == "label" and len(labels) >= MIN_LABELS:
         left_out = set(labels[seed % LABEL_FOLDS :: LABEL_FOLDS])

@@ -48,9 +48,9 @@ def limits_for(requests: list[Request], n_subjects: int = 50, min_origins: int =
 def test_what_never_varies_may_not_vary() -> None:
     limits = limits_for([request(f"Letter: the {FEW[i % 3]} is broken") for i in range(300)])
     assert limits.user.n_unknown == [0, 0] and limits.user.n_repeats == [1]
-    assert limits.user.n_new_words == [0, 0] and limits.user.n_instructions == 0
+    assert limits.user.n_new_words == [0, 0] and limits.user.instructions == {}
     assert limits.vocabulary == sorted([*FEW, "the", "is", "broken"])
-    assert limits.system.n_unknown == [0, 0] and limits.system.n_instructions == 0
+    assert limits.system.n_unknown == [0, 0] and limits.system.instructions == {}
 
 
 def test_what_varies_may_vary_as_it_did() -> None:
@@ -88,7 +88,7 @@ def test_words_of_one_subject_are_in_no_vocabulary() -> None:
 def test_calls_that_speak_as_instructions_do_may_go_on_doing_so() -> None:
     requests = [request(f"Letter: please answer soon, the {FEW[i % 3]} is broken") for i in range(300)]
     found = limits_for(requests).user
-    assert (found.n_instructions, found.instructions) == (1, {"answer": 1})
+    assert (found.n_instructions, found.instructions) == (None, {"answer": 1})
 
 
 def test_signs_of_single_subjects_say_that_others_will_come() -> None:

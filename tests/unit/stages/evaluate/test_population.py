@@ -8,7 +8,17 @@ import msgspec
 from tests.unit.stages.evaluate.conftest import LABEL, Recorded
 
 from deputize.core.artifacts import Curated, Discovered, Withheld
-from deputize.core.records import Call, Example, KeySpace, PromptRecipe, Request, RequestLimits, Task
+from deputize.core.records import (
+    Call,
+    Example,
+    KeySpace,
+    PromptLimits,
+    PromptRecipe,
+    Request,
+    RequestLimits,
+    Task,
+    TextLimits,
+)
 from deputize.core.signature import signature
 from deputize.core.template_key import TemplateKeys
 from deputize.scoring.costs import load_prices
@@ -56,12 +66,13 @@ def population(
     withheld: tuple[Withheld, ...] = (),
     filed: tuple[str, ...] = (),
     min_origins: int = 1,
+    space: KeySpace = SPACE,
 ) -> Population:
     curated = Curated(
         examples=examples, sites=[], n_calls=len(raw), n_episodes=1, n_code_calls=1, withheld=list(withheld)
     )
     discovered = Discovered(
-        tasks=[TASK], keyspaces=[SPACE], assignment=dict.fromkeys(filed, "t"), min_origins=min_origins
+        tasks=[TASK], keyspaces=[space], assignment=dict.fromkeys(filed, "t"), min_origins=min_origins
     )
     return read_population(Recorded(raw), curated, discovered, load_prices())
 
@@ -94,6 +105,15 @@ def test_training_calls_are_not_in_it_and_a_contract_broken_by_the_llm_is() -> N
     raw = [call("a"), call("b", reply="I do not know")]
     found = population(raw, [example(raw[0], "train"), example(raw[1])])
     assert asked(found) == {"b": True}
+
+
+def test_what_the_router_takes_for_a_changed_prompt_is_not_asked() -> None:
+    """Also where curation withheld the call, so that it was filed nowhere."""
+    limits = PromptLimits(user=TextLimits(n_unknown=[0]))
+    strict = msgspec.structs.replace(SPACE, prompt_limits={KEY: limits})
+    assert TemplateKeys([strict]).match(call("x").request()) == ("", True, KEY)
+    held = Withheld(call_id="odd", reason="quarantined: EMAIL", group="g", episode="e", split="test")
+    assert asked(population([call("odd")], [], (held,), space=strict)) == {"odd": False}
 
 
 def test_what_only_an_llm_can_answer_is_not_asked() -> None:

@@ -92,3 +92,26 @@ def test_dev_keeps_its_natural_composition() -> None:
     found = training_set_of(curated, {e.call_id: "t" for e in examples}, task, balance=1.0)
     assert mass(found.train) == pytest.approx({"yes": 75.0, "no": 75.0})  # duplicates count by their root
     assert {x.weight for x in found.validation} == {1.0}
+
+
+def test_strangers_are_the_validation_calls_of_other_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deputize.stages.finetune.examples.MAX_STRANGERS", 5)
+    examples = [
+        Example(
+            call_id=f"c{i}",
+            request=Request(messages=[{"role": "user", "content": f"letter {i}"}]),
+            response={"role": "assistant", "content": "yes"},
+            audience="code",
+            site="s",
+            episode=f"e{i}",
+            group=f"e{i}",
+            split="validation" if i % 2 else "train",
+        )
+        for i in range(40)
+    ]
+    assignment = {e.call_id: "mine" if i < 20 else "other" for i, e in enumerate(examples) if i < 36}
+    task = Task(id="mine", name="t", contract=LABEL, recipe=PromptRecipe(), keys=[])
+    curated = Curated(examples=examples, sites=[], n_calls=40, n_episodes=40, n_code_calls=40)
+    found = training_set_of(curated, assignment, task)
+    assert len(found.strangers) <= 5 and set(found.strangers) <= {f"letter {i}" for i in range(21, 36, 2)}
+    assert found.strangers and not training_set_of(curated, dict.fromkeys(assignment, "mine"), task).strangers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import json
 import random
@@ -13,7 +14,14 @@ import pytest
 from deputize.core.records import Contract, PromptRecipe, Task
 from deputize.scoring.certificates import NEVER
 from deputize.stages.finetune.examples import TrainingExample, TrainingSet
-from deputize.stages.finetune.fit_detector import HELD_OUT_LABELS, P_VALUES, Predicted, fit_detector, measured
+from deputize.stages.finetune.fit_detector import (
+    HELD_OUT_LABELS,
+    OTHER_TASKS,
+    P_VALUES,
+    Predicted,
+    fit_detector,
+    measured,
+)
 
 LOG = Path(__file__).parents[4] / "../shared/data/intent_clinc150.jsonl.gz"
 
@@ -46,6 +54,17 @@ def test_power_and_cost_are_those_of_validation() -> None:
     assert found.flagged_when_changed["instruction added"] > 0.9
     assert set(found.flagged_when_changed) >= {"negated", "other language asked for", HELD_OUT_LABELS}
     assert 0 < found.power <= 1
+
+
+def test_calls_of_other_tasks_are_a_kind_of_their_own() -> None:
+    examples = training_set(letters(500), 300, [])
+    detector = fit_detector(examples, 2, 0)
+    assert detector is not None
+    others = dataclasses.replace(examples, strangers=["SELECT name FROM users", "write a haiku about rain"])
+    found = measured(detector, others, predicted(200), epsilon=0.05, least_subjects=2, seed=0)
+    assert found.flagged_when_changed[OTHER_TASKS] == 1.0
+    alone = measured(detector, examples, predicted(200), epsilon=0.05, least_subjects=2, seed=0)
+    assert OTHER_TASKS not in alone.flagged_when_changed
 
 
 def test_a_threshold_that_costs_what_could_be_served_is_not_taken() -> None:
