@@ -72,7 +72,7 @@ class Decision(Record):
     certificate_id: str = ""
     """The certificate that an answer was served under; "" for an LLM's answer and for one that an override asked for."""
     specialist: str = ""
-    """Folder of the specialist that was asked, relative to the home; "" where none was."""
+    """Folder of the specialist that was asked, or might not be asked because of the request, relative to the home; else ""."""
     specialist_ms: float | None = None
     shadow_agrees: bool | None = None
     """True where the specialist's answer and the LLM's agree; False also where the LLM's breaks the contract. None where

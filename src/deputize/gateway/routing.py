@@ -86,7 +86,9 @@ class RoutingDecider:
         )
         excluded = _excluded(exchange, route) if planned.ask_specialist else None
         if excluded is not None:
-            return RoutingOutcome(Decision(reason=excluded, route_id=route.id), route)
+            # named although not asked: a later run counts such a call as traffic that this specialist did not serve
+            decision = Decision(reason=excluded, route_id=route.id, specialist=route.specialist)
+            return RoutingOutcome(decision, route)
         prediction: Prediction | None = None
         shadow: asyncio.Task[Prediction] | None = None
         failure: DecisionReason = "no_specialists"

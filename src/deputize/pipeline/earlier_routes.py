@@ -22,7 +22,7 @@ from deputize.core.earlier_route import EarlierRoute
 from deputize.core.errors import DeputizeError
 from deputize.core.records import Call, Contract, Route, RouteFile, Task
 from deputize.scoring.certificates import binomial_tail, contradicted_p
-from deputize.stages.curate.traffic_sample import is_drawn
+from deputize.stages.curate.traffic_sample import NOT_SERVING, is_drawn
 from deputize.stages.refine.route_evidence import audit_result
 
 if TYPE_CHECKING:
@@ -69,7 +69,9 @@ def served_evidence(calls: Iterable[Call], routes: Sequence[Route]) -> dict[str,
         route = by_id.get(decision.route_id) if decision is not None else None
         if decision is None or route is None or decision.served_by != "llm":
             continue
-        if decision.specialist != route.specialist or decision.reason == "audit_repeat" or not is_drawn(call):
+        if decision.specialist != route.specialist or not is_drawn(call):
+            continue
+        if decision.reason == "audit_repeat" or decision.reason in NOT_SERVING:
             continue
         if decision.reason != "audit":
             found[route.id].add(call, 0.0)

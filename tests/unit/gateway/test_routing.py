@@ -174,6 +174,7 @@ async def test_a_request_outside_what_was_calibrated_goes_to_the_llm(
     assert (decision.served_by, decision.certificate_id) == (
         ("slm", "c") if reason == "live" else ("llm", "")
     )
+    assert decision.specialist == table.route.specialist, "it is traffic of this specialist, served or not"
 
 
 async def test_a_tool_choice_against_parallel_calls_is_seen_in_messages() -> None:

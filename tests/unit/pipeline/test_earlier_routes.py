@@ -108,6 +108,11 @@ def test_calls_of_another_specialist_or_beyond_the_sample_are_no_evidence() -> N
         for c in traffic(60, 60, 0)
     ]
     assert settled(other)[1][0].kept
+    shadow = [
+        replace(c, decision=replace(c.decision or Decision(), reason="shadow", audit_share=None))
+        for c in traffic(0, 0, 600)
+    ]
+    assert not settled([*traffic(60, 20, 30), *shadow])[1][0].kept, "what it did not serve yet hides nothing"
     left = [
         replace(c, decision=replace(c.decision or Decision(), audit_share=0.02)) for c in traffic(0, 0, 2000)
     ]
