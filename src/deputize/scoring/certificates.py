@@ -360,7 +360,7 @@ def draw_calls(groups_N: Sequence[str], largest: int, seed: int) -> NDArray[np.i
 
     Args:
         groups_N: the group of each call.
-        largest: the size of the largest group, fixed on train and validation before these calls are seen.
+        largest: the size of the largest group, fixed by numbers of calls alone before an answer is seen.
         seed: of the draw.
     """
     members: dict[str, list[int]] = {}

@@ -7,6 +7,7 @@ References:
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypedDict
@@ -57,9 +58,12 @@ def calibration_units(calls: TaskCalls, seed: int, within: frozenset[str] | None
         within: digests of the groups that may be drawn on; None: all.
     """
     groups = [c.group for c in calls.split("calibration")]
-    allowed = [at for at, g in enumerate(groups) if within is None or digests([g])[0] in within]
+    known = {g for g in set(groups) if within is None or digests([g])[0] in within}
+    allowed = [at for at, g in enumerate(groups) if g in known]
     seed = cert.seed_of(seed, "units", calls.task.id)
-    drawn = cert.draw_calls([groups[at] for at in allowed], calls.largest_group, seed)
+    # sizes are no labels: were larger groups than before taken for smaller ones, their calls would count too little
+    largest = max([calls.largest_group, *Counter(groups[at] for at in allowed).values()])
+    drawn = cert.draw_calls([groups[at] for at in allowed], largest, seed)
     return np.asarray(allowed, dtype=np.int64)[drawn]
 
 

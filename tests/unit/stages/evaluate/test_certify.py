@@ -220,3 +220,17 @@ def test_only_groups_that_may_be_drawn_on_are(world: Callable[..., Any]) -> None
     drawn = certify.calibration_units(calls, 0, frozenset(digests(allowed)))
     assert sorted(groups[at] for at in drawn) == allowed
     assert {groups[at] for at in certify.calibration_units(calls, 0)} == set(groups)
+
+
+def test_groups_larger_than_any_before_weigh_as_much_as_their_calls(world: Callable[..., Any]) -> None:
+    """Episodes of one call until calibration, some of ten calls from then on: these are drawn ten times as often."""
+    calls = world(methods={"lora": 0.0}, n_calls=3000).calls()
+    split = calls.split("calibration")
+    long = {c.call_id: f"long{at // 10}" for at, c in enumerate(split[:300])}
+    calls._ordered["calibration"] = [
+        msgspec.structs.replace(c, group=long.get(c.call_id, c.group)) for c in split
+    ]
+    drawn = [calls.split("calibration")[at] for at in certify.calibration_units(calls, 0)]
+    assert sum(c.call_id in long for c in drawn) == 30
+    n_short = len(split) - 300
+    assert 0.05 * n_short < len(drawn) - 30 < 0.16 * n_short
