@@ -1,8 +1,9 @@
 """The ledger of tests: what was certified on which groups at which level, so that a second test on the same groups is paid for.
 
 Each look at groups that were looked at before gets a share of what is left of delta; all looks at the same groups together
-cost at most delta (a union bound). Groups are new where no earlier run had them in its log, in whatever split. Pure: looks in,
-levels out. The home keeps the file (pipeline.ledger_file).
+cost at most delta (a union bound). Groups are new where no earlier run had them in its log, in whatever split. They are known
+again by their calls, since a group has another name once a retry joins it, its first call is deleted or the log is split by
+person. Pure: looks in, levels out. The home keeps the file (pipeline.ledger_file).
 
 References:
     Foster and Stine, "Alpha-investing", 2008, for the idea of a level that is spent; here by the plain union bound.
@@ -11,8 +12,9 @@ References:
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from hashlib import blake2b
+from typing import TypeAlias
 
 import msgspec
 
@@ -21,6 +23,10 @@ from deputize.core.records import Record
 
 SPENT_SHARE = 0.8
 """Of what is left of delta, the share that one look spends: .8, .16, .032, ... of delta."""
+
+
+GroupDigests: TypeAlias = Mapping[str, Set[str]]
+"""Digest of a group's name -> digests of the ids of its calls."""
 
 
 class Look(Record):
@@ -40,6 +46,8 @@ class Look(Record):
     """For all tests on these groups together."""
     at_s: float
     """When, in seconds since the epoch."""
+    calls: list[str] = msgspec.field(default_factory=list)
+    """Digests of the ids of all calls of the task in these groups."""
 
 
 class Ledger(Record):
@@ -62,27 +70,42 @@ def digests(names: Iterable[str]) -> list[str]:
     return sorted({blake2b(n.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest() for n in names})
 
 
+def digests_of_groups(calls_of: Mapping[str, Iterable[str]]) -> dict[str, frozenset[str]]:
+    """Digests of groups and of their calls.
+
+    Args:
+        calls_of: name of a group -> ids of its calls.
+    """
+    return {digests([group])[0]: frozenset(digests(ids)) for group, ids in calls_of.items()}
+
+
 def earlier_looks(
-    ledger: Ledger, keys: Sequence[str], groups: Sequence[str], *, run_id: str, specialist: str | None = None
+    ledger: Ledger, keys: Sequence[str], groups: GroupDigests, *, run_id: str, specialist: str | None = None
 ) -> list[Look]:
-    """Looks at some of these groups, for a task that shares a template key with this one.
+    """Looks at some of these calls, or at groups of the same name for a task that shares a template key with this one.
 
     Args:
         ledger: all looks.
         keys: digests of the task's keys.
-        groups: digests of its calibration groups.
+        groups: its calibration groups.
         run_id: the run that is about to look. What it has looked at with the same specialist, before a stop, is the same
             look.
         specialist: the one to be tested; None where that is not known yet: then no look of this run counts.
     """
-    mine, seen = set(keys), set(groups)
+    mine, calls = set(keys), _calls(groups)
     return [
         look
         for look in ledger.looks
         if not (look.run_id == run_id and specialist in (None, look.specialist))
-        and mine & set(look.keys)
-        and seen & set(look.groups)
+        and (
+            not calls.isdisjoint(look.calls)
+            or (not mine.isdisjoint(look.keys) and not groups.keys().isdisjoint(look.groups))
+        )
     ]
+
+
+def _calls(groups: GroupDigests) -> set[str]:
+    return set().union(*groups.values())
 
 
 def level(n_earlier: int, delta: float) -> float:
@@ -96,7 +119,7 @@ def left_after(n_looks: int, delta: float) -> float:
 
 
 def level_of_test(
-    earlier: Sequence[Look], groups: Sequence[str], delta: float
+    earlier: Sequence[Look], groups: GroupDigests, delta: float
 ) -> tuple[TestLevel, frozenset[str]]:
     """The level of the next test, and the groups that it may draw on, decided by their numbers alone.
 
@@ -105,7 +128,7 @@ def level_of_test(
 
     Args:
         earlier: looks at some of these groups.
-        groups: digests of the task's calibration groups.
+        groups: the task's calibration groups.
         delta: for all looks at the same groups together.
 
     Returns:
@@ -113,7 +136,8 @@ def level_of_test(
     """
     n_earlier, every = len(earlier), frozenset(groups)
     seen = frozenset().union(*(look.groups for look in earlier))
-    new = every - seen
+    seen_calls = frozenset().union(*(look.calls for look in earlier))
+    new = frozenset(g for g, calls in groups.items() if g not in seen and seen_calls.isdisjoint(calls))
     again, first = level(n_earlier, delta), level(0, delta)
     # n units without an error carry a loss of 1 - level ** (1 / n)
     if n_earlier and new and math.log(first) / len(new) > math.log(again) / len(every):

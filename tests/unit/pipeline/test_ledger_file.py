@@ -12,7 +12,7 @@ from deputize.home import Home
 from deputize.maintenance.erasure import erase_origin
 from deputize.maintenance.rotation import rotate
 from deputize.pipeline.ledger_file import LedgerFile
-from deputize.scoring.ledger import Look, digests, earlier_looks
+from deputize.scoring.ledger import Look, digests, digests_of_groups, earlier_looks
 from deputize.store.access.roles import owner
 from deputize.testing import call
 
@@ -66,5 +66,6 @@ def test_what_was_spent_stays_spent_after_an_erasure_and_new_keys(tmp_path: Path
         rotate(home)
     with Home(tmp_path) as home:
         ledger = LedgerFile(home).read()
-        found = earlier_looks(ledger, digests(["refund letters"]), digests(["customer-2"]), run_id="r2")
+        groups = digests_of_groups({"customer-2": ["c2"]})
+        found = earlier_looks(ledger, digests(["refund letters"]), groups, run_id="r2")
         assert [x.run_id for x in found] == ["r1"]

@@ -7,10 +7,26 @@ import numpy as np
 import pytest
 
 from deputize.scoring.certificates import certify, threshold_grid
-from deputize.scoring.ledger import Ledger, Look, digests, earlier_looks, left_after, level, level_of_test
+from deputize.scoring.ledger import (
+    Ledger,
+    Look,
+    digests,
+    digests_of_groups,
+    earlier_looks,
+    left_after,
+    level,
+    level_of_test,
+)
 
 
-def look(run: str, keys: list[str], groups: list[str], specialist: str = "s") -> Look:
+def named(names: list[str]) -> dict[str, frozenset[str]]:
+    """Groups of which no call is known."""
+    return digests_of_groups(dict.fromkeys(names, ()))
+
+
+def look(
+    run: str, keys: list[str], groups: list[str], specialist: str = "s", calls: list[str] | None = None
+) -> Look:
     return Look(
         run_id=run,
         task_id="t",
@@ -20,13 +36,14 @@ def look(run: str, keys: list[str], groups: list[str], specialist: str = "s") ->
         level=0.04,
         delta=0.05,
         at_s=0.0,
+        calls=digests(calls or []),
     )
 
 
 def earlier(
     ledger: Ledger, run: str, keys: list[str], groups: list[str], specialist: str | None = None
 ) -> list[str]:
-    found = earlier_looks(ledger, digests(keys), digests(groups), run_id=run, specialist=specialist)
+    found = earlier_looks(ledger, digests(keys), named(groups), run_id=run, specialist=specialist)
     return [x.run_id for x in found]
 
 
@@ -40,6 +57,16 @@ def test_a_look_counts_where_key_and_group_are_shared() -> None:
     ledger = Ledger(looks=[look("r1", ["a"], ["g1", "g2"]), look("r2", ["b"], ["g1"])])
     assert earlier(ledger, "r3", ["a"], ["g2"]) == ["r1"]
     assert earlier(ledger, "r3", ["a"], ["g9"]) == earlier(ledger, "r3", ["c"], ["g1"]) == []
+
+
+def test_a_group_is_known_again_by_its_calls_whatever_it_and_the_task_are_called() -> None:
+    ledger = Ledger(looks=[look("r1", ["a"], ["e1", "e2"], calls=["c1", "c2"])])
+    groups = digests_of_groups({"renamed": ["c2", "c7"], "new": ["c8"]})
+    found = earlier_looks(ledger, digests(["another key"]), groups, run_id="r2")
+    assert [one.run_id for one in found] == ["r1"]
+    _, used = level_of_test(found * 4, groups, 0.05)
+    assert used == frozenset(digests(["new"]))
+    assert earlier_looks(ledger, digests(["b"]), digests_of_groups({"e1": ["c9"]}), run_id="r2") == []
 
 
 def test_a_resumed_run_looks_once_and_a_run_that_trains_anew_twice() -> None:
@@ -56,17 +83,17 @@ def test_a_ledger_holds_no_name() -> None:
 def test_new_groups_are_tested_alone_where_they_carry_more_than_all_at_what_is_left() -> None:
     old, new = [f"old{i}" for i in range(100)], [f"new{i}" for i in range(80)]
     before = [look("r1", ["a"], old)]
-    spent, used = level_of_test([], digests(old), 0.05)
+    spent, used = level_of_test([], named(old), 0.05)
     assert spent.level == pytest.approx(0.04)
     assert (spent.n_groups, spent.new_groups_only) == (100, False)
-    spent, used = level_of_test(before, digests(old + new), 0.05)
+    spent, used = level_of_test(before, named(old + new), 0.05)
     assert not spent.new_groups_only and len(used) == 180 and spent.level == pytest.approx(0.008)
     three = [look(f"r{i}", ["a"], old) for i in range(3)]
-    spent, used = level_of_test(three, digests(old + new), 0.05)
+    spent, used = level_of_test(three, named(old + new), 0.05)
     assert spent.new_groups_only and used == frozenset(digests(new)) and spent.level == pytest.approx(0.04)
     assert spent.left == pytest.approx(0.01)
     assert (spent.n_earlier, spent.n_groups) == (0, 80)
-    spent, used = level_of_test(three, digests(old + new[:9]), 0.05)
+    spent, used = level_of_test(three, named(old + new[:9]), 0.05)
     assert not spent.new_groups_only and spent.level == pytest.approx(0.05 * 0.8 * 0.008)
 
 

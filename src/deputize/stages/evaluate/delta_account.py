@@ -14,7 +14,16 @@ from deputize.core.artifacts import Curated, Discovered, Specialist
 from deputize.core.certification import TestLevel
 from deputize.core.config import Convert
 from deputize.core.records import Task
-from deputize.scoring.ledger import Ledger, Look, digests, earlier_looks, level_of_test, with_look
+from deputize.scoring.ledger import (
+    GroupDigests,
+    Ledger,
+    Look,
+    digests,
+    digests_of_groups,
+    earlier_looks,
+    level_of_test,
+    with_look,
+)
 
 
 class Looks(Protocol):
@@ -46,26 +55,31 @@ class DeltaAccount:
 
     run_id: str = ""
     looks: Looks = field(default_factory=LooksInMemory)
-    groups: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    """Task id -> digests of all groups of its calls in the log."""
+    groups: Mapping[str, GroupDigests] = field(default_factory=dict)
+    """Task id -> all groups of its calls in the log."""
     clock: Callable[[], float] = time.time
     """Unix seconds."""
 
     def begin(
-        self, task: Task, calibration_groups: Iterable[str], specialist: Specialist, config: Convert
+        self,
+        task: Task,
+        calibration_groups: Mapping[str, Iterable[str]],
+        specialist: Specialist,
+        config: Convert,
     ) -> tuple[TestLevel, frozenset[str]]:
         """The level of a test that is about to be done, and digests of the calibration groups that it may draw on.
 
         Args:
             task: the task.
-            calibration_groups: its groups in the calibration split.
+            calibration_groups: name of each of its groups in the calibration split -> ids of the calls in it.
             specialist: the one that is tested; one that was trained anew is another test.
             config: delta, and the seed that the calls are drawn with.
 
         Raises:
             StoreError, Tampered: the test could not be written down: then it may not be done.
         """
-        keys, groups = digests(task.keys), digests(calibration_groups)
+        keys, groups = digests(task.keys), digests_of_groups(calibration_groups)
+        every = self.groups.get(task.id, {})
         tested = digests([f"{specialist.id} {sorted(specialist.checksums.items())} {config.seed}"])[0]
         earlier = earlier_looks(self.looks.read(), keys, groups, run_id=self.run_id, specialist=tested)
         level, used = level_of_test(earlier, groups, config.delta)
@@ -75,7 +89,8 @@ class DeltaAccount:
                 task_id=task.id,
                 specialist=tested,
                 keys=keys,
-                groups=sorted(self.groups.get(task.id, frozenset()).union(groups)),
+                groups=sorted({*every, *groups}),
+                calls=sorted(set().union(*every.values(), *groups.values())),
                 level=level.level,
                 delta=config.delta,
                 at_s=self.clock(),
@@ -84,11 +99,11 @@ class DeltaAccount:
         return level, used
 
 
-def groups_by_task(curated: Curated, discovered: Discovered) -> dict[str, frozenset[str]]:
-    """Task id -> digests of all groups of its calls in the log, in whatever split."""
-    names: dict[str, set[str]] = {task.id: set() for task in discovered.tasks}
+def groups_by_task(curated: Curated, discovered: Discovered) -> dict[str, GroupDigests]:
+    """Task id -> all groups of its calls in the log, in whatever split."""
+    calls_of: dict[str, dict[str, list[str]]] = {task.id: {} for task in discovered.tasks}
     for example in curated.examples:
         task_id = discovered.assignment.get(example.call_id, "")
-        if task_id in names:
-            names[task_id].add(example.group)
-    return {task_id: frozenset(digests(groups)) for task_id, groups in names.items()}
+        if task_id in calls_of:
+            calls_of[task_id].setdefault(example.group, []).append(example.call_id)
+    return {task_id: digests_of_groups(found) for task_id, found in calls_of.items()}

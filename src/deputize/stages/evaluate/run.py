@@ -290,7 +290,9 @@ class TaskEvaluation:
         """Calibration labels are seen here, once; that is paid for before."""
         config, chosen = self.config, self.candidates[choice.index]
         chosen.read_alone(deadline)
-        groups = {c.group for c in self.calls.split("calibration")}
+        groups: dict[str, list[str]] = {}
+        for call in self.calls.split("calibration"):
+            groups.setdefault(call.group, []).append(call.call_id)
         level, within = self.account.begin(self.calls.task, groups, chosen.specialist, config)
         units = certify.calibration_units(self.calls, config.seed, within)
         # where all routes are to hold at once, a task may be left with its part of the level

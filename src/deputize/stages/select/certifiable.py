@@ -10,7 +10,7 @@ from deputize.core.certification import Feasibility
 from deputize.core.config import Convert
 from deputize.core.records import Example, Task
 from deputize.scoring.feasibility import expected_units, feasibility
-from deputize.scoring.ledger import Ledger, digests, earlier_looks, level, level_of_test
+from deputize.scoring.ledger import Ledger, digests, digests_of_groups, earlier_looks, level, level_of_test
 
 DAY_S = 86_400.0
 
@@ -41,11 +41,16 @@ def feasibility_of(
         tests: those of earlier runs, whose groups are paid for.
         days: that the whole log spans.
     """
-    sizes = Counter(e.group for e in mine if e.split == "calibration")
+    calls_of: dict[str, list[str]] = {}
+    for example in mine:
+        if example.split == "calibration":
+            calls_of.setdefault(example.group, []).append(example.call_id)
     largest = max(Counter(e.group for e in mine if e.split in ("train", "validation")).values(), default=1)
-    earlier = earlier_looks(tests.ledger, digests(task.keys), digests(sizes), run_id=tests.run_id)
-    looked, used = level_of_test(earlier, digests(sizes), config.delta)
-    n_units = expected_units([n for group, n in sizes.items() if digests([group])[0] in used], largest)
+    groups = digests_of_groups(calls_of)
+    earlier = earlier_looks(tests.ledger, digests(task.keys), groups, run_id=tests.run_id)
+    looked, used = level_of_test(earlier, groups, config.delta)
+    sizes = [len(calls) for group, calls in groups.items() if group in used]
+    n_units = expected_units(sizes, max([largest, *sizes]))
     n_groups = len({e.group for e in mine})
     return feasibility(
         n_groups,

@@ -40,6 +40,7 @@ def test_a_test_is_written_down_before_a_calibration_call_is_asked(world: Make) 
     assert (look.run_id, look.task_id, look.at_s, look.delta) == ("r1", "t1", 7.0, 0.05)
     assert look.level == result.level.level == result.certificate.level == pytest.approx(0.04)
     assert look.groups == digests({e.group for e in w.curated.examples}), "labels of all splits were seen"
+    assert look.calls == digests({e.call_id for e in w.curated.examples})
     assert (result.certificate.created_s, result.certificate.renew_after_days) == (
         7.0,
         CONFIG.renew_after_days,
@@ -60,6 +61,18 @@ def test_a_second_run_on_the_same_log_tests_at_what_is_left(world: Make) -> None
     for run_id in ("r4", "r5", "r6", "r7"):
         (result,) = w.run(CONFIG, account=account(w, run_id, looks))
     assert result.certificate is None and "are needed to claim 0.05 at level 2.6e-06" in result.refused
+
+
+def test_groups_by_other_names_are_still_the_same_calls(world: Make) -> None:
+    """A retry that joins a group, a deleted first call or a split by person give groups other names."""
+    w, looks = world(methods={"lora": 0.0}, n_calls=600), LooksInMemory()
+    w.run(CONFIG, account=account(w, "r1", looks))
+    renamed = [msgspec.structs.replace(e, group=f"now {e.group}") for e in w.curated.examples]
+    w.curated = msgspec.structs.replace(w.curated, examples=renamed)
+    task = msgspec.structs.replace(w.discovered.tasks[0], keys=["sig/another"])
+    w.discovered = msgspec.structs.replace(w.discovered, tasks=[task])
+    (result,) = w.run(CONFIG, account=account(w, "r2", looks))
+    assert result.level.n_earlier == 1 and result.level.level == pytest.approx(0.008)
 
 
 def test_new_episodes_are_tested_at_the_level_of_a_first_test(world: Make) -> None:

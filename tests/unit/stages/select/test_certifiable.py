@@ -49,6 +49,7 @@ def test_long_episodes_count_as_the_draw_of_calls_will_count_them() -> None:
     short: dict[str, tuple[Split, int]] = {f"c{i}": ("calibration", 1) for i in range(100)}
     assert verdict(calls({**short, "t": ("train", 1)})).n_units == 100
     assert verdict(calls({**short, "t": ("train", 10)})).n_units == 10
+    assert verdict(calls({**short, "t": ("train", 1), "c": ("calibration", 10)})).n_units == 11
 
 
 def test_the_wait_is_at_the_rate_of_the_log() -> None:
