@@ -12,8 +12,9 @@ from typing import Any
 from deputize.core.errors import DeputizeError, OverLimit, RequestTooLarge
 from deputize.core.records import Usage
 from deputize.gateway import error_replies, paths
-from deputize.gateway.auth import NOTHING_RESERVED, Authenticator, Caller, NoAuthentication
+from deputize.gateway.auth import NOTHING_RESERVED, Authenticator, Caller, NoAuthentication, key_id, key_text
 from deputize.gateway.context import CallIds, Context, read_context
+from deputize.gateway.denials import NoteDenial
 from deputize.gateway.exchange import Exchange
 from deputize.gateway.feedback import read_feedback
 from deputize.gateway.forwarding import forward_query
@@ -87,6 +88,7 @@ class Gateway:
         clock_s: Callable[[], float] = perf_counter,
         call_id: Callable[[], str] | None = None,
         gather_metrics: Callable[[Metrics], bytes] = Metrics.text,
+        note_denial: NoteDenial | None = None,
     ) -> None:
         """
         Args:
@@ -96,6 +98,7 @@ class Gateway:
             clock_s: perf_counter seconds.
             call_id: makes ids for calls.
             gather_metrics: the metrics of all workers, as Prometheus text.
+            note_denial: is told of every refusal.
         """
         self.settings = settings
         self.metrics = metrics
@@ -111,7 +114,7 @@ class Gateway:
             clock_s=clock_s,
         )
         self._clock, self._clock_s, self._call_id = clock, clock_s, call_id or CallIds()
-        self._gather_metrics = gather_metrics
+        self._gather_metrics, self._note_denial = gather_metrics, note_denial
         self._pages = WebPages(
             settings.allowed_hosts, settings.allowed_origins, any_address=settings.allow_open_bind
         )
@@ -136,7 +139,7 @@ class Gateway:
         try:
             found = self._admit(method, path, bare, headers)
         except DeputizeError as error:
-            found = self._refuse(paths.error_dialect(bare), error)
+            found = self._refuse(paths.error_dialect(bare), error, bare, key_text(headers))
         except Exception as error:  # noqa: BLE001 - the edge: a bug answers 500 and is logged without its payload
             _log_bug(error)
             found = error_replies.internal_error(paths.error_dialect(bare))
@@ -203,7 +206,7 @@ class Gateway:
             self._count_request(bare, 499)
             raise
         except DeputizeError as error:
-            reply = self._refuse(paths.error_dialect(bare), error)
+            reply = self._refuse(paths.error_dialect(bare), error, bare, key_text(asked.headers))
         except Exception as error:  # noqa: BLE001 - the edge: a bug answers 500 and is logged without its payload
             _log_bug(error)
             reply = error_replies.internal_error(paths.error_dialect(bare))
@@ -349,7 +352,10 @@ class Gateway:
         self._count_request("malformed", status)
         return error_replies.malformed(status, sentence)
 
-    def _refuse(self, dialect: Dialect, error: DeputizeError) -> HttpReply:
+    def _refuse(self, dialect: Dialect, error: DeputizeError, bare: str = "", key: str = "") -> HttpReply:
+        if self._note_denial is not None:
+            known = bare if bare in paths.ENDPOINTS else "other"
+            self._note_denial(error, known, key_id(key))
         self.metrics.add("deputize_refused_total", (("reason", error.code),))
         return error_replies.refused(dialect, error)
 

@@ -14,6 +14,7 @@ from deputize.gateway.app import Gateway
 from deputize.gateway.audits import Auditor
 from deputize.gateway.auth import ApiKeyAuthenticator, Authenticator
 from deputize.gateway.conversations import SealedConversations
+from deputize.gateway.denials import DenialLog
 from deputize.gateway.metrics import Metrics
 from deputize.gateway.metrics_files import MetricsFiles
 from deputize.gateway.model_calls import ModelCallHandler
@@ -110,6 +111,7 @@ class RunningGateway:
         authenticator = ApiKeyAuthenticator(
             self._keys, self._meter, load_prices(self._home), required=self._requires_keys
         )
+        self._denials = DenialLog(home.audit)
         upstreams = UpstreamPool(
             [Upstream(c, self._transport_for(c)) for c in settings.upstreams],
             settings.retry,
@@ -125,6 +127,7 @@ class RunningGateway:
             gather_metrics=self._metrics_files.gather,
             authenticator=authenticator,
             clock=self._clock,
+            note_denial=self._denials.note,
         )
         if self._n_workers > 1:
             self._metrics_files.start(self.metrics, self.gateway.refresh_metrics)
@@ -221,6 +224,7 @@ class RunningGateway:
         """Writes what is pending and closes everything."""
         self.gateway.ready = False
         await self._auditor.finish(AUDIT_WAIT_S)
+        await self._denials.close()
         self._metrics_files.stop()
         await self._routes.stop()
         if self._specialists is not None:

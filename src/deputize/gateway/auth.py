@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
@@ -20,6 +21,7 @@ log = logging.getLogger("deputize.gateway")
 KEY_PREFIX = "dpk_"
 """Start of the gateway's own keys; a value that starts so is never sent to an upstream."""
 KEY_HEADER = "x-deputize-key"
+_KEY_ID = re.compile(r"dpk_([0-9a-f]{12})_")
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -168,3 +170,9 @@ def key_text(headers: Mapping[str, str]) -> str:
         if value.startswith(KEY_PREFIX):
             return value
     return ""
+
+
+def key_id(text: str) -> str:
+    """The id in the text of a key, whether or not there is such a key; "" for anything else."""
+    found = _KEY_ID.match(text)
+    return found.group(1) if found else ""

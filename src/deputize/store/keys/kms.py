@@ -13,6 +13,7 @@ import datetime
 import hashlib
 import hmac
 import http.client
+import ipaddress
 import json
 import time
 import urllib.error
@@ -31,6 +32,42 @@ _TRY_AGAIN = (412, 429)
 """412: a Vault replica that has not caught up yet."""
 
 Sleep = Callable[[float], None]
+
+HTTP_VARIABLE = "DEPUTIZE_KEY_SERVICE_HTTP"
+"""Set to "allow": a key service may be asked without TLS beyond this machine."""
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """A redirect is an answer like any other: the token is for the address that was configured, and for no other."""
+
+    def redirect_request(self, *_: Any, **__: Any) -> None:
+        return None
+
+
+def _is_local(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+_opener = urllib.request.build_opener(_NoRedirects)
+
+
+def check_service_address(url: str, environ: Mapping[str, str]) -> None:
+    """Checks that a key service is asked over TLS, or on this machine.
+
+    Raises:
+        BadInput: another scheme or no host, or plain HTTP to another machine that the environment does not allow.
+    """
+    parts = urllib.parse.urlsplit(url)
+    host = parts.hostname or ""
+    if parts.scheme == "https" and host:
+        return
+    if parts.scheme != "http" or not host or not (_is_local(host) or environ.get(HTTP_VARIABLE) == "allow"):
+        raise BadInput(
+            f"The key service at {url} would be asked without TLS: use https (or set {HTTP_VARIABLE}=allow)."
+        )
 
 
 class _Refused(Exception):
@@ -56,7 +93,7 @@ def _post(
             sleep(0.2 * 2**attempt)
         request = urllib.request.Request(url, data=body, headers=headers(), method="POST")
         try:
-            with urllib.request.urlopen(request, timeout=timeout_s) as reply:
+            with _opener.open(request, timeout=timeout_s) as reply:
                 return _object(reply.read(_MAX_REPLY_BYTES))
         except urllib.error.HTTPError as error:
             with error:
@@ -109,6 +146,7 @@ class VaultKek:
         sleep: Sleep = time.sleep,
         timeout_s: float = _TIMEOUT_S,
     ) -> None:
+        check_service_address(address, environ)
         self._address, self._key, self._mount, self._namespace = address.rstrip("/"), key, mount, namespace
         self._environ, self._sleep, self._timeout_s = environ, sleep, timeout_s
         self._what = f"Vault at {self._address}"
@@ -191,6 +229,7 @@ class AwsKek:
         """`key`: key id, ARN or alias/name. `endpoint`: only where it is not the region's public one."""
         self._key, self._region, self._endpoint = key, region, endpoint.rstrip("/")
         self._url = (self._endpoint or f"https://kms.{region}.amazonaws.com") + "/"
+        check_service_address(self._url, environ)
         self._environ, self._sleep, self._now, self._timeout_s = environ, sleep, now, timeout_s
         self._what = f"AWS KMS at {self._url}"
 

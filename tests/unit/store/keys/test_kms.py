@@ -26,7 +26,7 @@ from deputize.home import Home
 from deputize.maintenance.rotation import rotate
 from deputize.store.keys.base import KeyProvider
 from deputize.store.keys.keyring import KeyRing
-from deputize.store.keys.kms import AwsKek, VaultKek, sign_v4
+from deputize.store.keys.kms import AwsKek, VaultKek, check_service_address, sign_v4
 from deputize.store.keys.registry import provider_from, provider_named
 from deputize.testing import check_key_provider
 
@@ -518,3 +518,61 @@ def test_the_command_moves_the_kek(
     again.close()
     assert run(["--home", str(tmp_path), "keys", "rotate", "--to", "env:NOT_SET"]) == 1
     assert run(["--home", str(tmp_path), "keys", "rotate", "--to", "paper"]) == 3
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://vault.example:8200",
+        "http://10.0.0.1",
+        "ftp://127.0.0.1",
+        "vault",
+        "http://127.0.0.1@evil.example",
+        "http://127.evil.example",
+    ],
+)
+def test_a_key_service_is_asked_over_tls_or_on_this_machine(address: str) -> None:
+    with pytest.raises(BadInput, match="without TLS"):
+        check_service_address(address, {})
+
+
+def test_plain_http_where_the_environment_allows_it() -> None:
+    check_service_address("http://vault.example:8200", {"DEPUTIZE_KEY_SERVICE_HTTP": "allow"})
+    for address in (
+        "https://vault.example",
+        "http://127.0.0.1:8200",
+        "http://[::1]:8200",
+        "http://localhost",
+    ):
+        check_service_address(address, {})
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_token_follows_no_redirect(status: int) -> None:
+    seen: list[str] = []
+
+    class Service(BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            seen.append(self.path)
+            self.rfile.read(int(self.headers.get("content-length") or 0))
+            self.send_response(status)
+            self.send_header("location", f"http://127.0.0.1:{server.server_port}/elsewhere")
+            self.end_headers()
+
+        do_GET = do_POST = answer
+
+        def log_message(self, format: str, *args: Any) -> None:
+            return None
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Service)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        kek = VaultKek(
+            f"http://127.0.0.1:{server.server_port}", "k", {"VAULT_TOKEN": "t"}, sleep=lambda s: None
+        )
+        with pytest.raises(StoreError, match=f"HTTP {status}"):
+            kek.wrap(b"k" * 32, b"")
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert seen == ["/v1/transit/encrypt/k"]
