@@ -159,7 +159,7 @@ def certify(
     """Tests a grid of thresholds, strict to lax, on calibration units in a random order.
 
     With `served_limit` each threshold has two hypotheses, and it passes only where both are rejected: then its p-value
-    is the larger of the two. A false threshold has at least one true hypothesis, so it passes with probability at most
+    is the larger of the two. The walk begins where enough units are served for that. A false threshold has at least one true hypothesis, so it passes with probability at most
     delta, and the fixed sequence keeps that for all of them (Learn then Test, section 3).
 
     Args:
@@ -177,6 +177,8 @@ def certify(
         ValueError: a grid that is not strict to lax, arrays of different length, or a limit outside (0, 1).
     """
     confidence, wrong, grid = _checked(confidence_N, wrong_N, grid_L)
+    if served_limit is not None:
+        grid = grid[_first_testable(confidence, grid, served_limit, delta) :]
     served_NL = confidence[:, None] >= grid[None, :]
     errors_NL = served_NL & wrong[:, None]
     n_served_L, n_errors_L = served_NL.sum(axis=0), errors_NL.sum(axis=0)
@@ -205,6 +207,20 @@ def certify(
     )
 
 
+def _first_testable(confidence_N: Floats, grid_L: Floats, served_limit: float, delta: float) -> int:
+    """Index of the first threshold at which so many units are served that the test of the served ones could pass.
+
+    Stricter ones would fail whatever the answers are, and end the walk before it has begun. Only confidences are looked at.
+    Given how many units a threshold serves, its errors are binomial all the same; and where the error rate does not fall as
+    confidence falls, a start because few units were surer than that can only make errors more frequent.
+    """
+    if not 0 < served_limit < 1:
+        raise ValueError(f"served_limit must lie in (0, 1), not {served_limit}")
+    n_served_L = (confidence_N[:, None] >= grid_L[None, :]).sum(axis=0)
+    testable = np.flatnonzero(n_served_L >= units_needed(served_limit, delta))
+    return int(testable[0]) if testable.size else 0
+
+
 def _checked(
     confidence_N: ArrayLike, wrong_N: ArrayLike, grid_L: ArrayLike
 ) -> tuple[Floats, NDArray[np.bool_], Floats]:
@@ -229,8 +245,6 @@ def _served_p(
 
     Given how many units are served they are independent draws of the served calls, so the binomial tail is exact.
     """
-    if not 0 < limit < 1:
-        raise ValueError(f"served_limit must lie in (0, 1), not {limit}")
     n_served_L = served_NL.sum(axis=0)
     if llm_loss_N is None:
         n_errors_L = (served_NL & wrong_N[:, None]).sum(axis=0)

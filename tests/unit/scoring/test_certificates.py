@@ -363,3 +363,22 @@ def test_a_claim_says_what_its_units_are() -> None:
         " The calls are of 5 people; a new person may differ."
     )
     assert c.claim(verdict, 0, n_people=1).endswith("The calls are of one person; a new person may differ.")
+
+
+@pytest.mark.parametrize(
+    "rates", [(0.02, 0.10, 0.22), (0.16, 0.16, 0.16), (0.30, 0.10, 0.30), (0.9, 0.02, 0.30)]
+)
+def test_a_start_where_enough_are_served_breaks_no_promise(rates: tuple[float, ...]) -> None:
+    """Error rates that rise, stay or fall with falling confidence; few units at the strictest threshold, as many as needed or not."""
+    rng, grid, limit, delta = np.random.default_rng(5), np.array([0.9, 0.6, 0.3]), 0.15, 0.10
+    share = np.array([0.12, 0.3, 0.4])
+    truth = np.cumsum(share * rates) / np.cumsum(share)
+    n_broken = 0
+    for _ in range(2000):
+        bin_N = rng.choice(4, size=120, p=[*share, 1 - share.sum()])
+        confidence = np.array([0.95, 0.7, 0.4, 0.1])[bin_N]
+        wrong = rng.random(120) < np.array([*rates, 0.5])[bin_N]
+        made = c.certify("not_worse_than_llm", confidence, wrong, grid, 0.5, delta, served_limit=limit)
+        passed = made.thresholds_L[: made.n_passed]
+        n_broken += bool((truth[np.isin(grid, passed)] > limit).any())
+    assert n_broken / 2000 <= delta + 3 * (delta * (1 - delta) / 2000) ** 0.5

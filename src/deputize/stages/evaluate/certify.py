@@ -180,16 +180,6 @@ def _costs_more(share: float, errors: float, route_usd: float, costs: cert.CallC
     )
 
 
-def first_share(served_limit: float | None, delta: float, n_units: int) -> float:
-    """The share of calls that the strictest threshold has to serve for the test of the served calls to be able to pass.
-
-    With half as many again as are needed without an error, so that a few fewer on calibration than on validation do no harm.
-    """
-    if served_limit is None or not n_units:
-        return 0.0
-    return min(1.0, 1.5 * cert.units_needed(served_limit, delta) / n_units)
-
-
 CONTRADICTED = 0.01
 """Level of the test on held-out calls that blocks a certificate: it costs a sound route one time in a hundred."""
 

@@ -135,7 +135,7 @@ def _decide_all(waiting: list[TaskEvaluation], deadline: Deadline, config: Conve
     for at, evaluation in enumerate(waiting):
         needs = [one.needs_s() for one in waiting[at:]]
         share = needs[0] / sum(needs) if sum(needs) else 1 / len(needs)
-        evaluation.decide(deadline.part(share, least_s=needs[0]), len(waiting))
+        evaluation.decide(deadline.part(share, least_s=needs[0]))
     _conclude_all([one for one in waiting if one.decision is not None], config)
 
 
@@ -259,13 +259,8 @@ class TaskEvaluation:
                     self.too_expensive = list(methods[at + 1 :])
                     break
 
-    def decide(self, deadline: Deadline, n_tasks: int = 1) -> None:
-        """Chooses and tests, and reads held-out calls with what was chosen; begins nothing after the deadline.
-
-        Args:
-            deadline: of this task.
-            n_tasks: tasks that are to be decided, this one included.
-        """
+    def decide(self, deadline: Deadline) -> None:
+        """Chooses and tests, and reads held-out calls with what was chosen; begins nothing after the deadline."""
         if not self.calls.split("validation"):
             self.refused = "no validation call of this task, so no threshold could be proposed"
             return
@@ -282,11 +277,9 @@ class TaskEvaluation:
         if deadline.is_limited and not any(m.right_N.any() for m in validation):
             self.refused = certify.no_agreement(self.candidates, max(len(m) for m in validation))
             return
-        self.decision = self._test(choice, len(common_N), deadline, n_tasks)
+        self.decision = self._test(choice, len(common_N), deadline)
 
-    def _test(
-        self, choice: MethodChoice, n_validation: int, deadline: Deadline, n_tasks: int
-    ) -> MethodDecision:
+    def _test(self, choice: MethodChoice, n_validation: int, deadline: Deadline) -> MethodDecision:
         """Calibration labels are seen here, once; that is paid for before."""
         config, chosen = self.config, self.candidates[choice.index]
         chosen.read_alone(deadline)
@@ -295,10 +288,7 @@ class TaskEvaluation:
             groups.setdefault(call.group, []).append(call.call_id)
         level, within = self.account.begin(self.calls.task, groups, chosen.specialist, config)
         units = certify.calibration_units(self.calls, config.seed, within)
-        # where all routes are to hold at once, a task may be left with its part of the level
-        least = level.level / (n_tasks if config.scope == "all-routes" else 1)
-        first = certify.first_share(config.limit_among_served, least, len(units))
-        grid = cert.threshold_grid(chosen.on_validation().confidence_N, min_share=first)
+        grid = cert.threshold_grid(chosen.on_validation().confidence_N)
         needed = cert.units_needed(config.epsilon, level.level)
         decision = MethodDecision(
             chosen,

@@ -185,10 +185,11 @@ def test_the_served_calls_have_a_limit_of_their_own() -> None:
     assert certify.attempt(reading(of), GRID, 0.05, 0.05, COSTS, served_limit=0.15).index is None
 
 
-def test_the_grid_starts_where_the_served_calls_can_pass() -> None:
-    share = certify.first_share(0.15, 0.05, 200)
-    assert share * 200 >= 19, "19 served calls without an error are needed for .15"
-    assert certify.first_share(None, 0.05, 200) == 0.0 and certify.first_share(0.15, 0.05, 10) == 1.0
+def test_a_walk_starts_where_enough_calls_are_served_whatever_validation_said() -> None:
+    """Seven of 111 calls at the strictest threshold, all others at the next, none wrong: too few to start with."""
+    of = changed(outcomes(111), confidence_N=np.where(np.arange(111) < 7, 0.95, 0.85))
+    made = certify.attempt(reading(of), np.array([0.95, 0.8]), 0.05, 0.04, COSTS, served_limit=0.15)
+    assert made.threshold == 0.8 and made.share_served == 1.0
 
 
 def test_a_route_that_costs_more_than_it_saves_is_refused_with_the_numbers() -> None:
