@@ -7,7 +7,7 @@ are kept encrypted (see store.conversation_store), shared by all workers, for 30
 from __future__ import annotations
 
 import asyncio
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -87,6 +87,7 @@ async def resume_conversation(conversations: Conversations, exchange: Exchange) 
     if not isinstance(earlier, str) or not earlier:
         return ""
     conversation = await conversations.get(exchange.context.tenant, earlier)
+    exchange.knows_earlier = conversation is not None
     if not earlier.startswith(OWN_PREFIX):
         return conversation.upstream if conversation is not None else ""
     if conversation is None:
@@ -98,6 +99,31 @@ async def resume_conversation(conversations: Conversations, exchange: Exchange) 
     exchange.outgoing = {**fields, "input": chat_to_items(exchange.history)}
     exchange.body = msgspec.json.encode(exchange.outgoing)
     return ""
+
+
+def check_references(exchange: Exchange) -> None:
+    """Checks that a request refers to nothing on an upstream that was given to another tenant. Callers who share the
+    upstream's key are one account to it, so it cannot tell them apart.
+
+    Raises:
+        BadInput: a response that was not given to this tenant, or a conversation or item, which cannot be told.
+    """
+    fields = exchange.fields
+    earlier = fields.get("previous_response_id")
+    if isinstance(earlier, str) and earlier and not exchange.knows_earlier:
+        raise BadInput(f"Previous response with id {header_safe(earlier, 80)!r} not found.")
+    if fields.get("conversation"):
+        raise BadInput("Conversations that an upstream keeps cannot be used with its shared key.")
+    items = fields.get("input")
+    if isinstance(items, list) and any(_is_reference(item) for item in items):
+        raise BadInput("References to items that an upstream keeps cannot be used with its shared key.")
+
+
+def _is_reference(item: Any) -> bool:
+    # the type may be left out where there is an id and nothing else
+    return isinstance(item, dict) and (
+        item.get("type") == "item_reference" or ("id" in item and item.keys() <= {"id", "type"})
+    )
 
 
 async def keep_conversation(
@@ -116,7 +142,7 @@ async def keep_conversation(
         return
     if leg is None or not leg.same_protocol:
         conversation = Conversation(messages=[*exchange.history, completion.message])
-    elif leg.one_of_several:
+    elif leg.one_of_several or exchange.caller.key is not None:
         conversation = Conversation(upstream=leg.upstream.name)
     else:
         return

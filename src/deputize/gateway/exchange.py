@@ -79,6 +79,8 @@ class Exchange(msgspec.Struct):
     routing: RoutingOutcome = RoutingOutcome()
     leg: Leg | None = None
     """None before an upstream has answered, and where a specialist does."""
+    knows_earlier: bool = False
+    """The tenant has been given the earlier response that the request refers to."""
     sent: bool = False
     """An upstream has been asked, so that the call costs something even where no answer comes."""
     settled: bool = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from deputize.core.errors import BadInput, UpstreamError
+from deputize.gateway.conversations import check_references
 from deputize.gateway.exchange import Exchange, Leg
 from deputize.gateway.metrics import Metrics
 from deputize.gateway.translate import request_for
@@ -91,10 +92,12 @@ def leg_to(upstream: Upstream, exchange: Exchange, *, one_of_several: bool) -> L
     """The leg to an upstream: in the client's protocol where it speaks that, so that bytes pass as they are.
 
     Raises:
-        BadInput: it speaks no protocol that is known here.
+        BadInput: it speaks no protocol that is known here, or the request refers to what another tenant was given.
     """
     dialect = exchange.dialect
     if upstream.speaks(dialect.name):
+        if dialect is RESPONSES and upstream.has_key and exchange.caller.key is not None:
+            check_references(exchange)
         return Leg(upstream, dialect, True, "", one_of_several)
     for other in DIALECTS:
         if upstream.speaks(other.name):

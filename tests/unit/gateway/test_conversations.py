@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.unit.gateway.stubs import CannedTransport, DictConversations, exchange, upstream
 
 from deputize.core.errors import BadInput
+from deputize.gateway.auth import Caller
 from deputize.gateway.conversations import (
     Conversation,
     SealedConversations,
+    check_references,
     keep_conversation,
     resume_conversation,
 )
 from deputize.gateway.exchange import ExchangeOutcome, Leg
+from deputize.store.access.api_keys import ApiKey
 from deputize.store.conversation_store import ConversationStore
 from deputize.store.keys.keyring import KeyRing
 from deputize.wire.events import Completion
@@ -80,3 +84,37 @@ async def test_nothing_is_kept_for_other_protocols_or_where_the_client_says_so()
     passed.leg = Leg(upstream(CannedTransport()), RESPONSES, True, "", one_of_several=False)
     await keep_conversation(conversations, passed, outcome)
     assert not conversations.kept
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"previous_response_id": "resp_of_another_tenant"},
+        {"conversation": "conv_1"},
+        {"conversation": {"id": "conv_1"}},
+        {"input": [{"type": "item_reference", "id": "msg_1"}]},
+        {"input": [{"role": "user", "content": "q"}, {"id": "msg_1"}]},
+        {"input": [{"id": "msg_1", "type": None}]},
+    ],
+)
+async def test_what_another_tenant_was_given_is_not_there(more: dict[str, Any]) -> None:
+    """Callers with keys of the gateway share the upstream's own key: to it they are one account."""
+    conversations = DictConversations()
+    conversations.kept["other", "resp_of_another_tenant"] = Conversation(upstream="u0")
+    key = ApiKey(id="k", digest=b"", role="ingest")
+    asked = exchange({"model": "m", "input": "q", **more}, RESPONSES, caller=Caller(key=key))
+    await resume_conversation(conversations, asked)
+    with pytest.raises(BadInput, match=r"not found|shared key"):
+        check_references(asked)
+
+
+async def test_what_a_tenant_was_given_is_its_own() -> None:
+    conversations = DictConversations()
+    key = ApiKey(id="k", digest=b"", role="ingest")
+    first = exchange({"model": "m", "input": "q"}, RESPONSES, caller=Caller(key=key))
+    first.leg = Leg(upstream(CannedTransport()), RESPONSES, True, "", one_of_several=False)
+    await keep_conversation(conversations, first, ExchangeOutcome(completion=ANSWER, response_id="resp_up"))
+    fields = {"model": "m", "input": "q", "previous_response_id": "resp_up"}
+    second = exchange(fields, RESPONSES, caller=Caller(key=key))
+    assert await resume_conversation(conversations, second) == "u0"
+    check_references(second)
