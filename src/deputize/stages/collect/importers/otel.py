@@ -26,7 +26,7 @@ from deputize.stages.collect.importers.otel_attributes import (
     service_of,
 )
 from deputize.stages.collect.importers.recorded_exchange import Known, exchange_calls
-from deputize.stages.collect.importers.side_fields import status_of_error
+from deputize.stages.collect.importers.side_fields import number, status_of_error
 from deputize.wire.json_fields import mapping
 
 _MAX_WAITING = 200_000
@@ -50,7 +50,7 @@ class OtelImporter:
     """Spans with the attributes of an LLM call, or with events that hold its messages, joined by the id of the span."""
 
     name = "otel"
-    description = "OpenTelemetry (OTLP JSON, SDK dumps): GenAI attributes and events, OpenLLMetry, Vercel AI SDK, OpenInference"
+    description = "OpenTelemetry (OTLP JSON, SDK dumps, Jaeger, Tempo): GenAI attributes and events, OpenLLMetry, Vercel AI SDK, OpenInference"
     marks = frozenset(
         (
             "spanId",
@@ -63,6 +63,7 @@ class OtelImporter:
             "event_name",
             "event.name",
             "timeUnixNano",
+            "spanID",
             "body",
         )
     )
@@ -86,6 +87,7 @@ class OtelImporter:
                 "start_time_unix_nano",
                 "start_time",
                 "start_timestamp",
+                "startTime",
                 "Timestamp",
             )
         )
@@ -287,6 +289,9 @@ def _call(
     fields |= {k: row[k] for k in _TIME_FIELDS if k in row}
     if "timeUnixNano" in fields:
         fields.setdefault("startTimeUnixNano", fields["timeUnixNano"])
+    if "spanID" in row:  # Jaeger counts microseconds
+        start, duration = number(row.get("startTime")), number(row.get("duration"))
+        fields |= {"start_time": start, "latency_ms": duration / 1000 if duration is not None else None}
     code = None
     if failed or attributes.get("error.type"):
         words = (

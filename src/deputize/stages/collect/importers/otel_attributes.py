@@ -62,6 +62,8 @@ def record_attributes(row: dict[str, Any]) -> dict[str, Any]:
         found = plain_attributes(
             row.get("span_attributes") or row.get("SpanAttributes") or row.get("LogAttributes")
         )
+    if not found and isinstance(row.get("tags"), list):
+        found = plain_attributes(row["tags"])  # Jaeger
     columns = {
         k.removeprefix("attributes."): v
         for k, v in row.items()
@@ -123,7 +125,7 @@ def identity(row: dict[str, Any]) -> tuple[str, str]:
         (
             p[k]
             for p in places
-            for k in ("traceId", "trace_id", "context.trace_id", "TraceId")
+            for k in ("traceId", "trace_id", "context.trace_id", "TraceId", "traceID")
             if isinstance(p.get(k), str)
         ),
         "",
@@ -132,7 +134,7 @@ def identity(row: dict[str, Any]) -> tuple[str, str]:
         (
             p[k]
             for p in places
-            for k in ("spanId", "span_id", "context.span_id", "SpanId")
+            for k in ("spanId", "span_id", "context.span_id", "SpanId", "spanID")
             if isinstance(p.get(k), str)
         ),
         "",

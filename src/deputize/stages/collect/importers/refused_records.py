@@ -63,6 +63,10 @@ _DESCRIPTIONS: tuple[tuple[str, Callable[[dict[str, Any]], bool]], ...] = (
         lambda row: ("features" in row and "description" in row) or "_data_files" in row,
     ),
     (
+        "an action line of Elasticsearch's bulk format",
+        lambda row: len(row) == 1 and isinstance(next(iter(row.values())), dict) and row.keys() <= _ACTIONS,
+    ),
+    (
         "an embedding, not a chat call",
         lambda row: _is_embedding(row),
     ),
@@ -104,8 +108,10 @@ def _span_kind(row: dict[str, Any]) -> Any:
     return data.get("type") if isinstance(data, dict) else None
 
 
+_ACTIONS = frozenset({"index", "create", "update", "delete"})
 _MARKS = frozenset(
     {
+        *_ACTIONS,
         *(
             "generation_id",
             "category",

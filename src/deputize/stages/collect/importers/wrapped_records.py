@@ -28,6 +28,7 @@ _OBJECTS = (
     "result",
     "doc",
     "document",
+    "trace",
     "payload",
     "attributes",
     "hits",
@@ -36,9 +37,12 @@ _OBJECTS = (
 )
 
 
+_OTLP = frozenset({"resourceSpans", "resource_spans", "resourceLogs", "resource_logs", "batches"})
+
+
 def unwrapped(row: dict[str, Any]) -> Iterator[Record]:
     """The records in an object that is none itself; none where it is no wrapper that is known."""
-    if any(name in row for name in ("resourceSpans", "resource_spans", "resourceLogs", "resource_logs")):
+    if not _OTLP.isdisjoint(row):
         yield from _otlp(row)
         return
     around = {
@@ -82,6 +86,7 @@ def _otlp(row: dict[str, Any]) -> Iterator[Record]:
     """Spans and log records of an OTLP request, each with the attributes of its resource and the name of its scope."""
     for outer, inner, leaf in (
         ("resourceSpans", "scopeSpans", "spans"),
+        ("batches", "scopeSpans", "spans"),  # Tempo
         ("resourceLogs", "scopeLogs", "logRecords"),
     ):
         for resource in _dicts(row, outer):

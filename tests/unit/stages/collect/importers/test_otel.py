@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from deputize.core.artifacts import Skip
 from deputize.core.records import Call
+from deputize.stages.collect.containers.log_objects import LogObject
 from deputize.stages.collect.importers.base import ImportContext
 from deputize.stages.collect.importers.otel import OtelImporter
+from deputize.stages.collect.importers.registry import importers_for
+from deputize.stages.collect.log_reader import LogReader
 
 CONTEXT = ImportContext("f", 1, around={"resource": {"attributes": {"service.name": "desk"}}})
 SPAN = {
@@ -65,3 +69,50 @@ def test_events_of_a_span_itself() -> None:
     ]
     (call,) = read({**SPAN, "attributes": {"gen_ai.operation.name": "chat"}, "events": events})
     assert isinstance(call, Call) and call.response["content"] == "y" and call.latency_ms == 1000.0
+
+
+def test_jaeger_and_tempo() -> None:
+    text = json.dumps([{"role": "user", "parts": [{"type": "text", "content": "x"}]}])
+    answer = json.dumps([{"role": "assistant", "parts": [{"type": "text", "content": "y"}]}])
+    pairs = {"gen_ai.input.messages": text, "gen_ai.output.messages": answer}
+    jaeger = {
+        "data": [
+            {
+                "traceID": "t",
+                "spans": [
+                    {
+                        "traceID": "t",
+                        "spanID": "s",
+                        "startTime": 1760000000000000,
+                        "duration": 500000,
+                        "tags": [{"key": k, "type": "string", "value": v} for k, v in pairs.items()],
+                    }
+                ],
+            }
+        ]
+    }
+    tempo = {
+        "batches": [
+            {
+                "scopeSpans": [
+                    {
+                        "spans": [
+                            {
+                                **SPAN,
+                                "endTimeUnixNano": "1760000000500000000",
+                                "attributes": [
+                                    {"key": k, "value": {"stringValue": v}} for k, v in pairs.items()
+                                ],
+                            }
+                        ]
+                    }
+                ]
+            }
+        ]
+    }
+    for document in (jaeger, tempo, {"trace": tempo}):
+        reader = LogReader(importers_for("auto"))
+        (found,) = reader.read(LogObject("f", 1, document))
+        call = found.item
+        assert isinstance(call, Call) and found.format == "otel"
+        assert (call.id, call.episode, call.timestamp, call.latency_ms) == ("s", "t", 1760000000.0, 500.0)

@@ -22,6 +22,7 @@ from deputize.stages.collect.importers.refused_records import RefusedImporter
         ({"object": "response", "output": []}, "Responses API", False),
         ({"severity_number": 9, "body": "x"}, "log records", False),
         ({"What is late?": "a parcel", "Who asks?": "Ann"}, "cache", False),
+        ({"index": {"_index": "x"}}, "bulk", True),
         ({"features": {}, "description": ""}, "Hugging Face", True),
         ({"request": {"model": "text-embedding-3", "input": "x"}, "response": {}}, "embedding", True),
         ({"object": "trace.span", "span_data": {"type": "function"}}, "agents SDK", True),
