@@ -7,6 +7,7 @@ from typing import Any
 
 from deputize.stages.collect.importers.base import ImportContext, Parsed
 
+_ACTIONS = frozenset({"index", "create", "update", "delete"})
 _KINDS: tuple[tuple[str, Callable[[dict[str, Any]], bool]], ...] = (
     (
         "OpenRouter's activity export, which holds counts and costs but no texts",
@@ -108,7 +109,6 @@ def _span_kind(row: dict[str, Any]) -> Any:
     return data.get("type") if isinstance(data, dict) else None
 
 
-_ACTIONS = frozenset({"index", "create", "update", "delete"})
 _MARKS = frozenset(
     {
         *_ACTIONS,
