@@ -30,8 +30,6 @@ _MAX_UNREAD_BYTES = 16 * 1024
 _MAX_SKIPPED_BYTES = 64 * 1024
 """Of the body of a refused request: up to here it is read and dropped and the connection lives on."""
 _MAX_HEADER_LINES = 128
-_MAX_DROPPED_BYTES = 256 * 1024
-"""Read after a refusal, so that a client that is still sending gets to read the answer."""
 _PAUSE_S = 0.05
 """Between a refusal and the next request of the same connection, so that refusing takes no time from others."""
 
@@ -159,8 +157,9 @@ class ServerConnection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, n_bytes: int) -> None:
         if self._refused:
+            # dropped, as far as a body may go: many clients send all of it before they read the answer
             self._n_unread += n_bytes
-            if self._n_unread > _MAX_DROPPED_BYTES:
+            if self._n_unread > self._server.limits.max_body_bytes:
                 self._transport.pause_reading()
             return
         data = bytes(self._server.read_buffer[:n_bytes])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
@@ -207,3 +208,13 @@ async def test_an_idle_connection_makes_room_for_a_new_one() -> None:
         assert (await first(reader)).startswith(b"HTTP/1.1 200 ")
         for _, other in [*idle, (reader, writer)]:
             other.close()
+
+
+async def test_a_client_that_sends_all_of_its_body_still_reads_why_it_was_refused() -> None:
+    def talk(port: int) -> bytes:
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as client:
+            client.sendall(head(content_length=20_000_000) + b"x" * 20_000_000)
+            return client.recv(100)
+
+    async with served(Door()) as (_, port):
+        assert (await asyncio.to_thread(talk, port)).startswith(b"HTTP/1.1 401 ")
