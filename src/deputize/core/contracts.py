@@ -152,6 +152,14 @@ def agree(a: Answer | None, b: Answer | None, contract: Contract) -> bool:
         return False
 
 
+def agrees_with_itself(first: Answer | None, second: Answer | None, contract: Contract) -> bool:
+    """True where two answers of the LLM to one request agree, or both break the contract.
+
+    Two broken answers say nothing for a specialist that answers otherwise, so they are no disagreement of the LLM's.
+    """
+    return agree(first, second, contract) or (first is None and second is None)
+
+
 def _compared(answer: Answer, contract: Contract) -> Answer:
     if isinstance(answer, dict) and (free := contract.uncompared):
         answer = {k: v for k, v in answer.items() if k not in free}

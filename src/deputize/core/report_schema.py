@@ -157,6 +157,8 @@ class ReportTaskCost(Record):
     """Of it, specialists for calls that they serve."""
     escalation_usd: float
     """Of it, specialists for calls that go on to the LLM."""
+    audit_usd: float
+    """Of it, the LLM for audits of served calls; twice for routes that are certified against its own repeated samples."""
 
 
 class ReportTask(Record):
@@ -227,10 +229,10 @@ class ReportCost(ReportTaskCost, kw_only=True):
 
     training_usd: float
     """Training, paid once; not in routed_usd."""
+    audit_share: float
+    """Share of the served calls that is audited, as the gateway's settings say."""
     judging_usd: float
     """LLM calls made to judge answers."""
-    shadow_usd: float
-    """LLM calls made to audit specialists."""
     llm_left_usd: float
     """Of routed_usd, the LLM."""
     break_even_calls: int | None

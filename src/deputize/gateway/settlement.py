@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import structs
 
-from deputize.core.contracts import DEFER, agree, answer_of
+from deputize.core.contracts import DEFER, agree, agrees_with_itself, answer_of
 from deputize.core.errors import DeputizeError
 from deputize.core.records import Call, Message, Prediction, Route, Usage
 from deputize.gateway.auth import Authenticator
@@ -199,9 +199,9 @@ def agrees_with_llm(prediction: Prediction, message: Message, route: Route) -> b
 
 
 def llm_agrees_with_itself(first: Message, second: Message, route: Route) -> bool:
-    """True where two answers of the LLM agree, or both break the contract: then only the specialist is not what it was."""
-    one, other = answer_of(first, route.contract), answer_of(second, route.contract)
-    return agree(one, other, route.contract) or (one is None and other is None)
+    """True where two answers of the LLM agree, as calibration counts it."""
+    contract = route.contract
+    return agrees_with_itself(answer_of(first, contract), answer_of(second, contract), contract)
 
 
 def _deferred(prediction: Prediction, route: Route) -> bool:

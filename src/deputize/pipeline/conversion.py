@@ -25,6 +25,7 @@ from deputize.pipeline.machine_info import machine_info
 from deputize.pipeline.run import IMPORT, Run, RunState, latest_run, newest_state
 from deputize.pipeline.run_erasure import forget_in_run
 from deputize.pipeline.stage_table import STAGES, Stage, stage_of, steps_from
+from deputize.pipeline.steps import audit_share_of
 
 
 def convert(
@@ -197,6 +198,7 @@ def finish(run: Run) -> dict[str, Any]:
         skipped=run.state.skipped,
         earlier=evaluated.earlier,
         n_gone=evaluated.n_gone,
+        audit_share=audit_share_of(run.home),
     )
     write_report(run.folder, report)
     if not run.state.finished:

@@ -30,13 +30,12 @@ CARD = "dataset-card.md"
 def learnable(call: Call) -> bool:
     """True where a stored call shows what the LLM does: answered, in full, and not by one of our own specialists.
 
-    The LLM's second answer to an audited call is not a call of the traffic; it belongs to the first (Example.repeated).
+    An answer that the gateway saw come and that is empty or cannot be read is one: a specialist's would differ from it. The LLM's second answer to an audited call is not a call of the traffic; it belongs to the first (Example.repeated).
     """
     decision = call.decision or Decision()
     by_llm = decision.served_by == "llm" and decision.reason != "audit_repeat"
-    return (
-        by_llm and bool(call.response) and not call.aborted and call.status < 400 and call.protocol != "tool"
-    )
+    is_answered = bool(call.response) or call.source == "gateway"
+    return by_llm and is_answered and not call.aborted and call.status < 400 and call.protocol != "tool"
 
 
 class CallsOfEpisodes:

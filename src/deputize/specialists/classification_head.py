@@ -115,6 +115,10 @@ class HeadPredictor:
         }
         save_file(parts, folder / HEADS_FILE)
 
+    @property
+    def depends_on_batch(self) -> bool:
+        return self.base.depends_on_batch
+
     def release(self) -> None:
         """Frees the adapter, or the whole tuned model."""
         release_tuned_model(self.base, self.adapter)

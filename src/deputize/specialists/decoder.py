@@ -114,6 +114,10 @@ class DecoderPredictor:
             write_free_slots=False,
         )
 
+    @property
+    def depends_on_batch(self) -> bool:
+        return self.base.depends_on_batch
+
     def release(self) -> None:
         """Frees the adapter, or the whole tuned model."""
         release_tuned_model(self.base, self.adapter)

@@ -39,6 +39,8 @@ class SpanCandidate(NamedTuple):
 
     text: str
     features: list[int]
+    places: tuple[int, ...] = ()
+    """First pieces of the runs that it stands for; none for a fixed value."""
 
 
 def _hash(feature: str) -> int:
@@ -52,6 +54,7 @@ class Pointer:
         self.shapes, self.lengths, self.fixed = sorted(shapes), sorted(lengths), list(fixed)
         self.weights_F: Floats = np.zeros(N_FEATURES)
         self._known = frozenset(shapes)
+        self._pieces = frozenset(piece for shape in shapes for piece in shape.split(" "))
 
     def candidates(self, page: TokenizedText) -> list[SpanCandidate]:
         """Everything in a text that has a shape seen in train, then the fixed values."""
@@ -73,7 +76,7 @@ class Pointer:
             ranks[shape] += 1
             out.append(
                 SpanCandidate(
-                    text, _features(page, i, j, shape, how, ranks[shape], total[shape], repeats[text])
+                    text, _features(page, i, j, shape, how, ranks[shape], total[shape], repeats[text]), (i,)
                 )
             )
         n = min(len(found), 3)
@@ -82,6 +85,21 @@ class Pointer:
             for k, text in enumerate(self.fixed)
         ]
         return out
+
+    def _overlooks(self, page: TokenizedText, chosen: Sequence[SpanCandidate]) -> bool:
+        """True where a piece of a shape that no value had in train stands where a value is more likely to stand.
+
+        It may be the value, which is no candidate then; a wrong value of a known shape would be chosen with confidence.
+        """
+        odd = [i for i, s in enumerate(page.shapes) if s not in self._pieces and s != "a"]
+        at = {place for c in chosen for place in c.places}
+        if not odd or not at:
+            return False
+        likely = max(self._place_score(page, i) for i in odd)
+        return likely > 0 and likely >= max(self._place_score(page, i) for i in at)
+
+    def _place_score(self, page: TokenizedText, i: int) -> float:
+        return float(self.weights_F[_place_features(page, i)].sum())
 
     def best(self, page: TokenizedText) -> tuple[str, float, float] | None:
         """(value, its log-probability, its lead in nats over the next one); None where no candidate stands there."""
@@ -96,9 +114,28 @@ class Pointer:
         for candidate, p in zip(candidates, p_K, strict=True):
             by_text[candidate.text] = by_text.get(candidate.text, 0.0) + float(p)
         (text, first), *rest = sorted(by_text.items(), key=lambda pair: -pair[1])
+        if self._overlooks(page, [c for c in candidates if c.text == text]):
+            return None
         second = rest[0][1] if rest else 0.0
         log_p = float(np.log(max(first, 1e-30)))
         return text, min(log_p, 0.0), log_p - float(np.log(max(second, 1e-30)))
+
+
+def _place_features(page: TokenizedText, i: int) -> list[int]:
+    """The features of a place that do not depend on what stands there."""
+    before = page.gaps[i - 1] if i else "^"
+    left, left2 = (page.words[i - 1] if i else "^"), (page.words[i - 2] if i > 1 else "^")
+    return [
+        _hash(feature)
+        for feature in (
+            f"left {left}",
+            f"left {left2} {left}",
+            f"before {before}",
+            f"label {left}{before}",
+            f"head {page.heads[i]}",
+            f"head {page.heads[i]} {left}",
+        )
+    ]
 
 
 def _features(

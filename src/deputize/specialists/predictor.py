@@ -37,6 +37,16 @@ class WritesFreeSlots(Protocol):
 
 
 @runtime_checkable
+class DependsOnBatch(Protocol):
+    """A text predictor whose answers may depend on what else is in a batch, by its precision."""
+
+    @property
+    def depends_on_batch(self) -> bool:
+        """True where rounding in low precision differs with the size of a batch."""
+        ...
+
+
+@runtime_checkable
 class Releasable(Protocol):
     """A text predictor that holds weights in a shared model."""
 
@@ -64,7 +74,7 @@ class SpecialistPredictor:
         began = time.perf_counter()
         recipe = self.specialist.task.recipe
         texts = [prune(r, recipe) for r in requests]
-        raw = self.text_predictor.predict(texts)
+        raw = self._raw(texts)
         p_values = self.detector.p_values(texts) if self.detector is not None else [1.0] * len(texts)
         each_ms = (time.perf_counter() - began) * 1000 / len(requests)
         return [
@@ -79,6 +89,13 @@ class SpecialistPredictor:
             )
             for text, one, p in zip(texts, raw, p_values, strict=True)
         ]
+
+    def _raw(self, texts: Sequence[str]) -> list[RawPrediction]:
+        """Predictions that do not depend on the batch: what calibration sees is what a live call gets, alone or not."""
+        one = self.text_predictor
+        if isinstance(one, DependsOnBatch) and one.depends_on_batch:
+            return [raw for text in texts for raw in one.predict([text])]
+        return one.predict(texts)
 
     def _confidence(self, raw: RawPrediction, p_value: float) -> float:
         if raw.answer is None or p_value < self.settings.out_of_distribution_p:

@@ -13,6 +13,7 @@ from deputize.core.contracts import (
     DEFER,
     action_of,
     agree,
+    agrees_with_itself,
     answer_of,
     closed_labels,
     fold,
@@ -306,6 +307,12 @@ class TestMessages:
     def test_leaving_has_no_message(self) -> None:
         with pytest.raises(ValueError, match="LLM"):
             message_of(DEFER, MIXED, [])
+
+
+def test_two_broken_answers_are_no_disagreement() -> None:
+    assert agrees_with_itself(None, None, LABEL) and not agrees_with_itself(None, "yes", LABEL)
+    assert agrees_with_itself("yes", "yes", LABEL) and not agrees_with_itself("yes", "no", LABEL)
+    assert not agree(None, None, LABEL), "of a specialist it is an error"
 
 
 class TestClosedLabels:

@@ -34,6 +34,13 @@ def test_only_whole_answers_of_the_llm_are_trained_on() -> None:
         assert not learnable(msgspec.structs.replace(good, **wrong)), wrong
 
 
+def test_an_empty_answer_that_the_gateway_saw_is_an_answer() -> None:
+    """Calibration counts a specialist's answer in its place as an error; an import without a reply says nothing."""
+    empty = msgspec.structs.replace(call("a"), response={})
+    assert learnable(msgspec.structs.replace(empty, source="gateway")) and not learnable(empty)
+    assert not learnable(msgspec.structs.replace(empty, source="gateway", status=502))
+
+
 def test_an_audit_is_of_the_episode_of_its_call(tmp_path: Path) -> None:
     """Steps are linked by their histories, in which the specialist's answer stands and not the LLM's."""
 

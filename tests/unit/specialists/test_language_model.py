@@ -38,3 +38,8 @@ def test_adapters_come_and_go_and_the_base_stays_as_it_was(tiny: Tiny) -> None:
     base.drop_adapter("never there")
     with torch.inference_mode():
         assert torch.allclose(base.decoder(input_ids=ids).last_hidden_state, before)
+
+
+@pytest.mark.parametrize(("dtype", "depends"), [("fp32", False), ("bf16", True)])
+def test_low_precision_depends_on_the_batch(tiny: Tiny, dtype: str, depends: bool) -> None:
+    assert LanguageModel(tiny[0] / tiny[1], "cpu", dtype).depends_on_batch is depends

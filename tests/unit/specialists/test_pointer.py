@@ -34,3 +34,19 @@ def test_a_word_of_one_subject_alone_has_no_weight() -> None:
     one_person = Subjects(["zoe"] * len(PAGES), 2)
     pointer = fit_pointer(PAGES, WANTED, subjects=one_person)
     assert pointer is not None and not pointer.weights_F.any()
+
+
+MAILS = [TokenizedText(f"answer me at a{i}@b.com, my colleague c{i}@d.com is in copy") for i in range(40)]
+
+
+def test_a_value_of_an_unknown_shape_is_not_overlooked_for_another_one() -> None:
+    """The value itself is no candidate then: to give the other mail with confidence would be worse than nothing."""
+    pointer = fit_pointer(MAILS, [f"a{i}@b.com" for i in range(40)])
+    assert pointer is not None
+    known = pointer.best(TokenizedText("answer me at a7@b.com, my colleague c7@d.com is in copy"))
+    assert known is not None and known[0] == "a7@b.com"
+    for odd in ("a7@b.co.uk", "a7@b-c.com", "A7@b.com"):
+        assert pointer.best(TokenizedText(f"answer me at {odd}, my colleague c7@d.com is in copy")) is None
+    # an odd piece elsewhere, and plain words, are no value
+    elsewhere = pointer.best(TokenizedText("answer me at a7@b.com, my colleague c7@d.co.uk is in copy"))
+    assert elsewhere is not None and elsewhere[0] == "a7@b.com"

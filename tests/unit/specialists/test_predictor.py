@@ -90,3 +90,22 @@ def test_unloading_releases_what_is_held(tmp_path: Path) -> None:
     inner = Echo()
     unload(specialist(inner))
     assert inner.released == 1
+
+
+class Rounded(Echo):
+    """In low precision: what it is sure of depends on the size of the batch."""
+
+    def __init__(self, depends_on_batch: bool) -> None:
+        self.depends_on_batch = depends_on_batch
+
+    def predict(self, texts: Sequence[str]) -> list[RawPrediction]:
+        return [RawPrediction(t, RawConfidence(-0.1 * len(texts), 1.0, 1.0)) for t in texts]
+
+
+def test_an_answer_in_low_precision_does_not_depend_on_its_batch() -> None:
+    """What calibration reads in batches is what a live call gets, alone or not."""
+    requests = [request(f"parcel LH-{i} has not arrived, please send it") for i in range(5)]
+    for depends, same in ((True, True), (False, False)):
+        one = specialist(Rounded(depends))
+        together = [p.confidence for p in one.predict(requests)]
+        assert (together == [one.predict([r])[0].confidence for r in requests]) is same

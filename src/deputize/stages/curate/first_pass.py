@@ -123,7 +123,7 @@ def read_log(
             index.others[call.id] = summarise(call, site, "")
         else:
             # replies to people are not held against what code expects
-            is_judged = call.aborted or inference.audience_of[call.id] == "code"
+            is_judged = call.aborted or not call.response or inference.audience_of[call.id] == "code"
             index.calls[call.id] = summarise(call, site, first_reason(call) if is_judged else "")
             index.scanned.add(call)
         if n_done % 500 == 0:

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from deputize.core.artifacts import Curated, Discovered, Finetuned, Selected, TaskResult
-from deputize.core.config import Convert
+from deputize.core.config import AUDIT_SHARE, Convert
 from deputize.core.detector_power import DetectorPower
 from deputize.core.earlier_route import EarlierRoute
 from deputize.core.records import Example
@@ -45,6 +45,7 @@ def build(
     prices: Prices | None = None,
     earlier: Sequence[EarlierRoute] = (),
     n_gone: int = 0,
+    audit_share: float = AUDIT_SHARE,
 ) -> dict[str, Any]:
     """The report of a run as plain JSON values (core.report_schema.Report); numbers that are not known are null."""
     prices = prices or load_prices()
@@ -62,6 +63,7 @@ def build(
             [s for s in finetuned.specialists if s.task_id == task.id],
             prices,
             n_cores,
+            audit_share,
         )
         for task in discovered.tasks
     ]
@@ -78,7 +80,16 @@ def build(
         tasks=[t.entry(n_code_calls, whole.usd, selected) for t in tasks],
         unassigned=discovered.unassigned,
         earlier_routes=list(earlier),
-        total=totals(tasks, n_code_calls, whole, finetuned, prices, n_cores=n_cores, seed=config.seed),
+        total=totals(
+            tasks,
+            n_code_calls,
+            whole,
+            finetuned,
+            prices,
+            n_cores=n_cores,
+            seed=config.seed,
+            audit_share=audit_share,
+        ),
         timings_s=dict(timings_s),
         environment=msgspec.convert(dict(environment), ReportEnvironment),
         notes=_notes(tasks, curated, whole, config) + _gone_note(n_gone),

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from deputize.core.contracts import DEFER, action_of, agree, answer_of, served_message
+from deputize.core.contracts import DEFER, action_of, agree, agrees_with_itself, answer_of, served_message
 from deputize.core.records import Answer, Contract, Prediction
 from deputize.scoring import certificates as cert
 from deputize.scoring.intervals import coverage_at
@@ -190,4 +190,4 @@ def _repeat_loss(recorded: RecordedCall | None, contract: Contract) -> float:
         return float("nan")
     told = answer_of(recorded.call.response, contract)
     others = [answer_of(call.response, contract) for call in recorded.repeated]
-    return 1 - sum(agree(other, told, contract) for other in others) / len(others)
+    return 1 - sum(agrees_with_itself(told, other, contract) for other in others) / len(others)

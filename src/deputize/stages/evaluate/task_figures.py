@@ -9,6 +9,7 @@ from functools import reduce
 import msgspec
 
 from deputize.core.artifacts import Selected, Specialist, TaskResult
+from deputize.core.config import AUDIT_SHARE
 from deputize.core.records import Contract, Example, Task
 from deputize.core.report_schema import (
     ReportContract,
@@ -35,6 +36,7 @@ class TaskFigures:
         specialists: Sequence[Specialist],
         prices: Prices,
         n_cores: int,
+        audit_share: float = AUDIT_SHARE,
     ) -> None:
         self.task, self.examples, self.result, self.specialists = task, examples, result, specialists
         self.chosen = next((s for s in specialists if s.id == result.chosen), None)
@@ -58,6 +60,9 @@ class TaskFigures:
         served = self.share_served * self.n_code_calls
         self.specialist_usd = asked_usd * served / self.n_calls if self.n_calls else 0.0
         self.escalation_usd = asked_usd - self.specialist_usd
+        # an audit asks the LLM what a specialist has answered already
+        n_answers = 2 if certificate is not None and certificate.kind == "not_worse_than_repeats" else 1
+        self.audit_usd = audit_share * n_answers * self.spend.usd * self.share_of_cost_served
 
     @property
     def llm_usd_left(self) -> float:
@@ -104,9 +109,10 @@ class TaskFigures:
             median_llm_latency_ms=_median(e.latency_ms for e in self.code_calls),
             cost=ReportTaskCost(
                 llm_only_usd=self.spend.usd,
-                routed_usd=self.llm_usd_left + self.specialist_usd + self.escalation_usd,
+                routed_usd=self.llm_usd_left + self.specialist_usd + self.escalation_usd + self.audit_usd,
                 specialist_usd=self.specialist_usd,
                 escalation_usd=self.escalation_usd,
+                audit_usd=self.audit_usd,
             ),
             methods=result.methods,
             curve=result.curve,

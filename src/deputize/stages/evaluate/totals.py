@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from deputize.core.artifacts import Finetuned
+from deputize.core.config import AUDIT_SHARE
 from deputize.core.report_schema import ReportCost, ReportEnergy, ReportTotal, ReportTotalAtEpsilon
 from deputize.scoring.costs import Prices, Spend, break_even_calls
 from deputize.scoring.intervals import Grouped, Interval, grouped_interval
@@ -22,6 +23,7 @@ def totals(
     *,
     n_cores: int,
     seed: int,
+    audit_share: float = AUDIT_SHARE,
 ) -> ReportTotal:
     """The whole log, with its routes.
 
@@ -33,6 +35,7 @@ def totals(
         prices: of the bill.
         n_cores: that a specialist runs on.
         seed: of the intervals.
+        audit_share: share of the served calls that is audited.
     """
     n = max(1, n_code_calls)
     loss, (low, high) = _loss(tasks, n, seed)
@@ -41,7 +44,8 @@ def totals(
     specialist_usd = sum(t.specialist_usd for t in tasks)
     escalation_usd = sum(t.escalation_usd for t in tasks)
     llm_left_usd = whole.usd - sum(t.spend.usd - t.llm_usd_left for t in tasks)
-    routed_usd = llm_left_usd + specialist_usd + escalation_usd
+    audit_usd = sum(t.audit_usd for t in tasks)
+    routed_usd = llm_left_usd + specialist_usd + escalation_usd + audit_usd
     return ReportTotal(
         n_code_calls=n_code_calls,
         n_routes=sum(t.routed for t in tasks),
@@ -56,7 +60,8 @@ def totals(
             escalation_usd=escalation_usd,
             training_usd=training_usd,
             judging_usd=0.0,
-            shadow_usd=0.0,
+            audit_usd=audit_usd,
+            audit_share=audit_share,
             llm_left_usd=llm_left_usd,
             break_even_calls=break_even_calls(training_usd, (whole.usd - routed_usd) / n),
             n_calls_priced=n_code_calls,

@@ -86,12 +86,16 @@ def test_second_answers_belong_to_their_audit() -> None:
     assert traffic_sample(calls[:1]).repeated == {}
 
 
-def curated(n: int, training_only: frozenset[str], **more: object) -> Curated:
+def curated(
+    n: int, training_only: frozenset[str], *, empty: frozenset[str] = frozenset(), **more: object
+) -> Curated:
     calls = [
         Call(
             id=f"c{i:03d}",
             messages=[{"role": "user", "content": f"Is the weather number {i} fine? Answer yes or no."}],
-            response={"role": "assistant", "content": "yes" if i % 3 else "no"},
+            response={}
+            if f"c{i:03d}" in empty
+            else {"role": "assistant", "content": "yes" if i % 3 else "no"},
             episode=f"e{i}",
             timestamp=float(i),
             audience="code",
@@ -120,6 +124,14 @@ def test_calls_beyond_the_sample_are_trained_on_where_they_are_old_enough_and_me
 def test_a_log_without_a_sample_is_trained_on_and_not_measured() -> None:
     found = curated(40, frozenset(f"c{i:03d}" for i in range(40)))
     assert {e.split for e in found.examples} == {"train"}
+
+
+def test_an_empty_answer_is_measured_and_not_trained_on() -> None:
+    found = curated(60, frozenset(), empty=frozenset(f"c{i:03d}" for i in range(0, 60, 6)))
+    empty = [e for e in found.examples if not e.response]
+    assert {e.split for e in empty} == {"train", "validation", "calibration", "test"}
+    dropped = [e for e in empty if e.split in ("train", "validation")]
+    assert {e.drop_reason for e in dropped} == {"empty answer"} and not any(e.trainable for e in dropped)
 
 
 def test_second_answers_to_audits_are_repeated_samples() -> None:

@@ -88,7 +88,8 @@ SHAPE: dict[str, Any] = {
             "escalation_usd": NUMBER,
             "training_usd": NUMBER,
             "judging_usd": NUMBER,
-            "shadow_usd": NUMBER,
+            "audit_usd": NUMBER,
+            "audit_share": NUMBER,
         },
         "energy": dict,
     },
@@ -196,9 +197,10 @@ def test_totals_are_weighted_by_calls_and_count_unrouted_tasks(world: Make) -> N
     cost = report["total"]["cost"]
     assert cost["llm_only_usd"] == pytest.approx(4000 * (500 * 2.5 + 20 * 10) / 1e6)
     assert cost["routed_usd"] == pytest.approx(
-        cost["llm_left_usd"] + cost["specialist_usd"] + cost["escalation_usd"]
+        cost["llm_left_usd"] + cost["specialist_usd"] + cost["escalation_usd"] + cost["audit_usd"]
     )
     assert sum(t["cost"]["llm_only_usd"] for t in report["tasks"]) == pytest.approx(cost["llm_only_usd"])
+    assert cost["audit_usd"] > 0 and cost["audit_share"] == 0.02
     assert cost["training_usd"] == pytest.approx(load_prices().specialist_usd(120, 2))
 
 

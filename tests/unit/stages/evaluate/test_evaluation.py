@@ -109,3 +109,11 @@ def test_a_part_keeps_everything_of_its_calls_and_parts_join_to_the_whole() -> N
     together = joined([whole.take(np.array([0, 1])), nothing, whole.take(np.array([2, 3]))])
     assert together.right_N.tolist() == whole.right_N.tolist() and together.seconds == whole.seconds
     assert together.call_ids == whole.call_ids and len(joined([])) == 0
+
+
+def test_two_unreadable_answers_of_the_llm_are_no_disagreement_of_its_own() -> None:
+    """As audits count them: the specialist alone differs."""
+    served = Prediction(answer="a", confidence=0.9)
+    found = compared([served], ["Sorry, what?"], repeated=("I cannot say.",))
+    assert found.right_N.tolist() == [False] and found.repeat_loss_N.tolist() == [0.0]
+    assert compared([served], ["Sorry, what?"], repeated=("a",)).repeat_loss_N.tolist() == [1.0]

@@ -46,7 +46,10 @@ def test_a_served_task_pays_the_specialist_at_every_call_and_the_llm_at_the_rest
     assert one.llm_usd_left == pytest.approx(one.spend.usd * (1 - result.held_out.share_of_cost_served))
     entry = one.entry(3000, one.spend.usd, NOTHING)
     assert entry.specialist is not None and entry.specialist.seconds_per_call == 0.5
-    assert entry.cost.routed_usd == pytest.approx(one.llm_usd_left + asked_usd)
+    assert entry.cost.routed_usd == pytest.approx(one.llm_usd_left + asked_usd + one.audit_usd)
+    assert (
+        one.audit_usd == pytest.approx(0.02 * one.spend.usd * one.share_of_cost_served) and one.audit_usd > 0
+    )
 
 
 def test_without_held_out_calls_the_share_is_the_calibrated_one(world: Callable[..., Any]) -> None:
