@@ -68,6 +68,7 @@ def empty_report() -> dict[str, Any]:
         "run_id": "r",
         "seed": 0,
         "epsilon": 0.02,
+        "scope": "per-route",
         "delta": 0.05,
         "source": {
             **dict.fromkeys(("n_calls", "n_episodes", "n_code_calls", "n_skipped"), 0),
@@ -77,6 +78,7 @@ def empty_report() -> dict[str, Any]:
         },
         "curate": {
             "n_kept": 0,
+            "n_gone": 0,
             "dropped": {},
             "entities": {},
             "detectors": [],
@@ -86,6 +88,7 @@ def empty_report() -> dict[str, Any]:
         },
         "tasks": [],
         "unassigned": {},
+        "nothing_trained": None,
         "earlier_routes": [],
         "total": {
             "n_code_calls": 0,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from deputize.specialists.language_model import LanguageModel
 from deputize.specialists.model_cache import MODELS
 

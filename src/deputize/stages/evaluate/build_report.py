@@ -54,20 +54,7 @@ def build(
     n_code_calls = max(curated.n_code_calls, sum(e.audience == "code" for e in curated.examples))
     spends = [total_spend([e for e in es if e.audience == "code"], prices) for es in calls.values()]
     whole = reduce(Spend.__add__, spends, Spend())
-    result_of = {r.task_id: r for r in results}
-    tasks = [
-        TaskFigures(
-            task,
-            calls[task.id],
-            result_of.get(task.id) or TaskResult(task_id=task.id, refused="not evaluated"),
-            [s for s in finetuned.specialists if s.task_id == task.id],
-            prices,
-            n_cores,
-            audit_share,
-        )
-        for task in discovered.tasks
-    ]
-    tasks.sort(key=lambda t: (-t.n_code_calls, t.task.id))
+    tasks = _figures(discovered, calls, results, finetuned, prices, n_cores, audit_share)
     report = Report(
         version=REPORT_VERSION,
         run_id=run_id,
@@ -98,6 +85,33 @@ def build(
     )
     plain: dict[str, Any] = document(report)
     return plain
+
+
+def _figures(
+    discovered: Discovered,
+    calls: Mapping[str, Sequence[Example]],
+    results: Sequence[TaskResult],
+    finetuned: Finetuned,
+    prices: Prices,
+    n_cores: int,
+    audit_share: float,
+) -> list[TaskFigures]:
+    """The tasks with what the report derives from them, the largest first."""
+    result_of = {r.task_id: r for r in results}
+    tasks = [
+        TaskFigures(
+            task,
+            calls[task.id],
+            result_of.get(task.id) or TaskResult(task_id=task.id, refused="not evaluated"),
+            [s for s in finetuned.specialists if s.task_id == task.id],
+            prices,
+            n_cores,
+            audit_share,
+        )
+        for task in discovered.tasks
+    ]
+    tasks.sort(key=lambda t: (-t.n_code_calls, t.task.id))
+    return tasks
 
 
 def _by_task(curated: Curated, discovered: Discovered) -> dict[str, list[Example]]:
