@@ -33,6 +33,8 @@ from deputize.stages.evaluate.evaluation import Evaluation, compare
 from deputize.stages.evaluate.population import Population, PopulationCall, asked_request, read_population
 from deputize.stages.evaluate.run import run as evaluate
 
+MOST_CALIBRATION, MOST_TEST = 600, 400
+"""Groups of a draw at most: fewer make a harder test of the claim, and a shorter one."""
 AGAIN = "~"
 """Between a call's id and the number of its copy; no id of a log holds it."""
 
@@ -96,10 +98,11 @@ class RecordedTask:
 
     def drawn(self, rng: np.random.Generator) -> list[PopulationCall]:
         """Calibration and held-out calls: groups drawn with replacement, so that `groups` are the population itself."""
-        drawn = rng.integers(len(self.groups), size=len(self.groups))
+        n_calibration = min(self.n_calibration, MOST_CALIBRATION)
+        n_test = min(len(self.groups) - self.n_calibration, MOST_TEST)
         out = []
-        for at, which in enumerate(drawn):
-            split = "calibration" if at < self.n_calibration else "test"
+        for at, which in enumerate(rng.integers(len(self.groups), size=n_calibration + n_test)):
+            split = "calibration" if at < n_calibration else "test"
             for call in self.groups[which]:
                 out.append(
                     msgspec.structs.replace(
