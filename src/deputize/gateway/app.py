@@ -51,10 +51,12 @@ _LIKELY_COMPLETION = 4096
 class _Asked:
     """A request that was admitted by its head, and what it holds while it is answered."""
 
-    __slots__ = ("caller", "headers", "n_bytes", "path", "reservation")
+    __slots__ = ("caller", "headers", "n_bytes", "owner", "path", "reservation")
 
     def __init__(self, path: str, headers: Mapping[str, str], caller: Caller) -> None:
         self.path, self.headers, self.caller = path, headers, caller
+        self.owner = owner_of(caller)
+        """Whom concurrency and bytes count for."""
         self.n_bytes = 0
         """Taken of the budget for bodies, for decoded values."""
         self.reservation = NOTHING_RESERVED
@@ -64,11 +66,6 @@ class _Asked:
         """The path with its query, as an upstream may see it."""
         bare, mark, query = self.path.partition("?")
         return bare + forward_query(mark + query)
-
-    @property
-    def owner(self) -> str:
-        """Whom concurrency and bytes count for."""
-        return owner_of(self.caller)
 
 
 class Gateway:

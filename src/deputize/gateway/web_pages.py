@@ -18,6 +18,7 @@ from deputize.gateway.addresses import is_loopback
 from deputize.http.headers import Headers, header_safe
 
 _CORS_MAX_AGE_S = 600
+_MAX_KNOWN_HOSTS = 64
 _EXPOSED = (
     "retry-after, x-deputize-certificate, x-deputize-confidence, x-deputize-estimated, x-deputize-request-id, "
     "x-deputize-route, x-deputize-served-by, x-deputize-uncompared"
@@ -43,6 +44,8 @@ class WebPages:
         self._hosts = frozenset(host.lower() for host in allowed_hosts)
         self._origins = frozenset(allowed_origins)
         self._any_address = any_address
+        self._known_hosts: set[str] = set()
+        """Host headers that were found to be ours: a client sends the same with every request."""
 
     def check_keyless(self, method: str, headers: Mapping[str, str]) -> None:
         """Refuses what a page of another site may have sent.
@@ -65,18 +68,21 @@ class WebPages:
             raise AccessDenied(
                 f"Pages of {header_safe(origin, 80)!r} may not use this gateway; allowed_origins lists those that may."
             )
-        if method == "POST":
+        if method == "POST" and headers.get("content-type") != "application/json":
             media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
             if media_type != "application/json" and not media_type.endswith("+json"):
                 raise UnsupportedMediaType("The request needs the header content-type: application/json.")
 
     def _is_ours(self, host: str) -> bool:
-        name = _name(host)
-        if not name:
-            return False
-        if is_loopback(name) or name in self._hosts:
+        if host in self._known_hosts:
             return True
-        return self._any_address and _is_address(name)
+        name = _name(host)
+        ours = bool(name) and (
+            is_loopback(name) or name in self._hosts or (self._any_address and _is_address(name))
+        )
+        if ours and len(self._known_hosts) < _MAX_KNOWN_HOSTS:
+            self._known_hosts.add(host)
+        return ours
 
     def cors_headers(self, headers: Mapping[str, str]) -> Headers:
         """The headers that let a page of a listed origin read the answer; [] for everybody else."""
