@@ -13,13 +13,14 @@ import re
 from collections import Counter
 from collections.abc import Container, Iterable
 from functools import lru_cache
-from typing import Any, Never
+from typing import Any, Final, Never
 
 from deputize.core.records import Answer, Contract, Message
 
 DEFER = "<defer>"
 """The answer "the LLM answers this call" at a mixed site."""
 
+_TEXT_PARTS: Final = ("text", "output_text", "input_text", None)
 _SPACE = re.compile(r"\s+")
 _FENCE = re.compile(r"\s*(```(?:json)?)[^\S\n]*\n(.*?)\n?\s*```\s*", re.DOTALL | re.IGNORECASE)
 
@@ -81,13 +82,33 @@ def tool_calls_of(message: Message) -> list[dict[str, Any]] | None:
     return out
 
 
+_OTHER_PARTS: Final = ("refusal", "function_call", "audio", "annotations")
+"""Parts of a reply, besides its text and tool calls, that a program may read."""
+
+
+def has_more_than_text(response: Message) -> bool:
+    """True where a reply holds what an answer made of text and tool calls would leave out."""
+    if any(response.get(name) for name in _OTHER_PARTS):
+        return True
+    content = response.get("content")
+    if not isinstance(content, list):
+        return False
+    # two parts of text are not one: a program may read the first alone
+    return len(content) > 1 or any(
+        not isinstance(p, dict) or p.get("type") not in _TEXT_PARTS for p in content
+    )
+
+
 def answer_of(response: Message, contract: Contract) -> Answer | None:
     """The canonical answer of a reply, or None where the reply breaks the contract.
 
     label -> str; json -> dict; tool_call -> list of {"name", "arguments"} or DEFER; text -> str as it stands, without
     the white space at its end. A reply in another fence than the contract's, or with other text beside its tool calls,
-    would not be served as it stands: it is no answer, or the LLM's to give where the contract may defer.
+    would not be served as it stands: it is no answer, or the LLM's to give where the contract may defer. The same holds
+    for a reply with anything besides text and tool calls (a refusal, sound, citations, images): only these are served.
     """
+    if has_more_than_text(response):
+        return DEFER if contract.may_defer else None
     calls = tool_calls_of(response)
     text = text_of(response)
     if contract.kind == "tool_call":

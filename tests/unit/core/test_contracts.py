@@ -328,3 +328,29 @@ class TestClosedLabels:
 
     def test_long_replies_are_not_labels_however_often_they_come(self) -> None:
         assert closed_labels(["one two three four five six seven eight nine"] * 100) is None
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"refusal": "I cannot help with that."},
+        {"function_call": {"name": "find", "arguments": "{}"}},
+        {"audio": {"id": "a1"}},
+        {"annotations": [{"type": "url_citation"}]},
+        {"content": [{"type": "text", "text": "refund"}, {"type": "text", "text": "cancel"}]},
+        {"content": [{"type": "text", "text": "refund"}, {"type": "image_url", "image_url": {"url": "x"}}]},
+    ],
+)
+def test_a_reply_with_more_than_text_and_tool_calls_is_no_answer(more: dict[str, object]) -> None:
+    reply = {"role": "assistant", "content": "refund", **more}
+    for contract in (Contract(kind="label", labels=["refund"]), Contract(kind="text")):
+        assert answer_of(reply, contract) is None
+        assert answer_of({"role": "assistant", "content": "refund"}, contract) == "refund"
+    call = {"id": "1", "type": "function", "function": {"name": "find", "arguments": "{}"}}
+    acting = Contract(kind="tool_call", tools=["find"], may_defer=True)
+    assert answer_of({"content": None, "tool_calls": [call], "refusal": "no"}, acting) == DEFER
+
+
+def test_empty_parts_and_one_part_of_text_change_nothing() -> None:
+    reply = {"content": [{"type": "text", "text": "refund"}], "refusal": None, "annotations": []}
+    assert answer_of(reply, Contract(kind="label", labels=["refund"])) == "refund"

@@ -39,7 +39,7 @@ class RouteEvidence(Record):
     n_llm_differed: int = 0
     """Of audits with two LLM answers."""
     alarm: bool = False
-    """The evidence has been enough for a roll-back; it stays so until it is forgotten."""
+    """The evidence has been enough for a roll-back; it stays so until it is forgotten, or a certificate allows another rate."""
     since_s: float = 0.0
     """Unix seconds; audits of earlier calls do not count, since the route has been promoted again."""
     n_due: int = 0
@@ -105,7 +105,8 @@ def with_audit(
     old = (before + result)[-KEPT_AUDITS:]
     new: str = result
     if state is None or (state.allowed, state.signed) != (allowed, signed):
-        state, new = AuditEvidence(allowed, signed=signed), old
+        # what was too much for an earlier certificate may be within this one
+        state, new, alarm = AuditEvidence(allowed, signed=signed), old, False
     if allowed < 1:
         for one in new:
             state = observe(state, _loss(one, signed=signed))
