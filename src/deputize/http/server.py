@@ -22,6 +22,7 @@ from deputize.http.server_connection import ServerConnection
 
 _READ_BYTES = 32 * 1024
 """Read at once of one connection."""
+_DROP_BYTES = 256 * 1024
 _ROOM_TRIED = 256
 """Connections that are looked at for an idle one when there are too many."""
 
@@ -47,6 +48,8 @@ class HttpServer:
         self.bodies = SharedBudget(limits.max_bodies_bytes)
         self.read_buffer = memoryview(bytearray(_READ_BYTES))
         """Where the bytes of a read lie until they are copied out, at once."""
+        self.drop_buffer = memoryview(bytearray(_DROP_BYTES))
+        """The same for what refused clients still send."""
         self.connections: dict[ServerConnection, None] = {}
         """In the order in which they were made."""
         self.loop: asyncio.AbstractEventLoop

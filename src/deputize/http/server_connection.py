@@ -30,6 +30,8 @@ _MAX_UNREAD_BYTES = 16 * 1024
 _MAX_SKIPPED_BYTES = 64 * 1024
 """Of the body of a refused request: up to here it is read and dropped and the connection lives on."""
 _MAX_HEADER_LINES = 128
+_DROP_PAUSE_S = 0.01
+"""Between two reads of a client that was refused and is still sending."""
 _PAUSE_S = 0.05
 """Between a refusal and the next request of the same connection, so that refusing takes no time from others."""
 
@@ -47,6 +49,7 @@ class ConnectionOwner(Protocol):
     admit: Admit
     refusal: Callable[[int, str], HttpReply]
     read_buffer: memoryview
+    drop_buffer: memoryview
     connections: dict[ServerConnection, None]
     draining: bool
     date_line: str
@@ -153,20 +156,25 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._expect("head", server.limits.head_timeout_s)
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        return self._server.read_buffer
+        return self._server.drop_buffer if self._refused else self._server.read_buffer
 
     def buffer_updated(self, n_bytes: int) -> None:
         if self._refused:
             # dropped, as far as a body may go: many clients send all of it before they read the answer
             self._n_unread += n_bytes
-            if self._n_unread > self._server.limits.max_body_bytes:
-                self._transport.pause_reading()
+            self._transport.pause_reading()
+            if self._n_unread <= self._server.limits.max_body_bytes:
+                self._server.loop.call_later(_DROP_PAUSE_S, self._drop_more)
             return
         data = bytes(self._server.read_buffer[:n_bytes])
         if self.busy or self._writer.paused or self._unread:
             self._keep_unread(data)
         else:
             self._parse(data)
+
+    def _drop_more(self) -> None:
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
 
     def _keep_unread(self, data: bytes) -> None:
         self._unread.append(data)
