@@ -223,8 +223,7 @@ class Gateway:
     async def _fields(self, asked: _Asked, body: bytes) -> dict[str, Any]:
         """The decoded body."""
         check_body_model = asked.caller.key is not None and bool(asked.caller.key.models)
-        n_values = body.count(b",") + body.count(b"[") + body.count(b"{")
-        if n_values > _FEW_VALUES:
+        if len(body) > _FEW_VALUES and (n_values := sum(map(body.count, (b",", b"[", b"{")))) > _FEW_VALUES:
             n_bytes = _BYTES_PER_VALUE * min(n_values, MAX_VALUES)
             if not self.bodies.take(asked.owner, n_bytes):
                 raise OverLimit("The gateway holds as many request bodies as it may; try again.", 1.0)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Protocol, cast
 
 import httptools
@@ -74,9 +74,11 @@ class ServerConnection(asyncio.BufferedProtocol):
         "_admitted",
         "_begun",
         "_body",
+        "_chunks_ok",
         "_head_done",
         "_headers",
         "_left",
+        "_method",
         "_n_body",
         "_n_head",
         "_n_lines",
@@ -118,7 +120,8 @@ class ServerConnection(asyncio.BufferedProtocol):
         """Bytes taken of the budget for bodies, and for whom."""
         self._refused = False
         """The last answer has been given; whatever still comes in is not read."""
-        self._begun = False
+        self._begun = self._chunks_ok = False
+        self._method = b""
         self.busy = False
         self.deadline = math.inf
         self.late = "head"
@@ -298,30 +301,30 @@ class ServerConnection(asyncio.BufferedProtocol):
         if self._n_head > limits.max_head_bytes:
             self._refuse(431, "The head of the request is too large.")
             return
-        version = self._parser.get_http_version()
-        if version not in ("1.1", "1.0"):
+        parser = self._parser
+        version = parser.get_http_version()
+        self._chunks_ok = version == "1.1"
+        if not self._chunks_ok and version != "1.0":
             self._refuse(400, "The gateway speaks HTTP/1.1.")
             return
         host = headers.get("host")
-        if "," in host if host is not None else version == "1.1":
+        if "," in host if host is not None else self._chunks_ok:
             self._refuse(400, "The request must name its host once.")
             return
-        if self._parser.should_upgrade():
+        if parser.should_upgrade():
             return  # a wish to change the protocol is declined first
-        length = headers.get("content-length", "")
-        self._left = -1 if "transfer-encoding" in headers else int(length or 0)
-        if self._left > limits.max_body_bytes:
+        left = self._left = -1 if "transfer-encoding" in headers else int(headers.get("content-length", 0))
+        if left > limits.max_body_bytes:
             self._refuse(413, "")
             return
-        admitted = self._server.admit(
-            self._parser.get_method().decode("latin-1"), self._url.decode("latin-1"), headers
-        )
+        method = self._method = parser.get_method()
+        admitted = self._server.admit(method.decode("latin-1"), self._url.decode("latin-1"), headers)
         if isinstance(admitted, HttpReply):
             self._refuse_request(admitted)
             return
         self._admitted, self._owner = admitted, admitted.owner
-        if self._left and self._take(max(0, self._left)):
-            if headers.get("expect", "").lower() == "100-continue":
+        if left and self._take(max(0, left)):
+            if "expect" in headers and headers["expect"].lower() == "100-continue":
                 self._transport.write(_CONTINUE)
             self._expect("body", limits.body_timeout_s)
 
@@ -350,8 +353,7 @@ class ServerConnection(asyncio.BufferedProtocol):
         if not keep:
             self._refuse_with(reply)
             return
-        no_body = self._parser.get_method() == b"HEAD"
-        self._writer.whole(reply, self._server.date_line, keep=True, no_body=no_body)
+        self._writer.whole(reply, self._server.date_line, keep=True, no_body=self._method == b"HEAD")
         self._skip = True
         self._expect("body", self._server.limits.body_timeout_s)
 
@@ -382,39 +384,22 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._body = []
         self.busy = True
         self.deadline = math.inf
-        parser = self._parser
         self._task = self._server.loop.create_task(
-            self._run(
-                self._admitted.answer,
-                body,
-                keep=parser.should_keep_alive(),
-                chunks_ok=parser.get_http_version() != "1.0",
-                no_body=parser.get_method() == b"HEAD",
-                pause_s=self._admitted.pause_s,
-            )
+            self._run(self._admitted, body, self._parser.should_keep_alive())
         )
 
     # --- answering ---
 
-    async def _run(
-        self,
-        answer: Callable[[bytes], Awaitable[HttpReply]],
-        body: bytes,
-        *,
-        keep: bool,
-        chunks_ok: bool,
-        no_body: bool,
-        pause_s: float,
-    ) -> None:
-        """Answers one request. `chunks_ok`: HTTP/1.1, the length of an answer need not be known beforehand."""
+    async def _run(self, admitted: Admitted, body: bytes, keep: bool) -> None:
+        """Answers one request."""
         try:
-            reply = await answer(body)
+            reply = await admitted.answer(body)
             keep = keep and not self._server.draining
             if isinstance(reply.body, bytes):
-                self._writer.whole(reply, self._server.date_line, keep=keep, no_body=no_body)
-            else:
-                keep = keep and chunks_ok
-                await self._writer.stream(reply, self._server.date_line, keep=keep, chunked=chunks_ok)
+                self._writer.whole(reply, self._server.date_line, keep=keep, no_body=self._method == b"HEAD")
+            else:  # the length of an answer need not be known beforehand in HTTP/1.1
+                keep, chunked = keep and self._chunks_ok, self._chunks_ok
+                await self._writer.stream(reply, self._server.date_line, keep=keep, chunked=chunked)
         except asyncio.CancelledError:
             if not self._transport.is_closing():
                 self._transport.abort()  # the server is going down
@@ -426,8 +411,8 @@ class ServerConnection(asyncio.BufferedProtocol):
         finally:
             self._release()
         self._task = None
-        if pause_s and keep:
-            self._wait(pause_s, keep=keep)
+        if admitted.pause_s and keep:
+            self._wait(admitted.pause_s, keep=keep)
         else:
             self._finished(keep)
 

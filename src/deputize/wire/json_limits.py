@@ -21,7 +21,7 @@ def check_values(body: bytes) -> None:
     Raises:
         BadInput: more than MAX_VALUES, or brackets without end.
     """
-    if body.count(b"[") + body.count(b"{") + body.count(b",") <= MAX_VALUES:
+    if len(body) <= MAX_VALUES or body.count(b"[") + body.count(b"{") + body.count(b",") <= MAX_VALUES:
         return  # signs inside strings are counted too, so this is on the safe side
     marks = _marks(body)
     many = marks.count(b'"') > 4 * MAX_VALUES  # each member of an object has two strings at most
@@ -38,7 +38,7 @@ def check_depth(body: bytes) -> None:
     Raises:
         BadInput: more deeply than MAX_DEPTH.
     """
-    if body.count(b"[") + body.count(b"{") > MAX_DEPTH:
+    if len(body) > MAX_DEPTH and body.count(b"[") + body.count(b"{") > MAX_DEPTH:
         brackets = b"".join(_marks(body).split(b'"')[::2]).replace(b",", b"")
         if _is_deeper(brackets):
             raise too_deep()
