@@ -72,6 +72,7 @@ class RunningGateway:
         self._settings = settings
         self._specialists = specialists
         self._n_workers, self._keys_required, self._clock = n_workers, keys_required, clock
+        self._keys_looked_at, self._keys_asked_for = float("-inf"), True
         self._transports: dict[str, Transport] = {}
         self.metrics = Metrics()
         self.gateway: Gateway
@@ -215,7 +216,10 @@ class RunningGateway:
     def _requires_keys(self) -> bool:
         if self._keys_required or self._settings.require_keys is True:
             return True
-        return self._keys.required
+        now = perf_counter()
+        if now >= self._keys_looked_at + 1.0:  # looking at the file takes time
+            self._keys_looked_at, self._keys_asked_for = now, self._keys.required
+        return self._keys_asked_for
 
     def _count_upstream_event(self, event: str, upstream: str) -> None:
         self.metrics.add("deputize_upstream_events_total", (("event", event), ("upstream", upstream)))

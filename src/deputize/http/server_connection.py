@@ -22,6 +22,7 @@ from deputize.http.response_writer import ResponseWriter
 
 log = logging.getLogger("deputize.gateway")
 
+_BLANK_LINE = b"\r\n\r\n"
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _LINGER_S = 2.0
 _WRITE_BUFFER_BYTES = 64 * 1024
@@ -198,8 +199,13 @@ class ServerConnection(asyncio.BufferedProtocol):
 
     def _parse(self, data: bytes) -> None:
         """Parses up to the end of one request; the rest is kept as it came."""
-        if not self._begun and data[:1] in (b"\r", b"\n"):
-            data = data.lstrip(b"\r\n")  # the standard allows empty lines before a request
+        if not self._begun:
+            if data[:1] in b"\r\n":
+                data = data.lstrip(b"\r\n")  # the standard allows empty lines before a request
+            at = data.find(_BLANK_LINE)
+            if at >= 0 and data.find(_BLANK_LINE, at + 4) < 0:
+                self._feed(data)  # one request at most, as nearly always
+                return
         start, end = 0, len(data)
         while start < end and not self._refused:
             if self.busy:
