@@ -314,8 +314,9 @@ async def test_a_real_linear_specialist_answers_live(
     )
     upstream.answer_with(completion("perhaps"))
     requests = [tiny_tasks.example("label", i, "test").request for i in range(80) if i % 10 == 9]
+    settings = settings_for(home, upstream.base_url).model_copy(update={"audit_share": 0.0})
     async with (
-        running_gateway(home, settings=settings_for(home, upstream.base_url)) as base_url,
+        running_gateway(home, settings=settings) as base_url,
         aiohttp.ClientSession() as session,
     ):
         served = ""

@@ -150,7 +150,7 @@ async def test_a_specialists_tool_call_in_every_protocol(
     request = Request(messages=ASKED["chat"]["messages"], tools=[{"type": "function", "function": function}])
     publish(home, route_for(request, Contract(kind="tool_call", tools=["weather"])))
     specialists = InMemorySpecialists(saying([{"name": "weather", "arguments": {"city": "Köln"}}]))
-    settings = GatewaySettings(upstreams=(UpstreamConfig(base_url=upstream.base_url),))
+    settings = GatewaySettings(upstreams=(UpstreamConfig(base_url=upstream.base_url),), audit_share=0.0)
 
     def ask(base_url: str) -> Any:
         with openai.OpenAI(base_url=f"{base_url}/v1", api_key="k", max_retries=0) as gpt:
@@ -593,7 +593,7 @@ async def test_a_conversation_goes_on_after_a_specialists_answer(
     publish(home, route_for(request, Contract(kind="label", labels=["sun", "rain"])))
     upstream.answer_with(completion("because"))
     settings = GatewaySettings(
-        upstreams=(UpstreamConfig(base_url=upstream.base_url, speaks=("chat",)),),
+        upstreams=(UpstreamConfig(base_url=upstream.base_url, speaks=("chat",)),), audit_share=0.0
     )
 
     def ask(base_url: str) -> None:
