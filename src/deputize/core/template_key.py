@@ -28,6 +28,8 @@ _FIRST_CHARS, _FIRST_UNITS, _LONG_ENOUGH = 2_000, 8, 16
 whose prompt it is."""
 _CACHED_PROMPTS = 128
 """System prompts whose units a matcher remembers."""
+_CACHED_OPENINGS = 64
+"""User texts, by digest, whose template it remembers for each of them."""
 _WORD: Final = re.compile(r"[^\W\d_]+|\d+")
 
 
@@ -48,6 +50,8 @@ class SystemText(NamedTuple):
     found: RecognisedUnits
     is_within: dict[str, bool]
     """Template key -> whether the text is within its limits."""
+    matches: dict[bytes, TemplateMatch]
+    """Digest of a user text that came with it -> their template: the steps of an episode share their opening."""
 
 
 class TemplateMatcher:
@@ -99,7 +103,7 @@ class TemplateMatcher:
         if cached is None:
             if len(self._cache) >= _CACHED_PROMPTS:
                 self._cache.clear()
-            cached = self._cache[text] = SystemText(self.recognise(text), {})
+            cached = self._cache[text] = SystemText(self.recognise(text), {}, {})
         return cached
 
     def key(self, request: Request) -> str:
@@ -112,7 +116,17 @@ class TemplateMatcher:
     def match(self, request: Request) -> TemplateMatch:
         """The template key of a request, and whether its prompt is a known one that has changed."""
         system_text, user_text = opening(request)
-        system, user = self._system(system_text), self.recognise(user_text)
+        system = self._system(system_text)
+        mark = blake2b(user_text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        found = system.matches.get(mark)
+        if found is None:
+            if len(system.matches) >= _CACHED_OPENINGS:
+                system.matches.clear()
+            found = system.matches[mark] = self._match(system, user_text)
+        return found
+
+    def _match(self, system: SystemText, user_text: str) -> TemplateMatch:
+        user = self.recognise(user_text)
         key = self._digest(system.found.known, user.known)
         limits = self._space.prompt_limits.get(key)
         if limits is not None and not self._is_within(limits, key, system, user):

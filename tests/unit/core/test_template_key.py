@@ -149,3 +149,24 @@ def test_the_keys_of_several_key_spaces_are_those_of_the_space_with_the_requests
     keys = TemplateKeys(spaces)
     assert keys.key(chat) == key_of(chat, spaces[0]) != keys.key(agent) == key_of(agent, spaces[1])
     assert keys.key(request(response_format={"type": "json_object"})) == ""
+
+
+def test_a_second_look_at_an_opening_says_the_same_and_another_text_its_own() -> None:
+    space = KeySpace(signature="s", lines=["Sort the letter."], heads=[])
+    matcher = TemplateMatcher(space)
+
+    def ask(user: str, system: str = "") -> Request:
+        messages = [{"role": "user", "content": user}]
+        return Request(messages=[{"role": "system", "content": system}, *messages] if system else messages)
+
+    first = matcher.match(ask("Sort the letter.\nDear all"))
+    assert (
+        matcher.match(ask("Sort the letter.\nDear all"))
+        == first
+        == TemplateMatcher(space).match(ask("Sort the letter.\nDear all"))
+    )
+    assert matcher.match(ask("Write a poem.")) != first
+    assert matcher.match(ask("Dear all", "Sort the letter.")) != first
+    for n in range(300):  # more than are remembered
+        matcher.match(ask(f"Sort the letter.\nDear number {n}"))
+    assert matcher.match(ask("Sort the letter.\nDear all")) == first
