@@ -7,7 +7,7 @@ simulated is everything between the calls and the certificate.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from benchmarks.recorded_tasks import CopiedCalls
 from deputize.core.artifacts import Curated, Discovered, Finetuned, Selected, Specialist, TaskResult
 from deputize.core.config import Convert
 from deputize.core.records import (
@@ -88,20 +89,6 @@ class Traffic:
         return [Prediction(answer="wrong" if w else "right", confidence=c, latency_ms=1.0) for c, w in found]
 
 
-class Recorded:
-    """The calls of a log, as a store gives them."""
-
-    def __init__(self, calls: Sequence[Call]) -> None:
-        self._calls = {call.id: call for call in calls}
-
-    def __iter__(self) -> Iterator[Call]:
-        return iter(self._calls.values())
-
-    def get(self, call_ids: Sequence[str]) -> Iterator[Call | None]:
-        """The calls with these ids."""
-        return (self._calls.get(id) for id in call_ids)
-
-
 def evaluated(traffic: Traffic, config: Convert) -> TaskResult:
     """The evaluation's result over one simulated log."""
     links = link_episodes(traffic.calls)
@@ -150,7 +137,10 @@ def evaluated(traffic: Traffic, config: Convert) -> TaskResult:
         ),
         Selected(candidates={}, plan={}, base_model=""),
         Finetuned(specialists=[SPECIALIST]),
-        Population({"t1": [c for c in population if c.split != "train"]}, Recorded(traffic.calls)),
+        Population(
+            {"t1": [c for c in population if c.split != "train"]},
+            CopiedCalls({call.id: call for call in traffic.calls}),
+        ),
         config,
         home=Path(),
         load=lambda _: traffic,

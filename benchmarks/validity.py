@@ -108,7 +108,7 @@ def _task_rows(
         published.add(threshold, share, task.loss(threshold) if threshold is not None else 0.0)
         served_outcomes.add(threshold, share, task.served_loss(threshold) if threshold is not None else 0.0)
     head = {"log": name, "task": task.task.name[:40], "groups": len(task.groups), "calls": task.n_calls}
-    limit = config.served_limit or 3 * config.epsilon
+    limit = config.limit_among_served or 1.0
     return [
         *({**head, "claim": "all calls", **o.row(e, config.delta)} for e, o in sorted(outcomes.items())),
         {**head, "claim": "published", **published.row(config.epsilon, config.delta)},

@@ -16,11 +16,11 @@ from functools import lru_cache
 from typing import Any, Final, Never
 
 from deputize.core.records import Answer, Contract, Message
+from deputize.core.signature import TEXT_PARTS
 
 DEFER = "<defer>"
 """The answer "the LLM answers this call" at a mixed site."""
 
-_TEXT_PARTS: Final = ("text", "output_text", "input_text", None)
 _SPACE = re.compile(r"\s+")
 _FENCE = re.compile(r"\s*(```(?:json)?)[^\S\n]*\n(.*?)\n?\s*```\s*", re.DOTALL | re.IGNORECASE)
 
@@ -95,7 +95,7 @@ def has_more_than_text(response: Message) -> bool:
         return False
     # two parts of text are not one: a program may read the first alone
     return len(content) > 1 or any(
-        not isinstance(p, dict) or p.get("type") not in _TEXT_PARTS for p in content
+        not isinstance(p, dict) or (p.get("type") or "text") not in TEXT_PARTS for p in content
     )
 
 

@@ -14,7 +14,7 @@ import msgspec
 
 from deputize.core.records import Request
 
-_TEXT_PARTS: Final = frozenset({"text", "input_text", "output_text"})
+TEXT_PARTS: Final = frozenset({"text", "input_text", "output_text"})
 _MAX_CACHED_BYTES = 256 * 1024
 """Larger tool lists are hashed anew at every request."""
 
@@ -83,7 +83,7 @@ def _role_pattern(request: Request) -> str:
         content = message.get("content")
         if isinstance(content, list):
             media = media or any(
-                isinstance(p, dict) and p.get("type", "text") not in _TEXT_PARTS for p in content
+                isinstance(p, dict) and p.get("type", "text") not in TEXT_PARTS for p in content
             )
     turns = "agent" if request.tools else ("turns" if several else "single")
     return f"|{has_system:d}|{turns}|{'prefilled' if last == 'assistant' else ''}|{'media' if media else ''}"

@@ -23,14 +23,13 @@ from deputize.core.errors import DeputizeError
 from deputize.core.records import Call, Contract, Route, RouteFile, Task
 from deputize.scoring.certificates import binomial_tail, contradicted_p
 from deputize.stages.curate.traffic_sample import NOT_SERVING, is_drawn
-from deputize.stages.refine.route_evidence import audit_result
+from deputize.stages.refine.route_evidence import audit_result, loss_of
 
 if TYPE_CHECKING:
     from deputize.home import Home
 
 CONTRADICTED = 0.01
 """Level of the test that closes a route: it costs a sound one a time in a hundred at a run."""
-_LOSS = {".": 0.0, "s": 1.0, "l": -1.0, "b": 0.0}
 
 
 @dataclass
@@ -76,7 +75,7 @@ def served_evidence(calls: Iterable[Call], routes: Sequence[Route]) -> dict[str,
         if decision.reason != "audit":
             found[route.id].add(call, 0.0)
         elif (result := audit_result(decision, route)) is not None:
-            found[route.id].add(call, _LOSS[result])
+            found[route.id].add(call, loss_of(result, signed=True))
     return found
 
 

@@ -251,58 +251,51 @@ def _fit(data: _FitData, sizes: Sequence[int], variant: LinearSettings) -> Linea
             often_C = np.bincount(labels_N, data.weights_N[asked], n_choices)
             bias_C[seen] = np.log(often_C[seen] / often_C.sum())
         elif len(seen) > 1:
-            fit = _fit_margin if variant.is_margin else _fit_logistic
-            fit(
-                rows_NA[asked],
-                labels_N,
-                data.weights_N[asked],
-                data.group_N[asked],
-                variant.strength,
-                (weights_AC, bias_C),
-            )
+            fit_question = _fit_margin if variant.is_margin else _fit_logistic
+            examples = _AskedExamples(rows_NA[asked], labels_N, data.weights_N[asked], data.group_N[asked])
+            fit, scale = fit_question(examples, variant.strength)
+            if len(seen) == 2:  # sklearn keeps one row for two classes
+                weights_AC[:, seen[1]] = scale * fit.coef_[0]
+                bias_C[seen] = (0.0, scale * float(fit.intercept_[0]))
+            else:
+                weights_AC[:, fit.classes_] = scale * fit.coef_.T
+                bias_C[fit.classes_] = scale * fit.intercept_
         all_weights.append(weights_AC)
         all_biases.append(bias_C)
     return LinearModel(active_A, idf_F, all_weights, all_biases, variant)
 
 
-Fitted = tuple[Floats, npt.NDArray[np.float32]]
-"""Weights [A, C] and biases [C] to be filled in."""
+class _AskedExamples(NamedTuple):
+    """The examples that one question was asked of."""
+
+    rows_NA: Any
+    labels_N: npt.NDArray[np.int64]
+    weights_N: npt.NDArray[np.float64]
+    group_N: npt.NDArray[np.int64]
 
 
-def _fit_logistic(
-    rows_NA: Any,
-    labels_N: npt.NDArray[np.int64],
-    weights_N: npt.NDArray[np.float64],
-    group_N: npt.NDArray[np.int64],
-    strength: float,
-    out: Fitted,
-) -> None:
-    """Multinomial logistic regression."""
+def _fit_logistic(asked: _AskedExamples, strength: float) -> tuple[Any, float]:
+    """Multinomial logistic regression, and the factor on its scores that makes them log-odds."""
     from sklearn.linear_model import LogisticRegression
 
     # from 4,000 texts on stopping early also served more calls
-    fit = LogisticRegression(C=strength, max_iter=120 if len(labels_N) < 4000 else 40, tol=1e-4)
+    max_iter = 120 if len(asked.labels_N) < 4000 else 40
+    fit = LogisticRegression(C=strength, max_iter=max_iter, tol=1e-4)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the solver is stopped early on purpose
-        fit.fit(rows_NA, labels_N, sample_weight=weights_N)
-    _write(fit, labels_N, 1.0, out)
+        fit.fit(asked.rows_NA, asked.labels_N, sample_weight=asked.weights_N)
+    return fit, 1.0
 
 
-def _fit_margin(
-    rows_NA: Any,
-    labels_N: npt.NDArray[np.int64],
-    weights_N: npt.NDArray[np.float64],
-    group_N: npt.NDArray[np.int64],
-    strength: float,
-    out: Fitted,
-) -> None:
-    """One linear support vector machine per choice; scores become log-odds by a factor that fits a part held out."""
+def _fit_margin(asked: _AskedExamples, strength: float) -> tuple[Any, float]:
+    """One linear support vector machine per choice, and the factor on its scores that fits a part held out best."""
+    rows_NA, labels_N, weights_N, group_N = asked
     held_N = group_N % HELD_OUT_PART == 0
     scale = DEFAULT_SCALE
     if held_N.any() and len(np.unique(labels_N[~held_N])) == len(np.unique(labels_N)):
         part = _svm(rows_NA[~held_N], labels_N[~held_N], weights_N[~held_N], strength)
         scale = _best_scale(part, rows_NA[held_N], labels_N[held_N])
-    _write(_svm(rows_NA, labels_N, weights_N, strength), labels_N, scale, out)
+    return _svm(rows_NA, labels_N, weights_N, strength), scale
 
 
 def _svm(rows_NA: Any, labels_N: npt.NDArray[np.int64], weights_N: npt.NDArray[np.float64], c: float) -> Any:
@@ -331,15 +324,6 @@ def _best_scale(fit: Any, rows_NA: Any, labels_N: npt.NDArray[np.int64]) -> floa
         )
 
     return max(SCALES, key=log_likelihood)
-
-
-def _write(fit: Any, labels_N: npt.NDArray[np.int64], scale: float, out: Fitted) -> None:
-    weights_AC, bias_C = out
-    seen = np.unique(labels_N)
-    if len(seen) == 2:  # sklearn keeps one row for two classes
-        weights_AC[:, seen[1]], bias_C[seen] = scale * fit.coef_[0], (0.0, scale * float(fit.intercept_[0]))
-    else:
-        weights_AC[:, fit.classes_], bias_C[fit.classes_] = scale * fit.coef_.T, scale * fit.intercept_
 
 
 def _common(counts_NF: Any, group_N: npt.NDArray[np.int64], min_groups: int) -> npt.NDArray[np.int32]:

@@ -109,7 +109,7 @@ def with_audit(
         state, new, alarm = AuditEvidence(allowed, signed=signed), old, False
     if allowed < 1:
         for one in new:
-            state = observe(state, _loss(one, signed=signed))
+            state = observe(state, loss_of(one, signed=signed))
             alarm = (
                 alarm or verdict(state, audits_per_false_rollback=audits_per_false_rollback) == "roll back"
             )
@@ -131,7 +131,8 @@ def with_due(evidence: RouteEvidence, *, missed: bool) -> RouteEvidence:
     return structs.replace(evidence, n_due=n_due, n_missed=n_missed)
 
 
-def _loss(result: str, *, signed: bool) -> float:
+def loss_of(result: str, *, signed: bool) -> float:
+    """The loss of one audit; `signed`: less that of the LLM, when it was asked again."""
     specialist = float(result in "sb")
     return specialist - (result in "lb") if signed else specialist
 
