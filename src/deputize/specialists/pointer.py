@@ -50,11 +50,21 @@ def _hash(feature: str) -> int:
 class Pointer:
     """One value slot: which shapes its values have, which fixed values it has, and the weights."""
 
-    def __init__(self, shapes: Sequence[str], lengths: Sequence[int], fixed: Sequence[str]) -> None:
+    def __init__(
+        self, shapes: Sequence[str], lengths: Sequence[int], fixed: Sequence[str], ordinary: Sequence[str] = ()
+    ) -> None:
+        """
+        Args:
+            shapes: of the values in train.
+            lengths: of the values, in pieces.
+            fixed: values that need not stand in the prompt.
+            ordinary: shapes of single pieces that recur in train.
+        """
         self.shapes, self.lengths, self.fixed = sorted(shapes), sorted(lengths), list(fixed)
+        self.ordinary = sorted(ordinary)
         self.weights_F: Floats = np.zeros(N_FEATURES)
         self._known = frozenset(shapes)
-        self._pieces = frozenset(piece for shape in shapes for piece in shape.split(" "))
+        self._usual = frozenset(ordinary).union(*(shape.split(" ") for shape in shapes))
 
     def candidates(self, page: TokenizedText) -> list[SpanCandidate]:
         """Everything in a text that has a shape seen in train, then the fixed values."""
@@ -87,11 +97,12 @@ class Pointer:
         return out
 
     def _overlooks(self, page: TokenizedText, chosen: Sequence[SpanCandidate]) -> bool:
-        """True where a piece of a shape that no value had in train stands where a value is more likely to stand.
+        """True where a piece of a shape that does not recur in train stands where a value is more likely to stand.
 
         It may be the value, which is no candidate then; a wrong value of a known shape would be chosen with confidence.
+        A shape that recurs in train and was no value there is none here: names and dates stand beside every order number.
         """
-        odd = [i for i, s in enumerate(page.shapes) if s not in self._pieces and s != "a"]
+        odd = [i for i, s in enumerate(page.shapes) if s not in self._usual]
         at = {place for c in chosen for place in c.places}
         if not odd or not at:
             return False
@@ -211,8 +222,11 @@ def _untrained(
     """A pointer that knows shapes, lengths and fixed values, with all weights 0."""
     shapes, lengths = set[str](), set[int]()
     absent: dict[str, set[str]] = {}
+    seen: dict[str, set[str]] = {}
     every = range(1, MAX_PIECES + 1)
     for page, value, group in zip(pages, wanted, groups, strict=True):
+        for shape in set(page.shapes):
+            seen.setdefault(shape, set()).add(group)
         exact = [(i, j, shape) for i, j, shape in page.runs(every) if page.between(i, j) == value]
         if exact:
             shapes.update(shape for _, _, shape in exact)
@@ -222,7 +236,10 @@ def _untrained(
     often = sorted(absent.items(), key=lambda pair: -len(pair[1]))[:8]
     common = subjects.shared([value] for value in wanted)
     fixed = [value for value, who in often if len(who) >= min(FIXED, len(set(groups))) and value in common]
-    return Pointer(sorted(shapes), sorted(lengths), fixed)
+    enough = min(FEWEST_GROUPS, len(set(groups)))
+    shared = subjects.shared(page.shapes for page in pages)
+    ordinary = [shape for shape, who in seen.items() if len(who) >= enough and shape in shared]
+    return Pointer(sorted(shapes), sorted(lengths), fixed, ordinary)
 
 
 class _CandidateRows:

@@ -145,7 +145,7 @@ class PointerPredictor:
             active_A = np.flatnonzero(pointer.weights_F)
             arrays[f"active_{n}"] = active_A.astype(np.int32)
             arrays[f"weights_{n}"] = pointer.weights_F[active_A].astype(np.float32)
-            about.append([*place, pointer.shapes, pointer.lengths, pointer.fixed])
+            about.append([*place, pointer.shapes, pointer.lengths, pointer.fixed, pointer.ordinary])
         arrays["about"] = np.frombuffer(json.dumps(about).encode(), dtype=np.uint8)
         with (folder / POINTERS_FILE).open("wb") as out:
             np.savez(out, allow_pickle=False, **arrays)
@@ -155,10 +155,8 @@ class PointerPredictor:
         """Reads what `save` wrote."""
         found: dict[SlotPlace, Pointer] = {}
         with np.load(folder / POINTERS_FILE, allow_pickle=False) as stored:
-            for n, (action, index, shapes, lengths, fixed) in enumerate(
-                json.loads(stored["about"].tobytes())
-            ):
-                pointer = found[SlotPlace(action, index)] = Pointer(shapes, lengths, fixed)
+            for n, (action, index, *settings) in enumerate(json.loads(stored["about"].tobytes())):
+                pointer = found[SlotPlace(action, index)] = Pointer(*settings)
                 pointer.weights_F[stored[f"active_{n}"]] = stored[f"weights_{n}"]
         linear = folder / LINEAR_FILE
         return cls(schema, LinearModel.load(linear) if linear.is_file() else None, found)

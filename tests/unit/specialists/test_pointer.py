@@ -50,3 +50,26 @@ def test_a_value_of_an_unknown_shape_is_not_overlooked_for_another_one() -> None
     # an odd piece elsewhere, and plain words, are no value
     elsewhere = pointer.best(TokenizedText("answer me at a7@b.com, my colleague c7@d.co.uk is in copy"))
     assert elsewhere is not None and elsewhere[0] == "a7@b.com"
+
+
+LETTERS = [
+    TokenizedText(f"My name is Ann{'a' * (i % 3)}. I called. Order LH-{100 + i}, placed on 2026-01-{10 + i % 9}")
+    for i in range(40)
+]
+
+
+def test_pieces_that_recur_in_train_are_taken_for_no_value() -> None:
+    """Where values have a shape of their own, the words before them say little: names and dates look as likely."""
+    pointer = fit_pointer(LETTERS, [f"LH-{100 + i}" for i in range(40)])
+    assert pointer is not None
+    assert {"Aa", "A", "0-0-0"} <= set(pointer.ordinary) and "A-0" in pointer.ordinary
+    for text in ("Order LH-777, placed on 2026-01-13. My name is Bo", "I called. Her Order is LH-777"):
+        found = pointer.best(TokenizedText(text))
+        assert found is not None and found[0] == "LH-777"
+
+
+def test_a_shape_of_one_subject_is_not_kept() -> None:
+    pages = [*LETTERS, TokenizedText("Order LH-999, placed on 2026-01-10, x_Y9")]
+    wanted = [*(f"LH-{100 + i}" for i in range(40)), "LH-999"]
+    pointer = fit_pointer(pages, wanted, subjects=Subjects([*map(str, range(40)), "zoe"], 2))
+    assert pointer is not None and "a_A0" not in pointer.ordinary and "Aa" in pointer.ordinary
