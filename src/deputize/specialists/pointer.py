@@ -51,7 +51,11 @@ class Pointer:
     """One value slot: which shapes its values have, which fixed values it has, and the weights."""
 
     def __init__(
-        self, shapes: Sequence[str], lengths: Sequence[int], fixed: Sequence[str], ordinary: Sequence[str] = ()
+        self,
+        shapes: Sequence[str],
+        lengths: Sequence[int],
+        fixed: Sequence[str],
+        ordinary: Sequence[str] = (),
     ) -> None:
         """
         Args:

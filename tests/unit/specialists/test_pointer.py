@@ -53,7 +53,9 @@ def test_a_value_of_an_unknown_shape_is_not_overlooked_for_another_one() -> None
 
 
 LETTERS = [
-    TokenizedText(f"My name is Ann{'a' * (i % 3)}. I called. Order LH-{100 + i}, placed on 2026-01-{10 + i % 9}")
+    TokenizedText(
+        f"My name is Ann{'a' * (i % 3)}. I called. Order LH-{100 + i}, placed on 2026-01-{10 + i % 9}"
+    )
     for i in range(40)
 ]
 
