@@ -13,7 +13,7 @@ import msgspec
 from deputize.core import artifacts as art
 from deputize.core.config import Convert
 from deputize.core.errors import AccessDenied, BadInput
-from deputize.core.records import Example, Record
+from deputize.core.records import EVERY_TENANT, Example, Record
 from deputize.home import Home
 from deputize.maintenance.lineage import ClearTextCopy, note_copy
 from deputize.pipeline.curation import CARD
@@ -21,7 +21,7 @@ from deputize.pipeline.run import artifact_of, latest_run, read_state
 from deputize.stages.curate.dataset_card import CardCounts, dataset_card
 from deputize.stages.curate.export import Format, export
 from deputize.stages.curate.review import DroppedCall, dropped_calls, read_restored, write_restored
-from deputize.store.access.roles import EVERY_TENANT, Actor, Right, require
+from deputize.store.access.roles import Actor, Right, require
 
 BATCH = 500
 

@@ -15,9 +15,8 @@ import click
 
 from deputize.cli.terminal import Terminal, pass_terminal
 from deputize.core.errors import BadInput
-from deputize.core.records import encode
+from deputize.core.records import EVERY_TENANT, encode
 from deputize.store.access.approvals import Approvals, ExportRequest
-from deputize.store.access.roles import EVERY_TENANT
 
 
 @click.group()

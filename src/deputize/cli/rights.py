@@ -16,9 +16,10 @@ import click
 
 from deputize.cli.terminal import Terminal
 from deputize.core.errors import AccessDenied, StoreError
+from deputize.core.records import EVERY_TENANT
 from deputize.home import Home
 from deputize.pipeline.stage_table import STAGES
-from deputize.store.access.roles import EVERY_TENANT, Actor, Right, owner, require
+from deputize.store.access.roles import Actor, Right, owner, require
 
 KEY_VARIABLE = "DEPUTIZE_KEY"
 

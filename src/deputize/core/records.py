@@ -24,6 +24,11 @@ Kind = Literal["label", "json", "tool_call", "text"]
 FieldType = Literal["label", "value", "free"]
 RouteState = Literal["closed", "shadow", "canary", "live", "rolled_back"]
 
+DEFAULT_TENANT = "default"
+"""The tenant of calls that come without an API key."""
+EVERY_TENANT = "*"
+"""In the place of a tenant: all of them."""
+
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
 class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -123,7 +128,7 @@ class Call(Record):
     """The audience that the caller declared (header or importer). The inferred one is in SiteInference."""
     origin: str = ""
     """HMAC pseudonym of who asked; never the raw id."""
-    tenant: str = "default"
+    tenant: str = DEFAULT_TENANT
     outcome: Outcome | None = None
     usage: Usage | None = None
     cost_usd: float | None = None
@@ -171,7 +176,7 @@ class Example(Record):
     model: str = ""
     """The LLM that gave the recorded answer, as the log names it: the bill looks its price up."""
     origin: str = ""
-    tenant: str = "default"
+    tenant: str = DEFAULT_TENANT
     split: Split = ""
     trainable: bool = True
     """False: in train or validation, but not to be trained on (failed episode, duplicate, bad label); see drop_reason.
@@ -254,6 +259,8 @@ class Task(Record):
     recipe: PromptRecipe
     keys: list[str]
     """Template keys (core.template_key) of the requests that belong to it."""
+    tenant: str = DEFAULT_TENANT
+    """Whose calls they are, and whom a specialist of it may serve; "*": all tenants share it."""
     site: str = ""
     n_calls: int = 0
     n_episodes: int = 0
@@ -379,6 +386,8 @@ class Route(Record):
     median_prompt_tokens_after: int = 0
     run_id: str = ""
     """The run whose key spaces its keys are of, where an earlier route was kept; "": the run of the file."""
+    tenant: str = DEFAULT_TENANT
+    """Whose calls its specialist was trained on, and whose it may answer; "*": shared by all tenants."""
 
 
 class BranchClassifier(Record):
@@ -422,6 +431,8 @@ class KeySpace(Record):
     """The lines and heads from which requests of one structural signature get their template key."""
 
     signature: str
+    tenant: str = DEFAULT_TENANT
+    """Whose calls its lines are of; the template keys of two tenants differ."""
     lines: list[str] = msgspec.field(default_factory=list)
     """Recurring lines of this signature group, verbatim where they never vary, else normalised; those present in a
     request are its key."""

@@ -15,7 +15,14 @@ from typing import Final, NamedTuple
 from deputize.core.contracts import text_of
 from deputize.core.prompt_limits import RecognisedUnits, VaryingText, ends, within
 from deputize.core.prompt_units import head_of, normalise, units
-from deputize.core.records import BranchClassifier, KeySpace, PromptLimits, Request
+from deputize.core.records import (
+    DEFAULT_TENANT,
+    EVERY_TENANT,
+    BranchClassifier,
+    KeySpace,
+    PromptLimits,
+    Request,
+)
 from deputize.core.signature import signature
 
 MAX_USER_CHARS = 24_000
@@ -60,7 +67,9 @@ class TemplateMatcher:
     def __init__(self, keyspace: KeySpace) -> None:
         self._space = keyspace
         self._lines, self._heads = frozenset(keyspace.lines), frozenset(keyspace.heads)
-        self._keyed = blake2b(digest_size=10, key=keyspace.signature.encode()[:64])
+        self._keyed = blake2b(
+            digest_size=10, key=keyspace.signature.encode()[:64], person=_mark_of(keyspace.tenant)
+        )
         self._cache: dict[str, SystemText] = {}
         self._vocabularies: dict[str, frozenset[str]] = {}
 
@@ -161,6 +170,13 @@ class TemplateMatcher:
         digest = self._keyed.copy()
         digest.update(text.encode("utf-8", "surrogatepass"))
         return digest.hexdigest()
+
+
+def _mark_of(tenant: str) -> bytes:
+    """A salt for the template keys of a tenant, so that they differ from those of others."""
+    if tenant in (DEFAULT_TENANT, EVERY_TENANT):
+        return b""
+    return blake2b(tenant.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 class TemplateKeys:

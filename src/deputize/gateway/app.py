@@ -10,7 +10,7 @@ from time import perf_counter, time
 from typing import Any
 
 from deputize.core.errors import DeputizeError, OverLimit, RequestTooLarge
-from deputize.core.records import Usage
+from deputize.core.records import EVERY_TENANT, Usage
 from deputize.gateway import error_replies, paths
 from deputize.gateway.auth import NOTHING_RESERVED, Authenticator, Caller, NoAuthentication, key_id, key_text
 from deputize.gateway.context import CallIds, Context, read_context
@@ -27,7 +27,7 @@ from deputize.gateway.watched_stream import WatchedStream
 from deputize.gateway.web_pages import WebPages
 from deputize.http.admission import Admitted, SharedBudget
 from deputize.http.handler import JSON_HEADERS, HttpReply
-from deputize.store.access.roles import EVERY_TENANT, Right, require
+from deputize.store.access.roles import Right, require
 from deputize.upstreams.failover import UpstreamPool
 from deputize.wire.chat_request import check_names_one_model, decode_object
 from deputize.wire.dialect import Dialect

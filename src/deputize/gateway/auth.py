@@ -10,11 +10,11 @@ from typing import Protocol
 import msgspec
 
 from deputize.core.errors import AccessDenied, NotAuthenticated, StoreError
-from deputize.core.records import Usage
+from deputize.core.records import EVERY_TENANT, Usage
 from deputize.scoring.costs import Prices
 from deputize.store.access.api_keys import ApiKey, ApiKeys
 from deputize.store.access.rate_limiter import RateLimiter
-from deputize.store.access.roles import EVERY_TENANT, Right, require
+from deputize.store.access.roles import Right, require
 
 log = logging.getLogger("deputize.gateway")
 

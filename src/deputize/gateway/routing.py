@@ -69,7 +69,7 @@ class RoutingDecider:
         if table is None and context.override == "auto":
             return NO_ROUTE  # the request need not be read
         request = request_of(exchange.chat, agent=context.agent, site=context.site)
-        route, reason = table.match(request) if table is not None else NO_MATCH
+        route, reason = table.match(request, context.tenant) if table is not None else NO_MATCH
         if route is None:
             return RoutingOutcome(Decision(reason="override" if context.override == "llm" else reason))
         outcome = await self._ask(exchange, route, request)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from deputize.core.decision_reason import DecisionReason
 from deputize.core.errors import BadInput
-from deputize.core.records import Request, Route, RouteFile
+from deputize.core.records import DEFAULT_TENANT, EVERY_TENANT, Request, Route, RouteFile
 from deputize.core.template_key import TemplateKeys
 
 
@@ -27,12 +27,16 @@ class RouteTable:
 
     def __init__(self, file: RouteFile) -> None:
         self.file = file
-        self._keys = TemplateKeys(file.keyspaces)
-        self._routes = _by_key(file, "")
         # a kept route is found by the lines that it was certified with, not by those of a later run
-        self._kept = [
-            (TemplateKeys(spaces), _by_key(file, run_id)) for run_id, spaces in file.kept_keyspaces.items()
-        ]
+        keys = {
+            run_id: TemplateKeys(spaces)
+            for run_id, spaces in {"": file.keyspaces, **file.kept_keyspaces}.items()
+        }
+        self._keys = keys[""]
+        self._of_tenant = {
+            tenant: [(keys[id], routes) for id in keys if (routes := _by_key(file, id, tenant))]
+            for tenant in {EVERY_TENANT, *(route.tenant for route in file.routes)}
+        }
 
     @classmethod
     def build(cls, file: RouteFile) -> RouteTable:
@@ -57,24 +61,29 @@ class RouteTable:
         """The template key of a request, '' where its signature is unknown or its prompt has changed."""
         return self._keys.key(request)
 
-    def match(self, request: Request) -> RouteMatch:
-        """The route of a request in whatever state, or why nothing fits it exactly."""
-        if not self._routes and not self._kept:
-            return NO_MATCH
-        found = self._keys.match(request)
-        route, is_changed = self._routes.get(found.key) if found.key else None, found.is_changed
-        if route is None:
-            for keys, routes in self._kept:
-                found = keys.match(request)
-                is_changed = is_changed or found.is_changed
-                if found.key and (route := routes.get(found.key)) is not None:
-                    break
-        return CHANGED if route is None and is_changed else RouteMatch(route)
+    def match(self, request: Request, tenant: str = DEFAULT_TENANT) -> RouteMatch:
+        """The route of a tenant's request in whatever state, or why nothing fits it exactly.
+
+        Only routes of the tenant and those that all tenants share are looked at.
+        """
+        is_changed = False
+        for keys, routes in self._of_tenant.get(tenant) or self._of_tenant[EVERY_TENANT]:
+            found = keys.match(request)
+            route = routes.get(found.key) if found.key else None
+            if route is not None:
+                return RouteMatch(route)
+            is_changed = is_changed or found.is_changed
+        return CHANGED if is_changed else NO_MATCH
 
 
-def _by_key(file: RouteFile, run_id: str) -> dict[str, Route]:
-    """The routes by the template keys of one run; "": the run of the file."""
-    return {key: route for route in file.routes if route.run_id == run_id for key in route.keys}
+def _by_key(file: RouteFile, run_id: str, tenant: str) -> dict[str, Route]:
+    """The routes that a tenant's calls may take, by the template keys of one run; "": the run of the file."""
+    return {
+        key: route
+        for route in file.routes
+        if route.run_id == run_id and route.tenant in (tenant, EVERY_TENANT)
+        for key in route.keys
+    }
 
 
 def check(file: RouteFile) -> None:

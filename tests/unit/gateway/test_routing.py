@@ -23,12 +23,12 @@ class OneRoute:
     def __init__(self, **changed: Any) -> None:
         self.route = live_route(**changed)
 
-    def match(self, request: Request) -> RouteMatch:
+    def match(self, request: Request, tenant: str) -> RouteMatch:
         return RouteMatch(self.route)
 
 
 class Changed:
-    def match(self, request: Request) -> RouteMatch:
+    def match(self, request: Request, tenant: str) -> RouteMatch:
         return CHANGED
 
 
@@ -82,6 +82,16 @@ async def test_the_share_that_is_audited_is_noted_where_a_route_serves(
         lambda: table, Saying(said), Metrics(), timeout_s=1, clock_s=lambda: 0.0, audit_share=0.02
     )
     assert (await routing.route(exchange())).decision.audit_share == share
+
+
+async def test_the_table_is_asked_for_the_callers_tenant() -> None:
+    class OfBeta(OneRoute):
+        def match(self, request: Request, tenant: str) -> RouteMatch:
+            return RouteMatch(self.route if tenant == "beta" else None)
+
+    for tenant, served_by in (("beta", "slm"), ("alpha", "llm"), ("default", "llm")):
+        outcome = await decider(OfBeta(), RAIN).route(exchange(context=context(tenant=tenant)))
+        assert outcome.decision.served_by == served_by
 
 
 async def test_the_gateways_clock_says_when_a_certificate_has_expired() -> None:

@@ -10,7 +10,16 @@ import pytest
 from msgspec.structs import replace
 
 from deputize.core.errors import BadInput
-from deputize.core.records import Contract, KeySpace, PromptLimits, Request, Route, RouteFile, TextLimits
+from deputize.core.records import (
+    EVERY_TENANT,
+    Contract,
+    KeySpace,
+    PromptLimits,
+    Request,
+    Route,
+    RouteFile,
+    TextLimits,
+)
 from deputize.core.signature import signature
 from deputize.core.template_key import TemplateMatcher
 from deputize.router.table import RouteTable
@@ -83,6 +92,28 @@ def test_a_kept_route_is_found_by_the_lines_it_was_certified_with(file: RouteFil
     assert table.match(request("Case: 2", system=SYSTEM + "\nIn French.")) == (None, "prompt_changed")
     same_key = replace(later, keyspaces=file.keyspaces, routes=[kept], kept_keyspaces={})
     assert RouteTable.build(same_key).match(request("Case: 2")).route is None, "not by another run's lines"
+
+
+def test_a_tenant_is_served_by_its_own_and_by_shared_routes_only(file: RouteFile) -> None:
+    """Two tenants send the same prompts; the route file holds the key spaces of both."""
+    of_alpha, of_beta = (
+        route([TemplateMatcher(space).key(request())], tenant)
+        for tenant in ("alpha", "beta")
+        for space in (replace(file.keyspaces[0], tenant=tenant, prompt_limits={}),)
+    )
+    both = RouteFile(
+        run_id="alpha",
+        keyspaces=[replace(file.keyspaces[0], tenant="alpha", prompt_limits={})],
+        kept_keyspaces={"run of beta": [replace(file.keyspaces[0], tenant="beta", prompt_limits={})]},
+        routes=[replace(of_alpha, tenant="alpha"), replace(of_beta, tenant="beta", run_id="run of beta")],
+    )
+    table = RouteTable.build(both)
+    found = {name: table.match(request(), name).route for name in ("alpha", "beta", "gamma", "default")}
+    assert found == {"alpha": both.routes[0], "beta": both.routes[1], "gamma": None, "default": None}
+    assert table.match(request()) == (None, "no_route"), "nor is it said that others send such prompts"
+
+    shared = replace(file, routes=[replace(file.routes[0], tenant=EVERY_TENANT)])
+    assert all(RouteTable.build(shared).match(request(), name).route for name in ("alpha", "default"))
 
 
 def test_no_file_is_no_route(tmp_path: Path) -> None:

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
+
 from deputize.core.progress import Progress, silent
-from deputize.core.records import BranchClassifier, Example, KeySpace
+from deputize.core.records import DEFAULT_TENANT, BranchClassifier, Example, KeySpace
 from deputize.core.signature import has_media, signature
 from deputize.core.template_key import TemplateMatcher
 from deputize.stages.cluster.fit_prompt_limits import fit_prompt_limits
@@ -50,6 +52,7 @@ class FoundTask:
 def find_tasks(
     examples: Sequence[Example],
     *,
+    tenant: str = DEFAULT_TENANT,
     min_origins: int = 1,
     models_dir: Path | None = None,
     seed: int = 0,
@@ -59,6 +62,7 @@ def find_tasks(
 
     Args:
         examples: the calls.
+        tenant: whose calls they are; "*": of several.
         min_origins: a line, head or word that fewer data subjects have is in no key space.
         models_dir: the folder of the embedder, if it was fetched.
         seed: of every random draw.
@@ -77,11 +81,13 @@ def find_tasks(
     keyspaces: list[KeySpace] = []
     for n, (sign, calls) in enumerate(sorted(groups.items(), key=lambda kv: (-len(kv[1]), kv[0]))):
         progress("finding tasks", n, len(groups))
-        tasks, space = _tasks_of_signature(sign, calls, min_origins, models_dir, seed, progress)
+        empty = KeySpace(signature=sign, tenant=tenant)
+        tasks, space = _tasks_of_signature(empty, calls, min_origins, models_dir, seed, progress)
         found.extend(tasks)
         keyspaces.append(space)
     for sign, calls in varied.items():
-        tasks, _ = _tasks_of_signature(sign, calls, min_origins, models_dir, seed, progress)
+        empty = KeySpace(signature=sign, tenant=tenant)
+        tasks, _ = _tasks_of_signature(empty, calls, min_origins, models_dir, seed, progress)
         for task in tasks:
             task.routable = False
         found.extend(tasks)
@@ -117,7 +123,7 @@ def _separate_varying_tools(
 
 
 def _tasks_of_signature(
-    sign: str,
+    empty: KeySpace,
     calls: list[PromptCall],
     min_origins: int,
     models_dir: Path | None,
@@ -126,7 +132,7 @@ def _tasks_of_signature(
 ) -> tuple[list[FoundTask], KeySpace]:
     lines = find_recurring_lines(calls, min_origins)
     fragments = merge(group_by_lines(calls, lines))
-    space, tasks = _tasks_by_key(sign, calls, fragments, lines)
+    space, tasks = _tasks_by_key(empty, calls, fragments, lines)
     out: list[FoundTask] = []
     classifiers: dict[str, BranchClassifier] = {}
     for task in tasks:
@@ -144,11 +150,9 @@ def _tasks_of_signature(
         for branch, members in enumerate(parts):
             variant = {call.index: f"{task.variant[call.index]}~{branch}" for call in members}
             keys = {f"{key}~{branch}" for key in task.keys}
-            out.append(FoundTask(members, keys, sign, variant, split=True))
-    complete = KeySpace(
-        signature=sign,
-        lines=space.lines,
-        heads=space.heads,
+            out.append(FoundTask(members, keys, empty.signature, variant, split=True))
+    complete = msgspec.structs.replace(
+        space,
         prompt_limits=fit_prompt_limits(space, _calls_of_key(tasks).items(), min_origins),
         branch_classifiers=classifiers,
     )
@@ -166,7 +170,7 @@ def _as_fragment(task: FoundTask, space: KeySpace) -> Fragment:
 
 
 def _tasks_by_key(
-    sign: str, calls: Sequence[PromptCall], fragments: Sequence[Fragment], lines: RecurringLines
+    empty: KeySpace, calls: Sequence[PromptCall], fragments: Sequence[Fragment], lines: RecurringLines
 ) -> tuple[KeySpace, list[FoundTask]]:
     """The key space with only the lines that are fixed in some task or tell tasks apart, and the tasks by its keys.
 
@@ -181,7 +185,7 @@ def _tasks_by_key(
         if n >= CONSTANT * f.n and (f.n >= MIN_SUPPORT or len(fragments) == 1)
     }
     fragment_of_call = {call.index: i for i, f in enumerate(fragments) for call in f.members}
-    space, by_key = _count_by_key(sign, calls, fragment_of_call, lines, kept)
+    space, by_key = _count_by_key(empty, calls, fragment_of_call, lines, kept)
     for counts in list(by_key.values()):
         if (pair := _conflicting_fragments(counts)) is not None:
             a, b = (fragments[i] for i in pair)
@@ -191,7 +195,7 @@ def _tasks_by_key(
                 for line in getattr(a, part).keys() | getattr(b, part).keys()
                 if abs(getattr(a, part)[line] / a.n - getattr(b, part)[line] / b.n) >= 0.5
             }
-    space, by_key = _count_by_key(sign, calls, fragment_of_call, lines, kept)
+    space, by_key = _count_by_key(empty, calls, fragment_of_call, lines, kept)
     task_of_fragment = list(range(len(fragments)))
     for counts in by_key.values():
         # what one key cannot tell apart is one task; a few strays go with the majority
@@ -208,7 +212,7 @@ def _tasks_by_key(
     matcher = TemplateMatcher(space)
     for call in calls:
         key = matcher.key(call.example.request)
-        task = out.setdefault(task_of_key[key], FoundTask([], set(), sign))
+        task = out.setdefault(task_of_key[key], FoundTask([], set(), empty.signature))
         task.members.append(call)
         task.keys.add(key)
         task.variant[call.index] = key
@@ -216,13 +220,13 @@ def _tasks_by_key(
 
 
 def _count_by_key(
-    sign: str,
+    empty: KeySpace,
     calls: Sequence[PromptCall],
     fragment_of_call: dict[int, int],
     lines: RecurringLines,
     kept: set[str],
 ) -> tuple[KeySpace, dict[str, Counter[int]]]:
-    space = KeySpace(signature=sign, lines=sorted(lines.lines & kept), heads=sorted(lines.heads & kept))
+    space = msgspec.structs.replace(empty, lines=sorted(lines.lines & kept), heads=sorted(lines.heads & kept))
     matcher = TemplateMatcher(space)
     by_key: dict[str, Counter[int]] = defaultdict(Counter)
     for call in calls:

@@ -15,10 +15,12 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from deputize.core.artifacts import Curated, Discovered
 from deputize.core.config import Convert
 from deputize.core.progress import Progress, silent
-from deputize.core.records import Call, Example, KeySpace, Request, Task
+from deputize.core.records import DEFAULT_TENANT, Call, Example, KeySpace, Request, Task
 from deputize.core.signature import has_media, signature
 from deputize.core.sites import Site
 from deputize.core.subjects import Subjects
@@ -35,13 +37,19 @@ UNSEEN = "its template was not seen in the calls for training"
 
 
 def run(
-    curated: Curated, config: Convert, *, progress: Progress = silent, models_dir: Path | None = None
+    curated: Curated,
+    config: Convert,
+    *,
+    tenant: str = DEFAULT_TENANT,
+    progress: Progress = silent,
+    models_dir: Path | None = None,
 ) -> Discovered:
     """The tasks of curated examples.
 
     Args:
         curated: the curated examples.
         config: seed and min_origins.
+        tenant: whose calls they are, and so the tasks; "*": of several.
         models_dir: the folder of the embedder, if it was fetched; the configured folder by default.
     """
     examples = curated.examples
@@ -50,6 +58,7 @@ def run(
     seen = [e for e in examples if e.split in ("train", "validation")] or examples
     found, keyspaces = find_tasks(
         seen,
+        tenant=tenant,
         min_origins=min_origins,
         models_dir=models_dir or models_path(),
         seed=config.seed,
@@ -79,11 +88,9 @@ def run(
         assignment[example.call_id] = task_id
         examples_of[task_id].append(example)
     tasks = _tasks(kept, ids, examples_of, seen, spaces, {s.id: s for s in curated.sites}, min_origins)
-    used = {task.signature for task in tasks} | {
-        spaces_of for task in kept for spaces_of in _signatures(task)
-    }
+    used = {task.signature for task in tasks}.union(*map(_signatures, kept))
     return Discovered(
-        tasks=tasks,
+        tasks=[msgspec.structs.replace(task, tenant=tenant) for task in tasks],
         keyspaces=[space for space in keyspaces if space.signature in used],
         assignment=assignment,
         unassigned=dict(unassigned),

@@ -25,6 +25,7 @@ def route_file(
                 id=f"route-{task.id}",
                 task_id=task.id,
                 task_name=task.name,
+                tenant=task.tenant,
                 keys=task.keys,
                 contract=task.contract,
                 specialist=specialist.path,

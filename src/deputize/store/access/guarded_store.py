@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from deputize.core.errors import AccessDenied
-from deputize.core.records import Call
+from deputize.core.records import EVERY_TENANT, Call
 from deputize.store.access.approvals import Approvals
 from deputize.store.access.audit_log import AuditLog
-from deputize.store.access.roles import EVERY_TENANT, Actor, Right, require
+from deputize.store.access.roles import Actor, Right, require
 from deputize.store.base import Entry, Erased, Store
 
 

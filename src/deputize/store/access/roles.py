@@ -9,10 +9,8 @@ from __future__ import annotations
 from enum import Enum
 
 from deputize.core.errors import AccessDenied
-from deputize.core.records import Record
+from deputize.core.records import EVERY_TENANT, Record
 from deputize.store.access.local_user import local_user
-
-EVERY_TENANT = "*"
 
 
 class Role(Enum):
