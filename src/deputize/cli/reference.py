@@ -12,9 +12,10 @@ _HEAD = """# Commands
 
 Written by `python -m deputize.cli.reference`; a test compares it with the commands.
 
-Every command takes `--home DIR` (default `./.deputize`, or `DEPUTIZE_HOME`) and `--json` (one JSON document on stdout;
-progress and notes go to stderr). Exit codes: 0 done, 2 usage, 3 bad input, 4 a missing extra or model, 5 access denied,
-130 stopped with Ctrl-C, 1 anything else.
+Every command takes `--home DIR` (default `./.deputize`, or `DEPUTIZE_HOME`; `demo` always defaults to `./.deputize-demo`) and
+`--json` (one JSON document on stdout; progress and notes go to stderr). Exit codes: 0 done, 2 usage, 3 bad input, 4 a missing
+extra or model, 5 access denied, 6 (`convert`) too few episodes for any certificate, so nothing was trained, 130 stopped with
+Ctrl-C, 1 anything else.
 """
 
 

@@ -11,7 +11,7 @@ DAY_S = 86_400.0
 
 
 def expired(certificate: Certificate, now_s: float) -> bool:
-    """True once a certificate is older than it may become; its route is closed to the specialist then.
+    """True once a certificate is older than it may become; the calls of its route go to the LLM then.
 
     Args:
         certificate: one without a date, or without a limit, does not expire.

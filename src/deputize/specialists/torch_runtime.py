@@ -22,7 +22,7 @@ def torch_module() -> Any:
 
 
 def device_for(asked: str = "") -> str:
-    """cuda where there is a device, else cpu, unless asked for another; DEPUTIZE_DEVICE overrides."""
+    """The device asked for, else that of the environment variable DEPUTIZE_DEVICE, else cuda where there is one, else cpu."""
     chosen = asked or os.environ.get("DEPUTIZE_DEVICE", "")
     return chosen or ("cuda" if torch_module().cuda.is_available() else "cpu")
 

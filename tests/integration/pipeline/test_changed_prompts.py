@@ -1,4 +1,4 @@
-"""A prompt that has changed closes the route: tasks are found in a log, and live requests are decided by the gateway.
+"""Requests with a changed prompt go to the LLM: tasks are found in a log, and live requests are decided by the gateway.
 
 Simulated: letters to a shop, with a system prompt that is constant or has one to three lines that vary.
 """

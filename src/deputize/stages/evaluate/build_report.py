@@ -216,8 +216,8 @@ def _notes(tasks: Sequence[TaskFigures], curated: Curated, whole: Spend, config:
     notes = [
         "Agreement is with the LLM's recorded answer: where the LLM was wrong, a specialist that copies it is counted "
         "right, and one that is right is counted wrong.",
-        "A certificate holds for calls like those it was calibrated on; a changed prompt template or tool schema "
-        "closes the route, a slow drift has to be noticed by auditing.",
+        "A certificate holds for calls like those it was calibrated on; requests with a changed prompt template or tool "
+        "schema go to the LLM, a slow drift has to be noticed by auditing.",
         _scope_note(tasks, config),
         "Costs are of the recorded calls meant for code; training is paid once and is not in them.",
     ]
