@@ -45,8 +45,8 @@ class Convert(BaseModel):
     """Calls of a route after which `deputize watch` says that its certificate must be renewed. None: never."""
     balance: float = Field(0.0, ge=0, le=1)
     """How far rare answers are weighed up in training: 0 as often as they occur, 1 every answer as much as any other."""
-    split: tuple[float, float, float, float] = (0.45, 0.10, 0.25, 0.20)
-    """Shares of train, validation, calibration, test, by group."""
+    split: tuple[float, float, float, float] | None = None
+    """Shares of train, validation, calibration, test, by group; None: calibration gets what the test needs, train the rest."""
     privacy: Literal["standard", "strict", "paraphrase", "paranoid"] = "standard"
     """standard: what points at one person, and secrets; strict: also places, organisations, health, times;
     paraphrase: beyond that, numeric details, and texts with sensitive terms are worded anew where [privacy] paraphraser

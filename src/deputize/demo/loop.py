@@ -58,15 +58,10 @@ class DemoSize:
     minutes: float = 7.5
     """Time budget of curation, discovery, training and evaluation together."""
     epsilon: float = 0.05
-    split: tuple[float, float, float, float] = (0.38, 0.06, 0.46, 0.10)
-    """A hundred and ten calibration episodes are about the fewest that can carry a certificate at epsilon .05 for a task of
-    which episodes have one to three calls: about two thirds of them give a unit."""
 
     def convert(self) -> Convert:
         """The settings of the run."""
-        return Convert.model_validate(
-            {"epsilon": self.epsilon, "seed": self.seed, "minutes": self.minutes, "split": self.split}
-        )
+        return Convert.model_validate({"epsilon": self.epsilon, "seed": self.seed, "minutes": self.minutes})
 
     def tickets(self) -> list[world.Ticket]:
         """The simulated tickets that are trained on."""

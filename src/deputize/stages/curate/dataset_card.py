@@ -106,9 +106,8 @@ def _splits(curated: Curated, counts: CardCounts, config: Convert) -> list[str]:
     ]
     return [
         f"{counts.n:,} examples from {curated.n_calls:,} calls of {curated.n_episodes:,} episodes, {origins}; "
-        f"{curated.n_code_calls:,} of the calls are meant for code. Seed {config.seed}, shares of the splits "
-        f"{' / '.join(f'{share:g}' for share in config.split)}. A group is in one split; where the log has times, the oldest "
-        "groups are in train, the newest in test.",
+        f"{curated.n_code_calls:,} of the calls are meant for code. Seed {config.seed}, {_shares(config)}. A group is in one "
+        "split; where the log has times, the oldest groups are in train, the newest in test.",
         "",
         _independence(curated),
         "",
@@ -117,6 +116,14 @@ def _splits(curated: Curated, counts: CardCounts, config: Convert) -> list[str]:
         f"The examples of train stand for {counts.train_weight:,.0f} calls: the weight of an example counts its dropped "
         "duplicates.",
     ]
+
+
+def _shares(config: Convert) -> str:
+    if config.split is None:
+        return (
+            f"calibration as large as a claim at epsilon {config.epsilon:g} needs it, train with what is left"
+        )
+    return f"shares of the splits {' / '.join(f'{share:g}' for share in config.split)}"
 
 
 def _independence(curated: Curated) -> str:

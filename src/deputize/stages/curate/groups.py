@@ -12,12 +12,14 @@ from deputize.scoring.ledger import level
 from deputize.stages.curate.first_pass import CallSummary
 from deputize.stages.curate.repeated_prompts import JoinedGroups, join_repeated_prompts
 from deputize.stages.curate.split import (
+    MAX_CALIBRATION,
     are_few,
     assign_splits,
     count_people,
     group_calls,
     join_by_person,
     joined_groups,
+    shares_by_need,
 )
 
 
@@ -62,10 +64,13 @@ def split_calls(
     """
     grouping = _group([*calls, *others], calls, config)
     group_of = grouping.group_of
-    split_of = assign_splits(calls, group_of, config.split, config.seed, training_only)
+    needed = units_needed(config.epsilon, level(0, config.delta))
+    counted = [c for c in calls if c.id not in training_only]
+    shares = config.split or shares_by_need(counted, group_of, needed)
+    split_of = assign_splits(calls, group_of, shares, config.seed, training_only)
     with_curated = {group_of[c.id] for c in calls}
     alone = [c for c in others if group_of[c.id] not in with_curated]
-    split_of |= assign_splits(alone, group_of, config.split, config.seed, training_only)
+    split_of |= assign_splits(alone, group_of, shares, config.seed, training_only)
     return grouping._replace(split_of_group=split_of, training_only=training_only)
 
 
@@ -79,9 +84,8 @@ def _group(every: Sequence[CallSummary], curated: Sequence[CallSummary], config:
     joined = join_repeated_prompts(every, group_of)
     n_people = count_people(every)
     few = are_few(n_people, len(set(group_of.values())))
-    n_needed = (
-        units_needed(config.epsilon, level(0, config.delta)) * sum(config.split) / max(config.split[2], 1e-9)
-    )
+    share = config.split[2] / sum(config.split) if config.split else MAX_CALIBRATION
+    n_needed = units_needed(config.epsilon, level(0, config.delta)) / max(share, 1e-9)
     people = join_by_person(every, joined.group_of, n_needed)
     warnings = [*_repeat_warnings(joined), *(_people_warning(n_people, people is not None) if few else ())]
     return Splits(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from deputize.core.records import Split
+from deputize.scoring.feasibility import expected_units
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "calibration", "test")
 MIN_STRATUM = 12
@@ -18,6 +19,17 @@ MIN_GROUPS, MIN_CALLS_TO_SPLIT = 4, 40
 """A log of fewer groups than splits is split by prompt instead, where it has at least this many calls."""
 _FILL_ORDER: tuple[Split, ...] = ("train", "test", "calibration", "validation")
 """Which splits get a group first where there are fewer groups than splits."""
+Shares: TypeAlias = tuple[float, float, float, float]
+"""Of train, validation, calibration and test."""
+MAX_CALIBRATION, COMMON_CALIBRATION = 0.46, 0.25
+"""Largest share of calibration, and its share where more evidence is not needed but welcome."""
+ENOUGH = 4
+"""Calibration units, as a multiple of what a claim needs at no error, from which more would allow few more errors."""
+ENOUGH_CALIBRATION, ENOUGH_VALIDATION, ENOUGH_TEST = 1500, 500, 1000
+"""Groups from which a split need not grow with the log."""
+MAX_TEST, VALIDATION_OF_REST = 0.10, 1 / 7
+RARE_SITE = 0.02
+"""Share of the calls below which a site has no say in the shares."""
 
 
 class SplitFacts(Protocol):
@@ -29,6 +41,15 @@ class SplitFacts(Protocol):
     def agent(self) -> str: ...
     @property
     def timestamp(self) -> float | None: ...
+
+
+class SiteFacts(Protocol):
+    """The fields of a call that the sizes of splits depend on."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def site(self) -> str: ...
 
 
 class PersonFacts(Protocol):
@@ -119,10 +140,47 @@ def group_calls(calls: Sequence[GroupFacts]) -> tuple[dict[str, str], list[str]]
     ]
 
 
+def shares_by_need(calls: Iterable[SiteFacts], group_of: Mapping[str, str], n_needed: int) -> Shares:
+    """Shares that give calibration what the tests need, the held-out calls what a check needs, and training the rest.
+
+    A site needs ENOUGH times the units of a claim without an error, as far as its groups can give them (a group with few
+    calls gives a unit with some probability only, as the draw is by calls). The neediest site that can be certified at
+    all decides. All sites have the same shares, else a task of several sites would be calibrated on another mix than it serves.
+
+    Args:
+        calls: those that are split.
+        group_of: call id -> group.
+        n_needed: units that a claim needs where none of them is served and wrong.
+    """
+    sizes_of: dict[str, Counter[str]] = defaultdict(Counter)
+    for call in calls:
+        sizes_of[call.site][group_of[call.id]] += 1
+    n_calls = sum(sizes.total() for sizes in sizes_of.values())
+    n_groups = len(set().union(*sizes_of.values()))
+    wanted = [
+        _calibration_share(expected_units([*sizes.values()], max(sizes.values())), n_needed)
+        for sizes in sizes_of.values()
+        if sizes.total() >= RARE_SITE * n_calls
+    ]
+    least = min(COMMON_CALIBRATION, ENOUGH_CALIBRATION / max(1, n_groups))
+    calibration = max([least, *wanted])
+    test = min(MAX_TEST, ENOUGH_TEST / max(1, n_groups))
+    rest = 1 - calibration - test
+    validation = min(ENOUGH_VALIDATION / max(1, n_groups), rest * VALIDATION_OF_REST)
+    return rest - validation, validation, calibration, test
+
+
+def _calibration_share(n_units: float, n_needed: int) -> float:
+    """The share of a site's units that calibration needs; 0 where the largest share would not do."""
+    if n_units * MAX_CALIBRATION < n_needed:
+        return 0.0
+    return min(MAX_CALIBRATION, ENOUGH * n_needed / n_units)
+
+
 def assign_splits(
     calls: Sequence[SplitFacts],
     group_of: dict[str, str],
-    shares: tuple[float, float, float, float],
+    shares: Shares,
     seed: int,
     training_only: Container[str] = frozenset(),
 ) -> dict[str, Split]:
@@ -169,7 +227,7 @@ def _rank(group: str, seed: int) -> bytes:
     return hashlib.blake2b(f"{seed}\0{group}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
-def _assign(ordered: Sequence[str], shares: tuple[float, float, float, float]) -> dict[str, Split]:
+def _assign(ordered: Sequence[str], shares: Shares) -> dict[str, Split]:
     counts = _counts(len(ordered), shares)
     out: dict[str, Split] = {}
     at = 0
@@ -180,7 +238,7 @@ def _assign(ordered: Sequence[str], shares: tuple[float, float, float, float]) -
     return out
 
 
-def _counts(n_groups: int, shares: tuple[float, float, float, float]) -> dict[Split, int]:
+def _counts(n_groups: int, shares: Shares) -> dict[Split, int]:
     """Groups per split by largest remainder; every split with a share gets one as soon as there are enough groups."""
     if n_groups <= len(SPLITS):
         return {split: int(split in _FILL_ORDER[:n_groups]) for split in SPLITS}

@@ -5,12 +5,20 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from deputize.core.records import Call
-from deputize.stages.curate.split import SPLITS, assign_splits, joined_groups
+from deputize.stages.curate.split import (
+    COMMON_CALIBRATION,
+    MAX_CALIBRATION,
+    SPLITS,
+    assign_splits,
+    joined_groups,
+    shares_by_need,
+)
 
 SHARES = (0.45, 0.10, 0.25, 0.20)
 
@@ -117,3 +125,45 @@ def test_every_group_is_on_one_side(n: int, agents: int, seed: int) -> None:
         "calibration",
         "test",
     }
+
+
+def shares_of(sizes_of_site: dict[str, list[int]], n_needed: int = 63) -> tuple[float, float, float, float]:
+    """The shares for a log in which group g has sizes_of_site[site][g] calls of each site."""
+    calls = [
+        call(0, site=site, group=f"g{g}")
+        for site, sizes in sizes_of_site.items()
+        for g, n in enumerate(sizes)
+        for _ in range(n)
+    ]
+    numbered = [msgspec.structs.replace(c, id=f"c{n}") for n, c in enumerate(calls)]
+    shares = shares_by_need(numbered, {c.id: c.group for c in numbered}, n_needed)
+    assert sum(shares) == pytest.approx(1) and min(shares) > 0
+    return shares
+
+
+def test_a_small_log_gives_calibration_what_a_claim_needs() -> None:
+    train, validation, calibration, test = shares_of({"a": [1] * 240})
+    assert calibration == MAX_CALIBRATION and 240 * calibration > 63
+    assert (test, round(train, 2), round(validation, 2)) == (0.10, 0.38, 0.06)
+
+
+def test_a_large_log_trains_on_what_calibration_does_not_need() -> None:
+    train, validation, calibration, test = shares_of({"a": [1] * 20_000})
+    assert calibration == 1500 / 20_000 and test == 1000 / 20_000 and validation == 500 / 20_000
+    assert train == 1 - 3000 / 20_000
+
+
+def test_the_neediest_site_that_can_be_certified_decides() -> None:
+    common, rare = [1] * 4000, [1] * 200
+    assert shares_of({"a": common})[2] == COMMON_CALIBRATION
+    assert shares_of({"a": common, "b": rare})[2] == MAX_CALIBRATION
+    # a site with too few groups for any claim, or hardly any calls, takes nothing from training
+    assert shares_of({"a": common, "b": [1] * 130})[2] == COMMON_CALIBRATION
+    assert shares_of({"a": [5] * 4000, "b": rare})[2] == COMMON_CALIBRATION
+
+
+def test_unequal_groups_are_counted_by_the_units_that_they_give() -> None:
+    """Of 1,000 groups with one call beside one with ten, a tenth gives a unit: as many as 101 equal groups give."""
+    assert shares_of({"a": [1] * 1000})[2] == pytest.approx(0.252)
+    assert shares_of({"a": [10, *[1] * 1000]}, n_needed=20)[2] == MAX_CALIBRATION
+    assert shares_of({"a": [10, *[1] * 1000]}, n_needed=60)[2] == COMMON_CALIBRATION
