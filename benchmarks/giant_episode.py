@@ -54,7 +54,7 @@ def letters(n: int, seed: int = 1) -> tuple[list[tuple[str, str]], list[str]]:
 
 
 class Episode:
-    """The calls of one run of an agent, made anew each time they are read."""
+    """The calls of one run of an agent, made again each time they are read."""
 
     def __init__(self, texts: Sequence[str]) -> None:
         self._texts = texts

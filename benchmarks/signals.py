@@ -172,7 +172,7 @@ def calibrate(
     Args:
         signal_N: what is compared with the threshold.
         wrong_N: whether the specialist is wrong.
-        grid_L: thresholds, strict to lax.
+        grid_L: thresholds, strict to permissive.
         rule: "certificate" (exact, fixed sequence), "bet" (the betting p-value), "plug-in" (the largest share whose
             calibration loss is at most epsilon), "believed" (the same with the specialist's own error probability).
         epsilon: the loss allowed.

@@ -50,7 +50,7 @@ UNREAD_NAMES = {
     "scoring/certificates:draw_units": "one call of each group: what simulations compare draw_calls with",
     **dict.fromkeys(
         ("scoring/monitor:false_rollback_bound",),
-        "statistics that evaluate and the roll-back loop do not call yet; strike each line when they do",
+        "statistics that evaluate and the rollback loop do not call yet; strike each line when they do",
     ),
 }
 

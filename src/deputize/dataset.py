@@ -187,7 +187,7 @@ class Dataset:
         """Records a folder in clear, so that an erasure of one of its calls can name it."""
         copy = ClearTextCopy(
             path=str(out.resolve()),
-            what=f"data set of run {self.run_id}",
+            what=f"dataset of run {self.run_id}",
             by=self.actor.name,
             at=time.time(),
             call_ids=call_ids,
@@ -241,12 +241,12 @@ def _batches(records: Iterator[Example | art.Curated]) -> Iterator[list[Example 
 
 
 def card(home: Home, run_id: str | None) -> tuple[str, str]:
-    """(run id, the data set card that curation wrote). Raises BadInput where there is none."""
+    """(run id, the dataset card that curation wrote). Raises BadInput where there is none."""
     chosen = run_id or latest_run(home)
     path = home.runs_path / (chosen or "") / CARD
     if chosen is None or not path.is_file():
         raise BadInput(
-            f"No data set card of {'run ' + run_id if run_id else 'the newest run'} in {home.path}; `deputize curate` writes one."
+            f"No dataset card of {'run ' + run_id if run_id else 'the newest run'} in {home.path}; `deputize curate` writes one."
         )
     return chosen, path.read_text("utf-8")
 

@@ -86,7 +86,7 @@ class WithBytes(Paper):
 
 
 class Renamed(Paper):
-    """Names its key anew each time."""
+    """Names its key again each time."""
 
     n_made = 0
 

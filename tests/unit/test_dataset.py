@@ -145,7 +145,7 @@ def test_calls_that_were_erased_are_neither_shown_nor_exported(tmp_path: Path) -
     # what left before is known, call by call
     assert sum(whole.rows.values()) == 120
     (copy,) = done.copies
-    assert (copy.path, copy.what) == (str(tmp_path / "before"), f"data set of run {data.run_id}")
+    assert (copy.path, copy.what) == (str(tmp_path / "before"), f"dataset of run {data.run_id}")
     assert copy.call_ids == sorted(done.erased.call_ids)
 
 

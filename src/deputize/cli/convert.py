@@ -42,18 +42,20 @@ def run_options(command: F) -> F:
                 "(may be repeated; default linear and lora).",
             ),
             click.option(
-                "--epsilon", type=float, help="How much quality a route may cost at most (default .05)."
+                "--epsilon",
+                type=float,
+                help="Maximum quality loss of a route, over all calls of its task (default .05).",
             ),
             click.option(
                 "--served-limit",
                 type=float,
-                help="How many of the calls it answers a specialist may get wrong at most (default 3 epsilon).",
+                help="Maximum share of errors among the calls that a specialist serves (default 3 epsilon).",
             ),
             click.option("--delta", type=float, help="Chance that a certificate is wrong (default .05)."),
             click.option(
                 "--scope",
                 type=click.Choice(["per-route", "all-routes"]),
-                help="Whether delta is for each certificate by itself (default) or for all of a run at once.",
+                help="Apply delta to each certificate separately (default) or to all certificates of the run together.",
             ),
             click.option(
                 "--explore/--no-explore",
@@ -125,7 +127,7 @@ def convert(
 ) -> None:
     """Import PATHS (if any), then do every stage over the calls in the store and publish the routes that were certified.
 
-    Where no task can be certified with so few episodes, nothing is trained (but with --explore), and the exit code is 6.
+    Where no task can be certified with so few episodes, nothing is trained (unless --explore), and the exit code is 6.
     """
     from deputize.cli.report import show_report
     from deputize.pipeline.conversion import convert as convert_home

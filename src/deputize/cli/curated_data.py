@@ -84,17 +84,19 @@ def _shortened(text: str, most: int = 600) -> str:
 
 @dataset.command("restore")
 @click.argument("call_ids", metavar="ID...", nargs=-1, required=True)
-@click.option("--undo", is_flag=True, help="Let the filters decide on them again.")
+@click.option("--undo", is_flag=True, help="Apply the filters to them again.")
 @pass_terminal
 def restore(terminal: Terminal, /, call_ids: tuple[str, ...], undo: bool) -> None:
-    """Learn from calls that a filter dropped; `deputize curate --again` and later runs heed it."""
+    """Put dropped calls back into training; takes effect with `deputize curate --again` and in later runs."""
     from deputize.dataset import Dataset
 
     data = Dataset(terminal.home, None, terminal.actor)
     after = data.undo_restore(call_ids) if undo else data.restore(call_ids)
     terminal.result(
         {"run_id": data.run_id, "restored": sorted(after)},
-        lambda: terminal.say(f"{len(after)} calls are put back; `deputize curate --again` heeds it."),
+        lambda: terminal.say(
+            f"{len(after)} calls are put back; this takes effect with `deputize curate --again`."
+        ),
     )
 
 

@@ -26,7 +26,7 @@ DEFAULT_HOME = ".deputize-demo"
     type=click.FloatRange(0, min_open=True),
     help="Time for curation, training and evaluation together (default 7).",
 )
-@click.option("--fresh", is_flag=True, help="Throw an earlier demo away and start anew.")
+@click.option("--fresh", is_flag=True, help="Delete the earlier demo and start over.")
 @pass_terminal
 def demo(terminal: Terminal, /, episodes: int | None, seed: int, minutes: float | None, fresh: bool) -> None:
     """Run the whole loop on a simulated help-desk agent, then say where the report is.
@@ -72,7 +72,7 @@ def show_demo(terminal: Terminal, home: Home, report: dict[str, Any], seconds: f
     )
     cost = replay["cost"]
     terminal.say(
-        f"Their bill: {cost['routed_usd']:.4f} USD instead of {cost['llm_only_usd']:.4f} (assumed prices; the simulated "
+        f"Their cost: {cost['routed_usd']:.4f} USD instead of {cost['llm_only_usd']:.4f} (assumed prices; the simulated "
         f"LLM answers ten times as fast as a hosted one)."
     )
     terminal.say(f"Report: {home.runs_path / str(report['run_id']) / 'report.html'}   ({seconds:.0f} s)")

@@ -33,7 +33,7 @@ def erase(terminal: Terminal, /, origin: str, tenant: str, keep_backups: bool) -
 
     Its keys are destroyed, its examples leave the artifacts of all runs, and the wrapping key is changed, so that a copy
     of the home made earlier opens nothing without the earlier copy of keys/. Make a new backup afterwards. Specialists
-    that were trained on the calls, and files that hold them outside the home, are named, with the commands to make them anew.
+    that were trained on the calls, and files that hold them outside the home, are named, with the commands to make them again.
     """
     from deputize.cli.report import mark_erased
     from deputize.maintenance.erasure import erase_origin, forget_unless_busy

@@ -68,7 +68,7 @@ def _list_formats(ctx: click.Context, _param: click.Parameter, value: bool) -> N
     callback=_list_formats,
     help="List the formats and stop.",
 )
-@click.option("--agent", default="", help="Name the calls' agent where the log has none.")
+@click.option("--agent", default="", help="Agent name for calls without one.")
 @click.option(
     "--map",
     "mapped",

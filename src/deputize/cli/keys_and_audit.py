@@ -30,9 +30,9 @@ def _day(at: float | None) -> str | None:
 
 
 @keys.command()
-@click.option("--role", type=click.Choice(_ROLES), required=True, help="What the key's holder is there for.")
+@click.option("--role", type=click.Choice(_ROLES), required=True, help="Role of the key.")
 @click.option("--tenant", default="default", show_default=True, help='The one tenant it is for, or "*".')
-@click.option("--label", default="", help="What people call it.")
+@click.option("--label", default="", help="Human-readable label.")
 @click.option(
     "--model",
     "models",
@@ -108,7 +108,7 @@ def list_keys(terminal: Terminal, /) -> None:
 )
 @pass_terminal
 def revoke(terminal: Terminal, /, key_id: str, every: bool) -> None:
-    """Close an API key for good; running gateways notice within seconds. They go on asking for one."""
+    """Revoke an API key; running gateways notice within seconds. They still require a key."""
     if bool(key_id) == every:
         raise UsageError("Say which key, or --all.")
     if every:
@@ -123,7 +123,7 @@ def revoke(terminal: Terminal, /, key_id: str, every: bool) -> None:
 @click.argument("state", type=click.Choice(["on", "off"]))
 @pass_terminal
 def require(terminal: Terminal, /, state: str) -> None:
-    """Say whether the gateway asks for an API key. It does from the first key on, even when all are revoked."""
+    """Turn the API-key requirement on or off. It is on from the first key on, even when all keys are revoked."""
     terminal.home.api_keys.require(state == "on")
     asks = "asks" if state == "on" else "does not ask"
     terminal.result({"required": state == "on"}, lambda: terminal.say(f"The gateway {asks} for an API key."))
@@ -139,7 +139,7 @@ def require(terminal: Terminal, /, state: str) -> None:
 )
 @pass_terminal
 def rotate_keys(terminal: Terminal, /, to: str) -> None:
-    """Change the keys that seal the store: every data key is wrapped anew, no call is rewritten, the old key goes.
+    """Change the keys that seal the store: every data key is wrapped again, no call is rewritten, the old key goes.
 
     Without --to a key in a file is replaced by a fresh one; a key in the environment or in a key service stays (change
     it with --to env:OTHER, or in the service), and what it wraps is replaced.
@@ -161,7 +161,7 @@ def rotate_keys(terminal: Terminal, /, to: str) -> None:
 
 @click.group()
 def audit() -> None:
-    """Who did what to whose data."""
+    """Read and verify the audit log."""
 
 
 @audit.command()
@@ -172,7 +172,7 @@ def audit() -> None:
 )
 @pass_terminal
 def verify(terminal: Terminal, /, head: str | None) -> None:
-    """Go through the audit log and name the first link that is not as it was written (exit code 1)."""
+    """Verify the audit log and report the first altered entry (exit code 1)."""
     verdict = terminal.home.audit.verify(known_head=_head(head))
     if not verdict.ok:
         raise Tampered(f"The audit log is broken at entry {verdict.broken_at}: {verdict.why}.")

@@ -1,4 +1,4 @@
-"""raw: taking raw text out of the house, which needs two people."""
+"""raw: export of raw text, which needs two people."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _say(terminal: Terminal, request: ExportRequest, text: str) -> None:
 
 @raw.command()
 @click.option("--tenant", default="default", show_default=True, help='Whose calls; "*" for all.')
-@click.option("--purpose", required=True, help="What the second person judges it by.")
+@click.option("--purpose", required=True, help="Reason, shown to the approver.")
 @pass_terminal
 def ask(terminal: Terminal, /, tenant: str, purpose: str) -> None:
     """Ask for a raw export."""
@@ -64,7 +64,7 @@ def _day(at: float | None) -> str | None:
 @click.argument("request_id", metavar="ID")
 @pass_terminal
 def approve(terminal: Terminal, /, request_id: str) -> None:
-    """Say yes to somebody else's request."""
+    """Approve another person's export request."""
     done = _approvals(terminal).approve(terminal.actor, request_id)
     _say(terminal, done, f"{done.id} is approved: {done.asked_by} may export once within a day.")
 

@@ -167,7 +167,7 @@ def list_routes(terminal: Terminal, /) -> None:
 def promote(terminal: Terminal, /, route_id: str, to: str) -> None:
     """Give a route more of its calls: closed, then 1, 5, 25 and 100 % of them. Needs a certificate.
 
-    For a route that was rolled back, the evidence of its audits begins anew.
+    For a route that was rolled back, the evidence of its audits begins again.
     """
     from deputize.gateway.rollback import forget_evidence
 
@@ -196,7 +196,7 @@ def promoted(one: Route, to: str) -> Route:
 @click.argument("route_id", metavar="ID")
 @pass_terminal
 def rollback(terminal: Terminal, /, route_id: str) -> None:
-    """Send a route's calls back to the LLM because the specialist did wrong; it stays so until promoted."""
+    """Send a route's calls back to the LLM because the specialist made errors; it stays so until promoted."""
     _change(
         terminal, route_id, "rollback", lambda r: msgspec.structs.replace(r, state="rolled_back", share=1.0)
     )

@@ -94,7 +94,7 @@ def split_task(terminal: Terminal, /, task_id: str) -> None:
 @click.argument("name")
 @pass_terminal
 def rename_task(terminal: Terminal, /, task_id: str, name: str) -> None:
-    """Give a task a name of your own. Nothing is trained anew; report and route take the name over."""
+    """Give a task a name of your own. Nothing is trained again; report and route take the name over."""
     from deputize.stages.cluster import task_edits
 
     after = _edit(terminal, lambda d, _: task_edits.rename(d, task_id, name, at=time.time()), (task_id,))

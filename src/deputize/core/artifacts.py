@@ -471,7 +471,7 @@ class TaskResult(Record):
     methods: list[MethodRow] = msgspec.field(default_factory=list)
     """Baselines, then the trained methods from cheap to expensive."""
     curve: list[CurvePoint] = msgspec.field(default_factory=list)
-    """From the strictest threshold to the laxest."""
+    """From the strictest threshold to the most permissive."""
     at_epsilon: list[AtEpsilon] = msgspec.field(default_factory=list)
     """By rising epsilon."""
     evaluation: EvaluationFacts = EvaluationFacts()

@@ -49,7 +49,7 @@ class Convert(BaseModel):
     """Shares of train, validation, calibration, test, by group; None: calibration gets what the test needs, train the rest."""
     privacy: Literal["standard", "strict", "paraphrase", "paranoid"] = "standard"
     """standard: what points at one person, and secrets; strict: also places, organisations, health, times;
-    paraphrase: beyond that, numeric details, and texts with sensitive terms are worded anew where [privacy] paraphraser
+    paraphrase: beyond that, numeric details, and texts with sensitive terms are reworded where [privacy] paraphraser
     names a model; paranoid: strict, and every word that only few episodes hold is masked."""
 
     @property
@@ -83,7 +83,7 @@ class Privacy(BaseModel):
     sensitive: tuple[str, ...] = ()
     """What else is sensitive in this application: terms, `re:PATTERN`, `field:NAME`. Replaced at every level."""
     paraphraser: dict[str, str] = Field(default_factory=dict)
-    """An LLM or SLM that words sensitive texts anew at level "paraphrase": base_url, model, and api_key_env or
+    """An LLM or SLM that rewords sensitive texts at level "paraphrase": base_url, model, and api_key_env or
     api_key_file if it needs a key. It sees texts after de-identification only."""
 
 

@@ -12,7 +12,7 @@ import msgspec
 RECORD_VERSION = 1
 
 Message: TypeAlias = dict[str, Any]
-"""One chat message in OpenAI form: role, content (str, list of parts or None), tool_calls, tool_call_id, name."""
+"""One chat message in OpenAI's format: role, content (str, list of parts or None), tool_calls, tool_call_id, name."""
 
 Answer: TypeAlias = Any
 """The canonical form of a reply under its contract (see core.contracts): a str (label, text, DEFER), a dict (json)
@@ -174,7 +174,7 @@ class Example(Record):
     episode: str
     group: str
     model: str = ""
-    """The LLM that gave the recorded answer, as the log names it: the bill looks its price up."""
+    """The LLM that gave the recorded answer, as the log names it: its price is looked up by this name."""
     origin: str = ""
     tenant: str = DEFAULT_TENANT
     split: Split = ""
@@ -215,7 +215,7 @@ class Field(Record):
 
 
 class Contract(Record):
-    """The form of the replies of a task, so that code can check them."""
+    """The answer schema of a task, so that code can check replies."""
 
     kind: Kind
     labels: list[str] = msgspec.field(default_factory=list)
@@ -229,7 +229,7 @@ class Contract(Record):
     fence: str = ""
     """kind "json": the line that opens the Markdown fence around the replies, "```json" or "```"; "": they have none."""
     content: str = ""
-    """kind "tool_call": the text that stands beside the tool calls, the same in every reply; "": none does."""
+    """kind "tool_call": the text that is next to the tool calls, the same in every reply; "": none does."""
 
     @property
     def uncompared(self) -> list[str]:
@@ -316,7 +316,7 @@ class Certificate(Record):
     """The claim about a route, and the numbers behind it (docs/concepts/certificates.md)."""
 
     id: str
-    """Its id; a specialist trained anew gets another one."""
+    """Its id; a specialist trained again gets another one."""
     kind: str
     """selective_error, not_worse_than_llm or not_worse_than_repeats (scoring.certificates)."""
     epsilon: float
@@ -364,7 +364,7 @@ class Certificate(Record):
     ood_given_up: float | None = None
     """Share of the calibration calls that the detector takes for such requests; None: it has no detector."""
     version: int = RECORD_VERSION
-    """Of the record's form."""
+    """Schema version."""
 
 
 class Route(Record):

@@ -94,7 +94,7 @@ class ReportField(Record):
 
 
 class ReportContract(Record):
-    """Form of a task's answers."""
+    """Answer schema of a task."""
 
     kind: Literal["label", "json", "tool_call", "text"]
     """Kind of answer."""
@@ -152,13 +152,13 @@ class ReportTaskCost(Record):
     llm_only_usd: float
     """With the LLM alone."""
     routed_usd: float
-    """With routes: what is left to the LLM, and the specialists."""
+    """With routes: calls that the LLM answers, specialists, and audits."""
     specialist_usd: float
-    """Of it, specialists for calls that they serve."""
+    """Part of routed_usd: specialists, calls they serve."""
     escalation_usd: float
-    """Of it, specialists for calls that go on to the LLM."""
+    """Part of routed_usd: specialists, calls they defer to the LLM."""
     audit_usd: float
-    """Of it, the LLM for audits of served calls; twice for routes that are certified against its own repeated samples."""
+    """Part of routed_usd: the LLM, audits of served calls; two answers each for routes certified against its repeated samples."""
 
 
 class ReportTask(Record):
@@ -167,7 +167,7 @@ class ReportTask(Record):
     id: str
     """Its id."""
     name: str
-    """For a reader."""
+    """Human-readable name."""
     kind: Literal["label", "json", "tool_call", "text"]
     """Kind of answer."""
     n_calls: int
@@ -189,7 +189,7 @@ class ReportTask(Record):
     template: str
     """Constant lines of its requests, slots shown as ⟨…⟩."""
     contract: ReportContract
-    """Form of an answer."""
+    """Answer schema."""
     candidates: list[Candidate]
     """Models and baselines that were considered, best first."""
     specialist: ReportSpecialist | None
@@ -217,7 +217,7 @@ class ReportTask(Record):
     methods: list[MethodRow]
     """Baselines, then the trained methods from cheap to expensive."""
     curve: list[CurvePoint]
-    """Loss against share served on held-out calls, from the strictest threshold to the laxest."""
+    """Loss against share served on held-out calls, from the strictest threshold to the most permissive."""
     at_epsilon: list[AtEpsilon]
     """Claims that could be made at other losses."""
     evaluation: EvaluationFacts
@@ -225,7 +225,7 @@ class ReportTask(Record):
 
 
 class ReportCost(ReportTaskCost, kw_only=True):
-    """The bill of the whole log."""
+    """Costs of the whole log."""
 
     training_usd: float
     """Training, paid once; not in routed_usd."""
@@ -234,11 +234,11 @@ class ReportCost(ReportTaskCost, kw_only=True):
     judging_usd: float
     """LLM calls made to judge answers."""
     llm_left_usd: float
-    """Of routed_usd, the LLM."""
+    """Part of routed_usd: the LLM, calls it answers."""
     break_even_calls: int | None
     """Calls after which training is earned back; null where a call saves nothing."""
     n_calls_priced: int
-    """Calls that the bill is of."""
+    """Calls whose costs are counted."""
     n_calls_tokens_estimated: int
     """Of them, without token counts: estimated from characters."""
     n_calls_price_assumed: int
@@ -295,7 +295,7 @@ class ReportTotal(Record):
     agreement_of_served: float | None
     """Of the served calls, those answered as the LLM did; null where none is served."""
     cost: ReportCost
-    """The bill."""
+    """Costs."""
     energy: ReportEnergy
     """Energy and emissions."""
     at_epsilon: list[ReportTotalAtEpsilon]
@@ -388,7 +388,7 @@ class Report(Record):
     """Everything a run found."""
 
     version: int
-    """Version of this form; raised when a field changes its name or meaning."""
+    """Version of this schema; raised when a field changes its name or meaning."""
     run_id: str
     """Name of the run and of its folder."""
     seed: int
@@ -418,7 +418,7 @@ class Report(Record):
     notes: list[str]
     """Remarks to read before quoting a figure."""
     assumptions: list[str]
-    """Assumptions of the bill."""
+    """Assumptions of the costs."""
     nothing_trained: str | None
     """Why nothing was trained, where no task can be certified with this log; else null."""
     replay: ReportReplay | UnsetType = UNSET

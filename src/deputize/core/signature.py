@@ -16,7 +16,7 @@ from deputize.core.records import Request
 
 TEXT_PARTS: Final = frozenset({"text", "input_text", "output_text"})
 _MAX_CACHED_BYTES = 256 * 1024
-"""Larger tool lists are hashed anew at every request."""
+"""Larger tool lists are hashed again at every request."""
 
 _sorted_json = msgspec.json.Encoder(order="sorted")
 _plain_json = msgspec.json.Encoder()

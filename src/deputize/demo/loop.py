@@ -146,10 +146,10 @@ def open_state(home: Path, plan: DemoSize) -> DemoState:
         try:
             state = msgspec.json.decode(path.read_bytes(), type=DemoState)
         except msgspec.MsgspecError as error:
-            raise BadInput(f"{path} is damaged ({error}); start anew with --fresh.") from error
+            raise BadInput(f"{path} is damaged ({error}); start again with --fresh.") from error
         if (state.seed, state.n_episodes) != (plan.seed, plan.n_episodes):
             raise UsageError(
-                f"{home} holds a demo with other settings; start anew with --fresh or another --home."
+                f"{home} holds a demo with other settings; start again with --fresh or another --home."
             )
         return state
     if home.exists() and any(home.iterdir()):
@@ -234,5 +234,5 @@ def _read_report(folder: Path) -> dict[str, Any]:
         return msgspec.json.decode((folder / "report.json").read_bytes(), type=dict[str, Any])
     except (OSError, msgspec.MsgspecError) as error:
         raise BadInput(
-            f"The report in {folder} cannot be read ({error}); start anew with --fresh."
+            f"The report in {folder} cannot be read ({error}); start again with --fresh."
         ) from error

@@ -35,7 +35,7 @@ def score(
         seen: the calls, as the agent saw them.
         teacher: the script of the simulated LLM, for its answer to the same request.
         contracts: route id -> what a reply must look like.
-        prices: for the bill; a specialist is billed all the machine's cores for as long as its answer took.
+        prices: for the costs; a specialist is billed all the machine's cores for as long as its answer took.
         model: the LLM's name in the price list.
         n_cores: of this machine.
 

@@ -54,7 +54,7 @@ class Supervisor:
     ) -> None:
         """
         Args:
-            worker: makes what a child runs; asked again at SIGHUP, so it may read the settings anew.
+            worker: makes what a child runs; asked again at SIGHUP, so it may read the settings again.
             n_workers: processes.
             drain_s: how long a worker may take to end by itself; it is killed some seconds later.
             on_serving: called once, when the first worker serves.

@@ -42,11 +42,11 @@ class TrainedOnErased(Record, frozen=True):
 
 
 class ClearTextCopy(Record, frozen=True):
-    """Text that left the home, in clear: a data set, or raw calls."""
+    """Text that left the home, in clear: a dataset, or raw calls."""
 
     path: str
     what: str
-    """data set of run R, raw calls."""
+    """dataset of run R, raw calls."""
     by: str
     at: float
     """Unix seconds."""

@@ -127,7 +127,7 @@ def open_run(
 ) -> Run:
     """The unfinished run with the same settings over the same calls, else a new one.
 
-    `privacy` of None is what the newest run was started with, so that later stages do not begin anew when a tagger
+    `privacy` of None is what the newest run was started with, so that later stages do not begin again when a tagger
     was trained in between.
     """
     wanted = sorted(set(agents))

@@ -95,7 +95,7 @@ class Run:
         for step in steps:
             _artifact_path(self.folder, step).unlink(missing_ok=True)
         kept = {name: s for name, s in self.state.timings_s.items() if name not in steps}
-        # not finished any more, so that its routes are published anew
+        # not finished any more, so that its routes are published again
         self.state = msgspec.structs.replace(self.state, finished=False, timings_s=kept)
         self.save()
 

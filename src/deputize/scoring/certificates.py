@@ -1,7 +1,7 @@
 """The statistics of a route: which thresholds may be claimed to be safe, and in which words.
 
 Knows nothing of models, files or calls: arrays in, verdicts out. Shape letters: N independent units, L thresholds of
-a grid, strict to lax. A unit is one random call of one group (docs/concepts/certificates.md says why).
+a grid, strict to permissive. A unit is one random call of one group (docs/concepts/certificates.md says why).
 
 References:
     Angelopoulos et al., "Learn then Test", arXiv 2110.01052 (fixed-sequence testing).
@@ -79,7 +79,7 @@ def units_needed(epsilon: float, delta: float, errors: int = 0) -> int:
 
 
 def threshold_grid(confidence_N: ArrayLike, size: int = MAX_THRESHOLDS, min_share: float = 0.0) -> Floats:
-    """At most `size` thresholds, strict to lax, at even steps of share served; from validation, before calibration is seen.
+    """At most `size` thresholds, strict to permissive, at even steps of share served; from validation, before calibration is seen.
 
     Calls with a confidence of 0 or less (NEVER) are not servable and give no threshold. Empty where none is.
 
@@ -156,7 +156,7 @@ def certify(
     llm_loss_N: ArrayLike | None = None,
     served_limit: float | None = None,
 ) -> SequenceTest:
-    """Tests a grid of thresholds, strict to lax, on calibration units in a random order.
+    """Tests a grid of thresholds, strict to permissive, on calibration units in a random order.
 
     With `served_limit` each threshold has two hypotheses, and it passes only where both are rejected: then its p-value
     is the larger of the two. The walk begins where enough units are served for that. A false threshold has at least one true hypothesis, so it passes with probability at most
@@ -174,7 +174,7 @@ def certify(
             (0, 1). A loss over all calls says little of the served where few are served.
 
     Raises:
-        ValueError: a grid that is not strict to lax, arrays of different length, or a limit outside (0, 1).
+        ValueError: a grid that is not strict to permissive, arrays of different length, or a limit outside (0, 1).
     """
     confidence, wrong, grid = _checked(confidence_N, wrong_N, grid_L)
     if served_limit is not None:
@@ -230,7 +230,7 @@ def _checked(
     if confidence.shape != wrong.shape:
         raise ValueError(f"{confidence.size} confidences for {wrong.size} outcomes")
     if np.any(np.diff(grid) >= 0):
-        raise ValueError("the grid must fall from strict to lax")
+        raise ValueError("the grid must fall from strict to permissive")
     return confidence, wrong, grid
 
 

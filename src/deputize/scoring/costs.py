@@ -1,4 +1,4 @@
-"""The bill: cost of the LLM and of specialists, with their energy and CO2e.
+"""Costs: price of the LLM and of specialists, with their energy and CO2e.
 
 Every assumption has a name, a source and a date in prices.toml, and comes out again in the report.
 """
@@ -58,7 +58,7 @@ class Spend:
 
 @dataclass(frozen=True)
 class Prices:
-    """All prices and assumptions of a bill."""
+    """All prices and assumptions that costs are counted with."""
 
     models: dict[str, Price]
     default_model: str
@@ -102,7 +102,7 @@ class Prices:
         return float(wh * self.energy["co2e_g_per_wh"])
 
     def assumptions(self) -> list[str]:
-        """Assumptions of the bill, as sentences for the report."""
+        """Assumptions of the costs, as sentences for the report."""
         m, e = self.machine, self.energy
         return [
             f"LLM prices are public list prices ({', '.join(sorted({f'{p.source}, {p.as_of}' for p in self.models.values()}))}), "
@@ -120,7 +120,7 @@ def load_prices(home: Path | None = None) -> Prices:
     """The price list, with HOME/prices.toml read on top where there is one.
 
     Raises:
-        BadInput: HOME/prices.toml is not in the form of the list.
+        BadInput: HOME/prices.toml does not have the format of the list.
     """
     table = tomllib.loads(resources.files("deputize.scoring").joinpath("prices.toml").read_text("utf-8"))
     own = read_toml(home / "prices.toml") if home else {}
@@ -145,7 +145,7 @@ def load_prices(home: Path | None = None) -> Prices:
             energy=table["energy"],
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise BadInput(f"{home}/prices.toml is not in the form of a price list: {error}") from error
+        raise BadInput(f"{home}/prices.toml does not have the format of a price list: {error}") from error
 
 
 def tokens_of(messages: list[Message], extra: Any, chars_per_token: float) -> float:

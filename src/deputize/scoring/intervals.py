@@ -173,7 +173,7 @@ def curve(
     level: float = 0.95,
     seed: int = 0,
 ) -> list[CurvePoint]:
-    """Share served against loss, with its interval, one point per threshold, strict to lax."""
+    """Share served against loss, with its interval, one point per threshold, strict to permissive."""
     confidence, loss = np.asarray(confidence_N, dtype=float), np.asarray(loss_N, dtype=float)
     counts = np.ones(confidence.size) if counts_N is None else np.asarray(counts_N, dtype=float)
     points = []

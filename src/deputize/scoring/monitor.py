@@ -33,7 +33,7 @@ class AuditEvidence:
     signed: bool = False
     """True where losses are differences in [-1, 1]."""
     log_harm: tuple[float, ...] = (-math.inf,) * len(TILTS)
-    """Against "the loss is at most the allowed one", begun anew at every audit and summed (Shiryaev-Roberts)."""
+    """Against "the loss is at most the allowed one", begun again at every audit and summed (Shiryaev-Roberts)."""
     log_good: tuple[float, ...] = (0.0,) * len(TILTS)
     """Against "the loss is at least the allowed one": the mirror, which promotes a canary."""
     n_audits: int = 0

@@ -104,7 +104,7 @@ class Pointer:
         """True where a piece of a shape that does not recur in train stands where a value is more likely to stand.
 
         It may be the value, which is no candidate then; a wrong value of a known shape would be chosen with confidence.
-        A shape that recurs in train and was no value there is none here: names and dates stand beside every order number.
+        A shape that recurs in train and was no value there is none here: names and dates are next to every order number.
         """
         odd = [i for i, s in enumerate(page.shapes) if s not in self._usual]
         at = {place for c in chosen for place in c.places}

@@ -22,7 +22,7 @@ SUCCESS = ("success", "resolved")
 
 
 def entry_of(call: Call) -> Entry:
-    """A call ready to be filed. What JSON cannot hold (half a surrogate pair, an endless number) is mended, not refused.
+    """A call ready to be filed. What JSON cannot hold (half a surrogate pair, an endless number) is fixed, not refused.
 
     Raises:
         BadInput: it holds something that is not JSON at all, or is nested too deeply.
@@ -57,7 +57,7 @@ def decode_call(data: bytes) -> Call:
     try:
         return _CALLS.decode(data)
     except msgspec.DecodeError as error:
-        raise Tampered(f"A stored call is not of a form this version knows ({error}).") from error
+        raise Tampered(f"A stored call has an unknown format ({error}).") from error
 
 
 def decode_record(data: bytes, kind: type[R]) -> R:
@@ -65,7 +65,7 @@ def decode_record(data: bytes, kind: type[R]) -> R:
     try:
         return decode(data, kind)
     except msgspec.DecodeError as error:
-        raise Tampered(f"A stored {kind.__name__} is not of a form this version knows ({error}).") from error
+        raise Tampered(f"A stored {kind.__name__} has an unknown format ({error}).") from error
 
 
 class Outcomes:

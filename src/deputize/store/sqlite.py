@@ -451,7 +451,7 @@ def in_words(error: sqlite3.Error, path: Path, busy_timeout_s: float) -> StoreEr
             what = f"another program has held it locked for more than {busy_timeout_s:g} s"
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
             return Tampered(
-                f"{path} is damaged or not a store. Restore it from a backup, or move it away to start anew."
+                f"{path} is damaged or not a store. Restore it from a backup, or move it away to start again."
             )
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM:
             what = "it cannot be opened for writing; look at the owner and mode of the file and its folder"

@@ -144,7 +144,7 @@ def quality_curve(
     """Loss against share served, with its interval, the allowed loss and the certified point.
 
     Args:
-        curve: rows of share_served, loss, loss_low, loss_high, strict to lax.
+        curve: rows of share_served, loss, loss_low, loss_high, strict to permissive.
         epsilon: the loss asked for, drawn as a dashed line.
         chosen: (share served, loss) of the route on held-out calls; None where none was certified.
         label: what a screen reader says.

@@ -23,7 +23,7 @@ from deputize.web.figures import (
 
 
 def render(report: Mapping[str, Any], max_tasks: int = 20) -> RenderableType:
-    """The headline, one row per task (units: expected for calibration, of those needed), the bill, the leak tests, and why tasks were refused."""
+    """The headline, one row per task (units: expected for calibration, of those needed), costs, the leak tests, and why tasks were refused."""
     total, tasks = report["total"], report["tasks"]
     cost = total["cost"]
     lines: list[RenderableType] = [Text(_headline(report), style="bold"), Text(""), _table(tasks[:max_tasks])]

@@ -34,12 +34,12 @@ def test_looks_are_kept_sealed_and_the_same_one_once(tmp_path: Path) -> None:
     with Home(tmp_path) as home:
         assert LedgerFile(home).read().looks == []
         assert not home.ledger_path.exists(), "reading makes nothing"
-        for one in (look("r1"), look("r1"), look("r1", "anew"), look("r2")):
+        for one in (look("r1"), look("r1"), look("r1", "again"), look("r2")):
             LedgerFile(home).add(one)
     kept = Home(tmp_path)
     assert [(x.run_id, x.specialist) for x in LedgerFile(kept).read().looks] == [
         ("r1", "s"),
-        ("r1", "anew"),
+        ("r1", "again"),
         ("r2", "s"),
     ]
     assert (

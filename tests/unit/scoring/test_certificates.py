@@ -166,7 +166,7 @@ def test_never_served_calls_are_never_served() -> None:
 
 
 def test_a_lax_grid_is_refused_when_not_ordered() -> None:
-    with pytest.raises(ValueError, match="strict to lax"):
+    with pytest.raises(ValueError, match="strict to permissive"):
         c.certify("not_worse_than_llm", [0.5], [False], [0.1, 0.9], 0.02, 0.05)
     with pytest.raises(ValueError, match="outcomes"):
         c.certify("not_worse_than_llm", [0.5, 0.2], [False], [0.9], 0.02, 0.05)

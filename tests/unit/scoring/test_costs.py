@@ -1,4 +1,4 @@
-"""The bill adds up, and says what it assumed."""
+"""Costs add up, and their assumptions are named."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The roll-back process: quiet on a good route, quick on a bad one, and its promise about false alarms holds."""
+"""The rollback process: quiet on a good route, quick on a bad one, and its promise about false alarms holds."""
 
 from __future__ import annotations
 

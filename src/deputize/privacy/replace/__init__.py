@@ -1,1 +1,1 @@
-"""What stands in the place of what was found."""
+"""Replacement of the personal data that was found."""

@@ -15,7 +15,7 @@ from deputize.privacy.scan.scanned_log import ScannedLog, episode_of
 
 
 class EpisodeReplacers:
-    """Makes and keeps a replacer for each episode under way; the least recently used are made anew when needed again."""
+    """Makes and keeps a replacer for each episode under way; the least recently used are made again when needed."""
 
     def __init__(
         self,

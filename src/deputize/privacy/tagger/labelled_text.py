@@ -14,7 +14,7 @@ class Label(Record):
     start: int
     end: int
     sensitivity: str = ""
-    """direct_identifier, quasi_identifier, sensitive_attribute, or "" where the data set does not say."""
+    """direct_identifier, quasi_identifier, sensitive_attribute, or "" where the dataset does not say."""
 
 
 class Sample(Record):

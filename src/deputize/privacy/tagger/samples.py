@@ -1,4 +1,4 @@
-"""Reads labelled samples from JSONL files, in our form and in that of the public data sets."""
+"""Reads labelled samples from JSONL files, in our form and in that of the public datasets."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ SET_TYPES: dict[str, str] = {
     "BANK_ACCOUNT_NUMBER": "BANK_ACCOUNT",
     "MEDICATION_NAME": "MEDICATION",
 }
-"""Label of the public data sets -> entity type; labels that are not here are the same in both."""
+"""Label of the public datasets -> entity type; labels that are not here are the same in both."""
 
 
 def sample_of(row: Mapping[str, Any], *, rename: Mapping[str, str] | None = None, source: str = "") -> Sample:
-    """A sample from {"id", "text", "spans": [{"type", "start", "end"}]}, or from the form of the public data sets
+    """A sample from {"id", "text", "spans": [{"type", "start", "end"}]}, or from the form of the public datasets
     ({"record_id", "text", "annotations": [{"entity_type", "start", "end", "sensitivity_class"}]}).
 
     Overlapping labels are kept; empty ones are dropped.

@@ -1,6 +1,6 @@
 """The wording of labelled samples without their values, and splits that keep samples of similar wording together.
 
-Synthetic data sets of personal data are made from a few dozen templates. A split by record then mostly measures how well
+Synthetic datasets of personal data are made from a few dozen templates. A split by record then mostly measures how well
 the templates were memorised, so samples can be grouped into families of similar wording.
 """
 

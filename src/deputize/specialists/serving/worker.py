@@ -111,7 +111,7 @@ class SpecialistCache:
         self._loaded: OrderedDict[str, tuple[int, Predictor]] = OrderedDict()
 
     def get(self, name: str) -> Predictor:
-        """A specialist, loaded if need be; loaded anew where its folder was replaced.
+        """A specialist, loaded if need be; loaded again where its folder was replaced.
 
         Raises:
             BadInput: there is none, or its path leads out of the home.

@@ -22,14 +22,14 @@ from deputize.core.sites import Site
 from deputize.core.subjects import Subjects
 
 Sign: TypeAlias = Literal[
-    "declared human", "declared code", "tool call", "structured", "label", "broken form", "text"
+    "declared human", "declared code", "tool call", "structured", "label", "unstructured reply", "text"
 ]
 """The evidence by which a reply counts as meant for a person or for code."""
 
-_CODE: frozenset[str] = frozenset({"declared code", "tool call", "structured", "label", "broken form"})
+_CODE: frozenset[str] = frozenset({"declared code", "tool call", "structured", "label", "unstructured reply"})
 
 FORM_SHARE = 0.95
-"""A site without tools whose undeclared replies have a form this often is read by code; the rest break the form."""
+"""A site without tools whose undeclared replies have a structure this often is read by code; the rest are unstructured replies."""
 CALLS_PER_HEAD = 5
 """Tool sets or prompt heads with fewer calls each than this do not tell sites apart: they vary from call to call."""
 HEAD_LINES, HEAD_CHARS = 3, 240
@@ -156,13 +156,13 @@ def _signs(group: Sequence[_CallFacts]) -> tuple[list[Sign], list[str]]:
     if labels:
         known = set(labels)
         for i in plain:
-            signs[i] = "label" if group[i].reply in known else "broken form"
+            signs[i] = "label" if group[i].reply in known else "unstructured reply"
         return signs, labels
     undeclared = [sign for sign in signs if not sign.startswith("declared")]
     structured = sum(sign == "structured" for sign in undeclared)
     tool_calls = sum(sign == "tool call" for sign in undeclared)
     if structured and not tool_calls and structured >= FORM_SHARE * len(undeclared):
-        signs = ["broken form" if sign == "text" else sign for sign in signs]
+        signs = ["unstructured reply" if sign == "text" else sign for sign in signs]
     return signs, labels
 
 
@@ -210,7 +210,7 @@ _WORDS: tuple[tuple[Sign, str], ...] = (
     ("tool call", "tool calls"),
     ("structured", "structured replies"),
     ("label", "labels of a closed set"),
-    ("broken form", "replies that break the form of the others"),
+    ("unstructured reply", "replies without the structure of the others"),
     ("text", "free text to a person"),
 )
 

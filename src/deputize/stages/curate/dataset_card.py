@@ -1,4 +1,4 @@
-"""The data set card: what curation kept, dropped and replaced, in words that a security officer can check."""
+"""The dataset card: what curation kept, dropped and replaced, in words that a security officer can check."""
 
 from __future__ import annotations
 

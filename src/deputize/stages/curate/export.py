@@ -50,7 +50,7 @@ def export(
         out: a folder that does not exist yet or is empty; it is created when it is complete.
         file_format: of the files.
         key: secret bytes, from which row ids are derived: ids of calls come from the log and may contain a name.
-        card: makes the data set card after all examples were taken; written as README.md.
+        card: makes the dataset card after all examples were taken; written as README.md.
         task_of: call id -> task id, where tasks were found.
 
     Returns:

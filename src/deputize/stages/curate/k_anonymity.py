@@ -1,4 +1,4 @@
-"""k-anonymity and l-diversity of a data set: how many people and answers share each combination of metadata.
+"""k-anonymity and l-diversity of a dataset: how many people and answers share each combination of metadata.
 
 Written here, not taken from pycanon, whose newest version pins NumPy and SciPy to exact versions below ours and which
 counts rows where one person has many; a test compares the row counts with pycanon's.

@@ -141,7 +141,7 @@ def attempt(
 
     Args:
         reading: answers to calibration calls.
-        grid_L: thresholds, strict to lax.
+        grid_L: thresholds, strict to permissive.
         epsilon: the loss to be claimed, over all calls.
         delta: the level of the test.
         costs: of one call; a route that would cost more than it saves is refused.
@@ -154,7 +154,7 @@ def attempt(
     if index is None or sequence.n_units == 0:
         return CertificateAttempt(sequence, None, 0.0, cert.refusal(sequence) + reading.shortfall, n_repeated)
     if share_L[index] < MIN_SHARE:
-        # a threshold at which nothing is served is safe and useless; the next laxer one says why it stops there
+        # a threshold at which nothing is served is safe and useless; the next more permissive one says why it stops there
         stopped = min(sequence.n_passed, sequence.thresholds_L.size - 1)
         reason = (
             f"only {share_L[index]:.1%} of the calls could be served at a loss of {epsilon:g}: at the next threshold "
@@ -284,7 +284,7 @@ def certificate_of(
 
     Args:
         made: the attempt at the epsilon asked for.
-        specialist: the one that calibrated; a specialist trained anew gets another id, for what was audited of the old
+        specialist: the one that calibrated; a specialist trained again gets another id, for what was audited of the old
             one says nothing of it.
         config: seed, epsilon and delta.
         limits: the requests that calibration covered.

@@ -72,7 +72,7 @@ class DeltaAccount:
         Args:
             task: the task.
             calibration_groups: name of each of its groups in the calibration split -> ids of the calls in it.
-            specialist: the one that is tested; one that was trained anew is another test.
+            specialist: the one that is tested; one that was trained again is another test.
             config: delta, and the seed that the calls are drawn with.
 
         Raises:

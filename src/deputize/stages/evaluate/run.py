@@ -197,7 +197,7 @@ class MethodDecision:
     n_validation: int
     """Validation calls that the methods were compared on."""
     grid: cert.Floats
-    """Thresholds that were tested, strict to lax."""
+    """Thresholds that were tested, strict to permissive."""
     calibration: CalibrationReading
     level: TestLevel
     attempts: dict[float, CertificateAttempt]

@@ -1,4 +1,4 @@
-"""Totals of the report over all tasks: share served, quality, the bill, energy."""
+"""Totals of the report over all tasks: share served, quality, costs, energy."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def totals(
         n_code_calls: calls of the log meant for code, those in no task included.
         whole: what the LLM cost for them.
         finetuned: every specialist that was trained, for what training cost.
-        prices: of the bill.
+        prices: what costs are counted with.
         n_cores: that a specialist runs on.
         seed: of the intervals.
         audit_share: share of the served calls that is audited.

@@ -1,4 +1,4 @@
-"""A digest of all that a specialist depends on: equal means that there is nothing to train anew."""
+"""A digest of all that a specialist depends on: equal means that there is nothing to train again."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from deputize.stages.finetune.examples import TrainingExample, TrainingSet
 P_VALUES = (0.05, 0.03, 0.02, 0.01)
 """Thresholds, lax ones first: so large a share of normal calls is left to the LLM by each."""
 MAX_LOST = 0.015
-"""Share of validation calls that could have been served and may be given up for a laxer threshold."""
+"""Share of validation calls that could have been served and may be given up for a more permissive threshold."""
 MAX_CHANGED = 400
 """Validation texts that are changed to measure power."""
 MIN_LABELS, LABEL_FOLDS = 4, 5
@@ -106,7 +106,7 @@ def measured(
 
 
 def _threshold(p_N: npt.NDArray[np.float64], predicted: Predicted, epsilon: float) -> float:
-    """The laxest threshold that gives up no more than MAX_LOST of what could be served."""
+    """The most permissive threshold that gives up no more than MAX_LOST of what could be served."""
     loss_N, counts_N = (~predicted.right_N).astype(float), np.ones(len(p_N), dtype=bool)
     if not len(p_N):
         return P_VALUES[-1]

@@ -1,4 +1,4 @@
-"""Raw text leaves the house only when two people want it: one asks, another approves, the first exports, once.
+"""Approvals of raw exports, which need two people: one asks, another approves, the first exports, once.
 
 Both show API keys; whoever holds the home cannot ask or approve without one. Two keys are taken for two people unless the
 people they come from, back to the local user who made the first key, have somebody in common: whoever makes a key has had it

@@ -24,7 +24,7 @@ def local_user() -> str:
 
 
 def sudo_user() -> str:
-    """Who used sudo, where the kernel knows no login: told by sudo through the environment, so only a hint. "" where nobody
+    """Who used sudo, where the kernel knows no login: sudo says it through the environment, so it is only a hint. "" where nobody
     did."""
     if os.getuid() != 0 or _login_uid() is not None:
         return ""

@@ -123,7 +123,7 @@ def _text(value: Any, what: str) -> bytes:
     try:
         return base64.b64decode(value, validate=True)
     except (TypeError, binascii.Error, ValueError):
-        raise StoreError(f"{what} sent a reply that is not of the documented form.") from None
+        raise StoreError(f"{what} sent a reply that does not have the documented format.") from None
 
 
 def _b64(data: bytes) -> str:
@@ -168,7 +168,7 @@ class VaultKek:
         data = self._ask("encrypt", {"plaintext": _b64(key), "associated_data": _b64(aad)})
         ciphertext = data.get("ciphertext")
         if not isinstance(ciphertext, str):
-            raise StoreError(f"{self._what} sent a reply that is not of the documented form.")
+            raise StoreError(f"{self._what} sent a reply that does not have the documented format.")
         return ciphertext.encode()
 
     def unwrap(self, wrapped: bytes, aad: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""Edits of tasks: what they make, what they refuse, and that they can be made again on tasks found anew."""
+"""Edits of tasks: what they make, what they refuse, and that they can be applied again to the tasks of a later run."""
 
 from __future__ import annotations
 

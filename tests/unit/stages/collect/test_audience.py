@@ -75,7 +75,7 @@ def test_declared_sites_are_kept_apart_and_named() -> None:
 def test_a_few_broken_replies_do_not_turn_a_site_to_a_person() -> None:
     calls = [call(i, '{"a": 1}') for i in range(39)] + [call(39, "I cannot do that.")]
     (site,) = infer_sites(calls).sites
-    assert site.audience == "code" and "1 replies that break the form" in site.evidence
+    assert site.audience == "code" and "1 replies without the structure" in site.evidence
 
 
 @pytest.mark.parametrize(

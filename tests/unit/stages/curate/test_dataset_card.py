@@ -1,4 +1,4 @@
-"""The data set card: counts, measured recall, and nothing personal."""
+"""The dataset card: counts, measured recall, and nothing personal."""
 
 from __future__ import annotations
 

@@ -144,7 +144,7 @@ def curated() -> Curated:
 
 
 class Stored:
-    """A log that is read anew each time, as from a store."""
+    """A log that is read again each time, as from a store."""
 
     def __init__(self, calls: list[Call]) -> None:
         self.lines = [encode(c) for c in calls]

@@ -90,8 +90,8 @@ def test_new_episodes_are_tested_at_the_level_of_a_first_test(world: Make) -> No
 def test_a_specialist_trained_anew_in_the_same_run_is_another_test(world: Make) -> None:
     w, looks = world(methods={"lora": 0.0}, n_calls=600), LooksInMemory()
     w.run(CONFIG, account=account(w, "r1", looks))
-    anew = [msgspec.structs.replace(s, checksums={"w": "2"}) for s in w.finetuned.specialists]
-    w.finetuned = msgspec.structs.replace(w.finetuned, specialists=anew)
+    again = [msgspec.structs.replace(s, checksums={"w": "2"}) for s in w.finetuned.specialists]
+    w.finetuned = msgspec.structs.replace(w.finetuned, specialists=again)
     (result,) = w.run(CONFIG, account=account(w, "r1", looks))
     assert result.level.n_earlier == 1 and len(looks.read().looks) == 2
 

@@ -145,8 +145,8 @@ def test_a_certificate_belongs_to_one_specialist(world: Make) -> None:
     w = world(n_calls=1500)
     (first,) = w.run()
     (same,) = w.run()
-    anew = [msgspec.structs.replace(s, checksums={"adapter": "other"}) for s in w.finetuned.specialists]
-    w.finetuned = Finetuned(specialists=anew)
+    again = [msgspec.structs.replace(s, checksums={"adapter": "other"}) for s in w.finetuned.specialists]
+    w.finetuned = Finetuned(specialists=again)
     (retrained,) = w.run()
     assert same.certificate == first.certificate
     assert retrained.certificate.threshold == first.certificate.threshold

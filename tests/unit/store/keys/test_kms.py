@@ -334,7 +334,7 @@ def test_rubbish_from_a_service_is_said(service: FakeService) -> None:
     provider = provider_of(service)
     for rubbish in ({}, {"data": 3}, {"data": {"plaintext": "%%"}, "Plaintext": "%%"}):
         service.busy = [(200, rubbish)]
-        with pytest.raises(StoreError, match="not of the documented form"):
+        with pytest.raises(StoreError, match="not have the documented format"):
             provider.unwrap(b"vault:v1:AAAA", b"")
 
 
@@ -475,7 +475,7 @@ def test_what_is_no_whole_http_answer_is_said(answer: bytes) -> None:
         thread.start()
         url = f"http://127.0.0.1:{server.getsockname()[1]}"
         kek = VaultKek(url, "k", {"VAULT_TOKEN": "t"}, sleep=lambda s: None)
-        with pytest.raises(StoreError, match=r"cannot be reached|not of the documented form"):
+        with pytest.raises(StoreError, match=r"cannot be reached|not have the documented format"):
             kek.wrap(bytes(32), b"")
 
 

@@ -15,7 +15,7 @@ from deputize.stages.collect.containers.json_stream import Oversize, decode_line
 from deputize.stages.collect.containers.large_document import large_document_records
 from deputize.stages.collect.containers.log_files import LogFile, find_log_files, open_log, shown_name
 from deputize.stages.collect.containers.tabular import arrow_rows, csv_rows, parquet_rows
-from deputize.stages.collect.containers.text_forms import text_form, without_bom
+from deputize.stages.collect.containers.text_formats import text_form, without_bom
 from deputize.stages.collect.containers.yaml_text import yaml_documents
 
 MAX_VALUE_BYTES = 64 * 2**20

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 from deputize.core.errors import MissingExtra
 from deputize.stages.collect.containers.decompress import UnreadableFile
 from deputize.stages.collect.containers.json_stream import whole_text
-from deputize.stages.collect.containers.text_forms import csv_delimiter
+from deputize.stages.collect.containers.text_formats import csv_delimiter
 
 BATCH_ROWS = 256
 MAX_TABLE_IN_MEMORY = 512 * 2**20
@@ -18,7 +18,7 @@ MAX_TABLE_IN_MEMORY = 512 * 2**20
 
 
 def csv_rows(stream: BinaryIO, head: bytes, max_cell_bytes: int) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(line, row) of a CSV file with a header; empty cells are left out. The separator is told by the header.
+    """(line, row) of a CSV file with a header; empty cells are left out. The separator is detected from the header.
 
     Raises:
         UnreadableFile: a cell is larger than allowed, which is what a quote that is never closed looks like.

@@ -12,7 +12,7 @@ from deputize.core.records import Usage
 from deputize.stages.collect.importers import side_fields as side
 from deputize.stages.collect.importers.base import ImportContext, Parsed, Unreadable
 from deputize.stages.collect.importers.embedded_json import structured
-from deputize.stages.collect.importers.prompt_forms import protocol_of
+from deputize.stages.collect.importers.prompt_formats import protocol_of
 from deputize.stages.collect.importers.recorded_exchange import Known, exchange_calls
 from deputize.wire.json_fields import mapping
 

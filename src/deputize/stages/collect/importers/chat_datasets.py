@@ -1,4 +1,4 @@
-"""Importer of conversations: lines for fine-tuning, chat data sets, and files that are one list of messages."""
+"""Importer of conversations: lines for fine-tuning, chat datasets, and files that are one list of messages."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class ConversationsImporter:
     """{"messages": [...]} with the assistant's turns among them; each of its turns is a call."""
 
     name = "conversations"
-    description = "conversations, every assistant turn a call: fine-tuning lines, ShareGPT, chat data sets, lists of messages"
+    description = "conversations, every assistant turn a call: fine-tuning lines, ShareGPT, chat datasets, lists of messages"
     marks = frozenset({*_LISTS, "role"})
 
     def sniff(self, row: dict[str, Any]) -> bool:

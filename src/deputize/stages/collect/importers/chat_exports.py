@@ -1,4 +1,4 @@
-"""Importers of exports of chat programs and of other data sets of conversations and instructions."""
+"""Importers of exports of chat programs and of other datasets of conversations and instructions."""
 
 from __future__ import annotations
 
@@ -203,7 +203,7 @@ class InstructionsImporter:
     """Instructions with an answer (Alpaca), with calls of tools (xLAM), and preferences (DPO)."""
 
     name = "instructions"
-    description = "data sets of instructions: Alpaca, xLAM function calling, OpenAI preference (DPO) lines"
+    description = "datasets of instructions: Alpaca, xLAM function calling, OpenAI preference (DPO) lines"
     marks = frozenset(("instruction", "answers", "preferred_output", "chosen"))
 
     def sniff(self, row: dict[str, Any]) -> bool:
@@ -254,7 +254,7 @@ class GlaiveImporter:
     """Conversations of glaive-function-calling, written as one text."""
 
     name = "glaive"
-    description = "glaive-function-calling data sets"
+    description = "glaive-function-calling datasets"
     marks = frozenset(("chat",))
 
     def sniff(self, row: dict[str, Any]) -> bool:
@@ -296,7 +296,7 @@ class HermesImporter:
     """ShareGPT conversations in which calls and results of tools stand in tags."""
 
     name = "hermes"
-    description = "Hermes function calling data sets (ShareGPT with <tool_call> tags)"
+    description = "Hermes function calling datasets (ShareGPT with <tool_call> tags)"
     marks = frozenset(("conversations",))
 
     def sniff(self, row: dict[str, Any]) -> bool:

@@ -13,8 +13,8 @@ from deputize.core.records import Call, Message
 from deputize.stages.collect.importers import field_names as names
 from deputize.stages.collect.importers import side_fields as side
 from deputize.stages.collect.importers.base import ImportContext, Unreadable
-from deputize.stages.collect.importers.message_forms import read_messages, without_turn_fields
-from deputize.stages.collect.importers.prompt_forms import read_tools, stored_params
+from deputize.stages.collect.importers.message_formats import read_messages, without_turn_fields
+from deputize.stages.collect.importers.prompt_formats import read_tools, stored_params
 from deputize.stages.collect.importers.recorded_exchange import NOTHING_KNOWN, Known
 from deputize.wire.json_fields import mapping
 

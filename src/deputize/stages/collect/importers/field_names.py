@@ -149,7 +149,7 @@ RESPONSES = (
     "response", "completion", "output", "generated_text", "generation", "response_text",
     "completion_text", "assistant", "model_output", "output_text", "response_message", "outputs", "result",
 )  # fmt: skip
-"""Names of an answer that stands beside its prompt."""
+"""Names of an answer that is next to its prompt."""
 PROMPTS = (
     "messages",
     "prompt",
@@ -159,7 +159,7 @@ PROMPTS = (
     "prompt_text",
     "input_text",
 )
-"""Names of a prompt that stands beside its answer."""
+"""Names of a prompt that is next to its answer."""
 SYSTEMS = ("system", "system_prompt", "systemPrompt", "system_message", "systemMessage")
 METADATA = (
     "metadata", "properties", "tags", "meta", "extra", "custom_properties", "request_properties", "requestMetadata",

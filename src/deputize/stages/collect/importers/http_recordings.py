@@ -10,7 +10,7 @@ from typing import Any
 
 from deputize.stages.collect.importers.base import ImportContext, Parsed, Unreadable
 from deputize.stages.collect.importers.embedded_json import structured
-from deputize.stages.collect.importers.prompt_forms import protocol_of
+from deputize.stages.collect.importers.prompt_formats import protocol_of
 from deputize.stages.collect.importers.recorded_exchange import Known, exchange_calls
 from deputize.stages.collect.importers.side_fields import number, seconds
 from deputize.wire.json_fields import mapping

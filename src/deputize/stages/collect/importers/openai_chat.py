@@ -7,7 +7,7 @@ from typing import Any
 from deputize.stages.collect.importers import field_names as names
 from deputize.stages.collect.importers.base import ImportContext, Parsed, Unreadable
 from deputize.stages.collect.importers.embedded_json import structured
-from deputize.stages.collect.importers.prompt_forms import protocol_of
+from deputize.stages.collect.importers.prompt_formats import protocol_of
 from deputize.stages.collect.importers.recorded_exchange import Known, exchange_calls
 from deputize.wire.json_fields import mapping
 
@@ -75,7 +75,7 @@ class ExchangeImporter:
 
 
 def _known(row: dict[str, Any], holder: dict[str, Any]) -> Known:
-    """Settings and tools that stand beside a list of messages."""
+    """Settings and tools next to a list of messages."""
     metadata = mapping(structured(row.get("metadata"))) or {}
     config = mapping(holder.get("model_config")) or {}
     tools = row.get("tools") or metadata.get("tools") or config.get("tools")

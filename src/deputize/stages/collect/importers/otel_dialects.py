@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from deputize.stages.collect.importers.embedded_json import structured
-from deputize.stages.collect.importers.message_forms import collapsed, read_messages
+from deputize.stages.collect.importers.message_formats import collapsed, read_messages
 from deputize.stages.collect.importers.otel_attributes import flattened, nested
 from deputize.wire.json_fields import mapping
 

@@ -13,8 +13,8 @@ from deputize.core.records import Call, Usage
 from deputize.stages.collect.importers import side_fields as side
 from deputize.stages.collect.importers.base import ImportContext, Parsed, Unreadable, parse_alone
 from deputize.stages.collect.importers.embedded_json import as_text, objects, structured
-from deputize.stages.collect.importers.message_forms import collapsed, read_messages
-from deputize.stages.collect.importers.prompt_forms import protocol_of
+from deputize.stages.collect.importers.message_formats import collapsed, read_messages
+from deputize.stages.collect.importers.prompt_formats import protocol_of
 from deputize.stages.collect.importers.recorded_exchange import Known, exchange_calls
 from deputize.wire.json_fields import mapping
 

@@ -14,14 +14,14 @@ from deputize.stages.collect.importers import field_names as names
 from deputize.stages.collect.importers import side_fields as side
 from deputize.stages.collect.importers.base import ImportContext, Unreadable
 from deputize.stages.collect.importers.embedded_json import structured
-from deputize.stages.collect.importers.prompt_forms import (
+from deputize.stages.collect.importers.prompt_formats import (
     Prompt,
     protocol_of,
     read_prompt,
     read_tools,
     stored_params,
 )
-from deputize.stages.collect.importers.reply_forms import Reply, read_reply
+from deputize.stages.collect.importers.reply_formats import Reply, read_reply
 from deputize.wire.json_fields import integer, mapping
 
 _NO_REPLY: tuple[Any, ...] = (None, "", {})

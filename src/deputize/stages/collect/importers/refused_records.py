@@ -60,7 +60,7 @@ _KINDS: tuple[tuple[str, Callable[[dict[str, Any]], bool]], ...] = (
 )
 _DESCRIPTIONS: tuple[tuple[str, Callable[[dict[str, Any]], bool]], ...] = (
     (
-        "a description of a Hugging Face data set",
+        "a description of a Hugging Face dataset",
         lambda row: ("features" in row and "description" in row) or "_data_files" in row,
     ),
     (

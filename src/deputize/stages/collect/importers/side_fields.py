@@ -104,7 +104,7 @@ def first_number(places: Iterable[dict[str, Any]], keys: Sequence[str]) -> float
 
 
 def seconds(value: Any) -> float | None:
-    """A time as Unix seconds, from ISO 8601 or a number in s, ms, us or ns, told by its size; None where it is no time."""
+    """A time as Unix seconds, from ISO 8601 or a number in s, ms, us or ns, the unit detected from its size; None where it is no time."""
     if isinstance(value, str):
         moment = _parsed(value)
         if moment is not None:

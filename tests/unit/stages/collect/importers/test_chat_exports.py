@@ -1,4 +1,4 @@
-"""Exports of chat programs, data sets of instructions."""
+"""Exports of chat programs, datasets of instructions."""
 
 from __future__ import annotations
 

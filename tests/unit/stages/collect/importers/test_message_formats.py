@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from deputize.stages.collect.importers.base import Unreadable
-from deputize.stages.collect.importers.message_forms import (
+from deputize.stages.collect.importers.message_formats import (
     chat_messages,
     collapsed,
     read_messages,

@@ -11,7 +11,7 @@ from deputize.core.records import Message
 from deputize.stages.collect.importers import field_names as names
 from deputize.stages.collect.importers.base import Unreadable
 from deputize.stages.collect.importers.embedded_json import structured
-from deputize.stages.collect.importers.message_forms import (
+from deputize.stages.collect.importers.message_formats import (
     is_plain_message,
     read_messages,
     without_turn_fields,

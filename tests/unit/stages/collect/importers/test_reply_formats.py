@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from deputize.stages.collect.importers.base import Unreadable
-from deputize.stages.collect.importers.reply_forms import read_reply
+from deputize.stages.collect.importers.reply_formats import read_reply
 
 SAY = {"role": "assistant", "content": "hi"}
 CHAT: dict[str, Any] = {

@@ -9,7 +9,7 @@ from deputize.core.errors import BadInput
 from deputize.core.records import Message, Usage
 from deputize.stages.collect.importers.base import Unreadable
 from deputize.stages.collect.importers.embedded_json import as_text, structured
-from deputize.stages.collect.importers.message_forms import chat_messages, is_plain_message
+from deputize.stages.collect.importers.message_formats import chat_messages, is_plain_message
 from deputize.stages.collect.importers.side_fields import status_of_error, usage_of
 from deputize.wire import converse_body, gemini_body, messages_parser, responses_parser
 from deputize.wire.events import Completion

@@ -7,7 +7,12 @@ from typing import Any
 import pytest
 
 from deputize.stages.collect.importers.base import Unreadable
-from deputize.stages.collect.importers.prompt_forms import protocol_of, read_prompt, read_tools, stored_params
+from deputize.stages.collect.importers.prompt_formats import (
+    protocol_of,
+    read_prompt,
+    read_tools,
+    stored_params,
+)
 
 SYSTEM = {"role": "system", "content": "s"}
 USER = {"role": "user", "content": "u"}

@@ -1,4 +1,4 @@
-"""What text is, told by its first bytes."""
+"""What text is, detected by its first bytes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import io
 import pytest
 
 from deputize.stages.collect.containers.decompress import UnreadableFile
-from deputize.stages.collect.containers.text_forms import csv_delimiter, text_form, without_bom
+from deputize.stages.collect.containers.text_formats import csv_delimiter, text_form, without_bom
 
 
 @pytest.mark.parametrize(
