@@ -70,7 +70,7 @@ def rows(n_rounds: int = 5) -> list[dict[str, Any]]:
             }
             began = time.perf_counter()
             request = request_of(chat, agent=call.agent, site=call.site)
-            route, _ = table.match(request)
+            route = table.match(request).route
             planned = plan(route)
             if route is not None and route.certificate is not None and pinned_reason(chat) is None:
                 outside(

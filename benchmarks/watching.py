@@ -14,8 +14,8 @@ from deputize.scoring.monitor import (
     AUDITS_PER_FALSE_ROLLBACK,
     AuditEvidence,
     false_rollback_bound,
+    must_roll_back,
     observe,
-    verdict,
 )
 
 ALLOWED = 0.05
@@ -36,7 +36,7 @@ def detection_row(n_runs: int, seed: int, n_before: int = 300, most: int = 3000)
         delay = most
         for at, wrong in enumerate(rng.random(most) < JUMPED):
             evidence = observe(evidence, float(wrong))
-            if verdict(evidence) == "roll back":
+            if must_roll_back(evidence):
                 delay = at + 1
                 break
         delays.append(delay)
@@ -62,7 +62,7 @@ def false_rollback_rows(n_runs: int, seed: int) -> list[dict[str, Any]]:
             evidence = AuditEvidence(allowed=ALLOWED)
             for wrong in rng.random(n_audits) < rate:
                 evidence = observe(evidence, float(wrong))
-                if verdict(evidence) == "roll back":
+                if must_roll_back(evidence):
                     n_rolled += 1
                     break
         out.append(

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from deputize.core.config import Privacy, StoreSettings, sentence
+from deputize.core.config import Privacy, RouteSettings, StoreSettings, sentence
 from deputize.core.errors import BadInput, StoreError, UsageError
 from deputize.files import locked_at_once, read_toml
 from deputize.locations import models_path
@@ -253,6 +253,17 @@ class Home:
             return StoreSettings.model_validate(self.table("store"))
         except ValidationError as error:
             raise BadInput(f"{self.config_path}, [store]: {sentence(error)}") from None
+
+    def route_settings(self) -> RouteSettings:
+        """`[routes]` of config.toml.
+
+        Raises:
+            BadInput: it holds something else.
+        """
+        try:
+            return RouteSettings.model_validate(self.table("routes"))
+        except ValidationError as error:
+            raise BadInput(f"{self.config_path}, [routes]: {sentence(error)}") from None
 
     def retention(self) -> dict[str, float]:
         """`[retention]` of config.toml: tenant (or "*") -> days that its calls are kept; {} where all are kept for good.

@@ -11,7 +11,8 @@ import msgspec
 from deputize.core.errors import BadInput, DeputizeError, UsageError
 from deputize.core.records import Record, RouteFile
 from deputize.files import write_atomic
-from deputize.gateway.rollback import read_evidence, roll_back_routes
+from deputize.gateway.evidence_file import read_evidence
+from deputize.gateway.rollback import roll_back_routes
 from deputize.home import Home
 from deputize.pipeline.curation import learnable
 from deputize.pipeline.run import RunState, newest_state
@@ -35,8 +36,6 @@ class LookResult(Record):
     n_calls: int
     n_new: int
     rolled_back: list[str] = msgspec.field(default_factory=list)
-    may_grow: list[str] = msgspec.field(default_factory=list)
-    """Canaries whose audits would carry a larger share."""
     unwatched: list[str] = msgspec.field(default_factory=list)
     """Serving routes whose audits show nothing, and why."""
     to_renew: list[str] = msgspec.field(default_factory=list)
@@ -136,7 +135,6 @@ class Watcher:
             n_calls=len(calls),
             n_new=n_new,
             rolled_back=self._roll_back(decided),
-            may_grow=[h.sentence() for h in decided.promote],
             unwatched=[
                 why
                 for r in file.routes

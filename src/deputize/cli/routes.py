@@ -169,7 +169,7 @@ def promote(terminal: Terminal, /, route_id: str, to: str) -> None:
 
     For a route that was rolled back, the evidence of its audits begins again.
     """
-    from deputize.gateway.rollback import forget_evidence
+    from deputize.gateway.evidence_file import forget_evidence
 
     for one in _read(terminal).routes:
         if one.id == route_id and one.state == "rolled_back":

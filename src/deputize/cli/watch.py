@@ -126,8 +126,6 @@ def _retain(terminal: Terminal) -> None:
 def _show(terminal: Terminal, looked: LookResult) -> None:
     for line in looked.rolled_back:
         terminal.say(f"rolled back: {line}. Its calls go to the LLM until `deputize route promote`.")
-    for line in looked.may_grow:
-        terminal.say(f"may be promoted: {line}.")
     for line in looked.unwatched:
         terminal.say(f"{line}.")
     for line in looked.to_renew:

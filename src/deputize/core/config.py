@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 AUDIT_SHARE = 0.02
 """The share of served calls that the gateway audits where its settings say nothing."""
@@ -85,6 +85,35 @@ class Privacy(BaseModel):
     paraphraser: dict[str, str] = Field(default_factory=dict)
     """An LLM or SLM that rewords sensitive texts at level "paraphrase": base_url, model, and api_key_env or
     api_key_file if it needs a key. It sees texts after de-identification only."""
+
+
+class RouteSettings(BaseModel):
+    """`[routes]` of HOME/config.toml: how a certified specialist comes into service."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    start: Literal["shadow", "canary", "live"] = "shadow"
+    """The state in which a newly certified route begins. shadow: the LLM answers every call, and the specialist is asked
+    as well; canary: it serves the first share of them; live: it serves all at once."""
+    steps: tuple[float, ...] = (0.01, 0.05, 0.25)
+    """Shares of a canary, rising."""
+    step_delta: float = Field(0.05, gt=0, lt=1)
+    """A specialist whose loss is at or above what its certificate allows leaves shadow with at most this probability, and
+    a canary for live with at most this one."""
+    shadow_share: float = Field(1.0, gt=0, le=1)
+    """Share of a route's calls that its specialist is asked in shadow."""
+    challenger_share: float = Field(0.1, gt=0, le=1)
+    """Share of the calls on which a challenger in shadow is compared; of those that the present specialist serves, each
+    costs a call to the LLM."""
+    canary_audit_share: float = Field(1.0, gt=0, le=1)
+    """Share of a canary's served calls that are audited; at 1 they cost what the LLM alone would."""
+
+    @field_validator("steps")
+    @classmethod
+    def _rising(cls, steps: tuple[float, ...]) -> tuple[float, ...]:
+        if not steps or list(steps) != sorted(set(steps)) or not 0 < steps[0] <= steps[-1] < 1:
+            raise ValueError("steps are shares between 0 and 1, each larger than the one before")
+        return steps
 
 
 class StoreSettings(BaseModel):

@@ -66,6 +66,19 @@ class Outcome(Record):
     metric: str = ""
 
 
+class ChallengerAnswer(Record):
+    """The answer of a specialist that may replace the one of a route, to a call that the LLM answered as well."""
+
+    specialist: str
+    """Folder of the specialist, relative to the home."""
+    confidence: float
+    agrees: bool
+    """Its answer and the LLM's agree."""
+    deferred: bool = False
+    """It left the call to the LLM, so that nothing of it would have been served."""
+    latency_ms: float = 0.0
+
+
 class Decision(Record):
     """Which model answered a call, and why."""
 
@@ -90,6 +103,8 @@ class Decision(Record):
     """The share of its served calls that were audited at the time, where the route was serving; else None."""
     audit_of: str = ""
     """Of an audit: id of the call that a specialist answered."""
+    challenger: ChallengerAnswer | None = None
+    """The answer of a challenger in shadow; None where there is none, or this call was not compared."""
 
 
 class Request(Record):
@@ -367,6 +382,19 @@ class Certificate(Record):
     """Schema version."""
 
 
+class ShadowPlan(Record):
+    """The limits of a comparison that a person has started: afterwards the route is closed."""
+
+    share: float = 1.0
+    """Of the route's calls, asked of the specialist as well."""
+    until_s: float | None = None
+    """Unix seconds; None: no end."""
+    budget_usd: float | None = None
+    """US dollars of the specialist's time and of second answers of the LLM; None: no limit."""
+    only_compare: bool = False
+    """The route is not promoted, whatever the comparison shows."""
+
+
 class Route(Record):
     """From template keys to a specialist, with the threshold its certificate allows."""
 
@@ -381,6 +409,8 @@ class Route(Record):
     state: RouteState = "closed"
     share: float = 1.0
     """Canary share in [0, 1]; 1 when live."""
+    shadow: ShadowPlan | None = None
+    """In shadow: the limits that a person has set; None: the settings'."""
     certificate: Certificate | None = None
     median_prompt_tokens_before: int = 0
     median_prompt_tokens_after: int = 0
@@ -452,5 +482,9 @@ class RouteFile(Record):
     kept_keyspaces: dict[str, list[KeySpace]] = msgspec.field(default_factory=dict)
     """Run id -> key spaces of the routes that were kept from that run."""
     routes: list[Route] = msgspec.field(default_factory=list)
+    challengers: list[Route] = msgspec.field(default_factory=list)
+    """New specialists in shadow or canary, each for a task that a route of `routes` serves meanwhile; with its id."""
+    previous: list[Route] = msgspec.field(default_factory=list)
+    """The version before the present one of a route, with its id, for one step back."""
     version: int = RECORD_VERSION
     generation: int = 0

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
 
 from deputize.core.errors import DeputizeError
+from deputize.core.records import Usage
 from deputize.gateway.app import Gateway
 from deputize.gateway.audits import Auditor
 from deputize.gateway.auth import ApiKeyAuthenticator, Authenticator
@@ -18,7 +20,7 @@ from deputize.gateway.denials import DenialLog
 from deputize.gateway.metrics import Metrics
 from deputize.gateway.metrics_files import MetricsFiles
 from deputize.gateway.model_calls import ModelCallHandler
-from deputize.gateway.rollback import RollbackMonitor
+from deputize.gateway.rollback import RouteMonitor
 from deputize.gateway.route_watcher import RouteWatcher
 from deputize.gateway.routing import RoutingDecider
 from deputize.gateway.settings import GatewaySettings
@@ -28,7 +30,7 @@ from deputize.home import Home
 from deputize.http.aiohttp_client import AiohttpTransport
 from deputize.http.client import Http1Transport
 from deputize.http.transport import Transport
-from deputize.scoring.costs import load_prices
+from deputize.scoring.costs import load_prices, spend_of
 from deputize.specialists.serving.base import SpecialistClient
 from deputize.specialists.serving.registry import make_engine
 from deputize.store.recording.mover import Mover
@@ -104,13 +106,15 @@ class RunningGateway:
         if pool is None:
             pool = self._specialists = make_engine(settings.engine, home.path, home.models_path)
         self._pool_started = False
-        self._rollback = self._rollback_monitor(home)
+        self._life = home.route_settings()
+        self._prices = load_prices(self._home)
+        self._monitor = self._route_monitor(home)
         await self._routes.start(self._on_routes)
         self._metrics_files = MetricsFiles(self._home / "gateway")
         self._keys = home.api_keys
         self._meter = home.rate_limiter(self._n_workers)
         authenticator = ApiKeyAuthenticator(
-            self._keys, self._meter, load_prices(self._home), required=self._requires_keys
+            self._keys, self._meter, self._prices, required=self._requires_keys
         )
         self._denials = DenialLog(home.audit)
         upstreams = UpstreamPool(
@@ -134,15 +138,18 @@ class RunningGateway:
             self._metrics_files.start(self.metrics, self.gateway.refresh_metrics)
         return self.gateway
 
-    def _rollback_monitor(self, home: Home) -> RollbackMonitor:
+    def _route_monitor(self, home: Home) -> RouteMonitor:
         settings = self._settings
-        return RollbackMonitor(
+        return RouteMonitor(
             self._home,
             home.audit,
             self.metrics,
             audit_share=settings.audit_share,
             audits_per_false_rollback=settings.audits_per_false_rollback,
-            on_rollback=self._routes.load,
+            on_change=self._routes.load,
+            life=self._life,
+            episode_key=home.keyring.derive("audited episodes"),
+            clock=self._clock,
         )
 
     def _live(self, upstreams: UpstreamPool, authenticator: Authenticator) -> ModelCallHandler:
@@ -155,6 +162,7 @@ class RunningGateway:
             timeout_s=settings.specialist_timeout_s,
             clock_s=perf_counter,
             audit_share=settings.audit_share,
+            life=self._life,
             wall_clock_s=self._clock,
         )
         sender = UpstreamSender(
@@ -173,9 +181,11 @@ class RunningGateway:
         )
         self._auditor = Auditor(
             share=settings.audit_share,
+            life=self._life,
+            price=self._price,
             sender=sender,
             settlement=settlement,
-            observer=self._rollback,
+            observer=self._monitor,
             metrics=self.metrics,
             clock_s=perf_counter,
             clock=self._clock,
@@ -191,6 +201,12 @@ class RunningGateway:
             clock_s=perf_counter,
         )
 
+    def _price(self, model: str, usage: Usage | None, specialist_ms: float) -> float:
+        """US dollars of a call to the LLM, or of a specialist's time on all cores."""
+        if usage is None:
+            return self._prices.specialist_usd(specialist_ms / 1e3, os.cpu_count() or 1)
+        return spend_of(model, usage, None, [], None, {}, self._prices).usd
+
     def _transport_for(self, config: UpstreamConfig) -> Transport:
         """One HTTP client for all upstreams whose certificates are checked alike."""
         found = self._transports.get(config.ca_file)
@@ -201,7 +217,7 @@ class RunningGateway:
 
     async def _on_routes(self) -> None:
         await self._start_pool()
-        await self._rollback.check_routes()
+        await self._monitor.check_routes()
 
     async def _start_pool(self) -> None:
         if self._specialists is None or self._pool_started:

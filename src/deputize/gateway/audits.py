@@ -1,4 +1,7 @@
-"""Audits: the LLM is asked what a specialist has answered already, and the two answers are compared."""
+"""Audits: the LLM is asked what a specialist has answered already, and the two answers are compared.
+
+What a specialist in shadow says beside an answer of the LLM becomes evidence here too.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +15,21 @@ from typing import Protocol
 import msgspec
 from msgspec import structs
 
+from deputize.core.config import RouteSettings
 from deputize.core.contracts import answer_of
 from deputize.core.errors import DeputizeError
-from deputize.core.records import Message, Route
+from deputize.core.records import Decision, Message, Route, Usage
 from deputize.gateway.exchange import Exchange, ExchangeOutcome, RoutingOutcome
 from deputize.gateway.metrics import Metrics
 from deputize.gateway.model_replies import parse_body
 from deputize.gateway.rollback import AuditOutcome
-from deputize.gateway.settlement import Settlement, agrees_with_llm, llm_agrees_with_itself
+from deputize.gateway.routing import audited_share
+from deputize.gateway.settlement import (
+    Settlement,
+    agrees_with_llm,
+    compared_decision,
+    llm_agrees_with_itself,
+)
 from deputize.gateway.upstream_sender import UpstreamSender
 from deputize.stages.refine.route_evidence import against_repeats, audit_result
 
@@ -32,7 +42,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class AuditObserver(Protocol):
-    """Draws conclusions from audits; `rollback.RollbackMonitor` in production."""
+    """Draws conclusions from audits; `rollback.RouteMonitor` in production."""
 
     async def observe(self, outcome: AuditOutcome) -> None: ...
 
@@ -55,6 +65,8 @@ class Auditor:
         self,
         *,
         share: float,
+        life: RouteSettings | None = None,
+        price: Callable[[str, Usage | None, float], float] = lambda model, usage, ms: 0.0,
         sender: UpstreamSender,
         settlement: Settlement,
         observer: AuditObserver,
@@ -66,12 +78,14 @@ class Auditor:
         """
         Args:
             share: of the calls, in [0, 1].
+            life: the share of a canary's calls; None: the defaults.
+            price: (model, tokens, milliseconds of a specialist) -> US dollars.
             observer: is told of every audit that was due.
             clock_s: perf_counter seconds.
             clock: Unix seconds.
             draw: gives numbers in [0, 1) that decide what is audited.
         """
-        self._share = share
+        self._share, self._life, self._price = share, life or RouteSettings(), price
         self._sender, self._settlement, self._metrics = sender, settlement, metrics
         self._observer = observer
         self._clock_s, self._clock, self._draw = clock_s, clock, draw
@@ -80,16 +94,74 @@ class Auditor:
 
     def consider(self, served: Exchange) -> None:
         """Begins an audit of a call that a specialist has answered, where the draw falls on it."""
-        route = served.routing.route
-        if route is None or served.routing.decision.reason == "override":
+        routing = served.routing
+        route = routing.route
+        if route is None or routing.decision.reason == "override":
             return
-        if not self._share or self._draw() >= self._share:
+        share = audited_share(route, self._share, self._life)
+        # a challenger in shadow is compared with the answer that an audit brings
+        if routing.shadow is None and (not share or self._draw() >= share):
             return
         if self._n_asking >= MAX_AUDITS:
+            _give_up_shadow(served)
             self._begin(self._missed(route, "skipped"))
             return
         self._n_asking += 1
         self._begin(self._audit(served, route))
+
+    def compared(self, answered: Exchange, outcome: ExchangeOutcome) -> None:
+        """Takes what a specialist in shadow said beside an answer of the LLM as evidence."""
+        route = answered.routing.compared
+        said = said_in_shadow(answered.routing)
+        if route is None or said is None or not is_due(said, route):
+            return
+        message = outcome.completion.message if outcome.completion is not None else {}
+        if not against_repeats(route.certificate):
+            self._begin(self._observe_shadow(answered, said, route, 0.0))
+        elif self._n_asking < MAX_AUDITS:
+            self._n_asking += 1
+            self._begin(self._repeat(answered, said, route, message))
+
+    async def _repeat(self, answered: Exchange, said: Decision, route: Route, message: Message) -> None:
+        """Asks the LLM for a second answer, which a claim against its own repeated samples is judged by."""
+        try:
+            answers = await self._ask_llm(answered, ("repeat",))
+        except (DeputizeError, OSError) as error:
+            log.warning("a second answer for route %s failed: %s", route.id, error)
+            answers = []
+        finally:
+            self._n_asking -= 1
+        if not answers:
+            return
+        (again,) = answers
+        repeat_agrees = llm_agrees_with_itself(message, again.message, route)
+        said = structs.replace(said, repeat_agrees=repeat_agrees)
+        await self._observe_shadow(answered, said, route, self._usd(again))
+        again.exchange.routing = RoutingOutcome(
+            Decision(
+                reason="audit_repeat",
+                route_id=route.id,
+                specialist=route.specialist,
+                repeat_agrees=repeat_agrees,
+                audit_of=answered.context.id,
+            )
+        )
+        try:
+            await self._settlement.settle(again.exchange, again.outcome)
+        except DeputizeError as error:
+            log.error("a second answer for route %s could not be recorded: %s", route.id, error)
+
+    async def _observe_shadow(self, answered: Exchange, said: Decision, route: Route, usd: float) -> None:
+        result = audit_result(said, route)
+        usd += self._price("", None, said.specialist_ms or 0.0)
+        await self._observer.observe(
+            AuditOutcome(route=route, result=result, episode=answered.context.episode, usd=usd)
+        )
+
+    def _usd(self, answer: _LLMAnswer) -> float:
+        completion = answer.outcome.completion
+        usage = completion.usage if completion is not None else None
+        return self._price(answer.exchange.model, usage, 0.0)
 
     def _begin(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.ensure_future(work)
@@ -102,7 +174,7 @@ class Auditor:
 
     async def _audit(self, served: Exchange, route: Route) -> None:
         try:
-            answers = await self._ask_llm(served, n=2 if against_repeats(route.certificate) else 1)
+            answers = await self._ask_llm(served, ("audit", "audit-2")[: _n_answers(served.routing)])
         except (DeputizeError, OSError) as error:
             log.warning("an audit of route %s failed: %s", route.id, error)
             answers = []
@@ -113,10 +185,10 @@ class Auditor:
         except DeputizeError as error:
             log.error("an audit of route %s could not be recorded: %s", route.id, error)
 
-    async def _ask_llm(self, served: Exchange, n: int) -> list[_LLMAnswer]:
-        """The LLM's answers, asked `n` times; fewer where it does not answer."""
+    async def _ask_llm(self, served: Exchange, suffixes: Sequence[str]) -> list[_LLMAnswer]:
+        """The LLM's answers, asked once for each suffix of an id; fewer where it does not answer."""
         answers: list[_LLMAnswer] = []
-        for suffix in ("audit", "audit-2")[:n]:
+        for suffix in suffixes:
             audit = self._copy(served, suffix)
             try:
                 leg = await self._sender.send(audit)
@@ -142,6 +214,7 @@ class Auditor:
         prediction = served.routing.prediction
         assert prediction is not None
         if not answers:
+            _give_up_shadow(served)
             await self._missed(route, "failed")
             return
         agrees = agrees_with_llm(prediction, answers[0].message, route)
@@ -157,20 +230,44 @@ class Auditor:
             specialist_ms=None,
             shadow_agrees=agrees,
             repeat_agrees=repeat_agrees,
-            audit_share=self._share,
             audit_of=served.context.id,
         )
+        decision = await self._with_challenger(served, decision, answers)
         result = audit_result(decision, route)
         if result is None:  # the LLM did not answer for the second time
             await self._missed(route, "failed")
         else:
             readable = answer_of(answers[0].message, route.contract) is not None
             self._count(route, "unreadable" if not readable else "agrees" if agrees else "differs")
-            await self._observer.observe(AuditOutcome(route=route, result=result))
+            await self._observer.observe(
+                AuditOutcome(route=route, result=result, episode=served.context.episode)
+            )
         repeat = structs.replace(decision, reason="audit_repeat", shadow_agrees=None, repeat_agrees=None)
         for answer, made in zip(answers, (decision, repeat), strict=False):
             answer.exchange.routing = RoutingOutcome(made)
             await self._settlement.settle(answer.exchange, answer.outcome)
+
+    async def _with_challenger(
+        self, served: Exchange, decision: Decision, answers: Sequence[_LLMAnswer]
+    ) -> Decision:
+        """The decision of an audit, with what a challenger in shadow said to the call; it is evidence about that one."""
+        challenger = served.routing.compared
+        if served.routing.shadow is None or challenger is None or challenger is served.routing.route:
+            return decision
+        prediction = await self._settlement.shadow_prediction(served)
+        if prediction is None:
+            return decision
+        decision = compared_decision(
+            structs.replace(served.routing, decision=decision), prediction, answers[0].message
+        )
+        said = said_in_shadow(structs.replace(served.routing, decision=decision))
+        if said is not None and is_due(said, challenger):
+            if len(answers) > 1:
+                agrees = llm_agrees_with_itself(answers[0].message, answers[1].message, challenger)
+                said = structs.replace(said, repeat_agrees=agrees)
+            if not against_repeats(challenger.certificate) or len(answers) > 1:
+                await self._observe_shadow(served, said, challenger, sum(map(self._usd, answers)))
+        return decision
 
     def _copy(self, served: Exchange, suffix: str) -> Exchange:
         """The same call once more, under an id of its own and without streaming."""
@@ -204,3 +301,39 @@ class Auditor:
             await asyncio.wait(self._under_way, timeout=timeout_s)
         for task in list(self._under_way):
             task.cancel()
+
+
+def _n_answers(routing: RoutingOutcome) -> int:
+    """How often the LLM is asked for an audit."""
+    routes = (routing.route, routing.compared)
+    return 2 if any(r is not None and against_repeats(r.certificate) for r in routes) else 1
+
+
+def _give_up_shadow(served: Exchange) -> None:
+    if served.routing.shadow is not None:
+        served.routing.shadow.cancel()
+
+
+def said_in_shadow(routing: RoutingOutcome) -> Decision | None:
+    """A decision about the specialist in shadow alone, from that of its call; None where it was not compared."""
+    decision, route = routing.decision, routing.compared
+    if route is None:
+        return None
+    if route is routing.route:
+        return decision if decision.shadow_agrees is not None else None
+    said = decision.challenger
+    if said is None:
+        return None
+    return Decision(
+        route_id=route.id,
+        specialist=route.specialist,
+        confidence=said.confidence,
+        shadow_agrees=said.agrees,
+        deferred=said.deferred,
+        specialist_ms=said.latency_ms,
+    )
+
+
+def is_due(said: Decision, route: Route) -> bool:
+    """True where the specialist would serve the call, so that its answer counts."""
+    return audit_result(structs.replace(said, repeat_agrees=True), route) is not None

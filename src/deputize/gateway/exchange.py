@@ -32,6 +32,8 @@ class RoutingOutcome(msgspec.Struct, frozen=True):
     """The prediction behind `answer`, for an audit."""
     shadow: asyncio.Task[Prediction] | None = None
     """A specialist that is asked only to be compared."""
+    compared: Route | None = None
+    """The route of that specialist: `route` itself, or its challenger."""
 
 
 class Leg(msgspec.Struct):

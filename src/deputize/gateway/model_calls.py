@@ -70,7 +70,7 @@ class ModelCallHandler:
         try:
             reply, outcome = await self._reply(exchange)
             if outcome is not None:
-                await self._settlement.settle(exchange, outcome)
+                await self._settle(exchange, outcome)
         except (Exception, asyncio.CancelledError) as error:
             await self._settlement.settle(exchange, outcome_of(error))
             if not isinstance(error, UpstreamError):
@@ -79,6 +79,11 @@ class ModelCallHandler:
         if exchange.routing.answer is not None:
             self._auditor.consider(exchange)
         return HttpReply(reply.status, reply.headers + decision_headers(exchange), reply.body)
+
+    async def _settle(self, exchange: Exchange, outcome: ExchangeOutcome) -> None:
+        await self._settlement.settle(exchange, outcome)
+        if exchange.routing.compared is not None and exchange.routing.answer is None:
+            self._auditor.compared(exchange, outcome)
 
     async def _reply(self, exchange: Exchange) -> tuple[HttpReply, ExchangeOutcome | None]:
         """The reply to a call and its outcome; the outcome is None for a stream, which is settled at its end."""
@@ -123,7 +128,7 @@ class ModelCallHandler:
             failure = error
         outcome = relay.finish(failure)
         try:
-            await self._settlement.settle(exchange, outcome)
+            await self._settle(exchange, outcome)
             tail = relay.tail
         except StoreError as error:
             tail = exchange.dialect.error_frame(503, str(error), "store_error", error.code)

@@ -1,10 +1,10 @@
-"""Roll-back of routes whose audits go bad, in the gateway itself.
+"""Evidence about routes, and roll-back of those whose calls go bad, in the gateway itself.
 
     HOME/audit_evidence.json   evidence of each route and specialist, shared by the workers; numbers only
 
-An audit is in that file before it is recorded as a call, and a roll-back is decided there before the route file is
-changed. So a process that is killed in between loses neither: the next audit of the route, or the next start of a
-worker, carries the roll-back out.
+A comparison is in that file before it is recorded as a call, and a roll-back or a promotion (gateway.promotion) is decided
+there before the route file is changed. So a process that is killed in between loses neither: the next comparison, or the
+next start of a worker, carries the change out.
 """
 
 from __future__ import annotations
@@ -12,16 +12,26 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from hashlib import blake2b
 from pathlib import Path
-from typing import Protocol
+from random import random
+from time import time
 
-import msgspec
 from msgspec import structs
 
+from deputize.core.config import RouteSettings
 from deputize.core.errors import BadInput, DeputizeError
-from deputize.core.records import Record, Route, RouteFile
-from deputize.files import locked, write_atomic
+from deputize.core.records import Record, Route
+from deputize.files import locked
+from deputize.gateway.evidence_file import (
+    EVIDENCE_FILE,
+    AppendsToAuditLog,
+    EvidenceKey,
+    read_evidence,
+    write_evidence,
+)
 from deputize.gateway.metrics import Metrics
+from deputize.gateway.promotion import step_routes
 from deputize.routes_file import read_routes, update_routes
 from deputize.scoring.monitor import AUDITS_PER_FALSE_ROLLBACK, e_value
 from deputize.stages.refine.route_evidence import (
@@ -33,25 +43,9 @@ from deputize.stages.refine.route_evidence import (
     with_audit,
     with_due,
 )
-from deputize.store.access.audit_log import AuditEntry
+from deputize.stages.refine.route_life import OPEN, ended, progress
 
 log = logging.getLogger("deputize.gateway")
-
-EVIDENCE_FILE = "audit_evidence.json"
-
-EvidenceKey = tuple[str, str]
-"""(id of a route, folder of its specialist)"""
-
-
-class EvidenceFile(Record):
-    """HOME/audit_evidence.json."""
-
-    routes: list[RouteEvidence] = msgspec.field(default_factory=list)
-    version: int = 1
-
-    def by_key(self) -> dict[EvidenceKey, RouteEvidence]:
-        """The evidence of each route and specialist."""
-        return {(e.route_id, e.specialist): e for e in self.routes}
 
 
 class AuditOutcome(Record):
@@ -61,53 +55,20 @@ class AuditOutcome(Record):
     """As it was when the call was served."""
     result: AuditResult | None
     """None: it failed or was skipped."""
-
-
-class _AppendsToAuditLog(Protocol):
-    def append(
-        self, action: str, *, actor: str = "", subject: str = "", detail: dict[str, str] | None = None
-    ) -> AuditEntry: ...
-
-
-def read_evidence(home: Path) -> dict[EvidenceKey, RouteEvidence]:
-    """The evidence of a home's routes; {} where there is none yet.
-
-    Raises:
-        BadInput: the file cannot be read.
-    """
-    path = home / EVIDENCE_FILE
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=EvidenceFile).by_key()
-    except FileNotFoundError:
-        return {}
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise BadInput(
-            f"{path} cannot be read ({error}); delete it to begin the evidence of all routes anew."
-        ) from error
-
-
-def forget_evidence(home: Path, route: Route, *, at_s: float) -> None:
-    """Begins the evidence of a route anew: calls before `at_s` (Unix seconds) do not count. For a promotion by hand.
-
-    Raises:
-        BadInput, StoreError: the file cannot be read or written.
-    """
-    path = home / EVIDENCE_FILE
-    with locked(path):
-        known = read_evidence(home)
-        new = RouteEvidence(route_id=route.id, specialist=route.specialist, since_s=at_s)
-        known[(route.id, route.specialist)] = new
-        write_atomic(path, msgspec.json.encode(EvidenceFile(routes=list(known.values()))))
+    episode: str = ""
+    """Of the call, as the caller names it; "": not known."""
+    usd: float = 0.0
+    """Price of a comparison in shadow."""
 
 
 def roll_back_routes(
     home: Path,
-    audit: _AppendsToAuditLog,
+    audit: AppendsToAuditLog,
     bad: Mapping[EvidenceKey, dict[str, str]],
     *,
     actor: str = "",
 ) -> list[Route]:
-    """Closes the routes that still serve with the specialist the evidence is about; each leaves an entry in the audit log.
+    """Closes the routes that are open with the specialist the evidence is about; each leaves an entry in the audit log.
 
     Args:
         home: the home folder.
@@ -123,31 +84,31 @@ def roll_back_routes(
     """
 
     def is_bad(route: Route) -> bool:
-        return route.state in ("live", "canary") and (route.id, route.specialist) in bad
+        return route.state in OPEN and (route.id, route.specialist) in bad
+
+    def closed(routes: Sequence[Route]) -> list[Route]:
+        return [structs.replace(r, state="rolled_back", share=1.0) if is_bad(r) else r for r in routes]
 
     with locked(home / EVIDENCE_FILE):
         routes_path = home / "routes.json"
-        found = [r for r in read_routes(routes_path).routes if is_bad(r)]
+        file = read_routes(routes_path)
+        found = [r for r in (*file.routes, *file.challengers) if is_bad(r)]
         if not found:
             return []
         for route in found:
             detail = {
-                "because": "its audited calls",
+                "because": "its audited calls" if route.state != "shadow" else "its calls in shadow",
                 "state": "rolled_back",
+                "before": f"{route.state} {route.share:g}",
                 **bad[(route.id, route.specialist)],
             }
             audit.append("route.rollback", actor=actor, subject=route.id, detail=detail)
-
-        def closed(file: RouteFile) -> RouteFile:
-            return structs.replace(
-                file,
-                routes=[
-                    structs.replace(r, state="rolled_back", share=1.0) if is_bad(r) else r
-                    for r in file.routes
-                ],
-            )
-
-        update_routes(routes_path, closed)
+        update_routes(
+            routes_path,
+            lambda file: structs.replace(
+                file, routes=closed(file.routes), challengers=closed(file.challengers)
+            ),
+        )
     return found
 
 
@@ -170,18 +131,22 @@ def evidence_detail(
     return detail
 
 
-class RollbackMonitor:
-    """Keeps the evidence of audits, and rolls a route back as soon as it is enough. One per worker process."""
+class RouteMonitor:
+    """Keeps the evidence about routes, and rolls one back or serves more as soon as it is enough. One per worker process."""
 
     def __init__(
         self,
         home: Path,
-        audit: _AppendsToAuditLog,
+        audit: AppendsToAuditLog,
         metrics: Metrics,
         *,
         audit_share: float,
         audits_per_false_rollback: float = AUDITS_PER_FALSE_ROLLBACK,
-        on_rollback: Callable[[], object] = lambda: None,
+        on_change: Callable[[], object] = lambda: None,
+        life: RouteSettings | None = None,
+        episode_key: bytes = b"",
+        clock: Callable[[], float] = time,
+        draw: Callable[[], float] = random,
     ) -> None:
         """
         Args:
@@ -190,11 +155,17 @@ class RollbackMonitor:
             metrics: says which routes are not watched.
             audit_share: share of served calls that are audited.
             audits_per_false_rollback: see `scoring.monitor.false_rollback_bound`.
-            on_rollback: takes up the changed route file in this process; called in a thread.
+            on_change: takes up the changed route file in this process; called in a thread.
+            life: by which evidence a route is promoted; None: the defaults.
+            episode_key: of the digests by which episodes are known.
+            clock: Unix seconds.
+            draw: gives numbers in [0, 1) that decide which call of an episode counts for a promotion.
         """
         self._home, self._audit, self._metrics = home, audit, metrics
         self._audit_share, self._per_false = audit_share, audits_per_false_rollback
-        self._on_rollback = on_rollback
+        self._on_change = on_change
+        self._life, self._episode_key = life or RouteSettings(), episode_key
+        self._clock, self._draw = clock, draw
         self._waiting: list[AuditOutcome] = []
         self._turn = asyncio.Lock()
         self._said: set[str] = set()
@@ -216,7 +187,9 @@ class RollbackMonitor:
                     log.error("audits could not be counted: %s", error)
                     self._waiting = [*batch, *self._waiting][-KEPT_AUDITS:]
                     return
-                await self._act(known, list({o.route.id: o.route for o in batch}.values()))
+                await self._act(
+                    known, list({(o.route.id, o.route.specialist): o.route for o in batch}.values())
+                )
 
     async def check_routes(self) -> None:
         """Carries out roll-backs that an ended process had decided on, and says which routes are not watched."""
@@ -226,14 +199,15 @@ class RollbackMonitor:
         except (DeputizeError, OSError) as error:
             log.error("the evidence of audits could not be looked at: %s", error)
             return
-        await self._act(known, file.routes)
+        await self._act(known, [*file.routes, *file.challengers])
 
     async def _act(self, known: Mapping[EvidenceKey, RouteEvidence], routes: Sequence[Route]) -> None:
-        """Rolls back what the evidence shows to be bad, and says which of the routes are not watched."""
+        """Rolls back what the evidence shows to be bad, promotes what it carries, and says which routes are not watched."""
         try:
             await asyncio.to_thread(self._roll_back, known, routes)
+            await asyncio.to_thread(self._promote, known, routes)
         except DeputizeError as error:
-            log.error("a route could not be rolled back, the next audit tries again: %s", error)
+            log.error("a route could not be changed, the next audit tries again: %s", error)
         for route in routes:
             why = unwatched(route, known.get((route.id, route.specialist)), audit_share=self._audit_share)
             self._metrics.set("deputize_route_unwatched", float(bool(why)), (("route", route.id),))
@@ -243,14 +217,13 @@ class RollbackMonitor:
 
     def _count(self, batch: Sequence[AuditOutcome]) -> dict[EvidenceKey, RouteEvidence]:
         """Adds audits to the file; the evidence of all routes."""
-        path = self._home / EVIDENCE_FILE
-        with locked(path):
+        with locked(self._home / EVIDENCE_FILE):
             known = self._known()
             for outcome in batch:
                 key = (outcome.route.id, outcome.route.specialist)
                 known[key] = self._with(known.get(key), outcome)
             if batch:
-                write_atomic(path, msgspec.json.encode(EvidenceFile(routes=list(known.values()))))
+                write_evidence(self._home, known)
         return known
 
     def _known(self) -> dict[EvidenceKey, RouteEvidence]:
@@ -266,17 +239,42 @@ class RollbackMonitor:
         route = outcome.route
         evidence = evidence or RouteEvidence(route_id=route.id, specialist=route.specialist)
         evidence = with_due(evidence, missed=outcome.result is None)
+        if outcome.usd:
+            evidence = structs.replace(evidence, spent_usd=evidence.spent_usd + outcome.usd)
         if outcome.result is None or route.certificate is None:
             return evidence
         return with_audit(
-            evidence, outcome.result, route.certificate, audits_per_false_rollback=self._per_false
+            evidence,
+            outcome.result,
+            route.certificate,
+            audits_per_false_rollback=self._per_false,
+            episode=self._digest(outcome.episode),
+            draw=self._draw(),
         )
+
+    def _digest(self, episode: str) -> str:
+        if not episode:
+            return ""
+        named = episode.encode("utf-8", "surrogatepass")
+        return blake2b(named, digest_size=8, key=self._episode_key[:64]).hexdigest()
+
+    def _promote(self, known: Mapping[EvidenceKey, RouteEvidence], routes: Sequence[Route]) -> None:
+        now_s = self._clock()
+        for route in routes:
+            evidence = known.get((route.id, route.specialist))
+            found = progress(route, evidence, self._life)
+            if (found is not None and found.is_enough) or ended(route, evidence, now_s):
+                break
+        else:
+            return
+        if step_routes(self._home, self._audit, self._life, now_s=now_s):
+            self._on_change()
 
     def _roll_back(self, known: Mapping[EvidenceKey, RouteEvidence], routes: Sequence[Route]) -> None:
         bad = {
             (r.id, r.specialist): evidence_detail(evidence, r, self._per_false)
             for r in routes
-            if r.state in ("live", "canary")
+            if r.state in OPEN
             and (evidence := known.get((r.id, r.specialist))) is not None
             and evidence.alarm
         }
@@ -296,4 +294,4 @@ class RollbackMonitor:
                 detail["e_value"],
             )
         if done:
-            self._on_rollback()
+            self._on_change()

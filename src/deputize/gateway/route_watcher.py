@@ -48,10 +48,13 @@ class RouteWatcher:
         except DeputizeError as error:
             log.error("route file not loaded, the former one stays in force: %s", error)
             return False
-        self.table = RouteTable.build(file) if file is not None and file.routes else None
+        has_routes = file is not None and (file.routes or file.challengers)
+        self.table = RouteTable.build(file) if file is not None and has_routes else None
         states: Counter[str] = Counter(r.state for r in file.routes) if file is not None else Counter()
         for state in _STATES:
             self._metrics.set("deputize_routes", states.get(state, 0), (("state", state),))
+        n_challengers = sum(r.state != "rolled_back" for r in file.challengers) if file is not None else 0
+        self._metrics.set("deputize_routes", n_challengers, (("state", "challenger"),))
         self._metrics.set("deputize_route_generation", file.generation if file is not None else 0)
         return True
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from msgspec import structs
 
 from deputize.core.answer_params import answer_params
+from deputize.core.config import RouteSettings
 from deputize.core.contracts import served_message
 from deputize.core.decision_reason import DecisionReason
 from deputize.core.errors import DeputizeError, UpstreamTimeout
@@ -17,7 +18,7 @@ from deputize.core.records import Decision, Prediction, Request, Route, RouteSta
 from deputize.gateway.exchange import Exchange, RoutingOutcome
 from deputize.gateway.metrics import Metrics
 from deputize.gateway.protocols import RouteLookup
-from deputize.router.policy import decide, plan
+from deputize.router.policy import decide, in_canary, plan
 from deputize.router.request_limits import only_llm_reason, outside
 from deputize.router.table import NO_MATCH
 from deputize.specialists.serving.base import SpecialistClient
@@ -40,6 +41,7 @@ class RoutingDecider:
         timeout_s: float,
         clock_s: Callable[[], float],
         audit_share: float = 0.0,
+        life: RouteSettings | None = None,
         wall_clock_s: Callable[[], float] = time.time,
         tool_call_id: Callable[[], str] | None = None,
     ) -> None:
@@ -51,6 +53,7 @@ class RoutingDecider:
             timeout_s: how long one prediction may take.
             clock_s: perf_counter seconds.
             audit_share: share of served calls that are audited; noted in each decision of a route that serves.
+            life: shares of the calls that are compared in shadow, and audited in a canary; None: the defaults.
             wall_clock_s: Unix seconds, for the age of certificates.
             tool_call_id: makes ids for the tool calls that specialists make.
         """
@@ -60,6 +63,7 @@ class RoutingDecider:
         self._timeout_s = timeout_s
         self._clock_s = clock_s
         self._audit_share = audit_share
+        self._life = life or RouteSettings()
         self._wall_clock_s = wall_clock_s
         self._tool_call_id = tool_call_id or new_tool_call_id
 
@@ -69,14 +73,42 @@ class RoutingDecider:
         if table is None and context.override == "auto":
             return NO_ROUTE  # the request need not be read
         request = request_of(exchange.chat, agent=context.agent, site=context.site)
-        route, reason = table.match(request, context.tenant) if table is not None else NO_MATCH
+        route, reason, challenger = table.match(request, context.tenant) if table is not None else NO_MATCH
+        if challenger is not None:
+            route, challenger = self._between(route, challenger, exchange)
         if route is None:
             return RoutingOutcome(Decision(reason="override" if context.override == "llm" else reason))
         outcome = await self._ask(exchange, route, request)
+        if challenger is not None:
+            outcome = structs.replace(
+                outcome, shadow=self._begin_shadow(challenger, request), compared=challenger
+            )
         if route.state not in SERVING:
             return outcome
-        decision = structs.replace(outcome.decision, audit_share=self._audit_share)
+        share = audited_share(route, self._audit_share, self._life)
+        if challenger is not None:
+            share = 1.0
+        decision = structs.replace(outcome.decision, audit_share=share)
         return structs.replace(outcome, decision=decision)
+
+    def _between(
+        self, route: Route | None, challenger: Route, exchange: Exchange
+    ) -> tuple[Route | None, Route | None]:
+        """(the version that is to answer, the one to be compared with the LLM); None for none."""
+        context = exchange.context
+        if route is None:
+            return challenger, None
+        if context.override != "auto":
+            return route, None
+        now_s = self._wall_clock_s()
+        planned = plan(challenger, canary_key=context.canary_key, now_s=now_s)
+        if not planned.ask_specialist:
+            return route, None
+        if planned.may_serve:
+            return challenger, None
+        share = self._life.challenger_share
+        wanted = self._specialists is not None and in_canary(f"shadow:{challenger.id}", context.id, share)
+        return route, challenger if wanted and _excluded(exchange, challenger) is None else None
 
     async def _ask(self, exchange: Exchange, route: Route, request: Request) -> RoutingOutcome:
         """The outcome for a request that a route matches."""
@@ -97,13 +129,25 @@ class RoutingDecider:
             if planned.may_serve:
                 prediction, failure = await self._try_to_predict(route, request)
             else:  # in shadow: while the LLM answers
-                shadow, failure = self._begin_shadow(route, request), planned.reason
+                failure = planned.reason
+                if self._is_compared(route, context.id):
+                    shadow = self._begin_shadow(route, request)
         decision = decide(planned, prediction, failure=failure)
         if self._specialists is not None and planned.may_serve:
             decision = structs.replace(decision, specialist_ms=(self._clock_s() - began) * 1e3)
         if prediction is None or decision.served_by != "slm":
-            return RoutingOutcome(decision, route, shadow=shadow)
+            return RoutingOutcome(
+                decision, route, shadow=shadow, compared=route if shadow is not None else None
+            )
         return self._outcome(decision, route, prediction)
+
+    def _is_compared(self, route: Route, call_id: str) -> bool:
+        """True for a call whose specialist in shadow is asked."""
+        shadow = route.shadow
+        if shadow is None:
+            return in_canary(f"shadow:{route.id}", call_id, self._life.shadow_share)
+        is_over = shadow.until_s is not None and self._wall_clock_s() > shadow.until_s
+        return not is_over and in_canary(f"shadow:{route.id}", call_id, shadow.share)
 
     async def _try_to_predict(
         self, route: Route, request: Request
@@ -139,6 +183,13 @@ class RoutingDecider:
         assert self._specialists is not None
         async with asyncio.timeout(self._timeout_s):
             return await self._specialists.predict(route.specialist, request, self._timeout_s)
+
+
+def audited_share(route: Route, audit_share: float, life: RouteSettings) -> float:
+    """The share of a route's served calls that is audited: a canary is looked at more closely, unless audits are off."""
+    return (
+        max(audit_share, life.canary_audit_share) if audit_share and route.state == "canary" else audit_share
+    )
 
 
 def _excluded(exchange: Exchange, route: Route) -> DecisionReason | None:

@@ -11,10 +11,10 @@ from msgspec import structs
 
 from deputize.core.contracts import DEFER, agree, agrees_with_itself, answer_of
 from deputize.core.errors import DeputizeError
-from deputize.core.records import Call, Message, Prediction, Route, Usage
+from deputize.core.records import Call, ChallengerAnswer, Decision, Message, Prediction, Route, Usage
 from deputize.gateway.auth import Authenticator
 from deputize.gateway.conversations import Conversations, keep_conversation
-from deputize.gateway.exchange import Exchange, ExchangeOutcome
+from deputize.gateway.exchange import Exchange, ExchangeOutcome, RoutingOutcome
 from deputize.gateway.metrics import Metrics
 from deputize.gateway.protocols import CallRecorder
 
@@ -168,29 +168,58 @@ class Settlement:
             metrics.add("deputize_tokens_total", (served_by, ("direction", "out")), usage.completion_tokens)
 
     async def _compare_shadow(self, exchange: Exchange, outcome: ExchangeOutcome) -> None:
-        """Notes in the decision whether the shadow's prediction agrees with the LLM's answer."""
+        """Notes in the decision whether the shadow's prediction agrees with the LLM's answer.
+
+        Where a specialist has answered, the LLM is asked for an audit afterwards: the comparison waits for that.
+        """
         routing, completion = exchange.routing, outcome.completion
-        if routing.shadow is None or routing.route is None:
+        if routing.shadow is None or routing.compared is None or routing.decision.served_by == "slm":
             return
-        if outcome.cut_by or outcome.status >= 400 or completion is None or not completion.message:
+        if outcome.cut_by or outcome.status >= 400:
             routing.shadow.cancel()
             return
+        prediction = await self.shadow_prediction(exchange)
+        if prediction is not None:
+            # an answer that is empty or cannot be read is one all the same: it is not the specialist's
+            message = completion.message if completion is not None else {}
+            decision = compared_decision(routing, prediction, message)
+            exchange.routing = structs.replace(routing, decision=decision)
+
+    async def shadow_prediction(self, exchange: Exchange) -> Prediction | None:
+        """The prediction of the specialist in shadow; None where it did not come in time."""
+        shadow = exchange.routing.shadow
+        assert shadow is not None
         try:
             async with asyncio.timeout(self._shadow_wait_s):
-                prediction = await asyncio.shield(routing.shadow)
+                return await asyncio.shield(shadow)
         except (TimeoutError, DeputizeError, OSError, asyncio.CancelledError):
-            routing.shadow.cancel()
+            shadow.cancel()
             self._metrics.add("deputize_specialist_errors_total", (("reason", "shadow"),))
-            return
-        decision = structs.replace(
-            routing.decision,
+            return None
+
+
+def compared_decision(routing: RoutingOutcome, prediction: Prediction, message: Message) -> Decision:
+    """The decision with what the comparison of a prediction in shadow with the LLM's message says."""
+    decision, compared = routing.decision, routing.compared
+    assert compared is not None
+    agrees, deferred = agrees_with_llm(prediction, message, compared), _deferred(prediction, compared)
+    if compared is routing.route:
+        return structs.replace(
+            decision,
             confidence=prediction.confidence,
             specialist_ms=prediction.latency_ms,
-            specialist=routing.route.specialist,
-            shadow_agrees=agrees_with_llm(prediction, completion.message, routing.route),
-            deferred=_deferred(prediction, routing.route),
+            specialist=compared.specialist,
+            shadow_agrees=agrees,
+            deferred=deferred,
         )
-        exchange.routing = structs.replace(routing, decision=decision)
+    challenger = ChallengerAnswer(
+        specialist=compared.specialist,
+        confidence=prediction.confidence,
+        agrees=agrees,
+        deferred=deferred,
+        latency_ms=prediction.latency_ms,
+    )
+    return structs.replace(decision, challenger=challenger)
 
 
 def agrees_with_llm(prediction: Prediction, message: Message, route: Route) -> bool:

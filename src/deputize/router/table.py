@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple, TypeAlias
 
 from deputize.core.decision_reason import DecisionReason
 from deputize.core.errors import BadInput
@@ -17,6 +18,8 @@ class RouteMatch(NamedTuple):
     route: Route | None
     reason: DecisionReason = "no_route"
     """Why there is none."""
+    challenger: Route | None = None
+    """A new version that may take the place of `route`."""
 
 
 NO_MATCH, CHANGED = RouteMatch(None), RouteMatch(None, "prompt_changed")
@@ -27,16 +30,14 @@ class RouteTable:
 
     def __init__(self, file: RouteFile) -> None:
         self.file = file
-        # a kept route is found by the lines that it was certified with, not by those of a later run
+        # a route of an earlier run is found by the lines that it was certified with, not by those of a later run
         keys = {
             run_id: TemplateKeys(spaces)
             for run_id, spaces in {"": file.keyspaces, **file.kept_keyspaces}.items()
         }
         self._keys = keys[""]
-        self._of_tenant = {
-            tenant: [(keys[id], routes) for id in keys if (routes := _by_key(file, id, tenant))]
-            for tenant in {EVERY_TENANT, *(route.tenant for route in file.routes)}
-        }
+        tenants = {EVERY_TENANT, *(route.tenant for route in (*file.routes, *file.challengers))}
+        self._of_tenant = {tenant: _by_run(file, keys, tenant) for tenant in tenants}
 
     @classmethod
     def build(cls, file: RouteFile) -> RouteTable:
@@ -62,25 +63,43 @@ class RouteTable:
         return self._keys.key(request)
 
     def match(self, request: Request, tenant: str = DEFAULT_TENANT) -> RouteMatch:
-        """The route of a tenant's request in whatever state, or why nothing fits it exactly.
+        """The route of a tenant's request in whatever state and its challenger, or why nothing fits it exactly.
 
         Only routes of the tenant and those that all tenants share are looked at.
         """
+        route = challenger = None
         is_changed = False
-        for keys, routes in self._of_tenant.get(tenant) or self._of_tenant[EVERY_TENANT]:
+        for keys, routes, challengers in self._of_tenant.get(tenant) or self._of_tenant[EVERY_TENANT]:
+            if route is not None and (challenger is not None or not challengers):
+                continue
             found = keys.match(request)
-            route = routes.get(found.key) if found.key else None
-            if route is not None:
-                return RouteMatch(route)
             is_changed = is_changed or found.is_changed
-        return CHANGED if is_changed else NO_MATCH
+            if found.key:
+                route = route or routes.get(found.key)
+                challenger = challenger or challengers.get(found.key)
+        if route is None and challenger is None:
+            return CHANGED if is_changed else NO_MATCH
+        return RouteMatch(route, challenger=challenger)
 
 
-def _by_key(file: RouteFile, run_id: str, tenant: str) -> dict[str, Route]:
+_ByKey: TypeAlias = dict[str, Route]
+
+
+def _by_run(
+    file: RouteFile, keys: Mapping[str, TemplateKeys], tenant: str
+) -> list[tuple[TemplateKeys, _ByKey, _ByKey]]:
+    """(template keys, routes, challengers) of each run that has any for a tenant."""
+    found = [
+        (keys[id], _by_key(file.routes, id, tenant), _by_key(file.challengers, id, tenant)) for id in keys
+    ]
+    return [one for one in found if one[1] or one[2]]
+
+
+def _by_key(routes: Iterable[Route], run_id: str, tenant: str) -> _ByKey:
     """The routes that a tenant's calls may take, by the template keys of one run; "": the run of the file."""
     return {
         key: route
-        for route in file.routes
+        for route in routes
         if route.run_id == run_id and route.tenant in (tenant, EVERY_TENANT)
         for key in route.keys
     }
@@ -94,7 +113,9 @@ def check(file: RouteFile) -> None:
     """
     for what, counts in (
         ("template key", Counter((r.run_id, key) for r in file.routes for key in set(r.keys))),
+        ("template key", Counter((r.run_id, key) for r in file.challengers for key in set(r.keys))),
         ("route id", Counter(("", route.id) for route in file.routes)),
+        ("challenger", Counter(("", route.id) for route in file.challengers)),
         (
             "signature",
             Counter(

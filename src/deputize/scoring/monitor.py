@@ -1,4 +1,4 @@
-"""Watching a live route: evidence from audited calls says when to roll back and when a canary may grow.
+"""Watching a route: evidence from calls that the LLM answered too says when to roll back and when to serve more.
 
 Pure functions over small frozen states, so that a gateway can keep one per route and replay it. The loss of an audited
 call is 1 where the LLM, asked as well, answered differently, else 0. A route that is certified against the LLM's own
@@ -13,8 +13,7 @@ References:
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
 
 TILTS: tuple[float, ...] = (1.5, 2.0, 3.0, 6.0)
 """Alternatives that are bet on at once for losses in [0, 1], as multiples of the allowed rate: slow drift to outright failure."""
@@ -35,13 +34,18 @@ class AuditEvidence:
     log_harm: tuple[float, ...] = (-math.inf,) * len(TILTS)
     """Against "the loss is at most the allowed one", begun again at every audit and summed (Shiryaev-Roberts)."""
     log_good: tuple[float, ...] = (0.0,) * len(TILTS)
-    """Against "the loss is at least the allowed one": the mirror, which promotes a canary."""
+    """Against "the loss is at least the allowed one": the mirror, which promotes. One call of an episode counts in it."""
     n_audits: int = 0
     sum_losses: float = 0.0
 
 
-def observe(evidence: AuditEvidence, loss: float) -> AuditEvidence:
-    """The evidence after one more audited call.
+def observe(evidence: AuditEvidence, loss: float, *, for_good: bool = True) -> AuditEvidence:
+    """The evidence after one more call with both answers.
+
+    Args:
+        evidence: before.
+        loss: of the call.
+        for_good: it also counts for a promotion; False where another call of its episode does.
 
     Raises:
         ValueError: a loss outside [0, 1], or [-1, 1] where losses are signed.
@@ -54,7 +58,7 @@ def observe(evidence: AuditEvidence, loss: float) -> AuditEvidence:
     for at, (h, g) in enumerate(zip(evidence.log_harm, evidence.log_good, strict=True)):
         harm_stake, good_stake = _stakes(at, allowed, evidence.signed)
         harm.append(_log_add(0.0, h) + math.log1p(harm_stake * (loss - allowed)))
-        good.append(g + math.log1p(good_stake * (allowed - loss)))
+        good.append(g + math.log1p(good_stake * (allowed - loss)) if for_good else g)
     return AuditEvidence(
         allowed=allowed,
         signed=evidence.signed,
@@ -63,6 +67,16 @@ def observe(evidence: AuditEvidence, loss: float) -> AuditEvidence:
         n_audits=evidence.n_audits + 1,
         sum_losses=evidence.sum_losses + loss,
     )
+
+
+def exchanged(evidence: AuditEvidence, old: float, new: float) -> AuditEvidence:
+    """The evidence where the call that counts for an episode is another one: the loss `new` in place of `old`."""
+    allowed = evidence.allowed
+    good = []
+    for at, log_capital in enumerate(evidence.log_good):
+        stake = _stakes(at, allowed, evidence.signed)[1]
+        good.append(log_capital + math.log1p(stake * (allowed - new)) - math.log1p(stake * (allowed - old)))
+    return replace(evidence, log_good=tuple(good))
 
 
 def _stakes(at: int, allowed: float, signed: bool) -> tuple[float, float]:
@@ -76,14 +90,17 @@ def _stakes(at: int, allowed: float, signed: bool) -> tuple[float, float]:
     return (worse - allowed) / variance, (allowed - better) / variance
 
 
-def e_value(log_capitals: tuple[float, ...]) -> float:
-    """The capital of a gambler who split one unit evenly over the bets."""
+def log_e_value(log_capitals: tuple[float, ...]) -> float:
+    """The logarithm of the capital of a gambler who split one unit evenly over the bets."""
     top = max(log_capitals)
     if top == -math.inf:
-        return 0.0
-    return math.exp(
-        min(700.0, top + math.log(sum(math.exp(c - top) for c in log_capitals) / len(log_capitals)))
-    )
+        return top
+    return top + math.log(sum(math.exp(c - top) for c in log_capitals) / len(log_capitals))
+
+
+def e_value(log_capitals: tuple[float, ...]) -> float:
+    """That capital itself."""
+    return math.exp(min(700.0, log_e_value(log_capitals)))
 
 
 def false_rollback_bound(
@@ -98,20 +115,24 @@ def false_rollback_bound(
     return min(1.0, n_audits / audits_per_false_rollback)
 
 
-def verdict(
-    evidence: AuditEvidence,
-    *,
-    audits_per_false_rollback: float = AUDITS_PER_FALSE_ROLLBACK,
-    delta: float = 0.01,
-) -> Literal["roll back", "promote", "wait"]:
-    """Verdict of the evidence.
+def must_roll_back(
+    evidence: AuditEvidence, audits_per_false_rollback: float = AUDITS_PER_FALSE_ROLLBACK
+) -> bool:
+    """True where the evidence of harm is enough; for a sound route it is as seldom as `false_rollback_bound` says."""
+    return e_value(evidence.log_harm) >= audits_per_false_rollback
 
-    "roll back" happens to a route within its allowed rate as seldom as `false_rollback_bound` says; "promote" to one at
-    or above it with probability at most `delta`, however long it is watched (Ville).
+
+def log_gain(evidence: AuditEvidence, since: float = 0.0) -> float:
+    """The logarithm of the factor by which the capital against "the loss is at least the allowed one" has grown.
+
+    While that is true the factor ever reaches 1 / delta with probability at most delta, from whatever moment on it is
+    counted (Ville).
+
+    Args:
+        evidence: now.
+        since: `log_gain` at that moment; 0: from the beginning.
     """
-    if e_value(evidence.log_harm) >= audits_per_false_rollback:
-        return "roll back"
-    return "promote" if e_value(evidence.log_good) >= 1 / delta else "wait"
+    return log_e_value(evidence.log_good) - since
 
 
 def _log_add(a: float, b: float) -> float:

@@ -16,8 +16,8 @@ from tests.integration.gateway.specialists import CERTIFICATE, InMemorySpecialis
 from tests.integration.gateway.upstream import Act, LoopbackUpstream, Seen, completion
 
 from deputize.core.records import Call, Contract, Prediction, Request, RouteFile
+from deputize.gateway.evidence_file import read_evidence
 from deputize.gateway.launch import running_gateway
-from deputize.gateway.rollback import read_evidence
 from deputize.gateway.settings import settings_for
 from deputize.home import Home
 from deputize.routes_file import read_routes

@@ -10,7 +10,7 @@ from tests.unit.test_watcher import CountedHome, home
 
 from deputize.cli.main import run
 from deputize.core.records import Route, RouteFile, encode
-from deputize.gateway.rollback import EvidenceFile
+from deputize.gateway.evidence_file import EvidenceFile
 from deputize.home import Home
 from deputize.routes_file import update_routes
 from deputize.stages.refine.route_evidence import RouteEvidence

@@ -35,7 +35,9 @@ def repeats_route() -> Route:
 
 def served(route: Route | None = None, reason: str = "live") -> Exchange:
     asked = exchange({"model": "m", "messages": [{"role": "user", "content": "q"}], "stream": True})
-    decision = Decision(served_by="slm", reason=reason, route_id="r", specialist="s", confidence=0.9)
+    decision = Decision(
+        served_by="slm", reason=reason, route_id="r", specialist="s", confidence=0.9, audit_share=1.0
+    )
     said = Prediction(answer="rain", confidence=0.9)
     asked.routing = RoutingOutcome(decision, route or live_route(), prediction=said)
     return asked

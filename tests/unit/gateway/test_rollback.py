@@ -14,15 +14,9 @@ from tests.unit.gateway.stubs import live_route, publish_route
 
 from deputize.core.errors import BadInput, StoreError
 from deputize.core.records import Route, RouteState
+from deputize.gateway.evidence_file import EVIDENCE_FILE, forget_evidence, read_evidence
 from deputize.gateway.metrics import Metrics
-from deputize.gateway.rollback import (
-    EVIDENCE_FILE,
-    AuditOutcome,
-    RollbackMonitor,
-    forget_evidence,
-    read_evidence,
-    roll_back_routes,
-)
+from deputize.gateway.rollback import AuditOutcome, RouteMonitor, roll_back_routes
 from deputize.routes_file import read_routes, update_routes
 from deputize.store.access.audit_log import AuditLog
 from deputize.store.keys.keyring import KeyRing
@@ -41,15 +35,15 @@ def audit(home: Path) -> AuditLog:
     return AuditLog(home, KeyRing.open(home))
 
 
-def monitor(home: Path, audit: Any, metrics: Metrics | None = None, **changed: Any) -> RollbackMonitor:
-    return RollbackMonitor(home, audit, metrics or Metrics(), **{"audit_share": 0.02, **changed})
+def monitor(home: Path, audit: Any, metrics: Metrics | None = None, **changed: Any) -> RouteMonitor:
+    return RouteMonitor(home, audit, metrics or Metrics(), **{"audit_share": 0.02, **changed})
 
 
 def state(home: Path) -> RouteState:
     return read_routes(home / "routes.json").routes[0].state
 
 
-async def observe(one: RollbackMonitor, results: str, route: Route | None = None) -> None:
+async def observe(one: RouteMonitor, results: str, route: Route | None = None) -> None:
     for result in results:
         given = None if result == "x" else result
         await one.observe(AuditOutcome(route=route or live_route(), result=given))  # type: ignore[arg-type]
@@ -59,7 +53,7 @@ async def test_a_bad_route_is_closed_with_its_evidence(
     home: Path, audit: AuditLog, caplog: pytest.LogCaptureFixture
 ) -> None:
     closed: list[RouteState] = []
-    one = monitor(home, audit, on_rollback=lambda: closed.append(state(home)))
+    one = monitor(home, audit, on_change=lambda: closed.append(state(home)))
     await observe(one, "." * 50)
     assert state(home) == "live" and read_evidence(home)[KEY].results == "." * 50
     await observe(one, "s" * 12)
@@ -150,7 +144,7 @@ async def test_what_cannot_be_written_is_written_with_the_next_audit(
         raise StoreError("The disk is full.")
 
     with monkeypatch.context() as patch:
-        patch.setattr("deputize.gateway.rollback.write_atomic", full)
+        patch.setattr("deputize.gateway.evidence_file.write_atomic", full)
         await observe(one, "s.s")
     assert read_evidence(home) == {}
     await observe(one, ".")

@@ -67,7 +67,7 @@ async def test_a_changed_prompt_is_the_reason() -> None:
     ("state", "said", "share"),
     [
         ("live", RAIN, 0.02),
-        ("canary", RAIN, 0.02),
+        ("canary", RAIN, 1.0),
         ("live", Prediction(answer="rain", confidence=0.1), 0.02),
         ("live", TimeoutError(), 0.02),
         ("closed", RAIN, None),

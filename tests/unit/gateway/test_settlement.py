@@ -101,7 +101,7 @@ async def test_a_shadow_without_an_answer_to_compare_is_stopped(outcome: Exchang
         raise AssertionError
 
     shadow = asyncio.ensure_future(never())
-    asked.routing = RoutingOutcome(Decision(reason="shadow"), ROUTE, shadow=shadow)
+    asked.routing = RoutingOutcome(Decision(reason="shadow"), ROUTE, shadow=shadow, compared=ROUTE)
     await parts.settlement.settle(asked, outcome)
     assert shadow.cancelling() and len(parts.recorder.calls) == 1
 
@@ -137,10 +137,36 @@ async def test_a_shadow_is_compared(says: str, agrees: bool) -> None:
         return Prediction(answer=says, confidence=0.7, latency_ms=3.0)
 
     parts, asked = Settled(), exchange()
-    asked.routing = RoutingOutcome(Decision(reason="shadow"), ROUTE, shadow=asyncio.ensure_future(predict()))
+    asked.routing = RoutingOutcome(
+        Decision(reason="shadow"), ROUTE, shadow=asyncio.ensure_future(predict()), compared=ROUTE
+    )
     await parts.settlement.settle(asked, ExchangeOutcome(completion=ANSWER))
     decision = parts.recorder.calls[0].decision
     assert decision is not None and (decision.shadow_agrees, decision.confidence) == (agrees, 0.7)
+
+
+async def test_a_challenger_is_compared_with_the_llm_only() -> None:
+    """Where the present specialist has answered, its answer is no yardstick: an audit brings the LLM's."""
+
+    async def predict() -> Prediction:
+        return Prediction(answer="sun", confidence=0.7, latency_ms=3.0)
+
+    for served_by in ("llm", "slm"):
+        parts, asked, new = Settled(), exchange(), live_route(specialist="new", state="shadow")
+        asked.routing = RoutingOutcome(
+            Decision(served_by=served_by, reason="live", specialist="s"),  # type: ignore[arg-type]
+            ROUTE,
+            shadow=asyncio.ensure_future(predict()),
+            compared=new,
+        )
+        await parts.settlement.settle(asked, ExchangeOutcome(completion=ANSWER))
+        decision = parts.recorder.calls[0].decision
+        assert decision is not None and decision.shadow_agrees is None and decision.specialist == "s"
+        if served_by == "llm":
+            assert decision.challenger is not None
+            assert (decision.challenger.specialist, decision.challenger.agrees) == ("new", False)
+        else:
+            assert decision.challenger is None
 
 
 def test_agreement_needs_a_readable_answer() -> None:
@@ -160,7 +186,9 @@ async def test_a_deferral_in_shadow_is_no_served_answer() -> None:
 
     mixed = live_route(contract=Contract(kind="tool_call", tools=["find"], may_defer=True), state="shadow")
     parts, asked = Settled(), exchange()
-    asked.routing = RoutingOutcome(Decision(reason="shadow"), mixed, shadow=asyncio.ensure_future(predict()))
+    asked.routing = RoutingOutcome(
+        Decision(reason="shadow"), mixed, shadow=asyncio.ensure_future(predict()), compared=mixed
+    )
     await parts.settlement.settle(asked, ExchangeOutcome(completion=ANSWER))
     decision = parts.recorder.calls[0].decision
     assert decision is not None and decision.deferred and decision.specialist == "s"

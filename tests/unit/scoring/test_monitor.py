@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,13 +15,18 @@ from deputize.scoring import monitor as m
 
 
 def audits_until(
-    word: str, rate: float, allowed: float, seed: int, limit: int, good_first: int = 0, **kw: float
+    done: Callable[[m.AuditEvidence], bool],
+    rate: float,
+    allowed: float,
+    seed: int,
+    limit: int,
+    good_first: int = 0,
 ) -> int | None:
     rng = np.random.default_rng(seed)
     evidence = m.AuditEvidence(allowed)
     for t in range(limit):
         evidence = m.observe(evidence, float(rng.random() < (0.5 * allowed if t < good_first else rate)))
-        if m.verdict(evidence, **kw) == word and t >= good_first:
+        if done(evidence) and t >= good_first:
             return t + 1 - good_first
     return None
 
@@ -40,7 +48,7 @@ def test_the_columns_are_the_process() -> None:
     losses = (rng.random(80) < 0.2).astype(float)
     evidence = m.AuditEvidence(0.05)
     n_seen = 0
-    while n_seen < len(losses) and m.verdict(evidence) != "roll back":
+    while n_seen < len(losses) and not m.must_roll_back(evidence):
         evidence = m.observe(evidence, float(losses[n_seen]))
         n_seen += 1
     assert alarms(losses[None, :], 0.05, False, m.AUDITS_PER_FALSE_ROLLBACK)[0] == n_seen - 1
@@ -59,7 +67,7 @@ def test_a_jump_from_5_to_15_percent_is_found_within_100_audits_at_the_median() 
 
 
 def test_a_jump_to_30_percent_is_found_at_once() -> None:
-    found = [audits_until("roll back", 0.30, 0.05, s, 400) or 400 for s in range(60)]
+    found = [audits_until(m.must_roll_back, 0.30, 0.05, s, 400) or 400 for s in range(60)]
     assert np.mean(found) < 40
 
 
@@ -89,14 +97,42 @@ def test_signed_false_roll_backs_as_promised() -> None:
 
 
 def test_harm_after_a_long_good_spell_is_noticed() -> None:
-    found = [audits_until("roll back", 0.3, 0.05, s, 1100, good_first=800) or 300 for s in range(25)]
+    found = [audits_until(m.must_roll_back, 0.3, 0.05, s, 1100, good_first=800) or 300 for s in range(25)]
     assert np.mean(found) < 40
 
 
-def test_a_good_canary_is_promoted_and_a_bad_one_hardly_ever() -> None:
-    assert audits_until("promote", 0.0, 0.05, 0, 400) is not None
-    wrongly = [audits_until("promote", 0.05, 0.05, s, 400, delta=0.05) for s in range(200)]
+def promoted(evidence: m.AuditEvidence) -> bool:
+    return m.log_gain(evidence) >= math.log(20)
+
+
+def test_a_good_one_is_promoted_and_a_bad_one_hardly_ever() -> None:
+    assert audits_until(promoted, 0.0, 0.05, 0, 400) is not None
+    wrongly = [audits_until(promoted, 0.05, 0.05, s, 400) for s in range(200)]
     assert np.mean([w is not None for w in wrongly]) <= 0.05
+
+
+def test_the_gain_counts_from_whatever_moment() -> None:
+    """What was good until then does not help: from there on a bad one is as seldom promoted as from the beginning."""
+    rng = np.random.default_rng(3)
+    n_wrong = 0
+    for _ in range(200):
+        evidence = m.AuditEvidence(0.05)
+        for _ in range(150):
+            evidence = m.observe(evidence, 0.0)
+        since = m.log_gain(evidence)
+        for loss in rng.random(300) < 0.05:
+            evidence = m.observe(evidence, float(loss))
+            if m.log_gain(evidence, since) >= math.log(20):
+                n_wrong += 1
+                break
+    assert n_wrong <= 200 * 0.05
+
+
+def test_one_call_in_place_of_another_is_as_if_it_had_come_at_once() -> None:
+    start = m.observe(m.AuditEvidence(0.05), 0.0)
+    changed = m.exchanged(m.observe(start, 0.0), 0.0, 1.0)
+    assert changed.log_good == pytest.approx(m.observe(start, 1.0).log_good)
+    assert m.observe(start, 1.0, for_good=False).log_good == start.log_good
 
 
 @settings(max_examples=50)

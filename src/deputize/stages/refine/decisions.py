@@ -16,7 +16,13 @@ from typing import Literal
 
 from deputize.core.records import Call, Decision, Route
 from deputize.scoring.intervals import clopper_pearson
-from deputize.scoring.monitor import AUDITS_PER_FALSE_ROLLBACK, AuditEvidence, e_value, observe, verdict
+from deputize.scoring.monitor import (
+    AUDITS_PER_FALSE_ROLLBACK,
+    AuditEvidence,
+    e_value,
+    must_roll_back,
+    observe,
+)
 from deputize.stages.refine.route_evidence import RouteEvidence, audit_result, with_audit
 
 MIN_BASELINE_EPISODES = 30
@@ -66,7 +72,7 @@ class RouteHealth:
     """The rate of bad ones that the route may have."""
     e_value: float
     """Evidence against "the rate is at most the allowed one", begun anew at every audit and summed."""
-    verdict: Literal["roll back", "promote", "wait"]
+    verdict: Literal["roll back", "wait"]
     n_llm_differed: int | None = None
     """Audits in which the LLM, asked twice, differed from itself; None where it is asked once."""
 
@@ -88,7 +94,6 @@ def audits(
     *,
     since_s: float = 0.0,
     audits_per_false_rollback: float = AUDITS_PER_FALSE_ROLLBACK,
-    delta: float = 0.01,
 ) -> RouteHealth | None:
     """The state of a route by its audited calls, in their order; None where it has none or cannot be watched.
 
@@ -97,7 +102,6 @@ def audits(
         route: the route.
         since_s: Unix seconds; earlier calls do not count.
         audits_per_false_rollback: see `scoring.monitor.false_rollback_bound`.
-        delta: chance that a route above its allowed rate is found fit for promotion.
     """
     if route.certificate is None:
         return None
@@ -110,15 +114,14 @@ def audits(
             )
             if evidence.alarm:  # evidence that was enough once stays enough, however it went on
                 break
-    return health_of(evidence, route, delta=delta)
+    return health_of(evidence, route)
 
 
-def health_of(evidence: RouteEvidence, route: Route, *, delta: float = 0.01) -> RouteHealth | None:
+def health_of(evidence: RouteEvidence, route: Route) -> RouteHealth | None:
     """The state of a route by the evidence of its audits; None where there is none."""
     state = evidence.state
     if state is None or route.certificate is None:
         return None
-    good = e_value(state.log_good) >= 1 / delta
     return RouteHealth(
         route_id=route.id,
         task_name=route.task_name,
@@ -129,7 +132,7 @@ def health_of(evidence: RouteEvidence, route: Route, *, delta: float = 0.01) -> 
         n_bad=evidence.n_specialist_differed,
         allowed=state.allowed,
         e_value=e_value(state.log_harm),
-        verdict="roll back" if evidence.alarm else "promote" if good else "wait",
+        verdict="roll back" if evidence.alarm else "wait",
         n_llm_differed=evidence.n_llm_differed if state.signed else None,
     )
 
@@ -166,7 +169,7 @@ def outcomes(
     state, alarm = AuditEvidence(allowed), False
     for loss in losses:
         state = observe(state, loss)
-        alarm = verdict(state, audits_per_false_rollback=audits_per_false_rollback) == "roll back"
+        alarm = must_roll_back(state, audits_per_false_rollback)
         if alarm:
             break
     return RouteHealth(
@@ -196,8 +199,6 @@ class LoopDecision:
     why: str
     roll_back: tuple[RouteHealth, ...] = ()
     """Routes that must go back to the LLM at once."""
-    promote: tuple[RouteHealth, ...] = ()
-    """Canaries whose audits would carry a larger share; a person does that."""
     answers: tuple[str, ...] = ()
     """Certificates whose alarm a new run answers, so that it is not started for them again."""
 
@@ -212,7 +213,6 @@ def decide(
     unfinished: str = "",
     answered: frozenset[str] = frozenset(),
     audits_per_false_rollback: float = AUDITS_PER_FALSE_ROLLBACK,
-    delta: float = 0.01,
 ) -> LoopDecision:
     """Decides whether to convert again, and which routes to roll back.
 
@@ -226,10 +226,9 @@ def decide(
         unfinished: a run that was stopped and can go on; "" where there is none.
         answered: certificates whose alarm has led to a run already.
         audits_per_false_rollback: see `scoring.monitor.false_rollback_bound`.
-        delta: chance that a canary above its allowed rate is promoted.
     """
     open_routes = [r for r in routes if r.state in ("live", "canary", "shadow") and r.certificate is not None]
-    by_audits, good = [], []
+    by_audits = []
     for route in open_routes:
         counted = evidence.get((route.id, route.specialist))
         recorded = audits(
@@ -237,16 +236,10 @@ def decide(
             route,
             since_s=counted.since_s if counted is not None else 0.0,
             audits_per_false_rollback=audits_per_false_rollback,
-            delta=delta,
         )
-        health = recorded
-        if route.state != "shadow" and counted is not None and counted.results:
-            health = health_of(counted, route, delta=delta)
+        health = health_of(counted, route) if counted is not None and counted.results else recorded
         if health is not None:
             by_audits.append(health)
-        # what was compared in shadow speaks for a canary too
-        if recorded is not None and recorded.verdict == "promote" and route.state == "canary":
-            good.append(recorded)
     bad = tuple(h for h in by_audits if h.verdict == "roll back")
     by_outcomes = [
         h
@@ -256,12 +249,11 @@ def decide(
     alarms = [
         h for h in (*bad, *by_outcomes) if h.verdict == "roll back" and h.certificate_id not in answered
     ]
-    to_promote = tuple(h for h in good if h.route_id not in {b.route_id for b in bad})
     convert, why = _run_wanted(
         alarms, n_new=n_new, min_new=min_new, unfinished=unfinished, n_audited=len(by_audits)
     )
     answers = tuple(dict.fromkeys(h.certificate_id for h in alarms)) if convert else ()
-    return LoopDecision(convert, why, bad, to_promote, answers)
+    return LoopDecision(convert, why, bad, answers)
 
 
 def _run_wanted(

@@ -1,4 +1,4 @@
-"""Evidence of one route's audits: which calls count, what a route may lose, and when its audits say nothing.
+"""Evidence of one route's calls with both answers: which count, what a route may lose, and when they say nothing.
 
 Pure. Imports nothing heavy, since the gateway keeps its evidence with it.
 """
@@ -7,10 +7,17 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
+import msgspec
 from msgspec import structs
 
 from deputize.core.records import Certificate, Decision, Record, Route
-from deputize.scoring.monitor import AUDITS_PER_FALSE_ROLLBACK, AuditEvidence, observe, verdict
+from deputize.scoring.monitor import (
+    AUDITS_PER_FALSE_ROLLBACK,
+    AuditEvidence,
+    exchanged,
+    must_roll_back,
+    observe,
+)
 
 KEPT_AUDITS = 4096
 """Newest audits of a route that are kept one by one, for a later certificate that allows another rate."""
@@ -21,12 +28,24 @@ MAX_MISSED_SHARE = 0.05
 WINDOW_DUE = 400
 """Due audits after which older ones count half, so that a good past does not hide that audits fail now."""
 
+OPEN_EPISODES = 512
+"""Newest episodes of which it is remembered which call counts for a promotion."""
+
 AuditResult: TypeAlias = Literal[".", "s", "l", "b"]
 """Who differed from the LLM's answer: nobody, the specialist, the LLM when asked again, or both."""
 
 
+class CanaryStart(Record):
+    """The evidence at the moment a specialist began to serve a canary share: what came before does not carry it on."""
+
+    n_audits: int = 0
+    n_specialist_differed: int = 0
+    log_gain: float = 0.0
+    """`scoring.monitor.log_gain`."""
+
+
 class RouteEvidence(Record):
-    """The audits of one specialist on one route, and what they show."""
+    """The calls that one specialist on one route and the LLM both answered, and what they show."""
 
     route_id: str
     specialist: str
@@ -46,6 +65,12 @@ class RouteEvidence(Record):
     """Audits that were drawn, older ones at half their number."""
     n_missed: int = 0
     """Of them, failed or skipped."""
+    open_episodes: dict[str, tuple[int, str]] = msgspec.field(default_factory=dict)
+    """Digest of an episode -> its calls so far, and the result of the one that counts for a promotion."""
+    canary: CanaryStart | None = None
+    """None: it has served no canary share since its evidence began."""
+    spent_usd: float = 0.0
+    """On comparisons: the specialist's time in shadow, and calls to the LLM made for them."""
 
     @property
     def missed_too_many(self) -> bool:
@@ -92,10 +117,22 @@ def with_audit(
     certificate: Certificate,
     *,
     audits_per_false_rollback: float = AUDITS_PER_FALSE_ROLLBACK,
+    episode: str = "",
+    draw: float = 1.0,
 ) -> RouteEvidence:
-    """The evidence after one more audit, judged by the rate that the newest certificate allows.
+    """The evidence after one more call with both answers, judged by the rate that the newest certificate allows.
 
-    Where that rate is another one than before, the audits that are kept are judged anew.
+    Where that rate is another one than before, the audits that are kept are judged anew, and the evidence for a promotion
+    begins anew. Calls of one episode are alike, so one random call of each counts for a promotion: the k-th takes the
+    place of the one before with probability 1 / k. Against a route every call counts.
+
+    Args:
+        evidence: before.
+        result: of the call.
+        certificate: of the route.
+        audits_per_false_rollback: see `scoring.monitor.false_rollback_bound`.
+        episode: digest of the call's episode; "": it stands alone.
+        draw: a random number in [0, 1).
     """
     allowed, signed = allowed_loss(certificate), against_repeats(certificate)
     before = evidence.results
@@ -103,16 +140,18 @@ def with_audit(
     if state is not None and signed and not state.signed:
         before, state = "", None  # those audits had one answer of the LLM only
     old = (before + result)[-KEPT_AUDITS:]
-    new: str = result
+    canary, open_episodes = evidence.canary, evidence.open_episodes
     if state is None or (state.allowed, state.signed) != (allowed, signed):
         # what was too much for an earlier certificate may be within this one
-        state, new, alarm = AuditEvidence(allowed, signed=signed), old, False
+        state, alarm, open_episodes = AuditEvidence(allowed, signed=signed), False, {}
+        canary = CanaryStart() if canary is not None else None
+        if allowed < 1:
+            for one in old[:-1]:
+                state = observe(state, loss_of(one, signed=signed), for_good=False)
+                alarm = alarm or must_roll_back(state, audits_per_false_rollback)
     if allowed < 1:
-        for one in new:
-            state = observe(state, loss_of(one, signed=signed))
-            alarm = (
-                alarm or verdict(state, audits_per_false_rollback=audits_per_false_rollback) == "roll back"
-            )
+        state, open_episodes = _counted(state, result, open_episodes, episode, draw)
+        alarm = alarm or must_roll_back(state, audits_per_false_rollback)
     return structs.replace(
         evidence,
         state=state if allowed < 1 else None,
@@ -120,7 +159,27 @@ def with_audit(
         n_specialist_differed=evidence.n_specialist_differed + (result in "sb"),
         n_llm_differed=evidence.n_llm_differed + (result in "lb"),
         alarm=alarm,
+        open_episodes=open_episodes,
+        canary=canary,
     )
+
+
+def _counted(
+    state: AuditEvidence, result: str, known: dict[str, tuple[int, str]], episode: str, draw: float
+) -> tuple[AuditEvidence, dict[str, tuple[int, str]]]:
+    """The state after one more call, and the episodes with the call that counts for each."""
+    loss = loss_of(result, signed=state.signed)
+    if not episode:
+        return observe(state, loss), known
+    if episode not in known:
+        newest = list(known.items())[-OPEN_EPISODES + 1 :]
+        return observe(state, loss), {**dict(newest), episode: (1, result)}
+    n_before, counts = known[episode]
+    state = observe(state, loss, for_good=False)
+    if draw * (n_before + 1) < 1:
+        state = exchanged(state, loss_of(counts, signed=state.signed), loss)
+        counts = result
+    return state, {**known, episode: (n_before + 1, counts)}
 
 
 def with_due(evidence: RouteEvidence, *, missed: bool) -> RouteEvidence:

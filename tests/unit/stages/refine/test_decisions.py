@@ -130,13 +130,6 @@ def test_failed_episodes_ask_for_a_run_but_roll_nothing_back() -> None:
     assert found.convert and found.roll_back == () and "episodes with outcomes failed" in found.why
 
 
-def test_a_canary_that_does_well_is_named() -> None:
-    canary = route(state="canary", share=0.05)
-    found = w.decide(series(0.0, 400, 1), [canary], n_new=0, min_new=10)
-    assert [h.verdict for h in found.promote] == ["promote"] and not found.convert
-    assert w.decide(series(0.0, 400, 1), [ROUTE], n_new=0, min_new=10).promote == ()
-
-
 def test_a_stopped_run_goes_on() -> None:
     assert (
         w.decide([], [], n_new=0, min_new=10, unfinished="0003-ab").why

@@ -102,8 +102,11 @@ def test_another_allowed_rate_judges_the_kept_audits_anew() -> None:
     results = ".." + "...s" * 20
     old = after(results)
     looser = certificate(id="c2", epsilon=0.3)
-    anew = after(".", looser, old)
-    assert anew == after(results + ".", looser)
+    anew, whole = after(".", looser, old), after(results + ".", looser)
+    assert anew.results == whole.results and anew.state is not None and whole.state is not None
+    assert anew.state.log_harm == whole.state.log_harm
+    only_one = after(".", looser).state
+    assert only_one is not None and anew.state.log_good == only_one.log_good, "a promotion begins anew"
     assert old.alarm and not anew.alarm, "what was too much for one certificate may be within the next"
     same = after(".", certificate(id="c2"), old)
     assert same == after(results + ".")
@@ -111,6 +114,25 @@ def test_another_allowed_rate_judges_the_kept_audits_anew() -> None:
     assert signed.state is not None and signed.state.n_audits == 1, (
         "one answer of the LLM says nothing of two"
     )
+
+
+def test_one_call_of_an_episode_counts_for_a_promotion() -> None:
+    """Alike calls are one piece of evidence for a route, and each of them is one against it."""
+    alone, together = NONE, NONE
+    for k in range(12):
+        alone = r.with_audit(alone, ".", CERTIFICATE, episode=f"e{k}")
+        together = r.with_audit(together, ".", CERTIFICATE, episode="e", draw=0.9)
+    assert alone.state is not None and together.state is not None
+    one = after(".").state
+    assert one is not None and together.state.log_good == pytest.approx(one.log_good)
+    assert alone.state.log_good[0] > 10 * one.log_good[0]
+    assert together.state.log_harm == alone.state.log_harm
+    wrong_late = r.with_audit(together, "s", CERTIFICATE, episode="e", draw=0.05)  # 1 in 13 takes the place
+    after_wrong = after("s").state
+    assert wrong_late.state is not None and after_wrong is not None
+    assert wrong_late.state.log_good == pytest.approx(after_wrong.log_good)
+    kept = r.with_audit(together, "s", CERTIFICATE, episode="e", draw=0.09)
+    assert kept.state is not None and kept.state.log_good == pytest.approx(one.log_good)
 
 
 def test_the_evidence_file_keeps_every_number() -> None:
