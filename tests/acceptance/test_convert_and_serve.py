@@ -71,6 +71,8 @@ def convert(
     home: Path, rows: list[dict[str, Any]], environ: dict[str, str], *arguments: str
 ) -> dict[str, Any]:
     """`deputize convert` on a log; its report."""
+    home.mkdir(exist_ok=True)
+    (home / "config.toml").write_text('[routes]\nstart = "live"\n')
     path = home.with_suffix(".jsonl")
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     command = [*DEPUTIZE, "--home", str(home), "--json", "convert", str(path), *arguments]

@@ -55,6 +55,8 @@ def test_what_is_offered_after_an_erasure_trains_again_without_the_erased(
     monkeypatch.setenv("DEPUTIZE_MODELS", str(tmp_path / "models"))
     home, log = tmp_path / "home", tmp_path / "log.jsonl"
     write_log(log)
+    home.mkdir()
+    (home / "config.toml").write_text('[routes]\nstart = "live"\n')
     words = ["--model", tiny_model.NAME, "--epsilon", "0.1", "--minutes", "25"]
     assert run(["--home", str(home), "convert", str(log), *words]) == 0
     (before,) = read_routes(home / "routes.json").routes

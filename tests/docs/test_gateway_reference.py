@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from deputize.core.config import RouteSettings
 from deputize.gateway.metrics import HELP
 from deputize.gateway.settings import GatewaySettings
 from deputize.upstreams.failover import RetryConfig
@@ -18,14 +19,21 @@ from deputize.upstreams.upstream_config import UpstreamConfig
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "reference" / "gateway.md").read_text("utf-8")
 GUIDE = (ROOT / "docs" / "guides" / "gateway.md").read_text("utf-8")
+LIFE = (ROOT / "docs" / "guides" / "life-of-a-route.md").read_text("utf-8")
 BLOCKS = re.findall(r"^```toml\n(.*?)^```", PAGE + GUIDE, re.DOTALL | re.MULTILINE)
 SHOWN: dict[str, Any] = tomllib.loads(BLOCKS[0])["gateway"]
+ROUTES = tomllib.loads(re.findall(r"^```toml\n(.*?)^```", LIFE, re.DOTALL | re.MULTILINE)[0])["routes"]
 
 
 @pytest.mark.parametrize(
     ("model", "shown"),
-    [(GatewaySettings, SHOWN), (RetryConfig, SHOWN["retry"]), (UpstreamConfig, SHOWN["upstreams"][0])],
-    ids=["gateway", "retry", "upstreams"],
+    [
+        (GatewaySettings, SHOWN),
+        (RetryConfig, SHOWN["retry"]),
+        (UpstreamConfig, SHOWN["upstreams"][0]),
+        (RouteSettings, ROUTES),
+    ],
+    ids=["gateway", "retry", "upstreams", "routes"],
 )
 def test_every_setting_is_shown_with_its_default(model: type[BaseModel], shown: dict[str, Any]) -> None:
     for name, field in model.model_fields.items():

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from deputize.core.config import RouteSettings
 from deputize.core.errors import BadInput, StoreError
 from deputize.home import Home
 from deputize.store.codec import entry_of
@@ -142,3 +143,14 @@ def test_the_home_is_cheap_to_import() -> None:
     code = "import sys, deputize.home; print([m for m in ('sqlite3', 'cryptography') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_route_settings_are_read_and_a_wrong_one_is_named(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    assert home.route_settings() == RouteSettings()
+    home.config_path.write_text('[routes]\nstart = "live"\nsteps = [0.1, 0.5]\n')
+    assert (home.route_settings().start, home.route_settings().steps) == ("live", (0.1, 0.5))
+    for wrong in ('start = "open"', "steps = [0.5, 0.1]", "steps = []", "steps = [0.5, 1.0]", "share = 1"):
+        home.config_path.write_text(f"[routes]\n{wrong}\n")
+        with pytest.raises(BadInput, match=r"config.toml, \[routes\]"):
+            home.route_settings()

@@ -14,7 +14,7 @@ from deputize.cli.jsonl import RowWriter
 from deputize.cli.terminal import Terminal, pass_terminal
 from deputize.core.artifacts import Curated, Discovered, Skip
 from deputize.core.errors import BadInput
-from deputize.core.records import Call, FieldType, RouteFile, Task
+from deputize.core.records import Call, FieldType, Route, RouteFile, Task
 from deputize.home import Home
 
 if TYPE_CHECKING:
@@ -186,10 +186,14 @@ def _rename_elsewhere(home: Home, task_id: str, name: str) -> None:
     if any(r.task_id == task_id for r in read_routes(home.routes_path).routes):
 
         def named(file: RouteFile) -> RouteFile:
-            routes = [
-                msgspec.structs.replace(r, task_name=name) if r.task_id == task_id else r for r in file.routes
-            ]
-            return msgspec.structs.replace(file, routes=routes)
+            def renamed(routes: list[Route]) -> list[Route]:
+                return [
+                    msgspec.structs.replace(r, task_name=name) if r.task_id == task_id else r for r in routes
+                ]
+
+            return msgspec.structs.replace(
+                file, routes=renamed(file.routes), challengers=renamed(file.challengers)
+            )
 
         update_routes(home.routes_path, named)
 
@@ -200,7 +204,8 @@ def _close_routes(terminal: Terminal, task: Task) -> None:
     home, keys = terminal.home, set(task.keys)
     open_ids = [
         r.id
-        for r in read_routes(home.routes_path).routes
+        for file in (read_routes(home.routes_path),)
+        for r in (*file.routes, *file.challengers)
         if r.state not in ("closed", "rolled_back") and keys.intersection(r.keys)
     ]
     if not open_ids:
@@ -211,10 +216,11 @@ def _close_routes(terminal: Terminal, task: Task) -> None:
             msgspec.structs.replace(r, state="closed", share=1.0) if r.id in open_ids else r
             for r in file.routes
         ]
-        return msgspec.structs.replace(file, routes=routes)
+        challengers = [r for r in file.challengers if not keys.intersection(r.keys)]
+        return msgspec.structs.replace(file, routes=routes, challengers=challengers)
 
     update_routes(home.routes_path, shut)
-    for route_id in open_ids:
+    for route_id in dict.fromkeys(open_ids):
         home.audit.append("route.close", subject=route_id, detail={"because": "its task is hidden"})
         terminal.note(f"{route_id} is closed: its calls go to the LLM.")
 

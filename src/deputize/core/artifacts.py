@@ -492,5 +492,7 @@ class Evaluated(Record):
     results: list[TaskResult]
     earlier: list[EarlierRoute] = msgspec.field(default_factory=list)
     """Published routes of which this run certified no successor."""
+    outdated: dict[str, str] = msgspec.field(default_factory=dict)
+    """Published routes with a successor that may not serve beside it -> why."""
     n_gone: int = 0
     """Calls of validation, calibration and test that had left the store (erased, expired) and were left out."""

@@ -34,6 +34,12 @@ from deputize.web.page import write_report
 FRESH_FROM = 50_000
 """Index of the first ticket of the replay: far from those that are trained on."""
 
+CONFIG_TOML = """\
+# A demo of five minutes has no time for shadow and canary: its routes serve at once.
+[routes]
+start = "live"
+"""
+
 PRICES_TOML = """\
 # The simulated LLM has no price. The demo counts it as a large hosted model.
 [simulated]
@@ -112,7 +118,11 @@ def run(
         folder = home / "runs" / state.run_id
         report = _read_report(folder)
         if "replay" not in report:
-            say(f"The routes are live: {plan.n_fresh_calls} fresh simulated calls go through the gateway.")
+            say(
+                "The routes go live at once, for this is a simulation. In a home of yours they begin in shadow and earn each "
+                'share of the calls, unless config.toml says [routes] start = "live".'
+            )
+            say(f"{plan.n_fresh_calls} fresh simulated calls go through the gateway.")
             began = time.monotonic()
             seen = through_gateway(
                 home,
@@ -155,6 +165,7 @@ def open_state(home: Path, plan: DemoSize) -> DemoState:
     if home.exists() and any(home.iterdir()):
         raise UsageError(f"{home} is not empty and holds no demo; choose another --home.")
     home.mkdir(parents=True, exist_ok=True)
+    write_atomic(home / "config.toml", CONFIG_TOML.encode())
     write_atomic(home / "prices.toml", PRICES_TOML.format(model=teacher.MODEL).encode())
     return _save(home, DemoState(seed=plan.seed, n_episodes=plan.n_episodes))
 

@@ -18,7 +18,6 @@ from deputize.core.artifacts import Discovered, Evaluated, Finetuned, Selected
 from deputize.core.config import Convert
 from deputize.core.import_summary import Imported
 from deputize.core.progress import Progress, silent
-from deputize.core.records import RouteFile
 from deputize.home import Home
 from deputize.pipeline.curation import privacy_now
 from deputize.pipeline.machine_info import machine_info
@@ -210,34 +209,33 @@ def finish(run: Run) -> dict[str, Any]:
 
 
 def _publish(run: Run, discovered: Discovered, finetuned: Finetuned, evaluated: Evaluated) -> None:
-    from deputize.pipeline.earlier_routes import with_kept
+    from deputize.pipeline.publication import published
     from deputize.routes_file import read_routes, write_routes
     from deputize.stages.evaluate import publish
 
-    path = run.home.routes_path
+    path, life = run.home.routes_path, run.home.route_settings()
     fresh = publish.route_file(run.state.run_id, discovered, evaluated.results, finetuned)
-    old = read_routes(path)
-    written = write_routes(path, with_kept(_keep_closed(old, fresh), old, evaluated.earlier))
-    for route in written.routes:
+    new = published(
+        read_routes(path),
+        fresh,
+        evaluated.earlier,
+        outdated=evaluated.outdated,
+        start=life.start,
+        first_share=life.steps[0],
+    )
+    written = write_routes(path, new)
+    challenged = {route.id: route.specialist for route in written.routes}
+    for route in (*written.routes, *written.challengers):
         if route.run_id:
-            continue  # kept as it was
-        run.home.audit.append(
-            "route.publish",
-            subject=route.id,
-            detail={"state": route.state, "specialist": route.specialist, "run": run.state.run_id},
-        )
-    for one in evaluated.earlier:
-        if not one.kept:
-            detail = {"specialist": one.specialist, "run": run.state.run_id, "because": one.reason}
-            run.home.audit.append("route.close", subject=one.route_id, detail=detail)
-
-
-def _keep_closed(old: RouteFile | None, new: RouteFile) -> RouteFile:
-    """A route that a person closed stays closed when its task, or one with a template of it, is published again."""
-    shut = [r for r in old.routes if r.state in ("closed", "rolled_back")] if old else []
-    closed, keys = {r.task_id for r in shut}, {key for r in shut for key in r.keys}
-    routes = [
-        msgspec.structs.replace(r, state="closed") if r.task_id in closed or keys.intersection(r.keys) else r
-        for r in new.routes
-    ]
-    return msgspec.structs.replace(new, routes=routes, generation=(old.generation if old else 0))
+            continue  # as it was
+        detail = {"state": route.state, "specialist": route.specialist, "run": run.state.run_id}
+        if route in written.challengers:
+            detail["challenges"] = challenged[route.id]
+        run.home.audit.append("route.publish", subject=route.id, detail=detail)
+    closed = {one.route_id: (one.specialist, one.reason) for one in evaluated.earlier if not one.kept}
+    for route_id, (specialist, reason) in closed.items():
+        detail = {"specialist": specialist, "run": run.state.run_id, "because": reason}
+        run.home.audit.append("route.close", subject=route_id, detail=detail)
+    for route_id, reason in evaluated.outdated.items():
+        detail = {"run": run.state.run_id, "because": reason}
+        run.home.audit.append("route.replace", subject=route_id, detail=detail)

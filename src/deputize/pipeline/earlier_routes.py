@@ -86,8 +86,9 @@ def settle(
     evidence: Mapping[str, ServedEvidence],
     unusable: Mapping[str, str],
     config: Convert,
-) -> tuple[list[TaskResult], list[EarlierRoute]]:
-    """(the results, claims that rest on outdated calls refused; what becomes of each route without a successor).
+) -> tuple[list[TaskResult], list[EarlierRoute], dict[str, str]]:
+    """(the results, claims that rest on outdated calls refused; what becomes of each route without a successor; routes
+    with one that may not serve beside it, and why).
 
     Args:
         results: of this run.
@@ -115,12 +116,14 @@ def settle(
                 result = _only_recent(result, evidence[route.id], config.delta)
         settled.append(result)
     certified = {r.task_id for r in settled if r.certificate is not None}
-    earlier = []
+    earlier, outdated = [], {}
     for route in file.routes:
         task = task_of[route.id]
-        if task is not None and task.id in certified:
-            continue
         why = unusable.get(route.id) or against.get(route.id) or _laxer(route, config) or _edited(route, task)
+        if task is not None and task.id in certified:
+            if why:
+                outdated[route.id] = why
+            continue
         earlier.append(
             EarlierRoute(
                 route_id=route.id,
@@ -131,7 +134,7 @@ def settle(
                 reason=why or "this run has no claim to put in its place, and nothing speaks against it",
             )
         )
-    return settled, earlier
+    return settled, earlier, outdated
 
 
 def _task_of(route: Route, tasks: Sequence[Task]) -> Task | None:
@@ -206,21 +209,3 @@ def _trained_on(home: Home, route: Route) -> list[str]:
     except DeputizeError:
         return []
     return [id for s in found.specialists if s.path == route.specialist for id in s.trained_on]
-
-
-def with_kept(new: RouteFile, old: RouteFile, earlier: Sequence[EarlierRoute]) -> RouteFile:
-    """The new routes and the old ones that are kept, these under the key spaces that they were certified with."""
-    keep = {one.route_id: one.specialist for one in earlier if one.kept}
-    taken = {route.id for route in new.routes}
-    kept = [
-        structs.replace(route, run_id=route.run_id or old.run_id)
-        for route in old.routes
-        if keep.get(route.id) == route.specialist and route.id not in taken
-    ]
-    wanted = {route.run_id for route in kept}
-    spaces = {old.run_id: old.keyspaces, **old.kept_keyspaces}
-    return structs.replace(
-        new,
-        routes=[*new.routes, *kept],
-        kept_keyspaces={run_id: found for run_id, found in spaces.items() if run_id in wanted},
-    )

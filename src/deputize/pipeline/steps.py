@@ -126,13 +126,13 @@ def evaluate(run: Run, out: Artifact[Evaluated]) -> None:
         ),
     )
     MODELS.clear()  # a process that goes on, such as the watch, does not keep them in memory
-    results, earlier = _with_earlier_routes(run, results, discovered)
-    out.write(Evaluated(results=results, earlier=earlier, n_gone=population.n_gone))
+    results, earlier, outdated = _with_earlier_routes(run, results, discovered)
+    out.write(Evaluated(results=results, earlier=earlier, outdated=outdated, n_gone=population.n_gone))
 
 
 def _with_earlier_routes(
     run: Run, results: list[TaskResult], discovered: Discovered
-) -> tuple[list[TaskResult], list[EarlierRoute]]:
+) -> tuple[list[TaskResult], list[EarlierRoute], dict[str, str]]:
     """The results, and what becomes of the published routes that none of them replaces."""
     from deputize.pipeline.earlier_routes import served_evidence, settle, unusable_routes
     from deputize.routes_file import read_routes
@@ -141,7 +141,7 @@ def _with_earlier_routes(
         file = read_routes(run.home.routes_path)
     except DeputizeError as error:
         run.progress(f"no earlier route is kept: {error}", 0)
-        return results, []
+        return results, [], {}
     evidence = served_evidence(run.calls(), file.routes)
     unusable = unusable_routes(run.home, file)
     return settle(results, discovered, file, evidence, unusable, run.config)

@@ -78,6 +78,8 @@ def converted(
     folder = tmp_path_factory.mktemp("home")
     tiny_model.installed(folder / "models", folder)
     calls = log_of(request.param)
+    (folder / "home").mkdir()
+    (folder / "home" / "config.toml").write_text('[routes]\nstart = "live"\n')
     with pytest.MonkeyPatch.context() as patch, Home(folder / "home") as home:
         patch.setenv("DEPUTIZE_MODELS", str(folder / "models"))
         home.store.append(calls)

@@ -25,6 +25,8 @@ def conversions(folder: Path, n_runs: int, seed: int) -> Iterator[tuple[dict[str
     letters, serving = Letters(seed), Serving(folder / "home", AUDITED, seed)
     truth = Letters(seed + 1000)
     calls = [letters.next() for _ in range(N_FIRST)]
+    (folder / "home").mkdir()
+    (folder / "home" / "config.toml").write_text('[routes]\nstart = "live"\n')
     config = Convert(models=(tiny_model.NAME,), methods=("linear",), epsilon=0.05)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DEPUTIZE_MODELS", str(folder / "models"))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from time import perf_counter
 
 import pytest
+from msgspec import structs
 from tests.unit.gateway.stubs import (
     JSON,
     CannedResponse,
@@ -21,7 +23,8 @@ from tests.unit.gateway.stubs import (
 from deputize.core.errors import UpstreamError
 from deputize.core.records import Decision, Prediction, Route
 from deputize.gateway.audits import MAX_AUDITS, Auditor
-from deputize.gateway.exchange import Exchange, RoutingOutcome
+from deputize.gateway.exchange import Exchange, ExchangeOutcome, RoutingOutcome
+from deputize.wire.events import Completion
 
 
 def repeats_route() -> Route:
@@ -156,3 +159,74 @@ async def test_only_a_share_is_audited_and_no_override() -> None:
         auditor(parts, UpstreamError("not asked"), share=share, draw=draw).consider(served())
     auditor(parts, UpstreamError("not asked")).consider(served(reason="override"))
     assert parts.metrics.value("deputize_audits_total") == 0
+
+
+async def said(answer: str) -> Prediction:
+    return Prediction(answer=answer, confidence=0.9, latency_ms=4.0)
+
+
+async def test_a_shadow_beside_the_llm_is_evidence_without_another_call() -> None:
+    shadow = live_route(state="shadow")
+    for agrees, deferred, results in ((True, False, ["."]), (False, False, ["s"]), (True, True, [])):
+        parts, asked = Settled(), exchange()
+        told = ListObserver(parts)
+        decision = Decision(
+            reason="shadow",
+            route_id="r",
+            specialist="s",
+            confidence=0.9,
+            shadow_agrees=agrees,
+            deferred=deferred,
+        )
+        asked.routing = RoutingOutcome(decision, shadow, compared=shadow)
+        audits = auditor(parts, UpstreamError("not asked"), observer=told)
+        audits.compared(
+            asked, ExchangeOutcome(completion=Completion({"role": "assistant", "content": "rain"}))
+        )
+        await audits.finish(5)
+        assert told.results == results and not parts.recorder.calls
+    unsure = structs.replace(decision, confidence=0.1, deferred=False)
+    asked.routing = RoutingOutcome(unsure, shadow, compared=shadow)
+    audits.compared(asked, ExchangeOutcome())
+    await audits.finish(5)
+    assert told.results == [], "it would not have been served"
+
+
+@pytest.mark.parametrize(("again", "result"), [("rain", "."), ("sun", "l")])
+async def test_a_shadow_against_repeats_asks_the_llm_once_more(again: str, result: str) -> None:
+    shadow, parts, asked = structs.replace(repeats_route(), state="shadow"), Settled(), exchange()
+    told = ListObserver(parts)
+    decision = Decision(reason="shadow", route_id="r", specialist="s", confidence=0.9, shadow_agrees=True)
+    asked.routing = RoutingOutcome(decision, shadow, compared=shadow)
+    audits = auditor(parts, says(again), observer=told)
+    audits.compared(asked, ExchangeOutcome(completion=Completion({"role": "assistant", "content": "rain"})))
+    await audits.finish(5)
+    (call,) = parts.recorder.calls
+    assert told.results == [result] and call.id == "dpz-1-repeat" and call.decision is not None
+    assert (call.decision.reason, call.decision.audit_of) == ("audit_repeat", "dpz-1")
+    assert call.decision.repeat_agrees == (again == "rain")
+
+
+async def test_a_challenger_is_compared_with_the_answer_that_an_audit_brings() -> None:
+    parts, call = Settled(), served()
+    told = ListObserver(parts)
+    new = live_route(specialist="new", state="shadow")
+    call.routing = structs.replace(call.routing, shadow=asyncio.ensure_future(said("sun")), compared=new)
+    audits = auditor(parts, says("rain"), share=0.0, observer=told)
+    audits.consider(call)
+    await audits.finish(5)
+    (audit,) = parts.recorder.calls
+    assert audit.decision is not None and audit.decision.challenger is not None
+    assert (audit.decision.specialist, audit.decision.shadow_agrees) == ("s", True)
+    assert (audit.decision.challenger.specialist, audit.decision.challenger.agrees) == ("new", False)
+    assert told.results == ["s", "."], "one audit is evidence about both"
+
+
+async def test_a_canary_is_audited_more_closely() -> None:
+    parts = Settled()
+    canary = live_route(state="canary", share=0.01)
+    auditor(parts, says("rain"), share=0.02).consider(served(canary))
+    auditor(parts, UpstreamError("not asked"), share=0.02).consider(served())
+    auditor(parts, UpstreamError("off"), share=0.0).consider(served(canary))
+    await asyncio.sleep(0.05)
+    assert parts.metrics.value("deputize_audits_total") == 1

@@ -10,8 +10,9 @@ import pytest
 from msgspec import structs
 from tests.unit.gateway.stubs import context, exchange, live_route
 
+from deputize.core.config import RouteSettings
 from deputize.core.errors import DeputizeError
-from deputize.core.records import Prediction, Request, RequestLimits
+from deputize.core.records import Prediction, Request, RequestLimits, ShadowPlan
 from deputize.gateway.metrics import Metrics
 from deputize.gateway.protocols import RouteLookup
 from deputize.gateway.routing import RoutingDecider, new_tool_call_id
@@ -211,6 +212,77 @@ async def test_a_shadow_is_asked_while_the_llm_answers() -> None:
     outcome = await decider(OneRoute(state="shadow"), RAIN).route(exchange())
     assert outcome.decision.reason == "shadow" and isinstance(outcome.shadow, asyncio.Task)
     assert await outcome.shadow is RAIN
+
+
+class Challenged(OneRoute):
+    """A live route with a challenger."""
+
+    def __init__(self, **challenger: Any) -> None:
+        super().__init__()
+        self.challenger = live_route(**{"specialist": "new", "state": "shadow", **challenger})
+
+    def match(self, request: Request, tenant: str = "default") -> RouteMatch:
+        return RouteMatch(self.route, challenger=self.challenger)
+
+
+async def test_a_challenger_in_shadow_is_asked_on_a_share_of_the_calls() -> None:
+    table = Challenged()
+    routing = RoutingDecider(
+        lambda: table,
+        Saying(RAIN),
+        Metrics(),
+        timeout_s=1,
+        clock_s=lambda: 0.0,
+        audit_share=0.02,
+        life=RouteSettings(challenger_share=0.25),
+    )
+    outcomes = [await routing.route(exchange(context=context(id=f"dpz-{i}"))) for i in range(400)]
+    asked = [o for o in outcomes if o.shadow is not None]
+    assert 70 < len(asked) < 130
+    assert {(o.decision.served_by, o.decision.specialist) for o in outcomes} == {("slm", "s")}
+    assert {o.decision.audit_share for o in asked} == {1.0}, "its answer comes from an audit"
+    assert {o.decision.audit_share for o in outcomes if o.shadow is None} == {0.02}
+    assert all(o.compared is table.challenger for o in asked)
+    override = await routing.route(exchange(context=context(id=asked[0].decision.route_id, override="llm")))
+    assert override.shadow is None
+    await asyncio.gather(*(o.shadow for o in asked if o.shadow is not None))
+
+
+async def test_a_challenger_in_canary_serves_its_share_by_episode() -> None:
+    table = Challenged(state="canary", share=0.25)
+    served = {
+        episode: {
+            (
+                await decider(table, RAIN).route(
+                    exchange(context=context(id=f"{episode}-{k}", episode=episode))
+                )
+            ).decision.specialist
+            for k in range(3)
+        }
+        for episode in map(str, range(120))
+    }
+    assert all(len(who) == 1 for who in served.values()), "one run of the agent stays with one version"
+    assert 15 < sum(who == {"new"} for who in served.values()) < 50
+
+
+async def test_a_challenger_alone_is_a_route_and_one_that_was_refused_is_none() -> None:
+    alone = Challenged()
+    alone.route = None  # type: ignore[assignment]
+    assert (await decider(alone, RAIN).route(exchange())).decision.reason == "shadow"
+    refused = await decider(Challenged(state="rolled_back"), RAIN).route(exchange())
+    assert (refused.decision.served_by, refused.decision.specialist, refused.shadow) == ("slm", "s", None)
+
+
+async def test_a_shadow_is_asked_within_the_limits_a_person_has_set() -> None:
+    table, now = OneRoute(state="shadow", shadow=ShadowPlan(share=0.5, until_s=100.0)), [50.0]
+    routing = RoutingDecider(
+        lambda: table, Saying(RAIN), Metrics(), timeout_s=1, clock_s=lambda: 0.0, wall_clock_s=lambda: now[0]
+    )
+    outcomes = [await routing.route(exchange(context=context(id=str(i)))) for i in range(200)]
+    assert 70 < sum(o.shadow is not None for o in outcomes) < 130
+    now[0] = 101.0
+    over = [await routing.route(exchange(context=context(id=str(i)))) for i in range(20)]
+    assert not any(o.shadow for o in over) and {o.decision.reason for o in over} == {"shadow"}
 
 
 def test_ids_of_tool_calls_are_fresh() -> None:

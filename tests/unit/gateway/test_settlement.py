@@ -154,7 +154,7 @@ async def test_a_challenger_is_compared_with_the_llm_only() -> None:
     for served_by in ("llm", "slm"):
         parts, asked, new = Settled(), exchange(), live_route(specialist="new", state="shadow")
         asked.routing = RoutingOutcome(
-            Decision(served_by=served_by, reason="live", specialist="s"),  # type: ignore[arg-type]
+            Decision(served_by=served_by, reason="live", specialist="s"),
             ROUTE,
             shadow=asyncio.ensure_future(predict()),
             compared=new,

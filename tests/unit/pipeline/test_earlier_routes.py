@@ -22,7 +22,7 @@ from deputize.core.records import (
     RouteFile,
     Task,
 )
-from deputize.pipeline.earlier_routes import served_evidence, settle, with_kept
+from deputize.pipeline.earlier_routes import served_evidence, settle
 from deputize.testing import call
 
 CONTRACT = Contract(kind="label", labels=["rain", "sun"])
@@ -83,7 +83,9 @@ def settled(
 ) -> tuple[TaskResult, list[EarlierRoute]]:
     found = Discovered(tasks=[task], keyspaces=[], assignment={})
     file = replace(OLD, routes=[route])
-    (one,), earlier = settle([result], found, file, served_evidence(calls, [route]), unusable or {}, config)
+    (one,), earlier, _ = settle(
+        [result], found, file, served_evidence(calls, [route]), unusable or {}, config
+    )
     return one, earlier
 
 
@@ -165,19 +167,3 @@ def test_a_route_whose_task_is_not_found_is_kept() -> None:
     """A run over the calls of some agents says nothing of the others."""
     _, (earlier,) = settled([], task=replace(TASK, id="other"))
     assert earlier.kept and earlier.task_id == ""
-
-
-def test_kept_routes_stay_as_they_are_under_their_own_key_spaces() -> None:
-    new_route = replace(ROUTE, id="route-n", task_id="n", keys=["k"], specialist="runs/0002/specialists/n")
-    new = RouteFile(run_id="0002", keyspaces=[KeySpace(signature="s", lines=["new"])], routes=[new_route])
-    shut = replace(ROUTE, state="rolled_back")
-    kept = settled([], route=shut)[1]
-    second = with_kept(new, replace(OLD, routes=[shut]), kept)
-    assert second.routes == [new_route, replace(shut, run_id="0001")]
-    assert second.kept_keyspaces == {"0001": OLD.keyspaces}
-    # and once more: the run of its key spaces is still the first
-    third = with_kept(RouteFile(run_id="0003"), second, settled([], route=second.routes[1])[1])
-    assert third.routes == [replace(shut, run_id="0001")] and set(third.kept_keyspaces) == {"0001"}
-    # what was put in its place meanwhile is not overruled
-    moved = replace(OLD, routes=[replace(ROUTE, specialist="another")])
-    assert with_kept(new, moved, kept) == new

@@ -110,7 +110,7 @@ def test_a_tenant_is_served_by_its_own_and_by_shared_routes_only(file: RouteFile
     table = RouteTable.build(both)
     found = {name: table.match(request(), name).route for name in ("alpha", "beta", "gamma", "default")}
     assert found == {"alpha": both.routes[0], "beta": both.routes[1], "gamma": None, "default": None}
-    assert table.match(request()) == (None, "no_route"), "nor is it said that others send such prompts"
+    assert table.match(request()) == NO_MATCH, "nor is it said that others send such prompts"
 
     shared = replace(file, routes=[replace(file.routes[0], tenant=EVERY_TENANT)])
     assert all(RouteTable.build(shared).match(request(), name).route for name in ("alpha", "default"))

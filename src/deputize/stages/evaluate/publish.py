@@ -11,7 +11,7 @@ from deputize.core.records import Route, RouteFile
 def route_file(
     run_id: str, discovered: Discovered, results: Sequence[TaskResult], finetuned: Finetuned
 ) -> RouteFile:
-    """One live route per certified task, in the order of the tasks. Refused tasks are absent: a route starts closed."""
+    """One closed route per certified task, in the order of the tasks; how it comes into service is decided elsewhere."""
     result_of = {r.task_id: r for r in results}
     specialist_of = {s.id: s for s in finetuned.specialists}
     routes = []
@@ -30,7 +30,7 @@ def route_file(
                 contract=task.contract,
                 specialist=specialist.path,
                 threshold=result.certificate.threshold,
-                state="live",
+                state="closed",
                 share=1.0,
                 certificate=result.certificate,
                 median_prompt_tokens_before=round(specialist.prompt_tokens_before or 0),

@@ -15,7 +15,7 @@ def test_only_certified_tasks_get_a_route(world: Make) -> None:
     results = w.run()
     routes = route_file("r1", w.discovered, results, w.finetuned)
     (route,) = routes.routes
-    assert (route.state, route.share, route.task_id, route.keys) == ("live", 1.0, "t1", ["sig/1"])
+    assert (route.state, route.share, route.task_id, route.keys) == ("closed", 1.0, "t1", ["sig/1"])
     assert route.threshold == results[0].certificate.threshold
     assert route.specialist == "runs/r/specialists/t1-lora"
     assert routes.keyspaces == w.discovered.keyspaces and routes.run_id == "r1"

@@ -23,7 +23,8 @@ def walk(
 ) -> list[tuple[str, float, int]]:
     """(state, share, comparisons so far) of each step that a specialist with these losses takes."""
     rng = np.random.default_rng(seed)
-    one, evidence, steps = route(state="shadow"), NONE, []
+    steps: list[tuple[str, float, int]] = []
+    one, evidence = route(state="shadow"), NONE
     for n in range(n_calls):
         rate = rate_in_shadow if one.state == "shadow" else rate_in_canary
         evidence = with_audit(evidence, "s" if rng.random() < rate else ".", CERTIFICATE)

@@ -1,0 +1,108 @@
+"""The route file after a run: how new specialists come into service beside those that serve.
+
+A new specialist for a task that nothing serves yet begins as `[routes] start` says. Where one serves, the new one is its
+challenger until its own calls have carried it to live (gateway.promotion); then the older one is kept for one step back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Literal
+
+from msgspec import structs
+
+from deputize.core.earlier_route import EarlierRoute
+from deputize.core.records import Route, RouteFile
+from deputize.stages.refine.route_life import is_serving, same_task
+
+Start = Literal["shadow", "canary", "live"]
+
+
+def published(
+    old: RouteFile,
+    fresh: RouteFile,
+    earlier: Sequence[EarlierRoute],
+    *,
+    outdated: Collection[str] = (),
+    start: Start = "shadow",
+    first_share: float = 0.01,
+) -> RouteFile:
+    """The route file that a run leaves.
+
+    Args:
+        old: in force.
+        fresh: routes of the run, in whatever state.
+        earlier: what becomes of old routes without a successor.
+        outdated: ids of old routes with a successor that may not serve beside it: something speaks against them.
+        start: the state in which a new specialist begins.
+        first_share: of a canary.
+    """
+    old = _with_run_ids(old)
+    found = RouteFile(run_id=fresh.run_id, keyspaces=fresh.keyspaces, routes=[])
+    routes, challengers, previous = [], [], []
+    for new in fresh.routes:
+        was = next((r for r in old.routes if same_task(r, new)), None)
+        before = next((r for r in old.challengers if r.specialist == new.specialist), None)
+        serves = was is not None and is_serving(was) and was.id not in outdated
+        if before is not None and serves and was is not None:  # the same run, published again
+            routes.append(was)
+            challengers.append(_as(new, before))
+        elif was is None:
+            routes.append(begun(new, start, first_share))
+        elif was.specialist == new.specialist or was.state == "closed":
+            routes.append(_as(new, was))
+        elif serves and start != "live":
+            routes.append(was)
+            challengers.append(begun(structs.replace(new, id=was.id), start, first_share))
+        else:
+            # what was rolled back has to be earned again
+            routes.append(begun(new, "shadow" if was.state == "rolled_back" else start, first_share))
+            if serves:
+                previous.append(structs.replace(was, id=new.id))
+    keep = {one.route_id: one.specialist for one in earlier if one.kept}
+    routes += [
+        r
+        for r in old.routes
+        if keep.get(r.id) == r.specialist and not any(same_task(r, one) for one in routes)
+    ]
+    ids = {r.id for r in routes if is_serving(r)}
+    challengers += [
+        r for r in old.challengers if r.id in ids and not any(same_task(r, one) for one in challengers)
+    ]
+    ids = {r.id for r in routes}
+    previous += [r for r in old.previous if r.id in ids and not any(same_task(r, one) for one in previous)]
+    wanted = {r.run_id for r in (*routes, *challengers, *previous)} - {""}
+    return structs.replace(
+        found,
+        routes=routes,
+        challengers=challengers,
+        previous=previous,
+        kept_keyspaces={id: spaces for id, spaces in old.kept_keyspaces.items() if id in wanted},
+        generation=old.generation,
+    )
+
+
+def begun(route: Route, start: Start, first_share: float) -> Route:
+    """A new route in its first state."""
+    share = {"shadow": 1.0, "canary": first_share, "live": 1.0}[start]
+    return structs.replace(route, state=start, share=share)
+
+
+def _as(new: Route, was: Route) -> Route:
+    """A route in the state of another one, a challenger under its id."""
+    return structs.replace(new, id=was.id, state=was.state, share=was.share, shadow=was.shadow)
+
+
+def _with_run_ids(file: RouteFile) -> RouteFile:
+    """The file with all routes under the name of the run whose key spaces they have."""
+
+    def named(routes: Sequence[Route]) -> list[Route]:
+        return [structs.replace(route, run_id=route.run_id or file.run_id) for route in routes]
+
+    return structs.replace(
+        file,
+        routes=named(file.routes),
+        challengers=named(file.challengers),
+        previous=named(file.previous),
+        kept_keyspaces={file.run_id: file.keyspaces, **file.kept_keyspaces},
+    )
