@@ -11,7 +11,7 @@ from deputize.core.records import Route
 from deputize.files import locked
 from deputize.gateway.evidence_file import EVIDENCE_FILE, AppendsToAuditLog, read_evidence, write_evidence
 from deputize.routes_file import read_routes, update_routes
-from deputize.stages.refine.route_life import closed, ended, entered_canary, progress, promoted
+from deputize.stages.refine.route_life import StepProgress, closed, ended, entered_canary, progress, promoted
 
 log = logging.getLogger("deputize.gateway")
 
@@ -54,31 +54,39 @@ def step_routes(
             found = progress(route, evidence, life)
             if found is None or evidence is None or not found.is_enough:
                 continue
-            detail = {
-                "because": "its calls in shadow" if route.state == "shadow" else "its audited calls",
-                "state": found.next_state,
-                "share": f"{found.next_share:g}",
-                "before": f"{route.state} {route.share:g}",
-                "specialist": route.specialist,
-                "certificate": route.certificate.id if route.certificate is not None else "",
-                **found.detail(),
-            }
+            detail = _detail(route, found)
             audit.append("route.promote", actor=actor, subject=route.id, detail=detail)
             if route.state == "shadow":
                 known[key] = entered_canary(evidence)
                 write_evidence(home, known)
             step = partial(promoted, route=route, state=found.next_state, share=found.next_share)
             update_routes(home / "routes.json", step)
-            log.warning(
-                "route %s (%s) is %s for %.0f %% of its calls: %s of %s differed, mean loss allowed %s, e-value %s",
-                route.id,
-                route.task_name,
-                found.next_state,
-                100 * found.next_share,
-                detail["differed"],
-                detail["compared"],
-                detail["allowed"],
-                detail["e_value"],
-            )
+            _say(route, found, detail)
             stepped.append(route)
     return stepped
+
+
+def _detail(route: Route, found: StepProgress) -> dict[str, str]:
+    return {
+        "because": "its calls in shadow" if route.state == "shadow" else "its audited calls",
+        "state": found.next_state,
+        "share": f"{found.next_share:g}",
+        "before": f"{route.state} {route.share:g}",
+        "specialist": route.specialist,
+        "certificate": route.certificate.id if route.certificate is not None else "",
+        **found.detail(),
+    }
+
+
+def _say(route: Route, found: StepProgress, detail: dict[str, str]) -> None:
+    log.warning(
+        "route %s (%s) is %s for %.0f %% of its calls: %s of %s differed, mean loss allowed %s, e-value %s",
+        route.id,
+        route.task_name,
+        found.next_state,
+        100 * found.next_share,
+        detail["differed"],
+        detail["compared"],
+        detail["allowed"],
+        detail["e_value"],
+    )

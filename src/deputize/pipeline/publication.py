@@ -6,7 +6,7 @@ challenger until its own calls have carried it to live (gateway.promotion); then
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Literal
 
 from msgspec import structs
@@ -39,7 +39,9 @@ def published(
     """
     old = _with_run_ids(old)
     found = RouteFile(run_id=fresh.run_id, keyspaces=fresh.keyspaces, routes=[])
-    routes, challengers, previous = [], [], []
+    routes: list[Route] = []
+    challengers: list[Route] = []
+    previous: list[Route] = []
     for new in fresh.routes:
         was = next((r for r in old.routes if same_task(r, new)), None)
         before = next((r for r in old.challengers if r.specialist == new.specialist), None)
@@ -59,27 +61,40 @@ def published(
             routes.append(begun(new, "shadow" if was.state == "rolled_back" else start, first_share))
             if serves:
                 previous.append(structs.replace(was, id=new.id))
+    return _with_the_rest(found, old, routes, challengers, previous, earlier)
+
+
+def _with_the_rest(
+    file: RouteFile,
+    old: RouteFile,
+    routes: list[Route],
+    challengers: list[Route],
+    previous: list[Route],
+    earlier: Sequence[EarlierRoute],
+) -> RouteFile:
+    """The file with these routes and what stays of the old one beside them."""
     keep = {one.route_id: one.specialist for one in earlier if one.kept}
-    routes += [
-        r
-        for r in old.routes
-        if keep.get(r.id) == r.specialist and not any(same_task(r, one) for one in routes)
-    ]
-    ids = {r.id for r in routes if is_serving(r)}
-    challengers += [
-        r for r in old.challengers if r.id in ids and not any(same_task(r, one) for one in challengers)
+    routes = [*routes, *_of_other_tasks((r for r in old.routes if keep.get(r.id) == r.specialist), routes)]
+    serving = {r.id for r in routes if is_serving(r)}
+    challengers = [
+        *challengers,
+        *_of_other_tasks((r for r in old.challengers if r.id in serving), challengers),
     ]
     ids = {r.id for r in routes}
-    previous += [r for r in old.previous if r.id in ids and not any(same_task(r, one) for one in previous)]
+    previous = [*previous, *_of_other_tasks((r for r in old.previous if r.id in ids), previous)]
     wanted = {r.run_id for r in (*routes, *challengers, *previous)} - {""}
     return structs.replace(
-        found,
+        file,
         routes=routes,
         challengers=challengers,
         previous=previous,
         kept_keyspaces={id: spaces for id, spaces in old.kept_keyspaces.items() if id in wanted},
         generation=old.generation,
     )
+
+
+def _of_other_tasks(routes: Iterable[Route], than: Sequence[Route]) -> list[Route]:
+    return [r for r in routes if not any(same_task(r, one) for one in than)]
 
 
 def begun(route: Route, start: Start, first_share: float) -> Route:

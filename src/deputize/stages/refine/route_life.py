@@ -26,7 +26,7 @@ OPEN: tuple[RouteState, ...] = ("shadow", "canary", "live")
 
 
 @dataclass(frozen=True)
-class Progress:
+class StepProgress:
     """How far the evidence of a route has come toward its next step."""
 
     n_audits: int
@@ -56,7 +56,7 @@ class Progress:
         }
 
 
-def progress(route: Route, evidence: RouteEvidence | None, settings: RouteSettings) -> Progress | None:
+def progress(route: Route, evidence: RouteEvidence | None, settings: RouteSettings) -> StepProgress | None:
     """The way of a route to its next step; None where it takes none: closed, live, only compared, or not testable."""
     if route.state not in ("shadow", "canary") or route.certificate is None:
         return None
@@ -71,7 +71,7 @@ def progress(route: Route, evidence: RouteEvidence | None, settings: RouteSettin
         after = [share for share in after if share > route.share] or [1.0]
         wanted *= (len(settings.steps) - len(after) + 1) / len(settings.steps)
     state = evidence.state if evidence is not None else None
-    return Progress(
+    return StepProgress(
         n_audits=state.n_audits - start.n_audits if state is not None else 0,
         n_differed=evidence.n_specialist_differed - start.n_specialist_differed
         if evidence is not None
