@@ -146,12 +146,21 @@ class Preparation:
     """Fields of a call that are left out."""
     free_field: str = ""
     """A field of the replies that only a person reads (`deputize tasks field TASK NAME free`)."""
+    model: str = ""
+    """The model whose calls are kept; "": all."""
+    parsed: str = ""
+    """A field of a row that holds what the agent's code read out of the reply; it replaces the reply, and calls
+    without it are left out."""
 
     def write(self, log: Path, out: Path) -> Path:
         """The log with the declarations, as a file that `deputize import` reads."""
         with gzip.open(log, "rt", encoding="utf-8") as lines, out.open("w", encoding="utf-8") as file:
             for line in lines:
                 row = {k: v for k, v in json.loads(line).items() if k not in self.without}
+                if self.model not in ("", row["model"]) or (self.parsed and row.get(self.parsed) is None):
+                    continue
+                if self.parsed:
+                    row["response"] = {"role": "assistant", "content": str(row[self.parsed])}
                 if self.audience:
                     row["audience"] = self.audience
                 file.write(json.dumps(row) + "\n")

@@ -27,6 +27,8 @@ LOGS: dict[str, tuple[Preparation, Convert]] = {
     "intent_clinc150": (Preparation(), CONFIG),
     # logit_bias makes every one of these calls the LLM's own; the labels are what is to be learnt
     "tweeteval_sentiment_gpt35": (Preparation(audience="code", without=("params",)), CONFIG),
+    # a survey and a question of yes or no, asked one snapshot of a model; the agent parses the letter or word out of the reply
+    "drift_opinionqa_prime": (Preparation(audience="code", model="gpt-4-0314", parsed="answer"), CONFIG),
     # a person reads the reasoning of a verdict, code reads the verdict
     "haiku_gateway_log": (
         Preparation(free_field="reasoning"),

@@ -54,6 +54,7 @@ _CAPITAL_VERBS: Final = frozenset(verb.title() for verb in _VERBS)
 _SIGNS: Final = _VERBS | _FORMATS
 _SIGNS_IN_BYTES: Final = frozenset(word.encode() for word in _SIGNS)
 _STARTS_IN_BYTES: Final = frozenset(word.encode() for word in _PHRASE_STARTS)
+_FIRST_LOOK: Final = _SIGNS_IN_BYTES | _STARTS_IN_BYTES
 _SEPARATORS: Final = punctuation.replace("'", "").encode()
 _TO_SPACES: Final = bytes.maketrans(_SEPARATORS, b" " * len(_SEPARATORS))
 _SENTENCE_END: Final = re.compile(r"[.!?:;\n]\s+")
@@ -93,9 +94,10 @@ def instruction_signs(text: str) -> list[str]:
 
 def _may_hold_signs(lowered: str) -> bool:
     words = _bytes_split(lowered)
-    if not _SIGNS_IN_BYTES.isdisjoint(words):  # a condition needs a verb too
-        return True
-    return not _STARTS_IN_BYTES.isdisjoint(words) and any(phrase in lowered for phrase in _PHRASES)
+    if _FIRST_LOOK.isdisjoint(words):
+        return False
+    # a condition needs a verb too
+    return not _SIGNS_IN_BYTES.isdisjoint(words) or any(phrase in lowered for phrase in _PHRASES)
 
 
 def _split(text: str) -> list[str]:

@@ -7,6 +7,7 @@ line of which only the value varies.
 from __future__ import annotations
 
 import re
+from collections.abc import Container
 from typing import Final
 
 LONG_LINE = 160
@@ -27,6 +28,7 @@ _HEAD: Final = re.compile(
     r"\W{0,4}(\w[^:=\n{}\[\]<>]{0,47}?)[\"'*_]{0,3}\s?(?::(?!//)|=)[*_]{0,2}(?:\s+|$|(?=[\"'\[{\d]))"
 )
 _MAX_HEAD_WORDS = 5
+_AFTER_LABEL: Final = frozenset(["", " ", "\t", '"', "'", "[", "{"])
 
 
 def normalise(unit: str) -> str:
@@ -53,6 +55,21 @@ def line_units(line: str) -> list[str]:
     if len(line) > LONG_LINE:
         return [part for part in _SENTENCE.split(line) if part]
     return [line] if line else []
+
+
+def known_head_of(unit: str, heads: Container[str]) -> str:
+    """The head of a unit where it is one of `heads`; '' where not.
+
+    Args:
+        unit: a unit of a prompt.
+        heads: known ones, as `head_of` gives them.
+    """
+    # a plain label is found without the pattern, in a fifth of the time
+    at = unit.find(":") + 1
+    if at and (head := unit[:at]) in heads and unit[at : at + 1] in _AFTER_LABEL:
+        return head
+    head = head_of(unit)
+    return head if head in heads else ""
 
 
 def head_of(unit: str) -> str:

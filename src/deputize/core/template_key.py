@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 from deputize.core.contracts import text_of
 from deputize.core.prompt_limits import RecognisedUnits, VaryingText, ends, within
-from deputize.core.prompt_units import head_of, normalise, units
+from deputize.core.prompt_units import known_head_of, normalise, units
 from deputize.core.records import (
     DEFAULT_TENANT,
     EVERY_TENANT,
@@ -59,6 +59,8 @@ class SystemText(NamedTuple):
     """Template key -> whether the text is within its limits."""
     matches: dict[bytes, TemplateMatch]
     """Digest of a user text that came with it -> their template: the steps of an episode share their opening."""
+    digests: dict[tuple[str, ...], str]
+    """Known units of a user text that came with it -> the digest of both."""
 
 
 class TemplateMatcher:
@@ -87,7 +89,7 @@ class TemplateMatcher:
                 normalised = normalise(unit)
                 if normalised in lines:
                     known = normalised
-                elif not heads or (known := head_of(unit)) not in heads:
+                elif not heads or not (known := known_head_of(unit, heads)):
                     n_unknown[place] += 1
                     varying.append(VaryingText(place, unit))
                     continue
@@ -112,7 +114,7 @@ class TemplateMatcher:
         if cached is None:
             if len(self._cache) >= _CACHED_PROMPTS:
                 self._cache.clear()
-            cached = self._cache[text] = SystemText(self.recognise(text), {}, {})
+            cached = self._cache[text] = SystemText(self.recognise(text), {}, {}, {})
         return cached
 
     def key(self, request: Request) -> str:
@@ -136,7 +138,11 @@ class TemplateMatcher:
 
     def _match(self, system: SystemText, user_text: str) -> TemplateMatch:
         user = self.recognise(user_text)
-        key = self._digest(system.found.known, user.known)
+        key = system.digests.get(user.known)
+        if key is None:
+            if len(system.digests) >= _CACHED_OPENINGS:
+                system.digests.clear()
+            key = system.digests[user.known] = self._digest(system.found.known, user.known)
         limits = self._space.prompt_limits.get(key)
         if limits is not None and not self._is_within(limits, key, system, user):
             return TemplateMatch("", is_changed=True, closest=self._branch(key, user_text))

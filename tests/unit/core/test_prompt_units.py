@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deputize.core.prompt_units import LONG_LINE, head_of, line_units, normalise, units
+from deputize.core.prompt_units import LONG_LINE, head_of, known_head_of, line_units, normalise, units
 
 
 class TestUnits:
@@ -40,6 +40,18 @@ class TestUnits:
     )
     def test_heads(self, unit: str, head: str) -> None:
         assert head_of(unit) == head
+
+    @given(
+        st.lists(
+            st.sampled_from(["Key", "a b", ":", "=", " ", "//", "x", '"', "*", "- ", "\t", "5", "{"]),
+            max_size=8,
+        )
+    )
+    def test_the_quick_look_at_a_head_agrees_with_the_pattern(self, parts: list[str]) -> None:
+        unit = "".join(parts).strip()
+        heads = {"Key:", "a b:", "x:", "Key Key:", "xKey:"}
+        head = head_of(unit)
+        assert known_head_of(unit, heads) == (head if head in heads else "")
 
     @given(st.text())
     def test_the_units_of_a_text_are_those_of_its_lines(self, text: str) -> None:
