@@ -49,7 +49,6 @@ def rows(n_rounds: int = 5) -> list[dict[str, Any]]:
                 threshold=0.5,
                 share_served=0.9,
                 p_value=0.01,
-                label_source="agreement",
                 claim="",
                 limits=limits,
             ),

@@ -24,7 +24,7 @@ import numpy as np
 
 from deputize.core.artifacts import Curated, Selected
 from deputize.core.config import Convert
-from deputize.core.contracts import agree, answer_of
+from deputize.core.contracts import agree, answer_of, commonest_answer
 from deputize.core.deadline import Deadline
 from deputize.core.progress import silent
 from deputize.core.records import Answer, Call, Example, Task
@@ -37,7 +37,6 @@ from deputize.stages.cluster.run import run as cluster
 from deputize.stages.collect.audience import infer_sites
 from deputize.stages.collect.import_logs import read_calls
 from deputize.stages.curate.run import run as curate
-from deputize.stages.evaluate.population import commonest_answer
 from deputize.stages.finetune.run import run as finetune
 from deputize.testing import ScriptedUpstream, running
 
@@ -187,6 +186,8 @@ def _row(
         c.request != r.request or c.response != r.response for c, r in zip(clean_test, raw_test, strict=True)
     ]
     training = [e for e in raw.examples if e.split == "train" and assignment.get(e.call_id) == task.id]
+    answers = (answer_of(e.response, task.contract) for e in training)
+    majority = commonest_answer((a for a in answers if a is not None), task.contract)
     return {
         "log": name,
         "level": level,
@@ -199,7 +200,7 @@ def _row(
             np.mean(
                 [
                     agree(
-                        commonest_answer(training, task.contract),
+                        majority,
                         answer_of(e.response, task.contract),
                         task.contract,
                     )

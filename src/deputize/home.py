@@ -151,7 +151,7 @@ class Home:
 
         Args:
             audited: note every reading of raw calls in the audit log, as done by whom `audit_log.acts_as` names, else
-                by the user of the operating system. False where a GuardedStore notes who it is really for. The opening
+                by the user of the operating system. False where the reader notes who it is really for. The opening
                 is noted in any case, before anything is made: so a store without a log means that the log was removed.
 
         Returns:

@@ -31,7 +31,6 @@ def route(id: str) -> Route:
         threshold=0.9,
         share_served=1.0,
         p_value=0.01,
-        label_source="agreement",
         claim="as said",
     )
     return Route(

@@ -78,27 +78,25 @@ def approve(terminal: Terminal, /, request_id: str) -> None:
 def export(terminal: Terminal, /, request_id: str, out: Path) -> None:
     """Write the raw calls of an approved request to a file only you can read."""
     from deputize.maintenance.lineage import ClearTextCopy, note_copy
-    from deputize.store.access.guarded_store import GuardedStore
+    from deputize.store.access.raw_export import export_raw
 
     approvals, home = _approvals(terminal), terminal.home
-    with contextlib.closing(home.open_store(audited=False)) as store:
-        guarded = GuardedStore(store, terminal.actor, home.audit, approvals)
-        # the file first: an approval must not be used up by a folder that is not there
-        with _new_file(out) as file:
-            ids: list[str] = []
-            for call in guarded.export(request_id):
-                file.write(encode(call) + b"\n")
-                ids.append(call.id)
-            note_copy(
-                home,
-                ClearTextCopy(
-                    path=str(out.resolve()),
-                    what="raw calls",
-                    by=terminal.actor.name,
-                    at=time.time(),
-                    call_ids=ids,
-                ),
-            )
+    # the file first: an approval must not be used up by a folder that is not there
+    with contextlib.closing(home.open_store(audited=False)) as store, _new_file(out) as file:
+        ids: list[str] = []
+        for call in export_raw(store, terminal.actor, home.audit, approvals, request_id):
+            file.write(encode(call) + b"\n")
+            ids.append(call.id)
+        note_copy(
+            home,
+            ClearTextCopy(
+                path=str(out.resolve()),
+                what="raw calls",
+                by=terminal.actor.name,
+                at=time.time(),
+                call_ids=ids,
+            ),
+        )
     terminal.result(
         {"n_calls": len(ids), "path": str(out)}, lambda: terminal.say(f"{len(ids)} raw calls in {out}.")
     )

@@ -187,6 +187,17 @@ def _compared(answer: Answer, contract: Contract) -> Answer:
     return _canonical(answer, contract)
 
 
+def commonest_answer(answers: Iterable[Answer], contract: Contract) -> Answer | None:
+    """The most frequent answer; answers that differ only in fields that are not compared count as one. None of no answers."""
+    first: dict[str, Answer] = {}
+    counts: Counter[str] = Counter()
+    for answer in answers:
+        key = _written(_compared(answer, contract))
+        first.setdefault(key, answer)
+        counts[key] += 1
+    return first[counts.most_common(1)[0][0]] if counts else None
+
+
 def same_value(a: Any, b: Any) -> bool:
     """True where two values are the same JSON: strings character by character, numbers by kind and value.
 

@@ -333,7 +333,7 @@ class Certificate(Record):
     id: str
     """Its id; a specialist trained again gets another one."""
     kind: str
-    """selective_error, not_worse_than_llm or not_worse_than_repeats (scoring.certificates)."""
+    """not_worse_than_llm or not_worse_than_repeats (scoring.certificates)."""
     epsilon: float
     """The loss that the claim allows, over all calls of the task."""
     delta: float
@@ -346,8 +346,6 @@ class Certificate(Record):
     """Of the calibration calls meant for code, served at the threshold."""
     p_value: float
     """Of the claim at that threshold."""
-    label_source: str
-    """What an answer is compared with: outcome, gold, agreement (the LLM's recorded answer), judge."""
     claim: str
     """The sentence a reader may quote."""
     n_served: int = 0

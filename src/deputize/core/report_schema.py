@@ -231,8 +231,6 @@ class ReportCost(ReportTaskCost, kw_only=True):
     """Training, paid once; not in routed_usd."""
     audit_share: float
     """Share of the served calls that is audited, as the gateway's settings say."""
-    judging_usd: float
-    """LLM calls made to judge answers."""
     llm_left_usd: float
     """Part of routed_usd: the LLM, calls it answers."""
     break_even_calls: int | None

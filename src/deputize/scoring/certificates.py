@@ -21,9 +21,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import bdtr, bdtrc
 
 Floats: TypeAlias = NDArray[np.float64]
-CertificateKind = Literal["selective_error", "not_worse_than_llm", "not_worse_than_repeats"]
-"""selective_error: of the served calls at most epsilon are wrong (El-Yaniv and Wiener 2010); not_worse_than_llm: over all
-calls at most epsilon worse than the LLM; not_worse_than_repeats: the same, with the LLM's disagreement with its own
+CertificateKind = Literal["not_worse_than_llm", "not_worse_than_repeats"]
+"""not_worse_than_llm: over all calls at most epsilon worse than the LLM; not_worse_than_repeats: the same, with the LLM's disagreement with its own
 repeated samples as its loss."""
 
 MAX_THRESHOLDS = 50
@@ -78,7 +77,7 @@ def units_needed(epsilon: float, delta: float, errors: int = 0) -> int:
     return high
 
 
-def threshold_grid(confidence_N: ArrayLike, size: int = MAX_THRESHOLDS, min_share: float = 0.0) -> Floats:
+def threshold_grid(confidence_N: ArrayLike, size: int = MAX_THRESHOLDS) -> Floats:
     """At most `size` thresholds, strict to permissive, at even steps of share served; from validation, before calibration is seen.
 
     Calls with a confidence of 0 or less (NEVER) are not servable and give no threshold. Empty where none is.
@@ -86,15 +85,12 @@ def threshold_grid(confidence_N: ArrayLike, size: int = MAX_THRESHOLDS, min_shar
     Args:
         confidence_N: the specialist's confidences on validation.
         size: at most so many thresholds.
-        min_share: the share of calls the strictest threshold serves at least. "selective_error" tests the served alone and stops at
-            the first threshold that fails, so its walk has to start where enough calls are served to pass.
     """
     confidence = np.asarray(confidence_N, dtype=float)
     servable = np.sort(confidence[confidence > 0])[::-1]
     if servable.size == 0:
         return np.empty(0)
-    first = min(max(1, math.ceil(min_share * confidence.size)), servable.size)
-    at = np.unique(np.round(np.linspace(first, servable.size, size)).astype(int)) - 1
+    at = np.unique(np.round(np.linspace(1, servable.size, size)).astype(int)) - 1
     return np.unique(servable[at])[::-1]
 
 
@@ -182,9 +178,7 @@ def certify(
     served_NL = confidence[:, None] >= grid[None, :]
     errors_NL = served_NL & wrong[:, None]
     n_served_L, n_errors_L = served_NL.sum(axis=0), errors_NL.sum(axis=0)
-    if kind == "selective_error":
-        p_L = np.where(n_served_L > 0, bdtr(n_errors_L, np.maximum(n_served_L, 1), epsilon), 1.0)
-    elif llm_loss_N is None:
+    if llm_loss_N is None:
         p_L = exact_p(errors_NL, epsilon)
     else:
         llm_loss = np.asarray(llm_loss_N, dtype=float)
@@ -421,16 +415,14 @@ def claim(
     served, errors = int(verdict.n_served_L[index]), int(verdict.n_errors_L[index])
     threshold = f"confidence {verdict.thresholds_L[index]:.3g} or more"
     over = "all calls of this site, those meant for people included" if mixed else "all calls of this task"
-    if verdict.kind == "selective_error":
-        body = f"of the calls the specialist answers at {threshold}, at most {limit} differ from the LLM's answer"
-    elif verdict.kind == "not_worse_than_repeats":
+    if verdict.kind == "not_worse_than_repeats":
         body = (
             f"answering at {threshold} with the specialist agrees with the LLM as often as the LLM agrees with "
             f"itself, within {limit} of {over}"
         )
     else:
         body = f"answering at {threshold} with the specialist differs from the LLM's answer in at most {limit} of {over}"
-    if verdict.served_limit is not None and verdict.kind != "selective_error":
+    if verdict.served_limit is not None:
         beyond = "" if verdict.kind == "not_worse_than_llm" else " beyond that"
         body += f", and in at most {percent(verdict.served_limit)} of those it answers{beyond}"
     basis = f"{errors} of the {served} served among {verdict.n_units} independent calibration calls differed"

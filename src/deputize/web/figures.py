@@ -76,7 +76,6 @@ def guesses(bits: float) -> str:
 def certificate_kind(kind: str) -> str:
     """The kind of a certificate in words."""
     words = {
-        "selective_error": "few errors among the calls served",
         "not_worse_than_llm": "not worse than the LLM",
         "not_worse_than_repeats": "not worse than the LLM asked again",
     }

@@ -73,7 +73,6 @@ CERTIFICATE = Certificate(
     threshold=0.8,
     share_served=0.9,
     p_value=0.01,
-    label_source="agreement",
     claim="agrees",
 )
 

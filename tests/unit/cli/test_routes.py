@@ -26,7 +26,6 @@ CERTIFICATE = Certificate(
     threshold=0.9,
     share_served=0.8,
     p_value=0.01,
-    label_source="agreement",
     claim="as said",
 )
 

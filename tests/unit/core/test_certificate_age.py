@@ -20,7 +20,6 @@ def certificate(**given: Any) -> Certificate:
         threshold=0.9,
         share_served=1.0,
         p_value=0.01,
-        label_source="agreement",
         claim="",
         **given,
     )

@@ -16,6 +16,7 @@ from deputize.core.contracts import (
     agrees_with_itself,
     answer_of,
     closed_labels,
+    commonest_answer,
     fold,
     message_of,
     parse_json_object,
@@ -354,3 +355,11 @@ def test_a_reply_with_more_than_text_and_tool_calls_is_no_answer(more: dict[str,
 def test_empty_parts_and_one_part_of_text_change_nothing() -> None:
     reply = {"content": [{"type": "text", "text": "refund"}], "refusal": None, "annotations": []}
     assert answer_of(reply, Contract(kind="label", labels=["refund"])) == "refund"
+
+
+def test_the_commonest_answer_is_counted_by_what_the_contract_compares() -> None:
+    assert commonest_answer(["no", "yes", "yes"], LABEL) == "yes" and commonest_answer([], LABEL) is None
+    found = commonest_answer(
+        [{"score": 1, "why": "a"}, {"score": 2, "why": "a"}, {"score": 2, "why": "b"}], JSON
+    )
+    assert found == {"score": 2, "why": "a"}

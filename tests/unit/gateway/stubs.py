@@ -244,7 +244,6 @@ def live_route(**changed: Any) -> Route:
         threshold=0.5,
         share_served=0.9,
         p_value=0.01,
-        label_source="agreement",
         claim="agrees",
     )
     fields: dict[str, Any] = {

@@ -35,7 +35,6 @@ CERTIFICATE = Certificate(
     threshold=0.5,
     share_served=0.7,
     p_value=0.01,
-    label_source="agreement",
     claim="It holds.",
     served_limit=0.15,
 )

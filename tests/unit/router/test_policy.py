@@ -22,7 +22,6 @@ CERTIFICATE = Certificate(
     threshold=0.8,
     share_served=0.7,
     p_value=0.01,
-    label_source="agreement",
     claim="",
 )
 

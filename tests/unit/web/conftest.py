@@ -227,7 +227,6 @@ def sample_report() -> dict[str, Any]:
         threshold=0.71,
         share_served=0.92,
         p_value=0.013,
-        label_source="agreement",
         claim=CLAIM,
         n_served=371,
         n_errors=2,

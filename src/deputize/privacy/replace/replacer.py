@@ -156,7 +156,7 @@ class Replacer:
             for core in self._find_numbers(digits_of(text)):
                 kind, surrogate = self._number_of[core]
                 if core != surrogate and any(
-                    number_intervals(text, core, lead) for lead in self._leads[core]
+                    occurrences_of_number(text, core, lead) for lead in self._leads[core]
                 ):
                     return kind
         return None
@@ -260,7 +260,7 @@ class Replacer:
                 return "".join(next(digits) if c.isdigit() else c for c in found)
 
             for lead in self._leads[core]:
-                text = _filled(text, number_intervals(text, core, lead), fill)
+                text = _filled(text, occurrences_of_number(text, core, lead), fill)
         return text
 
     def _change_dates(self, text: str) -> str:
@@ -295,7 +295,7 @@ def value_intervals(text: str, values: Sequence[str]) -> list[tuple[int, int]]:
     return _apart((at, end) for at, _, end in sorted(hits))
 
 
-def number_intervals(text: str, core: str, lead: str = "") -> list[tuple[int, int]]:
+def occurrences_of_number(text: str, core: str, lead: str = "") -> list[tuple[int, int]]:
     """[start, end) of the digits of a number in a text, with or without separators between them.
 
     Args:

@@ -5,7 +5,6 @@ Weights lie on disk as half-precision safetensors beside JSON; nothing is ever u
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import warnings
@@ -20,6 +19,7 @@ from deputize.core.errors import BadInput, MissingExtra
 from deputize.core.progress import Progress, silent
 from deputize.privacy.call_texts import valid_unicode
 from deputize.privacy.tagger.encoding import windows
+from deputize.specialists.torch_runtime import torch_module
 
 CARD, WEIGHTS, CONFIG, TOKENIZER = "tagger.json", "tagger.safetensors", "config.json", "tokenizer.json"
 _CONFIG_KEYS = (
@@ -48,25 +48,6 @@ class SpecialTokens(NamedTuple):
     end: int
     pad: int
     mask: int
-
-
-def torch_module() -> Any:
-    """torch, imported late.
-
-    Raises:
-        MissingExtra: it is not installed.
-    """
-    try:
-        import torch
-    except ImportError as error:
-        raise MissingExtra.package("torch", "train") from error
-    return torch
-
-
-def sha256(path: Path) -> str:
-    """Checksum of a file, hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_tokenizer(folder: Path) -> Any:
@@ -103,14 +84,6 @@ def special_ids(tokenizer: Any) -> SpecialTokens:
     if None in ids:
         raise BadInput("the base's vocabulary lacks [CLS], [SEP], [PAD] or [MASK]: a BERT encoder is needed")
     return SpecialTokens(*ids)
-
-
-def fast_bf16() -> bool:
-    """True where this processor multiplies bfloat16 in hardware; elsewhere autocast slows training down."""
-    torch = torch_module()
-    check = getattr(getattr(torch.ops, "mkldnn", None), "_is_mkldnn_bf16_supported", None)
-    capable = getattr(torch.backends.cpu, "get_cpu_capability", lambda: "")()
-    return bool(check and check() and "AVX512" in str(capable))
 
 
 def build(folder: Path, classes: int, *, weights: str = "model.safetensors") -> Any:

@@ -16,6 +16,7 @@ from deputize.privacy.tagger import network
 from deputize.privacy.tagger.encoding import n_classes, spans_of
 from deputize.privacy.tagger.tagger_card import TaggerCard
 from deputize.privacy.tagger.versions import read_card
+from deputize.specialists.catalogue import sha256_of
 
 Precision = Literal["int8", "bf16", "fp32"]
 
@@ -117,7 +118,7 @@ def load_tagger(path: Path, *, precision: Precision = "int8", device: str = "cpu
         file = path / name
         if not file.is_file():
             raise BadInput(f"the tagger in {path} lacks {name}")
-        if network.sha256(file) != card.checksums.get(name):
+        if sha256_of(file) != card.checksums.get(name):
             raise Tampered(f"{file} does not match the checksum on the tagger's card")
     tokenizer = network.read_tokenizer(path)
     model = network.build(path, n_classes(card.types), weights=network.WEIGHTS).eval()

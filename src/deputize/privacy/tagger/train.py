@@ -36,6 +36,8 @@ from deputize.privacy.tagger.training_loop import (
     TrainingWindow,
 )
 from deputize.privacy.tagger.wording import skeleton, split_by_group
+from deputize.specialists.catalogue import sha256_of
+from deputize.specialists.torch_runtime import torch_module
 
 VALIDATION_SHARE = 0.1
 
@@ -69,7 +71,7 @@ def train_tagger(
         BadInput: no labelled sample, a malformed sample, or a base that is not a BERT encoder.
         MissingExtra: torch, transformers or safetensors is not installed.
     """
-    network.torch_module()
+    torch_module()
     check_out_dir(out_dir)
     started = clock()
     training, validation = _split(samples, validation, settings.seed)
@@ -96,7 +98,7 @@ def train_tagger(
         seed=settings.seed,
         validation=chosen.figures,
         settings=_recorded(settings, device),
-        base_sha256=network.sha256(base_dir / "model.safetensors"),
+        base_sha256=sha256_of(base_dir / "model.safetensors"),
         sources=dict(sorted(Counter(s.source or "unnamed" for s in used).items())),
     )
     return _write(model, card, base_dir, out_dir)
@@ -127,7 +129,7 @@ def _fit(
     progress: Progress,
 ) -> tuple[Any, str, TrainingResult]:
     """The trained network on the CPU, the device it was trained on, and how training ended."""
-    torch = network.torch_module()
+    torch = torch_module()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     special = network.special_ids(tokenizer)
     training_windows = _windows(samples, tokenizer, types)
@@ -186,7 +188,7 @@ def _write(model: Any, card: TaggerCard, base_dir: Path, out_dir: Path) -> Tagge
     try:
         network.save(model, base_dir, fresh)
         card = msgspec.structs.replace(
-            card, checksums={p.name: network.sha256(p) for p in sorted(fresh.iterdir())}
+            card, checksums={p.name: sha256_of(p) for p in sorted(fresh.iterdir())}
         )
         (fresh / network.CARD).write_bytes(encode(card))
         fresh.chmod(0o755)

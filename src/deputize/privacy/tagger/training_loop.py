@@ -13,6 +13,7 @@ import numpy as np
 
 from deputize.core.progress import Progress
 from deputize.privacy.tagger import network
+from deputize.specialists.torch_runtime import has_fast_bf16, torch_module
 
 HEAD_RATE_FACTOR = 4
 """The new layer is trained with so many times the learning rate of the encoder."""
@@ -81,7 +82,7 @@ class TaggerTraining:
         self, model: Any, special: network.SpecialTokens, settings: TaggerTrainingSettings, device: str
     ) -> None:
         self._model, self._special, self._settings, self._device = model, special, settings, device
-        self._torch = network.torch_module()
+        self._torch = torch_module()
         head = list(model.classifier.parameters())
         body = [p for p in model.bert.parameters() if p.requires_grad]
         self._parameters = [*body, *head]
@@ -91,7 +92,7 @@ class TaggerTraining:
             lr=rate,
             weight_decay=0.01,
         )
-        self._uses_bf16 = device == "cuda" or network.fast_bf16()
+        self._uses_bf16 = has_fast_bf16(device)
 
     def run(
         self,

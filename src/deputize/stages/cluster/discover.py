@@ -14,7 +14,7 @@ from deputize.core.records import DEFAULT_TENANT, BranchClassifier, Example, Key
 from deputize.core.signature import has_media, signature
 from deputize.core.template_key import TemplateMatcher
 from deputize.stages.cluster.fit_prompt_limits import fit_prompt_limits
-from deputize.stages.cluster.merge import Fragment, merge
+from deputize.stages.cluster.merge import FIXED_SHARE, Fragment, merge
 from deputize.stages.cluster.recurring_lines import (
     MIN_SUPPORT,
     PromptCall,
@@ -27,7 +27,6 @@ from deputize.stages.cluster.recurring_lines import (
 from deputize.stages.cluster.reply_profiles import profile, read_reply, same_kind
 from deputize.stages.cluster.semantic_split import is_heterogeneous, split_by_meaning
 
-CONSTANT = 0.9
 CONFLICT = 0.02
 """From this share on, calls of another task under one template key count as a conflict."""
 MAX_STRAY = 0.1
@@ -182,7 +181,7 @@ def _tasks_by_key(
         for f in fragments
         for part in (f.system, f.user)
         for line, n in part.items()
-        if n >= CONSTANT * f.n and (f.n >= MIN_SUPPORT or len(fragments) == 1)
+        if n >= FIXED_SHARE * f.n and (f.n >= MIN_SUPPORT or len(fragments) == 1)
     }
     fragment_of_call = {call.index: i for i, f in enumerate(fragments) for call in f.members}
     space, by_key = _count_by_key(empty, calls, fragment_of_call, lines, kept)
@@ -297,4 +296,6 @@ def _system_units(task: FoundTask) -> dict[str, float]:
 def _user_units(task: FoundTask) -> set[str]:
     sample = task.members[:200]
     counts = Counter(u.norm for call in sample for u in set(call.user) if u.norm)
-    return {u for u, n in counts.items() if n >= CONSTANT * len(sample) and len(task.members) >= MIN_SUPPORT}
+    return {
+        u for u, n in counts.items() if n >= FIXED_SHARE * len(sample) and len(task.members) >= MIN_SUPPORT
+    }

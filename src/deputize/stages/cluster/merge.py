@@ -17,7 +17,7 @@ from deputize.stages.cluster.recurring_lines import MIN_SUPPORT, LineSet, Prompt
 from deputize.stages.cluster.reply_profiles import Profile, closed, overlap, profile, same_kind
 from deputize.stages.cluster.separability import serves_both
 
-CONSTANT = 0.9
+FIXED_SHARE = 0.9
 """A line is fixed in a fragment when so many of its calls have it."""
 OPTIONAL_TEXT, OPTIONAL_STRICT = 0.5, 0.7
 """Share of the fixed characters that may be there in one fragment and not in the other, by kind of answer."""
@@ -55,7 +55,7 @@ class Fragment:
 
     def fixed(self, part: Counter[str]) -> set[str]:
         """The lines of a part (system or user) that nearly every call has."""
-        return {line for line, n in part.items() if n >= CONSTANT * self.n}
+        return {line for line, n in part.items() if n >= FIXED_SHARE * self.n}
 
     def absorb(self, other: Fragment) -> None:
         """Joins another fragment to this one."""

@@ -15,7 +15,8 @@ from deputize.core.subjects import Subjects
 from deputize.core.template_key import opening
 
 SLOT = "⟨…⟩"
-CONSTANT = 0.95
+CONSTANT_SHARE = 0.95
+"""A line is shown as constant when so many calls of a task have it; stricter than FIXED_SHARE, for it is read by people."""
 SAMPLE = 2000
 DIALOGUE_CHARS = 800
 NAMED_AFTER = 400
@@ -229,10 +230,10 @@ def recipe_of(
         units_of.append(system | other)
         in_system[key].update(system)
     sizes = Counter(keys)
-    constant = {unit for unit, n in everywhere.items() if n >= CONSTANT * len(sample)}
+    constant = {unit for unit, n in everywhere.items() if n >= CONSTANT_SHARE * len(sample)}
     for key, counts in in_system.items():
         if sizes[key] >= 8:
-            constant |= {unit for unit, n in counts.items() if n >= CONSTANT * sizes[key]}
+            constant |= {unit for unit, n in counts.items() if n >= CONSTANT_SHARE * sizes[key]}
     common = Subjects([e.subject for e in sample], min_origins).shared(held & constant for held in units_of)
     constant &= common
     # a date in an otherwise fixed line of the system prompt goes on changing after training

@@ -24,7 +24,7 @@ from deputize.stages.cluster.recurring_lines import PromptCall
 from deputize.stages.cluster.reply_profiles import Profile, ReplyFacts, closed, profile, same_kind
 from deputize.stages.cluster.text_communities import communities, embed, graph
 
-MIN_CALLS = 60
+MIN_CALLS_TO_SPLIT = 60
 MIN_BRANCH = 20
 MIN_LINKS = 0.02
 """Atoms touch when links between them are at least this share of what chance would give."""
@@ -33,7 +33,7 @@ MIN_LINKS = 0.02
 def is_heterogeneous(fragment: Fragment) -> bool:
     """Check whether the replies of a fragment look like those of several jobs with one template."""
     p = fragment.profile
-    if fragment.n < MIN_CALLS:
+    if fragment.n < MIN_CALLS_TO_SPLIT:
         return False
     if p.kind() == "tool":
         # tool calls and text to a person are one mixed site; structured or closed replies next to them are not
@@ -67,7 +67,7 @@ def split_by_meaning(
     members = fragment.members
     texts = [call.opening[1] for call in members]
     distinct = list(dict.fromkeys(texts))
-    if len(distinct) < MIN_CALLS // 2:
+    if len(distinct) < MIN_CALLS_TO_SPLIT // 2:
         return [members], None
     place = {text: i for i, text in enumerate(distinct)}
     weights: Any = graph(embed([text[:1500] for text in distinct], models_dir, progress))

@@ -10,7 +10,8 @@ from typing import Any
 from deputize.core.template_key import opening
 from deputize.stages.cluster.recurring_lines import PromptCall
 
-MIN_CALLS = 30
+MIN_LEARNABLE = 30
+"""Fewer calls say nothing of whether one classifier serves two fragments."""
 MAX_CALLS = 1200
 LOSS = 0.03
 """The accuracy that the joint classifier may lose against one for each."""
@@ -46,7 +47,7 @@ def _sample(members: Sequence[PromptCall]) -> tuple[list[str], list[str]]:
     answers = [answer_class(call) for call in members]
     counts = Counter(answers)
     kept = [(call, y) for call, y in zip(members, answers, strict=True) if counts[y] >= 5]
-    if len(kept) < max(MIN_CALLS, 0.6 * len(members)):
+    if len(kept) < max(MIN_LEARNABLE, 0.6 * len(members)):
         return [], []
     if len(kept) > MAX_CALLS:
         kept = random.Random(0).sample(kept, MAX_CALLS)

@@ -26,7 +26,7 @@ from deputize.stages.cluster.combine_tasks import (
 )
 from deputize.stages.cluster.output_contract import typed_field
 
-MIN_CALLS = 5
+MIN_PART_CALLS = 5
 """A template with fewer calls is no part of its own when a task is split."""
 
 
@@ -107,12 +107,16 @@ def split(
     task = find(discovered, task_id)
     mine = [e for e in examples if discovered.assignment.get(e.call_id) == task.id]
     counts = Counter(keys_of(mine, discovered.keyspaces).values())
-    large = [key for key in sorted(task.keys, key=lambda k: (-counts[k], k)) if counts[key] >= MIN_CALLS]
+    large = [key for key in sorted(task.keys, key=lambda k: (-counts[k], k)) if counts[key] >= MIN_PART_CALLS]
     if len(large) < 2:
         n_other = len(task.keys) - len(large)
         raise UsageError(
             f"There is nothing to split {task.id} by: its {task.n_calls} calls have one template"
-            + (f" but for {n_other} that fewer than {MIN_CALLS} calls have each" if n_other and large else "")
+            + (
+                f" but for {n_other} that fewer than {MIN_PART_CALLS} calls have each"
+                if n_other and large
+                else ""
+            )
             + ". A split that the router cannot repeat from the request alone could not be served."
         )
     parts = [[key] for key in large]

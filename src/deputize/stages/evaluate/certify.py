@@ -307,7 +307,6 @@ def certificate_of(
         threshold=threshold,
         share_served=made.share_served,
         p_value=p_value,
-        label_source="agreement",
         claim=cert.claim(
             sequence,
             index,

@@ -16,8 +16,6 @@ split and numbers.
 
 from __future__ import annotations
 
-import json
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal, Protocol
 
@@ -25,9 +23,9 @@ import msgspec
 
 from deputize.core.answer_params import answer_params
 from deputize.core.artifacts import Curated, Discovered, Withheld
-from deputize.core.contracts import agree, answer_of
+from deputize.core.contracts import agree, answer_of, commonest_answer
 from deputize.core.errors import BadInput
-from deputize.core.records import Answer, Call, Contract, Example, Request, RequestLimits, Split, Task
+from deputize.core.records import Answer, Call, Example, Request, RequestLimits, Split, Task
 from deputize.core.template_key import TemplateKeys
 from deputize.router.request_limits import RequestFacts, facts_of, limits_of, only_llm_reason, outside_of_call
 from deputize.scoring.costs import Prices, spend_of
@@ -218,22 +216,8 @@ def _commonest(curated: Curated, discovered: Discovered, task: Task) -> Answer |
     train = [
         e for e in curated.examples if e.split == "train" and discovered.assignment.get(e.call_id) == task.id
     ]
-    return commonest_answer(train, task.contract)
-
-
-def commonest_answer(examples: Sequence[Example], contract: Contract) -> Answer | None:
-    """The most frequent answer of some examples, fields that are not compared left aside; None where there is none."""
-    answers = [a for a in (answer_of(e.response, contract) for e in examples) if a is not None]
-    if not answers:
-        return None
-    free = set(contract.uncompared)
-    keys = [_key(a, free) for a in answers]
-    return answers[keys.index(Counter(keys).most_common(1)[0][0])]
-
-
-def _key(answer: Answer, free: set[str]) -> str:
-    kept = {k: v for k, v in answer.items() if k not in free} if isinstance(answer, dict) else answer
-    return json.dumps(kept, sort_keys=True, default=repr)
+    answers = (answer_of(e.response, task.contract) for e in train)
+    return commonest_answer((a for a in answers if a is not None), task.contract)
 
 
 def _usd(call: Call, prices: Prices) -> float:

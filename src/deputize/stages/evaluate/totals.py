@@ -59,7 +59,6 @@ def totals(
             specialist_usd=specialist_usd,
             escalation_usd=escalation_usd,
             training_usd=training_usd,
-            judging_usd=0.0,
             audit_usd=audit_usd,
             audit_share=audit_share,
             llm_left_usd=llm_left_usd,

@@ -6,13 +6,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from deputize.core.certificate_age import DAY_S
 from deputize.core.certification import Feasibility
 from deputize.core.config import Convert
 from deputize.core.records import Example, Task
 from deputize.scoring.feasibility import expected_units, feasibility
 from deputize.scoring.ledger import Ledger, digests, digests_of_groups, earlier_looks, level, level_of_test
-
-DAY_S = 86_400.0
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,12 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from deputize.core.contracts import action_of, agree, answer_of, parse_json_object, text_of
+from deputize.core.contracts import action_of, agree, answer_of, commonest_answer, parse_json_object, text_of
 from deputize.core.prompt import calls_text, prune
 from deputize.core.records import Answer, Contract, Example, Message, Task
 from deputize.core.subjects import Subjects
@@ -43,8 +42,7 @@ def majority(train: Sequence[Answer], validation: Sequence[Answer], contract: Co
     """Always answering what the LLM answered most often in train."""
     if not train or not validation:
         return None
-    counts = Counter(json.dumps(a, sort_keys=True, ensure_ascii=False) for a in train)
-    answer = json.loads(counts.most_common(1)[0][0])
+    answer = commonest_answer(train, contract)
     return ProbeResult(
         float(np.mean([agree(answer, truth, contract) for truth in validation])), len(validation)
     )

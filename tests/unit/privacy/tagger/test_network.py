@@ -37,4 +37,3 @@ def test_what_is_saved_is_read_back(tiny_base: Path, tmp_path: Path) -> None:
     again = network.build(tmp_path, 3, weights=network.WEIGHTS)
     for one, other in zip(model.state_dict().values(), again.state_dict().values(), strict=True):
         assert torch.allclose(one, other, atol=1e-2)
-    assert len(network.sha256(tmp_path / network.WEIGHTS)) == 64

@@ -21,7 +21,7 @@ from deputize.core.artifacts import (
     TaskResult,
 )
 from deputize.core.config import Convert
-from deputize.core.contracts import DEFER, agree, answer_of
+from deputize.core.contracts import DEFER, agree, answer_of, commonest_answer
 from deputize.core.records import (
     Call,
     Contract,
@@ -38,7 +38,7 @@ from deputize.core.records import (
 from deputize.core.sites import Site
 from deputize.scoring.costs import llm_spend, load_prices
 from deputize.stages.evaluate.delta_account import DeltaAccount
-from deputize.stages.evaluate.population import Population, PopulationCall, commonest_answer
+from deputize.stages.evaluate.population import Population, PopulationCall
 from deputize.stages.evaluate.run import run
 from deputize.stages.evaluate.task_calls import TaskCalls
 
@@ -162,7 +162,14 @@ def population_of(curated: Curated, discovered: Discovered, others: Sequence[Cal
     prices = load_prices()
     for id, task in tasks.items():
         mine = [e for e in curated.examples if discovered.assignment.get(e.call_id) == id]
-        commonest[id] = commonest_answer([e for e in mine if e.split == "train"], task.contract)
+        commonest[id] = commonest_answer(
+            (
+                a
+                for e in mine
+                if e.split == "train" and (a := answer_of(e.response, task.contract)) is not None
+            ),
+            task.contract,
+        )
         calls_of[id] = [
             PopulationCall(
                 call_id=e.call_id,

@@ -63,7 +63,6 @@ SHAPE: dict[str, Any] = {
                 "threshold": NUMBER,
                 "share_served": NUMBER,
                 "p_value": NUMBER,
-                "label_source": TEXT,
             },
             "held_out": {
                 "n_calls": int,
@@ -87,7 +86,6 @@ SHAPE: dict[str, Any] = {
             "specialist_usd": NUMBER,
             "escalation_usd": NUMBER,
             "training_usd": NUMBER,
-            "judging_usd": NUMBER,
             "audit_usd": NUMBER,
             "audit_share": NUMBER,
         },

@@ -26,7 +26,6 @@ from deputize.stages.evaluate.population import (
     Population,
     PopulationCall,
     asked_request,
-    commonest_answer,
     read_population,
 )
 
@@ -189,4 +188,3 @@ def test_the_commonest_answer_of_training_is_known_of_each_call() -> None:
     examples = [example(raw[0], "train"), example(raw[1]), example(raw[2])]
     found = population(raw, examples, filed=("a", "b", "c"))
     assert {c.call_id: c.is_commonest for c in found.of("t")} == {"b": False, "c": True}
-    assert commonest_answer(examples, LABEL) == "refund"

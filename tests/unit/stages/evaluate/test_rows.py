@@ -24,7 +24,6 @@ def certificate(kind: str = "not_worse_than_llm", threshold: float = 0.5) -> Cer
         threshold=threshold,
         share_served=1.0,
         p_value=0.01,
-        label_source="agreement",
         claim="",
     )
 

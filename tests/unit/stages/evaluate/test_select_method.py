@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
 import numpy as np
 
 from deputize.core.contracts import DEFER
-from deputize.core.records import Contract, Field, Prediction
+from deputize.core.records import Contract, Prediction
 from deputize.scoring.certificates import NEVER
 from deputize.stages.evaluate.evaluation import Evaluation, served_confidence
-from deputize.stages.evaluate.population import commonest_answer
 from deputize.stages.evaluate.select_method import choose, in_order_of_cost
 
 
@@ -58,17 +56,3 @@ def test_confidence_of_what_must_not_be_served() -> None:
     assert (
         served_confidence(Prediction(answer=[{"name": "f", "arguments": {}}], confidence=0.7), mixed) == 0.7
     )
-
-
-def test_the_commonest_answer_is_counted_by_what_the_contract_compares(world: Callable[..., Any]) -> None:
-    w = world(n_calls=400)
-    train = [e for e in w.curated.examples if e.split == "train"]
-    assert commonest_answer(train, w.discovered.tasks[0].contract) == "refund"
-    assert commonest_answer([], w.discovered.tasks[0].contract) is None
-    free = Contract(kind="json", fields=[Field(name="ok", type="label"), Field(name="why", type="free")])
-    replies = ['{"ok": false, "why": "a"}', '{"ok": true, "why": "a"}', '{"ok": true, "why": "b"}']
-    rows = [
-        msgspec.structs.replace(train[0], response={"role": "assistant", "content": text}) for text in replies
-    ]
-    found = commonest_answer(rows, free)
-    assert found is not None and found["ok"] is True

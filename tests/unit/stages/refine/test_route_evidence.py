@@ -23,7 +23,6 @@ CERTIFICATE = Certificate(
     threshold=0.5,
     share_served=0.9,
     p_value=0.01,
-    label_source="agreement",
     claim="as said",
 )
 REPEATS = msgspec.structs.replace(CERTIFICATE, kind="not_worse_than_repeats")

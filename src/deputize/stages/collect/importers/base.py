@@ -102,3 +102,8 @@ def parse_alone(importer: JoiningImporter, row: dict[str, Any], context: ImportC
     joiner = importer.joiner()
     found = [*joiner.add(row, context), *joiner.finish()]
     return found[0] if len(found) == 1 else found or context.skip("not one call in it")
+
+
+def as_list(found: Parsed) -> list[Call | Skip]:
+    """What `parse` gave, as a list."""
+    return [found] if isinstance(found, Call | Skip) else list(found)

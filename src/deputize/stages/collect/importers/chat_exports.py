@@ -12,17 +12,10 @@ from deputize.core.artifacts import Skip
 from deputize.core.records import Call
 from deputize.stages.collect.importers import side_fields as side
 from deputize.stages.collect.importers.base import ImportContext, Parsed, Unreadable, parse_alone
-from deputize.stages.collect.importers.conversation_turns import conversation_calls
+from deputize.stages.collect.importers.conversation_turns import calls_or_skip
 from deputize.stages.collect.importers.embedded_json import as_text, objects, structured
 from deputize.stages.collect.importers.recorded_exchange import Known, exchange_calls
 from deputize.wire.json_fields import mapping
-
-
-def _turns(messages: Any, context: ImportContext, known: Known, row: dict[str, Any] | None = None) -> Parsed:
-    try:
-        return conversation_calls(messages, context, row=row, known=known)
-    except Unreadable as why:
-        return context.skip(str(why))
 
 
 class ChatgptImporter:
@@ -49,7 +42,7 @@ class ChatgptImporter:
                 messages.insert(0, message)
             place = node.get("parent")
         name = as_text(row.get("conversation_id") or row.get("id"))
-        return _turns(messages, context, Known(id=name, episode=name, user=""))
+        return calls_or_skip(messages, context, Known(id=name, episode=name, user=""))
 
 
 def _chatgpt_message(message: dict[str, Any]) -> dict[str, Any] | None:
@@ -118,7 +111,7 @@ class _ThreadJoiner:
                 {"role": r.get("role"), "content": r.get("content"), "timestamp": r.get("created_at")}
                 for r in rows
             ]
-            found = _turns(messages, context, Known(id=name, episode=name, user=""))
+            found = calls_or_skip(messages, context, Known(id=name, episode=name, user=""))
             out += [found] if isinstance(found, Call | Skip) else list(found)
         self._threads, self._n_messages = {}, 0
         return out
@@ -138,7 +131,7 @@ class LlamaindexImporter:
         out: list[Any] = []
         for key, messages in (mapping(row.get("store")) or {}).items():
             # the key is often an id of a person, so it is no name that may be stored
-            found = _turns(messages, context, Known(id="", episode="", user=key))
+            found = calls_or_skip(messages, context, Known(id="", episode="", user=key))
             out += found if isinstance(found, list) else [found]
         return out or context.skip("a store without a conversation")
 
@@ -160,7 +153,7 @@ class ContinueImporter:
         session = as_text(row.get("sessionId"))
         history = row.get("history")
         if isinstance(history, list):
-            return _turns(
+            return calls_or_skip(
                 [h.get("message") for h in history if isinstance(h, dict)],
                 context,
                 Known(id=session, episode=session, user=""),
@@ -239,7 +232,7 @@ class InstructionsImporter:
     def _chosen(self, row: dict[str, Any], context: ImportContext) -> Parsed:
         chosen = structured(row["chosen"])
         if isinstance(chosen, list) and len(chosen) > 1:
-            return _turns(chosen, context, Known(id=as_text(row.get("id"))))
+            return calls_or_skip(chosen, context, Known(id=as_text(row.get("id"))))
         return exchange_calls(
             {}, {"messages": row.get("prompt")}, chosen, context, Known(id=as_text(row.get("id")))
         )
@@ -266,7 +259,7 @@ class GlaiveImporter:
         pieces = _SPEAKER.split(as_text(row.get("chat")))
         for speaker, text in zip(pieces[1::2], pieces[2::2], strict=False):
             messages.append(_glaive_message(speaker, text.replace("<|endoftext|>", "").strip()))
-        return _turns(messages, context, Known(id=as_text(row.get("id"))))
+        return calls_or_skip(messages, context, Known(id=as_text(row.get("id"))))
 
 
 _SPEAKER = re.compile(r"(?:^|\n)\s*(USER|ASSISTANT|FUNCTION RESPONSE): ?")
@@ -307,7 +300,7 @@ class HermesImporter:
 
     def parse(self, row: dict[str, Any], context: ImportContext) -> Parsed:
         messages = [_hermes_message(m) for m in objects(row.get("conversations"))]
-        return _turns(
+        return calls_or_skip(
             messages,
             context,
             Known(id=as_text(row.get("id"))),

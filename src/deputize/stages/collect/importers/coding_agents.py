@@ -12,8 +12,8 @@ from typing import Any
 from deputize.core.artifacts import Skip
 from deputize.core.records import Call
 from deputize.stages.collect.importers import side_fields as side
-from deputize.stages.collect.importers.base import ImportContext, Parsed, Unreadable, parse_alone
-from deputize.stages.collect.importers.conversation_turns import conversation_calls
+from deputize.stages.collect.importers.base import ImportContext, Parsed, as_list, parse_alone
+from deputize.stages.collect.importers.conversation_turns import calls_or_skip
 from deputize.stages.collect.importers.embedded_json import as_text, objects
 from deputize.stages.collect.importers.recorded_exchange import Known
 from deputize.wire import messages_request, responses_request
@@ -30,12 +30,7 @@ def _note(context: ImportContext, calls: list[Call | Skip]) -> list[Call | Skip]
 
 
 def _turns(messages: list[dict[str, Any]], context: ImportContext, known: Known) -> list[Call | Skip]:
-    if not messages:
-        return []
-    try:
-        return conversation_calls(messages, context, known=known)
-    except Unreadable as why:
-        return [context.skip(str(why))]
+    return as_list(calls_or_skip(messages, context, known)) if messages else []
 
 
 class ClaudeCodeImporter:

@@ -12,7 +12,7 @@ from deputize.core.artifacts import Skip
 from deputize.core.records import Call, Message
 from deputize.stages.collect.importers import field_names as names
 from deputize.stages.collect.importers import side_fields as side
-from deputize.stages.collect.importers.base import ImportContext, Unreadable
+from deputize.stages.collect.importers.base import ImportContext, Parsed, Unreadable
 from deputize.stages.collect.importers.message_formats import read_messages, without_turn_fields
 from deputize.stages.collect.importers.prompt_formats import read_tools, stored_params
 from deputize.stages.collect.importers.recorded_exchange import NOTHING_KNOWN, Known
@@ -152,3 +152,13 @@ def _with_turn_fields(call: Call, turn: Message) -> Call:
     if time is not None:
         changes["timestamp"] = time
     return msgspec.structs.replace(call, **changes) if changes else call
+
+
+def calls_or_skip(
+    messages: Any, context: ImportContext, known: Known, row: dict[str, Any] | None = None
+) -> Parsed:
+    """The calls of a conversation, or a Skip with the reason why it cannot be read."""
+    try:
+        return conversation_calls(messages, context, row=row, known=known)
+    except Unreadable as why:
+        return context.skip(str(why))

@@ -15,7 +15,7 @@ import msgspec
 from deputize.core.artifacts import Skip
 from deputize.core.records import Call, Outcome
 from deputize.stages.collect.importers import side_fields as side
-from deputize.stages.collect.importers.base import ImportContext, Parsed, Unreadable, parse_alone
+from deputize.stages.collect.importers.base import ImportContext, Parsed, Unreadable, as_list, parse_alone
 from deputize.stages.collect.importers.embedded_json import objects, structured
 from deputize.stages.collect.importers.prompt_formats import protocol_of
 from deputize.stages.collect.importers.recorded_exchange import Known, exchange_calls
@@ -72,7 +72,7 @@ class _RunJoiner:
 
     def add(self, row: dict[str, Any], context: ImportContext) -> Sequence[Call | Skip]:
         if "run_type" in row:
-            return _listed(_read_run(row, context))
+            return as_list(_read_run(row, context))
         if isinstance(row.get("event"), str):
             return self._add_event(row, context)
         out: list[Call | Skip] = []
@@ -82,7 +82,7 @@ class _RunJoiner:
             name = str(run.get("id") or run.get("dotted_order") or "")
             same = [p for p in patched if (name and str(p.get("id") or "") == name) or _same_order(p, run)]
             later = same[0] if same else patched[n] if len(posted) == len(patched) == 1 else {}
-            out += _listed(_read_run({**run, **{k: v for k, v in later.items() if v is not None}}, context))
+            out += as_list(_read_run({**run, **{k: v for k, v in later.items() if v is not None}}, context))
         return out or [context.no_call("a batch without the beginning of a run")]
 
     def _add_event(self, row: dict[str, Any], context: ImportContext) -> Sequence[Call | Skip]:
@@ -101,7 +101,7 @@ class _RunJoiner:
         found = self._waiting.pop(run_id, None)
         if found is None:
             return [context.skip("the end of a call whose beginning is not in the log")]
-        return _listed(_read_events(msgspec.json.decode(zlib.decompress(found[1])), row, data, context))
+        return as_list(_read_events(msgspec.json.decode(zlib.decompress(found[1])), row, data, context))
 
     def finish(self) -> Sequence[Call | Skip]:
         left = [
@@ -110,10 +110,6 @@ class _RunJoiner:
         ]
         self._waiting = {}
         return left
-
-
-def _listed(found: Parsed) -> list[Call | Skip]:
-    return [found] if isinstance(found, Call | Skip) else list(found)
 
 
 def _same_order(one: dict[str, Any], other: dict[str, Any]) -> bool:

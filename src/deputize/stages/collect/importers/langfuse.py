@@ -12,7 +12,7 @@ from typing import Any
 from deputize.core.artifacts import Skip
 from deputize.core.records import Call, Outcome
 from deputize.stages.collect.importers import side_fields as side
-from deputize.stages.collect.importers.base import ImportContext, Parsed, Unreadable, parse_alone
+from deputize.stages.collect.importers.base import ImportContext, Parsed, Unreadable, as_list, parse_alone
 from deputize.stages.collect.importers.embedded_json import structured
 from deputize.stages.collect.importers.prompt_formats import protocol_of
 from deputize.stages.collect.importers.recorded_exchange import Known, exchange_calls
@@ -95,7 +95,7 @@ class _TraceJoiner:
                 item
                 for observation in observations
                 for item in (
-                    _listed(_read(observation, trace, context, outcome))
+                    as_list(_read(observation, trace, context, outcome))
                     if isinstance(observation, dict)
                     else [context.skip("an observation that is no object")]
                 )
@@ -107,7 +107,7 @@ class _TraceJoiner:
             if kept is not None:
                 trace = {"sessionId": kept[0], "userId": kept[1], "traceName": kept[2], **trace}
             outcome = self._scores.get(side.text((row,), ("id",))) or self._scores.get(name)
-            return _listed(_read(row, trace, context, outcome))
+            return as_list(_read(row, trace, context, outcome))
         if _is_score(row):
             self._add_score(row)
             return [context.no_call("a score, which goes to the calls of its trace")]
@@ -131,10 +131,6 @@ class _TraceJoiner:
 
     def finish(self) -> Sequence[Call | Skip]:
         return []
-
-
-def _listed(found: Call | Skip | list[Call | Skip]) -> list[Call | Skip]:
-    return found if isinstance(found, list) else [found]
 
 
 def _outcome_of_scores(scores: Any) -> Outcome | None:

@@ -10,18 +10,11 @@ import msgspec
 from deputize.core.artifacts import Skip
 from deputize.core.records import Call, Outcome
 from deputize.stages.collect.importers import side_fields as side
-from deputize.stages.collect.importers.base import ImportContext, Parsed, Unreadable, parse_alone
-from deputize.stages.collect.importers.conversation_turns import conversation_calls
+from deputize.stages.collect.importers.base import ImportContext, Parsed, Unreadable, as_list, parse_alone
+from deputize.stages.collect.importers.conversation_turns import calls_or_skip
 from deputize.stages.collect.importers.embedded_json import as_text, objects
 from deputize.stages.collect.importers.recorded_exchange import Known, exchange_calls
 from deputize.wire.json_fields import mapping
-
-
-def _turns(messages: Any, context: ImportContext, known: Known, row: dict[str, Any] | None = None) -> Parsed:
-    try:
-        return conversation_calls(messages, context, row=row, known=known)
-    except Unreadable as why:
-        return context.skip(str(why))
 
 
 class TauBenchImporter:
@@ -43,7 +36,7 @@ class TauBenchImporter:
             user="",
             outcome=_outcome(row.get("reward"), "reward"),
         )
-        return _turns(row.get("traj"), context, known)
+        return calls_or_skip(row.get("traj"), context, known)
 
 
 def _outcome(value: Any, metric: str) -> Outcome | None:
@@ -72,7 +65,7 @@ class SweAgentImporter:
             outcome=Outcome(success=resolved, metric="resolved") if isinstance(resolved, bool) else None,
         )
         messages = objects(row.get("history"))
-        return _turns([_swe_message(m) for m in messages], context, known)
+        return calls_or_skip([_swe_message(m) for m in messages], context, known)
 
 
 def _swe_message(message: dict[str, Any]) -> dict[str, Any]:
@@ -109,7 +102,7 @@ class AgentdojoImporter:
             model=parts[1] or None,
             outcome=Outcome(success=utility, metric="utility") if isinstance(utility, bool) else None,
         )
-        return _turns(
+        return calls_or_skip(
             row.get("messages"), context, known, {"evaluation_timestamp": row.get("evaluation_timestamp")}
         )
 
@@ -167,7 +160,7 @@ class InspectImporter:
             agent=task or None,
         )
         messages = [_inspect_message(_attached(m, attachments)) for m in objects(row.get("messages"))]
-        return _turns(messages, context, known)
+        return calls_or_skip(messages, context, known)
 
     def _event(
         self,
@@ -205,7 +198,7 @@ class InspectImporter:
             status=side.status_of_error(event["error"]) if event.get("error") else 200,
         )
         try:
-            return _listed(
+            return as_list(
                 exchange_calls(
                     {}, {"messages": asked}, _inspect_message(choice.get("message")), context, known
                 )
@@ -218,10 +211,6 @@ def _inspect_message(message: Any) -> Any:
     """A message without the notes that Inspect keeps in it."""
     kept = ("role", "content", "tool_calls", "tool_call_id", "function", "name")
     return {k: message[k] for k in kept if k in message} if isinstance(message, dict) else message
-
-
-def _listed(found: Parsed) -> list[Call | Skip]:
-    return [found] if isinstance(found, Call | Skip) else list(found)
 
 
 def _score(name: str, score: dict[str, Any]) -> Outcome | None:
@@ -378,7 +367,7 @@ class AtifImporter:
             model=side.text((agent,), ("model_name", "model")) or None,
             tools=agent.get("tool_definitions"),
         )
-        return _turns(messages, context, known)
+        return calls_or_skip(messages, context, known)
 
 
 def _atif_messages(step: dict[str, Any]) -> list[dict[str, Any]]:
