@@ -105,5 +105,5 @@ def parse_alone(importer: JoiningImporter, row: dict[str, Any], context: ImportC
 
 
 def as_list(found: Parsed) -> list[Call | Skip]:
-    """What `parse` gave, as a list."""
+    """The result of `parse` as a list."""
     return [found] if isinstance(found, Call | Skip) else list(found)
