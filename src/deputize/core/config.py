@@ -16,6 +16,7 @@ class Convert(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     models: tuple[str, ...] = ("SmolLM2-135M-Instruct",)
+    """Base models that may be tuned, by their names in the catalogue (`deputize models list`)."""
     methods: tuple[str, ...] = ("linear", "lora")
     """Training methods that may be used: linear, lora, dora, qlora, full, or an entry point of the group
     "deputize.methods". Of these each task gets what is worth training for it, from cheap to expensive."""
@@ -27,7 +28,9 @@ class Convert(BaseModel):
     """Price in US dollars of a served answer that is not the LLM's: for all tasks, or by the id or name of a task ("*": the
     others). A route is published only where it saves more than that."""
     delta: float = Field(0.05, gt=0, lt=1)
+    """The probability with which a certificate may be wrong: each by itself, or all of a run (see scope)."""
     seed: int = Field(0, ge=0)
+    """Seed of splits, draws and training."""
     minutes: float = Field(30.0, gt=0)
     """Wall-clock budget of the whole run; training is cut to fit."""
     min_calls: int = Field(60, ge=1)

@@ -91,7 +91,7 @@ def fields(kind: type[msgspec.Struct]) -> Iterator[tuple[str, Any, str]]:
         meanings = [
             docs[name]
             for base in kind.__mro__
-            if name in (docs := _docstrings(base.__module__, base.__name__))
+            if name in (docs := field_docstrings(base.__module__, base.__name__))
         ]
         if not meanings:
             raise LookupError(f"{kind.__name__}.{name} has no docstring")
@@ -109,8 +109,13 @@ def _hints(kind: type[msgspec.Struct]) -> dict[str, Any]:
 
 
 @cache
-def _docstrings(module: str, name: str) -> dict[str, str]:
-    """Field -> the string below it in the source of a class."""
+def field_docstrings(module: str, name: str) -> dict[str, str]:
+    """Field -> the string below it in the source of a class of this package; {} for other classes.
+
+    Args:
+        module: of the class, imported already.
+        name: of the class.
+    """
     if module == "builtins" or not module.startswith("deputize."):
         return {}
     tree = ast.parse(inspect.getsource(sys.modules[module]))
