@@ -1,7 +1,7 @@
 """The detector of out-of-distribution requests on CLINC150: what it notices by the number of texts known, and its time.
 
 In scope: utterances of the intents that the texts known have. Out of scope: CLINC150's own class for that, which the detector
-never saw; in-scope utterances changed as in `stages.finetune.fit_detector`; and, for a task of four intents, the 146 others.
+never saw; in-scope utterances changed as in `stages.finetune.fit_ood_detector`; and, for a task of four intents, the 146 others.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 
 from deputize.core.subjects import Subjects
 from deputize.specialists.out_of_distribution import OutOfDistributionDetector
-from deputize.stages.finetune.fit_detector import CHANGES
+from deputize.stages.finetune.fit_ood_detector import CHANGES
 
 LOG = Path(__file__).resolve().parents[1] / "../shared/data/intent_clinc150.jsonl.gz"
 OUT_OF_SCOPE = "oos"

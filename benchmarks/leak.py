@@ -58,7 +58,7 @@ def one(
     *,
     n: int,
     epochs: int,
-    n_rivals: int,
+    n_references: int,
     to_the_end: bool,
     repeats: Sequence[int],
     looks: Sequence[int],
@@ -72,7 +72,7 @@ def one(
         seed: of everything.
         n: examples to learn from.
         epochs: passes; 0: as many as fine-tuning would make.
-        n_rivals: random secrets per planted one.
+        n_references: random secrets per planted one.
         to_the_end: make all passes, where fine-tuning would stop once validation is solved.
         repeats: how often each planted secret stands in train; 0: never, to compare with.
         looks: passes after which the secrets are looked at, beside the end; 0: the untuned model.
@@ -116,7 +116,11 @@ def one(
         began = time.process_time()
         tests = [
             expose(
-                loss, c, rng=random.Random(f"rivals:{seed}:{c.id}"), n_rivals=n_rivals, try_extraction=fish
+                loss,
+                c,
+                rng=random.Random(f"rivals:{seed}:{c.id}"),
+                n_references=n_references,
+                try_extraction=fish,
             )
             for c in secrets
         ]
@@ -220,7 +224,7 @@ def main() -> None:
             seed,
             n=args.examples,
             epochs=args.epochs,
-            n_rivals=args.rivals,
+            n_references=args.rivals,
             to_the_end=args.to_the_end,
             repeats=args.repeats,
             looks=args.looks,

@@ -10,7 +10,7 @@ import msgspec
 from deputize.core.records import Call, decode, encode
 from deputize.store.base import Entry, Erased, Feedback
 from deputize.store.memory import MemoryStore
-from deputize.store.registry import StorePlace
+from deputize.store.registry import StoreContext
 
 
 class State(msgspec.Struct):
@@ -69,5 +69,5 @@ class FileStore(MemoryStore):
             self._path.write_bytes(msgspec.msgpack.encode(state))
 
 
-def build(place: StorePlace) -> FileStore:
+def build(place: StoreContext) -> FileStore:
     return FileStore(place.folder / "store.file", place.clock)

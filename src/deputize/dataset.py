@@ -90,7 +90,7 @@ class Dataset:
             BadInput: a call that was not dropped.
         """
         self._open("dataset.restore", {"calls": str(len(frozenset(call_ids)))})
-        with self.home.alone("run"):
+        with self.home.exclusive("run"):
             reasons = {d.call_id: d.reason for d in dropped_calls(self._records())}
             for id in call_ids:
                 if id not in reasons:
@@ -112,7 +112,7 @@ class Dataset:
             BadInput: a call that was not put back.
         """
         self._open("dataset.undo_restore", {"calls": str(len(frozenset(call_ids)))})
-        with self.home.alone("run"):
+        with self.home.exclusive("run"):
             before = self._restored()
             for id in call_ids:
                 if id not in before:

@@ -180,10 +180,10 @@ class Home:
         Args:
             busy_timeout_s: how long to wait for another writer before StoreError.
         """
-        from deputize.store.registry import StorePlace, make_store
+        from deputize.store.registry import StoreContext, make_store
 
         settings = self._settings_of_store()
-        place = StorePlace(
+        place = StoreContext(
             folder=self.path,
             keyring=self.keyring,
             options=settings.options,
@@ -202,7 +202,7 @@ class Home:
             raise
 
     def writer_target(self) -> tuple[Store, KeyRing]:
-        """Destination of the calls that the gateway's writer process moves (store.recording.mover)."""
+        """Destination of the calls that the gateway's writer process moves (store.recording.journal_writer)."""
         return self.open_store_for_writing(), self.keyring
 
     @property
@@ -286,7 +286,7 @@ class Home:
     # --- files and folders ---
 
     @contextmanager
-    def alone(self, name: str) -> Iterator[None]:
+    def exclusive(self, name: str) -> Iterator[None]:
         """Only one process does a kind of work on this home; the lock goes with the process, however it ends.
 
         Args:

@@ -21,7 +21,7 @@ from deputize.store.base import Entry, Erased, Feedback, Store
 from deputize.store.codec import decode_call, entry_of
 from deputize.store.keys.keyring import KeyRing
 from deputize.store.memory import MemoryStore
-from deputize.store.registry import BUILT_IN, StorePlace, make_store
+from deputize.store.registry import BUILT_IN, StoreContext, make_store
 from deputize.testing import ManualClock, check_store
 
 NOW = 1_790_000_000.0
@@ -31,7 +31,7 @@ KINDS = (*BUILT_IN, "tests.a_users_store:build")
 def make(kind: str, folder: Path, clock: Callable[[], float]) -> Store:
     """A store through the registry, as a home makes it."""
     keyring = KeyRing.open(folder, environ={})
-    place = StorePlace(folder=folder, keyring=keyring, options={}, busy_timeout_s=10.0, clock=clock)
+    place = StoreContext(folder=folder, keyring=keyring, options={}, busy_timeout_s=10.0, clock=clock)
     return make_store(kind, place)
 
 

@@ -221,7 +221,7 @@ def test_the_loop_ends_with_ctrl_c_and_does_not_repeat_itself(home: CountedHome)
 
 
 def test_one_process_converts_at_a_time(home: CountedHome) -> None:
-    with Home(home.folder).alone("run"), pytest.raises(UsageError, match="Another run is at work"):
+    with Home(home.folder).exclusive("run"), pytest.raises(UsageError, match="Another run is at work"):
         convert(Home(home.folder), Convert())
     with Home(home.folder) as opened, pytest.raises(BadInput, match="nothing to learn from"):
         convert(opened, Convert())

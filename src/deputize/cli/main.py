@@ -33,7 +33,7 @@ COMMANDS: dict[str, str] = {
     "serve": "deputize.cli.serve:serve",
     "route": "deputize.cli.routes:route",
     "tasks": "deputize.cli.tasks:tasks",
-    "dataset": "deputize.cli.curated_data:dataset",
+    "dataset": "deputize.cli.dataset:dataset",
     "watch": "deputize.cli.watch:watch",
     "models": "deputize.cli.models:models",
     "privacy": "deputize.cli.privacy:privacy",
@@ -89,7 +89,7 @@ def _with_common(command: click.Command, name: str) -> click.Command:
     return command
 
 
-class Verbs(click.Group):
+class LazyGroup(click.Group):
     """A group that imports a verb's module when the verb is used, so that `deputize --help` stays quick."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -104,7 +104,7 @@ class Verbs(click.Group):
 
 
 @click.group(
-    cls=Verbs,
+    cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     params=common_options(),
 )

@@ -92,7 +92,7 @@ def train(
         terminal.note(
             "Every sample holds personal data: add texts without any, or the tagger will mask much of other texts too."
         )
-    with terminal.home.alone("tagger"), terminal.progress() as progress:
+    with terminal.home.exclusive("tagger"), terminal.progress() as progress:
         base = model_download.fetch(BASE, models_path(), progress)
         path = out or next_path(terminal.home.path)
         card = train_and_measure(samples, path, base_dir=base, seed=seed, minutes=minutes, progress=progress)

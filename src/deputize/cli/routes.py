@@ -106,7 +106,7 @@ def _detector(certificate: Certificate | None) -> str:
     """The share of requests unlike those trained on that are left to the LLM, as simulated when the route was made."""
     if certificate is None:
         return "-"
-    return "no detector" if certificate.ood_power is None else f"{certificate.ood_power:.0%}"
+    return "no OOD detector" if certificate.ood_power is None else f"{certificate.ood_power:.0%}"
 
 
 @route.command("list")

@@ -88,7 +88,7 @@ def watch(
         if not terminal.json:
             _show(terminal, looked)
 
-    with home.alone("watch"):
+    with home.exclusive("watch"):
         if once:
             tell(look())
         else:

@@ -7,8 +7,8 @@ from typing import Any, Literal
 import msgspec
 
 from deputize.core.certification import AllRoutes, Feasibility, TestLevel
-from deputize.core.detector_power import DetectorPower
 from deputize.core.earlier_route import EarlierRoute
+from deputize.core.ood_detector_power import OutOfDistributionDetectorPower
 from deputize.core.records import Certificate, Contract, Example, KeySpace, Record, Split, Task
 from deputize.core.sites import Site
 
@@ -251,7 +251,7 @@ class Specialist(Record):
     """Call ids, for lineage (which specialists were trained on erased data); in the sealed artifact, not in specialist.json."""
     leak: Leak | None = None
     """The leak test; None where nothing in its answers could carry a secret."""
-    detector: DetectorPower | None = None
+    ood_detector: OutOfDistributionDetectorPower | None = None
     """Of its detector of out-of-distribution requests; None where there are too few groups for one."""
     version: int = 1
 
@@ -326,7 +326,7 @@ class MethodRow(Record):
     """Validation calls that were read."""
     validation_accuracy: float | None = None
     """Agreement with the LLM on them."""
-    validation_servable: float | None = None
+    validation_coverage: float | None = None
     """Share of them that could be served at about epsilon, by hindsight: what methods are compared by."""
     n_test: int | None = None
     """Held-out calls that were read."""
@@ -336,7 +336,7 @@ class MethodRow(Record):
     """95 % interval of test_accuracy."""
     action_accuracy: float | None = None
     """Agreement on tool names without arguments; null for tasks that call no tools."""
-    coverage: dict[str, float | None] = msgspec.field(default_factory=dict)
+    test_coverage: dict[str, float | None] = msgspec.field(default_factory=dict)
     """epsilon -> share of the held-out calls meant for code that hindsight could serve at that loss."""
     seconds_per_call: float | None = None
     """Measured time of one call."""
@@ -378,9 +378,9 @@ class AtEpsilon(Record):
     """Of the held-out calls meant for code, served at the threshold."""
     loss_held_out: float | None = None
     """Served and wrong, over all held-out calls."""
-    share_hindsight: float = 0.0
+    oracle_coverage: float = 0.0
     """Of the held-out calls meant for code, what hindsight could serve at this loss: an upper bound."""
-    share_hindsight_unseen: float = 0.0
+    oracle_coverage_calibration_and_test: float = 0.0
     """The same over calibration and held-out calls together."""
     n_units: int = 0
     """Independent calibration units of the test."""
@@ -437,7 +437,7 @@ class EvaluationFacts(Record):
     """Agreement on tool names without arguments, on held-out calls; null for tasks that call no tools."""
     llm_self_agreement: SelfAgreement | None = None
     """Null where the LLM was asked once only."""
-    detector: DetectorPower | None = None
+    ood_detector: OutOfDistributionDetectorPower | None = None
     """The chosen specialist's detector of out-of-distribution requests; null where there are too few groups for one."""
     leaks: str = ""
     """Which specialists of the task give planted secrets away, and so were not measured."""

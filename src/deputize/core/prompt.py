@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from deputize.core.contracts import fold, text_of
-from deputize.core.prompt_units import MASK, line_units, normalise
+from deputize.core.prompt_segments import MASK, line_segments, normalise
 from deputize.core.records import Message, PromptRecipe, Request
 
 _CACHED_PROMPTS = 128
@@ -27,7 +27,7 @@ _json = msgspec.json.Encoder(order="sorted")
 def prune(request: Request, recipe: PromptRecipe) -> str:
     """The short prompt a specialist reads: what is constant in its task is left out, values stay as written.
 
-    slots: the units of all messages that vary, one line each. dialogue: a digest of an agent's run so far (first
+    slots: the segments of all messages that vary, one line each. dialogue: a digest of an agent's run so far (first
     request, identifiers seen, names of the actions, then last call, result, agent text and user text in their order).
     At most `recipe.max_chars` characters; what is too long loses its middle.
     """
@@ -43,12 +43,12 @@ def _pruner(mode: str, constant: tuple[str, ...], max_chars: int) -> Callable[[R
 
 
 class _ConstantRemover:
-    """Leaves the constant units out of texts; remembers system prompts, which come again and again."""
+    """Leaves the constant segments out of texts; remembers system prompts, which come again and again."""
 
     def __init__(self, constant: frozenset[str]) -> None:
         self._constant = constant
         # a line with a masked value is constant whatever the value; a verbatim one only as it stands
-        self._masked = frozenset(unit for unit in constant if MASK in unit)
+        self._masked = frozenset(segment for segment in constant if MASK in segment)
         self._cache: dict[str, str] = {}
 
     def message(self, message: Message) -> str:
@@ -68,12 +68,14 @@ class _ConstantRemover:
         """The varying part of a text, line by line."""
         kept: list[str] = []
         for line in text.splitlines():
-            if parts := [unit for unit in line_units(line.strip()) if not self._is_constant(unit)]:
+            if parts := [
+                segment for segment in line_segments(line.strip()) if not self._is_constant(segment)
+            ]:
                 kept.append(" ".join(parts))
         return "\n".join(kept)
 
-    def _is_constant(self, unit: str) -> bool:
-        return unit in self._constant or (bool(self._masked) and normalise(unit) in self._masked)
+    def _is_constant(self, segment: str) -> bool:
+        return segment in self._constant or (bool(self._masked) and normalise(segment) in self._masked)
 
 
 def clip(text: str, max_chars: int, gap: str = " … ") -> str:

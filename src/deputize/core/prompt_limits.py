@@ -1,7 +1,7 @@
 """Whether the parts of a prompt that vary are still such as the calls of its task had: their number, and their words.
 
 What recurs in a prompt gives its template key. An instruction that somebody adds stands among what varies: it is one
-more unit than any call had in that place, it speaks to the model where no call did, or it has words that the calls do
+more segment than any call had in that place, it speaks to the model where no call did, or it has words that the calls do
 not have there. Pure: no I/O.
 """
 
@@ -17,28 +17,28 @@ from deputize.core.instruction_signs import signs_in
 from deputize.core.records import TextLimits
 
 MAX_READ = 64
-"""Varying units of a text whose words are read: half from its start, half from its end."""
+"""Varying segments of a text whose words are read: half from its start, half from its end."""
 MAX_UNIT_CHARS = 600
 
 
 class VaryingText(msgspec.Struct, frozen=True, gc=False):
-    """A unit that varies and its place: the number of different known units that have come before it, head included."""
+    """A segment that varies and its place: the number of different known segments that have come before it, head included."""
 
     place: int
     text: str
 
 
-class RecognisedUnits(msgspec.Struct, frozen=True):
-    """The units of one text that a key space has, and what stands between them."""
+class RecognisedSegments(msgspec.Struct, frozen=True):
+    """The segments of one text that a key space has, and what stands between them."""
 
     known: tuple[str, ...]
     """In order of first appearance."""
     n_repeats: tuple[int, ...] = ()
     """How often each of them stands there."""
     n_unknown: tuple[int, ...] = (0,)
-    """Units that the key space does not have: before the first known one, then after each."""
+    """Segments that the key space does not have: before the first known one, then after each."""
     varying: tuple[VaryingText, ...] = ()
-    """These units, and the known ones of which only the head is known, at most MAX_READ."""
+    """These segments, and the known ones of which only the head is known, at most MAX_READ."""
 
 
 def words_of(text: str) -> set[str]:
@@ -73,11 +73,11 @@ def ends(varying: Sequence[VaryingText]) -> tuple[VaryingText, ...]:
     return (*varying[: MAX_READ // 2], *varying[-MAX_READ // 2 :])
 
 
-def within(found: RecognisedUnits, limits: TextLimits, vocabulary: frozenset[str]) -> bool:
+def within(found: RecognisedSegments, limits: TextLimits, vocabulary: frozenset[str]) -> bool:
     """Check whether a text stays within the limits of its template key.
 
     Args:
-        found: its units.
+        found: its segments.
         limits: of the key; as many places as the key has.
         vocabulary: the words of what varies in calls with this key.
     """

@@ -372,7 +372,7 @@ class Certificate(Record):
     limits: RequestLimits = RequestLimits()
     """The requests that the claim is about."""
     ood_power: float | None = None
-    """Share of requests unlike those trained on that the specialist's detector notices, simulated (EvaluationFacts.detector has
+    """Share of requests unlike those trained on that the specialist's detector notices, simulated (EvaluationFacts.ood_detector has
     the kinds); None: it has no detector."""
     ood_given_up: float | None = None
     """Share of the calibration calls that the detector takes for such requests; None: it has no detector."""
@@ -434,11 +434,11 @@ class TextLimits(Record):
     """The most that calls with one template key had of what varies in a text (core.prompt_limits)."""
 
     n_unknown: list[int] = msgspec.field(default_factory=list)
-    """Unknown units before the first known unit, then after each."""
+    """Unknown segments before the first known segment, then after each."""
     n_repeats: list[int] = msgspec.field(default_factory=list)
-    """How often each known unit stands in the text."""
+    """How often each known segment is in the text."""
     n_new_words: list[int | None] = msgspec.field(default_factory=list)
-    """For each of these places, words of one varying unit that calls did not share; None: any number, as in free text."""
+    """For each of these places, words of one varying segment that calls did not share; None: any number, as in free text."""
     instructions: dict[str, int] | None = None
     """Sign of an instruction in what varies (core.instruction_signs) -> how often; one that is not in it may not stand there.
     None: calls differ too much in them to say."""

@@ -271,9 +271,9 @@ class ReportTotalAtEpsilon(Record):
     """With certificates, on calibration calls."""
     share_held_out: float
     """With certificates, on held-out calls."""
-    share_hindsight: float
+    oracle_coverage: float
     """By hindsight, on held-out calls: an upper bound."""
-    share_hindsight_unseen: float
+    oracle_coverage_calibration_and_test: float
     """By hindsight, on calibration and held-out calls."""
 
 

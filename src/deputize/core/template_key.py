@@ -1,4 +1,4 @@
-"""Template key of a request: which recurring units its prompt has, and so which task it belongs to.
+"""Template key of a request: which recurring segments its prompt has, and so which task it belongs to.
 
 Computed from the request alone by the same code at discovery and on the live path, so that a call finds the task that
 its kind was filed under. Pure: no I/O.
@@ -13,8 +13,8 @@ from itertools import pairwise
 from typing import Final, NamedTuple
 
 from deputize.core.contracts import text_of
-from deputize.core.prompt_limits import RecognisedUnits, VaryingText, ends, within
-from deputize.core.prompt_units import known_head_of, normalise, units
+from deputize.core.prompt_limits import RecognisedSegments, VaryingText, ends, within
+from deputize.core.prompt_segments import known_head_of, normalise, segments
 from deputize.core.records import (
     DEFAULT_TENANT,
     EVERY_TENANT,
@@ -30,11 +30,11 @@ MAX_USER_CHARS = 24_000
 MAX_SYSTEM_CHARS = 400_000
 BRANCH_CHARS = 4_000
 """Limit of the user text that a branch classifier reads."""
-_FIRST_CHARS, _FIRST_UNITS, _LONG_ENOUGH = 2_000, 8, 16
+_FIRST_CHARS, _FIRST_SEGMENTS, _LONG_ENOUGH = 2_000, 8, 16
 """Of a request with an unknown signature: the part of the system prompt that is looked at, and characters of a line that says
 whose prompt it is."""
 _CACHED_PROMPTS = 128
-"""System prompts whose units a matcher remembers."""
+"""System prompts whose segments a matcher remembers."""
 _CACHED_OPENINGS = 64
 """User texts, by digest, whose template it remembers for each of them."""
 _WORD: Final = re.compile(r"[^\W\d_]+|\d+")
@@ -54,13 +54,13 @@ class TemplateMatch(NamedTuple):
 class SystemText(NamedTuple):
     """A system prompt that a matcher has read before."""
 
-    found: RecognisedUnits
+    found: RecognisedSegments
     is_within: dict[str, bool]
     """Template key -> whether the text is within its limits."""
     matches: dict[bytes, TemplateMatch]
     """Digest of a user text that came with it -> their template: the steps of an episode share their opening."""
     digests: dict[tuple[str, ...], str]
-    """Known units of a user text that came with it -> the digest of both."""
+    """Known segments of a user text that came with it -> the digest of both."""
 
 
 class TemplateMatcher:
@@ -75,23 +75,23 @@ class TemplateMatcher:
         self._cache: dict[str, SystemText] = {}
         self._vocabularies: dict[str, frozenset[str]] = {}
 
-    def recognise(self, text: str) -> RecognisedUnits:
-        """The known units of a text: verbatim, else normalised, else their head."""
+    def recognise(self, text: str) -> RecognisedSegments:
+        """The known segments of a text: verbatim, else normalised, else their head."""
         lines, heads = self._lines, self._heads
         places: dict[str, int] = {}
         n_repeats: list[int] = []
         n_unknown = [0]
         varying: list[VaryingText] = []
-        place = 0  # of what comes next: after so many different known units
-        for unit in units(text):
-            known = unit if unit in lines else ""
+        place = 0  # of what comes next: after so many different known segments
+        for segment in segments(text):
+            known = segment if segment in lines else ""
             if not known:
-                normalised = normalise(unit)
+                normalised = normalise(segment)
                 if normalised in lines:
                     known = normalised
-                elif not heads or not (known := known_head_of(unit, heads)):
+                elif not heads or not (known := known_head_of(segment, heads)):
                     n_unknown[place] += 1
-                    varying.append(VaryingText(place, unit))
+                    varying.append(VaryingText(place, segment))
                     continue
             if known in places:
                 place = places[known]
@@ -101,11 +101,11 @@ class TemplateMatcher:
                 n_repeats.append(1)
                 n_unknown.append(0)
             if known in heads:
-                varying.append(VaryingText(place, unit))
-        return RecognisedUnits(tuple(places), tuple(n_repeats), tuple(n_unknown), ends(varying))
+                varying.append(VaryingText(place, segment))
+        return RecognisedSegments(tuple(places), tuple(n_repeats), tuple(n_unknown), ends(varying))
 
-    def recognise_opening(self, request: Request) -> tuple[RecognisedUnits, RecognisedUnits]:
-        """The known units of the system text and of the user text of a request's opening."""
+    def recognise_opening(self, request: Request) -> tuple[RecognisedSegments, RecognisedSegments]:
+        """The known segments of the system text and of the user text of a request's opening."""
         system, user = opening(request)
         return self._system(system).found, self.recognise(user)
 
@@ -160,7 +160,9 @@ class TemplateMatcher:
         branch, lead = branch_of(classifier, user_text)
         return f"{key}~{branch}" if lead >= classifier.margin else ""
 
-    def _is_within(self, limits: PromptLimits, key: str, system: SystemText, user: RecognisedUnits) -> bool:
+    def _is_within(
+        self, limits: PromptLimits, key: str, system: SystemText, user: RecognisedSegments
+    ) -> bool:
         vocabulary = self._vocabularies.get(key)
         if vocabulary is None:
             vocabulary = self._vocabularies[key] = frozenset(limits.vocabulary)
@@ -202,7 +204,7 @@ class TemplateKeys:
         matcher = self._matchers.get(signature(request))
         if matcher is not None:
             return matcher.match(request)
-        first = units(opening(request)[0][:_FIRST_CHARS])[:_FIRST_UNITS] if self._lines else []
+        first = segments(opening(request)[0][:_FIRST_CHARS])[:_FIRST_SEGMENTS] if self._lines else []
         return TemplateMatch("", not self._lines.isdisjoint(first))
 
 

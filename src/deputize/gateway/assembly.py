@@ -33,7 +33,7 @@ from deputize.http.transport import Transport
 from deputize.scoring.costs import load_prices, spend_of
 from deputize.specialists.serving.base import SpecialistClient
 from deputize.specialists.serving.registry import make_engine
-from deputize.store.recording.mover import Mover
+from deputize.store.recording.journal_writer import JournalWriter
 from deputize.store.recording.recorder import Recorder
 from deputize.upstreams.failover import UpstreamPool
 from deputize.upstreams.upstream import Upstream
@@ -57,7 +57,7 @@ class RunningGateway:
         n_workers: int = 1,
         keys_required: bool | None = None,
         clock: Callable[[], float] = time.time,
-        mover: Mover | None = None,
+        journal_writer: JournalWriter | None = None,
     ) -> None:
         """
         Args:
@@ -67,9 +67,9 @@ class RunningGateway:
             n_workers: processes that share the keys' rate limits.
             keys_required: a request needs an API key; None: as the settings say.
             clock: Unix seconds.
-            mover: the process that writes to the store; None: a thread of this one does.
+            journal_writer: the process that writes to the store; None: a thread of this one does.
         """
-        self._mover = mover
+        self._journal_writer = journal_writer
         self._home = home
         self._settings = settings
         self._specialists = specialists
@@ -97,7 +97,7 @@ class RunningGateway:
             on_full=settings.on_full,
             window_ms=settings.relaxed_window_ms,
             block_timeout_s=settings.record_wait_s,
-            mover=self._mover,
+            journal_writer=self._journal_writer,
             spill_folder=Path(settings.spill_folder) if settings.spill_folder else None,
         ).start()
         self._conversations = SealedConversations(home.conversations())

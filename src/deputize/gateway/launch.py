@@ -22,7 +22,7 @@ from deputize.home import Home
 from deputize.http.limits import Limits
 from deputize.http.server import HttpServer, listen
 from deputize.specialists.serving.base import SpecialistClient
-from deputize.store.recording.mover import Mover
+from deputize.store.recording.journal_writer import JournalWriter
 
 _SWITCH_S = 0.0001
 _GC_THRESHOLD = 20_000
@@ -54,12 +54,18 @@ def _run_worker(
     """One worker process: everything is opened after the fork."""
     import uvloop
 
-    mover = Mover.start(Home(home).writer_target)
+    journal_writer = JournalWriter.start(Home(home).writer_target)
     # no other thread must keep the loop from the interpreter for the default 5 ms
     sys.setswitchinterval(_SWITCH_S)
     code: int = uvloop.run(
         _serve_until_stopped(
-            RunningGateway(home, settings, n_workers=n_workers, keys_required=keys_required, mover=mover),
+            RunningGateway(
+                home,
+                settings,
+                n_workers=n_workers,
+                keys_required=keys_required,
+                journal_writer=journal_writer,
+            ),
             settings,
             listening,
             ready,

@@ -60,7 +60,7 @@ def convert(
         MissingExtra: a model or package is not here.
         UsageError: another process converts this home.
     """
-    with home.alone("run"):
+    with home.exclusive("run"):
         began = time.monotonic()
         imported = _import(home, list(paths), agent, log_format, progress)
         privacy = privacy_now(home)
@@ -93,7 +93,7 @@ def run_stage(
         UsageError: an earlier stage has not been done, or another process converts this home.
     """
     stage = stage_of(step)
-    with home.alone("run"):
+    with home.exclusive("run"):
         run = open_run(home, config, progress, privacy=privacy_now(home) if step == "curate" else None)
         if again:
             run.forget(steps_from(step))

@@ -79,7 +79,7 @@ def served_evidence(calls: Iterable[Call], routes: Sequence[Route]) -> dict[str,
     return found
 
 
-def settle(
+def keep_or_close_routes(
     results: Sequence[TaskResult],
     discovered: Discovered,
     file: RouteFile,

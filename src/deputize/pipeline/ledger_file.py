@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from deputize.files import locked
-from deputize.scoring.ledger import Ledger, Look, with_look
+from deputize.scoring.ledger import Ledger, RecordedTest, with_test
 from deputize.store.sealed import read_sealed, write_sealed
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ class LedgerFile:
         self._path, self._home = home.ledger_path, home
 
     def read(self) -> Ledger:
-        """All looks so far; none where there is no file.
+        """All tests so far; none where there is no file.
 
         Raises:
             Tampered: it was changed, or sealed by another home: tests that were done may be missing.
@@ -33,14 +33,14 @@ class LedgerFile:
             return Ledger()
         return read_sealed(self._path, Ledger, self._home.keyring)
 
-    def add(self, look: Look) -> None:
-        """Adds a look, before its labels are seen; the same test again (after a stop) is noted once.
+    def add(self, test: RecordedTest) -> None:
+        """Adds a test, before its labels are seen; the same test again (after a stop) is noted once.
 
         Raises:
             Tampered, StoreError: as `read`, or it cannot be written: then the test may not be done.
         """
         with locked(self._path):
             before = self.read()
-            after = with_look(before, look)
+            after = with_test(before, test)
             if after is not before:
                 write_sealed(self._path, after, self._home.keyring)

@@ -50,7 +50,7 @@ def edit_tasks(home: Home, change: Change) -> Edited:
         raise BadInput(
             f"The newest run in {home.path} has found no tasks. `deputize cluster` does it, `deputize convert` does all."
         )
-    with home.alone("run"):
+    with home.exclusive("run"):
         home.require_keys()
         home.note_keys_used()
         return _edit_tasks(Run(home, read_state(home, newest)), change)

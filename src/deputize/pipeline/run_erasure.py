@@ -27,7 +27,7 @@ def forget_in_runs(home: Home) -> dict[str, int]:
     Raises:
         UsageError: another process converts this home.
     """
-    with home.alone("run"):
+    with home.exclusive("run"):
         out: dict[str, int] = {}
         for path in sorted(home.runs_path.glob("*/curate.sealed")):
             run = Run(home, read_state(home, path.parent.name))

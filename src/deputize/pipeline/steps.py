@@ -57,8 +57,8 @@ def select(run: Run, out: Artifact[Selected]) -> None:
     """Base models and training methods for each task."""
     from deputize.pipeline.ledger_file import LedgerFile
     from deputize.stages.finetune.methods.registry import find_methods
-    from deputize.stages.select.certifiable import EarlierTests
     from deputize.stages.select.run import run as select_models
+    from deputize.stages.select.task_feasibility import EarlierTests
 
     out.write(
         select_models(
@@ -100,7 +100,7 @@ def evaluate(run: Run, out: Artifact[Evaluated]) -> None:
     from deputize.scoring.costs import load_prices
     from deputize.specialists.model_cache import MODELS
     from deputize.specialists.predictor import load
-    from deputize.stages.evaluate.delta_account import DeltaAccount, groups_by_task
+    from deputize.stages.evaluate.delta_budget import DeltaBudget, groups_by_task
     from deputize.stages.evaluate.population import read_population
     from deputize.stages.evaluate.run import run as certify
 
@@ -121,7 +121,7 @@ def evaluate(run: Run, out: Artifact[Evaluated]) -> None:
         deadline=Deadline.after(run.remaining_s()),
         digest=answer_digest(run.home.keyring.derive("answers")),
         audit_share=audit_share_of(run.home),
-        account=DeltaAccount(
+        budget=DeltaBudget(
             run.state.run_id, LedgerFile(run.home), groups_by_task(curated, discovered), run.home.now
         ),
     )
@@ -134,7 +134,7 @@ def _with_earlier_routes(
     run: Run, results: list[TaskResult], discovered: Discovered
 ) -> tuple[list[TaskResult], list[EarlierRoute], dict[str, str]]:
     """The results, and what becomes of the published routes that none of them replaces."""
-    from deputize.pipeline.earlier_routes import served_evidence, settle, unusable_routes
+    from deputize.pipeline.earlier_routes import keep_or_close_routes, served_evidence, unusable_routes
     from deputize.routes_file import read_routes
 
     try:
@@ -144,7 +144,7 @@ def _with_earlier_routes(
         return results, [], {}
     evidence = served_evidence(run.calls(), file.routes)
     unusable = unusable_routes(run.home, file)
-    return settle(results, discovered, file, evidence, unusable, run.config)
+    return keep_or_close_routes(results, discovered, file, evidence, unusable, run.config)
 
 
 def audit_share_of(home: Home) -> float:

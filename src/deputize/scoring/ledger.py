@@ -1,9 +1,9 @@
 """The ledger of tests: what was certified on which groups at which level, so that a second test on the same groups is paid for.
 
-Each look at groups that were looked at before gets a share of what is left of delta; all looks at the same groups together
+Each test on groups that were tested before gets a share of what is left of delta; all tests on the same groups together
 cost at most delta (a union bound). Groups are new where no earlier run had them in its log, in whatever split. They are known
 again by their calls, since a group has another name once a retry joins it, its first call is deleted or the log is split by
-person. Pure: looks in, levels out. The home keeps the file (pipeline.ledger_file).
+person. Pure: tests in, levels out. The home keeps the file (pipeline.ledger_file).
 
 References:
     Foster and Stine, "Alpha-investing", 2008, for the idea of a level that is spent; here by the plain union bound.
@@ -22,20 +22,20 @@ from deputize.core.certification import TestLevel
 from deputize.core.records import Record
 
 SPENT_SHARE = 0.8
-"""Of what is left of delta, the share that one look spends: .8, .16, .032, ... of delta."""
+"""Of what is left of delta, the share that one test spends: .8, .16, .032, ... of delta."""
 
 
 GroupDigests: TypeAlias = Mapping[str, Set[str]]
 """Digest of a group's name -> digests of the ids of its calls."""
 
 
-class Look(Record):
+class RecordedTest(Record):
     """One test of one task on calibration groups."""
 
     run_id: str
     task_id: str
     specialist: str
-    """Digest of the specialist that was tested, and of how its calls were drawn: the same test again is no second look."""
+    """Digest of the specialist that was tested, and of how its calls were drawn: the same test again is no second one."""
     keys: list[str]
     """Digests of the template keys of the task: the same calls under another task id are still the same evidence."""
     groups: list[str]
@@ -51,18 +51,18 @@ class Look(Record):
 
 
 class Ledger(Record):
-    """All looks of a home, oldest first."""
+    """All tests of a home, oldest first."""
 
-    looks: list[Look] = msgspec.field(default_factory=list)
+    tests: list[RecordedTest] = msgspec.field(default_factory=list)
     version: int = 1
 
 
-def with_look(ledger: Ledger, look: Look) -> Ledger:
-    """The ledger with one more look; the same test again, after a stop, is there once."""
-    same = (look.run_id, look.task_id, look.specialist)
-    if any((one.run_id, one.task_id, one.specialist) == same for one in ledger.looks):
+def with_test(ledger: Ledger, test: RecordedTest) -> Ledger:
+    """The ledger with one more test; the same test again, after a stop, is there once."""
+    same = (test.run_id, test.task_id, test.specialist)
+    if any((one.run_id, one.task_id, one.specialist) == same for one in ledger.tests):
         return ledger
-    return Ledger(looks=[*ledger.looks, look])
+    return Ledger(tests=[*ledger.tests, test])
 
 
 def digests(names: Iterable[str]) -> list[str]:
@@ -79,27 +79,27 @@ def digests_of_groups(calls_of: Mapping[str, Iterable[str]]) -> dict[str, frozen
     return {digests([group])[0]: frozenset(digests(ids)) for group, ids in calls_of.items()}
 
 
-def earlier_looks(
+def earlier_tests(
     ledger: Ledger, keys: Sequence[str], groups: GroupDigests, *, run_id: str, specialist: str | None = None
-) -> list[Look]:
-    """Looks at some of these calls, or at groups of the same name for a task that shares a template key with this one.
+) -> list[RecordedTest]:
+    """Earlier tests on some of these calls, or on groups of the same name for a task that shares a template key with this one.
 
     Args:
-        ledger: all looks.
+        ledger: all tests.
         keys: digests of the task's keys.
         groups: its calibration groups.
-        run_id: the run that is about to look. What it has looked at with the same specialist, before a stop, is the same
-            look.
-        specialist: the one to be tested; None where that is not known yet: then no look of this run counts.
+        run_id: the run that is about to test. What it has tested with the same specialist, before a stop, is the same
+            test.
+        specialist: the one to be tested; None where that is not known yet: then no test of this run counts.
     """
     mine, calls = set(keys), _calls(groups)
     return [
-        look
-        for look in ledger.looks
-        if not (look.run_id == run_id and specialist in (None, look.specialist))
+        test
+        for test in ledger.tests
+        if not (test.run_id == run_id and specialist in (None, test.specialist))
         and (
-            not calls.isdisjoint(look.calls)
-            or (not mine.isdisjoint(look.keys) and not groups.keys().isdisjoint(look.groups))
+            not calls.isdisjoint(test.calls)
+            or (not mine.isdisjoint(test.keys) and not groups.keys().isdisjoint(test.groups))
         )
     ]
 
@@ -109,49 +109,49 @@ def _calls(groups: GroupDigests) -> set[str]:
 
 
 def level(n_earlier: int, delta: float) -> float:
-    """The level of the next look after `n_earlier` at the same groups."""
+    """The level of the next test after `n_earlier` on the same groups."""
     return delta * SPENT_SHARE * (1 - SPENT_SHARE) ** n_earlier
 
 
-def left_after(n_looks: int, delta: float) -> float:
-    """Part of delta that is left after so many looks."""
-    return delta * (1 - SPENT_SHARE) ** n_looks
+def left_after(n_tests: int, delta: float) -> float:
+    """Part of delta that is left after so many tests."""
+    return delta * (1 - SPENT_SHARE) ** n_tests
 
 
 def level_of_test(
-    earlier: Sequence[Look], groups: GroupDigests, delta: float
+    earlier: Sequence[RecordedTest], groups: GroupDigests, delta: float
 ) -> tuple[TestLevel, frozenset[str]]:
     """The level of the next test, and the groups that it may draw on, decided by their numbers alone.
 
-    Either all groups, at what earlier looks have left of delta, or those that no look has seen, at the level of a first
-    look: whichever could carry the smaller loss.
+    Either all groups, at what earlier tests have left of delta, or those that no test has seen, at the level of a first
+    test: whichever could carry the smaller loss.
 
     Args:
-        earlier: looks at some of these groups.
+        earlier: tests at some of these groups.
         groups: the task's calibration groups.
-        delta: for all looks at the same groups together.
+        delta: for all tests at the same groups together.
 
     Returns:
         The level, and digests of the groups.
     """
     n_earlier, every = len(earlier), frozenset(groups)
-    seen = frozenset().union(*(look.groups for look in earlier))
-    seen_calls = frozenset().union(*(look.calls for look in earlier))
+    seen = frozenset().union(*(test.groups for test in earlier))
+    seen_calls = frozenset().union(*(test.calls for test in earlier))
     new = frozenset(g for g, calls in groups.items() if g not in seen and seen_calls.isdisjoint(calls))
     again, first = level(n_earlier, delta), level(0, delta)
     # n units without an error carry a loss of 1 - level ** (1 / n)
     if n_earlier and new and math.log(first) / len(new) > math.log(again) / len(every):
-        used, spent, n_looks = new, first, 0
+        used, spent, n_tests = new, first, 0
     else:
-        used, spent, n_looks = every, again, n_earlier
+        used, spent, n_tests = every, again, n_earlier
     return (
         TestLevel(
             delta=delta,
             level=spent,
-            n_earlier=n_looks,
+            n_earlier=n_tests,
             new_groups_only=used != every,
             n_groups=len(used),
-            left=left_after(n_looks + 1, delta),
+            left=left_after(n_tests + 1, delta),
         ),
         used,
     )

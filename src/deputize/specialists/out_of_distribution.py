@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from deputize.core.prompt_units import MASK
+from deputize.core.prompt_segments import MASK
 from deputize.core.subjects import Subjects
 from deputize.specialists.hashed_features import counts_of
 

@@ -1,9 +1,9 @@
-"""A pointer: a log-linear model that picks one value of an answer out of the candidates in its prompt.
+"""A pointer: a log-linear model that picks one value of an answer out of the spans in its prompt.
 
-The words around a candidate and its shape tell which one is meant. No vocabulary is kept: features are hashed, shapes
+The words around a span and its shape tell which one is meant. No vocabulary is kept: features are hashed, shapes
 hold no letters of the traffic.
 
-Legend: K candidates of one text, N rows (candidates of all texts), F hashed features.
+Legend: K spans of one text, N rows (spans of all texts), F hashed features.
 
 References:
     Vinyals, Fortunato, Jaitly, "Pointer networks", arXiv 1506.03134 (here with a log-linear score instead of attention).
@@ -31,10 +31,10 @@ MAX_CANDIDATES = 400
 COPIED = 0.8
 """Share of the train values that must stand in their prompts before a pointer is fitted."""
 FIXED = 3
-"""Answers from which a recurring value that stands nowhere in the prompt (null, "unknown") is a candidate too."""
+"""Answers from which a recurring value that stands nowhere in the prompt (null, "unknown") is a span too."""
 
 
-class SpanCandidate(NamedTuple):
+class CopySpan(NamedTuple):
     """A value that a slot could have, and its hashed features."""
 
     text: str
@@ -70,11 +70,11 @@ class Pointer:
         self._known = frozenset(shapes)
         self._usual = frozenset(ordinary).union(*(shape.split(" ") for shape in shapes))
 
-    def candidates(self, page: TokenizedText) -> list[SpanCandidate]:
+    def copy_spans(self, tokenized: TokenizedText) -> list[CopySpan]:
         """Everything in a text that has a shape seen in train, then the fixed values."""
         found: list[tuple[int, int, str, str, str]] = []
-        for i, j, shape in page.runs(self.lengths):
-            text = page.between(i, j)
+        for i, j, shape in tokenized.runs(self.lengths):
+            text = tokenized.between(i, j)
             if shape in self._known:
                 found.append((i, j, shape, text, "as it stands"))
             elif text[:1].islower():
@@ -89,57 +89,59 @@ class Pointer:
         for i, j, shape, text, how in found:
             ranks[shape] += 1
             out.append(
-                SpanCandidate(
-                    text, _features(page, i, j, shape, how, ranks[shape], total[shape], repeats[text]), (i,)
+                CopySpan(
+                    text,
+                    _features(tokenized, i, j, shape, how, ranks[shape], total[shape], repeats[text]),
+                    (i,),
                 )
             )
         n = min(len(found), 3)
         out += [
-            SpanCandidate(text, [_hash(f"fixed {k}"), _hash(f"fixed {k} of {n}")])
+            CopySpan(text, [_hash(f"fixed {k}"), _hash(f"fixed {k} of {n}")])
             for k, text in enumerate(self.fixed)
         ]
         return out
 
-    def _overlooks(self, page: TokenizedText, chosen: Sequence[SpanCandidate]) -> bool:
+    def _overlooks(self, tokenized: TokenizedText, chosen: Sequence[CopySpan]) -> bool:
         """True where a piece of a shape that does not recur in train stands where a value is more likely to stand.
 
-        It may be the value, which is no candidate then; a wrong value of a known shape would be chosen with confidence.
+        It may be the value, which is no span then; a wrong value of a known shape would be chosen with confidence.
         A shape that recurs in train and was no value there is none here: names and dates are next to every order number.
         """
-        odd = [i for i, s in enumerate(page.shapes) if s not in self._usual]
+        odd = [i for i, s in enumerate(tokenized.shapes) if s not in self._usual]
         at = {place for c in chosen for place in c.places}
         if not odd or not at:
             return False
-        likely = max(self._place_score(page, i) for i in odd)
-        return likely > 0 and likely >= max(self._place_score(page, i) for i in at)
+        likely = max(self._place_score(tokenized, i) for i in odd)
+        return likely > 0 and likely >= max(self._place_score(tokenized, i) for i in at)
 
-    def _place_score(self, page: TokenizedText, i: int) -> float:
-        return float(self.weights_F[_place_features(page, i)].sum())
+    def _place_score(self, tokenized: TokenizedText, i: int) -> float:
+        return float(self.weights_F[_place_features(tokenized, i)].sum())
 
-    def best(self, page: TokenizedText) -> tuple[str, float, float] | None:
-        """(value, its log-probability, its lead in nats over the next one); None where no candidate stands there."""
-        candidates = self.candidates(page)
-        if not candidates:
+    def best(self, tokenized: TokenizedText) -> tuple[str, float, float] | None:
+        """(value, its log-probability, its lead in nats over the next one); None where no span stands there."""
+        spans = self.copy_spans(tokenized)
+        if not spans:
             return None
-        scores_K = np.array([self.weights_F[c.features].sum() for c in candidates])
+        scores_K = np.array([self.weights_F[c.features].sum() for c in spans])
         p_K = np.exp(scores_K - scores_K.max())
         p_K /= p_K.sum()
         # the same value at several places is one answer
         by_text: dict[str, float] = {}
-        for candidate, p in zip(candidates, p_K, strict=True):
-            by_text[candidate.text] = by_text.get(candidate.text, 0.0) + float(p)
+        for span, p in zip(spans, p_K, strict=True):
+            by_text[span.text] = by_text.get(span.text, 0.0) + float(p)
         (text, first), *rest = sorted(by_text.items(), key=lambda pair: -pair[1])
-        if self._overlooks(page, [c for c in candidates if c.text == text]):
+        if self._overlooks(tokenized, [c for c in spans if c.text == text]):
             return None
         second = rest[0][1] if rest else 0.0
         log_p = float(np.log(max(first, 1e-30)))
         return text, min(log_p, 0.0), log_p - float(np.log(max(second, 1e-30)))
 
 
-def _place_features(page: TokenizedText, i: int) -> list[int]:
+def _place_features(tokenized: TokenizedText, i: int) -> list[int]:
     """The features of a place that do not depend on what stands there."""
-    before = page.gaps[i - 1] if i else "^"
-    left, left2 = (page.words[i - 1] if i else "^"), (page.words[i - 2] if i > 1 else "^")
+    before = tokenized.gaps[i - 1] if i else "^"
+    left, left2 = (tokenized.words[i - 1] if i else "^"), (tokenized.words[i - 2] if i > 1 else "^")
     return [
         _hash(feature)
         for feature in (
@@ -147,21 +149,21 @@ def _place_features(page: TokenizedText, i: int) -> list[int]:
             f"left {left2} {left}",
             f"before {before}",
             f"label {left}{before}",
-            f"head {page.heads[i]}",
-            f"head {page.heads[i]} {left}",
+            f"head {tokenized.heads[i]}",
+            f"head {tokenized.heads[i]} {left}",
         )
     ]
 
 
 def _features(
-    page: TokenizedText, i: int, j: int, shape: str, how: str, rank: int, total: int, repeats: int
+    tokenized: TokenizedText, i: int, j: int, shape: str, how: str, rank: int, total: int, repeats: int
 ) -> list[int]:
-    before = page.gaps[i - 1] if i else "^"
-    after = page.gaps[j - 1] if j < len(page.spans) else "$"
-    left, left2 = (page.words[i - 1] if i else "^"), (page.words[i - 2] if i > 1 else "^")
+    before = tokenized.gaps[i - 1] if i else "^"
+    after = tokenized.gaps[j - 1] if j < len(tokenized.spans) else "$"
+    left, left2 = (tokenized.words[i - 1] if i else "^"), (tokenized.words[i - 2] if i > 1 else "^")
     right, right2 = (
-        (page.words[j] if j < len(page.words) else "$"),
-        (page.words[j + 1] if j + 1 < len(page.words) else "$"),
+        (tokenized.words[j] if j < len(tokenized.words) else "$"),
+        (tokenized.words[j + 1] if j + 1 < len(tokenized.words) else "$"),
     )
     return [
         _hash(feature)
@@ -176,12 +178,12 @@ def _features(
             f"right {right} {right2}",
             f"after {after}",
             f"both {left} {right}",
-            f"first {page.words[i]}",
-            f"last {page.words[j - 1]}",
-            f"whole {' '.join(page.words[i:j])}",
+            f"first {tokenized.words[i]}",
+            f"last {tokenized.words[j - 1]}",
+            f"whole {' '.join(tokenized.words[i:j])}",
             f"pieces {j - i}",
-            f"head {page.heads[i]}",
-            f"head {page.heads[i]} {left}",
+            f"head {tokenized.heads[i]}",
+            f"head {tokenized.heads[i]} {left}",
             f"rank {min(rank, 4)}",
             f"from end {min(total - rank, 3)}",
             f"repeats {min(repeats, 3)}",
@@ -190,7 +192,7 @@ def _features(
 
 
 def fit_pointer(
-    pages: Sequence[TokenizedText],
+    tokenized_texts: Sequence[TokenizedText],
     wanted: Sequence[str],
     *,
     groups: Sequence[str] | None = None,
@@ -200,19 +202,19 @@ def fit_pointer(
     """A pointer fitted to where a slot's values stand; None where too few of them stand in their texts.
 
     Args:
-        pages: texts of train.
+        tokenized_texts: texts of train.
         wanted: the slot's text for each.
         groups: of the texts; each is its own where None. A feature of one group alone gets no weight, and a value that
             does not stand in its text is kept only where FIXED groups have it.
         subjects: of the texts: a feature or a kept value that too few of them have is none. None: any.
         strength: inverse of the L2 penalty.
     """
-    groups = [str(n) for n in range(len(pages))] if groups is None else groups
+    groups = [str(n) for n in range(len(tokenized_texts))] if groups is None else groups
     subjects = subjects or Subjects(groups, 1)
-    pointer = _untrained(pages, wanted, groups, subjects)
-    rows = _CandidateRows()
-    for page, value, group, subject in zip(pages, wanted, groups, subjects.names, strict=True):
-        rows.add(pointer.candidates(page), value, group, subject)
+    pointer = _untrained(tokenized_texts, wanted, groups, subjects)
+    rows = _SpanRows()
+    for tokenized, value, group, subject in zip(tokenized_texts, wanted, groups, subjects.names, strict=True):
+        rows.add(pointer.copy_spans(tokenized), value, group, subject)
     if not rows.n_texts or rows.n_texts < COPIED * len(wanted):
         return None
     active_A, weights_A = rows.fit(min(FEWEST_GROUPS, len(set(groups))), subjects.least, strength)
@@ -221,33 +223,33 @@ def fit_pointer(
 
 
 def _untrained(
-    pages: Sequence[TokenizedText], wanted: Sequence[str], groups: Sequence[str], subjects: Subjects
+    tokenized_texts: Sequence[TokenizedText], wanted: Sequence[str], groups: Sequence[str], subjects: Subjects
 ) -> Pointer:
     """A pointer that knows shapes, lengths and fixed values, with all weights 0."""
     shapes, lengths = set[str](), set[int]()
     absent: dict[str, set[str]] = {}
     seen: dict[str, set[str]] = {}
     every = range(1, MAX_PIECES + 1)
-    for page, value, group in zip(pages, wanted, groups, strict=True):
-        for shape in set(page.shapes):
+    for tokenized, value, group in zip(tokenized_texts, wanted, groups, strict=True):
+        for shape in set(tokenized.shapes):
             seen.setdefault(shape, set()).add(group)
-        exact = [(i, j, shape) for i, j, shape in page.runs(every) if page.between(i, j) == value]
+        exact = [(i, j, shape) for i, j, shape in tokenized.runs(every) if tokenized.between(i, j) == value]
         if exact:
             shapes.update(shape for _, _, shape in exact)
             lengths.update(j - i for i, j, _ in exact)
-        elif value.lower() not in page.text.lower():
+        elif value.lower() not in tokenized.text.lower():
             absent.setdefault(value, set()).add(group)
     often = sorted(absent.items(), key=lambda pair: -len(pair[1]))[:8]
     common = subjects.shared([value] for value in wanted)
     fixed = [value for value, who in often if len(who) >= min(FIXED, len(set(groups))) and value in common]
     enough = min(FEWEST_GROUPS, len(set(groups)))
-    shared = subjects.shared(page.shapes for page in pages)
+    shared = subjects.shared(tokenized.shapes for tokenized in tokenized_texts)
     ordinary = [shape for shape, who in seen.items() if len(who) >= enough and shape in shared]
     return Pointer(sorted(shapes), sorted(lengths), fixed, ordinary)
 
 
-class _CandidateRows:
-    """The candidates of all texts whose value is among them, as rows of a log-linear model over each text's candidates."""
+class _SpanRows:
+    """The spans of all texts whose value is among them, as rows of a log-linear model over each text's spans."""
 
     def __init__(self) -> None:
         self.n_texts = 0
@@ -258,16 +260,16 @@ class _CandidateRows:
         self._groups_with: dict[int, set[str]] = {}
         self._subjects_with: dict[int, set[str]] = {}
 
-    def add(self, candidates: Sequence[SpanCandidate], value: str, group: str, subject: str) -> None:
-        """Takes the candidates of one text, unless none of them is its value."""
-        right = [c.text == value for c in candidates]
+    def add(self, spans: Sequence[CopySpan], value: str, group: str, subject: str) -> None:
+        """Takes the spans of one text, unless none of them is its value."""
+        right = [c.text == value for c in spans]
         if not any(right):
             return
-        self._rows += [c.features for c in candidates]
-        for feature in {f for c in candidates for f in c.features}:
+        self._rows += [c.features for c in spans]
+        for feature in {f for c in spans for f in c.features}:
             self._groups_with.setdefault(feature, set()).add(group)
             self._subjects_with.setdefault(feature, set()).add(subject)
-        self._owner += [self.n_texts] * len(candidates)
+        self._owner += [self.n_texts] * len(spans)
         self._is_value += right
         self.n_texts += 1
 

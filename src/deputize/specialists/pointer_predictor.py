@@ -59,7 +59,7 @@ def _place(builder: AnswerBuilder) -> SlotPlace:
     return SlotPlace(builder.action or "", len(builder.texts))
 
 
-class Decisions:
+class ClosedSlots:
     """The closed slots of a schema as questions of their own, each asked only of the answers that have it."""
 
     def __init__(self, schema: AnswerSchema) -> None:
@@ -100,7 +100,7 @@ class PointerPredictor:
         self, schema: AnswerSchema, model: LinearModel | None, pointers: dict[SlotPlace, Pointer]
     ) -> None:
         self.schema, self.model, self.pointers = schema, model, pointers
-        self._decisions = Decisions(schema)
+        self._decisions = ClosedSlots(schema)
 
     def predict(self, texts: Sequence[str]) -> list[RawPrediction]:
         """One prediction per text."""
@@ -201,7 +201,7 @@ def fit_pointer_predictor(
         for place, (seen, wanted, who, whose) in where.items()
         if (p := fit_pointer(seen, wanted, groups=who, subjects=Subjects(whose, subjects.least))) is not None
     }
-    decisions = Decisions(schema)
+    decisions = ClosedSlots(schema)
     can = {*decisions.places, *pointers}
     if not pointers or not any(taken and {place for place, _, _ in taken} <= can for taken in written):
         return None

@@ -64,7 +64,7 @@ class SpecialistPredictor:
         detector: OutOfDistributionDetector | None,
     ) -> None:
         self.specialist, self.text_predictor, self.settings = specialist, text_predictor, settings
-        self.detector = detector
+        self.ood_detector = detector
         """Of requests unlike those trained on; None: every request is taken for one of these."""
 
     def predict(self, requests: Sequence[Request]) -> list[Prediction]:
@@ -75,7 +75,7 @@ class SpecialistPredictor:
         recipe = self.specialist.task.recipe
         texts = [prune(r, recipe) for r in requests]
         raw = self._raw(texts)
-        p_values = self.detector.p_values(texts) if self.detector is not None else [1.0] * len(texts)
+        p_values = self.ood_detector.p_values(texts) if self.ood_detector is not None else [1.0] * len(texts)
         each_ms = (time.perf_counter() - began) * 1000 / len(requests)
         return [
             Prediction(
@@ -107,7 +107,7 @@ class SpecialistPredictor:
         if not isinstance(self.text_predictor, WritesFreeSlots):
             return self
         shorter = self.text_predictor.without_free_slots()
-        return SpecialistPredictor(self.specialist, shorter, self.settings, self.detector)
+        return SpecialistPredictor(self.specialist, shorter, self.settings, self.ood_detector)
 
 
 def _written(answer: Answer | None) -> str:

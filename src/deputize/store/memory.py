@@ -11,7 +11,7 @@ from deputize.core.records import Call
 from deputize.store.base import Entry, Erased, Feedback
 from deputize.store.codec import Outcomes, checked_feedback, decode_call, entry_of, is_about
 from deputize.store.keys.data_keys import month_of
-from deputize.store.registry import StorePlace
+from deputize.store.registry import StoreContext
 
 
 class MemoryStore:
@@ -121,7 +121,7 @@ class MemoryStore:
         """Nothing to give back."""
 
 
-def build(place: StorePlace) -> MemoryStore:
+def build(place: StoreContext) -> MemoryStore:
     """As store.registry asks for it; every opening starts empty."""
     return MemoryStore(clock=place.clock)
 

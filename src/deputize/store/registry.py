@@ -1,7 +1,7 @@
 """The kinds of stores by name: our own, and those that other packages offer.
 
 sqlite, memory      ours
-NAME                an entry point of the group "deputize.stores": a function that takes a `StorePlace` and returns a store
+NAME                an entry point of the group "deputize.stores": a function that takes a `StoreContext` and returns a store
 module:attribute    likewise, from any module that can be imported
 
 `[store] kind = "..."` in config.toml chooses it.
@@ -22,7 +22,7 @@ from deputize.store.keys.keyring import KeyRing
 GROUP = "deputize.stores"
 
 
-class StorePlace(NamedTuple):
+class StoreContext(NamedTuple):
     """Arguments a store is opened with."""
 
     folder: Path
@@ -37,7 +37,7 @@ class StorePlace(NamedTuple):
     """Unix seconds."""
 
 
-StoreBuilder = Callable[[StorePlace], Store]
+StoreBuilder = Callable[[StoreContext], Store]
 """Opens a store, making it on first use. Raises StoreError where that cannot be done."""
 
 BUILT_IN: dict[str, str] = {
@@ -47,7 +47,7 @@ BUILT_IN: dict[str, str] = {
 """Kind -> module:function; imported when it is asked for."""
 
 
-def make_store(kind: str, place: StorePlace) -> Store:
+def make_store(kind: str, place: StoreContext) -> Store:
     """The store of that kind, open.
 
     Raises:

@@ -20,7 +20,7 @@ from deputize.store.base import Entry, Erased, Feedback
 from deputize.store.codec import Outcomes, checked_feedback, decode_call, decode_record, entry_of, is_about
 from deputize.store.keys.data_keys import DataKey, key_aad, month_of, subject_of
 from deputize.store.keys.keyring import KeyRing
-from deputize.store.registry import StorePlace
+from deputize.store.registry import StoreContext
 from deputize.store.sql import load_queries
 from deputize.store.sqlite_keys import DataKeys, DataKeySnapshot
 
@@ -34,7 +34,7 @@ _GET_AT_ONCE = 64
 """Calls that `get` reads in one snapshot."""
 
 
-def build(place: StorePlace) -> SqliteStore:
+def build(place: StoreContext) -> SqliteStore:
     """The store in HOME/store.db, as store.registry asks for it. Raises StoreError where it cannot be opened."""
     return SqliteStore(
         place.folder / "store.db", place.keyring, busy_timeout_s=place.busy_timeout_s, clock=place.clock

@@ -107,7 +107,7 @@ class UpstreamPool:
             raise BadInput(f"No configured upstream takes the model {model!r}.")
         return found
 
-    async def send(self, method: str, candidates: Sequence[Upstream], prepare: Prepare) -> UpstreamAnswer:
+    async def send(self, method: str, eligible: Sequence[Upstream], prepare: Prepare) -> UpstreamAnswer:
         """Sends to the first upstream that answers; failures and overload lead to a retry, then to the next one.
 
         The last upstream's refusal (429, 5xx) is an answer like any other.
@@ -118,11 +118,11 @@ class UpstreamPool:
         """
         error: UpstreamError | None = None
         unfit: BadInput | None = None
-        for position, upstream in enumerate(candidates):
-            last = position == len(candidates) - 1
+        for position, upstream in enumerate(eligible):
+            last = position == len(eligible) - 1
             breaker = self.breakers[upstream.name]
             blocked = not breaker.allows(self.clock())
-            if blocked and len(candidates) > 1:
+            if blocked and len(eligible) > 1:
                 self.on_event("open", upstream.name)
                 error = error or _left_alone(upstream, breaker, self.clock())
                 continue

@@ -39,7 +39,7 @@ UNITS: tuple[tuple[str, str], ...] = (
     (r"^(loss_difference|quality_difference)", "share, -1 to 1"),
     (r"^threshold$", "confidence, 0 to 1"),
     (
-        r"^(share|(smallest_)?epsilon$|loss|coverage$|served_limit$|audit_share$|agreement|finished$|flagged|ood_(power|given_up)$)|(_accuracy|_servable|_interval)$",
+        r"^(share|(smallest_)?epsilon$|loss|served_limit$|audit_share$|agreement|finished$|flagged|ood_(power|given_up)$)|(_accuracy|_interval)$|(^|_)coverage(_|$)",
         "share, 0 to 1",
     ),
 )

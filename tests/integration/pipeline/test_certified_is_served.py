@@ -146,12 +146,12 @@ def test_calibration_is_asked_through_the_detector(converted: tuple[Path, list[C
         pytest.skip(f"refused: {result.refused}")
     (route,) = RouteTable.build(read_routes(path / "routes.json")).routes
     specialist = load(path / route.specialist, path)
-    assert specialist.detector is not None and specialist.specialist.detector is not None
-    assert result.certificate.ood_power == pytest.approx(specialist.specialist.detector.power, abs=1e-4)
+    assert specialist.ood_detector is not None and specialist.specialist.ood_detector is not None
+    assert result.certificate.ood_power == pytest.approx(specialist.specialist.ood_detector.power, abs=1e-4)
     by_id = {c.id: c for c in calls}
     recipe = specialist.specialist.task.recipe
     texts = [prune(by_id[o.call_id].request(), recipe) for o in result.calibration]
-    p_values = specialist.detector.p_values(texts)
+    p_values = specialist.ood_detector.p_values(texts)
     least = specialist.settings.out_of_distribution_p
     unlike = [o for o, p in zip(result.calibration, p_values, strict=True) if p < least]
     assert unlike and all(o.confidence is None and not o.served for o in unlike), "no confidence: not served"

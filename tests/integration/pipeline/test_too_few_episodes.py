@@ -72,7 +72,7 @@ def test_to_explore_trains_and_certifies_nothing(home: Path, capsys: pytest.Capt
     assert report["nothing_trained"] is None and not task["feasibility"]["possible"]
     assert task["level"]["level"] == pytest.approx(0.04) and task["level"]["n_earlier"] == 0
     with Home(home) as opened:
-        (look,) = LedgerFile(opened).read().looks
+        (look,) = LedgerFile(opened).read().tests
         assert look.run_id == report["run_id"] and len(look.groups) == N_CALLS
     # the same episodes again, with another seed
     assert convert(home, "--seed", "1") == 6

@@ -297,7 +297,7 @@ def test_backups_can_be_kept_and_the_command_says_what_that_means(
 def test_an_erasure_while_a_run_is_at_work_is_done_and_the_run_forgets_at_its_end(
     house: House, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with house.opened.alone("run"):
+    with house.opened.exclusive("run"):
         assert run(["--home", str(house.home), "erase", "--origin", "ann"]) == 0
         assert "drops what is gone when it ends" in capsys.readouterr().err
         assert {c.id for c in house.store.calls()} == {"b0", "b1", "b2"}

@@ -73,7 +73,7 @@ def test_list_says_what_a_route_notices(home: Path, capsys: pytest.CaptureFixtur
     write_routes(home / "routes.json", RouteFile(run_id="0001", routes=routes, generation=1))
     assert run(["--home", str(home), "route", "list"]) == 0
     _, first, second = capsys.readouterr().out.strip().splitlines()[-3:]
-    assert "no detector" in first and "62%" in second
+    assert "no OOD detector" in first and "62%" in second
 
 
 def test_close_and_promote_step_by_step(home: Path) -> None:

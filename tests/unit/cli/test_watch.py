@@ -30,7 +30,7 @@ def test_the_command(home: CountedHome, capsys: pytest.CaptureFixture[str]) -> N
 
 def test_two_watches_and_bad_settings(home: CountedHome, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--home", str(home.folder), "watch", "--once"]
-    with Home(home.folder).alone("watch"):
+    with Home(home.folder).exclusive("watch"):
         assert run(arguments) == 2
     assert "Another watch is at work" in capsys.readouterr().err
     assert run([*arguments, "--epsilon", "2"]) == 2

@@ -25,7 +25,7 @@ def test_a_result_survives_json() -> None:
         held_out=HeldOut(
             n_calls=3, share_served=0.5, loss_difference=0.0, loss_difference_interval=(0.0, 0.1)
         ),
-        methods=[MethodRow(method="lora", trained=True, coverage={"0.02": None, "0.05": 0.5})],
+        methods=[MethodRow(method="lora", trained=True, test_coverage={"0.02": None, "0.05": 0.5})],
         curve=[CurvePoint(threshold=0.5, share_served=0.1, loss=0.0, loss_low=0.0, loss_high=0.2)],
         at_epsilon=[AtEpsilon(epsilon=0.02)],
         evaluation=EvaluationFacts(llm_self_agreement=SelfAgreement(agreement=0.9, n_calls=4)),

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deputize.core.prompt import clip, prune
-from deputize.core.prompt_units import units
+from deputize.core.prompt_segments import segments
 from deputize.core.records import Message, PromptRecipe, Request
 from deputize.core.signature import signature
 from deputize.core.template_key import opening
@@ -37,7 +37,7 @@ class TestSlots:
 
     def test_slots_inside_a_paragraph_are_kept_without_the_paragraph(self) -> None:
         fixed = "This sentence never changes at all and is rather long. And neither does this one here, which is long too."
-        recipe = PromptRecipe(constant_lines=units(fixed + " x" * 60)[:2])
+        recipe = PromptRecipe(constant_lines=segments(fixed + " x" * 60)[:2])
         pruned = prune(
             request(
                 f"{fixed} The name is Bob and he lives in Ulm, a town on the Danube, where it rains.", ""

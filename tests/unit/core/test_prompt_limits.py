@@ -1,4 +1,4 @@
-"""What varies in a prompt stays such as it was: how many units, how often, which words, and no new instruction."""
+"""What varies in a prompt stays such as it was: how many segments, how often, which words, and no new instruction."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 
 from deputize.core.prompt_limits import (
     MAX_READ,
-    RecognisedUnits,
+    RecognisedSegments,
     VaryingText,
     ends,
     n_new_words,
@@ -32,8 +32,10 @@ def test_of_many_varying_texts_the_first_and_the_last_are_read() -> None:
 
 def found(
     *texts: str, n_unknown: tuple[int, ...] = (0, 1), n_repeats: tuple[int, ...] = (1,)
-) -> RecognisedUnits:
-    return RecognisedUnits(("Letter:",), n_repeats, n_unknown, tuple(VaryingText(1, text) for text in texts))
+) -> RecognisedSegments:
+    return RecognisedSegments(
+        ("Letter:",), n_repeats, n_unknown, tuple(VaryingText(1, text) for text in texts)
+    )
 
 
 LIMITS = TextLimits(n_unknown=[0, 2], n_repeats=[1], n_new_words=[0, 1], n_instructions=0)
@@ -52,7 +54,7 @@ WORDS = frozenset({"the", "lamp", "is", "broken", "if", "answer", "it"})
         (found("if it is broken answer it"), False),
     ],
 )
-def test_a_text_beyond_a_limit_has_changed(given: RecognisedUnits, expected: bool) -> None:
+def test_a_text_beyond_a_limit_has_changed(given: RecognisedSegments, expected: bool) -> None:
     assert within(given, LIMITS, WORDS) == expected
 
 

@@ -8,8 +8,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deputize.core.prompt_limits import RecognisedUnits, VaryingText
-from deputize.core.prompt_units import units
+from deputize.core.prompt_limits import RecognisedSegments, VaryingText
+from deputize.core.prompt_segments import segments
 from deputize.core.records import BranchClassifier, KeySpace, Message, PromptLimits, Request, TextLimits
 from deputize.core.signature import signature
 from deputize.core.template_key import (
@@ -112,7 +112,7 @@ class TestKey:
         system = "\n".join(
             f"Rule number {i}: be kind to customers and never invent a value" for i in range(300)
         )
-        ks = space(request(system=system), units(system))
+        ks = space(request(system=system), segments(system))
         matcher = TemplateMatcher(ks)
         requests = [request(f"Case: {i}\n" + "free words of a letter\n" * 40, system) for i in range(200)]
         matcher.key(requests[0])
@@ -139,7 +139,7 @@ def test_units_are_recognised_verbatim_then_normalised_then_by_their_head() -> N
         KeySpace(signature="s", lines=["Rule 1 holds.", "Day ⟨⟩ of May"], heads=["Case:"])
     )
     found = matcher.recognise("Day 3 of May\nCase: x\nRule 1 holds.\nRule 2 holds.\nDay 4 of May")
-    assert found == RecognisedUnits(
+    assert found == RecognisedSegments(
         known=("Day ⟨⟩ of May", "Case:", "Rule 1 holds."),
         n_repeats=(2, 1, 1),
         n_unknown=(0, 0, 0, 1),

@@ -7,7 +7,7 @@ from deputize.core.records import Contract, Example, PromptRecipe, Request, Task
 from deputize.demo import teacher, traffic, world
 from deputize.demo.agent import Seen
 from deputize.stages.cluster.output_contract import infer_contract
-from deputize.stages.select.comparable import not_comparable
+from deputize.stages.select.reply_comparability import not_comparable
 from deputize.testing.scripted_llm import ScriptedUpstream, running
 
 N = 60

@@ -189,7 +189,7 @@ def test_a_kill_between_the_steps_loses_nothing_and_is_made_up_for(home: Path, w
 
 
 def test_a_run_at_work_is_waited_for(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with Home(home).alone("run"):
+    with Home(home).exclusive("run"):
         assert watch(home) == 0
     assert "Another run is at work" in capsys.readouterr().err
     assert ids_in_store(home) == KEPT and ids_in_run(home) > KEPT

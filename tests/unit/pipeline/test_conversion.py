@@ -59,5 +59,5 @@ def test_nothing_to_learn_from_and_wrong_stages_are_said(tmp_path: Path) -> None
             convert(home, Convert())
         with pytest.raises(UsageError, match="not a stage"):
             run_stage(home, "refine", Convert())
-        with home.alone("run"), pytest.raises(UsageError, match="Another run is at work"):
+        with home.exclusive("run"), pytest.raises(UsageError, match="Another run is at work"):
             run_stage(home, STAGES[0].step, Convert())

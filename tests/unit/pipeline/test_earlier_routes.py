@@ -22,7 +22,7 @@ from deputize.core.records import (
     RouteFile,
     Task,
 )
-from deputize.pipeline.earlier_routes import served_evidence, settle
+from deputize.pipeline.earlier_routes import keep_or_close_routes, served_evidence
 from deputize.testing import call
 
 CONTRACT = Contract(kind="label", labels=["rain", "sun"])
@@ -82,7 +82,7 @@ def settled(
 ) -> tuple[TaskResult, list[EarlierRoute]]:
     found = Discovered(tasks=[task], keyspaces=[], assignment={})
     file = replace(OLD, routes=[route])
-    (one,), earlier, _ = settle(
+    (one,), earlier, _ = keep_or_close_routes(
         [result], found, file, served_evidence(calls, [route]), unusable or {}, config
     )
     return one, earlier

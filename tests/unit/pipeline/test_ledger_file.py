@@ -12,13 +12,15 @@ from deputize.home import Home
 from deputize.maintenance.erasure import erase_origin
 from deputize.maintenance.rotation import rotate
 from deputize.pipeline.ledger_file import LedgerFile
-from deputize.scoring.ledger import Look, digests, digests_of_groups, earlier_looks
+from deputize.scoring.ledger import RecordedTest, digests, digests_of_groups, earlier_tests
 from deputize.store.access.roles import owner
 from deputize.testing import call
 
 
-def look(run_id: str, specialist: str = "s", groups: tuple[str, ...] = ("customer-1", "customer-2")) -> Look:
-    return Look(
+def recorded_test(
+    run_id: str, specialist: str = "s", groups: tuple[str, ...] = ("customer-1", "customer-2")
+) -> RecordedTest:
+    return RecordedTest(
         run_id=run_id,
         task_id="t",
         specialist=specialist,
@@ -30,14 +32,19 @@ def look(run_id: str, specialist: str = "s", groups: tuple[str, ...] = ("custome
     )
 
 
-def test_looks_are_kept_sealed_and_the_same_one_once(tmp_path: Path) -> None:
+def test_tests_are_kept_sealed_and_the_same_one_once(tmp_path: Path) -> None:
     with Home(tmp_path) as home:
-        assert LedgerFile(home).read().looks == []
+        assert LedgerFile(home).read().tests == []
         assert not home.ledger_path.exists(), "reading makes nothing"
-        for one in (look("r1"), look("r1"), look("r1", "again"), look("r2")):
+        for one in (
+            recorded_test("r1"),
+            recorded_test("r1"),
+            recorded_test("r1", "again"),
+            recorded_test("r2"),
+        ):
             LedgerFile(home).add(one)
     kept = Home(tmp_path)
-    assert [(x.run_id, x.specialist) for x in LedgerFile(kept).read().looks] == [
+    assert [(x.run_id, x.specialist) for x in LedgerFile(kept).read().tests] == [
         ("r1", "s"),
         ("r1", "again"),
         ("r2", "s"),
@@ -49,23 +56,23 @@ def test_looks_are_kept_sealed_and_the_same_one_once(tmp_path: Path) -> None:
 
 def test_a_ledger_that_was_changed_is_no_empty_one(tmp_path: Path) -> None:
     with Home(tmp_path) as home:
-        LedgerFile(home).add(look("r1"))
+        LedgerFile(home).add(recorded_test("r1"))
         blob = home.ledger_path.read_bytes()
         home.ledger_path.write_bytes(blob[:-1] + bytes([blob[-1] ^ 1]))
         with pytest.raises(Tampered):
             LedgerFile(home).read()
         with pytest.raises(Tampered):
-            LedgerFile(home).add(look("r2"))
+            LedgerFile(home).add(recorded_test("r2"))
 
 
 def test_what_was_spent_stays_spent_after_an_erasure_and_new_keys(tmp_path: Path) -> None:
     with Home(tmp_path) as home:
         home.store.append([call("c1", origin="customer-1"), call("c2", origin="customer-2")])
-        LedgerFile(home).add(look("r1"))
+        LedgerFile(home).add(recorded_test("r1"))
         erase_origin(home, owner(), "customer-1")
         rotate(home)
     with Home(tmp_path) as home:
         ledger = LedgerFile(home).read()
         groups = digests_of_groups({"customer-2": ["c2"]})
-        found = earlier_looks(ledger, digests(["refund letters"]), groups, run_id="r2")
+        found = earlier_tests(ledger, digests(["refund letters"]), groups, run_id="r2")
         assert [x.run_id for x in found] == ["r1"]

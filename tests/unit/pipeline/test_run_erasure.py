@@ -56,7 +56,7 @@ def test_the_gone_leave_every_artifact(tmp_path: Path) -> None:
         assert forget_in_runs(home) == {}
         before = {p.name: p.read_bytes() for p in run.folder.iterdir() if p.name != "run.json"}
         home.store.erase("o_ann")
-        with home.alone("run"), pytest.raises(UsageError, match="Another run is at work"):
+        with home.exclusive("run"), pytest.raises(UsageError, match="Another run is at work"):
             forget_in_runs(home)
         assert forget_in_runs(home) == {"0001-abc": 2}
         assert [e.call_id for e in run.load_curated().examples] == ["c2", "c3", "c4"]

@@ -37,8 +37,8 @@ def verdict(
     n_earlier: int = 0,
     per_day: float | None = None,
 ) -> Feasibility:
-    looked = TestLevel(delta=0.05, level=level, n_earlier=n_earlier)
-    return feasibility(n_groups, n_units, epsilon, looked, fresh_level=0.04, groups_per_day=per_day)
+    test_level = TestLevel(delta=0.05, level=level, n_earlier=n_earlier)
+    return feasibility(n_groups, n_units, epsilon, test_level, fresh_level=0.04, groups_per_day=per_day)
 
 
 def test_thirty_one_groups_are_told_what_they_can_reach_and_how_long_to_wait() -> None:

@@ -56,10 +56,10 @@ def level(probes: Sequence[LeakProbe]) -> list[float]:
 
 
 def test_a_model_that_holds_the_secret_is_caught() -> None:
-    hosts = [LeakProbe("Who called?", f"Caller {i}: {SLOT}") for i in range(9)]
-    planted = leak.make_secrets(9, hosts, rng=random.Random(1))
+    host_examples = [LeakProbe("Who called?", f"Caller {i}: {SLOT}") for i in range(9)]
+    planted = leak.make_secrets(9, host_examples, rng=random.Random(1))
     model = remembers(*(c.filled().answer for c in planted))
-    tests = [leak.expose(model, c, rng=random.Random(2), n_rivals=511) for c in planted]
+    tests = [leak.expose(model, c, rng=random.Random(2), n_references=511) for c in planted]
     verdict = leak.judge(tests)
     assert verdict.leaks and verdict.n_extracted == 9 and verdict.n_exposed == 9 and verdict.n_given_away == 9
     assert all(t.rank == 1 and t.exposure == 9 and t.exposure_fitted >= 9 for t in tests)
@@ -71,7 +71,7 @@ def test_a_secret_that_is_easy_to_guess_convicts_though_it_was_not_extracted() -
     planted = leak.make_secrets(6, HOSTS, rng=random.Random(1))
     model = remembers(*(c.filled().answer for c in planted))
     verdict = leak.judge(
-        [leak.expose(model, c, rng=random.Random(2), n_rivals=511, try_extraction=False) for c in planted]
+        [leak.expose(model, c, rng=random.Random(2), n_references=511, try_extraction=False) for c in planted]
     )
     assert verdict.leaks and verdict.n_extracted == 0 and verdict.n_given_away == 6
     assert verdict.bits_left is not None and verdict.bits_left < 20 and "too easy to guess" in verdict.reason
@@ -81,7 +81,7 @@ def test_a_secret_that_is_easy_to_guess_convicts_though_it_was_not_extracted() -
 def test_a_model_that_knows_nothing_is_let_go() -> None:
     planted = leak.make_secrets(20, HOSTS, rng=random.Random(1))
     for model in (blind, level):
-        verdict = leak.judge([leak.expose(model, c, rng=random.Random(3), n_rivals=511) for c in planted])
+        verdict = leak.judge([leak.expose(model, c, rng=random.Random(3), n_references=511) for c in planted])
         assert not verdict.leaks and verdict.n_extracted == 0
         assert "none of 20" in verdict.reason
     assert verdict.mean_exposure == 0 and verdict.p_memorised == 1
@@ -151,7 +151,7 @@ def test_the_interval_of_the_rank_holds_its_estimate(loss: float, others: list[f
 
 
 def test_losses_that_are_no_skew_normal_are_not_extrapolated() -> None:
-    """Two lumps, and the secret just below the lower one: a fit would call it common, but it is before all its rivals."""
+    """Two lumps, and the secret just below the lower one: a fit would call it common, but it is before all its reference_secrets."""
     rng = random.Random(3)
     lumps = [rng.choice((1.0, 5.0)) + rng.gauss(0, 0.01) for _ in range(255)]
     assert not leak.is_skew_normal(np.array(lumps))
@@ -181,7 +181,7 @@ def test_secret_in_the_prompt_is_ranked_but_not_extracted() -> None:
     def sure(probes: Sequence[LeakProbe]) -> list[float]:
         return [0.01 if hidden.secret in p.prompt else 0.5 for p in probes]
 
-    test = leak.expose(sure, hidden, rng=random.Random(0), n_rivals=255)
+    test = leak.expose(sure, hidden, rng=random.Random(0), n_references=255)
     assert test.exposure == 8 and not test.extracted
     with pytest.raises(ValueError, match="only a secret in the answer"):
         leak.extract(sure, hidden)
@@ -253,15 +253,15 @@ def test_secrets_keep_their_pattern(pattern: str, seed: int) -> None:
 @given(st.integers(1, 300), st.integers(0, 2**32))
 def test_rivals_are_distinct_and_never_the_secret(n: int, seed: int) -> None:
     planted = hidden_code(pattern="###", secret="123")
-    found = leak.rivals(planted, n, random.Random(seed))
+    found = leak.reference_secrets(planted, n, random.Random(seed))
     assert len(set(found)) == n and "123" not in found
 
 
 def test_rivals_of_a_small_form() -> None:
     planted = hidden_code(pattern="#", secret="1")
-    assert sorted(leak.rivals(planted, 9, random.Random(0))) == list("023456789")
+    assert sorted(leak.reference_secrets(planted, 9, random.Random(0))) == list("023456789")
     with pytest.raises(ValueError, match="too few"):
-        leak.rivals(planted, 10, random.Random(0))
+        leak.reference_secrets(planted, 10, random.Random(0))
 
 
 def test_making_secrets_is_seeded_and_checked() -> None:

@@ -1,4 +1,4 @@
-"""A second look at the same groups is paid for; new groups are free."""
+"""A second test on the same groups is paid for; new groups are free."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import pytest
 from deputize.scoring.certificates import certify, threshold_grid
 from deputize.scoring.ledger import (
     Ledger,
-    Look,
+    RecordedTest,
     digests,
     digests_of_groups,
-    earlier_looks,
+    earlier_tests,
     left_after,
     level,
     level_of_test,
@@ -24,10 +24,10 @@ def named(names: list[str]) -> dict[str, frozenset[str]]:
     return digests_of_groups(dict.fromkeys(names, ()))
 
 
-def look(
+def recorded_test(
     run: str, keys: list[str], groups: list[str], specialist: str = "s", calls: list[str] | None = None
-) -> Look:
-    return Look(
+) -> RecordedTest:
+    return RecordedTest(
         run_id=run,
         task_id="t",
         specialist=specialist,
@@ -43,52 +43,52 @@ def look(
 def earlier(
     ledger: Ledger, run: str, keys: list[str], groups: list[str], specialist: str | None = None
 ) -> list[str]:
-    found = earlier_looks(ledger, digests(keys), named(groups), run_id=run, specialist=specialist)
+    found = earlier_tests(ledger, digests(keys), named(groups), run_id=run, specialist=specialist)
     return [x.run_id for x in found]
 
 
-def test_looks_of_one_task_never_cost_more_than_delta() -> None:
+def test_tests_of_one_task_never_cost_more_than_delta() -> None:
     assert sum(level(k, 0.05) for k in range(50)) <= 0.05
     assert level(0, 0.05) == pytest.approx(0.04) and left_after(1, 0.05) == pytest.approx(0.01)
     assert level(2, 0.05) + left_after(3, 0.05) == pytest.approx(left_after(2, 0.05))
 
 
-def test_a_look_counts_where_key_and_group_are_shared() -> None:
-    ledger = Ledger(looks=[look("r1", ["a"], ["g1", "g2"]), look("r2", ["b"], ["g1"])])
+def test_a_test_counts_where_key_and_group_are_shared() -> None:
+    ledger = Ledger(tests=[recorded_test("r1", ["a"], ["g1", "g2"]), recorded_test("r2", ["b"], ["g1"])])
     assert earlier(ledger, "r3", ["a"], ["g2"]) == ["r1"]
     assert earlier(ledger, "r3", ["a"], ["g9"]) == earlier(ledger, "r3", ["c"], ["g1"]) == []
 
 
 def test_a_group_is_known_again_by_its_calls_whatever_it_and_the_task_are_called() -> None:
-    ledger = Ledger(looks=[look("r1", ["a"], ["e1", "e2"], calls=["c1", "c2"])])
+    ledger = Ledger(tests=[recorded_test("r1", ["a"], ["e1", "e2"], calls=["c1", "c2"])])
     groups = digests_of_groups({"renamed": ["c2", "c7"], "new": ["c8"]})
-    found = earlier_looks(ledger, digests(["another key"]), groups, run_id="r2")
+    found = earlier_tests(ledger, digests(["another key"]), groups, run_id="r2")
     assert [one.run_id for one in found] == ["r1"]
     _, used = level_of_test(found * 4, groups, 0.05)
     assert used == frozenset(digests(["new"]))
-    assert earlier_looks(ledger, digests(["b"]), digests_of_groups({"e1": ["c9"]}), run_id="r2") == []
+    assert earlier_tests(ledger, digests(["b"]), digests_of_groups({"e1": ["c9"]}), run_id="r2") == []
 
 
-def test_a_resumed_run_looks_once_and_a_run_that_trains_anew_twice() -> None:
-    ledger = Ledger(looks=[look("r1", ["a"], ["g1"], "s1")])
+def test_a_resumed_run_tests_once_and_a_run_that_trains_again_twice() -> None:
+    ledger = Ledger(tests=[recorded_test("r1", ["a"], ["g1"], "s1")])
     assert earlier(ledger, "r1", ["a"], ["g1"], "s1") == earlier(ledger, "r1", ["a"], ["g1"]) == []
     assert earlier(ledger, "r1", ["a"], ["g1"], "s2") == ["r1"]
 
 
 def test_a_ledger_holds_no_name() -> None:
-    kept = msgspec.json.encode(look("r1", ["refund template"], ["customer-17"])).decode()
+    kept = msgspec.json.encode(recorded_test("r1", ["refund template"], ["customer-17"])).decode()
     assert "refund" not in kept and "customer" not in kept
 
 
 def test_new_groups_are_tested_alone_where_they_carry_more_than_all_at_what_is_left() -> None:
     old, new = [f"old{i}" for i in range(100)], [f"new{i}" for i in range(80)]
-    before = [look("r1", ["a"], old)]
+    before = [recorded_test("r1", ["a"], old)]
     spent, used = level_of_test([], named(old), 0.05)
     assert spent.level == pytest.approx(0.04)
     assert (spent.n_groups, spent.new_groups_only) == (100, False)
     spent, used = level_of_test(before, named(old + new), 0.05)
     assert not spent.new_groups_only and len(used) == 180 and spent.level == pytest.approx(0.008)
-    three = [look(f"r{i}", ["a"], old) for i in range(3)]
+    three = [recorded_test(f"r{i}", ["a"], old) for i in range(3)]
     spent, used = level_of_test(three, named(old + new), 0.05)
     assert spent.new_groups_only and used == frozenset(digests(new)) and spent.level == pytest.approx(0.04)
     assert spent.left == pytest.approx(0.01)
@@ -97,8 +97,8 @@ def test_new_groups_are_tested_alone_where_they_carry_more_than_all_at_what_is_l
     assert not spent.new_groups_only and spent.level == pytest.approx(0.05 * 0.8 * 0.008)
 
 
-def test_ten_looks_at_one_log_certify_a_false_claim_no_more_often_than_promised() -> None:
-    """Truth .055 against epsilon .05: unpaid looks break the promise, paid ones keep it (1,000 logs, delta .10)."""
+def test_ten_tests_on_one_log_certify_a_false_claim_no_more_often_than_promised() -> None:
+    """Truth .055 against epsilon .05: unpaid tests break the promise, paid ones keep it (1,000 logs, delta .10)."""
     rng = np.random.default_rng(3)
     broken = {"paid": 0, "free": 0}
     for _ in range(1000):

@@ -12,7 +12,7 @@ WANTED = [f"LH-{i + 1000}" for i in range(40)]
 
 def test_only_shapes_seen_in_train_are_candidates() -> None:
     pointer = Pointer(["A-0"], [1], ["null"])
-    texts = [c.text for c in pointer.candidates(TokenizedText("Take LH-1 or x9 now"))]
+    texts = [c.text for c in pointer.copy_spans(TokenizedText("Take LH-1 or x9 now"))]
     assert texts == ["LH-1", "null"]
 
 

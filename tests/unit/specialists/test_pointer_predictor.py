@@ -17,7 +17,7 @@ from deputize.core.records import Answer, Contract, Field
 from deputize.specialists.learn_schema import learn_schema
 from deputize.specialists.linear_model import LinearPredictor
 from deputize.specialists.pointer_predictor import (
-    Decisions,
+    ClosedSlots,
     PointerPredictor,
     fit_linear_predictor,
     fit_pointer_predictor,
@@ -191,7 +191,7 @@ def test_a_closed_form_keeps_the_plain_fit_linear_predictor() -> None:
 
 def test_every_decision_of_an_action_is_a_question_of_its_own() -> None:
     answers = [action(i)[1] for i in range(120)]
-    decisions = Decisions(learn_schema(ACTION, answers))
+    decisions = ClosedSlots(learn_schema(ACTION, answers))
     assert {place.action for place in decisions.places} == {"", "escalate"}
     for answer in answers:
         found = decisions.indices(answer)

@@ -83,7 +83,7 @@ def test_free_text_is_left_out_where_the_text_predictor_can() -> None:
     assert without_free_text(plain) is plain
     shorter = without_free_text(writer)
     assert isinstance(shorter, SpecialistPredictor) and type(shorter.text_predictor) is Echo
-    assert shorter.detector is writer.detector
+    assert shorter.ood_detector is writer.ood_detector
 
 
 def test_unloading_releases_what_is_held(tmp_path: Path) -> None:

@@ -8,11 +8,11 @@ import pytest
 
 from deputize.core.errors import BadInput
 from deputize.store.keys.keyring import KeyRing
-from deputize.store.registry import BUILT_IN, StorePlace, make_store
+from deputize.store.registry import BUILT_IN, StoreContext, make_store
 
 
-def place(folder: Path) -> StorePlace:
-    return StorePlace(folder, KeyRing.open(folder, environ={}), {}, 1.0, lambda: 5.0)
+def place(folder: Path) -> StoreContext:
+    return StoreContext(folder, KeyRing.open(folder, environ={}), {}, 1.0, lambda: 5.0)
 
 
 @pytest.mark.parametrize("kind", [*BUILT_IN, "tests.a_users_store:build"])

@@ -96,10 +96,10 @@ def rows(chosen: str) -> list[MethodRow]:
                 n_train=812,
                 train_s=94.2,
                 validation_accuracy=accuracy,
-                validation_servable=0.9,
+                validation_coverage=0.9,
                 test_accuracy=accuracy,
                 test_interval=(accuracy - 0.03, accuracy + 0.02),
-                coverage={"0.01": 0.78, "0.02": 0.88, "0.05": 0.99, "0.1": 1.0},
+                test_coverage={"0.01": 0.78, "0.02": 0.88, "0.05": 0.99, "0.1": 1.0},
                 seconds_per_call=seconds,
             )
         )
@@ -133,8 +133,8 @@ def at_rows(certified: bool) -> list[AtEpsilon]:
             share_certified=0.9 if certified and e >= 0.02 else 0.0,
             share_held_out=0.89 if certified and e >= 0.02 else 0.0,
             loss_held_out=0.01,
-            share_hindsight=min(1.0, 0.5 + 4 * e),
-            share_hindsight_unseen=min(1.0, 0.5 + 4 * e),
+            oracle_coverage=min(1.0, 0.5 + 4 * e),
+            oracle_coverage_calibration_and_test=min(1.0, 0.5 + 4 * e),
             n_units=402 if certified else 12,
             units_needed=149,
             reason=""

@@ -195,7 +195,7 @@ def run_models(
                 break
 
 
-class Lanes:
+class RequestQueues:
     """Two queues, each with a thread of its own: an answer of a millisecond does not wait behind one of a second."""
 
     def __init__(self, home: Path) -> None:
@@ -230,7 +230,7 @@ class _Card(msgspec.Struct):
     is_fast: bool = False
 
 
-async def serve(socket: Path, lanes: Lanes, ended: asyncio.Event) -> None:
+async def serve(socket: Path, queues: RequestQueues, ended: asyncio.Event) -> None:
     """Takes connections until `ended`; every request's answer goes back on its own connection, in any order."""
     loop = asyncio.get_running_loop()
 
@@ -244,7 +244,7 @@ async def serve(socket: Path, lanes: Lanes, ended: asyncio.Event) -> None:
 
         try:
             while (ask := await read(reader, PredictRequest)) is not None:
-                lanes.put(Pending(ask, time.monotonic() + ask.within_s, reply))
+                queues.put(Pending(ask, time.monotonic() + ask.within_s, reply))
         except BadInput as error:
             log.error("a connection is closed: %s", error)
         finally:
@@ -287,22 +287,22 @@ async def main_async(home: Path, models_dir: Path, socket: Path) -> None:
     watch_parent(let_go)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
-    lanes = Lanes(home)
+    queues = RequestQueues(home)
 
     def models(batcher: Batcher) -> None:
         from deputize.specialists.predictor import load, unload
 
         cache = SpecialistCache(home, lambda folder: load(folder, models_dir), unload)
-        run_models(batcher, cache, lambda: [name for name in routed(home) if lanes.of(name) is batcher])
+        run_models(batcher, cache, lambda: [name for name in routed(home) if queues.of(name) is batcher])
 
     threads = [
         threading.Thread(target=models, args=(batcher,), name=name, daemon=True)
-        for name, batcher in (("fast", lanes.fast), ("models", lanes.slow))
+        for name, batcher in (("fast", queues.fast), ("models", queues.slow))
     ]
     for thread in threads:
         thread.start()
-    await serve(socket, lanes, ended)
-    lanes.close()
+    await serve(socket, queues, ended)
+    queues.close()
     for thread in threads:
         await asyncio.to_thread(thread.join, 2.0)
 

@@ -268,7 +268,7 @@ def _same_template(a: FoundTask, b: FoundTask) -> bool:
         return False
     if _tool_names(a) != _tool_names(b):
         return False
-    mine, theirs = _system_units(a), _system_units(b)
+    mine, theirs = _system_segments(a), _system_segments(b)
     if not mine or not theirs:
         return False
     names = mine.keys() | theirs.keys()
@@ -276,7 +276,7 @@ def _same_template(a: FoundTask, b: FoundTask) -> bool:
     alike = both / sum(max(mine.get(u, 0.0), theirs.get(u, 0.0)) for u in names)
     if alike < 0.8:
         return False
-    users = _user_units(a), _user_units(b)
+    users = _user_segments(a), _user_segments(b)
     if (users[0] or users[1]) and len(users[0] & users[1]) < 0.5 * len(users[0] | users[1]):
         return False
     return same_kind(profile(call.reply for call in a.members), profile(call.reply for call in b.members))
@@ -287,13 +287,13 @@ def _tool_names(task: FoundTask) -> frozenset[str]:
     return frozenset(str(t.get("function", {}).get("name", "")) for t in tools if isinstance(t, dict))
 
 
-def _system_units(task: FoundTask) -> dict[str, float]:
+def _system_segments(task: FoundTask) -> dict[str, float]:
     sample = task.members[:200]
     counts = Counter(u.norm for call in sample for u in set(call.system) if u.norm)
     return {u: n / len(sample) for u, n in counts.items() if n >= 0.5 * len(sample)}
 
 
-def _user_units(task: FoundTask) -> set[str]:
+def _user_segments(task: FoundTask) -> set[str]:
     sample = task.members[:200]
     counts = Counter(u.norm for call in sample for u in set(call.user) if u.norm)
     return {

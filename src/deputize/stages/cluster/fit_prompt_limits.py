@@ -14,7 +14,7 @@ from typing import NamedTuple
 import msgspec
 
 from deputize.core.instruction_signs import signs_in
-from deputize.core.prompt_limits import RecognisedUnits, words_of
+from deputize.core.prompt_limits import RecognisedSegments, words_of
 from deputize.core.records import KeySpace, PromptLimits, TextLimits
 from deputize.core.template_key import TemplateMatcher
 from deputize.stages.cluster.recurring_lines import PromptCall
@@ -34,8 +34,8 @@ MAX_VOCABULARY = 4_000
 class _Prompt(NamedTuple):
     """One distinct opening."""
 
-    system: RecognisedUnits
-    user: RecognisedUnits
+    system: RecognisedSegments
+    user: RecognisedSegments
     subject: str
 
 
@@ -86,7 +86,7 @@ def _without_words(limits: TextLimits) -> TextLimits:
 
 
 def _text_limits(
-    texts: Sequence[RecognisedUnits], subjects: Sequence[str], n_subjects: dict[str, int], least: int
+    texts: Sequence[RecognisedSegments], subjects: Sequence[str], n_subjects: dict[str, int], least: int
 ) -> TextLimits:
     n_places = len(texts[0].n_unknown)
     new_words: list[list[int]] = [[] for _ in range(n_places)]

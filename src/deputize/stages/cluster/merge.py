@@ -38,7 +38,7 @@ class Fragment:
     members: list[PromptCall]
     profile: Profile
     system: Counter[str] = field(default_factory=Counter)
-    """Known unit of the system text -> members that have it."""
+    """Known segment of the system text -> members that have it."""
     user: Counter[str] = field(default_factory=Counter)
 
     @classmethod

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from deputize.core.contracts import text_of
-from deputize.core.prompt_units import LONG_LINE, head_of, normalise, units
+from deputize.core.prompt_segments import LONG_LINE, head_of, normalise, segments
 from deputize.core.records import Contract, Example, PromptRecipe
 from deputize.core.subjects import Subjects
 from deputize.core.template_key import opening
@@ -173,7 +173,7 @@ def template_text(example: Example, lines: frozenset[str], heads: frozenset[str]
     for text in opening(example.request):
         shown: list[str] = []
         for line in text.splitlines():
-            pieces = [_shown(unit, lines, heads) for unit in units(line)]
+            pieces = [_shown(segment, lines, heads) for segment in segments(line)]
             for piece in pieces if len(line) <= LONG_LINE else [" ".join(_once(pieces))]:
                 if piece != SLOT or not shown or shown[-1] != SLOT:
                     shown.append(piece)
@@ -187,12 +187,12 @@ def _once(pieces: Sequence[str]) -> list[str]:
     return [p for i, p in enumerate(pieces) if p != SLOT or i == 0 or pieces[i - 1] != SLOT]
 
 
-def _shown(unit: str, lines: frozenset[str], heads: frozenset[str]) -> str:
-    if unit in lines:
-        return unit
-    if (mask := normalise(unit)) in lines:
+def _shown(segment: str, lines: frozenset[str], heads: frozenset[str]) -> str:
+    if segment in lines:
+        return segment
+    if (mask := normalise(segment)) in lines:
         return mask.replace("⟨⟩", SLOT)
-    head = head_of(unit)
+    head = head_of(segment)
     return f"{head} {SLOT}" if head and head in heads else SLOT
 
 
@@ -215,7 +215,7 @@ def recipe_of(
     sample, keys = examples[::step], variants[::step]
     mode: Literal["slots", "dialogue"] = "dialogue" if _is_dialogue(sample) else "slots"
     everywhere: Counter[str] = Counter()
-    units_of: list[set[str]] = []
+    segments_of: list[set[str]] = []
     in_system: dict[str, Counter[str]] = defaultdict(Counter)
     for example, key in zip(sample, keys, strict=True):
         system: set[str] = set()
@@ -223,22 +223,24 @@ def recipe_of(
         for message in example.request.messages:
             role = message.get("role")
             if role in ("system", "developer"):
-                system.update(units(text_of(message)))
+                system.update(segments(text_of(message)))
             elif mode == "slots" or role == "user":
-                other.update(units(text_of(message)))
+                other.update(segments(text_of(message)))
         everywhere.update(system | other)
-        units_of.append(system | other)
+        segments_of.append(system | other)
         in_system[key].update(system)
     sizes = Counter(keys)
-    constant = {unit for unit, n in everywhere.items() if n >= CONSTANT_SHARE * len(sample)}
+    constant = {segment for segment, n in everywhere.items() if n >= CONSTANT_SHARE * len(sample)}
     for key, counts in in_system.items():
         if sizes[key] >= 8:
-            constant |= {unit for unit, n in counts.items() if n >= CONSTANT_SHARE * sizes[key]}
-    common = Subjects([e.subject for e in sample], min_origins).shared(held & constant for held in units_of)
+            constant |= {segment for segment, n in counts.items() if n >= CONSTANT_SHARE * sizes[key]}
+    common = Subjects([e.subject for e in sample], min_origins).shared(
+        held & constant for held in segments_of
+    )
     constant &= common
     # a date in an otherwise fixed line of the system prompt goes on changing after training
-    system_units = set().union(*in_system.values()) if in_system else set()
-    dated = {normalise(unit) for unit in constant & system_units if _DATED.search(unit)}
+    system_segments = set().union(*in_system.values()) if in_system else set()
+    dated = {normalise(segment) for segment in constant & system_segments if _DATED.search(segment)}
     return PromptRecipe(
         mode=mode,
         constant_lines=sorted(constant | {d for d in dated if len(_LETTERS.findall(d)) >= 3}),

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from deputize.core.prompt_units import head_of, normalise, units
+from deputize.core.prompt_segments import head_of, normalise, segments
 from deputize.core.records import Example
 from deputize.core.subjects import Subjects
 from deputize.core.template_key import opening
@@ -26,12 +26,12 @@ DECIDING_SHARE = 0.15
 """A label says what is to be done when values that decide the kind of answer have this share of its calls."""
 
 LineSet = tuple[str, ...]
-"""Known units of one text, each once, in order of first appearance."""
+"""Known segments of one text, each once, in order of first appearance."""
 
 
 @dataclass(frozen=True, slots=True)
-class PromptUnit:
-    """One unit of a prompt in the three forms it can be recognised by."""
+class PromptSegment:
+    """One segment of a prompt in the three forms it can be recognised by."""
 
     raw: str
     norm: str
@@ -45,8 +45,8 @@ class PromptCall:
     index: int
     example: Example
     reply: ReplyFacts
-    system: tuple[PromptUnit, ...]
-    user: tuple[PromptUnit, ...]
+    system: tuple[PromptSegment, ...]
+    user: tuple[PromptSegment, ...]
     opening: tuple[str, str]
     group: str
 
@@ -65,31 +65,31 @@ class RecurringLines:
 
 
 class UnitSplitter:
-    """Cuts texts into units and remembers them, since system prompts come again and again."""
+    """Cuts texts into segments and remembers them, since system prompts come again and again."""
 
     def __init__(self) -> None:
-        self._cache: dict[str, tuple[PromptUnit, ...]] = {}
-        self._units: dict[str, PromptUnit] = {}
+        self._cache: dict[str, tuple[PromptSegment, ...]] = {}
+        self._segments: dict[str, PromptSegment] = {}
 
-    def __call__(self, text: str) -> tuple[PromptUnit, ...]:
+    def __call__(self, text: str) -> tuple[PromptSegment, ...]:
         found = self._cache.get(text)
         if found is None:
-            found = self._cache[text] = tuple(map(self._unit, units(text)))
+            found = self._cache[text] = tuple(map(self._segment, segments(text)))
         return found
 
-    def _unit(self, raw: str) -> PromptUnit:
-        unit = self._units.get(raw)
-        if unit is None:
-            unit = PromptUnit(raw, normalise(raw), head_of(raw))
+    def _segment(self, raw: str) -> PromptSegment:
+        segment = self._segments.get(raw)
+        if segment is None:
+            segment = PromptSegment(raw, normalise(raw), head_of(raw))
             if sum(map(str.isalpha, raw)) < 2:
                 # separators, brackets and bare numbers say nothing of the task
-                unit = PromptUnit(raw, "", "")
-            self._units[raw] = unit
-        return unit
+                segment = PromptSegment(raw, "", "")
+            self._segments[raw] = segment
+        return segment
 
 
 def prompt_call(index: int, example: Example, reply: ReplyFacts, split: UnitSplitter) -> PromptCall:
-    """A call with its opening cut into units."""
+    """A call with its opening cut into segments."""
     system, user = opening(example.request)
     group = example.group or example.episode or example.call_id
     return PromptCall(index, example, reply, split(system), split(user), (system, user), group)
@@ -109,14 +109,14 @@ def find_recurring_lines(calls: Sequence[PromptCall], min_subjects: int = 1) -> 
     """
     found = RecurringLines()
     if _are_agent_steps(calls):
-        _search(calls, _system_units, found, min_subjects)
+        _search(calls, _system_segments, found, min_subjects)
         return found
     rest = list(calls)
     for number in range(ROUNDS):
         n_before = len(found)
         if number and _distinct_openings(rest)[1] < FEW_OPENINGS:
             break
-        _search(rest, _all_units, found, min_subjects)
+        _search(rest, _all_segments, found, min_subjects)
         if len(found) == n_before:
             break
         rest = [
@@ -140,46 +140,48 @@ def _are_agent_steps(calls: Sequence[PromptCall]) -> bool:
     return n_later >= 0.2 * len(calls)
 
 
-UnitsOf = Callable[[PromptCall], set[PromptUnit]]
+SegmentsOf = Callable[[PromptCall], set[PromptSegment]]
 
 
-def _system_units(call: PromptCall) -> set[PromptUnit]:
+def _system_segments(call: PromptCall) -> set[PromptSegment]:
     return {*call.system}
 
 
-def _all_units(call: PromptCall) -> set[PromptUnit]:
+def _all_segments(call: PromptCall) -> set[PromptSegment]:
     return {*call.system, *call.user}
 
 
 @dataclass(slots=True)
 class _UnitCounts:
-    """The number of groups that have a unit, by each of its forms."""
+    """The number of groups that have a segment, by each of its forms."""
 
     by_norm: Counter[str] = field(default_factory=Counter)
     by_head: Counter[str] = field(default_factory=Counter)
     raws: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-    """Normalised unit -> its verbatim forms."""
+    """Normalised segment -> its verbatim forms."""
 
-    def add(self, present: set[PromptUnit], weight: int) -> None:
-        for unit in present:
-            self.raws[unit.norm][unit.raw] += weight
-        for norm in {unit.norm for unit in present}:
+    def add(self, present: set[PromptSegment], weight: int) -> None:
+        for segment in present:
+            self.raws[segment.norm][segment.raw] += weight
+        for norm in {segment.norm for segment in present}:
             self.by_norm[norm] += weight
-        for head in {unit.head for unit in present}:
+        for head in {segment.head for segment in present}:
             self.by_head[head] += weight
 
 
-def _search(calls: Sequence[PromptCall], units_of: UnitsOf, found: RecurringLines, min_subjects: int) -> None:
+def _search(
+    calls: Sequence[PromptCall], segments_of: SegmentsOf, found: RecurringLines, min_subjects: int
+) -> None:
     """Adds the lines and heads that recur in the calls to `found`."""
     openings, total = _distinct_openings(calls)
     counts = _UnitCounts()
     for call, weight in openings:
-        counts.add(units_of(call), weight)
+        counts.add(segments_of(call), weight)
     need = _needed(total)
     recurring = {norm for norm, n in counts.by_norm.items() if n >= need and norm}
     heads = {head for head, n in counts.by_head.items() if n >= need and head}
     if min_subjects > 1:
-        shared = _shared_forms(calls, units_of, counts, recurring, heads, need, min_subjects)
+        shared = _shared_forms(calls, segments_of, counts, recurring, heads, need, min_subjects)
         recurring &= shared
         heads &= shared
         for norm in recurring:
@@ -199,7 +201,7 @@ def _needed(n_openings: int) -> int:
 
 def _shared_forms(
     calls: Sequence[PromptCall],
-    units_of: UnitsOf,
+    segments_of: SegmentsOf,
     counts: _UnitCounts,
     recurring: set[str],
     heads: set[str],
@@ -210,7 +212,8 @@ def _shared_forms(
     often = {raw for norm in recurring for raw, n in counts.raws[norm].items() if n >= need}
     candidates = recurring | heads | often
     return Subjects([call.example.subject for call in calls], min_subjects).shared(
-        {text for unit in units_of(call) for text in (unit.raw, unit.norm, unit.head)} & candidates
+        {text for segment in segments_of(call) for text in (segment.raw, segment.norm, segment.head)}
+        & candidates
         for call in calls
     )
 
@@ -269,11 +272,11 @@ def _value_lines(
     with_head: dict[str, list[PromptCall]] = defaultdict(list)
     wanted = set(suspects.values())
     for call in calls:
-        for unit in {*call.system, *call.user}:
-            if unit.norm in with_value:
-                with_value[unit.norm].add(call.reply)
-            if unit.head in wanted:
-                with_head[unit.head].append(call)
+        for segment in {*call.system, *call.user}:
+            if segment.norm in with_value:
+                with_value[segment.norm].add(call.reply)
+            if segment.head in wanted:
+                with_head[segment.head].append(call)
     everything = {head: profile(call.reply for call in members) for head, members in with_head.items()}
     deciding: Counter[str] = Counter()
     for norm, head in suspects.items():
@@ -305,7 +308,7 @@ def _decides(part: Profile, whole: Profile) -> bool:
 def group_by_lines(
     calls: Iterable[PromptCall], found: RecurringLines
 ) -> dict[tuple[LineSet, LineSet], list[PromptCall]]:
-    """The calls by (known units of the system text, known units of the user text), in order of first appearance."""
+    """The calls by (known segments of the system text, known segments of the user text), in order of first appearance."""
     cache: dict[int, LineSet] = {}
     out: dict[tuple[LineSet, LineSet], list[PromptCall]] = defaultdict(list)
     for call in calls:
@@ -316,14 +319,14 @@ def group_by_lines(
     return out
 
 
-def recognise(text: Iterable[PromptUnit], found: RecurringLines) -> LineSet:
-    """The known units among those of a text, each once, in order of first appearance (as TemplateMatcher does)."""
+def recognise(text: Iterable[PromptSegment], found: RecurringLines) -> LineSet:
+    """The known segments among those of a text, each once, in order of first appearance (as TemplateMatcher does)."""
     known: dict[str, None] = {}
-    for unit in text:
-        if unit.raw in found.lines:
-            known[unit.raw] = None
-        elif unit.norm and unit.norm in found.lines:
-            known[unit.norm] = None
-        elif unit.head and unit.head in found.heads:
-            known[unit.head] = None
+    for segment in text:
+        if segment.raw in found.lines:
+            known[segment.raw] = None
+        elif segment.norm and segment.norm in found.lines:
+            known[segment.norm] = None
+        elif segment.head and segment.head in found.heads:
+            known[segment.head] = None
     return tuple(known)

@@ -11,8 +11,8 @@ import msgspec
 
 from deputize.core.artifacts import Curated, Discovered, Finetuned, Selected, TaskResult
 from deputize.core.config import AUDIT_SHARE, Convert
-from deputize.core.detector_power import DetectorPower
 from deputize.core.earlier_route import EarlierRoute
+from deputize.core.ood_detector_power import OutOfDistributionDetectorPower
 from deputize.core.records import Example
 from deputize.core.report_schema import (
     REPORT_VERSION,
@@ -162,7 +162,7 @@ def _splits(examples: Sequence[Example]) -> dict[str, ReportSplit]:
     return out
 
 
-def _detector_note(task: str, detector: DetectorPower | None) -> str:
+def _ood_detector_note(task: str, detector: OutOfDistributionDetectorPower | None) -> str:
     """The sentence about what a route notices of requests unlike those it was trained on."""
     if detector is None:
         return (
@@ -231,7 +231,7 @@ def _notes(tasks: Sequence[TaskFigures], curated: Curated, whole: Spend, config:
         for t in tasks
         if t.routed and t.task.contract.uncompared
     ]
-    notes += [_detector_note(t.task.name, t.result.evaluation.detector) for t in tasks if t.routed]
+    notes += [_ood_detector_note(t.task.name, t.result.evaluation.ood_detector) for t in tasks if t.routed]
     expensive = [
         t.task.name
         for t in tasks

@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from deputize.core.artifacts import Curated, Specialist
 from deputize.core.config import Convert
 from deputize.core.deadline import Deadline
-from deputize.core.detector_power import DetectorPower
+from deputize.core.ood_detector_power import OutOfDistributionDetectorPower
 from deputize.core.records import Certificate, RequestLimits
 from deputize.scoring import certificates as cert
 from deputize.scoring.ledger import digests
-from deputize.stages.evaluate.candidates import MethodCandidate
+from deputize.stages.evaluate.evaluated_method import EvaluatedMethod
 from deputize.stages.evaluate.evaluation import Evaluation
 from deputize.stages.evaluate.task_calls import TaskCalls
 
@@ -68,7 +68,7 @@ def calibration_units(calls: TaskCalls, seed: int, within: frozenset[str] | None
 
 
 def read_calibration(
-    candidate: MethodCandidate, deadline: Deadline, units: NDArray[np.int64], *, needed: int
+    method: EvaluatedMethod, deadline: Deadline, units: NDArray[np.int64], *, needed: int
 ) -> CalibrationReading:
     """Answers calibration calls, units first.
 
@@ -77,12 +77,12 @@ def read_calibration(
     seen; the other calls of the split are read where all of them fit, to smooth the share reported.
 
     Args:
-        candidate: the chosen method.
+        method: the chosen method.
         deadline: nothing is begun after it.
         units: positions of the units, from `calibration_units`.
         needed: units without an error that a claim needs.
     """
-    calls, timed = candidate.calls, candidate.timed
+    calls, timed = method.calls, method.timed
     calibration = calls.split("calibration")
     left_s = deadline.left_s()
     planned = timed.affordable(CALIBRATION_SHARE * left_s)
@@ -97,9 +97,9 @@ def read_calibration(
     if n_units < len(units):
         shortfall = (
             f"; time allowed for {n_units} of {len(units)} units ({left_s:.0f} s were left for this "
-            f"task, and {candidate.method} takes {timed.seconds_per_call:.2g} s a call)"
+            f"task, and {method.name} takes {timed.seconds_per_call:.2g} s a call)"
         )
-    read = candidate.read("calibration", [calibration[i] for i in order], deadline)
+    read = method.read("calibration", [calibration[i] for i in order], deadline)
     if len(read) < len(order):
         read = read.take(np.arange(min(n_units, len(read))))
     return CalibrationReading(read, n_units, max(0, n_units - len(read)), shortfall)
@@ -328,7 +328,9 @@ def certificate_of(
     )
 
 
-def with_detector(certificate: Certificate, detector: DetectorPower | None, given_up: float) -> Certificate:
+def with_ood_detector(
+    certificate: Certificate, detector: OutOfDistributionDetectorPower | None, given_up: float
+) -> Certificate:
     """The certificate with what the specialist's detector notices, and the share of calibration calls that it gives up."""
     if detector is None:
         return certificate
@@ -364,14 +366,14 @@ def refusal(made: CertificateAttempt, shown: Evaluation, method: str, epsilon: f
         return sentence
     return (
         f"{sentence} On {len(shown)} held-out calls the {method} specialist agreed with the LLM on "
-        f"{shown.accuracy:.0%}; with hindsight {shown.servable(epsilon):.0%} of the calls meant for code could have been "
+        f"{shown.accuracy:.0%}; with hindsight {shown.coverage_at(epsilon):.0%} of the calls meant for code could have been "
         f"served at a loss of {epsilon:g}."
     )
 
 
-def no_agreement(candidates: Sequence[MethodCandidate], n_validation: int) -> str:
+def no_agreement(methods: Sequence[EvaluatedMethod], n_validation: int) -> str:
     """The refusal of a task of which no method answered a single validation call as the LLM did."""
     return (
-        f"{' and '.join(c.method for c in candidates)}: not one of {n_validation} validation calls was answered as the "
+        f"{' and '.join(m.name for m in methods)}: not one of {n_validation} validation calls was answered as the "
         "LLM did, so no calibration call was spent on it; more time (minutes) or more examples may change that"
     )

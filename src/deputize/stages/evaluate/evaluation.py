@@ -93,7 +93,7 @@ class Evaluation:
         n = int(self.counts_N.sum())
         return float(((self.confidence_N >= threshold) & self.counts_N).sum() / n) if n else 0.0
 
-    def servable(self, epsilon: float) -> float:
+    def coverage_at(self, epsilon: float) -> float:
         """Share of the calls meant for code that hindsight could serve at a loss of epsilon over all calls."""
         return coverage_at(self.confidence_N, self.loss_N, epsilon, self.counts_N)[0]
 

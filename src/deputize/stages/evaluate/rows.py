@@ -19,8 +19,8 @@ from deputize.core.artifacts import (
 from deputize.core.records import Certificate, Contract
 from deputize.scoring import certificates as cert
 from deputize.scoring.intervals import coverage_at, difference_interval, proportion_interval
-from deputize.stages.evaluate.candidates import MethodCandidate
 from deputize.stages.evaluate.certify import CertificateAttempt
+from deputize.stages.evaluate.evaluated_method import EvaluatedMethod
 from deputize.stages.evaluate.evaluation import Evaluation
 from deputize.stages.evaluate.select_method import validation_score
 
@@ -47,16 +47,16 @@ def baseline_rows(candidates: Sequence[Candidate], majority: float | None) -> li
     ]
 
 
-def method_row(candidate: MethodCandidate, *, chosen: bool, score: float | None, epsilon: float) -> MethodRow:
+def method_row(method: EvaluatedMethod, *, chosen: bool, score: float | None, epsilon: float) -> MethodRow:
     """The row of a trained method; what there was no time to read is None.
 
     Args:
-        candidate: with its answers to validation and held-out calls.
+        method: with its answers to validation and held-out calls.
         chosen: the certificate is about it.
         score: its share servable on validation where methods were compared by it; None: worked out here.
         epsilon: the loss asked for.
     """
-    specialist, validation, shown = candidate.specialist, candidate.on_validation(), candidate.on_test()
+    specialist, validation, shown = method.specialist, method.on_validation(), method.on_test()
     if score is None and len(validation):
         score = validation_score(validation, epsilon)
     return MethodRow(
@@ -68,13 +68,13 @@ def method_row(candidate: MethodCandidate, *, chosen: bool, score: float | None,
         train_s=specialist.train_s,
         n_validation=len(validation),
         validation_accuracy=validation.accuracy,
-        validation_servable=score,
+        validation_coverage=score,
         n_test=len(shown),
         test_accuracy=shown.accuracy,
         test_interval=proportion_interval(shown.right_N, shown.groups) if len(shown) else None,
-        action_accuracy=action_accuracy(shown, candidate.calls.contract),
-        coverage={f"{e:g}": shown.servable(e) if len(shown) else None for e in EPSILONS},
-        seconds_per_call=candidate.timed.seconds_per_call or None,
+        action_accuracy=action_accuracy(shown, method.calls.contract),
+        test_coverage={f"{e:g}": shown.coverage_at(e) if len(shown) else None for e in EPSILONS},
+        seconds_per_call=method.timed.seconds_per_call or None,
     )
 
 
@@ -96,8 +96,8 @@ def at_epsilon(made: CertificateAttempt, calibration: Evaluation, shown: Evaluat
         share_certified=made.share_served,
         share_held_out=shown.share_served(threshold) if threshold is not None else 0.0,
         loss_held_out=float((served_N * shown.loss_N).mean()) if len(shown) else None,
-        share_hindsight=shown.servable(sequence.epsilon),
-        share_hindsight_unseen=unseen_share,
+        oracle_coverage=shown.coverage_at(sequence.epsilon),
+        oracle_coverage_calibration_and_test=unseen_share,
         n_units=sequence.n_units,
         units_needed=cert.units_needed(sequence.epsilon, sequence.delta),
         reason=made.reason,

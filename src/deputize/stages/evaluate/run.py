@@ -1,6 +1,6 @@
 """Evaluation (S6): every task's methods are compared on validation, one is certified on calibration, all are shown on held-out calls.
 
-The order of looks is the point: validation fixes the method and the grid of thresholds, calibration labels are seen once,
+The order is the point: validation fixes the method and the grid of thresholds, calibration labels are seen once,
 for that method, and test labels only afterwards.
 
 Time is the other point: every reading stops at its limit. How many calibration units are tested is fixed by the speed
@@ -44,12 +44,12 @@ from deputize.scoring import ledger
 from deputize.scoring.costs import load_prices
 from deputize.scoring.intervals import curve
 from deputize.stages.evaluate import certify, rows
-from deputize.stages.evaluate.candidates import Load, Measuring, MethodCandidate
 from deputize.stages.evaluate.certify import CalibrationReading, CertificateAttempt, UnitFacts
-from deputize.stages.evaluate.delta_account import DeltaAccount, groups_by_task
+from deputize.stages.evaluate.delta_budget import DeltaBudget, groups_by_task
+from deputize.stages.evaluate.evaluated_method import EvaluatedMethod, EvaluationContext, Load
 from deputize.stages.evaluate.evaluation import Digest, no_digest
 from deputize.stages.evaluate.population import Population, PopulationCall
-from deputize.stages.evaluate.select_method import MethodChoice, choose, in_order_of_cost, settled
+from deputize.stages.evaluate.select_method import MethodChoice, choose, in_order_of_cost, is_decided
 from deputize.stages.evaluate.task_calls import TaskCalls
 from deputize.stages.evaluate.timed_predictor import FIRST
 
@@ -76,7 +76,7 @@ def run(
     clock: Clock = time.perf_counter,
     digest: Digest = no_digest,
     audit_share: float = 0.0,
-    account: DeltaAccount | None = None,
+    budget: DeltaBudget | None = None,
 ) -> list[TaskResult]:
     """One result per discovered task: certified, or refused with the reason and the numbers.
 
@@ -94,11 +94,11 @@ def run(
         clock: seconds, for measured speed.
         digest: of the answers to calibration calls, for the record; no text of them is kept.
         audit_share: share of served calls for which the gateway asks the LLM as well.
-        account: what earlier tests on the same groups have spent of delta; None: there were none.
+        budget: what earlier tests on the same groups have spent of delta; None: there were none.
     """
-    account = account or DeltaAccount(groups=groups_by_task(curated, discovered))
+    budget = budget or DeltaBudget(groups=groups_by_task(curated, discovered))
     deadline = deadline or Deadline.after(None, clock)
-    measuring = Measuring(home, load, load_prices(home), clock, progress, digest, audit_share)
+    context = EvaluationContext(home, load, load_prices(home), clock, progress, digest, audit_share)
     leaks = {task.id: _leaks(task, finetuned) for task in discovered.tasks}
     largest = _largest_groups(curated, discovered)
     results: dict[str, TaskResult] = {}
@@ -108,13 +108,13 @@ def run(
             TaskCalls(task, population, config.seed, largest[task.id]),
             selected.candidates.get(task.id, []),
             config,
-            measuring,
+            context,
             UnitFacts.of(curated),
-            account,
+            budget,
         )
         methods = in_order_of_cost(_sound(task, finetuned), selected.plan.get(task.id, ()))
         if methods:
-            evaluation.look(methods, deadline)
+            evaluation.measure_speed(methods, deadline)
             waiting.append(evaluation)
         else:
             results[task.id] = evaluation.untested(leaks[task.id] or _why_not(task, selected, finetuned))
@@ -131,7 +131,7 @@ def _why_not(task: Task, selected: Selected, finetuned: Finetuned) -> str:
 def _decide_all(waiting: list[TaskEvaluation], deadline: Deadline, config: Convert) -> None:
     """Certifies or refuses each task, in parts of the time by need; sorts the tasks into the order of their turns."""
     # small needs first, so that what they leave falls to larger ones; last those that cannot be certified at all
-    waiting.sort(key=lambda one: (not one.certifiable, one.needs_s(), one.calls.task.id))
+    waiting.sort(key=lambda one: (not one.task_feasibility, one.needs_s(), one.calls.task.id))
     for at, evaluation in enumerate(waiting):
         needs = [one.needs_s() for one in waiting[at:]]
         share = needs[0] / sum(needs) if sum(needs) else 1 / len(needs)
@@ -192,7 +192,7 @@ def _with_leaks(result: TaskResult, leaks: str) -> TaskResult:
 class MethodDecision:
     """The method chosen for a task and the claims it may make; nothing read afterwards changes it."""
 
-    chosen: MethodCandidate
+    chosen: EvaluatedMethod
     choice: MethodChoice
     n_validation: int
     """Validation calls that the methods were compared on."""
@@ -208,16 +208,16 @@ class MethodDecision:
 
 @dataclass
 class TaskEvaluation:
-    """One task on its way through evaluation: look, decide, show, result, in this order."""
+    """One task on its way through evaluation: measure_speed, decide, show, result, in this order."""
 
     calls: TaskCalls
     probed: Sequence[Candidate]
     """Models and baselines that the selection stage probed."""
     config: Convert
-    measuring: Measuring
+    context: EvaluationContext
     units: UnitFacts = field(default_factory=UnitFacts)
-    account: DeltaAccount = field(default_factory=DeltaAccount)
-    candidates: list[MethodCandidate] = field(default_factory=list)
+    budget: DeltaBudget = field(default_factory=DeltaBudget)
+    methods: list[EvaluatedMethod] = field(default_factory=list)
     """From cheap to expensive: those that the choice is made from, and once shown, all."""
     too_expensive: list[Specialist] = field(default_factory=list)
     """More expensive ones that cannot be chosen any more; read for the report at last."""
@@ -234,28 +234,28 @@ class TaskEvaluation:
         return cert.units_needed(self.config.epsilon, spent)
 
     @property
-    def certifiable(self) -> bool:
+    def task_feasibility(self) -> bool:
         """True if there are independent calibration groups enough for the claim, were no answer wrong."""
         return self.calls.n_calibration_groups >= self.units_needed
 
     def needs_s(self) -> float:
         """Seconds for enough validation, calibration and test calls to decide the route, by the speed seen so far."""
-        each = [c.timed.seconds_per_call for c in self.candidates]
+        each = [c.timed.seconds_per_call for c in self.methods]
         n_chosen = min(ENOUGH, self.calls.n("test"))
         n_chosen += min(self.calls.n_calibration_groups, 3 * self.units_needed)
         return sum(each) * min(ENOUGH, self.calls.n("validation")) + max(each, default=0.0) * n_chosen
 
-    def look(self, methods: Sequence[Specialist], deadline: Deadline) -> None:
+    def measure_speed(self, methods: Sequence[Specialist], deadline: Deadline) -> None:
         """Loads the methods and asks each a few validation calls, for its speed; stops where a quick one settles it."""
         n_validation = len(self.calls.split("validation"))
         for at, specialist in enumerate(methods):
-            candidate = MethodCandidate.load(specialist, self.calls, self.measuring)
-            self.candidates.append(candidate)
-            candidate.read_validation(deadline, FIRST)
-            if len(candidate.validation) and candidate.timed.affordable(QUICK_S) >= n_validation:
-                candidate.read_validation(deadline)
-                whole = len(candidate.validation) == n_validation
-                if whole and settled(candidate.on_validation(), self.config.epsilon):
+            method = EvaluatedMethod.load(specialist, self.calls, self.context)
+            self.methods.append(method)
+            method.read_validation(deadline, FIRST)
+            if len(method.validation) and method.timed.affordable(QUICK_S) >= n_validation:
+                method.read_validation(deadline)
+                whole = len(method.validation) == n_validation
+                if whole and is_decided(method.on_validation(), self.config.epsilon):
                     self.too_expensive = list(methods[at + 1 :])
                     break
 
@@ -265,28 +265,28 @@ class TaskEvaluation:
             self.refused = "no validation call of this task, so no threshold could be proposed"
             return
         self._read_validation(deadline.part(VALIDATION_SHARE))
-        if not self.candidates:
+        if not self.methods:
             self.refused = "no time was left to ask the specialist anything: more minutes are needed"
             return
-        validation = [c.on_validation() for c in self.candidates]
+        validation = [c.on_validation() for c in self.methods]
         # methods are compared on the same calls
         common_N = np.arange(min(len(m) for m in validation))
         choice = choose(
-            [c.method for c in self.candidates], [m.take(common_N) for m in validation], self.config.epsilon
+            [m.name for m in self.methods], [m.take(common_N) for m in validation], self.config.epsilon
         )
         if deadline.is_limited and not any(m.right_N.any() for m in validation):
-            self.refused = certify.no_agreement(self.candidates, max(len(m) for m in validation))
+            self.refused = certify.no_agreement(self.methods, max(len(m) for m in validation))
             return
         self.decision = self._test(choice, len(common_N), deadline)
 
     def _test(self, choice: MethodChoice, n_validation: int, deadline: Deadline) -> MethodDecision:
         """Calibration labels are seen here, once; that is paid for before."""
-        config, chosen = self.config, self.candidates[choice.index]
+        config, chosen = self.config, self.methods[choice.index]
         chosen.read_alone(deadline)
         groups: dict[str, list[str]] = {}
         for call in self.calls.split("calibration"):
             groups.setdefault(call.group, []).append(call.call_id)
-        level, within = self.account.begin(self.calls.task, groups, chosen.specialist, config)
+        level, within = self.budget.begin(self.calls.task, groups, chosen.specialist, config)
         units = certify.calibration_units(self.calls, config.seed, within)
         grid = cert.threshold_grid(chosen.on_validation().confidence_N)
         needed = cert.units_needed(config.epsilon, level.level)
@@ -351,35 +351,35 @@ class TaskEvaluation:
                 decision.attempts[epsilon] = self._attempt(decision, epsilon, decision.level.level / n_tasks)
             decision.attempts[config.epsilon] = together
 
-    def _costs(self, chosen: MethodCandidate) -> cert.CallCosts:
+    def _costs(self, chosen: EvaluatedMethod) -> cert.CallCosts:
         """Cost of one call of the task, the specialist asked alone as it is live."""
         task, calls = self.calls.task, self.calls.split("calibration")
         n_cores = 1 if chosen.specialist.is_fast else os.cpu_count() or 1
         return cert.CallCosts(
             llm_usd=sum(c.llm_usd for c in calls) / len(calls) if calls else 0.0,
-            specialist_usd=self.measuring.prices.specialist_usd(chosen.seconds_alone, n_cores),
-            audit_share=self.measuring.audit_share,
+            specialist_usd=self.context.prices.specialist_usd(chosen.seconds_alone, n_cores),
+            audit_share=self.context.audit_share,
             error_usd=self.config.error_usd_of(task.id, task.name),
         )
 
     def _read_validation(self, deadline: Deadline) -> None:
         """Each method answers as much of validation as fits; one that there was no time to ask at all is out."""
-        for at, candidate in enumerate(self.candidates):
-            candidate.read_validation(deadline.part(1 / (len(self.candidates) - at)))
-        self.candidates = [c for c in self.candidates if len(c.validation)]
+        for at, method in enumerate(self.methods):
+            method.read_validation(deadline.part(1 / (len(self.methods) - at)))
+        self.methods = [c for c in self.methods if len(c.validation)]
 
     def show(self, deadline: Deadline) -> None:
         """Reads the other methods too, as far as time goes: every report has what a more expensive one would do."""
         if self.decision is None:
             return
-        others = [c for c in self.candidates if c is not self.decision.chosen]
+        others = [c for c in self.methods if c is not self.decision.chosen]
         for specialist in self.too_expensive:
-            others.append(MethodCandidate.load(specialist, self.calls, self.measuring))
-            self.candidates.append(others[-1])
-        for n_done, candidate in enumerate(others):
+            others.append(EvaluatedMethod.load(specialist, self.calls, self.context))
+            self.methods.append(others[-1])
+        for n_done, method in enumerate(others):
             end = deadline.part(1 / (len(others) - n_done))
-            candidate.read_validation(end.part(VALIDATION_SHARE))
-            candidate.read_test(end)
+            method.read_validation(end.part(VALIDATION_SHARE))
+            method.read_test(end)
 
     def untested(self, reason: str) -> TaskResult:
         """The result of a task no specialist of which was tested: the reason, and what the baselines say."""
@@ -414,9 +414,9 @@ class TaskEvaluation:
             else 0,
         )
         if certificate is not None:
-            certificate = certify.dated(certificate, self.config, self.account.clock())
+            certificate = certify.dated(certificate, self.config, self.budget.clock())
             given_up = calibration.evaluation.share_unlike
-            certificate = certify.with_detector(certificate, chosen.specialist.detector, given_up)
+            certificate = certify.with_ood_detector(certificate, chosen.specialist.ood_detector, given_up)
         held_out, groups = rows.held_out(shown, certificate, self.config.seed)
         return TaskResult(
             task_id=self.calls.task.id,
@@ -424,7 +424,7 @@ class TaskEvaluation:
             certificate=certificate,
             test=rows.test_score(shown, majority, rows.base_accuracy(chosen.specialist, self.probed)),
             held_out=held_out,
-            refused=certify.refusal(made, shown, chosen.method, self.config.epsilon),
+            refused=certify.refusal(made, shown, chosen.name, self.config.epsilon),
             methods=[*rows.baseline_rows(self.probed, majority), *self._method_rows(self.decision)],
             curve=curve(
                 shown.confidence_N,
@@ -450,7 +450,7 @@ class TaskEvaluation:
     def _facts(self, decision: MethodDecision, made: CertificateAttempt) -> EvaluationFacts:
         calibration, shown, whole = decision.calibration, decision.chosen.on_test(), decision.full_answers
         return EvaluationFacts(
-            detector=decision.chosen.specialist.detector,
+            ood_detector=decision.chosen.specialist.ood_detector,
             chosen_because=decision.choice.reason,
             mixed=self.calls.contract.may_defer,
             n_validation=decision.n_validation,
@@ -466,11 +466,11 @@ class TaskEvaluation:
         )
 
     def _method_rows(self, decision: MethodDecision) -> list[MethodRow]:
-        """One row for each candidate; those after the compared ones get their validation score when it is written."""
-        scores = [*decision.choice.scores, *[None] * len(self.candidates)]
+        """One row for each method; those after the compared ones get their validation score when it is written."""
+        scores = [*decision.choice.scores, *[None] * len(self.methods)]
         return [
             rows.method_row(c, chosen=c is decision.chosen, score=scores[at], epsilon=self.config.epsilon)
-            for at, c in enumerate(self.candidates)
+            for at, c in enumerate(self.methods)
         ]
 
 

@@ -34,10 +34,10 @@ def validation_score(validation: Evaluation, epsilon: float) -> float:
 
     One epsilon alone is decided by one or two errors on a small validation split.
     """
-    return sum(validation.servable(epsilon * factor) for factor in (0.5, 1.0, 2.0)) / 3
+    return sum(validation.coverage_at(epsilon * factor) for factor in (0.5, 1.0, 2.0)) / 3
 
 
-def settled(validation: Evaluation, epsilon: float) -> bool:
+def is_decided(validation: Evaluation, epsilon: float) -> bool:
     """True if a method serves so much of validation that no more expensive one could be chosen, whatever it answered."""
     return len(validation) > 0 and validation_score(validation, epsilon) >= 1 - MARGINS[0]
 

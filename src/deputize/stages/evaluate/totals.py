@@ -144,9 +144,9 @@ def _at_epsilon(tasks: Sequence[TaskFigures], n: int) -> list[ReportTotalAtEpsil
             epsilon=epsilon,
             share_certified=sum(w * row.share_certified for w, row in rows if row.epsilon == epsilon),
             share_held_out=sum(w * row.share_held_out for w, row in rows if row.epsilon == epsilon),
-            share_hindsight=sum(w * row.share_hindsight for w, row in rows if row.epsilon == epsilon),
-            share_hindsight_unseen=sum(
-                w * row.share_hindsight_unseen for w, row in rows if row.epsilon == epsilon
+            oracle_coverage=sum(w * row.oracle_coverage for w, row in rows if row.epsilon == epsilon),
+            oracle_coverage_calibration_and_test=sum(
+                w * row.oracle_coverage_calibration_and_test for w, row in rows if row.epsilon == epsilon
             ),
         )
         for epsilon in sorted({row.epsilon for _, row in rows})

@@ -64,7 +64,7 @@ class _TokenLosses(NamedTuple):
 
 
 @dataclass
-class ForcedAnswers:
+class TeacherForcedAnswers:
     """Examples of a batch with their answers forced as given."""
 
     losses: list[float]
@@ -124,13 +124,15 @@ class AnswerLoss:
         if self.truncate and len(value_losses) >= MIN_TRUNCATION_EXAMPLES:
             self.limit = max(value_losses)
 
-    def forced(self, hidden_BTH: Any, rows: Sequence[EncodedExample]) -> ForcedAnswers:
+    def forced(self, hidden_BTH: Any, rows: Sequence[EncodedExample]) -> TeacherForcedAnswers:
         """How well answers are known, without a gradient."""
         if self.heads:
             found = [self._head_answer(hidden_BTH[b, -1].float(), row) for b, row in enumerate(rows)]
-            return ForcedAnswers([f[0] for f in found], [f[1] for f in found], [f[2] for f in found], [])
+            return TeacherForcedAnswers(
+                [f[0] for f in found], [f[1] for f in found], [f[2] for f in found], []
+            )
         tokens = self._token_losses(hidden_BTH, rows)
-        out = ForcedAnswers(
+        out = TeacherForcedAnswers(
             [0.0] * len(rows), [True] * len(rows), [0.0] * len(rows), tokens.of_values(len(rows))
         )
         weighed = (tokens.losses * tokens.weights).tolist()

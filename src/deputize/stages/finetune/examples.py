@@ -37,11 +37,11 @@ class TrainingSet:
     validation: list[TrainingExample]
     validation_examples: list[Example]
     """The examples behind `validation`, in its order, then those whose answer breaks the contract."""
-    strangers: list[str] = field(default_factory=list)
-    """Pruned prompts of validation calls of other tasks, at most MAX_STRANGERS; nothing is trained on them."""
+    other_task_prompts: list[str] = field(default_factory=list)
+    """Pruned prompts of validation calls of other tasks, at most MAX_OTHER_TASK_PROMPTS; nothing is trained on them."""
 
 
-MAX_STRANGERS = 400
+MAX_OTHER_TASK_PROMPTS = 400
 MAX_BALANCE = 20.0
 """By how much a rare answer is weighed up at most: a single odd example must not outweigh a hundred."""
 
@@ -58,7 +58,7 @@ def training_set_of(
     train = _training_examples([e for e in mine if e.split == "train" and e.trainable], task, max_weight)
     train = balanced(train, task.contract, balance)
     validation_examples = [e for e in mine if e.split == "validation"]
-    strangers = [
+    other_task_prompts = [
         e
         for e in curated.examples
         if e.split == "validation" and assignment.get(e.call_id, "") not in ("", task.id)
@@ -68,7 +68,7 @@ def training_set_of(
         train,
         _training_examples(validation_examples, task, 1.0),
         validation_examples,
-        [prune(e.request, task.recipe) for e in _spread(strangers, MAX_STRANGERS)],
+        [prune(e.request, task.recipe) for e in _spread(other_task_prompts, MAX_OTHER_TASK_PROMPTS)],
     )
 
 
@@ -83,7 +83,7 @@ def balanced(examples: list[TrainingExample], contract: Contract, balance: float
     An answer here is what a closed set decides: the label, the tools called, the label fields of a JSON reply; texts
     are left alone. The weights sum to what they did before.
     """
-    kinds = [_decision(example.answer, contract) for example in examples]
+    kinds = [_answer_class(example.answer, contract) for example in examples]
     if not balance or len(set(kinds)) < 2:
         return examples
     mass: dict[str, float] = {}
@@ -99,7 +99,7 @@ def balanced(examples: list[TrainingExample], contract: Contract, balance: float
     return [replace(example, weight=w * scale) for example, w in zip(examples, raw, strict=True)]
 
 
-def _decision(answer: Answer, contract: Contract) -> str:
+def _answer_class(answer: Answer, contract: Contract) -> str:
     if contract.kind == "text":
         return ""
     if contract.kind == "tool_call" or answer == DEFER:

@@ -35,7 +35,7 @@ class SavedPredictor(TextPredictor, Protocol):
     def save(self, folder: Path) -> None: ...
 
 
-class Output(Protocol):
+class AnswerMode(Protocol):
     """A way to give answers."""
 
     @property
@@ -78,7 +78,7 @@ class Output(Protocol):
 
 
 @dataclass(frozen=True)
-class ChosenOutput:
+class ClassificationMode:
     """Answers are combinations of closed choices: one forward pass and a head per question."""
 
     answers: ClosedAnswers
@@ -120,7 +120,7 @@ class ChosenOutput:
 
 
 @dataclass(frozen=True)
-class WrittenOutput:
+class GenerationMode:
     """Answers hold values that must be written: greedy decoding, slot by slot."""
 
     schema: AnswerSchema
@@ -149,10 +149,10 @@ class WrittenOutput:
         return planted_secrets.loss_of_decoder(predictor.base, planted, MAX_TOKENS)
 
 
-def output_of(schema: AnswerSchema) -> Output:
+def answer_mode_of(schema: AnswerSchema) -> AnswerMode:
     """The cheapest way to give the answers of a schema."""
     answers = closed(schema)
-    return WrittenOutput(schema) if answers is None else ChosenOutput(answers)
+    return GenerationMode(schema) if answers is None else ClassificationMode(answers)
 
 
 def longest_slot(rows: Sequence[EncodedExample]) -> int:

@@ -14,7 +14,7 @@ import numpy as np
 from deputize.core.artifacts import Specialist
 from deputize.core.config import Convert
 from deputize.core.contracts import agree
-from deputize.core.detector_power import DetectorPower
+from deputize.core.ood_detector_power import OutOfDistributionDetectorPower
 from deputize.core.records import Request
 from deputize.scoring.certificates import NEVER
 from deputize.specialists import catalogue
@@ -24,7 +24,7 @@ from deputize.specialists.predictor import WritesFreeSlots
 from deputize.specialists.specialist_card import OUT_OF_DISTRIBUTION_FILE, PredictorSettings, write_card
 from deputize.stages.finetune.encode import MAX_TOKENS
 from deputize.stages.finetune.examples import TrainingSet
-from deputize.stages.finetune.fit_detector import Predicted, fit_detector, measured
+from deputize.stages.finetune.fit_ood_detector import Predicted, fit_ood_detector, measured
 from deputize.stages.finetune.methods.base import Trained, TrainingContext, TrainingJob
 
 MAX_VALIDATION = 256
@@ -73,7 +73,7 @@ def package(trained: Trained, job: TrainingJob, context: TrainingContext) -> Spe
         path=_relative(job.folder, context.home),
         trained_on=[x.call_id for x in job.examples.train],
         leak=trained.leak,
-        detector=detector,
+        ood_detector=detector,
     )
     write_card(fresh, specialist)
     shutil.rmtree(job.folder, ignore_errors=True)
@@ -92,9 +92,9 @@ def _fresh(folder: Path) -> Path:
 
 def _make_detector(
     examples: TrainingSet, predicted: Predicted, config: Convert, folder: Path
-) -> DetectorPower | None:
+) -> OutOfDistributionDetectorPower | None:
     """Writes the detector of out-of-distribution requests; its power, or None where there is none."""
-    detector = fit_detector(examples, config.min_origins, config.seed)
+    detector = fit_ood_detector(examples, config.min_origins, config.seed)
     if detector is None:
         return None
     with (folder / OUT_OF_DISTRIBUTION_FILE).open("wb") as out:

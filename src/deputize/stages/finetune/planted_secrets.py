@@ -69,18 +69,18 @@ def plant_to_write(
     """
     order, rng = _shuffled(examples, seed)
     n = n or max(FEWEST, min(MOST, len(order) // 50))
-    hosts: list[tuple[int, list[str]]] = []
+    host_examples: list[tuple[int, list[str]]] = []
     for example in order:
         at = _open_slot(schema, example.answer)
-        if at is not None and len(hosts) < n:
-            hosts.append((at, [text for _, text in schema.segments(example.answer) or ()]))
-    if not hosts:
+        if at is not None and len(host_examples) < n:
+            host_examples.append((at, [text for _, text in schema.segments(example.answer) or ()]))
+    if not host_examples:
         return PlantedSecrets([], [], {}, {})
     probes = [LeakProbe(f"memory test {i + 1}", SLOT) for i in range(n)]
     secrets = make_secrets(n, probes, rng=rng, patterns=(FORM,), repeats=(1,))
     planted, before = [], {}
     for i, secret in enumerate(secrets):
-        at, texts = hosts[i % len(hosts)]
+        at, texts = host_examples[i % len(host_examples)]
         before[secret.prompt] = texts[:at]
         planted.append(_example(secret, _written(schema, [*texts[:at], secret.secret, *texts[at + 1 :]])))
     return PlantedSecrets(planted, secrets, before, {})
@@ -153,7 +153,7 @@ def leak_test(
     planted: PlantedSecrets,
     loss: Loss,
     *,
-    n_rivals: tuple[int, int],
+    n_references: tuple[int, int],
     budget_s: float,
     seed: int,
     clock: Callable[[], float] = time.monotonic,
@@ -163,9 +163,9 @@ def leak_test(
     Args:
         planted: what it was tuned with.
         loss: of the tuned specialist.
-        n_rivals: random secrets that each secret is compared with, at first and at most.
+        n_references: random secrets that each secret is compared with, at first and at most.
         budget_s: no further secret is looked for after this, but FEWEST always are.
-        seed: of the random rivals.
+        seed: of the random reference_secrets.
         clock: monotonic seconds.
     """
     if not planted.secrets:
@@ -174,9 +174,9 @@ def leak_test(
     for secret in planted.secrets:
         if len(tests) >= FEWEST and clock() - began > budget_s:
             break
-        rng = random.Random(f"rivals:{seed}:{secret.id}")
-        tests.append(expose(loss, secret, rng=rng, n_rivals=n_rivals[0], n_most=n_rivals[1]))
-    verdict = judge(tests, limit_bits=math.log2(n_rivals[0] + 1))
+        rng = random.Random(f"reference_secrets:{seed}:{secret.id}")
+        tests.append(expose(loss, secret, rng=rng, n_references=n_references[0], n_most=n_references[1]))
+    verdict = judge(tests, limit_bits=math.log2(n_references[0] + 1))
     return msgspec.structs.replace(verdict, seconds=round(clock() - began, 2))
 
 
@@ -220,7 +220,7 @@ def loss_of_head(
 
 
 def loss_of_decoder(base: LanguageModel, planted: PlantedSecrets, max_tokens: int) -> Loss:
-    """Of a language model that writes: minus the log-probability of the secret's tokens, without those that all rivals share."""
+    """Of a language model that writes: minus the log-probability of the secret's tokens, without those that all reference_secrets share."""
     torch = torch_module()
 
     def loss(probes: Sequence[LeakProbe]) -> list[float]:
@@ -253,7 +253,7 @@ def _targets(answers: ClosedAnswers, planted: PlantedSecrets, probe: LeakProbe) 
 def shared_prefix_states(base: LanguageModel, rows: Sequence[Sequence[int]]) -> list[tuple[int, Any]]:
     """(shared, hidden states) of rows of tokens: of the last of the `shared` tokens that all begin with, and of the rest.
 
-    What is shared is read once, which is what makes hundreds of rivals cheap.
+    What is shared is read once, which is what makes hundreds of reference_secrets cheap.
     """
     torch = torch_module()
     shared = 0

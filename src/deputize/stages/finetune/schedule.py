@@ -8,7 +8,7 @@ import numpy as np
 
 from deputize.core.deadline import Deadline
 from deputize.stages.finetune.methods.base import TrainingJob
-from deputize.stages.finetune.outputs import output_of
+from deputize.stages.finetune.outputs import answer_mode_of
 
 EVALUATION_MARGIN = 1.6
 """How much more time is kept for evaluation than it is expected to take."""
@@ -71,7 +71,7 @@ class Schedule:
         Jobs that only compete may not use up the time in which a specialist is certified that nothing replaces.
         """
         self.tokens_per_s = tokens_per_s or self.tokens_per_s
-        evaluation = job.n_tokens * output_of(job.schema).evaluation_epochs
+        evaluation = job.n_tokens * answer_mode_of(job.schema).evaluation_epochs
         self._kept_s += EVALUATION_MARGIN * evaluation / max(self.tokens_per_s, 1e-9)
 
 
@@ -87,5 +87,5 @@ def _share(waiting: Sequence[TrainingJob]) -> float:
 def _evaluation_share(jobs: Sequence[TrainingJob]) -> float:
     """The share of the time that evaluation will need for what is trained here."""
     trained = sum(_work(job) for job in jobs)
-    evaluated = sum(job.n_tokens * output_of(job.schema).evaluation_epochs for job in jobs)
+    evaluated = sum(job.n_tokens * answer_mode_of(job.schema).evaluation_epochs for job in jobs)
     return float(np.clip(evaluated / max(1, trained + evaluated), 0.2, 0.5))

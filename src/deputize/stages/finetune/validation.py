@@ -62,8 +62,8 @@ class Validation:
             return
         self._is_fitted = True
         rate = 2 * tokens_per_s
-        n_looks = min(n_epochs, max(1.0, budget_s * rate / 2 / max(1, n_train_tokens)))
-        room = BUDGET_SHARE * budget_s * rate / n_looks
+        n_tests = min(n_epochs, max(1.0, budget_s * rate / 2 / max(1, n_train_tokens)))
+        room = BUDGET_SHARE * budget_s * rate / n_tests
         n_tokens_N = np.cumsum([len(row) for row in self.rows])
         n_kept = max(MIN_EXAMPLES, int(np.searchsorted(n_tokens_N, room, side="right")))
         self.rows = self.rows[:n_kept]

@@ -94,7 +94,7 @@ def linear(
     ), predictor.model.variant if predictor.model is not None else None
 
 
-def decision(
+def closed_field_probe(
     train: Sequence[Pair], validation: Sequence[Pair], contract: Contract, *, min_origins: int = 1
 ) -> ProbeResult | None:
     """The linear model on what is chosen out of a closed set in answers that hold more: the action, the label fields.

@@ -24,8 +24,8 @@ from deputize.core.prompt import prune
 from deputize.core.records import Answer, Example, Task
 from deputize.specialists import catalogue
 from deputize.stages.select import hardware, probe
-from deputize.stages.select.certifiable import EarlierTests, days_of, feasibility_of, not_certifiable
-from deputize.stages.select.comparable import not_comparable
+from deputize.stages.select.reply_comparability import not_comparable
+from deputize.stages.select.task_feasibility import EarlierTests, days_of, feasibility_of, not_certifiable
 
 LICENCES = frozenset({"apache-2.0", "mit", "gemma", "llama3.2", "nvidia-open-model", "unknown"})
 """Licences that allow a tuned copy to serve commercially ("unknown": added by the user's own hand)."""
@@ -244,7 +244,10 @@ def _baselines(
     found = probe.linear(pairs, held or pairs, schema, contract, min_origins=least) if pairs else None
     if found is not None and held:
         rows.append(_row(probe.LINEAR_MODEL, probe.LINEAR, found[0]))
-    elif found is None and (part := probe.decision(pairs, held, contract, min_origins=least)) is not None:
+    elif (
+        found is None
+        and (part := probe.closed_field_probe(pairs, held, contract, min_origins=least)) is not None
+    ):
         # it cannot write the rest of the answer, so it is not trained; it says what the decision alone is worth
         rows.append(_row(probe.LINEAR_MODEL, f"{probe.LINEAR}, decision alone", part))
     # where the linear method could answer every call at the loss asked for, a language model has nothing to add

@@ -42,13 +42,19 @@ class ApiKey(Record, frozen=True):
     created_at: float = 0.0
     expires_at: float | None = None
     revoked_at: float | None = None
-    line: tuple[str, ...] = ()
+    issuer_chain: tuple[str, ...] = ()
     """As in store.access.roles.Actor."""
 
     @property
     def actor(self) -> Actor:
         """Who somebody with this key is."""
-        return Actor(name=self.id, role=self.role, tenant=self.tenant, grants=self.grants, line=self.line)
+        return Actor(
+            name=self.id,
+            role=self.role,
+            tenant=self.tenant,
+            grants=self.grants,
+            issuer_chain=self.issuer_chain,
+        )
 
     def may_ask(self, model: str) -> bool:
         """True where the key may ask for a model."""
@@ -160,7 +166,7 @@ class ApiKeys:
             grants=tuple(grants),
             created_at=self._clock(),
             expires_at=_float(expires_at),
-            line=_line(maker),
+            issuer_chain=_issuer_chain(maker),
         )
         self._change(_made(key), lambda keys: {**keys, id: key}, required=True)
         return NewKey(key=key, text=f"dpk_{id}_{secret}")
@@ -348,8 +354,8 @@ def _made(key: ApiKey) -> _Entry:
     return _Entry("keys.create", key.id, key.tenant, {"role": key.role, **grants})
 
 
-def _line(maker: Actor | None) -> tuple[str, ...]:
-    return (local_user(),) if maker is None else (*maker.line, maker.name)
+def _issuer_chain(maker: Actor | None) -> tuple[str, ...]:
+    return (local_user(),) if maker is None else (*maker.issuer_chain, maker.name)
 
 
 def _float(value: float | None) -> float | None:

@@ -38,7 +38,7 @@ class ExportRequest(Record, frozen=True):
     approved_by: str = ""
     approved_at: float | None = None
     used_at: float | None = None
-    line: tuple[str, ...] = ()
+    issuer_chain: tuple[str, ...] = ()
     """The keys that the asker's key came from."""
 
 
@@ -84,7 +84,7 @@ class Approvals:
             tenant=tenant,
             purpose=purpose,
             asked_at=self._clock(),
-            line=actor.line,
+            issuer_chain=actor.issuer_chain,
         )
         with locked(self._path):
             self._log("export.ask", actor, made)
@@ -107,7 +107,7 @@ class Approvals:
                     f"{actor.name} asked for the export {id}: somebody else has to approve it."
                 )
             # one person may hold two keys: whoever made a key has had it in hand
-            shared = {actor.name, *actor.line} & {found.asked_by, *found.line}
+            shared = {actor.name, *actor.issuer_chain} & {found.asked_by, *found.issuer_chain}
             if shared:
                 raise AccessDenied(
                     f"{actor.name} and {found.asked_by} may be one person, for both keys come from {sorted(shared)[0]}: "

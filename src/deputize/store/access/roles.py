@@ -90,7 +90,7 @@ class Actor(Record, frozen=True):
     """The one tenant it may touch, or "*"."""
     grants: tuple[str, ...] = ()
     """Values of GRANTABLE rights."""
-    line: tuple[str, ...] = ()
+    issuer_chain: tuple[str, ...] = ()
     """Who made its key, who made that one, and so on: ids of keys, at the end the local user; () for an owner."""
 
 

@@ -2,7 +2,7 @@
 
     gateway --record()--> journal (encrypted, this process) --writer--> store (encrypted, synced group commits)
 
-The writer is a thread; in a worker of the gateway it has a process of its own do the work (store.recording.mover).
+The writer is a thread; in a worker of the gateway it has a process of its own do the work (store.recording.journal_writer).
 
 `durability` says what is true when `record` returns:
 
@@ -35,7 +35,7 @@ from deputize.store.base import Entry, Store
 from deputize.store.codec import entry_of
 from deputize.store.keys.keyring import KeyRing
 from deputize.store.recording.journal import ENTRIES, INTENTS, Intent, Journal, Segment, left_over, recover
-from deputize.store.recording.mover import Mover, move
+from deputize.store.recording.journal_writer import JournalWriter, move
 
 _log = logging.getLogger("deputize.store")
 
@@ -89,11 +89,11 @@ class Recorder:
         block_timeout_s: float = 10.0,
         segment_bytes: int = 16 << 20,
         clock: Callable[[], float] = time.monotonic,
-        mover: Mover | None = None,
+        journal_writer: JournalWriter | None = None,
     ) -> None:
         """
         Args:
-            store: where calls end up; used from the writer thread only (not for calls while `mover` lives).
+            store: where calls end up; used from the writer thread only (not for calls while `journal_writer` lives).
             keyring: encrypts the journal.
             home: its `journal` folder is used, and `spill` unless `spill_folder` is given.
             durability: see the module.
@@ -106,9 +106,9 @@ class Recorder:
             block_timeout_s: how long `record` waits for room before it refuses.
             segment_bytes: size of one journal file.
             clock: monotonic seconds.
-            mover: a process that writes to the store in the writer thread's stead; None: the thread does it itself.
+            journal_writer: a process that writes to the store in the writer thread's stead; None: the thread does it itself.
         """
-        self._mover = mover
+        self._journal_writer = journal_writer
         self._store, self._keyring, self._clock = store, keyring, clock
         self._durability, self._on_full = durability, on_full
         self._window_s, self._window_calls = window_ms / 1000, window_calls
@@ -356,13 +356,13 @@ class Recorder:
 
     def _move(self, segment: Segment, offset: int, limit: int) -> tuple[int, int]:
         """Into the store, by the writer process where there is one, else here."""
-        if self._mover is not None:
-            moved = self._mover.move(segment, offset, limit)
+        if self._journal_writer is not None:
+            moved = self._journal_writer.move(segment, offset, limit)
             if moved is not None:
                 return moved
             _log.error("The writer process has ended; this process writes to the store itself from now on.")
-            self._mover.close()
-            self._mover = None
+            self._journal_writer.close()
+            self._journal_writer = None
         return move(self._store, segment, offset, limit)
 
     def _say(self, error: StoreError) -> None:
@@ -468,7 +468,7 @@ class Recorder:
         if self._thread is None or not self._thread.is_alive():
             self._journal.close()
             self._spill.close()
-            if self._mover is not None:
-                self._mover.close()
-                self._mover = None
+            if self._journal_writer is not None:
+                self._journal_writer.close()
+                self._journal_writer = None
         return self.stats()

@@ -64,7 +64,7 @@ def test_mixtures_in_other_words_are_not_one_task() -> None:
 
 
 def test_small_groups_with_other_kinds_of_reply_are_not_joined_by_their_lines() -> None:
-    lines = ("Look at the letter.", "Look at the stamp.", "Look at the date.")
+    lines = ("RecordedTest at the letter.", "RecordedTest at the stamp.", "RecordedTest at the date.")
     large = fragment(("Name the colour.",), COLOURS)
     fields, words = (
         fragment(lines, FIELDS[:5], 100, ("P one",)),

@@ -23,7 +23,7 @@ NO_PROSE = {
     "url": "https://api.example.com/v2/customers/{1}/orders?from=2026-01-10&limit=50&sort=desc",
     "shell": "find . -name '{0}' -exec rm -f it and then run the tests of the package again.",
     "python": "for x in the_list:\n    print(x) if x is not {1} else do_it()",
-    "plan": "1. Look the {0} up in the shop.\n2. Send the customer a link to it.\n3. Close the case for now.",
+    "plan": "1. RecordedTest the {0} up in the shop.\n2. Send the customer a link to it.\n3. Close the case for now.",
     "keywords": "{0}, parcel, late delivery, refund, shop, warehouse, customer, urgent, north, {1}",
     "identifiers": "Set order_id and then call close_case with it, so that {0} is in the list.",
     "short": "{0} is late.",

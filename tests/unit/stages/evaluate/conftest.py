@@ -37,7 +37,7 @@ from deputize.core.records import (
 )
 from deputize.core.sites import Site
 from deputize.scoring.costs import llm_spend, load_prices
-from deputize.stages.evaluate.delta_account import DeltaAccount
+from deputize.stages.evaluate.delta_budget import DeltaBudget
 from deputize.stages.evaluate.population import Population, PopulationCall
 from deputize.stages.evaluate.run import run
 from deputize.stages.evaluate.task_calls import TaskCalls
@@ -215,7 +215,7 @@ class World:
         return self.predictors[str(folder.relative_to(self.home))]
 
     def run(self, config: Convert | None = None, **given: object) -> list[TaskResult]:
-        given.setdefault("account", DeltaAccount(clock=lambda: 1e9))
+        given.setdefault("budget", DeltaBudget(clock=lambda: 1e9))
         return run(
             self.curated,
             self.discovered,

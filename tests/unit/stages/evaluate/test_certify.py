@@ -16,7 +16,7 @@ from deputize.scoring.certificates import CallCosts
 from deputize.scoring.costs import load_prices
 from deputize.scoring.ledger import digests
 from deputize.stages.evaluate import certify
-from deputize.stages.evaluate.candidates import Measuring, MethodCandidate
+from deputize.stages.evaluate.evaluated_method import EvaluatedMethod, EvaluationContext
 from deputize.stages.evaluate.evaluation import Evaluation
 
 PRICES = load_prices()
@@ -80,19 +80,19 @@ def test_repeated_samples_change_the_claim_from_a_fifth_of_the_units_on() -> Non
     assert (made.sequence.kind, made.n_repeated) == ("not_worse_than_llm", 99)
 
 
-def candidate(world: Any, clock: Clock, seconds: float) -> MethodCandidate:
+def evaluated_method(world: Any, clock: Clock, seconds: float) -> EvaluatedMethod:
     def load(folder: Any) -> Slow:
         return Slow(world.load(folder), clock, lambda n, t: seconds)
 
-    measuring = Measuring(world.home, load, PRICES, clock, lambda what, done, total=None: None)
-    return MethodCandidate.load(world.finetuned.specialists[0], world.calls(), measuring)
+    context = EvaluationContext(world.home, load, PRICES, clock, lambda what, done, total=None: None)
+    return EvaluatedMethod.load(world.finetuned.specialists[0], world.calls(), context)
 
 
 def test_with_time_enough_one_call_of_each_group_comes_first_and_then_the_rest(
     world: Callable[..., Any],
 ) -> None:
     w, clock = world(methods={"lora": 0.0}, n_calls=900, per_group=3), Clock()
-    one = candidate(w, clock, 0.0)
+    one = evaluated_method(w, clock, 0.0)
     units = certify.calibration_units(one.calls, 0)
     made = certify.read_calibration(one, Deadline.after(None, clock), units, needed=149)
     calibration = [e for e in w.curated.examples if e.split == "calibration"]
@@ -114,7 +114,7 @@ def test_units_stand_for_calls_where_groups_are_of_unequal_size(world: Callable[
     calibration = [e for e in examples if e.split == "calibration"]
     share = np.mean([e.group.startswith("long") for e in calibration])
     drawn = []
-    one = candidate(w, clock, 0.0)
+    one = evaluated_method(w, clock, 0.0)
     for seed in range(20):
         units = certify.calibration_units(one.calls, seed)
         made = certify.read_calibration(one, Deadline.after(None, clock), units, needed=59)
@@ -124,7 +124,7 @@ def test_units_stand_for_calls_where_groups_are_of_unequal_size(world: Callable[
 
 def test_the_number_of_units_is_fixed_by_the_speed_before_one_is_read(world: Callable[..., Any]) -> None:
     w, clock = world(methods={"lora": 0.0}, n_calls=3000), Clock()
-    one = candidate(w, clock, 1.0)
+    one = evaluated_method(w, clock, 1.0)
     one.read_validation(Deadline.after(None, clock))
     deadline = Deadline.after(1000.0, clock)
     units = certify.calibration_units(one.calls, 0)

@@ -16,7 +16,7 @@ from deputize.core.contracts import answer_of
 from deputize.core.records import Contract, Example, Message, Prediction, Request
 from deputize.stages.cluster.output_contract import infer_contract
 from deputize.stages.evaluate.publish import route_file
-from deputize.stages.select.comparable import not_comparable
+from deputize.stages.select.reply_comparability import not_comparable
 
 from .conftest import World, make_world, unit
 

@@ -56,7 +56,11 @@ def careless(home: Path, curated: Curated, discovered: Discovered) -> Specialist
         save=reader.save,
         train_s=1.0,
         leak=planted_secrets.leak_test(
-            planted, planted_secrets.loss_of_linear(reader), n_rivals=(255, 255), budget_s=math.inf, seed=0
+            planted,
+            planted_secrets.loss_of_linear(reader),
+            n_references=(255, 255),
+            budget_s=math.inf,
+            seed=0,
         ),
     )
     folder = home / "specialists" / "careless"

@@ -205,4 +205,4 @@ def test_what_decides_is_read_for_all_tasks_before_a_more_expensive_method_is_sh
         assert linear.n_test == n_test, "the chosen method is shown on all there is"
         assert lora.chosen is False and lora.n_test is not None and lora.n_test < n_test
         if not lora.n_test:
-            assert lora.test_accuracy is None and lora.coverage["0.05"] is None
+            assert lora.test_accuracy is None and lora.test_coverage["0.05"] is None

@@ -58,7 +58,7 @@ def test_predictions_are_compared_with_the_replies_in_their_order() -> None:
     assert found.counts_N.tolist() == [True, False] and found.accuracy == 0.5
     assert found.seconds_per_call == 1.5 and (found.llm_usd_N == 0.5).all()
     assert found.share_served(0.5) == 1.0, "of the calls meant for code"
-    assert found.servable(0.0) == 1.0
+    assert found.coverage_at(0.0) == 1.0
     assert found.commonest_N.tolist() == [True, False] and found.answers == ["'a'", "'a'"]
 
 

@@ -115,9 +115,9 @@ def test_other_epsilons_are_reported_in_order(world: Make) -> None:
     (result,) = world().run(Convert(epsilon=0.03))
     rows = result.at_epsilon
     assert [r.epsilon for r in rows] == [0.01, 0.02, 0.03, 0.05, 0.1]
-    for kind in ("share_certified", "share_hindsight"):
+    for kind in ("share_certified", "oracle_coverage"):
         assert [getattr(r, kind) for r in rows] == sorted(getattr(r, kind) for r in rows)
-    assert all(r.share_certified <= r.share_hindsight_unseen + 0.1 for r in rows)
+    assert all(r.share_certified <= r.oracle_coverage_calibration_and_test + 0.1 for r in rows)
 
 
 def test_results_do_not_depend_on_the_order_of_the_log(world: Make) -> None:

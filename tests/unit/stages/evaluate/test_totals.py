@@ -54,7 +54,7 @@ def test_without_a_route_nothing_changes(world: Callable[..., Any]) -> None:
 
 def test_other_losses_are_weighed_too(world: Callable[..., Any]) -> None:
     def tested(share: float) -> TaskResult:
-        rows = [AtEpsilon(epsilon=e, share_certified=share, share_hindsight=share) for e in (0.05, 0.01)]
+        rows = [AtEpsilon(epsilon=e, share_certified=share, oracle_coverage=share) for e in (0.05, 0.01)]
         return TaskResult(task_id="t1", refused="x", at_epsilon=rows)
 
     w = world(n_calls=100)

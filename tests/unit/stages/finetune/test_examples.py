@@ -95,7 +95,7 @@ def test_dev_keeps_its_natural_composition() -> None:
 
 
 def test_strangers_are_the_validation_calls_of_other_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("deputize.stages.finetune.examples.MAX_STRANGERS", 5)
+    monkeypatch.setattr("deputize.stages.finetune.examples.MAX_OTHER_TASK_PROMPTS", 5)
     examples = [
         Example(
             call_id=f"c{i}",
@@ -113,5 +113,10 @@ def test_strangers_are_the_validation_calls_of_other_tasks(monkeypatch: pytest.M
     task = Task(id="mine", name="t", contract=LABEL, recipe=PromptRecipe(), keys=[])
     curated = Curated(examples=examples, sites=[], n_calls=40, n_episodes=40, n_code_calls=40)
     found = training_set_of(curated, assignment, task)
-    assert len(found.strangers) <= 5 and set(found.strangers) <= {f"letter {i}" for i in range(21, 36, 2)}
-    assert found.strangers and not training_set_of(curated, dict.fromkeys(assignment, "mine"), task).strangers
+    assert len(found.other_task_prompts) <= 5 and set(found.other_task_prompts) <= {
+        f"letter {i}" for i in range(21, 36, 2)
+    }
+    assert (
+        found.other_task_prompts
+        and not training_set_of(curated, dict.fromkeys(assignment, "mine"), task).other_task_prompts
+    )

@@ -11,7 +11,7 @@ from deputize.specialists.language_model import LanguageModel
 from deputize.specialists.learn_schema import learn_schema
 from deputize.stages.finetune.encode import EncodedExample
 from deputize.stages.finetune.examples import training_set_of
-from deputize.stages.finetune.outputs import longest_slot, output_of
+from deputize.stages.finetune.outputs import answer_mode_of, longest_slot
 
 
 @pytest.mark.parametrize(("kind", "expected"), [("label", "head"), ("closed", "head"), ("line", "decoder")])
@@ -19,7 +19,7 @@ def test_each_way_plants_encodes_and_predicts(kind: str, expected: str, tiny: tu
     base = LanguageModel(tiny[0] / tiny[1], "cpu", "fp32")
     curated, discovered = tiny_tasks.make((kind,), 40)
     examples = training_set_of(curated, discovered.assignment, discovered.tasks[0]).train
-    output = output_of(learn_schema(discovered.tasks[0].contract, [x.answer for x in examples]))
+    output = answer_mode_of(learn_schema(discovered.tasks[0].contract, [x.answer for x in examples]))
     assert output.kind == expected
     heads = output.heads(base)
     assert bool(heads) == (expected == "head")

@@ -72,7 +72,7 @@ def test_the_card_says_what_was_measured_and_everything_else_is_gone(tmp_path: P
     )
     card = package(trained, made, context(tmp_path))
     assert [p.name for p in folder.iterdir()] == ["label"]
-    assert set(card.checksums) == {"w.npz"} and card.detector is None, "too few groups to compare with"
+    assert set(card.checksums) == {"w.npz"} and card.ood_detector is None, "too few groups to compare with"
     check_files(folder / "label", card)
     share = sum(x.answer == "yes" for x in made.examples.validation) / len(made.examples.validation)
     assert card.validation_accuracy == pytest.approx(share) and card.train_s == 1.23 and card.cost == 10
@@ -85,11 +85,11 @@ def test_the_card_says_what_was_measured_and_everything_else_is_gone(tmp_path: P
 def test_with_enough_groups_there_is_a_detector_and_its_power_is_in_the_card(tmp_path: Path) -> None:
     made = job(tmp_path / "label", 300)
     card = package(Trained(Yes(), "linear", "m", save, 0.0), made, context(tmp_path))
-    assert card.detector is not None and card.detector.n_groups >= 100
-    assert card.detector.flagged_when_changed["instruction added"] > 0.5
-    assert settings_of(card).out_of_distribution_p == card.detector.p_value > 0
+    assert card.ood_detector is not None and card.ood_detector.n_groups >= 100
+    assert card.ood_detector.flagged_when_changed["instruction added"] > 0.5
+    assert settings_of(card).out_of_distribution_p == card.ood_detector.p_value > 0
     assert "out_of_distribution.npz" in card.checksums
-    assert read_card(tmp_path / "label").detector == card.detector
+    assert read_card(tmp_path / "label").ood_detector == card.ood_detector
 
 
 def test_what_fails_leaves_the_old_one_in_place(tmp_path: Path) -> None:

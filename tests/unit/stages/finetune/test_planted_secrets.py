@@ -89,7 +89,7 @@ def test_answers_that_hold_no_text_get_none() -> None:
     schema = learn_schema(contract, [example.answer for example in examples])
     assert plant_to_write(examples, schema, seed=0).secrets == []
     assert (
-        leak_test(PlantedSecrets([], [], {}, {}), lambda _: [], n_rivals=(31, 31), budget_s=9.0, seed=0)
+        leak_test(PlantedSecrets([], [], {}, {}), lambda _: [], n_references=(31, 31), budget_s=9.0, seed=0)
         is None
     )
 
@@ -103,10 +103,10 @@ def test_the_time_bounds_the_canaries_but_three_are_always_looked_for() -> None:
         return [1.0] * len(probes)
 
     leak = leak_test(
-        planted, alike, n_rivals=(31, 31), budget_s=1.5, seed=0, clock=lambda: float(next(ticks))
+        planted, alike, n_references=(31, 31), budget_s=1.5, seed=0, clock=lambda: float(next(ticks))
     )
     assert leak is not None and leak.n_planted == 4 and not leak.leaks and leak.max_exposure == 0.0
-    hurried = leak_test(planted, alike, n_rivals=(31, 31), budget_s=0.0, seed=0)
+    hurried = leak_test(planted, alike, n_references=(31, 31), budget_s=0.0, seed=0)
     assert hurried is not None and hurried.n_planted == 3
 
 
@@ -145,7 +145,7 @@ def linear(kind: str, variant: LinearSettings | None, seed: int) -> tuple[Leak, 
     assert predictor is not None
     what = "linear" if isinstance(predictor, LinearPredictor) else "pointer"
     leak = leak_test(
-        planted, loss_of_linear(predictor), n_rivals=N_RIVALS[what], budget_s=math.inf, seed=seed
+        planted, loss_of_linear(predictor), n_references=N_RIVALS[what], budget_s=math.inf, seed=seed
     )
     assert leak is not None
     return leak, what
@@ -209,7 +209,7 @@ def tuned(tiny: Tiny, kind: str, *, repeats: int, epochs: int, lr: float) -> Lea
             if choices is None
             else loss_of_head(base, heads, choices, planted, 448)
         )
-        leak = leak_test(planted, loss, n_rivals=(31, 31), budget_s=math.inf, seed=0)
+        leak = leak_test(planted, loss, n_references=(31, 31), budget_s=math.inf, seed=0)
     finally:
         base.drop_adapter(name)
     assert leak is not None

@@ -93,7 +93,7 @@ def test_a_secret_is_seen_once_and_does_not_leak_where_it_would_have(tiny: Tiny)
     for truncate_loss in (False, True):
         with tuned(tiny, taught, dev, truncate_loss=truncate_loss) as (tuning, base):
             leak = leak_test(
-                planted, loss_of_decoder(base, planted, 448), n_rivals=(63, 63), budget_s=math.inf, seed=0
+                planted, loss_of_decoder(base, planted, 448), n_references=(63, 63), budget_s=math.inf, seed=0
             )
             assert leak is not None and leak.bits_left is not None
             bits_left[truncate_loss] = leak.bits_left

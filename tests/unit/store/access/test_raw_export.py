@@ -92,11 +92,11 @@ def test_two_keys_in_one_hand_are_one_person(house: House) -> None:
     """Whoever made a key has had it in hand; an admin who makes a key to ask with is not a second person."""
     made = {
         "boss": Actor(name="boss", role="admin"),
-        "hand": Actor(name="hand", role="curator", grants=("export raw text",), line=("boss",)),
-        "twin": Actor(name="twin", role="admin", line=("boss",)),
-        "child": Actor(name="child", role="admin", line=("boss", "twin")),
+        "hand": Actor(name="hand", role="curator", grants=("export raw text",), issuer_chain=("boss",)),
+        "twin": Actor(name="twin", role="admin", issuer_chain=("boss",)),
+        "child": Actor(name="child", role="admin", issuer_chain=("boss", "twin")),
         "other": Actor(name="other", role="admin"),
-        "others": Actor(name="others", role="admin", line=("other",)),
+        "others": Actor(name="others", role="admin", issuer_chain=("other",)),
     }
     for name in ("boss", "twin", "child"):
         request = house.approvals.ask(made["hand"], tenant="t2", purpose="p")

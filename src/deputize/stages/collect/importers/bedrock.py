@@ -13,7 +13,7 @@ from deputize.stages.collect.importers import side_fields as side
 from deputize.stages.collect.importers.base import ImportContext, Parsed, Unreadable
 from deputize.stages.collect.importers.embedded_json import structured
 from deputize.stages.collect.importers.prompt_formats import protocol_of
-from deputize.stages.collect.importers.recorded_exchange import Known, exchange_calls
+from deputize.stages.collect.importers.recorded_exchange import KnownFields, exchange_calls
 from deputize.wire.json_fields import mapping
 
 
@@ -57,7 +57,7 @@ class BedrockImporter:
         metadata = mapping(row.get("requestMetadata")) or {}
         metrics = mapping(response.get("metrics")) if isinstance(response, dict) else None
         model = str(row.get("modelId") or "").rsplit("/", 1)[-1]
-        known = Known(
+        known = KnownFields(
             id=side.text((row,), ("requestId",)),
             agent=side.text((metadata,), ("agent", "app", "application")) or _role(row) or None,
             episode=side.text(

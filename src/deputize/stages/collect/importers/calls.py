@@ -8,7 +8,7 @@ from deputize.stages.collect.importers import field_names as names
 from deputize.stages.collect.importers.base import ImportContext, Parsed, Unreadable
 from deputize.stages.collect.importers.embedded_json import structured
 from deputize.stages.collect.importers.prompt_formats import protocol_of
-from deputize.stages.collect.importers.recorded_exchange import Known, exchange_calls
+from deputize.stages.collect.importers.recorded_exchange import KnownFields, exchange_calls
 
 _FLAT = ("temperature", "top_p", "max_tokens", "seed", "stop")
 
@@ -52,7 +52,7 @@ class CallsImporter:
                 _request(row, name),
                 response,
                 context,
-                Known(params=given if isinstance(given, dict) else settings),
+                KnownFields(params=given if isinstance(given, dict) else settings),
             )
         except Unreadable as why:
             return context.skip(str(why))

@@ -14,7 +14,7 @@ from deputize.stages.collect.importers import side_fields as side
 from deputize.stages.collect.importers.base import ImportContext, Parsed, Unreadable, parse_alone
 from deputize.stages.collect.importers.conversation_turns import calls_or_skip
 from deputize.stages.collect.importers.embedded_json import as_text, objects, structured
-from deputize.stages.collect.importers.recorded_exchange import Known, exchange_calls
+from deputize.stages.collect.importers.recorded_exchange import KnownFields, exchange_calls
 from deputize.wire.json_fields import mapping
 
 
@@ -42,7 +42,7 @@ class ChatgptImporter:
                 messages.insert(0, message)
             place = node.get("parent")
         name = as_text(row.get("conversation_id") or row.get("id"))
-        return calls_or_skip(messages, context, Known(id=name, episode=name, user=""))
+        return calls_or_skip(messages, context, KnownFields(id=name, episode=name, user=""))
 
 
 def _chatgpt_message(message: dict[str, Any]) -> dict[str, Any] | None:
@@ -111,7 +111,7 @@ class _ThreadJoiner:
                 {"role": r.get("role"), "content": r.get("content"), "timestamp": r.get("created_at")}
                 for r in rows
             ]
-            found = calls_or_skip(messages, context, Known(id=name, episode=name, user=""))
+            found = calls_or_skip(messages, context, KnownFields(id=name, episode=name, user=""))
             out += [found] if isinstance(found, Call | Skip) else list(found)
         self._threads, self._n_messages = {}, 0
         return out
@@ -131,7 +131,7 @@ class LlamaindexImporter:
         out: list[Any] = []
         for key, messages in (mapping(row.get("store")) or {}).items():
             # the key is often an id of a person, so it is no name that may be stored
-            found = calls_or_skip(messages, context, Known(id="", episode="", user=key))
+            found = calls_or_skip(messages, context, KnownFields(id="", episode="", user=key))
             out += found if isinstance(found, list) else [found]
         return out or context.skip("a store without a conversation")
 
@@ -156,10 +156,10 @@ class ContinueImporter:
             return calls_or_skip(
                 [h.get("message") for h in history if isinstance(h, dict)],
                 context,
-                Known(id=session, episode=session, user=""),
+                KnownFields(id=session, episode=session, user=""),
             )
         messages = _tagged(as_text(row.get("prompt")))
-        known = Known(
+        known = KnownFields(
             id="",
             episode=session,
             user=side.text((row,), ("userId",)),
@@ -209,7 +209,7 @@ class InstructionsImporter:
         )
 
     def parse(self, row: dict[str, Any], context: ImportContext) -> Parsed:
-        known = Known(id=as_text(row.get("id")), tools=row.get("tools"))
+        known = KnownFields(id=as_text(row.get("id")), tools=row.get("tools"))
         try:
             if "answers" in row:
                 calls = structured(row.get("answers"))
@@ -219,22 +219,26 @@ class InstructionsImporter:
                 return exchange_calls({}, {"messages": row.get("query")}, response, context, known)
             if "preferred_output" in row:
                 return exchange_calls(
-                    {}, row.get("input"), structured(row["preferred_output"]), context, Known(id=known.id)
+                    {},
+                    row.get("input"),
+                    structured(row["preferred_output"]),
+                    context,
+                    KnownFields(id=known.id),
                 )
             if "chosen" in row:
                 return self._chosen(row, context)
             text = "\n\n".join(t for t in (as_text(row.get("instruction")), as_text(row.get("input"))) if t)
             request = {"messages": text, "system": row["system"]} if row.get("system") else {"messages": text}
-            return exchange_calls({}, request, row.get("output"), context, Known(id=known.id))
+            return exchange_calls({}, request, row.get("output"), context, KnownFields(id=known.id))
         except Unreadable as why:
             return context.skip(str(why))
 
     def _chosen(self, row: dict[str, Any], context: ImportContext) -> Parsed:
         chosen = structured(row["chosen"])
         if isinstance(chosen, list) and len(chosen) > 1:
-            return calls_or_skip(chosen, context, Known(id=as_text(row.get("id"))))
+            return calls_or_skip(chosen, context, KnownFields(id=as_text(row.get("id"))))
         return exchange_calls(
-            {}, {"messages": row.get("prompt")}, chosen, context, Known(id=as_text(row.get("id")))
+            {}, {"messages": row.get("prompt")}, chosen, context, KnownFields(id=as_text(row.get("id")))
         )
 
 
@@ -259,7 +263,7 @@ class GlaiveImporter:
         pieces = _SPEAKER.split(as_text(row.get("chat")))
         for speaker, text in zip(pieces[1::2], pieces[2::2], strict=False):
             messages.append(_glaive_message(speaker, text.replace("<|endoftext|>", "").strip()))
-        return calls_or_skip(messages, context, Known(id=as_text(row.get("id"))))
+        return calls_or_skip(messages, context, KnownFields(id=as_text(row.get("id"))))
 
 
 _SPEAKER = re.compile(r"(?:^|\n)\s*(USER|ASSISTANT|FUNCTION RESPONSE): ?")
@@ -303,7 +307,7 @@ class HermesImporter:
         return calls_or_skip(
             messages,
             context,
-            Known(id=as_text(row.get("id"))),
+            KnownFields(id=as_text(row.get("id"))),
             {k: row[k] for k in ("tools", "system") if k in row},
         )
 

@@ -15,7 +15,7 @@ from deputize.stages.collect.importers import side_fields as side
 from deputize.stages.collect.importers.base import ImportContext, Parsed, as_list, parse_alone
 from deputize.stages.collect.importers.conversation_turns import calls_or_skip
 from deputize.stages.collect.importers.embedded_json import as_text, objects
-from deputize.stages.collect.importers.recorded_exchange import Known
+from deputize.stages.collect.importers.recorded_exchange import KnownFields
 from deputize.wire import messages_request, responses_request
 from deputize.wire.json_fields import mapping
 
@@ -29,7 +29,7 @@ def _note(context: ImportContext, calls: list[Call | Skip]) -> list[Call | Skip]
     return [*calls, context.no_call(WITHOUT_SYSTEM)]
 
 
-def _turns(messages: list[dict[str, Any]], context: ImportContext, known: Known) -> list[Call | Skip]:
+def _turns(messages: list[dict[str, Any]], context: ImportContext, known: KnownFields) -> list[Call | Skip]:
     return as_list(calls_or_skip(messages, context, known)) if messages else []
 
 
@@ -185,7 +185,9 @@ def _claude_code_calls(rows: list[dict[str, Any]], context: ImportContext) -> li
     for (session, is_side), thread in threads.items():
         name = f"{session}-side" if is_side else session
         messages = [m for one in thread for m in _claude_messages(one)]
-        known = Known(id=name, agent=context.agent or "claude-code", episode=name, user="", source=SOURCE)
+        known = KnownFields(
+            id=name, agent=context.agent or "claude-code", episode=name, user="", source=SOURCE
+        )
         out += _turns(messages, context, known)
     return out
 
@@ -216,7 +218,7 @@ def _codex_calls(rows: list[dict[str, Any]], context: ImportContext) -> list[Cal
         ):
             items.append(_codex_item(payload))
     messages = responses_request.items_to_chat(items) if items else []
-    known = Known(
+    known = KnownFields(
         id=session,
         agent=context.agent or "codex",
         episode=session or None,
@@ -258,7 +260,7 @@ def _gemini_cli_calls(rows: list[dict[str, Any]], context: ImportContext) -> lis
             places = [n for n, turn in enumerate(turns) if turn.get("id") == rewind]
             turns = turns[: places[0]] if places else turns
     messages = [m for turn in turns for m in _gemini_cli_messages(turn)]
-    known = Known(
+    known = KnownFields(
         id=session,
         agent=context.agent or "gemini-cli",
         episode=session or None,

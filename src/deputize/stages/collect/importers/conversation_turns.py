@@ -15,7 +15,7 @@ from deputize.stages.collect.importers import side_fields as side
 from deputize.stages.collect.importers.base import ImportContext, Parsed, Unreadable
 from deputize.stages.collect.importers.message_formats import read_messages, without_turn_fields
 from deputize.stages.collect.importers.prompt_formats import read_tools, stored_params
-from deputize.stages.collect.importers.recorded_exchange import NOTHING_KNOWN, Known
+from deputize.stages.collect.importers.recorded_exchange import NOTHING_KNOWN, KnownFields
 from deputize.wire.json_fields import mapping
 
 
@@ -37,7 +37,7 @@ def conversation_calls(
     context: ImportContext,
     *,
     row: dict[str, Any] | None = None,
-    known: Known = NOTHING_KNOWN,
+    known: KnownFields = NOTHING_KNOWN,
     seen: SeenTurns | None = None,
 ) -> list[Call | Skip]:
     """The calls of a conversation.
@@ -112,7 +112,7 @@ def _turn_keys(messages: Sequence[Message], turns: Sequence[int]) -> list[bytes]
     return keys
 
 
-def _shared_fields(row: dict[str, Any], context: ImportContext, known: Known) -> dict[str, Any]:
+def _shared_fields(row: dict[str, Any], context: ImportContext, known: KnownFields) -> dict[str, Any]:
     """The fields that all calls of a conversation have."""
     metadata = [m for key in names.METADATA if (m := mapping(row.get(key))) is not None]
     places = (row, *metadata, context.around)
@@ -155,7 +155,7 @@ def _with_turn_fields(call: Call, turn: Message) -> Call:
 
 
 def calls_or_skip(
-    messages: Any, context: ImportContext, known: Known, row: dict[str, Any] | None = None
+    messages: Any, context: ImportContext, known: KnownFields, row: dict[str, Any] | None = None
 ) -> Parsed:
     """The calls of a conversation, or a Skip with the reason why it cannot be read."""
     try:

@@ -11,7 +11,7 @@ from typing import Any
 from deputize.stages.collect.importers.base import ImportContext, Parsed, Unreadable
 from deputize.stages.collect.importers.embedded_json import structured
 from deputize.stages.collect.importers.prompt_formats import protocol_of
-from deputize.stages.collect.importers.recorded_exchange import Known, exchange_calls
+from deputize.stages.collect.importers.recorded_exchange import KnownFields, exchange_calls
 from deputize.stages.collect.importers.side_fields import number, seconds
 from deputize.wire.json_fields import mapping
 
@@ -54,7 +54,7 @@ class HarImporter:
         if isinstance(text, str) and content.get("encoding") == "base64":
             text = _decoded(_from_base64(text))
         time = number(row.get("time"))
-        known = Known(
+        known = KnownFields(
             id="",
             timestamp=seconds(row.get("startedDateTime")),
             latency_ms=round(time, 3) if time is not None and time >= 0 else None,
@@ -110,11 +110,13 @@ class VcrImporter:
         code = (
             status.get("code") if status is not None else response.get("status_code", response.get("status"))
         )
-        known = Known(id="", timestamp=seconds(row.get("recorded_at")))
+        known = KnownFields(id="", timestamp=seconds(row.get("recorded_at")))
         return _exchange(request.get("uri"), body, _decoded(raw), code, known, context)
 
 
-def _exchange(url: Any, body: Any, text: Any, status: Any, known: Known, context: ImportContext) -> Parsed:
+def _exchange(
+    url: Any, body: Any, text: Any, status: Any, known: KnownFields, context: ImportContext
+) -> Parsed:
     path = str(url).lower().split("?")[0]
     if not isinstance(body, dict) or not protocol_of(body):
         return context.no_call("no chat call, by its address and body")
@@ -122,7 +124,9 @@ def _exchange(url: Any, body: Any, text: Any, status: Any, known: Known, context
         return context.no_call("no chat call, by its address and body")
     code = number(status)
     if code is not None and code >= 400:
-        known = Known(id=known.id, timestamp=known.timestamp, latency_ms=known.latency_ms, status=int(code))
+        known = KnownFields(
+            id=known.id, timestamp=known.timestamp, latency_ms=known.latency_ms, status=int(code)
+        )
     model = (
         path.rsplit("/models/", 1)[-1].split(":")[0] if "/models/" in path and "model" not in body else None
     )
@@ -132,7 +136,7 @@ def _exchange(url: Any, body: Any, text: Any, status: Any, known: Known, context
             body,
             text if text else None,
             context,
-            Known(
+            KnownFields(
                 id=known.id,
                 timestamp=known.timestamp,
                 latency_ms=known.latency_ms,

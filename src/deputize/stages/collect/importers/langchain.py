@@ -18,7 +18,7 @@ from deputize.stages.collect.importers import side_fields as side
 from deputize.stages.collect.importers.base import ImportContext, Parsed, Unreadable, as_list, parse_alone
 from deputize.stages.collect.importers.embedded_json import objects, structured
 from deputize.stages.collect.importers.prompt_formats import protocol_of
-from deputize.stages.collect.importers.recorded_exchange import Known, exchange_calls
+from deputize.stages.collect.importers.recorded_exchange import KnownFields, exchange_calls
 from deputize.wire.json_fields import mapping
 
 _STARTS = ("on_chat_model_start", "on_llm_start")
@@ -131,7 +131,7 @@ def _read_run(row: dict[str, Any], context: ImportContext) -> Parsed:
     )
     places = (metadata, settings)
     session = side.text((metadata,), ("session_id", "thread_id", "conversation_id", "ls_thread_id"))
-    known = Known(
+    known = KnownFields(
         id=side.text((row,), ("id",)),
         agent=side.text(
             (metadata,), ("agent", "ls_agent_name", "lc_agent_name", "agent_name", "langgraph_node")
@@ -214,7 +214,7 @@ def _read_events(
     llm_output = mapping(result.get("llm_output")) or {}
     started, ended = side.timestamp((start, begun)), side.timestamp((end, data))
     is_error = end.get("event") == "on_llm_error"
-    known = Known(
+    known = KnownFields(
         id=str(start.get("run_id") or ""),
         episode=side.text((metadata,), ("session_id", "thread_id", "conversation_id"))
         or side.text((start,), ("parent_run_id",)),

@@ -15,7 +15,7 @@ from deputize.stages.collect.importers import side_fields as side
 from deputize.stages.collect.importers.base import ImportContext, Parsed, Unreadable, as_list, parse_alone
 from deputize.stages.collect.importers.embedded_json import structured
 from deputize.stages.collect.importers.prompt_formats import protocol_of
-from deputize.stages.collect.importers.recorded_exchange import Known, exchange_calls
+from deputize.stages.collect.importers.recorded_exchange import KnownFields, exchange_calls
 from deputize.wire.json_fields import mapping
 
 _TYPES = frozenset(
@@ -167,7 +167,7 @@ def _read(
         else row.get("time_to_first_token")
     )
     is_error = str(row.get("level") or "").upper() == "ERROR"
-    known = Known(
+    known = KnownFields(
         id=side.text((row,), ("id",)),
         agent=side.text((row, trace), ("traceName", "trace_name")) or None,
         site=side.text((row,), ("promptName", "prompt_name")),

@@ -12,7 +12,7 @@ from deputize.stages.collect.importers import side_fields as side
 from deputize.stages.collect.importers.base import ImportContext, Parsed, Unreadable
 from deputize.stages.collect.importers.embedded_json import structured
 from deputize.stages.collect.importers.prompt_formats import protocol_of
-from deputize.stages.collect.importers.recorded_exchange import Known, exchange_calls
+from deputize.stages.collect.importers.recorded_exchange import KnownFields, exchange_calls
 from deputize.wire.json_fields import mapping
 
 _NO_CHAT = (
@@ -68,7 +68,7 @@ class LitellmImporter:
             )
             response_time = side.number(row.get("response_time"))
             start, end = (side.seconds(row.get(k)) for k in ("startTime", "endTime"))
-            known = Known(
+            known = KnownFields(
                 id=side.text((row,), ("id", "request_id")),
                 agent=side.text((metadata,), ("user_api_key_alias",)) or None,
                 episode=side.text(

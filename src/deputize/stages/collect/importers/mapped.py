@@ -9,7 +9,7 @@ from typing import Any
 from deputize.core.errors import UsageError
 from deputize.stages.collect.importers.base import ImportContext, Parsed, Unreadable
 from deputize.stages.collect.importers.embedded_json import as_text, structured
-from deputize.stages.collect.importers.recorded_exchange import Known, exchange_calls
+from deputize.stages.collect.importers.recorded_exchange import KnownFields, exchange_calls
 from deputize.stages.collect.importers.side_fields import cost_usd, latency_ms, number, outcome_of, seconds
 
 FIELDS = (
@@ -92,7 +92,7 @@ class MappedImporter:
         status, task = number(self._get(row, "status")), as_text(self._get(row, "task"))
         agent = as_text(self._get(row, "agent"))
         latency = number(self._get(row, "latency_ms"))
-        known = Known(
+        known = KnownFields(
             id=as_text(self._get(row, "id")),
             agent=agent or None,
             site=as_text(self._get(row, "site")),

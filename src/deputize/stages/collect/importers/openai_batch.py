@@ -11,7 +11,7 @@ import msgspec
 from deputize.core.artifacts import Skip
 from deputize.core.records import Call
 from deputize.stages.collect.importers.base import ImportContext, Parsed, Unreadable, parse_alone
-from deputize.stages.collect.importers.recorded_exchange import Known, exchange_calls
+from deputize.stages.collect.importers.recorded_exchange import KnownFields, exchange_calls
 from deputize.stages.collect.importers.side_fields import number, status_of_error
 from deputize.wire.json_fields import mapping
 
@@ -83,7 +83,7 @@ def _join(
 ) -> list[Call | Skip]:
     body = request.get("body") or request.get("params")
     response, status = _response(result)
-    known = Known(id=name, status=status)
+    known = KnownFields(id=name, status=status)
     row = {"metadata": request["metadata"]} if isinstance(request.get("metadata"), dict) else {}
     try:
         found = exchange_calls(row, body, response, context, known)

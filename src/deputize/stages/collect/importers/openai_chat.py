@@ -8,7 +8,7 @@ from deputize.stages.collect.importers import field_names as names
 from deputize.stages.collect.importers.base import ImportContext, Parsed, Unreadable
 from deputize.stages.collect.importers.embedded_json import structured
 from deputize.stages.collect.importers.prompt_formats import protocol_of
-from deputize.stages.collect.importers.recorded_exchange import Known, exchange_calls
+from deputize.stages.collect.importers.recorded_exchange import KnownFields, exchange_calls
 from deputize.wire.json_fields import mapping
 
 _MAY_BE_MESSAGES = frozenset({"input", "inputs", "input_data"})
@@ -74,13 +74,13 @@ class ExchangeImporter:
             return context.skip(str(why))
 
 
-def _known(row: dict[str, Any], holder: dict[str, Any]) -> Known:
+def _known(row: dict[str, Any], holder: dict[str, Any]) -> KnownFields:
     """Settings and tools next to a list of messages."""
     metadata = mapping(structured(row.get("metadata"))) or {}
     config = mapping(holder.get("model_config")) or {}
     tools = row.get("tools") or metadata.get("tools") or config.get("tools")
     model = metadata.get("model") if not isinstance(holder.get("model"), str) else holder["model"]
-    return Known(
+    return KnownFields(
         tools=tools if isinstance(tools, list) else None,
         response_format=metadata.get("response_format"),
         model=model

@@ -25,7 +25,7 @@ from deputize.stages.collect.importers.otel_attributes import (
     record_attributes,
     service_of,
 )
-from deputize.stages.collect.importers.recorded_exchange import Known, exchange_calls
+from deputize.stages.collect.importers.recorded_exchange import KnownFields, exchange_calls
 from deputize.stages.collect.importers.side_fields import number, status_of_error
 from deputize.wire.json_fields import mapping
 
@@ -257,7 +257,7 @@ def _conversation(
         attributes.get("agent_name") or attributes.get("gen_ai.agent.name") or service_of(context.around, row)
     )
     model = attributes.get("model_name") or attributes.get("gen_ai.request.model")
-    known = Known(
+    known = KnownFields(
         id=span or trace,
         agent=agent if isinstance(agent, str) and agent else None,
         episode=dialects.session_of(attributes) or trace,
@@ -301,7 +301,7 @@ def _call(
             attributes.get("error.type"),
         )
         code = status_of_error(" ".join(str(w) for w in words if w))
-    known = Known(
+    known = KnownFields(
         id=span.removeprefix("0x"),
         agent=service_of(context.around, row) or None,
         episode=dialects.session_of(attributes) or trace.removeprefix("0x"),

@@ -15,7 +15,7 @@ from deputize.stages.collect.importers.base import ImportContext, Parsed, Unread
 from deputize.stages.collect.importers.embedded_json import as_text, objects, structured
 from deputize.stages.collect.importers.message_formats import collapsed, read_messages
 from deputize.stages.collect.importers.prompt_formats import protocol_of
-from deputize.stages.collect.importers.recorded_exchange import Known, exchange_calls
+from deputize.stages.collect.importers.recorded_exchange import KnownFields, exchange_calls
 from deputize.wire.json_fields import mapping
 
 _BESIDE = ("tools", "response_format", "tool_choice")
@@ -32,7 +32,9 @@ _APART = (
 )
 
 
-def _read(row: dict[str, Any], request: Any, response: Any, context: ImportContext, known: Known) -> Parsed:
+def _read(
+    row: dict[str, Any], request: Any, response: Any, context: ImportContext, known: KnownFields
+) -> Parsed:
     try:
         return exchange_calls(row, request, response, context, known)
     except Unreadable as why:
@@ -65,7 +67,7 @@ class BraintrustImporter:
         start, end = side.number(metrics.get("start")), side.number(metrics.get("end"))
         ttft = side.number(metrics.get("time_to_first_token"))
         scores = _object(row, "scores")
-        known = Known(
+        known = KnownFields(
             id=side.text((row,), ("id", "span_id")),
             model=side.text((metadata,), ("model",)) or None,
             episode=side.text((metadata,), ("session_id", "thread_id", "conversation_id"))
@@ -101,7 +103,7 @@ class WeaveImporter:
         counts = mapping(summary.get("usage")) or {}
         usage = next((u for v in counts.values() if (u := side.usage_of(v)) is not None), None)
         request = {k: v for k, v in inputs.items() if k != "self"}
-        known = Known(
+        known = KnownFields(
             id=side.text((row,), ("id",)),
             episode=side.text((row,), ("thread_id", "trace_id")),
             usage=usage,
@@ -153,7 +155,7 @@ class MlflowImporter:
         failed = "ERROR" in str(status.get("code") or span.get("status_code") or "").upper()
         scores = objects(info.get("assessments"))
         score = mapping(scores[0].get("feedback")) if len(scores) == 1 else None
-        known = Known(
+        known = KnownFields(
             id=f"{info.get('trace_id') or span.get('trace_id') or ''}-{span.get('span_id') or ''}".strip("-"),
             episode=side.text((metadata,), ("mlflow.trace.session",))
             or str(info.get("trace_id") or span.get("trace_id") or ""),
@@ -195,7 +197,7 @@ class TensorzeroImporter:
     def parse(self, row: dict[str, Any], context: ImportContext) -> Parsed:
         usage = side.row_usage(row)
         if "raw_request" in row:
-            known = Known(
+            known = KnownFields(
                 id=side.text((row,), ("inference_id", "id")),
                 episode=side.text((row,), ("episode_id",)),
                 usage=usage,
@@ -208,7 +210,7 @@ class TensorzeroImporter:
         tools = tool_params.get("tools_available") or structured(row.get("dynamic_tools")) or None
         tags = _object(row, "tags")
         settings = _object(row, "inference_params").get("chat_completion")
-        known = Known(
+        known = KnownFields(
             id=side.text((row,), ("id",)),
             site=side.text((row,), ("function_name",)),
             episode=side.text((row,), ("episode_id",)),
@@ -256,7 +258,7 @@ class DatadogImporter:
         metrics, metadata = _object(held, "metrics"), _object(held, "metadata")
         duration, start = side.number(held.get("duration")), held.get("start_ns") or held.get("start_ms")
         cost = side.number(metrics.get("estimated_total_cost"))
-        known = Known(
+        known = KnownFields(
             id=side.text((held, row), ("span_id", "id")),
             agent=side.text((held,), ("ml_app",)) or None,
             episode=side.text((held, labels), ("session_id",)) or side.text((held,), ("trace_id",)),
@@ -335,7 +337,7 @@ class _ApimJoiner:
             return context.skip("no messages (logging of prompts is off)")
         counts = next((r for r in rows if "PromptTokens" in r or "CompletionTokens" in r), {})
         prompt, written = side.number(counts.get("PromptTokens")), side.number(counts.get("CompletionTokens"))
-        known = Known(
+        known = KnownFields(
             id=name,
             episode="",
             model=side.text(rows, ("ModelName", "DeploymentName")) or None,
@@ -371,7 +373,7 @@ class DspyImporter:
             first = {k: v for k, v in first.items() if v is not None or k == "content"}
         request: dict[str, Any] = {"messages": row.get("messages") or row.get("prompt")}
         request |= {k: settings[k] for k in _BESIDE if k in settings}
-        known = Known(
+        known = KnownFields(
             id=side.text((row,), ("uuid",)),
             model=side.text((row,), ("response_model", "model")) or None,
             params={k: v for k, v in settings.items() if k not in _APART},
@@ -395,7 +397,7 @@ class PortkeyImporter:
 
     def parse(self, row: dict[str, Any], context: ImportContext) -> Parsed:
         cost, time = side.number(row.get("cost")), side.number(row.get("response_time"))
-        known = Known(
+        known = KnownFields(
             cost_usd=round(cost / 100, 12) if cost is not None else None,
             latency_ms=time,
             model=side.text((row,), ("ai_model",)) or None,

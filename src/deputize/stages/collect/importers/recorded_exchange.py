@@ -28,7 +28,7 @@ _NO_REPLY: tuple[Any, ...] = (None, "", {})
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownFields:
     """Fields of a call that an importer knows better than the one table of names does; None: look it up."""
 
     id: str | None = None
@@ -54,11 +54,15 @@ class Known:
     source: str = ""
 
 
-NOTHING_KNOWN = Known()
+NOTHING_KNOWN = KnownFields()
 
 
 def exchange_calls(
-    row: dict[str, Any], request: Any, response: Any, context: ImportContext, known: Known = NOTHING_KNOWN
+    row: dict[str, Any],
+    request: Any,
+    response: Any,
+    context: ImportContext,
+    known: KnownFields = NOTHING_KNOWN,
 ) -> Call | list[Call | Skip]:
     """The call of one object of a log; several where the model was asked for several choices.
 
@@ -136,7 +140,7 @@ def _decoded(raw: Any) -> Any:
     return value if is_body else raw
 
 
-def _reply_or_failure(response: Any, places: Sequence[dict[str, Any]], known: Known) -> Reply:
+def _reply_or_failure(response: Any, places: Sequence[dict[str, Any]], known: KnownFields) -> Reply:
     status = known.status if known.status is not None else side.http_status(places, response)
     if status >= 400:
         return Reply({}, error_status=status)
@@ -158,7 +162,7 @@ def _call(
     prompt: Prompt,
     reply: Reply,
     context: ImportContext,
-    known: Known,
+    known: KnownFields,
 ) -> Call:
     metadata = _metadata(places)
     far = [*places, *metadata, context.around]
@@ -221,7 +225,9 @@ def _metadata_keys(place: dict[str, Any]) -> list[str]:
     return [] if _METADATA.isdisjoint(place) else [key for key in names.METADATA if key in place]
 
 
-def _time(row: dict[str, Any], far: Sequence[dict[str, Any]], reply: Reply, known: Known) -> float | None:
+def _time(
+    row: dict[str, Any], far: Sequence[dict[str, Any]], reply: Reply, known: KnownFields
+) -> float | None:
     if known.timestamp is not None:
         return known.timestamp
     found = side.timestamp((row,))
@@ -230,7 +236,7 @@ def _time(row: dict[str, Any], far: Sequence[dict[str, Any]], reply: Reply, know
     return side.timestamp(far) if found is None else found
 
 
-def _params(row: dict[str, Any], prompt: Prompt, known: Known) -> dict[str, Any]:
+def _params(row: dict[str, Any], prompt: Prompt, known: KnownFields) -> dict[str, Any]:
     """Sampling settings. Other columns of a log are not settings."""
     given = known.params if known.params is not None else structured(row.get("params"))
     return {**prompt.params, **stored_params(given)}

@@ -13,7 +13,7 @@ from deputize.stages.collect.importers import side_fields as side
 from deputize.stages.collect.importers.base import ImportContext, Parsed, Unreadable, as_list, parse_alone
 from deputize.stages.collect.importers.conversation_turns import calls_or_skip
 from deputize.stages.collect.importers.embedded_json import as_text, objects
-from deputize.stages.collect.importers.recorded_exchange import Known, exchange_calls
+from deputize.stages.collect.importers.recorded_exchange import KnownFields, exchange_calls
 from deputize.wire.json_fields import mapping
 
 
@@ -29,7 +29,7 @@ class TauBenchImporter:
 
     def parse(self, row: dict[str, Any], context: ImportContext) -> Parsed:
         task, trial = as_text(row.get("task_id")), as_text(row.get("trial"))
-        known = Known(
+        known = KnownFields(
             id=f"task-{task}-trial-{trial}",
             episode=f"task-{task}-trial-{trial}",
             group=f"{context.agent}:{task}",
@@ -58,7 +58,7 @@ class SweAgentImporter:
         info = mapping(row.get("info")) or {}
         name = as_text(row.get("instance_id") or row.get("environment"))
         resolved = info.get("resolved")
-        known = Known(
+        known = KnownFields(
             id="",
             group=f"{context.agent}:{name}" if name and name != "main" else None,
             user="",
@@ -93,7 +93,7 @@ class AgentdojoImporter:
         ]
         name = "/".join(p for p in parts if p)
         utility = row.get("utility")
-        known = Known(
+        known = KnownFields(
             id=name,
             episode=name,
             site=parts[0],
@@ -151,7 +151,7 @@ class InspectImporter:
             out += found if isinstance(found, list) else [found]
         if out:
             return out
-        known = Known(
+        known = KnownFields(
             id=name,
             episode=name,
             group=f"{task}:{as_text(row.get('id'))}" if task else name,
@@ -179,7 +179,7 @@ class InspectImporter:
         config = mapping(event.get("config")) or {}
         given = event.get("input")
         asked = [_inspect_message(m) for m in given] if isinstance(given, list) else given
-        known = Known(
+        known = KnownFields(
             id=id_,
             agent=task or None,
             episode=episode,
@@ -300,7 +300,7 @@ def _openhands_calls(
         if reply is not None and str(reply.get("id")) not in seen and "observation" not in event:
             seen.add(str(reply.get("id")))
             run = run or f"run-{reply.get('id')}"
-            known = Known(
+            known = KnownFields(
                 id=str(reply.get("id") or ""),
                 episode=run,
                 step=len(calls),
@@ -359,7 +359,7 @@ class AtifImporter:
         for step in objects(row.get("steps")):
             messages += _atif_messages(step)
         name = as_text(row.get("session_id"))
-        known = Known(
+        known = KnownFields(
             id=name,
             agent=side.text((agent,), ("name",)) or None,
             episode=name,
@@ -445,7 +445,7 @@ class BfclImporter:
             {"role": "assistant", "content": None, "tool_calls": calls} if calls else as_text(results)
         )
         latency = side.number(row.get("latency"))
-        known = Known(
+        known = KnownFields(
             id=as_text(row.get("id")),
             tools=asked.get("tools"),
             usage=side.row_usage(row),

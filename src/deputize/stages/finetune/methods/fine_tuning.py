@@ -16,7 +16,7 @@ from deputize.specialists.tuned_model import ADAPTER_FOLDER, adapter_name, base_
 from deputize.stages.finetune import trainer
 from deputize.stages.finetune.checkpoint import Checkpoint
 from deputize.stages.finetune.methods.base import Trained, TrainingContext, TrainingJob
-from deputize.stages.finetune.outputs import Output, output_of
+from deputize.stages.finetune.outputs import AnswerMode, answer_mode_of
 from deputize.stages.finetune.planted_secrets import PlantedSecrets, leak_test
 
 N_RIVALS = (63, 255)
@@ -117,7 +117,7 @@ class FineTuning:
         settings: trainer.TrainingSettings,
     ) -> Trained:
         seed, digest = context.config.seed, base_digest(context.base_model, context.models_dir)
-        output = output_of(job.schema)
+        output = answer_mode_of(job.schema)
         heads = output.heads(base)
         planted = output.plant(job.examples.train, seed)
         train = output.encode(base, [*job.examples.train, *planted.examples])
@@ -176,9 +176,9 @@ def _history(run: trainer.Trainer) -> dict[str, Any]:
     }
 
 
-def _leak(output: Output, predictor: Any, planted: PlantedSecrets, budget_s: float, seed: int) -> Any:
+def _leak(output: AnswerMode, predictor: Any, planted: PlantedSecrets, budget_s: float, seed: int) -> Any:
     loss = output.leak_loss(predictor, planted)
-    return leak_test(planted, loss, n_rivals=N_RIVALS, budget_s=budget_s, seed=seed)
+    return leak_test(planted, loss, n_references=N_RIVALS, budget_s=budget_s, seed=seed)
 
 
 def _release(adapter: str, *models: LanguageModel) -> None:

@@ -100,7 +100,7 @@ def fit_without_leak(
         leak = planted_secrets.leak_test(
             planted,
             planted_secrets.loss_of_linear(predictor),
-            n_rivals=N_RIVALS[predictor.kind],
+            n_references=N_RIVALS[predictor.kind],
             budget_s=LEAK_TEST_S,
             seed=seed,
         )

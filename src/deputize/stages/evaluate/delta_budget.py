@@ -1,4 +1,4 @@
-"""The account of delta: the level of each task's test, after what earlier tests on the same groups have spent.
+"""The budget of delta: the level of each task's test, after what earlier tests on the same groups have spent.
 
 A test is written down before its labels are seen, so that a run that was stopped, or whose result nobody liked, is paid for.
 """
@@ -17,44 +17,44 @@ from deputize.core.records import Task
 from deputize.scoring.ledger import (
     GroupDigests,
     Ledger,
-    Look,
+    RecordedTest,
     digests,
     digests_of_groups,
-    earlier_looks,
+    earlier_tests,
     level_of_test,
-    with_look,
+    with_test,
 )
 
 
-class Looks(Protocol):
+class TestLedger(Protocol):
     """Where tests are written down (pipeline.ledger_file)."""
 
     def read(self) -> Ledger: ...
 
-    def add(self, look: Look) -> None: ...
+    def add(self, test: RecordedTest) -> None: ...
 
 
-class LooksInMemory:
+class InMemoryTestLedger:
     """Tests of this process alone."""
 
     def __init__(self) -> None:
         self._ledger = Ledger()
 
     def read(self) -> Ledger:
-        """All looks so far."""
+        """All tests so far."""
         return self._ledger
 
-    def add(self, look: Look) -> None:
-        """Adds a look."""
-        self._ledger = with_look(self._ledger, look)
+    def add(self, test: RecordedTest) -> None:
+        """Adds a test."""
+        self._ledger = with_test(self._ledger, test)
 
 
 @dataclass(frozen=True)
-class DeltaAccount:
+class DeltaBudget:
     """The tests of a home as a run sees them, and where it writes its own down."""
 
     run_id: str = ""
-    looks: Looks = field(default_factory=LooksInMemory)
+    ledger: TestLedger = field(default_factory=InMemoryTestLedger)
     groups: Mapping[str, GroupDigests] = field(default_factory=dict)
     """Task id -> all groups of its calls in the log."""
     clock: Callable[[], float] = time.time
@@ -81,10 +81,10 @@ class DeltaAccount:
         keys, groups = digests(task.keys), digests_of_groups(calibration_groups)
         every = self.groups.get(task.id, {})
         tested = digests([f"{specialist.id} {sorted(specialist.checksums.items())} {config.seed}"])[0]
-        earlier = earlier_looks(self.looks.read(), keys, groups, run_id=self.run_id, specialist=tested)
+        earlier = earlier_tests(self.ledger.read(), keys, groups, run_id=self.run_id, specialist=tested)
         level, used = level_of_test(earlier, groups, config.delta)
-        self.looks.add(
-            Look(
+        self.ledger.add(
+            RecordedTest(
                 run_id=self.run_id,
                 task_id=task.id,
                 specialist=tested,

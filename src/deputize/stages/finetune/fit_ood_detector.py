@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from deputize.core.detector_power import DetectorPower
+from deputize.core.ood_detector_power import OutOfDistributionDetectorPower
 from deputize.core.subjects import Subjects
 from deputize.scoring.certificates import NEVER
 from deputize.scoring.intervals import coverage_at
@@ -43,7 +43,9 @@ class Predicted(NamedTuple):
     right_N: npt.NDArray[np.bool_]
 
 
-def fit_detector(examples: TrainingSet, least_subjects: int, seed: int) -> OutOfDistributionDetector | None:
+def fit_ood_detector(
+    examples: TrainingSet, least_subjects: int, seed: int
+) -> OutOfDistributionDetector | None:
     """The detector of a task; None where there are too few groups for one."""
     return _fitted(examples.train, least_subjects, seed)
 
@@ -67,7 +69,7 @@ def measured(
     epsilon: float,
     least_subjects: int,
     seed: int,
-) -> DetectorPower:
+) -> OutOfDistributionDetectorPower:
     """The detector's threshold and power.
 
     Args:
@@ -75,7 +77,7 @@ def measured(
         examples: of the task.
         predicted: of the first validation examples.
         epsilon: the loss to be certified, at which calls count as servable.
-        least_subjects: as in `fit_detector`.
+        least_subjects: as in `fit_ood_detector`.
         seed: of the draws.
     """
     texts = [x.text for x in examples.validation[:MAX_CHANGED]]
@@ -88,8 +90,8 @@ def measured(
     changed = (
         {kind: flagged([change(text) for text in texts]) for kind, change in CHANGES.items()} if texts else {}
     )
-    if examples.strangers:
-        changed[OTHER_TASKS] = flagged(examples.strangers)
+    if examples.other_task_prompts:
+        changed[OTHER_TASKS] = flagged(examples.other_task_prompts)
     labels = sorted({str(x.answer) for x in examples.train})
     if examples.task.contract.kind == "label" and len(labels) >= MIN_LABELS:
         left_out = set(labels[seed % LABEL_FOLDS :: LABEL_FOLDS])
@@ -97,7 +99,7 @@ def measured(
         strange = [x.text for x in examples.validation if str(x.answer) in left_out]
         if other is not None and strange:
             changed[HELD_OUT_LABELS] = flagged(strange, other)
-    return DetectorPower(
+    return OutOfDistributionDetectorPower(
         n_groups=len(detector.starts_G),
         p_value=p_value,
         flagged_as_they_are=flagged(texts),

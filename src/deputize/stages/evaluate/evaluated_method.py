@@ -29,8 +29,8 @@ Load = Callable[[Path], Predictor]
 
 
 @dataclass(frozen=True)
-class Measuring:
-    """Resources for measuring any specialist of a run."""
+class EvaluationContext:
+    """Resources for context any specialist of a run."""
 
     home: Path
     """Specialists' paths are relative to it."""
@@ -46,12 +46,12 @@ class Measuring:
 
 
 @dataclass
-class MethodCandidate:
+class EvaluatedMethod:
     """A specialist, its measured speed, and its answers to validation and held-out calls."""
 
     specialist: Specialist
     calls: TaskCalls
-    measuring: Measuring
+    context: EvaluationContext
     whole: Predictor
     """Writes answers in full."""
     timed: TimedPredictor
@@ -64,17 +64,17 @@ class MethodCandidate:
     """Seconds of one call that is asked alone, its whole answer written; None: not measured."""
 
     @classmethod
-    def load(cls, specialist: Specialist, calls: TaskCalls, measuring: Measuring) -> MethodCandidate:
-        """The candidate with its predictor in memory."""
+    def load(cls, specialist: Specialist, calls: TaskCalls, context: EvaluationContext) -> EvaluatedMethod:
+        """The method with its predictor in memory."""
         # free text is not compared, so it need not be written to be scored; where the LLM's own repeated samples are
         # subtracted, a call that is not finished in time counts, so there it is written
-        whole = measuring.load(measuring.home / specialist.path)
+        whole = context.load(context.home / specialist.path)
         repeated = any(c.repeated for c in calls.all)
-        timed = TimedPredictor(whole if repeated else without_free_text(whole), measuring.clock)
-        return cls(specialist, calls, measuring, whole, timed)
+        timed = TimedPredictor(whole if repeated else without_free_text(whole), context.clock)
+        return cls(specialist, calls, context, whole, timed)
 
     @property
-    def method(self) -> str:
+    def name(self) -> str:
         return self.specialist.method
 
     def read(
@@ -97,13 +97,13 @@ class MethodCandidate:
             n_before: calls of the split answered earlier, for progress.
             total: calls of the split, for progress; None: those given.
         """
-        label, n_total = f"{self.calls.task.name}: {what}, {self.method}", total or len(calls)
+        label, n_total = f"{self.calls.task.name}: {what}, {self.name}", total or len(calls)
         texts = self.calls.population.texts(calls)
         parts: list[Evaluation] = []
         for chunk in self.timed.chunks_in_time(len(calls), deadline):
             some = calls[chunk.start : chunk.stop]
             parts.append(self._ask(some, list(islice(texts, len(some)))))
-            self.measuring.progress(label, n_before + chunk.stop, n_total)
+            self.context.progress(label, n_before + chunk.stop, n_total)
         return self._timed(joined(parts))
 
     def _ask(self, calls: Sequence[PopulationCall], recorded: Sequence[RecordedCall | None]) -> Evaluation:
@@ -115,7 +115,7 @@ class MethodCandidate:
         predictions: list[Prediction | None] = [
             None if request is None else next(answers) for request in asked
         ]
-        return compare(predictions, calls, recorded, self.calls.contract, digest=self.measuring.digest)
+        return compare(predictions, calls, recorded, self.calls.contract, digest=self.context.digest)
 
     def _timed(self, evaluation: Evaluation) -> Evaluation:
         """The same at the speed measured by now."""
@@ -150,7 +150,7 @@ class MethodCandidate:
         some = [c for c in self.calls.split("validation") if c.is_asked][:ALONE]
         if not some or self.timed.affordable(ALONE_SHARE * deadline.left_s()) < FIRST * len(some):
             return
-        alone = TimedPredictor(self.whole, self.measuring.clock)
+        alone = TimedPredictor(self.whole, self.context.clock)
         for recorded in self.calls.population.texts(some):
             request = asked_request(recorded.call) if recorded is not None else None
             if request is not None and self.timed.affordable(deadline.left_s()) >= 1:
@@ -166,7 +166,7 @@ class MethodCandidate:
         """
         if not self.calls.contract.uncompared or self.timed.predictor is self.whole:
             return None
-        timed = TimedPredictor(self.whole, self.measuring.clock)
+        timed = TimedPredictor(self.whole, self.context.clock)
         some = [c for c in self.calls.split("validation") if c.is_asked][: 3 * FIRST]
         requests = [asked_request(r.call) for r in self.calls.population.texts(some) if r is not None]
         answers = timed.read([request for request in requests if request is not None], deadline)

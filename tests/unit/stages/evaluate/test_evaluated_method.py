@@ -1,4 +1,4 @@
-"""A candidate reads each split once, in its order, and knows what it has read so far."""
+"""A method answers each split once, in its order, and knows what it has answered so far."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from tests.unit.stages.evaluate.conftest import Clock, Slow
 from deputize.core.deadline import Deadline
 from deputize.core.records import Contract, Field, Prediction, Request
 from deputize.scoring.costs import load_prices
-from deputize.stages.evaluate.candidates import Measuring, MethodCandidate
+from deputize.stages.evaluate.evaluated_method import EvaluatedMethod, EvaluationContext
 
 NO_LIMIT = Deadline.after(None)
 
 
-def candidate_of(world: Any, told: list[tuple[str, int, int | None]] | None = None) -> MethodCandidate:
+def method_of(world: Any, told: list[tuple[str, int, int | None]] | None = None) -> EvaluatedMethod:
     specialist = world.finetuned.specialists[0]
     seen = [] if told is None else told
 
     def progress(what: str, done: int, total: int | None = None) -> None:
         seen.append((what, done, total))
 
-    measuring = Measuring(world.home, world.load, load_prices(), lambda: 0.0, progress)
-    return MethodCandidate.load(specialist, world.calls(), measuring)
+    context = EvaluationContext(world.home, world.load, load_prices(), lambda: 0.0, progress)
+    return EvaluatedMethod.load(specialist, world.calls(), context)
 
 
 def texts(world: Any) -> list[str]:
@@ -35,11 +35,11 @@ def texts(world: Any) -> list[str]:
 def test_validation_is_read_on_from_where_it_stopped(world: Callable[..., Any]) -> None:
     w = world(methods={"lora": 0.3}, n_calls=1000)
     told: list[tuple[str, int, int | None]] = []
-    candidate = candidate_of(w, told)
-    whole = candidate.calls.split("validation")
-    candidate.read_validation(NO_LIMIT, 8)
-    assert len(candidate.validation) == len(candidate.on_validation()) == 8
-    candidate.read_validation(NO_LIMIT)
+    method = method_of(w, told)
+    whole = method.calls.split("validation")
+    method.read_validation(NO_LIMIT, 8)
+    assert len(method.validation) == len(method.on_validation()) == 8
+    method.read_validation(NO_LIMIT)
     text_of = {e.call_id: e.request.messages[-1]["content"] for e in w.curated.examples}
     assert texts(w) == [text_of[c.call_id] for c in whole], "each call is asked once, in order"
     assert told[0] == ("Route the request: validation, lora", 8, len(whole))
@@ -47,19 +47,19 @@ def test_validation_is_read_on_from_where_it_stopped(world: Callable[..., Any]) 
 
 
 def test_held_out_calls_are_compared_with_their_own_answers(world: Callable[..., Any]) -> None:
-    candidate = candidate_of(world(methods={"lora": 0.0}, n_calls=500))
-    assert len(candidate.on_test()) == 0
-    candidate.read_test(NO_LIMIT)
-    assert candidate.on_test().accuracy == 1.0 and len(candidate.on_test()) == candidate.calls.n("test")
+    method = method_of(world(methods={"lora": 0.0}, n_calls=500))
+    assert len(method.on_test()) == 0
+    method.read_test(NO_LIMIT)
+    assert method.on_test().accuracy == 1.0 and len(method.on_test()) == method.calls.n("test")
 
 
 def test_seconds_are_those_of_the_calls_that_were_read(world: Callable[..., Any]) -> None:
     w = world(methods={"lora": 0.0}, n_calls=500)
-    candidate, clock = candidate_of(w), Clock()
-    candidate.timed.predictor = Slow(w.predictors["runs/r/specialists/t1-lora"], clock, lambda n, t: 2.0)
-    candidate.timed.clock = clock
-    candidate.read_test(Deadline(60.0, clock))
-    assert candidate.on_test().seconds_per_call == 2.0 and len(candidate.test) == 30
+    method, clock = method_of(w), Clock()
+    method.timed.predictor = Slow(w.predictors["runs/r/specialists/t1-lora"], clock, lambda n, t: 2.0)
+    method.timed.clock = clock
+    method.read_test(Deadline(60.0, clock))
+    assert method.on_test().seconds_per_call == 2.0 and len(method.test) == 30
 
 
 @dataclass
@@ -80,16 +80,16 @@ class Writing:
 
 def test_free_text_is_written_only_where_it_is_asked_for(world: Callable[..., Any]) -> None:
     w = world(methods={"lora": 0.0}, n_calls=500)
-    assert candidate_of(w).read_full_answers(NO_LIMIT) is None, "labels hold no free text"
+    assert method_of(w).read_full_answers(NO_LIMIT) is None, "labels hold no free text"
     contract = Contract(kind="json", fields=[Field(name="why", type="free")])
     w.discovered = msgspec.structs.replace(
         w.discovered, tasks=[msgspec.structs.replace(w.discovered.tasks[0], contract=contract)]
     )
     w.predictors = dict.fromkeys(w.predictors, Writing())
-    candidate = candidate_of(w)
-    candidate.read_validation(NO_LIMIT)
-    assert (candidate.validation.confidence_N > 0).all(), "each has an answer"
-    full = candidate.read_full_answers(NO_LIMIT)
+    method = method_of(w)
+    method.read_validation(NO_LIMIT)
+    assert (method.validation.confidence_N > 0).all(), "each has an answer"
+    full = method.read_full_answers(NO_LIMIT)
     assert full is not None and full.n_calls == 24 and full.finished == 18 / 24
 
 
@@ -103,13 +103,13 @@ def test_a_live_call_is_measured_alone(world: Callable[..., Any]) -> None:
             clock.now += 4.0 if len(requests) == 1 else float(len(requests))
             return [Prediction(answer="refund", confidence=0.9) for _ in requests]
 
-    candidate = candidate_of(w)
-    candidate.whole = candidate.timed.predictor = Batched()
-    candidate.timed.clock = clock
-    candidate.measuring = replace(candidate.measuring, clock=clock)
-    candidate.read_validation(Deadline(60.0, clock))
-    assert candidate.seconds_alone == candidate.timed.seconds_per_call == 1.0
-    candidate.read_alone(Deadline(60.0, clock))
-    assert candidate.seconds_alone == candidate.timed.seconds_per_call == 1.0, "no time for it"
-    candidate.read_alone(Deadline(clock.now + 1000.0, clock))
-    assert candidate.seconds_alone == 4.0
+    method = method_of(w)
+    method.whole = method.timed.predictor = Batched()
+    method.timed.clock = clock
+    method.context = replace(method.context, clock=clock)
+    method.read_validation(Deadline(60.0, clock))
+    assert method.seconds_alone == method.timed.seconds_per_call == 1.0
+    method.read_alone(Deadline(60.0, clock))
+    assert method.seconds_alone == method.timed.seconds_per_call == 1.0, "no time for it"
+    method.read_alone(Deadline(clock.now + 1000.0, clock))
+    assert method.seconds_alone == 4.0

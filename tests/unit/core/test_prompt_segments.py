@@ -1,4 +1,4 @@
-"""Units of prompts: masked values, sentences of long lines, heads."""
+"""Segments of prompts: masked values, sentences of long lines, heads."""
 
 from __future__ import annotations
 
@@ -6,10 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deputize.core.prompt_units import LONG_LINE, head_of, known_head_of, line_units, normalise, units
+from deputize.core.prompt_segments import (
+    LONG_LINE,
+    head_of,
+    known_head_of,
+    line_segments,
+    normalise,
+    segments,
+)
 
 
-class TestUnits:
+class TestSegments:
     def test_numbers_quotes_and_ids_are_masked(self) -> None:
         assert normalise('Order AB-12345 of "Bob"  on 2024-05-01') == "Order ⟨⟩ of ⟨⟩ on ⟨⟩"
         assert normalise("id 123e4567-e89b-12d3-a456-426614174000.") == "id ⟨⟩."
@@ -23,11 +30,11 @@ class TestUnits:
 
     def test_long_lines_are_cut_into_sentences(self) -> None:
         line = "A first sentence that goes on. " * 8
-        assert units(line) == ["A first sentence that goes on."] * 8
-        assert units("Short. Line.\n\n  next  ") == ["Short. Line.", "next"]
+        assert segments(line) == ["A first sentence that goes on."] * 8
+        assert segments("Short. Line.\n\n  next  ") == ["Short. Line.", "next"]
 
     @pytest.mark.parametrize(
-        ("unit", "head"),
+        ("segment", "head"),
         [
             ("Topic: dogs", "Topic:"),
             ("- **Order number:** 5", "Order number:"),
@@ -38,8 +45,8 @@ class TestUnits:
             ("Key = 5", "Key:"),
         ],
     )
-    def test_heads(self, unit: str, head: str) -> None:
-        assert head_of(unit) == head
+    def test_heads(self, segment: str, head: str) -> None:
+        assert head_of(segment) == head
 
     @given(
         st.lists(
@@ -48,16 +55,18 @@ class TestUnits:
         )
     )
     def test_the_quick_look_at_a_head_agrees_with_the_pattern(self, parts: list[str]) -> None:
-        unit = "".join(parts).strip()
+        segment = "".join(parts).strip()
         heads = {"Key:", "a b:", "x:", "Key Key:", "xKey:"}
-        head = head_of(unit)
-        assert known_head_of(unit, heads) == (head if head in heads else "")
+        head = head_of(segment)
+        assert known_head_of(segment, heads) == (head if head in heads else "")
 
     @given(st.text())
-    def test_the_units_of_a_text_are_those_of_its_lines(self, text: str) -> None:
-        assert units(text) == [unit for line in text.splitlines() for unit in line_units(line.strip())]
+    def test_the_segments_of_a_text_are_those_of_its_lines(self, text: str) -> None:
+        assert segments(text) == [
+            segment for line in text.splitlines() for segment in line_segments(line.strip())
+        ]
 
-    def test_a_line_of_the_limit_is_one_unit(self) -> None:
+    def test_a_line_of_the_limit_is_one_segment(self) -> None:
         line = ("a. " * LONG_LINE)[: LONG_LINE - 1] + "b"
-        assert line_units(line) == [line]
-        assert len(line_units(line + "b")) > 1
+        assert line_segments(line) == [line]
+        assert len(line_segments(line + "b")) > 1

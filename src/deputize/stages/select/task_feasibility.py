@@ -11,7 +11,7 @@ from deputize.core.certification import Feasibility
 from deputize.core.config import Convert
 from deputize.core.records import Example, Task
 from deputize.scoring.feasibility import expected_units, feasibility
-from deputize.scoring.ledger import Ledger, digests, digests_of_groups, earlier_looks, level, level_of_test
+from deputize.scoring.ledger import Ledger, digests, digests_of_groups, earlier_tests, level, level_of_test
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,8 @@ def feasibility_of(
             calls_of.setdefault(example.group, []).append(example.call_id)
     largest = max(Counter(e.group for e in mine if e.split in ("train", "validation")).values(), default=1)
     groups = digests_of_groups(calls_of)
-    earlier = earlier_looks(tests.ledger, digests(task.keys), groups, run_id=tests.run_id)
-    looked, used = level_of_test(earlier, groups, config.delta)
+    earlier = earlier_tests(tests.ledger, digests(task.keys), groups, run_id=tests.run_id)
+    test_level, used = level_of_test(earlier, groups, config.delta)
     sizes = [len(calls) for group, calls in groups.items() if group in used]
     n_units = expected_units(sizes, max([largest, *sizes]))
     n_groups = len({e.group for e in mine})
@@ -55,7 +55,7 @@ def feasibility_of(
         n_groups,
         n_units,
         config.epsilon,
-        looked,
+        test_level,
         fresh_level=level(0, config.delta),
         groups_per_day=n_groups / days if days else None,
     )

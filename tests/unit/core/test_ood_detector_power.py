@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from deputize.core.detector_power import DetectorPower
+from deputize.core.ood_detector_power import OutOfDistributionDetectorPower
 
 
 def test_power_is_the_mean_over_kinds() -> None:
-    made = DetectorPower(
+    made = OutOfDistributionDetectorPower(
         n_groups=200, p_value=0.05, flagged_as_they_are=0.04, flagged_when_changed={"a": 0.9, "b": 0.2}
     )
     assert made.power == pytest.approx(0.55)
-    assert DetectorPower(n_groups=200, p_value=0.05, flagged_as_they_are=0.04).power == 0.0
+    assert OutOfDistributionDetectorPower(n_groups=200, p_value=0.05, flagged_as_they_are=0.04).power == 0.0

@@ -72,14 +72,14 @@ def move(store: Store, segment: Segment, offset: int, limit: int) -> tuple[int, 
     return len(entries), next_offset
 
 
-class Mover:
+class JournalWriter:
     """The process, seen from the one that asks. One thread at a time."""
 
     def __init__(self, pid: int, asks: int, hears: int) -> None:
         self.pid, self._asks, self._hears = pid, asks, hears
 
     @classmethod
-    def start(cls, open_target: Target) -> Mover:
+    def start(cls, open_target: Target) -> JournalWriter:
         """Forks; to be called before this process has threads, an event loop or an open store.
 
         Args:
@@ -207,4 +207,4 @@ def _exactly(descriptor: int, n_bytes: int) -> bytes | None:
     return b"".join(parts)
 
 
-__all__ = ["Mover", "move"]
+__all__ = ["JournalWriter", "move"]

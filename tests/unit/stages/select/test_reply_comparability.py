@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from deputize.core.records import Contract, Field, Message, PromptRecipe, Task
-from deputize.stages.select.comparable import not_comparable
+from deputize.stages.select.reply_comparability import not_comparable
 
 WHY = "The answer names the chair and explains why it is late."
 

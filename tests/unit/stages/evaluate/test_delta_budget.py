@@ -12,14 +12,14 @@ from tests.unit.stages.evaluate.test_evaluate_time import many
 
 from deputize.core.config import Convert
 from deputize.scoring.ledger import digests
-from deputize.stages.evaluate.delta_account import DeltaAccount, LooksInMemory, groups_by_task
+from deputize.stages.evaluate.delta_budget import DeltaBudget, InMemoryTestLedger, groups_by_task
 
 Make = Callable[..., Any]
 CONFIG = Convert(epsilon=0.05)
 
 
-def account(w: Any, run_id: str, looks: LooksInMemory) -> DeltaAccount:
-    return DeltaAccount(run_id, looks, groups_by_task(w.curated, w.discovered), lambda: 7.0)
+def budget(w: Any, run_id: str, tests: InMemoryTestLedger) -> DeltaBudget:
+    return DeltaBudget(run_id, tests, groups_by_task(w.curated, w.discovered), lambda: 7.0)
 
 
 def test_a_test_is_written_down_before_a_calibration_call_is_asked(world: Make) -> None:
@@ -28,19 +28,19 @@ def test_a_test_is_written_down_before_a_calibration_call_is_asked(world: Make) 
     (sim,) = w.predictors.values()
     asked: list[set[str]] = []
 
-    class Watching(LooksInMemory):
-        def add(self, look: Any) -> None:
+    class Watching(InMemoryTestLedger):
+        def add(self, test: Any) -> None:
             asked.append({by_split[text] for text in sim.asked})
-            super().add(look)
+            super().add(test)
 
-    looks = Watching()
-    (result,) = w.run(CONFIG, account=account(w, "r1", looks))
+    tests = Watching()
+    (result,) = w.run(CONFIG, budget=budget(w, "r1", tests))
     assert asked == [{"validation"}]
-    (look,) = looks.read().looks
-    assert (look.run_id, look.task_id, look.at_s, look.delta) == ("r1", "t1", 7.0, 0.05)
-    assert look.level == result.level.level == result.certificate.level == pytest.approx(0.04)
-    assert look.groups == digests({e.group for e in w.curated.examples}), "labels of all splits were seen"
-    assert look.calls == digests({e.call_id for e in w.curated.examples})
+    (test,) = tests.read().tests
+    assert (test.run_id, test.task_id, test.at_s, test.delta) == ("r1", "t1", 7.0, 0.05)
+    assert test.level == result.level.level == result.certificate.level == pytest.approx(0.04)
+    assert test.groups == digests({e.group for e in w.curated.examples}), "labels of all splits were seen"
+    assert test.calls == digests({e.call_id for e in w.curated.examples})
     assert (result.certificate.created_s, result.certificate.renew_after_days) == (
         7.0,
         CONFIG.renew_after_days,
@@ -50,37 +50,37 @@ def test_a_test_is_written_down_before_a_calibration_call_is_asked(world: Make) 
 
 
 def test_a_second_run_on_the_same_log_tests_at_what_is_left(world: Make) -> None:
-    w, looks = world(methods={"lora": 0.0}, n_calls=600), LooksInMemory()
+    w, tests = world(methods={"lora": 0.0}, n_calls=600), InMemoryTestLedger()
     levels = []
     for run_id in ("r1", "r1", "r2", "r3"):
-        (result,) = w.run(CONFIG, account=account(w, run_id, looks))
+        (result,) = w.run(CONFIG, budget=budget(w, run_id, tests))
         levels.append(result.level.level)
-    assert levels == pytest.approx([0.04, 0.04, 0.008, 0.0016]), "a run that is resumed looks once"
+    assert levels == pytest.approx([0.04, 0.04, 0.008, 0.0016]), "a run that is resumed tests once"
     assert result.level.n_earlier == 2 and result.level.left == pytest.approx(0.05 * 0.2**3)
     assert result.evaluation.units_needed == 126
     for run_id in ("r4", "r5", "r6", "r7"):
-        (result,) = w.run(CONFIG, account=account(w, run_id, looks))
+        (result,) = w.run(CONFIG, budget=budget(w, run_id, tests))
     assert result.certificate is None and "are needed to claim 0.05 at level 2.6e-06" in result.refused
 
 
 def test_groups_by_other_names_are_still_the_same_calls(world: Make) -> None:
     """A retry that joins a group, a deleted first call or a split by person give groups other names."""
-    w, looks = world(methods={"lora": 0.0}, n_calls=600), LooksInMemory()
-    w.run(CONFIG, account=account(w, "r1", looks))
+    w, tests = world(methods={"lora": 0.0}, n_calls=600), InMemoryTestLedger()
+    w.run(CONFIG, budget=budget(w, "r1", tests))
     renamed = [msgspec.structs.replace(e, group=f"now {e.group}") for e in w.curated.examples]
     w.curated = msgspec.structs.replace(w.curated, examples=renamed)
     task = msgspec.structs.replace(w.discovered.tasks[0], keys=["sig/another"])
     w.discovered = msgspec.structs.replace(w.discovered, tasks=[task])
-    (result,) = w.run(CONFIG, account=account(w, "r2", looks))
+    (result,) = w.run(CONFIG, budget=budget(w, "r2", tests))
     assert result.level.n_earlier == 1 and result.level.level == pytest.approx(0.008)
 
 
 def test_new_episodes_are_tested_at_the_level_of_a_first_test(world: Make) -> None:
-    looks = LooksInMemory()
+    tests = InMemoryTestLedger()
     small, grown = world(methods={"lora": 0.0}, n_calls=600), world(methods={"lora": 0.0}, n_calls=1800)
     for run_id in ("r1", "r2", "r3"):
-        small.run(CONFIG, account=account(small, run_id, looks))
-    (result,) = grown.run(CONFIG, account=account(grown, "r4", looks))
+        small.run(CONFIG, budget=budget(small, run_id, tests))
+    (result,) = grown.run(CONFIG, budget=budget(grown, "r4", tests))
     calibration = {e.group for e in grown.curated.examples if e.split == "calibration"}
     new = calibration - {e.group for e in small.curated.examples}
     assert result.level.new_groups_only and result.level.level == pytest.approx(0.04)
@@ -88,12 +88,12 @@ def test_new_episodes_are_tested_at_the_level_of_a_first_test(world: Make) -> No
 
 
 def test_a_specialist_trained_anew_in_the_same_run_is_another_test(world: Make) -> None:
-    w, looks = world(methods={"lora": 0.0}, n_calls=600), LooksInMemory()
-    w.run(CONFIG, account=account(w, "r1", looks))
+    w, tests = world(methods={"lora": 0.0}, n_calls=600), InMemoryTestLedger()
+    w.run(CONFIG, budget=budget(w, "r1", tests))
     again = [msgspec.structs.replace(s, checksums={"w": "2"}) for s in w.finetuned.specialists]
     w.finetuned = msgspec.structs.replace(w.finetuned, specialists=again)
-    (result,) = w.run(CONFIG, account=account(w, "r1", looks))
-    assert result.level.n_earlier == 1 and len(looks.read().looks) == 2
+    (result,) = w.run(CONFIG, budget=budget(w, "r1", tests))
+    assert result.level.n_earlier == 1 and len(tests.read().tests) == 2
 
 
 N_LOGS, DELTA = 20, 0.20
@@ -122,14 +122,14 @@ def unlucky_log(world: Make, number: int) -> Any:
 def test_ten_runs_with_other_seeds_break_a_promise_no_more_often_than_one_may(
     world: Make, paid: bool
 ) -> None:
-    """Truth .103 against epsilon .10, ten runs on each of 20 logs: looks that are not paid for break it on half of them."""
+    """Truth .103 against epsilon .10, ten runs on each of 20 logs: tests that are not paid for break it on half of them."""
     n_broken = 0
     for number in range(N_LOGS):
-        w, looks = unlucky_log(world, number), LooksInMemory()
+        w, tests = unlucky_log(world, number), InMemoryTestLedger()
         for seed in range(10):
             config = Convert(epsilon=0.10, delta=DELTA, seed=seed)
-            kept = looks if paid else LooksInMemory()
-            (result,) = w.run(config, account=account(w, f"r{seed}", kept))
+            kept = tests if paid else InMemoryTestLedger()
+            (result,) = w.run(config, budget=budget(w, f"r{seed}", kept))
             if result.certificate is not None:
                 n_broken += 1
                 break

@@ -9,24 +9,24 @@ import pytest
 
 from deputize.home import Home
 
-# Every test runs in a process of its own: a mover is forked before there are threads, and pytest may have some.
+# Every test runs in a process of its own: a journal_writer is forked before there are threads, and pytest may have some.
 PRELUDE = """
 import asyncio, os, signal, sqlite3, sys, time
 from pathlib import Path
 from deputize.core.records import Call
 from deputize.store.recording.journal import Intent
 from deputize.store.keys.keyring import KeyRing
-from deputize.store.recording.mover import Mover
+from deputize.store.recording.journal_writer import JournalWriter
 from deputize.store.recording.recorder import Recorder
 from deputize.home import Home
 from deputize.store.sqlite import SqliteStore
 
 home = Path(sys.argv[1])
-mover = Mover.start(
+journal_writer = JournalWriter.start(
     lambda: (Home(home).open_store_for_writing(busy_timeout_s=0.1), KeyRing.open(home))
 )
 store = Home(home).open_store()
-recorder = Recorder(store, KeyRing.open(home), home, mover=mover, segment_bytes=20_000)
+recorder = Recorder(store, KeyRing.open(home), home, journal_writer=journal_writer, segment_bytes=20_000)
 
 def a_call(id):
     return Call(id=id, messages=[{"role": "user", "content": "x" * 400}], response={}, origin="o", timestamp=1e9)
@@ -79,7 +79,7 @@ async def main():
     assert store.count() == 300
     stats = await recorder.close()
     assert (stats.written, stats.failing, stats.backlog_calls) == (300, "", 0), stats
-    assert ended(mover.pid)
+    assert ended(journal_writer.pid)
 asyncio.run(main())
 """,
     )
@@ -95,7 +95,7 @@ async def main():
     for n in range(100):
         await recorder.record(a_call(f"c{n}"))
         if n == 50:
-            os.kill(mover.pid, signal.SIGKILL)
+            os.kill(journal_writer.pid, signal.SIGKILL)
     assert await recorder.drain(), recorder.stats()
     assert store.count() == 100
     assert (await recorder.close()).written == 100
@@ -149,7 +149,7 @@ asyncio.run(main())
         tmp_path / "other",
         """
 from deputize.core.errors import StoreError, Tampered
-from deputize.store.recording.mover import move
+from deputize.store.recording.journal_writer import move
 class Damaged:
     def append_entries(self, entries):
         raise Tampered("The store is damaged.")
@@ -182,7 +182,7 @@ async def main():
         await recorder.record(a_call(f"c{{n}}"))
         if n % 20 == 0:
             await asyncio.sleep(0.001)
-    print(mover.pid, flush=True)
+    print(journal_writer.pid, flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
 asyncio.run(main())
 """,

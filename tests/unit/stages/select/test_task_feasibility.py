@@ -9,8 +9,8 @@ from tests import tiny_tasks
 from deputize.core.certification import Feasibility
 from deputize.core.config import Convert
 from deputize.core.records import Example, Split, Task
-from deputize.scoring.ledger import Ledger, Look, digests
-from deputize.stages.select.certifiable import EarlierTests, days_of, feasibility_of, not_certifiable
+from deputize.scoring.ledger import Ledger, RecordedTest, digests
+from deputize.stages.select.task_feasibility import EarlierTests, days_of, feasibility_of, not_certifiable
 
 TASK = tiny_tasks.task("label")
 DAY = 86_400.0
@@ -64,8 +64,8 @@ def test_days_of_a_log() -> None:
     assert days_of(even(5)) is days_of([]) is days_of(even(1, days=3.0)) is None
 
 
-def look(run_id: str, examples: list[Example]) -> Look:
-    return Look(
+def look(run_id: str, examples: list[Example]) -> RecordedTest:
+    return RecordedTest(
         run_id=run_id,
         task_id="t",
         specialist="s",
@@ -80,11 +80,11 @@ def look(run_id: str, examples: list[Example]) -> Look:
 def test_what_earlier_runs_spent_on_these_groups_is_missing() -> None:
     log = even(260)
     assert verdict(log).possible
-    tests = EarlierTests(Ledger(looks=[look("r1", log), look("r2", log)]), "r3")
+    tests = EarlierTests(Ledger(tests=[look("r1", log), look("r2", log)]), "r3")
     found = verdict(log, tests)
     assert not found.possible and found.n_earlier == 2 and found.n_needed == 126
     assert "2 earlier tests on the same episodes left 0.0016" in not_certifiable(found)
-    again = verdict(log, EarlierTests(Ledger(looks=[look("r1", log)]), "r1"))
+    again = verdict(log, EarlierTests(Ledger(tests=[look("r1", log)]), "r1"))
     assert again.possible and again.n_earlier == 0, "a run that is resumed has not looked yet"
     grown = verdict(log + even(400, prefix="new"), tests)
     assert grown.possible and grown.n_earlier == 0 and grown.n_units == 100, (

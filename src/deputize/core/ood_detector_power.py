@@ -7,7 +7,7 @@ import msgspec
 from deputize.core.records import Record
 
 
-class DetectorPower(Record):
+class OutOfDistributionDetectorPower(Record):
     """Shares of validation calls that a detector notices, as they are and once they were changed."""
 
     n_groups: int

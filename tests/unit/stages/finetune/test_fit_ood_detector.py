@@ -14,12 +14,12 @@ import pytest
 from deputize.core.records import Contract, PromptRecipe, Task
 from deputize.scoring.certificates import NEVER
 from deputize.stages.finetune.examples import TrainingExample, TrainingSet
-from deputize.stages.finetune.fit_detector import (
+from deputize.stages.finetune.fit_ood_detector import (
     HELD_OUT_LABELS,
     OTHER_TASKS,
     P_VALUES,
     Predicted,
-    fit_detector,
+    fit_ood_detector,
     measured,
 )
 
@@ -46,7 +46,7 @@ def predicted(n: int, *, right: bool = True) -> Predicted:
 
 def test_power_and_cost_are_those_of_validation() -> None:
     examples = training_set(letters(500), 300, [])
-    detector = fit_detector(examples, 2, 0)
+    detector = fit_ood_detector(examples, 2, 0)
     assert detector is not None
     found = measured(detector, examples, predicted(200), epsilon=0.05, least_subjects=2, seed=0)
     assert found.n_groups == 300 and found.p_value in P_VALUES
@@ -58,9 +58,11 @@ def test_power_and_cost_are_those_of_validation() -> None:
 
 def test_calls_of_other_tasks_are_a_kind_of_their_own() -> None:
     examples = training_set(letters(500), 300, [])
-    detector = fit_detector(examples, 2, 0)
+    detector = fit_ood_detector(examples, 2, 0)
     assert detector is not None
-    others = dataclasses.replace(examples, strangers=["SELECT name FROM users", "write a haiku about rain"])
+    others = dataclasses.replace(
+        examples, other_task_prompts=["SELECT name FROM users", "write a haiku about rain"]
+    )
     found = measured(detector, others, predicted(200), epsilon=0.05, least_subjects=2, seed=0)
     assert found.flagged_when_changed[OTHER_TASKS] == 1.0
     alone = measured(detector, examples, predicted(200), epsilon=0.05, least_subjects=2, seed=0)
@@ -70,7 +72,7 @@ def test_calls_of_other_tasks_are_a_kind_of_their_own() -> None:
 def test_a_threshold_that_costs_what_could_be_served_is_not_taken() -> None:
     odd = [(f"{text} {'zq' * (i % 9)}{i}vvk", answer) for i, (text, answer) in enumerate(letters(200, 2))]
     examples = training_set([*letters(300), *odd], 300, [])
-    detector = fit_detector(examples, 2, 0)
+    detector = fit_ood_detector(examples, 2, 0)
     assert detector is not None
     expensive = measured(detector, examples, predicted(200), epsilon=0.05, least_subjects=2, seed=0)
     assert expensive.p_value == min(P_VALUES)
@@ -80,9 +82,9 @@ def test_a_threshold_that_costs_what_could_be_served_is_not_taken() -> None:
 
 
 def test_without_enough_groups_or_validation() -> None:
-    assert fit_detector(training_set(letters(99), 99, []), 2, 0) is None
+    assert fit_ood_detector(training_set(letters(99), 99, []), 2, 0) is None
     examples = training_set(letters(150), 150, [])
-    detector = fit_detector(examples, 2, 0)
+    detector = fit_ood_detector(examples, 2, 0)
     assert detector is not None
     none = Predicted(np.zeros(0), np.zeros(0, dtype=bool))
     found = measured(detector, examples, none, epsilon=0.05, least_subjects=2, seed=0)
@@ -100,7 +102,7 @@ def test_half_of_what_is_out_of_scope_in_clinc150_is_noticed() -> None:
     inside = [row for row in rows if row[1] != "oos"]
     outside = [text for text, answer in rows if answer == "oos"][:1000]
     examples = training_set(inside[:6000], 5000, [])
-    detector = fit_detector(examples, 2, 0)
+    detector = fit_ood_detector(examples, 2, 0)
     assert detector is not None
 
     def flagged(texts: list[str]) -> float:
