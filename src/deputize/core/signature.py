@@ -28,13 +28,16 @@ def signature(request: Request) -> str:
     Two requests with one signature may still belong to two tasks; two with different signatures never share a
     template key. The order of tools and of JSON keys does not matter; any change of a schema or a description does.
     """
+    reply_format = request.response_format
+    has_format = bool(reply_format and reply_format.get("type") != "text")
+    if not request.tools and not has_format:
+        return _signature_of_roles(_role_pattern(request))
     if request.tools:
         digest = _tools_digest(request.tools)
         digest.update(_sorted_json.encode("auto" if request.tool_choice is None else request.tool_choice))
     else:
         digest = _new_digest()
-    reply_format = request.response_format
-    if reply_format and reply_format.get("type") != "text":
+    if has_format:
         digest.update(b"|format")
         digest.update(_sorted_json.encode(reply_format))
     digest.update(_role_pattern(request).encode())
@@ -48,6 +51,14 @@ def has_media(request: Request) -> bool:
 
 def _new_digest() -> blake2b:
     return blake2b(digest_size=12)
+
+
+@lru_cache(maxsize=64)
+def _signature_of_roles(pattern: str) -> str:
+    """The signature of requests without tools and reply format: there are a handful."""
+    digest = _new_digest()
+    digest.update(pattern.encode())
+    return digest.hexdigest()
 
 
 def _tools_digest(tools: Iterable[dict[str, Any]]) -> blake2b:
