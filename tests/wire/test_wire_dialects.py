@@ -45,9 +45,15 @@ def answers(draw: st.DrawFn) -> Completion:
     if thinking:
         message["reasoning_content"] = thinking
     reason = draw(st.sampled_from(["tool_calls" if calls else "stop", "length", "content_filter"]))
-    usage = Usage(prompt_tokens=draw(st.integers(0, 9999)), completion_tokens=draw(st.integers(0, 9999)))
-    cached = draw(st.none() | st.integers(0, usage.prompt_tokens))
-    return Completion(message=message, finish_reason=reason, usage=usage, cached_tokens=cached)
+    prompt, completion = draw(st.integers(1, 9999)), draw(st.integers(0, 9999))
+    cached = draw(st.integers(0, prompt))
+    usage = Usage(
+        prompt_tokens=prompt,
+        completion_tokens=completion,
+        cached_tokens=cached,
+        cache_write_tokens=draw(st.integers(0, prompt - cached)) if cached else 0,
+    )
+    return Completion(message=message, finish_reason=reason, usage=usage)
 
 
 def loose(answer: Completion) -> Any:
@@ -57,7 +63,7 @@ def loose(answer: Completion) -> Any:
         for c in answer.message.get("tool_calls") or []
     ]
     said = answer.message.get("content") or None, answer.message.get("reasoning_content")
-    return said, calls, answer.finish_reason, answer.usage, answer.cached_tokens or 0
+    return said, calls, answer.finish_reason, answer.usage
 
 
 def written(dialect: Dialect, answer: Completion, fields: dict[str, Any]) -> bytes:

@@ -82,7 +82,7 @@ def tool_calls_of(message: Message) -> list[dict[str, Any]] | None:
     return out
 
 
-_OTHER_PARTS: Final = ("refusal", "function_call", "audio", "annotations")
+_OTHER_PARTS: Final = ("refusal", "function_call", "audio", "annotations", "not_recorded")
 """Parts of a reply, besides its text and tool calls, that a program may read."""
 
 

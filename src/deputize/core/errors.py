@@ -79,6 +79,11 @@ class UpstreamError(DeputizeError):
 class UpstreamTimeout(UpstreamError):
     http_status, code = 504, "upstream_timeout"
 
+    def __init__(self, message: str, *, asked: bool = True) -> None:
+        super().__init__(message)
+        self.asked = asked
+        """The request had been sent, so that the server may still be working on it."""
+
 
 class StoreError(DeputizeError):
     http_status, retry, code = 503, True, "store_error"

@@ -52,8 +52,14 @@ class Usage(Record):
     """Tokens of one call as the provider counts them."""
 
     prompt_tokens: int = 0
+    """All of the prompt, those of a cache included."""
     completion_tokens: int = 0
-    cached_tokens: int = 0  # of the prompt's: those that the provider's cache gave
+    cached_tokens: int = 0
+    """Of the prompt's: read from the provider's cache."""
+    cache_write_tokens: int = 0
+    """Of the prompt's: written to the provider's cache."""
+    reasoning_tokens: int = 0
+    """Of the completion's."""
     estimated: bool = False
     """True where we counted because the upstream sent none."""
 

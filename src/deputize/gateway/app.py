@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from time import perf_counter, time
 from typing import Any
+from urllib.parse import unquote
 
 from deputize.core.errors import DeputizeError, OverLimit, RequestTooLarge
 from deputize.core.records import EVERY_TENANT, Usage
@@ -26,6 +27,7 @@ from deputize.gateway.settings import GatewaySettings
 from deputize.gateway.watched_stream import WatchedStream
 from deputize.gateway.web_pages import WebPages
 from deputize.http.admission import Admitted, SharedBudget
+from deputize.http.content_encoding import unpack_request
 from deputize.http.handler import JSON_HEADERS, HttpReply
 from deputize.store.access.roles import Right, require
 from deputize.upstreams.failover import UpstreamPool
@@ -148,7 +150,7 @@ class Gateway:
     def _admit(self, method: str, path: str, bare: str, headers: Mapping[str, str]) -> Admitted | HttpReply:
         endpoint = paths.endpoint_at(bare)
         if endpoint is None:
-            return error_replies.not_found(bare)
+            return error_replies.not_found(paths.error_dialect(bare), bare, paths.meant_path(bare))
         if method == "OPTIONS":
             allowed = self._pages.preflight(headers, endpoint.method)
             if allowed is not None:
@@ -190,6 +192,8 @@ class Gateway:
             if not self._in_flight.take(asked.owner, 1):
                 raise self._too_many()
             try:
+                if "content-encoding" in asked.headers:
+                    body = await self._unpacked(asked, body)
                 reply = await answer(asked, body)
             except BaseException:
                 self._release(asked)
@@ -219,6 +223,17 @@ class Gateway:
 
     async def _stream_closed(self, asked: _Asked) -> None:
         self._release(asked)
+
+    async def _unpacked(self, asked: _Asked, body: bytes) -> bytes:
+        """The body without its compression."""
+        max_bytes = int(self.settings.max_body_mb * 1024 * 1024)
+        unpack = partial(unpack_request, body, asked.headers["content-encoding"], max_bytes)
+        plain = await asyncio.get_running_loop().run_in_executor(None, unpack)
+        more = max(0, len(plain) - len(body))
+        if not self.bodies.take(asked.owner, more):
+            raise OverLimit("The gateway holds as many request bodies as it may; try again.", 1.0)
+        asked.n_bytes += more
+        return plain
 
     async def _fields(self, asked: _Asked, body: bytes) -> dict[str, Any]:
         """The decoded body."""
@@ -297,7 +312,9 @@ class Gateway:
     async def _models(self, asked: _Asked, body: bytes) -> HttpReply:
         self._authenticator.take_turn(asked.caller)
         bare, _, _ = asked.path.partition("?")
-        wanted = bare.removeprefix(paths.MODELS).strip("/")
+        wanted = unquote(bare.removeprefix(paths.MODELS)).strip(
+            "/"
+        )  # clients write the slash in a name as %2F
         return await self._passthrough.models(asked.forwarded_path, wanted, asked.headers, asked.caller)
 
     async def _feedback(self, asked: _Asked, body: bytes) -> HttpReply:

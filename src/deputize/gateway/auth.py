@@ -21,6 +21,8 @@ log = logging.getLogger("deputize.gateway")
 KEY_PREFIX = "dpk_"
 """Start of the gateway's own keys; a value that starts so is never sent to an upstream."""
 KEY_HEADER = "x-deputize-key"
+_KEY_PLACES = ("authorization", "x-api-key", "api-key", "x-goog-api-key")
+"""Where the libraries of OpenAI, Anthropic, Azure and Google put a key."""
 _KEY_ID = re.compile(r"dpk_([0-9a-f]{12})_")
 
 
@@ -163,7 +165,10 @@ def key_text(headers: Mapping[str, str]) -> str:
     own = headers.get(KEY_HEADER)
     if own:
         return own.strip()
-    for value in (headers.get("authorization", ""), headers.get("x-api-key", "")):
+    for name in _KEY_PLACES:
+        value = headers.get(name)
+        if value is None:
+            continue
         value = value.strip()
         if value[:7].lower() == "bearer ":
             value = value[7:].strip()

@@ -34,10 +34,22 @@ def internal_error(dialect: Dialect) -> HttpReply:
     return HttpReply(500, list(JSON_HEADERS), dialect.error_body(500, sentence, "internal_error", None))
 
 
-def not_found(path: str) -> HttpReply:
-    """A path that is not the gateway's."""
-    body = CHAT.error_body(404, f"There is nothing at {path[:200]}.", "invalid_request_error", "not_found")
-    return HttpReply(404, list(JSON_HEADERS), body)
+def not_found(dialect: Dialect, path: str, meant: str = "") -> HttpReply:
+    """A path that is not the gateway's.
+
+    Args:
+        dialect: the form of the error.
+        path: as asked.
+        meant: the path that was probably meant.
+    """
+    sentence = f"There is nothing at {path[:200]}."
+    if meant:
+        sentence += (
+            f" Did you mean {meant}? Then the base address of your client has a part too much or too little."
+        )
+    return HttpReply(
+        404, list(JSON_HEADERS), dialect.error_body(404, sentence, "invalid_request_error", "not_found")
+    )
 
 
 def wrong_method(dialect: Dialect, method: str, allowed: str) -> HttpReply:
@@ -50,4 +62,5 @@ def wrong_method(dialect: Dialect, method: str, allowed: str) -> HttpReply:
 def malformed(status: int, sentence: str) -> HttpReply:
     """Bytes that are not an HTTP request."""
     body = CHAT.error_body(status, sentence, "invalid_request_error", f"http_{status}")
-    return HttpReply(status, list(JSON_HEADERS), body)
+    headers = [*JSON_HEADERS, ("upgrade", "HTTP/1.1")] if status == 426 else list(JSON_HEADERS)
+    return HttpReply(status, headers, body)

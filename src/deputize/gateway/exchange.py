@@ -53,6 +53,12 @@ class Leg(msgspec.Struct):
     response: UpstreamResponse | None = None
     body: bytes | None = None
     """The body of the response, where it has been read already."""
+    model: str = ""
+    """As the upstream calls it."""
+    sent: bytes = b""
+    """The body of the request."""
+    freeform: frozenset[str] = frozenset()
+    """Names of freeform tools that the upstream was given as functions."""
 
 
 class Exchange(msgspec.Struct):
@@ -81,6 +87,8 @@ class Exchange(msgspec.Struct):
     routing: RoutingOutcome = RoutingOutcome()
     leg: Leg | None = None
     """None before an upstream has answered, and where a specialist does."""
+    asked: str = ""
+    """Name of the upstream that was asked last."""
     knows_earlier: bool = False
     """The tenant has been given the earlier response that the request refers to."""
     sent: bool = False

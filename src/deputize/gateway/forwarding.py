@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from deputize.http.headers import HOP_BY_HOP, Headers
 
-_NOT_SENT_ON = HOP_BY_HOP | {"accept-encoding"}
+_NOT_SENT_ON = HOP_BY_HOP | {"accept-encoding", "content-encoding"}
 _NOT_SENT_BACK = HOP_BY_HOP | {"date", "server", "set-cookie", "set-cookie2", "clear-site-data", "alt-svc"}
 _NOT_SENT_BACK_STARTS = ("x-deputize-", "access-control-", "strict-transport-security", "public-key-pins")
 """They would speak for the gateway's own origin."""
@@ -18,7 +18,7 @@ _CREDENTIALS = frozenset({"authorization", "x-api-key", "api-key", "cookie"})
 def forward_request_headers(headers: Mapping[str, str], *, keep_authorization: bool) -> Headers:
     """The client's headers as the upstream gets them: all but hop-by-hop headers and the gateway's own.
 
-    The gateway reads the answer too, so it asks for it uncompressed.
+    The gateway reads the answer too, so it asks for it uncompressed; it has unpacked the request already.
 
     Args:
         headers: lower-case names.
@@ -55,6 +55,12 @@ def forward_answer_headers(headers: Iterable[tuple[str, str]]) -> Headers:
     return out
 
 
-def limit_headers(headers: Headers) -> Headers:
-    """The headers about rate limits, which are sent back with translated answers too."""
-    return [(k, v) for k, v in headers if k == "retry-after" or k.startswith("x-ratelimit")]
+_PASSED = ("retry-after", "retry-after-ms", "x-should-retry", "x-request-id")
+_PASSED_STARTS = ("x-ratelimit-", "anthropic-ratelimit-")
+
+
+def passed_headers(headers: Headers) -> Headers:
+    """The headers that are sent back with translated answers too: of limits, advice on retries, and the request's id."""
+    out = [(k, v) for k, v in headers if k in _PASSED or k.startswith(_PASSED_STARTS)]
+    named = any(k == "x-request-id" for k, _ in out)
+    return out if named else [*out, *(("x-request-id", v) for k, v in headers if k == "request-id")]

@@ -16,6 +16,7 @@ from deputize.gateway.conversations import Conversations, resume_conversation
 from deputize.gateway.error_replies import upstream_failed
 from deputize.gateway.exchange import Exchange, ExchangeOutcome, Leg, outcome_of
 from deputize.gateway.model_replies import (
+    collected_reply,
     decision_headers,
     is_event_stream,
     relay_for,
@@ -97,16 +98,20 @@ class ModelCallHandler:
                 completion=answer, response_id=exchange.answer_id, first_token_s=first_token_s
             )
         leg = await self._sender.send(exchange, keeper)
-        assert leg.response is not None
-        if is_event_stream(leg.response):
-            return self._stream_reply(exchange, leg), None
+        if await is_event_stream(exchange, leg):
+            if exchange.stream or leg.same_protocol:
+                return self._stream_reply(exchange, leg), None
+            return collected_reply(exchange, leg, await self._sender.read(leg))
         return whole_reply(exchange, leg, await self._sender.read(leg))
 
     def _stream_reply(self, exchange: Exchange, leg: Leg) -> HttpReply:
         relay = relay_for(exchange, leg, self._clock_s)
         pieces = self._stream(exchange, leg, relay)
+        assert leg.response is not None
         return HttpReply(
-            200, stream_headers(leg), WatchedStream(pieces, partial(self._close, exchange, leg, relay))
+            leg.response.status,
+            stream_headers(leg),
+            WatchedStream(pieces, partial(self._close, exchange, leg, relay)),
         )
 
     async def _stream(self, exchange: Exchange, leg: Leg, relay: Relay) -> AsyncGenerator[bytes, None]:

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
 
-import msgspec
+from msgspec import structs
 
-from deputize.core.errors import UpstreamError
-from deputize.gateway.exchange import Exchange, ExchangeOutcome, Leg
-from deputize.gateway.forwarding import forward_answer_headers, limit_headers
+from deputize.gateway.exchange import CutBy, Exchange, ExchangeOutcome, Leg
+from deputize.gateway.forwarding import forward_answer_headers, passed_headers
 from deputize.gateway.relay import CompressedRelay, Relay, SameProtocolRelay, TranslatingRelay
-from deputize.gateway.upstream_errors import error_message
-from deputize.http.content_encoding import decompressor
+from deputize.gateway.upstream_errors import UpstreamRefusal, plain_body, refusal_in
 from deputize.http.handler import JSON_HEADERS, SSE_HEADERS, HttpReply
 from deputize.http.headers import Headers, header, header_safe
+from deputize.http.peeked_response import peek
 from deputize.http.transport import UpstreamResponse
 from deputize.wire.dialect import Dialect, StreamWriter
-from deputize.wire.events import Completion, replay
-
-_decode = msgspec.json.Decoder().decode
+from deputize.wire.events import Assembler, Completion, replay
+from deputize.wire.freeform_tools import restored
+from deputize.wire.json_fields import decode_answer
+from deputize.wire.sse import FrameSplitter, frames_of
 
 
 def decision_headers(exchange: Exchange) -> Headers:
@@ -54,8 +54,7 @@ def specialist_reply(exchange: Exchange, answer: Completion) -> HttpReply:
     """A specialist's answer in the client's protocol, streamed where the client asked for a stream."""
     head = exchange.reply_head
     if exchange.stream:
-        writer = exchange.dialect.stream_writer(head)
-        return HttpReply(200, list(SSE_HEADERS), _frames(answer, writer))
+        return HttpReply(200, list(SSE_HEADERS), _frames(answer, exchange.dialect.stream_writer(head)))
     return HttpReply(200, list(JSON_HEADERS), exchange.dialect.encode_reply(answer, head))
 
 
@@ -74,49 +73,99 @@ async def _frames(answer: Completion, writer: StreamWriter) -> AsyncGenerator[by
 
 def whole_reply(exchange: Exchange, leg: Leg, body: bytes) -> tuple[HttpReply, ExchangeOutcome]:
     """An upstream's whole answer: its own bytes in the same protocol, encoded anew in another."""
-    response, dialect = leg.response, exchange.dialect
+    response = leg.response
     assert response is not None
     status = response.status
     completion = parse_body(leg.dialect, response, body) if status < 400 else None
-    if leg.same_protocol:
-        headers = forward_answer_headers(response.headers)
-    else:
-        headers = [*JSON_HEADERS, *limit_headers(response.headers)]
-        if completion is not None and completion.finish_reason:
-            body = dialect.encode_reply(completion, exchange.reply_head)
-        else:
-            status = status if status >= 400 else 502
-            body = dialect.error_body(status, error_message(body), "upstream_error", None)
-    can_be_referred_to = completion is not None and status < 400
-    response_id = (leg.answer_id or (completion.id if completion else "")) if can_be_referred_to else ""
-    return HttpReply(status, headers, body), ExchangeOutcome(status, completion, response_id=response_id)
+    if not leg.same_protocol:
+        return _translated_reply(exchange, leg, completion, refusal_in(plain_body(response, body)))
+    cut_by: CutBy = "upstream" if completion is not None and completion.error else ""
+    response_id = completion.id if completion is not None and status < 400 else ""
+    return HttpReply(status, forward_answer_headers(response.headers), body), ExchangeOutcome(
+        status, completion, cut_by, response_id=response_id
+    )
+
+
+def collected_reply(exchange: Exchange, leg: Leg, body: bytes) -> tuple[HttpReply, ExchangeOutcome]:
+    """The reply to a request for a whole answer that an upstream of another protocol answered with a stream."""
+    assert leg.response is not None
+    parser, assembler, splitter = leg.dialect.stream_parser(), Assembler(), FrameSplitter()
+    frames = splitter.feed(plain_body(leg.response, body))
+    rest = splitter.rest()
+    for frame in [*frames, *(frames_of(rest) if rest else ())]:
+        for event in parser.read(frame):
+            assembler.add(event)
+    completion = assembler.completion()
+    refusal = UpstreamRefusal(
+        completion.error or "The upstream ended its stream before the answer was finished."
+    )
+    if not completion.finish_reason:
+        completion = structs.replace(completion, error=refusal.message)
+    return _translated_reply(exchange, leg, completion, refusal)
+
+
+def _translated_reply(
+    exchange: Exchange, leg: Leg, completion: Completion | None, refusal: UpstreamRefusal
+) -> tuple[HttpReply, ExchangeOutcome]:
+    """A whole answer of an upstream of another protocol, as a stream where the client asked for one."""
+    assert leg.response is not None
+    status, dialect = leg.response.status, exchange.dialect
+    passed = passed_headers(leg.response.headers)
+    if completion is not None and completion.reason and not completion.error:
+        completion = structs.replace(
+            restored(completion, leg.freeform), id=exchange.answer_id, finish_reason=completion.reason
+        )
+        reply = specialist_reply(exchange, completion)
+        reply = HttpReply(reply.status, [*reply.headers, *passed], reply.body)
+        return reply, ExchangeOutcome(200, completion, response_id=leg.answer_id)
+    if status < 400:
+        status = 502
+    if completion is not None and completion.error:
+        refusal = UpstreamRefusal(completion.error)
+    body = dialect.error_body(status, refusal.message, refusal.kind, refusal.code)
+    cut_by: CutBy = "upstream" if completion is not None and completion.message else ""
+    return HttpReply(status, [*JSON_HEADERS, *passed], body), ExchangeOutcome(status, completion, cut_by)
 
 
 def parse_body(dialect: Dialect, response: UpstreamResponse, body: bytes) -> Completion | None:
     """A whole answer, read from a copy of its body; None where that cannot be read."""
-    encoding = header(response.headers, "content-encoding", "identity")
-    try:
-        value = _decode(decompressor(encoding)(body))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, UpstreamError):
-        return None
-    return dialect.parse_reply(value)
+    value = decode_answer(plain_body(response, body))
+    return None if value is None else dialect.parse_reply(value)
 
 
 # --- from an upstream, as a stream -----------------------------------------------------------------------------------
 
 
-def is_event_stream(response: UpstreamResponse) -> bool:
-    """True where a response is a stream of events."""
-    content_type = header(response.headers, "content-type").lower()
-    return response.status == 200 and content_type.startswith("text/event-stream")
+_STREAM_STARTS = (b"data:", b"event:", b"id:", b"retry:", b":")
+
+
+async def is_event_stream(exchange: Exchange, leg: Leg) -> bool:
+    """True where a response is a stream of events: it says so, or one was asked for and this is how it begins.
+
+    Raises:
+        UpstreamError: it broke off.
+    """
+    response = leg.response
+    assert response is not None
+    if not 200 <= response.status < 300 or leg.body is not None:
+        return False
+    content_type = header(response.headers, "content-type")
+    if content_type.startswith("text/event-stream"):
+        return True
+    if not exchange.stream or header(response.headers, "content-encoding", "identity") != "identity":
+        return "event-stream" in content_type.lower()
+    first, leg.response = await peek(response)
+    return first.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(_STREAM_STARTS)
 
 
 def stream_headers(leg: Leg) -> Headers:
     """The headers of a reply that passes an upstream's stream on."""
     assert leg.response is not None
     if not leg.same_protocol:
-        return list(SSE_HEADERS)
+        return [*SSE_HEADERS, *passed_headers(leg.response.headers)]
     headers = forward_answer_headers(leg.response.headers)
+    if not any(k == "content-type" and "event-stream" in v for k, v in headers):
+        headers = [*((k, v) for k, v in headers if k != "content-type"), SSE_HEADERS[0]]
     if not any(k == "x-accel-buffering" for k, _ in headers):
         headers.append(("x-accel-buffering", "no"))
     return headers

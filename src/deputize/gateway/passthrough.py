@@ -25,6 +25,7 @@ from deputize.http.transport import UpstreamResponse
 from deputize.upstreams import upstream_auth
 from deputize.upstreams.failover import UpstreamPool
 from deputize.upstreams.upstream import Upstream, read_bounded
+from deputize.wire.json_fields import decode_answer
 from deputize.wire.messages_request import estimate_tokens
 from deputize.wire.registry import CHAT, MESSAGES
 
@@ -184,6 +185,10 @@ class Passthrough:
         ):
             incoming, whole, _ = await self._pass("GET", path, headers, members)
             return HttpReply(incoming.status, forward_answer_headers(incoming.headers), whole)
+        if wanted and len(members) == 1 and not members[0].config.models and not limited:
+            found_model = await self._retrieved(members[0], path, wanted, headers)
+            if found_model is not None:
+                return HttpReply(200, list(JSON_HEADERS), _encode(_model(wanted, found_model, dialect.name)))
         found: dict[str, str] = {}
         for upstream, names in zip(members, await self._listed(headers), strict=True):
             for name in names:
@@ -205,6 +210,18 @@ class Passthrough:
             listing = {"data": rows, "has_more": False, "first_id": None, "last_id": None, **ends}
         return HttpReply(200, list(JSON_HEADERS), _encode(listing))
 
+    async def _retrieved(
+        self, upstream: Upstream, path: str, wanted: str, headers: Mapping[str, str]
+    ) -> str | None:
+        """The owner of a model that an upstream of another protocol knows; None where it knows none of this name."""
+        incoming, whole, _ = await self._pass(
+            "GET", path, self._listing_headers(upstream, headers), [upstream]
+        )
+        value = decode_answer(whole) if incoming.status == 200 else None
+        if not isinstance(value, dict) or value.get("id") != wanted:
+            return None
+        return str(value.get("owned_by") or upstream.name)
+
     async def _listed(self, headers: Mapping[str, str]) -> list[list[str]]:
         """The models of each upstream, by the names clients use; [] for one that does not list them."""
         asked = await asyncio.gather(
@@ -222,15 +239,20 @@ class Passthrough:
             )
         return [[] if isinstance(a, BaseException) else a for a in asked]
 
+    @staticmethod
+    def _listing_headers(upstream: Upstream, headers: Mapping[str, str]) -> dict[str, str]:
+        """A client's headers for an upstream that may be of another protocol."""
+        sent = forward_request_headers(headers, keep_authorization=not upstream.has_key)
+        native = MESSAGES if upstream.protocol == "anthropic" else CHAT
+        return dict(upstream_auth.for_dialect(sent, native.name))
+
     async def _names(self, upstream: Upstream, headers: Mapping[str, str]) -> list[str]:
         config = upstream.config
         named = [name for name in config.models if not name.endswith("*")]
         patterns = [name for name, target in config.models.items() if name.endswith("*") and target == "*"]
         if config.models and not patterns:
             return named
-        sent = forward_request_headers(headers, keep_authorization=not upstream.has_key)
-        native = MESSAGES if upstream.protocol == "anthropic" else CHAT
-        sent = upstream_auth.for_dialect(sent, native.name)
+        sent = list(self._listing_headers(upstream, headers).items())
         async with asyncio.timeout(_LIST_S):
             incoming = await upstream.send("GET", "/v1/models", sent, b"")
             try:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
+from urllib.parse import unquote
 
 from deputize.core.errors import BadInput
 from deputize.store.access.roles import Right
@@ -44,6 +46,9 @@ ENDPOINTS: dict[str, Endpoint] = {
 """Path -> its endpoint. The gateway answers nothing at a path that is not here."""
 
 
+_CLIMBS = re.compile(r"(?:^|/)\.{1,2}(?:/|$)|[\\\x00-\x20\x7f]")
+
+
 def endpoint_at(bare: str) -> Endpoint | None:
     """The endpoint at a path without its query, None where there is none.
 
@@ -53,9 +58,19 @@ def endpoint_at(bare: str) -> Endpoint | None:
     found = ENDPOINTS.get(bare)
     if found is not None:
         return found
-    if ".." in bare or "%" in bare or "//" in bare:
+    plain = unquote(bare, errors="replace")
+    if _CLIMBS.search(plain) or _CLIMBS.search(unquote(plain)) or "//" in bare:
         raise BadInput("The path is not one of the gateway's.")
     return ENDPOINTS[MODELS] if bare.startswith(f"{MODELS}/") else None
+
+
+def meant_path(bare: str) -> str:
+    """The path that a base address with a part too much or too little stands for; "" where none is known."""
+    bare = "/" + "/".join(part for part in bare.split("/") if part)
+    for meant in (bare, bare.removeprefix("/v1"), f"/v1{bare}"):
+        if meant in ENDPOINTS:
+            return meant
+    return ""
 
 
 def error_dialect(bare: str) -> Dialect:

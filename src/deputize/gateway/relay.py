@@ -13,9 +13,22 @@ from deputize.core.errors import UpstreamError
 from deputize.gateway.exchange import CutBy, ExchangeOutcome, Leg
 from deputize.http.content_encoding import decompressor
 from deputize.wire.dialect import StreamWriter
-from deputize.wire.events import Assembler, Event, Failed
-from deputize.wire.sse import PING, FrameSplitter, SseFrame, parse_frame
+from deputize.wire.events import (
+    Assembler,
+    Event,
+    Failed,
+    Finished,
+    RefusalDelta,
+    Signature,
+    TextDelta,
+    ThinkingDelta,
+    ToolDelta,
+    ToolStart,
+)
+from deputize.wire.freeform_tools import FreeformCalls, restored
+from deputize.wire.sse import PING, FrameSplitter, SseFrame, frames_of
 
+_OUTPUT = (TextDelta, ThinkingDelta, RefusalDelta, ToolStart, ToolDelta, Signature)
 _CUT = "The upstream ended its stream before the answer was finished."
 
 
@@ -65,7 +78,7 @@ class _ReadCopy:
             self._first_token_s = self._clock_s()
 
     def outcome(self, cut_by: CutBy = "") -> ExchangeOutcome:
-        completion = self._assembler.completion()
+        completion = restored(self._assembler.completion(), self._leg.freeform)
         return ExchangeOutcome(
             completion=completion,
             cut_by=cut_by,
@@ -96,7 +109,12 @@ class FrameRelay(_ReadCopy):
             for event in events:
                 assembler.add(event)
             written = self._write(frame, events)
-            if written:
+            if parser.passes_more or (assembler.finish_reason and _goes_on(events)):
+                # the end that came was not the end: of one choice of several, or of a server that says stop too early
+                out += held
+                held.clear()
+                out.append(written)
+            elif written:
                 ending = held or assembler.finish_reason or assembler.error or parser.ended
                 (held if ending else out).append(written)
         if self._first_token_s is None:
@@ -107,8 +125,7 @@ class FrameRelay(_ReadCopy):
     def finish(self, failure: UpstreamError | None) -> ExchangeOutcome:
         parser, assembler, held = self._parser, self._assembler, self._held
         rest = self._splitter.rest()
-        if rest:
-            frame = parse_frame(rest)
+        for frame in frames_of(rest) if rest else ():
             events = parser.read(frame)
             for event in events:
                 assembler.add(event)
@@ -117,7 +134,8 @@ class FrameRelay(_ReadCopy):
             self._note_first_token()
         if self._complete() and not assembler.error:
             held.append(self._end())
-            return self.outcome()
+            # an answer that ends without a reason may have been given up half-way: passed on, and not learned from
+            return self.outcome("" if assembler.finish_reason else "upstream")
         if not assembler.error:
             if rest:
                 held.append(b"\n\n")
@@ -140,6 +158,11 @@ class FrameRelay(_ReadCopy):
     def _failure(self, message: str) -> bytes:
         """The bytes to add to a stream that was cut."""
         raise NotImplementedError
+
+
+def _goes_on(events: Sequence[Event]) -> bool:
+    """True where a frame carries output and no end."""
+    return any(isinstance(e, _OUTPUT) for e in events) and not any(isinstance(e, Finished) for e in events)
 
 
 class SameProtocolRelay(FrameRelay):
@@ -167,11 +190,13 @@ class TranslatingRelay(FrameRelay):
     ) -> None:
         super().__init__(leg, clock_s, encoding)
         self._writer = writer
+        self._freeform = FreeformCalls(leg.freeform)
 
     def _write(self, frame: SseFrame, events: Sequence[Event]) -> bytes:
-        if not frame.data or frame.event == "ping":
+        if (not frame.data and not events) or frame.event == "ping":
             return PING  # a heartbeat stays one, so that clients and proxies do not time out
-        return b"".join([self._writer.write(event) for event in events])
+        write, read = self._writer.write, self._freeform.read
+        return b"".join([write(passed) for event in events for passed in read(event)])
 
     def _complete(self) -> bool:
         return bool(self._assembler.finish_reason)

@@ -134,7 +134,7 @@ class Settlement:
             status=outcome.status,
             aborted=bool(outcome.cut_by),
             finish_reason=completion.finish_reason if completion is not None else "",
-            upstream=exchange.leg.upstream.name if exchange.leg is not None else "",
+            upstream=exchange.asked,
             response_id=outcome.response_id,
             protocol=exchange.dialect.name,
             decision=decision,

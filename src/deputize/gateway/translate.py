@@ -9,10 +9,12 @@ import msgspec
 from deputize.core.errors import BadInput
 from deputize.gateway.exchange import Exchange, Leg
 from deputize.gateway.forwarding import forward_request_headers
+from deputize.gateway.refused_fields import adapted
 from deputize.http.headers import Headers, header_safe
 from deputize.upstreams import upstream_auth
 from deputize.wire import chat_request
 from deputize.wire.dialect import Dialect
+from deputize.wire.freeform_tools import as_functions, freeform_names
 
 _encode = msgspec.json.Encoder().encode
 
@@ -31,11 +33,17 @@ def request_for(leg: Leg, exchange: Exchange, *, ask_for_usage: bool) -> tuple[s
     upstream, native = leg.upstream, leg.dialect
     fields, body = exchange.outgoing, exchange.body
     headers = forward_request_headers(exchange.headers, keep_authorization=not upstream.has_key)
+    if "x-request-id" not in exchange.headers:
+        headers.append(("x-request-id", exchange.context.id))
     model = str(fields.get("model") or "")
-    target = upstream.config.model_for(model) or model
+    target = leg.model = upstream.config.model_for(model) or model
+    refused = upstream.refused.get(target, ())
     if not leg.same_protocol:
         check_translatable(exchange.dialect, native, fields, exchange.chat)
-        fields = native.from_chat({**exchange.chat, "model": target})
+        leg.freeform = freeform_names(exchange.chat)
+        fields = native.from_chat({**as_functions(exchange.chat), "model": target})
+        if native.name == "chat":
+            fields = adapted(fields, target, refused)
         body = _encode(fields)
         headers = [(k, v) for k, v in headers if k != "content-type"]
         headers = upstream_auth.for_dialect([*headers, ("content-type", "application/json")], native.name)
@@ -44,8 +52,10 @@ def request_for(leg: Leg, exchange: Exchange, *, ask_for_usage: bool) -> tuple[s
         body = _encode(fields)
     streams = fields.get("stream") is True
     if native.name == "chat" and ask_for_usage and streams and not chat_request.wants_usage(fields):
-        body = chat_request.ask_for_usage(body, fields)
-        leg.adds_usage = True
+        leg.adds_usage = "stream_options" not in refused
+        if leg.adds_usage:
+            body = chat_request.ask_for_usage(body, fields)
+    leg.sent = body
     # a query means what it means in its own protocol only
     return native.path + (exchange.query if leg.same_protocol else ""), headers, body
 
@@ -57,11 +67,11 @@ def check_translatable(
 
     Raises:
         BadInput: a tool that runs at the provider, state that only the other protocol's servers keep, several answers
-            or token probabilities, or a message part that the other protocol cannot hold.
+            or token probabilities, a message part that the other protocol cannot hold, or no message at all.
     """
     between = f"from {dialect.name} to {native.name}"
     for tool in chat.get("tools") or ():
-        if not isinstance(tool, dict) or not isinstance(tool.get("function"), dict):
+        if not isinstance(tool, dict) or not isinstance(tool.get("function") or tool.get("custom"), dict):
             kind = tool.get("type") if isinstance(tool, dict) else tool
             raise BadInput(f"The tool {kind!r} runs at the provider and cannot be translated {between}.")
     why = chat_request.pinned_reason(fields)
@@ -76,10 +86,12 @@ def check_translatable(
     only_llm = chat_request.model_only_reason(chat)
     if only_llm is not None:
         raise BadInput(f"{only_llm.removeprefix('params:')!r} cannot be translated {between}.")
+    if not chat["messages"]:
+        raise BadInput("The request needs 'input': a text, or a list of items.")
     for message in chat["messages"]:
         content, role = message.get("content"), message.get("role")
         for part in content if isinstance(content, list) else ():
-            kind = _untranslatable_kind(part, str(role), native)
+            kind = _untranslatable_kind(part, str(role))
             if kind:
                 raise BadInput(
                     f"A part of type {header_safe(kind, 60)!r} in a {role} message cannot be translated {between}."
@@ -94,13 +106,12 @@ _ONLY_NATIVE = {
 """Request fields that change what an answer is and that the other protocols do not know."""
 
 
-def _untranslatable_kind(part: Any, role: str, native: Dialect) -> str:
+def _untranslatable_kind(part: Any, role: str) -> str:
     """The kind of a message part that another protocol cannot hold; "" where it can."""
     kind = part.get("type") if isinstance(part, dict) else type(part).__name__
     if kind in ("text", "refusal"):
         return ""
-    # OpenAI's chat protocol takes images from the user only
-    if kind == "image_url" and (role == "user" or (role == "tool" and native.name != "chat")):
+    if kind == "image_url" and role in ("user", "tool"):
         return "" if _has_public_url(part) else "image_url of a file at the provider"
     return str(kind)
 

@@ -19,12 +19,14 @@ from deputize.http.transport import (
     UpstreamResponse,
     broke_off,
     no_answer_in_time,
+    not_connected_in_time,
     not_finished_in_time,
     not_secure,
     unreachable,
 )
 
 _LARGE_BYTES = 256 * 1024
+_MAX_TIMEOUTS = 256
 
 
 class AiohttpResponse:
@@ -115,7 +117,8 @@ class AiohttpTransport:
         timeout = self._timeouts.get(key)
         if timeout is None:
             timeout = aiohttp.ClientTimeout(total=deadline_s, sock_connect=connect_timeout_s)
-            self._timeouts[key] = timeout
+            if len(self._timeouts) < _MAX_TIMEOUTS:  # later attempts have odd ones
+                self._timeouts[key] = timeout
         try:
             sending = self._open().request(
                 method,
@@ -130,6 +133,8 @@ class AiohttpTransport:
             else:
                 async with asyncio.timeout(first_byte_timeout_s):
                     response = await sending
+        except aiohttp.ConnectionTimeoutError as error:
+            raise not_connected_in_time(where) from error
         except TimeoutError as error:
             raise no_answer_in_time(where) from error
         except aiohttp.ClientConnectorCertificateError as error:

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator
 from deputize.http.client_connection import ClientConnection, ConnectionClosed
 from deputize.http.headers import Headers
 from deputize.http.target import Target, encode_request, target_of
-from deputize.http.transport import no_answer_in_time, not_secure, unreachable
+from deputize.http.transport import not_connected_in_time, not_secure, unreachable
 
 _IDLE_S = 60.0
 _MAX_IDLE = 1024
@@ -121,7 +121,7 @@ class Http1Transport:
                     ssl=context,
                 )
         except TimeoutError as error:
-            raise no_answer_in_time(target.where) from error
+            raise not_connected_in_time(target.where) from error
         except ssl.SSLError as error:
             raise not_secure(target.where, error) from error
         except OSError as error:

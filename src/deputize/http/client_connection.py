@@ -59,6 +59,8 @@ class ClientConnection(asyncio.Protocol):
         self._where = where
         self._on_idle = on_idle
         self._parser = httptools.HttpResponseParser(self)
+        # an answer with both a length and chunks is read by its chunks (RFC 9112, 6.3), and its connection not used again
+        self._parser.set_dangerous_leniencies(lenient_chunked_length=True)
         self.transport: asyncio.Transport | None = None
         self.lost = False
         self.answering = False
@@ -155,6 +157,8 @@ class ClientConnection(asyncio.Protocol):
             key = name.decode("latin-1").lower()
             self.headers.append((key, value.decode("latin-1")))
             if key == "content-length" or key == "transfer-encoding":
+                if self._framed:
+                    self._broken = True
                 self._framed = True
 
     def on_headers_complete(self) -> None:

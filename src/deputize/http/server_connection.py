@@ -241,6 +241,10 @@ class ServerConnection(asyncio.BufferedProtocol):
         if method == b"CONNECT":
             self._refuse(400, "The gateway is no proxy for CONNECT.")
             return
+        if "websocket" in headers.get("upgrade", "").lower():
+            # a WebSocket handshake cannot go on in HTTP, and clients with another way take it at this status
+            self._refuse(426, "The gateway answers over HTTP; it has no WebSocket.")
+            return
         head = head_without_upgrade(method, self._url, headers)
         self._parser = httptools.HttpRequestParser(self)
         self._n_raw = 0

@@ -62,6 +62,10 @@ def no_answer_in_time(where: str) -> UpstreamTimeout:
     return UpstreamTimeout(f"{where} did not answer in time.")
 
 
+def not_connected_in_time(where: str) -> UpstreamTimeout:
+    return UpstreamTimeout(f"{where} did not answer in time.", asked=False)
+
+
 def not_finished_in_time(where: str) -> UpstreamTimeout:
     return UpstreamTimeout(f"{where} did not finish its answer in time.")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
@@ -11,10 +12,11 @@ from time import monotonic, time
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from deputize.core.errors import BadInput, UpstreamError
+from deputize.core.errors import BadInput, UpstreamError, UpstreamTimeout
 from deputize.http.headers import Headers, header
+from deputize.http.peeked_response import PeekedResponse
 from deputize.http.transport import UpstreamResponse
-from deputize.upstreams.upstream import Upstream
+from deputize.upstreams.upstream import Upstream, read_bounded
 
 RETRY_STATUS = frozenset({408, 409, 429, 500, 502, 503, 504, 529})
 
@@ -75,6 +77,22 @@ class UpstreamAnswer:
     upstream: Upstream
 
 
+@dataclass(slots=True, frozen=True)
+class _Attempts:
+    """A request to one upstream, and how often it may be made."""
+
+    upstream: Upstream
+    method: str
+    request: tuple[str, Headers, bytes]
+    model: str
+    n_allowed: int
+    began: float
+    """By the pool's clock: all attempts, those at other upstreams included, share a deadline."""
+    last: bool
+    """There is no other upstream to go to."""
+    may_repeat: bool
+
+
 Prepare = Callable[[Upstream], tuple[str, Headers, bytes]]
 """What to send to one upstream: (path, headers, body). Called once per upstream tried."""
 
@@ -107,10 +125,28 @@ class UpstreamPool:
             raise BadInput(f"No configured upstream takes the model {model!r}.")
         return found
 
-    async def send(self, method: str, eligible: Sequence[Upstream], prepare: Prepare) -> UpstreamAnswer:
+    async def send(
+        self,
+        method: str,
+        eligible: Sequence[Upstream],
+        prepare: Prepare,
+        *,
+        model: str = "",
+        may_repeat: bool = False,
+        once: bool = False,
+    ) -> UpstreamAnswer:
         """Sends to the first upstream that answers; failures and overload lead to a retry, then to the next one.
 
-        The last upstream's refusal (429, 5xx) is an answer like any other.
+        The last upstream's refusal (429, 5xx) is an answer like any other. All attempts share one deadline. An upstream
+        that was asked and stays silent may still be working, so it is not asked again.
+
+        Args:
+            method: of HTTP.
+            eligible: in their order of preference.
+            prepare: makes the request to one of them.
+            model: as the client calls it.
+            may_repeat: by the caller's word.
+            once: no upstream is asked again, whatever it answers.
 
         Raises:
             UpstreamError: none could be reached.
@@ -118,6 +154,7 @@ class UpstreamPool:
         """
         error: UpstreamError | None = None
         unfit: BadInput | None = None
+        began = self.clock()
         for position, upstream in enumerate(eligible):
             last = position == len(eligible) - 1
             breaker = self.breakers[upstream.name]
@@ -129,13 +166,16 @@ class UpstreamPool:
             try:
                 request = prepare(upstream)
             except BadInput as cannot:  # another one may take it
-                if not blocked:
-                    breaker.trying = False
+                breaker.trying = breaker.trying and blocked
                 unfit = unfit or cannot
                 continue
             # with nowhere else to go an open circuit saves the retries, not the request
-            n_allowed = 1 if blocked else self.retry.attempts
-            result = await self._try(method, upstream, request, n_allowed, last=last)
+            n_allowed = 1 if blocked or once else self.retry.attempts
+            target = upstream.config.model_for(model) or model
+            attempts = _Attempts(upstream, method, request, target, n_allowed, began, last, may_repeat)
+            result = await self._try(attempts)
+            if result is None:  # no time is left
+                break
             if isinstance(result, UpstreamAnswer):
                 return result
             error = result
@@ -143,27 +183,28 @@ class UpstreamPool:
                 self.on_event("fallback", upstream.name)
         raise error or unfit or UpstreamError("No upstream answered.")
 
-    async def _try(
-        self,
-        method: str,
-        upstream: Upstream,
-        request: tuple[str, Headers, bytes],
-        n_allowed: int,
-        *,
-        last: bool,
-    ) -> UpstreamAnswer | UpstreamError:
-        """Sends to one upstream up to `n_allowed` times; its answer, or its last failure."""
+    async def _try(self, attempts: _Attempts) -> UpstreamAnswer | UpstreamError | None:
+        """Sends to one upstream up to as often as is allowed; its answer, or its last failure, None where there was no
+        time for any."""
+        upstream = attempts.upstream
         breaker = self.breakers[upstream.name]
-        path, headers, body = request
-        attempt = 0
-        while True:
-            attempt += 1
+        path, headers, body = attempts.request
+        error: UpstreamError | None = None
+        for attempt in range(1, attempts.n_allowed + 1):
+            now = self.clock()
+            spent_s = now - attempts.began
+            if spent_s >= upstream.config.deadline_s:
+                return error
             try:
-                incoming = await upstream.send(method, path, headers, body)
+                incoming = await upstream.send(
+                    attempts.method, path, headers, body, model=attempts.model, spent_s=spent_s
+                )
             except UpstreamError as failure:
                 breaker.failed(self.clock())
                 self.on_event("failure", upstream.name)
                 error, wait_s = failure, self._backoff(attempt)
+                if isinstance(failure, UpstreamTimeout) and failure.asked and not attempts.may_repeat:
+                    return error
             except asyncio.CancelledError:
                 breaker.trying = False
                 raise
@@ -176,19 +217,21 @@ class UpstreamPool:
                 else:
                     breaker.succeeded()
                 self.on_event("failure", upstream.name)
-                asked_s = retry_after_s(header(incoming.headers, "retry-after"))
-                wait_s = max(self._backoff(attempt), asked_s or 0.0)
-                final = attempt == n_allowed or wait_s > self.retry.max_s
-                if final and last:
-                    return UpstreamAnswer(incoming, upstream)
-                incoming.close()
+                wait_s = max(self._backoff(attempt), asked_to_wait_s(incoming.headers) or 0.0)
+                final = attempt == attempts.n_allowed or wait_s > self.retry.max_s
+                answer, advised_against = await read_advice(incoming, final=final)
+                if final or advised_against:
+                    if attempts.last:
+                        return UpstreamAnswer(answer, upstream)
+                    answer.close()
+                    return UpstreamError(f"Upstream {upstream.name!r} answered {incoming.status}.")
+                answer.close()
                 error = UpstreamError(f"Upstream {upstream.name!r} answered {incoming.status}.")
-                if final:
-                    return error
-            if attempt >= n_allowed or breaker.wait_s(self.clock()):
-                return error
+            if attempt == attempts.n_allowed or breaker.wait_s(self.clock()):
+                break
             self.on_event("retry", upstream.name)
             await self.sleep(wait_s)
+        return error
 
     def _backoff(self, attempt: int) -> float:
         # full jitter: clients that failed together do not come back together
@@ -201,6 +244,44 @@ def _left_alone(upstream: Upstream, breaker: Breaker, now: float) -> UpstreamErr
         f"Upstream {upstream.name!r} failed {breaker.n_failures} times in a row and is left alone"
         f" for another {breaker.wait_s(now):.1f} s."
     )
+
+
+_NO_QUOTA = re.compile(
+    rb"insufficient_quota|exceeded your current quota|credit balance|billing_hard_limit|quota_exhausted",
+    re.IGNORECASE,
+)
+_ADVICE_BYTES = 64 * 1024
+
+
+async def read_advice(incoming: UpstreamResponse, *, final: bool) -> tuple[UpstreamResponse, bool]:
+    """An upstream's refusal, and whether it says that asking again is of no use: by x-should-retry, or since a quota is
+    used up, which time does not mend.
+
+    Args:
+        incoming: the refusal.
+        final: it will not be asked again anyway, so the body need not be read.
+    """
+    if header(incoming.headers, "x-should-retry").lower() == "false":
+        return incoming, True
+    n_bytes = header(incoming.headers, "content-length")
+    if final or incoming.status != 429 or (n_bytes.isdigit() and int(n_bytes) > _ADVICE_BYTES):
+        return incoming, False
+    try:
+        body = await read_bounded(incoming, _ADVICE_BYTES)
+    except UpstreamError:
+        return incoming, False
+    return PeekedResponse(incoming, body), bool(_NO_QUOTA.search(body))
+
+
+def asked_to_wait_s(headers: Headers) -> float | None:
+    """Seconds that an upstream asks to wait (retry-after-ms, retry-after); None where it does not."""
+    milliseconds = header(headers, "retry-after-ms")
+    if milliseconds:
+        try:
+            return max(0.0, float(milliseconds) / 1e3)
+        except ValueError:
+            pass
+    return retry_after_s(header(headers, "retry-after"))
 
 
 def retry_after_s(value: str) -> float | None:

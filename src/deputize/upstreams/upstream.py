@@ -9,6 +9,7 @@ from deputize.core.errors import UpstreamError
 from deputize.http.headers import Headers, header
 from deputize.http.transport import Transport, UpstreamResponse
 from deputize.upstreams import upstream_auth
+from deputize.upstreams.upstream_address import UpstreamAddress
 from deputize.upstreams.upstream_config import UpstreamConfig, UpstreamProtocol
 
 
@@ -21,10 +22,13 @@ class Upstream:
         self.protocol: UpstreamProtocol = config.protocol
         self._key = config.key()
         self._transport = transport
-        root = config.base_url
+        self._address = UpstreamAddress(
+            config.base_url, anthropic=config.protocol == "anthropic", version=config.version_path
+        )
         self.without_responses = False
         """True once the server has said that it has no /v1/responses."""
-        self._root = root[: -len("/v1")] if root.endswith("/v1") else root
+        self.refused: dict[str, set[str]] = {}
+        """Model -> fields of the gateway's own that the server has refused for it."""
 
     def speaks(self, dialect: str) -> bool:
         """True where it understands requests of this protocol: chat, messages or responses."""
@@ -32,6 +36,8 @@ class Upstream:
             return dialect in self.config.speaks
         if self.protocol == "anthropic":
             return dialect == "messages"
+        if self._address.has_deployments:
+            return dialect == "chat"
         return dialect == "chat" or (dialect == "responses" and not self.without_responses)
 
     @property
@@ -39,23 +45,36 @@ class Upstream:
         """True where it uses its own key instead of the client's credentials."""
         return bool(self._key)
 
-    async def send(self, method: str, path: str, headers: Headers, body: bytes) -> UpstreamResponse:
-        """Sends one request to `path` (which starts with /v1/ and may hold a query).
+    async def send(
+        self, method: str, path: str, headers: Headers, body: bytes, *, model: str = "", spent_s: float = 0.0
+    ) -> UpstreamResponse:
+        """Sends one request.
+
+        Args:
+            method: of HTTP.
+            path: starts with /v1/ and may hold a query.
+            headers: lower-case names.
+            body: as it is sent.
+            model: this server's name of the model, where its address holds one.
+            spent_s: time that other attempts have taken of the deadline.
 
         Raises:
             UpstreamError, UpstreamTimeout: no answer.
         """
+        azure = self._address.is_azure
         if self._key:
-            headers = upstream_auth.with_key(headers, self._key, self.protocol)
+            headers = upstream_auth.with_key(headers, self._key, "azure" if azure else self.protocol)
+        elif azure or self.protocol == "openai":
+            headers = upstream_auth.with_client_key_of(headers, azure=azure)
         config = self.config
         return await self._transport.send(
             method,
-            self._root + path,
+            self._address.url(path, model),
             headers,
             body,
             connect_timeout_s=config.connect_timeout_s,
             first_byte_timeout_s=config.first_byte_timeout_s,
-            deadline_s=config.deadline_s,
+            deadline_s=config.deadline_s - spent_s,
         )
 
 

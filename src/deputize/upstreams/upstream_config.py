@@ -21,6 +21,10 @@ class UpstreamConfig(BaseModel):
 
     name: str = "default"
     base_url: str
+    """The root of its endpoints, as its own clients are given it; an endpoint itself will do. `{model}` in it stands for
+    the model's name there."""
+    version_path: str | None = None
+    """Stands between the base address and an endpoint; None: /v1 where the address has no path."""
     protocol: UpstreamProtocol = "openai"
     api_key_env: str = ""
     """Environment variable with the upstream's key; empty: the client's own credentials are sent on."""

@@ -91,16 +91,52 @@ def to_chat(fields: dict[str, Any]) -> dict[str, Any]:
     return fields
 
 
+_ABOUT_TOOLS = ("tool_choice", "parallel_tool_calls")
+_NOT_IN_MESSAGES = ("reasoning_signature", "not_recorded")
+"""Fields of our message model that no server of this protocol knows."""
+
+
 def from_chat(chat: dict[str, Any]) -> dict[str, Any]:
-    """The request itself."""
-    return chat
+    """A request of another protocol, read as a chat request, in the form that servers of the chat protocol take:
+    without options that need tools where there are none, without metadata that is not to be stored, and with images of
+    tool results in a user message, since only users may send some here."""
+    out = {**chat, "messages": _portable_messages(chat.get("messages") or [])}
+    if not out.get("tools"):
+        out = {k: v for k, v in out.items() if k not in _ABOUT_TOOLS and k != "tools"}
+    if not out.get("store"):
+        out.pop("metadata", None)
+    return out
+
+
+def _portable_messages(messages: list[Message]) -> list[Message]:
+    out: list[Message] = []
+    images: list[dict[str, Any]] = []
+    for message in messages:
+        if message.get("role") != "tool" and images:
+            out.append({"role": "user", "content": images})
+            images = []
+        if any(name in message for name in _NOT_IN_MESSAGES):
+            message = {k: v for k, v in message.items() if k not in _NOT_IN_MESSAGES}
+        content = message.get("content")
+        if message.get("role") == "tool" and isinstance(content, list):
+            texts = [p for p in content if p.get("type") == "text"]
+            shown = [p for p in content if p.get("type") != "text"]
+            if shown:
+                named = f"The result of tool call {message.get('tool_call_id')} holds:"
+                images += [{"type": "text", "text": named}, *shown]
+                texts = texts or [{"type": "text", "text": "The result is in the next message."}]
+            message = {**message, "content": plain_or_parts(texts)}
+        out.append(message)
+    if images:
+        out.append({"role": "user", "content": images})
+    return out
 
 
 def request_of(fields: dict[str, Any], *, agent: str = "", site: str = "") -> Request:
-    """The parts of a chat request that specialists and the router read."""
+    """The parts of a chat request, as `to_chat` of a protocol gives it, that specialists and the router read."""
     tools, response_format = fields.get("tools"), fields.get("response_format")
     return Request(
-        messages=check_messages(fields),
+        messages=fields["messages"],
         tools=[t for t in tools if isinstance(t, dict)] if isinstance(tools, list) and tools else None,
         response_format=response_format if isinstance(response_format, dict) else None,
         tool_choice=fields.get("tool_choice"),

@@ -24,6 +24,7 @@ from deputize.wire.events import (
     ToolDelta,
     ToolStart,
     UsageSeen,
+    tool_call,
 )
 from deputize.wire.sse import DONE, encode_data
 
@@ -44,6 +45,10 @@ def _usage(counts: UsageSeen) -> dict[str, Any]:
     }
     if counts.cached_tokens is not None:
         out["prompt_tokens_details"] = {"cached_tokens": counts.cached_tokens}
+        if counts.cache_write_tokens is not None:
+            out["prompt_tokens_details"]["cache_write_tokens"] = counts.cache_write_tokens
+    if counts.reasoning_tokens is not None:
+        out["completion_tokens_details"] = {"reasoning_tokens": counts.reasoning_tokens}
     return out
 
 
@@ -51,6 +56,7 @@ def encode_reply(reply: Completion, head: ReplyHead) -> bytes:
     """A whole chat completion."""
     message = {"role": "assistant", "content": None, "refusal": None, **reply.message}
     message.pop("reasoning_signature", None)
+    message.pop("not_recorded", None)
     return _encode(
         {
             "id": head.id,
@@ -62,7 +68,7 @@ def encode_reply(reply: Completion, head: ReplyHead) -> bytes:
                     "index": 0,
                     "message": message,
                     "logprobs": None,
-                    "finish_reason": finish_reason(reply.finish_reason),
+                    "finish_reason": finish_reason(reply.reason),
                 }
             ],
             "usage": _usage(reply.counts),
@@ -82,6 +88,8 @@ class ChatStreamWriter:
         }
         self._include_usage = wants_usage(head.fields)
         self._usage = UsageSeen()
+        self._custom: set[int] = set()
+        """Indices of calls of freeform tools."""
         self._role_sent = False
         self._finished = False
 
@@ -113,12 +121,13 @@ class ChatStreamWriter:
         if isinstance(event, RefusalDelta):
             return role + self._chunk({"refusal": event.text})
         if isinstance(event, ToolStart):
-            function = {"name": event.name, "arguments": ""}
-            call = {"index": event.index, "id": event.id, "type": "function", "function": function}
-            return role + self._chunk({"tool_calls": [call]})
+            if event.custom:
+                self._custom.add(event.index)
+            return role + self._chunk({"tool_calls": [{"index": event.index, **tool_call(event, "")}]})
         if isinstance(event, ToolDelta):
+            kind, field = ("custom", "input") if event.index in self._custom else ("function", "arguments")
             return role + self._chunk(
-                {"tool_calls": [{"index": event.index, "function": {"arguments": event.arguments}}]}
+                {"tool_calls": [{"index": event.index, kind: {field: event.arguments}}]}
             )
         if isinstance(event, Finished):
             self._finished = True

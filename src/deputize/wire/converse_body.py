@@ -93,22 +93,20 @@ def parse_reply(value: dict[str, Any]) -> Completion:
         raise BadInput("The answer holds no message.")
     usage = mapping(value.get("usage"))
     counts = None
-    cached = None
     if usage is not None:
-        cached = integer(usage.get("cacheReadInputTokens"))
-        fresh = (
-            (integer(usage.get("inputTokens")) or 0)
-            + (cached or 0)
-            + (integer(usage.get("cacheWriteInputTokens")) or 0)
+        names = ("inputTokens", "outputTokens", "cacheReadInputTokens", "cacheWriteInputTokens")
+        fresh, written, read, wrote = (integer(usage.get(name)) or 0 for name in names)
+        counts = Usage(
+            prompt_tokens=fresh + read + wrote,
+            completion_tokens=written,
+            cached_tokens=read,
+            cache_write_tokens=wrote,
         )
-        counts = Usage(prompt_tokens=fresh, completion_tokens=integer(usage.get("outputTokens")) or 0)
     (said,) = messages_request.messages_to_chat(
         {"messages": [{"role": "assistant", "content": _blocks(message.get("content"))}]}
     )
     reason = text_field(value, "stopReason")
-    return Completion(
-        said, messages_parser.chat_reason(reason) if reason else "", counts, cached_tokens=cached
-    )
+    return Completion(said, messages_parser.chat_reason(reason) if reason else "", counts)
 
 
 def reply_of_stream(events: list[Any]) -> Completion:

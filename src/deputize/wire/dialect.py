@@ -19,6 +19,8 @@ class StreamParser(Protocol):
     """The protocol's own end mark has come."""
     usage_only: bool
     """The last frame carried token counts and nothing else."""
+    passes_more: bool
+    """The last frame carried output that is no event, such as that of a further choice."""
 
     def read(self, frame: SseFrame) -> list[Event]:
         """The events of one frame; a frame that cannot be read yields none."""

@@ -251,7 +251,6 @@ def parse_reply(value: Any) -> Completion:
     parts: list[Any] = []
     reason, model, id_ = "", "", ""
     usage: Usage | None = None
-    cached: int | None = None
     for piece in pieces:
         candidates = piece.get("candidates") if isinstance(piece, dict) else None
         candidate = candidates[0] if isinstance(candidates, list) and candidates else None
@@ -263,7 +262,7 @@ def parse_reply(value: Any) -> Completion:
         if isinstance(piece, dict):
             counts = mapping(either(piece, "usageMetadata"))
             if counts is not None:
-                usage, cached = usage_of(counts), integer(either(counts, "cachedContentTokenCount"))
+                usage = usage_of(counts)
             model = str(either(piece, "modelVersion") or model)
             id_ = str(either(piece, "responseId") or id_)
     if not parts and not reason:
@@ -272,12 +271,13 @@ def parse_reply(value: Any) -> Completion:
     chat_reason = _TO_CHAT_REASON.get(reason, "content_filter" if reason else "")
     if message.get("tool_calls") and chat_reason in ("stop", ""):
         chat_reason = "tool_calls"
-    return Completion(message, chat_reason, usage, id_, model, cached)
+    return Completion(message, chat_reason, usage, id_, model)
 
 
 def usage_of(counts: dict[str, Any]) -> Usage:
     """Tokens of a `usageMetadata` object; thoughts count as written, as they do elsewhere."""
-    written = (integer(either(counts, "candidatesTokenCount")) or 0) + (
-        integer(either(counts, "thoughtsTokenCount")) or 0
+    names = ("promptTokenCount", "candidatesTokenCount", "thoughtsTokenCount", "cachedContentTokenCount")
+    prompt, said, thought, cached = (integer(either(counts, name)) or 0 for name in names)
+    return Usage(
+        prompt_tokens=prompt, completion_tokens=said + thought, cached_tokens=cached, reasoning_tokens=thought
     )
-    return Usage(prompt_tokens=integer(either(counts, "promptTokenCount")) or 0, completion_tokens=written)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
+
+import msgspec
+
+_decode = msgspec.json.Decoder().decode
 
 
 def integer(value: Any) -> int | None:
@@ -18,3 +23,27 @@ def mapping(value: Any) -> dict[str, Any] | None:
 def text_field(fields: dict[str, Any], name: str) -> str:
     """The field `name` as text; "" where it is missing or null."""
     return str(fields.get(name) or "")
+
+
+def decode_answer(text: str | bytes) -> Any:
+    """A JSON value that a server sent, None where it is none; NaN, Infinity and halves of characters become null or signs.
+
+    Several servers write probabilities of minus infinity, and some cut text between the halves of a character.
+    """
+    try:
+        return _decode(text)
+    except RecursionError:
+        return None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        pass
+    try:
+        if isinstance(text, bytes):
+            text = text.decode("utf-8-sig", "replace")
+        value = json.loads(text, parse_constant=lambda name: None)
+        return (
+            json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
+            if "\\ud" in text.lower()
+            else value
+        )
+    except (ValueError, RecursionError):
+        return None

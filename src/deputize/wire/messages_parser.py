@@ -16,6 +16,7 @@ from deputize.wire.events import (
     Event,
     Failed,
     Finished,
+    NotRecorded,
     Signature,
     Started,
     TextDelta,
@@ -25,11 +26,10 @@ from deputize.wire.events import (
     UsageSeen,
     assemble,
 )
-from deputize.wire.json_fields import integer, text_field
+from deputize.wire.json_fields import decode_answer, integer, text_field
 from deputize.wire.messages_request import content_blocks
 from deputize.wire.sse import SseFrame
 
-_decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 
 _TO_CHAT_REASON = {
@@ -48,20 +48,61 @@ def parse_reply(value: Any) -> Completion:
     return assemble(reply_events(value))
 
 
+_COUNTS = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens", "output_tokens")
+
+
 def usage_event(usage: dict[str, Any]) -> UsageSeen:
     """Token counts of a messages `usage` object; cached tokens count as prompt tokens, as they do elsewhere."""
-    fresh = integer(usage.get("input_tokens"))
-    read, written = (
-        integer(usage.get("cache_read_input_tokens")),
-        integer(usage.get("cache_creation_input_tokens")),
-    )
-    prompt = None if fresh is None else fresh + (read or 0) + (written or 0)
-    return UsageSeen(prompt, integer(usage.get("output_tokens")), read)
+    fresh, read, written, output = (integer(usage.get(name)) for name in _COUNTS)
+    known = fresh is not None or read or written
+    prompt = (fresh or 0) + (read or 0) + (written or 0) if known else None
+    return UsageSeen(prompt, output, read, written)
+
+
+def merged_usage(earlier: dict[str, Any], later: dict[str, Any]) -> dict[str, Any]:
+    """The counts of a stream's start with those of its end.
+
+    Servers differ in what the end repeats: nothing, all of it, the fresh tokens alone, the cached ones alone, or zeros.
+    An end with fresh and cached tokens stands for itself; else each count is the greater one.
+    """
+    cached = any(integer(later.get(name)) for name in _COUNTS[1:3])
+    if integer(later.get("input_tokens")) is not None and cached:
+        before, after = usage_event(earlier), usage_event(later)
+        if (after.prompt_tokens or 0) >= (before.prompt_tokens or 0):
+            return {
+                **later,
+                "output_tokens": max(earlier.get("output_tokens") or 0, after.completion_tokens or 0),
+            }
+    out = dict(earlier)
+    for name in _COUNTS:
+        value = integer(later.get(name))
+        if value is not None:
+            out[name] = max(value, integer(earlier.get(name)) or 0)
+    return out
 
 
 def chat_reason(stop_reason: str) -> str:
     """A stop reason as a chat finish reason."""
     return _TO_CHAT_REASON.get(stop_reason, "stop")
+
+
+_HELD = ("text", "thinking", "redacted_thinking", "tool_use")
+"""Kinds of content blocks that events hold; of redacted thinking there is nothing to hold."""
+
+
+def _error_text(value: dict[str, Any]) -> str:
+    error = value.get("error")
+    if isinstance(error, dict):
+        return str(error.get("message") or error.get("type") or "error")
+    return str(error or "error")
+
+
+def failures_in(raw: bytes) -> list[Event]:
+    """The failure in bytes without a field: an error that a server sent as it is under the name of a stream."""
+    if raw.lstrip()[:1] != b"{":
+        return []
+    value = decode_answer(raw)
+    return [Failed(_error_text(value))] if isinstance(value, dict) and value.get("error") else []
 
 
 class MessagesStreamParser:
@@ -74,15 +115,14 @@ class MessagesStreamParser:
         """Content block index -> tool call index."""
         self._inputs: dict[int, str] = {}
         """Arguments that came with a block's start, kept until the block ends without deltas."""
+        self._usage: dict[str, Any] = {}
+        self.passes_more = False
 
     def read(self, frame: SseFrame) -> list[Event]:
         """The events of one frame; a frame that cannot be read yields none."""
         if not frame.data:
-            return []
-        try:
-            value = _decode(frame.data)
-        except (msgspec.DecodeError, RecursionError):
-            return []
+            return failures_in(frame.raw)
+        value = decode_answer(frame.data)
         return list(self._events(value)) if isinstance(value, dict) else []
 
     def _events(self, value: dict[str, Any]) -> Iterator[Event]:
@@ -101,19 +141,21 @@ class MessagesStreamParser:
             if isinstance(message, dict):
                 yield Started(text_field(message, "id"), text_field(message, "model"))
                 if isinstance(message.get("usage"), dict):
-                    yield usage_event(message["usage"])
+                    yield self._counted(message["usage"])
         elif kind == "message_delta":
             if isinstance(value.get("usage"), dict):
-                yield usage_event(value["usage"])
+                yield self._counted(value["usage"])
             delta = value.get("delta")
             if isinstance(delta, dict) and isinstance(delta.get("stop_reason"), str):
                 yield Finished(chat_reason(delta["stop_reason"]))
         elif kind == "message_stop":
             self.ended = True
-        elif kind == "error":
-            error = value.get("error")
-            text = str(error.get("message") or error.get("type")) if isinstance(error, dict) else "error"
-            yield Failed(text)
+        elif kind == "error" or (kind is None and value.get("error")):
+            yield Failed(_error_text(value))
+
+    def _counted(self, usage: dict[str, Any]) -> UsageSeen:
+        self._usage = merged_usage(self._usage, usage) if self._usage else usage
+        return usage_event(self._usage)
 
     def _start(self, index: int, block: Any) -> Iterator[Event]:
         if not isinstance(block, dict):
@@ -131,6 +173,8 @@ class MessagesStreamParser:
                 yield ThinkingDelta(str(block["thinking"]))
             if block.get("signature"):
                 yield Signature(str(block["signature"]))
+        elif kind not in _HELD:
+            yield NotRecorded(str(kind))
 
     def _delta(self, index: int, delta: Any) -> Iterator[Event]:
         if not isinstance(delta, dict):
@@ -152,9 +196,8 @@ def reply_events(value: Any) -> list[Event]:
     """The events of a whole message."""
     if not isinstance(value, dict):
         return [Failed("The upstream's answer is not a JSON object.")]
-    if value.get("type") == "error":
-        error = value.get("error")
-        return [Failed(str(error.get("message")) if isinstance(error, dict) else "error")]
+    if value.get("type") == "error" or ("content" not in value and value.get("error")):
+        return [Failed(_error_text(value))]
     events: list[Event] = [Started(text_field(value, "id"), text_field(value, "model"))]
     n_tools = 0
     for block in content_blocks(value.get("content")):
@@ -169,6 +212,8 @@ def reply_events(value: Any) -> list[Event]:
             events.append(ToolStart(n_tools, text_field(block, "id"), text_field(block, "name")))
             events.append(ToolDelta(n_tools, _encode(block.get("input") or {}).decode()))
             n_tools += 1
+        elif kind not in _HELD:
+            events.append(NotRecorded(str(kind)))
     if isinstance(value.get("usage"), dict):
         events.append(usage_event(value["usage"]))
     if isinstance(value.get("stop_reason"), str):

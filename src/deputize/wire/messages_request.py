@@ -205,10 +205,13 @@ def _choice_to_chat(choice: Any) -> Any:
 def from_chat(chat: dict[str, Any]) -> dict[str, Any]:
     """A chat request as a messages request."""
     system, turns = _turns(chat.get("messages") or [])
+    if not turns and system:  # instructions alone: this protocol wants somebody to say something
+        turns, system = [{"role": "user", "content": system}], []
     limit = chat.get("max_completion_tokens") or chat.get("max_tokens") or DEFAULT_MAX_TOKENS
     out: dict[str, Any] = {"model": chat.get("model"), "max_tokens": limit, "messages": turns}
     if system:
-        out["system"] = system
+        cached = any("cache_control" in block for block in system)
+        out["system"] = system if cached else "\n\n".join(block["text"] for block in system)
     out.update(_tools_from_chat(chat))
     answer_format = chat.get("response_format")
     if isinstance(answer_format, dict) and answer_format.get("type") == "json_schema":
@@ -218,21 +221,22 @@ def from_chat(chat: dict[str, Any]) -> dict[str, Any]:
         if chat.get(name) is not None:
             out[name] = chat[name]
     stop = chat.get("stop")
-    if stop:
-        out["stop_sequences"] = [stop] if isinstance(stop, str) else stop
+    stops = [s for s in ([stop] if isinstance(stop, str) else stop or ()) if str(s).strip()]
+    if stops:  # white space alone is refused there
+        out["stop_sequences"] = stops
     if chat.get("user"):
         out["metadata"] = {"user_id": chat["user"]}
     return out
 
 
-def _turns(messages: list[Message]) -> tuple[str, list[dict[str, Any]]]:
-    """The system text, and the turns of user and assistant, which must alternate."""
-    system: list[str] = []
+def _turns(messages: list[Message]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The text blocks of the system prompt, and the turns of user and assistant, which must alternate."""
+    system: list[dict[str, Any]] = []
     turns: list[dict[str, Any]] = []
     for message in messages:
         role, content = message.get("role"), message.get("content")
         if role in ("system", "developer"):
-            system.append(content if isinstance(content, str) else _text(_blocks_from_chat(content)))
+            system += [block for block in _blocks_from_chat(content) if block.get("type") == "text"]
             continue
         if role == "tool":
             role, blocks = "user", [_tool_result_block(message)]
@@ -246,23 +250,24 @@ def _turns(messages: list[Message]) -> tuple[str, list[dict[str, Any]]]:
             turns[-1]["content"].extend(blocks)
         else:
             turns.append({"role": role, "content": blocks})
-    return "\n\n".join(system), turns
+    return system, turns
 
 
 def _blocks_from_chat(content: Any) -> list[dict[str, Any]]:
     if isinstance(content, str):
-        return [{"type": "text", "text": content}] if content else []
+        return [{"type": "text", "text": content}] if content.strip() else []
     out: list[dict[str, Any]] = []
     for part in content if isinstance(content, list) else ():
         if not isinstance(part, dict):
             continue
         kind = part.get("type")
+        marked = {"cache_control": part["cache_control"]} if part.get("cache_control") else {}
         if kind == "image_url":
-            out.append(_image_block(part))
+            out.append({**_image_block(part), **marked})
         elif kind in ("text", "refusal"):
             text = str(part.get("text") or part.get("refusal") or "")
-            if text:
-                out.append({"type": "text", "text": text})
+            if text.strip():  # text of white space alone is refused there
+                out.append({"type": "text", "text": text, **marked})
         else:
             out.append(part)
     return out
@@ -280,9 +285,12 @@ def _image_block(part: dict[str, Any]) -> dict[str, Any]:
 def _tool_result_block(message: Message) -> dict[str, Any]:
     content = message.get("content")
     inner: Any = content if isinstance(content, str) else _blocks_from_chat(content)
+    marks = [b["cache_control"] for b in inner if "cache_control" in b] if isinstance(inner, list) else []
     if isinstance(inner, list) and all(block.get("type") == "text" for block in inner):
         inner = _text(inner)
-    return {"type": "tool_result", "tool_use_id": message.get("tool_call_id"), "content": inner}
+    block = {"type": "tool_result", "tool_use_id": message.get("tool_call_id"), "content": inner}
+    mark = message.get("cache_control") or (marks[-1] if marks and isinstance(inner, str) else None)
+    return {**block, "cache_control": mark} if mark else block
 
 
 def _assistant_blocks(message: Message) -> list[dict[str, Any]]:
@@ -330,7 +338,7 @@ def _tools_from_chat(chat: dict[str, Any]) -> dict[str, Any]:
     if not tools:
         return {}
     choice = _choice_from_chat(chat.get("tool_choice"))
-    if chat.get("parallel_tool_calls") is False:
+    if chat.get("parallel_tool_calls") is False and choice != {"type": "none"}:
         choice = {**(choice or {"type": "auto"}), "disable_parallel_tool_use": True}
     return {"tools": tools, "tool_choice": choice} if choice else {"tools": tools}
 
@@ -340,7 +348,13 @@ def _tool_from_chat(tool: Any) -> dict[str, Any] | None:
     if not isinstance(function, dict):
         return tool if isinstance(tool, dict) else None
     schema = function.get("parameters") or {"type": "object", "properties": {}}
-    out = {"name": function.get("name"), "description": function.get("description"), "input_schema": schema}
+    mark = tool.get("cache_control") or function.get("cache_control")
+    out = {
+        "name": function.get("name"),
+        "description": function.get("description"),
+        "input_schema": schema,
+        "cache_control": mark,
+    }
     return {k: v for k, v in out.items() if v is not None}
 
 

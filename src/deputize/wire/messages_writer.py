@@ -24,8 +24,9 @@ from deputize.wire.events import (
     ToolStart,
     UsageSeen,
 )
-from deputize.wire.messages_request import content_blocks, thinking_block, tool_use_block
+from deputize.wire.messages_request import content_blocks, estimate_tokens, thinking_block, tool_use_block
 from deputize.wire.sse import encode_event
+from deputize.wire.tool_order import ToolCallOrder
 
 _encode = msgspec.json.Encoder().encode
 
@@ -57,10 +58,13 @@ def stop_reason(reason: str, *, has_tools: bool) -> str:
 
 
 def _usage(counts: UsageSeen) -> dict[str, Any]:
-    prompt, cached = counts.prompt_tokens or 0, counts.cached_tokens
-    out = {"input_tokens": prompt - (cached or 0), "output_tokens": counts.completion_tokens or 0}
-    if cached is not None:
-        out["cache_read_input_tokens"] = cached
+    prompt, read, written = counts.prompt_tokens or 0, counts.cached_tokens, counts.cache_write_tokens
+    fresh = max(0, prompt - (read or 0) - (written or 0))
+    out = {"input_tokens": fresh, "output_tokens": counts.completion_tokens or 0}
+    if read is not None:
+        out["cache_read_input_tokens"] = read
+    if written is not None:
+        out["cache_creation_input_tokens"] = written
     return out
 
 
@@ -83,7 +87,7 @@ def encode_reply(reply: Completion, head: ReplyHead) -> bytes:
             "role": "assistant",
             "model": head.model,
             "content": content,
-            "stop_reason": stop_reason(reply.finish_reason, has_tools=bool(calls)),
+            "stop_reason": stop_reason(reply.reason, has_tools=bool(calls)),
             "stop_sequence": None,
             "usage": _usage(reply.counts),
         }
@@ -95,12 +99,15 @@ class MessagesStreamWriter:
 
     def __init__(self, head: ReplyHead) -> None:
         self._head = head
+        self._order = ToolCallOrder()
         self._started = False
         self._open = ""
         """Kind of the open block: text, thinking, tool:<index>, or "" for none."""
         self._n_blocks = 0
         self._n_tools = 0
         self._usage = UsageSeen()
+        self._estimate: int | None = None
+        """Tokens of the prompt, where no server has counted them."""
         self._reason = ""
         self._failed = False
 
@@ -110,6 +117,9 @@ class MessagesStreamWriter:
 
     def write(self, event: Event) -> bytes:
         """The frames for one event; b"" where the protocol has none for it, and after a failure."""
+        return b"".join([self._write(ordered) for ordered in self._order.order(event)])
+
+    def _write(self, event: Event) -> bytes:
         if isinstance(event, UsageSeen):
             self._usage = self._usage.updated(event)
             return b""
@@ -119,7 +129,7 @@ class MessagesStreamWriter:
             return self._fail(event.message)
         if isinstance(event, Finished):
             self._reason = event.reason
-            return self._begin() + self._close()
+            return self._begin()
         out = self._begin()
         if isinstance(event, TextDelta | RefusalDelta):
             out += self._block("text", {"type": "text", "text": ""})
@@ -135,9 +145,6 @@ class MessagesStreamWriter:
             block = {"type": "tool_use", "id": event.id, "name": event.name, "input": {}}
             return out + self._block(f"tool:{event.index}", block)
         if isinstance(event, ToolDelta):
-            if self._open != f"tool:{event.index}":
-                # a block that was closed cannot be opened again in this protocol
-                return out + self._fail("The upstream interleaved its tool calls, which cannot be passed on.")
             return out + self._delta({"type": "input_json_delta", "partial_json": event.arguments})
         return out
 
@@ -153,9 +160,18 @@ class MessagesStreamWriter:
             "content": [],
             "stop_reason": None,
             "stop_sequence": None,
-            "usage": _usage(self._usage.updated(UsageSeen(completion_tokens=0))),
+            "usage": _usage(self._counts().updated(UsageSeen(completion_tokens=0))),
         }
         return _frame("message_start", {"message": message})
+
+    def _counts(self) -> UsageSeen:
+        """The counts so far; clients read the size of their context from the start of a stream, where most servers have
+        not counted yet, so it is estimated there."""
+        if self._usage.prompt_tokens is not None:
+            return self._usage
+        if self._estimate is None:
+            self._estimate = estimate_tokens(self._head.fields)
+        return self._usage.updated(UsageSeen(self._estimate))
 
     def _block(self, kind: str, block: dict[str, Any]) -> bytes:
         if self._open == kind:
@@ -179,8 +195,10 @@ class MessagesStreamWriter:
         if self._failed or not self._reason:
             return b""
         delta = {"stop_reason": stop_reason(self._reason, has_tools=self._n_tools > 0), "stop_sequence": None}
-        return _frame("message_delta", {"delta": delta, "usage": _usage(self._usage)}) + _frame(
-            "message_stop", {}
+        return (
+            self._close()
+            + _frame("message_delta", {"delta": delta, "usage": _usage(self._counts())})
+            + _frame("message_stop", {})
         )
 
 

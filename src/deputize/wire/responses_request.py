@@ -13,12 +13,15 @@ import msgspec
 from deputize.core.errors import BadInput
 from deputize.core.records import Message
 from deputize.wire.chat_request import plain_or_parts
+from deputize.wire.events import ToolStart, call_parts, tool_call
 from deputize.wire.json_fields import mapping, text_field
 
 _encode = msgspec.json.Encoder().encode
 
 _RECORDED_APART = frozenset({"input", "instructions", "tools", "tool_choice", "model"})
 """Fields that have a place of their own in a recorded call."""
+_HOLD_INPUT = ("prompt", "conversation", "previous_response_id")
+"""Fields that name what the server keeps, in place of an input."""
 _SAME_NAME = (
     "temperature",
     "top_p",
@@ -43,22 +46,26 @@ def params(fields: dict[str, Any]) -> dict[str, Any]:
 def to_chat(fields: dict[str, Any]) -> dict[str, Any]:
     """A responses request as a chat request; the conversation before `previous_response_id` is not in it.
 
+    There may be no input where a prompt, a conversation or an earlier response that the server keeps holds what is asked.
+
     Raises:
-        BadInput: `input` is missing or empty, or neither text nor a list of items.
+        BadInput: `input` is missing, or neither text nor a list of items.
     """
-    messages = items_to_chat(fields.get("input", []))
+    messages = items_to_chat(fields.get("input") or [])
     instructions = fields.get("instructions")
     if isinstance(instructions, str) and instructions:
         messages.insert(0, {"role": "system", "content": instructions})
-    if not messages:
+    if not messages and not any(fields.get(name) for name in _HOLD_INPUT):
         raise BadInput("The request needs 'input': a text, or a list of items.")
     chat: dict[str, Any] = {"model": fields.get("model"), "messages": messages}
     if isinstance(fields.get("tools"), list) and fields["tools"]:
         chat["tools"] = [_tool_to_chat(t) for t in fields["tools"]]
     choice = fields.get("tool_choice")
     if choice is not None:
-        named = isinstance(choice, dict) and choice.get("type") == "function" and "name" in choice
-        chat["tool_choice"] = {"type": "function", "function": {"name": choice["name"]}} if named else choice
+        kind = choice.get("type") if isinstance(choice, dict) and "name" in choice else ""
+        chat["tool_choice"] = (
+            {"type": kind, kind: {"name": choice["name"]}} if kind in ("function", "custom") else choice
+        )
     answer_format = _format_to_chat(fields.get("text"))
     if answer_format is not None:
         chat["response_format"] = answer_format
@@ -92,14 +99,14 @@ def items_to_chat(items: Any) -> list[Message]:
         if kind == "reasoning":
             thinking = _reasoning_text(item)
             continue
-        if kind == "function_call_output":
+        if kind in ("function_call_output", "custom_tool_call_output"):
             out.append(_tool_message(item))
             continue
         if kind == "message":
             role = str(item.get("role") or "user")
             content = _content_to_chat(item.get("content"))
             out.append({"role": "system" if role == "developer" else role, "content": content})
-        elif kind == "function_call":
+        elif kind in ("function_call", "custom_tool_call"):
             _add_tool_call(out, item)
         else:
             out.append({"role": "assistant", "content": [item]})  # kept as it is: nothing is lost silently
@@ -122,8 +129,9 @@ def _tool_message(item: dict[str, Any]) -> Message:
 
 def _add_tool_call(messages: list[Message], item: dict[str, Any]) -> None:
     """Adds a tool call to the assistant message that is last, or in a message of its own."""
-    function = {"name": text_field(item, "name"), "arguments": text_field(item, "arguments")}
-    call = {"id": text_field(item, "call_id"), "type": "function", "function": function}
+    custom = item.get("type") == "custom_tool_call"
+    start = ToolStart(0, text_field(item, "call_id"), text_field(item, "name"), custom)
+    call = tool_call(start, text_field(item, "input" if custom else "arguments"))
     if messages and messages[-1]["role"] == "assistant":
         messages[-1].setdefault("tool_calls", []).append(call)
         messages[-1]["content"] = messages[-1].get("content") or None
@@ -152,9 +160,10 @@ def _part_to_chat(part: dict[str, Any]) -> dict[str, Any]:
 
 
 def _tool_to_chat(tool: Any) -> Any:
-    if not isinstance(tool, dict) or tool.get("type") != "function":
+    kind = tool.get("type") if isinstance(tool, dict) else None
+    if kind not in ("function", "custom"):
         return tool  # a tool that runs at the provider: kept as it is
-    return {"type": "function", "function": {k: v for k, v in tool.items() if k != "type" and v is not None}}
+    return {"type": kind, kind: {k: v for k, v in tool.items() if k != "type" and v is not None}}
 
 
 def _format_to_chat(text: Any) -> dict[str, Any] | None:
@@ -196,28 +205,28 @@ def from_chat(chat: dict[str, Any]) -> dict[str, Any]:
 def chat_to_items(messages: list[Message]) -> list[dict[str, Any]]:
     """Chat messages as input items."""
     items: list[dict[str, Any]] = []
+    freeform: set[Any] = set()
+    """Ids of calls of freeform tools."""
     for message in messages:
         role, content = message.get("role"), message.get("content")
         if role == "tool":
             output = content if isinstance(content, str) else _content_to_items("tool", content or "")
-            items.append(
-                {"type": "function_call_output", "call_id": message.get("tool_call_id"), "output": output}
-            )
+            call_id = message.get("tool_call_id")
+            kind = "custom_tool_call_output" if call_id in freeform else "function_call_output"
+            items.append({"type": kind, "call_id": call_id, "output": output})
             continue
         if content:
             items.append({"type": "message", "role": role, "content": _content_to_items(str(role), content)})
-        items += [_function_call_item(call) for call in message.get("tool_calls") or []]
+        for call in message.get("tool_calls") or []:
+            start, given = call_parts(0, call)
+            freeform |= {start.id} if start.custom else set()
+            items.append(_call_item(start, given))
     return items
 
 
-def _function_call_item(call: dict[str, Any]) -> dict[str, Any]:
-    function = call.get("function") or {}
-    return {
-        "type": "function_call",
-        "call_id": call.get("id"),
-        "name": function.get("name"),
-        "arguments": function.get("arguments") or "",
-    }
+def _call_item(start: ToolStart, given: str) -> dict[str, Any]:
+    kind, field = ("custom_tool_call", "input") if start.custom else ("function_call", "arguments")
+    return {"type": kind, "call_id": start.id, "name": start.name, field: given}
 
 
 def _content_to_items(role: str, content: Any) -> list[dict[str, Any]]:

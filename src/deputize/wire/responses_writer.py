@@ -24,8 +24,10 @@ from deputize.wire.events import (
     ToolDelta,
     ToolStart,
     UsageSeen,
+    call_parts,
 )
 from deputize.wire.sse import encode_event
+from deputize.wire.tool_order import ToolCallOrder
 
 _encode = msgspec.json.Encoder().encode
 
@@ -34,9 +36,12 @@ def _usage(counts: UsageSeen) -> dict[str, Any]:
     prompt, completion = counts.prompt_tokens or 0, counts.completion_tokens or 0
     return {
         "input_tokens": prompt,
-        "input_tokens_details": {"cached_tokens": counts.cached_tokens or 0, "cache_write_tokens": 0},
+        "input_tokens_details": {
+            "cached_tokens": counts.cached_tokens or 0,
+            "cache_write_tokens": counts.cache_write_tokens or 0,
+        },
         "output_tokens": completion,
-        "output_tokens_details": {"reasoning_tokens": 0},
+        "output_tokens_details": {"reasoning_tokens": counts.reasoning_tokens or 0},
         "total_tokens": prompt + completion,
     }
 
@@ -84,6 +89,7 @@ class ResponsesStreamWriter:
 
     def __init__(self, head: ReplyHead) -> None:
         self._empty = _empty_response(head)
+        self._order = ToolCallOrder()
         self._stem = head.id.removeprefix("resp_")
         self._number = 0
         self._begun = False
@@ -98,6 +104,9 @@ class ResponsesStreamWriter:
 
     def write(self, event: Event) -> bytes:
         """The frames for one event; b"" where the protocol has none for it, and after a failure."""
+        return b"".join([self._write(ordered) for ordered in self._order.order(event)])
+
+    def _write(self, event: Event) -> bytes:
         if isinstance(event, UsageSeen):
             self._usage = self._usage.updated(event)
             return b""
@@ -107,7 +116,7 @@ class ResponsesStreamWriter:
             return self._begin() + self._fail(event.message, event.kind)
         if isinstance(event, Finished):
             self._reason = event.reason
-            return self._begin() + self._close()
+            return self._begin()
         out = self._begin()
         if isinstance(event, TextDelta):
             out += self._part("text")
@@ -121,11 +130,7 @@ class ResponsesStreamWriter:
         if isinstance(event, ToolStart):
             return out + self._tool(event)
         if isinstance(event, ToolDelta):
-            if self._open != f"tool:{event.index}":
-                return out + self._fail(
-                    "The upstream interleaved its tool calls, which cannot be passed on.", "upstream_error"
-                )
-            return out + self._piece("response.function_call_arguments.delta", event.arguments)
+            return out + self._piece(_CALL_EVENTS[self._item["type"]] + ".delta", event.arguments)
         return out
 
     def _frame(self, kind: str, **body: Any) -> bytes:
@@ -176,15 +181,10 @@ class ResponsesStreamWriter:
         return closed + self._open_item("reasoning", item)
 
     def _tool(self, event: ToolStart) -> bytes:
-        closed = self._close()
-        item = {
-            "id": f"fc_{self._stem}_{self._index}",
-            "type": "function_call",
-            "status": "in_progress",
-            "call_id": event.id,
-            "name": event.name,
-            "arguments": "",
-        }
+        if self._open == f"tool:{event.index}":
+            return b""  # a server that names a call again
+        closed = self._close()  # first, since the number of items makes the next one's id
+        item = _call_item(f"{self._stem}_{self._index}", event, "", "in_progress")
         return closed + self._open_item(f"tool:{event.index}", item)
 
     def _piece(self, kind: str, delta: str, **more: Any) -> bytes:
@@ -211,10 +211,11 @@ class ResponsesStreamWriter:
             out = self._frame("response.reasoning_text.done", **where, content_index=0, text=text)
             item = {**item, "content": [{"type": "reasoning_text", "text": text}]}
         else:
-            out = self._frame(
-                "response.function_call_arguments.done", **where, arguments=text or "{}", name=item["name"]
-            )
-            item = {**item, "status": "completed", "arguments": text or "{}"}
+            field = _CALL_FIELDS[item["type"]]
+            given = {field: text or _NOTHING[field]}
+            named = {"name": item["name"]} if field == "arguments" else {}
+            out = self._frame(_CALL_EVENTS[item["type"]] + ".done", **where, **given, **named)
+            item = {**item, "status": "completed", **given}
         self._output.append(item)
         return out + self._frame("response.output_item.done", output_index=index, item=item)
 
@@ -232,10 +233,33 @@ class ResponsesStreamWriter:
         """The frames that close the stream; b"" after a failure."""
         if self._failed or not self._reason:
             return b""
+        closed = self._close()
         status, details = _status(self._reason)
-        return self._frame(
+        return closed + self._frame(
             f"response.{status}", response=self._whole(status=status, incomplete_details=details)
         )
+
+
+_CALL_FIELDS = {"function_call": "arguments", "custom_tool_call": "input"}
+_CALL_EVENTS = {
+    "function_call": "response.function_call_arguments",
+    "custom_tool_call": "response.custom_tool_call_input",
+}
+_NOTHING = {"arguments": "{}", "input": ""}
+_NOTHING_OF = {False: "{}", True: ""}
+
+
+def _call_item(stem: str, start: ToolStart, given: str, status: str) -> dict[str, Any]:
+    """The item of a tool call; `stem` makes its id."""
+    kind, letters = ("custom_tool_call", "ctc") if start.custom else ("function_call", "fc")
+    return {
+        "id": f"{letters}_{stem}",
+        "type": kind,
+        "status": status,
+        "call_id": start.id,
+        "name": start.name,
+        _CALL_FIELDS[kind]: given,
+    }
 
 
 def _part(name: str, text: str) -> dict[str, Any]:
@@ -246,7 +270,7 @@ def _part(name: str, text: str) -> dict[str, Any]:
 
 def encode_reply(reply: Completion, head: ReplyHead) -> bytes:
     """A whole response."""
-    status, details = _status(reply.finish_reason)
+    status, details = _status(reply.reason)
     whole = {
         **_empty_response(head),
         "status": status,
@@ -274,17 +298,10 @@ def _output_items(message: Message, stem: str) -> list[dict[str, Any]]:
                     "content": [_part(name, str(text))],
                 }
             )
-    for call in message.get("tool_calls") or []:
-        function = call.get("function") or {}
+    for index, call in enumerate(message.get("tool_calls") or []):
+        start, given = call_parts(index, call)
         output.append(
-            {
-                "id": f"fc_{stem}_{len(output)}",
-                "type": "function_call",
-                "status": "completed",
-                "call_id": call.get("id"),
-                "name": function.get("name"),
-                "arguments": function.get("arguments") or "{}",
-            }
+            _call_item(f"{stem}_{len(output)}", start, given or _NOTHING_OF[start.custom], "completed")
         )
     return output
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+import msgspec
+
 from deputize.core.errors import UpstreamError
 
 # a blank line under every mix of the three line ends the standard allows
@@ -24,15 +26,19 @@ class SseFrame(NamedTuple):
 class FrameSplitter:
     """Cuts a byte stream into SSE frames; every byte that goes in comes out exactly once, in order.
 
+    Some servers end their frames with one line end in place of two: a line of data that is whole JSON is a frame of its
+    own where another one follows it.
+
     Args:
-        max_frame_bytes: a single frame longer than this is refused, so that a peer that never sends a blank line
-            cannot fill the memory.
+        max_frame_bytes: a single frame longer than this is refused; None where whoever feeds it bounds the stream.
     """
 
-    __slots__ = ("_buffer", "_max")
+    __slots__ = ("_buffer", "_max", "_searched")
 
-    def __init__(self, max_frame_bytes: int = 16 * 1024 * 1024) -> None:
-        self._buffer = b""
+    def __init__(self, max_frame_bytes: int | None = None) -> None:
+        self._buffer = bytearray()
+        self._searched = 0
+        """Bytes of the buffer in which no frame ends."""
         self._max = max_frame_bytes
 
     def feed(self, chunk: bytes) -> list[SseFrame]:
@@ -41,28 +47,90 @@ class FrameSplitter:
         Raises:
             UpstreamError: a frame is longer than allowed.
         """
-        buffer = self._buffer + chunk if self._buffer else chunk
-        frames: list[SseFrame] = []
-        start = 0
-        if b"\r" in buffer:
-            # a carriage return at the very end may be half of \r\n: the regex still cuts at a blank line there, and the
-            # stray \n of the next read becomes an empty frame, which every reader ignores
-            for match in _BLANK.finditer(buffer):
-                frames.append(parse_frame(buffer[start : match.end()]))
-                start = match.end()
+        buffer = self._buffer
+        if buffer:
+            buffer += chunk
+            frames, start = _cut(buffer, max(0, self._searched - 3))
+            if start:
+                del buffer[:start]
         else:
-            while (cut := buffer.find(b"\n\n", start)) >= 0:
-                frames.append(parse_frame(buffer[start : cut + 2]))
-                start = cut + 2
-        self._buffer = buffer[start:] if start else buffer
-        if len(self._buffer) > self._max:
-            raise UpstreamError(f"The upstream sent a stream frame of more than {self._max} bytes.")
+            frames, start = _cut(chunk, 0)
+            buffer += chunk[start:] if start else chunk
+        self._searched = len(buffer)
+        if buffer:
+            if buffer.startswith(b"data:") and b"\n" in chunk:
+                self._cut_lines(frames)
+            if self._max is not None and len(buffer) > self._max:
+                raise UpstreamError(f"The upstream sent a stream frame of more than {self._max} bytes.")
         return frames
+
+    def _cut_lines(self, frames: list[SseFrame]) -> None:
+        """Takes lines of data that are frames of their own."""
+        buffer, start = self._buffer, 0
+        while (end := buffer.find(b"\n", start)) >= 0 and buffer.startswith(b"data:", end + 1):
+            line = bytes(buffer[start : end + 1])
+            if not _is_whole(line[5:].strip()):
+                break
+            frames.append(parse_frame(line))
+            start = end + 1
+        if start:
+            del buffer[:start]
+            self._searched = len(buffer)
 
     def rest(self) -> bytes:
         """The bytes left without a closing blank line (at the end of the stream)."""
-        left, self._buffer = self._buffer, b""
+        left = bytes(self._buffer)
+        self._buffer.clear()
+        self._searched = 0
         return left
+
+
+def _cut(buffer: bytes | bytearray, searched: int) -> tuple[list[SseFrame], int]:
+    """The whole frames in a buffer, and where they end.
+
+    Args:
+        buffer: begins with a frame.
+        searched: no frame ends before this place.
+    """
+    frames: list[SseFrame] = []
+    start = 0
+    if b"\r" in buffer:
+        # a carriage return at the very end may be half of \r\n: the regex still cuts at a blank line there, and the
+        # stray \n of the next read becomes an empty frame, which every reader ignores
+        for match in _BLANK.finditer(buffer, searched):
+            frames += frames_of(bytes(buffer[start : match.end()]))
+            start = match.end()
+    else:
+        cut = buffer.find(b"\n\n", searched)
+        while cut >= 0:
+            frames += frames_of(bytes(buffer[start : cut + 2]))
+            start = cut + 2
+            cut = buffer.find(b"\n\n", start)
+    return frames, start
+
+
+def _is_whole(data: bytes) -> bool:
+    """True where a line of data is an end mark or a JSON value of its own."""
+    if data == b"[DONE]":
+        return True
+    if not data.startswith(b"{"):
+        return False
+    try:
+        msgspec.json.decode(data, type=msgspec.Raw)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    return True
+
+
+def frames_of(raw: bytes) -> list[SseFrame]:
+    """The frame that bytes up to a blank line are; one for each line of data where each is a JSON value of its own."""
+    whole = parse_frame(raw)
+    if "\n" not in whole.data:
+        return [whole]
+    lines = raw.splitlines(keepends=True)
+    if not all(_is_whole(line[5:].strip()) for line in lines if line.startswith(b"data:")):
+        return [whole]
+    return [parse_frame(line) for line in lines]
 
 
 def parse_frame(raw: bytes) -> SseFrame:
@@ -70,7 +138,8 @@ def parse_frame(raw: bytes) -> SseFrame:
     if raw.startswith(b"data: ") and raw.find(b"\n") == len(raw) - 2:  # the common case: one data line, \n\n
         return SseFrame(raw, "", raw[6:-2].decode("utf-8", "replace"))
     event, data = "", []
-    for line in _LINE.split(raw.decode("utf-8", "replace")):
+    # a byte order mark may stand before the first frame of a stream
+    for line in _LINE.split(raw.decode("utf-8", "replace").removeprefix("\ufeff")):
         name, _, value = line.partition(":")
         value = value.removeprefix(" ")
         if name == "data":

@@ -357,14 +357,18 @@ async def test_a_stream_that_is_compressed_all_the_same(
     assert call.response["content"] == "packed words" and not call.aborted and call.usage is not None
 
 
-async def test_tool_calls_that_interleave_end_in_an_error_and_nothing_after(
-    home: Path, upstream: LoopbackUpstream
+async def test_tool_calls_that_interleave_come_one_after_the_other(
+    home: Path, upstream: LoopbackUpstream, recorded: Recorded
 ) -> None:
     def delta(index: int, arguments: str, **more: Any) -> bytes:
         return chunk(
             {
                 "tool_calls": [
-                    {"index": index, "function": {"arguments": arguments, **more}, "id": more.get("name")}
+                    {
+                        "index": index,
+                        "function": {"arguments": arguments, **more},
+                        **({"id": f"{more['name']}-1"} if more else {}),
+                    }
                 ]
             }
         )
@@ -377,7 +381,7 @@ async def test_tool_calls_that_interleave_end_in_an_error_and_nothing_after(
         chunk({}, "tool_calls"),
         DONE,
     ]
-    for client, last in (("messages", "error"), ("responses", "response.failed")):
+    for client, last in (("messages", "message_stop"), ("responses", "response.completed")):
         upstream.answer_with(Stream(frames))
         async with (
             gateway_to(home, upstream, "chat") as base_url,
@@ -385,7 +389,9 @@ async def test_tool_calls_that_interleave_end_in_an_error_and_nothing_after(
             session.post(base_url + PATHS[client], json={**ASKED[client], "stream": True}) as reply,
         ):
             kinds = [line[7:].strip().decode() async for line in reply.content if line.startswith(b"event: ")]
-        assert kinds[-1] == last and kinds.count("error") == 1
+        assert kinds[-1] == last and "error" not in kinds
+    for call in recorded(2):
+        assert not call.aborted and [c["id"] for c in call.response["tool_calls"]] == ["a-1", "b-1"]
 
 
 # --- what cannot be carried ------------------------------------------------------------------------------------------
@@ -413,14 +419,14 @@ def said(content: Any, **more: Any) -> dict[str, Any]:
                         "tool_use_id": "t",
                         "content": [
                             {
-                                "type": "image",
-                                "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"},
+                                "type": "document",
+                                "source": {"type": "base64", "media_type": "application/pdf", "data": "AAAA"},
                             }
                         ],
                     }
                 ]
             ),
-            "image_url",
+            "document",
         ),
         (
             "messages",
@@ -530,6 +536,35 @@ async def test_images_are_carried(home: Path, upstream: LoopbackUpstream, client
         assert image["source"] == {"type": "base64", "media_type": "image/png", "data": "AAAA"}
     else:
         assert PNG in (image["image_url"], image["image_url"].get("url") if speaks == "chat" else None)
+
+
+async def test_an_image_in_a_tool_result_goes_into_a_users_message_where_only_users_may_send_some(
+    home: Path, upstream: LoopbackUpstream, recorded: Recorded
+) -> None:
+    shot = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}}
+    results = [
+        {"type": "tool_result", "tool_use_id": "a", "content": [{"type": "text", "text": "seen"}, shot]},
+        {"type": "tool_result", "tool_use_id": "b", "content": "plain"},
+    ]
+    use = [{"type": "tool_use", "id": i, "name": "shot", "input": {}} for i in "ab"]
+    messages = [
+        {"role": "user", "content": "look"},
+        {"role": "assistant", "content": use},
+        {"role": "user", "content": results},
+    ]
+    upstream.answer_with(completion())
+    async with (
+        gateway_to(home, upstream, "chat") as base_url,
+        aiohttp.ClientSession() as session,
+        session.post(base_url + PATHS["messages"], json={**ASKED["messages"], "messages": messages}) as reply,
+    ):
+        assert reply.status == 200
+    sent = upstream.seen[0].json["messages"]
+    assert [m["role"] for m in sent] == ["user", "assistant", "tool", "tool", "user"]
+    assert [m["content"] for m in sent[2:4]] == ["seen", "plain"]
+    assert PNG in json.dumps(sent[4])
+    (call,) = recorded(1)
+    assert PNG in json.dumps(call.messages[2]), "the record keeps it where it stood"
 
 
 async def test_an_image_in_a_tool_result_is_kept_where_it_can_be(

@@ -17,6 +17,7 @@ from deputize.store.access.roles import Right
 def test_keys_are_found_wherever_clients_put_them() -> None:
     assert key_text({"authorization": "bearer dpk_1"}) == key_text({"x-api-key": "dpk_1"}) == "dpk_1"
     assert key_text({"x-deputize-key": "any", "authorization": "Bearer sk"}) == "any"
+    assert key_text({"api-key": "dpk_1"}) == key_text({"x-goog-api-key": "dpk_1"}) == "dpk_1"
     assert key_text({"authorization": "Bearer sk-1"}) == ""
 
 

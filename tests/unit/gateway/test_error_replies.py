@@ -34,9 +34,11 @@ def test_kinds_and_headers() -> None:
 
 
 def test_replies_to_what_is_no_call() -> None:
-    missing = error_replies.not_found("/x" * 500)
+    missing = error_replies.not_found(CHAT, "/x" * 500)
     assert missing.status == 404
     assert error(missing)["message"] == f"There is nothing at {'/x' * 100}.", "no more than 200 letters of it"
+    hint = error(error_replies.not_found(CHAT, "/chat/completions", "/v1/chat/completions"))["message"]
+    assert "Did you mean /v1/chat/completions?" in hint
     wrong = error_replies.wrong_method(CHAT, "DELETE" * 9, "POST")
     assert wrong.status == 405 and ("allow", "POST") in wrong.headers
     assert error_replies.malformed(431, "Too large.").status == 431

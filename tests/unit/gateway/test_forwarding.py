@@ -6,7 +6,7 @@ from deputize.gateway.forwarding import (
     forward_answer_headers,
     forward_query,
     forward_request_headers,
-    limit_headers,
+    passed_headers,
 )
 
 
@@ -36,9 +36,16 @@ def test_headers_that_travel() -> None:
     assert answer == [("x-ratelimit", "1")]
 
 
-def test_headers_about_limits_are_picked_out() -> None:
-    given = [("retry-after", "3"), ("x-ratelimit-left", "1"), ("set-cookie", "a")]
-    assert limit_headers(given) == given[:2]
+def test_headers_of_limits_advice_and_the_request_s_id_are_picked_out() -> None:
+    given = [
+        ("retry-after", "3"),
+        ("x-ratelimit-left", "1"),
+        ("x-should-retry", "false"),
+        ("set-cookie", "a"),
+    ]
+    assert passed_headers(given) == given[:3]
+    assert passed_headers([("request-id", "req_1")]) == [("x-request-id", "req_1")]
+    assert passed_headers([("request-id", "a"), ("x-request-id", "b")]) == [("x-request-id", "b")]
 
 
 def test_a_key_of_the_gateway_stays_here_wherever_it_stands() -> None:

@@ -11,6 +11,7 @@ from tests.unit.gateway.stubs import (
     SSE,
     CannedResponse,
     CannedTransport,
+    chunk,
     completion_body,
     exchange,
     upstream,
@@ -20,6 +21,7 @@ from deputize.core.records import Decision
 from deputize.gateway.auth import Caller
 from deputize.gateway.exchange import Leg, RoutingOutcome
 from deputize.gateway.model_replies import (
+    collected_reply,
     decision_headers,
     is_event_stream,
     parse_body,
@@ -72,12 +74,74 @@ def test_an_answer_of_another_protocol_is_encoded_anew() -> None:
     assert ("x-ratelimit-left", "1") in reply.headers and ("x-y", "1") not in reply.headers
     assert outcome.response_id == "msg_dpz-1"
     reply, outcome = whole_reply(asked, leg(response, same=False), completion_body(finish=""))
+    assert reply.status == outcome.status == 200, "an answer without a reason is an answer"
+    reply, outcome = whole_reply(asked, leg(response, same=False), b"{}")
     assert reply.status == outcome.status == 502 and outcome.response_id == ""
 
 
-def test_streams_get_the_relay_they_need() -> None:
+async def test_an_answer_of_another_protocol_comes_in_the_form_that_was_asked_for() -> None:
+    asked = exchange({**MESSAGE, "stream": True}, MESSAGES)
+    reply, _ = whole_reply(asked, leg(CannedResponse(200, JSON), same=False), completion_body())
+    assert (
+        not isinstance(reply.body, bytes)
+        and ("content-type", "text/event-stream; charset=utf-8") in reply.headers
+    )
+    assert b"message_stop" in b"".join([piece async for piece in reply.body])
+    frames = chunk({"content": "Hi."}) + chunk({}, "stop") + b"data: [DONE]\n\n"
+    reply, outcome = collected_reply(
+        exchange(MESSAGE, MESSAGES), leg(CannedResponse(200, SSE), same=False), frames
+    )
+    assert isinstance(reply.body, bytes) and json.loads(reply.body)["content"][0]["text"] == "Hi."
+    assert outcome.response_id == "msg_dpz-1" and not outcome.cut_by
+
+
+def test_a_collected_answer_that_was_cut_is_an_error() -> None:
+    asked = exchange(MESSAGE, MESSAGES)
+    reply, outcome = collected_reply(
+        asked, leg(CannedResponse(200, SSE), same=False), chunk({"content": "Hi."})
+    )
+    assert reply.status == 502 and outcome.cut_by == "upstream"
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        (b'{"detail":"limit 8192"}', "limit 8192"),
+        (b'{"object":"error","message":"limit 8192","code":400}', "limit 8192"),
+        (b'[{"error":{"code":400,"message":"limit 8192"}}]', "limit 8192"),
+        (b'{"detail":[{"loc":["body"],"msg":"limit 8192"}]}', "limit 8192"),
+        (b"limit 8192", "limit 8192"),
+    ],
+)
+def test_refusals_of_another_protocol_keep_their_words(body: bytes, why: str) -> None:
+    asked = exchange(MESSAGE, MESSAGES)
+    reply, _ = whole_reply(asked, leg(CannedResponse(400, JSON), same=False), body)
+    assert (
+        reply.status == 400
+        and isinstance(reply.body, bytes)
+        and json.loads(reply.body)["error"]["message"] == why
+    )
+
+
+def test_an_error_with_a_good_status_is_not_recorded_as_an_answer() -> None:
+    _, outcome = whole_reply(exchange(), leg(CannedResponse(200, JSON)), b'{"error":"Unexpected endpoint"}')
+    assert outcome.cut_by == "upstream"
+
+
+async def test_a_stream_under_another_name_is_one_where_it_was_asked_for() -> None:
+    text = [("content-type", "text/plain")]
+    asked = exchange({**MESSAGE, "stream": True})
+    way = leg(CannedResponse(201, text, b"data: {}\n\n", b"data: [DONE]\n\n"))
+    assert await is_event_stream(asked, way) and way.response is not None
+    assert await way.response.read() == b"data: {}\n\ndata: [DONE]\n\n", "what was looked at is still there"
+    assert not await is_event_stream(asked, leg(CannedResponse(200, JSON, b'{"a":1}')))
+    assert not await is_event_stream(exchange(), leg(CannedResponse(200, text, b"data: {}\n\n")))
+
+
+async def test_streams_get_the_relay_they_need() -> None:
     plain, packed = CannedResponse(200, SSE), CannedResponse(200, [*SSE, ("content-encoding", "gzip")])
-    assert is_event_stream(plain) and not is_event_stream(CannedResponse(200, JSON))
+    assert await is_event_stream(exchange(), leg(plain))
+    assert not await is_event_stream(exchange(), leg(CannedResponse(200, JSON)))
     assert isinstance(relay_for(exchange(), leg(plain), float), SameProtocolRelay)
     assert isinstance(relay_for(exchange(), leg(packed), float), CompressedRelay)
     other = exchange(MESSAGE, MESSAGES)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from deputize.core.errors import BadInput
-from deputize.gateway.paths import ENDPOINTS, MODELS, endpoint_at, error_dialect
+from deputize.gateway.paths import ENDPOINTS, MODELS, endpoint_at, error_dialect, meant_path
 from deputize.wire.registry import CHAT, MESSAGES
 
 
@@ -16,7 +16,27 @@ def test_paths_are_found() -> None:
     assert endpoint_at("/v1/nothing") is None
 
 
-@pytest.mark.parametrize("path", ["/v1/models/../files", "/v1//models", "/v1/models/%2e%2e"])
+def test_names_with_a_slash_are_written_as_clients_write_them() -> None:
+    assert endpoint_at(f"{MODELS}/org%2Fmodel") is ENDPOINTS[MODELS]
+
+
+@pytest.mark.parametrize(
+    ("path", "meant"),
+    [
+        ("/chat/completions", "/v1/chat/completions"),
+        ("/v1/v1/messages", "/v1/messages"),
+        ("//v1/messages/", "/v1/messages"),
+        ("/nothing", ""),
+    ],
+)
+def test_a_path_with_a_part_too_much_or_too_little_gets_a_hint(path: str, meant: str) -> None:
+    assert meant_path(path) == meant
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/v1/models/../files", "/v1//models", "/v1/models/%2e%2e", "/v1/models/%252e%252e", "/v1/models/a%0ab"],
+)
 def test_paths_that_climb_are_refused(path: str) -> None:
     with pytest.raises(BadInput):
         endpoint_at(path)

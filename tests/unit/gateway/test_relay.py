@@ -11,7 +11,7 @@ from tests.unit.gateway.stubs import CannedTransport, chunk, exchange, upstream
 from deputize.core.errors import UpstreamError
 from deputize.gateway.exchange import Leg
 from deputize.gateway.relay import CompressedRelay, FrameRelay, SameProtocolRelay, TranslatingRelay
-from deputize.wire.registry import CHAT, MESSAGES
+from deputize.wire.registry import CHAT, MESSAGES, RESPONSES
 from deputize.wire.sse import DONE, PING
 
 TEXT = [chunk({"role": "assistant", "content": ""}), chunk({"content": "Hel"}), chunk({"content": "lo"})]
@@ -83,3 +83,50 @@ def test_a_compressed_stream_passes_and_is_read_from_a_copy() -> None:
     assert sent + relay.tail == b"".join(packed) and not relay.reports_failure
     assert outcome.completion is not None and outcome.completion.message["content"] == "Hello"
     assert relay.finish(UpstreamError("x")).cut_by == "upstream" and relay.tail == b""
+
+
+def test_what_comes_after_an_early_end_passes_as_it_comes() -> None:
+    relay = same()
+    early = chunk({"content": ""}, "stop")
+    assert relay.feed(early) == b""
+    assert relay.feed(TEXT[1]) == early + TEXT[1] and relay.feed(TEXT[2]) == TEXT[2]
+    assert (
+        relay.feed(b"".join(END)) == b"" and relay.finish(None).cut_by == "" and relay.tail == b"".join(END)
+    )
+
+
+def test_another_choice_passes_after_the_first_has_ended() -> None:
+    relay = same()
+    relay.feed(b"".join(TEXT) + END[0])
+    other = b'data: {"choices":[{"index":1,"delta":{"content":"b"}}]}\n\n'
+    assert relay.feed(other) == END[0] + other and relay.feed(other) == other
+    last = b'data: {"choices":[{"index":1,"delta":{},"finish_reason":"stop"}]}\n\n'
+    assert relay.feed(last + DONE) == b""
+    assert relay.finish(None).cut_by == "" and relay.tail == last + DONE
+
+
+def test_an_end_mark_without_a_reason_passes_and_is_not_recorded_as_whole() -> None:
+    relay = same()
+    relay.feed(b"".join(TEXT) + DONE)
+    outcome = relay.finish(None)
+    assert relay.tail == DONE and outcome.cut_by == "upstream"
+
+
+@pytest.mark.parametrize("make", [same, translating])
+def test_an_error_in_place_of_a_stream_is_passed_on(make: Any) -> None:
+    relay: FrameRelay = make()
+    relay.feed(b'{"error":{"message":"limit 8192"}}')
+    assert relay.finish(None).cut_by == "upstream" and b"limit 8192" in relay.tail
+
+
+def test_freeform_calls_come_back_as_text_in_answer_and_record() -> None:
+    way = leg(same=False)
+    way.freeform = frozenset({"patch"})
+    asked = exchange({"model": "m", "input": "q"}, RESPONSES)
+    relay = TranslatingRelay(way, lambda: 7.0, RESPONSES.stream_writer(asked.reply_head))
+    call = {"index": 0, "id": "c", "function": {"name": "patch", "arguments": '{"input":"*** Begin"}'}}
+    out = relay.feed(chunk({"tool_calls": [call]}) + chunk({}, "tool_calls") + DONE)
+    outcome = relay.finish(None)
+    assert b"response.custom_tool_call_input.delta" in out and b'"delta":"*** Begin"' in out
+    assert outcome.completion is not None
+    assert outcome.completion.message["tool_calls"][0]["custom"] == {"name": "patch", "input": "*** Begin"}

@@ -23,7 +23,9 @@ def test_the_same_protocol_gets_the_clients_bytes() -> None:
     asked = exchange(query="?beta=1", headers={"x": "1", "host": "h"})
     path, headers, body = request_for(leg(CHAT, same=True), asked, ask_for_usage=True)
     assert (path, body) == ("/v1/chat/completions?beta=1", asked.body)
-    assert headers == [("x", "1"), ("accept-encoding", "identity")]
+    assert headers == [("x", "1"), ("accept-encoding", "identity"), ("x-request-id", "dpz-1")]
+    asked = exchange(headers={"x-request-id": "mine"})
+    assert ("x-request-id", "mine") in request_for(leg(CHAT, same=True), asked, ask_for_usage=True)[1]
 
 
 def test_usage_is_asked_for_in_streams_and_the_leg_says_so() -> None:

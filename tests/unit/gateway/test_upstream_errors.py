@@ -14,6 +14,21 @@ from deputize.gateway.upstream_errors import error_message, lacks_endpoint
         (405, b'{"detail":"Method Not Allowed"}', True),
         (404, b'{"error":{"message":"x","code":"model_not_found"}}', False),
         (404, b'{"error":{"message":"x","param":"previous_response_id"}}', False),
+        (
+            404,
+            b'{"error":{"message":"model \'x\' not found, try pulling it","code":null,"param":null}}',
+            False,
+        ),
+        (
+            404,
+            b'{"error":{"code":"DeploymentNotFound","message":"The API deployment does not exist."}}',
+            False,
+        ),
+        (404, b'{"object":"error","message":"The model `x` does not exist.","param":null,"code":404}', False),
+        (404, b'{"error":{"message":"Invalid URL (POST /v1/responses)","param":null,"code":null}}', True),
+        (404, b'{"detail":"Not Found"}', True),
+        (200, b'{"error":"Unexpected endpoint or method. (POST /v1/responses)"}', True),
+        (200, b'{"output":[]}', False),
         (400, b"", False),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.unit.gateway.stubs import (
     JSON,
+    SSE,
     CannedResponse,
     CannedTransport,
     completion_body,
@@ -68,3 +69,50 @@ async def test_an_upstream_that_speaks_nothing_known_is_refused() -> None:
     server.speaks = lambda dialect: False  # type: ignore[method-assign]
     with pytest.raises(BadInput, match="speaks no protocol"):
         await sender(server).send(exchange())
+
+
+async def test_a_missing_model_is_not_taken_for_a_missing_endpoint_whatever_is_said() -> None:
+    """The chat protocol does not know the model either, so the first answer is the one to give back."""
+    body = b"404 page not found"
+    server = upstream(CannedTransport(CannedResponse(404, [], body), CannedResponse(404, JSON, b"{}")))
+    leg = await sender(server).send(exchange({"model": "m", "input": "q"}, RESPONSES))
+    assert not server.without_responses and leg.dialect is RESPONSES and leg.body == body
+
+
+async def test_what_refers_to_an_earlier_response_is_asked_nowhere_else() -> None:
+    transport = CannedTransport(CannedResponse(404, [], b"404 page not found"))
+    asked = exchange({"model": "m", "input": "q", "previous_response_id": "resp_1"}, RESPONSES)
+    leg = await sender(upstream(transport)).send(asked)
+    assert leg.response is not None and leg.response.status == 404 and len(transport.sent) == 1
+
+
+async def test_a_field_of_the_gateways_own_is_left_out_once_it_is_refused() -> None:
+    refusal = b'{"error":{"message":"Unrecognized request argument: stream_options"}}'
+    transport = CannedTransport(CannedResponse(400, JSON, refusal), CannedResponse(200, SSE))
+    server = upstream(transport)
+    send = sender(server)
+    fields = {"model": "m", "messages": [{"role": "user", "content": "q"}], "stream": True}
+    leg = await send.send(exchange(fields))
+    assert leg.response is not None and leg.response.status == 200
+    assert [b"stream_options" in body for _, _, body in transport.sent] == [True, False]
+    await send.send(exchange(fields))
+    assert b"stream_options" not in transport.sent[-1][2], "remembered"
+
+
+async def test_a_refusal_of_the_clients_own_request_is_asked_once() -> None:
+    transport = CannedTransport(CannedResponse(400, JSON, b'{"error":{"message":"stream_options: no"}}'))
+    fields = {
+        "model": "m",
+        "messages": [{"role": "user"}],
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    await sender(upstream(transport)).send(exchange(fields))
+    assert len(transport.sent) == 1
+
+
+async def test_the_upstream_that_was_asked_is_known_even_where_it_fails() -> None:
+    asked = exchange()
+    with pytest.raises(UpstreamError):
+        await sender(upstream(CannedTransport(UpstreamError("down")), "a")).send(asked)
+    assert asked.asked == "a"

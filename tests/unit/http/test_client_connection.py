@@ -120,10 +120,6 @@ def test_rubbish_is_an_upstream_error(data: bytes, places: list[int]) -> None:
         (CHUNKED + b"zz\r\n", "did not answer in HTTP"),
         (CHUNKED + b"ffffffffffffffffffff\r\n", "did not answer in HTTP"),
         (b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nab", "did not answer in HTTP"),
-        (
-            b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n",
-            "did not answer in HTTP",
-        ),
         (b"HTTP/1.1 101 Switching\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n", "did not answer in HTTP"),
         (b"HTTP/1.1 200 OK\r\nx: " + b"y" * 300_000, "head of more than"),
         (b"", "closed the connection without an answer"),
@@ -138,3 +134,10 @@ def test_what_is_wrong_is_said(data: bytes, why: str) -> None:
 def test_bytes_out_of_turn_end_a_connection() -> None:
     status, _, body, kept = read([b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\naHTTP/1.1 200 OK\r\n\r\n"])
     assert (status, body, kept) == (200, b"a", False)
+
+
+def test_an_answer_with_a_length_and_chunks_is_read_by_its_chunks() -> None:
+    head = b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n"
+    assert read([head + b"5\r\nHello\r\n0\r\n\r\n"])[2:] == (b"Hello", False), (
+        "and its connection is not kept"
+    )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from collections.abc import Callable
 
 import pytest
+import zstandard
 
-from deputize.core.errors import UpstreamError
-from deputize.http.content_encoding import decompressor
+from deputize.core.errors import BadInput, RequestTooLarge, UnsupportedMediaType, UpstreamError
+from deputize.http.content_encoding import decompressor, unpack_request
 
 
 @pytest.mark.parametrize(
@@ -42,3 +44,36 @@ def test_all_pieces_together_have_a_limit() -> None:
     assert decompressor("deflate", len(text))(packed) == text
     with pytest.raises(UpstreamError):
         decompressor("deflate", len(text) - 1)(packed)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "pack"),
+    [
+        ("gzip", gzip.compress),
+        ("deflate", zlib.compress),
+        ("deflate", lambda data: zlib.compress(data)[2:-4]),
+        ("zstd", zstandard.ZstdCompressor().compress),
+        ("gzip, zstd", lambda data: zstandard.ZstdCompressor().compress(gzip.compress(data))),
+        ("identity", bytes),
+    ],
+)
+def test_requests_are_unpacked(encoding: str, pack: Callable[[bytes], bytes]) -> None:
+    assert unpack_request(pack(b'{"a":1}'), encoding, 100) == b'{"a":1}'
+    if encoding != "identity":
+        with pytest.raises(RequestTooLarge, match="unpacks to more"):
+            unpack_request(pack(b"a" * 1000), encoding, 100)
+        with pytest.raises(BadInput, match=r"not in the|ends before"):
+            unpack_request(pack(b'{"a":1}' * 9)[:9], encoding, 100)
+
+
+def test_an_encoding_that_is_not_read_is_named() -> None:
+    with pytest.raises(UnsupportedMediaType, match=r"'br'.*gzip, deflate, zstd"):
+        unpack_request(b"x", "br", 100)
+
+
+def test_a_zstd_answer_is_unpacked_piece_by_piece_within_bounds() -> None:
+    packed = zstandard.ZstdCompressor().compress(b"words")
+    decompress = decompressor("zstd")
+    assert b"".join(decompress(packed[i : i + 3]) for i in range(0, len(packed), 3)) == b"words"
+    with pytest.raises(UpstreamError):
+        decompressor("zstd", 10)(zstandard.ZstdCompressor().compress(b"a" * 100))

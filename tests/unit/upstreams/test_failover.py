@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from deputize.core.errors import BadInput, UpstreamError
+from deputize.core.errors import BadInput, UpstreamError, UpstreamTimeout
 from deputize.http.headers import Headers
 from deputize.upstreams.failover import Breaker, RetryConfig, UpstreamPool, retry_after_s
 from deputize.upstreams.upstream import Upstream
@@ -160,3 +160,59 @@ def test_breaker_opens_waits_and_lets_one_try() -> None:
 def test_retry_after_forms() -> None:
     assert retry_after_s("2.5") == 2.5 and retry_after_s("-1") == 0 and retry_after_s("") is None
     assert retry_after_s("Wed, 21 Oct 2015 07:28:00 GMT") == 0 and retry_after_s("soon") is None
+
+
+class Said(Canned):
+    """An answer with a body."""
+
+    def __init__(self, status: int, body: bytes, headers: Headers | None = None) -> None:
+        super().__init__(status, headers)
+        self.body = body
+
+    async def read(self) -> bytes:
+        return self.body
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        yield self.body
+
+
+async def test_advice_on_retries_is_respected() -> None:
+    transport = CannedTransport(Canned(409, [("x-should-retry", "false")]))
+    upstreams, slept = pool(transport)
+    assert await send(upstreams) == 409 and not slept
+    quota = b'{"error":{"code":"insufficient_quota"}}'
+    upstreams, slept = pool(CannedTransport(Said(429, quota)))
+    answer = await upstreams.send("POST", upstreams.members, lambda u: ("/v1/x", [], b""))
+    assert answer.incoming.status == 429 and await answer.incoming.read() == quota and not slept
+    upstreams, slept = pool(CannedTransport(Canned(429, [("retry-after-ms", "2500")]), Canned(200)))
+    assert await send(upstreams) == 200 and slept == [2.5]
+
+
+async def test_an_upstream_that_is_silent_is_asked_once() -> None:
+    transport = CannedTransport(UpstreamTimeout("late"), Canned(200))
+    upstreams, _ = pool(transport)
+    with pytest.raises(UpstreamTimeout):
+        await send(upstreams)
+    assert len(transport.urls) == 1
+    upstreams, _ = pool(CannedTransport(UpstreamTimeout("late"), Canned(200)))
+    answer = await upstreams.send("POST", upstreams.members, lambda u: ("/v1/x", [], b""), may_repeat=True)
+    assert answer.incoming.status == 200, "the caller's word"
+    upstreams, _ = pool(CannedTransport(UpstreamTimeout("no connection", asked=False), Canned(200)))
+    assert await send(upstreams) == 200, "nothing had been sent"
+    upstreams, _ = pool(CannedTransport(UpstreamTimeout("late"), Canned(200)), 2)
+    assert await send(upstreams) == 200, "another one may be asked"
+
+
+async def test_all_attempts_share_one_deadline() -> None:
+    now = 0.0
+
+    async def sleep(seconds: float) -> None:
+        nonlocal now
+        now += 400.0
+
+    transport = CannedTransport(Canned(500), Canned(500), Canned(500))
+    upstreams, _ = pool(transport)
+    upstreams.sleep, upstreams.clock = sleep, lambda: now
+    with pytest.raises(UpstreamError, match="answered 500"):
+        await send(upstreams)
+    assert len(transport.urls) == 2, "600 s are over before the third"

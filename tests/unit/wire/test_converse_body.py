@@ -65,7 +65,7 @@ def test_a_reply_and_a_stream_are_the_same() -> None:
     done = parse_reply(whole)
     assert reply_of_stream(stream) == done
     assert done.message["content"] == "ab" and done.finish_reason == "tool_calls"
-    assert done.usage is not None and done.usage.prompt_tokens == 15 and done.cached_tokens == 10
+    assert done.usage is not None and done.usage.prompt_tokens == 15 and done.usage.cached_tokens == 10
 
 
 def test_no_message_is_refused() -> None:

@@ -26,12 +26,33 @@ def test_unknown_items_are_kept_as_they_are() -> None:
     assert items_to_chat([item]) == [{"role": "assistant", "content": [item]}]
 
 
-@pytest.mark.parametrize("wrong", [None, 3, ["text"]])
+@pytest.mark.parametrize("wrong", [None, [], 3, ["text"], {"a": 1}])
 def test_input_that_makes_no_sense_is_refused(wrong: Any) -> None:
     with pytest.raises(BadInput, match="'input'"):
         to_chat({"input": wrong})
-    with pytest.raises(BadInput, match="'input'"):
-        to_chat({"input": []})
+
+
+@pytest.mark.parametrize(
+    "fields", [{"prompt": {"id": "p"}}, {"input": [], "previous_response_id": "r"}, {"conversation": "c"}]
+)
+def test_what_is_asked_may_stand_elsewhere_than_in_the_input(fields: dict[str, Any]) -> None:
+    assert to_chat(fields)["messages"] == []
+
+
+def test_freeform_tools_their_calls_and_results_go_both_ways() -> None:
+    items = [
+        {"type": "custom_tool_call", "call_id": "c", "name": "patch", "input": "*** Begin"},
+        {"type": "custom_tool_call_output", "call_id": "c", "output": "done"},
+        call("d"),
+        {"type": "function_call_output", "call_id": "d", "output": "ok"},
+    ]
+    tool = {"type": "custom", "name": "patch", "description": "Edits files."}
+    choice = {"type": "custom", "name": "patch"}
+    chat = to_chat({"model": "m", "input": items, "tools": [tool], "tool_choice": choice})
+    assert chat["messages"][0]["tool_calls"][0]["custom"] == {"name": "patch", "input": "*** Begin"}
+    assert chat["tools"] == [{"type": "custom", "custom": {"name": "patch", "description": "Edits files."}}]
+    assert chat["tool_choice"] == {"type": "custom", "custom": {"name": "patch"}}
+    assert chat_to_items(chat["messages"]) == items
 
 
 def test_answer_formats_go_both_ways() -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from deputize.core.errors import UpstreamError
-from deputize.wire.sse import FrameSplitter, encode_data, encode_event, parse_frame
+from deputize.wire.sse import FrameSplitter, encode_data, encode_event, frames_of, parse_frame
 
 FRAMES = st.lists(
     st.one_of(
@@ -80,3 +81,30 @@ def test_a_frame_without_end_is_refused() -> None:
     splitter = FrameSplitter(max_frame_bytes=10)
     with pytest.raises(UpstreamError, match="more than 10 bytes"):
         splitter.feed(b"data: 123456789")
+
+
+def test_a_byte_order_mark_before_the_first_frame_is_ignored() -> None:
+    raw = b"\xef\xbb\xbfdata: x\n\n"
+    assert parse_frame(raw) == (raw, "", "x")
+
+
+@pytest.mark.parametrize("size", [1, 5, 100])
+def test_frames_that_end_with_one_line_end_come_as_they_are_made(size: int) -> None:
+    lines = [b'data: {"a":1}\n', b'data: {"a":2}\n', b"data: [DONE]\n"]
+    splitter = FrameSplitter()
+    stream = b"".join(lines)
+    frames = [f for at in range(0, len(stream), size) for f in splitter.feed(stream[at : at + size])]
+    assert [f.raw for f in frames] == lines[:2]
+    assert [f.data for f in frames_of(splitter.rest())] == ["[DONE]"]
+    at_once = FrameSplitter().feed(stream + b"\n")
+    assert [f.data for f in at_once] == ['{"a":1}', '{"a":2}', "[DONE]", ""]
+
+
+def test_a_long_frame_in_many_pieces_takes_no_time() -> None:
+    splitter = FrameSplitter()
+    piece = b"A" * 65536
+    began = time.process_time()
+    for _ in range(600):
+        assert not splitter.feed(piece)
+    assert len(splitter.feed(b"\n\n")) == 1
+    assert time.process_time() - began < 2.0

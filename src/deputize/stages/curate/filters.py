@@ -40,6 +40,11 @@ def failed_call(call: Call) -> str | None:
     return "failed or aborted call" if call.aborted or call.status >= 400 else None
 
 
+def partly_recorded(call: Call) -> str | None:
+    """A reply of which the record does not hold all: sound, images, calls of the provider's own tools."""
+    return "reply that is not recorded whole" if call.response.get("not_recorded") else None
+
+
 def truncated_answer(call: Call) -> str | None:
     """A reply that stopped at its length limit or was withheld."""
     return {"length": "truncated answer", "content_filter": "withheld answer"}.get(call.finish_reason)
@@ -126,6 +131,7 @@ def _has_duplicate_keys(text: str) -> bool:
 
 FILTERS: tuple[Filter, ...] = (
     failed_call,
+    partly_recorded,
     empty_answer,
     truncated_answer,
     bad_tool_call,

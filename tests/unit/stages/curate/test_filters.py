@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deputize.core.records import Call, Outcome
+from deputize.core.contracts import answer_of
+from deputize.core.records import Call, Contract, Outcome
 from deputize.stages.curate.filters import ComparedReply, disagreements, first_reason, outcome_reasons
 
 BOOK = {
@@ -81,6 +82,15 @@ LABELS = [(f"x{i}", f"other {i}", "yes" if i % 2 else "no") for i in range(30)]
 )
 def test_reasons(made: Call, reason: str) -> None:
     assert first_reason(made) == reason
+
+
+def test_a_reply_that_the_record_does_not_hold_whole_teaches_nothing() -> None:
+    response = {"role": "assistant", "content": "see the picture", "not_recorded": ["images"]}
+    made = Call(id="c", messages=[{"role": "user", "content": "x"}], response=response)
+    assert first_reason(made) == "reply that is not recorded whole"
+    assert answer_of(response, Contract(kind="text")) is None, (
+        "nor is it an answer that a specialist could give"
+    )
 
 
 def test_failed_episodes_are_not_learnt_from_unless_nothing_else_is_there() -> None:

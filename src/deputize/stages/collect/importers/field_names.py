@@ -111,12 +111,31 @@ CACHED_TOKENS = (
     "gen_ai.usage.cached_tokens", "gen_ai.usage.cache_read_input_tokens", "llm.token_count.prompt_details.cache_read",
     "ai.usage.cachedInputTokens", "prompt_cached_tokens", "cache_read_tokens",
 )  # fmt: skip
+CACHE_WRITE_TOKENS = (
+    "cache_write_tokens", "cache_creation_input_tokens", "cacheWriteInputTokens", "cacheCreationInputTokens",
+    "input_tokens_cache_write", "cache_creation", "gen_ai.usage.cache_creation.input_tokens",
+    "gen_ai.usage.cache_creation_input_tokens", "llm.token_count.prompt_details.cache_write",
+    "ai.usage.inputTokenDetails.cacheWriteTokens", "prompt_cache_creation_tokens", "cache_creation_tokens",
+)  # fmt: skip
+REASONING_TOKENS = (
+    "reasoning_tokens", "output_reasoning_tokens", "thoughtsTokenCount", "reasoningTokens", "reasoning",
+    "output_reasoning", "gen_ai.usage.reasoning.output_tokens", "gen_ai.usage.reasoning_tokens",
+    "llm.token_count.completion_details.reasoning", "llm.usage.reasoning_tokens", "ai.usage.reasoningTokens",
+    "completion_reasoning_tokens",
+)  # fmt: skip
 TOKEN_DETAILS = (
     "prompt_tokens_details",
     "input_tokens_details",
     "input_token_details",
     "promptTokensDetails",
     "inputTokenDetails",
+)
+WRITTEN_DETAILS = (
+    "completion_tokens_details",
+    "output_tokens_details",
+    "output_token_details",
+    "completionTokensDetails",
+    "outputTokenDetails",
 )
 
 REQUEST_AND_RESPONSE = (

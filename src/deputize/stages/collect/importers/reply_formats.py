@@ -133,12 +133,7 @@ def _of_stream(found: RecordedReply) -> Reply:
 
 def _of_completion(done: Completion, raw: Any = None, *, is_whole: bool = True) -> Reply:
     usage = usage_of(raw.get("usage")) if isinstance(raw, dict) else None
-    if usage is None and done.usage is not None:
-        usage = Usage(
-            prompt_tokens=done.usage.prompt_tokens,
-            completion_tokens=done.usage.completion_tokens,
-            cached_tokens=done.cached_tokens or 0,
-        )
+    usage = usage or done.usage
     created = (raw.get("created_at") or raw.get("createTime")) if isinstance(raw, dict) else None
     return Reply(done.message, done.model, done.finish_reason, usage, done.id, created, is_whole=is_whole)
 

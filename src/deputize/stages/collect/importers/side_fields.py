@@ -234,14 +234,23 @@ def row_usage(raw: dict[str, Any]) -> Usage | None:
     if prompt is None and written is None:
         return None
     details = next((d for name in names.TOKEN_DETAILS if (d := mapping(raw.get(name))) is not None), {})
+    written_details = next(
+        (d for name in names.WRITTEN_DETAILS if (d := mapping(raw.get(name))) is not None), {}
+    )
     cached = first_number((raw, details), names.CACHED_TOKENS)
+    wrote = first_number((raw, details), names.CACHE_WRITE_TOKENS)
+    reasoning = first_number((raw, written_details), names.REASONING_TOKENS)
     if "input_tokens" in raw and "prompt_tokens" not in raw and "cache_read_input_tokens" in raw:
         # Anthropic counts what the cache gave apart
-        prompt = (prompt or 0) + (cached or 0) + (number(raw.get("cache_creation_input_tokens")) or 0)
+        prompt = (prompt or 0) + (cached or 0) + (wrote or 0)
     if not prompt and not written:
         return None
     return Usage(
-        prompt_tokens=int(prompt or 0), completion_tokens=int(written or 0), cached_tokens=int(cached or 0)
+        prompt_tokens=int(prompt or 0),
+        completion_tokens=int(written or 0),
+        cached_tokens=int(cached or 0),
+        cache_write_tokens=int(wrote or 0),
+        reasoning_tokens=int(reasoning or 0),
     )
 
 

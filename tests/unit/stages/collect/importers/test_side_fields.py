@@ -71,11 +71,15 @@ def test_latencies(row: dict[str, Any]) -> None:
                 "cache_read_input_tokens": 4,
                 "cache_creation_input_tokens": 3,
             },
-            Usage(prompt_tokens=9, completion_tokens=1, cached_tokens=4),
+            Usage(prompt_tokens=9, completion_tokens=1, cached_tokens=4, cache_write_tokens=3),
         ),
         (
             {"prompt_tokens": 9, "completion_tokens": 1, "prompt_tokens_details": {"cached_tokens": 4}},
             Usage(prompt_tokens=9, completion_tokens=1, cached_tokens=4),
+        ),
+        (
+            {"input_tokens": 9, "output_tokens": 5, "output_tokens_details": {"reasoning_tokens": 4}},
+            Usage(prompt_tokens=9, completion_tokens=5, reasoning_tokens=4),
         ),
         ({"prompt": "text", "completion": "text"}, None),
         ([1], None),
