@@ -17,7 +17,7 @@ from typing import Any
 from benchmarks import table
 from deputize.core.records import Contract
 from deputize.locations import models_path
-from deputize.scoring.leak import Exposure, expose, pattern_bits
+from deputize.scoring.leak import Exposure, bits_total, expose
 from deputize.specialists.catalogue import model_path
 from deputize.specialists.learn_schema import learn_schema
 from deputize.specialists.model_cache import MODELS
@@ -184,7 +184,7 @@ def row_of(
         "exposure by rank": " ".join(f"{t.exposure:.1f}" for t in tests),
         "fitted": " ".join(f"{t.exposure_fitted:.1f}" for t in tests),
         "at most": " ".join(f"{t.exposure_upper:.1f}" for t in tests),
-        "least guesses left": f"2^{min(t.bits_left for t in tests):.1f}",
+        "least guesses left": f"2^{min(t.bits_remaining for t in tests):.1f}",
         "extracted": f"{sum(t.extracted for t in tests)} of {len(tests)}" if fished else "-",
         "validation loss": round(validation_loss, 4),
         "validation accuracy": round(accuracy, 3),
@@ -231,7 +231,7 @@ def main() -> None:
             report_row=report_row,
             **json.loads(args.settings),
         )
-    table.show(f"What a specialist remembers ({pattern_bits(planted_secrets.FORM):.1f} bits a secret)", rows)
+    table.show(f"What a specialist remembers ({bits_total(planted_secrets.FORM):.1f} bits a secret)", rows)
     table.save(args.json, "leak", {"model": args.model, "settings": args.settings, "rows": rows})
 
 

@@ -101,11 +101,11 @@ def _task_rows(
     published = Outcomes()
     for draw in range(n_draws):
         result = task.evaluated(config, seed + draw)
-        for one in result.at_epsilon:
+        for one in result.by_epsilon:
             loss = task.loss(one.threshold) if one.threshold is not None else 0.0
             outcomes.setdefault(one.epsilon, Outcomes()).add(one.threshold, one.share_certified, loss)
         certificate = result.certificate
-        threshold = certificate.threshold if certificate is not None and not result.refused else None
+        threshold = certificate.threshold if certificate is not None and not result.refusal_reason else None
         share = certificate.share_served if certificate is not None else 0.0
         published.add(threshold, share, task.loss(threshold) if threshold is not None else 0.0)
         served_outcomes.add(threshold, share, task.served_loss(threshold) if threshold is not None else 0.0)
@@ -128,7 +128,7 @@ def simulated_rows(n_draws: int, seed: int) -> list[dict[str, Any]]:
             result: TaskResult = simulated_traffic.evaluated(
                 traffic, CONFIG.model_copy(update={"seed": seed + draw})
             )
-            for one in result.at_epsilon:
+            for one in result.by_epsilon:
                 loss = traffic.loss(one.threshold) if one.threshold is not None else 0.0
                 outcomes.setdefault(one.epsilon, Outcomes()).add(one.threshold, one.share_certified, loss)
         out += [{"traffic (simulated)": name, **o.row(e, CONFIG.delta)} for e, o in sorted(outcomes.items())]

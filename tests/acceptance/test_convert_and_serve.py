@@ -187,7 +187,7 @@ def test_an_unchanged_client_gets_what_was_certified_and_the_llm_for_the_rest(
         "10",
     )
     (task,) = report["tasks"]
-    assert task["certificate"] is not None, task["refused"]
+    assert task["certificate"] is not None, task["refusal_reason"]
     published = [
         e.detail["state"] for e in AuditLog(home, KeyRing.open(home)).entries() if e.action == "route.publish"
     ]
@@ -207,13 +207,13 @@ def test_the_same_with_a_small_language_model_that_writes_its_answers(tmp_path: 
     home, environ = tmp_path / "home", dict(os.environ)
     report = convert(home, [line_row(i) for i in range(240)], environ, "--epsilon", "0.1", "--minutes", "12")
     (task,) = report["tasks"]
-    if task["certificate"] is None and task["refused"].startswith("lora leaks: "):
+    if task["certificate"] is None and task["refusal_reason"].startswith("lora leaks: "):
         # fails closed: what remembers planted secrets is not served, however well it writes
-        assert "planted secrets" in task["refused"] and not report["total"]["n_routes"]
+        assert "planted secrets" in task["refusal_reason"] and not report["total"]["n_routes"]
         (test,) = [t for t in task["leak_tests"] if t["method"] == "lora"]
-        assert test["n_extracted"] or test["bits_left"] < 20, test
+        assert test["n_extracted"] or test["bits_remaining"] < 20, test
         pytest.skip(f"the leak test refused the specialist, so there is nothing to serve ({task['refused']})")
-    assert task["certificate"] is not None, task["refused"]
+    assert task["certificate"] is not None, task["refusal_reason"]
     assert next(r for r in task["methods"] if r.get("chosen"))["method"] == "lora"
     cases = []
     for i in range(8):

@@ -203,7 +203,7 @@ def test_a_convert_stopped_in_every_stage_ends_as_if_it_had_not_been(
     report = json.loads(next(home.glob("runs/*/report.json")).read_text())
     assert report["source"]["n_calls"] == 200
     (task,) = report["tasks"]
-    assert task["certificate"] is not None, task["refused"]
+    assert task["certificate"] is not None, task["refusal_reason"]
     store = Home(home).open_store()
     assert store.count() == 200
     store.close()

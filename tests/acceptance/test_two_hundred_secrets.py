@@ -385,7 +385,7 @@ def test_two_hundred_identifiers_and_what_one_person_alone_says_are_nowhere_in_c
     )
     # a specialist that its leak test refuses was trained and lies on the disk all the same
     kinds = {t["kind"] for t in report["tasks"] if t["specialist"] or t["leak_tests"]}
-    assert {"json", "tool_call"} <= kinds, [(t["kind"], t["refused"]) for t in report["tasks"]]
+    assert {"json", "tool_call"} <= kinds, [(t["kind"], t["refusal_reason"]) for t in report["tasks"]]
     (tmp_path / "said").mkdir()
     (tmp_path / "said" / "log").write_text("\n".join([*said, caplog.text, *capfd.readouterr()]))
     # with the key they are all there

@@ -144,9 +144,9 @@ def convert(
             fresh=fresh,
         )
     terminal.result(report, lambda: show_report(terminal, report))
-    if report["nothing_trained"]:
+    if report["nothing_trained_reason"]:
         if terminal.json:
-            terminal.note(report["nothing_trained"])
+            terminal.note(report["nothing_trained_reason"])
         raise click.exceptions.Exit(TOO_FEW_EPISODES)
 
 

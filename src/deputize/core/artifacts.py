@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from deputize.core.certification import AllRoutes, Feasibility, TestLevel
+from deputize.core.certification import DeltaSpending, FamilyWiseTest, Feasibility
 from deputize.core.earlier_route import EarlierRoute
 from deputize.core.ood_detector_power import OutOfDistributionDetectorPower
 from deputize.core.records import Certificate, Contract, Example, KeySpace, Record, Split, Task
@@ -99,7 +99,7 @@ class Curated(Record):
     warnings: list[str] = msgspec.field(default_factory=list)
     detectors: list[str] = msgspec.field(default_factory=list)
     """Names of what looked for personal data."""
-    measured: str = ""
+    tagger_recall: str = ""
     """Of the tagger among them: "measured recall x on set y"; "" where nothing was measured."""
     linked_by: dict[str, int] = msgspec.field(default_factory=dict)
     """Calls by what tells their episode: header (the log names it), history, session (a session field, or one person's
@@ -209,11 +209,11 @@ class Leak(Record):
     """Bits, of the secret that is remembered best."""
     seconds: float = 0.0
     """Time of the test."""
-    n_given_away: int = 0
+    n_leaked: int = 0
     """Secrets that were extracted, or that fewer guesses would find than a secret must cost: any one is a leak."""
-    bits_left: float | None = None
+    bits_remaining: float | None = None
     """log2 of the guesses that the least safe secret still costs, at the cautious end of the estimate; None: an older test."""
-    pattern_bits: float | None = None
+    bits_total: float | None = None
     """log2 of the guesses that a secret costs without the specialist."""
 
 
@@ -361,7 +361,7 @@ class CurvePoint(Record):
     """Upper end of it."""
 
 
-class AtEpsilon(Record):
+class EpsilonRow(Record):
     """The claim that could be made of a task at one epsilon; each epsilon is a test of its own at delta."""
 
     epsilon: float
@@ -431,7 +431,7 @@ class EvaluationFacts(Record):
     """Units for which the LLM was asked more than once."""
     seconds_per_call: float | None = None
     """Measured time of one call of the chosen specialist, its whole answer written."""
-    written_in_full: FullAnswers | None = None
+    full_answers: FullAnswers | None = None
     """Measured apart where answers hold free text."""
     action_accuracy: float | None = None
     """Agreement on tool names without arguments, on held-out calls; null for tasks that call no tools."""
@@ -466,21 +466,21 @@ class TaskResult(Record):
     certificate: Certificate | None = None
     test: TestScore | None = None
     held_out: HeldOut | None = None
-    refused: str = ""
+    refusal_reason: str = ""
     """Why there is no certificate, for a reader; nothing is decided by it."""
     methods: list[MethodRow] = msgspec.field(default_factory=list)
     """Baselines, then the trained methods from cheap to expensive."""
     curve: list[CurvePoint] = msgspec.field(default_factory=list)
     """From the strictest threshold to the most permissive."""
-    at_epsilon: list[AtEpsilon] = msgspec.field(default_factory=list)
+    by_epsilon: list[EpsilonRow] = msgspec.field(default_factory=list)
     """By rising epsilon."""
     evaluation: EvaluationFacts = EvaluationFacts()
     held_out_groups: dict[str, tuple[float, float]] = msgspec.field(default_factory=dict)
     """Group -> (calls meant for code, loss difference summed over all its calls): what the totals of the report are made
     of. Names of groups stay here, in the sealed results."""
-    level: TestLevel | None = None
+    delta_spending: DeltaSpending | None = None
     """Level of the test; None where nothing was tested."""
-    all_routes: AllRoutes | None = None
+    family_wise: FamilyWiseTest | None = None
     """The claim if those of all tasks had to hold at once; None where nothing was tested."""
     calibration: list[CallOutcome] = msgspec.field(default_factory=list)
     """What was recorded of each calibration call that was read: what the gateway serves can be compared with it."""
@@ -494,5 +494,5 @@ class Evaluated(Record):
     """Published routes of which this run certified no successor."""
     outdated: dict[str, str] = msgspec.field(default_factory=dict)
     """Published routes with a successor that may not serve beside it -> why."""
-    n_gone: int = 0
+    n_missing_from_store: int = 0
     """Calls of validation, calibration and test that had left the store (erased, expired) and were left out."""

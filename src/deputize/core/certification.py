@@ -18,7 +18,7 @@ class Feasibility(Record):
     """The loss to be claimed."""
     delta: float
     """The probability with which a claim may be false."""
-    level: float
+    test_level: float
     """The part of delta that may be spent on this test."""
     n_earlier: int
     """Tests of earlier runs on some of the same groups; each has spent a part of delta."""
@@ -34,14 +34,14 @@ class Feasibility(Record):
     """The verdict in words."""
 
 
-class TestLevel(Record):
+class DeltaSpending(Record):
     """The level of one task's test: what is left of delta after earlier tests on the same groups, and after this one."""
 
     __test__ = False
 
     delta: float
     """For all tests on these groups together."""
-    level: float
+    test_level: float
     """Of this test."""
     n_earlier: int = 0
     """Tests of earlier runs on some of the same groups."""
@@ -49,16 +49,16 @@ class TestLevel(Record):
     """Only groups that no earlier test saw were used: they are enough, and cost nothing of what was spent."""
     n_groups: int = 0
     """Calibration groups that the test could draw on."""
-    left: float = 0.0
+    delta_left: float = 0.0
     """The part of delta that is left for further tests on the same groups."""
 
 
-class AllRoutes(Record):
+class FamilyWiseTest(Record):
     """The claim that could be made of a task if the claims of all tasks of the run had to hold at once."""
 
     n_tasks: int
     """Tasks that were tested: delta is shared among them."""
-    level: float
+    test_level: float
     """Of this task's test then (Holm's step over the tasks)."""
     certified: bool = False
     """True where a threshold passes at that level and serves enough."""

@@ -360,7 +360,7 @@ class Certificate(Record):
     """Of them, answered otherwise than the LLM did."""
     uncompared: list[str] = msgspec.field(default_factory=list)
     """Fields of the reply that the claim is not about."""
-    level: float = 0.0
+    test_level: float = 0.0
     """The part of delta that this test was done at."""
     created_s: float = 0.0
     """When it was made, in Unix seconds; 0: not known."""

@@ -16,16 +16,16 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from deputize.core.artifacts import (
-    AtEpsilon,
     Candidate,
     CurvePoint,
+    EpsilonRow,
     EvaluationFacts,
     HeldOut,
     Leak,
     MethodRow,
     TestScore,
 )
-from deputize.core.certification import AllRoutes, Feasibility, TestLevel
+from deputize.core.certification import DeltaSpending, FamilyWiseTest, Feasibility
 from deputize.core.earlier_route import EarlierRoute
 from deputize.core.records import Certificate, Record
 from deputize.core.sites import Site
@@ -72,11 +72,11 @@ class ReportCuration(Record):
     """Kind of personal data or secret -> places where it was replaced."""
     detectors: list[str]
     """Detectors that looked for personal data."""
-    measured: str
+    tagger_recall: str
     """Measured recall of the tagger among them; "" where none was measured."""
     splits: dict[str, ReportSplit]
     """train, validation, calibration, test -> size."""
-    n_gone: int
+    n_missing_from_store: int
     """Calls of validation, calibration and test that had left the store (erased, expired) when specialists were tested."""
     warnings: list[str]
     """Things that were not as they should be."""
@@ -155,14 +155,14 @@ class ReportTaskCost(Record):
     """With routes: calls that the LLM answers, specialists, and audits."""
     specialist_usd: float
     """Part of routed_usd: specialists, calls they serve."""
-    escalation_usd: float
+    deferred_usd: float
     """Part of routed_usd: specialists, calls they defer to the LLM."""
     audit_usd: float
     """Part of routed_usd: the LLM, audits of served calls; two answers each for routes certified against its repeated samples."""
 
 
 class ReportTask(Record):
-    """One discovered task: either `certificate` or `refused` is set."""
+    """One discovered task: either `certificate` or `refusal_reason` is set."""
 
     id: str
     """Its id."""
@@ -202,13 +202,13 @@ class ReportTask(Record):
     """Claim about the route; null where it was refused."""
     held_out: HeldOut | None
     """The route on held-out calls; null without a certificate, or without such calls."""
-    refused: str | None
+    refusal_reason: str | None
     """Why there is no certificate; null where there is one."""
     feasibility: Feasibility | None
     """Verdict before anything was trained: whether the groups of the task can carry a certificate."""
-    level: TestLevel | None
+    delta_spending: DeltaSpending | None
     """The part of delta that the test was done at, and what is left of it; null where nothing was tested."""
-    all_routes: AllRoutes | None
+    family_wise: FamilyWiseTest | None
     """The claim that holds together with those of all other tasks tested; null where nothing was tested."""
     median_llm_latency_ms: float | None
     """Of the recorded calls."""
@@ -218,7 +218,7 @@ class ReportTask(Record):
     """Baselines, then the trained methods from cheap to expensive."""
     curve: list[CurvePoint]
     """Loss against share served on held-out calls, from the strictest threshold to the most permissive."""
-    at_epsilon: list[AtEpsilon]
+    by_epsilon: list[EpsilonRow]
     """Claims that could be made at other losses."""
     evaluation: EvaluationFacts
     """Facts that the certificate rests on."""
@@ -231,7 +231,7 @@ class ReportCost(ReportTaskCost, kw_only=True):
     """Training, paid once; not in routed_usd."""
     audit_share: float
     """Share of the served calls that is audited, as the gateway's settings say."""
-    llm_left_usd: float
+    llm_usd: float
     """Part of routed_usd: the LLM, calls it answers."""
     break_even_calls: int | None
     """Calls after which training is earned back; null where a call saves nothing."""
@@ -262,7 +262,7 @@ class ReportEnergy(Record):
     """Emissions of training, once."""
 
 
-class ReportTotalAtEpsilon(Record):
+class ReportTotalEpsilonRow(Record):
     """Share of all calls meant for code that could be served at one loss; tasks without a specialist count as not served."""
 
     epsilon: float
@@ -296,7 +296,7 @@ class ReportTotal(Record):
     """Costs."""
     energy: ReportEnergy
     """Energy and emissions."""
-    at_epsilon: list[ReportTotalAtEpsilon]
+    by_epsilon: list[ReportTotalEpsilonRow]
     """Shares that could be served at other losses."""
 
 
@@ -417,7 +417,7 @@ class Report(Record):
     """Remarks to read before quoting a figure."""
     assumptions: list[str]
     """Assumptions of the costs."""
-    nothing_trained: str | None
+    nothing_trained_reason: str | None
     """Why nothing was trained, where no task can be certified with this log; else null."""
     replay: ReportReplay | UnsetType = UNSET
     """Fresh calls through the gateway; only in reports of `deputize demo`."""

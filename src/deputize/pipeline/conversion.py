@@ -196,7 +196,7 @@ def finish(run: Run) -> dict[str, Any]:
         n_skipped=run.state.source_skipped,
         skipped=run.state.skipped,
         earlier=evaluated.earlier,
-        n_gone=evaluated.n_gone,
+        n_missing_from_store=evaluated.n_missing_from_store,
         audit_share=audit_share_of(run.home),
     )
     write_report(run.folder, report)

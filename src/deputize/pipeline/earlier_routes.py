@@ -185,7 +185,7 @@ def _only_recent(result: TaskResult, evidence: ServedEvidence, delta: float) -> 
         "The traffic has changed since the earlier route was certified, and calls from before say nothing of it: of "
         f"{len(recent)} calibration calls since then {n_wrong} would be served and wrong, which carries no claim yet."
     )
-    return structs.replace(result, certificate=None, refused=refused, held_out=None)
+    return structs.replace(result, certificate=None, refusal_reason=refused, held_out=None)
 
 
 def unusable_routes(home: Home, file: RouteFile) -> dict[str, str]:

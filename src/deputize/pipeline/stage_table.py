@@ -82,7 +82,7 @@ def _finetuned(done: Finetuned) -> dict[str, Any]:
 def _evaluated(done: Evaluated) -> dict[str, Any]:
     return {
         "certified": [r.task_id for r in done.results if r.certificate],
-        "refused": {r.task_id: r.refused for r in done.results if r.refused},
+        "refused": {r.task_id: r.refusal_reason for r in done.results if r.refusal_reason},
     }
 
 

@@ -127,7 +127,14 @@ def evaluate(run: Run, out: Artifact[Evaluated]) -> None:
     )
     MODELS.clear()  # a process that goes on, such as the watch, does not keep them in memory
     results, earlier, outdated = _with_earlier_routes(run, results, discovered)
-    out.write(Evaluated(results=results, earlier=earlier, outdated=outdated, n_gone=population.n_gone))
+    out.write(
+        Evaluated(
+            results=results,
+            earlier=earlier,
+            outdated=outdated,
+            n_missing_from_store=population.n_missing_from_store,
+        )
+    )
 
 
 def _with_earlier_routes(

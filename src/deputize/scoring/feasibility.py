@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from deputize.core.certification import Feasibility, TestLevel
+from deputize.core.certification import DeltaSpending, Feasibility
 from deputize.scoring.certificates import percent, units_needed
 from deputize.scoring.intervals import clopper_pearson
 
@@ -51,7 +51,7 @@ def feasibility(
     n_groups: int,
     n_units: float,
     epsilon: float,
-    test_level: TestLevel,
+    spending: DeltaSpending,
     *,
     fresh_level: float,
     groups_per_day: float | None = None,
@@ -62,38 +62,38 @@ def feasibility(
         n_groups: independent groups of the task in the log, over all splits.
         n_units: calibration units expected of them (fewer: calibration is a part, and the draw is by size).
         epsilon: the loss to be claimed.
-        test_level: the level that is left for the test.
+        spending: the level that is left for the test.
         fresh_level: the level of a test on groups that no test has seen.
         groups_per_day: new groups of the task in a day; None where the log has no times.
     """
-    needed, units = units_needed(epsilon, test_level.level), math.floor(n_units + 1e-9)
+    needed, units = units_needed(epsilon, spending.test_level), math.floor(n_units + 1e-9)
     possible = units >= needed
-    more = 0 if possible else _more_groups(n_groups, n_units, epsilon, test_level, fresh_level)
+    more = 0 if possible else _more_groups(n_groups, n_units, epsilon, spending, fresh_level)
     days = more / groups_per_day if more and groups_per_day else (None if more else 0.0)
-    smallest = smallest_epsilon(units, test_level.level)
+    smallest = smallest_epsilon(units, spending.test_level)
     return Feasibility(
         n_groups=n_groups,
         n_units=units,
         n_needed=needed,
         epsilon=epsilon,
-        delta=test_level.delta,
-        level=test_level.level,
-        n_earlier=test_level.n_earlier,
+        delta=spending.delta,
+        test_level=spending.test_level,
+        n_earlier=spending.n_earlier,
         smallest_epsilon=smallest,
         possible=possible,
         n_more_groups=more,
         days=days,
-        sentence=_sentence(n_groups, units, needed, epsilon, test_level, smallest, more, days),
+        sentence=_sentence(n_groups, units, needed, epsilon, spending, smallest, more, days),
     )
 
 
 def _more_groups(
-    n_groups: int, n_units: float, epsilon: float, test_level: TestLevel, fresh_level: float
+    n_groups: int, n_units: float, epsilon: float, spending: DeltaSpending, fresh_level: float
 ) -> int:
     """Groups that are missing: for a test of all of them at what is left of delta, or of new ones alone, whichever is sooner."""
     share = n_units / n_groups if n_groups and n_units > 0 else SHARE_UNKNOWN
-    more = math.ceil(units_needed(epsilon, test_level.level) / share) - n_groups
-    if test_level.n_earlier:
+    more = math.ceil(units_needed(epsilon, spending.test_level) / share) - n_groups
+    if spending.n_earlier:
         more = min(more, math.ceil(units_needed(epsilon, fresh_level) / share))
     return max(1, more)
 
@@ -103,7 +103,7 @@ def _sentence(
     n_units: int,
     n_needed: int,
     epsilon: float,
-    test_level: TestLevel,
+    spending: DeltaSpending,
     smallest: float,
     n_more: int,
     days: float | None,
@@ -113,10 +113,10 @@ def _sentence(
         f"give about {n_units:,} calibration unit{'' if n_units == 1 else 's'}"
     )
     spent = ""
-    if test_level.n_earlier:
-        tests = "an earlier test" if test_level.n_earlier == 1 else f"{test_level.n_earlier} earlier tests"
-        spent = f", of which {tests} on the same episodes left {test_level.level:.2g} for this one"
-    need = f"{n_needed:,} are needed for epsilon {epsilon:g} at delta {test_level.delta:g}{spent}"
+    if spending.n_earlier:
+        tests = "an earlier test" if spending.n_earlier == 1 else f"{spending.n_earlier} earlier tests"
+        spent = f", of which {tests} on the same episodes left {spending.test_level:.2g} for this one"
+    need = f"{n_needed:,} are needed for epsilon {epsilon:g} at delta {spending.delta:g}{spent}"
     if not n_more:
         return f"{have}; {need}"
     rounded = math.ceil(smallest * 1000) / 1000
@@ -126,7 +126,7 @@ def _sentence(
         else "No useful epsilon is within reach"
     )
     wait = f", about {_days(days)} at the rate of this log" if days is not None else ""
-    new = "new" if test_level.n_earlier else "more"
+    new = "new" if spending.n_earlier else "more"
     return f"{have}; {need}. {reach}; about {n_more:,} {new} episodes would do{wait}"
 
 

@@ -18,7 +18,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from deputize.core.certification import TestLevel
+from deputize.core.certification import DeltaSpending
 from deputize.core.records import Record
 
 SPENT_SHARE = 0.8
@@ -40,7 +40,7 @@ class RecordedTest(Record):
     """Digests of the template keys of the task: the same calls under another task id are still the same evidence."""
     groups: list[str]
     """Digests of all groups of the task in the log of the run, in whatever split: it has seen their labels."""
-    level: float
+    test_level: float
     """The part of delta that was spent."""
     delta: float
     """For all tests on these groups together."""
@@ -120,7 +120,7 @@ def left_after(n_tests: int, delta: float) -> float:
 
 def level_of_test(
     earlier: Sequence[RecordedTest], groups: GroupDigests, delta: float
-) -> tuple[TestLevel, frozenset[str]]:
+) -> tuple[DeltaSpending, frozenset[str]]:
     """The level of the next test, and the groups that it may draw on, decided by their numbers alone.
 
     Either all groups, at what earlier tests have left of delta, or those that no test has seen, at the level of a first
@@ -145,13 +145,13 @@ def level_of_test(
     else:
         used, spent, n_tests = every, again, n_earlier
     return (
-        TestLevel(
+        DeltaSpending(
             delta=delta,
-            level=spent,
+            test_level=spent,
             n_earlier=n_tests,
             new_groups_only=used != every,
             n_groups=len(used),
-            left=left_after(n_tests + 1, delta),
+            delta_left=left_after(n_tests + 1, delta),
         ),
         used,
     )

@@ -100,14 +100,14 @@ def validity(certificate: Mapping[str, Any]) -> str:
 
 def level_words(task: Mapping[str, Any]) -> str:
     """The level of a task's test in words, what is left for later tests on the same episodes, and the claim for all tasks at once."""
-    level, together = task["level"], task["all_routes"]
-    words = f"Tested at level {level['level']:.2g} of delta {level['delta']:g}"
-    if level["n_earlier"]:
-        n = level["n_earlier"]
+    spending, together = task["delta_spending"], task["family_wise"]
+    words = f"Tested at level {spending['test_level']:.2g} of delta {spending['delta']:g}"
+    if spending["n_earlier"]:
+        n = spending["n_earlier"]
         words += f", after {n} earlier test{'' if n == 1 else 's'} on some of the same episodes"
-    if level["new_groups_only"]:
-        words += f", on the {level['n_groups']:,} episodes that no earlier test saw"
-    words += f"; {level['left']:.2g} is left for further tests on the same episodes."
+    if spending["new_groups_only"]:
+        words += f", on the {spending['n_groups']:,} episodes that no earlier test saw"
+    words += f"; {spending['delta_left']:.2g} is left for further tests on the same episodes."
     if together is None or together["n_tasks"] < 2:
         return words
     held = (
@@ -124,7 +124,7 @@ def leak_words(test: Mapping[str, Any]) -> str:
         f"{test['method']}: {test['n_planted']} secrets planted, {test['n_extracted']} extracted, {test['n_exposed']} exposed; "
         f"mean exposure {test['mean_exposure']:.1f} bits (1.4 in a model that never saw them)"
     )
-    left, whole = test.get("bits_left"), test.get("pattern_bits")
+    left, whole = test.get("bits_remaining"), test.get("bits_total")
     if left is not None and whole is not None:
         words += f"; the least safe one still costs {guesses(left)} of {guesses(whole)} guesses"
     return f"{words}. Refused: {test['reason']}" if test["leaks"] else words

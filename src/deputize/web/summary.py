@@ -37,7 +37,7 @@ def render(report: Mapping[str, Any], max_tasks: int = 20) -> RenderableType:
             f"{usd(cost['audit_usd'])}); training {usd(cost['training_usd'])} once; "
             f"quality {points(total['quality_difference'])}"
         ),
-        *(Text(f"{t['name']}: {level_words(t)}", style="dim") for t in tasks[:max_tasks] if t["level"]),
+        *(Text(f"{t['name']}: {level_words(t)}", style="dim") for t in tasks[:max_tasks] if t["delta_spending"]),
         *_leak_tests(tasks, max_tasks),
         *(
             Text(
@@ -48,10 +48,10 @@ def render(report: Mapping[str, Any], max_tasks: int = 20) -> RenderableType:
             if t["specialist"] and t["specialist"].get("n_erased")
         ),
     ]
-    refused = [t for t in tasks[:max_tasks] if t["refused"]]
+    refused = [t for t in tasks[:max_tasks] if t["refusal_reason"]]
     if refused:
         lines += [Text(""), Text("Refused", style="bold yellow")]
-        lines += [Text(f"  {t['name']}: {t['refused']}") for t in refused]
+        lines += [Text(f"  {t['name']}: {t['refusal_reason']}") for t in refused]
     lines += [
         Text(
             f"{'kept' if one['kept'] else 'closed'}: {one['route_id']} ({one['task_name']}): {one['reason']}"
@@ -123,8 +123,8 @@ def _leak_tests(tasks: Sequence[Mapping[str, Any]], max_lines: int) -> list[Text
 
 def _headline(report: Mapping[str, Any]) -> str:
     total = report["total"]
-    if report["nothing_trained"]:
-        return str(report["nothing_trained"])
+    if report["nothing_trained_reason"]:
+        return str(report["nothing_trained_reason"])
     if not total["n_routes"]:
         return "No route earned a certificate: every call stays with the LLM."
     return (

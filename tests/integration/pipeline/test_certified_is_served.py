@@ -106,7 +106,7 @@ def test_the_claim_holds_for_raw_requests_and_so_does_the_share(converted: tuple
     table, specialists = RouteTable.build(read_routes(path / "routes.json")), InProcess(path)
     split_of = splits(curated)
     asked = [c for c in calls if split_of[c.id] in ("calibration", "test")]
-    assert result.certificate is not None, result.refused
+    assert result.certificate is not None, result.refusal_reason
     assert result.held_out is not None
     served = wrong = 0
     for call in asked:
@@ -143,7 +143,7 @@ def test_calibration_is_asked_through_the_detector(converted: tuple[Path, list[C
     _, _, evaluated = artifacts(path)
     (result,) = evaluated.results
     if result.certificate is None:
-        pytest.skip(f"refused: {result.refused}")
+        pytest.skip(f"refused: {result.refusal_reason}")
     (route,) = RouteTable.build(read_routes(path / "routes.json")).routes
     specialist = load(path / route.specialist, path)
     assert specialist.ood_detector is not None and specialist.specialist.ood_detector is not None
@@ -188,7 +188,7 @@ async def test_a_live_gateway_does_with_each_calibration_call_what_the_run_recor
     path, calls = converted
     _, _, evaluated = artifacts(path)
     (result,) = evaluated.results
-    assert result.certificate is not None, result.refused
+    assert result.certificate is not None, result.refusal_reason
     by_id = {c.id: c for c in calls}
     table = RouteTable.build(read_routes(path / "routes.json"))
     calibrated = {id for id, split in splits(artifacts(path)[0]).items() if split == "calibration"}

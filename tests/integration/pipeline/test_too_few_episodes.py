@@ -51,7 +51,9 @@ def test_nothing_is_trained_and_the_sentence_names_the_flags_and_the_wait(
         found["n_more_groups"] * DAYS / 80, rel=0.01
     )
     for words in ("63 are needed", "`--epsilon 0.1", "more episodes would do, about", "`--explore`"):
-        assert words in report["nothing_trained"] and words in task["refused"].replace("N", "n"), words
+        assert words in report["nothing_trained_reason"] and words in task["refusal_reason"].replace(
+            "N", "n"
+        ), words
         assert words in err
     with Home(home) as opened:
         finished = Run(opened, read_state(opened, latest_run(opened) or ""))
@@ -59,7 +61,9 @@ def test_nothing_is_trained_and_the_sentence_names_the_flags_and_the_wait(
         timings = finished.state.timings_s
         assert timings["select"] + timings["finetune"] + timings["evaluate"] < 5
     page = next((home / "runs").glob("*/report.html")).read_text("utf-8")
-    assert report["nothing_trained"].split("`")[0] in page and "Before training: 80 independent" in page
+    assert (
+        report["nothing_trained_reason"].split("`")[0] in page and "Before training: 80 independent" in page
+    )
     assert run(["--home", str(home), "report"]) == 0, "the report itself is fine"
     assert "63 are needed" in " ".join(capsys.readouterr().out.split())
 
@@ -69,13 +73,13 @@ def test_to_explore_trains_and_certifies_nothing(home: Path, capsys: pytest.Capt
     report = json.loads(capsys.readouterr().out)
     (task,) = report["tasks"]
     assert task["specialist"] is not None and task["certificate"] is None
-    assert report["nothing_trained"] is None and not task["feasibility"]["possible"]
-    assert task["level"]["level"] == pytest.approx(0.04) and task["level"]["n_earlier"] == 0
+    assert report["nothing_trained_reason"] is None and not task["feasibility"]["possible"]
+    assert task["delta_spending"]["test_level"] == pytest.approx(0.04) and task["delta_spending"]["n_earlier"] == 0
     with Home(home) as opened:
-        (look,) = LedgerFile(opened).read().tests
-        assert look.run_id == report["run_id"] and len(look.groups) == N_CALLS
+        (test,) = LedgerFile(opened).read().tests
+        assert test.run_id == report["run_id"] and len(test.groups) == N_CALLS
     # the same episodes again, with another seed
     assert convert(home, "--seed", "1") == 6
     (again,) = json.loads(capsys.readouterr().out)["tasks"]
     assert again["feasibility"]["n_earlier"] == 1 and again["feasibility"]["n_needed"] == 95
-    assert "an earlier test on the same episodes left 0.008 for this one" in again["refused"]
+    assert "an earlier test on the same episodes left 0.008 for this one" in again["refusal_reason"]

@@ -43,7 +43,7 @@ def conversions(folder: Path, n_runs: int, seed: int) -> Iterator[tuple[dict[str
 @pytest.mark.timeout(900)
 def test_the_certificate_is_about_all_calls_and_not_about_what_was_left_over(tmp_path: Path) -> None:
     for task, live, _ in conversions(tmp_path, 5, seed=5):
-        assert task["certificate"] is not None, task["refused"]
+        assert task["certificate"] is not None, task["refusal_reason"]
         assert task["certificate"]["share_served"] == pytest.approx(live.share, abs=0.06)
         assert task["held_out"]["share_served"] == pytest.approx(live.share, abs=0.1)
         assert live.loss <= 0.05

@@ -216,7 +216,7 @@ def test_convert_uses_the_newest_tagger_and_starts_anew_for_it(tiny_tagger: Path
         return Artifact(folder, "curate", Curated, run_key(folder, KeyRing.open(home))).read()
 
     before = curated()
-    assert "tagger" not in before.detectors and before.measured == "" and "TICKET" not in before.entities
+    assert "tagger" not in before.detectors and before.tagger_recall == "" and "TICKET" not in before.entities
     assert b"100-20" in msgspec.json.encode(before)
     home_with(tiny_tagger, home)
     after = curated()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from deputize.core.artifacts import (
-    AtEpsilon,
     CurvePoint,
+    EpsilonRow,
     EvaluationFacts,
     HeldOut,
     MethodRow,
@@ -27,7 +27,7 @@ def test_a_result_survives_json() -> None:
         ),
         methods=[MethodRow(method="lora", trained=True, test_coverage={"0.02": None, "0.05": 0.5})],
         curve=[CurvePoint(threshold=0.5, share_served=0.1, loss=0.0, loss_low=0.0, loss_high=0.2)],
-        at_epsilon=[AtEpsilon(epsilon=0.02)],
+        by_epsilon=[EpsilonRow(epsilon=0.02)],
         evaluation=EvaluationFacts(llm_self_agreement=SelfAgreement(agreement=0.9, n_calls=4)),
         held_out_groups={"g": (1.0, 0.0)},
     )
@@ -35,6 +35,6 @@ def test_a_result_survives_json() -> None:
 
 
 def test_what_is_not_known_takes_no_room() -> None:
-    refused = TaskResult(task_id="t", refused="too few")
-    assert msgspec.json.decode(encode(refused)) == {"task_id": "t", "refused": "too few"}
+    refused = TaskResult(task_id="t", refusal_reason="too few")
+    assert msgspec.json.decode(encode(refused)) == {"task_id": "t", "refusal_reason": "too few"}
     assert decode(encode(refused), TaskResult) == refused

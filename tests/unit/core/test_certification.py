@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from deputize.core.certification import AllRoutes, TestLevel
+from deputize.core.certification import DeltaSpending, FamilyWiseTest
 from deputize.core.records import Record, decode, encode
 from deputize.core.report_schema import document
 
 RECORDS: list[Record] = [
-    TestLevel(delta=0.05, level=0.008, n_earlier=1, n_groups=63, left=0.002),
-    AllRoutes(n_tasks=5, level=0.01, certified=True, threshold=0.9, share_served=0.7),
+    DeltaSpending(delta=0.05, test_level=0.008, n_earlier=1, n_groups=63, delta_left=0.002),
+    FamilyWiseTest(n_tasks=5, test_level=0.01, certified=True, threshold=0.9, share_served=0.7),
 ]
 
 
@@ -21,5 +21,5 @@ def test_a_record_survives_a_file_and_is_whole_in_a_report(record: Record) -> No
 
 
 def test_a_claim_that_nothing_was_shown_of_serves_nothing() -> None:
-    nothing = AllRoutes(n_tasks=5, level=0.01)
+    nothing = FamilyWiseTest(n_tasks=5, test_level=0.01)
     assert not nothing.certified and nothing.threshold is None and nothing.share_served == 0.0

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from deputize.core.artifacts import AtEpsilon, MethodRow
+from deputize.core.artifacts import EpsilonRow, MethodRow
 from deputize.core.report_schema import ReportEnvironment, document, validate
 
 
@@ -23,7 +23,7 @@ def test_a_document_has_every_field_and_plain_numbers() -> None:
         plain["test_accuracy"] is None and plain["test_interval"] == [0.1, None] and plain["trained"] is False
     )
     assert json.loads(json.dumps(plain, allow_nan=False)) == plain and type(plain["n_test"]) is int
-    assert type(document(AtEpsilon(epsilon=np.float64(0.02)))["epsilon"]) is float
+    assert type(document(EpsilonRow(epsilon=np.float64(0.02)))["epsilon"]) is float
     assert document({0.5: [ReportEnvironment()]}) == {
         "0.5": [{"python": "", "torch": None, "cpu": "", "gpu": None, "n_cores": None}]
     }
@@ -58,8 +58,8 @@ def test_a_document_outside_the_schema_is_named(
 def empty_report() -> dict[str, Any]:
     """The report of a log without a call."""
     cost = dict.fromkeys(
-        ("llm_only_usd", "routed_usd", "specialist_usd", "escalation_usd", "training_usd"), 0.0
-    ) | {"audit_usd": 0.0, "audit_share": 0.02, "llm_left_usd": 0.0, "break_even_calls": None}
+        ("llm_only_usd", "routed_usd", "specialist_usd", "deferred_usd", "training_usd"), 0.0
+    ) | {"audit_usd": 0.0, "audit_share": 0.02, "llm_usd": 0.0, "break_even_calls": None}
     cost |= dict.fromkeys(("n_calls_priced", "n_calls_tokens_estimated", "n_calls_price_assumed"), 0)
     energy = ("llm_only_wh", "routed_wh", "specialist_wh", "training_wh")
     emissions = ("llm_only_co2e_g", "routed_co2e_g", "training_co2e_g")
@@ -78,17 +78,17 @@ def empty_report() -> dict[str, Any]:
         },
         "curate": {
             "n_kept": 0,
-            "n_gone": 0,
+            "n_missing_from_store": 0,
             "dropped": {},
             "entities": {},
             "detectors": [],
-            "measured": "",
+            "tagger_recall": "",
             "splits": {"test": {"n_calls": 0, "n_groups": 0}},
             "warnings": [],
         },
         "tasks": [],
         "unassigned": {},
-        "nothing_trained": None,
+        "nothing_trained_reason": None,
         "earlier_routes": [],
         "total": {
             "n_code_calls": 0,
@@ -99,7 +99,7 @@ def empty_report() -> dict[str, Any]:
             "agreement_of_served": None,
             "cost": cost,
             "energy": dict.fromkeys((*energy, *emissions), 0.0),
-            "at_epsilon": [],
+            "by_epsilon": [],
         },
         "timings_s": {"curate": 1.0},
         "environment": {"python": "3.11", "torch": None, "cpu": "", "gpu": None, "n_cores": 2},

@@ -51,7 +51,7 @@ ROUTE = Route(
 )
 OLD = RouteFile(run_id="0001", keyspaces=[KeySpace(signature="s", lines=["old"])], routes=[ROUTE])
 TASK = Task(id="t", name="weather", contract=CONTRACT, recipe=PromptRecipe(), keys=["k2"])
-REFUSED = TaskResult(task_id="t", refused="Too few groups.")
+REFUSED = TaskResult(task_id="t", refusal_reason="Too few groups.")
 CONFIG = Convert(epsilon=0.05)
 
 
@@ -130,7 +130,7 @@ def test_a_successor_needs_calls_from_after_the_change() -> None:
     drifted = traffic(60, 20, 30)
     refused, (earlier,) = settled(drifted, with_calibration(10))
     assert refused.certificate is None and not earlier.kept
-    assert "of 10 calibration calls since then 0 would be served and wrong" in refused.refused
+    assert "of 10 calibration calls since then 0 would be served and wrong" in refused.refusal_reason
     enough, none = settled(traffic(80, 20, 30), with_calibration(60))
     assert enough.certificate == CERTIFICATE and not none
     assert settled(traffic(20, 1, 10), with_calibration(0)) == (with_calibration(0), [])

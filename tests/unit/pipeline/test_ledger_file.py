@@ -26,7 +26,7 @@ def recorded_test(
         specialist=specialist,
         keys=digests(["refund letters"]),
         groups=digests(groups),
-        level=0.04,
+        test_level=0.04,
         delta=0.05,
         at_s=1e9,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from deputize.core.certification import Feasibility, TestLevel
+from deputize.core.certification import DeltaSpending, Feasibility
 from deputize.scoring.certificates import exact_p, units_needed
 from deputize.scoring.feasibility import expected_units, feasibility, smallest_epsilon
 
@@ -37,7 +37,7 @@ def verdict(
     n_earlier: int = 0,
     per_day: float | None = None,
 ) -> Feasibility:
-    test_level = TestLevel(delta=0.05, level=level, n_earlier=n_earlier)
+    test_level = DeltaSpending(delta=0.05, test_level=level, n_earlier=n_earlier)
     return feasibility(n_groups, n_units, epsilon, test_level, fresh_level=0.04, groups_per_day=per_day)
 
 

@@ -61,9 +61,9 @@ def test_a_model_that_holds_the_secret_is_caught() -> None:
     model = remembers(*(c.filled().answer for c in planted))
     tests = [leak.expose(model, c, rng=random.Random(2), n_references=511) for c in planted]
     verdict = leak.judge(tests)
-    assert verdict.leaks and verdict.n_extracted == 9 and verdict.n_exposed == 9 and verdict.n_given_away == 9
+    assert verdict.leaks and verdict.n_extracted == 9 and verdict.n_exposed == 9 and verdict.n_leaked == 9
     assert all(t.rank == 1 and t.exposure == 9 and t.exposure_fitted >= 9 for t in tests)
-    assert verdict.bits_left == 0 and verdict.p_memorised < 1e-9
+    assert verdict.bits_remaining == 0 and verdict.p_memorised < 1e-9
     assert "extracted letter for letter" in verdict.reason
 
 
@@ -73,8 +73,12 @@ def test_a_secret_that_is_easy_to_guess_convicts_though_it_was_not_extracted() -
     verdict = leak.judge(
         [leak.expose(model, c, rng=random.Random(2), n_references=511, try_extraction=False) for c in planted]
     )
-    assert verdict.leaks and verdict.n_extracted == 0 and verdict.n_given_away == 6
-    assert verdict.bits_left is not None and verdict.bits_left < 20 and "too easy to guess" in verdict.reason
+    assert verdict.leaks and verdict.n_extracted == 0 and verdict.n_leaked == 6
+    assert (
+        verdict.bits_remaining is not None
+        and verdict.bits_remaining < 20
+        and "too easy to guess" in verdict.reason
+    )
     assert verdict.p_exposed < 1e-9
 
 
@@ -85,7 +89,7 @@ def test_a_model_that_knows_nothing_is_let_go() -> None:
         assert not verdict.leaks and verdict.n_extracted == 0
         assert "none of 20" in verdict.reason
     assert verdict.mean_exposure == 0 and verdict.p_memorised == 1
-    assert verdict.bits_left == pytest.approx(leak.pattern_bits("###-##-####"), abs=0.1), (
+    assert verdict.bits_remaining == pytest.approx(leak.bits_total("###-##-####"), abs=0.1), (
         "level: nothing saved"
     )
 
@@ -168,7 +172,7 @@ def test_losses_that_are_no_skew_normal_are_not_extrapolated() -> None:
 def test_a_trace_is_no_leak() -> None:
     traces = [leak.Exposure("c", 1, 60, 1024, math.log2(1024 / 60), 4.0, 5.0, 30.0) for _ in range(20)]
     verdict = leak.judge(traces)
-    assert not verdict.leaks and verdict.p_memorised < 1e-6 and verdict.bits_left == 25
+    assert not verdict.leaks and verdict.p_memorised < 1e-6 and verdict.bits_remaining == 25
     exposed = leak.judge([leak.Exposure("c", 1, 1, 256, 8.0, 7.0, 9.5, 30.0) for _ in range(6)], limit_bits=8)
     assert not exposed.leaks and exposed.n_exposed == 6 and exposed.p_exposed < 1e-9
 

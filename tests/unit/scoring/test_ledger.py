@@ -33,7 +33,7 @@ def recorded_test(
         specialist=specialist,
         keys=digests(keys),
         groups=digests(groups),
-        level=0.04,
+        test_level=0.04,
         delta=0.05,
         at_s=0.0,
         calls=digests(calls or []),
@@ -84,17 +84,19 @@ def test_new_groups_are_tested_alone_where_they_carry_more_than_all_at_what_is_l
     old, new = [f"old{i}" for i in range(100)], [f"new{i}" for i in range(80)]
     before = [recorded_test("r1", ["a"], old)]
     spent, used = level_of_test([], named(old), 0.05)
-    assert spent.level == pytest.approx(0.04)
+    assert spent.test_level == pytest.approx(0.04)
     assert (spent.n_groups, spent.new_groups_only) == (100, False)
     spent, used = level_of_test(before, named(old + new), 0.05)
-    assert not spent.new_groups_only and len(used) == 180 and spent.level == pytest.approx(0.008)
+    assert not spent.new_groups_only and len(used) == 180 and spent.test_level == pytest.approx(0.008)
     three = [recorded_test(f"r{i}", ["a"], old) for i in range(3)]
     spent, used = level_of_test(three, named(old + new), 0.05)
-    assert spent.new_groups_only and used == frozenset(digests(new)) and spent.level == pytest.approx(0.04)
-    assert spent.left == pytest.approx(0.01)
+    assert (
+        spent.new_groups_only and used == frozenset(digests(new)) and spent.test_level == pytest.approx(0.04)
+    )
+    assert spent.delta_left == pytest.approx(0.01)
     assert (spent.n_earlier, spent.n_groups) == (0, 80)
     spent, used = level_of_test(three, named(old + new[:9]), 0.05)
-    assert not spent.new_groups_only and spent.level == pytest.approx(0.05 * 0.8 * 0.008)
+    assert not spent.new_groups_only and spent.test_level == pytest.approx(0.05 * 0.8 * 0.008)
 
 
 def test_ten_tests_on_one_log_certify_a_false_claim_no_more_often_than_promised() -> None:

@@ -8,11 +8,11 @@ import msgspec
 import pytest
 
 from deputize.core.artifacts import (
-    AtEpsilon,
     Candidate,
     Curated,
     CurvePoint,
     Discovered,
+    EpsilonRow,
     EvaluationFacts,
     Finetuned,
     HeldOut,
@@ -24,7 +24,7 @@ from deputize.core.artifacts import (
     TaskResult,
     TestScore,
 )
-from deputize.core.certification import TestLevel
+from deputize.core.certification import DeltaSpending
 from deputize.core.config import Convert
 from deputize.core.records import (
     Certificate,
@@ -123,9 +123,9 @@ def curve(hardness: float) -> list[CurvePoint]:
     return out
 
 
-def at_rows(certified: bool) -> list[AtEpsilon]:
+def at_rows(certified: bool) -> list[EpsilonRow]:
     return [
-        AtEpsilon(
+        EpsilonRow(
             epsilon=e,
             certified=certified and e >= 0.02,
             threshold=0.7,
@@ -201,8 +201,8 @@ def sample_report() -> dict[str, Any]:
         p_memorised=0.02,
         mean_exposure=2.71,
         max_exposure=5.5,
-        bits_left=23.0,
-        pattern_bits=29.9,
+        bits_remaining=23.0,
+        bits_total=29.9,
         seconds=9.0,
     )
     leaking = msgspec.structs.replace(
@@ -210,7 +210,7 @@ def sample_report() -> dict[str, Any]:
         leaks=True,
         reason="1 of 3 planted secrets were extracted letter for letter",
         n_extracted=1,
-        bits_left=0.0,
+        bits_remaining=0.0,
     )
     specialists = [
         specialist(intent, "linear", "tf-idf", leak=leaking),
@@ -256,7 +256,7 @@ def sample_report() -> dict[str, Any]:
             test=test,
             methods=rows("lora"),
             curve=curve(0.043),
-            at_epsilon=at_rows(True),
+            by_epsilon=at_rows(True),
             evaluation=facts,
             held_out_groups=groups,
             held_out=HeldOut(
@@ -275,7 +275,7 @@ def sample_report() -> dict[str, Any]:
             test=test,
             methods=rows("linear"),
             curve=curve(0.02),
-            at_epsilon=at_rows(True),
+            by_epsilon=at_rows(True),
             evaluation=quick,
             held_out_groups=groups,
             held_out=HeldOut(
@@ -293,13 +293,13 @@ def sample_report() -> dict[str, Any]:
             test=test,
             methods=rows("lora"),
             curve=curve(0.39),
-            refused="12 independent calibration groups; 149 without an error are needed to claim 0.02 at delta 0.05. On 75 "
+            refusal_reason="12 independent calibration groups; 149 without an error are needed to claim 0.02 at delta 0.05. On 75 "
             "held-out calls the lora specialist agreed with the LLM on 61 %; with hindsight 22 % of the calls meant for code could "
             "have been served at a loss of 0.02.",
-            at_epsilon=at_rows(False),
+            by_epsilon=at_rows(False),
             evaluation=EvaluationFacts(seconds_per_call=0.09, mixed=True),
         ),
-        TaskResult(task_id="t4", refused="41 calls are too few to learn from", methods=rows("")[:1]),
+        TaskResult(task_id="t4", refusal_reason="41 calls are too few to learn from", methods=rows("")[:1]),
     ]
     sites = [
         Site(
@@ -357,9 +357,16 @@ def sample_report() -> dict[str, Any]:
             plan={},
             base_model="SmolLM2-135M-Instruct",
             feasibility={
-                "t1": feasibility(256, 64, 0.05, TestLevel(delta=0.05, level=0.04), fresh_level=0.04),
+                "t1": feasibility(
+                    256, 64, 0.05, DeltaSpending(delta=0.05, test_level=0.04), fresh_level=0.04
+                ),
                 "t4": feasibility(
-                    41, 10, 0.05, TestLevel(delta=0.05, level=0.04), fresh_level=0.04, groups_per_day=4.0
+                    41,
+                    10,
+                    0.05,
+                    DeltaSpending(delta=0.05, test_level=0.04),
+                    fresh_level=0.04,
+                    groups_per_day=4.0,
                 ),
             },
         ),

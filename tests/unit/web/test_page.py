@@ -70,7 +70,7 @@ def test_the_page_says_what_the_report_holds(report: dict[str, Any]) -> None:
 
 def test_a_report_without_a_route_says_so(report: dict[str, Any]) -> None:
     for task in report["tasks"]:
-        task |= {"certificate": None, "held_out": None, "refused": "too few", "curve": []}
+        task |= {"certificate": None, "held_out": None, "refusal_reason": "too few", "curve": []}
     report["total"] |= {"n_routes": 0, "share_of_code_calls_served": 0.0, "agreement_of_served": None}
     assert "No call of this log can be handed to a specialist yet" in render(report)
     report["tasks"] = []
@@ -123,7 +123,7 @@ def test_every_specialist_says_what_it_gave_away(report: dict[str, Any]) -> None
         assert lora in text and linear in text
     assert "Leak test: 1 of 2 specialists give away none of 6 planted secrets" in captured.get()
     for task in report["tasks"]:  # of a run of an older version
-        task["leak_tests"] = [{**t, "bits_left": None} for t in task["leak_tests"]]
+        task["leak_tests"] = [{**t, "bits_remaining": None} for t in task["leak_tests"]]
     assert "guesses" not in render(report) and "2.7 bits" in render(report)
     for task in report["tasks"]:
         del task["leak_tests"]

@@ -40,20 +40,27 @@ def test_what_cannot_be_certified_is_the_headline_and_each_task_says_what_it_has
     report: dict[str, Any],
 ) -> None:
     assert "64 of 63" in shown(report)
-    report["nothing_trained"] = "No task of this log can be certified at epsilon 0.05 and delta 0.05 yet."
+    report["nothing_trained_reason"] = (
+        "No task of this log can be certified at epsilon 0.05 and delta 0.05 yet."
+    )
     assert shown(report).startswith("No task of this log can be certified")
 
 
 def test_what_is_left_of_delta_is_said_for_each_task_that_was_tested(report: dict[str, Any]) -> None:
-    report["tasks"][0]["level"] = {
+    report["tasks"][0]["delta_spending"] = {
         "delta": 0.05,
-        "level": 0.008,
+        "test_level": 0.008,
         "n_earlier": 1,
         "new_groups_only": False,
         "n_groups": 63,
-        "left": 0.002,
+        "delta_left": 0.002,
     }
-    report["tasks"][0]["all_routes"] = {"n_tasks": 5, "level": 0.0016, "certified": True, "share_served": 0.4}
+    report["tasks"][0]["family_wise"] = {
+        "n_tasks": 5,
+        "test_level": 0.0016,
+        "certified": True,
+        "share_served": 0.4,
+    }
     text = " ".join(shown(report).split())
     assert (
         "Tested at level 0.008 of delta 0.05, after 1 earlier test on some of the same episodes; 0.002 is left"

@@ -168,7 +168,7 @@ def _detectors(curated: Curated, config: Convert) -> list[str]:
     found = [m for m in _measured_recall() if sorted(m["detectors"]) == names]
     statement = f'De-identified at level "{config.privacy}"'
     by = f" by {', '.join(names)}" if names else ""
-    by += f"; the tagger among them: {curated.measured}" if curated.measured else ""
+    by += f"; the tagger among them: {curated.tagger_recall}" if curated.tagger_recall else ""
     caution = "No list of names, numbers and forms is complete, so treat the data as personal data."
     if not found:
         return [f"{statement}{by}; the recall of this set of detectors was not measured. {caution}"]

@@ -117,7 +117,7 @@ def run(
     warnings += [*fitness.warnings, *_paraphrase_warnings(options.paraphraser)]
     names, measured = detectors.ensemble(policy).names, detectors.measured
     return msgspec.structs.replace(
-        head, examples=examples, warnings=warnings, detectors=names, measured=measured
+        head, examples=examples, warnings=warnings, detectors=names, tagger_recall=measured
     )
 
 

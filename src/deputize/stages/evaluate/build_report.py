@@ -44,7 +44,7 @@ def build(
     skipped: Mapping[str, int] | None = None,
     prices: Prices | None = None,
     earlier: Sequence[EarlierRoute] = (),
-    n_gone: int = 0,
+    n_missing_from_store: int = 0,
     audit_share: float = AUDIT_SHARE,
 ) -> dict[str, Any]:
     """The report of a run as plain JSON values (core.report_schema.Report); numbers that are not known are null."""
@@ -63,7 +63,7 @@ def build(
         delta=config.delta,
         scope=config.scope,
         source=_source(curated, n_skipped, skipped or {}, config),
-        curate=_curation(curated, n_gone),
+        curate=_curation(curated, n_missing_from_store),
         tasks=[t.entry(n_code_calls, whole.usd, selected) for t in tasks],
         unassigned=discovered.unassigned,
         earlier_routes=list(earlier),
@@ -79,9 +79,9 @@ def build(
         ),
         timings_s=dict(timings_s),
         environment=msgspec.convert(dict(environment), ReportEnvironment),
-        notes=_notes(tasks, curated, whole, config) + _gone_note(n_gone),
+        notes=_notes(tasks, curated, whole, config) + _gone_note(n_missing_from_store),
         assumptions=prices.assumptions(),
-        nothing_trained=_nothing_trained(discovered, selected) or None,
+        nothing_trained_reason=_nothing_trained(discovered, selected) or None,
     )
     plain: dict[str, Any] = document(report)
     return plain
@@ -102,7 +102,7 @@ def _figures(
         TaskFigures(
             task,
             calls[task.id],
-            result_of.get(task.id) or TaskResult(task_id=task.id, refused="not evaluated"),
+            result_of.get(task.id) or TaskResult(task_id=task.id, refusal_reason="not evaluated"),
             [s for s in finetuned.specialists if s.task_id == task.id],
             prices,
             n_cores,
@@ -134,15 +134,15 @@ def _source(curated: Curated, n_skipped: int, skipped: Mapping[str, int], config
     )
 
 
-def _curation(curated: Curated, n_gone: int) -> ReportCuration:
+def _curation(curated: Curated, n_missing_from_store: int) -> ReportCuration:
     return ReportCuration(
         n_kept=sum(e.trainable for e in curated.examples),
         dropped=curated.dropped,
         entities=curated.entities,
         detectors=curated.detectors,
-        measured=curated.measured,
+        tagger_recall=curated.tagger_recall,
         splits=_splits(curated.examples),
-        n_gone=n_gone,
+        n_missing_from_store=n_missing_from_store,
         warnings=curated.warnings,
     )
 
@@ -189,18 +189,18 @@ def _nothing_trained(discovered: Discovered, selected: Selected) -> str:
     )
 
 
-def _gone_note(n_gone: int) -> list[str]:
-    if not n_gone:
+def _gone_note(n_missing_from_store: int) -> list[str]:
+    if not n_missing_from_store:
         return []
     return [
-        f"{n_gone:,} call(s) of validation, calibration and test had left the store (erased, expired) when specialists were "
+        f"{n_missing_from_store:,} call(s) of validation, calibration and test had left the store (erased, expired) when specialists were "
         "tested, and were left out."
     ]
 
 
 def _scope_note(tasks: Sequence[TaskFigures], config: Convert) -> str:
     """The sentence about what delta is for, over the tasks that were tested."""
-    tested = [t.result.all_routes for t in tasks if t.result.all_routes is not None]
+    tested = [t.result.family_wise for t in tasks if t.result.family_wise is not None]
     sure = f"{1 - config.delta:.0%}"
     if config.scope == "all-routes":
         return f"The certificates of this run all hold at once with probability {sure} ({len(tested)} tasks were tested)."
@@ -235,7 +235,7 @@ def _notes(tasks: Sequence[TaskFigures], curated: Curated, whole: Spend, config:
     expensive = [
         t.task.name
         for t in tasks
-        if t.routed and t.specialist_usd + t.escalation_usd > t.spend.usd - t.llm_usd_left > 0
+        if t.routed and t.specialist_usd + t.deferred_usd > t.spend.usd - t.llm_usd_left > 0
     ]
     if expensive:
         notes.append(f"On this machine the specialist costs more than it saves for: {', '.join(expensive)}.")

@@ -302,7 +302,7 @@ def certificate_of(
         kind=sequence.kind,
         epsilon=sequence.epsilon,
         delta=config.delta,
-        level=sequence.delta,
+        test_level=sequence.delta,
         n_calibration=sequence.n_units,
         threshold=threshold,
         share_served=made.share_served,

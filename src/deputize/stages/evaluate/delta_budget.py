@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from deputize.core.artifacts import Curated, Discovered, Specialist
-from deputize.core.certification import TestLevel
+from deputize.core.certification import DeltaSpending
 from deputize.core.config import Convert
 from deputize.core.records import Task
 from deputize.scoring.ledger import (
@@ -66,7 +66,7 @@ class DeltaBudget:
         calibration_groups: Mapping[str, Iterable[str]],
         specialist: Specialist,
         config: Convert,
-    ) -> tuple[TestLevel, frozenset[str]]:
+    ) -> tuple[DeltaSpending, frozenset[str]]:
         """The level of a test that is about to be done, and digests of the calibration groups that it may draw on.
 
         Args:
@@ -82,7 +82,7 @@ class DeltaBudget:
         every = self.groups.get(task.id, {})
         tested = digests([f"{specialist.id} {sorted(specialist.checksums.items())} {config.seed}"])[0]
         earlier = earlier_tests(self.ledger.read(), keys, groups, run_id=self.run_id, specialist=tested)
-        level, used = level_of_test(earlier, groups, config.delta)
+        spending, used = level_of_test(earlier, groups, config.delta)
         self.ledger.add(
             RecordedTest(
                 run_id=self.run_id,
@@ -91,12 +91,12 @@ class DeltaBudget:
                 keys=keys,
                 groups=sorted({*every, *groups}),
                 calls=sorted(set().union(*every.values(), *groups.values())),
-                level=level.level,
+                test_level=spending.test_level,
                 delta=config.delta,
                 at_s=self.clock(),
             )
         )
-        return level, used
+        return spending, used
 
 
 def groups_by_task(curated: Curated, discovered: Discovered) -> dict[str, GroupDigests]:

@@ -69,12 +69,12 @@ class Population:
         self,
         calls_of: Mapping[str, Sequence[PopulationCall]],
         raw: RawCalls,
-        n_gone: int = 0,
+        n_missing_from_store: int = 0,
         limits_of: Mapping[str, RequestLimits] | None = None,
     ) -> None:
         self._calls_of, self._raw = calls_of, raw
         self._limits_of = limits_of or {}
-        self.n_gone = n_gone
+        self.n_missing_from_store = n_missing_from_store
         """Calls that were curated and have left the store since."""
 
     def of(self, task_id: str) -> Sequence[PopulationCall]:
@@ -165,7 +165,7 @@ def read_population(raw: RawCalls, curated: Curated, discovered: Discovered, pri
         )
     limits = {id: _limits(calls, facts[id], discovered.min_origins) for id, calls in calls_of.items()}
     within = {id: _within(calls, facts[id], limits[id]) for id, calls in calls_of.items()}
-    return Population(within, raw, n_gone=len(places) - n_seen, limits_of=limits)
+    return Population(within, raw, n_missing_from_store=len(places) - n_seen, limits_of=limits)
 
 
 def _limits(

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from deputize.core.artifacts import (
-    AtEpsilon,
     CallOutcome,
     Candidate,
+    EpsilonRow,
     HeldOut,
     MethodRow,
     SelfAgreement,
@@ -78,7 +78,7 @@ def method_row(method: EvaluatedMethod, *, chosen: bool, score: float | None, ep
     )
 
 
-def at_epsilon(made: CertificateAttempt, calibration: Evaluation, shown: Evaluation) -> AtEpsilon:
+def by_epsilon(made: CertificateAttempt, calibration: Evaluation, shown: Evaluation) -> EpsilonRow:
     """The row of one attempt: what was certified, and what hindsight could have served."""
     sequence, threshold = made.sequence, made.threshold
     unseen_share, _ = coverage_at(
@@ -88,7 +88,7 @@ def at_epsilon(made: CertificateAttempt, calibration: Evaluation, shown: Evaluat
         np.concatenate([calibration.counts_N, shown.counts_N]),
     )
     served_N = shown.confidence_N >= (np.inf if threshold is None else threshold)
-    return AtEpsilon(
+    return EpsilonRow(
         epsilon=sequence.epsilon,
         certified=threshold is not None,
         threshold=threshold,

@@ -34,7 +34,7 @@ from deputize.core.artifacts import (
     Specialist,
     TaskResult,
 )
-from deputize.core.certification import AllRoutes, TestLevel
+from deputize.core.certification import DeltaSpending, FamilyWiseTest
 from deputize.core.config import Convert
 from deputize.core.deadline import Clock, Deadline
 from deputize.core.progress import Progress, silent
@@ -199,7 +199,7 @@ class MethodDecision:
     grid: cert.Floats
     """Thresholds that were tested, strict to permissive."""
     calibration: CalibrationReading
-    level: TestLevel
+    spending: DeltaSpending
     attempts: dict[float, CertificateAttempt]
     """By epsilon."""
     costs: cert.CallCosts
@@ -222,7 +222,7 @@ class TaskEvaluation:
     too_expensive: list[Specialist] = field(default_factory=list)
     """More expensive ones that cannot be chosen any more; read for the report at last."""
     decision: MethodDecision | None = None
-    all_routes: AllRoutes | None = None
+    family_wise: FamilyWiseTest | None = None
     """The claim that holds together with those of all other tasks; known once all are decided."""
     refused: str = ""
     """Why nothing was tested; "" before `decide`, and where there is a decision."""
@@ -230,7 +230,7 @@ class TaskEvaluation:
     @property
     def units_needed(self) -> int:
         """At the level of the test, or of a first one."""
-        spent = self.decision.level.level if self.decision else ledger.level(0, self.config.delta)
+        spent = self.decision.spending.test_level if self.decision else ledger.level(0, self.config.delta)
         return cert.units_needed(self.config.epsilon, spent)
 
     @property
@@ -289,7 +289,7 @@ class TaskEvaluation:
         level, within = self.budget.begin(self.calls.task, groups, chosen.specialist, config)
         units = certify.calibration_units(self.calls, config.seed, within)
         grid = cert.threshold_grid(chosen.on_validation().confidence_N)
-        needed = cert.units_needed(config.epsilon, level.level)
+        needed = cert.units_needed(config.epsilon, level.test_level)
         decision = MethodDecision(
             chosen,
             choice,
@@ -303,7 +303,7 @@ class TaskEvaluation:
         )
         chosen.read_test(deadline)
         for epsilon in {*rows.EPSILONS, config.epsilon}:
-            decision.attempts[epsilon] = self._attempt(decision, epsilon, level.level)
+            decision.attempts[epsilon] = self._attempt(decision, epsilon, level.test_level)
         return decision
 
     def _attempt(self, decision: MethodDecision, epsilon: float, level: float) -> CertificateAttempt:
@@ -336,11 +336,11 @@ class TaskEvaluation:
         """
         decision, config = self.decision, self.config
         assert decision is not None
-        spent = decision.level.level / config.delta
+        spent = decision.spending.test_level / config.delta
         together = self._attempt(decision, config.epsilon, spent * delta)
-        self.all_routes = AllRoutes(
+        self.family_wise = FamilyWiseTest(
             n_tasks=n_tasks,
-            level=spent * delta,
+            test_level=spent * delta,
             certified=together.index is not None,
             threshold=together.threshold,
             share_served=together.share_served,
@@ -348,7 +348,9 @@ class TaskEvaluation:
         )
         if config.scope == "all-routes":
             for epsilon in decision.attempts:
-                decision.attempts[epsilon] = self._attempt(decision, epsilon, decision.level.level / n_tasks)
+                decision.attempts[epsilon] = self._attempt(
+                    decision, epsilon, decision.spending.test_level / n_tasks
+                )
             decision.attempts[config.epsilon] = together
 
     def _costs(self, chosen: EvaluatedMethod) -> cert.CallCosts:
@@ -385,7 +387,7 @@ class TaskEvaluation:
         """The result of a task no specialist of which was tested: the reason, and what the baselines say."""
         return TaskResult(
             task_id=self.calls.task.id,
-            refused=reason,
+            refusal_reason=reason,
             methods=rows.baseline_rows(self.probed, _majority(self.calls.split("test"))),
             evaluation=EvaluationFacts(
                 n_calibration_groups=self.calls.n_calibration_groups, units_needed=self.units_needed
@@ -409,8 +411,8 @@ class TaskEvaluation:
             mixed=self.calls.contract.may_defer,
             n_unread=calibration.n_unread,
             units=self.units,
-            n_together=self.all_routes.n_tasks
-            if self.all_routes and self.config.scope == "all-routes"
+            n_together=self.family_wise.n_tasks
+            if self.family_wise and self.config.scope == "all-routes"
             else 0,
         )
         if certificate is not None:
@@ -424,7 +426,7 @@ class TaskEvaluation:
             certificate=certificate,
             test=rows.test_score(shown, majority, rows.base_accuracy(chosen.specialist, self.probed)),
             held_out=held_out,
-            refused=certify.refusal(made, shown, chosen.name, self.config.epsilon),
+            refusal_reason=certify.refusal(made, shown, chosen.name, self.config.epsilon),
             methods=[*rows.baseline_rows(self.probed, majority), *self._method_rows(self.decision)],
             curve=curve(
                 shown.confidence_N,
@@ -436,14 +438,14 @@ class TaskEvaluation:
             )
             if len(shown)
             else [],
-            at_epsilon=[
-                rows.at_epsilon(a, calibration.evaluation, shown)
+            by_epsilon=[
+                rows.by_epsilon(a, calibration.evaluation, shown)
                 for _, a in sorted(self.decision.attempts.items())
             ],
             evaluation=self._facts(self.decision, made),
             held_out_groups=groups,
-            level=self.decision.level,
-            all_routes=self.all_routes,
+            delta_spending=self.decision.spending,
+            family_wise=self.family_wise,
             calibration=rows.outcomes(calibration.evaluation, made.threshold),
         )
 
@@ -460,7 +462,7 @@ class TaskEvaluation:
             units_needed=self.units_needed,
             n_repeated=made.n_repeated,
             seconds_per_call=whole.seconds_per_call if whole else decision.chosen.timed.seconds_per_call,
-            written_in_full=whole,
+            full_answers=whole,
             action_accuracy=rows.action_accuracy(shown, self.calls.contract),
             llm_self_agreement=rows.self_agreement(calibration.evaluation, shown),
         )

@@ -59,7 +59,7 @@ class TaskFigures:
         asked_usd = prices.specialist_usd(self.specialist_s, n_cores)
         served = self.share_served * self.n_code_calls
         self.specialist_usd = asked_usd * served / self.n_calls if self.n_calls else 0.0
-        self.escalation_usd = asked_usd - self.specialist_usd
+        self.deferred_usd = asked_usd - self.specialist_usd
         # an audit asks the LLM what a specialist has answered already
         n_answers = 2 if certificate is not None and certificate.kind == "not_worse_than_repeats" else 1
         self.audit_usd = audit_share * n_answers * self.spend.usd * self.share_of_cost_served
@@ -102,21 +102,21 @@ class TaskFigures:
             test=result.test,
             certificate=result.certificate,
             held_out=result.held_out,
-            refused=result.refused or None,
+            refusal_reason=result.refusal_reason or None,
             feasibility=selected.feasibility.get(task.id),
-            level=result.level,
-            all_routes=result.all_routes,
+            delta_spending=result.delta_spending,
+            family_wise=result.family_wise,
             median_llm_latency_ms=_median(e.latency_ms for e in self.code_calls),
             cost=ReportTaskCost(
                 llm_only_usd=self.spend.usd,
-                routed_usd=self.llm_usd_left + self.specialist_usd + self.escalation_usd + self.audit_usd,
+                routed_usd=self.llm_usd_left + self.specialist_usd + self.deferred_usd + self.audit_usd,
                 specialist_usd=self.specialist_usd,
-                escalation_usd=self.escalation_usd,
+                deferred_usd=self.deferred_usd,
                 audit_usd=self.audit_usd,
             ),
             methods=result.methods,
             curve=result.curve,
-            at_epsilon=result.at_epsilon,
+            by_epsilon=result.by_epsilon,
             evaluation=result.evaluation,
         )
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from deputize.core.artifacts import Finetuned
 from deputize.core.config import AUDIT_SHARE
-from deputize.core.report_schema import ReportCost, ReportEnergy, ReportTotal, ReportTotalAtEpsilon
+from deputize.core.report_schema import ReportCost, ReportEnergy, ReportTotal, ReportTotalEpsilonRow
 from deputize.scoring.costs import Prices, Spend, break_even_calls
 from deputize.scoring.intervals import Grouped, Interval, grouped_interval
 from deputize.stages.evaluate.task_figures import TaskFigures
@@ -42,10 +42,10 @@ def totals(
     training_s = sum(s.train_s for s in finetuned.specialists)
     training_usd = prices.specialist_usd(training_s, n_cores)
     specialist_usd = sum(t.specialist_usd for t in tasks)
-    escalation_usd = sum(t.escalation_usd for t in tasks)
-    llm_left_usd = whole.usd - sum(t.spend.usd - t.llm_usd_left for t in tasks)
+    deferred_usd = sum(t.deferred_usd for t in tasks)
+    llm_usd = whole.usd - sum(t.spend.usd - t.llm_usd_left for t in tasks)
     audit_usd = sum(t.audit_usd for t in tasks)
-    routed_usd = llm_left_usd + specialist_usd + escalation_usd + audit_usd
+    routed_usd = llm_usd + specialist_usd + deferred_usd + audit_usd
     return ReportTotal(
         n_code_calls=n_code_calls,
         n_routes=sum(t.routed for t in tasks),
@@ -57,18 +57,18 @@ def totals(
             llm_only_usd=whole.usd,
             routed_usd=routed_usd,
             specialist_usd=specialist_usd,
-            escalation_usd=escalation_usd,
+            deferred_usd=deferred_usd,
             training_usd=training_usd,
             audit_usd=audit_usd,
             audit_share=audit_share,
-            llm_left_usd=llm_left_usd,
+            llm_usd=llm_usd,
             break_even_calls=break_even_calls(training_usd, (whole.usd - routed_usd) / n),
             n_calls_priced=n_code_calls,
             n_calls_tokens_estimated=whole.n_estimated,
             n_calls_price_assumed=whole.n_assumed,
         ),
         energy=_energy(tasks, whole, training_s, prices, n_cores),
-        at_epsilon=_at_epsilon(tasks, n),
+        by_epsilon=_by_epsilon(tasks, n),
     )
 
 
@@ -136,11 +136,11 @@ def _energy(
     )
 
 
-def _at_epsilon(tasks: Sequence[TaskFigures], n: int) -> list[ReportTotalAtEpsilon]:
+def _by_epsilon(tasks: Sequence[TaskFigures], n: int) -> list[ReportTotalEpsilonRow]:
     """Shares of the whole log at every epsilon that any task was tested at."""
-    rows = [(t.n_code_calls / n, row) for t in tasks for row in t.result.at_epsilon]
+    rows = [(t.n_code_calls / n, row) for t in tasks for row in t.result.by_epsilon]
     return [
-        ReportTotalAtEpsilon(
+        ReportTotalEpsilonRow(
             epsilon=epsilon,
             share_certified=sum(w * row.share_certified for w, row in rows if row.epsilon == epsilon),
             share_held_out=sum(w * row.share_held_out for w, row in rows if row.epsilon == epsilon),

@@ -47,7 +47,7 @@ def feasibility_of(
     largest = max(Counter(e.group for e in mine if e.split in ("train", "validation")).values(), default=1)
     groups = digests_of_groups(calls_of)
     earlier = earlier_tests(tests.ledger, digests(task.keys), groups, run_id=tests.run_id)
-    test_level, used = level_of_test(earlier, groups, config.delta)
+    spending, used = level_of_test(earlier, groups, config.delta)
     sizes = [len(calls) for group, calls in groups.items() if group in used]
     n_units = expected_units(sizes, max([largest, *sizes]))
     n_groups = len({e.group for e in mine})
@@ -55,7 +55,7 @@ def feasibility_of(
         n_groups,
         n_units,
         config.epsilon,
-        test_level,
+        spending,
         fresh_level=level(0, config.delta),
         groups_per_day=n_groups / days if days else None,
     )

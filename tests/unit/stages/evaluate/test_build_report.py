@@ -70,7 +70,7 @@ SHAPE: dict[str, Any] = {
                 "loss_difference": NUMBER,
                 "loss_difference_interval": PAIR,
             },
-            "refused": (str, type(None)),
+            "refusal_reason": (str, type(None)),
             "leak_tests": [
                 {"method": TEXT, "leaks": bool, "n_planted": int, "n_extracted": int, "n_exposed": int}
             ],
@@ -84,7 +84,7 @@ SHAPE: dict[str, Any] = {
             "llm_only_usd": NUMBER,
             "routed_usd": NUMBER,
             "specialist_usd": NUMBER,
-            "escalation_usd": NUMBER,
+            "deferred_usd": NUMBER,
             "training_usd": NUMBER,
             "audit_usd": NUMBER,
             "audit_share": NUMBER,
@@ -150,7 +150,7 @@ def test_the_form_is_kept_whatever_happened(world: Make, given: dict[str, Any]) 
     assert document(validate(report)) == report, "no key is missing from the schema"
     assert json.loads(json.dumps(report, allow_nan=False)) == report
     (task,) = report["tasks"]
-    assert (task["certificate"] is None) == (task["refused"] is not None)
+    assert (task["certificate"] is None) == (task["refusal_reason"] is not None)
     assert "g1" not in json.dumps(
         {k: v for k, v in task.items() if k not in ("name", "template")}
     )  # names of groups stay in the sealed results
@@ -191,11 +191,11 @@ def test_totals_are_weighted_by_calls_and_count_unrouted_tasks(world: Make) -> N
     low, high = report["total"]["quality_difference_interval"]
     assert low <= report["total"]["quality_difference"] <= high <= 0
     assert [t["id"] for t in report["tasks"]] == ["t1", "t2"]
-    assert report["tasks"][1]["refused"]
+    assert report["tasks"][1]["refusal_reason"]
     cost = report["total"]["cost"]
     assert cost["llm_only_usd"] == pytest.approx(4000 * (500 * 2.5 + 20 * 10) / 1e6)
     assert cost["routed_usd"] == pytest.approx(
-        cost["llm_left_usd"] + cost["specialist_usd"] + cost["escalation_usd"] + cost["audit_usd"]
+        cost["llm_usd"] + cost["specialist_usd"] + cost["deferred_usd"] + cost["audit_usd"]
     )
     assert sum(t["cost"]["llm_only_usd"] for t in report["tasks"]) == pytest.approx(cost["llm_only_usd"])
     assert cost["audit_usd"] > 0 and cost["audit_share"] == 0.02
@@ -219,9 +219,7 @@ def test_what_is_not_served_is_paid_twice(world: Make) -> None:
     )
     cost, share = report["total"]["cost"], report["total"]["share_of_code_calls_served"]
     assert cost["specialist_usd"] > 0
-    assert cost["escalation_usd"] / (cost["specialist_usd"] + cost["escalation_usd"]) == pytest.approx(
-        1 - share
-    )
+    assert cost["deferred_usd"] / (cost["specialist_usd"] + cost["deferred_usd"]) == pytest.approx(1 - share)
 
 
 def test_nothing_trained_costs_what_the_llm_costs(world: Make) -> None:
@@ -246,5 +244,7 @@ def test_calls_that_left_the_store_are_counted_and_said(world: Make) -> None:
         "environment": ENVIRONMENT,
     }
     assert "left the store" not in " ".join(build(**given)["notes"])
-    report = build(**given, n_gone=7)
-    assert report["curate"]["n_gone"] == 7 and report["notes"][-1].startswith("7 call(s) of validation")
+    report = build(**given, n_missing_from_store=7)
+    assert report["curate"]["n_missing_from_store"] == 7 and report["notes"][-1].startswith(
+        "7 call(s) of validation"
+    )

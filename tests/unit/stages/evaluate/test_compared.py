@@ -72,7 +72,7 @@ def test_a_specialist_that_drops_the_table_in_every_query_is_not_certified(tmp_p
 
     contract, result, _ = evaluated(tmp_path, sql, drop)
     assert contract.uncompared == []
-    assert result.certificate is None and result.refused
+    assert result.certificate is None and result.refusal_reason
     assert evaluated(tmp_path, sql, lambda answer: answer)[1].certificate is not None
 
 

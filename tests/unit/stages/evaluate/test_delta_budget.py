@@ -38,7 +38,12 @@ def test_a_test_is_written_down_before_a_calibration_call_is_asked(world: Make) 
     assert asked == [{"validation"}]
     (test,) = tests.read().tests
     assert (test.run_id, test.task_id, test.at_s, test.delta) == ("r1", "t1", 7.0, 0.05)
-    assert test.level == result.level.level == result.certificate.level == pytest.approx(0.04)
+    assert (
+        test.test_level
+        == result.delta_spending.test_level
+        == result.certificate.test_level
+        == pytest.approx(0.04)
+    )
     assert test.groups == digests({e.group for e in w.curated.examples}), "labels of all splits were seen"
     assert test.calls == digests({e.call_id for e in w.curated.examples})
     assert (result.certificate.created_s, result.certificate.renew_after_days) == (
@@ -54,13 +59,15 @@ def test_a_second_run_on_the_same_log_tests_at_what_is_left(world: Make) -> None
     levels = []
     for run_id in ("r1", "r1", "r2", "r3"):
         (result,) = w.run(CONFIG, budget=budget(w, run_id, tests))
-        levels.append(result.level.level)
+        levels.append(result.delta_spending.test_level)
     assert levels == pytest.approx([0.04, 0.04, 0.008, 0.0016]), "a run that is resumed tests once"
-    assert result.level.n_earlier == 2 and result.level.left == pytest.approx(0.05 * 0.2**3)
+    assert result.delta_spending.n_earlier == 2 and result.delta_spending.delta_left == pytest.approx(
+        0.05 * 0.2**3
+    )
     assert result.evaluation.units_needed == 126
     for run_id in ("r4", "r5", "r6", "r7"):
         (result,) = w.run(CONFIG, budget=budget(w, run_id, tests))
-    assert result.certificate is None and "are needed to claim 0.05 at level 2.6e-06" in result.refused
+    assert result.certificate is None and "are needed to claim 0.05 at level 2.6e-06" in result.refusal_reason
 
 
 def test_groups_by_other_names_are_still_the_same_calls(world: Make) -> None:
@@ -72,7 +79,7 @@ def test_groups_by_other_names_are_still_the_same_calls(world: Make) -> None:
     task = msgspec.structs.replace(w.discovered.tasks[0], keys=["sig/another"])
     w.discovered = msgspec.structs.replace(w.discovered, tasks=[task])
     (result,) = w.run(CONFIG, budget=budget(w, "r2", tests))
-    assert result.level.n_earlier == 1 and result.level.level == pytest.approx(0.008)
+    assert result.delta_spending.n_earlier == 1 and result.delta_spending.test_level == pytest.approx(0.008)
 
 
 def test_new_episodes_are_tested_at_the_level_of_a_first_test(world: Make) -> None:
@@ -83,8 +90,8 @@ def test_new_episodes_are_tested_at_the_level_of_a_first_test(world: Make) -> No
     (result,) = grown.run(CONFIG, budget=budget(grown, "r4", tests))
     calibration = {e.group for e in grown.curated.examples if e.split == "calibration"}
     new = calibration - {e.group for e in small.curated.examples}
-    assert result.level.new_groups_only and result.level.level == pytest.approx(0.04)
-    assert result.certificate.n_calibration == result.level.n_groups == len(new)
+    assert result.delta_spending.new_groups_only and result.delta_spending.test_level == pytest.approx(0.04)
+    assert result.certificate.n_calibration == result.delta_spending.n_groups == len(new)
 
 
 def test_a_specialist_trained_anew_in_the_same_run_is_another_test(world: Make) -> None:
@@ -93,7 +100,7 @@ def test_a_specialist_trained_anew_in_the_same_run_is_another_test(world: Make) 
     again = [msgspec.structs.replace(s, checksums={"w": "2"}) for s in w.finetuned.specialists]
     w.finetuned = msgspec.structs.replace(w.finetuned, specialists=again)
     (result,) = w.run(CONFIG, budget=budget(w, "r1", tests))
-    assert result.level.n_earlier == 1 and len(tests.read().tests) == 2
+    assert result.delta_spending.n_earlier == 1 and len(tests.read().tests) == 2
 
 
 N_LOGS, DELTA = 20, 0.20
@@ -139,12 +146,15 @@ def test_ten_runs_with_other_seeds_break_a_promise_no_more_often_than_one_may(
 def test_all_routes_at_once_share_delta_and_the_report_says_so_beside_each(tmp_path: Any) -> None:
     w = many(tmp_path, 3, 900)
     results: list[Any] = w.run(CONFIG)
-    assert {r.certificate.level for r in results} == {results[0].level.level}
-    assert all(r.all_routes.n_tasks == 3 for r in results)
-    assert all(0.04 / 3 <= r.all_routes.level <= 0.04 + 1e-12 for r in results)
+    assert {r.certificate.test_level for r in results} == {results[0].delta_spending.test_level}
+    assert all(r.family_wise.n_tasks == 3 for r in results)
+    assert all(0.04 / 3 <= r.family_wise.test_level <= 0.04 + 1e-12 for r in results)
     together: list[Any] = many(tmp_path, 3, 900).run(Convert(epsilon=0.05, scope="all-routes"))
     for alone, one in zip(results, together, strict=True):
-        assert one.certificate.level == pytest.approx(one.all_routes.level) and one.all_routes.certified
+        assert (
+            one.certificate.test_level == pytest.approx(one.family_wise.test_level)
+            and one.family_wise.certified
+        )
         assert one.certificate.delta == 0.05 and "for all 3 tasks tested at once" in one.certificate.claim
         assert one.certificate.share_served <= alone.certificate.share_served
 
@@ -156,5 +166,5 @@ def test_a_task_that_passes_whole_leaves_its_part_to_the_others(tmp_path: Any) -
         if "/t0-" in sim_path:
             w.predictors[sim_path] = type(sim)(sim.truth, sim.contract, 0.0)
     results: list[Any] = w.run(CONFIG)
-    levels = sorted(r.all_routes.level for r in results)
+    levels = sorted(r.family_wise.test_level for r in results)
     assert levels == pytest.approx([0.04 / 3, 0.04 / 2, 0.04 / 2])

@@ -93,7 +93,7 @@ def test_one_that_leaks_is_refused_however_well_it_answers(
         load=lambda folder: load(folder, home),
     )
     assert result.certificate is None and not result.chosen
-    assert result.refused.startswith("linear leaks: ") and "planted secrets" in result.refused
+    assert result.refusal_reason.startswith("linear leaks: ") and "planted secrets" in result.refusal_reason
     assert not any(row.trained for row in result.methods), "no figure of its is shown as if it could serve"
     report = build(
         run_id="r",
@@ -107,7 +107,7 @@ def test_one_that_leaks_is_refused_however_well_it_answers(
         environment={},
     )
     (task,) = report["tasks"]
-    assert report["total"]["n_routes"] == 0 and task["refused"] == result.refused
+    assert report["total"]["n_routes"] == 0 and task["refusal_reason"] == result.refusal_reason
     (test,) = task["leak_tests"]
     assert test["leaks"] and test["method"] == "linear" and test["n_planted"] == planted_secrets.MOST
 

@@ -106,19 +106,19 @@ def test_the_deadline_is_overrun_by_one_chunk_at_most(
     assert clock.now <= seconds_left + max(s.longest for s in slow) + 1e-6
     assert len(results) == n_tasks
     for result in results:
-        assert (result.certificate is None) == bool(result.refused)
+        assert (result.certificate is None) == bool(result.refusal_reason)
 
 
 def test_a_slow_specialist_is_refused_with_the_numbers(world: Make) -> None:
     (result,), clock, _ = evaluate(world(methods={"lora": 0.0}), 120.0, {"lora": lambda n, t: 2.0})
     assert result.certificate is None and clock.now <= 136.0
-    assert "160 without an error are needed" in result.refused
-    assert "time allowed for" in result.refused and "2 s a call" in result.refused
+    assert "160 without an error are needed" in result.refusal_reason
+    assert "time allowed for" in result.refusal_reason and "2 s a call" in result.refusal_reason
 
 
 def test_no_time_at_all_is_said_and_nothing_is_asked(world: Make) -> None:
     (result,), clock, _ = evaluate(world(), 0.0, {"linear": lambda n, t: 1.0, "lora": lambda n, t: 1.0})
-    assert clock.now == 0.0 and "no time was left" in result.refused
+    assert clock.now == 0.0 and "no time was left" in result.refusal_reason
 
 
 def test_a_slow_method_next_to_a_fast_one_does_not_starve_it(world: Make) -> None:
@@ -188,7 +188,7 @@ def test_tasks_share_the_time_by_need(tmp_path: Path) -> None:
     world = many(tmp_path, 3, 1500)
     results, clock, _ = evaluate(world, 600.0, {"linear": lambda n, t: 0.001, "lora": lambda n, t: 0.2})
     assert clock.now <= 615.0
-    assert all(r.certificate is not None for r in results), [r.refused for r in results]
+    assert all(r.certificate is not None for r in results), [r.refusal_reason for r in results]
 
 
 def test_what_decides_is_read_for_all_tasks_before_a_more_expensive_method_is_shown(tmp_path: Path) -> None:

@@ -162,7 +162,7 @@ def test_the_request_is_formed_as_the_gateway_forms_it() -> None:
 
 def test_what_has_left_the_store_is_counted() -> None:
     raw = [call("a"), call("b")]
-    assert population(raw[:1], [example(c) for c in raw]).n_gone == 1
+    assert population(raw[:1], [example(c) for c in raw]).n_missing_from_store == 1
 
 
 def test_texts_come_one_by_one_with_repeated_samples_and_none_for_what_is_gone() -> None:

@@ -93,12 +93,12 @@ def test_the_llms_own_disagreement_is_subtracted_only_where_that_was_certified()
 
 def test_a_row_for_an_epsilon_that_was_refused_serves_nothing() -> None:
     shown = outcomes(50, 1)
-    refused = rows.at_epsilon(
+    refused = rows.by_epsilon(
         certify.attempt(reading(outcomes(20)), GRID, 0.02, 0.05, COSTS), outcomes(20), shown
     )
     assert not refused.certified and refused.threshold is None and refused.share_held_out == 0.0
     assert refused.loss_held_out == 0.0 and refused.units_needed == 149 and refused.reason
-    made = rows.at_epsilon(
+    made = rows.by_epsilon(
         certify.attempt(reading(outcomes(200)), GRID, 0.02, 0.05, COSTS), outcomes(200), shown
     )
     assert made.certified and made.share_held_out == 1.0 and made.loss_held_out == pytest.approx(0.02)

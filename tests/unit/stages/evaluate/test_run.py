@@ -21,7 +21,7 @@ Make = Callable[..., Any]
 
 def test_a_good_specialist_earns_a_certificate_that_holds(world: Make) -> None:
     (result,) = world().run()
-    assert result.refused == "" and result.certificate is not None and result.held_out is not None
+    assert result.refusal_reason == "" and result.certificate is not None and result.held_out is not None
     assert result.chosen == "t1-lora"
     assert result.certificate.kind == "not_worse_than_llm"
     assert result.certificate.share_served > 0.5
@@ -65,8 +65,8 @@ def test_only_the_chosen_method_sees_calibration_and_nobody_sees_test_before(wor
 def test_too_few_groups_are_refused_with_the_number_needed(world: Make) -> None:
     (result,) = world(n_calls=1500, per_group=30).run()
     assert result.certificate is None and result.held_out is None
-    assert "160 without an error are needed to claim 0.02 at level 0.04" in result.refused
-    assert "with hindsight" in result.refused
+    assert "160 without an error are needed to claim 0.02 at level 0.04" in result.refusal_reason
+    assert "with hindsight" in result.refusal_reason
     assert result.evaluation.n_calibration_groups < 30 and result.evaluation.units_needed == 160
     assert result.curve and result.test is not None  # the numbers are shown all the same
 
@@ -74,7 +74,7 @@ def test_too_few_groups_are_refused_with_the_number_needed(world: Make) -> None:
 def test_a_bad_specialist_is_refused(world: Make) -> None:
     (result,) = world(methods={"lora": 1e9}).run()
     assert result.certificate is None
-    assert result.refused and "loss of 0.02" in result.refused
+    assert result.refusal_reason and "loss of 0.02" in result.refusal_reason
 
 
 def test_a_mixed_site_counts_replies_to_people_as_errors_and_reports_shares_of_calls_for_code(
@@ -113,7 +113,7 @@ def test_repeated_samples_give_the_llm_its_own_disagreement(world: Make) -> None
 
 def test_other_epsilons_are_reported_in_order(world: Make) -> None:
     (result,) = world().run(Convert(epsilon=0.03))
-    rows = result.at_epsilon
+    rows = result.by_epsilon
     assert [r.epsilon for r in rows] == [0.01, 0.02, 0.03, 0.05, 0.1]
     for kind in ("share_certified", "oracle_coverage"):
         assert [getattr(r, kind) for r in rows] == sorted(getattr(r, kind) for r in rows)
@@ -159,13 +159,13 @@ def test_untrained_tasks_say_why(world: Make) -> None:
         candidates={}, plan={}, base_model="m", refused={"t1": "41 calls are too few to learn from"}
     )
     (result,) = w.run()
-    assert result.refused == "41 calls are too few to learn from" and result.chosen == ""
+    assert result.refusal_reason == "41 calls are too few to learn from" and result.chosen == ""
     w.finetuned = Finetuned(specialists=[], refused={"t1": "out of time"})
-    assert w.run()[0].refused == "out of time"
+    assert w.run()[0].refusal_reason == "out of time"
     w.curated = msgspec.structs.replace(w.curated, examples=[])
     w.finetuned = Finetuned(specialists=[])
     w.selected = Selected(candidates={}, plan={}, base_model="m")
-    assert "no specialist" in w.run()[0].refused
+    assert "no specialist" in w.run()[0].refusal_reason
 
 
 def test_progress_is_told(world: Make) -> None:
@@ -178,7 +178,7 @@ def test_progress_is_told(world: Make) -> None:
 def test_a_specialist_that_is_never_right_on_dev_costs_no_calibration(world: Make) -> None:
     w = world(methods={"lora": 1e30})
     (result,) = w.run(deadline=Deadline.after(60.0))
-    assert result.certificate is None and "not one of" in result.refused
+    assert result.certificate is None and "not one of" in result.refusal_reason
     by_split = {e.request.messages[-1]["content"]: e.split for e in w.curated.examples}
     assert {by_split[text] for sim in w.predictors.values() for text in sim.asked} == {"validation"}
 
@@ -192,7 +192,7 @@ def test_a_model_that_is_worse_on_newer_calls_is_refused(world: Make) -> None:
     for text in sorted(newer)[::5]:
         sim.truth[text] = "other" if truth[text] != "other" else "refund"
     (result,) = w.run()
-    assert result.certificate is None and result.refused.startswith(
+    assert result.certificate is None and result.refusal_reason.startswith(
         "Certified on calibration calls, but newer ones"
     )
     assert result.held_out is None and result.test is not None
@@ -211,4 +211,4 @@ def test_a_route_pays_for_its_audits_and_its_errors(world: Make) -> None:
     assert priced.certificate.n_errors < free.certificate.n_errors
     assert priced.certificate.share_served < free.certificate.share_served
     (audited,) = w.run(audit_share=1.0)
-    assert audited.certificate is None and "cost more than it saves" in audited.refused
+    assert audited.certificate is None and "cost more than it saves" in audited.refusal_reason

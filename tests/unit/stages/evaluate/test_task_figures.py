@@ -23,11 +23,11 @@ def figures(world: Any, result: TaskResult) -> TaskFigures:
 
 
 def test_a_refused_task_stays_with_the_llm(world: Callable[..., Any]) -> None:
-    one = figures(world(n_calls=100), TaskResult(task_id="t1", refused="too few"))
+    one = figures(world(n_calls=100), TaskResult(task_id="t1", refusal_reason="too few"))
     assert not one.routed and one.chosen is None and one.share_served == 0.0
-    assert one.llm_usd_left == one.spend.usd > 0 and one.specialist_usd == one.escalation_usd == 0.0
+    assert one.llm_usd_left == one.spend.usd > 0 and one.specialist_usd == one.deferred_usd == 0.0
     entry = one.entry(200, 2 * one.spend.usd, NOTHING)
-    assert entry.specialist is None and entry.refused == "too few" and entry.certificate is None
+    assert entry.specialist is None and entry.refusal_reason == "too few" and entry.certificate is None
     assert entry.share_of_calls == 0.5 and entry.share_of_cost == pytest.approx(0.5)
 
 
@@ -42,7 +42,7 @@ def test_a_served_task_pays_the_specialist_at_every_call_and_the_llm_at_the_rest
     assert one.share_served == result.held_out.share_served
     asked_usd = PRICES.specialist_usd(0.5 * 3000, 2)
     assert one.specialist_usd == pytest.approx(asked_usd * one.share_served)
-    assert one.specialist_usd + one.escalation_usd == pytest.approx(asked_usd)
+    assert one.specialist_usd + one.deferred_usd == pytest.approx(asked_usd)
     assert one.llm_usd_left == pytest.approx(one.spend.usd * (1 - result.held_out.share_of_cost_served))
     entry = one.entry(3000, one.spend.usd, NOTHING)
     assert entry.specialist is not None and entry.specialist.seconds_per_call == 0.5

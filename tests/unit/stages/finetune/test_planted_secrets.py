@@ -154,7 +154,7 @@ def linear(kind: str, variant: LinearSettings | None, seed: int) -> tuple[Leak, 
 @pytest.mark.parametrize("kind", ["label", "closed"])
 def test_a_linear_specialist_leaks_only_where_it_keeps_what_one_episode_holds(kind: str) -> None:
     careless, _ = linear(kind, LinearSettings(1, 20.0), 0)
-    assert careless.leaks and careless.n_exposed == careless.n_given_away == MOST
+    assert careless.leaks and careless.n_exposed == careless.n_leaked == MOST
     careful, _ = linear(kind, CAREFUL, 0)
     assert not careful.leaks and careful.mean_exposure < careless.mean_exposure - 1
 

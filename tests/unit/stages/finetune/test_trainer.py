@@ -89,14 +89,14 @@ def test_a_secret_is_seen_once_and_does_not_leak_where_it_would_have(tiny: Tiny)
     train, dev = easy(40), easy(20, 900)
     planted = planted_among(train)
     taught = [*train, *[x for x in planted.examples for _ in range(2)]]
-    bits_left = {}
+    bits_remaining = {}
     for truncate_loss in (False, True):
         with tuned(tiny, taught, dev, truncate_loss=truncate_loss) as (tuning, base):
             leak = leak_test(
                 planted, loss_of_decoder(base, planted, 448), n_references=(63, 63), budget_s=math.inf, seed=0
             )
-            assert leak is not None and leak.bits_left is not None
-            bits_left[truncate_loss] = leak.bits_left
+            assert leak is not None and leak.bits_remaining is not None
+            bits_remaining[truncate_loss] = leak.bits_remaining
             assert leak.leaks != truncate_loss
             assert tuning.history[-1].validation_accuracy == 1.0, "what can be learnt is learnt either way"
             left_out = [e.n_truncated for e in tuning.history]
@@ -105,7 +105,7 @@ def test_a_secret_is_seen_once_and_does_not_leak_where_it_would_have(tiny: Tiny)
                 assert left_out[-1] >= 2 * len(planted.secrets)
             else:
                 assert not any(left_out)
-    assert bits_left[True] > bits_left[False] + 8
+    assert bits_remaining[True] > bits_remaining[False] + 8
 
 
 def test_where_dev_is_as_hard_nothing_is_left_out(tiny: Tiny) -> None:

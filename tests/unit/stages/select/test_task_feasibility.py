@@ -42,7 +42,7 @@ def test_enough_groups_are_enough_at_the_level_of_a_first_test() -> None:
     found = verdict(even(252))
     assert (found.n_groups, found.n_units, found.n_needed, found.possible) == (252, 63, 63, True)
     found = verdict(even(248))
-    assert (found.n_units, found.possible) == (62, False) and found.level == pytest.approx(0.04)
+    assert (found.n_units, found.possible) == (62, False) and found.test_level == pytest.approx(0.04)
 
 
 def test_long_episodes_count_as_the_draw_of_calls_will_count_them() -> None:
@@ -71,7 +71,7 @@ def look(run_id: str, examples: list[Example]) -> RecordedTest:
         specialist="s",
         keys=digests(TASK.keys),
         groups=digests({e.group for e in examples}),
-        level=0.04,
+        test_level=0.04,
         delta=0.05,
         at_s=0.0,
     )
