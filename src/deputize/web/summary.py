@@ -37,7 +37,11 @@ def render(report: Mapping[str, Any], max_tasks: int = 20) -> RenderableType:
             f"{usd(cost['audit_usd'])}); training {usd(cost['training_usd'])} once; "
             f"quality {points(total['quality_difference'])}"
         ),
-        *(Text(f"{t['name']}: {level_words(t)}", style="dim") for t in tasks[:max_tasks] if t["delta_spending"]),
+        *(
+            Text(f"{t['name']}: {level_words(t)}", style="dim")
+            for t in tasks[:max_tasks]
+            if t["delta_spending"]
+        ),
         *_leak_tests(tasks, max_tasks),
         *(
             Text(

@@ -74,7 +74,10 @@ def test_to_explore_trains_and_certifies_nothing(home: Path, capsys: pytest.Capt
     (task,) = report["tasks"]
     assert task["specialist"] is not None and task["certificate"] is None
     assert report["nothing_trained_reason"] is None and not task["feasibility"]["possible"]
-    assert task["delta_spending"]["test_level"] == pytest.approx(0.04) and task["delta_spending"]["n_earlier"] == 0
+    assert (
+        task["delta_spending"]["test_level"] == pytest.approx(0.04)
+        and task["delta_spending"]["n_earlier"] == 0
+    )
     with Home(home) as opened:
         (test,) = LedgerFile(opened).read().tests
         assert test.run_id == report["run_id"] and len(test.groups) == N_CALLS
