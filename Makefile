@@ -8,6 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 PYTHON ?= $(firstword $(foreach name,python3.11 python3 python3.12 python3.13,\
 	$(shell $(name) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $(name))))
 MODEL := SmolLM2-135M-Instruct
+ENCODER := all-MiniLM-L6-v2
 # Two test processes: the suite is written for two cores, and each loads its own copy of what it needs.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 
@@ -50,6 +51,7 @@ $(STAMPS)/packages: $(STAMPS)/torch pyproject.toml constraints.txt requirements-
 # `models fetch` looks whether the model is there already, so a moved stamp costs a second.
 $(STAMPS)/models: $(STAMPS)/packages
 	$(BIN)/deputize models fetch $(MODEL)
+	$(BIN)/deputize models fetch $(ENCODER)
 	@touch $@
 
 demo: setup

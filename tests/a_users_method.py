@@ -38,6 +38,10 @@ class MajorityMethod:
 
     name, cost, tunes_base_model = "majority", 5, False
 
+    def base_model(self, context: TrainingContext) -> str:
+        """None: ""."""
+        return ""
+
     def require(self) -> None:
         """Nothing."""
 

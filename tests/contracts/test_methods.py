@@ -51,7 +51,7 @@ def test_qlora_says_what_it_needs_where_it_cannot_run() -> None:
 def test_a_users_method_is_reached_by_its_name_and_keeps_the_contract(
     tiny: Tiny, tmp_path: Path, install: Install
 ) -> None:
-    with pytest.raises(UsageError, match=r"'majority'. Known: linear, lora, dora, qlora, full\."):
+    with pytest.raises(UsageError, match=r"'majority'. Known: linear, frozen, lora, dora, qlora, full\."):
         find_method("majority")
     install(POINTS)
     assert find_method("majority") is a_users_method.METHOD

@@ -223,11 +223,12 @@ class Specialist(Record):
     id: str
     task_id: str
     method: str
-    """The training method: linear, lora, dora, ..."""
+    """The training method: linear, frozen, lora, dora, ..."""
     model: str
     kind: str
     """Of its predictor, as specialists.registry knows it: linear (a linear model over text), pointer (one that also copies
-    values out of it), head (one forward pass of a language model and a head over the answers), decoder (decoding)."""
+    values out of it), states (a head on pooled states of a model that is not trained), head (one forward pass of a tuned
+    language model and a head over the answers), decoder (decoding)."""
     contract: Contract
     task: Task
     n_train: int
@@ -311,7 +312,7 @@ class MethodRow(Record):
     """One method tried on a task: trained and measured, or a baseline that was only probed. Null where it was not read."""
 
     method: str
-    """linear, lora, ...; majority, or "probe: ..." for what was not trained."""
+    """linear, frozen, lora, ...; majority, or "probe: ..." for what was not trained."""
     model: str = ""
     """The model it runs on."""
     trained: bool = False

@@ -17,8 +17,10 @@ class Convert(BaseModel):
 
     models: tuple[str, ...] = ("SmolLM2-135M-Instruct",)
     """Base models that may be tuned, by their names in the catalogue (`deputize models list`)."""
-    methods: tuple[str, ...] = ("linear", "lora")
-    """Training methods that may be used: linear, lora, dora, qlora, full, or an entry point of the group
+    encoder: str = "all-MiniLM-L6-v2"
+    """Text encoder whose states the method "frozen" reads where it has been fetched; else it reads the base model's."""
+    methods: tuple[str, ...] = ("linear", "frozen", "lora")
+    """Training methods that may be used: linear, frozen, lora, dora, qlora, full, or an entry point of the group
     "deputize.methods". Of these each task gets what is worth training for it, from cheap to expensive."""
     epsilon: float = Field(0.05, gt=0, lt=1)
     """The loss that a route may cost at most, over all calls of its task."""

@@ -118,7 +118,7 @@ class ReportSpecialist(Record):
     model: str
     """The model it was tuned from."""
     method: str
-    """How it was trained: linear, lora, qlora, dora, full."""
+    """How it was trained: linear, frozen, lora, qlora, dora, full."""
     n_train: int
     """Training examples."""
     train_s: float

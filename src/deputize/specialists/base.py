@@ -52,6 +52,23 @@ def without_free_text(predictor: Predictor) -> Predictor:
     return predictor.without_free_text() if isinstance(predictor, WritesFreeText) else predictor
 
 
+class ClosedScores(NamedTuple):
+    """Scores of texts over closed answers."""
+
+    log_ps: list[npt.NDArray[np.float32]]
+    """Per question, log-probabilities of its choices, [N, C]."""
+    n_prompt_tokens: list[int]
+    """Of each text; 0 for a model without a tokenizer."""
+
+
+def choose_each(answers: ClosedAnswers, scores: ClosedScores) -> list[RawPrediction]:
+    """The most likely answer to each text."""
+    return [
+        choose(answers, [lp[n] for lp in scores.log_ps], tokens)
+        for n, tokens in enumerate(scores.n_prompt_tokens)
+    ]
+
+
 def choose(
     answers: ClosedAnswers, log_ps: Sequence[npt.NDArray[np.float32]], n_prompt_tokens: int = 0
 ) -> RawPrediction:

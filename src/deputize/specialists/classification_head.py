@@ -9,8 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from deputize.core.errors import BadInput, MissingExtra
-from deputize.specialists.base import RawPrediction, choose
+from deputize.specialists.base import ClosedScores, RawPrediction, choose_each
 from deputize.specialists.closed_answers import ClosedAnswers, closed
 from deputize.specialists.language_model import LanguageModel
 from deputize.specialists.registry import StoredSpecialist
@@ -85,24 +87,25 @@ class HeadPredictor:
         self.heads = heads
         """Per question weights [C, H] and bias [C], float32."""
 
-    def predict(self, texts: Sequence[str], tokens: int = 4096) -> list[RawPrediction]:
+    def predict(self, texts: Sequence[str]) -> list[RawPrediction]:
         """One prediction per text, in order."""
+        return choose_each(self.answers, self.scores(texts)) if texts else []
+
+    def scores(self, texts: Sequence[str], tokens: int = 4096) -> ClosedScores:
+        """Log-probabilities of the choices of each question."""
         torch = torch_module()
         if self.adapter:
             self.base.use(self.adapter)
         rows = self.base.prompt_ids(texts, self.max_tokens)
-        out: dict[int, RawPrediction] = {}
+        out = [np.zeros((len(rows), bias_C.shape[0]), np.float32) for _, bias_C in self.heads]
         with torch.inference_mode():
             for batch in batches([len(r) for r in rows], tokens):
                 with self.base.threads["read"].work(sum(len(rows[i]) for i in batch)):
                     hidden_BH = last_hidden(self.base, [rows[i] for i in batch])
-                log_ps = [
-                    torch.log_softmax(hidden_BH @ weights_CH.T + bias_C, dim=-1).cpu().numpy()
-                    for weights_CH, bias_C in self.heads
-                ]
-                for at, i in enumerate(batch):
-                    out[i] = choose(self.answers, [lp[at] for lp in log_ps], len(rows[i]))
-        return [out[i] for i in range(len(texts))]
+                for log_p_NC, (weights_CH, bias_C) in zip(out, self.heads, strict=True):
+                    log_p_BC = torch.log_softmax(hidden_BH @ weights_CH.T + bias_C, dim=-1)
+                    log_p_NC[batch] = log_p_BC.cpu().numpy()
+        return ClosedScores(out, [len(row) for row in rows])
 
     def save(self, folder: Path) -> None:
         """Writes the heads into a folder."""

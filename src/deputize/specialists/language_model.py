@@ -8,7 +8,8 @@ Legend: B texts of a batch, T tokens.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -157,7 +158,7 @@ class LanguageModel:
         before, after = self.ids(self.frame.before), self.ids(self.frame.after)
         room = max(8, min(most, self.context - 64) - len(before) - len(after))
         bodies = self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]
-        return [[*before, *_shortened([int(i) for i in body], room), *after] for body in bodies]
+        return [[*before, *shortened([int(i) for i in body], room), *after] for body in bodies]
 
     # -- adapters
 
@@ -207,6 +208,15 @@ class LanguageModel:
             self.peft.set_adapter(name)
             self.active = name
 
+    @contextmanager
+    def without_adapters(self) -> Iterator[None]:
+        """Runs the block on the weights of the base alone."""
+        if self.peft is None:
+            yield
+            return
+        with self.peft.disable_adapter():
+            yield
+
     def save_adapter(self, name: str, folder: Path) -> None:
         """Writes an adapter into a folder."""
         self.peft.save_pretrained(folder, selected_adapters=[name], save_embedding_layers=False)
@@ -234,7 +244,8 @@ class LanguageModel:
         return [(k, p) for k, p in self.lm.named_parameters() if f".{name}." in k or k.endswith(f".{name}")]
 
 
-def _shortened(ids: list[int], room: int) -> list[int]:
+def shortened(ids: list[int], room: int) -> list[int]:
+    """Token ids without the middle, where they are more than `room`: a third of the room goes to the beginning."""
     if len(ids) <= room:
         return ids
     head = room // 3

@@ -19,7 +19,7 @@ from deputize.core.errors import BadInput
 from deputize.core.records import Answer
 from deputize.core.subjects import Subjects
 from deputize.specialists.answer_schema import Slot
-from deputize.specialists.base import RawPrediction, choose
+from deputize.specialists.base import ClosedScores, RawPrediction, choose_each
 from deputize.specialists.closed_answers import ClosedAnswers, closed
 from deputize.specialists.hashed_features import counts_of, idf_of_counts, vectors_of_counts
 from deputize.specialists.registry import StoredSpecialist
@@ -99,10 +99,11 @@ class LinearPredictor:
 
     def predict(self, texts: Sequence[str]) -> list[RawPrediction]:
         """One prediction per text. An answer is None for an action whose arguments a classifier cannot write."""
-        if not texts:
-            return []
-        log_ps = self.model.log_p(texts)
-        return [choose(self.answers, [lp[i] for lp in log_ps]) for i in range(len(texts))]
+        return choose_each(self.answers, self.scores(texts)) if texts else []
+
+    def scores(self, texts: Sequence[str]) -> ClosedScores:
+        """Log-probabilities of the choices of each question."""
+        return ClosedScores(self.model.log_p(texts), [0] * len(texts))
 
 
 class ClosedQuestions(Protocol):

@@ -32,6 +32,7 @@ from deputize.specialists.catalogue import (
     sha256_of,
     weight_files,
 )
+from deputize.specialists.text_encoder import is_encoder
 
 
 def fetch(
@@ -88,7 +89,8 @@ def fetch(
 def add(name: str, folder: Path, models_dir: Path, *, licence: str = "unknown", context: int = 2048) -> Path:
     """Takes a folder of weights in Hugging Face's or GLiNER's form into models_dir under a name, and into the catalogue.
 
-    A model that marks spans of a text is a detector (see privacy.detectors.registry), never a candidate for a task.
+    A model that marks spans of a text is a detector (see privacy.detectors.registry), never a candidate for a task; a text encoder
+    is what the method "frozen" can read.
 
     Raises:
         BadInput: the folder holds no model, or the name is taken.
@@ -114,7 +116,7 @@ def add(name: str, folder: Path, models_dir: Path, *, licence: str = "unknown", 
             "params_m": round(n_bytes / width / 1e6, 3),
             "context": int(settings.get("max_position_embeddings", context)),
             "licence": licence,
-            "role": "detector" if marks else "lm",
+            "role": "detector" if marks else "embedder" if is_encoder(folder) else "lm",
             "source": "added by hand",
         }
         lines = "".join(f"{key} = {json.dumps(value)}\n" for key, value in entry.items())

@@ -26,15 +26,21 @@ def load_tuned_model(stored: StoredSpecialist) -> tuple[LanguageModel, str]:
     card, folder = stored.card, stored.folder
     if (folder / WEIGHTS_FOLDER).is_dir():
         return MODELS.get(folder / WEIGHTS_FOLDER, stored.device), ""
-    if card.base_sha256 and base_digest(card.model, stored.models_dir) != card.base_sha256:
-        raise BadInput(
-            f"{folder}: {card.model} is not the model this specialist was trained on (its weights differ). "
-            f"Fetch that one again or retrain."
-        )
+    check_base(stored)
     base = MODELS.get(catalogue.model_path(card.model, stored.models_dir), stored.device)
     adapter = adapter_name(folder)
     base.load_adapter(adapter, folder / ADAPTER_FOLDER)
     return base, adapter
+
+
+def check_base(stored: StoredSpecialist) -> None:
+    """Compares the base model with the one that the specialist was trained on. Raises as `load_tuned_model`."""
+    card = stored.card
+    if card.base_sha256 and base_digest(card.model, stored.models_dir) != card.base_sha256:
+        raise BadInput(
+            f"{stored.folder}: {card.model} is not the model this specialist was trained on (its weights differ). "
+            f"Fetch that one again or retrain."
+        )
 
 
 def adapter_name(folder: Path) -> str:

@@ -44,11 +44,11 @@ def test_a_model_that_is_not_in_the_catalogue_is_named(tmp_path: Path) -> None:
 
 
 def test_methods_are_chosen_by_option_or_file_and_must_be_known(tmp_path: Path) -> None:
-    assert settings(Home(tmp_path), NOTHING).methods == ("linear", "lora")
+    assert settings(Home(tmp_path), NOTHING).methods == ("linear", "frozen", "lora")
     (tmp_path / "config.toml").write_text('[convert]\nmethods = ["linear", "full"]\n')
     assert settings(Home(tmp_path), NOTHING).methods == ("linear", "full")
     assert settings(Home(tmp_path), {**NOTHING, "methods": ("dora",)}).methods == ("dora",)
-    with pytest.raises(UsageError, match=r"'lorra'\. Known: linear, lora, dora, qlora, full"):
+    with pytest.raises(UsageError, match=r"'lorra'\. Known: linear, frozen, lora, dora, qlora, full"):
         settings(Home(tmp_path), {**NOTHING, "methods": ("linear", "lorra")})
 
 

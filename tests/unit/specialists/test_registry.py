@@ -10,10 +10,13 @@ from deputize.specialists.decoder import DecoderPredictor
 from deputize.specialists.linear_model import LinearPredictor, load_linear
 from deputize.specialists.pointer_predictor import PointerPredictor
 from deputize.specialists.registry import OURS, loader_of
+from deputize.specialists.state_heads import StateHeadPredictor
+
+PREDICTORS = (LinearPredictor, PointerPredictor, StateHeadPredictor, HeadPredictor, DecoderPredictor)
 
 
 def test_every_kind_of_predictor_has_a_loader() -> None:
-    kinds = {p.kind for p in (LinearPredictor, PointerPredictor, HeadPredictor, DecoderPredictor)}
+    kinds = {p.kind for p in PREDICTORS}
     assert kinds == set(OURS)
     assert all(callable(loader_of(kind)) for kind in OURS)
     assert loader_of("linear") is load_linear
@@ -21,5 +24,5 @@ def test_every_kind_of_predictor_has_a_loader() -> None:
 
 
 def test_an_unknown_kind_is_named_with_the_known_ones() -> None:
-    with pytest.raises(BadInput, match=r"'oracle'\. Known: linear, pointer, head, decoder"):
+    with pytest.raises(BadInput, match=r"'oracle'\. Known: linear, pointer, states, head, decoder"):
         loader_of("oracle")

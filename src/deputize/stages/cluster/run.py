@@ -25,7 +25,6 @@ from deputize.core.signature import has_media, signature
 from deputize.core.sites import Site
 from deputize.core.subjects import Subjects
 from deputize.core.template_key import TemplateKeys, TemplateMatcher, branch_of, opening
-from deputize.locations import models_path
 from deputize.stages.cluster.discover import FoundTask, find_tasks
 from deputize.stages.cluster.naming import NAMED_AFTER, name_of, recipe_of, template_text
 from deputize.stages.cluster.output_contract import infer_contract
@@ -50,7 +49,8 @@ def run(
         curated: the curated examples.
         config: seed and min_origins.
         tenant: whose calls they are, and so the tasks; "*": of several.
-        models_dir: the folder of the embedder, if it was fetched; the configured folder by default.
+        models_dir: the folder of the encoder that texts are embedded with, if it was fetched; None: TF-IDF, which found tasks
+            better (docs/log.md).
     """
     examples = curated.examples
     min_origins = config.min_origins
@@ -60,7 +60,7 @@ def run(
         seen,
         tenant=tenant,
         min_origins=min_origins,
-        models_dir=models_dir or models_path(),
+        models_dir=models_dir,
         seed=config.seed,
         progress=progress,
     )

@@ -180,8 +180,8 @@ def leak_test(
     return msgspec.structs.replace(verdict, seconds=round(clock() - began, 2))
 
 
-def loss_of_linear(predictor: TextPredictor) -> Loss:
-    """Of a linear specialist: how unsure it is of its answer, which is what the gateway tells whoever asks."""
+def loss_of_classifier(predictor: TextPredictor) -> Loss:
+    """Of a specialist that chooses: how unsure it is of its answer, which is what the gateway tells whoever asks."""
 
     def loss(probes: Sequence[LeakProbe]) -> list[float]:
         return [

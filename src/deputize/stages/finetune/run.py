@@ -24,7 +24,7 @@ from deputize.specialists.tuned_model import base_digest
 from deputize.stages.finetune.examples import TrainingSet, training_set_of
 from deputize.stages.finetune.fingerprint import fingerprint, finished
 from deputize.stages.finetune.methods.base import TrainingContext, TrainingJob
-from deputize.stages.finetune.methods.registry import find_method, find_methods
+from deputize.stages.finetune.methods.registry import find_methods
 from deputize.stages.finetune.package import package
 from deputize.stages.finetune.schedule import Schedule
 
@@ -86,7 +86,8 @@ def jobs_of(
     epochs = epochs_for(len(examples.train))
     jobs = []
     for method in find_methods(plan):
-        sha256 = base_digest(context.base_model, context.models_dir) if method.tunes_base_model else ""
+        base = method.base_model(context)
+        sha256 = base_digest(base, context.models_dir) if base else ""
         mark = fingerprint(examples, schema, method.name, epochs, context.config, sha256)
         folder = out_dir / f"{_safe(examples.task.id)}-{_safe(method.name)}"
         jobs.append(TrainingJob(examples, schema, method, folder, n_tokens, epochs, mark))
@@ -138,7 +139,7 @@ def train(job: TrainingJob, context: TrainingContext, budget_s: float) -> Specia
 
 def _in_order(specialists: list[Specialist], tasks: list[Task]) -> list[Specialist]:
     place = {task.id: n for n, task in enumerate(tasks)}
-    return sorted(specialists, key=lambda s: (place[s.task_id], find_method(s.method).cost, s.method))
+    return sorted(specialists, key=lambda s: (place[s.task_id], s.cost, s.method))
 
 
 def epochs_for(n_examples: int) -> int:

@@ -57,7 +57,7 @@ def careless(home: Path, curated: Curated, discovered: Discovered) -> Specialist
         train_s=1.0,
         leak=planted_secrets.leak_test(
             planted,
-            planted_secrets.loss_of_linear(reader),
+            planted_secrets.loss_of_classifier(reader),
             n_references=(255, 255),
             budget_s=math.inf,
             seed=0,

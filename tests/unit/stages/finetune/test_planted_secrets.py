@@ -31,9 +31,9 @@ from deputize.stages.finetune.planted_secrets import (
     MOST,
     PlantedSecrets,
     leak_test,
+    loss_of_classifier,
     loss_of_decoder,
     loss_of_head,
-    loss_of_linear,
     plant_to_choose,
     plant_to_write,
 )
@@ -145,7 +145,7 @@ def linear(kind: str, variant: LinearSettings | None, seed: int) -> tuple[Leak, 
     assert predictor is not None
     what = "linear" if isinstance(predictor, LinearPredictor) else "pointer"
     leak = leak_test(
-        planted, loss_of_linear(predictor), n_references=N_RIVALS[what], budget_s=math.inf, seed=seed
+        planted, loss_of_classifier(predictor), n_references=N_RIVALS[what], budget_s=math.inf, seed=seed
     )
     assert leak is not None
     return leak, what

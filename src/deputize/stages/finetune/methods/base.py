@@ -16,6 +16,7 @@ from deputize.core.records import Task
 from deputize.specialists.answer_schema import AnswerSchema
 from deputize.specialists.base import TextPredictor
 from deputize.stages.finetune.examples import TrainingSet
+from deputize.stages.finetune.frozen_states import FrozenStates
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,8 @@ class TrainingContext:
     """Name in the catalogue of the model that is tuned."""
     progress: Progress
     clock: Clock
+    states: FrozenStates = field(default_factory=FrozenStates)
+    """Of the base model, computed once for each prompt of the run."""
 
 
 @dataclass
@@ -103,6 +106,10 @@ class Method(Protocol):
     @property
     def tunes_base_model(self) -> bool:
         """True for one that tunes the base model: such jobs share the time, the others are trained before them without a limit."""
+        ...
+
+    def base_model(self, context: TrainingContext) -> str:
+        """Name in the catalogue of the model that its specialists are made from; "" where they need none."""
         ...
 
     def require(self) -> None:

@@ -20,4 +20,4 @@ class DoraMethod(FineTuning):
         return {**super().adapter_settings(base, settings), "use_dora": True}
 
 
-DORA = DoraMethod("dora", 30)
+DORA = DoraMethod("dora", 50)

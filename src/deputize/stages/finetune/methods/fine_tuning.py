@@ -41,6 +41,9 @@ class FineTuning:
     def require(self) -> None:
         require_packages()
 
+    def base_model(self, context: TrainingContext) -> str:
+        return context.base_model
+
     def load_base(self, path: Path) -> LanguageModel:
         """The model to be tuned, from its folder."""
         return MODELS.get(path)
@@ -68,13 +71,7 @@ class FineTuning:
 
     def plan(self, task: Task, probe: TaskProbe) -> MethodPlan:
         """Not worth training where a linear model answers all calls within the loss asked for."""
-        if probe.linear_accuracy < 1 - probe.epsilon:
-            return MethodPlan(train=True)
-        return MethodPlan(
-            train=False,
-            reason=f"not trained: of episodes left out the linear method answers {probe.linear_accuracy:.1%} as the LLM did, "
-            "within the loss asked for",
-        )
+        return not_needed(probe) or MethodPlan(train=True)
 
     def settings(self, job: TrainingJob, device: str) -> trainer.TrainingSettings:
         """Hyperparameters by the size of the task."""
@@ -166,6 +163,17 @@ class FineTuning:
             checkpoint=checkpoint.folder,
             release=lambda: _release(adapter, base, served),
         )
+
+
+def not_needed(probe: TaskProbe) -> MethodPlan | None:
+    """The plan of a method that costs more than the linear one, where that is enough; None where it is not."""
+    if probe.linear_accuracy < 1 - probe.epsilon:
+        return None
+    return MethodPlan(
+        train=False,
+        reason=f"not trained: of episodes left out the linear method answers {probe.linear_accuracy:.1%} as the LLM did, "
+        "within the loss asked for",
+    )
 
 
 def _history(run: trainer.Trainer) -> dict[str, Any]:

@@ -35,4 +35,4 @@ class FullMethod(FineTuning):
         base.tokenizer.save_pretrained(folder / WEIGHTS_FOLDER)
 
 
-FULL = FullMethod("full", 50)
+FULL = FullMethod("full", 70)

@@ -27,6 +27,10 @@ class LinearMethod:
 
     name, cost, tunes_base_model = "linear", 10, False
 
+    def base_model(self, context: TrainingContext) -> str:
+        """None: ""."""
+        return ""
+
     def require(self) -> None:
         """Nothing: it needs only the base installation."""
 
@@ -99,7 +103,7 @@ def fit_without_leak(
             return None
         leak = planted_secrets.leak_test(
             planted,
-            planted_secrets.loss_of_linear(predictor),
+            planted_secrets.loss_of_classifier(predictor),
             n_references=N_RIVALS[predictor.kind],
             budget_s=LEAK_TEST_S,
             seed=seed,

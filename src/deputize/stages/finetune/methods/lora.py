@@ -8,4 +8,4 @@ from __future__ import annotations
 
 from deputize.stages.finetune.methods.fine_tuning import FineTuning
 
-LORA = FineTuning("lora", 20)
+LORA = FineTuning("lora", 40)

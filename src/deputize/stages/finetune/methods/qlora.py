@@ -37,4 +37,4 @@ class QloraMethod(FineTuning):
         return served
 
 
-QLORA = QloraMethod("qlora", 40)
+QLORA = QloraMethod("qlora", 60)
