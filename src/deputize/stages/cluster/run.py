@@ -49,8 +49,7 @@ def run(
         curated: the curated examples.
         config: seed and min_origins.
         tenant: whose calls they are, and so the tasks; "*": of several.
-        models_dir: the folder of the encoder that texts are embedded with, if it was fetched; None: TF-IDF, which found tasks
-            better (docs/log.md).
+        models_dir: folder of an encoder that texts are embedded with; None: TF-IDF, which found tasks better (docs/log.md).
     """
     examples = curated.examples
     min_origins = config.min_origins
