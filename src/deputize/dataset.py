@@ -53,7 +53,7 @@ class Dataset:
         Raises:
             BadInput: no such run, or it has not been curated.
         """
-        chosen = run_id or latest_run(home)
+        chosen = _chosen(home, run_id, actor)
         if chosen is None or not (home.runs_path / chosen / "curate.sealed").exists():
             raise BadInput(
                 f"{'Run ' + repr(run_id) if run_id else 'The newest run'} in {home.path} has not been curated. "
@@ -240,9 +240,41 @@ def _batches(records: Iterator[Example | art.Curated]) -> Iterator[list[Example 
         yield batch
 
 
-def card(home: Home, run_id: str | None) -> tuple[str, str]:
-    """(run id, the dataset card that curation wrote). Raises BadInput where there is none."""
-    chosen = run_id or latest_run(home)
+def _chosen(home: Home, run_id: str | None, actor: Actor) -> str | None:
+    """The run that an actor looks at: the one named, else the newest of its tenant, or of those that all tenants share.
+
+    Raises:
+        AccessDenied: the named run is of another tenant.
+    """
+    if actor.tenant == EVERY_TENANT:
+        return run_id or latest_run(home)
+    if run_id is not None:
+        whose = read_state(home, run_id).tenant
+        if whose not in (actor.tenant, EVERY_TENANT):
+            home.require_keys()
+            detail = {"why": "another tenant"}
+            home.audit.append("denied", actor=actor.name, subject=run_id, tenant=whose, detail=detail)
+            raise AccessDenied(f"{actor.name} is for the tenant {actor.tenant} only, not for {whose}.")
+        return run_id
+    both = [latest_run(home, name) for name in (actor.tenant, EVERY_TENANT)]
+    return max((id for id in both if id is not None), default=None)
+
+
+def card(home: Home, run_id: str | None, actor: Actor) -> tuple[str, str]:
+    """(run id, the dataset card that curation wrote).
+
+    Raises:
+        AccessDenied: the run is of another tenant, or of all and the actor is for one only.
+        BadInput: there is none.
+    """
+    if actor.tenant != EVERY_TENANT and run_id is None:
+        chosen = latest_run(home, actor.tenant)
+    else:
+        chosen = _chosen(home, run_id, actor)
+        if chosen is not None and actor.tenant not in (EVERY_TENANT, read_state(home, chosen).tenant):
+            raise AccessDenied(
+                f"The card of run {chosen} is about all tenants; {actor.name} is for {actor.tenant} only."
+            )
     path = home.runs_path / (chosen or "") / CARD
     if chosen is None or not path.is_file():
         raise BadInput(

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
 
 from deputize.core.errors import BadInput, DeputizeError, UsageError
-from deputize.core.records import Record, RouteFile
+from deputize.core.records import DEFAULT_TENANT, Call, Record, RouteFile
 from deputize.files import write_atomic
 from deputize.gateway.evidence_file import read_evidence
 from deputize.gateway.rollback import roll_back_routes
 from deputize.home import Home
 from deputize.pipeline.curation import learnable
-from deputize.pipeline.run import RunState, newest_state
+from deputize.pipeline.earlier_routes import routes_of
+from deputize.pipeline.run import RunState, calls_of, newest_state
 from deputize.routes_file import read_routes
 from deputize.scoring.monitor import AUDITS_PER_FALSE_ROLLBACK
 from deputize.stages.refine.certificate_renewal import to_renew
 from deputize.stages.refine.decisions import LoopDecision, WatchedCall, decide, watched_call
 from deputize.stages.refine.route_evidence import unwatched
-from deputize.store.base import Store
 
 RETENTION_EVERY_S = 3600.0
 
@@ -44,6 +44,8 @@ class LookResult(Record):
     """The run that was made."""
     failed: str = ""
     """Why it was not."""
+    tenant: str = DEFAULT_TENANT
+    """Whose calls and routes were looked at; "*": those of all."""
 
     @property
     def idle(self) -> bool:
@@ -58,13 +60,14 @@ class AnsweredAlarms(Record):
 
 
 class Watcher:
-    """Looks at a home, decides, acts."""
+    """Looks at what a home has of one tenant, decides, acts."""
 
     def __init__(
         self,
         home: Home,
         *,
         min_new: int,
+        tenant: str = DEFAULT_TENANT,
         audits_per_false_rollback: float = AUDITS_PER_FALSE_ROLLBACK,
         audit_share: float | None = None,
         convert: Callable[[], dict[str, Any]],
@@ -74,12 +77,13 @@ class Watcher:
         Args:
             home: the home.
             min_new: new calls that are reason enough for a run.
+            tenant: whose calls and routes; "*": those of all, which share specialists.
             audits_per_false_rollback: see `scoring.monitor.false_rollback_bound`.
             audit_share: share of served calls that the gateway audits; None: unknown.
             convert: makes a run.
             clock: Unix seconds.
         """
-        self._home, self._min_new = home, min_new
+        self._home, self._min_new, self._tenant = home, min_new, tenant
         self._audits_per_false_rollback, self._audit_share = audits_per_false_rollback, audit_share
         self._convert, self._clock = convert, clock
         self._mark = (0, 0, "")
@@ -109,14 +113,14 @@ class Watcher:
 
     def _look(self) -> tuple[LookResult, LoopDecision | None]:
         """The result so far and the decision; no decision where nothing has changed since an idle look. Bad routes go back."""
-        file = read_routes(self._home.routes_path)
-        state = newest_state(self._home)
+        file = routes_of(read_routes(self._home.routes_path), self._tenant)
+        state = newest_state(self._home, self._tenant)
         with self._home.fresh() as home:  # opened anew: what a crashed process left is read in
             # reading every call is expensive: not where nothing came since (feedback alone waits for the next call)
             self._mark = (home.store.count(), file.generation, state.run_id if state else "")
             if self._last is not None and self._last[0] == self._mark and self._last[1].idle:
                 return msgspec.structs.replace(self._last[1], at=self._clock()), None
-            calls, n_new = _read(home.store, state)
+            calls, n_new = _read(calls_of(home, self._tenant), state)
         evidence = read_evidence(self._home.path)
         decided = decide(
             calls,
@@ -141,6 +145,7 @@ class Watcher:
                 if (why := unwatched(r, evidence.get((r.id, r.specialist)), audit_share=self._audit_share))
             ],
             to_renew=to_renew(calls, file.routes, self._clock()),
+            tenant=self._tenant,
         )
         return looked, decided
 
@@ -199,21 +204,21 @@ class Watcher:
 
 
 def watching(
-    look: Callable[[], LookResult],
+    look: Callable[[], Iterable[LookResult]],
     *,
     every_s: float,
     sleep: Callable[[float], None],
     tell: Callable[[LookResult], None],
 ) -> None:
-    """Looks again and again until Ctrl-C; a look that changed nothing is not reported again."""
-    last: tuple[str, ...] = ()
+    """Looks at each tenant again and again until Ctrl-C; a look that changed nothing is not reported again."""
+    last: dict[str, tuple[str, ...]] = {}
     try:
         while True:
-            looked = look()
-            said = (looked.why, looked.failed, *looked.unwatched, *looked.to_renew)
-            if said != last or looked.rolled_back or looked.run_id:
-                tell(looked)
-            last = said
+            for looked in look():
+                said = (looked.why, looked.failed, *looked.unwatched, *looked.to_renew)
+                if said != last.get(looked.tenant) or looked.rolled_back or looked.run_id:
+                    tell(looked)
+                last[looked.tenant] = said
             sleep(every_s)
     except KeyboardInterrupt:
         return
@@ -244,12 +249,12 @@ def hourly(
     return now_and_then
 
 
-def _read(store: Store, state: RunState | None) -> tuple[list[WatchedCall], int]:
+def _read(calls: Iterable[Call], state: RunState | None) -> tuple[list[WatchedCall], int]:
     """(the facts that the loop keeps of every call, by time; calls to learn from that the newest run did not have)."""
     seen: list[WatchedCall] = []
     wanted = set(state.agents) if state is not None else set()
     n_read = n_learnable = n_known = 0
-    for call in store.calls():
+    for call in calls:
         seen.append(watched_call(call))
         if wanted and call.agent not in wanted:
             continue

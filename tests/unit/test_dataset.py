@@ -59,8 +59,8 @@ def run_stage(home: Path, step: str, config: Convert, *, again: bool = False) ->
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("home")
     fill(home)
-    run_stage(home, "curate", Convert())
-    run_stage(home, "cluster", Convert())
+    run_stage(home, "curate", Convert(share_across_tenants=True))
+    run_stage(home, "cluster", Convert(share_across_tenants=True))
     return home
 
 
@@ -114,17 +114,17 @@ def test_what_was_put_back_is_learnt_from_by_the_next_run(
 ) -> None:
     home = tmp_path / "home"
     fill(home)
-    run_stage(home, "curate", Convert())
+    run_stage(home, "curate", Convert(share_across_tenants=True))
     data = Dataset(Home(home), None, owner())
     chosen = next(d.call_id for d in data.dropped() if d.reason == "failed episode")
     assert run(["--home", str(home), "dataset", "restore", "nothing"]) == 3
     assert run(["--home", str(home), "dataset", "restore", chosen]) == 0
     assert actions(home)[-1] == "dataset.restore"
     assert NAME not in "".join(p.read_bytes().decode("latin-1") for p in home.glob("restored*"))
-    run_stage(home, "curate", Convert(), again=True)
+    run_stage(home, "curate", Convert(share_across_tenants=True), again=True)
     assert chosen not in {d.call_id for d in data.dropped()}
     assert run(["--home", str(home), "dataset", "restore", chosen, "--undo"]) == 0
-    run_stage(home, "curate", Convert(), again=True)
+    run_stage(home, "curate", Convert(share_across_tenants=True), again=True)
     assert chosen in {d.call_id for d in data.dropped()}
     assert run(["--home", str(home), "dataset", "restore", chosen, "--undo"]) == 3
 
@@ -132,7 +132,7 @@ def test_what_was_put_back_is_learnt_from_by_the_next_run(
 def test_calls_that_were_erased_are_neither_shown_nor_exported(tmp_path: Path) -> None:
     home = tmp_path / "home"
     fill(home)
-    run_stage(home, "curate", Convert())
+    run_stage(home, "curate", Convert(share_across_tenants=True))
     data = Dataset(Home(home), None, owner())
     n_before = len(data.dropped())
     whole = data.export(tmp_path / "before", "jsonl", chosen="all")
@@ -157,7 +157,7 @@ def test_sensitive_terms_of_the_config_leave_no_trace_in_the_run_folder(tmp_path
             '[privacy]\nsensitive = ["re:Parcel \\\\d+"]\n'
             f'paraphraser = {{base_url = "{llm.url}", model = "scripted"}}\n'
         )
-        done = run_stage(home, "curate", Convert(privacy="paraphrase"))
+        done = run_stage(home, "curate", Convert(privacy="paraphrase", share_across_tenants=True))
     rows = list(Dataset(Home(home), None, owner())._records())
     texts = [e.request.messages[1]["content"] for e in rows if isinstance(e, Example)]
     assert len(texts) == 120 and not any(f"Parcel {n}." in t for n, t in enumerate(texts))

@@ -214,7 +214,7 @@ def test_the_loop_ends_with_ctrl_c_and_does_not_repeat_itself(home: CountedHome)
         if len(naps) == 6:
             raise KeyboardInterrupt
 
-    watching(watcher.look, every_s=30, sleep=sleep, tell=told.append)
+    watching(lambda: [watcher.look()], every_s=30, sleep=sleep, tell=told.append)
     assert naps == [30] * 6
     assert [(x.decided, x.n_new) for x in told] == [("wait", 0), ("convert", 10), ("wait", 0)]
     assert all(isinstance(x, LookResult) for x in told) and told[1].at > told[0].at
@@ -247,7 +247,7 @@ def test_a_certificate_that_must_be_renewed_is_named_and_said_once(home: Counted
         if _n[0] == 3:
             raise KeyboardInterrupt
 
-    watching(watcher.look, every_s=1, sleep=stop_at_third, tell=said.append)
+    watching(lambda: [watcher.look()], every_s=1, sleep=stop_at_third, tell=said.append)
     (told,) = said
     assert told.to_renew == [
         f"{good.id} ({good.task_name}): its certificate was made 3 calls ago and held for 2"

@@ -9,9 +9,11 @@ import click
 from pydantic import ValidationError
 
 from deputize.cli.imports import log_format_option
+from deputize.cli.rights import tenant_of, tenant_option
 from deputize.cli.terminal import Terminal, pass_terminal
 from deputize.core.config import Convert, sentence
-from deputize.core.errors import BadInput, UsageError
+from deputize.core.errors import AccessDenied, BadInput, UsageError
+from deputize.core.records import EVERY_TENANT
 from deputize.home import Home
 from deputize.locations import models_path
 from deputize.pipeline.stage_table import STAGES, Stage
@@ -56,6 +58,12 @@ def run_options(command: F) -> F:
                 "--scope",
                 type=click.Choice(["per-route", "all-routes"]),
                 help="Apply delta to each certificate separately (default) or to all certificates of the run together.",
+            ),
+            click.option(
+                "--share-across-tenants/--no-share-across-tenants",
+                default=None,
+                help="Train on the calls of all tenants together, and have all of them answered by what comes of it "
+                "(default no: a run for each tenant).",
             ),
             click.option(
                 "--explore/--no-explore",
@@ -120,33 +128,48 @@ def check_methods(config: Convert) -> None:
 @click.option(
     "--fresh", is_flag=True, help="Start a new run even where one with these settings can be resumed."
 )
+@tenant_option
 @run_options
 @pass_terminal
 def convert(
-    terminal: Terminal, /, paths: tuple[str, ...], log_format: str, agent: str, fresh: bool, **given: Any
+    terminal: Terminal,
+    /,
+    paths: tuple[str, ...],
+    log_format: str,
+    agent: str,
+    fresh: bool,
+    tenant: str,
+    **given: Any,
 ) -> None:
     """Import PATHS (if any), then do every stage over the calls in the store and publish the routes that were certified.
 
-    Where no task can be certified with so few episodes, nothing is trained (unless --explore), and the exit code is 6.
+    Each tenant gets a run of its own, whose specialists answer for that tenant only; where there are several, --json
+    gives {"reports": [...]}. Where no task can be certified with so few
+    episodes, nothing is trained (unless --explore), and the exit code is 6.
     """
     from deputize.cli.report import show_report
-    from deputize.pipeline.conversion import convert as convert_home
+    from deputize.pipeline import conversion
 
+    chosen = tenant_of(terminal, tenant)
+    if paths and terminal.actor.tenant != EVERY_TENANT:
+        raise AccessDenied(f"{terminal.actor.name} is for one tenant only and may not import a log.")
     config = settings(terminal.home, given)
+    log: dict[str, Any] = {"paths": paths, "agent": agent, "log_format": log_format, "fresh": fresh}
     with terminal.progress() as progress:
-        report = convert_home(
-            terminal.home,
-            config,
-            paths=paths,
-            agent=agent,
-            log_format=log_format,
-            progress=progress,
-            fresh=fresh,
-        )
-    terminal.result(report, lambda: show_report(terminal, report))
-    if report["nothing_trained_reason"]:
+        if chosen:
+            reports = [conversion.convert(terminal.home, config, progress=progress, tenant=chosen, **log)]
+        else:
+            reports = conversion.convert_all(terminal.home, config, progress=progress, **log)
+
+    def show() -> None:
+        for report in reports:
+            show_report(terminal, report)
+
+    terminal.result(reports[0] if len(reports) == 1 else {"reports": reports}, show)
+    if all(report["nothing_trained_reason"] for report in reports):
         if terminal.json:
-            terminal.note(report["nothing_trained_reason"])
+            for report in reports:
+                terminal.note(report["nothing_trained_reason"])
         raise click.exceptions.Exit(TOO_FEW_EPISODES)
 
 
@@ -157,16 +180,18 @@ def _command(stage: Stage) -> click.Command:
     @click.option(
         "--again", is_flag=True, help="Forget the result of this stage and of all later ones first."
     )
+    @tenant_option
     @run_options
     @pass_terminal
-    def command(terminal: Terminal, /, again: bool, **given: Any) -> None:
+    def command(terminal: Terminal, /, again: bool, tenant: str, **given: Any) -> None:
         from deputize.pipeline.conversion import run_stage
         from deputize.pipeline.run import newest_state
 
-        before = newest_state(terminal.home)
+        chosen = tenant_of(terminal, tenant)
+        before = newest_state(terminal.home, chosen or None)
         config = settings(terminal.home, given, before.settings if before else None)
         with terminal.progress() as progress:
-            run = run_stage(terminal.home, stage.step, config, progress=progress, again=again)
+            run = run_stage(terminal.home, stage.step, config, progress=progress, again=again, tenant=chosen)
         facts = stage.facts(run.load(stage.step, stage.artifact))
         document = {"run_id": run.state.run_id, "stage": stage.step, **facts}
         terminal.result(document, lambda: _show(terminal, document))

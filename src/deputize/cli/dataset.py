@@ -30,7 +30,7 @@ def show_card(terminal: Terminal, /, run_id: str | None) -> None:
     """The dataset card of a run (the newest by default), as Markdown: counts, detectors, recall, k-anonymity, licences."""
     from deputize.dataset import card
 
-    run, text = card(terminal.home, run_id)
+    run, text = card(terminal.home, run_id, terminal.actor)
     terminal.result({"run_id": run, "card": text}, lambda: terminal.say(text))
 
 

@@ -9,14 +9,15 @@ from typing import Any
 import click
 import msgspec
 
+from deputize.cli.rights import tenant_of
 from deputize.cli.terminal import Terminal, pass_terminal
 from deputize.core.errors import BadInput
 from deputize.core.report_schema import validate
 from deputize.maintenance.lineage import TrainedOnErased
 
 
-def read_report(home: Path, run_id: str | None = None) -> tuple[dict[str, Any], Path]:
-    """report.json of a run (the newest one that has a report) and its folder.
+def read_report(home: Path, run_id: str | None = None, *, tenant: str = "") -> tuple[dict[str, Any], Path]:
+    """report.json of a run (the newest one that has a report; of a tenant where one is given) and its folder.
 
     Raises:
         BadInput: there is none, or it is not in the schema.
@@ -30,8 +31,12 @@ def read_report(home: Path, run_id: str | None = None) -> tuple[dict[str, Any], 
                 validate(document)
             except msgspec.DecodeError as error:
                 raise BadInput(f"{path} is not a report of this version: {error}") from error
+            if tenant and document["tenant"] != tenant:
+                continue
             return document, folder
-    wanted = f"run {run_id!r}" if run_id else "finished run"
+    wanted = (f"run {run_id!r}" if run_id else "finished run") + (
+        f" of the tenant {tenant}" if tenant else ""
+    )
     raise BadInput(f"There is no {wanted} in {home}. `deputize convert` makes one.")
 
 
@@ -65,11 +70,12 @@ def show_report(terminal: Terminal, report: dict[str, Any]) -> None:
 
 @click.command()
 @click.argument("run_id", metavar="[RUN]", required=False)
+@click.option("--tenant", default="", metavar="NAME", help="The newest run of this tenant.")
 @click.option("--open", "open_page", is_flag=True, help="Open the page in the browser.")
 @pass_terminal
-def report(terminal: Terminal, /, run_id: str | None, open_page: bool) -> None:
+def report(terminal: Terminal, /, run_id: str | None, tenant: str, open_page: bool) -> None:
     """Show the report of a run (the newest by default)."""
-    document, folder = read_report(terminal.home.path, run_id)
+    document, folder = read_report(terminal.home.path, run_id, tenant=tenant_of(terminal, tenant))
     terminal.result(document, lambda: show_report(terminal, document))
     if open_page:
         page = folder / "report.html"

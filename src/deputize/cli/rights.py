@@ -68,9 +68,26 @@ RIGHTS: dict[str, Right | None] = {
 """Command -> right; None for what touches no home."""
 
 OF_ONE_TENANT = frozenset(
-    {"dataset dropped", "dataset export", "erase", "raw ask", "raw approve", "raw export", "raw list"}
+    {
+        "convert",
+        *(stage.step for stage in STAGES),
+        "report",
+        "route list",
+        "route promote",
+        "route rollback",
+        "route close",
+        "tasks list",
+        "dataset card",
+        "dataset dropped",
+        "dataset export",
+        "erase",
+        "raw ask",
+        "raw approve",
+        "raw export",
+        "raw list",
+    }
 )
-"""Commands that look at the tenant themselves; all others are about the whole home."""
+"""Commands that look at the tenant themselves; all others are about the whole home, and denied to a key of one tenant."""
 
 
 def acting(home: Home) -> Actor:
@@ -107,6 +124,28 @@ def check(command: str, actor: Actor, home: Home) -> None:
         home.require_keys()
         home.audit.append("denied", actor=actor.name, subject=command, detail={"right": right.value})
         raise
+
+
+tenant_option = click.option(
+    "--tenant", default="", metavar="NAME", help="Only what is of this tenant (default: of each)."
+)
+
+
+def tenant_of(terminal: Terminal, asked: str = "") -> str:
+    """The tenant that a command is about: the one asked for, else the actor's own; "" where that is all of them.
+
+    Raises:
+        AccessDenied: the actor is for another tenant; that is in the audit log.
+    """
+    actor = terminal.actor
+    if actor.tenant == EVERY_TENANT:
+        return asked
+    if asked and asked != actor.tenant:
+        home = terminal.home
+        home.require_keys()
+        home.audit.append("denied", actor=actor.name, tenant=asked, detail={"why": "another tenant"})
+        raise AccessDenied(f"{actor.name} is for the tenant {actor.tenant} only, not for {asked}.")
+    return actor.tenant
 
 
 def guarded(command: str, callback: Callable[..., Any]) -> Callable[..., Any]:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import click
 import msgspec
 
+from deputize.cli.rights import tenant_of
 from deputize.cli.terminal import Terminal, pass_terminal
 from deputize.core.certificate_age import DAY_S, expired
 from deputize.core.errors import BadInput, UsageError
@@ -23,9 +24,13 @@ def route() -> None:
 
 
 def _read(terminal: Terminal) -> RouteFile:
+    """The route file, with the routes that the user of the command may see: those of one tenant where there is one."""
     from deputize.routes_file import read_routes
 
     file = read_routes(terminal.home.routes_path)
+    tenant = tenant_of(terminal)
+    if tenant:
+        file = msgspec.structs.replace(file, routes=[r for r in file.routes if r.tenant == tenant])
     if not file.generation:
         raise BadInput(f"There are no routes in {terminal.home.path} yet. `deputize convert` publishes them.")
     return file
@@ -34,11 +39,11 @@ def _read(terminal: Terminal) -> RouteFile:
 def _change(terminal: Terminal, route_id: str, action: str, change: Callable[[Route], Route]) -> None:
     from deputize.routes_file import update_routes
 
-    _read(terminal)
+    own = [r.id for r in _read(terminal).routes]
 
     def changed(file: RouteFile) -> RouteFile:
-        if route_id not in {r.id for r in file.routes}:
-            known = ", ".join(r.id for r in file.routes) or "none"
+        if route_id not in own or route_id not in {r.id for r in file.routes}:
+            known = ", ".join(own) or "none"
             raise BadInput(f"There is no route {route_id!r}; there are: {known}.")
         routes = [change(r) if r.id == route_id else r for r in file.routes]
         return msgspec.structs.replace(file, routes=routes)
@@ -46,7 +51,10 @@ def _change(terminal: Terminal, route_id: str, action: str, change: Callable[[Ro
     file = update_routes(terminal.home.routes_path, changed)
     after = next(r for r in file.routes if r.id == route_id)
     terminal.home.audit.append(
-        f"route.{action}", subject=route_id, detail={"state": after.state, "share": f"{after.share:g}"}
+        f"route.{action}",
+        subject=route_id,
+        tenant=after.tenant,
+        detail={"state": after.state, "share": f"{after.share:g}"},
     )
     terminal.result(_row(after), lambda: terminal.say(f"{after.id} ({after.task_name}) is {_state(after)}."))
 
@@ -61,6 +69,7 @@ def _row(one: Route) -> dict[str, object]:
         "id": one.id,
         "task": one.task_id,
         "task_name": one.task_name,
+        "tenant": one.tenant,
         "state": one.state,
         "share": one.share,
         "threshold": one.threshold,
@@ -123,6 +132,7 @@ def list_routes(terminal: Terminal, /) -> None:
         (
             r.id,
             r.task_name,
+            r.tenant,
             _state(r),
             f"{r.threshold:.3f}",
             f"{r.certificate.kind} {r.certificate.epsilon:g}/{r.certificate.delta:g}"
@@ -141,6 +151,7 @@ def list_routes(terminal: Terminal, /) -> None:
             (
                 "route",
                 "task",
+                "tenant",
                 "state",
                 "threshold",
                 "certificate (eps/delta)",

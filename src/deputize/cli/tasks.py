@@ -11,6 +11,7 @@ import click
 import msgspec
 
 from deputize.cli.jsonl import RowWriter
+from deputize.cli.rights import tenant_of, tenant_option
 from deputize.cli.terminal import Terminal, pass_terminal
 from deputize.core.artifacts import Curated, Discovered, Skip
 from deputize.core.errors import BadInput
@@ -18,6 +19,7 @@ from deputize.core.records import Call, FieldType, Route, RouteFile, Task
 from deputize.home import Home
 
 if TYPE_CHECKING:
+    from deputize.pipeline.run_edits import Edited
     from deputize.stages.cluster.task_edits import Edit
 
 Changed: TypeAlias = "tuple[Discovered, Edit, Task | list[Task]]"
@@ -58,7 +60,7 @@ def discover_file(terminal: Terminal, /, path: Path, agent: str, seed: int) -> N
 @pass_terminal
 def list_tasks(terminal: Terminal, /, run_id: str | None) -> None:
     """The tasks that a run has found (the newest by default), largest first."""
-    found = sorted(_discovered(terminal.home, run_id).tasks, key=lambda task: -task.n_calls)
+    found = sorted(_discovered(terminal, run_id).tasks, key=lambda task: -task.n_calls)
     rows = [
         (t.id, t.name + (" (hidden)" if t.hidden else ""), _contract(t), t.n_calls, t.n_episodes)
         for t in found
@@ -69,58 +71,68 @@ def list_tasks(terminal: Terminal, /, run_id: str | None) -> None:
 @tasks.command("merge")
 @click.argument("first", metavar="ID")
 @click.argument("second", metavar="ID")
+@tenant_option
 @pass_terminal
-def merge_tasks(terminal: Terminal, /, first: str, second: str) -> None:
+def merge_tasks(terminal: Terminal, /, first: str, second: str, tenant: str) -> None:
     """Make one task of two whose replies are of one kind. It keeps the first one's name; later runs merge them again."""
     from deputize.stages.cluster import task_edits
 
     _edit(
-        terminal, lambda d, c: task_edits.merge(d, c.examples, first, second, at=time.time()), (first, second)
+        terminal,
+        lambda d, c: task_edits.merge(d, c.examples, first, second, at=time.time()),
+        (first, second),
+        tenant,
     )
 
 
 @tasks.command("split")
 @click.argument("task_id", metavar="ID")
+@tenant_option
 @pass_terminal
-def split_task(terminal: Terminal, /, task_id: str) -> None:
+def split_task(terminal: Terminal, /, task_id: str, tenant: str) -> None:
     """Make one task per template of a task. Where its calls have one template there is nothing to split by."""
     from deputize.stages.cluster import task_edits
 
-    _edit(terminal, lambda d, c: task_edits.split(d, c.examples, task_id, at=time.time()), (task_id,))
+    _edit(terminal, lambda d, c: task_edits.split(d, c.examples, task_id, at=time.time()), (task_id,), tenant)
 
 
 @tasks.command("rename")
 @click.argument("task_id", metavar="ID")
 @click.argument("name")
+@tenant_option
 @pass_terminal
-def rename_task(terminal: Terminal, /, task_id: str, name: str) -> None:
+def rename_task(terminal: Terminal, /, task_id: str, name: str, tenant: str) -> None:
     """Give a task a name of your own. Nothing is trained again; report and route take the name over."""
     from deputize.stages.cluster import task_edits
 
-    after = _edit(terminal, lambda d, _: task_edits.rename(d, task_id, name, at=time.time()), (task_id,))
-    _rename_elsewhere(terminal.home, task_id, next(t.name for t in after.tasks if t.id == task_id))
+    done = _edit(
+        terminal, lambda d, _: task_edits.rename(d, task_id, name, at=time.time()), (task_id,), tenant
+    )
+    _rename_elsewhere(terminal.home, done, task_id)
 
 
 @tasks.command("hide")
 @click.argument("task_id", metavar="ID")
 @click.option("--undo", is_flag=True, help="Train and route it again.")
+@tenant_option
 @pass_terminal
-def hide_task(terminal: Terminal, /, task_id: str, undo: bool) -> None:
+def hide_task(terminal: Terminal, /, task_id: str, undo: bool, tenant: str) -> None:
     """Report a task but never train or route it. A route that serves its calls is closed at once."""
     from deputize.stages.cluster import task_edits
 
     change = task_edits.show if undo else task_edits.hide
-    after = _edit(terminal, lambda d, _: change(d, task_id, at=time.time()), (task_id,))
+    done = _edit(terminal, lambda d, _: change(d, task_id, at=time.time()), (task_id,), tenant)
     if not undo:
-        _close_routes(terminal, next(t for t in after.tasks if t.id == task_id))
+        _close_routes(terminal, next(t for t in done.discovered.tasks if t.id == task_id))
 
 
 @tasks.command("field")
 @click.argument("task_id", metavar="ID")
 @click.argument("name", metavar="FIELD")
 @click.argument("type_", metavar="TYPE", type=click.Choice(["value", "free", "label"]))
+@tenant_option
 @pass_terminal
-def set_field_type(terminal: Terminal, /, task_id: str, name: str, type_: FieldType) -> None:
+def set_field_type(terminal: Terminal, /, task_id: str, name: str, type_: FieldType, tenant: str) -> None:
     """Say how a FIELD of a task's JSON replies is compared; later runs keep it.
 
     value: character by character. label: one of the values in the log. free: not at all, since nothing but a person reads
@@ -132,12 +144,16 @@ def set_field_type(terminal: Terminal, /, task_id: str, name: str, type_: FieldT
         terminal,
         lambda d, c: task_edits.set_field(d, c.examples, task_id, name, type_, at=time.time()),
         (task_id, name, type_),
+        tenant,
     )
 
 
 def _edit(
-    terminal: Terminal, change: Callable[[Discovered, Curated], Changed], about: Sequence[str]
-) -> Discovered:
+    terminal: Terminal,
+    change: Callable[[Discovered, Curated], Changed],
+    about: Sequence[str],
+    tenant: str,
+) -> Edited:
     """Makes an edit, notes it in the audit log and says what came of it."""
     from deputize.pipeline.run_edits import edit_tasks
 
@@ -150,7 +166,7 @@ def _edit(
         action.append(edit.action)
         return after, edit
 
-    done = edit_tasks(terminal.home, changed)
+    done = edit_tasks(terminal.home, changed, tenant or None)
     terminal.home.audit.append(f"tasks.{action[0]}", subject=" ".join(about), detail={"run": done.run_id})
     document = {"run_id": done.run_id, "action": action[0], "tasks": made, "forgotten": list(done.forgotten)}
 
@@ -168,19 +184,18 @@ def _edit(
             f"What run {done.run_id} had made of the tasks before ({', '.join(done.forgotten)}) is forgotten; "
             f"`deputize convert` makes it again. Routes serve as before until then."
         )
-    return done.discovered
+    return done
 
 
-def _rename_elsewhere(home: Home, task_id: str, name: str) -> None:
-    """The name in the newest run's report and in the route file; neither need be there."""
+def _rename_elsewhere(home: Home, done: Edited, task_id: str) -> None:
+    """The new name in the run's report and in the route file; neither need be there."""
     from deputize.cli.report import read_report
-    from deputize.pipeline.run import latest_run
     from deputize.routes_file import read_routes, update_routes
     from deputize.web.page import write_report
 
-    newest = latest_run(home)
-    if newest is not None and (home.runs_path / newest / "report.json").exists():
-        report, folder = read_report(home.path, newest)
+    name = next(t.name for t in done.discovered.tasks if t.id == task_id)
+    if (home.runs_path / done.run_id / "report.json").exists():
+        report, folder = read_report(home.path, done.run_id)
         rows = [{**t, "name": name} if t["id"] == task_id else t for t in report["tasks"]]
         write_report(folder, {**report, "tasks": rows})
     if any(r.task_id == task_id for r in read_routes(home.routes_path).routes):
@@ -225,10 +240,13 @@ def _close_routes(terminal: Terminal, task: Task) -> None:
         terminal.note(f"{route_id} is closed: its calls go to the LLM.")
 
 
-def _discovered(home: Home, run_id: str | None) -> Discovered:
-    from deputize.pipeline.run import artifact_of, latest_run
+def _discovered(terminal: Terminal, run_id: str | None) -> Discovered:
+    from deputize.pipeline.run import artifact_of, latest_run, read_state
 
-    chosen = run_id or latest_run(home)
+    home, tenant = terminal.home, tenant_of(terminal)
+    chosen = run_id or latest_run(home, tenant or None)
+    if run_id and tenant:
+        tenant_of(terminal, read_state(home, run_id).tenant)
     path = home.runs_path / (chosen or "") / "cluster.sealed"
     if chosen is None or not path.exists():
         raise BadInput(

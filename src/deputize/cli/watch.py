@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,6 +13,8 @@ from deputize.cli.convert import run_options, settings
 from deputize.cli.terminal import Terminal, pass_terminal
 from deputize.core.config import Convert
 from deputize.core.errors import MissingExtra
+from deputize.core.records import DEFAULT_TENANT
+from deputize.home import Home
 
 if TYPE_CHECKING:
     from deputize.watcher import LookResult
@@ -55,31 +58,34 @@ def watch(
     the newest run where no others are given. Ctrl-C ends it.
     """
     from deputize.gateway.settings import read_settings
-    from deputize.pipeline.run import newest_state
+    from deputize.pipeline.conversion import tenants_to_convert
     from deputize.watcher import Watcher, hourly, watching
 
     home = terminal.home
     gateway = read_settings(home.path)
 
-    def config() -> Convert:
-        state = newest_state(home)
-        return settings(home, given, state.settings if state is not None else None)
-
     # a bad setting or a missing model is reported now, not in a week; a single look may find that there is nothing to do
     with contextlib.suppress(*([MissingExtra] if once else [])):
-        config()
-    watcher = Watcher(
-        home,
-        min_new=min_new,
-        audits_per_false_rollback=audits_per_false_rollback or gateway.audits_per_false_rollback,
-        audit_share=gateway.audit_share,
-        convert=lambda: _convert(terminal, config()),
-    )
+        _settings(home, given)
     keep_to_limits = hourly(lambda: _retain(terminal), tell=terminal.note)
+    watchers: dict[str, Watcher] = {}
 
-    def look() -> LookResult:
+    def watcher_of(tenant: str) -> Watcher:
+        return Watcher(
+            home,
+            min_new=min_new,
+            tenant=tenant,
+            audits_per_false_rollback=audits_per_false_rollback or gateway.audits_per_false_rollback,
+            audit_share=gateway.audit_share,
+            convert=lambda: _convert(terminal, _settings(home, given, tenant), tenant),
+        )
+
+    def look() -> Iterator[LookResult]:
         keep_to_limits()
-        return watcher.look_once() if once else watcher.look()
+        for tenant in tenants_to_convert(home, settings(home, given)):
+            if tenant not in watchers:
+                watchers[tenant] = watcher_of(tenant)
+            yield watchers[tenant].look_once() if once else watchers[tenant].look()
 
     acted: list[LookResult] = []
 
@@ -90,7 +96,8 @@ def watch(
 
     with home.exclusive("watch"):
         if once:
-            tell(look())
+            for looked in look():
+                tell(looked)
         else:
             terminal.note(f"Watching {home.path}: a look every {every:g} s. Ctrl-C ends it.")
             watching(look, every_s=every, sleep=time.sleep, tell=tell)
@@ -98,11 +105,19 @@ def watch(
     terminal.result({"looks": acted}, lambda: None)
 
 
-def _convert(terminal: Terminal, config: Convert) -> dict[str, Any]:
+def _settings(home: Home, given: dict[str, Any], tenant: str | None = None) -> Convert:
+    """The settings of the newest run (of a tenant), changed by the options that are given."""
+    from deputize.pipeline.run import newest_state
+
+    state = newest_state(home, tenant)
+    return settings(home, given, state.settings if state is not None else None)
+
+
+def _convert(terminal: Terminal, config: Convert, tenant: str) -> dict[str, Any]:
     from deputize.pipeline.conversion import convert
 
     with terminal.progress() as progress, terminal.home.fresh() as home:
-        return convert(home, config, progress=progress)
+        return convert(home, config, progress=progress, tenant=tenant)
 
 
 def _retain(terminal: Terminal) -> None:
@@ -130,7 +145,8 @@ def _show(terminal: Terminal, looked: LookResult) -> None:
         terminal.say(f"{line}.")
     for line in looked.to_renew:
         terminal.say(f"to be renewed: {line}. `deputize convert` does it.")
-    terminal.say(f"{looked.decided}: {looked.why}.")
+    whose = "" if looked.tenant == DEFAULT_TENANT else f"tenant {looked.tenant}: "
+    terminal.say(f"{whose}{looked.decided}: {looked.why}.")
     if looked.run_id:
         terminal.say(
             f"Run {looked.run_id} is done; `deputize report` shows it, `deputize route list` its routes."

@@ -40,6 +40,9 @@ class Convert(BaseModel):
     min_origins: int = Field(2, ge=1)
     """What the calls of fewer distinct origins hold stands nowhere in clear: no template line, label, field or name of
     theirs, and tasks of fewer are neither shown nor trained. A call that does not say who asked counts by its job."""
+    share_across_tenants: bool = False
+    """One run over the calls of all tenants, whose specialists then answer for all of them. False: a run for each tenant,
+    and its specialists answer for that tenant only."""
     explore: bool = False
     """Also train tasks whose groups are too few for a certificate at this epsilon and delta, to see what would come of it."""
     scope: Literal["per-route", "all-routes"] = "per-route"

@@ -42,6 +42,8 @@ class ReportSource(Record):
     """Episodes (runs of an agent) they belong to."""
     n_code_calls: int
     """Calls whose reply is meant for code; the others are replies to a person and are never served."""
+    tenants: dict[str, int]
+    """Tenant -> its calls, without those that were withheld."""
     n_skipped: int
     """Lines that could not be read."""
     skipped: dict[str, int]
@@ -389,6 +391,8 @@ class Report(Record):
     """Version of this schema; raised when a field changes its name or meaning."""
     run_id: str
     """Name of the run and of its folder."""
+    tenant: str
+    """Whose calls were read, and whose the specialists answer; "*": all tenants share them."""
     seed: int
     """Seed of the run: the same log and seed give the same splits and draws."""
     epsilon: float

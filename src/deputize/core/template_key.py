@@ -17,7 +17,6 @@ from deputize.core.prompt_limits import RecognisedSegments, VaryingText, ends, w
 from deputize.core.prompt_segments import known_head_of, normalise, segments
 from deputize.core.records import (
     DEFAULT_TENANT,
-    EVERY_TENANT,
     BranchClassifier,
     KeySpace,
     PromptLimits,
@@ -182,7 +181,7 @@ class TemplateMatcher:
 
 def _mark_of(tenant: str) -> bytes:
     """A salt for the template keys of a tenant, so that they differ from those of others."""
-    if tenant in (DEFAULT_TENANT, EVERY_TENANT):
+    if tenant == DEFAULT_TENANT:
         return b""
     return blake2b(tenant.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 

@@ -86,7 +86,7 @@ class Gateway:
         clock: Callable[[], float] = time,
         clock_s: Callable[[], float] = perf_counter,
         call_id: Callable[[], str] | None = None,
-        gather_metrics: Callable[[Metrics], bytes] = Metrics.text,
+        gather_metrics: Callable[[Metrics], Metrics] = lambda metrics: metrics,
         note_denial: NoteDenial | None = None,
     ) -> None:
         """
@@ -96,7 +96,7 @@ class Gateway:
             clock: Unix seconds.
             clock_s: perf_counter seconds.
             call_id: makes ids for calls.
-            gather_metrics: the metrics of all workers, as Prometheus text.
+            gather_metrics: (those of this process) -> the metrics of all workers.
             note_denial: is told of every refusal.
         """
         self.settings = settings
@@ -333,8 +333,10 @@ class Gateway:
 
     async def _metrics(self, asked: _Asked, body: bytes) -> HttpReply:
         self.refresh_metrics()
-        text = self._gather_metrics(self.metrics)
-        return HttpReply(200, [("content-type", "text/plain; version=0.0.4; charset=utf-8")], text)
+        found, key = self._gather_metrics(self.metrics), asked.caller.key
+        if key is not None and key.tenant != EVERY_TENANT:
+            found = found.of_tenant(key.tenant)
+        return HttpReply(200, [("content-type", "text/plain; version=0.0.4; charset=utf-8")], found.text())
 
     async def _health(self, body: bytes) -> HttpReply:
         status, text = (200, b'{"status":"ok"}') if self.ready else (503, b'{"status":"draining"}')

@@ -11,7 +11,7 @@ BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 
 
 HELP: dict[str, tuple[str, str]] = {
     "deputize_requests_total": ("counter", "HTTP requests by path and status."),
-    "deputize_calls_total": ("counter", "Calls to a model by who answered and why."),
+    "deputize_calls_total": ("counter", "Calls to a model by who answered and why, and by tenant."),
     "deputize_call_seconds": ("histogram", "From arrival to the last byte, by who answered."),
     "deputize_first_token_seconds": ("histogram", "From arrival to the first token of a streamed answer."),
     "deputize_upstream_events_total": (
@@ -116,6 +116,14 @@ class Metrics:
             key = (name, tuple((k, v) for k, v in labels))
             mine = self.histograms.get(key)
             self.histograms[key] = [a + b for a, b in zip(mine, cells, strict=True)] if mine else list(cells)
+
+    def of_tenant(self, tenant: str) -> Metrics:
+        """The counters of one tenant's calls."""
+        own, mine = Metrics(), ("tenant", tenant)
+        own.counters = {key: value for key, value in self.counters.items() if mine in key[1]}
+        own.gauges = {key: value for key, value in self.gauges.items() if mine in key[1]}
+        own.histograms = {key: cells for key, cells in self.histograms.items() if mine in key[1]}
+        return own
 
     def text(self) -> bytes:
         """Prometheus' exposition format 0.0.4."""

@@ -38,8 +38,8 @@ class MetricsFiles:
                 await loop.run_in_executor(None, write_atomic, self._mine, data)
             await asyncio.sleep(self._every_s)
 
-    def gather(self, metrics: Metrics) -> bytes:
-        """This worker's counters and, at most `every_s` old, those of the others, as Prometheus text."""
+    def gather(self, metrics: Metrics) -> Metrics:
+        """This worker's counters and, at most `every_s` old, those of the others."""
         total = Metrics()
         total.merge(metrics.snapshot())
         for path in self._folder.glob("*.json"):
@@ -52,7 +52,7 @@ class MetricsFiles:
                 total.merge(msgspec.json.decode(path.read_bytes()))
             except (OSError, ValueError):  # vanished or half a name: not a worker of ours
                 continue
-        return total.text()
+        return total
 
     def stop(self) -> None:
         """Stops writing and removes this worker's file."""

@@ -151,11 +151,11 @@ class Settlement:
     ) -> None:
         """Counts a call, and charges the caller's key for an LLM's tokens."""
         metrics, decision = self._metrics, exchange.routing.decision
-        served_by = ("served_by", decision.served_by)
-        labels = (served_by,)
+        served_by, tenant = ("served_by", decision.served_by), ("tenant", exchange.context.tenant)
+        labels = (served_by, tenant)
         if outcome.cut_by:
             metrics.add("deputize_aborted_total", (("by", outcome.cut_by),))
-        metrics.add("deputize_calls_total", (served_by, ("reason", decision.reason)))
+        metrics.add("deputize_calls_total", (served_by, ("reason", decision.reason), tenant))
         metrics.observe_s("deputize_call_seconds", latency_s, labels)
         if exchange.stream and ttft_s is not None:
             metrics.observe_s("deputize_first_token_seconds", ttft_s, labels)
@@ -164,8 +164,12 @@ class Settlement:
             if charged is not None:
                 self._authenticator.charge(exchange.caller, exchange.model, charged)
         if usage is not None:
-            metrics.add("deputize_tokens_total", (served_by, ("direction", "in")), usage.prompt_tokens)
-            metrics.add("deputize_tokens_total", (served_by, ("direction", "out")), usage.completion_tokens)
+            metrics.add(
+                "deputize_tokens_total", (served_by, ("direction", "in"), tenant), usage.prompt_tokens
+            )
+            metrics.add(
+                "deputize_tokens_total", (served_by, ("direction", "out"), tenant), usage.completion_tokens
+            )
 
     async def _compare_shadow(self, exchange: Exchange, outcome: ExchangeOutcome) -> None:
         """Notes in the decision whether the shadow's prediction agrees with the LLM's answer.

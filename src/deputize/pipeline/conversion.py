@@ -6,6 +6,7 @@ Ctrl-C, kill -9 or a full disk cost at most the stage in hand.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import time
 from collections.abc import Iterable
@@ -16,12 +17,14 @@ import msgspec
 
 from deputize.core.artifacts import Discovered, Evaluated, Finetuned, Selected
 from deputize.core.config import Convert
+from deputize.core.errors import BadInput, UsageError
 from deputize.core.import_summary import Imported
 from deputize.core.progress import Progress, silent
+from deputize.core.records import DEFAULT_TENANT, EVERY_TENANT
 from deputize.home import Home
 from deputize.pipeline.curation import privacy_now
 from deputize.pipeline.machine_info import machine_info
-from deputize.pipeline.run import IMPORT, Run, RunState, latest_run, newest_state
+from deputize.pipeline.run import IMPORT, Run, RunState, calls_of, latest_run, newest_state
 from deputize.pipeline.run_erasure import forget_in_run
 from deputize.pipeline.stage_table import STAGES, Stage, stage_of, steps_from
 from deputize.pipeline.steps import audit_share_of
@@ -37,10 +40,12 @@ def convert(
     progress: Progress = silent,
     stop_after: str | None = None,
     fresh: bool = False,
+    tenant: str = "",
 ) -> dict[str, Any]:
     """Imports `paths`, then does every stage over the calls in the store and publishes the routes that were certified.
 
-    A stopped run goes on where it was when called again with the same settings over the same calls.
+    A stopped run goes on where it was when called again with the same settings over the same calls. `convert_all` does
+    it for each tenant.
 
     Args:
         home: the home; its store is opened.
@@ -51,6 +56,7 @@ def convert(
         progress: called throughout.
         stop_after: the last step to do; None: all.
         fresh: start a new run even where one with these settings can be resumed.
+        tenant: whose calls; by default those of the only tenant, or of all where they share specialists.
 
     Returns:
         The report (docs/reference/report.md), {} when `stop_after` ended the run before it.
@@ -58,20 +64,93 @@ def convert(
     Raises:
         BadInput: nothing to learn from, or an unreadable file.
         MissingExtra: a model or package is not here.
-        UsageError: another process converts this home.
+        UsageError: another process converts this home, or no tenant is named of several.
     """
     with home.exclusive("run"):
         began = time.monotonic()
         imported = _import(home, list(paths), agent, log_format, progress)
-        privacy = privacy_now(home)
-        run = open_run(home, config, progress, imported=imported, fresh=fresh, privacy=privacy)
-        if imported is not None and IMPORT not in run.state.timings_s:
-            run.add_timing(IMPORT, time.monotonic() - began)
-        for stage in STAGES:
-            do(run, stage)
-            if stage.step == stop_after:
-                return {}
-        return finish(run)
+        import_s = time.monotonic() - began if imported is not None else None
+        chosen = tenant or only_tenant(home, config)
+        return _convert_one(home, config, chosen, imported, import_s, progress, fresh, stop_after)
+
+
+def convert_all(
+    home: Home,
+    config: Convert,
+    *,
+    paths: Iterable[Path | str] = (),
+    agent: str = "",
+    log_format: str = "auto",
+    progress: Progress = silent,
+    fresh: bool = False,
+) -> list[dict[str, Any]]:
+    """As `convert`, a run for each tenant in turn (one for all where they share specialists), and the report of each.
+
+    A tenant whose calls teach nothing is named, and the others are done all the same.
+
+    Raises:
+        As `convert`; BadInput only where that holds for every tenant.
+    """
+    with home.exclusive("run"):
+        began = time.monotonic()
+        imported = _import(home, list(paths), agent, log_format, progress)
+        import_s = time.monotonic() - began if imported is not None else None
+        tenants = tenants_to_convert(home, config)
+        reports: list[dict[str, Any]] = []
+        failed: BadInput | None = None
+        for tenant in tenants:
+            if len(tenants) > 1:
+                progress(f"tenant {tenant}", 0)
+            try:
+                reports.append(_convert_one(home, config, tenant, imported, import_s, progress, fresh))
+            except BadInput as error:
+                failed = error
+                if len(tenants) > 1:
+                    progress(f"tenant {tenant} is left out: {error}", 0)
+        if failed is not None and not reports:
+            raise failed
+        return reports
+
+
+def _convert_one(
+    home: Home,
+    config: Convert,
+    tenant: str,
+    imported: Imported | None,
+    import_s: float | None,
+    progress: Progress,
+    fresh: bool,
+    stop_after: str | None = None,
+) -> dict[str, Any]:
+    run = open_run(
+        home, config, progress, tenant=tenant, imported=imported, fresh=fresh, privacy=privacy_now(home)
+    )
+    if import_s is not None and IMPORT not in run.state.timings_s:
+        run.add_timing(IMPORT, import_s)
+    for stage in STAGES:
+        do(run, stage)
+        if stage.step == stop_after:
+            return {}
+    return finish(run)
+
+
+def tenants_to_convert(home: Home, config: Convert) -> list[str]:
+    """The tenants that get a run of their own: everybody whose calls are here; "*" alone where they share specialists."""
+    if config.share_across_tenants:
+        return [EVERY_TENANT]
+    with contextlib.closing(home.open_store_for_writing()) as store:  # no call is read
+        return [name for name in sorted(store.tenants()) if name != EVERY_TENANT] or [DEFAULT_TENANT]
+
+
+def only_tenant(home: Home, config: Convert) -> str:
+    """The one tenant to convert. Raises UsageError where there are several."""
+    tenants = tenants_to_convert(home, config)
+    if len(tenants) > 1:
+        raise UsageError(
+            f"{home.path} holds calls of several tenants ({', '.join(tenants)}): name one with --tenant, or set "
+            "share_across_tenants to train on the calls of all together and have all answered by what comes of it."
+        )
+    return tenants[0]
 
 
 def _import(
@@ -85,16 +164,33 @@ def _import(
 
 
 def run_stage(
-    home: Home, step: str, config: Convert, *, progress: Progress = silent, again: bool = False
+    home: Home,
+    step: str,
+    config: Convert,
+    *,
+    progress: Progress = silent,
+    again: bool = False,
+    tenant: str = "",
 ) -> Run:
     """One stage of the current run; `again` forgets its result and all later ones first.
 
+    Args:
+        home: the home.
+        step: the stage.
+        config: settings of the run.
+        progress: called throughout.
+        again: see above.
+        tenant: whose run; as in `convert`.
+
     Raises:
-        UsageError: an earlier stage has not been done, or another process converts this home.
+        UsageError: an earlier stage has not been done, another process converts this home, or no tenant is named of
+            several.
     """
     stage = stage_of(step)
     with home.exclusive("run"):
-        run = open_run(home, config, progress, privacy=privacy_now(home) if step == "curate" else None)
+        chosen = tenant or only_tenant(home, config)
+        privacy = privacy_now(home) if step == "curate" else None
+        run = open_run(home, config, progress, tenant=chosen, privacy=privacy)
         if again:
             run.forget(steps_from(step))
         do(run, stage)
@@ -119,6 +215,7 @@ def open_run(
     config: Convert,
     progress: Progress,
     *,
+    tenant: str = DEFAULT_TENANT,
     agents: Iterable[str] = (),
     fresh: bool = False,
     imported: Imported | None = None,
@@ -130,9 +227,9 @@ def open_run(
     was trained in between.
     """
     wanted = sorted(set(agents))
-    n_calls, digest = _digest(home, set(wanted))
+    n_calls, digest = _digest(home, tenant, set(wanted))
     settings = config.model_dump(mode="json")
-    before = newest_state(home)
+    before = newest_state(home, tenant)
     if privacy is None:
         privacy = before.privacy if before else privacy_now(home)
     if before and not fresh:
@@ -146,6 +243,7 @@ def open_run(
         settings=settings,
         n_calls=n_calls,
         calls_digest=digest,
+        tenant=tenant,
         agents=wanted,
         source_skipped=imported.n_skipped if imported else 0,
         skipped=_reasons(imported),
@@ -156,13 +254,12 @@ def open_run(
     return run
 
 
-def _digest(home: Home, agents: set[str]) -> tuple[int, str]:
-    """(number of calls, digest of their ids in order) of these agents in the store, of all where it is empty."""
+def _digest(home: Home, tenant: str, agents: set[str]) -> tuple[int, str]:
+    """(number of calls, digest of their ids in order) of a tenant and these agents, of all agents where it is empty."""
     n_calls, seen = 0, hashlib.blake2b(digest_size=16)
-    for call in home.store.calls():
-        if not agents or call.agent in agents:
-            seen.update((call.id if n_calls == 0 else f"\n{call.id}").encode())
-            n_calls += 1
+    for call in calls_of(home, tenant, agents):
+        seen.update((call.id if n_calls == 0 else f"\n{call.id}").encode())
+        n_calls += 1
     return n_calls, seen.hexdigest()
 
 
@@ -185,6 +282,7 @@ def finish(run: Run) -> dict[str, Any]:
     evaluated = run.load("evaluate", Evaluated)
     report = build_report.build(
         run_id=run.state.run_id,
+        tenant=run.state.tenant,
         config=run.config,
         curated=curated,
         discovered=discovered,
@@ -209,16 +307,19 @@ def finish(run: Run) -> dict[str, Any]:
 
 
 def _publish(run: Run, discovered: Discovered, finetuned: Finetuned, evaluated: Evaluated) -> None:
+    from deputize.pipeline.earlier_routes import left_alone, others_of
     from deputize.pipeline.publication import published
     from deputize.routes_file import read_routes, write_routes
     from deputize.stages.evaluate import publish
 
-    path, life = run.home.routes_path, run.home.route_settings()
+    path, life, tenant = run.home.routes_path, run.home.route_settings(), run.state.tenant
     fresh = publish.route_file(run.state.run_id, discovered, evaluated.results, finetuned)
+    old = read_routes(path)
+    others, unshared = others_of(old, tenant, shared_stay=run.config.share_across_tenants)
     new = published(
-        read_routes(path),
+        old,
         fresh,
-        evaluated.earlier,
+        [*evaluated.earlier, *map(left_alone, others)],
         outdated=evaluated.outdated,
         start=life.start,
         first_share=life.steps[0],
@@ -231,11 +332,13 @@ def _publish(run: Run, discovered: Discovered, finetuned: Finetuned, evaluated: 
         detail = {"state": route.state, "specialist": route.specialist, "run": run.state.run_id}
         if route in written.challengers:
             detail["challenges"] = challenged[route.id]
-        run.home.audit.append("route.publish", subject=route.id, detail=detail)
+        run.home.audit.append("route.publish", subject=route.id, tenant=route.tenant, detail=detail)
     closed = {one.route_id: (one.specialist, one.reason) for one in evaluated.earlier if not one.kept}
+    why = "specialists are not shared across tenants any more"
+    closed |= {route.id: (route.specialist, why) for route in unshared}
     for route_id, (specialist, reason) in closed.items():
         detail = {"specialist": specialist, "run": run.state.run_id, "because": reason}
-        run.home.audit.append("route.close", subject=route_id, detail=detail)
+        run.home.audit.append("route.close", subject=route_id, tenant=tenant, detail=detail)
     for route_id, reason in evaluated.outdated.items():
         detail = {"run": run.state.run_id, "because": reason}
-        run.home.audit.append("route.replace", subject=route_id, detail=detail)
+        run.home.audit.append("route.replace", subject=route_id, tenant=tenant, detail=detail)

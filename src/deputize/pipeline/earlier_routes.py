@@ -20,7 +20,7 @@ from deputize.core.artifacts import Discovered, Finetuned, TaskResult
 from deputize.core.config import Convert
 from deputize.core.earlier_route import EarlierRoute
 from deputize.core.errors import DeputizeError
-from deputize.core.records import Call, Contract, Route, RouteFile, Task
+from deputize.core.records import EVERY_TENANT, Call, Contract, Route, RouteFile, Task
 from deputize.scoring.certificates import binomial_tail, contradicted_p
 from deputize.stages.curate.traffic_sample import NOT_SERVING, is_drawn
 from deputize.stages.refine.route_evidence import audit_result, loss_of
@@ -57,6 +57,26 @@ class ServedEvidence:
     def n_differed(self) -> int:
         """Calls whose served answer was not the LLM's."""
         return sum(loss > 0 for _, loss in self.loss_of.values())
+
+
+def routes_of(file: RouteFile, tenant: str) -> RouteFile:
+    """The file with the routes that a run of the tenant decides on: its own, and all where the run is of every tenant."""
+    routes = [route for route in file.routes if tenant in (route.tenant, EVERY_TENANT)]
+    return structs.replace(file, routes=routes)
+
+
+def others_of(file: RouteFile, tenant: str, *, shared_stay: bool) -> tuple[list[Route], list[Route]]:
+    """(the routes of other tenants, which a run of this one leaves as they are; shared routes that have to go).
+
+    Args:
+        file: the published routes.
+        tenant: of the run.
+        shared_stay: False where tenants do not share specialists any more.
+    """
+    decided = {route.id for route in routes_of(file, tenant).routes}
+    others = [route for route in file.routes if route.id not in decided]
+    gone = [] if shared_stay else [route for route in others if route.tenant == EVERY_TENANT]
+    return [route for route in others if route not in gone], gone
 
 
 def served_evidence(calls: Iterable[Call], routes: Sequence[Route]) -> dict[str, ServedEvidence]:
@@ -209,3 +229,15 @@ def _trained_on(home: Home, route: Route) -> list[str]:
     except DeputizeError:
         return []
     return [id for s in found.specialists if s.path == route.specialist for id in s.trained_on]
+
+
+def left_alone(route: Route) -> EarlierRoute:
+    """A route of another tenant, which a run leaves as it is."""
+    return EarlierRoute(
+        route_id=route.id,
+        specialist=route.specialist,
+        task_id=route.task_id,
+        task_name=route.task_name,
+        kept=True,
+        reason="it is of another tenant",
+    )

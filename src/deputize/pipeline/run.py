@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,7 +14,7 @@ from deputize.core.artifacts import Curated
 from deputize.core.config import Convert
 from deputize.core.errors import BadInput, UsageError
 from deputize.core.progress import Progress, silent
-from deputize.core.records import Call, Record
+from deputize.core.records import DEFAULT_TENANT, EVERY_TENANT, Call, Record
 from deputize.files import write_atomic
 from deputize.home import Home
 from deputize.pipeline.artifact import Artifact
@@ -43,8 +43,10 @@ class RunState(Record):
     """step -> seconds, and those of the import."""
     finished: bool = False
     version: int = 1
+    tenant: str = DEFAULT_TENANT
+    """The tenant whose calls the run reads; "*": all tenants share it."""
     agents: list[str] = msgspec.field(default_factory=list)
-    """The agents whose calls the run reads; empty: every call in the store."""
+    """The agents whose calls the run reads; empty: every call of the tenant."""
     privacy: dict[str, Any] = msgspec.field(default_factory=dict)
     """`[privacy]` as the run was started with it, the tagger by its number or folder."""
 
@@ -122,9 +124,14 @@ class Run:
 
     def calls(self) -> Iterator[Call]:
         """The calls that the run reads, as a stream from the store."""
-        wanted = set(self.state.agents)
-        found = (c for c in self.home.store.calls() if not wanted or c.agent in wanted)
+        found = calls_of(self.home, self.state.tenant, self.state.agents)
         return islice(found, self.state.n_calls)
+
+
+def calls_of(home: Home, tenant: str, agents: Collection[str] = ()) -> Iterator[Call]:
+    """The calls of a tenant ("*": of all), of these agents only where some are named; as a stream from the store."""
+    found = home.store.calls(tenant=None if tenant == EVERY_TENANT else tenant)
+    return (call for call in found if not agents or call.agent in agents)
 
 
 def _artifact_path(folder: Path, step: str) -> Path:
@@ -137,10 +144,14 @@ def artifact_of(home: Home, run_id: str, step: str, kind: type[A]) -> Artifact[A
     return Artifact(folder, step, kind, run_key(folder, home.keyring))
 
 
-def latest_run(home: Home) -> str | None:
-    """The id of the newest run of a home, None where there is none."""
-    runs = sorted(p.parent.name for p in home.runs_path.glob("*/run.json"))
-    return runs[-1] if runs else None
+def latest_run(home: Home, tenant: str | None = None) -> str | None:
+    """The id of the newest run of a home, or of a tenant in it ("*": of those that all share); None where there is none.
+
+    Raises:
+        BadInput: a tenant is given, and the state of a run cannot be read.
+    """
+    runs = sorted((p.parent.name for p in home.runs_path.glob("*/run.json")), reverse=True)
+    return next((id for id in runs if tenant is None or read_state(home, id).tenant == tenant), None)
 
 
 def read_state(home: Home, run_id: str) -> RunState:
@@ -156,7 +167,7 @@ def read_state(home: Home, run_id: str) -> RunState:
         ) from error
 
 
-def newest_state(home: Home) -> RunState | None:
-    """The state of the newest run, None where there is none. Raises BadInput as `read_state`."""
-    newest = latest_run(home)
+def newest_state(home: Home, tenant: str | None = None) -> RunState | None:
+    """The state of the newest run (of a tenant), None where there is none. Raises BadInput as `read_state`."""
+    newest = latest_run(home, tenant)
     return read_state(home, newest) if newest is not None else None

@@ -32,20 +32,21 @@ class Edited(Record):
     discovered: Discovered
 
 
-def edit_tasks(home: Home, change: Change) -> Edited:
-    """Changes the tasks of the newest run and remembers the change, so that later runs make it again.
+def edit_tasks(home: Home, change: Change, tenant: str | None = None) -> Edited:
+    """Changes the tasks of the newest run (of a tenant) and remembers the change, so that later runs make it again.
 
     What later stages of the run made of the tasks is forgotten; a new name alone costs nothing.
 
     Args:
         home: the home.
         change: (tasks, examples) -> (tasks after, the edit to remember).
+        tenant: whose run; None: the newest of all.
 
     Raises:
         BadInput: no run has found tasks.
         UsageError: another process converts this home.
     """
-    newest = latest_run(home)
+    newest = latest_run(home, tenant)
     if newest is None or not (home.runs_path / newest / "cluster.sealed").exists():
         raise BadInput(
             f"The newest run in {home.path} has found no tasks. `deputize cluster` does it, `deputize convert` does all."

@@ -30,7 +30,7 @@ def cluster(run: Run, out: Artifact[Discovered]) -> None:
     from deputize.stages.cluster.run import run as find_tasks
 
     curated = run.load_curated()
-    found = find_tasks(curated, run.config, progress=run.progress)
+    found = find_tasks(curated, run.config, tenant=run.state.tenant, progress=run.progress)
     edited, notes = task_edits.apply(found, curated.examples, read_edits(run.home).edits)
     for note in notes:
         run.progress(note, 0)
@@ -39,14 +39,15 @@ def cluster(run: Run, out: Artifact[Discovered]) -> None:
 
 
 def _tasks_before(run: Run) -> Discovered | None:
-    """The tasks of the newest earlier run; None where there is none, or its keys are erased."""
-    from deputize.core.errors import DeputizeError
-    from deputize.pipeline.run import artifact_of
+    """The tasks of the newest earlier run of the tenant; None where there is none, or its keys are erased."""
+    from deputize.pipeline.run import artifact_of, read_state
 
     for path in sorted(run.home.runs_path.glob("*/cluster.sealed"), reverse=True):
         run_id = path.parent.name
         if run_id < run.state.run_id:
             try:
+                if read_state(run.home, run_id).tenant != run.state.tenant:
+                    continue
                 return artifact_of(run.home, run_id, "cluster", Discovered).read()
             except DeputizeError as error:
                 run.progress(f"the tasks of run {run_id} cannot be compared with: {error}", 0)
@@ -141,7 +142,12 @@ def _with_earlier_routes(
     run: Run, results: list[TaskResult], discovered: Discovered
 ) -> tuple[list[TaskResult], list[EarlierRoute], dict[str, str]]:
     """The results, and what becomes of the published routes that none of them replaces."""
-    from deputize.pipeline.earlier_routes import keep_or_close_routes, served_evidence, unusable_routes
+    from deputize.pipeline.earlier_routes import (
+        keep_or_close_routes,
+        routes_of,
+        served_evidence,
+        unusable_routes,
+    )
     from deputize.routes_file import read_routes
 
     try:
@@ -149,6 +155,7 @@ def _with_earlier_routes(
     except DeputizeError as error:
         run.progress(f"no earlier route is kept: {error}", 0)
         return results, [], {}
+    file = routes_of(file, run.state.tenant)
     evidence = served_evidence(run.calls(), file.routes)
     unusable = unusable_routes(run.home, file)
     return keep_or_close_routes(results, discovered, file, evidence, unusable, run.config)

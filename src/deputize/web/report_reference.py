@@ -22,7 +22,7 @@ from deputize.core.report_schema import REPORT_VERSION, Report
 UNITS: tuple[tuple[str, str], ...] = (
     (r"^n_cores$", "cores"),
     (r"^(n_|errors_on_|break_even_calls$|units_needed$)", "count"),
-    (r"^(dropped|unassigned|models)$", "calls"),
+    (r"^(dropped|unassigned|models|tenants)$", "calls"),
     (r"^skipped$", "lines"),
     (r"^entities$", "places"),
     (r"^tokens_per_s$", "tokens a second"),

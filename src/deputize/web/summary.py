@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from deputize.core.records import DEFAULT_TENANT, EVERY_TENANT
 from deputize.web.figures import (
     count,
     duration,
@@ -27,6 +28,9 @@ def render(report: Mapping[str, Any], max_tasks: int = 20) -> RenderableType:
     total, tasks = report["total"], report["tasks"]
     cost = total["cost"]
     lines: list[RenderableType] = [Text(_headline(report), style="bold"), Text(""), _table(tasks[:max_tasks])]
+    if report["tenant"] != DEFAULT_TENANT:
+        shared = report["tenant"] == EVERY_TENANT
+        lines.insert(1, Text("shared by all tenants" if shared else f"tenant {report['tenant']}"))
     if len(tasks) > max_tasks:
         lines.append(Text(f"and {len(tasks) - max_tasks} smaller tasks", style="dim"))
     lines += [

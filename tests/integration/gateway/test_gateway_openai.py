@@ -279,7 +279,7 @@ async def test_health_metrics_and_unknown_paths(
             assert reply.status == 200
         async with session.get(f"{gateway}/metrics") as reply:
             text = await reply.text()
-        assert 'deputize_calls_total{served_by="llm",reason="no_route"} 1' in text
+        assert 'deputize_calls_total{served_by="llm",reason="no_route",tenant="default"} 1' in text
         assert "deputize_recorder_queued_total 1" in text and "deputize_recorder_refused_total 0" in text
         for path in ("/v1/nothing", "/etc/passwd", "/"):
             async with session.get(f"{gateway}{path}") as reply:

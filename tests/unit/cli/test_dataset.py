@@ -16,8 +16,8 @@ from deputize.core.config import Convert
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("home")
     fill(home)
-    run_stage(home, "curate", Convert())
-    run_stage(home, "cluster", Convert())
+    run_stage(home, "curate", Convert(share_across_tenants=True))
+    run_stage(home, "cluster", Convert(share_across_tenants=True))
     return home
 
 

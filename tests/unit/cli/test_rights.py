@@ -161,6 +161,70 @@ def test_a_key_means_nothing_in_a_home_without_keys(tmp_path: Path, monkeypatch:
     assert not (tmp_path / "none").exists()
 
 
+OF_ONE_TENANT = {
+    "convert",
+    "curate",
+    "cluster",
+    "select",
+    "finetune",
+    "evaluate",
+    "report",
+    "route list",
+    "route promote",
+    "route rollback",
+    "route close",
+    "tasks list",
+    "dataset card",
+    "dataset dropped",
+    "dataset export",
+    "erase",
+    "raw ask",
+    "raw approve",
+    "raw export",
+    "raw list",
+}
+"""What a key of one tenant may be used for, written out a second time on purpose."""
+WITH_TENANT = sorted(n for n in OF_ONE_TENANT if n.split()[0] not in ("route", "tasks", "dataset", "raw"))
+
+
+@pytest.fixture(scope="module")
+def shop_keys(keys: tuple[Path, dict[Role, str]]) -> tuple[Path, dict[Role, str]]:
+    home = keys[0]
+    made = ApiKeys(home, KeyRing.open(home))
+    return home, {
+        role: made.create(role.value, tenant="shop").text for role in Role if role is not Role.OWNER
+    }
+
+
+@pytest.mark.parametrize("role", ALLOWED, ids=lambda r: r.value)
+def test_every_role_of_one_tenant_at_every_command(
+    shop_keys: tuple[Path, dict[Role, str]],
+    role: Role,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    """Its own tenant: what its role allows and is about one tenant. Another tenant, or the whole home: nothing."""
+    home, texts = shop_keys
+    monkeypatch.setenv("DEPUTIZE_KEY", texts[role])
+    monkeypatch.chdir(tmp_path)
+    got: set[str] = set()
+    elsewhere: set[str] = set()
+    for command in sorted(set(RIGHTS) - FREE):
+        own = [
+            *WORDS.get(command, []),
+            *(["--tenant", "shop"] if command in (*WITH_TENANT, "raw ask") else []),
+        ]
+        if run(["--home", str(home), *command.split(), *own]) != 5:
+            got.add(command)
+        if command in (*WITH_TENANT, "raw ask"):
+            others = [*WORDS.get(command, []), "--tenant", "bank"]
+            if run(["--home", str(home), *command.split(), *others]) != 5:
+                elsewhere.add(command)
+    capsys.readouterr()
+    assert got == (ALLOWED[role] & OF_ONE_TENANT) and not elsewhere
+
+
 def test_a_key_of_one_tenant_does_not_touch_the_whole_home(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

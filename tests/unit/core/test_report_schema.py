@@ -66,6 +66,7 @@ def empty_report() -> dict[str, Any]:
     return {
         "version": 2,
         "run_id": "r",
+        "tenant": "default",
         "seed": 0,
         "epsilon": 0.02,
         "scope": "per-route",
@@ -74,6 +75,7 @@ def empty_report() -> dict[str, Any]:
             **dict.fromkeys(("n_calls", "n_episodes", "n_code_calls", "n_skipped"), 0),
             "skipped": {},
             "models": {},
+            "tenants": {},
             "sites": [],
         },
         "curate": {

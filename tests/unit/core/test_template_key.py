@@ -83,9 +83,11 @@ class TestKey:
         assert key_of(request("x"), a) != key_of(request("x"), b)
 
     def test_two_tenants_with_the_same_prompt_have_different_keys(self) -> None:
-        keys = [key_of(request("x"), KeySpace(signature="s", tenant=t)) for t in ("alpha", "beta", "default")]
-        assert len(set(keys)) == 3
-        assert key_of(request("x"), KeySpace(signature="s", tenant="*")) == keys[2]
+        keys = [
+            key_of(request("x"), KeySpace(signature="s", tenant=t)) for t in ("alpha", "beta", "*", "default")
+        ]
+        assert len(set(keys)) == 4
+        assert key_of(request("x"), KeySpace(signature="s")) == keys[3]
 
     @given(st.lists(st.text(max_size=30), max_size=6), st.text(max_size=200))
     def test_keys_are_the_same_every_time(self, lines: list[str], user: str) -> None:

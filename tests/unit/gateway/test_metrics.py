@@ -21,3 +21,16 @@ def test_metrics_text_and_merge() -> None:
     )
     assert "deputize_call_seconds_count 4" in lines and "deputize_in_flight 4" in lines
     assert lines.count("# TYPE deputize_call_seconds histogram") == 1
+
+
+def test_a_tenant_sees_what_is_counted_of_its_own_calls() -> None:
+    metrics = Metrics()
+    for tenant in ("alpha", "beta"):
+        metrics.add("deputize_calls_total", (("served_by", "llm"), ("tenant", tenant)))
+        metrics.observe_s("deputize_call_seconds", 0.01, (("tenant", tenant),))
+    metrics.add("deputize_requests_total", (("path", "/metrics"),))
+    metrics.set("deputize_in_flight", 2)
+    text = metrics.of_tenant("alpha").text().decode()
+    assert 'deputize_calls_total{served_by="llm",tenant="alpha"} 1' in text
+    assert 'deputize_call_seconds_count{tenant="alpha"} 1' in text
+    assert "beta" not in text and "requests_total" not in text and "in_flight" not in text

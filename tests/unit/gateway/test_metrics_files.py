@@ -18,7 +18,7 @@ def test_a_scrape_tells_of_live_workers_only(tmp_path: Path) -> None:
     (tmp_path / f"{os.getppid()}.json").write_bytes(msgspec.json.encode(other.snapshot()))
     (tmp_path / "999999999.json").write_bytes(msgspec.json.encode(other.snapshot()))
     (tmp_path / f"{os.getpid()}.json").write_bytes(b"my own file is not read")
-    text = MetricsFiles(tmp_path).gather(mine).decode()
+    text = MetricsFiles(tmp_path).gather(mine).text().decode()
     assert "deputize_calls_total 3" in text
     assert not (tmp_path / "999999999.json").exists()
 

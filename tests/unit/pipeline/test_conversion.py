@@ -11,8 +11,15 @@ from deputize.core.config import Convert
 from deputize.core.errors import BadInput, UsageError
 from deputize.core.progress import silent
 from deputize.home import Home
-from deputize.pipeline.conversion import convert, do, open_run, run_stage
-from deputize.pipeline.run import Run
+from deputize.pipeline.conversion import (
+    convert,
+    convert_all,
+    do,
+    open_run,
+    run_stage,
+    tenants_to_convert,
+)
+from deputize.pipeline.run import Run, latest_run
 from deputize.pipeline.stage_table import STAGES, stage_of
 from deputize.testing import call
 
@@ -51,6 +58,41 @@ def test_a_stage_that_is_done_is_not_done_again_and_its_time_is_kept(tmp_path: P
         (run.folder / "cluster.sealed").write_bytes(b"done")
         do(run, counted)
         assert n_done == 1
+
+
+def test_each_tenant_has_a_run_of_its_own_calls(tmp_path: Path) -> None:
+    with Home(tmp_path) as home:
+        assert tenants_to_convert(home, Convert()) == ["default"], "an empty home"
+        home.store.append([call("a", tenant="alpha"), call("b", tenant="beta"), call("c", tenant="beta")])
+        assert tenants_to_convert(home, Convert()) == ["alpha", "beta"]
+        with pytest.raises(UsageError, match="several tenants"):
+            convert(home, Convert())
+        runs = [open_run(home, Convert(), silent, tenant=name) for name in ("alpha", "beta")]
+        assert [[c.id for c in run.calls()] for run in runs] == [["a"], ["b", "c"]]
+        assert [latest_run(home, name) for name in ("alpha", "beta", "gamma", None)] == [
+            *(run.state.run_id for run in runs),
+            None,
+            runs[1].state.run_id,
+        ]
+        assert open_run(home, Convert(), silent, tenant="alpha").state == runs[0].state, "it goes on"
+
+
+def test_tenants_that_share_have_one_run(tmp_path: Path) -> None:
+    shared = Convert(share_across_tenants=True)
+    with Home(tmp_path) as home:
+        home.store.append([call("a", tenant="alpha"), call("b", tenant="beta")])
+        (tenant,) = tenants_to_convert(home, shared)
+        run = open_run(home, shared, silent, tenant=tenant)
+        assert (run.state.tenant, [c.id for c in run.calls()]) == ("*", ["a", "b"])
+
+
+def test_a_tenant_whose_calls_teach_nothing_does_not_keep_the_others(tmp_path: Path) -> None:
+    said: list[str] = []
+    with Home(tmp_path) as home:
+        home.store.append([call("a", tenant="alpha", status=500), call("b", tenant="beta", status=500)])
+        with pytest.raises(BadInput, match="nothing to learn from"):
+            convert_all(home, Convert(), progress=lambda what, *_: said.append(what))
+    assert [line for line in said if line.startswith("tenant beta")], "beta was tried after alpha had failed"
 
 
 def test_nothing_to_learn_from_and_wrong_stages_are_said(tmp_path: Path) -> None:

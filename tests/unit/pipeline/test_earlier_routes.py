@@ -22,7 +22,14 @@ from deputize.core.records import (
     RouteFile,
     Task,
 )
-from deputize.pipeline.earlier_routes import keep_or_close_routes, served_evidence
+from deputize.pipeline.earlier_routes import (
+    keep_or_close_routes,
+    left_alone,
+    others_of,
+    routes_of,
+    served_evidence,
+)
+from deputize.pipeline.publication import published
 from deputize.testing import call
 
 CONTRACT = Contract(kind="label", labels=["rain", "sun"])
@@ -166,3 +173,18 @@ def test_a_route_whose_task_is_not_found_is_kept() -> None:
     """A run over the calls of some agents says nothing of the others."""
     _, (earlier,) = settled([], task=replace(TASK, id="other"))
     assert earlier.kept and earlier.task_id == ""
+
+
+def test_a_run_of_one_tenant_leaves_the_routes_of_others_and_closes_shared_ones() -> None:
+    routes = {
+        tenant: replace(ROUTE, id=f"route-{tenant}", task_id=tenant, keys=[tenant], tenant=tenant)
+        for tenant in ("alpha", "beta", "*")
+    }
+    old = replace(OLD, routes=list(routes.values()))
+    assert routes_of(old, "alpha").routes == [routes["alpha"]] and routes_of(old, "*") == old
+    others, gone = others_of(old, "alpha", shared_stay=False)
+    assert (others, gone) == ([routes["beta"]], [routes["*"]])
+    assert others_of(old, "alpha", shared_stay=True) == ([routes["beta"], routes["*"]], [])
+    new = published(old, RouteFile(run_id="0002"), [left_alone(one) for one in others])
+    assert new.routes == [replace(routes["beta"], run_id="0001")]
+    assert new.kept_keyspaces == {"0001": OLD.keyspaces}

@@ -13,7 +13,7 @@ from deputize.core.artifacts import Curated, Discovered, Finetuned, Selected, Ta
 from deputize.core.config import AUDIT_SHARE, Convert
 from deputize.core.earlier_route import EarlierRoute
 from deputize.core.ood_detector_power import OutOfDistributionDetectorPower
-from deputize.core.records import Example
+from deputize.core.records import DEFAULT_TENANT, EVERY_TENANT, Example
 from deputize.core.report_schema import (
     REPORT_VERSION,
     Report,
@@ -32,6 +32,7 @@ from deputize.stages.evaluate.totals import totals
 def build(
     *,
     run_id: str,
+    tenant: str = DEFAULT_TENANT,
     config: Convert,
     curated: Curated,
     discovered: Discovered,
@@ -58,6 +59,7 @@ def build(
     report = Report(
         version=REPORT_VERSION,
         run_id=run_id,
+        tenant=tenant,
         seed=config.seed,
         epsilon=config.epsilon,
         delta=config.delta,
@@ -79,7 +81,7 @@ def build(
         ),
         timings_s=dict(timings_s),
         environment=msgspec.convert(dict(environment), ReportEnvironment),
-        notes=_notes(tasks, curated, whole, config) + _gone_note(n_missing_from_store),
+        notes=_notes(tasks, curated, whole, config, tenant) + _gone_note(n_missing_from_store),
         assumptions=prices.assumptions(),
         nothing_trained_reason=_nothing_trained(discovered, selected) or None,
     )
@@ -122,11 +124,23 @@ def _by_task(curated: Curated, discovered: Discovered) -> dict[str, list[Example
     return calls
 
 
+def _shared_note(tenant: str, curated: Curated) -> list[str]:
+    """The sentence that says whose calls were trained on together, where tenants share specialists."""
+    if tenant != EVERY_TENANT:
+        return []
+    names = ", ".join(sorted({e.tenant for e in curated.examples}))
+    return [
+        f"share_across_tenants is set: the calls of all tenants ({names}) were trained on together, and the specialists "
+        "answer for every tenant."
+    ]
+
+
 def _source(curated: Curated, n_skipped: int, skipped: Mapping[str, int], config: Convert) -> ReportSource:
     return ReportSource(
         n_calls=curated.n_calls,
         n_episodes=curated.n_episodes,
         n_code_calls=curated.n_code_calls,
+        tenants=dict(sorted(Counter(e.tenant for e in curated.examples).items())),
         n_skipped=n_skipped,
         skipped=dict(skipped),
         models=_models(curated.examples, config.min_origins),
@@ -211,9 +225,12 @@ def _scope_note(tasks: Sequence[TaskFigures], config: Convert) -> str:
     )
 
 
-def _notes(tasks: Sequence[TaskFigures], curated: Curated, whole: Spend, config: Convert) -> list[str]:
+def _notes(
+    tasks: Sequence[TaskFigures], curated: Curated, whole: Spend, config: Convert, tenant: str
+) -> list[str]:
     """Remarks to read before quoting a figure."""
     notes = [
+        *_shared_note(tenant, curated),
         "Agreement is with the LLM's recorded answer: where the LLM was wrong, a specialist that copies it is counted "
         "right, and one that is right is counted wrong.",
         "A certificate holds for calls like those it was calibrated on; requests with a changed prompt template or tool "
