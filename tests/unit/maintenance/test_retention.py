@@ -62,7 +62,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store.append(calls(time.time()))
     store.close()
     with Home(home) as opened:
-        convert(opened, Convert(), stop_after="curate")
+        convert(opened, Convert(share_across_tenants=True), stop_after="curate")
         state = read_state(opened, str(latest_run(opened)))
     # so that the watch has no run to go on with, only its retention
     done = msgspec.structs.replace(state, finished=True)
