@@ -49,6 +49,9 @@ class PlannedMethod(Protocol):
     @property
     def name(self) -> str: ...
 
+    @property
+    def tunes_base_model(self) -> bool: ...
+
     def plan(self, task: Task, probe: TaskProbe) -> MethodPlan:
         """Decides whether it is worth training for a task."""
         ...
@@ -86,6 +89,7 @@ def run(
     memory = max(hardware.memory_gb() if memory_gb is None else memory_gb, hardware.accelerator_gb())
     asked, usable = _usable(config.models, memory, models_dir)
     left_s, days = min(PROBE_S, PROBE_SHARE * config.minutes * 60), days_of(curated.examples)
+    tuning = {method.name for method in methods if method.tunes_base_model}
     done = Selected(candidates={}, plan={}, base_model="")
     scores: dict[str, list[tuple[float, int]]] = {c.model: [] for c in usable}
     for at, task in enumerate(discovered.tasks):
@@ -102,10 +106,9 @@ def run(
         done.plan[task.id] = [] if why else planned
         done.refused.update({task.id: why} if why else {})
         done.too_few_groups.extend([task.id] * (why == not_certifiable(found)))
-        began, share_s = clock(), 0.0 if why else left_s / (len(discovered.tasks) - at)
-        for row in _look_at(
-            asked, [] if why else usable, task, train, validation, share_s, models_dir, clock
-        ):
+        probed = usable if not why and tuning.intersection(planned) else []
+        began, share_s = clock(), left_s / (len(discovered.tasks) - at)
+        for row in _look_at(asked, probed, task, train, validation, share_s, models_dir, clock):
             rows.append(row)
             if row.method == BASE_PROMPT:
                 scores[row.model] += _scored(row, task.n_calls)

@@ -43,11 +43,17 @@ def test_plans_begin_with_the_cheapest_rung_that_can_do_the_job(selected: Select
 
 
 def test_every_probe_is_in_the_table_with_its_size(selected: Selected) -> None:
-    rows = {c.method: c for c in selected.candidates["closed"] if c.method}
-    assert set(rows) == {"majority", "linear", "base prompt", "few-shot"}
-    assert rows["majority"].n_probe == rows["linear"].n_probe == 16
-    assert (rows["linear"].probe_accuracy or 0) > (rows["majority"].probe_accuracy or 0)
+    rows = {c.method: c for c in selected.candidates["values"] if c.method}
+    assert set(rows) == {"majority", "linear, decision alone", "base prompt", "few-shot"}
+    assert rows["majority"].n_probe == rows["linear, decision alone"].n_probe == 16
     assert all(0 <= (c.probe_accuracy or 0) <= 1 for c in rows.values())
+
+
+def test_untuned_models_are_probed_only_where_one_may_be_tuned(selected: Selected) -> None:
+    assert selected.plan["closed"] == ["linear"]
+    rows = {c.method: c for c in selected.candidates["closed"] if c.method}
+    assert set(rows) == {"majority", "linear"} and rows["linear"].n_probe == 16
+    assert (rows["linear"].probe_accuracy or 0) > (rows["majority"].probe_accuracy or 0)
 
 
 def test_where_a_classifier_cannot_write_the_answer_its_decision_is_probed_alone(selected: Selected) -> None:
