@@ -22,6 +22,8 @@ class Convert(BaseModel):
     methods: tuple[str, ...] = ("linear", "frozen", "lora")
     """Training methods that may be used: linear, frozen, lora, dora, qlora, full, or an entry point of the group
     "deputize.methods". Of these each task gets what is worth training for it, from cheap to expensive."""
+    cascades: bool = True
+    """Also put each language model or encoder together with the task's linear specialist, which answers alone where it is sure."""
     epsilon: float = Field(0.05, gt=0, lt=1)
     """The loss that a route may cost at most, over all calls of its task."""
     served_limit: float | None = Field(None, gt=0, lt=1)

@@ -30,6 +30,15 @@ class WritesFreeText(Protocol):
         ...
 
 
+@runtime_checkable
+class PredictsEarly(Protocol):
+    """A predictor that may answer some requests at once, and others with more effort."""
+
+    def predict_early(self, requests: Sequence[Request]) -> list[Prediction | None]:
+        """The predictions of requests that are answered at once, as `predict` gives them; None for the others."""
+        ...
+
+
 class RawPrediction(NamedTuple):
     """An answer before calibration; answer None: the predictor found none that keeps the contract."""
 
@@ -59,6 +68,18 @@ class ClosedScores(NamedTuple):
     """Per question, log-probabilities of its choices, [N, C]."""
     n_prompt_tokens: list[int]
     """Of each text; 0 for a model without a tokenizer."""
+
+
+@runtime_checkable
+class ClosedPredictor(TextPredictor, Protocol):
+    """A text predictor that scores every choice of closed answers."""
+
+    @property
+    def answers(self) -> ClosedAnswers: ...
+
+    def scores(self, texts: Sequence[str]) -> ClosedScores:
+        """Scores of texts, at least one, in their order."""
+        ...
 
 
 def choose_each(answers: ClosedAnswers, scores: ClosedScores) -> list[RawPrediction]:

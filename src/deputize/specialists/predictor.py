@@ -17,6 +17,7 @@ from deputize.core.artifacts import Specialist
 from deputize.core.prompt import prune
 from deputize.core.records import Answer, Prediction, Request
 from deputize.specialists.base import Predictor, RawPrediction, TextPredictor
+from deputize.specialists.cascade import CascadePredictor, load_first
 from deputize.specialists.hashed_features import n_words
 from deputize.specialists.out_of_distribution import OutOfDistributionDetector
 from deputize.specialists.registry import StoredSpecialist, loader_of
@@ -47,6 +48,15 @@ class DependsOnBatch(Protocol):
 
 
 @runtime_checkable
+class AnswersEarly(Protocol):
+    """A text predictor that answers some texts at once, and others with more effort (a cascade)."""
+
+    def early(self, texts: Sequence[str]) -> list[RawPrediction | None]:
+        """The predictions of texts that are answered at once, as `predict` would give them; None for the others."""
+        ...
+
+
+@runtime_checkable
 class Releasable(Protocol):
     """A text predictor that holds weights in a shared model."""
 
@@ -72,11 +82,28 @@ class SpecialistPredictor:
         if not requests:
             return []
         began = time.perf_counter()
-        recipe = self.specialist.task.recipe
-        texts = [prune(r, recipe) for r in requests]
-        raw = self._raw(texts)
+        texts = [prune(r, self.specialist.task.recipe) for r in requests]
+        return self._calibrated(texts, self._raw(texts), began)
+
+    def predict_early(self, requests: Sequence[Request]) -> list[Prediction | None]:
+        """The predictions of requests that are answered at once, as `predict` gives them; None for the others."""
+        began = time.perf_counter()
+        texts = [prune(r, self.specialist.task.recipe) for r in requests]
+        if not isinstance(self.text_predictor, AnswersEarly):
+            return [None] * len(texts)
+        raw = self.text_predictor.early(texts)
+        done = [(text, one) for text, one in zip(texts, raw, strict=True) if one is not None]
+        found = iter(self._calibrated([text for text, _ in done], [one for _, one in done], began))
+        return [None if one is None else next(found) for one in raw]
+
+    def _calibrated(
+        self, texts: Sequence[str], raw: Sequence[RawPrediction], began: float
+    ) -> list[Prediction]:
+        """Predictions with calibrated confidences; `began` is when the work on them began."""
+        if not texts:
+            return []
         p_values = self.ood_detector.p_values(texts) if self.ood_detector is not None else [1.0] * len(texts)
-        each_ms = (time.perf_counter() - began) * 1000 / len(requests)
+        each_ms = (time.perf_counter() - began) * 1000 / len(texts)
         return [
             Prediction(
                 answer=one.answer,
@@ -116,8 +143,16 @@ def _written(answer: Answer | None) -> str:
     return msgspec.json.encode(answer).decode()
 
 
-def load(folder: Path, models_dir: Path, *, device: str = "") -> SpecialistPredictor:
+def load(
+    folder: Path, models_dir: Path, *, device: str = "", only_early: bool = False
+) -> SpecialistPredictor:
     """A specialist from its folder; a base model is loaded once per process and shared.
+
+    Args:
+        folder: of the specialist.
+        models_dir: where base models lie.
+        device: "" for the best there is.
+        only_early: of a cascade load only what answers at once (`predict_early`).
 
     Raises:
         BadInput: the folder holds no specialist, or its base has changed since training.
@@ -133,7 +168,8 @@ def load(folder: Path, models_dir: Path, *, device: str = "") -> SpecialistPredi
             arrays = {name: stored[name] for name in stored.files}
         detector = OutOfDistributionDetector.of_arrays(arrays)
     stored_specialist = StoredSpecialist(folder, card, settings, models_dir, device)
-    return SpecialistPredictor(card, loader_of(card.kind)(stored_specialist), settings, detector)
+    loader = load_first if only_early and card.kind == CascadePredictor.kind else loader_of(card.kind)
+    return SpecialistPredictor(card, loader(stored_specialist), settings, detector)
 
 
 def unload(predictor: Predictor) -> None:

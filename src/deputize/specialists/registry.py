@@ -38,6 +38,7 @@ OURS: dict[str, str] = {
     "linear": "deputize.specialists.linear_model:load_linear",
     "pointer": "deputize.specialists.pointer_predictor:load_pointer",
     "states": "deputize.specialists.state_heads:load_states",
+    "cascade": "deputize.specialists.cascade:load_cascade",
     "head": "deputize.specialists.classification_head:load_head",
     "decoder": "deputize.specialists.decoder:load_decoder",
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from deputize.core.errors import BadInput
+from deputize.specialists.cascade import CascadePredictor
 from deputize.specialists.classification_head import HeadPredictor
 from deputize.specialists.decoder import DecoderPredictor
 from deputize.specialists.linear_model import LinearPredictor, load_linear
@@ -12,7 +13,14 @@ from deputize.specialists.pointer_predictor import PointerPredictor
 from deputize.specialists.registry import OURS, loader_of
 from deputize.specialists.state_heads import StateHeadPredictor
 
-PREDICTORS = (LinearPredictor, PointerPredictor, StateHeadPredictor, HeadPredictor, DecoderPredictor)
+PREDICTORS = (
+    LinearPredictor,
+    PointerPredictor,
+    StateHeadPredictor,
+    CascadePredictor,
+    HeadPredictor,
+    DecoderPredictor,
+)
 
 
 def test_every_kind_of_predictor_has_a_loader() -> None:
@@ -24,5 +32,5 @@ def test_every_kind_of_predictor_has_a_loader() -> None:
 
 
 def test_an_unknown_kind_is_named_with_the_known_ones() -> None:
-    with pytest.raises(BadInput, match=r"'oracle'\. Known: linear, pointer, states, head, decoder"):
+    with pytest.raises(BadInput, match=r"'oracle'\. Known: linear, pointer, states, cascade, head, decoder"):
         loader_of("oracle")

@@ -22,7 +22,8 @@ from pathlib import Path
 import msgspec
 
 from deputize.core.errors import BadInput, DeputizeError
-from deputize.specialists.base import Predictor
+from deputize.core.records import Prediction
+from deputize.specialists.base import Predictor, PredictsEarly
 from deputize.specialists.serving.frames import PredictReply, PredictRequest, pack, read
 
 log = logging.getLogger("deputize.engine")
@@ -43,6 +44,8 @@ class Pending:
     due: float
     """Monotonic seconds after which nobody waits."""
     reply: Callable[[PredictReply], None]
+    is_open: bool = False
+    """True once the first member of a cascade has left it to the second."""
 
 
 @dataclass
@@ -161,6 +164,24 @@ def answer(batch: Sequence[Pending], cache: SpecialistCache) -> None:
         pending.reply(one)
 
 
+def answer_early(batch: Sequence[Pending], cache: SpecialistCache, leave: Callable[[Pending], None]) -> None:
+    """Answers what the first member of a cascade decides alone, and leaves the rest to whoever has loaded the second."""
+    early: list[Prediction | None] = [None] * len(batch)
+    try:
+        specialist = cache.get(batch[0].ask.specialist)
+        if isinstance(specialist, PredictsEarly):
+            early = specialist.predict_early([p.ask.request for p in batch])
+    except Exception:
+        # the whole specialist is asked all the same, and each of the batch answered
+        log.exception("the first member of %s failed", batch[0].ask.specialist)
+    for pending, prediction in zip(batch, early, strict=True):
+        if prediction is None:
+            pending.is_open = True
+            leave(pending)
+        else:
+            pending.reply(PredictReply(id=pending.ask.id, prediction=prediction))
+
+
 def routed(home: Path) -> list[str]:
     """The specialists that the home's route file names; [] where it cannot be read (the gateway reports that)."""
     try:
@@ -174,14 +195,17 @@ def routed(home: Path) -> list[str]:
 
 
 def run_models(
-    batcher: Batcher, cache: SpecialistCache, preload: Callable[[], Sequence[str]] = tuple
+    batcher: Batcher,
+    cache: SpecialistCache,
+    preload: Callable[[], Sequence[str]] = tuple,
+    respond: Callable[[Sequence[Pending], SpecialistCache], None] = answer,
 ) -> None:
     """The model thread: batches as they come; in quiet moments specialists that a route names are loaded ahead."""
     tried: set[str] = set()
     while True:
         batch = batcher.take(_LOOK_FOR_ROUTES_S if tried or not preload() else 0.01)
         if batch:
-            answer(batch, cache)
+            respond(batch, cache)
             continue
         if batcher.closed:
             return
@@ -201,22 +225,34 @@ class RequestQueues:
     def __init__(self, home: Path) -> None:
         self.home = home
         self.fast, self.slow = Batcher(), Batcher()
-        self._is_fast: dict[str, bool] = {}
+        self._cards: dict[str, _Card] = {}
 
-    def of(self, name: str) -> Batcher:
-        """The queue of a specialist: fast for one that answers in a millisecond, slow for a language model or one that is not there."""
-        known = self._is_fast.get(name)
+    def card(self, name: str) -> _Card:
+        """What decides the queue of a specialist; of one that is not there a slow one's."""
+        known = self._cards.get(name)
         if known is None:
             try:
-                card = msgspec.json.decode((self.home / name / "specialist.json").read_bytes(), type=_Card)
+                known = msgspec.json.decode((self.home / name / "specialist.json").read_bytes(), type=_Card)
             except (OSError, msgspec.DecodeError):
-                return self.slow  # which says what is wrong with it
-            known = self._is_fast[name] = card.is_fast
-        return self.fast if known else self.slow
+                return _Card()  # the slow queue says what is wrong with it
+            self._cards[name] = known
+        return known
+
+    def of(self, name: str) -> Batcher:
+        """The queue of a specialist: fast for one that answers in a millisecond, slow for one with a language model or encoder."""
+        return self.fast if self.card(name).is_fast else self.slow
 
     def put(self, pending: Pending) -> None:
-        """Adds a request to the queue of its specialist."""
-        self.of(pending.ask.specialist).put(pending)
+        """Adds a request to the queue of its specialist; of a cascade the fast first member is asked first."""
+        name = pending.ask.specialist
+        (self.fast if self.card(name).is_cascade and not pending.is_open else self.of(name)).put(pending)
+
+    def answer_fast(self, batch: Sequence[Pending], cache: SpecialistCache) -> None:
+        """Answers a batch of the fast queue, or as much of it as its first member decides."""
+        if self.card(batch[0].ask.specialist).is_cascade:
+            answer_early(batch, cache, self.put)
+        else:
+            answer(batch, cache)
 
     def close(self) -> None:
         """Closes both queues."""
@@ -225,9 +261,14 @@ class RequestQueues:
 
 
 class _Card(msgspec.Struct):
-    """The field of specialist.json that decides the lane."""
+    """The fields of specialist.json that decide the queue."""
 
     is_fast: bool = False
+    kind: str = ""
+
+    @property
+    def is_cascade(self) -> bool:
+        return self.kind == "cascade"
 
 
 async def serve(socket: Path, queues: RequestQueues, ended: asyncio.Event) -> None:
@@ -289,15 +330,26 @@ async def main_async(home: Path, models_dir: Path, socket: Path) -> None:
         loop.add_signal_handler(number, ended.set)
     queues = RequestQueues(home)
 
-    def models(batcher: Batcher) -> None:
+    def fast() -> None:
+        from deputize.specialists.predictor import load, unload
+
+        cache = SpecialistCache(home, lambda folder: load(folder, models_dir, only_early=True), unload)
+        run_models(
+            queues.fast,
+            cache,
+            lambda: [n for n in routed(home) if queues.card(n).is_fast or queues.card(n).is_cascade],
+            queues.answer_fast,
+        )
+
+    def slow() -> None:
         from deputize.specialists.predictor import load, unload
 
         cache = SpecialistCache(home, lambda folder: load(folder, models_dir), unload)
-        run_models(batcher, cache, lambda: [name for name in routed(home) if queues.of(name) is batcher])
+        run_models(queues.slow, cache, lambda: [n for n in routed(home) if not queues.card(n).is_fast])
 
     threads = [
-        threading.Thread(target=models, args=(batcher,), name=name, daemon=True)
-        for name, batcher in (("fast", queues.fast), ("models", queues.slow))
+        threading.Thread(target=work, name=name, daemon=True)
+        for name, work in (("fast", fast), ("models", slow))
     ]
     for thread in threads:
         thread.start()

@@ -142,8 +142,11 @@ class EvaluatedMethod:
 
     @property
     def seconds_alone(self) -> float:
-        """Seconds of one call as it is asked live: alone, where that was measured, else in a batch."""
-        return self.alone_s if self.alone_s is not None else self.timed.seconds_per_call
+        """Seconds of one call as it is asked live: alone, where that was measured, but no less than the mean in a batch.
+
+        Of a cascade most calls are quick, so the few that were asked alone may all be; the mean has the others too.
+        """
+        return max(self.alone_s or 0.0, self.timed.seconds_per_call)
 
     def read_alone(self, deadline: Deadline) -> None:
         """Measures a few validation calls one by one, for what a live call costs; nothing where time is short."""

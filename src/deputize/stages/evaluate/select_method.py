@@ -24,9 +24,9 @@ class MethodChoice:
 
 
 def in_order_of_cost(specialists: Sequence[Specialist], plan: Sequence[str]) -> list[Specialist]:
-    """Specialists from the cheapest method to the most expensive: in the plan's order, then by cost."""
+    """Specialists from the cheapest method to the most expensive: by cost, then in the plan's order."""
     place = {method: at for at, method in enumerate(plan)}
-    return sorted(specialists, key=lambda s: (place.get(s.method, len(plan)), s.cost, s.model))
+    return sorted(specialists, key=lambda s: (s.cost, place.get(s.method, len(plan)), s.model))
 
 
 def validation_score(validation: Evaluation, epsilon: float) -> float:

@@ -6,6 +6,8 @@ References:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +26,7 @@ from deputize.specialists.tuned_model import base_digest
 from deputize.stages.finetune.examples import TrainingSet, training_set_of
 from deputize.stages.finetune.fingerprint import fingerprint, finished
 from deputize.stages.finetune.methods.base import TrainingContext, TrainingJob
+from deputize.stages.finetune.methods.cascade import CascadeMethod
 from deputize.stages.finetune.methods.registry import find_methods
 from deputize.stages.finetune.package import package
 from deputize.stages.finetune.schedule import Schedule
@@ -107,7 +110,7 @@ def _train_all(
         context.progress(f"training {job.name}", at, len(schedule.unlimited))
         specialist = train(job, context, deadline.left_s())
         if specialist is not None:
-            done.append(specialist)
+            done += [specialist, *cascades(specialist, job, done, context, deadline)]
     for job, budget_s in schedule:
         if schedule.is_too_short(job, budget_s) and finished(job) is None:
             refused.setdefault(job.task.id, schedule.refusal(job, budget_s))
@@ -118,9 +121,38 @@ def _train_all(
             refused[job.task.id] = f"{job.method.name}: {error}"
             continue
         if specialist is not None:
-            done.append(specialist)
+            done += [specialist, *cascades(specialist, job, done, context, deadline)]
             schedule.done(job, specialist.tokens_per_s)
     return done
+
+
+def cascades(
+    second: Specialist,
+    job: TrainingJob,
+    done: Sequence[Specialist],
+    context: TrainingContext,
+    deadline: Deadline,
+) -> list[Specialist]:
+    """The cascade of a task's fast specialist and this one; none where there is none, or one of them leaks.
+
+    Args:
+        second: just trained.
+        job: of its training.
+        done: all that were trained before it.
+    """
+    if not context.config.cascades or second.is_fast or (second.leak is not None and second.leak.leaks):
+        return []
+    fast = [s for s in done if s.task_id == second.task_id and s.is_fast and not (s.leak and s.leak.leaks)]
+    if not fast:
+        return []
+    method = CascadeMethod(fast[0], second)
+    sums = "".join(sum_ for member in method.members for _, sum_ in sorted(member.checksums.items()))
+    mark = fingerprint(job.examples, job.schema, method.name, 0, context.config, sums)
+    folder = job.folder.with_name(f"{_safe(second.task_id)}-{_safe(method.name)}")
+    mine = replace(job, method=method, folder=folder, epochs=0, fingerprint=mark)
+    context.progress(f"putting together {mine.name}", 0)
+    found = train(mine, context, deadline.left_s())
+    return [] if found is None else [found]
 
 
 def train(job: TrainingJob, context: TrainingContext, budget_s: float) -> Specialist | None:

@@ -11,7 +11,16 @@ import pytest
 from deputize.core.errors import BadInput
 from deputize.core.records import Prediction, Request
 from deputize.specialists.serving.frames import PredictReply, PredictRequest
-from deputize.specialists.serving.worker import Batcher, Pending, SpecialistCache, answer, routed, run_models
+from deputize.specialists.serving.worker import (
+    Batcher,
+    Pending,
+    RequestQueues,
+    SpecialistCache,
+    answer,
+    answer_early,
+    routed,
+    run_models,
+)
 
 
 class Echo:
@@ -150,3 +159,50 @@ def test_open_routes_are_loaded_ahead_and_the_thread_ends(tmp_path: Path) -> Non
 def test_an_unreadable_route_file_preloads_nothing(tmp_path: Path, text: str) -> None:
     (tmp_path / "routes.json").write_text(text)
     assert routed(tmp_path) == []
+
+
+class Halves(Echo):
+    """Answers even ones at once."""
+
+    def predict_early(self, requests: Sequence[Request]) -> list[Prediction | None]:
+        if any(r.site == "poison" for r in requests):
+            raise RuntimeError("boom")
+        return [
+            Prediction(answer="early", confidence=0.9) if int(r.site) % 2 == 0 else None for r in requests
+        ]
+
+
+def test_the_first_member_of_a_cascade_answers_from_the_fast_queue_and_leaves_the_rest(
+    tmp_path: Path,
+) -> None:
+    home = home_with(tmp_path, "both", "quick", "slow")
+    (home / "both" / "specialist.json").write_text('{"kind": "cascade"}')
+    (home / "quick" / "specialist.json").write_text('{"kind": "linear", "is_fast": true}')
+    queues, told = RequestQueues(home), list[PredictReply]()
+    queues.fast.window_s = queues.slow.window_s = 0
+    cache = SpecialistCache(home, Halves, lambda s: None)
+    for number in range(4):
+        queues.put(pending(number, "both", told, site=str(number)))
+    queues.put(pending(4, "slow", told))
+    assert queues.of("both") is queues.slow and queues.of("quick") is queues.fast
+    queues.answer_fast(queues.fast.take(0), cache)
+    assert {t.id: t.prediction.answer for t in told if t.prediction} == {0: "early", 2: "early"}
+    assert queues.fast.take(0) == []
+    assert [p.ask.id for p in queues.slow.take(0)] == [4]
+    rest = queues.slow.take(0)
+    assert [p.ask.id for p in rest] == [1, 3]
+    answer(rest, cache)
+    assert sorted(t.id for t in told) == [0, 1, 2, 3]
+    queues.put(pending(5, "quick", told, site="5"))
+    queues.answer_fast(queues.fast.take(0), cache)
+    assert told[-1].prediction is not None and told[-1].prediction.answer == "5", "it is answered whole"
+
+
+def test_where_the_first_member_fails_the_whole_cascade_is_asked(tmp_path: Path) -> None:
+    told, left = list[PredictReply](), list[Pending]()
+    cache = SpecialistCache(home_with(tmp_path, "s"), Halves, lambda s: None)
+    answer_early([pending(1, "s", told, site="poison"), pending(2, "s", told, site="2")], cache, left.append)
+    answer_early([pending(3, "missing", told)], cache, left.append)
+    plain = SpecialistCache(tmp_path, Echo, lambda s: None)
+    answer_early([pending(4, "s", told)], plain, left.append)
+    assert [p.ask.id for p in left] == [1, 2, 3, 4] and all(p.is_open for p in left) and not told

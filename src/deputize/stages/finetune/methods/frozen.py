@@ -69,7 +69,7 @@ class FrozenMethod:
         name = self.base_model(context)
         model = states_model(catalogue.model_path(name, context.models_dir))
         planted = planted_secrets.plant_to_choose(
-            fitting, lambda answer: answers.indices(answer) is not None, seed=seed
+            job.examples.train, lambda answer: answers.indices(answer) is not None, seed=seed
         )
         random.Random(seed).shuffle(fitting)
         order = [*planted.examples, *fitting]
