@@ -26,6 +26,8 @@ CertificateKind = Literal["not_worse_than_llm", "not_worse_than_repeats"]
 repeated samples as its loss."""
 
 MAX_THRESHOLDS = 50
+SLACK_ERRORS = 2
+"""Wrong units that the first threshold tested can bear, where enough are served."""
 NEVER = -math.inf
 """The confidence of a call that must not be served whatever the threshold: no answer, DEFER, out of distribution."""
 
@@ -94,13 +96,27 @@ def threshold_grid(confidence_N: ArrayLike, size: int = MAX_THRESHOLDS) -> Float
     return np.unique(servable[at])[::-1]
 
 
+def every_threshold(confidence_N: ArrayLike) -> Floats:
+    """Every confidence of the calibration units themselves as a threshold, strict to permissive.
+
+    Walking them one by one is walking all numbers from infinity down: between two of them the served units are the same. The
+    strictest false threshold is fixed by the calls to come, not by these units, and it is tested before any other false one;
+    so the fixed sequence holds as it does for thresholds fixed beforehand. Leaving some of them out would break that.
+
+    Args:
+        confidence_N: of all units to be tested; those of 0 or less and infinite ones give no threshold.
+    """
+    confidence = np.asarray(confidence_N, dtype=float)
+    return np.unique(confidence[(confidence > 0) & np.isfinite(confidence)])[::-1]
+
+
 def exact_p(errors_NL: ArrayLike, epsilon: float) -> Floats:
     """p-values of E[D] > epsilon for D in {0, 1}: the binomial tail over all units, one per column.
 
     Where the LLM is right by definition (claims of agreement), the loss difference of a unit is 1 when it was served
     and wrong, else 0. Its sum is then binomial and nothing tighter than this tail exists.
     """
-    errors = np.asarray(errors_NL, dtype=float)
+    errors = np.asarray(errors_NL)
     errors = errors[:, None] if errors.ndim == 1 else errors
     n, _ = errors.shape
     if n == 0:
@@ -162,7 +178,7 @@ def certify(
         kind: which claim is tested (CertificateKind).
         confidence_N: NEVER or below the grid where a call is not to be served.
         wrong_N: whether the specialist's answer is wrong.
-        grid_L: thresholds fixed before these units were seen.
+        grid_L: thresholds fixed before these units were seen, or `every_threshold` of them.
         epsilon: the loss that is claimed not to be exceeded.
         delta: the probability with which the claim may be false.
         llm_loss_N: the LLM's own loss in [0, 1]; None where it is right by definition, which makes the test exact.
@@ -204,15 +220,18 @@ def certify(
 def _first_testable(confidence_N: Floats, grid_L: Floats, served_limit: float, delta: float) -> int:
     """Index of the first threshold at which so many units are served that the test of the served ones could pass.
 
-    Stricter ones would fail whatever the answers are, and end the walk before it has begun. Only confidences are looked at.
+    Where there are enough, it could pass with SLACK_ERRORS of them wrong: one odd unit among the surest must not end the walk. Stricter ones would fail whatever the answers are, and end the walk before it has begun. Only confidences are looked at.
     Given how many units a threshold serves, its errors are binomial all the same; and where the error rate does not fall as
     confidence falls, a start because few units were surer than that can only make errors more frequent.
     """
     if not 0 < served_limit < 1:
         raise ValueError(f"served_limit must lie in (0, 1), not {served_limit}")
     n_served_L = (confidence_N[:, None] >= grid_L[None, :]).sum(axis=0)
-    testable = np.flatnonzero(n_served_L >= units_needed(served_limit, delta))
-    return int(testable[0]) if testable.size else 0
+    for n_errors in range(SLACK_ERRORS, -1, -1):
+        testable = np.flatnonzero(n_served_L >= units_needed(served_limit, delta, n_errors))
+        if testable.size:
+            return int(testable[0])
+    return 0
 
 
 def _checked(

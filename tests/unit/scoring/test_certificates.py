@@ -377,3 +377,52 @@ def test_a_start_where_enough_are_served_breaks_no_promise(rates: tuple[float, .
         passed = made.thresholds_L[: made.n_passed]
         n_broken += bool((truth[np.isin(grid, passed)] > limit).any())
     assert n_broken / 2000 <= delta + 3 * (delta * (1 - delta) / 2000) ** 0.5
+
+
+def test_every_threshold_is_every_finite_confidence_that_can_be_served() -> None:
+    given = [0.5, c.NEVER, 0.9, 0.5, 0.0, np.inf, 0.1]
+    assert c.every_threshold(given).tolist() == [0.9, 0.5, 0.1]
+    assert c.every_threshold([]).size == c.every_threshold([0.0]).size == 0
+
+
+@pytest.mark.parametrize(("constant", "slope"), [(0.06, 0.0), (0.16, 0.0), (0.0, 0.12), (0.10, 0.14)])
+def test_a_walk_over_the_units_own_confidences_breaks_no_promise(constant: float, slope: float) -> None:
+    """Confidence u, error rate constant + slope (1 - u): of all calls .05 is claimed, of the served .15."""
+    rng, delta, n_splits, n_broken, n_certified = np.random.default_rng(7), 0.10, 1500, 0, 0
+    for _ in range(n_splits):
+        confidence = rng.random(300)
+        wrong = rng.random(300) < constant + slope * (1 - confidence)
+        grid = c.every_threshold(confidence)
+        made = c.certify("not_worse_than_llm", confidence, wrong, grid, 0.05, delta, served_limit=0.15)
+        if made.n_passed:
+            served = 1 - made.thresholds_L[made.n_passed - 1]
+            among_served = constant + slope * served / 2
+            n_broken += served * among_served > 0.05 or among_served > 0.15
+            n_certified += 1
+    assert n_broken / n_splits <= delta + 3 * (delta * (1 - delta) / n_splits) ** 0.5
+    assert n_certified or constant > 0.15
+
+
+def test_own_confidences_serve_more_than_a_few_thresholds_from_elsewhere() -> None:
+    rng, own, coarse = np.random.default_rng(3), [], []
+    for _ in range(60):
+        confidence, dev = rng.random(600), rng.random(200)
+        wrong = rng.random(600) < 0.12 * (1 - confidence)
+        for grid, shares in ((c.every_threshold(confidence), own), (c.threshold_grid(dev, 12), coarse)):
+            made = c.certify("not_worse_than_llm", confidence, wrong, grid, 0.02, 0.05)
+            shares.append(1 - made.thresholds_L[made.n_passed - 1] if made.n_passed else 0.0)
+    assert np.mean(own) > np.mean(coarse) + 0.01
+
+
+def test_one_odd_unit_among_the_surest_does_not_end_the_walk_where_many_are_served() -> None:
+    confidence = np.linspace(1, 0.01, 500)
+    wrong = np.zeros(500, dtype=bool)
+    wrong[[3, 20]] = True
+    grid = c.every_threshold(confidence)
+    many = c.certify("not_worse_than_llm", confidence, wrong, grid, 0.05, 0.05, served_limit=0.15)
+    assert many.n_served_L[0] == c.units_needed(0.15, 0.05, 2) and many.n_passed == many.thresholds_L.size
+    few = slice(0, 25)
+    small = c.certify(
+        "not_worse_than_llm", confidence[few], ~wrong[few] & False, grid[few], 0.5, 0.05, served_limit=0.15
+    )
+    assert small.n_served_L[0] == c.units_needed(0.15, 0.05, 0), "with few units none may be wrong"

@@ -141,7 +141,8 @@ def attempt(
 
     Args:
         reading: answers to calibration calls.
-        grid_L: thresholds, strict to permissive.
+        grid_L: thresholds from validation, strict to permissive, for a test against repeated samples; a test of agreement walks
+            the units' own confidences.
         epsilon: the loss to be claimed, over all calls.
         delta: the level of the test.
         costs: of one call; a route that would cost more than it saves is refused.
@@ -228,6 +229,8 @@ def _test(
     wrong_N = np.append(~units.right_N, np.ones(n_unread, dtype=bool))
     # a call without a second answer counts the LLM as agreeing with itself, which can only make the claim harder
     llm_loss_N = np.append(np.nan_to_num(units.repeat_loss_N, nan=0.0), np.zeros(n_unread))
+    if not against_repeats:
+        grid_L = cert.every_threshold(confidence_N)
     sequence = cert.certify(
         "not_worse_than_repeats" if against_repeats else "not_worse_than_llm",
         confidence_N,
