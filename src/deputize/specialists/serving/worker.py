@@ -228,7 +228,7 @@ class RequestQueues:
         self._cards: dict[str, _Card] = {}
 
     def card(self, name: str) -> _Card:
-        """What decides the queue of a specialist; of one that is not there a slow one's."""
+        """The fields that decide a specialist's queue; those of a slow one where it is not there."""
         known = self._cards.get(name)
         if known is None:
             try:

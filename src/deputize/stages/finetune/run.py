@@ -26,7 +26,7 @@ from deputize.specialists.tuned_model import base_digest
 from deputize.stages.finetune.examples import TrainingSet, training_set_of
 from deputize.stages.finetune.fingerprint import fingerprint, finished
 from deputize.stages.finetune.methods.base import TrainingContext, TrainingJob
-from deputize.stages.finetune.methods.cascade import CascadeMethod
+from deputize.stages.finetune.methods.cascade_method import CascadeMethod
 from deputize.stages.finetune.methods.registry import find_methods
 from deputize.stages.finetune.package import package
 from deputize.stages.finetune.schedule import Schedule

@@ -43,7 +43,7 @@ def reading(of: Evaluation, n_unread: int = 0) -> certify.CalibrationReading:
 
 def test_without_an_error_149_units_carry_a_claim_and_148_do_not() -> None:
     made = certify.attempt(reading(outcomes(149)), GRID, 0.02, 0.05, COSTS)
-    assert made.threshold == 0.9 and made.share_served == 1.0 and made.reason == ""
+    assert made.threshold == 0.95 and made.share_served == 1.0 and made.reason == ""
     assert made.p_value is not None and made.p_value <= 0.05
     few = certify.attempt(reading(outcomes(148)), GRID, 0.02, 0.05, COSTS)
     assert few.threshold is None and few.p_value is None and few.share_served == 0.0
@@ -53,7 +53,7 @@ def test_without_an_error_149_units_carry_a_claim_and_148_do_not() -> None:
 def test_units_that_were_not_read_count_as_served_and_wrong() -> None:
     made = certify.attempt(reading(outcomes(400), n_unread=40), GRID, 0.02, 0.05, COSTS)
     assert made.index is None and made.sequence.n_units == 440
-    assert made.sequence.n_errors_L.tolist() == [40, 40]
+    assert made.sequence.n_errors_L.tolist() == [40]
     assert made.reason.endswith("; time was short")
 
 
@@ -188,8 +188,19 @@ def test_the_served_calls_have_a_limit_of_their_own() -> None:
 def test_a_walk_starts_where_enough_calls_are_served_whatever_validation_said() -> None:
     """Seven of 111 calls at the strictest threshold, all others at the next, none wrong: too few to start with."""
     of = changed(outcomes(111), confidence_N=np.where(np.arange(111) < 7, 0.95, 0.85))
-    made = certify.attempt(reading(of), np.array([0.95, 0.8]), 0.05, 0.04, COSTS, served_limit=0.15)
-    assert made.threshold == 0.8 and made.share_served == 1.0
+    made = certify.attempt(reading(of), GRID, 0.05, 0.04, COSTS, served_limit=0.15)
+    assert made.threshold == 0.85 and made.share_served == 1.0
+
+
+def test_the_units_own_confidences_are_walked_but_against_repeated_samples_those_of_validation() -> None:
+    of = changed(outcomes(400), confidence_N=np.linspace(0.99, 0.02, 400))
+    own = certify.attempt(reading(of), GRID, 0.02, 0.05, COSTS).sequence
+    assert own.thresholds_L.tolist() == sorted(of.confidence_N, reverse=True)
+    repeated = changed(of, repeat_loss_N=np.zeros(400))
+    assert certify.attempt(reading(repeated), GRID, 0.02, 0.05, COSTS).sequence.thresholds_L.tolist() == [
+        0.9,
+        0.5,
+    ]
 
 
 def test_a_route_that_costs_more_than_it_saves_is_refused_with_the_numbers() -> None:

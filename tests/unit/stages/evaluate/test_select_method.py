@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from deputize.core.contracts import DEFER
@@ -44,6 +45,11 @@ def test_order_of_cost_follows_the_plan_then_the_usual_one(world: Callable[..., 
     specialists = world(methods={"lora": 0, "linear": 0, "dora": 0}).finetuned.specialists
     assert [s.method for s in in_order_of_cost(specialists, [])] == ["linear", "lora", "dora"]
     assert in_order_of_cost(specialists, ["lora", "linear"])[0].method == "lora"
+    both = msgspec.structs.replace(specialists[0], method="linear+lora", cost=19)
+    plan = ["linear", "lora", "dora"]
+    found = [s.method for s in in_order_of_cost([*specialists, both], plan)]
+    assert found == ["linear", "linear+lora", "lora", "dora"], "a cascade comes before its expensive member"
+    assert [s.method for s in in_order_of_cost([*specialists, both], [])] == found
 
 
 def test_confidence_of_what_must_not_be_served() -> None:
