@@ -404,7 +404,7 @@ def test_a_walk_over_the_units_own_confidences_breaks_no_promise(constant: float
 
 
 def test_own_confidences_serve_more_than_a_few_thresholds_from_elsewhere() -> None:
-    rng, own, coarse = np.random.default_rng(3), [], []
+    rng, own, coarse = np.random.default_rng(3), list[float](), list[float]()
     for _ in range(60):
         confidence, dev = rng.random(600), rng.random(200)
         wrong = rng.random(600) < 0.12 * (1 - confidence)

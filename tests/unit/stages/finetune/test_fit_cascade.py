@@ -7,13 +7,14 @@ from tests import tiny_tasks
 
 from deputize.specialists.base import ClosedScores, choose_each
 from deputize.specialists.cascade import NEVER_ALONE, CascadeSettings, pooled
-from deputize.specialists.closed_answers import closed
+from deputize.specialists.closed_answers import ClosedAnswers, closed
 from deputize.specialists.learn_schema import learn_schema
 from deputize.stages.finetune.fit_cascade import fit_cascade
 
 CONTRACT = tiny_tasks.CONTRACTS["label"]
-ANSWERS = closed(learn_schema(CONTRACT, ["yes", "no"]))
-assert ANSWERS is not None
+FOUND = closed(learn_schema(CONTRACT, ["yes", "no"]))
+assert FOUND is not None
+ANSWERS: ClosedAnswers = FOUND
 YES = ANSWERS.questions[0].choices.index("yes")
 
 

@@ -15,6 +15,8 @@ from deputize.core.deadline import Deadline
 from deputize.core.progress import silent
 from deputize.specialists.predictor import SpecialistPredictor, load, unload
 from deputize.stages.finetune import run as stage
+from deputize.stages.finetune.examples import training_set_of
+from deputize.stages.finetune.methods.base import TrainingContext
 from deputize.testing import check_predictor
 
 Tiny = tuple[Path, str]
@@ -70,8 +72,8 @@ def test_a_member_that_leaks_makes_none(trained: tuple[Path, Finetuned], tiny: T
     assert linear.leak is not None and frozen.leak is not None
     leaky = msgspec.structs.replace(frozen, leak=msgspec.structs.replace(frozen.leak, leaks=True))
     curated, discovered = tiny_tasks.make(("closed",), 40)
-    examples = stage.training_set_of(curated, discovered.assignment, discovered.tasks[0])
-    context = stage.TrainingContext(Convert(), tmp_path, tiny[0], tiny[1], silent, Deadline.after(9).clock)
+    examples = training_set_of(curated, discovered.assignment, discovered.tasks[0])
+    context = TrainingContext(Convert(), tmp_path, tiny[0], tiny[1], silent, Deadline.after(9).clock)
     (job,) = stage.jobs_of(examples, ["frozen"], context, tmp_path)
     assert stage.cascades(leaky, job, [linear], context, Deadline.after(9)) == []
     assert stage.cascades(frozen, job, [leaky], context, Deadline.after(9)) == [], "there is no fast one"
