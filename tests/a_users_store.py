@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import msgspec
@@ -51,6 +51,13 @@ class FileStore(MemoryStore):
         done = super().erase(origin, tenant=tenant)
         self._save()
         return done
+
+    def erase_calls(
+        self, call_ids: Collection[str], *, tenant: str = "default", episodes: Collection[str] = ()
+    ) -> list[str]:
+        gone = super().erase_calls(call_ids, tenant=tenant, episodes=episodes)
+        self._save()
+        return gone
 
     def expire(self, *, tenant: str, before: float) -> int:
         n_deleted = super().expire(tenant=tenant, before=before)

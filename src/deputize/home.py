@@ -321,6 +321,11 @@ class Home:
         return self.path / "routes.json"
 
     @property
+    def traces_path(self) -> Path:
+        """Details of unexpected errors, which may quote a text; an erasure deletes them."""
+        return self.path / "traces"
+
+    @property
     def ledger_path(self) -> Path:
         """The ledger of tests (see pipeline.ledger_file)."""
         return self.path / "ledger.sealed"

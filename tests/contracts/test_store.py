@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -465,6 +465,16 @@ class KeepsTheWordsOnTheErased(MemoryStore):
         return done
 
 
+class ErasesCallsOfAnybody(MemoryStore):
+    def erase_calls(
+        self, call_ids: Collection[str], *, tenant: str = "default", episodes: Collection[str] = ()
+    ) -> list[str]:
+        taken: list[str] = []
+        for other in self.tenants():
+            taken += super().erase_calls(call_ids, tenant=other, episodes=episodes)
+        return taken
+
+
 class ForgetsWhatWasErased(MemoryStore):
     def erased(self, call_ids: Sequence[str]) -> set[str]:
         return set()
@@ -546,6 +556,7 @@ BROKEN: list[tuple[type[MemoryStore], str]] = [
     (ErasesEveryTenant, "another tenant's"),
     (NoTombstones, "do not come back"),
     (KeepsTheWordsOnTheErased, "feedback on erased calls"),
+    (ErasesCallsOfAnybody, "the tenant's calls"),
     (ForgetsWhatWasErased, "erased names"),
     (GoneIsErased, "gone names"),
     (GetsWhatIsThereAlone, "get gives calls in the order"),

@@ -14,7 +14,8 @@ from deputize.core.errors import AccessDenied, BadInput
 from deputize.core.records import Call, Example, Outcome
 from deputize.dataset import Dataset
 from deputize.home import Home
-from deputize.maintenance.erasure import erase_origin
+from deputize.maintenance.erasure import erase
+from deputize.maintenance.find_calls import Wanted
 from deputize.pipeline import conversion
 from deputize.pipeline.run import Run
 from deputize.store.access.audit_log import AuditLog
@@ -137,7 +138,7 @@ def test_calls_that_were_erased_are_neither_shown_nor_exported(tmp_path: Path) -
     n_before = len(data.dropped())
     whole = data.export(tmp_path / "before", "jsonl", chosen="all")
     with Home(home) as opened:
-        done = erase_origin(opened, owner(), "customer-0", tenant="north")
+        done = erase(opened, owner(), Wanted(origin="customer-0"), tenant="north")
     exported = data.export(tmp_path / "out", "jsonl", chosen="all")
     assert exported.n_erased == len(done.erased.call_ids) > 0
     assert sum(exported.rows.values()) == 120 - exported.n_erased

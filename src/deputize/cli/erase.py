@@ -10,41 +10,132 @@ from typing import TYPE_CHECKING, Any
 import click
 from pydantic import ValidationError
 
+from deputize.cli.rights import tenant_of
 from deputize.cli.terminal import Terminal, pass_terminal
-from deputize.core.errors import BadInput
+from deputize.core.errors import BadInput, UsageError
+from deputize.core.records import DEFAULT_TENANT
+from deputize.store.access.roles import Right, require
 
 if TYPE_CHECKING:
     from deputize.core.records import Route
     from deputize.maintenance.erasure import Erasure
+    from deputize.maintenance.find_calls import Wanted
     from deputize.maintenance.lineage import TrainedOnErased
 
 
 @click.command()
-@click.option("--origin", required=True, metavar="ID", help="Who asked, as it was sent (not the pseudonym).")
-@click.option("--tenant", default="default", show_default=True)
+@click.option("--origin", default="", metavar="ID", help="Who asked, as it was sent (not the pseudonym).")
+@click.option(
+    "--episode", "episodes", multiple=True, metavar="ID", help="A run of the agent (may be repeated)."
+)
+@click.option("--conversation", default="", metavar="ID", help="The id of one of its responses.")
+@click.option(
+    "--find",
+    "texts",
+    multiple=True,
+    metavar="TEXT",
+    help="Calls in which a text stands, whoever they are from: a name, an address (may be repeated).",
+)
+@click.option("--tenant", default=DEFAULT_TENANT, show_default=True, metavar="NAME", help="Whose calls.")
+@click.option("--dry-run", is_flag=True, help="Count what would be erased, and erase nothing.")
+@click.option(
+    "--keep-routes", is_flag=True, help="Do not close the routes of specialists trained on the calls."
+)
 @click.option(
     "--keep-backups",
     is_flag=True,
     help="Do not change the wrapping key: older copies of the store stay readable, what was erased in them too.",
 )
 @pass_terminal
-def erase(terminal: Terminal, /, origin: str, tenant: str, keep_backups: bool) -> None:
-    """Erase every stored call of one origin, in the store, in the runs and in older copies of both.
+def erase(
+    terminal: Terminal,
+    /,
+    origin: str,
+    episodes: tuple[str, ...],
+    conversation: str,
+    texts: tuple[str, ...],
+    tenant: str,
+    dry_run: bool,
+    keep_routes: bool,
+    keep_backups: bool,
+) -> None:
+    """Erase stored calls of a person, a run of the agent or a conversation, or those that mention a text.
 
-    Its keys are destroyed, its examples leave the artifacts of all runs, and the wrapping key is changed, so that a copy
-    of the home made earlier opens nothing without the earlier copy of keys/. Make a new backup afterwards. Specialists
-    that were trained on the calls, and files that hold them outside the home, are named, with the commands to make them again.
+    They leave the store, the runs and older copies of both: their keys are destroyed, or they are overwritten, their examples
+    leave the artifacts of all runs, and the wrapping key is changed, so that a copy of the home made earlier opens
+    nothing without the earlier copy of keys/. Make a new backup afterwards. With an origin go the steps of its runs that
+    name nobody, and what others went on with. Routes of specialists that were trained on the calls are closed; the
+    specialists, and files that hold the calls outside the home, are named, with the commands to make them anew.
     """
     from deputize.cli.report import mark_erased
-    from deputize.maintenance.erasure import erase_origin, forget_unless_busy
+    from deputize.maintenance import erasure
+    from deputize.maintenance.find_calls import Wanted
+
+    home, whose = terminal.home, tenant_of(terminal, tenant)
+    wanted = Wanted(origin=origin, episodes=episodes, conversation=conversation, texts=texts)
+    if wanted == Wanted():
+        raise UsageError("Say what to erase: --origin, --episode, --conversation or --find.")
+    home.require_keys()
+    if dry_run:
+        _count_only(terminal, wanted, whose)
+        return
+    done = erasure.erase(home, terminal.actor, wanted, tenant=whose)
+    forgotten = erasure.forget_unless_busy(home, terminal.note) or {}
+    mark_erased(home.path, done.trained_on)
+    folders = [one.path for one in done.trained_on]
+    routes = _routes_of(terminal, folders)
+    closed = (
+        []
+        if keep_routes
+        else erasure.close_routes(home, terminal.actor, folders, "calls it was trained on were erased")
+    )
+    for warning in _finish(terminal, keep_backups):
+        terminal.note(warning)
+    offer = _offer(terminal, done.trained_on, routes, [r.id for r in closed])
+    document = {
+        "tenant": whose,
+        "origin": done.erased.origin,
+        "n_calls": len(done.erased.call_ids),
+        "n_looked_at": done.n_looked_at,
+        "n_conversations": done.n_conversations,
+        "specialists": folders,
+        "routes": [r.id for r in routes],
+        "closed": [r.id for r in closed],
+        "forgotten": forgotten,
+        "older_copies_readable": keep_backups,
+        "copies": done.copies,
+        "retrain": offer,
+    }
+    terminal.result(document, lambda: _show(terminal, done, wanted, forgotten, routes, offer, keep_backups))
+
+
+def _count_only(terminal: Terminal, wanted: Wanted, tenant: str) -> None:
+    """Says how many calls would be erased, and erases none."""
+    from msgspec import structs
+
+    from deputize.maintenance.erasure import pseudonym_of
+    from deputize.maintenance.find_calls import find_calls
+
+    home = terminal.home
+    require(terminal.actor, Right.ERASE, tenant=tenant)
+    wanted = structs.replace(wanted, origin=pseudonym_of(home, wanted.origin, tenant))
+    found = find_calls(home.store.calls(tenant=tenant), wanted)
+    n_calls = len(found.call_ids)
+    document = {"tenant": tenant, "n_calls": n_calls, "n_looked_at": found.n_looked_at, "dry_run": True}
+    terminal.result(
+        document,
+        lambda: terminal.say(
+            f"{n_calls} of {found.n_looked_at} calls of the tenant {tenant} would be erased."
+        ),
+    )
+
+
+def _finish(terminal: Terminal, keep_backups: bool) -> tuple[str, ...]:
+    """Changes the wrapping key unless backups are kept, and overwrites old pages; what could not be reached."""
     from deputize.maintenance.rotation import rotate
     from deputize.store.recording.journal import set_aside
 
     home = terminal.home
-    home.require_keys()
-    done = erase_origin(home, terminal.actor, origin, tenant=tenant)
-    forgotten = forget_unless_busy(home, terminal.note) or {}
-    mark_erased(home.path, done.trained_on)
     warnings: tuple[str, ...] = ()
     if not keep_backups:
         warnings = rotate(home, actor=terminal.actor.name).warnings
@@ -60,28 +151,13 @@ def erase(terminal: Terminal, /, origin: str, tenant: str, keep_backups: bool) -
             f"{len(damaged)} damaged journal files of earlier crashes may hold calls of anybody; delete them when they"
             f" are not needed any more: {', '.join(map(str, damaged))}",
         )
-    for warning in warnings:
-        terminal.note(warning)
-    routes = _routes_of(terminal, [one.path for one in done.trained_on])
-    offer = _offer(terminal, done.trained_on, routes)
-    document = {
-        "tenant": tenant,
-        "origin": done.erased.origin,
-        "n_calls": len(done.erased.call_ids),
-        "n_conversations": done.n_conversations,
-        "specialists": [one.path for one in done.trained_on],
-        "routes": [r.id for r in routes],
-        "forgotten": forgotten,
-        "older_copies_readable": keep_backups,
-        "copies": done.copies,
-        "retrain": offer,
-    }
-    terminal.result(document, lambda: _show(terminal, done, forgotten, routes, offer, keep_backups))
+    return warnings
 
 
 def _show(
     terminal: Terminal,
     done: Erasure,
+    wanted: Wanted,
     forgotten: dict[str, int],
     routes: Sequence[Route],
     offer: Sequence[str],
@@ -90,10 +166,7 @@ def _show(
     also = f" and {done.n_conversations} kept conversations" if done.n_conversations else ""
     terminal.say(f"{len(done.erased.call_ids)} calls{also} erased.")
     if not done.erased.call_ids:
-        terminal.say(
-            f"Nothing of it is stored for the tenant {done.erased.tenant}, any more or ever: are id and --tenant as they"
-            " were sent?"
-        )
+        terminal.say(_nothing_found(done, wanted))
     for run_id, n_examples in forgotten.items():
         terminal.say(f"{n_examples} examples taken out of run {run_id}.")
     for copy in done.copies:
@@ -106,7 +179,12 @@ def _show(
         unused = "" if one.path in served else f" No route uses it: {terminal.home.path / one.path} can go."
         terminal.say(one.sentence + unused)
     if offer:
-        terminal.say("To serve its calls by the LLM until it is trained again without them:")
+        closed = (
+            "Its routes are closed, and the LLM answers. "
+            if not any(" close " in line for line in offer)
+            else ""
+        )
+        terminal.say(f"{closed}To train again without the calls:")
         for line in offer:
             terminal.say(f"  {line}")
     if keep_backups:
@@ -119,13 +197,37 @@ def _show(
         )
 
 
+def _nothing_found(done: Erasure, wanted: Wanted) -> str:
+    """The sentence about an erasure that met no call: what was looked at, and what was not."""
+    looked = [
+        *(
+            ["calls whose header or body names this origin, and the steps of their runs that name nobody"]
+            * bool(wanted.origin)
+        ),
+        *(["calls of these runs"] * bool(wanted.episodes)),
+        *(["this conversation"] * bool(wanted.conversation)),
+        *(["the texts of all calls"] * bool(wanted.texts)),
+    ]
+    missed = [
+        *(["calls that only mention the person (--find TEXT)"] * (not wanted.texts)),
+        *(["calls that name nobody (--episode, --conversation)"] * (not wanted.episodes)),
+        "other tenants",
+    ]
+    return (
+        f"Looked for among {done.n_looked_at} calls of the tenant {done.erased.tenant}: {'; '.join(looked)}. "
+        f"Not looked at: {'; '.join(missed)}. Are id and --tenant as they were sent?"
+    )
+
+
 def _routes_of(terminal: Terminal, folders: list[str]) -> list[Route]:
     from deputize.routes_file import read_routes
 
     return [r for r in read_routes(terminal.home.routes_path).routes if r.specialist in folders]
 
 
-def _offer(terminal: Terminal, affected: Sequence[TrainedOnErased], routes: Sequence[Route]) -> list[str]:
+def _offer(
+    terminal: Terminal, affected: Sequence[TrainedOnErased], routes: Sequence[Route], closed: Sequence[str]
+) -> list[str]:
     """Command lines that retrain what was trained on erased calls: with this home, and with the settings of its run.
 
     A route that a person closes stays closed when it is published again, so one that is open now is opened again.
@@ -135,7 +237,7 @@ def _offer(terminal: Terminal, affected: Sequence[TrainedOnErased], routes: Sequ
         return []
     open_ids = [r.id for r in routes if r.state in ("live", "canary")]
     return [
-        *(_line(terminal, "route", "close", id) for id in open_ids),
+        *(_line(terminal, "route", "close", id) for id in open_ids if id not in closed),
         _line(terminal, "convert", *_options(terminal, max(t.run_id for t in used))),
         *(_line(terminal, "route", "promote", id, "--to", "live") for id in open_ids),
     ]

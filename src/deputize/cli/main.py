@@ -41,6 +41,7 @@ COMMANDS: dict[str, str] = {
     "audit": "deputize.cli.keys_and_audit:audit",
     "erase": "deputize.cli.erase:erase",
     "retention": "deputize.cli.erase:retention",
+    "subject": "deputize.cli.subject:subject",
     "raw": "deputize.cli.raw:raw",
 }
 """Verb -> where it is written; imported only when it is asked for."""
@@ -146,7 +147,7 @@ def _run(terminal: Terminal, arguments: Sequence[str] | None) -> int:
         return _fail(terminal, str(error), error.code, error.exit_code)
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("deputize"):
-            return _fail(terminal, _unexpected(error), "internal_error", 1)
+            return _fail(terminal, _unexpected(terminal, error), "internal_error", 1)
         return _fail(terminal, _about_module(error), MissingExtra.code, MissingExtra.exit_code)
     except OSError as error:
         return _fail(terminal, _about_os(error), "os_error", 1)
@@ -155,7 +156,7 @@ def _run(terminal: Terminal, arguments: Sequence[str] | None) -> int:
             terminal, "There is not enough memory for this; what was finished before is kept.", "memory", 1
         )
     except Exception as error:  # noqa: BLE001 - the edge: whatever comes, the user reads a sentence
-        return _fail(terminal, _unexpected(error), "internal_error", 1)
+        return _fail(terminal, _unexpected(terminal, error), "internal_error", 1)
 
 
 def _hint(error: click.ClickException) -> str:
@@ -186,16 +187,22 @@ def _about_module(error: ModuleNotFoundError) -> str:
     )
 
 
-def _unexpected(error: Exception) -> str:
+def _unexpected(terminal: Terminal, error: Exception) -> str:
     text = "".join(traceback.format_exception(error))
-    try:
-        with tempfile.NamedTemporaryFile("w", prefix="deputize-", suffix=".trace", delete=False) as file:
+    where = ""
+    with contextlib.suppress(OSError, DeputizeError):
+        folder: Path | None = terminal.home.traces_path
+        if folder is not None and folder.parent.is_dir():
+            folder.mkdir(mode=0o700, exist_ok=True)  # where an erasure finds it
+        else:
+            folder = None
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="deputize-", suffix=".trace", dir=folder, delete=False
+        ) as file:
             file.write(text)
         where = (
             f" The details are in {Path(file.name)}; it may quote your data, so look before you pass it on."
         )
-    except OSError:
-        where = ""
     return f"Something went wrong that should not have ({type(error).__name__}).{where}"
 
 

@@ -14,7 +14,7 @@ from deputize.core.errors import DeputizeError, OverLimit, RequestTooLarge
 from deputize.core.records import EVERY_TENANT, Usage
 from deputize.gateway import error_replies, paths
 from deputize.gateway.auth import NOTHING_RESERVED, Authenticator, Caller, NoAuthentication, key_id, key_text
-from deputize.gateway.context import CallIds, Context, read_context
+from deputize.gateway.context import CallIds, Context, end_user_of, read_context
 from deputize.gateway.denials import NoteDenial
 from deputize.gateway.exchange import Exchange
 from deputize.gateway.feedback import read_feedback
@@ -255,7 +255,7 @@ class Gateway:
         fields = await self._fields(asked, body)
         self._admit_call(asked, fields, body)
         caller = asked.caller
-        context = self._context(asked.headers, caller, now, started)
+        context = self._context(asked.headers, caller, now, started, fields)
         if context.override == "slm" and caller.key is not None:
             require(caller.key.actor, Right.OVERRIDE_ROUTES)
         exchange = Exchange(
@@ -282,7 +282,14 @@ class Gateway:
             asked.caller, model if isinstance(model, str) else "", expected_usage(fields, body)
         )
 
-    def _context(self, headers: Mapping[str, str], caller: Caller, now: float, started: float) -> Context:
+    def _context(
+        self,
+        headers: Mapping[str, str],
+        caller: Caller,
+        now: float,
+        started: float,
+        fields: Mapping[str, Any],
+    ) -> Context:
         return read_context(
             headers,
             pseudonym=self._pseudonym,
@@ -290,6 +297,7 @@ class Gateway:
             started=started,
             call_id=self._call_id(),
             tenant=caller.tenant,
+            end_user=end_user_of(fields),
         )
 
     # --- the rest ------------------------------------------------------------------------------------------------
@@ -304,7 +312,7 @@ class Gateway:
         started, now = self._clock_s(), self._clock()
         fields = await self._fields(asked, body)
         self._admit_call(asked, fields, body)
-        context = self._context(asked.headers, asked.caller, now, started)
+        context = self._context(asked.headers, asked.caller, now, started, fields)
         return await self._passthrough.embeddings(
             asked.forwarded_path, asked.headers, fields, body, context, asked.caller
         )

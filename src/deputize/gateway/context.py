@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import msgspec
 
@@ -62,6 +63,7 @@ def read_context(
     started: float,
     call_id: str,
     tenant: str = "default",
+    end_user: str = "",
 ) -> Context:
     """The context of a call.
 
@@ -72,12 +74,13 @@ def read_context(
         started: perf_counter seconds.
         call_id: the id the call is to have.
         tenant: whose call it is, from the API key.
+        end_user: who asked, as the body says (`end_user_of`); a header says it instead.
 
     Raises:
         BadInput: an audience or route that does not exist, or a name that is too long.
     """
     get = headers.get
-    raw_origin = get("x-deputize-origin", "")
+    raw_origin = get("x-deputize-origin", "") or end_user
     audience = get("x-deputize-audience", "").lower()
     override = get("x-deputize-route", "").lower() or "auto"
     if audience not in ("", "human", "code"):
@@ -96,6 +99,17 @@ def read_context(
         override=override,  # type: ignore[arg-type]
         tenant=tenant,
     )
+
+
+def end_user_of(fields: Mapping[str, Any]) -> str:
+    """The end user whom a request's body names, as OpenAI's and Anthropic's requests do; "" where it names none."""
+    metadata = fields.get("metadata")
+    named = (
+        fields.get("user"),
+        fields.get("safety_identifier"),
+        metadata.get("user_id") if isinstance(metadata, dict) else None,
+    )
+    return next((one for one in named if isinstance(one, str) and one), "")
 
 
 def _name(headers: Mapping[str, str], header: str) -> str:

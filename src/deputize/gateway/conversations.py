@@ -29,6 +29,8 @@ class Conversation(Record):
     """The conversation up to and including the answer, without instructions."""
     upstream: str = ""
     """The upstream that keeps this response itself."""
+    origins: list[str] = msgspec.field(default_factory=list)
+    """Pseudonyms of those whose words are in it: an erasure of one of them takes the conversation of all."""
 
 
 class Conversations(Protocol):
@@ -93,6 +95,7 @@ async def resume_conversation(conversations: Conversations, exchange: Exchange) 
     if conversation is None:
         raise BadInput(f"Previous response with id {header_safe(earlier, 80)!r} not found.")
     exchange.history = [*conversation.messages, *exchange.history]
+    exchange.earlier_origins = conversation.origins
     instructions = exchange.chat["messages"][:n_instructions]
     exchange.chat = {**exchange.chat, "messages": [*instructions, *exchange.history]}
     fields = {k: v for k, v in exchange.fields.items() if k != "previous_response_id"}
@@ -141,7 +144,8 @@ async def keep_conversation(
     if completion is None:
         return
     if leg is None or not leg.same_protocol:
-        conversation = Conversation(messages=[*exchange.history, completion.message])
+        origins = sorted({*exchange.earlier_origins, exchange.context.origin} - {""})
+        conversation = Conversation(messages=[*exchange.history, completion.message], origins=origins)
     elif leg.one_of_several or exchange.caller.key is not None:
         conversation = Conversation(upstream=leg.upstream.name)
     else:

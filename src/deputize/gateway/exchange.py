@@ -89,6 +89,8 @@ class Exchange(msgspec.Struct):
     """None before an upstream has answered, and where a specialist does."""
     asked: str = ""
     """Name of the upstream that was asked last."""
+    earlier_origins: list[str] = msgspec.field(default_factory=list)
+    """Pseudonyms of those whose words are in the conversation that the request goes on with."""
     knows_earlier: bool = False
     """The tenant has been given the earlier response that the request refers to."""
     sent: bool = False

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from functools import partial
 
 import msgspec
+from msgspec import structs
 
-from deputize.core.errors import AccessDenied, BadInput, UsageError
-from deputize.core.records import Record
+from deputize.core.errors import AccessDenied, BadInput, StoreError, UsageError
+from deputize.core.records import Record, Route, RouteFile
+from deputize.files import reason
+from deputize.gateway.conversations import Conversation
 from deputize.home import Home
+from deputize.maintenance.find_calls import FoundCalls, Wanted, find_calls, text_finder
 from deputize.maintenance.lineage import (
     ClearTextCopy,
     TrainedOnErased,
@@ -18,6 +24,7 @@ from deputize.maintenance.lineage import (
     trained_on_erased,
 )
 from deputize.pipeline.run_erasure import forget_in_runs
+from deputize.routes_file import read_routes, update_routes
 from deputize.store.access.roles import Actor, Right, require
 from deputize.store.base import Erased
 
@@ -34,43 +41,143 @@ class Erasure(Record, frozen=True):
     """Files outside the home that hold them, with the erased calls each holds."""
     n_conversations: int = 0
     """Kept conversations of the responses API that went too."""
+    n_looked_at: int = 0
+    """Calls of the tenant that were looked through."""
 
 
-def erase_origin(home: Home, actor: Actor, origin: str, *, tenant: str = "default") -> Erasure:
-    """Makes everything of one origin unreadable in the store: destroys its data keys and leaves a tombstone.
+def pseudonym_of(home: Home, origin: str, tenant: str) -> str:
+    """The pseudonym of an origin as the agent sends it; a pseudonym stays as it is, and so does ""."""
+    if not origin or _PSEUDONYM.fullmatch(origin):
+        return origin
+    return home.keyring.pseudonym(origin, tenant)
+
+
+def erase(home: Home, actor: Actor, wanted: Wanted, *, tenant: str = "default") -> Erasure:
+    """Makes everything that is wanted unreadable in the store, and of an origin also destroys its data keys and leaves a
+    tombstone.
 
     The artifacts of runs are a second step (`forget_unless_busy`), older copies of the store a third (rotation).
 
     Args:
         home: the home; its audit log is written before anything is destroyed.
         actor: who does it.
-        origin: the pseudonym, or the raw id as the agent sends it (which is not kept anywhere).
-        tenant: whose data subject it is.
+        wanted: what is erased; the origin may be raw.
+        tenant: whose calls.
 
     Raises:
         AccessDenied: the actor may not erase.
-        BadInput: an empty origin.
-        StoreError: it could not be done; nothing was erased.
+        BadInput: nothing is wanted.
+        StoreError: it could not be done.
     """
     try:
         require(actor, Right.ERASE, tenant=tenant)
     except AccessDenied:
         home.audit.append("denied", actor=actor.name, tenant=tenant, detail={"right": Right.ERASE.value})
         raise
-    if not origin:
-        raise BadInput("An erasure needs an origin.")
-    name = origin if _PSEUDONYM.fullmatch(origin) else home.keyring.pseudonym(origin, tenant)
-    home.audit.append("erase", actor=actor.name, subject=name, tenant=tenant)
-    n_conversations = 0
-    if conversations := home.existing_conversations():
-        with contextlib.closing(conversations):
-            n_conversations = conversations.erase(tenant, name)
-    erased = home.store.erase(name, tenant=tenant)
+    if wanted == Wanted():
+        raise BadInput("An erasure needs an origin, an episode, a conversation or a text.")
+    wanted = structs.replace(wanted, origin=pseudonym_of(home, wanted.origin, tenant))
+    asked = {
+        "episodes": len(wanted.episodes),
+        "conversation": len(wanted.conversation),
+        "texts": len(wanted.texts),
+    }
+    detail = {name: str(1 if name == "conversation" else n) for name, n in asked.items() if n}
+    home.audit.append("erase", actor=actor.name, subject=wanted.origin, tenant=tenant, detail=detail)
+    found = find_calls(home.store.calls(tenant=tenant), wanted)
+    n_conversations = _erase_conversations(home, wanted, found, tenant)
+    store = home.store
+    done = store.erase(wanted.origin, tenant=tenant) if wanted.origin else None
+    gone = set(done.call_ids) if done is not None else set()
+    rest = store.erase_calls(found.call_ids - gone, tenant=tenant, episodes=found.episodes)
+    erased = Erased(
+        tenant=tenant,
+        origin=wanted.origin,
+        erased_at=done.erased_at if done is not None else home.now(),
+        call_ids=sorted({*gone, *rest}),
+    )
+    empty_logs(home)
     return Erasure(
         erased=erased,
         trained_on=trained_on_erased(home),
         copies=copies_with_erased(home),
         n_conversations=n_conversations,
+        n_looked_at=found.n_looked_at,
+    )
+
+
+def _erase_conversations(home: Home, wanted: Wanted, found: FoundCalls, tenant: str) -> int:
+    """Deletes kept conversations of the person, those that others went on with, and those with a text; how many."""
+    conversations = home.existing_conversations()
+    if conversations is None:
+        return 0
+    has_text = text_finder(wanted.texts)
+
+    def is_wanted(data: bytes) -> bool:
+        try:
+            kept = msgspec.json.decode(data, type=Conversation)
+        except msgspec.DecodeError:  # of another version: nothing can be told of it
+            return False
+        return bool(wanted.origin and wanted.origin in kept.origins) or has_text(kept.messages)
+
+    with contextlib.closing(conversations):
+        n_own = conversations.erase(tenant, wanted.origin) if wanted.origin else 0
+        return n_own + conversations.erase_matching(tenant, is_wanted, found.response_ids)
+
+
+def empty_logs(home: Home) -> None:
+    """Empties what may quote a text although no call is kept there: the workers' log and the traces of errors.
+
+    Raises:
+        StoreError: a file cannot be written.
+    """
+    try:
+        for trace in home.traces_path.glob("*.trace"):
+            trace.unlink(missing_ok=True)
+        log = home.path / "engine.log"
+        if log.exists():
+            os.truncate(log, 0)
+    except OSError as error:
+        raise StoreError(f"{error.filename} cannot be emptied: {reason(error)}.") from error
+
+
+def close_routes(home: Home, actor: Actor, folders: Collection[str], because: str) -> list[Route]:
+    """Closes the routes of these specialists, those of challengers and of versions to go back to included.
+
+    Returns:
+        The routes that served until now.
+
+    Raises:
+        BadInput, Tampered, StoreError: as routes_file.update_routes.
+    """
+    file = read_routes(home.routes_path)
+    ended = [
+        r
+        for r in (*file.routes, *file.challengers)
+        if r.specialist in folders and r.state not in ("closed", "rolled_back")
+    ]
+    if ended or any(r.specialist in folders for r in file.previous):
+        update_routes(home.routes_path, partial(_without, folders=folders))
+    for route in ended:
+        detail = {"specialist": route.specialist, "because": because}
+        home.audit.append(
+            "route.close", actor=actor.name, subject=route.id, tenant=route.tenant, detail=detail
+        )
+    return ended
+
+
+def _without(file: RouteFile, folders: Collection[str]) -> RouteFile:
+    routes = [
+        structs.replace(r, state="closed", share=1.0)
+        if r.specialist in folders and r.state not in ("closed", "rolled_back")
+        else r
+        for r in file.routes
+    ]
+    return structs.replace(
+        file,
+        routes=routes,
+        challengers=[r for r in file.challengers if r.specialist not in folders],
+        previous=[r for r in file.previous if r.specialist not in folders],
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Protocol
 
 import msgspec
@@ -114,8 +114,25 @@ class Store(Protocol):
     def erase(self, origin: str, *, tenant: str = "default") -> Erased:
         """Makes everything of one origin (a pseudonym) unreadable for good and leaves a tombstone.
 
+        Feedback on its calls and episodes goes too, but for that which another tenant gave.
+
         Raises:
             BadInput: an empty origin.
+        """
+        ...
+
+    def erase_calls(
+        self, call_ids: Collection[str], *, tenant: str = "default", episodes: Collection[str] = ()
+    ) -> list[str]:
+        """Makes these calls of a tenant unreadable for good; their ids do not come back.
+
+        Args:
+            call_ids: calls; those of other tenants, and those that are not here, are left out.
+            tenant: whose calls.
+            episodes: episodes that are erased with them: the tenant's feedback on them goes too, as that on the calls.
+
+        Returns:
+            The calls that were erased.
         """
         ...
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import time
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from deputize.core.errors import StoreError
+from deputize.core.errors import StoreError, Tampered
 from deputize.store.keys.ciphers import KEY_BYTES, decrypt, encrypt, pack
 from deputize.store.keys.data_keys import subject_of
 from deputize.store.keys.keyring import KeyRing
@@ -95,6 +95,44 @@ class ConversationStore:
             db.executemany(_SQL["delete_subject"], ids)
         self._truncate()
         return n_deleted
+
+    def erase_matching(
+        self, tenant: str, is_wanted: Callable[[bytes], bool], response_ids: Iterable[str] = ()
+    ) -> int:
+        """Deletes the conversations of a tenant whose data are wanted, and those behind some response ids; returns how many.
+
+        One that cannot be opened any more does not stand in the way.
+
+        Raises:
+            StoreError: it could not be done.
+        """
+        behind = {self._id(tenant, one) for one in response_ids}
+        with self._changing() as db:
+            gone = []
+            for id, sealed, *wrapped in db.execute(_SQL["of_tenant"], (tenant,)).fetchall():
+                with suppress(Tampered):
+                    if id in behind or is_wanted(self._data(id, sealed, tenant, *wrapped)):
+                        gone.append((id,))
+            db.executemany(_SQL["delete_one"], gone)
+            db.execute(_SQL["delete_idle_subjects"])
+        self._truncate()
+        return len(gone)
+
+    def all(self, tenant: str) -> Iterator[bytes]:
+        """The data of every conversation of a tenant that can be opened.
+
+        Raises:
+            StoreError: the file cannot be read.
+        """
+        with self._opened() as db:
+            rows = db.execute(_SQL["of_tenant"], (tenant,)).fetchall()
+        for id, sealed, *wrapped in rows:
+            with suppress(Tampered):
+                yield self._data(id, sealed, tenant, *wrapped)
+
+    def _data(self, id: bytes, sealed: bytes, tenant: str, subject: bytes, by: str, wrapped: bytes) -> bytes:
+        key = AESGCM(self._keyring.unwrap(by, wrapped, _key_aad(tenant, subject)))
+        return decrypt(key, sealed, pack("conversation", id), "A conversation")
 
     def expire(self, *, tenant: str, before: float) -> int:
         """Deletes a tenant's conversations from before a Unix time; returns how many."""

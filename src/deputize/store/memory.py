@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 from deputize.core.errors import BadInput
 from deputize.core.records import Call
@@ -76,11 +76,24 @@ class MemoryStore:
         with self._lock:
             gone = {i: c for i, c in self._calls.items() if (c.tenant, c.origin) == (tenant, origin)}
             episodes = {c.episode for c in gone.values()} - {""}
-            self._calls = {i: c for i, c in self._calls.items() if i not in gone}
-            self._keep_feedback(lambda f, _: f.episode not in episodes and f.call_id not in gone)
-            self._erased_ids |= gone.keys()
+            self._forget(gone, tenant, episodes)
             erased_at = self._tombstones[tenant, origin] = self._clock()
         return Erased(tenant=tenant, origin=origin, erased_at=erased_at, call_ids=list(gone))
+
+    def erase_calls(
+        self, call_ids: Collection[str], *, tenant: str = "default", episodes: Collection[str] = ()
+    ) -> list[str]:
+        with self._lock:
+            gone = {i for i in call_ids if i in self._calls and self._calls[i].tenant == tenant}
+            self._forget(gone, tenant, episodes)
+        return sorted(gone)
+
+    def _forget(self, gone: Collection[str], tenant: str, episodes: Collection[str]) -> None:
+        self._calls = {i: c for i, c in self._calls.items() if i not in gone}
+        self._keep_feedback(
+            lambda f, _: f.tenant not in ("", tenant) or (f.episode not in episodes and f.call_id not in gone)
+        )
+        self._erased_ids |= set(gone)
 
     def erased(self, call_ids: Sequence[str]) -> set[str]:
         return self._erased_ids & set(call_ids)

@@ -10,7 +10,7 @@ import math
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -306,12 +306,7 @@ class SqliteStore:
             reader = DataKeySnapshot(db, self.keyring)
             key_ids = [row[0] for row in db.execute(_SQL["keys_of_subject"], (tenant, subject))]
             call_ids, episodes = self._to_erase(db, reader, key_ids)
-            spoken_of = [
-                seq
-                for seq, one in self._feedback(db, reader)
-                if one.episode in episodes or one.call_id in call_ids
-            ]
-            db.executemany(_SQL["delete_feedback"], ((seq,) for seq in spoken_of))
+            self._erase_feedback(db, reader, tenant, call_ids, episodes)
             db.executemany(_SQL["delete_key"], ((id,) for id in key_ids))
             db.executemany(_SQL["erase_calls"], ((id,) for id in key_ids))
             erased_at = self._clock()
@@ -320,6 +315,43 @@ class SqliteStore:
         self._keys.clear()
         self.compact()
         return Erased(tenant=tenant, origin=origin, erased_at=erased_at, call_ids=sorted(call_ids))
+
+    def erase_calls(
+        self, call_ids: Collection[str], *, tenant: str = "default", episodes: Collection[str] = ()
+    ) -> list[str]:
+        if not call_ids and not episodes:
+            return []
+        done: set[str] = set()
+        with self._write(patient=True) as db:
+            self._fresh(db)
+            reader = DataKeySnapshot(db, self.keyring)
+            for call_id in call_ids:
+                id = self.keyring.lookup("call", call_id)
+                row = db.execute(_SQL["call"], (id,)).fetchone()
+                of_key = db.execute(_SQL["get_key"], (row[2],)).fetchone() if row is not None else None
+                if of_key is not None and of_key[0] == tenant:
+                    db.execute(_SQL["erase_call"], (id,))
+                    done.add(call_id)
+            self._erase_feedback(db, reader, tenant, done, set(episodes))
+            self._next_epoch(db)
+        self.compact()
+        return sorted(done)
+
+    def _erase_feedback(
+        self,
+        db: sqlite3.Connection,
+        reader: DataKeySnapshot,
+        tenant: str,
+        call_ids: Collection[str],
+        episodes: Collection[str],
+    ) -> None:
+        """Deletes the feedback of a tenant, or of the owner, on calls and episodes; others use the same names."""
+        spoken_of = [
+            seq
+            for seq, one in self._feedback(db, reader)
+            if one.tenant in ("", tenant) and (one.episode in episodes or one.call_id in call_ids)
+        ]
+        db.executemany(_SQL["delete_feedback"], ((seq,) for seq in spoken_of))
 
     def _to_erase(
         self, db: sqlite3.Connection, reader: DataKeySnapshot, key_ids: Sequence[int]

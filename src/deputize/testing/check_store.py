@@ -48,6 +48,7 @@ def check_store(reopen: Reopen, *, clock: Callable[[], float] = time.time) -> No
             check(store)
         for timed in (_check_erasure, _check_tombstones, _check_expiry, _check_expiry_of_feedback):
             timed(store, clock)
+        _check_erasure_of_calls(store)
         _check_maintenance(store)
     finally:
         store.close()
@@ -249,6 +250,32 @@ def _check_erasure(store: Store, clock: Callable[[], float]) -> None:
     else:
         raise AssertionError("erase refuses an empty origin, with BadInput")
     assert store.erase("o_nobody").call_ids == [], "erase of somebody unknown erases nothing"
+
+
+def _check_erasure_of_calls(store: Store) -> None:
+    store.append(
+        [
+            *(_call(f"some-{i}", agent="some", episode="some-e") for i in (1, 2)),
+            _call("some-3", agent="some", episode="some-e", tenant="some"),
+        ]
+    )
+    store.add_feedback(episode="some-e", metric="success", value=1.0, tenant="some")
+    store.add_feedback(call_id="some-1", metric="success", value=1.0)
+    assert store.erase_calls(["some-1", "some-3", "never"]) == ["some-1"], (
+        "erase_calls takes the tenant's calls and says which; others, and those that are not here, are left out"
+    )
+    assert sorted(_ids(store, agent="some")) == ["some-2", "some-3"], "erase_calls takes no other call"
+    assert store.erased(["some-1"]) == {"some-1"}, "what erase_calls took counts as erased"
+    assert store.append([_call("some-1", agent="some")]) == 0, "nor does the id of such a call come back"
+    store.erase_calls([], episodes=["some-e"])
+    outcome = {c.id: c.outcome for c in store.calls(agent="some")}
+    assert outcome["some-3"] is not None, (
+        "feedback that another tenant gave on an episode of the name is kept"
+    )
+    store.erase_calls([], tenant="some", episodes=["some-e"])
+    assert {c.id: c.outcome for c in store.calls(agent="some")}["some-3"] is None, (
+        "feedback on the episode goes"
+    )
 
 
 def _check_tombstones(store: Store, clock: Callable[[], float]) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from deputize.cli.convert import convert as CONVERT
@@ -141,10 +142,11 @@ def test_erasing_reaches_the_runs_names_the_specialists_and_marks_the_report(
     offered = [line.strip() for line in said.splitlines() if line.startswith("  deputize")]
     home = f"deputize --home {house.home} "
     assert offered == [
-        home + "route close route-t",
         home + "convert --epsilon 0.04 --explore --minutes 7.0",
         home + "route promote route-t --to live",
     ]
+    assert "Its routes are closed" in said
+    assert read_routes(house.home / "routes.json").routes[0].state == "closed"
     assert house.examples() == {"b0", "b1", "b2"}
     discovered = house.run.artifact("cluster", Discovered).read()
     assert set(discovered.assignment) == {"b0", "b1", "b2"}
@@ -187,7 +189,8 @@ def test_what_was_erased_is_unreadable_in_backups_too(house: House) -> None:
 def test_the_lines_that_are_offered_can_be_used_as_they_are(
     house: House, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(["--home", str(house.home), "--json", "erase", "--origin", "ann"]) == 0
+    assert run(["--home", str(house.home), "--json", "erase", "--origin", "ann", "--keep-routes"]) == 0
+    assert read_routes(house.home / "routes.json").routes[0].state == "live"
     close, convert, _ = (shlex.split(line)[1:] for line in json.loads(capsys.readouterr().out)["retrain"])
     assert run(close) == 0
     assert read_routes(house.home / "routes.json").routes[0].state == "closed"
@@ -421,10 +424,46 @@ def test_who_was_imported_can_be_erased(
     assert run(["--home", home, "import", str(log)]) == 0
     if tenant != "default":
         assert run(["--home", home, "erase", "--origin", "ann"]) == 0
-        assert "any more or ever: are id and --tenant as they" in capsys.readouterr().out
+        assert "Not looked at: calls that only mention the person" in capsys.readouterr().out
     capsys.readouterr()
     assert run(["--home", home, "--json", "erase", "--origin", "ann", "--tenant", tenant]) == 0
     assert json.loads(capsys.readouterr().out)["n_calls"] == 3
     assert run(["--home", home, "--json", "import", str(log)]) == 0
     done = json.loads(capsys.readouterr().out)
     assert (done["n_calls"], done["n_stored"]) == (0, 3), "the log that still lies about brings nobody back"
+
+
+def test_people_who_are_only_mentioned_are_found_by_a_text(
+    house: House, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mentioned = [{"role": "user", "content": "Call Zoe  MEYER back."}]
+    house.store.append(
+        [msgspec.structs.replace(call("z1", origin=house.bob, timestamp=9.0), messages=mentioned)]
+    )
+    at = ["--home", str(house.home), "erase"]
+    assert run([*at, "--find", "zoe meyer", "--dry-run"]) == 0
+    assert "1 of 7 calls" in capsys.readouterr().out and house.store.count() == 7
+    assert run([*at, "--find", "zoe meyer"]) == 0
+    assert "1 calls erased" in capsys.readouterr().out
+    assert {c.id for c in house.store.calls()} == {"a0", "a1", "a2", "b0", "b1", "b2"}
+    log = (house.home / "audit.log").read_text()
+    assert "zoe" not in log.lower(), "the text that was looked for is nowhere"
+    assert run([*at, "--episode", "nothing"]) == 0
+    said = capsys.readouterr().out
+    assert "0 calls erased" in said and "Not looked at: calls that only mention the person" in said
+    assert run(at) == 2, "something has to be said"
+
+
+def test_logs_that_may_quote_a_text_are_emptied(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    (house.home / "engine.log").write_text(SECRET)
+
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError(SECRET)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("deputize.cli.report.read_report", fail)
+        assert run(["--home", str(house.home), "report"]) == 1
+    (trace,) = (house.home / "traces").glob("*.trace")
+    assert SECRET in trace.read_text() and trace.stat().st_mode & 0o077 == 0
+    assert run(["--home", str(house.home), "erase", "--origin", "ann"]) == 0
+    assert not trace.exists() and (house.home / "engine.log").read_bytes() == b""

@@ -21,6 +21,7 @@ ALLOWED: dict[Role, set[str]] = {
     Role.OPERATOR: {
         "dataset card",
         "report",
+        "subject record",
         "serve",
         "route list",
         "route promote",
@@ -36,6 +37,7 @@ ALLOWED: dict[Role, set[str]] = {
         "finetune",
         "evaluate",
         "report",
+        "subject record",
         "route list",
         "tasks list",
         "tasks merge",
@@ -51,10 +53,19 @@ ALLOWED: dict[Role, set[str]] = {
         "dataset restore",
         "dataset export",
     },
-    Role.AUDITOR: {"dataset card", "report", "route list", "audit verify", "audit list", "raw list"},
+    Role.AUDITOR: {
+        "dataset card",
+        "report",
+        "route list",
+        "subject record",
+        "audit verify",
+        "audit list",
+        "raw list",
+    },
     Role.ADMIN: {
         "dataset card",
         "report",
+        "subject record",
         "route list",
         "keys create",
         "keys list",
@@ -65,7 +76,7 @@ ALLOWED: dict[Role, set[str]] = {
         "raw list",
         "raw approve",
     },
-    Role.ERASURE_OFFICER: {"erase"},
+    Role.ERASURE_OFFICER: {"erase", "subject export"},
 }
 """Written out a second time on purpose: a change of rights has to be meant twice."""
 FREE = {name for name, right in RIGHTS.items() if right is None}
@@ -84,6 +95,7 @@ WORDS: dict[str, list[str]] = {
     "keys revoke": ["k"],
     "keys require": ["on"],
     "erase": ["--origin", "ann"],
+    "subject export": ["--origin", "ann", "--out", "subject.json"],
     "raw ask": ["--purpose", "p"],
     "raw approve": ["x"],
     "raw export": ["x", "--out", "out.jsonl"],
@@ -178,6 +190,7 @@ OF_ONE_TENANT = {
     "dataset dropped",
     "dataset export",
     "erase",
+    "subject export",
     "raw ask",
     "raw approve",
     "raw export",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from deputize.core.errors import BadInput
-from deputize.gateway.context import CallIds, Context, read_context
+from deputize.gateway.context import CallIds, Context, end_user_of, read_context
 
 
 def test_context() -> None:
@@ -32,3 +34,33 @@ def test_ids_are_fresh() -> None:
     make = CallIds()
     ids = {make() for _ in range(1000)}
     assert len(ids) == 1000 and all(i.startswith("dpz-") and len(i) == 28 for i in ids)
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"user": "mia@example.com", "safety_identifier": "m-77"}, "mia@example.com"),
+        ({"safety_identifier": "m-77", "metadata": {"user_id": "m-78"}}, "m-77"),
+        ({"metadata": {"user_id": "m-78"}}, "m-78"),
+        ({"user": "", "metadata": {"customer": "mia"}}, ""),
+        ({"user": 7, "metadata": ["user_id"]}, ""),
+        ({}, ""),
+    ],
+)
+def test_the_body_names_the_end_user_where_no_header_does(fields: dict[str, Any], named: str) -> None:
+    assert end_user_of(fields) == named
+
+    def origin(headers: dict[str, str]) -> str:
+        found = read_context(
+            headers,
+            pseudonym=lambda raw, tenant: f"{raw} of {tenant}",
+            now=1.0,
+            started=2.0,
+            call_id="c",
+            tenant="t",
+            end_user=end_user_of(fields),
+        )
+        return found.origin
+
+    assert origin({}) == (f"{named} of t" if named else "")
+    assert origin({"x-deputize-origin": "bob"}) == "bob of t"

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.gateway.stubs import CannedTransport, DictConversations, exchange, upstream
+from tests.unit.gateway.stubs import CannedTransport, DictConversations, context, exchange, upstream
 
 from deputize.core.errors import BadInput
 from deputize.gateway.auth import Caller
@@ -118,3 +118,17 @@ async def test_what_a_tenant_was_given_is_its_own() -> None:
     second = exchange(fields, RESPONSES, caller=Caller(key=key))
     assert await resume_conversation(conversations, second) == "u0"
     check_references(second)
+
+
+async def test_a_conversation_names_everybody_whose_words_are_in_it() -> None:
+    conversations = DictConversations()
+    first = exchange({"model": "m", "input": "my PIN is 4712"}, RESPONSES, context=context(origin="o_nora"))
+    outcome = ExchangeOutcome(completion=ANSWER, response_id=first.answer_id)
+    await keep_conversation(conversations, first, outcome)
+    fields = {"model": "m", "input": "go on", "previous_response_id": first.answer_id}
+    second = exchange(fields, RESPONSES, context=context(origin="o_otto", id="dpz-2"))
+    await resume_conversation(conversations, second)
+    kept = ExchangeOutcome(completion=ANSWER, response_id="resp_dpz-2")
+    await keep_conversation(conversations, second, kept)
+    found = await conversations.get("default", "resp_dpz-2")
+    assert found is not None and found.origins == ["o_nora", "o_otto"]

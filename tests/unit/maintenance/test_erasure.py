@@ -9,7 +9,8 @@ from deputize.core.artifacts import Finetuned, Specialist
 from deputize.core.errors import AccessDenied, BadInput
 from deputize.core.records import Call, Contract, PromptRecipe, Task
 from deputize.home import Home
-from deputize.maintenance.erasure import erase_origin
+from deputize.maintenance.erasure import erase
+from deputize.maintenance.find_calls import Wanted
 from deputize.maintenance.lineage import trained_on_erased
 from deputize.maintenance.retention import apply_retention
 from deputize.pipeline.run import artifact_of
@@ -70,11 +71,11 @@ def house(tmp_path: Path) -> Iterator[House]:
 
 
 def test_erasing_by_the_raw_id_or_the_pseudonym(house: House) -> None:
-    done = erase_origin(house.home, OFFICER, "ann")
+    done = erase(house.home, OFFICER, Wanted(origin="ann"))
     assert done.erased.call_ids == ["a1", "a2", "a3", "a4"]
     assert {c.id for c in house.store.calls()} == {"b1", "b2", "b3", "b4"}
     pseudonym = house.ring.pseudonym("bob")
-    assert len(erase_origin(house.home, OFFICER, pseudonym).erased.call_ids) == 4
+    assert len(erase(house.home, OFFICER, Wanted(origin=pseudonym)).erased.call_ids) == 4
     assert house.store.count() == 0
     log = [(e.action, e.actor, e.subject) for e in house.audit.entries() if e.action != "keys.use"]
     assert log == [("erase", "eve", house.ring.pseudonym("ann")), ("erase", "eve", pseudonym)]
@@ -84,9 +85,9 @@ def test_erasing_by_the_raw_id_or_the_pseudonym(house: House) -> None:
 def test_only_who_may_erases(house: House) -> None:
     for actor in (Actor(name="x", role="admin"), Actor(name="x", role="erasure_officer", tenant="t2")):
         with pytest.raises(AccessDenied):
-            erase_origin(house.home, actor, "ann")
+            erase(house.home, actor, Wanted(origin="ann"))
     with pytest.raises(BadInput):
-        erase_origin(house.home, OFFICER, "")
+        erase(house.home, OFFICER, Wanted(origin=""))
     assert house.store.count() == 8
 
 
@@ -96,7 +97,7 @@ def test_lineage_names_the_specialists_that_were_trained_on_the_erased(house: Ho
     house.specialists("0003-z", {"s-lost": ["a1"]})
     (house.home.runs_path / "0003-z" / "finetune.sealed").write_bytes(b"{")
     assert trained_on_erased(house.home) == []
-    found = erase_origin(house.home, OFFICER, "ann").trained_on
+    found = erase(house.home, OFFICER, Wanted(origin="ann")).trained_on
     assert [(t.specialist, t.run_id, t.erased) for t in found] == [
         ("s-many", "0002-y", ["a1", "a2", "a3"]),
         ("s-few", "0001-x", ["a1"]),

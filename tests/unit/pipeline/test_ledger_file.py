@@ -9,7 +9,8 @@ import pytest
 
 from deputize.core.errors import Tampered
 from deputize.home import Home
-from deputize.maintenance.erasure import erase_origin
+from deputize.maintenance.erasure import erase
+from deputize.maintenance.find_calls import Wanted
 from deputize.maintenance.rotation import rotate
 from deputize.pipeline.ledger_file import LedgerFile
 from deputize.scoring.ledger import RecordedTest, digests, digests_of_groups, earlier_tests
@@ -69,7 +70,7 @@ def test_what_was_spent_stays_spent_after_an_erasure_and_new_keys(tmp_path: Path
     with Home(tmp_path) as home:
         home.store.append([call("c1", origin="customer-1"), call("c2", origin="customer-2")])
         LedgerFile(home).add(recorded_test("r1"))
-        erase_origin(home, owner(), "customer-1")
+        erase(home, owner(), Wanted(origin="customer-1"))
         rotate(home)
     with Home(tmp_path) as home:
         ledger = LedgerFile(home).read()

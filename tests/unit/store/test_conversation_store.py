@@ -12,7 +12,8 @@ import pytest
 
 from deputize.core.errors import StoreError, Tampered
 from deputize.home import Home
-from deputize.maintenance.erasure import erase_origin
+from deputize.maintenance.erasure import erase
+from deputize.maintenance.find_calls import Wanted
 from deputize.maintenance.retention import apply_retention
 from deputize.maintenance.rotation import rotate
 from deputize.store.access.roles import owner
@@ -57,7 +58,7 @@ def test_an_erasure_reaches_the_conversations(house: House) -> None:
     with sqlite3.connect(house.home / FILE) as db:
         sealed = db.execute("SELECT sealed FROM conversations ORDER BY subject").fetchone()[0]
     assert sealed in house.every_byte() and key in house.every_byte()
-    done = erase_origin(house.at_home, owner(), "ann")
+    done = erase(house.at_home, owner(), Wanted(origin="ann"))
     assert done.n_conversations == 1
     assert house.conversations.get("default", "resp_1") is None, "the gateway that is running sees it at once"
     assert house.conversations.get("default", "resp_2") == TEXT + b" and Bob"
@@ -70,14 +71,14 @@ def test_an_erasure_reaches_the_conversations(house: House) -> None:
 
 def test_another_tenants_subject_of_the_same_name_stays(house: House) -> None:
     house.conversations.put("shop", house.ann, "resp_9", b"of the shop")
-    erase_origin(house.at_home, owner(), house.ann)
+    erase(house.at_home, owner(), Wanted(origin=house.ann))
     assert house.conversations.get("shop", "resp_9") == b"of the shop"
 
 
 def test_an_older_copy_opens_with_no_key_of_today(house: House, tmp_path: Path) -> None:
     house.conversations.close()
     shutil.copy(house.home / FILE, tmp_path / "copy")
-    erase_origin(house.at_home, owner(), "ann")
+    erase(house.at_home, owner(), Wanted(origin="ann"))
     rotate(house.at_home)
     assert house.opened().get("default", "resp_2") == TEXT + b" and Bob"
     shutil.copy(tmp_path / "copy", house.home / FILE)
@@ -130,3 +131,14 @@ def test_a_file_that_is_none_is_said(tmp_path: Path) -> None:
     (tmp_path / FILE).write_bytes(b"not a database at all" * 99)
     with pytest.raises(StoreError, match="cannot be used"):
         ConversationStore(tmp_path, KeyRing.open(tmp_path, environ={})).get("default", "resp_1")
+
+
+def test_conversations_are_deleted_by_what_they_hold_and_by_their_ids(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    store = house.conversations
+    store.put("other", house.ann, "resp_3", TEXT)
+    assert sorted(store.all("default")) == [TEXT, TEXT + b" and Bob"]
+    assert store.erase_matching("default", lambda data: b"Bob" in data) == 1
+    assert store.get("default", "resp_2") is None and store.get("default", "resp_1") == TEXT
+    assert store.erase_matching("default", lambda data: False, ["resp_1", "never"]) == 1
+    assert list(store.all("default")) == [] and list(store.all("other")) == [TEXT]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from deputize.core.records import Call
 from deputize.store.access.audit_log import AuditLog
@@ -42,6 +42,11 @@ class AuditedStore:
 
     def erase(self, origin: str, *, tenant: str = "default") -> Erased:
         return self._store.erase(origin, tenant=tenant)
+
+    def erase_calls(
+        self, call_ids: Collection[str], *, tenant: str = "default", episodes: Collection[str] = ()
+    ) -> list[str]:
+        return self._store.erase_calls(call_ids, tenant=tenant, episodes=episodes)
 
     def erased(self, call_ids: Sequence[str]) -> set[str]:
         return self._store.erased(call_ids)

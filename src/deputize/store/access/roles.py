@@ -54,6 +54,7 @@ class Right(Enum):
     ROTATE_KEYS = "rotate keys"
     SET_RETENTION = "set retention"
     ERASE = "erase an origin"
+    EXPORT_SUBJECT = "export a person's own data"
     SEE_LINEAGE = "see lineage"
 
 
@@ -71,7 +72,7 @@ RIGHTS: dict[Role, frozenset[Right]] = {
             Right.APPROVE_EXPORT,
         }
     ),
-    Role.ERASURE_OFFICER: frozenset({Right.ERASE, Right.SEE_LINEAGE}),
+    Role.ERASURE_OFFICER: frozenset({Right.ERASE, Right.EXPORT_SUBJECT, Right.SEE_LINEAGE}),
     Role.OWNER: frozenset(Right),
 }
 

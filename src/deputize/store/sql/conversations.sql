@@ -28,6 +28,13 @@ FROM conversations c JOIN subjects s ON s.id = c.subject WHERE c.id = ?
 -- name: put
 INSERT OR REPLACE INTO conversations (id, at, subject, sealed) VALUES (?, ?, ?, ?)
 
+-- name: of_tenant
+SELECT c.id, sealed, s.subject, wrapped_by, wrapped
+FROM conversations c JOIN subjects s ON s.id = c.subject WHERE s.tenant = ?
+
+-- name: delete_one
+DELETE FROM conversations WHERE id = ?
+
 -- name: find_subject
 SELECT id, wrapped_by, wrapped FROM subjects WHERE tenant = ? AND subject = ?
 

@@ -87,6 +87,9 @@ SELECT count(*) FROM calls WHERE payload IS NOT NULL
 -- name: erase_calls
 UPDATE calls SET payload = NULL, time = 0, agent = x'' WHERE key = ?
 
+-- name: erase_call
+UPDATE calls SET payload = NULL, time = 0, agent = x'' WHERE id = ?
+
 -- name: is_erased
 SELECT 1 FROM calls WHERE id = ? AND payload IS NULL
 

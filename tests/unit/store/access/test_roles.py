@@ -22,6 +22,7 @@ MATRIX: dict[Right, set[Role]] = {
     Right.ROTATE_KEYS: {Role.ADMIN, Role.OWNER},
     Right.SET_RETENTION: {Role.ADMIN, Role.OWNER},
     Right.ERASE: {Role.ERASURE_OFFICER, Role.OWNER},
+    Right.EXPORT_SUBJECT: {Role.ERASURE_OFFICER, Role.OWNER},
     Right.SEE_LINEAGE: {Role.CURATOR, Role.AUDITOR, Role.ERASURE_OFFICER, Role.OWNER},
 }
 """Written out a second time on purpose: a change of rights has to be meant twice."""

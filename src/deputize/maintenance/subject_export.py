@@ -1,0 +1,100 @@
+"""Everything that is stored of one person, for that person (GDPR, article 15)."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from deputize.core.errors import AccessDenied, BadInput
+from deputize.core.records import Record
+from deputize.gateway.conversations import Conversation
+from deputize.home import Home
+from deputize.maintenance.erasure import pseudonym_of
+from deputize.maintenance.find_calls import Wanted, find_calls
+from deputize.maintenance.lineage import ClearTextCopy, note_copy, specialists_of
+from deputize.store.access.roles import Actor, Right, require
+
+
+class SubjectData(Record, frozen=True):
+    """The data of one person in a home."""
+
+    tenant: str
+    origin: str
+    """Pseudonym."""
+    exported_at: float
+    """Unix seconds."""
+    calls: list[dict[str, Any]] = msgspec.field(default_factory=list)
+    """As they are stored, oldest first: what was sent, what was answered, and what was said of the outcome."""
+    conversations: list[dict[str, Any]] = msgspec.field(default_factory=list)
+    """Kept conversations of the responses API in which the person has words."""
+    trained: dict[str, int] = msgspec.field(default_factory=dict)
+    """Folder of a specialist -> how many of the calls it was trained on."""
+
+
+def export_subject(
+    home: Home, actor: Actor, origin: str, out: Path, *, tenant: str = "default"
+) -> SubjectData:
+    """Writes what is stored of an origin into a new file, and notes it in the audit log and among the copies.
+
+    Args:
+        home: the home.
+        actor: who does it.
+        origin: the raw id as the agent sends it, or the pseudonym.
+        out: the file; it may not be there yet.
+        tenant: whose calls.
+
+    Raises:
+        AccessDenied: the actor may not export a person's data.
+        BadInput: no origin, or the file cannot be made.
+        StoreError, Tampered: the store cannot be read.
+    """
+    try:
+        require(actor, Right.EXPORT_SUBJECT, tenant=tenant)
+    except AccessDenied:
+        detail = {"right": Right.EXPORT_SUBJECT.value}
+        home.audit.append("denied", actor=actor.name, tenant=tenant, detail=detail)
+        raise
+    if not origin:
+        raise BadInput("An export needs an origin.")
+    name = pseudonym_of(home, origin, tenant)
+    home.audit.append("export.subject", actor=actor.name, subject=name, tenant=tenant)
+    found = find_calls(home.store.calls(tenant=tenant), Wanted(origin=name))
+    calls = [call for call in home.store.calls(tenant=tenant) if call.id in found.call_ids]
+    data = SubjectData(
+        tenant=tenant,
+        origin=name,
+        exported_at=home.now(),
+        calls=[msgspec.to_builtins(call) for call in calls],
+        conversations=_conversations(home, name, tenant),
+        trained={
+            s.path: n for s in specialists_of(home) if (n := len(found.call_ids.intersection(s.trained_on)))
+        },
+    )
+    try:
+        with os.fdopen(os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(msgspec.json.format(msgspec.json.encode(data), indent=1) + b"\n")
+    except OSError as error:
+        raise BadInput(f"{out} cannot be made: {error.strerror}.") from error
+    copy = ClearTextCopy(
+        path=str(out.resolve()),
+        what="data of one person",
+        by=actor.name,
+        at=time.time(),
+        call_ids=sorted(found.call_ids),
+    )
+    note_copy(home, copy)
+    return data
+
+
+def _conversations(home: Home, origin: str, tenant: str) -> list[dict[str, Any]]:
+    kept = home.existing_conversations()
+    if kept is None:
+        return []
+    with contextlib.closing(kept):
+        found = [msgspec.json.decode(data, type=Conversation) for data in kept.all(tenant)]
+    return [{"messages": one.messages} for one in found if origin in one.origins and one.messages]

@@ -1,0 +1,44 @@
+"""The record of processing, from config.toml and what is stored."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from deputize.core.errors import BadInput
+from deputize.home import Home
+from deputize.maintenance.processing_record import NOT_SAID, as_markdown, processing_record
+from deputize.testing import call
+
+CONFIG = """
+[processing]
+controller = "Shop Ltd, 1 Quay Street"
+[retention]
+default = 90
+[convert]
+min_origins = 5
+[[gateway.upstreams]]
+name = "main"
+base_url = "https://llm.example.com/v1"
+"""
+
+
+def test_the_record_says_what_the_settings_say(tmp_path: Path) -> None:
+    with Home(tmp_path, environ={}) as home:
+        home.store.append([call("a"), call("b", tenant="bank")])
+        (tmp_path / "config.toml").write_text(CONFIG)
+        record = processing_record(home)
+    assert record.controller == "Shop Ltd, 1 Quay Street" and record.legal_basis == NOT_SAID
+    assert (record.tenants, record.n_calls, record.min_origins) == (["bank", "default"], 2, 5)
+    assert record.recipients == ["llm.example.com"] and record.retention == {"default": 90.0}
+    page = as_markdown(record)
+    assert "llm.example.com" in page and "default: 90 days" in page and "AES-256-GCM" in page
+
+
+def test_a_setting_that_is_not_known_is_named(tmp_path: Path) -> None:
+    with Home(tmp_path, environ={}) as home:
+        home.store.append([call("a")])
+        (tmp_path / "config.toml").write_text("[processing]\ncontroler = 'x'\n")
+        with pytest.raises(BadInput, match="controler"):
+            processing_record(home)
