@@ -146,6 +146,8 @@ class Preparation:
     """Fields of a call that are left out."""
     free_field: str = ""
     """A field of the replies that only a person reads (`deputize tasks field TASK NAME free`)."""
+    method: str = ""
+    """Whose specialists are measured; "": the cheapest one's of each task."""
     model: str = ""
     """The model whose calls are kept; "": all."""
     parsed: str = ""
@@ -215,7 +217,11 @@ def recorded_tasks(
         light = msgspec.structs.replace(curated, examples=[_without_text(e) for e in curated.examples])
         out = []
         for task in discovered.tasks:
-            mine = [s for s in finetuned.specialists if s.task_id == task.id]
+            mine = [
+                s
+                for s in finetuned.specialists
+                if s.task_id == task.id and preparation.method in ("", s.method)
+            ]
             if mine:
                 made = _recorded(task, mine[0], home, light, discovered, population, calls)
                 if len(made.groups) >= least_groups:

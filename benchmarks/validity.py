@@ -25,6 +25,11 @@ DATA = Path(__file__).resolve().parents[1] / "../shared/data"
 CONFIG = Convert(methods=("linear",), epsilon=0.05, delta=0.05, minutes=20)
 LOGS: dict[str, tuple[Preparation, Convert]] = {
     "intent_clinc150": (Preparation(), CONFIG),
+    # more calls are kept out of training than the claims need: they are the population that is drawn from
+    "intent_clinc150 linear+frozen": (
+        Preparation(method="linear+frozen"),
+        CONFIG.model_copy(update={"methods": ("linear", "frozen"), "split": (0.45, 0.10, 0.25, 0.20)}),
+    ),
     # logit_bias makes every one of these calls the LLM's own; the labels are what is to be learnt
     "tweeteval_sentiment_gpt35": (Preparation(audience="code", without=("params",)), CONFIG),
     # a survey and a question of yes or no, asked one snapshot of a model; the agent parses the letter or word out of the reply
@@ -73,7 +78,7 @@ def recorded_rows(names: Sequence[str], n_draws: int, seed: int) -> list[dict[st
     """One row for each log, task and epsilon; logs that are not here are named and left out."""
     out = []
     for name in names:
-        path = DATA / f"{name}.jsonl.gz"
+        path = DATA / f"{name.split()[0]}.jsonl.gz"
         if not path.exists():
             print(f"{name} is not here: the recorded logs lie next to the repository, in ../shared/data")
             continue
