@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,8 +13,10 @@ from tests import a_users_method, tiny_tasks
 from tests.contracts.conftest import Install
 
 from deputize.core.artifacts import MethodPlan, TaskProbe
+from deputize.core.config import Convert
 from deputize.core.errors import BadInput, MissingExtra, UsageError
 from deputize.core.records import Task
+from deputize.specialists import model_download
 from deputize.specialists.base import RawPrediction
 from deputize.stages.finetune.methods.base import Method, Trained, TrainingContext, TrainingJob
 from deputize.stages.finetune.methods.registry import OURS, find_method, find_methods
@@ -27,14 +30,23 @@ POINTS = {
 }
 
 
+@pytest.fixture(scope="module")
+def with_encoder(tiny: Tiny, tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Tiny:
+    """The tiny model, with a tiny encoder under the name that is looked for."""
+    models = tmp_path_factory.mktemp("models")
+    shutil.copytree(tiny[0], models, dirs_exist_ok=True)
+    model_download.add(Convert().encoder, tiny_base, models)
+    return models, tiny[1]
+
+
 def check(method: Method, tiny: Tiny, folder: Path, kind: str = "label") -> None:
     curated, discovered = tiny_tasks.make((kind,), 40)
     check_method(method, curated, discovered, folder, models_dir=tiny[0], base_model=tiny[1])
 
 
 @pytest.mark.parametrize("name", [m.name for m in OURS if m.name != "qlora" or HAS_BITSANDBYTES])
-def test_ours_keep_the_contract(name: str, tiny: Tiny, tmp_path: Path) -> None:
-    check(find_method(name), tiny, tmp_path)
+def test_ours_keep_the_contract(name: str, tiny: Tiny, with_encoder: Tiny, tmp_path: Path) -> None:
+    check(find_method(name), with_encoder if name == "encoder" else tiny, tmp_path)
 
 
 @pytest.mark.parametrize("name", ["lora", "full"])
@@ -51,7 +63,9 @@ def test_qlora_says_what_it_needs_where_it_cannot_run() -> None:
 def test_a_users_method_is_reached_by_its_name_and_keeps_the_contract(
     tiny: Tiny, tmp_path: Path, install: Install
 ) -> None:
-    with pytest.raises(UsageError, match=r"'majority'. Known: linear, frozen, lora, dora, qlora, full\."):
+    with pytest.raises(
+        UsageError, match=r"'majority'. Known: linear, frozen, encoder, lora, dora, qlora, full\."
+    ):
         find_method("majority")
     install(POINTS)
     assert find_method("majority") is a_users_method.METHOD

@@ -40,7 +40,7 @@ def run_options(command: F) -> F:
                 "methods",
                 multiple=True,
                 metavar="NAME",
-                help="Training method that may be used: linear, frozen, lora, dora, qlora, full, or a package's own "
+                help="Training method that may be used: linear, frozen, encoder, lora, dora, qlora, full, or a package's own "
                 "(may be repeated; default linear, frozen and lora).",
             ),
             click.option(

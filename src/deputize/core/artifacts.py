@@ -223,7 +223,7 @@ class Specialist(Record):
     id: str
     task_id: str
     method: str
-    """The training method: linear, frozen, lora, dora, ..."""
+    """The training method: linear, frozen, encoder, lora, dora, ..."""
     model: str
     kind: str
     """Of its predictor, as specialists.registry knows it: linear (a linear model over text), pointer (one that also copies
@@ -312,7 +312,7 @@ class MethodRow(Record):
     """One method tried on a task: trained and measured, or a baseline that was only probed. Null where it was not read."""
 
     method: str
-    """linear, frozen, lora, ...; majority, or "probe: ..." for what was not trained."""
+    """linear, frozen, encoder, lora, ...; majority, or "probe: ..." for what was not trained."""
     model: str = ""
     """The model it runs on."""
     trained: bool = False

@@ -120,7 +120,7 @@ class ReportSpecialist(Record):
     model: str
     """The model it was tuned from."""
     method: str
-    """How it was trained: linear, frozen, lora, qlora, dora, full."""
+    """How it was trained: linear, frozen, encoder, lora, qlora, dora, full."""
     n_train: int
     """Training examples."""
     train_s: float

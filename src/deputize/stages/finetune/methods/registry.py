@@ -12,6 +12,7 @@ from importlib.metadata import entry_points
 from deputize.core.errors import BadInput, UsageError
 from deputize.stages.finetune.methods.base import Method
 from deputize.stages.finetune.methods.dora import DORA
+from deputize.stages.finetune.methods.encoder import ENCODER
 from deputize.stages.finetune.methods.frozen import FROZEN
 from deputize.stages.finetune.methods.full import FULL
 from deputize.stages.finetune.methods.linear import LINEAR
@@ -19,7 +20,7 @@ from deputize.stages.finetune.methods.lora import LORA
 from deputize.stages.finetune.methods.qlora import QLORA
 
 GROUP = "deputize.methods"
-OURS: tuple[Method, ...] = (LINEAR, FROZEN, LORA, DORA, QLORA, FULL)
+OURS: tuple[Method, ...] = (LINEAR, FROZEN, ENCODER, LORA, DORA, QLORA, FULL)
 
 
 def find_method(name: str) -> Method:
