@@ -95,12 +95,18 @@ TABLES = {
     "src/deputize/privacy/entity_types.py": "groups of types, which belong on one screen",
 }
 
-IMPORT_NAMES = {"scikit-learn": "sklearn", "pyyaml": "yaml"}
+IMPORT_NAMES = {
+    "scikit-learn": "sklearn",
+    "pyyaml": "yaml",
+    "opentelemetry-proto": "opentelemetry",
+    "protobuf": "google",
+}
 EXTRA_USERS = {
     "privacy": ["privacy", "stages/curate"],
     "tasks": ["stages/cluster"],
     "train": ["specialists", "privacy", "stages", "pipeline"],
     "secrets": ["privacy/detectors/credsweeper"],
+    "otel": ["gateway/traces"],
     "gliner": ["privacy/detectors/gliner"],
     "export": ["stages/curate/export", "stages/collect/containers/tabular"],
     "parquet": ["stages/curate/export", "stages/collect/containers/tabular"],

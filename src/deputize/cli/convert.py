@@ -24,6 +24,15 @@ TOO_FEW_EPISODES = 6
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+audience_option = click.option(
+    "--audience",
+    "readers",
+    multiple=True,
+    metavar="[NAME=]code|human",
+    help="Reader of the replies that declare none: of a site or agent by its name, or of all (may be repeated).",
+)
+
+
 def run_options(command: F) -> F:
     """The settings of a run, as options."""
     for option in reversed(
@@ -70,6 +79,7 @@ def run_options(command: F) -> F:
                 default=None,
                 help="Also train tasks that have too few episodes for a certificate (default no).",
             ),
+            audience_option,
             click.option("--seed", type=int, help="Seed of every random choice (default 0)."),
             click.option("--minutes", type=float, help="Time budget; training is cut to fit (default 30)."),
             click.option(
@@ -89,11 +99,15 @@ def settings(home: Home, given: dict[str, Any], base: dict[str, Any] | None = No
         UsageError: an option's value cannot be used.
     """
     stored = base if base is not None else home.table("convert")
+    if base is None and home.table("audience"):
+        stored = {**stored, "audience": home.table("audience")}
     try:
         before = Convert.model_validate(stored)
     except ValidationError as error:
         raise BadInput(f"{home.config_path}: {sentence(error)}") from None
     chosen = {name: value for name, value in given.items() if value is not None and value != ()}
+    if "readers" in chosen:
+        chosen["audience"] = {**before.audience, **_readers(chosen.pop("readers"))}
     try:
         config = Convert.model_validate({**before.model_dump(), **chosen})
     except ValidationError as error:
@@ -101,6 +115,12 @@ def settings(home: Home, given: dict[str, Any], base: dict[str, Any] | None = No
     check_methods(config)
     check_models(config)
     return config
+
+
+def _readers(given: tuple[str, ...]) -> dict[str, str]:
+    """The readers that --audience names, by the name of a site or agent, "*" for all."""
+    pairs = (value.rpartition("=") for value in given)
+    return {name or "*": reader for name, _, reader in pairs}
 
 
 def check_models(config: Convert) -> None:

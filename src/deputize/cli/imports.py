@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import click
 import msgspec
@@ -70,6 +70,11 @@ def _list_formats(ctx: click.Context, _param: click.Parameter, value: bool) -> N
 )
 @click.option("--agent", default="", help="Agent name for calls without one.")
 @click.option(
+    "--audience",
+    type=click.Choice(["code", "human"]),
+    help="Who reads the replies of this log, where it does not say so: code or a person.",
+)
+@click.option(
     "--map",
     "mapped",
     multiple=True,
@@ -90,6 +95,7 @@ def import_(
     paths: tuple[str, ...],
     log_format: str,
     agent: str,
+    audience: Literal["code", "human"] | None,
     mapped: tuple[str, ...],
     look: bool,
     partial: bool,
@@ -110,7 +116,14 @@ def import_(
     home = terminal.home
     with terminal.progress() as progress:
         done = import_paths(
-            home.store, home.keyring, list(paths), log_format, agent, progress, field_paths=field_paths
+            home.store,
+            home.keyring,
+            list(paths),
+            log_format,
+            agent,
+            progress,
+            field_paths=field_paths,
+            audience=audience or "unknown",
         )
     n_stored = home.store.count()
     note_files(terminal, done)

@@ -45,6 +45,9 @@ class Convert(BaseModel):
     share_across_tenants: bool = False
     """One run over the calls of all tenants, whose specialists then answer for all of them. False: a run for each tenant,
     and its specialists answer for that tenant only."""
+    audience: dict[str, Literal["code", "human"]] = Field(default_factory=dict)
+    """Who reads the replies that declare nothing, code or a person, by the name of a site, "agent/site", an agent, or "*": it
+    stands in the table [audience] of config.toml, and in --audience."""
     explore: bool = False
     """Also train tasks whose groups are too few for a certificate at this epsilon and delta, to see what would come of it."""
     scope: Literal["per-route", "all-routes"] = "per-route"

@@ -26,3 +26,5 @@ class Site(Record):
     """Who the replies are meant for."""
     evidence: str
     """One sentence with the numbers the inference rests on."""
+    n_unsure: int = 0
+    """Of the replies to a person, texts of which nothing shows clearly who reads them."""

@@ -10,20 +10,25 @@ from time import perf_counter, time
 from typing import Any
 from urllib.parse import unquote
 
+import msgspec
+
 from deputize.core.errors import DeputizeError, OverLimit, RequestTooLarge
 from deputize.core.records import EVERY_TENANT, Usage
 from deputize.gateway import error_replies, paths
 from deputize.gateway.auth import NOTHING_RESERVED, Authenticator, Caller, NoAuthentication, key_id, key_text
 from deputize.gateway.context import CallIds, Context, end_user_of, read_context
+from deputize.gateway.conversations import Conversations
 from deputize.gateway.denials import NoteDenial
 from deputize.gateway.exchange import Exchange
 from deputize.gateway.feedback import read_feedback
 from deputize.gateway.forwarding import forward_query
 from deputize.gateway.metrics import Metrics
 from deputize.gateway.model_calls import ModelCallHandler
+from deputize.gateway.other_endpoints import OtherEndpoints, OtherRequest
 from deputize.gateway.passthrough import Passthrough
 from deputize.gateway.protocols import CallRecorder
 from deputize.gateway.settings import GatewaySettings
+from deputize.gateway.traces import TraceReceiver
 from deputize.gateway.watched_stream import WatchedStream
 from deputize.gateway.web_pages import WebPages
 from deputize.http.admission import Admitted, SharedBudget
@@ -53,10 +58,14 @@ _LIKELY_COMPLETION = 4096
 class _Asked:
     """A request that was admitted by its head, and what it holds while it is answered."""
 
-    __slots__ = ("caller", "headers", "n_bytes", "owner", "path", "reservation")
+    __slots__ = ("caller", "headers", "method", "model", "n_bytes", "owner", "path", "reservation")
 
-    def __init__(self, path: str, headers: Mapping[str, str], caller: Caller) -> None:
-        self.path, self.headers, self.caller = path, headers, caller
+    def __init__(
+        self, method: str, path: str, headers: Mapping[str, str], caller: Caller, model: str = ""
+    ) -> None:
+        self.method, self.path, self.headers, self.caller = method, path, headers, caller
+        self.model = model
+        """As the path names it; "" where it names none."""
         self.owner = owner_of(caller)
         """Whom concurrency and bytes count for."""
         self.n_bytes = 0
@@ -88,6 +97,7 @@ class Gateway:
         call_id: Callable[[], str] | None = None,
         gather_metrics: Callable[[Metrics], Metrics] = lambda metrics: metrics,
         note_denial: NoteDenial | None = None,
+        conversations: Conversations | None = None,
     ) -> None:
         """
         Args:
@@ -98,6 +108,7 @@ class Gateway:
             call_id: makes ids for calls.
             gather_metrics: (those of this process) -> the metrics of all workers.
             note_denial: is told of every refusal.
+            conversations: know to whom responses that an upstream keeps were given.
         """
         self.settings = settings
         self.metrics = metrics
@@ -112,6 +123,15 @@ class Gateway:
             authenticator=self._authenticator,
             clock_s=clock_s,
         )
+        self._upstreams, self._traces = upstreams, TraceReceiver(recorder, pseudonym)
+        self._other_endpoints = OtherEndpoints(
+            upstreams=upstreams,
+            recorder=recorder,
+            authenticator=self._authenticator,
+            conversations=conversations,
+            max_answer_bytes=int(settings.max_answer_mb * 1024 * 1024),
+            clock_s=clock_s,
+        )
         self._clock, self._clock_s, self._call_id = clock, clock_s, call_id or CallIds()
         self._gather_metrics, self._note_denial = gather_metrics, note_denial
         self._pages = WebPages(
@@ -121,22 +141,32 @@ class Gateway:
         self.bodies = SharedBudget(int(settings.max_bodies_mb * 1024 * 1024))
         """The server's, where there is one: decoded values count as bytes of their body."""
         self.ready = True
-        self._answers: dict[str, _Answer] = {
+        self._answers = self._answers_by_path()
+
+    def _answers_by_path(self) -> dict[str, _Answer]:
+        return {
             **{dialect.path: partial(self._model_call, dialect) for dialect in DIALECTS},
             paths.COUNT_TOKENS: self._count_tokens,
             paths.EMBEDDINGS: self._embeddings,
             paths.MODELS: self._models,
             paths.FEEDBACK: self._feedback,
+            paths.TRACES: self._take_traces,
             paths.METRICS: self._metrics,
+            paths.OTHER.path: self._other,
         }
 
     # --- admission -----------------------------------------------------------------------------------------------
 
     def admit(self, method: str, path: str, headers: Mapping[str, str]) -> Admitted | HttpReply:
         """Decides on a request by its head, before its body is read; every error becomes a reply."""
-        bare, _, _ = path.partition("?")
+        bare, mark, query = path.partition("?")
+        if not bare.startswith("/v1/"):
+            bare, model = paths.canonical_path(bare)
+            path = bare + mark + query
+        else:
+            model = ""
         try:
-            found = self._admit(method, path, bare, headers)
+            found = self._admit(method, path, bare, headers, model)
         except DeputizeError as error:
             found = self._refuse(paths.error_dialect(bare), error, bare, key_text(headers))
         except Exception as error:  # noqa: BLE001 - the edge: a bug answers 500 and is logged without its payload
@@ -147,7 +177,9 @@ class Gateway:
             return self._for_page(found, headers)
         return found
 
-    def _admit(self, method: str, path: str, bare: str, headers: Mapping[str, str]) -> Admitted | HttpReply:
+    def _admit(
+        self, method: str, path: str, bare: str, headers: Mapping[str, str], model: str
+    ) -> Admitted | HttpReply:
         endpoint = paths.endpoint_at(bare)
         if endpoint is None:
             return error_replies.not_found(paths.error_dialect(bare), bare, paths.meant_path(bare))
@@ -155,15 +187,16 @@ class Gateway:
             allowed = self._pages.preflight(headers, endpoint.method)
             if allowed is not None:
                 return HttpReply(204, allowed, b"")
-        if endpoint.method and method != endpoint.method:
+        if endpoint.method and method != endpoint.method and (method, endpoint.method) != ("HEAD", "GET"):
             return error_replies.wrong_method(endpoint.dialect, method, endpoint.method)
         if endpoint.right is None:
             # always answered: whoever watches the gateway must not take a busy one for dead
-            return Admitted(self._health, pause_s=_HEALTH_PAUSE_S)
+            answer = self._health if endpoint.path == paths.HEALTH else partial(self._status, endpoint.path)
+            return Admitted(answer, pause_s=_HEALTH_PAUSE_S)
         caller = self._authenticator.authenticate(headers, endpoint.right)
         if caller.key is None:
             self._pages.check_keyless(method, headers)
-        asked = _Asked(path, headers, caller)
+        asked = _Asked(method, path, headers, caller, model)
         if not self._in_flight.would_take(asked.owner, 1):
             raise self._too_many()
         return Admitted(partial(self._answer, self._answers[endpoint.path], bare, asked), asked.owner)
@@ -253,6 +286,9 @@ class Gateway:
     async def _model_call(self, dialect: Dialect, asked: _Asked, body: bytes) -> HttpReply:
         started, now = self._clock_s(), self._clock()
         fields = await self._fields(asked, body)
+        if asked.model and fields.get("model") != asked.model:
+            fields = {**fields, "model": asked.model}
+            body = msgspec.json.encode(fields)
         self._admit_call(asked, fields, body)
         caller = asked.caller
         context = self._context(asked.headers, caller, now, started, fields)
@@ -325,6 +361,25 @@ class Gateway:
         )  # clients write the slash in a name as %2F
         return await self._passthrough.models(asked.forwarded_path, wanted, asked.headers, asked.caller)
 
+    async def _other(self, asked: _Asked, body: bytes) -> HttpReply:
+        started, now = self._clock_s(), self._clock()
+        declared = asked.headers.get("content-type", "")
+        fields = await self._fields(asked, body) if body and "json" in declared else {}
+        request = OtherRequest(
+            method=asked.method,
+            path=asked.forwarded_path,
+            headers=asked.headers,
+            body=body,
+            fields=fields,
+            context=self._context(asked.headers, asked.caller, now, started, fields),
+            caller=asked.caller,
+        )
+        if request.asks_a_model:
+            self._admit_call(asked, {**fields, "model": request.model}, body)
+        else:
+            self._authenticator.take_turn(asked.caller)
+        return await self._other_endpoints.answer(request)
+
     async def _feedback(self, asked: _Asked, body: bytes) -> HttpReply:
         self._authenticator.take_turn(asked.caller)
         feedback = read_feedback(body)
@@ -339,6 +394,10 @@ class Gateway:
         )
         return HttpReply(200, list(JSON_HEADERS), b'{"recorded":true}')
 
+    async def _take_traces(self, asked: _Asked, body: bytes) -> HttpReply:
+        self._authenticator.take_turn(asked.caller)
+        return await self._traces.receive(asked.headers, body, asked.caller.tenant)
+
     async def _metrics(self, asked: _Asked, body: bytes) -> HttpReply:
         self.refresh_metrics()
         found, key = self._gather_metrics(self.metrics), asked.caller.key
@@ -350,6 +409,22 @@ class Gateway:
         status, text = (200, b'{"status":"ok"}') if self.ready else (503, b'{"status":"draining"}')
         self._count_request(paths.HEALTH, status)
         return HttpReply(status, list(JSON_HEADERS), text)
+
+    async def _status(self, path: str, body: bytes) -> HttpReply:
+        """The root, for clients that look whether anybody is there, and whether calls can be taken now."""
+        reasons = self._not_ready() if path == paths.READY else []
+        self._count_request(path, 503 if reasons else 200)
+        value = {"status": "not ready", "reasons": reasons} if reasons else {"status": "ok"}
+        return HttpReply(503 if reasons else 200, list(JSON_HEADERS), msgspec.json.encode(value))
+
+    def _not_ready(self) -> list[str]:
+        """Reasons why no more calls should be sent here now; [] where there are none."""
+        reasons = [] if self.ready else ["draining"]
+        if self._recorder.stats().failing:
+            reasons.append("the store cannot take calls")
+        if self._upstreams.all_left_alone():
+            reasons.append("every upstream has failed several times in a row")
+        return reasons
 
     def refresh_metrics(self) -> None:
         """Updates the counters that other parts keep."""

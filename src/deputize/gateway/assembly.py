@@ -133,6 +133,7 @@ class RunningGateway:
             authenticator=authenticator,
             clock=self._clock,
             note_denial=self._denials.note,
+            conversations=self._conversations,
         )
         if self._n_workers > 1:
             self._metrics_files.start(self.metrics, self.gateway.refresh_metrics)

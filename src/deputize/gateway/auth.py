@@ -156,8 +156,7 @@ class ApiKeyAuthenticator:
             self._meter.release(reservation.caller.key, reservation.usd)
 
     def _usd(self, model: str, usage: Usage) -> float:
-        price = self._prices.of(model)
-        return (usage.prompt_tokens * price.input_usd + usage.completion_tokens * price.output_usd) / 1e6
+        return self._prices.of(model).usd(usage)
 
 
 def key_text(headers: Mapping[str, str]) -> str:

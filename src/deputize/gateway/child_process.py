@@ -109,15 +109,16 @@ def start_gateway_process(
 
 def _wait_until_healthy(handle: GatewayProcess, timeout_s: float) -> None:
     # the certificate is not checked here: it is for the gateway's clients to check
-    https = handle.base_url.startswith("https:")
-    unchecked = ssl._create_unverified_context() if https else None
+    unchecked = urllib.request.HTTPSHandler(context=ssl._create_unverified_context())
+    # it runs here, so no proxy that the environment names is asked
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), unchecked)
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         if handle.process.poll() is not None:
             lines = handle.log_path.read_text("utf-8", errors="replace").strip().splitlines()
             raise UsageError(f"The gateway did not start: {lines[-1] if lines else 'it printed nothing'}")
         try:
-            with urllib.request.urlopen(f"{handle.base_url}/healthz", timeout=1.0, context=unchecked):
+            with opener.open(f"{handle.base_url}/healthz", timeout=1.0):
                 return
         except (urllib.error.URLError, OSError):
             time.sleep(0.05)

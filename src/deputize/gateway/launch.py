@@ -16,6 +16,7 @@ from pathlib import Path
 from deputize.core.errors import UsageError
 from deputize.gateway.addresses import check_address, check_port, is_loopback
 from deputize.gateway.assembly import RunningGateway
+from deputize.gateway.gateway_log import set_up_log
 from deputize.gateway.settings import GatewaySettings, settings_for
 from deputize.gateway.supervisor import Supervisor, Worker
 from deputize.home import Home
@@ -54,6 +55,7 @@ def _run_worker(
     """One worker process: everything is opened after the fork."""
     import uvloop
 
+    set_up_log(settings)
     journal_writer = JournalWriter.start(Home(home).writer_target)
     # no other thread must keep the loop from the interpreter for the default 5 ms
     sys.setswitchinterval(_SWITCH_S)
@@ -131,6 +133,7 @@ def serve(
         StoreError: the home cannot be used.
     """
     settings = settings_for(home, upstream, api_key_env)
+    set_up_log(settings)
     opened = Home(home)
     if not settings.allow_open_bind:
         check_address(host, has_keys=opened.api_keys.required)

@@ -6,6 +6,7 @@ A call is recorded before the last byte of its answer leaves, so that every call
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Callable
 from functools import partial
 
@@ -32,6 +33,8 @@ from deputize.gateway.upstream_sender import UpstreamSender
 from deputize.gateway.watched_stream import WatchedStream
 from deputize.http.handler import HttpReply
 from deputize.upstreams.upstream import too_large
+
+log = logging.getLogger("deputize.gateway")
 
 
 class ModelCallHandler:
@@ -76,6 +79,7 @@ class ModelCallHandler:
             await self._settlement.settle(exchange, outcome_of(error))
             if not isinstance(error, UpstreamError):
                 raise
+            log.warning("call %s: %s", exchange.context.id, error)
             reply = upstream_failed(exchange.dialect, error)
         if exchange.routing.answer is not None:
             self._auditor.consider(exchange)

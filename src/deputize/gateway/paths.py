@@ -28,8 +28,11 @@ COUNT_TOKENS = f"{MESSAGES.path}/count_tokens"
 EMBEDDINGS = "/v1/embeddings"
 MODELS = "/v1/models"
 FEEDBACK = "/v1/deputize/feedback"
+TRACES = "/v1/traces"
 METRICS = "/metrics"
 HEALTH = "/healthz"
+READY = "/readyz"
+ROOT = "/"
 
 ENDPOINTS: dict[str, Endpoint] = {
     endpoint.path: endpoint
@@ -39,11 +42,17 @@ ENDPOINTS: dict[str, Endpoint] = {
         Endpoint(EMBEDDINGS, Right.WRITE_CALLS, "POST"),
         Endpoint(MODELS, Right.WRITE_CALLS, "GET"),
         Endpoint(FEEDBACK, Right.WRITE_FEEDBACK, "POST"),
+        Endpoint(TRACES, Right.WRITE_CALLS, "POST"),
         Endpoint(METRICS, Right.SEE_STATUS),
         Endpoint(HEALTH, None),
+        Endpoint(READY, None),
+        Endpoint(ROOT, None, "GET"),
     )
 }
-"""Path -> its endpoint. The gateway answers nothing at a path that is not here."""
+"""Path -> its endpoint."""
+OTHER = Endpoint("/v1/*", Right.WRITE_CALLS)
+"""Every other path under /v1, which is an upstream's."""
+_AZURE = re.compile(r"/openai(?:/v1|/deployments/(?P<model>[^/]+))?(?P<rest>/.+)")
 
 
 _CLIMBS = re.compile(r"(?:^|/)\.{1,2}(?:/|$)|[\\\x00-\x20\x7f]")
@@ -61,14 +70,33 @@ def endpoint_at(bare: str) -> Endpoint | None:
     plain = unquote(bare, errors="replace")
     if _CLIMBS.search(plain) or _CLIMBS.search(unquote(plain)) or "//" in bare:
         raise BadInput("The path is not one of the gateway's.")
-    return ENDPOINTS[MODELS] if bare.startswith(f"{MODELS}/") else None
+    if bare.startswith(f"{MODELS}/"):
+        return ENDPOINTS[MODELS]
+    if not bare.startswith("/v1/") or bare.startswith(f"{_OURS}/") or meant_path(bare):
+        return None
+    return OTHER._replace(dialect=MESSAGES) if bare.startswith(f"{MESSAGES.path}/") else OTHER
+
+
+_OURS = "/v1/deputize"
+
+
+def canonical_path(bare: str) -> tuple[str, str]:
+    """The path under /v1 that an address stands for, and the model that it names ("": none): Azure's clients ask at
+    /openai/deployments/MODEL, and clients of proxies name the whole address."""
+    if bare.startswith("http"):  # a target in absolute form
+        _, _, rest = bare.partition("://")
+        bare = "/" + rest.partition("/")[2]
+    azure = _AZURE.fullmatch(bare) if bare.startswith("/openai/") else None
+    if azure is None:
+        return bare, ""
+    return f"/v1{azure['rest']}", unquote(azure["model"] or "")
 
 
 def meant_path(bare: str) -> str:
     """The path that a base address with a part too much or too little stands for; "" where none is known."""
     bare = "/" + "/".join(part for part in bare.split("/") if part)
     for meant in (bare, bare.removeprefix("/v1"), f"/v1{bare}"):
-        if meant in ENDPOINTS:
+        if meant in ENDPOINTS and meant != ROOT:
             return meant
     return ""
 

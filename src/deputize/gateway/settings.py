@@ -55,9 +55,14 @@ class GatewaySettings(BaseModel):
     idle_timeout_s: float = Field(default=300.0, gt=0)
     """A connection without a request is closed after this."""
     http_client: Literal["own", "aiohttp"] = "own"
-    """What upstreams are asked through: our small HTTP/1.1 client, or aiohttp's for networks where ours does not do."""
+    """What upstreams are asked through: our small HTTP/1.1 client, or aiohttp's. Either goes through the environment's proxies."""
     max_answer_mb: float = Field(default=256.0, gt=0)
     """An upstream answer beyond this is cut off."""
+    log_format: Literal["text", "json"] = "text"
+    """Lines of the gateway's own log, on standard error."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    access_log: bool = False
+    """A line in the log for each call: model, who answered and why, status, time, tokens; nothing of prompt or answer."""
     drain_s: float = Field(default=30.0, gt=0)
     """On SIGTERM, running answers may take this long."""
     ask_for_usage: bool = True

@@ -15,6 +15,7 @@ from deputize.core.records import Call, ChallengerAnswer, Decision, Message, Pre
 from deputize.gateway.auth import Authenticator
 from deputize.gateway.conversations import Conversations, keep_conversation
 from deputize.gateway.exchange import Exchange, ExchangeOutcome, RoutingOutcome
+from deputize.gateway.gateway_log import log_call
 from deputize.gateway.metrics import Metrics
 from deputize.gateway.protocols import CallRecorder
 
@@ -111,7 +112,7 @@ class Settlement:
         latency_s = finished - context.started
         ttft_s = None if first is None else first - context.started
         self._count(exchange, outcome, usage, latency_s, ttft_s)
-        return Call(
+        call = Call(
             id=context.id,
             messages=chat["messages"],
             response=message,
@@ -140,6 +141,8 @@ class Settlement:
             decision=decision,
             source="gateway",
         )
+        log_call(call, key=exchange.caller.key.id if exchange.caller.key is not None else "")
+        return call
 
     def _count(
         self,

@@ -19,8 +19,10 @@ from deputize.http.headers import Headers, header_safe
 
 _CORS_MAX_AGE_S = 600
 _MAX_KNOWN_HOSTS = 64
+_NEVER_SIMPLE = ("application/json", "application/x-protobuf")
+"""Media types that a browser does not send for a page without asking first."""
 _EXPOSED = (
-    "retry-after, x-deputize-certificate, x-deputize-confidence, x-deputize-estimated, x-deputize-request-id, "
+    "retry-after, x-request-id, x-deputize-certificate, x-deputize-confidence, x-deputize-estimated, x-deputize-request-id, "
     "x-deputize-route, x-deputize-served-by, x-deputize-uncompared"
 )
 
@@ -68,9 +70,13 @@ class WebPages:
             raise AccessDenied(
                 f"Pages of {header_safe(origin, 80)!r} may not use this gateway; allowed_origins lists those that may."
             )
-        if method == "POST" and headers.get("content-type") != "application/json":
+        if (
+            method == "POST"
+            and headers.get("content-type") != "application/json"
+            and not _asks_first(headers)
+        ):
             media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-            if media_type != "application/json" and not media_type.endswith("+json"):
+            if media_type not in _NEVER_SIMPLE and not media_type.endswith("+json"):
                 raise UnsupportedMediaType("The request needs the header content-type: application/json.")
 
     def _is_ours(self, host: str) -> bool:
@@ -107,6 +113,11 @@ class WebPages:
             ("access-control-allow-headers", wanted),
             ("access-control-max-age", str(_CORS_MAX_AGE_S)),
         ]
+
+
+def _asks_first(headers: Mapping[str, str]) -> bool:
+    """True where a request has a header that no page can set without asking first (a preflight): a client's."""
+    return any(name in headers for name in ("authorization", "x-api-key", "api-key"))
 
 
 def _name(host: str) -> str:

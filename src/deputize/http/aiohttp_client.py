@@ -14,6 +14,7 @@ from yarl import URL
 
 from deputize.core.errors import UpstreamError
 from deputize.http.headers import Headers
+from deputize.http.proxy import Proxies
 from deputize.http.target import target_of
 from deputize.http.transport import (
     UpstreamResponse,
@@ -71,12 +72,17 @@ class AiohttpResponse:
 class AiohttpTransport:
     """An HTTP client on aiohttp: keep-alive, no cookies, no decompression, no redirects."""
 
-    def __init__(self, *, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, *, tls: ssl.SSLContext | None = None, proxies: Proxies | None = None) -> None:
         """
         Args:
             tls: how https servers are checked; None: the system's authorities.
+            proxies: None: those of the environment.
+
+        Raises:
+            UsageError: the environment names a proxy that cannot be used.
         """
         self._tls = tls
+        self._proxies = Proxies() if proxies is None else proxies
         self._session: aiohttp.ClientSession | None = None
         self._timeouts: dict[tuple[float, float], aiohttp.ClientTimeout] = {}
 
@@ -112,7 +118,9 @@ class AiohttpTransport:
             UpstreamTimeout: no connection or no head in time.
             UpstreamError: no connection, or not HTTP.
         """
-        where = target_of(url).where
+        target = target_of(url)
+        where = target.where
+        proxy = self._proxies.proxy_for(target.host, target.port, tls=target.tls)
         key = (connect_timeout_s, deadline_s)
         timeout = self._timeouts.get(key)
         if timeout is None:
@@ -127,6 +135,7 @@ class AiohttpTransport:
                 headers=CIMultiDict(headers),
                 timeout=timeout,
                 allow_redirects=False,
+                proxy=proxy.url if proxy is not None else None,
             )
             if first_byte_timeout_s is None:
                 response = await sending

@@ -1,6 +1,6 @@
 """A small HTTP/1.1 client for the hot path: keep-alive, streaming read by read, nothing interpreted.
 
-No redirects, cookies, decompression or proxies: `aiohttp_client` is there for networks that need more. A general client
+No redirects, cookies or decompression, and of proxies those of the environment: `aiohttp_client` is there for networks that need more. A general client
 spends a third of its processor time on features that a gateway never uses.
 """
 
@@ -13,7 +13,8 @@ from collections.abc import AsyncIterator
 
 from deputize.http.client_connection import ClientConnection, ConnectionClosed
 from deputize.http.headers import Headers
-from deputize.http.target import Target, encode_request, target_of
+from deputize.http.proxy import Proxies, Proxy, open_tunnel
+from deputize.http.target import Target, encode_request, target_of, through_proxy
 from deputize.http.transport import not_connected_in_time, not_secure, unreachable
 
 _IDLE_S = 60.0
@@ -55,12 +56,17 @@ class ClientResponse:
 class Http1Transport:
     """An HTTP client with keep-alive connections by host; a new one is opened where none is idle."""
 
-    def __init__(self, *, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, *, tls: ssl.SSLContext | None = None, proxies: Proxies | None = None) -> None:
         """
         Args:
             tls: how https servers are checked; None: the system's authorities.
+            proxies: None: those of the environment.
+
+        Raises:
+            UsageError: the environment names a proxy that cannot be used.
         """
         self._tls = tls
+        self._proxies = Proxies() if proxies is None else proxies
         self._idle: dict[tuple[str, int, bool], deque[ClientConnection]] = {}
         self._sweeper: asyncio.TimerHandle | None = None
         self._closed = False
@@ -83,11 +89,14 @@ class Http1Transport:
             UpstreamError: no connection, or not HTTP.
         """
         target = target_of(url)
+        proxy = self._proxies.proxy_for(target.host, target.port, tls=target.tls) if self._proxies else None
+        if proxy is not None and not target.tls:
+            target = through_proxy(target, url, proxy.authorization)
         head = encode_request(method, target, headers, len(body))
         first_s = deadline_s if first_byte_timeout_s is None else min(first_byte_timeout_s, deadline_s)
         kept = self._take_idle(target)
         began = 0.0 if first_byte_timeout_s is None else asyncio.get_running_loop().time()
-        connection = kept or await self._connect(target, connect_timeout_s)
+        connection = kept or await self._connect(target, connect_timeout_s, proxy)
         try:
             try:
                 await connection.send_request(head, body, first_s)
@@ -96,7 +105,7 @@ class Http1Transport:
                     raise
                 # closed while idle, before any response: sent again over a new connection
                 connection.finish()
-                connection = await self._connect(target, connect_timeout_s)
+                connection = await self._connect(target, connect_timeout_s, proxy)
                 await connection.send_request(head, body, first_s)
         except BaseException:
             connection.finish()
@@ -105,7 +114,7 @@ class Http1Transport:
             connection.set_timeout(max(0.0, deadline_s - (asyncio.get_running_loop().time() - began)))
         return ClientResponse(connection)
 
-    async def _connect(self, target: Target, timeout_s: float) -> ClientConnection:
+    async def _connect(self, target: Target, timeout_s: float, proxy: Proxy | None) -> ClientConnection:
         loop = asyncio.get_running_loop()
         context = None
         if target.tls:
@@ -114,10 +123,12 @@ class Http1Transport:
             context = self._tls
         try:
             async with asyncio.timeout(timeout_s):
+                if proxy is not None and context is not None:
+                    return await self._tunnel(target, proxy, context)
                 _, connection = await loop.create_connection(
                     lambda: ClientConnection(target.where, lambda c: self._keep(target, c)),
-                    target.host,
-                    target.port,
+                    target.host if proxy is None else proxy.host,
+                    target.port if proxy is None else proxy.port,
                     ssl=context,
                 )
         except TimeoutError as error:
@@ -126,6 +137,21 @@ class Http1Transport:
             raise not_secure(target.where, error) from error
         except OSError as error:
             raise unreachable(target.where, error.strerror) from error
+        return connection
+
+    async def _tunnel(self, target: Target, proxy: Proxy, context: ssl.SSLContext) -> ClientConnection:
+        """A secure connection to the server itself, through a proxy that passes bytes on."""
+        plain = await open_tunnel(target, proxy)
+        try:
+            connection = ClientConnection(target.where, lambda c: self._keep(target, c))
+            loop = asyncio.get_running_loop()
+            transport = await loop.start_tls(plain, connection, context, server_hostname=target.host)
+        except BaseException:
+            plain.abort()
+            raise
+        if transport is None:
+            raise unreachable(target.where, None)
+        connection.connection_made(transport)
         return connection
 
     def _take_idle(self, target: Target) -> ClientConnection | None:

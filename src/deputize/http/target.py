@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from urllib.parse import urlsplit
 
@@ -46,6 +46,15 @@ def target_of(url: str) -> Target:
     line = f" {path} HTTP/1.1\r\nhost: {named}\r\n"
     number = port or (443 if tls else 80)
     return Target(host, number, tls, line, f"The upstream at {named}", (host, number, tls))
+
+
+@lru_cache(maxsize=1024)
+def through_proxy(target: Target, url: str, authorization: str) -> Target:
+    """The target of a request that a proxy is to make: the request line names the whole address."""
+    line = f" {url.partition('#')[0]} HTTP/1.1\r\n{target.request_line.partition(chr(10))[2]}"
+    if authorization:
+        line += f"proxy-authorization: {authorization}\r\n"
+    return replace(target, request_line=line)
 
 
 def _plain(text: str) -> bool:

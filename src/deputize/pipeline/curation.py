@@ -35,7 +35,12 @@ def learnable(call: Call) -> bool:
     decision = call.decision or Decision()
     by_llm = decision.served_by == "llm" and decision.reason != "audit_repeat"
     is_answered = bool(call.response) or call.source == "gateway"
-    return by_llm and is_answered and not call.aborted and call.status < 400 and call.protocol != "tool"
+    is_model_call = call.protocol in _ROUTED if call.source == "gateway" else call.protocol != "tool"
+    return by_llm and is_answered and not call.aborted and call.status < 400 and is_model_call
+
+
+_ROUTED = ("chat", "messages", "responses")
+"""Protocols of the gateway in which a specialist can answer; what else it records (embeddings, audio) is no task."""
 
 
 class CallsOfEpisodes:
@@ -100,7 +105,7 @@ def curate(run: Run, out: Artifact[Curated]) -> None:
 
     run.progress("reading the store", 0)
     calls = LearnableCalls(run)
-    inference = infer_sites(calls, run.config.min_origins)
+    inference = infer_sites(calls, run.config.min_origins, run.config.audience)
     if not inference.sites:
         raise BadInput("There is nothing to learn from: no call in the store was answered by an LLM.")
     traffic = traffic_sample(run.calls())

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from deputize.core.contracts import text_of
 from deputize.core.errors import BadInput
 from deputize.core.records import Example, Message, Usage
 from deputize.files import read_toml
+from deputize.scoring.list_prices import PACKAGE, list_price, list_version
 
 _DATE = re.compile(r"[-@](20\d{2}-?\d{2}-?\d{2}|latest|preview)$")
 
@@ -32,6 +33,23 @@ class Price:
     as_of: str
     assumed: bool = False
     """True where the model is not in the list and the price of another is used."""
+    cache_read_usd: float | None = None
+    """Of prompt tokens that the provider's cache gave; None: as other prompt tokens."""
+    cache_write_usd: float | None = None
+    """Of prompt tokens that were written to it; None: as other prompt tokens."""
+
+    def usd(self, usage: Usage) -> float:
+        """The price of a call's tokens, US dollars."""
+        cached = min(usage.cached_tokens, usage.prompt_tokens)
+        wrote = min(usage.cache_write_tokens, usage.prompt_tokens - cached)
+        read_usd = self.input_usd if self.cache_read_usd is None else self.cache_read_usd
+        write_usd = self.input_usd if self.cache_write_usd is None else self.cache_write_usd
+        return (
+            (usage.prompt_tokens - cached - wrote) * self.input_usd
+            + cached * read_usd
+            + wrote * write_usd
+            + usage.completion_tokens * self.output_usd
+        ) / 1e6
 
 
 @dataclass(frozen=True)
@@ -61,28 +79,25 @@ class Prices:
     """All prices and assumptions that costs are counted with."""
 
     models: dict[str, Price]
-    default_model: str
+    """Of HOME/prices.toml."""
+    default: Price
+    """Of a model that no list has."""
     chars_per_token: float
     machine: dict[str, Any]
     energy: dict[str, Any]
 
     def of(self, model: str) -> Price:
-        """The price of a model: its own entry, else that of its family (the longest listed name it starts with), else the
-        default model's, marked as assumed."""
-        name = model.lower().rsplit("/", 1)[-1].removeprefix("anthropic.").removeprefix("us.anthropic.")
-        if name in self.models:
-            return self.models[name]
-        bare = _DATE.sub("", name)
-        if bare in self.models:
-            return self.models[bare]
-        family = [m for m in self.models if bare.startswith(m + "-")]
-        # "gpt-4-something-new" is of no listed family: only dates and small suffixes of a known name count
-        if family and (best := max(family, key=len)) not in ("gpt-4", "gpt-5", "o1", "o3"):
-            return self.models[best]
-        price = self.models[self.default_model]
-        return Price(
-            model or "unknown", price.input_usd, price.output_usd, price.source, price.as_of, assumed=True
-        )
+        """The price of a model: its entry in the home's list, with or without the date in its name; else its public list
+        price; else the default model's, marked as assumed."""
+        name = model.lower().rsplit("/", 1)[-1]
+        own = self.models.get(name) or self.models.get(_DATE.sub("", name))
+        if own is not None:
+            return own
+        listed = _listed(name)
+        if listed is not None:
+            return listed
+        price = self.default
+        return replace(price, model=model or "unknown", assumed=True)
 
     def specialist_usd(self, seconds: float, n_cores: int) -> float:
         """Cost of `seconds` of this machine, US dollars."""
@@ -105,9 +120,9 @@ class Prices:
         """Assumptions of the costs, as sentences for the report."""
         m, e = self.machine, self.energy
         return [
-            f"LLM prices are public list prices ({', '.join(sorted({f'{p.source}, {p.as_of}' for p in self.models.values()}))}), "
-            "without cache or batch discounts.",
-            f"A model without a listed price is counted as {self.default_model}; where a log has no token counts, "
+            f"LLM prices are public list prices ({', '.join(sorted({f'{p.source}, {p.as_of}' for p in (self.default, *self.models.values())}))}), "
+            "without batch discounts; tokens that a provider's cache gave or took are counted at its prices.",
+            f"A model without a listed price is counted as {self.default.model}; where a log has no token counts, "
             f"{self.chars_per_token:g} characters count as a token.",
             f"A specialist costs its measured seconds at {m['usd_per_core_hour']} USD a core and hour ({m['source']}).",
             f"Specialist energy: {m['watts_note']}.",
@@ -131,21 +146,54 @@ def load_prices(home: Path | None = None) -> Prices:
             models = {**table.get(name, {}).get("models", {}), **block.get("models", {})}
             table[name] = {**table.get(name, {}), **block, **({"models": models} if models else {})}
         listed = {
-            model: Price(
-                model, float(p["input"]), float(p["output"]), block.get("source", ""), block.get("as_of", "")
-            )
+            model: _own_price(model, p, block)
             for block in table.values()
             for model, p in block.get("models", {}).items()
         }
+        default_model = table["assumed"]["default_model"]
+        default = listed.get(default_model) or _listed(default_model)
+        if default is None:
+            raise ValueError(f"the default model {default_model!r} has no price")
         return Prices(
             models=listed,
-            default_model=listed[table["assumed"]["default_model"]].model,
+            default=default,
             chars_per_token=float(table["assumed"]["chars_per_token"]),
             machine=table["machine"],
             energy=table["energy"],
         )
     except (KeyError, TypeError, ValueError) as error:
         raise BadInput(f"{home}/prices.toml does not have the format of a price list: {error}") from error
+
+
+def _own_price(model: str, given: dict[str, Any], block: dict[str, Any]) -> Price:
+    def optional(name: str) -> float | None:
+        return float(given[name]) if name in given else None
+
+    return Price(
+        model,
+        float(given["input"]),
+        float(given["output"]),
+        block.get("source", ""),
+        block.get("as_of", ""),
+        cache_read_usd=optional("cache_read"),
+        cache_write_usd=optional("cache_write"),
+    )
+
+
+def _listed(model: str) -> Price | None:
+    """The public list price of a model."""
+    found = list_price(model)
+    if found is None:
+        return None
+    return Price(
+        model,
+        found.input_usd,
+        found.output_usd,
+        PACKAGE,
+        list_version(),
+        cache_read_usd=found.cache_read_usd,
+        cache_write_usd=found.cache_write_usd,
+    )
 
 
 def tokens_of(messages: list[Message], extra: Any, chars_per_token: float) -> float:
@@ -186,7 +234,12 @@ def spend_of(
         read = tokens_of(messages, tools, prices.chars_per_token)
         written = tokens_of([response], None, prices.chars_per_token)
     price = prices.of(model)
-    usd = cost_usd if cost_usd is not None else (read * price.input_usd + written * price.output_usd) / 1e6
+    if cost_usd is not None:
+        usd = cost_usd
+    elif usage is not None and usage.prompt_tokens:
+        usd = price.usd(usage)
+    else:
+        usd = (read * price.input_usd + written * price.output_usd) / 1e6
     return Spend(
         usd=usd,
         prompt_tokens=read,

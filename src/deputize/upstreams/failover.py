@@ -125,6 +125,11 @@ class UpstreamPool:
             raise BadInput(f"No configured upstream takes the model {model!r}.")
         return found
 
+    def all_left_alone(self) -> bool:
+        """True where the circuit of every upstream is open."""
+        now = self.clock()
+        return bool(self.breakers) and all(breaker.wait_s(now) for breaker in self.breakers.values())
+
     async def send(
         self,
         method: str,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -230,3 +231,8 @@ def served_share(task: Mapping[str, Any]) -> float:
     if not task.get("certificate"):
         return 0.0
     return float((task.get("held_out") or task["certificate"])["share_served"])
+
+
+def take_in_command(site: str) -> str:
+    """The command that takes in the calls of a site whose replies count as meant for a person."""
+    return f"deputize convert --audience {shlex.quote(f'{site}=code')}"

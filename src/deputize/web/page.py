@@ -35,6 +35,7 @@ def render(report: Mapping[str, Any]) -> str:
     )
     environment.filters.update(
         share=figures.share,
+        take_in_command=figures.take_in_command,
         points=figures.points,
         usd=figures.usd,
         count=figures.count,

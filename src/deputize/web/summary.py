@@ -18,6 +18,7 @@ from deputize.web.figures import (
     points,
     served_share,
     share,
+    take_in_command,
     units_words,
     usd,
 )
@@ -56,6 +57,7 @@ def render(report: Mapping[str, Any], max_tasks: int = 20) -> RenderableType:
             if t["specialist"] and t["specialist"].get("n_erased")
         ),
     ]
+    lines += _left_out(report["source"]["sites"])
     refused = [t for t in tasks[:max_tasks] if t["refusal_reason"]]
     if refused:
         lines += [Text(""), Text("Refused", style="bold yellow")]
@@ -67,6 +69,24 @@ def render(report: Mapping[str, Any], max_tasks: int = 20) -> RenderableType:
         for one in report["earlier_routes"]
     ]
     return Group(*lines)
+
+
+def _left_out(sites: Sequence[Mapping[str, Any]]) -> list[RenderableType]:
+    """One row per site whose replies count as meant for a person: why, and what takes them in."""
+    found = sorted((s for s in sites if s["n_human"]), key=lambda s: -int(s["n_human"]))
+    if not found:
+        return []
+    rows: list[RenderableType] = [Text(""), Text("Left out, as meant for a person", style="bold")]
+    for site in found[:_MOST_LEFT_OUT]:
+        unsure = f", {count(site['n_unsure'])} of them unsure" if site.get("n_unsure") else ""
+        rows.append(Text(f"  {site['name']}: {count(site['n_human'])} calls{unsure}. {site['evidence']}"))
+        rows.append(Text(f"    if code reads them: {take_in_command(site['name'])}", style="dim"))
+    if len(found) > _MOST_LEFT_OUT:
+        rows.append(Text(f"  and {len(found) - _MOST_LEFT_OUT} more sites", style="dim"))
+    return rows
+
+
+_MOST_LEFT_OUT = 5
 
 
 def _table(tasks: Sequence[Mapping[str, Any]]) -> Table:
@@ -131,6 +151,11 @@ def _leak_tests(tasks: Sequence[Mapping[str, Any]], max_lines: int) -> list[Text
 
 def _headline(report: Mapping[str, Any]) -> str:
     total = report["total"]
+    if not report["source"]["n_code_calls"]:
+        return (
+            f"Nothing was learned: of {count(report['source']['n_calls'])} calls none is known to be meant for code. "
+            "Below stands what was left out, and how to take it in."
+        )
     if report["nothing_trained_reason"]:
         return str(report["nothing_trained_reason"])
     if not total["n_routes"]:

@@ -66,3 +66,12 @@ def test_a_method_that_cannot_run_here_says_what_to_install(
 def test_a_home_without_calls_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--home", str(tmp_path), "convert"]) == 3
     assert "nothing to learn from" in capsys.readouterr().err
+
+
+def test_readers_are_named_by_file_and_option(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text('[audience]\n"desk" = "human"\n"desk/rewrite" = "code"\n')
+    assert settings(Home(tmp_path), NOTHING).audience == {"desk": "human", "desk/rewrite": "code"}
+    got = settings(Home(tmp_path), {**NOTHING, "readers": ("code", "desk · text=human", "desk=code")})
+    assert got.audience == {"desk": "code", "desk/rewrite": "code", "*": "code", "desk · text": "human"}
+    with pytest.raises(UsageError, match="audience"):
+        settings(Home(tmp_path), {**NOTHING, "readers": ("desk=robot",)})

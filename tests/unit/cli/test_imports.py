@@ -231,3 +231,13 @@ def test_erase_removes_an_origin_and_names_specialists_trained_on_it(
     store = Home(home).open_store()
     assert {c.origin for c in store.calls()} == {keyring.pseudonym("bob")}
     store.close()
+
+
+def test_the_reader_of_a_log_can_be_said_at_import(tmp_path: Path, home: Path) -> None:
+    log = write(tmp_path / "log.jsonl", [line(1), line(2, audience="human")])
+    assert run(["import", log, "--audience", "code", "--home", str(home)]) == 0
+    store = Home(home).open_store()
+    try:
+        assert {call.id: call.audience for call in store.calls()} == {"c1": "code", "c2": "human"}
+    finally:
+        store.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Mapping
 from threading import current_thread
@@ -64,6 +65,10 @@ async def test_a_model_call_reaches_the_live_path() -> None:
     ("method", "path", "status"),
     [
         ("GET", "/healthz", 200),
+        ("GET", "/readyz", 200),
+        ("HEAD", "/", 200),
+        ("HEAD", "/v1/models", 200),
+        ("POST", "/chat/completions", 404),
         ("GET", "/metrics", 200),
         ("GET", "/v1/chat/completions", 405),
         ("GET", "/v1/deputize/feedback", 405),
@@ -205,3 +210,38 @@ async def test_a_specialist_is_forced_only_with_the_right_to_do_so() -> None:
         allowed = {**OURS, "x-deputize-route": route, "x-key": "a"}
         assert (await made("POST", "/v1/chat/completions", allowed, CALL)).status == 200
     assert len(live.seen) == 3
+
+
+async def test_the_path_of_an_azure_client_names_the_model() -> None:
+    made, live, _ = gateway()
+    body = json.dumps({"messages": [{"role": "user", "content": "q"}]}).encode()
+    path = "/openai/deployments/gpt-4o/chat/completions?api-version=2024-10-21"
+    assert (await made("POST", path, OURS, body)).status == 200
+    (asked,) = live.seen
+    assert asked.model == "gpt-4o" and json.loads(asked.body)["model"] == "gpt-4o"
+    assert asked.query == "?api-version=2024-10-21"
+
+
+async def test_a_packed_request_is_unpacked_before_it_is_read_and_sent_on() -> None:
+    made, live, _ = gateway()
+    packed = {**OURS, "content-encoding": "gzip"}
+    assert (await made("POST", "/v1/chat/completions", packed, gzip.compress(CALL))).status == 200
+    assert live.seen[0].body == CALL and not made.bodies.used
+    assert (
+        await made("POST", "/v1/chat/completions", {**OURS, "content-encoding": "br"}, CALL)
+    ).status == 415
+
+
+async def test_readiness_says_why_not() -> None:
+    made, _, _ = gateway()
+    made.ready = False
+    reply = await made("GET", "/readyz", OURS, b"")
+    assert isinstance(reply.body, bytes)
+    assert (reply.status, json.loads(reply.body)["reasons"]) == (503, ["draining"])
+
+
+async def test_a_form_needs_a_header_that_no_page_can_send() -> None:
+    made, _, _ = gateway()
+    form = {"host": "127.0.0.1", "content-type": "multipart/form-data; boundary=x"}
+    assert (await made("POST", "/v1/files", form, b"--x--")).status == 415
+    assert (await made("POST", "/v1/files", {**form, "authorization": "Bearer sk"}, b"--x--")).status == 200

@@ -39,6 +39,7 @@ def test_an_empty_answer_that_the_gateway_saw_is_an_answer() -> None:
     empty = msgspec.structs.replace(call("a"), response={})
     assert learnable(msgspec.structs.replace(empty, source="gateway")) and not learnable(empty)
     assert not learnable(msgspec.structs.replace(empty, source="gateway", status=502))
+    assert not learnable(msgspec.structs.replace(empty, source="gateway", protocol="embeddings"))
 
 
 def test_an_audit_is_of_the_episode_of_its_call(tmp_path: Path) -> None:

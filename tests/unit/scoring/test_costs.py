@@ -32,7 +32,9 @@ def test_names_and_dates_find_their_price(model: str, input_usd: float) -> None:
 
 
 def test_every_price_has_a_source_and_a_date() -> None:
-    assert all(p.source and p.as_of and p.input_usd > 0 for p in PRICES.models.values())
+    for name in ("gpt-4o-mini", "claude-sonnet-4-5"):
+        price = PRICES.of(name)
+        assert price.source == "genai-prices" and price.as_of and price.input_usd > 0
     assert any("gpt-4o-mini" in line for line in PRICES.assumptions())
 
 
@@ -67,6 +69,18 @@ def test_logged_cost_then_logged_tokens_then_characters() -> None:
     assert both.usd == pytest.approx(counted.usd + guessed.usd) and both.n_estimated == 1
 
 
+def test_tokens_of_a_cache_have_their_own_price() -> None:
+    usage = Usage(prompt_tokens=1000, completion_tokens=10, cached_tokens=600, cache_write_tokens=300)
+    price = costs.Price("m", 3.0, 15.0, "s", "d", cache_read_usd=0.3, cache_write_usd=3.75)
+    assert price.usd(usage) == pytest.approx((100 * 3 + 600 * 0.3 + 300 * 3.75 + 10 * 15) / 1e6)
+    assert costs.Price("m", 3.0, 15.0, "s", "d").usd(usage) == pytest.approx((1000 * 3 + 10 * 15) / 1e6)
+    warm = costs.llm_spend(example(model="claude-sonnet-4-5", usage=usage), PRICES)
+    cold = costs.llm_spend(
+        example(model="claude-sonnet-4-5", usage=Usage(prompt_tokens=1000, completion_tokens=10)), PRICES
+    )
+    assert warm.usd < cold.usd, "a route saves less where the LLM's cache was warm"
+
+
 def test_tool_calls_and_schemas_count() -> None:
     plain = costs.llm_spend(example(), PRICES)
     tools = [{"type": "function", "function": {"name": "f" * 400}}]
@@ -86,9 +100,10 @@ def test_tool_calls_and_schemas_count() -> None:
 
 def test_own_prices_are_read_on_top(tmp_path: Path) -> None:
     (tmp_path / "prices.toml").write_text(
-        '[mine]\nsource = "us"\nas_of = "today"\n[mine.models]\n"m" = {input = 1, output = 2}\n'
+        '[mine]\nsource = "us"\nas_of = "today"\n[mine.models]\n"m" = {input = 1, output = 2, cache_read = 0.1}\n'
     )
     own = costs.load_prices(tmp_path)
+    assert own.of("m").cache_read_usd == 0.1 and own.of("vendor/m-2024-05-13").input_usd == 1.0
     assert own.of("m").input_usd == 1.0 and own.of("gpt-4o").input_usd == 2.5
     (tmp_path / "prices.toml").write_text('[mine.models]\n"m" = {input = "dear"}\n')
     with pytest.raises(BadInput, match="price list"):

@@ -78,3 +78,21 @@ def test_erased_training_examples_are_reported(report: dict[str, Any]) -> None:
 def test_no_word_needs_a_glossary(report: dict[str, Any]) -> None:
     text = shown(report)
     assert not any(word in text for word in ("HCI", "rung", " dev ", "not_worse", "S4", "S6"))
+
+
+def test_what_was_left_out_is_a_row_with_its_evidence_and_the_command_that_takes_it_in(
+    report: dict[str, Any],
+) -> None:
+    site = {**report["source"]["sites"][0], "name": "desk/rewrite", "n_human": 40, "n_unsure": 30}
+    report["source"]["sites"] = [{**site, "evidence": "Of 40 replies: 30 unsure."}]
+    text = shown(report)
+    assert "desk/rewrite: 40 calls, 30 of them unsure. Of 40 replies: 30 unsure." in text
+    assert "deputize convert --audience desk/rewrite=code" in text
+    report["source"]["sites"] = [{**site, "n_human": 0}]
+    assert "Left out" not in shown(report)
+
+
+def test_a_run_that_learns_from_nothing_says_so_in_its_first_line(report: dict[str, Any]) -> None:
+    report["source"]["n_code_calls"] = 0
+    report["nothing_trained_reason"] = "No task can be certified."
+    assert shown(report).startswith("Nothing was learned: of")

@@ -1,6 +1,7 @@
 """Call sites of an agent, and the audience of each reply: a person or code (stage S1).
 
-Only calls meant for code are curated and trained on. A reply of unknown audience counts as meant for a person.
+Only calls meant for code are curated and trained on. A reply of unknown audience counts as meant for a person, and its site
+says that it is unsure.
 
 References:
     Belcak et al. 2025, arXiv 2506.02153, section 6, step S1.
@@ -12,7 +13,7 @@ import hashlib
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
 from deputize.core.artifacts import SiteInference
@@ -20,13 +21,35 @@ from deputize.core.contracts import closed_labels, fold, parse_json_object, shor
 from deputize.core.records import Call
 from deputize.core.sites import Site
 from deputize.core.subjects import Subjects
+from deputize.stages.collect.reply_evidence import LaterUse, TextEvidence, TextUse, use_of_texts
 
 Sign: TypeAlias = Literal[
-    "declared human", "declared code", "tool call", "structured", "label", "unstructured reply", "text"
+    "declared human",
+    "declared code",
+    "tool call",
+    "structured",
+    "label",
+    "unstructured reply",
+    "used",
+    "grammar",
+    "transformation",
+    "text",
+    "unsure",
 ]
 """The evidence by which a reply counts as meant for a person or for code."""
 
-_CODE: frozenset[str] = frozenset({"declared code", "tool call", "structured", "label", "unstructured reply"})
+_CODE: frozenset[str] = frozenset(
+    {
+        "declared code",
+        "tool call",
+        "structured",
+        "label",
+        "unstructured reply",
+        "used",
+        "grammar",
+        "transformation",
+    }
+)
 
 FORM_SHARE = 0.95
 """A site without tools whose undeclared replies have a structure this often is read by code; the rest are unstructured replies."""
@@ -50,27 +73,39 @@ class _CallFacts(NamedTuple):
     """A plain reply as the label it might be."""
     subject: str
     """Whose data it is."""
+    text: TextEvidence | None = None
+    """Of a plain text."""
 
 
-def infer_sites(calls: Iterable[Call], min_origins: int = 1) -> SiteInference:
+def infer_sites(
+    calls: Iterable[Call],
+    min_origins: int = 1,
+    audience: Mapping[str, Literal["code", "human"]] | None = None,
+) -> SiteInference:
     """The sites of a log, and for each call its site and audience.
 
     A site is what the caller declared, else what shares agent, tools, response format and head of the system prompt.
     Of a call the declared audience counts first; then a tool call, a structured reply (response format, a JSON value,
-    one fenced or tagged block) and a label of a closed set are for code, any other text is for a person.
+    one fenced or tagged block) and a label of a closed set are for code. Of plain texts the site decides: they are for code
+    where they stand in later requests or a tool's arguments, share a grammar, or were asked for as a transformation and
+    nobody answers them; any other text is for a person.
 
     Args:
         calls: the log; read once, as a stream.
         min_origins: a site or agent that fewer data subjects call is numbered instead of named.
+        audience: who reads the replies that declare nothing, by the id or name of a site, "agent/site", the agent, or "*".
     """
     places: dict[tuple[str, ...], tuple[str, ...]] = {}
+    later = LaterUse()
     seen: list[_CallFacts] = []
     for call in calls:
         place = (call.agent, call.site, _tool_names(call), _format_type(call), _head(call))
         sign = _sign(call)
         reply = short_reply(text_of(call.response)) if sign == "text" else ""
+        evidence = TextEvidence(call, text_of(call.response)) if sign == "text" else None
+        later.add(call, evidence)
         subject = call.origin or call.group or call.episode or call.id
-        seen.append(_CallFacts(call.id, places.setdefault(place, place), sign, reply, subject))
+        seen.append(_CallFacts(call.id, places.setdefault(place, place), sign, reply, subject, evidence))
     members: dict[tuple[str, ...], list[_CallFacts]] = defaultdict(list)
     for one, key in zip(seen, _site_keys(seen), strict=True):
         members[key].append(one)
@@ -85,17 +120,21 @@ def infer_sites(calls: Iterable[Call], min_origins: int = 1) -> SiteInference:
         site_id = hashlib.blake2b(
             "\x1f".join(key).encode("utf-8", "surrogatepass"), digest_size=6
         ).hexdigest()
-        signs, labels = _signs(group)
-        for one, sign in zip(group, signs, strict=True):
-            site_of[one.id] = site_id
-            audience_of[one.id] = "code" if sign in _CODE else "human"
-        agent, site, *_ = group[0].place
-        site = site if (agent, site) in declared else ""
-        agent = agent if agent in agents else ""
+        signs, labels, why = _signs(group)
+        raw_agent, raw_site, *_ = group[0].place
+        site = raw_site if (raw_agent, raw_site) in declared else ""
+        agent = raw_agent if raw_agent in agents else ""
         name = _name(agent, site, signs)
         names[name] += 1
         numbered = name if names[name] == 1 else f"{name} {names[name]}"
-        sites.append(_site(site_id, numbered, agent, Counter(signs), labels))
+        wanted = (site_id, numbered, f"{raw_agent}/{raw_site}", raw_agent, "*")
+        reader = next((audience[key] for key in wanted if key in audience), None) if audience else None
+        if reader is not None:
+            signs = _declared(group, signs, reader)
+        for one, sign in zip(group, signs, strict=True):
+            site_of[one.id] = site_id
+            audience_of[one.id] = "code" if sign in _CODE else "human"
+        sites.append(_site(site_id, numbered, agent, Counter(signs), labels, why))
     return SiteInference(sites=sites, site_of=site_of, audience_of=audience_of)
 
 
@@ -148,8 +187,9 @@ def _head(call: Call) -> str:
 # ---------------------------------------------------------------- audience
 
 
-def _signs(group: Sequence[_CallFacts]) -> tuple[list[Sign], list[str]]:
-    """The sign of each call of one site, and the closed labels that its plain replies are drawn from ([]: none)."""
+def _signs(group: Sequence[_CallFacts]) -> tuple[list[Sign], list[str], str]:
+    """The sign of each call of one site, the closed labels that its plain replies are drawn from ([]: none), and the
+    evidence of its plain texts in words."""
     signs = [one.sign for one in group]
     plain = [i for i, sign in enumerate(signs) if sign == "text"]
     labels = closed_labels(group[i].reply for i in plain) or []
@@ -157,13 +197,36 @@ def _signs(group: Sequence[_CallFacts]) -> tuple[list[Sign], list[str]]:
         known = set(labels)
         for i in plain:
             signs[i] = "label" if group[i].reply in known else "unstructured reply"
-        return signs, labels
+        return signs, labels, ""
     undeclared = [sign for sign in signs if not sign.startswith("declared")]
     structured = sum(sign == "structured" for sign in undeclared)
     tool_calls = sum(sign == "tool call" for sign in undeclared)
     if structured and not tool_calls and structured >= FORM_SHARE * len(undeclared):
-        signs = ["unstructured reply" if sign == "text" else sign for sign in signs]
-    return signs, labels
+        return ["unstructured reply" if sign == "text" else sign for sign in signs], labels, ""
+    if not plain:
+        return signs, labels, ""
+    use, why = use_of_texts([e for i in plain if (e := group[i].text) is not None], has_tools=tool_calls > 0)
+    for i in plain:
+        signs[i] = _OF_TEXTS[use]
+    return signs, labels, why
+
+
+_OF_TEXTS: dict[TextUse, Sign] = {
+    "used": "used",
+    "grammar": "grammar",
+    "transformation": "transformation",
+    "conversation": "text",
+    "unsure": "unsure",
+}
+
+
+def _declared(group: Sequence[_CallFacts], signs: Sequence[Sign], reader: str) -> list[Sign]:
+    """The signs where somebody says who reads the replies of a site; what a call itself declares stands."""
+    sign: Sign = "declared code" if reader == "code" else "declared human"
+    return [
+        s if one.sign.startswith("declared") or (reader == "code" and s in _CODE) else sign
+        for one, s in zip(group, signs, strict=True)
+    ]
 
 
 def _sign(call: Call) -> Sign:
@@ -211,11 +274,15 @@ _WORDS: tuple[tuple[Sign, str], ...] = (
     ("structured", "structured replies"),
     ("label", "labels of a closed set"),
     ("unstructured reply", "replies without the structure of the others"),
+    ("used", "texts that a later call uses"),
+    ("grammar", "texts with one grammar"),
+    ("transformation", "texts that were asked for as a transformation"),
     ("text", "free text to a person"),
+    ("unsure", "free text of which it is unsure who reads it"),
 )
 
 
-def _site(site_id: str, name: str, agent: str, counts: Counter[Sign], labels: list[str]) -> Site:
+def _site(site_id: str, name: str, agent: str, counts: Counter[Sign], labels: list[str], why: str) -> Site:
     n_calls = counts.total()
     n_code = sum(n for sign, n in counts.items() if sign in _CODE)
     parts = [f"{counts[sign]:,} {words}" for sign, words in _WORDS if counts[sign]]
@@ -229,5 +296,6 @@ def _site(site_id: str, name: str, agent: str, counts: Counter[Sign], labels: li
         n_human=n_calls - n_code,
         n_code=n_code,
         audience="code" if n_code == n_calls else "human" if n_code == 0 else "mixed",
-        evidence=f"Of {n_calls:,} replies: {', '.join(parts)}.",
+        n_unsure=counts["unsure"],
+        evidence=f"Of {n_calls:,} replies: {', '.join(parts)}" + (f" ({why})." if why else "."),
     )

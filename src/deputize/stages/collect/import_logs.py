@@ -9,11 +9,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from msgspec import structs
+
 from deputize.core.artifacts import Skip
 from deputize.core.errors import BadInput
 from deputize.core.import_summary import Imported, ImportedFile, SkipReason
 from deputize.core.progress import Progress, silent
-from deputize.core.records import Call
+from deputize.core.records import Audience, Call
 from deputize.stages.collect.containers.log_files import LogFile, check_readable, find_log_files
 from deputize.stages.collect.containers.log_objects import MAX_VALUE_BYTES, read_objects
 from deputize.stages.collect.importers.base import Importer, Pseudonym, no_pseudonym
@@ -81,6 +83,7 @@ def import_paths(
     progress: Progress = silent,
     *,
     field_paths: Mapping[str, str] | None = None,
+    audience: Audience = "unknown",
 ) -> Imported:
     """Appends the calls of every log to the store; importing the same log again adds nothing.
 
@@ -94,6 +97,7 @@ def import_paths(
         agent: the agent's name for calls that carry none.
         progress: told how many calls have been read.
         field_paths: fields of a call -> where they stand in the user's own format; replaces the importers.
+        audience: of calls that declare none.
 
     Raises:
         BadInput: a path cannot be read, or there is not one call in all of them.
@@ -109,7 +113,9 @@ def import_paths(
     for item in _items(found.files, reader, summary):
         summary.add(item)
         if isinstance(item.item, Call):
-            appender.add(item.item)
+            call = item.item
+            is_silent = call.audience == "unknown" and audience != "unknown"
+            appender.add(structs.replace(call, audience=audience) if is_silent else call)
     appender.flush()
     progress("importing", appender.n_read, appender.n_read)
     if appender.n_read == 0:

@@ -1,0 +1,92 @@
+"""The gateway's own log: text or JSON lines with time and level, and a line for each call that holds nothing of it."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from deputize.core.records import Call
+from deputize.gateway.settings import GatewaySettings
+
+ACCESS = "deputize.access"
+_access = logging.getLogger(ACCESS)
+_OWN = "deputize"
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line: time, level, logger, message, and the fields of an access line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        value: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+        }
+        fields = getattr(record, "fields", None)
+        value |= fields if fields is not None else {"message": record.getMessage()}
+        if record.exc_info and record.exc_info[0] is not None:
+            value["error"] = record.exc_info[0].__name__  # its message may hold a caller's text
+        return msgspec.json.encode(value).decode()
+
+
+class TextLines(logging.Formatter):
+    """Time, level, logger and message on one line; an access line's fields as name=value."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        fields = getattr(record, "fields", None)
+        if fields is not None:
+            record.message = " ".join(f"{name}={value}" for name, value in fields.items())
+        return super().formatMessage(record)
+
+
+def set_up_log(settings: GatewaySettings) -> None:
+    """Sends the log of this process to standard error, in the form that the settings choose."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines() if settings.log_format == "json" else TextLines())
+    logger = logging.getLogger(_OWN)
+    logger.handlers[:] = [handler]
+    logger.propagate = False
+    logger.setLevel(settings.log_level.upper())
+    _access.setLevel(logging.INFO if settings.access_log else logging.CRITICAL)
+
+
+def log_call(call: Call, *, key: str = "") -> None:
+    """Writes the access line of a call, where access lines are wanted.
+
+    Args:
+        call: as it is recorded.
+        key: id of the caller's API key.
+    """
+    if _access.isEnabledFor(logging.INFO):
+        _access.info("call", extra={"fields": access_fields(call, key)})
+
+
+def access_fields(call: Call, key: str = "") -> dict[str, Any]:
+    """The fields of an access line: who asked which model, who answered and why, how long it took. Nothing of the prompt or
+    the answer, and no name that a caller gave but the model's."""
+    decision, usage = call.decision, call.usage
+    fields: dict[str, Any] = {
+        "id": call.id,
+        "protocol": call.protocol,
+        "status": call.status,
+        "model": call.model,
+        "served_by": decision.served_by if decision is not None else "llm",
+        "reason": decision.reason if decision is not None else "",
+        "route": decision.route_id if decision is not None else "",
+        "upstream": call.upstream,
+        "ms": None if call.latency_ms is None else round(call.latency_ms, 1),
+        "ttft_ms": None if call.ttft_ms is None else round(call.ttft_ms, 1),
+        "tokens_in": usage.prompt_tokens if usage is not None else None,
+        "tokens_out": usage.completion_tokens if usage is not None else None,
+        "aborted": call.aborted or None,
+        "tenant": call.tenant,
+        "key": key,
+    }
+    return {name: value for name, value in fields.items() if value not in (None, "")}

@@ -1,0 +1,133 @@
+"""Calls that an instrumented agent reports as OpenTelemetry traces (OTLP/HTTP), so that no gateway stands in its path.
+
+References:
+    OpenTelemetry, "OTLP Specification", section OTLP/HTTP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import msgspec
+from msgspec import structs
+
+from deputize.core.errors import BadInput, MissingExtra, UnsupportedMediaType
+from deputize.core.records import Call
+from deputize.gateway.protocols import CallRecorder
+from deputize.http.handler import JSON_HEADERS, HttpReply
+from deputize.stages.collect.containers.log_objects import LogObject
+from deputize.stages.collect.importers.otel import OtelImporter
+from deputize.stages.collect.log_reader import LogReader
+from deputize.wire.chat_request import decode_object
+
+PROTOBUF = "application/x-protobuf"
+_BIG_BODY_BYTES = 64 * 1024
+_MOST_NAMED = 3
+
+
+class TraceReceiver:
+    """Records the LLM calls among the spans of one request each."""
+
+    def __init__(self, recorder: CallRecorder, pseudonym: Callable[[str, str], str]) -> None:
+        """
+        Args:
+            pseudonym: (raw origin, tenant) -> pseudonym.
+        """
+        self._recorder, self._pseudonym = recorder, pseudonym
+
+    async def receive(self, headers: Mapping[str, str], body: bytes, tenant: str) -> HttpReply:
+        """Takes one export; a second one with the same spans adds nothing.
+
+        Args:
+            headers: lower-case names; x-deputize-agent names the agent of spans whose service has no name.
+            body: without compression.
+            tenant: whose calls they are.
+
+        Raises:
+            UnsupportedMediaType: neither JSON nor protobuf.
+            BadInput: not an export of traces.
+            MissingExtra: protobuf is not installed.
+            StoreError: the calls could not be kept.
+        """
+        self._recorder.admit()
+        declared = headers.get("content-type", "").partition(";")[0].strip().lower()
+        agent = headers.get("x-deputize-agent", "")
+        read = partial(self._read, declared, body, agent, tenant)
+        if len(body) > _BIG_BODY_BYTES:
+            calls, rejected = await asyncio.get_running_loop().run_in_executor(None, read)
+        else:
+            calls, rejected = read()
+        for call in calls:
+            await self._recorder.record(call)
+        return _reply(declared, rejected)
+
+    def _read(self, declared: str, body: bytes, agent: str, tenant: str) -> tuple[list[Call], list[str]]:
+        """The calls of an export, and reasons why LLM spans are none."""
+        export = _decoded(declared, body)
+        reader = LogReader((OtelImporter(),), agent, lambda raw, _: self._pseudonym(raw, tenant))
+        found = LogObject("traces", 1, export)
+        calls: list[Call] = []
+        rejected: list[str] = []
+        for item in (*reader.read(found), *reader.finish()):
+            if isinstance(item.item, Call):
+                calls.append(structs.replace(item.item, tenant=tenant, source="otlp"))
+            elif not item.item.is_no_call:
+                rejected.append(item.item.reason)
+        return calls, rejected
+
+
+def _decoded(declared: str, body: bytes) -> dict[str, Any]:
+    if declared == PROTOBUF:
+        return traces_of_protobuf(body)
+    if declared not in ("application/json", ""):
+        raise UnsupportedMediaType(f"Traces are taken as application/json or {PROTOBUF}.")
+    export = decode_object(body)
+    if not isinstance(export.get("resourceSpans", export.get("resource_spans")), list):
+        raise BadInput("The export needs 'resourceSpans': a list.")
+    return export
+
+
+def traces_of_protobuf(body: bytes) -> dict[str, Any]:
+    """An export in protobuf as OTLP's JSON has it.
+
+    Raises:
+        MissingExtra: the package that knows the messages is not installed.
+        BadInput: it is no such message.
+    """
+    try:
+        from google.protobuf.json_format import MessageToDict
+        from google.protobuf.message import DecodeError
+        from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+    except ImportError:
+        raise MissingExtra.package("opentelemetry-proto", "otel") from None
+    try:
+        message = ExportTraceServiceRequest.FromString(body)
+    except DecodeError:
+        raise BadInput("The request body is not an export of traces in protobuf.") from None
+    export: dict[str, Any] = MessageToDict(message)
+    _name_ids(export, message)
+    return export
+
+
+def _name_ids(export: dict[str, Any], message: Any) -> None:
+    """Writes the ids of spans as hexadecimal digits, as OTLP's JSON has them and protobuf's own JSON form does not."""
+    for shown, resource in zip(export.get("resourceSpans", ()), message.resource_spans, strict=True):
+        for shown_scope, scope in zip(shown.get("scopeSpans", ()), resource.scope_spans, strict=True):
+            for shown_span, span in zip(shown_scope.get("spans", ()), scope.spans, strict=True):
+                shown_span["traceId"], shown_span["spanId"] = span.trace_id.hex(), span.span_id.hex()
+                if span.parent_span_id:
+                    shown_span["parentSpanId"] = span.parent_span_id.hex()
+
+
+def _reply(declared: str, rejected: list[str]) -> HttpReply:
+    """The answer that an exporter expects, in the form of its request."""
+    if declared == PROTOBUF:
+        return HttpReply(200, [("content-type", PROTOBUF)], b"")
+    value: dict[str, Any] = {}
+    if rejected:
+        reasons = "; ".join(dict.fromkeys(rejected[:_MOST_NAMED]))
+        value = {"partialSuccess": {"rejectedSpans": len(rejected), "errorMessage": reasons}}
+    return HttpReply(200, list(JSON_HEADERS), msgspec.json.encode(value))

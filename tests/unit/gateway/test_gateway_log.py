@@ -1,0 +1,72 @@
+"""The gateway's own log."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from deputize.core.records import Call, Decision, Usage
+from deputize.gateway.gateway_log import ACCESS, access_fields, log_call, set_up_log
+from deputize.gateway.settings import GatewaySettings
+
+CALL = Call(
+    id="dpz-1",
+    messages=[{"role": "user", "content": "my secret"}],
+    response={"role": "assistant", "content": "an answer"},
+    agent="desk",
+    model="gpt-4o",
+    latency_ms=12.34,
+    usage=Usage(prompt_tokens=9, completion_tokens=2),
+    decision=Decision(served_by="slm", reason="live", route_id="r1"),
+)
+
+
+@pytest.fixture(autouse=True)
+def _loggers_as_before() -> Iterator[None]:
+    logger = logging.getLogger("deputize")
+    before = logger.handlers[:], logger.propagate, logger.level
+    yield
+    logger.handlers[:], logger.propagate = before[0], before[1]
+    logger.setLevel(before[2])
+    logging.getLogger(ACCESS).setLevel(logging.NOTSET)
+
+
+def lines(capsys: pytest.CaptureFixture[str], **settings: Any) -> list[str]:
+    set_up_log(GatewaySettings(**settings))
+    log_call(CALL, key="k1")
+    logging.getLogger("deputize.gateway").warning("call %s: down", "dpz-2")
+    logging.getLogger("deputize.gateway").debug("nothing")
+    return capsys.readouterr().err.splitlines()
+
+
+def test_json_lines_have_time_level_and_fields(capsys: pytest.CaptureFixture[str]) -> None:
+    access, warning = map(json.loads, lines(capsys, log_format="json", access_log=True))
+    assert (
+        access["id"] == "dpz-1"
+        and access["served_by"] == "slm"
+        and access["ms"] == 12.3
+        and access["key"] == "k1"
+    )
+    assert (warning["level"], warning["message"]) == ("warning", "call dpz-2: down") and warning[
+        "time"
+    ].endswith("+00:00")
+
+
+def test_text_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    access, warning = lines(capsys, access_log=True)
+    assert "INFO deputize.access id=dpz-1 protocol=chat status=200 model=gpt-4o" in access
+    assert "WARNING deputize.gateway call dpz-2: down" in warning
+
+
+def test_access_lines_are_written_where_they_are_wanted(capsys: pytest.CaptureFixture[str]) -> None:
+    (only,) = lines(capsys)
+    assert "WARNING" in only
+
+
+def test_nothing_of_a_call_but_its_model_stands_in_its_line() -> None:
+    shown = json.dumps(access_fields(CALL))
+    assert "secret" not in shown and "answer" not in shown and "desk" not in shown
