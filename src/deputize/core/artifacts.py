@@ -452,6 +452,7 @@ class CallOutcome(Record):
     """At the certified threshold; false where the claim was refused."""
     right: bool
     """The answer is the LLM's."""
+    is_unit: bool = False  # one of the independent calls that the claim was tested on
     confidence: float | None = None
     """Null where nothing could be served: not asked, no answer, left to the LLM, out of distribution."""
     answer: str = ""

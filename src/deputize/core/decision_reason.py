@@ -60,3 +60,12 @@ DecisionReason: TypeAlias = Literal[
     "audit_repeat",  # for the second time, to see how often it differs from itself
 ]
 """Why a model answered a call."""
+
+NOT_SERVING: tuple[DecisionReason, ...] = (
+    "closed",
+    "rolled_back",
+    "certificate_expired",
+    "shadow",
+    "no_specialists",
+)
+"""Reasons of decisions about a route that serves nothing: all its calls have the LLM's answer."""

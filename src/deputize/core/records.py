@@ -106,7 +106,8 @@ class Decision(Record):
     deferred: bool = False
     """In shadow: the specialist left the call to the LLM, so that nothing of it would have been served."""
     audit_share: float | None = None
-    """The share of its served calls that were audited at the time, where the route was serving; else None."""
+    """The share of its served calls that were audited at the time; None where the route served nothing, or the caller chose
+    the model."""
     audit_of: str = ""
     """Of an audit: id of the call that a specialist answered."""
     challenger: ChallengerAnswer | None = None

@@ -52,7 +52,8 @@ class RoutingDecider:
             metrics: counts failures of specialists.
             timeout_s: how long one prediction may take.
             clock_s: perf_counter seconds.
-            audit_share: share of served calls that are audited; noted in each decision of a route that serves.
+            audit_share: share of served calls that are audited; noted in each decision about a route that serves, but not
+                where the caller chose the model.
             life: shares of the calls that are compared in shadow, and audited in a canary; None: the defaults.
             wall_clock_s: Unix seconds, for the age of certificates.
             tool_call_id: makes ids for the tool calls that specialists make.
@@ -73,17 +74,22 @@ class RoutingDecider:
         if table is None and context.override == "auto":
             return NO_ROUTE  # the request need not be read
         request = request_of(exchange.chat, agent=context.agent, site=context.site)
-        route, reason, challenger = table.match(request, context.tenant) if table is not None else NO_MATCH
+        found = table.match(request, context.tenant) if table is not None else NO_MATCH
+        route, reason, challenger, nearest = found
         if challenger is not None:
             route, challenger = self._between(route, challenger, exchange)
-        if route is None:
-            return RoutingOutcome(Decision(reason="override" if context.override == "llm" else reason))
-        outcome = await self._ask(exchange, route, request)
+        if route is not None:
+            outcome = await self._ask(exchange, route, request)
+        elif context.override == "llm":
+            return RoutingOutcome(Decision(reason="override"))
+        else:
+            outcome = RoutingOutcome(_decision_without_route(reason, nearest))
         if challenger is not None:
             outcome = structs.replace(
                 outcome, shadow=self._begin_shadow(challenger, request), compared=challenger
             )
-        if route.state not in SERVING:
+        route = route or nearest
+        if route is None or route.state not in SERVING or context.override != "auto":
             return outcome
         share = audited_share(route, self._audit_share, self._life)
         if challenger is not None:
@@ -190,6 +196,13 @@ def audited_share(route: Route, audit_share: float, life: RouteSettings) -> floa
     return (
         max(audit_share, life.canary_audit_share) if audit_share and route.state == "canary" else audit_share
     )
+
+
+def _decision_without_route(reason: DecisionReason, nearest: Route | None) -> Decision:
+    """The decision on a request that no route fits; it names the serving route whose prompt it has, but changed."""
+    if nearest is None or nearest.state not in SERVING:
+        return Decision(reason=reason)
+    return Decision(reason=reason, route_id=nearest.id, specialist=nearest.specialist)
 
 
 def _excluded(exchange: Exchange, route: Route) -> DecisionReason | None:

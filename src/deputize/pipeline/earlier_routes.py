@@ -8,6 +8,7 @@ nothing of today any more: then the route is closed, and a successor must hold o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -18,11 +19,12 @@ from msgspec import structs
 
 from deputize.core.artifacts import Discovered, Finetuned, TaskResult
 from deputize.core.config import Convert
+from deputize.core.decision_reason import NOT_SERVING
 from deputize.core.earlier_route import EarlierRoute
 from deputize.core.errors import DeputizeError
 from deputize.core.records import EVERY_TENANT, Call, Contract, Route, RouteFile, Task
-from deputize.scoring.certificates import binomial_tail, contradicted_p
-from deputize.stages.curate.traffic_sample import NOT_SERVING, is_drawn
+from deputize.scoring.certificates import NEVER, certify, contradicted_p, every_threshold
+from deputize.stages.curate.traffic_sample import TrafficSample
 from deputize.stages.refine.route_evidence import audit_result, loss_of
 
 if TYPE_CHECKING:
@@ -38,12 +40,12 @@ class ServedEvidence:
 
     loss_of: dict[str, tuple[bytes, float]] = field(default_factory=dict)
     """Episode -> (order of its call among those of the episode, loss of that call)."""
-    call_ids: set[str] = field(default_factory=set)
-    """All calls of the sample."""
+    since: set[str] = field(default_factory=set)
+    """Ids of all calls of the route in the sample since then, those that came while it was closed included."""
 
     def add(self, call: Call, loss: float) -> None:
         """Adds a call; of an episode one random call counts."""
-        self.call_ids.add(call.id)
+        self.since.add(call.id)
         order = blake2b(call.id.encode("utf-8", "surrogatepass"), digest_size=8, person=b"evidence").digest()
         episode = call.episode or call.id
         if episode not in self.loss_of or order < self.loss_of[episode][0]:
@@ -79,8 +81,16 @@ def others_of(file: RouteFile, tenant: str, *, shared_stay: bool) -> tuple[list[
     return [route for route in others if route not in gone], gone
 
 
-def served_evidence(calls: Iterable[Call], routes: Sequence[Route]) -> dict[str, ServedEvidence]:
-    """The evidence of each route by its id, from recorded calls; read once, as a stream."""
+def served_evidence(
+    calls: Iterable[Call], routes: Sequence[Route], sample: TrafficSample
+) -> dict[str, ServedEvidence]:
+    """The evidence of each route by its id, from recorded calls; read once, as a stream.
+
+    Args:
+        calls: every call.
+        routes: the published routes.
+        sample: which of the calls have the composition of the traffic.
+    """
     by_id = {route.id: route for route in routes if route.certificate is not None}
     found = {id: ServedEvidence() for id in by_id}
     for call in calls:
@@ -88,9 +98,14 @@ def served_evidence(calls: Iterable[Call], routes: Sequence[Route]) -> dict[str,
         route = by_id.get(decision.route_id) if decision is not None else None
         if decision is None or route is None or decision.served_by != "llm":
             continue
-        if decision.specialist != route.specialist or not is_drawn(call):
+        if call.id in sample.training_only or decision.reason == "audit_repeat":
             continue
-        if decision.reason == "audit_repeat" or decision.reason in NOT_SERVING:
+        if decision.reason in NOT_SERVING or call.id in sample.after_change:
+            # it says nothing of what was served, but it came afterwards
+            if found[route.id].since:
+                found[route.id].since.add(call.id)
+            continue
+        if decision.specialist != route.specialist:
             continue
         if decision.reason != "audit":
             found[route.id].add(call, 0.0)
@@ -197,13 +212,28 @@ def _only_recent(result: TaskResult, evidence: ServedEvidence, delta: float) -> 
     certificate = result.certificate
     if certificate is None:
         return result
-    recent = [one for one in result.calibration if one.call_id in evidence.call_ids]
-    n_wrong = sum(one.served and not one.right for one in recent)
-    if binomial_tail(n_wrong, len(recent), certificate.epsilon) <= delta:
+    recent = [one for one in result.calibration if one.is_unit and one.call_id in evidence.since]
+    # units that there was no time to read may all be recent ones
+    n_unread = result.evaluation.n_calibration_unread
+    confidence = [NEVER if one.confidence is None else one.confidence for one in recent]
+    grid_L = every_threshold(confidence)
+    sequence = certify(
+        "not_worse_than_llm",
+        confidence + [math.inf] * n_unread,
+        [not one.right for one in recent] + [True] * n_unread,
+        grid_L,
+        certificate.epsilon,
+        result.delta_spending.test_level if result.delta_spending is not None else delta,
+        served_limit=certificate.served_limit,
+    )
+    stricter_L = grid_L[grid_L >= certificate.threshold]
+    if stricter_L.size and stricter_L[-1] in sequence.thresholds_L[: sequence.n_passed]:
         return result
+    n_wrong = sum(one.served and not one.right for one in recent) + n_unread
     refused = (
         "The traffic has changed since the earlier route was certified, and calls from before say nothing of it: of "
-        f"{len(recent)} calibration calls since then {n_wrong} would be served and wrong, which carries no claim yet."
+        f"{len(recent) + n_unread} independent calibration calls since then {n_wrong} would be served and wrong, which "
+        "carries no claim yet."
     )
     return structs.replace(result, certificate=None, refusal_reason=refused, held_out=None)
 

@@ -149,6 +149,7 @@ def _with_earlier_routes(
         unusable_routes,
     )
     from deputize.routes_file import read_routes
+    from deputize.stages.curate.traffic_sample import TrafficSample, traffic_sample
 
     try:
         file = read_routes(run.home.routes_path)
@@ -156,7 +157,8 @@ def _with_earlier_routes(
         run.progress(f"no earlier route is kept: {error}", 0)
         return results, [], {}
     file = routes_of(file, run.state.tenant)
-    evidence = served_evidence(run.calls(), file.routes)
+    sample = traffic_sample(run.calls()) if file.routes else TrafficSample()
+    evidence = served_evidence(run.calls(), file.routes, sample)
     unusable = unusable_routes(run.home, file)
     return keep_or_close_routes(results, discovered, file, evidence, unusable, run.config)
 

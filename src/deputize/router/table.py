@@ -20,9 +20,11 @@ class RouteMatch(NamedTuple):
     """Why there is none."""
     challenger: Route | None = None
     """A new version that may take the place of `route`."""
+    nearest: Route | None = None
+    """The route that it would have but for the limits of what varies in its prompt."""
 
 
-NO_MATCH, CHANGED = RouteMatch(None), RouteMatch(None, "prompt_changed")
+NO_MATCH = RouteMatch(None)
 
 
 class RouteTable:
@@ -69,16 +71,18 @@ class RouteTable:
         """
         route = challenger = None
         is_changed = False
+        nearest: Route | None = None
         for keys, routes, challengers in self._of_tenant.get(tenant) or self._of_tenant[EVERY_TENANT]:
             if route is not None and (challenger is not None or not challengers):
                 continue
             found = keys.match(request)
             is_changed = is_changed or found.is_changed
+            nearest = nearest or routes.get(found.closest)
             if found.key:
                 route = route or routes.get(found.key)
                 challenger = challenger or challengers.get(found.key)
         if route is None and challenger is None:
-            return CHANGED if is_changed else NO_MATCH
+            return RouteMatch(None, "prompt_changed", nearest=nearest) if is_changed else NO_MATCH
         return RouteMatch(route, challenger=challenger)
 
 

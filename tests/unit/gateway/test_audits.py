@@ -155,10 +155,17 @@ async def test_what_is_beyond_the_limit_is_skipped_and_counted() -> None:
 
 async def test_only_a_share_is_audited_and_no_override() -> None:
     parts = Settled()
-    for share, draw in ((0.0, 0.0), (0.5, 0.5)):
-        auditor(parts, UpstreamError("not asked"), share=share, draw=draw).consider(served())
-    auditor(parts, UpstreamError("not asked")).consider(served(reason="override"))
-    assert parts.metrics.value("deputize_audits_total") == 0
+    told = ListObserver(parts)
+    for share, draw, reason, n_audits in (
+        (0.0, 0.0, "live", 0),
+        (0.5, 0.5, "live", 0),
+        (1.0, 0.5, "override", 0),
+        (0.5, 0.4, "canary", 1),
+    ):
+        audits = auditor(parts, says("rain"), share=share, draw=draw, observer=told)
+        audits.consider(served(reason=reason))
+        await audits.finish(5)
+        assert len(told.results) == parts.metrics.value("deputize_audits_total") == n_audits, reason
 
 
 async def said(answer: str) -> Prediction:

@@ -66,6 +66,14 @@ async def test_a_bad_route_is_closed_with_its_evidence(
     assert "rain" not in (home / EVIDENCE_FILE).read_text()
 
 
+async def test_a_canary_is_rolled_back_whole(home: Path, audit: AuditLog) -> None:
+    canary = live_route(state="canary", share=0.1)
+    update_routes(home / "routes.json", lambda f: msgspec.structs.replace(f, routes=[canary]))
+    await observe(monitor(home, audit), "s" * 12, canary)
+    (route,) = read_routes(home / "routes.json").routes
+    assert (route.state, route.share) == ("rolled_back", 1.0), "promoted again, it is no canary of a tenth"
+
+
 async def test_workers_share_the_evidence(home: Path, audit: AuditLog) -> None:
     """Two workers of two halves each, at the same time: every audit counts once, the route is closed once."""
     workers = [monitor(home, audit), monitor(home, audit)]

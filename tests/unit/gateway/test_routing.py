@@ -12,11 +12,11 @@ from tests.unit.gateway.stubs import context, exchange, live_route
 
 from deputize.core.config import RouteSettings
 from deputize.core.errors import DeputizeError
-from deputize.core.records import Prediction, Request, RequestLimits, ShadowPlan
+from deputize.core.records import Prediction, Request, RequestLimits, Route, ShadowPlan
 from deputize.gateway.metrics import Metrics
 from deputize.gateway.protocols import RouteLookup
 from deputize.gateway.routing import RoutingDecider, new_tool_call_id
-from deputize.router.table import CHANGED, RouteMatch
+from deputize.router.table import RouteMatch
 from deputize.wire.registry import MESSAGES
 
 
@@ -29,8 +29,11 @@ class OneRoute:
 
 
 class Changed:
+    def __init__(self, nearest: Route | None = None) -> None:
+        self.nearest = nearest
+
     def match(self, request: Request, tenant: str) -> RouteMatch:
-        return CHANGED
+        return RouteMatch(None, "prompt_changed", nearest=self.nearest)
 
 
 class Saying:
@@ -49,9 +52,13 @@ class Saying:
         return self.said
 
 
-def decider(table: RouteLookup | None, said: Prediction | Exception | None) -> RoutingDecider:
+def decider(
+    table: RouteLookup | None, said: Prediction | Exception | None, *, audit_share: float = 0.0
+) -> RoutingDecider:
     specialists = None if said is None else Saying(said)
-    return RoutingDecider(lambda: table, specialists, Metrics(), timeout_s=1, clock_s=lambda: 0.0)
+    return RoutingDecider(
+        lambda: table, specialists, Metrics(), timeout_s=1, clock_s=lambda: 0.0, audit_share=audit_share
+    )
 
 
 RAIN = Prediction(answer="rain", confidence=0.9)
@@ -192,6 +199,43 @@ async def test_a_tool_choice_against_parallel_calls_is_seen_in_messages() -> Non
     fields = {**BODY, "max_tokens": 9, "tool_choice": {"type": "auto", "disable_parallel_tool_use": True}}
     outcome = await decider(OneRoute(), RAIN).route(exchange({**fields, "temperature": 1}, MESSAGES))
     assert outcome.decision.reason == "params:parallel_tool_calls"
+
+
+@pytest.mark.parametrize(
+    ("override", "said", "share"),
+    [
+        ("auto", RAIN, 0.25),
+        ("auto", DeputizeError("dead"), 0.25),
+        ("llm", RAIN, None),
+        ("slm", RAIN, None),
+        ("slm", DeputizeError("dead"), None),
+    ],
+)
+async def test_the_audited_share_is_noted_where_the_gateway_decides(
+    override: str, said: Any, share: float | None
+) -> None:
+    """A later run draws calls by it; those whose model the caller chose are not drawn at all."""
+    routing = decider(OneRoute(), said, audit_share=0.25)
+    outcome = await routing.route(exchange(context=context(override=override)))
+    assert (outcome.decision.route_id, outcome.decision.audit_share) == ("r", share)
+
+
+@pytest.mark.parametrize(
+    ("state", "override", "expected"),
+    [
+        ("live", "auto", ("prompt_changed", "r", "s", 0.25)),
+        ("live", "llm", ("override", "", "", None)),
+        ("live", "slm", ("prompt_changed", "r", "s", None)),
+        ("closed", "auto", ("prompt_changed", "", "", None)),
+    ],
+)
+async def test_a_changed_prompt_is_noted_with_the_route_that_it_left(
+    state: str, override: str, expected: tuple[object, ...]
+) -> None:
+    routing = decider(Changed(live_route(state=state)), RAIN, audit_share=0.25)
+    decision = (await routing.route(exchange(context=context(override=override)))).decision
+    assert (decision.reason, decision.route_id, decision.specialist, decision.audit_share) == expected
+    assert decision.served_by == "llm"
 
 
 async def test_an_override_carries_no_certificate() -> None:

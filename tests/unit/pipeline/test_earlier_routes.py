@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
-from deputize.core.artifacts import CallOutcome, Discovered, TaskResult
+from deputize.core.artifacts import CallOutcome, Discovered, EvaluationFacts, TaskResult
+from deputize.core.certification import DeltaSpending
 from deputize.core.config import Convert
 from deputize.core.earlier_route import EarlierRoute
 from deputize.core.records import (
@@ -30,6 +32,7 @@ from deputize.pipeline.earlier_routes import (
     served_evidence,
 )
 from deputize.pipeline.publication import published
+from deputize.stages.curate.traffic_sample import traffic_sample
 from deputize.testing import call
 
 CONTRACT = Contract(kind="label", labels=["rain", "sun"])
@@ -89,9 +92,8 @@ def settled(
 ) -> tuple[TaskResult, list[EarlierRoute]]:
     found = Discovered(tasks=[task], keyspaces=[], assignment={})
     file = replace(OLD, routes=[route])
-    (one,), earlier, _ = keep_or_close_routes(
-        [result], found, file, served_evidence(calls, [route]), unusable or {}, config
-    )
+    evidence = served_evidence(calls, [route], traffic_sample(calls))
+    (one,), earlier, _ = keep_or_close_routes([result], found, file, evidence, unusable or {}, config)
     return one, earlier
 
 
@@ -124,23 +126,92 @@ def test_calls_of_another_specialist_or_beyond_the_sample_are_no_evidence() -> N
     left = [
         replace(c, decision=replace(c.decision or Decision(), audit_share=0.02)) for c in traffic(0, 0, 2000)
     ]
-    evidence = served_evidence(left, [ROUTE])["route-t"]
-    assert 20 <= len(evidence.call_ids) <= 65
+    evidence = served_evidence(left, [ROUTE], traffic_sample(left))["route-t"]
+    assert 20 <= len(evidence.since) <= 65
+
+
+def test_changed_prompts_count_as_not_served_while_the_route_goes_on() -> None:
+    """As in calibration. Those after its last call hide nothing of what it served."""
+    calls = traffic(60, 20, 30)
+    changed = replace(calls[-1].decision or Decision(), reason="prompt_changed", confidence=None)
+    others = [call(f"new{i}", decision=changed) for i in range(600)]
+    assert settled([calls[0], *others, *calls[1:]])[1][0].kept
+    assert not settled([*calls, *others])[1][0].kept
+
+
+def calibrated(
+    ids: Iterable[str], n_wrong: int = 0, *, n_units: int | None = None, **more: Any
+) -> TaskResult:
+    """A certified result; of its units the first so many are wrong, and 300 older ones are right.
+
+    Args:
+        ids: of the recent calibration calls.
+        n_wrong: of them.
+        n_units: those of them that are independent; None: all.
+        more: fields of the result.
+    """
+    outcomes = [
+        CallOutcome(
+            call_id=id,
+            served=True,
+            right=at >= n_wrong,
+            is_unit=n_units is None or at < n_units,
+            confidence=0.9,
+        )
+        for at, id in enumerate(ids)
+    ]
+    outcomes += [
+        CallOutcome(call_id=f"old{i}", served=True, right=True, is_unit=True, confidence=0.9)
+        for i in range(300)
+    ]
+    return TaskResult(task_id="t", certificate=CERTIFICATE, calibration=outcomes, **more)
+
+
+def audits(n: int) -> list[str]:
+    return [f"c{i}-audit" for i in range(n)]
 
 
 def test_a_successor_needs_calls_from_after_the_change() -> None:
-    def with_calibration(n_recent: int) -> TaskResult:
-        outcomes = [CallOutcome(call_id=f"c{i}-audit", served=True, right=True) for i in range(n_recent)]
-        outcomes += [CallOutcome(call_id=f"old{i}", served=True, right=True) for i in range(300)]
-        return TaskResult(task_id="t", certificate=CERTIFICATE, calibration=outcomes)
-
-    drifted = traffic(60, 20, 30)
-    refused, (earlier,) = settled(drifted, with_calibration(10))
+    refused, (earlier,) = settled(traffic(60, 20, 30), calibrated(audits(10)))
     assert refused.certificate is None and not earlier.kept
-    assert "of 10 calibration calls since then 0 would be served and wrong" in refused.refusal_reason
-    enough, none = settled(traffic(80, 20, 30), with_calibration(60))
+    assert (
+        "of 10 independent calibration calls since then 0 would be served and wrong" in refused.refusal_reason
+    )
+    enough, none = settled(traffic(80, 20, 30), calibrated(audits(60)))
     assert enough.certificate == CERTIFICATE and not none
-    assert settled(traffic(20, 1, 10), with_calibration(0)) == (with_calibration(0), [])
+    assert settled(traffic(20, 1, 10), calibrated([])) == (calibrated([]), [])
+
+
+def test_its_calls_are_counted_once_a_group_and_at_the_level_of_the_test() -> None:
+    drifted, level = traffic(80, 20, 30), DeltaSpending(delta=0.05, test_level=0.04, n_groups=60)
+    assert settled(drifted, calibrated(audits(70), n_units=70))[0].certificate
+    assert settled(drifted, calibrated(audits(70), n_units=20))[0].certificate is None, "20 groups of calls"
+    assert settled(drifted, calibrated(audits(70), delta_spending=level))[0].certificate
+    spent = replace(level, test_level=0.008)  # which takes 95 calls without an error
+    assert settled(drifted, calibrated(audits(70), delta_spending=spent))[0].certificate is None
+
+
+def test_it_is_held_to_what_is_claimed_of_the_served_calls_and_to_what_was_not_read() -> None:
+    calls = traffic(80, 45, 400)
+    left = [
+        CallOutcome(call_id=f"left{i}", served=False, right=True, is_unit=True, confidence=0.1)
+        for i in range(400)
+    ]
+    result = calibrated(audits(40), 3)
+    result = replace(result, calibration=[*result.calibration, *left])
+    assert settled(calls, result)[0].certificate is None, (
+        "3 of 40 may be wrong in more than 15 %, though not in 5 % of all"
+    )
+    result = calibrated(audits(60), evaluation=EvaluationFacts(n_calibration_unread=5))
+    assert settled(traffic(80, 20, 30), result)[0].certificate is None
+
+
+def test_calls_that_came_while_the_route_was_closed_are_from_after_the_change() -> None:
+    closed = Decision(route_id="route-t", reason="rolled_back")
+    calls = traffic(60, 20, 30) + [call(f"later{i}", decision=closed) for i in range(80)]
+    later = [f"later{i}" for i in range(80)]
+    assert settled(calls, calibrated(later))[0].certificate
+    assert settled([*calls[90:], *calls[:90]], calibrated(later))[0].certificate is None, "before it served"
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from deputize.core.records import (
 )
 from deputize.core.signature import signature
 from deputize.core.template_key import TemplateMatcher
-from deputize.router.table import CHANGED, NO_MATCH, RouteTable
+from deputize.router.table import NO_MATCH, RouteTable
 from deputize.routes_file import read_routes, write_routes
 
 SYSTEM = "You sort letters.\nAnswer yes or no"
@@ -66,13 +66,22 @@ def test_what_varies_finds_the_route_and_what_changed_does_not(file: RouteFile) 
         request(tools=tools),
         request(response_format={"type": "json_object"}),
     ):
-        assert table.match(changed) == CHANGED
+        assert table.match(changed)[:2] == (None, "prompt_changed")
     for other in (
         Request(messages=[]),
         request(system="You write poems."),
         request(system="You write poems.", tools=tools),
     ):
         assert table.match(other) == NO_MATCH
+
+
+def test_a_prompt_beyond_its_limits_names_the_nearest_route(file: RouteFile) -> None:
+    beyond = request(system=SYSTEM + "\nIn French.")
+    assert RouteTable.build(file).match(beyond).nearest == file.routes[0]
+    assert RouteTable.build(file).match(request(system="You sort letters.")).nearest is None
+    kept = replace(file.routes[0], run_id="old")
+    later = RouteFile(run_id="new", routes=[kept], kept_keyspaces={"old": file.keyspaces})
+    assert RouteTable.build(later).match(beyond) == (None, "prompt_changed", None, kept)
 
 
 def test_a_kept_route_is_found_by_the_lines_it_was_certified_with(file: RouteFile) -> None:
@@ -89,7 +98,7 @@ def test_a_kept_route_is_found_by_the_lines_it_was_certified_with(file: RouteFil
     table = RouteTable.build(later)
     assert table.match(request("Case: 1")).route == later.routes[0], "the later run comes first"
     assert table.match(request("Case: 2")).route == kept
-    assert table.match(request("Case: 2", system=SYSTEM + "\nIn French.")) == CHANGED
+    assert table.match(request("Case: 2", system=SYSTEM + "\nIn French."))[:2] == (None, "prompt_changed")
     same_key = replace(later, keyspaces=file.keyspaces, routes=[kept], kept_keyspaces={})
     assert RouteTable.build(same_key).match(request("Case: 2")).route is None, "not by another run's lines"
 

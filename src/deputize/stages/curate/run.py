@@ -114,7 +114,7 @@ def run(
     withheld = [_placed(w, index, inference, splits, repeated, key) for w in left_out]
     head = _head(inference, index, deidentifier, withheld, maker.n_dropped, links, splits)
     warnings = [*detectors.warnings, *_origin_warnings(index, config.min_origins), *head.warnings]
-    warnings += [*fitness.warnings, *_paraphrase_warnings(options.paraphraser)]
+    warnings += [*fitness.warnings, *_option_warnings(options)]
     names, measured = detectors.ensemble(policy).names, detectors.measured
     return msgspec.structs.replace(
         head, examples=examples, warnings=warnings, detectors=names, tagger_recall=measured
@@ -249,6 +249,19 @@ def _beyond_traffic(calls: Sequence[CallSummary], splits: Splits) -> Iterator[Wi
     """The calls that the sample of the traffic leaves out and that are too new for training."""
     reason = "more calls left to the LLM than the traffic has"
     return (Withheld(call_id=c.id, reason=reason, site=c.site) for c in calls if not splits.of(c))
+
+
+def _option_warnings(options: CurateOptions) -> list[str]:
+    return [*_paraphrase_warnings(options.paraphraser), *_override_warnings(options.traffic)]
+
+
+def _override_warnings(traffic: TrafficSample) -> list[str]:
+    if not traffic.n_overridden:
+        return []
+    return [
+        f"{traffic.n_overridden:,} call(s) went to the LLM because their caller asked for it (x-deputize-route: llm). They "
+        "are trained on, and certificates are not about their like."
+    ]
 
 
 def _repeated_samples(

@@ -6,8 +6,9 @@ it too, since its like is asked live. A call that the task's de-identified reque
 no route would get, is one of the task's calls that are not served; so is one that the router takes for a changed prompt. A call outside the limits of the route (declared for a
 person, `n`, an earlier response; see router.request_limits) is not served either.
 
-Not in it: calls without an answer of the LLM to compare with (failed, cut off, answered by a specialist), and what has
-left the store since (erased, expired), which is counted. An answer that breaks the contract stays: whatever is served in
+Not in it: calls without an answer of the LLM to compare with (failed, cut off, answered by a specialist), calls without a
+route beyond the share that was audited of the others (unrouted_calls), and what has left the store since (erased,
+expired), which is counted. An answer that breaks the contract stays: whatever is served in
 its place counts as wrong.
 
 Texts are decrypted a few at a time, asked, compared and forgotten. What is kept of a call here is its id, its place in the
@@ -17,6 +18,7 @@ split and numbers.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import compress
 from typing import Literal, Protocol
 
 import msgspec
@@ -29,6 +31,7 @@ from deputize.core.records import Answer, Call, Example, Request, RequestLimits,
 from deputize.core.template_key import TemplateKeys
 from deputize.router.request_limits import RequestFacts, facts_of, limits_of, only_llm_reason, outside_of_call
 from deputize.scoring.costs import Prices, spend_of
+from deputize.stages.evaluate.unrouted_calls import UnroutedCalls
 from deputize.wire.chat_request import pinned_reason, request_of
 
 MEASURED: tuple[Split, ...] = ("validation", "calibration", "test")
@@ -134,8 +137,10 @@ def read_population(raw: RawCalls, curated: Curated, discovered: Discovered, pri
     commonest = {task.id: _commonest(curated, discovered, task) for task in discovered.tasks}
     calls_of: dict[str, list[PopulationCall]] = {task.id: [] for task in discovered.tasks}
     facts: dict[str, list[RequestFacts]] = {task.id: [] for task in discovered.tasks}
+    unrouted = UnroutedCalls()
     n_seen = 0
     for call in raw:
+        unrouted.see(call)
         place = places.get(call.id)
         if place is None:
             continue
@@ -147,6 +152,7 @@ def read_population(raw: RawCalls, curated: Curated, discovered: Discovered, pri
         task = tasks.get(task_id)
         if task is None:
             continue
+        unrouted.belongs(call, task_id)
         facts[task_id].append(facts_of(call, call.origin or place.group or place.episode or call.id))
         calls_of[task_id].append(
             PopulationCall(
@@ -163,6 +169,10 @@ def read_population(raw: RawCalls, curated: Curated, discovered: Discovered, pri
                 repeated=place.repeated,
             )
         )
+    beyond = unrouted.beyond()
+    for id, calls in calls_of.items():
+        stays = [call.call_id not in beyond for call in calls]
+        calls_of[id], facts[id] = list(compress(calls, stays)), list(compress(facts[id], stays))
     limits = {id: _limits(calls, facts[id], discovered.min_origins) for id, calls in calls_of.items()}
     within = {id: _within(calls, facts[id], limits[id]) for id, calls in calls_of.items()}
     return Population(within, raw, n_missing_from_store=len(places) - n_seen, limits_of=limits)

@@ -142,27 +142,31 @@ def _mean_over_groups(value_N: cert.Floats, groups: Sequence[str]) -> float:
     return float(np.mean(np.bincount(at_N, value_N, len(names)) / np.bincount(at_N, minlength=len(names))))
 
 
-def outcomes(calibration: Evaluation, threshold: float | None) -> list[CallOutcome]:
+def outcomes(calibration: Evaluation, threshold: float | None, n_units: int) -> list[CallOutcome]:
     """The record of the calibration calls that were read.
 
     Args:
-        calibration: in any order.
+        calibration: the calls, units first.
         threshold: the certified one; None where the claim was refused.
+        n_units: units among them.
     """
     return [
         CallOutcome(
             call_id=call_id,
             served=threshold is not None and bool(confidence >= threshold),
             right=bool(right),
+            is_unit=at < n_units,
             confidence=float(confidence) if np.isfinite(confidence) else None,
             answer=answer,
         )
-        for call_id, confidence, right, answer in zip(
-            calibration.call_ids,
-            calibration.confidence_N,
-            calibration.right_N,
-            calibration.answers,
-            strict=True,
+        for at, (call_id, confidence, right, answer) in enumerate(
+            zip(
+                calibration.call_ids,
+                calibration.confidence_N,
+                calibration.right_N,
+                calibration.answers,
+                strict=True,
+            )
         )
     ]
 

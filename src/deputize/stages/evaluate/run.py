@@ -446,7 +446,9 @@ class TaskEvaluation:
             held_out_groups=groups,
             delta_spending=self.decision.spending,
             family_wise=self.family_wise,
-            calibration=rows.outcomes(calibration.evaluation, made.threshold),
+            calibration=rows.outcomes(
+                calibration.evaluation, made.threshold, calibration.n_units - calibration.n_unread
+            ),
         )
 
     def _facts(self, decision: MethodDecision, made: CertificateAttempt) -> EvaluationFacts:

@@ -141,6 +141,45 @@ def test_a_person_is_an_episode_only_close_in_time() -> None:
     assert len(sets(program)) == 100
 
 
+def test_the_calls_of_a_person_are_chained_in_order_of_time() -> None:
+    times = (3000.0, 0.0, 1500.0)
+    calls = [call(f"p{t:g}", [user(f"text {t}")], origin="anna", timestamp=t) for t in times]
+    assert sets(calls) == {frozenset({"p0", "p1500", "p3000"})}, "each within half an hour of the one before"
+    at = [0.0, 1700.0, 3600.0]
+    bob = [call(f"b{t:g}", [user(f"note {t}")], origin="bob", timestamp=t) for t in at]
+    elsewhere = [call("b2000", [user("note")], origin="bob", tenant="b", timestamp=2000.0)]
+    assert sets([*bob, *elsewhere]) == {
+        frozenset({"b0", "b1700"}),
+        frozenset({"b3600"}),
+        frozenset({"b2000"}),
+    }
+
+
+def test_a_person_does_not_join_what_something_else_links() -> None:
+    one, two = dialogue("one", 3, origin="anna"), dialogue("two", 3, 0.5, origin="anna")
+    alone = call("alone", [user("thanks")], origin="anna", timestamp=60.0)
+    named = call("named", [user("other")], origin="anna", episode="run-7", timestamp=61.0)
+    found = sets([*one, *two, alone, named])
+    assert found == {
+        frozenset(c.id for c in one),
+        frozenset([*(c.id for c in two), "alone"]),
+        frozenset({"named"}),
+    }
+
+
+def test_a_person_may_ask_much_where_the_log_is_long() -> None:
+    def log(n_others: int) -> list[Call]:
+        mine = [call(f"p{i}", [user(f"text {i}")], origin="anna", timestamp=float(i)) for i in range(60)]
+        others = [
+            call(f"o{i}", [user(f"note {i}")], origin=f"person {i}", timestamp=float(i))
+            for i in range(n_others)
+        ]
+        return [*mine, *others]
+
+    assert len(sets(log(500))) == 560, "more than a tenth of the log: a program"
+    assert len(sets(log(600))) == 601
+
+
 def test_names_in_the_log_win() -> None:
     named = dialogue("n", 3, episode="run-7")
     unnamed = msgspec.structs.replace(named[2], episode="", id="late")

@@ -148,3 +148,32 @@ def test_many_people_with_few_calls_each_are_not_counted() -> None:
     calls, _ = people_log(900, 1000, np.random.default_rng(1))
     _, splits = curated(calls)
     assert splits.n_people == 0 and splits.warnings == [] and len(splits.split_of_group) == 1000
+
+
+def test_a_call_for_training_only_is_in_no_other_split() -> None:
+    splits = Splits(
+        {"a": "t", "b": "c", "c": "c"}, {"t": "train", "c": "calibration"}, [], training_only={"a", "b"}
+    )
+    assert [splits.of(Call(id=id, messages=[], response={})) for id in "abc"] == ["train", "", "calibration"]
+
+
+def test_calls_that_are_not_curated_go_with_their_group_or_are_split_by_themselves() -> None:
+    """A call that is withheld is in the population: in the split of its episode, or in one of its own."""
+
+    def summary(i: int, kind: str) -> CallSummary:
+        text = {"role": "user", "content": f"{kind} number {i} of the day"}
+        call = Call(id=f"{kind}{i}", messages=[text], response={}, episode=f"e{i}", timestamp=float(i))
+        return summarise(call, "site", "")
+
+    config = Convert(split=(0.45, 0.10, 0.25, 0.20))
+    calls = [summary(i, "sorted") for i in range(100)]
+    beside = [summary(i, "quarantined") for i in range(0, 100, 3)]
+    others = [summary(i, "spoken") for i in range(100, 140)]
+    by_themselves = split_calls(calls, [], config)
+    splits = split_calls(calls, [*beside, *others], config)
+    assert [splits.of(c) for c in calls] == [by_themselves.of(c) for c in calls]
+    assert [splits.of(c) for c in beside] == [by_themselves.of(c) for c in calls[::3]]
+    found = Counter(splits.of(c) for c in others)
+    assert found == {"train": 18, "validation": 4, "calibration": 10, "test": 8}
+    held = split_calls(calls, others, config, {c.id for c in others})
+    assert {held.of(c) for c in others} == {"train"} and {held.of(c) for c in calls} == {*found}

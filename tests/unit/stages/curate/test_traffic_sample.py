@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 import pytest
 
 from deputize.core.artifacts import Curated
 from deputize.core.config import Convert
+from deputize.core.decision_reason import NOT_SERVING
 from deputize.core.records import Call, Decision
 from deputize.privacy.detectors.rules import RuleDetector
 from deputize.privacy.standard_detectors import DetectorSet
 from deputize.stages.collect.audience import infer_sites
 from deputize.stages.curate.run import CurateOptions, run
-from deputize.stages.curate.traffic_sample import (
-    NOT_SERVING,
-    TrafficSample,
-    is_drawn,
-    sampled_share,
-    traffic_sample,
-)
+from deputize.stages.curate.traffic_sample import TrafficSample, traffic_sample
 from deputize.testing import call
 
 
@@ -27,32 +23,50 @@ def left_to_llm(share: float | None, reason: str = "below_threshold") -> Decisio
     return Decision(route_id="route-a", reason=reason, audit_share=share)
 
 
+def served(share: float, reason: str = "live") -> Decision:
+    return Decision(served_by="slm", reason=reason, route_id="route-a", audit_share=share)
+
+
 @pytest.mark.parametrize(
     ("decision", "share"),
     [
         (None, 1.0),
         (Decision(reason="no_route"), 1.0),
-        (Decision(reason="override"), 1.0),
         *((left_to_llm(None, reason), 1.0) for reason in NOT_SERVING),
-        (left_to_llm(0.02), 0.02),
+        *((left_to_llm(0.5, reason), 1.0) for reason in NOT_SERVING),
+        (left_to_llm(0.1), 0.1),
         (left_to_llm(0.5, "params:n"), 0.5),
         (left_to_llm(0.5, "outside_canary"), 0.5),
         (left_to_llm(0.0), 0.0),
-        (left_to_llm(None), 0.0),
+        # the caller chose the model
+        (Decision(reason="override"), 0.0),
+        (left_to_llm(None, "override"), 0.0),
+        (left_to_llm(None, "contract"), 0.0),
+        # nothing but changed prompts came any more
+        (left_to_llm(0.02, "prompt_changed"), 1.0),
     ],
 )
 def test_the_share_is_that_of_the_route_at_the_moment(decision: Decision | None, share: float) -> None:
-    assert sampled_share(decision) == share
+    sample = traffic_sample([call(f"c{i}", decision=decision) for i in range(500)])
+    assert 1 - len(sample.training_only) / 500 == pytest.approx(share, abs=0.06 if 0 < share < 1 else 0)
 
 
-def traffic(share_of: dict[int, float], n: int = 12_000) -> list[Call]:
-    """Two calls in three are served, and audited by the share of their part of the log; "hard" ones go to the LLM."""
+def traffic(
+    share_of: dict[int, float], n: int = 12_000, *, made: Callable[[int], float] = lambda _: 1.0
+) -> list[Call]:
+    """Two calls in three are served, and audited by the share of their part of the log; "hard" ones go to the LLM.
+
+    Args:
+        share_of: part of the log -> audited share.
+        n: calls.
+        made: position -> share of the due audits that do not fail there.
+    """
     rng, out = random.Random(1), list[Call]()
     for i in range(n):
         share = share_of[i * len(share_of) // n]
         if rng.random() < 2 / 3:
-            out.append(call(f"c{i}", decision=Decision(served_by="slm", reason="live", route_id="route-a")))
-            if rng.random() < share:
+            out.append(call(f"c{i}", decision=served(share)))
+            if rng.random() < share * made(i):
                 audit = Decision(reason="audit", route_id="route-a", audit_share=share, audit_of=f"c{i}")
                 out.append(call(f"c{i}-audit", decision=audit))
         else:
@@ -60,19 +74,79 @@ def traffic(share_of: dict[int, float], n: int = 12_000) -> list[Call]:
     return out
 
 
+def drawn_of(calls: list[Call]) -> list[Call]:
+    """The calls of the sample."""
+    beyond = traffic_sample(calls).training_only
+    return [c for c in calls if c.decision and c.decision.served_by == "llm" and c.id not in beyond]
+
+
+def position(one: Call) -> int:
+    return int(one.id.removesuffix("-audit")[1:])
+
+
 def test_the_composition_is_that_of_the_traffic_though_the_share_changes() -> None:
     calls = traffic({0: 0.02, 1: 0.2, 2: 0.5})
-    sample = traffic_sample(calls)
-    drawn = [c for c in calls if c.decision and c.decision.served_by == "llm" and is_drawn(c)]
+    sample, drawn = traffic_sample(calls), drawn_of(calls)
     for part, share in enumerate((0.02, 0.2, 0.5)):
-        mine = [c for c in drawn if int(c.id.removesuffix("-audit")[1:]) // 4000 == part]
+        mine = [c for c in drawn if position(c) // 4000 == part]
         assert len(mine) == pytest.approx(4000 * share, rel=0.25)
-        served = sum(c.id.endswith("-audit") for c in mine)
-        assert served / len(mine) == pytest.approx(2 / 3, abs=0.14 if share < 0.1 else 0.05)
-    assert {c.id for c in drawn}.isdisjoint(sample.training_only)
+        n_served = sum(c.id.endswith("-audit") for c in mine)
+        assert n_served / len(mine) == pytest.approx(2 / 3, abs=0.14 if share < 0.1 else 0.05)
     assert len(drawn) + len(sample.training_only) + sample.n_served == len(calls)
     assert sample.n_audits == sum(c.id.endswith("-audit") for c in calls)
     assert traffic_sample(calls) == sample, "every run draws the same"
+
+
+def test_audits_that_fail_thin_what_was_left_to_the_llm_as_well() -> None:
+    """In the second half nine audits in ten fail: without it, most of the sample there would be hard calls."""
+    calls = traffic({0: 0.2}, 24_000, made=lambda i: 1.0 if i < 12_000 else 0.1)
+    drawn = drawn_of(calls)
+    for newer, n_expected in ((False, 2400), (True, 240)):
+        mine = [c for c in drawn if (position(c) >= 12_000) == newer]
+        assert len(mine) == pytest.approx(n_expected, rel=0.2)
+        assert sum(c.id.endswith("-audit") for c in mine) / len(mine) == pytest.approx(2 / 3, abs=0.08)
+
+
+def test_few_due_audits_say_nothing_of_the_share() -> None:
+    """One audit of two calls that were served: the other calls are drawn by the share that was set."""
+    audit = Decision(reason="audit", route_id="route-a", audit_share=0.1, audit_of="s1")
+    calls = [call("s0", decision=served(0.1)), call("s1", decision=served(0.1)), call("a", decision=audit)]
+    calls += [call(f"c{i}", decision=left_to_llm(0.1)) for i in range(500)]
+    assert len(drawn_of(calls)) == pytest.approx(51, abs=15)
+
+
+def test_answers_that_were_cut_off_or_asked_for_are_not_among_those_that_are_audited() -> None:
+    calls = []
+    for i in range(500):
+        audit = Decision(reason="audit", route_id="route-a", audit_share=0.5, audit_of=f"s{i}")
+        calls += [
+            call(f"cut{i}", decision=served(0.5), aborted=True),
+            call(f"asked{i}", decision=served(0.5, "override")),
+            call(f"s{i}", decision=served(0.5)),
+            *([call(f"a{i}", decision=audit)] if i % 2 else []),
+            call(f"c{i}", decision=left_to_llm(0.5)),
+        ]
+    sample = traffic_sample(calls)
+    assert len(sample.training_only) == pytest.approx(250, abs=35) and sample.n_served == 1500
+
+
+def test_calls_whose_model_the_caller_chose_are_counted() -> None:
+    calls = [call(f"c{i}", decision=Decision(reason="override")) for i in range(3)]
+    assert traffic_sample(calls).n_overridden == 3
+
+
+def test_changed_prompts_are_drawn_as_long_as_the_route_goes_on() -> None:
+    """Half of the agents have a new prompt; then all of them."""
+    changed = left_to_llm(0.1, "prompt_changed")
+    calls = []
+    for i in range(1000):
+        calls += [call(f"n{i}", decision=changed), call(f"o{i}", decision=left_to_llm(0.1))]
+    calls += [call(f"later{i}", decision=changed) for i in range(1000)]
+    sample = traffic_sample(calls)
+    new, old = (sum(f"{kind}{i}" in sample.training_only for i in range(1000)) for kind in "no")
+    assert new == pytest.approx(900, abs=30) and old == pytest.approx(900, abs=30)
+    assert sample.after_change == {f"later{i}" for i in range(1000)}
+    assert sample.after_change.isdisjoint(sample.training_only)
 
 
 def test_second_answers_belong_to_their_audit() -> None:
@@ -138,3 +212,9 @@ def test_second_answers_to_audits_are_repeated_samples() -> None:
     found = curated(40, frozenset(), repeated={"c010": ("c010-2",)})
     assert [e.call_id for e in found.examples if e.repeated] == ["c010"]
     assert found.examples[10].repeated == ["c010-2"]
+
+
+def test_overridden_calls_are_said() -> None:
+    (warning,) = (w for w in curated(40, frozenset(), n_overridden=1203).warnings if "asked for it" in w)
+    assert warning.startswith("1,203 call(s) went to the LLM because their caller asked for it")
+    assert not [w for w in curated(40, frozenset()).warnings if "asked for it" in w]

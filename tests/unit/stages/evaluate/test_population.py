@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+import pytest
 from tests.unit.stages.evaluate.conftest import LABEL, Recorded
 
 from deputize.core.artifacts import Curated, Discovered, Withheld
 from deputize.core.records import (
     Call,
+    Decision,
     Example,
     KeySpace,
     PromptLimits,
@@ -158,6 +160,17 @@ def test_the_request_is_formed_as_the_gateway_forms_it() -> None:
     request = asked_request(odd)
     assert request == Request(messages=odd.messages, agent="shop", site="desk")
     assert asked_request(msgspec.structs.replace(odd, messages=[])) is None
+
+
+def test_calls_without_a_route_are_drawn_like_those_of_the_route() -> None:
+    """All of them have the LLM's answer, of the others only the tenth that was audited: the traffic has as many of both."""
+    audit = Decision(reason="audit", route_id="route-t", audit_share=0.1)
+    unrouted = Decision(reason="no_route")
+    raw = [call(f"c{i}", decision=unrouted if i % 11 else audit, model=f"m{i % 11}") for i in range(1100)]
+    found = population(raw, [example(c) for c in raw])
+    kinds = [bool(int(c.call_id[1:]) % 11) for c in found.of("t")]
+    assert kinds.count(False) == 100 and kinds.count(True) == pytest.approx(100, abs=30)
+    assert len(found.limits_of("t").models) == 11 and found.n_missing_from_store == 0
 
 
 def test_what_has_left_the_store_is_counted() -> None:

@@ -117,3 +117,15 @@ def test_self_agreement_counts_the_calls_that_were_asked_again() -> None:
     found = rows.self_agreement(again, outcomes(5))
     assert found is not None and found.agreement == 0.75 and found.n_calls == 4
     assert rows.self_agreement(outcomes(5)) is None
+
+
+def test_the_record_of_calibration_says_which_calls_were_units() -> None:
+    known = changed(outcomes(4, 1), call_ids=list("0123"), answers=[""] * 4)
+    made = rows.outcomes(known, 0.5, n_units=2)
+    assert [(one.call_id, one.is_unit, one.right, one.served) for one in made] == [
+        ("0", True, False, True),
+        ("1", True, True, True),
+        ("2", False, True, True),
+        ("3", False, True, True),
+    ]
+    assert not any(one.served for one in rows.outcomes(known, None, n_units=4))
