@@ -28,7 +28,7 @@ LOGS: dict[str, tuple[Preparation, Convert]] = {
     # more calls are kept out of training than the claims need: they are the population that is drawn from
     "intent_clinc150 linear+frozen": (
         Preparation(method="linear+frozen"),
-        CONFIG.model_copy(update={"methods": ("linear", "frozen"), "split": (0.45, 0.10, 0.25, 0.20)}),
+        CONFIG.model_copy(update={"methods": ("linear", "frozen"), "split": (0.45, 0.10, 0.07, 0.38)}),
     ),
     # logit_bias makes every one of these calls the LLM's own; the labels are what is to be learnt
     "tweeteval_sentiment_gpt35": (Preparation(audience="code", without=("params",)), CONFIG),
