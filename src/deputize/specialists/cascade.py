@@ -49,6 +49,11 @@ class CascadeSettings(Record):
     """Log-probability of its answer from which the first decides alone."""
 
 
+def never_alone(settings: CascadeSettings) -> CascadeSettings:
+    """The same with both members speaking everywhere."""
+    return msgspec.structs.replace(settings, exit_log_p=NEVER_ALONE)
+
+
 def pooled(*weighed: tuple[ClosedScores, float]) -> ClosedScores:
     """The scores of several members, each with its weight, as one; tokens are those of the last."""
     out = []

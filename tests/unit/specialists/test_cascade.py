@@ -14,7 +14,14 @@ from tests.unit.specialists.test_specialist_card import card
 from deputize.core.errors import BadInput
 from deputize.specialists import cascade
 from deputize.specialists.base import ClosedScores, RawPrediction, choose_each
-from deputize.specialists.cascade import CascadePredictor, CascadeSettings, load_cascade, load_first, pooled
+from deputize.specialists.cascade import (
+    CascadePredictor,
+    CascadeSettings,
+    load_cascade,
+    load_first,
+    never_alone,
+    pooled,
+)
 from deputize.specialists.closed_answers import ClosedAnswers, closed
 from deputize.specialists.learn_schema import learn_schema
 from deputize.specialists.registry import StoredSpecialist
@@ -83,6 +90,8 @@ def test_a_tie_of_the_exit_is_decided_alone_and_never_alone_is_never() -> None:
         None
     ]
     assert CascadePredictor(Member("a"), None, CascadeSettings()).early(["a=.999"]) == [None]
+    never = never_alone(CascadeSettings(first=0.3, exit_log_p=-9.0))
+    assert never.first == 0.3 and CascadePredictor(Member("a"), None, never).early(["a=.999"]) == [None]
 
 
 def test_members_are_loaded_by_their_kind_and_released(

@@ -21,6 +21,7 @@ from deputize.specialists.cascade import (
     SETTINGS_FILE,
     CascadePredictor,
     CascadeSettings,
+    never_alone,
 )
 from deputize.specialists.registry import StoredSpecialist, loader_of
 from deputize.specialists.specialist_card import OUT_OF_DISTRIBUTION_FILE, read_card, settings_of
@@ -33,7 +34,7 @@ MAX_FIT, CHUNK = 600, 16
 """Validation examples that a cascade is fitted on, and those after which the clock is looked at."""
 FIT_SHARE, VALIDATION_SHARE, LEAK_SHARE = 0.1, 0.1, 0.05
 """Of the time left, for reading validation to fit, for predicting it afterwards, and for the leak test."""
-N_REFERENCES = (63, 255)
+N_REFERENCES = (127, 1023)
 """Random secrets that each planted one is compared with: at first, and where that leaves open whether it is safe."""
 
 
@@ -93,7 +94,8 @@ class CascadeMethod:
         )
         leak = planted_secrets.leak_test(
             planted,
-            planted_secrets.loss_of_classifier(predictor),
+            # where the first decides alone it has been tested alone; confidences of two kinds could not be compared
+            planted_secrets.loss_of_classifier(CascadePredictor(cheap, expensive, never_alone(settings))),
             n_references=N_REFERENCES,
             budget_s=LEAK_SHARE * budget_s,
             seed=context.config.seed,
