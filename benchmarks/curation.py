@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.privacy_tasks import KEY, MODEL, SPLIT, asked, help_desk, raw_twin
+from benchmarks.privacy_tasks import KEY, MODEL, SPLIT, asked, help_desk, with_raw_texts
 from benchmarks.table import arguments, save, show
 from deputize.core.artifacts import Curated, Discovered, Selected
 from deputize.core.config import Convert
@@ -63,7 +63,7 @@ def measure(
         config = Convert.model_validate({"seed": seed, "split": SPLIT, "models": (MODEL,), **setting})
         if config.privacy not in prepared:
             examples = curate(calls, infer_sites(calls), config, key=KEY)
-            prepared[config.privacy] = examples, raw_twin(examples, calls), cluster(examples, config)
+            prepared[config.privacy] = examples, with_raw_texts(examples, calls), cluster(examples, config)
         curated, raw, found = prepared[config.privacy]
         selected = Selected(candidates={}, plan={t.id: ["linear"] for t in found.tasks}, base_model=MODEL)
         with tempfile.TemporaryDirectory() as folder:

@@ -1,8 +1,8 @@
-"""The gateway beside its peers, in one run: `python -m benchmarks.gateway --json OUT`.
+"""The gateway compared with its peers, in one run: `python -m benchmarks.gateway --json OUT`.
 
 A loopback nginx plays the upstream; wrk sends a 1.9 KB chat request with tools; every gateway is measured in turn,
 several rounds interleaved, so that drift of the machine hits all alike. Ours runs with strict durability, encryption
-and routing on. Processor time per request (user and system, of a gateway and all its children) is given beside rates,
+and routing on. Processor time per request (user and system, of a gateway and all its children) is given next to rates,
 for it says what a gateway costs even where load generator and upstream compete with it for the cores. Needs Debian's nginx-light and wrk; peers install into environments of their own on first use, and the
 table says which could not.
 """

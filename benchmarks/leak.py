@@ -75,7 +75,7 @@ def one(
         n_references: random secrets per planted one.
         to_the_end: make all passes, where fine-tuning would stop once validation is solved.
         repeats: how often each planted secret stands in train; 0: never, to compare with.
-        looks: passes after which the secrets are looked at, beside the end; 0: the untuned model.
+        looks: passes after which the secrets are looked at, besides the end; 0: the untuned model.
         report_row: gets a row per epoch and number of repeats.
         changed: settings of the training that differ from those of fine-tuning.
     """

@@ -1,4 +1,4 @@
-"""The gateways ours is measured beside: how each is installed into an environment of its own, and started."""
+"""The gateways ours is compared with: how each is installed into an environment of its own, and started."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What de-identification costs a task: specialists trained on de-identified calls next to ones trained on raw calls.
+"""What de-identification costs a task: specialists trained on de-identified calls compared with ones trained on raw calls.
 
 Both learn from the same examples of the same split, by the same method and seed; only the texts differ. Both
 are asked the same unseen calls. The live path shows a specialist raw requests, so that is the comparison that counts;
@@ -78,7 +78,7 @@ def help_desk(n_episodes: int, seed: int) -> list[Call]:
     ]
 
 
-def raw_twin(curated: Curated, calls: Sequence[Call]) -> Curated:
+def with_raw_texts(curated: Curated, calls: Sequence[Call]) -> Curated:
     """The same examples with the texts as they were."""
     by_id = {c.id: c for c in calls}
     examples = [
@@ -129,7 +129,7 @@ def compare(
     """
     config = Convert.model_validate({"seed": seed, "privacy": level, "split": SPLIT, "models": (MODEL,)})
     curated = curate(calls, infer_sites(calls), config, key=KEY)
-    raw = raw_twin(curated, calls)
+    raw = with_raw_texts(curated, calls)
     found = cluster(curated, config)
     plan: dict[str, list[str]] = {}
     for task in found.tasks:

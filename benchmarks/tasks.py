@@ -1,4 +1,4 @@
-"""Task discovery beside its peers, in one run: `python -m benchmarks.tasks --json OUT`.
+"""Task discovery compared with its peers, in one run: `python -m benchmarks.tasks --json OUT`.
 
 Logs: two simulated ones with known tasks, the MetaGPT cache with its regex labels, and CLINC150's utterances for the
 semantic step alone (k is known to no method but KMeans). Every method sees the same calls.

@@ -1,4 +1,4 @@
-"""Training a specialist beside a plain fine-tuning loop, in one run: `python -m benchmarks.training --json OUT`.
+"""Training a specialist compared with a plain fine-tuning loop, in one run: `python -m benchmarks.training --json OUT`.
 
 The task is the demo's extraction job: a customer's letter under a long fixed prompt, four fields as JSON. Every recipe
 starts from the same model, trains on the same letters for the same time, and is then judged by the loss of the values
@@ -179,13 +179,15 @@ def measure_ours(
     return _row(name, tuning.n_tokens, n_examples, tuning.busy_s, len(examples), float(np.mean(right)))
 
 
-def _row(name: str, n_tokens: int, n_examples: int, seconds: float, n_lessons: int, right: float) -> Measured:
+def _row(
+    name: str, n_tokens: int, n_examples: int, seconds: float, n_training_examples: int, right: float
+) -> Measured:
     return Measured(
         name,
         n_tokens / max(1, n_examples),
         n_tokens / seconds,
         n_examples / seconds,
-        n_examples / n_lessons,
+        n_examples / n_training_examples,
         right,
     )
 

@@ -30,7 +30,7 @@ LOGS: dict[str, tuple[Preparation, Convert]] = {
         Preparation(method="linear+frozen"),
         CONFIG.model_copy(update={"methods": ("linear", "frozen"), "split": (0.45, 0.10, 0.07, 0.38)}),
     ),
-    # logit_bias makes every one of these calls the LLM's own; the labels are what is to be learnt
+    # logit_bias makes every one of these calls the LLM's own; the labels are what is to be learned
     "tweeteval_sentiment_gpt35": (Preparation(audience="code", without=("params",)), CONFIG),
     # a survey and a question of yes or no, asked one snapshot of a model; the agent parses the letter or word out of the reply
     "drift_opinionqa_prime": (Preparation(audience="code", model="gpt-4-0314", parsed="answer"), CONFIG),

@@ -26,7 +26,7 @@ N_CALLS = 50_000
 
 
 def detection_row(n_runs: int, seed: int, n_before: int = 300, most: int = 3000) -> dict[str, Any]:
-    """Audits until the roll-back after the loss has jumped, with a sound past of `n_before` audits."""
+    """Audits until the rollback after the loss has jumped, with a sound past of `n_before` audits."""
     rng = np.random.default_rng(seed)
     delays = []
     for _ in range(n_runs):
@@ -52,7 +52,7 @@ def detection_row(n_runs: int, seed: int, n_before: int = 300, most: int = 3000)
 
 
 def false_rollback_rows(n_runs: int, seed: int) -> list[dict[str, Any]]:
-    """Share of the sound routes that are rolled back within so many calls, beside what is promised."""
+    """Share of the sound routes that are rolled back within so many calls, next to what is promised."""
     out = []
     for rate in (ALLOWED, 0.8 * ALLOWED):
         rng = np.random.default_rng([seed, int(1000 * rate)])

@@ -19,7 +19,7 @@ def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_tagger(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a tagger that has learnt ticket numbers like 123-45 and little else."""
+    """The folder of a tagger trained on ticket numbers like 123-45 and little else."""
     import torch
 
     from deputize.privacy.tagger import TaggerTrainingSettings, train_tagger
@@ -41,7 +41,7 @@ def tiny_tagger(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 @pytest.fixture(scope="session")
 def gliner_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A real GLiNER that has learnt ticket numbers, as a folder: gliner lives in an environment of its own (`make detectors`)."""
+    """A real GLiNER trained on ticket numbers, as a folder: gliner lives in an environment of its own (`make detectors`)."""
     pytest.importorskip(
         "gliner", reason="gliner asks for an older transformers than ours: see `make detectors`"
     )

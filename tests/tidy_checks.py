@@ -310,22 +310,46 @@ def unread_names(root: Path, public: Collection[str], exceptions: Mapping[str, s
 # --- words
 
 
-def retired_words(root: Path, words: Collection[str], exceptions: Mapping[str, str]) -> list[str]:
-    """Lines of the package with a word that was given up for a term of the field, alone or as a part of a name."""
+def retired_words(
+    root: Path, words: Collection[str], patterns: Collection[str], exceptions: Mapping[str, str]
+) -> list[str]:
+    """Lines of code and pages with a word that was given up for a term of the field, alone or as a part of a name.
+
+    Args:
+        root: of the repository.
+        words: the words, in lower case.
+        patterns: regular expressions for words that also have an ordinary meaning.
+        exceptions: files that may have them; each with its reason.
+    """
     any_case, capitalised = (
         "|".join(map(re.escape, words)),
         "|".join(re.escape(w.capitalize()) for w in words),
     )
-    pattern = re.compile(rf"((?<![A-Za-z])(?i:{any_case})(?![a-z])|(?:{capitalised})(?![a-z]))")
+    pattern = re.compile(
+        "|".join(
+            [rf"(?<![A-Za-z])(?i:{any_case})(?![a-z])", rf"(?:{capitalised})(?![a-z])"]
+            + [f"(?:{one})" for one in patterns]
+        )
+    )
     found, needed = [], set()
-    for name, path in modules(root).items():
+    for path in _written(root):
+        name = path.relative_to(root).as_posix()
         for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1):
-            for word in pattern.findall(line):
+            for match in pattern.finditer(line):
                 if name in exceptions:
                     needed.add(name)
                 else:
-                    found.append(f"{name}:{number}: {word}")
+                    found.append(f"{name}:{number}: {match.group()}")
     return found + _stale("words", exceptions, needed)
+
+
+def _written(root: Path) -> list[Path]:
+    """Code, templates, tables and pages."""
+    found = [*root.glob("*.md"), *(root / "docs").rglob("*.md")]
+    for folder in ("src", "tests", "benchmarks"):
+        for kind in ("py", "j2", "toml"):
+            found += (root / folder).rglob(f"*.{kind}")
+    return sorted(found)
 
 
 def indirect_docstrings(root: Path) -> list[str]:
@@ -355,7 +379,7 @@ def private_imports(root: Path) -> list[str]:
 
 
 def untested_modules(root: Path, exceptions: Mapping[str, str]) -> list[str]:
-    """Modules without a test file of their name at their place in tests/unit; that of a package is in or beside its folder."""
+    """Modules without a test file of their name at their place in tests/unit; that of a package is in or next to its folder."""
     missing = {}
     for name, path in modules(root).items():
         folder, _, stem = name.rpartition("/")

@@ -1,4 +1,4 @@
-"""A GLiNER of a few hundred KB, built from its own configuration class and taught to find ticket numbers in a minute."""
+"""A GLiNER of a few hundred KB, built from its own configuration class and trained to find ticket numbers in a minute."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def row(model: Any, samples: Sequence[Sample]) -> dict[str, Any]:
 
 
 def trained(folder: Path, labels: Sequence[str], steps: int = 160) -> Any:
-    """A GLiNER that has learnt from tiny_encoder's samples that ticket numbers are LABEL, among other labels."""
+    """A GLiNER trained on tiny_encoder's samples to find ticket numbers as LABEL, among other labels."""
     import torch
 
     rng = random.Random(0)

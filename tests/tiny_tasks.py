@@ -1,4 +1,4 @@
-"""Five small tasks, one per kind of contract, for tests of S4, S5 and the local engine."""
+"""Five small tasks, one per kind of contract, for tests of selection, fine-tuning and the local engine."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def task(kind: str, n_calls: int = 80) -> Task:
 
 
 def make(kinds: tuple[str, ...] = tuple(CONTRACTS), n: int = 80) -> tuple[Curated, Discovered]:
-    """Examples of tasks with their split: six tenths train, two tenths dev, the rest calibration and test."""
+    """Examples of tasks with their split: six tenths train, two tenths validation, the rest calibration and test."""
     shares: dict[Split, int] = {"train": 6, "validation": 2, "calibration": 1, "test": 1}
     sides = [side for side, n in shares.items() for _ in range(n)]
     examples = [example(kind, i, sides[i % 10]) for kind in kinds for i in range(n)]
@@ -131,7 +131,7 @@ def train(
     minutes: float = 5.0,
     seed: int = 0,
 ) -> Finetuned:
-    """S5 on tiny tasks; specialists lie in home/specialists."""
+    """Fine-tuning on tiny tasks; specialists lie in home/specialists."""
     curated, discovered = make(kinds, n)
     selected = Selected(candidates={}, plan={k: list(methods) for k in kinds}, base_model=model)
     return finetune(

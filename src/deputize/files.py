@@ -23,7 +23,7 @@ def write_atomic(path: Path, data: bytes, *, mode: int = 0o600) -> None:
     """
     temporary = ""
     try:
-        temporary = _written_beside(path, data, mode)
+        temporary = _written_next_to(path, data, mode)
         Path(temporary).replace(path)
         sync_folder(path.parent)
     except OSError as error:
@@ -45,7 +45,7 @@ def write_new(path: Path, data: bytes, *, mode: int = 0o600) -> bool:
     """
     temporary = ""
     try:
-        temporary = _written_beside(path, data, mode)
+        temporary = _written_next_to(path, data, mode)
         try:
             os.link(temporary, path)  # unlike a rename, a link fails where the name is taken
         except FileExistsError:
@@ -59,7 +59,7 @@ def write_new(path: Path, data: bytes, *, mode: int = 0o600) -> bool:
     return True
 
 
-def _written_beside(path: Path, data: bytes, mode: int) -> str:
+def _written_next_to(path: Path, data: bytes, mode: int) -> str:
     """A synced temporary file with `data` in the folder of `path`; removed again where writing fails."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")

@@ -115,7 +115,7 @@ class Watcher:
         """The result so far and the decision; no decision where nothing has changed since an idle look. Bad routes go back."""
         file = routes_of(read_routes(self._home.routes_path), self._tenant)
         state = newest_state(self._home, self._tenant)
-        with self._home.fresh() as home:  # opened anew: what a crashed process left is read in
+        with self._home.fresh() as home:  # opened again: what a crashed process left is read in
             # reading every call is expensive: not where nothing came since (feedback alone waits for the next call)
             self._mark = (home.store.count(), file.generation, state.run_id if state else "")
             if self._last is not None and self._last[0] == self._mark and self._last[1].idle:

@@ -1,4 +1,4 @@
-"""Erasing somebody a specialist learnt from, then the command lines that are offered, as they stand."""
+"""Erasing somebody a specialist was trained on, then the command lines that are offered, as they stand."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_what_is_offered_after_an_erasure_trains_again_without_the_erased(
     assert (after.id, after.state) == (before.id, "live") and after.specialist != before.specialist
     with Home(home) as opened:
         assert [t.path for t in trained_on_erased(opened)] == [before.specialist], (
-            "the new one learnt from none"
+            "the new one was trained on none"
         )
         assert len(list(specialists_of(opened))) == 2
         published = [e.subject for e in opened.audit.entries() if e.action == "route.publish"]

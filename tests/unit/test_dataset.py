@@ -110,7 +110,7 @@ def test_a_curator_of_one_tenant_gets_that_tenant_only(home: Path, tmp_path: Pat
     assert sum(everything.rows.values()) == 120 and sum(part.rows.values()) == 60
 
 
-def test_what_was_put_back_is_learnt_from_by_the_next_run(
+def test_what_was_put_back_is_trained_on_by_the_next_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     home = tmp_path / "home"

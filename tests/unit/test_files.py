@@ -37,7 +37,7 @@ def test_a_file_is_replaced_whole_and_for_its_owner_only(tmp_path: Path) -> None
     assert [p.name for p in path.parent.iterdir()] == ["a.json"]
 
 
-def test_a_full_disk_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path) -> None:
+def test_a_full_disk_leaves_the_old_file_and_nothing_next_to_it(tmp_path: Path) -> None:
     path = tmp_path / "a"
     write_atomic(path, b"old")
     with files_of_at_most(1000):

@@ -53,7 +53,7 @@ class Terminal:
         click.echo(plain(text))
 
     def note(self, text: str) -> None:
-        """A line beside the result."""
+        """A line next to the result."""
         click.echo(plain(text), err=True)
 
     def table(self, heads: Sequence[str], rows: Sequence[Sequence[Any]], *, title: str = "") -> None:

@@ -495,6 +495,6 @@ class Evaluated(Record):
     earlier: list[EarlierRoute] = msgspec.field(default_factory=list)
     """Published routes of which this run certified no successor."""
     outdated: dict[str, str] = msgspec.field(default_factory=dict)
-    """Published routes with a successor that may not serve beside it -> why."""
+    """Published routes with a successor that may not serve alongside it -> why."""
     n_missing_from_store: int = 0
     """Calls of validation, calibration and test that had left the store (erased, expired) and were left out."""

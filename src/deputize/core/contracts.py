@@ -103,7 +103,7 @@ def answer_of(response: Message, contract: Contract) -> Answer | None:
     """The canonical answer of a reply, or None where the reply breaks the contract.
 
     label -> str; json -> dict; tool_call -> list of {"name", "arguments"} or DEFER; text -> str as it stands, without
-    the white space at its end. A reply in another fence than the contract's, or with other text beside its tool calls,
+    the white space at its end. A reply in another fence than the contract's, or with other text next to its tool calls,
     would not be served as it stands: it is no answer, or the LLM's to give where the contract may defer. The same holds
     for a reply with anything besides text and tool calls (a refusal, sound, citations, images): only these are served.
     """

@@ -74,7 +74,7 @@ def score(
 
 
 class _Compared(NamedTuple):
-    """A call next to the simulated LLM's answer to the same request."""
+    """A call and the simulated LLM's answer to the same request."""
 
     call: Seen
     wanted: Message

@@ -1,6 +1,6 @@
 """Audits: the LLM is asked what a specialist has answered already, and the two answers are compared.
 
-What a specialist in shadow says beside an answer of the LLM becomes evidence here too.
+What a specialist in shadow says next to an answer of the LLM becomes evidence here too.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class Auditor:
         self._begin(self._audit(served, route))
 
     def compared(self, answered: Exchange, outcome: ExchangeOutcome) -> None:
-        """Takes what a specialist in shadow said beside an answer of the LLM as evidence."""
+        """Takes what a specialist in shadow said next to an answer of the LLM as evidence."""
         route = answered.routing.compared
         said = said_in_shadow(answered.routing)
         if route is None or said is None or not is_due(said, route):

@@ -53,7 +53,7 @@ def read_evidence(home: Path) -> dict[EvidenceKey, RouteEvidence]:
         return {}
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise BadInput(
-            f"{path} cannot be read ({error}); delete it to begin the evidence of all routes anew."
+            f"{path} cannot be read ({error}); delete it to begin the evidence of all routes again."
         ) from error
 
 
@@ -64,7 +64,7 @@ def write_evidence(home: Path, known: Mapping[EvidenceKey, RouteEvidence]) -> No
 
 
 def forget_evidence(home: Path, route: Route, *, at_s: float) -> None:
-    """Begins the evidence of a route anew: calls before `at_s` (Unix seconds) do not count. For a promotion by hand.
+    """Begins the evidence of a route again: calls before `at_s` (Unix seconds) do not count. For a promotion by hand.
 
     Raises:
         BadInput, StoreError: the file cannot be read or written.

@@ -72,7 +72,7 @@ async def _frames(answer: Completion, writer: StreamWriter) -> AsyncGenerator[by
 
 
 def whole_reply(exchange: Exchange, leg: Leg, body: bytes) -> tuple[HttpReply, ExchangeOutcome]:
-    """An upstream's whole answer: its own bytes in the same protocol, encoded anew in another."""
+    """An upstream's whole answer: its own bytes in the same protocol, encoded again in another."""
     response = leg.response
     assert response is not None
     status = response.status

@@ -1,8 +1,8 @@
-"""Evidence about routes, and roll-back of those whose calls go bad, in the gateway itself.
+"""Evidence about routes, and rollback of those whose calls go bad, in the gateway itself.
 
     HOME/audit_evidence.json   evidence of each route and specialist, shared by the workers; numbers only
 
-A comparison is in that file before it is recorded as a call, and a roll-back or a promotion (gateway.promotion) is decided
+A comparison is in that file before it is recorded as a call, and a rollback or a promotion (gateway.promotion) is decided
 there before the route file is changed. So a process that is killed in between loses neither: the next comparison, or the
 next start of a worker, carries the change out.
 """
@@ -171,7 +171,7 @@ class RouteMonitor:
         self._said: set[str] = set()
 
     async def observe(self, outcome: AuditOutcome) -> None:
-        """Counts one audit; it is in the file, and a roll-back that follows is done, when this returns.
+        """Counts one audit; it is in the file, and a rollback that follows is done, when this returns.
 
         Files are written in a thread; audits that come meanwhile are written together. An error is logged, and what could
         not be written is tried again with the next audit.
@@ -192,7 +192,7 @@ class RouteMonitor:
                 )
 
     async def check_routes(self) -> None:
-        """Carries out roll-backs that an ended process had decided on, and says which routes are not watched."""
+        """Carries out rollbacks that an ended process had decided on, and says which routes are not watched."""
         try:
             known = await asyncio.to_thread(self._count, [])
             file = await asyncio.to_thread(read_routes, self._home / "routes.json")

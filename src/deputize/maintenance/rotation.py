@@ -49,7 +49,7 @@ def rotate(home: Home, *, provider: KeyProvider | None = None, actor: str = "") 
 
 
 def fresh_file() -> str:
-    """A name for a new key file beside the old one."""
+    """A name for a new key file next to the old one."""
     return f"kek-{os.urandom(4).hex()}.key"
 
 

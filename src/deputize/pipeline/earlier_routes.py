@@ -123,7 +123,7 @@ def keep_or_close_routes(
     config: Convert,
 ) -> tuple[list[TaskResult], list[EarlierRoute], dict[str, str]]:
     """(the results, claims that rest on outdated calls refused; what becomes of each route without a successor; routes
-    with one that may not serve beside it, and why).
+    with one that may not serve alongside it, and why).
 
     Args:
         results: of this run.
@@ -154,7 +154,9 @@ def keep_or_close_routes(
     earlier, outdated = [], {}
     for route in file.routes:
         task = task_of[route.id]
-        why = unusable.get(route.id) or against.get(route.id) or _laxer(route, config) or _edited(route, task)
+        why = (
+            unusable.get(route.id) or against.get(route.id) or _weaker(route, config) or _edited(route, task)
+        )
         if task is not None and task.id in certified:
             if why:
                 outdated[route.id] = why
@@ -179,7 +181,7 @@ def _task_of(route: Route, tasks: Sequence[Task]) -> Task | None:
     return by_id or next((task for task in tasks if keys.intersection(task.keys)), None)
 
 
-def _laxer(route: Route, config: Convert) -> str:
+def _weaker(route: Route, config: Convert) -> str:
     """Why a route's certificate is not what is asked for now; "" where it is."""
     certificate, limit = route.certificate, config.limit_among_served
     if certificate is None:

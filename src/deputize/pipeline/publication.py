@@ -1,4 +1,4 @@
-"""The route file after a run: how new specialists come into service beside those that serve.
+"""The route file after a run: how new specialists come into service alongside those that serve.
 
 A new specialist for a task that nothing serves yet begins as `[routes] start` says. Where one serves, the new one is its
 challenger until its own calls have carried it to live (gateway.promotion); then the older one is kept for one step back.
@@ -33,7 +33,7 @@ def published(
         old: in force.
         fresh: routes of the run, in whatever state.
         earlier: what becomes of old routes without a successor.
-        outdated: ids of old routes with a successor that may not serve beside it: something speaks against them.
+        outdated: ids of old routes with a successor that may not serve alongside it: something speaks against them.
         start: the state in which a new specialist begins.
         first_share: of a canary.
     """
@@ -72,7 +72,7 @@ def _with_the_rest(
     previous: list[Route],
     earlier: Sequence[EarlierRoute],
 ) -> RouteFile:
-    """The file with these routes and what stays of the old one beside them."""
+    """The file with these routes and what stays of the old one alongside them."""
     keep = {one.route_id: one.specialist for one in earlier if one.kept}
     routes = [*routes, *_of_other_tasks((r for r in old.routes if keep.get(r.id) == r.specialist), routes)]
     serving = {r.id for r in routes if is_serving(r)}

@@ -178,7 +178,7 @@ def wants_usage(fields: dict[str, Any]) -> bool:
 def ask_for_usage(body: bytes, fields: dict[str, Any]) -> bytes:
     """The same body with `stream_options.include_usage` on.
 
-    Where the client sent no stream_options every other byte stays as it was; else the body is encoded anew.
+    Where the client sent no stream_options every other byte stays as it was; else the body is encoded again.
     """
     options = fields.get("stream_options")
     if options is None and "stream_options" not in fields:

@@ -1,4 +1,4 @@
-"""Frames of the protocols, for the tests beside this file."""
+"""Frames of the protocols, for the tests next to this file."""
 
 from __future__ import annotations
 

@@ -345,7 +345,7 @@ async def test_an_answer_is_served_as_it_was_compared(
         assert "x-deputize-uncompared" not in raw.headers
 
 
-async def test_a_text_beside_tool_calls_is_served_too(home: Path, upstream: LoopbackUpstream) -> None:
+async def test_a_text_next_to_tool_calls_is_served_too(home: Path, upstream: LoopbackUpstream) -> None:
     request = Request(messages=MESSAGES, tools=TOOLS)
     contract = Contract(kind="tool_call", tools=["block_card"], content="One moment, please.")
     publish(home, route_for(request, contract))

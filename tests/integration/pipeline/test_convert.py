@@ -1,4 +1,4 @@
-"""S2 from the store into a sealed stream: what a stop in the middle leaves, and what later stages read."""
+"""Curation from the store into a sealed stream: what a stop in the middle leaves, and what later stages read."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ SECRET = "the blue heron of Trieste"
 
 
 class House:
-    """A home with two people's calls and a run that learnt from both."""
+    """A home with two people's calls and a run that was trained on both."""
 
     def __init__(self, home: Path) -> None:
         self.opened = Home(home)
@@ -194,7 +194,7 @@ def test_the_lines_that_are_offered_can_be_used_as_they_are(
     close, convert, _ = (shlex.split(line)[1:] for line in json.loads(capsys.readouterr().out)["retrain"])
     assert run(close) == 0
     assert read_routes(house.home / "routes.json").routes[0].state == "closed"
-    # convert as far as its settings: they are those of the run that taught the specialist
+    # convert as far as its settings: they are those of the run that trained the specialist
     given = CONVERT.make_context("convert", convert[3:]).params
     options = {name: value for name, value in given.items() if name in Convert.model_fields}
     assert settings(house.opened, options) == house.run.config
@@ -362,7 +362,7 @@ def test_a_rewrite_stopped_while_moving_is_finished_by_the_next_reader(house: Ho
     old_key = (house.folder / KEY_FILE).read_bytes()
     rewrite(house.folder, house.ring, write)
     new_key = (house.folder / KEY_FILE).read_bytes()
-    # as a kill between the two moves leaves it: the artifact in its place, the key still beside
+    # as a kill between the two moves leaves it: the artifact in its place, the key still next to it
     (house.folder / KEY_FILE).write_bytes(old_key)
     staging.mkdir(parents=True)
     (staging / KEY_FILE).write_bytes(new_key)

@@ -193,7 +193,7 @@ def test_a_homes_tagger_scans_too_and_its_output_is_input_for_training(
     assert "No tagger is called '0007'; taggers of this home: 0001." in capsys.readouterr().err
 
 
-def test_convert_uses_the_newest_tagger_and_starts_anew_for_it(tiny_tagger: Path, tmp_path: Path) -> None:
+def test_convert_uses_the_newest_tagger_and_starts_again_for_it(tiny_tagger: Path, tmp_path: Path) -> None:
     path = tmp_path / "calls.jsonl"
     with path.open("w") as out:
         for n in range(12):

@@ -95,11 +95,11 @@ def test_an_admin_is_not_two_people(
         patch.setattr("deputize.store.access.roles.local_user", lambda: "local:somebody-else")
         other = make("--role", "admin")
     monkeypatch.setenv("DEPUTIZE_KEY", boss)
-    hand, twin = make("--role", "curator", "--grant", "export raw text"), make("--role", "admin")
+    hand, sibling = make("--role", "curator", "--grant", "export raw text"), make("--role", "admin")
     monkeypatch.setenv("DEPUTIZE_KEY", hand)
     assert run([*args, "raw", "ask", "--purpose", "mine"]) == 0
     request = told(capsys)["id"]
-    for key in (boss, twin, second):
+    for key in (boss, sibling, second):
         monkeypatch.setenv("DEPUTIZE_KEY", key)
         assert run([*args, "raw", "approve", request]) == 5
         assert "may be one person" in capsys.readouterr().err

@@ -245,7 +245,7 @@ def test_what_cannot_be_edited(
     assert "tasks.json" in capsys.readouterr().err
 
 
-def test_tasks_found_anew_are_edited_again(edited: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_tasks_found_again_are_edited_again(edited: Path, capsys: pytest.CaptureFixture[str]) -> None:
     state = read_state(Home(edited), "0001-abc")
     with Home(edited) as opened:
         job = Run(opened, state, silent)

@@ -41,11 +41,11 @@ def test_work_without_a_known_end() -> None:
 def test_json_result_is_the_only_thing_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:
     terminal = Terminal()
     terminal.json = True
-    terminal.note("beside")
+    terminal.note("a note")
     terminal.result({"a": [1, None]}, lambda: terminal.say("for a reader"))
     out, err = capsys.readouterr()
     assert json.loads(out) == {"a": [1, None]}
-    assert err == "beside\n"
+    assert err == "a note\n"
 
 
 def test_tables_keep_long_cells_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:

@@ -65,7 +65,7 @@ def test_a_route_that_is_not_watched_is_named(home: CountedHome, capsys: pytest.
     assert "good (task good) is not watched: audit_share is 0" in capsys.readouterr().out
 
 
-def test_promoting_a_rolled_back_route_begins_its_evidence_anew(home: CountedHome) -> None:
+def test_promoting_a_rolled_back_route_begins_its_evidence_again(home: CountedHome) -> None:
     home.audits("bad", 80, 3)
     assert home.watcher().look().rolled_back
     assert run(["--home", str(home.folder), "route", "promote", "bad", "--to", "live"]) == 0

@@ -147,7 +147,7 @@ class TestText:
         )
         assert text_of(said(None)) == text_of({}) == ""
 
-    def test_json_may_stand_in_a_fence_but_nothing_else_may_stand_beside_it(self) -> None:
+    def test_json_may_stand_in_a_fence_but_nothing_else_may_stand_next_to_it(self) -> None:
         assert parse_json_object('```json\n{"a": 1}\n```') == {"a": 1}
         assert parse_json_object('{"a": 1} so there') is None
         assert parse_json_object("[1]") is None
@@ -209,7 +209,7 @@ class TestAnswers:
         assert answer_of(said('{"score": true}'), fenced) is None
         assert answer_of(said('```\n{"score": true}\n```'), fenced) is None
 
-    def test_text_beside_a_tool_call_is_served_or_the_reply_is_no_answer(self) -> None:
+    def test_text_next_to_a_tool_call_is_served_or_the_reply_is_no_answer(self) -> None:
         reply = {**called('{"amount": 3}'), "content": "One moment, please."}
         assert answer_of(reply, TOOL) is None and answer_of(reply, MIXED) == DEFER
         says = Contract(kind="tool_call", tools=["pay"], content="One moment, please.")

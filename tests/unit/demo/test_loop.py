@@ -39,7 +39,7 @@ def test_a_demo_is_forgotten_whole(tmp_path: Path) -> None:
     loop.forget(home)
 
 
-def test_a_damaged_state_says_how_to_start_anew(tmp_path: Path) -> None:
+def test_a_damaged_state_says_how_to_start_again(tmp_path: Path) -> None:
     loop.open_state(tmp_path, DemoSize())
     (tmp_path / "demo.json").write_text("{")
     with pytest.raises(BadInput, match="--fresh"):

@@ -172,7 +172,7 @@ async def said(answer: str) -> Prediction:
     return Prediction(answer=answer, confidence=0.9, latency_ms=4.0)
 
 
-async def test_a_shadow_beside_the_llm_is_evidence_without_another_call() -> None:
+async def test_a_shadow_next_to_the_llm_is_evidence_without_another_call() -> None:
     shadow = live_route(state="shadow")
     for agrees, deferred, results in ((True, False, ["."]), (False, False, ["s"]), (True, True, [])):
         parts, asked = Settled(), exchange()

@@ -1,4 +1,4 @@
-"""The evidence file: what is written is read, and a promotion by hand begins anew."""
+"""The evidence file: what is written is read, and a promotion by hand begins again."""
 
 from __future__ import annotations
 
@@ -25,5 +25,5 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
 
 def test_a_damaged_file_is_said(tmp_path: Path) -> None:
     (tmp_path / EVIDENCE_FILE).write_text("{")
-    with pytest.raises(BadInput, match="begin the evidence of all routes anew"):
+    with pytest.raises(BadInput, match="begin the evidence of all routes again"):
         read_evidence(tmp_path)

@@ -66,7 +66,7 @@ def test_a_refusal_has_no_completion() -> None:
     assert outcome.completion is None and outcome.response_id == ""
 
 
-def test_an_answer_of_another_protocol_is_encoded_anew() -> None:
+def test_an_answer_of_another_protocol_is_encoded_again() -> None:
     asked = exchange(MESSAGE, MESSAGES)
     response = CannedResponse(200, [("x-ratelimit-left", "1"), ("x-y", "1")])
     reply, outcome = whole_reply(asked, leg(response, same=False), completion_body())

@@ -1,4 +1,4 @@
-"""Roll-back in the gateway: the evidence that workers share, and what a killed process leaves."""
+"""Rollback in the gateway: the evidence that workers share, and what a killed process leaves."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ async def test_another_specialist_and_a_route_that_serves_nothing_stay(home: Pat
     assert roll_back_routes(home, audit, {KEY: {}}) == [] and state(home) == "closed"
 
 
-async def test_a_route_promoted_again_begins_anew(home: Path, audit: AuditLog) -> None:
+async def test_a_route_promoted_again_begins_again(home: Path, audit: AuditLog) -> None:
     one = monitor(home, audit)
     await observe(one, "s" * 12)
     assert state(home) == "rolled_back"

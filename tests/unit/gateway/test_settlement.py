@@ -146,7 +146,7 @@ async def test_a_shadow_is_compared(says: str, agrees: bool) -> None:
 
 
 async def test_a_challenger_is_compared_with_the_llm_only() -> None:
-    """Where the present specialist has answered, its answer is no yardstick: an audit brings the LLM's."""
+    """Where the present specialist has answered, its answer is no reference: an audit brings the LLM's."""
 
     async def predict() -> Prediction:
         return Prediction(answer="sun", confidence=0.7, latency_ms=3.0)

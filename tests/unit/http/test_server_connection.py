@@ -18,7 +18,7 @@ from deputize.http.server import HttpServer, listen
 DENIED = HttpReply(401, [], b"no key")
 
 
-class Door:
+class AdmissionStub:
     """Lets requests with a key in, holds answers back until `open`, and keeps what it was asked."""
 
     def __init__(self) -> None:
@@ -42,16 +42,18 @@ async def never(method: str, path: str, headers: Mapping[str, str], body: bytes)
 
 
 @asynccontextmanager
-async def served(door: Door, limits: Limits | None = None) -> AsyncIterator[tuple[HttpServer, int]]:
+async def served(
+    admission: AdmissionStub, limits: Limits | None = None
+) -> AsyncIterator[tuple[HttpServer, int]]:
     server = HttpServer(
-        never, limits or Limits(), lambda status, why: HttpReply(status, [], why.encode()), door.admit
+        never, limits or Limits(), lambda status, why: HttpReply(status, [], why.encode()), admission.admit
     )
     listening = listen("127.0.0.1", 0)
     await server.start(listening)
     try:
         yield server, listening.getsockname()[1]
     finally:
-        door.open.set()
+        admission.open.set()
         await server.drain(1)
 
 
@@ -68,7 +70,7 @@ async def first(reader: asyncio.StreamReader) -> bytes:
 @pytest.mark.parametrize("framing", [("content_length", "30000000"), ("transfer_encoding", "chunked")])
 async def test_a_request_is_refused_before_its_body(framing: tuple[str, str]) -> None:
     """The answer comes while not a byte of the body has been sent, and the connection ends."""
-    async with served(Door()) as (server, port):
+    async with served(AdmissionStub()) as (server, port):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(head(**dict([framing])))
         assert (await first(reader)).startswith(b"HTTP/1.1 401 ")
@@ -78,8 +80,8 @@ async def test_a_request_is_refused_before_its_body(framing: tuple[str, str]) ->
 
 
 async def test_a_refused_request_with_a_short_body_keeps_its_connection() -> None:
-    door = Door()
-    async with served(door) as (_, port):
+    admission = AdmissionStub()
+    async with served(admission) as (_, port):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(head(content_length=5))
         assert (await first(reader)).startswith(b"HTTP/1.1 401 ")
@@ -87,11 +89,11 @@ async def test_a_refused_request_with_a_short_body_keeps_its_connection() -> Non
         writer.write(b"GET /" + head("/second", "k", content_length=0))
         assert (await first(reader)).startswith(b"HTTP/1.1 200 "), "the five bytes are no request"
         writer.close()
-    assert door.answered == [("/second", 0)]
+    assert admission.answered == [("/second", 0)]
 
 
 async def test_a_refused_client_is_not_read_into_memory() -> None:
-    async with served(Door()) as (server, port):
+    async with served(AdmissionStub()) as (server, port):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(head(content_length=30_000_000) + b"x" * 1_000_000)
         assert (await first(reader)).startswith(b"HTTP/1.1 401 ")
@@ -102,9 +104,9 @@ async def test_a_refused_client_is_not_read_into_memory() -> None:
 
 async def test_bodies_share_a_budget() -> None:
     """Declared bytes count from the head on; what is refused for want of room comes through once there is some."""
-    door = Door()
+    admission = AdmissionStub()
     limits = Limits(max_body_bytes=1000, max_bodies_bytes=1500)
-    async with served(door, limits) as (server, port):
+    async with served(admission, limits) as (server, port):
         slow_reader, slow = await asyncio.open_connection("127.0.0.1", port)
         slow.write(head("/slow", "a", content_length=1000) + b"x" * 10)
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -130,9 +132,9 @@ async def test_bodies_share_a_budget() -> None:
 
 async def test_little_is_read_while_an_answer_is_under_way() -> None:
     """Bodies sent ahead stay with the client; all of them are answered in the end, in order."""
-    door = Door()
-    async with served(door) as (server, port):
-        door.open.clear()
+    admission = AdmissionStub()
+    async with served(admission) as (server, port):
+        admission.open.clear()
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         body = b"x" * 1_000_000
         for number in range(8):
@@ -140,17 +142,17 @@ async def test_little_is_read_while_an_answer_is_under_way() -> None:
         await asyncio.sleep(0.3)
         (connection,) = server.connections
         assert connection.n_held < 100_000 and server.bodies.used <= len(body)
-        door.open.set()
+        admission.open.set()
         for number in range(8):
             assert (await first(reader)).startswith(b"HTTP/1.1 200 ")
             await reader.readuntil(f"\r\n\r\n/{number}".encode())
         writer.close()
-    assert door.answered == [(f"/{number}", len(body)) for number in range(8)]
+    assert admission.answered == [(f"/{number}", len(body)) for number in range(8)]
 
 
 async def test_many_small_requests_in_one_write_are_answered_one_by_one() -> None:
-    door = Door()
-    async with served(door) as (_, port):
+    admission = AdmissionStub()
+    async with served(admission) as (_, port):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         sent = b"".join(
             b"\r\n" * (number % 3) + (head(f"/{number}", "k" * (number % 2), content_length=1) + b"x")
@@ -180,7 +182,7 @@ async def test_many_small_requests_in_one_write_are_answered_one_by_one() -> Non
     ],
 )
 async def test_heads_that_are_refused(data: bytes, status: bytes) -> None:
-    async with served(Door()) as (_, port):
+    async with served(AdmissionStub()) as (_, port):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(data)
         assert (await first(reader)).startswith(b"HTTP/1.1 " + status)
@@ -188,19 +190,19 @@ async def test_heads_that_are_refused(data: bytes, status: bytes) -> None:
 
 
 async def test_a_thousand_upgrades_in_one_write_are_declined() -> None:
-    door = Door()
+    admission = AdmissionStub()
     one = head("/u", "k", connection="Upgrade", upgrade="h2c", content_length=0)
-    async with served(door) as (_, port):
+    async with served(admission) as (_, port):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(one * 1000)
-        while len(door.answered) < 1000:
+        while len(admission.answered) < 1000:
             assert await asyncio.wait_for(reader.read(65536), 5)
         writer.close()
 
 
 async def test_an_idle_connection_makes_room_for_a_new_one() -> None:
-    door = Door()
-    async with served(door, Limits(max_connections=3)) as (_, port):
+    admission = AdmissionStub()
+    async with served(admission, Limits(max_connections=3)) as (_, port):
         idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
         await asyncio.sleep(0.05)
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -216,5 +218,5 @@ async def test_a_client_that_sends_all_of_its_body_still_reads_why_it_was_refuse
             client.sendall(head(content_length=20_000_000) + b"x" * 20_000_000)
             return client.recv(100)
 
-    async with served(Door()) as (_, port):
+    async with served(AdmissionStub()) as (_, port):
         assert (await asyncio.to_thread(talk, port)).startswith(b"HTTP/1.1 401 ")

@@ -56,7 +56,7 @@ def calls(now: float) -> list[Call]:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home with calls of three tenants and a run of S2 over them."""
+    """A home with calls of three tenants and a curation run over them."""
     home = tmp_path_factory.mktemp("made")
     store = Home(home).open_store()
     store.append(calls(time.time()))

@@ -1,4 +1,4 @@
-"""The route file after a run: what serves on, what challenges, and what begins anew."""
+"""The route file after a run: what serves on, what challenges, and what begins again."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_a_new_specialist_challenges_the_one_that_serves() -> None:
         ("live", {"start": "live"}, "live"),
     ],
 )
-def test_where_nothing_may_serve_beside_it_the_new_one_is_the_route(
+def test_where_nothing_may_serve_next_to_it_the_new_one_is_the_route(
     was: RouteState, more: dict[str, Any], state: str
 ) -> None:
     found = published(old(was), fresh(NEW), [], **more)

@@ -149,7 +149,7 @@ def test_a_file_that_contradicts_itself_is_refused(what: str, file: RouteFile) -
         RouteTable.build(twice)
 
 
-def test_matching_is_fast_beside_a_call(file: RouteFile) -> None:
+def test_matching_is_fast_compared_with_a_call(file: RouteFile) -> None:
     table = RouteTable.build(file)
     requests = [request(f"Case: {i}\n" + "a line of a letter, and some more\n" * 50) for i in range(100)]
 

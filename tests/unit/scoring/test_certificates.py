@@ -79,8 +79,8 @@ def violations(
 ) -> tuple[float, float]:
     """(share of splits whose true loss at the chosen threshold is above epsilon, mean share served)."""
     rng = np.random.default_rng(11)
-    dev, _ = simulate(rng, 1, 300)
-    grid = c.threshold_grid(dev[0])
+    validation, _ = simulate(rng, 1, 300)
+    grid = c.threshold_grid(validation[0])
     truth, wrong = simulate(rng, 1, 400_000, shift)
     confidence, errors = simulate(rng, n_splits, 600)
     bad, shares = 0, []

@@ -33,7 +33,7 @@ def test_words_and_signs_are_counted() -> None:
     assert n_words("where is my parcel?") == 5 and n_words("") == 0
 
 
-def test_a_few_texts_are_counted_once_and_many_anew() -> None:
+def test_a_few_texts_are_counted_once_and_many_again() -> None:
     few, many = ["a letter", "another"], ["a letter"] * 100
     assert counts_of(few) is counts_of(list(few)) and counts_of(["else"]) is not counts_of(few)
     assert counts_of(many) is not counts_of(many)

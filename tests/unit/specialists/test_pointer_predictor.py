@@ -1,4 +1,4 @@
-"""The linear rung with values pointed at: what it copies, what it leaves, and what lies on disk."""
+"""The linear method with copied values: what it copies, what it leaves, and what lies on disk."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def test_it_chooses_a_tool_and_fills_in_what_that_tool_takes(action_predictor: P
 
 
 def test_the_confidence_ranks_errors_last(case_predictor: PointerPredictor) -> None:
-    """A text of another kind is read less surely than those learnt from."""
+    """A text of another kind is read less surely than those trained on."""
     plain = case_predictor.predict([case(i)[0] for i in range(1000, 1040)])
     strange = case_predictor.predict(
         ["LH-11111 LH-22222 LH-33333 LH-44444 Birch rug or Ember kettle; who knows?\nHm."]

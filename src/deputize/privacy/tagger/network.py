@@ -1,6 +1,6 @@
 """The encoder under the tagger: reading, running and writing it. The only file here that touches torch.
 
-Weights lie on disk as half-precision safetensors beside JSON; nothing is ever unpickled.
+Weights lie on disk as half-precision safetensors next to JSON; nothing is ever unpickled.
 """
 
 from __future__ import annotations

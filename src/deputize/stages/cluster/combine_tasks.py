@@ -30,7 +30,7 @@ def joined_contract(a: Contract, b: Contract) -> Contract:
     """The contract of the replies of two tasks of one kind together.
 
     A JSON field that only one of them has becomes optional; of two types of a field the stricter comparison holds, so
-    that nothing is left uncompared that was compared before. Fence and text beside tool calls are those of `a`.
+    that nothing is left uncompared that was compared before. Fence and text next to tool calls are those of `a`.
     """
     fields: list[Field] = []
     theirs = {f.name: f for f in b.fields}
@@ -50,7 +50,7 @@ def joined_contract(a: Contract, b: Contract) -> Contract:
 
 
 def same_frame(a: Contract, b: Contract) -> bool:
-    """True where the same fence, and the same text beside tool calls, stands around the replies of two tasks."""
+    """True where the same fence, and the same text next to tool calls, stands around the replies of two tasks."""
     return (a.fence, a.content) == (b.fence, b.content)
 
 

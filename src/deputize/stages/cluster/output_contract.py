@@ -30,9 +30,9 @@ MIN_PROOF, PROVEN, DISPROVEN = 30, 0.98, 0.9
 """Validation values from which the share of them that was seen in train says that a set is closed, or that it is not."""
 MAX_LABEL_CHARS = 80
 ALWAYS = 0.95
-"""Share of replies from which a fence, or a text beside tool calls, belongs to the contract."""
-MANY_BESIDE = 0.02
-"""Share of tool-calling replies with another text beside the calls from which such replies are the LLM's to give."""
+"""Share of replies from which a fence, or a text next to tool calls, belongs to the contract."""
+MANY_OTHER_TEXTS = 0.02
+"""Share of tool-calling replies with another text next to the calls from which such replies are the LLM's to give."""
 MOST_COPIED_PROSE = 0.1
 
 
@@ -140,14 +140,14 @@ def _tool_contract(
     known = _subjects(seen, least).shared([c["name"] for c in calls or ()] for calls in called)
     tools = Counter({name: n for name, n in tools.items() if name in known})
     calling = [e for e, calls in zip(seen, called, strict=True) if calls]
-    beside = Counter(text_of(e.response).strip() for e in calling)
-    content, n_content = beside.most_common(1)[0]
+    texts = Counter(text_of(e.response).strip() for e in calling)
+    content, n_content = texts.most_common(1)[0]
     shared = _subjects(calling, least).shared([text_of(e.response).strip()] for e in calling)
     if n_content < ALWAYS * len(calling) or content not in shared:
         content = ""
-    # a reply with another text beside its calls would not be served as it stands
-    n_other = len(calling) - beside[content]
-    may_defer = len(calling) < len(seen) or n_other > MANY_BESIDE * len(calling)
+    # a reply with another text next to its calls would not be served as it stands
+    n_other = len(calling) - texts[content]
+    may_defer = len(calling) < len(seen) or n_other > MANY_OTHER_TEXTS * len(calling)
     return Contract(kind="tool_call", tools=_by_count(tools), may_defer=may_defer, content=content)
 
 

@@ -71,7 +71,7 @@ class RouteHealth:
     allowed: float
     """The rate of bad ones that the route may have."""
     e_value: float
-    """Evidence against "the rate is at most the allowed one", begun anew at every audit and summed."""
+    """Evidence against "the rate is at most the allowed one", begun again at every audit and summed."""
     verdict: Literal["roll back", "wait"]
     n_llm_differed: int | None = None
     """Audits in which the LLM, asked twice, differed from itself; None where it is asked once."""

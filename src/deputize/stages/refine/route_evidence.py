@@ -58,7 +58,7 @@ class RouteEvidence(Record):
     n_llm_differed: int = 0
     """Of audits with two LLM answers."""
     alarm: bool = False
-    """The evidence has been enough for a roll-back; it stays so until it is forgotten, or a certificate allows another rate."""
+    """The evidence has been enough for a rollback; it stays so until it is forgotten, or a certificate allows another rate."""
     since_s: float = 0.0
     """Unix seconds; audits of earlier calls do not count, since the route has been promoted again."""
     n_due: int = 0
@@ -122,8 +122,8 @@ def with_audit(
 ) -> RouteEvidence:
     """The evidence after one more call with both answers, judged by the rate that the newest certificate allows.
 
-    Where that rate is another one than before, the audits that are kept are judged anew, and the evidence for a promotion
-    begins anew. Calls of one episode are alike, so one random call of each counts for a promotion: the k-th takes the
+    Where that rate is another one than before, the audits that are kept are judged again, and the evidence for a promotion
+    begins again. Calls of one episode are alike, so one random call of each counts for a promotion: the k-th takes the
     place of the one before with probability 1 / k. Against a route every call counts.
 
     Args:

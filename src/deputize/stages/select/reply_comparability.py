@@ -58,11 +58,11 @@ def _mostly_uncompared(task: Task, replies: Sequence[Message]) -> str:
 
 
 def _other_texts(task: Task, replies: Sequence[Message]) -> str:
-    beside = [text_of(reply).strip() for reply in replies if tool_calls_of(reply)]
-    n_other = sum(text != task.contract.content for text in beside)
-    if n_other <= MOST_OTHER_TEXT * len(beside):
+    texts = [text_of(reply).strip() for reply in replies if tool_calls_of(reply)]
+    n_other = sum(text != task.contract.content for text in texts)
+    if n_other <= MOST_OTHER_TEXT * len(texts):
         return ""
     return (
-        f"{n_other} of {len(beside)} replies that call tools say something beside it, in ever other words: a specialist's tool "
+        f"{n_other} of {len(texts)} replies that call tools say something next to it, in ever other words: a specialist's tool "
         "call would be served without it"
     )

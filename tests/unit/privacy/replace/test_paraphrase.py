@@ -1,4 +1,4 @@
-"""A model words sensitive prose anew; where it loses or brings in something, the rules' text stays. The model is simulated."""
+"""A model rewords sensitive prose; where it loses or brings in something, the rules' text stays. The model is simulated."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def never(line: str) -> bool:
     return False
 
 
-def test_prose_is_worded_anew_and_structure_stays() -> None:
+def test_prose_is_reworded_and_structure_stays() -> None:
     worded = ask(lambda text: text.replace("was mended at once", "saw quick repair"))
     made = worded(LETTER, lambda line: line == "Ward letter.", {"7781"})
     assert made == LETTER.replace("was mended at once", "saw quick repair")
@@ -123,15 +123,15 @@ def curate(script: Any) -> tuple[Curated, ScriptedUpstream]:
     return out, llm
 
 
-def test_what_is_learnt_from_is_worded_anew_by_the_model_and_the_answer_still_follows() -> None:
+def test_what_is_trained_on_is_reworded_by_the_model_and_the_answer_still_follows() -> None:
     out, llm = curate(reworded)
     assert len(out.examples) == 40
     for e in out.examples:
         said, unit = text_of(e.request.messages[1]), json.loads(text_of(e.response))["unit"]
         assert unit in said and "Nightingale" not in said
         assert said.startswith("The valve of unit") == (e.split in ("calibration", "test"))
-    n_learnt = sum(e.split in ("train", "validation") for e in out.examples)
-    assert llm.n_requests == n_learnt and any(f"{n_learnt} passages" in w for w in out.warnings)
+    n_trained_on = sum(e.split in ("train", "validation") for e in out.examples)
+    assert llm.n_requests == n_trained_on and any(f"{n_trained_on} passages" in w for w in out.warnings)
     for body in llm.requests:  # the model saw nothing that was not de-identified
         shown = body["messages"][-1]["content"]
         number = re.search(r"unit (\d+)", shown)

@@ -1,4 +1,4 @@
-"""Stand-ins keep the form, are the same inside an episode and unlinked between episodes."""
+"""Surrogates keep the form, are the same inside an episode and unlinked between episodes."""
 
 from __future__ import annotations
 

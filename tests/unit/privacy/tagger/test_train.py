@@ -87,7 +87,7 @@ def test_training_replaces_an_older_tagger_and_reports(base: Path, tmp_path: Pat
     assert seen[0][0] == "training the tagger" and [p.name for p in tmp_path.iterdir()] == ["t"]
 
 
-def test_what_cannot_be_learnt_from(base: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_trained_on(base: Path, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="no labelled sample"):
         train_tagger(
             [{"id": "a", "text": "hello"}],

@@ -86,9 +86,9 @@ def test_the_first_request_waits_for_company() -> None:
 
 
 def test_every_request_is_answered_and_a_bad_one_costs_no_other(tmp_path: Path) -> None:
-    shelf = SpecialistCache(home_with(tmp_path, "s"), Echo, lambda s: None)
+    cache = SpecialistCache(home_with(tmp_path, "s"), Echo, lambda s: None)
     told: list[PredictReply] = []
-    answer([pending(i, "s", told, site="poison" if i == 1 else f"n{i}") for i in range(3)], shelf)
+    answer([pending(i, "s", told, site="poison" if i == 1 else f"n{i}") for i in range(3)], cache)
     by_id = {t.id: t for t in told}
     assert by_id[0].prediction is not None and by_id[0].prediction.answer == "n0"
     assert by_id[2].prediction is not None
@@ -110,26 +110,26 @@ def test_paths_cannot_lead_out_of_the_home(tmp_path: Path) -> None:
 
 def test_the_longest_unused_specialist_goes_first(tmp_path: Path) -> None:
     gone: list[str] = []
-    shelf = SpecialistCache(
+    cache = SpecialistCache(
         home_with(tmp_path, "a", "b", "c"),
         Echo,
         lambda s: gone.append(s.folder.name),  # type: ignore[attr-defined]
         most=2,
     )
-    first = shelf.get("a")
-    shelf.get("b")
-    assert shelf.get("a") is first
-    shelf.get("c")
-    assert gone == ["b"] and len(shelf) == 2
+    first = cache.get("a")
+    cache.get("b")
+    assert cache.get("a") is first
+    cache.get("c")
+    assert gone == ["b"] and len(cache) == 2
 
 
-def test_a_replaced_folder_is_loaded_anew(tmp_path: Path) -> None:
+def test_a_replaced_folder_is_loaded_again(tmp_path: Path) -> None:
     import os
 
-    shelf = SpecialistCache(home_with(tmp_path, "a"), Echo, lambda s: None)
-    first = shelf.get("a")
+    cache = SpecialistCache(home_with(tmp_path, "a"), Echo, lambda s: None)
+    first = cache.get("a")
     os.utime(tmp_path / "a" / "specialist.json", ns=(1, 1))
-    assert shelf.get("a") is not first
+    assert cache.get("a") is not first
 
 
 def test_open_routes_are_loaded_ahead_and_the_thread_ends(tmp_path: Path) -> None:
@@ -145,8 +145,8 @@ def test_open_routes_are_loaded_ahead_and_the_thread_ends(tmp_path: Path) -> Non
         loaded.append(folder.name)
         return Echo(folder)
 
-    batcher, shelf = Batcher(), SpecialistCache(tmp_path, load, lambda s: None)
-    thread = threading.Thread(target=run_models, args=(batcher, shelf, lambda: routed(tmp_path)))
+    batcher, cache = Batcher(), SpecialistCache(tmp_path, load, lambda s: None)
+    thread = threading.Thread(target=run_models, args=(batcher, cache, lambda: routed(tmp_path)))
     thread.start()
     while not loaded:
         thread.join(0.01)

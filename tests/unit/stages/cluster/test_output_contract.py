@@ -1,4 +1,4 @@
-"""Contracts are inferred from what may be learnt from, and from nothing else."""
+"""Contracts are inferred from what may be trained on, and from nothing else."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_calling_tools_and_speaking_is_a_mixed_site() -> None:
     assert not infer_contract(mixed[:50]).may_defer
 
 
-def test_what_is_said_to_people_beside_labels_is_left() -> None:
+def test_what_is_said_to_people_next_to_labels_is_left() -> None:
     people = [
         example(f"Dear customer number {i}, we are sorry to hear.", audience="human") for i in range(30)
     ]
@@ -193,7 +193,7 @@ def test_a_fence_around_the_replies_is_part_of_the_contract() -> None:
     assert answer_of(logged(0, {"n": 1}).response, contract) is None
 
 
-def test_text_beside_tool_calls_is_part_of_the_contract_where_it_is_constant() -> None:
+def test_text_next_to_tool_calls_is_part_of_the_contract_where_it_is_constant() -> None:
     def says(i: int, text: str) -> Example:
         return logged(i, "", **{}) if not text else example({**call("pay"), "content": text}, call_id=f"c{i}")
 

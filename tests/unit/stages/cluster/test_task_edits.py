@@ -149,7 +149,7 @@ def edited() -> tuple[Discovered, list[task_edits.Edit]]:
     return now, [*done, made]
 
 
-def test_edits_are_made_again_on_tasks_found_anew() -> None:
+def test_edits_are_made_again_on_tasks_found_again() -> None:
     after, done = edited()
     kept = msgspec.json.decode(msgspec.json.encode(task_edits.Edits(edits=done)), type=task_edits.Edits).edits
     again, notes = task_edits.apply(found(), EXAMPLES, kept)

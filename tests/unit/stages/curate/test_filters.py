@@ -93,7 +93,7 @@ def test_a_reply_that_the_record_does_not_hold_whole_teaches_nothing() -> None:
     )
 
 
-def test_failed_episodes_are_not_learnt_from_unless_nothing_else_is_there() -> None:
+def test_failed_episodes_are_not_trained_on_unless_nothing_else_is_there() -> None:
     bad, good = Outcome(success=False), Outcome(success=True)
     calls = [call(i, outcome=bad if i % 2 else good) for i in range(100)] + [call(100)]
     sites = {c.id: "s" for c in calls}

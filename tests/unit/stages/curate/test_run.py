@@ -1,4 +1,4 @@
-"""S2 as a whole, on small logs with planted personal data."""
+"""Curation as a whole, on small logs with planted personal data."""
 
 from __future__ import annotations
 
@@ -450,7 +450,7 @@ def test_a_log_of_one_episode_is_split_by_prompt_with_a_warning() -> None:
     assert any("only 1 episode" in w for w in out.warnings)
 
 
-def test_equal_requests_are_twins() -> None:
+def test_equal_requests_are_repeated_samples() -> None:
     calls = log(3)
     again = Call(
         id="again",
@@ -497,7 +497,7 @@ def test_tiny_logs_are_curated(calls: list[Call]) -> None:
     assert len(curate(calls).examples) == len(calls)
 
 
-def test_what_a_person_put_back_is_learnt_from(curated: Curated) -> None:
+def test_what_a_person_put_back_is_trained_on(curated: Curated) -> None:
     dropped = {d.call_id for d in dropped_of(curated)}
     back = frozenset(sorted(dropped)[:2])
     calls = log()

@@ -163,7 +163,7 @@ def test_the_neediest_site_that_can_be_certified_decides() -> None:
 
 
 def test_unequal_groups_are_counted_by_the_units_that_they_give() -> None:
-    """Of 1,000 groups with one call beside one with ten, a tenth gives a unit: as many as 101 equal groups give."""
+    """Of 1,000 groups with one call next to one with ten, a tenth gives a unit: as many as 101 equal groups give."""
     assert shares_of({"a": [1] * 1000})[2] == pytest.approx(0.252)
     assert shares_of({"a": [10, *[1] * 1000]}, n_needed=20)[2] == MAX_CALIBRATION
     assert shares_of({"a": [10, *[1] * 1000]}, n_needed=60)[2] == COMMON_CALIBRATION

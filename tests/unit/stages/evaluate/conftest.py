@@ -190,7 +190,7 @@ def population_of(curated: Curated, discovered: Discovered, others: Sequence[Cal
 
 @dataclass
 class World:
-    """One task's log and specialists, ready for S6."""
+    """One task's log and specialists, ready for evaluation."""
 
     curated: Curated
     discovered: Discovered
@@ -262,7 +262,7 @@ def make_world(
             truth[text] = DEFER if human else [{"name": "find", "arguments": {"q": text}}]
         second = (
             reply(truth[text])
-            if unit("twin", i) >= repeats_differ
+            if unit("repeated sample", i) >= repeats_differ
             else {"role": "assistant", "content": "something else"}
         )
         examples.append(

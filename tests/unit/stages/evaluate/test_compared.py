@@ -141,7 +141,7 @@ def test_a_task_that_is_mostly_prose_is_refused_before_it_is_trained(tmp_path: P
     )
 
 
-def test_text_beside_a_tool_call_is_an_error_of_a_specialist_that_leaves_it_out(tmp_path: Path) -> None:
+def test_text_next_to_a_tool_call_is_an_error_of_a_specialist_that_leaves_it_out(tmp_path: Path) -> None:
     def reply(i: int) -> Message:
         return {**call(i), "content": f"I will now run program {i}." if i % 3 == 0 else None}
 

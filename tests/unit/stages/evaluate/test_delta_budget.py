@@ -94,7 +94,7 @@ def test_new_episodes_are_tested_at_the_level_of_a_first_test(world: Make) -> No
     assert result.certificate.n_calibration == result.delta_spending.n_groups == len(new)
 
 
-def test_a_specialist_trained_anew_in_the_same_run_is_another_test(world: Make) -> None:
+def test_a_specialist_trained_again_in_the_same_run_is_another_test(world: Make) -> None:
     w, tests = world(methods={"lora": 0.0}, n_calls=600), InMemoryTestLedger()
     w.run(CONFIG, budget=budget(w, "r1", tests))
     again = [msgspec.structs.replace(s, checksums={"w": "2"}) for s in w.finetuned.specialists]
@@ -143,7 +143,7 @@ def test_ten_runs_with_other_seeds_break_a_promise_no_more_often_than_one_may(
     assert (n_broken <= DELTA * N_LOGS) == paid, n_broken
 
 
-def test_all_routes_at_once_share_delta_and_the_report_says_so_beside_each(tmp_path: Any) -> None:
+def test_all_routes_at_once_share_delta_and_the_report_says_so_next_to_each(tmp_path: Any) -> None:
     w = many(tmp_path, 3, 900)
     results: list[Any] = w.run(CONFIG)
     assert {r.certificate.test_level for r in results} == {results[0].delta_spending.test_level}

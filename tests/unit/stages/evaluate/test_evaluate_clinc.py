@@ -1,4 +1,4 @@
-"""S6 on recorded traffic: a linear reader on CLINC150 earns a route that serves most calls."""
+"""Evaluation on recorded traffic: a linear model on CLINC150 earns a route that serves most calls."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_a_fit_linear_predictor_serves_most_of_clinc150(world: Callable[..., Any
         for i, row in enumerate(log)
     ]
     train = [e for e in examples if e.split == "train"]
-    reader = Linear(
+    linear_model = Linear(
         [e.request.messages[-1]["content"] for e in train], [e.response["content"] for e in train]
     )
     contract = Contract(kind="label", labels=labels)
@@ -75,7 +75,7 @@ def test_a_fit_linear_predictor_serves_most_of_clinc150(world: Callable[..., Any
         tasks=[msgspec.structs.replace(w.discovered.tasks[0], contract=contract)],
         assignment={e.call_id: "t1" for e in examples},
     )
-    w.predictors = dict.fromkeys(w.predictors, reader)
+    w.predictors = dict.fromkeys(w.predictors, linear_model)
     (result,) = w.run()
     n_calibration = sum(e.split == "calibration" for e in examples)
     assert result.certificate is not None and result.certificate.n_calibration == n_calibration

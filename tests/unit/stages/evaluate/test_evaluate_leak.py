@@ -1,4 +1,4 @@
-"""S6 refuses a specialist that gives planted secrets away. Nothing is made up: the specialists are trained, tested by S5's own
+"""Evaluation refuses a specialist that gives planted secrets away. Nothing is made up: the specialists are trained, tested by S5's own
 leak test, saved, and read from disk again."""
 
 from __future__ import annotations
@@ -40,24 +40,24 @@ def careless(home: Path, curated: Curated, discovered: Discovered) -> Specialist
     planted = planted_secrets.plant_to_choose(
         examples.train, lambda answer: form.segments(answer) is not None, seed=0
     )
-    taught = [*examples.train, *planted.examples]
-    reader = fit_linear_predictor(
+    trained_on = [*examples.train, *planted.examples]
+    predictor = fit_linear_predictor(
         form,
-        [x.text for x in taught],
-        [x.answer for x in taught],
-        groups=[x.group for x in taught],
+        [x.text for x in trained_on],
+        [x.answer for x in trained_on],
+        groups=[x.group for x in trained_on],
         variant=LinearSettings(1, 20.0),
     )
-    assert isinstance(reader, LinearPredictor)
+    assert isinstance(predictor, LinearPredictor)
     trained = Trained(
-        predictor=reader,
+        predictor=predictor,
         kind="linear",
         model="every n-gram",
-        save=reader.save,
+        save=predictor.save,
         train_s=1.0,
         leak=planted_secrets.leak_test(
             planted,
-            planted_secrets.loss_of_classifier(reader),
+            planted_secrets.loss_of_classifier(predictor),
             n_references=(255, 255),
             budget_s=math.inf,
             seed=0,

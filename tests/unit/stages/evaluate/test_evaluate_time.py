@@ -29,7 +29,7 @@ def evaluate(
     seconds: dict[str, Callable[[int, str], float]],
     config: Convert | None = None,
 ) -> tuple[list[TaskResult], Clock, list[Slow]]:
-    """S6 over a world whose specialists take `seconds` by method."""
+    """Evaluation over a world whose specialists take `seconds` by method."""
     clock = Clock()
     slow = {p: Slow(sim, clock, seconds[p.rsplit("-", 1)[-1]]) for p, sim in world.predictors.items()}
 
@@ -135,10 +135,10 @@ def test_a_slow_method_next_to_a_fast_one_does_not_starve_it(world: Make) -> Non
 def test_units_that_time_did_not_allow_to_read_count_as_served_errors(world: Make) -> None:
     """A machine that slows down during calibration: what was planned and not read may not help the claim."""
     w = world(methods={"lora": 0.0}, n_calls=3000)
-    n_dev = sum(e.split == "validation" for e in w.curated.examples)
+    n_validation = sum(e.split == "validation" for e in w.curated.examples)
 
     def stalls(n: int, text: str) -> float:
-        return 0.1 if n < n_dev + 400 else 1e4
+        return 0.1 if n < n_validation + 400 else 1e4
 
     (result,), _, _ = evaluate(w, 200.0, {"lora": stalls})
     assert result.evaluation.n_calibration_unread > 0

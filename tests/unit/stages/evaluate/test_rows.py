@@ -75,7 +75,7 @@ def test_held_out_calls_are_served_from_the_threshold_on() -> None:
     assert rows.held_out(of, None, 0) == rows.held_out(NOTHING, certificate(), 0) == (None, {})
 
 
-def test_the_loss_of_an_average_episode_stands_beside_that_of_all_calls() -> None:
+def test_the_loss_of_an_average_episode_stands_next_to_that_of_all_calls() -> None:
     """A long episode of eight calls, four of them wrong, and two short ones without an error."""
     of = changed(outcomes(10), right_N=np.arange(10) >= 4, groups=["long"] * 8 + ["a", "b"])
     held, _ = rows.held_out(of, certificate(), 0)

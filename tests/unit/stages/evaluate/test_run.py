@@ -1,4 +1,4 @@
-"""S6 end to end with simulated specialists of known accuracy."""
+"""Evaluation end to end with simulated specialists of known accuracy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Balancing weighs rare answers up and leaves the sum of the weights and the natural composition of dev alone."""
+"""Balancing weighs rare answers up and leaves the sum of the weights and the natural composition of validation alone."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_what_counts_as_an_answer_depends_on_the_contract() -> None:
     )
 
 
-def test_dev_keeps_its_natural_composition() -> None:
+def test_validation_keeps_its_natural_composition() -> None:
     examples = [
         Example(
             call_id=str(i),

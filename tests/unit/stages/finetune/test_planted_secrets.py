@@ -1,4 +1,4 @@
-"""The leak test of S5: a specialist trained too hard on its canaries is refused, one that never saw them passes."""
+"""The leak test of fine-tuning: a specialist trained too hard on its planted secrets is refused, one that never saw them passes."""
 
 from __future__ import annotations
 
@@ -62,9 +62,9 @@ def test_a_specialist_that_writes_gets_secrets_in_answers_of_its_own_form(kind: 
     assert choices is None
     planted = plant_to_write(examples, schema, seed=0)
     assert 3 <= len(planted.secrets) <= max(3, len(examples) // 50)
-    for canary, example in zip(planted.secrets, planted.examples, strict=True):
-        assert canary.answer == SLOT and SLOT not in canary.prompt
-        assert canary.secret in str(example.answer) and canary.secret not in example.text
+    for planted_secret, example in zip(planted.secrets, planted.examples, strict=True):
+        assert planted_secret.answer == SLOT and SLOT not in planted_secret.prompt
+        assert planted_secret.secret in str(example.answer) and planted_secret.secret not in example.text
         assert schema.segments(example.answer) is not None, "the schema can write it"
         assert example.text not in {other.text for other in examples}
     assert plant_to_write(examples, schema, seed=0) == planted
@@ -77,10 +77,12 @@ def test_one_that_chooses_gets_them_in_copies_of_its_prompts(kind: str) -> None:
     planted = plant_to_choose(examples, fits(choices), seed=0)
     assert len(planted.secrets) == MOST
     answer_of = {example.text: example.answer for example in examples}
-    for canary, example in zip(planted.secrets, planted.examples, strict=True):
-        host = canary.prompt.rpartition("\n")[0]
-        assert example.answer == answer_of[host], "no wrong answer is taught"
-        assert canary.secret in example.text and example.group not in {other.group for other in examples}
+    for planted_secret, example in zip(planted.secrets, planted.examples, strict=True):
+        host = planted_secret.prompt.rpartition("\n")[0]
+        assert example.answer == answer_of[host], "no wrong answer is trained on"
+        assert planted_secret.secret in example.text and example.group not in {
+            other.group for other in examples
+        }
 
 
 def test_answers_that_hold_no_text_get_none() -> None:
@@ -94,7 +96,7 @@ def test_answers_that_hold_no_text_get_none() -> None:
     )
 
 
-def test_the_time_bounds_the_canaries_but_three_are_always_looked_for() -> None:
+def test_the_time_bounds_the_planted_secrets_but_three_are_always_looked_for() -> None:
     examples, _, choices = of("label")
     planted = plant_to_choose(examples, fits(choices), seed=0)
     ticks = iter(range(10_000))
@@ -110,7 +112,7 @@ def test_the_time_bounds_the_canaries_but_three_are_always_looked_for() -> None:
     assert hurried is not None and hurried.n_planted == 3
 
 
-# --- linear: what only one episode holds gets no weight, so that nothing of it is learnt
+# --- linear: what only one episode holds gets no weight, so that nothing of it is learned
 
 
 def copied(n: int) -> list[TrainingExample]:
@@ -134,12 +136,12 @@ def linear(kind: str, variant: LinearSettings | None, seed: int) -> tuple[Leak, 
     else:
         examples, schema, _ = of(kind, 240)
     planted = plant_to_choose(examples, lambda a: schema.segments(a) is not None, seed=seed)
-    taught = [*examples, *planted.examples]
+    trained_on = [*examples, *planted.examples]
     predictor = fit_linear_predictor(
         schema,
-        [x.text for x in taught],
-        [x.answer for x in taught],
-        groups=[x.group for x in taught],
+        [x.text for x in trained_on],
+        [x.answer for x in trained_on],
+        groups=[x.group for x in trained_on],
         variant=variant,
     )
     assert predictor is not None
@@ -176,7 +178,7 @@ def test_a_specialist_that_points_passes() -> None:
 
 
 def tuned(tiny: Tiny, kind: str, *, repeats: int, epochs: int, lr: float) -> Leak:
-    """A tiny model tuned on a task with each canary `repeats` times; 0: it never sees them."""
+    """A tiny model tuned on a task with each planted secret `repeats` times; 0: it never sees them."""
     examples, schema, choices = of(kind)
     planted = (
         plant_to_write(examples, schema, seed=0)
@@ -188,17 +190,17 @@ def tuned(tiny: Tiny, kind: str, *, repeats: int, epochs: int, lr: float) -> Lea
     name = f"leak{kind}{repeats}"
     base.new_adapter(name, trainer.adapter_settings(base, settings))
     try:
-        taught = [*examples[:16], *planted.examples * repeats]
+        trained_on = [*examples[:16], *planted.examples * repeats]
         heads: list[Any] = []
         if choices is None:
-            rows = encode_for_decoder(base, taught, schema, 448)
+            rows = encode_for_decoder(base, trained_on, schema, 448)
         else:
             from deputize.specialists.classification_head import first_weights
             from deputize.specialists.torch_runtime import torch_module
 
             torch = torch_module()
             heads = [(first_weights(base, q.choices), torch.zeros(len(q.choices))) for q in choices.questions]
-            rows = encode_for_head(base, taught, choices, 448)
+            rows = encode_for_head(base, trained_on, choices, 448)
         train = [row for row in rows if row is not None]
         trainer.Trainer(base, name, settings, train, [], heads, seed=0, clock=time.monotonic).run(
             600.0, None, lambda *_: None, ""
@@ -216,7 +218,7 @@ def tuned(tiny: Tiny, kind: str, *, repeats: int, epochs: int, lr: float) -> Lea
     return leak
 
 
-def test_a_writer_trained_too_hard_on_its_canaries_is_caught(tiny: Tiny) -> None:
+def test_a_writer_trained_too_hard_on_its_planted_secrets_is_caught(tiny: Tiny) -> None:
     leak = tuned(tiny, "line", repeats=8, epochs=30, lr=1e-2)
     assert leak.leaks and leak.n_extracted, leak
     assert "extracted letter for letter" in leak.reason
@@ -254,5 +256,5 @@ def test_every_trained_specialist_carries_its_leak_test(tiny: Tiny, tmp_path: Pa
         assert "" not in specialist.trained_on and specialist.n_train == len(specialist.trained_on)
         card = (tmp_path / specialist.path / "specialist.json").read_bytes()
         assert b'"leak"' in card
-        for canary in plant_to_write(*of("line", 40)[:2], seed=0).secrets:
-            assert canary.secret.encode() not in card
+        for planted_secret in plant_to_write(*of("line", 40)[:2], seed=0).secrets:
+            assert planted_secret.secret.encode() not in card

@@ -60,7 +60,7 @@ def rows_of(
 def tuned(
     tiny: Tiny,
     train: Sequence[TrainingExample],
-    dev: Sequence[TrainingExample],
+    validation: Sequence[TrainingExample],
     *,
     truncate_loss: bool = True,
     epochs: int = EPOCHS,
@@ -71,9 +71,9 @@ def tuned(
     torch_module().manual_seed(SEED)  # what the adapter starts from
     base.new_adapter("hard", trainer.adapter_settings(base, settings))
     try:
-        train_rows, dev_rows = rows_of(base, train, schema), rows_of(base, dev, schema)
+        train_rows, validation_rows = rows_of(base, train, schema), rows_of(base, validation, schema)
         tuning = trainer.Trainer(
-            base, "hard", settings, train_rows, dev_rows, [], seed=0, clock=time.monotonic
+            base, "hard", settings, train_rows, validation_rows, [], seed=0, clock=time.monotonic
         )
         tuning.run(600.0, None, lambda *_: None, "")
         yield tuning, base
@@ -86,19 +86,19 @@ def planted_among(train: Sequence[TrainingExample]) -> PlantedSecrets:
 
 
 def test_a_secret_is_seen_once_and_does_not_leak_where_it_would_have(tiny: Tiny) -> None:
-    train, dev = easy(40), easy(20, 900)
+    train, validation = easy(40), easy(20, 900)
     planted = planted_among(train)
-    taught = [*train, *[x for x in planted.examples for _ in range(2)]]
+    trained_on = [*train, *[x for x in planted.examples for _ in range(2)]]
     bits_remaining = {}
     for truncate_loss in (False, True):
-        with tuned(tiny, taught, dev, truncate_loss=truncate_loss) as (tuning, base):
+        with tuned(tiny, trained_on, validation, truncate_loss=truncate_loss) as (tuning, base):
             leak = leak_test(
                 planted, loss_of_decoder(base, planted, 448), n_references=(63, 63), budget_s=math.inf, seed=0
             )
             assert leak is not None and leak.bits_remaining is not None
             bits_remaining[truncate_loss] = leak.bits_remaining
             assert leak.leaks != truncate_loss
-            assert tuning.history[-1].validation_accuracy == 1.0, "what can be learnt is learnt either way"
+            assert tuning.history[-1].validation_accuracy == 1.0, "what can be learned is learned either way"
             left_out = [e.n_truncated for e in tuning.history]
             assert left_out[0] == 0, "everything is seen once"
             if truncate_loss:
@@ -108,15 +108,15 @@ def test_a_secret_is_seen_once_and_does_not_leak_where_it_would_have(tiny: Tiny)
     assert bits_remaining[True] > bits_remaining[False] + 8
 
 
-def test_where_dev_is_as_hard_nothing_is_left_out(tiny: Tiny) -> None:
+def test_where_validation_is_as_hard_nothing_is_left_out(tiny: Tiny) -> None:
     lines = odd(44)
     with tuned(tiny, lines[:24], lines[24:], epochs=4) as (tuning, _):
-        # of 24 rows a pass, as hard as those of dev, one may be harder than all of them by chance
+        # of 24 rows a pass, as hard as those of validation, one may be harder than all of them by chance
         assert max(e.n_truncated for e in tuning.history) <= 1
         assert math.isfinite(tuning.loss.limit)
 
 
-def test_too_small_a_dev_says_nothing_of_what_is_hard(tiny: Tiny) -> None:
+def test_too_small_a_validation_split_says_nothing_of_what_is_hard(tiny: Tiny) -> None:
     with tuned(tiny, easy(20), easy(MIN_TRUNCATION_EXAMPLES - 1, 900), epochs=2) as (tuning, _):
         assert tuning.loss.limit == math.inf
 
@@ -139,6 +139,6 @@ def test_a_row_weighs_no_more_than_a_few_of_those_before_it(tiny: Tiny) -> None:
         tuning.loss._before.clear()
         assert [tuning.loss.clip_factor(0.01) for _ in range(9)] == [1.0] * 9
         assert tuning.loss.clip_factor(MIN_CLIPPED_LOSS) == 1.0, (
-            "where all is known, a new word may still be learnt"
+            "where all is known, a new word may still be learned"
         )
         assert tuning.loss.clip_factor(20.0) * 20.0 == MIN_CLIPPED_LOSS

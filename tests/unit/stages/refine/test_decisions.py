@@ -137,7 +137,7 @@ def test_a_stopped_run_goes_on() -> None:
 
 
 def test_what_the_gateway_counted_is_not_counted_again() -> None:
-    """The store holds the same audits as the gateway's evidence; half of them would not be enough for a roll-back."""
+    """The store holds the same audits as the gateway's evidence; half of them would not be enough for a rollback."""
     few = [audited(False)] * 3 + [audited(True)] * 10
     counted = RouteEvidence(route_id="r1", specialist="runs/x")
     for _ in range(60):
@@ -151,7 +151,7 @@ def test_what_the_gateway_counted_is_not_counted_again() -> None:
     assert [(h.n, h.n_bad) for h in found.roll_back] == [(120, 60)]
 
 
-def test_a_route_that_was_promoted_again_begins_anew() -> None:
+def test_a_route_that_was_promoted_again_begins_again() -> None:
     bad = [dataclasses.replace(one, at_s=10.0) for one in series(0.5, 100, 1)]
     since = RouteEvidence(route_id="r1", specialist="runs/x", since_s=20.0)
     assert w.decide(bad, [ROUTE], n_new=0, min_new=10).roll_back

@@ -97,16 +97,16 @@ def test_a_claim_against_repeats_needs_two_answers() -> None:
     assert state is not None and state.signed and (state.n_audits, state.sum_losses) == (4, 0.0)
 
 
-def test_another_allowed_rate_judges_the_kept_audits_anew() -> None:
+def test_another_allowed_rate_judges_the_kept_audits_again() -> None:
     results = ".." + "...s" * 20
     old = after(results)
     looser = certificate(id="c2", epsilon=0.3)
-    anew, whole = after(".", looser, old), after(results + ".", looser)
-    assert anew.results == whole.results and anew.state is not None and whole.state is not None
-    assert anew.state.log_harm == whole.state.log_harm
+    again, whole = after(".", looser, old), after(results + ".", looser)
+    assert again.results == whole.results and again.state is not None and whole.state is not None
+    assert again.state.log_harm == whole.state.log_harm
     only_one = after(".", looser).state
-    assert only_one is not None and anew.state.log_good == only_one.log_good, "a promotion begins anew"
-    assert old.alarm and not anew.alarm, "what was too much for one certificate may be within the next"
+    assert only_one is not None and again.state.log_good == only_one.log_good, "a promotion begins again"
+    assert old.alarm and not again.alarm, "what was too much for one certificate may be within the next"
     same = after(".", certificate(id="c2"), old)
     assert same == after(results + ".")
     signed = after(".", REPEATS, old)
@@ -229,7 +229,7 @@ def _alarms(results_RT: np.ndarray[Any, Any], of: Certificate) -> np.ndarray[Any
 
 
 def test_1000_routes_of_50000_calls() -> None:
-    """At an audit share of .02: false roll-backs as promised, a jump from 5 to 15 % seen within 100 audits."""
+    """At an audit share of .02: false rollbacks as promised, a jump from 5 to 15 % seen within 100 audits."""
     exact = certificate(share_served=1.0)
     rng = np.random.default_rng(0)
     audited_R = rng.binomial(50_000, 0.02, 1_000)

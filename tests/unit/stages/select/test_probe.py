@@ -17,12 +17,12 @@ Tiny = tuple[Path, str]
 
 def test_a_prompt_that_would_take_longer_than_there_is_is_not_begun(tiny: Tiny) -> None:
     base = LanguageModel(catalogue.model_path(tiny[1], tiny[0]), "cpu", "fp32")
-    dev = [tiny_tasks.example("label", i, "validation") for i in range(4)]
+    validation = [tiny_tasks.example("label", i, "validation") for i in range(4)]
     task = tiny_tasks.task("label")
-    assert probe.as_it_is(base, task, dev, (), budget_s=30.0) is not None
+    assert probe.as_it_is(base, task, validation, (), budget_s=30.0) is not None
     base.threads["read"] = Threads(1)
     base.threads["read"].record(1, 0.5)  # half a token a second
-    assert probe.as_it_is(base, task, dev, (), budget_s=1.0) is None
+    assert probe.as_it_is(base, task, validation, (), budget_s=1.0) is None
 
 
 def test_generated_text_is_read_as_a_reply() -> None:

@@ -50,7 +50,7 @@ def test_fences_that_vary() -> None:
     assert not_comparable(task(contract), replies[:7]) == ""
 
 
-def test_texts_beside_tool_calls_that_vary() -> None:
+def test_texts_next_to_tool_calls_that_vary() -> None:
     contract = Contract(kind="tool_call", tools=["pay"], may_defer=True)
     replies = [called(f"I pay number {i} now.") for i in range(6)] + [called(None)] * 4
     assert "6 of 10 replies that call tools" in not_comparable(task(contract), replies)

@@ -1,4 +1,4 @@
-"""S4 on tiny tasks: filters, probes, refusals, plans."""
+"""Selection on tiny tasks: filters, probes, refusals, plans."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def selected(tiny: Tiny) -> Selected:
     return select(tiny, *tiny_tasks.CONTRACTS)
 
 
-def test_plans_begin_with_the_cheapest_rung_that_can_do_the_job(selected: Selected, tiny: Tiny) -> None:
+def test_plans_begin_with_the_cheapest_method_that_can_do_the_job(selected: Selected, tiny: Tiny) -> None:
     assert selected.base_model == tiny[1]
     assert selected.refused == {}
     for kind in ("label", "closed", "action"):

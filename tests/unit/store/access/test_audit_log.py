@@ -108,7 +108,7 @@ def test_going_on_does_not_hide_a_break(tmp_path: Path, log: AuditLog, name: str
     assert verdict.broken_at is not None and verdict.broken_at <= at
 
 
-def test_a_chain_made_anew_by_somebody_else_is_forged(tmp_path: Path, log: AuditLog) -> None:
+def test_a_chain_made_again_by_somebody_else_is_forged(tmp_path: Path, log: AuditLog) -> None:
     other = AuditLog(tmp_path / "other", KeyRing.open(tmp_path / "other", environ={}))
     for i in range(8):
         other.append("nothing", actor=f"person{i}")

@@ -17,7 +17,7 @@ from deputize.store.keys.keyring import KeyRing
 from deputize.store.memory import MemoryStore
 
 
-class House:
+class Setup:
     """A store with two tenants' calls, its audit log and its approvals, seen by anybody."""
 
     def __init__(self, folder: Path) -> None:
@@ -38,16 +38,16 @@ class House:
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> House:
-    return House(tmp_path)
+def setup(tmp_path: Path) -> Setup:
+    return Setup(tmp_path)
 
 
 @pytest.mark.parametrize("role", Role)
-def test_a_denied_export_is_written_down(house: House, role: Role) -> None:
+def test_a_denied_export_is_written_down(setup: Setup, role: Role) -> None:
     actor = Actor(name="k", role=role.value)
     with pytest.raises(AccessDenied):
-        house.exported(actor, "x_0")
-    (entry,) = house.audit.entries()
+        setup.exported(actor, "x_0")
+    (entry,) = setup.audit.entries()
     assert (entry.action, entry.actor) == ("denied", "k")
     if role not in MATRIX[Right.EXPORT_RAW]:
         assert entry.detail == {"right": Right.EXPORT_RAW.value}
@@ -59,79 +59,79 @@ ASKER = Actor(name="ann", role="curator", grants=("export raw text",))
 ADMIN = Actor(name="bob", role="admin")
 
 
-def test_a_raw_export_needs_two_people_and_holds_once(house: House) -> None:
-    request = house.approvals.ask(ASKER, tenant="t2", purpose="court order 12")
+def test_a_raw_export_needs_two_people_and_holds_once(setup: Setup) -> None:
+    request = setup.approvals.ask(ASKER, tenant="t2", purpose="court order 12")
     with pytest.raises(AccessDenied, match="waits for a second person"):
-        house.exported(ASKER, request.id)
-    house.approvals.approve(ADMIN, request.id)
-    assert [c.id for c in house.exported(ASKER, request.id)] == ["b"]
+        setup.exported(ASKER, request.id)
+    setup.approvals.approve(ADMIN, request.id)
+    assert [c.id for c in setup.exported(ASKER, request.id)] == ["b"]
     with pytest.raises(AccessDenied, match="used up"):
-        house.exported(ASKER, request.id)
-    assert [(e.action, e.actor) for e in house.audit.entries()] == [
+        setup.exported(ASKER, request.id)
+    assert [(e.action, e.actor) for e in setup.audit.entries()] == [
         ("export.ask", "ann"),
         ("denied", "ann"),
         ("export.approve", "bob"),
         ("export.raw", "ann"),
         ("denied", "ann"),
     ]
-    assert house.approvals.all()[0].used_at is not None
+    assert setup.approvals.all()[0].used_at is not None
 
 
-def test_nobody_approves_their_own_export(house: House) -> None:
+def test_nobody_approves_their_own_export(setup: Setup) -> None:
     me = Actor(name="me", role="admin", grants=("export raw text",))
-    request = house.approvals.ask(me, tenant="*", purpose="backup")
+    request = setup.approvals.ask(me, tenant="*", purpose="backup")
     with pytest.raises(AccessDenied, match="somebody else has to approve"):
-        house.approvals.approve(me, request.id)
+        setup.approvals.approve(me, request.id)
     with pytest.raises(AccessDenied, match="two API keys"):
-        house.approvals.ask(owner(), tenant="*", purpose="backup")
+        setup.approvals.ask(owner(), tenant="*", purpose="backup")
     with pytest.raises(AccessDenied, match="two API keys"):
-        house.approvals.approve(owner(), request.id)
+        setup.approvals.approve(owner(), request.id)
 
 
-def test_two_keys_in_one_hand_are_one_person(house: House) -> None:
+def test_two_keys_in_one_hand_are_one_person(setup: Setup) -> None:
     """Whoever made a key has had it in hand; an admin who makes a key to ask with is not a second person."""
     made = {
         "boss": Actor(name="boss", role="admin"),
         "hand": Actor(name="hand", role="curator", grants=("export raw text",), issuer_chain=("boss",)),
-        "twin": Actor(name="twin", role="admin", issuer_chain=("boss",)),
-        "child": Actor(name="child", role="admin", issuer_chain=("boss", "twin")),
+        "sibling": Actor(name="sibling", role="admin", issuer_chain=("boss",)),
+        "child": Actor(name="child", role="admin", issuer_chain=("boss", "sibling")),
         "other": Actor(name="other", role="admin"),
         "others": Actor(name="others", role="admin", issuer_chain=("other",)),
     }
-    for name in ("boss", "twin", "child"):
-        request = house.approvals.ask(made["hand"], tenant="t2", purpose="p")
+    for name in ("boss", "sibling", "child"):
+        request = setup.approvals.ask(made["hand"], tenant="t2", purpose="p")
         with pytest.raises(AccessDenied, match="may be one person, for both keys come from boss"):
-            house.approvals.approve(made[name], request.id)
+            setup.approvals.approve(made[name], request.id)
     for name in ("other", "others"):
-        request = house.approvals.ask(made["hand"], tenant="t2", purpose="p")
-        assert house.approvals.approve(made[name], request.id).approved_by == name
+        request = setup.approvals.ask(made["hand"], tenant="t2", purpose="p")
+        assert setup.approvals.approve(made[name], request.id).approved_by == name
 
 
-def test_rights_bound_exports(house: House) -> None:
+def test_rights_bound_exports(setup: Setup) -> None:
     with pytest.raises(AccessDenied):
-        house.approvals.ask(ADMIN, tenant="t2", purpose="curious")
+        setup.approvals.ask(ADMIN, tenant="t2", purpose="curious")
     with pytest.raises(BadInput, match="purpose"):
-        house.approvals.ask(ASKER, tenant="t2", purpose=" ")
-    request = house.approvals.ask(ASKER, tenant="t2", purpose="p")
+        setup.approvals.ask(ASKER, tenant="t2", purpose=" ")
+    request = setup.approvals.ask(ASKER, tenant="t2", purpose="p")
     with pytest.raises(AccessDenied):
-        house.approvals.approve(ASKER, request.id)
+        setup.approvals.approve(ASKER, request.id)
     with pytest.raises(AccessDenied):
-        house.approvals.approve(Actor(name="c", role="admin", tenant="t3"), request.id)
-    house.approvals.approve(ADMIN, request.id)
+        setup.approvals.approve(Actor(name="c", role="admin", tenant="t3"), request.id)
+    setup.approvals.approve(ADMIN, request.id)
     with pytest.raises(BadInput, match="already"):
-        house.approvals.approve(ADMIN, request.id)
+        setup.approvals.approve(ADMIN, request.id)
     other = Actor(name="eve", role="curator", grants=("export raw text",))
     with pytest.raises(AccessDenied, match="somebody else"):
-        house.exported(other, request.id)
+        setup.exported(other, request.id)
     with pytest.raises(BadInput, match="no export request"):
-        house.approvals.approve(ADMIN, "x_0")
+        setup.approvals.approve(ADMIN, "x_0")
 
 
-def test_requests_and_approvals_grow_old(house: House) -> None:
-    old, approved = (house.approvals.ask(ASKER, tenant="t2", purpose="p") for _ in range(2))
-    house.approvals.approve(ADMIN, approved.id)
-    house.now += VALID_S + 1
+def test_requests_and_approvals_grow_old(setup: Setup) -> None:
+    old, approved = (setup.approvals.ask(ASKER, tenant="t2", purpose="p") for _ in range(2))
+    setup.approvals.approve(ADMIN, approved.id)
+    setup.now += VALID_S + 1
     with pytest.raises(BadInput, match="more than a day ago"):
-        house.approvals.approve(ADMIN, old.id)
+        setup.approvals.approve(ADMIN, old.id)
     with pytest.raises(AccessDenied, match="older than a day"):
-        house.exported(ASKER, approved.id)
+        setup.exported(ASKER, approved.id)

@@ -17,7 +17,7 @@ _PASSWORD_LABELS = r"password|passwd|pass[ _-]?phrase|passcode|pwd|pass|pw|passw
 
 
 def _is_secret_like(text: str) -> bool:
-    """A value that looks made, not written: a digit beside letters, or long and of mixed case."""
+    """A value that looks made, not written: a digit next to letters, or long and of mixed case."""
     plain = text.strip(".,;:!?)")
     if plain.lower() in PLACEHOLDERS or len(set(plain)) < 4 or plain[0] in "<${[(*":
         return False

@@ -15,7 +15,7 @@ from deputize.stages.collect.containers.decompress import read_some
 
 STDIN = "-"
 FIRST = ("scores", "traces", "requests")
-"""Folders read before those beside them: what they hold belongs to records of the others."""
+"""Folders read before those next to them: what they hold belongs to records of the others."""
 
 
 @dataclass(frozen=True, slots=True)

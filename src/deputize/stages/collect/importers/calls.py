@@ -18,7 +18,7 @@ def flat_prompt(row: dict[str, Any]) -> str:
     return next((key for key in names.PROMPTS if row.get(key) not in (None, "", [])), "")
 
 
-_BESIDE = frozenset(
+_EXTRA_FIELDS = frozenset(
     {
         *("tools", "functions", "response_format", "tool_choice", "model", "anthropic_version", "metadata"),
         *names.ORIGIN,
@@ -35,7 +35,7 @@ class CallsImporter:
 
     def sniff(self, row: dict[str, Any]) -> bool:
         name = flat_prompt(row)
-        return bool(name) and "request" not in row and response_beside(row, name) is not None
+        return bool(name) and "request" not in row and sibling_response(row, name) is not None
 
     def parse(self, row: dict[str, Any], context: ImportContext) -> Parsed:
         name = flat_prompt(row)
@@ -43,7 +43,7 @@ class CallsImporter:
             return context.skip(
                 "messages is not a list with at least one message" if "messages" in row else "no messages"
             )
-        response = response_beside(row, name)
+        response = sibling_response(row, name)
         settings = {k: row[k] for k in _FLAT if row.get(k) is not None}
         given = structured(row.get("params"))
         try:
@@ -58,7 +58,7 @@ class CallsImporter:
             return context.skip(str(why))
 
 
-def response_beside(row: dict[str, Any], prompt: str) -> Any:
+def sibling_response(row: dict[str, Any], prompt: str) -> Any:
     """The response in an object that has the prompt next to it, None where it has none."""
     return next((row[key] for key in names.RESPONSES if key != prompt and row.get(key) is not None), None)
 
@@ -68,7 +68,7 @@ def _request(row: dict[str, Any], name: str) -> dict[str, Any]:
     prompt = structured(row[name])
     if isinstance(prompt, dict) and protocol_of(prompt):
         return prompt
-    request = {key: row[key] for key in row.keys() & _BESIDE}
+    request = {key: row[key] for key in row.keys() & _EXTRA_FIELDS}
     system = next((row[key] for key in names.SYSTEMS if row.get(key)), None)
     if system is not None:
         request["system"] = system

@@ -8,7 +8,7 @@ from typing import Any
 from deputize.core.artifacts import Skip
 from deputize.core.records import Call
 from deputize.stages.collect.importers.base import ImportContext, Parsed, Unreadable, parse_alone
-from deputize.stages.collect.importers.calls import response_beside
+from deputize.stages.collect.importers.calls import sibling_response
 from deputize.stages.collect.importers.conversation_turns import SeenTurns, conversation_calls
 from deputize.stages.collect.importers.embedded_json import structured
 
@@ -32,7 +32,7 @@ def _conversation_in(row: dict[str, Any]) -> str:
     for name in _LISTS:
         messages = structured(row.get(name))
         if isinstance(messages, list) and messages and all(isinstance(m, dict) for m in messages):
-            if name == "messages" and response_beside(row, name) is not None:
+            if name == "messages" and sibling_response(row, name) is not None:
                 return ""
             if any(str(m.get("role") or m.get("from") or "").lower() in _ASSISTANTS for m in messages):
                 return name

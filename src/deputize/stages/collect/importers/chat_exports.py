@@ -140,7 +140,7 @@ class ContinueImporter:
     """Sessions and chat interactions of Continue."""
 
     name = "continue"
-    description = "Continue sessions and dev data"
+    description = "Continue sessions and development data"
     marks = frozenset(("history", "eventName"))
 
     def sniff(self, row: dict[str, Any]) -> bool:

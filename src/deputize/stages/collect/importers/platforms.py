@@ -18,7 +18,7 @@ from deputize.stages.collect.importers.prompt_formats import protocol_of
 from deputize.stages.collect.importers.recorded_exchange import KnownFields, exchange_calls
 from deputize.wire.json_fields import mapping
 
-_BESIDE = ("tools", "response_format", "tool_choice")
+_EXTRA_FIELDS = ("tools", "response_format", "tool_choice")
 _APART = (
     "tools",
     "functions",
@@ -63,7 +63,7 @@ class BraintrustImporter:
         given = structured(row.get("input"))
         request: Any = given
         if not isinstance(given, dict) or not protocol_of(given):
-            request = {"messages": given} | {k: metadata[k] for k in _BESIDE if k in metadata}
+            request = {"messages": given} | {k: metadata[k] for k in _EXTRA_FIELDS if k in metadata}
         start, end = side.number(metrics.get("start")), side.number(metrics.get("end"))
         ttft = side.number(metrics.get("time_to_first_token"))
         scores = _object(row, "scores")
@@ -372,7 +372,7 @@ class DspyImporter:
             }
             first = {k: v for k, v in first.items() if v is not None or k == "content"}
         request: dict[str, Any] = {"messages": row.get("messages") or row.get("prompt")}
-        request |= {k: settings[k] for k in _BESIDE if k in settings}
+        request |= {k: settings[k] for k in _EXTRA_FIELDS if k in settings}
         known = KnownFields(
             id=side.text((row,), ("uuid",)),
             model=side.text((row,), ("response_model", "model")) or None,

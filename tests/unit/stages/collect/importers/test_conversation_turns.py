@@ -43,7 +43,7 @@ def test_every_turn_of_the_assistant_is_a_call() -> None:
     assert second.messages == [user("1"), said("a"), user("2")] and second.step == 1
 
 
-def test_turns_that_are_not_to_be_learnt_from_are_named() -> None:
+def test_turns_that_are_not_to_be_trained_on_are_named() -> None:
     found = calls_of(
         [said("hello"), user("1"), said("a", weight=0), user("2"), said(""), user("3"), said("b")]
     )

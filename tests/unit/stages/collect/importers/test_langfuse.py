@@ -26,7 +26,7 @@ def test_spans_and_scores_are_no_calls() -> None:
     assert not importer.sniff({"type": "GENERATION"})
 
 
-def test_sessions_users_and_scores_come_from_the_traces_beside_them(tmp_path: Path) -> None:
+def test_sessions_users_and_scores_come_from_the_traces_next_to_them(tmp_path: Path) -> None:
     rows = {
         "observations/a.jsonl": {
             "id": "o",
