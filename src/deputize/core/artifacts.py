@@ -270,7 +270,7 @@ class TestScore(Record):
     __test__ = False
 
     n_calls: int
-    """Held-out calls that were read."""
+    """Held-out calls that were evaluated."""
     n_episodes: int
     """Episodes they belong to."""
     majority_accuracy: float | None = None
@@ -287,7 +287,7 @@ class HeldOut(Record):
     """The route as it would have run on episodes that neither training nor thresholds nor calibration saw."""
 
     n_calls: int
-    """Held-out calls that were read, those meant for people included."""
+    """Held-out calls that were evaluated, those meant for people included."""
     share_served: float
     """Of the calls meant for code, served at the certified threshold."""
     loss_difference: float
@@ -324,13 +324,13 @@ class MethodRow(Record):
     train_s: float | None = None
     """Training time."""
     n_validation: int | None = None
-    """Validation calls that were read."""
+    """Validation calls that were evaluated."""
     validation_accuracy: float | None = None
     """Agreement with the LLM on them."""
     validation_coverage: float | None = None
     """Share of them that could be served at about epsilon, by hindsight: what methods are compared by."""
     n_test: int | None = None
-    """Held-out calls that were read."""
+    """Held-out calls that were evaluated."""
     test_accuracy: float | None = None
     """Agreement with the LLM on them."""
     test_interval: tuple[float, float] | None = None
@@ -421,11 +421,11 @@ class EvaluationFacts(Record):
     n_validation: int = 0
     """Validation calls that the methods were compared on."""
     n_calibration_calls: int = 0
-    """Calibration calls that were read."""
+    """Calibration calls that were evaluated."""
     n_calibration_groups: int = 0
     """Independent calibration units: one random call of each group."""
-    n_calibration_unread: int = 0
-    """Units that there was no time to read; they count as served and wrong."""
+    n_calibration_not_evaluated: int = 0
+    """Units not evaluated within the time budget; they count as served and wrong."""
     units_needed: int = 0
     """Units without an error that a claim at epsilon needs."""
     n_repeated: int = 0
@@ -444,7 +444,7 @@ class EvaluationFacts(Record):
     """Which specialists of the task give planted secrets away, and so were not measured."""
 
 
-class CallOutcome(Record):
+class CalibrationCall(Record):
     """The result of the chosen specialist for one calibration call; no text of the call or of the answer."""
 
     call_id: str
@@ -460,7 +460,7 @@ class CallOutcome(Record):
 
 
 class TaskResult(Record):
-    """Everything the report says of one task. Either `certificate` or `refused` is set."""
+    """Everything the report says of one task. Either `certificate` or `refusal_reason` is set."""
 
     task_id: str
     chosen: str = ""
@@ -484,8 +484,8 @@ class TaskResult(Record):
     """Level of the test; None where nothing was tested."""
     family_wise: FamilyWiseTest | None = None
     """The claim if those of all tasks had to hold at once; None where nothing was tested."""
-    calibration: list[CallOutcome] = msgspec.field(default_factory=list)
-    """What was recorded of each calibration call that was read: what the gateway serves can be compared with it."""
+    calibration: list[CalibrationCall] = msgspec.field(default_factory=list)
+    """What was recorded of each calibration call that was evaluated: what the gateway serves can be compared with it."""
 
 
 class Evaluated(Record):

@@ -199,7 +199,7 @@ class ReportTask(Record):
     leak_tests: list[ReportLeakTest]
     """One for each specialist in whose answers a planted secret could show."""
     test: TestScore | None
-    """Accuracies on held-out calls; null where none was read."""
+    """Accuracies on held-out calls; null where none was evaluated."""
     certificate: Certificate | None
     """Claim about the route; null where it was refused."""
     held_out: HeldOut | None

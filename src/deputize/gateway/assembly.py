@@ -31,7 +31,7 @@ from deputize.http.aiohttp_client import AiohttpTransport
 from deputize.http.client import Http1Transport
 from deputize.http.transport import Transport
 from deputize.scoring.costs import load_prices, spend_of
-from deputize.specialists.serving.base import SpecialistClient
+from deputize.specialists.serving.base import Engine
 from deputize.specialists.serving.registry import make_engine
 from deputize.store.recording.journal_writer import JournalWriter
 from deputize.store.recording.recorder import Recorder
@@ -52,7 +52,7 @@ class RunningGateway:
         self,
         home: Path,
         settings: GatewaySettings,
-        specialists: SpecialistClient | None = None,
+        specialists: Engine | None = None,
         *,
         n_workers: int = 1,
         keys_required: bool | None = None,

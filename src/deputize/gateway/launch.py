@@ -22,7 +22,7 @@ from deputize.gateway.supervisor import Supervisor, Worker
 from deputize.home import Home
 from deputize.http.limits import Limits
 from deputize.http.server import HttpServer, listen
-from deputize.specialists.serving.base import SpecialistClient
+from deputize.specialists.serving.base import Engine
 from deputize.store.recording.journal_writer import JournalWriter
 
 _SWITCH_S = 0.0001
@@ -180,7 +180,7 @@ async def running_gateway(
     upstream: str | None = None,
     *,
     settings: GatewaySettings | None = None,
-    specialists: SpecialistClient | None = None,
+    specialists: Engine | None = None,
     port: int = 0,
     api_key_env: str | None = None,
     clock: Callable[[], float] = time.time,

@@ -21,7 +21,7 @@ from deputize.gateway.protocols import RouteLookup
 from deputize.router.policy import decide, in_canary, plan
 from deputize.router.request_limits import only_llm_reason, outside
 from deputize.router.table import NO_MATCH
-from deputize.specialists.serving.base import SpecialistClient
+from deputize.specialists.serving.base import Engine
 from deputize.wire.chat_request import pinned_reason, request_of
 from deputize.wire.events import Completion
 
@@ -35,7 +35,7 @@ class RoutingDecider:
     def __init__(
         self,
         table: Callable[[], RouteLookup | None],
-        specialists: SpecialistClient | None,
+        specialists: Engine | None,
         metrics: Metrics,
         *,
         timeout_s: float,

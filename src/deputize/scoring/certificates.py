@@ -409,7 +409,7 @@ def claim(
     delta: float | None = None,
     mixed: bool = False,
     n_repeated: int = 0,
-    n_unread: int = 0,
+    n_not_evaluated: int = 0,
     uncompared: Sequence[str] = (),
     linked_by: str = "",
     n_people: int = 0,
@@ -424,7 +424,7 @@ def claim(
             test.
         mixed: the site also speaks to people.
         n_repeated: units with a second answer of the LLM.
-        n_unread: units that there was no time to read.
+        n_not_evaluated: units not evaluated within the time budget.
         uncompared: fields of the reply that no comparison looked at; the claim says that it is not about them.
         linked_by: what the independence of the units rests on; "none": nothing in the log links or dates its calls.
         n_people: people who asked, where they are too few to say anything of others; else 0.
@@ -450,12 +450,16 @@ def claim(
         if verdict.kind == "not_worse_than_repeats"
         else ""
     )
-    unread = f", {n_unread} that there was no time to read counted among them" if n_unread else ""
+    not_evaluated = (
+        f", {n_not_evaluated} not evaluated within the time budget counted among them"
+        if n_not_evaluated
+        else ""
+    )
     fields = f"the field{'s' if len(uncompared) > 1 else ''} {', '.join(uncompared)}"
     but = f" Nothing is claimed of {fields}, which was not compared." if len(uncompared) == 1 else ""
     but = f" Nothing is claimed of {fields}, which were not compared." if len(uncompared) > 1 else but
     together = f" for all {n_together} tasks tested at once" if n_together > 1 else ""
-    return f"With {sure} confidence{together}, {body} ({basis}{repeats}{unread}; p = {verdict.p_values_L[index]:.2g}).{but}{_about_units(linked_by, n_people)}"
+    return f"With {sure} confidence{together}, {body} ({basis}{repeats}{not_evaluated}; p = {verdict.p_values_L[index]:.2g}).{but}{_about_units(linked_by, n_people)}"
 
 
 def _about_units(linked_by: str, n_people: int) -> str:

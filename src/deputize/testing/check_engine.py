@@ -1,4 +1,4 @@
-"""Contract of engines: what `deputize.specialists.serving.base.SpecialistClient` promises."""
+"""Contract of engines: what `deputize.specialists.serving.base.Engine` promises."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 
 from deputize.core.errors import DeputizeError
 from deputize.core.records import Prediction, Request
-from deputize.specialists.serving.base import SpecialistClient
+from deputize.specialists.serving.base import Engine
 from deputize.testing.check_predictor import check_prediction, check_same
 
 
 async def check_engine(
-    make: Callable[[], SpecialistClient],
+    make: Callable[[], Engine],
     specialist_path: str,
     requests: Sequence[Request],
     *,

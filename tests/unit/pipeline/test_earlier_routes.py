@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from deputize.core.artifacts import CallOutcome, Discovered, EvaluationFacts, TaskResult
+from deputize.core.artifacts import CalibrationCall, Discovered, EvaluationFacts, TaskResult
 from deputize.core.certification import DeltaSpending
 from deputize.core.config import Convert
 from deputize.core.earlier_route import EarlierRoute
@@ -151,7 +151,7 @@ def calibrated(
         more: fields of the result.
     """
     outcomes = [
-        CallOutcome(
+        CalibrationCall(
             call_id=id,
             served=True,
             right=at >= n_wrong,
@@ -161,7 +161,7 @@ def calibrated(
         for at, id in enumerate(ids)
     ]
     outcomes += [
-        CallOutcome(call_id=f"old{i}", served=True, right=True, is_unit=True, confidence=0.9)
+        CalibrationCall(call_id=f"old{i}", served=True, right=True, is_unit=True, confidence=0.9)
         for i in range(300)
     ]
     return TaskResult(task_id="t", certificate=CERTIFICATE, calibration=outcomes, **more)
@@ -194,7 +194,7 @@ def test_its_calls_are_counted_once_a_group_and_at_the_level_of_the_test() -> No
 def test_it_is_held_to_what_is_claimed_of_the_served_calls_and_to_what_was_not_read() -> None:
     calls = traffic(80, 45, 400)
     left = [
-        CallOutcome(call_id=f"left{i}", served=False, right=True, is_unit=True, confidence=0.1)
+        CalibrationCall(call_id=f"left{i}", served=False, right=True, is_unit=True, confidence=0.1)
         for i in range(400)
     ]
     result = calibrated(audits(40), 3)
@@ -202,7 +202,7 @@ def test_it_is_held_to_what_is_claimed_of_the_served_calls_and_to_what_was_not_r
     assert settled(calls, result)[0].certificate is None, (
         "3 of 40 may be wrong in more than 15 %, though not in 5 % of all"
     )
-    result = calibrated(audits(60), evaluation=EvaluationFacts(n_calibration_unread=5))
+    result = calibrated(audits(60), evaluation=EvaluationFacts(n_calibration_not_evaluated=5))
     assert settled(traffic(80, 20, 30), result)[0].certificate is None
 
 

@@ -7,7 +7,7 @@ from typing import Protocol
 from deputize.core.records import Prediction, Request
 
 
-class SpecialistClient(Protocol):
+class Engine(Protocol):
     """Asks specialists that run elsewhere: in worker processes of this machine, or in a server."""
 
     async def start(self) -> None:

@@ -68,7 +68,7 @@ class EngineFailure(DeputizeError):
     http_status, code = 502, "engine_failure"
 
 
-class WorkerPoolClient:
+class WorkerEngine:
     """The specialists of one home, in a process of their own."""
 
     def __init__(self, home: Path, models_dir: Path) -> None:

@@ -1,7 +1,7 @@
 """Engines by name: what the gateway asks specialists through.
 
 A package adds one with an entry point in the group "deputize.engines" that leads to a function of (home folder, models
-folder) which gives a `SpecialistClient`.
+folder) which gives a `Engine`.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import TypeAlias
 
 from deputize.core.errors import BadInput, UsageError
-from deputize.specialists.serving.base import SpecialistClient
-from deputize.specialists.serving.pool import WorkerPoolClient
+from deputize.specialists.serving.base import Engine
+from deputize.specialists.serving.pool import WorkerEngine
 
 GROUP = "deputize.engines"
-MakeEngine: TypeAlias = Callable[[Path, Path], SpecialistClient]
-OURS: dict[str, MakeEngine] = {"local": WorkerPoolClient}
+MakeEngine: TypeAlias = Callable[[Path, Path], Engine]
+OURS: dict[str, MakeEngine] = {"local": WorkerEngine}
 """local: a worker process on this machine."""
 
 
-def make_engine(name: str, home: Path, models_dir: Path) -> SpecialistClient:
+def make_engine(name: str, home: Path, models_dir: Path) -> Engine:
     """The engine of a name, not yet started.
 
     Args:

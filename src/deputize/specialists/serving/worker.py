@@ -360,7 +360,7 @@ async def main_async(home: Path, models_dir: Path, socket: Path) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry point of `python -m deputize.specialists.serving.worker`; started by WorkerPoolClient, not by hand."""
+    """Entry point of `python -m deputize.specialists.serving.worker`; started by WorkerEngine, not by hand."""
     parser = argparse.ArgumentParser(prog="deputize-engine")
     for name in ("--home", "--models", "--socket"):
         parser.add_argument(name, type=Path, required=True)

@@ -1,4 +1,4 @@
-"""Calibration of the chosen method: which calls are read, which threshold is certified, and in which words.
+"""Calibration of the chosen method: which calls are evaluated, which threshold is certified, and in which words.
 
 References:
     Angelopoulos et al., "Learn then Test", arXiv 2110.01052: thresholds fixed beforehand, tested in order.
@@ -36,15 +36,15 @@ CALIBRATION_SHARE, MOST_CALIBRATION = 0.6, 0.85
 
 
 @dataclass(frozen=True)
-class CalibrationReading:
+class CalibrationResult:
     """Answers of the chosen method to calibration calls."""
 
     evaluation: Evaluation
     """The tested units first, in the order they were drawn in."""
     n_units: int
     """Units to be tested: at most one random call of a group, drawn so that each call is equally likely to be one."""
-    n_unread: int
-    """Units that there was no time to read; they count as served and wrong."""
+    n_not_evaluated: int
+    """Units not evaluated within the time budget; they count as served and wrong."""
     shortfall: str
     """What time did not allow, for the words of a refusal; "" where every unit is tested."""
 
@@ -67,14 +67,14 @@ def calibration_units(calls: TaskCalls, seed: int, within: frozenset[str] | None
     return np.asarray(allowed, dtype=np.int64)[drawn]
 
 
-def read_calibration(
+def evaluate_calibration(
     method: EvaluatedMethod, deadline: Deadline, units: NDArray[np.int64], *, needed: int
-) -> CalibrationReading:
+) -> CalibrationResult:
     """Answers calibration calls, units first.
 
     A certificate is about calls, so its units are drawn by calls (certificates.draw_calls): one call of a group at most,
     large groups more often than small ones. Which, in what order and how many is drawn and fixed before any answer is
-    seen; the other calls of the split are read where all of them fit, to smooth the share reported.
+    seen; the other calls of the split are evaluated where all of them fit, to smooth the share reported.
 
     Args:
         method: the chosen method.
@@ -99,10 +99,10 @@ def read_calibration(
             f"; time allowed for {n_units} of {len(units)} units ({left_s:.0f} s were left for this "
             f"task, and {method.name} takes {timed.seconds_per_call:.2g} s a call)"
         )
-    read = method.read("calibration", [calibration[i] for i in order], deadline)
-    if len(read) < len(order):
-        read = read.take(np.arange(min(n_units, len(read))))
-    return CalibrationReading(read, n_units, max(0, n_units - len(read)), shortfall)
+    evaluation = method.evaluate("calibration", [calibration[i] for i in order], deadline)
+    if len(evaluation) < len(order):
+        evaluation = evaluation.take(np.arange(min(n_units, len(evaluation))))
+    return CalibrationResult(evaluation, n_units, max(0, n_units - len(evaluation)), shortfall)
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ class CertificateAttempt:
 
 
 def attempt(
-    reading: CalibrationReading,
+    result: CalibrationResult,
     grid_L: cert.Floats,
     epsilon: float,
     delta: float,
@@ -140,7 +140,7 @@ def attempt(
     """Tests the thresholds of a grid at one epsilon and picks the cheapest that passed.
 
     Args:
-        reading: answers to calibration calls.
+        result: answers to calibration calls.
         grid_L: thresholds from validation, strict to permissive, for a test against repeated samples; a test of agreement walks
             the units' own confidences.
         epsilon: the loss to be claimed, over all calls.
@@ -148,12 +148,12 @@ def attempt(
         costs: of one call; a route that would cost more than it saves is refused.
         served_limit: the loss to be claimed among the served calls; None: nothing is claimed of them.
     """
-    calibration = reading.evaluation
-    sequence, n_repeated = _test(reading, grid_L, epsilon, delta, served_limit)
+    calibration = result.evaluation
+    sequence, n_repeated = _test(result, grid_L, epsilon, delta, served_limit)
     share_L = [calibration.share_served(t) for t in sequence.thresholds_L]
     index = cert.cheapest(sequence, share_L, costs)
     if index is None or sequence.n_units == 0:
-        return CertificateAttempt(sequence, None, 0.0, cert.refusal(sequence) + reading.shortfall, n_repeated)
+        return CertificateAttempt(sequence, None, 0.0, cert.refusal(sequence) + result.shortfall, n_repeated)
     if share_L[index] < MIN_SHARE:
         # a threshold at which nothing is served is safe and useless; the next more permissive one says why it stops there
         stopped = min(sequence.n_passed, sequence.thresholds_L.size - 1)
@@ -213,22 +213,22 @@ def contradiction(shown: Evaluation, made: CertificateAttempt, largest_group: in
 
 
 def _test(
-    reading: CalibrationReading,
+    result: CalibrationResult,
     grid_L: cert.Floats,
     epsilon: float,
     delta: float,
     served_limit: float | None,
 ) -> tuple[cert.SequenceTest, int]:
     """The test of the grid on the units, and for how many of them the LLM was asked more than once."""
-    n_unread = reading.n_unread
-    units = reading.evaluation.take(np.arange(reading.n_units - n_unread))
+    n_not_evaluated = result.n_not_evaluated
+    units = result.evaluation.take(np.arange(result.n_units - n_not_evaluated))
     n_repeated = int(np.isfinite(units.repeat_loss_N).sum())
     against_repeats = n_repeated >= MIN_REPEATED * max(1, len(units))
-    # what was to be tested and was not read counts as served and wrong
-    confidence_N = np.append(units.confidence_N, np.full(n_unread, np.inf))
-    wrong_N = np.append(~units.right_N, np.ones(n_unread, dtype=bool))
+    # what was to be tested and was not evaluated counts as served and wrong
+    confidence_N = np.append(units.confidence_N, np.full(n_not_evaluated, np.inf))
+    wrong_N = np.append(~units.right_N, np.ones(n_not_evaluated, dtype=bool))
     # a call without a second answer counts the LLM as agreeing with itself, which can only make the claim harder
-    llm_loss_N = np.append(np.nan_to_num(units.repeat_loss_N, nan=0.0), np.zeros(n_unread))
+    llm_loss_N = np.append(np.nan_to_num(units.repeat_loss_N, nan=0.0), np.zeros(n_not_evaluated))
     if not against_repeats:
         grid_L = cert.every_threshold(confidence_N)
     sequence = cert.certify(
@@ -279,7 +279,7 @@ def certificate_of(
     *,
     limits: RequestLimits,
     mixed: bool,
-    n_unread: int,
+    n_not_evaluated: int,
     units: UnitFacts | None = None,
     n_together: int = 0,
 ) -> Certificate | None:
@@ -292,7 +292,7 @@ def certificate_of(
         config: seed, epsilon and delta.
         limits: the requests that calibration covered.
         mixed: the site also speaks to people.
-        n_unread: units that there was no time to read.
+        n_not_evaluated: units not evaluated within the time budget.
         units: facts about the groups; None: nothing is known of them.
         n_together: tasks whose claims hold at once; 0 where each holds by itself.
     """
@@ -316,7 +316,7 @@ def certificate_of(
             delta=config.delta,
             mixed=mixed,
             n_repeated=made.n_repeated,
-            n_unread=n_unread,
+            n_not_evaluated=n_not_evaluated,
             uncompared=uncompared,
             **units.words(),
             n_together=n_together,

@@ -77,7 +77,7 @@ class EvaluatedMethod:
     def name(self) -> str:
         return self.specialist.method
 
-    def read(
+    def evaluate(
         self,
         what: str,
         calls: Sequence[PopulationCall],
@@ -121,20 +121,22 @@ class EvaluatedMethod:
         """The same at the speed measured by now."""
         return replace(evaluation, seconds=self.timed.seconds_per_call * len(evaluation))
 
-    def read_validation(self, deadline: Deadline, most: int | None = None) -> None:
+    def evaluate_validation(self, deadline: Deadline, most: int | None = None) -> None:
         """Answers validation calls not answered yet, as many as there is time for, among the first `most` of all."""
         n_before = len(self.validation)
         calls = self.calls.split("validation")
-        read = self.read("validation", calls[n_before:most], deadline, n_before=n_before, total=len(calls))
-        self.validation = joined([self.validation, read])
+        evaluated = self.evaluate(
+            "validation", calls[n_before:most], deadline, n_before=n_before, total=len(calls)
+        )
+        self.validation = joined([self.validation, evaluated])
 
     def on_validation(self) -> Evaluation:
         """The validation calls answered so far."""
         return self._timed(self.validation)
 
-    def read_test(self, deadline: Deadline) -> None:
+    def evaluate_test(self, deadline: Deadline) -> None:
         """Answers held-out calls, as many as there is time for."""
-        self.test = self.read("held out", self.calls.split("test"), deadline)
+        self.test = self.evaluate("held out", self.calls.split("test"), deadline)
 
     def on_test(self) -> Evaluation:
         """The held-out calls answered so far."""
@@ -148,7 +150,7 @@ class EvaluatedMethod:
         """
         return max(self.alone_s or 0.0, self.timed.seconds_per_call)
 
-    def read_alone(self, deadline: Deadline) -> None:
+    def measure_single_call_latency(self, deadline: Deadline) -> None:
         """Measures a few validation calls one by one, for what a live call costs; nothing where time is short."""
         some = [c for c in self.calls.split("validation") if c.is_asked][:ALONE]
         if not some or self.timed.affordable(ALONE_SHARE * deadline.left_s()) < FIRST * len(some):
@@ -161,7 +163,7 @@ class EvaluatedMethod:
         if alone.chunks:
             self.alone_s = median(seconds for _, seconds in alone.chunks)
 
-    def read_full_answers(self, deadline: Deadline) -> FullAnswers | None:
+    def evaluate_full_answers(self, deadline: Deadline) -> FullAnswers | None:
         """Time and completion of answers whose free text is written too; None where answers hold none.
 
         An answer that is not finished goes to the LLM, so the route serves a little less than was measured, and errs no
@@ -172,7 +174,7 @@ class EvaluatedMethod:
         timed = TimedPredictor(self.whole, self.context.clock)
         some = [c for c in self.calls.split("validation") if c.is_asked][: 3 * FIRST]
         requests = [asked_request(r.call) for r in self.calls.population.texts(some) if r is not None]
-        answers = timed.read([request for request in requests if request is not None], deadline)
+        answers = timed.predict_in_time([request for request in requests if request is not None], deadline)
         if not answers:
             return None
         finished = sum(a.answer is not None for a in answers) / len(answers)

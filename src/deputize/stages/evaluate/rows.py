@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from deputize.core.artifacts import (
-    CallOutcome,
+    CalibrationCall,
     Candidate,
     EpsilonRow,
     HeldOut,
@@ -48,7 +48,7 @@ def baseline_rows(candidates: Sequence[Candidate], majority: float | None) -> li
 
 
 def method_row(method: EvaluatedMethod, *, chosen: bool, score: float | None, epsilon: float) -> MethodRow:
-    """The row of a trained method; what there was no time to read is None.
+    """The row of a trained method; what was not evaluated within the time budget is None.
 
     Args:
         method: with its answers to validation and held-out calls.
@@ -142,7 +142,7 @@ def _mean_over_groups(value_N: cert.Floats, groups: Sequence[str]) -> float:
     return float(np.mean(np.bincount(at_N, value_N, len(names)) / np.bincount(at_N, minlength=len(names))))
 
 
-def outcomes(calibration: Evaluation, threshold: float | None, n_units: int) -> list[CallOutcome]:
+def outcomes(calibration: Evaluation, threshold: float | None, n_units: int) -> list[CalibrationCall]:
     """The record of the calibration calls that were read.
 
     Args:
@@ -151,7 +151,7 @@ def outcomes(calibration: Evaluation, threshold: float | None, n_units: int) -> 
         n_units: units among them.
     """
     return [
-        CallOutcome(
+        CalibrationCall(
             call_id=call_id,
             served=threshold is not None and bool(confidence >= threshold),
             right=bool(right),
@@ -172,7 +172,7 @@ def outcomes(calibration: Evaluation, threshold: float | None, n_units: int) -> 
 
 
 def test_score(shown: Evaluation, majority: float | None, base_accuracy: float | None) -> TestScore | None:
-    """Accuracies on held-out calls; None where none was read."""
+    """Accuracies on held-out calls; None where none was evaluated."""
     if not len(shown):
         return None
     return TestScore(

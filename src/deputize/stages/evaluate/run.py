@@ -3,10 +3,10 @@
 The order is the point: validation fixes the method and the grid of thresholds, calibration labels are seen once,
 for that method, and test labels only afterwards.
 
-Time is the other point: every reading stops at its limit. How many calibration units are tested is fixed by the speed
-seen on validation, before one of them is answered; a unit that time does not allow to be read then counts as a served
-error. So a certificate does not depend on when the reading stopped, although what takes long may well be what is wrong.
-What decides a route is read for all tasks first; more expensive methods that could not change the choice are read for the
+Time is the other point: every evaluation stops at its limit. How many calibration units are tested is fixed by the speed
+seen on validation, before one of them is answered; a unit that time does not allow to be evaluated then counts as a served
+error. So a certificate does not depend on when the evaluation stopped, although what takes long may well be what is wrong.
+What decides a route is evaluated for all tasks first; more expensive methods that could not change the choice are evaluated for the
 report, with the time that is left.
 """
 
@@ -44,7 +44,7 @@ from deputize.scoring import ledger
 from deputize.scoring.costs import load_prices
 from deputize.scoring.intervals import curve
 from deputize.stages.evaluate import certify, rows
-from deputize.stages.evaluate.certify import CalibrationReading, CertificateAttempt, UnitFacts
+from deputize.stages.evaluate.certify import CalibrationResult, CertificateAttempt, UnitFacts
 from deputize.stages.evaluate.delta_budget import DeltaBudget, groups_by_task
 from deputize.stages.evaluate.evaluated_method import EvaluatedMethod, EvaluationContext, Load
 from deputize.stages.evaluate.evaluation import Digest, no_digest
@@ -58,7 +58,7 @@ VALIDATION_SHARE = 0.3
 ENOUGH = 200
 """Validation and test calls that a task is given time for first."""
 QUICK_S = 3.0
-"""A method that reads all of validation in less is read at once: it may settle the choice."""
+"""A method that answers all of validation in less is evaluated whole at once: it may decide the choice."""
 
 
 def run(
@@ -90,7 +90,7 @@ def run(
         home: specialists' paths are relative to it.
         load: from a specialist's folder to something that predicts.
         progress: called after every chunk of calls.
-        deadline: the end of all reading, overrun by one chunk of calls at most; None: no limit.
+        deadline: the end of all evaluation, overrun by one chunk of calls at most; None: no limit.
         clock: seconds, for measured speed.
         digest: of the answers to calibration calls, for the record; no text of them is kept.
         audit_share: share of served calls for which the gateway asks the LLM as well.
@@ -140,7 +140,7 @@ def _decide_all(waiting: list[TaskEvaluation], deadline: Deadline, config: Conve
 
 
 def _show_all(waiting: list[TaskEvaluation], deadline: Deadline) -> dict[str, TaskResult]:
-    """The result of each task, after other methods were read for the report with the time that is left."""
+    """The result of each task, after other methods were evaluated for the report with the time that is left."""
     results = {}
     for at, evaluation in enumerate(waiting):
         evaluation.show(deadline.part(1 / (len(waiting) - at)))
@@ -190,7 +190,7 @@ def _with_leaks(result: TaskResult, leaks: str) -> TaskResult:
 
 @dataclass(frozen=True)
 class MethodDecision:
-    """The method chosen for a task and the claims it may make; nothing read afterwards changes it."""
+    """The method chosen for a task and the claims it may make; nothing evaluated afterwards changes it."""
 
     chosen: EvaluatedMethod
     choice: MethodChoice
@@ -198,7 +198,7 @@ class MethodDecision:
     """Validation calls that the methods were compared on."""
     grid: cert.Floats
     """Thresholds that were tested, strict to permissive."""
-    calibration: CalibrationReading
+    calibration: CalibrationResult
     spending: DeltaSpending
     attempts: dict[float, CertificateAttempt]
     """By epsilon."""
@@ -220,7 +220,7 @@ class TaskEvaluation:
     methods: list[EvaluatedMethod] = field(default_factory=list)
     """From cheap to expensive: those that the choice is made from, and once shown, all."""
     too_expensive: list[Specialist] = field(default_factory=list)
-    """More expensive ones that cannot be chosen any more; read for the report at last."""
+    """More expensive ones that cannot be chosen any more; evaluated for the report at last."""
     decision: MethodDecision | None = None
     family_wise: FamilyWiseTest | None = None
     """The claim that holds together with those of all other tasks; known once all are decided."""
@@ -251,9 +251,9 @@ class TaskEvaluation:
         for at, specialist in enumerate(methods):
             method = EvaluatedMethod.load(specialist, self.calls, self.context)
             self.methods.append(method)
-            method.read_validation(deadline, FIRST)
+            method.evaluate_validation(deadline, FIRST)
             if len(method.validation) and method.timed.affordable(QUICK_S) >= n_validation:
-                method.read_validation(deadline)
+                method.evaluate_validation(deadline)
                 whole = len(method.validation) == n_validation
                 if whole and is_decided(method.on_validation(), self.config.epsilon):
                     self.too_expensive = list(methods[at + 1 :])
@@ -282,7 +282,7 @@ class TaskEvaluation:
     def _test(self, choice: MethodChoice, n_validation: int, deadline: Deadline) -> MethodDecision:
         """Calibration labels are seen here, once; that is paid for before."""
         config, chosen = self.config, self.methods[choice.index]
-        chosen.read_alone(deadline)
+        chosen.measure_single_call_latency(deadline)
         groups: dict[str, list[str]] = {}
         for call in self.calls.split("calibration"):
             groups.setdefault(call.group, []).append(call.call_id)
@@ -295,13 +295,13 @@ class TaskEvaluation:
             choice,
             n_validation,
             grid,
-            certify.read_calibration(chosen, deadline, units, needed=needed),
+            certify.evaluate_calibration(chosen, deadline, units, needed=needed),
             level,
             {},
             self._costs(chosen),
-            chosen.read_full_answers(deadline),
+            chosen.evaluate_full_answers(deadline),
         )
-        chosen.read_test(deadline)
+        chosen.evaluate_test(deadline)
         for epsilon in {*rows.EPSILONS, config.epsilon}:
             decision.attempts[epsilon] = self._attempt(decision, epsilon, level.test_level)
         return decision
@@ -367,11 +367,11 @@ class TaskEvaluation:
     def _read_validation(self, deadline: Deadline) -> None:
         """Each method answers as much of validation as fits; one that there was no time to ask at all is out."""
         for at, method in enumerate(self.methods):
-            method.read_validation(deadline.part(1 / (len(self.methods) - at)))
+            method.evaluate_validation(deadline.part(1 / (len(self.methods) - at)))
         self.methods = [c for c in self.methods if len(c.validation)]
 
     def show(self, deadline: Deadline) -> None:
-        """Reads the other methods too, as far as time goes: every report has what a more expensive one would do."""
+        """Evaluates the other methods too, as far as time goes: every report has what a more expensive one would do."""
         if self.decision is None:
             return
         others = [c for c in self.methods if c is not self.decision.chosen]
@@ -380,8 +380,8 @@ class TaskEvaluation:
             self.methods.append(others[-1])
         for n_done, method in enumerate(others):
             end = deadline.part(1 / (len(others) - n_done))
-            method.read_validation(end.part(VALIDATION_SHARE))
-            method.read_test(end)
+            method.evaluate_validation(end.part(VALIDATION_SHARE))
+            method.evaluate_test(end)
 
     def untested(self, reason: str) -> TaskResult:
         """The result of a task no specialist of which was tested: the reason, and what the baselines say."""
@@ -409,7 +409,7 @@ class TaskEvaluation:
             self.config,
             limits=self.calls.population.limits_of(self.calls.task.id),
             mixed=self.calls.contract.may_defer,
-            n_unread=calibration.n_unread,
+            n_not_evaluated=calibration.n_not_evaluated,
             units=self.units,
             n_together=self.family_wise.n_tasks
             if self.family_wise and self.config.scope == "all-routes"
@@ -446,8 +446,8 @@ class TaskEvaluation:
             held_out_groups=groups,
             delta_spending=self.decision.spending,
             family_wise=self.family_wise,
-            calibration=rows.outcomes(
-                calibration.evaluation, made.threshold, calibration.n_units - calibration.n_unread
+            calibration=rows.calibration_calls(
+                calibration.evaluation, made.threshold, calibration.n_units - calibration.n_not_evaluated
             ),
         )
 
@@ -460,7 +460,7 @@ class TaskEvaluation:
             n_validation=decision.n_validation,
             n_calibration_calls=len(calibration.evaluation),
             n_calibration_groups=made.sequence.n_units,
-            n_calibration_unread=calibration.n_unread,
+            n_calibration_not_evaluated=calibration.n_not_evaluated,
             units_needed=self.units_needed,
             n_repeated=made.n_repeated,
             seconds_per_call=whole.seconds_per_call if whole else decision.chosen.timed.seconds_per_call,

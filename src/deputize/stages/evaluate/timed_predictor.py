@@ -37,7 +37,7 @@ class TimedPredictor:
         each = self.seconds_per_call
         return math.inf if each <= 1e-9 or math.isinf(seconds) else max(0.0, seconds / each)
 
-    def read(
+    def predict_in_time(
         self,
         requests: Sequence[Request],
         deadline: Deadline,

@@ -16,7 +16,7 @@ from tests import tiny_tasks
 from deputize.core.errors import DeputizeError, UpstreamError, UpstreamTimeout
 from deputize.core.records import Request
 from deputize.specialists.predictor import load
-from deputize.specialists.serving.pool import EngineFailure, WorkerPoolClient, worker_environment
+from deputize.specialists.serving.pool import EngineFailure, WorkerEngine, worker_environment
 
 Tiny = tuple[Path, str]
 
@@ -49,7 +49,7 @@ async def gone(pid: int, within_s: float = 10.0) -> bool:
 
 
 async def test_answers_come_back_to_those_who_asked(home: Path, tiny: Tiny) -> None:
-    pool = WorkerPoolClient(home, tiny[0])
+    pool = WorkerEngine(home, tiny[0])
     await pool.start()
     try:
         jobs = [("label" if i % 2 else "values", i) for i in range(12)]
@@ -76,7 +76,7 @@ async def test_answers_come_back_to_those_who_asked(home: Path, tiny: Tiny) -> N
 
 
 async def test_a_killed_worker_fails_what_waits_and_comes_back(home: Path, tiny: Tiny) -> None:
-    pool = WorkerPoolClient(home, tiny[0])
+    pool = WorkerEngine(home, tiny[0])
     await pool.start()
     try:
         first = pool.worker_pid
@@ -100,7 +100,7 @@ async def test_a_killed_worker_fails_what_waits_and_comes_back(home: Path, tiny:
 
 
 async def test_pools_of_one_home_share_one_worker(home: Path, tiny: Tiny) -> None:
-    one, two = WorkerPoolClient(home, tiny[0]), WorkerPoolClient(home, tiny[0])
+    one, two = WorkerEngine(home, tiny[0]), WorkerEngine(home, tiny[0])
     await one.start()
     await two.start()
     try:
@@ -117,9 +117,9 @@ async def test_the_worker_does_not_outlive_a_killed_parent(home: Path, tiny: Tin
         f"""
         import asyncio, sys
         from pathlib import Path
-        from deputize.specialists.serving.pool import WorkerPoolClient
+        from deputize.specialists.serving.pool import WorkerEngine
         async def main():
-            pool = WorkerPoolClient(Path({str(home)!r}), Path({str(tiny[0])!r}))
+            pool = WorkerEngine(Path({str(home)!r}), Path({str(tiny[0])!r}))
             await pool.start()
             assert "torch" not in sys.modules
             sys.stdout.write(f"{{pool.worker_pid}}\\n")

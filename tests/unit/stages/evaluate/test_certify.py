@@ -35,9 +35,9 @@ def outcomes(
     )
 
 
-def reading(of: Evaluation, n_unread: int = 0) -> certify.CalibrationReading:
-    return certify.CalibrationReading(
-        of, len(of) + n_unread, n_unread, "; time was short" if n_unread else ""
+def reading(of: Evaluation, n_not_evaluated: int = 0) -> certify.CalibrationResult:
+    return certify.CalibrationResult(
+        of, len(of) + n_not_evaluated, n_not_evaluated, "; time was short" if n_not_evaluated else ""
     )
 
 
@@ -51,7 +51,7 @@ def test_without_an_error_149_units_carry_a_claim_and_148_do_not() -> None:
 
 
 def test_units_that_were_not_read_count_as_served_and_wrong() -> None:
-    made = certify.attempt(reading(outcomes(400), n_unread=40), GRID, 0.02, 0.05, COSTS)
+    made = certify.attempt(reading(outcomes(400), n_not_evaluated=40), GRID, 0.02, 0.05, COSTS)
     assert made.index is None and made.sequence.n_units == 440
     assert made.sequence.n_errors_L.tolist() == [40]
     assert made.reason.endswith("; time was short")
@@ -94,10 +94,10 @@ def test_with_time_enough_one_call_of_each_group_comes_first_and_then_the_rest(
     w, clock = world(methods={"lora": 0.0}, n_calls=900, per_group=3), Clock()
     one = evaluated_method(w, clock, 0.0)
     units = certify.calibration_units(one.calls, 0)
-    made = certify.read_calibration(one, Deadline.after(None, clock), units, needed=149)
+    made = certify.evaluate_calibration(one, Deadline.after(None, clock), units, needed=149)
     calibration = [e for e in w.curated.examples if e.split == "calibration"]
     groups = made.evaluation.groups
-    assert len(groups) == len(calibration) and made.n_unread == 0 and made.shortfall == ""
+    assert len(groups) == len(calibration) and made.n_not_evaluated == 0 and made.shortfall == ""
     assert len(set(groups[: made.n_units])) == made.n_units == len({e.group for e in calibration})
 
 
@@ -117,7 +117,7 @@ def test_units_stand_for_calls_where_groups_are_of_unequal_size(world: Callable[
     one = evaluated_method(w, clock, 0.0)
     for seed in range(20):
         units = certify.calibration_units(one.calls, seed)
-        made = certify.read_calibration(one, Deadline.after(None, clock), units, needed=59)
+        made = certify.evaluate_calibration(one, Deadline.after(None, clock), units, needed=59)
         drawn += [g.startswith("long") for g in made.evaluation.groups[: made.n_units]]
     assert share > 0.7 and abs(np.mean(drawn) - share) < 0.05, "the share that they have among the calls"
 
@@ -125,13 +125,13 @@ def test_units_stand_for_calls_where_groups_are_of_unequal_size(world: Callable[
 def test_the_number_of_units_is_fixed_by_the_speed_before_one_is_read(world: Callable[..., Any]) -> None:
     w, clock = world(methods={"lora": 0.0}, n_calls=3000), Clock()
     one = evaluated_method(w, clock, 1.0)
-    one.read_validation(Deadline.after(None, clock))
+    one.evaluate_validation(Deadline.after(None, clock))
     deadline = Deadline.after(1000.0, clock)
     units = certify.calibration_units(one.calls, 0)
-    made = certify.read_calibration(one, deadline, units, needed=149)
-    assert made.n_units == 600 and made.n_unread == 0 and len(made.evaluation) == 600
+    made = certify.evaluate_calibration(one, deadline, units, needed=149)
+    assert made.n_units == 600 and made.n_not_evaluated == 0 and len(made.evaluation) == 600
     assert "time allowed for 600 of" in made.shortfall and "1 s a call" in made.shortfall
-    short = certify.read_calibration(one, Deadline.after(300.0, clock), units, needed=149)
+    short = certify.evaluate_calibration(one, Deadline.after(300.0, clock), units, needed=149)
     assert short.n_units == 255, "more of the time where calibration would not be enough"
 
 
@@ -139,7 +139,7 @@ def test_a_certificate_names_its_specialist_and_its_numbers(world: Callable[...,
     (specialist,) = world(methods={"lora": 0.0}, n_calls=100).finetuned.specialists
     made = certify.attempt(reading(outcomes(400, 1)), GRID, 0.02, 0.05, COSTS)
     limits = RequestLimits(models=["gpt-4o"])
-    given: dict[str, Any] = {"limits": limits, "mixed": False, "n_unread": 0}
+    given: dict[str, Any] = {"limits": limits, "mixed": False, "n_not_evaluated": 0}
     certificate = certify.certificate_of(made, specialist, Convert(epsilon=0.02), **given)
     assert certificate is not None and certificate.id.startswith("t1-not_worse_than_llm-0.02-0.05-")
     assert (certificate.n_calibration, certificate.n_served, certificate.n_errors) == (400, 400, 1)

@@ -141,12 +141,12 @@ def test_units_that_time_did_not_allow_to_read_count_as_served_errors(world: Mak
         return 0.1 if n < n_validation + 400 else 1e4
 
     (result,), _, _ = evaluate(w, 200.0, {"lora": stalls})
-    assert result.evaluation.n_calibration_unread > 0
-    read = result.evaluation.n_calibration_groups - result.evaluation.n_calibration_unread
+    assert result.evaluation.n_calibration_not_evaluated > 0
+    read = result.evaluation.n_calibration_groups - result.evaluation.n_calibration_not_evaluated
     assert sum(one.is_unit for one in result.calibration) == read
     assert result.certificate is None, "hundreds of unread units cannot be claimed to be right"
     (whole,), _, _ = evaluate(world(methods={"lora": 0.0}, n_calls=3000), 2000.0, {"lora": lambda n, t: 0.1})
-    assert whole.certificate is not None and whole.evaluation.n_calibration_unread == 0
+    assert whole.certificate is not None and whole.evaluation.n_calibration_not_evaluated == 0
 
 
 def test_wrong_answers_that_take_long_do_not_earn_a_certificate(tmp_path: Path) -> None:

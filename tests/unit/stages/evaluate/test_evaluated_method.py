@@ -37,9 +37,9 @@ def test_validation_is_read_on_from_where_it_stopped(world: Callable[..., Any]) 
     told: list[tuple[str, int, int | None]] = []
     method = method_of(w, told)
     whole = method.calls.split("validation")
-    method.read_validation(NO_LIMIT, 8)
+    method.evaluate_validation(NO_LIMIT, 8)
     assert len(method.validation) == len(method.on_validation()) == 8
-    method.read_validation(NO_LIMIT)
+    method.evaluate_validation(NO_LIMIT)
     text_of = {e.call_id: e.request.messages[-1]["content"] for e in w.curated.examples}
     assert texts(w) == [text_of[c.call_id] for c in whole], "each call is asked once, in order"
     assert told[0] == ("Route the request: validation, lora", 8, len(whole))
@@ -49,7 +49,7 @@ def test_validation_is_read_on_from_where_it_stopped(world: Callable[..., Any]) 
 def test_held_out_calls_are_compared_with_their_own_answers(world: Callable[..., Any]) -> None:
     method = method_of(world(methods={"lora": 0.0}, n_calls=500))
     assert len(method.on_test()) == 0
-    method.read_test(NO_LIMIT)
+    method.evaluate_test(NO_LIMIT)
     assert method.on_test().accuracy == 1.0 and len(method.on_test()) == method.calls.n("test")
 
 
@@ -58,7 +58,7 @@ def test_seconds_are_those_of_the_calls_that_were_read(world: Callable[..., Any]
     method, clock = method_of(w), Clock()
     method.timed.predictor = Slow(w.predictors["runs/r/specialists/t1-lora"], clock, lambda n, t: 2.0)
     method.timed.clock = clock
-    method.read_test(Deadline(60.0, clock))
+    method.evaluate_test(Deadline(60.0, clock))
     assert method.on_test().seconds_per_call == 2.0 and len(method.test) == 30
 
 
@@ -80,16 +80,16 @@ class Writing:
 
 def test_free_text_is_written_only_where_it_is_asked_for(world: Callable[..., Any]) -> None:
     w = world(methods={"lora": 0.0}, n_calls=500)
-    assert method_of(w).read_full_answers(NO_LIMIT) is None, "labels hold no free text"
+    assert method_of(w).evaluate_full_answers(NO_LIMIT) is None, "labels hold no free text"
     contract = Contract(kind="json", fields=[Field(name="why", type="free")])
     w.discovered = msgspec.structs.replace(
         w.discovered, tasks=[msgspec.structs.replace(w.discovered.tasks[0], contract=contract)]
     )
     w.predictors = dict.fromkeys(w.predictors, Writing())
     method = method_of(w)
-    method.read_validation(NO_LIMIT)
+    method.evaluate_validation(NO_LIMIT)
     assert (method.validation.confidence_N > 0).all(), "each has an answer"
-    full = method.read_full_answers(NO_LIMIT)
+    full = method.evaluate_full_answers(NO_LIMIT)
     assert full is not None and full.n_calls == 24 and full.finished == 18 / 24
 
 
@@ -107,9 +107,9 @@ def test_a_live_call_is_measured_alone(world: Callable[..., Any]) -> None:
     method.whole = method.timed.predictor = Batched()
     method.timed.clock = clock
     method.context = replace(method.context, clock=clock)
-    method.read_validation(Deadline(60.0, clock))
+    method.evaluate_validation(Deadline(60.0, clock))
     assert method.seconds_alone == method.timed.seconds_per_call == 1.0
-    method.read_alone(Deadline(60.0, clock))
+    method.measure_single_call_latency(Deadline(60.0, clock))
     assert method.seconds_alone == method.timed.seconds_per_call == 1.0, "no time for it"
-    method.read_alone(Deadline(clock.now + 1000.0, clock))
+    method.measure_single_call_latency(Deadline(clock.now + 1000.0, clock))
     assert method.seconds_alone == 4.0
