@@ -19,10 +19,10 @@ from deputize.core.config import RouteSettings
 from deputize.core.contracts import answer_of
 from deputize.core.errors import DeputizeError
 from deputize.core.records import Decision, Message, Route, Usage
-from deputize.gateway.exchange import Exchange, ExchangeOutcome, RoutingOutcome
+from deputize.gateway.exchange import Exchange, ExchangeResult, RoutingResult
 from deputize.gateway.metrics import Metrics
 from deputize.gateway.model_replies import parse_body
-from deputize.gateway.rollback import AuditOutcome
+from deputize.gateway.rollback import DueAudit
 from deputize.gateway.routing import audited_share
 from deputize.gateway.settlement import (
     Settlement,
@@ -44,14 +44,14 @@ _encode = msgspec.json.Encoder().encode
 class AuditObserver(Protocol):
     """Draws conclusions from audits; `rollback.RouteMonitor` in production."""
 
-    async def observe(self, outcome: AuditOutcome) -> None: ...
+    async def observe(self, outcome: DueAudit) -> None: ...
 
 
 class _LLMAnswer(msgspec.Struct, frozen=True):
     """The LLM's answer to an audit, before it is recorded."""
 
     exchange: Exchange
-    outcome: ExchangeOutcome
+    outcome: ExchangeResult
     message: Message
 
 
@@ -109,7 +109,7 @@ class Auditor:
         self._n_asking += 1
         self._begin(self._audit(served, route))
 
-    def compared(self, answered: Exchange, outcome: ExchangeOutcome) -> None:
+    def compared(self, answered: Exchange, outcome: ExchangeResult) -> None:
         """Takes what a specialist in shadow said next to an answer of the LLM as evidence."""
         route = answered.routing.compared
         said = said_in_shadow(answered.routing)
@@ -137,7 +137,7 @@ class Auditor:
         repeat_agrees = llm_agrees_with_itself(message, again.message, route)
         said = structs.replace(said, repeat_agrees=repeat_agrees)
         await self._observe_shadow(answered, said, route, self._usd(again))
-        again.exchange.routing = RoutingOutcome(
+        again.exchange.routing = RoutingResult(
             Decision(
                 reason="audit_repeat",
                 route_id=route.id,
@@ -155,7 +155,7 @@ class Auditor:
         result = audit_result(said, route)
         usd += self._price("", None, said.specialist_ms or 0.0)
         await self._observer.observe(
-            AuditOutcome(route=route, result=result, episode=answered.context.episode, usd=usd)
+            DueAudit(route=route, result=result, episode=answered.context.episode, usd=usd)
         )
 
     def _usd(self, answer: _LLMAnswer) -> float:
@@ -170,7 +170,7 @@ class Auditor:
 
     async def _missed(self, route: Route, result: str) -> None:
         self._count(route, result)
-        await self._observer.observe(AuditOutcome(route=route, result=None))
+        await self._observer.observe(DueAudit(route=route, result=None))
 
     async def _audit(self, served: Exchange, route: Route) -> None:
         try:
@@ -191,19 +191,19 @@ class Auditor:
         for suffix in suffixes:
             audit = self._copy(served, suffix)
             try:
-                leg = await self._sender.send(audit)
-                body = await self._sender.read(leg)
+                upstream_exchange = await self._sender.send(audit)
+                body = await self._sender.read(upstream_exchange)
             except DeputizeError as error:
                 log.warning("an audit of route %s failed: %s", served.routing.decision.route_id, error)
                 break
-            assert leg.response is not None
-            status = leg.response.status
+            assert upstream_exchange.response is not None
+            status = upstream_exchange.response.status
             if status >= 400:
                 break
             # an answer that is empty or cannot be read is one all the same: it is not the specialist's
-            completion = parse_body(leg.dialect, leg.response, body)
+            completion = parse_body(upstream_exchange.dialect, upstream_exchange.response, body)
             message = completion.message if completion is not None else {}
-            answers.append(_LLMAnswer(audit, ExchangeOutcome(status, completion), message))
+            answers.append(_LLMAnswer(audit, ExchangeResult(status, completion), message))
         return answers
 
     async def _conclude(self, served: Exchange, route: Route, answers: Sequence[_LLMAnswer]) -> None:
@@ -239,12 +239,10 @@ class Auditor:
         else:
             readable = answer_of(answers[0].message, route.contract) is not None
             self._count(route, "unreadable" if not readable else "agrees" if agrees else "differs")
-            await self._observer.observe(
-                AuditOutcome(route=route, result=result, episode=served.context.episode)
-            )
+            await self._observer.observe(DueAudit(route=route, result=result, episode=served.context.episode))
         repeat = structs.replace(decision, reason="audit_repeat", shadow_agrees=None, repeat_agrees=None)
         for answer, made in zip(answers, (decision, repeat), strict=False):
-            answer.exchange.routing = RoutingOutcome(made)
+            answer.exchange.routing = RoutingResult(made)
             await self._settlement.settle(answer.exchange, answer.outcome)
 
     async def _with_challenger(
@@ -303,7 +301,7 @@ class Auditor:
             task.cancel()
 
 
-def _n_answers(routing: RoutingOutcome) -> int:
+def _n_answers(routing: RoutingResult) -> int:
     """How often the LLM is asked for an audit."""
     routes = (routing.route, routing.compared)
     return 2 if any(r is not None and against_repeats(r.certificate) for r in routes) else 1
@@ -314,7 +312,7 @@ def _give_up_shadow(served: Exchange) -> None:
         served.routing.shadow.cancel()
 
 
-def said_in_shadow(routing: RoutingOutcome) -> Decision | None:
+def said_in_shadow(routing: RoutingResult) -> Decision | None:
     """A decision about the specialist in shadow alone, from that of its call; None where it was not compared."""
     decision, route = routing.decision, routing.compared
     if route is None:

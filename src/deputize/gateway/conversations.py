@@ -13,7 +13,7 @@ import msgspec
 
 from deputize.core.errors import BadInput
 from deputize.core.records import Message, Record
-from deputize.gateway.exchange import Exchange, ExchangeOutcome
+from deputize.gateway.exchange import Exchange, ExchangeResult
 from deputize.http.headers import header_safe
 from deputize.store.conversation_store import ConversationStore
 from deputize.wire.responses_request import chat_to_items
@@ -130,7 +130,7 @@ def _is_reference(item: Any) -> bool:
 
 
 async def keep_conversation(
-    conversations: Conversations, exchange: Exchange, outcome: ExchangeOutcome
+    conversations: Conversations, exchange: Exchange, outcome: ExchangeResult
 ) -> None:
     """Keeps what a later `previous_response_id` will need: the messages of a response that the gateway wrote, the
     upstream of one that another server keeps.
@@ -140,14 +140,14 @@ async def keep_conversation(
     """
     if exchange.dialect.name != "responses" or exchange.fields.get("store") is False:
         return
-    leg, completion = exchange.leg, outcome.completion
+    upstream_exchange, completion = exchange.upstream_exchange, outcome.completion
     if completion is None:
         return
-    if leg is None or not leg.same_protocol:
+    if upstream_exchange is None or not upstream_exchange.same_protocol:
         origins = sorted({*exchange.earlier_origins, exchange.context.origin} - {""})
         conversation = Conversation(messages=[*exchange.history, completion.message], origins=origins)
-    elif leg.one_of_several or exchange.caller.key is not None:
-        conversation = Conversation(upstream=leg.upstream.name)
+    elif upstream_exchange.one_of_several or exchange.caller.key is not None:
+        conversation = Conversation(upstream=upstream_exchange.upstream.name)
     else:
         return
     context = exchange.context

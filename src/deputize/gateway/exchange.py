@@ -21,7 +21,7 @@ CutBy = Literal["", "client", "upstream", "gateway"]
 """Who ended an answer before it was complete; "" where nobody did."""
 
 
-class RoutingOutcome(msgspec.Struct, frozen=True):
+class RoutingResult(msgspec.Struct, frozen=True):
     """Which model is to answer."""
 
     decision: Decision = Decision()
@@ -36,7 +36,7 @@ class RoutingOutcome(msgspec.Struct, frozen=True):
     """The route of that specialist: `route` itself, or its challenger."""
 
 
-class Leg(msgspec.Struct):
+class UpstreamExchange(msgspec.Struct):
     """The way of one exchange to an upstream and back. Made once, when the upstream has been chosen."""
 
     upstream: Upstream
@@ -84,8 +84,8 @@ class Exchange(msgspec.Struct):
     """`body`, decoded: `fields` unless an earlier response of the gateway's had to be written out."""
     history: list[Message] = []
     """The conversation so far without instructions, for a later `previous_response_id`."""
-    routing: RoutingOutcome = RoutingOutcome()
-    leg: Leg | None = None
+    routing: RoutingResult = RoutingResult()
+    upstream_exchange: UpstreamExchange | None = None
     """None before an upstream has answered, and where a specialist does."""
     asked: str = ""
     """Name of the upstream that was asked last."""
@@ -109,7 +109,7 @@ class Exchange(msgspec.Struct):
         return ReplyHead(self.answer_id, self.model, int(self.context.arrived_at), self.fields)
 
 
-class ExchangeOutcome(msgspec.Struct, frozen=True):
+class ExchangeResult(msgspec.Struct, frozen=True):
     """How an exchange ended."""
 
     status: int = 200
@@ -125,15 +125,15 @@ class ExchangeOutcome(msgspec.Struct, frozen=True):
     """No model was asked, or the refusal is counted elsewhere: the call leaves no record."""
 
 
-REFUSED = ExchangeOutcome(refused=True)
+REFUSED = ExchangeResult(refused=True)
 
 
-def outcome_of(error: BaseException) -> ExchangeOutcome:
+def result_of_error(error: BaseException) -> ExchangeResult:
     """The outcome of an exchange that ended in an error before there was an answer."""
     if isinstance(error, asyncio.CancelledError):
-        return ExchangeOutcome(status=499, cut_by="client")
+        return ExchangeResult(status=499, cut_by="client")
     if isinstance(error, UpstreamError):
-        return ExchangeOutcome(status=error.http_status)
+        return ExchangeResult(status=error.http_status)
     if isinstance(error, DeputizeError):
         return REFUSED
-    return ExchangeOutcome(status=500, cut_by="gateway")
+    return ExchangeResult(status=500, cut_by="gateway")

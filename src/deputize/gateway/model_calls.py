@@ -15,7 +15,7 @@ from deputize.gateway.audits import Auditor
 from deputize.gateway.call_intents import CallIntents
 from deputize.gateway.conversations import Conversations, resume_conversation
 from deputize.gateway.error_replies import upstream_failed
-from deputize.gateway.exchange import Exchange, ExchangeOutcome, Leg, outcome_of
+from deputize.gateway.exchange import Exchange, ExchangeResult, UpstreamExchange, result_of_error
 from deputize.gateway.model_replies import (
     collected_reply,
     decision_headers,
@@ -76,7 +76,7 @@ class ModelCallHandler:
             if outcome is not None:
                 await self._settle(exchange, outcome)
         except (Exception, asyncio.CancelledError) as error:
-            await self._settlement.settle(exchange, outcome_of(error))
+            await self._settlement.settle(exchange, result_of_error(error))
             if not isinstance(error, UpstreamError):
                 raise
             log.warning("call %s: %s", exchange.context.id, error)
@@ -85,46 +85,48 @@ class ModelCallHandler:
             self._auditor.consider(exchange)
         return HttpReply(reply.status, reply.headers + decision_headers(exchange), reply.body)
 
-    async def _settle(self, exchange: Exchange, outcome: ExchangeOutcome) -> None:
+    async def _settle(self, exchange: Exchange, outcome: ExchangeResult) -> None:
         await self._settlement.settle(exchange, outcome)
         if exchange.routing.compared is not None and exchange.routing.answer is None:
             self._auditor.compared(exchange, outcome)
 
-    async def _reply(self, exchange: Exchange) -> tuple[HttpReply, ExchangeOutcome | None]:
+    async def _reply(self, exchange: Exchange) -> tuple[HttpReply, ExchangeResult | None]:
         """The reply to a call and its outcome; the outcome is None for a stream, which is settled at its end."""
-        keeper = await resume_conversation(self._conversations, exchange)
+        pinned_upstream = await resume_conversation(self._conversations, exchange)
         exchange.routing = await self._routing.route(exchange)
         answer = exchange.routing.answer
         if answer is not None:
             first_token_s = self._clock_s()
             reply = specialist_reply(exchange, answer)
-            return reply, ExchangeOutcome(
+            return reply, ExchangeResult(
                 completion=answer, response_id=exchange.answer_id, first_token_s=first_token_s
             )
-        leg = await self._sender.send(exchange, keeper)
-        if await is_event_stream(exchange, leg):
-            if exchange.stream or leg.same_protocol:
-                return self._stream_reply(exchange, leg), None
-            return collected_reply(exchange, leg, await self._sender.read(leg))
-        return whole_reply(exchange, leg, await self._sender.read(leg))
+        upstream_exchange = await self._sender.send(exchange, pinned_upstream)
+        if await is_event_stream(exchange, upstream_exchange):
+            if exchange.stream or upstream_exchange.same_protocol:
+                return self._stream_reply(exchange, upstream_exchange), None
+            return collected_reply(exchange, upstream_exchange, await self._sender.read(upstream_exchange))
+        return whole_reply(exchange, upstream_exchange, await self._sender.read(upstream_exchange))
 
-    def _stream_reply(self, exchange: Exchange, leg: Leg) -> HttpReply:
-        relay = relay_for(exchange, leg, self._clock_s)
-        pieces = self._stream(exchange, leg, relay)
-        assert leg.response is not None
+    def _stream_reply(self, exchange: Exchange, upstream_exchange: UpstreamExchange) -> HttpReply:
+        relay = relay_for(exchange, upstream_exchange, self._clock_s)
+        pieces = self._stream(exchange, upstream_exchange, relay)
+        assert upstream_exchange.response is not None
         return HttpReply(
-            leg.response.status,
-            stream_headers(leg),
-            WatchedStream(pieces, partial(self._close, exchange, leg, relay)),
+            upstream_exchange.response.status,
+            stream_headers(upstream_exchange),
+            WatchedStream(pieces, partial(self._close, exchange, upstream_exchange, relay)),
         )
 
-    async def _stream(self, exchange: Exchange, leg: Leg, relay: Relay) -> AsyncGenerator[bytes, None]:
+    async def _stream(
+        self, exchange: Exchange, upstream_exchange: UpstreamExchange, relay: Relay
+    ) -> AsyncGenerator[bytes, None]:
         """Passes a stream on; its end is held back until the call is settled."""
-        assert leg.response is not None
+        assert upstream_exchange.response is not None
         left = self._max_answer_bytes
         failure: UpstreamError | None = None
         try:
-            async for chunk in leg.response.chunks():
+            async for chunk in upstream_exchange.response.chunks():
                 left -= len(chunk)
                 if left < 0:
                     raise too_large(self._max_answer_bytes)
@@ -146,9 +148,9 @@ class ModelCallHandler:
         if failure is not None and not relay.reports_failure:
             raise failure
 
-    async def _close(self, exchange: Exchange, leg: Leg, relay: Relay) -> None:
+    async def _close(self, exchange: Exchange, upstream_exchange: UpstreamExchange, relay: Relay) -> None:
         """Releases the upstream when a stream is closed; one that has not been settled was cut by the client."""
-        assert leg.response is not None
-        leg.response.close()
+        assert upstream_exchange.response is not None
+        upstream_exchange.response.close()
         if not exchange.settled:
             await self._settlement.settle(exchange, relay.outcome("client"))

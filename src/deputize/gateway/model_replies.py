@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Callable
 
 from msgspec import structs
 
-from deputize.gateway.exchange import CutBy, Exchange, ExchangeOutcome, Leg
+from deputize.gateway.exchange import CutBy, Exchange, ExchangeResult, UpstreamExchange
 from deputize.gateway.forwarding import forward_answer_headers, passed_headers
 from deputize.gateway.relay import CompressedRelay, Relay, SameProtocolRelay, TranslatingRelay
 from deputize.gateway.upstream_errors import UpstreamRefusal, plain_body, refusal_in
@@ -71,26 +71,32 @@ async def _frames(answer: Completion, writer: StreamWriter) -> AsyncGenerator[by
 # --- from an upstream, whole -----------------------------------------------------------------------------------------
 
 
-def whole_reply(exchange: Exchange, leg: Leg, body: bytes) -> tuple[HttpReply, ExchangeOutcome]:
+def whole_reply(
+    exchange: Exchange, upstream_exchange: UpstreamExchange, body: bytes
+) -> tuple[HttpReply, ExchangeResult]:
     """An upstream's whole answer: its own bytes in the same protocol, encoded again in another."""
-    response = leg.response
+    response = upstream_exchange.response
     assert response is not None
     status = response.status
-    completion = parse_body(leg.dialect, response, body) if status < 400 else None
-    if not leg.same_protocol:
-        return _translated_reply(exchange, leg, completion, refusal_in(plain_body(response, body)))
+    completion = parse_body(upstream_exchange.dialect, response, body) if status < 400 else None
+    if not upstream_exchange.same_protocol:
+        return _translated_reply(
+            exchange, upstream_exchange, completion, refusal_in(plain_body(response, body))
+        )
     cut_by: CutBy = "upstream" if completion is not None and completion.error else ""
     response_id = completion.id if completion is not None and status < 400 else ""
-    return HttpReply(status, forward_answer_headers(response.headers), body), ExchangeOutcome(
+    return HttpReply(status, forward_answer_headers(response.headers), body), ExchangeResult(
         status, completion, cut_by, response_id=response_id
     )
 
 
-def collected_reply(exchange: Exchange, leg: Leg, body: bytes) -> tuple[HttpReply, ExchangeOutcome]:
+def collected_reply(
+    exchange: Exchange, upstream_exchange: UpstreamExchange, body: bytes
+) -> tuple[HttpReply, ExchangeResult]:
     """The reply to a request for a whole answer that an upstream of another protocol answered with a stream."""
-    assert leg.response is not None
-    parser, assembler, splitter = leg.dialect.stream_parser(), Assembler(), FrameSplitter()
-    frames = splitter.feed(plain_body(leg.response, body))
+    assert upstream_exchange.response is not None
+    parser, assembler, splitter = upstream_exchange.dialect.stream_parser(), Assembler(), FrameSplitter()
+    frames = splitter.feed(plain_body(upstream_exchange.response, body))
     rest = splitter.rest()
     for frame in [*frames, *(frames_of(rest) if rest else ())]:
         for event in parser.read(frame):
@@ -101,30 +107,35 @@ def collected_reply(exchange: Exchange, leg: Leg, body: bytes) -> tuple[HttpRepl
     )
     if not completion.finish_reason:
         completion = structs.replace(completion, error=refusal.message)
-    return _translated_reply(exchange, leg, completion, refusal)
+    return _translated_reply(exchange, upstream_exchange, completion, refusal)
 
 
 def _translated_reply(
-    exchange: Exchange, leg: Leg, completion: Completion | None, refusal: UpstreamRefusal
-) -> tuple[HttpReply, ExchangeOutcome]:
+    exchange: Exchange,
+    upstream_exchange: UpstreamExchange,
+    completion: Completion | None,
+    refusal: UpstreamRefusal,
+) -> tuple[HttpReply, ExchangeResult]:
     """A whole answer of an upstream of another protocol, as a stream where the client asked for one."""
-    assert leg.response is not None
-    status, dialect = leg.response.status, exchange.dialect
-    passed = passed_headers(leg.response.headers)
+    assert upstream_exchange.response is not None
+    status, dialect = upstream_exchange.response.status, exchange.dialect
+    passed = passed_headers(upstream_exchange.response.headers)
     if completion is not None and completion.reason and not completion.error:
         completion = structs.replace(
-            restored(completion, leg.freeform), id=exchange.answer_id, finish_reason=completion.reason
+            restored(completion, upstream_exchange.freeform),
+            id=exchange.answer_id,
+            finish_reason=completion.reason,
         )
         reply = specialist_reply(exchange, completion)
         reply = HttpReply(reply.status, [*reply.headers, *passed], reply.body)
-        return reply, ExchangeOutcome(200, completion, response_id=leg.answer_id)
+        return reply, ExchangeResult(200, completion, response_id=upstream_exchange.answer_id)
     if status < 400:
         status = 502
     if completion is not None and completion.error:
         refusal = UpstreamRefusal(completion.error)
     body = dialect.error_body(status, refusal.message, refusal.kind, refusal.code)
     cut_by: CutBy = "upstream" if completion is not None and completion.message else ""
-    return HttpReply(status, [*JSON_HEADERS, *passed], body), ExchangeOutcome(status, completion, cut_by)
+    return HttpReply(status, [*JSON_HEADERS, *passed], body), ExchangeResult(status, completion, cut_by)
 
 
 def parse_body(dialect: Dialect, response: UpstreamResponse, body: bytes) -> Completion | None:
@@ -139,31 +150,31 @@ def parse_body(dialect: Dialect, response: UpstreamResponse, body: bytes) -> Com
 _STREAM_STARTS = (b"data:", b"event:", b"id:", b"retry:", b":")
 
 
-async def is_event_stream(exchange: Exchange, leg: Leg) -> bool:
+async def is_event_stream(exchange: Exchange, upstream_exchange: UpstreamExchange) -> bool:
     """True where a response is a stream of events: it says so, or one was asked for and this is how it begins.
 
     Raises:
         UpstreamError: it broke off.
     """
-    response = leg.response
+    response = upstream_exchange.response
     assert response is not None
-    if not 200 <= response.status < 300 or leg.body is not None:
+    if not 200 <= response.status < 300 or upstream_exchange.body is not None:
         return False
     content_type = header(response.headers, "content-type")
     if content_type.startswith("text/event-stream"):
         return True
     if not exchange.stream or header(response.headers, "content-encoding", "identity") != "identity":
         return "event-stream" in content_type.lower()
-    first, leg.response = await peek(response)
+    first, upstream_exchange.response = await peek(response)
     return first.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(_STREAM_STARTS)
 
 
-def stream_headers(leg: Leg) -> Headers:
+def stream_headers(upstream_exchange: UpstreamExchange) -> Headers:
     """The headers of a reply that passes an upstream's stream on."""
-    assert leg.response is not None
-    if not leg.same_protocol:
-        return [*SSE_HEADERS, *passed_headers(leg.response.headers)]
-    headers = forward_answer_headers(leg.response.headers)
+    assert upstream_exchange.response is not None
+    if not upstream_exchange.same_protocol:
+        return [*SSE_HEADERS, *passed_headers(upstream_exchange.response.headers)]
+    headers = forward_answer_headers(upstream_exchange.response.headers)
     if not any(k == "content-type" and "event-stream" in v for k, v in headers):
         headers = [*((k, v) for k, v in headers if k != "content-type"), SSE_HEADERS[0]]
     if not any(k == "x-accel-buffering" for k, _ in headers):
@@ -171,13 +182,13 @@ def stream_headers(leg: Leg) -> Headers:
     return headers
 
 
-def relay_for(exchange: Exchange, leg: Leg, clock_s: Callable[[], float]) -> Relay:
+def relay_for(exchange: Exchange, upstream_exchange: UpstreamExchange, clock_s: Callable[[], float]) -> Relay:
     """The relay of an upstream's stream."""
-    assert leg.response is not None
-    encoding = header(leg.response.headers, "content-encoding", "identity")
-    if not leg.same_protocol:
+    assert upstream_exchange.response is not None
+    encoding = header(upstream_exchange.response.headers, "content-encoding", "identity")
+    if not upstream_exchange.same_protocol:
         writer = exchange.dialect.stream_writer(exchange.reply_head)
-        return TranslatingRelay(leg, clock_s, writer, encoding)
+        return TranslatingRelay(upstream_exchange, clock_s, writer, encoding)
     if encoding != "identity":
-        return CompressedRelay(leg, clock_s, encoding)
-    return SameProtocolRelay(leg, clock_s)
+        return CompressedRelay(upstream_exchange, clock_s, encoding)
+    return SameProtocolRelay(upstream_exchange, clock_s)

@@ -55,7 +55,7 @@ class Passthrough:
         method: str,
         path: str,
         headers: Mapping[str, str],
-        candidates: Sequence[Upstream],
+        eligible: Sequence[Upstream],
         body: bytes = b"",
         fields: Mapping[str, Any] | None = None,
     ) -> tuple[UpstreamResponse, bytes, str]:
@@ -67,7 +67,7 @@ class Passthrough:
             sent = body if fields is None or target == model else _encode({**fields, "model": target})
             return path, forward_request_headers(headers, keep_authorization=not upstream.has_key), sent
 
-        answer = await self._upstreams.send(method, candidates, prepare)
+        answer = await self._upstreams.send(method, eligible, prepare)
         try:
             whole = await read_bounded(answer.incoming, self._max_answer_bytes)
         finally:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import ClassVar, Protocol
 
 from deputize.core.errors import UpstreamError
-from deputize.gateway.exchange import CutBy, ExchangeOutcome, Leg
+from deputize.gateway.exchange import CutBy, ExchangeResult, UpstreamExchange
 from deputize.http.content_encoding import decompressor
 from deputize.wire.dialect import StreamWriter
 from deputize.wire.events import (
@@ -49,7 +49,7 @@ class Relay(Protocol):
         """The bytes to send on now. Raises UpstreamError where the stream cannot be read any more."""
         ...
 
-    def finish(self, failure: UpstreamError | None) -> ExchangeOutcome:
+    def finish(self, failure: UpstreamError | None) -> ExchangeResult:
         """Ends the stream and gives its outcome.
 
         Args:
@@ -57,7 +57,7 @@ class Relay(Protocol):
         """
         ...
 
-    def outcome(self, cut_by: CutBy = "") -> ExchangeOutcome:
+    def outcome(self, cut_by: CutBy = "") -> ExchangeResult:
         """The outcome as far as the stream has come."""
         ...
 
@@ -65,9 +65,9 @@ class Relay(Protocol):
 class _ReadCopy:
     """The part that all relays share: a copy of the stream is read into a completion."""
 
-    def __init__(self, leg: Leg, clock_s: Callable[[], float]) -> None:
-        self._leg, self._clock_s = leg, clock_s
-        self._parser = leg.dialect.stream_parser()
+    def __init__(self, upstream_exchange: UpstreamExchange, clock_s: Callable[[], float]) -> None:
+        self._upstream_exchange, self._clock_s = upstream_exchange, clock_s
+        self._parser = upstream_exchange.dialect.stream_parser()
         self._assembler = Assembler()
         self._splitter = FrameSplitter()
         self._first_token_s: float | None = None
@@ -77,12 +77,12 @@ class _ReadCopy:
         if self._first_token_s is None and self._assembler.has_output:
             self._first_token_s = self._clock_s()
 
-    def outcome(self, cut_by: CutBy = "") -> ExchangeOutcome:
-        completion = restored(self._assembler.completion(), self._leg.freeform)
-        return ExchangeOutcome(
+    def outcome(self, cut_by: CutBy = "") -> ExchangeResult:
+        completion = restored(self._assembler.completion(), self._upstream_exchange.freeform)
+        return ExchangeResult(
             completion=completion,
             cut_by=cut_by,
-            response_id="" if cut_by else self._leg.answer_id or completion.id,
+            response_id="" if cut_by else self._upstream_exchange.answer_id or completion.id,
             first_token_s=self._first_token_s,
         )
 
@@ -92,8 +92,10 @@ class FrameRelay(_ReadCopy):
 
     reports_failure: ClassVar[bool] = True
 
-    def __init__(self, leg: Leg, clock_s: Callable[[], float], encoding: str = "identity") -> None:
-        super().__init__(leg, clock_s)
+    def __init__(
+        self, upstream_exchange: UpstreamExchange, clock_s: Callable[[], float], encoding: str = "identity"
+    ) -> None:
+        super().__init__(upstream_exchange, clock_s)
         self._decompress = None if encoding == "identity" else decompressor(encoding)
         self._held: list[bytes] = []
 
@@ -122,7 +124,7 @@ class FrameRelay(_ReadCopy):
         self.ended = parser.ended
         return b"".join(out)
 
-    def finish(self, failure: UpstreamError | None) -> ExchangeOutcome:
+    def finish(self, failure: UpstreamError | None) -> ExchangeResult:
         parser, assembler, held = self._parser, self._assembler, self._held
         rest = self._splitter.rest()
         for frame in frames_of(rest) if rest else ():
@@ -170,7 +172,7 @@ class SameProtocolRelay(FrameRelay):
 
     def _write(self, frame: SseFrame, events: Sequence[Event]) -> bytes:
         # the usage chunk that only the gateway asked for is left out
-        return b"" if self._leg.adds_usage and self._parser.usage_only else frame.raw
+        return b"" if self._upstream_exchange.adds_usage and self._parser.usage_only else frame.raw
 
     def _complete(self) -> bool:
         return bool(self._assembler.finish_reason or self._parser.ended)
@@ -179,18 +181,22 @@ class SameProtocolRelay(FrameRelay):
         return b""
 
     def _failure(self, message: str) -> bytes:
-        return self._leg.dialect.error_frame(502, message, "upstream_error", "stream_cut")
+        return self._upstream_exchange.dialect.error_frame(502, message, "upstream_error", "stream_cut")
 
 
 class TranslatingRelay(FrameRelay):
     """The stream of an upstream of another protocol: read into events, written in the client's protocol."""
 
     def __init__(
-        self, leg: Leg, clock_s: Callable[[], float], writer: StreamWriter, encoding: str = "identity"
+        self,
+        upstream_exchange: UpstreamExchange,
+        clock_s: Callable[[], float],
+        writer: StreamWriter,
+        encoding: str = "identity",
     ) -> None:
-        super().__init__(leg, clock_s, encoding)
+        super().__init__(upstream_exchange, clock_s, encoding)
         self._writer = writer
-        self._freeform = FreeformCalls(leg.freeform)
+        self._freeform = FreeformCalls(upstream_exchange.freeform)
 
     def _write(self, frame: SseFrame, events: Sequence[Event]) -> bytes:
         if (not frame.data and not events) or frame.event == "ping":
@@ -213,8 +219,10 @@ class CompressedRelay(_ReadCopy):
 
     reports_failure: ClassVar[bool] = False
 
-    def __init__(self, leg: Leg, clock_s: Callable[[], float], encoding: str) -> None:
-        super().__init__(leg, clock_s)
+    def __init__(
+        self, upstream_exchange: UpstreamExchange, clock_s: Callable[[], float], encoding: str
+    ) -> None:
+        super().__init__(upstream_exchange, clock_s)
         self._decompress = decompressor(encoding)
         self.tail = b""
 
@@ -226,7 +234,7 @@ class CompressedRelay(_ReadCopy):
         self._note_first_token()
         return out
 
-    def finish(self, failure: UpstreamError | None) -> ExchangeOutcome:
+    def finish(self, failure: UpstreamError | None) -> ExchangeResult:
         if failure is None:
             return self.outcome()
         self.tail = b""

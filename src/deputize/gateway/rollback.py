@@ -48,7 +48,7 @@ from deputize.stages.refine.route_life import OPEN, ended, progress
 log = logging.getLogger("deputize.gateway")
 
 
-class AuditOutcome(Record):
+class DueAudit(Record):
     """An audit that was due."""
 
     route: Route
@@ -166,11 +166,11 @@ class RouteMonitor:
         self._on_change = on_change
         self._life, self._episode_key = life or RouteSettings(), episode_key
         self._clock, self._draw = clock, draw
-        self._waiting: list[AuditOutcome] = []
+        self._waiting: list[DueAudit] = []
         self._turn = asyncio.Lock()
         self._said: set[str] = set()
 
-    async def observe(self, outcome: AuditOutcome) -> None:
+    async def observe(self, outcome: DueAudit) -> None:
         """Counts one audit; it is in the file, and a rollback that follows is done, when this returns.
 
         Files are written in a thread; audits that come meanwhile are written together. An error is logged, and what could
@@ -215,7 +215,7 @@ class RouteMonitor:
                 log.warning("%s", why)
             (self._said.add if why else self._said.discard)(route.id)
 
-    def _count(self, batch: Sequence[AuditOutcome]) -> dict[EvidenceKey, RouteEvidence]:
+    def _count(self, batch: Sequence[DueAudit]) -> dict[EvidenceKey, RouteEvidence]:
         """Adds audits to the file; the evidence of all routes."""
         with locked(self._home / EVIDENCE_FILE):
             known = self._known()
@@ -235,7 +235,7 @@ class RouteMonitor:
             (self._home / EVIDENCE_FILE).replace(aside)
             return {}
 
-    def _with(self, evidence: RouteEvidence | None, outcome: AuditOutcome) -> RouteEvidence:
+    def _with(self, evidence: RouteEvidence | None, outcome: DueAudit) -> RouteEvidence:
         route = outcome.route
         evidence = evidence or RouteEvidence(route_id=route.id, specialist=route.specialist)
         evidence = with_due(evidence, missed=outcome.result is None)

@@ -15,7 +15,7 @@ from deputize.core.contracts import served_message
 from deputize.core.decision_reason import DecisionReason
 from deputize.core.errors import DeputizeError, UpstreamTimeout
 from deputize.core.records import Decision, Prediction, Request, Route, RouteState, Usage
-from deputize.gateway.exchange import Exchange, RoutingOutcome
+from deputize.gateway.exchange import Exchange, RoutingResult
 from deputize.gateway.metrics import Metrics
 from deputize.gateway.protocols import RouteLookup
 from deputize.router.policy import decide, in_canary, plan
@@ -26,7 +26,7 @@ from deputize.wire.chat_request import pinned_reason, request_of
 from deputize.wire.events import Completion
 
 SERVING: tuple[RouteState, ...] = ("live", "canary")
-NO_ROUTE = RoutingOutcome(Decision(reason="no_route"))
+NO_ROUTE = RoutingResult(Decision(reason="no_route"))
 
 
 class RoutingDecider:
@@ -68,7 +68,7 @@ class RoutingDecider:
         self._wall_clock_s = wall_clock_s
         self._tool_call_id = tool_call_id or new_tool_call_id
 
-    async def route(self, exchange: Exchange) -> RoutingOutcome:
+    async def route(self, exchange: Exchange) -> RoutingResult:
         """Decides which model answers, and holds the specialist's answer where that is the one to serve."""
         context, table = exchange.context, self._table()
         if table is None and context.override == "auto":
@@ -81,9 +81,9 @@ class RoutingDecider:
         if route is not None:
             outcome = await self._ask(exchange, route, request)
         elif context.override == "llm":
-            return RoutingOutcome(Decision(reason="override"))
+            return RoutingResult(Decision(reason="override"))
         else:
-            outcome = RoutingOutcome(_decision_without_route(reason, nearest))
+            outcome = RoutingResult(_decision_without_route(reason, nearest))
         if challenger is not None:
             outcome = structs.replace(
                 outcome, shadow=self._begin_shadow(challenger, request), compared=challenger
@@ -116,7 +116,7 @@ class RoutingDecider:
         wanted = self._specialists is not None and in_canary(f"shadow:{challenger.id}", context.id, share)
         return route, challenger if wanted and _excluded(exchange, challenger) is None else None
 
-    async def _ask(self, exchange: Exchange, route: Route, request: Request) -> RoutingOutcome:
+    async def _ask(self, exchange: Exchange, route: Route, request: Request) -> RoutingResult:
         """The outcome for a request that a route matches."""
         context = exchange.context
         planned = plan(
@@ -126,7 +126,7 @@ class RoutingDecider:
         if excluded is not None:
             # named although not asked: a later run counts such a call as traffic that this specialist did not serve
             decision = Decision(reason=excluded, route_id=route.id, specialist=route.specialist)
-            return RoutingOutcome(decision, route)
+            return RoutingResult(decision, route)
         prediction: Prediction | None = None
         shadow: asyncio.Task[Prediction] | None = None
         failure: DecisionReason = "no_specialists"
@@ -142,7 +142,7 @@ class RoutingDecider:
         if self._specialists is not None and planned.may_serve:
             decision = structs.replace(decision, specialist_ms=(self._clock_s() - began) * 1e3)
         if prediction is None or decision.served_by != "slm":
-            return RoutingOutcome(
+            return RoutingResult(
                 decision, route, shadow=shadow, compared=route if shadow is not None else None
             )
         return self._outcome(decision, route, prediction)
@@ -173,17 +173,17 @@ class RoutingDecider:
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
         return task
 
-    def _outcome(self, decision: Decision, route: Route, prediction: Prediction) -> RoutingOutcome:
+    def _outcome(self, decision: Decision, route: Route, prediction: Prediction) -> RoutingResult:
         """The outcome where a specialist is to serve; the LLM answers after all where its answer breaks the contract."""
         message = served_message(prediction.answer, route.contract, iter(self._tool_call_id, ""))
         if message is None:
             self._metrics.add("deputize_specialist_errors_total", (("reason", "contract"),))
             broken = structs.replace(decision, served_by="llm", reason="contract", certificate_id="")
-            return RoutingOutcome(broken, route)
+            return RoutingResult(broken, route)
         usage = Usage(prompt_tokens=prediction.n_prompt_tokens, completion_tokens=prediction.n_output_tokens)
         finish_reason = "tool_calls" if message.get("tool_calls") else "stop"
         answer = Completion(message=message, finish_reason=finish_reason, usage=usage)
-        return RoutingOutcome(decision, route, answer, prediction)
+        return RoutingResult(decision, route, answer, prediction)
 
     async def _predict(self, route: Route, request: Request) -> Prediction:
         assert self._specialists is not None

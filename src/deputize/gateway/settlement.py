@@ -14,7 +14,7 @@ from deputize.core.errors import DeputizeError
 from deputize.core.records import Call, ChallengerAnswer, Decision, Message, Prediction, Route, Usage
 from deputize.gateway.auth import Authenticator
 from deputize.gateway.conversations import Conversations, keep_conversation
-from deputize.gateway.exchange import Exchange, ExchangeOutcome, RoutingOutcome
+from deputize.gateway.exchange import Exchange, ExchangeResult, RoutingResult
 from deputize.gateway.gateway_log import log_call
 from deputize.gateway.metrics import Metrics
 from deputize.gateway.protocols import CallRecorder
@@ -47,7 +47,7 @@ class Settlement:
         self._shadow_wait_s = shadow_wait_s
         self._clock_s = clock_s
 
-    async def settle(self, exchange: Exchange, outcome: ExchangeOutcome) -> None:
+    async def settle(self, exchange: Exchange, outcome: ExchangeResult) -> None:
         """Settles one exchange.
 
         An outcome cut by the client or by the gateway is settled without a wait, so that a task that is being cancelled
@@ -65,7 +65,7 @@ class Settlement:
         else:
             await self._record(exchange, outcome)
 
-    async def _record(self, exchange: Exchange, outcome: ExchangeOutcome) -> None:
+    async def _record(self, exchange: Exchange, outcome: ExchangeResult) -> None:
         call: Call | None = None
         try:
             if outcome.response_id:
@@ -84,7 +84,7 @@ class Settlement:
                 self._hand_over(structs.replace(call, aborted=True))
             raise
 
-    def _record_now(self, exchange: Exchange, outcome: ExchangeOutcome) -> None:
+    def _record_now(self, exchange: Exchange, outcome: ExchangeResult) -> None:
         if exchange.routing.shadow is not None:
             exchange.routing.shadow.cancel()
         self._hand_over(self._call(exchange, outcome, self._clock_s()))
@@ -95,7 +95,7 @@ class Settlement:
         except DeputizeError as error:
             log.error("an aborted call could not be recorded: %s", error)
 
-    def _call(self, exchange: Exchange, outcome: ExchangeOutcome, finished: float) -> Call:
+    def _call(self, exchange: Exchange, outcome: ExchangeResult, finished: float) -> Call:
         """The record of a call, which is counted and charged here.
 
         Args:
@@ -147,7 +147,7 @@ class Settlement:
     def _count(
         self,
         exchange: Exchange,
-        outcome: ExchangeOutcome,
+        outcome: ExchangeResult,
         usage: Usage | None,
         latency_s: float,
         ttft_s: float | None,
@@ -174,7 +174,7 @@ class Settlement:
                 "deputize_tokens_total", (served_by, ("direction", "out"), tenant), usage.completion_tokens
             )
 
-    async def _compare_shadow(self, exchange: Exchange, outcome: ExchangeOutcome) -> None:
+    async def _compare_shadow(self, exchange: Exchange, outcome: ExchangeResult) -> None:
         """Notes in the decision whether the shadow's prediction agrees with the LLM's answer.
 
         Where a specialist has answered, the LLM is asked for an audit afterwards: the comparison waits for that.
@@ -205,7 +205,7 @@ class Settlement:
             return None
 
 
-def compared_decision(routing: RoutingOutcome, prediction: Prediction, message: Message) -> Decision:
+def compared_decision(routing: RoutingResult, prediction: Prediction, message: Message) -> Decision:
     """The decision with what the comparison of a prediction in shadow with the LLM's message says."""
     decision, compared = routing.decision, routing.compared
     assert compared is not None
@@ -256,7 +256,7 @@ def estimate_usage(body: bytes, message: Message) -> Usage:
     )
 
 
-def _unanswered(exchange: Exchange, outcome: ExchangeOutcome) -> Usage | None:
+def _unanswered(exchange: Exchange, outcome: ExchangeResult) -> Usage | None:
     """The tokens of a call that an upstream has read although no answer of it can be counted: one that the client gave
     up, or whose answer could not be read. None where no upstream was asked, or it refused."""
     if exchange.sent and (outcome.cut_by or outcome.status < 400):

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from deputize.core.errors import BadInput
-from deputize.gateway.exchange import Exchange, Leg
+from deputize.gateway.exchange import Exchange, UpstreamExchange
 from deputize.gateway.forwarding import forward_request_headers
 from deputize.gateway.refused_fields import adapted
 from deputize.http.headers import Headers, header_safe
@@ -19,28 +19,30 @@ from deputize.wire.freeform_tools import as_functions, freeform_names
 _encode = msgspec.json.Encoder().encode
 
 
-def request_for(leg: Leg, exchange: Exchange, *, ask_for_usage: bool) -> tuple[str, Headers, bytes]:
+def request_for(
+    upstream_exchange: UpstreamExchange, exchange: Exchange, *, ask_for_usage: bool
+) -> tuple[str, Headers, bytes]:
     """Path, headers and body for one upstream. Same protocol, same model name: the client's bytes.
 
     Args:
-        leg: the way to it.
+        upstream_exchange: the way to it.
         exchange: the request.
         ask_for_usage: ask for token counts in chat streams, whether or not the client does.
 
     Raises:
         BadInput: the request cannot be translated.
     """
-    upstream, native = leg.upstream, leg.dialect
+    upstream, native = upstream_exchange.upstream, upstream_exchange.dialect
     fields, body = exchange.outgoing, exchange.body
     headers = forward_request_headers(exchange.headers, keep_authorization=not upstream.has_key)
     if "x-request-id" not in exchange.headers:
         headers.append(("x-request-id", exchange.context.id))
     model = str(fields.get("model") or "")
-    target = leg.model = upstream.config.model_for(model) or model
+    target = upstream_exchange.model = upstream.config.model_for(model) or model
     refused = upstream.refused.get(target, ())
-    if not leg.same_protocol:
+    if not upstream_exchange.same_protocol:
         check_translatable(exchange.dialect, native, fields, exchange.chat)
-        leg.freeform = freeform_names(exchange.chat)
+        upstream_exchange.freeform = freeform_names(exchange.chat)
         fields = native.from_chat({**as_functions(exchange.chat), "model": target})
         if native.name == "chat":
             fields = adapted(fields, target, refused)
@@ -52,12 +54,12 @@ def request_for(leg: Leg, exchange: Exchange, *, ask_for_usage: bool) -> tuple[s
         body = _encode(fields)
     streams = fields.get("stream") is True
     if native.name == "chat" and ask_for_usage and streams and not chat_request.wants_usage(fields):
-        leg.adds_usage = "stream_options" not in refused
-        if leg.adds_usage:
+        upstream_exchange.adds_usage = "stream_options" not in refused
+        if upstream_exchange.adds_usage:
             body = chat_request.ask_for_usage(body, fields)
-    leg.sent = body
+    upstream_exchange.sent = body
     # a query means what it means in its own protocol only
-    return native.path + (exchange.query if leg.same_protocol else ""), headers, body
+    return native.path + (exchange.query if upstream_exchange.same_protocol else ""), headers, body
 
 
 def check_translatable(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from deputize.core.errors import BadInput, UpstreamError
 from deputize.gateway.conversations import check_references
-from deputize.gateway.exchange import Exchange, Leg
+from deputize.gateway.exchange import Exchange, UpstreamExchange
 from deputize.gateway.metrics import Metrics
 from deputize.gateway.refused_fields import REFUSAL_STATUS, refused_field
 from deputize.gateway.translate import request_for
@@ -32,64 +32,66 @@ class UpstreamSender:
         self._upstreams, self._metrics = upstreams, metrics
         self._ask_for_usage, self._max_answer_bytes = ask_for_usage, max_answer_bytes
 
-    async def send(self, exchange: Exchange, keeper: str = "") -> Leg:
-        """Sends to the first upstream that answers; the leg, with a response whose body has not been read.
+    async def send(self, exchange: Exchange, pinned_upstream: str = "") -> UpstreamExchange:
+        """Sends to the first upstream that answers; the exchange with it, with a response whose body has not been read.
 
         Args:
-            keeper: the upstream that keeps an earlier response which the request refers to; "" where none does.
+            pinned_upstream: the upstream that keeps an earlier response which the request refers to; "" where none does.
 
         Raises:
             BadInput: no upstream takes the model, or can be asked this.
             UpstreamError: none answered.
         """
-        candidates = self._upstreams.taking(exchange.model)
-        if keeper:
-            candidates = [u for u in candidates if u.name == keeper] or candidates
-        leg = await self._send_adapted(exchange, candidates)
-        if leg.dialect is not RESPONSES or not await self._lacks_responses(leg):
-            return leg
+        eligible = self._upstreams.taking(exchange.model)
+        if pinned_upstream:
+            eligible = [u for u in eligible if u.name == pinned_upstream] or eligible
+        upstream_exchange = await self._send_adapted(exchange, eligible)
+        if upstream_exchange.dialect is not RESPONSES or not await self._lacks_responses(upstream_exchange):
+            return upstream_exchange
         if pinned_reason(exchange.outgoing) is not None:
-            return leg  # what it refers to is nowhere else
+            return upstream_exchange  # what it refers to is nowhere else
         try:
-            second = await self._send_adapted(exchange, [leg.upstream], avoid=RESPONSES)
+            second = await self._send_adapted(exchange, [upstream_exchange.upstream], avoid=RESPONSES)
         except BadInput:
-            return leg
+            return upstream_exchange
         assert second.response is not None
         if second.response.status in _NO_ENDPOINT:  # it is the model that is missing, not the path
             second.response.close()
-            exchange.leg = leg
-            return leg
+            exchange.upstream_exchange = upstream_exchange
+            return upstream_exchange
         # a server of the chat protocol only: remembered, and translated for from now on
-        leg.upstream.without_responses = True
+        upstream_exchange.upstream.without_responses = True
         return second
 
     async def _send_adapted(
-        self, exchange: Exchange, candidates: Sequence[Upstream], avoid: Dialect | None = None
-    ) -> Leg:
+        self, exchange: Exchange, eligible: Sequence[Upstream], avoid: Dialect | None = None
+    ) -> UpstreamExchange:
         """Sends, and once more for each field of the gateway's own that the server refuses; it is remembered for the
         model."""
         while True:
-            leg = await self._send(exchange, candidates, avoid)
-            assert leg.response is not None
-            if leg.response.status not in REFUSAL_STATUS or not (leg.adds_usage or not leg.same_protocol):
-                return leg
-            leg.body = await self.read(leg)
-            refused = leg.upstream.refused.setdefault(leg.model, set())
+            upstream_exchange = await self._send(exchange, eligible, avoid)
+            assert upstream_exchange.response is not None
+            if upstream_exchange.response.status not in REFUSAL_STATUS or not (
+                upstream_exchange.adds_usage or not upstream_exchange.same_protocol
+            ):
+                return upstream_exchange
+            upstream_exchange.body = await self.read(upstream_exchange)
+            refused = upstream_exchange.upstream.refused.setdefault(upstream_exchange.model, set())
             field = refused_field(
-                plain_body(leg.response, leg.body),
-                leg.sent,
-                model=leg.model,
+                plain_body(upstream_exchange.response, upstream_exchange.body),
+                upstream_exchange.sent,
+                model=upstream_exchange.model,
                 refused=refused,
-                translated=not leg.same_protocol,
+                translated=not upstream_exchange.same_protocol,
             )
             if field is None:
-                return leg
+                return upstream_exchange
             refused.add(field)
-            candidates = [leg.upstream]
+            eligible = [upstream_exchange.upstream]
 
-    async def _lacks_responses(self, leg: Leg) -> bool:
+    async def _lacks_responses(self, upstream_exchange: UpstreamExchange) -> bool:
         """True where the server answers that it has no endpoint for responses."""
-        response = leg.response
+        response = upstream_exchange.response
         assert response is not None
         status = response.status
         if status == 200 and header(response.headers, "content-type").startswith("application/json"):
@@ -98,53 +100,57 @@ class UpstreamSender:
                 return False
         elif status not in _NO_ENDPOINT:
             return False
-        if leg.body is None:
-            leg.body = await self.read(leg)
-        return lacks_endpoint(status, plain_body(response, leg.body))
+        if upstream_exchange.body is None:
+            upstream_exchange.body = await self.read(upstream_exchange)
+        return lacks_endpoint(status, plain_body(response, upstream_exchange.body))
 
     async def _send(
-        self, exchange: Exchange, candidates: Sequence[Upstream], avoid: Dialect | None = None
-    ) -> Leg:
-        leg: Leg | None = None
+        self, exchange: Exchange, eligible: Sequence[Upstream], avoid: Dialect | None = None
+    ) -> UpstreamExchange:
+        upstream_exchange: UpstreamExchange | None = None
 
         def prepare(upstream: Upstream) -> tuple[str, Headers, bytes]:
-            nonlocal leg
-            leg = leg_to(upstream, exchange, one_of_several=len(candidates) > 1, avoid=avoid)
+            nonlocal upstream_exchange
+            upstream_exchange = upstream_exchange_with(
+                upstream, exchange, one_of_several=len(eligible) > 1, avoid=avoid
+            )
             exchange.asked = upstream.name
-            return request_for(leg, exchange, ask_for_usage=self._ask_for_usage)
+            return request_for(upstream_exchange, exchange, ask_for_usage=self._ask_for_usage)
 
         exchange.sent = True
         may_repeat = "idempotency-key" in exchange.headers
         answer = await self._upstreams.send(
-            "POST", candidates, prepare, model=exchange.model, may_repeat=may_repeat
+            "POST", eligible, prepare, model=exchange.model, may_repeat=may_repeat
         )
-        assert leg is not None and leg.upstream is answer.upstream, "it was the last one prepared for"
-        leg.response = answer.incoming
-        exchange.leg = leg
-        return leg
+        assert upstream_exchange is not None and upstream_exchange.upstream is answer.upstream, (
+            "it was the last one prepared for"
+        )
+        upstream_exchange.response = answer.incoming
+        exchange.upstream_exchange = upstream_exchange
+        return upstream_exchange
 
-    async def read(self, leg: Leg) -> bytes:
+    async def read(self, upstream_exchange: UpstreamExchange) -> bytes:
         """The whole body of a response.
 
         Raises:
             UpstreamError: it is too large, or breaks off; this is counted.
         """
-        if leg.body is not None:
-            return leg.body
-        assert leg.response is not None
+        if upstream_exchange.body is not None:
+            return upstream_exchange.body
+        assert upstream_exchange.response is not None
         try:
-            return await read_bounded(leg.response, self._max_answer_bytes)
+            return await read_bounded(upstream_exchange.response, self._max_answer_bytes)
         except UpstreamError:
             self._metrics.add("deputize_aborted_total", (("by", "upstream"),))
             raise
         finally:
-            leg.response.close()
+            upstream_exchange.response.close()
 
 
-def leg_to(
+def upstream_exchange_with(
     upstream: Upstream, exchange: Exchange, *, one_of_several: bool, avoid: Dialect | None = None
-) -> Leg:
-    """The leg to an upstream: in the client's protocol where it speaks that, so that bytes pass as they are.
+) -> UpstreamExchange:
+    """The exchange with an upstream: in the client's protocol where it speaks that, so that bytes pass as they are.
 
     Raises:
         BadInput: it speaks no protocol that is known here, or the request refers to what another tenant was given.
@@ -153,8 +159,8 @@ def leg_to(
     if upstream.speaks(dialect.name) and dialect is not avoid:
         if dialect is RESPONSES and upstream.has_key and exchange.caller.key is not None:
             check_references(exchange)
-        return Leg(upstream, dialect, True, "", one_of_several)
+        return UpstreamExchange(upstream, dialect, True, "", one_of_several)
     for other in DIALECTS:
         if upstream.speaks(other.name) and other is not avoid:
-            return Leg(upstream, other, False, exchange.answer_id, one_of_several)
+            return UpstreamExchange(upstream, other, False, exchange.answer_id, one_of_several)
     raise BadInput(f"Upstream {upstream.name!r} speaks no protocol that {dialect.path} can be translated to.")

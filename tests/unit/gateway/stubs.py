@@ -16,7 +16,7 @@ from deputize.gateway.context import Context
 from deputize.gateway.conversations import Conversation
 from deputize.gateway.exchange import Exchange
 from deputize.gateway.metrics import Metrics
-from deputize.gateway.rollback import AuditOutcome
+from deputize.gateway.rollback import DueAudit
 from deputize.gateway.settlement import Settlement
 from deputize.gateway.upstream_sender import UpstreamSender
 from deputize.http.headers import Headers
@@ -191,7 +191,7 @@ class ListObserver:
         self.n_recorded: list[int] = []
         self._parts = parts
 
-    async def observe(self, outcome: AuditOutcome) -> None:
+    async def observe(self, outcome: DueAudit) -> None:
         await asyncio.sleep(0)
         self.results.append(outcome.result)
         self.n_recorded.append(len(self._parts.recorder.calls))

@@ -23,7 +23,7 @@ from tests.unit.gateway.stubs import (
 from deputize.core.errors import UpstreamError
 from deputize.core.records import Decision, Prediction, Route
 from deputize.gateway.audits import MAX_AUDITS, Auditor
-from deputize.gateway.exchange import Exchange, ExchangeOutcome, RoutingOutcome
+from deputize.gateway.exchange import Exchange, ExchangeResult, RoutingResult
 from deputize.wire.events import Completion
 
 
@@ -42,7 +42,7 @@ def served(route: Route | None = None, reason: str = "live") -> Exchange:
         served_by="slm", reason=reason, route_id="r", specialist="s", confidence=0.9, audit_share=1.0
     )
     said = Prediction(answer="rain", confidence=0.9)
-    asked.routing = RoutingOutcome(decision, route or live_route(), prediction=said)
+    asked.routing = RoutingResult(decision, route or live_route(), prediction=said)
     return asked
 
 
@@ -185,16 +185,16 @@ async def test_a_shadow_next_to_the_llm_is_evidence_without_another_call() -> No
             shadow_agrees=agrees,
             deferred=deferred,
         )
-        asked.routing = RoutingOutcome(decision, shadow, compared=shadow)
+        asked.routing = RoutingResult(decision, shadow, compared=shadow)
         audits = auditor(parts, UpstreamError("not asked"), observer=told)
         audits.compared(
-            asked, ExchangeOutcome(completion=Completion({"role": "assistant", "content": "rain"}))
+            asked, ExchangeResult(completion=Completion({"role": "assistant", "content": "rain"}))
         )
         await audits.finish(5)
         assert told.results == results and not parts.recorder.calls
     unsure = structs.replace(decision, confidence=0.1, deferred=False)
-    asked.routing = RoutingOutcome(unsure, shadow, compared=shadow)
-    audits.compared(asked, ExchangeOutcome())
+    asked.routing = RoutingResult(unsure, shadow, compared=shadow)
+    audits.compared(asked, ExchangeResult())
     await audits.finish(5)
     assert told.results == [], "it would not have been served"
 
@@ -204,9 +204,9 @@ async def test_a_shadow_against_repeats_asks_the_llm_once_more(again: str, resul
     shadow, parts, asked = structs.replace(repeats_route(), state="shadow"), Settled(), exchange()
     told = ListObserver(parts)
     decision = Decision(reason="shadow", route_id="r", specialist="s", confidence=0.9, shadow_agrees=True)
-    asked.routing = RoutingOutcome(decision, shadow, compared=shadow)
+    asked.routing = RoutingResult(decision, shadow, compared=shadow)
     audits = auditor(parts, says(again), observer=told)
-    audits.compared(asked, ExchangeOutcome(completion=Completion({"role": "assistant", "content": "rain"})))
+    audits.compared(asked, ExchangeResult(completion=Completion({"role": "assistant", "content": "rain"})))
     await audits.finish(5)
     (call,) = parts.recorder.calls
     assert told.results == [result] and call.id == "dpz-1-repeat" and call.decision is not None

@@ -17,7 +17,7 @@ from deputize.gateway.conversations import (
     keep_conversation,
     resume_conversation,
 )
-from deputize.gateway.exchange import ExchangeOutcome, Leg
+from deputize.gateway.exchange import ExchangeResult, UpstreamExchange
 from deputize.store.access.api_keys import ApiKey
 from deputize.store.conversation_store import ConversationStore
 from deputize.store.keys.keyring import KeyRing
@@ -48,7 +48,7 @@ async def test_a_conversation_is_kept_and_written_out_again() -> None:
     conversations = DictConversations()
     first = exchange({"model": "m", "input": "why?"}, RESPONSES)
     assert await resume_conversation(conversations, first) == ""
-    outcome = ExchangeOutcome(completion=ANSWER, response_id=first.answer_id)
+    outcome = ExchangeResult(completion=ANSWER, response_id=first.answer_id)
     await keep_conversation(conversations, first, outcome)
     second = exchange(
         {
@@ -76,12 +76,14 @@ async def test_an_unknown_id_of_the_gateways_is_refused_and_anothers_is_not() ->
 
 async def test_nothing_is_kept_for_other_protocols_or_where_the_client_says_so() -> None:
     conversations = DictConversations()
-    outcome = ExchangeOutcome(completion=ANSWER, response_id="x")
+    outcome = ExchangeResult(completion=ANSWER, response_id="x")
     await keep_conversation(conversations, exchange(dialect=CHAT), outcome)
     silent = exchange({"model": "m", "input": "q", "store": False}, RESPONSES)
     await keep_conversation(conversations, silent, outcome)
     passed = exchange({"model": "m", "input": "q"}, RESPONSES)
-    passed.leg = Leg(upstream(CannedTransport()), RESPONSES, True, "", one_of_several=False)
+    passed.upstream_exchange = UpstreamExchange(
+        upstream(CannedTransport()), RESPONSES, True, "", one_of_several=False
+    )
     await keep_conversation(conversations, passed, outcome)
     assert not conversations.kept
 
@@ -112,8 +114,10 @@ async def test_what_a_tenant_was_given_is_its_own() -> None:
     conversations = DictConversations()
     key = ApiKey(id="k", digest=b"", role="ingest")
     first = exchange({"model": "m", "input": "q"}, RESPONSES, caller=Caller(key=key))
-    first.leg = Leg(upstream(CannedTransport()), RESPONSES, True, "", one_of_several=False)
-    await keep_conversation(conversations, first, ExchangeOutcome(completion=ANSWER, response_id="resp_up"))
+    first.upstream_exchange = UpstreamExchange(
+        upstream(CannedTransport()), RESPONSES, True, "", one_of_several=False
+    )
+    await keep_conversation(conversations, first, ExchangeResult(completion=ANSWER, response_id="resp_up"))
     fields = {"model": "m", "input": "q", "previous_response_id": "resp_up"}
     second = exchange(fields, RESPONSES, caller=Caller(key=key))
     assert await resume_conversation(conversations, second) == "u0"

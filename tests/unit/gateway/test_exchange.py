@@ -8,21 +8,21 @@ import pytest
 from tests.unit.gateway.stubs import exchange
 
 from deputize.core.errors import BadInput, UpstreamTimeout
-from deputize.gateway.exchange import REFUSED, ExchangeOutcome, outcome_of
+from deputize.gateway.exchange import REFUSED, ExchangeResult, result_of_error
 from deputize.wire.registry import DIALECTS
 
 
 @pytest.mark.parametrize(
     ("error", "outcome"),
     [
-        (asyncio.CancelledError(), ExchangeOutcome(status=499, cut_by="client")),
-        (UpstreamTimeout("late"), ExchangeOutcome(status=504)),
+        (asyncio.CancelledError(), ExchangeResult(status=499, cut_by="client")),
+        (UpstreamTimeout("late"), ExchangeResult(status=504)),
         (BadInput("no"), REFUSED),
-        (ZeroDivisionError(), ExchangeOutcome(status=500, cut_by="gateway")),
+        (ZeroDivisionError(), ExchangeResult(status=500, cut_by="gateway")),
     ],
 )
-def test_every_error_has_an_outcome(error: BaseException, outcome: ExchangeOutcome) -> None:
-    assert outcome_of(error) == outcome
+def test_every_error_has_an_outcome(error: BaseException, outcome: ExchangeResult) -> None:
+    assert result_of_error(error) == outcome
 
 
 def test_ids_of_own_answers_have_the_form_of_their_protocol() -> None:

@@ -19,7 +19,7 @@ from tests.unit.gateway.stubs import (
 
 from deputize.core.records import Decision
 from deputize.gateway.auth import Caller
-from deputize.gateway.exchange import Leg, RoutingOutcome
+from deputize.gateway.exchange import RoutingResult, UpstreamExchange
 from deputize.gateway.model_replies import (
     collected_reply,
     decision_headers,
@@ -39,8 +39,10 @@ ANSWER = Completion(message={"role": "assistant", "content": "rain"})
 MESSAGE = {"model": "m", "messages": [{"role": "user", "content": "q"}]}
 
 
-def leg(response: CannedResponse, *, same: bool = True) -> Leg:
-    return Leg(upstream(CannedTransport()), CHAT, same, "" if same else "msg_dpz-1", False, response=response)
+def upstream_exchange(response: CannedResponse, *, same: bool = True) -> UpstreamExchange:
+    return UpstreamExchange(
+        upstream(CannedTransport()), CHAT, same, "" if same else "msg_dpz-1", False, response=response
+    )
 
 
 async def test_a_specialists_answer_whole_and_streamed() -> None:
@@ -54,14 +56,16 @@ async def test_a_specialists_answer_whole_and_streamed() -> None:
 
 def test_an_answer_in_the_same_protocol_keeps_its_bytes() -> None:
     body = completion_body()
-    reply, outcome = whole_reply(exchange(), leg(CannedResponse(200, [*JSON, ("x-y", "1")])), body)
+    reply, outcome = whole_reply(
+        exchange(), upstream_exchange(CannedResponse(200, [*JSON, ("x-y", "1")])), body
+    )
     assert reply.body is body and ("x-y", "1") in reply.headers
     assert outcome.completion is not None and outcome.response_id == "chatcmpl-up"
 
 
 def test_a_refusal_has_no_completion() -> None:
     body = b'{"error":{"message":"No."}}'
-    reply, outcome = whole_reply(exchange(), leg(CannedResponse(429, JSON)), body)
+    reply, outcome = whole_reply(exchange(), upstream_exchange(CannedResponse(429, JSON)), body)
     assert (reply.status, reply.body, outcome.status) == (429, body, 429)
     assert outcome.completion is None and outcome.response_id == ""
 
@@ -69,19 +73,19 @@ def test_a_refusal_has_no_completion() -> None:
 def test_an_answer_of_another_protocol_is_encoded_again() -> None:
     asked = exchange(MESSAGE, MESSAGES)
     response = CannedResponse(200, [("x-ratelimit-left", "1"), ("x-y", "1")])
-    reply, outcome = whole_reply(asked, leg(response, same=False), completion_body())
+    reply, outcome = whole_reply(asked, upstream_exchange(response, same=False), completion_body())
     assert isinstance(reply.body, bytes) and json.loads(reply.body)["content"][0]["text"] == "Hello."
     assert ("x-ratelimit-left", "1") in reply.headers and ("x-y", "1") not in reply.headers
     assert outcome.response_id == "msg_dpz-1"
-    reply, outcome = whole_reply(asked, leg(response, same=False), completion_body(finish=""))
+    reply, outcome = whole_reply(asked, upstream_exchange(response, same=False), completion_body(finish=""))
     assert reply.status == outcome.status == 200, "an answer without a reason is an answer"
-    reply, outcome = whole_reply(asked, leg(response, same=False), b"{}")
+    reply, outcome = whole_reply(asked, upstream_exchange(response, same=False), b"{}")
     assert reply.status == outcome.status == 502 and outcome.response_id == ""
 
 
 async def test_an_answer_of_another_protocol_comes_in_the_form_that_was_asked_for() -> None:
     asked = exchange({**MESSAGE, "stream": True}, MESSAGES)
-    reply, _ = whole_reply(asked, leg(CannedResponse(200, JSON), same=False), completion_body())
+    reply, _ = whole_reply(asked, upstream_exchange(CannedResponse(200, JSON), same=False), completion_body())
     assert (
         not isinstance(reply.body, bytes)
         and ("content-type", "text/event-stream; charset=utf-8") in reply.headers
@@ -89,7 +93,7 @@ async def test_an_answer_of_another_protocol_comes_in_the_form_that_was_asked_fo
     assert b"message_stop" in b"".join([piece async for piece in reply.body])
     frames = chunk({"content": "Hi."}) + chunk({}, "stop") + b"data: [DONE]\n\n"
     reply, outcome = collected_reply(
-        exchange(MESSAGE, MESSAGES), leg(CannedResponse(200, SSE), same=False), frames
+        exchange(MESSAGE, MESSAGES), upstream_exchange(CannedResponse(200, SSE), same=False), frames
     )
     assert isinstance(reply.body, bytes) and json.loads(reply.body)["content"][0]["text"] == "Hi."
     assert outcome.response_id == "msg_dpz-1" and not outcome.cut_by
@@ -98,7 +102,7 @@ async def test_an_answer_of_another_protocol_comes_in_the_form_that_was_asked_fo
 def test_a_collected_answer_that_was_cut_is_an_error() -> None:
     asked = exchange(MESSAGE, MESSAGES)
     reply, outcome = collected_reply(
-        asked, leg(CannedResponse(200, SSE), same=False), chunk({"content": "Hi."})
+        asked, upstream_exchange(CannedResponse(200, SSE), same=False), chunk({"content": "Hi."})
     )
     assert reply.status == 502 and outcome.cut_by == "upstream"
 
@@ -115,7 +119,7 @@ def test_a_collected_answer_that_was_cut_is_an_error() -> None:
 )
 def test_refusals_of_another_protocol_keep_their_words(body: bytes, why: str) -> None:
     asked = exchange(MESSAGE, MESSAGES)
-    reply, _ = whole_reply(asked, leg(CannedResponse(400, JSON), same=False), body)
+    reply, _ = whole_reply(asked, upstream_exchange(CannedResponse(400, JSON), same=False), body)
     assert (
         reply.status == 400
         and isinstance(reply.body, bytes)
@@ -124,35 +128,39 @@ def test_refusals_of_another_protocol_keep_their_words(body: bytes, why: str) ->
 
 
 def test_an_error_with_a_good_status_is_not_recorded_as_an_answer() -> None:
-    _, outcome = whole_reply(exchange(), leg(CannedResponse(200, JSON)), b'{"error":"Unexpected endpoint"}')
+    _, outcome = whole_reply(
+        exchange(), upstream_exchange(CannedResponse(200, JSON)), b'{"error":"Unexpected endpoint"}'
+    )
     assert outcome.cut_by == "upstream"
 
 
 async def test_a_stream_under_another_name_is_one_where_it_was_asked_for() -> None:
     text = [("content-type", "text/plain")]
     asked = exchange({**MESSAGE, "stream": True})
-    way = leg(CannedResponse(201, text, b"data: {}\n\n", b"data: [DONE]\n\n"))
+    way = upstream_exchange(CannedResponse(201, text, b"data: {}\n\n", b"data: [DONE]\n\n"))
     assert await is_event_stream(asked, way) and way.response is not None
     assert await way.response.read() == b"data: {}\n\ndata: [DONE]\n\n", "what was looked at is still there"
-    assert not await is_event_stream(asked, leg(CannedResponse(200, JSON, b'{"a":1}')))
-    assert not await is_event_stream(exchange(), leg(CannedResponse(200, text, b"data: {}\n\n")))
+    assert not await is_event_stream(asked, upstream_exchange(CannedResponse(200, JSON, b'{"a":1}')))
+    assert not await is_event_stream(
+        exchange(), upstream_exchange(CannedResponse(200, text, b"data: {}\n\n"))
+    )
 
 
 async def test_streams_get_the_relay_they_need() -> None:
     plain, packed = CannedResponse(200, SSE), CannedResponse(200, [*SSE, ("content-encoding", "gzip")])
-    assert await is_event_stream(exchange(), leg(plain))
-    assert not await is_event_stream(exchange(), leg(CannedResponse(200, JSON)))
-    assert isinstance(relay_for(exchange(), leg(plain), float), SameProtocolRelay)
-    assert isinstance(relay_for(exchange(), leg(packed), float), CompressedRelay)
+    assert await is_event_stream(exchange(), upstream_exchange(plain))
+    assert not await is_event_stream(exchange(), upstream_exchange(CannedResponse(200, JSON)))
+    assert isinstance(relay_for(exchange(), upstream_exchange(plain), float), SameProtocolRelay)
+    assert isinstance(relay_for(exchange(), upstream_exchange(packed), float), CompressedRelay)
     other = exchange(MESSAGE, MESSAGES)
-    assert isinstance(relay_for(other, leg(packed, same=False), float), TranslatingRelay)
-    assert ("x-accel-buffering", "no") in stream_headers(leg(plain))
+    assert isinstance(relay_for(other, upstream_exchange(packed, same=False), float), TranslatingRelay)
+    assert ("x-accel-buffering", "no") in stream_headers(upstream_exchange(plain))
 
 
 def test_headers_tell_who_answered() -> None:
     asked = exchange()
     decision = Decision(served_by="slm", reason="live", route_id="r\n", confidence=0.5, certificate_id="c")
-    asked.routing = RoutingOutcome(decision)
+    asked.routing = RoutingResult(decision)
     assert dict(decision_headers(asked)) == {
         "x-deputize-served-by": "slm",
         "x-deputize-request-id": "dpz-1",
@@ -165,7 +173,7 @@ def test_headers_tell_who_answered() -> None:
 @pytest.mark.parametrize(("confidence", "shown"), [(0.987654, "1.00"), (0.91, "0.90"), (0.934, "0.95")])
 def test_callers_with_a_key_get_confidence_in_steps(confidence: float, shown: str) -> None:
     asked = exchange(caller=Caller(key=ApiKey(id="k", digest=b"", role="ingest")))
-    asked.routing = RoutingOutcome(Decision(served_by="slm", reason="live", confidence=confidence))
+    asked.routing = RoutingResult(Decision(served_by="slm", reason="live", confidence=confidence))
     assert dict(decision_headers(asked))["x-deputize-confidence"] == shown
 
 

@@ -14,7 +14,7 @@ from deputize.core.records import KeySpace, Route, RouteFile, ShadowPlan
 from deputize.gateway.evidence_file import forget_evidence, read_evidence
 from deputize.gateway.metrics import Metrics
 from deputize.gateway.promotion import step_routes
-from deputize.gateway.rollback import AuditOutcome, RouteMonitor
+from deputize.gateway.rollback import DueAudit, RouteMonitor
 from deputize.routes_file import read_routes, write_routes
 from deputize.store.access.audit_log import AuditLog
 from deputize.store.keys.keyring import KeyRing
@@ -41,7 +41,7 @@ def monitor(home: Path, audit: Any, **more: Any) -> RouteMonitor:
 
 async def observe(one: RouteMonitor, results: str, route: Route, **more: Any) -> None:
     for result in results:
-        await one.observe(AuditOutcome(route=route, result=result, **more))  # type: ignore[arg-type]
+        await one.observe(DueAudit(route=route, result=result, **more))  # type: ignore[arg-type]
 
 
 def now(home: Path) -> Route:

@@ -9,7 +9,7 @@ import pytest
 from tests.unit.gateway.stubs import CannedTransport, chunk, exchange, upstream
 
 from deputize.core.errors import UpstreamError
-from deputize.gateway.exchange import Leg
+from deputize.gateway.exchange import UpstreamExchange
 from deputize.gateway.relay import CompressedRelay, FrameRelay, SameProtocolRelay, TranslatingRelay
 from deputize.wire.registry import CHAT, MESSAGES, RESPONSES
 from deputize.wire.sse import DONE, PING
@@ -18,17 +18,21 @@ TEXT = [chunk({"role": "assistant", "content": ""}), chunk({"content": "Hel"}), 
 END = [chunk({}, "stop"), DONE]
 
 
-def leg(*, same: bool = True, adds_usage: bool = False) -> Leg:
-    return Leg(upstream(CannedTransport()), CHAT, same, "" if same else "msg_1", False, adds_usage)
+def upstream_exchange(*, same: bool = True, adds_usage: bool = False) -> UpstreamExchange:
+    return UpstreamExchange(
+        upstream(CannedTransport()), CHAT, same, "" if same else "msg_1", False, adds_usage
+    )
 
 
 def same() -> SameProtocolRelay:
-    return SameProtocolRelay(leg(), lambda: 7.0)
+    return SameProtocolRelay(upstream_exchange(), lambda: 7.0)
 
 
 def translating() -> TranslatingRelay:
     asked = exchange({"model": "m", "messages": [{"role": "user", "content": "q"}]}, MESSAGES)
-    return TranslatingRelay(leg(same=False), lambda: 7.0, MESSAGES.stream_writer(asked.reply_head))
+    return TranslatingRelay(
+        upstream_exchange(same=False), lambda: 7.0, MESSAGES.stream_writer(asked.reply_head)
+    )
 
 
 def test_frames_pass_and_the_end_is_held_back() -> None:
@@ -43,7 +47,7 @@ def test_frames_pass_and_the_end_is_held_back() -> None:
 
 def test_usage_that_only_the_gateway_asked_for_is_left_out() -> None:
     usage = b'data: {"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2}}\n\n'
-    relay = SameProtocolRelay(leg(adds_usage=True), lambda: 0.0)
+    relay = SameProtocolRelay(upstream_exchange(adds_usage=True), lambda: 0.0)
     relay.feed(b"".join(TEXT) + END[0] + usage + DONE)
     outcome = relay.finish(None)
     assert relay.tail == b"".join(END)
@@ -77,7 +81,7 @@ def test_translation_writes_the_clients_protocol() -> None:
 def test_a_compressed_stream_passes_and_is_read_from_a_copy() -> None:
     packer = zlib.compressobj(wbits=31)
     packed = [packer.compress(b"".join([*TEXT, *END])), packer.flush()]
-    relay = CompressedRelay(leg(), lambda: 0.0, "gzip")
+    relay = CompressedRelay(upstream_exchange(), lambda: 0.0, "gzip")
     sent = b"".join(relay.feed(piece) for piece in packed)
     outcome = relay.finish(None)
     assert sent + relay.tail == b"".join(packed) and not relay.reports_failure
@@ -120,7 +124,7 @@ def test_an_error_in_place_of_a_stream_is_passed_on(make: Any) -> None:
 
 
 def test_freeform_calls_come_back_as_text_in_answer_and_record() -> None:
-    way = leg(same=False)
+    way = upstream_exchange(same=False)
     way.freeform = frozenset({"patch"})
     asked = exchange({"model": "m", "input": "q"}, RESPONSES)
     relay = TranslatingRelay(way, lambda: 7.0, RESPONSES.stream_writer(asked.reply_head))

@@ -16,7 +16,7 @@ from deputize.core.errors import BadInput, StoreError
 from deputize.core.records import Route, RouteState
 from deputize.gateway.evidence_file import EVIDENCE_FILE, forget_evidence, read_evidence
 from deputize.gateway.metrics import Metrics
-from deputize.gateway.rollback import AuditOutcome, RouteMonitor, roll_back_routes
+from deputize.gateway.rollback import DueAudit, RouteMonitor, roll_back_routes
 from deputize.routes_file import read_routes, update_routes
 from deputize.store.access.audit_log import AuditLog
 from deputize.store.keys.keyring import KeyRing
@@ -46,7 +46,7 @@ def state(home: Path) -> RouteState:
 async def observe(one: RouteMonitor, results: str, route: Route | None = None) -> None:
     for result in results:
         given = None if result == "x" else result
-        await one.observe(AuditOutcome(route=route or live_route(), result=given))  # type: ignore[arg-type]
+        await one.observe(DueAudit(route=route or live_route(), result=given))  # type: ignore[arg-type]
 
 
 async def test_a_bad_route_is_closed_with_its_evidence(

@@ -11,7 +11,7 @@ from tests.unit.gateway.stubs import Settled, exchange, live_route
 from deputize.core.contracts import DEFER
 from deputize.core.errors import StoreError
 from deputize.core.records import Call, Contract, Decision, Prediction, Route, Usage
-from deputize.gateway.exchange import REFUSED, ExchangeOutcome, RoutingOutcome
+from deputize.gateway.exchange import REFUSED, ExchangeResult, RoutingResult
 from deputize.gateway.settlement import agrees_with_llm, estimate_usage, llm_agrees_with_itself
 from deputize.wire.events import Completion
 from deputize.wire.registry import RESPONSES
@@ -33,20 +33,20 @@ ROUTE = Route(
 
 async def test_an_answer_is_recorded_counted_and_charged_once() -> None:
     parts, asked = Settled(), exchange()
-    await parts.settlement.settle(asked, ExchangeOutcome(completion=ANSWER))
+    await parts.settlement.settle(asked, ExchangeResult(completion=ANSWER))
     (call,) = parts.recorder.calls
     assert (call.response, call.status, call.aborted) == (ANSWER.message, 200, False)
     assert parts.authenticator.charged == [("m", ANSWER.usage)]
     assert parts.metrics.value("deputize_calls_total", served_by="llm") == 1
     assert parts.metrics.value("deputize_tokens_total", direction="in") == 5
-    await parts.settlement.settle(asked, ExchangeOutcome(cut_by="client"))
+    await parts.settlement.settle(asked, ExchangeResult(cut_by="client"))
     assert len(parts.recorder.calls) == 1, "a settled exchange cannot be cut any more"
 
 
 async def test_a_specialists_answer_is_not_charged_and_its_conversation_is_kept() -> None:
     parts, asked = Settled(), exchange({"model": "m", "input": "q"}, RESPONSES)
-    asked.routing = RoutingOutcome(Decision(served_by="slm", reason="live"), answer=ANSWER)
-    await parts.settlement.settle(asked, ExchangeOutcome(completion=ANSWER, response_id="resp_dpz-1"))
+    asked.routing = RoutingResult(Decision(served_by="slm", reason="live"), answer=ANSWER)
+    await parts.settlement.settle(asked, ExchangeResult(completion=ANSWER, response_id="resp_dpz-1"))
     assert not parts.authenticator.charged
     assert parts.conversations.kept["default", "resp_dpz-1"].messages[-1] == ANSWER.message
 
@@ -54,7 +54,7 @@ async def test_a_specialists_answer_is_not_charged_and_its_conversation_is_kept(
 @pytest.mark.parametrize(("by", "status"), [("client", 499), ("gateway", 500), ("upstream", 200)])
 async def test_a_cut_call_is_recorded_as_aborted(by: Any, status: int) -> None:
     parts = Settled()
-    await parts.settlement.settle(exchange(), ExchangeOutcome(status=status, completion=ANSWER, cut_by=by))
+    await parts.settlement.settle(exchange(), ExchangeResult(status=status, completion=ANSWER, cut_by=by))
     (call,) = parts.recorder.calls
     assert call.aborted and call.status == status and call.response == ANSWER.message
     assert parts.metrics.value("deputize_aborted_total", by=by) == 1
@@ -63,7 +63,7 @@ async def test_a_cut_call_is_recorded_as_aborted(by: Any, status: int) -> None:
 async def test_a_cut_call_is_settled_without_a_wait() -> None:
     """So that a task that is being cancelled can do it: the coroutine ends at its first step."""
     parts = Settled()
-    settling = parts.settlement.settle(exchange(), ExchangeOutcome(cut_by="client"))
+    settling = parts.settlement.settle(exchange(), ExchangeResult(cut_by="client"))
     with pytest.raises(StopIteration):
         settling.send(None)
     assert len(parts.recorder.calls) == 1
@@ -78,22 +78,22 @@ async def test_a_refused_call_leaves_no_record() -> None:
 async def test_a_refused_call_cannot_be_cut_any_more() -> None:
     parts, asked = Settled(), exchange()
     await parts.settlement.settle(asked, REFUSED)
-    await parts.settlement.settle(asked, ExchangeOutcome(cut_by="client"))
+    await parts.settlement.settle(asked, ExchangeResult(cut_by="client"))
     assert not parts.recorder.calls
 
 
 async def test_the_first_token_is_timed_from_the_start_of_the_call() -> None:
     parts, asked = Settled(), exchange(stream=True)
     first = asked.context.started + 0.25
-    await parts.settlement.settle(asked, ExchangeOutcome(completion=ANSWER, first_token_s=first))
+    await parts.settlement.settle(asked, ExchangeResult(completion=ANSWER, first_token_s=first))
     (call,) = parts.recorder.calls
     assert call.ttft_ms == pytest.approx(250.0)
 
 
 @pytest.mark.parametrize(
-    "outcome", [ExchangeOutcome(status=502), ExchangeOutcome(completion=ANSWER, cut_by="client")]
+    "outcome", [ExchangeResult(status=502), ExchangeResult(completion=ANSWER, cut_by="client")]
 )
-async def test_a_shadow_without_an_answer_to_compare_is_stopped(outcome: ExchangeOutcome) -> None:
+async def test_a_shadow_without_an_answer_to_compare_is_stopped(outcome: ExchangeResult) -> None:
     parts, asked = Settled(), exchange()
 
     async def never() -> Prediction:
@@ -101,7 +101,7 @@ async def test_a_shadow_without_an_answer_to_compare_is_stopped(outcome: Exchang
         raise AssertionError
 
     shadow = asyncio.ensure_future(never())
-    asked.routing = RoutingOutcome(Decision(reason="shadow"), ROUTE, shadow=shadow, compared=ROUTE)
+    asked.routing = RoutingResult(Decision(reason="shadow"), ROUTE, shadow=shadow, compared=ROUTE)
     await parts.settlement.settle(asked, outcome)
     assert shadow.cancelling() and len(parts.recorder.calls) == 1
 
@@ -110,8 +110,8 @@ async def test_a_full_store_is_an_error_for_answers_and_none_for_cut_calls() -> 
     parts = Settled()
     parts.recorder.full = True
     with pytest.raises(StoreError):
-        await parts.settlement.settle(exchange(), ExchangeOutcome(completion=ANSWER))
-    await parts.settlement.settle(exchange(), ExchangeOutcome(cut_by="client"))
+        await parts.settlement.settle(exchange(), ExchangeResult(completion=ANSWER))
+    await parts.settlement.settle(exchange(), ExchangeResult(cut_by="client"))
 
 
 async def test_a_client_that_leaves_while_its_call_is_recorded_does_not_lose_it() -> None:
@@ -121,7 +121,7 @@ async def test_a_client_that_leaves_while_its_call_is_recorded_does_not_lose_it(
         await asyncio.sleep(60)
 
     parts.recorder.record = waits  # type: ignore[method-assign]
-    task = asyncio.ensure_future(parts.settlement.settle(exchange(), ExchangeOutcome(completion=ANSWER)))
+    task = asyncio.ensure_future(parts.settlement.settle(exchange(), ExchangeResult(completion=ANSWER)))
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -137,10 +137,10 @@ async def test_a_shadow_is_compared(says: str, agrees: bool) -> None:
         return Prediction(answer=says, confidence=0.7, latency_ms=3.0)
 
     parts, asked = Settled(), exchange()
-    asked.routing = RoutingOutcome(
+    asked.routing = RoutingResult(
         Decision(reason="shadow"), ROUTE, shadow=asyncio.ensure_future(predict()), compared=ROUTE
     )
-    await parts.settlement.settle(asked, ExchangeOutcome(completion=ANSWER))
+    await parts.settlement.settle(asked, ExchangeResult(completion=ANSWER))
     decision = parts.recorder.calls[0].decision
     assert decision is not None and (decision.shadow_agrees, decision.confidence) == (agrees, 0.7)
 
@@ -153,13 +153,13 @@ async def test_a_challenger_is_compared_with_the_llm_only() -> None:
 
     for served_by in ("llm", "slm"):
         parts, asked, new = Settled(), exchange(), live_route(specialist="new", state="shadow")
-        asked.routing = RoutingOutcome(
+        asked.routing = RoutingResult(
             Decision(served_by=served_by, reason="live", specialist="s"),
             ROUTE,
             shadow=asyncio.ensure_future(predict()),
             compared=new,
         )
-        await parts.settlement.settle(asked, ExchangeOutcome(completion=ANSWER))
+        await parts.settlement.settle(asked, ExchangeResult(completion=ANSWER))
         decision = parts.recorder.calls[0].decision
         assert decision is not None and decision.shadow_agrees is None and decision.specialist == "s"
         if served_by == "llm":
@@ -186,10 +186,10 @@ async def test_a_deferral_in_shadow_is_no_served_answer() -> None:
 
     mixed = live_route(contract=Contract(kind="tool_call", tools=["find"], may_defer=True), state="shadow")
     parts, asked = Settled(), exchange()
-    asked.routing = RoutingOutcome(
+    asked.routing = RoutingResult(
         Decision(reason="shadow"), mixed, shadow=asyncio.ensure_future(predict()), compared=mixed
     )
-    await parts.settlement.settle(asked, ExchangeOutcome(completion=ANSWER))
+    await parts.settlement.settle(asked, ExchangeResult(completion=ANSWER))
     decision = parts.recorder.calls[0].decision
     assert decision is not None and decision.deferred and decision.specialist == "s"
 

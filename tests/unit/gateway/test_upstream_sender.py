@@ -21,29 +21,40 @@ from deputize.wire.registry import CHAT, MESSAGES, RESPONSES
 
 async def test_the_clients_protocol_is_preferred() -> None:
     asked = exchange()
-    leg = await sender(upstream(CannedTransport(CannedResponse(200, JSON, completion_body())))).send(asked)
-    assert leg.same_protocol and leg.dialect is CHAT and leg.answer_id == "" and asked.leg is leg
+    upstream_exchange = await sender(
+        upstream(CannedTransport(CannedResponse(200, JSON, completion_body())))
+    ).send(asked)
+    assert (
+        upstream_exchange.same_protocol
+        and upstream_exchange.dialect is CHAT
+        and upstream_exchange.answer_id == ""
+        and asked.upstream_exchange is upstream_exchange
+    )
 
 
 async def test_another_protocol_is_spoken_where_the_upstream_has_no_other() -> None:
     server = upstream(CannedTransport(CannedResponse(200)), protocol="anthropic")
-    leg = await sender(server).send(exchange())
-    assert not leg.same_protocol and leg.dialect is MESSAGES and leg.answer_id == "chatcmpl-dpz-1"
+    upstream_exchange = await sender(server).send(exchange())
+    assert (
+        not upstream_exchange.same_protocol
+        and upstream_exchange.dialect is MESSAGES
+        and upstream_exchange.answer_id == "chatcmpl-dpz-1"
+    )
 
 
-async def test_the_keeper_of_an_earlier_response_is_asked() -> None:
+async def test_the_upstream_of_an_earlier_response_is_asked() -> None:
     first, second = (CannedTransport(CannedResponse(200)) for _ in range(2))
     send = sender(upstream(first, "a"), upstream(second, "b"))
     asked = exchange({"model": "m", "input": "q"}, RESPONSES)
-    assert (await send.send(asked, keeper="b")).upstream.name == "b"
-    assert (await send.send(asked, keeper="gone")).upstream.name == "a"
+    assert (await send.send(asked, pinned_upstream="b")).upstream.name == "b"
+    assert (await send.send(asked, pinned_upstream="gone")).upstream.name == "a"
 
 
 async def test_a_server_without_responses_is_remembered() -> None:
     transport = CannedTransport(CannedResponse(404, [], b"404 not found"), CannedResponse(200))
     server = upstream(transport)
-    leg = await sender(server).send(exchange({"model": "m", "input": "q"}, RESPONSES))
-    assert leg.dialect is CHAT and server.without_responses
+    upstream_exchange = await sender(server).send(exchange({"model": "m", "input": "q"}, RESPONSES))
+    assert upstream_exchange.dialect is CHAT and server.without_responses
     assert [url.rsplit("/", 1)[-1] for url, _, _ in transport.sent] == ["responses", "completions"]
 
 
@@ -51,8 +62,8 @@ async def test_a_missing_model_is_no_missing_endpoint() -> None:
     body = b'{"error":{"message":"x","code":"model_not_found"}}'
     server = upstream(CannedTransport(CannedResponse(404, [], body)))
     send = sender(server)
-    leg = await send.send(exchange({"model": "m", "input": "q"}, RESPONSES))
-    assert not server.without_responses and await send.read(leg) == body
+    upstream_exchange = await send.send(exchange({"model": "m", "input": "q"}, RESPONSES))
+    assert not server.without_responses and await send.read(upstream_exchange) == body
 
 
 async def test_an_answer_that_is_too_large_is_counted_and_closed() -> None:
@@ -75,15 +86,23 @@ async def test_a_missing_model_is_not_taken_for_a_missing_endpoint_whatever_is_s
     """The chat protocol does not know the model either, so the first answer is the one to give back."""
     body = b"404 page not found"
     server = upstream(CannedTransport(CannedResponse(404, [], body), CannedResponse(404, JSON, b"{}")))
-    leg = await sender(server).send(exchange({"model": "m", "input": "q"}, RESPONSES))
-    assert not server.without_responses and leg.dialect is RESPONSES and leg.body == body
+    upstream_exchange = await sender(server).send(exchange({"model": "m", "input": "q"}, RESPONSES))
+    assert (
+        not server.without_responses
+        and upstream_exchange.dialect is RESPONSES
+        and upstream_exchange.body == body
+    )
 
 
 async def test_what_refers_to_an_earlier_response_is_asked_nowhere_else() -> None:
     transport = CannedTransport(CannedResponse(404, [], b"404 page not found"))
     asked = exchange({"model": "m", "input": "q", "previous_response_id": "resp_1"}, RESPONSES)
-    leg = await sender(upstream(transport)).send(asked)
-    assert leg.response is not None and leg.response.status == 404 and len(transport.sent) == 1
+    upstream_exchange = await sender(upstream(transport)).send(asked)
+    assert (
+        upstream_exchange.response is not None
+        and upstream_exchange.response.status == 404
+        and len(transport.sent) == 1
+    )
 
 
 async def test_a_field_of_the_gateways_own_is_left_out_once_it_is_refused() -> None:
@@ -92,8 +111,8 @@ async def test_a_field_of_the_gateways_own_is_left_out_once_it_is_refused() -> N
     server = upstream(transport)
     send = sender(server)
     fields = {"model": "m", "messages": [{"role": "user", "content": "q"}], "stream": True}
-    leg = await send.send(exchange(fields))
-    assert leg.response is not None and leg.response.status == 200
+    upstream_exchange = await send.send(exchange(fields))
+    assert upstream_exchange.response is not None and upstream_exchange.response.status == 200
     assert [b"stream_options" in body for _, _, body in transport.sent] == [True, False]
     await send.send(exchange(fields))
     assert b"stream_options" not in transport.sent[-1][2], "remembered"

@@ -26,7 +26,6 @@ import msgspec
 from deputize.core.answer_params import answer_params
 from deputize.core.artifacts import Curated, Discovered, Withheld
 from deputize.core.contracts import agree, answer_of, commonest_answer
-from deputize.core.errors import BadInput
 from deputize.core.records import Answer, Call, Example, Request, RequestLimits, Split, Task
 from deputize.core.template_key import TemplateKeys
 from deputize.router.request_limits import RequestFacts, facts_of, limits_of, only_llm_reason, outside_of_call
@@ -115,10 +114,7 @@ def asked_request(call: Call) -> Request | None:
     }
     if pinned_reason(call.params) or only_llm_reason(answer_params(call.params), call.audience):
         return None
-    try:
-        return request_of(chat, agent=call.agent, site=call.site)
-    except BadInput:
-        return None
+    return request_of(chat, agent=call.agent, site=call.site)
 
 
 def read_population(raw: RawCalls, curated: Curated, discovered: Discovered, prices: Prices) -> Population:

@@ -137,7 +137,7 @@ def health_of(evidence: RouteEvidence, route: Route) -> RouteHealth | None:
     )
 
 
-def outcomes(
+def episode_outcomes(
     calls: Sequence[WatchedCall],
     route: Route,
     *,
@@ -244,7 +244,7 @@ def decide(
     by_outcomes = [
         h
         for r in open_routes
-        if (h := outcomes(calls, r, audits_per_false_rollback=audits_per_false_rollback)) is not None
+        if (h := episode_outcomes(calls, r, audits_per_false_rollback=audits_per_false_rollback)) is not None
     ]
     alarms = [
         h for h in (*bad, *by_outcomes) if h.verdict == "roll back" and h.certificate_id not in answered

@@ -90,12 +90,12 @@ def test_outcomes_are_judged_against_what_the_llm_does_alone() -> None:
     alone = [w.WatchedCall(episode=f"a{i}", success=i % 10 != 0) for i in range(200)]
     served = [audited(None, success=i % 2 == 0) for i in range(100)]
     served = [dataclasses.replace(n, episode=f"s{i}") for i, n in enumerate(served)]
-    found = w.outcomes([*alone, *served], ROUTE)
+    found = w.episode_outcomes([*alone, *served], ROUTE)
     assert found is not None and found.verdict == "roll back" and found.seen_in == "outcomes"
     assert 0.14 < found.allowed < 0.2
-    assert w.outcomes([*alone[:20], *served], ROUTE) is None
+    assert w.episode_outcomes([*alone[:20], *served], ROUTE) is None
     well = [dataclasses.replace(n, success=True) for n in served]
-    fine = w.outcomes([*alone, *well], ROUTE)
+    fine = w.episode_outcomes([*alone, *well], ROUTE)
     assert fine is not None and fine.verdict != "roll back"
 
 
