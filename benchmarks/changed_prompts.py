@@ -2,7 +2,7 @@
 
 Tasks are found as a run finds them, on the de-identified train and validation calls of a log; then the raw calibration and
 test calls are looked up as the gateway looks them up, as they are and once they were changed in one of CHANGES. No model is
-trained. "Without limits" is the template key alone: the lines that recur, however much else stands in the prompt.
+trained. "Without limits" is the template key alone: the lines that recur, however much else is in the prompt.
 """
 
 from __future__ import annotations

@@ -74,7 +74,7 @@ def one(
         epochs: passes; 0: as many as fine-tuning would make.
         n_references: random secrets per planted one.
         to_the_end: make all passes, where fine-tuning would stop once validation is solved.
-        repeats: how often each planted secret stands in train; 0: never, to compare with.
+        repeats: how often each planted secret is in train; 0: never, to compare with.
         looks: passes after which the secrets are looked at, besides the end; 0: the untuned model.
         report_row: gets a row per epoch and number of repeats.
         changed: settings of the training that differ from those of fine-tuning.

@@ -2,8 +2,8 @@
 
 The log is SIMULATED: calls of about 1 kB that share a template, in three variants. "listed names": first and last names come
 from the very lists that our gazetteer is made of, which flatters us, for the language model is not asked about them.
-"composed names": people and towns are put together from syllables, none is in the gazetteer, and they stand in
-running text too, next to a line `Customer: NAME` that gives them away. "composed names, no label": they stand in
+"composed names": people and towns are put together from syllables, none is in the gazetteer, and they are in
+running text too, next to a line `Customer: NAME` that gives them away. "composed names, no label": they are in
 running text alone. In all, every planted value is known, so what was missed can be counted.
 
 Ours runs as users run it, `convert(..., stop_after="curate")` from the encrypted store, in a process that does nothing else;
@@ -195,7 +195,7 @@ def curate(home: Path, seed: int) -> dict[str, Any]:
 
 
 def left_in_clear(home: Path, n: int, seed: int, variant: str) -> dict[str, Any]:
-    """How many planted values stand in the examples as they were, by kind."""
+    """How many planted values are in the examples as they were, by kind."""
     from deputize.store.keys.keyring import KeyRing
     from deputize.store.keys.run_keys import run_key
     from deputize.store.sealed import read_stream

@@ -53,7 +53,7 @@ class Measured:
 
 
 def letters(n: int, seed: int, start: int = 0) -> list[TrainingExample]:
-    """Letters and what stands in them."""
+    """Letters and what is in them."""
     out = []
     for index in range(start, start + n):
         ticket = world.ticket(seed, index)

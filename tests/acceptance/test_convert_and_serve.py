@@ -201,7 +201,7 @@ def test_an_unchanged_client_gets_what_was_certified_and_the_llm_for_the_rest(
 @pytest.mark.model
 @pytest.mark.timeout(2400)
 def test_the_same_with_a_small_language_model_that_writes_its_answers(tmp_path: Path) -> None:
-    """A line put together of what stands in the prompt: no linear model can write it, SmolLM2-135M can."""
+    """A line put together of what is in the prompt: no linear model can write it, SmolLM2-135M can."""
     if not catalogue.is_fetched("SmolLM2-135M-Instruct", models_path()):
         pytest.skip("SmolLM2-135M-Instruct is not fetched: deputize models fetch SmolLM2-135M-Instruct")
     home, environ = tmp_path / "home", dict(os.environ)

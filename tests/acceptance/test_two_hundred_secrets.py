@@ -121,7 +121,7 @@ def readable(path: Path) -> Iterator[bytes]:
 
 
 def found_in(files: Iterator[Path], people: list[dict[str, str]]) -> dict[str, list[str]]:
-    """file -> kinds of identifiers that stand in it in some form."""
+    """file -> kinds of identifiers that are in it in some form."""
     wanted = [
         (kind, form) for p in people for kind, value in p.items() for form in forms(value) if len(form) >= 6
     ]
@@ -327,7 +327,7 @@ def _as_a_log(path: Path, calls: list[tuple[dict[str, str], int]]) -> Path:
 
 
 def held_without_the_limit(home: Path, person: dict[str, str]) -> set[str]:
-    """The habits of one person that stand in clear where `min_origins` is 1."""
+    """The habits of one person that are in clear where `min_origins` is 1."""
     keyring = KeyRing.open_existing(home)
     folder = home / "runs" / str(latest_run(Home(home)))
     curated = Artifact(folder, "curate", Curated, run_key(folder, keyring)).read()

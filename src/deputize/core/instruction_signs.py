@@ -1,6 +1,6 @@
 """Signs that a text speaks to a model as instructions do: the words by which such sentences begin, and words about formats.
 
-Each sign is a word of a fixed list, so that what is learned of calls ("translate" stands in one in ten of them, "answer"
+Each sign is a word of a fixed list, so that what is learned of calls ("translate" is in one in ten of them, "answer"
 in none) holds nothing of their text. Pure: no I/O.
 """
 
@@ -61,7 +61,7 @@ _SENTENCE_END: Final = re.compile(r"[.!?:;\n]\s+")
 
 
 def signs_in(texts: Sequence[str]) -> dict[str, int]:
-    """How often each sign stands in some texts."""
+    """How often each sign is in some texts."""
     # most texts hold none: one look at all of them is quicker than one at each
     if not _may_hold_signs("\n".join(texts).lower()):
         return {}

@@ -30,7 +30,7 @@ from deputize.core.earlier_route import EarlierRoute
 from deputize.core.records import Certificate, Record
 from deputize.core.sites import Site
 
-REPORT_VERSION = 2
+REPORT_VERSION = 3
 
 
 class ReportSource(Record):

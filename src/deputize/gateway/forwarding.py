@@ -31,7 +31,7 @@ def forward_request_headers(headers: Mapping[str, str], *, keep_authorization: b
         kept = [(k, v) for k, v in kept if k not in named]
     if not keep_authorization:
         kept = [(k, v) for k, v in kept if k not in _CREDENTIALS]
-    # a key of this gateway is never sent to an upstream, whatever header it stands in
+    # a key of this gateway is never sent to an upstream, whatever header it is in
     kept = [(k, v) for k, v in kept if _OUR_KEY not in v]
     kept.append(("accept-encoding", "identity"))
     return kept

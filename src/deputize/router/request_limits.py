@@ -39,7 +39,7 @@ _REASONS: Final[dict[str, DecisionReason]] = {
     if reason.startswith("params:")
 }
 _SNAPSHOT = re.compile(r"-(?:\d{4}-\d{2}-\d{2}|\d{8})$")
-"""The date at the end of a model's name, which stands in replies where requests name the model without it."""
+"""The date at the end of a model's name, which is in replies where requests name the model without it."""
 
 _encode = msgspec.json.Encoder(order="sorted").encode
 

@@ -319,7 +319,7 @@ def expose(
 
     Args:
         loss: the tuned model.
-        planted: the secret and the text it stands in.
+        planted: the secret and the text it is in.
         rng: source of the reference_secrets; must not be the state that drew the secret.
         n_references: random secrets to compare with; log2(n_references + 1) bits is the most that ranks can show.
         n_most: as many where fewer do not show that LEAST_BITS remain; 0: no second test.

@@ -199,7 +199,7 @@ def fit_pointer(
     subjects: Subjects | None = None,
     strength: float = 10.0,
 ) -> Pointer | None:
-    """A pointer fitted to where a slot's values stand; None where too few of them stand in their texts.
+    """A pointer fitted to where a slot's values stand; None where too few of them are in their texts.
 
     Args:
         tokenized_texts: texts of train.

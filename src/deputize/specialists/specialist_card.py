@@ -50,7 +50,7 @@ def read_card(folder: Path) -> Specialist:
 def write_card(folder: Path, card: Specialist) -> None:
     """Writes a card atomically, without the ids of the calls that the specialist was trained on."""
     fresh = folder / f"{CARD}.new"
-    # ids of calls come from the agent's log and may name somebody: they stand in the sealed artifact only
+    # ids of calls come from the agent's log and may name somebody: they are in the sealed artifact only
     bare = msgspec.structs.replace(card, trained_on=[])
     fresh.write_bytes(msgspec.json.format(msgspec.json.encode(bare), indent=1))
     fresh.replace(folder / CARD)

@@ -25,7 +25,7 @@ def check_key_provider(reopen: Callable[[], KeyProvider]) -> None:
     assert provider.kind and provider.key_id, "a provider has a kind and names its KEK"
     spec = provider.spec()
     assert spec.get("kind") == provider.kind, "spec names the kind, by which the provider is found again"
-    assert json.loads(json.dumps(spec)) == spec, "spec is JSON: it stands in the ring file"
+    assert json.loads(json.dumps(spec)) == spec, "spec is JSON: it is in the ring file"
     wrapped = provider.wrap(_KEY, b"bound to this")
     assert _KEY not in wrapped and _KEY.hex().encode() not in wrapped, "a wrapped key does not show the key"
     assert provider.unwrap(wrapped, b"bound to this") == _KEY, "unwrap gives back the key that was wrapped"

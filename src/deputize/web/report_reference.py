@@ -48,7 +48,7 @@ UNITS: tuple[tuple[str, str], ...] = (
 INTRODUCTION = f"""# report.json
 
 `deputize convert` writes `runs/RUN/report.json` in the home, and `report.html`, the same for reading. `deputize --json
-report` prints it. This page is generated from the schema in `core/report_schema.py`; the form's version is {REPORT_VERSION}.
+report` prints it. This page is generated from the schema in `core/report_schema.py`; the schema's version is {REPORT_VERSION}.
 
 Every field is present unless the table says otherwise. What is not known is `null`. Shares of calls are of the calls meant
 for code (those whose reply a program reads) unless the meaning says otherwise.

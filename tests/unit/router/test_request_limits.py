@@ -113,7 +113,7 @@ def of_people(n: int, **given: Any) -> list[RequestFacts]:
     ],
 )
 def test_what_one_person_alone_sends_is_not_in_the_limits(own: dict[str, Any], expected: str) -> None:
-    """Limits stand in clear in the route file and the report; such calls go to the LLM."""
+    """Limits are in clear in the route file and the report; such calls go to the LLM."""
     by_one = [call(i, subject="anna", **own) for i in range(50, 90)]
     assert b"anna" in encode(limits_of([*of_people(5), *by_one]))
     limits = limits_of([*of_people(5), *by_one], min_origins=2)

@@ -45,7 +45,7 @@ ITEMS = (
 
 
 def case(index: int) -> tuple[str, dict[str, Any]]:
-    """A letter and what stands in it; the same for the same index."""
+    """A letter and what is in it; the same for the same index."""
     rng = random.Random(index)
     order, other = f"LH-{rng.randrange(10_000, 99_999)}", f"LH-{rng.randrange(10_000, 99_999)}"
     item, urgent = rng.choice(ITEMS), rng.random() < 0.5

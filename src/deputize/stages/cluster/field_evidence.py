@@ -19,9 +19,9 @@ MIN_VALIDATION = 8
 COPIED = 0.9
 """Share of the values that must stand in their requests before the field counts as copied."""
 MOST_ELSEWHERE = 0.5
-"""Share of the requests that may hold the value of another call as well: a list of all labels stands in every request."""
+"""Share of the requests that may hold the value of another call as well: a list of all labels is in every request."""
 SLACK = 0.02
-"""By how much a closed set must cover more of the values than stand in their requests to be preferred."""
+"""By how much a closed set must cover more of the values than are in their requests to be preferred."""
 _OTHERS = (1, 3, 7, 12)
 _SAMPLE = 400
 
@@ -32,9 +32,9 @@ class FieldEvidence(NamedTuple):
     n: int
     """Validation values; 0 where they were too few, and all values were looked at instead."""
     copied: float
-    """That stand in their own request, of those that could (text and numbers)."""
+    """That are in their own request, of those that could (text and numbers)."""
     elsewhere: float
-    """That stand in the request of another call with another value."""
+    """That are in the request of another call with another value."""
     covered: float
     """That were seen in train; without validation the share of values that more than one call has."""
 
@@ -78,7 +78,7 @@ def field_evidence(pairs: Sequence[tuple[Example, object]]) -> FieldEvidence:
 
 
 def stands_in_request(example: Example, value: object) -> bool:
-    """True where a value stands in its request as a word or words of its own."""
+    """True where a value is in its request as a word or words of its own."""
     written = _written(value)
     return bool(written) and _stands(written, request_text(example.request.messages))
 

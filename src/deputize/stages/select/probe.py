@@ -288,7 +288,7 @@ def _object(arguments: Any) -> Any:
 
 
 def reply_of(text: str, contract: Contract) -> Message:
-    """Generated text as an assistant message: the first line of it, or the tool call that stands in it."""
+    """Generated text as an assistant message: the first line of it, or the tool call that is in it."""
     if contract.kind == "tool_call":
         found = _CALL.search(text.split("\n\nInput:")[0])
         try:

@@ -30,7 +30,7 @@ def _other_fences(task: Task, replies: Sequence[Message]) -> str:
     if n_other <= MOST_OTHER_FENCE * len(fences):
         return ""
     return (
-        f"{n_other} of {len(fences)} replies stand in another Markdown fence than the others, or in none: what is served has "
+        f"{n_other} of {len(fences)} replies are in another Markdown fence than the others, or in none: what is served has "
         "one form, so it would differ from them"
     )
 

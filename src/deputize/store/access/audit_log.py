@@ -269,7 +269,7 @@ def verify(home: Path, public_key: bytes, *, known_head: Head | None = None) -> 
         if entry.n != n + 1 or entry.prev != last:
             if _hash(entry) != entry.hash:
                 return broken(f"entry {n + 1} was changed")
-            return broken(f"entry {n + 1} is missing or was moved: entry {entry.n} stands in its place")
+            return broken(f"entry {n + 1} is missing or was moved: entry {entry.n} is in its place")
         if _hash(entry) != entry.hash:
             return broken(f"entry {n + 1} was changed")
         if not _signed(entry.hash, entry.signature, key):

@@ -30,7 +30,7 @@ def test_a_split_holds_its_calls_group_by_group(world: Callable[..., Any]) -> No
         split = calls.split(name)
         assert sorted(ids(split)) == sorted(e.call_id for e in w.curated.examples if e.split == name)
         runs = [group for group, _ in itertools.groupby(split, key=lambda e: e.group)]
-        assert len(runs) == len(set(runs)), "a group stands in one piece"
+        assert len(runs) == len(set(runs)), "a group is in one piece"
         assert calls.n(name) == len(split)
     assert calls.n_calibration_groups == len({e.group for e in calls.split("calibration")})
 

@@ -30,7 +30,7 @@ class LogObject:
     line: int
     value: dict[str, Any] | Skip
     around: dict[str, Any] = field(default_factory=dict)
-    """Fields of the document that the object stands in, such as the trace of an observation."""
+    """Fields of the document that the object is in, such as the trace of an observation."""
 
 
 def read_path(path: Path, *, max_value_bytes: int = MAX_VALUE_BYTES) -> Iterator[LogObject]:

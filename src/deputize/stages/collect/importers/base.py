@@ -38,7 +38,7 @@ class ImportContext:
     """The agent's name for calls that carry none."""
     pseudonym: Pseudonym = no_pseudonym
     around: dict[str, Any] = field(default_factory=dict)
-    """Fields of the document that the object stands in, such as the trace of an observation."""
+    """Fields of the document that the object is in, such as the trace of an observation."""
 
     def skip(self, reason: str) -> Skip:
         """The result for an object that cannot be read. The reason must hold nothing of the object."""

@@ -290,7 +290,7 @@ def _glaive_message(speaker: str, text: str) -> dict[str, Any]:
 
 
 class HermesImporter:
-    """ShareGPT conversations in which calls and results of tools stand in tags."""
+    """ShareGPT conversations in which calls and results of tools are in tags."""
 
     name = "hermes"
     description = "Hermes function calling datasets (ShareGPT with <tool_call> tags)"

@@ -86,7 +86,7 @@ def conversation_calls(
             step=step,
         )
         out.append(_with_turn_fields(call, turn))
-    return out or [context.no_call("all turns stand in earlier lines too")]
+    return out or [context.no_call("all turns are in earlier lines too")]
 
 
 def _reason_to_leave_out(turn: Message, place: int) -> str:

@@ -68,8 +68,8 @@ def exchange_calls(
 
     Args:
         row: the object; ids, episode, times, costs and outcome are looked up in it.
-        request: the request in it, or the object itself where the request's fields stand in it.
-        response: the reply in any form, or what stands in its place where the call failed.
+        request: the request in it, or the object itself where the request's fields are in it.
+        response: the reply in any form, or what is in its place where the call failed.
         context: where the object stands.
         known: what the importer knows better.
 

@@ -9,7 +9,7 @@ from deputize.stages.collect.containers.json_stream import decode_line
 from deputize.wire.json_fields import mapping
 
 Record: TypeAlias = "tuple[dict[str, Any], dict[str, Any]]"
-"""(record, fields of what it stands in)."""
+"""(record, fields of what it is in)."""
 
 _LISTS = (
     "data", "items", "rows", "records", "results", "calls", "logs", "traces", "observations", "runs", "events", "spans",
