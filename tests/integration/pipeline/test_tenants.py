@@ -1,4 +1,4 @@
-"""Two tenants that send the same prompts: each is answered by what its own calls have taught, and by nothing else."""
+"""Two tenants that send the same prompts: each is answered by specialists trained on its own calls, and by nothing else."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def traffic(tenant: str, n_calls: int, *, strict: bool) -> list[Call]:
     ]
 
 
-def test_specialists_answer_for_the_tenant_that_taught_them(
+def test_specialists_answer_for_the_tenant_they_were_trained_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tiny_model.installed(tmp_path / "models", tmp_path)
