@@ -26,13 +26,13 @@ from deputize.stages.refine.route_evidence import unwatched
 RETENTION_EVERY_S = 3600.0
 
 
-class LookResult(Record):
-    """The outcome of one look at the home: the decision, its reason, and what was done."""
+class CycleResult(Record):
+    """The result of one cycle: the decision, its reason, and what was done."""
 
     at: float
-    decided: str
+    action: str
     """convert or wait."""
-    why: str
+    reason: str
     n_calls: int
     n_new: int
     rolled_back: list[str] = msgspec.field(default_factory=list)
@@ -45,11 +45,11 @@ class LookResult(Record):
     failed: str = ""
     """Why it was not."""
     tenant: str = DEFAULT_TENANT
-    """Whose calls and routes were looked at; "*": those of all."""
+    """Whose calls and routes were taken into account; "*": those of all."""
 
     @property
     def idle(self) -> bool:
-        return self.decided == "wait" and not self.rolled_back
+        return self.action == "wait" and not self.rolled_back
 
 
 class AnsweredAlarms(Record):
@@ -87,32 +87,32 @@ class Watcher:
         self._audits_per_false_rollback, self._audit_share = audits_per_false_rollback, audit_share
         self._convert, self._clock = convert, clock
         self._mark = (0, 0, "")
-        """Calls in the store, generation of the routes and newest run, as the look under way found them."""
-        self._last: tuple[tuple[int, int, str], LookResult] | None = None
+        """Calls in the store, generation of the routes and newest run, as the cycle under way found them."""
+        self._last: tuple[tuple[int, int, str], CycleResult] | None = None
         self._retry_at = 0
         """After a run that failed: how many new calls there must be before another is tried."""
 
-    def look(self) -> LookResult:
-        """One look of the loop: converts where there is reason to; a run that fails is reported, and tried again later."""
-        looked, decided = self._look()
-        if decided is not None and decided.convert:
+    def run_cycle(self) -> CycleResult:
+        """One cycle of the loop: converts where there is reason to; a run that fails is reported, and tried again later."""
+        result, decision = self._examine()
+        if decision is not None and decision.convert:
             try:
-                looked = self._converted(looked, decided)
+                result = self._converted(result, decision)
             except DeputizeError as error:
                 if not isinstance(error, UsageError):  # another process at work is over soon
-                    self._retry_at = looked.n_new + self._min_new
-                looked = msgspec.structs.replace(looked, failed=str(error))
-        return self._remembered(looked, decided)
+                    self._retry_at = result.n_new + self._min_new
+                result = msgspec.structs.replace(result, failed=str(error))
+        return self._remembered(result, decision)
 
-    def look_once(self) -> LookResult:
-        """The only look: as `look`, but the error of a run that fails is raised."""
-        looked, decided = self._look()
-        if decided is not None and decided.convert:
-            looked = self._converted(looked, decided)
-        return self._remembered(looked, decided)
+    def run_single_cycle(self) -> CycleResult:
+        """The only cycle: as `run_cycle`, but the error of a run that fails is raised."""
+        result, decision = self._examine()
+        if decision is not None and decision.convert:
+            result = self._converted(result, decision)
+        return self._remembered(result, decision)
 
-    def _look(self) -> tuple[LookResult, LoopDecision | None]:
-        """The result so far and the decision; no decision where nothing has changed since an idle look. Bad routes go back."""
+    def _examine(self) -> tuple[CycleResult, LoopDecision | None]:
+        """The result so far and the decision; no decision where nothing has changed since an idle cycle. Bad routes go back."""
         file = routes_of(read_routes(self._home.routes_path), self._tenant)
         state = newest_state(self._home, self._tenant)
         with self._home.fresh() as home:  # opened again: what a crashed process left is read in
@@ -122,7 +122,7 @@ class Watcher:
                 return msgspec.structs.replace(self._last[1], at=self._clock()), None
             calls, n_new = _read(calls_of(home, self._tenant), state)
         evidence = read_evidence(self._home.path)
-        decided = decide(
+        decision = decide(
             calls,
             file.routes,
             n_new=n_new,
@@ -132,13 +132,13 @@ class Watcher:
             unfinished=state.run_id if state and not state.finished and not self._retry_at else "",
             answered=self._not_to_answer(file, n_new),
         )
-        looked = LookResult(
+        result = CycleResult(
             at=self._clock(),
-            decided="convert" if decided.convert else "wait",
-            why=decided.why,
+            action="convert" if decision.convert else "wait",
+            reason=decision.why,
             n_calls=len(calls),
             n_new=n_new,
-            rolled_back=self._roll_back(decided),
+            rolled_back=self._roll_back(decision),
             unwatched=[
                 why
                 for r in file.routes
@@ -147,22 +147,22 @@ class Watcher:
             to_renew=to_renew(calls, file.routes, self._clock()),
             tenant=self._tenant,
         )
-        return looked, decided
+        return result, decision
 
-    def _converted(self, looked: LookResult, decided: LoopDecision) -> LookResult:
+    def _converted(self, result: CycleResult, decision: LoopDecision) -> CycleResult:
         report = self._convert()
         self._retry_at = 0
-        if decided.answers:
-            self._answer(decided.answers)
-        return msgspec.structs.replace(looked, run_id=str(report.get("run_id", "")))
+        if decision.answers:
+            self._answer(decision.answers)
+        return msgspec.structs.replace(result, run_id=str(report.get("run_id", "")))
 
-    def _remembered(self, looked: LookResult, decided: LoopDecision | None) -> LookResult:
-        if decided is not None:
-            self._last = (self._mark, looked)
-        return looked
+    def _remembered(self, result: CycleResult, decision: LoopDecision | None) -> CycleResult:
+        if decision is not None:
+            self._last = (self._mark, result)
+        return result
 
-    def _roll_back(self, decided: LoopDecision) -> list[str]:
-        bad = {(h.route_id, h.specialist): h for h in decided.roll_back}
+    def _roll_back(self, decision: LoopDecision) -> list[str]:
+        bad = {(h.route_id, h.specialist): h for h in decision.roll_back}
         if not bad:
             return []
         details = {
@@ -204,21 +204,21 @@ class Watcher:
 
 
 def watching(
-    look: Callable[[], Iterable[LookResult]],
+    cycle: Callable[[], Iterable[CycleResult]],
     *,
     every_s: float,
     sleep: Callable[[float], None],
-    tell: Callable[[LookResult], None],
+    tell: Callable[[CycleResult], None],
 ) -> None:
-    """Looks at each tenant again and again until Ctrl-C; a look that changed nothing is not reported again."""
+    """Looks at each tenant again and again until Ctrl-C; a cycle that changed nothing is not reported again."""
     last: dict[str, tuple[str, ...]] = {}
     try:
         while True:
-            for looked in look():
-                said = (looked.why, looked.failed, *looked.unwatched, *looked.to_renew)
-                if said != last.get(looked.tenant) or looked.rolled_back or looked.run_id:
-                    tell(looked)
-                last[looked.tenant] = said
+            for result in cycle():
+                said = (result.reason, result.failed, *result.unwatched, *result.to_renew)
+                if said != last.get(result.tenant) or result.rolled_back or result.run_id:
+                    tell(result)
+                last[result.tenant] = said
             sleep(every_s)
     except KeyboardInterrupt:
         return
@@ -227,9 +227,9 @@ def watching(
 def hourly(
     retain: Callable[[], None], *, tell: Callable[[str], None], clock: Callable[[], float] = time.monotonic
 ) -> Callable[[], None]:
-    """Retention as the loop does it: at the first look, then every hour.
+    """Retention as the loop does it: at the first cycle, then every hour.
 
-    An error at the first look, a bad setting for one, ends the watch; later it is reported, and the next look tries again.
+    An error at the first cycle, a bad setting for one, ends the watch; later it is reported, and the next cycle tries again.
     """
     done_at: float | None = None
 
@@ -242,7 +242,7 @@ def hourly(
         except DeputizeError as error:
             if done_at is None:
                 raise
-            tell(f"What is over age could not be deleted, the next look tries again: {error}")
+            tell(f"What is over age could not be deleted, the next cycle tries again: {error}")
             return
         done_at = clock()
 

@@ -18,7 +18,7 @@ from deputize.routes_file import read_routes, update_routes, write_routes
 from deputize.store.access.audit_log import AuditLog
 from deputize.store.keys.keyring import KeyRing
 from deputize.testing import ManualClock, call
-from deputize.watcher import LookResult, Watcher, watching
+from deputize.watcher import CycleResult, Watcher, watching
 
 
 def route(id: str) -> Route:
@@ -107,29 +107,27 @@ def home(tmp_path: Path) -> CountedHome:
 def test_converts_when_enough_is_new_and_not_before(home: CountedHome) -> None:
     watcher = home.watcher()
     home.calls(9)
-    assert watcher.look().decided == "wait"
+    assert watcher.run_cycle().action == "wait"
     home.calls(5, decision=Decision(served_by="slm", route_id="good"))
-    assert watcher.look().n_new == 9
+    assert watcher.run_cycle().n_new == 9
     home.calls(1)
-    looked = watcher.look()
-    assert (looked.decided, looked.n_new, looked.n_calls, looked.run_id) == ("convert", 10, 15, "0001-x")
-    assert watcher.look().decided == "wait"
+    result = watcher.run_cycle()
+    assert (result.action, result.n_new, result.n_calls, result.run_id) == ("convert", 10, 15, "0001-x")
+    assert watcher.run_cycle().action == "wait"
     home.calls(10)
-    assert watcher.look().run_id == "0002-x" and home.n_runs == 2
+    assert watcher.run_cycle().run_id == "0002-x" and home.n_runs == 2
 
 
 def test_a_bad_route_is_rolled_back_once_with_an_entry_in_the_audit_log(home: CountedHome) -> None:
     home.audits("good", 80, 40)
     home.audits("bad", 80, 3)
     watcher = home.watcher()
-    looked = watcher.look()
+    result = watcher.run_cycle()
     assert (
-        looked.decided == "wait"
-        and len(looked.rolled_back) == 1
-        and "bad (task bad)" in looked.rolled_back[0]
+        result.action == "wait" and len(result.rolled_back) == 1 and "bad (task bad)" in result.rolled_back[0]
     )
     assert home.states() == {"good": "live", "bad": "rolled_back"}
-    assert watcher.look().rolled_back == []
+    assert watcher.run_cycle().rolled_back == []
     entries = [
         e for e in AuditLog(home.folder, KeyRing.open(home.folder)).entries() if e.action == "route.rollback"
     ]
@@ -154,7 +152,7 @@ def test_only_the_specialist_that_the_evidence_is_about_is_rolled_back(
         home.folder / "routes.json",
         lambda file: RouteFile(run_id="2", routes=[change(r) for r in file.routes[1:]]),
     )
-    assert len(home.watcher().look().rolled_back) == (state == "rolled_back")
+    assert len(home.watcher().run_cycle().rolled_back) == (state == "rolled_back")
     assert home.states() == {"bad": state}
 
 
@@ -165,12 +163,14 @@ def test_an_alarm_with_something_new_leads_to_one_run(home: CountedHome) -> None
     home.add([{"episode": f"s{i}", "outcome": Outcome(success=False), "decision": served} for i in range(60)])
     home.n_runs = 1
     watcher = home.watcher()
-    assert watcher.look().decided == "wait"  # nothing to learn from yet
+    assert watcher.run_cycle().action == "wait"  # nothing to learn from yet
     home.calls(1)
-    looked = watcher.look()
-    assert looked.run_id == "0002-x" and looked.why.startswith("alarm: good")
+    result = watcher.run_cycle()
+    assert result.run_id == "0002-x" and result.reason.startswith("alarm: good")
     home.calls(1)
-    assert watcher.look().decided == "wait" == home.watcher().look().decided  # a new watch knows it too
+    assert (
+        watcher.run_cycle().action == "wait" == home.watcher().run_cycle().action
+    )  # a new watch knows it too
     assert home.states()["good"] == "live"
 
 
@@ -178,32 +178,32 @@ def test_a_run_that_fails_is_told_and_not_tried_at_every_look(home: CountedHome)
     home.calls(10)
     home.error = BadInput("There is nothing to learn from.")
     watcher = home.watcher()
-    assert watcher.look().failed == "There is nothing to learn from."
+    assert watcher.run_cycle().failed == "There is nothing to learn from."
     home.calls(9)
-    assert watcher.look().decided == "wait"
+    assert watcher.run_cycle().action == "wait"
     home.error = None
     home.calls(1)
-    assert watcher.look().run_id == "0001-x"
+    assert watcher.run_cycle().run_id == "0001-x"
     home.calls(10)
     home.error = UsageError("Another run is at work.")
-    assert watcher.look().failed
+    assert watcher.run_cycle().failed
     home.error = None
-    assert watcher.look().run_id == "0002-x"
+    assert watcher.run_cycle().run_id == "0002-x"
     home.calls(10)
     home.error = BadInput("no")
     with pytest.raises(BadInput):
-        watcher.look_once()
+        watcher.run_single_cycle()
 
 
 def test_a_stopped_run_goes_on(home: CountedHome) -> None:
     home.calls(3)
     home.run_done("0001-x", finished=False)
-    assert home.watcher().look().why == "run 0001-x was stopped and goes on"
+    assert home.watcher().run_cycle().reason == "run 0001-x was stopped and goes on"
 
 
 def test_the_loop_ends_with_ctrl_c_and_does_not_repeat_itself(home: CountedHome) -> None:
     watcher = home.watcher()
-    told: list[LookResult] = []
+    told: list[CycleResult] = []
     naps: list[float] = []
 
     def sleep(seconds: float) -> None:
@@ -214,10 +214,10 @@ def test_the_loop_ends_with_ctrl_c_and_does_not_repeat_itself(home: CountedHome)
         if len(naps) == 6:
             raise KeyboardInterrupt
 
-    watching(lambda: [watcher.look()], every_s=30, sleep=sleep, tell=told.append)
+    watching(lambda: [watcher.run_cycle()], every_s=30, sleep=sleep, tell=told.append)
     assert naps == [30] * 6
-    assert [(x.decided, x.n_new) for x in told] == [("wait", 0), ("convert", 10), ("wait", 0)]
-    assert all(isinstance(x, LookResult) for x in told) and told[1].at > told[0].at
+    assert [(x.action, x.n_new) for x in told] == [("wait", 0), ("convert", 10), ("wait", 0)]
+    assert all(isinstance(x, CycleResult) for x in told) and told[1].at > told[0].at
 
 
 def test_one_process_converts_at_a_time(home: CountedHome) -> None:
@@ -238,16 +238,16 @@ def test_a_certificate_that_must_be_renewed_is_named_and_said_once(home: Counted
     )
     watcher = home.watcher(min_new=100)
     home.calls(2, decision=Decision(route_id=good.id))
-    assert watcher.look().to_renew == []
+    assert watcher.run_cycle().to_renew == []
     home.calls(1, decision=Decision(route_id=good.id))
-    said: list[LookResult] = []
+    said: list[CycleResult] = []
 
     def stop_at_third(seconds: float, _n: list[int] = [0]) -> None:  # noqa: B006
         _n[0] += 1
         if _n[0] == 3:
             raise KeyboardInterrupt
 
-    watching(lambda: [watcher.look()], every_s=1, sleep=stop_at_third, tell=said.append)
+    watching(lambda: [watcher.run_cycle()], every_s=1, sleep=stop_at_third, tell=said.append)
     (told,) = said
     assert told.to_renew == [
         f"{good.id} ({good.task_name}): its certificate was made 3 calls ago and held for 2"

@@ -17,12 +17,12 @@ from deputize.core.records import DEFAULT_TENANT
 from deputize.home import Home
 
 if TYPE_CHECKING:
-    from deputize.watcher import LookResult
+    from deputize.watcher import CycleResult
 
 
 @click.command()
 @click.option(
-    "--every", type=click.FloatRange(1), default=60.0, show_default=True, help="Seconds between looks."
+    "--every", type=click.FloatRange(1), default=60.0, show_default=True, help="Seconds between checks."
 )
 @click.option(
     "--min-new-calls",
@@ -38,9 +38,9 @@ if TYPE_CHECKING:
     type=click.FloatRange(100),
     default=None,
     show_default="as [gateway] of config.toml says, else 20000",
-    help="A route that keeps its promise is rolled back within n audits with probability at most n divided by this.",
+    help="A route that meets its certificate is rolled back within n audits with probability at most n divided by this.",
 )
-@click.option("--once", is_flag=True, help="Look once, act, and end.")
+@click.option("--once", is_flag=True, help="Do one check, act, and end.")
 @run_options
 @pass_terminal
 def watch(
@@ -52,7 +52,7 @@ def watch(
     once: bool,
     **given: Any,
 ) -> None:
-    """Convert again whenever there is enough new to learn from, and say how routes keep their promises.
+    """Convert again whenever there is enough new to learn from, and report whether routes still meet their certificates.
 
     Rolls back routes whose audits go bad, where the gateway, which does so itself, has not done it. Uses the settings of
     the newest run where no others are given. Ctrl-C ends it.
@@ -64,7 +64,7 @@ def watch(
     home = terminal.home
     gateway = read_settings(home.path)
 
-    # a bad setting or a missing model is reported now, not in a week; a single look may find that there is nothing to do
+    # a bad setting or a missing model is reported now, not in a week; a single cycle may find that there is nothing to do
     with contextlib.suppress(*([MissingExtra] if once else [])):
         _settings(home, given)
     keep_to_limits = hourly(lambda: _retain(terminal), tell=terminal.note)
@@ -80,29 +80,29 @@ def watch(
             convert=lambda: _convert(terminal, _settings(home, given, tenant), tenant),
         )
 
-    def look() -> Iterator[LookResult]:
+    def cycle() -> Iterator[CycleResult]:
         keep_to_limits()
         for tenant in tenants_to_convert(home, settings(home, given)):
             if tenant not in watchers:
                 watchers[tenant] = watcher_of(tenant)
-            yield watchers[tenant].look_once() if once else watchers[tenant].look()
+            yield watchers[tenant].run_single_cycle() if once else watchers[tenant].run_cycle()
 
-    acted: list[LookResult] = []
+    acted: list[CycleResult] = []
 
-    def tell(looked: LookResult) -> None:
-        acted.append(looked)
+    def tell(result: CycleResult) -> None:
+        acted.append(result)
         if not terminal.json:
-            _show(terminal, looked)
+            _show(terminal, result)
 
     with home.exclusive("watch"):
         if once:
-            for looked in look():
-                tell(looked)
+            for result in cycle():
+                tell(result)
         else:
-            terminal.note(f"Watching {home.path}: a look every {every:g} s. Ctrl-C ends it.")
-            watching(look, every_s=every, sleep=time.sleep, tell=tell)
+            terminal.note(f"Watching {home.path}: a check every {every:g} s. Ctrl-C ends it.")
+            watching(cycle, every_s=every, sleep=time.sleep, tell=tell)
             terminal.note("Stopped watching.")
-    terminal.result({"looks": acted}, lambda: None)
+    terminal.result({"cycles": acted}, lambda: None)
 
 
 def _settings(home: Home, given: dict[str, Any], tenant: str | None = None) -> Convert:
@@ -138,18 +138,18 @@ def _retain(terminal: Terminal) -> None:
             )
 
 
-def _show(terminal: Terminal, looked: LookResult) -> None:
-    for line in looked.rolled_back:
+def _show(terminal: Terminal, result: CycleResult) -> None:
+    for line in result.rolled_back:
         terminal.say(f"rolled back: {line}. Its calls go to the LLM until `deputize route promote`.")
-    for line in looked.unwatched:
+    for line in result.unwatched:
         terminal.say(f"{line}.")
-    for line in looked.to_renew:
+    for line in result.to_renew:
         terminal.say(f"to be renewed: {line}. `deputize convert` does it.")
-    whose = "" if looked.tenant == DEFAULT_TENANT else f"tenant {looked.tenant}: "
-    terminal.say(f"{whose}{looked.decided}: {looked.why}.")
-    if looked.run_id:
+    whose = "" if result.tenant == DEFAULT_TENANT else f"tenant {result.tenant}: "
+    terminal.say(f"{whose}{result.action}: {result.reason}.")
+    if result.run_id:
         terminal.say(
-            f"Run {looked.run_id} is done; `deputize report` shows it, `deputize route list` its routes."
+            f"Run {result.run_id} is done; `deputize report` shows it, `deputize route list` its routes."
         )
-    if looked.failed:
-        terminal.say(f"The run failed and is tried again when more calls have come: {looked.failed}")
+    if result.failed:
+        terminal.say(f"The run failed and is tried again when more calls have come: {result.failed}")

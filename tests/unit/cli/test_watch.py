@@ -1,4 +1,4 @@
-"""watch, as a command: one look, two at a time, settings that cannot be used."""
+"""watch, as a command: one cycle, two at a time, settings that cannot be used."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def test_the_command(home: CountedHome, capsys: pytest.CaptureFixture[str]) -> N
     home.audits("bad", 60, 3)
     arguments = ["--home", str(home.folder), "watch", "--once", "--min-new-calls", "1000"]
     assert run([*arguments, "--json"]) == 0
-    looks = json.loads(capsys.readouterr().out)["looks"]
-    assert len(looks) == 1 and looks[0]["decided"] == "wait" and len(looks[0]["rolled_back"]) == 1
+    cycles = json.loads(capsys.readouterr().out)["cycles"]
+    assert len(cycles) == 1 and cycles[0]["action"] == "wait" and len(cycles[0]["rolled_back"]) == 1
     assert run(arguments) == 0
     assert "wait: 0 new calls answered by the LLM since the last run, 1,000 wanted" in capsys.readouterr().out
 
@@ -67,7 +67,7 @@ def test_a_route_that_is_not_watched_is_named(home: CountedHome, capsys: pytest.
 
 def test_promoting_a_rolled_back_route_begins_its_evidence_again(home: CountedHome) -> None:
     home.audits("bad", 80, 3)
-    assert home.watcher().look().rolled_back
+    assert home.watcher().run_cycle().rolled_back
     assert run(["--home", str(home.folder), "route", "promote", "bad", "--to", "live"]) == 0
     home.calls(1)
-    assert home.watcher().look().rolled_back == [] and home.states()["bad"] == "live"
+    assert home.watcher().run_cycle().rolled_back == [] and home.states()["bad"] == "live"
