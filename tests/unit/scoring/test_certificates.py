@@ -406,9 +406,12 @@ def test_a_walk_over_the_units_own_confidences_breaks_no_promise(constant: float
 def test_own_confidences_serve_more_than_a_few_thresholds_from_elsewhere() -> None:
     rng, own, coarse = np.random.default_rng(3), list[float](), list[float]()
     for _ in range(60):
-        confidence, dev = rng.random(600), rng.random(200)
+        confidence, validation = rng.random(600), rng.random(200)
         wrong = rng.random(600) < 0.12 * (1 - confidence)
-        for grid, shares in ((c.every_threshold(confidence), own), (c.threshold_grid(dev, 12), coarse)):
+        for grid, shares in (
+            (c.every_threshold(confidence), own),
+            (c.threshold_grid(validation, 12), coarse),
+        ):
             made = c.certify("not_worse_than_llm", confidence, wrong, grid, 0.02, 0.05)
             shares.append(1 - made.thresholds_L[made.n_passed - 1] if made.n_passed else 0.0)
     assert np.mean(own) > np.mean(coarse) + 0.01
