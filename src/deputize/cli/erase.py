@@ -65,7 +65,7 @@ def erase(
     leave the artifacts of all runs, and the wrapping key is changed, so that a copy of the home made earlier opens
     nothing without the earlier copy of keys/. Make a new backup afterwards. With an origin go the steps of its runs that
     name nobody, and what others went on with. Routes of specialists that were trained on the calls are closed; the
-    specialists, and files that hold the calls outside the home, are named, with the commands to make them anew.
+    specialists, and files that hold the calls outside the home, are named, with the commands to make them again.
     """
     from deputize.cli.report import mark_erased
     from deputize.maintenance import erasure

@@ -127,12 +127,12 @@ async def test_what_a_tenant_was_given_is_its_own() -> None:
 async def test_a_conversation_names_everybody_whose_words_are_in_it() -> None:
     conversations = DictConversations()
     first = exchange({"model": "m", "input": "my PIN is 4712"}, RESPONSES, context=context(origin="o_nora"))
-    outcome = ExchangeOutcome(completion=ANSWER, response_id=first.answer_id)
+    outcome = ExchangeResult(completion=ANSWER, response_id=first.answer_id)
     await keep_conversation(conversations, first, outcome)
     fields = {"model": "m", "input": "go on", "previous_response_id": first.answer_id}
     second = exchange(fields, RESPONSES, context=context(origin="o_otto", id="dpz-2"))
     await resume_conversation(conversations, second)
-    kept = ExchangeOutcome(completion=ANSWER, response_id="resp_dpz-2")
+    kept = ExchangeResult(completion=ANSWER, response_id="resp_dpz-2")
     await keep_conversation(conversations, second, kept)
     found = await conversations.get("default", "resp_dpz-2")
     assert found is not None and found.origins == ["o_nora", "o_otto"]
