@@ -216,13 +216,13 @@ def _only_recent(result: TaskResult, evidence: ServedEvidence, delta: float) -> 
         return result
     recent = [one for one in result.calibration if one.is_unit and one.call_id in evidence.since]
     # units that there was no time to read may all be recent ones
-    n_unread = result.evaluation.n_calibration_unread
+    n_not_evaluated = result.evaluation.n_calibration_not_evaluated
     confidence = [NEVER if one.confidence is None else one.confidence for one in recent]
     grid_L = every_threshold(confidence)
     sequence = certify(
         "not_worse_than_llm",
-        confidence + [math.inf] * n_unread,
-        [not one.right for one in recent] + [True] * n_unread,
+        confidence + [math.inf] * n_not_evaluated,
+        [not one.right for one in recent] + [True] * n_not_evaluated,
         grid_L,
         certificate.epsilon,
         result.delta_spending.test_level if result.delta_spending is not None else delta,
@@ -231,10 +231,10 @@ def _only_recent(result: TaskResult, evidence: ServedEvidence, delta: float) -> 
     stricter_L = grid_L[grid_L >= certificate.threshold]
     if stricter_L.size and stricter_L[-1] in sequence.thresholds_L[: sequence.n_passed]:
         return result
-    n_wrong = sum(one.served and not one.right for one in recent) + n_unread
+    n_wrong = sum(one.served and not one.right for one in recent) + n_not_evaluated
     refused = (
         "The traffic has changed since the earlier route was certified, and calls from before say nothing of it: of "
-        f"{len(recent) + n_unread} independent calibration calls since then {n_wrong} would be served and wrong, which "
+        f"{len(recent) + n_not_evaluated} independent calibration calls since then {n_wrong} would be served and wrong, which "
         "carries no claim yet."
     )
     return structs.replace(result, certificate=None, refusal_reason=refused, held_out=None)

@@ -142,8 +142,10 @@ def _mean_over_groups(value_N: cert.Floats, groups: Sequence[str]) -> float:
     return float(np.mean(np.bincount(at_N, value_N, len(names)) / np.bincount(at_N, minlength=len(names))))
 
 
-def outcomes(calibration: Evaluation, threshold: float | None, n_units: int) -> list[CalibrationCall]:
-    """The record of the calibration calls that were read.
+def calibration_calls(
+    calibration: Evaluation, threshold: float | None, n_units: int
+) -> list[CalibrationCall]:
+    """The record of the calibration calls that were evaluated.
 
     Args:
         calibration: the calls, units first.

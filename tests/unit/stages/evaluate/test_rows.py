@@ -121,11 +121,11 @@ def test_self_agreement_counts_the_calls_that_were_asked_again() -> None:
 
 def test_the_record_of_calibration_says_which_calls_were_units() -> None:
     known = changed(outcomes(4, 1), call_ids=list("0123"), answers=[""] * 4)
-    made = rows.outcomes(known, 0.5, n_units=2)
+    made = rows.calibration_calls(known, 0.5, n_units=2)
     assert [(one.call_id, one.is_unit, one.right, one.served) for one in made] == [
         ("0", True, False, True),
         ("1", True, True, True),
         ("2", False, True, True),
         ("3", False, True, True),
     ]
-    assert not any(one.served for one in rows.outcomes(known, None, n_units=4))
+    assert not any(one.served for one in rows.calibration_calls(known, None, n_units=4))
