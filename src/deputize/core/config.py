@@ -95,6 +95,8 @@ class Privacy(BaseModel):
     module:attribute."""
     sensitive: tuple[str, ...] = ()
     """What else is sensitive in this application: terms, `re:PATTERN`, `field:NAME`. Replaced at every level."""
+    confirmed: tuple[str, ...] = ()
+    """Values that look personal and are the application's own, such as the mail address of its service desk. Not replaced."""
     paraphraser: dict[str, str] = Field(default_factory=dict)
     """An LLM or SLM that rewords sensitive texts at level "paraphrase": base_url, model, and api_key_env or
     api_key_file if it needs a key. It sees texts after de-identification only."""

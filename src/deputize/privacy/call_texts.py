@@ -1,13 +1,14 @@
 """The texts in a call: the strings that may contain personal data, and messages rewritten with other strings.
 
-Roles, tool names, ids of tool calls and JSON keys are structure, not text; they are not changed.
+Names of tools, keys of JSON and schemas are texts too: an application may put anything there. Ids of tool calls are numbered
+anew. Roles and types of parts are structure, and stay.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
@@ -15,7 +16,26 @@ from deputize.core.records import Call, Message
 
 Change = Callable[[str], str]
 
-_STRUCTURE = frozenset({"role", "tool_call_id", "id", "type", "index", "name", "finish_reason", "tool_error"})
+_STRUCTURE = frozenset({"role", "tool_call_id", "id", "type", "index", "finish_reason", "tool_error"})
+_IDENTIFIER = re.compile(r"[A-Za-z0-9_./-]*")
+_PART_KEYS = frozenset(
+    [
+        "type",
+        "text",
+        "image_url",
+        "url",
+        "detail",
+        "input_audio",
+        "data",
+        "format",
+        "file",
+        "file_id",
+        "file_data",
+        "filename",
+        "refusal",
+    ]
+)
+_PART_TYPE = re.compile(r"[a-z_]{1,40}")
 OMITTED = "omitted:"
 """Replaces attached files and pictures: specialists read text only, and no detector has read their content."""
 
@@ -25,7 +45,9 @@ def message_strings(message: Message) -> Iterator[str]:
     for key, value in message.items():
         if key == "tool_calls":
             for call in value or ():
-                arguments = _arguments(call)
+                if (name := _function(call).get("name")) and isinstance(name, str):
+                    yield name
+                arguments = _function(call).get("arguments")
                 if isinstance(arguments, str):
                     yield arguments
                 elif arguments is not None:
@@ -44,16 +66,57 @@ def call_strings(call: Call) -> Iterator[tuple[str, str]]:
         yield "response", text
 
 
-def rewrite_message(message: Message, change: Change) -> Message:
-    """The message with `change` applied to all its text; names of participants are removed."""
+def schema_strings(value: Any) -> Iterator[str]:
+    """Every string of a tool or of a response format, names and keys included."""
+    if isinstance(value, str):
+        if value:
+            yield value
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield str(key)
+            yield from schema_strings(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from schema_strings(inner)
+
+
+def rewrite_schema(value: Any, change: Change) -> Any:
+    """A tool, a response format or a choice of tools with `change` applied to its strings, names and keys included."""
+    if isinstance(value, dict):
+        return {_rewrite_key(key, change): rewrite_schema(inner, change) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [rewrite_schema(inner, change) for inner in value]
+    return rewrite_value(value, change)
+
+
+def rewrite_messages(messages: Iterable[Message], change: Change) -> list[Message]:
+    """The messages of one call with `change` applied to all their text; names of participants are removed, and ids of
+    tool calls numbered anew."""
+    ids: dict[str, str] = {}
+    return [rewrite_message(message, change, ids) for message in messages]
+
+
+def rewrite_message(message: Message, change: Change, ids: dict[str, str] | None = None) -> Message:
+    """The message with `change` applied to all its text.
+
+    Args:
+        message: of a call.
+        change: makes the new text.
+        ids: id of a tool call -> its new id; takes those that are new in this message.
+    """
+    ids = {} if ids is None else ids
     out: Message = {}
     for key, value in message.items():
         if key == "tool_calls":
             out[key] = (
-                [_rewrite_call(call, change) for call in value or ()] if isinstance(value, list) else value
+                [_rewrite_call(call, change, ids) for call in value or ()]
+                if isinstance(value, list)
+                else value
             )
-        elif key == "name" and message.get("role") in ("user", "system", "developer"):
+        elif key == "name" and message.get("role") not in ("tool", "function"):
             continue
+        elif key in ("tool_call_id", "id") and isinstance(value, str):
+            out[key] = _new_id(value, ids)
         elif key in _STRUCTURE:
             out[key] = value
         else:
@@ -103,12 +166,14 @@ def parse_json(text: str) -> Any:
 
 
 def leaves(value: Any) -> Iterator[str]:
-    """The strings of a JSON value that are not keys."""
+    """The strings of a JSON value, and those of its keys that are more than an identifier."""
     if isinstance(value, str):
         if value:
             yield value
     elif isinstance(value, dict):
-        for inner in value.values():
+        for key, inner in value.items():
+            if not _IDENTIFIER.fullmatch(key):
+                yield key
             yield from leaves(inner)
     elif isinstance(value, list):
         for inner in value:
@@ -116,7 +181,7 @@ def leaves(value: Any) -> Iterator[str]:
 
 
 def rewrite_value(value: Any, change: Change) -> Any:
-    """A JSON value with `change` applied to every string that is not a key."""
+    """A JSON value with `change` applied to every string."""
     if isinstance(value, str):
         return rewrite_text(value, change) if value else value
     if isinstance(value, int | float) and not isinstance(value, bool):
@@ -125,7 +190,10 @@ def rewrite_value(value: Any, change: Change) -> Any:
         return [rewrite_value(v, change) for v in value]
     if isinstance(value, dict):
         return {
-            k: v if k == "type" else _attachment(k, v) or rewrite_value(v, change) for k, v in value.items()
+            _rewrite_key(k, change): v
+            if _is_part_type(k, v)
+            else _attachment(k, v) or rewrite_value(v, change)
+            for k, v in value.items()
         }
     return value
 
@@ -155,17 +223,37 @@ def _attachment(key: str, value: Any) -> Any:
     return None
 
 
-def _arguments(call: Any) -> Any:
+def _rewrite_key(key: str, change: Change) -> str:
+    """A key after `change`; keys of parts of a message, and identifiers that would be masked as unknown words, stay."""
+    if key in _PART_KEYS:
+        return key
+    new = change(key)
+    return key if "[" in new and _IDENTIFIER.fullmatch(key) else new
+
+
+def _is_part_type(key: str, value: Any) -> bool:
+    return key == "type" and isinstance(value, str) and bool(_PART_TYPE.fullmatch(value))
+
+
+def _function(call: Any) -> dict[str, Any]:
     function = call.get("function") if isinstance(call, dict) else None
-    return function.get("arguments") if isinstance(function, dict) else None
+    return function if isinstance(function, dict) else {}
 
 
-def _rewrite_call(call: Any, change: Change) -> Any:
-    arguments = _arguments(call)
-    if arguments is None:
+def _rewrite_call(call: Any, change: Change, ids: dict[str, str]) -> Any:
+    if not isinstance(call, dict):
         return call
-    new = rewrite_value(arguments, change)
-    return {**call, "function": {**call["function"], "arguments": new}}
+    out = dict(call)
+    if isinstance(out.get("id"), str):
+        out["id"] = _new_id(out["id"], ids)
+    if isinstance(out.get("function"), dict):
+        out["function"] = {k: rewrite_value(v, change) for k, v in out["function"].items()}
+    return out
+
+
+def _new_id(old: str, ids: dict[str, str]) -> str:
+    """The new id of a tool call; an empty one stays."""
+    return ids.setdefault(old, f"call_{len(ids)}") if old else old
 
 
 def _strings(value: Any) -> Iterator[str]:
@@ -177,7 +265,9 @@ def _strings(value: Any) -> Iterator[str]:
             yield from _strings(item)
     elif isinstance(value, dict):
         for key, item in value.items():
-            if key != "type" and _attachment(key, item) is None:
+            if not _is_part_type(key, item) and _attachment(key, item) is None:
+                if not _IDENTIFIER.fullmatch(key):
+                    yield key
                 yield from _strings(item)
 
 

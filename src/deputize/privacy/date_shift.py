@@ -7,6 +7,8 @@ from collections.abc import Callable, Collection
 from datetime import date, timedelta
 from typing import NamedTuple
 
+from deputize.privacy.month_names import find_named_dates
+
 _MONTHS = (
     "January",
     "February",
@@ -57,7 +59,11 @@ def find_dates(text: str) -> list[DateMention]:
         found = _parse(match)
         if found is not None:
             out.append(found)
-    return out
+    taken = [(d.start, d.end) for d in out]
+    for named in find_named_dates(text, YEARLESS):
+        if not any(named.start < end and start < named.end for start, end in taken):
+            out.append(DateMention(*named))
+    return sorted(out, key=lambda d: d.start)
 
 
 def shift_dates(text: str, n_days: int, only: Collection[date] | None = None) -> str:

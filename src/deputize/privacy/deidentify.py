@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 import msgspec
 
 from deputize.core.records import Call, Message, Request
-from deputize.privacy.call_texts import call_strings, rewrite_message, rewrite_text
+from deputize.privacy.call_texts import call_strings, rewrite_messages, rewrite_schema, rewrite_text
 from deputize.privacy.entity_types import PUBLIC
 from deputize.privacy.replace.allowlist import SiteVocabulary
-from deputize.privacy.replace.answer_values import answer_still_follows, answer_values
+from deputize.privacy.replace.answer_values import answer_still_follows, answer_values, labels_are_kept
 from deputize.privacy.replace.episode_replacers import EpisodeReplacers
 from deputize.privacy.replace.finding_filter import FindingFilter
 from deputize.privacy.replace.mask import make_masker
@@ -39,6 +39,7 @@ class Deidentifier:
         key: bytes,
         checks_answers: bool,
         max_open: int = MAX_OPEN_EPISODES,
+        confirmed: Collection[str] = (),
     ) -> None:
         """
         Args:
@@ -48,9 +49,10 @@ class Deidentifier:
             key: 32 secret bytes, from which surrogates are derived.
             checks_answers: whether a call is quarantined whose answer would no longer follow from its prompt.
             max_open: episodes whose surrogates are kept in memory at once; it changes memory and time, no result.
+            confirmed: values that a person has confirmed to be the application's own; they are not replaced.
         """
         self._scanned, self._checks_answers = scanned, checks_answers
-        self._findings = FindingFilter(policy, scanned.line_index)
+        self._findings = FindingFilter(policy, scanned.line_index, confirmed)
         self._plans, self._warnings = plan_sites(log, scanned, policy, self._findings, key)
         self._replacers = EpisodeReplacers(scanned, self._plans, self._findings, key, max_open)
         vocabularies = [plan.vocabulary for plan in self._plans.values()]
@@ -96,8 +98,16 @@ class Deidentifier:
         """The de-identified request of a call."""
         request, change = call.request(), self.change_of(call)
         return msgspec.structs.replace(
-            request, messages=[rewrite_message(m, change) for m in request.messages]
+            request,
+            messages=rewrite_messages([*request.messages, call.response], change)[:-1],
+            tools=rewrite_schema(request.tools, change),
+            response_format=rewrite_schema(request.response_format, change),
+            tool_choice=rewrite_schema(request.tool_choice, change),
         )
+
+    def response_of(self, call: Call) -> Message:
+        """The de-identified response of a call."""
+        return rewrite_messages([*call.messages, call.response], self.change_of(call))[-1]
 
     def paraphrased_request(self, call: Call, paraphraser: Paraphraser) -> Request:
         """The de-identified request of a call with the prose of its sensitive texts paraphrased, but for system prompts."""
@@ -129,10 +139,13 @@ class Deidentifier:
             for number in line_index.lines(text):
                 for hit in line_index.verification_findings(number):
                     is_public = hit.type in PUBLIC and vocabulary.contains(hit.value)
+                    is_public = is_public or self._findings.is_confirmed(hit.value)
                     if hit.value in change(hit.value) and not is_public:
                         return hit.type
             if not replacer.is_empty and (kind := replacer.leaks(rewrite_text(text, change))):
                 return kind
+        if not labels_are_kept(call, change, vocabulary.words):
+            return ANSWER_LOST
         if self._checks_answers and not answer_still_follows(call, change, vocabulary.words):
             return ANSWER_LOST
         return None

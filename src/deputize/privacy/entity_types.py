@@ -9,13 +9,15 @@ DIRECT: frozenset[str] = frozenset([
     "PERSON", "EMAIL_ADDRESS", "PHONE_NUMBER", "US_SSN", "CREDIT_CARD", "IBAN_CODE", "IP_ADDRESS",
     "MAC_ADDRESS", "API_KEY", "PASSWORD", "USERNAME", "MEDICAL_RECORD", "STREET_ADDRESS", "BANK_ACCOUNT",
     "POLICY_NUMBER", "DATE_OF_BIRTH", "PASSPORT", "DRIVER_LICENSE", "NATIONAL_ID", "CASE_NUMBER",
-    "LICENSE_NUMBER", "CRYPTO",
+    "LICENSE_NUMBER", "CRYPTO", "TAX_ID", "HEALTH_ID", "VEHICLE_ID", "DEVICE_ID", "ENCODED_TEXT",
+    "COORDINATES",
 ])  # fmt: skip
 """Types that point at one person, or open a door; replaced at every level."""
 
-INDIRECT: frozenset[str] = frozenset(
-    {"DATE_TIME", "ORGANIZATION", "LOCATION", "MEDICATION", "HEALTH_CONDITION", "JOB_TITLE"}
-)
+INDIRECT: frozenset[str] = frozenset([
+    "DATE_TIME", "ORGANIZATION", "LOCATION", "MEDICATION", "HEALTH_CONDITION", "JOB_TITLE", "AGE",
+    "POSTAL_CODE", "URL",
+])  # fmt: skip
 """Types that narrow down who it is and that tasks often need; replaced from level "strict" on."""
 
 SECRET: frozenset[str] = frozenset({"API_KEY", "PASSWORD"})
@@ -24,9 +26,5 @@ SECRET: frozenset[str] = frozenset({"API_KEY", "PASSWORD"})
 FUZZY: frozenset[str] = frozenset({"PERSON", "LOCATION", "ORGANIZATION", "USERNAME", "JOB_TITLE"})
 """Types found by their look; known words of the task (labels, enumerations, template text) overrule them."""
 
-PUBLIC: frozenset[str] = (
-    FUZZY
-    | INDIRECT
-    | {"AMOUNT", "EMAIL_ADDRESS", "PHONE_NUMBER", "STREET_ADDRESS", "IP_ADDRESS", "CASE_NUMBER"}
-)
-"""Types that an application may say of itself: in its own template they are no person's."""
+PUBLIC: frozenset[str] = INDIRECT | {"AMOUNT"}
+"""Types that an application may say of itself: where its template or a schema holds such a value, it is not replaced."""

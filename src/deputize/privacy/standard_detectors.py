@@ -54,6 +54,8 @@ class DetectorSet(NamedTuple):
     warnings: Sequence[str] = ()
     measured: str = ""
     """Of the tagger in the set: "measured recall x on set y"; "" where there is none."""
+    confirmed: Sequence[str] = ()
+    """Values that a person has confirmed to be the application's own; they are not replaced."""
 
     @property
     def all(self) -> list[Detector]:
@@ -68,7 +70,7 @@ class DetectorSet(NamedTuple):
     def ensemble(self, policy: ReplacementPolicy) -> DetectorEnsemble:
         """The set as an ensemble, with a detector of numbers where the policy replaces them, and a verification pass."""
         lines = [*self.lines, NumberDetector()] if policy.replaces_numbers else self.lines
-        return DetectorEnsemble(lines, self.prose, [VerificationDetector()])
+        return DetectorEnsemble(lines, self.prose, [DeobfuscatingDetector(VerificationDetector())])
 
     def worker_pool(self, policy: ReplacementPolicy, n_processes: int | None = None) -> WorkerPool | None:
         """Processes with the same ensemble, as WorkerPool makes them; None for a set without a recipe.
@@ -102,7 +104,10 @@ def standard_detectors(
         Tampered: a file of the tagger does not match its card.
     """
     policy, privacy = policy or policy_of("standard"), privacy or Privacy()
-    lines: list[Detector] = [DeobfuscatingDetector(RuleDetector()), PresidioDetector()]
+    lines: list[Detector] = [
+        DeobfuscatingDetector(RuleDetector()),
+        DeobfuscatingDetector(PresidioDetector()),
+    ]
     lines += [DeobfuscatingDetector(make_detector(spec)) for spec in privacy.detectors]
     prose: list[Detector] = []
     warnings: list[str] = []
@@ -123,7 +128,7 @@ def standard_detectors(
         types = {"PERSON", "LOCATION", "ORGANIZATION"} if policy.replaces_indirect else {"PERSON"}
         prose.append(DeobfuscatingDetector(SpacyDetector(path, frozenset(types))))
     recipe = DetectorRecipe(policy, home, privacy.model_copy(update={"tagger": folder}))
-    return DetectorSet(lines, prose, recipe, warnings, measured)
+    return DetectorSet(lines, prose, recipe, warnings, measured, privacy.confirmed)
 
 
 def _load_tagger(home: Path, privacy: Privacy) -> tuple[Detector, str, str] | None:

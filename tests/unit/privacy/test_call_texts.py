@@ -10,7 +10,10 @@ from deputize.privacy.call_texts import (
     call_strings,
     message_strings,
     rewrite_message,
+    rewrite_messages,
+    rewrite_schema,
     rewrite_text,
+    schema_strings,
     valid_unicode,
 )
 
@@ -29,27 +32,48 @@ def test_strings_of_a_call_come_with_their_role() -> None:
         ],
         response={"role": "assistant", "content": None, "tool_calls": [tool_call]},
     )
-    assert list(call_strings(call)) == [("system", "be kind"), ("user", "hi"), ("response", '{"who": "ann"}')]
+    assert list(call_strings(call)) == [
+        ("system", "be kind"),
+        ("user", "hi"),
+        ("response", "find"),
+        ("response", '{"who": "ann"}'),
+    ]
 
 
-def test_structure_is_not_rewritten() -> None:
-    tool_call = {"id": "t1", "type": "function", "function": {"name": "find", "arguments": {"who": "ann"}}}
-    message = {"role": "assistant", "name": "bot", "content": "ann", "tool_calls": [tool_call]}
-    assert rewrite_message(message, upper) == {
-        "role": "assistant",
-        "name": "bot",
-        "content": "ANN",
-        "tool_calls": [{**tool_call, "function": {"name": "find", "arguments": {"who": "ANN"}}}],
+def test_names_of_tools_and_keys_are_rewritten_ids_are_numbered_and_roles_stay() -> None:
+    tool_call = {
+        "id": "t1-ann",
+        "type": "function",
+        "function": {"name": "find", "arguments": {"who": "ann"}},
     }
-    assert rewrite_message({"role": "user", "name": "ann", "content": "x"}, upper) == {
-        "role": "user",
-        "content": "X",
-    }
+    messages = [
+        {"role": "assistant", "name": "bot", "content": "ann", "tool_calls": [tool_call]},
+        {"role": "tool", "name": "find", "tool_call_id": "t1-ann", "content": "x"},
+        {"role": "user", "name": "ann", "content": "x"},
+    ]
+    function = {"name": "FIND", "arguments": {"WHO": "ANN"}}
+    assert rewrite_messages(messages, upper) == [
+        {
+            "role": "assistant",
+            "content": "ANN",
+            "tool_calls": [{"id": "call_0", "type": "function", "function": function}],
+        },
+        {"role": "tool", "name": "FIND", "tool_call_id": "call_0", "content": "X"},
+        {"role": "user", "content": "X"},
+    ]
+
+
+def test_schemas_are_texts() -> None:
+    tool = {"name": "assign", "parameters": {"properties": {"ann@b.de": {"enum": ["ann@b.de", 3]}}}}
+    assert "ann@b.de" in list(schema_strings(tool))
+    made = rewrite_schema(tool, lambda text: text.replace("ann@b.de", "eve@x.de"))
+    assert made == {"name": "assign", "parameters": {"properties": {"eve@x.de": {"enum": ["eve@x.de", 3]}}}}
+    assert rewrite_schema({"to": "x"}, lambda text: "[masked]") == {"to": "[masked]"}
 
 
 def test_escaped_json_and_percent_signs_are_rewritten_where_they_are_decoded() -> None:
     escaped = json.dumps({"who": 'ann "a" lee'})
-    assert json.loads(rewrite_text(escaped, upper)) == {"who": 'ANN "A" LEE'}
+    assert json.loads(rewrite_text(escaped, upper)) == {"WHO": 'ANN "A" LEE'}
     assert rewrite_text("q=ann%20lee", lambda t: t.replace("ann lee", "bob ray")) == "q=bob%20ray"
 
 

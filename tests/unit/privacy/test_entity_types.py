@@ -13,5 +13,5 @@ def test_secrets_are_direct_and_never_public() -> None:
     assert SECRET <= DIRECT and not SECRET & PUBLIC
 
 
-def test_types_that_are_guessed_may_be_the_applications() -> None:
-    assert FUZZY <= PUBLIC and INDIRECT <= PUBLIC
+def test_only_indirect_types_may_be_the_applications() -> None:
+    assert INDIRECT <= PUBLIC and not PUBLIC & DIRECT and FUZZY & DIRECT

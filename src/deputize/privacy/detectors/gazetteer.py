@@ -1,4 +1,4 @@
-"""A gazetteer of people's names: the lists of Faker for sixteen languages."""
+"""A gazetteer of people's names: the lists of Faker for forty locales, and those of other scripts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from deputize.core.errors import MissingExtra
 
 _LOCALES = (
     "en_US", "en_GB", "en_IN", "de_DE", "fr_FR", "es_ES", "it_IT", "nl_NL", "pl_PL", "pt_BR", "sv_SE",
-    "tr_TR", "ja_JP", "id_ID", "fi_FI", "cs_CZ",
+    "tr_TR", "ja_JP", "id_ID", "fi_FI", "cs_CZ", "no_NO", "da_DK", "de_AT", "de_CH", "es_MX", "es_AR", "es_CO",
+    "fr_CA", "fr_CH", "pt_PT", "ro_RO", "hu_HU", "hr_HR", "sk_SK", "sl_SI", "lt_LT", "lv_LV", "en_IE", "nl_BE",
+    "en", "fr_BE", "es_CL", "et_EE", "en_PK",
 )  # fmt: skip
 _FURTHER_NAMES = [
     "Mohamed", "Muhammad", "Mohammed", "Ahmed", "Ali", "Omar", "Hassan", "Hussein", "Fatima", "Aisha",
@@ -66,6 +68,20 @@ def _words(value: object) -> Iterator[str]:
 
 
 _AMBIGUOUS_FOLDED = frozenset(w.casefold() for w in _AMBIGUOUS)
+
+
+@lru_cache(maxsize=8)
+def native_names(locale: str) -> frozenset[str]:
+    """First and last names of one of Faker's locales that are one word, as they are written in its script."""
+    try:
+        provider = importlib.import_module(f"faker.providers.person.{locale}").Provider
+    except ImportError:
+        raise MissingExtra.package("Faker", "privacy") from None
+    return frozenset(
+        n
+        for n in (*getattr(provider, "first_names", ()), *getattr(provider, "last_names", ()))
+        if " " not in n
+    )
 
 
 def is_name(word: str) -> bool:

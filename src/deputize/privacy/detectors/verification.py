@@ -25,6 +25,13 @@ _SPELLED_MAIL = re.compile(
 _SPELLED_DIGITS = re.compile(
     r"(?i)\b(?:(?:zero|one|two|three|four|five|six|seven|eight|nine|oh)[\s,-]+){6,}(?:zero|one|two|three|four|five|six|seven|eight|nine|oh)\b"
 )
+_LABELLED = re.compile(
+    r"(?i:\b(?:born|dob|geb\.|née? le|nacid[oa]|nascid[oa]|ur\.|doğum)|出生|生年月日|الميلاد|जन्म)[^\d\n]{0,18}(?P<birth>\d{1,4}[^\w\n]{1,2}\w{1,12}[^\w\n]{1,4}(?:de )?\d{2,4})"
+    r"|(?i:\b(?:ssn|passport|pass(?:eport|aporte|aporto)|reisepass|dni|cpf|pesel|nir|tckn?|aadhaar|national id|tax id)\b|身份证|护照|マイナンバー|الهوية|आधार)[^\w\n]{0,3}(?:(?:no|nr|number|is)\b[^\w\n]{0,3})?(?P<id>[A-Z]{0,3}\d[\d .-]{4,20}[\dA-Z])"
+    r"|(?i:\b(?:phone|tel|telefon|téléphone|teléfono|telefone|mobile|handy|cep)\b|电话|電話|هاتف|फ़ोन)[^\w\n+(]{0,4}(?P<phone>[+(]?\d[\d ().-]{6,18}\d)"
+)
+"""What stands after a word that names it; written apart from the rules, so that a gap of theirs is seen."""
+_LEFT_TYPES = {"birth": "DATE_OF_BIRTH", "id": "NATIONAL_ID", "phone": "PHONE_NUMBER", "": "NATIONAL_ID"}
 _INVISIBLE = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff\u00ad"))
 _PUNCTUATION = ".,;:!?()[]{}<>\"'`*|"
 MIN_SECRET_CHARS, MIN_SECRET_BITS = 20, 3.7
@@ -42,6 +49,11 @@ class VerificationDetector:
     def _one(self, text: str) -> list[Span]:
         out = [Span("EMAIL_ADDRESS", *m.span(), 0.7, self.name) for m in _SPELLED_MAIL.finditer(text)]
         out += [Span("PHONE_NUMBER", *m.span(), 0.7, self.name) for m in _SPELLED_DIGITS.finditer(text)]
+        out += [
+            Span(_LEFT_TYPES[m.lastgroup or ""], *m.span(m.lastgroup or 0), 0.7, self.name)
+            for m in _LABELLED.finditer(text)
+            if _is_left(m)
+        ]
         for match in _TOKEN.finditer(text):
             raw = match.group()
             bare = raw.strip(_PUNCTUATION)
@@ -52,6 +64,13 @@ class VerificationDetector:
                 start = match.start() + raw.index(bare)
                 out.append(Span(kind, start, start + len(bare), 0.7, self.name))
         return out
+
+
+def _is_left(match: re.Match[str]) -> bool:
+    value = match[match.lastgroup or 0]
+    return (
+        sum(c.isdigit() for c in value) >= 5 and not re.fullmatch(r"(?:19|20)\d\d.\d\d?.\d\d?", value)
+    ) or match.lastgroup == "birth"
 
 
 def _normalised(token: str) -> str:

@@ -31,6 +31,10 @@ class SiteVocabulary:
     """Numbers of these lines in the line index."""
     words: frozenset[str] = frozenset()
     """Labels, enumeration values, tool and field names, case folded."""
+    answers: frozenset[str] = frozenset()
+    """Those of the words that the answers of many episodes hold."""
+    schema_lines: frozenset[int] = frozenset()
+    """Numbers of the lines of its tools and response formats in the line index."""
     has_date: bool = False
     """True where the template contains a date, so that other dates may not move relative to it."""
     cache: dict[str, bool] = field(default_factory=dict, compare=False)
@@ -38,9 +42,14 @@ class SiteVocabulary:
 
     def contains(self, value: str) -> bool:
         """True where a value is one of the site's words or part of its template."""
+        return value.casefold().strip() in self.words or self._is_in_template(value)
+
+    def is_everywhere(self, value: str) -> bool:
+        """True where a value is a part of the template, or an answer of many episodes; a schema alone does not count."""
+        return value.casefold().strip() in self.answers or self._is_in_template(value)
+
+    def _is_in_template(self, value: str) -> bool:
         folded = value.casefold().strip()
-        if folded in self.words:
-            return True
         if folded not in self.template:
             return False
         known = self.cache.get(folded)
@@ -102,5 +111,7 @@ def site_vocabulary(
         template="\n" + "\n".join(texts).casefold() + "\n",
         lines=lines,
         words=frozenset(w.casefold() for w in statistics.words()),
+        answers=frozenset(w.casefold() for w in statistics.answers()),
+        schema_lines=frozenset(statistics.schema_lines),
         has_date=any(find_dates(t) for t in texts),
     )

@@ -27,6 +27,12 @@ def answer_values(call: Call, labels: Collection[str]) -> tuple[set[str], set[st
     return own, {value for value in values - own if len(value) > 2 and occurs_in(value, prompt)}
 
 
+def labels_are_kept(call: Call, clean: Callable[[str], str], labels: Collection[str]) -> bool:
+    """True where no value of the answer that belongs to the task's vocabulary is changed."""
+    values = {v for v in _values_of_answer(call) if v.casefold() in labels}
+    return all(clean(value) == value for value in values)
+
+
 def answer_still_follows(call: Call, clean: Callable[[str], str], labels: Collection[str]) -> bool:
     """True where the answer of a rewritten call still follows from its prompt: labels are unchanged, copies are still copies."""
     own, copies = answer_values(call, labels)

@@ -11,7 +11,9 @@ from itertools import pairwise
 
 from deputize.privacy.check_digits import digits_of
 from deputize.privacy.date_shift import find_dates, shift_dates
+from deputize.privacy.detectors.deobfuscate import as_meant
 from deputize.privacy.replace.surrogates import Surrogates
+from deputize.privacy.scripts import MARKS, UNSPACED
 
 NUMBERS = frozenset({"PHONE_NUMBER", "US_SSN", "CREDIT_CARD", "BANK_ACCOUNT", "IBAN_CODE", "NATIONAL_ID"})
 """Types of numbers that are the same number with and without separators."""
@@ -147,6 +149,7 @@ class Replacer:
         return self._leak_cache[text]
 
     def _leaks(self, text: str) -> str | None:
+        text = as_meant(text)
         folded = text.casefold()
         for value in self._find_folded(folded):
             kind, surrogate = self._folded[value]
@@ -167,6 +170,9 @@ class Replacer:
             return
         if kind == "DATE_TIME":
             return
+        if (plain := as_meant(value)) != value:
+            self._exact.setdefault(value, (kind, self._disguised(kind, value, plain)))
+            value = plain
         digits = digits_of(value)
         if kind in NUMBERS and len(digits) >= 7 and not any(c.isalpha() for c in value):
             core = digits[-10:] if kind == "PHONE_NUMBER" else digits
@@ -186,11 +192,19 @@ class Replacer:
         if kind in _CASELESS:
             self._folded.setdefault(value.casefold(), (kind, surrogate))
 
+    def _disguised(self, kind: str, value: str, plain: str) -> str:
+        """The surrogate of a value that is written in a disguise: that of the plain value, with digits of the same script."""
+        surrogate = self._surrogates.of(kind, value if "\\u" in value else plain)
+        if len(surrogate) != len(value):
+            return surrogate
+        return "".join(map(_digit_like, value, surrogate))
+
     def _add_name(self, value: str, is_common_word: Callable[[str], bool]) -> None:
         words = value.split()
         surrogate = self._surrogates.of("PERSON", value)
         if len(words) == 1:
-            target = self._quoted if is_common_word(value) or len(value) < 3 else self._exact
+            is_short = len(value) < (2 if _UNSPACED_LETTER.match(value) else 3)
+            target = self._quoted if is_common_word(value) or is_short else self._exact
             target.setdefault(value, ("PERSON", surrogate))
             return
         self._exact.setdefault(value, ("PERSON", surrogate))
@@ -198,7 +212,8 @@ class Replacer:
         parts = self._surrogates.parts()
         for word in words:
             part = parts.get(word.casefold())
-            if part and len(word) > 2 and word.istitle() and not is_common_word(word):
+            is_written_as_name = word.istitle() or word.isupper() or word.lower() == word.upper()
+            if part and len(word) > 2 and is_written_as_name and not is_common_word(word):
                 self._exact.setdefault(word, ("PERSON", part))
 
     def _add_towns(self, value: str, surrogate: str, is_common_word: Callable[[str], bool]) -> None:
@@ -366,13 +381,33 @@ def _filled(text: str, intervals: Sequence[tuple[int, int]], change: Callable[[s
 
 
 def _in_word(char: str) -> bool:
-    return char.isalnum() or char == "_"
+    return char.isalnum()
+
+
+_WORD_LETTER = rf"[^\W_{UNSPACED}]|[{MARKS}]"
+"""A letter or digit that belongs to the same word as the one next to it; parts of an identifier are words."""
+_UNSPACED_LETTER = re.compile(rf"[{UNSPACED}]")
+_ARABIC_LETTER = re.compile(r"[\u0620-\u064a]")
 
 
 def _edge(value: str) -> str:
-    left = r"(?<!\w)" if value[:1].isalnum() else ""
-    right = r"(?!\w)" if value[-1:].isalnum() else ""
+    """A pattern of a value as a whole word. Letters of scripts without blanks have no edge; Arabic ones may have a
+    preposition or article before them."""
+    left = right = ""
+    if value[:1].isalnum() and not _UNSPACED_LETTER.match(value):
+        left = rf"(?<!{_WORD_LETTER})"
+        if _ARABIC_LETTER.match(value):
+            left = rf"(?:{left}|(?<=(?<!\w)[وفبلك]))"
+    if value[-1:].isalnum() and not _UNSPACED_LETTER.match(value[-1]):
+        right = rf"(?!{_WORD_LETTER})"
     return left + re.escape(value) + right
+
+
+def _digit_like(char: str, new: str) -> str:
+    """`new` as a digit of the script that a digit is of."""
+    if char.isascii() or not (char.isdecimal() and new.isdecimal()):
+        return new
+    return chr(ord(char) - int(char) + int(new))
 
 
 def _bounded(value: str) -> re.Pattern[str]:

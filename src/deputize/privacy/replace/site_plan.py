@@ -57,7 +57,8 @@ def plan_sites(
             vocabulary, values[site], replacer, site not in fixed_dates, site in fixed_numbers
         )
     n_secrets = sum(any(kind in SECRET for kind, _ in found) for found in values.values())
-    return plans, _warnings(n_secrets, len(fixed_dates), len(fixed_numbers))
+    n_personal = sum(any(kind not in SECRET for kind, _ in found) for found in values.values())
+    return plans, _warnings(n_secrets, n_personal, len(fixed_dates), len(fixed_numbers))
 
 
 def _vocabularies(log: Iterable[Call], scanned: ScannedLog) -> dict[str, SiteVocabulary]:
@@ -74,16 +75,23 @@ def _vocabularies(log: Iterable[Call], scanned: ScannedLog) -> dict[str, SiteVoc
 def _template_values(
     vocabulary: SiteVocabulary, scanned: ScannedLog, findings: FindingFilter
 ) -> frozenset[tuple[str, str]]:
-    found = (f for n in vocabulary.lines for f in scanned.line_index.findings(n))
+    lines = vocabulary.lines | vocabulary.schema_lines
+    found = (f for n in lines for f in scanned.line_index.findings(n))
     return frozenset((f.type, f.value) for f in found if findings.is_replaced_in_template(f, vocabulary))
 
 
-def _warnings(n_secrets: int, n_fixed_dates: int, n_fixed_numbers: int) -> list[str]:
-    """Warnings for so many sites with a secret in their template, with dates and with numbers that stay."""
+def _warnings(n_secrets: int, n_personal: int, n_fixed_dates: int, n_fixed_numbers: int) -> list[str]:
+    """Warnings for so many sites with a secret or other personal data in their template or schemas, with dates and with numbers that stay."""
     warnings = [
         "A prompt template holds what looks like a password or key. It was replaced, and calls with that line may not be "
         "routed. Take secrets out of prompts."
     ] * n_secrets
+    if n_personal:
+        warnings.append(
+            f"At {n_personal} site(s) the prompt template, a tool or a response format holds what looks like personal data. It was "
+            "replaced, and calls with it may not be routed. If a value is your own, such as the address of your service desk, "
+            "name it in [privacy] confirmed."
+        )
     if n_fixed_dates:
         warnings.append(
             f"Dates other than dates of birth were not changed at {n_fixed_dates} site(s): the prompt template fixes a date, "

@@ -7,18 +7,30 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import importlib
 import json
 import random
 import re
 import string
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from types import MappingProxyType
 
 from deputize.core.errors import MissingExtra
-from deputize.privacy.check_digits import digits_of, is_aba_number, is_iban, is_luhn, is_nhs_number
+from deputize.privacy.check_digits import digits_of, is_aba_number, is_nhs_number
 from deputize.privacy.date_shift import shift_partial_date
+from deputize.privacy.replace.number_forms import (
+    other_amount,
+    other_card,
+    other_character,
+    other_iban,
+    other_ip_address,
+    other_phone,
+    refill,
+)
+from deputize.privacy.replace.spelled_numbers import other_digit_words
+from deputize.privacy.scripts import WORD, character_like, locale_of
 
 MAX_SHIFT_WEEKS = 26
 
@@ -26,7 +38,7 @@ _PREFIX = re.compile(r"^(?:[A-Za-z]{2,7}[-_#:.\s]+){1,3}(?=[A-Za-z]{0,3}\d)")
 """The prefix of a record number that names its kind, as in "MRN: 00482913" or "CLM-2024-00918"."""
 _KEY_PREFIX = re.compile(r"^(?:[spra]k[-_]|(?:[A-Za-z]{2,7}[-_]){1,3}(?=[A-Za-z0-9_+/=-]{16,}$))")
 """The prefix of a key that names its provider, as in sk-proj-...; a password has no prefix, so nothing of it is kept."""
-_WORD = re.compile(r"[^\W\d_]+")
+_WORD = re.compile(WORD)
 _KEPT_IN_NAMES = frozenset([
     "de", "da", "van", "von", "der", "la", "bin", "al", "del", "di", "y", "mr", "mrs", "ms", "dr", "prof",
     "jr", "sr", "ii", "iii",
@@ -90,6 +102,17 @@ def word_pools() -> dict[str, tuple[str, ...]]:
     }
 
 
+@lru_cache(maxsize=16)
+def names_of(locale: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """(first names, last names) of one of Faker's locales that are one word, sorted."""
+    provider = importlib.import_module(f"faker.providers.person.{locale}").Provider
+
+    def words(source: Iterable[str]) -> tuple[str, ...]:
+        return tuple(sorted({w for w in source if " " not in w}))
+
+    return words(provider.first_names), words(provider.last_names)
+
+
 def episode_key(key: bytes, episode: str) -> bytes:
     """The 32-byte key of one episode's surrogates."""
     return hmac.new(key, b"episode\0" + episode.encode("utf-8", "surrogatepass"), hashlib.sha256).digest()
@@ -132,6 +155,8 @@ class Surrogates:
             made = self._make(kind, value, attempt)
             if made.casefold() not in self._forbidden and made not in self._used:
                 break
+        else:
+            made = made if made.casefold() != value.casefold() else "*" * len(value)
         self._surrogates[kind, value] = made
         self._used.add(made)
         return made
@@ -151,6 +176,8 @@ class Surrogates:
         """The surrogate of a word of a name without accents, of about its length: Zoé and zoe stay one name."""
         made = self._plain_parts.get(folded)
         if made is None:
+            if locale := locale_of(folded):
+                return self._part_of_script(folded, locale, first)
             pool = word_pools()["first" if first else "last"]
             pool = tuple(w for w in pool if _length_class(w) == _length_class(folded)) or pool
             rng = self._random("NAME", folded)
@@ -161,6 +188,25 @@ class Surrogates:
             assert made is not None
             self._plain_parts[folded] = made
             self._used_parts.add(made)
+        return made
+
+    def _part_of_script(self, word: str, locale: str, first: bool) -> str:
+        """A name in the script of a word; of ideographs one with as many of them."""
+        first_names, last_names = names_of(locale)
+        rng = self._random("NAME", word)
+        made = word
+        for _ in range(20):
+            if locale in ("zh_CN", "ko_KR"):
+                made = rng.choice(last_names)[:1]
+                while len(made) < len(word):
+                    made += rng.choice(first_names)
+                made = made[: len(word)]
+            else:
+                made = rng.choice(first_names if first else last_names)
+            if made.casefold() not in self._forbidden and made not in self._used_parts:
+                break
+        self._plain_parts[word] = made
+        self._used_parts.add(made)
         return made
 
     def parts(self) -> Mapping[str, str]:
@@ -184,17 +230,19 @@ class Surrogates:
             case "USERNAME":
                 return self._email(value, rng) if "@" in value else self._handle(value, rng)
             case "PHONE_NUMBER":
-                return _phone(value, rng)
+                return other_phone(value, rng) if len(digits_of(value)) > 4 else other_digit_words(value, rng)
             case "CREDIT_CARD":
-                return _card(value, rng)
+                return other_card(value, rng)
             case "IBAN_CODE":
-                return _iban(value, rng)
+                return other_iban(value, rng)
             case "US_SSN":
-                return _refill(value, rng)
+                return refill(value, rng)
             case "IP_ADDRESS":
-                return _ip(value, rng)
+                return other_ip_address(value, rng)
             case "MAC_ADDRESS":
-                return re.sub(r"[0-9A-Fa-f]", lambda m: _like(m.group(), rng, "0123456789abcdef"), value)
+                return re.sub(
+                    r"[0-9A-Fa-f]", lambda m: other_character(m.group(), rng, "0123456789abcdef"), value
+                )
             case "STREET_ADDRESS":
                 return self._address(value, attempt)
             case "LOCATION":
@@ -207,19 +255,23 @@ class Surrogates:
                 return (
                     rng.choice(_CONDITIONS)
                     if not any(map(str.isdigit, value)) or " " in value
-                    else _refill(value, rng)
+                    else refill(value, rng)
                 )
             case "DATE_OF_BIRTH":
-                return shift_partial_date(value, self.n_days) or _refill(value, rng)
+                return shift_partial_date(value, self.n_days) or refill(value, rng)
             case "NATIONAL_ID" | "BANK_ACCOUNT" | "LICENSE_NUMBER":
                 return self._checked(kind, value, seed, attempt)
             case "JOB_TITLE":
                 return rng.choice(_TITLES)
             case "SENSITIVE":
                 return self._words(value, rng)
+            case "AGE":
+                return re.sub(r"\d+", "90", value)
+            case "URL":
+                return self._url(value, rng)
             case "AMOUNT":
-                return _amount(value, rng)
-        return _refill(value, rng, _prefix_end(kind, value))
+                return other_amount(value, rng)
+        return refill(value, rng, _prefix_end(kind, value))
 
     def _address(self, value: str, attempt: int) -> str:
         """Other numbers and names, the same for the same ones, so that a part of an address is a part of its surrogate; the
@@ -232,17 +284,25 @@ class Surrogates:
                 return rng.choice("123456789") + "".join(rng.choice(string.digits) for _ in found[1:])
             if found.casefold() in _KEPT_IN_ADDRESSES or len(found) <= 2:
                 return found
+            if locale := locale_of(found):
+                return _word_of_script(found, locale, rng)
             made = rng.choice(word_pools()["last"])
             return made.upper() if found.isupper() else made.lower() if found.islower() else made
 
-        return re.sub(r"\d+|[^\W\d_]+", word, value)
+        return re.sub(rf"\d+|{WORD}", word, value)
+
+    def _url(self, value: str, rng: random.Random) -> str:
+        """Another host, path and query of the same form."""
+        scheme, mark, rest = value.rpartition("://")
+        host, slash, path = rest.partition("/")
+        return f"{scheme}{mark}{_domain(host, rng)}{slash}{refill(path, rng)}"
 
     def _checked(self, kind: str, value: str, seed: str, attempt: int) -> str:
         """Other digits in the same form; a valid check digit stays valid."""
         checks = [check for check in CHECKS if check(digits_of(value))]
         for again in range(2000 if checks else 1):
             rng = self._random(kind, seed, attempt + 1000 * again)
-            made = _refill(value, rng, _prefix_end(kind, value))
+            made = refill(value, rng, _prefix_end(kind, value))
             if all(check(digits_of(made)) for check in checks):
                 break
         return made
@@ -276,18 +336,18 @@ class Surrogates:
             return made.upper() if found.isupper() else made.capitalize() if found[:1].isupper() else made
 
         made = re.sub(r"\d", lambda m: rng.choice(string.digits), _WORD.sub(word, value))
-        return made if made != value else _refill(value, rng)
+        return made if made != value else refill(value, rng)
 
     def _handle(self, value: str, rng: random.Random) -> str:
         """A user name: words become names (known ones their surrogate), digits other digits, the rest is kept."""
         if re.fullmatch(r"[0-9a-fA-F-]{16,}", value):
-            return _refill(value, rng)
+            return refill(value, rng)
         words = [w for w in _WORD.findall(value) if len(w) > 2]
 
         def part(match: re.Match[str]) -> str:
             word = match.group()
             if len(word) <= 2 and word.casefold() not in self._parts:
-                return _refill(word, rng)
+                return refill(word, rng)
             return self.name_part(word, first=word == words[0] if words else True)
 
         return re.sub(r"\d", lambda m: rng.choice(string.digits), _WORD.sub(part, value))
@@ -325,7 +385,7 @@ def _domain_label(label: str, rng: random.Random, *, is_registered: bool) -> str
         if reserved is not None and match.start() == reserved.start():
             made = _RESERVED
         elif len(found) <= 2:
-            return _refill(found, rng)
+            return refill(found, rng)
         else:
             made = rng.choice(word_pools()["word"]).lower()
         made = _accented_like(found, made, rng)
@@ -359,6 +419,16 @@ def _accented_like(word: str, made: str, rng: random.Random) -> str:
     return "".join(chars)
 
 
+_KINDS_OF_PLACES = "省市区縣县路街道巷弄号號栋棟室楼樓层層镇鎮村町丁目番地府都郡州"
+
+
+def _word_of_script(word: str, locale: str, rng: random.Random) -> str:
+    """Another word of an address in the same script; ideographs that say what kind of place it is are kept."""
+    if locale in ("zh_CN", "ja_JP"):
+        return "".join(c if c in _KINDS_OF_PLACES else character_like(c, rng) for c in word)
+    return rng.choice(names_of(locale)[1])
+
+
 def _length_class(word: str) -> int:
     """0 to four letters, 1 to seven, 2 beyond."""
     return (len(word) > 4) + (len(word) > 7)
@@ -368,36 +438,11 @@ CHECKS = (is_nhs_number, is_aba_number)
 """Checks of numbers that have no type of their own."""
 
 
-def _like(char: str, rng: random.Random, hexadecimal: str = "") -> str:
-    if hexadecimal:
-        made = rng.choice(hexadecimal)
-        return made.upper() if char.isupper() else made
-    if char.isdigit():
-        return rng.choice(string.digits)
-    if char.isalpha():
-        return rng.choice(string.ascii_uppercase if char.isupper() else string.ascii_lowercase)
-    return char
-
-
 def _prefix_end(kind: str, value: str) -> int:
     """The index where a value begins after the prefix that names its kind."""
     pattern = _PREFIX if kind in _RECORD_NUMBERS else _KEY_PREFIX if kind == "API_KEY" else None
     prefix = pattern.match(value) if pattern else None
     return prefix.end() if prefix else 0
-
-
-def _refill(value: str, rng: random.Random, at: int = 0) -> str:
-    """Every letter and digit from `at` on replaced by another of its class."""
-    made = value[:at] + "".join(_like(c, rng) for c in value[at:])
-    first = next((i for i in range(at, len(value)) if value[i].isdigit()), None)
-    if first is not None and value[first] != "0" and made[first] == "0":
-        made = made[:first] + rng.choice("123456789") + made[first + 1 :]
-    return made
-
-
-def _fill_digits(value: str, digits: str) -> str:
-    source = iter(digits)
-    return "".join(next(source) if c.isdigit() else c for c in value)
 
 
 def _unescaped(value: str) -> str:
@@ -440,56 +485,3 @@ _RECORD_NUMBERS = frozenset(
         "MAC_ADDRESS",
     }
 )
-
-
-def _amount(value: str, rng: random.Random) -> str:
-    """A number of the same size and form: the first two digits and zeros at the end of decimals are kept, the other digits
-    are random."""
-    if "." in value and value[-1] in "0.":
-        return _amount(value[:-1], rng) + value[-1]
-    seen = 0
-
-    def digit(match: re.Match[str]) -> str:
-        nonlocal seen
-        seen += 1
-        return match.group() if seen <= 2 else rng.choice(string.digits)
-
-    return re.sub(r"\d", digit, value)
-
-
-def _phone(value: str, rng: random.Random) -> str:
-    """Other digits in the same form; a country code before ten digits is kept."""
-    digits = digits_of(value)
-    body = [rng.choice(string.digits) for _ in range(10)]
-    body[0], body[3] = rng.choice("23456789"), rng.choice("23456789")
-    if len(digits) >= 10:
-        return _fill_digits(value, digits[:-10] + "".join(body))
-    return _fill_digits(value, "".join(body[-len(digits) :]))
-
-
-def _card(value: str, rng: random.Random) -> str:
-    digits = digits_of(value)
-    stem = digits[0] + "".join(rng.choice(string.digits) for _ in digits[1:-1])
-    for check in string.digits:
-        if is_luhn(stem + check):
-            return _fill_digits(value, stem + check)
-    return _fill_digits(value, stem + "0")
-
-
-def _iban(value: str, rng: random.Random) -> str:
-    compact = [c for c in value if c.isalnum()]
-    body = "".join(_like(c, rng) for c in compact[4:])
-    for check in range(2, 99):
-        made = f"{compact[0]}{compact[1]}{check:02d}{body}"
-        if is_iban(made):
-            break
-    source = iter(made)
-    return "".join(next(source) if c.isalnum() else c for c in value)
-
-
-def _ip(value: str, rng: random.Random) -> str:
-    if ":" in value:
-        return re.sub(r"[0-9A-Fa-f]", lambda m: _like(m.group(), rng, "0123456789abcdef"), value)
-    private = re.match(r"(?:10|192\.168|172\.(?:1[6-9]|2\d|3[01]))\.", value)
-    kept = private.group().rstrip(".").split(".") if private else []
-    return ".".join(kept + [str(rng.randint(1, 254)) for _ in range(4 - len(kept))])

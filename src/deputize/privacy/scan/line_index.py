@@ -21,6 +21,8 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 from deputize.privacy.call_texts import leaves, parse_json
+from deputize.privacy.detectors.rules.field_names import table_cells
+from deputize.privacy.detectors.rules.names_by_language import SIGN_OFF_LINE
 from deputize.privacy.scan.ensemble import DetectorEnsemble, EnsembleFindings, Finding
 from deputize.privacy.scan.worker_pool import WorkerPool
 
@@ -32,6 +34,11 @@ _LABEL_LINE = re.compile(
     r"medications?|meds|rx)[\s*_\"']*:?[\s*_]*"
 )
 """A line that is the label of the line below it."""
+
+_BROKEN = re.compile(
+    r"(?:[\w.]@|[\w.-]-|=|\+?\d[\d ()-]{2,})\r?\n[ \t]*(?:[\w.-]+\.[a-z]|[\w.+-]*@|\d{3})|[\w.]\r?\n@[\w-]+\."
+)
+"""A mail address or a number that goes on in the next line."""
 
 BATCH_LINES = 2048
 MIN_LINES_FOR_POOL = 5 * BATCH_LINES
@@ -221,6 +228,9 @@ def _lines_of(text: str) -> Iterator[tuple[str, bool]]:
         text = json.dumps(parsed, ensure_ascii=False)  # patterns match letters, not their escapes
     for line in _split_lines(text):
         yield line, parsed is None
+    if parsed is None and "\n" in text:
+        for cell in table_cells(text.split("\n")):
+            yield cell, False
     for part in [text] if parsed is None else leaves(parsed):
         if parsed is not None:
             for line in _split_lines(part):
@@ -235,12 +245,19 @@ def _joined_or_decoded(text: str) -> Iterator[str]:
         yield from _PEM.findall(text)
     if "\n" in text:
         for above, below in pairwise(text.split("\n")):
-            if len(above) <= 40 and _LABEL_LINE.fullmatch(above) and 0 < len(below.strip()) <= 200:
+            if len(above) <= 60 and 0 < len(below.strip()) <= 200 and _belongs_below(above):
                 yield f"{above}\n{below}"
+            elif _BROKEN.search(f"{above[-80:]}\n{below[:80]}"):
+                yield f"{above[-400:]}\n{below[:400]}"
     if "%" in text:
         for line in _split_lines(text):
             if (plain := unquote(line)) != line:
                 yield plain
+
+
+def _belongs_below(above: str) -> bool:
+    """True where a line is the label, or the good-bye, above what belongs to it."""
+    return bool(_LABEL_LINE.fullmatch(above) or SIGN_OFF_LINE.fullmatch(above))
 
 
 def _split_lines(text: str) -> Iterable[str]:

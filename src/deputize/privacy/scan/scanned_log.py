@@ -12,7 +12,7 @@ from datetime import date
 from functools import lru_cache
 
 from deputize.core.records import Call
-from deputize.privacy.call_texts import call_strings, message_strings
+from deputize.privacy.call_texts import call_strings, message_strings, schema_strings
 from deputize.privacy.date_shift import find_dates
 from deputize.privacy.scan.episode_lines import EpisodeLines
 from deputize.privacy.scan.line_index import LineIndex
@@ -45,6 +45,9 @@ class ScannedLog:
         """Adds the texts of a call."""
         site, episode = self.site_of[call.id], episode_of(call)
         self.sites[site].add(call, _days)
+        while schemas := self.sites[site].new_schemas:
+            for text in schema_strings(schemas.pop()):
+                self.sites[site].schema_lines.update(self.line_index.add(text))
         self.n_calls_of[episode] += 1
         lines = self._lines_of(episode, site, call.group or call.episode or call.id)
         lines.add_origin(call.origin)

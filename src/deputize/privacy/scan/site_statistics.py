@@ -33,6 +33,10 @@ class SiteStatistics:
         self.n_calls = self.n_dates = self.n_copied_dates = self.n_numbers = self.n_copied_numbers = 0
         self._words: set[str] = set()
         self._schemas: set[bytes] = set()
+        self.new_schemas: list[Any] = []
+        """Tools and response formats that nobody has scanned yet."""
+        self.schema_lines: set[int] = set()
+        """Numbers of their lines in the line index."""
         self._short_replies: Counter[str] = Counter()
         self._values: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
         self._counts: Counter[str] = Counter()
@@ -78,7 +82,11 @@ class SiteStatistics:
     def words(self) -> set[str]:
         """Names and enumeration values of tools and response formats, closed labels, and values of reply fields and tool
         arguments that come from a small set."""
-        found = self._words | set(closed_labels(self._short_replies.elements()) or ())
+        return self._words | self.answers()
+
+    def answers(self) -> set[str]:
+        """Closed labels, and values of reply fields and tool arguments that come from a small set."""
+        found = set(closed_labels(self._short_replies.elements()) or ())
         for path, groups_of in self._values.items():
             if len(groups_of) <= MAX_ENUM_VALUES and self._counts[path] >= 5 * len(groups_of):
                 found |= {value for value, groups in groups_of.items() if len(groups) >= MIN_ENUM_GROUPS}
@@ -90,6 +98,7 @@ class SiteStatistics:
                 digest = blake2b(msgspec.json.encode(schema), digest_size=16).digest()
                 if digest not in self._schemas:
                     self._schemas.add(digest)
+                    self.new_schemas.append(schema)
                     self._words.update(_schema_words(schema))
 
     def _add_reply(self, call: Call) -> None:

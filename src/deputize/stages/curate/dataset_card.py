@@ -5,12 +5,14 @@ from __future__ import annotations
 import tomllib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from importlib import metadata, resources
 from typing import Any
 
 from deputize.core.artifacts import Curated
 from deputize.core.config import Convert
 from deputize.core.records import Example
+from deputize.privacy.detectors.deobfuscate import DeobfuscatingDetector
 from deputize.privacy.detectors.rules import RuleDetector
 from deputize.privacy.detectors.spans import detect_all
 from deputize.privacy.detectors.verification import VerificationDetector
@@ -257,9 +259,16 @@ def _masked(rows: Iterable[Sequence[str]]) -> list[list[str]]:
     """The rows with cells masked in which a detector finds something: names come from the log."""
     listed = [list(row) for row in rows]
     cells = [cell for row in listed for cell in row]
-    found = detect_all([RuleDetector(), VerificationDetector()], cells)
+    detectors = [DeobfuscatingDetector(RuleDetector()), DeobfuscatingDetector(VerificationDetector())]
+    found = detect_all(detectors, cells)
     clean = iter(MASKED if spans else cell for cell, spans in zip(cells, found, strict=True))
     return [[next(clean) for _ in row] for row in listed]
+
+
+@lru_cache(maxsize=4096)
+def masked_name(name: str) -> str:
+    """The name of a site or a model; MASKED where a detector finds something in it."""
+    return _masked([[name]])[0][0]
 
 
 def _sorted(counts: Mapping[str, int]) -> list[tuple[str, str]]:

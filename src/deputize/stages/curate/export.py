@@ -26,6 +26,7 @@ from deputize.core.contracts import text_of
 from deputize.core.errors import BadInput, MissingExtra, StoreError
 from deputize.core.records import Example, Message
 from deputize.privacy.call_texts import valid_unicode
+from deputize.stages.curate.dataset_card import masked_name
 
 Format = Literal["jsonl", "openai", "parquet", "hf"]
 BATCH_ROWS = 1000
@@ -110,9 +111,9 @@ def _row(e: Example, key: bytes, task: str) -> dict[str, Any]:
         "task": task,
         "split": e.split,
         "weight": e.weight,
-        "site": e.site,
+        "site": masked_name(e.site),
         "episode": e.episode,
-        "model": e.model,
+        "model": masked_name(e.model),
         "success": success,
         "drop_reason": e.drop_reason,
         "messages": [_message(m) for m in [*e.request.messages, e.response]],

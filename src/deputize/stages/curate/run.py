@@ -23,7 +23,6 @@ from deputize.core.artifacts import LINKED, Curated, EpisodeLinks, SiteInference
 from deputize.core.config import Convert
 from deputize.core.progress import Progress, silent
 from deputize.core.records import Call, Example, Split
-from deputize.privacy.call_texts import rewrite_message
 from deputize.privacy.deidentify import MAX_OPEN_EPISODES, Deidentifier
 from deputize.privacy.detectors.sensitive_terms import SensitiveDetector
 from deputize.privacy.replace.mask import WORD
@@ -95,7 +94,13 @@ def run(
     splits = split_calls(summaries, list(index.others.values()), config, options.traffic.training_only)
     checks_answers = policy.replaces_numbers or SensitiveDetector.name in detectors.names
     deidentifier = Deidentifier(
-        log, index.scanned, policy, key=key, checks_answers=checks_answers, max_open=options.max_open_episodes
+        log,
+        index.scanned,
+        policy,
+        key=key,
+        checks_answers=checks_answers,
+        max_open=options.max_open_episodes,
+        confirmed=detectors.confirmed,
     )
     candidates = {c.id for c in summaries if splits.of(c) == "train" and not c.reason} - options.restored
     verified = verify(log, index, deidentifier, candidates, options.restored, config.seed, progress)
@@ -319,7 +324,6 @@ class _ExampleMaker:
         reason = self._fitness.reasons.get(call.id, "") if is_training else ""
         if reason:
             self.n_dropped[reason] += 1
-        change = self._deidentifier.change_of(call)
         if paraphraser is not None and is_training:
             request = self._deidentifier.paraphrased_request(call, paraphraser)
         else:
@@ -327,7 +331,7 @@ class _ExampleMaker:
         return Example(
             call_id=call.id,
             request=request,
-            response=rewrite_message(call.response, change),
+            response=self._deidentifier.response_of(call),
             audience=self._inference.audience_of[call.id],
             site=self._inference.site_of[call.id],
             episode=_pseudonym(key, "episode", episode_of(call)),

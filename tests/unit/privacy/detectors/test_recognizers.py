@@ -120,6 +120,23 @@ FOUND: dict[str, list[tuple[str, str]]] = {
         ("at Mercy General Hospital", "Mercy General Hospital"),
     ],
     "DATE_TIME": [("on 2024-03-05 we", "2024-03-05"), ("May 20, 2024 at noon", "May 20, 2024")],
+    "TAX_ID": [("Steuer-ID 72731708812", "72731708812"), ("VAT number DE136695976", "DE136695976")],
+    "HEALTH_ID": [("HPBN 3JZ-55-0042 member", "3JZ-55-0042"), ("Medicare 1EG4-TE5-MK73", "1EG4-TE5-MK73")],
+    "VEHICLE_ID": [("VIN WAUZZZ8K9BA012345", "WAUZZZ8K9BA012345"), ("Kennzeichen KA-PA 777", "KA-PA 777")],
+    "DEVICE_ID": [
+        ("IMEI 490154203237518", "490154203237518"),
+        ("device 00aa.11bb.22cc seen", "00aa.11bb.22cc"),
+    ],
+    "COORDINATES": [
+        ("at 52.516275, 13.377704", "52.516275, 13.377704"),
+        ("-33.8688, 151.2093", "-33.8688, 151.2093"),
+    ],
+    "AGE": [("is 97 years old", "97 years old"), ("edad: 101", "edad: 101")],
+    "POSTAL_CODE": [("lives in 90210 now", "90210"), ("10115 Berlin", "10115")],
+    "URL": [
+        ("see https://example.org/a", "https://example.org/a"),
+        ("www.example.org/b", "www.example.org/b"),
+    ],
 }
 
 LEFT: dict[str, list[str]] = {
@@ -192,6 +209,14 @@ LEFT: dict[str, list[str]] = {
     "JOB_TITLE": ["the manager said no", "an engineer", "officer on duty"],
     "ORGANIZATION": ["a company of friends", "the group of five", "systems are down"],
     "DATE_TIME": ["3 of 10 items", "1-2 days", "may be late", "ratio 5/7 of it"],
+    "TAX_ID": ["tax of 12 %", "tin of beans 400", "pan 28 cm"],
+    "HEALTH_ID": ["health plan", "medicare is late", "nhs is 24"],
+    "VEHICLE_ID": ["plate of pasta", "registration closes at 5", "placa"],
+    "DEVICE_ID": ["serial killer", "device is off", "serial 7"],
+    "COORDINATES": ["1.5, 2.5", "52.5, 13.4", "version 1.2345"],
+    "AGE": ["is 45 years old", "97 boxes", "90 years old"],
+    "POSTAL_CODE": ["order 90210", "in 2024", "90210 rows"],
+    "URL": ["http is slow", "example.org", "www"],
 }
 
 

@@ -48,5 +48,23 @@ def test_unsure_names_of_everyday_words_stay() -> None:
 
 def test_a_template_keeps_public_types_only() -> None:
     findings = filter_of("strict")
-    assert not findings.is_replaced_in_template(Finding("PHONE_NUMBER", "1", 0.9), VOCABULARY)
-    assert findings.is_replaced_in_template(Finding("API_KEY", "1", 0.9), VOCABULARY)
+    assert not findings.is_replaced_in_template(Finding("ORGANIZATION", "Example Air", 0.9), VOCABULARY)
+    for kind in ("PHONE_NUMBER", "API_KEY", "EMAIL_ADDRESS", "PERSON"):
+        assert findings.is_replaced_in_template(Finding(kind, "example", 0.9), VOCABULARY)
+    assert not findings.is_replaced_in_template(Finding("PERSON", "Example Air", 0.45), VOCABULARY)
+
+
+def test_a_schema_exempts_nothing_that_identifies_a_person() -> None:
+    schema = SiteVocabulary(words=frozenset({"ann lee", "book"}))
+    for score in (0.45, 0.9):
+        assert filter_of().is_replaced(Finding("PERSON", "Ann Lee", score), [schema])
+    answers = SiteVocabulary(words=frozenset({"gold plan"}), answers=frozenset({"gold plan"}))
+    assert not filter_of().is_replaced(Finding("PERSON", "Gold Plan", 0.45), [answers])
+    assert filter_of().is_replaced(Finding("PERSON", "Gold Plan", 0.6), [answers])
+
+
+def test_what_a_person_confirmed_stays() -> None:
+    findings = FindingFilter(policy_of("standard"), LineIndex(DetectorEnsemble([])), ["Help@Example.com"])
+    finding = Finding("EMAIL_ADDRESS", "help@example.com", 0.9)
+    assert not findings.is_replaced(finding, []) and not findings.is_replaced_in_template(finding, VOCABULARY)
+    assert findings.is_replaced(Finding("EMAIL_ADDRESS", "ann@example.com", 0.9), [])

@@ -14,8 +14,10 @@ from deputize.privacy.detectors.rules.rule import (
     PLACEHOLDERS,
     UPPER,
     Rule,
+    beginnings,
     keyed,
 )
+from deputize.privacy.month_names import NAMED_DATE
 
 _WORD_WITHOUT_DOT = rf"[{UPPER}][{LOWER}]++(?:[-'’][{UPPER}]?[{LOWER}]++)*"
 """A capitalised word without a dot: a sentence may end after it."""
@@ -28,7 +30,42 @@ _MONTH = r"(?:January|February|March|April|May|June|July|August|September|Octobe
 
 _PARTIAL_DATE = rf"(?:{_MONTH}\.?,? (?:19|20)\d\d|(?:0?[1-9]|1[0-2])/(?:19|20)\d\d|(?:19|20)\d\d-(?:0[1-9]|1[0-2])(?![-\d])|(?:19|20)\d{{2}}(?:0[1-9]|1[0-2])(?:[0-2]\d|3[01])(?!\d))"
 
-_BIRTH_LABEL = r"dob|d\.o\.b\.?|date[_ ]of[_ ]birth|birth[_ ]?(?:date|day)|born(?: on| in)?|geb(?:oren|\.)?(?: am)?|geburtsdatum|date de naissance|fecha de nacimiento"
+_BIRTH_LABEL = r"dob|d\.o\.b\.?|date[_ ]of[_ ]birth|birth[_ ]?(?:date|day)|born(?: on| in)?|geb(?:oren|\.)?(?: am)?|geburtsdatum|geburtstag|date de naissance|née? le|fecha de nacimiento|nacid[oa](?: el| en)?|data de nascimento|nascid[oa](?: em| a)?|data urodzenia|ur\\.|urodzon[ya](?: dnia)?|doğum tarihi|doğumlu|data di nascita|nat[oa] il|geboortedatum|дата рождения|출생일|생년월일|出生日期|出生年月日?|生于|生年月日|تاريخ الميلاد|مواليد|المولودة? في|जन्म(?: तिथि| तारीख|तिथि)?"
+
+_BIRTH_BEGINNINGS = beginnings(
+    [
+        "dob",
+        "d.o.",
+        "date",
+        "birth",
+        "born",
+        "geb",
+        "né",
+        "née",
+        "naci",
+        "nasc",
+        "ur.",
+        "urod",
+        "doğum",
+        "doğumlu",
+        "data",
+        "nato",
+        "nata",
+        "дата",
+        "생년",
+        "출생",
+        "出生",
+        "生于",
+        "生年",
+        "生ま",
+        "日生",
+        "생년월일",
+        "تاري",
+        "موال",
+        "المو",
+        "जन्म",
+    ]
+)
 
 _STREET_SUFFIX = (
     "Street|St|Avenue|Ave|Boulevard|Blvd|Road|Rd|Lane|Ln|Drive|Dr|Court|Ct|Circle|Cir|Way|Place|Pl|Terrace|Ter|"
@@ -70,7 +107,7 @@ def _are_all_names(text: str) -> bool:
     return all(is_name(w) for w in words) and any(is_only_name(w) for w in words)
 
 
-def _is_place(text: str) -> bool:
+def is_place(text: str) -> bool:
     """A number and a word, as an address has; no address of a machine, no dates."""
     return (
         any(len(w) > 2 for w in re.findall(r"[^\W\d_]+", text))
@@ -92,7 +129,7 @@ def _holds_name(text: str) -> bool:
     )
 
 
-def _is_person_like(text: str) -> bool:
+def is_person_like(text: str) -> bool:
     words = [word.strip(".'’").lower() for word in text.split()]
     return not any(word in _NOT_PERSONS or word in PLACEHOLDERS for word in words)
 
@@ -106,8 +143,10 @@ def _is_name_like(text: str) -> bool:
 
 
 PEOPLE_AND_PLACE_RULES: tuple[Rule, ...] = (
-    Rule("DATE_OF_BIRTH", keyed(_BIRTH_LABEL, _DATE, r"[:=]|=>|\bis\b|\bwas\b|(?=\d|[A-Z])"), 0.95, "#", _holds_date),
-    Rule("DATE_OF_BIRTH", keyed(_BIRTH_LABEL, _PARTIAL_DATE, r"[:=]|=>|\bis\b|\bwas\b|(?=\d|[A-Z])"), 0.9, "#"),
+    Rule("DATE_OF_BIRTH", keyed(_BIRTH_LABEL, rf"(?:{_DATE}|{NAMED_DATE}|\d{{1,2}}[-/.]\d{{1,2}}[-/.]\d{{2,4}})", r"[:=：]|=>|\bis\b|\bwas\b|は|(?=\d|[A-Z]|[明大昭平令])"), 0.95, "#" + _BIRTH_BEGINNINGS, _holds_date),
+    Rule("DATE_OF_BIRTH", re.compile(rf"(?P<v>{NAMED_DATE}|\d{{4}}[-/.]\d{{1,2}}[-/.]\d{{1,2}}|\d{{1,2}}[-/.]\d{{1,2}}[-/.]\d{{4}})[ ]?(?:出生|生まれ|生(?![\u4e00-\u9fff])|को जन्म|doğumlu)"), 0.95, "#" + _BIRTH_BEGINNINGS, _holds_date),
+    Rule("DATE_OF_BIRTH", keyed(_BIRTH_LABEL, _DATE, r"[:=]|=>|\bis\b|\bwas\b|(?=\d|[A-Z])"), 0.95, "#" + _BIRTH_BEGINNINGS, _holds_date),
+    Rule("DATE_OF_BIRTH", keyed(_BIRTH_LABEL, _PARTIAL_DATE, r"[:=]|=>|\bis\b|\bwas\b|(?=\d|[A-Z])"), 0.9, "#" + _BIRTH_BEGINNINGS),
     Rule("STREET_ADDRESS", re.compile(rf"(?<![\w.-])\d{{1,6}}[A-Za-z]?,?[ \t]+(?:[NSEW]{{1,2}}\.?[ \t]+|(?:North|South|East|West)[ \t]+)?(?:{CAPITALISED_WORD}[ \t]+|\d{{1,3}}(?:st|nd|rd|th)[ \t]+){{1,4}}(?:{_STREET_SUFFIX})s?\b\.?(?:,?[ \t]+(?:Apt|Apartment|Suite|Ste|Unit|Floor|#)\.?[ \t]*\w{{1,6}})?(?:,[ \t]*{_TOWN}(?:,?[ \t]+[A-Z]{{2}}(?:[ \t]+\d{{5}}(?:-\d{{4}})?)?)?)?(?!\w)"), 0.9, "#"),
     Rule("STREET_ADDRESS", keyed(r"address[_ ]?(?:line)?[_ ]?[12]?|street(?: ?address)?|residing at|lives at", r"\d{1,6}[ \t]+[^\n\"|;]{3,60}?(?=[\"\n|;]|\.\s|$)", r"[:=]|=>|(?=\d)"), 0.8, "#"),
     Rule("STREET_ADDRESS", re.compile(rf"(?<![\w-])(?:(?:{CAPITALISED_WORD}[ \t-]+){{0,2}}[{UPPER}][{UPPER}{LOWER}-]{{0,40}}(?i:straße|strasse|str\.|weg|platz|allee|gasse|ring|damm|ufer|markt|chaussee|steig|straat|laan|dreef|plein|gracht|kade|boulevard)|(?:{CAPITALISED_WORD}[ \t-]+){{1,2}}(?:Straße|Weg|Platz|Allee|Markt|Ring|Damm|Ufer))[ \t]+\d{{1,4}}(?:[/-]\d{{1,4}})?(?:[ \t]?[a-z])?(?!\w)(?:,?[ \t]+\d{{5}}[ \t]+{CAPITALISED_WORD})?"), 0.85, "#"),
@@ -116,8 +155,8 @@ PEOPLE_AND_PLACE_RULES: tuple[Rule, ...] = (
     Rule("STREET_ADDRESS", re.compile(rf"(?<![\w-]){CAPITALISED_WORD}(?:[ \t]+{CAPITALISED_WORD}){{0,2}},?[ \t]+(?:{_US_STATE})[ \t]+\d{{5}}(?:-\d{{4}})?(?![\w-])"), 0.8, "#"),
     Rule("STREET_ADDRESS", re.compile(r"(?<![\w-])(?:GIR 0AA|[A-PR-UWYZ][A-HK-Y]?\d[A-Z\d]? \d[ABD-HJLNP-UW-Z]{2})(?![\w-])"), 0.8, "#"),
     Rule("STREET_ADDRESS", keyed(r"zip(?:[ _-]?code)?|post(?:al)?[ _-]?code|plz", r"\d{5}(?:-\d{4})?(?![\w-])", rf"{LINKS}|(?=\d)"), 0.8, "#"),
-    Rule("STREET_ADDRESS", keyed(r"(?:street|home|mailing|shipping|billing|delivery|postal)[_ -]?address|address(?:[_ -]?line)?[_ -]?[12]?|street|anschrift|adresse|dirección|indirizzo", r"(?=[^\n\"|;]*\d)[\w#][^\n\"|;<>{}@=]{4,90}?(?=[\"\n|;<}]|\.\s|$)", r"[:=]|=>"), 0.75, "#", _is_place),
-    Rule("STREET_ADDRESS", re.compile(rf"(?i:\b(?:(?:i|he|she|they|we) lives?|living|residing|resides?|(?:ship|deliver|send|mail)(?:ed|ped)?(?: \w+)? to|moved?(?: \w+)? to) (?:at )?)(?P<v>(?:(?:[\d#][\w/.-]*(?<!\.)|{_WORD_WITHOUT_DOT}|(?:St|Dr|Ave|Rd|Apt|Ste|No|[NSEW])\.|de|la|del|van|der),?[ \t]+){{1,6}}(?:\d[\w/-]*|{_WORD_WITHOUT_DOT}))(?!\w)"), 0.7, "#", _is_place),
+    Rule("STREET_ADDRESS", keyed(r"(?:street|home|mailing|shipping|billing|delivery|postal)[_ -]?address|address(?:[_ -]?line)?[_ -]?[12]?|street|anschrift|adresse|dirección|indirizzo", r"(?=[^\n\"|;]*\d)[\w#][^\n\"|;<>{}@=]{4,90}?(?=[\"\n|;<}]|\.\s|$)", r"[:=]|=>"), 0.75, "#", is_place),
+    Rule("STREET_ADDRESS", re.compile(rf"(?i:\b(?:(?:i|he|she|they|we) lives?|living|residing|resides?|(?:ship|deliver|send|mail)(?:ed|ped)?(?: \w+)? to|moved?(?: \w+)? to) (?:at )?)(?P<v>(?:(?:[\d#][\w/.-]*(?<!\.)|{_WORD_WITHOUT_DOT}|(?:St|Dr|Ave|Rd|Apt|Ste|No|[NSEW])\.|de|la|del|van|der),?[ \t]+){{1,6}}(?:\d[\w/-]*|{_WORD_WITHOUT_DOT}))(?!\w)"), 0.7, "#", is_place),
     Rule("STREET_ADDRESS", re.compile(r"\"(?:zip|zip_?code|postal_?code|postcode)\"\s*:\s*\"(?P<v>[A-Z0-9][A-Z0-9 -]{3,9})\""), 0.8, "#"),
     Rule("PERSON", re.compile(r"\"(?:first_?name|last_?name|sur_?name|family_?name|given_?name|middle_?name|full_?name|maiden_?name|(?:customer|client|patient|guest|passenger|contact|employee|owner|sender|recipient|holder|account_?holder|cardholder)_?name)\"\s*:\s*\"(?P<v>(?:[^\"\\]|\\u[0-9a-fA-F]{4}){2,60})\"", re.IGNORECASE), 0.9, "ame\"|AME\"", _is_name_like),
     Rule("PERSON", re.compile(rf"\"(?i:customer|client|patient|guest|passenger|employee|owner|sender|recipient|holder|cardholder|beneficiary|assignee|reporter|attendee|contact|applicant)\"\s*:\s*\"(?P<v>{FULL_NAME})\""), 0.7, "\":|\" :", _is_name_like),
@@ -125,7 +164,7 @@ PEOPLE_AND_PLACE_RULES: tuple[Rule, ...] = (
     Rule("PERSON", re.compile(rf"(?<!\w)(?i:thanks|thank you|regards|cheers|best|sincerely|hi|hello|hey|dear),?[ \t]+(?P<v>{CAPITALISED_WORD})(?=[ \t]*[,.!:\n]|$)"), 0.6, "", is_only_name),
     Rule("PERSON", re.compile(rf"(?<!\w)(?P<v>(?:Mr|Mrs|Ms|Miss|Mx|Dr|Prof|Herr|Frau|Mme|Sr|Sra)\.?[ \t]+{CAPITALISED_WORD}(?:[ \t]+{CAPITALISED_WORD}){{0,2}})"), 0.85, "Mr|Ms|Miss|Mx|Dr|Prof|Herr|Frau|Mme|Sr"),
     Rule("PERSON", re.compile(rf"(?i:\b(?:{_ROLE_LABELS}))\**[ \t\u00a0]*[:=]\**[ \t\u00a0]*[\"']?(?P<v>{FULL_NAME})(?![\w@])"), 0.8, ":|=", _holds_name),
-    Rule("PERSON", re.compile(rf"(?i:\b(?:{_PERSON_LABELS})(?:[ _]name)?)\**[ \t\u00a0]*[:=]\**[ \t\u00a0]*[\"']?(?P<v>{FULL_NAME})(?![\w@])"), 0.45, ":|=", _is_person_like),
+    Rule("PERSON", re.compile(rf"(?i:\b(?:{_PERSON_LABELS})(?:[ _]name)?)\**[ \t\u00a0]*[:=]\**[ \t\u00a0]*[\"']?(?P<v>{FULL_NAME})(?![\w@])"), 0.45, ":|=", is_person_like),
     Rule("PERSON", re.compile(rf"\b(?:deposition of|examination by|counsel for|between|signed by|on behalf of|DEPOSITION OF|EXAMINATION BY)[ \t]+(?P<v>{FULL_NAME})(?!\w)"), 0.75, "deposition|examination|counsel|between|signed by|on behalf", _holds_name),
     Rule("PERSON", re.compile(rf"(?i:\b(?:my name is|my name's|name is|this is|i am|i'm|call me))[ \t]+(?P<v>{FULL_NAME})(?!\w)"), 0.85, "name|this is|i am|i'm|call me", _holds_name),
     Rule("PERSON", re.compile(r"(?i:\bmy (?:full )?name is|\bmy name's)[ \t]+(?!(?:on|in|at|to|not|no|the|a|an|my|still|also|wrong|missing|listed|misspell?ed|spelled)\b)(?P<v>[^\W\d_]{2,20}(?:-[^\W\d_]{2,20})?(?:[ \t]+(?!and\b|i\b|my\b|im\b|on\b|in\b|the\b|from\b|with\b|can\b|please\b|or\b)[^\W\d_]{2,20}(?:-[^\W\d_]{2,20})?)?)"), 0.8, "ame is|ame's|AME IS", _is_name_like),

@@ -7,7 +7,7 @@ References:
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 
@@ -18,7 +18,8 @@ class Rule(NamedTuple):
     pattern: re.Pattern[str]
     score: float
     needs: str = ""
-    """Words that a text must contain before the pattern is tried, in any case; "#": a digit. Alternatives are separated by '|'."""
+    """Words that a text must contain before the pattern is tried, in any case; "#": a digit; then alternatives, separated by '|'.
+    "~": the alternatives are the first letters of words (`beginnings`), or scripts, as in "~@han"."""
     fits: Callable[[str], bool] | None = None
 
 
@@ -35,6 +36,27 @@ CAPITALISED_WORD = (
 """A capitalised word of a name, an initial with its dot included."""
 
 FULL_NAME = rf"{CAPITALISED_WORD}(?:[ \t\u00a0]+(?:(?:de|da|van|von|der|la|bin|al|del|di)[ \t]+)?{CAPITALISED_WORD}){{1,3}}"
+
+GRAM_CHARS = 4
+_SCRIPTS = (
+    ("@han", re.compile(r"[\u4e00-\u9fff]")), ("@kana", re.compile(r"[\u3040-\u30ff]")), ("@hangul", re.compile(r"[\uac00-\ud7a3]")),
+    ("@arabic", re.compile(r"[\u0600-\u06ff]")), ("@indic", re.compile(r"[\u0900-\u0d7f]")),
+)  # fmt: skip
+
+
+def beginnings(words: Iterable[str]) -> str:
+    """The condition of a rule that looks for one of some words: that a text holds the first letters of one."""
+    return "~" + "|".join(sorted({word.casefold()[:GRAM_CHARS] for word in words}))
+
+
+def grams(folded: str) -> set[str]:
+    """Every run of two to GRAM_CHARS characters of a text, and the scripts in it; of ASCII text without the runs of two."""
+    out = {folded[i : i + n] for n in (3, GRAM_CHARS) for i in range(len(folded) - n + 1)}
+    if not folded.isascii():
+        out |= {folded[i : i + 2] for i in range(len(folded) - 1)}
+        out |= {name for name, letters in _SCRIPTS if letters.search(folded)}
+    return out
+
 
 PLACEHOLDERS: frozenset[str] = frozenset([
     "string", "str", "int", "integer", "number", "none", "null", "true", "false", "required", "optional",

@@ -5,17 +5,23 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from deputize.privacy.check_digits import digits_of
 from deputize.privacy.date_shift import find_dates
 from deputize.privacy.detectors.base import Span
 from deputize.privacy.detectors.gazetteer import is_name, is_only_name
+from deputize.privacy.detectors.rules.addresses_by_language import LANGUAGE_ADDRESS_RULES
+from deputize.privacy.detectors.rules.encoded_text import encoded_intervals
+from deputize.privacy.detectors.rules.field_names import FIELD_NAME_RULES
 from deputize.privacy.detectors.rules.formatted_ids import FORMATTED_ID_RULES
 from deputize.privacy.detectors.rules.health import HEALTH_RULES
 from deputize.privacy.detectors.rules.keys_and_passwords import SECRET_RULES
+from deputize.privacy.detectors.rules.names_by_language import LANGUAGE_NAME_RULES, names_in_identifiers
 from deputize.privacy.detectors.rules.people_and_places import PEOPLE_AND_PLACE_RULES
+from deputize.privacy.detectors.rules.phones import find_phones
 from deputize.privacy.detectors.rules.record_numbers import RECORD_NUMBER_RULES
-from deputize.privacy.detectors.rules.rule import CAPITALISED_WORD, Rule
-from deputize.privacy.entity_types import SECRET
+from deputize.privacy.detectors.rules.rule import CAPITALISED_WORD, Rule, grams
+from deputize.privacy.detectors.rules.world_numbers import WORLD_NUMBER_RULES
+from deputize.privacy.entity_types import DIRECT, SECRET
+from deputize.privacy.national_ids import id_forms
 
 RULES: tuple[Rule, ...] = (
     *FORMATTED_ID_RULES,
@@ -23,22 +29,20 @@ RULES: tuple[Rule, ...] = (
     *RECORD_NUMBER_RULES,
     *PEOPLE_AND_PLACE_RULES,
     *HEALTH_RULES,
+    *WORLD_NUMBER_RULES,
+    *FIELD_NAME_RULES,
+    *LANGUAGE_NAME_RULES,
+    *LANGUAGE_ADDRESS_RULES,
 )
 
 _CAPITALISED_RUN = re.compile(rf"(?<![\w.@-]){CAPITALISED_WORD}(?:[ \t\u00a0]+{CAPITALISED_WORD})+(?![\w@])")
 
 _ONE_WORD = re.compile(r"\S+")
 
-_PHONE = re.compile(r"(?<![\w.+-])(?<!\d[/:])\+?\(?\d(?:[ \t().-]{0,3}\d){6,14}(?!(?!x\d)\w|[./:-]\d)")
-"""An extension (x157) may follow; alone it points at nobody."""
-
-_PHONE_WORD = re.compile(
-    r"(?i)(?:phone|tel|call|mobile|cell|fax|contact|whatsapp|text|reach|dial|my (?:new |home |work )?number)[\w ]{0,20}[.:#=\"' ]*$"
+_LONG_NUMBER = re.compile(
+    r"(?<![\w.@/-])(?=(?:[^\n\d]{0,3}\d){6})[A-Z]{0,6}\d[\dA-Z]*(?:[-./ ()+][\dA-Z]+){0,6}\)?(?![\w@])"
 )
-
-_NANP = re.compile(r"\(?\d{3}\)?[-. ]?[ ]?\d{3}[-. ]\d{4}")
-
-_DATE_LIKE = re.compile(r"\d{4}[-./ ]\d{1,2}[-./ ]\d{1,2}|\d{1,2}[-./]\d{1,2}[-./]\d{2,4}")
+"""What may be the number of a person or firm, with its separators."""
 
 _TRIMMED_TYPES = frozenset({"API_KEY", "PASSWORD", "USERNAME", "STREET_ADDRESS"})
 
@@ -52,7 +56,12 @@ class _Rules:
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self._rules = [
-            (rule, rule.needs.startswith("#"), tuple(filter(None, rule.needs.lower().lstrip("#").split("|"))))
+            (
+                rule,
+                rule.needs.startswith("#"),
+                frozenset(filter(None, rule.needs.lower().lstrip("#~").split("|"))),
+                "~" in rule.needs[:2],
+            )
             for rule in rules
         ]
 
@@ -63,8 +72,11 @@ class _Rules:
         has_digit = any(c.isdigit() for c in text)
         folded = text.lower()
         spans: list[Span] = []
-        for rule, needs_digit, words in self._rules:
-            if (needs_digit and not has_digit) or (words and not any(w in folded for w in words)):
+        found = grams(folded)
+        for rule, needs_digit, words, are_beginnings in self._rules:
+            if needs_digit and not has_digit:
+                continue
+            if words and (words.isdisjoint(found) if are_beginnings else not any(w in folded for w in words)):
                 continue
             for match in rule.pattern.finditer(text):
                 group: str | int = "v" if "v" in rule.pattern.groupindex else 0
@@ -98,8 +110,13 @@ class RuleDetector(_Rules):
 
     def _one(self, text: str) -> list[Span]:
         spans = super()._one(text) + self._names(text)
+        spans += [Span("PERSON", *interval, 0.6, self.name) for interval in names_in_identifiers(text)]
+        spans += [
+            Span("ENCODED_TEXT", *at, 0.9, self.name) for at in encoded_intervals(text, self._holds_personal)
+        ]
         if any(c.isdigit() for c in text):
-            spans += self._phones(text)
+            spans += [Span("PHONE_NUMBER", *p, self.name) for p in find_phones(text)]
+            spans += self._state_numbers(text)
             spans += [
                 Span("DATE_TIME", f.start, _clock_end(text, f.end), 0.6, self.name) for f in find_dates(text)
             ]
@@ -123,44 +140,20 @@ class RuleDetector(_Rules):
                 together = []
         return out
 
-    def _phones(self, text: str) -> list[Span]:
-        """Phone numbers by the phonenumbers library at leniency 0 (possible), asked only where the shape is right."""
+    def _state_numbers(self, text: str) -> list[Span]:
+        """Numbers that states give, by their form and check digits alone."""
         out: list[Span] = []
-        for match in _PHONE.finditer(text):
-            found = match.group()
-            start = match.start()
-            if found.startswith("(") and ")" not in found:
-                found, start = found[1:], start + 1
-            score = _phone_score(found, text[max(0, start - 40) : start])
-            if score and _is_possible_phone(found):
-                out.append(Span("PHONE_NUMBER", start, start + len(found), score, self.name))
+        for match in _LONG_NUMBER.finditer(text):
+            written = match.group()
+            if forms := id_forms(written, in_context=False):
+                out.append(Span(forms[0].type, *match.span(), 0.65, self.name))
         return out
+
+    def _holds_personal(self, text: str) -> bool:
+        """True where a text that was decoded holds direct personal data."""
+        return any(span.type in DIRECT for span in super()._one(text)) or bool(self._names(text))
 
 
 def _clock_end(text: str, at: int) -> int:
     clock = _CLOCK.match(text, at)
     return clock.end() if clock else at
-
-
-def _phone_score(found: str, before: str) -> float:
-    """Score of a phone number by its form and the words before it; 0 where it is something else."""
-    digits = digits_of(found)
-    if len(set(digits)) < 3 or _DATE_LIKE.fullmatch(found):
-        return 0.0
-    if found.startswith("+"):
-        return 0.9
-    if _NANP.fullmatch(found) and len(digits) == 10:
-        return 0.85
-    if len(digits) >= 7 and _PHONE_WORD.search(before):
-        return 0.75
-    return 0.5 if found.startswith(("(", "0")) and len(digits) >= 9 and not found.isdigit() else 0.0
-
-
-def _is_possible_phone(found: str) -> bool:
-    import phonenumbers
-
-    try:
-        number = phonenumbers.parse(found, None if found.startswith("+") else "US")
-    except phonenumbers.NumberParseException:
-        return False
-    return bool(phonenumbers.is_possible_number(number)) or not found.startswith("+")
