@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from deputize.core.records import Call
+from deputize.core.records import Call, Message
 from deputize.privacy.call_texts import (
     OMITTED,
     call_strings,
@@ -46,7 +46,7 @@ def test_names_of_tools_and_keys_are_rewritten_ids_are_numbered_and_roles_stay()
         "type": "function",
         "function": {"name": "find", "arguments": {"who": "ann"}},
     }
-    messages = [
+    messages: list[Message] = [
         {"role": "assistant", "name": "bot", "content": "ann", "tool_calls": [tool_call]},
         {"role": "tool", "name": "find", "tool_call_id": "t1-ann", "content": "x"},
         {"role": "user", "name": "ann", "content": "x"},

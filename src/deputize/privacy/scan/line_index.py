@@ -21,7 +21,7 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 from deputize.privacy.call_texts import leaves, parse_json
-from deputize.privacy.detectors.rules.field_names import table_cells
+from deputize.privacy.detectors.rules.named_fields import table_cells
 from deputize.privacy.detectors.rules.names_by_language import SIGN_OFF_LINE
 from deputize.privacy.scan.ensemble import DetectorEnsemble, EnsembleFindings, Finding
 from deputize.privacy.scan.worker_pool import WorkerPool

@@ -92,16 +92,7 @@ def run(
     index = _scan(linked, inference, policy, detectors, progress)
     log, summaries = ReplayableLog(linked, index.calls), list(index.calls.values())
     splits = split_calls(summaries, list(index.others.values()), config, options.traffic.training_only)
-    checks_answers = policy.replaces_numbers or SensitiveDetector.name in detectors.names
-    deidentifier = Deidentifier(
-        log,
-        index.scanned,
-        policy,
-        key=key,
-        checks_answers=checks_answers,
-        max_open=options.max_open_episodes,
-        confirmed=detectors.confirmed,
-    )
+    deidentifier = _deidentifier(log, index, policy, key, detectors, options)
     candidates = {c.id for c in summaries if splits.of(c) == "train" and not c.reason} - options.restored
     verified = verify(log, index, deidentifier, candidates, options.restored, config.seed, progress)
     not_quarantined = [c for c in summaries if c.id not in verified.quarantined]
@@ -123,6 +114,26 @@ def run(
     names, measured = detectors.ensemble(policy).names, detectors.measured
     return msgspec.structs.replace(
         head, examples=examples, warnings=warnings, detectors=names, tagger_recall=measured
+    )
+
+
+def _deidentifier(
+    log: Iterable[Call],
+    index: LogIndex,
+    policy: ReplacementPolicy,
+    key: bytes,
+    detectors: DetectorSet,
+    options: CurateOptions,
+) -> Deidentifier:
+    """The replacement of what was found in a log; answers are checked where it may take what they need."""
+    return Deidentifier(
+        log,
+        index.scanned,
+        policy,
+        key=key,
+        checks_answers=policy.replaces_numbers or SensitiveDetector.name in detectors.names,
+        max_open=options.max_open_episodes,
+        confirmed=detectors.confirmed,
     )
 
 

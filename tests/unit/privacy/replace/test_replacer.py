@@ -36,8 +36,8 @@ def test_numbers_are_found_where_a_pattern_finds_them(text: str, core: str, lead
 
 
 def edged(value: str) -> str:
-    left = r"(?<!\w)" if value[:1].isalnum() else ""
-    right = r"(?!\w)" if value[-1:].isalnum() else ""
+    left = r"(?<![^\W_])" if value[:1].isalnum() else ""
+    right = r"(?![^\W_])" if value[-1:].isalnum() else ""
     return left + re.escape(value) + right
 
 

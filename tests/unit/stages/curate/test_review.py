@@ -139,7 +139,7 @@ def dropped_of(curated: Curated) -> list[DroppedCall]:
 def test_every_drop_has_its_reason_in_the_side_table(curated: Curated) -> None:
     odd = Call(
         id="odd",
-        messages=[{"role": "user", "content": "ask bob (at) gmail (dot) com"}],
+        messages=[{"role": "user", "content": "take kQ7zL2mX9vB4nR8tW3yP6cD please"}],
         response={"role": "assistant", "content": "{}"},
         agent="desk",
         site="intent",
@@ -157,7 +157,7 @@ def test_every_drop_has_its_reason_in_the_side_table(curated: Curated) -> None:
     out = curate([*log(30), odd, *chat])
     rows = {d.call_id: d for d in dropped_of(out)}
     assert Counter(d.reason for d in rows.values()) == out.dropped
-    assert rows["odd"].reason == "quarantined: EMAIL_ADDRESS" and rows["odd"].example is None
+    assert rows["odd"].reason == "quarantined: API_KEY" and rows["odd"].example is None
     assert sum(d.reason == "site that speaks to people only" for d in rows.values()) == 5
     assert {w.tenant for w in out.withheld} == {"t", ""}
     assert {d.split for d in rows.values() if d.example} <= {"train", "validation"}

@@ -218,10 +218,37 @@ def test_values_agree_between_prompt_history_arguments_and_answer(curated: Curat
         assert flight == str(100 + n)
 
 
-def test_the_template_labels_and_tools_stay(curated: Curated) -> None:
-    for e in curated.examples:
-        assert e.request.messages[0]["content"] == SYSTEM
-        assert e.request.tools in (None, [TOOL])
+def test_labels_and_tools_stay_and_the_template_has_one_surrogate_for_what_it_holds(curated: Curated) -> None:
+    templates = {(e.site, e.request.messages[0]["content"]) for e in curated.examples}
+    assert len(templates) == len({site for site, _ in templates})
+    for _, template in templates:
+        assert "555-0100" not in template and "desk@example-air.com" not in template
+        assert template.split("\n")[1] == SYSTEM.split("\n")[1]
+    assert all(e.request.tools in (None, [TOOL]) for e in curated.examples)
+    assert any("[privacy] confirmed" in w for w in curated.warnings)
+
+
+def test_what_a_person_confirmed_stays_in_the_template() -> None:
+    calls = log(12)
+    own = DetectorSet(RULES, confirmed=["+1 (800) 555-0100", "desk@example-air.com"])
+    out = run(calls, infer_sites(calls), Convert(), key=KEY, detectors=own)
+    assert {e.request.messages[0]["content"] for e in out.examples} == {SYSTEM}
+
+
+def test_a_value_in_a_schema_is_replaced_in_schema_and_text_alike() -> None:
+    tool = {
+        "type": "function",
+        "function": {
+            "name": "assign",
+            "parameters": {"properties": {"to": {"enum": ["ann.q@corp.example.org", "nobody"]}}},
+        },
+    }
+    calls = [msgspec.structs.replace(c, tools=[tool]) for c in log(12)]
+    calls[3].messages[-1]["content"] += "\nplease hand it to ann.q@corp.example.org today"
+    out = curate(calls)
+    assert "ann.q@corp" not in encode(out).decode()
+    enums = {(e.site, str(e.request.tools)) for e in out.examples}
+    assert len(enums) == len({site for site, _ in enums}) and all("nobody" in text for _, text in enums)
 
 
 def test_groups_are_whole_and_failed_ones_only_out_of_training(curated: Curated) -> None:
@@ -331,13 +358,13 @@ def test_what_a_second_detector_still_finds_is_quarantined() -> None:
     calls = log(20)
     odd = Call(
         id="odd",
-        messages=[{"role": "user", "content": "ask bob (at) gmail (dot) com"}],
+        messages=[{"role": "user", "content": "take kQ7zL2mX9vB4nR8tW3yP6cD please"}],
         response={"role": "assistant", "content": "{}"},
         agent="desk",
         site="intent",
     )
     out = curate([*calls, odd])
-    assert "odd" not in {e.call_id for e in out.examples} and out.dropped["quarantined: EMAIL_ADDRESS"] == 1
+    assert "odd" not in {e.call_id for e in out.examples} and out.dropped["quarantined: API_KEY"] == 1
 
 
 def test_the_examples_of_train_carry_the_weight_of_their_dropped_duplicates() -> None:

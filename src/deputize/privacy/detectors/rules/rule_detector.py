@@ -10,10 +10,10 @@ from deputize.privacy.detectors.base import Span
 from deputize.privacy.detectors.gazetteer import is_name, is_only_name
 from deputize.privacy.detectors.rules.addresses_by_language import LANGUAGE_ADDRESS_RULES
 from deputize.privacy.detectors.rules.encoded_text import encoded_intervals
-from deputize.privacy.detectors.rules.field_names import FIELD_NAME_RULES
 from deputize.privacy.detectors.rules.formatted_ids import FORMATTED_ID_RULES
 from deputize.privacy.detectors.rules.health import HEALTH_RULES
 from deputize.privacy.detectors.rules.keys_and_passwords import SECRET_RULES
+from deputize.privacy.detectors.rules.named_fields import FIELD_NAME_RULES
 from deputize.privacy.detectors.rules.names_by_language import LANGUAGE_NAME_RULES, names_in_identifiers
 from deputize.privacy.detectors.rules.people_and_places import PEOPLE_AND_PLACE_RULES
 from deputize.privacy.detectors.rules.phones import find_phones

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from deputize.privacy.detectors.rules import RuleDetector
-from deputize.privacy.detectors.rules.field_names import table_cells
-from deputize.privacy.scan.line_index import _lines_of
+from deputize.privacy.detectors.rules.named_fields import table_cells
 
 
 def found(text: str) -> set[tuple[str, str]]:
-    lines = [line for line, _ in _lines_of(text)]
+    lines = text.split("\n")
+    lines += table_cells(lines)
     return {
         (s.type, line[s.start : s.end])
         for line, row in zip(lines, RuleDetector().detect(lines), strict=True)
