@@ -84,6 +84,10 @@ def _fits(kind: str, text: str) -> bool:
     if kind == "STREET_ADDRESS":
         is_code = plain.replace("-", "").isdigit() and 4 <= len(plain) <= 9
         return is_code or (is_place(text) and (n_digits > 0 or not plain.isascii()))
+    if kind == "EMAIL_ADDRESS":
+        return "@" in plain
+    if kind == "USERNAME":
+        return " " not in plain and any(c.isdigit() or c in "._-@" for c in plain.strip("._-"))
     return kind != "PASSWORD" or is_password_like(text)
 
 

@@ -87,7 +87,7 @@ _INDIC_SURNAMES = frozenset(
 
 
 def _holds_a_name(text: str) -> bool:
-    return any(is_name(word) for word in text.split())
+    return any(is_only_name(word) for word in text.split())
 
 
 def _is_upper_name(text: str) -> bool:
@@ -182,8 +182,8 @@ LANGUAGE_NAME_RULES: tuple[Rule, ...] = (
     Rule("PERSON", re.compile(rf"(?<!\w)(?:إلى|مع|من|عن|عند|لدى)[ ](?P<v>{_ARABIC_NAME})(?!\w)"), 0.6, "~@arabic", _is_addressed_arabic_name),
     Rule("PERSON", re.compile(rf"(?<!\w)(?i:{_joined_words(_INTRODUCTIONS)})[ \t]*[:,]?[ \t]+(?:(?:{_HONORIFICS})\.?[ \t]+)?(?P<v>{_NAME})(?!\w)"), 0.7, _LATIN_NEEDS, is_person_like),
     Rule("PERSON", re.compile(rf"(?<![\w.])(?:{_HONORIFICS})\.?[ \t]+(?P<v>{_WORD}(?:[ \t]+(?:{_PARTICLE}[ \t]+)?{_WORD}){{0,2}})(?!\w)"), 0.65, "", _holds_a_name),
-    Rule("PERSON", re.compile(rf"(?<!\w)(?i:{_PREPOSITIONS})[ \t:]+(?P<v>{_NAME})(?!\w)"), 0.6, "", _holds_a_name),
-    Rule("PERSON", re.compile(rf":[ \t]+(?P<v>{_NAME})(?=,[ \t])"), 0.6, ":", _holds_a_name),
+    Rule("PERSON", re.compile(rf"(?<!\w)(?i:{_PREPOSITIONS})[ \t:]+(?P<v>{_NAME})(?!\w)"), 0.45, "", _holds_a_name),
+    Rule("PERSON", re.compile(rf":[ \t]+(?P<v>{_NAME})(?=,[ \t])"), 0.45, ":", _holds_a_name),
     Rule("PERSON", re.compile(rf"(?<![\w.])(?P<v>{_NAME})[ \t]+(?:here\b|speaking\b|am Apparat|à l'appareil|al habla|konuşuyor)"), 0.75, "here|speaking|apparat|appareil|habla|konuş"),
     Rule("PERSON", re.compile(rf"(?<!\w)(?i:spoke|talked|met|speak|call|called|asked|told)[ \t]+(?:with|to)?[ \t]*(?P<v>[{UPPER}]\.[ \t]?[{UPPER}][{LOWER}]{{2,}}(?:-[{UPPER}][{LOWER}]+)?)"), 0.75, ". "),
     Rule("PERSON", re.compile(rf"(?<!\w)(?P<v>{_UPPER_NAME})(?!\w)"), 0.6, "", _is_upper_name),
@@ -200,7 +200,7 @@ LANGUAGE_NAME_RULES: tuple[Rule, ...] = (
     Rule("PERSON", re.compile(rf"(?<![\w{MARKS}])(?=(?P<v>{_INDIC_NAME})(?![\w{MARKS}]))"), 0.65, "~@indic", _is_sure_indic_name),
     Rule("PERSON", re.compile(r"(?i:https?://|www\.|\b)[\w.-]*/(?i:people|users?|u|in|profiles?|customers?|clients?|patients?|members?|contacts?|employees?|authors?|staff|team|accounts?|by)/(?P<v>[a-z][a-z'.-]*[-_.+][a-z][a-z'.+_-]*[a-z])(?![\w@])"), 0.75, "/"),
     Rule("USERNAME", re.compile(r"(?i:(?:linkedin|github|gitlab|twitter|x|instagram|facebook|tiktok|t|vk|weibo|medium|reddit)\.(?:com|me|net))/(?:in/|u/|user/|@)?(?P<v>[\w.-]{3,40}(?<![.]))"), 0.8, ".com/|.me/|.net/"),
-    Rule("USERNAME", re.compile(r"(?<![\w@./])@(?P<v>[a-z]\w{2,14}_\w{2,20}|[A-Z][a-z]+[A-Z][a-z]+\w*|[a-z]{3,20}\d{2,6})(?![\w(@/])"), 0.75, "@"),
+    Rule("USERNAME", re.compile(r"(?<=[\w:,;(] )@(?P<v>[a-z]\w{2,14}_\w{2,20}|[A-Z][a-z]+[A-Z][a-z]+\w*|[a-z]{3,20}\d{2,6})(?![\w(@/])"), 0.75, "@"),
     Rule("USERNAME", re.compile(r"(?i:\b(?:dm|follow|tag|message|ping|mention)(?: me| us)?(?: (?:at|on|as))?)[ \t]+@(?P<v>[\w.]{3,30}(?<![.]))"), 0.8, "@"),
     Rule("PERSON", re.compile(r"[?&](?i:q|query|search|name|who|user|author|assignee|customer|owner)=(?P<v>[A-Z][a-z'’-]+(?:[+ ]|%20)[A-Z][A-Za-z'’+-]*)"), 0.7, "?|&"),
 )  # fmt: skip
@@ -230,9 +230,7 @@ def names_in_identifiers(text: str) -> list[tuple[int, int]]:
         for one, other in pairwise(parts):
             if other.start() - one.end() > 1 or len(one.group()) < 3 or len(other.group()) < 3:
                 continue
-            if is_only_name(one.group()) and (
-                is_name(other.group()) or (other.group().istitle() and one.group().istitle())
-            ):
+            if is_only_name(one.group()) and is_name(other.group()):
                 out.append((match.start() + one.start(), match.start() + other.end()))
                 break
     return out
