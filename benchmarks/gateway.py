@@ -113,6 +113,7 @@ def write_routes(home: Path) -> None:
     """A route file with many routes of which none fits: the matcher does its work, the upstream answers."""
     from deputize.core.records import Contract, KeySpace, Request, Route, RouteFile
     from deputize.core.signature import signature
+    from deputize.home import Home
     from deputize.routes_file import write_routes as write
 
     request = Request(messages=REQUEST["messages"], tools=TOOLS)  # type: ignore[arg-type]
@@ -130,7 +131,8 @@ def write_routes(home: Path) -> None:
         )
         for i in range(50)
     ]
-    write(home / "routes.json", RouteFile(run_id="bench", keyspaces=spaces, routes=routes))
+    file = RouteFile(run_id="bench", keyspaces=spaces, routes=routes)
+    write(home / "routes.json", file, Home(home).routes_seal)
 
 
 def wrk(

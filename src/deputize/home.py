@@ -6,6 +6,7 @@ Nothing is opened before it is used, so a command that reads only the routes tou
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from deputize.store.access.api_keys import ApiKeys
     from deputize.store.access.approvals import Approvals
     from deputize.store.access.audit_log import AuditLog
+    from deputize.store.access.generations import AuditedRoutes
     from deputize.store.access.rate_limiter import RateLimiter
     from deputize.store.base import Store
     from deputize.store.conversation_store import ConversationStore
@@ -130,8 +132,18 @@ class Home:
         return Approvals(self.path, self.keyring, self.audit)
 
     def note_keys_used(self) -> None:
-        """Notes in the audit log that the keys are used: before the store is opened, or artifacts are changed."""
-        self.audit.append("keys.use", subject=self.keyring.id, detail={"kek": self.keyring.provider.key_id})
+        """Notes in the audit log that the keys are used: before the store is opened, or artifacts are changed.
+
+        With it goes the digest of config.toml; where that is another one than the last time, its change is an entry too.
+        """
+        digest = _digest_of(self.config_path)
+        _, before = self.audit.latest("file", self.config_path.name)
+        known = before.detail.get("sha256", "") if before is not None else digest
+        if digest != known:
+            detail = {"before": known, "after": digest}
+            self.audit.append("config.change", subject=self.config_path.name, detail=detail)
+        detail = {"kek": self.keyring.provider.key_id, "file": self.config_path.name, "sha256": digest}
+        self.audit.append("keys.use", subject=self.keyring.id, detail=detail)
 
     def rate_limiter(self, n_workers: int) -> RateLimiter:
         """Limits of API keys, shared by `n_workers` processes; to be closed by the caller."""
@@ -325,6 +337,13 @@ class Home:
         """Details of unexpected errors, which may quote a text; an erasure deletes them."""
         return self.path / "traces"
 
+    @cached_property
+    def routes_seal(self) -> AuditedRoutes:
+        """The versions of the route file that the audit log knows; no key is touched before it is used."""
+        from deputize.store.access.generations import AuditedRoutes
+
+        return AuditedRoutes(lambda: self.audit)
+
     @property
     def ledger_path(self) -> Path:
         """The ledger of tests (see pipeline.ledger_file)."""
@@ -339,3 +358,11 @@ class Home:
     def models_path(self) -> Path:
         """Downloaded models, shared by all homes of this user."""
         return models_path()
+
+
+def _digest_of(path: Path) -> str:
+    """SHA-256 of a file; "" where there is none."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
@@ -13,17 +14,33 @@ from deputize.core.records import Record, RouteFile, encode
 from deputize.files import locked, write_atomic
 
 
+class RouteFileSeal(Protocol):
+    """Knows the newest version of a route file, so that a forged or an older one is refused (store.access.generations)."""
+
+    def note(self, generation: int, sha256: str) -> None:
+        """Notes a version before it is written. Raises StoreError where that cannot be done: it is not written then."""
+        ...
+
+    def check(self, generation: int, sha256: str) -> None:
+        """Raises Tampered unless this is the version that was noted last."""
+        ...
+
+
 class _ChecksummedFile(Record, frozen=True):
     sha256: str
     file: RouteFile
 
 
-def read_routes(path: Path) -> RouteFile:
+def read_routes(path: Path, seal: RouteFileSeal | None = None) -> RouteFile:
     """The route file at `path`; an empty one (generation 0) where there is none.
+
+    Args:
+        path: the file.
+        seal: of its home; None: only the checksum is looked at.
 
     Raises:
         BadInput: it cannot be read or is not a route file.
-        Tampered: it does not match its checksum.
+        Tampered: it does not match its checksum, or is not the version that the seal knows.
     """
     try:
         data = path.read_bytes()
@@ -37,10 +54,12 @@ def read_routes(path: Path) -> RouteFile:
         raise BadInput(f"{path} is not a route file: {error}") from error
     if _checksum(sealed.file) != sealed.sha256:
         raise Tampered(f"The route file {path} does not match its checksum; no route of it is used.")
+    if seal is not None:
+        seal.check(sealed.file.generation, sealed.sha256)
     return sealed.file
 
 
-def write_routes(path: Path, file: RouteFile) -> RouteFile:
+def write_routes(path: Path, file: RouteFile, seal: RouteFileSeal | None = None) -> RouteFile:
     """Replaces the route file atomically and durably, whatever was there before.
 
     Returns:
@@ -55,10 +74,12 @@ def write_routes(path: Path, file: RouteFile) -> RouteFile:
         except (BadInput, Tampered):
             # a generation no reader has seen: the time the damaged file was written
             generation = int(path.stat().st_mtime)
-        return _write(path, file, generation + 1)
+        return _write(path, file, generation + 1, seal)
 
 
-def update_routes(path: Path, change: Callable[[RouteFile], RouteFile]) -> RouteFile:
+def update_routes(
+    path: Path, change: Callable[[RouteFile], RouteFile], seal: RouteFileSeal | None = None
+) -> RouteFile:
     """Reads, changes and replaces the route file with nobody else writing in between.
 
     Returns:
@@ -66,17 +87,19 @@ def update_routes(path: Path, change: Callable[[RouteFile], RouteFile]) -> Route
 
     Raises:
         BadInput: the file there is not a route file; nothing is written.
-        Tampered: the file there does not match its checksum; nothing is written.
+        Tampered: the file there does not match its checksum, or is not the newest; nothing is written.
         StoreError: the file cannot be written; the old one is as it was.
     """
     with locked(path):
-        old = read_routes(path)
-        return _write(path, change(old), old.generation + 1)
+        old = read_routes(path, seal)
+        return _write(path, change(old), old.generation + 1, seal)
 
 
-def _write(path: Path, file: RouteFile, generation: int) -> RouteFile:
+def _write(path: Path, file: RouteFile, generation: int, seal: RouteFileSeal | None) -> RouteFile:
     new = msgspec.structs.replace(file, generation=generation)
     sealed = _ChecksummedFile(sha256=_checksum(new), file=new)
+    if seal is not None:
+        seal.note(generation, sealed.sha256)
     write_atomic(path, msgspec.json.format(msgspec.json.encode(sealed), indent=1))
     return new
 

@@ -113,7 +113,7 @@ class Watcher:
 
     def _examine(self) -> tuple[CycleResult, LoopDecision | None]:
         """The result so far and the decision; no decision where nothing has changed since an idle cycle. Bad routes go back."""
-        file = routes_of(read_routes(self._home.routes_path), self._tenant)
+        file = routes_of(read_routes(self._home.routes_path, self._home.routes_seal), self._tenant)
         state = newest_state(self._home, self._tenant)
         with self._home.fresh() as home:  # opened again: what a crashed process left is read in
             # reading every call is expensive: not where nothing came since (feedback alone waits for the next call)
@@ -177,7 +177,7 @@ class Watcher:
             }
             for key, h in bad.items()
         }
-        done = roll_back_routes(self._home.path, self._home.audit, details)
+        done = roll_back_routes(self._home.path, self._home.audit, details, seal=self._home.routes_seal)
         return [bad[(r.id, r.specialist)].sentence() for r in done]
 
     def _not_to_answer(self, file: RouteFile, n_new: int) -> frozenset[str]:

@@ -154,3 +154,26 @@ def test_route_settings_are_read_and_a_wrong_one_is_named(tmp_path: Path) -> Non
         home.config_path.write_text(f"[routes]\n{wrong}\n")
         with pytest.raises(BadInput, match=r"config.toml, \[routes\]"):
             home.route_settings()
+
+
+def test_a_changed_config_is_an_entry_the_next_time_the_home_is_opened(tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+
+    def changes() -> list[tuple[str, str]]:
+        with Home(tmp_path, environ={}) as home:
+            home.note_keys_used()
+            return [
+                (e.detail["before"], e.detail["after"])
+                for e in home.audit.entries()
+                if e.action == "config.change"
+            ]
+
+    assert changes() == []
+    config.write_text("[retention]\ndefault = 30\n")
+    first = changes()
+    assert len(first) == 1 and first[0][0] == "" and len(first[0][1]) == 64
+    assert changes() == first, "once"
+    config.write_text("[retention]\ndefault = 3650\n")
+    assert len(changes()) == 2
+    config.unlink()
+    assert changes()[-1][1] == ""

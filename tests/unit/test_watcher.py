@@ -54,7 +54,8 @@ class CountedHome:
         self.n_made = self.n_runs = 0
         self.error: Exception | None = None
         KeyRing.open(folder)
-        write_routes(folder / "routes.json", RouteFile(run_id="0001", routes=[route("good"), route("bad")]))
+        file = RouteFile(run_id="0001", routes=[route("good"), route("bad")])
+        write_routes(folder / "routes.json", file, Home(folder).routes_seal)
 
     def calls(self, n: int, **fields: Any) -> None:
         self.add([fields] * n)
@@ -151,6 +152,7 @@ def test_only_the_specialist_that_the_evidence_is_about_is_rolled_back(
     update_routes(
         home.folder / "routes.json",
         lambda file: RouteFile(run_id="2", routes=[change(r) for r in file.routes[1:]]),
+        Home(home.folder).routes_seal,
     )
     assert len(home.watcher().run_cycle().rolled_back) == (state == "rolled_back")
     assert home.states() == {"bad": state}
@@ -235,6 +237,7 @@ def test_a_certificate_that_must_be_renewed_is_named_and_said_once(home: Counted
     update_routes(
         home.folder / "routes.json",
         lambda file: msgspec.structs.replace(file, routes=[msgspec.structs.replace(good, certificate=dated)]),
+        Home(home.folder).routes_seal,
     )
     watcher = home.watcher(min_new=100)
     home.calls(2, decision=Decision(route_id=good.id))

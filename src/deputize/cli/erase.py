@@ -222,7 +222,11 @@ def _nothing_found(done: Erasure, wanted: Wanted) -> str:
 def _routes_of(terminal: Terminal, folders: list[str]) -> list[Route]:
     from deputize.routes_file import read_routes
 
-    return [r for r in read_routes(terminal.home.routes_path).routes if r.specialist in folders]
+    return [
+        r
+        for r in read_routes(terminal.home.routes_path, terminal.home.routes_seal).routes
+        if r.specialist in folders
+    ]
 
 
 def _offer(

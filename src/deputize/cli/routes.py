@@ -27,7 +27,7 @@ def _read(terminal: Terminal) -> RouteFile:
     """The route file, with the routes that the user of the command may see: those of one tenant where there is one."""
     from deputize.routes_file import read_routes
 
-    file = read_routes(terminal.home.routes_path)
+    file = read_routes(terminal.home.routes_path, terminal.home.routes_seal)
     tenant = tenant_of(terminal)
     if tenant:
         file = msgspec.structs.replace(file, routes=[r for r in file.routes if r.tenant == tenant])
@@ -48,7 +48,7 @@ def _change(terminal: Terminal, route_id: str, action: str, change: Callable[[Ro
         routes = [change(r) if r.id == route_id else r for r in file.routes]
         return msgspec.structs.replace(file, routes=routes)
 
-    file = update_routes(terminal.home.routes_path, changed)
+    file = update_routes(terminal.home.routes_path, changed, terminal.home.routes_seal)
     after = next(r for r in file.routes if r.id == route_id)
     terminal.home.audit.append(
         f"route.{action}",

@@ -198,7 +198,7 @@ def _rename_elsewhere(home: Home, done: Edited, task_id: str) -> None:
         report, folder = read_report(home.path, done.run_id)
         rows = [{**t, "name": name} if t["id"] == task_id else t for t in report["tasks"]]
         write_report(folder, {**report, "tasks": rows})
-    if any(r.task_id == task_id for r in read_routes(home.routes_path).routes):
+    if any(r.task_id == task_id for r in read_routes(home.routes_path, home.routes_seal).routes):
 
         def named(file: RouteFile) -> RouteFile:
             def renamed(routes: list[Route]) -> list[Route]:
@@ -210,7 +210,7 @@ def _rename_elsewhere(home: Home, done: Edited, task_id: str) -> None:
                 file, routes=renamed(file.routes), challengers=renamed(file.challengers)
             )
 
-        update_routes(home.routes_path, named)
+        update_routes(home.routes_path, named, home.routes_seal)
 
 
 def _close_routes(terminal: Terminal, task: Task) -> None:
@@ -219,7 +219,7 @@ def _close_routes(terminal: Terminal, task: Task) -> None:
     home, keys = terminal.home, set(task.keys)
     open_ids = [
         r.id
-        for file in (read_routes(home.routes_path),)
+        for file in (read_routes(home.routes_path, home.routes_seal),)
         for r in (*file.routes, *file.challengers)
         if r.state not in ("closed", "rolled_back") and keys.intersection(r.keys)
     ]
@@ -234,7 +234,7 @@ def _close_routes(terminal: Terminal, task: Task) -> None:
         challengers = [r for r in file.challengers if not keys.intersection(r.keys)]
         return msgspec.structs.replace(file, routes=routes, challengers=challengers)
 
-    update_routes(home.routes_path, shut)
+    update_routes(home.routes_path, shut, home.routes_seal)
     for route_id in dict.fromkeys(open_ids):
         home.audit.append("route.close", subject=route_id, detail={"because": "its task is hidden"})
         terminal.note(f"{route_id} is closed: its calls go to the LLM.")

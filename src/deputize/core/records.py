@@ -411,6 +411,8 @@ class Route(Record):
     specialist: str
     """Folder of the specialist, relative to the home."""
     threshold: float
+    card_sha256: str = ""
+    """Of the specialist's card when the route was published: with another one the LLM answers. "": not pinned."""
     state: RouteState = "closed"
     share: float = 1.0
     """Canary share in [0, 1]; 1 when live."""

@@ -74,7 +74,6 @@ class RunningGateway:
         self._settings = settings
         self._specialists = specialists
         self._n_workers, self._keys_required, self._clock = n_workers, keys_required, clock
-        self._keys_looked_at, self._keys_asked_for = float("-inf"), True
         self._transports: dict[str, Transport] = {}
         self.metrics = Metrics()
         self.gateway: Gateway
@@ -101,7 +100,9 @@ class RunningGateway:
             spill_folder=Path(settings.spill_folder) if settings.spill_folder else None,
         ).start()
         self._conversations = SealedConversations(home.conversations())
-        self._routes = RouteWatcher(home.routes_path, self.metrics, poll_s=settings.route_poll_s)
+        self._routes = RouteWatcher(
+            home.routes_path, self.metrics, poll_s=settings.route_poll_s, seal=home.routes_seal
+        )
         pool = self._specialists
         if pool is None:
             pool = self._specialists = make_engine(settings.engine, home.path, home.models_path)
@@ -150,6 +151,7 @@ class RunningGateway:
             on_change=self._routes.load,
             life=self._life,
             episode_key=home.keyring.derive("audited episodes"),
+            seal=home.routes_seal,
             clock=self._clock,
         )
 
@@ -233,10 +235,7 @@ class RunningGateway:
     def _requires_keys(self) -> bool:
         if self._keys_required or self._settings.require_keys is True:
             return True
-        now = perf_counter()
-        if now >= self._keys_looked_at + 1.0:  # looking at the file takes time
-            self._keys_looked_at, self._keys_asked_for = now, self._keys.required
-        return self._keys_asked_for
+        return self._keys.required
 
     def _count_upstream_event(self, event: str, upstream: str) -> None:
         self.metrics.add("deputize_upstream_events_total", (("event", event), ("upstream", upstream)))

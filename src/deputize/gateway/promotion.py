@@ -10,14 +10,20 @@ from deputize.core.config import RouteSettings
 from deputize.core.records import Route
 from deputize.files import locked
 from deputize.gateway.evidence_file import EVIDENCE_FILE, AppendsToAuditLog, read_evidence, write_evidence
-from deputize.routes_file import read_routes, update_routes
+from deputize.routes_file import RouteFileSeal, read_routes, update_routes
 from deputize.stages.refine.route_life import StepProgress, closed, ended, entered_canary, progress, promoted
 
 log = logging.getLogger("deputize.gateway")
 
 
 def step_routes(
-    home: Path, audit: AppendsToAuditLog, life: RouteSettings, *, now_s: float, actor: str = "gateway"
+    home: Path,
+    audit: AppendsToAuditLog,
+    life: RouteSettings,
+    *,
+    now_s: float,
+    actor: str = "gateway",
+    seal: RouteFileSeal | None = None,
 ) -> list[Route]:
     """Takes the step of every route whose evidence carries it; each leaves an entry in the audit log.
 
@@ -30,6 +36,7 @@ def step_routes(
         life: by which evidence steps are taken.
         now_s: Unix seconds.
         actor: who does it.
+        seal: of the route file.
 
     Returns:
         The routes and challengers that took a step, as they were before.
@@ -40,7 +47,7 @@ def step_routes(
     stepped: list[Route] = []
     with locked(home / EVIDENCE_FILE):
         known = read_evidence(home)
-        file = read_routes(home / "routes.json")
+        file = read_routes(home / "routes.json", seal)
         for route in (*file.routes, *file.challengers):
             key = (route.id, route.specialist)
             evidence = known.get(key)
@@ -48,7 +55,7 @@ def step_routes(
                 continue
             if why := ended(route, evidence, now_s):
                 audit.append("route.close", actor=actor, subject=route.id, detail={"because": why})
-                update_routes(home / "routes.json", partial(closed, route=route))
+                update_routes(home / "routes.json", partial(closed, route=route), seal)
                 stepped.append(route)
                 continue
             found = progress(route, evidence, life)
@@ -60,7 +67,7 @@ def step_routes(
                 known[key] = entered_canary(evidence)
                 write_evidence(home, known)
             step = partial(promoted, route=route, state=found.next_state, share=found.next_share)
-            update_routes(home / "routes.json", step)
+            update_routes(home / "routes.json", step, seal)
             _say(route, found, detail)
             stepped.append(route)
     return stepped

@@ -32,7 +32,7 @@ from deputize.gateway.evidence_file import (
 )
 from deputize.gateway.metrics import Metrics
 from deputize.gateway.promotion import step_routes
-from deputize.routes_file import read_routes, update_routes
+from deputize.routes_file import RouteFileSeal, read_routes, update_routes
 from deputize.scoring.monitor import AUDITS_PER_FALSE_ROLLBACK, e_value
 from deputize.stages.refine.route_evidence import (
     KEPT_AUDITS,
@@ -67,6 +67,7 @@ def roll_back_routes(
     bad: Mapping[EvidenceKey, dict[str, str]],
     *,
     actor: str = "",
+    seal: RouteFileSeal | None = None,
 ) -> list[Route]:
     """Closes the routes that are open with the specialist the evidence is about; each leaves an entry in the audit log.
 
@@ -75,6 +76,7 @@ def roll_back_routes(
         audit: its audit log. An entry is written before the route is closed, so that none is closed without.
         bad: evidence as text, by route and specialist.
         actor: who does it; "": as the audit log says.
+        seal: of the route file.
 
     Returns:
         The routes that were closed here, as they were before.
@@ -91,7 +93,7 @@ def roll_back_routes(
 
     with locked(home / EVIDENCE_FILE):
         routes_path = home / "routes.json"
-        file = read_routes(routes_path)
+        file = read_routes(routes_path, seal)
         found = [r for r in (*file.routes, *file.challengers) if is_bad(r)]
         if not found:
             return []
@@ -108,6 +110,7 @@ def roll_back_routes(
             lambda file: structs.replace(
                 file, routes=closed(file.routes), challengers=closed(file.challengers)
             ),
+            seal,
         )
     return found
 
@@ -145,6 +148,7 @@ class RouteMonitor:
         on_change: Callable[[], object] = lambda: None,
         life: RouteSettings | None = None,
         episode_key: bytes = b"",
+        seal: RouteFileSeal | None = None,
         clock: Callable[[], float] = time,
         draw: Callable[[], float] = random,
     ) -> None:
@@ -158,13 +162,14 @@ class RouteMonitor:
             on_change: takes up the changed route file in this process; called in a thread.
             life: by which evidence a route is promoted; None: the defaults.
             episode_key: of the digests by which episodes are known.
+            seal: of the route file.
             clock: Unix seconds.
             draw: gives numbers in [0, 1) that decide which call of an episode counts for a promotion.
         """
         self._home, self._audit, self._metrics = home, audit, metrics
         self._audit_share, self._per_false = audit_share, audits_per_false_rollback
         self._on_change = on_change
-        self._life, self._episode_key = life or RouteSettings(), episode_key
+        self._life, self._episode_key, self._seal = life or RouteSettings(), episode_key, seal
         self._clock, self._draw = clock, draw
         self._waiting: list[DueAudit] = []
         self._turn = asyncio.Lock()
@@ -267,7 +272,7 @@ class RouteMonitor:
                 break
         else:
             return
-        if step_routes(self._home, self._audit, self._life, now_s=now_s):
+        if step_routes(self._home, self._audit, self._life, now_s=now_s, seal=self._seal):
             self._on_change()
 
     def _roll_back(self, known: Mapping[EvidenceKey, RouteEvidence], routes: Sequence[Route]) -> None:
@@ -280,7 +285,7 @@ class RouteMonitor:
         }
         if not bad:
             return
-        done = roll_back_routes(self._home, self._audit, bad, actor="gateway")
+        done = roll_back_routes(self._home, self._audit, bad, actor="gateway", seal=self._seal)
         for route in done:
             detail = bad[(route.id, route.specialist)]
             log.warning(

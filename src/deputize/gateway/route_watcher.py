@@ -9,11 +9,15 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from msgspec import structs
+
 from deputize.core.errors import DeputizeError
+from deputize.core.records import RouteFile
 from deputize.gateway.metrics import Metrics
 from deputize.gateway.protocols import RouteLookup
 from deputize.router.table import RouteTable
-from deputize.routes_file import read_routes
+from deputize.routes_file import RouteFileSeal, read_routes
+from deputize.specialists.specialist_card import CARD, digest_of
 
 log = logging.getLogger("deputize.gateway")
 
@@ -23,12 +27,24 @@ _STATES = ("closed", "shadow", "canary", "live", "rolled_back")
 class RouteWatcher:
     """Holds the current route table in `table`, None where there are no routes. A damaged file leaves the old one in force."""
 
-    def __init__(self, path: Path, metrics: Metrics, *, poll_s: float) -> None:
+    def __init__(
+        self, path: Path, metrics: Metrics, *, poll_s: float, seal: RouteFileSeal | None = None
+    ) -> None:
+        """
+        Args:
+            path: the route file.
+            metrics: counts routes by state.
+            poll_s: seconds between looks.
+            seal: tells the newest route file from forged and older ones.
+        """
         self.table: RouteLookup | None = None
         self._path = path
         self._metrics = metrics
         self._poll_s = poll_s
-        self._seen: tuple[int, int, int] | None = None
+        self._seal = seal
+        self._seen: tuple[tuple[int, int, int] | None, ...] | None = None
+        self._cards: list[Path] = []
+        """Cards of the specialists of the routes, looked at as often as the route file."""
         self._task: asyncio.Task[None] | None = None
         self._on_routes: Callable[[], Awaitable[None]] | None = None
         self._loading = threading.Lock()
@@ -39,15 +55,17 @@ class RouteWatcher:
             return self._load()
 
     def _load(self) -> bool:
-        stamp = self._stamp()
-        if stamp == self._seen:
+        if self._stamp() == self._seen:
             return False
-        self._seen = stamp
+        stamp = _stamp_of(self._path)
+        self._cards = []
         try:
-            file = read_routes(self._path) if stamp is not None else None
+            file = self._pinned(read_routes(self._path, self._seal)) if stamp is not None else None
         except DeputizeError as error:
             log.error("route file not loaded, the former one stays in force: %s", error)
             return False
+        finally:
+            self._seen = None if stamp is None else (stamp, *map(_stamp_of, self._cards))
         has_routes = file is not None and (file.routes or file.challengers)
         self.table = RouteTable.build(file) if file is not None and has_routes else None
         states: Counter[str] = Counter(r.state for r in file.routes) if file is not None else Counter()
@@ -58,12 +76,33 @@ class RouteWatcher:
         self._metrics.set("deputize_route_generation", file.generation if file is not None else 0)
         return True
 
-    def _stamp(self) -> tuple[int, int, int] | None:
-        try:
-            found = self._path.stat()
-        except OSError:
-            return None
-        return found.st_mtime_ns, found.st_size, found.st_ino
+    def _pinned(self, file: RouteFile) -> RouteFile:
+        """The file without the routes whose specialist has another card than when they were published."""
+        home = self._path.parent
+        cards = {
+            route.specialist: home / route.specialist / CARD for route in (*file.routes, *file.challengers)
+        }
+        changed = {
+            route.specialist
+            for route in (*file.routes, *file.challengers)
+            if route.card_sha256 and route.card_sha256 != digest_of(cards[route.specialist])
+        }
+        self._cards = [
+            cards[route.specialist] for route in (*file.routes, *file.challengers) if route.card_sha256
+        ]
+        for name in sorted(changed):
+            log.error(
+                "the card of %s is not the one that its route was published with: the LLM answers", name
+            )
+        return structs.replace(
+            file,
+            routes=[route for route in file.routes if route.specialist not in changed],
+            challengers=[route for route in file.challengers if route.specialist not in changed],
+        )
+
+    def _stamp(self) -> tuple[tuple[int, int, int] | None, ...] | None:
+        found = _stamp_of(self._path)
+        return None if found is None else (found, *map(_stamp_of, self._cards))
 
     async def start(self, on_routes: Callable[[], Awaitable[None]]) -> None:
         """Loads the file, then checks it every poll_s seconds; `on_routes` is awaited whenever there are routes."""
@@ -88,3 +127,11 @@ class RouteWatcher:
         if self._task is not None:
             self._task.cancel()
             self._task = None
+
+
+def _stamp_of(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino

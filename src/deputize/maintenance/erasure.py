@@ -150,14 +150,14 @@ def close_routes(home: Home, actor: Actor, folders: Collection[str], because: st
     Raises:
         BadInput, Tampered, StoreError: as routes_file.update_routes.
     """
-    file = read_routes(home.routes_path)
+    file = read_routes(home.routes_path, home.routes_seal)
     ended = [
         r
         for r in (*file.routes, *file.challengers)
         if r.specialist in folders and r.state not in ("closed", "rolled_back")
     ]
     if ended or any(r.specialist in folders for r in file.previous):
-        update_routes(home.routes_path, partial(_without, folders=folders))
+        update_routes(home.routes_path, partial(_without, folders=folders), home.routes_seal)
     for route in ended:
         detail = {"specialist": route.specialist, "because": because}
         home.audit.append(

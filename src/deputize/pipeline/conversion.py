@@ -20,7 +20,7 @@ from deputize.core.config import Convert
 from deputize.core.errors import BadInput, UsageError
 from deputize.core.import_summary import Imported
 from deputize.core.progress import Progress, silent
-from deputize.core.records import DEFAULT_TENANT, EVERY_TENANT
+from deputize.core.records import DEFAULT_TENANT, EVERY_TENANT, RouteFile
 from deputize.home import Home
 from deputize.pipeline.curation import privacy_now
 from deputize.pipeline.machine_info import machine_info
@@ -312,9 +312,10 @@ def _publish(run: Run, discovered: Discovered, finetuned: Finetuned, evaluated: 
     from deputize.routes_file import read_routes, write_routes
     from deputize.stages.evaluate import publish
 
+    seal = run.home.routes_seal
     path, life, tenant = run.home.routes_path, run.home.route_settings(), run.state.tenant
-    fresh = publish.route_file(run.state.run_id, discovered, evaluated.results, finetuned)
-    old = read_routes(path)
+    fresh = _with_cards(run, publish.route_file(run.state.run_id, discovered, evaluated.results, finetuned))
+    old = read_routes(path, seal)
     others, unshared = others_of(old, tenant, shared_stay=run.config.share_across_tenants)
     new = published(
         old,
@@ -324,7 +325,7 @@ def _publish(run: Run, discovered: Discovered, finetuned: Finetuned, evaluated: 
         start=life.start,
         first_share=life.steps[0],
     )
-    written = write_routes(path, new)
+    written = write_routes(path, new, seal)
     challenged = {route.id: route.specialist for route in written.routes}
     for route in (*written.routes, *written.challengers):
         if route.run_id:
@@ -342,3 +343,16 @@ def _publish(run: Run, discovered: Discovered, finetuned: Finetuned, evaluated: 
     for route_id, reason in evaluated.outdated.items():
         detail = {"run": run.state.run_id, "because": reason}
         run.home.audit.append("route.replace", subject=route_id, tenant=tenant, detail=detail)
+
+
+def _with_cards(run: Run, file: RouteFile) -> RouteFile:
+    """The routes with the digests of their specialists' cards, so that no other card is served."""
+    from deputize.specialists.specialist_card import CARD, digest_of
+
+    return msgspec.structs.replace(
+        file,
+        routes=[
+            msgspec.structs.replace(route, card_sha256=digest_of(run.home.path / route.specialist / CARD))
+            for route in file.routes
+        ],
+    )

@@ -152,7 +152,7 @@ def _with_earlier_routes(
     from deputize.stages.curate.traffic_sample import TrafficSample, traffic_sample
 
     try:
-        file = read_routes(run.home.routes_path)
+        file = read_routes(run.home.routes_path, run.home.routes_seal)
     except DeputizeError as error:
         run.progress(f"no earlier route is kept: {error}", 0)
         return results, [], {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,14 @@ def read_card(folder: Path) -> Specialist:
         raise BadInput(f"{folder} holds no specialist ({CARD} is missing)") from None
     except (OSError, msgspec.DecodeError) as error:
         raise BadInput(f"{folder / CARD} cannot be read: {error}") from error
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 of a card, "" where it cannot be read. The card holds the checksums of the specialist's other files."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return ""
 
 
 def write_card(folder: Path, card: Specialist) -> None:

@@ -20,6 +20,7 @@ from deputize.core.records import (
 )
 from deputize.core.signature import signature
 from deputize.core.template_key import TemplateMatcher
+from deputize.home import Home
 from deputize.routes_file import write_routes
 
 
@@ -105,4 +106,4 @@ def route_for(
 
 def publish(home: Path, file: RouteFile) -> RouteFile:
     """Puts a route file in force."""
-    return write_routes(home / "routes.json", file)
+    return write_routes(home / "routes.json", file, Home(home).routes_seal)

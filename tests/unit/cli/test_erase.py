@@ -112,6 +112,7 @@ class House:
                     )
                 ],
             ),
+            self.opened.routes_seal,
         )
 
     @property

@@ -13,6 +13,7 @@ from deputize.cli.main import run
 from deputize.cli.routes import promoted
 from deputize.core.errors import UsageError
 from deputize.core.records import Certificate, Contract, Route, RouteFile
+from deputize.home import Home
 from deputize.routes_file import read_routes, write_routes
 from deputize.store.access.audit_log import AuditLog
 from deputize.store.keys.keyring import KeyRing
@@ -49,6 +50,7 @@ def home(tmp_path: Path) -> Path:
     write_routes(
         tmp_path / "routes.json",
         RouteFile(run_id="0001", routes=[route("r1"), route("r2", state="closed", certificate=None)]),
+        Home(tmp_path).routes_seal,
     )
     return tmp_path
 
@@ -70,7 +72,9 @@ def test_list(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_list_says_what_a_route_notices(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     noticing = msgspec.structs.replace(CERTIFICATE, ood_power=0.62)
     routes = [route("r1"), route("r2", certificate=noticing)]
-    write_routes(home / "routes.json", RouteFile(run_id="0001", routes=routes, generation=1))
+    write_routes(
+        home / "routes.json", RouteFile(run_id="0001", routes=routes, generation=1), Home(home).routes_seal
+    )
     assert run(["--home", str(home), "route", "list"]) == 0
     _, first, second = capsys.readouterr().out.strip().splitlines()[-3:]
     assert "no OOD detector" in first and "62%" in second
@@ -114,7 +118,8 @@ def test_unknown_route_and_no_routes(
 def test_every_change_of_a_route_is_in_the_audit_log(home: Path) -> None:
     for words in (["close", "r1"], ["promote", "r1"], ["rollback", "r1"], ["promote", "r1", "--to", "live"]):
         assert run(["--home", str(home), "route", *words]) == 0
-    log = [(e.action, e.subject, e.detail["state"]) for e in AuditLog(home, KeyRing.open(home)).entries()]
+    entries = AuditLog(home, KeyRing.open(home)).entries()
+    log = [(e.action, e.subject, e.detail["state"]) for e in entries if e.action.startswith("route.")]
     assert log == [
         ("route.close", "r1", "closed"),
         ("route.promote", "r1", "canary"),
@@ -131,6 +136,7 @@ def test_the_list_says_what_a_certificate_rests_on_and_how_long_it_holds(
     write_routes(
         tmp_path / "routes.json",
         RouteFile(run_id="0001", routes=[route("r1", certificate=old), route("r2", keys=["k2"])]),
+        Home(tmp_path).routes_seal,
     )
     assert run(["--home", str(tmp_path), "route", "list"]) == 0
     text = " ".join(capsys.readouterr().out.split())

@@ -175,7 +175,8 @@ def edited(tmp_path: Path) -> Path:
         threshold=0.5,
         state="live",
     )
-    write_routes(tmp_path / "routes.json", RouteFile(run_id=state.run_id, keyspaces=[space], routes=[route]))
+    file = RouteFile(run_id=state.run_id, keyspaces=[space], routes=[route])
+    write_routes(tmp_path / "routes.json", file, Home(tmp_path).routes_seal)
     return tmp_path
 
 

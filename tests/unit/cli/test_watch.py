@@ -51,6 +51,7 @@ def test_a_route_that_is_not_watched_is_named(home: CountedHome, capsys: pytest.
     update_routes(
         home.folder / "routes.json",
         lambda file: RouteFile(run_id="2", routes=[small(r) for r in file.routes]),
+        Home(home.folder).routes_seal,
     )
     missed = RouteEvidence(route_id="good", specialist="runs/x", n_due=100, n_missed=6)
     (home.folder / "audit_evidence.json").write_bytes(encode(EvidenceFile(routes=[missed])))

@@ -6,10 +6,14 @@ import asyncio
 import os
 from pathlib import Path
 
-from tests.unit.gateway.stubs import publish_route
+from tests.unit.gateway.stubs import live_route, publish_route
 
+from deputize.core.records import RouteFile
 from deputize.gateway.metrics import Metrics
 from deputize.gateway.route_watcher import RouteWatcher
+from deputize.home import Home
+from deputize.routes_file import write_routes
+from deputize.specialists.specialist_card import CARD, digest_of
 
 
 def test_a_file_is_loaded_once_and_a_damaged_one_is_not(tmp_path: Path) -> None:
@@ -41,3 +45,37 @@ async def test_a_new_file_is_noticed(tmp_path: Path) -> None:
     await asyncio.wait_for(begun.wait(), 5)
     assert watcher.table is not None
     await watcher.stop()
+
+
+def test_a_forged_or_older_file_leaves_the_newest_in_force(tmp_path: Path) -> None:
+    home = Home(tmp_path, environ={})
+    path, seal = home.routes_path, home.routes_seal
+    metrics = Metrics()
+    watcher = RouteWatcher(path, metrics, poll_s=60, seal=seal)
+    publish_route(path)  # by nobody whom the audit log knows
+    assert not watcher.load() and watcher.table is None
+    write_routes(path, RouteFile(run_id="1", routes=[live_route()]), seal)
+    opened = path.read_bytes()
+    assert watcher.load() and watcher.table is not None
+    write_routes(path, RouteFile(run_id="1", routes=[live_route(state="closed")]), seal)
+    assert watcher.load() and metrics.value("deputize_routes", state="closed") == 1
+    path.write_bytes(opened)
+    assert not watcher.load(), "the closed route stays closed"
+    assert metrics.value("deputize_routes", state="closed") == 1
+
+
+def test_a_route_with_another_card_than_it_was_published_with_is_left_out(tmp_path: Path) -> None:
+    home = Home(tmp_path, environ={})
+    card = tmp_path / "s" / CARD
+    card.parent.mkdir()
+    card.write_text("the card")
+    pinned = live_route(card_sha256=digest_of(card))
+    write_routes(home.routes_path, RouteFile(run_id="1", routes=[pinned]), home.routes_seal)
+    watcher = RouteWatcher(home.routes_path, Metrics(), poll_s=60, seal=home.routes_seal)
+    assert watcher.load() and watcher.table is not None
+    card.write_text("another card")
+    assert watcher.load() and watcher.table is None
+    card.write_text("the card")
+    assert watcher.load() and watcher.table is not None
+    card.unlink()
+    assert watcher.load() and watcher.table is None

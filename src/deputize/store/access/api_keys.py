@@ -105,6 +105,7 @@ class ApiKeys:
         self._audit = AuditLog(home, keyring, clock=clock)
         self._generations = Generations(self._audit)
         self._seen: tuple[int, int, int] | None = None
+        self._looked_at_stamp: tuple[int, int, int] | None = None
         self._looked_at = float("-inf")
         self._damage: StoreError | None = None
         self._file = _KeyFile()
@@ -185,7 +186,8 @@ class ApiKeys:
         """True where the gateway asks for a key: once there has been one, whatever became of it, until `require(False)`. A
         file that is gone, forged or older than the audit log knows asks for one too."""
         try:
-            self._look()
+            # the first key closes the gateway from the next request on, not at the next look
+            self._look(force=self._stamp() != self._looked_at_stamp)
         except StoreError:
             return True
         return self._file.required
@@ -270,7 +272,7 @@ class ApiKeys:
             if self._damage is not None:
                 raise self._damage
             return
-        self._looked_at = now
+        self._looked_at, self._looked_at_stamp = now, self._stamp()
         try:
             self._read()
             self._damage = None
@@ -278,6 +280,13 @@ class ApiKeys:
             self._damage, self._seen = error, None
             self._file, self._keys = _KeyFile(required=True), {}
             raise
+
+    def _stamp(self) -> tuple[int, int, int] | None:
+        try:
+            stat = self._path.stat()
+        except OSError:
+            return None
+        return stat.st_mtime_ns, stat.st_size, stat.st_ino
 
     def _read(self) -> None:
         try:

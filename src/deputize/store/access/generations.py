@@ -6,7 +6,12 @@ each change of a keyed file raises its generation, and the entry of the audit lo
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from deputize.core.errors import Tampered
 from deputize.store.access.audit_log import AuditLog
+
+ROUTES = "routes.json"
 
 
 class Generations:
@@ -30,3 +35,32 @@ class Generations:
 def generation_detail(name: str, generation: int) -> dict[str, str]:
     """The detail of an entry about a change of a keyed file."""
     return {"file": name, "generation": str(generation)}
+
+
+class AuditedRoutes:
+    """The versions of a home's route file by its audit log, whose entries are signed (routes_file.RouteFileSeal)."""
+
+    def __init__(self, audit: Callable[[], AuditLog]) -> None:
+        """`audit` gives the log; called when it is needed, so that a home without routes needs no keys."""
+        self._audit = audit
+
+    def note(self, generation: int, sha256: str) -> None:
+        detail = {**generation_detail(ROUTES, generation), "sha256": sha256}
+        self._audit().append("file.write", subject=ROUTES, detail=detail)
+
+    def check(self, generation: int, sha256: str) -> None:
+        audit = self._audit()
+        _, entry = audit.latest("file", ROUTES)
+        if entry is not None and entry.detail.get("sha256") == sha256:
+            return
+        known = int(entry.detail.get("generation", "0")) if entry is not None else 0
+        how = (
+            f"is an older copy: its generation is {generation}, and the audit log knows {known}"
+            if generation < known
+            else "was written by another program"
+        )
+        audit.append("denied", subject=ROUTES, detail={"why": f"the route file {how}"})
+        raise Tampered(
+            f"{ROUTES} {how}, so no route of it is used. Put the newest copy back, or publish the routes again: "
+            "deputize evaluate --again"
+        )

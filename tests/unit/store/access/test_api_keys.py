@@ -196,3 +196,11 @@ def test_every_change_is_an_entry(tmp_path: Path) -> None:
         ("keys.require", "off", "3"),
         ("keys.revoke", "*", "4"),
     ]
+
+
+def test_the_first_key_asks_for_keys_at_once(tmp_path: Path) -> None:
+    """A gateway that has just looked does not go on for the rest of the second."""
+    running = ApiKeys(tmp_path, KeyRing.open(tmp_path, environ={}), poll_s=3600)
+    assert not running.required
+    ApiKeys(tmp_path, KeyRing.open(tmp_path, environ={})).create("ingest")
+    assert running.required

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from deputize.core.errors import Tampered
+from deputize.core.records import RouteFile
+from deputize.home import Home
+from deputize.routes_file import read_routes, update_routes, write_routes
 from deputize.store.access.audit_log import AuditLog
 from deputize.store.access.generations import Generations, generation_detail
 from deputize.store.keys.keyring import KeyRing
@@ -33,3 +39,40 @@ def test_a_forged_entry_says_nothing(tmp_path: Path) -> None:
     other.append("change", detail=generation_detail("a.json", 99))
     path.write_bytes(line + (tmp_path / "other" / "audit.log").read_bytes())
     assert Generations(log).known("a.json") == 5
+
+
+def test_an_older_or_forged_route_file_is_refused_named_and_an_entry(tmp_path: Path) -> None:
+    home = Home(tmp_path, environ={})
+    path, seal = home.routes_path, home.routes_seal
+    assert read_routes(path, seal) == RouteFile(run_id=""), "no file: no route, and no keys are made"
+    assert not (tmp_path / "keys").exists()
+    write_routes(path, RouteFile(run_id="first"), seal)
+    first = path.read_bytes()
+    update_routes(path, lambda file: RouteFile(run_id="second"), seal)
+    second = path.read_bytes()
+    assert read_routes(path, seal).run_id == "second"
+    write_routes(path, RouteFile(run_id="forged"))
+    forged = path.read_bytes()
+    for data, why in ((first, "older copy"), (forged, "another program")):
+        path.write_bytes(data)
+        with pytest.raises(Tampered, match=why):
+            read_routes(path, seal)
+        with pytest.raises(Tampered, match=why):
+            update_routes(path, lambda file: file, seal)
+        assert path.read_bytes() == data, "nothing is built on it"
+    path.write_bytes(second)
+    assert read_routes(path, seal).run_id == "second"
+    denied = [e.detail["why"] for e in home.audit.entries() if e.action == "denied"]
+    assert len(denied) == 4 and "generation is 1, and the audit log knows 2" in denied[0]
+    assert (
+        write_routes(path, RouteFile(run_id="anew"), seal).run_id == read_routes(path, seal).run_id == "anew"
+    )
+    assert home.audit.verify().ok
+
+
+def test_a_file_that_no_log_knows_is_refused(tmp_path: Path) -> None:
+    """In a home that never had routes, whoever may write its files cannot bring one in."""
+    home = Home(tmp_path, environ={})
+    write_routes(home.routes_path, RouteFile(run_id="forged"))
+    with pytest.raises(Tampered, match="another program"):
+        read_routes(home.routes_path, home.routes_seal)
