@@ -6,6 +6,7 @@ each change of a keyed file raises its generation, and the entry of the audit lo
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 from deputize.core.errors import Tampered
@@ -43,6 +44,10 @@ class AuditedRoutes:
     def __init__(self, audit: Callable[[], AuditLog]) -> None:
         """`audit` gives the log; called when it is needed, so that a home without routes needs no keys."""
         self._audit = audit
+        self._end, self._newest = 0, ("", 0)
+        """How far the log was read, and (digest, generation) of the newest version found there."""
+        self._refused = ""
+        self._looking = threading.Lock()
 
     def note(self, generation: int, sha256: str) -> None:
         detail = {**generation_detail(ROUTES, generation), "sha256": sha256}
@@ -50,16 +55,21 @@ class AuditedRoutes:
 
     def check(self, generation: int, sha256: str) -> None:
         audit = self._audit()
-        _, entry = audit.latest("file", ROUTES)
-        if entry is not None and entry.detail.get("sha256") == sha256:
+        with self._looking:
+            self._end, entry = audit.latest("file", ROUTES, since=self._end)
+            if entry is not None:
+                self._newest = entry.detail.get("sha256", ""), int(entry.detail.get("generation", "0"))
+            newest, known = self._newest
+        if newest and newest == sha256:
             return
-        known = int(entry.detail.get("generation", "0")) if entry is not None else 0
         how = (
             f"is an older copy: its generation is {generation}, and the audit log knows {known}"
             if generation < known
             else "was written by another program"
         )
-        audit.append("denied", subject=ROUTES, detail={"why": f"the route file {how}"})
+        if self._refused != sha256:  # once, however often it is looked at
+            self._refused = sha256
+            audit.append("denied", subject=ROUTES, detail={"why": f"the route file {how}"})
         raise Tampered(
             f"{ROUTES} {how}, so no route of it is used. Put the newest copy back, or publish the routes again: "
             "deputize evaluate --again"
