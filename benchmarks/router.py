@@ -2,6 +2,7 @@
 
 --only recorded    false certificates of the real evaluation over draws from recorded logs
 --only simulated   the same over simulated logs whose truth is known
+--only repeated    the same over five tasks at once, and over ten runs of a growing log
 --only watching    how soon a jump of the loss is found, and how often a sound route is rolled back
 --only decision    time of the gateway's decision without the specialist
 --only prompts     how many requests find their task, and how many changed prompts are noticed
@@ -14,9 +15,9 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from benchmarks import changed_prompts, decision, detector, signals, table, validity, watching
+from benchmarks import changed_prompts, decision, detector, repeated_tests, signals, table, validity, watching
 
-PARTS = ("recorded", "simulated", "watching", "decision", "prompts", "detector", "signals")
+PARTS = ("recorded", "simulated", "repeated", "watching", "decision", "prompts", "detector", "signals")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -32,6 +33,11 @@ def main(argv: list[str] | None = None) -> int:
     if "simulated" in parts:
         out["simulated"] = validity.simulated_rows(given.draws, given.seed)
         table.show("False certificates on simulated logs (allowed: delta)", out["simulated"])
+    if "repeated" in parts:
+        out["scope"] = repeated_tests.scope_rows(validity.CONFIG, given.draws, given.seed)
+        out["growing"] = repeated_tests.growing_rows(validity.CONFIG, given.draws // 10, given.seed)
+        table.show("Five tasks in a run: false certificates", out["scope"])
+        table.show("Ten runs over a growing log: false certificates", out["growing"])
     if "recorded" in parts:
         out["recorded"] = validity.recorded_rows(given.logs, given.draws, given.seed)
         table.show("False certificates on recorded logs (allowed: delta)", out["recorded"])

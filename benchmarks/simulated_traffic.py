@@ -8,10 +8,11 @@ simulated is everything between the calls and the certificate.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+import msgspec
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
@@ -33,6 +34,7 @@ from deputize.stages.collect.episodes import link_episodes
 from deputize.stages.curate.first_pass import summarise
 from deputize.stages.curate.groups import split_calls
 from deputize.stages.curate.run import LinkedLog
+from deputize.stages.evaluate.delta_budget import DeltaBudget, InMemoryTestLedger, groups_by_task
 from deputize.stages.evaluate.population import Population, PopulationCall
 from deputize.stages.evaluate.run import run as evaluate
 
@@ -89,10 +91,34 @@ class Traffic:
         return [Prediction(answer="wrong" if w else "right", confidence=c, latency_ms=1.0) for c, w in found]
 
 
-def evaluated(traffic: Traffic, config: Convert) -> TaskResult:
-    """The evaluation's result over one simulated log."""
-    links = link_episodes(traffic.calls)
-    summaries = [summarise(call, "s", "") for call in LinkedLog(traffic.calls, links.episode_of)]
+def evaluated(
+    traffic: Traffic, config: Convert, tests: InMemoryTestLedger | None = None, run_id: str = ""
+) -> TaskResult:
+    """The evaluation's result over one simulated log.
+
+    Args:
+        traffic: the log.
+        config: of the run.
+        tests: of earlier runs; None: there were none.
+        run_id: of this one.
+    """
+    (result,) = evaluated_tasks([traffic], config, tests, run_id)
+    return result
+
+
+def evaluated_tasks(
+    traffics: Sequence[Traffic],
+    config: Convert,
+    tests: InMemoryTestLedger | None = None,
+    run_id: str = "",
+) -> list[TaskResult]:
+    """The evaluation's results over one simulated log with a task for each traffic."""
+    tasks = [msgspec.structs.replace(TASK, id=f"t{k}", keys=[f"sig/{k}"]) for k in range(len(traffics))]
+    traffics = [_of_task(traffic, task.id) for traffic, task in zip(traffics, tasks, strict=True)]
+    calls = [call for traffic in traffics for call in traffic.calls]
+    task_of = {call.id: t.id for t, traffic in zip(tasks, traffics, strict=True) for call in traffic.calls}
+    links = link_episodes(calls)
+    summaries = [summarise(call, task_of[call.id], "") for call in LinkedLog(calls, links.episode_of)]
     splits = split_calls(summaries, [], config)
     population = [
         PopulationCall(
@@ -114,7 +140,7 @@ def evaluated(traffic: Traffic, config: Convert) -> TaskResult:
                 request=Request(messages=[]),
                 response=RIGHT,
                 audience="code",
-                site="s",
+                site=task_of[one.call_id],
                 episode=one.episode,
                 group=one.group,
                 split=one.split,
@@ -128,24 +154,47 @@ def evaluated(traffic: Traffic, config: Convert) -> TaskResult:
         n_people=splits.n_people,
         split_by_person=splits.by_person,
     )
-    (result,) = evaluate(
+    discovered = Discovered(tasks=tasks, assignment=task_of, keyspaces=[])
+    specialists = [
+        msgspec.structs.replace(SPECIALIST, id=f"{t.id}-simulated-{run_id}", task_id=t.id, task=t, path=t.id)
+        for t in tasks
+    ]
+    measured = [c for c in population if c.split != "train"]
+    return evaluate(
         curated,
-        Discovered(
-            tasks=[TASK],
-            assignment={one.call_id: "t1" for one in population},
-            keyspaces=[],
-        ),
+        discovered,
         Selected(candidates={}, plan={}, base_model=""),
-        Finetuned(specialists=[SPECIALIST]),
+        Finetuned(specialists=specialists),
         Population(
-            {"t1": [c for c in population if c.split != "train"]},
-            CopiedCalls({call.id: call for call in traffic.calls}),
+            {t.id: [c for c in measured if task_of[c.call_id] == t.id] for t in tasks},
+            CopiedCalls({call.id: call for call in calls}),
         ),
         config,
         home=Path(),
-        load=lambda _: traffic,
+        load=lambda path: traffics[int(path.name.removeprefix("t"))],
+        budget=DeltaBudget(run_id, tests or InMemoryTestLedger(), groups_by_task(curated, discovered)),
     )
-    return result
+
+
+def first_calls(traffic: Traffic, n: int) -> Traffic:
+    """The log as it was after its first calls."""
+    return replace(
+        traffic, calls=traffic.calls[:n], confidence_N=traffic.confidence_N[:n], wrong_N=traffic.wrong_N[:n]
+    )
+
+
+def _of_task(traffic: Traffic, task_id: str) -> Traffic:
+    """The same calls under ids, episodes and prompts of a task."""
+    calls = [
+        msgspec.structs.replace(
+            call,
+            id=f"{task_id}-{call.id}",
+            episode=f"{task_id}-{call.episode}" if call.episode else "",
+            messages=[{**m, "content": f"{m['content']} of {task_id}"} for m in call.messages],
+        )
+        for call in traffic.calls
+    ]
+    return replace(traffic, calls=calls)
 
 
 # ---------------------------------------------------------------- kinds of traffic
@@ -230,6 +279,54 @@ def dialogues_without_names(rng: Generator, n: int, n_steps: int = 6) -> Traffic
     )
 
 
+def common_prompts(rng: Generator, n: int, n_prompts: int = 12) -> Traffic:
+    """Four calls in ten ask one of twelve prompts, exactly, on both sides of every split; each is answered alike each time."""
+    common = rng.random(n) < 0.4
+    which = rng.integers(n_prompts, size=n)
+    confidence, wrong = _specialist(rng, np.full(n, 0.4))
+    of_prompt, wrong_prompt = _specialist(rng, np.full(n_prompts, 0.4))
+    confidence[common], wrong[common] = of_prompt[which[common]], wrong_prompt[which[common]]
+    calls = [
+        _call(i, f"common prompt number {which[i]}" if common[i] else f"prompt of call {i}", episode=f"e{i}")
+        for i in range(n)
+    ]
+    rest = _loss([0.4], [0.6])
+    return Traffic(
+        calls,
+        confidence,
+        wrong,
+        lambda threshold: rest(threshold) + 0.4 * float(np.mean(wrong_prompt & (of_prompt >= threshold))),
+    )
+
+
+def giant_episode(rng: Generator, n: int) -> Traffic:
+    """One episode, somewhere in the log, has as many calls as all others together, and is harder."""
+    at = int(rng.integers(n))
+    sizes = np.ones(n, dtype=int)
+    sizes[at] = n - 1
+    hardness = np.repeat(np.where(sizes > 1, 0.6, 0.1), sizes)
+    confidence, wrong = _specialist(rng, hardness)
+    calls = [_call(i, f"c{i}", episode=f"e{e}") for i, e in enumerate(np.repeat(np.arange(n), sizes))]
+    return Traffic(calls, confidence, wrong, _loss([0.6, 0.1], [0.5, 0.5]))
+
+
+def drifting(rng: Generator, n: int) -> Traffic:
+    """Errors grow all through the log, to the threefold; the truth is that of the log's calls, not of its end."""
+    rates = np.linspace(0.2, 0.6, n)
+    confidence, wrong = _specialist(rng, rates)
+    calls = [_call(i, f"c{i}", episode=f"e{i}") for i in range(n)]
+    return Traffic(calls, confidence, wrong, _loss([0.2, 0.3, 0.4, 0.5, 0.6], [0.2] * 5))
+
+
+def confidence_drift(rng: Generator, n: int) -> Traffic:
+    """The specialist grows surer all through the log, as sure of its errors; the truth is that of the end of the log."""
+    confidence, wrong = _specialist(rng, np.full(n, 0.4))
+    confidence = 1 - (1 - confidence) * np.linspace(1.0, 0.7, n)
+    calls = [_call(i, f"c{i}", episode=f"e{i}") for i in range(n)]
+    of = _loss([0.4], [1.0])
+    return Traffic(calls, confidence, wrong, lambda threshold: of(1 - (1 - threshold) / 0.7))
+
+
 def _call(i: int, text: str, *, episode: str, origin: str = "") -> Call:
     return Call(
         id=f"c{i}",
@@ -248,5 +345,9 @@ KINDS: dict[str, tuple[Callable[[Generator, int], Traffic], int]] = {
     "repeated prompts": (repeated_prompts, 3500),
     "five people": (five_people, 1500),
     "dialogues without names": (dialogues_without_names, 4000),
+    "common prompts": (common_prompts, 1500),
+    "half of the calls in one episode": (giant_episode, 1500),
+    "errors that grow": (drifting, 1500),
+    "confidence that grows": (confidence_drift, 1500),
 }
 """Name -> (simulation, its size)."""

@@ -55,6 +55,7 @@ def feasibility(
     *,
     fresh_level: float,
     groups_per_day: float | None = None,
+    largest_share: float | None = None,
 ) -> Feasibility:
     """Certificates that `n_groups` groups of a task can carry.
 
@@ -65,6 +66,7 @@ def feasibility(
         spending: the level that is left for the test.
         fresh_level: the level of a test on groups that no test has seen.
         groups_per_day: new groups of the task in a day; None where the log has no times.
+        largest_share: of the task's calls, those of the largest group, where that is why there are few units.
     """
     needed, units = units_needed(epsilon, spending.test_level), math.floor(n_units + 1e-9)
     possible = units >= needed
@@ -83,7 +85,7 @@ def feasibility(
         possible=possible,
         n_more_groups=more,
         days=days,
-        sentence=_sentence(n_groups, units, needed, epsilon, spending, smallest, more, days),
+        sentence=_sentence(n_groups, units, needed, epsilon, spending, smallest, more, days, largest_share),
     )
 
 
@@ -107,11 +109,14 @@ def _sentence(
     smallest: float,
     n_more: int,
     days: float | None,
+    largest_share: float | None,
 ) -> str:
     have = (
         f"{n_groups:,} independent episode{'' if n_groups == 1 else 's'} "
         f"give about {n_units:,} calibration unit{'' if n_units == 1 else 's'}"
     )
+    if largest_share is not None:
+        have += f", since one episode has {largest_share:.0%} of the calls and each call counts alike"
     spent = ""
     if spending.n_earlier:
         tests = "an earlier test" if spending.n_earlier == 1 else f"{spending.n_earlier} earlier tests"

@@ -33,6 +33,10 @@ def certificate(**given: Any) -> Certificate:
         ({"created_s": 1e9}, 1e12, False),
         ({"renew_after_days": 90.0}, 1e12, False),
         ({"created_s": 1e9, "renew_after_days": 90.0}, 0.0, False),
+        # a clock that was put back
+        ({"created_s": 1e9, "renew_after_days": 90.0}, 1e9 - DAY_S, False),
+        ({"created_s": 1e9, "renew_after_days": 90.0}, 1e9 - DAY_S - 1, True),
+        ({"created_s": 1e9}, 1e8, False),
     ],
 )
 def test_expiry(given: dict[str, Any], now_s: float, is_expired: bool) -> None:
@@ -42,5 +46,6 @@ def test_expiry(given: dict[str, Any], now_s: float, is_expired: bool) -> None:
 def test_what_must_be_renewed_says_why() -> None:
     made = certificate(created_s=1e9, renew_after_days=90.0, renew_after_calls=1000)
     assert renewal(made, 1e9 + 91 * DAY_S) == "its certificate is 91 days old and held for 90"
+    assert renewal(made, 1e9 - 40 * DAY_S) == "its certificate is dated 40 days after today's date"
     assert renewal(made, 1e9 + DAY_S, 1001) == "its certificate was made 1,001 calls ago and held for 1,000"
     assert renewal(made, 1e9 + DAY_S, 1000) == renewal(certificate(), 1e12, 10**9) == ""

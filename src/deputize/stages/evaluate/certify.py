@@ -193,7 +193,7 @@ def contradiction(shown: Evaluation, made: CertificateAttempt, largest_group: in
     Args:
         shown: the held-out calls.
         made: the certificate's test.
-        largest_group: calls of the task in its largest group of train and validation.
+        largest_group: calls of the task in its largest group.
         seed: of the draw of units.
     """
     if made.threshold is None:

@@ -156,11 +156,14 @@ def _conclude_all(tested: list[TaskEvaluation], config: Convert) -> None:
 
 
 def _largest_groups(curated: Curated, discovered: Discovered) -> dict[str, int]:
-    """Task id -> its calls in its largest group of train and validation, at least 1."""
+    """Task id -> its calls in its largest group, at least 1.
+
+    Of all splits: a group that is larger than those of calibration is a part of the traffic that calibration has not seen.
+    """
     sizes: Counter[tuple[str, str]] = Counter(
         (discovered.assignment.get(e.call_id, ""), e.group)
         for e in curated.examples
-        if e.split in ("train", "validation") and not e.training_only
+        if e.split and not e.training_only
     )
     largest = {task.id: 1 for task in discovered.tasks}
     for (task_id, _), n_calls in sizes.items():

@@ -21,7 +21,7 @@ class TaskCalls:
     seed: int
     """Of the run: the order of each split follows from it."""
     largest_group: int = 1
-    """Calls of the task in its largest group of train and validation; calibration may have a larger one."""
+    """Calls of the task in its largest group of curated calls; withheld ones may make a larger one."""
     _ordered: dict[Split, list[PopulationCall]] = field(default_factory=dict)
 
     @property

@@ -13,6 +13,9 @@ from deputize.core.records import Example, Task
 from deputize.scoring.feasibility import expected_units, feasibility
 from deputize.scoring.ledger import Ledger, digests, digests_of_groups, earlier_tests, level, level_of_test
 
+DOMINANT = 0.1
+"""Share of a task's calls from which its largest group is named, where the others give few units beside it."""
+
 
 @dataclass(frozen=True)
 class EarlierTests:
@@ -44,12 +47,14 @@ def feasibility_of(
     for example in mine:
         if example.split == "calibration":
             calls_of.setdefault(example.group, []).append(example.call_id)
-    largest = max(Counter(e.group for e in mine if e.split in ("train", "validation")).values(), default=1)
+    largest = max(Counter(e.group for e in mine if e.split and not e.training_only).values(), default=1)
     groups = digests_of_groups(calls_of)
     earlier = earlier_tests(tests.ledger, digests(task.keys), groups, run_id=tests.run_id)
     spending, used = level_of_test(earlier, groups, config.delta)
     sizes = [len(calls) for group, calls in groups.items() if group in used]
-    n_units = expected_units(sizes, max([largest, *sizes]))
+    largest = max([largest, *sizes])
+    n_units = expected_units(sizes, largest)
+    is_dominated = largest >= DOMINANT * len(mine) and n_units < len(sizes) / 2
     n_groups = len({e.group for e in mine})
     return feasibility(
         n_groups,
@@ -58,6 +63,7 @@ def feasibility_of(
         spending,
         fresh_level=level(0, config.delta),
         groups_per_day=n_groups / days if days else None,
+        largest_share=largest / len(mine) if is_dominated else None,
     )
 
 

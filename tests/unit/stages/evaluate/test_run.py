@@ -71,6 +71,18 @@ def test_too_few_groups_are_refused_with_the_number_needed(world: Make) -> None:
     assert result.curve and result.test is not None  # the numbers are shown all the same
 
 
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
+def test_a_giant_group_leaves_few_units_in_whatever_split_it_is(world: Make, split: str) -> None:
+    """It is a part of the traffic that calibration has not seen: calls of small groups alone say little of all calls."""
+    w = world(methods={"lora": 0.0}, n_calls=600)
+    examples = [
+        msgspec.structs.replace(e, group="giant") if e.split == split else e for e in w.curated.examples
+    ]
+    w.curated = msgspec.structs.replace(w.curated, examples=examples)
+    (result,) = w.run(Convert(epsilon=0.1))
+    assert result.certificate is None and result.evaluation.n_calibration_groups <= 10
+
+
 def test_a_bad_specialist_is_refused(world: Make) -> None:
     (result,) = world(methods={"lora": 1e9}).run()
     assert result.certificate is None

@@ -52,6 +52,17 @@ def test_long_episodes_count_as_the_draw_of_calls_will_count_them() -> None:
     assert verdict(calls({**short, "t": ("train", 1), "c": ("calibration", 10)})).n_units == 11
 
 
+def test_an_episode_with_half_of_the_calls_is_named_as_the_reason() -> None:
+    short: dict[str, tuple[Split, int]] = {f"c{i}": ("calibration", 1) for i in range(100)}
+    for split in ("train", "validation", "test"):
+        found = verdict(calls({**short, "t": (split, 100)}))
+        assert (found.n_units, found.possible) == (1, False), split
+    said = "101 independent episodes give about 1 calibration unit, since one episode has 50% of the calls and each call counts alike; "
+    assert found.sentence.startswith(said)
+    assert "since" not in verdict(calls({**short, "t": ("train", 10)})).sentence, "nine in a hundred calls"
+    assert "since" not in verdict(even(8)).sentence, "few groups, of the same size"
+
+
 def test_the_wait_is_at_the_rate_of_the_log() -> None:
     found = verdict(even(124, days=31.0))
     assert found.n_more_groups == 63 * 4 - 124 and found.days == pytest.approx(128 / 4)
