@@ -161,7 +161,7 @@ class Gateway:
         """Decides on a request by its head, before its body is read; every error becomes a reply."""
         bare, mark, query = path.partition("?")
         if not bare.startswith("/v1/"):
-            bare, model = paths.canonical_path(bare)
+            bare, model = paths.canonical_path(bare, headers.get("host", ""))
             path = bare + mark + query
         else:
             model = ""

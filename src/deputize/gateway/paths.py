@@ -80,12 +80,13 @@ def endpoint_at(bare: str) -> Endpoint | None:
 _OURS = "/v1/deputize"
 
 
-def canonical_path(bare: str) -> tuple[str, str]:
+def canonical_path(bare: str, host: str = "") -> tuple[str, str]:
     """The path under /v1 that an address stands for, and the model that it names ("": none): Azure's clients ask at
-    /openai/deployments/MODEL, and clients of proxies name the whole address."""
-    if bare.startswith("http"):  # a target in absolute form
-        _, _, rest = bare.partition("://")
-        bare = "/" + rest.partition("/")[2]
+    /openai/deployments/MODEL, and clients of proxies name the whole address, whose host must be the one of the header."""
+    scheme, found, rest = bare.partition("://")
+    named, _, inner = rest.partition("/")
+    if found and scheme in ("http", "https") and named == host:  # a target in absolute form
+        bare = f"/{inner}"
     azure = _AZURE.fullmatch(bare) if bare.startswith("/openai/") else None
     if azure is None:
         return bare, ""

@@ -281,7 +281,7 @@ async def test_health_metrics_and_unknown_paths(
             text = await reply.text()
         assert 'deputize_calls_total{served_by="llm",reason="no_route",tenant="default"} 1' in text
         assert "deputize_recorder_queued_total 1" in text and "deputize_recorder_refused_total 0" in text
-        for path in ("/v1/nothing", "/etc/passwd", "/"):
+        for path in ("/nothing", "/etc/passwd", "/v1/deputize/nothing"):
             async with session.get(f"{gateway}{path}") as reply:
                 assert reply.status == 404 and "error" in await reply.json()
         async with session.get(f"{gateway}/v1/chat/completions") as reply:

@@ -43,7 +43,8 @@ def test_every_other_path_under_v1_is_an_upstreams() -> None:
     ],
 )
 def test_addresses_of_other_shapes(given: str, path: str, model: str) -> None:
-    assert canonical_path(given) == (path, model)
+    assert canonical_path(given, "127.0.0.1:8790") == (path, model)
+    assert canonical_path("http://other/v1/models", "127.0.0.1:8790")[0] == "http://other/v1/models"
 
 
 def test_names_with_a_slash_are_written_as_clients_write_them() -> None:
