@@ -1,7 +1,7 @@
 """The texts in a call: the strings that may contain personal data, and messages rewritten with other strings.
 
 Names of tools, keys of JSON and schemas are texts too: an application may put anything there. Ids of tool calls are numbered
-anew. Roles and types of parts are structure, and stay.
+again. Roles and types of parts are structure, and stay.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def rewrite_schema(value: Any, change: Change) -> Any:
 
 def rewrite_messages(messages: Iterable[Message], change: Change) -> list[Message]:
     """The messages of one call with `change` applied to all their text; names of participants are removed, and ids of
-    tool calls numbered anew."""
+    tool calls numbered again."""
     ids: dict[str, str] = {}
     return [rewrite_message(message, change, ids) for message in messages]
 

@@ -1,4 +1,4 @@
-"""Dates with the names of months in many languages, and those of East Asia: found and written anew. Pure."""
+"""Dates with the names of months in many languages, and those of East Asia: found and written again. Pure."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def _with_name(match: re.Match[str], yearless: int) -> NamedDate:
 
 
 def _with(match: re.Match[str], parts: dict[str, str]) -> str:
-    """The match with some of its groups written anew."""
+    """The match with some of its groups written again."""
     text, base = match.group(), match.start()
     for group in sorted(parts, key=lambda g: -match.start(g)):
         text = text[: match.start(group) - base] + parts[group] + text[match.end(group) - base :]
