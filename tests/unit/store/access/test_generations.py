@@ -65,7 +65,9 @@ def test_an_older_or_forged_route_file_is_refused_named_and_an_entry(tmp_path: P
     denied = [e.detail["why"] for e in home.audit.entries() if e.action == "denied"]
     assert len(denied) == 2 and "generation is 1, and the audit log knows 2" in denied[0]
     assert (
-        write_routes(path, RouteFile(run_id="again"), seal).run_id == read_routes(path, seal).run_id == "again"
+        write_routes(path, RouteFile(run_id="again"), seal).run_id
+        == read_routes(path, seal).run_id
+        == "again"
     )
     assert home.audit.verify().ok
 
