@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, get_args
 
 import click
 
+from deputize.cli.ids import whole_run_id
 from deputize.cli.terminal import Terminal, pass_terminal
 from deputize.core.contracts import text_of, tool_calls_of
 from deputize.core.records import Split
@@ -30,7 +31,7 @@ def show_card(terminal: Terminal, /, run_id: str | None) -> None:
     """The dataset card of a run (the newest by default), as Markdown: counts, detectors, recall, k-anonymity, licences."""
     from deputize.dataset import card
 
-    run, text = card(terminal.home, run_id, terminal.actor)
+    run, text = card(terminal.home, whole_run_id(terminal.home, run_id), terminal.actor)
     terminal.result({"run_id": run, "card": text}, lambda: terminal.say(text))
 
 
@@ -43,7 +44,7 @@ def show_dropped(terminal: Terminal, /, run_id: str | None, reason: str | None, 
     """Show what was kept out of training, by reason. Goes into the audit log as a look at curated text."""
     from deputize.dataset import Dataset, as_rows
 
-    data = Dataset(terminal.home, run_id, terminal.actor)
+    data = Dataset(terminal.home, whole_run_id(terminal.home, run_id), terminal.actor)
     found = data.dropped()
     counts = Counter(d.reason for d in found)
     if reason is None:
@@ -138,7 +139,7 @@ def export_files(
     """Write de-identified examples and their card into a folder, in clear. Goes into the audit log."""
     from deputize.dataset import Dataset
 
-    done = Dataset(terminal.home, run_id, terminal.actor).export(
+    done = Dataset(terminal.home, whole_run_id(terminal.home, run_id), terminal.actor).export(
         out,
         form,  # type: ignore[arg-type]
         task=task,

@@ -99,7 +99,7 @@ def erase(
         "n_looked_at": done.n_looked_at,
         "n_conversations": done.n_conversations,
         "specialists": folders,
-        "routes": [r.id for r in routes],
+        "routes": list(dict.fromkeys(r.id for r in routes)),
         "closed": [r.id for r in closed],
         "forgotten": forgotten,
         "older_copies_readable": keep_backups,
@@ -222,11 +222,8 @@ def _nothing_found(done: Erasure, wanted: Wanted) -> str:
 def _routes_of(terminal: Terminal, folders: list[str]) -> list[Route]:
     from deputize.routes_file import read_routes
 
-    return [
-        r
-        for r in read_routes(terminal.home.routes_path, terminal.home.routes_seal).routes
-        if r.specialist in folders
-    ]
+    file = read_routes(terminal.home.routes_path, terminal.home.routes_seal)
+    return [r for r in (*file.routes, *file.challengers, *file.previous) if r.specialist in folders]
 
 
 def _offer(
@@ -239,7 +236,7 @@ def _offer(
     used = [t for t in affected if t.path in {r.specialist for r in routes}]
     if not used:
         return []
-    open_ids = [r.id for r in routes if r.state in ("live", "canary")]
+    open_ids = list(dict.fromkeys(r.id for r in routes if r.state in ("live", "canary")))
     return [
         *(_line(terminal, "route", "close", id) for id in open_ids if id not in closed),
         _line(terminal, "convert", *_options(terminal, max(t.run_id for t in used))),

@@ -32,6 +32,7 @@ COMMANDS: dict[str, str] = {
     "report": "deputize.cli.report:report",
     "serve": "deputize.cli.serve:serve",
     "route": "deputize.cli.routes:route",
+    "shadow": "deputize.cli.shadow:shadow",
     "tasks": "deputize.cli.tasks:tasks",
     "dataset": "deputize.cli.dataset:dataset",
     "watch": "deputize.cli.watch:watch",

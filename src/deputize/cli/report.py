@@ -9,6 +9,7 @@ from typing import Any
 import click
 import msgspec
 
+from deputize.cli.ids import whole_run_id
 from deputize.cli.rights import tenant_of
 from deputize.cli.terminal import Terminal, pass_terminal
 from deputize.core.errors import BadInput
@@ -75,7 +76,9 @@ def show_report(terminal: Terminal, report: dict[str, Any]) -> None:
 @pass_terminal
 def report(terminal: Terminal, /, run_id: str | None, tenant: str, open_page: bool) -> None:
     """Show the report of a run (the newest by default)."""
-    document, folder = read_report(terminal.home.path, run_id, tenant=tenant_of(terminal, tenant))
+    document, folder = read_report(
+        terminal.home.path, whole_run_id(terminal.home, run_id), tenant=tenant_of(terminal, tenant)
+    )
     terminal.result(document, lambda: show_report(terminal, document))
     if open_page:
         page = folder / "report.html"

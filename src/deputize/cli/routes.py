@@ -4,164 +4,100 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 import click
-import msgspec
+from msgspec import structs
 
-from deputize.cli.rights import tenant_of
+from deputize.cli.ids import whole_id
+from deputize.cli.route_views import (
+    explain,
+    list_routes,
+    read_route_file,
+    route_row,
+    show,
+    state_words,
+    verify,
+)
 from deputize.cli.terminal import Terminal, pass_terminal
-from deputize.core.certificate_age import DAY_S, expired
 from deputize.core.errors import BadInput, UsageError
-from deputize.core.records import Certificate, Route, RouteFile
+from deputize.core.records import Route, RouteFile
 
-CANARY_STEPS = (0.01, 0.05, 0.25, 1.0)
-"""Shares of the traffic that a route is promoted through."""
+with_reason = click.option("--reason", default="", metavar="TEXT", help="Why; it is kept in the audit log.")
+of_challenger = click.option(
+    "--challenger", is_flag=True, help="The new version that challenges the route, not the one that serves."
+)
 
 
 @click.group()
 def route() -> None:
-    """The routes from tasks to specialists."""
+    """The routes from tasks to specialists. An ID may be shortened to any beginning that only one route has."""
 
 
-def _read(terminal: Terminal) -> RouteFile:
-    """The route file, with the routes that the user of the command may see: those of one tenant where there is one."""
-    from deputize.routes_file import read_routes
-
-    file = read_routes(terminal.home.routes_path, terminal.home.routes_seal)
-    tenant = tenant_of(terminal)
-    if tenant:
-        file = msgspec.structs.replace(file, routes=[r for r in file.routes if r.tenant == tenant])
-    if not file.generation:
-        raise BadInput(f"There are no routes in {terminal.home.path} yet. `deputize convert` publishes them.")
-    return file
+for command in (list_routes, show, verify, explain):
+    route.add_command(command)
 
 
-def _change(terminal: Terminal, route_id: str, action: str, change: Callable[[Route], Route]) -> None:
+def find_route(file: RouteFile, given: str, *, challenger: bool = False) -> Route:
+    """The route that is meant. Raises BadInput where there is none."""
+    id = whole_id(given, (r.id for r in file.routes), "route")
+    if not challenger:
+        return next(r for r in file.routes if r.id == id)
+    found = next((r for r in file.challengers if r.id == id), None)
+    if found is None:
+        raise BadInput(f"Route {id} has no challenger.")
+    return found
+
+
+def with_route(file: RouteFile, old: Route, new: Route) -> RouteFile:
+    """The file with a route, or a challenger, in place of another."""
+    return structs.replace(
+        file,
+        routes=[new if r == old else r for r in file.routes],
+        challengers=[new if r == old else r for r in file.challengers],
+    )
+
+
+def change_route(
+    terminal: Terminal,
+    before: Route,
+    action: str,
+    change: Callable[[RouteFile], RouteFile],
+    now: Route,
+    reason: str,
+) -> None:
+    """Notes a change of a route in the audit log, makes it, and says what the route is now.
+
+    The entry comes first: nothing changes without one.
+
+    Args:
+        terminal: of the command.
+        before: the route, or challenger.
+        action: for the audit log.
+        change: of the route file, with the routes of all tenants.
+        now: the route afterwards.
+        reason: as given; "": none.
+    """
     from deputize.routes_file import update_routes
 
-    own = [r.id for r in _read(terminal).routes]
+    detail = {
+        "state": now.state,
+        "share": f"{now.share:g}",
+        "before": f"{before.state} {before.share:g}",
+        "specialist": now.specialist,
+    }
+    if reason:
+        detail["reason"] = reason
+    terminal.home.audit.append(f"route.{action}", subject=before.id, tenant=before.tenant, detail=detail)
 
     def changed(file: RouteFile) -> RouteFile:
-        if route_id not in own or route_id not in {r.id for r in file.routes}:
-            known = ", ".join(own) or "none"
-            raise BadInput(f"There is no route {route_id!r}; there are: {known}.")
-        routes = [change(r) if r.id == route_id else r for r in file.routes]
-        return msgspec.structs.replace(file, routes=routes)
+        if before not in (*file.routes, *file.challengers):
+            raise UsageError("The route has changed at this moment; nothing was done. Try again.")
+        return change(file)
 
-    file = update_routes(terminal.home.routes_path, changed, terminal.home.routes_seal)
-    after = next(r for r in file.routes if r.id == route_id)
-    terminal.home.audit.append(
-        f"route.{action}",
-        subject=route_id,
-        tenant=after.tenant,
-        detail={"state": after.state, "share": f"{after.share:g}"},
-    )
-    terminal.result(_row(after), lambda: terminal.say(f"{after.id} ({after.task_name}) is {_state(after)}."))
-
-
-def _state(one: Route) -> str:
-    return f"{one.state}, {one.share:.0%} of its calls" if one.state == "canary" else one.state
-
-
-def _row(one: Route) -> dict[str, object]:
-    certificate = msgspec.to_builtins(one.certificate) if one.certificate else None
-    return {
-        "id": one.id,
-        "task": one.task_id,
-        "task_name": one.task_name,
-        "tenant": one.tenant,
-        "state": one.state,
-        "share": one.share,
-        "threshold": one.threshold,
-        "specialist": one.specialist,
-        "certificate": certificate,
-        "uncompared": one.contract.uncompared,
-    }
-
-
-LINKED_BY = {"header": "", "history": "linked by history", "none": "calls counted as independent", "": ""}
-"""Evidence for episodes (Certificate.linked_by), in words."""
-
-
-def _calibrated_on(one: Route) -> str:
-    """Facts about the calls behind a certificate that a reader should know."""
-    found = one.certificate
-    if found is None:
-        return "-"
-    people = (
-        [] if not found.n_people else ["1 person" if found.n_people == 1 else f"{found.n_people:,} people"]
-    )
-    linked = LINKED_BY[found.linked_by]
-    return ", ".join([f"{found.n_calibration:,} units", *people, *([linked] if linked else [])])
-
-
-def _valid(one: Route, now_s: float) -> str:
-    """The day on which a certificate expires, and the calls after which it must be renewed."""
-    found = one.certificate
-    if found is None:
-        return "-"
-    if not found.created_s:
-        return "not dated"
-    parts = []
-    if found.renew_after_days:
-        end = time.strftime("%Y-%m-%d", time.gmtime(found.created_s + found.renew_after_days * DAY_S))
-        parts.append(f"{end}, expired" if expired(found, now_s) else end)
-    if found.renew_after_calls:
-        parts.append(f"{found.renew_after_calls:,} calls")
-    return " or ".join(parts) or "always"
-
-
-def _detector(certificate: Certificate | None) -> str:
-    """The share of requests unlike those trained on that are left to the LLM, as simulated when the route was made."""
-    if certificate is None:
-        return "-"
-    return "no OOD detector" if certificate.ood_power is None else f"{certificate.ood_power:.0%}"
-
-
-@route.command("list")
-@pass_terminal
-def list_routes(terminal: Terminal, /) -> None:
-    """Every route with its state, threshold and certificate."""
-    file = _read(terminal)
-    document = {
-        "run_id": file.run_id,
-        "generation": file.generation,
-        "routes": [_row(r) for r in file.routes],
-    }
-    rows = [
-        (
-            r.id,
-            r.task_name,
-            r.tenant,
-            _state(r),
-            f"{r.threshold:.3f}",
-            f"{r.certificate.kind} {r.certificate.epsilon:g}/{r.certificate.delta:g}"
-            if r.certificate
-            else "none",
-            ", ".join(r.contract.uncompared) or "-",
-            _calibrated_on(r),
-            _valid(r, time.time()),
-            _detector(r.certificate),
-        )
-        for r in file.routes
-    ]
+    update_routes(terminal.home.routes_path, changed, terminal.home.routes_seal)
     terminal.result(
-        document,
-        lambda: terminal.table(
-            (
-                "route",
-                "task",
-                "tenant",
-                "state",
-                "threshold",
-                "certificate (eps/delta)",
-                "not compared",
-                "calibrated on",
-                "valid until",
-                "unlike requests noticed",
-            ),
-            rows,
-        ),
+        route_row(now), lambda: terminal.say(f"{now.id} ({now.task_name}) is {state_words(now)}.")
     )
 
 
@@ -174,21 +110,29 @@ def list_routes(terminal: Terminal, /) -> None:
     show_default=True,
     help="One step, the first canary step, or everything.",
 )
+@of_challenger
+@with_reason
 @pass_terminal
-def promote(terminal: Terminal, /, route_id: str, to: str) -> None:
+def promote(terminal: Terminal, /, route_id: str, to: str, challenger: bool, reason: str) -> None:
     """Give a route more of its calls: closed, then 1, 5, 25 and 100 % of them. Needs a certificate.
 
-    For a route that was rolled back, the evidence of its audits begins again.
+    The gateway does so by itself when the evidence carries it. For a route that was rolled back, the evidence begins again.
     """
-    from deputize.gateway.evidence_file import forget_evidence
+    from deputize.gateway.evidence_file import begin_canary, forget_evidence
+    from deputize.stages.refine.route_life import promoted as file_with
 
-    for one in _read(terminal).routes:
-        if one.id == route_id and one.state == "rolled_back":
-            forget_evidence(terminal.home.path, one, at_s=time.time())
-    _change(terminal, route_id, "promote", lambda r: promoted(r, to))
+    file = read_route_file(terminal)
+    before = find_route(file, route_id, challenger=challenger)
+    now = promoted(before, to, terminal.home.route_settings().steps)
+    if before.state == "rolled_back":
+        forget_evidence(terminal.home.path, before, at_s=time.time())
+    if now.state == "canary" and before.state != "canary":
+        begin_canary(terminal.home.path, before)
+    change = partial(file_with, route=before, state=now.state, share=now.share)
+    change_route(terminal, before, "promote", change, now, reason)
 
 
-def promoted(one: Route, to: str) -> Route:
+def promoted(one: Route, to: str, steps: tuple[float, ...]) -> Route:
     """The route one step further (or at the step asked for).
 
     Raises:
@@ -199,23 +143,65 @@ def promoted(one: Route, to: str) -> Route:
     if one.state == "live":
         raise UsageError(f"Route {one.id} is live already.")
     now = one.share if one.state == "canary" else 0.0
-    share = {"live": 1.0, "canary": CANARY_STEPS[0]}.get(to) or next(s for s in CANARY_STEPS if s > now)
-    return msgspec.structs.replace(one, state="live" if share >= 1 else "canary", share=share)
+    share = {"live": 1.0, "canary": steps[0]}.get(to) or next(s for s in (*steps, 1.0) if s > now)
+    return structs.replace(one, state="live" if share >= 1 else "canary", share=share, shadow=None)
 
 
 @route.command()
 @click.argument("route_id", metavar="ID")
+@click.option("--to-previous", is_flag=True, help="Serve by the version before the present one again.")
+@of_challenger
+@with_reason
 @pass_terminal
-def rollback(terminal: Terminal, /, route_id: str) -> None:
-    """Send a route's calls back to the LLM because the specialist made errors; it stays so until promoted."""
-    _change(
-        terminal, route_id, "rollback", lambda r: msgspec.structs.replace(r, state="rolled_back", share=1.0)
-    )
+def rollback(terminal: Terminal, /, route_id: str, to_previous: bool, challenger: bool, reason: str) -> None:
+    """Send a route's calls back to the LLM because the specialist did wrong; it stays so until promoted.
+
+    A later run's specialist begins in shadow.
+    """
+    file = read_route_file(terminal)
+    before = find_route(file, route_id, challenger=challenger)
+    if to_previous:
+        now = _previous(terminal, file, before)
+    else:
+        now = structs.replace(before, state="rolled_back", share=1.0, shadow=None)
+
+    def change(file: RouteFile) -> RouteFile:
+        after = with_route(file, before, now)
+        if to_previous:
+            after = structs.replace(after, previous=[r for r in after.previous if r.id != before.id])
+        return after
+
+    change_route(terminal, before, "rollback", change, now, reason)
+
+
+def _previous(terminal: Terminal, file: RouteFile, one: Route) -> Route:
+    """The version before a route, live. Raises UsageError where there is none, or it may not serve any more."""
+    from deputize.core.certificate_age import expired
+    from deputize.pipeline.earlier_routes import unusable_routes
+
+    found = next((r for r in file.previous if r.id == one.id), None)
+    if found is None:
+        raise UsageError(f"Route {one.id} has no earlier version that could serve.")
+    unusable = unusable_routes(terminal.home, RouteFile(run_id="", routes=[found]))
+    if found.id in unusable:
+        raise UsageError(f"The earlier version of route {one.id} may not serve: {unusable[found.id]}.")
+    if found.certificate is None or expired(found.certificate, time.time()):
+        raise UsageError(f"The certificate of the earlier version of route {one.id} has expired.")
+    return structs.replace(found, state="live", share=1.0, shadow=None)
 
 
 @route.command()
 @click.argument("route_id", metavar="ID")
+@with_reason
 @pass_terminal
-def close(terminal: Terminal, /, route_id: str) -> None:
-    """Send a route's calls to the LLM; new runs leave it closed until it is promoted."""
-    _change(terminal, route_id, "close", lambda r: msgspec.structs.replace(r, state="closed", share=1.0))
+def close(terminal: Terminal, /, route_id: str, reason: str) -> None:
+    """Send a route's calls to the LLM; new runs leave it closed until it is promoted. A challenger of it is dropped."""
+    file = read_route_file(terminal)
+    before = find_route(file, route_id)
+    now = structs.replace(before, state="closed", share=1.0, shadow=None)
+
+    def change(file: RouteFile) -> RouteFile:
+        after = with_route(file, before, now)
+        return structs.replace(after, challengers=[r for r in after.challengers if r.id != before.id])
+
+    change_route(terminal, before, "close", change, now, reason)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import click
 import msgspec
 
+from deputize.cli.ids import whole_id, whole_run_id
 from deputize.cli.jsonl import RowWriter
 from deputize.cli.rights import tenant_of, tenant_option
 from deputize.cli.terminal import Terminal, pass_terminal
@@ -60,7 +61,9 @@ def discover_file(terminal: Terminal, /, path: Path, agent: str, seed: int) -> N
 @pass_terminal
 def list_tasks(terminal: Terminal, /, run_id: str | None) -> None:
     """The tasks that a run has found (the newest by default), largest first."""
-    found = sorted(_discovered(terminal, run_id).tasks, key=lambda task: -task.n_calls)
+    found = sorted(
+        _discovered(terminal, whole_run_id(terminal.home, run_id)).tasks, key=lambda task: -task.n_calls
+    )
     rows = [
         (t.id, t.name + (" (hidden)" if t.hidden else ""), _contract(t), t.n_calls, t.n_episodes)
         for t in found
@@ -79,7 +82,7 @@ def merge_tasks(terminal: Terminal, /, first: str, second: str, tenant: str) -> 
 
     _edit(
         terminal,
-        lambda d, c: task_edits.merge(d, c.examples, first, second, at=time.time()),
+        lambda d, c, one, other: task_edits.merge(d, c.examples, one, other, at=time.time()),
         (first, second),
         tenant,
     )
@@ -93,7 +96,7 @@ def split_task(terminal: Terminal, /, task_id: str, tenant: str) -> None:
     """Make one task per template of a task. Where its calls have one template there is nothing to split by."""
     from deputize.stages.cluster import task_edits
 
-    _edit(terminal, lambda d, c: task_edits.split(d, c.examples, task_id, at=time.time()), (task_id,), tenant)
+    _edit(terminal, lambda d, c, id: task_edits.split(d, c.examples, id, at=time.time()), (task_id,), tenant)
 
 
 @tasks.command("rename")
@@ -106,9 +109,9 @@ def rename_task(terminal: Terminal, /, task_id: str, name: str, tenant: str) -> 
     from deputize.stages.cluster import task_edits
 
     done = _edit(
-        terminal, lambda d, _: task_edits.rename(d, task_id, name, at=time.time()), (task_id,), tenant
+        terminal, lambda d, _, id: task_edits.rename(d, id, name, at=time.time()), (task_id,), tenant
     )
-    _rename_elsewhere(terminal.home, done, task_id)
+    _rename_elsewhere(terminal.home, done, _whole(done, task_id))
 
 
 @tasks.command("hide")
@@ -121,9 +124,10 @@ def hide_task(terminal: Terminal, /, task_id: str, undo: bool, tenant: str) -> N
     from deputize.stages.cluster import task_edits
 
     change = task_edits.show if undo else task_edits.hide
-    done = _edit(terminal, lambda d, _: change(d, task_id, at=time.time()), (task_id,), tenant)
+    done = _edit(terminal, lambda d, _, id: change(d, id, at=time.time()), (task_id,), tenant)
     if not undo:
-        _close_routes(terminal, next(t for t in done.discovered.tasks if t.id == task_id))
+        whole = _whole(done, task_id)
+        _close_routes(terminal, next(t for t in done.discovered.tasks if t.id == whole))
 
 
 @tasks.command("field")
@@ -142,26 +146,39 @@ def set_field_type(terminal: Terminal, /, task_id: str, name: str, type_: FieldT
 
     _edit(
         terminal,
-        lambda d, c: task_edits.set_field(d, c.examples, task_id, name, type_, at=time.time()),
-        (task_id, name, type_),
+        lambda d, c, id: task_edits.set_field(d, c.examples, id, name, type_, at=time.time()),
+        (task_id,),
         tenant,
+        (name, type_),
     )
 
 
 def _edit(
     terminal: Terminal,
-    change: Callable[[Discovered, Curated], Changed],
-    about: Sequence[str],
+    change: Callable[..., Changed],
+    given: Sequence[str],
     tenant: str,
+    more: Sequence[str] = (),
 ) -> Edited:
-    """Makes an edit, notes it in the audit log and says what came of it."""
+    """Makes an edit, notes it in the audit log and says what came of it.
+
+    Args:
+        terminal: of the command.
+        change: (tasks, examples, ids of the tasks) -> what comes of it.
+        given: the ids of the tasks, or beginnings of them.
+        tenant: whose run; "": the newest.
+        more: what else the audit log says that the edit is about.
+    """
     from deputize.pipeline.run_edits import edit_tasks
 
     made: list[Task] = []
     action: list[str] = []
+    about: list[str] = []
 
     def changed(discovered: Discovered, curated: Curated) -> tuple[Discovered, Edit]:
-        after, edit, found = change(discovered, curated)
+        ids = [whole_id(one, (t.id for t in discovered.tasks), "task") for one in given]
+        about.extend([*ids, *more])
+        after, edit, found = change(discovered, curated, *ids)
         made.extend(found if isinstance(found, list) else [found])
         action.append(edit.action)
         return after, edit
@@ -185,6 +202,11 @@ def _edit(
             f"`deputize convert` makes it again. Routes serve as before until then."
         )
     return done
+
+
+def _whole(done: Edited, task_id: str) -> str:
+    """The id of a task that was edited."""
+    return whole_id(task_id, (t.id for t in done.discovered.tasks), "task")
 
 
 def _rename_elsewhere(home: Home, done: Edited, task_id: str) -> None:

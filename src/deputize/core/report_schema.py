@@ -231,12 +231,15 @@ class ReportCost(ReportTaskCost, kw_only=True):
 
     training_usd: float
     """Training, paid once; not in routed_usd."""
+    promotion_usd: float
+    """From shadow to live, paid once; not in routed_usd. Specialists in shadow, audits of canaries, second answers of the LLM;
+    estimated from the loss in calibration."""
     audit_share: float
     """Share of the served calls that is audited, as the gateway's settings say."""
     llm_usd: float
     """Part of routed_usd: the LLM, calls it answers."""
     break_even_calls: int | None
-    """Calls after which training is earned back; null where a call saves nothing."""
+    """Calls after which training and promotion are earned back; null where a call saves nothing."""
     n_calls_priced: int
     """Calls whose costs are counted."""
     n_calls_tokens_estimated: int

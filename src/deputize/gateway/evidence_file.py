@@ -15,6 +15,7 @@ from deputize.core.errors import BadInput
 from deputize.core.records import Record, Route
 from deputize.files import locked, write_atomic
 from deputize.stages.refine.route_evidence import RouteEvidence
+from deputize.stages.refine.route_life import entered_canary
 from deputize.store.access.audit_log import AuditEntry
 
 EVIDENCE_FILE = "audit_evidence.json"
@@ -74,4 +75,19 @@ def forget_evidence(home: Path, route: Route, *, at_s: float) -> None:
         known = read_evidence(home)
         new = RouteEvidence(route_id=route.id, specialist=route.specialist, since_s=at_s)
         known[(route.id, route.specialist)] = new
+        write_evidence(home, known)
+
+
+def begin_canary(home: Path, route: Route) -> None:
+    """Has the evidence of a canary count from now on. For a promotion by hand.
+
+    Raises:
+        BadInput, StoreError: the file cannot be read or written.
+    """
+    key = (route.id, route.specialist)
+    with locked(home / EVIDENCE_FILE):
+        known = read_evidence(home)
+        known[key] = entered_canary(
+            known.get(key, RouteEvidence(route_id=route.id, specialist=route.specialist))
+        )
         write_evidence(home, known)

@@ -21,7 +21,7 @@ from msgspec import structs
 
 from deputize.core.config import RouteSettings
 from deputize.core.errors import BadInput, DeputizeError
-from deputize.core.records import Record, Route
+from deputize.core.records import Record, Route, RouteFile
 from deputize.files import locked
 from deputize.gateway.evidence_file import (
     EVIDENCE_FILE,
@@ -33,12 +33,11 @@ from deputize.gateway.evidence_file import (
 from deputize.gateway.metrics import Metrics
 from deputize.gateway.promotion import step_routes
 from deputize.routes_file import RouteFileSeal, read_routes, update_routes
-from deputize.scoring.monitor import AUDITS_PER_FALSE_ROLLBACK, e_value
+from deputize.scoring.monitor import AUDITS_PER_FALSE_ROLLBACK, allowed_loss, e_value
 from deputize.stages.refine.route_evidence import (
     KEPT_AUDITS,
     AuditResult,
     RouteEvidence,
-    allowed_loss,
     unwatched,
     with_audit,
     with_due,
@@ -199,8 +198,7 @@ class RouteMonitor:
     async def check_routes(self) -> None:
         """Carries out rollbacks that an ended process had decided on, and says which routes are not watched."""
         try:
-            known = await asyncio.to_thread(self._count, [])
-            file = await asyncio.to_thread(read_routes, self._home / "routes.json")
+            file, known = await asyncio.to_thread(self._of_present_routes)
         except (DeputizeError, OSError) as error:
             log.error("the evidence of audits could not be looked at: %s", error)
             return
@@ -231,6 +229,19 @@ class RouteMonitor:
                 write_evidence(self._home, known)
         return known
 
+    def _of_present_routes(self) -> tuple[RouteFile, dict[EvidenceKey, RouteEvidence]]:
+        """The route file, and the evidence without that of specialists which no route has: it would be written with each
+        audit."""
+        with locked(self._home / EVIDENCE_FILE):
+            file = read_routes(self._home / "routes.json", self._seal)
+            present = {(r.id, r.specialist) for r in (*file.routes, *file.challengers, *file.previous)}
+            known = self._known()
+            kept = {key: one for key, one in known.items() if key in present}
+            if file.generation and len(kept) < len(known):
+                write_evidence(self._home, kept)
+                known = kept
+        return file, known
+
     def _known(self) -> dict[EvidenceKey, RouteEvidence]:
         try:
             return read_evidence(self._home)
@@ -253,7 +264,8 @@ class RouteMonitor:
             outcome.result,
             route.certificate,
             audits_per_false_rollback=self._per_false,
-            episode=self._digest(outcome.episode),
+            # on a live route nothing counts for a promotion
+            episode=self._digest(outcome.episode) if route.state != "live" else "",
             draw=self._draw(),
         )
 

@@ -307,42 +307,17 @@ def finish(run: Run) -> dict[str, Any]:
 
 
 def _publish(run: Run, discovered: Discovered, finetuned: Finetuned, evaluated: Evaluated) -> None:
-    from deputize.pipeline.earlier_routes import left_alone, others_of
-    from deputize.pipeline.publication import published
-    from deputize.routes_file import read_routes, write_routes
+    from deputize.pipeline.publication import publish_routes
     from deputize.stages.evaluate import publish
 
-    seal = run.home.routes_seal
-    path, life, tenant = run.home.routes_path, run.home.route_settings(), run.state.tenant
-    fresh = _with_cards(run, publish.route_file(run.state.run_id, discovered, evaluated.results, finetuned))
-    old = read_routes(path, seal)
-    others, unshared = others_of(old, tenant, shared_stay=run.config.share_across_tenants)
-    new = published(
-        old,
-        fresh,
-        [*evaluated.earlier, *map(left_alone, others)],
-        outdated=evaluated.outdated,
-        start=life.start,
-        first_share=life.steps[0],
+    publish_routes(
+        run.home,
+        _with_cards(run, publish.route_file(run.state.run_id, discovered, evaluated.results, finetuned)),
+        evaluated.earlier,
+        evaluated.outdated,
+        tenant=run.state.tenant,
+        shared_stay=run.config.share_across_tenants,
     )
-    written = write_routes(path, new, seal)
-    challenged = {route.id: route.specialist for route in written.routes}
-    for route in (*written.routes, *written.challengers):
-        if route.run_id:
-            continue  # as it was
-        detail = {"state": route.state, "specialist": route.specialist, "run": run.state.run_id}
-        if route in written.challengers:
-            detail["challenges"] = challenged[route.id]
-        run.home.audit.append("route.publish", subject=route.id, tenant=route.tenant, detail=detail)
-    closed = {one.route_id: (one.specialist, one.reason) for one in evaluated.earlier if not one.kept}
-    why = "specialists are not shared across tenants any more"
-    closed |= {route.id: (route.specialist, why) for route in unshared}
-    for route_id, (specialist, reason) in closed.items():
-        detail = {"specialist": specialist, "run": run.state.run_id, "because": reason}
-        run.home.audit.append("route.close", subject=route_id, tenant=tenant, detail=detail)
-    for route_id, reason in evaluated.outdated.items():
-        detail = {"run": run.state.run_id, "because": reason}
-        run.home.audit.append("route.replace", subject=route_id, tenant=tenant, detail=detail)
 
 
 def _with_cards(run: Run, file: RouteFile) -> RouteFile:

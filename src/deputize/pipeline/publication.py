@@ -6,16 +6,85 @@ challenger until its own calls have carried it to live (gateway.promotion); then
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
-from typing import Literal
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal
 
 from msgspec import structs
 
 from deputize.core.earlier_route import EarlierRoute
-from deputize.core.records import Route, RouteFile
+from deputize.core.errors import BadInput, Tampered
+from deputize.core.records import DEFAULT_TENANT, Route, RouteFile
+from deputize.pipeline.earlier_routes import left_alone, others_of
+from deputize.routes_file import update_routes, write_routes
 from deputize.stages.refine.route_life import is_serving, same_task
 
+if TYPE_CHECKING:
+    from deputize.home import Home
+
 Start = Literal["shadow", "canary", "live"]
+
+
+def publish_routes(
+    home: Home,
+    fresh: RouteFile,
+    earlier: Sequence[EarlierRoute],
+    outdated: Mapping[str, str] = MappingProxyType({}),
+    *,
+    tenant: str = DEFAULT_TENANT,
+    shared_stay: bool = False,
+) -> RouteFile:
+    """Publishes the routes of a run as the settings of the home say, and notes it in the audit log.
+
+    A route file that is damaged is replaced.
+
+    Args:
+        home: the home.
+        fresh: routes of the run.
+        earlier: what becomes of published routes without a successor.
+        outdated: ids of published routes with a successor that may not serve beside it, and why.
+        tenant: whose run; routes of others stay as they are.
+        shared_stay: False where tenants do not share specialists any more.
+
+    Returns:
+        The route file in force.
+
+    Raises:
+        StoreError: the route file or the audit log cannot be written.
+    """
+    life, run_id = home.route_settings(), fresh.run_id
+    closed = {one.route_id: (one.specialist, one.reason) for one in earlier if not one.kept}
+
+    def change(old: RouteFile) -> RouteFile:
+        others, unshared = others_of(old, tenant, shared_stay=shared_stay)
+        why = "specialists are not shared across tenants any more"
+        closed.update({route.id: (route.specialist, why) for route in unshared})
+        kept = [*earlier, *map(left_alone, others)]
+        start, share = life.start, life.steps[0]
+        return published(old, fresh, kept, outdated=outdated, start=start, first_share=share)
+
+    try:
+        written = update_routes(home.routes_path, change, home.routes_seal)
+    except (BadInput, Tampered):
+        # which routes a person had closed is not known any more, so all begin in shadow
+        written = write_routes(
+            home.routes_path, published(RouteFile(run_id=""), fresh, []), home.routes_seal
+        )
+    present = {route.id: route.specialist for route in written.routes}
+    for route in (*written.routes, *written.challengers):
+        if route.run_id:
+            continue  # as it was
+        detail = {"state": route.state, "specialist": route.specialist, "run": run_id}
+        if route in written.challengers:
+            detail["challenges"] = present[route.id]
+        home.audit.append("route.publish", subject=route.id, tenant=route.tenant, detail=detail)
+    for route_id, (specialist, reason) in closed.items():
+        detail = {"specialist": specialist, "run": run_id, "because": reason}
+        home.audit.append("route.close", subject=route_id, tenant=tenant, detail=detail)
+    for route_id, reason in outdated.items():
+        detail = {"run": run_id, "because": reason}
+        home.audit.append("route.replace", subject=route_id, tenant=tenant, detail=detail)
+    return written
 
 
 def published(

@@ -15,6 +15,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+from deputize.core.records import Certificate
+
 TILTS: tuple[float, ...] = (1.5, 2.0, 3.0, 6.0)
 """Alternatives that are bet on at once for losses in [0, 1], as multiples of the allowed rate: slow drift to outright failure."""
 STAKES: tuple[float, ...] = (0.1, 0.25, 0.5, 0.8)
@@ -37,6 +39,15 @@ class AuditEvidence:
     """Against "the loss is at least the allowed one": the mirror, which promotes. One call of an episode counts in it."""
     n_audits: int = 0
     sum_losses: float = 0.0
+
+
+def allowed_loss(certificate: Certificate) -> float:
+    """The mean loss that served calls may have: epsilon of all calls, served or not, and at most the served limit."""
+    served = certificate.share_served
+    if certificate.n_served and certificate.n_calibration:
+        served = certificate.n_served / certificate.n_calibration
+    by_share = certificate.epsilon / served if served > 0 else certificate.epsilon
+    return min(1.0, by_share, certificate.served_limit or 1.0)
 
 
 def observe(evidence: AuditEvidence, loss: float, *, for_good: bool = True) -> AuditEvidence:
@@ -141,3 +152,19 @@ def _log_add(a: float, b: float) -> float:
         return a
     high, low = max(a, b), min(a, b)
     return high + math.log1p(math.exp(low - high))
+
+
+def comparisons_to_gain(allowed: float, loss: float, log_wanted: float, most: int = 4096) -> int:
+    """About how many calls it takes until `log_gain` has reached a value, at a loss in [0, 1]; `most` where it may not."""
+    growth = [
+        (1 - loss) * math.log1p(stake * allowed) + loss * math.log1p(stake * (allowed - 1))
+        for stake in (_stakes(at, allowed, signed=False)[1] for at in range(len(TILTS)))
+    ]
+    low, high = 0, most
+    while low < high:
+        middle = (low + high) // 2
+        if log_e_value(tuple(middle * g for g in growth)) >= log_wanted:
+            high = middle
+        else:
+            low = middle + 1
+    return high

@@ -39,7 +39,7 @@ def render(report: Mapping[str, Any], max_tasks: int = 20) -> RenderableType:
         Text(
             f"{count(report['source']['n_code_calls'])} calls meant for code: {usd(cost['llm_only_usd'])} with the LLM "
             f"alone, {usd(cost['routed_usd'])} with routes (audits of {share(cost['audit_share'])} of the served calls: "
-            f"{usd(cost['audit_usd'])}); training {usd(cost['training_usd'])} once; "
+            f"{usd(cost['audit_usd'])}); training {usd(cost['training_usd'])} and promotion {usd(cost['promotion_usd'])} once; "
             f"quality {points(total['quality_difference'])}"
         ),
         *(

@@ -22,6 +22,7 @@ from deputize.core.records import Call, Prediction, Request, Split
 from deputize.gateway.launch import running_gateway
 from deputize.gateway.settings import settings_for
 from deputize.home import Home
+from deputize.pipeline.certificate_check import check_certificate, summary_of
 from deputize.pipeline.conversion import convert
 from deputize.pipeline.run import Run, latest_run, read_state
 from deputize.pipeline.steps import answer_digest
@@ -179,6 +180,31 @@ def test_nothing_of_the_raw_calls_is_in_what_the_run_wrote(converted: tuple[Path
     assert len(values) > 100 and len(files) > 5
     assert not [v for v in values for text in written if v in text]
     assert not [text for text in written if ODD in text]
+
+
+def test_the_certificate_can_be_computed_again(converted: tuple[Path, list[Call]]) -> None:
+    path, _ = converted
+    (route,) = read_routes(path / "routes.json").routes
+    assert route.certificate is not None
+    with Home(path) as home:
+        found = check_certificate(home, route)
+        assert found.is_equal, summary_of(found)
+        assert (found.n_asked, found.n_served) == (
+            route.certificate.n_calibration,
+            route.certificate.n_served,
+        )
+        claimed = msgspec.structs.replace(route.certificate, n_errors=route.certificate.n_errors + 1)
+        lied = check_certificate(home, msgspec.structs.replace(route, certificate=claimed))
+        assert not lied.is_equal and any("n_errors" in d for d in lied.differences)
+        assert any("served and wrong" in d for d in lied.differences)
+        name = sorted(p for p in (path / route.specialist).iterdir() if p.name != "specialist.json")[0]
+        before = name.read_bytes()
+        try:
+            name.write_bytes(before + b"\n")
+            changed = check_certificate(home, route)
+        finally:
+            name.write_bytes(before)
+        assert any("not the file that was certified" in d for d in changed.differences)
 
 
 @pytest.mark.timeout(900)

@@ -24,9 +24,13 @@ ALLOWED: dict[Role, set[str]] = {
         "subject record",
         "serve",
         "route list",
+        "route show",
+        "route explain",
         "route promote",
         "route rollback",
         "route close",
+        "shadow start",
+        "shadow show",
         "raw list",
     },
     Role.CURATOR: {
@@ -39,6 +43,10 @@ ALLOWED: dict[Role, set[str]] = {
         "report",
         "subject record",
         "route list",
+        "route show",
+        "route verify",
+        "route explain",
+        "shadow show",
         "tasks list",
         "tasks merge",
         "tasks split",
@@ -58,6 +66,9 @@ ALLOWED: dict[Role, set[str]] = {
         "report",
         "route list",
         "subject record",
+        "route show",
+        "route explain",
+        "shadow show",
         "audit verify",
         "audit list",
         "raw list",
@@ -67,6 +78,9 @@ ALLOWED: dict[Role, set[str]] = {
         "report",
         "subject record",
         "route list",
+        "route show",
+        "route explain",
+        "shadow show",
         "keys create",
         "keys list",
         "keys revoke",
@@ -83,6 +97,11 @@ FREE = {name for name, right in RIGHTS.items() if right is None}
 WORDS: dict[str, list[str]] = {
     "import": ["nothing.jsonl"],
     "serve": ["--upstream", "nonsense"],
+    "route show": ["r"],
+    "route verify": ["r"],
+    "route explain": ["c"],
+    "shadow start": ["r"],
+    "shadow show": ["r"],
     "route promote": ["r"],
     "route rollback": ["r"],
     "route close": ["r"],
@@ -182,9 +201,11 @@ OF_ONE_TENANT = {
     "evaluate",
     "report",
     "route list",
+    "route show",
     "route promote",
     "route rollback",
     "route close",
+    "shadow start",
     "tasks list",
     "dataset card",
     "dataset dropped",
@@ -197,7 +218,9 @@ OF_ONE_TENANT = {
     "raw list",
 }
 """What a key of one tenant may be used for, written out a second time on purpose."""
-WITH_TENANT = sorted(n for n in OF_ONE_TENANT if n.split()[0] not in ("route", "tasks", "dataset", "raw"))
+WITH_TENANT = sorted(
+    n for n in OF_ONE_TENANT if n.split()[0] not in ("route", "shadow", "tasks", "dataset", "raw")
+)
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from deputize.cli.main import run
 from deputize.cli.routes import promoted
 from deputize.core.errors import UsageError
 from deputize.core.records import Certificate, Contract, Route, RouteFile
+from deputize.gateway.evidence_file import read_evidence
 from deputize.home import Home
 from deputize.routes_file import read_routes, write_routes
 from deputize.store.access.audit_log import AuditLog
@@ -39,7 +40,7 @@ def route(id: str, **fields: Any) -> Route:
         task_name=f"task {id}",
         keys=given.pop("keys", ["k"]),
         contract=Contract(kind="label", labels=["a"]),
-        specialist="runs/x",
+        specialist=given.pop("specialist", "runs/x"),
         threshold=0.9,
         **given,
     )
@@ -104,7 +105,7 @@ def test_without_a_certificate_nothing_is_promoted(home: Path, capsys: pytest.Ca
     assert run(["--home", str(home), "route", "promote", "r2"]) == 2
     assert "no certificate" in capsys.readouterr().err
     with pytest.raises(UsageError):
-        promoted(route("x", certificate=None, state="closed"), "live")
+        promoted(route("x", certificate=None, state="closed"), "live", (0.01,))
 
 
 def test_unknown_route_and_no_routes(
@@ -153,3 +154,65 @@ def test_the_list_says_what_a_certificate_rests_on_and_how_long_it_holds(
     assert run(["--home", str(tmp_path), "--json", "route", "list"]) == 0
     told = json.loads(capsys.readouterr().out)["routes"][0]["certificate"]
     assert (told["linked_by"], told["n_people"], told["renew_after_days"]) == ("none", 5, 90.0)
+
+
+def test_an_id_may_be_shortened_and_a_reason_is_kept(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    routes = [route("route-abc"), route("route-abd", keys=["k2"])]
+    write_routes(home / "routes.json", RouteFile(run_id="0001", routes=routes))
+    assert run(["--home", str(home), "route", "close", "ab"]) == 3
+    assert "more than one route: route-abc, route-abd" in capsys.readouterr().err
+    assert run(["--home", str(home), "route", "close", "abc", "--reason", "too slow"]) == 0
+    assert state(home, "route-abc")[0] == "closed" and state(home, "route-abd")[0] == "live"
+    (entry,) = AuditLog(home, KeyRing.open(home)).entries()
+    assert (entry.subject, entry.detail["reason"], entry.detail["before"]) == (
+        "route-abc",
+        "too slow",
+        "live 1",
+    )
+
+
+def with_versions(home: Path) -> None:
+    file = RouteFile(
+        run_id="0002",
+        routes=[route("r1")],
+        challengers=[route("r1", specialist="runs/new", state="shadow")],
+        previous=[route("r1", specialist="runs/old")],
+    )
+    write_routes(home / "routes.json", file)
+
+
+def test_a_challenger_is_promoted_and_rolled_back_beside_its_route(home: Path) -> None:
+    with_versions(home)
+    words = ["--home", str(home), "route"]
+    assert run([*words, "promote", "r1", "--challenger"]) == 0
+    file = read_routes(home / "routes.json")
+    assert (file.challengers[0].state, file.challengers[0].share) == ("canary", 0.01)
+    evidence = read_evidence(home)[("r1", "runs/new")]
+    assert evidence.canary is not None, "the canary counts from here"
+    assert run([*words, "rollback", "r1", "--challenger"]) == 0
+    file = read_routes(home / "routes.json")
+    assert (file.challengers[0].state, file.routes[0].state) == ("rolled_back", "live")
+    assert run([*words, "promote", "r1", "--challenger", "--to", "live"]) == 0
+    file = read_routes(home / "routes.json")
+    assert [r.specialist for r in file.routes] == ["runs/new"] and not file.challengers
+    assert [r.specialist for r in file.previous] == ["runs/x"], "the one that served is one step back"
+
+
+def test_one_step_back_to_the_version_before(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with_versions(home)
+    words = ["--home", str(home), "route", "rollback", "r1", "--to-previous"]
+    assert run(words) == 2
+    assert "not there any more" in capsys.readouterr().err
+    (home / "runs/old").mkdir(parents=True)
+    (home / "runs/old/specialist.json").write_text("{}")
+    assert run(words) == 0
+    file = read_routes(home / "routes.json")
+    assert [(r.specialist, r.state) for r in file.routes] == [("runs/old", "live")] and not file.previous
+    assert run(words) == 2
+    assert "no earlier version" in capsys.readouterr().err
+
+
+def test_closing_drops_the_challenger(home: Path) -> None:
+    with_versions(home)
+    assert run(["--home", str(home), "route", "close", "r1"]) == 0
+    assert not read_routes(home / "routes.json").challengers

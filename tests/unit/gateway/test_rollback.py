@@ -214,3 +214,14 @@ async def test_a_damaged_file_is_set_aside_in_the_gateway_and_named_elsewhere(
     assert read_evidence(home)[KEY].results == "s" and "is kept as" in caplog.text
     assert (home / f"{EVIDENCE_FILE}.damaged").read_bytes() == b"{"
     assert set(json.loads((home / EVIDENCE_FILE).read_bytes())) == {"routes"}
+
+
+async def test_evidence_of_specialists_that_no_route_has_is_forgotten(home: Path, audit: AuditLog) -> None:
+    await observe(monitor(home, audit), "..")
+    await observe(monitor(home, audit), "..", live_route(specialist="gone"))
+    assert set(read_evidence(home)) == {KEY, ("r", "gone")}
+    await monitor(home, audit).check_routes()
+    assert set(read_evidence(home)) == {KEY} and read_evidence(home)[KEY].results == ".."
+    (home / "routes.json").unlink()
+    await monitor(home, audit).check_routes()
+    assert set(read_evidence(home)) == {KEY}, "a file that is not there says nothing"

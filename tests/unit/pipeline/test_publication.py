@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,9 @@ from tests.unit.pipeline.test_earlier_routes import OLD, ROUTE
 
 from deputize.core.earlier_route import EarlierRoute
 from deputize.core.records import KeySpace, Route, RouteFile, RouteState
-from deputize.pipeline.publication import published
+from deputize.home import Home
+from deputize.pipeline.publication import publish_routes, published
+from deputize.routes_file import write_routes
 
 NEW = replace(ROUTE, keys=["k2"], specialist="runs/0002/specialists/t-linear", state="closed")
 
@@ -113,3 +116,20 @@ def test_the_version_before_stays_as_long_as_its_route() -> None:
     found = published(old(previous=[before], kept_keyspaces=spaces), fresh(), kept())
     assert found.previous == [before] and set(found.kept_keyspaces) == {"0000", "0001"}
     assert published(old(previous=[before], kept_keyspaces=spaces), fresh(), []).previous == []
+
+
+def test_what_is_published_is_noted_and_a_damaged_file_replaced(tmp_path: Path) -> None:
+    with Home(tmp_path) as home:
+        home.config_path.write_text('[routes]\nstart = "live"\n')
+        write_routes(home.routes_path, replace(OLD, routes=[ROUTE]))
+        gone = [replace(kept()[0], kept=False, reason="its task was hidden")]
+        other = replace(NEW, id="route-n", task_id="n", keys=["n"])
+        assert [r.state for r in publish_routes(home, fresh(other), gone).routes] == ["live"]
+        home.routes_path.write_text("{")
+        assert [r.state for r in publish_routes(home, fresh(NEW), []).routes] == ["shadow"]
+        log = [(e.action, e.subject, e.detail.get("state", "")) for e in home.audit.entries()]
+    assert log == [
+        ("route.publish", "route-n", "live"),
+        ("route.close", "route-t", ""),
+        ("route.publish", "route-t", "shadow"),
+    ]

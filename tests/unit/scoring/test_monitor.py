@@ -152,3 +152,15 @@ def test_a_loss_outside_its_range_is_refused() -> None:
         m.observe(m.AuditEvidence(0.05), 2.0)
     with pytest.raises(ValueError, match=r"\[0, 1\]"):
         m.observe(m.AuditEvidence(0.05), -1.0)
+
+
+def test_the_number_of_comparisons_is_about_what_it_takes() -> None:
+    allowed = 0.05 / 0.9
+    expected = m.comparisons_to_gain(allowed, 0.0, math.log(20))
+    evidence, n = m.AuditEvidence(allowed), 0
+    while m.log_gain(evidence) < math.log(20):
+        evidence, n = m.observe(evidence, 0.0), n + 1
+    assert n == expected
+    taken = [audits_until(promoted, 0.015, allowed, seed, 4000) or 4000 for seed in range(80)]
+    assert m.comparisons_to_gain(allowed, 0.015, math.log(20)) == pytest.approx(np.mean(taken), rel=0.25)
+    assert m.comparisons_to_gain(allowed, 0.06, math.log(20)) == 4096

@@ -109,6 +109,7 @@ def traffic_sample(calls: Iterable[Call]) -> TrafficSample:
     overridden: set[str] = set()
     audit_of: dict[str, str] = {}
     audit_by_call: dict[str, str] = {}
+    beside: set[str] = set()
     second: list[tuple[str, str]] = []
     routes: dict[str, _RouteTraffic] = {}
     n_served = 0
@@ -117,6 +118,8 @@ def traffic_sample(calls: Iterable[Call]) -> TrafficSample:
         if decision is None:
             continue
         n_served += decision.served_by == "slm"
+        if decision.reason == "shadow" or decision.challenger is not None:
+            beside.add(call.id)
         if decision.reason == "override":
             if decision.served_by == "llm":
                 overridden.add(call.id)
@@ -130,9 +133,10 @@ def traffic_sample(calls: Iterable[Call]) -> TrafficSample:
         elif decision.route_id and decision.reason not in NOT_SERVING:
             _add(_route(routes, decision), call, decision)
     repeated: dict[str, tuple[str, ...]] = {}
-    for served, id in second:
-        if audit := audit_by_call.get(served):
-            repeated[audit] = (*repeated.get(audit, ()), id)
+    for first, id in second:
+        # the first answer is an audit of a served call, or beside a specialist in shadow the call itself
+        if answered := audit_by_call.get(first, first if first in beside else ""):
+            repeated[answered] = (*repeated.get(answered, ()), id)
     stretches = [stretch for route in routes.values() for stretch in route.stretches]
     return TrafficSample(
         training_only=frozenset(overridden).union(*map(_not_drawn, stretches)),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypedDict
 
 import msgspec
@@ -151,6 +151,8 @@ def attempt(
     calibration = result.evaluation
     sequence, n_repeated = _test(result, grid_L, epsilon, delta, served_limit)
     share_L = [calibration.share_served(t) for t in sequence.thresholds_L]
+    if sequence.kind == "not_worse_than_repeats":  # an audit of such a route takes two answers of the LLM
+        costs = replace(costs, audit_share=2 * costs.audit_share)
     index = cert.cheapest(sequence, share_L, costs)
     if index is None or sequence.n_units == 0:
         return CertificateAttempt(sequence, None, 0.0, cert.refusal(sequence) + result.shortfall, n_repeated)

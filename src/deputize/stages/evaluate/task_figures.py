@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Iterable, Sequence
 from functools import reduce
@@ -9,8 +10,8 @@ from functools import reduce
 import msgspec
 
 from deputize.core.artifacts import Selected, Specialist, TaskResult
-from deputize.core.config import AUDIT_SHARE
-from deputize.core.records import Contract, Example, Task
+from deputize.core.config import AUDIT_SHARE, RouteSettings
+from deputize.core.records import Certificate, Contract, Example, Task
 from deputize.core.report_schema import (
     ReportContract,
     ReportField,
@@ -20,6 +21,7 @@ from deputize.core.report_schema import (
     ReportTaskCost,
 )
 from deputize.scoring.costs import Prices, Spend, llm_spend
+from deputize.scoring.monitor import allowed_loss, comparisons_to_gain
 
 MAX_LABELS = 12
 """Labels of a contract that the report names."""
@@ -63,6 +65,20 @@ class TaskFigures:
         # an audit asks the LLM what a specialist has answered already
         n_answers = 2 if certificate is not None and certificate.kind == "not_worse_than_repeats" else 1
         self.audit_usd = audit_share * n_answers * self.spend.usd * self.share_of_cost_served
+        self.promotion_usd = (
+            self._promotion_usd(certificate, asked_usd, n_answers) if certificate is not None else 0.0
+        )
+
+    def _promotion_usd(self, certificate: Certificate, asked_usd: float, n_answers: int) -> float:
+        """Cost of the way from shadow to live by default settings: the specialist beside the LLM, then the LLM in audits."""
+        allowed = allowed_loss(certificate)
+        if allowed >= 1 or not self.n_calls or not self.share_served:
+            return 0.0
+        loss = certificate.n_errors / certificate.n_served if certificate.n_served else 0.0
+        n_compared = comparisons_to_gain(allowed, loss, math.log(1 / RouteSettings().step_delta))
+        specialist_usd, llm_usd = asked_usd / self.n_calls, self.spend.usd / max(1, self.n_code_calls)
+        in_shadow = n_compared * (specialist_usd / self.share_served + (n_answers - 1) * llm_usd)
+        return in_shadow + n_compared * n_answers * llm_usd
 
     @property
     def llm_usd_left(self) -> float:

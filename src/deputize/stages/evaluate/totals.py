@@ -41,6 +41,7 @@ def totals(
     loss, (low, high) = _loss(tasks, n, seed)
     training_s = sum(s.train_s for s in finetuned.specialists)
     training_usd = prices.specialist_usd(training_s, n_cores)
+    promotion_usd = sum(t.promotion_usd for t in tasks)
     specialist_usd = sum(t.specialist_usd for t in tasks)
     deferred_usd = sum(t.deferred_usd for t in tasks)
     llm_usd = whole.usd - sum(t.spend.usd - t.llm_usd_left for t in tasks)
@@ -59,10 +60,11 @@ def totals(
             specialist_usd=specialist_usd,
             deferred_usd=deferred_usd,
             training_usd=training_usd,
+            promotion_usd=promotion_usd,
             audit_usd=audit_usd,
             audit_share=audit_share,
             llm_usd=llm_usd,
-            break_even_calls=break_even_calls(training_usd, (whole.usd - routed_usd) / n),
+            break_even_calls=break_even_calls(training_usd + promotion_usd, (whole.usd - routed_usd) / n),
             n_calls_priced=n_code_calls,
             n_calls_tokens_estimated=whole.n_estimated,
             n_calls_price_assumed=whole.n_assumed,

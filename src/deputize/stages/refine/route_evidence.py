@@ -14,6 +14,7 @@ from deputize.core.records import Certificate, Decision, Record, Route
 from deputize.scoring.monitor import (
     AUDITS_PER_FALSE_ROLLBACK,
     AuditEvidence,
+    allowed_loss,
     exchanged,
     must_roll_back,
     observe,
@@ -81,15 +82,6 @@ class RouteEvidence(Record):
 def against_repeats(certificate: Certificate | None) -> bool:
     """True where the claim is about the LLM's own repeated samples, so that an audit needs two answers of the LLM."""
     return certificate is not None and certificate.kind == "not_worse_than_repeats"
-
-
-def allowed_loss(certificate: Certificate) -> float:
-    """The mean loss that served calls may have: epsilon of all calls, served or not, and at most the served limit."""
-    served = certificate.share_served
-    if certificate.n_served and certificate.n_calibration:
-        served = certificate.n_served / certificate.n_calibration
-    by_share = certificate.epsilon / served if served > 0 else certificate.epsilon
-    return min(1.0, by_share, certificate.served_limit or 1.0)
 
 
 def audit_result(decision: Decision, route: Route) -> AuditResult | None:

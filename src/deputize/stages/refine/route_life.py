@@ -19,8 +19,8 @@ from msgspec import structs
 
 from deputize.core.config import RouteSettings
 from deputize.core.records import Route, RouteFile, RouteState
-from deputize.scoring.monitor import log_gain
-from deputize.stages.refine.route_evidence import CanaryStart, RouteEvidence, allowed_loss
+from deputize.scoring.monitor import allowed_loss, log_gain
+from deputize.stages.refine.route_evidence import CanaryStart, RouteEvidence
 
 OPEN: tuple[RouteState, ...] = ("shadow", "canary", "live")
 

@@ -160,6 +160,13 @@ def test_second_answers_belong_to_their_audit() -> None:
     assert traffic_sample(calls[:1]).repeated == {}
 
 
+def test_second_answers_beside_a_shadow_belong_to_the_call() -> None:
+    shadow = Decision(reason="shadow", route_id="route-a", specialist="s", shadow_agrees=True)
+    again = Decision(reason="audit_repeat", route_id="route-a", audit_of="c")
+    sample = traffic_sample([call("c-repeat", decision=again), call("c", decision=shadow)])
+    assert sample.repeated == {"c": ("c-repeat",)} and not sample.training_only
+
+
 def curated(
     n: int, training_only: frozenset[str], *, empty: frozenset[str] = frozenset(), **more: object
 ) -> Curated:

@@ -86,6 +86,7 @@ SHAPE: dict[str, Any] = {
             "specialist_usd": NUMBER,
             "deferred_usd": NUMBER,
             "training_usd": NUMBER,
+            "promotion_usd": NUMBER,
             "audit_usd": NUMBER,
             "audit_share": NUMBER,
         },
@@ -200,6 +201,7 @@ def test_totals_are_weighted_by_calls_and_count_unrouted_tasks(world: Make) -> N
     assert sum(t["cost"]["llm_only_usd"] for t in report["tasks"]) == pytest.approx(cost["llm_only_usd"])
     assert cost["audit_usd"] > 0 and cost["audit_share"] == 0.02
     assert cost["training_usd"] == pytest.approx(load_prices().specialist_usd(120, 2))
+    assert 50 * cost["llm_only_usd"] / 4000 < cost["promotion_usd"] < 5000 * cost["llm_only_usd"] / 4000
 
 
 def test_what_is_not_served_is_paid_twice(world: Make) -> None:

@@ -61,11 +61,11 @@ def after(results: str, of: Certificate = CERTIFICATE, start: r.RouteEvidence = 
 
 
 def test_the_allowed_loss_is_that_of_served_calls() -> None:
-    assert r.allowed_loss(CERTIFICATE) == pytest.approx(0.05 / 0.9)
-    assert r.allowed_loss(certificate(n_served=40)) == pytest.approx(0.5)
-    assert r.allowed_loss(certificate(share_served=0.1)) == pytest.approx(0.5)
-    assert r.allowed_loss(certificate(share_served=0.1, served_limit=0.15)) == 0.15
-    assert r.allowed_loss(certificate(share_served=0.02)) == 1.0
+    assert monitor.allowed_loss(CERTIFICATE) == pytest.approx(0.05 / 0.9)
+    assert monitor.allowed_loss(certificate(n_served=40)) == pytest.approx(0.5)
+    assert monitor.allowed_loss(certificate(share_served=0.1)) == pytest.approx(0.5)
+    assert monitor.allowed_loss(certificate(share_served=0.1, served_limit=0.15)) == 0.15
+    assert monitor.allowed_loss(certificate(share_served=0.02)) == 1.0
 
 
 @pytest.mark.parametrize(
@@ -219,7 +219,7 @@ def test_deferred_calls_do_not_dilute_the_loss() -> None:
 
 def _alarms(results_RT: np.ndarray[Any, Any], of: Certificate) -> np.ndarray[Any, Any]:
     """When each of R routes of T audits is rolled back, T where it is not: `with_audit` on whole columns at once."""
-    allowed, n_audits = r.allowed_loss(of), results_RT.shape[1]
+    allowed, n_audits = monitor.allowed_loss(of), results_RT.shape[1]
     stakes = np.array([monitor._stakes(k, allowed, False)[0] for k in range(len(monitor.TILTS))])
     capital, at = np.zeros((len(results_RT), len(stakes))), np.full(len(results_RT), n_audits)
     for t in range(n_audits):

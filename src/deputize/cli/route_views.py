@@ -1,0 +1,292 @@
+"""route list, show, verify and explain: what routes are, what speaks for them, and why a call was answered as it was."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+
+from deputize.cli.ids import whole_id
+from deputize.cli.rights import tenant_of
+from deputize.cli.terminal import Terminal, pass_terminal
+from deputize.core.certificate_age import DAY_S, expired
+from deputize.core.errors import BadInput
+from deputize.core.records import Certificate, Route, RouteFile
+from deputize.store.access.roles import Right, may
+
+if TYPE_CHECKING:
+    from deputize.core.config import RouteSettings
+    from deputize.stages.refine.route_evidence import RouteEvidence
+
+
+def read_route_file(terminal: Terminal) -> RouteFile:
+    """The route file, with the routes that the user of the command may see: those of one tenant where there is one.
+
+    Raises:
+        BadInput: there is none yet.
+    """
+    from deputize.routes_file import read_routes
+
+    file = read_routes(terminal.home.routes_path, terminal.home.routes_seal)
+    if tenant := tenant_of(terminal):
+        file = msgspec.structs.replace(
+            file,
+            routes=[r for r in file.routes if r.tenant == tenant],
+            challengers=[r for r in file.challengers if r.tenant == tenant],
+            previous=[r for r in file.previous if r.tenant == tenant],
+        )
+    if not file.generation:
+        raise BadInput(f"There are no routes in {terminal.home.path} yet. `deputize convert` publishes them.")
+    return file
+
+
+def state_words(one: Route) -> str:
+    """The state of a route for a reader."""
+    return f"{one.state}, {one.share:.0%} of its calls" if one.state == "canary" else one.state
+
+
+def route_row(one: Route) -> dict[str, object]:
+    """A route as JSON shows it."""
+    certificate = msgspec.to_builtins(one.certificate) if one.certificate else None
+    return {
+        "id": one.id,
+        "task": one.task_id,
+        "task_name": one.task_name,
+        "tenant": one.tenant,
+        "state": one.state,
+        "share": one.share,
+        "threshold": one.threshold,
+        "specialist": one.specialist,
+        "certificate": certificate,
+        "uncompared": one.contract.uncompared,
+    }
+
+
+LINKED_BY = {"header": "", "history": "linked by history", "none": "calls counted as independent", "": ""}
+"""Evidence for episodes (Certificate.linked_by), in words."""
+
+
+def _calibrated_on(one: Route) -> str:
+    """Facts about the calls behind a certificate that a reader should know."""
+    found = one.certificate
+    if found is None:
+        return "-"
+    people = (
+        [] if not found.n_people else ["1 person" if found.n_people == 1 else f"{found.n_people:,} people"]
+    )
+    linked = LINKED_BY[found.linked_by]
+    return ", ".join([f"{found.n_calibration:,} units", *people, *([linked] if linked else [])])
+
+
+def _valid(one: Route, now_s: float) -> str:
+    """The day on which a certificate expires, and the calls after which it must be renewed."""
+    found = one.certificate
+    if found is None:
+        return "-"
+    if not found.created_s:
+        return "not dated"
+    parts = []
+    if found.renew_after_days:
+        end = time.strftime("%Y-%m-%d", time.gmtime(found.created_s + found.renew_after_days * DAY_S))
+        parts.append(f"{end}, expired" if expired(found, now_s) else end)
+    if found.renew_after_calls:
+        parts.append(f"{found.renew_after_calls:,} calls")
+    return " or ".join(parts) or "always"
+
+
+def _detector(certificate: Certificate | None) -> str:
+    """The share of requests unlike those trained on that are left to the LLM, as simulated when the route was made."""
+    if certificate is None:
+        return "-"
+    return "no OOD detector" if certificate.ood_power is None else f"{certificate.ood_power:.0%}"
+
+
+@click.command("list")
+@pass_terminal
+def list_routes(terminal: Terminal, /) -> None:
+    """Every route with its state, threshold and certificate."""
+    file = read_route_file(terminal)
+    document = {
+        "run_id": file.run_id,
+        "generation": file.generation,
+        "routes": [route_row(r) for r in file.routes],
+        "challengers": [route_row(r) for r in file.challengers],
+        "previous": [route_row(r) for r in file.previous],
+    }
+    rows = [
+        (
+            r.id + (" (challenger)" if r in file.challengers else ""),
+            r.task_name,
+            r.tenant,
+            state_words(r),
+            f"{r.threshold:.3f}",
+            f"{r.certificate.kind} {r.certificate.epsilon:g}/{r.certificate.delta:g}"
+            if r.certificate
+            else "none",
+            ", ".join(r.contract.uncompared) or "-",
+            _calibrated_on(r),
+            _valid(r, time.time()),
+            _detector(r.certificate),
+        )
+        for r in (*file.routes, *file.challengers)
+    ]
+    terminal.result(
+        document,
+        lambda: terminal.table(
+            (
+                "route",
+                "task",
+                "tenant",
+                "state",
+                "threshold",
+                "certificate (eps/delta)",
+                "not compared",
+                "calibrated on",
+                "valid until",
+                "unlike requests noticed",
+            ),
+            rows,
+        ),
+    )
+
+
+@click.command()
+@click.argument("route_id", metavar="ID")
+@pass_terminal
+def show(terminal: Terminal, /, route_id: str) -> None:
+    """One route: its claim, the evidence of its calls, its versions, and what was done to it."""
+    from deputize.gateway.evidence_file import read_evidence
+    from deputize.gateway.settings import read_settings
+    from deputize.stages.refine.route_evidence import unwatched
+
+    file = read_route_file(terminal)
+    id = whole_id(route_id, (r.id for r in file.routes), "route")
+    versions = [r for r in (*file.routes, *file.challengers, *file.previous) if r.id == id]
+    known, life = read_evidence(terminal.home.path), terminal.home.route_settings()
+    rows = [_version_row(r, file, known.get((r.id, r.specialist)), life) for r in versions]
+    audit_share = read_settings(terminal.home.path).audit_share
+    notes = [
+        why
+        for r in versions
+        if (why := unwatched(r, known.get((r.id, r.specialist)), audit_share=audit_share))
+    ]
+    is_readable = may(terminal.actor, Right.READ_AUDIT) and (terminal.home.path / "audit.log").exists()
+    history = _history(terminal, id) if is_readable else []
+    document = {"id": id, "versions": rows, "notes": notes, "history": history}
+
+    def write() -> None:
+        for row in rows:
+            _say_version(terminal, row)
+        for note in notes:
+            terminal.say(f"{note}.")
+        if history:
+            heads = ("when", "who", "what", "evidence or reason")
+            terminal.table(heads, [(h["at"], h["actor"], h["action"], h["detail"]) for h in history])
+
+    terminal.result(document, write)
+
+
+def _version_row(
+    one: Route, file: RouteFile, evidence: RouteEvidence | None, life: RouteSettings
+) -> dict[str, object]:
+    from deputize.stages.refine.route_life import progress
+
+    found = progress(one, evidence, life)
+    role = "challenger" if one in file.challengers else "previous" if one in file.previous else "route"
+    return {
+        "role": role,
+        **route_row(one),
+        "n_compared": evidence.state.n_audits if evidence is not None and evidence.state else 0,
+        "n_differed": evidence.n_specialist_differed if evidence is not None else 0,
+        "spent_usd": evidence.spent_usd if evidence is not None else 0.0,
+        "next": None
+        if found is None
+        else {"to": found.next_state, "share": found.next_share, **found.detail()},
+    }
+
+
+def _say_version(terminal: Terminal, row: dict[str, Any]) -> None:
+    certificate = row["certificate"]
+    share = f", {row['share']:.0%} of its calls" if row["state"] == "canary" else ""
+    if row["role"] == "previous":
+        terminal.say(f"{row['id']}: the version before was {row['specialist']}.")
+        return
+    terminal.say(f"{row['id']} ({row['task_name']}), {row['role']}: {row['state']}{share}.")
+    terminal.say(f"  specialist {row['specialist']}, served from confidence {row['threshold']:.4f}")
+    terminal.say(f"  {certificate['claim'] if certificate else 'no certificate'}")
+    terminal.say(f"  compared with the LLM: {row['n_compared']:,} calls, {row['n_differed']:,} differed")
+    if row["next"]:
+        step = row["next"]
+        to = f"{step['to']} {step['share']:.0%}" if step["to"] == "canary" else step["to"]
+        terminal.say(
+            f"  next: {to}, at an e-value of {step['wanted']}; now {step['e_value']} by {step['compared']} calls, of which "
+            f"{step['differed']} differed ({float(step['allowed']):.1%} allowed)"
+        )
+
+
+def _history(terminal: Terminal, route_id: str, most: int = 20) -> list[dict[str, str]]:
+    """The newest changes of a route, oldest first."""
+    entries = [
+        e for e in terminal.home.audit.entries() if e.subject == route_id and e.action.startswith("route.")
+    ][-most:]
+    return [
+        {
+            "at": time.strftime("%Y-%m-%d %H:%M", time.gmtime(e.at)),
+            "actor": e.actor,
+            "action": e.action,
+            "detail": ", ".join(f"{name} {value}" for name, value in e.detail.items()),
+        }
+        for e in entries
+    ]
+
+
+@click.command()
+@click.argument("route_id", metavar="ID")
+@click.option("--challenger", is_flag=True, help="The certificate of the route's challenger.")
+@pass_terminal
+def verify(terminal: Terminal, /, route_id: str, challenger: bool) -> None:
+    """Compute a route's certificate again from its sealed run and the store, and say what differs.
+
+    Its specialist is asked the calibration calls once more. Exit code 1 where something differs, 0 where all that can be
+    computed is equal.
+    """
+    from deputize.pipeline.certificate_check import check_certificate, summary_of
+
+    file = read_route_file(terminal)
+    id = whole_id(route_id, (r.id for r in file.routes), "route")
+    one = next((r for r in (file.challengers if challenger else file.routes) if r.id == id), None)
+    if one is None:
+        raise BadInput(f"Route {id} has no challenger.")
+    with terminal.progress() as progress:
+        found = check_certificate(terminal.home, one, progress=progress)
+    document = {**msgspec.to_builtins(found), "equal": found.is_equal, "summary": summary_of(found)}
+    terminal.result(document, lambda: terminal.say(summary_of(found)))
+    if found.differences:
+        raise click.exceptions.Exit(1)
+
+
+@click.command()
+@click.argument("call_id", metavar="CALL_ID")
+@pass_terminal
+def explain(terminal: Terminal, /, call_id: str) -> None:
+    """Say why a call was answered by the model that it was (its id: x-deputize-request-id). Shows no text of it."""
+    from deputize.router.reason_words import explained
+    from deputize.routes_file import read_routes
+
+    (call, *audits) = terminal.home.store.get([call_id, f"{call_id}-audit"])
+    if call is None:
+        raise BadInput(
+            f"There is no call {call_id!r} in {terminal.home.path}, or it cannot be read any more."
+        )
+    decision = call.decision
+    id = decision.route_id if decision is not None else ""
+    one = next((r for r in read_routes(terminal.home.routes_path, terminal.home.routes_seal).routes if r.id == id), None)
+    lines = explained(call, one)
+    for audit in audits:
+        if audit is not None and audit.decision is not None and audit.decision.shadow_agrees is not None:
+            said = "agreed" if audit.decision.shadow_agrees else "differed"
+            lines.append(f"It was audited: the LLM's answer {said}.")
+    document = {"call_id": call_id, "decision": decision, "lines": lines}
+    terminal.result(document, lambda: terminal.say("\n".join(lines)))

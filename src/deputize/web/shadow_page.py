@@ -1,0 +1,32 @@
+"""The page of a comparison in shadow: one file without scripts, numbers only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from deputize.files import write_atomic
+from deputize.web import figures
+
+
+def write_comparison(path: Path, comparison: Mapping[str, Any]) -> Path:
+    """Writes the page of a comparison (stages.refine.shadow_comparison, with `next` and `until`) as a whole or not at all."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_atomic(path, comparison_page(comparison).encode())
+    return path
+
+
+def comparison_page(comparison: Mapping[str, Any]) -> str:
+    """The page as HTML."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("deputize.web", "templates"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters.update(share=figures.share, usd=figures.usd, count=figures.count, day=figures.day)
+    return environment.get_template("shadow.html.j2").render(c=comparison)
