@@ -282,7 +282,10 @@ def explain(terminal: Terminal, /, call_id: str) -> None:
         )
     decision = call.decision
     id = decision.route_id if decision is not None else ""
-    one = next((r for r in read_routes(terminal.home.routes_path, terminal.home.routes_seal).routes if r.id == id), None)
+    one = next(
+        (r for r in read_routes(terminal.home.routes_path, terminal.home.routes_seal).routes if r.id == id),
+        None,
+    )
     lines = explained(call, one)
     for audit in audits:
         if audit is not None and audit.decision is not None and audit.decision.shadow_agrees is not None:

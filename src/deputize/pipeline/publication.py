@@ -67,9 +67,7 @@ def publish_routes(
         written = update_routes(home.routes_path, change, home.routes_seal)
     except (BadInput, Tampered):
         # which routes a person had closed is not known any more, so all begin in shadow
-        written = write_routes(
-            home.routes_path, published(RouteFile(run_id=""), fresh, []), home.routes_seal
-        )
+        written = write_routes(home.routes_path, published(RouteFile(run_id=""), fresh, []), home.routes_seal)
     present = {route.id: route.specialist for route in written.routes}
     for route in (*written.routes, *written.challengers):
         if route.run_id:
