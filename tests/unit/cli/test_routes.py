@@ -158,12 +158,12 @@ def test_the_list_says_what_a_certificate_rests_on_and_how_long_it_holds(
 
 def test_an_id_may_be_shortened_and_a_reason_is_kept(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     routes = [route("route-abc"), route("route-abd", keys=["k2"])]
-    write_routes(home / "routes.json", RouteFile(run_id="0001", routes=routes))
+    write_routes(home / "routes.json", RouteFile(run_id="0001", routes=routes), Home(home).routes_seal)
     assert run(["--home", str(home), "route", "close", "ab"]) == 3
     assert "more than one route: route-abc, route-abd" in capsys.readouterr().err
     assert run(["--home", str(home), "route", "close", "abc", "--reason", "too slow"]) == 0
     assert state(home, "route-abc")[0] == "closed" and state(home, "route-abd")[0] == "live"
-    (entry,) = AuditLog(home, KeyRing.open(home)).entries()
+    (entry,) = [e for e in AuditLog(home, KeyRing.open(home)).entries() if e.action == "route.close"]
     assert (entry.subject, entry.detail["reason"], entry.detail["before"]) == (
         "route-abc",
         "too slow",
@@ -178,7 +178,7 @@ def with_versions(home: Path) -> None:
         challengers=[route("r1", specialist="runs/new", state="shadow")],
         previous=[route("r1", specialist="runs/old")],
     )
-    write_routes(home / "routes.json", file)
+    write_routes(home / "routes.json", file, Home(home).routes_seal)
 
 
 def test_a_challenger_is_promoted_and_rolled_back_beside_its_route(home: Path) -> None:

@@ -22,7 +22,9 @@ from deputize.testing import call
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     routes = [route("r1", state="closed"), route("r2", state="closed", certificate=None, keys=["k2"])]
-    write_routes(tmp_path / "routes.json", RouteFile(run_id="0001", routes=routes))
+    write_routes(
+        tmp_path / "routes.json", RouteFile(run_id="0001", routes=routes), Home(tmp_path).routes_seal
+    )
     return tmp_path
 
 
@@ -34,7 +36,7 @@ def test_a_comparison_begins_with_its_limits(home: Path, capsys: pytest.CaptureF
     assert (one.shadow.share, one.shadow.budget_usd, one.shadow.only_compare) == (0.5, 3.0, True)
     assert one.shadow.until_s == pytest.approx(time.time() + 7 * 86_400, abs=60)
     assert read_evidence(home)[("r1", "runs/x")].since_s == pytest.approx(time.time(), abs=60)
-    (entry,) = AuditLog(home, KeyRing.open(home)).entries()
+    (entry,) = [e for e in AuditLog(home, KeyRing.open(home)).entries() if e.action == "route.shadow"]
     assert (entry.action, entry.detail["reason"]) == ("route.shadow", "a look")
     assert run(["--home", str(home), "shadow", "start", "r2"]) == 2
     assert "no certificate" in capsys.readouterr().err
