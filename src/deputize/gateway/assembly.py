@@ -103,9 +103,8 @@ class RunningGateway:
         self._routes = RouteWatcher(
             home.routes_path, self.metrics, poll_s=settings.route_poll_s, seal=home.routes_seal
         )
-        pool = self._specialists
-        if pool is None:
-            pool = self._specialists = make_engine(settings.engine, home.path, home.models_path)
+        if self._specialists is None:
+            self._specialists = make_engine(settings.engine, home.path, home.models_path)
         self._pool_started = False
         self._life = home.route_settings()
         self._prices = load_prices(self._home)
