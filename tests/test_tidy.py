@@ -94,12 +94,17 @@ TABLES = {
     **{
         f"src/deputize/privacy/detectors/rules/{name}.py": "tables of patterns, one a line"
         for name in (
+            "addresses_by_language",
             "formatted_ids",
             "health",
             "keys_and_passwords",
+            "named_fields",
+            "names_by_language",
             "people_and_places",
+            "phones",
             "record_numbers",
             "rule",
+            "world_numbers",
         )
     },
     **{
@@ -109,6 +114,16 @@ TABLES = {
     "src/deputize/stages/collect/importers/field_names.py": "names in use for one thing, which belong in one row",
     "tests/contracts/importer_samples.py": "samples, one on a screen, that the formatter would spread over pages",
     "src/deputize/stages/collect/importers/wrapped_records.py": "names of wrappers, which belong on one screen",
+    "src/deputize/privacy/national_ids.py": "one row for each state",
+    "src/deputize/privacy/scripts.py": "one row for each script",
+    **{
+        f"tests/unit/privacy/{name}.py": "samples, which belong in one row each"
+        for name in (
+            "detectors/rules/test_addresses_by_language",
+            "test_national_ids",
+            "test_spelled_numbers",
+        )
+    },
     "src/deputize/privacy/entity_types.py": "groups of types, which belong on one screen",
 }
 

@@ -77,7 +77,19 @@ def _dated(at: str, then: Check | None = None, months: Sequence[int] = (0,)) -> 
     return check
 
 
-_D = [[(i + j) % 5 if i < 5 and j < 5 else (i + j) % 5 + 5 if i < 5 else (i - j) % 5 + 5 if j < 5 else (i - j) % 5 for j in range(10)] for i in range(10)]  # fmt: skip
+_D = [
+    [
+        (i + j) % 5
+        if i < 5 and j < 5
+        else (i + j) % 5 + 5
+        if i < 5
+        else (i - j) % 5 + 5
+        if j < 5
+        else (i - j) % 5
+        for j in range(10)
+    ]
+    for i in range(10)
+]
 _P = [[0, 1, 2, 3, 4, 5, 6, 7, 8, 9], [1, 5, 7, 6, 2, 8, 3, 0, 9, 4]]
 while len(_P) < 8:
     _P.append([_P[1][n] for n in _P[-1]])

@@ -29,8 +29,8 @@ from deputize.privacy.replace.number_forms import (
     other_phone,
     refill,
 )
-from deputize.privacy.replace.spelled_numbers import other_digit_words
 from deputize.privacy.scripts import WORD, character_like, locale_of
+from deputize.privacy.spelled_numbers import other_digit_words
 
 MAX_SHIFT_WEEKS = 26
 

@@ -6,7 +6,7 @@ import re
 
 from deputize.privacy.check_digits import digits_of, is_luhn
 from deputize.privacy.detectors.rules.rule import Rule, beginnings
-from deputize.privacy.replace.spelled_numbers import DIGIT_WORDS, SPELLED_NUMBER
+from deputize.privacy.spelled_numbers import DIGIT_WORDS, SPELLED_NUMBER
 
 _NUMBER_WORD = (
     r"(?:numbers?|num\.?|no\.?|nr\.?|n[°ºo]\.?|numéro|numero|número|nummer|numer|numaras[ıi]|card|code|is|est|es|ist|lautet|to|é|jest|"

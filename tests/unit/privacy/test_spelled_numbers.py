@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from deputize.privacy.replace.spelled_numbers import SPELLED_NUMBER, other_digit_words
+from deputize.privacy.spelled_numbers import SPELLED_NUMBER, other_digit_words
 
 
 @pytest.mark.parametrize(
