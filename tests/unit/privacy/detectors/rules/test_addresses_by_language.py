@@ -14,9 +14,9 @@ def found(text: str) -> set[str]:
 @pytest.mark.parametrize(
     "address",
     [
-        "61 boulevard Voltaire", "107 avenue Jean-Jaurès", "Plaza del Sol 78, 3º B", "Avenida de América 80", "Rua Quinze de Novembro, 419, apto 55",
-        "Av. Paulista, 40, apto 108", "ul. 3 Maja 81/33", "al. Niepodległości 56/27", "Menekşe Sokak No:161 D:14", "Hinterm Deich 139",
-        "西湖区文三路296号6栋1796室", "北区梅田2-26-4", "شارع الملك فهد، مبنى 209، شقة 24", "मकान नंबर 456, सेक्टर 14", "14 Harewood Mews",
+        "18 boulevard Arago", "23 avenue Gambetta", "Plaza Mayor 14, 2º A", "Avenida de Cádiz 31", "Rua Sete de Setembro, 207, apto 12",
+        "Av. Ipiranga, 85, apto 61", "ul. 1 Maja 26/7", "al. Piłsudskiego 9/14", "Papatya Sokak No:38 D:5", "Hinterm Hof 42",
+        "朝阳区建国路118号3栋0905室", "中区栄3-15-8", "شارع الأمير سلطان، مبنى 47، شقة 8", "मकान नंबर 83, सेक्टर 22", "9 Linden Mews",
     ],
 )  # fmt: skip
 def test_found(address: str) -> None:
