@@ -376,7 +376,15 @@ def test_two_hundred_identifiers_and_what_one_person_alone_says_are_nowhere_in_c
         with Home(home) as opened:
             report = convert(
                 opened,
-                Convert(models=(name,), epsilon=0.2, delta=0.2, minutes=2.0, min_calls=20, explore=True),
+                Convert(
+                    models=(name,),
+                    epsilon=0.2,
+                    delta=0.2,
+                    minutes=2.0,
+                    min_calls=20,
+                    explore=True,
+                    split=(0.45, 0.10, 0.25, 0.20),
+                ),
                 paths=[_as_a_log(source / "log.jsonl", calls[len(calls) // 2 :])],
                 progress=lambda what, *_: said.append(what),
             )

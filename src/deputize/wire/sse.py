@@ -94,7 +94,7 @@ def _cut(buffer: bytes | bytearray, searched: int) -> tuple[list[SseFrame], int]
     """
     frames: list[SseFrame] = []
     start = 0
-    if b"\r" in buffer:
+    if buffer.find(b"\r", searched) >= 0:  # not from the start: a long frame comes in many pieces
         # a carriage return at the very end may be half of \r\n: the regex still cuts at a blank line there, and the
         # stray \n of the next read becomes an empty frame, which every reader ignores
         for match in _BLANK.finditer(buffer, searched):

@@ -31,7 +31,7 @@ from deputize.routes_file import read_routes
 from deputize.specialists.predictor import SpecialistPredictor, load
 
 N_CALLS = 1000
-ODD = "bob (at) gmail (dot) com"
+ODD = "kQ7zL2mX9vB4nR8tW3yP6cD"
 """The verification pass quarantines calls with this."""
 
 

@@ -48,6 +48,11 @@ ELSEWHERE = {
     "route promote": "test_routes",
     "keys revoke": "below",
     "raw approve": "test_rights",
+    "subject export": "test_subject",
+    "route verify": "test_route_views",
+    "route explain": "test_route_views",
+    "shadow show": "test_shadow",
+    "shadow start": "test_shadow",
 }
 NOTHING_TO_NOTE = {
     "demo",
@@ -64,6 +69,8 @@ NOTHING_TO_NOTE = {
     "audit verify",
     "audit list",
     "raw list",
+    "subject record",
+    "route show",
 }
 """No call, no curated text, no key of the store: files in clear, the user's own files, names of keys and requests."""
 

@@ -47,6 +47,8 @@ def test_closed_answers_get_the_cheap_readers_and_open_ones_are_written(
         "label-lora": "head",
         "closed-linear": "linear",
         "closed-lora": "head",
+        "label-linear+lora": "cascade",
+        "closed-linear+lora": "cascade",
         "values-lora": "decoder",
         "action-linear": "pointer",
         "action-lora": "decoder",

@@ -54,8 +54,8 @@ class FrozenMethod:
         return encoder if catalogue.is_fetched(encoder, context.models_dir) else context.base_model
 
     def plan(self, task: Task, probe: TaskProbe) -> MethodPlan:
-        """Not worth training where a linear model answers all calls within the loss asked for."""
-        return not_needed(probe) or MethodPlan(train=True)
+        """Not worth training where a linear model answers all calls within the loss asked for, nor possible where it fits none."""
+        return not_needed(probe) or MethodPlan(train=probe.linear_fits)
 
     def train(self, job: TrainingJob, context: TrainingContext, budget_s: float) -> Trained | None:
         """None where answers are not closed. Where time is short, the head learns from a part of train, drawn by the seed."""
