@@ -14,9 +14,9 @@ from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from deputize.core.config import Privacy, RouteSettings, StoreSettings, sentence
 from deputize.core.errors import BadInput, StoreError, UsageError
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from deputize.store.keys.keyring import KeyRing
 
 _log = logging.getLogger("deputize.home")
+
+S = TypeVar("S", bound=BaseModel)
 
 
 class Home:
@@ -244,16 +246,19 @@ class Home:
         """
         return read_toml(self.config_path).get(name, {})
 
+    def _settings(self, name: str, kind: type[S]) -> S:
+        try:
+            return kind.model_validate(self.table(name))
+        except ValidationError as error:
+            raise BadInput(f"{self.config_path}, [{name}]: {sentence(error)}") from None
+
     def privacy(self) -> Privacy:
         """`[privacy]` of config.toml.
 
         Raises:
             BadInput: it holds something else.
         """
-        try:
-            return Privacy.model_validate(self.table("privacy"))
-        except ValidationError as error:
-            raise BadInput(f"{self.config_path}, [privacy]: {sentence(error)}") from None
+        return self._settings("privacy", Privacy)
 
     def store_settings(self) -> StoreSettings:
         """`[store]` of config.toml.
@@ -261,10 +266,7 @@ class Home:
         Raises:
             BadInput: it holds something else.
         """
-        try:
-            return StoreSettings.model_validate(self.table("store"))
-        except ValidationError as error:
-            raise BadInput(f"{self.config_path}, [store]: {sentence(error)}") from None
+        return self._settings("store", StoreSettings)
 
     def route_settings(self) -> RouteSettings:
         """`[routes]` of config.toml.
@@ -272,10 +274,7 @@ class Home:
         Raises:
             BadInput: it holds something else.
         """
-        try:
-            return RouteSettings.model_validate(self.table("routes"))
-        except ValidationError as error:
-            raise BadInput(f"{self.config_path}, [routes]: {sentence(error)}") from None
+        return self._settings("routes", RouteSettings)
 
     def retention(self) -> dict[str, float]:
         """`[retention]` of config.toml: tenant (or "*") -> days that its calls are kept; {} where all are kept for good.

@@ -67,9 +67,7 @@ def convert(
         UsageError: another process converts this home, or no tenant is named of several.
     """
     with home.exclusive("run"):
-        began = time.monotonic()
-        imported = _import(home, list(paths), agent, log_format, progress)
-        import_s = time.monotonic() - began if imported is not None else None
+        imported, import_s = _import(home, list(paths), agent, log_format, progress)
         chosen = tenant or only_tenant(home, config)
         return _convert_one(home, config, chosen, imported, import_s, progress, fresh, stop_after)
 
@@ -92,9 +90,7 @@ def convert_all(
         As `convert`; BadInput only where that holds for every tenant.
     """
     with home.exclusive("run"):
-        began = time.monotonic()
-        imported = _import(home, list(paths), agent, log_format, progress)
-        import_s = time.monotonic() - began if imported is not None else None
+        imported, import_s = _import(home, list(paths), agent, log_format, progress)
         tenants = tenants_to_convert(home, config)
         reports: list[dict[str, Any]] = []
         failed: BadInput | None = None
@@ -155,12 +151,15 @@ def only_tenant(home: Home, config: Convert) -> str:
 
 def _import(
     home: Home, paths: list[Path | str], agent: str, log_format: str, progress: Progress
-) -> Imported | None:
+) -> tuple[Imported | None, float | None]:
+    """What was imported and the seconds it took; nothing where there are no logs."""
     if not paths:
-        return None
+        return None, None
     from deputize.stages.collect.import_logs import import_paths
 
-    return import_paths(home.store, home.keyring, paths, log_format, agent, progress)
+    began = time.monotonic()
+    imported = import_paths(home.store, home.keyring, paths, log_format, agent, progress)
+    return imported, time.monotonic() - began
 
 
 def run_stage(

@@ -68,16 +68,22 @@ def call_strings(call: Call) -> Iterator[tuple[str, str]]:
 
 def schema_strings(value: Any) -> Iterator[str]:
     """Every string of a tool or of a response format, names and keys included."""
+    return _json_strings(value, lambda key: True)
+
+
+def _json_strings(value: Any, takes_key: Callable[[str], bool]) -> Iterator[str]:
+    """The strings of a JSON value that are not empty, and those of its keys that are taken."""
     if isinstance(value, str):
         if value:
             yield value
     elif isinstance(value, dict):
         for key, inner in value.items():
-            yield str(key)
-            yield from schema_strings(inner)
+            if takes_key(key):
+                yield key
+            yield from _json_strings(inner, takes_key)
     elif isinstance(value, list):
         for inner in value:
-            yield from schema_strings(inner)
+            yield from _json_strings(inner, takes_key)
 
 
 def rewrite_schema(value: Any, change: Change) -> Any:
@@ -167,17 +173,7 @@ def parse_json(text: str) -> Any:
 
 def leaves(value: Any) -> Iterator[str]:
     """The strings of a JSON value, and those of its keys that are more than an identifier."""
-    if isinstance(value, str):
-        if value:
-            yield value
-    elif isinstance(value, dict):
-        for key, inner in value.items():
-            if not _IDENTIFIER.fullmatch(key):
-                yield key
-            yield from leaves(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from leaves(inner)
+    return _json_strings(value, lambda key: not _IDENTIFIER.fullmatch(key))
 
 
 def rewrite_value(value: Any, change: Change) -> Any:
