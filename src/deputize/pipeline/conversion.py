@@ -152,7 +152,7 @@ def only_tenant(home: Home, config: Convert) -> str:
 def _import(
     home: Home, paths: list[Path | str], agent: str, log_format: str, progress: Progress
 ) -> tuple[Imported | None, float | None]:
-    """What was imported and the seconds it took; nothing where there are no logs."""
+    """The summary of the import and the seconds it took; None where there are no logs."""
     if not paths:
         return None, None
     from deputize.stages.collect.import_logs import import_paths
