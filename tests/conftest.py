@@ -9,6 +9,11 @@ import pytest
 from tests import tiny_encoder, tiny_gliner, tiny_model
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Bytes are named by their argument: two processes that compress the same text give it two times of day."""
+    return argname if isinstance(val, bytes) else None
+
+
 @pytest.fixture(scope="session")
 def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a tiny random encoder."""

@@ -242,6 +242,8 @@ class Specialist(Record):
     """Mean over validation, in tokens of the model."""
     prompt_tokens_after: float | None = None
     validation_accuracy: float | None = None
+    validation_coverage: float | None = None
+    """Share of validation that it could serve at about the loss asked for, by hindsight; null where too little was predicted."""
     seed: int = 0
     base_sha256: str = ""
     checksums: dict[str, str] = msgspec.field(default_factory=dict)
@@ -262,6 +264,9 @@ class Finetuned(Record):
 
     specialists: list[Specialist]
     refused: dict[str, str] = msgspec.field(default_factory=dict)
+    """By task without a specialist: why."""
+    not_needed: dict[str, list[Candidate]] = msgspec.field(default_factory=dict)
+    """By task: planned methods that were not trained, because a cheaper one left them nothing to add."""
 
 
 class TestScore(Record):

@@ -164,6 +164,16 @@ def coverage_at(
     return float(shares[best]), float(ranked[best])
 
 
+def coverage_around(
+    confidence_N: ArrayLike, loss_N: ArrayLike, epsilon: float, counts_N: ArrayLike | None = None
+) -> float:
+    """The share a method could serve at about this loss: `coverage_at`, averaged over epsilon / 2, epsilon and 2 epsilon.
+
+    One epsilon alone is decided by one or two errors on a small validation split. Arguments as of `coverage_at`.
+    """
+    return sum(coverage_at(confidence_N, loss_N, epsilon * f, counts_N)[0] for f in (0.5, 1.0, 2.0)) / 3
+
+
 def curve(
     confidence_N: ArrayLike,
     loss_N: ArrayLike,

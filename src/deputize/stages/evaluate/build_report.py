@@ -66,7 +66,7 @@ def build(
         scope=config.scope,
         source=_source(curated, n_skipped, skipped or {}, config),
         curate=_curation(curated, n_missing_from_store),
-        tasks=[t.entry(n_code_calls, whole.usd, selected) for t in tasks],
+        tasks=[t.entry(n_code_calls, whole.usd, selected, finetuned) for t in tasks],
         unassigned=discovered.unassigned,
         earlier_routes=list(earlier),
         total=totals(

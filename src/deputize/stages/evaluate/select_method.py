@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from deputize.core.artifacts import Specialist
+from deputize.scoring.intervals import coverage_around
 from deputize.stages.evaluate.evaluation import Evaluation
 
 MARGINS = (0.02, 0.05)
@@ -37,11 +38,8 @@ def in_order_of_cost(specialists: Sequence[Specialist], plan: Sequence[str]) -> 
 
 
 def validation_score(validation: Evaluation, epsilon: float) -> float:
-    """The share a method could serve at about this loss: hindsight coverage, averaged over epsilon / 2, epsilon, 2 epsilon.
-
-    One epsilon alone is decided by one or two errors on a small validation split.
-    """
-    return sum(validation.coverage_at(epsilon * factor) for factor in (0.5, 1.0, 2.0)) / 3
+    """The share of the calls meant for code that a method could serve at about this loss."""
+    return coverage_around(validation.confidence_N, validation.loss_N, epsilon, validation.counts_N)
 
 
 def is_decided(validation: Evaluation, epsilon: float) -> bool:

@@ -9,7 +9,7 @@ from functools import reduce
 
 import msgspec
 
-from deputize.core.artifacts import Selected, Specialist, TaskResult
+from deputize.core.artifacts import Finetuned, Selected, Specialist, TaskResult
 from deputize.core.config import AUDIT_SHARE, RouteSettings
 from deputize.core.records import Certificate, Contract, Example, Task
 from deputize.core.report_schema import (
@@ -85,13 +85,16 @@ class TaskFigures:
         """Cost of the LLM for the calls that are not served."""
         return self.spend.usd * (1 - self.share_of_cost_served)
 
-    def entry(self, n_code_calls: int, llm_usd: float, selected: Selected) -> ReportTask:
+    def entry(
+        self, n_code_calls: int, llm_usd: float, selected: Selected, finetuned: Finetuned
+    ) -> ReportTask:
         """The task in the report.
 
         Args:
             n_code_calls: calls of the whole log meant for code.
             llm_usd: cost of the LLM for them.
             selected: models that were considered for the task, and whether it could be certified.
+            finetuned: methods that were not needed.
         """
         task, result = self.task, self.result
         return ReportTask(
@@ -108,7 +111,7 @@ class TaskFigures:
             signature=task.signature,
             template=task.template,
             contract=_contract(task.contract),
-            candidates=selected.candidates.get(task.id, []),
+            candidates=[*selected.candidates.get(task.id, []), *finetuned.not_needed.get(task.id, [])],
             specialist=self._specialist(),
             leak_tests=[
                 ReportLeakTest(method=s.method, **msgspec.structs.asdict(s.leak))

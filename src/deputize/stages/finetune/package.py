@@ -17,6 +17,7 @@ from deputize.core.contracts import agree
 from deputize.core.ood_detector_power import OutOfDistributionDetectorPower
 from deputize.core.records import Request
 from deputize.scoring.certificates import NEVER
+from deputize.scoring.intervals import coverage_around
 from deputize.specialists import catalogue
 from deputize.specialists.base import RawPrediction, TextPredictor
 from deputize.specialists.confidence import ConfidenceCalibration, fit_calibration
@@ -31,6 +32,8 @@ MAX_VALIDATION = 256
 """Validation examples that are predicted for calibration."""
 MAX_COUNTED = 48
 """Validation examples whose tokens are counted."""
+MIN_COVERAGE = 20
+"""Predictions of validation below which the share that could be served is not told."""
 
 
 def package(trained: Trained, job: TrainingJob, context: TrainingContext) -> Specialist:
@@ -66,6 +69,7 @@ def package(trained: Trained, job: TrainingJob, context: TrainingContext) -> Spe
         prompt_tokens_before=before,
         prompt_tokens_after=after,
         validation_accuracy=float(predicted.right_N.mean()) if len(predicted.right_N) else None,
+        validation_coverage=_coverage(predicted, context.config.epsilon),
         seed=context.config.seed,
         base_sha256=trained.base_sha256,
         checksums={str(path.relative_to(fresh)): catalogue.sha256_of(path) for path in files},
@@ -125,6 +129,12 @@ def _calibrate(trained: Trained, examples: TrainingSet) -> tuple[ConfidenceCalib
         NEVER if p.answer is None else calibration.confidence(p.raw_confidence) for p in predictions
     ]
     return calibration, Predicted(np.array(confidence, dtype=float), np.array(right, dtype=bool))
+
+
+def _coverage(predicted: Predicted, epsilon: float) -> float | None:
+    if len(predicted.right_N) < MIN_COVERAGE:
+        return None
+    return coverage_around(predicted.confidence_N, ~predicted.right_N, epsilon)
 
 
 def predict_within(predictor: TextPredictor, texts: Sequence[str], seconds: float) -> list[RawPrediction]:

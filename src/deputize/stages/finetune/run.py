@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from deputize.core.artifacts import Curated, Discovered, Finetuned, Selected, Specialist
+from deputize.core.artifacts import Candidate, Curated, Discovered, Finetuned, Selected, Specialist
 from deputize.core.config import Convert
 from deputize.core.deadline import Deadline
 from deputize.core.errors import BadInput
@@ -30,6 +30,9 @@ from deputize.stages.finetune.methods.cascade_method import CascadeMethod
 from deputize.stages.finetune.methods.registry import find_methods
 from deputize.stages.finetune.package import package
 from deputize.stages.finetune.schedule import Schedule
+
+LEAST_GAIN = 0.05
+"""Share of a task's calls that a more expensive method must be able to add to be trained at all."""
 
 
 def run(
@@ -70,10 +73,11 @@ def run(
             jobs += jobs_of(examples, plan, context, out_dir)
             if not examples.train:
                 refused[task.id] = "no example may be trained on"
-    done = _train_all(jobs, deadline, context, refused)
+    done, not_needed = _train_all(jobs, deadline, context, refused)
     return Finetuned(
         specialists=_in_order(done, discovered.tasks),
         refused={task: why for task, why in refused.items() if task not in {s.task_id for s in done}},
+        not_needed=not_needed,
     )
 
 
@@ -99,18 +103,40 @@ def jobs_of(
 
 def _train_all(
     jobs: list[TrainingJob], deadline: Deadline, context: TrainingContext, refused: dict[str, str]
-) -> list[Specialist]:
-    """The specialists; why a task has none is put into `refused`."""
+) -> tuple[list[Specialist], dict[str, list[Candidate]]]:
+    """(the specialists, methods that were not needed by task); why a task has no specialist is put into `refused`."""
     done: list[Specialist] = []
-    rate = 0.0
-    if any(job.method.tunes_base_model for job in jobs):
-        rate = first_guess(context.base_model, context.models_dir)
-    schedule = Schedule(jobs, deadline, rate)
-    for at, job in enumerate(schedule.unlimited):
-        context.progress(f"training {job.name}", at, len(schedule.unlimited))
+    not_needed: dict[str, list[Candidate]] = {}
+    unlimited = [job for job in jobs if not job.method.tunes_base_model]
+    for at, job in enumerate(unlimited):
+        if why := nothing_to_add(job, done):
+            not_needed.setdefault(job.task.id, []).append(why)
+            continue
+        context.progress(f"training {job.name}", at, len(unlimited))
         specialist = train(job, context, deadline.left_s())
         if specialist is not None:
             done += [specialist, *cascades(specialist, job, done, context, deadline)]
+    limited: list[TrainingJob] = []
+    for job in jobs:
+        if job.method.tunes_base_model:
+            if why := nothing_to_add(job, done):
+                not_needed.setdefault(job.task.id, []).append(why)
+            else:
+                limited.append(job)
+    _train_limited(limited, done, deadline, context, refused)
+    return done, not_needed
+
+
+def _train_limited(
+    jobs: list[TrainingJob],
+    done: list[Specialist],
+    deadline: Deadline,
+    context: TrainingContext,
+    refused: dict[str, str],
+) -> None:
+    """Adds the specialists of the jobs that share the time; those of tasks that have one already come last."""
+    rate = first_guess(context.base_model, context.models_dir) if jobs else 0.0
+    schedule = Schedule(jobs, {s.task_id for s in done}, deadline, rate)
     for job, budget_s in schedule:
         if schedule.is_too_short(job, budget_s) and finished(job) is None:
             refused.setdefault(job.task.id, schedule.refusal(job, budget_s))
@@ -123,7 +149,22 @@ def _train_all(
         if specialist is not None:
             done += [specialist, *cascades(specialist, job, done, context, deadline)]
             schedule.done(job, specialist.tokens_per_s)
-    return done
+
+
+def nothing_to_add(job: TrainingJob, done: Sequence[Specialist]) -> Candidate | None:
+    """Why a job is left out: a fast specialist of its task could serve nearly all of validation; None where none could.
+
+    A more expensive method is chosen only where it serves more by a margin, so its training would be in vain.
+    """
+    for fast in done:
+        if fast.task_id != job.task.id or not fast.is_fast or fast.cost >= job.method.cost:
+            continue
+        coverage = fast.validation_coverage
+        if coverage is None or coverage < 1 - LEAST_GAIN or (fast.leak is not None and fast.leak.leaks):
+            continue
+        note = f"not trained: {fast.method} could serve {coverage:.0%} of validation, so it has too little to add"
+        return Candidate(model=job.method.name, note=note)
+    return None
 
 
 def cascades(

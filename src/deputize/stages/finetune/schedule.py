@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 
 import numpy as np
 
@@ -19,25 +19,22 @@ LEAST_EPOCHS = 0.25
 class Schedule:
     """Jobs in order, each with the seconds it may take; learns the speed of training as it goes."""
 
-    def __init__(self, jobs: Sequence[TrainingJob], deadline: Deadline, tokens_per_s: float) -> None:
+    def __init__(
+        self, jobs: Sequence[TrainingJob], competing: Set[str], deadline: Deadline, tokens_per_s: float
+    ) -> None:
         """
         Args:
-            jobs: of all methods.
+            jobs: those that tune the base model.
+            competing: ids of tasks that have a specialist already.
             deadline: for training and evaluation together.
             tokens_per_s: a first guess of the speed of training.
         """
         self.deadline, self.tokens_per_s = deadline, tokens_per_s
-        self.unlimited = [job for job in jobs if not job.method.tunes_base_model]
-        """Trained first, whatever the time."""
-        has_other = {job.task.id for job in self.unlimited}
-        limited = sorted(
-            (job for job in jobs if job.method.tunes_base_model),
-            key=lambda job: (_work(job), job.folder.name),
-        )
+        by_work = sorted(jobs, key=lambda job: (_work(job), job.folder.name))
         # a task without any other method comes first: elsewhere the language model only competes, there it is all there is
         self._groups = (
-            [job for job in limited if job.task.id not in has_other],
-            [job for job in limited if job.task.id in has_other],
+            [job for job in by_work if job.task.id not in competing],
+            [job for job in by_work if job.task.id in competing],
         )
         self._kept_s = 0.0
 

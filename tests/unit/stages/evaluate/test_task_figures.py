@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from deputize.core.artifacts import Selected, TaskResult
+from deputize.core.artifacts import Candidate, Finetuned, Selected, TaskResult
 from deputize.scoring.costs import load_prices
 from deputize.stages.evaluate.task_figures import TaskFigures
 
@@ -26,7 +26,9 @@ def test_a_refused_task_stays_with_the_llm(world: Callable[..., Any]) -> None:
     one = figures(world(n_calls=100), TaskResult(task_id="t1", refusal_reason="too few"))
     assert not one.routed and one.chosen is None and one.share_served == 0.0
     assert one.llm_usd_left == one.spend.usd > 0 and one.specialist_usd == one.deferred_usd == 0.0
-    entry = one.entry(200, 2 * one.spend.usd, NOTHING)
+    row = Candidate(model="lora", note="not trained: linear could serve 99 %")
+    entry = one.entry(200, 2 * one.spend.usd, NOTHING, Finetuned(specialists=[], not_needed={"t1": [row]}))
+    assert entry.candidates == [row]
     assert entry.specialist is None and entry.refusal_reason == "too few" and entry.certificate is None
     assert entry.share_of_calls == 0.5 and entry.share_of_cost == pytest.approx(0.5)
 
@@ -44,7 +46,7 @@ def test_a_served_task_pays_the_specialist_at_every_call_and_the_llm_at_the_rest
     assert one.specialist_usd == pytest.approx(asked_usd * one.share_served)
     assert one.specialist_usd + one.deferred_usd == pytest.approx(asked_usd)
     assert one.llm_usd_left == pytest.approx(one.spend.usd * (1 - result.held_out.share_of_cost_served))
-    entry = one.entry(3000, one.spend.usd, NOTHING)
+    entry = one.entry(3000, one.spend.usd, NOTHING, w.finetuned)
     assert entry.specialist is not None and entry.specialist.seconds_per_call == 0.5
     assert entry.cost.routed_usd == pytest.approx(one.llm_usd_left + asked_usd + one.audit_usd)
     assert (

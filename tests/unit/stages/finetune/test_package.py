@@ -77,6 +77,7 @@ def test_the_card_says_what_was_measured_and_everything_else_is_gone(tmp_path: P
     share = sum(x.answer == "yes" for x in made.examples.validation) / len(made.examples.validation)
     assert card.validation_accuracy == pytest.approx(share) and card.train_s == 1.23 and card.cost == 10
     assert card.path == "s/label" and card.seed == 3
+    assert card.validation_coverage is None, "too few of them were predicted"
     assert (card.prompt_tokens_after or 0) < (card.prompt_tokens_before or 0)
     assert settings_of(card).training == {"lr": 1, "fingerprint": "mark"}
     assert read_card(folder / "label").trained_on == [] != card.trained_on
@@ -88,6 +89,7 @@ def test_with_enough_groups_there_is_a_detector_and_its_power_is_in_the_card(tmp
     assert card.ood_detector is not None and card.ood_detector.n_groups >= 100
     assert card.ood_detector.flagged_when_changed["instruction added"] > 0.5
     assert settings_of(card).out_of_distribution_p == card.ood_detector.p_value > 0
+    assert card.validation_coverage == 0.0, "half of its answers are wrong, and it is equally sure of all"
     assert "out_of_distribution.npz" in card.checksums
     assert read_card(tmp_path / "label").ood_detector == card.ood_detector
 

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from tests import tiny_tasks
 
-from deputize.core.artifacts import Finetuned, Selected, Specialist
+from deputize.core.artifacts import Finetuned, Leak, Selected, Specialist
 from deputize.core.config import Convert
 from deputize.core.contracts import DEFER
 from deputize.core.deadline import Deadline
@@ -22,6 +22,8 @@ from deputize.specialists.specialist_card import read_card
 from deputize.stages.finetune import run as stage
 from deputize.stages.finetune.encode import encode_for_decoder
 from deputize.stages.finetune.examples import training_set_of
+from deputize.stages.finetune.methods.base import TrainingJob
+from deputize.stages.finetune.methods.registry import find_method
 from deputize.testing import check_predictor
 
 Tiny = tuple[Path, str]
@@ -70,6 +72,44 @@ def test_a_stored_specialist_keeps_the_engines_promises(
         check_predictor(predictor, requests)
         assert all(p.n_prompt_tokens > 0 for p in predictor.predict(requests)), "whatever read them"
     assert found or (kind, method) in {("values", "linear"), ("line", "linear")}
+
+
+def test_nothing_is_tuned_where_a_cheap_specialist_serves_nearly_all(tiny: Tiny, tmp_path: Path) -> None:
+    found = tiny_tasks.train(tmp_path, *tiny, ("label", "line"), ("linear", "lora"), n=120)
+    (linear,) = (s for s in found.specialists if s.task_id == "label")
+    assert linear.method == "linear" and (linear.validation_coverage or 0) >= 0.95
+    (row,) = found.not_needed["label"]
+    assert row.model == "lora" and row.note.startswith("not trained: linear could serve")
+    assert [s.method for s in found.specialists if s.task_id == "line"] == ["lora"] and not found.refused
+
+
+def test_a_cheap_specialist_that_leaks_or_errs_replaces_none(trained: tuple[Path, Finetuned]) -> None:
+    curated, discovered = tiny_tasks.make(("label",), 40)
+    examples = training_set_of(curated, discovered.assignment, discovered.tasks[0])
+    schema = learn_schema(examples.task.contract, ["yes", "no"])
+    job = TrainingJob(examples, schema, find_method("lora"), Path("x"), 10, 1, "")
+    linear = of(trained[1], "label-linear")
+    sound = Leak(
+        leaks=False,
+        reason="",
+        n_planted=4,
+        n_extracted=0,
+        n_exposed=0,
+        limit_bits=20.0,
+        p_exposed=1.0,
+        p_memorised=1.0,
+        mean_exposure=1.4,
+        max_exposure=3.0,
+    )
+
+    def left_out(**changes: object) -> bool:
+        fast = msgspec.structs.replace(linear, **{"validation_coverage": 0.96, **changes})
+        return stage.nothing_to_add(job, [fast]) is not None
+
+    assert left_out() and left_out(leak=sound)
+    assert not left_out(validation_coverage=0.94) and not left_out(validation_coverage=None)
+    assert not left_out(leak=msgspec.structs.replace(sound, leaks=True))
+    assert not left_out(is_fast=False) and not left_out(task_id="another") and not left_out(cost=40)
 
 
 def test_a_card_says_what_was_done(trained: tuple[Path, Finetuned]) -> None:

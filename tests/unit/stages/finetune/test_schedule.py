@@ -39,17 +39,18 @@ def budgets(schedule: Schedule, clock: Clock, *, took: float = 1.0) -> list[tupl
     return out
 
 
-def test_linear_jobs_take_no_share_and_tasks_without_one_come_first() -> None:
+def test_tasks_without_a_specialist_come_first() -> None:
     clock = Clock()
-    jobs = [job("a", "linear", 10), job("a", "lora", 10), job("b", "lora", 1000), job("c", "lora", 100)]
-    schedule = Schedule(jobs, Deadline.after(1000.0, clock), 10.0)
-    assert [j.name for j in schedule.unlimited] == [jobs[0].name]
+    jobs = [job("a", "lora", 10), job("b", "lora", 1000), job("c", "lora", 100)]
+    schedule = Schedule(jobs, {"a"}, Deadline.after(1000.0, clock), 10.0)
     assert [task for task, _, _ in budgets(schedule, clock)] == ["c", "b", "a"]
 
 
 def test_each_gets_its_part_by_need_and_evaluation_keeps_its_own() -> None:
     clock = Clock()
-    schedule = Schedule([job("a", "lora", 100), job("b", "lora", 300)], Deadline.after(1000.0, clock), 10.0)
+    schedule = Schedule(
+        [job("a", "lora", 100), job("b", "lora", 300)], set(), Deadline.after(1000.0, clock), 10.0
+    )
     (_, _, first), (_, _, second) = budgets(schedule, clock, took=0.0)
     # a head needs .6 epochs of evaluation for 4 of training, but at least a fifth of the time is kept
     assert first == pytest.approx(1000 * 0.8 * 0.25) and second == pytest.approx(1000 * 0.8)
@@ -57,8 +58,8 @@ def test_each_gets_its_part_by_need_and_evaluation_keeps_its_own() -> None:
 
 def test_what_is_trained_alone_keeps_time_for_its_certificate() -> None:
     clock = Clock()
-    jobs = [job("a", "lora", 100), job("b", "linear", 100), job("b", "lora", 100)]
-    schedule = Schedule(jobs, Deadline.after(1000.0, clock), 10.0)
+    jobs = [job("a", "lora", 100), job("b", "lora", 100)]
+    schedule = Schedule(jobs, {"b"}, Deadline.after(1000.0, clock), 10.0)
     found = []
     for made, budget_s in schedule:
         found.append(budget_s)
@@ -70,7 +71,7 @@ def test_what_is_trained_alone_keeps_time_for_its_certificate() -> None:
 def test_without_time_a_job_is_refused_with_the_numbers() -> None:
     clock = Clock()
     made = job("a", "lora", 1000)
-    schedule = Schedule([made], Deadline.after(1.0, clock), 10.0)
+    schedule = Schedule([made], set(), Deadline.after(1.0, clock), 10.0)
     ((_, _, budget_s),) = budgets(schedule, clock)
     assert schedule.is_too_short(made, budget_s) and not schedule.is_too_short(made, 25.0)
     assert schedule.refusal(made, -3.0) == (
