@@ -17,9 +17,10 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from deputize.core.artifacts import Curated, Discovered, Finetuned, Selected, Specialist, TaskResult
+from deputize.core.artifacts import Curated, Discovered, Finetuned, Selected, Specialist
 from deputize.core.config import Convert
 from deputize.core.records import Call, Example, Prediction, Request, Task
+from deputize.core.task_results import TaskResult
 from deputize.home import Home
 from deputize.pipeline.conversion import convert
 from deputize.pipeline.curation import LearnableCalls

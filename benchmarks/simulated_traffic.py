@@ -18,7 +18,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from benchmarks.recorded_tasks import CopiedCalls
-from deputize.core.artifacts import Curated, Discovered, Finetuned, Selected, Specialist, TaskResult
+from deputize.core.artifacts import Curated, Discovered, Finetuned, Selected, Specialist
 from deputize.core.config import Convert
 from deputize.core.records import (
     Call,
@@ -30,6 +30,7 @@ from deputize.core.records import (
     Request,
     Task,
 )
+from deputize.core.task_results import TaskResult
 from deputize.stages.collect.episodes import link_episodes
 from deputize.stages.curate.first_pass import summarise
 from deputize.stages.curate.groups import split_calls

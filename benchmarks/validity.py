@@ -17,9 +17,9 @@ import numpy as np
 
 from benchmarks import simulated_traffic
 from benchmarks.recorded_tasks import Preparation, RecordedTask, recorded_tasks
-from deputize.core.artifacts import TaskResult
 from deputize.core.config import Convert
 from deputize.core.errors import DeputizeError
+from deputize.core.task_results import TaskResult
 
 DATA = Path(__file__).resolve().parents[1] / "../shared/data"
 CONFIG = Convert(methods=("linear",), epsilon=0.05, delta=0.05, minutes=20)

@@ -15,20 +15,12 @@ from typing import Any, Literal
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from deputize.core.artifacts import (
-    Candidate,
-    CurvePoint,
-    EpsilonRow,
-    EvaluationFacts,
-    HeldOut,
-    Leak,
-    MethodRow,
-    TestScore,
-)
+from deputize.core.artifacts import Candidate, Leak
 from deputize.core.certification import DeltaSpending, FamilyWiseTest, Feasibility
 from deputize.core.earlier_route import EarlierRoute
 from deputize.core.records import Certificate, Record
 from deputize.core.sites import Site
+from deputize.core.task_results import CurvePoint, EpsilonRow, EvaluationFacts, HeldOut, MethodRow, TestScore
 
 REPORT_VERSION = 3
 

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from deputize.core.artifacts import CalibrationCall, Discovered, Evaluated, Finetuned, TaskResult
+from deputize.core.artifacts import Discovered, Finetuned
 from deputize.core.errors import BadInput
 from deputize.core.progress import Progress, silent
 from deputize.core.records import Certificate, Record, Route
+from deputize.core.task_results import CalibrationCall, Evaluated, TaskResult
 from deputize.scoring import certificates as cert
 
 if TYPE_CHECKING:

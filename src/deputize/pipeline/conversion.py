@@ -15,12 +15,13 @@ from typing import Any
 
 import msgspec
 
-from deputize.core.artifacts import Discovered, Evaluated, Finetuned, Selected
+from deputize.core.artifacts import Discovered, Finetuned, Selected
 from deputize.core.config import Convert
 from deputize.core.errors import BadInput, UsageError
 from deputize.core.import_summary import Imported
 from deputize.core.progress import Progress, silent
 from deputize.core.records import DEFAULT_TENANT, EVERY_TENANT, RouteFile
+from deputize.core.task_results import Evaluated
 from deputize.home import Home
 from deputize.pipeline.curation import privacy_now
 from deputize.pipeline.machine_info import machine_info

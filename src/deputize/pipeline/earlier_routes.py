@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from deputize.core.artifacts import Discovered, Finetuned, TaskResult
+from deputize.core.artifacts import Discovered, Finetuned
 from deputize.core.config import Convert
 from deputize.core.decision_reason import NOT_SERVING
 from deputize.core.earlier_route import EarlierRoute
 from deputize.core.errors import DeputizeError
 from deputize.core.records import EVERY_TENANT, Call, Contract, Route, RouteFile, Task
+from deputize.core.task_results import TaskResult
 from deputize.scoring.certificates import NEVER, certify, contradicted_p, every_threshold
 from deputize.stages.curate.traffic_sample import TrafficSample
 from deputize.stages.refine.route_evidence import audit_result, loss_of

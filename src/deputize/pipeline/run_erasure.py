@@ -6,8 +6,9 @@ from pathlib import Path
 
 import msgspec
 
-from deputize.core.artifacts import Curated, Discovered, Evaluated
+from deputize.core.artifacts import Curated, Discovered
 from deputize.core.records import Example, Record
+from deputize.core.task_results import Evaluated
 from deputize.home import Home
 from deputize.pipeline.artifact import Artifact
 from deputize.pipeline.run import Run, read_state

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from deputize.core.artifacts import Curated, Discovered, Evaluated, Finetuned, Selected
+from deputize.core.artifacts import Curated, Discovered, Finetuned, Selected
 from deputize.core.errors import UsageError
 from deputize.core.records import Record
+from deputize.core.task_results import Evaluated
 from deputize.pipeline import curation, steps
 from deputize.store.access.roles import Right
 

@@ -10,12 +10,13 @@ from collections.abc import Callable
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
-from deputize.core.artifacts import Discovered, Evaluated, Finetuned, Selected, TaskResult
+from deputize.core.artifacts import Discovered, Finetuned, Selected
 from deputize.core.config import AUDIT_SHARE
 from deputize.core.deadline import Deadline
 from deputize.core.earlier_route import EarlierRoute
 from deputize.core.errors import DeputizeError
 from deputize.core.records import Answer
+from deputize.core.task_results import Evaluated, TaskResult
 
 if TYPE_CHECKING:
     from deputize.home import Home

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import betaincinv, ndtri
 
-from deputize.core.artifacts import CurvePoint
+from deputize.core.task_results import CurvePoint
 
 Interval = tuple[float, float]
 

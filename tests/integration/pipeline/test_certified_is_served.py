@@ -14,11 +14,12 @@ from tests import tiny_model
 from tests.integration.gateway.upstream import LoopbackUpstream, loopback_upstream
 from tests.integration.pipeline.letters import letters
 
-from deputize.core.artifacts import Curated, Discovered, Evaluated
+from deputize.core.artifacts import Curated, Discovered
 from deputize.core.config import Convert
 from deputize.core.contracts import answer_of
 from deputize.core.prompt import prune
 from deputize.core.records import Call, Prediction, Request, Split
+from deputize.core.task_results import Evaluated
 from deputize.gateway.launch import running_gateway
 from deputize.gateway.settings import settings_for
 from deputize.home import Home

@@ -16,11 +16,12 @@ import pytest
 from deputize.cli.convert import convert as CONVERT
 from deputize.cli.convert import settings
 from deputize.cli.main import run
-from deputize.core.artifacts import Curated, Discovered, Evaluated, Finetuned, Selected, Specialist
+from deputize.core.artifacts import Curated, Discovered, Finetuned, Selected, Specialist
 from deputize.core.config import Convert
 from deputize.core.errors import StoreError, Tampered
 from deputize.core.progress import silent
 from deputize.core.records import Contract, Example, PromptRecipe, Request, Route, RouteFile, Task, encode
+from deputize.core.task_results import Evaluated
 from deputize.home import Home
 from deputize.maintenance.lineage import ClearTextCopy, note_copy
 from deputize.pipeline.artifact import Artifact

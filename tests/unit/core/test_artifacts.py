@@ -1,40 +1,21 @@
-"""Results of the stages survive JSON, defaults included, and keep group names apart from what is shown."""
+"""What stages hand on survives JSON, and keys of a task stay those of the task."""
 
 from __future__ import annotations
 
 import msgspec
 
-from deputize.core.artifacts import (
-    CurvePoint,
-    EpsilonRow,
-    EvaluationFacts,
-    HeldOut,
-    MethodRow,
-    SelfAgreement,
-    TaskResult,
-    TestScore,
-)
+from deputize.core.artifacts import Candidate, Finetuned, Selected
 from deputize.core.records import decode, encode
 
 
-def test_a_result_survives_json() -> None:
-    result = TaskResult(
-        task_id="t",
-        chosen="t-lora",
-        test=TestScore(n_calls=3, n_episodes=2, tuned_interval=(0.1, 0.9)),
-        held_out=HeldOut(
-            n_calls=3, share_served=0.5, loss_difference=0.0, loss_difference_interval=(0.0, 0.1)
-        ),
-        methods=[MethodRow(method="lora", trained=True, test_coverage={"0.02": None, "0.05": 0.5})],
-        curve=[CurvePoint(threshold=0.5, share_served=0.1, loss=0.0, loss_low=0.0, loss_high=0.2)],
-        by_epsilon=[EpsilonRow(epsilon=0.02)],
-        evaluation=EvaluationFacts(llm_self_agreement=SelfAgreement(agreement=0.9, n_calls=4)),
-        held_out_groups={"g": (1.0, 0.0)},
-    )
-    assert decode(encode(result), TaskResult) == result
+def test_what_selection_and_fine_tuning_hand_on_survives_json() -> None:
+    row = Candidate(model="lora", note="not trained")
+    finetuned = Finetuned(specialists=[], refused={"a": "no time"}, not_needed={"b": [row]})
+    selected = Selected(candidates={"b": [row]}, plan={"b": ["linear"]}, base_model="m")
+    assert decode(encode(finetuned), Finetuned) == finetuned
+    assert decode(encode(selected), Selected) == selected
 
 
 def test_what_is_not_known_takes_no_room() -> None:
-    refused = TaskResult(task_id="t", refusal_reason="too few")
-    assert msgspec.json.decode(encode(refused)) == {"task_id": "t", "refusal_reason": "too few"}
-    assert decode(encode(refused), TaskResult) == refused
+    assert msgspec.json.decode(encode(Finetuned(specialists=[]))) == {"specialists": []}
+    assert msgspec.json.decode(encode(Candidate(model="m"))) == {"model": "m"}

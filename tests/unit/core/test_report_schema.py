@@ -11,8 +11,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from deputize.core.artifacts import EpsilonRow, MethodRow
 from deputize.core.report_schema import ReportEnvironment, document, validate
+from deputize.core.task_results import EpsilonRow, MethodRow
 
 
 def test_a_document_has_every_field_and_plain_numbers() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from deputize.core.artifacts import CalibrationCall, Discovered, EvaluationFacts, TaskResult
+from deputize.core.artifacts import Discovered
 from deputize.core.certification import DeltaSpending
 from deputize.core.config import Convert
 from deputize.core.earlier_route import EarlierRoute
@@ -24,6 +24,7 @@ from deputize.core.records import (
     RouteFile,
     Task,
 )
+from deputize.core.task_results import CalibrationCall, EvaluationFacts, TaskResult
 from deputize.pipeline.earlier_routes import (
     keep_or_close_routes,
     left_alone,

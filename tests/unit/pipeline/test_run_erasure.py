@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from deputize.core.artifacts import Curated, Discovered, Evaluated
+from deputize.core.artifacts import Curated, Discovered
 from deputize.core.config import Convert
 from deputize.core.errors import UsageError
 from deputize.core.records import Example, Request
+from deputize.core.task_results import Evaluated
 from deputize.home import Home
 from deputize.pipeline.run import Run, RunState
 from deputize.pipeline.run_erasure import forget_in_runs

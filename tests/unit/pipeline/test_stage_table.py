@@ -6,8 +6,9 @@ import pytest
 
 from deputize.cli.main import COMMANDS, cli
 from deputize.cli.rights import RIGHTS
-from deputize.core.artifacts import Evaluated, Selected
+from deputize.core.artifacts import Selected
 from deputize.core.errors import UsageError
+from deputize.core.task_results import Evaluated
 from deputize.pipeline.stage_table import STAGES, STEPS, stage_of, steps_from
 
 

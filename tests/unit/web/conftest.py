@@ -7,23 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from deputize.core.artifacts import (
-    Candidate,
-    Curated,
-    CurvePoint,
-    Discovered,
-    EpsilonRow,
-    EvaluationFacts,
-    Finetuned,
-    HeldOut,
-    Leak,
-    MethodRow,
-    Selected,
-    SelfAgreement,
-    Specialist,
-    TaskResult,
-    TestScore,
-)
+from deputize.core.artifacts import Candidate, Curated, Discovered, Finetuned, Leak, Selected, Specialist
 from deputize.core.certification import DeltaSpending
 from deputize.core.config import Convert
 from deputize.core.records import (
@@ -37,6 +21,16 @@ from deputize.core.records import (
     Usage,
 )
 from deputize.core.sites import Site
+from deputize.core.task_results import (
+    CurvePoint,
+    EpsilonRow,
+    EvaluationFacts,
+    HeldOut,
+    MethodRow,
+    SelfAgreement,
+    TaskResult,
+    TestScore,
+)
 from deputize.scoring.feasibility import feasibility
 from deputize.stages.evaluate.build_report import build
 

@@ -8,8 +8,8 @@ from typing import get_args
 import msgspec
 import pytest
 
-from deputize.core.artifacts import HeldOut
 from deputize.core.report_schema import Report, ReportCost, ReportLeakTest
+from deputize.core.task_results import HeldOut
 from deputize.web import report_reference as reference
 
 WITHOUT_UNIT = {"version", "seed", "ranges"}

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from deputize.core.artifacts import Curated, Discovered, Finetuned, Selected, TaskResult
+from deputize.core.artifacts import Curated, Discovered, Finetuned, Selected
 from deputize.core.config import AUDIT_SHARE, Convert
 from deputize.core.earlier_route import EarlierRoute
 from deputize.core.ood_detector_power import OutOfDistributionDetectorPower
@@ -24,6 +24,7 @@ from deputize.core.report_schema import (
     document,
 )
 from deputize.core.subjects import Subjects
+from deputize.core.task_results import TaskResult
 from deputize.scoring.costs import Prices, Spend, load_prices
 from deputize.stages.evaluate.task_figures import TaskFigures, total_spend
 from deputize.stages.evaluate.totals import totals

@@ -8,10 +8,11 @@ from itertools import islice
 from pathlib import Path
 from statistics import median
 
-from deputize.core.artifacts import FullAnswers, Specialist
+from deputize.core.artifacts import Specialist
 from deputize.core.deadline import Clock, Deadline
 from deputize.core.progress import Progress
 from deputize.core.records import Prediction
+from deputize.core.task_results import FullAnswers
 from deputize.scoring.costs import Prices
 from deputize.specialists.base import Predictor, without_free_text
 from deputize.stages.evaluate.evaluation import Digest, Evaluation, compare, joined, no_digest

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from deputize.core.artifacts import Discovered, Finetuned, TaskResult
+from deputize.core.artifacts import Discovered, Finetuned
 from deputize.core.records import Route, RouteFile
+from deputize.core.task_results import TaskResult
 
 
 def route_file(

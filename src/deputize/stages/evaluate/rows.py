@@ -6,17 +6,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from deputize.core.artifacts import (
+from deputize.core.artifacts import Candidate, Specialist
+from deputize.core.records import Certificate, Contract
+from deputize.core.task_results import (
     CalibrationCall,
-    Candidate,
     EpsilonRow,
     HeldOut,
     MethodRow,
     SelfAgreement,
-    Specialist,
     TestScore,
 )
-from deputize.core.records import Certificate, Contract
 from deputize.scoring import certificates as cert
 from deputize.scoring.intervals import coverage_at, difference_interval, proportion_interval
 from deputize.stages.evaluate.certify import CertificateAttempt

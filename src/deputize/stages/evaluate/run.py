@@ -22,23 +22,13 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from deputize.core.artifacts import (
-    Candidate,
-    Curated,
-    Discovered,
-    EvaluationFacts,
-    Finetuned,
-    FullAnswers,
-    MethodRow,
-    Selected,
-    Specialist,
-    TaskResult,
-)
+from deputize.core.artifacts import Candidate, Curated, Discovered, Finetuned, Selected, Specialist
 from deputize.core.certification import DeltaSpending, FamilyWiseTest
 from deputize.core.config import Convert
 from deputize.core.deadline import Clock, Deadline
 from deputize.core.progress import Progress, silent
 from deputize.core.records import Task
+from deputize.core.task_results import EvaluationFacts, FullAnswers, MethodRow, TaskResult
 from deputize.scoring import certificates as cert
 from deputize.scoring import ledger
 from deputize.scoring.costs import load_prices

@@ -9,7 +9,7 @@ from functools import reduce
 
 import msgspec
 
-from deputize.core.artifacts import Finetuned, Selected, Specialist, TaskResult
+from deputize.core.artifacts import Finetuned, Selected, Specialist
 from deputize.core.config import AUDIT_SHARE, RouteSettings
 from deputize.core.records import Certificate, Contract, Example, Task
 from deputize.core.report_schema import (
@@ -20,6 +20,7 @@ from deputize.core.report_schema import (
     ReportTask,
     ReportTaskCost,
 )
+from deputize.core.task_results import TaskResult
 from deputize.scoring.costs import Prices, Spend, llm_spend
 from deputize.scoring.monitor import allowed_loss, comparisons_to_gain
 

@@ -11,15 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from deputize.core.artifacts import (
-    Candidate,
-    Curated,
-    Discovered,
-    Finetuned,
-    Selected,
-    Specialist,
-    TaskResult,
-)
+from deputize.core.artifacts import Candidate, Curated, Discovered, Finetuned, Selected, Specialist
 from deputize.core.config import Convert
 from deputize.core.contracts import DEFER, agree, answer_of, commonest_answer
 from deputize.core.records import (
@@ -36,6 +28,7 @@ from deputize.core.records import (
     Usage,
 )
 from deputize.core.sites import Site
+from deputize.core.task_results import TaskResult
 from deputize.scoring.costs import llm_spend, load_prices
 from deputize.stages.evaluate.delta_budget import DeltaBudget
 from deputize.stages.evaluate.population import Population, PopulationCall

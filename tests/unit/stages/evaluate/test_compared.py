@@ -10,10 +10,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from deputize.core.artifacts import TaskResult
 from deputize.core.config import Convert
 from deputize.core.contracts import answer_of
 from deputize.core.records import Contract, Example, Message, Prediction, Request
+from deputize.core.task_results import TaskResult
 from deputize.stages.cluster.output_contract import infer_contract
 from deputize.stages.evaluate.publish import route_file
 from deputize.stages.select.reply_comparability import not_comparable

@@ -13,10 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.stages.evaluate.conftest import Clock, Slow, World, make_world, unit
 
-from deputize.core.artifacts import Discovered, Finetuned, Selected, TaskResult
+from deputize.core.artifacts import Discovered, Finetuned, Selected
 from deputize.core.config import Convert
 from deputize.core.deadline import Deadline
 from deputize.core.records import Prediction, Request
+from deputize.core.task_results import TaskResult
 from deputize.stages.evaluate.run import run
 from deputize.stages.evaluate.timed_predictor import FIRST
 

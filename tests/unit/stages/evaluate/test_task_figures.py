@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from deputize.core.artifacts import Candidate, Finetuned, Selected, TaskResult
+from deputize.core.artifacts import Candidate, Finetuned, Selected
+from deputize.core.task_results import TaskResult
 from deputize.scoring.costs import load_prices
 from deputize.stages.evaluate.task_figures import TaskFigures
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from deputize.core.artifacts import EpsilonRow, Finetuned, TaskResult
+from deputize.core.artifacts import Finetuned
 from deputize.core.report_schema import ReportTotal
+from deputize.core.task_results import EpsilonRow, TaskResult
 from deputize.scoring.costs import Spend, load_prices
 from deputize.stages.evaluate.task_figures import TaskFigures
 from deputize.stages.evaluate.totals import totals
