@@ -130,15 +130,16 @@ def train(
     n: int = 80,
     minutes: float = 5.0,
     seed: int = 0,
+    explore: bool = True,
 ) -> Finetuned:
-    """Fine-tuning on tiny tasks; specialists lie in home/specialists."""
+    """Fine-tuning on tiny tasks, all methods of each; specialists lie in home/specialists."""
     curated, discovered = make(kinds, n)
     selected = Selected(candidates={}, plan={k: list(methods) for k in kinds}, base_model=model)
     return finetune(
         curated,
         discovered,
         selected,
-        Convert(seed=seed),
+        Convert(seed=seed, explore=explore),
         home=home,
         out_dir=home / "specialists",
         models_dir=models_dir,

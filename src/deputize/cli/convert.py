@@ -77,7 +77,7 @@ def run_options(command: F) -> F:
             click.option(
                 "--explore/--no-explore",
                 default=None,
-                help="Also train tasks that have too few episodes for a certificate (default no).",
+                help="Also train tasks that have too few episodes for a certificate, and methods that a cheaper one makes unnecessary (default no).",
             ),
             audience_option,
             click.option("--seed", type=int, help="Seed of every random choice (default 0)."),

@@ -157,7 +157,7 @@ class TaskProbe(Record):
     linear_fits: bool
     """True where a linear model can express whole answers."""
     linear_accuracy: float = 0.0
-    """Accuracy of the linear method on groups left out; 0 where it is not among the methods, or surely far from enough."""
+    """Accuracy of the linear method on groups it was not fitted on; 0 where it is not among the methods, or all are to be trained."""
 
 
 class MethodPlan(Record):

@@ -49,7 +49,8 @@ class Convert(BaseModel):
     """Who reads the replies that declare nothing, code or a person, by the name of a site, "agent/site", an agent, or "*": it
     stands in the table [audience] of config.toml, and in --audience."""
     explore: bool = False
-    """Also train tasks whose groups are too few for a certificate at this epsilon and delta, to see what would come of it."""
+    """Also train tasks whose groups are too few for a certificate at this epsilon and delta, and methods that a cheaper one makes
+    unnecessary, to see what would come of it."""
     scope: Literal["per-route", "all-routes"] = "per-route"
     """The claims that delta is for: each by itself, or those of all routes of the run at once (Holm over the tasks tested)."""
     renew_after_days: float | None = Field(90.0, gt=0)

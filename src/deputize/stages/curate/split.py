@@ -27,7 +27,9 @@ ENOUGH = 4
 """Calibration units, as a multiple of what a claim needs at no error, from which more would allow few more errors."""
 ENOUGH_CALIBRATION, ENOUGH_VALIDATION, ENOUGH_TEST = 1500, 500, 1000
 """Groups from which a split need not grow with the log."""
-MAX_TEST, VALIDATION_OF_REST = 0.10, 1 / 7
+MAX_TEST = 0.10
+VALIDATION_OF_REST, MIN_VALIDATION, MAX_VALIDATION_OF_REST = 1 / 7, 24, 1 / 4
+"""Of what calibration and test leave, validation gets the first share, or as many groups up to the last: methods are chosen on it."""
 RARE_SITE = 0.02
 """Share of the calls below which a site has no say in the shares."""
 
@@ -166,7 +168,11 @@ def shares_by_need(calls: Iterable[SiteFacts], group_of: Mapping[str, str], n_ne
     calibration = max([least, *wanted])
     test = min(MAX_TEST, ENOUGH_TEST / max(1, n_groups))
     rest = 1 - calibration - test
-    validation = min(ENOUGH_VALIDATION / max(1, n_groups), rest * VALIDATION_OF_REST)
+    usual, least = (
+        rest * VALIDATION_OF_REST,
+        min(MIN_VALIDATION / max(1, n_groups), rest * MAX_VALIDATION_OF_REST),
+    )
+    validation = min(ENOUGH_VALIDATION / max(1, n_groups), max(usual, least))
     return rest - validation, validation, calibration, test
 
 

@@ -47,6 +47,8 @@ VALIDATION_SHARE = 0.3
 """Part of a task's time for validation."""
 ENOUGH = 200
 """Validation and test calls that a task is given time for first."""
+READING_S = 10.0
+"""Seconds a task may take for reading its calls, which the speed of its specialist does not tell: where it is quick, all."""
 QUICK_S = 3.0
 """A method that answers all of validation in less is evaluated whole at once: it may decide the choice."""
 
@@ -125,7 +127,7 @@ def _decide_all(waiting: list[TaskEvaluation], deadline: Deadline, config: Conve
     for at, evaluation in enumerate(waiting):
         needs = [one.needs_s() for one in waiting[at:]]
         share = needs[0] / sum(needs) if sum(needs) else 1 / len(needs)
-        evaluation.decide(deadline.part(share, least_s=needs[0]))
+        evaluation.decide(deadline.part(share, least_s=needs[0] + READING_S))
     _conclude_all([one for one in waiting if one.decision is not None], config)
 
 

@@ -109,7 +109,7 @@ def _train_all(
     not_needed: dict[str, list[Candidate]] = {}
     unlimited = [job for job in jobs if not job.method.tunes_base_model]
     for at, job in enumerate(unlimited):
-        if why := nothing_to_add(job, done):
+        if why := nothing_to_add(job, done, context.config):
             not_needed.setdefault(job.task.id, []).append(why)
             continue
         context.progress(f"training {job.name}", at, len(unlimited))
@@ -119,7 +119,7 @@ def _train_all(
     limited: list[TrainingJob] = []
     for job in jobs:
         if job.method.tunes_base_model:
-            if why := nothing_to_add(job, done):
+            if why := nothing_to_add(job, done, context.config):
                 not_needed.setdefault(job.task.id, []).append(why)
             else:
                 limited.append(job)
@@ -151,18 +151,18 @@ def _train_limited(
             schedule.done(job, specialist.tokens_per_s)
 
 
-def nothing_to_add(job: TrainingJob, done: Sequence[Specialist]) -> Candidate | None:
-    """Why a job is left out: a fast specialist of its task could serve nearly all of validation; None where none could.
+def nothing_to_add(job: TrainingJob, done: Sequence[Specialist], config: Convert) -> Candidate | None:
+    """Why a job is left out: a cheaper specialist of its task could serve nearly all of validation; None where none could.
 
     A more expensive method is chosen only where it serves more by a margin, so its training would be in vain.
     """
-    for fast in done:
-        if fast.task_id != job.task.id or not fast.is_fast or fast.cost >= job.method.cost:
+    for cheap in () if config.explore else done:
+        if cheap.task_id != job.task.id or cheap.cost >= job.method.cost:
             continue
-        coverage = fast.validation_coverage
-        if coverage is None or coverage < 1 - LEAST_GAIN or (fast.leak is not None and fast.leak.leaks):
+        coverage = cheap.validation_coverage
+        if coverage is None or coverage < 1 - LEAST_GAIN or (cheap.leak is not None and cheap.leak.leaks):
             continue
-        note = f"not trained: {fast.method} could serve {coverage:.0%} of validation, so it has too little to add"
+        note = f"not trained: {cheap.method} could serve {coverage:.0%} of validation, so it has too little to add"
         return Candidate(model=job.method.name, note=note)
     return None
 

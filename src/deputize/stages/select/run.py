@@ -34,9 +34,11 @@ MIN_TRAIN = 24
 MAX_REPLY_CHARS = 600
 """Median length above which a free text is not trained on: agreement with another wording says nothing."""
 MIN_VALIDATION = 20
-"""Validation calls from which validation alone can say that the linear method is far from enough."""
+"""Validation calls below which the linear method is cross-validated over training as well."""
 PROBE_S, PROBE_SHARE = 90.0, 0.08
 """Most seconds, and part of the time budget, for untuned models; what one task leaves falls to the next."""
+ALONE_SHARE = 0.03
+"""The part where one model is usable, so that its score is for the report and chooses nothing."""
 BASE_PROMPT = "base prompt"
 """The untuned model on the agent's own prompt."""
 _OVERHEAD_GB = 2.0
@@ -88,7 +90,10 @@ def run(
     """
     memory = max(hardware.memory_gb() if memory_gb is None else memory_gb, hardware.accelerator_gb())
     asked, usable = _usable(config.models, memory, models_dir)
-    left_s, days = min(PROBE_S, PROBE_SHARE * config.minutes * 60), days_of(curated.examples)
+    left_s, days = (
+        min(PROBE_S, (PROBE_SHARE if len(usable) > 1 else ALONE_SHARE) * config.minutes * 60),
+        days_of(curated.examples),
+    )
     tuning = {method.name for method in methods if method.tunes_base_model}
     done = Selected(candidates={}, plan={}, base_model="")
     scores: dict[str, list[tuple[float, int]]] = {c.model: [] for c in usable}
@@ -253,11 +258,17 @@ def _baselines(
     ):
         # it cannot write the rest of the answer, so it is not trained; it says what the decision alone is worth
         rows.append(_row(probe.LINEAR_MODEL, f"{probe.LINEAR}, decision alone", part))
-    # where the linear method could answer every call at the loss asked for, a language model has nothing to add
+    # where the linear method could answer every call at the loss asked for, a language model has nothing to add; an
+    # accuracy on two dozen calls is rough, but so is the margin by which a more expensive method has to be better
     alone = 0.0
     is_asked = any(method.name == probe.LINEAR for method in methods)
-    if found is not None and is_asked and _may_be_enough(found[0], len(held), config.epsilon):
-        alone = probe.linear_over(pairs, held, schema, contract, found[1], min_origins=least)
+    if found is not None and is_asked and not config.explore:
+        few = len(held) < MIN_VALIDATION
+        alone = (
+            probe.linear_over(pairs, held, schema, contract, found[1], min_origins=least)
+            if few
+            else found[0].accuracy
+        )
     measured = TaskProbe(epsilon=config.epsilon, linear_fits=found is not None, linear_accuracy=alone)
     planned = []
     for method in methods:
@@ -267,11 +278,6 @@ def _baselines(
         elif decided.reason:
             rows.append(Candidate(model=method.name, note=decided.reason))
     return rows, planned
-
-
-def _may_be_enough(found: probe.ProbeResult, n_validation: int, epsilon: float) -> bool:
-    """True where the linear method could be all that is needed: where it is far off, cross-validation is saved."""
-    return n_validation < MIN_VALIDATION or found.accuracy >= 1 - epsilon - 0.1
 
 
 def _row(model: str, method: str, found: probe.ProbeResult) -> Candidate:

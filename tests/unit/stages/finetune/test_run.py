@@ -75,7 +75,7 @@ def test_a_stored_specialist_keeps_the_engines_promises(
 
 
 def test_nothing_is_tuned_where_a_cheap_specialist_serves_nearly_all(tiny: Tiny, tmp_path: Path) -> None:
-    found = tiny_tasks.train(tmp_path, *tiny, ("label", "line"), ("linear", "lora"), n=120)
+    found = tiny_tasks.train(tmp_path, *tiny, ("label", "line"), ("linear", "lora"), n=120, explore=False)
     (linear,) = (s for s in found.specialists if s.task_id == "label")
     assert linear.method == "linear" and (linear.validation_coverage or 0) >= 0.95
     (row,) = found.not_needed["label"]
@@ -104,12 +104,13 @@ def test_a_cheap_specialist_that_leaks_or_errs_replaces_none(trained: tuple[Path
 
     def left_out(**changes: object) -> bool:
         fast = msgspec.structs.replace(linear, **{"validation_coverage": 0.96, **changes})
-        return stage.nothing_to_add(job, [fast]) is not None
+        return stage.nothing_to_add(job, [fast], Convert()) is not None
 
+    assert stage.nothing_to_add(job, [linear], Convert(explore=True)) is None
     assert left_out() and left_out(leak=sound)
     assert not left_out(validation_coverage=0.94) and not left_out(validation_coverage=None)
     assert not left_out(leak=msgspec.structs.replace(sound, leaks=True))
-    assert not left_out(is_fast=False) and not left_out(task_id="another") and not left_out(cost=40)
+    assert not left_out(task_id="another") and not left_out(cost=40)
 
 
 def test_a_card_says_what_was_done(trained: tuple[Path, Finetuned]) -> None:

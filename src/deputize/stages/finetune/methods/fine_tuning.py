@@ -171,7 +171,7 @@ def not_needed(probe: TaskProbe) -> MethodPlan | None:
         return None
     return MethodPlan(
         train=False,
-        reason=f"not trained: of episodes left out the linear method answers {probe.linear_accuracy:.1%} as the LLM did, "
+        reason=f"not trained: of groups left out the linear method answers {probe.linear_accuracy:.1%} as the LLM did, "
         "within the loss asked for",
     )
 
