@@ -90,10 +90,7 @@ def run(
     """
     memory = max(hardware.memory_gb() if memory_gb is None else memory_gb, hardware.accelerator_gb())
     asked, usable = _usable(config.models, memory, models_dir)
-    left_s, days = (
-        min(PROBE_S, (PROBE_SHARE if len(usable) > 1 else ALONE_SHARE) * config.minutes * 60),
-        days_of(curated.examples),
-    )
+    left_s, days = _probe_s(len(usable), config.minutes), days_of(curated.examples)
     tuning = {method.name for method in methods if method.tunes_base_model}
     done = Selected(candidates={}, plan={}, base_model="")
     scores: dict[str, list[tuple[float, int]]] = {c.model: [] for c in usable}
@@ -122,6 +119,11 @@ def run(
     progress("looking at tasks", len(discovered.tasks), len(discovered.tasks))
     best = max(usable, key=lambda c: (_mean(scores[c.model]), -catalogue.find(c.model, models_dir).params_m))
     return msgspec.structs.replace(done, base_model=best.model)
+
+
+def _probe_s(n_usable: int, minutes: float) -> float:
+    """Seconds for untuned models, all tasks together."""
+    return min(PROBE_S, (PROBE_SHARE if n_usable > 1 else ALONE_SHARE) * minutes * 60)
 
 
 def _look_at(
