@@ -135,7 +135,7 @@ class Watcher:
         result = CycleResult(
             at=self._clock(),
             action="convert" if decision.convert else "wait",
-            reason=decision.why,
+            reason=decision.reason,
             n_calls=len(calls),
             n_new=n_new,
             rolled_back=self._roll_back(decision),

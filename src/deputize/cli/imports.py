@@ -79,7 +79,7 @@ def _list_formats(ctx: click.Context, _param: click.Parameter, value: bool) -> N
     "mapped",
     multiple=True,
     metavar="FIELD=PATH",
-    help="Where a field of a call stands in a format of your own, such as messages=payload.input or response=out[0].text. "
+    help="Where a format of your own has a field of a call, such as messages=payload.input or response=out[0].text. "
     "Give it several times; response and one of messages, prompt and request are needed.",
 )
 @click.option(

@@ -1,6 +1,6 @@
 """The simulated LLM of the demo: a script that answers for the simulated help desk, in a process of its own.
 
-It answers by call site from what stands in the request and from what is true in the simulated shop, always in the same
+It answers by call site from what the request says and from what is true in the simulated shop, always in the same
 way. Run as `python -m deputize.demo.teacher --seed 0`; it prints its address and serves until it is stopped.
 """
 

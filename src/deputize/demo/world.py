@@ -151,7 +151,7 @@ _NUMBER = re.compile(r"\bT-(\d{5,7})\b")
 
 
 def ticket_in(seed: int, text: str) -> Ticket | None:
-    """The ticket whose number stands in the text, or None."""
+    """The ticket whose number is in the text, or None."""
     match = _NUMBER.search(text)
     return ticket(seed, int(match.group(1)) - FIRST_TICKET) if match else None
 

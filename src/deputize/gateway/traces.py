@@ -1,4 +1,4 @@
-"""Calls that an instrumented agent reports as OpenTelemetry traces (OTLP/HTTP), so that no gateway stands in its path.
+"""Calls that an instrumented agent reports as OpenTelemetry traces (OTLP/HTTP), so that no gateway is in its path.
 
 References:
     OpenTelemetry, "OTLP Specification", section OTLP/HTTP.

@@ -83,7 +83,7 @@ def find_calls(calls: Iterable[Call], wanted: Wanted) -> FoundCalls:
 
 
 def text_finder(texts: Iterable[str]) -> Callable[[Any], bool]:
-    """A function that tells whether one of the texts stands in some string of plain JSON values."""
+    """A function that tells whether one of the texts occurs in some string of plain JSON values."""
     folded = [one for one in map(_folded, texts) if one]
 
     def has_text(value: Any) -> bool:

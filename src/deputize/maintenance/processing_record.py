@@ -79,7 +79,7 @@ def processing_record(home: Home) -> ProcessingRecord:
             f"the key-encryption key is held by {keyring.provider.key_id}",
             "a data key for each tenant, person and month; an erasure destroys it",
             "roles and tenants of API keys; an audit log that is chained and signed",
-            "only what enough people share stands in clear (min_origins)",
+            "only what enough people share is in clear (min_origins)",
         ],
     )
 

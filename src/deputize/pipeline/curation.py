@@ -44,7 +44,7 @@ _ROUTED = ("chat", "messages", "responses")
 
 
 class CallsOfEpisodes:
-    """The calls by which episodes are told: those of specialists too, whose answers stand in the histories of later calls."""
+    """The calls by which episodes are told: those of specialists too, whose answers are in the histories of later calls."""
 
     def __init__(self, run: Run) -> None:
         self._run = run

@@ -1,4 +1,4 @@
-"""Evidence for the type of a field: on validation, is its value one of a closed set, or does it stand in the request?
+"""Evidence for the type of a field: on validation, is its value one of a closed set, or does it occur in the request?
 
 A count of distinct values cannot tell the two apart: a product name that is copied from the request recurs as a label
 does, once the log is long enough.
@@ -17,7 +17,7 @@ from deputize.stages.cluster.prose import request_text
 MIN_VALIDATION = 8
 """Validation values from which they decide; with fewer, all values are looked at."""
 COPIED = 0.9
-"""Share of the values that must stand in their requests before the field counts as copied."""
+"""Share of the values that must occur in their requests before the field counts as copied."""
 MOST_ELSEWHERE = 0.5
 """Share of the requests that may hold the value of another call as well: a list of all labels is in every request."""
 SLACK = 0.02

@@ -22,7 +22,7 @@ FUNCTION_SHARE = 0.2
 MOST_ODD = 0.05
 """Share of values that may be no sentence, or hold what looks like code."""
 MOST_USED = 0.05
-"""Share of values that may stand in what was sent to the LLM before or after."""
+"""Share of values that may occur in what was sent to the LLM before or after."""
 
 # the words that recur most in running text of each language
 _WORDS_OF_LANGUAGES = """

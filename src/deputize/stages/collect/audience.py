@@ -87,7 +87,7 @@ def infer_sites(
     A site is what the caller declared, else what shares agent, tools, response format and head of the system prompt.
     Of a call the declared audience counts first; then a tool call, a structured reply (response format, a JSON value,
     one fenced or tagged block) and a label of a closed set are for code. Of plain texts the site decides: they are for code
-    where they stand in later requests or a tool's arguments, share a grammar, or were asked for as a transformation and
+    where they occur in later requests or a tool's arguments, share a grammar, or were asked for as a transformation and
     nobody answers them; any other text is for a person.
 
     Args:

@@ -96,7 +96,7 @@ def import_paths(
         format: the name of an importer, or "auto".
         agent: the agent's name for calls that carry none.
         progress: told how many calls have been read.
-        field_paths: fields of a call -> where they stand in the user's own format; replaces the importers.
+        field_paths: fields of a call -> where the user's own format has them; replaces the importers.
         audience: of calls that declare none.
 
     Raises:

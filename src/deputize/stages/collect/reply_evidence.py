@@ -73,7 +73,7 @@ class TextEvidence:
         self.has_later = False
         """Its episode goes on."""
         self.used = False
-        """It stands in a later request, or in what a tool was given."""
+        """It occurs in a later request, or in what a tool was given."""
         self.answered = False
         """A later request has it as the assistant's words, and somebody's answer to it."""
 
@@ -86,7 +86,7 @@ class _EarlierReply(NamedTuple):
 
 
 class LaterUse:
-    """Looks whether replies stand in later calls of their episodes. Calls are given in their order."""
+    """Looks whether replies occur in later calls of their episodes. Calls are given in their order."""
 
     def __init__(self) -> None:
         self._episodes: OrderedDict[str, list[_EarlierReply]] = OrderedDict()
@@ -138,7 +138,7 @@ def use_of_texts(texts: Sequence[TextEvidence], *, has_tools: bool = False) -> t
     observed = [t for t in texts if t.has_later]
     n_used, n_answered = sum(t.used for t in texts), sum(t.answered for t in texts)
     if n_used >= max(MIN_SEEN, USED_SHARE * len(observed)):
-        return "used", f"{n_used:,} of {len(observed):,} texts stand in a later request or a tool's arguments"
+        return "used", f"{n_used:,} of {len(observed):,} texts occur in a later request or a tool's arguments"
     ((grammar, n_same),) = Counter(t.grammar for t in texts).most_common(1) or (("", 0),)
     if grammar and n_same >= max(MIN_SAME, SAME_SHARE * n):
         return "grammar", f"{n_same:,} of {n:,} texts have the form of {grammar}"

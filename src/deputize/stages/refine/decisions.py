@@ -196,7 +196,7 @@ class LoopDecision:
     """Decision on a new run and on routes, and the reason."""
 
     convert: bool
-    why: str
+    reason: str
     roll_back: tuple[RouteHealth, ...] = ()
     """Routes that must go back to the LLM at once."""
     answers: tuple[str, ...] = ()

@@ -191,7 +191,7 @@ def considered(model: catalogue.Model, memory_gb: float) -> Candidate:
 def others(asked: tuple[str, ...], memory_gb: float, models_dir: Path, most: int = 5) -> list[Candidate]:
     """Models of the catalogue that were not asked for but may and can run here, the strongest first.
 
-    Strength is instruction following where it is published, else the number of parameters stands in for it.
+    Strength is instruction following where it is published, else the number of parameters.
     """
     known = [m for m in catalogue.catalogue(models_dir).values() if m.name not in asked and m.role == "lm"]
     able = [(m, c) for m in known if not (c := considered(m, memory_gb)).note]

@@ -101,7 +101,9 @@ def test_outcomes_are_judged_against_what_the_llm_does_alone() -> None:
 
 def test_enough_new_calls() -> None:
     wait = w.decide([], [ROUTE], n_new=99, min_new=100)
-    assert not wait.convert and wait.why == "99 new calls answered by the LLM since the last run, 100 wanted"
+    assert (
+        not wait.convert and wait.reason == "99 new calls answered by the LLM since the last run, 100 wanted"
+    )
     assert w.decide([], [ROUTE], n_new=100, min_new=100).convert
     assert not w.decide([], [], n_new=0, min_new=1).convert
 
@@ -110,9 +112,9 @@ def test_an_alarm_rolls_back_and_asks_for_a_run_where_there_is_something_new() -
     notes = series(0.4, 200, 3)
     both = w.decide(notes, [ROUTE], n_new=1, min_new=100)
     assert both.convert and [h.route_id for h in both.roll_back] == ["r1"] and both.answers == ("c1",)
-    assert both.why.startswith("alarm: r1 (colours):")
+    assert both.reason.startswith("alarm: r1 (colours):")
     only = w.decide(notes, [ROUTE], n_new=0, min_new=100)
-    assert not only.convert and only.roll_back and "without a new call" in only.why
+    assert not only.convert and only.roll_back and "without a new call" in only.reason
     again = w.decide(notes, [ROUTE], n_new=1, min_new=100, answered=frozenset({"c1"}))
     assert not again.convert and again.roll_back
     for state in ("closed", "rolled_back"):
@@ -126,12 +128,12 @@ def test_failed_episodes_ask_for_a_run_but_roll_nothing_back() -> None:
         for i in range(60)
     ]
     found = w.decide([*alone, *served], [ROUTE], n_new=3, min_new=100)
-    assert found.convert and found.roll_back == () and "episodes with outcomes failed" in found.why
+    assert found.convert and found.roll_back == () and "episodes with outcomes failed" in found.reason
 
 
 def test_a_stopped_run_goes_on() -> None:
     assert (
-        w.decide([], [], n_new=0, min_new=10, unfinished="0003-ab").why
+        w.decide([], [], n_new=0, min_new=10, unfinished="0003-ab").reason
         == "run 0003-ab was stopped and goes on"
     )
 
@@ -144,7 +146,7 @@ def test_what_the_gateway_counted_is_not_counted_again() -> None:
         counted = with_audit(counted, ".", CERTIFICATE)
     key = ("r1", "runs/x")
     found = w.decide(few, [ROUTE], n_new=0, min_new=10, evidence={key: counted})
-    assert not found.roll_back and found.why.endswith("1 audited routes keep what they promise")
+    assert not found.roll_back and found.reason.endswith("1 audited routes keep what they promise")
     for _ in range(60):
         counted = with_audit(counted, "s", CERTIFICATE)
     found = w.decide([], [ROUTE], n_new=0, min_new=10, evidence={key: counted})
