@@ -152,3 +152,36 @@ def _person(rng: random.Random) -> str:
     if rng.random() < 0.4:
         return f"{rng.choice(ACCENTED_FIRST)} {rng.choice(ACCENTED_LAST)}"
     return f"{rng.choice(PLAIN_FIRST)} {rng.choice(PLAIN_LAST)}"
+
+
+STATES = (
+    "a week overdue",
+    "lost by the courier",
+    "not moving for days",
+    "out for delivery",
+    "due tomorrow",
+    "on its way",
+)
+LINE = "Write the one line for the ticket system, in the form: <state> | order <number>. Answer with the line only."
+
+
+def parcels(n_calls: int, seed: int = 7) -> Iterator[Call]:
+    """Parcels of one episode each; what the LLM answers is put together of two places of the prompt."""
+    rng = random.Random(seed)
+    for i in range(n_calls):
+        number, state = f"LH-{rng.randrange(10_000, 99_999)}", rng.choice(STATES)
+        yield Call(
+            id=f"c{i}",
+            messages=[
+                {"role": "system", "content": LINE},
+                {"role": "user", "content": f"Parcel: {number}\nState: {state}"},
+            ],
+            response={"role": "assistant", "content": f"{state} | order {number}"},
+            episode=f"e{i}",
+            agent="shop",
+            audience="code",
+            origin=f"o{i}",
+            model="gpt-4o",
+            cost_usd=0.01,  # of a prompt longer than this: else a model on this processor costs more than it saves
+            timestamp=1.7e9 + i,
+        )

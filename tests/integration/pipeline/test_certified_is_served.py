@@ -12,26 +12,29 @@ import openai
 import pytest
 from tests import tiny_model
 from tests.integration.gateway.upstream import LoopbackUpstream, loopback_upstream
-from tests.integration.pipeline.letters import letters
+from tests.integration.pipeline.letters import letters, parcels
 
 from deputize.core.artifacts import Curated, Discovered
 from deputize.core.config import Convert
 from deputize.core.contracts import answer_of
 from deputize.core.prompt import prune
-from deputize.core.records import Call, Prediction, Request, Split
-from deputize.core.task_results import Evaluated
+from deputize.core.records import Call, Decision, Prediction, Request, Split
+from deputize.core.task_results import CalibrationCall, Evaluated
 from deputize.gateway.launch import running_gateway
 from deputize.gateway.settings import settings_for
 from deputize.home import Home
+from deputize.locations import models_path
 from deputize.pipeline.certificate_check import check_certificate, summary_of
 from deputize.pipeline.conversion import convert
 from deputize.pipeline.run import Run, latest_run, read_state
 from deputize.pipeline.steps import answer_digest
 from deputize.router.table import RouteTable
 from deputize.routes_file import read_routes
+from deputize.specialists import catalogue
 from deputize.specialists.predictor import SpecialistPredictor, load
 
 N_CALLS = 1000
+SLM, N_PARCELS, N_ASKED = "SmolLM2-135M-Instruct", 200, 40
 ODD = "kQ7zL2mX9vB4nR8tW3yP6cD"
 """The verification pass quarantines calls with this."""
 
@@ -221,22 +224,61 @@ async def test_a_live_gateway_does_with_each_calibration_call_what_the_run_recor
     calibrated = {id for id, split in splits(artifacts(path)[0]).items() if split == "calibration"}
     asked = {id for id in calibrated if table.match(by_id[id].request()).route is not None}
     assert asked <= {o.call_id for o in result.calibration} <= calibrated, "every call of the route"
+    differ = await served_otherwise(path, result.calibration, by_id)
+    assert not differ and any(o.served for o in result.calibration)
+
+
+@pytest.mark.slow
+@pytest.mark.model
+@pytest.mark.timeout(3600)
+async def test_a_language_model_serves_alone_what_it_answered_in_batches(tmp_path: Path) -> None:
+    """Live a request is answered by itself; calibration asked many at once."""
+    if not catalogue.is_fetched(SLM, models_path()):
+        pytest.skip(f"{SLM} is not fetched: deputize models fetch {SLM}")
+    calls, path = list(parcels(N_PARCELS)), tmp_path / "home"
+    path.mkdir()
+    (path / "config.toml").write_text('[routes]\nstart = "live"\n')
+    with Home(path) as home:
+        home.store.append(calls)
+        convert(home, Convert(models=(SLM,), methods=("lora",), epsilon=0.1, minutes=25))
+    (result,) = artifacts(path)[2].results
+    if result.certificate is None and result.refusal_reason.startswith("lora leaks: "):
+        pytest.skip(
+            f"the leak test refused the specialist, so there is nothing to serve ({result.refusal_reason})"
+        )
+    assert result.certificate is not None, result.refusal_reason
+    asked = result.calibration[:N_ASKED]
+    assert not await served_otherwise(path, asked, {c.id: c for c in calls}, tolerance=1e-4)
+    assert sum(o.served for o in asked) >= N_ASKED / 2
+
+
+async def served_otherwise(
+    path: Path, calibration: Sequence[CalibrationCall], by_id: dict[str, Call], *, tolerance: float = 1e-6
+) -> list[tuple[CalibrationCall, Decision]]:
+    """The calibration calls with which a live gateway does something else than the run recorded.
+
+    Args:
+        path: the home.
+        calibration: what was recorded.
+        by_id: the calls of the log.
+        tolerance: of the confidence.
+    """
     async with loopback_upstream() as upstream:
-        live = await asked_live(path, upstream, [by_id[o.call_id] for o in result.calibration])
+        live = await asked_live(path, upstream, [by_id[o.call_id] for o in calibration])
     with Home(path) as home:
         digest = answer_digest(home.keyring.derive("answers"))
     (route,) = RouteTable.build(read_routes(path / "routes.json")).routes
     differ = []
-    for outcome, call in zip(result.calibration, live, strict=True):
+    for outcome, call in zip(calibration, live, strict=True):
         assert call.decision is not None
         same = (call.decision.served_by == "slm") == outcome.served
         if outcome.confidence is not None:
-            same = same and call.decision.confidence == pytest.approx(outcome.confidence, abs=1e-6)
+            same = same and call.decision.confidence == pytest.approx(outcome.confidence, abs=tolerance)
         if outcome.served:
             same = same and digest(answer_of(call.response, route.contract)) == outcome.answer
         if not same:
             differ.append((outcome, call.decision))
-    assert not differ and any(o.served for o in result.calibration)
+    return differ
 
 
 async def asked_live(path: Path, upstream: LoopbackUpstream, calls: Sequence[Call]) -> list[Call]:
