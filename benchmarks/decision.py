@@ -17,7 +17,7 @@ from deputize.core.artifacts import Curated, Discovered
 from deputize.core.config import Convert
 from deputize.core.records import Call, Certificate, Example, Prediction, Route, RouteFile
 from deputize.router.policy import decide, plan
-from deputize.router.request_limits import facts_of, limits_of, outside
+from deputize.router.request_limits import facts_of, has_text, limits_of, outside
 from deputize.router.table import RouteTable
 from deputize.stages.cluster.run import run as find_tasks
 from deputize.wire.chat_request import pinned_reason, request_of
@@ -79,6 +79,7 @@ def rows(n_rounds: int = 5) -> list[dict[str, Any]]:
                     agent=call.agent,
                     site=call.site,
                     audience=call.audience,
+                    with_text=has_text(call.messages),
                 )
                 n_routed += 1
             decide(planned, PREDICTION)

@@ -37,6 +37,7 @@ DecisionReason: TypeAlias = Literal[
     "model",
     "agent",
     "site",
+    "no_text",  # the last message of the user has none
     "votes",  # the same request is asked several times to count the answers
     "params:temperature",
     "params:top_p",

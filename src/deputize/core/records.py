@@ -329,6 +329,8 @@ class RequestLimits(Record):
     enough_tokens: int | None = 0
     """Tokens of the longest answer: a limit from there on changes nothing. None: answers were cut, so only `max_tokens`
     will do."""
+    may_lack_text: bool = False
+    """There were requests without text in the last message of the user, or without a message of the user."""
     votes: bool = False
     """Requests were asked again and again at a temperature, for their answers to be counted: only at temperature 0 is
     one answer as good."""

@@ -94,7 +94,8 @@ def _role_pattern(request: Request) -> str:
         content = message.get("content")
         if isinstance(content, list):
             media = media or any(
-                isinstance(p, dict) and p.get("type", "text") not in TEXT_PARTS for p in content
+                isinstance(p, dict) and p.get("type", "text" if "text" in p else "") not in TEXT_PARTS
+                for p in content
             )
     turns = "agent" if request.tools else ("turns" if several else "single")
     return f"|{has_system:d}|{turns}|{'prefilled' if last == 'assistant' else ''}|{'media' if media else ''}"

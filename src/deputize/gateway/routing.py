@@ -19,7 +19,7 @@ from deputize.gateway.exchange import Exchange, RoutingResult
 from deputize.gateway.metrics import Metrics
 from deputize.gateway.protocols import RouteLookup
 from deputize.router.policy import decide, in_canary, plan
-from deputize.router.request_limits import only_llm_reason, outside
+from deputize.router.request_limits import has_text, only_llm_reason, outside
 from deputize.router.table import NO_MATCH
 from deputize.specialists.serving.base import Engine
 from deputize.wire.chat_request import pinned_reason, request_of
@@ -224,6 +224,7 @@ def _excluded(exchange: Exchange, route: Route) -> DecisionReason | None:
         agent=context.agent,
         site=context.site,
         audience=context.audience,
+        with_text=has_text(exchange.chat["messages"]),
     )
 
 

@@ -17,7 +17,7 @@ import msgspec
 from deputize.core.answer_params import answer_params
 from deputize.core.contracts import text_of
 from deputize.core.decision_reason import DecisionReason
-from deputize.core.records import Audience, Call, RequestLimits
+from deputize.core.records import Audience, Call, Message, RequestLimits
 from deputize.core.subjects import Subjects
 
 MAX_VALUES = 16
@@ -38,6 +38,7 @@ _REASONS: Final[dict[str, DecisionReason]] = {
     for reason in get_args(DecisionReason)
     if reason.startswith("params:")
 }
+_NOT_THE_USERS: Final = frozenset({"system", "developer", "assistant"})
 _SNAPSHOT = re.compile(r"-(?:\d{4}-\d{2}-\d{2}|\d{8})$")
 """The date at the end of a model's name, which is in replies where requests name the model without it."""
 
@@ -63,6 +64,8 @@ class RequestFacts(msgspec.Struct, frozen=True, gc=False):
     """The provider counted the tokens of the answer; False: two bytes a token, rather too many."""
     asked: bytes
     """Digest: equal for equal requests of one episode; b"" where the episode is not known."""
+    has_text: bool = True
+    """`has_text` of its messages."""
     subject: str = ""
     """Whose data it is (`Example.subject`)."""
 
@@ -91,8 +94,24 @@ def facts_of(call: Call, subject: str = "") -> RequestFacts:
         n_answer_tokens=n_tokens,
         is_counted=is_counted,
         asked=asked,
+        has_text=has_text(call.messages),
         subject=subject,
     )
+
+
+def has_text(messages: Sequence[Message]) -> bool:
+    """False where the last message of the user has no text, as with an image alone, or the user has sent none.
+
+    The result of a tool counts as text, even where it is empty.
+    """
+    for message in reversed(messages):
+        role = message.get("role")
+        if role in ("tool", "function"):
+            return True
+        if role not in _NOT_THE_USERS:
+            text = text_of(message)
+            return bool(text) and not text.isspace()
+    return False
 
 
 def only_llm_reason(params: Mapping[str, str], audience: Audience) -> DecisionReason | None:
@@ -110,7 +129,14 @@ def only_llm_reason(params: Mapping[str, str], audience: Audience) -> DecisionRe
 
 
 def outside(
-    limits: RequestLimits, params: Mapping[str, str], *, model: str, agent: str, site: str, audience: Audience
+    limits: RequestLimits,
+    params: Mapping[str, str],
+    *,
+    model: str,
+    agent: str,
+    site: str,
+    audience: Audience,
+    with_text: bool,
 ) -> DecisionReason | None:
     """The reason why a request is outside the limits; None where it is within.
 
@@ -121,10 +147,13 @@ def outside(
         agent: as the caller names it; "" where it does not.
         site: the same.
         audience: as the caller declared it.
+        with_text: `has_text` of its messages.
     """
     reason = only_llm_reason(params, audience)
     if reason is not None:
         return reason
+    if not with_text and not limits.may_lack_text:
+        return "no_text"
     if limits.models and model not in limits.models:
         return "model"
     if (agent, site) not in limits.sites and (agent or site or limits.sites):
@@ -154,7 +183,9 @@ _WITH_OWN_RULE: Final = frozenset({*_RANGES, "max_tokens"})
 def outside_of_call(limits: RequestLimits, facts: RequestFacts) -> DecisionReason | None:
     """The reason why a recorded call is outside the limits, as the gateway would find it; None where it is within."""
     if not facts.has_params:
-        return only_llm_reason({}, facts.audience)
+        if (reason := only_llm_reason({}, facts.audience)) is not None:
+            return reason
+        return None if facts.has_text or limits.may_lack_text else "no_text"
     return outside(
         limits,
         facts.params,
@@ -162,6 +193,7 @@ def outside_of_call(limits: RequestLimits, facts: RequestFacts) -> DecisionReaso
         agent=facts.agent,
         site=facts.site,
         audience=facts.audience,
+        with_text=facts.has_text,
     )
 
 
@@ -197,6 +229,7 @@ def limits_of(calls: Iterable[RequestFacts], min_origins: int = 1) -> RequestLim
         varying=varying,
         max_tokens=sorted(_max_tokens(servable, min_origins)),
         enough_tokens=_tokens_needed(servable),
+        may_lack_text=not all(one.has_text for one in servable),
         votes=_has_votes(servable),
     )
 
@@ -212,11 +245,13 @@ def _with_shared_values(
 
 def _in_clear(facts: RequestFacts, varying: Sequence[str]) -> list[tuple[str, ...]]:
     """The parts of a call that limits would show, but for numbers within a range."""
-    params = [
+    params: list[tuple[str, ...]] = [
         ("param", name, "" if name in varying else value)
         for name, value in facts.params.items()
         if name not in _WITH_OWN_RULE
     ]
+    if not facts.has_text:
+        params.append(("no text",))
     return [("model", facts.model), ("caller", facts.agent, facts.site), *params]
 
 

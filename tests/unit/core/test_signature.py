@@ -62,6 +62,7 @@ class TestSignature:
         parts = [{"type": "text", "text": "Case: 1"}]
         text = Request(messages=[{"role": "user", "content": parts}])
         picture = Request(messages=[{"role": "user", "content": [*parts, {"type": "image_url"}]}])
+        assert has_media(Request(messages=[{"role": "user", "content": [*parts, {"image_url": "u"}]}]))
         assert signature(text) == signature(request(system=""))
         assert signature(picture) != signature(text)
         assert has_media(picture) and not has_media(text)

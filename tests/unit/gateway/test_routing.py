@@ -12,11 +12,21 @@ from tests.unit.gateway.stubs import context, exchange, live_route
 
 from deputize.core.config import RouteSettings
 from deputize.core.errors import DeputizeError
-from deputize.core.records import Prediction, Request, RequestLimits, Route, ShadowPlan
+from deputize.core.records import (
+    KeySpace,
+    Prediction,
+    Request,
+    RequestLimits,
+    Route,
+    RouteFile,
+    ShadowPlan,
+)
+from deputize.core.signature import signature
+from deputize.core.template_key import TemplateKeys
 from deputize.gateway.metrics import Metrics
 from deputize.gateway.protocols import RouteLookup
 from deputize.gateway.routing import RoutingDecider, new_tool_call_id
-from deputize.router.table import RouteMatch
+from deputize.router.table import RouteMatch, RouteTable
 from deputize.wire.registry import MESSAGES
 
 
@@ -193,6 +203,28 @@ async def test_a_request_outside_what_was_calibrated_goes_to_the_llm(
         ("slm", "c") if reason == "live" else ("llm", "")
     )
     assert decision.specialist == table.route.specialist, "it is traffic of this specialist, served or not"
+
+
+@pytest.mark.parametrize(
+    ("asked", "reason"),
+    [
+        ([{"role": "user", "content": "Is the parcel late?"}], "live"),
+        ([], "no_text"),
+        ([{"role": "user", "content": None}], "no_text"),
+        ([{"role": "user", "content": ""}], "no_text"),
+        ([{"role": "user", "content": [{"type": "text", "text": " "}]}], "no_text"),
+        ([{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "u"}}]}], "prompt_changed"),
+    ],
+)
+async def test_a_request_without_text_reaches_no_specialist(asked: list[dict[str, Any]], reason: str) -> None:
+    """It has the template key of every other letter."""
+    system = {"role": "system", "content": "Sort the letters."}
+    letter = Request(messages=[system, {"role": "user", "content": "Where is it?"}])
+    space = KeySpace(signature=signature(letter), lines=["Sort the letters."])
+    route = live_route(keys=[TemplateKeys([space]).key(letter)])
+    table = RouteTable.build(RouteFile(run_id="1", keyspaces=[space], routes=[route]))
+    outcome = await decider(table, RAIN).route(exchange({"model": "m", "messages": [system, *asked]}))
+    assert outcome.decision.reason == reason
 
 
 async def test_a_tool_choice_against_parallel_calls_is_seen_in_messages() -> None:

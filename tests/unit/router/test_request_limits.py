@@ -6,12 +6,14 @@ import time
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from deputize.core.answer_params import answer_params
 from deputize.core.records import Call, RequestLimits, Usage, decode, encode
 from deputize.router.request_limits import (
     RequestFacts,
     facts_of,
+    has_text,
     limits_of,
     only_llm_reason,
     outside,
@@ -37,7 +39,14 @@ def call(i: int = 0, *, sent: dict[str, Any] | None = None, subject: str = "", *
 
 
 def reason(limits: RequestLimits, sent: dict[str, Any] | None = None, **more: Any) -> str | None:
-    given = {"model": "gpt-4o", "agent": "desk", "site": "triage", "audience": "unknown", **more}
+    given = {
+        "model": "gpt-4o",
+        "agent": "desk",
+        "site": "triage",
+        "audience": "unknown",
+        "with_text": True,
+        **more,
+    }
     return outside(limits, answer_params({"temperature": 0} if sent is None else sent), **given)
 
 
@@ -171,6 +180,48 @@ def test_answers_without_counted_tokens_are_taken_for_longer_than_they_are() -> 
     assert limits.enough_tokens == 201
 
 
+NOTHING_ASKED: dict[str, list[dict[str, Any]]] = {
+    "no message": [],
+    "no content": [{"role": "user", "content": None}],
+    "empty": [{"role": "user", "content": ""}],
+    "white space": [{"role": "user", "content": " \n"}],
+    "no part": [{"role": "user", "content": []}],
+    "an image": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:,"}}]}],
+    "an object": [{"role": "user", "content": {"text": "q"}}],
+    "system only": [{"role": "system", "content": "Sort the letters."}],
+    "an empty turn": [
+        {"role": "user", "content": "q"},
+        {"role": "assistant", "content": "a"},
+        {"role": "user", "content": ""},
+    ],
+    "an answer begun": [{"role": "user", "content": ""}, {"role": "assistant", "content": "{"}],
+}
+
+
+@pytest.mark.parametrize("messages", NOTHING_ASKED.values(), ids=NOTHING_ASKED.keys())
+def test_a_request_without_text_goes_to_the_llm_unless_calibration_had_such(
+    messages: list[dict[str, Any]],
+) -> None:
+    assert not has_text(messages)
+    silent = call(99, messages=messages)
+    assert outside_of_call(LIMITS, silent) == reason(LIMITS, with_text=False) == "no_text"
+    seen = limits_of([*(call(i) for i in range(20)), silent])
+    assert outside_of_call(seen, silent) is None
+    of_one = limits_of(
+        [*(call(i, subject=f"p{i}") for i in range(20)), *[structs.replace(silent, subject="p1")] * 3],
+        min_origins=2,
+    )
+    assert outside_of_call(of_one, silent) == "no_text", "one person alone had such calls"
+    unrecorded = structs.replace(silent, has_params=False)
+    assert outside_of_call(LIMITS, unrecorded) == "no_text" and outside_of_call(seen, unrecorded) is None
+
+
+def test_an_empty_result_of_a_tool_is_a_text() -> None:
+    asked = {"role": "user", "content": [{"type": "text", "text": "q"}]}
+    assert has_text([asked]) and has_text([asked, {"role": "assistant", "content": "a"}])
+    assert has_text([asked, {"role": "assistant", "content": None}, {"role": "tool", "content": ""}])
+
+
 def test_votes_stay_votes() -> None:
     sent = {"temperature": 0.7}
     asked = [{"role": "user", "content": "vote"}]
@@ -221,7 +272,13 @@ def test_what_no_specialist_may_ever_answer() -> None:
 def test_a_request_is_judged_in_microseconds() -> None:
     sent = {"temperature": 0, "max_tokens": 100, "stream": True, "user": "u"}
     params = answer_params(sent)
-    given: dict[str, Any] = {"model": "gpt-4o", "agent": "desk", "site": "triage", "audience": "unknown"}
+    given: dict[str, Any] = {
+        "model": "gpt-4o",
+        "agent": "desk",
+        "site": "triage",
+        "audience": "unknown",
+        "with_text": True,
+    }
     best = min(_seconds(lambda: outside(LIMITS, params, **given)) for _ in range(5))
     assert best < 20e-6
 

@@ -104,7 +104,9 @@ class RecordedCall(msgspec.Struct, frozen=True):
 
 
 def asked_request(call: Call) -> Request | None:
-    """The request that the gateway would ask a specialist, formed as it forms it; None where only an LLM can answer."""
+    """The request that the gateway would ask a specialist, formed as it forms it; None where only an LLM can answer, or it is refused."""
+    if not call.messages:
+        return None
     chat = {
         **call.params,
         "messages": call.messages,

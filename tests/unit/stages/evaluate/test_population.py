@@ -121,6 +121,9 @@ def test_what_only_an_llm_can_answer_is_not_asked() -> None:
     several = call("several", params={"n": 3})
     assert asked_request(several) is None and asked_request(call("one", params={"n": 1})) is not None
     assert asked_request(call("later", params={"previous_response_id": "r"})) is None
+    assert asked_request(msgspec.structs.replace(call("empty"), messages=[])) is None, (
+        "the gateway refuses it"
+    )
     assert asked(population([several], [example(several)])) == {"several": False}
 
 
