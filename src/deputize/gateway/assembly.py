@@ -182,8 +182,6 @@ class RunningGateway:
             clock_s=perf_counter,
         )
         self._auditor = Auditor(
-            share=settings.audit_share,
-            life=self._life,
             price=self._price,
             sender=sender,
             settlement=settlement,

@@ -15,7 +15,6 @@ from typing import Protocol
 import msgspec
 from msgspec import structs
 
-from deputize.core.config import RouteSettings
 from deputize.core.contracts import answer_of
 from deputize.core.errors import DeputizeError
 from deputize.core.records import Decision, Message, Route, Usage
@@ -23,7 +22,6 @@ from deputize.gateway.exchange import Exchange, ExchangeResult, RoutingResult
 from deputize.gateway.metrics import Metrics
 from deputize.gateway.model_replies import parse_body
 from deputize.gateway.rollback import DueAudit
-from deputize.gateway.routing import audited_share
 from deputize.gateway.settlement import (
     Settlement,
     agrees_with_llm,
@@ -64,8 +62,6 @@ class Auditor:
     def __init__(
         self,
         *,
-        share: float,
-        life: RouteSettings | None = None,
         price: Callable[[str, Usage | None, float], float] = lambda model, usage, ms: 0.0,
         sender: UpstreamSender,
         settlement: Settlement,
@@ -77,15 +73,13 @@ class Auditor:
     ) -> None:
         """
         Args:
-            share: of the calls, in [0, 1].
-            life: the share of a canary's calls; None: the defaults.
             price: (model, tokens, milliseconds of a specialist) -> US dollars.
             observer: is told of every audit that was due.
             clock_s: perf_counter seconds.
             clock: Unix seconds.
             draw: gives numbers in [0, 1) that decide what is audited.
         """
-        self._share, self._life, self._price = share, life or RouteSettings(), price
+        self._price = price
         self._sender, self._settlement, self._metrics = sender, settlement, metrics
         self._observer = observer
         self._clock_s, self._clock, self._draw = clock_s, clock, draw
@@ -98,9 +92,8 @@ class Auditor:
         route = routing.route
         if route is None or routing.decision.reason == "override":
             return
-        share = audited_share(route, self._share, self._life)
-        # a challenger in shadow is compared with the answer that an audit brings
-        if routing.shadow is None and (not share or self._draw() >= share):
+        # by the share that is noted with the call: a later run draws by it what was left to the LLM
+        if self._draw() >= (routing.decision.audit_share or 0.0):
             return
         if self._n_asking >= MAX_AUDITS:
             _give_up_shadow(served)

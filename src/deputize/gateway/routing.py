@@ -76,8 +76,12 @@ class RoutingDecider:
         request = request_of(exchange.chat, agent=context.agent, site=context.site)
         found = table.match(request, context.tenant) if table is not None else NO_MATCH
         route, reason, challenger, nearest = found
+        drawn = False
         if challenger is not None:
             route, challenger = self._between(route, challenger, exchange)
+            drawn = challenger is not None
+            if challenger is not None and _excluded(exchange, challenger) is not None:
+                challenger = None
         if route is not None:
             outcome = await self._ask(exchange, route, request)
         elif context.override == "llm":
@@ -91,16 +95,15 @@ class RoutingDecider:
         route = route or nearest
         if route is None or route.state not in SERVING or context.override != "auto":
             return outcome
-        share = audited_share(route, self._audit_share, self._life)
-        if challenger is not None:
-            share = 1.0
+        # all of the drawn calls: those that the challenger is not asked belong to the traffic like the others
+        share = 1.0 if drawn else audited_share(route, self._audit_share, self._life)
         decision = structs.replace(outcome.decision, audit_share=share)
         return structs.replace(outcome, decision=decision)
 
     def _between(
         self, route: Route | None, challenger: Route, exchange: Exchange
     ) -> tuple[Route | None, Route | None]:
-        """(the version that is to answer, the one to be compared with the LLM); None for none."""
+        """(the version that is to answer, the one that the call is drawn to be compared with); None for none."""
         context = exchange.context
         if route is None:
             return challenger, None
@@ -114,7 +117,7 @@ class RoutingDecider:
             return challenger, None
         share = self._life.challenger_share
         wanted = self._specialists is not None and in_canary(f"shadow:{challenger.id}", context.id, share)
-        return route, challenger if wanted and _excluded(exchange, challenger) is None else None
+        return route, challenger if wanted else None
 
     async def _ask(self, exchange: Exchange, route: Route, request: Request) -> RoutingResult:
         """The outcome for a request that a route matches."""

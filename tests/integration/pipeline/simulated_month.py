@@ -164,8 +164,6 @@ class Month:
             draw=rng.random,
         )
         self._auditor = Auditor(
-            share=AUDIT_SHARE,
-            life=life,
             sender=sender,
             settlement=settlement,
             observer=monitor,

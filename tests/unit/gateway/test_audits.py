@@ -36,10 +36,10 @@ def repeats_route() -> Route:
     )
 
 
-def served(route: Route | None = None, reason: str = "live") -> Exchange:
+def served(route: Route | None = None, reason: str = "live", share: float | None = 1.0) -> Exchange:
     asked = exchange({"model": "m", "messages": [{"role": "user", "content": "q"}], "stream": True})
     decision = Decision(
-        served_by="slm", reason=reason, route_id="r", specialist="s", confidence=0.9, audit_share=1.0
+        served_by="slm", reason=reason, route_id="r", specialist="s", confidence=0.9, audit_share=share
     )
     said = Prediction(answer="rain", confidence=0.9)
     asked.routing = RoutingResult(decision, route or live_route(), prediction=said)
@@ -49,12 +49,10 @@ def served(route: Route | None = None, reason: str = "live") -> Exchange:
 def auditor(
     parts: Settled,
     *answers: CannedResponse | UpstreamError,
-    share: float = 1.0,
     draw: float = 0.5,
     observer: ListObserver | None = None,
 ) -> Auditor:
     return Auditor(
-        share=share,
         sender=sender(upstream(CannedTransport(*answers))),
         settlement=parts.settlement,
         observer=observer or ListObserver(parts),
@@ -153,17 +151,18 @@ async def test_what_is_beyond_the_limit_is_skipped_and_counted() -> None:
     assert told.results.count(None) == 3 and told.results.count(".") == MAX_AUDITS
 
 
-async def test_only_a_share_is_audited_and_no_override() -> None:
+async def test_the_share_that_is_noted_is_audited_and_no_override() -> None:
     parts = Settled()
     told = ListObserver(parts)
     for share, draw, reason, n_audits in (
         (0.0, 0.0, "live", 0),
+        (None, 0.0, "live", 0),
         (0.5, 0.5, "live", 0),
         (1.0, 0.5, "override", 0),
         (0.5, 0.4, "canary", 1),
     ):
-        audits = auditor(parts, says("rain"), share=share, draw=draw, observer=told)
-        audits.consider(served(reason=reason))
+        audits = auditor(parts, says("rain"), draw=draw, observer=told)
+        audits.consider(served(reason=reason, share=share))
         await audits.finish(5)
         assert len(told.results) == parts.metrics.value("deputize_audits_total") == n_audits, reason
 
@@ -219,7 +218,7 @@ async def test_a_challenger_is_compared_with_the_answer_that_an_audit_brings() -
     told = ListObserver(parts)
     new = live_route(specialist="new", state="shadow")
     call.routing = structs.replace(call.routing, shadow=asyncio.ensure_future(said("sun")), compared=new)
-    audits = auditor(parts, says("rain"), share=0.0, observer=told)
+    audits = auditor(parts, says("rain"), observer=told)
     audits.consider(call)
     await audits.finish(5)
     (audit,) = parts.recorder.calls
@@ -227,13 +226,3 @@ async def test_a_challenger_is_compared_with_the_answer_that_an_audit_brings() -
     assert (audit.decision.specialist, audit.decision.shadow_agrees) == ("s", True)
     assert (audit.decision.challenger.specialist, audit.decision.challenger.agrees) == ("new", False)
     assert told.results == ["s", "."], "one audit is evidence about both"
-
-
-async def test_a_canary_is_audited_more_closely() -> None:
-    parts = Settled()
-    canary = live_route(state="canary", share=0.01)
-    auditor(parts, says("rain"), share=0.02).consider(served(canary))
-    auditor(parts, UpstreamError("not asked"), share=0.02).consider(served())
-    auditor(parts, UpstreamError("off"), share=0.0).consider(served(canary))
-    await asyncio.sleep(0.05)
-    assert parts.metrics.value("deputize_audits_total") == 1

@@ -37,7 +37,6 @@ def live(parts: Settled, answer: Any) -> ModelCallHandler:
     send = sender(upstream(CannedTransport(answer)), metrics=parts.metrics, ask_for_usage=False)
     settled = parts.settlement
     auditor = Auditor(
-        share=0,
         sender=send,
         settlement=settled,
         observer=ListObserver(parts),

@@ -13,6 +13,7 @@ from tests.unit.gateway.stubs import context, exchange, live_route
 from deputize.core.config import RouteSettings
 from deputize.core.errors import DeputizeError
 from deputize.core.records import (
+    Certificate,
     KeySpace,
     Prediction,
     Request,
@@ -322,6 +323,44 @@ async def test_a_challenger_in_shadow_is_asked_on_a_share_of_the_calls() -> None
     override = await routing.route(exchange(context=context(id=asked[0].decision.route_id, override="llm")))
     assert override.shadow is None
     await asyncio.gather(*(o.shadow for o in asked if o.shadow is not None))
+
+
+async def test_calls_that_a_challenger_is_not_asked_are_audited_like_those_that_it_is() -> None:
+    """Else a later run would see a tenth of them, and all of the others that were drawn."""
+
+    def limited(most: float) -> Certificate:
+        certificate = live_route().certificate
+        assert certificate is not None
+        return structs.replace(certificate, limits=RequestLimits(ranges={"temperature": (0.0, most)}))
+
+    table = Challenged(certificate=limited(0.0))
+    table.route = live_route(certificate=limited(1.0))
+    routing = RoutingDecider(
+        lambda: table,
+        Saying(RAIN),
+        Metrics(),
+        timeout_s=1,
+        clock_s=lambda: 0.0,
+        audit_share=0.02,
+        life=RouteSettings(challenger_share=0.25),
+    )
+    shares, n_asked = dict[float, list[float | None]](), dict[float, int]()
+    for temperature in (0.0, 1.0):
+        fields = {**BODY, "temperature": temperature}
+        outcomes = [await routing.route(exchange(fields, context=context(id=f"dpz-{i}"))) for i in range(200)]
+        shares[temperature] = [o.decision.audit_share for o in outcomes]
+        n_asked[temperature] = sum(o.shadow is not None for o in outcomes)
+        await asyncio.gather(*(o.shadow for o in outcomes if o.shadow is not None))
+    assert n_asked[0.0] > 30 and not n_asked[1.0]
+    assert shares[0.0] == shares[1.0] and set(shares[0.0]) == {0.02, 1.0}
+
+
+@pytest.mark.parametrize(
+    ("state", "audit_share", "share"), [("canary", 0.02, 1.0), ("live", 0.02, 0.02), ("canary", 0.0, 0.0)]
+)
+async def test_a_canary_is_audited_more_closely(state: str, audit_share: float, share: float) -> None:
+    outcome = await decider(OneRoute(state=state), RAIN, audit_share=audit_share).route(exchange())
+    assert outcome.decision.audit_share == share
 
 
 async def test_a_challenger_in_canary_serves_its_share_by_episode() -> None:
