@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +21,7 @@ from deputize.core.records import Route, RouteState
 from deputize.gateway.evidence_file import EVIDENCE_FILE, forget_evidence, read_evidence
 from deputize.gateway.metrics import Metrics
 from deputize.gateway.rollback import DueAudit, RouteMonitor, roll_back_routes
+from deputize.gateway.route_watcher import RouteWatcher
 from deputize.routes_file import read_routes, update_routes
 from deputize.store.access.audit_log import AuditLog
 from deputize.store.keys.keyring import KeyRing
@@ -82,6 +87,89 @@ async def test_workers_share_the_evidence(home: Path, audit: AuditLog) -> None:
     assert len(evidence.results) == evidence.n_due == 100 and evidence.n_specialist_differed == 20
     assert state(home) == "rolled_back"
     assert len([e for e in audit.entries() if e.action == "route.rollback"]) == 1
+
+
+PROCESS = """
+import asyncio, sys
+from pathlib import Path
+from tests.unit.gateway.stubs import live_route
+from deputize.gateway.metrics import Metrics
+from deputize.gateway.rollback import DueAudit, RouteMonitor
+from deputize.store.access.audit_log import AuditLog
+from deputize.store.keys.keyring import KeyRing
+
+async def main(home, results):
+    monitor = RouteMonitor(home, AuditLog(home, KeyRing.open(home)), Metrics(), audit_share=0.02)
+    sys.stdin.readline()
+    for result in results:
+        await monitor.observe(DueAudit(route=live_route(), result=result))
+        print("counted", flush=True)
+
+asyncio.run(main(Path(sys.argv[1]), sys.argv[2]))
+"""
+"""A gateway that begins to count audits when it is told to, and says of each that it is counted."""
+
+
+def process(home: Path, results: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-c", PROCESS, str(home), results],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=Path(__file__).parents[3],
+    )
+
+
+async def test_processes_share_the_evidence_and_a_rollback_reaches_the_other(
+    home: Path, audit: AuditLog
+) -> None:
+    watcher = RouteWatcher(home / "routes.json", Metrics(), poll_s=0.01)
+    watcher.load()
+    others = [process(home, ".." * 40) for _ in range(2)]
+    for one in others:
+        assert one.stdin is not None
+        one.stdin.write(b"\n")
+        one.stdin.flush()
+    for one in others:
+        said, _ = one.communicate(timeout=60)
+        assert (said.count(b"counted"), one.returncode) == (80, 0)
+    evidence = read_evidence(home)[KEY]
+    assert len(evidence.results) == evidence.n_due == 160
+    assert not watcher.load(), "the routes are as they were"
+    worse = process(home, "s" * 40)
+    worse.communicate(b"\n", timeout=60)
+    assert watcher.load() and watcher.table is not None
+    assert watcher.table.routes[0].state == "rolled_back" == state(home)  # type: ignore[attr-defined]
+    assert len([e for e in audit.entries() if e.action == "route.rollback"]) == 1
+    assert read_evidence(home)[KEY].n_specialist_differed == 40
+
+
+@pytest.mark.parametrize("result", [".", "s"])
+async def test_a_process_that_is_killed_has_lost_at_most_what_it_was_counting(
+    home: Path, audit: AuditLog, result: str
+) -> None:
+    n_counted = 0
+    for n_before in (3, 7, 2):
+        doomed = process(home, result * 5_000)
+        assert doomed.stdin is not None and doomed.stdout is not None
+        doomed.stdin.write(b"\n")
+        doomed.stdin.flush()
+        for _ in range(n_before):
+            assert doomed.stdout.readline() == b"counted\n"
+        os.kill(doomed.pid, signal.SIGKILL)
+        n_said = n_before + doomed.stdout.read().count(b"counted")
+        doomed.wait(timeout=60)
+        doomed.stdin.close()
+        doomed.stdout.close()
+        evidence = read_evidence(home)[KEY]
+        n_new = evidence.n_due - n_counted
+        assert n_said <= n_new <= n_said + 1, "what was said to be counted is, once"
+        assert len(evidence.results) == evidence.n_due
+        n_counted += n_new
+    decided = read_evidence(home)[KEY].alarm
+    await monitor(home, audit).check_routes()
+    assert state(home) == ("rolled_back" if decided else "live") and decided == (result == "s")
+    await observe(monitor(home, audit), ".")
+    assert read_evidence(home)[KEY].n_due == n_counted + 1
 
 
 async def test_audits_that_come_while_a_file_is_written_are_written_together(
