@@ -26,7 +26,7 @@ from deputize.core.records import EVERY_TENANT, Call, Contract, Route, RouteFile
 from deputize.core.task_results import TaskResult
 from deputize.scoring.certificates import NEVER, certify, contradicted_p, every_threshold
 from deputize.stages.curate.traffic_sample import TrafficSample
-from deputize.stages.refine.route_evidence import audit_result, loss_of
+from deputize.stages.refine.route_evidence import against_repeats, audit_result, loss_of
 
 if TYPE_CHECKING:
     from deputize.home import Home
@@ -111,7 +111,9 @@ def served_evidence(
         if decision.reason != "audit":
             found[route.id].add(call, 0.0)
         elif (result := audit_result(decision, route)) is not None:
-            found[route.id].add(call, loss_of(result, signed=True))
+            # beside a challenger the LLM is asked twice whatever this route claims
+            loss = loss_of(result, signed=against_repeats(route.certificate))
+            found[route.id].add(call, loss)
     return found
 
 

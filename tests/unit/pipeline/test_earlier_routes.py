@@ -113,6 +113,21 @@ def test_a_greater_loss_closes_it() -> None:
     assert settled(traffic(60, 20, 600))[1][0].kept
 
 
+@pytest.mark.parametrize(("kind", "kept"), [("not_worse_than_llm", False), ("not_worse_than_repeats", True)])
+def test_second_answers_beside_a_challenger_excuse_only_a_claim_against_repeats(
+    kind: str, kept: bool
+) -> None:
+    """The LLM was asked twice since a challenger is certified against repeats, and differed from itself each time."""
+    twice = [
+        replace(c, decision=replace(c.decision, repeat_agrees=False))
+        if c.decision and c.decision.audit_of
+        else c
+        for c in traffic(60, 20, 30)
+    ]
+    route = replace(ROUTE, certificate=replace(CERTIFICATE, kind=kind))
+    assert settled(twice, route=route)[1][0].kept == kept
+
+
 def test_calls_of_another_specialist_or_beyond_the_sample_are_no_evidence() -> None:
     other = [
         replace(c, decision=replace(c.decision or Decision(), specialist="runs/0000/specialists/t"))
