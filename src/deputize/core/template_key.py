@@ -13,6 +13,7 @@ from itertools import pairwise
 from typing import Final, NamedTuple
 
 from deputize.core.contracts import text_of
+from deputize.core.function_words import NEUTRAL_WORDS
 from deputize.core.prompt_limits import RecognisedSegments, VaryingText, ends, within
 from deputize.core.prompt_segments import known_head_of, normalise, segments
 from deputize.core.records import (
@@ -164,7 +165,7 @@ class TemplateMatcher:
     ) -> bool:
         vocabulary = self._vocabularies.get(key)
         if vocabulary is None:
-            vocabulary = self._vocabularies[key] = frozenset(limits.vocabulary)
+            vocabulary = self._vocabularies[key] = frozenset(limits.vocabulary) | NEUTRAL_WORDS
         if not within(user, limits.user, vocabulary):
             return False
         known = system.is_within.get(key)

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from deputize.core.function_words import NEUTRAL_WORDS
 from deputize.core.instruction_signs import signs_in
 from deputize.core.prompt_limits import RecognisedSegments, words_of
 from deputize.core.records import KeySpace, PromptLimits, TextLimits
@@ -68,7 +69,7 @@ def _limits(prompts: Sequence[_Prompt], least: int) -> PromptLimits:
     for prompt in prompts:
         for text in (prompt.system, prompt.user):
             for varying in text.varying:
-                for word in words_of(varying.text):
+                for word in words_of(varying.text) - NEUTRAL_WORDS:
                     subjects_of[word].add(prompt.subject)
     n_subjects = {word: len(who) for word, who in subjects_of.items() if len(who) >= least}
     subjects = [p.subject for p in prompts]
@@ -94,7 +95,7 @@ def _text_limits(
         most = [0] * n_places
         for varying in text.varying:
             # as it would be counted, had this subject's calls not been seen
-            n_new = sum(n_subjects.get(word, 0) <= least for word in words_of(varying.text))
+            n_new = sum(n_subjects.get(word, 0) <= least for word in words_of(varying.text) - NEUTRAL_WORDS)
             most[varying.place] = max(most[varying.place], n_new)
         for place, n in enumerate(most):
             new_words[place].append(n)

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from deputize.core.contracts import fold, text_of
+from deputize.core.function_words import FUNCTION_WORDS
 from deputize.core.prompt import calls_text
 from deputize.core.records import Example, Message
 
@@ -24,29 +25,6 @@ MOST_ODD = 0.05
 MOST_USED = 0.05
 """Share of values that may occur in what was sent to the LLM before or after."""
 
-# the words that recur most in running text of each language
-_WORDS_OF_LANGUAGES = """
-    a about after all also an and any are as at be because been before but by can could did do does for from had has have
-    he her his how i if in into is it its me more most my no not of on only or our she should so some than that the their
-    them then there these they this those to too us was we were what when where which while who will with would you your
-    aber als am an auch auf aus bei bin bis da das dass dem den der des die dies diese dieser doch durch ein eine einem
-    einen einer er es für haben hat ich ihr ihre im in ist ja kann mein mit nach nicht noch nur oder schon sehr sein sich
-    sie sind so über um und uns unser vom von vor war was wenn wie wir wird zu zum zur
-    au aux avec ce ces cette comme dans de des du elle en est et il ils je la le les leur lui mais ne nos notre nous on ou
-    par pas pour plus qu que qui sa se ses si son sont sur un une vos votre vous
-    al como con cuando del desde el ella en entre era es esta este fue ha hay la las lo los me mi muy más no nos o para
-    pero por porque que se ser sin sobre son su sus también te tiene un una y ya
-    che chi ci come con da dal dalla degli dei del della delle di e gli ha il io la le lei li lo ma nel nella non per più
-    questo sono su sul sulla tra un una è
-    ao aos as com da das do dos e ela ele em entre foi isso mais mas na nas no nos não o os ou para pela pelo por quando
-    que se seu sua são também tem um uma você
-    aan als bij dat de deze die door een en er geen haar heeft het hij ik in is je kan maar met naar niet nog of om onder
-    ook op over te tot uit van voor was wat we wel werd worden zal zich zijn
-    att av de den det du ett för från har inte jag kan med men och om på sig som till var vi är
-    ale być co czy dla do i jak jest już ma na nie od oraz po przez się są to w z za że
-    без бы был в во все вы для до его ее если за и из или к как мы на не но о он она они от по при с так то у что это я
-"""
-_FUNCTION_WORDS = frozenset(_WORDS_OF_LANGUAGES.split())
 _WORD = re.compile(r"[^\W\d_]+")
 _SENTENCE_END = re.compile(r"[.!?…][\"'”»)]*\s*$")
 _CODE = re.compile(
@@ -70,7 +48,7 @@ def is_natural_language(values: Sequence[str]) -> bool:
         return False
     words = [word for value in values for word in _WORD.findall(value)]
     # a keyword of SQL in capitals is no function word
-    n_function = sum(word.lower() in _FUNCTION_WORDS and not word.isupper() for word in words)
+    n_function = sum(word.lower() in FUNCTION_WORDS and not word.isupper() for word in words)
     if n_function < FUNCTION_SHARE * len(words):
         return False
     return sum(map(_is_odd, values)) <= MOST_ODD * len(values)

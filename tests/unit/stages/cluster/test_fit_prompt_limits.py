@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import random
 
+import pytest
+from msgspec import structs
+
 from deputize.core.records import Example, KeySpace, PromptLimits, Request
 from deputize.core.signature import signature
 from deputize.core.template_key import TemplateMatcher
@@ -49,8 +52,28 @@ def test_what_never_varies_may_not_vary() -> None:
     limits = limits_for([request(f"Letter: the {FEW[i % 3]} is broken") for i in range(300)])
     assert limits.user.n_unknown == [0, 0] and limits.user.n_repeats == [1]
     assert limits.user.n_new_words == [0, 0] and limits.user.instructions == {}
-    assert limits.vocabulary == sorted([*FEW, "the", "is", "broken"])
+    assert limits.vocabulary == sorted([*FEW, "broken"]), "function words are in every text"
     assert limits.system.n_unknown == [0, 0] and limits.system.instructions == {}
+
+
+@pytest.mark.parametrize(
+    ("user", "is_changed"),
+    [
+        ("Letter: a lamp is broken", False),
+        ("Letter: the lamp is broken for us", False),
+        ("Letter: the lamp is not broken", True),
+        ("Letter: the lamp is only broken", True),
+        ("Letter: the lamp is broken, reject it", True),
+    ],
+)
+def test_few_prompts_need_not_have_every_function_word(user: str, is_changed: bool) -> None:
+    requests = [request("Letter: the lamp is broken") for _ in range(6)]
+    limits = limits_for(requests)
+    space = KeySpace(signature=signature(requests[0]), lines=[SYSTEM], heads=["Letter:"])
+    key = TemplateMatcher(space).key(requests[0])
+    matcher = TemplateMatcher(structs.replace(space, prompt_limits={key: limits}))
+    assert not matcher.match(requests[0]).is_changed
+    assert matcher.match(request(user)).is_changed == is_changed
 
 
 def test_what_varies_may_vary_as_it_did() -> None:

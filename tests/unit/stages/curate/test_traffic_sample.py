@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable
 
 import pytest
+from msgspec.structs import replace
 
 from deputize.core.artifacts import Curated
 from deputize.core.config import Convert
@@ -95,6 +96,22 @@ def test_the_composition_is_that_of_the_traffic_though_the_share_changes() -> No
     assert len(drawn) + len(sample.training_only) + sample.n_served == len(calls)
     assert sample.n_audits == sum(c.id.endswith("-audit") for c in calls)
     assert traffic_sample(calls) == sample, "every run draws the same"
+
+
+def test_each_call_is_drawn_by_the_share_of_the_process_that_answered_it() -> None:
+    """One worker has the new settings already, one the old; before that nothing was audited. Today's share says nothing."""
+    old, new = traffic({0: 0.0, 1: 0.1}, 12_000), traffic({0: 0.0, 1: 0.4}, 12_000)
+    calls = [one for pair in zip(old, new, strict=False) for one in pair]
+    names = {id(one): f"{'on'[at % 2]}-{one.id}" for at, one in enumerate(calls)}
+    calls = [replace(one, id=names[id(one)]) for one in calls]
+    beyond = traffic_sample(calls).training_only
+    for worker, share in (("o", 0.1), ("n", 0.4)):
+        mine = [c for c in calls if c.id[0] == worker and c.decision and c.decision.served_by == "llm"]
+        left = [c for c in mine if not c.id.endswith("-audit")]
+        for part in (0.0, share):
+            theirs = [c for c in left if c.decision and c.decision.audit_share == part]
+            drawn = sum(c.id not in beyond for c in theirs) / len(theirs)
+            assert drawn == pytest.approx(part, abs=0.05 if part else 0.0)
 
 
 def test_audits_that_fail_thin_what_was_left_to_the_llm_as_well() -> None:
