@@ -104,11 +104,13 @@ def standard_detectors(
         Tampered: a file of the tagger does not match its card.
     """
     policy, privacy = policy or policy_of("standard"), privacy or Privacy()
+    # first: one of a user may run spaCy on torch, which Presidio and spaCy are loaded without below
+    further = [DeobfuscatingDetector(make_detector(spec)) for spec in privacy.detectors]
     lines: list[Detector] = [
         DeobfuscatingDetector(RuleDetector()),
         DeobfuscatingDetector(PresidioDetector()),
+        *further,
     ]
-    lines += [DeobfuscatingDetector(make_detector(spec)) for spec in privacy.detectors]
     prose: list[Detector] = []
     warnings: list[str] = []
     measured, folder = "", NONE

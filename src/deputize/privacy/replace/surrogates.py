@@ -102,6 +102,13 @@ def word_pools() -> dict[str, tuple[str, ...]]:
     }
 
 
+@lru_cache(maxsize=8)
+def _names_of_length(pool: str, length_class: int) -> tuple[str, ...]:
+    """The words of a pool that have this length class; all of them where none has."""
+    words = word_pools()[pool]
+    return tuple(w for w in words if _length_class(w) == length_class) or words
+
+
 @lru_cache(maxsize=16)
 def names_of(locale: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """(first names, last names) of one of Faker's locales that are one word, sorted."""
@@ -178,8 +185,7 @@ class Surrogates:
         if made is None:
             if locale := locale_of(folded):
                 return self._part_of_script(folded, locale, first)
-            pool = word_pools()["first" if first else "last"]
-            pool = tuple(w for w in pool if _length_class(w) == _length_class(folded)) or pool
+            pool = _names_of_length("first" if first else "last", _length_class(folded))
             rng = self._random("NAME", folded)
             for _ in range(20):
                 made = rng.choice(pool)
