@@ -190,7 +190,7 @@ def test_a_two_megabyte_prompt_passes_and_ctrl_c_ends_the_gateway_in_order(
 
 @pytest.mark.parametrize("after_s", [0.0, 0.4])
 def test_ctrl_c_during_an_import_loses_nothing(tmp_path: Path, after_s: float) -> None:
-    path = log(tmp_path / "log.jsonl", 60_000)
+    path = log(tmp_path / "log.jsonl", 20_000)
     command = [*DEPUTIZE, "--home", str(tmp_path / "home"), "import", str(path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
@@ -205,7 +205,7 @@ def test_ctrl_c_during_an_import_loses_nothing(tmp_path: Path, after_s: float) -
     assert "Traceback" not in said
     done = run(tmp_path / "home", "--json", "import", str(path))
     assert done.returncode == 0
-    assert json.loads(done.stdout)["n_stored"] == 60_000
+    assert json.loads(done.stdout)["n_stored"] == 20_000
 
 
 @pytest.mark.model

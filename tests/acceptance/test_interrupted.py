@@ -105,6 +105,8 @@ def ended(pids: list[int], timeout_s: float = 60.0) -> bool:
     return False
 
 
+N_DESK = 400
+"""Long calls, so that few of them are most of a megabyte and the writing of them can be caught half way."""
 MARK = "quizzical-harbour"
 """In every mail address of the simulated calls below."""
 
@@ -127,13 +129,13 @@ def test_s2_stopped_half_way_leaves_nothing_in_clear_and_begins_again(tmp_path: 
         [
             call(
                 f"c{i}",
-                f"From: ann{i}@{MARK}.example\nState: {rng.choice((*LATE, *FINE))} {i}" + "\nas before" * 40,
+                f"From: ann{i}@{MARK}.example\nState: {rng.choice((*LATE, *FINE))} {i}" + "\n" + "as before " * 170,
                 rng.choice(("yes", "no")),
                 episode=f"e{i}",
                 agent="desk",
                 timestamp=1.7e9 + i,
             )
-            for i in range(1500)
+            for i in range(N_DESK)
         ]
     )
     store.close()
@@ -174,7 +176,7 @@ def test_s2_stopped_half_way_leaves_nothing_in_clear_and_begins_again(tmp_path: 
     assert process.wait(timeout=300) == 0, (tmp_path / "said.txt").read_text()
     (folder,) = (home / "runs").iterdir()
     curated = Artifact(folder, "curate", Curated, run_key(folder, KeyRing.open(home))).read()
-    assert {e.call_id for e in curated.examples} == {f"c{i}" for i in range(1500)}
+    assert {e.call_id for e in curated.examples} == {f"c{i}" for i in range(N_DESK)}
     assert parts() == [] and in_clear(home, temporary, tmp_path / "said.txt") == []
 
 

@@ -150,7 +150,11 @@ async def test_little_is_read_while_an_answer_is_under_way() -> None:
     assert admission.answered == [(f"/{number}", len(body)) for number in range(8)]
 
 
-async def test_many_small_requests_in_one_write_are_answered_one_by_one() -> None:
+async def test_many_small_requests_in_one_write_are_answered_one_by_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # the pause after each of 300 refusals would be most of the time; it is not what this is about
+    monkeypatch.setattr("deputize.http.server_connection._PAUSE_S", 0.001)
     admission = AdmissionStub()
     async with served(admission) as (_, port):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
