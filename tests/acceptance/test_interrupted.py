@@ -129,7 +129,9 @@ def test_s2_stopped_half_way_leaves_nothing_in_clear_and_begins_again(tmp_path: 
         [
             call(
                 f"c{i}",
-                f"From: ann{i}@{MARK}.example\nState: {rng.choice((*LATE, *FINE))} {i}" + "\n" + "as before " * 170,
+                f"From: ann{i}@{MARK}.example\nState: {rng.choice((*LATE, *FINE))} {i}"
+                + "\n"
+                + "as before " * 170,
                 rng.choice(("yes", "no")),
                 episode=f"e{i}",
                 agent="desk",
