@@ -204,6 +204,8 @@ def same_value(a: Any, b: Any) -> bool:
     Raises:
         RecursionError: they are nested too deeply.
     """
+    if isinstance(a, str) and isinstance(b, str):
+        return a == b
     return _written(a) == _written(b)
 
 
