@@ -48,10 +48,16 @@ async def gone(pid: int, within_s: float = 10.0) -> bool:
     return False
 
 
-async def test_answers_come_back_to_those_who_asked(home: Path, tiny: Tiny) -> None:
-    pool = WorkerEngine(home, tiny[0])
+async def test_answers_come_back_to_those_who_asked_through_either_pool_of_a_home(
+    home: Path, tiny: Tiny
+) -> None:
+    pool, second = WorkerEngine(home, tiny[0]), WorkerEngine(home, tiny[0])
     await pool.start()
     try:
+        await second.start()
+        assert pool.worker_pid is not None and second.worker_pid is None, "they share one worker"
+        told = await second.predict("specialists/label-lora", request("label", 3), 60)
+        assert told.answer in ("yes", "no")
         jobs = [("label" if i % 2 else "values", i) for i in range(12)]
         answers = await asyncio.gather(
             *(pool.predict(f"specialists/{kind}-lora", request(kind, i), 60) for kind, i in jobs)
@@ -69,6 +75,7 @@ async def test_answers_come_back_to_those_who_asked(home: Path, tiny: Tiny) -> N
             await pool.predict("specialists/label-lora", request("label", 1), 1e-6)
     finally:
         pid = pool.worker_pid
+        await second.stop()
         await pool.stop()
     assert pid is not None and await gone(pid), "no orphan is left"
     with pytest.raises(UpstreamError):
@@ -97,19 +104,6 @@ async def test_a_killed_worker_fails_what_waits_and_comes_back(home: Path, tiny:
         assert pool.worker_pid not in (None, first)
     finally:
         await pool.stop()
-
-
-async def test_pools_of_one_home_share_one_worker(home: Path, tiny: Tiny) -> None:
-    one, two = WorkerEngine(home, tiny[0]), WorkerEngine(home, tiny[0])
-    await one.start()
-    await two.start()
-    try:
-        assert one.worker_pid is not None and two.worker_pid is None
-        told = await two.predict("specialists/label-lora", request("label", 3), 60)
-        assert told.answer in ("yes", "no")
-    finally:
-        await two.stop()
-        await one.stop()
 
 
 async def test_the_worker_does_not_outlive_a_killed_parent(home: Path, tiny: Tiny) -> None:
