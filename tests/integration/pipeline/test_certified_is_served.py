@@ -33,6 +33,8 @@ from deputize.routes_file import read_routes
 from deputize.specialists import catalogue
 from deputize.specialists.predictor import SpecialistPredictor, load
 
+pytestmark = pytest.mark.timeout(900)  # the slow log takes minutes to convert on two busy cores
+
 N_CALLS = 1000
 SLM, N_PARCELS, N_ASKED = "SmolLM2-135M-Instruct", 200, 40
 ODD = "kQ7zL2mX9vB4nR8tW3yP6cD"
@@ -211,7 +213,6 @@ def test_the_certificate_can_be_computed_again(converted: tuple[Path, list[Call]
         assert any("not the file that was certified" in d for d in changed.differences)
 
 
-@pytest.mark.timeout(900)
 async def test_a_live_gateway_does_with_each_calibration_call_what_the_run_recorded(
     converted: tuple[Path, list[Call]],
 ) -> None:
