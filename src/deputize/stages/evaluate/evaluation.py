@@ -132,13 +132,14 @@ def compare(
         for p, r in zip(predictions, recorded, strict=True)
     ]
     pairs = list(zip(answers, told, strict=True))
+    right = [agree(answer, truth, contract) for answer, truth in pairs]
     return Evaluation(
         groups=[c.group for c in calls],
         episodes=[c.episode for c in calls],
         confidence_N=np.array(confidence, dtype=float),
-        right_N=np.array([agree(answer, truth, contract) for answer, truth in pairs], dtype=bool),
+        right_N=np.array(right, dtype=bool),
         right_action_N=np.array(
-            [_same_action(answer, truth, contract) for answer, truth in pairs], dtype=bool
+            [_same_action(*pair) for pair in pairs] if contract.kind == "tool_call" else right, dtype=bool
         ),
         counts_N=np.array([c.audience == "code" for c in calls], dtype=bool),
         llm_usd_N=np.array([c.llm_usd for c in calls], dtype=float),
@@ -179,9 +180,7 @@ def served_confidence(prediction: Prediction, contract: Contract) -> float:
     return float(prediction.confidence)
 
 
-def _same_action(answer: Answer | None, truth: Answer | None, contract: Contract) -> bool:
-    if contract.kind != "tool_call":
-        return agree(answer, truth, contract)
+def _same_action(answer: Answer | None, truth: Answer | None) -> bool:
     return answer is not None and truth is not None and action_of(answer) == action_of(truth)
 
 

@@ -194,6 +194,8 @@ class World:
 
     @property
     def population(self) -> Population:
+        if self.known_population is not None:
+            return self.known_population
         return population_of(self.curated, self.discovered, self.repeats)
 
     def calls(self, seed: int = 0) -> TaskCalls:
@@ -203,6 +205,8 @@ class World:
 
     repeats: list[Call] = field(default_factory=list)
     """The LLM's other answers."""
+    known_population: Population | None = None
+    """For worlds that are run many times and stay as they are; None: it is made for each run."""
 
     def load(self, folder: Path) -> Simulated:
         return self.predictors[str(folder.relative_to(self.home))]

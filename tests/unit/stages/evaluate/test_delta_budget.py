@@ -122,6 +122,7 @@ def unlucky_log(world: Make, number: int) -> Any:
         if e.split == "calibration" and rng.random() < rate_of[e.group]:
             text = e.request.messages[-1]["content"]
             sim.truth[text] = "cancel" if sim.truth[text] != "cancel" else "refund"
+    w.known_population = w.population
     return w
 
 
