@@ -103,6 +103,8 @@ class Curated(Record):
     linked_by: dict[str, int] = msgspec.field(default_factory=dict)
     """Calls by what tells their episode: header (the log names it), history, session (a session field, or one person's
     calls close in time), none."""
+    replaced_segments: list[str] = msgspec.field(default_factory=list)
+    """Segments of prompt templates in which something was replaced: no request has them, so none is known by them."""
     n_linked: int = 0
     """Calls whose episode was found by their history or session."""
     n_groups_joined: int = 0

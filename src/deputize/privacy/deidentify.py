@@ -72,6 +72,11 @@ class Deidentifier:
         )
         return [*self._warnings, labels] if self._findings.keeps_sensitive_labels else self._warnings
 
+    @property
+    def replaced_segments(self) -> frozenset[str]:
+        """Segments of prompt templates that hold a surrogate: no request has them."""
+        return frozenset().union(*(plan.replaced_segments for plan in self._plans.values()))
+
     def passing(self, log: Iterable[Call]) -> Iterator[Call]:
         """The calls of a log in order. The other methods may be called with a call until the next one is taken."""
         return self._replacers.passing(log)

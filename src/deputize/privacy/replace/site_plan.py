@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from deputize.core.prompt_segments import segments
 from deputize.core.records import Call
 from deputize.privacy.entity_types import SECRET
 from deputize.privacy.replace.allowlist import SiteVocabulary, site_vocabulary, template_lines
@@ -23,6 +24,8 @@ class SitePlan(NamedTuple):
     """(type, value) of what the prompt template may not keep."""
     template_replacer: Replacer | None
     """Replaces them with one surrogate for the whole site, so that the template stays constant; None where there are none."""
+    replaced_segments: frozenset[str]
+    """Segments of the template as they are with these surrogates: no request of the site has them."""
     shifts_dates: bool
     """True where all dates move, not dates of birth only."""
     keeps_numbers: bool
@@ -41,7 +44,7 @@ def plan_sites(
         findings: decides which findings in a template are replaced.
         key: 32 secret bytes, from which surrogates are derived.
     """
-    vocabularies = _vocabularies(log, scanned)
+    vocabularies, texts = _vocabularies(log, scanned)
     values = {site: _template_values(v, scanned, findings) for site, v in vocabularies.items()}
     fixed_dates = {s for s, v in vocabularies.items() if v.has_date or not scanned.sites[s].dates_are_copied}
     fixed_numbers = set[str]()
@@ -53,23 +56,35 @@ def plan_sites(
         if values[site]:
             surrogates = Surrogates(episode_key(key, f"site:{site}"))
             replacer = Replacer(values[site], surrogates, scanned.line_index.is_common_word)
+        lines = [texts[n] for n in vocabulary.lines]
+        replaced = _replaced_segments(lines, replacer) if replacer is not None else frozenset()
         plans[site] = SitePlan(
-            vocabulary, values[site], replacer, site not in fixed_dates, site in fixed_numbers
+            vocabulary, values[site], replacer, replaced, site not in fixed_dates, site in fixed_numbers
         )
     n_secrets = sum(any(kind in SECRET for kind, _ in found) for found in values.values())
     n_personal = sum(any(kind not in SECRET for kind, _ in found) for found in values.values())
     return plans, _warnings(n_secrets, n_personal, len(fixed_dates), len(fixed_numbers))
 
 
-def _vocabularies(log: Iterable[Call], scanned: ScannedLog) -> dict[str, SiteVocabulary]:
+def _replaced_segments(lines: Iterable[str], replacer: Replacer) -> frozenset[str]:
+    return frozenset(
+        segment for line in lines for segment in {*segments(replacer(line))}.difference(segments(line))
+    )
+
+
+def _vocabularies(
+    log: Iterable[Call], scanned: ScannedLog
+) -> tuple[dict[str, SiteVocabulary], dict[int, str]]:
+    """(site -> its vocabulary, number of each template line -> its text)"""
     lines = {
         site: template_lines(scanned.episodes_at(site), statistics.n_calls, scanned.line_index.n_lines)
         for site, statistics in scanned.sites.items()
     }
     texts = texts_of_lines(log, set().union(*lines.values()), scanned.line_index)
-    return {
+    vocabularies = {
         site: site_vocabulary(statistics, lines[site], texts) for site, statistics in scanned.sites.items()
     }
+    return vocabularies, texts
 
 
 def _template_values(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -53,6 +53,7 @@ def find_tasks(
     *,
     tenant: str = DEFAULT_TENANT,
     min_origins: int = 1,
+    replaced_segments: Iterable[str] = (),
     models_dir: Path | None = None,
     seed: int = 0,
     progress: Progress = silent,
@@ -63,11 +64,12 @@ def find_tasks(
         examples: the calls.
         tenant: whose calls they are; "*": of several.
         min_origins: a line, head or word that fewer data subjects have is in no key space.
+        replaced_segments: segments that only de-identified prompts have; they are in no key space.
         models_dir: the folder of the embedder, if it was fetched.
         seed: of every random draw.
         progress: called at each step.
     """
-    splitter = UnitSplitter()
+    splitter = UnitSplitter(replaced_segments)
     groups: dict[str, list[PromptCall]] = defaultdict(list)
     for i, example in enumerate(examples):
         if not has_media(example.request):

@@ -67,7 +67,12 @@ class RecurringLines:
 class UnitSplitter:
     """Cuts texts into segments and remembers them, since system prompts come again and again."""
 
-    def __init__(self) -> None:
+    def __init__(self, replaced: Iterable[str] = ()) -> None:
+        """
+        Args:
+            replaced: segments that only de-identified prompts have: requests are not known by them.
+        """
+        self._replaced = frozenset(replaced)
         self._cache: dict[str, tuple[PromptSegment, ...]] = {}
         self._segments: dict[str, PromptSegment] = {}
 
@@ -81,7 +86,7 @@ class UnitSplitter:
         segment = self._segments.get(raw)
         if segment is None:
             segment = PromptSegment(raw, normalise(raw), head_of(raw))
-            if sum(map(str.isalpha, raw)) < 2:
+            if raw in self._replaced or sum(map(str.isalpha, raw)) < 2:
                 # separators, brackets and bare numbers say nothing of the task
                 segment = PromptSegment(raw, "", "")
             self._segments[raw] = segment

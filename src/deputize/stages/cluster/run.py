@@ -59,6 +59,7 @@ def run(
         seen,
         tenant=tenant,
         min_origins=min_origins,
+        replaced_segments=curated.replaced_segments,
         models_dir=models_dir,
         seed=config.seed,
         progress=progress,

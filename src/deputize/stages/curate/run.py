@@ -155,6 +155,7 @@ def _head(
         n_code_calls=sum(audience == "code" for audience in inference.audience_of.values()),
         dropped=dict(sorted((Counter(w.reason for w in withheld) + n_dropped).items())),
         entities=dict(sorted(deidentifier.n_replaced.items())),
+        replaced_segments=sorted(deidentifier.replaced_segments),
         linked_by={by: n for by, n in links.linked_by.items() if n} if links else {},
         n_linked=len(links.episode_of) if links else 0,
         n_groups_joined=splits.n_groups_joined,

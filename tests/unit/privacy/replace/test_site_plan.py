@@ -41,7 +41,9 @@ def test_a_secret_in_a_template_has_one_surrogate_and_a_warning() -> None:
     site, (warning,) = plan(f"Use key {secret}.", str)
     assert site.template_values == {("API_KEY", secret)} and site.template_replacer is not None
     assert secret not in site.template_replacer(f"Use key {secret}.") and "password or key" in warning
-    assert plan("Be kind.", str)[0].template_replacer is None
+    assert site.replaced_segments == {site.template_replacer(f"Use key {secret}.")}
+    other = plan("Be kind.", str)[0]
+    assert other.template_replacer is None and not other.replaced_segments
 
 
 def test_dates_stay_where_the_template_fixes_one() -> None:

@@ -14,8 +14,14 @@ from deputize.stages.cluster.recurring_lines import (
 from deputize.stages.cluster.reply_profiles import read_reply
 
 
-def calls(texts: list[str], *, reply: str = "yes", subjects: list[str] | None = None) -> list[PromptCall]:
-    splitter = UnitSplitter()
+def calls(
+    texts: list[str],
+    *,
+    reply: str = "yes",
+    subjects: list[str] | None = None,
+    replaced: tuple[str, ...] = (),
+) -> list[PromptCall]:
+    splitter = UnitSplitter(replaced)
     out: list[PromptCall] = []
     for i, text in enumerate(texts):
         response = {"role": "assistant", "content": reply}
@@ -40,6 +46,14 @@ def test_fixed_lines_and_heads_of_varying_values_are_found() -> None:
     assert found.lines == {"Sort this letter.", "Case: ⟨⟩"}
     found = find_recurring_lines(calls([f"Sort.\nCity: {'xyz'[i % 3] * (i + 2)}" for i in range(40)]))
     assert (found.lines, found.heads) == ({"Sort."}, {"City:"})
+
+
+def test_a_line_that_only_de_identified_prompts_have_is_not_known_by() -> None:
+    """The live request has the name that was replaced."""
+    texts = [f"Sort this letter.\nThe user is Jill Shepard.\n{'ab' * (i + 1)} is it" for i in range(40)]
+    assert "The user is Jill Shepard." in find_recurring_lines(calls(texts)).lines
+    found = find_recurring_lines(calls(texts, replaced=("The user is Jill Shepard.",)))
+    assert found.lines == {"Sort this letter."}
 
 
 def test_a_task_of_few_calls_is_found_next_to_one_of_many() -> None:

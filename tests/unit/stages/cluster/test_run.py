@@ -56,13 +56,14 @@ def letter(r: random.Random, n: int = 12) -> str:
     return " ".join(r.choice(WORDS) for _ in range(n))
 
 
-def find(examples: list[Example], **settings: Any) -> Discovered:
+def find(examples: list[Example], replaced: tuple[str, ...] = (), **settings: Any) -> Discovered:
     curated = Curated(
         examples=examples,
         sites=[],
         n_calls=len(examples),
         n_episodes=len(examples),
         n_code_calls=len(examples),
+        replaced_segments=list(replaced),
     )
     return run(curated, Convert(**settings), models_dir=NOWHERE)
 
@@ -177,6 +178,17 @@ def test_answers_of_the_held_back_sides_change_nothing() -> None:
         for e in examples
     ]
     assert find(swapped) == find(examples)
+
+
+def test_a_name_that_was_replaced_in_the_template_keeps_no_call_from_its_route() -> None:
+    r = random.Random(0)
+    surrogate, name = "The user is Jill Shepard.", "The user is Emma Johnson."
+    examples = [example(i, letter(r), "yes" if i % 2 else "no", HOUSE + surrogate) for i in range(80)]
+    found = find(examples, (surrogate,))
+    (task,) = found.tasks
+    raw = [example(i, letter(r), "yes", HOUSE + name).request for i in range(10)]
+    assert {table(found).key(request) for request in raw} == set(task.keys)
+    assert not any(table(find(examples)).key(raw[0]) in t.keys for t in find(examples).tasks)
 
 
 def test_a_closed_label_site_is_one_task_whatever_is_asked() -> None:
