@@ -51,8 +51,7 @@ def run(
         tenant: whose calls they are, and so the tasks; "*": of several.
         models_dir: folder of an encoder that texts are embedded with; None: TF-IDF, which found tasks better (docs/log.md).
     """
-    examples = curated.examples
-    min_origins = config.min_origins
+    examples, min_origins = curated.examples, config.min_origins
     subject_word = "origins" if any(e.origin for e in examples) else "jobs or runs"
     seen = [e for e in examples if e.split in ("train", "validation")] or examples
     found, keyspaces = find_tasks(
