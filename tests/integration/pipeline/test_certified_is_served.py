@@ -37,6 +37,8 @@ pytestmark = pytest.mark.timeout(900)  # the slow log takes minutes to convert o
 
 N_CALLS = 1000
 SLM, N_PARCELS, N_ASKED = "SmolLM2-135M-Instruct", 200, 40
+ROUNDING = 1e-4
+"""What the confidence of a language model may differ by, asked alone or with others."""
 ODD = "kQ7zL2mX9vB4nR8tW3yP6cD"
 """The verification pass quarantines calls with this."""
 
@@ -58,7 +60,7 @@ class InProcess:
     def predict_now(self, specialist_path: str, request: Request) -> Prediction:
         found = self._loaded.get(specialist_path)
         if found is None:
-            found = self._loaded[specialist_path] = load(self._home / specialist_path, self._home)
+            found = self._loaded[specialist_path] = load(self._home / specialist_path, models_path())
         return found.predict([request])[0]
 
 
@@ -249,7 +251,10 @@ async def test_a_language_model_serves_alone_what_it_answered_in_batches(tmp_pat
         )
     assert result.certificate is not None, result.refusal_reason
     asked = result.calibration[:N_ASKED]
-    assert not await served_otherwise(path, asked, {c.id: c for c in calls}, tolerance=1e-4)
+    differ = await served_otherwise(path, asked, {c.id: c for c in calls}, tolerance=ROUNDING)
+    # the threshold is the confidence of a calibration call, which rounding may put below it
+    threshold = result.certificate.threshold
+    assert not [o for o, _ in differ if o.confidence is None or abs(o.confidence - threshold) > ROUNDING]
     assert sum(o.served for o in asked) >= N_ASKED / 2
 
 

@@ -21,4 +21,5 @@ def not_importable(*names: str) -> Iterator[None]:
         yield
     finally:
         for name in hidden:
-            del sys.modules[name]
+            if sys.modules.get(name) is None:  # else another thread has put the package there
+                sys.modules.pop(name, None)
