@@ -101,6 +101,7 @@ class ApiKeys:
         self, home: Path, keyring: KeyRing, *, poll_s: float = 1.0, clock: Callable[[], float] = time.time
     ) -> None:
         self._path, self._clock, self._poll_s = home / "keys" / "api_keys.json", clock, poll_s
+        self._name = os.fspath(self._path)
         self._secret = keyring.derive("api-keys")
         self._audit = AuditLog(home, keyring, clock=clock)
         self._generations = Generations(self._audit)
@@ -282,8 +283,11 @@ class ApiKeys:
             raise
 
     def _stamp(self) -> tuple[int, int, int] | None:
+        # asked at each request: a missing file, the usual case, costs no exception
+        if not os.access(self._name, os.F_OK):
+            return None
         try:
-            stat = self._path.stat()
+            stat = os.stat(self._name)
         except OSError:
             return None
         return stat.st_mtime_ns, stat.st_size, stat.st_ino
