@@ -35,7 +35,7 @@ FRESH_FROM = 50_000
 """Index of the first ticket of the replay: far from those that are trained on."""
 
 CONFIG_TOML = """\
-# A demo of five minutes has no time for shadow and canary: its routes serve at once.
+# A demo of minutes has no time for shadow and canary: its routes serve at once.
 [routes]
 start = "live"
 """

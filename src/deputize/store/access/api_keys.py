@@ -287,7 +287,7 @@ class ApiKeys:
         if not os.access(self._name, os.F_OK):
             return None
         try:
-            stat = os.stat(self._name)
+            stat = self._path.stat()
         except OSError:
             return None
         return stat.st_mtime_ns, stat.st_size, stat.st_ino
