@@ -214,7 +214,9 @@ def test_the_same_with_a_small_language_model_that_writes_its_answers(tmp_path: 
         assert "planted secrets" in task["refusal_reason"] and not report["total"]["n_routes"]
         (test,) = [t for t in task["leak_tests"] if t["method"] == "lora"]
         assert test["n_extracted"] or test["bits_remaining"] < 20, test
-        pytest.skip(f"the leak test refused the specialist, so there is nothing to serve ({task['refusal_reason']})")
+        pytest.skip(
+            f"the leak test refused the specialist, so there is nothing to serve ({task['refusal_reason']})"
+        )
     assert task["certificate"] is not None, task["refusal_reason"]
     assert next(r for r in task["methods"] if r.get("chosen"))["method"] == "lora"
     cases = []
