@@ -157,6 +157,7 @@ class Month:
             self.home.audit,
             self._metrics,
             audit_share=AUDIT_SHARE,
+            seal=self.home.routes_seal,
             on_change=self._load,
             life=life,
             episode_key=b"month",
