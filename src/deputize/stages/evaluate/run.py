@@ -98,7 +98,7 @@ def run(
     for task in discovered.tasks:
         evaluation = TaskEvaluation(
             TaskCalls(task, population, config.seed, largest[task.id]),
-            [*selected.candidates.get(task.id, []), *finetuned.not_needed.get(task.id, [])],
+            selected.candidates.get(task.id, []),
             config,
             context,
             UnitFacts.of(curated),

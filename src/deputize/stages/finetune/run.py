@@ -107,22 +107,21 @@ def _train_all(
     """(the specialists, methods that were not needed by task); why a task has no specialist is put into `refused`."""
     done: list[Specialist] = []
     not_needed: dict[str, list[Candidate]] = {}
-    unlimited = [job for job in jobs if not job.method.tunes_base_model]
-    for at, job in enumerate(unlimited):
+
+    def is_needed(job: TrainingJob) -> bool:
         if why := nothing_to_add(job, done, context.config):
             not_needed.setdefault(job.task.id, []).append(why)
+        return why is None
+
+    unlimited = [job for job in jobs if not job.method.tunes_base_model]
+    for at, job in enumerate(unlimited):
+        if not is_needed(job):
             continue
         context.progress(f"training {job.name}", at, len(unlimited))
         specialist = train(job, context, deadline.left_s())
         if specialist is not None:
             done += [specialist, *cascades(specialist, job, done, context, deadline)]
-    limited: list[TrainingJob] = []
-    for job in jobs:
-        if job.method.tunes_base_model:
-            if why := nothing_to_add(job, done, context.config):
-                not_needed.setdefault(job.task.id, []).append(why)
-            else:
-                limited.append(job)
+    limited = [job for job in jobs if job.method.tunes_base_model and is_needed(job)]
     _train_limited(limited, done, deadline, context, refused)
     return done, not_needed
 
