@@ -79,7 +79,7 @@ def test_erasing_by_the_raw_id_or_the_pseudonym(house: House) -> None:
     assert house.store.count() == 0
     log = [(e.action, e.actor, e.subject) for e in house.audit.entries() if e.action != "keys.use"]
     assert log == [("erase", "eve", house.ring.pseudonym("ann")), ("erase", "eve", pseudonym)]
-    assert b"ann" not in (house.home.path / "audit.log").read_bytes().replace(b"tenant", b"")
+    assert b'"ann"' not in (house.home.path / "audit.log").read_bytes()
 
 
 def test_only_who_may_erases(house: House) -> None:

@@ -37,7 +37,7 @@ def test_a_key_opens_and_only_its_hash_is_kept(tmp_path: Path, keys: ApiKeys) ->
     assert keys
     assert keys.verify(made.text) == made.key
     assert keys.verify(f" {made.text}\n").actor.tenant == "t2"
-    secret = made.text.rpartition("_")[2]
+    secret = made.text.split("_", 2)[2]  # it may hold a "_" itself
     for path in tmp_path.rglob("*"):
         if path.is_file():
             assert secret.encode() not in path.read_bytes()
