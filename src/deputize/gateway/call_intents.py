@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 
 from deputize.gateway.exchange import Exchange
@@ -20,27 +19,31 @@ class CallIntents:
 
     def __init__(self, recorder: CallRecorder, clock_s: Callable[[], float]) -> None:
         self._recorder, self._clock_s = recorder, clock_s
-        self._young: deque[Exchange] = deque()
-        """Calls in the order in which they came, until they are settled or have an intent."""
+        self._young: dict[str, Exchange] = {}
+        """Calls by their ids, until they end or have an intent."""
         self._timer_runs = False
 
     def watch(self, exchange: Exchange) -> None:
         """Watches one call."""
-        self._young.append(exchange)
+        self._young[exchange.context.id] = exchange
         if not self._timer_runs:
             self._timer_runs = True
             asyncio.get_running_loop().call_later(INTENT_AFTER_S, self._check)
 
+    def ended(self, exchange: Exchange) -> None:
+        """A call is over. It is let go at once: held until the next look, its messages would fill the memory that the
+        next calls could use again."""
+        self._young.pop(exchange.context.id, None)
+
     def _check(self) -> None:
-        young, latest = self._young, self._clock_s() - INTENT_AFTER_S
-        begun: list[Intent] = []
-        while young and (young[0].settled or young[0].context.started <= latest):
-            exchange = young.popleft()
-            if not exchange.settled:
-                begun.append(_intent(exchange))
+        latest = self._clock_s() - INTENT_AFTER_S
+        due = [e for e in self._young.values() if e.settled or e.context.started <= latest]
+        for exchange in due:
+            self.ended(exchange)
+        begun = [_intent(exchange) for exchange in due if not exchange.settled]
         if begun:
             self._recorder.begin(*begun)
-        self._timer_runs = bool(young)
+        self._timer_runs = bool(self._young)
         if self._timer_runs:
             asyncio.get_running_loop().call_later(INTENT_AFTER_S, self._check)
 

@@ -13,6 +13,7 @@ from deputize.core.records import Audience
 from deputize.router.policy import Override
 
 _MAX_NAME = 256
+_NAMES = ("x-deputize-agent", "x-deputize-site", "x-deputize-episode")
 
 
 class Context(msgspec.Struct, frozen=True, gc=False):
@@ -80,6 +81,10 @@ def read_context(
         BadInput: an audience or route that does not exist, or a name that is too long.
     """
     get = headers.get
+    agent, site, episode = [get(name, "") for name in _NAMES]
+    if len(agent) > _MAX_NAME or len(site) > _MAX_NAME or len(episode) > _MAX_NAME:
+        too_long = next(name for name in _NAMES if len(get(name, "")) > _MAX_NAME)
+        raise BadInput(f"{too_long} is longer than {_MAX_NAME} characters.")
     raw_origin = get("x-deputize-origin", "") or end_user
     audience = get("x-deputize-audience", "").lower()
     override = get("x-deputize-route", "").lower() or "auto"
@@ -91,9 +96,9 @@ def read_context(
         id=call_id,
         arrived_at=now,
         started=started,
-        agent=_name(headers, "x-deputize-agent"),
-        site=_name(headers, "x-deputize-site"),
-        episode=_name(headers, "x-deputize-episode"),
+        agent=agent,
+        site=site,
+        episode=episode,
         audience=audience or "unknown",  # type: ignore[arg-type]
         origin=pseudonym(raw_origin, tenant) if raw_origin else "",
         override=override,  # type: ignore[arg-type]
@@ -103,17 +108,10 @@ def read_context(
 
 def end_user_of(fields: Mapping[str, Any]) -> str:
     """The end user whom a request's body names, as OpenAI's and Anthropic's requests do; "" where it names none."""
+    for field in ("user", "safety_identifier"):
+        named = fields.get(field)
+        if named and isinstance(named, str):
+            return named
     metadata = fields.get("metadata")
-    named = (
-        fields.get("user"),
-        fields.get("safety_identifier"),
-        metadata.get("user_id") if isinstance(metadata, dict) else None,
-    )
-    return next((one for one in named if isinstance(one, str) and one), "")
-
-
-def _name(headers: Mapping[str, str], header: str) -> str:
-    value = headers.get(header, "")
-    if len(value) > _MAX_NAME:
-        raise BadInput(f"{header} is longer than {_MAX_NAME} characters.")
-    return value
+    named = metadata.get("user_id") if isinstance(metadata, dict) else None
+    return named if isinstance(named, str) else ""

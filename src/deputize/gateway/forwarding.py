@@ -24,15 +24,18 @@ def forward_request_headers(headers: Mapping[str, str], *, keep_authorization: b
         headers: lower-case names.
         keep_authorization: False removes the client's credentials, where the upstream has a key of its own.
     """
-    kept = [(k, v) for k, v in headers.items() if k not in _NOT_SENT_ON and not k.startswith(_OURS)]
+    # a key of this gateway is never sent to an upstream, whatever header it is in
+    kept = [
+        (k, v)
+        for k, v in headers.items()
+        if k not in _NOT_SENT_ON and _OUR_KEY not in v and not k.startswith(_OURS)
+    ]
     connection = headers.get("connection")
     if connection is not None and connection.lower() != "keep-alive":
         named = {name.strip().lower() for name in connection.split(",")}
         kept = [(k, v) for k, v in kept if k not in named]
     if not keep_authorization:
         kept = [(k, v) for k, v in kept if k not in _CREDENTIALS]
-    # a key of this gateway is never sent to an upstream, whatever header it is in
-    kept = [(k, v) for k, v in kept if _OUR_KEY not in v]
     kept.append(("accept-encoding", "identity"))
     return kept
 
@@ -47,12 +50,8 @@ def forward_query(query: str) -> str:
 
 def forward_answer_headers(headers: Iterable[tuple[str, str]]) -> Headers:
     """The upstream's headers as the client gets them; names in lower case."""
-    out: Headers = []
-    for name, value in headers:
-        low = name.lower()
-        if low not in _NOT_SENT_BACK and not low.startswith(_NOT_SENT_BACK_STARTS):
-            out.append((low, value))
-    return out
+    lowered = [(name.lower(), value) for name, value in headers]
+    return [(k, v) for k, v in lowered if k not in _NOT_SENT_BACK and not k.startswith(_NOT_SENT_BACK_STARTS)]
 
 
 _PASSED = ("retry-after", "retry-after-ms", "x-should-retry", "x-request-id")

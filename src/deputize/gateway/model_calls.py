@@ -77,6 +77,7 @@ class ModelCallHandler:
                 await self._settle(exchange, outcome)
         except (Exception, asyncio.CancelledError) as error:
             await self._settlement.settle(exchange, result_of_error(error))
+            self._intents.ended(exchange)
             if not isinstance(error, UpstreamError):
                 raise
             log.warning("call %s: %s", exchange.context.id, error)
@@ -87,6 +88,7 @@ class ModelCallHandler:
 
     async def _settle(self, exchange: Exchange, outcome: ExchangeResult) -> None:
         await self._settlement.settle(exchange, outcome)
+        self._intents.ended(exchange)
         if exchange.routing.compared is not None and exchange.routing.answer is None:
             self._auditor.compared(exchange, outcome)
 
@@ -154,3 +156,4 @@ class ModelCallHandler:
         upstream_exchange.response.close()
         if not exchange.settled:
             await self._settlement.settle(exchange, relay.outcome("client"))
+            self._intents.ended(exchange)

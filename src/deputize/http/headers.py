@@ -25,10 +25,7 @@ HOP_BY_HOP = frozenset(
 
 def header(headers: Headers, name: str, default: str = "") -> str:
     """The first value of a header, by its lower-case name."""
-    for key, value in headers:
-        if key == name:
-            return value
-    return default
+    return dict(headers[::-1]).get(name, default)  # backwards: of several with one name the first stays
 
 
 def header_safe(text: str, limit: int = 256) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 _BLANK_LINE = b"\r\n\r\n"
 
@@ -38,3 +38,20 @@ def head_without_upgrade(method: bytes, url: bytes, headers: Mapping[str, str]) 
     kept = {k: v for k, v in headers.items() if k not in ("upgrade", "connection", "http2-settings")}
     lines = "".join(f"{k}: {v}\r\n" for k, v in kept.items()) + ("connection: close\r\n" if close else "")
     return b"%b %b HTTP/1.1\r\n%b\r\n" % (method, url, lines.encode("latin-1"))
+
+
+def headers_of(raw: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
+    """The headers of a head by their lower-case names; the values of one name as one list."""
+    headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in raw}
+    if len(headers) == len(raw):
+        return headers
+    headers = {}
+    for name, value in raw:
+        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        headers[key] = f"{headers[key]}, {text}" if key in headers else text
+    return headers
+
+
+def n_head_bytes(url: bytes, raw: Sequence[tuple[bytes, bytes]]) -> int:
+    """Bytes of a head with this address and these headers."""
+    return len(url) + sum(len(name) + len(value) + 4 for name, value in raw)

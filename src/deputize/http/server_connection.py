@@ -17,7 +17,7 @@ import httptools
 from deputize.http.admission import Admit, Admitted, SharedBudget
 from deputize.http.handler import HttpReply
 from deputize.http.limits import Limits
-from deputize.http.request_bytes import end_of_part, head_without_upgrade
+from deputize.http.request_bytes import end_of_part, head_without_upgrade, headers_of, n_head_bytes
 from deputize.http.response_writer import ResponseWriter
 
 log = logging.getLogger("deputize.gateway")
@@ -81,13 +81,12 @@ class ServerConnection(asyncio.BufferedProtocol):
         "_left",
         "_method",
         "_n_body",
-        "_n_head",
-        "_n_lines",
         "_n_raw",
         "_n_unread",
         "_owner",
         "_parser",
         "_paused_reading",
+        "_raw_headers",
         "_refused",
         "_server",
         "_skip",
@@ -132,8 +131,9 @@ class ServerConnection(asyncio.BufferedProtocol):
     def _begin(self) -> None:
         self._url = b""
         self._headers: dict[str, str] = {}
+        self._raw_headers: list[tuple[bytes, bytes]] = []
         self._body: list[bytes] = []
-        self._n_head = self._n_body = self._n_lines = 0
+        self._n_body = 0
         self._head_done = self._skip = False
         self._left = 0
         """Bytes of the body that are still to come; -1 where only its end tells."""
@@ -291,24 +291,23 @@ class ServerConnection(asyncio.BufferedProtocol):
 
     def on_url(self, url: bytes) -> None:
         self._url += url
-        self._n_head += len(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._head_done:
             return  # a trailer, which nobody reads
-        self._n_head += len(name) + len(value) + 4
-        self._n_lines += 1
-        if self._n_lines > _MAX_HEADER_LINES:
+        raw = self._raw_headers
+        raw.append((name, value))
+        if len(raw) > _MAX_HEADER_LINES:
             self._refuse(431, "The request has too many headers.")
             raise _Stop
-        headers = self._headers
-        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
-        headers[key] = f"{headers[key]}, {text}" if key in headers else text
 
     def on_headers_complete(self) -> None:
         self._head_done = True
-        limits, headers = self._server.limits, self._headers
-        if self._n_head > limits.max_head_bytes:
+        limits, raw = self._server.limits, self._raw_headers
+        self._raw_headers = []
+        headers = self._headers = headers_of(raw)
+        # of the head's last piece the rest is body
+        if self._n_raw > limits.max_head_bytes < n_head_bytes(self._url, raw):
             self._refuse(431, "The head of the request is too large.")
             return
         parser = self._parser

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from time import monotonic, time
+from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -77,8 +78,7 @@ class UpstreamAnswer:
     upstream: Upstream
 
 
-@dataclass(slots=True, frozen=True)
-class _Attempts:
+class _Attempts(NamedTuple):
     """A request to one upstream, and how often it may be made."""
 
     upstream: Upstream

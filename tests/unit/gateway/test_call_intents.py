@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from time import perf_counter
 
 from tests.unit.gateway.stubs import ListRecorder, context, exchange
@@ -21,3 +22,16 @@ async def test_only_calls_that_take_a_while_are_noted() -> None:
     assert [(i.id, i.agent, i.model) for i in recorder.intents] == [("slow", "desk", "m")]
     await asyncio.sleep(INTENT_AFTER_S * 3)
     assert len(recorder.intents) == 1, "noted once"
+
+
+async def test_a_call_that_has_ended_is_let_go_at_once() -> None:
+    recorder = ListRecorder()
+    intents = CallIntents(recorder, perf_counter)
+    ended, slow = exchange(), exchange(context=context(id="slow"))
+    before = sys.getrefcount(ended)
+    for asked in (ended, slow):
+        intents.watch(asked)
+    intents.ended(ended)
+    assert sys.getrefcount(ended) == before, "its messages leave the memory with it"
+    await asyncio.sleep(INTENT_AFTER_S * 4)
+    assert [i.id for i in recorder.intents] == ["slow"]

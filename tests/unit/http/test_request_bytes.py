@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from deputize.http.request_bytes import end_of_part, head_without_upgrade
+from deputize.http.request_bytes import end_of_part, head_without_upgrade, headers_of, n_head_bytes
 
 ONE = b"GET /a HTTP/1.1\r\nhost: h\r\n\r\n"
 
@@ -32,3 +32,12 @@ def test_a_head_without_its_upgrade() -> None:
     headers = {"host": "h", "upgrade": "h2c", "connection": "Upgrade, close", "http2-settings": "x"}
     head = head_without_upgrade(b"GET", b"/a", headers)
     assert head == b"GET /a HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n"
+
+
+def test_headers_of_one_name_are_one_list() -> None:
+    assert headers_of([(b"Host", b"h"), (b"X-A", b"1"), (b"x-a", b"\xe9")]) == {"host": "h", "x-a": "1, \xe9"}
+    assert headers_of([]) == {}
+
+
+def test_the_length_of_a_head() -> None:
+    assert n_head_bytes(b"/a", [(b"host", b"h"), (b"x", b"")]) == len(b"/a") + len(b"host: h\r\nx: \r\n")

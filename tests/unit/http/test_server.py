@@ -84,9 +84,16 @@ async def test_two_requests_on_one_connection_are_answered_in_order() -> None:
         (b"nonsense\r\n\r\n", Limits(), b"400"),
         (POST, Limits(max_body_bytes=2), b"413"),
         (b"GET /" + b"x" * 999, Limits(max_head_bytes=500), b"431"),
+        (b"GET / HTTP/1.1\r\nhost: h\r\nx: " + b"y" * 999 + b"\r\n\r\n", Limits(max_head_bytes=500), b"431"),
         (b"GET / HT", Limits(head_timeout_s=0.05), b"408"),
     ],
 )
 async def test_what_is_beyond_a_limit_is_refused(data: bytes, limits: Limits, status: bytes) -> None:
     async with served(limits) as port:
         assert (await ask(port, data)).startswith(b"HTTP/1.1 " + status)
+
+
+async def test_a_body_does_not_count_as_head() -> None:
+    data = b"POST /x HTTP/1.1\r\nhost: h\r\nconnection: close\r\ncontent-length: 999\r\n\r\n" + b"y" * 999
+    async with served(Limits(max_head_bytes=500)) as port:
+        assert (await ask(port, data)).startswith(b"HTTP/1.1 200")
