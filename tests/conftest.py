@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests import tiny_encoder, tiny_gliner, tiny_model
+
+
+def pytest_configure() -> None:
+    """A shell lets what it starts in the background ignore ctrl-c, and so do the processes that tests stop by it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
