@@ -22,8 +22,8 @@ def step_routes(
     life: RouteSettings,
     *,
     now_s: float,
+    seal: RouteFileSeal | None,
     actor: str = "gateway",
-    seal: RouteFileSeal | None = None,
 ) -> list[Route]:
     """Takes the step of every route whose evidence carries it; each leaves an entry in the audit log.
 
@@ -35,8 +35,8 @@ def step_routes(
         audit: its audit log.
         life: by which evidence steps are taken.
         now_s: Unix seconds.
+        seal: of the route file; None where it has none: a home's file written without it would be taken for forged.
         actor: who does it.
-        seal: of the route file.
 
     Returns:
         The routes and challengers that took a step, as they were before.

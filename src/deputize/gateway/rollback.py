@@ -65,8 +65,8 @@ def roll_back_routes(
     audit: AppendsToAuditLog,
     bad: Mapping[EvidenceKey, dict[str, str]],
     *,
+    seal: RouteFileSeal | None,
     actor: str = "",
-    seal: RouteFileSeal | None = None,
 ) -> list[Route]:
     """Closes the routes that are open with the specialist the evidence is about; each leaves an entry in the audit log.
 
@@ -74,8 +74,8 @@ def roll_back_routes(
         home: the home folder.
         audit: its audit log. An entry is written before the route is closed, so that none is closed without.
         bad: evidence as text, by route and specialist.
+        seal: of the route file; None where it has none: a home's file written without it would be taken for forged.
         actor: who does it; "": as the audit log says.
-        seal: of the route file.
 
     Returns:
         The routes that were closed here, as they were before.
@@ -143,11 +143,11 @@ class RouteMonitor:
         metrics: Metrics,
         *,
         audit_share: float,
+        seal: RouteFileSeal | None,
         audits_per_false_rollback: float = AUDITS_PER_FALSE_ROLLBACK,
         on_change: Callable[[], object] = lambda: None,
         life: RouteSettings | None = None,
         episode_key: bytes = b"",
-        seal: RouteFileSeal | None = None,
         clock: Callable[[], float] = time,
         draw: Callable[[], float] = random,
     ) -> None:
@@ -157,11 +157,11 @@ class RouteMonitor:
             audit: its audit log.
             metrics: says which routes are not watched.
             audit_share: share of served calls that are audited.
+            seal: of the route file; None where it has none.
             audits_per_false_rollback: see `scoring.monitor.false_rollback_bound`.
             on_change: takes up the changed route file in this process; called in a thread.
             life: by which evidence a route is promoted; None: the defaults.
             episode_key: of the digests by which episodes are known.
-            seal: of the route file.
             clock: Unix seconds.
             draw: gives numbers in [0, 1) that decide which call of an episode counts for a promotion.
         """

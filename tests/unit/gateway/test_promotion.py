@@ -36,7 +36,7 @@ def publish(home: Path, *routes: Route, challengers: tuple[Route, ...] = ()) -> 
 
 
 def monitor(home: Path, audit: Any, **more: Any) -> RouteMonitor:
-    return RouteMonitor(home, audit, Metrics(), audit_share=0.02, **more)
+    return RouteMonitor(home, audit, Metrics(), audit_share=0.02, seal=None, **more)
 
 
 async def observe(one: RouteMonitor, results: str, route: Route, **more: Any) -> None:
@@ -137,8 +137,8 @@ async def test_calls_of_one_episode_are_one_piece_of_evidence(tmp_path: Path, au
 
 def test_a_comparison_that_is_over_closes_its_route(tmp_path: Path, audit: AuditLog) -> None:
     publish(tmp_path, live_route(state="shadow", shadow=ShadowPlan(until_s=10.0)))
-    assert step_routes(tmp_path, audit, LIFE, now_s=10.0) == []
-    assert step_routes(tmp_path, audit, LIFE, now_s=11.0) and now(tmp_path).state == "closed"
+    assert step_routes(tmp_path, audit, LIFE, now_s=10.0, seal=None) == []
+    assert step_routes(tmp_path, audit, LIFE, now_s=11.0, seal=None) and now(tmp_path).state == "closed"
     (entry,) = [e for e in audit.entries() if e.action == "route.close"]
     assert entry.detail["because"] == "its time is over"
 
@@ -163,7 +163,7 @@ def test_nothing_is_promoted_without_evidence_or_with_an_alarm(tmp_path: Path, a
         tmp_path,
         live_route(state="shadow"),
     )
-    assert step_routes(tmp_path, audit, LIFE, now_s=0.0) == []
+    assert step_routes(tmp_path, audit, LIFE, now_s=0.0, seal=None) == []
     forget_evidence(tmp_path, live_route(), at_s=0.0)
     evidence = replace(read_evidence(tmp_path)[("r", "s")], alarm=True)
-    assert evidence.alarm and step_routes(tmp_path, audit, LIFE, now_s=0.0) == []
+    assert evidence.alarm and step_routes(tmp_path, audit, LIFE, now_s=0.0, seal=None) == []

@@ -41,7 +41,7 @@ def audit(home: Path) -> AuditLog:
 
 
 def monitor(home: Path, audit: Any, metrics: Metrics | None = None, **changed: Any) -> RouteMonitor:
-    return RouteMonitor(home, audit, metrics or Metrics(), **{"audit_share": 0.02, **changed})
+    return RouteMonitor(home, audit, metrics or Metrics(), **{"audit_share": 0.02, "seal": None, **changed})
 
 
 def state(home: Path) -> RouteState:
@@ -99,7 +99,7 @@ from deputize.store.access.audit_log import AuditLog
 from deputize.store.keys.keyring import KeyRing
 
 async def main(home, results):
-    monitor = RouteMonitor(home, AuditLog(home, KeyRing.open(home)), Metrics(), audit_share=0.02)
+    monitor = RouteMonitor(home, AuditLog(home, KeyRing.open(home)), Metrics(), audit_share=0.02, seal=None)
     sys.stdin.readline()
     for result in results:
         await monitor.observe(DueAudit(route=live_route(), result=result))
@@ -254,7 +254,7 @@ async def test_another_specialist_and_a_route_that_serves_nothing_stay(home: Pat
         home / "routes.json",
         lambda f: msgspec.structs.replace(f, routes=[msgspec.structs.replace(f.routes[0], state="closed")]),
     )
-    assert roll_back_routes(home, audit, {KEY: {}}) == [] and state(home) == "closed"
+    assert roll_back_routes(home, audit, {KEY: {}}, seal=None) == [] and state(home) == "closed"
 
 
 async def test_a_route_promoted_again_begins_again(home: Path, audit: AuditLog) -> None:
