@@ -44,7 +44,7 @@ class House:
     def __init__(self, home: Path) -> None:
         self.opened = Home(home)
         self.home, self.ring, self.store = home, self.opened.keyring, self.opened.store
-        self.ann, self.bob = (self.ring.pseudonym(name) for name in ("ann", "bob"))
+        self.ann, self.bob = (self.ring.pseudonym(name) for name in ("ann.weber", "bob"))
         self.store.append(
             [
                 call(f"{name}{i}", origin=origin, timestamp=float(i + 1))
@@ -137,7 +137,7 @@ def test_erasing_reaches_the_runs_names_the_specialists_and_marks_the_report(
 ) -> None:
     assert house.examples() == {"a0", "a1", "a2", "b0", "b1", "b2"}
     old = {p.name: p.read_bytes() for p in house.folder.glob("*.sealed")}
-    assert run(["--home", str(house.home), "erase", "--origin", "ann"]) == 0
+    assert run(["--home", str(house.home), "erase", "--origin", "ann.weber"]) == 0
     said = capsys.readouterr().out
     assert "3 calls erased" in said and "3 examples taken out of run" in said
     assert "2 erased calls of 4" in said
@@ -160,7 +160,7 @@ def test_what_was_erased_is_unreadable_in_backups_too(house: House) -> None:
     """Copies of the store, of the runs and of the ring file from before, with today's keys: nothing of it opens."""
     backup = house.home.parent / "backup"
     shutil.copytree(house.home, backup)
-    assert run(["--home", str(house.home), "erase", "--origin", "ann"]) == 0
+    assert run(["--home", str(house.home), "erase", "--origin", "ann.weber"]) == 0
     ring = KeyRing.open_existing(house.home)
     # today's keys on yesterday's files
     restored = house.home.parent / "restored"
@@ -191,7 +191,7 @@ def test_what_was_erased_is_unreadable_in_backups_too(house: House) -> None:
 def test_the_lines_that_are_offered_can_be_used_as_they_are(
     house: House, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(["--home", str(house.home), "--json", "erase", "--origin", "ann", "--keep-routes"]) == 0
+    assert run(["--home", str(house.home), "--json", "erase", "--origin", "ann.weber", "--keep-routes"]) == 0
     assert read_routes(house.home / "routes.json").routes[0].state == "live"
     close, convert, _ = (shlex.split(line)[1:] for line in json.loads(capsys.readouterr().out)["retrain"])
     assert run(close) == 0
@@ -212,7 +212,7 @@ def test_a_config_that_cannot_be_used_does_not_stand_in_the_way(
 ) -> None:
     (house.home / "config.toml").write_text(content)
     monkeypatch.setenv("DEPUTIZE_MODELS", str(tmp_path / "no-models"))
-    assert run(["--home", str(house.home), "erase", "--origin", "ann"]) == 0
+    assert run(["--home", str(house.home), "erase", "--origin", "ann.weber"]) == 0
     assert "convert --epsilon 0.04 --explore --minutes 7.0" in capsys.readouterr().out
 
 
@@ -220,11 +220,11 @@ def test_a_route_that_is_closed_is_not_offered_to_be_opened(
     house: House, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["--home", str(house.home), "route", "close", "route-t"]) == 0
-    assert run(["--home", str(house.home), "erase", "--origin", "ann"]) == 0
+    assert run(["--home", str(house.home), "erase", "--origin", "ann.weber"]) == 0
     said = capsys.readouterr().out
     assert "convert --epsilon" in said and "promote" not in said
     (house.home / "routes.json").unlink()
-    assert run(["--home", str(house.home), "erase", "--origin", "ann"]) == 0
+    assert run(["--home", str(house.home), "erase", "--origin", "ann.weber"]) == 0
     said = capsys.readouterr().out
     assert f"No route uses it: {house.home / 'runs'}" in said and "convert" not in said
 
@@ -245,20 +245,21 @@ def test_files_that_left_the_home_are_named_until_they_are_gone(
         )
         (tmp_path / f"out{number}").write_text("text")
     written = b"".join(p.read_bytes() for p in (house.home / "copies").iterdir())
-    assert not all(call_id in written for call_id in (b"a0", b"a1", b"b0")), "the list of calls is sealed"
-    assert run(["--home", str(house.home), "erase", "--origin", "ann"]) == 0
+    forms = [mark + call_id for mark in (b'"', b"\xa2") for call_id in (b"a0", b"a1", b"b0")]  # JSON, msgpack
+    assert not any(form in written for form in forms), "the list of calls is sealed"
+    assert run(["--home", str(house.home), "erase", "--origin", "ann.weber"]) == 0
     said = capsys.readouterr().out
     assert f"{tmp_path / 'out0'} (raw calls, 2023-11-14, by k) holds 2 of them in clear: delete it." in said
     assert "out1" not in said
     (tmp_path / "out0").unlink()
-    assert run(["--home", str(house.home), "erase", "--origin", "ann"]) == 0
+    assert run(["--home", str(house.home), "erase", "--origin", "ann.weber"]) == 0
     assert "in clear" not in capsys.readouterr().out
 
 
 def test_damaged_journal_files_are_named(house: House, capsys: pytest.CaptureFixture[str]) -> None:
     (house.home / "journal").mkdir()
     (house.home / "journal" / "1-x-00000001.damaged").write_bytes(b"of anybody")
-    assert run(["--home", str(house.home), "erase", "--origin", "ann"]) == 0
+    assert run(["--home", str(house.home), "erase", "--origin", "ann.weber"]) == 0
     assert "1-x-00000001.damaged" in capsys.readouterr().err
 
 
@@ -282,22 +283,20 @@ def test_nothing_of_the_erased_is_left_in_any_byte(house: House) -> None:
     with closing(sqlite3.connect(house.home / "store.db")) as db:
         payloads = [bytes(r[0]) for r in db.execute("SELECT payload FROM calls ORDER BY time, seq")]
         keys = [bytes(r[0]) for r in db.execute("SELECT wrapped FROM data_keys")]
-    assert run(["--home", str(house.home), "erase", "--origin", "ann"]) == 0
+    assert run(["--home", str(house.home), "erase", "--origin", "ann.weber"]) == 0
     house.store.close()
     everything = b"".join(p.read_bytes() for p in house.home.rglob("*") if p.is_file())
     gone = [p for p in payloads if p not in everything]
     assert len(gone) == 3, "the payloads of the erased are overwritten, the others stand"
     assert not any(key in everything for key in keys), "no data key stands as it was wrapped before"
-    assert not any(trace in everything for trace in (SECRET.encode(), b'"ann"', b"\xa3ann")), (
-        "as JSON, as msgpack"
-    )
+    assert SECRET.encode() not in everything and b"ann.weber" not in everything
 
 
 def test_backups_can_be_kept_and_the_command_says_what_that_means(
     house: House, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = house.ring.wrapping_id
-    assert run(["--home", str(house.home), "erase", "--origin", "ann", "--keep-backups"]) == 0
+    assert run(["--home", str(house.home), "erase", "--origin", "ann.weber", "--keep-backups"]) == 0
     assert "can still be read" in capsys.readouterr().out
     assert KeyRing.open(house.home).wrapping_id == before
 
@@ -306,7 +305,7 @@ def test_an_erasure_while_a_run_is_at_work_is_done_and_the_run_forgets_at_its_en
     house: House, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with house.opened.exclusive("run"):
-        assert run(["--home", str(house.home), "erase", "--origin", "ann"]) == 0
+        assert run(["--home", str(house.home), "erase", "--origin", "ann.weber"]) == 0
         assert "drops what is gone when it ends" in capsys.readouterr().err
         assert {c.id for c in house.store.calls()} == {"b0", "b1", "b2"}
         finish(house.run)
@@ -318,7 +317,7 @@ def test_a_run_is_for_its_owner_only(house: House) -> None:
 
 
 def test_it_is_all_in_the_audit_log(house: House) -> None:
-    assert run(["--home", str(house.home), "erase", "--origin", "ann"]) == 0
+    assert run(["--home", str(house.home), "erase", "--origin", "ann.weber"]) == 0
     log = AuditLog(house.home, KeyRing.open(house.home))
     actions = [(e.action, e.subject) for e in log.entries()]
     run_id = house.folder.name
@@ -394,7 +393,7 @@ def test_a_run_from_before_there_were_run_keys_is_read_and_gets_one_when_it_forg
         Artifact(house.folder, path.stem, kind, house.ring).write(record)
     (house.folder / KEY_FILE).unlink()
     assert len(house.examples()) == 6
-    assert run(["--home", str(house.home), "erase", "--origin", "ann"]) == 0
+    assert run(["--home", str(house.home), "erase", "--origin", "ann.weber"]) == 0
     assert house.examples() == {"b0", "b1", "b2"} and (house.folder / KEY_FILE).exists()
 
 
@@ -403,7 +402,9 @@ def test_only_an_erasure_officer_erases_for_others(house: House, monkeypatch: py
 
     made = ApiKeys(house.home, house.ring).create("erasure_officer", tenant="shop")
     monkeypatch.setenv("DEPUTIZE_KEY", made.text)
-    assert run(["--home", str(house.home), "erase", "--origin", "ann"]) == 5, "ann is not of that tenant"
+    assert run(["--home", str(house.home), "erase", "--origin", "ann.weber"]) == 5, (
+        "ann is not of that tenant"
+    )
     assert house.store.count() == 6
 
 
@@ -422,16 +423,16 @@ def test_who_was_imported_can_be_erased(
             "messages": [{"role": "user", "content": "hi"}],
             "response": {"role": "assistant", "content": "yes"},
         }
-        for name in ("ann", "bob")
+        for name in ("ann.weber", "bob")
         for i in range(3)
     ]
     log.write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert run(["--home", home, "import", str(log)]) == 0
     if tenant != "default":
-        assert run(["--home", home, "erase", "--origin", "ann"]) == 0
+        assert run(["--home", home, "erase", "--origin", "ann.weber"]) == 0
         assert "Not looked at: calls that only mention the person" in capsys.readouterr().out
     capsys.readouterr()
-    assert run(["--home", home, "--json", "erase", "--origin", "ann", "--tenant", tenant]) == 0
+    assert run(["--home", home, "--json", "erase", "--origin", "ann.weber", "--tenant", tenant]) == 0
     assert json.loads(capsys.readouterr().out)["n_calls"] == 3
     assert run(["--home", home, "--json", "import", str(log)]) == 0
     done = json.loads(capsys.readouterr().out)
@@ -441,18 +442,20 @@ def test_who_was_imported_can_be_erased(
 def test_people_who_are_only_mentioned_are_found_by_a_text(
     house: House, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    mentioned = [{"role": "user", "content": "Call Zoe  MEYER back."}]
+    mentioned = [{"role": "user", "content": "Call Zoelinde  MEYER back."}]
     house.store.append(
         [msgspec.structs.replace(call("z1", origin=house.bob, timestamp=9.0), messages=mentioned)]
     )
     at = ["--home", str(house.home), "erase"]
-    assert run([*at, "--find", "zoe meyer", "--dry-run"]) == 0
+    assert run([*at, "--find", "zoelinde meyer", "--dry-run"]) == 0
     assert "1 of 7 calls" in capsys.readouterr().out and house.store.count() == 7
-    assert run([*at, "--find", "zoe meyer"]) == 0
+    assert run([*at, "--find", "zoelinde meyer"]) == 0
     assert "1 calls erased" in capsys.readouterr().out
     assert {c.id for c in house.store.calls()} == {"a0", "a1", "a2", "b0", "b1", "b2"}
     log = (house.home / "audit.log").read_text()
-    assert "meyer" not in log.lower(), "the text that was looked for is nowhere"
+    assert "zoelinde" not in log.lower() and "meyer" not in log.lower(), (
+        "the text that was looked for is nowhere"
+    )
     assert run([*at, "--episode", "nothing"]) == 0
     said = capsys.readouterr().out
     assert "0 calls erased" in said and "Not looked at: calls that only mention the person" in said
@@ -470,5 +473,5 @@ def test_logs_that_may_quote_a_text_are_emptied(house: House, monkeypatch: pytes
         assert run(["--home", str(house.home), "report"]) == 1
     (trace,) = (house.home / "traces").glob("*.trace")
     assert SECRET in trace.read_text() and trace.stat().st_mode & 0o077 == 0
-    assert run(["--home", str(house.home), "erase", "--origin", "ann"]) == 0
+    assert run(["--home", str(house.home), "erase", "--origin", "ann.weber"]) == 0
     assert not trace.exists() and (house.home / "engine.log").read_bytes() == b""

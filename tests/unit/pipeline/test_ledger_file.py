@@ -38,19 +38,19 @@ def test_tests_are_kept_sealed_and_the_same_one_once(tmp_path: Path) -> None:
         assert LedgerFile(home).read().tests == []
         assert not home.ledger_path.exists(), "reading makes nothing"
         for one in (
-            recorded_test("r1"),
-            recorded_test("r1"),
-            recorded_test("r1", "again"),
+            recorded_test("run-1"),
+            recorded_test("run-1"),
+            recorded_test("run-1", "again"),
             recorded_test("r2"),
         ):
             LedgerFile(home).add(one)
     kept = Home(tmp_path)
     assert [(x.run_id, x.specialist) for x in LedgerFile(kept).read().tests] == [
-        ("r1", "s"),
-        ("r1", "again"),
+        ("run-1", "s"),
+        ("run-1", "again"),
         ("r2", "s"),
     ]
-    assert b"again" not in kept.ledger_path.read_bytes()
+    assert b"run-1" not in kept.ledger_path.read_bytes()
     assert stat.S_IMODE(kept.ledger_path.stat().st_mode) == 0o600
 
 
