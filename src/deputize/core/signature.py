@@ -5,6 +5,7 @@ Computed from the request alone by the same code at discovery, in training and o
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, Final
@@ -29,14 +30,18 @@ def signature(request: Request) -> str:
     """
     reply_format = request.response_format
     has_format = bool(reply_format and reply_format.get("type") != "text")
-    tools = _plain_json.encode(request.tools) if request.tools else b""
-    rest = b""
+    if not request.tools and not has_format:
+        return _signature_of_roles(_role_pattern(request))
     if request.tools:
-        rest = b'"auto"' if request.tool_choice is None else _sorted_json.encode(request.tool_choice)
+        digest = _tools_digest(request.tools)
+        digest.update(_sorted_json.encode("auto" if request.tool_choice is None else request.tool_choice))
+    else:
+        digest = _new_digest()
     if has_format:
-        rest += b"|format" + _sorted_json.encode(reply_format)
-    is_long = len(tools) + len(rest) > _MAX_CACHED_BYTES
-    return (_digest if is_long else _cached_digest)(tools, rest, _role_pattern(request))
+        digest.update(b"|format")
+        digest.update(_sorted_json.encode(reply_format))
+    digest.update(_role_pattern(request).encode())
+    return digest.hexdigest()
 
 
 def has_media(request: Request) -> bool:
@@ -44,34 +49,53 @@ def has_media(request: Request) -> bool:
     return _role_pattern(request).endswith("media")
 
 
-def _digest(tools: bytes, rest: bytes, role_pattern: str) -> str:
-    digest = blake2b(digest_size=12)
-    if tools:
-        for tool in sorted(map(_sorted_json.encode, msgspec.json.decode(tools))):
-            digest.update(tool)
-    digest.update(rest)
-    digest.update(role_pattern.encode())
+def _new_digest() -> blake2b:
+    return blake2b(digest_size=12)
+
+
+@lru_cache(maxsize=64)
+def _signature_of_roles(pattern: str) -> str:
+    """The signature of requests without tools and reply format: there are a handful."""
+    digest = _new_digest()
+    digest.update(pattern.encode())
     return digest.hexdigest()
 
 
-_cached_digest = lru_cache(maxsize=128)(_digest)
-"""Sorting the keys of tools takes ten times as long as writing them, and an agent sends the same tools with every call."""
+def _tools_digest(tools: Iterable[dict[str, Any]]) -> blake2b:
+    """The hash state once the tools are in it.
+
+    Cached by the tools' bytes: sorting their keys takes ten times as long as writing them, and an agent sends the
+    same tools with every call.
+    """
+    written = _plain_json.encode(tools)
+    return (_sorted_digest if len(written) > _MAX_CACHED_BYTES else _cached_sorted_digest)(written).copy()
+
+
+def _sorted_digest(written: bytes) -> blake2b:
+    digest = _new_digest()
+    for tool in sorted(map(_sorted_json.encode, msgspec.json.decode(written))):
+        digest.update(tool)
+    return digest
+
+
+_cached_sorted_digest = lru_cache(maxsize=128)(_sorted_digest)
 
 
 def _role_pattern(request: Request) -> str:
     """System prompt or none; with tools, one turn, or several; answer begun or not; parts that are not text or none."""
-    roles = [message.get("role") for message in request.messages]
-    has_system = "system" in roles or "developer" in roles
-    several = "assistant" in roles or "tool" in roles or "function" in roles
+    has_system = several = media = False
+    last = ""
+    for message in request.messages:
+        last = str(message.get("role"))
+        if last in ("system", "developer"):
+            has_system = True
+        elif last in ("assistant", "tool", "function"):
+            several = True
+        content = message.get("content")
+        if isinstance(content, list):
+            media = media or any(
+                isinstance(p, dict) and p.get("type", "text" if "text" in p else "") not in TEXT_PARTS
+                for p in content
+            )
     turns = "agent" if request.tools else ("turns" if several else "single")
-    prefilled = "prefilled" if roles and roles[-1] == "assistant" else ""
-    media = "media" if any(map(_has_other_part, [m.get("content") for m in request.messages])) else ""
-    return f"|{has_system:d}|{turns}|{prefilled}|{media}"
-
-
-def _has_other_part(content: Any) -> bool:
-    """True where a message's content has a part that is not text."""
-    return isinstance(content, list) and any(
-        isinstance(p, dict) and p.get("type", "text" if "text" in p else "") not in TEXT_PARTS
-        for p in content
-    )
+    return f"|{has_system:d}|{turns}|{'prefilled' if last == 'assistant' else ''}|{'media' if media else ''}"

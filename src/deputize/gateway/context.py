@@ -13,7 +13,6 @@ from deputize.core.records import Audience
 from deputize.router.policy import Override
 
 _MAX_NAME = 256
-_NAMES = ("x-deputize-agent", "x-deputize-site", "x-deputize-episode")
 
 
 class Context(msgspec.Struct, frozen=True, gc=False):
@@ -81,10 +80,6 @@ def read_context(
         BadInput: an audience or route that does not exist, or a name that is too long.
     """
     get = headers.get
-    agent, site, episode = [get(name, "") for name in _NAMES]
-    if len(agent) > _MAX_NAME or len(site) > _MAX_NAME or len(episode) > _MAX_NAME:
-        too_long = next(name for name in _NAMES if len(get(name, "")) > _MAX_NAME)
-        raise BadInput(f"{too_long} is longer than {_MAX_NAME} characters.")
     raw_origin = get("x-deputize-origin", "") or end_user
     audience = get("x-deputize-audience", "").lower()
     override = get("x-deputize-route", "").lower() or "auto"
@@ -96,9 +91,9 @@ def read_context(
         id=call_id,
         arrived_at=now,
         started=started,
-        agent=agent,
-        site=site,
-        episode=episode,
+        agent=_name(headers, "x-deputize-agent"),
+        site=_name(headers, "x-deputize-site"),
+        episode=_name(headers, "x-deputize-episode"),
         audience=audience or "unknown",  # type: ignore[arg-type]
         origin=pseudonym(raw_origin, tenant) if raw_origin else "",
         override=override,  # type: ignore[arg-type]
@@ -115,3 +110,10 @@ def end_user_of(fields: Mapping[str, Any]) -> str:
     metadata = fields.get("metadata")
     named = metadata.get("user_id") if isinstance(metadata, dict) else None
     return named if isinstance(named, str) else ""
+
+
+def _name(headers: Mapping[str, str], header: str) -> str:
+    value = headers.get(header, "")
+    if len(value) > _MAX_NAME:
+        raise BadInput(f"{header} is longer than {_MAX_NAME} characters.")
+    return value

@@ -50,8 +50,12 @@ def forward_query(query: str) -> str:
 
 def forward_answer_headers(headers: Iterable[tuple[str, str]]) -> Headers:
     """The upstream's headers as the client gets them; names in lower case."""
-    lowered = [(name.lower(), value) for name, value in headers]
-    return [(k, v) for k, v in lowered if k not in _NOT_SENT_BACK and not k.startswith(_NOT_SENT_BACK_STARTS)]
+    out: Headers = []
+    for name, value in headers:
+        low = name.lower()
+        if low not in _NOT_SENT_BACK and not low.startswith(_NOT_SENT_BACK_STARTS):
+            out.append((low, value))
+    return out
 
 
 _PASSED = ("retry-after", "retry-after-ms", "x-should-retry", "x-request-id")

@@ -76,8 +76,7 @@ class ModelCallHandler:
             if outcome is not None:
                 await self._settle(exchange, outcome)
         except (Exception, asyncio.CancelledError) as error:
-            await self._settlement.settle(exchange, result_of_error(error))
-            self._intents.ended(exchange)
+            await self._end(exchange, result_of_error(error))
             if not isinstance(error, UpstreamError):
                 raise
             log.warning("call %s: %s", exchange.context.id, error)
@@ -86,9 +85,12 @@ class ModelCallHandler:
             self._auditor.consider(exchange)
         return HttpReply(reply.status, reply.headers + decision_headers(exchange), reply.body)
 
-    async def _settle(self, exchange: Exchange, outcome: ExchangeResult) -> None:
+    async def _end(self, exchange: Exchange, outcome: ExchangeResult) -> None:
         await self._settlement.settle(exchange, outcome)
         self._intents.ended(exchange)
+
+    async def _settle(self, exchange: Exchange, outcome: ExchangeResult) -> None:
+        await self._end(exchange, outcome)
         if exchange.routing.compared is not None and exchange.routing.answer is None:
             self._auditor.compared(exchange, outcome)
 
@@ -155,5 +157,4 @@ class ModelCallHandler:
         assert upstream_exchange.response is not None
         upstream_exchange.response.close()
         if not exchange.settled:
-            await self._settlement.settle(exchange, relay.outcome("client"))
-            self._intents.ended(exchange)
+            await self._end(exchange, relay.outcome("client"))

@@ -29,8 +29,6 @@ class UpstreamRefusal(NamedTuple):
 def plain_body(response: UpstreamResponse, body: bytes) -> bytes:
     """A body without its compression; b"" where it cannot be undone."""
     encoding = header(response.headers, "content-encoding", "identity")
-    if encoding == "identity":
-        return body
     try:
         return decompressor(encoding)(body)
     except UpstreamError:

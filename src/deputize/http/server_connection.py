@@ -461,7 +461,7 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._refused = True
         if self.busy:
             return  # the answer under way is finished first; then the connection closes
-        self._body, self._headers, self._parser = [], {}, None
+        self._body, self._headers, self._raw_headers, self._parser = [], {}, [], None
         self._release()
         self._writer.whole(reply, self._server.date_line, keep=False)
         # closing now, with bytes unread, would reset the connection before the client has read why

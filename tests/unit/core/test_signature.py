@@ -71,13 +71,13 @@ class TestSignature:
         requests = [request(tools=[tool(f"t{i}"), tool("a")]) for i in range(300)]
         first = [signature(r) for r in requests]
         assert len(set(first)) == 300
-        cache = module._cached_digest
+        cache = module._cached_sorted_digest
         assert cache.cache_info().currsize == cache.cache_info().maxsize == 128
         cache.cache_clear()
         assert [signature(r) for r in requests] == first
 
     def test_large_tools_are_hashed_alike_and_not_kept(self) -> None:
-        module._cached_digest.cache_clear()
+        module._cached_sorted_digest.cache_clear()
         large = tool("a", "x" * 300_000)
         assert signature(request(tools=[large, tool("b")])) == signature(request(tools=[tool("b"), large]))
-        assert module._cached_digest.cache_info().currsize == 0
+        assert module._cached_sorted_digest.cache_info().currsize == 0
