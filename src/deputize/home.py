@@ -20,6 +20,7 @@ from pydantic import BaseModel, ValidationError
 
 from deputize.core.config import Privacy, RouteSettings, StoreSettings, sentence
 from deputize.core.errors import BadInput, StoreError, UsageError
+from deputize.core.recording_policy import Recording
 from deputize.files import locked_at_once, read_toml
 from deputize.locations import models_path
 
@@ -275,6 +276,14 @@ class Home:
             BadInput: it holds something else.
         """
         return self._settings("routes", RouteSettings)
+
+    def recording(self) -> Recording:
+        """`[recording]` of config.toml.
+
+        Raises:
+            BadInput: it holds something else.
+        """
+        return self._settings("recording", Recording)
 
     def retention(self) -> dict[str, float]:
         """`[retention]` of config.toml: tenant (or "*") -> days that its calls are kept; {} where all are kept for good.

@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from deputize.core.errors import DeputizeError
+from deputize.core.recording_policy import Recording, recorded_part
 from deputize.core.records import Audience, Call, Message, Usage
 from deputize.home import Home
 from deputize.locations import home_path
@@ -54,8 +55,20 @@ class Listener:
     """Records the calls of the functions it decorates into a store."""
 
     def __init__(
-        self, store: Store, keyring: KeyRing, *, agent: str, clock: Callable[[], float] = time.time
+        self,
+        store: Store,
+        keyring: KeyRing,
+        *,
+        agent: str,
+        clock: Callable[[], float] = time.time,
+        recording: Recording | None = None,
     ) -> None:
+        """
+        Args:
+            clock: Unix seconds.
+            recording: what is kept of calls; None: all.
+        """
+        self._recording = recording or Recording()
         self.n_recorded = 0
         self.n_refused = 0
         self._store, self._keyring, self._agent, self._clock = store, keyring, agent, clock
@@ -65,7 +78,7 @@ class Listener:
     def open(cls, *, agent: str, home: Path | str | None = None) -> Listener:
         """A listener on the store of a home (default: DEPUTIZE_HOME, else ./.deputize)."""
         opened = Home(home_path(str(home) if home is not None else None))
-        return cls(opened.store, opened.keyring, agent=agent)
+        return cls(opened.store, opened.keyring, agent=agent, recording=opened.recording())
 
     @contextmanager
     def episode(self, id: str = "", *, origin: str = "") -> Iterator[str]:
@@ -163,8 +176,12 @@ class Listener:
             source="listener",
             **fields,
         )
+        level = self._recording.level(tenant=call.tenant, agent=call.agent, site=call.site)
+        kept = recorded_part(call, level)
+        if kept is None:
+            return
         try:
-            self._store.append([call])
+            self._store.append([kept])
             self.n_recorded += 1
         except DeputizeError as error:
             self.n_refused += 1

@@ -107,3 +107,14 @@ def test_outcome_outside_an_episode_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="episode"):
         listener.outcome(success=True)
     listener.close()
+
+
+def test_the_recording_policy_holds_here_too(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text('[recording.sites]\ndiary = "off"\nnotes = "metadata"\n')
+    listener = Listener.open(agent="desk", home=tmp_path)
+    for site in ("diary", "notes", "orders"):
+        listener.model(site=site)(lambda **fields: "the answer")(model="m", messages=[{"content": "words"}])
+    listener.close()
+    with Home(tmp_path) as home:
+        found = {call.site: (call.recorded, bool(call.messages)) for call in home.store.calls()}
+    assert found == {"notes": ("metadata", False), "orders": ("full", True)} and listener.n_recorded == 2

@@ -15,11 +15,13 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from deputize.core.config import Convert, Privacy, RouteSettings, StoreSettings
+from deputize.core.recording_policy import Recording
 from deputize.web.report_reference import field_docstrings
 
 TABLES: dict[str, type[BaseModel]] = {
     "convert": Convert,
     "privacy": Privacy,
+    "recording": Recording,
     "routes": RouteSettings,
     "store": StoreSettings,
 }

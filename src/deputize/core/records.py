@@ -168,6 +168,8 @@ class Call(Record):
     logprobs: Any = None
     decision: Decision | None = None
     source: str = ""
+    recorded: Literal["full", "metadata"] = "full"
+    """metadata: it is without its texts, by its own wish or a policy's; never trained on."""
     version: int = RECORD_VERSION
 
     def request(self) -> Request:
@@ -332,8 +334,7 @@ class RequestLimits(Record):
     may_lack_text: bool = False
     """There were requests without text in the last message of the user, or without a message of the user."""
     votes: bool = False
-    """Requests were asked again and again at a temperature, for their answers to be counted: only at temperature 0 is
-    one answer as good."""
+    """Requests were asked repeatedly at a temperature, to count the answers: only at temperature 0 is one as good."""
 
 
 class Certificate(Record):

@@ -13,10 +13,11 @@ from urllib.parse import unquote
 import msgspec
 
 from deputize.core.errors import DeputizeError, OverLimit, RequestTooLarge
+from deputize.core.recording_policy import Recording
 from deputize.core.records import EVERY_TENANT, Usage
 from deputize.gateway import error_replies, paths
 from deputize.gateway.auth import NOTHING_RESERVED, Authenticator, Caller, NoAuthentication, key_id, key_text
-from deputize.gateway.context import CallIds, Context, end_user_of, read_context
+from deputize.gateway.context import RECORDING, CallIds, Context, end_user_of, read_context
 from deputize.gateway.conversations import Conversations
 from deputize.gateway.denials import NoteDenial
 from deputize.gateway.exchange import Exchange
@@ -98,22 +99,21 @@ class Gateway:
         gather_metrics: Callable[[Metrics], Metrics] = lambda metrics: metrics,
         note_denial: NoteDenial | None = None,
         conversations: Conversations | None = None,
+        recording: Recording = RECORDING,
     ) -> None:
         """
         Args:
             pseudonym: (raw origin, tenant) -> pseudonym.
             authenticator: None: everybody may ask.
-            clock: Unix seconds.
-            clock_s: perf_counter seconds.
+            clock, clock_s: Unix seconds, perf_counter seconds.
             call_id: makes ids for calls.
             gather_metrics: (those of this process) -> the metrics of all workers.
             note_denial: is told of every refusal.
             conversations: know to whom responses that an upstream keeps were given.
+            recording: what is kept of calls.
         """
-        self.settings = settings
-        self.metrics = metrics
-        self._live = live
-        self._recorder = recorder
+        self.settings, self.metrics = settings, metrics
+        self._live, self._recorder = live, recorder
         self._pseudonym = pseudonym
         self._authenticator = authenticator or NoAuthentication()
         self._passthrough = Passthrough(
@@ -123,7 +123,8 @@ class Gateway:
             authenticator=self._authenticator,
             clock_s=clock_s,
         )
-        self._upstreams, self._traces = upstreams, TraceReceiver(recorder, pseudonym)
+        self._upstreams, self._recording = upstreams, recording
+        self._traces = TraceReceiver(recorder, pseudonym, recording)
         self._other_endpoints = OtherEndpoints(
             upstreams=upstreams,
             recorder=recorder,
@@ -334,6 +335,7 @@ class Gateway:
             call_id=self._call_id(),
             tenant=caller.tenant,
             end_user=end_user_of(fields),
+            recording=self._recording,
         )
 
     # --- the rest ------------------------------------------------------------------------------------------------
@@ -356,9 +358,8 @@ class Gateway:
     async def _models(self, asked: _Asked, body: bytes) -> HttpReply:
         self._authenticator.take_turn(asked.caller)
         bare, _, _ = asked.path.partition("?")
-        wanted = unquote(bare.removeprefix(paths.MODELS)).strip(
-            "/"
-        )  # clients write the slash in a name as %2F
+        # clients write the slash in a name as %2F
+        wanted = unquote(bare.removeprefix(paths.MODELS)).strip("/")
         return await self._passthrough.models(asked.forwarded_path, wanted, asked.headers, asked.caller)
 
     async def _other(self, asked: _Asked, body: bytes) -> HttpReply:

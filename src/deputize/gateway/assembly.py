@@ -85,8 +85,7 @@ class RunningGateway:
             StoreError, Tampered: the home cannot be used.
             UsageError: an upstream's key is missing.
         """
-        settings = self._settings
-        home = Home(self._home)
+        settings, home = self._settings, Home(self._home)
         self._store = home.store
         self._recorder = Recorder(
             self._store,
@@ -134,6 +133,7 @@ class RunningGateway:
             clock=self._clock,
             note_denial=self._denials.note,
             conversations=self._conversations,
+            recording=home.recording(),
         )
         if self._n_workers > 1:
             self._metrics_files.start(self.metrics, self.gateway.refresh_metrics)

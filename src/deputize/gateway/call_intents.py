@@ -56,7 +56,7 @@ def _intent(exchange: Exchange) -> Intent:
         origin=context.origin,
         agent=context.agent,
         site=context.site,
-        episode=context.episode,
+        episode=context.episode if context.record == "full" else "",
         model=exchange.model,
         timestamp=context.arrived_at,
     )

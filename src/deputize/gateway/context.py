@@ -9,10 +9,13 @@ from typing import Any
 import msgspec
 
 from deputize.core.errors import BadInput
+from deputize.core.recording_policy import LEVELS, Kept, Recording
 from deputize.core.records import Audience
 from deputize.router.policy import Override
 
 _MAX_NAME = 256
+RECORDING = Recording()
+"""Everything is kept."""
 
 
 class Context(msgspec.Struct, frozen=True, gc=False):
@@ -31,6 +34,8 @@ class Context(msgspec.Struct, frozen=True, gc=False):
     """Pseudonym."""
     override: Override = "auto"
     tenant: str = "default"
+    record: Kept = "full"
+    """What is kept of it."""
 
     @property
     def canary_key(self) -> str:
@@ -64,6 +69,7 @@ def read_context(
     call_id: str,
     tenant: str = "default",
     end_user: str = "",
+    recording: Recording = RECORDING,
 ) -> Context:
     """The context of a call.
 
@@ -75,9 +81,10 @@ def read_context(
         call_id: the id the call is to have.
         tenant: whose call it is, from the API key.
         end_user: who asked, as the body says (`end_user_of`); a header says it instead.
+        recording: what is kept of calls where the header does not ask for less.
 
     Raises:
-        BadInput: an audience or route that does not exist, or a name that is too long.
+        BadInput: an audience, route or way of recording that does not exist, or a name that is too long.
     """
     get = headers.get
     raw_origin = get("x-deputize-origin", "") or end_user
@@ -87,18 +94,35 @@ def read_context(
         raise BadInput("x-deputize-audience must be 'human' or 'code'.")
     if override not in ("llm", "slm", "auto"):
         raise BadInput("x-deputize-route must be 'llm', 'slm' or 'auto'.")
+    agent, site = _name(headers, "x-deputize-agent"), _name(headers, "x-deputize-site")
     return Context(
         id=call_id,
         arrived_at=now,
         started=started,
-        agent=_name(headers, "x-deputize-agent"),
-        site=_name(headers, "x-deputize-site"),
+        agent=agent,
+        site=site,
         episode=_name(headers, "x-deputize-episode"),
         audience=audience or "unknown",  # type: ignore[arg-type]
         origin=pseudonym(raw_origin, tenant) if raw_origin else "",
         override=override,  # type: ignore[arg-type]
         tenant=tenant,
+        record=recording.level(tenant=tenant, agent=agent, site=site, asked=record_wish(headers)),
     )
+
+
+def record_wish(headers: Mapping[str, str]) -> Kept:
+    """The level at which a request asks to be kept.
+
+    Raises:
+        BadInput: it asks for something else than there is.
+    """
+    wish = headers.get("x-deputize-record")
+    if wish is None:
+        return "full"
+    for level in LEVELS:
+        if wish.strip().lower() == level:
+            return level
+    raise BadInput("x-deputize-record must be 'off' (nothing is kept), 'metadata' (no texts) or 'full'.")
 
 
 def end_user_of(fields: Mapping[str, Any]) -> str:

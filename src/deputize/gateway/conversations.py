@@ -140,10 +140,14 @@ async def keep_conversation(
     """
     if exchange.dialect.name != "responses" or exchange.fields.get("store") is False:
         return
+    if exchange.context.record == "off":
+        return
     upstream_exchange, completion = exchange.upstream_exchange, outcome.completion
     if completion is None:
         return
     if upstream_exchange is None or not upstream_exchange.same_protocol:
+        if exchange.context.record != "full":
+            return  # its texts are not kept, so it cannot be gone on with
         origins = sorted({*exchange.earlier_origins, exchange.context.origin} - {""})
         conversation = Conversation(messages=[*exchange.history, completion.message], origins=origins)
     elif upstream_exchange.one_of_several or exchange.caller.key is not None:

@@ -69,8 +69,9 @@ class ModelCallHandler:
             BadInput: the request cannot be answered by any model; nothing is recorded.
             StoreError: the call could not be kept, so it is not answered.
         """
-        self._recorder.admit()
-        self._intents.watch(exchange)
+        if exchange.context.record != "off":
+            self._recorder.admit()
+            self._intents.watch(exchange)
         try:
             reply, outcome = await self._reply(exchange)
             if outcome is not None:
@@ -81,7 +82,7 @@ class ModelCallHandler:
                 raise
             log.warning("call %s: %s", exchange.context.id, error)
             reply = upstream_failed(exchange.dialect, error)
-        if exchange.routing.answer is not None:
+        if exchange.routing.answer is not None and exchange.context.record == "full":
             self._auditor.consider(exchange)
         return HttpReply(reply.status, reply.headers + decision_headers(exchange), reply.body)
 

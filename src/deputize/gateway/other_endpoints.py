@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from deputize.core.errors import AccessDenied, BadInput, DeputizeError, UpstreamError
+from deputize.core.recording_policy import recorded_part
 from deputize.core.records import Call, Decision, Usage
 from deputize.gateway.auth import Authenticator, Caller
 from deputize.gateway.context import Context
@@ -121,7 +122,8 @@ class OtherEndpoints:
             UpstreamError: none answered.
             StoreError: the call could not be kept.
         """
-        self._recorder.admit()
+        if request.context.record != "off":
+            self._recorder.admit()
         candidates = await self._candidates(request)
         if isinstance(candidates, HttpReply):
             return candidates
@@ -277,7 +279,9 @@ class _Record:
         if incoming.status < 400:
             usage = call.usage or Usage(prompt_tokens=max(1, len(self.request.body) // 4), estimated=True)
             self._authenticator.charge(self.request.caller, self.request.model, usage)
-        await self._recorder.record(call)
+        kept = recorded_part(call, self.request.context.record)
+        if kept is not None:
+            await self._recorder.record(kept)
 
     def fail(self, error: BaseException, incoming: UpstreamResponse | None = None, body: bytes = b"") -> None:
         """Records a call that was not answered, or not to its end."""
@@ -289,7 +293,9 @@ class _Record:
             status = error.http_status
         headers = incoming.headers if incoming is not None else []
         call = self._call(status, headers, body, aborted=not isinstance(error, UpstreamError) or bool(body))
-        self._recorder.record_now(call)
+        kept = recorded_part(call, self.request.context.record)
+        if kept is not None:
+            self._recorder.record_now(kept)
 
     def _call(self, status: int, headers: Headers, body: bytes, *, aborted: bool = False) -> Call:
         request, context = self.request, self.request.context

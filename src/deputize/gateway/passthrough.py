@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from deputize.core.errors import BadInput, DeputizeError, UpstreamError
+from deputize.core.recording_policy import recorded_part
 from deputize.core.records import Call, Decision, Usage
 from deputize.gateway.auth import Authenticator, Caller
 from deputize.gateway.context import Context
@@ -106,7 +107,8 @@ class Passthrough:
             UpstreamError: none answered; this is recorded.
             StoreError: the call could not be kept.
         """
-        self._recorder.admit()
+        if context.record != "off":
+            self._recorder.admit()
         model = str(fields.get("model") or "")
         able = [u for u in self._upstreams.taking(model) if u.speaks("chat") or u.speaks("responses")]
         if not able:
@@ -116,16 +118,18 @@ class Passthrough:
         try:
             incoming, whole, name = await self._pass("POST", path, headers, able, body, fields)
         except asyncio.CancelledError:
-            self._recorder.record_now(call(499, aborted=True))
+            aborted = call(499, aborted=True)
+            if aborted is not None:
+                self._recorder.record_now(aborted)
             raise
         except UpstreamError as error:
-            await self._recorder.record(call(error.http_status))
+            await self._keep(call(error.http_status))
             raise
         usage = None
         if incoming.status < 400:
             usage = _embedding_usage(whole) or Usage(prompt_tokens=max(1, len(body) // 4), estimated=True)
             self._authenticator.charge(caller, model, usage)
-        await self._recorder.record(call(incoming.status, upstream=name, usage=usage))
+        await self._keep(call(incoming.status, upstream=name, usage=usage))
         ours = [("x-deputize-request-id", context.id), ("x-deputize-served-by", "llm")]
         return HttpReply(incoming.status, [*forward_answer_headers(incoming.headers), *ours], whole)
 
@@ -138,11 +142,11 @@ class Passthrough:
         upstream: str = "",
         usage: Usage | None = None,
         aborted: bool = False,
-    ) -> Call:
-        """The record of a request for embeddings: its input, not the vectors."""
+    ) -> Call | None:
+        """The record of a request for embeddings: its input, not the vectors. None where nothing is kept of it."""
         text = fields.get("input")
         content = text if isinstance(text, str) else _encode(text).decode()
-        return Call(
+        call = Call(
             id=context.id,
             messages=[{"role": "user", "content": content}],
             response={},
@@ -165,6 +169,11 @@ class Passthrough:
             decision=Decision(reason="no_route"),
             source="gateway",
         )
+        return recorded_part(call, context.record)
+
+    async def _keep(self, call: Call | None) -> None:
+        if call is not None:
+            await self._recorder.record(call)
 
     # --- models ---------------------------------------------------------------------------------------------------
 

@@ -95,6 +95,8 @@ class RoutingDecider:
         route = route or nearest
         if route is None or route.state not in SERVING or context.override != "auto":
             return outcome
+        if context.record != "full":
+            return outcome  # it is never audited
         # all of the drawn calls: those that the challenger is not asked belong to the traffic like the others
         share = 1.0 if drawn else audited_share(route, self._audit_share, self._life)
         decision = structs.replace(outcome.decision, audit_share=share)
@@ -116,7 +118,8 @@ class RoutingDecider:
         if planned.may_serve:
             return challenger, None
         share = self._life.challenger_share
-        wanted = self._specialists is not None and in_canary(f"shadow:{challenger.id}", context.id, share)
+        wanted = self._specialists is not None and context.record == "full"
+        wanted = wanted and in_canary(f"shadow:{challenger.id}", context.id, share)
         return route, challenger if wanted else None
 
     async def _ask(self, exchange: Exchange, route: Route, request: Request) -> RoutingResult:
@@ -139,7 +142,7 @@ class RoutingDecider:
                 prediction, failure = await self._try_to_predict(route, request)
             else:  # in shadow: while the LLM answers
                 failure = planned.reason
-                if self._is_compared(route, context.id):
+                if context.record == "full" and self._is_compared(route, context.id):
                     shadow = self._begin_shadow(route, request)
         decision = decide(planned, prediction, failure=failure)
         if self._specialists is not None and planned.may_serve:

@@ -11,6 +11,7 @@ from msgspec import structs
 
 from deputize.core.contracts import DEFER, agree, agrees_with_itself, answer_of
 from deputize.core.errors import DeputizeError
+from deputize.core.recording_policy import recorded_part
 from deputize.core.records import Call, ChallengerAnswer, Decision, Message, Prediction, Route, Usage
 from deputize.gateway.auth import Authenticator
 from deputize.gateway.conversations import Conversations, keep_conversation
@@ -74,20 +75,24 @@ class Settlement:
             if exchange.routing.shadow is not None:
                 await self._compare_shadow(exchange, outcome)
             call = self._call(exchange, outcome, finished)
-            await self._recorder.record(call)
+            if call is not None:
+                await self._recorder.record(call)
         except asyncio.CancelledError:
             # the client went away meanwhile
-            if call is None:
+            if not exchange.settled:
                 self._record_now(exchange, structs.replace(outcome, cut_by="client"))
             else:  # counted already; of two records with one id the store keeps one
                 self._metrics.add("deputize_aborted_total", (("by", "client"),))
-                self._hand_over(structs.replace(call, aborted=True))
+                if call is not None:
+                    self._hand_over(structs.replace(call, aborted=True))
             raise
 
     def _record_now(self, exchange: Exchange, outcome: ExchangeResult) -> None:
         if exchange.routing.shadow is not None:
             exchange.routing.shadow.cancel()
-        self._hand_over(self._call(exchange, outcome, self._clock_s()))
+        call = self._call(exchange, outcome, self._clock_s())
+        if call is not None:
+            self._hand_over(call)
 
     def _hand_over(self, call: Call) -> None:
         try:
@@ -95,8 +100,8 @@ class Settlement:
         except DeputizeError as error:
             log.error("an aborted call could not be recorded: %s", error)
 
-    def _call(self, exchange: Exchange, outcome: ExchangeResult, finished: float) -> Call:
-        """The record of a call, which is counted and charged here.
+    def _call(self, exchange: Exchange, outcome: ExchangeResult, finished: float) -> Call | None:
+        """The record of a call, which is counted and charged here; None for a call of which nothing is kept.
 
         Args:
             finished: perf_counter seconds.
@@ -112,6 +117,8 @@ class Settlement:
         latency_s = finished - context.started
         ttft_s = None if first is None else first - context.started
         self._count(exchange, outcome, usage, latency_s, ttft_s)
+        if context.record == "off":
+            return None
         call = Call(
             id=context.id,
             messages=chat["messages"],
@@ -142,7 +149,7 @@ class Settlement:
             source="gateway",
         )
         log_call(call, key=exchange.caller.key.id if exchange.caller.key is not None else "")
-        return call
+        return recorded_part(call, context.record)
 
     def _count(
         self,

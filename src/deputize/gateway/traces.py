@@ -15,7 +15,9 @@ import msgspec
 from msgspec import structs
 
 from deputize.core.errors import BadInput, MissingExtra, UnsupportedMediaType
+from deputize.core.recording_policy import Recording, recorded_part
 from deputize.core.records import Call
+from deputize.gateway.context import RECORDING, record_wish
 from deputize.gateway.protocols import CallRecorder
 from deputize.http.handler import JSON_HEADERS, HttpReply
 from deputize.stages.collect.containers.log_objects import LogObject
@@ -31,12 +33,18 @@ _MOST_NAMED = 3
 class TraceReceiver:
     """Records the LLM calls among the spans of one request each."""
 
-    def __init__(self, recorder: CallRecorder, pseudonym: Callable[[str, str], str]) -> None:
+    def __init__(
+        self,
+        recorder: CallRecorder,
+        pseudonym: Callable[[str, str], str],
+        recording: Recording = RECORDING,
+    ) -> None:
         """
         Args:
             pseudonym: (raw origin, tenant) -> pseudonym.
+            recording: what is kept of calls.
         """
-        self._recorder, self._pseudonym = recorder, pseudonym
+        self._recorder, self._pseudonym, self._recording = recorder, pseudonym, recording
 
     async def receive(self, headers: Mapping[str, str], body: bytes, tenant: str) -> HttpReply:
         """Takes one export; a second one with the same spans adds nothing.
@@ -48,11 +56,12 @@ class TraceReceiver:
 
         Raises:
             UnsupportedMediaType: neither JSON nor protobuf.
-            BadInput: not an export of traces.
+            BadInput: not an export of traces, or a way of recording that does not exist.
             MissingExtra: protobuf is not installed.
             StoreError: the calls could not be kept.
         """
         self._recorder.admit()
+        asked = record_wish(headers)
         declared = headers.get("content-type", "").partition(";")[0].strip().lower()
         agent = headers.get("x-deputize-agent", "")
         read = partial(self._read, declared, body, agent, tenant)
@@ -61,7 +70,10 @@ class TraceReceiver:
         else:
             calls, rejected = read()
         for call in calls:
-            await self._recorder.record(call)
+            level = self._recording.level(tenant=call.tenant, agent=call.agent, site=call.site, asked=asked)
+            kept = recorded_part(call, level)
+            if kept is not None:
+                await self._recorder.record(kept)
         return _reply(declared, rejected)
 
     def _read(self, declared: str, body: bytes, agent: str, tenant: str) -> tuple[list[Call], list[str]]:

@@ -129,9 +129,10 @@ class Run:
 
 
 def calls_of(home: Home, tenant: str, agents: Collection[str] = ()) -> Iterator[Call]:
-    """The calls of a tenant ("*": of all), of these agents only where some are named; as a stream from the store."""
+    """The calls of a tenant ("*": of all) that were kept in full, of these agents only where some are named; as a stream
+    from the store."""
     found = home.store.calls(tenant=None if tenant == EVERY_TENANT else tenant)
-    return (call for call in found if not agents or call.agent in agents)
+    return (call for call in found if call.recorded == "full" and (not agents or call.agent in agents))
 
 
 def _artifact_path(folder: Path, step: str) -> Path:

@@ -35,3 +35,11 @@ async def test_a_call_that_has_ended_is_let_go_at_once() -> None:
     assert sys.getrefcount(ended) == before, "its messages leave the memory with it"
     await asyncio.sleep(INTENT_AFTER_S * 4)
     assert [i.id for i in recorder.intents] == ["slow"]
+
+
+async def test_a_note_of_a_call_without_texts_does_not_name_its_run() -> None:
+    recorder = ListRecorder()
+    intents = CallIntents(recorder, perf_counter)
+    intents.watch(exchange(context=context(id="a", episode="run of Mia", record="metadata")))
+    await asyncio.sleep(INTENT_AFTER_S * 4)
+    assert [(i.id, i.episode) for i in recorder.intents] == [("a", "")]

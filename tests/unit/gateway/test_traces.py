@@ -9,6 +9,7 @@ import pytest
 from tests.unit.gateway.stubs import ListRecorder
 
 from deputize.core.errors import BadInput, MissingExtra, UnsupportedMediaType
+from deputize.core.recording_policy import Recording
 from deputize.gateway.traces import PROTOBUF, TraceReceiver, traces_of_protobuf
 
 JSON_TYPE = {"content-type": "application/json"}
@@ -111,3 +112,15 @@ def test_without_the_package_the_line_that_installs_it_is_named(monkeypatch: pyt
     monkeypatch.setitem(sys.modules, "google.protobuf.json_format", None)
     with pytest.raises(MissingExtra, match=r"deputize\[otel\]"):
         traces_of_protobuf(b"")
+
+
+async def test_traces_of_a_tenant_or_agent_are_kept_as_the_policy_says() -> None:
+    recorder = ListRecorder()
+    policy = Recording.model_validate({"tenants": {"acme": "metadata"}, "sites": {"desk": "off"}})
+    receiver = TraceReceiver(recorder, lambda raw, tenant: "o", policy)
+    body = json.dumps(export(span(1))).encode()
+    await receiver.receive(JSON_TYPE, body, "acme")
+    assert recorder.calls == []
+    allowing = TraceReceiver(recorder, lambda raw, tenant: "o", Recording(tenants={"acme": "metadata"}))
+    await allowing.receive(JSON_TYPE, body, "acme")
+    assert [(c.recorded, c.messages) for c in recorder.calls] == [("metadata", [])]
