@@ -26,6 +26,7 @@ SAME_ANSWER: Final = frozenset(
         "safety_identifier",
         "prompt_cache_key",
         "prompt_cache_retention",
+        "prompt_cache_options",
         # the gateway has resolved these, or pins the call to where the earlier one went
         "previous_response_id",
         "conversation",

@@ -40,7 +40,7 @@ from deputize.upstreams.failover import UpstreamPool
 from deputize.wire.chat_request import check_names_one_model, decode_object
 from deputize.wire.dialect import Dialect
 from deputize.wire.json_limits import MAX_VALUES
-from deputize.wire.registry import CHAT, DIALECTS, MESSAGES
+from deputize.wire.registry import ALL_DIALECTS, CHAT, MESSAGES
 
 log = logging.getLogger("deputize.gateway")
 
@@ -146,7 +146,7 @@ class Gateway:
 
     def _answers_by_path(self) -> dict[str, _Answer]:
         return {
-            **{dialect.path: partial(self._model_call, dialect) for dialect in DIALECTS},
+            **{dialect.path: partial(self._model_call, dialect) for dialect in ALL_DIALECTS},
             paths.COUNT_TOKENS: self._count_tokens,
             paths.EMBEDDINGS: self._embeddings,
             paths.MODELS: self._models,

@@ -14,7 +14,7 @@ from deputize.http.handler import JSON_HEADERS, SSE_HEADERS, HttpReply
 from deputize.http.headers import Headers, header, header_safe
 from deputize.http.peeked_response import peek
 from deputize.http.transport import UpstreamResponse
-from deputize.wire.dialect import Dialect, StreamWriter
+from deputize.wire.dialect import Dialect, ReplyHead, StreamWriter
 from deputize.wire.events import Assembler, Completion, replay
 from deputize.wire.freeform_tools import restored
 from deputize.wire.json_fields import decode_answer
@@ -47,12 +47,19 @@ def _shown_confidence(exchange: Exchange, confidence: float) -> str:
     return f"{round(confidence * 20) / 20:.2f}"
 
 
+def _head_with_confidence(exchange: Exchange) -> ReplyHead:
+    """The head of a specialist's reply whose form holds probabilities: no finer than the header gives them."""
+    confidence = exchange.routing.decision.confidence
+    shown = None if confidence is None else float(_shown_confidence(exchange, confidence))
+    return structs.replace(exchange.reply_head, confidence=shown)
+
+
 # --- from a specialist -----------------------------------------------------------------------------------------------
 
 
 def specialist_reply(exchange: Exchange, answer: Completion) -> HttpReply:
     """A specialist's answer in the client's protocol, streamed where the client asked for a stream."""
-    head = exchange.reply_head
+    head = exchange.reply_head if exchange.dialect.fits is None else _head_with_confidence(exchange)
     if exchange.stream:
         return HttpReply(200, list(SSE_HEADERS), _frames(answer, exchange.dialect.stream_writer(head)))
     return HttpReply(200, list(JSON_HEADERS), exchange.dialect.encode_reply(answer, head))

@@ -29,14 +29,12 @@ from deputize.http.transport import UpstreamResponse
 from deputize.upstreams.failover import UpstreamPool
 from deputize.upstreams.upstream import Upstream, too_large
 from deputize.wire import completions_body
-from deputize.wire.json_fields import decode_answer
 from deputize.wire.registry import CHAT, MESSAGES
-from deputize.wire.responses_parser import usage_event
 
 _encode = msgspec.json.Encoder().encode
 
 _ASKS_A_MODEL = re.compile(
-    r"/v1/(?:completions|decisions|systemone|moderations|rerank|score|classify|pooling|ocr|fim/completions"
+    r"/v1/(?:completions|moderations|rerank|score|classify|pooling|ocr|fim/completions"
     r"|audio/(?:speech|transcriptions|translations)|images/(?:generations|edits|variations))$"
 )
 """Paths of requests that leave nothing at the server: what is asked and answered is all there is."""
@@ -44,7 +42,7 @@ _RESPONSE = re.compile(r"/v1/responses/([^/]+)")
 _FORM_MODEL = re.compile(rb'name="model"\r\n(?:[^\r\n]+\r\n)*\r\n([^\r\n]{0,200})')
 _COPY_BYTES = 4 * 1024 * 1024
 """Of an answer, kept for its record."""
-_PROMPTS = ("prompt", "input", "state", "query", "text", "document")
+_PROMPTS = ("prompt", "input", "query", "text", "document")
 
 
 class OtherRequest(msgspec.Struct):
@@ -243,18 +241,6 @@ async def _closed(incoming: UpstreamResponse, record: _Record) -> None:
         record.fail(asyncio.CancelledError(), incoming)
 
 
-def decision_reply(body: bytes) -> completions_body.CompletionsReply:
-    """The answers to typed questions, each with the probabilities of its options, as the JSON of a reply."""
-    value = decode_answer(body)
-    answers = (value.get("answers") or value.get("decisions")) if isinstance(value, dict) else None
-    if not answers:
-        return completions_body.CompletionsReply()
-    counts = value.get("usage")
-    usage = usage_event(counts).usage() if isinstance(counts, dict) else None
-    message = {"role": "assistant", "content": _encode(answers).decode()}
-    return completions_body.CompletionsReply(message, usage, "stop")
-
-
 class _Record:
     """The record of one request, where it asks a model something."""
 
@@ -303,8 +289,6 @@ class _Record:
         reply = completions_body.CompletionsReply()
         if status < 400 and kind.endswith("completions"):
             reply = completions_body.reply_of(body, header(headers, "content-type"))
-        elif status < 400 and kind in ("decisions", "systemone"):
-            reply = decision_reply(body)
         elif status < 400:
             reply = completions_body.CompletionsReply(
                 {"role": "assistant", "content": "", "not_recorded": [kind]}

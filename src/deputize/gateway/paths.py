@@ -9,7 +9,7 @@ from urllib.parse import unquote
 from deputize.core.errors import BadInput
 from deputize.store.access.roles import Right
 from deputize.wire.dialect import Dialect
-from deputize.wire.registry import CHAT, DIALECTS, MESSAGES
+from deputize.wire.registry import ALL_DIALECTS, CHAT, MESSAGES
 
 
 class Endpoint(NamedTuple):
@@ -37,7 +37,7 @@ ROOT = "/"
 ENDPOINTS: dict[str, Endpoint] = {
     endpoint.path: endpoint
     for endpoint in (
-        *(Endpoint(dialect.path, Right.WRITE_CALLS, "POST", dialect) for dialect in DIALECTS),
+        *(Endpoint(dialect.path, Right.WRITE_CALLS, "POST", dialect) for dialect in ALL_DIALECTS),
         Endpoint(COUNT_TOKENS, Right.WRITE_CALLS, "POST", MESSAGES),
         Endpoint(EMBEDDINGS, Right.WRITE_CALLS, "POST"),
         Endpoint(MODELS, Right.WRITE_CALLS, "GET"),

@@ -151,7 +151,7 @@ class RoutingDecider:
             return RoutingResult(
                 decision, route, shadow=shadow, compared=route if shadow is not None else None
             )
-        return self._outcome(decision, route, prediction)
+        return self._outcome(exchange, decision, route, prediction)
 
     def _is_compared(self, route: Route, call_id: str) -> bool:
         """True for a call whose specialist in shadow is asked."""
@@ -179,10 +179,13 @@ class RoutingDecider:
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
         return task
 
-    def _outcome(self, decision: Decision, route: Route, prediction: Prediction) -> RoutingResult:
+    def _outcome(
+        self, exchange: Exchange, decision: Decision, route: Route, prediction: Prediction
+    ) -> RoutingResult:
         """The outcome where a specialist is to serve; the LLM answers after all where its answer breaks the contract."""
         message = served_message(prediction.answer, route.contract, iter(self._tool_call_id, ""))
-        if message is None:
+        fits = exchange.dialect.fits
+        if message is None or (fits is not None and not fits(message, exchange.fields)):
             self._metrics.add("deputize_specialist_errors_total", (("reason", "contract"),))
             broken = structs.replace(decision, served_by="llm", reason="contract", certificate_id="")
             return RoutingResult(broken, route)

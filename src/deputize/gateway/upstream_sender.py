@@ -160,7 +160,7 @@ def upstream_exchange_with(
         if dialect is RESPONSES and upstream.has_key and exchange.caller.key is not None:
             check_references(exchange)
         return UpstreamExchange(upstream, dialect, True, "", one_of_several)
-    for other in DIALECTS:
+    for other in DIALECTS if dialect in DIALECTS else ():
         if upstream.speaks(other.name) and other is not avoid:
             return UpstreamExchange(upstream, other, False, exchange.answer_id, one_of_several)
     raise BadInput(f"Upstream {upstream.name!r} speaks no protocol that {dialect.path} can be translated to.")

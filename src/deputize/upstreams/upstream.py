@@ -31,7 +31,9 @@ class Upstream:
         """Model -> fields of the gateway's own that the server has refused for it."""
 
     def speaks(self, dialect: str) -> bool:
-        """True where it understands requests of this protocol: chat, messages or responses."""
+        """True where it is asked in this protocol: chat, messages, responses, or decisions of either kind."""
+        if dialect in ("decisions", "systemone"):  # asked of every server that is none of Anthropic's
+            return self.protocol == "openai"
         if self.config.speaks:
             return dialect in self.config.speaks
         if self.protocol == "anthropic":

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from deputize.core.records import Message
 from deputize.wire.events import Completion, Event
 from deputize.wire.sse import SseFrame
 
@@ -49,11 +50,13 @@ class ReplyHead(msgspec.Struct, frozen=True):
     """Unix seconds."""
     fields: dict[str, Any] = {}
     """The decoded request body, for what a reply repeats of it."""
+    confidence: float | None = None
+    """A specialist's, as the caller may see it, for protocols whose replies hold probabilities; None: none is known."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """One protocol: chat, messages or responses, as a set of functions. `fields` are a decoded request body."""
+    """One protocol as a set of functions. `fields` are a decoded request body."""
 
     name: str
     path: str
@@ -76,3 +79,5 @@ class Dialect:
     """(HTTP status, message, kind, code) -> the body of an error response."""
     error_frame: Callable[[int, str, str, str | None], bytes]
     """The same arguments -> an error inside a stream that has begun; the stream is closed after it."""
+    fits: Callable[[Message, dict[str, Any]], bool] | None = None
+    """(message, fields) -> whether a reply of this protocol can hold the message; None: it can hold any."""

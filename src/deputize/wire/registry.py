@@ -1,6 +1,8 @@
-"""The three protocols as `Dialect` values."""
+"""The protocols as `Dialect` values."""
 
 from __future__ import annotations
+
+import dataclasses
 
 from deputize.wire import (
     chat_parser,
@@ -12,6 +14,7 @@ from deputize.wire import (
     responses_parser,
     responses_request,
     responses_writer,
+    typed_decisions,
 )
 from deputize.wire.dialect import Dialect
 
@@ -57,4 +60,24 @@ RESPONSES = Dialect(
     error_body=responses_writer.error_body,
     error_frame=responses_writer.error_frame,
 )
+DECISIONS = Dialect(
+    name="decisions",
+    path="/v1/decisions",
+    id_prefix="dec_",
+    to_chat=typed_decisions.to_chat,
+    from_chat=typed_decisions.from_chat,
+    params=typed_decisions.params,
+    parse_reply=typed_decisions.parse_reply,
+    # decisions are not streamed: these are for a server that answers with a stream all the same
+    stream_parser=chat_parser.ChatStreamParser,
+    stream_writer=chat_writer.ChatStreamWriter,
+    encode_reply=typed_decisions.encode_reply,
+    error_body=chat_writer.error_body,
+    error_frame=chat_writer.error_frame,
+    fits=typed_decisions.fits,
+)
+SYSTEM_ONE = dataclasses.replace(DECISIONS, name="systemone", path="/v1/systemone", id_prefix="s1_")
+
 DIALECTS: tuple[Dialect, ...] = (CHAT, MESSAGES, RESPONSES)
+"""Protocols of conversations, which are translated into one another."""
+ALL_DIALECTS: tuple[Dialect, ...] = (*DIALECTS, DECISIONS, SYSTEM_ONE)

@@ -33,7 +33,7 @@ from deputize.gateway.model_replies import (
 from deputize.gateway.relay import CompressedRelay, SameProtocolRelay, TranslatingRelay
 from deputize.store.access.api_keys import ApiKey
 from deputize.wire.events import Completion
-from deputize.wire.registry import CHAT, MESSAGES
+from deputize.wire.registry import CHAT, DECISIONS, MESSAGES
 
 ANSWER = Completion(message={"role": "assistant", "content": "rain"})
 MESSAGE = {"model": "m", "messages": [{"role": "user", "content": "q"}]}
@@ -52,6 +52,18 @@ async def test_a_specialists_answer_whole_and_streamed() -> None:
     assert not isinstance(streamed.body, bytes)
     frames = b"".join([piece async for piece in streamed.body])
     assert b"rain" in frames and frames.endswith(b"data: [DONE]\n\n")
+
+
+def test_the_probabilities_of_a_decision_are_no_finer_than_the_header_says() -> None:
+    fields = {"model": "m", "input": "q", "questions": [{"type": "predicate", "name": "late"}]}
+    answer = Completion(message={"role": "assistant", "content": '{"late":true}'})
+    key = ApiKey(id="k", digest=b"", role="ingest")
+    for caller, probability in ((Caller(), 0.9137), (Caller(key=key), 0.9)):
+        asked = exchange(fields, DECISIONS, caller=caller)
+        asked.routing = RoutingResult(Decision(served_by="slm", reason="live", confidence=0.9137))
+        body = specialist_reply(asked, answer).body
+        assert isinstance(body, bytes)
+        assert json.loads(body)["answers"][0]["probability"] == probability
 
 
 def test_an_answer_in_the_same_protocol_keeps_its_bytes() -> None:

@@ -181,20 +181,3 @@ async def test_a_cancelled_request_is_recorded_as_such() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert (made.recorder.calls[0].status, made.recorder.calls[0].aborted) == (499, True)
-
-
-async def test_decisions_are_recorded_with_their_probabilities() -> None:
-    answers = {"urgent": {"type": "noul", "noul": 0.9}}
-    body = json.dumps(
-        {"model": "d1", "answers": answers, "usage": {"input_tokens": 40, "output_tokens": 0}}
-    ).encode()
-    made = Endpoints(upstream(CannedTransport(sized(body))))
-    asked = {"model": "d1", "state": {"mail": "Help!"}, "questions": {"urgent": {"type": "noul"}}}
-    assert (await made.ask("/v1/systemone", asked)).body == body
-    (call,) = made.recorder.calls
-    assert (
-        json.loads(call.response["content"]) == answers
-        and json.loads(call.messages[0]["content"]) == asked["state"]
-    )
-    assert call.params == {"questions": asked["questions"]} and call.usage is not None
-    assert (call.protocol, call.usage.prompt_tokens) == ("systemone", 40)
