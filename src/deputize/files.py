@@ -15,6 +15,40 @@ from typing import BinaryIO
 from deputize.core.errors import BadInput, StoreError
 
 
+def make_folder(path: Path) -> None:
+    """Makes a folder and those above it that are missing, each for its owner alone, whatever the umask.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    missing = [path]
+    while not missing[-1].exists() and missing[-1].parent != missing[-1]:
+        missing.append(missing[-1].parent)
+    for folder in reversed(missing):
+        folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def make_file(path: Path) -> None:
+    """Makes an empty file for its owner alone, whatever the umask; one that is there already is not opened, for closing
+    it would give up the locks that this process has on it.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+
+
+@contextmanager
+def private_files() -> Iterator[None]:
+    """What is made meanwhile, also by libraries, is for its owner alone. It holds for the whole process."""
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
 def write_atomic(path: Path, data: bytes, *, mode: int = 0o600) -> None:
     """Writes `data` to `path` so that a reader, a crash or a full disk never meets a part of it.
 
@@ -61,7 +95,7 @@ def write_new(path: Path, data: bytes, *, mode: int = 0o600) -> bool:
 
 def _written_next_to(path: Path, data: bytes, mode: int) -> str:
     """A synced temporary file with `data` in the folder of `path`; removed again where writing fails."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -87,7 +121,7 @@ def replaced(path: Path, *, mode: int = 0o600) -> Iterator[BinaryIO]:
     """
     temporary = path.with_name(f".{path.name}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         with open(temporary, "wb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
             yield file
             file.flush()
@@ -151,7 +185,7 @@ def locked_at_once(path: Path) -> Iterator[None]:
 def _lock_file(path: Path) -> Iterator[int]:
     """An open descriptor; closing it, or the end of the process, gives the lock back."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         descriptor = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise StoreError(f"{path} cannot be locked: {reason(error)}.") from error

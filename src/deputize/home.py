@@ -6,11 +6,10 @@ Nothing is opened before it is used, so a command that reads only the routes tou
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -19,12 +18,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from deputize.core.config import Privacy, RouteSettings, StoreSettings, sentence
-from deputize.core.errors import BadInput, StoreError, UsageError
+from deputize.core.errors import BadInput, StoreError, Tampered, UsageError
 from deputize.core.recording_policy import Recording
-from deputize.files import locked_at_once, read_toml
+from deputize.files import locked_at_once, private_files, read_toml
 from deputize.locations import models_path
 
 if TYPE_CHECKING:
+    from deputize.store.access.accepted_config import AcceptedConfig
     from deputize.store.access.api_keys import ApiKeys
     from deputize.store.access.approvals import Approvals
     from deputize.store.access.audit_log import AuditLog
@@ -128,6 +128,13 @@ class Home:
         return ApiKeys(self.path, self.keyring)
 
     @cached_property
+    def accepted_config(self) -> AcceptedConfig:
+        """The settings in force."""
+        from deputize.store.access.accepted_config import AcceptedConfig
+
+        return AcceptedConfig(self.path, self.keyring, self.audit, self.api_keys)
+
+    @cached_property
     def approvals(self) -> Approvals:
         """Requests to export raw calls."""
         from deputize.store.access.approvals import Approvals
@@ -137,15 +144,12 @@ class Home:
     def note_keys_used(self) -> None:
         """Notes in the audit log that the keys are used: before the store is opened, or artifacts are changed.
 
-        With it goes the digest of config.toml; where that is another one than the last time, its change is an entry too.
+        With it goes the digest of the settings in force (see store.access.accepted_config).
         """
-        digest = _digest_of(self.config_path)
-        _, before = self.audit.latest("file", self.config_path.name)
-        known = before.detail.get("sha256", "") if before is not None else digest
-        if digest != known:
-            detail = {"before": known, "after": digest}
-            self.audit.append("config.change", subject=self.config_path.name, detail=detail)
-        detail = {"kek": self.keyring.provider.key_id, "file": self.config_path.name, "sha256": digest}
+        detail = {"kek": self.keyring.provider.key_id}
+        # settings that nobody has accepted must not stand in the way of an erasure; whoever reads them is told
+        with suppress(Tampered):
+            detail |= {"sha256": self.accepted_config.check(), "file": self.config_path.name}
         self.audit.append("keys.use", subject=self.keyring.id, detail=detail)
 
     def rate_limiter(self, n_workers: int) -> RateLimiter:
@@ -210,8 +214,8 @@ class Home:
     def _settings_of_store(self) -> StoreSettings:
         try:
             return self.store_settings()
-        except BadInput:
-            # a damaged config.toml must not stand in the way of an erasure
+        except (BadInput, Tampered):
+            # a damaged config.toml, or one that nobody has accepted, must not stand in the way of an erasure
             if (self.path / "store.db").exists():
                 return StoreSettings()
             raise
@@ -244,7 +248,10 @@ class Home:
 
         Raises:
             BadInput: the file cannot be read or is not TOML.
+            Tampered: the home has had API keys, and nobody has accepted the file as it is.
         """
+        if (self.keys_path / "ring.json").exists():
+            self.accepted_config.check()
         return read_toml(self.config_path).get(name, {})
 
     def _settings(self, name: str, kind: type[S]) -> S:
@@ -307,7 +314,8 @@ class Home:
 
     @contextmanager
     def exclusive(self, name: str) -> Iterator[None]:
-        """Only one process does a kind of work on this home; the lock goes with the process, however it ends.
+        """Only one process does a kind of work on this home; the lock goes with the process, however it ends. What is written
+        meanwhile is for its owner alone.
 
         Args:
             name: of the work: run, watch, tagger.
@@ -319,6 +327,7 @@ class Home:
         with ExitStack() as lock:
             try:
                 lock.enter_context(locked_at_once(self.path / name))
+                lock.enter_context(private_files())
             except BlockingIOError:
                 raise UsageError(
                     f"Another {name} is at work on {self.path}; wait for it or stop it."
@@ -366,11 +375,3 @@ class Home:
     def models_path(self) -> Path:
         """Downloaded models, shared by all homes of this user."""
         return models_path()
-
-
-def _digest_of(path: Path) -> str:
-    """SHA-256 of a file; "" where there is none."""
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError:
-        return ""

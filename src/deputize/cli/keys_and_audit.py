@@ -62,6 +62,7 @@ def create(
     usd_per_month: float | None,
 ) -> None:
     """Make an API key. It is shown once; only a keyed hash is kept. From the first key on the gateway asks for one."""
+    terminal.home.accepted_config.begin()  # from the first key on these settings are in force
     made = terminal.home.api_keys.create(
         role,
         tenant=tenant,

@@ -40,6 +40,7 @@ COMMANDS: dict[str, str] = {
     "privacy": "deputize.cli.privacy:privacy",
     "keys": "deputize.cli.keys_and_audit:keys",
     "audit": "deputize.cli.keys_and_audit:audit",
+    "config": "deputize.cli.config:config",
     "erase": "deputize.cli.erase:erase",
     "retention": "deputize.cli.erase:retention",
     "subject": "deputize.cli.subject:subject",

@@ -61,6 +61,8 @@ RIGHTS: dict[str, Right | None] = {
     "keys revoke": Right.MANAGE_KEYS,
     "keys require": Right.MANAGE_KEYS,
     "keys rotate": Right.ROTATE_KEYS,
+    "config show": Right.SEE_STATUS,
+    "config accept": Right.MANAGE_KEYS,
     "audit verify": Right.READ_AUDIT,
     "audit list": Right.READ_AUDIT,
     "erase": Right.ERASE,

@@ -23,7 +23,7 @@ from deputize.core.records import Record
 from deputize.demo import replay, teacher, traffic, world
 from deputize.demo.agent import Seen
 from deputize.demo.processes import teacher_process
-from deputize.files import write_atomic
+from deputize.files import make_folder, write_atomic
 from deputize.gateway.child_process import start_gateway_process
 from deputize.home import Home
 from deputize.pipeline.conversion import convert
@@ -164,7 +164,7 @@ def open_state(home: Path, plan: DemoSize) -> DemoState:
         return state
     if home.exists() and any(home.iterdir()):
         raise UsageError(f"{home} is not empty and holds no demo; choose another --home.")
-    home.mkdir(parents=True, exist_ok=True)
+    make_folder(home)
     write_atomic(home / "config.toml", CONFIG_TOML.encode())
     write_atomic(home / "prices.toml", PRICES_TOML.format(model=teacher.MODEL).encode())
     return _save(home, DemoState(seed=plan.seed, n_episodes=plan.n_episodes))

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 
 from deputize.core.errors import UpstreamError, UsageError
+from deputize.files import make_file, make_folder
 from deputize.gateway.addresses import free_port
 from deputize.gateway.settings import read_settings
 
@@ -81,7 +82,8 @@ def start_gateway_process(
     """
     chosen = port or free_port(host)
     log_path = home / "gateway.log"
-    home.mkdir(parents=True, exist_ok=True)
+    make_folder(home)
+    make_file(log_path)
     command = [
         sys.executable,
         "-m",

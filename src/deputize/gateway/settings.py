@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from deputize.core.config import AUDIT_SHARE, sentence
 from deputize.core.errors import BadInput, UsageError
-from deputize.files import read_toml
+from deputize.home import Home
 from deputize.scoring.monitor import AUDITS_PER_FALSE_ROLLBACK
 from deputize.upstreams.failover import RetryConfig
 from deputize.upstreams.upstream_config import UpstreamConfig
@@ -139,13 +139,13 @@ def read_settings(home: Path) -> GatewaySettings:
 
     Raises:
         BadInput: a setting that cannot be used, named.
+        Tampered: the home has had API keys, and nobody has accepted its settings as they are.
     """
-    path = home / "config.toml"
-    table = read_toml(path).get("gateway", {})
+    opened = Home(home)
     try:
-        return GatewaySettings.model_validate(table)
+        return GatewaySettings.model_validate(opened.table("gateway"))
     except ValidationError as error:
-        raise BadInput(f"{path}, [gateway]: {sentence(error)}") from error
+        raise BadInput(f"{opened.config_path}, [gateway]: {sentence(error)}") from error
 
 
 def settings_for(home: Path, upstream: str | None, api_key_env: str | None = None) -> GatewaySettings:

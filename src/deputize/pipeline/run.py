@@ -15,7 +15,7 @@ from deputize.core.config import Convert
 from deputize.core.errors import BadInput, UsageError
 from deputize.core.progress import Progress, silent
 from deputize.core.records import DEFAULT_TENANT, EVERY_TENANT, Call, Record
-from deputize.files import write_atomic
+from deputize.files import make_folder, write_atomic
 from deputize.home import Home
 from deputize.pipeline.artifact import Artifact
 from deputize.store.keys.keyring import Sealer
@@ -62,7 +62,7 @@ class Run:
 
     def save(self) -> None:
         """Writes run.json. Raises StoreError where it cannot be written."""
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # weights and cards in it are in clear
+        make_folder(self.folder)  # weights and cards in it are in clear
         write_atomic(self.folder / "run.json", msgspec.json.format(msgspec.json.encode(self.state), indent=2))
 
     @property

@@ -16,6 +16,7 @@ from time import time
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from deputize.core.errors import StoreError, Tampered
+from deputize.files import make_file
 from deputize.store.keys.ciphers import KEY_BYTES, decrypt, encrypt, pack
 from deputize.store.keys.data_keys import subject_of
 from deputize.store.keys.keyring import KeyRing
@@ -188,13 +189,13 @@ class ConversationStore:
                 raise
 
     def _connect(self) -> sqlite3.Connection:
+        with suppress(OSError):  # said in the words of sqlite below
+            make_file(self._path)
         db = sqlite3.connect(self._path, check_same_thread=False, timeout=_BUSY_S, isolation_level=None)
         try:
             # secure_delete: a deleted key is overwritten, not just unlinked
             for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "secure_delete = ON"):
                 db.execute(f"PRAGMA {pragma}")
-            with suppress(OSError):
-                self._path.chmod(0o600)
             db.execute("BEGIN IMMEDIATE")
             if db.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
                 for statement in _SQL["schema"].split(";"):

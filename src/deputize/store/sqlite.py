@@ -16,6 +16,7 @@ from pathlib import Path
 
 from deputize.core.errors import BadInput, StoreError, Tampered
 from deputize.core.records import RECORD_VERSION, Call, encode
+from deputize.files import make_file, make_folder
 from deputize.store.base import Entry, Erased, Feedback
 from deputize.store.codec import Outcomes, checked_feedback, decode_call, decode_record, entry_of, is_about
 from deputize.store.keys.data_keys import DataKey, key_aad, month_of, subject_of
@@ -73,7 +74,8 @@ class SqliteStore:
         self._closed = False
         with _in_words(path, busy_timeout_s):
             try:
-                path.parent.mkdir(parents=True, exist_ok=True)
+                make_folder(path.parent)
+                make_file(path)
             except OSError as error:
                 raise StoreError(f"{path.parent} cannot be made: {error.strerror or error}.") from error
             self._db = self._connect()
@@ -108,7 +110,6 @@ class SqliteStore:
             "journal_size_limit = 67108864",
         ):
             db.execute(f"PRAGMA {pragma}")
-        self.path.chmod(0o600)
         with self._write():
             application, version = (
                 db.execute(f"PRAGMA {p}").fetchone()[0] for p in ("application_id", "user_version")

@@ -9,13 +9,13 @@ from typing import Any
 
 import jinja2
 
-from deputize.files import write_atomic
+from deputize.files import make_folder, write_atomic
 from deputize.web import figures
 
 
 def write_report(folder: Path, report: Mapping[str, Any]) -> Path:
     """Writes both files, each as a whole or not at all. Returns the path of report.html."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     write_atomic(
         folder / "report.json", json.dumps(report, ensure_ascii=False, indent=1, allow_nan=False).encode()
     )

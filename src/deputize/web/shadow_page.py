@@ -8,13 +8,13 @@ from typing import Any
 
 import jinja2
 
-from deputize.files import write_atomic
+from deputize.files import make_folder, write_atomic
 from deputize.web import figures
 
 
 def write_comparison(path: Path, comparison: Mapping[str, Any]) -> Path:
     """Writes the page of a comparison (stages.refine.shadow_comparison, with `next` and `until`) as a whole or not at all."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(path.parent)
     write_atomic(path, comparison_page(comparison).encode())
     return path
 

@@ -80,13 +80,13 @@ def test_the_audit_log_says_what_was_done_and_when_it_was_changed(
     capsys.readouterr()
     assert run([*home, "audit", "verify"]) == 0
     verdict = told(capsys)
-    assert verdict["n_entries"] == 2
+    assert verdict["n_entries"] == 3
     assert run([*home, "audit", "list"]) == 0
-    assert [e["action"] for e in told(capsys)] == ["keys.create", "keys.create"]
+    assert [e["action"] for e in told(capsys)] == ["config.accept", "keys.create", "keys.create"]
     assert run([*home, "audit", "verify", "--head", verdict["head"]]) == 0
     assert run([*home, "audit", "verify", "--head", "nonsense"]) == 3
     log = tmp_path / "audit.log"
     log.write_bytes(log.read_bytes().replace(b"ingest", b"admin!", 1))
     capsys.readouterr()
     assert run(["--home", str(tmp_path), "audit", "verify"]) == 1
-    assert "broken at entry 1" in capsys.readouterr().err
+    assert "broken at entry 2" in capsys.readouterr().err

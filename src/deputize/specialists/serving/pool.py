@@ -19,6 +19,7 @@ from typing import IO
 
 from deputize.core.errors import DeputizeError, MissingExtra, UpstreamError, UpstreamTimeout
 from deputize.core.records import Prediction, Request
+from deputize.files import make_file, make_folder
 from deputize.specialists.serving.frames import PredictReply, PredictRequest, pack, read, socket_folder
 
 log = logging.getLogger("deputize.engine")
@@ -256,5 +257,7 @@ class WorkerEngine:
                 future.set_exception(UpstreamError(why))
 
     def _log_path(self) -> Path:
-        self.home.mkdir(parents=True, exist_ok=True)
-        return self.home / "engine.log"
+        make_folder(self.home)
+        path = self.home / "engine.log"
+        make_file(path)
+        return path

@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from deputize.core.errors import StoreError
 from deputize.core.records import Record
-from deputize.files import reason
+from deputize.files import make_folder, reason
 from deputize.store.access.local_user import local_user, sudo_user
 from deputize.store.keys.ciphers import pack
 from deputize.store.keys.keyring import KeyRing
@@ -129,7 +129,7 @@ class AuditLog:
 
     @contextmanager
     def _locked(self) -> Iterator[int]:
-        self._log.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(self._log.parent)
         log = os.open(self._log, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(log, fcntl.LOCK_EX)

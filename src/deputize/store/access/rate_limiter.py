@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from deputize.core.errors import AccessDenied, OverLimit, StoreError
+from deputize.files import make_file, make_folder
 from deputize.store.access.api_keys import ApiKey
 from deputize.store.keys.data_keys import month_of
 from deputize.store.sql import load_queries
@@ -73,14 +74,14 @@ class RateLimiter:
         self._highest: dict[str, float] = {}
         """Key id -> USD of its most expensive call so far."""
         self._synced_at = float("-inf")
-        home.mkdir(parents=True, exist_ok=True)
         self._path = home / "meter.db"
         try:
+            make_folder(home)
+            make_file(self._path)
             self._db = sqlite3.connect(self._path, timeout=1.0, isolation_level=None)
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = NORMAL")
             self._db.execute(_SQL["schema"])
-            self._path.chmod(0o600)
         except (sqlite3.Error, OSError) as error:
             raise StoreError(f"{self._path} cannot be opened: {error}.") from error
 

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from deputize.core.errors import StoreError, Tampered
 from deputize.core.records import Record
-from deputize.files import write_atomic, write_new
+from deputize.files import make_folder, write_atomic, write_new
 from deputize.store.keys.base import KeyProvider
 from deputize.store.keys.ciphers import KEY_BYTES, decrypt, derived, encrypt, lookup, pack
 from deputize.store.keys.registry import default_provider, provider_from
@@ -241,7 +241,7 @@ def _create(path: Path, provider: KeyProvider) -> None:
         root_wrapped_by=wrapping_id,
         root=encrypt(AESGCM(raw), os.urandom(KEY_BYTES), root_aad(ring_id)),
     )
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(path.parent)
     # of two processes that start at once the first one's keys hold; the other reads them
     write_new(path, _encode(file))
 

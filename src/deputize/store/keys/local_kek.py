@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from deputize.core.errors import BadInput, StoreError
-from deputize.files import write_new
+from deputize.files import make_folder, write_new
 from deputize.store.keys.ciphers import KEY_BYTES, decrypt, encrypt
 
 ENV_KEK = "DEPUTIZE_KEK"
@@ -63,7 +63,7 @@ class FileKek(LocalKek):
     @classmethod
     def create(cls, path: Path, *, relative_to: Path | None = None) -> FileKek:
         """A fresh KEK in a new file; the one that is there where another process was faster."""
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(path.parent)
         write_new(path, base64.b64encode(os.urandom(KEY_BYTES)) + b"\n")
         return cls(path, relative_to=relative_to)
 

@@ -30,7 +30,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from deputize.core.errors import StoreError, Tampered
 from deputize.core.records import Call
-from deputize.files import reason
+from deputize.files import make_folder, reason
 from deputize.store.base import Entry, Store
 from deputize.store.keys.ciphers import TAG_BYTES, decrypt, derived
 from deputize.store.keys.keyring import KeyRing
@@ -105,7 +105,7 @@ class Segment:
     @classmethod
     def create(cls, path: Path, key: bytes) -> Segment:
         """A new, locked segment. Raises OSError."""
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(path.parent)
         # locked before it has its name: whoever looks for orphans never meets it unlocked
         draft = path.with_suffix(".new")
         descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)

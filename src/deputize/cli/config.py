@@ -1,0 +1,52 @@
+"""config: which settings of the home are in force, and accepting changed ones."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import click
+
+from deputize.cli.terminal import Terminal, pass_terminal
+
+
+@click.group()
+def config() -> None:
+    """The settings of a home that has API keys: a changed config.toml takes effect when it is accepted."""
+
+
+@config.command()
+@pass_terminal
+def show(terminal: Terminal, /) -> None:
+    """Say whether config.toml is the one in force, since when and by whom, and which settings have changed."""
+    settings = terminal.home.accepted_config
+    digest, entry, in_force = settings.state()
+    changed = () if in_force else settings.changed()
+    document = {
+        "sha256": digest,
+        "in_force": in_force,
+        "since": entry.at if entry is not None else None,
+        "by": entry.actor if entry is not None else None,
+        "changed": list(changed),
+    }
+
+    def say() -> None:
+        if entry is None:
+            terminal.say("The settings have not been used yet.")
+            return
+        since = datetime.fromtimestamp(entry.at, UTC).strftime("%Y-%m-%d %H:%M UTC")
+        if in_force:
+            terminal.say(f"The settings are in force, last noted {since} by {entry.actor}.")
+        else:
+            terminal.say(f"The settings differ from those in force since {since}: {', '.join(changed)}.")
+
+    terminal.result(document, say)
+
+
+@config.command()
+@pass_terminal
+def accept(terminal: Terminal, /) -> None:
+    """Put config.toml as it stands now in force. The audit log says who did it, and which settings changed."""
+    changed = terminal.home.accepted_config.accept()
+    words = f"Accepted; changed: {', '.join(changed)}." if changed else "Accepted; nothing has changed."
+    terminal.result({"changed": list(changed)}, lambda: terminal.say(words))
+    terminal.note("A running gateway reads its settings when it is started again.")

@@ -1,0 +1,118 @@
+"""Settings in force: in a home with API keys those that a person has accepted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from deputize.core.errors import Tampered
+from deputize.gateway.settings import read_settings
+from deputize.home import Home
+from deputize.store.access.accepted_config import config_digest
+from deputize.store.access.audit_log import AuditEntry
+
+OLD = '[gateway]\nallowed_hosts = ["a.example"]\n[privacy]\ntagger = "none"\n'
+NEW = '[gateway]\nallowed_hosts = ["evil.example"]\nallow_open_bind = true\n[privacy]\ntagger = "none"\n'
+
+
+def entries(home: Path, *actions: str) -> list[AuditEntry]:
+    return [e for e in Home(home).audit.entries() if e.action in actions]
+
+
+def settings(home: Path) -> tuple[str, ...]:
+    return read_settings(home).allowed_hosts
+
+
+def shared_home(path: Path) -> Path:
+    """A home with an API key, whose settings were used once."""
+    (path / "config.toml").write_text(OLD)
+    home = Home(path)
+    home.note_keys_used()
+    home.api_keys.create("ingest")
+    return path
+
+
+def test_without_api_keys_a_change_is_an_entry_and_takes_effect(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text(OLD)
+    Home(tmp_path).note_keys_used()
+    (tmp_path / "config.toml").write_text(NEW)
+    assert settings(tmp_path) == ("evil.example",)
+    (change,) = entries(tmp_path, "config.change")
+    assert change.detail["changed"] == "gateway.allow_open_bind, gateway.allowed_hosts"
+    assert settings(tmp_path) == ("evil.example",) and len(entries(tmp_path, "config.change")) == 1
+
+
+def test_a_changed_file_takes_effect_when_it_is_accepted(tmp_path: Path) -> None:
+    home = shared_home(tmp_path)
+    assert settings(home) == ("a.example",)
+    (home / "config.toml").write_text(NEW)
+    for _ in range(2):
+        with pytest.raises(
+            Tampered, match=r"changed: gateway.allow_open_bind, gateway.allowed_hosts.*config accept"
+        ):
+            settings(home)
+    changed = Home(home).accepted_config.accept()
+    assert changed == ("gateway.allow_open_bind", "gateway.allowed_hosts")
+    assert settings(home) == ("evil.example",)
+    (accepted,) = entries(home, "config.accept")
+    assert accepted.actor and accepted.detail["changed"] == ", ".join(changed)
+    assert accepted.detail["sha256"] == config_digest(home) and "evil.example" not in repr(accepted)
+    assert {e.subject for e in entries(home, "denied")} == {"config.toml"}
+
+
+def test_an_older_copy_and_a_file_that_is_gone_are_refused(tmp_path: Path) -> None:
+    home = shared_home(tmp_path)
+    (home / "config.toml").write_text(NEW)
+    Home(home).accepted_config.accept()
+    for put_back in (OLD, None):
+        (home / "config.toml").unlink(missing_ok=True)
+        if put_back is not None:
+            (home / "config.toml").write_text(put_back)
+        with pytest.raises(Tampered, match="in force"):
+            settings(home)
+    (home / "config.toml").write_text(NEW)
+    assert settings(home) == ("evil.example",)
+
+
+def test_taking_the_file_of_api_keys_away_opens_nothing(tmp_path: Path) -> None:
+    home = shared_home(tmp_path)
+    (home / "keys" / "api_keys.json").unlink()
+    (home / "config.toml").write_text(NEW)
+    with pytest.raises(Tampered):
+        settings(home)
+
+
+def test_prices_decide_on_budgets_and_count_too(tmp_path: Path) -> None:
+    home = shared_home(tmp_path)
+    (home / "prices.toml").write_text('[models."gpt-4o"]\ninput_usd_per_million = 0\n')
+    with pytest.raises(Tampered, match=r"prices.toml: models.gpt-4o"):
+        settings(home)
+    Home(home).accepted_config.accept()
+    assert settings(home) == ("a.example",)
+
+
+def test_a_forged_or_older_copy_of_what_was_accepted_says_nothing(tmp_path: Path) -> None:
+    """The sealed copy only names what changed; what is in force says the audit log."""
+    home = shared_home(tmp_path)
+    copy = home / "keys" / "config.accepted"
+    older = copy.read_bytes()
+    (home / "config.toml").write_text(NEW)
+    Home(home).accepted_config.accept()
+    (home / "config.toml").write_text(OLD)
+    for forged in (older, b"none", None):
+        copy.unlink(missing_ok=True)
+        if forged is not None:
+            copy.write_bytes(forged)
+        with pytest.raises(Tampered, match=r"changed: gateway.allowed_hosts, privacy.tagger"):
+            settings(home)
+
+
+def test_settings_that_nobody_accepted_do_not_stand_in_the_way_of_the_store(tmp_path: Path) -> None:
+    home = shared_home(tmp_path)
+    Home(home).open_store().close()
+    (home / "config.toml").write_text('[store]\nkind = "evil:Store"\n')
+    with Home(home) as opened:
+        assert opened.store.count() == 0
+    with Home(home) as opened, pytest.raises(Tampered):
+        opened.privacy()
