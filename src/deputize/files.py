@@ -41,7 +41,7 @@ def make_file(path: Path) -> None:
 
 @contextmanager
 def private_files() -> Iterator[None]:
-    """What is made meanwhile, also by libraries, is for its owner alone. It holds for the whole process."""
+    """A block in which files are made for their owner alone, also by libraries; it holds for the whole process."""
     before = os.umask(0o077)
     try:
         yield
