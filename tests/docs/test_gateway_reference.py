@@ -11,7 +11,7 @@ import pytest
 from pydantic import BaseModel
 
 from deputize.core.config import RouteSettings
-from deputize.gateway.metrics import HELP
+from deputize.gateway.metrics import MAX_COUNTER_SERIES, MAX_HISTOGRAM_SERIES, METRICS
 from deputize.gateway.settings import GatewaySettings
 from deputize.upstreams.failover import RetryConfig
 from deputize.upstreams.upstream_config import UpstreamConfig
@@ -54,8 +54,13 @@ def test_what_is_shown_can_be_used() -> None:
 
 
 def test_every_counter_and_header_is_named() -> None:
-    for name in HELP:
-        assert f"`{name}`" in PAGE, f"{name} is not documented"
+    for name, info in METRICS.items():
+        labels = ", ".join(f"`{label}`" for label in info.labels)
+        assert f"| `{name}` | {info.kind} | {labels} | {info.help} |" in PAGE, f"{name} is not documented"
+    assert (
+        f"{MAX_COUNTER_SERIES} label sets of a counter" in PAGE
+        and f"{MAX_HISTOGRAM_SERIES} of a histogram" in PAGE
+    )
     source = "".join(p.read_text("utf-8") for p in (ROOT / "src/deputize/gateway").rglob("*.py"))
     for header in sorted(set(re.findall(r'"(x-deputize-[a-z-]+[a-z])"', source))):
         assert f"`{header}`" in PAGE, f"{header} is not documented"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from time import perf_counter, time
@@ -17,12 +16,14 @@ from deputize.core.recording_policy import Recording
 from deputize.core.records import EVERY_TENANT, Usage
 from deputize.gateway import error_replies, paths
 from deputize.gateway.auth import NOTHING_RESERVED, Authenticator, Caller, NoAuthentication, key_id, key_text
+from deputize.gateway.call_telemetry import CallTelemetry
 from deputize.gateway.context import RECORDING, CallIds, Context, end_user_of, read_context
 from deputize.gateway.conversations import Conversations
 from deputize.gateway.denials import NoteDenial
 from deputize.gateway.exchange import Exchange
 from deputize.gateway.feedback import read_feedback
 from deputize.gateway.forwarding import forward_query
+from deputize.gateway.gateway_log import log_bug
 from deputize.gateway.metrics import Metrics
 from deputize.gateway.model_calls import ModelCallHandler
 from deputize.gateway.other_endpoints import OtherEndpoints, OtherRequest
@@ -41,8 +42,6 @@ from deputize.wire.chat_request import check_names_one_model, decode_object
 from deputize.wire.dialect import Dialect
 from deputize.wire.json_limits import MAX_VALUES
 from deputize.wire.registry import ALL_DIALECTS, CHAT, MESSAGES
-
-log = logging.getLogger("deputize.gateway")
 
 _Answer = Callable[["_Asked", bytes], Awaitable[HttpReply]]
 """(request without its body, body) -> reply"""
@@ -91,57 +90,57 @@ class Gateway:
         upstreams: UpstreamPool,
         recorder: CallRecorder,
         metrics: Metrics,
+        telemetry: CallTelemetry,
         pseudonym: Callable[[str, str], str],
         authenticator: Authenticator | None = None,
         clock: Callable[[], float] = time,
         clock_s: Callable[[], float] = perf_counter,
         call_id: Callable[[], str] | None = None,
-        gather_metrics: Callable[[Metrics], Metrics] = lambda metrics: metrics,
+        gather_metrics: Callable[[Metrics], Awaitable[Metrics]] | None = None,
         note_denial: NoteDenial | None = None,
         conversations: Conversations | None = None,
         recording: Recording = RECORDING,
     ) -> None:
         """
         Args:
+            telemetry: is told of each call that has ended.
             pseudonym: (raw origin, tenant) -> pseudonym.
             authenticator: None: everybody may ask.
             clock, clock_s: Unix seconds, perf_counter seconds.
-            call_id: makes ids for calls.
-            gather_metrics: (those of this process) -> the metrics of all workers.
+            gather_metrics: (those of this process) -> the metrics of all workers; None: there is one.
             note_denial: is told of every refusal.
             conversations: know to whom responses that an upstream keeps were given.
             recording: what is kept of calls.
         """
         self.settings, self.metrics = settings, metrics
-        self._live, self._recorder = live, recorder
-        self._pseudonym = pseudonym
+        self._live, self._recorder, self._pseudonym = live, recorder, pseudonym
         self._authenticator = authenticator or NoAuthentication()
         self._passthrough = Passthrough(
             settings=settings,
             upstreams=upstreams,
             recorder=recorder,
             authenticator=self._authenticator,
+            telemetry=telemetry,
             clock_s=clock_s,
         )
-        self._upstreams, self._recording = upstreams, recording
+        self._upstreams, self._recording, self.ready = upstreams, recording, True
         self._traces = TraceReceiver(recorder, pseudonym, recording)
         self._other_endpoints = OtherEndpoints(
             upstreams=upstreams,
             recorder=recorder,
             authenticator=self._authenticator,
             conversations=conversations,
+            telemetry=telemetry,
             max_answer_bytes=int(settings.max_answer_mb * 1024 * 1024),
             clock_s=clock_s,
         )
         self._clock, self._clock_s, self._call_id = clock, clock_s, call_id or CallIds()
         self._gather_metrics, self._note_denial = gather_metrics, note_denial
-        self._pages = WebPages(
-            settings.allowed_hosts, settings.allowed_origins, any_address=settings.allow_open_bind
-        )
+        hosts, origins = settings.allowed_hosts, settings.allowed_origins
+        self._pages = WebPages(hosts, origins, any_address=settings.allow_open_bind)
         self._in_flight = SharedBudget(settings.max_concurrency)
         self.bodies = SharedBudget(int(settings.max_bodies_mb * 1024 * 1024))
         """The server's, where there is one: decoded values count as bytes of their body."""
-        self.ready = True
         self._answers = self._answers_by_path()
 
     def _answers_by_path(self) -> dict[str, _Answer]:
@@ -171,7 +170,7 @@ class Gateway:
         except DeputizeError as error:
             found = self._refuse(paths.error_dialect(bare), error, bare, key_text(headers))
         except Exception as error:  # noqa: BLE001 - the edge: a bug answers 500 and is logged without its payload
-            _log_bug(error)
+            log_bug(error)
             found = error_replies.internal_error(paths.error_dialect(bare))
         if isinstance(found, HttpReply):
             self._count_request(bare, found.status)
@@ -243,7 +242,7 @@ class Gateway:
         except DeputizeError as error:
             reply = self._refuse(paths.error_dialect(bare), error, bare, key_text(asked.headers))
         except Exception as error:  # noqa: BLE001 - the edge: a bug answers 500 and is logged without its payload
-            _log_bug(error)
+            log_bug(error)
             reply = error_replies.internal_error(paths.error_dialect(bare))
         self._count_request(bare, reply.status)
         return self._for_page(reply, asked.headers)
@@ -401,7 +400,9 @@ class Gateway:
 
     async def _metrics(self, asked: _Asked, body: bytes) -> HttpReply:
         self.refresh_metrics()
-        found, key = self._gather_metrics(self.metrics), asked.caller.key
+        found, key = self.metrics, asked.caller.key
+        if self._gather_metrics is not None:
+            found = await self._gather_metrics(found)
         if key is not None and key.tenant != EVERY_TENANT:
             found = found.of_tenant(key.tenant)
         return HttpReply(200, [("content-type", "text/plain; version=0.0.4; charset=utf-8")], found.text())
@@ -431,9 +432,10 @@ class Gateway:
         """Updates the counters that other parts keep."""
         self.metrics.set("deputize_in_flight", self._in_flight.used)
         for name, value in self._recorder.counts().items():
-            kept = "gauges" if name in ("pending", "under_way") else "counters"
-            suffix = "" if kept == "gauges" else "_total"
-            getattr(self.metrics, kept)[(f"deputize_recorder_{name}{suffix}", ())] = value
+            if name in ("pending", "under_way"):
+                self.metrics.set(f"deputize_recorder_{name}", value)
+            else:
+                self.metrics.counter(f"deputize_recorder_{name}_total")[0] = value
         self.metrics.set("deputize_recorder_failing", 1.0 if self._recorder.stats().failing else 0.0)
 
     # --- refusals ------------------------------------------------------------------------------------------------
@@ -486,12 +488,3 @@ def expected_usage(fields: Mapping[str, Any], body: bytes) -> Usage:
     return Usage(
         prompt_tokens=len(body) // 4, completion_tokens=longest or _LIKELY_COMPLETION, estimated=True
     )
-
-
-def _log_bug(error: Exception) -> None:
-    """Logs where an error came from, without its message, which may hold a caller's text."""
-    where = error.__traceback__
-    while where is not None and where.tb_next is not None:
-        where = where.tb_next
-    line = f"{where.tb_frame.f_code.co_filename}:{where.tb_lineno}" if where else "?"
-    log.error("internal error: %s at %s", type(error).__name__, line)

@@ -10,11 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
 
+from deputize import __version__
 from deputize.core.errors import DeputizeError
 from deputize.core.records import Usage
 from deputize.gateway.app import Gateway
 from deputize.gateway.audits import Auditor
 from deputize.gateway.auth import ApiKeyAuthenticator, Authenticator
+from deputize.gateway.call_telemetry import CallTelemetry
 from deputize.gateway.conversations import SealedConversations
 from deputize.gateway.denials import DenialLog
 from deputize.gateway.metrics import Metrics
@@ -58,6 +60,7 @@ class RunningGateway:
         keys_required: bool | None = None,
         clock: Callable[[], float] = time.time,
         journal_writer: JournalWriter | None = None,
+        metrics_folder: Path | None = None,
     ) -> None:
         """
         Args:
@@ -68,14 +71,18 @@ class RunningGateway:
             keys_required: a request needs an API key; None: as the settings say.
             clock: Unix seconds.
             journal_writer: the process that writes to the store; None: a thread of this one does.
+            metrics_folder: where the workers of one gateway share their metrics; None: they are this process's alone.
         """
         self._journal_writer = journal_writer
+        self._metrics_files = MetricsFiles(metrics_folder) if metrics_folder is not None else None
         self._home = home
         self._settings = settings
         self._specialists = specialists
         self._n_workers, self._keys_required, self._clock = n_workers, keys_required, clock
         self._transports: dict[str, Transport] = {}
         self.metrics = Metrics()
+        self.metrics.set("deputize_build_info", 1.0, (("version", __version__),))
+        self.metrics.set("deputize_workers", 1.0)
         self.gateway: Gateway
 
     async def start(self) -> Gateway:
@@ -87,17 +94,7 @@ class RunningGateway:
         """
         settings, home = self._settings, Home(self._home)
         self._store = home.store
-        self._recorder = Recorder(
-            self._store,
-            home.keyring,
-            self._home,
-            durability=settings.durability,
-            on_full=settings.on_full,
-            window_ms=settings.relaxed_window_ms,
-            block_timeout_s=settings.record_wait_s,
-            journal_writer=self._journal_writer,
-            spill_folder=Path(settings.spill_folder) if settings.spill_folder else None,
-        ).start()
+        self._recorder = self._started_recorder(home)
         self._conversations = SealedConversations(home.conversations())
         self._routes = RouteWatcher(
             home.routes_path, self.metrics, poll_s=settings.route_poll_s, seal=home.routes_seal
@@ -109,7 +106,7 @@ class RunningGateway:
         self._prices = load_prices(self._home)
         self._monitor = self._route_monitor(home)
         await self._routes.start(self._on_routes)
-        self._metrics_files = MetricsFiles(self._home / "gateway")
+        self._telemetry = CallTelemetry(self.metrics, self._prices)
         self._keys = home.api_keys
         self._meter = home.rate_limiter(self._n_workers)
         authenticator = ApiKeyAuthenticator(
@@ -128,16 +125,31 @@ class RunningGateway:
             recorder=self._recorder,
             metrics=self.metrics,
             pseudonym=home.keyring.pseudonym,
-            gather_metrics=self._metrics_files.gather,
+            telemetry=self._telemetry,
+            gather_metrics=self._metrics_files.gather if self._metrics_files is not None else None,
             authenticator=authenticator,
             clock=self._clock,
             note_denial=self._denials.note,
             conversations=self._conversations,
             recording=home.recording(),
         )
-        if self._n_workers > 1:
+        if self._metrics_files is not None:
             self._metrics_files.start(self.metrics, self.gateway.refresh_metrics)
         return self.gateway
+
+    def _started_recorder(self, home: Home) -> Recorder:
+        settings = self._settings
+        return Recorder(
+            self._store,
+            home.keyring,
+            self._home,
+            durability=settings.durability,
+            on_full=settings.on_full,
+            window_ms=settings.relaxed_window_ms,
+            block_timeout_s=settings.record_wait_s,
+            journal_writer=self._journal_writer,
+            spill_folder=Path(settings.spill_folder) if settings.spill_folder else None,
+        ).start()
 
     def _route_monitor(self, home: Home) -> RouteMonitor:
         settings = self._settings
@@ -178,6 +190,7 @@ class RunningGateway:
             conversations=self._conversations,
             authenticator=authenticator,
             metrics=self.metrics,
+            telemetry=self._telemetry,
             shadow_wait_s=settings.shadow_wait_s,
             clock_s=perf_counter,
         )
@@ -242,7 +255,6 @@ class RunningGateway:
         self.gateway.ready = False
         await self._auditor.finish(AUDIT_WAIT_S)
         await self._denials.close()
-        self._metrics_files.stop()
         await self._routes.stop()
         if self._specialists is not None:
             await self._specialists.stop()
@@ -250,6 +262,8 @@ class RunningGateway:
             await transport.close()
         loop = asyncio.get_running_loop()
         await self._recorder.close()
+        if self._metrics_files is not None:
+            await self._metrics_files.stop()
         await loop.run_in_executor(None, self._conversations.close)
         self._meter.close()
         await loop.run_in_executor(None, self._store.close)

@@ -18,6 +18,7 @@ from msgspec import structs
 from deputize.core.contracts import answer_of
 from deputize.core.errors import DeputizeError
 from deputize.core.records import Decision, Message, Route, Usage
+from deputize.gateway.call_telemetry import of_route
 from deputize.gateway.exchange import Exchange, ExchangeResult, RoutingResult
 from deputize.gateway.metrics import Metrics
 from deputize.gateway.model_replies import parse_body
@@ -97,7 +98,7 @@ class Auditor:
             return
         if self._n_asking >= MAX_AUDITS:
             _give_up_shadow(served)
-            self._begin(self._missed(route, "skipped"))
+            self._begin(self._missed(served, route, "skipped"))
             return
         self._n_asking += 1
         self._begin(self._audit(served, route))
@@ -137,7 +138,8 @@ class Auditor:
                 specialist=route.specialist,
                 repeat_agrees=repeat_agrees,
                 audit_of=answered.context.id,
-            )
+            ),
+            task_name=route.task_name,
         )
         try:
             await self._settlement.settle(again.exchange, again.outcome)
@@ -161,8 +163,8 @@ class Auditor:
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
 
-    async def _missed(self, route: Route, result: str) -> None:
-        self._count(route, result)
+    async def _missed(self, served: Exchange, route: Route, result: str) -> None:
+        self._count(route, result, served.context.tenant)
         await self._observer.observe(DueAudit(route=route, result=None))
 
     async def _audit(self, served: Exchange, route: Route) -> None:
@@ -208,7 +210,7 @@ class Auditor:
         assert prediction is not None
         if not answers:
             _give_up_shadow(served)
-            await self._missed(route, "failed")
+            await self._missed(served, route, "failed")
             return
         agrees = agrees_with_llm(prediction, answers[0].message, route)
         repeat_agrees = None
@@ -228,14 +230,15 @@ class Auditor:
         decision = await self._with_challenger(served, decision, answers)
         result = audit_result(decision, route)
         if result is None:  # the LLM did not answer for the second time
-            await self._missed(route, "failed")
+            await self._missed(served, route, "failed")
         else:
             readable = answer_of(answers[0].message, route.contract) is not None
-            self._count(route, "unreadable" if not readable else "agrees" if agrees else "differs")
+            said = "unreadable" if not readable else "agrees" if agrees else "differs"
+            self._count(route, said, served.context.tenant)
             await self._observer.observe(DueAudit(route=route, result=result, episode=served.context.episode))
         repeat = structs.replace(decision, reason="audit_repeat", shadow_agrees=None, repeat_agrees=None)
         for answer, made in zip(answers, (decision, repeat), strict=False):
-            answer.exchange.routing = RoutingResult(made)
+            answer.exchange.routing = RoutingResult(made, task_name=route.task_name)
             await self._settlement.settle(answer.exchange, answer.outcome)
 
     async def _with_challenger(
@@ -283,8 +286,9 @@ class Auditor:
             outgoing=fields,
         )
 
-    def _count(self, route: Route, result: str) -> None:
-        self._metrics.add("deputize_audits_total", (("route", route.id), ("result", result)))
+    def _count(self, route: Route, result: str, tenant: str) -> None:
+        labels = of_route(route.id, route.task_name, tenant)
+        self._metrics.add("deputize_audits_total", (("result", result), *labels))
 
     async def finish(self, timeout_s: float) -> None:
         """Waits for audits under way; those that take longer are cancelled, since their calls are recorded already."""

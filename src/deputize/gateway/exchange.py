@@ -34,6 +34,8 @@ class RoutingResult(msgspec.Struct, frozen=True):
     """A specialist that is asked only to be compared."""
     compared: Route | None = None
     """The route of that specialist: `route` itself, or its challenger."""
+    task_name: str = ""
+    """Name of the task of the decision's route, where `route` is None."""
 
 
 class UpstreamExchange(msgspec.Struct):

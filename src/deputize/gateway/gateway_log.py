@@ -15,6 +15,7 @@ from deputize.gateway.settings import GatewaySettings
 ACCESS = "deputize.access"
 _access = logging.getLogger(ACCESS)
 _OWN = "deputize"
+log = logging.getLogger("deputize.gateway")
 
 
 class JsonLines(logging.Formatter):
@@ -90,3 +91,12 @@ def access_fields(call: Call, key: str = "") -> dict[str, Any]:
         "key": key,
     }
     return {name: value for name, value in fields.items() if value not in (None, "")}
+
+
+def log_bug(error: Exception) -> None:
+    """Logs where an error came from, without its message, which may hold a caller's text."""
+    where = error.__traceback__
+    while where is not None and where.tb_next is not None:
+        where = where.tb_next
+    line = f"{where.tb_frame.f_code.co_filename}:{where.tb_lineno}" if where else "?"
+    log.error("internal error: %s at %s", type(error).__name__, line)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import shutil
 import signal
 import socket
 import sys
@@ -17,6 +18,7 @@ from deputize.core.errors import UsageError
 from deputize.gateway.addresses import check_address, check_port, is_loopback
 from deputize.gateway.assembly import RunningGateway
 from deputize.gateway.gateway_log import set_up_log
+from deputize.gateway.metrics_files import begin_folder
 from deputize.gateway.settings import GatewaySettings, settings_for
 from deputize.gateway.supervisor import Supervisor, Worker
 from deputize.home import Home
@@ -48,6 +50,7 @@ def _run_worker(
     settings: GatewaySettings,
     n_workers: int,
     keys_required: bool | None,
+    metrics_folder: Path,
     listening: socket.socket,
     ready: Callable[[], None],
     parent: int,
@@ -67,6 +70,7 @@ def _run_worker(
                 n_workers=n_workers,
                 keys_required=keys_required,
                 journal_writer=journal_writer,
+                metrics_folder=metrics_folder,
             ),
             settings,
             listening,
@@ -150,17 +154,19 @@ def serve(
     except OSError as error:
         raise UsageError(f"Port {port} on {host} cannot be used: {error.strerror}.") from error
 
+    metrics_folder = begin_folder(home / "gateway")
+
     def worker() -> Worker:
         # called again at SIGHUP, since the settings may have changed
-        return partial(
-            _run_worker, home, settings_for(home, upstream, api_key_env), workers, keys_required, listening
-        )
+        changed = settings_for(home, upstream, api_key_env)
+        return partial(_run_worker, home, changed, workers, keys_required, metrics_folder, listening)
 
     with listening:
         base_url = f"{settings.scheme}://{host}:{listening.getsockname()[1]}"
         code = Supervisor(
             worker, workers, drain_s=settings.drain_s, on_serving=lambda: on_serving(base_url)
         ).run()
+    shutil.rmtree(metrics_folder, ignore_errors=True)
     if code:
         raise SystemExit(code)
 

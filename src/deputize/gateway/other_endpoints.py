@@ -18,6 +18,7 @@ from deputize.core.errors import AccessDenied, BadInput, DeputizeError, Upstream
 from deputize.core.recording_policy import recorded_part
 from deputize.core.records import Call, Decision, Usage
 from deputize.gateway.auth import Authenticator, Caller
+from deputize.gateway.call_telemetry import CallTelemetry
 from deputize.gateway.context import Context
 from deputize.gateway.conversations import OWN_PREFIX, Conversations
 from deputize.gateway.forwarding import forward_answer_headers, forward_request_headers
@@ -100,6 +101,7 @@ class OtherEndpoints:
         recorder: CallRecorder,
         authenticator: Authenticator,
         conversations: Conversations | None,
+        telemetry: CallTelemetry,
         max_answer_bytes: int,
         clock_s: Callable[[], float] = perf_counter,
     ) -> None:
@@ -109,6 +111,7 @@ class OtherEndpoints:
             clock_s: perf_counter seconds.
         """
         self._upstreams, self._recorder, self._authenticator = upstreams, recorder, authenticator
+        self._telemetry = telemetry
         self._conversations, self._max_answer_bytes, self._clock_s = conversations, max_answer_bytes, clock_s
 
     async def answer(self, request: OtherRequest) -> HttpReply:
@@ -125,7 +128,7 @@ class OtherEndpoints:
         candidates = await self._candidates(request)
         if isinstance(candidates, HttpReply):
             return candidates
-        record = _Record(request, self._recorder, self._authenticator, self._clock_s)
+        record = _Record(request, self._recorder, self._authenticator, self._telemetry, self._clock_s)
         try:
             may_repeat = request.method in ("GET", "HEAD") or "idempotency-key" in request.headers
             answer = await self._upstreams.send(
@@ -249,12 +252,14 @@ class _Record:
         request: OtherRequest,
         recorder: CallRecorder,
         authenticator: Authenticator,
+        telemetry: CallTelemetry,
         clock_s: Callable[[], float],
     ) -> None:
         self.request, self.upstream = request, ""
         self.kept = not request.asks_a_model
         """It has been recorded, or need not be."""
         self._recorder, self._authenticator, self._clock_s = recorder, authenticator, clock_s
+        self._telemetry = telemetry
 
     async def keep(self, incoming: UpstreamResponse, body: bytes) -> None:
         """Records and charges a call that was answered. Raises StoreError where it cannot be kept."""
@@ -262,9 +267,11 @@ class _Record:
             return
         self.kept = True
         call = self._call(incoming.status, incoming.headers, body)
+        usage: Usage | None = None
         if incoming.status < 400:
             usage = call.usage or Usage(prompt_tokens=max(1, len(self.request.body) // 4), estimated=True)
             self._authenticator.charge(self.request.caller, self.request.model, usage)
+        self._ended(call, usage)
         kept = recorded_part(call, self.request.context.record)
         if kept is not None:
             await self._recorder.record(kept)
@@ -279,9 +286,15 @@ class _Record:
             status = error.http_status
         headers = incoming.headers if incoming is not None else []
         call = self._call(status, headers, body, aborted=not isinstance(error, UpstreamError) or bool(body))
+        self._ended(call, None)
         kept = recorded_part(call, self.request.context.record)
         if kept is not None:
             self._recorder.record_now(kept)
+
+    def _ended(self, call: Call, charged: Usage | None) -> None:
+        key = self.request.caller.key
+        kept = self.request.context.record
+        self._telemetry.ended(call, kept=kept, key=key.id if key is not None else "", charged=charged)
 
     def _call(self, status: int, headers: Headers, body: bytes, *, aborted: bool = False) -> Call:
         request, context = self.request, self.request.context

@@ -15,6 +15,7 @@ from deputize.core.errors import BadInput, DeputizeError, UpstreamError
 from deputize.core.recording_policy import recorded_part
 from deputize.core.records import Call, Decision, Usage
 from deputize.gateway.auth import Authenticator, Caller
+from deputize.gateway.call_telemetry import CallTelemetry
 from deputize.gateway.context import Context
 from deputize.gateway.forwarding import forward_answer_headers, forward_request_headers
 from deputize.gateway.protocols import CallRecorder
@@ -45,11 +46,12 @@ class Passthrough:
         upstreams: UpstreamPool,
         recorder: CallRecorder,
         authenticator: Authenticator,
+        telemetry: CallTelemetry,
         clock_s: Callable[[], float] = perf_counter,
     ) -> None:
         self._max_answer_bytes = int(settings.max_answer_mb * 1024 * 1024)
         self._upstreams, self._recorder = upstreams, recorder
-        self._authenticator, self._clock_s = authenticator, clock_s
+        self._authenticator, self._telemetry, self._clock_s = authenticator, telemetry, clock_s
 
     async def _pass(
         self,
@@ -114,7 +116,7 @@ class Passthrough:
         if not able:
             raise BadInput(f"No configured upstream that takes the model {model!r} has embeddings.")
 
-        call = partial(self._embedding_call, fields, context)
+        call = partial(self._embedding_call, fields, context, caller)
         try:
             incoming, whole, name = await self._pass("POST", path, headers, able, body, fields)
         except asyncio.CancelledError:
@@ -137,13 +139,15 @@ class Passthrough:
         self,
         fields: dict[str, Any],
         context: Context,
+        caller: Caller,
         status: int,
         *,
         upstream: str = "",
         usage: Usage | None = None,
         aborted: bool = False,
     ) -> Call | None:
-        """The record of a request for embeddings: its input, not the vectors. None where nothing is kept of it."""
+        """The record of a request for embeddings, which is counted here: its input, not the vectors. None where nothing is
+        kept of it."""
         text = fields.get("input")
         content = text if isinstance(text, str) else _encode(text).decode()
         call = Call(
@@ -169,6 +173,8 @@ class Passthrough:
             decision=Decision(reason="no_route"),
             source="gateway",
         )
+        key = caller.key.id if caller.key is not None else ""
+        self._telemetry.ended(call, kept=context.record, key=key, charged=usage)
         return recorded_part(call, context.record)
 
     async def _keep(self, call: Call | None) -> None:

@@ -23,6 +23,7 @@ from deputize.core.config import RouteSettings
 from deputize.core.errors import BadInput, DeputizeError
 from deputize.core.records import Record, Route, RouteFile
 from deputize.files import locked
+from deputize.gateway.call_telemetry import of_route
 from deputize.gateway.evidence_file import (
     EVIDENCE_FILE,
     AppendsToAuditLog,
@@ -213,7 +214,8 @@ class RouteMonitor:
             log.error("a route could not be changed, the next audit tries again: %s", error)
         for route in routes:
             why = unwatched(route, known.get((route.id, route.specialist)), audit_share=self._audit_share)
-            self._metrics.set("deputize_route_unwatched", float(bool(why)), (("route", route.id),))
+            labels = of_route(route.id, route.task_name, route.tenant)
+            self._metrics.set("deputize_route_unwatched", float(bool(why)), labels)
             if why and route.id not in self._said:
                 log.warning("%s", why)
             (self._said.add if why else self._said.discard)(route.id)

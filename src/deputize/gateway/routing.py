@@ -15,6 +15,7 @@ from deputize.core.contracts import served_message
 from deputize.core.decision_reason import DecisionReason
 from deputize.core.errors import DeputizeError, UpstreamTimeout
 from deputize.core.records import Decision, Prediction, Request, Route, RouteState, Usage
+from deputize.gateway.call_telemetry import of_route
 from deputize.gateway.exchange import Exchange, RoutingResult
 from deputize.gateway.metrics import Metrics
 from deputize.gateway.protocols import RouteLookup
@@ -87,7 +88,8 @@ class RoutingDecider:
         elif context.override == "llm":
             return RoutingResult(Decision(reason="override"))
         else:
-            outcome = RoutingResult(_decision_without_route(reason, nearest))
+            task_name = nearest.task_name if nearest is not None else ""
+            outcome = RoutingResult(_decision_without_route(reason, nearest), task_name=task_name)
         if challenger is not None:
             outcome = structs.replace(
                 outcome, shadow=self._begin_shadow(challenger, request), compared=challenger
@@ -139,7 +141,7 @@ class RoutingDecider:
         began = self._clock_s()
         if self._specialists is not None and planned.ask_specialist:
             if planned.may_serve:
-                prediction, failure = await self._try_to_predict(route, request)
+                prediction, failure = await self._try_to_predict(route, request, context.tenant)
             else:  # in shadow: while the LLM answers
                 failure = planned.reason
                 if context.record == "full" and self._is_compared(route, context.id):
@@ -162,7 +164,7 @@ class RoutingDecider:
         return not is_over and in_canary(f"shadow:{route.id}", call_id, shadow.share)
 
     async def _try_to_predict(
-        self, route: Route, request: Request
+        self, route: Route, request: Request, tenant: str
     ) -> tuple[Prediction | None, DecisionReason]:
         """The specialist's prediction, or None and why there is none."""
         failure: DecisionReason = "worker_error"
@@ -171,7 +173,7 @@ class RoutingDecider:
         except (TimeoutError, DeputizeError, OSError) as error:
             if isinstance(error, TimeoutError | UpstreamTimeout):
                 failure = "timeout"
-            self._metrics.add("deputize_specialist_errors_total", (("reason", failure),))
+            self._count_error(failure, route, tenant)
             return None, failure
 
     def _begin_shadow(self, route: Route, request: Request) -> asyncio.Task[Prediction]:
@@ -186,13 +188,17 @@ class RoutingDecider:
         message = served_message(prediction.answer, route.contract, iter(self._tool_call_id, ""))
         fits = exchange.dialect.fits
         if message is None or (fits is not None and not fits(message, exchange.fields)):
-            self._metrics.add("deputize_specialist_errors_total", (("reason", "contract"),))
+            self._count_error("contract", route, exchange.context.tenant)
             broken = structs.replace(decision, served_by="llm", reason="contract", certificate_id="")
             return RoutingResult(broken, route)
         usage = Usage(prompt_tokens=prediction.n_prompt_tokens, completion_tokens=prediction.n_output_tokens)
         finish_reason = "tool_calls" if message.get("tool_calls") else "stop"
         answer = Completion(message=message, finish_reason=finish_reason, usage=usage)
         return RoutingResult(decision, route, answer, prediction)
+
+    def _count_error(self, reason: str, route: Route, tenant: str) -> None:
+        labels = of_route(route.id, route.task_name, tenant)
+        self._metrics.add("deputize_specialist_errors_total", (("reason", reason), *labels))
 
     async def _predict(self, route: Route, request: Request) -> Prediction:
         assert self._specialists is not None

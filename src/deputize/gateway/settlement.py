@@ -14,9 +14,9 @@ from deputize.core.errors import DeputizeError
 from deputize.core.recording_policy import recorded_part
 from deputize.core.records import Call, ChallengerAnswer, Decision, Message, Prediction, Route, Usage
 from deputize.gateway.auth import Authenticator
+from deputize.gateway.call_telemetry import CallTelemetry, of_route
 from deputize.gateway.conversations import Conversations, keep_conversation
 from deputize.gateway.exchange import Exchange, ExchangeResult, RoutingResult
-from deputize.gateway.gateway_log import log_call
 from deputize.gateway.metrics import Metrics
 from deputize.gateway.protocols import CallRecorder
 
@@ -33,18 +33,20 @@ class Settlement:
         conversations: Conversations,
         authenticator: Authenticator,
         metrics: Metrics,
+        telemetry: CallTelemetry,
         shadow_wait_s: float,
         clock_s: Callable[[], float],
     ) -> None:
         """
         Args:
+            telemetry: is told of each call that has ended.
             shadow_wait_s: how long an answer waits for a shadow's prediction before it is recorded without it.
             clock_s: perf_counter seconds.
         """
         self._recorder = recorder
         self._conversations = conversations
         self._authenticator = authenticator
-        self._metrics = metrics
+        self._metrics, self._telemetry = metrics, telemetry
         self._shadow_wait_s = shadow_wait_s
         self._clock_s = clock_s
 
@@ -116,9 +118,6 @@ class Settlement:
         first = outcome.first_token_s if exchange.stream else (finished if message else None)
         latency_s = finished - context.started
         ttft_s = None if first is None else first - context.started
-        self._count(exchange, outcome, usage, latency_s, ttft_s)
-        if context.record == "off":
-            return None
         call = Call(
             id=context.id,
             messages=chat["messages"],
@@ -148,38 +147,26 @@ class Settlement:
             decision=decision,
             source="gateway",
         )
-        log_call(call, key=exchange.caller.key.id if exchange.caller.key is not None else "")
+        self._count(exchange, outcome, call)
         return recorded_part(call, context.record)
 
-    def _count(
-        self,
-        exchange: Exchange,
-        outcome: ExchangeResult,
-        usage: Usage | None,
-        latency_s: float,
-        ttft_s: float | None,
-    ) -> None:
+    def _count(self, exchange: Exchange, outcome: ExchangeResult, call: Call) -> None:
         """Counts a call, and charges the caller's key for an LLM's tokens."""
-        metrics, decision = self._metrics, exchange.routing.decision
-        served_by, tenant = ("served_by", decision.served_by), ("tenant", exchange.context.tenant)
-        labels = (served_by, tenant)
         if outcome.cut_by:
-            metrics.add("deputize_aborted_total", (("by", outcome.cut_by),))
-        metrics.add("deputize_calls_total", (served_by, ("reason", decision.reason), tenant))
-        metrics.observe_s("deputize_call_seconds", latency_s, labels)
-        if exchange.stream and ttft_s is not None:
-            metrics.observe_s("deputize_first_token_seconds", ttft_s, labels)
-        if decision.served_by == "llm":
-            charged = usage or _unanswered(exchange, outcome)
+            self._metrics.add("deputize_aborted_total", (("by", outcome.cut_by),))
+        routing, charged = exchange.routing, None
+        if routing.decision.served_by == "llm":
+            charged = call.usage or _unanswered(exchange, outcome)
             if charged is not None:
                 self._authenticator.charge(exchange.caller, exchange.model, charged)
-        if usage is not None:
-            metrics.add(
-                "deputize_tokens_total", (served_by, ("direction", "in"), tenant), usage.prompt_tokens
-            )
-            metrics.add(
-                "deputize_tokens_total", (served_by, ("direction", "out"), tenant), usage.completion_tokens
-            )
+        self._telemetry.ended(
+            call,
+            kept=exchange.context.record,
+            task=routing.route.task_name if routing.route is not None else routing.task_name,
+            key=exchange.caller.key.id if exchange.caller.key is not None else "",
+            streamed=exchange.stream,
+            charged=charged,
+        )
 
     async def _compare_shadow(self, exchange: Exchange, outcome: ExchangeResult) -> None:
         """Notes in the decision whether the shadow's prediction agrees with the LLM's answer.
@@ -208,7 +195,9 @@ class Settlement:
                 return await asyncio.shield(shadow)
         except (TimeoutError, DeputizeError, OSError, asyncio.CancelledError):
             shadow.cancel()
-            self._metrics.add("deputize_specialist_errors_total", (("reason", "shadow"),))
+            route, tenant = exchange.routing.compared, exchange.context.tenant
+            labels = of_route(route.id, route.task_name, tenant) if route is not None else ()
+            self._metrics.add("deputize_specialist_errors_total", (("reason", "shadow"), *labels))
             return None
 
 

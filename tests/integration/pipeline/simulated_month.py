@@ -25,6 +25,7 @@ from tests.unit.gateway.stubs import (
     completion_body,
     context,
     exchange,
+    telemetry,
     upstream,
 )
 
@@ -143,6 +144,7 @@ class Month:
             conversations=DictConversations(),
             authenticator=CountingAuthenticator(),
             metrics=self._metrics,
+            telemetry=telemetry(self._metrics),
             shadow_wait_s=5.0,
             clock_s=self.now,
         )

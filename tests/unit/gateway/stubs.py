@@ -12,6 +12,7 @@ from typing import Any
 from deputize.core.errors import StoreError, UpstreamError
 from deputize.core.records import Call, Certificate, Contract, KeySpace, Route, RouteFile, Usage
 from deputize.gateway.auth import NOTHING_RESERVED, Caller, Reservation
+from deputize.gateway.call_telemetry import CallTelemetry
 from deputize.gateway.context import Context
 from deputize.gateway.conversations import Conversation
 from deputize.gateway.exchange import Exchange
@@ -21,6 +22,7 @@ from deputize.gateway.settlement import Settlement
 from deputize.gateway.upstream_sender import UpstreamSender
 from deputize.http.headers import Headers
 from deputize.routes_file import write_routes
+from deputize.scoring.costs import load_prices
 from deputize.store.access.roles import Right
 from deputize.store.recording.journal import Intent
 from deputize.store.recording.recorder import RecorderStats
@@ -167,6 +169,11 @@ def sender(*members: Upstream, metrics: Metrics | None = None, ask_for_usage: bo
     )
 
 
+def telemetry(metrics: Metrics | None = None) -> CallTelemetry:
+    """Counts calls at the prices of the public list."""
+    return CallTelemetry(metrics or Metrics(), load_prices())
+
+
 class Settled:
     """A settlement with its parts in memory."""
 
@@ -178,6 +185,7 @@ class Settled:
             conversations=self.conversations,
             authenticator=self.authenticator,
             metrics=self.metrics,
+            telemetry=telemetry(self.metrics),
             shadow_wait_s=0.2,
             clock_s=perf_counter,
         )

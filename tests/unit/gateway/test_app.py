@@ -9,7 +9,15 @@ from threading import current_thread
 from typing import Any
 
 import pytest
-from tests.unit.gateway.stubs import OURS, CannedResponse, CannedTransport, Settled, pool, upstream
+from tests.unit.gateway.stubs import (
+    OURS,
+    CannedResponse,
+    CannedTransport,
+    Settled,
+    pool,
+    telemetry,
+    upstream,
+)
 
 from deputize.core.errors import StoreError
 from deputize.gateway import app
@@ -44,6 +52,7 @@ def gateway(answer: Any = None, **settings: Any) -> tuple[Gateway, StubLive, Set
         upstreams=pool(upstream(CannedTransport(CannedResponse(200)))),
         recorder=parts.recorder,
         metrics=parts.metrics,
+        telemetry=telemetry(parts.metrics),
         pseudonym=lambda raw, tenant: raw,
     )
     return made, live, parts

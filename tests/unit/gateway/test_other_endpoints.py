@@ -16,12 +16,14 @@ from tests.unit.gateway.stubs import (
     ListRecorder,
     context,
     pool,
+    telemetry,
     upstream,
 )
 
 from deputize.core.errors import AccessDenied, BadInput, UpstreamError
 from deputize.gateway.auth import Caller
 from deputize.gateway.conversations import Conversation
+from deputize.gateway.metrics import Metrics
 from deputize.gateway.other_endpoints import OtherEndpoints, OtherRequest, form_model
 from deputize.http.handler import HttpReply
 from deputize.store.access.api_keys import ApiKey
@@ -35,12 +37,13 @@ class Endpoints:
 
     def __init__(self, *members: Upstream) -> None:
         self.recorder, self.authenticator = ListRecorder(), CountingAuthenticator()
-        self.conversations = DictConversations()
+        self.conversations, self.metrics = DictConversations(), Metrics()
         self.answers = OtherEndpoints(
             upstreams=pool(*members),
             recorder=self.recorder,
             authenticator=self.authenticator,
             conversations=self.conversations,
+            telemetry=telemetry(self.metrics),
             max_answer_bytes=10_000_000,
         )
 

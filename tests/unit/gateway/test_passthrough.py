@@ -14,23 +14,28 @@ from tests.unit.gateway.stubs import (
     ListRecorder,
     context,
     pool,
+    telemetry,
     upstream,
 )
 
 from deputize.core.errors import BadInput, UpstreamError
 from deputize.gateway.auth import Caller
+from deputize.gateway.metrics import Metrics
 from deputize.gateway.passthrough import Passthrough
 from deputize.gateway.settings import GatewaySettings
 from deputize.upstreams.upstream import Upstream
 
 
-def passthrough(*members: Upstream) -> tuple[Passthrough, ListRecorder, CountingAuthenticator]:
+def passthrough(
+    *members: Upstream, metrics: Metrics | None = None
+) -> tuple[Passthrough, ListRecorder, CountingAuthenticator]:
     recorder, authenticator = ListRecorder(), CountingAuthenticator()
     made = Passthrough(
         settings=GatewaySettings(),
         upstreams=pool(*members),
         recorder=recorder,
         authenticator=authenticator,
+        telemetry=telemetry(metrics),
     )
     return made, recorder, authenticator
 

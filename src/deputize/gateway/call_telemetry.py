@@ -1,0 +1,128 @@
+"""Counts finished calls and writes their access lines; nothing of prompt or answer goes further than this."""
+
+from __future__ import annotations
+
+import os
+
+import msgspec
+
+from deputize.core.recording_policy import Kept
+from deputize.core.records import Call, Decision, Usage
+from deputize.gateway.gateway_log import log_call
+from deputize.gateway.metrics import OTHER, Cells, Labels, Metrics, observe
+from deputize.scoring.costs import Price, Prices
+
+_MAX_LABEL = 100
+_MAX_KEPT = 4096
+_LLM = Decision()
+
+
+class _CallSeries(msgspec.Struct):
+    """The cells that calls with the same labels are counted in, so that a call costs one look-up."""
+
+    labels: Labels
+    calls: Cells
+    seconds: Cells
+    first_token: Cells | None = None
+    tokens: tuple[Cells, Cells] | None = None
+    cost_usd: Cells | None = None
+    price: Price | None = None
+
+
+class CallTelemetry:
+    """Is told of every call once, when it has ended."""
+
+    def __init__(self, metrics: Metrics, prices: Prices) -> None:
+        self._metrics, self._prices = metrics, prices
+        self._n_cores = os.cpu_count() or 1
+        self._series: dict[tuple[str, str, str, str, str, str], _CallSeries] = {}
+
+    def ended(
+        self,
+        call: Call,
+        *,
+        kept: Kept = "full",
+        task: str = "",
+        key: str = "",
+        streamed: bool = False,
+        charged: Usage | None = None,
+    ) -> None:
+        """Counts a call.
+
+        Args:
+            call: as it is recorded where everything is kept of it.
+            kept: what is kept of it; with "off" there is no access line.
+            task: name of the task of its route.
+            key: id of the caller's API key.
+            streamed: the client asked for a stream.
+            charged: tokens that an upstream is paid for, where an LLM was asked.
+        """
+        decision = call.decision or _LLM
+        found = (decision.served_by, decision.route_id, task, call.model, call.tenant, decision.reason)
+        series = self._series.get(found) or self._new_series(found)
+        series.calls[0] += 1
+        if call.latency_ms is not None:
+            observe(series.seconds, call.latency_ms / 1e3)
+        if streamed and call.ttft_ms is not None:
+            if series.first_token is None:
+                series.first_token = self._metrics.histogram("deputize_first_token_seconds", series.labels)
+            observe(series.first_token, call.ttft_ms / 1e3)
+        if call.usage is not None:
+            self._count_tokens(series, call.usage)
+        usd = self._usd(series, call, decision, charged)
+        if usd is not None:
+            if series.cost_usd is None:
+                series.cost_usd = self._metrics.counter("deputize_cost_usd_total", series.labels)
+            series.cost_usd[0] += usd
+        if kept != "off":
+            log_call(call, key=key)
+
+    def _count_tokens(self, series: _CallSeries, usage: Usage) -> None:
+        if series.tokens is None:
+            read, written = (
+                self._metrics.counter("deputize_tokens_total", (*series.labels, ("direction", direction)))
+                for direction in ("in", "out")
+            )
+            series.tokens = (read, written)
+        series.tokens[0][0] += usage.prompt_tokens
+        series.tokens[1][0] += usage.completion_tokens
+
+    def _usd(
+        self, series: _CallSeries, call: Call, decision: Decision, charged: Usage | None
+    ) -> float | None:
+        """US dollars of a call: the list price of an LLM's tokens, or this machine's time for a specialist."""
+        if decision.served_by == "slm":
+            return self._prices.specialist_usd((decision.specialist_ms or 0.0) / 1e3, self._n_cores)
+        if charged is None:
+            return None
+        if series.price is None:
+            series.price = self._prices.of(call.model)
+        return series.price.usd(charged)
+
+    def _new_series(self, found: tuple[str, str, str, str, str, str]) -> _CallSeries:
+        served_by, route, task, model, tenant, reason = found
+        labels = (
+            ("served_by", served_by),
+            ("route", label_value(route)),
+            ("task", label_value(task)),
+            ("model", label_value(model)),
+            ("tenant", tenant),
+        )
+        if len(self._series) >= _MAX_KEPT:  # names of models that callers made up
+            self._series.clear()
+        series = self._series[found] = _CallSeries(
+            labels,
+            self._metrics.counter("deputize_calls_total", (*labels, ("reason", reason))),
+            self._metrics.histogram("deputize_call_seconds", labels),
+        )
+        return series
+
+
+def label_value(text: str) -> str:
+    """A text as the value of a label; one that is no name is counted with others."""
+    return text if len(text) <= _MAX_LABEL and (text.isprintable() or not text) else OTHER
+
+
+def of_route(route_id: str, task: str, tenant: str) -> Labels:
+    """The labels of what is counted by route."""
+    return (("route", route_id), ("task", label_value(task)), ("tenant", tenant))
