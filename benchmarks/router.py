@@ -35,7 +35,7 @@ def main(argv: list[str] | None = None) -> int:
         table.show("False certificates on simulated logs (allowed: delta)", out["simulated"])
     if "repeated" in parts:
         out["scope"] = repeated_tests.scope_rows(validity.CONFIG, given.draws, given.seed)
-        out["growing"] = repeated_tests.growing_rows(validity.CONFIG, given.draws // 10, given.seed)
+        out["growing"] = repeated_tests.growing_rows(validity.CONFIG, max(1, given.draws // 2), given.seed)
         table.show("Five tasks in a run: false certificates", out["scope"])
         table.show("Ten runs over a growing log: false certificates", out["growing"])
     if "recorded" in parts:
