@@ -46,6 +46,7 @@ RIGHTS: dict[str, Right | None] = {
     "tasks rename": Right.RUN_STAGES,
     "tasks hide": Right.RUN_STAGES,
     "tasks field": Right.RUN_STAGES,
+    "tasks measure": Right.RUN_STAGES,
     "dataset card": Right.SEE_STATUS,
     "dataset dropped": Right.READ_CURATED,
     "dataset restore": Right.RUN_STAGES,

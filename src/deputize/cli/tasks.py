@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 import click
 import msgspec
@@ -15,8 +15,9 @@ from deputize.cli.jsonl import RowWriter
 from deputize.cli.rights import tenant_of, tenant_option
 from deputize.cli.terminal import Terminal, pass_terminal
 from deputize.core.artifacts import Curated, Discovered, Skip
-from deputize.core.errors import BadInput
-from deputize.core.records import Call, FieldType, Route, RouteFile, Task
+from deputize.core.errors import BadInput, UsageError
+from deputize.core.records import Call, Field, FieldType, Route, RouteFile, Task
+from deputize.core.text_measures import MEASURES, MeasureName
 from deputize.home import Home
 
 if TYPE_CHECKING:
@@ -153,6 +154,73 @@ def set_field_type(terminal: Terminal, /, task_id: str, name: str, type_: FieldT
     )
 
 
+@tasks.command("measure")
+@click.argument("task_id", metavar="ID")
+@click.argument("measure", type=click.Choice([*MEASURES, "exact"]))
+@click.option(
+    "--level", type=click.FloatRange(0, 1, min_open=True), help="From which closeness on two texts agree."
+)
+@click.option(
+    "--field", "name", metavar="FIELD", default="", help="Of JSON replies; else the whole reply is the text."
+)
+@tenant_option
+@pass_terminal
+def set_measure(
+    terminal: Terminal, /, task_id: str, measure: str, level: float | None, name: str, tenant: str
+) -> None:
+    """Say from which closeness on two texts of a task agree; later runs keep it, and certificates name it.
+
+    items: F1 of the lines or tuples in any order. words: F1 of the words. characters: share of the characters in the same
+    order. exact: character by character, as without a measure. Without --level nothing is changed: the figures of the log
+    show what the LLM's own second answers reach, and what chance does.
+    """
+    from deputize.core.text_measures import TextMeasure
+    from deputize.stages.cluster import task_edits
+
+    if measure != "exact" and level is None:
+        _show_measure(terminal, task_id, cast(MeasureName, measure), name, tenant)
+        return
+    chosen = None
+    if measure != "exact" and level is not None:
+        chosen = TextMeasure(name=cast(MeasureName, measure), level=level)
+    _edit(
+        terminal,
+        lambda d, c, id: task_edits.set_measure(d, c.examples, id, name, chosen, at=time.time()),
+        (task_id,),
+        tenant,
+        tuple(filter(None, (name, measure, "" if level is None else f"{level:g}"))),
+    )
+
+
+def _show_measure(terminal: Terminal, given: str, measure: MeasureName, name: str, tenant: str) -> None:
+    """The closeness of the replies of a task in the newest run."""
+    from deputize.pipeline.run import Run, latest_run, read_state
+    from deputize.stages.cluster.measure_figures import measure_figures
+    from deputize.stages.cluster.task_edits import find
+
+    home = terminal.home
+    discovered = _discovered(terminal, latest_run(home, tenant or None))
+    task = find(discovered, whole_id(given, (t.id for t in discovered.tasks), "task"))
+    if task.contract.kind != "text" and name not in {f.name for f in task.contract.fields}:
+        raise UsageError(
+            f"{task.id}: a measure compares texts, and its replies are none. Name a field of them with --field."
+        )
+    curated = Run(home, read_state(home, latest_run(home, tenant or None) or "")).load_curated()
+    mine = [e for e in curated.examples if discovered.assignment.get(e.call_id) == task.id]
+    found = measure_figures(mine, task.contract, measure, name)
+
+    def show() -> None:
+        for what, n, values, low in (
+            ("equal requests", found.n_equal_requests, found.equal_requests, "a tenth below"),
+            ("different requests", found.n_different_requests, found.different_requests, "a tenth above"),
+        ):
+            said = f"{values[0]:.2f} at the median, {low} {values[1]:.2f}" if values else "none to compare"
+            terminal.say(f"Replies to {what} ({n} pairs): {said}")
+        terminal.note("Nothing was changed. A level between the two, set with --level, tells answers apart.")
+
+    terminal.result({"task": task.id, "field": name, **msgspec.to_builtins(found)}, show)
+
+
 def _edit(
     terminal: Terminal,
     change: Callable[..., Changed],
@@ -283,10 +351,17 @@ def _contract(task: Task) -> str:
     contract = task.contract
     named = {
         "label": contract.labels,
-        "json": [f.name + (" (not compared)" if f.type == "free" else "") for f in contract.fields],
+        "json": [f.name + _compared(f) for f in contract.fields],
         "tool_call": contract.tools,
-        "text": [],
+        "text": [f"compared by {contract.measure.in_words()}"] if contract.measure else [],
     }[contract.kind]
     shown = ", ".join(named[:4]) + (", ..." if len(named) > 4 else "")
     kind = contract.kind.replace("_", " ") + (" or left to the LLM" if contract.may_defer else "")
     return f"{kind}: {shown}" if shown else kind
+
+
+def _compared(field: Field) -> str:
+    """How a field is compared, where not character by character."""
+    if field.measure is not None:
+        return f" (compared by {field.measure.in_words()})"
+    return " (not compared)" if field.type == "free" else ""

@@ -17,6 +17,7 @@ from typing import Any, Final, Never
 
 from deputize.core.records import Answer, Contract, Message
 from deputize.core.signature import TEXT_PARTS
+from deputize.core.text_measures import are_close
 
 DEFER = "<defer>"
 """The answer "the LLM answers this call" at a mixed site."""
@@ -163,14 +164,46 @@ def agree(a: Answer | None, b: Answer | None, contract: Contract) -> bool:
     """Check whether two answers are the same under the contract. Nothing agrees with None.
 
     json: every field but "free" ones is equal; tool_call: same tools in the same order with equal arguments; label and
-    text: the same string. Answers that agree make the same message, but for free fields and ids of tool calls.
+    text: the same string. A text or field with a measure: close enough by it. Without one, answers that agree make the
+    same message, but for free fields and ids of tool calls.
     """
     if a is None or b is None:
         return False
+    return _is_same(a, b, contract) or _is_same(a, _with_close_texts(b, a, contract), contract)
+
+
+def _is_same(a: Answer, b: Answer, contract: Contract) -> bool:
     try:
         return same_value(_compared(a, contract), _compared(b, contract))
     except RecursionError:  # nested as deep as no honest answer is
         return False
+
+
+def _with_close_texts(answer: Answer, other: Answer, contract: Contract) -> Answer:
+    """An answer with the texts of another one in the place of its own where they are close by a measure."""
+    if contract.measure is not None and DEFER not in (answer, other):
+        close = (
+            isinstance(answer, str) and isinstance(other, str) and are_close(answer, other, contract.measure)
+        )
+        return other if close else answer
+    if not isinstance(answer, dict) or not isinstance(other, dict):
+        return answer
+    close_fields = {
+        f.name: other[f.name]
+        for f in contract.fields
+        if f.measure is not None
+        and isinstance(mine := answer.get(f.name), str)
+        and isinstance(theirs := other.get(f.name), str)
+        and are_close(mine, theirs, f.measure)
+    }
+    return {**answer, **close_fields}
+
+
+def measures_of(contract: Contract) -> list[str]:
+    """A sentence about each text that agrees from a level of closeness on."""
+    whole = [("Two replies", contract.measure)] if contract.measure else []
+    fields = [(f"Two values of {f.name}", f.measure) for f in contract.fields if f.measure]
+    return [f"{what} are the same here from {measure.in_words()} on." for what, measure in (*whole, *fields)]
 
 
 def agrees_with_itself(first: Answer | None, second: Answer | None, contract: Contract) -> bool:
@@ -232,7 +265,8 @@ def served_message(answer: Answer | None, contract: Contract, call_ids: Iterable
     except (ValueError, TypeError, KeyError):
         return None
     # the message that is served must read back as the answer that was certified
-    return message if agree(answer_of(message, contract), answer, contract) else None
+    read = answer_of(message, contract)
+    return message if read is not None and _is_same(read, answer, contract) else None
 
 
 def message_of(answer: Answer, contract: Contract, call_ids: Iterable[str]) -> Message:

@@ -9,11 +9,12 @@ from typing import Any, Literal, TypeAlias, TypeVar, dataclass_transform
 
 import msgspec
 
+from deputize.core.text_measures import TextMeasure
+
 RECORD_VERSION = 1
 
 Message: TypeAlias = dict[str, Any]
 """One chat message in OpenAI's format: role, content (str, list of parts or None), tool_calls, tool_call_id, name."""
-
 Answer: TypeAlias = Any
 """The canonical form of a reply under its contract (see core.contracts): a str (label, text, DEFER), a dict (json)
 or a list of {"name", "arguments"} (tool_call)."""
@@ -99,15 +100,13 @@ class Decision(Record):
     """Folder of the specialist that was asked, or might not be asked because of the request, relative to the home; else ""."""
     specialist_ms: float | None = None
     shadow_agrees: bool | None = None
-    """True where the specialist's answer and the LLM's agree; False also where the LLM's breaks the contract. None where
-    not both answered."""
+    """True where specialist and LLM agree; False also where the LLM's answer breaks the contract. None: not both answered."""
     repeat_agrees: bool | None = None
     """True where the LLM, asked a second time for an audit, agrees with itself; None where it was not."""
     deferred: bool = False
     """In shadow: the specialist left the call to the LLM, so that nothing of it would have been served."""
     audit_share: float | None = None
-    """The share of its served calls that were audited at the time; None where the route served nothing, or the caller chose
-    the model."""
+    """The share of its served calls that were audited then; None: it served nothing, or the caller chose the model."""
     audit_of: str = ""
     """Of an audit: id of the call that a specialist answered."""
     challenger: ChallengerAnswer | None = None
@@ -235,7 +234,8 @@ class Field(Record):
     labels: list[Any] = msgspec.field(default_factory=list)
     optional: bool = False
     by_hand: bool = False
-    """A person set the type."""
+    """A person set the type, or the measure."""
+    measure: TextMeasure | None = None
 
 
 class Contract(Record):
@@ -254,6 +254,8 @@ class Contract(Record):
     """kind "json": the line that opens the Markdown fence around the replies, "```json" or "```"; "": they have none."""
     content: str = ""
     """kind "tool_call": the text that is next to the tool calls, the same in every reply; "": none does."""
+    measure: TextMeasure | None = None
+    """kind "text": the closeness from which two replies agree; None: character by character. A field's measure likewise."""
 
     @property
     def uncompared(self) -> list[str]:
@@ -329,8 +331,7 @@ class RequestLimits(Record):
     max_tokens: list[str] = msgspec.field(default_factory=list)
     """Limits of the answer's length that requests gave; "": left out."""
     enough_tokens: int | None = 0
-    """Tokens of the longest answer: a limit from there on changes nothing. None: answers were cut, so only `max_tokens`
-    will do."""
+    """Tokens of the longest answer: a higher limit changes nothing. None: answers were cut, so only `max_tokens` will do."""
     may_lack_text: bool = False
     """There were requests without text in the last message of the user, or without a message of the user."""
     votes: bool = False

@@ -85,6 +85,8 @@ class ReportField(Record):
     """label: one of a closed set; value: compared exactly; free: text that is not compared."""
     n_labels: int
     """Size of the closed set; 0 for other types."""
+    measure: str
+    """The closeness from which two of its texts agree; "": they are compared character by character."""
 
 
 class ReportContract(Record):
@@ -102,6 +104,8 @@ class ReportContract(Record):
     """Tool names, for kind "tool_call"."""
     may_defer: bool
     """True at a site that also speaks to people: deferring to the LLM is one of the answers."""
+    measure: str
+    """For kind "text": the closeness from which two replies agree; "": they are compared character by character."""
 
 
 class ReportSpecialist(Record):

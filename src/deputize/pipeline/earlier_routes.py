@@ -203,13 +203,15 @@ def _edited(route: Route, task: Task | None) -> str:
     if task.hidden:
         return "the task was hidden"
     if _by_hand(task.contract, route.contract):
-        return "fields of the task were set otherwise by hand"
+        return "how the task's replies are compared was set otherwise by hand"
     return ""
 
 
 def _by_hand(new: Contract, old: Contract) -> bool:
-    type_of = {f.name: f.type for f in old.fields}
-    return any(f.by_hand and type_of.get(f.name, f.type) != f.type for f in new.fields)
+    of_old = {f.name: (f.type, f.measure) for f in old.fields}
+    return new.measure != old.measure or any(
+        f.by_hand and of_old.get(f.name, (f.type, f.measure)) != (f.type, f.measure) for f in new.fields
+    )
 
 
 def _only_recent(result: TaskResult, evidence: ServedEvidence, delta: float) -> TaskResult:

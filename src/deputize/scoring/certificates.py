@@ -411,6 +411,7 @@ def claim(
     n_repeated: int = 0,
     n_not_evaluated: int = 0,
     uncompared: Sequence[str] = (),
+    measures: Sequence[str] = (),
     linked_by: str = "",
     n_people: int = 0,
     n_together: int = 0,
@@ -426,6 +427,7 @@ def claim(
         n_repeated: units with a second answer of the LLM.
         n_not_evaluated: units not evaluated within the time budget.
         uncompared: fields of the reply that no comparison looked at; the claim says that it is not about them.
+        measures: sentences about texts that agree from a level of closeness on.
         linked_by: what the independence of the units rests on; "none": nothing in the log links or dates its calls.
         n_people: people who asked, where they are too few to say anything of others; else 0.
         n_together: tasks whose claims are to hold at once; 0 or 1: each holds by itself.
@@ -456,8 +458,9 @@ def claim(
         else ""
     )
     fields = f"the field{'s' if len(uncompared) > 1 else ''} {', '.join(uncompared)}"
-    but = f" Nothing is claimed of {fields}, which was not compared." if len(uncompared) == 1 else ""
-    but = f" Nothing is claimed of {fields}, which were not compared." if len(uncompared) > 1 else but
+    but = "".join(f" {sentence}" for sentence in measures)
+    if uncompared:
+        but += f" Nothing is claimed of {fields}, which {'was' if len(uncompared) == 1 else 'were'} not compared."
     together = f" for all {n_together} tasks tested at once" if n_together > 1 else ""
     return f"With {sure} confidence{together}, {body} ({basis}{repeats}{not_evaluated}; p = {verdict.p_values_L[index]:.2g}).{but}{_about_units(linked_by, n_people)}"
 

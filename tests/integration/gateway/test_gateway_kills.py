@@ -62,7 +62,8 @@ async def killed_gateway(
 
 async def ask_for(base_url: str, seconds: float, first: int) -> list[str]:
     """Who answered each of the calls that one client gets through in that time, one episode each."""
-    loop, served = asyncio.get_running_loop(), []
+    loop = asyncio.get_running_loop()
+    served: list[str] = []
     end = loop.time() + seconds
     async with aiohttp.ClientSession() as session:
         while loop.time() < end:

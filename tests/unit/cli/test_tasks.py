@@ -27,6 +27,7 @@ from deputize.core.records import (
 )
 from deputize.core.signature import signature
 from deputize.core.template_key import TemplateMatcher
+from deputize.core.text_measures import TextMeasure
 from deputize.home import Home
 from deputize.pipeline.artifact import Artifact
 from deputize.pipeline.conversion import do
@@ -326,3 +327,34 @@ def test_the_type_of_a_field_is_set_by_hand(edited: Path, capsys: pytest.Capture
     assert [(e.action, e.name, e.type) for e in read_edits(Home(edited)).edits] == [("field", "why", "free")]
     assert run(["--home", str(edited), "tasks", "list"]) == 0
     assert "json: why (not compared), n" in capsys.readouterr().out
+
+
+def test_a_measure_is_shown_and_then_set(edited: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--home", str(edited), "tasks", "measure", "t1", "words"]) == 2
+    assert "its replies are none" in capsys.readouterr().err
+    folder, keyring = edited / "runs/0001-abc", KeyRing.open(edited)
+    found = Artifact(folder, "cluster", Discovered, keyring).read()
+    curated = Artifact(folder, "curate", Curated, keyring).read()
+    said = ["send the parcel today", "send the parcel now"]
+    examples = [
+        msgspec.structs.replace(e, response={"role": "assistant", "content": said[i // 2 % 2]})
+        for i, e in enumerate(curated.examples)
+    ]
+    Artifact(folder, "curate", Curated, keyring).write(msgspec.structs.replace(curated, examples=examples))
+    task = msgspec.structs.replace(found.tasks[0], contract=Contract(kind="text"))
+    found = msgspec.structs.replace(found, tasks=[task, *found.tasks[1:]])
+    Artifact(folder, "cluster", Discovered, keyring).write(found)
+    shown = told(edited, capsys, "measure", "t1", "words")
+    assert shown["n_equal_requests"] == 38 and shown["equal_requests"] == [1.0, 1.0]
+    assert shown["n_different_requests"] == 1 and shown["different_requests"] == [0.75, 0.75]
+    assert run(["--home", str(edited), "tasks", "measure", "t1", "words"]) == 0
+    assert "Replies to different requests (1 pairs): 0.75 at the median" in capsys.readouterr().out
+    assert tasks_of(edited)[0].contract.measure is None, "looking changes nothing"
+    done = told(edited, capsys, "measure", "t1", "words", "--level", "0.8")
+    assert done["action"] == "measure" and done["forgotten"] == ["select"]
+    assert tasks_of(edited)[0].contract.measure == TextMeasure(name="words", level=0.8)
+    assert run(["--home", str(edited), "tasks", "list"]) == 0
+    assert "text: compared by an F1 of words of 0.8" in capsys.readouterr().out
+    told(edited, capsys, "measure", "t1", "exact")
+    assert tasks_of(edited)[0].contract.measure is None
+    assert [e.action for e in read_edits(Home(edited)).edits] == ["measure", "measure"]

@@ -18,12 +18,15 @@ from deputize.core.contracts import (
     closed_labels,
     commonest_answer,
     fold,
+    measures_of,
     message_of,
     parse_json_object,
+    served_message,
     text_of,
     tool_calls_of,
 )
 from deputize.core.records import Contract, Field
+from deputize.core.text_measures import TextMeasure
 
 LABEL = Contract(kind="label", labels=["yes", "no"])
 JSON = Contract(
@@ -363,3 +366,39 @@ def test_the_commonest_answer_is_counted_by_what_the_contract_compares() -> None
         [{"score": 1, "why": "a"}, {"score": 2, "why": "a"}, {"score": 2, "why": "b"}], JSON
     )
     assert found == {"score": 2, "why": "a"}
+
+
+WORDS = TextMeasure(name="words", level=0.7)
+
+
+def test_texts_with_a_measure_agree_when_they_are_close() -> None:
+    close, far = "please send the parcel today", "please send the parcel"
+    measured = Contract(kind="text", measure=WORDS, may_defer=True)
+    assert not agree(close, far, TEXT) and agree(close, far, measured) and agree(far, close, measured)
+    assert not agree(close, "close my account", measured)
+    assert (
+        not agree(DEFER, "defer", measured)
+        and agree(DEFER, DEFER, measured)
+        and not agree(None, far, measured)
+    )
+    assert measures_of(measured) == ["Two replies are the same here from an F1 of words of 0.7 on."]
+    assert measures_of(TEXT) == []
+
+
+def test_a_json_field_with_a_measure() -> None:
+    fields = [Field(name="id", type="value"), Field(name="why", type="value", optional=True, measure=WORDS)]
+    contract = Contract(kind="json", fields=fields)
+    a = {"id": "7", "why": "the parcel is late"}
+    assert agree(a, {"id": "7", "why": "the parcel is very late"}, contract)
+    assert not agree(a, {"id": "8", "why": "the parcel is late"}, contract), "other fields count as before"
+    assert not agree(a, {"id": "7", "why": "lost"}, contract)
+    assert not agree(a, {"id": "7"}, contract) and not agree({"id": "7"}, a, contract)
+    assert not agree(a, {"id": "7", "why": 5}, contract)
+    assert measures_of(contract) == ["Two values of why are the same here from an F1 of words of 0.7 on."]
+
+
+def test_what_is_served_is_the_answer_and_not_only_close_to_it() -> None:
+    measured = Contract(kind="text", measure=TextMeasure(name="words", level=0.1))
+    assert served_message("send it today ", measured, iter(())) is None, "the space would be lost"
+    message = served_message("send it today", measured, iter(()))
+    assert message is not None and message["content"] == "send it today"

@@ -25,6 +25,7 @@ from deputize.core.records import (
     Task,
 )
 from deputize.core.task_results import CalibrationCall, EvaluationFacts, TaskResult
+from deputize.core.text_measures import TextMeasure
 from deputize.pipeline.earlier_routes import (
     keep_or_close_routes,
     left_alone,
@@ -245,6 +246,17 @@ def test_calls_that_came_while_the_route_was_closed_are_from_after_the_change() 
                 ),
                 "route": replace(
                     ROUTE, contract=Contract(kind="json", fields=[Field(name="a", type="free")])
+                ),
+            },
+            "by hand",
+        ),
+        (
+            {
+                "task": replace(
+                    TASK, contract=Contract(kind="text", measure=TextMeasure(name="words", level=0.9))
+                ),
+                "route": replace(
+                    ROUTE, contract=Contract(kind="text", measure=TextMeasure(name="words", level=0.7))
                 ),
             },
             "by hand",

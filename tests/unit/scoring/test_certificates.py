@@ -215,6 +215,8 @@ def test_the_claim_names_the_limit_among_the_served() -> None:
 
 def test_words_of_claims_and_refusals() -> None:
     good = c.certify("not_worse_than_llm", np.full(300, 0.9), np.zeros(300, bool), [0.8], 0.02, 0.05)
+    sentence = "Two replies are the same here from an F1 of words of 0.8 on."
+    assert c.claim(good, 0, measures=[sentence]).endswith(f"). {sentence}")
     assert "95 % confidence" in c.claim(good, 0) and "at most 2 %" in c.claim(good, 0)
     assert "meant for people" in c.claim(good, 0, mixed=True)
     repeated = c.certify(

@@ -46,6 +46,7 @@ def joined_contract(a: Contract, b: Contract) -> Contract:
         may_defer=a.may_defer or b.may_defer,
         fence=a.fence,
         content=a.content,
+        measure=a.measure if a.measure == b.measure else None,
     )
 
 
@@ -65,7 +66,9 @@ def _field(a: Field, b: Field) -> Field:
         return Field(name=a.name, type="value", optional=optional)
     # 1, 1.0 and true are one dictionary key, but three labels
     labels = list({(type(x).__name__, repr(x)): x for x in [*a.labels, *b.labels]}.values())
-    return Field(name=a.name, type=a.type, labels=labels, optional=optional, by_hand=a.by_hand or b.by_hand)
+    measure = a.measure if a.measure == b.measure else None
+    by_hand = a.by_hand or b.by_hand
+    return Field(name=a.name, type=a.type, labels=labels, optional=optional, by_hand=by_hand, measure=measure)
 
 
 def joined_recipe(a: PromptRecipe, b: PromptRecipe) -> PromptRecipe:
@@ -148,12 +151,18 @@ def _from_own_calls(
     system, user = TemplateMatcher(space).recognise_opening(typical.request)
     inferred = infer_contract(seen, least, log=log)
     contract = inferred if inferred.kind == task.contract.kind else task.contract
-    by_hand = {f.name: f.type for f in task.contract.fields if f.by_hand}
+    by_hand = {f.name: f for f in task.contract.fields if f.by_hand}
     fields = [
-        (typed_field(f, by_hand[f.name], seen, least) if f.name in by_hand else None) or f
+        (
+            typed_field(f, by_hand[f.name].type, seen, least, by_hand[f.name].measure)
+            if f.name in by_hand
+            else None
+        )
+        or f
         for f in contract.fields
     ]
-    contract = msgspec.structs.replace(contract, fields=fields)
+    measure = task.contract.measure if contract.kind == "text" else None
+    contract = msgspec.structs.replace(contract, fields=fields, measure=measure)
     return msgspec.structs.replace(
         task,
         contract=contract,

@@ -18,6 +18,7 @@ from deputize.core.contracts import (
 )
 from deputize.core.records import Contract, Example, Field, FieldType
 from deputize.core.subjects import Subjects
+from deputize.core.text_measures import TextMeasure
 from deputize.stages.cluster.field_evidence import FieldEvidence, field_evidence, stands_in_request
 from deputize.stages.cluster.prose import EpisodeTexts, is_prose
 
@@ -84,7 +85,11 @@ def infer_contract(
 
 
 def typed_field(
-    field: Field, type_: FieldType, examples: Sequence[Example], min_origins: int = 1
+    field: Field,
+    type_: FieldType,
+    examples: Sequence[Example],
+    min_origins: int = 1,
+    measure: TextMeasure | None = None,
 ) -> Field | None:
     """A JSON field with the type that a person gives it; None where its values cannot have this type.
 
@@ -93,13 +98,15 @@ def typed_field(
         type_: label, value or free.
         examples: of the task.
         min_origins: values that the replies to fewer data subjects have are no labels.
+        measure: type value: how texts are compared; None: character by character.
     """
     found = [
         (e, v) for e in _learnable(examples) if (v := parse_json_object(text_of(e.response))) is not None
     ]
     pairs = [(e, value[field.name]) for e, value in found if field.name in value]
     labels: list[Any] = []
-    if type_ == "free" and not (pairs and all(isinstance(value, str) for _, value in pairs)):
+    of_text = bool(pairs) and all(isinstance(value, str) for _, value in pairs)
+    if (type_ == "free" or measure is not None) and not of_text:
         return None
     if type_ == "label":
         written = [_as_json(v) for _, v in pairs]
@@ -109,7 +116,9 @@ def typed_field(
         )
         if not labels or any(isinstance(label, dict | list) for label in labels):
             return None
-    return Field(name=field.name, type=type_, labels=labels, optional=field.optional, by_hand=True)
+    return Field(
+        name=field.name, type=type_, labels=labels, optional=field.optional, by_hand=True, measure=measure
+    )
 
 
 def _learnable(examples: Sequence[Example]) -> list[Example]:

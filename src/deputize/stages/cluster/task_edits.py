@@ -15,6 +15,7 @@ import msgspec
 from deputize.core.artifacts import Discovered
 from deputize.core.errors import BadInput, UsageError
 from deputize.core.records import Example, FieldType, Record, Task
+from deputize.core.text_measures import TextMeasure
 from deputize.stages.cluster.combine_tasks import (
     join_tasks,
     keys_of,
@@ -33,13 +34,15 @@ MIN_PART_CALLS = 5
 class Edit(Record, frozen=True):
     """One edit as it is stored: names and template keys, nothing of a call's text."""
 
-    action: Literal["merge", "split", "rename", "hide", "show", "field"]
+    action: Literal["merge", "split", "rename", "hide", "show", "field", "measure"]
     keys: list[list[str]]
     """merge: the keys of each task that is joined; split: those of each part; else those of the one task."""
     name: str = ""
-    """rename: the task's new name; field: the field's."""
+    """rename: the task's new name; field, measure: the field's, "" where the whole reply is a text."""
     type: FieldType | None = None
     """field: its type from now on."""
+    measure: TextMeasure | None = None
+    """measure: how its texts are compared from now on; None: character by character."""
     at: float = 0.0
     """Unix seconds."""
 
@@ -207,14 +210,67 @@ def set_field(
     return replace_tasks(discovered, [task], [typed]), edit, typed
 
 
+def set_measure(
+    discovered: Discovered,
+    examples: Sequence[Example],
+    task_id: str,
+    name: str,
+    measure: TextMeasure | None,
+    *,
+    at: float = 0.0,
+) -> tuple[Discovered, Edit, Task]:
+    """A task whose replies, or one field of its JSON replies, agree from a level of closeness on.
+
+    Args:
+        discovered: the result of discovery.
+        examples: curated examples.
+        task_id: of the task.
+        name: of the field; "": the replies are texts.
+        measure: how they are compared; None: character by character again.
+        at: Unix seconds, for the record.
+
+    Raises:
+        BadInput: there is no such task or field.
+        UsageError: the level is not in (0, 1], or the replies or the field's values are no texts.
+    """
+    task = find(discovered, task_id)
+    if measure is not None and not 0 < measure.level <= 1:
+        raise UsageError(f"The level of a measure is above 0 and at most 1, not {measure.level:g}.")
+    if name and name not in {f.name for f in task.contract.fields}:
+        known = ", ".join(f.name for f in task.contract.fields) or "none: its replies are no JSON objects"
+        raise BadInput(f"{task.id} has no field {name!r}; there are: {known}.")
+    measured = _with_measure(discovered, examples, task, name, measure)
+    if measured is None:
+        what = f"the values of {name} are" if name else f"its replies are {_kind(task)},"
+        raise UsageError(f"A measure compares texts; {what} not all texts.")
+    edit = Edit(action="measure", keys=[list(task.keys)], name=name, measure=measure, at=at)
+    return replace_tasks(discovered, [task], [measured]), edit, measured
+
+
+def _with_measure(
+    discovered: Discovered, examples: Sequence[Example], task: Task, name: str, measure: TextMeasure | None
+) -> Task | None:
+    """The task with a measure; None where there is no text to compare."""
+    if name:
+        return _with_type(discovered, examples, task, name, "value", measure)
+    if task.contract.kind != "text":
+        return None
+    return msgspec.structs.replace(task, contract=msgspec.structs.replace(task.contract, measure=measure))
+
+
 def _with_type(
-    discovered: Discovered, examples: Sequence[Example], task: Task, name: str, type: FieldType
+    discovered: Discovered,
+    examples: Sequence[Example],
+    task: Task,
+    name: str,
+    type: FieldType,
+    measure: TextMeasure | None = None,
 ) -> Task | None:
     """The task with another type of one field; None where the field's values cannot have it."""
     mine = [e for e in examples if discovered.assignment.get(e.call_id) == task.id]
     fields = list(task.contract.fields)
     at = next(i for i, field in enumerate(fields) if field.name == name)
-    field = typed_field(fields[at], type, mine, discovered.min_origins)
+    field = typed_field(fields[at], type, mine, discovered.min_origins, measure)
     if field is None:
         return None
     fields[at] = field
@@ -309,6 +365,18 @@ def _field_again(discovered: Discovered, examples: Sequence[Example], edit: Edit
     return discovered, "" if found else "no task with one of its templates has this field"
 
 
+def _measure_again(discovered: Discovered, examples: Sequence[Example], edit: Edit) -> tuple[Discovered, str]:
+    found = tasks_having(discovered, edit.keys[0])
+    for task in found:
+        if edit.name and edit.name not in {f.name for f in task.contract.fields}:
+            return discovered, "a task with one of its templates has no such field now"
+        measured = _with_measure(discovered, examples, task, edit.name, edit.measure)
+        if measured is None:
+            return discovered, "there is no text to compare any more"
+        discovered = replace_tasks(discovered, [task], [measured])
+    return discovered, "" if found else _GONE
+
+
 _AGAIN: dict[str, Callable[[Discovered, Sequence[Example], Edit], tuple[Discovered, str]]] = {
     "merge": _merge_again,
     "split": _split_again,
@@ -316,6 +384,7 @@ _AGAIN: dict[str, Callable[[Discovered, Sequence[Example], Edit], tuple[Discover
     "hide": _hide_again,
     "show": _hide_again,
     "field": _field_again,
+    "measure": _measure_again,
 }
 
 

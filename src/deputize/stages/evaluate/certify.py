@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from deputize.core.artifacts import Curated, Specialist
 from deputize.core.config import Convert
+from deputize.core.contracts import measures_of
 from deputize.core.deadline import Deadline
 from deputize.core.ood_detector_power import OutOfDistributionDetectorPower
 from deputize.core.records import Certificate, RequestLimits
@@ -320,6 +321,7 @@ def certificate_of(
             n_repeated=made.n_repeated,
             n_not_evaluated=n_not_evaluated,
             uncompared=uncompared,
+            measures=measures_of(specialist.contract),
             **units.words(),
             n_together=n_together,
         ),

@@ -21,6 +21,7 @@ from deputize.core.report_schema import (
     ReportTaskCost,
 )
 from deputize.core.task_results import TaskResult
+from deputize.core.text_measures import TextMeasure
 from deputize.scoring.costs import Prices, Spend, llm_spend
 from deputize.scoring.monitor import allowed_loss, comparisons_to_gain
 
@@ -169,10 +170,18 @@ def _contract(contract: Contract) -> ReportContract:
         kind=contract.kind,
         n_labels=len(contract.labels),
         labels=contract.labels[:MAX_LABELS],
-        fields=[ReportField(name=f.name, type=f.type, n_labels=len(f.labels)) for f in contract.fields],
+        fields=[
+            ReportField(name=f.name, type=f.type, n_labels=len(f.labels), measure=_in_words(f.measure))
+            for f in contract.fields
+        ],
         tools=contract.tools,
         may_defer=contract.may_defer,
+        measure=_in_words(contract.measure),
     )
+
+
+def _in_words(measure: TextMeasure | None) -> str:
+    return "" if measure is None else measure.in_words()
 
 
 def _median(values: Iterable[float | None]) -> float | None:

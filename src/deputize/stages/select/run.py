@@ -213,13 +213,14 @@ def refusal(task: Task, n_calls: int, answers: list[Answer], min_calls: int) -> 
     replies = [a for a in answers if a != DEFER]
     if not replies:
         return "the LLM never answered with what a specialist could serve here"
-    if task.contract.kind == "text":
+    if task.contract.kind == "text" and task.contract.measure is None:
         middle = median(len(a) for a in replies if isinstance(a, str))
         distinct = len(set(replies)) / len(replies)
         if middle > MAX_REPLY_CHARS:
             return (
                 f"free text, {middle:.0f} characters in the middle of {len(replies)} replies ({distinct:.0%} distinct): "
-                f"another wording is not another answer, so agreement cannot certify it"
+                f"another wording is not another answer, so agreement cannot certify it. Where closeness can, see "
+                f"`deputize tasks measure {task.id} words`"
             )
     return ""
 

@@ -12,6 +12,7 @@ from deputize.core.errors import BadInput, UsageError
 from deputize.core.records import Contract, Example, Field, FieldType, KeySpace, PromptRecipe, Request, Task
 from deputize.core.signature import signature
 from deputize.core.template_key import TemplateMatcher
+from deputize.core.text_measures import TextMeasure
 from deputize.stages.cluster import task_edits
 
 COLOUR, LATE, POLITE = "Name the colour of the thing.", "Say whether the parcel is late.", "Be polite."
@@ -249,6 +250,46 @@ def test_a_type_that_the_values_cannot_have() -> None:
     made = task_edits.set_field(now, rows, "t1", "why", "free")[1]
     again, notes = task_edits.apply(found(), EXAMPLES, [made])
     assert again == found() and "field why" in notes[0]
+
+
+def test_a_measure_is_set_and_kept() -> None:
+    now, rows = with_json()
+    text = msgspec.structs.replace(now.tasks[1], contract=Contract(kind="text"))
+    now = msgspec.structs.replace(now, tasks=[now.tasks[0], text, now.tasks[2]])
+    words, items = TextMeasure(name="words", level=0.8), TextMeasure(name="items", level=1.0)
+    after, first, task = task_edits.set_measure(now, rows, "t1", "why", words)
+    field = task.contract.fields[0]
+    assert (field.name, field.type, field.measure) == ("why", "value", words)
+    after, second, task = task_edits.set_measure(after, rows, "t2", "", items)
+    assert task.contract.measure == items
+    kept = msgspec.json.decode(
+        msgspec.json.encode(task_edits.Edits(edits=[first, second])), type=task_edits.Edits
+    ).edits
+    again, notes = task_edits.apply(now, rows, kept)
+    assert again == after and notes == []
+    parts = task_edits.split(after, rows, "t1")[2]
+    assert {p.contract.fields[0].measure for p in parts} == {words}, (
+        "a part keeps what a person said of the whole"
+    )
+    back = task_edits.set_measure(after, rows, "t2", "", None)[2]
+    assert back.contract.measure is None
+
+
+def test_what_has_no_measure() -> None:
+    now, rows = with_json()
+    words = TextMeasure(name="words", level=0.8)
+    with pytest.raises(UsageError, match="parts are not all texts"):
+        task_edits.set_measure(now, rows, "t1", "parts", words)
+    with pytest.raises(UsageError, match="its replies are labels, not all texts"):
+        task_edits.set_measure(now, rows, "t2", "", words)
+    with pytest.raises(BadInput, match="no field 'what'"):
+        task_edits.set_measure(now, rows, "t1", "what", words)
+    for level in (0.0, 1.5):
+        with pytest.raises(UsageError, match="above 0 and at most 1"):
+            task_edits.set_measure(now, rows, "t1", "why", TextMeasure(name="words", level=level))
+    made = task_edits.set_measure(now, rows, "t1", "why", words)[1]
+    again, notes = task_edits.apply(found(), EXAMPLES, [made])
+    assert again == found() and "An earlier measure why was not made again" in notes[0]
 
 
 def test_tasks_whose_replies_stand_in_other_fences_are_not_merged() -> None:
