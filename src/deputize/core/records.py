@@ -202,8 +202,7 @@ class Example(Record):
     tenant: str = DEFAULT_TENANT
     split: Split = ""
     trainable: bool = True
-    """False: in train or validation, but not to be trained on (failed episode, duplicate, bad label); see drop_reason.
-    Calibration and test always keep their natural composition."""
+    """False: of train or validation, but not to be trained on (failed episode, duplicate, bad label), for `drop_reason`."""
     drop_reason: str = ""
     weight: float = 1.0
     """One plus the number of dropped duplicates that this example stands for."""
