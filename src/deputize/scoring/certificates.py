@@ -457,12 +457,17 @@ def claim(
         if n_not_evaluated
         else ""
     )
-    fields = f"the field{'s' if len(uncompared) > 1 else ''} {', '.join(uncompared)}"
-    but = "".join(f" {sentence}" for sentence in measures)
-    if uncompared:
-        but += f" Nothing is claimed of {fields}, which {'was' if len(uncompared) == 1 else 'were'} not compared."
     together = f" for all {n_together} tasks tested at once" if n_together > 1 else ""
-    return f"With {sure} confidence{together}, {body} ({basis}{repeats}{not_evaluated}; p = {verdict.p_values_L[index]:.2g}).{but}{_about_units(linked_by, n_people)}"
+    return f"With {sure} confidence{together}, {body} ({basis}{repeats}{not_evaluated}; p = {verdict.p_values_L[index]:.2g}).{_about_texts(measures, uncompared)}{_about_units(linked_by, n_people)}"
+
+
+def _about_texts(measures: Sequence[str], uncompared: Sequence[str]) -> str:
+    """The sentences of a claim about how texts were compared, and which were not."""
+    out = "".join(f" {sentence}" for sentence in measures)
+    if uncompared:
+        fields = f"the field{'s' if len(uncompared) > 1 else ''} {', '.join(uncompared)}"
+        out += f" Nothing is claimed of {fields}, which {'was' if len(uncompared) == 1 else 'were'} not compared."
+    return out
 
 
 def _about_units(linked_by: str, n_people: int) -> str:
