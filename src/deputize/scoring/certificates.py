@@ -421,13 +421,12 @@ def claim(
     Args:
         verdict: the test.
         index: of the threshold.
-        delta: the probability with which it may be false, other tests on the same groups included; None: the level of the
-            test.
+        delta: the probability that it is false, other tests on the same groups included; None: the level of the test.
         mixed: the site also speaks to people.
         n_repeated: units with a second answer of the LLM.
         n_not_evaluated: units not evaluated within the time budget.
         uncompared: fields of the reply that no comparison looked at; the claim says that it is not about them.
-        measures: sentences about texts that agree from a level of closeness on.
+        measures: sentences about texts that need only be close.
         linked_by: what the independence of the units rests on; "none": nothing in the log links or dates its calls.
         n_people: people who asked, where they are too few to say anything of others; else 0.
         n_together: tasks whose claims are to hold at once; 0 or 1: each holds by itself.
@@ -464,10 +463,10 @@ def claim(
 def _about_texts(measures: Sequence[str], uncompared: Sequence[str]) -> str:
     """The sentences of a claim about how texts were compared, and which were not."""
     out = "".join(f" {sentence}" for sentence in measures)
-    if uncompared:
-        fields = f"the field{'s' if len(uncompared) > 1 else ''} {', '.join(uncompared)}"
-        out += f" Nothing is claimed of {fields}, which {'was' if len(uncompared) == 1 else 'were'} not compared."
-    return out
+    if not uncompared:
+        return out
+    fields, were = ("field", "was") if len(uncompared) == 1 else ("fields", "were")
+    return f"{out} Nothing is claimed of the {fields} {', '.join(uncompared)}, which {were} not compared."
 
 
 def _about_units(linked_by: str, n_people: int) -> str:
