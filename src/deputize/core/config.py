@@ -90,7 +90,8 @@ class Privacy(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     tagger: str = ""
-    """A tagger trained with `privacy train`: its number in the home, or its folder; "": the newest; "none": none."""
+    """A tagger trained with `privacy train`: its number in the home, or its folder; "": the newest, or the one of the package where
+    there is none; "default": the one of the package; "none": none."""
     detectors: tuple[str, ...] = ()
     """Names as privacy.detectors.registry.make_detector takes them: credsweeper, hub:MODEL, gliner:MODEL, an entry point,
     module:attribute."""

@@ -172,12 +172,13 @@ def paraphrasing_model(privacy: Privacy) -> SyncClient | None:
 
 def privacy_now(home: Home) -> dict[str, Any]:
     """`[privacy]` of a home with the tagger that it means today: a new one makes a new run."""
-    from deputize.privacy.tagger.versions import NONE, chosen_path
+    from deputize.privacy.tagger.versions import chosen_name
 
     privacy = home.privacy()
-    path = chosen_path(home.path, privacy.tagger)
-    tagger = NONE if path is None else path.name if path.parent == home.path / "taggers" else str(path)
-    out: dict[str, Any] = {"tagger": tagger, "detectors": list(privacy.detectors)}
+    out: dict[str, Any] = {
+        "tagger": chosen_name(home.path, privacy.tagger),
+        "detectors": list(privacy.detectors),
+    }
     if privacy.sensitive:  # named by a digest: the terms themselves stay out of the run's folder
         digest = hashlib.blake2b("\0".join(privacy.sensitive).encode(), digest_size=16).hexdigest()
         out["sensitive"] = [digest]

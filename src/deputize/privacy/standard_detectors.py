@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from deputize.core.config import Privacy
 from deputize.privacy.detectors.base import Detector, Span
+from deputize.privacy.detectors.confirmed import ConfirmedDetector, ConfirmedGuesses
 from deputize.privacy.detectors.deobfuscate import DeobfuscatingDetector
 from deputize.privacy.detectors.numbers import NumberDetector
 from deputize.privacy.detectors.presidio import PresidioDetector
@@ -22,7 +23,13 @@ from deputize.privacy.detectors.verification import VerificationDetector
 from deputize.privacy.replace.replacement_policy import ReplacementPolicy, policy_of
 from deputize.privacy.scan.ensemble import DetectorEnsemble
 from deputize.privacy.scan.worker_pool import WorkerPool
-from deputize.privacy.tagger.versions import NONE
+from deputize.privacy.tagger.default.default_tagger import (
+    ALL_TYPES,
+    DIRECT_TYPES,
+    DefaultTagger,
+    load_default_tagger,
+)
+from deputize.privacy.tagger.versions import DEFAULT, NONE, chosen_path
 
 BATCH_TEXTS = 512
 
@@ -32,7 +39,7 @@ class DetectorRecipe(NamedTuple):
 
     policy: ReplacementPolicy
     home: Path | None = None
-    """Home with taggers; None: no tagger is used."""
+    """Home with taggers; None: only the tagger of the package is used."""
     privacy: Privacy = Privacy()
     """Names the tagger, further detectors, and sensitive terms."""
 
@@ -95,7 +102,7 @@ def standard_detectors(
 
     Args:
         policy: says whether places and organisations are looked for in prose; None: that of level "standard".
-        home: where taggers are looked for; None: no tagger is used.
+        home: where taggers are looked for before the one of the package is taken; None: nowhere.
         privacy: which tagger, which further detectors and which sensitive terms.
 
     Raises:
@@ -106,18 +113,18 @@ def standard_detectors(
     policy, privacy = policy or policy_of("standard"), privacy or Privacy()
     # first: one of a user may run spaCy on torch, which Presidio and spaCy are loaded without below
     further = [DeobfuscatingDetector(make_detector(spec)) for spec in privacy.detectors]
+    tagger = _tagger(home, privacy, policy)
+    shipped = tagger.detector if isinstance(tagger.detector, DefaultTagger) else None
+    rules: Detector = RuleDetector()
     lines: list[Detector] = [
-        DeobfuscatingDetector(RuleDetector()),
+        DeobfuscatingDetector(ConfirmedGuesses(rules, shipped.possible_people) if shipped else rules),
         DeobfuscatingDetector(PresidioDetector()),
         *further,
     ]
     prose: list[Detector] = []
     warnings: list[str] = []
-    measured, folder = "", NONE
-    tagger = _load_tagger(home, privacy) if home is not None else None
-    if tagger is not None:
-        detector, measured, folder = tagger
-        lines.append(DeobfuscatingDetector(detector))
+    if tagger.detector is not None:
+        lines.append(DeobfuscatingDetector(tagger.detector))
     if privacy.sensitive:
         lines.append(DeobfuscatingDetector(SensitiveDetector(privacy.sensitive)))
     path = model_path()
@@ -128,21 +135,34 @@ def standard_detectors(
         )
     else:
         types = {"PERSON", "LOCATION", "ORGANIZATION"} if policy.replaces_indirect else {"PERSON"}
-        prose.append(DeobfuscatingDetector(SpacyDetector(path, frozenset(types))))
-    recipe = DetectorRecipe(policy, home, privacy.model_copy(update={"tagger": folder}))
-    return DetectorSet(lines, prose, recipe, warnings, measured, privacy.confirmed)
+        names: Detector = SpacyDetector(path, frozenset(types))
+        prose.append(DeobfuscatingDetector(ConfirmedDetector(names, shipped.possible) if shipped else names))
+    recipe = DetectorRecipe(policy, home, privacy.model_copy(update={"tagger": tagger.recorded}))
+    return DetectorSet(lines, prose, recipe, warnings, tagger.measured, privacy.confirmed)
 
 
-def _load_tagger(home: Path, privacy: Privacy) -> tuple[Detector, str, str] | None:
-    """The home's tagger, its measured recall, and its folder. torch is imported only where there is a tagger."""
-    from deputize.privacy.tagger import load_tagger
-    from deputize.privacy.tagger.versions import chosen_path
+class _Tagger(NamedTuple):
+    """The tagger of a set."""
 
-    path = chosen_path(home, privacy.tagger)
-    if path is None:
-        return None
-    tagger = load_tagger(path)
-    return tagger, tagger.card.measured(), str(path.resolve())
+    detector: Detector | None
+    measured: str
+    """Its measured recall."""
+    recorded: str
+    """Its folder, DEFAULT, or NONE: another process makes the same tagger from it."""
+
+
+def _tagger(home: Path | None, privacy: Privacy, policy: ReplacementPolicy) -> _Tagger:
+    """The tagger of the home, else the one that ships with the package. torch is imported only for the former."""
+    path = chosen_path(home, privacy.tagger) if home is not None else None
+    if path is not None:
+        from deputize.privacy.tagger.tagger_detector import load_tagger
+
+        tagger = load_tagger(path)
+        return _Tagger(tagger, tagger.card.measured(), str(path.resolve()))
+    if privacy.tagger == NONE:
+        return _Tagger(None, "", NONE)
+    shipped = load_default_tagger(ALL_TYPES if policy.replaces_indirect else DIRECT_TYPES)
+    return _Tagger(shipped, shipped.card.measured(), DEFAULT)
 
 
 def scan_texts(texts: Iterable[str], detectors: Sequence[Detector] | None = None) -> Iterator[list[Span]]:

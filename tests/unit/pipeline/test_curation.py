@@ -73,7 +73,7 @@ def test_an_audit_is_of_the_episode_of_its_call(tmp_path: Path) -> None:
 
 def test_settings_of_privacy_are_told_apart_without_their_terms(tmp_path: Path) -> None:
     home = Home(tmp_path)
-    assert privacy_now(home) == {"tagger": "none", "detectors": []}
+    assert privacy_now(home) == {"tagger": "default", "detectors": []}
     home.config_path.write_text('[privacy]\nsensitive = ["heron"]\n')
     first = privacy_now(home)
     home.config_path.write_text('[privacy]\nsensitive = ["egret"]\n')

@@ -61,6 +61,19 @@ class DetectorEnsemble:
             lines: a batch.
             is_prose: for each line, whether it is prose and not the syntax of JSON.
         """
+        found = self._found(lines, is_prose)
+        verification = [d.detect(lines) for d in self._verifiers]
+        return EnsembleFindings(
+            [_findings(line, row) for line, row in zip(lines, found, strict=True)],
+            [_findings(line, [row[i] for row in verification]) for i, line in enumerate(lines)],
+        )
+
+    def spans(self, lines: Sequence[str], is_prose: Sequence[bool]) -> list[list[Span]]:
+        """The merged spans in each line, without the verification pass. Arguments as of `detect`."""
+        return [merge_spans(row) for row in self._found(lines, is_prose)]
+
+    def _found(self, lines: Sequence[str], is_prose: Sequence[bool]) -> list[list[Sequence[Span]]]:
+        """For each line, the spans of each detector that was shown it."""
         found: list[list[Sequence[Span]]] = [[] for _ in lines]
         everything = range(len(lines))
         for detector in self._lines:
@@ -74,11 +87,7 @@ class DetectorEnsemble:
             if getattr(detector, "skips_lines_without_names", False):
                 shown = [i for i in prose if has_uncovered_name(lines[i], found[i])]
             _detect_in(detector, shown, lines, found)
-        verification = [d.detect(lines) for d in self._verifiers]
-        return EnsembleFindings(
-            [_findings(line, row) for line, row in zip(lines, found, strict=True)],
-            [_findings(line, [row[i] for row in verification]) for i, line in enumerate(lines)],
-        )
+        return found
 
 
 def _skips_covered_lines(detector: Detector) -> bool:

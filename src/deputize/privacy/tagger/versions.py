@@ -12,6 +12,8 @@ from deputize.privacy.tagger.network import CARD
 from deputize.privacy.tagger.tagger_card import TaggerCard
 
 NONE = "none"
+DEFAULT = "default"
+"""The tagger that ships with the package."""
 
 
 def _numbers(home: Path) -> list[int]:
@@ -25,17 +27,17 @@ def next_path(home: Path) -> Path:
 
 
 def chosen_path(home: Path, wanted: str = "") -> Path | None:
-    """The folder of the tagger that a home uses; None where it uses none.
+    """The folder of the tagger of its own that a home uses; None where it uses none, or the one of the package.
 
     Args:
         home: the home.
-        wanted: a number in the home, a folder, "" for the newest one, "none".
+        wanted: a number in the home, a folder, "" for the newest one, "default" for the one of the package, "none".
 
     Raises:
         BadInput: there is none of that name.
     """
     numbers = _numbers(home)
-    if wanted == NONE or not (wanted or numbers):
+    if wanted in (NONE, DEFAULT) or not (wanted or numbers):
         return None
     path = home / "taggers" / f"{numbers[-1]:04d}" if not wanted else home / "taggers" / wanted
     for place in (path, Path(wanted).expanduser()):
@@ -43,6 +45,17 @@ def chosen_path(home: Path, wanted: str = "") -> Path | None:
             return place
     here = ", ".join(f"{n:04d}" for n in numbers) or "none yet (deputize privacy train makes one)"
     raise BadInput(f"No tagger is called {wanted!r}; taggers of this home: {here}.")
+
+
+def chosen_name(home: Path, wanted: str = "") -> str:
+    """The tagger that a home uses, for the record: its number in the home, its folder, "default", or "none".
+
+    Raises as chosen_path does.
+    """
+    path = chosen_path(home, wanted)
+    if path is None:
+        return NONE if wanted == NONE else DEFAULT
+    return path.name if path.parent == home / "taggers" else str(path)
 
 
 def read_card(path: Path) -> TaggerCard:

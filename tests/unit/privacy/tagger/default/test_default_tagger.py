@@ -1,0 +1,116 @@
+"""The tagger that ships: what it finds, and that it needs no torch."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from deputize.core.errors import Tampered
+from deputize.privacy.tagger.default import default_tagger
+from deputize.privacy.tagger.default.corpus import SHIPPABLE
+from deputize.privacy.tagger.default.default_tagger import (
+    ALL_TYPES,
+    CARD,
+    FOLDER,
+    load_default_tagger,
+    runs,
+)
+from deputize.privacy.tagger.default.words import words_of
+from deputize.testing import check_detector
+
+LINES = {
+    "Hi, my name is Oluwaseun Adebayo and I need help": "Oluwaseun Adebayo",
+    "Sehr geehrte Frau Wróblewska, die Rechnung und der Vertrag liegen bei": "Wróblewska",
+    "Başrollerini Zerrin Aydoğmuş paylaşmaktadır": "Zerrin Aydoğmuş",
+    "客户：欧阳建国，电话：+86 10 5550100": "欧阳建国",
+    "監督は渡辺健太郎が担当した。": "渡辺健太郎",
+    "मेरा नाम संजय कुलकर्णी है": "संजय कुलकर्णी",
+}
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_people_in_many_scripts(line: str) -> None:
+    (found,) = load_default_tagger().detect([line])
+    people = [line[s.start : s.end] for s in found if s.type == "PERSON"]
+    assert people == [LINES[line]]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Die Bestellung, die Rechnung und der Vertrag liegen bei.",
+        "can you check the status of order W12345 please",
+        '{"status": "shipped", "order_id": "W12345"}',
+        "请检查您的订单状态。",
+        "",
+        "12345 --- ///",
+    ],
+)
+def test_lines_without_people(line: str) -> None:
+    assert load_default_tagger().detect([line]) == [[]]
+
+
+def test_it_keeps_the_promises_of_a_detector() -> None:
+    check_detector(load_default_tagger(ALL_TYPES), "my name is Oluwaseun Adebayo", "Oluwaseun Adebayo")
+
+
+def test_lines_of_a_text_are_read_one_by_one_and_repeated_ones_once() -> None:
+    tagger = load_default_tagger()
+    text = "thanks for that\nCustomer Mia Torres called\n\nbye"
+    for _ in range(2):  # the second time from memory
+        (found,) = tagger.detect([text])
+        assert [text[s.start : s.end] for s in found] == ["Mia Torres"]
+
+
+def test_possible_places_hold_what_is_found() -> None:
+    tagger = load_default_tagger()
+    (found,), (possible,) = tagger.detect(["ask Mia Torres"]), tagger.possible(["ask Mia Torres"])
+    assert all(any(p.start <= s.start and s.end <= p.end for p in possible) for s in found)
+
+
+def test_a_word_joins_a_likely_neighbour_only() -> None:
+    line = "J. Smith and x Y-Z"
+    words = [(0, 1), (1, 2), (3, 8), (9, 12), (13, 14), (15, 16), (16, 17), (17, 18)]
+    scores = np.array([0.2, 0.05, 0.9, 0.0, 0.2, 0.6, 0.0, 0.6], dtype=np.float32)
+    assert [line[r.start : r.end] for r in runs(line, words, scores, 0.3)] == ["J. Smith", "x Y-Z"]
+    assert [line[r.start : r.end] for r in runs(line, words, scores, 0.7)] == ["Smith"]
+
+
+def test_weights_that_are_not_those_of_the_card_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    default_tagger._loaded.cache_clear()
+    monkeypatch.setattr(default_tagger, "WEIGHTS", CARD)
+    with pytest.raises(Tampered, match="do not match its card"):
+        load_default_tagger()
+    monkeypatch.undo()
+    default_tagger._loaded.cache_clear()
+
+
+def test_torch_and_faker_are_not_needed() -> None:
+    code = (
+        "import sys\n"
+        "for name in ('torch', 'faker', 'transformers', 'spacy'): sys.modules[name] = None\n"
+        f"from {FOLDER}.default_tagger import load_default_tagger\n"
+        "print(load_default_tagger().detect(['ask Mia Torres'])[0][0].type)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "PERSON"
+
+
+def test_a_script_has_a_threshold_of_its_own() -> None:
+    tagger = load_default_tagger()
+    assert set(tagger.card.person_thresholds) <= {name for _, name in default_tagger.SCRIPTS}
+    line = "a 王 ア م é"
+    factors = tagger._raised(line, words_of(line)).tolist()
+    common, own = tagger.card.thresholds["PERSON"], tagger.card.person_thresholds
+    wanted = [common / own.get(script, common) for script in ("", "Han", "Kana", "Arabic", "")]
+    assert factors == pytest.approx(wanted) and wanted[1] == 2 and wanted[3] < 1
+
+
+def test_the_card_says_what_was_measured() -> None:
+    card = load_default_tagger().card
+    assert "other languages were not measured" in card.measured()
+    assert all(name in card.measured() for name in card.languages)
+    assert all(licence in SHIPPABLE for licence in card.sources.values())
