@@ -52,6 +52,8 @@ SCRIPTS = (
     (0xFF00, ""),
 )
 """First code point of a block -> the script from there on; "" for scripts without a threshold of their own."""
+SMALL = "small letters"
+"""A key of the thresholds of people for words that begin with a small letter: utterances without capitals hold few names."""
 _STARTS = [start for start, _ in SCRIPTS]
 POSSIBLE = 0.08
 """A probability below which a word is ruled out."""
@@ -84,7 +86,7 @@ class DefaultTaggerCard(Record):
     thresholds: dict[str, float]
     """Output -> the probability from which a word is reported."""
     person_thresholds: dict[str, float]
-    """Script (a key of SCRIPTS) -> the threshold for people that takes the place of thresholds["PERSON"] in its words."""
+    """Script (of SCRIPTS), or SMALL -> the threshold for people that takes the place of thresholds["PERSON"] in its words."""
     dilations: list[int]
     seed: int
     n_train: int
@@ -134,6 +136,7 @@ class DefaultTagger:
         self._network = network
         common = card.thresholds["PERSON"]
         known = card.person_thresholds
+        self._small_factor = common / known.get(SMALL, common)
         self._factors = [1.0, *(common / known.get(name, common) for _, name in SCRIPTS)]
         self._last: dict[str, LineScores] = {}
         self._outputs = [
@@ -175,16 +178,17 @@ class DefaultTagger:
         words, probabilities = scores
         for number, kind, threshold in outputs:
             chances = probabilities[:, number]
-            if kind == "PERSON" and not line.isascii():
+            if kind == "PERSON":
                 chances = chances * self._raised(line, words)
             for run in runs(line, words, chances, threshold):
                 yield Span(kind, at + run.start, at + run.end, round(min(run.score, MAX_SCORE), 4), self.name)
 
     def _raised(self, line: str, words: Sequence[tuple[int, int]]) -> NDArray[np.float32]:
-        """For each word the factor that makes the threshold of its script the common one."""
-        return np.array(
-            [self._factors[bisect(_STARTS, ord(line[start]))] for start, _ in words], dtype=np.float32
-        )
+        """For each word the factor that makes the threshold of its script, or of small letters, the common one."""
+        small, factors = self._small_factor, self._factors
+        starts = [line[start] for start, _ in words]
+        found = [small if c.islower() else factors[bisect(_STARTS, ord(c))] for c in starts]
+        return np.array(found, dtype=np.float32)
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:

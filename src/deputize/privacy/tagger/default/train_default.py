@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from deputize.core.progress import Progress
 from deputize.core.records import encode
 from deputize.privacy.tagger.default.corpus import read_corpus
-from deputize.privacy.tagger.default.default_tagger import CARD, WEIGHTS, DefaultTaggerCard
+from deputize.privacy.tagger.default.default_tagger import CARD, SMALL, WEIGHTS, DefaultTaggerCard
 from deputize.privacy.tagger.default.generated_text import TextGenerator, generators, with_other_names
 from deputize.privacy.tagger.default.plain_text import read_plain_words
 from deputize.privacy.tagger.default.training import (
@@ -58,7 +58,7 @@ SHARE_WITHOUT_PEOPLE = 0.5
 """Share of the real lines without people that are used."""
 WEIGHT_RENAMED = 0.7
 """Times that a line with other names is seen in a pass; other lines once."""
-PERSON_THRESHOLDS: dict[str, float] = {"Arabic": 0.2, "Han": 0.06}
+PERSON_THRESHOLDS: dict[str, float] = {"Arabic": 0.2, "Han": 0.06, SMALL: 0.85}
 """Of scripts in which only made-up lines were trained on: Han is found with less, Arabic taken for names with more confidence."""
 THRESHOLDS: dict[str, float] = {"PERSON": 0.12, "ADDRESS": 0.5, "LOCATION": 0.5, "ORGANIZATION": 0.5}
 CHECKPOINT, AVERAGE, CHECKPOINT_S = "checkpoint.pt", "average.pt", 240

@@ -15,6 +15,7 @@ from deputize.privacy.tagger.default.default_tagger import (
     ALL_TYPES,
     CARD,
     FOLDER,
+    SMALL,
     load_default_tagger,
     runs,
 )
@@ -101,12 +102,12 @@ def test_torch_and_faker_are_not_needed() -> None:
 
 def test_a_script_has_a_threshold_of_its_own() -> None:
     tagger = load_default_tagger()
-    assert set(tagger.card.person_thresholds) <= {name for _, name in default_tagger.SCRIPTS}
-    line = "a 王 ア م é"
+    assert set(tagger.card.person_thresholds) <= {name for _, name in default_tagger.SCRIPTS} | {SMALL}
+    line = "A 王 ア م é"
     factors = tagger._raised(line, words_of(line)).tolist()
     common, own = tagger.card.thresholds["PERSON"], tagger.card.person_thresholds
-    wanted = [common / own.get(script, common) for script in ("", "Han", "Kana", "Arabic", "")]
-    assert factors == pytest.approx(wanted) and wanted[1] == 2 and wanted[3] < 1
+    wanted = [common / own.get(script, common) for script in ("", "Han", "Kana", "Arabic", SMALL)]
+    assert factors == pytest.approx(wanted) and wanted[1] == 2 and wanted[3] < 1 and wanted[4] < 0.5
 
 
 def test_the_card_says_what_was_measured() -> None:
