@@ -120,7 +120,12 @@ class UpstreamSender:
         exchange.sent = True
         may_repeat = "idempotency-key" in exchange.headers
         answer = await self._upstreams.send(
-            "POST", eligible, prepare, model=exchange.model, may_repeat=may_repeat
+            "POST",
+            eligible,
+            prepare,
+            model=exchange.model,
+            may_repeat=may_repeat,
+            stream=exchange.stream,
         )
         assert upstream_exchange is not None and upstream_exchange.upstream is answer.upstream, (
             "it was the last one prepared for"

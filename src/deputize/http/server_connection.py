@@ -18,12 +18,11 @@ from deputize.http.admission import Admit, Admitted, SharedBudget
 from deputize.http.handler import HttpReply
 from deputize.http.limits import Limits
 from deputize.http.request_bytes import end_of_part, head_without_upgrade, headers_of, n_head_bytes
-from deputize.http.response_writer import ResponseWriter
+from deputize.http.response_writer import CONTINUE, ResponseWriter
 
 log = logging.getLogger("deputize.gateway")
 
 _BLANK_LINE = b"\r\n\r\n"
-_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _LINGER_S = 2.0
 _WRITE_BUFFER_BYTES = 64 * 1024
 _MAX_UNREAD_BYTES = 16 * 1024
@@ -31,10 +30,8 @@ _MAX_UNREAD_BYTES = 16 * 1024
 _MAX_SKIPPED_BYTES = 64 * 1024
 """Of the body of a refused request: up to here it is read and dropped and the connection lives on."""
 _MAX_HEADER_LINES = 128
-_DROP_PAUSE_S = 0.01
-"""Between two reads of a client that was refused and is still sending."""
-_PAUSE_S = 0.05
-"""Between a refusal and the next request of the same connection, so that refusing takes no time from others."""
+_DROP_PAUSE_S = 0.01  # between two reads of a client that was refused and is still sending
+_PAUSE_S = 0.05  # between a refusal and the next request, so that refusing takes no time from others
 
 
 class _Stop(Exception):
@@ -76,6 +73,7 @@ class ServerConnection(asyncio.BufferedProtocol):
         "_begun",
         "_body",
         "_chunks_ok",
+        "_ended",
         "_head_done",
         "_headers",
         "_left",
@@ -120,7 +118,7 @@ class ServerConnection(asyncio.BufferedProtocol):
         """Bytes taken of the budget for bodies, and for whom."""
         self._refused = False
         """The last answer has been given; whatever still comes in is not read."""
-        self._begun = self._chunks_ok = False
+        self._begun = self._chunks_ok = self._ended = False
         self._method = b""
         self.busy = False
         self.deadline = math.inf
@@ -252,7 +250,13 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._parse(head + rest)
 
     def eof_received(self) -> bool:
-        return False  # a client that has closed its side has gone: that is how most of them cancel
+        # most clients cancel by closing; before its answer begins one may have closed its sending side alone
+        self._ended = (
+            self.busy and not self._writer.begun and not self._transport.get_extra_info("sslcontext")
+        )
+        if self._ended and self._chunks_ok:  # HTTP/1.0 has no interim answers
+            self._writer.probe()
+        return self._ended
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._server.gone(self)
@@ -334,7 +338,7 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._admitted, self._owner = admitted, admitted.owner
         if left and self._take(max(0, left)):
             if "expect" in headers and headers["expect"].lower() == "100-continue":
-                self._transport.write(_CONTINUE)
+                self._transport.write(CONTINUE)
             self._expect("body", limits.body_timeout_s)
 
     def _take(self, n_bytes: int) -> bool:
@@ -391,7 +395,7 @@ class ServerConnection(asyncio.BufferedProtocol):
         assert self._admitted is not None
         body = b"".join(self._body)
         self._body = []
-        self.busy = True
+        self.busy, self._writer.begun = True, False
         self.deadline = math.inf
         self._task = self._server.loop.create_task(
             self._run(self._admitted, body, self._parser.should_keep_alive())
@@ -432,7 +436,7 @@ class ServerConnection(asyncio.BufferedProtocol):
 
     def _finished(self, keep: bool) -> None:
         self.busy = False
-        if self._refused or not keep or self._server.draining:
+        if self._refused or not keep or self._server.draining or (self._ended and not self._unread):
             self._refused = True
             self._transport.close()
             if self._writer.paused:  # what was written still has to be taken
@@ -444,6 +448,8 @@ class ServerConnection(asyncio.BufferedProtocol):
             self._expect_next()
             if self._unread:
                 self._parse_unread()
+            if self._ended and not self.busy:
+                self._transport.close()
 
     def _expect_next(self) -> None:
         limits = self._server.limits

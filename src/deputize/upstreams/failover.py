@@ -17,6 +17,7 @@ from deputize.core.errors import BadInput, UpstreamError, UpstreamTimeout
 from deputize.http.headers import Headers, header
 from deputize.http.peeked_response import PeekedResponse
 from deputize.http.transport import UpstreamResponse
+from deputize.upstreams.first_frame import unmasked
 from deputize.upstreams.upstream import Upstream, read_bounded
 
 RETRY_STATUS = frozenset({408, 409, 429, 500, 502, 503, 504, 529})
@@ -91,6 +92,7 @@ class _Attempts(NamedTuple):
     last: bool
     """There is no other upstream to go to."""
     may_repeat: bool
+    stream: bool
 
 
 Prepare = Callable[[Upstream], tuple[str, Headers, bytes]]
@@ -139,6 +141,7 @@ class UpstreamPool:
         model: str = "",
         may_repeat: bool = False,
         once: bool = False,
+        stream: bool = False,
     ) -> UpstreamAnswer:
         """Sends to the first upstream that answers; failures and overload lead to a retry, then to the next one.
 
@@ -149,9 +152,9 @@ class UpstreamPool:
             method: of HTTP.
             eligible: in their order of preference.
             prepare: makes the request to one of them.
-            model: as the client calls it.
-            may_repeat: by the caller's word.
+            model, may_repeat: as the client calls it; by the caller's word.
             once: no upstream is asked again, whatever it answers.
+            stream: a stream is asked for; one that begins with an error counts as the refusal that it is.
 
         Raises:
             UpstreamError: none could be reached.
@@ -177,7 +180,9 @@ class UpstreamPool:
             # with nowhere else to go an open circuit saves the retries, not the request
             n_allowed = 1 if blocked or once else self.retry.attempts
             target = upstream.config.model_for(model) or model
-            attempts = _Attempts(upstream, method, request, target, n_allowed, began, last, may_repeat)
+            attempts = _Attempts(
+                upstream, method, request, target, n_allowed, began, last, may_repeat, stream
+            )
             result = await self._try(attempts)
             if result is None:  # no time is left
                 break
@@ -204,6 +209,8 @@ class UpstreamPool:
                 incoming = await upstream.send(
                     attempts.method, path, headers, body, model=attempts.model, spent_s=spent_s
                 )
+                if attempts.stream:
+                    incoming = await unmasked(incoming)
             except UpstreamError as failure:
                 breaker.failed(self.clock())
                 self.on_event("failure", upstream.name)

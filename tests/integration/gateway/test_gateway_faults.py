@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import anthropic
 import openai
 import pytest
 from tests.integration.gateway.upstream import (
@@ -24,6 +25,7 @@ from tests.integration.gateway.upstream import (
     Whole,
     chunk,
     completion,
+    loopback_upstream,
     text_stream,
 )
 
@@ -391,3 +393,60 @@ def test_addresses_and_settings_are_checked(home: Path, monkeypatch: pytest.Monk
     (home / "config.toml").write_text("[gateway]\nmax_body_mb = -1\nunknown = 2\n")
     with pytest.raises(BadInput, match=r"max_body_mb.*unknown"):
         read_settings(home)
+
+
+# --- errors in the first event of a stream ---------------------------------------------------------------------------
+
+_BUSY = Stream([b'data: {"error":{"message":"Busy.","type":"server_error","code":503}}\n\n'])
+
+
+async def test_a_stream_that_begins_with_an_error_is_asked_again(
+    gateway: str, upstream: LoopbackUpstream, recorded: Recorded
+) -> None:
+    upstream.answer_with(_BUSY, Stream(text_stream("It ", "rains.")))
+    async with openai.AsyncOpenAI(base_url=f"{gateway}/v1", api_key="k", max_retries=0) as client:
+        stream = await client.chat.completions.create(model="big", messages=MESSAGES, stream=True)
+        said = [c.choices[0].delta.content or "" async for c in stream if c.choices]
+    assert "".join(said) == "It rains." and len(upstream.seen) == 2
+    (call,) = recorded(1)
+    assert (call.status, call.aborted, call.response["content"]) == (200, False, "It rains.")
+
+
+async def test_a_stream_that_is_nothing_but_an_error_is_an_error(
+    gateway: str, upstream: LoopbackUpstream, recorded: Recorded
+) -> None:
+    upstream.answer_with(_BUSY)
+    async with openai.AsyncOpenAI(base_url=f"{gateway}/v1", api_key="k", max_retries=0) as client:
+        with pytest.raises(openai.InternalServerError, match="Busy") as caught:
+            await client.chat.completions.create(model="big", messages=MESSAGES, stream=True)
+    assert caught.value.status_code == 503
+    assert [(c.status, bool(c.response)) for c in recorded(1)] == [(503, False)]
+
+
+async def test_an_error_at_the_beginning_of_a_stream_is_translated(
+    claude_on_openai: anthropic.AsyncAnthropic, upstream: LoopbackUpstream, recorded: Recorded
+) -> None:
+    upstream.answer_with(_BUSY)
+    with pytest.raises(anthropic.InternalServerError, match="Busy"):
+        await claude_on_openai.messages.create(model="c", max_tokens=9, messages=MESSAGES, stream=True)
+    assert recorded(1)[0].status == 503
+
+
+async def test_the_next_upstream_is_asked_where_a_stream_begins_with_an_error(
+    home: Path, upstream: LoopbackUpstream, recorded: Recorded
+) -> None:
+    upstream.answer_with(_BUSY)
+    async with loopback_upstream() as second:
+        second.answer_with(Stream(text_stream("It rains.")))
+        settings = settings_for(home, upstream.base_url)
+        (first,) = settings.upstreams
+        other = first.model_copy(update={"name": "second", "base_url": second.base_url})
+        retry = settings.retry.model_copy(update={"attempts": 1})
+        settings = settings.model_copy(update={"upstreams": (first, other), "retry": retry})
+        async with (
+            running_gateway(home, settings=settings) as base_url,
+            openai.AsyncOpenAI(base_url=f"{base_url}/v1", api_key="k", max_retries=0) as client,
+        ):
+            stream = await client.chat.completions.create(model="big", messages=MESSAGES, stream=True)
+            said = [c.choices[0].delta.content or "" async for c in stream if c.choices]
+    assert "".join(said) == "It rains." and recorded(1)[0].upstream == "second"

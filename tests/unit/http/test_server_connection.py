@@ -224,3 +224,57 @@ async def test_a_client_that_sends_all_of_its_body_still_reads_why_it_was_refuse
 
     async with served(AdmissionStub()) as (_, port):
         assert (await asyncio.to_thread(talk, port)).startswith(b"HTTP/1.1 401 ")
+
+
+async def test_a_client_that_closes_its_sending_side_still_gets_its_answers() -> None:
+    admission = AdmissionStub()
+    admission.open.clear()
+    async with served(admission) as (server, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(
+            head("/a", "k", content_length=0) + head("/b", "k", content_length=1) + b"x" + b"POST /c"
+        )
+        writer.write_eof()
+        await asyncio.sleep(0.2)
+        assert server.connections and not admission.answered
+        admission.open.set()
+        answers = await asyncio.wait_for(reader.read(), 5)
+        assert admission.answered == [("/a", 0), ("/b", 1)]
+        finals = [part for part in answers.split(b"HTTP/1.1 ") if part and not part.startswith(b"100 ")]
+        assert [f[-2:] for f in finals] == [b"/a", b"/b"] and answers.startswith(b"HTTP/1.1 100 ")
+        writer.close()
+
+
+async def test_a_client_that_has_gone_before_its_answer_is_noticed_without_one() -> None:
+    cancelled = asyncio.Event()
+
+    class Silent(AdmissionStub):
+        async def answer(self, path: str, body: bytes) -> HttpReply:
+            try:
+                await asyncio.sleep(60)
+            finally:
+                cancelled.set()
+            raise AssertionError
+
+    async with served(Silent()) as (server, port):
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(head("/a", "k", content_length=0))
+        await asyncio.sleep(0.05)
+        writer.close()
+        await asyncio.wait_for(cancelled.wait(), 2)
+        await asyncio.sleep(0.01)
+        assert not server.connections
+
+
+async def test_clients_of_http_1_0_get_no_interim_answer() -> None:
+    admission = AdmissionStub()
+    admission.open.clear()
+    async with served(admission) as (_, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /old HTTP/1.0\r\nx-key: k\r\n\r\n")
+        writer.write_eof()
+        await asyncio.sleep(0.15)
+        admission.open.set()
+        answer = await asyncio.wait_for(reader.read(), 5)
+        assert answer.startswith(b"HTTP/1.1 200") and answer.endswith(b"/old")
+        writer.close()
