@@ -44,7 +44,7 @@ REFERENCES = {
     "dataset-card.md": "a file that curate writes into the folder of a run",
 }
 
-PUBLIC_MODULES = ["__init__", "testing/__init__", "listen"]
+PUBLIC_MODULES = ["__init__", "testing/__init__", "listen/__init__"]
 UNREAD_NAMES = {
     "gateway/launch:running_gateway": "a gateway in the caller's event loop, for tests and benchmarks",
     "scoring/certificates:draw_units": "one call of each group: what simulations compare draw_calls with",
@@ -133,6 +133,7 @@ IMPORT_NAMES = {
     "pyyaml": "yaml",
     "opentelemetry-proto": "opentelemetry",
     "protobuf": "google",
+    "openai-agents": "agents",
 }
 EXTRA_USERS = {
     "privacy": ["privacy", "stages/curate"],
@@ -145,6 +146,8 @@ EXTRA_USERS = {
     "parquet": ["stages/curate/export", "stages/collect/containers/tabular"],
     "cloud": ["stages/collect/containers/log_files"],
     "demo": ["demo"],
+    "langchain": ["listen/langchain_hook"],
+    "agents": ["listen/agents_hook"],
 }
 UNDECLARED: dict[str, str] = {}
 

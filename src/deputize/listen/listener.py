@@ -1,4 +1,4 @@
-"""Decorators that record the model calls and tool calls of a program, for people who instrument their own code.
+"""Decorators and hooks that record the model calls and tool calls of a program, for people who instrument their own code.
 
 The gateway sees only what goes over the wire. Where program code orchestrates (the paper's *code agency*, Figure 1)
 the functions that call a model, and the tools themselves, can be recorded where they are defined:
@@ -14,7 +14,7 @@ the functions that call a model, and the tools themselves, can be recorded where
     with listener.episode(origin=user_id):
         classify(model="gpt-4o", messages=[...])
 
-A recorder that cannot write never breaks the agent: the error is logged once per kind, without payload, and counted.
+A function that returns a stream, or is a generator, is recorded when its stream ends. A recorder that cannot write never breaks the agent: the error is logged once per kind, without payload, and counted.
 """
 
 from __future__ import annotations
@@ -30,10 +30,16 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+import msgspec
+from msgspec import structs
+
 from deputize.core.errors import DeputizeError
 from deputize.core.recording_policy import Recording, recorded_part
-from deputize.core.records import Audience, Call, Message, Usage
+from deputize.core.records import Audience, Call
 from deputize.home import Home
+from deputize.listen.agents_hook import agents_processor
+from deputize.listen.langchain_hook import langchain_handler
+from deputize.listen.returned_replies import RecordedStream, StreamEnd, is_stream, reply_of, reply_of_stream
 from deputize.locations import home_path
 from deputize.store.base import Store
 from deputize.store.keys.keyring import KeyRing
@@ -49,6 +55,27 @@ class _Episode:
 
     def __init__(self, id: str, origin: str) -> None:
         self.id, self.origin, self.step = id, origin, 0
+
+
+class _RecordedCall(msgspec.Struct, frozen=True):
+    """A call of a decorated function."""
+
+    arguments: dict[str, Any]
+    """By name."""
+    episode: _Episode | None
+    """That it began in."""
+    started: float
+    """perf_counter seconds."""
+    ms: float = 0.0
+    result: Any = None
+    chunks: list[Any] | None = None
+    """Of a stream, in place of a result."""
+    failed: bool = False
+    abandoned: bool = False
+
+    def at_end(self, **known: Any) -> _RecordedCall:
+        """The call with what is known at its end."""
+        return structs.replace(self, ms=(time.perf_counter() - self.started) * 1000, **known)
 
 
 class Listener:
@@ -107,26 +134,28 @@ class Listener:
         The reply may be an `openai` object, its dict, or the assistant's text.
         """
 
-        def record(arguments: dict[str, Any], result: Any, ms: float, failed: bool) -> None:
-            message, usage, model, finish = _reply(result)
-            known = {k: arguments.get(k) for k in _REQUEST_FIELDS}
-            self._append(
+        def record(done: _RecordedCall) -> None:
+            reply = reply_of_stream(done.chunks) if done.chunks is not None else reply_of(done.result)
+            known = {k: done.arguments.get(k) for k in _REQUEST_FIELDS}
+            self.record(
+                ms=done.ms,
+                within=done.episode,
                 site=site,
                 audience=audience,
-                ms=ms,
-                status=500 if failed else 200,
+                status=500 if done.failed else 200,
+                aborted=done.abandoned,
                 messages=list(known["messages"] or []),
                 tools=known["tools"],
-                response=message,
-                usage=usage,
+                response=reply.message,
+                usage=reply.usage,
                 response_format=known["response_format"],
                 tool_choice=known["tool_choice"],
-                model=model or str(known["model"] or ""),
-                finish_reason=finish,
-                params={k: v for k, v in arguments.items() if k not in _REQUEST_FIELDS and _is_plain(v)},
+                model=reply.model or str(known["model"] or ""),
+                finish_reason=reply.finish_reason,
+                params={k: v for k, v in done.arguments.items() if k not in _REQUEST_FIELDS and _is_plain(v)},
             )
 
-        return lambda function: _wrap(function, record)
+        return lambda function: self._wrap(function, record)
 
     def tool(self, name: str = "") -> Callable[[F], F]:
         """Decorates a tool (sync or async): its arguments, result, latency and failure are recorded."""
@@ -134,16 +163,19 @@ class Listener:
         def decorate(function: F) -> F:
             title = name or getattr(function, "__name__", "tool")
 
-            def record(arguments: dict[str, Any], result: Any, ms: float, failed: bool) -> None:
+            def record(done: _RecordedCall) -> None:
                 call = {
                     "name": title,
-                    "arguments": {k: v if _is_plain(v) else repr(v) for k, v in arguments.items()},
+                    "arguments": {k: v if _is_plain(v) else repr(v) for k, v in done.arguments.items()},
                 }
-                self._append(
+                result = done.chunks if done.chunks is not None else done.result
+                self.record(
+                    ms=done.ms,
+                    within=done.episode,
                     site=title,
                     audience="code",
-                    ms=ms,
-                    status=500 if failed else 200,
+                    status=500 if done.failed else 200,
+                    aborted=done.abandoned,
                     protocol="tool",
                     messages=[{"role": "tool_call", **call}],
                     response={
@@ -153,20 +185,47 @@ class Listener:
                     },
                 )
 
-            return _wrap(function, record)
+            return self._wrap(function, record)
 
         return decorate
 
-    def _append(self, *, ms: float, **fields: Any) -> None:
-        episode = self._current.get()
-        if episode is not None:
-            episode.step += 1
+    def langchain_handler(self, *, site: str = "", audience: Audience = "unknown") -> Any:
+        """A callback handler that records the model and tool calls of LangChain and LangGraph; `site` defaults to the
+        node of the graph.
+
+        Raises:
+            MissingExtra: langchain-core is not installed.
+        """
+        return langchain_handler(self, site, audience)
+
+    def agents_processor(self, *, site: str = "", audience: Audience = "unknown") -> Any:
+        """A tracing processor that records the model and tool calls of the OpenAI Agents SDK.
+
+        Raises:
+            MissingExtra: openai-agents is not installed.
+        """
+        return agents_processor(self, site, audience)
+
+    def record(self, *, ms: float, within: _Episode | None = None, episode: str = "", **fields: Any) -> None:
+        """Records one call, for programs that know its parts.
+
+        Args:
+            ms: milliseconds that it took, up to now.
+            within: the episode that it began in; None: the current one.
+            episode: its episode where it began in none.
+            fields: of `deputize.core.records.Call`.
+        """
+        current = within or self._current.get()
+        if current is not None:
+            current.step += 1
             fields |= {
-                "episode": episode.id,
-                "group": episode.id,
-                "origin": episode.origin,
-                "step": episode.step - 1,
+                "episode": current.id,
+                "group": current.id,
+                "origin": current.origin,
+                "step": current.step - 1,
             }
+        elif episode:
+            fields |= {"episode": episode, "group": episode}
         now = self._clock()
         call = Call(
             id=uuid.uuid4().hex,
@@ -192,68 +251,53 @@ class Listener:
         """Closes the store."""
         self._store.close()
 
+    def _wrap(self, function: F, record: Callable[[_RecordedCall], None]) -> F:
+        """`function`, with `record` called once it is done, and where it gives a stream once that has ended."""
+        signature = inspect.signature(function)
 
-def _wrap(function: F, record: Callable[[dict[str, Any], Any, float, bool], None]) -> F:
-    """`function`, with `record(arguments by name, result, milliseconds, failed)` called once it is done."""
-    signature = inspect.signature(function)
+        def begin(args: tuple[Any, ...], kwargs: dict[str, Any]) -> _RecordedCall:
+            bound = signature.bind_partial(*args, **kwargs).arguments
+            arguments: dict[str, Any] = {}
+            for key, value in bound.items():
+                spread = signature.parameters[key].kind is inspect.Parameter.VAR_KEYWORD
+                arguments.update(value if spread else {key: value})
+            return _RecordedCall(arguments, self._current.get(), time.perf_counter())
 
-    def by_name(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-        bound = signature.bind_partial(*args, **kwargs).arguments
-        out: dict[str, Any] = {}
-        for key, value in bound.items():
-            spread = signature.parameters[key].kind is inspect.Parameter.VAR_KEYWORD
-            out.update(value if spread else {key: value})
-        return out
+        def finish(done: _RecordedCall, result: Any) -> Any:
+            if not is_stream(result):
+                record(done.at_end(result=result))
+                return result
 
-    if inspect.iscoroutinefunction(function):
+            def on_end(end: StreamEnd) -> None:
+                record(done.at_end(chunks=end.chunks, failed=end.failed, abandoned=end.abandoned))
+
+            return RecordedStream(result, on_end)
+
+        if inspect.iscoroutinefunction(function):
+
+            @functools.wraps(function)
+            async def around_async(*args: Any, **kwargs: Any) -> Any:
+                done = begin(args, kwargs)
+                try:
+                    result = await function(*args, **kwargs)
+                except BaseException:
+                    record(done.at_end(failed=True))
+                    raise
+                return finish(done, result)
+
+            return cast(F, around_async)
 
         @functools.wraps(function)
-        async def around_async(*args: Any, **kwargs: Any) -> Any:
-            began, result, failed = time.perf_counter(), None, True
+        def around(*args: Any, **kwargs: Any) -> Any:
+            done = begin(args, kwargs)
             try:
-                result = await function(*args, **kwargs)
-                failed = False
-                return result
-            finally:
-                record(by_name(args, kwargs), result, (time.perf_counter() - began) * 1000, failed)
+                result = function(*args, **kwargs)
+            except BaseException:
+                record(done.at_end(failed=True))
+                raise
+            return finish(done, result)
 
-        return cast(F, around_async)
-
-    @functools.wraps(function)
-    def around(*args: Any, **kwargs: Any) -> Any:
-        began, result, failed = time.perf_counter(), None, True
-        try:
-            result = function(*args, **kwargs)
-            failed = False
-            return result
-        finally:
-            record(by_name(args, kwargs), result, (time.perf_counter() - began) * 1000, failed)
-
-    return cast(F, around)
-
-
-def _reply(result: Any) -> tuple[Message, Usage | None, str, str]:
-    """(assistant message, usage, model, finish reason) of whatever a model function returned."""
-    if isinstance(result, str):
-        return {"role": "assistant", "content": result}, None, "", ""
-    data = result.model_dump(exclude_none=True) if hasattr(result, "model_dump") else result
-    if not isinstance(data, dict):
-        return {}, None, "", ""
-    choices = data.get("choices")
-    if not choices:
-        return (data, None, "", "") if data.get("role") == "assistant" else ({}, None, "", "")
-    used = data.get("usage") or {}
-    usage = Usage(
-        prompt_tokens=int(used.get("prompt_tokens") or 0),
-        completion_tokens=int(used.get("completion_tokens") or 0),
-    )
-    message = choices[0].get("message") or {}
-    return (
-        message,
-        usage if used else None,
-        str(data.get("model") or ""),
-        str(choices[0].get("finish_reason") or ""),
-    )
+        return cast(F, around)
 
 
 def _is_plain(value: Any) -> bool:

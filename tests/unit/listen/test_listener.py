@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from deputize.core.errors import MissingExtra
 from deputize.core.records import Call
 from deputize.home import Home
 from deputize.listen import Listener
@@ -118,3 +122,104 @@ def test_the_recording_policy_holds_here_too(tmp_path: Path) -> None:
     with Home(tmp_path) as home:
         found = {call.site: (call.recorded, bool(call.messages)) for call in home.store.calls()}
     assert found == {"notes": ("metadata", False), "orders": ("full", True)} and listener.n_recorded == 2
+
+
+# --- streams ---------------------------------------------------------------------------------------------------------
+
+CHUNKS: list[dict[str, Any]] = [
+    {"model": "m-2", "choices": [{"index": 0, "delta": {"role": "assistant", "content": "it "}}]},
+    {"choices": [{"index": 0, "delta": {"content": "rains"}, "finish_reason": "stop"}]},
+    {"choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": 2}},
+]
+ASKED: list[dict[str, str]] = [{"role": "user", "content": "weather?"}]
+
+
+def test_a_stream_is_recorded_when_it_has_ended(tmp_path: Path) -> None:
+    listener = Listener.open(agent="a", home=tmp_path)
+
+    @listener.model()
+    def ask(*, messages: list[dict[str, str]]) -> Iterator[dict[str, Any]]:
+        yield from CHUNKS
+
+    with listener.episode() as episode:
+        stream = ask(messages=ASKED)
+    assert listener.n_recorded == 0
+    assert list(stream) == CHUNKS and listener.n_recorded == 1
+    listener.close()
+    (call,) = reopened(tmp_path)
+    assert (call.response["content"], call.finish_reason, call.episode) == ("it rains", "stop", episode)
+    assert call.usage is not None and call.usage.prompt_tokens == 5 and not call.aborted
+
+
+async def test_asynchronous_streams_of_text_and_of_chunks(tmp_path: Path) -> None:
+    listener = Listener.open(agent="a", home=tmp_path)
+
+    @listener.model(site="chunks")
+    async def chunks(messages: list[dict[str, str]]) -> AsyncIterator[dict[str, Any]]:
+        for chunk in CHUNKS:
+            yield chunk
+
+    @listener.model(site="text")
+    async def text(messages: list[dict[str, str]]) -> AsyncIterator[str]:
+        async def pieces() -> AsyncIterator[str]:
+            yield "it "
+            yield "rains"
+
+        return pieces()
+
+    assert [c async for c in chunks(ASKED)] == CHUNKS
+    assert "".join([piece async for piece in await text(ASKED)]) == "it rains"
+    listener.close()
+    assert {c.site: c.response["content"] for c in reopened(tmp_path)} == {
+        "chunks": "it rains",
+        "text": "it rains",
+    }
+
+
+def test_streams_that_fail_or_are_given_up_say_so(tmp_path: Path) -> None:
+    listener = Listener.open(agent="a", home=tmp_path)
+
+    @listener.model(site="fails")
+    def fails(*, messages: list[dict[str, str]]) -> Iterator[dict[str, Any]]:
+        yield CHUNKS[0]
+        raise OSError("gone")
+
+    @listener.model(site="dropped")
+    def dropped(*, messages: list[dict[str, str]]) -> Iterator[dict[str, Any]]:
+        yield from CHUNKS
+
+    with pytest.raises(OSError, match="gone"):
+        list(fails(messages=ASKED))
+    stream = dropped(messages=ASKED)
+    next(stream)
+    stream.close()  # type: ignore[attr-defined]
+    listener.close()
+    found = {c.site: (c.status, c.aborted, c.response["content"]) for c in reopened(tmp_path)}
+    assert found == {"fails": (500, False, "it "), "dropped": (200, True, "it ")}
+
+
+def test_a_call_in_parts_is_recorded_too(tmp_path: Path) -> None:
+    listener = Listener.open(agent="a", home=tmp_path)
+    listener.record(ms=5, episode="e", messages=ASKED, response={"role": "assistant", "content": "yes"})
+    listener.close()
+    (call,) = reopened(tmp_path)
+    assert (call.episode, call.latency_ms, call.source) == ("e", 5, "listener")
+
+
+@pytest.mark.parametrize(
+    ("package", "hook", "line"),
+    [
+        ("langchain_core", "langchain_handler", r"pip install 'deputize\[langchain\]'"),
+        ("agents", "agents_processor", r"pip install 'deputize\[agents\]'"),
+    ],
+)
+def test_a_missing_library_is_named_with_its_install_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str, hook: str, line: str
+) -> None:
+    for name in [n for n in sys.modules if n == package or n.startswith(f"{package}.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, package, None)
+    listener = Listener.open(agent="a", home=tmp_path)
+    with pytest.raises(MissingExtra, match=line):
+        getattr(listener, hook)()
+    listener.close()
