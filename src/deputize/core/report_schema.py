@@ -150,13 +150,16 @@ class ReportTaskCost(Record):
     llm_only_usd: float
     """With the LLM alone."""
     routed_usd: float
-    """With routes: calls that the LLM answers, specialists, and audits."""
+    """With routes: calls that the LLM answers, their colder cache, specialists, and audits."""
     specialist_usd: float
     """Part of routed_usd: specialists, calls they serve."""
     deferred_usd: float
     """Part of routed_usd: specialists, calls they defer to the LLM."""
     audit_usd: float
     """Part of routed_usd: the LLM, audits of served calls; two answers each for routes certified against its repeated samples."""
+    cache_usd: float
+    """Part of routed_usd: tokens that the provider's cache gave to calls of the LLM, and that it no longer holds for those left to it
+    where the call before is served."""
 
 
 class ReportTask(Record):

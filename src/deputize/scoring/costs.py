@@ -51,12 +51,24 @@ class Price:
             + usage.completion_tokens * self.output_usd
         ) / 1e6
 
+    def cache_usd(self, usage: Usage) -> float:
+        """The price that tokens read from the provider's cache were cheaper by, US dollars."""
+        if self.cache_read_usd is None:
+            return 0.0
+        return (
+            min(usage.cached_tokens, usage.prompt_tokens)
+            * max(0.0, self.input_usd - self.cache_read_usd)
+            / 1e6
+        )
+
 
 @dataclass(frozen=True)
 class Spend:
     """Tokens and money of one call to the LLM, or a sum of them."""
 
     usd: float = 0.0
+    cache_usd: float = 0.0
+    """What it would have cost more without the provider's cache."""
     prompt_tokens: float = 0.0
     completion_tokens: float = 0.0
     n_estimated: int = 0
@@ -67,6 +79,7 @@ class Spend:
     def __add__(self, other: Spend) -> Spend:
         return Spend(
             usd=self.usd + other.usd,
+            cache_usd=self.cache_usd + other.cache_usd,
             prompt_tokens=self.prompt_tokens + other.prompt_tokens,
             completion_tokens=self.completion_tokens + other.completion_tokens,
             n_estimated=self.n_estimated + other.n_estimated,
@@ -122,6 +135,8 @@ class Prices:
         return [
             f"LLM prices are public list prices ({', '.join(sorted({f'{p.source}, {p.as_of}' for p in (self.default, *self.models.values())}))}), "
             "without batch discounts; tokens that a provider's cache gave or took are counted at its prices.",
+            "Calls left to the LLM find the cache cold as often as the call before them is served by a specialist. That is counted "
+            "within a task; not counted is a cache that other tasks share, nor how long a provider keeps it.",
             f"A model without a listed price is counted as {self.default.model}; where a log has no token counts, "
             f"{self.chars_per_token:g} characters count as a token.",
             f"A specialist costs its measured seconds at {m['usd_per_core_hour']} USD a core and hour ({m['source']}).",
@@ -242,6 +257,7 @@ def spend_of(
         usd = (read * price.input_usd + written * price.output_usd) / 1e6
     return Spend(
         usd=usd,
+        cache_usd=price.cache_usd(usage) if usage is not None else 0.0,
         prompt_tokens=read,
         completion_tokens=written,
         n_estimated=int(estimated),

@@ -233,6 +233,24 @@ def served_share(task: Mapping[str, Any]) -> float:
     return float((task.get("held_out") or task["certificate"])["share_served"])
 
 
+def nothing_learned(report: Mapping[str, Any]) -> str:
+    """Why a run had nothing to learn from, as its first line; "" where it had something."""
+    source = report["source"]
+    n_calls, n_code = source["n_calls"], source["n_code_calls"]
+    if not n_calls:
+        return "Nothing was learned: the log has no calls."
+    if not n_code:
+        most = max(source["sites"], key=lambda site: int(site["n_human"]), default=None)
+        why = f" At {most['name']}: {most['evidence']}" if most and most.get("evidence") else ""
+        return f"Nothing was learned: of {count(n_calls)} calls none is known to be meant for code.{why}"
+    if not report["tasks"]:
+        return (
+            f"Nothing was learned: no task was found in {count(n_code)} calls meant for code. Too few share prompt, tools and "
+            "reply format, or curation left them out (`deputize dataset dropped` says which)."
+        )
+    return ""
+
+
 def take_in_command(site: str) -> str:
     """The command that takes in the calls of a site whose replies count as meant for a person."""
     return f"deputize convert --audience {shlex.quote(f'{site}=code')}"

@@ -44,6 +44,7 @@ def render(report: Mapping[str, Any]) -> str:
         ms=figures.milliseconds,
         leak_words=figures.leak_words,
         level_words=figures.level_words,
+        nothing_learned=figures.nothing_learned,
         validity=figures.validity,
         day=figures.day,
         certificate_kind=figures.certificate_kind,

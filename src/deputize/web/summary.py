@@ -15,6 +15,7 @@ from deputize.web.figures import (
     duration,
     leak_words,
     level_words,
+    nothing_learned,
     points,
     served_share,
     share,
@@ -151,10 +152,12 @@ def _leak_tests(tasks: Sequence[Mapping[str, Any]], max_lines: int) -> list[Text
 
 def _headline(report: Mapping[str, Any]) -> str:
     total = report["total"]
-    if not report["source"]["n_code_calls"]:
+    nothing = nothing_learned(report)
+    if nothing:
         return (
-            f"Nothing was learned: of {count(report['source']['n_calls'])} calls none is known to be meant for code. "
-            "Below stands what was left out, and how to take it in."
+            f"{nothing} Below stands what was left out, and how to take it in."
+            if _left_out(report["source"]["sites"])
+            else nothing
         )
     if report["nothing_trained_reason"]:
         return str(report["nothing_trained_reason"])

@@ -59,7 +59,7 @@ def empty_report() -> dict[str, Any]:
     """The report of a log without a call."""
     cost = dict.fromkeys(
         ("llm_only_usd", "routed_usd", "specialist_usd", "deferred_usd", "training_usd", "promotion_usd"), 0.0
-    ) | {"audit_usd": 0.0, "audit_share": 0.02, "llm_usd": 0.0, "break_even_calls": None}
+    ) | {"audit_usd": 0.0, "cache_usd": 0.0, "audit_share": 0.02, "llm_usd": 0.0, "break_even_calls": None}
     cost |= dict.fromkeys(("n_calls_priced", "n_calls_tokens_estimated", "n_calls_price_assumed"), 0)
     energy = ("llm_only_wh", "routed_wh", "specialist_wh", "training_wh")
     emissions = ("llm_only_co2e_g", "routed_co2e_g", "training_co2e_g")

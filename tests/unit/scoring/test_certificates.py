@@ -179,6 +179,12 @@ def test_cheapest_counts_the_double_spend() -> None:
     assert c.cheapest(worse, [1.0], costs) is None
 
 
+def test_calls_that_are_left_to_the_llm_find_its_cache_colder() -> None:
+    costs = c.CallCosts(llm_usd=1.0, specialist_usd=0.1, cache_usd=0.8)
+    assert c.expected_usd([0.0, 0.5, 1.0], 0.0, costs).tolist() == pytest.approx([1.1, 0.1 + 0.5 + 0.2, 0.1])
+    assert float(c.colder_cache_usd(0.8, 0.25)) == pytest.approx(0.8 * 0.75 * 0.25)
+
+
 def test_audits_and_wrong_answers_cost_too() -> None:
     costs = c.CallCosts(llm_usd=1.0, specialist_usd=0.1, audit_share=0.5, error_usd=20.0)
     assert c.expected_usd([0.0, 1.0], [0.0, 0.01], costs).tolist() == pytest.approx([1.1, 0.1 + 0.5 + 0.2])

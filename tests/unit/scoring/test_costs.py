@@ -79,6 +79,9 @@ def test_tokens_of_a_cache_have_their_own_price() -> None:
         example(model="claude-sonnet-4-5", usage=Usage(prompt_tokens=1000, completion_tokens=10)), PRICES
     )
     assert warm.usd < cold.usd, "a route saves less where the LLM's cache was warm"
+    assert price.cache_usd(usage) == pytest.approx(600 * 2.7 / 1e6)
+    assert costs.Price("m", 3.0, 15.0, "s", "d").cache_usd(usage) == 0 == cold.cache_usd
+    assert (warm + warm).cache_usd == pytest.approx(2 * warm.cache_usd) and warm.cache_usd > 0
 
 
 def test_tool_calls_and_schemas_count() -> None:

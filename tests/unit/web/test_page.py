@@ -77,6 +77,24 @@ def test_a_report_without_a_route_says_so(report: dict[str, Any]) -> None:
     assert "0 tasks were discovered" in render(report)
 
 
+def test_a_run_that_learned_from_nothing_says_so_in_the_first_line_and_why(report: dict[str, Any]) -> None:
+    report["total"] |= {"n_routes": 0, "share_of_code_calls_served": 0.0, "agreement_of_served": None}
+    report["tasks"] = []
+    first = re.compile(r"<h1>(.*?)</h1>", re.DOTALL)
+
+    def headline() -> str:
+        found = first.search(render(report))
+        assert found
+        return found[1]
+
+    assert headline().startswith("Nothing was learned: no task was found in")
+    site = {**report["source"]["sites"][0], "name": "desk/chat", "n_human": 40}
+    report["source"] |= {"n_code_calls": 0, "sites": [{**site, "evidence": "38 of 40 are answered."}]}
+    assert headline().endswith("meant for code. At desk/chat: 38 of 40 are answered.")
+    report["source"] |= {"n_calls": 0, "sites": []}
+    assert headline() == "Nothing was learned: the log has no calls."
+
+
 def test_the_report_and_its_replay_are_in_the_schema(replayed: dict[str, Any]) -> None:
     assert document(validate(replayed)) == replayed
 

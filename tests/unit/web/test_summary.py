@@ -96,3 +96,5 @@ def test_a_run_that_learns_from_nothing_says_so_in_its_first_line(report: dict[s
     report["source"]["n_code_calls"] = 0
     report["nothing_trained_reason"] = "No task can be certified."
     assert shown(report).startswith("Nothing was learned: of")
+    report["source"]["n_code_calls"], report["tasks"] = 5, []
+    assert shown(report).startswith("Nothing was learned: no task was found in 5 calls")

@@ -253,7 +253,7 @@ def _notes(
     expensive = [
         t.task.name
         for t in tasks
-        if t.routed and t.specialist_usd + t.deferred_usd > t.spend.usd - t.llm_usd_left > 0
+        if t.routed and t.specialist_usd + t.deferred_usd + t.cache_usd > t.spend.usd - t.llm_usd_left > 0
     ]
     if expensive:
         notes.append(f"On this machine the specialist costs more than it saves for: {', '.join(expensive)}.")

@@ -180,7 +180,8 @@ def _costs_more(share: float, errors: float, route_usd: float, costs: cert.CallC
     return (
         f"certified, but the route would cost more than it saves: a call costs {costs.llm_usd:.2g} USD with the LLM and "
         f"{route_usd:.2g} USD with the route, which serves {share:.1%} (specialist {costs.specialist_usd:.2g}, LLM for the "
-        f"others {(1 - share) * costs.llm_usd:.2g}, audits {audits:.2g}, wrong answers {errors * costs.error_usd:.2g})"
+        f"others {(1 - share) * costs.llm_usd:.2g}, its colder cache {cert.colder_cache_usd(costs.cache_usd, share):.2g}, audits "
+        f"{audits:.2g}, wrong answers {errors * costs.error_usd:.2g})"
     )
 
 

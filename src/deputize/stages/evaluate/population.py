@@ -29,7 +29,7 @@ from deputize.core.contracts import agree, answer_of, commonest_answer
 from deputize.core.records import Answer, Call, Example, Request, RequestLimits, Split, Task
 from deputize.core.template_key import TemplateKeys
 from deputize.router.request_limits import RequestFacts, facts_of, limits_of, only_llm_reason, outside_of_call
-from deputize.scoring.costs import Prices, spend_of
+from deputize.scoring.costs import Prices, Spend, spend_of
 from deputize.stages.evaluate.unrouted_calls import UnroutedCalls
 from deputize.wire.chat_request import pinned_reason, request_of
 
@@ -62,6 +62,8 @@ class PopulationCall(msgspec.Struct, frozen=True, gc=False):
     """The LLM's answer is the one that it gives most often in training."""
     repeated: tuple[str, ...] = ()
     """Ids of the LLM's other answers to the same request."""
+    cache_usd: float = 0.0
+    """What the LLM was cheaper by thanks to its provider's cache."""
 
 
 class Population:
@@ -152,6 +154,7 @@ def read_population(raw: RawCalls, curated: Curated, discovered: Discovered, pri
             continue
         unrouted.belongs(call, task_id)
         facts[task_id].append(facts_of(call, call.origin or place.group or place.episode or call.id))
+        spent = _spend(call, prices)
         calls_of[task_id].append(
             PopulationCall(
                 call_id=call.id,
@@ -160,7 +163,8 @@ def read_population(raw: RawCalls, curated: Curated, discovered: Discovered, pri
                 audience=place.audience,
                 split=place.split,
                 is_asked=bool(live) and request is not None,
-                llm_usd=_usd(call, prices),
+                llm_usd=spent.usd,
+                cache_usd=spent.cache_usd,
                 is_commonest=agree(
                     commonest[task_id], answer_of(call.response, task.contract), task.contract
                 ),
@@ -228,7 +232,5 @@ def _commonest(curated: Curated, discovered: Discovered, task: Task) -> Answer |
     return commonest_answer((a for a in answers if a is not None), task.contract)
 
 
-def _usd(call: Call, prices: Prices) -> float:
-    return spend_of(
-        call.model, call.usage, call.cost_usd, call.messages, call.tools, call.response, prices
-    ).usd
+def _spend(call: Call, prices: Prices) -> Spend:
+    return spend_of(call.model, call.usage, call.cost_usd, call.messages, call.tools, call.response, prices)

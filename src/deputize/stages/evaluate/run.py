@@ -353,7 +353,8 @@ class TaskEvaluation:
         task, calls = self.calls.task, self.calls.split("calibration")
         n_cores = 1 if chosen.specialist.is_fast else os.cpu_count() or 1
         return cert.CallCosts(
-            llm_usd=sum(c.llm_usd for c in calls) / len(calls) if calls else 0.0,
+            llm_usd=sum(c.llm_usd for c in calls) / max(1, len(calls)),
+            cache_usd=sum(c.cache_usd for c in calls) / max(1, len(calls)),
             specialist_usd=self.context.prices.specialist_usd(chosen.seconds_alone, n_cores),
             audit_share=self.context.audit_share,
             error_usd=self.config.error_usd_of(task.id, task.name),

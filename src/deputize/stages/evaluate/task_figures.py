@@ -22,6 +22,7 @@ from deputize.core.report_schema import (
 )
 from deputize.core.task_results import TaskResult
 from deputize.core.text_measures import TextMeasure
+from deputize.scoring.certificates import colder_cache_usd
 from deputize.scoring.costs import Prices, Spend, llm_spend
 from deputize.scoring.monitor import allowed_loss, comparisons_to_gain
 
@@ -67,6 +68,7 @@ class TaskFigures:
         # an audit asks the LLM what a specialist has answered already
         n_answers = 2 if certificate is not None and certificate.kind == "not_worse_than_repeats" else 1
         self.audit_usd = audit_share * n_answers * self.spend.usd * self.share_of_cost_served
+        self.cache_usd = float(colder_cache_usd(self.spend.cache_usd, self.share_served))
         self.promotion_usd = (
             self._promotion_usd(certificate, asked_usd, n_answers) if certificate is not None else 0.0
         )
@@ -130,10 +132,15 @@ class TaskFigures:
             median_llm_latency_ms=_median(e.latency_ms for e in self.code_calls),
             cost=ReportTaskCost(
                 llm_only_usd=self.spend.usd,
-                routed_usd=self.llm_usd_left + self.specialist_usd + self.deferred_usd + self.audit_usd,
+                routed_usd=self.llm_usd_left
+                + self.specialist_usd
+                + self.deferred_usd
+                + self.audit_usd
+                + self.cache_usd,
                 specialist_usd=self.specialist_usd,
                 deferred_usd=self.deferred_usd,
                 audit_usd=self.audit_usd,
+                cache_usd=self.cache_usd,
             ),
             methods=result.methods,
             curve=result.curve,

@@ -46,7 +46,8 @@ def totals(
     deferred_usd = sum(t.deferred_usd for t in tasks)
     llm_usd = whole.usd - sum(t.spend.usd - t.llm_usd_left for t in tasks)
     audit_usd = sum(t.audit_usd for t in tasks)
-    routed_usd = llm_usd + specialist_usd + deferred_usd + audit_usd
+    cache_usd = sum(t.cache_usd for t in tasks)
+    routed_usd = llm_usd + specialist_usd + deferred_usd + audit_usd + cache_usd
     return ReportTotal(
         n_code_calls=n_code_calls,
         n_routes=sum(t.routed for t in tasks),
@@ -62,6 +63,7 @@ def totals(
             training_usd=training_usd,
             promotion_usd=promotion_usd,
             audit_usd=audit_usd,
+            cache_usd=cache_usd,
             audit_share=audit_share,
             llm_usd=llm_usd,
             break_even_calls=break_even_calls(training_usd + promotion_usd, (whole.usd - routed_usd) / n),

@@ -88,6 +88,7 @@ SHAPE: dict[str, Any] = {
             "training_usd": NUMBER,
             "promotion_usd": NUMBER,
             "audit_usd": NUMBER,
+            "cache_usd": NUMBER,
             "audit_share": NUMBER,
         },
         "energy": dict,
@@ -196,7 +197,11 @@ def test_totals_are_weighted_by_calls_and_count_unrouted_tasks(world: Make) -> N
     cost = report["total"]["cost"]
     assert cost["llm_only_usd"] == pytest.approx(4000 * (500 * 2.5 + 20 * 10) / 1e6)
     assert cost["routed_usd"] == pytest.approx(
-        cost["llm_usd"] + cost["specialist_usd"] + cost["deferred_usd"] + cost["audit_usd"]
+        cost["llm_usd"]
+        + cost["specialist_usd"]
+        + cost["deferred_usd"]
+        + cost["audit_usd"]
+        + cost["cache_usd"]
     )
     assert sum(t["cost"]["llm_only_usd"] for t in report["tasks"]) == pytest.approx(cost["llm_only_usd"])
     assert cost["audit_usd"] > 0 and cost["audit_share"] == 0.02

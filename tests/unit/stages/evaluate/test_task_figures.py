@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from deputize.core.artifacts import Candidate, Finetuned, Selected
+from deputize.core.records import Usage
 from deputize.core.task_results import TaskResult
 from deputize.scoring.costs import load_prices
 from deputize.stages.evaluate.task_figures import TaskFigures
@@ -53,6 +54,24 @@ def test_a_served_task_pays_the_specialist_at_every_call_and_the_llm_at_the_rest
     assert (
         one.audit_usd == pytest.approx(0.02 * one.spend.usd * one.share_of_cost_served) and one.audit_usd > 0
     )
+
+
+def test_a_warm_cache_that_a_route_gives_up_is_counted(world: Callable[..., Any]) -> None:
+    w = world()
+    (result,) = w.run(clock=lambda: 0.0)
+    cold = figures(w, result)
+    warm_usage = Usage(prompt_tokens=1000, completion_tokens=10, cached_tokens=800)
+    examples = [
+        msgspec.structs.replace(e, usage=warm_usage, cost_usd=None, model="claude-sonnet-4-5")
+        for e in w.curated.examples
+    ]
+    warm = TaskFigures(w.discovered.tasks[0], examples, result, w.finetuned.specialists, PRICES, 2)
+    assert cold.cache_usd == 0 < warm.cache_usd
+    share = warm.share_served
+    assert warm.cache_usd == pytest.approx(warm.spend.cache_usd * share * (1 - share))
+    cost = warm.entry(3000, warm.spend.usd, NOTHING, w.finetuned).cost
+    parts = (warm.llm_usd_left, cost.specialist_usd, cost.deferred_usd, cost.audit_usd, cost.cache_usd)
+    assert cost.routed_usd == pytest.approx(sum(parts))
 
 
 def test_without_held_out_calls_the_share_is_the_calibrated_one(world: Callable[..., Any]) -> None:
