@@ -7,9 +7,9 @@ References:
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from deputize.core.errors import BadInput, MissingExtra
 from deputize.core.records import Audience
@@ -17,9 +17,6 @@ from deputize.listen.returned_replies import plain, reply_of
 from deputize.wire.events import Completion
 from deputize.wire.registry import RESPONSES
 from deputize.wire.responses_parser import usage_event
-
-if TYPE_CHECKING:
-    from deputize.listen.listener import Listener
 
 _ASKED = (
     "instructions",
@@ -36,8 +33,8 @@ _ASKED = (
 class SpanRecorder:
     """The processor. Spans of responses, generations and functions become calls; those of one trace are one episode."""
 
-    def __init__(self, listener: Listener, site: str = "", audience: Audience = "unknown") -> None:
-        self._listener, self._site, self._audience = listener, site, audience
+    def __init__(self, record: Callable[..., None], site: str = "", audience: Audience = "unknown") -> None:
+        self._record_call, self._site, self._audience = record, site, audience
 
     def on_trace_start(self, trace: Any) -> None:
         """Nothing: a trace is known by the id that its spans carry."""
@@ -63,7 +60,7 @@ class SpanRecorder:
         status = 500 if span.error else 200
         site = fields.pop("site", "") or self._site
         audience = fields.pop("audience", self._audience)
-        self._listener.record(
+        self._record_call(
             ms=_milliseconds(span),
             episode=span.trace_id,
             site=site,
@@ -79,8 +76,8 @@ class SpanRecorder:
         """Nothing is kept back."""
 
 
-def agents_processor(listener: Listener, site: str, audience: Audience) -> Any:
-    """A tracing processor that records into a listener.
+def agents_processor(record: Callable[..., None], site: str, audience: Audience) -> Any:
+    """A tracing processor that records by `Listener.record`.
 
     Raises:
         MissingExtra: openai-agents is not installed.
@@ -89,7 +86,7 @@ def agents_processor(listener: Listener, site: str, audience: Audience) -> Any:
         from agents.tracing import TracingProcessor
     except ImportError:
         raise MissingExtra.package("openai-agents", "agents") from None
-    return type("DeputizeTracingProcessor", (SpanRecorder, TracingProcessor), {})(listener, site, audience)
+    return type("DeputizeTracingProcessor", (SpanRecorder, TracingProcessor), {})(record, site, audience)
 
 
 def _response(data: Any) -> dict[str, Any] | None:

@@ -7,15 +7,12 @@ References:
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from deputize.core.answer_params import PLAIN
 from deputize.core.errors import MissingExtra
 from deputize.core.records import Audience, Message, Usage
-
-if TYPE_CHECKING:
-    from deputize.listen.listener import Listener
 
 _SESSION_FIELDS = ("session_id", "thread_id", "conversation_id")
 _FINISH_REASONS = {
@@ -32,8 +29,8 @@ class RunRecorder:
     run_inline = True
     """On the caller's thread, where the episode of a listener is known, also where the chain is asynchronous."""
 
-    def __init__(self, listener: Listener, site: str = "", audience: Audience = "unknown") -> None:
-        self._listener, self._site, self._audience = listener, site, audience
+    def __init__(self, record: Callable[..., None], site: str = "", audience: Audience = "unknown") -> None:
+        self._record_call, self._site, self._audience = record, site, audience
         self._episodes: dict[Any, str] = {}
         """Run under way -> its episode."""
         self._begun: dict[Any, tuple[float, dict[str, Any]]] = {}
@@ -142,11 +139,11 @@ class RunRecorder:
         begun = self._begun.pop(run_id, None)
         if begun is not None:
             started, known = begun
-            self._listener.record(ms=(time.perf_counter() - started) * 1000, **known, **fields)
+            self._record_call(ms=(time.perf_counter() - started) * 1000, **known, **fields)
 
 
-def langchain_handler(listener: Listener, site: str, audience: Audience) -> Any:
-    """A callback handler that records into a listener.
+def langchain_handler(record: Callable[..., None], site: str, audience: Audience) -> Any:
+    """A callback handler that records by `Listener.record`.
 
     Raises:
         MissingExtra: langchain-core is not installed.
@@ -156,7 +153,7 @@ def langchain_handler(listener: Listener, site: str, audience: Audience) -> Any:
     except ImportError:
         raise MissingExtra.package("langchain-core", "langchain") from None
     kind = type("DeputizeCallbackHandler", (RunRecorder, BaseCallbackHandler), {})
-    return kind(listener, site, audience)
+    return kind(record, site, audience)
 
 
 def _openai_messages(messages: Sequence[Any]) -> list[Message]:

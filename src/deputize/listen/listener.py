@@ -196,7 +196,7 @@ class Listener:
         Raises:
             MissingExtra: langchain-core is not installed.
         """
-        return langchain_handler(self, site, audience)
+        return langchain_handler(self.record, site, audience)
 
     def agents_processor(self, *, site: str = "", audience: Audience = "unknown") -> Any:
         """A tracing processor that records the model and tool calls of the OpenAI Agents SDK.
@@ -204,7 +204,7 @@ class Listener:
         Raises:
             MissingExtra: openai-agents is not installed.
         """
-        return agents_processor(self, site, audience)
+        return agents_processor(self.record, site, audience)
 
     def record(self, *, ms: float, within: _Episode | None = None, episode: str = "", **fields: Any) -> None:
         """Records one call, for programs that know its parts.
