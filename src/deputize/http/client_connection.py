@@ -155,8 +155,10 @@ class ClientConnection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self.head_done:  # else: a trailer, which nobody reads
             key = name.decode("latin-1").lower()
-            self.headers.append((key, value.decode("latin-1")))
+            self.headers.append((key, value.rstrip(b" \t").decode("latin-1")))
             if key == "content-length" or key == "transfer-encoding":
+                if key == "transfer-encoding" and self.headers[-1][1].lower() != "chunked":
+                    raise ValueError("a coding that nobody asked for")  # to the parser, which gives up
                 if self._framed:
                     self._broken = True
                 self._framed = True

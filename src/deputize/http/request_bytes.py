@@ -41,15 +41,26 @@ def head_without_upgrade(method: bytes, url: bytes, headers: Mapping[str, str]) 
 
 
 def headers_of(raw: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
-    """The headers of a head by their lower-case names; the values of one name as one list."""
-    headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in raw}
+    """The headers of a head by their lower-case names, without blanks behind their values; the values of one name as one list."""
+    headers = {name.decode("latin-1").lower(): value.rstrip(b" \t").decode("latin-1") for name, value in raw}
     if len(headers) == len(raw):
         return headers
     headers = {}
     for name, value in raw:
-        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        key, text = name.decode("latin-1").lower(), value.rstrip(b" \t").decode("latin-1")
         headers[key] = f"{headers[key]}, {text}" if key in headers else text
     return headers
+
+
+def head_fault(headers: Mapping[str, str], *, needs_host: bool) -> str:
+    """Why a head that the parser has taken leaves open whom it is for or where its body ends; "" where it does not."""
+    host = headers.get("host")
+    if "," in host if host is not None else needs_host:
+        return "The request must name its host once."
+    # another server might end the body where one of several codings ends
+    if "transfer-encoding" in headers and headers["transfer-encoding"].lower() != "chunked":
+        return "The only transfer-encoding that is taken is chunked, once."
+    return ""
 
 
 def n_head_bytes(url: bytes, raw: Sequence[tuple[bytes, bytes]]) -> int:

@@ -14,10 +14,10 @@ from typing import Protocol, cast
 
 import httptools
 
+from deputize.http import request_bytes
 from deputize.http.admission import Admit, Admitted, SharedBudget
 from deputize.http.handler import HttpReply
 from deputize.http.limits import Limits
-from deputize.http.request_bytes import end_of_part, head_without_upgrade, headers_of, n_head_bytes
 from deputize.http.response_writer import CONTINUE, ResponseWriter
 
 log = logging.getLogger("deputize.gateway")
@@ -210,7 +210,7 @@ class ServerConnection(asyncio.BufferedProtocol):
                 self._keep_unread(data[start:])
                 return
             left = self._left if self._head_done else -1
-            stop = end_of_part(data, start, n_left=left, tail=self._tail)
+            stop = request_bytes.end_of_part(data, start, n_left=left, tail=self._tail)
             self._feed(data if start == 0 and stop == end else data[start:stop])
             start = stop
 
@@ -243,7 +243,7 @@ class ServerConnection(asyncio.BufferedProtocol):
             # a WebSocket handshake cannot go on in HTTP, and clients with another way take it at this status
             self._refuse(426, "The gateway answers over HTTP; it has no WebSocket.")
             return
-        head = head_without_upgrade(method, self._url, headers)
+        head = request_bytes.head_without_upgrade(method, self._url, headers)
         self._parser = httptools.HttpRequestParser(self)
         self._n_raw = 0
         self._begun, self._tail, self._head_done = False, b"", False
@@ -309,9 +309,9 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._head_done = True
         limits, raw = self._server.limits, self._raw_headers
         self._raw_headers = []
-        headers = self._headers = headers_of(raw)
+        headers = self._headers = request_bytes.headers_of(raw)
         # of the head's last piece the rest is body
-        if self._n_raw > limits.max_head_bytes < n_head_bytes(self._url, raw):
+        if self._n_raw > limits.max_head_bytes < request_bytes.n_head_bytes(self._url, raw):
             self._refuse(431, "The head of the request is too large.")
             return
         parser = self._parser
@@ -320,9 +320,8 @@ class ServerConnection(asyncio.BufferedProtocol):
         if not self._chunks_ok and version != "1.0":
             self._refuse(400, "The gateway speaks HTTP/1.1.")
             return
-        host = headers.get("host")
-        if "," in host if host is not None else self._chunks_ok:
-            self._refuse(400, "The request must name its host once.")
+        if fault := request_bytes.head_fault(headers, needs_host=self._chunks_ok):
+            self._refuse(400, fault)
             return
         if parser.should_upgrade():
             return  # a wish to change the protocol is declined first

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from deputize.http.request_bytes import end_of_part, head_without_upgrade, headers_of, n_head_bytes
+from deputize.http.request_bytes import (
+    end_of_part,
+    head_fault,
+    head_without_upgrade,
+    headers_of,
+    n_head_bytes,
+)
 
 ONE = b"GET /a HTTP/1.1\r\nhost: h\r\n\r\n"
 
@@ -41,3 +47,26 @@ def test_headers_of_one_name_are_one_list() -> None:
 
 def test_the_length_of_a_head() -> None:
     assert n_head_bytes(b"/a", [(b"host", b"h"), (b"x", b"")]) == len(b"/a") + len(b"host: h\r\nx: \r\n")
+
+
+def test_blanks_behind_a_value_do_not_belong_to_it() -> None:
+    raw = [(b"A", b"1 \t"), (b"B", b" x y "), (b"a", b"2 ")]
+    assert headers_of(raw) == {"a": "1, 2", "b": " x y"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "needs_host", "fault"),
+    [
+        ({"host": "h"}, True, ""),
+        ({}, False, ""),
+        ({}, True, "host"),
+        ({"host": "h, i"}, True, "host"),
+        ({"host": "h", "transfer-encoding": "Chunked"}, True, ""),
+        ({"host": "h", "transfer-encoding": "x, chunked"}, True, "transfer-encoding"),
+        ({"host": "h", "transfer-encoding": "chunked, chunked"}, True, "transfer-encoding"),
+        ({"host": "h", "transfer-encoding": ""}, True, "transfer-encoding"),
+    ],
+)
+def test_heads_that_leave_something_open(headers: dict[str, str], needs_host: bool, fault: str) -> None:
+    found = head_fault(headers, needs_host=needs_host)
+    assert (fault in found) if fault else not found
