@@ -25,6 +25,7 @@ from sklearn.pipeline import FeatureUnion
 
 from benchmarks import table
 from deputize.scoring import certificates as cert
+from deputize.scoring.call_costs import CallCosts, expected_usd
 from deputize.scoring.costs import load_prices
 from deputize.scoring.intervals import coverage_at, curve
 
@@ -304,8 +305,8 @@ def signal_rows(
             )
             served = float(s.share_S.mean())
             # double spend: the specialist is asked at every call, the LLM at those it does not serve
-            costs = cert.CallCosts(pool.llm_usd, pool.specialist_usd)
-            usd = float(cert.expected_usd(served, 0.0, costs))
+            costs = CallCosts(pool.llm_usd, pool.specialist_usd)
+            usd = float(expected_usd(served, 0.0, costs))
             out.append(
                 {
                     "epsilon": epsilon,

@@ -20,6 +20,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import bdtr, bdtrc
 
+from deputize.scoring.call_costs import CallCosts, expected_usd
+
 Floats: TypeAlias = NDArray[np.float64]
 CertificateKind = Literal["not_worse_than_llm", "not_worse_than_repeats"]
 """not_worse_than_llm: over all calls at most epsilon worse than the LLM; not_worse_than_repeats: the same, with the LLM's disagreement with its own
@@ -298,22 +300,6 @@ def family_levels(
             levels[k] += levels[done] / len(waiting)
 
 
-@dataclass(frozen=True)
-class CallCosts:
-    """Costs of one call of a task, in US dollars."""
-
-    llm_usd: float
-    """Of the LLM."""
-    specialist_usd: float
-    """Of the specialist, asked alone."""
-    audit_share: float = 0.0
-    """Share of the served calls for which the LLM is asked as well."""
-    error_usd: float = 0.0
-    """Price of a served answer that is not the LLM's."""
-    cache_usd: float = 0.0
-    """What the LLM is cheaper by thanks to its provider's cache, which is colder where calls are served."""
-
-
 def cheapest(verdict: SequenceTest, share_served_L: ArrayLike, costs: CallCosts) -> int | None:
     """The index of the certified threshold with the least expected cost of a call; None where none is certified.
 
@@ -324,40 +310,6 @@ def cheapest(verdict: SequenceTest, share_served_L: ArrayLike, costs: CallCosts)
     share_L = np.asarray(share_served_L, dtype=float)[: verdict.n_passed]
     errors_L = verdict.n_errors_L[: verdict.n_passed] / max(1, verdict.n_units)
     return int(np.argmin(np.round(expected_usd(share_L, errors_L, costs), 15)))
-
-
-def expected_usd(share_served_L: ArrayLike, errors_L: ArrayLike, costs: CallCosts) -> Floats:
-    """Expected cost of one call of a route in US dollars.
-
-    The specialist always runs, the LLM when the call is not served or is audited, calls left to it find its cache colder, and
-    a wrong answer has its price.
-
-    Args:
-        share_served_L: share of the calls that are served.
-        errors_L: share of the calls that are served and wrong.
-        costs: of one call.
-    """
-    share_L = np.asarray(share_served_L, dtype=float)
-    asked_L = 1 - share_L + costs.audit_share * share_L
-    wrong_usd = np.asarray(errors_L, dtype=float) * costs.error_usd
-    return (
-        costs.specialist_usd
-        + asked_L * costs.llm_usd
-        + colder_cache_usd(costs.cache_usd, share_L)
-        + wrong_usd
-    )
-
-
-def colder_cache_usd(cache_usd: float, share_served_L: ArrayLike) -> Floats:
-    """Cost of the provider's cache that calls left to the LLM no longer find, since those before them are served.
-
-    Args:
-        cache_usd: what the calls are cheaper by where all of them go to the LLM.
-        share_served_L: share of them that is served: so likely is it that the call before was, and the cache is not warm.
-    """
-    share_L = np.asarray(share_served_L, dtype=float)
-    colder_L: Floats = cache_usd * share_L * (1 - share_L)
-    return colder_L
 
 
 def contradicted_p(difference_N: ArrayLike, epsilon: float) -> float:

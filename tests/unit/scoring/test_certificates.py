@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deputize.scoring import certificates as c
+from deputize.scoring.call_costs import CallCosts, expected_usd
 
 
 @pytest.mark.parametrize(("epsilon", "n"), [(0.10, 29), (0.05, 59), (0.02, 149), (0.01, 299)])
@@ -171,31 +172,25 @@ def test_cheapest_counts_the_double_spend() -> None:
     rng = np.random.default_rng(0)
     v = c.certify("not_worse_than_llm", rng.random(400), np.zeros(400, bool), [0.9, 0.5, 0.1], 0.02, 0.05)
     assert v.n_passed == 3
-    costs = c.CallCosts(llm_usd=1.0, specialist_usd=0.1)
+    costs = CallCosts(llm_usd=1.0, specialist_usd=0.1)
     assert c.cheapest(v, [0.1, 0.5, 0.9], costs) == 2
     assert c.cheapest(v, [0.1, 0.5, 0.5], costs) == 1  # as cheap and stricter
-    assert c.expected_usd([0.0, 1.0], 0.0, costs).tolist() == pytest.approx([1.1, 0.1])
+    assert expected_usd([0.0, 1.0], 0.0, costs).tolist() == pytest.approx([1.1, 0.1])
     worse = c.certify("not_worse_than_llm", rng.random(400), np.ones(400, bool), [0.01], 0.02, 0.05)
     assert c.cheapest(worse, [1.0], costs) is None
 
 
-def test_calls_that_are_left_to_the_llm_find_its_cache_colder() -> None:
-    costs = c.CallCosts(llm_usd=1.0, specialist_usd=0.1, cache_usd=0.8)
-    assert c.expected_usd([0.0, 0.5, 1.0], 0.0, costs).tolist() == pytest.approx([1.1, 0.1 + 0.5 + 0.2, 0.1])
-    assert float(c.colder_cache_usd(0.8, 0.25)) == pytest.approx(0.8 * 0.75 * 0.25)
-
-
 def test_audits_and_wrong_answers_cost_too() -> None:
-    costs = c.CallCosts(llm_usd=1.0, specialist_usd=0.1, audit_share=0.5, error_usd=20.0)
-    assert c.expected_usd([0.0, 1.0], [0.0, 0.01], costs).tolist() == pytest.approx([1.1, 0.1 + 0.5 + 0.2])
+    costs = CallCosts(llm_usd=1.0, specialist_usd=0.1, audit_share=0.5, error_usd=20.0)
+    assert expected_usd([0.0, 1.0], [0.0, 0.01], costs).tolist() == pytest.approx([1.1, 0.1 + 0.5 + 0.2])
     wrong = np.zeros(400, bool)
     wrong[:6] = True  # all of them among the less sure
     confidence = np.where(np.arange(400) < 100, 0.3, 0.9)
     v = c.certify("not_worse_than_llm", confidence, wrong, [0.8, 0.2], 0.05, 0.05)
     assert v.n_passed == 2
-    free = c.CallCosts(llm_usd=1.0, specialist_usd=0.0)
+    free = CallCosts(llm_usd=1.0, specialist_usd=0.0)
     assert c.cheapest(v, [0.75, 1.0], free) == 1
-    assert c.cheapest(v, [0.75, 1.0], c.CallCosts(1.0, 0.0, error_usd=50.0)) == 0, (
+    assert c.cheapest(v, [0.75, 1.0], CallCosts(1.0, 0.0, error_usd=50.0)) == 0, (
         "6 errors at 50 for 100 calls at 1"
     )
 

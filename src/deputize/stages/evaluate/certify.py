@@ -23,6 +23,7 @@ from deputize.core.deadline import Deadline
 from deputize.core.ood_detector_power import OutOfDistributionDetectorPower
 from deputize.core.records import Certificate, RequestLimits
 from deputize.scoring import certificates as cert
+from deputize.scoring.call_costs import CallCosts, colder_cache_usd, expected_usd
 from deputize.scoring.ledger import digests
 from deputize.stages.evaluate.evaluated_method import EvaluatedMethod
 from deputize.stages.evaluate.evaluation import Evaluation
@@ -134,7 +135,7 @@ def attempt(
     grid_L: cert.Floats,
     epsilon: float,
     delta: float,
-    costs: cert.CallCosts,
+    costs: CallCosts,
     *,
     served_limit: float | None = None,
 ) -> CertificateAttempt:
@@ -166,7 +167,7 @@ def attempt(
         )
         return CertificateAttempt(sequence, None, 0.0, reason, n_repeated)
     errors = int(sequence.n_errors_L[index]) / sequence.n_units
-    route_usd = float(cert.expected_usd(share_L[index], errors, costs))
+    route_usd = float(expected_usd(share_L[index], errors, costs))
     if route_usd >= costs.llm_usd:
         return CertificateAttempt(
             sequence, None, 0.0, _costs_more(share_L[index], errors, route_usd, costs), n_repeated
@@ -174,13 +175,13 @@ def attempt(
     return CertificateAttempt(sequence, index, share_L[index], "", n_repeated)
 
 
-def _costs_more(share: float, errors: float, route_usd: float, costs: cert.CallCosts) -> str:
+def _costs_more(share: float, errors: float, route_usd: float, costs: CallCosts) -> str:
     """Why a certified route is not worth it, with the numbers."""
     audits = share * costs.audit_share * costs.llm_usd
     return (
         f"certified, but the route would cost more than it saves: a call costs {costs.llm_usd:.2g} USD with the LLM and "
         f"{route_usd:.2g} USD with the route, which serves {share:.1%} (specialist {costs.specialist_usd:.2g}, LLM for the "
-        f"others {(1 - share) * costs.llm_usd:.2g}, its colder cache {cert.colder_cache_usd(costs.cache_usd, share):.2g}, audits "
+        f"others {(1 - share) * costs.llm_usd:.2g}, its colder cache {colder_cache_usd(costs.cache_usd, share):.2g}, audits "
         f"{audits:.2g}, wrong answers {errors * costs.error_usd:.2g})"
     )
 

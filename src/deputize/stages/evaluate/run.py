@@ -31,6 +31,7 @@ from deputize.core.records import Task
 from deputize.core.task_results import EvaluationFacts, FullAnswers, MethodRow, TaskResult
 from deputize.scoring import certificates as cert
 from deputize.scoring import ledger
+from deputize.scoring.call_costs import CallCosts
 from deputize.scoring.costs import load_prices
 from deputize.scoring.intervals import curve
 from deputize.stages.evaluate import certify, rows
@@ -197,7 +198,7 @@ class MethodDecision:
     spending: DeltaSpending
     attempts: dict[float, CertificateAttempt]
     """By epsilon."""
-    costs: cert.CallCosts
+    costs: CallCosts
     full_answers: FullAnswers | None
 
 
@@ -348,11 +349,11 @@ class TaskEvaluation:
                 )
             decision.attempts[config.epsilon] = together
 
-    def _costs(self, chosen: EvaluatedMethod) -> cert.CallCosts:
+    def _costs(self, chosen: EvaluatedMethod) -> CallCosts:
         """Cost of one call of the task, the specialist asked alone as it is live."""
         task, calls = self.calls.task, self.calls.split("calibration")
         n_cores = 1 if chosen.specialist.is_fast else os.cpu_count() or 1
-        return cert.CallCosts(
+        return CallCosts(
             llm_usd=sum(c.llm_usd for c in calls) / max(1, len(calls)),
             cache_usd=sum(c.cache_usd for c in calls) / max(1, len(calls)),
             specialist_usd=self.context.prices.specialist_usd(chosen.seconds_alone, n_cores),

@@ -22,7 +22,7 @@ from deputize.core.report_schema import (
 )
 from deputize.core.task_results import TaskResult
 from deputize.core.text_measures import TextMeasure
-from deputize.scoring.certificates import colder_cache_usd
+from deputize.scoring.call_costs import colder_cache_usd
 from deputize.scoring.costs import Prices, Spend, llm_spend
 from deputize.scoring.monitor import allowed_loss, comparisons_to_gain
 

@@ -12,7 +12,7 @@ from tests.unit.stages.evaluate.conftest import Clock, Slow, split_of
 from deputize.core.config import Convert
 from deputize.core.deadline import Deadline
 from deputize.core.records import RequestLimits
-from deputize.scoring.certificates import CallCosts
+from deputize.scoring.call_costs import CallCosts
 from deputize.scoring.costs import load_prices
 from deputize.scoring.ledger import digests
 from deputize.stages.evaluate import certify
