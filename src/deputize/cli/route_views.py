@@ -12,8 +12,9 @@ from deputize.cli.ids import whole_id
 from deputize.cli.rights import tenant_of
 from deputize.cli.terminal import Terminal, pass_terminal
 from deputize.core.certificate_age import DAY_S, expired
+from deputize.core.contracts import measures_of
 from deputize.core.errors import BadInput
-from deputize.core.records import Certificate, Route, RouteFile
+from deputize.core.records import Certificate, Contract, Route, RouteFile
 from deputize.store.access.roles import Right, may
 
 if TYPE_CHECKING:
@@ -47,6 +48,15 @@ def state_words(one: Route) -> str:
     return f"{one.state}, {one.share:.0%} of its calls" if one.state == "canary" else one.state
 
 
+def _comparison(contract: Contract) -> str:
+    """The fields that no comparison looks at, and the texts that need only be close; "-" where there are none."""
+    measured = [(f.name, f.measure) for f in contract.fields] + [("", contract.measure)]
+    close = [
+        f"{name} only by {measure.in_words()}".strip() for name, measure in measured if measure is not None
+    ]
+    return ", ".join([*contract.uncompared, *close]) or "-"
+
+
 def route_row(one: Route) -> dict[str, object]:
     """A route as JSON shows it."""
     certificate = msgspec.to_builtins(one.certificate) if one.certificate else None
@@ -61,6 +71,7 @@ def route_row(one: Route) -> dict[str, object]:
         "specialist": one.specialist,
         "certificate": certificate,
         "uncompared": one.contract.uncompared,
+        "measures": measures_of(one.contract),
     }
 
 
@@ -125,7 +136,7 @@ def list_routes(terminal: Terminal, /) -> None:
             f"{r.certificate.kind} {r.certificate.epsilon:g}/{r.certificate.delta:g}"
             if r.certificate
             else "none",
-            ", ".join(r.contract.uncompared) or "-",
+            _comparison(r.contract),
             _calibrated_on(r),
             _valid(r, time.time()),
             _detector(r.certificate),

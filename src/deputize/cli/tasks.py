@@ -22,6 +22,7 @@ from deputize.home import Home
 
 if TYPE_CHECKING:
     from deputize.pipeline.run_edits import Edited
+    from deputize.stages.cluster.measure_figures import MeasureFigures
     from deputize.stages.cluster.task_edits import Edit
 
 Changed: TypeAlias = "tuple[Discovered, Edit, Task | list[Task]]"
@@ -183,19 +184,27 @@ def set_measure(
     chosen = None
     if measure != "exact" and level is not None:
         chosen = TextMeasure(name=cast(MeasureName, measure), level=level)
-    _edit(
+    done = _edit(
         terminal,
         lambda d, c, id: task_edits.set_measure(d, c.examples, id, name, chosen, at=time.time()),
         (task_id,),
         tenant,
         tuple(filter(None, (name, measure, "" if level is None else f"{level:g}"))),
     )
+    if chosen is not None:
+        found = _measured(
+            terminal.home, done.run_id, done.discovered, _whole(done, task_id), chosen.name, name
+        )
+        if found.different_requests is not None and found.different_requests[1] >= chosen.level:
+            terminal.note(
+                f"A tenth of the replies to different requests are that close too ({found.different_requests[1]:.2f}): at this "
+                "level agreement says little. Take a higher one."
+            )
 
 
 def _show_measure(terminal: Terminal, given: str, measure: MeasureName, name: str, tenant: str) -> None:
     """The closeness of the replies of a task in the newest run."""
-    from deputize.pipeline.run import Run, latest_run, read_state
-    from deputize.stages.cluster.measure_figures import measure_figures
+    from deputize.pipeline.run import latest_run
     from deputize.stages.cluster.task_edits import find
 
     home = terminal.home
@@ -205,9 +214,7 @@ def _show_measure(terminal: Terminal, given: str, measure: MeasureName, name: st
         raise UsageError(
             f"{task.id}: a measure compares texts, and its replies are none. Name a field of them with --field."
         )
-    curated = Run(home, read_state(home, latest_run(home, tenant or None) or "")).load_curated()
-    mine = [e for e in curated.examples if discovered.assignment.get(e.call_id) == task.id]
-    found = measure_figures(mine, task.contract, measure, name)
+    found = _measured(home, latest_run(home, tenant or None) or "", discovered, task.id, measure, name)
 
     def show() -> None:
         for what, n, values, low in (
@@ -216,9 +223,25 @@ def _show_measure(terminal: Terminal, given: str, measure: MeasureName, name: st
         ):
             said = f"{values[0]:.2f} at the median, {low} {values[1]:.2f}" if values else "none to compare"
             terminal.say(f"Replies to {what} ({n} pairs): {said}")
-        terminal.note("Nothing was changed. A level between the two, set with --level, tells answers apart.")
+        terminal.note(
+            "Nothing was changed. A level (--level) above what replies to different requests reach, and at most what the LLM's own "
+            "second answers reach, tells answers apart."
+        )
 
     terminal.result({"task": task.id, "field": name, **msgspec.to_builtins(found)}, show)
+
+
+def _measured(
+    home: Home, run_id: str, discovered: Discovered, task_id: str, measure: MeasureName, name: str
+) -> MeasureFigures:
+    """The closeness of the replies of one task of a run."""
+    from deputize.pipeline.run import Run, read_state
+    from deputize.stages.cluster.measure_figures import measure_figures
+    from deputize.stages.cluster.task_edits import find
+
+    curated = Run(home, read_state(home, run_id)).load_curated()
+    mine = [e for e in curated.examples if discovered.assignment.get(e.call_id) == task_id]
+    return measure_figures(mine, find(discovered, task_id).contract, measure, name)
 
 
 def _edit(

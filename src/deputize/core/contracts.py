@@ -1,7 +1,8 @@
 """The canonical answer of a reply under a contract, the agreement of two answers, and the message of an answer.
 
 One definition serves training, scoring, certification and the live path, so that they cannot drift apart. Two answers
-agree when the messages that `message_of` makes of them say the same: white space and case count everywhere but in
+agree when the messages that `message_of` makes of them say the same, or, where a person has set a measure for a text
+(core.text_measures), when they are close enough. Otherwise white space and case count everywhere but in
 labels, whose white space is folded, and at the end of a text. JSON is compared as JSON: layout and order of keys do not
 count, and numbers are equal when they are of one kind (1 and 1.0 differ) and of one value.
 """

@@ -82,7 +82,7 @@ class ReportField(Record):
     name: str
     """Its key."""
     type: Literal["label", "value", "free"]
-    """label: one of a closed set; value: compared exactly; free: text that is not compared."""
+    """label: one of a closed set; value: compared exactly unless it has a measure; free: text that is not compared."""
     n_labels: int
     """Size of the closed set; 0 for other types."""
     measure: str

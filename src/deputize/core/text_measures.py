@@ -7,8 +7,8 @@ that close. Every measure is symmetric, from 0 (nothing in common) to 1 (the sam
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
-from string import punctuation
 from typing import Final, Literal, get_args
 
 import msgspec
@@ -18,9 +18,17 @@ MEASURES: Final[tuple[MeasureName, ...]] = get_args(MeasureName)
 
 _SPACE: Final = re.compile(r"\s+")
 _TUPLE: Final = re.compile(r"\(([^()]*)\)")
-_BULLET: Final = re.compile(r"^(?:[-*•]|\d+[.)])\s+")
-_IDEOGRAPHS: Final = re.compile(r"([぀-ヿ㐀-鿿豈-﫿가-힯])")
+_BETWEEN_TUPLES: Final = re.compile(r"[\s\[\],;]+")
+_BULLET: Final = re.compile(r"^[-*•]\s+")
+_NUMBER: Final = re.compile(r"^(\d{1,4})[.)]\s+")
+_IDEOGRAPHS: Final = re.compile("([\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff])")
 """Letters of scripts that write no spaces between words: each is a word."""
+_AROUND_WORDS: Final = re.compile(
+    r"^[.,;:?!¡¿…'\"“”„‘’«»()\[\]{}*_`。，、；：？！「」『』（）]+(?=\w)|(?<=\w)[.,;:?!…'\"“”„‘’«»()\[\]{}*_`。，、；：？！「」『』（）]+$"
+)
+"""Punctuation next to a letter or digit; what stands alone, and any other sign, may be an operator."""
+MAX_CHARS = 20_000
+"""Comparing longer texts would take a gateway longer than it may: they agree only where they are the same."""
 _QUOTES: Final = "\"'`“”‘’"
 
 
@@ -46,12 +54,15 @@ _IN_WORDS: Final[dict[MeasureName, str]] = {
 
 
 def are_close(a: str, b: str, measure: TextMeasure) -> bool:
-    """True where two texts agree by a measure. The same text always does."""
-    return a == b or similarity(a, b, measure.name) >= measure.level
+    """True where two texts agree by a measure. The same text always does; of very long ones nothing else."""
+    if a == b:
+        return True
+    return max(len(a), len(b)) <= MAX_CHARS and similarity(a, b, measure.name) >= measure.level
 
 
 def similarity(a: str, b: str, name: MeasureName) -> float:
     """How close two texts are, from 0 to 1."""
+    a, b = unicodedata.normalize("NFC", a), unicodedata.normalize("NFC", b)
     if name == "items":
         return _f1(_items(a), _items(b))
     if name == "words":
@@ -62,24 +73,33 @@ def similarity(a: str, b: str, name: MeasureName) -> float:
 
 
 def _f1(a: Counter[str], b: Counter[str]) -> float:
-    """F1 of two multisets: twice what both have, of what either has. Two empty ones are the same."""
+    """F1 of two multisets: twice what both have, of what either has. Of nothing in either it is 0: it shows nothing."""
     n = a.total() + b.total()
-    return 2 * (a & b).total() / n if n else 1.0
+    return 2 * (a & b).total() / n if n else 0.0
 
 
 def _items(text: str) -> Counter[str]:
-    """The tuples of a text where it has some, else its lines without bullets; white space folded, quotes left aside."""
-    found = _TUPLE.findall(text)
-    if not found:
-        found = [_BULLET.sub("", line.strip()) for line in text.splitlines()]
-    items = (",".join(part.strip().strip(_QUOTES) for part in _folded(one).split(",")) for one in found)
-    return Counter(item for item in items if item.strip(","))
+    """The tuples of a text that consists of tuples, else its lines; white space folded, quotes left aside."""
+    tuples = _TUPLE.findall(text)
+    if tuples and not _BETWEEN_TUPLES.sub("", _TUPLE.sub("", text)):
+        lines = tuples
+    else:
+        lines = _without_bullets([line.strip() for line in text.splitlines() if line.strip()])
+    return Counter(",".join(part.strip().strip(_QUOTES) for part in _folded(one).split(",")) for one in lines)
+
+
+def _without_bullets(lines: list[str]) -> list[str]:
+    """Lines without their bullets, and without their numbers where these count from 1: others may be dates or answers."""
+    numbers = [_NUMBER.match(line) for line in lines]
+    if all(found is not None and int(found[1]) == at for at, found in enumerate(numbers, 1)):
+        return [_NUMBER.sub("", line) for line in lines]
+    return [_BULLET.sub("", line) for line in lines]
 
 
 def _words(text: str) -> Counter[str]:
-    """The words of a text in lower-case letters, without the punctuation around them."""
+    """The words of a text in lower-case letters, without the punctuation around them; signs and operators are words."""
     spaced = _IDEOGRAPHS.sub(r" \1 ", text.casefold())
-    words = (word.strip(punctuation + _QUOTES) for word in spaced.split())
+    words = (_AROUND_WORDS.sub("", word) for word in spaced.split())
     return Counter(word for word in words if word)
 
 

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Protocol
 
 import msgspec
+from msgspec import structs
 
 from deputize.core.errors import BadInput
 from deputize.core.records import Record, Route
 from deputize.files import locked, write_atomic
-from deputize.stages.refine.route_evidence import RouteEvidence
+from deputize.stages.refine.route_evidence import RouteEvidence, evidence_for, new_evidence
 from deputize.stages.refine.route_life import entered_canary
 from deputize.store.access.audit_log import AuditEntry
 
@@ -73,8 +74,7 @@ def forget_evidence(home: Path, route: Route, *, at_s: float) -> None:
     path = home / EVIDENCE_FILE
     with locked(path):
         known = read_evidence(home)
-        new = RouteEvidence(route_id=route.id, specialist=route.specialist, since_s=at_s)
-        known[(route.id, route.specialist)] = new
+        known[(route.id, route.specialist)] = structs.replace(new_evidence(route), since_s=at_s)
         write_evidence(home, known)
 
 
@@ -87,7 +87,5 @@ def begin_canary(home: Path, route: Route) -> None:
     key = (route.id, route.specialist)
     with locked(home / EVIDENCE_FILE):
         known = read_evidence(home)
-        known[key] = entered_canary(
-            known.get(key, RouteEvidence(route_id=route.id, specialist=route.specialist))
-        )
+        known[key] = entered_canary(evidence_for(route, known.get(key)) or new_evidence(route))
         write_evidence(home, known)

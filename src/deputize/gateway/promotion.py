@@ -11,6 +11,7 @@ from deputize.core.records import Route
 from deputize.files import locked
 from deputize.gateway.evidence_file import EVIDENCE_FILE, AppendsToAuditLog, read_evidence, write_evidence
 from deputize.routes_file import RouteFileSeal, read_routes, update_routes
+from deputize.stages.refine.route_evidence import evidence_for
 from deputize.stages.refine.route_life import StepProgress, closed, ended, entered_canary, progress, promoted
 
 log = logging.getLogger("deputize.gateway")
@@ -50,7 +51,7 @@ def step_routes(
         file = read_routes(home / "routes.json", seal)
         for route in (*file.routes, *file.challengers):
             key = (route.id, route.specialist)
-            evidence = known.get(key)
+            evidence = evidence_for(route, known.get(key))
             if evidence is not None and evidence.alarm:
                 continue
             if why := ended(route, evidence, now_s):

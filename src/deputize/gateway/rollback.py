@@ -39,6 +39,8 @@ from deputize.stages.refine.route_evidence import (
     KEPT_AUDITS,
     AuditResult,
     RouteEvidence,
+    evidence_for,
+    new_evidence,
     unwatched,
     with_audit,
     with_due,
@@ -255,7 +257,7 @@ class RouteMonitor:
 
     def _with(self, evidence: RouteEvidence | None, outcome: DueAudit) -> RouteEvidence:
         route = outcome.route
-        evidence = evidence or RouteEvidence(route_id=route.id, specialist=route.specialist)
+        evidence = evidence_for(route, evidence) or new_evidence(route)
         evidence = with_due(evidence, missed=outcome.result is None)
         if outcome.usd:
             evidence = structs.replace(evidence, spent_usd=evidence.spent_usd + outcome.usd)
@@ -280,7 +282,7 @@ class RouteMonitor:
     def _promote(self, known: Mapping[EvidenceKey, RouteEvidence], routes: Sequence[Route]) -> None:
         now_s = self._clock()
         for route in routes:
-            evidence = known.get((route.id, route.specialist))
+            evidence = evidence_for(route, known.get((route.id, route.specialist)))
             found = progress(route, evidence, self._life)
             if (found is not None and found.is_enough) or ended(route, evidence, now_s):
                 break
@@ -294,7 +296,7 @@ class RouteMonitor:
             (r.id, r.specialist): evidence_detail(evidence, r, self._per_false)
             for r in routes
             if r.state in OPEN
-            and (evidence := known.get((r.id, r.specialist))) is not None
+            and (evidence := evidence_for(r, known.get((r.id, r.specialist)))) is not None
             and evidence.alarm
         }
         if not bad:

@@ -39,27 +39,38 @@ CONTRADICTED = 0.01
 class ServedEvidence:
     """A sample of the calls of a route since its specialist serves, with the composition of its traffic."""
 
-    loss_of: dict[str, tuple[bytes, float]] = field(default_factory=dict)
-    """Episode -> (order of its call among those of the episode, loss of that call)."""
+    loss_of: dict[str, tuple[bytes, float, int]] = field(default_factory=dict)
+    """Episode -> (order of its call among those of the episode, loss of that call, calls of the episode in the sample)."""
     since: set[str] = field(default_factory=set)
     """Ids of all calls of the route in the sample since then, those that came while it was closed included."""
 
     def add(self, call: Call, loss: float) -> None:
-        """Adds a call; of an episode one random call counts."""
+        """Adds a call; of an episode one random call may count."""
         self.since.add(call.id)
         order = blake2b(call.id.encode("utf-8", "surrogatepass"), digest_size=8, person=b"evidence").digest()
         episode = call.episode or call.id
-        if episode not in self.loss_of or order < self.loss_of[episode][0]:
-            self.loss_of[episode] = (order, loss)
+        first, known, n = self.loss_of.get(episode, (order, loss, 0))
+        self.loss_of[episode] = (*((order, loss) if order < first else (first, known)), n + 1)
+
+    def losses(self) -> list[float]:
+        """Losses of independent calls: an episode gives one with a probability in proportion to its calls, so that every
+        call is equally likely to count, as in the certificate (scoring.certificates.draw_calls)."""
+        largest = max((n for _, _, n in self.loss_of.values()), default=1)
+        return [loss for order, loss, n in self.loss_of.values() if _coin(order) * largest < n]
 
     def p_sound(self, epsilon: float) -> float:
         """p-value of "the loss is at most epsilon"; a small one speaks against the route."""
-        return contradicted_p([loss for _, loss in self.loss_of.values()], epsilon)
+        return contradicted_p(self.losses(), epsilon)
 
     @property
     def n_differed(self) -> int:
-        """Calls whose served answer was not the LLM's."""
-        return sum(loss > 0 for _, loss in self.loss_of.values())
+        """Of them, those whose served answer was not the LLM's."""
+        return sum(loss > 0 for loss in self.losses())
+
+
+def _coin(order: bytes) -> float:
+    """A number in [0, 1) that a call's order does not tell."""
+    return int.from_bytes(blake2b(order, digest_size=8, person=b"coin").digest(), "big") / 2**64
 
 
 def routes_of(file: RouteFile, tenant: str) -> RouteFile:
@@ -143,7 +154,7 @@ def keep_or_close_routes(
             p = found.p_sound(route.certificate.epsilon)
             if p <= CONTRADICTED:
                 against[route.id] = (
-                    f"its traffic contradicts its certificate: {found.n_differed} of {len(found.loss_of)} sampled calls were "
+                    f"its traffic contradicts its certificate: {found.n_differed} of {len(found.losses())} sampled calls were "
                     f"served otherwise than the LLM would (p = {p:.2g})"
                 )
     settled = []

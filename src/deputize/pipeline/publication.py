@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from msgspec import structs
 
+from deputize.core.contracts import measures_of
 from deputize.core.earlier_route import EarlierRoute
 from deputize.core.errors import BadInput, Tampered
 from deputize.core.records import DEFAULT_TENANT, Route, RouteFile
@@ -111,15 +112,19 @@ def published(
     previous: list[Route] = []
     for new in fresh.routes:
         was = next((r for r in old.routes if same_task(r, new)), None)
-        before = next((r for r in old.challengers if r.specialist == new.specialist), None)
+        before = next((r for r in old.challengers if _is_same(r, new)), None)
         serves = was is not None and is_serving(was) and was.id not in outdated
         if before is not None and serves and was is not None:  # the same run, published again
             routes.append(was)
             challengers.append(_as(new, before))
         elif was is None:
             routes.append(begun(new, start, first_share))
-        elif was.specialist == new.specialist or was.state == "closed":
+        elif _is_same(was, new) or was.state == "closed":
             routes.append(_as(new, was))
+        elif (
+            was.specialist == new.specialist
+        ):  # answers are compared otherwise now: nothing has been earned by that
+            routes.append(begun(new, "shadow" if was.state == "rolled_back" else start, first_share))
         elif serves and start != "live":
             routes.append(was)
             challengers.append(begun(structs.replace(new, id=was.id), start, first_share))
@@ -168,6 +173,11 @@ def begun(route: Route, start: Start, first_share: float) -> Route:
     """A new route in its first state."""
     share = {"shadow": 1.0, "canary": first_share, "live": 1.0}[start]
     return structs.replace(route, state=start, share=share)
+
+
+def _is_same(old: Route, new: Route) -> bool:
+    """True where a route has the specialist of another one and answers are compared in the same way."""
+    return old.specialist == new.specialist and measures_of(old.contract) == measures_of(new.contract)
 
 
 def _as(new: Route, was: Route) -> Route:

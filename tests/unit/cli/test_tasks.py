@@ -353,8 +353,10 @@ def test_a_measure_is_shown_and_then_set(edited: Path, capsys: pytest.CaptureFix
     done = told(edited, capsys, "measure", "t1", "words", "--level", "0.8")
     assert done["action"] == "measure" and done["forgotten"] == ["select"]
     assert tasks_of(edited)[0].contract.measure == TextMeasure(name="words", level=0.8)
+    assert run(["--home", str(edited), "tasks", "measure", "t1", "words", "--level", "0.7"]) == 0
+    assert "agreement says little" in capsys.readouterr().err, "chance reaches .75"
     assert run(["--home", str(edited), "tasks", "list"]) == 0
-    assert "text: compared by an F1 of words of 0.8" in capsys.readouterr().out
+    assert "text: compared by an F1 of words of 0.7" in capsys.readouterr().out
     told(edited, capsys, "measure", "t1", "exact")
     assert tasks_of(edited)[0].contract.measure is None
-    assert [e.action for e in read_edits(Home(edited)).edits] == ["measure", "measure"]
+    assert [e.action for e in read_edits(Home(edited)).edits] == ["measure"] * 3

@@ -11,6 +11,7 @@ from tests.unit.pipeline.test_earlier_routes import OLD, ROUTE
 
 from deputize.core.earlier_route import EarlierRoute
 from deputize.core.records import KeySpace, Route, RouteFile, RouteState
+from deputize.core.text_measures import TextMeasure
 from deputize.home import Home
 from deputize.pipeline.publication import publish_routes, published
 from deputize.routes_file import write_routes
@@ -93,6 +94,20 @@ def test_a_run_that_is_published_again_changes_no_state() -> None:
     second = published(canary, fresh(NEW), [])
     assert second.routes == canary.routes
     assert [(c.state, c.share) for c in second.challengers] == [("canary", 0.05)]
+
+
+def test_answers_that_are_compared_otherwise_begin_again() -> None:
+    contract = replace(ROUTE.contract, kind="text", measure=TextMeasure(name="words", level=0.6))
+    again = replace(NEW, specialist=ROUTE.specialist, contract=contract)
+    expected: dict[RouteState, RouteState] = {"live": "canary", "rolled_back": "shadow", "closed": "closed"}
+    for state, begins in expected.items():
+        found = published(old(state), fresh(again), [], start="canary")
+        assert [r.state for r in found.routes] == [begins] and not found.challengers
+        assert found.routes[0].contract == contract
+    first = published(old(), fresh(NEW), [])
+    canary = replace(first, challengers=[replace(first.challengers[0], state="canary", share=0.05)])
+    second = published(canary, fresh(replace(NEW, contract=contract)), [])
+    assert [(c.state, c.contract) for c in second.challengers] == [("shadow", contract)]
 
 
 def test_kept_routes_stay_as_they_are_under_their_own_key_spaces() -> None:

@@ -252,6 +252,9 @@ def _with_measure(
 ) -> Task | None:
     """The task with a measure; None where there is no text to compare."""
     if name:
+        field = next(f for f in task.contract.fields if f.name == name)
+        if measure is None and field.measure is None:
+            return task  # it keeps its type
         return _with_type(discovered, examples, task, name, "value", measure)
     if task.contract.kind != "text":
         return None

@@ -117,10 +117,14 @@ def join_by_person(
     Args:
         calls: all calls.
         group_of: call id -> group.
-        n_needed: people that a claim about new people needs in the whole log.
+        n_needed: units that a claim about new people needs in the whole log; somebody with few calls is one with some
+            probability only, as the draw is by calls.
     """
     n_people, n_groups = count_people(calls), len(set(group_of.values()))
-    if not are_few(n_people, n_groups) or n_people < n_needed:
+    if not are_few(n_people, n_groups):
+        return None
+    sizes = Counter(call.origin for call in calls if call.origin)
+    if expected_units(list(sizes.values()), max(sizes.values())) < n_needed:
         return None
     return joined_groups((call.id, group_of[call.id], call.origin) for call in calls)
 

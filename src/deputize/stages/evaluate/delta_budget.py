@@ -13,7 +13,7 @@ from typing import Protocol
 from deputize.core.artifacts import Curated, Discovered, Specialist
 from deputize.core.certification import DeltaSpending
 from deputize.core.config import Convert
-from deputize.core.records import Task
+from deputize.core.records import Task, encode
 from deputize.scoring.ledger import (
     GroupDigests,
     Ledger,
@@ -72,7 +72,7 @@ class DeltaBudget:
         Args:
             task: the task.
             calibration_groups: name of each of its groups in the calibration split -> ids of the calls in it.
-            specialist: the one that is tested; one that was trained again is another test.
+            specialist: the one that is tested; one that was trained again, or is compared otherwise, is another test.
             config: delta, and the seed that the calls are drawn with.
 
         Raises:
@@ -80,7 +80,11 @@ class DeltaBudget:
         """
         keys, groups = digests(task.keys), digests_of_groups(calibration_groups)
         every = self.groups.get(task.id, {})
-        tested = digests([f"{specialist.id} {sorted(specialist.checksums.items())} {config.seed}"])[0]
+        # the same weights judged by another comparison of answers are another test
+        contract = encode(specialist.contract).decode()
+        tested = digests(
+            [f"{specialist.id} {sorted(specialist.checksums.items())} {config.seed} {contract}"]
+        )[0]
         earlier = earlier_tests(self.ledger.read(), keys, groups, run_id=self.run_id, specialist=tested)
         spending, used = level_of_test(earlier, groups, config.delta)
         self.ledger.add(

@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 import msgspec
 from msgspec import structs
 
+from deputize.core.contracts import measures_of
 from deputize.core.records import Certificate, Decision, Record, Route
 from deputize.scoring.monitor import (
     AUDITS_PER_FALSE_ROLLBACK,
@@ -70,6 +71,8 @@ class RouteEvidence(Record):
     """Digest of an episode -> its calls so far, and the result of the one that counts for a promotion."""
     canary: CanaryStart | None = None
     """None: it has served no canary share since its evidence began."""
+    compared: str = ""
+    """How texts were compared (core.contracts.measures_of); "": character by character."""
     spent_usd: float = 0.0
     """On comparisons: the specialist's time in shadow, and calls to the LLM made for them."""
 
@@ -77,6 +80,20 @@ class RouteEvidence(Record):
     def missed_too_many(self) -> bool:
         """True where too many of the due audits failed or were skipped."""
         return self.n_due >= MIN_DUE and self.n_missed > MAX_MISSED_SHARE * self.n_due
+
+
+def new_evidence(route: Route) -> RouteEvidence:
+    """The evidence of a route without any call."""
+    return RouteEvidence(route_id=route.id, specialist=route.specialist, compared=_compared(route))
+
+
+def evidence_for(route: Route, evidence: RouteEvidence | None) -> RouteEvidence | None:
+    """The evidence, where it is about the comparison of answers that the route is certified for; else None."""
+    return evidence if evidence is not None and evidence.compared == _compared(route) else None
+
+
+def _compared(route: Route) -> str:
+    return " ".join(measures_of(route.contract))
 
 
 def against_repeats(certificate: Certificate | None) -> bool:

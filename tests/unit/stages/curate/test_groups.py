@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+import msgspec
 import numpy as np
 import pytest
 from numpy.random import Generator
@@ -142,6 +143,19 @@ def test_enough_people_are_the_units_of_a_claim_about_new_ones() -> None:
         assert len({splits.of(c) for c, w in zip(summaries, who, strict=True) if w == person}) == 1
     losses = [rng.random(3000) < rng.beta(0.3, 0.3 * (1 - TRUTH) / TRUTH, 300)[who] for _ in range(600)]
     assert share_certified(summaries, splits, losses) <= DELTA + 0.02
+
+
+def test_people_who_ask_much_less_than_others_are_less_evidence() -> None:
+    """A claim takes 63 units of at most 46 % of the people: 137 who ask alike, but not if one asks half of all calls."""
+    alike, one_asks_half = np.arange(3000) % 150, np.r_[np.zeros(1500, int), np.arange(1500) % 149 + 1]
+    for who, by_person in ((alike, True), (one_asks_half, False)):
+        rng = np.random.default_rng(2)
+        calls = [
+            msgspec.structs.replace(call, origin=f"person-{w}")
+            for call, w in zip(people_log(150, 3000, rng)[0], who, strict=True)
+        ]
+        _, splits = curated(calls)
+        assert splits.by_person == by_person
 
 
 def test_many_people_with_few_calls_each_are_not_counted() -> None:

@@ -11,6 +11,8 @@ import pytest
 from tests.unit.stages.evaluate.test_evaluate_time import many
 
 from deputize.core.config import Convert
+from deputize.core.records import Contract
+from deputize.core.text_measures import TextMeasure
 from deputize.scoring.ledger import digests
 from deputize.stages.evaluate.delta_budget import DeltaBudget, InMemoryTestLedger, groups_by_task
 
@@ -101,6 +103,19 @@ def test_a_specialist_trained_again_in_the_same_run_is_another_test(world: Make)
     w.finetuned = msgspec.structs.replace(w.finetuned, specialists=again)
     (result,) = w.run(CONFIG, budget=budget(w, "r1", tests))
     assert result.delta_spending.n_earlier == 1 and len(tests.read().tests) == 2
+
+
+def test_the_same_weights_compared_otherwise_are_another_test(world: Make) -> None:
+    """Else a level of closeness could be lowered until a claim passes."""
+    w, tests = world(methods={"lora": 0.0}, n_calls=600), InMemoryTestLedger()
+    groups = {e.group: [e.call_id] for e in w.curated.examples if e.split == "calibration"}
+    (task,), levels = w.discovered.tasks, []
+    for measure in (None, None, TextMeasure(name="words", level=0.9), TextMeasure(name="words", level=0.8)):
+        contract = Contract(kind="text", measure=measure)
+        specialist = msgspec.structs.replace(w.finetuned.specialists[0], contract=contract)
+        spending, _ = budget(w, "r1", tests).begin(task, groups, specialist, CONFIG)
+        levels.append(spending.test_level)
+    assert levels == pytest.approx([0.04, 0.04, 0.008, 0.0016])
 
 
 N_LOGS, DELTA = 20, 0.20

@@ -10,6 +10,7 @@ import pytest
 
 from deputize.core.contracts import DEFER
 from deputize.core.records import Certificate, Contract, Decision, Prediction, Route
+from deputize.core.text_measures import TextMeasure
 from deputize.gateway.settlement import agrees_with_llm, llm_agrees_with_itself
 from deputize.scoring import monitor
 from deputize.stages.refine import route_evidence as r
@@ -113,6 +114,14 @@ def test_another_allowed_rate_judges_the_kept_audits_again() -> None:
     assert signed.state is not None and signed.state.n_audits == 1, (
         "one answer of the LLM says nothing of two"
     )
+
+
+def test_evidence_of_another_comparison_says_nothing() -> None:
+    measured = route(contract=Contract(kind="text", measure=TextMeasure(name="words", level=0.8)))
+    assert r.evidence_for(route(), NONE) is NONE and r.evidence_for(route(), None) is None
+    assert r.evidence_for(measured, NONE) is None
+    begun = r.new_evidence(measured)
+    assert r.evidence_for(measured, begun) is begun and r.evidence_for(route(), begun) is None
 
 
 def test_one_call_of_an_episode_counts_for_a_promotion() -> None:
