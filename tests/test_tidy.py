@@ -44,7 +44,7 @@ REFERENCES = {
     "dataset-card.md": "a file that curate writes into the folder of a run",
 }
 
-PUBLIC_MODULES = ["__init__", "testing/__init__", "listen/__init__"]
+PUBLIC_MODULES = ["__init__", "testing/__init__", "listen/__init__", "privacy/presidio_recognizer"]
 UNREAD_NAMES = {
     "gateway/launch:running_gateway": "a gateway in the caller's event loop, for tests and benchmarks",
     "scoring/certificates:draw_units": "one call of each group: what simulations compare draw_calls with",
@@ -141,6 +141,8 @@ EXTRA_USERS = {
     "train": ["specialists", "privacy", "stages", "pipeline"],
     "secrets": ["privacy/detectors/credsweeper"],
     "otel": ["gateway/traces"],
+    "vault": ["store/keys/kms"],
+    "kms": ["store/keys/kms"],
     "gliner": ["privacy/detectors/gliner"],
     "export": ["stages/curate/export", "stages/collect/containers/tabular"],
     "parquet": ["stages/curate/export", "stages/collect/containers/tabular"],

@@ -58,7 +58,7 @@ class AcceptedConfig:
 
     def __init__(self, home: Path, keyring: KeyRing, audit: AuditLog, api_keys: ApiKeys) -> None:
         self._home, self._keyring, self._audit, self._api_keys = home, keyring, audit, api_keys
-        self._copy_path = home / "keys" / _COPY
+        self._copy_path = home / _COPY
         self._known = ""
         """The digest that was found to be in force last, so that one is looked up once."""
         self._is_known = False
@@ -151,6 +151,8 @@ class AcceptedConfig:
 
     def _remember(self, contents: list[bytes]) -> None:
         """Keeps a sealed copy, by which the next change is told."""
+        if not any(contents) and not self._copy_path.exists():
+            return
         data = b"".join(len(part).to_bytes(8, "big") + part for part in contents)
         write_atomic(self._copy_path, self._keyring.seal(data, _COPY_AAD))
 

@@ -1,33 +1,26 @@
-"""KEKs that stay in a key service: Vault's transit engine and AWS KMS, spoken to over plain HTTP.
+"""KEKs that stay in a key service: Vault's transit engine, through hvac, and AWS KMS, through boto3.
 
 References:
     Vault HTTP API, "Transit secrets engine": encrypt and decrypt data, associated_data.
-    AWS KMS API reference: Encrypt, Decrypt; AWS General Reference: Signature Version 4.
+    AWS KMS API reference: Encrypt, Decrypt.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-import datetime
 import hashlib
-import hmac
-import http.client
 import ipaddress
-import json
 import time
-import urllib.error
 import urllib.parse
-import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from deputize.core.errors import BadInput, StoreError, Tampered
+from deputize.core.errors import BadInput, MissingExtra, StoreError, Tampered
 
 _TIMEOUT_S = 10.0
 _ATTEMPTS = 3
-_MAX_REPLY_BYTES = 1 << 20
 _TRY_AGAIN = (412, 429)
 """412: a Vault replica that has not caught up yet."""
 
@@ -37,21 +30,11 @@ HTTP_VARIABLE = "DEPUTIZE_KEY_SERVICE_HTTP"
 """Set to "allow": a key service may be asked without TLS beyond this machine."""
 
 
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """A redirect is an answer like any other: the token is for the address that was configured, and for no other."""
-
-    def redirect_request(self, *_: Any, **__: Any) -> None:
-        return None
-
-
 def _is_local(host: str) -> bool:
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-_opener = urllib.request.build_opener(_NoRedirects)
 
 
 def check_service_address(url: str, environ: Mapping[str, str]) -> None:
@@ -70,60 +53,29 @@ def check_service_address(url: str, environ: Mapping[str, str]) -> None:
         )
 
 
-class _Refused(Exception):
-    """The service answered with an error."""
-
-    def __init__(self, status: int, body: dict[str, Any]) -> None:
-        super().__init__(f"HTTP {status}")
-        self.status, self.body = status, body
+class _Busy(Exception):
+    """The service cannot be reached or cannot answer now."""
 
 
-def _post(
-    url: str, body: bytes, headers: Callable[[], dict[str, str]], what: str, sleep: Sleep, timeout_s: float
-) -> dict[str, Any]:
-    """The JSON reply to a POST; tried again when the service is busy or cannot be reached.
+def _asked(ask: Callable[[], Any], what: str, sleep: Sleep) -> Any:
+    """The answer of a service, asked again where it is busy.
 
     Raises:
         StoreError: it cannot be reached.
-        _Refused: it answered with an error that will not go away by itself.
     """
     last = ""
     for attempt in range(_ATTEMPTS):
         if attempt:
             sleep(0.2 * 2**attempt)
-        request = urllib.request.Request(url, data=body, headers=headers(), method="POST")
         try:
-            with _opener.open(request, timeout=timeout_s) as reply:
-                return _object(reply.read(_MAX_REPLY_BYTES))
-        except urllib.error.HTTPError as error:
-            with error:
-                answer = _object(error.read(_MAX_REPLY_BYTES))
-            throttled = "Throttling" in str(answer.get("__type", ""))
-            if error.code < 500 and error.code not in _TRY_AGAIN and not throttled:
-                raise _Refused(error.code, answer) from None
-            last = f"HTTP {error.code}"
-        except (
-            OSError,
-            http.client.HTTPException,
-        ) as error:  # no connection, no answer, half of one, or no HTTP
-            last = str(getattr(error, "reason", "") or error) or type(error).__name__
+            return ask()
+        except _Busy as error:
+            last = str(error)
     raise StoreError(f"{what} cannot be reached ({last}); keys cannot be opened without it.")
 
 
-def _object(data: bytes) -> dict[str, Any]:
-    try:
-        value = json.loads(data)
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
-def _text(value: Any, what: str) -> bytes:
-    """Base64 from a reply."""
-    try:
-        return base64.b64decode(value, validate=True)
-    except (TypeError, binascii.Error, ValueError):
-        raise StoreError(f"{what} sent a reply that does not have the documented format.") from None
+def _odd_reply(what: str) -> StoreError:
+    return StoreError(f"{what} sent a reply that does not have the documented format.")
 
 
 def _b64(data: bytes) -> str:
@@ -146,7 +98,17 @@ class VaultKek:
         sleep: Sleep = time.sleep,
         timeout_s: float = _TIMEOUT_S,
     ) -> None:
+        """
+        Raises:
+            BadInput: the address has no TLS.
+            MissingExtra: hvac is not installed.
+        """
         check_service_address(address, environ)
+        try:
+            import hvac
+        except ImportError:
+            raise MissingExtra.package("hvac", "vault") from None
+        self._hvac: Any = hvac
         self._address, self._key, self._mount, self._namespace = address.rstrip("/"), key, mount, namespace
         self._environ, self._sleep, self._timeout_s = environ, sleep, timeout_s
         self._what = f"Vault at {self._address}"
@@ -165,42 +127,74 @@ class VaultKek:
         }
 
     def wrap(self, key: bytes, aad: bytes) -> bytes:
-        data = self._ask("encrypt", {"plaintext": _b64(key), "associated_data": _b64(aad)})
+        data = self._ask("encrypt", plaintext=_b64(key), associated_data=_b64(aad))
         ciphertext = data.get("ciphertext")
         if not isinstance(ciphertext, str):
-            raise StoreError(f"{self._what} sent a reply that does not have the documented format.")
+            raise _odd_reply(self._what)
         return ciphertext.encode()
 
     def unwrap(self, wrapped: bytes, aad: bytes) -> bytes:
-        data = self._ask(
-            "decrypt", {"ciphertext": wrapped.decode("ascii", "replace"), "associated_data": _b64(aad)}
-        )
-        return _text(data.get("plaintext"), self._what)
-
-    def _ask(self, verb: str, body: dict[str, str]) -> dict[str, Any]:
-        url = f"{self._address}/v1/{self._mount}/{verb}/{urllib.parse.quote(self._key, safe='')}"
+        text = wrapped.decode("ascii", "replace")
+        plaintext = self._ask("decrypt", ciphertext=text, associated_data=_b64(aad)).get("plaintext")
         try:
-            answer = _post(
-                url, json.dumps(body).encode(), self._headers, self._what, self._sleep, self._timeout_s
-            )
-        except _Refused as error:
-            errors = "; ".join(str(e) for e in error.body.get("errors") or [])
-            if verb == "decrypt" and _says_changed(errors):
-                raise Tampered(
-                    f"A key wrapped by {self.key_id} does not open: {errors or 'HTTP 400'}."
-                ) from None
-            raise StoreError(
-                f"{self._what} refuses to {verb} with {self.key_id}: {errors or error}."
-            ) from None
-        data = answer.get("data")
+            return base64.b64decode(plaintext or "%", validate=True)
+        except (TypeError, binascii.Error, ValueError):
+            raise _odd_reply(self._what) from None
+
+    def _ask(self, verb: str, **fields: str) -> dict[str, Any]:
+        transit = self._client().secrets.transit
+        ask = transit.encrypt_data if verb == "encrypt" else transit.decrypt_data
+        answer = _asked(
+            lambda: self._answer(verb, lambda: ask(self._key, mount_point=self._mount, **fields)),
+            self._what,
+            self._sleep,
+        )
+        data = answer.get("data") if isinstance(answer, dict) else None
         return data if isinstance(data, dict) else {}
 
-    def _headers(self) -> dict[str, str]:
+    def _client(self) -> Any:
         token = self._environ.get("VAULT_TOKEN")
         if not token:
             raise StoreError("The keys of this home are wrapped by Vault, and VAULT_TOKEN is not set.")
-        headers = {"X-Vault-Token": token, "X-Vault-Request": "true", "Content-Type": "application/json"}
-        return {**headers, "X-Vault-Namespace": self._namespace} if self._namespace else headers
+        # the token is for the address that was configured, and for no other
+        return self._hvac.Client(
+            url=self._address,
+            token=token,
+            namespace=self._namespace or None,
+            timeout=self._timeout_s,
+            allow_redirects=False,
+            ignore_exceptions=True,  # its exceptions do not say which status an answer had
+        )
+
+    def _answer(self, verb: str, ask: Callable[[], Any]) -> Any:
+        from requests import RequestException
+
+        try:
+            answer = ask()
+        except RequestException as error:
+            raise _Busy(_in_words(error)) from None
+        if isinstance(answer, dict):
+            return answer
+        status = answer.status_code
+        if status == 200:
+            raise _odd_reply(self._what)
+        if status >= 500 or status in _TRY_AGAIN:
+            raise _Busy(f"HTTP {status}")
+        errors = _errors_of(answer)
+        if verb == "decrypt" and _says_changed(errors):
+            raise Tampered(f"A key wrapped by {self.key_id} does not open: {errors}.")
+        why = errors or f"HTTP {status}"
+        raise StoreError(f"{self._what} refuses to {verb} with {self.key_id}: {why}.")
+
+
+def _errors_of(response: Any) -> str:
+    """The errors that Vault names in a response."""
+    try:
+        said = response.json()
+    except ValueError:
+        return ""
+    errors = said.get("errors") if isinstance(said, dict) else None
+    return "; ".join(map(str, errors)) if isinstance(errors, list) else ""
 
 
 def _says_changed(errors: str) -> bool:
@@ -210,8 +204,17 @@ def _says_changed(errors: str) -> bool:
     )
 
 
+def _in_words(error: Exception) -> str:
+    """A failure of a connection without addresses and objects."""
+    name = type(error).__name__
+    if "Timeout" in name:
+        return "timed out"
+    return "no connection" if "Connect" in name else name
+
+
 class AwsKek:
-    """A symmetric key of AWS KMS. Credentials come from AWS_ACCESS_KEY_ID and its companions at every use."""
+    """A symmetric key of AWS KMS. Credentials come from AWS_ACCESS_KEY_ID and its companions at every use; where these are
+    not set, from what boto3 finds: a profile, or the role of the instance."""
 
     kind: ClassVar[str] = "aws-kms"
 
@@ -223,15 +226,29 @@ class AwsKek:
         *,
         endpoint: str = "",
         sleep: Sleep = time.sleep,
-        now: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.UTC),
         timeout_s: float = _TIMEOUT_S,
     ) -> None:
-        """`key`: key id, ARN or alias/name. `endpoint`: only where it is not the region's public one."""
+        """
+        Args:
+            key: key id, ARN or alias/name.
+            endpoint: only where it is not the region's public one.
+
+        Raises:
+            BadInput: the endpoint has no TLS.
+            MissingExtra: boto3 is not installed.
+        """
         self._key, self._region, self._endpoint = key, region, endpoint.rstrip("/")
-        self._url = (self._endpoint or f"https://kms.{region}.amazonaws.com") + "/"
-        check_service_address(self._url, environ)
-        self._environ, self._sleep, self._now, self._timeout_s = environ, sleep, now, timeout_s
-        self._what = f"AWS KMS at {self._url}"
+        url = self._endpoint or f"https://kms.{region}.amazonaws.com"
+        check_service_address(url, environ)
+        try:
+            import boto3
+            import botocore
+        except ImportError:
+            raise MissingExtra.package("boto3", "kms") from None
+        self._boto3: Any = boto3
+        self._botocore: Any = botocore
+        self._environ, self._sleep, self._timeout_s = environ, sleep, timeout_s
+        self._what = f"AWS KMS at {url}"
 
     @property
     def key_id(self) -> str:
@@ -241,95 +258,76 @@ class AwsKek:
         return {"kind": self.kind, "key": self._key, "region": self._region, "endpoint": self._endpoint}
 
     def wrap(self, key: bytes, aad: bytes) -> bytes:
-        answer = self._ask("Encrypt", {"Plaintext": _b64(key), "EncryptionContext": self._context(aad)})
-        return _text(answer.get("CiphertextBlob"), self._what)
+        return self._ask("encrypt", "CiphertextBlob", Plaintext=key, EncryptionContext=self._context(aad))
 
     def unwrap(self, wrapped: bytes, aad: bytes) -> bytes:
-        answer = self._ask(
-            "Decrypt", {"CiphertextBlob": _b64(wrapped), "EncryptionContext": self._context(aad)}
-        )
-        return _text(answer.get("Plaintext"), self._what)
+        return self._ask("decrypt", "Plaintext", CiphertextBlob=wrapped, EncryptionContext=self._context(aad))
 
     @staticmethod
     def _context(aad: bytes) -> dict[str, str]:
         # it appears in AWS's own audit trail: a digest says nothing to others and binds as well
         return {"deputize": hashlib.sha256(aad).hexdigest()}
 
-    def _ask(self, action: str, body: dict[str, Any]) -> dict[str, Any]:
-        data = json.dumps({"KeyId": self._key, **body}).encode()
+    def _ask(self, action: str, wanted: str, **fields: Any) -> bytes:
+        client = self._client()
         try:
-            return _post(
-                self._url, data, lambda: self._headers(action, data), self._what, self._sleep, self._timeout_s
+            answer = _asked(
+                lambda: self._answer(action, lambda: getattr(client, action)(KeyId=self._key, **fields)),
+                self._what,
+                self._sleep,
             )
-        except _Refused as error:
-            kind = str(error.body.get("__type", "")).rpartition("#")[2]
-            said = error.body.get("message") or error.body.get("Message") or ""
-            if kind in ("InvalidCiphertextException", "IncorrectKeyException"):
-                raise Tampered(f"A key wrapped by {self.key_id} does not open: {kind}.") from None
+        finally:
+            client.close()
+        value = answer.get(wanted)
+        if not isinstance(value, bytes) or not value:
+            raise _odd_reply(self._what)
+        return value
+
+    def _client(self) -> Any:
+        from botocore.config import Config
+
+        names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+        access, secret, token = (self._environ.get(name) or None for name in names)
+        config = Config(
+            connect_timeout=self._timeout_s,
+            read_timeout=self._timeout_s,
+            retries={"total_max_attempts": 1},
+            ignore_configured_endpoint_urls=True,  # the endpoint is the one whose TLS was looked at
+        )
+        session = self._boto3.session.Session(
+            aws_access_key_id=access, aws_secret_access_key=secret, aws_session_token=token
+        )
+        return session.client(
+            "kms", region_name=self._region, endpoint_url=self._endpoint or None, config=config
+        )
+
+    def _answer(self, action: str, ask: Callable[[], Any]) -> Any:
+        exceptions = self._botocore.exceptions
+        try:
+            return ask()
+        except exceptions.ClientError as error:
+            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+            said = error.response.get("Error", {})
+            code = str(said.get("Code", ""))
+            if status >= 500 or status in _TRY_AGAIN or "Throttling" in code:
+                raise _Busy(f"HTTP {status}") from None
+            if code in ("InvalidCiphertextException", "IncorrectKeyException"):
+                raise Tampered(f"A key wrapped by {self.key_id} does not open: {code}.") from None
+            why = f"{code or f'HTTP {status}'} {said.get('Message', '')}".rstrip()
+            raise StoreError(f"{self._what} refuses to {action} with {self.key_id}: {why}.") from None
+        except (exceptions.NoCredentialsError, exceptions.PartialCredentialsError):
             raise StoreError(
-                f"{self._what} refuses to {action.lower()} with {self.key_id}: {kind or error} {said}".rstrip()
-                + "."
+                "The keys of this home are wrapped by AWS KMS, and AWS_ACCESS_KEY_ID or AWS_SECRET_ACCESS_KEY is not set; "
+                "no profile and no role of the instance was found either."
             ) from None
-
-    def _headers(self, action: str, body: bytes) -> dict[str, str]:
-        access, secret = (
-            self._environ.get(name, "") for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-        )
-        if not access or not secret:
-            raise StoreError(
-                "The keys of this home are wrapped by AWS KMS, and AWS_ACCESS_KEY_ID or AWS_SECRET_ACCESS_KEY is not set."
-            )
-        headers = {
-            "Content-Type": "application/x-amz-json-1.1",
-            "X-Amz-Target": f"TrentService.{action}",
-            "Host": urllib.parse.urlsplit(self._url).netloc,
-            "X-Amz-Date": self._now().strftime("%Y%m%dT%H%M%SZ"),
-        }
-        if token := self._environ.get("AWS_SESSION_TOKEN"):
-            headers["X-Amz-Security-Token"] = token
-        signed = sign_v4(
-            "POST", "/", headers, body, access=access, secret=secret, region=self._region, service="kms"
-        )
-        return {**headers, "Authorization": signed}
-
-
-def sign_v4(
-    method: str,
-    path: str,
-    headers: Mapping[str, str],
-    body: bytes,
-    *,
-    access: str,
-    secret: str,
-    region: str,
-    service: str,
-) -> str:
-    """The Authorization header of an AWS request without a query; `headers` need Host and X-Amz-Date.
-
-    References:
-        AWS General Reference, "Create a signed AWS API request" (Signature Version 4).
-    """
-    lower = {name.lower(): " ".join(value.split()) for name, value in headers.items()}
-    names = ";".join(sorted(lower))
-    canonical = "\n".join(
-        [
-            method,
-            path,
-            "",
-            *(f"{name}:{lower[name]}" for name in sorted(lower)),
-            "",
-            names,
-            hashlib.sha256(body).hexdigest(),
-        ]
-    )
-    moment = lower["x-amz-date"]
-    scope = f"{moment[:8]}/{region}/{service}/aws4_request"
-    to_sign = f"AWS4-HMAC-SHA256\n{moment}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
-    key = f"AWS4{secret}".encode()
-    for part in (moment[:8], region, service, "aws4_request"):
-        key = hmac.digest(key, part.encode(), "sha256")
-    signature = hmac.digest(key, to_sign.encode(), "sha256").hex()
-    return f"AWS4-HMAC-SHA256 Credential={access}/{scope}, SignedHeaders={names}, Signature={signature}"
+        except exceptions.BotoCoreError as error:
+            if isinstance(error, exceptions.ParamValidationError):
+                raise Tampered(
+                    f"A key wrapped by {self.key_id} does not open: it is no ciphertext."
+                ) from None
+            raise _Busy(_in_words(error)) from None
+        except (ValueError, TypeError, AttributeError):  # botocore reads a reply of another form
+            raise _odd_reply(self._what) from None
 
 
 def vault_from_environment(environ: Mapping[str, str]) -> VaultKek:
@@ -337,6 +335,7 @@ def vault_from_environment(environ: Mapping[str, str]) -> VaultKek:
 
     Raises:
         BadInput: VAULT_ADDR is not set.
+        MissingExtra: hvac is not installed.
     """
     if not environ.get("VAULT_ADDR"):
         raise BadInput("The vault key provider needs VAULT_ADDR.")
@@ -354,6 +353,7 @@ def aws_from_environment(environ: Mapping[str, str]) -> AwsKek:
 
     Raises:
         BadInput: key or region is not set.
+        MissingExtra: boto3 is not installed.
     """
     region = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION", "")
     if not environ.get("DEPUTIZE_AWS_KEY") or not region:

@@ -95,7 +95,7 @@ def test_prices_decide_on_budgets_and_count_too(tmp_path: Path) -> None:
 def test_a_forged_or_older_copy_of_what_was_accepted_says_nothing(tmp_path: Path) -> None:
     """The sealed copy only names what changed; what is in force says the audit log."""
     home = shared_home(tmp_path)
-    copy = home / "keys" / "config.accepted"
+    copy = home / "config.accepted"
     older = copy.read_bytes()
     (home / "config.toml").write_text(NEW)
     Home(home).accepted_config.accept()

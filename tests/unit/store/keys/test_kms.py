@@ -1,4 +1,4 @@
-"""Key services against local servers that speak their HTTP: authentication, bound data, error forms, busy answers."""
+"""Key services against simulated servers on this machine that speak their HTTP: authentication, bound data, error forms, busy answers."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import hmac
 import json
 import re
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,17 +21,28 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from tests.a_users_key_provider import Paper
 
-from deputize.core.errors import BadInput, StoreError, Tampered
+from deputize.core.errors import BadInput, MissingExtra, StoreError, Tampered
 from deputize.core.records import Call
 from deputize.home import Home
 from deputize.maintenance.rotation import rotate
 from deputize.store.keys.base import KeyProvider
 from deputize.store.keys.keyring import KeyRing
-from deputize.store.keys.kms import AwsKek, VaultKek, check_service_address, sign_v4
+from deputize.store.keys.kms import AwsKek, VaultKek, check_service_address
 from deputize.store.keys.registry import provider_from, provider_named
 from deputize.testing import check_key_provider
 
+pytest.importorskip("hvac", reason="the extra vault is not installed")
+pytest.importorskip("boto3", reason="the extra kms is not installed")
+
 Answer = tuple[int, dict[str, Any]]
+
+
+@pytest.fixture(autouse=True)
+def no_instance(monkeypatch: pytest.MonkeyPatch) -> None:
+    """boto3 asks no machine for the role of an instance, and reads no profile of who runs the tests."""
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, "/dev/null")
 
 
 class FakeService:
@@ -116,8 +128,7 @@ class FakeVault(FakeService):
 
 
 def signed_by(secret: str, headers: dict[str, str], body: bytes) -> str:
-    """The signature that AWS works out from what it received: written here a second time, step by step as
-    "Create a signed AWS API request" says, so that the client's code is not checked by itself."""
+    """The signature that AWS works out from what it received, step by step as "Create a signed AWS API request" says."""
 
     def mac(key: bytes, text: str) -> bytes:
         return hmac.new(key, text.encode(), hashlib.sha256).digest()
@@ -351,37 +362,36 @@ def test_missing_settings_are_said(tmp_path: Path) -> None:
             provider_from(spec, tmp_path, {})
 
 
-@pytest.mark.parametrize(
-    ("method", "signature"),
-    [
-        ("GET", "5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31"),
-        ("POST", "5da7c1a2acd57cee7505fc6676e4e544621c30862966e37dddb68e92efbe5d6b"),
-    ],
-)
-def test_signatures_are_those_of_the_published_examples(method: str, signature: str) -> None:
-    """get-vanilla and post-vanilla of AWS's Signature Version 4 test suite."""
-    headers = {"Host": "example.amazonaws.com", "X-Amz-Date": "20150830T123600Z"}
-    made = sign_v4(
-        method,
-        "/",
-        headers,
-        b"",
-        access="AKIDEXAMPLE",
-        secret="wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY",
-        region="us-east-1",
-        service="service",
-    )
-    assert made.endswith(f"SignedHeaders=host;x-amz-date, Signature={signature}")
-
-
 def test_a_session_token_is_signed_too(kms: FakeKms) -> None:
-    moment = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
     environ = {**environ_of(kms), "AWS_SESSION_TOKEN": "session"}
-    kms.now = lambda: moment
-    AwsKek(FakeKms.KEY, "eu-central-1", environ, endpoint=kms.url, now=lambda: moment).wrap(bytes(32), b"")
+    AwsKek(FakeKms.KEY, "eu-central-1", environ, endpoint=kms.url).wrap(bytes(32), b"")
     _, headers, _ = kms.requests[-1]
-    assert headers["x-amz-date"] == "20260102T030405Z"
+    assert headers["x-amz-security-token"] == "session"
     assert "x-amz-security-token" in headers["authorization"]
+
+
+def test_an_address_of_the_environment_does_not_get_past_the_check(
+    kms: FakeKms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """boto3 itself reads AWS_ENDPOINT_URL: the key would go where nobody looked at the TLS."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", kms.url)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_KMS", kms.url)
+    kek = AwsKek(FakeKms.KEY, "xx-nowhere-1", environ_of(kms), sleep=lambda s: None, timeout_s=0.05)
+    with pytest.raises(StoreError, match=r"https://kms.xx-nowhere-1"):
+        kek.wrap(bytes(32), b"")
+    assert kms.requests == []
+
+
+@pytest.mark.parametrize(
+    ("package", "extra", "name"), [("hvac", "vault", "vault"), ("boto3", "kms", "aws-kms")]
+)
+def test_a_missing_package_is_named_with_its_install_line(
+    package: str, extra: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    environ = {"VAULT_ADDR": "https://vault.example", "DEPUTIZE_AWS_KEY": "k", "AWS_REGION": "eu-central-1"}
+    with pytest.raises(MissingExtra, match=rf"{package} is not installed.*deputize\[{extra}\]"):
+        provider_named(name, Path(), environ)
 
 
 def test_a_key_of_a_namespace_and_another_mount(vault: FakeVault) -> None:
@@ -567,12 +577,15 @@ def test_a_token_follows_no_redirect(status: int) -> None:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Service)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        kek = VaultKek(
-            f"http://127.0.0.1:{server.server_port}", "k", {"VAULT_TOKEN": "t"}, sleep=lambda s: None
-        )
-        with pytest.raises(StoreError, match=f"HTTP {status}"):
-            kek.wrap(b"k" * 32, b"")
+        url = f"http://127.0.0.1:{server.server_port}"
+        environ = {"VAULT_TOKEN": "t", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "s"}
+        for kek in (
+            VaultKek(url, "k", environ, sleep=lambda s: None),
+            AwsKek("k", "eu-central-1", environ, endpoint=url, sleep=lambda s: None),
+        ):
+            with pytest.raises(StoreError, match=f"refuses to encrypt.*{status}"):
+                kek.wrap(b"k" * 32, b"")
     finally:
         server.shutdown()
         server.server_close()
-    assert seen == ["/v1/transit/encrypt/k"]
+    assert seen == ["/v1/transit/encrypt/k", "/"]
