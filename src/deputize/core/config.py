@@ -99,6 +99,13 @@ class Privacy(BaseModel):
     """What else is sensitive in this application: terms, `re:PATTERN`, `field:NAME`. Replaced at every level."""
     confirmed: tuple[str, ...] = ()
     """Values that look personal and are the application's own, such as the mail address of its service desk. Not replaced."""
+    unmeasured: Literal["quarantine", "mask", "keep"] = "mask"
+    """What happens to texts in languages in which the recall of personal data has not been measured; the report names them.
+    mask: words with a capital letter, a digit or an @ (in scripts without case every word) that fewer than ten people use are masked;
+    quarantine: calls with such words are left out; keep: only what the detectors find is replaced."""
+    pseudonyms: Literal["episode", "tenant"] = "episode"
+    """A person has one pseudonym within an episode, or in all calls of the tenant, so that the dataset shows what belongs to one
+    person. Dates move by person either way."""
     paraphraser: dict[str, str] = Field(default_factory=dict)
     """An LLM or SLM that rewords sensitive texts at level "paraphrase": base_url, model, and api_key_env or
     api_key_file if it needs a key. It sees texts after de-identification only."""

@@ -114,7 +114,9 @@ def curate(run: Run, out: Artifact[Curated]) -> None:
     detectors = standard_detectors(
         policy,
         home=run.home.path,
-        privacy=Privacy.model_validate({**run.state.privacy, "sensitive": privacy.sensitive}),
+        privacy=Privacy.model_validate(
+            {**run.state.privacy, "sensitive": privacy.sensitive, "confirmed": privacy.confirmed}
+        ),
     )
     tally = CardCounts()
     model = paraphrasing_model(privacy) if policy.paraphrases else None
@@ -179,9 +181,12 @@ def privacy_now(home: Home) -> dict[str, Any]:
         "tagger": chosen_name(home.path, privacy.tagger),
         "detectors": list(privacy.detectors),
     }
-    if privacy.sensitive:  # named by a digest: the terms themselves stay out of the run's folder
-        digest = hashlib.blake2b("\0".join(privacy.sensitive).encode(), digest_size=16).hexdigest()
-        out["sensitive"] = [digest]
+    for name in ("sensitive", "confirmed"):
+        terms = getattr(privacy, name)
+        if terms:  # named by a digest: the terms themselves stay out of the run's folder
+            out[name] = [hashlib.blake2b("\0".join(terms).encode(), digest_size=16).hexdigest()]
+    chosen = {"unmeasured": privacy.unmeasured, "pseudonyms": privacy.pseudonyms}
+    out |= {name: value for name, value in chosen.items() if name in privacy.model_fields_set}
     if privacy.paraphraser:
         out["paraphraser"] = dict(privacy.paraphraser)
     return out

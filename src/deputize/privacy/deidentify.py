@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
+from typing import Literal, NamedTuple
 
 import msgspec
 
 from deputize.core.records import Call, Message, Request
 from deputize.privacy.call_texts import call_strings, rewrite_messages, rewrite_schema, rewrite_text
-from deputize.privacy.entity_types import PUBLIC
+from deputize.privacy.entity_types import PUBLIC, UNMEASURED
 from deputize.privacy.replace.allowlist import SiteVocabulary
 from deputize.privacy.replace.answer_values import answer_still_follows, answer_values, labels_are_kept
 from deputize.privacy.replace.episode_replacers import EpisodeReplacers
@@ -18,6 +19,8 @@ from deputize.privacy.replace.mask import make_masker
 from deputize.privacy.replace.paraphrase import Paraphraser
 from deputize.privacy.replace.replacement_policy import ReplacementPolicy
 from deputize.privacy.replace.site_plan import plan_sites
+from deputize.privacy.replace.surrogate_keys import SurrogateKeys
+from deputize.privacy.replace.unmeasured_words import language_warnings, shared_words
 from deputize.privacy.scan.scanned_log import ScannedLog
 
 MAX_OPEN_EPISODES = 2000
@@ -25,6 +28,20 @@ ANSWER_LOST = "replacing lost what the answer needs"
 """Why a call is quarantined whose answer would no longer follow from its prompt."""
 
 Change = Callable[[str], str]
+UNMEASURED_LANGUAGE = "language without a measured recall of personal data"
+"""Why a call is quarantined where [privacy] unmeasured says so."""
+
+
+class DeidentifyOptions(NamedTuple):
+    """`[privacy]` as far as replacing is concerned."""
+
+    unmeasured: Literal["quarantine", "mask", "keep"] = "mask"
+    """What happens to lines in languages without a measured recall."""
+    pseudonyms: Literal["episode", "tenant"] = "episode"
+    """The corpus in which a person has one pseudonym."""
+
+
+STANDARD = DeidentifyOptions()
 
 
 class Deidentifier:
@@ -40,6 +57,7 @@ class Deidentifier:
         checks_answers: bool,
         max_open: int = MAX_OPEN_EPISODES,
         confirmed: Collection[str] = (),
+        options: DeidentifyOptions = STANDARD,
     ) -> None:
         """
         Args:
@@ -50,11 +68,17 @@ class Deidentifier:
             checks_answers: whether a call is quarantined whose answer would no longer follow from its prompt.
             max_open: episodes whose surrogates are kept in memory at once; it changes memory and time, no result.
             confirmed: values that a person has confirmed to be the application's own; they are not replaced.
+            options: further ones.
         """
-        self._scanned, self._checks_answers = scanned, checks_answers
-        self._findings = FindingFilter(policy, scanned.line_index, confirmed)
-        self._plans, self._warnings = plan_sites(log, scanned, policy, self._findings, key)
-        self._replacers = EpisodeReplacers(scanned, self._plans, self._findings, key, max_open)
+        self._scanned, self._checks_answers, self._unmeasured = scanned, checks_answers, options.unmeasured
+        shared = shared_words(scanned) if options.unmeasured == "mask" else frozenset()
+        self._findings = FindingFilter(policy, scanned.line_index, confirmed, shared)
+        tenants = frozenset(scanned.tenant_of.values())
+        per_tenant = options.pseudonyms == "tenant"
+        keys = SurrogateKeys(key, scanned.tenant_of.__getitem__ if per_tenant else None, tenants)
+        self._plans, self._warnings = plan_sites(log, scanned, policy, self._findings, keys)
+        self._warnings += language_warnings(scanned.line_index.languages, options.unmeasured)
+        self._replacers = EpisodeReplacers(scanned, self._plans, self._findings, keys, max_open)
         vocabularies = [plan.vocabulary for plan in self._plans.values()]
         self._masker = make_masker(scanned, vocabularies) if policy.masks_unknown_words else None
 
@@ -142,6 +166,8 @@ class Deidentifier:
         line_index = self._scanned.line_index
         for _, text in call_strings(call):
             for number in line_index.lines(text):
+                if self._unmeasured == "quarantine" and line_index.has_type(number, UNMEASURED):
+                    return UNMEASURED_LANGUAGE
                 for hit in line_index.verification_findings(number):
                     is_public = hit.type in PUBLIC and vocabulary.contains(hit.value)
                     is_public = is_public or self._findings.is_confirmed(hit.value)

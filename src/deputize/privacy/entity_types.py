@@ -20,6 +20,9 @@ INDIRECT: frozenset[str] = frozenset([
 ])  # fmt: skip
 """Types that narrow down who it is and that tasks often need; replaced from level "strict" on."""
 
+UNMEASURED = "UNMEASURED"
+"""A word that may identify a person, in a language without a measured recall; masked where few people use it."""
+
 SECRET: frozenset[str] = frozenset({"API_KEY", "PASSWORD"})
 """Types that may not stay even in a prompt template."""
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from deputize.core.config import Privacy
 from deputize.privacy.detectors.base import Detector, Span
@@ -19,6 +19,7 @@ from deputize.privacy.detectors.rules import RuleDetector
 from deputize.privacy.detectors.sensitive_terms import SensitiveDetector
 from deputize.privacy.detectors.spacy_ner import MODEL_WHEEL, SpacyDetector, model_path
 from deputize.privacy.detectors.spans import detect_all
+from deputize.privacy.detectors.unmeasured import UnmeasuredDetector
 from deputize.privacy.detectors.verification import VerificationDetector
 from deputize.privacy.replace.replacement_policy import ReplacementPolicy, policy_of
 from deputize.privacy.scan.ensemble import DetectorEnsemble
@@ -63,6 +64,10 @@ class DetectorSet(NamedTuple):
     """Of the tagger in the set: "measured recall x on set y"; "" where there is none."""
     confirmed: Sequence[str] = ()
     """Values that a person has confirmed to be the application's own; they are not replaced."""
+    unmeasured: Literal["quarantine", "mask", "keep"] = "mask"
+    """What happens to lines in languages without a measured recall."""
+    pseudonyms: Literal["episode", "tenant"] = "episode"
+    """The corpus in which a person has one pseudonym."""
 
     @property
     def all(self) -> list[Detector]:
@@ -76,7 +81,9 @@ class DetectorSet(NamedTuple):
 
     def ensemble(self, policy: ReplacementPolicy) -> DetectorEnsemble:
         """The set as an ensemble, with a detector of numbers where the policy replaces them, and a verification pass."""
-        lines = [*self.lines, NumberDetector()] if policy.replaces_numbers else self.lines
+        lines = [*self.lines, NumberDetector()] if policy.replaces_numbers else [*self.lines]
+        if self.unmeasured != "keep":
+            lines.append(UnmeasuredDetector())
         return DetectorEnsemble(lines, self.prose, [DeobfuscatingDetector(VerificationDetector())])
 
     def worker_pool(self, policy: ReplacementPolicy, n_processes: int | None = None) -> WorkerPool | None:
@@ -138,7 +145,16 @@ def standard_detectors(
         names: Detector = SpacyDetector(path, frozenset(types))
         prose.append(DeobfuscatingDetector(ConfirmedDetector(names, shipped.possible) if shipped else names))
     recipe = DetectorRecipe(policy, home, privacy.model_copy(update={"tagger": tagger.recorded}))
-    return DetectorSet(lines, prose, recipe, warnings, tagger.measured, privacy.confirmed)
+    return DetectorSet(
+        lines,
+        prose,
+        recipe,
+        warnings,
+        tagger.measured,
+        privacy.confirmed,
+        privacy.unmeasured,
+        privacy.pseudonyms,
+    )
 
 
 class _Tagger(NamedTuple):

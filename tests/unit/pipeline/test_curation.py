@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+from deputize.core.artifacts import Curated
 from deputize.core.config import Convert, Privacy
 from deputize.core.errors import BadInput
 from deputize.core.progress import silent
 from deputize.core.records import Call, Decision
 from deputize.home import Home
 from deputize.pipeline.conversion import open_run
-from deputize.pipeline.curation import episode_links, learnable, paraphrasing_model, privacy_now
+from deputize.pipeline.curation import curate, episode_links, learnable, paraphrasing_model, privacy_now
+from deputize.pipeline.run import artifact_of
 from deputize.stages.curate.traffic_sample import traffic_sample
 from deputize.testing import call
 
@@ -78,6 +81,43 @@ def test_settings_of_privacy_are_told_apart_without_their_terms(tmp_path: Path) 
     first = privacy_now(home)
     home.config_path.write_text('[privacy]\nsensitive = ["egret"]\n')
     assert first != privacy_now(home) and "heron" not in str(first)
+
+
+@pytest.mark.parametrize(
+    "line", ['confirmed = ["heron"]', 'pseudonyms = "tenant"', 'unmeasured = "quarantine"']
+)
+def test_settings_that_change_what_is_replaced_make_another_run(tmp_path: Path, line: str) -> None:
+    home = Home(tmp_path)
+    before = privacy_now(home)
+    home.config_path.write_text(f"[privacy]\n{line}\n")
+    assert privacy_now(home) != before and "heron" not in str(privacy_now(home))
+    Privacy.model_validate(privacy_now(home))
+
+
+def test_confirmed_values_pseudonyms_and_languages_reach_the_curation(tmp_path: Path) -> None:
+    """Two episodes, so two pseudonyms by default; a desk's own address stays."""
+    texts = []
+    for pseudonyms in ("episode", "tenant"):
+        with Home(tmp_path / pseudonyms) as home:
+            (tmp_path / pseudonyms / "config.toml").parent.mkdir(exist_ok=True)
+            home.config_path.write_text(
+                f'[privacy]\npseudonyms = "{pseudonyms}"\nconfirmed = ["desk@example-air.com"]\n'
+            )
+            for n in range(20):
+                asked = f"Write to jane.doe@corp.com, not to desk@example-air.com, about order {n}."
+                one = call(f"c{n}", origin=f"o{n}")
+                one = msgspec.structs.replace(
+                    one, messages=[{"role": "user", "content": asked}], episode=f"e{n}"
+                )
+                home.store.append([msgspec.structs.replace(one, group=f"e{n}", audience="code")])
+            run = open_run(home, Convert(min_origins=1), silent)
+            artifact = artifact_of(home, run.state.run_id, "curate", Curated)
+            curate(run, artifact)
+            examples = run.load_curated().examples
+        texts.append([e.request.messages[-1]["content"] for e in examples])
+    found = [{re.findall(r"to (\S+),", text)[0] for text in one} for one in texts]
+    assert len(found[0]) > 1 and len(found[1]) == 1 and "jane.doe@corp.com" not in found[0] | found[1]
+    assert all("desk@example-air.com" in text for one in texts for text in one)
 
 
 def test_a_paraphraser_that_lacks_something_is_said() -> None:

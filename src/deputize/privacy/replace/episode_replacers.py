@@ -10,7 +10,7 @@ from deputize.privacy.date_shift import find_dates
 from deputize.privacy.replace.finding_filter import FindingFilter
 from deputize.privacy.replace.replacer import Replacer
 from deputize.privacy.replace.site_plan import SitePlan
-from deputize.privacy.replace.surrogates import Surrogates, episode_key
+from deputize.privacy.replace.surrogate_keys import SurrogateKeys
 from deputize.privacy.scan.scanned_log import ScannedLog, episode_of
 
 
@@ -22,7 +22,7 @@ class EpisodeReplacers:
         scanned: ScannedLog,
         plans: Mapping[str, SitePlan],
         findings: FindingFilter,
-        key: bytes,
+        keys: SurrogateKeys,
         max_open: int,
     ) -> None:
         """
@@ -30,11 +30,11 @@ class EpisodeReplacers:
             scanned: the log after its first pass.
             plans: site -> how values are replaced there.
             findings: decides which findings are replaced.
-            key: 32 secret bytes, from which surrogates are derived.
+            keys: make the surrogates of each episode.
             max_open: episodes whose replacers are kept at once; it changes memory and time, no result.
         """
         self._scanned, self._plans, self._findings = scanned, plans, findings
-        self._key, self._max_open = key, max_open
+        self._keys, self._max_open = keys, max_open
         self.n_replaced: Counter[str] = Counter()
         """Type -> replaced spans over the distinct texts of each episode, in the last pass."""
         self._open: OrderedDict[str, Replacer] = OrderedDict()
@@ -99,7 +99,7 @@ class EpisodeReplacers:
                     found.add(value)
         return Replacer(
             found,
-            Surrogates(episode_key(self._key, episode), self._subject_key(episode)),
+            self._keys.of_episode(episode, self._subject_key(episode)),
             self._findings.common_words(vocabularies),
             shift_all_dates=has_full_date and all(plan.shifts_dates for plan in plans),
         )
@@ -107,4 +107,4 @@ class EpisodeReplacers:
     def _subject_key(self, episode: str) -> bytes | None:
         """The key of the one origin of an episode; None where there is none, or more than one."""
         origins = {origin for part in self._scanned.episodes[episode] for origin in part.origins}
-        return episode_key(self._key, f"origin:{origins.pop()}") if len(origins) == 1 else None
+        return self._keys.subject_key(origins.pop()) if len(origins) == 1 else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 
 from deputize.privacy.detectors.base import UNSURE_SCORE
-from deputize.privacy.entity_types import PUBLIC
+from deputize.privacy.entity_types import PUBLIC, UNMEASURED
 from deputize.privacy.replace.allowlist import SiteVocabulary
 from deputize.privacy.replace.replacement_policy import ReplacementPolicy
 from deputize.privacy.scan.ensemble import Finding
@@ -16,14 +16,20 @@ class FindingFilter:
     """The decisions for one log."""
 
     def __init__(
-        self, policy: ReplacementPolicy, line_index: LineIndex, confirmed: Collection[str] = ()
+        self,
+        policy: ReplacementPolicy,
+        line_index: LineIndex,
+        confirmed: Collection[str] = (),
+        shared: frozenset[str] = frozenset(),
     ) -> None:
         """
         Args:
             policy: what is replaced.
             line_index: of the log.
             confirmed: values that a person has confirmed to be the application's own; they are never replaced.
+            shared: words, case folded, in unmeasured languages that many people use (see replace.unmeasured_words).
         """
+        self._shared = shared
         self._policy, self._line_index = policy, line_index
         self._confirmed = frozenset(value.casefold().strip() for value in confirmed)
         self.keeps_sensitive_labels = False
@@ -33,6 +39,9 @@ class FindingFilter:
         """True where a finding at sites of these vocabularies is replaced."""
         if not self._policy.replaces(finding.type) or self.is_confirmed(finding.value):
             return False
+        if finding.type == UNMEASURED:
+            known = finding.value.casefold() in self._shared
+            return not (known or any(v.contains(finding.value) for v in vocabularies))
         if finding.type in PUBLIC and any(v.contains(finding.value) for v in vocabularies):
             return False
         if self._is_label(finding, vocabularies):
@@ -44,7 +53,7 @@ class FindingFilter:
         itself, and mere guesses that a name is one."""
         if self._is_label(finding, [vocabulary]) or self.is_confirmed(finding.value):
             return False
-        if not self._policy.replaces(finding.type) or finding.type in PUBLIC:
+        if not self._policy.replaces(finding.type) or finding.type in PUBLIC or finding.type == UNMEASURED:
             return False
         return not (_is_guess(finding) and self._is_everyday(finding, [vocabulary]))
 

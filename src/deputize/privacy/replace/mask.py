@@ -7,11 +7,11 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable
 
 from deputize.privacy.replace.allowlist import MIN_ORIGINS, SiteVocabulary
+from deputize.privacy.replace.surrogates import MASK
 from deputize.privacy.scan.episode_lines import EpisodeLines
 from deputize.privacy.scan.scanned_log import ScannedLog
 
 MIN_PEOPLE = 10
-MASK = "[masked]"
 
 WORD = re.compile(r"\w+(?:['’.@+-]\w+)*")
 """One word; numbers are words."""

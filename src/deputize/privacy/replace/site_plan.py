@@ -12,7 +12,7 @@ from deputize.privacy.replace.allowlist import SiteVocabulary, site_vocabulary, 
 from deputize.privacy.replace.finding_filter import FindingFilter
 from deputize.privacy.replace.replacement_policy import ReplacementPolicy
 from deputize.privacy.replace.replacer import Replacer
-from deputize.privacy.replace.surrogates import Surrogates, episode_key
+from deputize.privacy.replace.surrogate_keys import SurrogateKeys
 from deputize.privacy.scan.scanned_log import ScannedLog, texts_of_lines
 
 
@@ -33,7 +33,11 @@ class SitePlan(NamedTuple):
 
 
 def plan_sites(
-    log: Iterable[Call], scanned: ScannedLog, policy: ReplacementPolicy, findings: FindingFilter, key: bytes
+    log: Iterable[Call],
+    scanned: ScannedLog,
+    policy: ReplacementPolicy,
+    findings: FindingFilter,
+    keys: SurrogateKeys,
 ) -> tuple[dict[str, SitePlan], list[str]]:
     """(site -> its plan, warnings for the user). Reads the log for the text of its prompt templates.
 
@@ -42,7 +46,7 @@ def plan_sites(
         scanned: the log after its first pass.
         policy: what is replaced.
         findings: decides which findings in a template are replaced.
-        key: 32 secret bytes, from which surrogates are derived.
+        keys: make the surrogates of each site.
     """
     vocabularies, texts = _vocabularies(log, scanned)
     values = {site: _template_values(v, scanned, findings) for site, v in vocabularies.items()}
@@ -54,8 +58,7 @@ def plan_sites(
     for site, vocabulary in vocabularies.items():
         replacer = None
         if values[site]:
-            surrogates = Surrogates(episode_key(key, f"site:{site}"))
-            replacer = Replacer(values[site], surrogates, scanned.line_index.is_common_word)
+            replacer = Replacer(values[site], keys.of_site(site), scanned.line_index.is_common_word)
         lines = [texts[n] for n in vocabulary.lines]
         replaced = _replaced_segments(lines, replacer) if replacer is not None else frozenset()
         plans[site] = SitePlan(

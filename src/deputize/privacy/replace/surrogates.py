@@ -20,6 +20,7 @@ from types import MappingProxyType
 from deputize.core.errors import MissingExtra
 from deputize.privacy.check_digits import digits_of, is_aba_number, is_nhs_number
 from deputize.privacy.date_shift import shift_partial_date
+from deputize.privacy.entity_types import UNMEASURED
 from deputize.privacy.replace.number_forms import (
     other_amount,
     other_card,
@@ -33,6 +34,7 @@ from deputize.privacy.scripts import WORD, character_like, locale_of
 from deputize.privacy.spelled_numbers import other_digit_words
 
 MAX_SHIFT_WEEKS = 26
+MASK = "[masked]"
 
 _PREFIX = re.compile(r"^(?:[A-Za-z]{2,7}[-_#:.\s]+){1,3}(?=[A-Za-z]{0,3}\d)")
 """The prefix of a record number that names its kind, as in "MRN: 00482913" or "CLM-2024-00918"."""
@@ -50,25 +52,13 @@ _KEPT_IN_ADDRESSES = frozenset([
     "suite", "ste", "unit", "floor", "north", "south", "east", "west",
 ])  # fmt: skip
 _MEDICATIONS = (
-    "Lisinopril",
-    "Metoprolol",
-    "Losartan",
-    "Atorvastatin",
-    "Omeprazole",
-    "Amlodipine",
-    "Sertraline",
-    "Cetirizine",
-)
+    "Lisinopril", "Metoprolol", "Losartan", "Atorvastatin", "Omeprazole",
+    "Amlodipine", "Sertraline", "Cetirizine",
+)  # fmt: skip
 _CONDITIONS = (
-    "Hypertension",
-    "Asthma",
-    "Migraine",
-    "Osteoarthritis",
-    "Hypothyroidism",
-    "Anemia",
-    "Psoriasis",
-    "Eczema",
-)
+    "Hypertension", "Asthma", "Migraine", "Osteoarthritis", "Hypothyroidism",
+    "Anemia", "Psoriasis", "Eczema",
+)  # fmt: skip
 _TITLES = (
     "Data Analyst",
     "Operations Manager",
@@ -125,22 +115,35 @@ def episode_key(key: bytes, episode: str) -> bytes:
     return hmac.new(key, b"episode\0" + episode.encode("utf-8", "surrogatepass"), hashlib.sha256).digest()
 
 
+class SurrogateTables:
+    """The surrogates that are given out already, so that unequal values never share one."""
+
+    def __init__(self) -> None:
+        self.surrogates: dict[tuple[str, str], str] = {}
+        self.used: set[str] = set()
+        self.parts: dict[str, str] = {}
+        self.plain_parts: dict[str, str] = {}
+        self.used_parts: set[str] = set()
+
+
 class Surrogates:
     """The surrogates of one episode."""
 
-    def __init__(self, key: bytes, subject_key: bytes | None = None) -> None:
+    def __init__(
+        self, key: bytes, subject_key: bytes | None = None, tables: SurrogateTables | None = None
+    ) -> None:
         """
         Args:
-            key: of the episode; every surrogate depends on it.
+            key: of the episode, or of the tenant; every surrogate depends on it.
             subject_key: of the person whom the episode is about, where known: the dates of all episodes of one subject move
                 by the same number of days, so that the days between them are kept.
+            tables: shared with other episodes that use the same key; None: for this episode alone.
         """
         self._key, self._subject_key = key, subject_key or key
-        self._surrogates: dict[tuple[str, str], str] = {}
-        self._used: set[str] = set()
-        self._parts: dict[str, str] = {}
-        self._plain_parts: dict[str, str] = {}
-        self._used_parts: set[str] = set()
+        self._own = SurrogateTables()
+        self._tables = tables or self._own
+        self._parts, self._plain_parts = self._tables.parts, self._tables.plain_parts
+        self._used_parts = self._tables.used_parts
         self._forbidden: frozenset[str] = frozenset()
 
     def forbid(self, values: frozenset[str]) -> None:
@@ -155,17 +158,21 @@ class Surrogates:
 
     def of(self, kind: str, value: str) -> str:
         """The surrogate of a value. Equal values of a type have equal ones; unequal values never share one."""
-        known = self._surrogates.get((kind, value))
+        if kind == UNMEASURED:
+            return MASK
+        # a date moves with its subject's other dates, so it is not shared with other subjects
+        tables = self._own if kind == "DATE_OF_BIRTH" else self._tables
+        known = tables.surrogates.get((kind, value))
         if known is not None:
             return known
         for attempt in range(20):
             made = self._make(kind, value, attempt)
-            if made.casefold() not in self._forbidden and made not in self._used:
+            if made.casefold() not in self._forbidden and made not in tables.used:
                 break
         else:
             made = made if made.casefold() != value.casefold() else "*" * len(value)
-        self._surrogates[kind, value] = made
-        self._used.add(made)
+        tables.surrogates[kind, value] = made
+        tables.used.add(made)
         return made
 
     def name_part(self, word: str, first: bool) -> str:

@@ -23,6 +23,7 @@ from urllib.parse import unquote
 from deputize.privacy.call_texts import leaves, parse_json
 from deputize.privacy.detectors.rules.named_fields import table_cells
 from deputize.privacy.detectors.rules.names_by_language import SIGN_OFF_LINE
+from deputize.privacy.languages import language_of
 from deputize.privacy.scan.ensemble import DetectorEnsemble, EnsembleFindings, Finding
 from deputize.privacy.scan.worker_pool import WorkerPool
 
@@ -91,6 +92,8 @@ class LineIndex:
         self._cached: dict[str, array[int]] = {}
         self._n_lower_case: Counter[str] = Counter()
         self._n_capitalised: Counter[str] = Counter()
+        self.languages: Counter[str] = Counter()
+        """Language -> distinct lines of prose in it, as far as it can be told."""
 
     @property
     def n_lines(self) -> int:
@@ -130,6 +133,10 @@ class LineIndex:
         """The findings in the line of this number, as of the last scan."""
         return self._found.get(number, ())
 
+    def has_type(self, number: int, kind: str) -> bool:
+        """True where the line of this number has a finding of a type."""
+        return any(finding.type == kind for finding in self._found.get(number, ()))
+
     def verification_findings(self, number: int) -> Iterable[Finding]:
         """The findings of the verification pass in the line of this number."""
         return self._verification.get(number, ())
@@ -160,6 +167,8 @@ class LineIndex:
             self._is_prose.append(is_prose)
             self._waiting[number] = line
             self._count_words(line)
+            if is_prose and (language := language_of(line)):
+                self.languages[language] += 1
         elif is_prose and not self._is_prose[number]:
             self._is_prose[number] = True  # so far the line was JSON syntax only: it is scanned again
             self._waiting[number] = line

@@ -40,6 +40,8 @@ class ScannedLog:
         """By episode, one item for each of its sites and groups."""
         self.n_calls_of: dict[str, int] = defaultdict(int)
         """Calls of each episode."""
+        self.tenant_of: dict[str, str] = {}
+        """Episode -> the tenant of its calls."""
 
     def add(self, call: Call) -> None:
         """Adds the texts of a call."""
@@ -49,6 +51,7 @@ class ScannedLog:
             for text in schema_strings(schemas.pop()):
                 self.sites[site].schema_lines.update(self.line_index.add(text))
         self.n_calls_of[episode] += 1
+        self.tenant_of[episode] = call.tenant
         lines = self._lines_of(episode, site, call.group or call.episode or call.id)
         lines.add_origin(call.origin)
         for message in call.messages:

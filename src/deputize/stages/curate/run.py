@@ -23,7 +23,7 @@ from deputize.core.artifacts import LINKED, Curated, EpisodeLinks, SiteInference
 from deputize.core.config import Convert
 from deputize.core.progress import Progress, silent
 from deputize.core.records import Call, Example, Split
-from deputize.privacy.deidentify import MAX_OPEN_EPISODES, Deidentifier
+from deputize.privacy.deidentify import MAX_OPEN_EPISODES, Deidentifier, DeidentifyOptions
 from deputize.privacy.detectors.sensitive_terms import SensitiveDetector
 from deputize.privacy.replace.mask import WORD
 from deputize.privacy.replace.paraphrase import Paraphraser
@@ -134,6 +134,7 @@ def _deidentifier(
         checks_answers=policy.replaces_numbers or SensitiveDetector.name in detectors.names,
         max_open=options.max_open_episodes,
         confirmed=detectors.confirmed,
+        options=DeidentifyOptions(detectors.unmeasured, detectors.pseudonyms),
     )
 
 

@@ -8,6 +8,7 @@ from deputize.privacy.replace.episode_replacers import EpisodeReplacers
 from deputize.privacy.replace.finding_filter import FindingFilter
 from deputize.privacy.replace.replacement_policy import policy_of
 from deputize.privacy.replace.site_plan import plan_sites
+from deputize.privacy.replace.surrogate_keys import SurrogateKeys
 from deputize.privacy.scan.ensemble import DetectorEnsemble
 from deputize.privacy.scan.line_index import LineIndex
 from deputize.privacy.scan.scanned_log import ScannedLog
@@ -32,8 +33,9 @@ def replacers(max_open: int) -> EpisodeReplacers:
     index.scan()
     policy = policy_of("standard")
     findings = FindingFilter(policy, index)
-    plans, _ = plan_sites(CALLS, scanned, policy, findings, b"k" * 32)
-    return EpisodeReplacers(scanned, plans, findings, b"k" * 32, max_open)
+    keys = SurrogateKeys(b"k" * 32)
+    plans, _ = plan_sites(CALLS, scanned, policy, findings, keys)
+    return EpisodeReplacers(scanned, plans, findings, keys, max_open)
 
 
 def test_how_many_are_open_changes_no_result() -> None:

@@ -10,6 +10,7 @@ from deputize.privacy.detectors.rules import RuleDetector
 from deputize.privacy.replace.finding_filter import FindingFilter
 from deputize.privacy.replace.replacement_policy import PrivacyLevel, policy_of
 from deputize.privacy.replace.site_plan import SitePlan, plan_sites
+from deputize.privacy.replace.surrogate_keys import SurrogateKeys
 from deputize.privacy.scan.ensemble import DetectorEnsemble
 from deputize.privacy.scan.line_index import LineIndex
 from deputize.privacy.scan.scanned_log import ScannedLog
@@ -32,7 +33,9 @@ def plan(
         scanned.add(call)
     index.scan()
     policy = policy_of(level)
-    plans, warnings = plan_sites(calls, scanned, policy, FindingFilter(policy, index), b"k" * 32)
+    plans, warnings = plan_sites(
+        calls, scanned, policy, FindingFilter(policy, index), SurrogateKeys(b"k" * 32)
+    )
     return plans["s"], warnings
 
 
