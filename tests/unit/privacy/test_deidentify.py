@@ -9,8 +9,9 @@ from deputize.core.records import Call
 from deputize.privacy.deidentify import ANSWER_LOST, Deidentifier
 from deputize.privacy.detectors.rules import RuleDetector
 from deputize.privacy.detectors.verification import VerificationDetector
-from deputize.privacy.replace.mask import MASK, WORD
+from deputize.privacy.replace.mask import WORD
 from deputize.privacy.replace.replacement_policy import PrivacyLevel, policy_of
+from deputize.privacy.replace.surrogates import MASK
 from deputize.privacy.scan.ensemble import DetectorEnsemble
 from deputize.privacy.scan.line_index import LineIndex
 from deputize.privacy.scan.scanned_log import ScannedLog
