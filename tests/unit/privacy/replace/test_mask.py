@@ -13,7 +13,8 @@ from deputize.core.contracts import text_of
 from deputize.core.records import Call
 from deputize.privacy.detectors.rules import RuleDetector
 from deputize.privacy.replace.allowlist import SiteVocabulary
-from deputize.privacy.replace.mask import MASK, MIN_PEOPLE, WORD, Masker
+from deputize.privacy.replace.mask import MIN_PEOPLE, WORD, Masker
+from deputize.privacy.replace.surrogates import MASK
 from deputize.privacy.standard_detectors import DetectorSet
 from deputize.stages.collect.audience import infer_sites
 from deputize.stages.curate.run import run
