@@ -26,6 +26,24 @@ ALLOWED: dict[str, tuple[str, dict[str, Any] | None, set[str]]] = {
     "/v1/responses": ("POST", {"model": "m", "input": "hello"}, {"ingest"}),
     "/v1/messages": ("POST", CALL, {"ingest"}),
     "/v1/messages/count_tokens": ("POST", CALL, {"ingest"}),
+    "/v1/decisions": (
+        "POST",
+        {
+            "model": "m",
+            "input": "hello",
+            "questions": [{"type": "predicate", "name": "late", "instructions": "It is late."}],
+        },
+        {"ingest"},
+    ),
+    "/v1/systemone": (
+        "POST",
+        {
+            "model": "m",
+            "state": "hello",
+            "questions": {"late": {"type": "noul", "instructions": "It is late."}},
+        },
+        {"ingest"},
+    ),
     "/v1/embeddings": ("POST", {"model": "m", "input": "hello"}, {"ingest"}),
     "/v1/models": ("GET", None, {"ingest"}),
     "/v1/deputize/feedback": ("POST", {"episode": "e", "metric": "success", "value": 1}, {"ingest"}),
