@@ -140,7 +140,7 @@ EXTRA_USERS = {
     "tasks": ["stages/cluster"],
     "train": ["specialists", "privacy", "stages", "pipeline"],
     "secrets": ["privacy/detectors/credsweeper"],
-    "otel": ["gateway/traces"],
+    "otel": ["stages/collect/containers/otlp_protobuf"],
     "vault": ["store/keys/kms"],
     "kms": ["store/keys/kms"],
     "gliner": ["privacy/detectors/gliner"],

@@ -14,13 +14,14 @@ from typing import Any
 import msgspec
 from msgspec import structs
 
-from deputize.core.errors import BadInput, MissingExtra, UnsupportedMediaType
+from deputize.core.errors import BadInput, UnsupportedMediaType
 from deputize.core.recording_policy import Recording, recorded_part
 from deputize.core.records import Call
 from deputize.gateway.context import RECORDING, record_wish
 from deputize.gateway.protocols import CallRecorder
 from deputize.http.handler import JSON_HEADERS, HttpReply
 from deputize.stages.collect.containers.log_objects import LogObject
+from deputize.stages.collect.containers.otlp_protobuf import traces_of_protobuf
 from deputize.stages.collect.importers.otel import OtelImporter
 from deputize.stages.collect.log_reader import LogReader
 from deputize.wire.chat_request import decode_object
@@ -100,38 +101,6 @@ def _decoded(declared: str, body: bytes) -> dict[str, Any]:
     if not isinstance(export.get("resourceSpans", export.get("resource_spans")), list):
         raise BadInput("The export needs 'resourceSpans': a list.")
     return export
-
-
-def traces_of_protobuf(body: bytes) -> dict[str, Any]:
-    """An export in protobuf as OTLP's JSON has it.
-
-    Raises:
-        MissingExtra: the package that knows the messages is not installed.
-        BadInput: it is no such message.
-    """
-    try:
-        from google.protobuf.json_format import MessageToDict
-        from google.protobuf.message import DecodeError
-        from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-    except ImportError:
-        raise MissingExtra.package("opentelemetry-proto", "otel") from None
-    try:
-        message = ExportTraceServiceRequest.FromString(body)
-    except DecodeError:
-        raise BadInput("The request body is not an export of traces in protobuf.") from None
-    export: dict[str, Any] = MessageToDict(message)
-    _name_ids(export, message)
-    return export
-
-
-def _name_ids(export: dict[str, Any], message: Any) -> None:
-    """Writes the ids of spans as hexadecimal digits, as OTLP's JSON has them and protobuf's own JSON form does not."""
-    for shown, resource in zip(export.get("resourceSpans", ()), message.resource_spans, strict=True):
-        for shown_scope, scope in zip(shown.get("scopeSpans", ()), resource.scope_spans, strict=True):
-            for shown_span, span in zip(shown_scope.get("spans", ()), scope.spans, strict=True):
-                shown_span["traceId"], shown_span["spanId"] = span.trace_id.hex(), span.span_id.hex()
-                if span.parent_span_id:
-                    shown_span["parentSpanId"] = span.parent_span_id.hex()
 
 
 def _reply(declared: str, rejected: list[str]) -> HttpReply:

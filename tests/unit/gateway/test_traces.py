@@ -10,7 +10,8 @@ from tests.unit.gateway.stubs import ListRecorder
 
 from deputize.core.errors import BadInput, MissingExtra, UnsupportedMediaType
 from deputize.core.recording_policy import Recording
-from deputize.gateway.traces import PROTOBUF, TraceReceiver, traces_of_protobuf
+from deputize.gateway.traces import PROTOBUF, TraceReceiver
+from deputize.stages.collect.containers.otlp_protobuf import traces_of_protobuf
 
 JSON_TYPE = {"content-type": "application/json"}
 

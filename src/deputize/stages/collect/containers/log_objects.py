@@ -14,6 +14,7 @@ from deputize.stages.collect.containers.decompress import MAX_NESTING, Unreadabl
 from deputize.stages.collect.containers.json_stream import Oversize, decode_line, split_values
 from deputize.stages.collect.containers.large_document import large_document_records
 from deputize.stages.collect.containers.log_files import LogFile, find_log_files, open_log, shown_name
+from deputize.stages.collect.containers.otlp_protobuf import is_otlp_name, otlp_exports
 from deputize.stages.collect.containers.tabular import arrow_rows, csv_rows, parquet_rows
 from deputize.stages.collect.containers.text_formats import text_form, without_bom
 from deputize.stages.collect.containers.yaml_text import yaml_documents
@@ -94,6 +95,9 @@ class _Reader:
                 seekable.seek(0)
             for member, inner in members(kind, stream, seekable):
                 yield from self._read_member(f"{name}!{shown_name(member)}", inner, depth)
+            return
+        if is_otlp_name(name):
+            yield from self._numbered(name, otlp_exports(stream, self._max))
             return
         head, stream = without_bom(head, stream)
         form = text_form(head, name.removesuffix(".gz"))

@@ -125,10 +125,6 @@ def text_form(head: bytes, name: str) -> TextForm:
         return "yaml"
     if ending in ("csv", "tsv") or _is_header(text):
         return "csv"
-    if ending in ("pb", "binpb"):
-        raise UnreadableFile(
-            "OTLP as protobuf; export it as JSON (format: json in the collector's file exporter)"
-        )
     if sum(byte < 9 or 13 < byte < 32 for byte in text) > len(text) // 50:
         raise UnreadableFile("binary data of an unknown kind")
     if b'{"' in text or text.startswith((b"//", b"#")) or ending in ("json", "jsonl", "ndjson", "log"):

@@ -50,7 +50,7 @@ class OtelImporter:
     """Spans with the attributes of an LLM call, or with events that hold its messages, joined by the id of the span."""
 
     name = "otel"
-    description = "OpenTelemetry (OTLP JSON, SDK dumps, Jaeger, Tempo): GenAI attributes and events, OpenLLMetry, Vercel AI SDK, OpenInference"
+    description = "OpenTelemetry (OTLP as JSON or protobuf, SDK dumps, Jaeger, Tempo): GenAI attributes and events, OpenLLMetry, Vercel AI SDK, OpenInference"
     marks = frozenset(
         (
             "spanId",

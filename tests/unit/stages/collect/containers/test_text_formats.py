@@ -34,11 +34,6 @@ def test_prose_is_no_log() -> None:
         text_form(b"Dear all, we met.\n", "x.md")
 
 
-def test_protobuf_is_named() -> None:
-    with pytest.raises(UnreadableFile, match="protobuf"):
-        text_form(b"\x0a\x05\x12\x00", "traces.pb")
-
-
 def test_byte_order_marks_are_taken_off() -> None:
     for encoding in ("utf-8-sig", "utf-16", "utf-32", "utf-16-le"):
         data = '{"n": "ä"}'.encode(encoding)
