@@ -132,6 +132,8 @@ IMPORT_NAMES = {
     "scikit-learn": "sklearn",
     "pyyaml": "yaml",
     "opentelemetry-proto": "opentelemetry",
+    "opentelemetry-sdk": "opentelemetry",
+    "opentelemetry-exporter-otlp-proto-http": "opentelemetry",
     "protobuf": "google",
     "openai-agents": "agents",
 }
@@ -140,7 +142,7 @@ EXTRA_USERS = {
     "tasks": ["stages/cluster"],
     "train": ["specialists", "privacy", "stages", "pipeline"],
     "secrets": ["privacy/detectors/credsweeper"],
-    "otel": ["stages/collect/containers/otlp_protobuf"],
+    "otel": ["stages/collect/containers/otlp_protobuf", "gateway/span_exporter"],
     "vault": ["store/keys/kms"],
     "kms": ["store/keys/kms"],
     "gliner": ["privacy/detectors/gliner"],

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from deputize.core.config import RouteSettings
 from deputize.gateway.metrics import MAX_COUNTER_SERIES, MAX_HISTOGRAM_SERIES, METRICS
-from deputize.gateway.settings import GatewaySettings
+from deputize.gateway.settings import GatewaySettings, OtelSettings
 from deputize.upstreams.failover import RetryConfig
 from deputize.upstreams.upstream_config import UpstreamConfig
 
@@ -30,14 +30,15 @@ ROUTES = tomllib.loads(re.findall(r"^```toml\n(.*?)^```", LIFE, re.DOTALL | re.M
     [
         (GatewaySettings, SHOWN),
         (RetryConfig, SHOWN["retry"]),
+        (OtelSettings, SHOWN["otel"]),
         (UpstreamConfig, SHOWN["upstreams"][0]),
         (RouteSettings, ROUTES),
     ],
-    ids=["gateway", "retry", "upstreams", "routes"],
+    ids=["gateway", "retry", "otel", "upstreams", "routes"],
 )
 def test_every_setting_is_shown_with_its_default(model: type[BaseModel], shown: dict[str, Any]) -> None:
     for name, field in model.model_fields.items():
-        if name in ("retry", "upstreams"):  # tables of their own
+        if name in ("retry", "otel", "upstreams"):  # tables of their own
             continue
         default = field.get_default(call_default_factory=True)
         if default is None:  # TOML has no word for that

@@ -30,6 +30,7 @@ from deputize.gateway.other_endpoints import OtherEndpoints, OtherRequest
 from deputize.gateway.passthrough import Passthrough
 from deputize.gateway.protocols import CallRecorder
 from deputize.gateway.settings import GatewaySettings
+from deputize.gateway.trace_context import TraceContext, trace_context_of
 from deputize.gateway.traces import TraceReceiver
 from deputize.gateway.watched_stream import WatchedStream
 from deputize.gateway.web_pages import WebPages
@@ -291,7 +292,7 @@ class Gateway:
             body = msgspec.json.encode(fields)
         self._admit_call(asked, fields, body)
         caller = asked.caller
-        context = self._context(asked.headers, caller, now, started, fields)
+        context = self._context(asked, now, started, fields)
         if context.override == "slm" and caller.key is not None:
             require(caller.key.actor, Right.OVERRIDE_ROUTES)
         exchange = Exchange(
@@ -318,23 +319,22 @@ class Gateway:
             asked.caller, model if isinstance(model, str) else "", expected_usage(fields, body)
         )
 
-    def _context(
-        self,
-        headers: Mapping[str, str],
-        caller: Caller,
-        now: float,
-        started: float,
-        fields: Mapping[str, Any],
-    ) -> Context:
+    def _context(self, asked: _Asked, now: float, started: float, fields: Mapping[str, Any]) -> Context:
+        """The context of a call; its upstream is told of the span that it gets."""
+        trace: TraceContext | None = None
+        if self.settings.otel.enabled:
+            trace = trace_context_of(asked.headers, self.settings.otel.sample_share)
+            asked.headers = trace.told(asked.headers)
         return read_context(
-            headers,
+            asked.headers,
             pseudonym=self._pseudonym,
             now=now,
             started=started,
             call_id=self._call_id(),
-            tenant=caller.tenant,
+            tenant=asked.caller.tenant,
             end_user=end_user_of(fields),
             recording=self._recording,
+            trace=trace,
         )
 
     # --- the rest ------------------------------------------------------------------------------------------------
@@ -349,7 +349,7 @@ class Gateway:
         started, now = self._clock_s(), self._clock()
         fields = await self._fields(asked, body)
         self._admit_call(asked, fields, body)
-        context = self._context(asked.headers, asked.caller, now, started, fields)
+        context = self._context(asked, now, started, fields)
         return await self._passthrough.embeddings(
             asked.forwarded_path, asked.headers, fields, body, context, asked.caller
         )
@@ -365,13 +365,14 @@ class Gateway:
         started, now = self._clock_s(), self._clock()
         declared = asked.headers.get("content-type", "")
         fields = await self._fields(asked, body) if body and "json" in declared else {}
+        context = self._context(asked, now, started, fields)
         request = OtherRequest(
             method=asked.method,
             path=asked.forwarded_path,
             headers=asked.headers,
             body=body,
             fields=fields,
-            context=self._context(asked.headers, asked.caller, now, started, fields),
+            context=context,
             caller=asked.caller,
         )
         if request.asks_a_model:

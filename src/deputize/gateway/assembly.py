@@ -27,6 +27,7 @@ from deputize.gateway.route_watcher import RouteWatcher
 from deputize.gateway.routing import RoutingDecider
 from deputize.gateway.settings import GatewaySettings
 from deputize.gateway.settlement import Settlement
+from deputize.gateway.span_sender import started_sender
 from deputize.gateway.upstream_sender import UpstreamSender
 from deputize.home import Home
 from deputize.http.aiohttp_client import AiohttpTransport
@@ -106,7 +107,8 @@ class RunningGateway:
         self._prices = load_prices(self._home)
         self._monitor = self._route_monitor(home)
         await self._routes.start(self._on_routes)
-        self._telemetry = CallTelemetry(self.metrics, self._prices)
+        self._spans = started_sender(self.metrics, settings)
+        self._telemetry = CallTelemetry(self.metrics, self._prices, self._spans)
         self._keys = home.api_keys
         self._meter = home.rate_limiter(self._n_workers)
         authenticator = ApiKeyAuthenticator(
@@ -260,6 +262,8 @@ class RunningGateway:
             await self._specialists.stop()
         for transport in self._transports.values():
             await transport.close()
+        if self._spans is not None:
+            await self._spans.stop()
         loop = asyncio.get_running_loop()
         await self._recorder.close()
         if self._metrics_files is not None:

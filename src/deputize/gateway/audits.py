@@ -266,11 +266,13 @@ class Auditor:
     def _copy(self, served: Exchange, suffix: str) -> Exchange:
         """The same call once more, under an id of its own and without streaming."""
         fields = {k: v for k, v in served.outgoing.items() if k not in ("stream", "stream_options")}
+        trace = served.context.trace.child() if served.context.trace is not None else None
         context = structs.replace(
             served.context,
             id=f"{served.context.id}-{suffix}",
             arrived_at=self._clock(),
             started=self._clock_s(),
+            trace=trace,
         )
         return Exchange(
             context=context,
@@ -278,7 +280,7 @@ class Auditor:
             fields=fields,
             chat=served.chat,
             body=_encode(fields),
-            headers=served.headers,
+            headers=served.headers if trace is None else trace.told(served.headers),
             model=served.model,
             stream=False,
             query=served.query,

@@ -1,4 +1,4 @@
-"""Counts finished calls and writes their access lines; nothing of prompt or answer goes further than this."""
+"""Counts finished calls, writes their access lines and hands on their spans."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from deputize.core.recording_policy import Kept
 from deputize.core.records import Call, Decision, Usage
 from deputize.gateway.gateway_log import log_call
 from deputize.gateway.metrics import OTHER, Cells, Labels, Metrics, observe
+from deputize.gateway.span_sender import SpanSender
+from deputize.gateway.trace_context import TraceContext
 from deputize.scoring.costs import Price, Prices
 
 _MAX_LABEL = 100
@@ -32,7 +34,12 @@ class _CallSeries(msgspec.Struct):
 class CallTelemetry:
     """Is told of every call once, when it has ended."""
 
-    def __init__(self, metrics: Metrics, prices: Prices) -> None:
+    def __init__(self, metrics: Metrics, prices: Prices, spans: SpanSender | None = None) -> None:
+        """
+        Args:
+            spans: takes the spans of calls, where they are exported.
+        """
+        self._spans = spans
         self._metrics, self._prices = metrics, prices
         self._n_cores = os.cpu_count() or 1
         self._series: dict[tuple[str, str, str, str, str, str], _CallSeries] = {}
@@ -42,6 +49,7 @@ class CallTelemetry:
         call: Call,
         *,
         kept: Kept = "full",
+        trace: TraceContext | None = None,
         task: str = "",
         key: str = "",
         streamed: bool = False,
@@ -51,7 +59,8 @@ class CallTelemetry:
 
         Args:
             call: as it is recorded where everything is kept of it.
-            kept: what is kept of it; with "off" there is no access line.
+            kept: what is kept of it; with "off" there is no access line and no span.
+            trace: its span; None where it has none.
             task: name of the task of its route.
             key: id of the caller's API key.
             streamed: the client asked for a stream.
@@ -76,6 +85,8 @@ class CallTelemetry:
             series.cost_usd[0] += usd
         if kept != "off":
             log_call(call, key=key)
+            if self._spans is not None and trace is not None:
+                self._spans.send(call, trace, task=task, may_tell_content=kept == "full")
 
     def _count_tokens(self, series: _CallSeries, usage: Usage) -> None:
         if series.tokens is None:

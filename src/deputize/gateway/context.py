@@ -11,6 +11,7 @@ import msgspec
 from deputize.core.errors import BadInput
 from deputize.core.recording_policy import LEVELS, Kept, Recording
 from deputize.core.records import Audience
+from deputize.gateway.trace_context import TraceContext
 from deputize.router.policy import Override
 
 _MAX_NAME = 256
@@ -34,6 +35,8 @@ class Context(msgspec.Struct, frozen=True, gc=False):
     """Pseudonym."""
     override: Override = "auto"
     tenant: str = "default"
+    trace: TraceContext | None = None
+    """None where no spans are exported."""
     record: Kept = "full"
     """What is kept of it."""
 
@@ -70,6 +73,7 @@ def read_context(
     tenant: str = "default",
     end_user: str = "",
     recording: Recording = RECORDING,
+    trace: TraceContext | None = None,
 ) -> Context:
     """The context of a call.
 
@@ -82,6 +86,7 @@ def read_context(
         tenant: whose call it is, from the API key.
         end_user: who asked, as the body says (`end_user_of`); a header says it instead.
         recording: what is kept of calls where the header does not ask for less.
+        trace: the span of the call.
 
     Raises:
         BadInput: an audience, route or way of recording that does not exist, or a name that is too long.
@@ -106,6 +111,7 @@ def read_context(
         origin=pseudonym(raw_origin, tenant) if raw_origin else "",
         override=override,  # type: ignore[arg-type]
         tenant=tenant,
+        trace=trace,
         record=recording.level(tenant=tenant, agent=agent, site=site, asked=record_wish(headers)),
     )
 

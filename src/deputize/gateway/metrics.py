@@ -73,6 +73,11 @@ METRICS: dict[str, MetricInfo] = {
     "deputize_in_flight": MetricInfo("gauge", "Requests being answered now."),
     "deputize_routes": MetricInfo("gauge", "Routes in the loaded route file, by state.", ("state",)),
     "deputize_route_generation": MetricInfo("gauge", "Generation of the loaded route file."),
+    "deputize_otel_spans_total": MetricInfo(
+        "counter",
+        "Spans for OpenTelemetry by what became of them: sent to the exporter, or lost.",
+        ("result",),
+    ),
     "deputize_recorder_queued_total": MetricInfo("counter", "Calls handed to the recorder."),
     "deputize_recorder_written_total": MetricInfo("counter", "Calls durably in the store."),
     "deputize_recorder_spilled_total": MetricInfo("counter", "Calls written to the spill file."),

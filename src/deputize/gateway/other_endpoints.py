@@ -293,8 +293,8 @@ class _Record:
 
     def _ended(self, call: Call, charged: Usage | None) -> None:
         key = self.request.caller.key
-        kept = self.request.context.record
-        self._telemetry.ended(call, kept=kept, key=key.id if key is not None else "", charged=charged)
+        context, key_id = self.request.context, key.id if key is not None else ""
+        self._telemetry.ended(call, kept=context.record, trace=context.trace, key=key_id, charged=charged)
 
     def _call(self, status: int, headers: Headers, body: bytes, *, aborted: bool = False) -> Call:
         request, context = self.request, self.request.context

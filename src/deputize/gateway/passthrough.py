@@ -174,7 +174,7 @@ class Passthrough:
             source="gateway",
         )
         key = caller.key.id if caller.key is not None else ""
-        self._telemetry.ended(call, kept=context.record, key=key, charged=usage)
+        self._telemetry.ended(call, kept=context.record, trace=context.trace, key=key, charged=usage)
         return recorded_part(call, context.record)
 
     async def _keep(self, call: Call | None) -> None:

@@ -19,6 +19,23 @@ from deputize.upstreams.upstream_config import UpstreamConfig
 UPSTREAM_KEY_VARIABLE = "DEPUTIZE_UPSTREAM_API_KEY"
 
 
+class OtelSettings(BaseModel):
+    """What is told of calls by OpenTelemetry (OTLP/HTTP)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    enabled: bool = False
+    """Spans and metrics of calls are exported; takes `pip install 'deputize[otel]'`."""
+    endpoint: str = ""
+    """Base URL of the receiver, such as http://collector:4318; empty: as OTEL_EXPORTER_OTLP_ENDPOINT and its like say."""
+    service: str = "deputize"
+    """service.name, unless OTEL_SERVICE_NAME or OTEL_RESOURCE_ATTRIBUTES say another one."""
+    content: bool = False
+    """Prompts, answers, and the names that callers give to agents and runs, too: of calls that are kept in full."""
+    sample_share: float = Field(default=1.0, ge=0, le=1)
+    """Share of the traces begun here that are exported; where a request has a traceparent, its flag decides."""
+
+
 class GatewaySettings(BaseModel):
     """How the gateway behaves; every field has a sensible default but the upstreams."""
 
@@ -27,6 +44,7 @@ class GatewaySettings(BaseModel):
     upstreams: tuple[UpstreamConfig, ...] = ()
     """In order of preference: the first that takes the model is asked first, the others are its fallbacks."""
     retry: RetryConfig = RetryConfig()
+    otel: OtelSettings = OtelSettings()
     durability: Literal["strict", "synced", "relaxed"] = "strict"
     """When a call is safe. strict: before the last byte of its answer leaves, against kill -9; synced: against a power
     cut as well; relaxed: within `relaxed_window_ms`."""

@@ -162,6 +162,7 @@ class Settlement:
         self._telemetry.ended(
             call,
             kept=exchange.context.record,
+            trace=exchange.context.trace,
             task=routing.route.task_name if routing.route is not None else routing.task_name,
             key=exchange.caller.key.id if exchange.caller.key is not None else "",
             streamed=exchange.stream,

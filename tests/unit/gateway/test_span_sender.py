@@ -1,0 +1,50 @@
+"""Spans on their way out of the gateway."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+from tests.unit.gateway.test_call_telemetry import call
+
+from deputize.gateway import span_sender
+from deputize.gateway.metrics import Metrics
+from deputize.gateway.settings import GatewaySettings
+from deputize.gateway.span_exporter import ExportSettings
+from deputize.gateway.span_sender import SpanSender, started_sender
+from deputize.gateway.trace_context import TraceContext
+
+CONTEXT = TraceContext("a" * 32, "b" * 16)
+
+
+def test_nothing_is_started_unless_it_is_asked_for() -> None:
+    assert started_sender(Metrics(), GatewaySettings()) is None
+
+
+async def test_a_process_that_reads_nothing_costs_spans_and_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sleeping process stands for an exporter that does not keep up."""
+    monkeypatch.setattr(span_sender, "_MAX_WAITING", 100_000)
+    monkeypatch.setattr(span_sender, "SHUTDOWN_S", 0.1)
+    monkeypatch.setattr(span_sender, "command_of", lambda settings: ["sleep", "60"])
+    metrics = Metrics()
+    sender = SpanSender(metrics, ExportSettings("s"), content=False)
+    sender.start()
+    began = time.perf_counter()
+    for _ in range(5000):
+        sender.send(call(), CONTEXT, task="", may_tell_content=False)
+    assert time.perf_counter() - began < 5.0
+    assert metrics.value("deputize_otel_spans_total", result="lost") > 1000
+    began = time.perf_counter()
+    await sender.stop()
+    assert time.perf_counter() - began < 10.0
+
+
+async def test_a_process_that_ended_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(span_sender, "command_of", lambda settings: ["true"])
+    sender = SpanSender(Metrics(), ExportSettings("s"), content=False)
+    sender.start()
+    await asyncio.sleep(0.5)
+    for _ in range(2000):
+        sender.send(call(), CONTEXT, task="", may_tell_content=False)
+    await sender.stop()
