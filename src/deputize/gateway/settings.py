@@ -20,7 +20,7 @@ UPSTREAM_KEY_VARIABLE = "DEPUTIZE_UPSTREAM_API_KEY"
 
 
 class OtelSettings(BaseModel):
-    """What is told of calls by OpenTelemetry (OTLP/HTTP)."""
+    """Export of spans and metrics of calls by OpenTelemetry (OTLP/HTTP)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
