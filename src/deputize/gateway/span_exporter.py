@@ -39,7 +39,7 @@ log = logging.getLogger("deputize.otel")
 
 
 class ExportSettings(msgspec.Struct, frozen=True):
-    """What the process is told at its start."""
+    """Settings of the process, given at its start."""
 
     service: str
     """service.name, unless the environment says another one."""

@@ -20,7 +20,7 @@ _LLM = Decision()
 
 
 class Content(msgspec.Struct, frozen=True, array_like=True):
-    """What a record holds where content is wanted."""
+    """Texts and names of a call, where they are wanted."""
 
     messages: list[Message]
     response: Message
@@ -64,7 +64,7 @@ class Server(msgspec.Struct, frozen=True):
 
 
 def record_of(call: Call, context: TraceContext, *, task: str, with_content: bool) -> SpanRecord:
-    """What is told of a call."""
+    """The record of a call."""
     params = {name: call.params[name] for name in _PARAMS if type(call.params.get(name)) in (int, float)}
     content = Content(call.messages, call.response, call.agent, call.episode) if with_content else None
     return SpanRecord(
