@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -279,7 +280,17 @@ async def test_health_metrics_and_unknown_paths(
             assert reply.status == 200
         async with session.get(f"{gateway}/metrics") as reply:
             text = await reply.text()
-        assert 'deputize_calls_total{served_by="llm",reason="no_route",tenant="default"} 1' in text
+        (calls,) = [line for line in text.splitlines() if line.startswith("deputize_calls_total{")]
+        labels = dict(re.findall(r'(\w+)="([^"]*)"', calls))
+        assert labels == {
+            "tenant": "default",
+            "route": "",
+            "task": "",
+            "model": "big",
+            "served_by": "llm",
+            "reason": "no_route",
+        }
+        assert calls.endswith(" 1")
         assert "deputize_recorder_queued_total 1" in text and "deputize_recorder_refused_total 0" in text
         for path in ("/nothing", "/etc/passwd", "/v1/deputize/nothing"):
             async with session.get(f"{gateway}{path}") as reply:
