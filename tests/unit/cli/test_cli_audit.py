@@ -32,6 +32,7 @@ LEAVES: dict[str, tuple[list[str], set[str]]] = {
     "route rollback": (["route-t"], {"route.rollback"}),
     "keys create": (["--role", "ingest"], {"keys.create"}),
     "keys require": (["off"], {"keys.require"}),
+    "config accept": ([], {"config.accept"}),
     "keys rotate": ([], {"keys.use", "keys.rotate"}),
     "erase": (["--origin", "ann"], {"keys.use", "erase", "keys.rotate"}),
     "retention": ([], {"keys.use", "expire"}),
@@ -45,6 +46,7 @@ ELSEWHERE = {
     "tasks merge": "as rename",
     "tasks split": "as rename",
     "tasks field": "as rename",
+    "tasks measure": "as rename",
     "route promote": "test_routes",
     "keys revoke": "below",
     "raw approve": "test_rights",
@@ -71,6 +73,7 @@ NOTHING_TO_NOTE = {
     "raw list",
     "subject record",
     "route show",
+    "config show",
 }
 """No call, no curated text, no key of the store: files in clear, the user's own files, names of keys and requests."""
 
@@ -106,4 +109,5 @@ def test_a_revoked_key_is_noted(tmp_path: Path, capsys: pytest.CaptureFixture[st
     made = json.loads(capsys.readouterr().out)["id"]
     assert run([*home, "keys", "revoke", made]) == 0
     entries = [(e.action, e.subject) for e in AuditLog(tmp_path, KeyRing.open(tmp_path)).entries()]
-    assert entries == [("keys.create", made), ("keys.revoke", made)]
+    # with the first key the settings of the moment are in force
+    assert entries == [("config.accept", "config.toml"), ("keys.create", made), ("keys.revoke", made)]
