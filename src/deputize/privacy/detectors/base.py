@@ -40,3 +40,22 @@ class Detector(Protocol):
     def detect(self, texts: Sequence[str]) -> list[list[Span]]:
         """The spans of each text, in any order; overlaps are allowed."""
         ...
+
+
+class WrappingDetector:
+    """A detector that asks another one, under that one's name and with its optional attributes."""
+
+    def __init__(self, inner: Detector) -> None:
+        self._inner = inner
+
+    @property
+    def name(self) -> str:
+        return self._inner.name
+
+    @property
+    def skips_covered_lines(self) -> bool:
+        return bool(getattr(self._inner, "skips_covered_lines", False))
+
+    @property
+    def skips_lines_without_names(self) -> bool:
+        return bool(getattr(self._inner, "skips_lines_without_names", False))

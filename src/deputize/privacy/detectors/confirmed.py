@@ -8,26 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from deputize.privacy.detectors.base import UNSURE_SCORE, Detector, Span
+from deputize.privacy.detectors.base import UNSURE_SCORE, Detector, Span, WrappingDetector
 
 Possible = Callable[[Sequence[str]], list[list[Span]]]
 """For each text, the places that are not ruled out."""
 
 
-class ConfirmedDetector:
+class ConfirmedDetector(WrappingDetector):
     """A slow detector that is shown only texts with a possible place, and whose findings count only there."""
 
     def __init__(self, inner: Detector, possible: Possible) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._possible = possible
-
-    @property
-    def name(self) -> str:
-        return self._inner.name
-
-    @property
-    def skips_lines_without_names(self) -> bool:
-        return bool(getattr(self._inner, "skips_lines_without_names", False))
 
     def detect(self, texts: Sequence[str]) -> list[list[Span]]:
         places = self._possible(texts)
@@ -38,16 +30,12 @@ class ConfirmedDetector:
         return out
 
 
-class ConfirmedGuesses:
+class ConfirmedGuesses(WrappingDetector):
     """A detector whose guesses that something is a person (scores up to UNSURE_SCORE) count only at possible places."""
 
     def __init__(self, inner: Detector, possible: Possible) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._possible = possible
-
-    @property
-    def name(self) -> str:
-        return self._inner.name
 
     def detect(self, texts: Sequence[str]) -> list[list[Span]]:
         out = self._inner.detect(texts)

@@ -12,7 +12,7 @@ from email.header import decode_header, make_header
 from functools import lru_cache
 from typing import NamedTuple
 
-from deputize.privacy.detectors.base import Detector, Span
+from deputize.privacy.detectors.base import Span, WrappingDetector
 from deputize.privacy.scripts import UNSPACED
 
 _FILLERS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
@@ -208,23 +208,8 @@ def _mail(match: re.Match[str]) -> str | None:
     return written if re.search(r"\.[^\W\d_]{2,24}$", written) else None
 
 
-class DeobfuscatingDetector:
+class DeobfuscatingDetector(WrappingDetector):
     """Shows deobfuscated texts to a detector, and returns its spans with the positions in the original."""
-
-    def __init__(self, inner: Detector) -> None:
-        self._inner = inner
-
-    @property
-    def name(self) -> str:
-        return self._inner.name
-
-    @property
-    def skips_lines_without_names(self) -> bool:
-        return bool(getattr(self._inner, "skips_lines_without_names", False))
-
-    @property
-    def skips_covered_lines(self) -> bool:
-        return bool(getattr(self._inner, "skips_covered_lines", False))
 
     def detect(self, texts: Sequence[str]) -> list[list[Span]]:
         seen = [deobfuscate(text) for text in texts]

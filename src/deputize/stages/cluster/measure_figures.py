@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from deputize.core.contracts import answer_of
-from deputize.core.records import Contract, Example, Record, Request, encode
+from deputize.core.records import Contract, Example, Record, encode
 from deputize.core.text_measures import MeasureName, similarity
 
 MAX_PAIRS = 500
@@ -46,7 +46,7 @@ def measure_figures(
     for example in examples:
         text = _text(example, contract, field)
         if text is not None and example.split in ("train", "validation"):
-            by_request.setdefault(_asked(example.request), []).append(text)
+            by_request.setdefault(encode(example.request), []).append(text)
     equal = [pair for texts in by_request.values() for pair in pairwise(texts)][:MAX_PAIRS]
     different = list(pairwise(texts[0] for texts in by_request.values()))[:MAX_PAIRS]
     equal_F = sorted(similarity(a, b, measure) for a, b in equal)
@@ -65,10 +65,6 @@ def _text(example: Example, contract: Contract, field: str) -> str | None:
     if field and isinstance(answer, dict):
         answer = answer.get(field)
     return answer if isinstance(answer, str) else None
-
-
-def _asked(request: Request) -> bytes:
-    return encode(request)
 
 
 def _quantiles(ordered: Sequence[float], share: float) -> tuple[float, float] | None:
