@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from deputize.cli.main import COMMANDS
+from deputize.cli.commands import COMMANDS
 from deputize.cli.reference import markdown
 from deputize.demo import teacher, traffic, world
 from deputize.demo.agent import Seen

@@ -16,37 +16,15 @@ from types import FrameType
 from typing import NoReturn
 
 import click
+from click.shell_completion import CompletionItem
 
+from deputize.cli.commands import COMMANDS, GROUPS, overview, write_help
+from deputize.cli.completion import answer_shell
 from deputize.cli.rights import guarded
 from deputize.cli.terminal import Terminal
 from deputize.core.errors import DeputizeError, MissingExtra
-from deputize.pipeline.stage_table import STEPS
 
 STOPPED = "Stopped; run the same command again to go on."
-
-COMMANDS: dict[str, str] = {
-    "demo": "deputize.cli.demo:demo",
-    "import": "deputize.cli.imports:import_",
-    "convert": "deputize.cli.convert:convert",
-    **{step: f"deputize.cli.convert:{step}" for step in STEPS},
-    "report": "deputize.cli.report:report",
-    "serve": "deputize.cli.serve:serve",
-    "route": "deputize.cli.routes:route",
-    "shadow": "deputize.cli.shadow:shadow",
-    "tasks": "deputize.cli.tasks:tasks",
-    "dataset": "deputize.cli.dataset:dataset",
-    "watch": "deputize.cli.watch:watch",
-    "models": "deputize.cli.models:models",
-    "privacy": "deputize.cli.privacy:privacy",
-    "keys": "deputize.cli.keys_and_audit:keys",
-    "audit": "deputize.cli.keys_and_audit:audit",
-    "config": "deputize.cli.config:config",
-    "erase": "deputize.cli.erase:erase",
-    "retention": "deputize.cli.erase:retention",
-    "subject": "deputize.cli.subject:subject",
-    "raw": "deputize.cli.raw:raw",
-}
-"""Verb -> where it is written; imported only when it is asked for."""
 
 
 def _set_home(ctx: click.Context, _param: click.Parameter, value: str | None) -> None:
@@ -87,6 +65,8 @@ def _with_common(command: click.Command, name: str) -> click.Command:
     if isinstance(command, click.Group):
         for verb, inner in command.commands.items():
             _with_common(inner, f"{name} {verb}")
+            # lists of commands show the whole first sentence, over two lines where it is long
+            inner.short_help = inner.short_help or inner.get_short_help_str(limit=1000)
     elif new and command.callback is not None:
         command.callback = guarded(name, command.callback)
     return command
@@ -105,15 +85,44 @@ class LazyGroup(click.Group):
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return _with_common(command, cmd_name)
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.NoSuchCommand as error:
+            # click proposes what it holds itself, and it holds nothing here
+            raise click.NoSuchCommand(error.command_name, possibilities=COMMANDS, ctx=ctx) from None
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        # from the table: importing every command would take a second at each press of the tab key
+        found = [
+            CompletionItem(verb, help=sentence)
+            for group in GROUPS.values()
+            for verb, (_, sentence) in group.items()
+            if verb.startswith(incomplete)
+        ]
+        return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        write_help(formatter, set(COMMANDS))
+
 
 @click.group(
     cls=LazyGroup,
+    invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     params=common_options(),
 )
 @click.version_option(package_name="deputize")
-def cli() -> None:
+@click.pass_context
+def cli(ctx: click.Context) -> None:
     """Turn an agent that calls an LLM for everything into one that is SLM-first, with a certificate per route."""
+    if ctx.invoked_subcommand is None:
+        document = {
+            "commands": {title: {v: s for v, (_, s) in group.items()} for title, group in GROUPS.items()}
+        }
+        ctx.ensure_object(Terminal).result(document, lambda: click.echo(overview()))
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -128,6 +137,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
 def _run(terminal: Terminal, arguments: Sequence[str] | None) -> int:
     try:
         # not cli.main(): that has ways of its own to end when a pipe breaks
+        if arguments is None and (asked := answer_shell(cli)) is not None:
+            return asked
         given = list(sys.argv[1:] if arguments is None else arguments)
         with cli.make_context("deputize", given, obj=terminal) as ctx:
             cli.invoke(ctx)
@@ -143,6 +154,9 @@ def _run(terminal: Terminal, arguments: Sequence[str] | None) -> int:
         return 0
     except click.exceptions.Exit as stop:
         return stop.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return error.exit_code
     except click.ClickException as error:
         return _fail(terminal, error.format_message(), "usage", error.exit_code, hint=_hint(error))
     except DeputizeError as error:

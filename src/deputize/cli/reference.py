@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import click
 
-from deputize.cli.main import COMMANDS, cli
+from deputize.cli.commands import COMMANDS
+from deputize.cli.main import cli
 
 _HEAD = """# Commands
 

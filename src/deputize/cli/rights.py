@@ -25,6 +25,7 @@ KEY_VARIABLE = "DEPUTIZE_KEY"
 
 RIGHTS: dict[str, Right | None] = {
     "demo": None,
+    "completion": None,
     "import": Right.WRITE_CALLS,
     "convert": Right.RUN_STAGES,
     **{stage.step: stage.right for stage in STAGES},

@@ -57,6 +57,7 @@ ELSEWHERE = {
     "shadow start": "test_shadow",
 }
 NOTHING_TO_NOTE = {
+    "completion",
     "demo",
     "report",
     "route list",

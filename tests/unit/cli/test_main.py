@@ -12,7 +12,8 @@ from pathlib import Path
 import click
 import pytest
 
-from deputize.cli.main import COMMANDS, STOPPED, cli, run
+from deputize.cli.commands import COMMANDS
+from deputize.cli.main import STOPPED, cli, run
 from deputize.cli.rights import RIGHTS
 from deputize.core.errors import (
     AccessDenied,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deputize.cli.main import COMMANDS
+from deputize.cli.commands import COMMANDS
 from deputize.cli.reference import markdown
 
 

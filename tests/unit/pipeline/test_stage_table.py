@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from deputize.cli.main import COMMANDS, cli
+from deputize.cli.commands import COMMANDS
+from deputize.cli.main import cli
 from deputize.cli.rights import RIGHTS
 from deputize.core.artifacts import Selected
 from deputize.core.errors import UsageError
