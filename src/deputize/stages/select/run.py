@@ -22,8 +22,8 @@ from deputize.core.errors import BadInput
 from deputize.core.progress import Progress
 from deputize.core.prompt import prune
 from deputize.core.records import Answer, Example, Task
-from deputize.specialists import catalogue
-from deputize.stages.select import hardware, probe
+from deputize.specialists import catalogue, hardware
+from deputize.stages.select import probe
 from deputize.stages.select.reply_comparability import not_comparable
 from deputize.stages.select.task_feasibility import EarlierTests, days_of, feasibility_of, not_certifiable
 
@@ -88,7 +88,8 @@ def run(
         BadInput: a model is unknown, or none of those asked for may and can run here.
         MissingExtra: the chosen model is not fetched.
     """
-    memory = max(hardware.memory_gb() if memory_gb is None else memory_gb, hardware.accelerator_gb())
+    on_cards = max((card.memory_gb for card in hardware.accelerators()), default=0.0)
+    memory = max(hardware.memory_gb() if memory_gb is None else memory_gb, on_cards)
     asked, usable = _usable(config.models, memory, models_dir)
     left_s, days = _probe_s(len(usable), config.minutes), days_of(curated.examples)
     tuning = {method.name for method in methods if method.tunes_base_model}
