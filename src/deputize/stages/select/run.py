@@ -88,8 +88,7 @@ def run(
         BadInput: a model is unknown, or none of those asked for may and can run here.
         MissingExtra: the chosen model is not fetched.
     """
-    on_cards = max((card.memory_gb for card in hardware.accelerators()), default=0.0)
-    memory = max(hardware.memory_gb() if memory_gb is None else memory_gb, on_cards)
+    memory = _usable_gb() if memory_gb is None else memory_gb
     asked, usable = _usable(config.models, memory, models_dir)
     left_s, days = _probe_s(len(usable), config.minutes), days_of(curated.examples)
     tuning = {method.name for method in methods if method.tunes_base_model}
@@ -120,6 +119,11 @@ def run(
     progress("looking at tasks", len(discovered.tasks), len(discovered.tasks))
     best = max(usable, key=lambda c: (_mean(scores[c.model]), -catalogue.find(c.model, models_dir).params_m))
     return msgspec.structs.replace(done, base_model=best.model)
+
+
+def _usable_gb() -> float:
+    """GB of main memory, or of the largest accelerator where that is more."""
+    return max([hardware.memory_gb(), *(card.memory_gb for card in hardware.accelerators())])
 
 
 def _probe_s(n_usable: int, minutes: float) -> float:
