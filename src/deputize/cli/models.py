@@ -20,7 +20,9 @@ def models() -> None:
 def list_models(terminal: Terminal, /) -> None:
     """Every model of the catalogue: size, licence, memory, and whether it is here."""
     from deputize.specialists import catalogue
+    from deputize.specialists.hardware import hardware
 
+    terminal.say(hardware().sentence)
     folder = models_path()
     rows = [(m, catalogue.is_fetched(m.name, folder)) for m in catalogue.catalogue(folder).values()]
     document = [
