@@ -224,14 +224,16 @@ class Supervisor:
             return
         for slot in range(self._n_workers):
             self._delay_s[slot] = 0.1  # a successor that fails is tried again, it does not end everything
+            self._due.pop(slot, None)  # one in place of a worker that has died, or it would be another successor
             self._start(slot)
 
     def _successor(self, child: _Child) -> bool:
         return any(c.slot == child.slot and c.pid != child.pid for c in self._children.values())
 
     def _retire_predecessors(self, child: _Child) -> None:
+        # only those that began before: of two successors that serve at once the newer stays
         for other in self._children.values():
-            if other.slot == child.slot and other.pid != child.pid and not other.stopping:
+            if other.slot == child.slot and other.started < child.started and not other.stopping:
                 other.stopping = True
                 _signal(other.pid, signal.SIGTERM)
 
