@@ -32,10 +32,10 @@ def detection_row(n_runs: int, seed: int, n_before: int = 300, most: int = 3000)
     for _ in range(n_runs):
         evidence = AuditEvidence(allowed=ALLOWED)
         for wrong in rng.random(n_before) < ALLOWED:
-            evidence = observe(evidence, float(wrong))
+            evidence = observe(evidence, "s" if wrong else ".")
         delay = most
         for at, wrong in enumerate(rng.random(most) < JUMPED):
-            evidence = observe(evidence, float(wrong))
+            evidence = observe(evidence, "s" if wrong else ".")
             if must_roll_back(evidence):
                 delay = at + 1
                 break
@@ -61,7 +61,7 @@ def false_rollback_rows(n_runs: int, seed: int) -> list[dict[str, Any]]:
             n_audits = int(rng.binomial(N_CALLS, AUDIT_SHARE))
             evidence = AuditEvidence(allowed=ALLOWED)
             for wrong in rng.random(n_audits) < rate:
-                evidence = observe(evidence, float(wrong))
+                evidence = observe(evidence, "s" if wrong else ".")
                 if must_roll_back(evidence):
                     n_rolled += 1
                     break

@@ -14,7 +14,6 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
-from random import random
 from time import time
 
 from msgspec import structs
@@ -34,10 +33,14 @@ from deputize.gateway.evidence_file import (
 from deputize.gateway.metrics import Metrics
 from deputize.gateway.promotion import step_routes
 from deputize.routes_file import RouteFileSeal, read_routes, update_routes
-from deputize.scoring.monitor import AUDITS_PER_FALSE_ROLLBACK, allowed_loss, e_value
-from deputize.stages.refine.route_evidence import (
+from deputize.scoring.monitor import (
+    AUDITS_PER_FALSE_ROLLBACK,
     KEPT_AUDITS,
     AuditResult,
+    allowed_loss,
+    harm,
+)
+from deputize.stages.refine.route_evidence import (
     RouteEvidence,
     evidence_for,
     new_evidence,
@@ -121,14 +124,14 @@ def evidence_detail(
     evidence: RouteEvidence, route: Route, audits_per_false_rollback: float
 ) -> dict[str, str]:
     """The evidence against a route, for the audit log."""
-    n_audits = evidence.state.n_audits if evidence.state is not None else len(evidence.results)
+    n_audits = evidence.state.n_audits if evidence.state is not None else 0
     detail = {
         "specialist": evidence.specialist,
         "certificate": route.certificate.id if route.certificate is not None else "",
         "audits": f"{n_audits}",
         "differed": f"{evidence.n_specialist_differed}",
         "allowed": f"{allowed_loss(route.certificate):.4f}" if route.certificate is not None else "",
-        "e_value": f"{e_value(evidence.state.log_harm):.4g}" if evidence.state is not None else "",
+        "e_value": f"{harm(evidence.state):.4g}" if evidence.state is not None else "",
         "audits_per_false_rollback": f"{audits_per_false_rollback:g}",
     }
     if evidence.state is not None and evidence.state.signed:
@@ -152,7 +155,6 @@ class RouteMonitor:
         life: RouteSettings | None = None,
         episode_key: bytes = b"",
         clock: Callable[[], float] = time,
-        draw: Callable[[], float] = random,
     ) -> None:
         """
         Args:
@@ -166,13 +168,12 @@ class RouteMonitor:
             life: by which evidence a route is promoted; None: the defaults.
             episode_key: of the digests by which episodes are known.
             clock: Unix seconds.
-            draw: gives numbers in [0, 1) that decide which call of an episode counts for a promotion.
         """
         self._home, self._audit, self._metrics = home, audit, metrics
         self._audit_share, self._per_false = audit_share, audits_per_false_rollback
         self._on_change = on_change
         self._life, self._episode_key, self._seal = life or RouteSettings(), episode_key, seal
-        self._clock, self._draw = clock, draw
+        self._clock = clock
         self._waiting: list[DueAudit] = []
         self._turn = asyncio.Lock()
         self._said: set[str] = set()
@@ -268,9 +269,9 @@ class RouteMonitor:
             outcome.result,
             route.certificate,
             audits_per_false_rollback=self._per_false,
-            # on a live route nothing counts for a promotion
-            episode=self._digest(outcome.episode) if route.state != "live" else "",
-            draw=self._draw(),
+            episode=self._digest(outcome.episode),
+            now_s=self._clock(),
+            ends_after_s=self._life.episode_ends_after_s,
         )
 
     def _digest(self, episode: str) -> str:

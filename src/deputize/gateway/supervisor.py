@@ -208,6 +208,9 @@ class Supervisor:
         delay_s = 0.1 if lived_s >= _QUICK_S else min(_MAX_DELAY_S, max(0.1, 2 * delay_s))
         self._delay_s[child.slot] = delay_s
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
+        if any(c.slot == child.slot and c.started > child.started for c in self._children.values()):
+            log.error("worker %d ended (%s); its successor is there already", child.pid, how)
+            return
         log.error("worker %d ended (%s); another one is started in %.1f s", child.pid, how, delay_s)
         self._due[child.slot] = time.monotonic() + delay_s
 

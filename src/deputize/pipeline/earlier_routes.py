@@ -25,8 +25,9 @@ from deputize.core.errors import DeputizeError
 from deputize.core.records import EVERY_TENANT, Call, Contract, Route, RouteFile, Task
 from deputize.core.task_results import TaskResult
 from deputize.scoring.certificates import NEVER, certify, contradicted_p, every_threshold
+from deputize.scoring.monitor import loss_of
 from deputize.stages.curate.traffic_sample import TrafficSample
-from deputize.stages.refine.route_evidence import against_repeats, audit_result, loss_of
+from deputize.stages.refine.route_evidence import against_repeats, audit_result
 
 if TYPE_CHECKING:
     from deputize.home import Home

@@ -5,6 +5,12 @@ call is 1 where the LLM, asked as well, answered differently, else 0. A route th
 repeated samples is audited with two answers of the LLM, and its loss is "specialist differs" minus "LLM differs from
 itself", in [-1, 1].
 
+Calls of one episode are alike, so an episode is one bet: on the sum of "loss minus allowed loss" over its calls, whose mean
+is what the certificate's claim is about. A bet must not go broke, so its stake is in proportion to one over the calls that
+may count for an episode: as many as the longest episode before had. Episodes are bet on in the order in which they began.
+One that goes on counts against the route as if the rest of its calls had no loss, and for the route once it, and all before
+it, have ended. So both capitals may be looked at after every call, however many episodes are open at a time.
+
 References:
     Ville's inequality; Waudby-Smith and Ramdas, arXiv 2010.09686 (betting); Shin, Ramdas and Rinaldo, "E-detectors",
     arXiv 2203.03532, theorem 2.1 (Shiryaev-Roberts restarts and their average run length).
@@ -14,15 +20,53 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Literal, TypeAlias
 
 from deputize.core.records import Certificate
 
 TILTS: tuple[float, ...] = (1.5, 2.0, 3.0, 6.0)
 """Alternatives that are bet on at once for losses in [0, 1], as multiples of the allowed rate: slow drift to outright failure."""
 STAKES: tuple[float, ...] = (0.1, 0.25, 0.5, 0.8)
-"""Bets for losses in [-1, 1], as shares of the largest stake that cannot go broke."""
+"""Bets for losses in [-1, 1], and for episodes of several calls, as shares of the largest stake that cannot go broke."""
 AUDITS_PER_FALSE_ROLLBACK = 20_000.0
-"""A route within its allowed rate is rolled back within its first n audits with probability at most n / this."""
+"""A route within its allowed rate is rolled back within its first n episodes with probability at most n / this."""
+KEPT_AUDITS = 4096
+"""Newest audits of a route that are kept one by one, for a later certificate that allows another rate."""
+MOST_OF_AN_EPISODE = 32
+"""Audited calls of an episode that may count; later ones do not."""
+OPEN_EPISODES = 256
+"""Episodes that are told apart at a time; beyond that the oldest is taken for ended."""
+EPISODE_ENDS_AFTER_S = 30 * 60.0
+"""Without a call an episode has ended after so long."""
+MAX_EPISODE_S = 24 * 3600.0
+"""Calls of the same name are another episode after so long."""
+
+_NOTHING = -1e300
+"""Logarithm of no capital at all; the evidence file is JSON, which has no infinity."""
+
+_MOST_LOG = 500.0
+_MOST = math.exp(_MOST_LOG)
+"""Capitals beyond it are not told apart."""
+
+AuditResult: TypeAlias = Literal[".", "s", "l", "b"]
+"""Who differed from the LLM's answer: nobody, the specialist, the LLM when asked again, or both."""
+
+
+@dataclass(frozen=True)
+class AuditedEpisode:
+    """The audited calls of one episode that is not in the capitals yet, because it, or one that began before it, goes on."""
+
+    key: str
+    """Digest of its name; "": it has one call and stands alone."""
+    most: int
+    """Calls of it that may count against the route."""
+    results: str
+    """One `AuditResult` for each of its first calls."""
+    began_s: float = 0.0
+    last_s: float = 0.0
+    """Unix seconds of its first and its newest call."""
+    ended: bool = False
 
 
 @dataclass(frozen=True)
@@ -30,15 +74,23 @@ class AuditEvidence:
     """The evidence so far. Capitals are logarithms, one per bet."""
 
     allowed: float
-    """The mean loss that a route may have, in (0, 1)."""
+    """The mean loss that a route may have, in (0, 1]; at 1 nothing can speak against it, and audits are only counted."""
     signed: bool = False
     """True where losses are differences in [-1, 1]."""
-    log_harm: tuple[float, ...] = (-math.inf,) * len(TILTS)
-    """Against "the loss is at most the allowed one", begun again at every audit and summed (Shiryaev-Roberts)."""
+    log_harm: tuple[float, ...] = (_NOTHING,) * len(TILTS)
+    """Against "the loss is at most the allowed one", begun again at every episode and summed (Shiryaev-Roberts)."""
     log_good: tuple[float, ...] = (0.0,) * len(TILTS)
-    """Against "the loss is at least the allowed one": the mirror, which promotes. One call of an episode counts in it."""
+    """Against "the loss is at least the allowed one": the mirror, which promotes."""
+    results: str = ""
+    """The newest audits that are in the capitals, one `AuditResult` each, oldest first, with a "|" after each episode."""
     n_audits: int = 0
     sum_losses: float = 0.0
+    longest: int = 1
+    """Audited calls of the longest episode so far, MOST_OF_AN_EPISODE at most."""
+    longest_ended: int = 1
+    """The same of those in the capitals."""
+    open: tuple[AuditedEpisode, ...] = ()
+    """Episodes that are not in the capitals yet, in the order in which they began; the first of them goes on."""
 
 
 def allowed_loss(certificate: Certificate) -> float:
@@ -50,93 +102,212 @@ def allowed_loss(certificate: Certificate) -> float:
     return min(1.0, by_share, certificate.served_limit or 1.0)
 
 
-def observe(evidence: AuditEvidence, loss: float, *, for_good: bool = True) -> AuditEvidence:
+def loss_of(result: str, *, signed: bool) -> float:
+    """The loss of one audit; `signed`: less that of the LLM, when it was asked again."""
+    specialist = float(result in "sb")
+    return specialist - (result in "lb") if signed else specialist
+
+
+def observe(
+    evidence: AuditEvidence,
+    result: str,
+    *,
+    episode: str = "",
+    now_s: float = 0.0,
+    ends_after_s: float = EPISODE_ENDS_AFTER_S,
+) -> AuditEvidence:
     """The evidence after one more call with both answers.
 
     Args:
         evidence: before.
-        loss: of the call.
-        for_good: it also counts for a promotion; False where another call of its episode does.
+        result: of the call.
+        episode: digest of the name of its episode; "": it stands alone.
+        now_s: Unix seconds of the call.
+        ends_after_s: without a call an episode has ended after so long.
 
     Raises:
-        ValueError: a loss outside [0, 1], or [-1, 1] where losses are signed.
+        ValueError: not an `AuditResult`.
     """
-    least = -1.0 if evidence.signed else 0.0
-    if not least <= loss <= 1.0:
-        raise ValueError(f"a loss lies in [{least:g}, 1], not {loss}")
-    allowed = evidence.allowed
-    harm, good = [], []
-    for at, (h, g) in enumerate(zip(evidence.log_harm, evidence.log_good, strict=True)):
-        harm_stake, good_stake = _stakes(at, allowed, evidence.signed)
-        harm.append(_log_add(0.0, h) + math.log1p(harm_stake * (loss - allowed)))
-        good.append(g + math.log1p(good_stake * (allowed - loss)) if for_good else g)
-    return AuditEvidence(
-        allowed=allowed,
-        signed=evidence.signed,
-        log_harm=tuple(harm),
-        log_good=tuple(good),
-        n_audits=evidence.n_audits + 1,
-        sum_losses=evidence.sum_losses + loss,
+    if result not in (".", "s", "l", "b"):
+        raise ValueError(f"an audit's result is one of . s l b, not {result!r}")
+    known = [_at(one, now_s, ends_after_s) for one in evidence.open]
+    longest = evidence.longest
+    at = next((k for k, one in enumerate(known) if episode and one.key == episode and not one.ended), None)
+    if at is None:
+        most = longest if episode else 1
+        known.append(AuditedEpisode(episode, most, result, now_s, now_s, ended=not episode))
+    else:
+        one = known[at]
+        known[at] = replace(one, results=(one.results + result)[:MOST_OF_AN_EPISODE], last_s=now_s)
+        longest = max(longest, len(known[at].results))
+    return _settled(
+        evidence, known, longest, 1, evidence.sum_losses + _sum_of_losses(result, evidence.signed)
     )
 
 
-def exchanged(evidence: AuditEvidence, old: float, new: float) -> AuditEvidence:
-    """The evidence where the call that counts for an episode is another one: the loss `new` in place of `old`."""
-    allowed = evidence.allowed
-    good = []
-    for at, log_capital in enumerate(evidence.log_good):
-        stake = _stakes(at, allowed, evidence.signed)[1]
-        good.append(log_capital + math.log1p(stake * (allowed - new)) - math.log1p(stake * (allowed - old)))
-    return replace(evidence, log_good=tuple(good))
+def judged_again(
+    evidence: AuditEvidence, allowed: float, audits_per_false_rollback: float, *, signed: bool
+) -> tuple[AuditEvidence, bool]:
+    """The kept audits by another allowed loss, and True where they are enough for a rollback by it.
+
+    For the route they do not count: its evidence for a promotion begins again.
+    """
+    again, alarm = AuditEvidence(allowed, signed=signed), False
+    if signed and not evidence.signed:
+        return again, False  # those audits had one answer of the LLM only
+    kept = [*evidence.results.split("|")[:-1], *(one.results for one in evidence.open)]
+    for results in kept:
+        one = AuditedEpisode("", again.longest, results, ended=True)
+        longest = max(again.longest, len(results))
+        sum_losses = again.sum_losses + _sum_of_losses(results, signed)
+        again = _settled(again, [one], longest, len(results), sum_losses)
+        alarm = alarm or must_roll_back(again, audits_per_false_rollback)
+    return replace(again, log_good=(0.0,) * len(TILTS)), alarm
 
 
-def _stakes(at: int, allowed: float, signed: bool) -> tuple[float, float]:
-    """Stakes on "worse" and on "better", such that no loss in range takes the whole capital."""
+def all_ended(evidence: AuditEvidence) -> AuditEvidence:
+    """The evidence with all its episodes taken for ended."""
+    ended = [replace(one, ended=True) for one in evidence.open]
+    return _settled(evidence, ended, evidence.longest, 0, evidence.sum_losses)
+
+
+def _at(one: AuditedEpisode, now_s: float, ends_after_s: float) -> AuditedEpisode:
+    if one.ended or (now_s - one.last_s < ends_after_s and now_s - one.began_s < MAX_EPISODE_S):
+        return one
+    return replace(one, ended=True)
+
+
+def _settled(
+    evidence: AuditEvidence, left: list[AuditedEpisode], longest: int, n_more: int, sum_losses: float
+) -> AuditEvidence:
+    """The evidence with the episodes before the first that goes on in the capitals.
+
+    Args:
+        evidence: before.
+        left: episodes that are not in the capitals.
+        longest: audited calls of the longest episode so far.
+        n_more: audits since.
+        sum_losses: of all audits.
+    """
+    allowed, signed = evidence.allowed, evidence.signed
+    harm, good, results = evidence.log_harm, evidence.log_good, evidence.results
+    longest_ended, n_settled = evidence.longest_ended, 0
+    for one in left:
+        if not one.ended and len(left) - n_settled <= OPEN_EPISODES:
+            break
+        n_settled += 1
+        results += f"{one.results}|"
+        if allowed < 1:
+            gained, stakes = (
+                _gained(one, allowed, signed, ended=True),
+                _stakes_on_worse(allowed, signed, one.most),
+            )
+            harm = tuple(
+                _log_add(0.0, h) + math.log1p(stake * gained) for h, stake in zip(harm, stakes, strict=True)
+            )
+            counted = one.results[:longest_ended]
+            gained = (len(counted) * allowed - _sum_of_losses(counted, signed)) / longest_ended
+            stakes = _stakes_on_better(allowed, signed)
+            good = tuple(g + math.log1p(stake * gained) for g, stake in zip(good, stakes, strict=True))
+        longest_ended = max(longest_ended, len(one.results))
+    return AuditEvidence(
+        allowed=allowed,
+        signed=signed,
+        log_harm=harm,
+        log_good=good,
+        results=_newest(results),
+        n_audits=evidence.n_audits + n_more,
+        sum_losses=sum_losses,
+        longest=longest,
+        longest_ended=longest_ended,
+        open=tuple(left[n_settled:]),
+    )
+
+
+def _newest(results: str) -> str:
+    """The last audits, without the rest of an episode that is cut."""
+    return results if len(results) <= KEPT_AUDITS else results[-KEPT_AUDITS:].partition("|")[2]
+
+
+def _gained(one: AuditedEpisode, allowed: float, signed: bool, *, ended: bool) -> float:
+    """Sum of "loss minus allowed loss" over the calls of an episode that count against the route.
+
+    While it goes on, as if the rest of its calls had the least loss, so that more calls never lower what was looked at.
+    """
+    counted = one.results[: one.most]
+    n_to_come = 0 if ended else one.most - len(counted)
+    losses = _sum_of_losses(counted, signed) - (n_to_come if signed else 0)
+    return losses - (len(counted) + n_to_come) * allowed
+
+
+def _sum_of_losses(results: str, signed: bool) -> float:
+    n_specialist, n_both = results.count("s"), results.count("b")
+    return float(n_specialist - results.count("l") if signed else n_specialist + n_both)
+
+
+@lru_cache(maxsize=1024)
+def _stakes_on_worse(allowed: float, signed: bool, most: int) -> tuple[float, ...]:
+    """Stakes on "worse" such that `most` calls without a loss do not take the whole capital."""
     if signed:
-        return STAKES[at] / (1 + allowed), STAKES[at] / (1 - allowed)
+        return tuple(stake / ((1 + allowed) * most) for stake in STAKES)
     # the stake that grows fastest when the true rate is tilt * allowed (Kelly), kept inside what cannot go broke
-    variance = allowed * (1 - allowed)
-    worse = min(TILTS[at] * allowed, (1 + allowed) / 2)
-    better = allowed / TILTS[at]
-    return (worse - allowed) / variance, (allowed - better) / variance
+    worse = [min(tilt * allowed, (1 + allowed) / 2) for tilt in TILTS]
+    fastest = tuple((rate - allowed) / (allowed * (1 - allowed)) for rate in worse)
+    if most == 1:
+        return fastest
+    return tuple(min(kelly, stake / (allowed * most)) for kelly, stake in zip(fastest, STAKES, strict=True))
+
+
+@lru_cache(maxsize=1024)
+def _stakes_on_better(allowed: float, signed: bool) -> tuple[float, ...]:
+    """Stakes on "better", for one call, such that its loss does not take the whole capital."""
+    if signed:
+        return tuple(stake / (1 - allowed) for stake in STAKES)
+    return tuple((1 - 1 / tilt) / (1 - allowed) for tilt in TILTS)
 
 
 def log_e_value(log_capitals: tuple[float, ...]) -> float:
     """The logarithm of the capital of a gambler who split one unit evenly over the bets."""
     top = max(log_capitals)
-    if top == -math.inf:
-        return top
     return top + math.log(sum(math.exp(c - top) for c in log_capitals) / len(log_capitals))
 
 
-def e_value(log_capitals: tuple[float, ...]) -> float:
-    """That capital itself."""
-    return math.exp(min(700.0, log_e_value(log_capitals)))
+def harm(evidence: AuditEvidence) -> float:
+    """The capital that speaks against the route, with the episodes that go on."""
+    capitals = [math.exp(min(_MOST_LOG, h)) for h in evidence.log_harm]
+    for one in evidence.open if evidence.allowed < 1 else ():
+        gained = _gained(one, evidence.allowed, evidence.signed, ended=one.ended)
+        stakes = _stakes_on_worse(evidence.allowed, evidence.signed, one.most)
+        capitals = [
+            min(_MOST, (1 + capital) * (1 + stake * gained))
+            for capital, stake in zip(capitals, stakes, strict=True)
+        ]
+    return sum(capitals) / len(capitals)
 
 
 def false_rollback_bound(
-    n_audits: float, audits_per_false_rollback: float = AUDITS_PER_FALSE_ROLLBACK
+    n_episodes: float, audits_per_false_rollback: float = AUDITS_PER_FALSE_ROLLBACK
 ) -> float:
-    """The probability that a route within its allowed rate is rolled back within its first `n_audits` audits, at most.
+    """The probability that a route within its allowed rate is rolled back within `n_episodes` audited episodes, at most.
 
-    The sum of restarted capitals minus the number of audits is a supermartingale, so it has reached A at audit n with
-    probability at most n / A, and on average not before audit A. No bound that never ends is claimed: a route that is
-    watched for ever is rolled back some day.
+    The sum of restarted capitals minus the number of episodes is a supermartingale, so it has reached A at episode n with
+    probability at most n / A, and on average not before episode A. Calls without an episode count as one each. No bound that
+    never ends is claimed: a route that is watched for ever is rolled back some day.
     """
-    return min(1.0, n_audits / audits_per_false_rollback)
+    return min(1.0, n_episodes / audits_per_false_rollback)
 
 
 def must_roll_back(
     evidence: AuditEvidence, audits_per_false_rollback: float = AUDITS_PER_FALSE_ROLLBACK
 ) -> bool:
     """True where the evidence of harm is enough; for a sound route it is as seldom as `false_rollback_bound` says."""
-    return e_value(evidence.log_harm) >= audits_per_false_rollback
+    return harm(evidence) >= audits_per_false_rollback
 
 
 def log_gain(evidence: AuditEvidence, since: float = 0.0) -> float:
     """The logarithm of the factor by which the capital against "the loss is at least the allowed one" has grown.
 
-    While that is true the factor ever reaches 1 / delta with probability at most delta, from whatever moment on it is
+    The capital is that of the episodes before the first that goes on. While that is true the factor ever reaches 1 / delta with probability at most delta, from whatever moment on it is
     counted (Ville).
 
     Args:
@@ -148,17 +319,15 @@ def log_gain(evidence: AuditEvidence, since: float = 0.0) -> float:
 
 def _log_add(a: float, b: float) -> float:
     """log(exp(a) + exp(b))."""
-    if b == -math.inf:
-        return a
     high, low = max(a, b), min(a, b)
     return high + math.log1p(math.exp(low - high))
 
 
 def comparisons_to_gain(allowed: float, loss: float, log_wanted: float, most: int = 4096) -> int:
-    """About how many calls it takes until `log_gain` has reached a value, at a loss in [0, 1]; `most` where it may not."""
+    """About how many episodes of one call it takes until `log_gain` is this, at a loss in [0, 1]; `most` where it may not."""
     growth = [
         (1 - loss) * math.log1p(stake * allowed) + loss * math.log1p(stake * (allowed - 1))
-        for stake in (_stakes(at, allowed, signed=False)[1] for at in range(len(TILTS)))
+        for stake in _stakes_on_better(allowed, False)
     ]
     low, high = 0, most
     while low < high:

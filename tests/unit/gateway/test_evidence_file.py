@@ -9,6 +9,7 @@ from tests.unit.gateway.stubs import live_route
 
 from deputize.core.errors import BadInput
 from deputize.gateway.evidence_file import EVIDENCE_FILE, forget_evidence, read_evidence, write_evidence
+from deputize.scoring.monitor import AuditEvidence, observe
 from deputize.stages.refine.route_evidence import RouteEvidence
 
 KEY = ("r", "s")
@@ -16,7 +17,9 @@ KEY = ("r", "s")
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert read_evidence(tmp_path) == {}
-    one = RouteEvidence(route_id="r", specialist="s", results="..s", open_episodes={"e": (2, ".")})
+    one = RouteEvidence(
+        route_id="r", specialist="s", state=observe(observe(AuditEvidence(0.05), "s"), ".", episode="e")
+    )
     write_evidence(tmp_path, {KEY: one})
     assert read_evidence(tmp_path) == {KEY: one}
     forget_evidence(tmp_path, live_route(), at_s=7.0)

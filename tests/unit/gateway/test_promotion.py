@@ -132,7 +132,21 @@ async def test_calls_of_one_episode_are_one_piece_of_evidence(tmp_path: Path, au
     await observe(one, "." * 400, live_route(state="shadow"), episode="one and the same")
     assert now(tmp_path).state == "shadow"
     text = (tmp_path / "audit_evidence.json").read_text()
-    assert "same" not in text and read_evidence(tmp_path)[("r", "s")].open_episodes
+    state = read_evidence(tmp_path)[("r", "s")].state
+    assert "same" not in text and state is not None and len(state.open) == 1
+
+
+async def test_an_episode_counts_for_a_promotion_once_it_has_ended(tmp_path: Path, audit: AuditLog) -> None:
+    shadow = live_route(state="shadow")
+    publish(tmp_path, shadow)
+    now_s = 0.0
+    one = monitor(tmp_path, audit, clock=lambda: now_s)
+    for k in range(400):
+        await observe(one, ".", shadow, episode=f"e{k}")
+    assert now(tmp_path).state == "shadow", "all of them go on"
+    now_s = LIFE.episode_ends_after_s
+    await observe(one, ".", shadow, episode="new")
+    assert now(tmp_path).state == "canary"
 
 
 def test_a_comparison_that_is_over_closes_its_route(tmp_path: Path, audit: AuditLog) -> None:

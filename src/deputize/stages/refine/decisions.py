@@ -19,7 +19,7 @@ from deputize.scoring.intervals import clopper_pearson
 from deputize.scoring.monitor import (
     AUDITS_PER_FALSE_ROLLBACK,
     AuditEvidence,
-    e_value,
+    harm,
     must_roll_back,
     observe,
 )
@@ -110,7 +110,12 @@ def audits(
         result = audit_result(one.decision, route) if one.at_s >= since_s else None
         if result is not None:
             evidence = with_audit(
-                evidence, result, route.certificate, audits_per_false_rollback=audits_per_false_rollback
+                evidence,
+                result,
+                route.certificate,
+                audits_per_false_rollback=audits_per_false_rollback,
+                episode=one.episode,
+                now_s=one.at_s,
             )
             if evidence.alarm:  # evidence that was enough once stays enough, however it went on
                 break
@@ -120,7 +125,7 @@ def audits(
 def health_of(evidence: RouteEvidence, route: Route) -> RouteHealth | None:
     """The state of a route by the evidence of its audits; None where there is none."""
     state = evidence.state
-    if state is None or route.certificate is None:
+    if state is None or state.allowed >= 1 or route.certificate is None:
         return None
     return RouteHealth(
         route_id=route.id,
@@ -131,7 +136,7 @@ def health_of(evidence: RouteEvidence, route: Route) -> RouteHealth | None:
         n=state.n_audits,
         n_bad=evidence.n_specialist_differed,
         allowed=state.allowed,
-        e_value=e_value(state.log_harm),
+        e_value=harm(state),
         verdict="roll back" if evidence.alarm else "wait",
         n_llm_differed=evidence.n_llm_differed if state.signed else None,
     )
@@ -163,12 +168,12 @@ def episode_outcomes(
     if len(alone) < MIN_BASELINE_EPISODES:
         return None
     allowed = clopper_pearson(sum(alone), len(alone))[1] + route.certificate.epsilon
-    losses = [float(bad) for episode, bad in failed.items() if episode in mine]
-    if not losses or not 0 < allowed < 1:
+    outcomes = [bad for episode, bad in failed.items() if episode in mine]
+    if not outcomes or not 0 < allowed < 1:
         return None
     state, alarm = AuditEvidence(allowed), False
-    for loss in losses:
-        state = observe(state, loss)
+    for bad in outcomes:
+        state = observe(state, "s" if bad else ".")
         alarm = must_roll_back(state, audits_per_false_rollback)
         if alarm:
             break
@@ -181,7 +186,7 @@ def episode_outcomes(
         n=state.n_audits,
         n_bad=round(state.sum_losses),
         allowed=allowed,
-        e_value=e_value(state.log_harm),
+        e_value=harm(state),
         verdict="roll back" if alarm else "wait",
     )
 
@@ -237,7 +242,7 @@ def decide(
             since_s=counted.since_s if counted is not None else 0.0,
             audits_per_false_rollback=audits_per_false_rollback,
         )
-        health = health_of(counted, route) if counted is not None and counted.results else recorded
+        health = health_of(counted, route) if counted is not None and counted.state is not None else recorded
         if health is not None:
             by_audits.append(health)
     bad = tuple(h for h in by_audits if h.verdict == "roll back")

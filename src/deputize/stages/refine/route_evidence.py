@@ -5,36 +5,27 @@ Pure. Imports nothing heavy, since the gateway keeps its evidence with it.
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
-
-import msgspec
 from msgspec import structs
 
 from deputize.core.contracts import measures_of
 from deputize.core.records import Certificate, Decision, Record, Route
 from deputize.scoring.monitor import (
     AUDITS_PER_FALSE_ROLLBACK,
+    EPISODE_ENDS_AFTER_S,
     AuditEvidence,
+    AuditResult,
     allowed_loss,
-    exchanged,
+    judged_again,
     must_roll_back,
     observe,
 )
 
-KEPT_AUDITS = 4096
-"""Newest audits of a route that are kept one by one, for a later certificate that allows another rate."""
 MIN_DUE = 40
 """Due audits before a route's missed ones raise an alarm."""
 MAX_MISSED_SHARE = 0.05
 """Share of the due audits that may fail or be skipped."""
 WINDOW_DUE = 400
 """Due audits after which older ones count half, so that a good past does not hide that audits fail now."""
-
-OPEN_EPISODES = 512
-"""Newest episodes of which it is remembered which call counts for a promotion."""
-
-AuditResult: TypeAlias = Literal[".", "s", "l", "b"]
-"""Who differed from the LLM's answer: nobody, the specialist, the LLM when asked again, or both."""
 
 
 class CanaryStart(Record):
@@ -53,9 +44,7 @@ class RouteEvidence(Record):
     specialist: str
     """Folder of the specialist, relative to the home."""
     state: AuditEvidence | None = None
-    """None before the first audit, and while the allowed loss is 1."""
-    results: str = ""
-    """The newest audits, oldest first, one `AuditResult` each."""
+    """None before the first audit."""
     n_specialist_differed: int = 0
     n_llm_differed: int = 0
     """Of audits with two LLM answers."""
@@ -67,8 +56,6 @@ class RouteEvidence(Record):
     """Audits that were drawn, older ones at half their number."""
     n_missed: int = 0
     """Of them, failed or skipped."""
-    open_episodes: dict[str, tuple[int, str]] = msgspec.field(default_factory=dict)
-    """Digest of an episode -> its calls so far, and the result of the one that counts for a promotion."""
     canary: CanaryStart | None = None
     """None: it has served no canary share since its evidence began."""
     compared: str = ""
@@ -127,13 +114,13 @@ def with_audit(
     *,
     audits_per_false_rollback: float = AUDITS_PER_FALSE_ROLLBACK,
     episode: str = "",
-    draw: float = 1.0,
+    now_s: float = 0.0,
+    ends_after_s: float = EPISODE_ENDS_AFTER_S,
 ) -> RouteEvidence:
     """The evidence after one more call with both answers, judged by the rate that the newest certificate allows.
 
     Where that rate is another one than before, the audits that are kept are judged again, and the evidence for a promotion
-    begins again. Calls of one episode are alike, so one random call of each counts for a promotion: the k-th takes the
-    place of the one before with probability 1 / k. Against a route every call counts.
+    begins again.
 
     Args:
         evidence: before.
@@ -141,54 +128,26 @@ def with_audit(
         certificate: of the route.
         audits_per_false_rollback: see `scoring.monitor.false_rollback_bound`.
         episode: digest of the call's episode; "": it stands alone.
-        draw: a random number in [0, 1).
+        now_s: Unix seconds of the call.
+        ends_after_s: without a call an episode has ended after so long.
     """
     allowed, signed = allowed_loss(certificate), against_repeats(certificate)
-    before = evidence.results
-    state, alarm = evidence.state, evidence.alarm
-    if state is not None and signed and not state.signed:
-        before, state = "", None  # those audits had one answer of the LLM only
-    old = (before + result)[-KEPT_AUDITS:]
-    canary, open_episodes = evidence.canary, evidence.open_episodes
-    if state is None or (state.allowed, state.signed) != (allowed, signed):
+    state, alarm, canary = evidence.state, evidence.alarm, evidence.canary
+    if state is None:
+        state = AuditEvidence(allowed, signed=signed)
+    elif (state.allowed, state.signed) != (allowed, signed):
         # what was too much for an earlier certificate may be within this one
-        state, alarm, open_episodes = AuditEvidence(allowed, signed=signed), False, {}
+        state, alarm = judged_again(state, allowed, audits_per_false_rollback, signed=signed)
         canary = CanaryStart() if canary is not None else None
-        if allowed < 1:
-            for one in old[:-1]:
-                state = observe(state, loss_of(one, signed=signed), for_good=False)
-                alarm = alarm or must_roll_back(state, audits_per_false_rollback)
-    if allowed < 1:
-        state, open_episodes = _counted(state, result, open_episodes, episode, draw)
-        alarm = alarm or must_roll_back(state, audits_per_false_rollback)
+    state = observe(state, result, episode=episode, now_s=now_s, ends_after_s=ends_after_s)
     return structs.replace(
         evidence,
-        state=state if allowed < 1 else None,
-        results=old,
+        state=state,
+        alarm=alarm or must_roll_back(state, audits_per_false_rollback),
         n_specialist_differed=evidence.n_specialist_differed + (result in "sb"),
         n_llm_differed=evidence.n_llm_differed + (result in "lb"),
-        alarm=alarm,
-        open_episodes=open_episodes,
         canary=canary,
     )
-
-
-def _counted(
-    state: AuditEvidence, result: str, known: dict[str, tuple[int, str]], episode: str, draw: float
-) -> tuple[AuditEvidence, dict[str, tuple[int, str]]]:
-    """The state after one more call, and the episodes with the call that counts for each."""
-    loss = loss_of(result, signed=state.signed)
-    if not episode:
-        return observe(state, loss), known
-    if episode not in known:
-        newest = list(known.items())[-OPEN_EPISODES + 1 :]
-        return observe(state, loss), {**dict(newest), episode: (1, result)}
-    n_before, counts = known[episode]
-    state = observe(state, loss, for_good=False)
-    if draw * (n_before + 1) < 1:
-        state = exchanged(state, loss_of(counts, signed=state.signed), loss)
-        counts = result
-    return state, {**known, episode: (n_before + 1, counts)}
 
 
 def with_due(evidence: RouteEvidence, *, missed: bool) -> RouteEvidence:
@@ -197,12 +156,6 @@ def with_due(evidence: RouteEvidence, *, missed: bool) -> RouteEvidence:
     if n_due >= WINDOW_DUE:
         n_due, n_missed = n_due // 2, n_missed // 2
     return structs.replace(evidence, n_due=n_due, n_missed=n_missed)
-
-
-def loss_of(result: str, *, signed: bool) -> float:
-    """The loss of one audit; `signed`: less that of the LLM, when it was asked again."""
-    specialist = float(result in "sb")
-    return specialist - (result in "lb") if signed else specialist
 
 
 def unwatched(route: Route, evidence: RouteEvidence | None, *, audit_share: float | None = None) -> str:

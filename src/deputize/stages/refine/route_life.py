@@ -19,7 +19,7 @@ from msgspec import structs
 
 from deputize.core.config import RouteSettings
 from deputize.core.records import Route, RouteFile, RouteState
-from deputize.scoring.monitor import allowed_loss, log_gain
+from deputize.scoring.monitor import all_ended, allowed_loss, log_gain
 from deputize.stages.refine.route_evidence import CanaryStart, RouteEvidence
 
 OPEN: tuple[RouteState, ...] = ("shadow", "canary", "live")
@@ -86,14 +86,14 @@ def progress(route: Route, evidence: RouteEvidence | None, settings: RouteSettin
 
 def entered_canary(evidence: RouteEvidence) -> RouteEvidence:
     """The evidence of a specialist that begins to serve a canary share now."""
-    state = evidence.state
+    # calls that are served now count in episodes of their own: the capital from here on would change by what was before
+    state = all_ended(evidence.state) if evidence.state is not None else None
     start = CanaryStart(
         n_audits=state.n_audits if state is not None else 0,
         n_specialist_differed=evidence.n_specialist_differed,
         log_gain=log_gain(state) if state is not None else 0.0,
     )
-    # what counts for an episode may not change any more: the capital from here on would change by what was before
-    return structs.replace(evidence, canary=start, open_episodes={})
+    return structs.replace(evidence, state=state, canary=start)
 
 
 def ended(route: Route, evidence: RouteEvidence | None, now_s: float) -> str:

@@ -45,7 +45,7 @@ def audited(
     agrees: bool | None, *, success: bool | None = None, at_s: float = 0.0, **fields: Any
 ) -> w.WatchedCall:
     given = {"served_by": "slm", "route_id": "r1", "specialist": "runs/x", "confidence": 0.95, **fields}
-    return w.WatchedCall("e", Decision(shadow_agrees=agrees, **given), at_s=at_s, success=success)
+    return w.WatchedCall("", Decision(shadow_agrees=agrees, **given), at_s=at_s, success=success)
 
 
 def series(rate: float, n: int, seed: int) -> list[w.WatchedCall]:

@@ -103,7 +103,7 @@ def test_another_allowed_rate_judges_the_kept_audits_again() -> None:
     old = after(results)
     looser = certificate(id="c2", epsilon=0.3)
     again, whole = after(".", looser, old), after(results + ".", looser)
-    assert again.results == whole.results and again.state is not None and whole.state is not None
+    assert again.state is not None and whole.state is not None and again.state.results == whole.state.results
     assert again.state.log_harm == whole.state.log_harm
     only_one = after(".", looser).state
     assert only_one is not None and again.state.log_good == only_one.log_good, "a promotion begins again"
@@ -124,23 +124,15 @@ def test_evidence_of_another_comparison_says_nothing() -> None:
     assert r.evidence_for(measured, begun) is begun and r.evidence_for(route(), begun) is None
 
 
-def test_one_call_of_an_episode_counts_for_a_promotion() -> None:
-    """Alike calls are one piece of evidence for a route, and each of them is one against it."""
-    alone, together = NONE, NONE
+def test_kept_audits_are_judged_again_by_episodes() -> None:
+    """Twelve equal calls that differ are one piece of evidence, now and by any other rate."""
+    one = NONE
     for k in range(12):
-        alone = r.with_audit(alone, ".", CERTIFICATE, episode=f"e{k}")
-        together = r.with_audit(together, ".", CERTIFICATE, episode="e", draw=0.9)
-    assert alone.state is not None and together.state is not None
-    one = after(".").state
-    assert one is not None and together.state.log_good == pytest.approx(one.log_good)
-    assert alone.state.log_good[0] > 10 * one.log_good[0]
-    assert together.state.log_harm == alone.state.log_harm
-    wrong_late = r.with_audit(together, "s", CERTIFICATE, episode="e", draw=0.05)  # 1 in 13 takes the place
-    after_wrong = after("s").state
-    assert wrong_late.state is not None and after_wrong is not None
-    assert wrong_late.state.log_good == pytest.approx(after_wrong.log_good)
-    kept = r.with_audit(together, "s", CERTIFICATE, episode="e", draw=0.09)
-    assert kept.state is not None and kept.state.log_good == pytest.approx(one.log_good)
+        one = r.with_audit(one, "s", CERTIFICATE, episode="e", now_s=float(k))
+    again = r.with_audit(one, ".", certificate(epsilon=0.06), episode="f")
+    assert not one.alarm and not again.alarm and after("s" * 12).alarm
+    assert again.state is not None and again.state.results == "s" * 12 + "|"
+    assert again.state.n_audits == 13 and again.state.sum_losses == 12
 
 
 def test_the_evidence_file_keeps_every_number() -> None:
@@ -169,7 +161,8 @@ def test_a_route_is_never_silently_unwatched() -> None:
     assert r.unwatched(tenth, None) == "" and after("s" * 500, certificate(share_served=0.1)).alarm
     small = route(certificate=certificate(share_served=0.05))
     assert "is not watched: its certificate covers so few calls" in r.unwatched(small, None)
-    assert after("s" * 10, certificate(share_served=0.05)).state is None
+    nothing = after("s" * 10, certificate(share_served=0.05))
+    assert nothing.state is not None and nothing.state.n_audits == 10 and not nothing.alarm
     assert "audit_share is 0" in r.unwatched(ROUTE, None, audit_share=0.0)
     bad = msgspec.structs.replace(NONE, n_due=50, n_missed=3)
     assert "3 of its last 50 due audits" in r.unwatched(ROUTE, bad, audit_share=0.02)
@@ -184,7 +177,9 @@ def test_the_llm_that_changes_its_labels_is_seen_within_100_audits() -> None:
         at = []
         for seed in range(40):
             rng, evidence = np.random.default_rng(seed), NONE
-            while not evidence.alarm and len(evidence.results) < 300:
+            n_audits = 0
+            while not evidence.alarm and n_audits < 300:
+                n_audits += 1
                 message = {"role": "assistant", "content": "chargeback" if rng.random() < 0.5 else "refund"}
                 made = decision(
                     agrees_with_llm(said, message, ROUTE),
@@ -193,14 +188,14 @@ def test_the_llm_that_changes_its_labels_is_seen_within_100_audits() -> None:
                 result = r.audit_result(made, route(certificate=kind))
                 assert result is not None
                 evidence = r.with_audit(evidence, result, kind)
-            at.append(len(evidence.results))
+            at.append(n_audits)
         assert np.median(at) <= 100
 
 
 def test_sound_routes_certified_against_repeats_stay() -> None:
-    """The LLM differs from itself on a fifth of the calls, and so does the specialist: none of 200 routes goes back."""
+    """The LLM differs from itself on a fifth of the calls, and so does the specialist: none of 80 routes goes back."""
     n_rolled_back = 0
-    for seed in range(200):
+    for seed in range(80):
         rng, evidence = np.random.default_rng(seed), NONE
         for agrees, repeat in rng.random((400, 2)) >= 0.2:
             result = r.audit_result(
@@ -209,7 +204,7 @@ def test_sound_routes_certified_against_repeats_stay() -> None:
             assert result is not None
             evidence = r.with_audit(evidence, result, REPEATS)
         n_rolled_back += evidence.alarm
-    assert n_rolled_back / 200 <= monitor.false_rollback_bound(400)
+    assert n_rolled_back / 80 <= monitor.false_rollback_bound(400)
 
 
 def test_deferred_calls_do_not_dilute_the_loss() -> None:
@@ -223,13 +218,13 @@ def test_deferred_calls_do_not_dilute_the_loss() -> None:
         result = r.audit_result(decision(deferred or bool(rng.random() >= 0.3), deferred=deferred), mixed)
         if result is not None:
             evidence = r.with_audit(evidence, result, CERTIFICATE)
-    assert evidence.alarm and 200 < len(evidence.results) < 280
+    assert evidence.alarm and evidence.state is not None and 200 < evidence.state.n_audits < 280
 
 
 def _alarms(results_RT: np.ndarray[Any, Any], of: Certificate) -> np.ndarray[Any, Any]:
     """When each of R routes of T audits is rolled back, T where it is not: `with_audit` on whole columns at once."""
     allowed, n_audits = monitor.allowed_loss(of), results_RT.shape[1]
-    stakes = np.array([monitor._stakes(k, allowed, False)[0] for k in range(len(monitor.TILTS))])
+    stakes = np.array(monitor._stakes_on_worse(allowed, False, 1))
     capital, at = np.zeros((len(results_RT), len(stakes))), np.full(len(results_RT), n_audits)
     for t in range(n_audits):
         capital = (1 + capital) * (1 + stakes * (results_RT[:, t : t + 1] - allowed))
