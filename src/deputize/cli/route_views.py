@@ -211,6 +211,7 @@ def _version_row(
         **route_row(one),
         "n_compared": evidence.state.n_audits if evidence is not None and evidence.state else 0,
         "n_differed": evidence.n_specialist_differed if evidence is not None else 0,
+        "n_episodes_open": len(evidence.state.open) if evidence is not None and evidence.state else 0,
         "spent_usd": evidence.spent_usd if evidence is not None else 0.0,
         "next": None
         if found is None
@@ -228,6 +229,11 @@ def _say_version(terminal: Terminal, row: dict[str, Any]) -> None:
     terminal.say(f"  specialist {row['specialist']}, served from confidence {row['threshold']:.4f}")
     terminal.say(f"  {certificate['claim'] if certificate else 'no certificate'}")
     terminal.say(f"  compared with the LLM: {row['n_compared']:,} calls, {row['n_differed']:,} differed")
+    if row["next"] and row["n_episodes_open"]:
+        terminal.say(
+            f"  {row['n_episodes_open']:,} episodes wait: they count toward the next step once they, and those that began "
+            "before them, have ended"
+        )
     if row["next"]:
         step = row["next"]
         to = f"{step['to']} {step['share']:.0%}" if step["to"] == "canary" else step["to"]

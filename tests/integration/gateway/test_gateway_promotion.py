@@ -42,7 +42,9 @@ async def test_a_route_goes_live_by_its_own_calls_and_a_restart_keeps_what_it_ha
     home: Path, upstream: LoopbackUpstream
 ) -> None:
     home.mkdir(exist_ok=True)
-    (home / "config.toml").write_text("[routes]\nstep_delta = 0.5\nsteps = [0.5]\n")
+    (home / "config.toml").write_text(
+        "[routes]\nstep_delta = 0.5\nsteps = [0.5]\nepisode_ends_after_s = 0.05\n"
+    )
     publish(home, route_for(REQUEST, LABELS, state="shadow"))
     upstream.answer_with(completion("lost_card"))
     async with other_worker(home, upstream) as other:
