@@ -126,7 +126,7 @@ async def test_a_specialist_that_goes_bad_is_rolled_back_everywhere_and_for_good
             assert await served_by(other) == "slm"
             assert await until_rolled_back(first, home, 30) == 30
         before = read_evidence(home)[KEY]
-        assert (before.results, before.n_missed) == ("." * 30, 0)
+        assert before.state is not None and (before.state.n_audits, before.n_missed) == (30, 0)
         specialist.bad = True
         async with gateway(home, upstream, specialist) as second:  # a restart keeps the evidence
             n = 30
@@ -137,7 +137,8 @@ async def test_a_specialist_that_goes_bad_is_rolled_back_everywhere_and_for_good
                         await asyncio.sleep(0.005)
                 assert n < 80
         assert read_routes(home / "routes.json").routes[0].state == "rolled_back"
-        assert len(read_evidence(home)[KEY].results) == n
+        after = read_evidence(home)[KEY].state
+        assert after is not None and after.n_audits == n
         async with asyncio.timeout(10):
             while await served_by(other) == "slm":
                 await asyncio.sleep(0.05)

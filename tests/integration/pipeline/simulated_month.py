@@ -164,7 +164,6 @@ class Month:
             life=life,
             episode_key=b"month",
             clock=self.now,
-            draw=rng.random,
         )
         self._auditor = Auditor(
             sender=sender,

@@ -79,7 +79,9 @@ class TaskFigures:
         if allowed >= 1 or not self.n_calls or not self.share_served:
             return 0.0
         loss = certificate.n_errors / certificate.n_served if certificate.n_served else 0.0
-        n_compared = comparisons_to_gain(allowed, loss, math.log(1 / RouteSettings().step_delta))
+        n_episodes = comparisons_to_gain(allowed, loss, math.log(1 / RouteSettings().step_delta))
+        # an episode is one bet, however many of its calls are compared
+        n_compared = n_episodes * max(1.0, self.n_calls / max(1, self.task.n_episodes))
         specialist_usd, llm_usd = asked_usd / self.n_calls, self.spend.usd / max(1, self.n_code_calls)
         in_shadow = n_compared * (specialist_usd / self.share_served + (n_answers - 1) * llm_usd)
         return in_shadow + n_compared * n_answers * llm_usd
