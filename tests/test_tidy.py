@@ -141,6 +141,8 @@ EXTRA_USERS = {
     "privacy": ["privacy", "stages/curate"],
     "tasks": ["stages/cluster"],
     "train": ["specialists", "privacy", "stages", "pipeline"],
+    "onnx": ["specialists/export_forms/onnx_graph"],
+    "llamacpp": ["specialists/export_forms/llama_cpp_engine"],
     "secrets": ["privacy/detectors/credsweeper"],
     "otel": ["stages/collect/containers/otlp_protobuf", "gateway/span_exporter"],
     "vault": ["store/keys/kms"],

@@ -28,6 +28,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
     "Look and steer": {
         "report": ("deputize.cli.report:report", "Show the report of a run."),
         "route": ("deputize.cli.routes:route", "List, promote, roll back, close and explain routes."),
+        "export": ("deputize.cli.export_route:export", "Write a specialist for other engines."),
         "shadow": ("deputize.cli.shadow:shadow", "Ask a specialist about real calls that the LLM answers."),
         "tasks": ("deputize.cli.tasks:tasks", "List, merge, split, rename and hide tasks."),
         "dataset": ("deputize.cli.dataset:dataset", "Card, drops and export of the curated data."),

@@ -138,10 +138,20 @@ def load_head(stored: StoredSpecialist) -> HeadPredictor:
     if answers is None:
         raise BadInput(f"{stored.folder}: a specialist with a head needs closed answers")
     base, adapter = load_tuned_model(stored)
+    return HeadPredictor(
+        base, adapter, read_heads(stored.folder, base.device), answers, stored.settings.max_tokens
+    )
+
+
+def read_heads(folder: Path, device: str) -> list[tuple[Any, Any]]:
+    """Weights [C, H] and bias [C] per question, as `HeadPredictor.save` wrote them.
+
+    Raises:
+        MissingExtra: safetensors is not installed.
+    """
     try:
         from safetensors.torch import load_file
     except ImportError as error:
         raise MissingExtra.package("safetensors", "train") from error
-    parts = load_file(stored.folder / HEADS_FILE, device=base.device)
-    heads = [(parts[f"weight_{i}"], parts[f"bias_{i}"]) for i in range(len(parts) // 2)]
-    return HeadPredictor(base, adapter, heads, answers, stored.settings.max_tokens)
+    parts = load_file(folder / HEADS_FILE, device=device)
+    return [(parts[f"weight_{i}"], parts[f"bias_{i}"]) for i in range(len(parts) // 2)]

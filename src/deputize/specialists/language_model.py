@@ -8,7 +8,7 @@ Legend: B texts of a batch, T tokens.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from importlib.util import find_spec
@@ -116,9 +116,7 @@ class LanguageModel:
     @cached_property
     def frame(self) -> ChatFrame:
         """Texts before and after a prompt."""
-        vocabulary = self.tokenizer.get_vocab()
-        found = next((frame for token, frame in _FRAMES if token in vocabulary), None)
-        return found or ChatFrame(before=self.tokenizer.bos_token or "", after="\n=>")
+        return _frame_for(self.tokenizer.get_vocab(), self.tokenizer.bos_token or "")
 
     @cached_property
     def newline(self) -> int:
@@ -227,6 +225,12 @@ class LanguageModel:
             inner.rmdir()
         (folder / "README.md").unlink(missing_ok=True)
 
+    def merge_adapter(self, name: str) -> None:
+        """Adds the only adapter to the weights of the base, for good: this model is not to be a shared one."""
+        self.use(name)
+        self.lm = self.peft.merge_and_unload()
+        self.peft, self.active = None, ""
+
     def drop_adapter(self, name: str) -> None:
         """Forgets an adapter."""
         if self.peft is not None and name in self.peft.peft_config:
@@ -242,6 +246,25 @@ class LanguageModel:
     def adapter_parameters(self, name: str) -> list[tuple[str, torch.Tensor]]:
         """Names and weights of an adapter, in a fixed order."""
         return [(k, p) for k, p in self.lm.named_parameters() if f".{name}." in k or k.endswith(f".{name}")]
+
+
+def _frame_for(vocabulary: Container[str], bos: str) -> ChatFrame:
+    found = next((frame for token, frame in _FRAMES if token in vocabulary), None)
+    return found or ChatFrame(before=bos, after="\n=>")
+
+
+def frame_of_folder(folder: Path) -> ChatFrame:
+    """The texts before and after a prompt for the model of a folder, without loading its weights.
+
+    Raises:
+        MissingExtra: transformers is not installed.
+    """
+    try:
+        from transformers import AutoTokenizer
+    except ImportError as error:
+        raise MissingExtra.package("transformers", "train") from error
+    tokenizer: Any = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    return _frame_for(tokenizer.get_vocab(), tokenizer.bos_token or "")
 
 
 def shortened(ids: list[int], room: int) -> list[int]:

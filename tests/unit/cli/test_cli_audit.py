@@ -55,6 +55,7 @@ ELSEWHERE = {
     "route explain": "test_route_views",
     "shadow show": "test_shadow",
     "shadow start": "test_shadow",
+    "export": "test_route_export",
 }
 NOTHING_TO_NOTE = {
     "completion",

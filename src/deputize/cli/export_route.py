@@ -1,0 +1,80 @@
+"""export: a route's specialist as a folder that other engines load."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from deputize.cli.route_views import read_route_file
+from deputize.cli.routes import find_route, of_challenger
+from deputize.cli.terminal import Terminal, pass_terminal
+
+
+@click.command("export")
+@click.argument("route_id", metavar="ROUTE")
+@click.option(
+    "--to",
+    "form",
+    required=True,
+    metavar="FORM",
+    help="peft: the adapter; merged: a whole model in safetensors; gguf: for llama.cpp; ollama: GGUF with a Modelfile; onnx: a "
+    "graph; npz: the arrays of a linear model.",
+)
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), metavar="DIR", help="A new or empty folder."
+)
+@click.option(
+    "--precision", default="", metavar="NAME", help="Of the weights: f32, f16, bf16 or q8_0 (default f16)."
+)
+@click.option(
+    "--compare",
+    "n_compared",
+    type=click.IntRange(0),
+    default=50,
+    show_default=True,
+    help="Held-out requests that the export and the route's specialist are both asked.",
+)
+@of_challenger
+@pass_terminal
+def export(
+    terminal: Terminal,
+    /,
+    route_id: str,
+    form: str,
+    out: Path,
+    precision: str,
+    n_compared: int,
+    challenger: bool,
+) -> None:
+    """Write the specialist of ROUTE into a folder that other engines load, with recipe, schema, certificate and model card.
+
+    The export is loaded back and asked held-out requests beside the route's own specialist; how many answers are the same is said
+    here and stands in the folder. No request or answer is written. Goes into the audit log.
+    """
+    from deputize.route_export import export_route
+
+    file = read_route_file(terminal)
+    one = find_route(file, route_id, challenger=challenger)
+    with terminal.progress() as progress:
+        done = export_route(
+            terminal.home,
+            one,
+            one.run_id or file.run_id,
+            form,
+            out,
+            precision=precision,
+            n_compared=n_compared,
+            progress=progress,
+        )
+    compared = done.comparison
+
+    def show() -> None:
+        terminal.say(
+            f"{one.task_name} as {done.form} ({done.precision}) in {done.folder}; the card is README.md."
+        )
+        terminal.say(done.sentence)
+
+    terminal.result(done, show)
+    if compared.n_same < compared.n:
+        terminal.note("It does not answer like the route's specialist: the certificate does not hold for it.")

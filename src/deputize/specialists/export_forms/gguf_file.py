@@ -1,0 +1,92 @@
+"""The form "gguf": one file for llama.cpp and what is built on it, with a grammar that keeps answers in their schema."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from deputize.specialists.export_forms.answer_grammar import grammar_of
+from deputize.specialists.export_forms.base import LoadedExport
+from deputize.specialists.export_forms.llama_cpp_engine import LlamaCppEngine
+from deputize.specialists.export_forms.llama_gguf import PRECISIONS, require_gguf, why_no_gguf, write_gguf
+from deputize.specialists.export_forms.tuned_copy import base_folder, merged_model, predictor_around
+from deputize.specialists.export_forms.written_answers import WrittenAnswers
+from deputize.specialists.language_model import LanguageModel, require_packages
+from deputize.specialists.registry import StoredSpecialist
+from deputize.specialists.torch_runtime import torch_module
+
+GGUF_FILE, GRAMMAR_FILE = "model.gguf", "answer.gbnf"
+
+
+class GgufForm:
+    """Base model and adapter in one file; of specialists that write their answers."""
+
+    name = "gguf"
+    precisions = ("f16", *(p for p in PRECISIONS if p != "f16"))
+
+    def refusal(self, stored: StoredSpecialist) -> str:
+        if stored.card.kind != "decoder":
+            return (
+                "it does not write its answers, it chooses them by a classifier, which GGUF has no place for"
+            )
+        why = why_no_gguf(base_folder(stored))
+        return f"it cannot be written: {why}" if why else ""
+
+    def require(self) -> None:
+        require_packages()
+        require_gguf()
+
+    def write(self, stored: StoredSpecialist, folder: Path, precision: str) -> str:
+        write_gguf(merged_model(stored), folder / GGUF_FILE, name=stored.card.task.name, precision=precision)
+        (folder / GRAMMAR_FILE).write_text(grammar_of(stored.settings.schema), "utf-8")
+        return (
+            f"`{GGUF_FILE}` ({precision}) is loaded by llama.cpp: "
+            f"`llama-server -m {GGUF_FILE} --grammar-file {GRAMMAR_FILE} --temp 0`. With the grammar every answer keeps the "
+            "schema. The chat template in the file puts one message of a user into the texts it was trained with, so it is "
+            "asked with the pruned prompt as that message and no system prompt."
+        )
+
+    def load(self, stored: StoredSpecialist, folder: Path) -> LoadedExport:
+        """In llama.cpp where xllamacpp is installed, else in transformers."""
+        if find_spec("xllamacpp") is None:
+            model = loaded_gguf(base_folder(stored), folder / GGUF_FILE)
+            return LoadedExport(
+                predictor_around(stored, model, "", folder),
+                "transformers, fp32 on cpu, reading the GGUF file (xllamacpp is not installed, so llama.cpp was not asked)",
+            )
+        settings = stored.settings
+        words = LanguageModel(base_folder(stored), "cpu", "fp32")
+        most = most_tokens(settings.max_slot_tokens)
+        engine = LlamaCppEngine(folder / GGUF_FILE, context=settings.max_tokens + most)
+        grammar = grammar_of(settings.schema)
+
+        def write(text: str) -> str:
+            (prompt,) = words.prompt_ids([text], settings.max_tokens)
+            return engine.write(prompt, grammar=grammar, most=most)
+
+        return LoadedExport(
+            WrittenAnswers(settings.schema, write),
+            f"llama.cpp (xllamacpp {engine.version}), with the grammar",
+            has_confidence=False,
+        )
+
+
+GGUF = GgufForm()
+
+
+def most_tokens(max_slot_tokens: int) -> int:
+    """Tokens that an answer of several slots may take."""
+    return 2 * max_slot_tokens + 32
+
+
+def loaded_gguf(tokenizer_folder: Path, path: Path) -> LanguageModel:
+    """The model of a GGUF file in transformers, with the tokenizer of the model that it was made from."""
+    from transformers import AutoModelForCausalLM
+
+    model = LanguageModel(tokenizer_folder, "cpu", "fp32")
+    found: Any = AutoModelForCausalLM.from_pretrained(
+        path.parent, gguf_file=path.name, dtype=torch_module().float32, trust_remote_code=False
+    )
+    model.lm = found.eval().requires_grad_(False)
+    return model

@@ -1,0 +1,48 @@
+"""A GGUF file, loaded back, answers like the specialist: in transformers here, in llama.cpp where its wheel is installed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests import tiny_specialist
+
+from deputize.specialists.export_forms import gguf_file
+from deputize.specialists.export_forms.gguf_file import GGUF, GGUF_FILE, GRAMMAR_FILE
+from deputize.specialists.export_forms.llama_cpp_engine import LlamaCppEngine
+from deputize.specialists.export_forms.tuned_copy import merged_model, predictor_around
+
+
+def test_it_answers_like_the_specialist(
+    tiny: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gguf_file, "find_spec", lambda name: None)
+    stored = tiny_specialist.make(tiny, tmp_path / "s", "decoder")
+    (tmp_path / "out").mkdir()
+    assert "llama-server" in GGUF.write(stored, tmp_path / "out", "f32")
+    assert (tmp_path / "out" / GRAMMAR_FILE).read_text().startswith("root ::=")
+    loaded = GGUF.load(stored, tmp_path / "out")
+    own = predictor_around(stored, merged_model(stored), "", stored.folder)
+    assert loaded.has_confidence and "llama.cpp was not asked" in loaded.engine
+    assert loaded.predictor.predict(tiny_specialist.texts()) == own.predict(tiny_specialist.texts())
+
+
+def test_llama_cpp_writes_what_the_model_writes_and_keeps_the_schema(
+    tiny: tuple[Path, str], tmp_path: Path
+) -> None:
+    pytest.importorskip("xllamacpp", reason="xllamacpp is not installed (pip install 'deputize[llamacpp]')")
+    import torch
+
+    stored = tiny_specialist.make(tiny, tmp_path / "s", "decoder")
+    (tmp_path / "out").mkdir()
+    GGUF.write(stored, tmp_path / "out", "f32")
+    loaded = GGUF.load(stored, tmp_path / "out")
+    # random weights prefer single signs to the tokens of a choice, so the answers differ, but each is one of the schema
+    assert not loaded.has_confidence
+    assert all(p.answer is not None for p in loaded.predictor.predict(tiny_specialist.texts()))
+    model = merged_model(stored)
+    (ids,) = model.prompt_ids(tiny_specialist.texts(1), 200)
+    out = model.lm.generate(torch.tensor([ids]), max_new_tokens=12, do_sample=False, pad_token_id=model.pad)
+    wanted = model.tokenizer.decode(out[0][len(ids) :])
+    engine = LlamaCppEngine(tmp_path / "out" / GGUF_FILE, context=300)
+    assert engine.write(ids, grammar="", most=12) == wanted
