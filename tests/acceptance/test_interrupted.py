@@ -118,6 +118,7 @@ def in_clear(*folders: Path) -> list[str]:
     return [str(p) for p in files if any(form in p.read_bytes() for form in forms)]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_s2_stopped_half_way_leaves_nothing_in_clear_and_begins_again(tmp_path: Path) -> None:
     """A disk that is full, kill -9 and Ctrl-C while the examples are being written; then it is let go."""

@@ -68,6 +68,7 @@ def test_nothing_is_trained_and_the_sentence_names_the_flags_and_the_wait(
     assert "63 are needed" in " ".join(capsys.readouterr().out.split())
 
 
+@pytest.mark.slow
 def test_to_explore_trains_and_certifies_nothing(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert convert(home, "--explore") == 0
     report = json.loads(capsys.readouterr().out)

@@ -141,6 +141,7 @@ def unlucky_log(world: Make, number: int) -> Any:
     return w
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("paid", [True, False])
 def test_ten_runs_with_other_seeds_break_a_promise_no_more_often_than_one_may(
     world: Make, paid: bool

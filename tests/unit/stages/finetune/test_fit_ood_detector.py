@@ -92,6 +92,7 @@ def test_without_enough_groups_or_validation() -> None:
     assert found.power == 0.0
 
 
+@pytest.mark.slow
 @pytest.mark.data
 @pytest.mark.skipif(not LOG.exists(), reason="needs ../shared/data/intent_clinc150.jsonl.gz")
 def test_half_of_what_is_out_of_scope_in_clinc150_is_noticed() -> None:

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from deputize.core.records import Contract
 from deputize.specialists.answer_schema import AnswerSchema
 from deputize.specialists.catalogue import model_path
@@ -85,6 +87,7 @@ def planted_among(train: Sequence[TrainingExample]) -> PlantedSecrets:
     return plant_to_write(train, learn_schema(Contract(kind="text"), [x.answer for x in train]), seed=0)
 
 
+@pytest.mark.slow
 def test_a_secret_is_seen_once_and_does_not_leak_where_it_would_have(tiny: Tiny) -> None:
     train, validation = easy(40), easy(20, 900)
     planted = planted_among(train)
