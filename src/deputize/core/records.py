@@ -16,8 +16,7 @@ RECORD_VERSION = 1
 Message: TypeAlias = dict[str, Any]
 """One chat message in OpenAI's format: role, content (str, list of parts or None), tool_calls, tool_call_id, name."""
 Answer: TypeAlias = Any
-"""The canonical form of a reply under its contract (see core.contracts): a str (label, text, DEFER), a dict (json)
-or a list of {"name", "arguments"} (tool_call)."""
+"""A reply in canonical form (core.contracts): str (label, text, DEFER), dict (json), list of {"name", "arguments"}."""
 
 Audience = Literal["human", "code", "unknown"]
 Split = Literal["train", "validation", "calibration", "test", ""]
@@ -366,6 +365,8 @@ class Certificate(Record):
     """Fields of the reply that the claim is not about."""
     test_level: float = 0.0
     """The part of delta that this test was done at."""
+    n_together: int = 0
+    """Tasks whose claims hold at once with probability 1 - delta; 0 where each holds by itself."""
     created_s: float = 0.0
     """When it was made, in Unix seconds; 0: not known."""
     renew_after_days: float | None = None
@@ -375,10 +376,9 @@ class Certificate(Record):
     served_limit: float | None = None
     """The loss among the served calls that the claim allows as well; None: it speaks of all calls only."""
     linked_by: str = ""
-    """What the independence of its units rests on: header (the log names episodes), history (histories, sessions and times
-    tell them), none (nothing links or dates the calls)."""
+    """What tells its units apart: header (the log names episodes), history (histories, sessions, times), none (nothing)."""
     n_people: int = 0
-    """People who asked, where few people are behind many groups; 0 where they are many or the log does not say."""
+    """People who asked, where few are behind many groups; 0 where they are many or the log does not say."""
     limits: RequestLimits = RequestLimits()
     """The requests that the claim is about."""
     ood_power: float | None = None

@@ -248,12 +248,20 @@ def test_calls_that_came_while_the_route_was_closed_are_from_after_the_change() 
     assert settled([*calls[90:], *calls[:90]], calibrated(later))[0].certificate is None, "before it served"
 
 
+def test_a_claim_that_holds_with_those_of_other_tasks_is_kept_under_either_scope() -> None:
+    together = replace(ROUTE, certificate=replace(CERTIFICATE, n_together=3))
+    for scope in ("per-route", "all-routes"):
+        _, (earlier,) = settled([], config=Convert(scope=scope), route=together)
+        assert earlier.kept
+
+
 @pytest.mark.parametrize(
     ("given", "why"),
     [
         ({"unusable": {"route-t": "12 calls were erased"}}, "12 calls were erased"),
         ({"config": Convert(epsilon=0.01)}, "less strict"),
         ({"config": Convert(epsilon=0.05, served_limit=0.06)}, "at most 0.06 of the served"),
+        ({"config": Convert(scope="all-routes")}, "not at once with those of the other tasks"),
         ({"task": replace(TASK, hidden=True)}, "hidden"),
         ({"route": replace(ROUTE, certificate=None)}, "no certificate"),
         (

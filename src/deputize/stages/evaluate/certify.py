@@ -311,6 +311,7 @@ def certificate_of(
         epsilon=sequence.epsilon,
         delta=config.delta,
         test_level=sequence.delta,
+        n_together=n_together,
         n_calibration=sequence.n_units,
         threshold=threshold,
         share_served=made.share_served,
