@@ -207,6 +207,12 @@ def measures_of(contract: Contract) -> list[str]:
     return [f"{what} are the same here from {measure.in_words()} on." for what, measure in (*whole, *fields)]
 
 
+def levels_of(contract: Contract) -> list[str]:
+    """The measures by which texts agree, each as "measure>=level", or "field: measure>=level"."""
+    named = [("", contract.measure), *((f"{f.name}: ", f.measure) for f in contract.fields)]
+    return [f"{name}{measure.name}>={measure.level:g}" for name, measure in named if measure is not None]
+
+
 def agrees_with_itself(first: Answer | None, second: Answer | None, contract: Contract) -> bool:
     """True where two answers of the LLM to one request agree, or both break the contract.
 

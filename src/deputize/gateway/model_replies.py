@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Callable
 
 from msgspec import structs
 
+from deputize.core.contracts import levels_of
 from deputize.gateway.exchange import CutBy, Exchange, ExchangeResult, UpstreamExchange
 from deputize.gateway.forwarding import forward_answer_headers, passed_headers
 from deputize.gateway.relay import CompressedRelay, Relay, SameProtocolRelay, TranslatingRelay
@@ -37,6 +38,8 @@ def decision_headers(exchange: Exchange) -> Headers:
     route = exchange.routing.route
     if decision.served_by == "slm" and route is not None and route.contract.uncompared:
         out.append(("x-deputize-uncompared", header_safe(", ".join(route.contract.uncompared))))
+    if decision.served_by == "slm" and route is not None and (levels := levels_of(route.contract)):
+        out.append(("x-deputize-measured", header_safe(", ".join(levels))))
     return out
 
 

@@ -204,7 +204,9 @@ def _weaker(route: Route, config: Convert) -> str:
     if certificate.epsilon > config.epsilon or certificate.delta > config.delta:
         return f"its certificate is at {certificate.epsilon:g}/{certificate.delta:g}, less strict than what is asked for now"
     if config.scope == "all-routes" and not certificate.n_together:
-        return "its certificate holds by itself, not at once with those of the other tasks, as is asked for now"
+        return (
+            "its certificate holds by itself, not at once with those of the other tasks, as is asked for now"
+        )
     if limit is not None and (certificate.served_limit is None or certificate.served_limit > limit):
         return f"its certificate does not say that at most {limit:g} of the served answers are wrong"
     return ""

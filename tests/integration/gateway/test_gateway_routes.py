@@ -17,6 +17,7 @@ from tests.integration.gateway.upstream import LoopbackUpstream, Stream, Whole, 
 
 from deputize.core.contracts import DEFER
 from deputize.core.records import Call, Contract, Field, Request
+from deputize.core.text_measures import TextMeasure
 from deputize.gateway.launch import running_gateway
 from deputize.gateway.settings import settings_for
 
@@ -343,6 +344,16 @@ async def test_an_answer_is_served_as_it_was_compared(
         assert raw.headers.get("x-deputize-uncompared", "") == uncompared
         raw = await ask(base_url, headers={"x-deputize-route": "llm"})
         assert "x-deputize-uncompared" not in raw.headers
+
+
+async def test_an_answer_that_is_only_close_says_so(home: Path, upstream: LoopbackUpstream) -> None:
+    publish(home, route_for(REQUEST, Contract(kind="text", measure=TextMeasure(name="words", level=0.8))))
+    async with served(home, upstream, InMemorySpecialists(saying("It is done."))) as base_url:
+        raw = await ask(base_url)
+        assert raw.headers["x-deputize-served-by"] == "slm"
+        assert raw.headers["x-deputize-measured"] == "words>=0.8"
+        raw = await ask(base_url, headers={"x-deputize-route": "llm"})
+        assert "x-deputize-measured" not in raw.headers
 
 
 async def test_a_text_next_to_tool_calls_is_served_too(home: Path, upstream: LoopbackUpstream) -> None:

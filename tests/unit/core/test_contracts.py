@@ -18,6 +18,7 @@ from deputize.core.contracts import (
     closed_labels,
     commonest_answer,
     fold,
+    levels_of,
     measures_of,
     message_of,
     parse_json_object,
@@ -382,7 +383,8 @@ def test_texts_with_a_measure_agree_when_they_are_close() -> None:
         and not agree(None, far, measured)
     )
     assert measures_of(measured) == ["Two replies are the same here from an F1 of words of 0.7 on."]
-    assert measures_of(TEXT) == []
+    assert measures_of(TEXT) == [] == levels_of(TEXT)
+    assert levels_of(measured) == ["words>=0.7"]
 
 
 def test_a_json_field_with_a_measure() -> None:
@@ -395,6 +397,7 @@ def test_a_json_field_with_a_measure() -> None:
     assert not agree(a, {"id": "7"}, contract) and not agree({"id": "7"}, a, contract)
     assert not agree(a, {"id": "7", "why": 5}, contract)
     assert measures_of(contract) == ["Two values of why are the same here from an F1 of words of 0.7 on."]
+    assert levels_of(contract) == ["why: words>=0.7"]
 
 
 def test_what_is_served_is_the_answer_and_not_only_close_to_it() -> None:

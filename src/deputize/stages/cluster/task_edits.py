@@ -13,6 +13,7 @@ from typing import Literal
 import msgspec
 
 from deputize.core.artifacts import Discovered
+from deputize.core.contracts import levels_of
 from deputize.core.errors import BadInput, UsageError
 from deputize.core.records import Example, FieldType, Record, Task
 from deputize.core.text_measures import TextMeasure
@@ -93,9 +94,18 @@ def merge(
         raise UsageError(
             f"{a.id} and {b.id} cannot be one task: another Markdown fence, or another text, stands around their replies."
         )
+    if levels_of(a.contract) != levels_of(b.contract):
+        raise UsageError(
+            f"{a.id} and {b.id} cannot be one task: the texts of one agree by another measure than those of the other "
+            f"({_levels(a)}; {_levels(b)}). Set the same for both with `deputize tasks measure`, or take it back."
+        )
     edit = Edit(action="merge", keys=[list(a.keys), list(b.keys)], at=at)
     after, made = join_tasks(discovered, examples, [a, b], new_id("merge", [*a.keys, *b.keys]))
     return after, edit, made
+
+
+def _levels(task: Task) -> str:
+    return ", ".join(levels_of(task.contract)) or "character by character"
 
 
 def split(

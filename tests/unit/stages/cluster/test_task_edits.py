@@ -300,3 +300,24 @@ def test_tasks_whose_replies_stand_in_other_fences_are_not_merged() -> None:
     now = msgspec.structs.replace(now, tasks=[now.tasks[0], fenced, now.tasks[2]])
     with pytest.raises(UsageError, match="fence"):
         task_edits.merge(now, EXAMPLES, "t1", "t2")
+
+
+def test_tasks_whose_texts_agree_by_other_measures_are_not_merged() -> None:
+    def with_levels(*levels: float | None) -> Discovered:
+        now = found()
+        tasks = [
+            msgspec.structs.replace(
+                task,
+                contract=Contract(
+                    kind="text", measure=None if level is None else TextMeasure(name="words", level=level)
+                ),
+            )
+            for task, level in zip(now.tasks, levels, strict=False)
+        ]
+        return msgspec.structs.replace(now, tasks=[*tasks, *now.tasks[len(tasks) :]])
+
+    for levels in ((0.8, None), (None, 0.8), (0.8, 0.7)):
+        with pytest.raises(UsageError, match="another measure"):
+            task_edits.merge(with_levels(*levels), EXAMPLES, "t1", "t2")
+    both = task_edits.merge(with_levels(0.8, 0.8), EXAMPLES, "t1", "t2")[2]
+    assert both.contract.measure == TextMeasure(name="words", level=0.8)
