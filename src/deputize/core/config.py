@@ -106,6 +106,13 @@ class Privacy(BaseModel):
     pseudonyms: Literal["episode", "tenant"] = "episode"
     """A person has one pseudonym within an episode, or in all calls of the tenant, so that the dataset shows what belongs to one
     person. Dates move by person either way."""
+    live: Literal["off", "mask"] = "off"
+    """mask: LLMs behind the gateway get placeholders (PERSON_1a) for direct identifiers and secrets, and answers get the values
+    back. off: requests pass as they are."""
+    live_timeout_s: float = Field(30.0, gt=0)
+    """Seconds that looking for personal data in one request may take; then it is refused (503) and not sent on."""
+    live_attachments: Literal["refuse", "pass"] = "refuse"
+    """What happens, while requests are masked, to pictures, sound and files, which no detector reads."""
     paraphraser: dict[str, str] = Field(default_factory=dict)
     """An LLM or SLM that rewords sensitive texts at level "paraphrase": base_url, model, and api_key_env or
     api_key_file if it needs a key. It sees texts after de-identification only."""

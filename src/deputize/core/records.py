@@ -1,7 +1,4 @@
-"""Records that are stored and passed on: frozen, versioned, with a JSON round trip (msgspec).
-
-Knows nothing of files, vendors or statistics.
-"""
+"""Records that are stored and passed on: frozen, versioned, with a JSON round trip (msgspec). They know no file and no vendor."""
 
 from __future__ import annotations
 
@@ -168,6 +165,8 @@ class Call(Record):
     source: str = ""
     recorded: Literal["full", "metadata"] = "full"
     """metadata: it is without its texts, by its own wish or a policy's; never trained on."""
+    masked: bool = False
+    """The LLM got placeholders for personal values, which are put back in `response`."""
     version: int = RECORD_VERSION
 
     def request(self) -> Request:

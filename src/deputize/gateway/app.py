@@ -24,6 +24,7 @@ from deputize.gateway.exchange import Exchange
 from deputize.gateway.feedback import read_feedback
 from deputize.gateway.forwarding import forward_query
 from deputize.gateway.gateway_log import log_bug
+from deputize.gateway.live_masking import LiveMasker
 from deputize.gateway.metrics import Metrics
 from deputize.gateway.model_calls import ModelCallHandler
 from deputize.gateway.other_endpoints import OtherEndpoints, OtherRequest
@@ -101,6 +102,7 @@ class Gateway:
         note_denial: NoteDenial | None = None,
         conversations: Conversations | None = None,
         recording: Recording = RECORDING,
+        masker: LiveMasker | None = None,
     ) -> None:
         """
         Args:
@@ -112,29 +114,24 @@ class Gateway:
             note_denial: is told of every refusal.
             conversations: know to whom responses that an upstream keeps were given.
             recording: what is kept of calls.
+            masker: masks personal data in what LLMs are asked besides model calls; None: nothing is masked.
         """
         self.settings, self.metrics = settings, metrics
         self._live, self._recorder, self._pseudonym = live, recorder, pseudonym
         self._authenticator = authenticator or NoAuthentication()
-        self._passthrough = Passthrough(
-            settings=settings,
-            upstreams=upstreams,
-            recorder=recorder,
-            authenticator=self._authenticator,
-            telemetry=telemetry,
-            clock_s=clock_s,
-        )
+        shared: dict[str, Any] = {
+            "upstreams": upstreams,
+            "recorder": recorder,
+            "authenticator": self._authenticator,
+            "telemetry": telemetry,
+            "masker": masker,
+            "clock_s": clock_s,
+            "max_answer_bytes": int(settings.max_answer_mb * 1024 * 1024),
+        }
+        self._passthrough = Passthrough(**shared)
+        self._other_endpoints = OtherEndpoints(**shared, conversations=conversations)
         self._upstreams, self._recording, self.ready = upstreams, recording, True
         self._traces = TraceReceiver(recorder, pseudonym, recording)
-        self._other_endpoints = OtherEndpoints(
-            upstreams=upstreams,
-            recorder=recorder,
-            authenticator=self._authenticator,
-            conversations=conversations,
-            telemetry=telemetry,
-            max_answer_bytes=int(settings.max_answer_mb * 1024 * 1024),
-            clock_s=clock_s,
-        )
         self._clock, self._clock_s, self._call_id = clock, clock_s, call_id or CallIds()
         self._gather_metrics, self._note_denial = gather_metrics, note_denial
         hosts, origins = settings.allowed_hosts, settings.allowed_origins

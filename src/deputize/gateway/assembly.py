@@ -19,6 +19,7 @@ from deputize.gateway.auth import ApiKeyAuthenticator, Authenticator
 from deputize.gateway.call_telemetry import CallTelemetry
 from deputize.gateway.conversations import SealedConversations
 from deputize.gateway.denials import DenialLog
+from deputize.gateway.live_masking import make_masker
 from deputize.gateway.metrics import Metrics
 from deputize.gateway.metrics_files import MetricsFiles
 from deputize.gateway.model_calls import ModelCallHandler
@@ -107,6 +108,9 @@ class RunningGateway:
         self._prices = load_prices(self._home)
         self._monitor = self._route_monitor(home)
         await self._routes.start(self._on_routes)
+        self._masker = make_masker(home.path, home.privacy())
+        if self._masker is not None:
+            await self._masker.start()
         self._spans = started_sender(self.metrics, settings)
         self._telemetry = CallTelemetry(self.metrics, self._prices, self._spans)
         self._keys = home.api_keys
@@ -134,6 +138,7 @@ class RunningGateway:
             note_denial=self._denials.note,
             conversations=self._conversations,
             recording=home.recording(),
+            masker=self._masker,
         )
         if self._metrics_files is not None:
             self._metrics_files.start(self.metrics, self.gateway.refresh_metrics)
@@ -186,6 +191,7 @@ class RunningGateway:
             self.metrics,
             ask_for_usage=settings.ask_for_usage,
             max_answer_bytes=max_answer_bytes,
+            masker=self._masker,
         )
         settlement = Settlement(
             recorder=self._recorder,
@@ -264,6 +270,8 @@ class RunningGateway:
             await transport.close()
         if self._spans is not None:
             await self._spans.stop()
+        if self._masker is not None:
+            await self._masker.stop()
         loop = asyncio.get_running_loop()
         await self._recorder.close()
         if self._metrics_files is not None:

@@ -12,6 +12,7 @@ from deputize.core.errors import DeputizeError, UpstreamError
 from deputize.core.records import Decision, Message, Prediction, Route
 from deputize.gateway.auth import Caller
 from deputize.gateway.context import Context
+from deputize.gateway.live_masking import MaskedRequest
 from deputize.http.transport import UpstreamResponse
 from deputize.upstreams.upstream import Upstream
 from deputize.wire.dialect import Dialect, ReplyHead
@@ -95,6 +96,8 @@ class Exchange(msgspec.Struct):
     """Pseudonyms of those whose words are in the conversation that the request goes on with."""
     knows_earlier: bool = False
     """The tenant has been given the earlier response that the request refers to."""
+    masked: MaskedRequest | None = None
+    """The request as LLMs see it, where personal data are masked."""
     sent: bool = False
     """An upstream has been asked, so that the call costs something even where no answer comes."""
     settled: bool = False

@@ -35,6 +35,8 @@ def decision_headers(exchange: Exchange) -> Headers:
         out.append(("x-deputize-confidence", _shown_confidence(exchange, decision.confidence)))
     if decision.certificate_id:
         out.append(("x-deputize-certificate", header_safe(decision.certificate_id)))
+    if exchange.masked is not None:
+        out.append(("x-deputize-masked", str(len(exchange.masked.placeholders))))
     route = exchange.routing.route
     if decision.served_by == "slm" and route is not None and route.contract.uncompared:
         out.append(("x-deputize-uncompared", header_safe(", ".join(route.contract.uncompared))))

@@ -13,6 +13,7 @@ from time import perf_counter
 from typing import Any
 
 import msgspec
+from msgspec import structs
 
 from deputize.core.errors import AccessDenied, BadInput, DeputizeError, UpstreamError
 from deputize.core.recording_policy import recorded_part
@@ -22,6 +23,7 @@ from deputize.gateway.call_telemetry import CallTelemetry
 from deputize.gateway.context import Context
 from deputize.gateway.conversations import OWN_PREFIX, Conversations
 from deputize.gateway.forwarding import forward_answer_headers, forward_request_headers
+from deputize.gateway.live_masking import LiveMasker, MaskedRequest
 from deputize.gateway.protocols import CallRecorder
 from deputize.gateway.watched_stream import WatchedStream
 from deputize.http.handler import JSON_HEADERS, HttpReply
@@ -103,15 +105,17 @@ class OtherEndpoints:
         conversations: Conversations | None,
         telemetry: CallTelemetry,
         max_answer_bytes: int,
+        masker: LiveMasker | None = None,
         clock_s: Callable[[], float] = perf_counter,
     ) -> None:
         """
         Args:
             conversations: know which tenant was given a response that an upstream keeps; None: nobody was.
+            masker: masks personal data in what is sent; None: requests are sent as they are.
             clock_s: perf_counter seconds.
         """
         self._upstreams, self._recorder, self._authenticator = upstreams, recorder, authenticator
-        self._telemetry = telemetry
+        self._telemetry, self._masker = telemetry, masker
         self._conversations, self._max_answer_bytes, self._clock_s = conversations, max_answer_bytes, clock_s
 
     async def answer(self, request: OtherRequest) -> HttpReply:
@@ -121,20 +125,22 @@ class OtherEndpoints:
             AccessDenied: it is about what an upstream keeps for all callers of its key.
             BadInput: no upstream takes its model or speaks its protocol.
             UpstreamError: none answered.
-            StoreError: the call could not be kept.
+            StoreError: the call could not be kept, or not be masked.
         """
         if request.context.record != "off":
             self._recorder.admit()
         candidates = await self._candidates(request)
         if isinstance(candidates, HttpReply):
             return candidates
+        masked = await self._masked(request)
         record = _Record(request, self._recorder, self._authenticator, self._telemetry, self._clock_s)
+        record.masked = masked is not None
         try:
             may_repeat = request.method in ("GET", "HEAD") or "idempotency-key" in request.headers
             answer = await self._upstreams.send(
                 request.method,
                 candidates,
-                partial(_prepared, request),
+                partial(_prepared, request if masked is None else _with_masked(request, masked)),
                 model=request.model,
                 may_repeat=may_repeat,
                 once=not may_repeat and not request.asks_a_model,
@@ -143,7 +149,21 @@ class OtherEndpoints:
             record.fail(error)
             raise
         record.upstream = answer.upstream.name
-        return await self._reply(answer.incoming, record)
+        incoming = answer.incoming
+        if masked is not None:
+            incoming = masked.restored(incoming, self._max_answer_bytes)
+        return await self._reply(incoming, record)
+
+    async def _masked(self, request: OtherRequest) -> MaskedRequest | None:
+        """The request as an LLM may see it; None where it passes as it is."""
+        if self._masker is None or not request.body:
+            return None
+        if not (request.asks_a_model and request.fields):
+            raise BadInput(
+                f"What is sent to {header_safe(request.bare, 80)} cannot be masked, so it is not sent on while personal data"
+                " are masked ([privacy] live)."
+            )
+        return await self._masker.mask(request.fields, request.body, end_user=request.context.origin)
 
     async def _candidates(self, request: OtherRequest) -> list[Upstream] | HttpReply:
         """The upstreams that may be asked, or why none may."""
@@ -222,6 +242,10 @@ class OtherEndpoints:
             yield held
 
 
+def _with_masked(request: OtherRequest, masked: MaskedRequest) -> OtherRequest:
+    return structs.replace(request, fields=masked.outgoing, body=masked.body)
+
+
 def _prepared(request: OtherRequest, upstream: Upstream) -> tuple[str, Headers, bytes]:
     body, model = request.body, request.model
     target = upstream.config.model_for(model) or model
@@ -256,6 +280,8 @@ class _Record:
         clock_s: Callable[[], float],
     ) -> None:
         self.request, self.upstream = request, ""
+        self.masked = False
+        """Personal data in it were masked."""
         self.kept = not request.asks_a_model
         """It has been recorded, or need not be."""
         self._recorder, self._authenticator, self._clock_s = recorder, authenticator, clock_s
@@ -330,6 +356,7 @@ class _Record:
             status=status,
             upstream=self.upstream,
             protocol=kind,
+            masked=self.masked,
             decision=Decision(reason="no_route"),
             source="gateway",
         )

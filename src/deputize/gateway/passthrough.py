@@ -18,8 +18,8 @@ from deputize.gateway.auth import Authenticator, Caller
 from deputize.gateway.call_telemetry import CallTelemetry
 from deputize.gateway.context import Context
 from deputize.gateway.forwarding import forward_answer_headers, forward_request_headers
+from deputize.gateway.live_masking import LiveMasker
 from deputize.gateway.protocols import CallRecorder
-from deputize.gateway.settings import GatewaySettings
 from deputize.gateway.upstream_errors import lacks_endpoint
 from deputize.http.handler import JSON_HEADERS, HttpReply
 from deputize.http.headers import Headers, header_safe
@@ -42,14 +42,20 @@ class Passthrough:
     def __init__(
         self,
         *,
-        settings: GatewaySettings,
         upstreams: UpstreamPool,
         recorder: CallRecorder,
         authenticator: Authenticator,
         telemetry: CallTelemetry,
+        max_answer_bytes: int,
+        masker: LiveMasker | None = None,
         clock_s: Callable[[], float] = perf_counter,
     ) -> None:
-        self._max_answer_bytes = int(settings.max_answer_mb * 1024 * 1024)
+        """
+        Args:
+            masker: masks personal data in what is sent; None: requests are sent as they are.
+        """
+        self._masker = masker
+        self._max_answer_bytes = max_answer_bytes
         self._upstreams, self._recorder = upstreams, recorder
         self._authenticator, self._telemetry, self._clock_s = authenticator, telemetry, clock_s
 
@@ -77,6 +83,15 @@ class Passthrough:
             answer.incoming.close()
         return answer.incoming, whole, answer.upstream.name
 
+    async def _masked(
+        self, fields: dict[str, Any], body: bytes, end_user: str = ""
+    ) -> tuple[dict[str, Any], bytes]:
+        """A request as an LLM may see it. Raises as `LiveMasker.mask` does."""
+        if self._masker is None:
+            return fields, body
+        masked = await self._masker.mask(fields, body, end_user=end_user)
+        return masked.outgoing, masked.body
+
     # --- token counts ---------------------------------------------------------------------------------------------
 
     async def count_tokens(
@@ -85,7 +100,8 @@ class Passthrough:
         """The upstream's count where it can count; else an estimate, marked by a header."""
         able = [u for u in self._upstreams.taking(str(fields.get("model") or "")) if u.speaks("messages")]
         if able:
-            incoming, whole, _ = await self._pass("POST", path, headers, able, body, fields)
+            sent, sent_body = await self._masked(fields, body)
+            incoming, whole, _ = await self._pass("POST", path, headers, able, sent_body, sent)
             if not lacks_endpoint(incoming.status, whole):
                 return HttpReply(incoming.status, forward_answer_headers(incoming.headers), whole)
         count = _encode({"input_tokens": estimate_tokens(fields)})
@@ -107,6 +123,7 @@ class Passthrough:
         Raises:
             BadInput: no upstream has embeddings of this model.
             UpstreamError: none answered; this is recorded.
+            MaskingFailed: its personal data could not be masked, so it was not sent.
             StoreError: the call could not be kept.
         """
         if context.record != "off":
@@ -117,8 +134,9 @@ class Passthrough:
             raise BadInput(f"No configured upstream that takes the model {model!r} has embeddings.")
 
         call = partial(self._embedding_call, fields, context, caller)
+        sent, sent_body = await self._masked(fields, body, context.origin)
         try:
-            incoming, whole, name = await self._pass("POST", path, headers, able, body, fields)
+            incoming, whole, name = await self._pass("POST", path, headers, able, sent_body, sent)
         except asyncio.CancelledError:
             aborted = call(499, aborted=True)
             if aborted is not None:
@@ -170,6 +188,7 @@ class Passthrough:
             status=status,
             upstream=upstream,
             protocol="embeddings",
+            masked=self._masker is not None,
             decision=Decision(reason="no_route"),
             source="gateway",
         )

@@ -144,6 +144,7 @@ class Settlement:
             upstream=exchange.asked,
             response_id=outcome.response_id,
             protocol=exchange.dialect.name,
+            masked=exchange.masked is not None,
             decision=decision,
             source="gateway",
         )

@@ -33,7 +33,8 @@ def request_for(
         BadInput: the request cannot be translated.
     """
     upstream, native = upstream_exchange.upstream, upstream_exchange.dialect
-    fields, body = exchange.outgoing, exchange.body
+    masked = exchange.masked
+    fields, body = (exchange.outgoing, exchange.body) if masked is None else (masked.outgoing, masked.body)
     headers = forward_request_headers(exchange.headers, keep_authorization=not upstream.has_key)
     if "x-request-id" not in exchange.headers:
         headers.append(("x-request-id", exchange.context.id))
@@ -43,7 +44,8 @@ def request_for(
     if not upstream_exchange.same_protocol:
         check_translatable(exchange.dialect, native, fields, exchange.chat)
         upstream_exchange.freeform = freeform_names(exchange.chat)
-        fields = native.from_chat({**as_functions(exchange.chat), "model": target})
+        chat = exchange.chat if masked is None else exchange.dialect.to_chat(fields)
+        fields = native.from_chat({**as_functions(chat), "model": target})
         if native.name == "chat":
             fields = adapted(fields, target, refused)
         body = _encode(fields)

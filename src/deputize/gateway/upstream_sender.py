@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from deputize.core.errors import BadInput, UpstreamError
 from deputize.gateway.conversations import check_references
 from deputize.gateway.exchange import Exchange, UpstreamExchange
+from deputize.gateway.live_masking import LiveMasker
 from deputize.gateway.metrics import Metrics
 from deputize.gateway.refused_fields import REFUSAL_STATUS, refused_field
 from deputize.gateway.translate import request_for
@@ -27,9 +28,19 @@ class UpstreamSender:
     """Chooses an upstream for each exchange and sends it there."""
 
     def __init__(
-        self, upstreams: UpstreamPool, metrics: Metrics, *, ask_for_usage: bool, max_answer_bytes: int
+        self,
+        upstreams: UpstreamPool,
+        metrics: Metrics,
+        *,
+        ask_for_usage: bool,
+        max_answer_bytes: int,
+        masker: LiveMasker | None = None,
     ) -> None:
-        self._upstreams, self._metrics = upstreams, metrics
+        """
+        Args:
+            masker: masks personal data in what is sent; None: requests are sent as they are.
+        """
+        self._upstreams, self._metrics, self._masker = upstreams, metrics, masker
         self._ask_for_usage, self._max_answer_bytes = ask_for_usage, max_answer_bytes
 
     async def send(self, exchange: Exchange, pinned_upstream: str = "") -> UpstreamExchange:
@@ -41,7 +52,11 @@ class UpstreamSender:
         Raises:
             BadInput: no upstream takes the model, or can be asked this.
             UpstreamError: none answered.
+            MaskingFailed: its personal data could not be masked, so it was not sent.
         """
+        if self._masker is not None and exchange.masked is None:
+            origin = exchange.context.origin
+            exchange.masked = await self._masker.mask(exchange.outgoing, exchange.body, end_user=origin)
         eligible = self._upstreams.taking(exchange.model)
         if pinned_upstream:
             eligible = [u for u in eligible if u.name == pinned_upstream] or eligible
@@ -131,6 +146,8 @@ class UpstreamSender:
             "it was the last one prepared for"
         )
         upstream_exchange.response = answer.incoming
+        if exchange.masked is not None:
+            upstream_exchange.response = exchange.masked.restored(answer.incoming, self._max_answer_bytes)
         exchange.upstream_exchange = upstream_exchange
         return upstream_exchange
 

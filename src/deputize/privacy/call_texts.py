@@ -135,7 +135,7 @@ def rewrite_text(text: str, change: Change) -> str:
     parsed = parse_escaped_json(text)
     if parsed is None:
         text = change(text)
-        return _ENCODED.sub(lambda m: _rewrite_encoded(m.group(), change), text) if "%" in text else text
+        return ENCODED_PIECE.sub(lambda m: _rewrite_encoded(m.group(), change), text) if "%" in text else text
     new = rewrite_value(parsed, change)
     if new == parsed:
         return text
@@ -145,7 +145,7 @@ def rewrite_text(text: str, change: Change) -> str:
 
 
 _PIECE = r"[^\s\"'<>&=?/#;,:%]*"
-_ENCODED = re.compile(rf"{_PIECE}(?:%[0-9A-Fa-f]{{2}}{_PIECE})+")
+ENCODED_PIECE = re.compile(rf"{_PIECE}(?:%[0-9A-Fa-f]{{2}}{_PIECE})+")
 
 
 def _rewrite_encoded(piece: str, change: Change) -> str:

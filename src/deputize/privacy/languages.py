@@ -79,6 +79,11 @@ _LETTERS = (("ru", "uk", "іїєґ"), ("ar", "ur", "ٹڈڑںےھ"), ("ar", "fa",
 """(language of a script, another one of it, letters that only that one has)."""
 
 
+def function_words(language: str) -> frozenset[str]:
+    """The commonest function words of a language in Latin script, in lower case."""
+    return frozenset(_FUNCTION_WORDS[language].split())
+
+
 @lru_cache(maxsize=4096)
 def language_of(line: str) -> str:
     """The language of a line (a key of NAMES, or OTHER_LATIN); "" where it cannot be told."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -21,6 +22,8 @@ from deputize.gateway.rollback import DueAudit
 from deputize.gateway.settlement import Settlement
 from deputize.gateway.upstream_sender import UpstreamSender
 from deputize.http.headers import Headers
+from deputize.privacy.masking.found_values import Findings, Line
+from deputize.privacy.scan.ensemble import Finding
 from deputize.routes_file import write_routes
 from deputize.scoring.costs import load_prices
 from deputize.store.access.roles import Right
@@ -271,3 +274,32 @@ def live_route(**changed: Any) -> Route:
 def publish_route(path: Path) -> None:
     """Writes a route file with that route."""
     write_routes(path, RouteFile(run_id="1", keyspaces=[KeySpace(signature="s")], routes=[live_route()]))
+
+
+class WordDetector:
+    """Finds some words, an address and a card, in place of the process with the detectors."""
+
+    def __init__(self, wait_s: float = 0.0) -> None:
+        self.asked: list[Line] = []
+        self._wait_s = wait_s
+        self.running = False
+
+    async def start(self) -> None:
+        self.running = True
+
+    async def stop(self) -> None:
+        self.running = False
+
+    async def detect(self, lines: Sequence[Line]) -> list[Findings]:
+        if self._wait_s:
+            await asyncio.sleep(self._wait_s)
+        self.asked += lines
+        patterns = (
+            ("PERSON", r"Anna(?: Miller)?|Bob"),
+            ("EMAIL_ADDRESS", r"[a-z.]+@[a-z.]+"),
+            ("CREDIT_CARD", r"4111[\d ]+\d"),
+        )
+        return [
+            tuple(Finding(kind, m, 0.9) for kind, pattern in patterns for m in re.findall(pattern, line))
+            for line, _ in lines
+        ]

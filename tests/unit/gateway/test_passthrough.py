@@ -22,7 +22,6 @@ from deputize.core.errors import BadInput, UpstreamError
 from deputize.gateway.auth import Caller
 from deputize.gateway.metrics import Metrics
 from deputize.gateway.passthrough import Passthrough
-from deputize.gateway.settings import GatewaySettings
 from deputize.upstreams.upstream import Upstream
 
 
@@ -31,7 +30,7 @@ def passthrough(
 ) -> tuple[Passthrough, ListRecorder, CountingAuthenticator]:
     recorder, authenticator = ListRecorder(), CountingAuthenticator()
     made = Passthrough(
-        settings=GatewaySettings(),
+        max_answer_bytes=1 << 20,
         upstreams=pool(*members),
         recorder=recorder,
         authenticator=authenticator,

@@ -23,7 +23,7 @@ MAX_LINEAR_SEARCH = 48
 """Up to so many values are searched one by one, which is faster."""
 PIECE_CHARS = 4
 """Characters."""
-_CASELESS = frozenset({"EMAIL_ADDRESS", "USERNAME", "STREET_ADDRESS", "MAC_ADDRESS", "SENSITIVE"})
+CASELESS = frozenset({"EMAIL_ADDRESS", "USERNAME", "STREET_ADDRESS", "MAC_ADDRESS", "SENSITIVE"})
 _GAP = r"[ \t\r\n\u00a0()/.-]{0,3}"
 """Separators inside a number, which may continue in the next line."""
 _DIGIT = re.compile(r"\d")
@@ -189,7 +189,7 @@ class Replacer:
         self._exact.setdefault(value, (kind, surrogate))
         if kind == "STREET_ADDRESS" and "," in value:
             self._add_towns(value, surrogate, is_common_word)
-        if kind in _CASELESS:
+        if kind in CASELESS:
             self._folded.setdefault(value.casefold(), (kind, surrogate))
 
     def _disguised(self, kind: str, value: str, plain: str) -> str:

@@ -105,9 +105,7 @@ class LineIndex:
         known = self._cached.get(text)
         if known is not None:
             return known
-        numbers = array(
-            "I", dict.fromkeys(self._number(line, is_prose) for line, is_prose in _lines_of(text))
-        )
+        numbers = array("I", dict.fromkeys(self._number(line, is_prose) for line, is_prose in lines_of(text)))
         if len(self._waiting) >= self._batch_lines:
             self._scan_waiting()
         return self._cache(text, numbers)
@@ -122,12 +120,12 @@ class LineIndex:
         known = self._cached.get(text)
         if known is not None:
             return known
-        numbers = array("I", dict.fromkeys(self._numbers[_digest(line)] for line, _ in _lines_of(text)))
+        numbers = array("I", dict.fromkeys(self._numbers[_digest(line)] for line, _ in lines_of(text)))
         return self._cache(text, numbers)
 
     def numbered_lines(self, text: str) -> Iterator[tuple[int, str]]:
         """(number, line) for each line of a text that was added; a line may occur twice."""
-        return ((self._numbers[_digest(line)], line) for line, _ in _lines_of(text))
+        return ((self._numbers[_digest(line)], line) for line, _ in lines_of(text))
 
     def findings(self, number: int) -> Iterable[Finding]:
         """The findings in the line of this number, as of the last scan."""
@@ -229,7 +227,7 @@ def _digest(line: str) -> bytes:
     return blake2b(line.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
-def _lines_of(text: str) -> Iterator[tuple[str, bool]]:
+def lines_of(text: str) -> Iterator[tuple[str, bool]]:
     """(line, whether it is prose) for each line of a text; of JSON also the lines of its strings. Values that go over
     several lines or are encoded follow as further lines, not as prose."""
     parsed = parse_json(text)

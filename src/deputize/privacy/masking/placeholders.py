@@ -1,0 +1,202 @@
+"""Placeholders for the personal values of one request, such as PERSON_1a, and replies in which they are put back.
+
+A model copies a placeholder more reliably than it keeps a made-up name, and one that it changes shows. Each written form of a
+value has a placeholder of its own, so that what is put back is what was written. No placeholder is the beginning of
+another one. Pure.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterable
+from string import ascii_lowercase
+
+MIN_NUMBER_DIGITS = 7
+"""A JSON number of fewer digits becomes a text: so short a number would be found again in places where it means something else."""
+_USED_NUMBER = re.compile(r"_(\d{1,9})[a-z]", re.IGNORECASE | re.ASCII)
+_NOT_A_NAME = re.compile(r"[^A-Z0-9_]+")
+_DIGITS = "0123456789"
+_EMAIL = "EMAIL_ADDRESS"
+
+
+class Placeholders:
+    """The placeholders of one request."""
+
+    def __init__(self, taken: Iterable[str] = ()) -> None:
+        """
+        Args:
+            taken: the texts of the request: nothing that stands in them becomes a placeholder.
+        """
+        self._texts = list(taken)
+        self._used = {int(n) for text in self._texts for n in _USED_NUMBER.findall(text)}
+        self._last = 0
+        self._of: dict[str, str] = {}
+        self._variants: dict[str, list[int]] = {}
+        """Key of a value -> its number and the count of its written forms."""
+        self._values: dict[str, str] = {}
+        self._matcher: _Matcher | None = None
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def of(self, kind: str, written: str, same_as: str = "") -> str:
+        """The placeholder of a value as it is written.
+
+        Args:
+            kind: type of the value.
+            written: the value.
+            same_as: the value of which this is another written form, or a part: they get the same number.
+        """
+        found = self._of.get(written)
+        if found is None:
+            found = self._of[written] = self._new(kind, written, same_as or written)
+            self._add(found, written)
+        return found
+
+    def of_number(self, digits: str) -> int:
+        """The placeholder of a whole number that stands in JSON: another number of as many digits."""
+        key = f"number {digits}"
+        found = self._of.get(key)
+        if found is None:
+            n, attempt = len(digits), 0
+            while True:
+                seed = hashlib.sha256(f"{len(self._values)} {attempt}".encode()).hexdigest()
+                found = "9" + str(int(seed, 16))[-(n - 1) :]
+                if found not in self._values and not any(found in text for text in self._texts):
+                    break
+                attempt += 1
+            self._of[key] = found
+            self._add(found, digits)
+        return int(found)
+
+    def _add(self, placeholder: str, value: str) -> None:
+        self._values[placeholder.lower()] = value
+        self._matcher = None
+
+    def _new(self, kind: str, written: str, key: str) -> str:
+        variant = self._variants.get(key)
+        if variant is None or variant[1] == len(ascii_lowercase):
+            self._last += 1
+            while self._last in self._used:
+                self._last += 1
+            variant = self._variants[key] = [self._last, 0]
+        number, letter = variant[0], ascii_lowercase[variant[1]]
+        variant[1] += 1
+        if kind == _EMAIL and "@" in written:
+            # still an address: schemas may ask for one
+            return f"email_{number}{letter}@masked.invalid"
+        name = _NOT_A_NAME.sub("_", kind.upper()).strip("_") or "VALUE"
+        return f"{name}_{number}{letter}"
+
+    # --- putting back --------------------------------------------------------------------------------------------
+
+    def restore(self, text: str, *, in_json: bool = False) -> str:
+        """A text with the values in place of their placeholders, in whatever case those are written.
+
+        Args:
+            text: of a reply.
+            in_json: the text is JSON, so that values are escaped as in its strings.
+        """
+        return self._matcher_now().restore(text, in_json=in_json)
+
+    def restore_number(self, number: int) -> int:
+        """The number for which a number stands; itself where it stands for none."""
+        value = self._values.get(str(abs(number)))
+        if value is None:
+            return number
+        return int(value) if number > 0 else -int(value)
+
+    def pieces(self, *, in_json: bool | None) -> PieceRestorer:
+        """Restores a text that comes in pieces.
+
+        Args:
+            in_json: the text is JSON; None: it is where it begins like an object or a list.
+        """
+        return PieceRestorer(self._matcher_now(), in_json)
+
+    def _matcher_now(self) -> _Matcher:
+        if self._matcher is None:
+            self._matcher = _Matcher(dict(self._values))
+        return self._matcher
+
+
+class _Matcher:
+    """Finds placeholders in texts."""
+
+    def __init__(self, values: dict[str, str]) -> None:
+        self._values = values
+        patterns = [
+            rf"(?<!\d){p}(?!\d)" if p.isdigit() else re.escape(p)
+            for p in sorted(values, key=lambda p: (-len(p), p))
+        ]
+        # ASCII: no other letter of Unicode is a form of one in a placeholder
+        self._pattern = re.compile("|".join(patterns) or r"(?!)", re.IGNORECASE | re.ASCII)
+        self._starts = {p[:n] for p in values if not p.isdigit() for n in range(1, len(p))}
+        self._most_digits = max((len(p) for p in values if p.isdigit()), default=0)
+        self._longest = max(map(len, self._starts), default=0)
+
+    def restore(self, text: str, *, in_json: bool) -> str:
+        return self._pattern.sub(self._filler(in_json), text)
+
+    def _filler(self, in_json: bool) -> Callable[[re.Match[str]], str]:
+        def value_of(match: re.Match[str]) -> str:
+            value = self._values[match.group().lower()]
+            return json.dumps(value, ensure_ascii=False)[1:-1] if in_json else value
+
+        return value_of
+
+    def settled(self, text: str, digit_before: bool) -> int:
+        """The place up to which a text can be restored whatever comes after it.
+
+        Args:
+            digit_before: it goes on from a digit.
+        """
+        # a number is a placeholder only as a whole
+        n_digits = len(text) - len(text.rstrip(_DIGITS))
+        is_open = 0 < n_digits <= self._most_digits and not (digit_before and n_digits == len(text))
+        end = len(text) - n_digits if is_open else len(text)
+        intervals = [m.span() for m in self._pattern.finditer(text)]
+        first = max(0, len(text) - self._longest)
+        while True:
+            held = next((i for i in range(first, end) if text[i:].lower() in self._starts), end)
+            # what a placeholder before that place has taken begins no other one
+            over = next((end for start, end in intervals if start < held < end), None)
+            if over is None:
+                return held
+            first = over
+
+
+class PieceRestorer:
+    """Restores a text that comes in pieces: what may be the beginning of a placeholder waits for the next piece."""
+
+    def __init__(self, matcher: _Matcher, in_json: bool | None) -> None:
+        self._matcher, self._in_json = matcher, in_json
+        self._held, self._digit_before = "", False
+
+    @property
+    def holds(self) -> bool:
+        """True where something waits."""
+        return bool(self._held)
+
+    def feed(self, piece: str) -> str:
+        """The text that is certain now."""
+        text = self._held + piece
+        settled = self._matcher.settled(text, self._digit_before)
+        self._held = text[settled:]
+        return self._restored(text[:settled])
+
+    def finish(self) -> str:
+        """The text that was waiting."""
+        text, self._held = self._held, ""
+        return self._restored(text)
+
+    def _restored(self, text: str) -> str:
+        if not text:
+            return ""
+        if self._in_json is None and (begin := text.lstrip()):
+            self._in_json = begin[0] in "{["
+        before = "0" if self._digit_before else ""
+        self._digit_before = text[-1] in _DIGITS
+        return self._matcher.restore(before + text, in_json=bool(self._in_json))[len(before) :]
