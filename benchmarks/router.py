@@ -44,8 +44,10 @@ def main(argv: list[str] | None = None) -> int:
     if "watching" in parts:
         out["detection"] = [watching.detection_row(1000, given.seed)]
         out["false_rollbacks"] = watching.false_rollback_rows(1000, given.seed)
+        out["episodes"] = watching.episode_rows(200, given.seed)
         table.show("A jump of the loss, found by audits", out["detection"])
         table.show("Sound routes that are rolled back", out["false_rollbacks"])
+        table.show("Routes whose calls come in episodes", out["episodes"])
     if "decision" in parts:
         out["decision"] = decision.rows()
         table.show("The gateway's decision, without the specialist", out["decision"])
