@@ -117,7 +117,8 @@ def _ragged(rate: float) -> MakesEpisode:
 def _run(make: MakesEpisode, n_audits: int, n_open: int, seed: int, *, promotes: bool) -> int | None:
     """Audits until a route is rolled back, or promoted; None where it is not. Calls come half a minute apart."""
     rng = np.random.default_rng(seed)
-    evidence, going = AuditEvidence(allowed=ALLOWED), []
+    evidence = AuditEvidence(allowed=ALLOWED)
+    going: list[tuple[str, list[bool]]] = []
     for t in range(n_audits):
         while len(going) < n_open:
             going.append((f"{t}-{len(going)}", make(rng)))
