@@ -1,0 +1,172 @@
+"""The files in deploy/ against the code: commands parse, paths and ports exist, what is mounted or copied is there."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import tomllib
+from configparser import RawConfigParser
+from pathlib import Path
+from typing import Any
+
+import click
+import jsonschema
+import pytest
+import yaml
+
+from deputize.cli.main import cli
+from deputize.gateway.paths import HEALTH, READY
+from deputize.gateway.settings import GatewaySettings
+
+ROOT = Path(__file__).parents[2]
+DEPLOY = ROOT / "deploy"
+CHART = DEPLOY / "helm" / "deputize"
+GRACE_S = GatewaySettings().drain_s + 10
+"""A worker that has not ended `drain_s` after the signal is killed ten seconds later (gateway.supervisor)."""
+
+
+def parses(words: list[str]) -> None:
+    """The words are a command of deputize with options that it has."""
+    name, *rest = words
+    command = cli.get_command(click.Context(cli), name)
+    assert command is not None, f"there is no command {name}"
+    command.make_context(name, rest).close()
+
+
+def instructions(dockerfile: str) -> list[tuple[str, str]]:
+    """(instruction, its arguments), with continued lines joined."""
+    joined = re.sub(r"\\\n\s*", " ", dockerfile)
+    lines = [line for line in joined.splitlines() if line and not line.startswith("#")]
+    return [(line.split(" ", 1)[0], line.split(" ", 1)[1]) for line in lines]
+
+
+DOCKERFILE = instructions((DEPLOY / "docker" / "Dockerfile").read_text())
+
+
+def test_what_the_image_copies_is_there_and_reaches_the_build() -> None:
+    sources = [
+        word
+        for name, rest in DOCKERFILE
+        if name == "COPY" and "--from" not in rest
+        for word in rest.split()[:-1]
+    ]
+    passed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    assert sources and all((ROOT / one).exists() for one in sources)
+    assert set(sources) == passed, "all else stays out of the build: homes, keys, caches"
+
+
+def test_the_image_installs_extras_that_exist_and_runs_a_command_that_exists() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    (named,) = re.findall(r"\.whl\)\[([a-z,]+)\]", "\n".join(rest for _, rest in DOCKERFILE))
+    assert set(named.split(",")) <= set(extras) and "train" in named
+    (entry,) = [json.loads(rest) for name, rest in DOCKERFILE if name == "ENTRYPOINT"]
+    (command,) = [json.loads(rest) for name, rest in DOCKERFILE if name == "CMD"]
+    assert entry == ["deputize"]
+    parses(command)
+    (exposed,) = [rest for name, rest in DOCKERFILE if name == "EXPOSE"]
+    (health,) = [rest for name, rest in DOCKERFILE if name == "HEALTHCHECK"]
+    assert command[-1] == exposed and f":{exposed}{HEALTH}" in health
+    users = [rest for name, rest in DOCKERFILE if name == "USER"]
+    assert users[-1] == "10001:10001", "neither image runs as root"
+
+
+def test_the_composition_starts_what_exists() -> None:
+    folder = DEPLOY / "docker"
+    services = yaml.safe_load((folder / "compose.yaml").read_text())["services"]
+    gateway = services["gateway"]
+    parses([re.sub(r"\$\{.*\}", "http://llm", str(word)) for word in gateway["command"]])
+    targets = {rest.split(" AS ")[1] for name, rest in DOCKERFILE if name == "FROM"}
+    assert gateway["build"]["target"] in targets and int(gateway["stop_grace_period"].rstrip("s")) >= GRACE_S
+    for name, service in services.items():
+        assert not service["image"].endswith(":latest"), name
+        for volume in service["volumes"]:
+            source = volume.split(":")[0]
+            if source.startswith(".") and not source.endswith(".key"):
+                assert (folder / source).exists(), source
+    (job,) = yaml.safe_load((folder / "prometheus.yaml").read_text())["scrape_configs"]
+    port = gateway["command"][gateway["command"].index("--port") + 1]
+    assert job["static_configs"] == [{"targets": [f"gateway:{port}"]}]
+
+
+@pytest.mark.parametrize("name", ["deputize-gateway.service", "deputize-watch.service"])
+def test_the_units_run_commands_that_exist(name: str, tmp_path: Path) -> None:
+    unit = RawConfigParser(strict=False)
+    unit.optionxform = str  # type: ignore[assignment, method-assign]
+    unit.read(DEPLOY / "systemd" / name)
+    service = unit["Service"]
+    program, *words = shlex.split(service["ExecStart"].replace("${DEPUTIZE_UPSTREAM}", "http://llm"))
+    assert program.endswith("/deputize")
+    parses(words)
+    assert float(service["TimeoutStopSec"]) >= GRACE_S and service["UMask"] == "0077"
+    if shutil.which("systemd-analyze"):
+        here = tmp_path / name
+        text = (DEPLOY / "systemd" / name).read_text()
+        here.write_text(text.replace("/opt/deputize/bin/deputize", "/bin/true"))
+        done = subprocess.run(
+            ["systemd-analyze", "verify", "--man=no", str(here)], capture_output=True, text=True, check=False
+        )
+        said = [line for line in done.stderr.splitlines() if name in line]
+        assert not said, said
+
+
+def rendered(template: str, values: dict[str, Any]) -> Any:
+    """A template of the chart, for the constructs that it uses: values, `required`, `toYaml`, and `if` of a value."""
+
+    def value(path: str) -> Any:
+        found: Any = {"Values": values, "Release": {"Name": "one"}}
+        for part in path.strip(".").split("."):
+            found = found[part]
+        return found
+
+    lines, shown = [], [True]
+    for line in template.splitlines():
+        if condition := re.fullmatch(r"\s*\{\{- if (\S+) \}\}", line):
+            shown.append(bool(value(condition[1])))
+        elif re.fullmatch(r"\s*\{\{- end \}\}", line):
+            shown.pop()
+        elif all(shown):
+            if block := re.fullmatch(r"\s*\{\{- toYaml (\S+) \| nindent (\d+) \}\}", line):
+                dumped = yaml.safe_dump(value(block[1])).splitlines()
+                lines += [" " * int(block[2]) + one for one in dumped]
+                continue
+            line = re.sub(r'\{\{ required "[^"]*" (\S+) \}\}', lambda m: str(value(m[1])), line)
+            lines.append(re.sub(r"\{\{ (\.\S+) \}\}", lambda m: str(value(m[1])), line))
+    assert shown == [True] and not [line for line in lines if "{{" in line]
+    return yaml.safe_load("\n".join(lines))
+
+
+@pytest.mark.parametrize("secret", ["", "llm-key"])
+def test_the_chart_asks_what_the_gateway_answers(secret: str) -> None:
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    jsonschema.validate(values, schema)
+    values["upstream"], values["upstreamKey"]["secretName"] = "http://llm", secret
+    jsonschema.validate(values, schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**values, "replicas": 2}, schema)
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert chart["appVersion"] == version
+    service = rendered((CHART / "templates" / "service.yaml").read_text(), values)
+    stateful = rendered((CHART / "templates" / "statefulset.yaml").read_text(), values)
+    pod = stateful["spec"]["template"]
+    assert service["spec"]["selector"].items() <= pod["metadata"]["labels"].items()
+    assert stateful["spec"]["selector"]["matchLabels"] == service["spec"]["selector"]
+    assert stateful["spec"]["replicas"] == 1, "a home has one disk"
+    (container,) = pod["spec"]["containers"]
+    parses(container["args"])
+    assert (
+        f"--api-key-env={container['env'][-1]['name']}" in container["args"]
+        if secret
+        else len(container["env"]) == 1
+    )
+    paths = [container[f"{kind}Probe"]["httpGet"]["path"] for kind in ("startup", "readiness", "liveness")]
+    assert paths == [HEALTH, READY, HEALTH]
+    assert pod["spec"]["terminationGracePeriodSeconds"] >= GRACE_S
+    assert (
+        pod["spec"]["securityContext"]["runAsNonRoot"]
+        and service["spec"]["ports"][0]["port"] == values["port"]
+    )
