@@ -11,7 +11,7 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -34,6 +34,7 @@ _DIGITS = 6
 _LEAD = 1e-6
 """What the chosen option is ahead of the others by, whatever the confidence."""
 
+_KINDS = frozenset({"predicate", "noul", "choice", "score"})
 Kind = Literal["predicate", "choice", "score", "other"]
 
 
@@ -110,6 +111,15 @@ def _plain_part(part: Any) -> Any:
 
 def _as_text(value: Any) -> str:
     return value if isinstance(value, str) else _encode(value).decode()
+
+
+def is_request(fields: Mapping[str, Any]) -> bool:
+    """True for the body of a request for decisions: an input, and questions of the kinds that there are."""
+    asked = fields.get("questions")
+    questions = [*asked.values()] if isinstance(asked, dict) else asked
+    if not isinstance(questions, list) or not questions or not ("input" in fields or "state" in fields):
+        return False
+    return all(isinstance(q, dict) and q.get("type") in _KINDS for q in questions)
 
 
 def questions_of(fields: dict[str, Any]) -> list[Question]:

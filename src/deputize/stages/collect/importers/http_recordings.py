@@ -20,6 +20,8 @@ _CHAT_PATHS = (
     "/completions",
     "/messages",
     "/responses",
+    "/decisions",
+    "/systemone",
     ":generatecontent",
     ":streamgeneratecontent",
     "/converse",

@@ -16,7 +16,7 @@ from deputize.stages.collect.importers.message_formats import (
     read_messages,
     without_turn_fields,
 )
-from deputize.wire import converse_body, gemini_body, messages_request, responses_request
+from deputize.wire import converse_body, gemini_body, messages_request, responses_request, typed_decisions
 from deputize.wire.json_fields import mapping
 
 _CHAT_FIELDS = frozenset(
@@ -33,6 +33,8 @@ _CHAT_FIELDS = frozenset(
         "metadata",
     }
 )
+
+DECISION_PROTOCOLS = frozenset({"decisions", "systemone"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,9 @@ def read_prompt(request: Any, reply: Any = None) -> Prompt:
             return _prompt(request, converse_body.to_chat(request), converse_body.params(request), protocol)
         if protocol == "responses":
             return _responses_prompt(request)
+        if protocol in DECISION_PROTOCOLS:
+            chat = typed_decisions.to_chat(request)
+            return _prompt(request, chat, typed_decisions.params(request), protocol)
     except BadInput:
         raise Unreadable("messages is not a list with at least one message") from None
     if protocol == "completion":
@@ -102,7 +107,10 @@ def _is_plain_chat(request: dict[str, Any], reply: Any) -> bool:
 
 
 def protocol_of(request: Mapping[str, Any], reply: Any = None) -> str:
-    """The protocol of a request body: chat, messages, responses, gemini, converse or completion; "" where it is none."""
+    """The protocol of a request body: chat, messages, responses, gemini, converse, completion, decisions or systemone; ""
+    where it is none."""
+    if "questions" in request and typed_decisions.is_request(request):
+        return "systemone" if "state" in request else "decisions"
     if "contents" in request:
         return "gemini"
     if "messages" in request:

@@ -15,13 +15,14 @@ from deputize.stages.collect.importers import side_fields as side
 from deputize.stages.collect.importers.base import ImportContext, Unreadable
 from deputize.stages.collect.importers.embedded_json import structured
 from deputize.stages.collect.importers.prompt_formats import (
+    DECISION_PROTOCOLS,
     Prompt,
     protocol_of,
     read_prompt,
     read_tools,
     stored_params,
 )
-from deputize.stages.collect.importers.reply_formats import Reply, read_reply
+from deputize.stages.collect.importers.reply_formats import Reply, read_decisions, read_reply
 from deputize.wire.json_fields import integer, mapping
 
 _NO_REPLY: tuple[Any, ...] = (None, "", {})
@@ -81,7 +82,7 @@ def exchange_calls(
     if row is request_envelope:
         request_envelope = {}
     prompt = read_prompt(request, response)
-    reply = _reply_or_failure(response, (row, envelope, request_envelope), known)
+    reply = _reply_or_failure(response, prompt.protocol, (row, envelope, request_envelope), known)
     places = [p for p in (row, request_envelope, request if isinstance(request, dict) else {}) if p]
     call = _call(row, places, envelope, prompt, reply, context, known)
     if not reply.others:
@@ -140,7 +141,9 @@ def _decoded(raw: Any) -> Any:
     return value if is_body else raw
 
 
-def _reply_or_failure(response: Any, places: Sequence[dict[str, Any]], known: KnownFields) -> Reply:
+def _reply_or_failure(
+    response: Any, protocol: str, places: Sequence[dict[str, Any]], known: KnownFields
+) -> Reply:
     status = known.status if known.status is not None else side.http_status(places, response)
     if status >= 400:
         return Reply({}, error_status=status)
@@ -152,7 +155,8 @@ def _reply_or_failure(response: Any, places: Sequence[dict[str, Any]], known: Kn
             return Reply({}, error_status=side.status_of_error(error, places))
         if response is None:
             raise Unreadable("no response")
-    return read_reply(response)
+    decisions = read_decisions(response) if protocol in DECISION_PROTOCOLS else None
+    return decisions or read_reply(response)
 
 
 def _call(
@@ -206,12 +210,13 @@ def _call(
         finish_reason=known.finish_reason
         or reply.finish_reason
         or side.text((row,), ("finish_reason", "finishReason")),
-        protocol=prompt.protocol if prompt.protocol in ("messages", "responses") else "chat",
+        protocol=prompt.protocol if prompt.protocol in _GATEWAY_PROTOCOLS else "chat",
         logprobs=reply.logprobs,
         source=known.source or side.text((row,), ("source",)),
     )
 
 
+_GATEWAY_PROTOCOLS = frozenset({"messages", "responses", *DECISION_PROTOCOLS})
 _METADATA = frozenset(names.METADATA)
 
 

@@ -11,7 +11,7 @@ from deputize.stages.collect.importers.base import Unreadable
 from deputize.stages.collect.importers.embedded_json import as_text, structured
 from deputize.stages.collect.importers.message_formats import chat_messages, is_plain_message
 from deputize.stages.collect.importers.side_fields import status_of_error, usage_of
-from deputize.wire import converse_body, gemini_body, messages_parser, responses_parser
+from deputize.wire import converse_body, gemini_body, messages_parser, responses_parser, typed_decisions
 from deputize.wire.events import Completion
 from deputize.wire.json_fields import mapping
 from deputize.wire.recorded_reply import RecordedReply, is_stream_text, reply_of_chunks, reply_of_text
@@ -72,6 +72,17 @@ def read_reply(raw: Any) -> Reply:
     if not isinstance(raw, dict):
         raise Unreadable("the response is not an object")
     return _of_object(raw)
+
+
+def read_decisions(raw: Any) -> Reply | None:
+    """The reply to a request for typed decisions; None where it holds no answers.
+
+    To any other request an object with answers may be the text of a reply, so `read_reply` does not look for them.
+    """
+    value = structured(raw)
+    if not isinstance(value, dict) or not isinstance(value.get("answers"), dict | list):
+        return None
+    return _of_completion(typed_decisions.parse_reply(value), value)
 
 
 def _of_text(text: str) -> Reply:

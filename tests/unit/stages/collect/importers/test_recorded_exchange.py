@@ -12,6 +12,8 @@ from deputize.core.records import Call
 from deputize.stages.collect.import_logs import read_calls
 from deputize.stages.collect.importers.base import ImportContext, Unreadable
 from deputize.stages.collect.importers.recorded_exchange import exchange_calls
+from deputize.wire.dialect import Dialect
+from deputize.wire.registry import DECISIONS, SYSTEM_ONE
 
 ASK = [{"role": "system", "content": "Route."}, {"role": "user", "content": "hello"}]
 SAY = {"role": "assistant", "content": "greeting"}
@@ -90,3 +92,64 @@ def test_numbers_of_the_wrong_type_are_left_out() -> None:
 def test_a_role_of_another_type_is_unreadable() -> None:
     with pytest.raises(Unreadable, match="known role"):
         chat({"messages": [{"role": ["user"], "content": "x"}], "response": SAY})
+
+
+QUESTIONS: list[Any] = [
+    {"type": "predicate", "name": "refund", "instructions": "They want money back."},
+    {"type": "choice", "name": "topic", "choices": [{"value": "billing"}, {"value": "login"}]},
+]
+ANSWERS: list[Any] = [
+    {"type": "predicate", "name": "refund", "probability": 0.7},
+    {"type": "choice", "name": "topic", "choice": "billing", "confidence": 0.4, "probabilities": []},
+]
+NAMED = {
+    "refund": {"type": "noul"},
+    "topic": {"type": "choice", "criteria": {"billing": None, "login": None}},
+}
+TOKENS = {"input_tokens": 40, "output_tokens": 0, "input_tokens_details": {"cached_tokens": 8}}
+LISTED = (
+    {"model": "d1", "input": "charged twice", "questions": QUESTIONS, "user": "ann"},
+    ANSWERS,
+    DECISIONS,
+)
+BY_NAME = (
+    {"model": "s1", "state": {"mail": "charged twice"}, "questions": NAMED},
+    {"refund": {"type": "noul", "noul": 0.7}, "topic": {"type": "choice", "choice": "billing"}},
+    SYSTEM_ONE,
+)
+
+
+@pytest.mark.parametrize(("request_body", "answers", "dialect"), [LISTED, BY_NAME])
+@pytest.mark.parametrize("kind", ["pair", "text", "har"])
+def test_typed_decisions_are_read_as_the_gateway_records_them(
+    tmp_path: Path, request_body: dict[str, Any], answers: Any, dialect: Dialect, kind: str
+) -> None:
+    reply = {"model": f"{request_body['model']}-2026", "answers": answers, "usage": TOKENS}
+    asked, answered = json.dumps(request_body), json.dumps(reply)
+    rows: dict[str, dict[str, Any]] = {
+        "pair": {"request": request_body, "response": reply},
+        "text": {"request_body": asked, "response_body": answered},
+        "har": {
+            "startedDateTime": "2024-05-15T15:00:00Z",
+            "request": {"url": f"https://llm{dialect.path}", "postData": {"text": asked}},
+            "response": {"status": 200, "content": {"text": answered}},
+        },
+    }
+    (call,) = calls_of(log(tmp_path / "a.jsonl", rows[kind]))
+    chat, said = dialect.to_chat(request_body), dialect.parse_reply(reply)
+    assert (call.messages, call.response_format) == (chat["messages"], chat["response_format"])
+    assert call.response == said.message and json.loads(call.response["content"]) == {
+        "refund": True,
+        "topic": "billing",
+    }
+    assert (call.protocol, call.model, call.finish_reason) == (dialect.name, request_body["model"], "stop")
+    assert call.usage == said.usage and call.params == {} and call.status == 200
+
+
+def test_questions_and_answers_of_other_requests_are_no_decisions() -> None:
+    form = {"messages": ASK, "questions": ["how are you?"]}
+    call = exchange_calls(form, form, {"content": "fine", "answers": ["yes"]}, ImportContext("a", 1))
+    assert isinstance(call, Call) and call.protocol == "chat" and call.response["content"] == "fine"
+    quiz = {"input": "Answer these.", "questions": [{"type": "essay"}]}
+    call = exchange_calls(quiz, quiz, "An essay.", ImportContext("a", 1))
+    assert isinstance(call, Call) and call.protocol == "responses"
