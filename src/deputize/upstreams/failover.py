@@ -164,7 +164,7 @@ class UpstreamPool:
         unfit: BadInput | None = None
         began = self.clock()
         for position, upstream in enumerate(eligible):
-            last = position == len(eligible) - 1
+            last = not self._any_left(eligible[position + 1 :])
             breaker = self.breakers[upstream.name]
             blocked = not breaker.allows(self.clock())
             if blocked and len(eligible) > 1:
@@ -192,6 +192,11 @@ class UpstreamPool:
             if not last:
                 self.on_event("fallback", upstream.name)
         raise error or unfit or UpstreamError("No upstream answered.")
+
+    def _any_left(self, upstreams: Sequence[Upstream]) -> bool:
+        """True where one of them may be asked now."""
+        now = self.clock()
+        return any(not self.breakers[upstream.name].wait_s(now) for upstream in upstreams)
 
     async def _try(self, attempts: _Attempts) -> UpstreamAnswer | UpstreamError | None:
         """Sends to one upstream up to as often as is allowed; its answer, or its last failure, None where there was no
@@ -231,6 +236,8 @@ class UpstreamPool:
                 self.on_event("failure", upstream.name)
                 wait_s = max(self._backoff(attempt), asked_to_wait_s(incoming.headers) or 0.0)
                 final = attempt == attempts.n_allowed or wait_s > self.retry.max_s
+                # where this failure opens the circuit, its sentence is the last that the client can be given
+                final = final or bool(breaker.wait_s(self.clock()))
                 answer, advised_against = await read_advice(incoming, final=final)
                 if final or advised_against:
                     if attempts.last:

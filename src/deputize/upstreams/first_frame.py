@@ -8,6 +8,8 @@ References:
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
@@ -16,10 +18,13 @@ from deputize.http.headers import header
 from deputize.http.peeked_response import PeekedResponse
 from deputize.http.transport import UpstreamResponse
 from deputize.wire.json_fields import decode_answer, integer
-from deputize.wire.sse import FrameSplitter
+from deputize.wire.sse import FrameSplitter, SseFrame
 
 _encode = msgspec.json.Encoder().encode
 
+FIRST_EVENT_WAIT_S = 5.0
+"""How long a client waits for the head of a stream because of its first event. A server that is overloaded says so at
+once; clients and proxies give up a connection without a head after 10 to 60 s."""
 _MAX_FIRST_BYTES = 64 * 1024
 _STATUS_OF_KIND = {
     "invalid_request_error": 400,
@@ -48,8 +53,37 @@ class RefusedStream(PeekedResponse):
         self.headers = [*((k, v) for k, v in response.headers if k not in _ABOUT_BODY), *_JSON]
 
 
-async def unmasked(response: UpstreamResponse) -> UpstreamResponse:
+class SlowStream(PeekedResponse):
+    """A stream that is passed on although its next piece is still waited for."""
+
+    def __init__(
+        self,
+        response: UpstreamResponse,
+        first: bytes,
+        rest: AsyncIterator[bytes],
+        pending: asyncio.Future[bytes],
+    ) -> None:
+        super().__init__(response, first, _from_pending(pending, rest))
+        self._pending = pending
+
+    def close(self) -> None:
+        self._pending.cancel()
+        super().close()
+
+
+async def _from_pending(pending: asyncio.Future[bytes], rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    if piece := await pending:
+        yield piece
+        async for piece in rest:
+            yield piece
+
+
+async def unmasked(response: UpstreamResponse, wait_s: float = FIRST_EVENT_WAIT_S) -> UpstreamResponse:
     """A response, once the first event of a stream is there: itself, or the refusal that the event reports.
+
+    Args:
+        response: of which nothing has been read.
+        wait_s: after this the response is given back without its first event.
 
     Raises:
         UpstreamError: it broke off before.
@@ -58,19 +92,25 @@ async def unmasked(response: UpstreamResponse) -> UpstreamResponse:
         return response
     if not header(response.headers, "content-type").startswith("text/event-stream"):
         return response
-    pieces, splitter = response.chunks(), FrameSplitter()
-    try:
-        first = await anext(pieces, b"")
-        frames = splitter.feed(first)
-        while not frames and 0 < len(first) < _MAX_FIRST_BYTES:
-            piece = await anext(pieces, b"")
-            if not piece:
-                break
-            first += piece
-            frames = splitter.feed(piece)
-    except BaseException:
-        response.close()
-        raise
+    pieces, splitter, first = response.chunks(), FrameSplitter(), b""
+    frames: list[SseFrame] = []
+    give_up_at = asyncio.get_running_loop().time() + wait_s
+    while not frames and len(first) < _MAX_FIRST_BYTES:
+        pending = asyncio.ensure_future(anext(pieces, b""))
+        try:
+            left_s = give_up_at - asyncio.get_running_loop().time()
+            done, _ = await asyncio.wait((pending,), timeout=max(0.0, left_s))
+            if not done:
+                return SlowStream(response, first, pieces, pending)
+            piece = pending.result()
+        except BaseException:
+            pending.cancel()
+            response.close()
+            raise
+        if not piece:
+            break
+        first += piece
+        frames = splitter.feed(piece)
     refusal = refusal_of(frames[0].event, frames[0].data) if frames else None
     if refusal is not None:
         return RefusedStream(response, *refusal)

@@ -81,6 +81,19 @@ async def test_the_last_refusal_is_an_answer() -> None:
     assert await send(upstreams) == 503 and len(slept) == 2
 
 
+async def test_a_circuit_that_opens_between_retries_leaves_the_refusal_to_the_client() -> None:
+    refusal = Canned(500)
+    upstreams, slept = pool(CannedTransport(Canned(503), refusal), break_after=2)
+    assert await send(upstreams) == 500 and len(slept) == 1 and not refusal.closed
+    assert upstreams.breakers["u0"].wait_s(0.0)
+
+
+async def test_where_no_other_circuit_is_closed_the_refusal_is_an_answer() -> None:
+    upstreams, _ = pool(CannedTransport(Canned(503)), n_members=2, attempts=1, break_after=1)
+    upstreams.breakers["u1"].failed(0.0)
+    assert await send(upstreams) == 503
+
+
 async def test_client_errors_are_not_retried() -> None:
     transport = CannedTransport(Canned(400))
     upstreams, slept = pool(transport)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 
@@ -68,6 +69,54 @@ async def test_a_stream_that_breaks_off_before_its_first_event_is_closed() -> No
     with pytest.raises(UpstreamError, match="cut"):
         await unmasked(broken)
     assert broken.closed
+
+
+class Slow(Pieces):
+    """A response whose pieces come one by one, when they are let go."""
+
+    def __init__(self, *pieces: bytes | UpstreamError) -> None:
+        super().__init__(*pieces)
+        self.go = asyncio.Event()
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        async for piece in super().chunks():
+            await self.go.wait()
+            yield piece
+
+
+@pytest.mark.parametrize("pieces", [(OVERLOADED, TEXT), (TEXT[:9], TEXT[9:]), ()])
+async def test_a_first_event_that_is_long_in_coming_is_not_waited_for(pieces: tuple[bytes, ...]) -> None:
+    slow = Slow(*pieces)
+    found = await unmasked(slow, wait_s=0.01 if pieces else 5.0)
+    assert found.status == 200
+    slow.go.set()
+    assert await found.read() == b"".join(pieces)
+
+
+async def test_the_wait_is_bounded_over_all_pieces_of_the_first_event() -> None:
+    class Dripping(Pieces):
+        async def chunks(self) -> AsyncIterator[bytes]:
+            for byte in TEXT:
+                await asyncio.sleep(0.01)
+                yield bytes([byte])
+
+    began = asyncio.get_running_loop().time()
+    found = await unmasked(Dripping(), wait_s=0.05)
+    assert asyncio.get_running_loop().time() - began < 0.5 and await found.read() == TEXT
+
+
+async def test_a_client_that_goes_away_ends_the_wait_for_a_slow_stream() -> None:
+    slow = Slow(TEXT)
+    found = await unmasked(slow, wait_s=0.0)
+    found.close()
+    assert slow.closed
+    waiting = Slow(TEXT)
+    task = asyncio.ensure_future(unmasked(waiting))
+    await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert waiting.closed
 
 
 @pytest.mark.parametrize(
