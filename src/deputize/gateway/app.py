@@ -196,7 +196,9 @@ class Gateway:
             self._pages.check_keyless(method, headers)
         asked = _Asked(method, path, headers, caller, model)
         if not self._in_flight.would_take(asked.owner, 1):
-            raise self._too_many()
+            return self._refuse(
+                paths.error_dialect(bare), self._too_many(), bare, key_text(headers), caller.tenant
+            )
         return Admitted(partial(self._answer, self._answers[endpoint.path], bare, asked), asked.owner)
 
     @staticmethod
@@ -238,7 +240,8 @@ class Gateway:
             self._count_request(bare, 499)
             raise
         except DeputizeError as error:
-            reply = self._refuse(paths.error_dialect(bare), error, bare, key_text(asked.headers))
+            key, tenant = key_text(asked.headers), asked.caller.tenant
+            reply = self._refuse(paths.error_dialect(bare), error, bare, key, tenant)
         except Exception as error:  # noqa: BLE001 - the edge: a bug answers 500 and is logged without its payload
             log_bug(error)
             reply = error_replies.internal_error(paths.error_dialect(bare))
@@ -447,15 +450,17 @@ class Gateway:
         if status == 429:
             self._count_request("over_limit", 429)
             return self._refuse(CHAT, OverLimit(sentence, 1.0))
-        self.metrics.add("deputize_refused_total", (("reason", f"http_{status}"),))
+        self.metrics.add("deputize_refused_total", (("reason", f"http_{status}"), ("tenant", "")))
         self._count_request("malformed", status)
         return error_replies.malformed(status, sentence)
 
-    def _refuse(self, dialect: Dialect, error: DeputizeError, bare: str = "", key: str = "") -> HttpReply:
+    def _refuse(
+        self, dialect: Dialect, error: DeputizeError, bare: str = "", key: str = "", tenant: str = ""
+    ) -> HttpReply:
         if self._note_denial is not None:
             known = bare if bare in paths.ENDPOINTS else "other"
             self._note_denial(error, known, key_id(key))
-        self.metrics.add("deputize_refused_total", (("reason", error.code),))
+        self.metrics.add("deputize_refused_total", (("reason", error.code), ("tenant", tenant)))
         return error_replies.refused(dialect, error)
 
     def _count_request(self, path: str, status: int) -> None:

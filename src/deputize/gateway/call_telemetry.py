@@ -12,7 +12,7 @@ from deputize.gateway.gateway_log import log_call
 from deputize.gateway.metrics import OTHER, Cells, Labels, Metrics, observe
 from deputize.gateway.span_sender import SpanSender
 from deputize.gateway.trace_context import TraceContext
-from deputize.scoring.costs import Price, Prices
+from deputize.scoring.costs import Price, Prices, estimated_usage
 
 _MAX_LABEL = 100
 _MAX_KEPT = 4096
@@ -28,6 +28,7 @@ class _CallSeries(msgspec.Struct):
     first_token: Cells | None = None
     tokens: tuple[Cells, Cells] | None = None
     cost_usd: Cells | None = None
+    saved_usd: Cells | None = None
     price: Price | None = None
 
 
@@ -83,6 +84,10 @@ class CallTelemetry:
             if series.cost_usd is None:
                 series.cost_usd = self._metrics.counter("deputize_cost_usd_total", series.labels)
             series.cost_usd[0] += usd
+        if decision.served_by == "slm":
+            if series.saved_usd is None:
+                series.saved_usd = self._metrics.counter("deputize_saved_usd_total", series.labels)
+            series.saved_usd[0] += self._price(series, call).usd(estimated_usage(call, self._prices))
         if kept != "off":
             log_call(call, key=key)
             if self._spans is not None and trace is not None:
@@ -106,9 +111,12 @@ class CallTelemetry:
             return self._prices.specialist_usd((decision.specialist_ms or 0.0) / 1e3, self._n_cores)
         if charged is None:
             return None
+        return self._price(series, call).usd(charged)
+
+    def _price(self, series: _CallSeries, call: Call) -> Price:
         if series.price is None:
             series.price = self._prices.of(call.model)
-        return series.price.usd(charged)
+        return series.price
 
     def _new_series(self, found: tuple[str, str, str, str, str, str]) -> _CallSeries:
         served_by, route, task, model, tenant, reason = found

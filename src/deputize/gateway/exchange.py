@@ -62,6 +62,8 @@ class UpstreamExchange(msgspec.Struct):
     """The body of the request."""
     freeform: frozenset[str] = frozenset()
     """Names of freeform tools that the upstream was given as functions."""
+    tenant: str = ""
+    """Whose call it is."""
 
 
 class Exchange(msgspec.Struct):

@@ -50,6 +50,12 @@ METRICS: dict[str, MetricInfo] = {
         "US dollars of calls: of an LLM its list price, of a specialist the time of this machine.",
         _CALL,
     ),
+    "deputize_saved_usd_total": MetricInfo(
+        "counter",
+        "US dollars that calls served by specialists would have cost at the list price of the LLM asked for, their tokens"
+        " estimated from characters.",
+        _CALL,
+    ),
     "deputize_upstream_events_total": MetricInfo(
         "counter", "Retries, failures, fallbacks and open circuits by upstream.", ("event", "upstream")
     ),
@@ -66,9 +72,11 @@ METRICS: dict[str, MetricInfo] = {
         "1 for a serving route whose audits show nothing: they are off, fail too often, or no loss could count against it.",
         _OF_ROUTE,
     ),
-    "deputize_aborted_total": MetricInfo("counter", "Answers that were cut, by whom.", ("by",)),
+    "deputize_aborted_total": MetricInfo("counter", "Answers that were cut, by whom.", ("by", "tenant")),
     "deputize_refused_total": MetricInfo(
-        "counter", "Requests refused before any model was asked, by reason.", ("reason",)
+        "counter",
+        "Requests refused before any model was asked, by reason; no tenant where the caller was not known.",
+        ("reason", "tenant"),
     ),
     "deputize_in_flight": MetricInfo("gauge", "Requests being answered now."),
     "deputize_routes": MetricInfo("gauge", "Routes in the loaded route file, by state.", ("state",)),

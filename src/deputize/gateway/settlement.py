@@ -16,7 +16,7 @@ from deputize.core.records import Call, ChallengerAnswer, Decision, Message, Pre
 from deputize.gateway.auth import Authenticator
 from deputize.gateway.call_telemetry import CallTelemetry, of_route
 from deputize.gateway.conversations import Conversations, keep_conversation
-from deputize.gateway.exchange import Exchange, ExchangeResult, RoutingResult
+from deputize.gateway.exchange import CutBy, Exchange, ExchangeResult, RoutingResult
 from deputize.gateway.metrics import Metrics
 from deputize.gateway.protocols import CallRecorder
 
@@ -84,7 +84,7 @@ class Settlement:
             if not exchange.settled:
                 self._record_now(exchange, structs.replace(outcome, cut_by="client"))
             else:  # counted already; of two records with one id the store keeps one
-                self._metrics.add("deputize_aborted_total", (("by", "client"),))
+                self._count_cut("client", exchange)
                 if call is not None:
                     self._hand_over(structs.replace(call, aborted=True))
             raise
@@ -151,10 +151,13 @@ class Settlement:
         self._count(exchange, outcome, call)
         return recorded_part(call, context.record)
 
+    def _count_cut(self, by: CutBy, exchange: Exchange) -> None:
+        self._metrics.add("deputize_aborted_total", (("by", by), ("tenant", exchange.context.tenant)))
+
     def _count(self, exchange: Exchange, outcome: ExchangeResult, call: Call) -> None:
         """Counts a call, and charges the caller's key for an LLM's tokens."""
         if outcome.cut_by:
-            self._metrics.add("deputize_aborted_total", (("by", outcome.cut_by),))
+            self._count_cut(outcome.cut_by, exchange)
         routing, charged = exchange.routing, None
         if routing.decision.served_by == "llm":
             charged = call.usage or _unanswered(exchange, outcome)

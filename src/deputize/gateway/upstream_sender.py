@@ -163,7 +163,8 @@ class UpstreamSender:
         try:
             return await read_bounded(upstream_exchange.response, self._max_answer_bytes)
         except UpstreamError:
-            self._metrics.add("deputize_aborted_total", (("by", "upstream"),))
+            labels = (("by", "upstream"), ("tenant", upstream_exchange.tenant))
+            self._metrics.add("deputize_aborted_total", labels)
             raise
         finally:
             upstream_exchange.response.close()
@@ -177,12 +178,12 @@ def upstream_exchange_with(
     Raises:
         BadInput: it speaks no protocol that is known here, or the request refers to what another tenant was given.
     """
-    dialect = exchange.dialect
+    dialect, tenant = exchange.dialect, exchange.context.tenant
     if upstream.speaks(dialect.name) and dialect is not avoid:
         if dialect is RESPONSES and upstream.has_key and exchange.caller.key is not None:
             check_references(exchange)
-        return UpstreamExchange(upstream, dialect, True, "", one_of_several)
+        return UpstreamExchange(upstream, dialect, True, "", one_of_several, tenant=tenant)
     for other in DIALECTS if dialect in DIALECTS else ():
         if upstream.speaks(other.name) and other is not avoid:
-            return UpstreamExchange(upstream, other, False, exchange.answer_id, one_of_several)
+            return UpstreamExchange(upstream, other, False, exchange.answer_id, one_of_several, tenant=tenant)
     raise BadInput(f"Upstream {upstream.name!r} speaks no protocol that {dialect.path} can be translated to.")

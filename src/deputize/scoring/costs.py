@@ -5,7 +5,6 @@ Every assumption has a name, a source and a date in prices.toml, and comes out a
 
 from __future__ import annotations
 
-import json
 import re
 import tomllib
 from dataclasses import dataclass, replace
@@ -13,12 +12,15 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from deputize.core.contracts import text_of
 from deputize.core.errors import BadInput
-from deputize.core.records import Example, Message, Usage
+from deputize.core.records import Call, Example, Message, Usage
 from deputize.files import read_toml
 from deputize.scoring.list_prices import PACKAGE, list_price, list_version
 
+_encode = msgspec.json.Encoder().encode
 _DATE = re.compile(r"[-@](20\d{2}-?\d{2}-?\d{2}|latest|preview)$")
 
 
@@ -213,10 +215,17 @@ def _listed(model: str) -> Price | None:
 
 def tokens_of(messages: list[Message], extra: Any, chars_per_token: float) -> float:
     """Tokens of messages and schemas, from their characters."""
-    n_chars = sum(
-        len(text_of(m)) + sum(len(json.dumps(c)) for c in m.get("tool_calls") or []) for m in messages
+    n_chars = sum(len(text_of(m)) + sum(len(_encode(c)) for c in m.get("tool_calls") or []) for m in messages)
+    return (n_chars + (len(_encode(extra)) if extra else 0)) / chars_per_token
+
+
+def estimated_usage(call: Call, prices: Prices) -> Usage:
+    """The tokens that the LLM would have been asked for a call, from characters as in `spend_of`."""
+    return Usage(
+        prompt_tokens=round(tokens_of(call.messages, call.tools, prices.chars_per_token)),
+        completion_tokens=round(tokens_of([call.response], None, prices.chars_per_token)),
+        estimated=True,
     )
-    return (n_chars + (len(json.dumps(extra)) if extra else 0)) / chars_per_token
 
 
 def llm_spend(example: Example, prices: Prices) -> Spend:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Mapping
+from functools import partial
 from threading import current_thread
 from typing import Any
 
@@ -101,14 +102,25 @@ async def test_errors_become_replies_and_bugs_stay_inside() -> None:
     assert reply.status == 500 and isinstance(reply.body, bytes) and b"secret" not in reply.body
 
 
+async def test_refusals_are_counted_by_tenant_where_the_caller_is_known() -> None:
+    made, _, parts = gateway(StoreError("The store is full."), max_concurrency=1)
+    assert (await made("POST", "/v1/chat/completions", OURS, CALL)).status == 503
+    assert (await made("GET", "/v1/../x", OURS, b"")).status == 400
+    count = partial(parts.metrics.value, "deputize_refused_total")
+    assert (count(tenant="default"), count(tenant="")) == (1, 1)
+    made.refusal(431, "Too large.")
+    assert (count(tenant="default"), count(tenant=""), count()) == (1, 2, 3)
+
+
 async def test_a_stream_is_in_flight_until_it_is_closed() -> None:
     async def pieces() -> Any:
         yield b"x"
 
-    made, live, _ = gateway(HttpReply(200, [], pieces()), max_concurrency=1)
+    made, live, parts = gateway(HttpReply(200, [], pieces()), max_concurrency=1)
     reply = await made("POST", "/v1/chat/completions", OURS, CALL)
     assert not isinstance(reply.body, bytes)
     assert (await made("POST", "/v1/chat/completions", OURS, CALL)).status == 429
+    assert parts.metrics.value("deputize_refused_total", reason="over_limit", tenant="default") == 1
     await reply.body.aclose()
     live.answer_with = HttpReply(200, [], b"{}")
     assert (await made("POST", "/v1/chat/completions", OURS, CALL)).status == 200

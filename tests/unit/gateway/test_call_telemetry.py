@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from tests.unit.gateway.stubs import telemetry
 
 from deputize.core.records import Call, Decision, Usage
 from deputize.gateway.call_telemetry import label_value, of_route
 from deputize.gateway.metrics import Metrics
-from deputize.scoring.costs import load_prices
+from deputize.scoring.costs import load_prices, spend_of
 
 USAGE = Usage(prompt_tokens=1_000_000, completion_tokens=10)
 
@@ -68,6 +70,24 @@ def test_an_llm_costs_its_list_price_and_a_specialist_the_time_of_the_machine() 
         prices.specialist_usd(3600.0, os.cpu_count() or 1)
     )
     assert metrics.value("deputize_cost_usd_total", model="gpt-4o-mini") == 0
+
+
+def test_a_served_call_saves_what_the_llm_would_have_cost() -> None:
+    metrics, prices = Metrics(), load_prices()
+    told = telemetry(metrics)
+    asked: dict[str, Any] = {
+        "messages": [{"role": "user", "content": "x" * 4000}],
+        "response": {"role": "assistant", "content": "y" * 40},
+        "usage": Usage(prompt_tokens=7, completion_tokens=2),  # the specialist's own
+    }
+    told.ended(call(SERVED, **asked))
+    told.ended(call(**asked), charged=USAGE)
+    spend = spend_of("gpt-4o", None, None, asked["messages"], None, asked["response"], prices)
+    assert spend.usd == prices.of("gpt-4o").usd(Usage(prompt_tokens=1000, completion_tokens=10))
+    assert metrics.value("deputize_saved_usd_total") == pytest.approx(spend.usd)
+    assert metrics.value("deputize_saved_usd_total", served_by="slm", tenant="shop") == pytest.approx(
+        spend.usd
+    )
 
 
 def test_an_end_user_has_no_way_into_the_labels() -> None:

@@ -57,7 +57,7 @@ async def test_a_cut_call_is_recorded_as_aborted(by: Any, status: int) -> None:
     await parts.settlement.settle(exchange(), ExchangeResult(status=status, completion=ANSWER, cut_by=by))
     (call,) = parts.recorder.calls
     assert call.aborted and call.status == status and call.response == ANSWER.message
-    assert parts.metrics.value("deputize_aborted_total", by=by) == 1
+    assert parts.metrics.value("deputize_aborted_total", by=by, tenant="default") == 1
 
 
 async def test_a_cut_call_is_settled_without_a_wait() -> None:

@@ -72,7 +72,7 @@ async def test_an_answer_that_is_too_large_is_counted_and_closed() -> None:
     send = sender(upstream(CannedTransport(response)), metrics=metrics)
     with pytest.raises(UpstreamError, match="larger than"):
         await send.read(await send.send(exchange()))
-    assert response.closed and metrics.value("deputize_aborted_total", by="upstream") == 1
+    assert response.closed and metrics.value("deputize_aborted_total", by="upstream", tenant="default") == 1
 
 
 async def test_an_upstream_that_speaks_nothing_known_is_refused() -> None:
