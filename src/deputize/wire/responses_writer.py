@@ -225,7 +225,7 @@ class ResponsesStreamWriter:
     def _fail(self, message: str, code: str) -> bytes:
         self._failed = True
         error = {"code": "server_error", "message": message}
-        return self._frame("error", code=code, message=message, param=None) + self._frame(
+        return self._frame("error", **_error_fields(message, code, code)) + self._frame(
             "response.failed", response=self._whole(status="failed", error=error)
         )
 
@@ -308,8 +308,15 @@ def _output_items(message: Message, stem: str) -> list[dict[str, Any]]:
 
 def error_frame(status: int, message: str, kind: str, code: str | None) -> bytes:
     """An error inside a stream that has begun."""
-    body = {"type": "error", "sequence_number": 0, "code": code, "message": message, "param": None}
+    body = {"type": "error", "sequence_number": 0, **_error_fields(message, kind, code)}
     return encode_event("error", _encode(body))
+
+
+def _error_fields(message: str, kind: str, code: str | None) -> dict[str, Any]:
+    """An error as the reference has it, and once more as an object: OpenAI's servers send the object, and it is what makes
+    their clients raise."""
+    fields = {"code": code, "message": message, "param": None}
+    return {**fields, "error": {"type": kind, **fields}}
 
 
 __all__ = ["ResponsesStreamWriter", "encode_reply", "error_body", "error_frame"]

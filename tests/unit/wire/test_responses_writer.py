@@ -18,7 +18,7 @@ from deputize.wire.events import (
     ToolStart,
     replay,
 )
-from deputize.wire.responses_writer import ResponsesStreamWriter, encode_reply
+from deputize.wire.responses_writer import ResponsesStreamWriter, encode_reply, error_frame
 from deputize.wire.sse import FrameSplitter
 
 HEAD = ReplyHead("resp_1", "m", 1, {"metadata": {"a": "b"}})
@@ -58,3 +58,16 @@ def test_a_failure_ends_the_stream() -> None:
     frames = written(TextDelta("a"), Failed("down"), TextDelta("b"), Finished("stop"))
     assert [f["type"] for f in frames[-2:]] == ["error", "response.failed"]
     assert frames[-1]["response"]["error"]["message"] == "down"
+
+
+def test_an_error_has_the_object_that_makes_clients_raise() -> None:
+    (frame,) = written(Failed("down", "overloaded"))[-2:-1]
+    inside = {"type": "overloaded", "code": "overloaded", "message": "down", "param": None}
+    assert frame["message"] == "down" and frame["error"] == inside
+    data = error_frame(502, "cut", "upstream_error", "stream_cut").partition(b"data: ")[2]
+    assert json.loads(data)["error"] == {
+        **inside,
+        "type": "upstream_error",
+        "code": "stream_cut",
+        "message": "cut",
+    }
