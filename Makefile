@@ -12,13 +12,14 @@ ENCODER := all-MiniLM-L6-v2
 # Two test processes: the suite is written for two cores, and each loads its own copy of what it needs.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 
-.PHONY: help setup demo test test-all coverage litellm detectors check format clean distclean
+.PHONY: help setup demo test test-all coverage clients detectors check format clean distclean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo      the whole loop on a simulated help-desk agent (sets up first; under 10 minutes after that)"
 	@echo "make test      the whole suite but the slow tests (sets up first)"
 	@echo "make test-all  the slow tests too: real training, real logs"
+	@echo "make clients   environments for client libraries of other versions than ours, and of Node where it is installed, which test-all runs"
 	@echo "make detectors an environment for the optional detectors (GLiNER, CredSweeper), which test-all runs them in"
 	@echo "make check     ruff, its formatter, mypy, the import rules, the rules of the tree (tests/test_tidy.py)"
 	@echo "make coverage  make test, and the share of lines and branches that it runs"
@@ -60,21 +61,31 @@ demo: setup
 test: setup
 	$(PYTEST) -m "not slow"
 
-test-all: setup litellm detectors
+test-all: setup clients detectors
 	$(PYTEST)
 
 # Lines and branches of src/deputize, the processes that the tests start included. Takes about twice the time of `make test`.
 coverage: setup
 	$(PYTEST) -m "not slow" --cov --cov-report=term:skip-covered
 
-# LiteLLM wants an older openai package than the rest, so as a client of the gateway it has an environment of its own.
-LITELLM := .env-litellm
-litellm: $(LITELLM)/ready
+# Client libraries that want other versions of openai and others than the rest, and those of Node, have environments of their own.
+CLIENTS := tests/integration/gateway/clients
+CLIENTS_PYTHON := .env-clients
+CLIENTS_NODE := .env-node
+clients: $(CLIENTS_PYTHON)/ready $(CLIENTS_NODE)/ready
 
-$(LITELLM)/ready: $(STAMPS)/venv
-	$(BIN)/python -m venv $(LITELLM)
-	$(LITELLM)/bin/python -m pip --disable-pip-version-check --no-input install --quiet litellm==1.91.1
+$(CLIENTS_PYTHON)/ready: $(STAMPS)/venv $(CLIENTS)/python/requirements.txt
+	$(BIN)/python -m venv $(CLIENTS_PYTHON)
+	$(CLIENTS_PYTHON)/bin/python -m pip --disable-pip-version-check --no-input install --quiet \
+		-r $(CLIENTS)/python/requirements.txt
 	@touch $@
+
+$(CLIENTS_NODE)/ready: $(CLIENTS)/node/package.json $(CLIENTS)/node/package-lock.json
+	@mkdir -p $(CLIENTS_NODE)
+	@if command -v npm >/dev/null 2>&1; then \
+		cp $(CLIENTS)/node/package.json $(CLIENTS)/node/package-lock.json $(CLIENTS_NODE)/ \
+			&& cd $(CLIENTS_NODE) && npm ci --no-audit --no-fund --ignore-scripts && touch ready; \
+	else echo "Node is not installed: the tests of its clients skip"; fi
 
 # The optional detectors: gliner wants an older transformers than training is tested with, CredSweeper brings 400 MB.
 # `pip install 'deputize[gliner,secrets]'` is all that a user needs; the pins here are what the tests ran with.
@@ -107,4 +118,4 @@ clean:
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean
-	rm -rf $(VENV) $(LITELLM) $(DETECTORS) src/deputize.egg-info
+	rm -rf $(VENV) $(CLIENTS_PYTHON) $(CLIENTS_NODE) $(DETECTORS) src/deputize.egg-info

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-import os
-import subprocess
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import openai
@@ -128,47 +123,3 @@ async def test_pydantic_ai(
         async with agent.run_stream("Weather in Köln?") as result:
             assert await result.get_output() == "It rains."
     assert [c.protocol for c in recorded(2)] == [protocol, protocol]
-
-
-_LITELLM = """
-import json, sys, litellm
-litellm.suppress_debug_info = True
-base = sys.argv[1]
-tools = [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}]
-asked = dict(model="openai/big", api_base=base + "/v1", api_key="k", messages=[{"role": "user", "content": "q"}], tools=tools)
-whole = litellm.completion(**asked).choices[0].message.tool_calls[0].function.arguments
-parts = [c for c in litellm.completion(**asked, stream=True)]
-streamed = "".join((t.function.arguments or "") for c in parts for t in (c.choices[0].delta.tool_calls or []))
-on_claude = {**asked, "model": "anthropic/claude", "api_base": base}
-claude = litellm.completion(**on_claude).choices[0].message.tool_calls[0].function.arguments
-parts = [c for c in litellm.completion(**on_claude, stream=True)]
-spoken = "".join((t.function.arguments or "") for c in parts for t in (c.choices[0].delta.tool_calls or []))
-response = litellm.responses(model="openai/big", api_base=base + "/v1", api_key="k", input="q",
-    tools=[{"type": "function", "name": "weather", "parameters": {"type": "object"}}])
-(item,) = [i for i in response.output if i.type == "function_call"]
-print(json.dumps([whole, streamed, claude, spoken, item.arguments]))
-"""
-
-
-@pytest.mark.slow
-async def test_litellm_as_a_client(
-    gateway: str, upstream: LoopbackUpstream, recorded: Recorded, tmp_path: Path
-) -> None:
-    """LiteLLM 1.91.1 wants openai < 3, so it lives in an environment of its own, which `make litellm` makes."""
-    own = Path(__file__).resolve().parents[3] / ".env-litellm" / "bin" / "python"
-    python = os.environ.get("DEPUTIZE_LITELLM_PYTHON") or (str(own) if own.exists() else "")
-    if not python:
-        pytest.skip("LiteLLM needs an older openai than ours: `make litellm` puts it into .env-litellm")
-    upstream.script = two_rounds
-    run = await asyncio.to_thread(
-        subprocess.run,
-        [python, "-c", _LITELLM, gateway],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        cwd=tmp_path,
-        env={**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True"},
-    )
-    assert run.returncode == 0, run.stderr[-2000:]
-    assert [json.loads(a) for a in json.loads(run.stdout.splitlines()[-1])] == [{"city": "Köln"}] * 5
-    assert sorted(c.protocol for c in recorded(5)) == ["chat", "chat", "messages", "messages", "responses"]
