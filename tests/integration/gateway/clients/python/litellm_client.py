@@ -15,7 +15,8 @@ ON_RESPONSES = ask.PROTOCOL == "responses"
 AT: dict[str, Any] = (
     {"model": "anthropic/big", "api_base": ask.BASE, "api_key": "k"}
     if ask.PROTOCOL == "messages"
-    else {"model": "openai/big", "api_base": f"{ask.BASE}/v1", "api_key": "k"}
+    # a name that it knows: it makes up a stream of responses for other models
+    else {"model": "openai/gpt-4o", "api_base": f"{ask.BASE}/v1", "api_key": "k"}
 )
 
 
