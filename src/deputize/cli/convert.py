@@ -49,8 +49,8 @@ def run_options(command: F) -> F:
                 "methods",
                 multiple=True,
                 metavar="NAME",
-                help="Training method that may be used: linear, frozen, encoder, lora, dora, qlora, full, or a package's own "
-                "(may be repeated; default linear, frozen and lora).",
+                help="Training method that may be used: linear, frozen, encoder, lora, rslora, minifinetuning, dora, dpo, qlora, full, "
+                "or a package's own (may be repeated; default auto: linear, frozen and lora, as each task needs them).",
             ),
             click.option(
                 "--epsilon",

@@ -19,9 +19,9 @@ class Convert(BaseModel):
     """Base models that may be tuned, by their names in the catalogue (`deputize models list`)."""
     encoder: str = "all-MiniLM-L6-v2"
     """Text encoder whose states the method "frozen" reads where it has been fetched; else it reads the base model's."""
-    methods: tuple[str, ...] = ("linear", "frozen", "lora")
-    """Training methods that may be used: linear, frozen, encoder, lora, dora, qlora, full, or an entry point of the group
-    "deputize.methods". Of these each task gets what is worth training for it, from cheap to expensive."""
+    methods: tuple[str, ...] = ("auto",)
+    """Training methods that may be used: linear, frozen, encoder, lora, rslora, minifinetuning, dora, dpo, qlora, full, or an entry point of
+    the group "deputize.methods"; auto is linear, frozen and lora. Of these each task gets what is worth training for it, from cheap to expensive."""
     cascades: bool = True
     """Also put each language model or encoder together with the task's linear specialist, which answers alone where it is sure."""
     epsilon: float = Field(0.05, gt=0, lt=1)

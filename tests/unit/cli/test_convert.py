@@ -44,7 +44,7 @@ def test_a_model_that_is_not_in_the_catalogue_is_named(tmp_path: Path) -> None:
 
 
 def test_methods_are_chosen_by_option_or_file_and_must_be_known(tmp_path: Path) -> None:
-    assert settings(Home(tmp_path), NOTHING).methods == ("linear", "frozen", "lora")
+    assert settings(Home(tmp_path), NOTHING).methods == ("auto",)
     (tmp_path / "config.toml").write_text('[convert]\nmethods = ["linear", "full"]\n')
     assert settings(Home(tmp_path), NOTHING).methods == ("linear", "full")
     assert settings(Home(tmp_path), {**NOTHING, "methods": ("dora",)}).methods == ("dora",)

@@ -14,7 +14,7 @@ def test_the_defaults_are_what_the_pages_say() -> None:
     config = Convert()
     assert (config.epsilon, config.delta, config.seed, config.minutes) == (0.05, 0.05, 0, 30.0)
     assert config.limit_among_served == pytest.approx(3 * 0.05) and config.error_usd == 0.0
-    assert (config.min_calls, config.min_origins, config.methods) == (60, 2, ("linear", "frozen", "lora"))
+    assert (config.min_calls, config.min_origins, config.methods) == (60, 2, ("auto",))
     assert config.split is None
     assert (Privacy().detectors, StoreSettings().kind) == ((), "sqlite")
 

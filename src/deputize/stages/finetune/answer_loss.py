@@ -32,7 +32,7 @@ MIN_TRUNCATION_EXAMPLES = 16
 """Validation examples from which their maximum is taken as the limit."""
 
 
-class _Token(NamedTuple):
+class ScoredPlace(NamedTuple):
     """A scored token."""
 
     row: int
@@ -41,7 +41,7 @@ class _Token(NamedTuple):
     """Written freely, not one of given choices."""
 
 
-class _TokenLosses(NamedTuple):
+class TokenLosses(NamedTuple):
     """Of every scored token of a batch."""
 
     losses: Any
@@ -51,7 +51,10 @@ class _TokenLosses(NamedTuple):
     """Log-probability of the likeliest token."""
     is_right: Any
     """True where that is the right one."""
-    tokens: list[_Token]
+    tokens: list[ScoredPlace]
+    logits_NV: Any
+    """Scores of all tokens of the vocabulary; of a decision, -10,000 for what is none of its choices."""
+    target_N: Any
 
     def of_values(self, n_rows: int) -> list[float]:
         """Weighted loss of the value tokens of each example."""
@@ -105,12 +108,16 @@ class AnswerLoss:
                 (row.weight * self._head_loss(hidden_BTH[b, -1].float(), row) for b, row in enumerate(rows)),
                 start=start,
             )
-        found = self._token_losses(hidden_BTH, rows)
+        found = self.token_losses(hidden_BTH, rows)
         values = found.of_values(len(rows))
         self.n_truncated += sum(loss > self.limit for loss in values)
         factors = [0.0 if loss > self.limit else self.clip_factor(loss) for loss in values]
         kept = [rows[t.row].weight * (factors[t.row] if t.is_value else 1.0) for t in found.tokens]
-        return (found.losses * found.weights * found.losses.new_tensor(kept)).sum()
+        return (self.training_losses(found, rows) * found.weights * found.losses.new_tensor(kept)).sum()
+
+    def training_losses(self, found: TokenLosses, rows: Sequence[EncodedExample]) -> Any:
+        """The loss of each scored token, [N]: here cross-entropy with the token of the answer. Methods override it."""
+        return found.losses
 
     def clip_factor(self, loss: float) -> float:
         """Factor in (0, 1] for an example's value tokens of this loss, which is remembered for those after it."""
@@ -131,7 +138,7 @@ class AnswerLoss:
             return TeacherForcedAnswers(
                 [f[0] for f in found], [f[1] for f in found], [f[2] for f in found], []
             )
-        tokens = self._token_losses(hidden_BTH, rows)
+        tokens = self.token_losses(hidden_BTH, rows)
         out = TeacherForcedAnswers(
             [0.0] * len(rows), [True] * len(rows), [0.0] * len(rows), tokens.of_values(len(rows))
         )
@@ -165,10 +172,11 @@ class AnswerLoss:
                 best_log_p += float(log_p.max())
         return loss, ok, best_log_p
 
-    def _token_losses(self, hidden_BTH: Any, rows: Sequence[EncodedExample]) -> _TokenLosses:
+    def token_losses(self, hidden_BTH: Any, rows: Sequence[EncodedExample]) -> TokenLosses:
+        """Losses of the scored tokens, given the decoder's output [B, T, H] for the rows."""
         torch = torch_module()
         longest = hidden_BTH.shape[1]
-        where, targets, weights, allowed, tokens = [], [], [], [], list[_Token]()
+        where, targets, weights, allowed, tokens = [], [], [], [], list[ScoredPlace]()
         for b, row in enumerate(rows):
             shift = longest - len(row)
             for s in row.scored:
@@ -176,7 +184,7 @@ class AnswerLoss:
                 targets.append(s.token)
                 weights.append(s.weight)
                 allowed.append(s.allowed)
-                tokens.append(_Token(b, s.counts, s.allowed is None))
+                tokens.append(ScoredPlace(b, s.counts, s.allowed is None))
         device = hidden_BTH.device
         picked = hidden_BTH[[b for b, _ in where], [t for _, t in where]]
         logits = self.base.lm.get_output_embeddings()(picked).float()
@@ -189,4 +197,5 @@ class AnswerLoss:
         losses = torch.nn.functional.cross_entropy(logits, target_N, reduction="none")
         best, at = logits.detach().max(-1)
         best_log_p = best - torch.logsumexp(logits.detach(), -1)
-        return _TokenLosses(losses, torch.tensor(weights, device=device), best_log_p, at == target_N, tokens)
+        scale_N = torch.tensor(weights, device=device)
+        return TokenLosses(losses, scale_N, best_log_p, at == target_N, tokens, logits, target_N)

@@ -8,7 +8,7 @@ can only be one thing are never scored, for they are never sampled either.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from deputize.specialists.answer_schema import AnswerSchema, Slot
@@ -46,6 +46,8 @@ class EncodedExample:
     scored: list[ScoredToken]
     targets: list[int]
     """For heads: the choice of each question, -1 where it is not asked."""
+    rejected: EncodedExample | None = None
+    """The same prompt with an answer that turned out worse."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -77,7 +79,20 @@ def encode_for_decoder(
         scored = [*action, *(s._replace(weight=s.weight / total) for s in rest)]
         # the last break is scored but never read from
         out.append(EncodedExample(ids, len(prompt), example.weight, scored, []))
-    return out
+    return [_with_rejected(base, x, row, schema, max_tokens) for x, row in zip(examples, out, strict=True)]
+
+
+def _with_rejected(
+    base: LanguageModel,
+    example: TrainingExample,
+    row: EncodedExample | None,
+    schema: AnswerSchema,
+    max_tokens: int,
+) -> EncodedExample | None:
+    if row is None or example.rejected is None:
+        return row
+    worse = replace(example, answer=example.rejected, rejected=None)
+    return replace(row, rejected=encode_for_decoder(base, [worse], schema, max_tokens)[0])
 
 
 def encode_for_head(

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from deputize.core.artifacts import Curated
-from deputize.core.contracts import DEFER, action_of, answer_of
+from deputize.core.contracts import DEFER, action_of, agree, answer_of
 from deputize.core.prompt import prune
 from deputize.core.records import Answer, Contract, Example, Task
 
@@ -26,6 +26,8 @@ class TrainingExample:
     group: str = ""
     subject: str = ""
     """Whose data it is."""
+    rejected: Answer | None = None
+    """An answer to the same prompt after which the episode failed, while it succeeded after this one; None: there is none."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,9 @@ def training_set_of(
     `balance` weighs up what was answered rarely (see `balanced`); validation keeps its natural composition.
     """
     mine = [e for e in curated.examples if assignment.get(e.call_id) == task.id]
-    train = _training_examples([e for e in mine if e.split == "train" and e.trainable], task, max_weight)
+    in_train = [e for e in mine if e.split == "train"]
+    train = _training_examples([e for e in in_train if e.trainable], task, max_weight)
+    train = with_rejected(train, in_train, task)
     train = balanced(train, task.contract, balance)
     validation_examples = [e for e in mine if e.split == "validation"]
     other_task_prompts = [
@@ -70,6 +74,35 @@ def training_set_of(
         validation_examples,
         [prune(e.request, task.recipe) for e in _spread(other_task_prompts, MAX_OTHER_TASK_PROMPTS)],
     )
+
+
+def with_rejected(
+    train: list[TrainingExample], examples: Sequence[Example], task: Task
+) -> list[TrainingExample]:
+    """Training examples, those whose episode succeeded with an answer that failed on the same pruned prompt, where there is one."""
+    ended = {e.call_id: _success(e) for e in examples}
+    worse: dict[str, list[Answer]] = {}
+    for example in examples:
+        if ended[example.call_id] is False:
+            answer = answer_of(example.response, task.contract)
+            if answer is not None:
+                worse.setdefault(prune(example.request, task.recipe), []).append(answer)
+
+    def rejected(one: TrainingExample) -> Answer | None:
+        if ended.get(one.call_id) is not True:
+            return None
+        return next((a for a in worse.get(one.text, ()) if not agree(a, one.answer, task.contract)), None)
+
+    return [replace(one, rejected=rejected(one)) for one in train] if worse else train
+
+
+def _success(example: Example) -> bool | None:
+    """How the episode of a call ended, where the log or a feedback says so."""
+    if example.outcome is None:
+        return None
+    if example.outcome.success is not None:
+        return example.outcome.success
+    return None if example.outcome.reward is None else example.outcome.reward > 0
 
 
 def _spread(examples: list[Example], most: int) -> list[Example]:

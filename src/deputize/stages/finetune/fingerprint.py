@@ -16,7 +16,7 @@ from deputize.specialists.specialist_card import read_card, write_card
 from deputize.stages.finetune.examples import TrainingSet
 from deputize.stages.finetune.methods.base import TrainingJob
 
-RECIPE_VERSION = 11
+RECIPE_VERSION = 12
 """Raised when training changes, so that specialists of older code are not taken for finished."""
 
 
@@ -28,7 +28,7 @@ def fingerprint(
     nameless = msgspec.structs.replace(examples.task, name="")  # a new name changes nothing that is trained
     parts += [msgspec.json.encode(nameless).decode(), msgspec.json.encode(schema).decode()]
     for split in (examples.train, examples.validation):
-        parts += [[x.call_id, x.text, x.answer, x.weight, x.subject] for x in split]
+        parts += [[x.call_id, x.text, x.answer, x.weight, x.subject, x.rejected] for x in split]
     return hashlib.sha256(json.dumps(parts, ensure_ascii=False, sort_keys=True).encode()).hexdigest()
 
 

@@ -15,6 +15,20 @@ from deputize.specialists.torch_runtime import torch_module
 from deputize.stages.finetune.encode import EncodedExample
 
 
+def untuned_states(base: LanguageModel, rows: Sequence[EncodedExample]) -> Any:
+    """The output [B, T, H] of the decoder without its adapters, left-padded, without a gradient."""
+    with torch_module().no_grad(), base.without_adapters():
+        return states_of(base, rows)
+
+
+def states_of(base: LanguageModel, rows: Sequence[EncodedExample]) -> Any:
+    """The output [B, T, H] of the decoder for any examples, left-padded."""
+    ids_BT, mask_BT, positions_BT = padded(base, [r.ids for r in rows])
+    base.attention_for(ids_BT.shape[1])
+    out = base.decoder(input_ids=ids_BT, attention_mask=mask_BT, position_ids=positions_BT, use_cache=False)
+    return out.last_hidden_state
+
+
 class HiddenStates:
     """The decoder's output for examples of train."""
 
@@ -36,12 +50,7 @@ class HiddenStates:
 
     def of_rows(self, rows: Sequence[EncodedExample]) -> Any:
         """The output [B, T, H] for any examples, left-padded."""
-        ids_BT, mask_BT, positions_BT = padded(self.base, [r.ids for r in rows])
-        self.base.attention_for(ids_BT.shape[1])
-        out = self.base.decoder(
-            input_ids=ids_BT, attention_mask=mask_BT, position_ids=positions_BT, use_cache=False
-        )
-        return out.last_hidden_state
+        return states_of(self.base, rows)
 
     def of_train(self, indices: Sequence[int]) -> Any:
         """The output [B, T, H] for examples of train by index, left-padded."""

@@ -87,6 +87,7 @@ class Trainer:
         *,
         seed: int,
         clock: Clock,
+        loss: AnswerLoss | None = None,
     ) -> None:
         """
         Args:
@@ -98,13 +99,14 @@ class Trainer:
             heads: per question weights [C, H] and bias [C], trained too; none where answers are written.
             seed: of the order of examples.
             clock: seconds.
+            loss: to be minimised; None: cross-entropy with the LLM's answers.
         """
         self.base, self.settings, self.train, self.seed, self.clock = base, settings, list(train), seed, clock
         self.validation = Validation(
             validation, seed=seed, most=settings.max_validation, micro_tokens=settings.micro_tokens
         )
         self.weights = MasterWeights(base, adapter, heads, lr=settings.lr, head_lr=settings.head_lr)
-        self.loss = AnswerLoss(base, heads, truncate=settings.truncate_loss, clip_ratio=settings.clip_ratio)
+        self.loss = loss or answer_loss(base, heads, settings)
         frozen = first_layer(base, settings) if adapter and settings.epochs >= 2 else 0
         self.hidden = HiddenStates(base, self.train, frozen, settings.cache_gb)
         self.history: list[EpochResult] = []
@@ -259,6 +261,13 @@ class Trainer:
         self.busy_s = counters["busy_s"]
         self.loss.limit = math.inf if counters["limit"] is None else counters["limit"]
         return True
+
+
+def answer_loss(
+    base: LanguageModel, heads: Sequence[tuple[Any, Any]], settings: TrainingSettings
+) -> AnswerLoss:
+    """Cross-entropy with the LLM's answers."""
+    return AnswerLoss(base, heads, truncate=settings.truncate_loss, clip_ratio=settings.clip_ratio)
 
 
 def batch_for(n_examples: int) -> int:

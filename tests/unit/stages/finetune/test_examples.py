@@ -8,9 +8,11 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
+from tests import tiny_tasks
 
 from deputize.core.artifacts import Curated
-from deputize.core.records import Contract, Example, Field, PromptRecipe, Request, Task
+from deputize.core.records import Contract, Example, Field, Outcome, PromptRecipe, Request, Task
 from deputize.stages.finetune.examples import MAX_BALANCE, TrainingExample, balanced, training_set_of
 
 LABEL = Contract(kind="label", labels=["yes", "no", "maybe"])
@@ -120,3 +122,33 @@ def test_strangers_are_the_validation_calls_of_other_tasks(monkeypatch: pytest.M
         found.other_task_prompts
         and not training_set_of(curated, dict.fromkeys(assignment, "mine"), task).other_task_prompts
     )
+
+
+def test_an_answer_that_failed_on_the_same_prompt_is_rejected() -> None:
+    task = tiny_tasks.task("label")
+    first = tiny_tasks.example("label", 0, "train")
+    answer = first.response["content"]
+    other = {"role": "assistant", "content": "no" if answer == "yes" else "yes"}
+
+    def call(id: str, response: dict[str, str], success: bool | None) -> Example:
+        outcome = None if success is None else Outcome(success=success)
+        return structs.replace(first, call_id=id, response=response, outcome=outcome)
+
+    good, bad = call("good", first.response, True), call("bad", other, False)
+    unknown, agrees = call("unknown", first.response, None), call("agrees", first.response, False)
+    elsewhere = structs.replace(tiny_tasks.example("label", 1, "train"), outcome=Outcome(success=True))
+    curated, discovered = tiny_tasks.make(("label",), 10)
+
+    def rejected(*examples: Example) -> dict[str, object]:
+        given = structs.replace(curated, examples=list(examples))
+        assignment = dict.fromkeys((e.call_id for e in examples), "label")
+        train = training_set_of(given, assignment, task).train
+        return {x.call_id: x.rejected for x in train}
+
+    assert discovered.tasks
+    found = rejected(good, structs.replace(bad, trainable=False), unknown, elsewhere)
+    assert found == {"good": other["content"], "unknown": None, elsewhere.call_id: None}
+    assert rejected(good, agrees)["good"] is None, "the same answer is not a worse one"
+    assert rejected(good, call("bad", other, None))["good"] is None
+    by_reward = structs.replace(bad, outcome=Outcome(reward=0.0))
+    assert rejected(structs.replace(good, outcome=Outcome(reward=1.0)), by_reward)["good"] == other["content"]

@@ -100,7 +100,7 @@ class Method(Protocol):
 
     @property
     def cost(self) -> int:
-        """Rank from cheap to expensive, in training and in serving; those of this package are multiples of 10."""
+        """Rank from cheap to expensive, in training and in serving; those of this package are below 100."""
         ...
 
     @property

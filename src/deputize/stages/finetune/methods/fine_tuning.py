@@ -1,4 +1,11 @@
-"""Fine-tuning of the base model: what LoRA, DoRA, QLoRA and full fine-tuning have in common."""
+"""Fine-tuning of the base model: what LoRA and its variants, full fine-tuning and the other losses have in common.
+
+LoRA, rsLoRA, DoRA, QLoRA and full fine-tuning are sequence-level distillation: they train on the replies that the LLM gave, one reply for
+each prompt, as if these were the truth.
+
+References:
+    Kim and Rush, "Sequence-level knowledge distillation", arXiv 1606.07947.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +16,16 @@ from deputize.core.artifacts import MethodPlan, TaskProbe
 from deputize.core.errors import BadInput
 from deputize.core.records import Task
 from deputize.specialists import catalogue
+from deputize.specialists.answer_schema import AnswerSchema
 from deputize.specialists.language_model import LanguageModel, require_packages
 from deputize.specialists.model_cache import MODELS
 from deputize.specialists.torch_runtime import device_for, torch_module
 from deputize.specialists.tuned_model import ADAPTER_FOLDER, adapter_name, base_digest
 from deputize.stages.finetune import trainer
+from deputize.stages.finetune.answer_loss import AnswerLoss
 from deputize.stages.finetune.checkpoint import Checkpoint
 from deputize.stages.finetune.methods.base import Trained, TrainingContext, TrainingJob
-from deputize.stages.finetune.outputs import AnswerMode, answer_mode_of
+from deputize.stages.finetune.outputs import AnswerMode, Head, answer_mode_of
 from deputize.stages.finetune.planted_secrets import PlantedSecrets, leak_test
 
 N_RIVALS = (63, 255)
@@ -67,6 +76,20 @@ class FineTuning:
         """Writes what was tuned into a specialist's folder."""
         base.save_adapter(adapter, folder / ADAPTER_FOLDER)
 
+    def answer_mode(self, schema: AnswerSchema) -> AnswerMode:
+        """How answers are given."""
+        return answer_mode_of(schema)
+
+    def loss(
+        self, base: LanguageModel, heads: list[Head], settings: trainer.TrainingSettings, job: TrainingJob
+    ) -> AnswerLoss:
+        """What is minimised.
+
+        Raises:
+            BadInput: the task's examples do not hold what the method learns from; the sentence says what is missing.
+        """
+        return trainer.answer_loss(base, heads, settings)
+
     # what all do
 
     def plan(self, task: Task, probe: TaskProbe) -> MethodPlan:
@@ -114,7 +137,7 @@ class FineTuning:
         settings: trainer.TrainingSettings,
     ) -> Trained:
         seed, digest = context.config.seed, base_digest(context.base_model, context.models_dir)
-        output = answer_mode_of(job.schema)
+        output = self.answer_mode(job.schema)
         heads = output.heads(base)
         planted = output.plant(job.examples.train, seed)
         train = output.encode(base, [*job.examples.train, *planted.examples])
@@ -129,6 +152,7 @@ class FineTuning:
             heads,
             seed=seed,
             clock=context.clock,
+            loss=self.loss(base, heads, settings, job),
         )
         checkpoint = Checkpoint(job.folder.with_name(job.folder.name + ".training"), job.fingerprint)
         run.resume(checkpoint)

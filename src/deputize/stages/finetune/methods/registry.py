@@ -12,15 +12,33 @@ from importlib.metadata import entry_points
 from deputize.core.errors import BadInput, UsageError
 from deputize.stages.finetune.methods.base import Method
 from deputize.stages.finetune.methods.dora import DORA
+from deputize.stages.finetune.methods.dpo import DPO
 from deputize.stages.finetune.methods.encoder import ENCODER
 from deputize.stages.finetune.methods.frozen import FROZEN
 from deputize.stages.finetune.methods.full import FULL
 from deputize.stages.finetune.methods.linear import LINEAR
 from deputize.stages.finetune.methods.lora import LORA
+from deputize.stages.finetune.methods.minifinetuning import MINIFINETUNING
 from deputize.stages.finetune.methods.qlora import QLORA
+from deputize.stages.finetune.methods.rslora import RSLORA
 
 GROUP = "deputize.methods"
-OURS: tuple[Method, ...] = (LINEAR, FROZEN, ENCODER, LORA, DORA, QLORA, FULL)
+OURS: tuple[Method, ...] = (
+    LINEAR,
+    FROZEN,
+    ENCODER,
+    LORA,
+    RSLORA,
+    MINIFINETUNING,
+    DORA,
+    DPO,
+    QLORA,
+    FULL,
+)
+AUTO, AUTO_METHODS = "auto", ("linear", "frozen", "lora")
+"""The name under which methods are chosen by the task, and among which: of each task those are trained whose answers it has, that a cheaper one
+does not make unnecessary, and that the time allows; the report says why another was not. The others take longer, or need something that few
+logs hold."""
 
 
 def find_method(name: str) -> Method:
@@ -35,7 +53,7 @@ def find_method(name: str) -> Method:
             return method
     points = {point.name: point for point in entry_points(group=GROUP)}
     if name not in points:
-        known = ", ".join([*(method.name for method in OURS), *sorted(points)])
+        known = ", ".join([AUTO, *(method.name for method in OURS), *sorted(points)])
         raise UsageError(f"No training method is called {name!r}. Known: {known}.")
     try:
         found: Method = points[name].load()
@@ -47,5 +65,6 @@ def find_method(name: str) -> Method:
 
 
 def find_methods(names: Iterable[str]) -> list[Method]:
-    """The methods of these names from cheap to expensive, each once. Raises as `find_method`."""
-    return sorted((find_method(name) for name in dict.fromkeys(names)), key=lambda m: (m.cost, m.name))
+    """The methods of these names from cheap to expensive, each once; "auto" stands for several. Raises as `find_method`."""
+    each = [one for name in names for one in (AUTO_METHODS if name == AUTO else (name,))]
+    return sorted((find_method(name) for name in dict.fromkeys(each)), key=lambda m: (m.cost, m.name))

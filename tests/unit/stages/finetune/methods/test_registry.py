@@ -9,16 +9,32 @@ from deputize.stages.finetune.methods.registry import OURS, find_method, find_me
 
 
 def test_ours_are_in_order_of_cost() -> None:
-    assert [m.name for m in OURS] == ["linear", "frozen", "encoder", "lora", "dora", "qlora", "full"]
+    names = [
+        "linear",
+        "frozen",
+        "encoder",
+        "lora",
+        "rslora",
+        "minifinetuning",
+        "dora",
+        "dpo",
+        "qlora",
+        "full",
+    ]
+    assert [m.name for m in OURS] == names
     assert [m.cost for m in OURS] == sorted({m.cost for m in OURS})
-    assert [m.tunes_base_model for m in OURS] == [False, False, False, True, True, True, True]
+    assert [m.tunes_base_model for m in OURS] == [False] * 3 + [True] * 7
     assert find_methods(["full", "lora", "full", "linear"]) == [
         find_method(n) for n in ("linear", "lora", "full")
     ]
 
 
+def test_auto_stands_for_the_methods_that_are_worth_trying() -> None:
+    chosen = find_methods(["auto"])
+    assert [m.name for m in chosen] == ["linear", "frozen", "lora"]
+    assert find_methods(["auto", "dora"]) == [*chosen, find_method("dora")]
+
+
 def test_an_unknown_one_is_named_with_those_there_are() -> None:
-    with pytest.raises(
-        UsageError, match=r"'lorra'\. Known: linear, frozen, encoder, lora, dora, qlora, full"
-    ):
+    with pytest.raises(UsageError, match=r"'lorra'\. Known: auto, linear, frozen, encoder, lora, rslora, "):
         find_methods(["linear", "lorra"])
