@@ -141,6 +141,7 @@ EXTRA_USERS = {
     "privacy": ["privacy", "stages/curate"],
     "tasks": ["stages/cluster"],
     "train": ["specialists", "privacy", "stages", "pipeline"],
+    "qlora": ["specialists/language_model"],
     "onnx": ["specialists/export_forms/onnx_graph"],
     "llamacpp": ["specialists/export_forms/llama_cpp_engine"],
     "secrets": ["privacy/detectors/credsweeper"],

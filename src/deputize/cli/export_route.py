@@ -76,5 +76,5 @@ def export(
         terminal.say(done.sentence)
 
     terminal.result(done, show)
-    if compared.n_same < compared.n:
+    if compared.n_agreeing < compared.n:
         terminal.note("It does not answer like the route's specialist: the certificate does not hold for it.")

@@ -294,12 +294,13 @@ def require_four_bit() -> None:
     """Raises MissingExtra where a model cannot be held in 4 bits on this machine."""
     require_packages()
     if find_spec("bitsandbytes") is None:
-        raise MissingExtra("The method qlora needs bitsandbytes. Install it with: pip install bitsandbytes")
+        raise MissingExtra.package("bitsandbytes", "qlora")
 
 
 def _four_bit() -> Any:
     require_four_bit()
     torch = torch_module()
+    import bitsandbytes  # noqa: F401 - transformers quantises with it
     from transformers import BitsAndBytesConfig
 
     return BitsAndBytesConfig(

@@ -29,7 +29,8 @@ def grammar_of(schema: AnswerSchema) -> str:
     return f"root ::= {' | '.join(ways)}\n{_VALUE}"
 
 
-_VALUE = "value ::= [^\\r\\n]+\n"
+# as a decoder may: a value that begins without the blank, or is empty
+_VALUE = "value ::= [^\\r\\n]*\n"
 
 
 def _lines(slots: Sequence[Slot]) -> str:
@@ -38,7 +39,7 @@ def _lines(slots: Sequence[Slot]) -> str:
 
 def _slot(slot: Slot) -> str:
     if slot.role != "decision":
-        return _line("value")
+        return 'value "\\n"'
     return _line(f"({' | '.join(map(_quoted, slot.choices))})")
 
 

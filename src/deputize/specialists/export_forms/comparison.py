@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from deputize.core.contracts import same_value
+from deputize.core.contracts import agree, same_value
 from deputize.core.records import Prediction, Record, Request
 from deputize.specialists.base import Predictor
 from deputize.specialists.export_forms.base import LoadedExport
@@ -17,11 +17,13 @@ class ExportComparison(Record):
     n: int
     """Requests that both were asked."""
     n_same: int = 0
-    """Requests with the same answer, or with none from either."""
+    """Requests with the same answer to the letter, or with none from either."""
+    n_agreeing: int = 0
+    """Requests whose answers agree by the task's contract, which does not compare free text."""
     n_served: int = 0
     """Requests that the specialist's confidence reaches the route's threshold for."""
     n_same_served: int = 0
-    """Of these: with the same answer."""
+    """Of these: whose answers agree by the contract."""
     n_same_decision: int | None = None
     """Requests for which both are on the same side of the threshold; None: the export's confidence has another meaning."""
     max_confidence_difference: float | None = None
@@ -40,7 +42,9 @@ class ExportComparison(Record):
             if self.n_same == self.n
             else f"the same answer for {self.n_same} of {self.n} requests"
         )
-        served = f"of the {self.n_served} that the route serves, {self.n_same_served} the same"
+        if self.n_agreeing != self.n_same:
+            same += f" ({self.n_agreeing} by the task's contract, which does not compare free text)"
+        served = f"of the {self.n_served} that the route serves, {self.n_same_served} agree"
         side = (
             "its confidence is not the specialist's, so the threshold does not apply to it"
             if self.n_same_decision is None
@@ -67,7 +71,11 @@ def compare(
     """
     other = SpecialistPredictor(own.specialist, loaded.predictor, own.settings, own.ood_detector)
     pairs = [(_ask(own, request), _ask(other, request)) for request in requests]
-    served = [same_value(mine.answer, its.answer) for mine, its in pairs if mine.confidence >= threshold]
+    contract = own.specialist.contract
+    agreeing = [
+        agree(its.answer, mine.answer, contract) or same_value(mine.answer, its.answer) for mine, its in pairs
+    ]
+    served = [yes for yes, (mine, _) in zip(agreeing, pairs, strict=True) if mine.confidence >= threshold]
     sides = differences = None
     if loaded.has_confidence and pairs:
         sides = sum((mine.confidence >= threshold) == (its.confidence >= threshold) for mine, its in pairs)
@@ -75,6 +83,7 @@ def compare(
     return ExportComparison(
         n=len(pairs),
         n_same=sum(same_value(mine.answer, its.answer) for mine, its in pairs),
+        n_agreeing=sum(agreeing),
         n_served=len(served),
         n_same_served=sum(served),
         n_same_decision=sides,

@@ -98,7 +98,8 @@ class AnswerLoss:
         """Value-token loss above which an example is skipped: the maximum on validation after the epoch before."""
         self.n_truncated = 0
         """Examples skipped since this was set to 0."""
-        self._before: deque[float] = deque(maxlen=CLIP_WINDOW)
+        self.before: deque[float] = deque(maxlen=CLIP_WINDOW)
+        """Value-token losses of the newest examples."""
 
     def of_batch(self, hidden_BTH: Any, rows: Sequence[EncodedExample]) -> Any:
         """Sum of the examples' weighted losses, to be minimised."""
@@ -121,8 +122,8 @@ class AnswerLoss:
 
     def clip_factor(self, loss: float) -> float:
         """Factor in (0, 1] for an example's value tokens of this loss, which is remembered for those after it."""
-        before = statistics.median(self._before) if self._before else math.inf
-        self._before.append(loss)
+        before = statistics.median(self.before) if self.before else math.inf
+        self.before.append(loss)
         most = max(MIN_CLIPPED_LOSS, self.clip_ratio * before)
         return 1.0 if not self.clip_ratio or loss <= most else most / loss
 

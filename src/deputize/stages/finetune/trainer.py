@@ -246,6 +246,8 @@ class Trainer:
             "tokens": self.n_tokens,
             "busy_s": self.busy_s,
             "limit": self.loss.limit if math.isfinite(self.loss.limit) else None,
+            "before": list(self.loss.before),
+            "n_validation": len(self.validation.rows),
         }
         checkpoint.save(self.weights, self.best, counters)
 
@@ -260,6 +262,8 @@ class Trainer:
         self.step_number, self.n_tokens = counters["step"], counters["tokens"]
         self.busy_s = counters["busy_s"]
         self.loss.limit = math.inf if counters["limit"] is None else counters["limit"]
+        self.loss.before.extend(counters["before"])
+        self.validation.keep(counters["n_validation"])
         return True
 
 

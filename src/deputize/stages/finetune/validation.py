@@ -68,6 +68,10 @@ class Validation:
         n_kept = max(MIN_EXAMPLES, int(np.searchsorted(n_tokens_N, room, side="right")))
         self.rows = self.rows[:n_kept]
 
+    def keep(self, n: int) -> None:
+        """Keeps so many examples, as many as an interrupted training was validated on."""
+        self.rows, self._is_fitted = self.rows[:n], True
+
     def run(self, hidden: HiddenStates, loss: AnswerLoss) -> ValidationResult:
         """Loss, accuracy and coverage with the answers forced as given; sets the limit of loss truncation."""
         if not self.rows:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import random
 import time
@@ -134,14 +135,47 @@ def test_a_resumed_training_knows_what_was_too_hard(tiny: Tiny, tmp_path: Path) 
 
 def test_a_row_weighs_no_more_than_a_few_of_those_before_it(tiny: Tiny) -> None:
     with tuned(tiny, easy(8), [], epochs=1) as (tuning, _):
-        tuning.loss._before.clear()
+        tuning.loss.before.clear()
         assert tuning.loss.clip_factor(1000.0) == 1.0, "nothing is known before the first row"
-        tuning.loss._before.clear()
+        tuning.loss.before.clear()
         assert [tuning.loss.clip_factor(2.0) for _ in range(9)] == [1.0] * 9
         assert tuning.loss.clip_factor(80.0) * 80.0 == tuning.settings.clip_ratio * 2.0
-        tuning.loss._before.clear()
+        tuning.loss.before.clear()
         assert [tuning.loss.clip_factor(0.01) for _ in range(9)] == [1.0] * 9
         assert tuning.loss.clip_factor(MIN_CLIPPED_LOSS) == 1.0, (
             "where all is known, a new word may still be learned"
         )
         assert tuning.loss.clip_factor(20.0) * 20.0 == MIN_CLIPPED_LOSS
+
+
+def test_a_killed_training_ends_bit_for_bit_as_a_whole_one(tiny: Tiny, tmp_path: Path) -> None:
+    torch = torch_module()
+    examples = [*easy(12), *odd(12)]
+    schema = learn_schema(Contract(kind="text"), [x.answer for x in examples])
+    base = LanguageModel(model_path(tiny[1], tiny[0]), "cpu", "fp32")
+    settings = trainer.TrainingSettings(epochs=3, lr=1e-2, patience=3, clip_ratio=1.0)
+    rows, held = rows_of(base, examples, schema), rows_of(base, easy(16, 500), schema)
+
+    def begun() -> trainer.Trainer:
+        base.drop_adapter("x")
+        torch.manual_seed(SEED)
+        base.new_adapter("x", trainer.adapter_settings(base, settings))
+        return trainer.Trainer(base, "x", settings, rows, held, [], seed=0, clock=lambda: 0.0)
+
+    def killed(what: str, done: int, total: int | None = None) -> None:
+        if done == 8:  # two of nine steps into the third epoch
+            raise KeyboardInterrupt
+
+    whole = begun()
+    whole.run(600.0, None, lambda *_: None, "")
+    wanted = [p.detach().clone() for _, p in base.adapter_parameters("x")]
+    cut, checkpoint = begun(), Checkpoint(tmp_path / "cut", "same")
+    with contextlib.suppress(KeyboardInterrupt):
+        cut.run(600.0, checkpoint, killed, "")
+    assert len(cut.history) == 2
+    resumed = begun()
+    assert resumed.resume(checkpoint)
+    resumed.run(600.0, checkpoint, lambda *_: None, "")
+    found = [p.detach() for _, p in base.adapter_parameters("x")]
+    assert all(torch.equal(a, b) for a, b in zip(wanted, found, strict=True))
+    assert [e.train_loss for e in resumed.history] == [e.train_loss for e in whole.history]
