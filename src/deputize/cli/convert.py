@@ -49,7 +49,7 @@ def run_options(command: F) -> F:
                 "methods",
                 multiple=True,
                 metavar="NAME",
-                help="Training method that may be used: linear, frozen, encoder, lora, rslora, minifinetuning, dora, dpo, qlora, full, "
+                help="Training method that may be used: linear, frozen, encoder, lora, token_distillation, rslora, minifinetuning, dora, dpo, qlora, full, "
                 "or a package's own (may be repeated; default auto: linear, frozen and lora, as each task needs them).",
             ),
             click.option(

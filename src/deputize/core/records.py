@@ -187,8 +187,7 @@ class Example(Record):
     call_id: str
     request: Request
     response: Message
-    """The teacher's assistant message, de-identified. For a human-directed reply at a mixed site: kept, and its
-    answer under the contract is DEFER."""
+    """The teacher's assistant message, de-identified. Of a human-directed reply at a mixed site the answer is DEFER."""
     audience: Audience
     """After inference: "human" or "code"."""
     site: str
@@ -211,6 +210,8 @@ class Example(Record):
     timestamp: float | None = None
     repeated: list[str] = msgspec.field(default_factory=list)
     """Ids of other calls with the same request (repeated samples of the LLM); empty where it was asked once."""
+    logprobs: list[list[tuple[str, float]]] = msgspec.field(default_factory=list)
+    """Per token of the reply the likeliest tokens with their log-probability, the written one first; [] where not logged or not clean."""
     training_only: bool = False
     """Of train, and one of more calls than a sample with the composition of the traffic has."""
     version: int = RECORD_VERSION
@@ -226,8 +227,7 @@ class Field(Record):
 
     name: str
     type: FieldType
-    """label: a closed set, compared with white space folded; value: copied or computed, compared exactly; free: prose for a
-    person, written but not compared."""
+    """label: a closed set, compared with white space folded; value: compared exactly; free: prose, written but not compared."""
     labels: list[Any] = msgspec.field(default_factory=list)
     optional: bool = False
     by_hand: bool = False

@@ -35,6 +35,7 @@ from deputize.stages.curate.dedup import find_duplicates
 from deputize.stages.curate.filters import ComparedReply, disagreements, outcome_reasons
 from deputize.stages.curate.first_pass import CallSummary, LogIndex, read_log
 from deputize.stages.curate.groups import Splits, split_calls
+from deputize.stages.curate.reply_logprobs import reply_logprobs
 from deputize.stages.curate.traffic_sample import TrafficSample
 from deputize.stages.curate.verify import VerifiedLog, verify
 
@@ -341,10 +342,12 @@ class _ExampleMaker:
             request = self._deidentifier.paraphrased_request(call, paraphraser)
         else:
             request = self._deidentifier.request_of(call)
+        response = self._deidentifier.response_of(call)
         return Example(
             call_id=call.id,
             request=request,
-            response=self._deidentifier.response_of(call),
+            response=response,
+            logprobs=reply_logprobs(call, response) if is_training else [],
             audience=self._inference.audience_of[call.id],
             site=self._inference.site_of[call.id],
             episode=_pseudonym(key, "episode", episode_of(call)),

@@ -106,7 +106,7 @@ class AnswerLoss:
         if self.heads:
             start = hidden_BTH.new_zeros((), dtype=torch_module().float32)
             return sum(
-                (row.weight * self._head_loss(hidden_BTH[b, -1].float(), row) for b, row in enumerate(rows)),
+                (row.weight * self.head_loss(hidden_BTH[b, -1].float(), row) for b, row in enumerate(rows)),
                 start=start,
             )
         found = self.token_losses(hidden_BTH, rows)
@@ -154,7 +154,8 @@ class AnswerLoss:
                 out.log_ps[token.row] += log_p
         return out
 
-    def _head_loss(self, hidden_H: Any, row: EncodedExample) -> Any:
+    def head_loss(self, hidden_H: Any, row: EncodedExample) -> Any:
+        """The loss of an example whose answer is chosen by heads, given its last hidden state. Methods override it."""
         torch = torch_module()
         total = hidden_H.new_zeros(())
         for (weights_CH, bias_C), target in zip(self.heads, row.targets, strict=True):

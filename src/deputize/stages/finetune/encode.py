@@ -46,6 +46,8 @@ class EncodedExample:
     scored: list[ScoredToken]
     targets: list[int]
     """For heads: the choice of each question, -1 where it is not asked."""
+    soft: list[float] | None = None
+    """For a head: the LLM's probability of each choice of the only question; None: not logged."""
     rejected: EncodedExample | None = None
     """The same prompt with an answer that turned out worse."""
 
@@ -103,10 +105,24 @@ def encode_for_head(
     out: list[EncodedExample | None] = []
     for example, prompt in zip(examples, prompts, strict=True):
         targets = answers.indices(example.answer)
+        soft = _soft(example, answers)
         out.append(
-            None if targets is None else EncodedExample(prompt, len(prompt), example.weight, [], targets)
+            None
+            if targets is None
+            else EncodedExample(prompt, len(prompt), example.weight, [], targets, soft=soft)
         )
     return out
+
+
+def _soft(example: TrainingExample, answers: ClosedAnswers) -> list[float] | None:
+    """The LLM's probabilities over the choices, where there is one question, about labels."""
+    if example.soft is None or len(answers.questions) != 1:
+        return None
+    question = answers.questions[0]
+    shares = {question.write(label): share for label, share in example.soft.items()}
+    found = [shares.get(choice, 0.0) for choice in question.choices]
+    total = sum(found)
+    return [share / total for share in found] if total > 0 else None
 
 
 def _scored(slot: Slot, tokens: Sequence[int], start: int, trie: Trie | None) -> list[ScoredToken]:

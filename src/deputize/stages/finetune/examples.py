@@ -6,6 +6,7 @@ Calibration and test are never read here.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -26,6 +27,8 @@ class TrainingExample:
     group: str = ""
     subject: str = ""
     """Whose data it is."""
+    soft: dict[str, float] | None = None
+    """The LLM's probabilities of labels, from the logged log-probabilities; None: not logged."""
     rejected: Answer | None = None
     """An answer to the same prompt after which the episode failed, while it succeeded after this one; None: there is none."""
 
@@ -74,6 +77,36 @@ def training_set_of(
         validation_examples,
         [prune(e.request, task.recipe) for e in _spread(other_task_prompts, MAX_OTHER_TASK_PROMPTS)],
     )
+
+
+def soft_labels(
+    logprobs: Sequence[Sequence[tuple[str, float]]], answer: Answer, contract: Contract
+) -> dict[str, float] | None:
+    """The LLM's probabilities of the labels of a contract; None where they are not known.
+
+    An alternative token counts for a label where only that one goes on with it. They are shares of what is known: the logged tokens are
+    the likeliest ones only.
+    """
+    if contract.kind != "label" or not logprobs or answer not in contract.labels:
+        return None
+    mass: dict[str, float] = {}
+    prefix, p = "", 1.0
+    for (token, log_p), *others in logprobs:
+        for other, other_log_p in others:
+            if len(found := _beginning(contract.labels, prefix + other)) == 1:
+                mass[found[0]] = mass.get(found[0], 0.0) + p * math.exp(other_log_p)
+        prefix, p = prefix + token, p * math.exp(log_p)
+        if len(_beginning(contract.labels, prefix)) == 1:
+            break
+    mass[answer] = mass.get(answer, 0.0) + p
+    total = sum(mass.values())
+    return {label: share / total for label, share in mass.items()} if total > 0 else None
+
+
+def _beginning(labels: Sequence[str], text: str) -> list[str]:
+    """The labels that begin with a text."""
+    start = text.lstrip()
+    return [label for label in labels if label.startswith(start)] if start else []
 
 
 def with_rejected(
@@ -157,6 +190,7 @@ def _training_examples(examples: Sequence[Example], task: Task, max_weight: floa
                     min(max_weight, example.weight**0.5),
                     example.group,
                     example.subject,
+                    soft_labels(example.logprobs, answer, task.contract),
                 )
             )
     return out

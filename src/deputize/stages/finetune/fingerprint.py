@@ -28,7 +28,7 @@ def fingerprint(
     nameless = msgspec.structs.replace(examples.task, name="")  # a new name changes nothing that is trained
     parts += [msgspec.json.encode(nameless).decode(), msgspec.json.encode(schema).decode()]
     for split in (examples.train, examples.validation):
-        parts += [[x.call_id, x.text, x.answer, x.weight, x.subject, x.rejected] for x in split]
+        parts += [[x.call_id, x.text, x.answer, x.weight, x.subject, x.soft, x.rejected] for x in split]
     return hashlib.sha256(json.dumps(parts, ensure_ascii=False, sort_keys=True).encode()).hexdigest()
 
 

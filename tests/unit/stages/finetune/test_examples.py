@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from itertools import pairwise
 
@@ -13,7 +14,13 @@ from tests import tiny_tasks
 
 from deputize.core.artifacts import Curated
 from deputize.core.records import Contract, Example, Field, Outcome, PromptRecipe, Request, Task
-from deputize.stages.finetune.examples import MAX_BALANCE, TrainingExample, balanced, training_set_of
+from deputize.stages.finetune.examples import (
+    MAX_BALANCE,
+    TrainingExample,
+    balanced,
+    soft_labels,
+    training_set_of,
+)
 
 LABEL = Contract(kind="label", labels=["yes", "no", "maybe"])
 
@@ -152,3 +159,16 @@ def test_an_answer_that_failed_on_the_same_prompt_is_rejected() -> None:
     assert rejected(good, call("bad", other, None))["good"] is None
     by_reward = structs.replace(bad, outcome=Outcome(reward=0.0))
     assert rejected(structs.replace(good, outcome=Outcome(reward=1.0)), by_reward)["good"] == other["content"]
+
+
+def test_log_probabilities_of_tokens_become_probabilities_of_labels() -> None:
+    contract = Contract(kind="label", labels=["refund", "refuse", "login"])
+    half, rest = math.log(0.5), math.log(0.25)
+    logged = [[("ref", half), (" log", rest), ("re", rest)], [("und", half), ("use", half)]]
+    found = soft_labels(logged, "refund", contract)
+    # login .25; refund and refuse .5 x .5 each; "re" begins two labels
+    assert found == pytest.approx({"login": 1 / 3, "refund": 1 / 3, "refuse": 1 / 3})
+    assert soft_labels([[("login", 0.0)], [("more", -9.0)]], "login", contract) == {"login": 1.0}
+    assert soft_labels([], "refund", contract) is None
+    assert soft_labels(logged, "another", contract) is None
+    assert soft_labels(logged, "refund", Contract(kind="text")) is None

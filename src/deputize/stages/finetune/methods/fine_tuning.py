@@ -83,7 +83,7 @@ class FineTuning:
     def loss(
         self, base: LanguageModel, heads: list[Head], settings: trainer.TrainingSettings, job: TrainingJob
     ) -> AnswerLoss:
-        """What is minimised.
+        """The loss that is minimised.
 
         Raises:
             BadInput: the task's examples do not hold what the method learns from; the sentence says what is missing.

@@ -21,6 +21,7 @@ from deputize.stages.finetune.methods.lora import LORA
 from deputize.stages.finetune.methods.minifinetuning import MINIFINETUNING
 from deputize.stages.finetune.methods.qlora import QLORA
 from deputize.stages.finetune.methods.rslora import RSLORA
+from deputize.stages.finetune.methods.token_distillation import TOKEN_DISTILLATION
 
 GROUP = "deputize.methods"
 OURS: tuple[Method, ...] = (
@@ -28,6 +29,7 @@ OURS: tuple[Method, ...] = (
     FROZEN,
     ENCODER,
     LORA,
+    TOKEN_DISTILLATION,
     RSLORA,
     MINIFINETUNING,
     DORA,
