@@ -26,7 +26,9 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "models": ("deputize.cli.models:models", "List, fetch and add small models."),
     },
     "Look and steer": {
+        "status": ("deputize.cli.status:status", "What is recorded, enough for what, routes, saving."),
         "report": ("deputize.cli.report:report", "Show the report of a run."),
+        "runs": ("deputize.cli.runs:runs", "List runs and compare two of them."),
         "route": ("deputize.cli.routes:route", "List, promote, roll back, close and explain routes."),
         "export": ("deputize.cli.export_route:export", "Write a specialist for other engines."),
         "shadow": ("deputize.cli.shadow:shadow", "Ask a specialist about real calls that the LLM answers."),

@@ -12,7 +12,8 @@ def whole_id(given: str, known: Iterable[str], what: str) -> str:
     """The id that is meant.
 
     Args:
-        given: an id, or the beginning of one; "route-" and "task-" at the beginning may be left out.
+        given: an id, or the beginning of one. "route-" at the beginning may be left out or put there, so that a task and
+            its route go by the same id.
         known: all ids.
         what: route, task or run.
 
@@ -22,9 +23,10 @@ def whole_id(given: str, known: Iterable[str], what: str) -> str:
     ids = list(dict.fromkeys(known))
     if given in ids:
         return given
-    found = (
-        [id for id in ids if id.startswith(given) or id.partition("-")[2].startswith(given)] if given else []
-    )
+    bare = given.removeprefix("route-")
+    found = [
+        id for id in ids if bare and (id.startswith((given, bare)) or id.partition("-")[2].startswith(bare))
+    ]
     if len(found) == 1:
         return found[0]
     listed = ", ".join(found or ids) or "none"

@@ -22,6 +22,9 @@ ALLOWED: dict[Role, set[str]] = {
     Role.OPERATOR: {
         "dataset card",
         "report",
+        "status",
+        "runs list",
+        "runs diff",
         "subject record",
         "serve",
         "route list",
@@ -44,6 +47,9 @@ ALLOWED: dict[Role, set[str]] = {
         "finetune",
         "evaluate",
         "report",
+        "status",
+        "runs list",
+        "runs diff",
         "subject record",
         "route list",
         "route show",
@@ -69,6 +75,9 @@ ALLOWED: dict[Role, set[str]] = {
     Role.AUDITOR: {
         "dataset card",
         "report",
+        "status",
+        "runs list",
+        "runs diff",
         "route list",
         "subject record",
         "route show",
@@ -82,6 +91,9 @@ ALLOWED: dict[Role, set[str]] = {
     Role.ADMIN: {
         "dataset card",
         "report",
+        "status",
+        "runs list",
+        "runs diff",
         "subject record",
         "route list",
         "route show",
@@ -106,6 +118,7 @@ WORDS: dict[str, list[str]] = {
     "import": ["nothing.jsonl"],
     "serve": ["--upstream", "nonsense"],
     "route show": ["r"],
+    "runs diff": ["a", "b"],
     "route verify": ["r"],
     "route explain": ["c"],
     "shadow start": ["r"],
@@ -213,6 +226,9 @@ OF_ONE_TENANT = {
     "finetune",
     "evaluate",
     "report",
+    "status",
+    "runs list",
+    "runs diff",
     "route list",
     "route show",
     "route promote",
@@ -233,7 +249,7 @@ OF_ONE_TENANT = {
 }
 """What a key of one tenant may be used for, written out a second time on purpose."""
 WITH_TENANT = sorted(
-    n for n in OF_ONE_TENANT if n.split()[0] not in ("route", "shadow", "tasks", "dataset", "raw")
+    n for n in OF_ONE_TENANT if n.split()[0] not in ("route", "runs", "shadow", "tasks", "dataset", "raw")
 )
 
 

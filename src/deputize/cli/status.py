@@ -1,0 +1,198 @@
+"""status: what is recorded and what it is enough for, the routes, today's saving, and what to do next."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+
+from deputize.cli.rights import tenant_of, tenant_option
+from deputize.cli.route_views import state_words
+from deputize.cli.terminal import Terminal, pass_terminal
+from deputize.core.certificate_age import DAY_S
+from deputize.core.records import Route
+from deputize.core.sites import Site
+
+if TYPE_CHECKING:
+    from deputize.pipeline.readiness import CallCounts, Served, SiteReadiness
+
+
+@click.command()
+@tenant_option
+@pass_terminal
+def status(terminal: Terminal, /, tenant: str) -> None:
+    """Say what is recorded, what it is enough for, how the routes do, what was saved today, and what to do next.
+
+    Reads every stored call: about a second for a few thousand. Today begins at midnight UTC.
+    """
+    home, whose = terminal.home, tenant_of(terminal, tenant)
+    if not (home.keys_path / "ring.json").exists():
+        terminal.result(
+            {"home": str(home.path), "n_calls": 0, "sites": [], "routes": [], "next": _BEGIN},
+            lambda: terminal.say(f"Nothing is recorded in {home.path} yet.\nNext: {_BEGIN}"),
+        )
+        return
+    counts = _counts(terminal, whose)
+    routes = [_route_row(terminal, one, counts) for one in _routes(terminal, whose)]
+    next_step = _next(counts, routes)
+    document = {
+        "home": str(home.path),
+        "n_calls": counts.n_calls,
+        "n_episodes": counts.n_episodes,
+        "newest_s": counts.newest_s,
+        "sites": [_site_row(one) for one in counts.sites],
+        "routes": routes,
+        "today": _money(counts.today.get("")),
+        "next": next_step,
+    }
+    terminal.result(document, lambda: _show(terminal, counts, routes, next_step))
+
+
+_BEGIN = (
+    "`deputize serve --upstream URL` records an agent's calls; `deputize import LOG` reads a log of them."
+)
+
+
+def _counts(terminal: Terminal, tenant: str) -> CallCounts:
+    from deputize.cli.convert import settings
+    from deputize.pipeline.readiness import CallCounter
+    from deputize.scoring.costs import load_prices
+
+    home = terminal.home
+    midnight = home.now() // DAY_S * DAY_S
+    counter = CallCounter(settings(home, {}), load_prices(home.path), os.cpu_count() or 1, midnight)
+    for one in [tenant] if tenant else home.store.tenants():
+        counter.add(home.store.calls(tenant=one), one)
+    return counter.counts()
+
+
+def _routes(terminal: Terminal, tenant: str) -> list[Route]:
+    from deputize.routes_file import read_routes
+
+    file = read_routes(terminal.home.routes_path, terminal.home.routes_seal)
+    return [one for one in file.routes if not tenant or one.tenant == tenant]
+
+
+def _site_row(one: SiteReadiness) -> dict[str, Any]:
+    """A site as JSON shows it."""
+    return {
+        "site": one.site.name,
+        "agent": one.site.agent,
+        "tenant": one.tenant,
+        "audience": one.site.audience,
+        "n_calls": one.site.n_calls,
+        "n_code_calls": one.site.n_code,
+        "n_episodes": one.n_episodes,
+        "n_episodes_wanted": one.n_wanted or None,
+        "verdict": one.verdict,
+        "feasibility": msgspec.to_builtins(one.feasibility),
+    }
+
+
+def _route_row(terminal: Terminal, one: Route, counts: CallCounts) -> dict[str, Any]:
+    """A route with the evidence of its calls, as JSON shows it."""
+    from deputize.gateway.evidence_file import read_evidence
+
+    evidence = read_evidence(terminal.home.path).get((one.id, one.specialist))
+    n_compared = evidence.state.n_audits if evidence is not None and evidence.state else 0
+    n_differed = evidence.n_specialist_differed if evidence is not None else 0
+    made_s = one.certificate.created_s if one.certificate is not None else 0.0
+    return {
+        "id": one.id,
+        "task": one.task_id,
+        "task_name": one.task_name,
+        "tenant": one.tenant,
+        "state": one.state,
+        "state_words": state_words(one),
+        "share": one.share,
+        "n_compared": n_compared,
+        "agreement": (n_compared - n_differed) / n_compared if n_compared else None,
+        "age_days": (terminal.home.now() - made_s) / DAY_S if made_s else None,
+        "today": _money(counts.today.get(one.id)),
+    }
+
+
+def _money(served: Served | None) -> dict[str, Any]:
+    """Today's calls and money as JSON shows them."""
+    if served is None:
+        return {"n_calls": 0, "n_served": 0, "saved_usd": 0.0, "llm_only_usd": 0.0}
+    return {
+        "n_calls": served.n_calls,
+        "n_served": served.n_served,
+        "saved_usd": served.saved_usd,
+        "llm_only_usd": served.llm_usd + served.avoided_usd,
+    }
+
+
+def _next(counts: CallCounts, routes: list[dict[str, Any]]) -> str:
+    """The next command, with the reason."""
+    ready = [one for one in counts.sites if one.verdict == "enough"]
+    if not counts.n_calls:
+        return _BEGIN
+    if routes and all(route["state"] in ("closed", "rolled_back") for route in routes):
+        return "No route serves: `deputize route list`, then `deputize route promote ID`, or convert again."
+    if routes:
+        return "`deputize route show ID` says what a route waits for, `deputize report` what was found."
+    if ready:
+        return f"`deputize convert`: {len(ready)} of {len(counts.sites)} sites have enough episodes."
+    return "Record more calls; `deputize convert --epsilon .10` would need about half as many episodes."
+
+
+def _show(terminal: Terminal, counts: CallCounts, routes: list[dict[str, Any]], next_step: str) -> None:
+    ago = f", the newest {_ago(terminal.home.now() - counts.newest_s)} ago" if counts.newest_s else ""
+    terminal.say(f"{terminal.home.path}: {counts.n_calls:,} calls in {counts.n_episodes:,} episodes{ago}.")
+    if counts.sites:
+        several = len({one.tenant for one in counts.sites}) > 1
+        terminal.table(
+            ("agent / site", "calls", "enough for a certificate?"),
+            [
+                (
+                    (f"{one.tenant}: " if several else "") + _site_name(one.site),
+                    f"{one.site.n_calls:,}",
+                    one.verdict,
+                )
+                for one in counts.sites
+            ],
+        )
+    if routes:
+        terminal.table(
+            ("task", "name", "state", "agrees", "age", "today", "saved"),
+            [
+                (
+                    route["task"],
+                    _shortened(route["task_name"], 18),
+                    route["state_words"],
+                    f"{route['agreement']:.1%} of {route['n_compared']:,}" if route["n_compared"] else None,
+                    f"{route['age_days']:.0f} d" if route["age_days"] is not None else None,
+                    f"{route['today']['n_served']:,}/{route['today']['n_calls']:,}",
+                    f"${route['today']['saved_usd']:.2f}",
+                )
+                for route in routes
+            ],
+        )
+    today = _money(counts.today.get(""))
+    if today["n_calls"]:
+        terminal.say(
+            f"Today: {today['n_served']:,} of {today['n_calls']:,} calls by specialists, ${today['saved_usd']:.2f} saved of "
+            f"${today['llm_only_usd']:.2f} (list prices)."
+        )
+    terminal.say(f"Next: {next_step}")
+
+
+def _site_name(site: Site) -> str:
+    """Agent and site; an agent that is not named is left out."""
+    return site.name if site.name.startswith(site.agent) or not site.agent else f"{site.agent}/{site.name}"
+
+
+def _shortened(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1].rstrip() + "…"
+
+
+def _ago(seconds: float) -> str:
+    for unit, length in (("day", DAY_S), ("hour", 3600.0), ("minute", 60.0)):
+        if seconds >= length:
+            n = int(seconds / length)
+            return f"{n:,} {unit}{'' if n == 1 else 's'}"
+    return "a moment"

@@ -1,0 +1,63 @@
+"""status: counts, routes, saving and the next step."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.unit.cli.test_routes import CERTIFICATE, with_versions
+
+from deputize.cli.main import run
+from deputize.core.records import Decision, Usage
+from deputize.gateway.evidence_file import write_evidence
+from deputize.home import Home
+from deputize.stages.refine.route_evidence import RouteEvidence, with_audit
+from deputize.testing import call
+
+
+def test_an_empty_home_is_left_empty_and_told_how_to_begin(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["--home", str(tmp_path / "new"), "status"]) == 0
+    assert "deputize serve --upstream URL" in capsys.readouterr().out
+    assert not (tmp_path / "new").exists()
+
+
+def test_sites_routes_and_saving(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with_versions(tmp_path)
+    evidence = RouteEvidence(route_id="r1", specialist="runs/x")
+    for result in "s...":
+        evidence = with_audit(evidence, result, CERTIFICATE)  # type: ignore[arg-type]
+    write_evidence(tmp_path, {("r1", "runs/x"): evidence})
+    decision = Decision(served_by="slm", reason="live", route_id="r1", specialist_ms=1.0)
+    usage = Usage(prompt_tokens=1_000_000, completion_tokens=0)
+    with Home(tmp_path) as home:
+        home.store.append(
+            [
+                call(
+                    f"c{i}",
+                    reply=f"{i % 2}",
+                    site="triage",
+                    agent="desk",
+                    episode=f"e{i}",
+                    timestamp=home.now(),
+                    decision=decision if i % 2 else None,
+                    model="gpt-4o",
+                    usage=usage,
+                )
+                for i in range(30)
+            ]
+        )
+    assert run(["--home", str(tmp_path), "--json", "status"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["n_calls"] == 30 and told["n_episodes"] == 30
+    assert told["sites"][0]["verdict"].startswith("30 of 137 episodes")
+    (route,) = (r for r in told["routes"] if r["id"] == "r1")
+    assert route["agreement"] == 0.75 and route["n_compared"] == 4
+    assert route["today"]["n_served"] == 15 and route["today"]["saved_usd"] > 0
+    assert told["today"]["n_calls"] == 30
+    assert run(["--home", str(tmp_path), "status"]) == 0
+    text = capsys.readouterr().out
+    assert "desk/triage" in text and "75.0% of 4" in text and "15 of 30 calls by specialists" in text
+    assert "Next: " in text
