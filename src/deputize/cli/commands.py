@@ -9,10 +9,16 @@ import click
 GROUPS: dict[str, dict[str, tuple[str, str]]] = {
     "Set up": {
         "demo": ("deputize.cli.demo:demo", "Run the whole loop on a simulated help-desk agent."),
+        "init": ("deputize.cli.init:init", "Write a first config.toml, from questions or options."),
+        "doctor": (
+            "deputize.cli.doctor:doctor",
+            "Check this machine and home; say how to mend what is wrong.",
+        ),
         "completion": ("deputize.cli.completion:completion", "Print the completion script of a shell."),
     },
     "Record calls": {
         "serve": ("deputize.cli.serve:serve", "Run the gateway between an agent and its LLM."),
+        "tail": ("deputize.cli.tail:tail", "Show calls as they come: who answered, why, saving."),
         "import": ("deputize.cli.imports:import_", "Read logs of LLM calls into the encrypted store."),
     },
     "Learn": {
@@ -39,7 +45,10 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "privacy": ("deputize.cli.privacy:privacy", "Find personal data in logs; train a detector for it."),
         "keys": ("deputize.cli.keys_and_audit:keys", "API keys, and the keys that seal the store."),
         "audit": ("deputize.cli.keys_and_audit:audit", "Read and verify the audit log."),
-        "config": ("deputize.cli.config:config", "Which settings are in force, and accepting changes."),
+        "config": (
+            "deputize.cli.config:config",
+            "Check the settings, show which are in force, accept changes.",
+        ),
         "erase": ("deputize.cli.erase:erase", "Erase the calls of a person, a run or a tenant."),
         "retention": ("deputize.cli.erase:retention", "Delete the calls that are older than allowed."),
         "subject": ("deputize.cli.subject:subject", "What is stored of one person, for that person."),
@@ -53,7 +62,7 @@ COMMANDS: dict[str, str] = {verb: where for group in GROUPS.values() for verb, (
 
 START_HERE = (
     ("deputize demo", "see the whole loop on a simulated agent"),
-    ("deputize serve --upstream URL", "record the calls of your own agent"),
+    ("deputize init, deputize serve", "record the calls of your own agent"),
     ("deputize convert LOG", "learn from a log that you have"),
 )
 """The three ways in."""

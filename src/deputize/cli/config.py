@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import click
 
 from deputize.cli.terminal import Terminal, pass_terminal
+from deputize.core.errors import BadInput
 
 
 @click.group()
@@ -40,6 +41,26 @@ def show(terminal: Terminal, /) -> None:
             terminal.say(f"The settings differ from those in force since {since}: {', '.join(changed)}.")
 
     terminal.result(document, say)
+
+
+@config.command()
+@pass_terminal
+def check(terminal: Terminal, /) -> None:
+    """Name every mistake in config.toml, with a proposal for a misspelt setting. Exit code 3 where there is one."""
+    from deputize.cli.settings_check import mistakes
+    from deputize.files import read_toml
+
+    path = terminal.home.config_path
+    found = mistakes(terminal.home.path, read_toml(path))
+    none = f"{path}: no mistakes." if path.exists() else f"There is no {path}: every setting has its default."
+
+    def say() -> None:
+        for line in found or [none]:
+            terminal.say(line)
+
+    terminal.result({"path": str(path), "mistakes": found}, say)
+    if found:
+        raise click.exceptions.Exit(BadInput.exit_code)
 
 
 @config.command()

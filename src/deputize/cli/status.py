@@ -135,6 +135,8 @@ def _next(counts: CallCounts, routes: list[dict[str, Any]]) -> str:
         return "No route serves: `deputize route list`, then `deputize route promote ID`, or convert again."
     if routes:
         return "`deputize route show ID` says what a route waits for, `deputize report` what was found."
+    if not any(one.feasibility for one in counts.sites):
+        return "If code reads these replies after all: `deputize convert --audience SITE=code`."
     if ready:
         return f"`deputize convert`: {len(ready)} of {len(counts.sites)} sites have enough episodes."
     return "Record more calls; `deputize convert --epsilon .10` would need about half as many episodes."

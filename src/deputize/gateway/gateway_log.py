@@ -1,10 +1,18 @@
-"""The gateway's own log: text or JSON lines with time and level, and a line for each call that holds nothing of it."""
+"""The gateway's own log: text or JSON lines with time and level, and a line for each call that holds nothing of it.
+
+Lines for calls are written by a thread: a slow terminal, or a full pipe, holds no call up.
+"""
 
 from __future__ import annotations
 
 import logging
+import queue
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from logging.handlers import QueueHandler, QueueListener
 from typing import Any
 
 import msgspec
@@ -16,6 +24,8 @@ ACCESS = "deputize.access"
 _access = logging.getLogger(ACCESS)
 _OWN = "deputize"
 log = logging.getLogger("deputize.gateway")
+_WAITING_LINES = 10_000
+"""Lines for calls that may wait to be written; more are lost."""
 
 
 class JsonLines(logging.Formatter):
@@ -47,15 +57,71 @@ class TextLines(logging.Formatter):
         return super().formatMessage(record)
 
 
+class CallLines(TextLines):
+    """For a terminal of 80 columns: of a call when, who answered, in which time, its status, why, and route or model."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields = getattr(record, "fields", None)
+        if fields is None:
+            return super().format(record)
+        who = "specialist" if fields["served_by"] == "slm" else "LLM"
+        ms = f"{fields['ms']:,.0f} ms" if "ms" in fields else ""
+        which = fields.get("route") if who == "specialist" else fields.get("model")
+        at = time.strftime("%H:%M:%S", time.localtime(record.created))
+        return f"{at} {who:<10} {ms:>10} {fields['status']}  {fields.get('reason', ''):<16} {which or ''}".rstrip()
+
+
+_FORMATS = {"json": JsonLines, "text": TextLines, "short": CallLines}
+
+
 def set_up_log(settings: GatewaySettings) -> None:
     """Sends the log of this process to standard error, in the form that the settings choose."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLines() if settings.log_format == "json" else TextLines())
+    handler.setFormatter(_FORMATS[settings.log_format]())
     logger = logging.getLogger(_OWN)
     logger.handlers[:] = [handler]
     logger.propagate = False
     logger.setLevel(settings.log_level.upper())
     _access.setLevel(logging.INFO if settings.access_log else logging.CRITICAL)
+
+
+class _Waiting(QueueHandler):
+    """Hands lines to the thread that writes them. A line for which there is no room is lost: calls come first."""
+
+    def __init__(self, waiting: queue.SimpleQueue[Any]) -> None:
+        super().__init__(waiting)
+        self._waiting = waiting
+
+    def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
+        return record  # of this process, so nothing need be made ready for another one
+
+    def enqueue(self, record: logging.LogRecord) -> None:
+        # no limit of the queue's own, which would keep the last entry out as well
+        if self._waiting.qsize() < _WAITING_LINES:
+            self._waiting.put(record)
+
+
+@contextmanager
+def calls_written_by_a_thread() -> Iterator[None]:
+    """Lines for calls are written by a thread of this process until the end; then what waits is written.
+
+    After `set_up_log`, and after a fork: a thread does not go with the child.
+    """
+    if not _access.isEnabledFor(logging.INFO):
+        yield
+        return
+    handlers = logging.getLogger(_OWN).handlers
+    waiting: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    listener = QueueListener(waiting, *handlers)
+    _access.handlers[:] = [_Waiting(waiting)]
+    _access.propagate = False
+    listener.start()
+    try:
+        yield
+    finally:
+        _access.handlers[:] = []
+        _access.propagate = True
+        listener.stop()
 
 
 def log_call(call: Call, *, key: str = "") -> None:

@@ -9,15 +9,17 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from deputize.core.errors import UsageError
 from deputize.gateway.addresses import check_address, check_port, is_loopback
 from deputize.gateway.assembly import RunningGateway
-from deputize.gateway.gateway_log import set_up_log
+from deputize.gateway.gateway_log import calls_written_by_a_thread, set_up_log
 from deputize.gateway.metrics_files import begin_folder
 from deputize.gateway.settings import GatewaySettings, settings_for
 from deputize.gateway.supervisor import Supervisor, Worker
@@ -62,22 +64,16 @@ def _run_worker(
     journal_writer = JournalWriter.start(Home(home).writer_target)
     # no other thread must keep the loop from the interpreter for the default 5 ms
     sys.setswitchinterval(_SWITCH_S)
-    code: int = uvloop.run(
-        _serve_until_stopped(
-            RunningGateway(
-                home,
-                settings,
-                n_workers=n_workers,
-                keys_required=keys_required,
-                journal_writer=journal_writer,
-                metrics_folder=metrics_folder,
-            ),
-            settings,
-            listening,
-            ready,
-            parent,
-        )
+    gateway = RunningGateway(
+        home,
+        settings,
+        n_workers=n_workers,
+        keys_required=keys_required,
+        journal_writer=journal_writer,
+        metrics_folder=metrics_folder,
     )
+    with calls_written_by_a_thread():
+        code: int = uvloop.run(_serve_until_stopped(gateway, settings, listening, ready, parent))
     return code
 
 
@@ -118,6 +114,7 @@ def serve(
     workers: int = 1,
     api_key_env: str | None = None,
     on_serving: Callable[[str], None] = lambda base_url: None,
+    given: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
     """Serves a home until SIGINT or SIGTERM; running answers are finished first. SIGHUP reads config.toml again.
 
@@ -130,13 +127,14 @@ def serve(
         api_key_env: variable that holds the upstream's key; default DEPUTIZE_UPSTREAM_API_KEY where it is set, else
             the client's own credentials are sent on.
         on_serving: called with the base URL (without /v1) once requests are answered.
+        given: settings that win over those of config.toml.
 
     Raises:
         UsageError: no upstream, a port in use, an open address without keys.
         BadInput: a setting that cannot be used.
         StoreError: the home cannot be used.
     """
-    settings = settings_for(home, upstream, api_key_env)
+    settings = settings_for(home, upstream, api_key_env, **given)
     set_up_log(settings)
     opened = Home(home)
     if not settings.allow_open_bind:
@@ -158,7 +156,7 @@ def serve(
 
     def worker() -> Worker:
         # called again at SIGHUP, since the settings may have changed
-        changed = settings_for(home, upstream, api_key_env)
+        changed = settings_for(home, upstream, api_key_env, **given)
         return partial(_run_worker, home, changed, workers, keys_required, metrics_folder, listening)
 
     with listening:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import ssl
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -76,11 +76,12 @@ class GatewaySettings(BaseModel):
     """What upstreams are asked through: our small HTTP/1.1 client, or aiohttp's. Either goes through the environment's proxies."""
     max_answer_mb: float = Field(default=256.0, gt=0)
     """An upstream answer beyond this is cut off."""
-    log_format: Literal["text", "json"] = "text"
-    """Lines of the gateway's own log, on standard error."""
+    log_format: Literal["text", "json", "short"] = "text"
+    """Lines of the gateway's own log, on standard error. short: a call takes one line of a terminal."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     access_log: bool = False
-    """A line in the log for each call: model, who answered and why, status, time, tokens; nothing of prompt or answer."""
+    """A line in the log for each call: model, who answered and why, status, time, tokens; nothing of prompt or answer. On a
+    terminal `deputize serve` writes them anyway, unless --quiet."""
     drain_s: float = Field(default=30.0, gt=0)
     """On SIGTERM, running answers may take this long."""
     ask_for_usage: bool = True
@@ -166,14 +167,22 @@ def read_settings(home: Path) -> GatewaySettings:
         raise BadInput(f"{opened.config_path}, [gateway]: {sentence(error)}") from error
 
 
-def settings_for(home: Path, upstream: str | None, api_key_env: str | None = None) -> GatewaySettings:
+def settings_for(
+    home: Path, upstream: str | None, api_key_env: str | None = None, **given: Any
+) -> GatewaySettings:
     """The settings of a home, with the upstream of the command line first.
+
+    Args:
+        home: the home folder.
+        upstream: address of an LLM; None: as in config.toml.
+        api_key_env: variable that holds its key.
+        given: settings that win over those of config.toml.
 
     Raises:
         BadInput: a setting that cannot be used.
         UsageError: no upstream at all.
     """
-    settings = read_settings(home)
+    settings = read_settings(home).model_copy(update=given)
     if api_key_env is None and os.environ.get(UPSTREAM_KEY_VARIABLE):
         api_key_env = UPSTREAM_KEY_VARIABLE
     if upstream:

@@ -59,7 +59,7 @@ class SiteReadiness(Record):
 
 
 class CallCounts(Record):
-    """What a pass over the stored calls of a home has counted."""
+    """Counts of one pass over the stored calls of a home."""
 
     sites: list[SiteReadiness]
     today: dict[str, Served]
@@ -99,7 +99,7 @@ class CallCounter:
         ]
 
     def counts(self) -> CallCounts:
-        """What has been counted so far."""
+        """The counts so far."""
         return CallCounts(
             n_calls=self._n_calls,
             n_episodes=len(self._episodes),
@@ -130,9 +130,7 @@ class CallCounter:
         route = call.decision.route_id if call.decision is not None else ""
         for name in {"", route}:
             one = self._today[name]
-            spent = spend_of(
-                call.model, call.usage, call.cost_usd, call.messages, call.tools, call.response, self._prices
-            ).usd
+            spent = call_usd(call, self._prices)
             if is_audit:
                 one.audit_usd += spent
                 continue
@@ -144,6 +142,13 @@ class CallCounter:
                 one.specialist_usd += self._prices.specialist_usd(seconds, self._n_cores)
             else:
                 one.llm_usd += spent
+
+
+def call_usd(call: Call, prices: Prices) -> float:
+    """Price of a call at the LLM, whoever answered it, US dollars."""
+    return spend_of(
+        call.model, call.usage, call.cost_usd, call.messages, call.tools, call.response, prices
+    ).usd
 
 
 def site_readiness(
@@ -165,7 +170,7 @@ def site_readiness(
             n_episodes=len(sizes),
             n_wanted=0,
             feasibility=None,
-            verdict="its replies are for people",
+            verdict="its replies seem to be for people",
         )
     times = [at for _, at in calls if at is not None]
     days = (max(times) - min(times)) / DAY_S if len(times) > 1 else 0.0

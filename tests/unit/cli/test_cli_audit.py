@@ -23,6 +23,7 @@ LEAVES: dict[str, tuple[list[str], set[str]]] = {
     "finetune": ([], STAGE),
     "evaluate": ([], STAGE),
     "status": ([], {"keys.use", "read.raw"}),
+    "tail": (["--no-follow"], {"keys.use", "read.raw"}),
     "tasks list": ([], {"read.curated"}),
     "tasks rename": (["t", "new"], {"keys.use", "read.curated", "tasks.rename"}),
     "tasks hide": (["t"], {"keys.use", "read.curated", "tasks.hide", "route.close"}),
@@ -79,6 +80,9 @@ NOTHING_TO_NOTE = {
     "subject record",
     "route show",
     "config show",
+    "config check",
+    "doctor",
+    "init",
 }
 """No call, no curated text, no key of the store: files in clear, the user's own files, names of keys and requests."""
 

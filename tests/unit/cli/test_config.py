@@ -34,3 +34,17 @@ def test_a_change_is_shown_and_accepted_by_those_who_manage_keys(
     assert run([*at, "config", "accept"]) == 0 and "nothing has changed" in capsys.readouterr().out
     accepted = [e for e in Home(tmp_path).audit.entries() if e.action == "config.accept"]
     assert len(accepted) == 3 and all(e.actor for e in accepted), "the first with the first key"
+
+
+def test_check_names_every_mistake_and_ends_with_3(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    at = ["--home", str(tmp_path)]
+    assert run([*at, "config", "check"]) == 0 and "has its default" in capsys.readouterr().out
+    (tmp_path / "config.toml").write_text("[convert]\nepsilon = 0.1\n")
+    assert run([*at, "config", "check"]) == 0 and "no mistakes" in capsys.readouterr().out
+    (tmp_path / "config.toml").write_text("[convert]\nepsilom = 0.1\nminutes = 0\n")
+    assert run([*at, "config", "check", "--json"]) == 3
+    assert len(json.loads(capsys.readouterr().out)["mistakes"]) == 2
+    (tmp_path / "config.toml").write_text("[convert\n")
+    assert run([*at, "config", "check"]) == 3

@@ -10,8 +10,13 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from tests.unit.cli.test_routes import route
 
 from deputize.cli.main import run
+from deputize.cli.serve import log_settings, route_lines
+from deputize.core.records import RouteFile
+from deputize.home import Home
+from deputize.routes_file import write_routes
 
 
 def test_without_an_upstream_it_says_how_to_name_one(
@@ -58,3 +63,28 @@ def test_a_worker_that_cannot_start_says_why_and_nothing_listens(
 )
 def test_settings_that_cannot_be_are_refused(tmp_path: Path, wrong: list[str], code: int) -> None:
     assert run(["--home", str(tmp_path), "serve", *wrong]) == code
+
+
+def test_the_routes_are_listed_in_80_columns(tmp_path: Path) -> None:
+    assert "No routes yet" in route_lines(Home(tmp_path))[0]
+    file = RouteFile(run_id="0001", routes=[route(f"r{i}") for i in range(14)])
+    write_routes(tmp_path / "routes.json", file, Home(tmp_path).routes_seal)
+    lines = route_lines(Home(tmp_path))
+    assert lines[0] == "14 routes:" and "t-r0" in lines[1] and "live" in lines[1] and "task r0" in lines[1]
+    assert lines[-1] == "  and 2 more: `deputize route list`" and max(map(len, lines)) <= 80
+
+
+@pytest.mark.parametrize(
+    ("asked", "quiet", "is_terminal", "given"),
+    [
+        (None, False, False, {}),
+        (None, False, True, {"log_format": "short", "access_log": True}),
+        (None, True, True, {"log_format": "short", "access_log": False}),
+        ("json", False, False, {"log_format": "json", "access_log": True}),
+        (None, True, False, {"access_log": False}),
+    ],
+)
+def test_a_line_for_each_call_only_where_somebody_reads(
+    asked: str | None, quiet: bool, is_terminal: bool, given: dict[str, object]
+) -> None:
+    assert log_settings(asked, quiet=quiet, is_terminal=is_terminal) == given

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from deputize.core.records import Call, Decision, Usage
-from deputize.gateway.gateway_log import ACCESS, access_fields, log_call, set_up_log
+from deputize.gateway.gateway_log import (
+    ACCESS,
+    access_fields,
+    calls_written_by_a_thread,
+    log_call,
+    set_up_log,
+)
 from deputize.gateway.settings import GatewaySettings
 
 CALL = Call(
@@ -70,3 +77,44 @@ def test_access_lines_are_written_where_they_are_wanted(capsys: pytest.CaptureFi
 def test_nothing_of_a_call_but_its_model_stands_in_its_line() -> None:
     shown = json.dumps(access_fields(CALL))
     assert "secret" not in shown and "answer" not in shown and "desk" not in shown
+
+
+def test_a_call_takes_one_line_of_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    access, warning = lines(capsys, log_format="short", access_log=True)
+    assert access[8:].split() == ["specialist", "12", "ms", "200", "live", "r1"] and len(access) <= 80
+    assert warning.endswith("call dpz-2: down")
+
+
+class _Stuck:
+    """A terminal that takes nothing until it is let go."""
+
+    def __init__(self) -> None:
+        self.go, self.written = threading.Event(), ""
+
+    def write(self, text: str) -> int:
+        assert self.go.wait(10)
+        self.written += text
+        return len(text)
+
+    def flush(self) -> None:
+        pass
+
+
+def test_a_terminal_that_is_stuck_holds_no_call_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    stuck = _Stuck()
+    monkeypatch.setattr("sys.stderr", stuck)
+    monkeypatch.setattr("deputize.gateway.gateway_log._WAITING_LINES", 5)
+    set_up_log(GatewaySettings(access_log=True, log_format="short"))
+    with calls_written_by_a_thread():
+        for _ in range(50):
+            log_call(CALL)  # neither waits nor fails, though no line can be written and the queue is full
+        assert stuck.written == ""
+        stuck.go.set()
+    assert 5 <= stuck.written.count("r1") <= 6
+    assert logging.getLogger(ACCESS).handlers == []
+
+
+def test_without_lines_for_calls_there_is_no_thread() -> None:
+    set_up_log(GatewaySettings())
+    with calls_written_by_a_thread():
+        assert logging.getLogger(ACCESS).handlers == []

@@ -56,7 +56,7 @@ def test_replies_for_people_are_not_waited_for() -> None:
     found = counter()
     found.add(labelled(80, audience="human"), "default")
     (site,) = found.counts().sites
-    assert site.verdict == "its replies are for people" and site.feasibility is None
+    assert site.verdict == "its replies seem to be for people" and site.feasibility is None
 
 
 def test_few_calls_in_many_episodes_need_the_least_number_of_calls() -> None:
