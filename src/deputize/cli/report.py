@@ -59,27 +59,30 @@ def mark_erased(home: Path, trained: Iterable[TrainedOnErased]) -> None:
         write_report(folder, document)
 
 
-def show_report(terminal: Terminal, report: dict[str, Any]) -> None:
-    """The report for a reader, and where the page is."""
-    from deputize.web.summary import render
+def show_report(terminal: Terminal, report: dict[str, Any], *, details: bool = False) -> None:
+    """The report for a reader, and where the rest is."""
+    from deputize.web.summary import brief, render
 
-    terminal.show(render(report))
+    terminal.show(render(report) if details else brief(report))
     page = terminal.home.runs_path / str(report["run_id"]) / "report.html"
     if page.exists():
         terminal.say(f"The page with plots: {page}")
+    if not details:
+        terminal.say(f"Intervals, leak tests, reasons: deputize report {report['run_id']} --details")
 
 
 @click.command()
 @click.argument("run_id", metavar="[RUN]", required=False)
 @click.option("--tenant", default="", metavar="NAME", help="The newest run of this tenant.")
+@click.option("--details", is_flag=True, help="With accuracies, levels, each leak test, and every reason.")
 @click.option("--open", "open_page", is_flag=True, help="Open the page in the browser.")
 @pass_terminal
-def report(terminal: Terminal, /, run_id: str | None, tenant: str, open_page: bool) -> None:
+def report(terminal: Terminal, /, run_id: str | None, tenant: str, details: bool, open_page: bool) -> None:
     """Show the report of a run (the newest by default)."""
     document, folder = read_report(
         terminal.home.path, whole_run_id(terminal.home, run_id), tenant=tenant_of(terminal, tenant)
     )
-    terminal.result(document, lambda: show_report(terminal, document))
+    terminal.result(document, lambda: show_report(terminal, document, details=details))
     if open_page:
         page = folder / "report.html"
         if not page.exists():

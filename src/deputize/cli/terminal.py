@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import click
 import msgspec
 
+from deputize.cli.plain_text import plain
 from deputize.core.progress import Progress
 from deputize.home import Home
 from deputize.locations import home_path
@@ -83,68 +83,15 @@ class Terminal:
     @contextlib.contextmanager
     def progress(self) -> Iterator[Progress]:
         """A progress callable: bars where stderr is a terminal, now and then a line elsewhere."""
+        from deputize.cli.progress_display import LineProgress, bar_progress
+
         if sys.stderr.isatty():
-            with _bars() as report:
+            from rich.console import Console
+
+            with bar_progress(Console(stderr=True, highlight=False)) as report:
                 yield report
         else:
-            yield line_progress(self.note, time.monotonic)
+            yield LineProgress(self.note)
 
-
-def plain(text: str) -> str:
-    """Text for a terminal: control characters, such as those that begin an escape code, become visible signs; signs that
-    change the direction of a line, or have no width, are left out."""
-    return text.translate(_SHOWN)
-
-
-_SHOWN = {
-    **{code: 0x2400 + code for code in range(32) if code not in (0x09, 0x0A)},
-    0x7F: 0x2421,
-    **dict.fromkeys(range(0x80, 0xA0), 0xFFFD),
-    **dict.fromkeys((0x200B, 0x2028, 0x2029, 0xFEFF, *range(0x202A, 0x202F), *range(0x2060, 0x206A))),
-}
 
 pass_terminal = click.make_pass_decorator(Terminal, ensure=True)
-
-
-@contextlib.contextmanager
-def _bars() -> Iterator[Progress]:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-    from rich.progress import Progress as Bars
-
-    bars = Bars(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=Console(stderr=True),
-    )
-    ids: dict[str, Any] = {}
-
-    def report(what: str, done: int, total: int | None = None) -> None:
-        if what not in ids:
-            ids[what] = bars.add_task(what, total=total)
-        bars.update(ids[what], completed=done, total=total)
-
-    with bars:
-        yield report
-
-
-def line_progress(
-    write: Callable[[str], None], clock: Callable[[], float], every_s: float = 10.0
-) -> Progress:
-    """Progress as plain lines: the first and last of each piece of work, and one every ten seconds between."""
-    last_said: dict[str, float] = {}
-    ended: set[str] = set()
-
-    def report(what: str, done: int, total: int | None = None) -> None:
-        ends = total is not None and done >= total
-        if ends and what in ended:
-            return
-        (ended.add if ends else ended.discard)(what)
-        if not ends and what in last_said and clock() - last_said[what] < every_s:
-            return
-        last_said[what] = clock()
-        write(f"{what}: {done}" + (f" of {total}" if total is not None else "") if done or total else what)
-
-    return report

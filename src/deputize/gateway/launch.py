@@ -131,8 +131,7 @@ def serve(
 
     Raises:
         UsageError: no upstream, a port in use, an open address without keys.
-        BadInput: a setting that cannot be used.
-        StoreError: the home cannot be used.
+        BadInput, StoreError: a setting, or the home, cannot be used.
     """
     settings = settings_for(home, upstream, api_key_env, **given)
     set_up_log(settings)

@@ -19,7 +19,7 @@ from deputize.core.artifacts import Discovered, Finetuned, Selected
 from deputize.core.config import Convert
 from deputize.core.errors import BadInput, UsageError
 from deputize.core.import_summary import Imported
-from deputize.core.progress import Progress, silent
+from deputize.core.progress import Progress, begin_stage, note, silent
 from deputize.core.records import DEFAULT_TENANT, EVERY_TENANT, RouteFile
 from deputize.core.task_results import Evaluated
 from deputize.home import Home
@@ -97,13 +97,13 @@ def convert_all(
         failed: BadInput | None = None
         for tenant in tenants:
             if len(tenants) > 1:
-                progress(f"tenant {tenant}", 0)
+                note(progress, f"tenant {tenant}")
             try:
                 reports.append(_convert_one(home, config, tenant, imported, import_s, progress, fresh))
             except BadInput as error:
                 failed = error
                 if len(tenants) > 1:
-                    progress(f"tenant {tenant} is left out: {error}", 0)
+                    note(progress, f"tenant {tenant} is left out: {error}")
         if failed is not None and not reports:
             raise failed
         return reports
@@ -204,6 +204,7 @@ def do(run: Run, stage: Stage) -> None:
     if run.has(stage.step):
         return
     run.begin_step()
+    begin_stage(run.progress, stage.step, STAGES.index(stage) + 1, len(STAGES), run.remaining_s())
     try:
         stage.run(run, run.artifact(stage.step, stage.artifact))
     finally:

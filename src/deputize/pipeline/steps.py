@@ -15,6 +15,7 @@ from deputize.core.config import AUDIT_SHARE
 from deputize.core.deadline import Deadline
 from deputize.core.earlier_route import EarlierRoute
 from deputize.core.errors import DeputizeError
+from deputize.core.progress import note as say
 from deputize.core.records import Answer
 from deputize.core.task_results import Evaluated, TaskResult
 
@@ -34,7 +35,7 @@ def cluster(run: Run, out: Artifact[Discovered]) -> None:
     found = find_tasks(curated, run.config, tenant=run.state.tenant, progress=run.progress)
     edited, notes = task_edits.apply(found, curated.examples, read_edits(run.home).edits)
     for note in notes:
-        run.progress(note, 0)
+        say(run.progress, note)
     before = _tasks_before(run)
     out.write(stable_ids.keep_ids(edited, before) if before is not None else edited)
 
@@ -51,7 +52,7 @@ def _tasks_before(run: Run) -> Discovered | None:
                     continue
                 return artifact_of(run.home, run_id, "cluster", Discovered).read()
             except DeputizeError as error:
-                run.progress(f"the tasks of run {run_id} cannot be compared with: {error}", 0)
+                say(run.progress, f"the tasks of run {run_id} cannot be compared with: {error}")
     return None
 
 
@@ -155,7 +156,7 @@ def _with_earlier_routes(
     try:
         file = read_routes(run.home.routes_path, run.home.routes_seal)
     except DeputizeError as error:
-        run.progress(f"no earlier route is kept: {error}", 0)
+        say(run.progress, f"no earlier route is kept: {error}")
         return results, [], {}
     file = routes_of(file, run.state.tenant)
     sample = traffic_sample(run.calls()) if file.routes else TrafficSample()

@@ -1,7 +1,8 @@
-"""Summary of a report as a table in the terminal, on one screen."""
+"""Summary of a report as a table in the terminal: on one screen of 80 columns, or with all details."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -25,8 +26,93 @@ from deputize.web.figures import (
 )
 
 
+def brief(report: Mapping[str, Any], max_tasks: int = 12) -> RenderableType:
+    """The headline, a row for each task, money, and what to do about tasks without a certificate: for 80 columns."""
+    total, tasks = report["total"], report["tasks"]
+    cost = total["cost"]
+    lines: list[RenderableType] = [Text(_headline(report), style="bold"), Text("")]
+    if tasks:
+        lines += [_brief_table(tasks[:max_tasks])]
+    if len(tasks) > max_tasks:
+        lines.append(Text(f"and {len(tasks) - max_tasks} smaller tasks", style="dim"))
+    lines += [
+        Text(""),
+        Text(
+            f"{count(report['source']['n_code_calls'])} calls meant for code: {usd(cost['llm_only_usd'])} with the LLM "
+            f"alone, {usd(cost['routed_usd'])} with routes."
+        ),
+        *_leak_tests(tasks, max_tasks, only_leaks=True),
+        *_erased(tasks),
+    ]
+    refused = [t for t in tasks[:max_tasks] if t["refusal_reason"]]
+    if refused:
+        lines += [Text(""), Text("Left to the LLM", style="bold yellow")]
+        lines += [Text(f"  {t['name']}: {brief_refusal(t)}") for t in refused]
+    for_people = sorted(
+        (s for s in report["source"]["sites"] if s["n_human"]), key=lambda s: -int(s["n_human"])
+    )
+    if for_people:
+        first = for_people[0]
+        lines += [
+            Text(""),
+            Text(
+                f"{count(sum(s['n_human'] for s in for_people))} replies at {len(for_people)} site"
+                f"{'' if len(for_people) == 1 else 's'} were left out as meant for a person. If code reads them: "
+                f"{take_in_command(first['name'])}"
+            ),
+        ]
+    return Group(*lines)
+
+
+def brief_refusal(task: Mapping[str, Any]) -> str:
+    """The reason why a task has no certificate; where episodes are missing, what would pass."""
+    found = task["feasibility"]
+    if found is None or found["possible"]:
+        return str(task["refusal_reason"])
+    rounded = math.ceil(found["smallest_epsilon"] * 1000) / 1000
+    days = (
+        f" (about {math.ceil(found['days']):,} day{'' if found['days'] <= 1 else 's'})"
+        if found["days"]
+        else ""
+    )
+    reach = f", or --epsilon {rounded:g}" if rounded < 0.5 else ""
+    return f"too few episodes. Would pass: {found['n_more_groups']:,} more{days}{reach}"
+
+
+def _brief_table(tasks: Sequence[Mapping[str, Any]]) -> Table:
+    """One row per task in 80 columns."""
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1), expand=False)
+    table.add_column("task", overflow="ellipsis", no_wrap=True, max_width=34)
+    for name in ("calls", "method", "served", "loss", "per call"):
+        table.add_column(name, justify="left" if name == "method" else "right", no_wrap=True)
+    for task in tasks:
+        specialist, held = task["specialist"], task["held_out"]
+        certified = bool(task["certificate"])
+        table.add_row(
+            Text(task["name"]),
+            count(task["n_calls"]),
+            Text(specialist["method"] if specialist else "–"),
+            Text(share(served_share(task)), style="green") if certified else Text("LLM", style="yellow"),
+            share(held["loss_difference"], 1) if held and certified else "–",
+            duration(specialist["seconds_per_call"]) if specialist else "–",
+        )
+    return table
+
+
+def _erased(tasks: Sequence[Mapping[str, Any]]) -> list[Text]:
+    """A line for each specialist that was trained on calls erased since."""
+    return [
+        Text(
+            f"{t['name']}: {t['specialist']['n_erased']} calls it was trained on were erased; train it again",
+            "yellow",
+        )
+        for t in tasks
+        if t["specialist"] and t["specialist"].get("n_erased")
+    ]
+
+
 def render(report: Mapping[str, Any], max_tasks: int = 20) -> RenderableType:
-    """The headline, one row per task (units: expected for calibration, of those needed), costs, the leak tests, and why tasks were refused."""
+    """All of it: the headline, one row per task (units: expected for calibration, of those needed), costs, the leak tests, and why tasks were refused."""
     total, tasks = report["total"], report["tasks"]
     cost = total["cost"]
     lines: list[RenderableType] = [Text(_headline(report), style="bold"), Text(""), _table(tasks[:max_tasks])]
@@ -49,14 +135,7 @@ def render(report: Mapping[str, Any], max_tasks: int = 20) -> RenderableType:
             if t["delta_spending"]
         ),
         *_leak_tests(tasks, max_tasks),
-        *(
-            Text(
-                f"{t['name']}: {t['specialist']['n_erased']} calls it was trained on were erased; train it again",
-                "yellow",
-            )
-            for t in tasks
-            if t["specialist"] and t["specialist"].get("n_erased")
-        ),
+        *_erased(tasks),
     ]
     lines += _left_out(report["source"]["sites"])
     refused = [t for t in tasks[:max_tasks] if t["refusal_reason"]]
@@ -132,8 +211,11 @@ def _table(tasks: Sequence[Mapping[str, Any]]) -> Table:
     return table
 
 
-def _leak_tests(tasks: Sequence[Mapping[str, Any]], max_lines: int) -> list[Text]:
-    """The leak tests of all specialists in one line, then one line for each; nothing where none was tested."""
+def _leak_tests(
+    tasks: Sequence[Mapping[str, Any]], max_lines: int, *, only_leaks: bool = False
+) -> list[Text]:
+    """The leak tests of all specialists in one line, then one line for each, or for each that leaks; nothing where none
+    was tested."""
     tested = [(t["name"], test) for t in tasks for test in t.get("leak_tests", ())]
     if not tested:
         return []
@@ -146,6 +228,7 @@ def _leak_tests(tasks: Sequence[Mapping[str, Any]], max_lines: int) -> list[Text
         *(
             Text(f"  {name}, {leak_words(test)}", "yellow" if test["leaks"] else "dim")
             for name, test in tested[:max_lines]
+            if test["leaks"] or not only_leaks
         ),
     ]
 

@@ -1,4 +1,4 @@
-"""Progress as lines, and one JSON document."""
+"""One JSON document, tables, and text that does nothing to a terminal."""
 
 from __future__ import annotations
 
@@ -6,36 +6,7 @@ import json
 
 import pytest
 
-from deputize.cli.terminal import Terminal, line_progress
-from deputize.testing import ManualClock
-
-
-def test_lines_say_the_first_the_last_and_one_every_ten_seconds() -> None:
-    said: list[str] = []
-    clock = ManualClock()
-    report = line_progress(said.append, clock)
-    for done in range(101):
-        report("reading", done, 100)
-        clock.advance(0.5)
-    assert said[0] == "reading: 0 of 100"
-    assert said[-1] == "reading: 100 of 100"
-    assert 5 <= len(said) <= 8
-
-
-def test_lines_do_not_repeat_an_end_but_say_a_second_round() -> None:
-    said: list[str] = []
-    report = line_progress(said.append, ManualClock())
-    for done, total in ((0, 2), (2, 2), (2, 2), (0, 2), (2, 2)):
-        report("epoch", done, total)
-    assert said == ["epoch: 0 of 2", "epoch: 2 of 2", "epoch: 2 of 2"]
-
-
-def test_work_without_a_known_end() -> None:
-    said: list[str] = []
-    report = line_progress(said.append, ManualClock())
-    report("reading the store", 0)
-    report("reading the store", 7)
-    assert said == ["reading the store"]
+from deputize.cli.terminal import Terminal
 
 
 def test_json_result_is_the_only_thing_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.console import Console
 
+from deputize.web.summary import brief, brief_refusal
 from deputize.web.summary import render as table
 
 
@@ -98,3 +99,52 @@ def test_a_run_that_learns_from_nothing_says_so_in_its_first_line(report: dict[s
     assert shown(report).startswith("Nothing was learned: of")
     report["source"]["n_code_calls"], report["tasks"] = 5, []
     assert shown(report).startswith("Nothing was learned: no task was found in 5 calls")
+
+
+def brief_text(report: dict[str, Any], width: int = 80) -> str:
+    console = Console(width=width, force_terminal=False)
+    with console.capture() as captured:
+        console.print(brief(report))
+    return captured.get()
+
+
+def test_the_brief_summary_fits_80_columns_with_a_line_for_each_task(report: dict[str, Any]) -> None:
+    text = brief_text(report)
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= 80 and len(lines) <= 26
+    for task in report["tasks"]:
+        start = task["name"][:20]
+        assert any(line.startswith(start) and f"{task['n_calls']:,}" in line for line in lines), start
+    assert "with routes." in text and "exposure" not in text and "level" not in text
+
+
+def test_a_refusal_says_what_would_pass(report: dict[str, Any]) -> None:
+    task = report["tasks"][0]
+    task["refusal_reason"] = "not trained, since it could not be certified"
+    task["feasibility"] = {
+        **(task["feasibility"] or {}),
+        "possible": False,
+        "n_more_groups": 63,
+        "smallest_epsilon": 0.0621,
+        "days": 1.4,
+    }
+    words = "too few episodes. Would pass: 63 more (about 2 days), or --epsilon 0.063"
+    assert brief_refusal(task) == words
+    assert words in " ".join(brief_text(report).split())
+    task["feasibility"]["possible"] = True
+    assert brief_refusal(task) == task["refusal_reason"]
+
+
+def test_only_a_leak_has_a_line_of_its_own_in_the_brief_summary(report: dict[str, Any]) -> None:
+    tests = next(t["leak_tests"] for t in report["tasks"] if t["leak_tests"])
+    tests[0]["leaks"], tests[0]["reason"] = False, ""
+    assert "Leak test:" in brief_text(report) and "mean exposure" not in brief_text(report)
+    tests[0]["leaks"], tests[0]["reason"] = True, "a secret was extracted"
+    assert "mean exposure" in " ".join(brief_text(report).split())
+
+
+def test_replies_for_people_are_one_line_with_the_command(report: dict[str, Any]) -> None:
+    site = {**report["source"]["sites"][0], "name": "desk/rewrite", "n_human": 40}
+    report["source"]["sites"] = [site]
+    text = " ".join(brief_text(report).split())
+    assert "40 replies at 1 site were left out" in text and "--audience desk/rewrite=code" in text

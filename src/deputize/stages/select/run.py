@@ -19,7 +19,7 @@ from deputize.core.certification import Feasibility
 from deputize.core.config import Convert
 from deputize.core.contracts import DEFER, answer_of, text_of
 from deputize.core.errors import BadInput
-from deputize.core.progress import Progress
+from deputize.core.progress import Progress, note
 from deputize.core.prompt import prune
 from deputize.core.records import Answer, Example, Task
 from deputize.specialists import catalogue, hardware
@@ -101,7 +101,7 @@ def run(
         validation = [e for e in mine if e.split == "validation"]
         answers = [answer_of(e.response, task.contract) for e in train]
         found = done.feasibility[task.id] = feasibility_of(task, mine, config, tests, days)
-        progress(f"{task.name}: {found.sentence}", 0)
+        note(progress, f"{task.name}: {found.sentence}")
         why = _why_not(task, len(mine), train, answers, config, found)
         tried = methods if found.possible or config.explore else ()
         rows, planned = _baselines(task, train, answers, validation, config, tried)
