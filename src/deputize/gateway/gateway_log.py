@@ -85,7 +85,7 @@ def set_up_log(settings: GatewaySettings) -> None:
     _access.setLevel(logging.INFO if settings.access_log else logging.CRITICAL)
 
 
-class _Waiting(QueueHandler):
+class _NeverWaits(QueueHandler):
     """Hands lines to the thread that writes them. A line for which there is no room is lost: calls come first."""
 
     def __init__(self, waiting: queue.SimpleQueue[Any]) -> None:
@@ -113,7 +113,7 @@ def calls_written_by_a_thread() -> Iterator[None]:
     handlers = logging.getLogger(_OWN).handlers
     waiting: queue.SimpleQueue[Any] = queue.SimpleQueue()
     listener = QueueListener(waiting, *handlers)
-    _access.handlers[:] = [_Waiting(waiting)]
+    _access.handlers[:] = [_NeverWaits(waiting)]
     _access.propagate = False
     listener.start()
     try:
