@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -41,10 +42,8 @@ class FileStore(MemoryStore):
         self._save()
         return n_new
 
-    def add_feedback(
-        self, *, episode: str = "", call_id: str = "", metric: str, value: float, tenant: str = ""
-    ) -> None:
-        super().add_feedback(episode=episode, call_id=call_id, metric=metric, value=value, tenant=tenant)
+    def add_feedback(self, **told: Any) -> None:
+        super().add_feedback(**told)
         self._save()
 
     def erase(self, origin: str, *, tenant: str = "default") -> Erased:

@@ -19,6 +19,10 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
     "Record calls": {
         "serve": ("deputize.cli.serve:serve", "Run the gateway between an agent and its LLM."),
         "tail": ("deputize.cli.tail:tail", "Show calls as they come: who answered, why, saving."),
+        "feedback": (
+            "deputize.cli.feedback:feedback",
+            "Tell how an episode turned out, or the right answer.",
+        ),
         "import": ("deputize.cli.imports:import_", "Read logs of LLM calls into the encrypted store."),
     },
     "Learn": {

@@ -147,6 +147,8 @@ class Call(Record):
     """HMAC pseudonym of who asked; never the raw id."""
     tenant: str = DEFAULT_TENANT
     outcome: Outcome | None = None
+    correction: Message | None = None
+    """The right answer where somebody has given one (feedback); None otherwise, and in what the gateway records."""
     usage: Usage | None = None
     cost_usd: float | None = None
     latency_ms: float | None = None
@@ -381,8 +383,7 @@ class Certificate(Record):
     limits: RequestLimits = RequestLimits()
     """The requests that the claim is about."""
     ood_power: float | None = None
-    """Share of requests unlike those trained on that the specialist's detector notices, simulated (EvaluationFacts.ood_detector has
-    the kinds); None: it has no detector."""
+    """Share of requests unlike those trained on that its detector notices, simulated (EvaluationFacts.ood_detector); None: no detector."""
     ood_given_up: float | None = None
     """Share of the calibration calls that the detector takes for such requests; None: it has no detector."""
     version: int = RECORD_VERSION

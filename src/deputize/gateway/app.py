@@ -385,6 +385,9 @@ class Gateway:
         self._authenticator.take_turn(asked.caller)
         feedback = read_feedback(body)
         caller = asked.caller
+        if feedback.call_id and not await self._recorder.knows_call(feedback.call_id):
+            sentence = f"There is no call {feedback.call_id[:200]!r} here: its id is x-deputize-request-id of its answer."
+            return error_replies.unknown(paths.error_dialect(asked.path), sentence)
         every_tenant = caller.key is not None and caller.key.tenant == EVERY_TENANT
         await self._recorder.add_feedback(
             episode=feedback.episode,
@@ -392,6 +395,7 @@ class Gateway:
             metric=feedback.metric,
             value=feedback.value,
             tenant="" if every_tenant else caller.tenant,
+            correction=feedback.correction,
         )
         return HttpReply(200, list(JSON_HEADERS), b'{"recorded":true}')
 

@@ -47,6 +47,11 @@ def not_found(dialect: Dialect, path: str, meant: str = "") -> HttpReply:
         sentence += (
             f" Did you mean {meant}? Then the base address of your client has a part too much or too little."
         )
+    return unknown(dialect, sentence)
+
+
+def unknown(dialect: Dialect, sentence: str) -> HttpReply:
+    """A 404 with a sentence: what a request is about is not here."""
     return HttpReply(
         404, list(JSON_HEADERS), dialect.error_body(404, sentence, "invalid_request_error", "not_found")
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from deputize.core.records import Call, Request
+from deputize.core.records import Call, Message, Request
 from deputize.router.table import RouteMatch
 from deputize.store.recording.journal import Intent
 from deputize.store.recording.recorder import RecorderStats
@@ -39,9 +39,20 @@ class CallRecorder(Protocol):
         ...
 
     async def add_feedback(
-        self, *, episode: str = "", call_id: str = "", metric: str, value: float, tenant: str = ""
+        self,
+        *,
+        episode: str = "",
+        call_id: str = "",
+        metric: str,
+        value: float,
+        tenant: str = "",
+        correction: Message | None = None,
     ) -> None:
         """Keeps feedback on an episode or a call."""
+        ...
+
+    async def knows_call(self, call_id: str) -> bool:
+        """True where a call has been kept."""
         ...
 
     def counts(self) -> Mapping[str, float]:

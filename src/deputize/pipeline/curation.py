@@ -76,14 +76,20 @@ def episode_links(run: Run, traffic: TrafficSample) -> EpisodeLinks:
     return msgspec.structs.replace(links, episode_of=links.episode_of | of_audits)
 
 
+def _corrected(call: Call) -> Call:
+    """The call with the right answer where somebody has given one."""
+    return call if call.correction is None else msgspec.structs.replace(call, response=call.correction)
+
+
 class LearnableCalls:
-    """The calls of a run that show what the LLM does; read from the store each time they are asked for."""
+    """The calls of a run that show what the LLM does, with the right answer in place of its own where somebody has given one;
+    read from the store each time they are asked for."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
 
     def __iter__(self) -> Iterator[Call]:
-        return (call for call in self._run.calls() if learnable(call))
+        return (_corrected(call) for call in self._run.calls() if learnable(call))
 
     def get(self, call_ids: Sequence[str]) -> Iterator[Call | None]:
         """The calls with these ids, in their order; None for one that cannot be read any more."""

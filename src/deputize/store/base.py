@@ -7,7 +7,7 @@ from typing import Protocol
 
 import msgspec
 
-from deputize.core.records import Call, Record
+from deputize.core.records import Call, Message, Record
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -32,6 +32,8 @@ class Feedback(Record, frozen=True):
     call_id: str = ""
     tenant: str = ""
     """Whose episodes and calls it is about; "" for everybody's, which only the owner of a home may say."""
+    correction: Message | None = None
+    """Of a call: the assistant message that would have been right."""
 
 
 class Erased(Record, frozen=True):
@@ -101,12 +103,27 @@ class Store(Protocol):
         ...
 
     def add_feedback(
-        self, *, episode: str = "", call_id: str = "", metric: str, value: float, tenant: str = ""
+        self,
+        *,
+        episode: str = "",
+        call_id: str = "",
+        metric: str,
+        value: float,
+        tenant: str = "",
+        correction: Message | None = None,
     ) -> None:
         """Tells how an episode or a call turned out; durable when it returns. `tenant` "" is about everybody's.
 
+        Args:
+            episode: a run of the agent; "" where it is about a call.
+            call_id: a call.
+            metric: name of what is told, such as success.
+            value: of the metric.
+            tenant: whose episodes and calls it is about.
+            correction: of a call, the right answer as an assistant message; `calls` then gives it as `correction`.
+
         Raises:
-            BadInput: neither or both of `episode` and `call_id`, or no metric.
+            BadInput: neither or both of `episode` and `call_id`, no metric, or a correction of an episode.
             StoreError: as for `append`.
         """
         ...

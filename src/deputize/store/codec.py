@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from deputize.core.errors import BadInput, Tampered
-from deputize.core.records import Call, Outcome, Record, decode
+from deputize.core.records import Call, Message, Outcome, Record, decode
 from deputize.store.base import Entry, Feedback
 
 R = TypeVar("R", bound=Record)
@@ -75,7 +75,11 @@ class Outcomes:
         """`feedback` in the order it came: later words replace earlier ones."""
         self._by_episode: dict[tuple[str, str], Outcome] = {}
         self._by_call: dict[tuple[str, str], Outcome] = {}
+        self._corrections: dict[tuple[str, str], Message] = {}
         for one in feedback:
+            if one.correction is not None:
+                self._corrections[(one.tenant, one.call_id)] = one.correction
+                continue  # it says what was right, not how the run ended
             known, about = (self._by_call, one.call_id) if one.call_id else (self._by_episode, one.episode)
             key = one.tenant, about
             known[key] = _said(known.get(key), one)
@@ -90,6 +94,9 @@ class Outcomes:
                 later = known.get((tenant, about))
                 if later is not None:
                     outcome = _over(outcome, later)
+        for tenant in ("", call.tenant) if self._corrections else ():
+            if (correction := self._corrections.get((tenant, call.id))) is not None:
+                call = msgspec.structs.replace(call, correction=correction)
         return call if outcome is call.outcome else msgspec.structs.replace(call, outcome=outcome)
 
 
@@ -104,7 +111,14 @@ def _over(before: Outcome | None, later: Outcome) -> Outcome:
     return later
 
 
-def checked_feedback(episode: str, call_id: str, metric: str, value: float, tenant: str = "") -> Feedback:
+def checked_feedback(
+    episode: str,
+    call_id: str,
+    metric: str,
+    value: float,
+    tenant: str = "",
+    correction: Message | None = None,
+) -> Feedback:
     """A feedback record. Raises BadInput where it says nothing or is about nothing."""
     if bool(episode) == bool(call_id):
         raise BadInput("Feedback needs either an episode or a call_id, and not both.")
@@ -112,7 +126,16 @@ def checked_feedback(episode: str, call_id: str, metric: str, value: float, tena
         raise BadInput("Feedback needs a metric, for example success.")
     if not math.isfinite(value):
         raise BadInput(f"The value of feedback must be a number, not {value}.")
-    return Feedback(episode=episode, call_id=call_id, metric=metric, value=float(value), tenant=tenant)
+    if correction is not None and not call_id:
+        raise BadInput("A correction is about one call: name it by its call_id.")
+    return Feedback(
+        episode=episode,
+        call_id=call_id,
+        metric=metric,
+        value=float(value),
+        tenant=tenant,
+        correction=correction,
+    )
 
 
 def is_about(feedback: Feedback, tenant: str) -> bool:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 
 from deputize.core.errors import BadInput
-from deputize.core.records import Call
+from deputize.core.records import Call, Message
 from deputize.store.base import Entry, Erased, Feedback
 from deputize.store.codec import Outcomes, checked_feedback, decode_call, entry_of, is_about
 from deputize.store.keys.data_keys import month_of
@@ -63,9 +63,16 @@ class MemoryStore:
         return len(self._calls)
 
     def add_feedback(
-        self, *, episode: str = "", call_id: str = "", metric: str, value: float, tenant: str = ""
+        self,
+        *,
+        episode: str = "",
+        call_id: str = "",
+        metric: str,
+        value: float,
+        tenant: str = "",
+        correction: Message | None = None,
     ) -> None:
-        one = checked_feedback(episode, call_id, metric, value, tenant)
+        one = checked_feedback(episode, call_id, metric, value, tenant, correction)
         with self._lock:
             self._feedback.append(one)
             self._feedback_at.append(month_of(self._clock()))

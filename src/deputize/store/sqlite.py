@@ -15,7 +15,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from deputize.core.errors import BadInput, StoreError, Tampered
-from deputize.core.records import RECORD_VERSION, Call, encode
+from deputize.core.records import RECORD_VERSION, Call, Message, encode
 from deputize.files import make_file, make_folder
 from deputize.store.base import Entry, Erased, Feedback
 from deputize.store.codec import Outcomes, checked_feedback, decode_call, decode_record, entry_of, is_about
@@ -23,6 +23,7 @@ from deputize.store.keys.data_keys import DataKey, key_aad, month_of, subject_of
 from deputize.store.keys.keyring import KeyRing
 from deputize.store.registry import StoreContext
 from deputize.store.sql import load_queries
+from deputize.store.sqlite_errors import errors_in_words
 from deputize.store.sqlite_keys import DataKeys, DataKeySnapshot
 
 _log = logging.getLogger("deputize.store")
@@ -72,7 +73,7 @@ class SqliteStore:
         self._tombstones: dict[tuple[str, bytes], float] = {}
         self._agents: dict[str, bytes] = {}
         self._closed = False
-        with _in_words(path, busy_timeout_s):
+        with errors_in_words(path, busy_timeout_s):
             try:
                 make_folder(path.parent)
                 make_file(path)
@@ -141,7 +142,7 @@ class SqliteStore:
         `patient` ones (erasures, rotations) wait longer and ask more often: SQLite's lock goes to who asks first after
         it is given back, and a gateway under load asks again at once.
         """
-        with self._lock, _in_words(self.path, self._busy_timeout_s):
+        with self._lock, errors_in_words(self.path, self._busy_timeout_s):
             if self._closed:
                 raise StoreError(f"{self.path} is closed.")
             db = self._db
@@ -177,7 +178,7 @@ class SqliteStore:
     @contextmanager
     def _read(self) -> Iterator[sqlite3.Connection]:
         """One snapshot on a connection of its own, so that reading never waits for a writer."""
-        with _in_words(self.path, self._busy_timeout_s):
+        with errors_in_words(self.path, self._busy_timeout_s):
             if self._closed:
                 raise StoreError(f"{self.path} is closed.")
             with closing(self._connect()) as db:
@@ -286,9 +287,16 @@ class SqliteStore:
             return int(db.execute(_SQL["count"]).fetchone()[0])
 
     def add_feedback(
-        self, *, episode: str = "", call_id: str = "", metric: str, value: float, tenant: str = ""
+        self,
+        *,
+        episode: str = "",
+        call_id: str = "",
+        metric: str,
+        value: float,
+        tenant: str = "",
+        correction: Message | None = None,
     ) -> None:
-        data = encode(checked_feedback(episode, call_id, metric, value, tenant))
+        data = encode(checked_feedback(episode, call_id, metric, value, tenant, correction))
         with self._write() as db:
             self._fresh(db)
             key = self._keys.obtain(db, "default", "", month_of(self._clock()))
@@ -374,7 +382,7 @@ class SqliteStore:
 
     def compact(self) -> bool:
         # the write-ahead log keeps old pages, an erased key's too, until it is overwritten
-        with self._lock, _in_words(self.path, self._busy_timeout_s):
+        with self._lock, errors_in_words(self.path, self._busy_timeout_s):
             busy: int = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
         if busy:
             _log.warning(
@@ -463,38 +471,3 @@ def _opened(key: DataKey, row: tuple[bytes, float, int, int, bytes]) -> Call:
     if (call.timestamp or 0.0) != at:
         raise Tampered(f"The stored call {id.hex()} was moved in time: its column and its seal disagree.")
     return call
-
-
-@contextmanager
-def _in_words(path: Path, busy_timeout_s: float) -> Iterator[None]:
-    """SQLite's errors as sentences."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise in_words(error, path, busy_timeout_s) from error
-
-
-def in_words(error: sqlite3.Error, path: Path, busy_timeout_s: float) -> StoreError:
-    """The error of deputize.core.errors that an SQLite error means for the user."""
-    code = (getattr(error, "sqlite_errorcode", 0) or 0) & 0xFF
-    match code:
-        case sqlite3.SQLITE_FULL:
-            what = "the disk is full. Nothing of this batch was written; what was there before is intact"
-        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
-            what = f"another program has held it locked for more than {busy_timeout_s:g} s"
-        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
-            return Tampered(
-                f"{path} is damaged or not a store. Restore it from a backup, or move it away to start again."
-            )
-        case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM:
-            what = "it cannot be opened for writing; look at the owner and mode of the file and its folder"
-        case sqlite3.SQLITE_IOERR:
-            what = "the disk refused to read or write (full, over a quota, or failing)"
-        case 0 if isinstance(error, sqlite3.OperationalError):
-            # the module's own complaint, not SQLite's: a column holds text that is none
-            return Tampered(
-                f"{path} was changed by another program: a column is not of the form that was written."
-            )
-        case _:
-            what = f"{type(error).__name__}, SQLite code {code}"
-    return StoreError(f"The store {path} cannot be used now: {what}.")

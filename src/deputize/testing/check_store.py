@@ -164,6 +164,12 @@ def _check_feedback(store: Store) -> None:
     assert outcomes["told-3"] == Outcome(reward=4.0, success=False, metric="stars"), (
         "feedback on a call goes before that on its episode"
     )
+    right = {"role": "assistant", "content": "the right answer"}
+    store.add_feedback(call_id="told-2", metric="correction", value=1.0, correction=right)
+    told = {c.id: c for c in store.calls(agent="told")}
+    assert told["told-2"].correction == right, "a correction of a call comes with the call"
+    assert told["told-2"].outcome is None, "a correction says nothing of how the run ended"
+    assert told["told-1"].correction is None, "a correction touches no other call"
 
 
 def _check_feedback_of_a_tenant(store: Store) -> None:

@@ -265,8 +265,14 @@ async def test_feedback_is_merged_into_the_outcome(
         ):
             async with session.post(url, json=wrong) as reply:
                 assert reply.status == 400 and "Feedback" in (await reply.json())["error"]["message"]
+        id = raw.headers["x-deputize-request-id"]
+        async with session.post(url, json={"call_id": id, "correction": "the right one"}) as reply:
+            assert reply.status == 200, "a call is known as soon as its answer is there"
+        async with session.post(url, json={"call_id": "nobody", "metric": "m", "value": 1}) as reply:
+            assert reply.status == 404 and "nobody" in (await reply.json())["error"]["message"]
     (call,) = recorded(1)
-    assert call.id == raw.headers["x-deputize-request-id"]
+    assert call.id == id
+    assert call.correction == {"role": "assistant", "content": "the right one"}
     assert call.outcome is not None and call.outcome.success is True
 
 

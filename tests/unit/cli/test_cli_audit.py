@@ -22,6 +22,7 @@ LEAVES: dict[str, tuple[list[str], set[str]]] = {
     "select": ([], STAGE),
     "finetune": ([], STAGE),
     "evaluate": ([], STAGE),
+    "feedback": (["a0", "--success"], {"keys.use", "read.raw"}),
     "status": ([], {"keys.use", "read.raw"}),
     "tail": (["--no-follow"], {"keys.use", "read.raw"}),
     "tasks list": ([], {"read.curated"}),

@@ -74,6 +74,9 @@ class ListRecorder:
     async def add_feedback(self, **feedback: Any) -> None:
         self.feedback = feedback
 
+    async def knows_call(self, call_id: str) -> bool:
+        return call_id in {call.id for call in self.calls}
+
     def counts(self) -> Mapping[str, float]:
         return {"queued": len(self.calls), "pending": 0}
 

@@ -34,3 +34,12 @@ def test_feedback_reaches_the_tenant_it_is_about() -> None:
     assert outcomes.merged(call("b", episode="e", tenant="u")).outcome is None
     with pytest.raises(BadInput):
         checked_feedback("e", "c", "success", 0.0, "")
+
+
+def test_a_correction_is_of_a_call_and_of_its_tenant() -> None:
+    right = {"role": "assistant", "content": "x"}
+    with pytest.raises(BadInput, match="one call"):
+        checked_feedback("e", "", "correction", 1.0, "t", right)
+    outcomes = Outcomes([checked_feedback("", "a", "correction", 1.0, "t", right)])
+    assert outcomes.merged(call("a", tenant="t")).correction == right
+    assert outcomes.merged(call("a", tenant="other")).correction is None

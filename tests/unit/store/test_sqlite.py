@@ -164,7 +164,8 @@ def test_a_payload_is_bound_to_each_of_its_names(changed: str) -> None:
 
 def test_what_was_said_of_the_erased_goes_too(store: SqliteStore) -> None:
     store.append([a_call("a", origin="o_ann", episode="ea"), a_call("b", origin="o_bob", episode="eb")])
-    for about in ({"episode": "ea"}, {"call_id": "a"}, {"episode": "eb"}):
+    told: tuple[dict[str, Any], ...] = ({"episode": "ea"}, {"call_id": "a"}, {"episode": "eb"})
+    for about in told:
         store.add_feedback(metric="success", value=1.0, **about)
     with raw(store) as db:
         said = [row[0] for row in db.execute("SELECT payload FROM feedback ORDER BY seq")]

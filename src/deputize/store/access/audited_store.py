@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 
-from deputize.core.records import Call
+from deputize.core.records import Call, Message
 from deputize.store.access.audit_log import AuditLog
 from deputize.store.base import Entry, Erased, Store
 
@@ -36,9 +36,23 @@ class AuditedStore:
         return self._store.count()
 
     def add_feedback(
-        self, *, episode: str = "", call_id: str = "", metric: str, value: float, tenant: str = ""
+        self,
+        *,
+        episode: str = "",
+        call_id: str = "",
+        metric: str,
+        value: float,
+        tenant: str = "",
+        correction: Message | None = None,
     ) -> None:
-        self._store.add_feedback(episode=episode, call_id=call_id, metric=metric, value=value, tenant=tenant)
+        self._store.add_feedback(
+            episode=episode,
+            call_id=call_id,
+            metric=metric,
+            value=value,
+            tenant=tenant,
+            correction=correction,
+        )
 
     def erase(self, origin: str, *, tenant: str = "default") -> Erased:
         return self._store.erase(origin, tenant=tenant)

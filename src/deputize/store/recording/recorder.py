@@ -30,7 +30,7 @@ from typing import Literal
 import msgspec
 
 from deputize.core.errors import DeputizeError, StoreError, Tampered
-from deputize.core.records import Call
+from deputize.core.records import Call, Message
 from deputize.store.base import Entry, Store
 from deputize.store.codec import entry_of
 from deputize.store.keys.keyring import KeyRing
@@ -419,7 +419,14 @@ class Recorder:
         }
 
     async def add_feedback(
-        self, *, episode: str = "", call_id: str = "", metric: str, value: float, tenant: str = ""
+        self,
+        *,
+        episode: str = "",
+        call_id: str = "",
+        metric: str,
+        value: float,
+        tenant: str = "",
+        correction: Message | None = None,
     ) -> None:
         """`Store.add_feedback` off the event loop."""
         add = functools.partial(
@@ -429,8 +436,19 @@ class Recorder:
             metric=metric,
             value=value,
             tenant=tenant,
+            correction=correction,
         )
         await asyncio.get_running_loop().run_in_executor(None, add)
+
+    async def knows_call(self, call_id: str, wait_s: float = 2.0) -> bool:
+        """True where a call is in the store, or comes there within `wait_s`: it is moved there after its answer."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + wait_s
+        while await loop.run_in_executor(None, self._store.gone, [call_id]):
+            if loop.time() >= until:
+                return False
+            await asyncio.sleep(0.05)
+        return True
 
     async def close(self, timeout_s: float = 10.0) -> RecorderStats:
         """Writes what waits into the store and ends. What the store cannot take stays in the journal for the next start.
