@@ -32,6 +32,8 @@ RIGHTS: dict[str, Right | None] = {
     "convert": Right.RUN_STAGES,
     **{stage.step: stage.right for stage in STAGES},
     "report": Right.SEE_STATUS,
+    "backup": Right.MANAGE_KEYS,
+    "restore": None,
     "status": Right.SEE_STATUS,
     "feedback": Right.WRITE_FEEDBACK,
     "tail": Right.SEE_STATUS,

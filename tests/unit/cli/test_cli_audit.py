@@ -22,6 +22,7 @@ LEAVES: dict[str, tuple[list[str], set[str]]] = {
     "select": ([], STAGE),
     "finetune": ([], STAGE),
     "evaluate": ([], STAGE),
+    "backup": (["backup.tar"], {"backup"}),
     "feedback": (["a0", "--success"], {"keys.use", "read.raw"}),
     "status": ([], {"keys.use", "read.raw"}),
     "tail": (["--no-follow"], {"keys.use", "read.raw"}),
@@ -62,6 +63,7 @@ ELSEWHERE = {
 }
 NOTHING_TO_NOTE = {
     "completion",
+    "restore",
     "demo",
     "report",
     "runs list",

@@ -114,6 +114,7 @@ ALLOWED: dict[Role, set[str]] = {
         "doctor",
         "config accept",
         "init",
+        "backup",
         "keys create",
         "keys list",
         "keys revoke",
@@ -132,6 +133,7 @@ WORDS: dict[str, list[str]] = {
     "serve": ["--upstream", "nonsense"],
     "init": ["--upstream", "nonsense"],
     "doctor": ["--offline"],
+    "backup": ["backup.tar"],
     "feedback": ["e", "--success"],
     "tail": ["--no-follow"],
     "route show": ["r"],
@@ -178,7 +180,7 @@ def leaves() -> Iterator[str]:
 
 def test_no_command_is_without_a_row() -> None:
     assert set(leaves()) == set(RIGHTS)
-    free = {n for n in leaves() if n.split()[0] in ("completion", "demo", "models")} | {
+    free = {n for n in leaves() if n.split()[0] in ("completion", "demo", "models", "restore")} | {
         "privacy scan",
         "tasks discover",
     }

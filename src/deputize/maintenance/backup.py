@@ -1,0 +1,229 @@
+"""Backup of a home into one file, while a gateway may serve it, and the way back.
+
+The file is a tar archive of a home's files as they lie there (sealed ones stay sealed), with their SHA-256 at its end. Left out are the
+keys unless asked for, logs, traces of errors and locks. Databases are copied by SQLite itself. The order makes the copy whole:
+journals before the store, so that no call is missed between the two, and the audit log last, so that it knows each file that it vouches for.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import io
+import os
+import shutil
+import sqlite3
+import tarfile
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import IO, BinaryIO
+
+import msgspec
+
+from deputize import __version__
+from deputize.core.errors import BadInput, Tampered, UsageError
+from deputize.core.progress import Progress, silent
+from deputize.core.records import Record
+from deputize.files import make_folder
+from deputize.home import Home
+
+MANIFEST = "deputize-backup.json"
+_LEFT_OUT = frozenset({"traces", "gateway"})
+"""Folders that are of no use elsewhere, or quote texts."""
+_FIRST, _LAST = ("journal", "spill"), ("audit.log", "audit.head")
+_BLOCK = 1 << 20
+
+
+class BackupManifest(Record):
+    """The end of a backup."""
+
+    version: str
+    """Of the package that wrote it."""
+    created_s: float
+    with_keys: bool
+    sha256: dict[str, str]
+    """File, relative to the home -> its digest."""
+
+
+def back_up(home: Home, out: Path, *, with_keys: bool = False, progress: Progress = silent) -> BackupManifest:
+    """Writes a backup; a conversion, which changes many files, may not run meanwhile.
+
+    Args:
+        home: the home.
+        out: the file, which must not be there yet and may not lie in the home.
+        with_keys: also the folder `keys`: whoever has the file can then read everything.
+        progress: called after each file.
+
+    Raises:
+        BadInput: the file cannot be made.
+        UsageError: it would lie in the home, or a conversion is under way.
+        StoreError: the home has no keys, so nothing is stored in it.
+    """
+    home.require_keys()
+    if home.path.resolve() in out.resolve().parents:
+        raise UsageError(f"{out} lies in the home that is backed up: choose another folder.")
+    digests: dict[str, str] = {}
+    # before the copy of the log, so that the backup knows of itself
+    home.audit.append("backup", subject=out.name, detail={"keys": "yes" if with_keys else "no"})
+    with home.exclusive("run"), _new_file(out) as file, tarfile.open(fileobj=file, mode="w") as tar:
+        files = list(_files(home.path, with_keys=with_keys))
+        log = [path for path in files if path.parent == home.path and path.name in _LAST]
+        for n_done, path in enumerate(files[: len(files) - len(log)], 1):
+            _add(tar, path, path.relative_to(home.path).as_posix(), digests)
+            progress("backing up", n_done, len(files))
+        with _log_held(home.path):  # for two files only: whoever has something to enter waits
+            for path in log:
+                _add(tar, path, path.name, digests)
+        manifest = BackupManifest(
+            version=__version__, created_s=time.time(), with_keys=with_keys, sha256=digests
+        )
+        data = msgspec.json.encode(manifest)
+        entry = tarfile.TarInfo(MANIFEST)
+        entry.size, entry.mode = len(data), 0o600
+        tar.addfile(entry, io.BytesIO(data))
+    return manifest
+
+
+def _files(home: Path, *, with_keys: bool) -> Iterator[Path]:
+    """The files to copy, in an order that makes the copy whole."""
+    tops = sorted(home.iterdir(), key=lambda p: (p.name not in _FIRST, p.name in _LAST, p.name))
+    for top in tops:
+        if top.name in _LEFT_OUT or (top.name == "keys" and not with_keys):
+            continue
+        for path in [top] if top.is_file() else sorted(top.rglob("*")):
+            is_scratch = (
+                path.name.startswith(".") or path.suffix in (".lock", ".log") or "-wal" in path.suffix
+            )
+            if path.is_file() and (path.name in _LAST or not (is_scratch or path.name.endswith("-shm"))):
+                yield path
+
+
+def _add(tar: tarfile.TarFile, path: Path, name: str, digests: dict[str, str]) -> None:
+    """Adds one file. One that went away meanwhile, such as an emptied journal, is left out."""
+    if path.suffix == ".db":
+        with tempfile.TemporaryDirectory(prefix="deputize-") as folder:
+            copy = Path(folder) / path.name
+            with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(copy)) as target:
+                source.backup(target)
+            _add_as_it_is(tar, copy, name, digests)
+        return
+    try:
+        _add_as_it_is(tar, path, name, digests)
+    except FileNotFoundError:
+        return
+
+
+def _add_as_it_is(tar: tarfile.TarFile, path: Path, name: str, digests: dict[str, str]) -> None:
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size  # one that grows is copied up to here
+        entry = tarfile.TarInfo(name)
+        entry.size, entry.mode, entry.mtime = size, 0o600, int(path.stat().st_mtime)
+        reader = _Digesting(file)
+        tar.addfile(entry, reader)
+        digests[name] = reader.sha256.hexdigest()
+
+
+class _Digesting(io.RawIOBase):
+    """A file whose digest is known once it has been read."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self.sha256 = file, hashlib.sha256()
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._file.read(size)
+        self.sha256.update(data)
+        return data
+
+
+@contextmanager
+def _log_held(home: Path) -> Iterator[None]:
+    """No entry of the audit log is written meanwhile, so that the log and its head belong together."""
+    with (home / "audit.log").open("rb") as log:
+        fcntl.flock(log, fcntl.LOCK_SH)
+        yield
+
+
+@contextmanager
+def _new_file(path: Path) -> Iterator[BinaryIO]:
+    """A file that was not there, for this user alone; gone again where writing it fails."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as error:
+        raise BadInput(f"{path} cannot be made: {error.strerror}.") from error
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(descriptor)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def restore(backup: Path, home: Path, *, progress: Progress = silent) -> BackupManifest:
+    """Makes a home of a backup: all of it, checked, or nothing.
+
+    Args:
+        backup: the file.
+        home: a folder that is not there yet, or empty.
+        progress: called after each file.
+
+    Raises:
+        UsageError: the folder has files.
+        BadInput: the file cannot be read, or is no backup.
+        Tampered: a file in it is not the one that was backed up, or one is missing.
+    """
+    if home.exists() and any(home.iterdir()):
+        raise UsageError(f"{home} is not empty. Restore into a new folder (--home), or move this one away.")
+    make_folder(home.parent)
+    folder = Path(tempfile.mkdtemp(dir=home.parent, prefix=f".{home.name}."))
+    try:
+        manifest = _unpacked(backup, folder, progress)
+        if home.exists():
+            home.rmdir()
+        folder.rename(home)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return manifest
+
+
+def _unpacked(backup: Path, folder: Path, progress: Progress) -> BackupManifest:
+    found: dict[str, str] = {}
+    manifest: BackupManifest | None = None
+    try:
+        with tarfile.open(backup, "r:") as tar:
+            for entry in tar:
+                inner = tar.extractfile(entry) if entry.isfile() else None
+                target = folder / entry.name
+                if inner is None or folder not in target.resolve().parents:
+                    raise Tampered(f"{backup} holds {entry.name!r}, which no backup has.")
+                if entry.name == MANIFEST:
+                    manifest = msgspec.json.decode(inner.read(), type=BackupManifest)
+                    continue
+                found[entry.name] = _unpack(inner, target)
+                progress("restoring", len(found))
+    except FileNotFoundError:
+        raise BadInput(f"There is no file {backup}.") from None
+    except (tarfile.TarError, msgspec.DecodeError, EOFError) as error:
+        raise BadInput(f"{backup} is no backup of deputize, or is damaged: {error}") from error
+    if manifest is None:
+        raise BadInput(f"{backup} is no backup of deputize, or its end is missing.")
+    changed = sorted({n for n in {*found, *manifest.sha256} if found.get(n) != manifest.sha256.get(n)})
+    if changed:
+        raise Tampered(f"{backup} is damaged: {', '.join(changed[:5])} differ from what was backed up.")
+    return manifest
+
+
+def _unpack(source: IO[bytes], target: Path) -> str:
+    """Writes one file for its owner alone; its digest."""
+    make_folder(target.parent)
+    digest = hashlib.sha256()
+    with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        while block := source.read(_BLOCK):
+            digest.update(block)
+            file.write(block)
+    return digest.hexdigest()
