@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from deputize.core.artifacts import Curated, EpisodeLinks
 from deputize.core.config import Privacy, sentence
 from deputize.core.errors import BadInput
+from deputize.core.progress import note
 from deputize.core.records import Call, Decision, Example
 from deputize.files import write_atomic
 
@@ -124,6 +125,8 @@ def curate(run: Run, out: Artifact[Curated]) -> None:
             {**run.state.privacy, "sensitive": privacy.sensitive, "confirmed": privacy.confirmed}
         ),
     )
+    for missing in detectors.warnings:
+        note(run.progress, missing)
     tally = CardCounts()
     model = paraphrasing_model(privacy) if policy.paraphrases else None
     paraphraser = Paraphraser(model, [*detectors.lines, VerificationDetector()]) if model else None

@@ -20,6 +20,9 @@ from deputize.core.records import Answer
 from deputize.core.task_results import Evaluated, TaskResult
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from deputize.core.config import Convert
     from deputize.home import Home
     from deputize.pipeline.artifact import Artifact
     from deputize.pipeline.run import Run
@@ -63,6 +66,8 @@ def select(run: Run, out: Artifact[Selected]) -> None:
     from deputize.stages.select.run import run as select_models
     from deputize.stages.select.task_feasibility import EarlierTests
 
+    if missing := missing_encoder(run.config, run.home.models_path):
+        say(run.progress, missing)
     out.write(
         select_models(
             run.load_curated(),
@@ -73,6 +78,18 @@ def select(run: Run, out: Artifact[Selected]) -> None:
             progress=run.progress,
             tests=EarlierTests(LedgerFile(run.home).read(), run.state.run_id),
         )
+    )
+
+
+def missing_encoder(config: Convert, models: Path) -> str:
+    """The sentence about a text encoder that has not been fetched and what goes without it; "" where nothing is missing."""
+    from deputize.specialists.catalogue import is_fetched
+
+    if "frozen" not in config.methods or is_fetched(config.encoder, models):
+        return ""
+    return (
+        f"The text encoder {config.encoder} is not here, so the method frozen reads the larger language model instead, which is "
+        f"slower. Get it with: deputize models fetch {config.encoder}"
     )
 
 

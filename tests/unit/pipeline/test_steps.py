@@ -13,6 +13,8 @@ from deputize.core.records import Record
 from deputize.home import Home
 from deputize.pipeline.run import Run, RunState
 from deputize.pipeline.stage_table import stage_of
+from deputize.pipeline.steps import missing_encoder
+from deputize.specialists.catalogue import MANIFEST
 
 DONE: dict[str, Record] = {
     "curate": Curated(examples=[], sites=[], n_calls=0, n_episodes=0, n_code_calls=0),
@@ -38,3 +40,12 @@ def test_a_step_needs_the_ones_before_it(step: str, missing: str, tmp_path: Path
     with pytest.raises(UsageError, match=f"run `deputize {missing}` first"):
         stage.run(run, run.artifact(step, stage.artifact))
     assert not run.has(step)
+
+
+def test_a_text_encoder_that_is_not_here_is_named_with_what_goes_without_it(tmp_path: Path) -> None:
+    found = missing_encoder(Convert(), tmp_path)
+    assert "deputize models fetch all-MiniLM-L6-v2" in found and "slower" in found
+    assert missing_encoder(Convert(methods=("linear",)), tmp_path) == ""
+    (tmp_path / "all-MiniLM-L6-v2").mkdir()
+    (tmp_path / "all-MiniLM-L6-v2" / MANIFEST).touch()
+    assert missing_encoder(Convert(), tmp_path) == ""
