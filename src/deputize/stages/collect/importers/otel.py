@@ -275,6 +275,10 @@ def _conversation(
         return [context.skip(str(why))]
 
 
+_UNNAMED = 500
+"""`status_of_error` of words that name no status."""
+
+
 def _call(
     row: dict[str, Any], attributes: dict[str, Any], found: dialects.SpanCall, context: ImportContext
 ) -> Call | Skip:
@@ -301,6 +305,9 @@ def _call(
             attributes.get("error.type"),
         )
         code = status_of_error(" ".join(str(w) for w in words if w))
+        answered = mapping(structured(attributes.get("output.value")))
+        if code == _UNNAMED and answered is not None:
+            code = status_of_error(answered.get("error"))
     known = KnownFields(
         id=span.removeprefix("0x"),
         agent=service_of(context.around, row) or None,

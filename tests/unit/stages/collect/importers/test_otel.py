@@ -43,6 +43,22 @@ def test_a_failed_span_is_a_failed_call_of_its_service() -> None:
     assert isinstance(call, Call) and (call.status, call.agent, call.response) == (429, "desk", {})
 
 
+def test_the_status_of_a_failure_is_also_looked_for_in_what_the_span_says_was_answered() -> None:
+    asked = {"messages": [{"role": "user", "content": "x"}]}
+    attributes = {
+        "openinference.span.kind": "LLM",
+        "input.value": json.dumps(asked),
+        "llm.input_messages.0.message.role": "user",
+        "llm.input_messages.0.message.content": "x",
+        "output.value": json.dumps({"error": {"message": "Slow down.", "code": "rate_limit_exceeded"}}),
+    }
+    (call,) = read({**SPAN, "attributes": attributes, "status_code": "ERROR"})
+    assert isinstance(call, Call) and call.status == 429
+    attributes["output.value"] = "an answer"
+    (call,) = read({**SPAN, "attributes": attributes, "status_code": "ERROR"})
+    assert isinstance(call, Call) and call.status == 500
+
+
 def test_the_history_of_an_agents_run_is_a_conversation() -> None:
     history = [
         {"role": "user", "content": "x", "gen_ai.message.index": 0},
