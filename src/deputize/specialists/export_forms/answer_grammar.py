@@ -8,24 +8,32 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from deputize.core.contracts import DEFER
 from deputize.core.records import Answer
 from deputize.specialists.answer_schema import AnswerBuilder, AnswerSchema, Slot
 
 
-def grammar_of(schema: AnswerSchema) -> str:
-    """A grammar whose sentences are the answers of a schema as a decoder writes them."""
+def grammar_of(schema: AnswerSchema, slot_ids: Callable[[str], Sequence[int]]) -> str:
+    """A grammar whose sentences are the answers of a schema, token by token as a decoder writes them.
+
+    Choices are spelled in tokens: a decoder was trained to prefer the right choice to the others, not to other ways to cut a choice into tokens.
+
+    Args:
+        schema: of the answers.
+        slot_ids: the tokens of a slot's text, with the line break that ends it as the last one.
+    """
+    end = _tokens(slot_ids("")[-1:])
     if schema.action_field is None:
-        return f"root ::= {_lines(schema.slots)}\n{_VALUE}"
+        return f"root ::= {_lines(schema.slots, slot_ids, end)}\n{_VALUE}"
     ways = []
     for choice in schema.action_field.choices:
         slots: Sequence[Slot] = ()
         if choice != DEFER:
             given = schema.actions.get(choice, [])
             slots = [s for tool in given for s in tool.slots] if schema.kind == "tool_call" else schema.slots
-        ways.append(f"{_line(_quoted(choice))} {_lines(slots)}".strip())
+        ways.append(f"{_tokens(slot_ids(choice))} {_lines(slots, slot_ids, end)}".strip())
     return f"root ::= {' | '.join(ways)}\n{_VALUE}"
 
 
@@ -33,23 +41,18 @@ def grammar_of(schema: AnswerSchema) -> str:
 _VALUE = "value ::= [^\\r\\n]*\n"
 
 
-def _lines(slots: Sequence[Slot]) -> str:
-    return " ".join(_slot(slot) for slot in slots if slot.constant is None)
+def _lines(slots: Sequence[Slot], slot_ids: Callable[[str], Sequence[int]], end: str) -> str:
+    written = [slot for slot in slots if slot.constant is None]
+    return " ".join(
+        f"({' | '.join(_tokens(slot_ids(choice)) for choice in slot.choices)})"
+        if slot.role == "decision"
+        else f"value {end}"
+        for slot in written
+    )
 
 
-def _slot(slot: Slot) -> str:
-    if slot.role != "decision":
-        return 'value "\\n"'
-    return _line(f"({' | '.join(map(_quoted, slot.choices))})")
-
-
-def _line(inner: str) -> str:
-    return f'" " {inner} "\\n"'
-
-
-def _quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\r", "\\r")
-    return f'"{escaped}"'
+def _tokens(ids: Sequence[int]) -> str:
+    return " ".join(f"<[{id}]>" for id in ids)
 
 
 def answer_of_text(schema: AnswerSchema, written: str) -> Answer | None:

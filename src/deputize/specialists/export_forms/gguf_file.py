@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from deputize.specialists.decoder import slot_ids
 from deputize.specialists.export_forms.answer_grammar import grammar_of
 from deputize.specialists.export_forms.base import LoadedExport
 from deputize.specialists.export_forms.llama_cpp_engine import LlamaCppEngine
@@ -38,12 +40,12 @@ class GgufForm:
         require_gguf()
 
     def write(self, stored: StoredSpecialist, folder: Path, precision: str) -> str:
-        write_gguf(merged_model(stored), folder / GGUF_FILE, name=stored.card.task.name, precision=precision)
-        (folder / GRAMMAR_FILE).write_text(grammar_of(stored.settings.schema), "utf-8")
+        model = merged_model(stored)
+        write_gguf(model, folder / GGUF_FILE, name=stored.card.task.name, precision=precision)
+        (folder / GRAMMAR_FILE).write_text(_grammar(stored, model), "utf-8")
         return (
             f"`{GGUF_FILE}` ({precision}) is loaded by llama.cpp: "
-            f"`llama-server -m {GGUF_FILE} --grammar-file {GRAMMAR_FILE} --temp 0`. With the grammar every answer keeps the "
-            "schema. The chat template in the file puts one message of a user into the texts it was trained with, so it is "
+            f"`llama-server -m {GGUF_FILE} --grammar-file {GRAMMAR_FILE} --temp 0`. The grammar names tokens, which llama.cpp reads since the end of 2025; without it answers are not those of the specialist. The chat template in the file puts one message of a user into the texts it was trained with, so it is "
             "asked with the pruned prompt as that message and no system prompt."
         )
 
@@ -59,7 +61,7 @@ class GgufForm:
         words = LanguageModel(base_folder(stored), "cpu", "fp32")
         most = most_tokens(settings.max_slot_tokens)
         engine = LlamaCppEngine(folder / GGUF_FILE, context=settings.max_tokens + most)
-        grammar = grammar_of(settings.schema)
+        grammar = _grammar(stored, words)
 
         def write(text: str) -> str:
             (prompt,) = words.prompt_ids([text], settings.max_tokens)
@@ -73,6 +75,10 @@ class GgufForm:
 
 
 GGUF = GgufForm()
+
+
+def _grammar(stored: StoredSpecialist, model: LanguageModel) -> str:
+    return grammar_of(stored.settings.schema, partial(slot_ids, model))
 
 
 def most_tokens(max_slot_tokens: int) -> int:

@@ -40,7 +40,8 @@ class OllamaForm:
         (folder / MODELFILE).write_text(text, "utf-8")
         return (
             f"`ollama create NAME -f {MODELFILE}`, then `ollama run NAME` or Ollama's API with the pruned prompt. No grammar "
-            "keeps the answers in their schema here: whoever reads one has to check it."
+            "keeps the answers in their schema here, and a specialist is trained to prefer the right choice to the other choices, not to everything "
+            "else that could be written: see the comparison before using it."
         )
 
     def load(self, stored: StoredSpecialist, folder: Path) -> LoadedExport:

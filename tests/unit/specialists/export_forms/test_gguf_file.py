@@ -45,9 +45,11 @@ def test_llama_cpp_writes_what_the_model_writes_and_keeps_the_schema(
     (tmp_path / "out").mkdir()
     GGUF.write(stored, tmp_path / "out", "f32")
     loaded = GGUF.load(stored, tmp_path / "out")
-    # random weights prefer single signs to the tokens of a choice, so the answers differ, but each is one of the schema
+    own = predictor_around(stored, merged_model(stored), "", stored.folder)
+    mine, its = (p.predict(tiny_specialist.texts()) for p in (own, loaded.predictor))
     assert not loaded.has_confidence
-    assert all(p.answer is not None for p in loaded.predictor.predict(tiny_specialist.texts()))
+    # to a rounding of the scores, which random weights hardly tell apart
+    assert sum(a.answer == b.answer for a, b in zip(mine, its, strict=True)) >= 11
     model = merged_model(stored)
     (ids,) = model.prompt_ids(tiny_specialist.texts(1), 200)
     out = model.lm.generate(torch.tensor([ids]), max_new_tokens=12, do_sample=False, pad_token_id=model.pad)
