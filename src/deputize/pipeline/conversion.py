@@ -204,7 +204,8 @@ def do(run: Run, stage: Stage) -> None:
     if run.has(stage.step):
         return
     run.begin_step()
-    begin_stage(run.progress, stage.step, STAGES.index(stage) + 1, len(STAGES), run.remaining_s())
+    number = len(STAGES) - len(steps_from(stage.step)) + 1
+    begin_stage(run.progress, stage.step, number, len(STAGES), run.remaining_s())
     try:
         stage.run(run, run.artifact(stage.step, stage.artifact))
     finally:

@@ -84,8 +84,10 @@ def select(run: Run, out: Artifact[Selected]) -> None:
 def missing_encoder(config: Convert, models: Path) -> str:
     """The sentence about a text encoder that has not been fetched and what goes without it; "" where nothing is missing."""
     from deputize.specialists.catalogue import is_fetched
+    from deputize.stages.finetune.methods.registry import AUTO, AUTO_METHODS
 
-    if "frozen" not in config.methods or is_fetched(config.encoder, models):
+    methods = {*config.methods, *(AUTO_METHODS if AUTO in config.methods else ())}
+    if "frozen" not in methods or is_fetched(config.encoder, models):
         return ""
     return (
         f"The text encoder {config.encoder} is not here, so the method frozen reads the larger language model instead, which is "

@@ -17,5 +17,5 @@ def test_arguments_choices_and_defaults_are_spelled_out() -> None:
     section = lines[lines.index("## `deputize dataset export [RUN]`") :]
     assert any(line.startswith("- `--format jsonl|openai|parquet|hf` ") for line in section[:12])
     assert any(line.startswith("- `--out DIR` ") for line in section[:12])
-    assert "- `--port INTEGER RANGE` (default 8790)" in lines
+    assert "- `--port INTEGER RANGE` Port; 0: any free one. (default 8790)" in lines
     assert not any(line.startswith(("- `--home", "- `--json")) for line in lines)
