@@ -15,6 +15,7 @@ from deputize.gateway.trace_context import TraceContext
 from deputize.router.policy import Override
 
 _MAX_NAME = 256
+_END_USERS = frozenset({"user", "safety_identifier"})
 RECORDING = Recording()
 """Everything is kept."""
 
@@ -140,6 +141,18 @@ def end_user_of(fields: Mapping[str, Any]) -> str:
     metadata = fields.get("metadata")
     named = metadata.get("user_id") if isinstance(metadata, dict) else None
     return named if isinstance(named, str) else ""
+
+
+def without_end_user(params: dict[str, Any]) -> dict[str, Any]:
+    """The parameters of a request as they are recorded: without the end user's id, of which the pseudonym is kept."""
+    metadata = params.get("metadata")
+    named = isinstance(metadata, dict) and "user_id" in metadata
+    if not named and _END_USERS.isdisjoint(params):
+        return params
+    kept = {name: value for name, value in params.items() if name not in _END_USERS}
+    if named:
+        kept["metadata"] = {name: value for name, value in params["metadata"].items() if name != "user_id"}
+    return kept
 
 
 def _name(headers: Mapping[str, str], header: str) -> str:

@@ -20,7 +20,7 @@ from deputize.core.recording_policy import recorded_part
 from deputize.core.records import Call, Decision, Usage
 from deputize.gateway.auth import Authenticator, Caller
 from deputize.gateway.call_telemetry import CallTelemetry
-from deputize.gateway.context import Context
+from deputize.gateway.context import Context, without_end_user
 from deputize.gateway.conversations import OWN_PREFIX, Conversations
 from deputize.gateway.forwarding import forward_answer_headers, forward_request_headers
 from deputize.gateway.live_masking import LiveMasker, MaskedRequest
@@ -344,7 +344,9 @@ class _Record:
             episode=context.episode,
             group=context.episode,
             model=request.model,
-            params={k: v for k, v in request.fields.items() if k not in ("model", *_PROMPTS)},
+            params=without_end_user(
+                {k: v for k, v in request.fields.items() if k not in ("model", *_PROMPTS)}
+            ),
             audience=context.audience,
             origin=context.origin,
             tenant=context.tenant,

@@ -16,7 +16,7 @@ from deputize.core.recording_policy import recorded_part
 from deputize.core.records import Call, Decision, Usage
 from deputize.gateway.auth import Authenticator, Caller
 from deputize.gateway.call_telemetry import CallTelemetry
-from deputize.gateway.context import Context
+from deputize.gateway.context import Context, without_end_user
 from deputize.gateway.forwarding import forward_answer_headers, forward_request_headers
 from deputize.gateway.live_masking import LiveMasker
 from deputize.gateway.protocols import CallRecorder
@@ -177,7 +177,7 @@ class Passthrough:
             episode=context.episode,
             group=context.episode,
             model=str(fields.get("model") or ""),
-            params={k: v for k, v in fields.items() if k not in ("input", "model")},
+            params=without_end_user({k: v for k, v in fields.items() if k not in ("input", "model")}),
             audience="code",
             origin=context.origin,
             tenant=context.tenant,

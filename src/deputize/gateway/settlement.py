@@ -15,6 +15,7 @@ from deputize.core.recording_policy import recorded_part
 from deputize.core.records import Call, ChallengerAnswer, Decision, Message, Prediction, Route, Usage
 from deputize.gateway.auth import Authenticator
 from deputize.gateway.call_telemetry import CallTelemetry, of_route
+from deputize.gateway.context import without_end_user
 from deputize.gateway.conversations import Conversations, keep_conversation
 from deputize.gateway.exchange import CutBy, Exchange, ExchangeResult, RoutingResult
 from deputize.gateway.metrics import Metrics
@@ -130,7 +131,7 @@ class Settlement:
             tools=chat.get("tools") or None,
             response_format=_dict(chat.get("response_format")),
             tool_choice=chat.get("tool_choice"),
-            params=exchange.dialect.params(exchange.fields),
+            params=without_end_user(exchange.dialect.params(exchange.fields)),
             audience=context.audience,
             origin=context.origin,
             tenant=context.tenant,

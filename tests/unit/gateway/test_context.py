@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from deputize.core.errors import BadInput
-from deputize.gateway.context import CallIds, Context, end_user_of, read_context
+from deputize.gateway.context import CallIds, Context, end_user_of, read_context, without_end_user
 
 
 def test_context() -> None:
@@ -34,6 +34,19 @@ def test_ids_are_fresh() -> None:
     make = CallIds()
     ids = {make() for _ in range(1000)}
     assert len(ids) == 1000 and all(i.startswith("dpz-") and len(i) == 28 for i in ids)
+
+
+@pytest.mark.parametrize(
+    ("params", "kept"),
+    [
+        ({"user": "mia", "safety_identifier": "m-77", "seed": 1}, {"seed": 1}),
+        ({"metadata": {"user_id": "m-78", "job": "a"}}, {"metadata": {"job": "a"}}),
+        ({"metadata": ["user_id"], "stream": True}, {"metadata": ["user_id"], "stream": True}),
+    ],
+)
+def test_of_an_end_users_id_the_pseudonym_alone_is_kept(params: dict[str, Any], kept: dict[str, Any]) -> None:
+    given = repr(params)
+    assert without_end_user(params) == kept and repr(params) == given
 
 
 @pytest.mark.parametrize(
