@@ -124,6 +124,7 @@ def import_(
             progress,
             field_paths=field_paths,
             audience=audience or "unknown",
+            recording=home.recording(),
         )
     n_stored = home.store.count()
     note_files(terminal, done)
@@ -152,6 +153,7 @@ def _document(done: Imported) -> dict[str, Any]:
     return {
         "n_skipped": done.n_skipped,
         "n_no_calls": done.n_no_calls,
+        "n_not_kept": done.n_not_kept,
         "files": [msgspec.to_builtins(f) for f in done.files],
         "skipped": [{"file": s.file, "line": s.line, "reason": s.reason} for s in done.skipped],
         "hidden": done.hidden,
@@ -184,6 +186,10 @@ def note_files(terminal: Terminal, done: Imported) -> None:
             terminal.note(f"  and {len(file.reasons) - _SHOWN_REASONS} further reasons")
     if len(done.files) > len(shown):
         terminal.note(f"and {len(done.files) - len(shown)} further files")
+    if done.n_not_kept:
+        terminal.note(
+            f"not stored: {done.n_not_kept} calls of tenants or sites of which [recording] keeps nothing"
+        )
     if done.hidden:
         names = ", ".join(done.hidden[:3]) + (" ..." if len(done.hidden) > 3 else "")
         terminal.note(f"not read, since their names begin with a dot: {names}")

@@ -43,6 +43,8 @@ class Imported(Record):
     """Records that could not be read."""
     n_no_calls: int = 0
     """Records that are no LLM calls by their nature."""
+    n_not_kept: int = 0
+    """Calls of tenants and sites of which `[recording]` keeps nothing."""
     skipped: list[Skip] = msgspec.field(default_factory=list)
     """The first 100 records that could not be read; n_skipped counts all."""
     files: list[ImportedFile] = msgspec.field(default_factory=list)

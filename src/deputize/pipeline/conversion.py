@@ -159,7 +159,9 @@ def _import(
     from deputize.stages.collect.import_logs import import_paths
 
     began = time.monotonic()
-    imported = import_paths(home.store, home.keyring, paths, log_format, agent, progress)
+    imported = import_paths(
+        home.store, home.keyring, paths, log_format, agent, progress, recording=home.recording()
+    )
     return imported, time.monotonic() - began
 
 

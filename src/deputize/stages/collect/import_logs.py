@@ -15,6 +15,7 @@ from deputize.core.artifacts import Skip
 from deputize.core.errors import BadInput
 from deputize.core.import_summary import Imported, ImportedFile, SkipReason
 from deputize.core.progress import Progress, silent
+from deputize.core.recording_policy import Recording, recorded_part
 from deputize.core.records import Audience, Call
 from deputize.stages.collect.containers.log_files import LogFile, check_readable, find_log_files
 from deputize.stages.collect.containers.log_objects import MAX_VALUE_BYTES, read_objects
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from deputize.store.base import Store
     from deputize.store.keys.keyring import KeyRing
 
+EVERYTHING = Recording()
 BATCH_CALLS = 256
 BATCH_BYTES = 8 * 2**20
 KEPT_SKIPS = 100
@@ -84,6 +86,7 @@ def import_paths(
     *,
     field_paths: Mapping[str, str] | None = None,
     audience: Audience = "unknown",
+    recording: Recording = EVERYTHING,
 ) -> Imported:
     """Appends the calls of every log to the store; importing the same log again adds nothing.
 
@@ -98,6 +101,7 @@ def import_paths(
         progress: told how many calls have been read.
         field_paths: fields of a call -> where the user's own format has them; replaces the importers.
         audience: of calls that declare none.
+        recording: what is kept of calls, by their tenant and site.
 
     Raises:
         BadInput: a path cannot be read, or there is not one call in all of them.
@@ -115,12 +119,15 @@ def import_paths(
         if isinstance(item.item, Call):
             call = item.item
             is_silent = call.audience == "unknown" and audience != "unknown"
-            appender.add(structs.replace(call, audience=audience) if is_silent else call)
+            call = structs.replace(call, audience=audience) if is_silent else call
+            level = recording.level(tenant=call.tenant, agent=call.agent, site=call.site)
+            appender.add(recorded_part(call, level))
     appender.flush()
     progress("importing", appender.n_read, appender.n_read)
-    if appender.n_read == 0:
+    if appender.n_read + appender.n_not_kept == 0:
         raise BadInput(summary.nothing_read(found.files))
-    return summary.result(appender.n_read, appender.n_new, found.hidden)
+    done = summary.result(appender.n_read, appender.n_new, found.hidden)
+    return structs.replace(done, n_not_kept=appender.n_not_kept)
 
 
 class ImportPreview(NamedTuple):
@@ -180,9 +187,13 @@ class _Appender:
         self._store, self._progress = store, progress
         self._batch: list[Call] = []
         self._bytes = 0
-        self.n_read = self.n_new = 0
+        self.n_read = self.n_new = self.n_not_kept = 0
 
-    def add(self, call: Call) -> None:
+    def add(self, call: Call | None) -> None:
+        """Takes a call; None for one of which nothing is kept."""
+        if call is None:
+            self.n_not_kept += 1
+            return
         self.n_read += 1
         self._batch.append(call)
         self._bytes += sum(len(c) for m in call.messages if isinstance(c := m.get("content"), str))

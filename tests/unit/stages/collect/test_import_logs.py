@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from deputize.core.artifacts import Skip
 from deputize.core.errors import BadInput, UsageError
+from deputize.core.recording_policy import Recording
 from deputize.core.records import Call
 from deputize.stages.collect.import_logs import import_paths, read_calls
 
@@ -177,3 +178,15 @@ def test_any_line_is_a_call_or_a_skip(rows: list[Any], tmp_path_factory: pytest.
     path.write_bytes(b"\n".join(lines))
     for item in read_calls(path):
         assert isinstance(item, Call | Skip)
+
+
+def test_an_import_keeps_to_the_policy_of_recording(tmp_path: Path) -> None:
+    rows = [{"id": n, "messages": ASK, "response": SAY, "agent": n} for n in ("all", "some", "none")]
+    store = ListStore()
+    policy = Recording(sites={"some": "metadata", "none": "off"})
+    done = import_paths(store, Keys(), [log(tmp_path / "a.jsonl", *rows)], recording=policy)  # type: ignore[arg-type]
+    kept = {c.agent: c for c in store.kept.values()}
+    assert (done.n_calls, done.n_not_kept, sorted(kept)) == (2, 1, ["all", "some"])
+    assert kept["all"].messages == ASK and kept["some"].recorded == "metadata" and not kept["some"].messages
+    nothing = import_paths(ListStore(), Keys(), [tmp_path / "a.jsonl"], recording=Recording(default="off"))  # type: ignore[arg-type]
+    assert (nothing.n_calls, nothing.n_not_kept) == (0, 3)
