@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from deputize.core.errors import BadInput, StoreError
 
@@ -195,15 +195,24 @@ def _lock_file(path: Path) -> Iterator[int]:
         os.close(descriptor)
 
 
-def read_toml(path: Path) -> dict[str, object]:
+def read_toml(path: Path) -> dict[str, Any]:
     """A TOML file as a dict, {} where there is none.
 
     Raises:
         BadInput: the file cannot be read or is not TOML.
     """
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        data = path.read_bytes()
     except FileNotFoundError:
         return {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except OSError as error:
+        raise BadInput(f"{path} cannot be used as configuration: {error}") from error
+    return parse_toml(path, data)
+
+
+def parse_toml(path: Path, data: bytes) -> dict[str, Any]:
+    """The dict in the bytes of a TOML file; {} for none. Raises BadInput where they are not TOML."""
+    try:
+        return tomllib.loads(data.decode("utf-8"))
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise BadInput(f"{path} cannot be used as configuration: {error}") from error

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ValidationError
 from deputize.core.config import Privacy, RouteSettings, StoreSettings, sentence
 from deputize.core.errors import BadInput, StoreError, Tampered, UsageError
 from deputize.core.recording_policy import Recording
-from deputize.files import locked_at_once, private_files, read_toml
+from deputize.files import locked_at_once, parse_toml, private_files, read_toml
 from deputize.locations import models_path
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ class Home:
         keyring: KeyRing | None = None,
         environ: Mapping[str, str] | None = None,
         clock: Callable[[], float] = time.time,
+        falls_back: bool = False,
     ) -> None:
         """
         Args:
@@ -60,9 +61,11 @@ class Home:
             keyring: its keys where they are open already; by default they are opened, or made, when first used.
             environ: where a key provider finds its settings, os.environ by default.
             clock: Unix seconds.
+            falls_back: where nobody has accepted the settings as they stand now, those in force are read; for a process that
+                takes the place of one that has them.
         """
         self.path = path
-        self._environ, self._clock = environ, clock
+        self._environ, self._clock, self._falls_back = environ, clock, falls_back
         if keyring is not None:
             self.keyring = keyring
 
@@ -250,9 +253,24 @@ class Home:
             BadInput: the file cannot be read or is not TOML.
             Tampered: the home has had API keys, and nobody has accepted the file as it is.
         """
+        return self._toml(0).get(name, {})
+
+    def own_prices(self) -> dict[str, Any]:
+        """prices.toml; {} where there is none. Raises as `table`."""
+        return self._toml(1)
+
+    def _toml(self, n: int) -> dict[str, Any]:
+        """One of the files of settings, by its number in accepted_config.FILES."""
+        path = (self.config_path, self.path / "prices.toml")[n]
         if (self.keys_path / "ring.json").exists():
-            self.accepted_config.check()
-        return read_toml(self.config_path).get(name, {})
+            # what was checked is what is read: the file may change in between
+            return parse_toml(path, self.accepted_config.read(falls_back=self._falls_back)[n])
+        if (self.path / "audit.log").exists() or (self.keys_path / "api_keys.json").exists():
+            raise Tampered(
+                f"{self.keys_path / 'ring.json'} is gone, so it cannot be told which settings are in force. Put it back from a "
+                "backup."
+            )
+        return read_toml(path)
 
     def _settings(self, name: str, kind: type[S]) -> S:
         try:

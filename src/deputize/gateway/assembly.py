@@ -94,7 +94,7 @@ class RunningGateway:
             StoreError, Tampered: the home cannot be used.
             UsageError: an upstream's key is missing.
         """
-        settings, home = self._settings, Home(self._home)
+        settings, home = self._settings, Home(self._home, falls_back=True)
         self._store = home.store
         self._recorder = self._started_recorder(home)
         self._conversations = SealedConversations(home.conversations())
@@ -105,7 +105,7 @@ class RunningGateway:
             self._specialists = make_engine(settings.engine, home.path, home.models_path)
         self._pool_started = False
         self._life = home.route_settings()
-        self._prices = load_prices(self._home)
+        self._prices = load_prices(self._home, home.own_prices())
         self._monitor = self._route_monitor(home)
         await self._routes.start(self._on_routes)
         self._masker = make_masker(home.path, home.privacy())

@@ -61,7 +61,7 @@ def _run_worker(
     import uvloop
 
     set_up_log(settings)
-    journal_writer = JournalWriter.start(Home(home).writer_target)
+    journal_writer = JournalWriter.start(Home(home, falls_back=True).writer_target)
     # no other thread must keep the loop from the interpreter for the default 5 ms
     sys.setswitchinterval(_SWITCH_S)
     gateway = RunningGateway(

@@ -148,14 +148,19 @@ class Prices:
         ]
 
 
-def load_prices(home: Path | None = None) -> Prices:
+def load_prices(home: Path | None = None, own: dict[str, Any] | None = None) -> Prices:
     """The price list, with HOME/prices.toml read on top where there is one.
+
+    Args:
+        home: the home folder.
+        own: its prices.toml where that has been read already.
 
     Raises:
         BadInput: HOME/prices.toml does not have the format of the list.
     """
     table = tomllib.loads(resources.files("deputize.scoring").joinpath("prices.toml").read_text("utf-8"))
-    own = read_toml(home / "prices.toml") if home else {}
+    if own is None:
+        own = read_toml(home / "prices.toml") if home else {}
     try:
         for name, block in own.items():
             if not isinstance(block, dict):

@@ -10,6 +10,7 @@ takes effect at once.
 from __future__ import annotations
 
 import hashlib
+import logging
 import tomllib
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -24,6 +25,8 @@ from deputize.store.keys.keyring import KeyRing
 
 FILES = ("config.toml", "prices.toml")
 """The first one names the entries of the audit log."""
+_log = logging.getLogger("deputize.home")
+
 _COPY = "config.accepted"
 _COPY_AAD = b"accepted configuration"
 _MOST_NAMED = 12
@@ -72,10 +75,37 @@ class AcceptedConfig:
             StoreError: they or the audit log cannot be read.
         """
         contents = _contents(self._home)
+        self._check(contents)
+        return _digest(contents)
+
+    def read(self, *, falls_back: bool = False) -> list[bytes]:
+        """The bytes of each of FILES, where they are in force; b"" for one that is not there.
+
+        Args:
+            falls_back: where it is not, the version that is; for a process that takes the place of another one.
+
+        Raises:
+            Tampered, StoreError: as `check`; also where the version in force is not known any more.
+        """
+        contents = _contents(self._home)
+        try:
+            self._check(contents)
+        except Tampered as error:
+            entry = self._entry()
+            kept = self._remembered()
+            if not falls_back or not any(kept) or self._audit.doubt(entry):
+                raise
+            _log.warning("%s Until then the settings in force are used.", error)
+            return kept
+        return contents
+
+    def _check(self, contents: list[bytes]) -> None:
         digest = _digest(contents)
         if self._is_known and digest == self._known:
-            return digest
+            return
         entry = self._entry()
+        if self._api_keys.required and (doubt := self._audit.doubt(entry)):
+            raise self._doubtful(digest, doubt)
         if entry is None:  # the first look: these are what the home begins with
             self._remember(contents)
         elif entry.detail.get("sha256", "") != digest:
@@ -85,7 +115,6 @@ class AcceptedConfig:
             self._note("config.change", entry, digest, changed)
             self._remember(contents)
         self._known, self._is_known = digest, True
-        return digest
 
     def begin(self) -> None:
         """Puts the present settings in force where none have been yet: before the first API key is made.
@@ -147,6 +176,15 @@ class AcceptedConfig:
         return Tampered(
             f"{self._home / FILES[0]} is not the one in force since {since} (changed: {_listed(changed)}). This home has "
             "API keys, so a change takes effect when a person accepts it: deputize config accept"
+        )
+
+    def _doubtful(self, digest: str, doubt: str) -> Tampered:
+        if self._refused != digest:
+            self._refused = digest
+            self._audit.append("denied", subject=FILES[0], detail={"why": f"the audit log: {doubt}"})
+        return Tampered(
+            f"It cannot be told whether {self._home / FILES[0]} is the one in force, for the audit log is not whole ({doubt}). See "
+            "deputize audit verify; then, where the settings are right: deputize config accept"
         )
 
     def _remember(self, contents: list[bytes]) -> None:

@@ -105,6 +105,7 @@ class ApiKeys:
         self._secret = keyring.derive("api-keys")
         self._audit = AuditLog(home, keyring, clock=clock)
         self._generations = Generations(self._audit)
+        self._log_is_whole = False
         self._seen: tuple[int, int, int] | None = None
         self._looked_at_stamp: tuple[int, int, int] | None = None
         self._looked_at = float("-inf")
@@ -300,7 +301,7 @@ class ApiKeys:
                 return
             data = self._path.read_bytes()
         except FileNotFoundError:
-            if self._generations.known(FILE):
+            if self._generations.known(FILE) or not self._is_log_whole():
                 raise self._tampered("is gone") from None
             self._file, self._keys, self._seen = _KeyFile(), {}, None
             return
@@ -309,6 +310,11 @@ class ApiKeys:
         self._file = self._checked(data)
         self._keys = {key.id: key for key in self._file.keys}
         self._seen = seen
+
+    def _is_log_whole(self) -> bool:
+        """True where it is certain that there has never been a key; once that is known it is not asked again."""
+        self._log_is_whole = self._log_is_whole or not self._audit.doubt(None)
+        return self._log_is_whole
 
     def _checked(self, data: bytes) -> _KeyFile:
         try:

@@ -228,6 +228,43 @@ class AuditLog:
             raise StoreError(f"The audit log {self._log} cannot be read: {reason(error)}.") from error
         return size, None
 
+    def doubt(self, since: AuditEntry | None) -> str:
+        """A reason why entries that came after one may be missing; "" where there is none.
+
+        `verify` looks at the whole chain; this is for whoever rests on the newest entry about something.
+
+        Args:
+            since: a genuine entry of the log; None: there is none of the kind.
+
+        Raises:
+            StoreError: the log cannot be read.
+        """
+        # the head first: others may write meanwhile, and are then beyond it
+        head, has_head = _read_head(self._head, self._key.public_key()), self._head.exists()
+        last: AuditEntry | None = None
+        try:
+            with self._log.open("rb") as file:
+                for line in _lines_from_end(file, 0, file.seek(0, os.SEEK_END)):
+                    entry = _entry(line)
+                    if entry is None and last is None:
+                        continue  # half a line: it is being written
+                    if entry is None or entry.action == HEAD_MISSING:
+                        return "its head was removed, or a line of it was changed"
+                    if last is None and (head.n > entry.n if head is not None else entry.n > 1):
+                        return "its end was cut off" if head is not None else "its head is gone"
+                    if last is not None and (entry.n, entry.hash) != (last.n - 1, last.prev):
+                        return "a part of it is missing"
+                    last = entry
+                    if since is not None and entry.hash == since.hash:
+                        return ""
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise StoreError(f"The audit log {self._log} cannot be read: {reason(error)}.") from error
+        if last is None:
+            return "it is gone" if has_head or _has_history(self._log.parent) else ""
+        return "" if last.prev == START else "its beginning is missing"
+
     def _is_genuine(self, entry: AuditEntry) -> bool:
         return _hash(entry) == entry.hash and _signed(entry.hash, entry.signature, self._key.public_key())
 
@@ -297,6 +334,11 @@ def verify(home: Path, public_key: bytes, *, known_head: Head | None = None) -> 
 def _has_store(home: Path) -> bool:
     """A home with a store has a log: opening the store writes the first entry before it makes its files (store.*)."""
     return any(home.glob("store.*"))
+
+
+def _has_history(home: Path) -> bool:
+    """True for a home of which the log must say something: the first API key is an entry too."""
+    return _has_store(home) or (home / "keys" / "api_keys.json").exists()
 
 
 def _hash(entry: AuditEntry) -> str:

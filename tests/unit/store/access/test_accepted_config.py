@@ -116,3 +116,58 @@ def test_settings_that_nobody_accepted_do_not_stand_in_the_way_of_the_store(tmp_
         assert opened.store.count() == 0
     with Home(home) as opened, pytest.raises(Tampered):
         opened.privacy()
+
+
+GONE = {
+    "the log": ("audit.log",),
+    "log and head": ("audit.log", "audit.head"),
+    "log, head and copy": ("audit.log", "audit.head", "config.accepted"),
+    "log, head and API keys": ("audit.log", "audit.head", "keys/api_keys.json"),
+    "the head": ("audit.head",),
+    "the ring": ("keys/ring.json",),
+}
+
+
+@pytest.mark.parametrize("gone", GONE.values(), ids=GONE)
+def test_settings_cannot_be_slipped_in_by_removing_what_knows_better(
+    tmp_path: Path, gone: tuple[str, ...]
+) -> None:
+    home = shared_home(tmp_path)
+    Home(home).open_store().close()
+    (home / "config.toml").write_text(NEW)
+    for name in gone:
+        (home / name).unlink()
+    for _ in range(2):
+        with pytest.raises(Tampered):
+            settings(home)
+    if "keys/ring.json" not in gone:
+        assert Home(home).api_keys.required
+
+
+def test_the_end_of_the_log_cannot_be_cut_off_to_bring_older_settings_back(tmp_path: Path) -> None:
+    home = shared_home(tmp_path)
+    log = (home / "audit.log").read_bytes()
+    (home / "config.toml").write_text(NEW)
+    Home(home).accepted_config.accept()
+    (home / "config.toml").write_text(OLD)
+    (home / "audit.log").write_bytes(log)
+    for _ in range(2):  # the second time the log has an entry about the first
+        with pytest.raises(Tampered, match="not whole"):
+            settings(home)
+    (home / "config.toml").write_text(NEW)
+    Home(home).accepted_config.accept()
+    assert settings(home) == ("evil.example",)
+
+
+def test_who_takes_the_place_of_a_process_goes_on_with_the_settings_in_force(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    home = shared_home(tmp_path)
+    (home / "prices.toml").write_text("")
+    (home / "config.toml").write_text(NEW)
+    successor = Home(home, falls_back=True)
+    assert successor.table("gateway") == {"allowed_hosts": ["a.example"]} and successor.own_prices() == {}
+    assert "settings in force are used" in caplog.text
+    (home / "config.accepted").unlink()
+    with pytest.raises(Tampered):
+        Home(home, falls_back=True).table("gateway")
