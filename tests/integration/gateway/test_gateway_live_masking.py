@@ -118,3 +118,25 @@ async def test_a_request_that_cannot_be_masked_is_not_sent(
     monkeypatch.setattr(live_masking, "mask_fields", lambda *_, **__: 1 / 0)
     text, _ = await ask(masking + CHAT, {"messages": MESSAGES}, status=503)
     assert "could not be masked" in text and not upstream.seen
+
+
+@pytest.mark.slow
+async def test_the_detectors_of_a_home_mask_in_a_process_of_their_own(
+    home: Path, upstream: LoopbackUpstream
+) -> None:
+    home.mkdir()
+    (home / "config.toml").write_text('[privacy]\nlive = "mask"\nsensitive = ["Projekt Nordlicht"]\n')
+    upstream.script = echo
+    text = (
+        "My name is Anna Kowalska, my mail is anna.kowalska@example.com, my card is 4111 1111 1111 1111.\n"
+        "Meine IBAN ist DE89 3704 0044 0532 0130 00, es geht um Projekt Nordlicht.\n"
+        "我叫王小明，电话是13800138000。"
+    )
+    async with running_gateway(home, settings=settings_for(home, upstream.base_url)) as base_url:
+        for stream in (False, True):
+            said, headers = await ask(
+                base_url + CHAT, {"messages": [{"role": "user", "content": text}], "stream": stream}
+            )
+            assert int(headers["x-deputize-masked"]) >= 6 and "PERSON_" not in said
+    personal = ("Kowalska", "anna.", "4111", "DE89", "0532", "Nordlicht", "王小明", "13800138000")
+    assert not [value for seen in upstream.seen for value in personal if value in seen.body.decode()]

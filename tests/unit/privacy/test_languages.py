@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+from importlib import resources
+from pathlib import Path
+
 import pytest
 
-from deputize.privacy.languages import MEASURED, OTHER_LATIN, language_of, name_of
+from deputize.privacy.languages import MEASURED, MEASURED_SETS, NAMES, OTHER_LATIN, language_of, name_of
 
 LINES = {
     "en": "Please cancel the order that I made for my sister, it is not what we wanted.",
@@ -66,3 +70,24 @@ def test_one_word_again_and_again_is_one_word() -> None:
 
 def test_the_measured_languages_are_known() -> None:
     assert all(name_of(one) != one for one in MEASURED)
+
+
+def test_what_is_measured_was_measured_of_the_detectors_that_ship_and_stands_in_the_results() -> None:
+    weights = resources.files("deputize.privacy.tagger.default").joinpath("weights.npz").read_bytes()
+    assert MEASURED_SETS["default_tagger"]["tagger_sha256"] == hashlib.sha256(weights).hexdigest()
+    results = (Path(__file__).parents[3] / "docs" / "results.md").read_text("utf-8")
+    text = results.partition("## Privacy: the default tagger on real text")[2]
+    rows = [
+        [cell.strip(" *") for cell in line.split("|")[1:-1]] for line in text.splitlines() if line[:1] == "|"
+    ]
+    languages = rows[0][1:]
+    for name, labels in [
+        ("without_tagger", ("persons masked without it, %", "precision without it, %")),
+        ("default_tagger", ("with it", "with it")),
+    ]:
+        found = MEASURED_SETS[name]["languages"]
+        assert list(found) == languages and set(languages) <= NAMES.keys()
+        at = [row[1:] for row in rows if row[0] in labels][:2]
+        assert [str(found[one]["persons_masked"]) for one in languages] == at[0]
+        assert [str(found[one]["persons_precision"]) for one in languages] == at[1]
+    assert set(languages) == MEASURED

@@ -16,6 +16,7 @@ from string import ascii_lowercase
 MIN_NUMBER_DIGITS = 7
 """A JSON number of fewer digits becomes a text: so short a number would be found again in places where it means something else."""
 _USED_NUMBER = re.compile(r"_(\d{1,9})[a-z]", re.IGNORECASE | re.ASCII)
+_PARTS = re.compile(r"(.*_)(\d+[a-z])(.*)", re.ASCII)
 _NOT_A_NAME = re.compile(r"[^A-Z0-9_]+")
 _DIGITS = "0123456789"
 _EMAIL = "EMAIL_ADDRESS"
@@ -127,12 +128,8 @@ class _Matcher:
 
     def __init__(self, values: dict[str, str]) -> None:
         self._values = values
-        patterns = [
-            rf"(?<!\d){p}(?!\d)" if p.isdigit() else re.escape(p)
-            for p in sorted(values, key=lambda p: (-len(p), p))
-        ]
         # ASCII: no other letter of Unicode is a form of one in a placeholder
-        self._pattern = re.compile("|".join(patterns) or r"(?!)", re.IGNORECASE | re.ASCII)
+        self._pattern = re.compile(_pattern_of(values), re.IGNORECASE | re.ASCII)
         self._starts = {p[:n] for p in values if not p.isdigit() for n in range(1, len(p))}
         self._most_digits = max((len(p) for p in values if p.isdigit()), default=0)
         self._longest = max(map(len, self._starts), default=0)
@@ -166,6 +163,22 @@ class _Matcher:
             if over is None:
                 return held
             first = over
+
+
+def _pattern_of(placeholders: Iterable[str]) -> str:
+    """A pattern of all placeholders. What they begin with is tried once at each place, not once for each of them."""
+    ends: dict[tuple[str, str], list[str]] = {}
+    for one in placeholders:
+        parts = _PARTS.fullmatch(one)
+        start, number, end = parts.groups() if parts is not None else ("", one, "")
+        ends.setdefault((start, end), []).append(number)
+    patterns = [
+        f"{re.escape(start)}(?:{'|'.join(numbers)}){re.escape(end)}"
+        if start
+        else rf"(?<!\d)(?:{'|'.join(numbers)})(?!\d)"
+        for (start, end), numbers in sorted(ends.items(), key=lambda item: (-len(item[0][0]), item[0]))
+    ]
+    return "|".join(patterns) or r"(?!)"
 
 
 class PieceRestorer:
