@@ -254,6 +254,8 @@ class AuditLog:
                         return "its end was cut off" if head is not None else "its head is gone"
                     if last is not None and (entry.n, entry.hash) != (last.n - 1, last.prev):
                         return "a part of it is missing"
+                    if _hash(entry) != entry.hash or (head is not None and not self._is_known(entry, head)):
+                        return "an entry of it is not as it was written"
                     last = entry
                     if since is not None and entry.hash == since.hash:
                         return ""
@@ -264,6 +266,12 @@ class AuditLog:
         if last is None:
             return "it is gone" if has_head or _has_history(self._log.parent) else ""
         return "" if last.prev == START else "its beginning is missing"
+
+    def _is_known(self, entry: AuditEntry, head: Head) -> bool:
+        """True for an entry up to the head, which the chain holds, and for a genuine one beyond it."""
+        if entry.n > head.n:
+            return self._is_genuine(entry)
+        return entry.n < head.n or entry.hash == head.hash
 
     def _is_genuine(self, entry: AuditEntry) -> bool:
         return _hash(entry) == entry.hash and _signed(entry.hash, entry.signature, self._key.public_key())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from deputize.core.errors import Tampered
@@ -157,6 +158,19 @@ def test_the_end_of_the_log_cannot_be_cut_off_to_bring_older_settings_back(tmp_p
     (home / "config.toml").write_text(NEW)
     Home(home).accepted_config.accept()
     assert settings(home) == ("evil.example",)
+
+
+def test_a_made_up_entry_does_not_hide_that_the_end_was_cut_off(tmp_path: Path) -> None:
+    home = shared_home(tmp_path)
+    lines = (home / "audit.log").read_bytes().splitlines(keepends=True)
+    (home / "config.toml").write_text(NEW)
+    Home(home).accepted_config.accept()
+    (home / "config.toml").write_text(OLD)
+    last = msgspec.json.decode(lines[-1], type=AuditEntry)
+    made_up = msgspec.structs.replace(last, n=last.n + 1, prev=last.hash, action="x", hash="0" * 64)
+    (home / "audit.log").write_bytes(b"".join([*lines, msgspec.json.encode(made_up) + b"\n"]))
+    with pytest.raises(Tampered, match="not whole"):
+        settings(home)
 
 
 def test_who_takes_the_place_of_a_process_goes_on_with_the_settings_in_force(
