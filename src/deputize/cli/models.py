@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+import msgspec
+from pydantic import ValidationError
 
 from deputize.cli.terminal import Terminal, pass_terminal
-from deputize.locations import models_path
+from deputize.core.config import Convert
+from deputize.core.errors import BadInput
+from deputize.locations import home_path, models_path
+from deputize.specialists.licences import licence_of, refusal_of_licence
+
+if TYPE_CHECKING:
+    from deputize.specialists.catalogue import Model
+    from deputize.specialists.hardware import Hardware
+    from deputize.specialists.model_memory import Fit
+
+Row = TypeVar("Row")
 
 
 @click.group()
@@ -18,49 +33,208 @@ def models() -> None:
 @models.command("list")
 @pass_terminal
 def list_models(terminal: Terminal, /) -> None:
-    """Every model of the catalogue: size, licence, memory, and whether it is here."""
-    from deputize.specialists import catalogue
+    """What this machine can train and serve, of all models of the catalogue, and with how much memory."""
+    from deputize.specialists import catalogue, model_memory
     from deputize.specialists.hardware import hardware
 
-    terminal.say(hardware().sentence)
-    folder = models_path()
-    rows = [(m, catalogue.is_fetched(m.name, folder)) for m in catalogue.catalogue(folder).values()]
-    document = [
-        {
-            "name": m.name,
-            "params_m": m.params_m,
-            "context": m.context,
-            "licence": m.licence,
-            "role": m.role,
-            "memory_gb": {p: m.memory_gb(p) for p in ("fp32", "bf16", "int4")},
-            "benchmarks": m.benchmarks,
-            "source": m.source,
-            "checked": m.checked,
-            "in_paper": m.paper,
-            "fetched": here,
-            "note": m.note,
-        }
-        for m, here in rows
+    machine, folder = hardware(), models_path()
+    rows = [
+        (model, model_memory.fit(model, machine), catalogue.is_fetched(model.name, folder))
+        for model in catalogue.catalogue(folder, own_rows(terminal)).values()
     ]
     terminal.result(
-        document,
-        lambda: terminal.table(
-            ("model", "M params", "context", "licence", "GB bf16", "in the paper", "here", "not checked"),
-            [
-                (
-                    m.name,
-                    f"{m.params_m:g}",
-                    m.context,
-                    m.licence,
-                    f"{m.memory_gb('bf16'):.2f}",
-                    "yes" if m.paper else "",
-                    "yes" if here else "",
-                    ", ".join(catalogue.unchecked(m)),
-                )
-                for m, here in rows
-            ],
-        ),
+        {
+            "machine": machine,
+            "budget_gb": round(model_memory.budget_gb(machine), 2),
+            "models": [document_of(*row) for row in rows],
+        },
+        lambda: _list_for_people(terminal, machine, rows),
     )
+
+
+def _list_for_people(terminal: Terminal, machine: Hardware, rows: list[tuple[Model, Fit, bool]]) -> None:
+    from deputize.specialists.model_memory import SHARE, budget_gb
+
+    budget = budget_gb(machine)
+    terminal.say(_folded(f"This machine: {machine.sentence}."))
+    terminal.say(
+        _folded(
+            f"Models may take {budget:.1f} GB here ({SHARE:.0%} of the memory). The GB below are estimates."
+        )
+    )
+    accepted = accepted_conditions(terminal)
+    open_to, barred = _split(rows, lambda row: not refusal_of_licence(licences_of(row[0]), accepted))
+    trained, others = _split(open_to, lambda row: bool(row[1].train))
+    served, too_large = _split(others, lambda row: bool(row[1].serve))
+    for title, group in (
+        ("Can be trained and served here:", trained),
+        ("Can be served here, but not trained:", served),
+    ):
+        if group:
+            terminal.say(f"\n{title}")
+            terminal.table(
+                ("model", "M params", "train GB", "serve GB", "licence"),
+                [_cells(*row) for row in sorted(group, key=lambda row: row[0].params_m)],
+            )
+    for title, group in (
+        ("Too large for this machine", too_large),
+        ("With licences that your settings do not accept, or without public weights", barred),
+    ):
+        if group:
+            terminal.say(_folded(f"{title}: {', '.join(model.name for model, *_ in group)}."))
+    terminal.say("* is here. All about one: deputize models show NAME; get it: models fetch NAME.")
+
+
+def _cells(model: Model, can: Fit, is_here: bool) -> tuple[str | None, ...]:
+    """A row of the table. The precision stands beside GB where it is not bf16; "free": the licence asks for its notice only."""
+    is_free = all(set(licence_of(name).conditions) <= {"notice"} for name in licences_of(model))
+    return (
+        f"{model.name}{' *' if is_here else ''}",
+        f"{model.params_m:.0f}",
+        f"{can.train_gb:.1f}{'' if can.train == 'bf16' else ' ' + can.train}" if can.train else None,
+        f"{can.serve_gb:.1f}{'' if can.serve == 'bf16' else ' ' + can.serve}" if can.serve else None,
+        "free" if is_free else "terms",
+    )
+
+
+def _split(rows: list[Row], test: Callable[[Row], bool]) -> tuple[list[Row], list[Row]]:
+    """(those that pass, the others)."""
+    return [row for row in rows if test(row)], [row for row in rows if not test(row)]
+
+
+def _folded(text: str) -> str:
+    return "\n".join(textwrap.wrap(text, 80))
+
+
+def own_rows(terminal: Terminal) -> list[Path]:
+    """The file of the home with the user's own rows, which need not exist."""
+    from deputize.specialists.catalogue import OWN_ROWS
+
+    return [home_path(terminal.given_home) / OWN_ROWS]
+
+
+def accepted_conditions(terminal: Terminal) -> tuple[str, ...]:
+    """Conditions of licences that the settings of the home accept; the defaults where there is no home."""
+    if not (home_path(terminal.given_home) / "config.toml").is_file():
+        return Convert().licence_conditions
+    try:
+        return Convert.model_validate(terminal.home.table("convert")).licence_conditions
+    except ValidationError as error:
+        raise BadInput(f"The table [convert] of config.toml is wrong: {error}") from error
+
+
+def licences_of(model: Model) -> list[str]:
+    """All licences that bind who uses a model."""
+    return [model.licence, *model.also_licences]
+
+
+def document_of(model: Model, can: Fit, is_here: bool) -> dict[str, Any]:
+    """All that is known of a model, for programs."""
+    from deputize.specialists import model_memory
+
+    return {
+        **{name: msgspec.to_builtins(value) for name, value in msgspec.structs.asdict(model).items()},
+        "benchmarks": model.benchmarks,
+        "unchecked": model.unchecked,
+        "conditions": sorted({c for name in licences_of(model) for c in licence_of(name).conditions}),
+        "memory_gb": {
+            p: round(model_memory.weights_gb(model, p), 3) for p in ("fp32", *model_memory.PRECISIONS)
+        },
+        "kv_cache_mb_per_1k": _or_none(model_memory.kv_cache_gb(model), 1e3),
+        "here": msgspec.structs.asdict(can),
+        "in_paper": model.paper,
+        "fetched": is_here,
+    }
+
+
+def _or_none(value: float | None, factor: float) -> float | None:
+    return None if value is None else round(value * factor, 2)
+
+
+@models.command()
+@click.argument("name")
+@pass_terminal
+def show(terminal: Terminal, /, name: str) -> None:
+    """All that is known of one model, with the pages, and whether it fits this machine and your settings."""
+    from deputize.specialists import catalogue, model_memory
+    from deputize.specialists.hardware import hardware
+
+    folder, machine = models_path(), hardware()
+    model = catalogue.find(name, folder, own_rows(terminal))
+    can, is_here = model_memory.fit(model, machine), catalogue.is_fetched(model.name, folder)
+    terminal.result(
+        {**document_of(model, can, is_here), "machine": machine},
+        lambda: terminal.say("\n".join(_about(model, can, is_here, accepted_conditions(terminal)))),
+    )
+
+
+def _about(model: Model, can: Fit, is_here: bool, accepted: tuple[str, ...]) -> Iterator[str]:
+    """Lines about one model, for people."""
+    from deputize.specialists import model_memory
+    from deputize.specialists.catalogue import BENCHMARKS
+
+    marked = {
+        name: f"{value}{' (not checked)' if name in model.unchecked else ''}"
+        for name, value in model.columns.items()
+    }
+    yield f"{model.name} ({'here' if is_here else 'not here'}; {'a language model' if model.role == 'lm' else model.role})"
+    yield from (f"  {name.replace('_', ' ')}: {value}" for name, value in marked.items())
+    for name in licences_of(model):
+        found = licence_of(name)
+        yield from textwrap.wrap(
+            f"licence {found.name}: {found.sentence} ({', '.join(found.conditions)}) {found.url}",
+            80,
+            initial_indent="  ",
+            subsequent_indent="    ",
+        )
+    weights = ", ".join(
+        f"{p} {model_memory.weights_gb(model, p):.2f}" for p in ("fp32", *model_memory.PRECISIONS)
+    )
+    yield f"  weights, GB: {weights}"
+    cache = model_memory.kv_cache_gb(model)
+    yield f"  KV cache, MB for 1,000 tokens: {'not known' if cache is None else f'{cache * 1e3:.1f}'}"
+    for figures in model.figures:
+        found_figures = ", ".join(
+            f"{k} {v:g} ({BENCHMARKS.get(k, 'other')})" for k, v in figures.percent.items()
+        )
+        yield from textwrap.wrap(
+            f"figures, percent: {found_figures}; {figures.page}, read {figures.read}",
+            80,
+            initial_indent="  ",
+            subsequent_indent="    ",
+            break_long_words=False,
+        )
+    for check in model.checked:
+        how = " (a word-for-word copy of it)" if check.copy else ""
+        yield from textwrap.wrap(
+            f"checked against {check.page}{how}, read {check.read}: {', '.join(check.fields)}",
+            80,
+            initial_indent="  ",
+            subsequent_indent="    ",
+            break_long_words=False,
+        )
+    yield from textwrap.wrap(
+        f"weights from: {_origin(model)}", 80, initial_indent="  ", subsequent_indent="    "
+    )
+    if model.note:
+        yield from textwrap.wrap(f"note: {model.note}", 80, initial_indent="  ", subsequent_indent="    ")
+    yield from textwrap.wrap(
+        f"here: {_verdict(model, can, accepted)}", 80, initial_indent="  ", subsequent_indent="    "
+    )
+
+
+def _origin(model: Model) -> str:
+    parts = [f"{model.hub}{'@' + model.commit if model.commit else ' of a model hub'}"] if model.hub else []
+    parts += [f"the package {model.wheel.package}=={model.wheel.version}"] if model.wheel else []
+    return " or ".join(parts) or "nowhere that we know"
+
+
+def _verdict(model: Model, can: Fit, accepted: tuple[str, ...]) -> str:
+    barred = refusal_of_licence(licences_of(model), accepted)
+    parts = [f"can be trained ({can.train}, about {can.train_gb:.1f} GB)"] if can.train else []
+    parts += [f"can be served ({can.serve}, about {can.serve_gb:.1f} GB)"] if can.serve else []
+    parts += [text for text in (can.why, barred) if text]
+    return "; ".join(dict.fromkeys(parts))
 
 
 @models.command()
@@ -72,7 +246,7 @@ def fetch(terminal: Terminal, /, name: str, again: bool) -> None:
     from deputize.specialists import model_download
 
     with terminal.progress() as progress:
-        folder = model_download.fetch(name, models_path(), progress, again=again)
+        folder = model_download.fetch(name, models_path(), progress, again=again, also=own_rows(terminal))
     terminal.result({"name": name, "path": str(folder)}, lambda: terminal.say(f"{name} is in {folder}"))
 
 

@@ -64,6 +64,7 @@ RIGHTS: dict[str, Right | None] = {
     "dataset export": Right.READ_CURATED,
     "watch": Right.RUN_STAGES,
     "models list": None,
+    "models show": None,
     "models fetch": None,
     "models add": None,
     "privacy scan": None,

@@ -17,6 +17,12 @@ class Convert(BaseModel):
 
     models: tuple[str, ...] = ("SmolLM2-135M-Instruct",)
     """Base models that may be tuned, by their names in the catalogue (`deputize models list`)."""
+    licence_conditions: tuple[str, ...] = ("notice", "use-policy", "naming", "user-limit", "unknown")
+    """Conditions of models' licences that you accept (`deputize models show NAME` says what a licence asks). Others there are:
+    revenue-limit (companies above a yearly revenue need a licence), non-commercial."""
+    tool_formats: tuple[str, ...] = ()
+    """Forms of tool calls, as `deputize models show` names them, of which a model must know one to be tuned for a task that calls tools.
+    Empty: any model, since the answers of a specialist are held to its schema anyway."""
     encoder: str = "all-MiniLM-L6-v2"
     """Text encoder whose states the method "frozen" reads where it has been fetched; else it reads the base model's."""
     methods: tuple[str, ...] = ("auto",)

@@ -62,6 +62,7 @@ def _tasks_before(run: Run) -> Discovered | None:
 def select(run: Run, out: Artifact[Selected]) -> None:
     """Base models and training methods for each task."""
     from deputize.pipeline.ledger_file import LedgerFile
+    from deputize.specialists.catalogue import OWN_ROWS
     from deputize.stages.finetune.methods.registry import find_methods
     from deputize.stages.select.run import run as select_models
     from deputize.stages.select.task_feasibility import EarlierTests
@@ -77,6 +78,7 @@ def select(run: Run, out: Artifact[Selected]) -> None:
             models_dir=run.home.models_path,
             progress=run.progress,
             tests=EarlierTests(LedgerFile(run.home).read(), run.state.run_id),
+            own_rows=[run.home.path / OWN_ROWS],
         )
     )
 

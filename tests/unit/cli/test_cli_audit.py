@@ -71,6 +71,7 @@ NOTHING_TO_NOTE = {
     "route list",
     "dataset card",
     "models list",
+    "models show",
     "models fetch",
     "models add",
     "privacy scan",

@@ -9,7 +9,19 @@ import pytest
 
 from deputize.cli.main import run
 
-SHOWN = {"name", "params_m", "context", "licence", "memory_gb", "source", "checked", "in_paper", "fetched"}
+SHOWN = {
+    "name",
+    "params_m",
+    "context",
+    "licence",
+    "memory_gb",
+    "source",
+    "checked",
+    "unchecked",
+    "here",
+    "conditions",
+    "fetched",
+}
 
 
 @pytest.fixture(autouse=True)
@@ -20,7 +32,9 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_every_model_is_listed_and_none_is_here(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--json", "models", "list"]) == 0
-    rows = json.loads(capsys.readouterr().out)
+    document = json.loads(capsys.readouterr().out)
+    rows = document["models"]
+    assert document["machine"]["n_cores"] >= 1 and document["budget_gb"] > 0
     assert "SmolLM2-135M-Instruct" in {row["name"] for row in rows}
     assert all(row.keys() >= SHOWN and not row["fetched"] for row in rows)
 
@@ -32,7 +46,7 @@ def test_an_added_model_is_listed_as_here(
     assert run(["--json", "models", "add", "mine", str(folder / name), "--licence", "MIT"]) == 0
     assert json.loads(capsys.readouterr().out) == {"name": "mine", "path": str(models / "mine")}
     assert run(["--json", "models", "list"]) == 0
-    (mine,) = (row for row in json.loads(capsys.readouterr().out) if row["name"] == "mine")
+    (mine,) = (row for row in json.loads(capsys.readouterr().out)["models"] if row["name"] == "mine")
     assert mine["fetched"] and mine["licence"] == "MIT"
 
 
@@ -40,3 +54,39 @@ def test_a_folder_without_weights_and_a_name_that_is_none(tmp_path: Path) -> Non
     (tmp_path / "empty").mkdir()
     assert run(["models", "add", "mine", str(tmp_path / "empty")]) == 3
     assert run(["models", "fetch", "no-such-model"]) == 3
+
+
+def test_the_list_says_first_what_this_machine_can_do_and_fits_80_columns(
+    models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["models", "list", "--home", str(tmp_path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("This machine: ") and max(map(len, lines)) <= 80
+    text = " ".join(lines)
+    assert "licences that your settings do not accept" in text
+    assert (
+        text.index("Can be trained and served here:")
+        < text.index("SmolLM2-135M-Instruct")
+        < text.index("xLAM-2-8B")
+    )
+
+
+def test_all_about_one_model_with_pages_and_the_reason_why_not(
+    models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["models", "show", "xlam-2-8b", "--home", str(tmp_path)]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "tokenizer: llama3 (not checked)" in text and "checked against https://" in text
+    assert "conditions that the settings do not accept: non-commercial" in text
+    (tmp_path / "config.toml").write_text(
+        '[convert]\nlicence_conditions = ["notice", "non-commercial", "use-policy", "naming", "user-limit"]\n'
+    )
+    (tmp_path / "models.toml").write_text('["xLAM-2-8B"]\ncontext = 99\n')
+    assert run(["--json", "models", "show", "xlam-2-8b", "--home", str(tmp_path)]) == 0
+    about = json.loads(capsys.readouterr().out)
+    assert about["context"] == 99 and "context" in about["unchecked"] and "machine" in about
+    assert run(["models", "show", "xlam-2-8b", "--home", str(tmp_path)]) == 0
+    assert "do not accept" not in capsys.readouterr().out
+    (tmp_path / "models.toml").write_text("[x]\nparams_m = 'a'\n")
+    assert run(["models", "list", "--home", str(tmp_path)]) == 3
+    assert "models.toml, line 2" in capsys.readouterr().err

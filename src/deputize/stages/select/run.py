@@ -20,15 +20,14 @@ from deputize.core.config import Convert
 from deputize.core.contracts import DEFER, answer_of, text_of
 from deputize.core.errors import BadInput
 from deputize.core.progress import Progress, note
+from deputize.core.progress import Progress
 from deputize.core.prompt import prune
 from deputize.core.records import Answer, Example, Task
 from deputize.specialists import catalogue, hardware
-from deputize.stages.select import probe
+from deputize.stages.select import candidates, probe
 from deputize.stages.select.reply_comparability import not_comparable
 from deputize.stages.select.task_feasibility import EarlierTests, days_of, feasibility_of, not_certifiable
 
-LICENCES = frozenset({"apache-2.0", "mit", "gemma", "llama3.2", "nvidia-open-model", "unknown"})
-"""Licences that allow a tuned copy to serve commercially ("unknown": added by the user's own hand)."""
 MIN_TRAIN = 24
 """Answers in train below which nothing is tuned."""
 MAX_REPLY_CHARS = 600
@@ -41,8 +40,6 @@ ALONE_SHARE = 0.03
 """The part where one model is usable, so that its score is for the report and chooses nothing."""
 BASE_PROMPT = "base prompt"
 """The untuned model on the agent's own prompt."""
-_OVERHEAD_GB = 2.0
-"""Activations, optimiser and the program itself while a LoRA is trained."""
 
 
 class PlannedMethod(Protocol):
@@ -70,6 +67,7 @@ def run(
     clock: Callable[[], float] = time.monotonic,
     memory_gb: float | None = None,
     tests: EarlierTests = EarlierTests(),  # noqa: B008 - immutable
+    own_rows: Sequence[Path] = (),
 ) -> Selected:
     """Says which tasks can be certified, filters models by licence and memory, probes each task, plans its methods.
 
@@ -89,7 +87,7 @@ def run(
         MissingExtra: the chosen model is not fetched.
     """
     memory = _usable_gb() if memory_gb is None else memory_gb
-    asked, usable = _usable(config.models, memory, models_dir)
+    asked, usable = candidates.usable(config, memory, models_dir, own_rows)
     left_s, days = _probe_s(len(usable), config.minutes), days_of(curated.examples)
     tuning = {method.name for method in methods if method.tunes_base_model}
     done = Selected(candidates={}, plan={}, base_model="")
@@ -115,9 +113,15 @@ def run(
             if row.method == BASE_PROMPT:
                 scores[row.model] += _scored(row, task.n_calls)
         left_s -= clock() - began
-        done.candidates[task.id] = rows + others(config.models, memory, models_dir)
+        n_tokens = candidates.prompt_tokens(task, [*train, *validation])
+        done.candidates[task.id] = rows + candidates.others(
+            task, config, memory, models_dir, n_tokens, own_rows
+        )
     progress("looking at tasks", len(discovered.tasks), len(discovered.tasks))
-    best = max(usable, key=lambda c: (_mean(scores[c.model]), -catalogue.find(c.model, models_dir).params_m))
+    best = max(
+        usable,
+        key=lambda c: (_mean(scores[c.model]), -catalogue.find(c.model, models_dir, own_rows).params_m),
+    )
     return msgspec.structs.replace(done, base_model=best.model)
 
 
@@ -162,49 +166,6 @@ def _why_not(
     given = [answer for answer in answers if answer is not None]
     why = refusal(task, n_calls, given, config.min_calls) or not_comparable(task, [e.response for e in train])
     return why or ("" if feasible.possible or config.explore else not_certifiable(feasible))
-
-
-def _usable(
-    names: Sequence[str], memory_gb: float, models_dir: Path
-) -> tuple[list[Candidate], list[Candidate]]:
-    """(models asked for, those of them that may and can run here). Raises as `run`."""
-    asked = [considered(catalogue.find(name, models_dir), memory_gb) for name in names]
-    usable = [c for c in asked if c.fits and not c.note]
-    if not usable:
-        raise BadInput(
-            "None of the models asked for can be used: " + "; ".join(f"{c.model}: {c.note}" for c in asked)
-        )
-    for candidate in usable:
-        catalogue.model_path(candidate.model, models_dir)
-    return asked, usable
-
-
-def considered(model: catalogue.Model, memory_gb: float) -> Candidate:
-    """A catalogue entry against licence and memory; `note` says why it is out."""
-    need = model.memory_gb("bf16") + _OVERHEAD_GB
-    fits = need <= 0.8 * memory_gb
-    note = ""
-    if model.role != "lm":
-        note = "not a language model"
-    elif model.licence not in LICENCES:
-        note = f"its licence ({model.licence}) is not on the list of allowed ones"
-    elif not fits:
-        note = f"tuning it takes about {need:.1f} GB, and {0.8 * memory_gb:.1f} GB may be used here"
-    return Candidate(model=model.name, fits=fits, licence=model.licence, note=note)
-
-
-def others(asked: tuple[str, ...], memory_gb: float, models_dir: Path, most: int = 5) -> list[Candidate]:
-    """Models of the catalogue that were not asked for but may and can run here, the strongest first.
-
-    Strength is instruction following where it is published, else the number of parameters.
-    """
-    known = [m for m in catalogue.catalogue(models_dir).values() if m.name not in asked and m.role == "lm"]
-    able = [(m, c) for m in known if not (c := considered(m, memory_gb)).note]
-    able.sort(key=lambda pair: (-pair[0].benchmarks.get("ifeval", 0.0), -pair[0].params_m))
-    return [
-        Candidate(model=m.name, fits=True, licence=m.licence, note="not asked for; could run here")
-        for m, _ in able[:most]
-    ]
 
 
 def refusal(task: Task, n_calls: int, answers: list[Answer], min_calls: int) -> str:
