@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from deputize.core.contracts import action_of, agree, answer_of, commonest_answer, parse_json_object, text_of
+from deputize.core.deadline import Deadline
 from deputize.core.prompt import calls_text, prune
 from deputize.core.records import Answer, Contract, Example, Message, Task
 from deputize.core.subjects import Subjects
@@ -28,6 +29,9 @@ T = TypeVar("T")
 
 MAX_PROMPT_TOKENS = 768
 MAX_NEW_TOKENS = 72
+FIRST_FIT, LATE_FIT = 150, 40
+"""Examples of the first fit under a deadline, and of the only one once it has passed."""
+NO_LIMIT = Deadline.after(None)
 _CALL = re.compile(r"(\[\s*\{.*\}\s*\]|\{.*\})", re.DOTALL)
 
 
@@ -70,15 +74,41 @@ def linear(
     min_origins: int = 1,
     variant: LinearSettings | None = None,
     most: int = 2000,
+    deadline: Deadline = NO_LIMIT,
 ) -> tuple[ProbeResult, LinearSettings | None] | None:
     """The linear method, fitted on at most `most` of train, and the variant of it; None where it does not fit the schema.
 
     Measured is the whole answer, so what it does not write counts as wrong. As fine-tuning does, it learns nothing that fewer than
-    `min_origins` data subjects have.
+    `min_origins` data subjects have. With a deadline it is fitted on FIRST_FIT examples, and then once on as many as there is
+    time for by what that took.
     """
-    train = _spread(train, most)  # not the first ones: a log may be sorted by answer
     if not train or not validation:
         return None
+    n = min(most, len(train))
+    if deadline.is_limited:
+        n = min(n, LATE_FIT if deadline.passed else FIRST_FIT)
+    more: dict[str, Any] = {"min_origins": min_origins, "variant": variant}
+    began = deadline.clock()
+    sample = _spread(train, n)
+    found = _linear(sample, validation, schema, contract, **more)
+    took_s = max(deadline.clock() - began, 1e-3)
+    if deadline.is_limited and found is not None:
+        # a fit grows somewhat faster than its examples
+        room = min(most, len(train), int(len(sample) * (deadline.left_s() / took_s) ** 0.8))
+        if room >= 2 * len(sample):
+            return _linear(_spread(train, room), validation, schema, contract, **more)
+    return found
+
+
+def _linear(
+    train: Sequence[Pair],
+    validation: Sequence[Pair],
+    schema: AnswerSchema,
+    contract: Contract,
+    *,
+    min_origins: int,
+    variant: LinearSettings | None,
+) -> tuple[ProbeResult, LinearSettings | None] | None:
     texts, answers, groups, names = zip(*train, strict=True)
     predictor = fit_linear_predictor(
         schema, texts, answers, groups=groups, variant=variant, subjects=Subjects(names, min_origins)
@@ -95,7 +125,12 @@ def linear(
 
 
 def closed_field_probe(
-    train: Sequence[Pair], validation: Sequence[Pair], contract: Contract, *, min_origins: int = 1
+    train: Sequence[Pair],
+    validation: Sequence[Pair],
+    contract: Contract,
+    *,
+    min_origins: int = 1,
+    deadline: Deadline = NO_LIMIT,
 ) -> ProbeResult | None:
     """The linear model on what is chosen out of a closed set in answers that hold more: the action, the label fields.
 
@@ -117,7 +152,7 @@ def closed_field_probe(
     else:
         return None
     schema = schema_of(part, chosen[0], min_origins)
-    found = linear(chosen[0], chosen[1], schema, part, min_origins=min_origins)
+    found = linear(chosen[0], chosen[1], schema, part, min_origins=min_origins, deadline=deadline)
     return found[0] if found is not None else None
 
 
@@ -142,6 +177,7 @@ def linear_over(
     min_origins: int = 1,
     n_parts: int = 4,
     most: int = 1200,
+    deadline: Deadline = NO_LIMIT,
 ) -> float:
     """Accuracy of the linear method over train and validation, each part answered by a model of the others.
 
@@ -153,7 +189,8 @@ def linear_over(
     for part in range(n_parts):
         held = [pair for pair in every if order[pair.group] == part]
         rest = [pair for pair in every if order[pair.group] != part]
-        found = linear(rest, held, schema, contract, min_origins=min_origins, variant=variant)
+        until = deadline.part(1 / (n_parts - part))
+        found = linear(rest, held, schema, contract, min_origins=min_origins, variant=variant, deadline=until)
         if found is not None:
             right += found[0].accuracy * found[0].n
     return right / max(1, len(every))

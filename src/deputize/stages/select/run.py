@@ -7,7 +7,8 @@ References:
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import Protocol
@@ -20,11 +21,13 @@ from deputize.core.config import Convert
 from deputize.core.contracts import DEFER, answer_of, text_of
 from deputize.core.errors import BadInput
 from deputize.core.progress import Progress, note
+from deputize.core.deadline import Deadline
 from deputize.core.progress import Progress
 from deputize.core.prompt import prune
 from deputize.core.records import Answer, Example, Task
 from deputize.specialists import catalogue, hardware
 from deputize.stages.select import candidates, probe
+from deputize.stages.select.race import successive_halving
 from deputize.stages.select.reply_comparability import not_comparable
 from deputize.stages.select.task_feasibility import EarlierTests, days_of, feasibility_of, not_certifiable
 
@@ -34,10 +37,16 @@ MAX_REPLY_CHARS = 600
 """Median length above which a free text is not trained on: agreement with another wording says nothing."""
 MIN_VALIDATION = 20
 """Validation calls below which the linear method is cross-validated over training as well."""
-PROBE_S, PROBE_SHARE = 90.0, 0.08
-"""Most seconds, and part of the time budget, for untuned models; what one task leaves falls to the next."""
+PROBE_SHARE = 0.1
+"""Part of the time budget for all probes of selection together; what one task leaves falls to the next."""
+LINEAR_PART = 0.6
+"""Of a task's part, for the fits of the linear method."""
+PROBE_S, UNTUNED_SHARE = 90.0, 0.06
+"""Most seconds, and part of the time budget, for untuned models; within PROBE_SHARE."""
 ALONE_SHARE = 0.03
 """The part where one model is usable, so that its score is for the report and chooses nothing."""
+RACE_SHARE = 0.1
+"""Part of the time budget for a race of several models, where one is held."""
 BASE_PROMPT = "base prompt"
 """The untuned model on the agent's own prompt."""
 
@@ -56,6 +65,39 @@ class PlannedMethod(Protocol):
         ...
 
 
+class Tuner(Protocol):
+    """Tunes a model for a task for a short while."""
+
+    def __call__(self, model: str, task: Task, n_examples: int, seconds: float) -> float | None:
+        """Accuracy on validation after tuning on so many examples; None where there was no time."""
+        ...
+
+
+@dataclass(frozen=True)
+class _Calls:
+    """The calls of a task that selection may look at, and all of them for counting."""
+
+    mine: list[Example]
+    train: list[Example]
+    validation: list[Example]
+    answers: list[Answer | None]
+    """Of train."""
+
+
+@dataclass
+class _Models:
+    """The models asked for, and what was found out about them so far."""
+
+    asked: list[Candidate]
+    usable: list[Candidate]
+    models_dir: Path
+    own_rows: Sequence[Path]
+    left_s: float
+    """Seconds for untuned models, all further tasks together."""
+    scores: dict[str, list[tuple[float, int]]] = field(default_factory=dict)
+    """Model -> (accuracy on the agent's own prompt, calls of the task)."""
+
+
 def run(
     curated: Curated,
     discovered: Discovered,
@@ -68,8 +110,12 @@ def run(
     memory_gb: float | None = None,
     tests: EarlierTests = EarlierTests(),  # noqa: B008 - immutable
     own_rows: Sequence[Path] = (),
+    tuner: Tuner | None = None,
 ) -> Selected:
     """Says which tasks can be certified, filters models by licence and memory, probes each task, plans its methods.
+
+    All probes together have PROBE_SHARE of the time: each task gets its part of what is left, and nothing is begun that by what
+    was measured so far would not fit. A race of several models has RACE_SHARE besides.
 
     Args:
         curated: examples; the texts of train and validation only are read, of the others their groups are counted.
@@ -81,17 +127,19 @@ def run(
         clock: monotonic seconds.
         memory_gb: of the machine; measured where None.
         tests: those of earlier runs on the same groups, which have spent a part of delta.
+        own_rows: files with the user's own rows of the catalogue.
+        tuner: for the race between several models; None: the untuned models decide.
 
     Raises:
         BadInput: a model is unknown, or none of those asked for may and can run here.
         MissingExtra: the chosen model is not fetched.
     """
+    budget = Deadline.after(PROBE_SHARE * config.minutes * 60, clock)
     memory = _usable_gb() if memory_gb is None else memory_gb
     asked, usable = candidates.usable(config, memory, models_dir, own_rows)
-    left_s, days = _probe_s(len(usable), config.minutes), days_of(curated.examples)
-    tuning = {method.name for method in methods if method.tunes_base_model}
+    models = _Models(asked, usable, models_dir, own_rows, _probe_s(len(usable), config.minutes))
+    by_task, days = _by_task(curated, discovered), days_of(curated.examples)
     done = Selected(candidates={}, plan={}, base_model="")
-    scores: dict[str, list[tuple[float, int]]] = {c.model: [] for c in usable}
     for at, task in enumerate(discovered.tasks):
         progress(f"looking at {task.name}", at, len(discovered.tasks))
         mine = [e for e in curated.examples if discovered.assignment.get(e.call_id) == task.id]
@@ -103,26 +151,99 @@ def run(
         why = _why_not(task, len(mine), train, answers, config, found)
         tried = methods if found.possible or config.explore else ()
         rows, planned = _baselines(task, train, answers, validation, config, tried)
+        calls = _calls(task, by_task.get(task.id, []))
+        found = done.feasibility[task.id] = feasibility_of(task, calls.mine, config, tests, days)
+        progress(f"{task.name}: {found.sentence}", 0)
+        why = _why_not(task, len(calls.mine), calls.train, calls.answers, config, found)
+        until = budget.part(1 / (len(discovered.tasks) - at))
+        rows, planned = _baselines(
+            task, calls, config, methods if found.possible or config.explore else (), until
+        )
         done.plan[task.id] = [] if why else planned
         done.refused.update({task.id: why} if why else {})
         done.too_few_groups.extend([task.id] * (why == not_certifiable(found)))
-        probed = usable if not why and tuning.intersection(planned) else []
-        began, share_s = clock(), left_s / (len(discovered.tasks) - at)
-        for row in _look_at(asked, probed, task, train, validation, share_s, models_dir, clock):
-            rows.append(row)
-            if row.method == BASE_PROMPT:
-                scores[row.model] += _scored(row, task.n_calls)
-        left_s -= clock() - began
-        n_tokens = candidates.prompt_tokens(task, [*train, *validation])
+        is_tuned = not why and any(m.tunes_base_model and m.name in planned for m in methods)
+        rows += _probe_models(models, task, calls, config, is_tuned, len(discovered.tasks) - at, until)
+        n_tokens = candidates.prompt_tokens(task, [*calls.train, *calls.validation])
         done.candidates[task.id] = rows + candidates.others(
             task, config, memory, models_dir, n_tokens, own_rows
         )
     progress("looking at tasks", len(discovered.tasks), len(discovered.tasks))
-    best = max(
-        usable,
-        key=lambda c: (_mean(scores[c.model]), -catalogue.find(c.model, models_dir, own_rows).params_m),
-    )
-    return msgspec.structs.replace(done, base_model=best.model)
+    return _with_base_model(done, discovered, methods, models, config, by_task, tuner, clock)
+
+
+def _by_task(curated: Curated, discovered: Discovered) -> dict[str, list[Example]]:
+    found: dict[str, list[Example]] = {}
+    for example in curated.examples:
+        task = discovered.assignment.get(example.call_id)
+        if task is not None:
+            found.setdefault(task, []).append(example)
+    return found
+
+
+def _calls(task: Task, mine: list[Example]) -> _Calls:
+    train = [e for e in mine if e.split == "train" and e.trainable]
+    validation = [e for e in mine if e.split == "validation"]
+    return _Calls(mine, train, validation, [answer_of(e.response, task.contract) for e in train])
+
+
+def _with_base_model(
+    done: Selected,
+    discovered: Discovered,
+    methods: Sequence[PlannedMethod],
+    models: _Models,
+    config: Convert,
+    by_task: dict[str, list[Example]],
+    tuner: Tuner | None,
+    clock: Callable[[], float],
+) -> Selected:
+    """The outcome with the model that is tuned, and for each other one that could have been why it lost."""
+    order = _by_probe(models)
+    tuned = [
+        t for t in discovered.tasks if any(m.tunes_base_model and m.name in done.plan[t.id] for m in methods)
+    ]
+    tuned.sort(key=lambda task: -len(by_task.get(task.id, ())))
+    best, why = order[0], {name: _lost_probe(name, order[0], models.scores) for name in order[1:]}
+    if tuner is not None and tuned and len(order) > 1:
+        calls = _calls(tuned[0], by_task[tuned[0].id])
+        race = successive_halving(
+            order,
+            lambda name, n, seconds: tuner(name, tuned[0], n, seconds),
+            Deadline.after(RACE_SHARE * config.minutes * 60, clock),
+            n_train=len(calls.train),
+        )
+        best = race.winner
+        why = {name: f"{said} (task {tuned[0].name})" for name, said in race.why_lost.items()}
+    found = {task: [_told(row, why) for row in rows] for task, rows in done.candidates.items()}
+    chosen = catalogue.find(best, models.models_dir, models.own_rows)
+    plan, told = dict(done.plan), found
+    for task in tuned:
+        n_tokens = candidates.prompt_tokens(task, _calls(task, by_task.get(task.id, [])).train)
+        if said := candidates.unfit(chosen, task, n_tokens, config):
+            dropped = [m.name for m in methods if m.tunes_base_model]
+            plan[task.id] = [name for name in plan[task.id] if name not in dropped]
+            told[task.id] = [*told[task.id], Candidate(model=best, note=f"not tuned for this task: {said}")]
+    return msgspec.structs.replace(done, base_model=best, candidates=told, plan=plan)
+
+
+def _by_probe(models: _Models) -> list[str]:
+    """The usable models, the best on the tasks as they are first; among equals the smallest."""
+    size = {
+        c.model: catalogue.find(c.model, models.models_dir, models.own_rows).params_m for c in models.usable
+    }
+    return sorted(size, key=lambda name: (-_mean(models.scores.get(name, [])), size[name]))
+
+
+def _lost_probe(name: str, best: str, scores: dict[str, list[tuple[float, int]]]) -> str:
+    if not scores.get(name) and not scores.get(best):
+        return f"no task needed a language model, so none was measured; {best} is the smallest"
+    return f"lost to {best}: {_mean(scores.get(name, [])):.1%} of the validation calls right as it is, against {_mean(scores.get(best, [])):.1%}"
+
+
+def _told(row: Candidate, why: dict[str, str]) -> Candidate:
+    if row.model in why and row.method in ("", BASE_PROMPT):
+        return msgspec.structs.replace(row, note="; ".join(filter(None, (row.note, why[row.model]))))
+    return row
 
 
 def _usable_gb() -> float:
@@ -132,26 +253,36 @@ def _usable_gb() -> float:
 
 def _probe_s(n_usable: int, minutes: float) -> float:
     """Seconds for untuned models, all tasks together."""
-    return min(PROBE_S, (PROBE_SHARE if n_usable > 1 else ALONE_SHARE) * minutes * 60)
+    return min(PROBE_S, (UNTUNED_SHARE if n_usable > 1 else ALONE_SHARE) * minutes * 60)
 
 
-def _look_at(
-    asked: Sequence[Candidate],
-    usable: Sequence[Candidate],
-    task: Task,
-    train: list[Example],
-    validation: list[Example],
-    budget_s: float,
-    models_dir: Path,
-    clock: Callable[[], float],
-) -> Iterator[Candidate]:
-    """Rows of the models asked for: those that can be used are probed as they are, in equal parts of the time."""
-    for candidate in asked:
-        if candidate in usable:
-            part_s = budget_s / len(usable)
-            yield from _untuned(candidate, task, train, validation, part_s, models_dir, clock)
+def _probe_models(
+    models: _Models, task: Task, calls: _Calls, config: Convert, is_tuned: bool, n_left: int, until: Deadline
+) -> list[Candidate]:
+    """Rows of the models asked for: where one may be tuned for the task, the usable ones are probed as they are."""
+    began, rows = until.clock(), list[Candidate]()
+    n_tokens = candidates.prompt_tokens(task, [*calls.train, *calls.validation])
+    share_s = min(models.left_s / n_left, until.left_s())
+    for candidate in models.asked:
+        row = catalogue.find(candidate.model, models.models_dir, models.own_rows)
+        if candidate not in models.usable:
+            rows.append(candidate)
+        elif not is_tuned:
+            continue
+        elif said := candidates.unfit(row, task, n_tokens, config):
+            rows.append(msgspec.structs.replace(candidate, note=said))
         else:
-            yield candidate
+            part_s = share_s / len(models.usable)
+            found = _untuned(
+                candidate, task, calls.train, calls.validation, part_s, models.models_dir, until.clock
+            )
+            rows += found
+            scored = [r for r in found if r.method == BASE_PROMPT]
+            models.scores.setdefault(candidate.model, []).extend(
+                s for r in scored for s in _scored(r, task.n_calls)
+            )
+    models.left_s -= until.clock() - began
+    return rows
 
 
 def _why_not(
@@ -192,23 +323,18 @@ def refusal(task: Task, n_calls: int, answers: list[Answer], min_calls: int) -> 
 
 
 def _baselines(
-    task: Task,
-    train: list[Example],
-    answers: list[Answer],
-    validation: list[Example],
-    config: Convert,
-    methods: Sequence[PlannedMethod],
+    task: Task, calls: _Calls, config: Convert, methods: Sequence[PlannedMethod], until: Deadline
 ) -> tuple[list[Candidate], list[str]]:
     """Majority and linear probes, and the methods that make sense, cheapest first; without methods the majority alone."""
     contract, least = task.contract, config.min_origins
     pairs = [
         probe.Pair(prune(e.request, task.recipe), a, e.group, e.subject)
-        for e, a in zip(train, answers, strict=True)
+        for e, a in zip(calls.train, calls.answers, strict=True)
         if a is not None
     ]
     held = [
         probe.Pair(prune(e.request, task.recipe), a, e.group, e.subject)
-        for e in validation
+        for e in calls.validation
         if (a := answer_of(e.response, contract)) is not None
     ]
     rows: list[Candidate] = []
@@ -218,12 +344,18 @@ def _baselines(
     if not methods:
         return rows, []
     schema = probe.schema_of(contract, pairs, least)
-    found = probe.linear(pairs, held or pairs, schema, contract, min_origins=least) if pairs else None
+    fit_until = until.part(LINEAR_PART)
+    found = (
+        probe.linear(pairs, held or pairs, schema, contract, min_origins=least, deadline=fit_until)
+        if pairs
+        else None
+    )
     if found is not None and held:
         rows.append(_row(probe.LINEAR_MODEL, probe.LINEAR, found[0]))
     elif (
         found is None
-        and (part := probe.closed_field_probe(pairs, held, contract, min_origins=least)) is not None
+        and (part := probe.closed_field_probe(pairs, held, contract, min_origins=least, deadline=fit_until))
+        is not None
     ):
         # it cannot write the rest of the answer, so it is not trained; it says what the decision alone is worth
         rows.append(_row(probe.LINEAR_MODEL, f"{probe.LINEAR}, decision alone", part))
@@ -232,10 +364,10 @@ def _baselines(
     alone = 0.0
     is_asked = any(method.name == probe.LINEAR for method in methods)
     if found is not None and is_asked and not config.explore:
-        few = len(held) < MIN_VALIDATION
+        few, over = len(held) < MIN_VALIDATION, until.part(LINEAR_PART)
         alone = (
-            probe.linear_over(pairs, held, schema, contract, found[1], min_origins=least)
-            if few
+            probe.linear_over(pairs, held, schema, contract, found[1], min_origins=least, deadline=over)
+            if few and not over.passed
             else found[0].accuracy
         )
     measured = TaskProbe(epsilon=config.epsilon, linear_fits=found is not None, linear_accuracy=alone)

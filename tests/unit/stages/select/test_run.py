@@ -13,7 +13,9 @@ from deputize.core.config import Convert
 from deputize.core.errors import BadInput, MissingExtra
 from deputize.core.progress import silent
 from deputize.core.records import Contract, PromptRecipe, Task
+from deputize.specialists import model_download
 from deputize.stages.finetune.methods.registry import find_methods
+from deputize.stages.select import probe
 from deputize.stages.select import run as stage
 
 Tiny = tuple[Path, str]
@@ -145,3 +147,77 @@ def test_a_task_that_cannot_be_certified_is_not_trained_unless_it_is_to_be_explo
     assert explored.feasibility == found.feasibility and not found.feasibility["label"].possible
     enough = select(tiny, "label", explore=False, epsilon=0.34)
     assert enough.plan["label"] and enough.feasibility["label"].possible
+
+
+def test_all_probes_together_keep_their_share_of_the_time(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, fits = [0.0], list[int]()
+
+    def slow(train: list[probe.Pair], validation: list[probe.Pair], *args: object, **more: object) -> object:
+        now[0] += 0.02 * len(train)
+        fits.append(len(train))
+        return probe.ProbeResult(0.5, len(validation)), None
+
+    monkeypatch.setattr(probe, "_linear", slow)
+    monkeypatch.setattr(stage, "_untuned", lambda *args: now.__setitem__(0, now[0] + args[4]) or [])
+    curated, discovered = tiny_tasks.make(("label", "closed", "action"), 600)
+    config = Convert(models=(tiny[1],), minutes=1.0, explore=True)
+    methods = find_methods(config.methods)
+
+    def seconds(minutes: float) -> float:
+        began = now[0]
+        stage.run(
+            curated,
+            discovered,
+            config.model_copy(update={"minutes": minutes}),
+            methods=methods,
+            models_dir=tiny[0],
+            progress=silent,
+            clock=lambda: now[0],
+        )
+        return now[0] - began
+
+    assert seconds(5.0) <= stage.PROBE_SHARE * 5.0 * 60 and max(fits) > probe.FIRST_FIT, (
+        "time is used where there is some"
+    )
+    fits.clear()
+    # 6 s for three tasks of 3 s each: the first takes its part, the last a fit of the least size
+    assert seconds(1.0) <= 1.2 * stage.PROBE_SHARE * 60
+    fits.clear()
+    assert seconds(0.01) <= 3 * 0.02 * probe.FIRST_FIT and min(fits) <= probe.LATE_FIT
+
+
+def test_a_race_decides_between_several_models_and_says_why_each_lost(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("one", "two", "three"):
+        model_download.add(name, tiny[0] / tiny[1], tmp_path)
+    curated, discovered = tiny_tasks.make(("label",), 80)
+    config = Convert(models=("one", "two", "three"), minutes=20, explore=True)
+    monkeypatch.setattr(stage, "_untuned", lambda candidate, *args: [candidate])
+    raced: list[tuple[str, int]] = []
+
+    def tuner(model: str, task: Task, n_examples: int, seconds: float) -> float | None:
+        raced.append((model, n_examples))
+        return {"one": 0.4, "two": 0.9, "three": 0.5}[model]
+
+    def select_with(tuner: stage.Tuner | None) -> Selected:
+        return stage.run(
+            curated,
+            discovered,
+            config,
+            methods=find_methods(config.methods),
+            models_dir=tmp_path,
+            progress=silent,
+            tuner=tuner,
+        )
+
+    found = select_with(tuner)
+    assert found.base_model == "two" and len(raced) == 5, "three in the first round, two in the second"
+    notes = {c.model: c.note for c in found.candidates["label"]}
+    assert notes["two"] == "" and notes["one"].startswith("lost round 1 of the race: 40.0%")
+    assert "lost round 2" in notes["three"] and notes["three"].endswith("(task label)")
+    by_probe = select_with(None)
+    notes = {c.model: c.note for c in by_probe.candidates["label"]}
+    assert all(notes[name] for name in config.models if name != by_probe.base_model)
