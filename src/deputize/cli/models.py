@@ -33,7 +33,7 @@ def models() -> None:
 @models.command("list")
 @pass_terminal
 def list_models(terminal: Terminal, /) -> None:
-    """What this machine can train and serve, of all models of the catalogue, and with how much memory."""
+    """List the models that this machine can train and serve, and with how much memory, then all others."""
     from deputize.specialists import catalogue, model_memory
     from deputize.specialists.hardware import hardware
 
@@ -191,6 +191,8 @@ def _about(model: Model, can: Fit, is_here: bool, accepted: tuple[str, ...]) -> 
         f"{p} {model_memory.weights_gb(model, p):.2f}" for p in ("fp32", *model_memory.PRECISIONS)
     )
     yield f"  weights, GB: {weights}"
+    if (counted := model_memory.counted_params_m(model)) is not None:
+        yield f"  parameters counted from the shape, millions: {counted:.1f}"
     cache = model_memory.kv_cache_gb(model)
     yield f"  KV cache, MB for 1,000 tokens: {'not known' if cache is None else f'{cache * 1e3:.1f}'}"
     for figures in model.figures:

@@ -39,7 +39,7 @@ SHARE = 0.8
 
 
 class Fit(Record):
-    """What a machine can do with a model, and the memory that takes."""
+    """Precisions at which a machine can train and serve a model, and the memory that takes."""
 
     train: Precision | Literal[""] = ""
     """The best precision of the weights under an adapter; "": none fits."""
@@ -108,7 +108,7 @@ def budget_gb(machine: Hardware) -> float:
 
 
 def fit(model: Model, machine: Hardware) -> Fit:
-    """What the machine can do with a model: the best precision that fits, for training and for serving."""
+    """The best precision of a model that fits the machine, for training and for serving."""
     budget = budget_gb(machine)
     if not model.hub and model.wheel is None and model.licence == "unreleased":
         return Fit(budget_gb=budget, why="it has no public weights")

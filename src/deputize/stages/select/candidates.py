@@ -100,7 +100,7 @@ def _figure(model: Model, kind: str) -> float | None:
 
 
 def _by_size(models: Sequence[Model], kind: str) -> Callable[[float], float]:
-    """What models of a size (millions of parameters) have, by a straight line through the figures that there are."""
+    """The figure that models of a size (millions of parameters) have, on a straight line through the figures that there are."""
     points = [(m.params_m, value) for m in models if (value := _figure(m, kind)) is not None]
     values = [value for _, value in points]
     sizes = np.log([size for size, _ in points]) if points else np.zeros(0)

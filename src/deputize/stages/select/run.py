@@ -90,9 +90,10 @@ class _Models:
 
     asked: list[Candidate]
     usable: list[Candidate]
+    memory_gb: float
     models_dir: Path
     own_rows: Sequence[Path]
-    left_s: float
+    left_s: float = 0.0
     """Seconds for untuned models, all further tasks together."""
     scores: dict[str, list[tuple[float, int]]] = field(default_factory=dict)
     """Model -> (accuracy on the agent's own prompt, calls of the task)."""
@@ -136,11 +137,12 @@ def run(
     """
     budget = Deadline.after(PROBE_SHARE * config.minutes * 60, clock)
     memory = _usable_gb() if memory_gb is None else memory_gb
-    asked, usable = candidates.usable(config, memory, models_dir, own_rows)
-    models = _Models(asked, usable, models_dir, own_rows, _probe_s(len(usable), config.minutes))
+    models = _Models(*candidates.usable(config, memory, models_dir, own_rows), memory, models_dir, own_rows)
+    models.left_s = _probe_s(len(models.usable), config.minutes)
     by_task, days = _by_task(curated, discovered), days_of(curated.examples)
     done = Selected(candidates={}, plan={}, base_model="")
     for at, task in enumerate(discovered.tasks):
+        n_left = len(discovered.tasks) - at
         progress(f"looking at {task.name}", at, len(discovered.tasks))
         mine = [e for e in curated.examples if discovered.assignment.get(e.call_id) == task.id]
         train = [e for e in mine if e.split == "train" and e.trainable]
@@ -155,19 +157,15 @@ def run(
         found = done.feasibility[task.id] = feasibility_of(task, calls.mine, config, tests, days)
         progress(f"{task.name}: {found.sentence}", 0)
         why = _why_not(task, len(calls.mine), calls.train, calls.answers, config, found)
-        until = budget.part(1 / (len(discovered.tasks) - at))
-        rows, planned = _baselines(
-            task, calls, config, methods if found.possible or config.explore else (), until
-        )
+        until = budget.part(1 / n_left)
+        tried = methods if found.possible or config.explore else ()
+        rows, planned = _baselines(task, calls, config, tried, until)
         done.plan[task.id] = [] if why else planned
         done.refused.update({task.id: why} if why else {})
         done.too_few_groups.extend([task.id] * (why == not_certifiable(found)))
-        is_tuned = not why and any(m.tunes_base_model and m.name in planned for m in methods)
-        rows += _probe_models(models, task, calls, config, is_tuned, len(discovered.tasks) - at, until)
-        n_tokens = candidates.prompt_tokens(task, [*calls.train, *calls.validation])
-        done.candidates[task.id] = rows + candidates.others(
-            task, config, memory, models_dir, n_tokens, own_rows
-        )
+        is_tuned = any(m.tunes_base_model and m.name in done.plan[task.id] for m in methods)
+        rows += _probe_models(models, task, calls, config, is_tuned, n_left, until)
+        done.candidates[task.id] = rows
     progress("looking at tasks", len(discovered.tasks), len(discovered.tasks))
     return _with_base_model(done, discovered, methods, models, config, by_task, tuner, clock)
 
@@ -259,7 +257,7 @@ def _probe_s(n_usable: int, minutes: float) -> float:
 def _probe_models(
     models: _Models, task: Task, calls: _Calls, config: Convert, is_tuned: bool, n_left: int, until: Deadline
 ) -> list[Candidate]:
-    """Rows of the models asked for: where one may be tuned for the task, the usable ones are probed as they are."""
+    """Rows of the models asked for, of which the usable ones are probed as they are where one may be tuned, and of others."""
     began, rows = until.clock(), list[Candidate]()
     n_tokens = candidates.prompt_tokens(task, [*calls.train, *calls.validation])
     share_s = min(models.left_s / n_left, until.left_s())
@@ -282,7 +280,8 @@ def _probe_models(
                 s for r in scored for s in _scored(r, task.n_calls)
             )
     models.left_s -= until.clock() - began
-    return rows
+    more = (models.memory_gb, models.models_dir, n_tokens, models.own_rows)
+    return rows + candidates.others(task, config, *more)
 
 
 def _why_not(
