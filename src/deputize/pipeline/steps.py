@@ -6,6 +6,7 @@ What a stage needs is imported when the step is done, so that a command's help c
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from hashlib import blake2b
 from typing import TYPE_CHECKING
@@ -62,6 +63,7 @@ def _tasks_before(run: Run) -> Discovered | None:
 def select(run: Run, out: Artifact[Selected]) -> None:
     """Base models and training methods for each task."""
     from deputize.pipeline.ledger_file import LedgerFile
+    from deputize.pipeline.tuning_trial import TuningTrial
     from deputize.specialists.catalogue import OWN_ROWS
     from deputize.stages.finetune.methods.registry import find_methods
     from deputize.stages.select.run import run as select_models
@@ -69,16 +71,22 @@ def select(run: Run, out: Artifact[Selected]) -> None:
 
     if missing := missing_encoder(run.config, run.home.models_path):
         say(run.progress, missing)
+    curated, discovered = run.load_curated(), run.load("cluster", Discovered)
+    methods, models = find_methods(run.config.methods), run.home.models_path
+    tuner = TuningTrial(
+        curated, discovered, run.config, methods, run.home.path, models, run.progress, time.monotonic
+    )
     out.write(
         select_models(
-            run.load_curated(),
-            run.load("cluster", Discovered),
+            curated,
+            discovered,
             run.config,
-            methods=find_methods(run.config.methods),
-            models_dir=run.home.models_path,
+            methods=methods,
+            models_dir=models,
             progress=run.progress,
             tests=EarlierTests(LedgerFile(run.home).read(), run.state.run_id),
             own_rows=[run.home.path / OWN_ROWS],
+            tuner=tuner,
         )
     )
 
