@@ -29,8 +29,8 @@ T = TypeVar("T")
 
 MAX_PROMPT_TOKENS = 768
 MAX_NEW_TOKENS = 72
-FIRST_FIT, LATE_FIT = 150, 40
-"""Examples of the first fit under a deadline, and of the only one once it has passed."""
+FIRST_FIT, MOST_GROWTH, FIT_SAFETY = 40, 8, 0.6
+"""Examples of the first fit under a deadline, by how much the next may be larger, and the part of the time left that it is planned for."""
 NO_LIMIT = Deadline.after(None)
 _CALL = re.compile(r"(\[\s*\{.*\}\s*\]|\{.*\})", re.DOTALL)
 
@@ -79,25 +79,24 @@ def linear(
     """The linear method, fitted on at most `most` of train, and the variant of it; None where it does not fit the schema.
 
     Measured is the whole answer, so what it does not write counts as wrong. As fine-tuning does, it learns nothing that fewer than
-    `min_origins` data subjects have. With a deadline it is fitted on FIRST_FIT examples, and then once on as many as there is
-    time for by what that took.
+    `min_origins` data subjects have. With a deadline it is fitted on FIRST_FIT examples, and then again on more, as long as by what
+    that took there is time.
     """
     if not train or not validation:
         return None
-    n = min(most, len(train))
-    if deadline.is_limited:
-        n = min(n, LATE_FIT if deadline.passed else FIRST_FIT)
-    more: dict[str, Any] = {"min_origins": min_origins, "variant": variant}
-    began = deadline.clock()
-    sample = _spread(train, n)
-    found = _linear(sample, validation, schema, contract, **more)
-    took_s = max(deadline.clock() - began, 1e-3)
-    if deadline.is_limited and found is not None:
+    most = min(most, len(train))
+    n = min(most, FIRST_FIT) if deadline.is_limited else most
+    while True:
+        sample, began = _spread(train, n), deadline.clock()
+        found = _linear(sample, validation, schema, contract, min_origins=min_origins, variant=variant)
+        took_s = max(deadline.clock() - began, 1e-3)
+        if found is None or n >= most:
+            return found
         # a fit grows somewhat faster than its examples
-        room = min(most, len(train), int(len(sample) * (deadline.left_s() / took_s) ** 0.8))
-        if room >= 2 * len(sample):
-            return _linear(_spread(train, room), validation, schema, contract, **more)
-    return found
+        room = int(len(sample) * (FIT_SAFETY * deadline.left_s() / took_s) ** 0.8)
+        if min(most, room) < 2 * len(sample):
+            return found
+        n = min(most, room, MOST_GROWTH * len(sample))
 
 
 def _linear(

@@ -19,10 +19,8 @@ from deputize.core.artifacts import Candidate, Curated, Discovered, MethodPlan, 
 from deputize.core.certification import Feasibility
 from deputize.core.config import Convert
 from deputize.core.contracts import DEFER, answer_of, text_of
-from deputize.core.errors import BadInput
-from deputize.core.progress import Progress, note
 from deputize.core.deadline import Deadline
-from deputize.core.progress import Progress
+from deputize.core.progress import Progress, note
 from deputize.core.prompt import prune
 from deputize.core.records import Answer, Example, Task
 from deputize.specialists import catalogue, hardware
@@ -144,18 +142,9 @@ def run(
     for at, task in enumerate(discovered.tasks):
         n_left = len(discovered.tasks) - at
         progress(f"looking at {task.name}", at, len(discovered.tasks))
-        mine = [e for e in curated.examples if discovered.assignment.get(e.call_id) == task.id]
-        train = [e for e in mine if e.split == "train" and e.trainable]
-        validation = [e for e in mine if e.split == "validation"]
-        answers = [answer_of(e.response, task.contract) for e in train]
-        found = done.feasibility[task.id] = feasibility_of(task, mine, config, tests, days)
-        note(progress, f"{task.name}: {found.sentence}")
-        why = _why_not(task, len(mine), train, answers, config, found)
-        tried = methods if found.possible or config.explore else ()
-        rows, planned = _baselines(task, train, answers, validation, config, tried)
         calls = _calls(task, by_task.get(task.id, []))
         found = done.feasibility[task.id] = feasibility_of(task, calls.mine, config, tests, days)
-        progress(f"{task.name}: {found.sentence}", 0)
+        note(progress, f"{task.name}: {found.sentence}")
         why = _why_not(task, len(calls.mine), calls.train, calls.answers, config, found)
         until = budget.part(1 / n_left)
         tried = methods if found.possible or config.explore else ()
