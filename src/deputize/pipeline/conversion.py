@@ -135,6 +135,8 @@ def tenants_to_convert(home: Home, config: Convert) -> list[str]:
     """The tenants that get a run of their own: everybody whose calls are here; "*" alone where they share specialists."""
     if config.share_across_tenants:
         return [EVERY_TENANT]
+    if not (home.keys_path / "ring.json").exists():
+        return [DEFAULT_TENANT]  # a store made here would be one without an audit log
     with contextlib.closing(home.open_store_for_writing()) as store:  # no call is read
         return [name for name in sorted(store.tenants()) if name != EVERY_TENANT] or [DEFAULT_TENANT]
 

@@ -115,7 +115,7 @@ def test_the_brief_summary_fits_80_columns_with_a_line_for_each_task(report: dic
     for task in report["tasks"]:
         start = task["name"][:20]
         assert any(line.startswith(start) and f"{task['n_calls']:,}" in line for line in lines), start
-    assert "with routes." in text and "exposure" not in text and "level" not in text
+    assert "with routes." in text and "Tested at level" not in text
 
 
 def test_a_refusal_says_what_would_pass(report: dict[str, Any]) -> None:
