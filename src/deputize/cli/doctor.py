@@ -117,12 +117,12 @@ def _memory() -> Check:
     from deputize.locations import models_path
     from deputize.specialists import catalogue
     from deputize.specialists.hardware import hardware
-    from deputize.stages.select.run import considered
+    from deputize.stages.select.candidates import filtered
 
     machine = hardware()
     able = max(machine.memory_gb, machine.accelerator_gb)
     known = [m for m in catalogue.catalogue(models_path()).values() if m.role == "lm"]
-    fitting = [m for m in known if considered(m, able).fits]
+    fitting = [m for m in known if not filtered(m, able, Convert()).note]
     if not fitting:
         return Check(
             name="memory",
