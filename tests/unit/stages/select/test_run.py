@@ -185,7 +185,7 @@ def test_all_probes_together_keep_their_share_of_the_time(
     # 6 s for three tasks of 3 s each: the first takes its part, the last a fit of the least size
     assert seconds(1.0) <= 1.2 * stage.PROBE_SHARE * 60
     fits.clear()
-    assert seconds(0.01) <= 3 * 0.02 * probe.FIRST_FIT and max(fits) <= probe.FIRST_FIT
+    assert seconds(0.01) <= 3 * 0.02 * probe.FIRST_FIT + 0.01 and max(fits) <= probe.FIRST_FIT
 
 
 def test_a_race_decides_between_several_models_and_says_why_each_lost(
