@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -71,6 +72,15 @@ class SlowStream(PeekedResponse):
         super().close()
 
 
+async def _next(pieces: AsyncIterator[bytes]) -> bytes:
+    return await anext(pieces, b"")
+
+
+def _wake(woken: asyncio.Future[None], done: object) -> None:
+    if not woken.done():
+        woken.set_result(None)
+
+
 async def _from_pending(pending: asyncio.Future[bytes], rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     if piece := await pending:
         yield piece
@@ -94,19 +104,25 @@ async def unmasked(response: UpstreamResponse, wait_s: float = FIRST_EVENT_WAIT_
         return response
     pieces, splitter, first = response.chunks(), FrameSplitter(), b""
     frames: list[SseFrame] = []
-    give_up_at = asyncio.get_running_loop().time() + wait_s
+    loop = asyncio.get_running_loop()
+    give_up_at = loop.time() + wait_s
     while not frames and len(first) < _MAX_FIRST_BYTES:
-        pending = asyncio.ensure_future(anext(pieces, b""))
+        # a task, since what is read further on must not be given up when the time is over; waited for without asyncio.wait,
+        # which costs more than all the rest of this
+        pending, woken = loop.create_task(_next(pieces)), loop.create_future()
+        pending.add_done_callback(partial(_wake, woken))
+        timer = loop.call_at(give_up_at, _wake, woken, None)
         try:
-            left_s = give_up_at - asyncio.get_running_loop().time()
-            done, _ = await asyncio.wait((pending,), timeout=max(0.0, left_s))
-            if not done:
+            await woken
+            if not pending.done():
                 return SlowStream(response, first, pieces, pending)
             piece = pending.result()
         except BaseException:
             pending.cancel()
             response.close()
             raise
+        finally:
+            timer.cancel()
         if not piece:
             break
         first += piece
