@@ -115,6 +115,8 @@ class Auditor:
         elif self._n_asking < MAX_AUDITS:
             self._n_asking += 1
             self._begin(self._repeat(answered, said, route, message))
+        else:
+            self._begin(self._observer.observe(DueAudit(route=route, result=None)))
 
     async def _repeat(self, answered: Exchange, said: Decision, route: Route, message: Message) -> None:
         """Asks the LLM for a second answer, which a claim against its own repeated samples is judged by."""
@@ -126,6 +128,7 @@ class Auditor:
         finally:
             self._n_asking -= 1
         if not answers:
+            await self._observer.observe(DueAudit(route=route, result=None))
             return
         (again,) = answers
         repeat_agrees = llm_agrees_with_itself(message, again.message, route)

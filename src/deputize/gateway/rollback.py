@@ -271,8 +271,14 @@ class RouteMonitor:
             audits_per_false_rollback=self._per_false,
             episode=self._digest(outcome.episode),
             now_s=self._clock(),
-            ends_after_s=self._life.episode_ends_after_s,
+            ends_after_s=self._life.episode_ends_after_s / self._share_compared(route),
         )
+
+    def _share_compared(self, route: Route) -> float:
+        """Share of the route's calls that are compared: between two of them an episode seems silent as much longer."""
+        if route.state == "shadow":
+            return route.shadow.share if route.shadow is not None else self._life.shadow_share
+        return self._life.canary_audit_share if route.state == "canary" else self._audit_share or 1.0
 
     def _digest(self, episode: str) -> str:
         if not episode:

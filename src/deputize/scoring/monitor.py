@@ -7,9 +7,9 @@ itself", in [-1, 1].
 
 Calls of one episode are alike, so an episode is one bet: on the sum of "loss minus allowed loss" over its calls, whose mean
 is what the certificate's claim is about. A bet must not go broke, so its stake is in proportion to one over the calls that
-may count for an episode: as many as the longest episode before had. Episodes are bet on in the order in which they began.
-One that goes on counts against the route as if the rest of its calls had no loss, and for the route once it, and all before
-it, have ended. So both capitals may be looked at after every call, however many episodes are open at a time.
+may count for an episode: as many as the longest of the episodes shortly before had. Episodes are bet on in the order in
+which they began. One that goes on counts against the route as if the rest of its calls had no loss, and for the route once
+it, and all before it, have ended. So both capitals may be looked at after every call, whatever goes on.
 
 References:
     Ville's inequality; Waudby-Smith and Ramdas, arXiv 2010.09686 (betting); Shin, Ramdas and Rinaldo, "E-detectors",
@@ -19,8 +19,10 @@ References:
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from hashlib import blake2b
 from typing import Literal, TypeAlias
 
 from deputize.core.records import Certificate
@@ -34,11 +36,22 @@ AUDITS_PER_FALSE_ROLLBACK = 20_000.0
 KEPT_AUDITS = 4096
 """Newest audits of a route that are kept one by one, for a later certificate that allows another rate."""
 MOST_OF_AN_EPISODE = 32
-"""Audited calls of an episode that may count; later ones do not."""
+"""A longer episode counts by so many of its audited calls, drawn at random."""
+LEAST_AT_FIRST = 8
+"""Calls of an episode that may count against a route at the least until FIRST_EPISODES have ended: before nobody knows how long
+they are."""
+FIRST_EPISODES = 30
+RECENT_EPISODES = 200
+"""Newest episodes whose lengths say how many calls of the next may count."""
 OPEN_EPISODES = 256
-"""Episodes that are told apart at a time; beyond that the oldest is taken for ended."""
+"""Named episodes that may go on at a time; beyond that the oldest is taken for ended, and does not count for a promotion."""
+WAITING_EPISODES = 1024
+"""The same of all that are not in the capitals yet."""
 EPISODE_ENDS_AFTER_S = 30 * 60.0
 """Without a call an episode has ended after so long."""
+MAX_CALLS = 128
+"""Audited calls after which further ones of the same name are another episode, so that one name for everything does not hide a
+failure. An episode that is cut so does not count for a promotion."""
 MAX_EPISODE_S = 24 * 3600.0
 """Calls of the same name are another episode after so long."""
 
@@ -62,11 +75,14 @@ class AuditedEpisode:
     most: int
     """Calls of it that may count against the route."""
     results: str
-    """One `AuditResult` for each of its first calls."""
+    """One `AuditResult` for each of its calls, or for MOST_OF_AN_EPISODE of them, drawn at random."""
+    n_calls: int = 1
     began_s: float = 0.0
     last_s: float = 0.0
     """Unix seconds of its first and its newest call."""
     ended: bool = False
+    promotes: bool = True
+    """It counts for a promotion; False where a part of it came before the canary, or where it was cut."""
 
 
 @dataclass(frozen=True)
@@ -85,10 +101,6 @@ class AuditEvidence:
     """The newest audits that are in the capitals, one `AuditResult` each, oldest first, with a "|" after each episode."""
     n_audits: int = 0
     sum_losses: float = 0.0
-    longest: int = 1
-    """Audited calls of the longest episode so far, MOST_OF_AN_EPISODE at most."""
-    longest_ended: int = 1
-    """The same of those in the capitals."""
     open: tuple[AuditedEpisode, ...] = ()
     """Episodes that are not in the capitals yet, in the order in which they began; the first of them goes on."""
 
@@ -131,18 +143,17 @@ def observe(
     if result not in (".", "s", "l", "b"):
         raise ValueError(f"an audit's result is one of . s l b, not {result!r}")
     known = [_at(one, now_s, ends_after_s) for one in evidence.open]
-    longest = evidence.longest
     at = next((k for k, one in enumerate(known) if episode and one.key == episode and not one.ended), None)
     if at is None:
-        most = longest if episode else 1
-        known.append(AuditedEpisode(episode, most, result, now_s, now_s, ended=not episode))
+        most = 1
+        if episode:
+            most = _most(evidence.results, known)
+        known.append(AuditedEpisode(episode, most, result, began_s=now_s, last_s=now_s, ended=not episode))
     else:
         one = known[at]
-        known[at] = replace(one, results=(one.results + result)[:MOST_OF_AN_EPISODE], last_s=now_s)
-        longest = max(longest, len(known[at].results))
-    return _settled(
-        evidence, known, longest, 1, evidence.sum_losses + _sum_of_losses(result, evidence.signed)
-    )
+        n_calls = one.n_calls + 1
+        known[at] = replace(one, results=_with(one, result, n_calls), n_calls=n_calls, last_s=now_s)
+    return _settled(evidence, known, 1, evidence.sum_losses + _sum_of_losses(result, evidence.signed))
 
 
 def judged_again(
@@ -157,59 +168,87 @@ def judged_again(
         return again, False  # those audits had one answer of the LLM only
     kept = [*evidence.results.split("|")[:-1], *(one.results for one in evidence.open)]
     for results in kept:
-        one = AuditedEpisode("", again.longest, results, ended=True)
-        longest = max(again.longest, len(results))
-        sum_losses = again.sum_losses + _sum_of_losses(results, signed)
-        again = _settled(again, [one], longest, len(results), sum_losses)
+        most = 1 if len(results) == 1 else _most(again.results, [])
+        one = AuditedEpisode("", most, results, ended=True)
+        again = _settled(again, [one], len(results), again.sum_losses + _sum_of_losses(results, signed))
         alarm = alarm or must_roll_back(again, audits_per_false_rollback)
     return replace(again, log_good=(0.0,) * len(TILTS)), alarm
+
+
+def promotes_from_here(evidence: AuditEvidence) -> AuditEvidence:
+    """The evidence where no episode that goes on counts for a promotion; against the route all go on as they were."""
+    return replace(evidence, open=tuple(replace(one, promotes=False) for one in evidence.open))
 
 
 def all_ended(evidence: AuditEvidence) -> AuditEvidence:
     """The evidence with all its episodes taken for ended."""
     ended = [replace(one, ended=True) for one in evidence.open]
-    return _settled(evidence, ended, evidence.longest, 0, evidence.sum_losses)
+    return _settled(evidence, ended, 0, evidence.sum_losses)
+
+
+def _longest(results: str) -> int:
+    """Audits of the longest of the newest episodes that are in the capitals, 1 where there is none."""
+    return max(1, *map(len, results.rsplit("|", RECENT_EPISODES + 1)[-RECENT_EPISODES - 1 :]))
+
+
+def _most(results: str, known: Sequence[AuditedEpisode]) -> int:
+    """Calls that may count of an episode that begins now: as many as the longest of recent ones has so far."""
+    n_ended = results.count("|") + sum(one.ended for one in known)
+    least = LEAST_AT_FIRST if n_ended < FIRST_EPISODES else 1
+    return max(least, _longest(results), *(len(one.results) for one in known))
+
+
+def _with(one: AuditedEpisode, result: str, n_calls: int) -> str:
+    """The results of an episode with one more: each call is among those kept with the same probability."""
+    if n_calls <= MOST_OF_AN_EPISODE:
+        return one.results + result
+    # drawn from the name's digest, which the caller does not choose, so that a replay draws the same
+    drawn = int.from_bytes(blake2b(f"{one.key} {n_calls}".encode(), digest_size=8).digest(), "big")
+    at = drawn % n_calls
+    return one.results if at >= MOST_OF_AN_EPISODE else one.results[:at] + result + one.results[at + 1 :]
 
 
 def _at(one: AuditedEpisode, now_s: float, ends_after_s: float) -> AuditedEpisode:
+    if one.n_calls >= MAX_CALLS and not one.ended:
+        return replace(one, ended=True, promotes=False)
     if one.ended or (now_s - one.last_s < ends_after_s and now_s - one.began_s < MAX_EPISODE_S):
         return one
     return replace(one, ended=True)
 
 
 def _settled(
-    evidence: AuditEvidence, left: list[AuditedEpisode], longest: int, n_more: int, sum_losses: float
+    evidence: AuditEvidence, left: list[AuditedEpisode], n_more: int, sum_losses: float
 ) -> AuditEvidence:
     """The evidence with the episodes before the first that goes on in the capitals.
 
     Args:
         evidence: before.
         left: episodes that are not in the capitals.
-        longest: audited calls of the longest episode so far.
         n_more: audits since.
         sum_losses: of all audits.
     """
     allowed, signed = evidence.allowed, evidence.signed
     harm, good, results = evidence.log_harm, evidence.log_good, evidence.results
-    longest_ended, n_settled = evidence.longest_ended, 0
+    n_going, n_settled = sum(not one.ended for one in left), 0
     for one in left:
-        if not one.ended and len(left) - n_settled <= OPEN_EPISODES:
+        cut = not one.ended and (n_going > OPEN_EPISODES or len(left) - n_settled > WAITING_EPISODES)
+        if not (one.ended or cut):
             break
+        n_going -= cut
         n_settled += 1
+        longest = _longest(results)
         results += f"{one.results}|"
         if allowed < 1:
-            gained, stakes = (
-                _gained(one, allowed, signed, ended=True),
-                _stakes_on_worse(allowed, signed, one.most),
-            )
+            gained = _gained(one, allowed, signed, ended=True)
+            stakes = _stakes_on_worse(allowed, signed, one.most)
             harm = tuple(
                 _log_add(0.0, h) + math.log1p(stake * gained) for h, stake in zip(harm, stakes, strict=True)
             )
-            counted = one.results[:longest_ended]
-            gained = (len(counted) * allowed - _sum_of_losses(counted, signed)) / longest_ended
+        if allowed < 1 and one.promotes and not cut:
+            counted = one.results[:longest]
+            gained = (len(counted) * allowed - _sum_of_losses(counted, signed)) / longest
             stakes = _stakes_on_better(allowed, signed)
             good = tuple(g + math.log1p(stake * gained) for g, stake in zip(good, stakes, strict=True))
-        longest_ended = max(longest_ended, len(one.results))
     return AuditEvidence(
         allowed=allowed,
         signed=signed,
@@ -218,8 +257,6 @@ def _settled(
         results=_newest(results),
         n_audits=evidence.n_audits + n_more,
         sum_losses=sum_losses,
-        longest=longest,
-        longest_ended=longest_ended,
         open=tuple(left[n_settled:]),
     )
 

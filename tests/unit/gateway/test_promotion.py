@@ -36,7 +36,7 @@ def publish(home: Path, *routes: Route, challengers: tuple[Route, ...] = ()) -> 
 
 
 def monitor(home: Path, audit: Any, **more: Any) -> RouteMonitor:
-    return RouteMonitor(home, audit, Metrics(), audit_share=0.02, seal=None, **more)
+    return RouteMonitor(home, audit, Metrics(), seal=None, **{"audit_share": 0.02, **more})
 
 
 async def observe(one: RouteMonitor, results: str, route: Route, **more: Any) -> None:
@@ -141,7 +141,7 @@ async def test_an_episode_counts_for_a_promotion_once_it_has_ended(tmp_path: Pat
     publish(tmp_path, shadow)
     now_s = 0.0
     one = monitor(tmp_path, audit, clock=lambda: now_s)
-    for k in range(400):
+    for k in range(250):
         await observe(one, ".", shadow, episode=f"e{k}")
     assert now(tmp_path).state == "shadow", "all of them go on"
     now_s = LIFE.episode_ends_after_s
@@ -181,3 +181,16 @@ def test_nothing_is_promoted_without_evidence_or_with_an_alarm(tmp_path: Path, a
     forget_evidence(tmp_path, live_route(), at_s=0.0)
     evidence = replace(read_evidence(tmp_path)[("r", "s")], alarm=True)
     assert evidence.alarm and step_routes(tmp_path, audit, LIFE, now_s=0.0, seal=None) == []
+
+
+async def test_an_episode_that_is_compared_now_and_then_ends_later(tmp_path: Path, audit: AuditLog) -> None:
+    """At an audit share of .1 ten calls come between two audits: its silence is ten times as long."""
+    live = live_route()
+    publish(tmp_path, live)
+    now_s = 0.0
+    one = monitor(tmp_path, audit, clock=lambda: now_s, audit_share=0.1)
+    await observe(one, ".", live, episode="e")
+    now_s = 2.0 * LIFE.episode_ends_after_s
+    await observe(one, ".", live, episode="e")
+    state = read_evidence(tmp_path)[("r", "s")].state
+    assert state is not None and [len(e.results) for e in state.open] == [2]

@@ -60,6 +60,8 @@ class RouteEvidence(Record):
     """None: it has served no canary share since its evidence began."""
     compared: str = ""
     """How texts were compared (core.contracts.measures_of); "": character by character."""
+    certificate_s: float = 0.0
+    """When the certificate was made by which the evidence is judged, in Unix seconds."""
     spent_usd: float = 0.0
     """On comparisons: the specialist's time in shadow, and calls to the LLM made for them."""
 
@@ -133,6 +135,8 @@ def with_audit(
     """
     allowed, signed = allowed_loss(certificate), against_repeats(certificate)
     state, alarm, canary = evidence.state, evidence.alarm, evidence.canary
+    if certificate.created_s < evidence.certificate_s:
+        return evidence  # of a call that was served before the route had its present certificate
     if state is None:
         state = AuditEvidence(allowed, signed=signed)
     elif (state.allowed, state.signed) != (allowed, signed):
@@ -143,6 +147,7 @@ def with_audit(
     return structs.replace(
         evidence,
         state=state,
+        certificate_s=certificate.created_s,
         alarm=alarm or must_roll_back(state, audits_per_false_rollback),
         n_specialist_differed=evidence.n_specialist_differed + (result in "sb"),
         n_llm_differed=evidence.n_llm_differed + (result in "lb"),

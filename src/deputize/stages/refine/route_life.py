@@ -19,7 +19,7 @@ from msgspec import structs
 
 from deputize.core.config import RouteSettings
 from deputize.core.records import Route, RouteFile, RouteState
-from deputize.scoring.monitor import all_ended, allowed_loss, log_gain
+from deputize.scoring.monitor import allowed_loss, log_gain, promotes_from_here
 from deputize.stages.refine.route_evidence import CanaryStart, RouteEvidence
 
 OPEN: tuple[RouteState, ...] = ("shadow", "canary", "live")
@@ -40,10 +40,12 @@ class StepProgress:
     """Factor at which the step is taken."""
     next_state: RouteState
     next_share: float
+    missed_too_many: bool = False
+    """Too many comparisons that were due failed or were skipped, so that those made may be the easy ones."""
 
     @property
     def is_enough(self) -> bool:
-        return self.gain >= self.wanted
+        return self.gain >= self.wanted and not self.missed_too_many
 
     def detail(self) -> dict[str, str]:
         """The evidence as text, for the audit log."""
@@ -81,13 +83,14 @@ def progress(route: Route, evidence: RouteEvidence | None, settings: RouteSettin
         wanted=math.exp(wanted),
         next_state="live" if after[0] >= 1 else "canary",
         next_share=after[0],
+        missed_too_many=evidence is not None and evidence.missed_too_many,
     )
 
 
 def entered_canary(evidence: RouteEvidence) -> RouteEvidence:
     """The evidence of a specialist that begins to serve a canary share now."""
-    # calls that are served now count in episodes of their own: the capital from here on would change by what was before
-    state = all_ended(evidence.state) if evidence.state is not None else None
+    # an episode of which a part came before would bring that part along
+    state = promotes_from_here(evidence.state) if evidence.state is not None else None
     start = CanaryStart(
         n_audits=state.n_audits if state is not None else 0,
         n_specialist_differed=evidence.n_specialist_differed,

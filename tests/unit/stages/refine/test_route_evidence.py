@@ -249,3 +249,10 @@ def test_1000_routes_of_50000_calls() -> None:
     jump = np.hstack([rng.random((1_000, n_before)) < 0.05, rng.random((1_000, 600)) < 0.15])
     found = _alarms(jump.astype(float), exact)
     assert np.median(found[found >= n_before] - n_before + 1) <= 100
+
+
+def test_a_call_that_an_earlier_certificate_served_counts_no_more() -> None:
+    newer = certificate(id="c2", created_s=9.0, epsilon=0.06)
+    now = after("..", newer)
+    assert r.with_audit(now, "s", certificate(created_s=5.0)) is now
+    assert r.with_audit(now, "s", newer).n_specialist_differed == 1

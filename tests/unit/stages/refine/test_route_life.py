@@ -103,3 +103,24 @@ def test_what_somebody_else_has_changed_stays() -> None:
     closed = file(route(state="closed"))
     assert life.promoted(closed, one, "canary", 0.01) == closed == life.closed(closed, one)
     assert life.closed(file(one), one).routes[0].state == "closed"
+
+
+def test_no_step_is_taken_while_too_many_comparisons_are_missed() -> None:
+    """A specialist that is wrong where the LLM fails would look good on what is left."""
+    clean = NONE
+    for _ in range(300):
+        clean = with_audit(clean, ".", CERTIFICATE)
+    missed = msgspec.structs.replace(clean, n_due=100, n_missed=10)
+    found = life.progress(route(state="shadow"), missed, SETTINGS)
+    assert found is not None and found.gain >= found.wanted and not found.is_enough
+
+
+def test_an_episode_that_began_in_shadow_does_not_carry_a_canary_on() -> None:
+    evidence = NONE
+    for k in range(200):
+        evidence = with_audit(evidence, ".", CERTIFICATE, episode=f"e{k}", now_s=float(k))
+    entered = life.entered_canary(evidence)
+    assert entered.state is not None and len(entered.state.open) == 200, "against the route they go on"
+    later = with_audit(entered, ".", CERTIFICATE, episode="new", now_s=1e6)
+    found = life.progress(route(state="canary", share=0.01), later, SETTINGS)
+    assert found is not None and found.gain == 1.0
