@@ -21,6 +21,7 @@ from tests.unit.gateway.stubs import (
 )
 
 from deputize.core.errors import StoreError
+from deputize.core.records import Call
 from deputize.gateway import app
 from deputize.gateway.app import Gateway
 from deputize.gateway.auth import Caller, NoAuthentication
@@ -129,6 +130,8 @@ async def test_a_stream_is_in_flight_until_it_is_closed() -> None:
 async def test_feedback_is_handed_to_the_recorder() -> None:
     made, _, parts = gateway()
     body = b'{"call_id":"c","metric":"success","value":1}'
+    assert (await made("POST", "/v1/deputize/feedback", OURS, body)).status == 404
+    parts.recorder.calls.append(Call(id="c", messages=[], response={}))
     assert (await made("POST", "/v1/deputize/feedback", OURS, body)).status == 200
     assert parts.recorder.feedback["call_id"] == "c" and parts.recorder.feedback["tenant"] == "default"
 
