@@ -96,10 +96,11 @@ def _extras(is_there: Callable[[str], object] = importlib.util.find_spec) -> Ite
 
 
 def _models() -> Check:
+    from deputize.cli.models import recommended_models
     from deputize.locations import models_path
     from deputize.specialists import catalogue
 
-    folder, wanted = models_path(), [*Convert().models, Convert().encoder]
+    folder, wanted = models_path(), recommended_models()
     missing = [name for name in wanted if not catalogue.is_fetched(name, folder)]
     if not missing:
         return Check(name="models", verdict="ok", found=f"{', '.join(wanted)} in {folder}")
@@ -109,7 +110,7 @@ def _models() -> Check:
         name="models",
         verdict="problem" if needed else "note",
         found=f"{', '.join(missing)} not fetched: {lost}.",
-        mend="; ".join(f"deputize models fetch {name}" for name in missing),
+        mend="deputize models fetch --recommended",
     )
 
 

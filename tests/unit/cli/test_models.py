@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from deputize.cli.main import run
+from deputize.cli.models import recommended_models
+from deputize.specialists.catalogue import Manifest
 
 SHOWN = {
     "name",
@@ -90,3 +92,23 @@ def test_all_about_one_model_with_pages_and_the_reason_why_not(
     (tmp_path / "models.toml").write_text("[x]\nparams_m = 'a'\n")
     assert run(["models", "list", "--home", str(tmp_path)]) == 3
     assert "models.toml, line 2" in capsys.readouterr().err
+
+
+def test_the_recommended_models_are_those_of_a_conversion(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[str] = []
+
+    def fetched(name: str, folder: Path, *_: object, **__: object) -> Path:
+        asked.append(name)
+        return folder / name
+
+    monkeypatch.setattr("deputize.specialists.model_download.fetch", fetched)
+    monkeypatch.setattr(
+        "deputize.specialists.catalogue.manifest", lambda *_: Manifest(name="", origin="hub", sha256={})
+    )
+    assert run(["--home", str(tmp_path), "models", "fetch", "--recommended"]) == 0
+    assert asked == ["SmolLM2-135M-Instruct", "all-MiniLM-L6-v2"] == list(recommended_models())
+    assert capsys.readouterr().out.count("is in") == 2
+    for words in ([], ["x", "--recommended"], ["--recommended", "--commit", "a"]):
+        assert run(["--home", str(tmp_path), "models", "fetch", *words]) == 2
