@@ -180,12 +180,6 @@ def promotes_from_here(evidence: AuditEvidence) -> AuditEvidence:
     return replace(evidence, open=tuple(replace(one, promotes=False) for one in evidence.open))
 
 
-def all_ended(evidence: AuditEvidence) -> AuditEvidence:
-    """The evidence with all its episodes taken for ended."""
-    ended = [replace(one, ended=True) for one in evidence.open]
-    return _settled(evidence, ended, 0, evidence.sum_losses)
-
-
 def _longest(results: str) -> int:
     """Audits of the longest of the newest episodes that are in the capitals, 1 where there is none."""
     return max(1, *map(len, results.rsplit("|", RECENT_EPISODES + 1)[-RECENT_EPISODES - 1 :]))

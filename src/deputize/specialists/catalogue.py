@@ -65,7 +65,7 @@ class Shape(Record, forbid_unknown_fields=True):
     """Tokens."""
 
 
-class Check(Record, forbid_unknown_fields=True):
+class CheckedSource(Record, forbid_unknown_fields=True):
     """A page that columns of a row were compared with."""
 
     page: str
@@ -82,7 +82,7 @@ class Figures(Record, forbid_unknown_fields=True):
 
     page: str
     read: str
-    """As in Check."""
+    """As in CheckedSource."""
     percent: dict[str, float]
     """Benchmark -> percent."""
 
@@ -126,7 +126,7 @@ class Model(Record, forbid_unknown_fields=True):
     """Family of the chat template; "" where there is none, or it is not known."""
     tool_format: str = ""
     """The form of tool calls it was trained on, as the parsers of vLLM are called; "" where there is none, or it is not known."""
-    checked: list[Check] = msgspec.field(default_factory=list)
+    checked: list[CheckedSource] = msgspec.field(default_factory=list)
     figures: list[Figures] = msgspec.field(default_factory=list)
     hub: str = ""
     commit: str = ""
@@ -283,7 +283,7 @@ def faults(model: Model) -> list[tuple[str, str]]:
         shape.vocab,
     ]
     known = set(CHECKED_COLUMNS) | set(SHAPE_COLUMNS)
-    pages: list[Check | Figures] = [*model.checked, *model.figures]
+    pages: list[CheckedSource | Figures] = [*model.checked, *model.figures]
     tests = [
         (
             "name",

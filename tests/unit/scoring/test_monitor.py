@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from deputize.scoring import monitor as m
+
+
+def all_ended(evidence: m.AuditEvidence) -> m.AuditEvidence:
+    """The evidence with all its episodes taken for ended."""
+    return m._settled(evidence, [replace(one, ended=True) for one in evidence.open], 0, evidence.sum_losses)
 
 
 def audits_until(
@@ -239,7 +245,7 @@ def test_the_stake_follows_the_length_of_recent_episodes() -> None:
     for _ in range(20):
         evidence = m.observe(evidence, ".", episode="long")
     assert m.observe(evidence, ".", episode="next").open[-1].most == 20
-    evidence = m.all_ended(evidence)
+    evidence = all_ended(evidence)
     assert m.observe(evidence, ".", episode="next").open[-1].most == 20
     for _ in range(m.RECENT_EPISODES + 1):
         evidence = m.observe(evidence, ".")
@@ -279,7 +285,7 @@ def test_what_is_looked_at_on_the_way_is_never_above_the_end(
     for result, episode in more:  # only calls of these: others would be bets of their own
         if f"e{episode}" in going:
             evidence = m.observe(evidence, result, episode=f"e{episode}")
-    ended = m.all_ended(evidence)
+    ended = all_ended(evidence)
     assert looked_at <= m.harm(ended) * (1 + 1e-9)
     assert math.isfinite(m.harm(ended)) and math.isfinite(m.log_gain(ended))
 
@@ -293,7 +299,7 @@ def test_one_episode_is_one_bet_on_the_sum_of_its_losses() -> None:
     alone = m.AuditEvidence(0.05)
     for _ in range(200):
         alone = m.observe(alone, ".")
-    ended = m.all_ended(evidence)
+    ended = all_ended(evidence)
     assert ended.n_audits == 1200
     assert m.log_gain(ended) == pytest.approx(m.log_gain(alone), rel=0.02)
     assert m.log_gain(evidence) == 0.0, "none of them has ended"
@@ -316,7 +322,7 @@ def test_a_call_that_came_while_another_episode_goes_on_waits_for_its_turn() -> 
     waiting = m.observe(one, "s")
     assert [e.key for e in waiting.open] == ["a", ""] and waiting.log_good == one.log_good
     assert m.harm(waiting) > m.harm(one), "against the route it counts at once"
-    assert m.all_ended(waiting).results == ".|s|"
+    assert all_ended(waiting).results == ".|s|"
 
 
 def test_a_result_that_is_none_is_refused() -> None:
@@ -345,4 +351,4 @@ def test_one_name_for_all_calls_does_not_hide_a_failure_and_promotes_nothing() -
     good = m.AuditEvidence(0.05)
     for k in range(1000):
         good = m.observe(good, ".", episode="always the same", now_s=float(k))
-    assert len(good.results) > m.MAX_CALLS and m.log_gain(m.all_ended(good)) < math.log(2)
+    assert len(good.results) > m.MAX_CALLS and m.log_gain(all_ended(good)) < math.log(2)
