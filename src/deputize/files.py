@@ -110,6 +110,27 @@ def _written_next_to(path: Path, data: bytes, mode: int) -> str:
 
 
 @contextmanager
+def new_file(path: Path) -> Iterator[BinaryIO]:
+    """A file that was not there, for this user alone, safe on the disk at the end; gone again where writing it fails.
+
+    Raises:
+        BadInput: it is there already, or cannot be made.
+    """
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as error:
+        raise BadInput(f"{path} cannot be made: {error.strerror}.") from error
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(descriptor)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
 def replaced(path: Path, *, mode: int = 0o600) -> Iterator[BinaryIO]:
     """A file to write to that takes the place of `path` when the block ends, and is gone where the block fails.
 

@@ -15,7 +15,16 @@ from pathlib import Path
 import pytest
 
 from deputize.core.errors import BadInput, StoreError
-from deputize.files import locked, locked_at_once, read_toml, reason, replaced, write_atomic, write_new
+from deputize.files import (
+    locked,
+    locked_at_once,
+    new_file,
+    read_toml,
+    reason,
+    replaced,
+    write_atomic,
+    write_new,
+)
 
 
 @contextmanager
@@ -155,3 +164,17 @@ def test_settings_are_read_and_their_absence_is_none(tmp_path: Path) -> None:
             read_toml(path)
     with pytest.raises(BadInput):
         read_toml(tmp_path)
+
+
+def test_a_new_file_is_never_another_and_goes_where_writing_fails(tmp_path: Path) -> None:
+    path = tmp_path / "out"
+    with pytest.raises(RuntimeError), new_file(path) as file:
+        file.write(b"half")
+        raise RuntimeError
+    assert not path.exists()
+    with new_file(path) as file:
+        file.write(b"whole")
+    assert path.read_bytes() == b"whole" and path.stat().st_mode & 0o777 == 0o600
+    with pytest.raises(BadInput, match="cannot be made"), new_file(path):
+        pass
+    assert path.read_bytes() == b"whole"

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO
 
 import click
 
 from deputize.cli.terminal import Terminal, pass_terminal
-from deputize.core.errors import BadInput
 from deputize.core.records import EVERY_TENANT, encode
+from deputize.files import new_file
 from deputize.store.access.approvals import Approvals, ExportRequest
 
 
@@ -82,7 +78,7 @@ def export(terminal: Terminal, /, request_id: str, out: Path) -> None:
 
     approvals, home = _approvals(terminal), terminal.home
     # the file first: an approval must not be used up by a folder that is not there
-    with contextlib.closing(home.open_store(audited=False)) as store, _new_file(out) as file:
+    with contextlib.closing(home.open_store(audited=False)) as store, new_file(out) as file:
         ids: list[str] = []
         for call in export_raw(store, terminal.actor, home.audit, approvals, request_id):
             file.write(encode(call) + b"\n")
@@ -100,18 +96,3 @@ def export(terminal: Terminal, /, request_id: str, out: Path) -> None:
     terminal.result(
         {"n_calls": len(ids), "path": str(out)}, lambda: terminal.say(f"{len(ids)} raw calls in {out}.")
     )
-
-
-@contextmanager
-def _new_file(path: Path) -> Iterator[BinaryIO]:
-    """A file that was not there, for this user alone; gone again where writing it fails."""
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except OSError as error:
-        raise BadInput(f"{path} cannot be made: {error.strerror}.") from error
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            yield file
-    except BaseException:
-        path.unlink(missing_ok=True)
-        raise

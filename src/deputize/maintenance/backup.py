@@ -27,7 +27,7 @@ from deputize import __version__
 from deputize.core.errors import BadInput, Tampered, UsageError
 from deputize.core.progress import Progress, silent
 from deputize.core.records import Record
-from deputize.files import make_folder
+from deputize.files import make_folder, new_file
 from deputize.home import Home
 
 MANIFEST = "deputize-backup.json"
@@ -68,7 +68,7 @@ def back_up(home: Home, out: Path, *, with_keys: bool = False, progress: Progres
     digests: dict[str, str] = {}
     # before the copy of the log, so that the backup knows of itself
     home.audit.append("backup", subject=out.name, detail={"keys": "yes" if with_keys else "no"})
-    with home.exclusive("run"), _new_file(out) as file, tarfile.open(fileobj=file, mode="w") as tar:
+    with home.exclusive("run"), new_file(out) as file, tarfile.open(fileobj=file, mode="w") as tar:
         files = list(_files(home.path, with_keys=with_keys))
         log = [path for path in files if path.parent == home.path and path.name in _LAST]
         for n_done, path in enumerate(files[: len(files) - len(log)], 1):
@@ -144,23 +144,6 @@ def _log_held(home: Path) -> Iterator[None]:
     with (home / "audit.log").open("rb") as log:
         fcntl.flock(log, fcntl.LOCK_SH)
         yield
-
-
-@contextmanager
-def _new_file(path: Path) -> Iterator[BinaryIO]:
-    """A file that was not there, for this user alone; gone again where writing it fails."""
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except OSError as error:
-        raise BadInput(f"{path} cannot be made: {error.strerror}.") from error
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(descriptor)
-    except BaseException:
-        path.unlink(missing_ok=True)
-        raise
 
 
 def restore(backup: Path, home: Path, *, progress: Progress = silent) -> BackupManifest:
