@@ -83,18 +83,25 @@ def _corrected(call: Call) -> Call:
 
 
 class LearnableCalls:
-    """The calls of a run that show what the LLM does, with the right answer in place of its own where somebody has given one;
-    read from the store each time they are asked for."""
+    """The calls of a run that show what the LLM does; read from the store each time they are asked for."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
 
     def __iter__(self) -> Iterator[Call]:
-        return (_corrected(call) for call in self._run.calls() if learnable(call))
+        return (call for call in self._run.calls() if learnable(call))
 
     def get(self, call_ids: Sequence[str]) -> Iterator[Call | None]:
         """The calls with these ids, in their order; None for one that cannot be read any more."""
         return self._run.home.store.get(call_ids)
+
+
+class CorrectedCalls(LearnableCalls):
+    """The same with the right answer in place of the LLM's where somebody has given one. To train on: a certificate is about
+    what the LLM says."""
+
+    def __iter__(self) -> Iterator[Call]:
+        return map(_corrected, super().__iter__())
 
 
 def curate(run: Run, out: Artifact[Curated]) -> None:
@@ -111,7 +118,7 @@ def curate(run: Run, out: Artifact[Curated]) -> None:
     from deputize.stages.curate.traffic_sample import traffic_sample
 
     run.progress("reading the store", 0)
-    calls = LearnableCalls(run)
+    calls = CorrectedCalls(run)
     inference = infer_sites(calls, run.config.min_origins, run.config.audience)
     if not inference.sites:
         raise BadInput("There is nothing to learn from: no call in the store was answered by an LLM.")

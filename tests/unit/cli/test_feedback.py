@@ -14,7 +14,7 @@ from deputize.core.progress import silent
 from deputize.core.records import Call, Decision
 from deputize.home import Home
 from deputize.pipeline.conversion import open_run
-from deputize.pipeline.curation import LearnableCalls
+from deputize.pipeline.curation import CorrectedCalls, LearnableCalls
 from deputize.testing import call
 
 
@@ -52,8 +52,13 @@ def test_a_correction_takes_the_place_of_the_answer(home: Path, given: str) -> N
     right = {"role": "assistant", "content": "shipping"}
     assert calls(home)["c3"].correction == right and calls(home)["c3"].response["content"] == "refund"
     with Home(home) as opened:
-        learned = {c.id: c for c in LearnableCalls(open_run(opened, Convert(), silent))}
+        started = open_run(opened, Convert(), silent)
+        learned = {c.id: c for c in CorrectedCalls(started)}
+        certified = [c for c in LearnableCalls(started) if c.id == "c3"] + [
+            *LearnableCalls(started).get(["c3"])
+        ]
     assert learned["c3"].response == right and learned["c1"].response["content"] == "refund"
+    assert [c and c.response["content"] for c in certified] == ["refund", "refund"], "what the LLM said"
 
 
 @pytest.mark.parametrize(
