@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from tests import a_users_method, tiny_tasks
 from tests.contracts.conftest import Install
 
-from deputize.core.artifacts import MethodPlan, TaskProbe
+from deputize.core.artifacts import Curated, MethodPlan, TaskProbe
 from deputize.core.config import Convert
 from deputize.core.errors import BadInput, MissingExtra, UsageError
-from deputize.core.records import Task
+from deputize.core.records import Outcome, Task
 from deputize.specialists import model_download
 from deputize.specialists.base import RawPrediction
 from deputize.stages.finetune.methods.base import Method, Trained, TrainingContext, TrainingJob
@@ -39,8 +40,32 @@ def with_encoder(tiny: Tiny, tiny_base: Path, tmp_path_factory: pytest.TempPathF
     return models, tiny[1]
 
 
+def with_what_methods_ask_for(curated: Curated) -> Curated:
+    """Every reply with its log-probabilities, and every prompt of train once more with an answer that ended badly."""
+    good = [
+        replace(e, outcome=Outcome(success=True), logprobs=[[(str(e.response["content"]), -0.1)]])
+        for e in curated.examples
+    ]
+    bad = [
+        replace(
+            e,
+            call_id=f"{e.call_id}-bad",
+            outcome=Outcome(success=False),
+            trainable=False,
+            response={**e.response, "content": "no" if e.response["content"] == "yes" else "yes"},
+        )
+        for e in good
+        if e.split == "train"
+    ]
+    return replace(curated, examples=[*good, *bad])
+
+
 def check(method: Method, tiny: Tiny, folder: Path, kind: str = "label") -> None:
     curated, discovered = tiny_tasks.make((kind,), 40)
+    if method.name in ("dpo", "token_distillation"):
+        curated = with_what_methods_ask_for(curated)
+        assignment = {e.call_id: e.site for e in curated.examples}
+        discovered = replace(discovered, assignment=assignment)
     check_method(method, curated, discovered, folder, models_dir=tiny[0], base_model=tiny[1])
 
 
@@ -56,7 +81,7 @@ def test_ours_keep_it_where_answers_are_written(name: str, tiny: Tiny, tmp_path:
 
 @pytest.mark.skipif(HAS_BITSANDBYTES, reason="bitsandbytes is installed here")
 def test_qlora_says_what_it_needs_where_it_cannot_run() -> None:
-    with pytest.raises(MissingExtra, match="pip install bitsandbytes"):
+    with pytest.raises(MissingExtra, match=r"pip install 'deputize\[qlora\]'"):
         find_method("qlora").require()
 
 
@@ -64,7 +89,7 @@ def test_a_users_method_is_reached_by_its_name_and_keeps_the_contract(
     tiny: Tiny, tmp_path: Path, install: Install
 ) -> None:
     with pytest.raises(
-        UsageError, match=r"'majority'. Known: linear, frozen, encoder, lora, dora, qlora, full\."
+        UsageError, match=r"'majority'. Known: auto, linear, frozen, encoder, lora, .*, full\."
     ):
         find_method("majority")
     install(POINTS)

@@ -9,6 +9,7 @@ References:
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -106,15 +107,16 @@ def audits(
     if route.certificate is None:
         return None
     evidence = RouteEvidence(route_id=route.id, specialist=route.specialist)
-    for one in calls:
-        result = audit_result(one.decision, route) if one.at_s >= since_s else None
+    results = [audit_result(one.decision, route) if one.at_s >= since_s else None for one in calls]
+    n_of = Counter(one.episode for one, result in zip(calls, results, strict=True) if result is not None)
+    for one, result in zip(calls, results, strict=True):
         if result is not None:
             evidence = with_audit(
                 evidence,
                 result,
                 route.certificate,
                 audits_per_false_rollback=audits_per_false_rollback,
-                episode=one.episode,
+                episode=one.episode if n_of[one.episode] > 1 else "",
                 now_s=one.at_s,
             )
             if evidence.alarm:  # evidence that was enough once stays enough, however it went on
