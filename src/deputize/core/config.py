@@ -138,8 +138,8 @@ class RouteSettings(BaseModel):
     """A specialist whose loss is at or above what its certificate allows leaves shadow with at most this probability, and
     a canary for live with at most this one."""
     episode_ends_after_s: float = Field(1800.0, gt=0)
-    """Seconds without a compared call after which an episode has ended, divided by the share of the calls that is compared.
-    Only then it counts for a promotion."""
+    """Seconds without a compared call after which an episode has ended; divided by the share of the calls that is compared, but
+    at most twice as long. Only then it counts for a promotion."""
     shadow_share: float = Field(1.0, gt=0, le=1)
     """Share of a route's calls that its specialist is asked in shadow."""
     challenger_share: float = Field(0.1, gt=0, le=1)

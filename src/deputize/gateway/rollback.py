@@ -52,6 +52,10 @@ from deputize.stages.refine.route_life import OPEN, ended, progress
 
 log = logging.getLogger("deputize.gateway")
 
+_MOST_SILENCE = 2.0
+"""Where few calls are compared an episode may be silent so many times as long: until it has ended it is counted as if its other
+calls were good, so waiting longer would hide a route that goes bad."""
+
 
 class DueAudit(Record):
     """An audit that was due."""
@@ -271,7 +275,8 @@ class RouteMonitor:
             audits_per_false_rollback=self._per_false,
             episode=self._digest(outcome.episode),
             now_s=self._clock(),
-            ends_after_s=self._life.episode_ends_after_s / self._share_compared(route),
+            ends_after_s=self._life.episode_ends_after_s
+            * min(_MOST_SILENCE, 1 / self._share_compared(route)),
         )
 
     def _share_compared(self, route: Route) -> float:

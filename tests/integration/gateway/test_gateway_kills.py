@@ -91,7 +91,9 @@ async def test_a_route_lives_through_kills_and_changed_audit_shares(
     home: Path, upstream: LoopbackUpstream
 ) -> None:
     home.mkdir()
-    (home / "config.toml").write_text("[routes]\nstep_delta = 0.1\nsteps = [0.5]\n")
+    (home / "config.toml").write_text(
+        "[routes]\nstep_delta = 0.1\nsteps = [0.5]\nepisode_ends_after_s = 0.05\n"
+    )
     publish(home, route_for(REQUEST, LABELS, state="shadow"))
     upstream.answer_with(completion("lost_card"))
     rng, n_asked, seen, compared = random.Random(3), 0, ["shadow"], [0]
