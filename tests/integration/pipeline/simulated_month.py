@@ -383,12 +383,12 @@ EVENTS: list[tuple[int, str, Callable[[Month], object]]] = [
     (50_600, "the LLM answers again", lambda m: setattr(m, "is_down", False)),
     (
         58_000,
-        "the LLM sorts a fifth of the letters otherwise",
-        lambda m: setattr(m, "regime", Regime(shift=0.2)),
+        "the LLM sorts a third of the letters otherwise",
+        lambda m: setattr(m, "regime", Regime(shift=0.35)),
     ),
-    (64_000, "fourth conversion", lambda m: m.convert(Version("v4", shift=0.2, error=0.01))),
-    (82_000, "the agent's prompt changes", lambda m: setattr(m, "regime", Regime(NEW_SYSTEM, 0.2))),
-    (84_000, "fifth conversion", lambda m: m.convert(Version("v5", shift=0.2, error=0.01))),
+    (64_000, "fourth conversion", lambda m: m.convert(Version("v4", shift=0.35, error=0.01))),
+    (82_000, "the agent's prompt changes", lambda m: setattr(m, "regime", Regime(NEW_SYSTEM, 0.35))),
+    (84_000, "fifth conversion", lambda m: m.convert(Version("v5", shift=0.35, error=0.01))),
 ]
 """(call, what happens, how)"""
 
