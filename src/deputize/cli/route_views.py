@@ -209,7 +209,7 @@ def _version_row(
     return {
         "role": role,
         **route_row(one),
-        "n_compared": evidence.state.n_audits if evidence is not None and evidence.state else 0,
+        "n_compared": evidence.n_audits if evidence is not None else 0,
         "n_differed": evidence.n_specialist_differed if evidence is not None else 0,
         "n_episodes_open": len(evidence.state.open) if evidence is not None and evidence.state else 0,
         "spent_usd": evidence.spent_usd if evidence is not None else 0.0,

@@ -17,6 +17,7 @@ from deputize.core.sites import Site
 
 if TYPE_CHECKING:
     from deputize.pipeline.readiness import CallCounts, Served, SiteReadiness
+    from deputize.stages.refine.route_evidence import RouteEvidence
 
 
 @click.command()
@@ -35,7 +36,7 @@ def status(terminal: Terminal, /, tenant: str) -> None:
         )
         return
     counts = _counts(terminal, whose)
-    routes = [_route_row(terminal, one, counts) for one in _routes(terminal, whose)]
+    routes = _route_rows(terminal, whose, counts)
     next_step = _next(counts, routes)
     document = {
         "home": str(home.path),
@@ -68,11 +69,14 @@ def _counts(terminal: Terminal, tenant: str) -> CallCounts:
     return counter.counts()
 
 
-def _routes(terminal: Terminal, tenant: str) -> list[Route]:
+def _route_rows(terminal: Terminal, tenant: str, counts: CallCounts) -> list[dict[str, Any]]:
+    from deputize.gateway.evidence_file import read_evidence
     from deputize.routes_file import read_routes
 
     file = read_routes(terminal.home.routes_path, terminal.home.routes_seal)
-    return [one for one in file.routes if not tenant or one.tenant == tenant]
+    routes = [one for one in file.routes if not tenant or one.tenant == tenant]
+    known = read_evidence(terminal.home.path) if routes else {}
+    return [_route_row(terminal, one, known.get((one.id, one.specialist)), counts) for one in routes]
 
 
 def _site_row(one: SiteReadiness) -> dict[str, Any]:
@@ -91,12 +95,11 @@ def _site_row(one: SiteReadiness) -> dict[str, Any]:
     }
 
 
-def _route_row(terminal: Terminal, one: Route, counts: CallCounts) -> dict[str, Any]:
+def _route_row(
+    terminal: Terminal, one: Route, evidence: RouteEvidence | None, counts: CallCounts
+) -> dict[str, Any]:
     """A route with the evidence of its calls, as JSON shows it."""
-    from deputize.gateway.evidence_file import read_evidence
-
-    evidence = read_evidence(terminal.home.path).get((one.id, one.specialist))
-    n_compared = evidence.state.n_audits if evidence is not None and evidence.state else 0
+    n_compared = evidence.n_audits if evidence is not None else 0
     n_differed = evidence.n_specialist_differed if evidence is not None else 0
     made_s = one.certificate.created_s if one.certificate is not None else 0.0
     return {

@@ -128,11 +128,10 @@ def evidence_detail(
     evidence: RouteEvidence, route: Route, audits_per_false_rollback: float
 ) -> dict[str, str]:
     """The evidence against a route, for the audit log."""
-    n_audits = evidence.state.n_audits if evidence.state is not None else 0
     detail = {
         "specialist": evidence.specialist,
         "certificate": route.certificate.id if route.certificate is not None else "",
-        "audits": f"{n_audits}",
+        "audits": f"{evidence.n_audits}",
         "differed": f"{evidence.n_specialist_differed}",
         "allowed": f"{allowed_loss(route.certificate):.4f}" if route.certificate is not None else "",
         "e_value": f"{harm(evidence.state):.4g}" if evidence.state is not None else "",

@@ -25,7 +25,7 @@ from deputize.core.errors import DeputizeError
 from deputize.core.records import EVERY_TENANT, Call, Contract, Route, RouteFile, Task
 from deputize.core.task_results import TaskResult
 from deputize.scoring.certificates import NEVER, certify, contradicted_p, every_threshold
-from deputize.scoring.monitor import loss_of
+from deputize.scoring.monitor import sum_of_losses
 from deputize.stages.curate.traffic_sample import TrafficSample
 from deputize.stages.refine.route_evidence import against_repeats, audit_result
 
@@ -124,7 +124,7 @@ def served_evidence(
             found[route.id].add(call, 0.0)
         elif (result := audit_result(decision, route)) is not None:
             # beside a challenger the LLM is asked twice whatever this route claims
-            loss = loss_of(result, signed=against_repeats(route.certificate))
+            loss = sum_of_losses(result, signed=against_repeats(route.certificate))
             found[route.id].add(call, loss)
     return found
 

@@ -114,10 +114,10 @@ def allowed_loss(certificate: Certificate) -> float:
     return min(1.0, by_share, certificate.served_limit or 1.0)
 
 
-def loss_of(result: str, *, signed: bool) -> float:
-    """The loss of one audit; `signed`: less that of the LLM, when it was asked again."""
-    specialist = float(result in "sb")
-    return specialist - (result in "lb") if signed else specialist
+def sum_of_losses(results: str, *, signed: bool) -> float:
+    """The losses of some audits together; `signed`: less those of the LLM, when it was asked again."""
+    n_specialist, n_both = results.count("s"), results.count("b")
+    return float(n_specialist - results.count("l") if signed else n_specialist + n_both)
 
 
 def observe(
@@ -153,7 +153,7 @@ def observe(
         one = known[at]
         n_calls = one.n_calls + 1
         known[at] = replace(one, results=_with(one, result, n_calls), n_calls=n_calls, last_s=now_s)
-    return _settled(evidence, known, 1, evidence.sum_losses + _sum_of_losses(result, evidence.signed))
+    return _settled(evidence, known, 1, evidence.sum_losses + sum_of_losses(result, signed=evidence.signed))
 
 
 def judged_again(
@@ -170,7 +170,7 @@ def judged_again(
     for results in kept:
         most = 1 if len(results) == 1 else _most(again.results, [])
         one = AuditedEpisode("", most, results, ended=True)
-        again = _settled(again, [one], len(results), again.sum_losses + _sum_of_losses(results, signed))
+        again = _settled(again, [one], len(results), again.sum_losses + sum_of_losses(results, signed=signed))
         alarm = alarm or must_roll_back(again, audits_per_false_rollback)
     return replace(again, log_good=(0.0,) * len(TILTS)), alarm
 
@@ -230,8 +230,7 @@ def _settled(
             break
         n_going -= cut
         n_settled += 1
-        longest = _longest(results)
-        results += f"{one.results}|"
+        before, results = results, f"{results}{one.results}|"
         if allowed < 1:
             gained = _gained(one, allowed, signed, ended=True)
             stakes = _stakes_on_worse(allowed, signed, one.most)
@@ -239,8 +238,9 @@ def _settled(
                 _log_add(0.0, h) + math.log1p(stake * gained) for h, stake in zip(harm, stakes, strict=True)
             )
         if allowed < 1 and one.promotes and not cut:
+            longest = _longest(before)
             counted = one.results[:longest]
-            gained = (len(counted) * allowed - _sum_of_losses(counted, signed)) / longest
+            gained = (len(counted) * allowed - sum_of_losses(counted, signed=signed)) / longest
             stakes = _stakes_on_better(allowed, signed)
             good = tuple(g + math.log1p(stake * gained) for g, stake in zip(good, stakes, strict=True))
     return AuditEvidence(
@@ -267,13 +267,8 @@ def _gained(one: AuditedEpisode, allowed: float, signed: bool, *, ended: bool) -
     """
     counted = one.results[: one.most]
     n_to_come = 0 if ended else one.most - len(counted)
-    losses = _sum_of_losses(counted, signed) - (n_to_come if signed else 0)
+    losses = sum_of_losses(counted, signed=signed) - (n_to_come if signed else 0)
     return losses - (len(counted) + n_to_come) * allowed
-
-
-def _sum_of_losses(results: str, signed: bool) -> float:
-    n_specialist, n_both = results.count("s"), results.count("b")
-    return float(n_specialist - results.count("l") if signed else n_specialist + n_both)
 
 
 @lru_cache(maxsize=1024)

@@ -66,6 +66,11 @@ class RouteEvidence(Record):
     """On comparisons: the specialist's time in shadow, and calls to the LLM made for them."""
 
     @property
+    def n_audits(self) -> int:
+        """Calls with both answers."""
+        return self.state.n_audits if self.state is not None else 0
+
+    @property
     def missed_too_many(self) -> bool:
         """True where too many of the due audits failed or were skipped."""
         return self.n_due >= MIN_DUE and self.n_missed > MAX_MISSED_SHARE * self.n_due

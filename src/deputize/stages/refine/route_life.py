@@ -92,7 +92,7 @@ def entered_canary(evidence: RouteEvidence) -> RouteEvidence:
     # an episode of which a part came before would bring that part along
     state = promotes_from_here(evidence.state) if evidence.state is not None else None
     start = CanaryStart(
-        n_audits=state.n_audits if state is not None else 0,
+        n_audits=evidence.n_audits,
         n_specialist_differed=evidence.n_specialist_differed,
         log_gain=log_gain(state) if state is not None else 0.0,
     )
