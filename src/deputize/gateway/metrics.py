@@ -100,6 +100,8 @@ METRICS: dict[str, MetricInfo] = {
     "deputize_recorder_pending": MetricInfo("gauge", "Calls waiting to be written."),
 }
 
+GRID = float(2**30)
+MAX_ON_GRID = float(2**23)
 SHARED_OUT = frozenset(
     {
         "deputize_in_flight",
@@ -179,8 +181,9 @@ class Metrics:
         for table, kind in ((self.counters, "counters"), (self.histograms, "histograms")):
             for name, labels, cells in snapshot.get(kind, ()):
                 key = (name, tuple((k, v) for k, v in labels))
+                exact = [_on_grid(cell) for cell in cells]
                 mine = table.get(key)
-                table[key] = [a + b for a, b in zip(mine, cells, strict=True)] if mine else list(cells)
+                table[key] = [a + b for a, b in zip(mine, exact, strict=True)] if mine else exact
         for name, labels, (value,) in snapshot.get("gauges", ()):
             key = (name, tuple((k, v) for k, v in labels))
             before = self.gauges.get(key, 0.0)
@@ -208,6 +211,15 @@ class Metrics:
             info = METRICS.get(name, MetricInfo("untyped", name))
             lines += (f"# HELP {name} {info.help}", f"# TYPE {name} {info.kind}", *series[name])
         return ("\n".join(lines) + "\n").encode("utf-8", "replace")
+
+
+def _on_grid(value: float) -> float:
+    """The multiple of 2**-30 (1e-9) at or below a finite sum of dollars or seconds.
+
+    Sums of such multiples are exact up to 2**23, so they are the same in any order: the total of workers does not
+    fall by its last bit when one of them ends and is added first.
+    """
+    return math.floor(value * GRID) / GRID if abs(value) < MAX_ON_GRID else value
 
 
 def observe(cells: Cells, seconds: float) -> None:
@@ -239,4 +251,4 @@ def _escape(value: str) -> str:
 def _number(value: float) -> str:
     if not math.isfinite(value):
         return "NaN" if math.isnan(value) else "+Inf" if value > 0 else "-Inf"
-    return str(int(value)) if value == int(value) else repr(value)
+    return str(int(value)) if value == int(value) else repr(round(value, 9))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -45,6 +46,27 @@ def test_the_counts_of_two_processes_are_added() -> None:
     assert read["deputize_in_flight", ()] == 4, "each has a share"
     assert read["deputize_route_generation", ()] == 7, "all see the same"
     assert read["deputize_recorder_queued_total", ()] == 6
+
+
+def test_a_total_is_the_same_whichever_process_is_added_first() -> None:
+    """A worker that ends is added before those that run; a counter that fell by its last bit would look restarted."""
+    snapshots = []
+    for amount, n in ((0.0001, 7), (0.00003, 11), (1e-7, 13), (123.456789, 3)):
+        metrics = Metrics()
+        for _ in range(n):
+            metrics.add("deputize_cost_usd_total", amount=amount)
+            metrics.observe_s("deputize_call_seconds", amount)
+        snapshots.append(metrics.snapshot())
+    texts = set()
+    for order in itertools.permutations(snapshots):
+        total = Metrics()
+        for snapshot in order:
+            total.merge(snapshot)
+        again = Metrics()
+        again.merge(total.snapshot())
+        texts |= {total.text(), again.text()}
+    assert len(texts) == 1
+    assert samples(total)["deputize_cost_usd_total", ()] == pytest.approx(370.3713983, abs=1e-8)
 
 
 @pytest.mark.parametrize("value", ['a"b\\c\nd', "\\n", "ümlaut 漢字", "a,b={}", "", " "])
