@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from deputize.store.access.api_keys import ApiKeys
     from deputize.store.access.approvals import Approvals
     from deputize.store.access.audit_log import AuditLog
-    from deputize.store.access.generations import AuditedRoutes
+    from deputize.store.access.generations import AuditedRoutes, EvidenceSeal
     from deputize.store.access.rate_limiter import RateLimiter
     from deputize.store.base import Store
     from deputize.store.conversation_store import ConversationStore
@@ -378,6 +378,13 @@ class Home:
         from deputize.store.access.generations import AuditedRoutes
 
         return AuditedRoutes(lambda: self.audit)
+
+    @cached_property
+    def evidence_seal(self) -> EvidenceSeal:
+        """Signs the evidence of audits; no key is touched before it is used."""
+        from deputize.store.access.generations import EvidenceSeal
+
+        return EvidenceSeal(lambda: self.keyring.derive("audit evidence"), lambda: self.audit)
 
     @property
     def ledger_path(self) -> Path:

@@ -121,7 +121,7 @@ class Watcher:
             if self._last is not None and self._last[0] == self._mark and self._last[1].idle:
                 return msgspec.structs.replace(self._last[1], at=self._clock()), None
             calls, n_new = _read(calls_of(home, self._tenant), state)
-        evidence = read_evidence(self._home.path)
+        evidence = read_evidence(self._home.path, self._home.evidence_seal)
         decision = decide(
             calls,
             file.routes,

@@ -175,7 +175,10 @@ def show(terminal: Terminal, /, route_id: str) -> None:
     file = read_route_file(terminal)
     id = whole_id(route_id, (r.id for r in file.routes), "route")
     versions = [r for r in (*file.routes, *file.challengers, *file.previous) if r.id == id]
-    known, life = read_evidence(terminal.home.path), terminal.home.route_settings()
+    known, life = (
+        read_evidence(terminal.home.path, terminal.home.evidence_seal),
+        terminal.home.route_settings(),
+    )
     rows = [_version_row(r, file, known.get((r.id, r.specialist)), life) for r in versions]
     audit_share = read_settings(terminal.home.path).audit_share
     notes = [

@@ -125,9 +125,9 @@ def promote(terminal: Terminal, /, route_id: str, to: str, challenger: bool, rea
     before = find_route(file, route_id, challenger=challenger)
     now = promoted(before, to, terminal.home.route_settings().steps)
     if before.state == "rolled_back":
-        forget_evidence(terminal.home.path, before, at_s=time.time())
+        forget_evidence(terminal.home.path, before, terminal.home.evidence_seal, at_s=time.time())
     if now.state == "canary" and before.state != "canary":
-        begin_canary(terminal.home.path, before)
+        begin_canary(terminal.home.path, before, terminal.home.evidence_seal)
     change = partial(file_with, route=before, state=now.state, share=now.share)
     change_route(terminal, before, "promote", change, now, reason)
 

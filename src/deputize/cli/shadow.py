@@ -73,7 +73,7 @@ def start(
         only_compare=only_compare,
     )
     now = structs.replace(before, state="shadow", share=1.0, shadow=plan)
-    forget_evidence(terminal.home.path, before, at_s=now_s)
+    forget_evidence(terminal.home.path, before, terminal.home.evidence_seal, at_s=now_s)
     change_route(terminal, before, "shadow", lambda file: with_route(file, before, now), now, reason)
 
 
@@ -108,7 +108,7 @@ def comparison_document(terminal: Terminal, one: Route) -> dict[str, Any]:
     if one.certificate is None:
         raise UsageError(f"Route {one.id} has no certificate, so there is nothing to compare by.")
     prices = load_prices(terminal.home.path)
-    evidence = read_evidence(terminal.home.path).get((one.id, one.specialist))
+    evidence = read_evidence(terminal.home.path, terminal.home.evidence_seal).get((one.id, one.specialist))
     since_s = evidence.since_s if evidence is not None else 0.0
 
     def llm_usd(call: Call) -> float:

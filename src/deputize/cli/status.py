@@ -75,7 +75,7 @@ def _route_rows(terminal: Terminal, tenant: str, counts: CallCounts) -> list[dic
 
     file = read_routes(terminal.home.routes_path, terminal.home.routes_seal)
     routes = [one for one in file.routes if not tenant or one.tenant == tenant]
-    known = read_evidence(terminal.home.path) if routes else {}
+    known = read_evidence(terminal.home.path, terminal.home.evidence_seal) if routes else {}
     return [_route_row(terminal, one, known.get((one.id, one.specialist)), counts) for one in routes]
 
 

@@ -170,6 +170,7 @@ class RunningGateway:
             life=self._life,
             episode_key=home.keyring.derive("audited episodes"),
             seal=home.routes_seal,
+            evidence_seal=home.evidence_seal,
             clock=self._clock,
         )
 

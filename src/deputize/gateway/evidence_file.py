@@ -1,6 +1,9 @@
 """The evidence of a home's routes on disk; whoever changes it holds the lock of the file.
 
 HOME/audit_evidence.json   one entry for each route and specialist, shared by all processes; numbers only
+
+The file carries a MAC of the home's keys and a count of its writes, so that nobody earns a promotion, or hides a route that
+goes bad, with a file of their own or an older one (store.access.generations.EvidenceSeal).
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from deputize.files import locked, write_atomic
 from deputize.stages.refine.route_evidence import RouteEvidence, evidence_for, new_evidence
 from deputize.stages.refine.route_life import entered_canary
 from deputize.store.access.audit_log import AuditEntry
+from deputize.store.access.generations import EvidenceSeal
 
 EVIDENCE_FILE = "audit_evidence.json"
 
@@ -30,6 +34,10 @@ class EvidenceFile(Record):
 
     routes: list[RouteEvidence] = msgspec.field(default_factory=list)
     version: int = 1
+    n_writes: int = 0
+    """Of this home so far; grows with each."""
+    mac: str = ""
+    """Of the rest; "": written without a seal."""
 
     def by_key(self) -> dict[EvidenceKey, RouteEvidence]:
         """The evidence of each route and specialist."""
@@ -42,50 +50,69 @@ class AppendsToAuditLog(Protocol):
     ) -> AuditEntry: ...
 
 
-def read_evidence(home: Path) -> dict[EvidenceKey, RouteEvidence]:
+def read_evidence(home: Path, seal: EvidenceSeal | None) -> dict[EvidenceKey, RouteEvidence]:
     """The evidence of a home's routes; {} where there is none yet.
+
+    Args:
+        home: the home folder.
+        seal: of the home; None where it has none: neither the MAC nor the age of the file is looked at.
 
     Raises:
         BadInput: the file cannot be read.
+        Tampered: it was written by another program, is an older copy, or is missing although there was one.
     """
     path = home / EVIDENCE_FILE
     try:
-        return msgspec.json.decode(path.read_bytes(), type=EvidenceFile).by_key()
+        file = msgspec.json.decode(path.read_bytes(), type=EvidenceFile)
     except FileNotFoundError:
+        if seal is not None:
+            seal.check_missing()
         return {}
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise BadInput(
             f"{path} cannot be read ({error}); delete it to begin the evidence of all routes again."
         ) from error
+    if seal is not None:
+        seal.check(_unsigned(file), file.mac, file.n_writes)
+    return file.by_key()
 
 
-def write_evidence(home: Path, known: Mapping[EvidenceKey, RouteEvidence]) -> None:
+def write_evidence(home: Path, known: Mapping[EvidenceKey, RouteEvidence], seal: EvidenceSeal | None) -> None:
     """Replaces the evidence; whoever reads it before holds the lock of the file. Raises StoreError."""
     file = EvidenceFile(routes=list(known.values()))
+    if seal is not None:
+        file = structs.replace(file, n_writes=seal.next_write())
+        file = structs.replace(file, mac=seal.mac(_unsigned(file)))
     write_atomic(home / EVIDENCE_FILE, msgspec.json.encode(file))
+    if seal is not None:
+        seal.note(file.n_writes)
 
 
-def forget_evidence(home: Path, route: Route, *, at_s: float) -> None:
+def _unsigned(file: EvidenceFile) -> bytes:
+    return msgspec.json.encode(structs.replace(file, mac=""))
+
+
+def forget_evidence(home: Path, route: Route, seal: EvidenceSeal | None, *, at_s: float) -> None:
     """Begins the evidence of a route again: calls before `at_s` (Unix seconds) do not count. For a promotion by hand.
 
     Raises:
-        BadInput, StoreError: the file cannot be read or written.
+        BadInput, Tampered, StoreError: the file cannot be read or written.
     """
     path = home / EVIDENCE_FILE
     with locked(path):
-        known = read_evidence(home)
+        known = read_evidence(home, seal)
         known[(route.id, route.specialist)] = structs.replace(new_evidence(route), since_s=at_s)
-        write_evidence(home, known)
+        write_evidence(home, known, seal)
 
 
-def begin_canary(home: Path, route: Route) -> None:
+def begin_canary(home: Path, route: Route, seal: EvidenceSeal | None) -> None:
     """Has the evidence of a canary count from now on. For a promotion by hand.
 
     Raises:
-        BadInput, StoreError: the file cannot be read or written.
+        BadInput, Tampered, StoreError: the file cannot be read or written.
     """
     key = (route.id, route.specialist)
     with locked(home / EVIDENCE_FILE):
-        known = read_evidence(home)
+        known = read_evidence(home, seal)
         known[key] = entered_canary(evidence_for(route, known.get(key)) or new_evidence(route))
-        write_evidence(home, known)
+        write_evidence(home, known, seal)

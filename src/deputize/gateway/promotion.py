@@ -13,6 +13,7 @@ from deputize.gateway.evidence_file import EVIDENCE_FILE, AppendsToAuditLog, rea
 from deputize.routes_file import RouteFileSeal, read_routes, update_routes
 from deputize.stages.refine.route_evidence import evidence_for
 from deputize.stages.refine.route_life import StepProgress, closed, ended, entered_canary, progress, promoted
+from deputize.store.access.generations import EvidenceSeal
 
 log = logging.getLogger("deputize.gateway")
 
@@ -24,6 +25,7 @@ def step_routes(
     *,
     now_s: float,
     seal: RouteFileSeal | None,
+    evidence_seal: EvidenceSeal | None,
     actor: str = "gateway",
 ) -> list[Route]:
     """Takes the step of every route whose evidence carries it; each leaves an entry in the audit log.
@@ -37,6 +39,7 @@ def step_routes(
         life: by which evidence steps are taken.
         now_s: Unix seconds.
         seal: of the route file; None where it has none: a home's file written without it would be taken for forged.
+        evidence_seal: of the evidence; None likewise.
         actor: who does it.
 
     Returns:
@@ -47,7 +50,7 @@ def step_routes(
     """
     stepped: list[Route] = []
     with locked(home / EVIDENCE_FILE):
-        known = read_evidence(home)
+        known = read_evidence(home, evidence_seal)
         file = read_routes(home / "routes.json", seal)
         for route in (*file.routes, *file.challengers):
             key = (route.id, route.specialist)
@@ -66,7 +69,7 @@ def step_routes(
             audit.append("route.promote", actor=actor, subject=route.id, detail=detail)
             if route.state == "shadow":
                 known[key] = entered_canary(evidence)
-                write_evidence(home, known)
+                write_evidence(home, known, evidence_seal)
             step = partial(promoted, route=route, state=found.next_state, share=found.next_share)
             update_routes(home / "routes.json", step, seal)
             _say(route, found, detail)

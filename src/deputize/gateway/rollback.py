@@ -10,6 +10,7 @@ next start of a worker, carries the change out.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
@@ -19,7 +20,7 @@ from time import time
 from msgspec import structs
 
 from deputize.core.config import RouteSettings
-from deputize.core.errors import BadInput, DeputizeError
+from deputize.core.errors import BadInput, DeputizeError, Tampered
 from deputize.core.records import Record, Route, RouteFile
 from deputize.files import locked
 from deputize.gateway.call_telemetry import of_route
@@ -49,6 +50,7 @@ from deputize.stages.refine.route_evidence import (
     with_due,
 )
 from deputize.stages.refine.route_life import OPEN, ended, progress
+from deputize.store.access.generations import EvidenceSeal
 
 log = logging.getLogger("deputize.gateway")
 
@@ -153,6 +155,7 @@ class RouteMonitor:
         *,
         audit_share: float,
         seal: RouteFileSeal | None,
+        evidence_seal: EvidenceSeal | None,
         audits_per_false_rollback: float = AUDITS_PER_FALSE_ROLLBACK,
         on_change: Callable[[], object] = lambda: None,
         life: RouteSettings | None = None,
@@ -166,6 +169,7 @@ class RouteMonitor:
             metrics: says which routes are not watched.
             audit_share: share of served calls that are audited.
             seal: of the route file; None where it has none.
+            evidence_seal: of the evidence; None likewise.
             audits_per_false_rollback: see `scoring.monitor.false_rollback_bound`.
             on_change: takes up the changed route file in this process; called in a thread.
             life: by which evidence a route is promoted; None: the defaults.
@@ -176,6 +180,7 @@ class RouteMonitor:
         self._audit_share, self._per_false = audit_share, audits_per_false_rollback
         self._on_change = on_change
         self._life, self._episode_key, self._seal = life or RouteSettings(), episode_key, seal
+        self._evidence_seal = evidence_seal
         self._clock = clock
         self._waiting: list[DueAudit] = []
         self._turn = asyncio.Lock()
@@ -234,7 +239,7 @@ class RouteMonitor:
                 key = (outcome.route.id, outcome.route.specialist)
                 known[key] = self._with(known.get(key), outcome)
             if batch:
-                write_evidence(self._home, known)
+                write_evidence(self._home, known, self._evidence_seal)
         return known
 
     def _of_present_routes(self) -> tuple[RouteFile, dict[EvidenceKey, RouteEvidence]]:
@@ -246,17 +251,19 @@ class RouteMonitor:
             known = self._known()
             kept = {key: one for key, one in known.items() if key in present}
             if file.generation and len(kept) < len(known):
-                write_evidence(self._home, kept)
+                write_evidence(self._home, kept, self._evidence_seal)
                 known = kept
         return file, known
 
     def _known(self) -> dict[EvidenceKey, RouteEvidence]:
         try:
-            return read_evidence(self._home)
-        except BadInput as error:
+            return read_evidence(self._home, self._evidence_seal)
+        except (BadInput, Tampered) as error:
             aside = self._home / f"{EVIDENCE_FILE}.damaged"
-            log.error("%s It is kept as %s.", error, aside)
-            (self._home / EVIDENCE_FILE).replace(aside)
+            log.error("%s It is kept as %s, and the evidence of all routes begins again.", error, aside)
+            with contextlib.suppress(FileNotFoundError):
+                (self._home / EVIDENCE_FILE).replace(aside)
+            write_evidence(self._home, {}, self._evidence_seal)
             return {}
 
     def _with(self, evidence: RouteEvidence | None, outcome: DueAudit) -> RouteEvidence:
@@ -299,7 +306,14 @@ class RouteMonitor:
                 break
         else:
             return
-        if step_routes(self._home, self._audit, self._life, now_s=now_s, seal=self._seal):
+        if step_routes(
+            self._home,
+            self._audit,
+            self._life,
+            now_s=now_s,
+            seal=self._seal,
+            evidence_seal=self._evidence_seal,
+        ):
             self._on_change()
 
     def _roll_back(self, known: Mapping[EvidenceKey, RouteEvidence], routes: Sequence[Route]) -> None:

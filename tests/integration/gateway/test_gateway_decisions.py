@@ -135,7 +135,7 @@ async def test_a_certified_specialist_decides_with_probabilities_and_is_audited(
     assert sorted(audits, key=str) == [False, True], "the second answer of the LLM differs"
     slm = [c for c in calls if c.decision and c.decision.served_by == "slm"]
     assert [json.loads(c.response["content"]) for c in slm] == [DECIDED, DECIDED]
-    (evidence,) = read_evidence(home).values()
+    (evidence,) = read_evidence(home, None).values()
     assert evidence.state is not None and (evidence.n_due, evidence.state.sum_losses) == (2, 1.0)
 
 

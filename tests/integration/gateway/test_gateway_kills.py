@@ -82,7 +82,7 @@ def state(home: Path) -> str:
 
 
 def n_compared(home: Path) -> int:
-    evidence = read_evidence(home).get(KEY)
+    evidence = read_evidence(home, None).get(KEY)
     return 0 if evidence is None or evidence.state is None else evidence.state.n_audits
 
 

@@ -183,4 +183,4 @@ async def test_a_route_answers_without_audit_or_comparison(
             await asyncio.sleep(0.1)
         assert len(upstream.seen) == (served_by == "llm"), "no audit"
         assert len(specialists.asked) == (served_by == "slm"), "no comparison"
-    assert not read_evidence(home)
+    assert not read_evidence(home, None)

@@ -110,7 +110,7 @@ async def until_rolled_back(base_url: str, home: Path, limit: int) -> int:
         if await served_by(base_url) == "llm":
             return n
         async with asyncio.timeout(10):
-            while (e := read_evidence(home).get(KEY)) is None or e.n_due <= n:
+            while (e := read_evidence(home, None).get(KEY)) is None or e.n_due <= n:
                 await asyncio.sleep(0.005)
     return limit
 
@@ -125,7 +125,7 @@ async def test_a_specialist_that_goes_bad_is_rolled_back_everywhere_and_for_good
         async with gateway(home, upstream, specialist) as first:
             assert await served_by(other) == "slm"
             assert await until_rolled_back(first, home, 30) == 30
-        before = read_evidence(home)[KEY]
+        before = read_evidence(home, None)[KEY]
         assert before.state is not None and (before.state.n_audits, before.n_missed) == (30, 0)
         specialist.bad = True
         async with gateway(home, upstream, specialist) as second:  # a restart keeps the evidence
@@ -133,11 +133,11 @@ async def test_a_specialist_that_goes_bad_is_rolled_back_everywhere_and_for_good
             while await served_by(second) == "slm":
                 n += 1
                 async with asyncio.timeout(10):
-                    while read_evidence(home)[KEY].n_due < n:
+                    while read_evidence(home, None)[KEY].n_due < n:
                         await asyncio.sleep(0.005)
                 assert n < 80
         assert read_routes(home / "routes.json").routes[0].state == "rolled_back"
-        after = read_evidence(home)[KEY].state
+        after = read_evidence(home, None)[KEY].state
         assert after is not None and after.n_audits == n
         async with asyncio.timeout(10):
             while await served_by(other) == "slm":
@@ -181,7 +181,7 @@ async def test_a_sound_route_against_repeats_stays(
     async with gateway(home, upstream, GoesBad()) as base_url:
         assert await until_rolled_back(base_url, home, 80) == 80
         calls = await asyncio.to_thread(recorded, 240)
-    evidence = read_evidence(home)[KEY]
+    evidence = read_evidence(home, None)[KEY]
     assert evidence.n_specialist_differed > 5 and evidence.n_llm_differed > 5
     reasons = [c.decision.reason for c in calls if c.decision]
     assert reasons.count("audit") == reasons.count("audit_repeat") == 80

@@ -160,6 +160,7 @@ class Month:
             self._metrics,
             audit_share=AUDIT_SHARE,
             seal=self.home.routes_seal,
+            evidence_seal=self.home.evidence_seal,
             on_change=self._load,
             life=life,
             episode_key=b"month",

@@ -64,7 +64,7 @@ def _what_the_audit_log_says(month: Month) -> None:
         if entry.action in ("route.promote", "route.rollback"):
             assert entry.actor == "gateway" and float(entry.detail["e_value"]) > 1 and entry.detail["because"]
     assert month.home.audit.verify().ok
-    assert len(read_evidence(month.home.path)) == 5
+    assert len(read_evidence(month.home.path, None)) == 5
 
 
 def _what_the_decisions_say(month: Month) -> None:

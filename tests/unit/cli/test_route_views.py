@@ -23,7 +23,8 @@ def test_show_has_the_versions_the_evidence_and_the_history(
     evidence = RouteEvidence(route_id="r1", specialist="runs/new")
     for result in "..s" + "." * 20:
         evidence = with_audit(evidence, result, CERTIFICATE)  # type: ignore[arg-type]
-    write_evidence(tmp_path, {("r1", "runs/new"): evidence})
+    with Home(tmp_path) as home:
+        write_evidence(tmp_path, {("r1", "runs/new"): evidence}, home.evidence_seal)
     assert run(["--home", str(tmp_path), "route", "close", "r1", "--reason", "a try"]) == 0
     with_versions(tmp_path)
     capsys.readouterr()

@@ -187,7 +187,7 @@ def test_a_challenger_is_promoted_and_rolled_back_beside_its_route(home: Path) -
     assert run([*words, "promote", "r1", "--challenger"]) == 0
     file = read_routes(home / "routes.json")
     assert (file.challengers[0].state, file.challengers[0].share) == ("canary", 0.01)
-    evidence = read_evidence(home)[("r1", "runs/new")]
+    evidence = read_evidence(home, None)[("r1", "runs/new")]
     assert evidence.canary is not None, "the canary counts from here"
     assert run([*words, "rollback", "r1", "--challenger"]) == 0
     file = read_routes(home / "routes.json")

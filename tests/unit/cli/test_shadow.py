@@ -35,7 +35,7 @@ def test_a_comparison_begins_with_its_limits(home: Path, capsys: pytest.CaptureF
     assert one.state == "shadow" and one.shadow is not None
     assert (one.shadow.share, one.shadow.budget_usd, one.shadow.only_compare) == (0.5, 3.0, True)
     assert one.shadow.until_s == pytest.approx(time.time() + 7 * 86_400, abs=60)
-    assert read_evidence(home)[("r1", "runs/x")].since_s == pytest.approx(time.time(), abs=60)
+    assert read_evidence(home, None)[("r1", "runs/x")].since_s == pytest.approx(time.time(), abs=60)
     (entry,) = [e for e in AuditLog(home, KeyRing.open(home)).entries() if e.action == "route.shadow"]
     assert (entry.action, entry.detail["reason"]) == ("route.shadow", "a look")
     assert run(["--home", str(home), "shadow", "start", "r2"]) == 2

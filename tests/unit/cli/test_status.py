@@ -29,7 +29,8 @@ def test_sites_routes_and_saving(tmp_path: Path, capsys: pytest.CaptureFixture[s
     evidence = RouteEvidence(route_id="r1", specialist="runs/x")
     for result in "s...":
         evidence = with_audit(evidence, result, CERTIFICATE)  # type: ignore[arg-type]
-    write_evidence(tmp_path, {("r1", "runs/x"): evidence})
+    with Home(tmp_path) as home:
+        write_evidence(tmp_path, {("r1", "runs/x"): evidence}, home.evidence_seal)
     decision = Decision(served_by="slm", reason="live", route_id="r1", specialist_ms=1.0)
     usage = Usage(prompt_tokens=1_000_000, completion_tokens=0)
     with Home(tmp_path) as home:

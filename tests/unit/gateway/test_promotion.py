@@ -36,7 +36,9 @@ def publish(home: Path, *routes: Route, challengers: tuple[Route, ...] = ()) -> 
 
 
 def monitor(home: Path, audit: Any, **more: Any) -> RouteMonitor:
-    return RouteMonitor(home, audit, Metrics(), seal=None, **{"audit_share": 0.02, **more})
+    return RouteMonitor(
+        home, audit, Metrics(), seal=None, evidence_seal=None, **{"audit_share": 0.02, **more}
+    )
 
 
 async def observe(one: RouteMonitor, results: str, route: Route, **more: Any) -> None:
@@ -119,7 +121,7 @@ async def test_a_process_that_is_killed_at_a_step_neither_loses_it_nor_takes_two
     assert now(tmp_path).state == "shadow"
     await monitor(tmp_path, audit).check_routes()
     assert (now(tmp_path).state, now(tmp_path).share) == ("canary", 0.01)
-    evidence = read_evidence(tmp_path)[("r", "s")]
+    evidence = read_evidence(tmp_path, None)[("r", "s")]
     assert evidence.canary is not None and evidence.state is not None
     assert evidence.canary.n_audits == evidence.state.n_audits, "the canary counts from here"
     await monitor(tmp_path, audit).check_routes()
@@ -132,7 +134,7 @@ async def test_calls_of_one_episode_are_one_piece_of_evidence(tmp_path: Path, au
     await observe(one, "." * 400, live_route(state="shadow"), episode="one and the same")
     assert now(tmp_path).state == "shadow"
     text = (tmp_path / "audit_evidence.json").read_text()
-    state = read_evidence(tmp_path)[("r", "s")].state
+    state = read_evidence(tmp_path, None)[("r", "s")].state
     assert "same" not in text and state is not None and len(state.open) == 1
 
 
@@ -151,8 +153,11 @@ async def test_an_episode_counts_for_a_promotion_once_it_has_ended(tmp_path: Pat
 
 def test_a_comparison_that_is_over_closes_its_route(tmp_path: Path, audit: AuditLog) -> None:
     publish(tmp_path, live_route(state="shadow", shadow=ShadowPlan(until_s=10.0)))
-    assert step_routes(tmp_path, audit, LIFE, now_s=10.0, seal=None) == []
-    assert step_routes(tmp_path, audit, LIFE, now_s=11.0, seal=None) and now(tmp_path).state == "closed"
+    assert step_routes(tmp_path, audit, LIFE, now_s=10.0, seal=None, evidence_seal=None) == []
+    assert (
+        step_routes(tmp_path, audit, LIFE, now_s=11.0, seal=None, evidence_seal=None)
+        and now(tmp_path).state == "closed"
+    )
     (entry,) = [e for e in audit.entries() if e.action == "route.close"]
     assert entry.detail["because"] == "its time is over"
 
@@ -162,7 +167,7 @@ async def test_a_spent_budget_ends_a_comparison(tmp_path: Path, audit: AuditLog)
     publish(tmp_path, route)
     await observe(monitor(tmp_path, audit), "...", route, usd=0.04)
     assert now(tmp_path).state == "closed"
-    assert read_evidence(tmp_path)[("r", "s")].spent_usd == pytest.approx(0.12)
+    assert read_evidence(tmp_path, None)[("r", "s")].spent_usd == pytest.approx(0.12)
 
 
 async def test_what_a_person_has_only_compared_is_not_promoted(tmp_path: Path, audit: AuditLog) -> None:
@@ -177,10 +182,12 @@ def test_nothing_is_promoted_without_evidence_or_with_an_alarm(tmp_path: Path, a
         tmp_path,
         live_route(state="shadow"),
     )
-    assert step_routes(tmp_path, audit, LIFE, now_s=0.0, seal=None) == []
-    forget_evidence(tmp_path, live_route(), at_s=0.0)
-    evidence = replace(read_evidence(tmp_path)[("r", "s")], alarm=True)
-    assert evidence.alarm and step_routes(tmp_path, audit, LIFE, now_s=0.0, seal=None) == []
+    assert step_routes(tmp_path, audit, LIFE, now_s=0.0, seal=None, evidence_seal=None) == []
+    forget_evidence(tmp_path, live_route(), None, at_s=0.0)
+    evidence = replace(read_evidence(tmp_path, None)[("r", "s")], alarm=True)
+    assert (
+        evidence.alarm and step_routes(tmp_path, audit, LIFE, now_s=0.0, seal=None, evidence_seal=None) == []
+    )
 
 
 async def test_an_episode_that_is_compared_now_and_then_ends_later(tmp_path: Path, audit: AuditLog) -> None:
@@ -192,5 +199,5 @@ async def test_an_episode_that_is_compared_now_and_then_ends_later(tmp_path: Pat
     await observe(one, ".", live, episode="e")
     now_s = 1.9 * LIFE.episode_ends_after_s
     await observe(one, ".", live, episode="e")
-    state = read_evidence(tmp_path)[("r", "s")].state
+    state = read_evidence(tmp_path, None)[("r", "s")].state
     assert state is not None and [len(e.results) for e in state.open] == [2]

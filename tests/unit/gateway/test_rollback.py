@@ -22,6 +22,7 @@ from deputize.gateway.evidence_file import EVIDENCE_FILE, forget_evidence, read_
 from deputize.gateway.metrics import Metrics
 from deputize.gateway.rollback import DueAudit, RouteMonitor, roll_back_routes
 from deputize.gateway.route_watcher import RouteWatcher
+from deputize.home import Home
 from deputize.routes_file import read_routes, update_routes
 from deputize.store.access.audit_log import AuditLog
 from deputize.store.keys.keyring import KeyRing
@@ -41,7 +42,12 @@ def audit(home: Path) -> AuditLog:
 
 
 def monitor(home: Path, audit: Any, metrics: Metrics | None = None, **changed: Any) -> RouteMonitor:
-    return RouteMonitor(home, audit, metrics or Metrics(), **{"audit_share": 0.02, "seal": None, **changed})
+    return RouteMonitor(
+        home,
+        audit,
+        metrics or Metrics(),
+        **{"audit_share": 0.02, "seal": None, "evidence_seal": None, **changed},
+    )
 
 
 def state(home: Path) -> RouteState:
@@ -50,7 +56,7 @@ def state(home: Path) -> RouteState:
 
 def counted(home: Path) -> str:
     """Results of the audits that count, without the ends of episodes."""
-    state = read_evidence(home)[KEY].state
+    state = read_evidence(home, None)[KEY].state
     return state.results.replace("|", "") if state is not None else ""
 
 
@@ -89,7 +95,7 @@ async def test_workers_share_the_evidence(home: Path, audit: AuditLog) -> None:
     """Two workers of two halves each, at the same time: every audit counts once, the route is closed once."""
     workers = [monitor(home, audit), monitor(home, audit)]
     await asyncio.gather(*(observe(w, "..s..") for w in workers for _ in range(10)))
-    evidence = read_evidence(home)[KEY]
+    evidence = read_evidence(home, None)[KEY]
     assert len(counted(home)) == evidence.n_due == 100 and evidence.n_specialist_differed == 20
     assert state(home) == "rolled_back"
     assert len([e for e in audit.entries() if e.action == "route.rollback"]) == 1
@@ -105,7 +111,7 @@ from deputize.store.access.audit_log import AuditLog
 from deputize.store.keys.keyring import KeyRing
 
 async def main(home, results):
-    monitor = RouteMonitor(home, AuditLog(home, KeyRing.open(home)), Metrics(), audit_share=0.02, seal=None)
+    monitor = RouteMonitor(home, AuditLog(home, KeyRing.open(home)), Metrics(), audit_share=0.02, seal=None, evidence_seal=None)
     sys.stdin.readline()
     for result in results:
         await monitor.observe(DueAudit(route=live_route(), result=result))
@@ -138,7 +144,7 @@ async def test_processes_share_the_evidence_and_a_rollback_reaches_the_other(
     for one in others:
         said, _ = one.communicate(timeout=60)
         assert (said.count(b"counted"), one.returncode) == (80, 0)
-    evidence = read_evidence(home)[KEY]
+    evidence = read_evidence(home, None)[KEY]
     assert len(counted(home)) == evidence.n_due == 160
     assert not watcher.load(), "the routes are as they were"
     worse = process(home, "s" * 40)
@@ -146,7 +152,7 @@ async def test_processes_share_the_evidence_and_a_rollback_reaches_the_other(
     assert watcher.load() and watcher.table is not None
     assert watcher.table.routes[0].state == "rolled_back" == state(home)  # type: ignore[attr-defined]
     assert len([e for e in audit.entries() if e.action == "route.rollback"]) == 1
-    assert read_evidence(home)[KEY].n_specialist_differed == 40
+    assert read_evidence(home, None)[KEY].n_specialist_differed == 40
 
 
 @pytest.mark.parametrize("result", [".", "s"])
@@ -166,16 +172,16 @@ async def test_a_process_that_is_killed_has_lost_at_most_what_it_was_counting(
         doomed.wait(timeout=60)
         doomed.stdin.close()
         doomed.stdout.close()
-        evidence = read_evidence(home)[KEY]
+        evidence = read_evidence(home, None)[KEY]
         n_new = evidence.n_due - n_counted
         assert n_said <= n_new <= n_said + 1, "what was said to be counted is, once"
         assert len(counted(home)) == evidence.n_due
         n_counted += n_new
-    decided = read_evidence(home)[KEY].alarm
+    decided = read_evidence(home, None)[KEY].alarm
     await monitor(home, audit).check_routes()
     assert state(home) == ("rolled_back" if decided else "live") and decided == (result == "s")
     await observe(monitor(home, audit), ".")
-    assert read_evidence(home)[KEY].n_due == n_counted + 1
+    assert read_evidence(home, None)[KEY].n_due == n_counted + 1
 
 
 async def test_audits_that_come_while_a_file_is_written_are_written_together(
@@ -215,11 +221,11 @@ async def test_a_process_that_is_killed_in_between_loses_nothing(
             patch.setattr("deputize.gateway.rollback.update_routes", killed)
         with pytest.raises(Killed):
             await observe(monitor(home, audit), "s" * 12)
-    assert state(home) == "live" and read_evidence(home)[KEY].alarm
-    before = read_evidence(home)
+    assert state(home) == "live" and read_evidence(home, None)[KEY].alarm
+    before = read_evidence(home, None)
     if at == "audit log":
         await monitor(home, audit).check_routes()
-        assert read_evidence(home) == before
+        assert read_evidence(home, None) == before
     else:
         await observe(monitor(home, audit), ".")
     assert state(home) == "rolled_back"
@@ -248,7 +254,7 @@ async def test_what_cannot_be_written_is_written_with_the_next_audit(
     with monkeypatch.context() as patch:
         patch.setattr("deputize.gateway.evidence_file.write_atomic", full)
         await observe(one, "s.s")
-    assert read_evidence(home) == {}
+    assert read_evidence(home, None) == {}
     await observe(one, ".")
     assert counted(home) == "s.s."
 
@@ -267,12 +273,12 @@ async def test_a_route_promoted_again_begins_again(home: Path, audit: AuditLog) 
     one = monitor(home, audit)
     await observe(one, "s" * 12)
     assert state(home) == "rolled_back"
-    forget_evidence(home, live_route(), at_s=7.0)
+    forget_evidence(home, live_route(), None, at_s=7.0)
     publish_route(home / "routes.json")
     await one.check_routes()
     await observe(one, "..s")
     assert state(home) == "live"
-    evidence = read_evidence(home)[KEY]
+    evidence = read_evidence(home, None)[KEY]
     assert (counted(home), evidence.since_s, evidence.alarm) == ("..s", 7.0, False)
 
 
@@ -303,19 +309,38 @@ async def test_a_damaged_file_is_set_aside_in_the_gateway_and_named_elsewhere(
 ) -> None:
     (home / EVIDENCE_FILE).write_bytes(b"{")
     with pytest.raises(BadInput, match=r"audit_evidence\.json cannot be read"):
-        read_evidence(home)
+        read_evidence(home, None)
     await observe(monitor(home, audit), "s")
     assert counted(home) == "s" and "is kept as" in caplog.text
     assert (home / f"{EVIDENCE_FILE}.damaged").read_bytes() == b"{"
     assert set(json.loads((home / EVIDENCE_FILE).read_bytes())) == {"routes"}
 
 
+@pytest.mark.parametrize("data", [None, b'{"routes":[]}'])
+async def test_evidence_that_was_deleted_or_forged_begins_again_with_an_entry(
+    tmp_path: Path, data: bytes | None
+) -> None:
+    opened, path = Home(tmp_path), tmp_path / EVIDENCE_FILE
+    publish_route(tmp_path / "routes.json")
+    one = monitor(tmp_path, opened.audit, evidence_seal=opened.evidence_seal)
+    await observe(one, "s.")
+    path.unlink() if data is None else path.write_bytes(data)
+    restarted = Home(tmp_path)
+    one = monitor(tmp_path, restarted.audit, evidence_seal=restarted.evidence_seal)
+    await one.check_routes()
+    await observe(one, "..")
+    known = read_evidence(tmp_path, Home(tmp_path).evidence_seal)
+    assert known[KEY].n_due == 2 and known[KEY].n_specialist_differed == 0
+    assert sum(e.action == "denied" for e in restarted.audit.entries()) == 1
+    assert (tmp_path / f"{EVIDENCE_FILE}.damaged").exists() is (data is not None)
+
+
 async def test_evidence_of_specialists_that_no_route_has_is_forgotten(home: Path, audit: AuditLog) -> None:
     await observe(monitor(home, audit), "..")
     await observe(monitor(home, audit), "..", live_route(specialist="gone"))
-    assert set(read_evidence(home)) == {KEY, ("r", "gone")}
+    assert set(read_evidence(home, None)) == {KEY, ("r", "gone")}
     await monitor(home, audit).check_routes()
-    assert set(read_evidence(home)) == {KEY} and counted(home) == ".."
+    assert set(read_evidence(home, None)) == {KEY} and counted(home) == ".."
     (home / "routes.json").unlink()
     await monitor(home, audit).check_routes()
-    assert set(read_evidence(home)) == {KEY}, "a file that is not there says nothing"
+    assert set(read_evidence(home, None)) == {KEY}, "a file that is not there says nothing"

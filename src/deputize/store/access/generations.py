@@ -6,13 +6,20 @@ each change of a keyed file raises its generation, and the entry of the audit lo
 
 from __future__ import annotations
 
+import hmac
 import threading
 from collections.abc import Callable
+from typing import NoReturn
 
 from deputize.core.errors import Tampered
 from deputize.store.access.audit_log import AuditLog
 
 ROUTES = "routes.json"
+EVIDENCE = "audit_evidence.json"
+
+NOTED_EVERY = 256
+"""Writes of the evidence of audits between two entries about it in the audit log. It is written with each audited call; an
+entry costs a signature and a write to the disk, and an older copy hides at most so many calls."""
 
 
 class Generations:
@@ -73,4 +80,73 @@ class AuditedRoutes:
         raise Tampered(
             f"{ROUTES} {how}, so no route of it is used. Put the newest copy back, or publish the routes again: "
             "deputize evaluate --again"
+        )
+
+
+class EvidenceSeal:
+    """Signs the evidence of audits (gateway.evidence_file), and refuses a forged or an older copy.
+
+    How old a copy may be: a process that has read a newer one refuses it, any other by the audit log, which knows the first
+    write of each `NOTED_EVERY`.
+    """
+
+    def __init__(self, key: Callable[[], bytes], audit: Callable[[], AuditLog]) -> None:
+        """
+        Args:
+            key: of the MAC; called when it is needed, so that a home without routes needs no keys.
+            audit: the audit log, likewise.
+        """
+        self._key, self._audit = key, audit
+        self._end, self._newest = 0, 0
+        """How far the log was read, and the newest write known."""
+        self._refused = ""
+        self._looking = threading.Lock()
+
+    def mac(self, data: bytes) -> str:
+        """HMAC-SHA-256 under the home's key, in hexadecimal digits."""
+        return hmac.digest(self._key(), data, "sha256").hex()
+
+    def next_write(self) -> int:
+        """The number of the next write; whoever asks has read the file and holds its lock. Raises StoreError."""
+        return self._known() + 1
+
+    def note(self, n_writes: int) -> None:
+        """After a write: the audit log is told of the first of each `NOTED_EVERY`. Raises StoreError.
+
+        Not before it: a process that is killed in between would leave a file older than the log says.
+        """
+        with self._looking:
+            self._newest = max(self._newest, n_writes)
+        if n_writes % NOTED_EVERY == 1:
+            self._audit().append("file.write", subject=EVIDENCE, detail=generation_detail(EVIDENCE, n_writes))
+
+    def check(self, data: bytes, mac: str, n_writes: int) -> None:
+        """Raises Tampered unless `mac` is that of `data` and no newer write is known."""
+        known = self._known()
+        if not hmac.compare_digest(self.mac(data), mac):
+            self._refuse("was written by another program")
+        if n_writes < known:
+            self._refuse(f"is an older copy: it is write {n_writes} of at least {known}")
+        with self._looking:
+            self._newest = max(self._newest, n_writes)
+
+    def check_missing(self) -> None:
+        """Raises Tampered where there was evidence before."""
+        if self._known():
+            self._refuse("is missing")
+
+    def _known(self) -> int:
+        with self._looking:
+            self._end, entry = self._audit().latest("file", EVIDENCE, since=self._end)
+            if entry is not None:
+                self._newest = max(self._newest, int(entry.detail.get("generation", "0")))
+            return self._newest
+
+    def _refuse(self, how: str) -> NoReturn:
+        if self._refused != how:  # once, however often it is looked at
+            self._refused = how
+            self._audit().append("denied", subject=EVIDENCE, detail={"why": f"the evidence of audits {how}"})
+        raise Tampered(
+            f"{EVIDENCE} {how}, so it says nothing about any route. Put the newest copy back; else a gateway sets it aside "
+            "as it starts, and the evidence of all routes begins again."
         )
