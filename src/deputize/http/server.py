@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
+from collections import deque
 from collections.abc import Callable, Mapping
 from email.utils import formatdate
 from functools import partial
@@ -23,6 +24,13 @@ from deputize.http.server_connection import ServerConnection
 _READ_BYTES = 32 * 1024
 """Read at once of one connection."""
 _DROP_BYTES = 256 * 1024
+_OVERDUE_AT_ONCE = 16
+_OVERDUE_PAUSE_S = 0.02
+"""Clients that are late are let go some at a time: they come back together, and others are answered meanwhile."""
+_DROP_PAUSE_S = 0.01
+"""Between two reads of a client that was refused and is still sending, at the least."""
+_DROP_S = 0.0005
+"""The same for each such client, so that together they leave most of the time to others."""
 _ROOM_TRIED = 256
 """Connections that are looked at for an idle one when there are too many."""
 
@@ -54,6 +62,8 @@ class HttpServer:
         """In the order in which they were made."""
         self.loop: asyncio.AbstractEventLoop
         self.draining = False
+        self._n_dropping = 0
+        """Refused clients that pause between two reads of what they still send."""
         self.date_line = ""
         self._listener: asyncio.Server | None = None
         self._sweeper: asyncio.TimerHandle | None = None
@@ -87,9 +97,25 @@ class HttpServer:
     def _sweep(self) -> None:
         now = self.loop.time()
         self.date_line = f"date: {formatdate(usegmt=True)}\r\n"
-        for connection in [c for c in self.connections if c.deadline <= now]:
-            connection.overdue()
+        self._end_overdue(deque(c for c in self.connections if c.deadline <= now), now)
         self._sweeper = self.loop.call_later(self.limits.sweep_s, self._sweep)
+
+    def _end_overdue(self, late: deque[ServerConnection], now: float) -> None:
+        for _ in range(min(len(late), _OVERDUE_AT_ONCE)):
+            connection = late.popleft()
+            if connection.deadline <= now:  # still
+                connection.overdue()
+        if late:
+            self.loop.call_later(_OVERDUE_PAUSE_S, self._end_overdue, late, now)
+
+    def drop_later(self, drop_more: Callable[[], None]) -> None:
+        """Has a refused client wait before more of it is read: the longer, the more such clients there are."""
+        self._n_dropping += 1
+        self.loop.call_later(max(_DROP_PAUSE_S, self._n_dropping * _DROP_S), self._drop, drop_more)
+
+    def _drop(self, drop_more: Callable[[], None]) -> None:
+        self._n_dropping -= 1
+        drop_more()
 
     def gone(self, connection: ServerConnection) -> None:
         """A client has gone."""

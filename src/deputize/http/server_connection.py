@@ -30,7 +30,6 @@ _MAX_UNREAD_BYTES = 16 * 1024
 _MAX_SKIPPED_BYTES = 64 * 1024
 """Of the body of a refused request: up to here it is read and dropped and the connection lives on."""
 _MAX_HEADER_LINES = 128
-_DROP_PAUSE_S = 0.01  # between two reads of a client that was refused and is still sending
 _PAUSE_S = 0.05  # between a refusal and the next request, so that refusing takes no time from others
 
 
@@ -56,13 +55,13 @@ class ConnectionOwner(Protocol):
         """True where another connection may be held."""
         ...
 
+    def drop_later(self, drop_more: Callable[[], None]) -> None: ...
+
     def gone(self, connection: ServerConnection) -> None:
         """A client has gone."""
         ...
 
-    def check_drained(self) -> None:
-        """An answer has ended."""
-        ...
+    def check_drained(self) -> None: ...
 
 
 class ServerConnection(asyncio.BufferedProtocol):
@@ -166,7 +165,7 @@ class ServerConnection(asyncio.BufferedProtocol):
             self._n_unread += n_bytes
             self._transport.pause_reading()
             if self._n_unread <= self._server.limits.max_body_bytes:
-                self._server.loop.call_later(_DROP_PAUSE_S, self._drop_more)
+                self._server.drop_later(self.drop_more)
             return
         data = bytes(self._server.read_buffer[:n_bytes])
         if self.busy or self._writer.paused or self._unread:
@@ -174,7 +173,8 @@ class ServerConnection(asyncio.BufferedProtocol):
         else:
             self._parse(data)
 
-    def _drop_more(self) -> None:
+    def drop_more(self) -> None:
+        """Reads on, and drops it."""
         if not self._transport.is_closing():
             self._transport.resume_reading()
 

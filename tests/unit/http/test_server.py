@@ -97,3 +97,34 @@ async def test_a_body_does_not_count_as_head() -> None:
     data = b"POST /x HTTP/1.1\r\nhost: h\r\nconnection: close\r\ncontent-length: 999\r\n\r\n" + b"y" * 999
     async with served(Limits(max_head_bytes=500)) as port:
         assert (await ask(port, data)).startswith(b"HTTP/1.1 200")
+
+
+async def test_many_refused_clients_wait_longer_before_more_of_them_is_read() -> None:
+    server, loop = HttpServer(handler, Limits(), refusal), asyncio.new_event_loop()
+    waits: list[float] = []
+
+    def call_later(delay: float, *rest: object) -> None:
+        waits.append(delay)
+
+    loop.call_later = call_later  # type: ignore[method-assign, assignment]
+    server.loop = loop
+    try:
+        for _ in range(200):
+            server.drop_later(lambda: None)
+    finally:
+        loop.close()
+    assert waits[0] == 0.01 and waits[-1] == pytest.approx(0.1) and waits == sorted(waits)
+
+
+async def test_clients_that_are_late_are_let_go_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deputize.http.server._OVERDUE_PAUSE_S", 0.2)
+    async with served(Limits(idle_timeout_s=0.3, head_timeout_s=0.3)) as port:
+        clients = [await asyncio.open_connection("127.0.0.1", port) for _ in range(40)]
+        ends = [asyncio.create_task(reader.read()) for reader, _ in clients]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.sleep(0.05)
+        n_first = sum(end.done() for end in ends)
+        assert 0 < n_first <= 16
+        assert await asyncio.wait_for(asyncio.gather(*ends), 5) == [b""] * 40
+        for _, writer in clients:
+            writer.close()
