@@ -2,6 +2,7 @@
 
 --only recorded    false certificates of the real evaluation over draws from recorded logs
 --only simulated   the same over simulated logs whose truth is known
+--only labels      the same where the right answers of some calls are known
 --only repeated    the same over five tasks at once, and over ten runs of a growing log
 --only watching    how soon a jump of the loss is found, and how often a sound route is rolled back
 --only decision    time of the gateway's decision without the specialist
@@ -17,7 +18,17 @@ from typing import Any
 
 from benchmarks import changed_prompts, decision, detector, repeated_tests, signals, table, validity, watching
 
-PARTS = ("recorded", "simulated", "repeated", "watching", "decision", "prompts", "detector", "signals")
+PARTS = (
+    "recorded",
+    "simulated",
+    "labels",
+    "repeated",
+    "watching",
+    "decision",
+    "prompts",
+    "detector",
+    "signals",
+)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -33,6 +44,9 @@ def main(argv: list[str] | None = None) -> int:
     if "simulated" in parts:
         out["simulated"] = validity.simulated_rows(given.draws, given.seed)
         table.show("False certificates on simulated logs (allowed: delta)", out["simulated"])
+    if "labels" in parts:
+        out["labels"] = validity.labelled_rows(given.draws, given.seed)
+        table.show("False certificates about right answers (allowed: delta)", out["labels"])
     if "repeated" in parts:
         out["scope"] = repeated_tests.scope_rows(validity.CONFIG, given.draws, given.seed)
         out["growing"] = repeated_tests.growing_rows(validity.CONFIG, max(1, given.draws // 2), given.seed)

@@ -121,6 +121,7 @@ def evaluated_tasks(
     links = link_episodes(calls)
     summaries = [summarise(call, task_of[call.id], "") for call in LinkedLog(calls, links.episode_of)]
     splits = split_calls(summaries, [], config)
+    labels = {call.id: call.correction for call in calls}
     population = [
         PopulationCall(
             call_id=one.id,
@@ -131,6 +132,7 @@ def evaluated_tasks(
             is_asked=True,
             llm_usd=0.001,
             is_commonest=True,
+            label=labels[one.id],
         )
         for one in summaries
     ]
@@ -338,6 +340,44 @@ def _call(i: int, text: str, *, episode: str, origin: str = "") -> Call:
         origin=origin,
         timestamp=float(i),
     )
+
+
+def labelled(
+    rng: Generator,
+    n: int,
+    share: float = 0.4,
+    *,
+    rates: tuple[float, float] = (0.5, 0.4),
+    only_corrections: bool = False,
+) -> Traffic:
+    """Independent calls, some with the right answer; the loss is that of the specialist less that of the LLM.
+
+    Args:
+        rng: of the draw.
+        n: calls.
+        share: of calls with a label, drawn at random.
+        rates: of the calls on which the two differ, those on which the LLM alone is right, and the specialist alone.
+        only_corrections: labels stand only where the LLM was wrong, as in feedback.
+    """
+    confidence, wrong = _specialist(rng, np.full(n, 1.2))
+    u = rng.random(n)
+    right = np.where(u < rates[0], "right", np.where(u < sum(rates), "wrong", "neither"))
+    right = np.where(wrong, right, np.where(rng.random(n) < 0.9, "right", "neither"))
+    has_label = (rng.random(n) < share) & ((right != "right") if only_corrections else True)
+    calls = [
+        msgspec.structs.replace(
+            _call(i, f"c{i}", episode=f"e{i}"),
+            correction={"role": "assistant", "content": str(right[i])} if has_label[i] else None,
+        )
+        for i in range(n)
+    ]
+    of = _loss([1.2], [1.0])
+    return Traffic(calls, confidence, wrong, lambda threshold: (rates[0] - rates[1]) * of(threshold))
+
+
+def corrected(rng: Generator, n: int) -> Traffic:
+    """Labels only where the LLM was wrong, and nearly always wrong is the specialist where the two differ."""
+    return labelled(rng, n, 0.5, rates=(0.85, 0.1), only_corrections=True)
 
 
 KINDS: dict[str, tuple[Callable[[Generator, int], Traffic], int]] = {

@@ -123,19 +123,55 @@ def _task_rows(
     ]
 
 
+LABELLED: dict[str, tuple[Any, int, dict[str, Any]]] = {
+    "labels of 4 in 10 calls, at random": (
+        simulated_traffic.labelled,
+        2500,
+        {"reference": "labels", "labels_at_random": True},
+    ),
+    "the same, not taken for random": (simulated_traffic.labelled, 2500, {"reference": "labels"}),
+    "the same, about the LLM's answers": (simulated_traffic.labelled, 2500, {}),
+    "corrections of the LLM's errors alone": (simulated_traffic.corrected, 2500, {"reference": "labels"}),
+    "the same, wrongly taken for random": (
+        simulated_traffic.corrected,
+        2500,
+        {"reference": "labels", "labels_at_random": True},
+    ),
+}
+"""Traffic with right answers -> (simulation, its size, settings). The last is a negative control."""
+
+
+def labelled_rows(n_draws: int, seed: int) -> list[dict[str, Any]]:
+    """One row for each kind of labels and epsilon; the true loss is that beyond the LLM's, by right answers."""
+    out = []
+    for name, (make, size, settings) in LABELLED.items():
+        config = CONFIG.model_copy(update=settings)
+        rows = _outcomes_of_simulations(make, size, config, n_draws, seed)
+        out += [{"labels (simulated)": name, **o.row(e, config.delta)} for e, o in sorted(rows.items())]
+        print(f"{name}: {n_draws} logs", flush=True)
+    return out
+
+
+def _outcomes_of_simulations(
+    make: Any, size: int, config: Convert, n_draws: int, seed: int
+) -> dict[float, Outcomes]:
+    outcomes: dict[float, Outcomes] = {}
+    for draw in range(n_draws):
+        traffic = make(np.random.default_rng([seed, draw]), size)
+        result: TaskResult = simulated_traffic.evaluated(
+            traffic, config.model_copy(update={"seed": seed + draw})
+        )
+        for one in result.by_epsilon:
+            loss = traffic.loss(one.threshold) if one.threshold is not None else 0.0
+            outcomes.setdefault(one.epsilon, Outcomes()).add(one.threshold, one.share_certified, loss)
+    return outcomes
+
+
 def simulated_rows(n_draws: int, seed: int) -> list[dict[str, Any]]:
     """One row for each kind of traffic and epsilon; every draw is a new log."""
     out = []
     for name, (make, size) in simulated_traffic.KINDS.items():
-        outcomes: dict[float, Outcomes] = {}
-        for draw in range(n_draws):
-            traffic = make(np.random.default_rng([seed, draw]), size)
-            result: TaskResult = simulated_traffic.evaluated(
-                traffic, CONFIG.model_copy(update={"seed": seed + draw})
-            )
-            for one in result.by_epsilon:
-                loss = traffic.loss(one.threshold) if one.threshold is not None else 0.0
-                outcomes.setdefault(one.epsilon, Outcomes()).add(one.threshold, one.share_certified, loss)
+        outcomes = _outcomes_of_simulations(make, size, CONFIG, n_draws, seed)
         out += [{"traffic (simulated)": name, **o.row(e, CONFIG.delta)} for e, o in sorted(outcomes.items())]
         print(f"{name}: {n_draws} logs", flush=True)
     return out

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from deputize.core.config import Privacy, RouteSettings, StoreSettings, sentence
+from deputize.core.config import JudgeSettings, Privacy, RouteSettings, StoreSettings, sentence
 from deputize.core.errors import BadInput, StoreError, Tampered, UsageError
 from deputize.core.recording_policy import Recording
 from deputize.files import locked_at_once, parse_toml, private_files, read_toml
@@ -285,6 +285,21 @@ class Home:
             BadInput: it holds something else.
         """
         return self._settings("privacy", Privacy)
+
+    def judge_settings(self) -> JudgeSettings:
+        """`[judge]` of config.toml.
+
+        Raises:
+            BadInput: it holds something else, lacks the address or the model, or live requests are masked.
+        """
+        found = self._settings("judge", JudgeSettings)
+        if bool(found.base_url) != bool(found.model):
+            raise BadInput(f"{self.config_path}, [judge]: base_url and model belong together.")
+        if found.base_url and self.privacy().live == "mask":
+            raise BadInput(
+                f'{self.config_path}: a [judge] sees requests as they are, so it cannot be used with [privacy] live = "mask".'
+            )
+        return found
 
     def store_settings(self) -> StoreSettings:
         """`[store]` of config.toml.

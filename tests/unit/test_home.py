@@ -177,3 +177,16 @@ def test_a_changed_config_is_an_entry_the_next_time_the_home_is_opened(tmp_path:
     assert len(changes()) == 2
     config.unlink()
     assert changes()[-1][1] == ""
+
+
+def test_a_judge_has_an_address_and_a_model_and_sees_no_masked_requests(tmp_path: Path) -> None:
+    assert Home(tmp_path).judge_settings().base_url == ""
+    judge = '[judge]\nbase_url = "http://localhost:1"\n'
+    (tmp_path / "config.toml").write_text(judge)
+    with pytest.raises(BadInput, match="belong together"):
+        Home(tmp_path).judge_settings()
+    (tmp_path / "config.toml").write_text(judge + 'model = "j"\n')
+    assert Home(tmp_path).judge_settings().model == "j"
+    (tmp_path / "config.toml").write_text(judge + 'model = "j"\n[privacy]\nlive = "mask"\n')
+    with pytest.raises(BadInput, match="sees requests as they are"):
+        Home(tmp_path).judge_settings()

@@ -69,6 +69,11 @@ def run_options(command: F) -> F:
                 help="Apply delta to each certificate separately (default) or to all certificates of the run together.",
             ),
             click.option(
+                "--reference",
+                type=click.Choice(["llm", "labels"]),
+                help="Answers that a certificate is about: the LLM's (default), or right ones.",
+            ),
+            click.option(
                 "--share-across-tenants/--no-share-across-tenants",
                 default=None,
                 help="Train on the calls of all tenants together, and have all of them answered by what comes of it "
@@ -82,9 +87,7 @@ def run_options(command: F) -> F:
             audience_option,
             click.option("--seed", type=int, help="Seed of every random choice (default 0)."),
             click.option("--minutes", type=float, help="Time budget; training is cut to fit (default 30)."),
-            click.option(
-                "--min-calls", type=int, help="Tasks with fewer calls are not trained (default 60)."
-            ),
+            click.option("--min-calls", type=int, help="Tasks with fewer calls are left alone (default 60)."),
         )
     ):
         command = option(command)

@@ -52,7 +52,9 @@ def _comparison(contract: Contract) -> str:
     """The fields that no comparison looks at, and the texts that need only be close; "-" where there are none."""
     measured = [(f.name, f.measure) for f in contract.fields] + [("", contract.measure)]
     close = [
-        f"{name} only by {measure.in_words()}".strip() for name, measure in measured if measure is not None
+        "judged, not compared" if measure.name == "judge" else f"{name} only by {measure.in_words()}".strip()
+        for name, measure in measured
+        if measure is not None
     ]
     return ", ".join([*contract.uncompared, *close]) or "-"
 

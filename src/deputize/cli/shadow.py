@@ -16,7 +16,8 @@ from deputize.cli.routes import change_route, find_route, of_challenger, with_re
 from deputize.cli.terminal import Terminal, pass_terminal
 from deputize.core.certificate_age import DAY_S
 from deputize.core.errors import UsageError
-from deputize.core.records import Call, Route, ShadowPlan
+from deputize.core.records import Call, Route
+from deputize.core.shadow_plan import ShadowPlan
 
 if TYPE_CHECKING:
     from deputize.stages.refine.route_evidence import RouteEvidence

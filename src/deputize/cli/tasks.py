@@ -173,11 +173,22 @@ def set_measure(
 
     items: F1 of the lines or tuples in any order. words: F1 of the words. characters: share of the characters in the same
     order. exact: character by character, as without a measure. Without --level nothing is changed: the figures of the log
-    show what the LLM's own second answers reach, and what chance does.
+    show what the LLM's own second answers reach, and what chance does. judge: the LLM of [judge] in config.toml finds neither of
+    two texts worse, asked in both orders; certificates, the report and answers then say that they are judged.
     """
     from deputize.core.text_measures import TextMeasure
     from deputize.stages.cluster import task_edits
 
+    if measure == "judge":
+        if name or level is not None:
+            raise UsageError(
+                "A judge compares whole replies and knows no level: leave --field and --level out."
+            )
+        if not terminal.home.judge_settings().base_url:
+            raise UsageError(
+                "There is no judge: name one in [judge] of config.toml, with base_url and model."
+            )
+        level = 1.0
     if measure != "exact" and level is None:
         _show_measure(terminal, task_id, cast(MeasureName, measure), name, tenant)
         return
@@ -191,7 +202,7 @@ def set_measure(
         tenant,
         tuple(filter(None, (name, measure, "" if level is None else f"{level:g}"))),
     )
-    if chosen is not None:
+    if chosen is not None and chosen.name != "judge":
         found = _measured(
             terminal.home, done.run_id, done.discovered, _whole(done, task_id), chosen.name, name
         )

@@ -59,6 +59,12 @@ class Convert(BaseModel):
     unnecessary, to see what would come of it."""
     scope: Literal["per-route", "all-routes"] = "per-route"
     """The claims that delta is for: each by itself, or those of all routes of the run at once (Holm over the tasks tested)."""
+    reference: Literal["llm", "labels"] = "llm"
+    """The answers that a claim is about. llm: the LLM's recorded ones; labels: the right ones, where the log or feedback has them for at least twenty calibration calls of
+    a task: then the specialist may err more often than the LLM by at most epsilon, instead of differing from it."""
+    labels_at_random: bool = False
+    """The labelled calls were drawn at random. Then they speak for the others too (prediction-powered inference); else each call without a label counts
+    against the specialist where its answer is not the LLM's, which is true of whatever calls were labelled."""
     renew_after_days: float | None = Field(90.0, gt=0)
     """Age from which a route's certificate has expired: its calls go to the LLM until a later run renews it. None: never."""
     renew_after_calls: int | None = Field(100_000, ge=1)
@@ -154,6 +160,23 @@ class RouteSettings(BaseModel):
         if not steps or list(steps) != sorted(set(steps)) or not 0 < steps[0] <= steps[-1] < 1:
             raise ValueError("steps are shares between 0 and 1, each larger than the one before")
         return steps
+
+
+class JudgeSettings(BaseModel):
+    """`[judge]` of HOME/config.toml: the LLM that judges texts where `deputize tasks measure ID judge` leaves them to it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    base_url: str = ""
+    """The root of its OpenAI-compatible address; "": there is no judge. It sees requests and answers as they are."""
+    model: str = ""
+    """Its name there. A judge from another maker than the LLM favours neither's way of writing."""
+    api_key_env: str = ""
+    """Environment variable with its key."""
+    api_key_file: str = ""
+    """File with its key, instead of the environment."""
+    max_questions: int = Field(2000, ge=2)
+    """Questions of one run; a pair of answers takes one or two. Audits are asked beyond that."""
 
 
 class StoreSettings(BaseModel):

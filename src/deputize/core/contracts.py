@@ -204,13 +204,27 @@ def measures_of(contract: Contract) -> list[str]:
     """A sentence about each text that agrees from a level of closeness on."""
     whole = [("Two replies", contract.measure)] if contract.measure else []
     fields = [(f"Two values of {f.name}", f.measure) for f in contract.fields if f.measure]
-    return [f"{what} are the same here from {measure.in_words()} on." for what, measure in (*whole, *fields)]
+    return [
+        f"{what} count as the same here where a judge finds neither worse, asked in both orders."
+        if measure.name == "judge"
+        else f"{what} are the same here from {measure.in_words()} on."
+        for what, measure in (*whole, *fields)
+    ]
+
+
+def needs_judge(contract: Contract) -> bool:
+    """True where two texts that are not the same are for a judge to compare, so that certificates are of the judged tier."""
+    return contract.measure is not None and contract.measure.name == "judge"
 
 
 def levels_of(contract: Contract) -> list[str]:
-    """The measures by which texts agree, each as "measure>=level", or "field: measure>=level"."""
+    """The measures by which texts agree, each as "measure>=level", or "field: measure>=level"; "judge" where a judge decides."""
     named = [("", contract.measure), *((f"{f.name}: ", f.measure) for f in contract.fields)]
-    return [f"{name}{measure.name}>={measure.level:g}" for name, measure in named if measure is not None]
+    return [
+        "judge" if measure.name == "judge" else f"{name}{measure.name}>={measure.level:g}"
+        for name, measure in named
+        if measure is not None
+    ]
 
 
 def agrees_with_itself(first: Answer | None, second: Answer | None, contract: Contract) -> bool:

@@ -6,6 +6,9 @@ from typing import Any, Literal, TypeAlias, TypeVar, dataclass_transform
 
 import msgspec
 
+from deputize.core.judging import JudgeEvidence
+from deputize.core.label_evidence import LabelEvidence
+from deputize.core.shadow_plan import ShadowPlan
 from deputize.core.text_measures import TextMeasure
 
 RECORD_VERSION = 1
@@ -148,7 +151,7 @@ class Call(Record):
     tenant: str = DEFAULT_TENANT
     outcome: Outcome | None = None
     correction: Message | None = None
-    """The right answer where somebody has given one (feedback); None otherwise, and in what the gateway records."""
+    """The right answer where the log has one or somebody has given it (feedback); None otherwise, and in what the gateway records."""
     usage: Usage | None = None
     cost_usd: float | None = None
     latency_ms: float | None = None
@@ -343,7 +346,7 @@ class Certificate(Record):
     id: str
     """Its id; a specialist trained again gets another one."""
     kind: str
-    """not_worse_than_llm or not_worse_than_repeats (scoring.certificates)."""
+    """not_worse_than_llm, not_worse_than_repeats, not_worse_on_labels or not_worse_by_judge (scoring.certificates)."""
     epsilon: float
     """The loss that the claim allows, over all calls of the task."""
     delta: float
@@ -386,21 +389,12 @@ class Certificate(Record):
     """Share of requests unlike those trained on that its detector notices, simulated (EvaluationFacts.ood_detector); None: no detector."""
     ood_given_up: float | None = None
     """Share of the calibration calls that the detector takes for such requests; None: it has no detector."""
+    labels: LabelEvidence | None = None
+    """Where the claim is about right answers: what is known of them; None: it is about the LLM's answers."""
+    judge: JudgeEvidence | None = None
+    """Who judged the answers and how well; None: they were compared. A judged certificate is a tier of its own."""
     version: int = RECORD_VERSION
     """Schema version."""
-
-
-class ShadowPlan(Record):
-    """The limits of a comparison that a person has started: afterwards the route is closed."""
-
-    share: float = 1.0
-    """Of the route's calls, asked of the specialist as well."""
-    until_s: float | None = None
-    """Unix seconds; None: no end."""
-    budget_usd: float | None = None
-    """US dollars of the specialist's time and of second answers of the LLM; None: no limit."""
-    only_compare: bool = False
-    """The route is not promoted, whatever the comparison shows."""
 
 
 class Route(Record):

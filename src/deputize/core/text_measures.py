@@ -13,7 +13,7 @@ from typing import Final, Literal, get_args
 
 import msgspec
 
-MeasureName = Literal["items", "words", "characters"]
+MeasureName = Literal["items", "words", "characters", "judge"]
 MEASURES: Final[tuple[MeasureName, ...]] = get_args(MeasureName)
 
 _SPACE: Final = re.compile(r"\s+")
@@ -37,12 +37,14 @@ class TextMeasure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     name: MeasureName
     """items: F1 of the lines or tuples, in any order; words: F1 of the words, in any order; characters: share of the
-    characters that stand in both in the same order."""
+    characters that stand in both in the same order; judge: an LLM finds neither worse, which nothing here computes."""
     level: float
     """In (0, 1]: texts that are at least so close agree."""
 
     def in_words(self) -> str:
         """The measure and its level as a reader may quote them."""
+        if self.name == "judge":
+            return _IN_WORDS[self.name]
         return f"{_IN_WORDS[self.name]} of {self.level:g}"
 
 
@@ -50,6 +52,7 @@ _IN_WORDS: Final[dict[MeasureName, str]] = {
     "items": "an F1 of lines or tuples",
     "words": "an F1 of words",
     "characters": "a similarity of characters",
+    "judge": "a verdict of the judge",
 }
 
 
@@ -63,6 +66,8 @@ def are_close(a: str, b: str, measure: TextMeasure) -> bool:
 def similarity(a: str, b: str, name: MeasureName) -> float:
     """How close two texts are, from 0 to 1."""
     a, b = unicodedata.normalize("NFC", a), unicodedata.normalize("NFC", b)
+    if name == "judge":  # two texts that are not the same are for the judge to compare
+        return float(a == b)
     if name == "items":
         return _f1(_items(a), _items(b))
     if name == "words":

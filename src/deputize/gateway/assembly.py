@@ -14,6 +14,7 @@ from deputize import __version__
 from deputize.core.errors import DeputizeError
 from deputize.core.records import Usage
 from deputize.gateway.app import Gateway
+from deputize.gateway.audit_judge import AuditJudge
 from deputize.gateway.audits import Auditor
 from deputize.gateway.auth import ApiKeyAuthenticator, Authenticator
 from deputize.gateway.call_telemetry import CallTelemetry
@@ -41,7 +42,7 @@ from deputize.store.recording.journal_writer import JournalWriter
 from deputize.store.recording.recorder import Recorder
 from deputize.upstreams.failover import UpstreamPool
 from deputize.upstreams.upstream import Upstream
-from deputize.upstreams.upstream_config import UpstreamConfig
+from deputize.upstreams.upstream_config import UpstreamConfig, judge_upstream
 
 log = logging.getLogger("deputize.gateway")
 
@@ -105,6 +106,7 @@ class RunningGateway:
             self._specialists = make_engine(settings.engine, home.path, home.models_path)
         self._pool_started = False
         self._life = home.route_settings()
+        self._audit_judge = self._made_judge(home)
         self._prices = load_prices(self._home, home.own_prices())
         self._monitor = self._route_monitor(home)
         await self._routes.start(self._on_routes)
@@ -211,6 +213,7 @@ class RunningGateway:
             metrics=self.metrics,
             clock_s=perf_counter,
             clock=self._clock,
+            judge=self._audit_judge,
         )
         return ModelCallHandler(
             recorder=self._recorder,
@@ -228,6 +231,13 @@ class RunningGateway:
         if usage is None:
             return self._prices.specialist_usd(specialist_ms / 1e3, os.cpu_count() or 1)
         return spend_of(model, usage, None, [], None, {}, self._prices).usd
+
+    def _made_judge(self, home: Home) -> AuditJudge | None:
+        settings = home.judge_settings()
+        if not settings.base_url:
+            return None
+        config = judge_upstream(settings)
+        return AuditJudge(Upstream(config, self._transport_for(config)), settings.model)
 
     def _transport_for(self, config: UpstreamConfig) -> Transport:
         """One HTTP client for all upstreams whose certificates are checked alike."""

@@ -15,9 +15,10 @@ from typing import Protocol
 import msgspec
 from msgspec import structs
 
-from deputize.core.contracts import answer_of
+from deputize.core.contracts import answer_of, needs_judge
 from deputize.core.errors import DeputizeError
-from deputize.core.records import Decision, Message, Route, Usage
+from deputize.core.records import Decision, Message, Prediction, Route, Usage
+from deputize.gateway.audit_judge import AuditJudge
 from deputize.gateway.call_telemetry import of_route
 from deputize.gateway.exchange import Exchange, ExchangeResult, RoutingResult
 from deputize.gateway.metrics import Metrics
@@ -71,6 +72,7 @@ class Auditor:
         clock_s: Callable[[], float],
         clock: Callable[[], float] = time,
         draw: Callable[[], float] = random,
+        judge: AuditJudge | None = None,
     ) -> None:
         """
         Args:
@@ -79,7 +81,9 @@ class Auditor:
             clock_s: perf_counter seconds.
             clock: Unix seconds.
             draw: gives numbers in [0, 1) that decide what is audited.
+            judge: compares texts of routes whose tasks leave that to one; without it their audits fail.
         """
+        self._judge = judge
         self._price = price
         self._sender, self._settlement, self._metrics = sender, settlement, metrics
         self._observer = observer
@@ -110,13 +114,39 @@ class Auditor:
         if route is None or said is None or not is_due(said, route):
             return
         message = outcome.completion.message if outcome.completion is not None else {}
-        if not against_repeats(route.certificate):
+        if needs_judge(route.contract) and not said.shadow_agrees:
+            self._begin(self._judged_shadow(answered, said, route, message))
+        elif not against_repeats(route.certificate):
             self._begin(self._observe_shadow(answered, said, route, 0.0))
         elif self._n_asking < MAX_AUDITS:
             self._n_asking += 1
             self._begin(self._repeat(answered, said, route, message))
         else:
             self._begin(self._observer.observe(DueAudit(route=route, result=None)))
+
+    async def _judged_shadow(
+        self, answered: Exchange, said: Decision, route: Route, message: Message, usd: float = 0.0
+    ) -> None:
+        """Takes what the judge finds of a specialist in shadow as evidence."""
+        prediction = await self._settlement.shadow_prediction(answered)
+        verdict = (
+            await self._no_worse(answered, prediction, message, route) if prediction is not None else None
+        )
+        if verdict is None:
+            await self._observer.observe(DueAudit(route=route, result=None))
+        else:
+            await self._observe_shadow(answered, structs.replace(said, shadow_agrees=verdict), route, usd)
+
+    async def _no_worse(
+        self, asked: Exchange, prediction: Prediction, message: Message, route: Route
+    ) -> bool | None:
+        """The judge's verdict on two texts that are not the same; None where there is none."""
+        told = answer_of(message, route.contract)
+        if not isinstance(prediction.answer, str) or not isinstance(told, str):
+            return False
+        if self._judge is None:
+            return None
+        return await self._judge.no_worse(asked.chat.get("messages") or [], prediction.answer, told)
 
     async def _repeat(self, answered: Exchange, said: Decision, route: Route, message: Message) -> None:
         """Asks the LLM for a second answer, which a claim against its own repeated samples is judged by."""
@@ -215,7 +245,9 @@ class Auditor:
             _give_up_shadow(served)
             await self._missed(served, route, "failed")
             return
-        agrees = agrees_with_llm(prediction, answers[0].message, route)
+        agrees: bool | None = agrees_with_llm(prediction, answers[0].message, route)
+        if not agrees and needs_judge(route.contract):
+            agrees = await self._no_worse(served, prediction, answers[0].message, route)
         repeat_agrees = None
         if len(answers) > 1:
             repeat_agrees = llm_agrees_with_itself(answers[0].message, answers[1].message, route)
@@ -232,7 +264,7 @@ class Auditor:
         )
         decision = await self._with_challenger(served, decision, answers)
         result = audit_result(decision, route)
-        if result is None:  # the LLM did not answer for the second time
+        if result is None:  # the LLM did not answer for the second time, or the judge not at all
             await self._missed(served, route, "failed")
         else:
             readable = answer_of(answers[0].message, route.contract) is not None
@@ -262,7 +294,10 @@ class Auditor:
             if len(answers) > 1:
                 agrees = llm_agrees_with_itself(answers[0].message, answers[1].message, challenger)
                 said = structs.replace(said, repeat_agrees=agrees)
-            if not against_repeats(challenger.certificate) or len(answers) > 1:
+            if needs_judge(challenger.contract) and not said.shadow_agrees:
+                usd = sum(map(self._usd, answers))
+                await self._judged_shadow(served, said, challenger, answers[0].message, usd)
+            elif not against_repeats(challenger.certificate) or len(answers) > 1:
                 await self._observe_shadow(served, said, challenger, sum(map(self._usd, answers)))
         return decision
 

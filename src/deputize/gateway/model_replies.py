@@ -42,6 +42,9 @@ def decision_headers(exchange: Exchange) -> Headers:
         out.append(("x-deputize-uncompared", header_safe(", ".join(route.contract.uncompared))))
     if decision.served_by == "slm" and route is not None and (levels := levels_of(route.contract)):
         out.append(("x-deputize-measured", header_safe(", ".join(levels))))
+    certificate = route.certificate if route is not None and decision.certificate_id else None
+    if certificate is not None and certificate.judge is not None:
+        out.append(("x-deputize-judged", header_safe(certificate.judge.model)))
     return out
 
 

@@ -22,7 +22,7 @@ _MAX_KNOWN_HOSTS = 64
 _NEVER_SIMPLE = ("application/json", "application/x-protobuf")
 """Media types that a browser does not send for a page without asking first."""
 _EXPOSED = (
-    "retry-after, x-request-id, x-deputize-certificate, x-deputize-confidence, x-deputize-estimated, x-deputize-measured, "
+    "retry-after, x-request-id, x-deputize-certificate, x-deputize-confidence, x-deputize-estimated, x-deputize-judged, x-deputize-measured, "
     "x-deputize-request-id, x-deputize-route, x-deputize-served-by, x-deputize-uncompared"
 )
 

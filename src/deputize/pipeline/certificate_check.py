@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from deputize.core.progress import Progress, silent
 from deputize.core.records import Certificate, Record, Route
 from deputize.core.task_results import CalibrationCall, Evaluated, TaskResult
 from deputize.scoring import certificates as cert
+from deputize.scoring.certificates import CertificateKind
 
 if TYPE_CHECKING:
     from deputize.home import Home
@@ -81,6 +83,9 @@ def check_certificate(home: Home, route: Route, *, progress: Progress = silent) 
             differences=differences,
         )
     again, known = _ask_again(run, route, units, progress)
+    if route.certificate.judge is not None:
+        # a judge is not asked again: its verdicts stand as recorded, for answers that are the same as then
+        again = replace(again, right_N=np.array([u.right for u in known], dtype=bool))
     differences += other_answers(known, again)
     n_gone, n_unread = len(units) - len(known), n_units - len(units)
     n_served, n_errors, p_value = _counts(route.certificate, again, n_unread)
@@ -184,17 +189,20 @@ def other_answers(known: Sequence[CalibrationCall], again: Evaluation) -> list[s
 
 def _counts(certificate: Certificate, again: Evaluation, n_unread: int) -> tuple[int, int, float]:
     """(units served, served and wrong, p-value) at the certified threshold; unread units count as served and wrong."""
+    from deputize.stages.evaluate.claimed_loss import losses_of
+
     confidence_N = np.append(again.confidence_N, np.full(n_unread, np.inf))
     wrong_N = np.append(~again.right_N, np.ones(n_unread, dtype=bool))
-    own = np.append(np.nan_to_num(again.repeat_loss_N, nan=0.0), np.zeros(n_unread))
+    kind: CertificateKind = certificate.kind  # type: ignore[assignment]
+    at_random = certificate.labels is not None and certificate.labels.at_random
     sequence = cert.certify(
-        certificate.kind,  # type: ignore[arg-type]
+        kind,
         confidence_N,
         wrong_N,
         [certificate.threshold],
         certificate.epsilon,
         certificate.test_level or certificate.delta,
-        llm_loss_N=own if certificate.kind == "not_worse_than_repeats" else None,
+        losses=losses_of(again, kind, n_unread, at_random=at_random),
         served_limit=certificate.served_limit,
     )
     served_N = confidence_N >= certificate.threshold

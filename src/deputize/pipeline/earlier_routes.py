@@ -25,7 +25,7 @@ from deputize.core.errors import DeputizeError
 from deputize.core.records import EVERY_TENANT, Call, Contract, Route, RouteFile, Task
 from deputize.core.task_results import TaskResult
 from deputize.scoring.certificates import NEVER, certify, contradicted_p, every_threshold
-from deputize.scoring.monitor import sum_of_losses
+from deputize.scoring.monitor import allowed_over_all, sum_of_losses
 from deputize.stages.curate.traffic_sample import TrafficSample
 from deputize.stages.refine.route_evidence import against_repeats, audit_result
 
@@ -152,7 +152,7 @@ def keep_or_close_routes(
     against: dict[str, str] = {}
     for route in file.routes:
         if route.certificate is not None and (found := evidence.get(route.id)) is not None:
-            p = found.p_sound(route.certificate.epsilon)
+            p = found.p_sound(allowed_over_all(route.certificate))
             if p <= CONTRADICTED:
                 against[route.id] = (
                     f"its traffic contradicts its certificate: {found.n_differed} of {len(found.losses())} sampled calls were "
@@ -203,6 +203,8 @@ def _weaker(route: Route, config: Convert) -> str:
         return "it has no certificate"
     if certificate.epsilon > config.epsilon or certificate.delta > config.delta:
         return f"its certificate is at {certificate.epsilon:g}/{certificate.delta:g}, less strict than what is asked for now"
+    if certificate.labels is not None and config.reference == "llm":
+        return "its certificate is about right answers, not about the LLM's, as is asked for now"
     if config.scope == "all-routes" and not certificate.n_together:
         return (
             "its certificate holds by itself, not at once with those of the other tasks, as is asked for now"

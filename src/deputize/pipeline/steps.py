@@ -5,6 +5,7 @@ What a stage needs is imported when the step is done, so that a command's help c
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from deputize.core.artifacts import Discovered, Finetuned, Selected
 from deputize.core.config import AUDIT_SHARE
+from deputize.core.contracts import needs_judge
 from deputize.core.deadline import Deadline
 from deputize.core.earlier_route import EarlierRoute
 from deputize.core.errors import DeputizeError
@@ -23,10 +25,11 @@ from deputize.core.task_results import Evaluated, TaskResult
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from deputize.core.config import Convert
+    from deputize.core.config import Convert, JudgeSettings
     from deputize.home import Home
     from deputize.pipeline.artifact import Artifact
     from deputize.pipeline.run import Run
+    from deputize.upstreams.sync_client import SyncClient
 
 
 def cluster(run: Run, out: Artifact[Discovered]) -> None:
@@ -133,30 +136,35 @@ def evaluate(run: Run, out: Artifact[Evaluated]) -> None:
     from deputize.specialists.model_cache import MODELS
     from deputize.specialists.predictor import load
     from deputize.stages.evaluate.delta_budget import DeltaBudget, groups_by_task
+    from deputize.stages.evaluate.judge import Judge
     from deputize.stages.evaluate.population import read_population
     from deputize.stages.evaluate.run import run as certify
 
     models = run.home.models_path
     curated, discovered = run.load_curated(), run.load("cluster", Discovered)
+    settings = run.home.judge_settings()
+    client = judge_client(settings) if any(needs_judge(task.contract) for task in discovered.tasks) else None
     run.progress("reading the calls to calibrate on", 0)
     population = read_population(LearnableCalls(run), curated, discovered, load_prices(run.home.path))
-    results = certify(
-        curated,
-        discovered,
-        run.load("select", Selected),
-        run.load("finetune", Finetuned),
-        population,
-        run.config,
-        home=run.home.path,
-        load=lambda folder: load(folder, models),
-        progress=run.progress,
-        deadline=Deadline.after(run.remaining_s()),
-        digest=answer_digest(run.home.keyring.derive("answers")),
-        audit_share=audit_share_of(run.home),
-        budget=DeltaBudget(
-            run.state.run_id, LedgerFile(run.home), groups_by_task(curated, discovered), run.home.now
-        ),
-    )
+    with contextlib.closing(client) if client is not None else contextlib.nullcontext():
+        results = certify(
+            curated,
+            discovered,
+            run.load("select", Selected),
+            run.load("finetune", Finetuned),
+            population,
+            run.config,
+            home=run.home.path,
+            load=lambda folder: load(folder, models),
+            progress=run.progress,
+            deadline=Deadline.after(run.remaining_s()),
+            digest=answer_digest(run.home.keyring.derive("answers")),
+            audit_share=audit_share_of(run.home),
+            budget=DeltaBudget(
+                run.state.run_id, LedgerFile(run.home), groups_by_task(curated, discovered), run.home.now
+            ),
+            judge=Judge(client, client.model, settings.max_questions) if client is not None else None,
+        )
     MODELS.clear()  # a process that goes on, such as the watch, does not keep them in memory
     results, earlier, outdated = _with_earlier_routes(run, results, discovered)
     out.write(
@@ -167,6 +175,20 @@ def evaluate(run: Run, out: Artifact[Evaluated]) -> None:
             n_missing_from_store=population.n_missing_from_store,
         )
     )
+
+
+def judge_client(settings: JudgeSettings) -> SyncClient | None:
+    """The client of the judge, None where none is set.
+
+    Raises:
+        UsageError: its key is not there.
+    """
+    if not settings.base_url:
+        return None
+    from deputize.upstreams.sync_client import SyncClient
+    from deputize.upstreams.upstream_config import judge_upstream
+
+    return SyncClient(judge_upstream(settings), settings.model)
 
 
 def _with_earlier_routes(

@@ -23,10 +23,15 @@ from scipy.special import bdtr, bdtrc
 from deputize.scoring.call_costs import CallCosts, expected_usd
 
 Floats: TypeAlias = NDArray[np.float64]
-CertificateKind = Literal["not_worse_than_llm", "not_worse_than_repeats"]
+CertificateKind = Literal[
+    "not_worse_than_llm", "not_worse_than_repeats", "not_worse_on_labels", "not_worse_by_judge"
+]
 """not_worse_than_llm: over all calls at most epsilon worse than the LLM; not_worse_than_repeats: the same, with the LLM's disagreement with its own
-repeated samples as its loss."""
+repeated samples as its loss; not_worse_on_labels: against the right answers at most epsilon worse than the LLM; not_worse_by_judge: as an LLM
+judges it, worse than the LLM's answer on at most epsilon."""
 
+Losses: TypeAlias = Callable[[NDArray[np.bool_]], Floats]
+"""From a mask of N units to the losses of those in it beyond the LLM's."""
 MAX_THRESHOLDS = 50
 SLACK_ERRORS = 2
 """Wrong units that the first threshold tested can bear, where enough are served."""
@@ -127,7 +132,7 @@ def exact_p(errors_NL: ArrayLike, epsilon: float) -> Floats:
 
 
 def betting_p(difference_NL: ArrayLike, epsilon: float, delta: float) -> Floats:
-    """p-values of E[D] > epsilon for D in [-1, 1] by betting, one per column. Rows must be in a random order.
+    """p-values of E[D] > epsilon for D of at most 1 by betting, one per column. Rows must be in a random order.
 
     With Z = (D + 1) / 2 and m = (1 + epsilon) / 2 the capital prod(1 + nu_i (m - Z_i)) is a supermartingale while the
     claim is false, for any nu_i that depends on earlier units only; p = 1 / its maximum (Ville). `delta` only tunes
@@ -167,7 +172,7 @@ def certify(
     epsilon: float,
     delta: float,
     *,
-    llm_loss_N: ArrayLike | None = None,
+    losses: Losses | None = None,
     served_limit: float | None = None,
 ) -> SequenceTest:
     """Tests a grid of thresholds, strict to permissive, on calibration units in a random order.
@@ -183,7 +188,8 @@ def certify(
         grid_L: thresholds fixed before these units were seen, or `every_threshold` of them.
         epsilon: the loss that is claimed not to be exceeded.
         delta: the probability with which the claim may be false.
-        llm_loss_N: the LLM's own loss in [0, 1]; None where it is right by definition, which makes the test exact.
+        losses: from a mask of units to their losses beyond the LLM's, at most 1 each; None where the LLM is right by
+            definition, so that the loss is whether the answer is wrong, which makes the test exact.
         served_limit: the share of the served answers that may be wrong (beyond the LLM's own loss among them), in
             (0, 1). A loss over all calls says little of the served where few are served.
 
@@ -196,15 +202,12 @@ def certify(
     served_NL = confidence[:, None] >= grid[None, :]
     errors_NL = served_NL & wrong[:, None]
     n_served_L, n_errors_L = served_NL.sum(axis=0), errors_NL.sum(axis=0)
-    if llm_loss_N is None:
+    if losses is None:
         p_L = exact_p(errors_NL, epsilon)
     else:
-        llm_loss = np.asarray(llm_loss_N, dtype=float)
-        if llm_loss.shape != wrong.shape:
-            raise ValueError(f"{llm_loss.size} losses of the LLM for {wrong.size} outcomes")
-        p_L = betting_p((wrong - llm_loss)[:, None] * served_NL, epsilon, delta)
+        p_L = betting_p(losses(np.ones_like(wrong))[:, None] * served_NL, epsilon, delta)
     if served_limit is not None:
-        p_L = np.maximum(p_L, _served_p(served_NL, wrong, llm_loss_N, served_limit, delta))
+        p_L = np.maximum(p_L, _served_p(served_NL, wrong, losses, served_limit, delta))
     return SequenceTest(
         kind=kind,
         epsilon=epsilon,
@@ -217,6 +220,22 @@ def certify(
         n_passed=fixed_sequence(p_L, delta),
         served_limit=served_limit,
     )
+
+
+def losses_beyond(llm_loss_N: ArrayLike, wrong_N: ArrayLike) -> Losses:
+    """The losses of a specialist less the LLM's own, for `certify`.
+
+    Args:
+        llm_loss_N: the LLM's own loss in [0, 1].
+        wrong_N: whether the specialist's answer is wrong.
+
+    Raises:
+        ValueError: of different length.
+    """
+    llm_loss, wrong = np.asarray(llm_loss_N, dtype=float), np.asarray(wrong_N, dtype=bool)
+    if llm_loss.shape != wrong.shape:
+        raise ValueError(f"{llm_loss.size} losses of the LLM for {wrong.size} outcomes")
+    return lambda mask: wrong[mask] - llm_loss[mask]
 
 
 def _first_testable(confidence_N: Floats, grid_L: Floats, served_limit: float, delta: float) -> int:
@@ -252,7 +271,7 @@ def _checked(
 def _served_p(
     served_NL: NDArray[np.bool_],
     wrong_N: NDArray[np.bool_],
-    llm_loss_N: ArrayLike | None,
+    losses: Losses | None,
     limit: float,
     delta: float,
 ) -> Floats:
@@ -261,11 +280,10 @@ def _served_p(
     Given how many units are served they are independent draws of the served calls, so the binomial tail is exact.
     """
     n_served_L = served_NL.sum(axis=0)
-    if llm_loss_N is None:
+    if losses is None:
         n_errors_L = (served_NL & wrong_N[:, None]).sum(axis=0)
         return np.where(n_served_L > 0, bdtr(n_errors_L, np.maximum(n_served_L, 1), limit), 1.0)
-    difference_N = wrong_N - np.asarray(llm_loss_N, dtype=float)
-    return np.asarray([betting_p(difference_N[served], limit, delta)[0] for served in served_NL.T])
+    return np.asarray([betting_p(losses(served), limit, delta)[0] for served in served_NL.T])
 
 
 def family_levels(
@@ -371,101 +389,3 @@ def draw_calls(groups_N: Sequence[str], largest: int, seed: int) -> NDArray[np.i
         if coin < len(members[group]) / max(1, largest):
             picked.append(members[group][at])
     return np.asarray(rng.permutation(np.asarray(picked, dtype=np.int64)), dtype=np.int64)
-
-
-def claim(
-    verdict: SequenceTest,
-    index: int,
-    *,
-    delta: float | None = None,
-    mixed: bool = False,
-    n_repeated: int = 0,
-    n_not_evaluated: int = 0,
-    uncompared: Sequence[str] = (),
-    measures: Sequence[str] = (),
-    linked_by: str = "",
-    n_people: int = 0,
-    n_together: int = 0,
-) -> str:
-    """The words a reader may quote for the certified threshold at `index`.
-
-    Args:
-        verdict: the test.
-        index: of the threshold.
-        delta: the probability that it is false, other tests on the same groups included; None: the level of the test.
-        mixed: the site also speaks to people.
-        n_repeated: units with a second answer of the LLM.
-        n_not_evaluated: units not evaluated within the time budget.
-        uncompared: fields of the reply that no comparison looked at; the claim says that it is not about them.
-        measures: sentences about texts that need only be close.
-        linked_by: what the independence of the units rests on; "none": nothing in the log links or dates its calls.
-        n_people: people who asked, where they are too few to say anything of others; else 0.
-        n_together: tasks whose claims are to hold at once; 0 or 1: each holds by itself.
-    """
-    sure, limit = percent(1 - (verdict.delta if delta is None else delta)), percent(verdict.epsilon)
-    served, errors = int(verdict.n_served_L[index]), int(verdict.n_errors_L[index])
-    threshold = f"confidence {verdict.thresholds_L[index]:.3g} or more"
-    over = "all calls of this site, those meant for people included" if mixed else "all calls of this task"
-    if verdict.kind == "not_worse_than_repeats":
-        body = (
-            f"answering at {threshold} with the specialist agrees with the LLM as often as the LLM agrees with "
-            f"itself, within {limit} of {over}"
-        )
-    else:
-        body = f"answering at {threshold} with the specialist differs from the LLM's answer in at most {limit} of {over}"
-    if verdict.served_limit is not None:
-        beyond = "" if verdict.kind == "not_worse_than_llm" else " beyond that"
-        body += f", and in at most {percent(verdict.served_limit)} of those it answers{beyond}"
-    basis = f"{errors} of the {served} served among {verdict.n_units} independent calibration calls differed"
-    repeats = (
-        f"; {n_repeated} of them had a second answer of the LLM"
-        if verdict.kind == "not_worse_than_repeats"
-        else ""
-    )
-    not_evaluated = (
-        f", {n_not_evaluated} not evaluated within the time budget counted among them"
-        if n_not_evaluated
-        else ""
-    )
-    together = f" for all {n_together} tasks tested at once" if n_together > 1 else ""
-    return f"With {sure} confidence{together}, {body} ({basis}{repeats}{not_evaluated}; p = {verdict.p_values_L[index]:.2g}).{_about_texts(measures, uncompared)}{_about_units(linked_by, n_people)}"
-
-
-def _about_texts(measures: Sequence[str], uncompared: Sequence[str]) -> str:
-    """The sentences of a claim about how texts were compared, and which were not."""
-    out = "".join(f" {sentence}" for sentence in measures)
-    if not uncompared:
-        return out
-    fields, were = ("field", "was") if len(uncompared) == 1 else ("fields", "were")
-    return f"{out} Nothing is claimed of the {fields} {', '.join(uncompared)}, which {were} not compared."
-
-
-def _about_units(linked_by: str, n_people: int) -> str:
-    """The sentences of a claim about what its units are; "" where there is nothing to add."""
-    out = ""
-    if linked_by == "none":
-        out += " Calls counted as independent: nothing in the log links or dates them."
-    if n_people:
-        people = "one person" if n_people == 1 else f"{n_people:,} people"
-        out += f" The calls are of {people}; a new person may differ."
-    return out
-
-
-def percent(value: float) -> str:
-    """A share as a short percentage: .02 -> "2 %", .005 -> "0.5 %"."""
-    return f"{100 * value:.3g} %"
-
-
-def refusal(verdict: SequenceTest) -> str:
-    """Why no threshold was certified, with the numbers. Call it only when n_passed is 0."""
-    needed = units_needed(verdict.epsilon, verdict.delta)
-    groups = f"{verdict.n_units} independent calibration group{'' if verdict.n_units == 1 else 's'}"
-    if verdict.n_units < needed:
-        return f"{groups}; {needed} without an error are needed to claim {verdict.epsilon:g} at level {verdict.delta:.2g}"
-    if verdict.thresholds_L.size == 0:
-        return f"{groups}, but the specialist was not confident of a servable answer anywhere"
-    errors, served = int(verdict.n_errors_L[0]), int(verdict.n_served_L[0])
-    return (
-        f"{groups}: even at the strictest threshold {errors} of {served} served calls differed from the LLM "
-        f"(p = {verdict.p_values_L[0]:.2g} > {verdict.delta:.2g}), so a loss of at most {verdict.epsilon:g} cannot be claimed"
-    )

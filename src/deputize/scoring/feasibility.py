@@ -14,7 +14,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from deputize.core.certification import DeltaSpending, Feasibility
-from deputize.scoring.certificates import percent, units_needed
+from deputize.scoring.certificates import units_needed
+from deputize.scoring.claim_words import percent
 from deputize.scoring.intervals import clopper_pearson
 
 SHARE_UNKNOWN = 0.25

@@ -42,6 +42,11 @@ def clopper_pearson(n_hits: float, n: float, level: float = 0.95) -> Interval:
     return low, high
 
 
+def highest_rate(n_hits: int, n: int, level: float = 0.95) -> float:
+    """The exact one-sided upper end of a proportion; 1 where n is 0."""
+    return clopper_pearson(n_hits, n, 2 * level - 1)[1]
+
+
 @dataclass(frozen=True)
 class Grouped:
     """Values summed within groups: all that a cluster estimate needs."""

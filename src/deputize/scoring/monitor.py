@@ -106,12 +106,25 @@ class AuditEvidence:
 
 
 def allowed_loss(certificate: Certificate) -> float:
-    """The mean loss that served calls may have: epsilon of all calls, served or not, and at most the served limit."""
+    """The mean loss that served calls may have: epsilon of all calls, served or not, and at most the served limit.
+
+    Of a claim about right answers it is how often calibration saw the specialist differ from the LLM, where that is more.
+    """
     served = certificate.share_served
     if certificate.n_served and certificate.n_calibration:
         served = certificate.n_served / certificate.n_calibration
     by_share = certificate.epsilon / served if served > 0 else certificate.epsilon
-    return min(1.0, by_share, certificate.served_limit or 1.0)
+    allowed = min(1.0, by_share, certificate.served_limit or 1.0)
+    # audits know the LLM's answer only, from which a specialist may differ and be right
+    return allowed if certificate.labels is None else max(allowed, certificate.labels.differs_limit)
+
+
+def allowed_over_all(certificate: Certificate) -> float:
+    """The mean loss that all calls may have, where a call that is not served has none, by the answers of the LLM."""
+    if certificate.labels is None or not certificate.n_calibration:
+        return certificate.epsilon
+    served = certificate.n_served / certificate.n_calibration
+    return max(certificate.epsilon, served * certificate.labels.differs_limit)
 
 
 def sum_of_losses(results: str, *, signed: bool) -> float:

@@ -7,9 +7,10 @@ import ssl
 from typing import Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from deputize.core.errors import UsageError
+from deputize.core.config import JudgeSettings, sentence
+from deputize.core.errors import BadInput, UsageError
 
 UpstreamProtocol = Literal["openai", "anthropic"]
 
@@ -99,3 +100,20 @@ class UpstreamConfig(BaseModel):
             if pattern.endswith("*") and model.startswith(pattern[:-1]):
                 return model if target == "*" else target
         return None
+
+
+def judge_upstream(settings: JudgeSettings) -> UpstreamConfig:
+    """The server of a judge.
+
+    Raises:
+        BadInput: its address is none.
+    """
+    try:
+        return UpstreamConfig(
+            name="judge",
+            base_url=settings.base_url,
+            api_key_env=settings.api_key_env,
+            api_key_file=settings.api_key_file,
+        )
+    except ValidationError as error:
+        raise BadInput(f"[judge]: {sentence(error)}") from None

@@ -79,6 +79,8 @@ def certificate_kind(kind: str) -> str:
     words = {
         "not_worse_than_llm": "not worse than the LLM",
         "not_worse_than_repeats": "not worse than the LLM asked again",
+        "not_worse_on_labels": "not more errors than the LLM",
+        "not_worse_by_judge": "judged: not worse than the LLM",
     }
     return words[kind]
 

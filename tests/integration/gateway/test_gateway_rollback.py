@@ -15,12 +15,15 @@ import pytest
 from tests.integration.gateway.specialists import CERTIFICATE, InMemorySpecialists, publish, route_for
 from tests.integration.gateway.upstream import Act, LoopbackUpstream, Seen, completion
 
-from deputize.core.records import Call, Contract, Prediction, Request, RouteFile
+from deputize.core.judging import JudgeEvidence
+from deputize.core.records import Call, Contract, Prediction, Request, RouteFile, RouteState
+from deputize.core.text_measures import TextMeasure
 from deputize.gateway.evidence_file import read_evidence
 from deputize.gateway.launch import running_gateway
 from deputize.gateway.settings import settings_for
 from deputize.home import Home
 from deputize.routes_file import read_routes
+from deputize.testing.scripted_llm import ScriptedUpstream, running
 
 Recorded = Callable[[int], list[Call]]
 SYSTEM = {"role": "system", "content": "Say the intent."}
@@ -190,3 +193,65 @@ async def test_a_sound_route_against_repeats_stays(
         for c in calls
         if c.decision and c.decision.reason == "audit"
     )
+
+
+def text_route(state: RouteState = "live") -> RouteFile:
+    contract = Contract(kind="text", measure=TextMeasure(name="judge", level=1.0))
+    certificate = msgspec.structs.replace(
+        CERTIFICATE, kind="not_worse_by_judge", judge=JudgeEvidence(model="judge-1")
+    )
+    file = route_for(REQUEST, contract, state=state)
+    return msgspec.structs.replace(
+        file, routes=[msgspec.structs.replace(r, certificate=certificate) for r in file.routes]
+    )
+
+
+async def test_a_judged_route_is_watched_by_its_judge(home: Path, upstream: LoopbackUpstream) -> None:
+    """No answer of the specialist is the LLM's to the letter: the judge (scripted, over HTTP) decides what an audit says."""
+    verdict = "="
+    async with running(ScriptedUpstream(lambda body: {"role": "assistant", "content": verdict})) as judge:
+        home.mkdir()
+        (home / "config.toml").write_text(f'[judge]\nbase_url = "{judge.url}"\nmodel = "judge-1"\n')
+        publish(home, text_route())
+        upstream.answer_with(completion("The card is lost."))
+        async with gateway(home, upstream, GoesBad()) as base_url:
+            assert await until_rolled_back(base_url, home, 40) == 40
+            evidence = read_evidence(home)[KEY]
+            assert (evidence.n_audits, evidence.n_specialist_differed, evidence.n_missed) == (40, 0, 0)
+            assert judge.n_requests == 80, "both orders"
+            verdict = "not sure"
+            await served_by(base_url)
+            async with asyncio.timeout(10):
+                while read_evidence(home)[KEY].n_missed < 1:
+                    await asyncio.sleep(0.005)
+            verdict = "1"
+            while await served_by(base_url) == "slm":
+                await asyncio.sleep(0.01)
+                assert read_evidence(home)[KEY].n_audits < 120
+    assert read_routes(home / "routes.json").routes[0].state == "rolled_back"
+
+
+async def test_without_its_judge_the_audits_of_a_judged_route_fail(
+    home: Path, upstream: LoopbackUpstream
+) -> None:
+    publish(home, text_route())
+    upstream.answer_with(completion("The card is lost."))
+    async with gateway(home, upstream, GoesBad()) as base_url:
+        assert await until_rolled_back(base_url, home, 5) == 5
+    evidence = read_evidence(home)[KEY]
+    assert (evidence.n_audits, evidence.n_missed, evidence.n_due) == (0, 5, 5)
+
+
+async def test_a_specialist_in_shadow_is_judged_too(home: Path, upstream: LoopbackUpstream) -> None:
+    async with running(ScriptedUpstream(lambda body: {"role": "assistant", "content": "="})) as judge:
+        home.mkdir()
+        (home / "config.toml").write_text(f'[judge]\nbase_url = "{judge.url}"\nmodel = "judge-1"\n')
+        publish(home, text_route("shadow"))
+        upstream.answer_with(completion("The card is lost."))
+        async with gateway(home, upstream, GoesBad()) as base_url:
+            for n in range(1, 6):
+                assert await served_by(base_url) == "llm"
+                async with asyncio.timeout(10):
+                    while (e := read_evidence(home).get(KEY)) is None or e.n_audits < n:
+                        await asyncio.sleep(0.005)
+    assert read_evidence(home)[KEY].n_specialist_differed == 0 and judge.n_requests == 10

@@ -9,13 +9,22 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import openai
 import pytest
 from anthropic import AsyncAnthropic
-from tests.integration.gateway.specialists import InMemorySpecialists, failing, publish, route_for, saying
+from tests.integration.gateway.specialists import (
+    CERTIFICATE,
+    InMemorySpecialists,
+    failing,
+    publish,
+    route_for,
+    saying,
+)
 from tests.integration.gateway.upstream import LoopbackUpstream, Stream, Whole, completion, text_stream
 
 from deputize.core.contracts import DEFER
+from deputize.core.judging import JudgeEvidence
 from deputize.core.records import Call, Contract, Field, Request
 from deputize.core.text_measures import TextMeasure
 from deputize.gateway.launch import running_gateway
@@ -354,6 +363,20 @@ async def test_an_answer_that_is_only_close_says_so(home: Path, upstream: Loopba
         assert raw.headers["x-deputize-measured"] == "words>=0.8"
         raw = await ask(base_url, headers={"x-deputize-route": "llm"})
         assert "x-deputize-measured" not in raw.headers
+
+
+async def test_a_judged_answer_says_so(home: Path, upstream: LoopbackUpstream) -> None:
+    file = route_for(REQUEST, Contract(kind="text", measure=TextMeasure(name="judge", level=1.0)))
+    certificate = msgspec.structs.replace(
+        CERTIFICATE, kind="not_worse_by_judge", judge=JudgeEvidence(model="judge-1")
+    )
+    routes = [msgspec.structs.replace(r, certificate=certificate) for r in file.routes]
+    publish(home, msgspec.structs.replace(file, routes=routes))
+    async with served(home, upstream, InMemorySpecialists(saying("It is done."))) as base_url:
+        raw = await ask(base_url)
+        assert raw.headers["x-deputize-judged"] == "judge-1" and raw.headers["x-deputize-measured"] == "judge"
+        raw = await ask(base_url, headers={"x-deputize-route": "llm"})
+        assert "x-deputize-judged" not in raw.headers
 
 
 async def test_a_text_next_to_tool_calls_is_served_too(home: Path, upstream: LoopbackUpstream) -> None:

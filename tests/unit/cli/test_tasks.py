@@ -329,6 +329,23 @@ def test_the_type_of_a_field_is_set_by_hand(edited: Path, capsys: pytest.Capture
     assert "json: why (not compared), n" in capsys.readouterr().out
 
 
+def test_texts_are_left_to_a_judge_that_is_named(edited: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder, keyring = edited / "runs/0001-abc", KeyRing.open(edited)
+    found = Artifact(folder, "cluster", Discovered, keyring).read()
+    task = msgspec.structs.replace(found.tasks[0], contract=Contract(kind="text"))
+    Artifact(folder, "cluster", Discovered, keyring).write(
+        msgspec.structs.replace(found, tasks=[task, *found.tasks[1:]])
+    )
+    assert run(["--home", str(edited), "tasks", "measure", "t1", "judge"]) == 2
+    assert "There is no judge" in capsys.readouterr().err
+    (edited / "config.toml").write_text('[judge]\nbase_url = "http://localhost:1"\nmodel = "j"\n')
+    assert run(["--home", str(edited), "tasks", "measure", "t1", "judge", "--level", "0.8"]) == 2
+    assert "knows no level" in capsys.readouterr().err
+    assert told(edited, capsys, "measure", "t1", "judge")["action"] == "measure"
+    measure = tasks_of(edited)[0].contract.measure
+    assert measure is not None and measure.name == "judge"
+
+
 def test_a_measure_is_shown_and_then_set(edited: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--home", str(edited), "tasks", "measure", "t1", "words"]) == 2
     assert "its replies are none" in capsys.readouterr().err

@@ -21,6 +21,7 @@ from deputize.core.contracts import (
     levels_of,
     measures_of,
     message_of,
+    needs_judge,
     parse_json_object,
     served_message,
     text_of,
@@ -405,3 +406,13 @@ def test_what_is_served_is_the_answer_and_not_only_close_to_it() -> None:
     assert served_message("send it today ", measured, iter(())) is None, "the space would be lost"
     message = served_message("send it today", measured, iter(()))
     assert message is not None and message["content"] == "send it today"
+
+
+def test_texts_that_a_judge_compares_say_so() -> None:
+    judged = Contract(kind="text", measure=TextMeasure(name="judge", level=1.0))
+    assert needs_judge(judged) and levels_of(judged) == ["judge"]
+    assert measures_of(judged) == [
+        "Two replies count as the same here where a judge finds neither worse, asked in both orders."
+    ]
+    close = Contract(kind="text", measure=TextMeasure(name="words", level=0.8))
+    assert not needs_judge(close) and not needs_judge(Contract(kind="text"))

@@ -61,3 +61,9 @@ def test_the_level_itself_is_close_enough() -> None:
     for level, close in ((0.5, True), (0.51, False)):
         assert are_close("a b", "a x", TextMeasure(name="words", level=level)) is close
     assert TextMeasure(name="words", level=0.8).in_words() == "an F1 of words of 0.8"
+
+
+def test_what_a_judge_compares_is_the_same_here_only_to_the_letter() -> None:
+    judge = TextMeasure(name="judge", level=1.0)
+    assert are_close("a b", "a b", judge) and not are_close("a b", "a  b", judge)
+    assert judge.in_words() == "a verdict of the judge"

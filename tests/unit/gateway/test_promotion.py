@@ -10,7 +10,8 @@ from msgspec.structs import replace
 from tests.unit.gateway.stubs import live_route
 
 from deputize.core.config import RouteSettings
-from deputize.core.records import KeySpace, Route, RouteFile, ShadowPlan
+from deputize.core.records import KeySpace, Route, RouteFile
+from deputize.core.shadow_plan import ShadowPlan
 from deputize.gateway.evidence_file import forget_evidence, read_evidence
 from deputize.gateway.metrics import Metrics
 from deputize.gateway.promotion import step_routes

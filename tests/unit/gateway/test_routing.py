@@ -20,8 +20,8 @@ from deputize.core.records import (
     RequestLimits,
     Route,
     RouteFile,
-    ShadowPlan,
 )
+from deputize.core.shadow_plan import ShadowPlan
 from deputize.core.signature import signature
 from deputize.core.template_key import TemplateKeys
 from deputize.gateway.metrics import Metrics

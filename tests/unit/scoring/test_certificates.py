@@ -86,8 +86,8 @@ def violations(
     confidence, errors = simulate(rng, n_splits, 600)
     bad, shares = 0, []
     for s, e in zip(confidence, errors, strict=True):
-        llm_loss = (rng.random(600) < 0.1) if kind == "not_worse_than_repeats" else None
-        v = c.certify(kind, s, e, grid, epsilon, delta, llm_loss_N=llm_loss)  # type: ignore[arg-type]
+        losses = c.losses_beyond(rng.random(600) < 0.1, e) if kind == "not_worse_than_repeats" else None
+        v = c.certify(kind, s, e, grid, epsilon, delta, losses=losses)  # type: ignore[arg-type]
         if not v.n_passed:
             shares.append(0.0)
             continue
@@ -207,47 +207,6 @@ def test_held_out_calls_contradict_a_certificate_where_the_loss_would_be_unlikel
     assert c.contradicted_p(against_repeats, 0.05) < 0.01
 
 
-def test_the_claim_names_the_limit_among_the_served() -> None:
-    v = c.certify(
-        "not_worse_than_llm", np.full(300, 0.9), np.zeros(300, bool), [0.8], 0.05, 0.05, served_limit=0.15
-    )
-    assert "at most 5 % of all calls of this task, and in at most 15 % of those it answers" in c.claim(v, 0)
-
-
-def test_words_of_claims_and_refusals() -> None:
-    good = c.certify("not_worse_than_llm", np.full(300, 0.9), np.zeros(300, bool), [0.8], 0.02, 0.05)
-    sentence = "Two replies are the same here from an F1 of words of 0.8 on."
-    assert c.claim(good, 0, measures=[sentence]).endswith(f"). {sentence}")
-    assert "95 % confidence" in c.claim(good, 0) and "at most 2 %" in c.claim(good, 0)
-    assert "meant for people" in c.claim(good, 0, mixed=True)
-    repeated = c.certify(
-        "not_worse_than_repeats",
-        np.full(300, 0.9),
-        np.zeros(300, bool),
-        [0.8],
-        0.02,
-        0.05,
-        llm_loss_N=np.zeros(300),
-    )
-    assert "agrees with itself" in c.claim(repeated, 0, n_repeated=120) and "120" in c.claim(
-        repeated, 0, n_repeated=120
-    )
-    assert "Nothing is claimed" not in c.claim(good, 0)
-    assert c.claim(good, 0, uncompared=["why"]).endswith(
-        "Nothing is claimed of the field why, which was not compared."
-    )
-    assert "of the fields why, note, which were not compared." in c.claim(good, 0, uncompared=["why", "note"])
-    few = c.certify("not_worse_than_llm", np.full(15, 0.9), np.zeros(15, bool), [0.8], 0.02, 0.05)
-    assert c.refusal(few).startswith(
-        "15 independent calibration groups; 149 without an error are needed to claim 0.02"
-    )
-    bad = c.certify("not_worse_than_llm", np.full(200, 0.9), np.ones(200, bool), [0.8], 0.02, 0.05)
-    assert "200 of 200" in c.refusal(bad)
-    assert "not confident" in c.refusal(
-        c.certify("not_worse_than_llm", np.full(200, c.NEVER), np.ones(200, bool), [], 0.02, 0.05)
-    )
-
-
 def _uneven_log(
     rng: np.random.Generator, n_groups: int, long: int, bad: float
 ) -> tuple[list[str], np.ndarray, np.ndarray]:
@@ -321,7 +280,7 @@ def test_the_served_limit_holds_with_a_loss_of_the_llm() -> None:
             np.array([0.5]),
             0.4,
             0.05,
-            llm_loss_N=llm,
+            losses=c.losses_beyond(llm, wrong),
             served_limit=0.15,
         )
         passed += test.n_passed
@@ -350,17 +309,6 @@ def test_a_family_of_forty_false_tasks_is_certified_once_in_twenty_at_most() -> 
         hits["family"] += bool(np.any(p <= np.array(levels)))
         hits["each"] += bool(np.any(p <= 0.05))
     assert hits["family"] / 400 <= 0.05 < hits["each"] / 400
-
-
-def test_a_claim_says_what_its_units_are() -> None:
-    verdict = c.certify("not_worse_than_llm", np.full(100, 0.9), np.zeros(100), [0.5], 0.05, 0.05)
-    plain = c.claim(verdict, 0, linked_by="history")
-    assert c.claim(verdict, 0) == plain
-    assert c.claim(verdict, 0, linked_by="none", n_people=5) == plain + (
-        " Calls counted as independent: nothing in the log links or dates them."
-        " The calls are of 5 people; a new person may differ."
-    )
-    assert c.claim(verdict, 0, n_people=1).endswith("The calls are of one person; a new person may differ.")
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from deputize.core.errors import UsageError
-from deputize.upstreams.upstream_config import UpstreamConfig
+from deputize.core.config import JudgeSettings
+from deputize.core.errors import BadInput, UsageError
+from deputize.upstreams.upstream_config import UpstreamConfig, judge_upstream
 
 
 def test_model_patterns() -> None:
@@ -42,3 +43,10 @@ def test_authorities_are_read_from_a_file(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text("none here")
     with pytest.raises(UsageError, match="holds no certificate"):
         UpstreamConfig(base_url="https://h", ca_file=str(tmp_path / "ca.pem")).tls()
+
+
+def test_a_judge_is_a_server_like_any_other() -> None:
+    found = judge_upstream(JudgeSettings(base_url="http://localhost:1/", model="j", api_key_env="KEY"))
+    assert (found.name, found.base_url, found.api_key_env) == ("judge", "http://localhost:1", "KEY")
+    with pytest.raises(BadInput, match=r"\[judge\].*http"):
+        judge_upstream(JudgeSettings(base_url="nowhere", model="j"))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TypedDict
+from typing import NamedTuple, TypedDict
 
 import msgspec
 import numpy as np
@@ -18,21 +18,23 @@ from numpy.typing import NDArray
 
 from deputize.core.artifacts import Curated, Specialist
 from deputize.core.config import Convert
-from deputize.core.contracts import measures_of
+from deputize.core.contracts import measures_of, needs_judge
 from deputize.core.deadline import Deadline
+from deputize.core.judging import JudgeEvidence
+from deputize.core.label_evidence import LabelEvidence
 from deputize.core.ood_detector_power import OutOfDistributionDetectorPower
-from deputize.core.records import Certificate, RequestLimits
+from deputize.core.records import Certificate, Contract, RequestLimits
 from deputize.scoring import certificates as cert
+from deputize.scoring import claim_words as words
 from deputize.scoring.call_costs import CallCosts, colder_cache_usd, expected_usd
 from deputize.scoring.ledger import digests
+from deputize.stages.evaluate.claimed_loss import excess_loss, kind_of, label_evidence, losses_of
 from deputize.stages.evaluate.evaluated_method import EvaluatedMethod
 from deputize.stages.evaluate.evaluation import Evaluation
 from deputize.stages.evaluate.task_calls import TaskCalls
 
 MIN_SHARE = 0.05
 """A certificate that would serve less than this of the calls is not worth a route: every call waits for the specialist."""
-MIN_REPEATED = 0.2
-"""Share of calibration units with a second LLM answer from which "not_worse_than_repeats" is tested."""
 CALIBRATION_SHARE, MOST_CALIBRATION = 0.6, 0.85
 """Parts of the time left that calibration is planned for, and may take at most where that would not be enough."""
 
@@ -49,6 +51,27 @@ class CalibrationResult:
     """Units not evaluated within the time budget; they count as served and wrong."""
     shortfall: str
     """What time did not allow, for the words of a refusal; "" where every unit is tested."""
+
+    @property
+    def units(self) -> Evaluation:
+        """The units that were evaluated."""
+        return self.evaluation.take(np.arange(self.n_units - self.n_not_evaluated))
+
+
+class Reference(NamedTuple):
+    """The answers that a claim is about."""
+
+    by_labels: bool = False
+    """The right ones, where enough of them are known; else the LLM's."""
+    at_random: bool = False
+    """Calls whose right answer is known were drawn at random."""
+    judged: bool = False
+    """A judge compares texts that are not the same."""
+
+    @classmethod
+    def of(cls, config: Convert, contract: Contract) -> Reference:
+        """As settings ask for, and the contract of the task."""
+        return cls(config.reference == "labels", config.labels_at_random, needs_judge(contract))
 
 
 def calibration_units(calls: TaskCalls, seed: int, within: frozenset[str] | None = None) -> NDArray[np.int64]:
@@ -90,6 +113,9 @@ def evaluate_calibration(
     planned = timed.affordable(CALIBRATION_SHARE * left_s)
     if planned < 2 * needed:
         planned = min(2 * needed, timed.affordable(MOST_CALIBRATION * left_s))
+    judge = method.context.judge
+    if judge is not None:  # what it has no questions for would count as wrong
+        planned = min(planned, judge.affordable("calibration"))
     n_units = int(min(planned, len(units)))
     order = [*units[:n_units]]
     if planned >= len(calibration):
@@ -97,14 +123,18 @@ def evaluate_calibration(
         order += [i for i in range(len(calibration)) if i not in drawn]
     shortfall = ""
     if n_units < len(units):
+        allowed = "time" if judge is None else "time, or the budget of the judge,"
         shortfall = (
-            f"; time allowed for {n_units} of {len(units)} units ({left_s:.0f} s were left for this "
+            f"; {allowed} allowed for {n_units} of {len(units)} units ({left_s:.0f} s were left for this "
             f"task, and {method.name} takes {timed.seconds_per_call:.2g} s a call)"
         )
     evaluation = method.evaluate("calibration", [calibration[i] for i in order], deadline)
     if len(evaluation) < len(order):
         evaluation = evaluation.take(np.arange(min(n_units, len(evaluation))))
     return CalibrationResult(evaluation, n_units, max(0, n_units - len(evaluation)), shortfall)
+
+
+LLM_ANSWERS = Reference()
 
 
 @dataclass(frozen=True)
@@ -120,6 +150,8 @@ class CertificateAttempt:
     """Why the claim is refused, for a reader; "" where it is not."""
     n_repeated: int
     """Units for which the LLM was asked more than once."""
+    labels: LabelEvidence | None = None
+    """What is known of the right answers, where the claim is about them and was certified."""
 
     @property
     def threshold(self) -> float | None:
@@ -138,6 +170,7 @@ def attempt(
     costs: CallCosts,
     *,
     served_limit: float | None = None,
+    reference: Reference = LLM_ANSWERS,
 ) -> CertificateAttempt:
     """Tests the thresholds of a grid at one epsilon and picks the cheapest that passed.
 
@@ -149,15 +182,17 @@ def attempt(
         delta: the level of the test.
         costs: of one call; a route that would cost more than it saves is refused.
         served_limit: the loss to be claimed among the served calls; None: nothing is claimed of them.
+        reference: the answers that the claim is about.
     """
     calibration = result.evaluation
-    sequence, n_repeated = _test(result, grid_L, epsilon, delta, served_limit)
+    n_repeated = int(np.isfinite(result.units.repeat_loss_N).sum())
+    sequence = _test(result, grid_L, epsilon, delta, served_limit, reference)
     share_L = [calibration.share_served(t) for t in sequence.thresholds_L]
     if sequence.kind == "not_worse_than_repeats":  # an audit of such a route takes two answers of the LLM
         costs = replace(costs, audit_share=2 * costs.audit_share)
     index = cert.cheapest(sequence, share_L, costs)
     if index is None or sequence.n_units == 0:
-        return CertificateAttempt(sequence, None, 0.0, cert.refusal(sequence) + result.shortfall, n_repeated)
+        return CertificateAttempt(sequence, None, 0.0, words.refusal(sequence) + result.shortfall, n_repeated)
     if share_L[index] < MIN_SHARE:
         # a threshold at which nothing is served is safe and useless; the next more permissive one says why it stops there
         stopped = min(sequence.n_passed, sequence.thresholds_L.size - 1)
@@ -172,7 +207,11 @@ def attempt(
         return CertificateAttempt(
             sequence, None, 0.0, _costs_more(share_L[index], errors, route_usd, costs), n_repeated
         )
-    return CertificateAttempt(sequence, index, share_L[index], "", n_repeated)
+    labels = None
+    if sequence.kind == "not_worse_on_labels":
+        threshold = float(sequence.thresholds_L[index])
+        labels = label_evidence(result.units, threshold, at_random=reference.at_random)
+    return CertificateAttempt(sequence, index, share_L[index], "", n_repeated, labels)
 
 
 def _costs_more(share: float, errors: float, route_usd: float, costs: CallCosts) -> str:
@@ -205,9 +244,10 @@ def contradiction(shown: Evaluation, made: CertificateAttempt, largest_group: in
         return ""
     units = shown.take(cert.draw_calls(shown.groups, largest_group, seed))
     served_N = units.confidence_N >= made.threshold
-    against_repeats = made.sequence.kind == "not_worse_than_repeats"
-    own_loss_N = np.nan_to_num(units.repeat_loss_N, nan=0.0) if against_repeats else 0.0
-    p = cert.contradicted_p(served_N * (units.loss_N - own_loss_N), made.sequence.epsilon)
+    # what may differ without being wrong contradicts nothing: only labelled calls do then
+    counted = np.isfinite(units.label_difference_N) | (made.sequence.kind != "not_worse_on_labels")
+    loss_N = served_N * excess_loss(units, made.sequence.kind)
+    p = cert.contradicted_p(loss_N[counted], made.sequence.epsilon)
     if p > CONTRADICTED:
         return ""
     n_wrong = int((served_N & ~units.right_N).sum())
@@ -223,30 +263,26 @@ def _test(
     epsilon: float,
     delta: float,
     served_limit: float | None,
-) -> tuple[cert.SequenceTest, int]:
-    """The test of the grid on the units, and for how many of them the LLM was asked more than once."""
-    n_not_evaluated = result.n_not_evaluated
-    units = result.evaluation.take(np.arange(result.n_units - n_not_evaluated))
-    n_repeated = int(np.isfinite(units.repeat_loss_N).sum())
-    against_repeats = n_repeated >= MIN_REPEATED * max(1, len(units))
+    reference: Reference,
+) -> cert.SequenceTest:
+    """The test of the grid on the units."""
+    n_not_evaluated, units = result.n_not_evaluated, result.units
+    kind = kind_of(units, by_labels=reference.by_labels, judged=reference.judged)
     # what was to be tested and was not evaluated counts as served and wrong
     confidence_N = np.append(units.confidence_N, np.full(n_not_evaluated, np.inf))
     wrong_N = np.append(~units.right_N, np.ones(n_not_evaluated, dtype=bool))
-    # a call without a second answer counts the LLM as agreeing with itself, which can only make the claim harder
-    llm_loss_N = np.append(np.nan_to_num(units.repeat_loss_N, nan=0.0), np.zeros(n_not_evaluated))
-    if not against_repeats:
+    if kind in ("not_worse_than_llm", "not_worse_by_judge"):
         grid_L = cert.every_threshold(confidence_N)
-    sequence = cert.certify(
-        "not_worse_than_repeats" if against_repeats else "not_worse_than_llm",
+    return cert.certify(
+        kind,
         confidence_N,
         wrong_N,
         grid_L,
         epsilon,
         delta,
-        llm_loss_N=llm_loss_N if against_repeats else None,
+        losses=losses_of(units, kind, n_not_evaluated, at_random=reference.at_random),
         served_limit=served_limit,
     )
-    return sequence, n_repeated
 
 
 class UnitWords(TypedDict):
@@ -287,6 +323,7 @@ def certificate_of(
     n_not_evaluated: int,
     units: UnitFacts | None = None,
     n_together: int = 0,
+    judge: JudgeEvidence | None = None,
 ) -> Certificate | None:
     """The certificate of a specialist; None where the claim was refused.
 
@@ -300,6 +337,7 @@ def certificate_of(
         n_not_evaluated: units not evaluated within the time budget.
         units: facts about the groups; None: nothing is known of them.
         n_together: tasks whose claims hold at once; 0 where each holds by itself.
+        judge: who judged the answers; None: they were compared.
     """
     uncompared, units = specialist.contract.uncompared, units or UnitFacts()
     sequence, index, threshold, p_value = made.sequence, made.index, made.threshold, made.p_value
@@ -316,17 +354,14 @@ def certificate_of(
         threshold=threshold,
         share_served=made.share_served,
         p_value=p_value,
-        claim=cert.claim(
+        claim=words.claim(
             sequence,
             index,
-            delta=config.delta,
+            **_claim_facts(made, specialist, config, units),
             mixed=mixed,
-            n_repeated=made.n_repeated,
             n_not_evaluated=n_not_evaluated,
-            uncompared=uncompared,
-            measures=measures_of(specialist.contract),
-            **units.words(),
             n_together=n_together,
+            judge=judge,
         ),
         n_served=int(sequence.n_served_L[index]),
         n_errors=int(sequence.n_errors_L[index]),
@@ -335,7 +370,32 @@ def certificate_of(
         linked_by=units.linked_by,
         n_people=units.n_people,
         limits=limits,
+        labels=made.labels,
+        judge=judge,
     )
+
+
+class _ClaimFacts(UnitWords):
+    """Arguments of certificates.claim that a certificate's parts know."""
+
+    delta: float
+    n_repeated: int
+    uncompared: list[str]
+    measures: list[str]
+    labels: LabelEvidence | None
+
+
+def _claim_facts(
+    made: CertificateAttempt, specialist: Specialist, config: Convert, units: UnitFacts
+) -> _ClaimFacts:
+    return {
+        **units.words(),
+        "delta": config.delta,
+        "n_repeated": made.n_repeated,
+        "uncompared": specialist.contract.uncompared,
+        "measures": measures_of(specialist.contract),
+        "labels": made.labels,
+    }
 
 
 def with_ood_detector(

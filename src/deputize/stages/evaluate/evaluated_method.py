@@ -8,14 +8,18 @@ from itertools import islice
 from pathlib import Path
 from statistics import median
 
+import numpy as np
+
 from deputize.core.artifacts import Specialist
+from deputize.core.contracts import needs_judge
 from deputize.core.deadline import Clock, Deadline
 from deputize.core.progress import Progress
-from deputize.core.records import Prediction
+from deputize.core.records import Prediction, Task
 from deputize.core.task_results import FullAnswers
 from deputize.scoring.costs import Prices
 from deputize.specialists.base import Predictor, without_free_text
 from deputize.stages.evaluate.evaluation import Digest, Evaluation, compare, joined, no_digest
+from deputize.stages.evaluate.judge import Judge
 from deputize.stages.evaluate.population import PopulationCall, RecordedCall, asked_request
 from deputize.stages.evaluate.task_calls import TaskCalls
 from deputize.stages.evaluate.timed_predictor import FIRST, TimedPredictor
@@ -44,6 +48,14 @@ class EvaluationContext:
     """Of answers, for the record of the calibration."""
     audit_share: float = 0.0
     """Share of the served calls for which the LLM is asked as well."""
+    judge: Judge | None = None
+    """Compares texts where a task leaves that to a judge; None: there is none."""
+
+    def of_task(self, task: Task, tasks: Sequence[Task]) -> EvaluationContext:
+        """The same for one task, with its part of the judge's questions where its texts are judged."""
+        if self.judge is None or not needs_judge(task.contract):
+            return replace(self, judge=None)
+        return replace(self, judge=self.judge.part(sum(needs_judge(t.contract) for t in tasks)))
 
 
 @dataclass
@@ -116,7 +128,14 @@ class EvaluatedMethod:
         predictions: list[Prediction | None] = [
             None if request is None else next(answers) for request in asked
         ]
-        return compare(predictions, calls, recorded, self.calls.contract, digest=self.context.digest)
+        return compare(
+            predictions,
+            calls,
+            recorded,
+            self.calls.contract,
+            digest=self.context.digest,
+            judge=self.context.judge,
+        )
 
     def _timed(self, evaluation: Evaluation) -> Evaluation:
         """The same at the speed measured by now."""
@@ -137,7 +156,10 @@ class EvaluatedMethod:
 
     def evaluate_test(self, deadline: Deadline) -> None:
         """Answers held-out calls, as many as there is time for."""
-        self.test = self.evaluate("held out", self.calls.split("test"), deadline)
+        test = self.evaluate("held out", self.calls.split("test"), deadline)
+        self.test = test.take(
+            np.flatnonzero(~test.unjudged_N)
+        )  # a budget that has run out says nothing of an answer
 
     def on_test(self) -> Evaluation:
         """The held-out calls answered so far."""

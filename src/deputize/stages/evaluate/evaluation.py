@@ -11,10 +11,20 @@ from dataclasses import dataclass, field, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from deputize.core.contracts import DEFER, action_of, agree, agrees_with_itself, answer_of, served_message
+from deputize.core.contracts import (
+    DEFER,
+    action_of,
+    agree,
+    agrees_with_itself,
+    answer_of,
+    measures_of,
+    needs_judge,
+    served_message,
+)
 from deputize.core.records import Answer, Contract, Prediction
 from deputize.scoring import certificates as cert
 from deputize.scoring.intervals import coverage_at
+from deputize.stages.evaluate.judge import Judge
 from deputize.stages.evaluate.population import PopulationCall, RecordedCall
 
 
@@ -41,9 +51,19 @@ class Evaluation:
     """True where the LLM's answer is the most frequent one in training."""
     unlike_N: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=bool))
     """True where the detector takes the request for one unlike those trained on."""
+    label_difference_N: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    """Error of the answer less that of the LLM's, in {-1, 0, 1}, by the right answer; NaN where it is not known."""
+    unjudged_N: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=bool))
+    """True where a judge would have to compare the answers and did not; such an answer counts as wrong."""
     call_ids: list[str] = field(default_factory=list)
     answers: list[str] = field(default_factory=list)
     """Digests of the answers; "" where there is none."""
+
+    def __post_init__(self) -> None:
+        if self.label_difference_N.size != len(self.groups):
+            object.__setattr__(self, "label_difference_N", np.full(len(self.groups), np.nan))
+        if self.unjudged_N.size != len(self.groups):
+            object.__setattr__(self, "unjudged_N", np.zeros(len(self.groups), dtype=bool))
 
     def __len__(self) -> int:
         return len(self.groups)
@@ -79,6 +99,8 @@ class Evaluation:
             seconds=self.seconds_per_call * len(positions),
             commonest_N=self.commonest_N[positions] if self.commonest_N.size else self.commonest_N,
             unlike_N=self.unlike_N[positions] if self.unlike_N.size else self.unlike_N,
+            label_difference_N=self.label_difference_N[positions],
+            unjudged_N=self.unjudged_N[positions],
             call_ids=[self.call_ids[i] for i in positions] if self.call_ids else [],
             answers=[self.answers[i] for i in positions] if self.answers else [],
         )
@@ -114,6 +136,7 @@ def compare(
     contract: Contract,
     seconds: float = 0.0,
     digest: Digest = no_digest,
+    judge: Judge | None = None,
 ) -> Evaluation:
     """Predictions compared with the LLM's recorded answers; nothing of either text is kept.
 
@@ -124,6 +147,7 @@ def compare(
         contract: of the task.
         seconds: wall time of the predictions.
         digest: of the answers, for comparing them later with what is served.
+        judge: compares texts that are not the same, where the contract leaves them to it.
     """
     told = [answer_of(r.call.response, contract) if r is not None else None for r in recorded]
     answers = [p.answer if p is not None else None for p in predictions]
@@ -132,7 +156,11 @@ def compare(
         for p, r in zip(predictions, recorded, strict=True)
     ]
     pairs = list(zip(answers, told, strict=True))
-    right = [agree(answer, truth, contract) for answer, truth in pairs]
+    verdicts = [
+        True if agree(answer, truth, contract) else _judged(answer, truth, call, r, contract, judge)
+        for (answer, truth), call, r in zip(pairs, calls, recorded, strict=True)
+    ]
+    right = [verdict is True for verdict in verdicts]
     return Evaluation(
         groups=[c.group for c in calls],
         episodes=[c.episode for c in calls],
@@ -147,9 +175,30 @@ def compare(
         seconds=seconds,
         commonest_N=np.array([c.is_commonest for c in calls], dtype=bool),
         unlike_N=np.array([p is not None and p.out_of_distribution for p in predictions], dtype=bool),
+        label_difference_N=np.array(
+            [label_difference(*pair, call, contract) for pair, call in zip(pairs, calls, strict=True)],
+            dtype=float,
+        ),
+        unjudged_N=np.array([verdict is None for verdict in verdicts], dtype=bool),
         call_ids=[c.call_id for c in calls],
         answers=[digest(answer) if answer is not None else "" for answer in answers],
     )
+
+
+def _judged(
+    answer: Answer | None,
+    told: Answer | None,
+    call: PopulationCall,
+    recorded: RecordedCall | None,
+    contract: Contract,
+    judge: Judge | None,
+) -> bool | None:
+    """The verdict on two answers that are not the same; False where there is nothing to judge, None where it was not judged."""
+    if not needs_judge(contract) or recorded is None or DEFER in (answer, told):
+        return False
+    if not isinstance(answer, str) or not isinstance(told, str):
+        return False
+    return judge.no_worse(recorded.call, answer, told, call.split) if judge is not None else None
 
 
 def joined(parts: Sequence[Evaluation]) -> Evaluation:
@@ -178,6 +227,31 @@ def served_confidence(prediction: Prediction, contract: Contract) -> float:
     if served_message(answer, contract, iter(str, None)) is None:
         return cert.NEVER
     return float(prediction.confidence)
+
+
+def label_difference(
+    answer: Answer | None, told: Answer | None, call: PopulationCall, contract: Contract
+) -> float:
+    """Error of an answer less that of the LLM's, by the right answer of the call; NaN where nothing is known of it.
+
+    "No tool fits" is a right answer like any other: whoever calls a tool then is wrong. Where all that is known is that the
+    LLM was wrong, the specialist can be no worse, and counts as equal. Texts that need only be close to each other are not
+    compared with a third one: two that are close to it may differ, so nothing would follow for calls without a label.
+
+    Args:
+        answer: the specialist's.
+        told: the LLM's.
+        call: with what is known of it.
+        contract: of the task.
+    """
+    if measures_of(contract):
+        return float("nan")
+    if call.label is not None:
+        right = answer_of(call.label, contract)
+        return float(not agree(answer, right, contract)) - float(
+            not agrees_with_itself(told, right, contract)
+        )
+    return 0.0 if call.is_llm_wrong else float("nan")
 
 
 def _same_action(answer: Answer | None, truth: Answer | None) -> bool:

@@ -12,11 +12,12 @@ expired), which is counted. An answer that breaks the contract stays: whatever i
 its place counts as wrong.
 
 Texts are decrypted a few at a time, asked, compared and forgotten. What is kept of a call here is its id, its place in the
-split and numbers.
+split, numbers, and the right answer where the log or somebody has given one.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import compress
 from typing import Literal, Protocol
@@ -26,7 +27,7 @@ import msgspec
 from deputize.core.answer_params import answer_params
 from deputize.core.artifacts import Curated, Discovered, Withheld
 from deputize.core.contracts import agree, answer_of, commonest_answer
-from deputize.core.records import Answer, Call, Example, Request, RequestLimits, Split, Task
+from deputize.core.records import Answer, Call, Example, Message, Request, RequestLimits, Split, Task
 from deputize.core.template_key import TemplateKeys
 from deputize.router.request_limits import RequestFacts, facts_of, limits_of, only_llm_reason, outside_of_call
 from deputize.scoring.costs import Prices, Spend, spend_of
@@ -64,6 +65,10 @@ class PopulationCall(msgspec.Struct, frozen=True, gc=False):
     """Ids of the LLM's other answers to the same request."""
     cache_usd: float = 0.0
     """What the LLM was cheaper by thanks to its provider's cache."""
+    label: Message | None = None
+    """The right answer where it is known."""
+    is_llm_wrong: bool = False
+    """It is known that the LLM's answer was wrong: the episode failed, and it has no other call."""
 
 
 class Population:
@@ -138,6 +143,7 @@ def read_population(raw: RawCalls, curated: Curated, discovered: Discovered, pri
     calls_of: dict[str, list[PopulationCall]] = {task.id: [] for task in discovered.tasks}
     facts: dict[str, list[RequestFacts]] = {task.id: [] for task in discovered.tasks}
     unrouted = UnroutedCalls()
+    n_of_episode: Counter[str] = Counter()
     n_seen = 0
     for call in raw:
         unrouted.see(call)
@@ -145,6 +151,7 @@ def read_population(raw: RawCalls, curated: Curated, discovered: Discovered, pri
         if place is None:
             continue
         n_seen += 1
+        n_of_episode[place.episode] += 1
         request = asked_request(call)
         found = keys.match(request if request is not None else call.request())
         live = task_of_key.get(found.key, "")
@@ -154,21 +161,10 @@ def read_population(raw: RawCalls, curated: Curated, discovered: Discovered, pri
             continue
         unrouted.belongs(call, task_id)
         facts[task_id].append(facts_of(call, call.origin or place.group or place.episode or call.id))
-        spent = _spend(call, prices)
+        is_commonest = agree(commonest[task_id], answer_of(call.response, task.contract), task.contract)
         calls_of[task_id].append(
-            PopulationCall(
-                call_id=call.id,
-                episode=place.episode,
-                group=place.group,
-                audience=place.audience,
-                split=place.split,
-                is_asked=bool(live) and request is not None,
-                llm_usd=spent.usd,
-                cache_usd=spent.cache_usd,
-                is_commonest=agree(
-                    commonest[task_id], answer_of(call.response, task.contract), task.contract
-                ),
-                repeated=place.repeated,
+            _population_call(
+                call, place, _spend(call, prices), bool(live) and request is not None, is_commonest
             )
         )
     beyond = unrouted.beyond()
@@ -176,7 +172,10 @@ def read_population(raw: RawCalls, curated: Curated, discovered: Discovered, pri
         stays = [call.call_id not in beyond for call in calls]
         calls_of[id], facts[id] = list(compress(calls, stays)), list(compress(facts[id], stays))
     limits = {id: _limits(calls, facts[id], discovered.min_origins) for id, calls in calls_of.items()}
-    within = {id: _within(calls, facts[id], limits[id]) for id, calls in calls_of.items()}
+    within = {
+        id: _judged_alone(_within(calls, facts[id], limits[id]), n_of_episode)
+        for id, calls in calls_of.items()
+    }
     return Population(within, raw, n_missing_from_store=len(places) - n_seen, limits_of=limits)
 
 
@@ -196,6 +195,41 @@ def _within(
     return [
         call if outside_of_call(limits, one) is None else msgspec.structs.replace(call, is_asked=False)
         for call, one in zip(calls, facts, strict=True)
+    ]
+
+
+def _population_call(
+    call: Call, place: _Place, spent: Spend, is_asked: bool, is_commonest: bool
+) -> PopulationCall:
+    return PopulationCall(
+        call_id=call.id,
+        episode=place.episode,
+        group=place.group,
+        audience=place.audience,
+        split=place.split,
+        is_asked=is_asked,
+        llm_usd=spent.usd,
+        cache_usd=spent.cache_usd,
+        is_commonest=is_commonest,
+        repeated=place.repeated,
+        label=call.correction,
+        is_llm_wrong=_is_failed(call),
+    )
+
+
+def _is_failed(call: Call) -> bool:
+    """True where the run failed in which an LLM, and no specialist beside it, answered this call."""
+    routed = call.decision is not None and bool(call.decision.route_id)
+    return call.outcome is not None and call.outcome.success is False and not routed
+
+
+def _judged_alone(calls: Sequence[PopulationCall], n_of_episode: Counter[str]) -> list[PopulationCall]:
+    """The calls; a failed episode says of none of its calls that it was wrong where it has several."""
+    return [
+        msgspec.structs.replace(call, is_llm_wrong=False)
+        if call.is_llm_wrong and n_of_episode[call.episode] != 1
+        else call
+        for call in calls
     ]
 
 

@@ -19,6 +19,7 @@ from deputize.core.task_results import (
 from deputize.scoring import certificates as cert
 from deputize.scoring.intervals import coverage_at, difference_interval, proportion_interval
 from deputize.stages.evaluate.certify import CertificateAttempt
+from deputize.stages.evaluate.claimed_loss import excess_loss
 from deputize.stages.evaluate.evaluated_method import EvaluatedMethod
 from deputize.stages.evaluate.evaluation import Evaluation
 from deputize.stages.evaluate.select_method import validation_score
@@ -110,10 +111,9 @@ def held_out(
     if certificate is None or not len(shown):
         return None, {}
     served_N = shown.confidence_N >= certificate.threshold
-    # what is certified is what is measured: the LLM's own disagreement is subtracted only where that was tested
-    against_repeats = certificate.kind == "not_worse_than_repeats"
-    own_loss_N = np.nan_to_num(shown.repeat_loss_N, nan=0.0) if against_repeats else 0.0
-    difference_N = served_N * (shown.loss_N - own_loss_N)
+    # what is certified is what is measured: the LLM's own errors are subtracted only where that was tested
+    at_random = certificate.labels is not None and certificate.labels.at_random
+    difference_N = served_N * excess_loss(shown, certificate.kind, at_random=at_random)
     counted = served_N & shown.counts_N
     spent_usd = float(shown.llm_usd_N[shown.counts_N].sum())
     groups: dict[str, tuple[float, float]] = {}

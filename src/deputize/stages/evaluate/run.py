@@ -25,7 +25,9 @@ import numpy as np
 from deputize.core.artifacts import Candidate, Curated, Discovered, Finetuned, Selected, Specialist
 from deputize.core.certification import DeltaSpending, FamilyWiseTest
 from deputize.core.config import Convert
+from deputize.core.contracts import needs_judge
 from deputize.core.deadline import Clock, Deadline
+from deputize.core.judging import JudgeEvidence
 from deputize.core.progress import Progress, silent
 from deputize.core.records import Task
 from deputize.core.task_results import EvaluationFacts, FullAnswers, MethodRow, TaskResult
@@ -39,6 +41,7 @@ from deputize.stages.evaluate.certify import CalibrationResult, CertificateAttem
 from deputize.stages.evaluate.delta_budget import DeltaBudget, groups_by_task
 from deputize.stages.evaluate.evaluated_method import EvaluatedMethod, EvaluationContext, Load
 from deputize.stages.evaluate.evaluation import Digest, no_digest
+from deputize.stages.evaluate.judge import Judge, evidence_of
 from deputize.stages.evaluate.population import Population, PopulationCall
 from deputize.stages.evaluate.select_method import MethodChoice, choose, in_order_of_cost, is_decided
 from deputize.stages.evaluate.task_calls import TaskCalls
@@ -70,6 +73,7 @@ def run(
     digest: Digest = no_digest,
     audit_share: float = 0.0,
     budget: DeltaBudget | None = None,
+    judge: Judge | None = None,
 ) -> list[TaskResult]:
     """One result per discovered task: certified, or refused with the reason and the numbers.
 
@@ -88,20 +92,20 @@ def run(
         digest: of the answers to calibration calls, for the record; no text of them is kept.
         audit_share: share of served calls for which the gateway asks the LLM as well.
         budget: what earlier tests on the same groups have spent of delta; None: there were none.
+        judge: of the tasks whose texts a person has left to one; they share its questions.
     """
     budget = budget or DeltaBudget(groups=groups_by_task(curated, discovered))
     deadline = deadline or Deadline.after(None, clock)
-    context = EvaluationContext(home, load, load_prices(home), clock, progress, digest, audit_share)
+    context = EvaluationContext(home, load, load_prices(home), clock, progress, digest, audit_share, judge)
     leaks = {task.id: _leaks(task, finetuned) for task in discovered.tasks}
     largest = _largest_groups(curated, discovered)
-    results: dict[str, TaskResult] = {}
-    waiting: list[TaskEvaluation] = []
+    results, waiting = dict[str, TaskResult](), list[TaskEvaluation]()
     for task in discovered.tasks:
         evaluation = TaskEvaluation(
             TaskCalls(task, population, config.seed, largest[task.id]),
             selected.candidates.get(task.id, []),
             config,
-            context,
+            context.of_task(task, discovered.tasks),
             UnitFacts.of(curated),
             budget,
         )
@@ -111,8 +115,7 @@ def run(
             waiting.append(evaluation)
         else:
             results[task.id] = evaluation.untested(leaks[task.id] or _why_not(task, selected, finetuned))
-    _decide_all(waiting, deadline, config)
-    results |= _show_all(waiting, deadline)
+    results |= _show_all(_decide_all(waiting, deadline, config), deadline)
     return [_with_leaks(results[task.id], leaks[task.id]) for task in discovered.tasks]
 
 
@@ -121,8 +124,8 @@ def _why_not(task: Task, selected: Selected, finetuned: Finetuned) -> str:
     return next((r for r in reasons if r), "no specialist was trained for this task")
 
 
-def _decide_all(waiting: list[TaskEvaluation], deadline: Deadline, config: Convert) -> None:
-    """Certifies or refuses each task, in parts of the time by need; sorts the tasks into the order of their turns."""
+def _decide_all(waiting: list[TaskEvaluation], deadline: Deadline, config: Convert) -> list[TaskEvaluation]:
+    """The tasks in the order of their turns, each certified or refused, in parts of the time by need."""
     # small needs first, so that what they leave falls to larger ones; last those that cannot be certified at all
     waiting.sort(key=lambda one: (not one.task_feasibility, one.needs_s(), one.calls.task.id))
     for at, evaluation in enumerate(waiting):
@@ -130,6 +133,7 @@ def _decide_all(waiting: list[TaskEvaluation], deadline: Deadline, config: Conve
         share = needs[0] / sum(needs) if sum(needs) else 1 / len(needs)
         evaluation.decide(deadline.part(share, least_s=needs[0] + READING_S))
     _conclude_all([one for one in waiting if one.decision is not None], config)
+    return waiting
 
 
 def _show_all(waiting: list[TaskEvaluation], deadline: Deadline) -> dict[str, TaskResult]:
@@ -200,6 +204,7 @@ class MethodDecision:
     """By epsilon."""
     costs: CallCosts
     full_answers: FullAnswers | None
+    judge: JudgeEvidence | None
 
 
 @dataclass
@@ -260,6 +265,9 @@ class TaskEvaluation:
         if not self.calls.split("validation"):
             self.refused = "no validation call of this task, so no threshold could be proposed"
             return
+        if needs_judge(self.calls.contract) and self.context.judge is None:
+            self.refused = "its texts were left to a judge, and no [judge] is set in config.toml"
+            return
         self._read_validation(deadline.part(VALIDATION_SHARE))
         if not self.methods:
             self.refused = "no time was left to ask the specialist anything: more minutes are needed"
@@ -296,6 +304,7 @@ class TaskEvaluation:
             {},
             self._costs(chosen),
             chosen.evaluate_full_answers(deadline),
+            evidence_of(self.context.judge, self.calls),
         )
         chosen.evaluate_test(deadline)
         for epsilon in {*rows.EPSILONS, config.epsilon}:
@@ -311,6 +320,7 @@ class TaskEvaluation:
             level,
             decision.costs,
             served_limit=self.config.served_limit_at(epsilon),
+            reference=certify.Reference.of(self.config, self.calls.contract),
         )
         seed = cert.seed_of(self.config.seed, "held out", self.calls.task.id)
         blocked = certify.contradiction(decision.chosen.on_test(), made, self.calls.largest_group, seed)
@@ -411,6 +421,7 @@ class TaskEvaluation:
             n_together=self.family_wise.n_tasks
             if self.family_wise and self.config.scope == "all-routes"
             else 0,
+            judge=self.decision.judge,
         )
         if certificate is not None:
             certificate = certify.dated(certificate, self.config, self.budget.clock())

@@ -14,6 +14,7 @@ from deputize.core.records import (
     Decision,
     Example,
     KeySpace,
+    Outcome,
     PromptLimits,
     PromptRecipe,
     Request,
@@ -203,3 +204,23 @@ def test_the_commonest_answer_of_training_is_known_of_each_call() -> None:
     examples = [example(raw[0], "train"), example(raw[1]), example(raw[2])]
     found = population(raw, examples, filed=("a", "b", "c"))
     assert {c.call_id: c.is_commonest for c in found.of("t")} == {"b": False, "c": True}
+
+
+def test_what_is_known_of_the_right_answer_comes_with_a_call() -> None:
+    """A failed episode says that its only call was answered wrongly, and nothing of any where it has two."""
+    right = {"role": "assistant", "content": "refund"}
+    bad = Outcome(success=False)
+    raw = [
+        call("told", correction=right),
+        call("alone", outcome=bad),
+        call("first", outcome=bad),
+        call("second", outcome=bad),
+        call("good", outcome=Outcome(success=True)),
+        call("routed", outcome=bad, decision=Decision(route_id="r", reason="low_confidence")),
+    ]
+    examples = [example(one) for one in raw]
+    examples[3] = msgspec.structs.replace(examples[3], episode=examples[2].episode)
+    found = {c.call_id: c for c in population(raw, examples).of("t")}
+    assert found["told"].label == right and not found["told"].is_llm_wrong
+    assert [id for id, c in found.items() if c.is_llm_wrong] == ["alone"]
+    assert all(c.label is None for id, c in found.items() if id != "told")

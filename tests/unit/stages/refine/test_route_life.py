@@ -10,7 +10,8 @@ import pytest
 from tests.unit.stages.refine.test_route_evidence import CERTIFICATE, route
 
 from deputize.core.config import RouteSettings
-from deputize.core.records import Route, RouteFile, ShadowPlan
+from deputize.core.records import Route, RouteFile
+from deputize.core.shadow_plan import ShadowPlan
 from deputize.stages.refine import route_life as life
 from deputize.stages.refine.route_evidence import RouteEvidence, with_audit
 

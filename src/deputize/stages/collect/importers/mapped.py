@@ -31,6 +31,7 @@ FIELDS = (
     "latency_s",
     "cost_usd",
     "outcome",
+    "label",
     "status",
 )
 _STEP = re.compile(r"\[(\d+)\]|\.?([^.\[\]]+)")
@@ -102,6 +103,7 @@ class MappedImporter:
             model=as_text(self._get(row, "model")) or None,
             tools=self._get(row, "tools"),
             outcome=outcome_of(self._get(row, "outcome")),
+            label=self._get(row, "label"),
             cost_usd=cost_usd(({"cost_usd": self._get(row, "cost_usd")},)),
             latency_ms=latency
             if latency is not None

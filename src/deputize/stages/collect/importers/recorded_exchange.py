@@ -45,6 +45,8 @@ class KnownFields:
     tool_choice: Any = None
     params: dict[str, Any] | None = None
     outcome: Outcome | None = None
+    label: Any = None
+    """The right answer, in any form of a reply."""
     usage: Usage | None = None
     cost_usd: float | None = None
     latency_ms: float | None = None
@@ -198,6 +200,7 @@ def _call(
         origin=context.pseudonym(user, tenant) if user else "",
         tenant=tenant,
         outcome=known.outcome or side.outcome(own),
+        correction=_label(known.label),
         usage=known.usage or side.usage_of(row.get("usage")) or reply.usage or side.row_usage(row),
         cost_usd=known.cost_usd if known.cost_usd is not None else side.cost_usd(own),
         latency_ms=known.latency_ms
@@ -214,6 +217,17 @@ def _call(
         logprobs=reply.logprobs,
         source=known.source or side.text((row,), ("source",)),
     )
+
+
+def _label(given: Any) -> Message | None:
+    """The right answer as a message; None where there is none, or none that can be read."""
+    if given in _NO_REPLY:
+        return None
+    try:
+        reply = read_reply(given)
+    except Unreadable:
+        return None
+    return reply.message if reply.is_whole else None
 
 
 _GATEWAY_PROTOCOLS = frozenset({"messages", "responses", *DECISION_PROTOCOLS})

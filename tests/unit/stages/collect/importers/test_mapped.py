@@ -48,3 +48,16 @@ def test_calls_are_read_by_their_paths() -> None:
 def test_what_is_no_mapping_is_refused(given: list[str]) -> None:
     with pytest.raises(UsageError):
         parse_field_paths(given)
+
+
+@pytest.mark.parametrize(
+    ("label", "content"),
+    [("cancel", "cancel"), ({"role": "assistant", "content": "x"}, "x"), (None, None), ({}, None)],
+)
+def test_the_right_answer_of_a_call_comes_with_it(label: object, content: str | None) -> None:
+    importer = MappedImporter(parse_field_paths(["prompt=q", "response=a", "label=gold"]))
+    call = importer.parse(
+        {"q": "why?", "a": "because", "gold": label}, ImportContext("f", 1, pseudonym=lambda raw, tenant: raw)
+    )
+    assert isinstance(call, Call) and call.response["content"] == "because"
+    assert (call.correction["content"] if call.correction is not None else None) == content

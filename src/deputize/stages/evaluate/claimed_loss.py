@@ -1,0 +1,88 @@
+"""The loss that a claim is about: disagreement with the LLM, less the LLM's own with itself, or errors beyond the LLM's by labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deputize.core.label_evidence import LabelEvidence
+from deputize.scoring import certificates as cert
+from deputize.scoring.intervals import highest_rate
+from deputize.scoring.partial_labels import prediction_powered, with_bounds
+from deputize.stages.evaluate.evaluation import Evaluation
+
+MIN_REPEATED = 0.2
+"""Share of calibration units with a second LLM answer from which "not_worse_than_repeats" is tested."""
+MIN_LABELLED = 20
+"""Calibration units with a label from which "not_worse_on_labels" is tested where that is asked for."""
+
+
+def kind_of(units: Evaluation, *, by_labels: bool, judged: bool = False) -> cert.CertificateKind:
+    """The claim that units are tested for; what decides are numbers of calls, no answer is looked at.
+
+    Args:
+        units: of calibration.
+        by_labels: a claim about right answers is asked for.
+        judged: answers are judged, not compared.
+    """
+    if judged:
+        return "not_worse_by_judge"
+    if by_labels and int(np.isfinite(units.label_difference_N).sum()) >= MIN_LABELLED:
+        return "not_worse_on_labels"
+    n_repeated = int(np.isfinite(units.repeat_loss_N).sum())
+    repeated = n_repeated >= MIN_REPEATED * max(1, len(units))
+    return "not_worse_than_repeats" if repeated else "not_worse_than_llm"
+
+
+def losses_of(
+    units: Evaluation, kind: cert.CertificateKind, n_not_evaluated: int, *, at_random: bool = False
+) -> cert.Losses | None:
+    """The losses that a claim of this kind is tested on; None where they are whether the answer is wrong.
+
+    Args:
+        units: evaluated, in a random order.
+        kind: of the claim.
+        n_not_evaluated: units after them that count as served and wrong, and as right by the LLM.
+        at_random: labelled calls were drawn at random.
+    """
+    if kind in ("not_worse_than_llm", "not_worse_by_judge"):
+        return None
+    if kind == "not_worse_than_repeats":
+        # a call without a second answer counts the LLM as agreeing with itself, which can only make the claim harder
+        own_N = np.append(np.nan_to_num(units.repeat_loss_N, nan=0.0), np.zeros(n_not_evaluated))
+        return cert.losses_beyond(own_N, np.append(~units.right_N, np.ones(n_not_evaluated, dtype=bool)))
+    terms: Callable[..., cert.Floats] = prediction_powered if at_random else with_bounds
+
+    def losses(mask: NDArray[np.bool_]) -> cert.Floats:
+        evaluated = mask[: len(units)]
+        known = terms(units.loss_N[evaluated], units.label_difference_N[evaluated])
+        return np.append(known, np.ones(int(mask[len(units) :].sum())))
+
+    return losses
+
+
+def excess_loss(shown: Evaluation, kind: str, *, at_random: bool = False) -> NDArray[np.float64]:
+    """Loss of serving each held-out call beyond the LLM's own, as a claim of this kind counts it."""
+    if kind == "not_worse_than_repeats":
+        return shown.loss_N - np.nan_to_num(shown.repeat_loss_N, nan=0.0)
+    if kind == "not_worse_on_labels":
+        terms = prediction_powered if at_random else with_bounds
+        return terms(shown.loss_N, shown.label_difference_N)
+    return shown.loss_N
+
+
+def label_evidence(units: Evaluation, threshold: float, *, at_random: bool) -> LabelEvidence:
+    """The right answers of calibration units at the certified threshold, as far as they are known."""
+    served_N = units.confidence_N >= threshold
+    known_N = np.isfinite(units.label_difference_N)
+    difference_N = units.label_difference_N[served_N & known_N]
+    return LabelEvidence(
+        n_labelled=int(known_N.sum()),
+        n_served=int(difference_N.size),
+        n_specialist_better=int((difference_N < 0).sum()),
+        n_llm_better=int((difference_N > 0).sum()),
+        at_random=at_random,
+        differs_limit=round(highest_rate(int((served_N & ~units.right_N).sum()), int(served_N.sum())), 6),
+    )
