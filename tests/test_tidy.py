@@ -46,7 +46,6 @@ REFERENCES = {
 
 PUBLIC_MODULES = ["__init__", "testing/__init__", "listen/__init__", "privacy/presidio_recognizer"]
 UNREAD_NAMES = {
-    "gateway/launch:running_gateway": "a gateway in the caller's event loop, for tests and benchmarks",
     "scoring/certificates:draw_units": "one call of each group: what simulations compare draw_calls with",
     "privacy/tagger/default/train_default:train_default": "the training of the tagger that ships: benchmarks start it",
     **dict.fromkeys(

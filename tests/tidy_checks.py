@@ -460,7 +460,7 @@ def wrong_dependencies(
     declared: dict[str, set[str]] = defaultdict(set)  # module -> extras; "" is the base
     extras = {"": project["dependencies"], **project.get("optional-dependencies", {})}
     for extra, requirements in extras.items():
-        for requirement in requirements if extra not in ("all", "dev") else []:
+        for requirement in requirements if extra not in ("all", "dev", "docs") else []:
             distribution = _distribution(requirement)
             declared[import_names.get(distribution, distribution.replace("-", "_"))].add(extra)
     used, needed, found = set(), set(), []

@@ -20,8 +20,10 @@ from pydantic import BaseModel, ValidationError
 from deputize.core.config import JudgeSettings, Privacy, RouteSettings, StoreSettings, sentence
 from deputize.core.errors import BadInput, StoreError, Tampered, UsageError
 from deputize.core.recording_policy import Recording
+from deputize.core.records import RouteFile
 from deputize.files import locked_at_once, parse_toml, private_files, read_toml
-from deputize.locations import models_path
+from deputize.locations import home_path, models_path
+from deputize.routes_file import read_routes
 
 if TYPE_CHECKING:
     from deputize.store.access.accepted_config import AcceptedConfig
@@ -48,7 +50,7 @@ class Home:
 
     def __init__(
         self,
-        path: Path,
+        path: Path | str | None = None,
         *,
         keyring: KeyRing | None = None,
         environ: Mapping[str, str] | None = None,
@@ -57,14 +59,14 @@ class Home:
     ) -> None:
         """
         Args:
-            path: the folder; it need not exist yet.
+            path: the folder; it need not exist yet. None: DEPUTIZE_HOME, else ./.deputize.
             keyring: its keys where they are open already; by default they are opened, or made, when first used.
             environ: where a key provider finds its settings, os.environ by default.
             clock: Unix seconds.
             falls_back: where nobody has accepted the settings as they stand now, those in force are read; for a process that
                 takes the place of one that has them.
         """
-        self.path = path
+        self.path = path if isinstance(path, Path) else home_path(path)
         self._environ, self._clock, self._falls_back = environ, clock, falls_back
         if keyring is not None:
             self.keyring = keyring
@@ -400,6 +402,15 @@ class Home:
         from deputize.store.access.generations import EvidenceSeal
 
         return EvidenceSeal(lambda: self.keyring.derive("audit evidence"), lambda: self.audit)
+
+    def routes(self) -> RouteFile:
+        """The routes as they are now, of all tenants; an empty file where none was published.
+
+        Raises:
+            BadInput: the file cannot be read or is not a route file.
+            Tampered: it is not the version that the audit log knows.
+        """
+        return read_routes(self.routes_path, self.routes_seal)
 
     @property
     def ledger_path(self) -> Path:

@@ -17,7 +17,6 @@ from deputize.home import Home
 from deputize.pipeline.curation import learnable
 from deputize.pipeline.earlier_routes import routes_of
 from deputize.pipeline.run import RunState, calls_of, newest_state
-from deputize.routes_file import read_routes
 from deputize.scoring.monitor import AUDITS_PER_FALSE_ROLLBACK
 from deputize.stages.refine.certificate_renewal import to_renew
 from deputize.stages.refine.decisions import LoopDecision, WatchedCall, decide, watched_call
@@ -113,7 +112,7 @@ class Watcher:
 
     def _examine(self) -> tuple[CycleResult, LoopDecision | None]:
         """The result so far and the decision; no decision where nothing has changed since an idle cycle. Bad routes go back."""
-        file = routes_of(read_routes(self._home.routes_path, self._home.routes_seal), self._tenant)
+        file = routes_of(self._home.routes(), self._tenant)
         state = newest_state(self._home, self._tenant)
         with self._home.fresh() as home:  # opened again: what a crashed process left is read in
             # reading every call is expensive: not where nothing came since (feedback alone waits for the next call)

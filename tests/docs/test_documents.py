@@ -109,6 +109,7 @@ def test_every_documented_command_runs(guide: Path, log: Path, tmp_path: Path) -
     if "run: slow" in text and not catalogue.is_fetched("SmolLM2-135M-Instruct", models_path()):
         pytest.skip("SmolLM2-135M-Instruct is not fetched: deputize models fetch SmolLM2-135M-Instruct")
     (tmp_path / log.name).write_bytes(log.read_bytes())
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     started: list[subprocess.Popen[bytes]] = []
     with in_thread(ScriptedUpstream(always("yes"))) as llm:

@@ -6,16 +6,15 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
-from pydantic import ValidationError
 
 from deputize.cli.imports import log_format_option
 from deputize.cli.rights import tenant_of, tenant_option
 from deputize.cli.terminal import Terminal, pass_terminal
-from deputize.core.config import Convert, sentence
-from deputize.core.errors import AccessDenied, BadInput, UsageError
+from deputize.core.config import Convert
+from deputize.core.errors import AccessDenied
 from deputize.core.records import EVERY_TENANT
 from deputize.home import Home
-from deputize.locations import models_path
+from deputize.library import run_settings
 from deputize.pipeline.stage_table import STAGES, Stage
 
 TOO_FEW_EPISODES = 6
@@ -98,50 +97,18 @@ def settings(home: Home, given: dict[str, Any], base: dict[str, Any] | None = No
     """The settings of a run: defaults, then [convert] in HOME/config.toml (or `base`), then the command line.
 
     Raises:
-        BadInput: config.toml holds something else.
-        UsageError: an option's value cannot be used.
+        As library.run_settings.
     """
-    stored = base if base is not None else home.table("convert")
-    if base is None and home.table("audience"):
-        stored = {**stored, "audience": home.table("audience")}
-    try:
-        before = Convert.model_validate(stored)
-    except ValidationError as error:
-        raise BadInput(f"{home.config_path}: {sentence(error)}") from None
     chosen = {name: value for name, value in given.items() if value is not None and value != ()}
     if "readers" in chosen:
-        chosen["audience"] = {**before.audience, **_readers(chosen.pop("readers"))}
-    try:
-        config = Convert.model_validate({**before.model_dump(), **chosen})
-    except ValidationError as error:
-        raise UsageError(sentence(error)) from None
-    check_methods(config)
-    check_models(config)
-    return config
+        chosen["audience"] = _readers(chosen.pop("readers"))
+    return run_settings(home, base, **chosen)
 
 
 def _readers(given: tuple[str, ...]) -> dict[str, str]:
     """The readers that --audience names, by the name of a site or agent, "*" for all."""
     pairs = (value.rpartition("=") for value in given)
     return {name or "*": reader for name, _, reader in pairs}
-
-
-def check_models(config: Convert) -> None:
-    """Raises BadInput for a model that is not in the catalogue, MissingExtra for one that has not been fetched."""
-    from deputize.specialists import catalogue
-
-    for name in config.models:
-        catalogue.model_path(name, models_path())
-
-
-def check_methods(config: Convert) -> None:
-    """Raises UsageError for a training method that is not known, MissingExtra for one that cannot run on this machine."""
-    if config.methods == Convert().methods:
-        return  # known to be there; finding out takes a second of imports
-    from deputize.stages.finetune.methods.registry import find_methods
-
-    for method in find_methods(config.methods):
-        method.require()
 
 
 @click.command()
@@ -170,8 +137,9 @@ def convert(
     gives {"reports": [...]}. Where no task can be certified with so few
     episodes, nothing is trained (unless --explore), and the exit code is 6.
     """
+    from deputize import library
     from deputize.cli.report import show_report
-    from deputize.pipeline import conversion
+    from deputize.core.report_schema import document
 
     chosen = tenant_of(terminal, tenant)
     if paths and terminal.actor.tenant != EVERY_TENANT:
@@ -180,9 +148,10 @@ def convert(
     log: dict[str, Any] = {"paths": paths, "agent": agent, "log_format": log_format, "fresh": fresh}
     with terminal.progress() as progress:
         if chosen:
-            reports = [conversion.convert(terminal.home, config, progress=progress, tenant=chosen, **log)]
+            done = [library.convert(terminal.home, config, progress=progress, tenant=chosen, **log)]
         else:
-            reports = conversion.convert_all(terminal.home, config, progress=progress, **log)
+            done = library.convert_all(terminal.home, config, progress=progress, **log)
+    reports = [document(report) for report in done]
 
     def show() -> None:
         for report in reports:

@@ -33,8 +33,8 @@ def demo(terminal: Terminal, /, episodes: int | None, seed: int, minutes: float 
 
     Its home is ./.deputize-demo unless --home names another.
     """
-    from deputize.cli.convert import check_models
     from deputize.demo import loop
+    from deputize.library import check_models
 
     plan = loop.DemoSize(seed=seed)
     plan = replace(plan, n_episodes=episodes or plan.n_episodes, minutes=minutes or plan.minutes)

@@ -220,9 +220,8 @@ def _nothing_found(done: Erasure, wanted: Wanted) -> str:
 
 
 def _routes_of(terminal: Terminal, folders: list[str]) -> list[Route]:
-    from deputize.routes_file import read_routes
 
-    file = read_routes(terminal.home.routes_path, terminal.home.routes_seal)
+    file = terminal.home.routes()
     return [r for r in (*file.routes, *file.challengers, *file.previous) if r.specialist in folders]
 
 

@@ -111,20 +111,18 @@ def import_(
     if look:
         _look(terminal, paths, log_format, agent, field_paths)
         return
-    from deputize.stages.collect.import_logs import import_paths
+    from deputize.library import import_logs
 
     home = terminal.home
     with terminal.progress() as progress:
-        done = import_paths(
-            home.store,
-            home.keyring,
-            list(paths),
+        done = import_logs(
+            home,
+            paths,
             log_format,
-            agent,
-            progress,
-            field_paths=field_paths,
+            agent=agent,
             audience=audience or "unknown",
-            recording=home.recording(),
+            field_paths=field_paths,
+            progress=progress,
         )
     n_stored = home.store.count()
     note_files(terminal, done)

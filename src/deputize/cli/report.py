@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import click
-import msgspec
 
+from deputize import library
 from deputize.cli.ids import whole_run_id
 from deputize.cli.rights import tenant_of
 from deputize.cli.terminal import Terminal, pass_terminal
 from deputize.core.errors import BadInput
-from deputize.core.report_schema import validate
+from deputize.core.report_schema import document
+from deputize.home import Home
 from deputize.maintenance.lineage import TrainedOnErased
 
 
@@ -21,24 +22,11 @@ def read_report(home: Path, run_id: str | None = None, *, tenant: str = "") -> t
     """report.json of a run (the newest one that has a report; of a tenant where one is given) and its folder.
 
     Raises:
-        BadInput: there is none, or it is not in the schema.
+        BadInput: as library.read_report.
     """
-    folders = [home / "runs" / run_id] if run_id else sorted((home / "runs").glob("*"), reverse=True)
-    for folder in folders:
-        path = folder / "report.json"
-        if path.is_file():
-            try:
-                document = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
-                validate(document)
-            except msgspec.DecodeError as error:
-                raise BadInput(f"{path} is not a report of this version: {error}") from error
-            if tenant and document["tenant"] != tenant:
-                continue
-            return document, folder
-    wanted = (f"run {run_id!r}" if run_id else "finished run") + (
-        f" of the tenant {tenant}" if tenant else ""
-    )
-    raise BadInput(f"There is no {wanted} in {home}. `deputize convert` makes one.")
+    opened = Home(home)
+    found = library.read_report(opened, run_id, tenant=tenant)
+    return document(found), opened.runs_path / found.run_id
 
 
 def mark_erased(home: Path, trained: Iterable[TrainedOnErased]) -> None:

@@ -28,9 +28,8 @@ def read_route_file(terminal: Terminal) -> RouteFile:
     Raises:
         BadInput: there is none yet.
     """
-    from deputize.routes_file import read_routes
 
-    file = read_routes(terminal.home.routes_path, terminal.home.routes_seal)
+    file = terminal.home.routes()
     if tenant := tenant_of(terminal):
         file = msgspec.structs.replace(
             file,
@@ -295,7 +294,6 @@ def verify(terminal: Terminal, /, route_id: str, challenger: bool) -> None:
 def explain(terminal: Terminal, /, call_id: str) -> None:
     """Say why a call was answered by the model that it was (its id: x-deputize-request-id). Shows no text of it."""
     from deputize.router.reason_words import explained
-    from deputize.routes_file import read_routes
 
     (call, *audits) = terminal.home.store.get([call_id, f"{call_id}-audit"])
     if call is None:
@@ -305,7 +303,7 @@ def explain(terminal: Terminal, /, call_id: str) -> None:
     decision = call.decision
     id = decision.route_id if decision is not None else ""
     one = next(
-        (r for r in read_routes(terminal.home.routes_path, terminal.home.routes_seal).routes if r.id == id),
+        (r for r in terminal.home.routes().routes if r.id == id),
         None,
     )
     lines = explained(call, one)

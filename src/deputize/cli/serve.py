@@ -81,11 +81,10 @@ def log_settings(log_format: str | None, *, quiet: bool, is_terminal: bool) -> d
 
 def route_lines(home: Home) -> list[str]:
     """The routes that the gateway has taken up, a line each."""
-    from deputize.routes_file import read_routes
 
     if not home.routes_path.exists():
         return ["No routes yet: the LLM answers. `deputize status` says what is missing."]
-    routes = read_routes(home.routes_path, home.routes_seal).routes
+    routes = home.routes().routes
     lines = [f"  {one.task_id:<10} {state_words(one):<26} {one.task_name}"[:79] for one in routes]
     more = len(lines) - MAX_ROUTES_SHOWN
     return [

@@ -71,9 +71,8 @@ def _counts(terminal: Terminal, tenant: str) -> CallCounts:
 
 def _route_rows(terminal: Terminal, tenant: str, counts: CallCounts) -> list[dict[str, Any]]:
     from deputize.gateway.evidence_file import read_evidence
-    from deputize.routes_file import read_routes
 
-    file = read_routes(terminal.home.routes_path, terminal.home.routes_seal)
+    file = terminal.home.routes()
     routes = [one for one in file.routes if not tenant or one.tenant == tenant]
     known = read_evidence(terminal.home.path, terminal.home.evidence_seal) if routes else {}
     return [_route_row(terminal, one, known.get((one.id, one.specialist)), counts) for one in routes]

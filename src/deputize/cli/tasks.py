@@ -314,7 +314,7 @@ def _whole(done: Edited, task_id: str) -> str:
 def _rename_elsewhere(home: Home, done: Edited, task_id: str) -> None:
     """The new name in the run's report and in the route file; neither need be there."""
     from deputize.cli.report import read_report
-    from deputize.routes_file import read_routes, update_routes
+    from deputize.routes_file import update_routes
     from deputize.web.page import write_report
 
     name = next(t.name for t in done.discovered.tasks if t.id == task_id)
@@ -322,7 +322,7 @@ def _rename_elsewhere(home: Home, done: Edited, task_id: str) -> None:
         report, folder = read_report(home.path, done.run_id)
         rows = [{**t, "name": name} if t["id"] == task_id else t for t in report["tasks"]]
         write_report(folder, {**report, "tasks": rows})
-    if any(r.task_id == task_id for r in read_routes(home.routes_path, home.routes_seal).routes):
+    if any(r.task_id == task_id for r in home.routes().routes):
 
         def named(file: RouteFile) -> RouteFile:
             def renamed(routes: list[Route]) -> list[Route]:
@@ -338,12 +338,12 @@ def _rename_elsewhere(home: Home, done: Edited, task_id: str) -> None:
 
 
 def _close_routes(terminal: Terminal, task: Task) -> None:
-    from deputize.routes_file import read_routes, update_routes
+    from deputize.routes_file import update_routes
 
     home, keys = terminal.home, set(task.keys)
     open_ids = [
         r.id
-        for file in (read_routes(home.routes_path, home.routes_seal),)
+        for file in (home.routes(),)
         for r in (*file.routes, *file.challengers)
         if r.state not in ("closed", "rolled_back") and keys.intersection(r.keys)
     ]

@@ -23,7 +23,7 @@ from typing import ClassVar
 
 
 class DeputizeError(Exception):
-    """Base of all errors with a sentence for the user. `str(error)` is that sentence; it never holds payload text."""
+    """Base of all errors with a sentence for the user; `str(error)` is that sentence."""
 
     http_status: ClassVar[int] = 500
     exit_code: ClassVar[int] = 1
@@ -32,22 +32,32 @@ class DeputizeError(Exception):
 
 
 class UsageError(DeputizeError):
+    """The command, call or request was put together wrongly."""
+
     http_status, exit_code, code = 400, 2, "usage"
 
 
 class BadInput(DeputizeError):
+    """A file, line or value cannot be used."""
+
     http_status, exit_code, code = 400, 3, "bad_input"
 
 
 class RequestTooLarge(BadInput):
+    """The body of a request is larger than the gateway takes."""
+
     http_status, code = 413, "request_too_large"
 
 
 class UnsupportedMediaType(BadInput):
+    """The body of a request is in a form that the gateway does not read."""
+
     http_status, code = 415, "unsupported_media_type"
 
 
 class MissingExtra(DeputizeError):
+    """An optional package or a model is not here; the sentence says how to get it."""
+
     http_status, exit_code, code = 501, 4, "missing_extra"
 
     @classmethod
@@ -57,14 +67,20 @@ class MissingExtra(DeputizeError):
 
 
 class AccessDenied(DeputizeError):
+    """The role may not do this."""
+
     http_status, exit_code, code = 403, 5, "access_denied"
 
 
 class NotAuthenticated(AccessDenied):
+    """No API key came, or one that is not known."""
+
     http_status, code = 401, "not_authenticated"
 
 
 class OverLimit(DeputizeError):
+    """A rate or budget limit is reached; `retry_after_s` says when to try again."""
+
     http_status, retry, code = 429, True, "over_limit"
 
     def __init__(self, message: str, retry_after_s: float = 1.0) -> None:
@@ -73,10 +89,14 @@ class OverLimit(DeputizeError):
 
 
 class UpstreamError(DeputizeError):
+    """The LLM behind the gateway could not answer."""
+
     http_status, retry, code = 502, True, "upstream_error"
 
 
 class UpstreamTimeout(UpstreamError):
+    """It did not answer in time."""
+
     http_status, code = 504, "upstream_timeout"
 
     def __init__(self, message: str, *, asked: bool = True) -> None:
@@ -86,8 +106,12 @@ class UpstreamTimeout(UpstreamError):
 
 
 class StoreError(DeputizeError):
+    """The store cannot take or give data now, or the keys are not here."""
+
     http_status, retry, code = 503, True, "store_error"
 
 
 class Tampered(StoreError):
+    """Stored data does not match its seal or its chain."""
+
     http_status, retry, code = 500, False, "tampered"

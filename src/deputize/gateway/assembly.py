@@ -10,9 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
 
-from deputize import __version__
 from deputize.core.errors import DeputizeError
 from deputize.core.records import Usage
+from deputize.core.version import VERSION
 from deputize.gateway.app import Gateway
 from deputize.gateway.audit_judge import AuditJudge
 from deputize.gateway.audits import Auditor
@@ -84,7 +84,7 @@ class RunningGateway:
         self._n_workers, self._keys_required, self._clock = n_workers, keys_required, clock
         self._transports: dict[str, Transport] = {}
         self.metrics = Metrics()
-        self.metrics.set("deputize_build_info", 1.0, (("version", __version__),))
+        self.metrics.set("deputize_build_info", 1.0, (("version", VERSION),))
         self.metrics.set("deputize_workers", 1.0)
         self.gateway: Gateway
 

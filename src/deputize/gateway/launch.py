@@ -119,7 +119,7 @@ def serve(
     """Serves a home until SIGINT or SIGTERM; running answers are finished first. SIGHUP reads config.toml again.
 
     Args:
-        home: the home folder.
+        home: the home folder (`Home.path`).
         host: address to listen on.
         port: port to listen on.
         upstream: address of the LLM; None: as in config.toml.
@@ -188,7 +188,24 @@ async def running_gateway(
     api_key_env: str | None = None,
     clock: Callable[[], float] = time.time,
 ) -> AsyncIterator[str]:
-    """The real gateway under the real server, inside the running event loop: yields its base URL (without /v1)."""
+    """The gateway inside the running event loop, on loopback, for as long as the block lasts: for programs and tests of agents.
+
+    Args:
+        home: the home folder (`Home.path`).
+        upstream: address of the LLM; None: as in config.toml.
+        settings: in place of those of config.toml.
+        specialists: what answers for specialists; None: a worker process, as in `serve`.
+        port: to listen on; 0: any that is free.
+        api_key_env: variable that holds the upstream's key.
+        clock: Unix seconds.
+
+    Yields:
+        The base URL, without /v1.
+
+    Raises:
+        UsageError: no upstream, or the port is in use.
+        BadInput, StoreError: a setting, or the home, cannot be used.
+    """
     settings = settings or settings_for(home, upstream, api_key_env)
     running = RunningGateway(home, settings, specialists, clock=clock)
     gateway = await running.start()

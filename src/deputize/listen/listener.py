@@ -40,7 +40,6 @@ from deputize.home import Home
 from deputize.listen.agents_hook import agents_processor
 from deputize.listen.langchain_hook import langchain_handler
 from deputize.listen.returned_replies import RecordedStream, StreamEnd, is_stream, reply_of, reply_of_stream
-from deputize.locations import home_path
 from deputize.store.base import Store
 from deputize.store.keys.keyring import KeyRing
 
@@ -104,7 +103,7 @@ class Listener:
     @classmethod
     def open(cls, *, agent: str, home: Path | str | None = None) -> Listener:
         """A listener on the store of a home (default: DEPUTIZE_HOME, else ./.deputize)."""
-        opened = Home(home_path(str(home) if home is not None else None))
+        opened = Home(home)
         return cls(opened.store, opened.keyring, agent=agent, recording=opened.recording())
 
     @contextmanager

@@ -23,10 +23,10 @@ from typing import IO, BinaryIO
 
 import msgspec
 
-from deputize import __version__
 from deputize.core.errors import BadInput, Tampered, UsageError
 from deputize.core.progress import Progress, silent
 from deputize.core.records import Record
+from deputize.core.version import VERSION
 from deputize.files import make_folder, new_file
 from deputize.home import Home
 
@@ -77,9 +77,7 @@ def back_up(home: Home, out: Path, *, with_keys: bool = False, progress: Progres
         with _log_held(home.path):  # for two files only: whoever has something to enter waits
             for path in log:
                 _add(tar, path, path.name, digests)
-        manifest = BackupManifest(
-            version=__version__, created_s=time.time(), with_keys=with_keys, sha256=digests
-        )
+        manifest = BackupManifest(version=VERSION, created_s=time.time(), with_keys=with_keys, sha256=digests)
         data = msgspec.json.encode(manifest)
         entry = tarfile.TarInfo(MANIFEST)
         entry.size, entry.mode = len(data), 0o600

@@ -24,7 +24,7 @@ from deputize.maintenance.lineage import (
     trained_on_erased,
 )
 from deputize.pipeline.run_erasure import forget_in_runs
-from deputize.routes_file import read_routes, update_routes
+from deputize.routes_file import update_routes
 from deputize.store.access.roles import Actor, Right, require
 from deputize.store.base import Erased
 
@@ -150,7 +150,7 @@ def close_routes(home: Home, actor: Actor, folders: Collection[str], because: st
     Raises:
         BadInput, Tampered, StoreError: as routes_file.update_routes.
     """
-    file = read_routes(home.routes_path, home.routes_seal)
+    file = home.routes()
     ended = [
         r
         for r in (*file.routes, *file.challengers)

@@ -201,11 +201,10 @@ def _with_earlier_routes(
         served_evidence,
         unusable_routes,
     )
-    from deputize.routes_file import read_routes
     from deputize.stages.curate.traffic_sample import TrafficSample, traffic_sample
 
     try:
-        file = read_routes(run.home.routes_path, run.home.routes_seal)
+        file = run.home.routes()
     except DeputizeError as error:
         say(run.progress, f"no earlier route is kept: {error}")
         return results, [], {}

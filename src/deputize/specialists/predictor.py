@@ -16,6 +16,7 @@ import numpy as np
 from deputize.core.artifacts import Specialist
 from deputize.core.prompt import prune
 from deputize.core.records import Answer, Prediction, Request
+from deputize.locations import models_path
 from deputize.specialists.base import Predictor, RawPrediction, TextPredictor
 from deputize.specialists.cascade import CascadePredictor, load_first
 from deputize.specialists.hashed_features import n_words
@@ -76,6 +77,24 @@ class SpecialistPredictor:
         self.specialist, self.text_predictor, self.settings = specialist, text_predictor, settings
         self.ood_detector = detector
         """Of requests unlike those trained on; None: every request is taken for one of these."""
+
+    @classmethod
+    def load(
+        cls, folder: Path | str, *, models_dir: Path | None = None, device: str = ""
+    ) -> SpecialistPredictor:
+        """A specialist from its folder: of a home (HOME / route.specialist), or copied out of one.
+
+        Args:
+            folder: of the specialist; specialist.json is in it.
+            models_dir: where base models lie; None: DEPUTIZE_MODELS, else ~/.cache/deputize/models.
+            device: of torch; "" for the best there is.
+
+        Raises:
+            BadInput: the folder holds no specialist, or its base has changed since training.
+            MissingExtra: the base model is not fetched, or a package is not installed.
+            Tampered: a file does not match its checksum.
+        """
+        return load(Path(folder), models_dir or models_path(), device=device)
 
     def predict(self, requests: Sequence[Request]) -> list[Prediction]:
         """One prediction per request, in order; latency_ms is the batch's wall time divided by its size."""

@@ -1,4 +1,4 @@
-"""The form "npz": the arrays of a linear specialist, which this package reads without torch."""
+"""The form "npz": the arrays and the card of a linear specialist, which this package reads without torch."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from deputize.specialists.export_forms.base import LoadedExport
 from deputize.specialists.linear_model import LINEAR_FILE
 from deputize.specialists.pointer_predictor import POINTERS_FILE
 from deputize.specialists.registry import StoredSpecialist, loader_of
+from deputize.specialists.specialist_card import CARD
 
 KINDS = ("linear", "pointer")
 
@@ -26,14 +27,12 @@ class NpzForm:
         """Nothing: it needs only the base installation."""
 
     def write(self, stored: StoredSpecialist, folder: Path, precision: str) -> str:
-        for name in (LINEAR_FILE, POINTERS_FILE):
+        for name in (CARD, LINEAR_FILE, POINTERS_FILE):
             if (stored.folder / name).is_file():
                 shutil.copy(stored.folder / name, folder / name)
         return (
-            "The arrays are read by `deputize.specialists` (kind `"
-            + stored.card.kind
-            + "`) with the base installation of "
-            "deputize, without torch. Features are hashed n-grams of words and characters, weighed and normalised as in "
+            "`deputize.Specialist.load(FOLDER).predict(requests)` answers from this folder with the base installation of deputize, "
+            "without torch, network or home. Features are hashed n-grams of words and characters, weighed and normalised as in "
             "`deputize/specialists/hashed_features.py`."
         )
 

@@ -36,7 +36,7 @@ KEPT_FILES = 1000
 
 
 def read_calls(
-    path: Path, format: str = AUTO, agent: str = "", *, pseudonym: Pseudonym = no_pseudonym
+    path: Path | str, format: str = AUTO, agent: str = "", *, pseudonym: Pseudonym = no_pseudonym
 ) -> Iterator[Call | Skip]:
     """The calls of one log in the order of its records, and a Skip for each that is none.
 
@@ -55,7 +55,7 @@ def read_calls(
 
 def read_calls_with(
     importers: Sequence[Importer],
-    path: Path,
+    path: Path | str,
     agent: str = "",
     *,
     pseudonym: Pseudonym = no_pseudonym,
