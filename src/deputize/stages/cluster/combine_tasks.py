@@ -16,8 +16,9 @@ from deputize.core.records import Contract, Example, Field, KeySpace, PromptReci
 from deputize.core.signature import signature
 from deputize.core.subjects import Subjects
 from deputize.core.template_key import TemplateKeys, TemplateMatcher, opening
-from deputize.stages.cluster.naming import NAMED_AFTER, name_of, recipe_of, template_text
 from deputize.stages.cluster.output_contract import infer_contract, typed_field
+from deputize.stages.cluster.task_names import NAMED_AFTER, NameClues, names_of
+from deputize.stages.cluster.task_prompt import recipe_of, template_text
 
 
 def keys_of(examples: Iterable[Example], keyspaces: Iterable[KeySpace]) -> dict[str, str]:
@@ -113,18 +114,19 @@ def part_task(
     for example in mine:
         filed[part_of.get(keys.get(example.call_id, ""), 0)].append(example)
     spaces = {space.signature: space for space in discovered.keyspaces}
-    texts = [[opening(e.request)[1] for e in of_part[:NAMED_AFTER]] for of_part in filed]
     made: list[Task] = []
-    for i, (part, of_part) in enumerate(zip(parts, filed, strict=True)):
+    named: list[NameClues] = []
+    for part, of_part in zip(parts, filed, strict=True):
         one = msgspec.structs.replace(task, id=new_id("split", part), keys=sorted(part))
+        clues = NameClues(one.contract, ())
         if of_part:
-            others = texts[:i] + texts[i + 1 :]
-            one = _from_own_calls(
-                one, of_part, keys, spaces, texts[i], others, discovered.min_origins, examples
-            )
+            one, clues = _from_own_calls(one, of_part, keys, spaces, discovered.min_origins, examples)
         made.append(_with_counts(one, of_part))
-    if len({t.name for t in made}) < len(made):
-        made = [msgspec.structs.replace(t, name=f"{task.name} ({i})") for i, t in enumerate(made, 1)]
+        named.append(clues)
+    names, taken = names_of(named), {t.name for t in discovered.tasks if t.id != task.id}
+    if not taken.isdisjoint(names):
+        names = [f"{task.name} ({i})" for i in range(1, len(made) + 1)]
+    made = [msgspec.structs.replace(t, name=name) for t, name in zip(made, names, strict=True)]
     assignment = dict(discovered.assignment)
     for one, of_part in zip(made, filed, strict=True):
         assignment.update((e.call_id, one.id) for e in of_part)
@@ -136,12 +138,10 @@ def _from_own_calls(
     examples: Sequence[Example],
     keys: Mapping[str, str],
     spaces: Mapping[str, KeySpace],
-    texts: Sequence[str],
-    others: Sequence[Sequence[str]],
     least: int,
     log: Sequence[Example],
-) -> Task:
-    """The task with contract, recipe, name and template from its own calls, those for training."""
+) -> tuple[Task, NameClues]:
+    """The task with contract, recipe and template from its own calls, those for training, and what it can be named after."""
     seen = [e for e in examples if e.split in ("train", "validation")] or list(examples)
     variants = [keys.get(e.call_id, "") for e in seen]
     common = Counter(variants).most_common(1)[0][0]
@@ -163,20 +163,21 @@ def _from_own_calls(
     ]
     measure = task.contract.measure if contract.kind == "text" else None
     contract = msgspec.structs.replace(contract, fields=fields, measure=measure)
+    some = examples[:NAMED_AFTER]
+    clues = NameClues(
+        contract=contract,
+        fixed=[*system.known, *user.known],
+        texts=[opening(e.request)[1] for e in some],
+        subjects=Subjects([e.subject for e in some], least),
+        n_calls=len(examples),
+    )
     return msgspec.structs.replace(
         task,
         contract=contract,
         recipe=recipe_of(seen, variants, task.recipe.heads, least),
         signature=mark,
-        name=name_of(
-            contract,
-            [*system.known, *user.known],
-            texts,
-            others,
-            Subjects([e.subject for e in examples[:NAMED_AFTER]], least),
-        ),
         template=template_text(typical, frozenset(space.lines), frozenset(space.heads)),
-    )
+    ), clues
 
 
 def _with_counts(task: Task, examples: Sequence[Example]) -> Task:

@@ -26,8 +26,9 @@ from deputize.core.sites import Site
 from deputize.core.subjects import Subjects
 from deputize.core.template_key import TemplateKeys, TemplateMatcher, branch_of, opening
 from deputize.stages.cluster.discover import FoundTask, find_tasks
-from deputize.stages.cluster.naming import NAMED_AFTER, name_of, recipe_of, template_text
 from deputize.stages.cluster.output_contract import infer_contract
+from deputize.stages.cluster.task_names import NAMED_AFTER, NameClues, names_of, site_name
+from deputize.stages.cluster.task_prompt import recipe_of, template_text
 
 MIN_CALLS = 5
 """Fewer calls are no recurring task."""
@@ -197,43 +198,55 @@ def _tasks(
     sites: dict[str, Site],
     min_origins: int,
 ) -> list[Task]:
-    texts = [[call.opening[1] for call in task.members[:NAMED_AFTER]] for task in found]
-    out: list[Task] = []
-    names: Counter[str] = Counter()
-    for i, (task, task_id) in enumerate(zip(found, ids, strict=True)):
+    named: list[NameClues] = []
+    unnamed: list[Task] = []
+    for task, task_id in zip(found, ids, strict=True):
         examples = examples_of.get(task_id, [])
         training = [seen[call.index] for call in task.members]
         space = spaces.get(task.signature, KeySpace(signature=task.signature))
         lines, heads = frozenset(space.lines), frozenset(space.heads)
-        contract = infer_contract(training, min_origins, log=seen)
         common, _ = Counter(task.variant.values()).most_common(1)[0]
         typical = next(call for call in task.members if task.variant[call.index] == common)
         fixed = _fixed(task, typical.index, space, typical.example)
-        whose = Subjects([call.example.subject for call in task.members[:NAMED_AFTER]], min_origins)
-        name = name_of(contract, fixed, texts[i], texts[:i] + texts[i + 1 :], whose)
-        names[name] += 1
         site = Counter(e.site for e in training).most_common(1)[0][0]
-        out.append(
-            Task(
-                id=task_id,
-                name=name if names[name] == 1 else f"{name} ({names[name]})",
-                contract=contract,
-                recipe=recipe_of(
-                    training,
-                    [task.variant[call.index] for call in task.members],
-                    sorted(heads & set(fixed)),
-                    min_origins,
-                ),
-                keys=sorted(task.keys),
-                site=sites[site].name if site in sites else site,
-                n_calls=len(examples),
-                n_episodes=len({e.episode or e.call_id for e in examples}),
-                n_origins=_n_origins(examples),
-                signature=task.signature,
-                template=template_text(typical.example, lines, heads),
-            )
+        made = Task(
+            id=task_id,
+            name="",
+            contract=infer_contract(training, min_origins, log=seen),
+            recipe=recipe_of(
+                training,
+                [task.variant[call.index] for call in task.members],
+                sorted(heads & set(fixed)),
+                min_origins,
+            ),
+            keys=sorted(task.keys),
+            site=sites[site].name if site in sites else site,
+            n_calls=len(examples),
+            n_episodes=len({e.episode or e.call_id for e in examples}),
+            n_origins=_n_origins(examples),
+            signature=task.signature,
+            template=template_text(typical.example, lines, heads),
         )
-    return out
+        unnamed.append(made)
+        named.append(_clues(task, made, fixed, is_site_known=site in sites, min_origins=min_origins))
+    return [
+        msgspec.structs.replace(task, name=name) for task, name in zip(unnamed, names_of(named), strict=True)
+    ]
+
+
+def _clues(
+    found: FoundTask, task: Task, fixed: Sequence[str], *, is_site_known: bool, min_origins: int
+) -> NameClues:
+    """Everything that a task can be named after."""
+    some = found.members[:NAMED_AFTER]
+    return NameClues(
+        contract=task.contract,
+        fixed=fixed,
+        texts=[call.opening[1] for call in some],
+        subjects=Subjects([call.example.subject for call in some], min_origins),
+        site=site_name(task.site) if is_site_known else "",
+        n_calls=len(found.members),
+    )
 
 
 def _fixed(task: FoundTask, index: int, space: KeySpace, example: Example) -> list[str]:

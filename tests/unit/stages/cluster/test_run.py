@@ -15,11 +15,12 @@ import pytest
 from deputize.core.artifacts import Curated, Discovered
 from deputize.core.config import Convert
 from deputize.core.prompt import prune
-from deputize.core.records import Call, Example, Message, Request, Route, RouteFile, Split
+from deputize.core.records import Call, Contract, Example, Message, Request, Route, RouteFile, Split
 from deputize.router.table import RouteTable
 from deputize.stages.cluster import task_edits
-from deputize.stages.cluster.naming import template_text, typical_words
 from deputize.stages.cluster.run import discover, run
+from deputize.stages.cluster.task_names import NameClues, typical_words
+from deputize.stages.cluster.task_prompt import template_text
 
 pytest.importorskip("graspologic_native")
 
@@ -122,19 +123,11 @@ class TestTemplates:
 
     def test_contracts_and_names(self) -> None:
         assert {t.contract.kind for t in self.found.tasks} == {"label", "json"}
-        assert (
-            sorted(t.name for t in self.found.tasks)
-            == [
-                "extraction → {order, channel}",
-                "policy check → no / yes",
-                "triage → late / other / refund",
-            ]
-            or len(
-                {t.name.partition(" →")[0] for t in self.found.tasks}
-                & {"extraction", "policy check", "triage"}
-            )
-            == 3
-        )
+        assert sorted(t.name for t in self.found.tasks) == [
+            "extraction: copy the order number as JSON",
+            "policy check",
+            "triage: choose one of refund, late, other",
+        ]
 
     def test_the_live_table_finds_the_task_of_every_call(self) -> None:
         live = table(self.found)
@@ -238,7 +231,7 @@ def test_an_agent_with_tools_is_one_mixed_task() -> None:
     assert len(found.tasks) == 1
     task = found.tasks[0]
     assert (task.contract.kind, task.contract.may_defer, task.recipe.mode) == ("tool_call", True, "dialogue")
-    assert task.name.startswith("bank agent → tool ")
+    assert task.name == "next step of the bank agent"
 
 
 def test_reworded_requests_are_parted_by_meaning_and_the_live_table_agrees() -> None:
@@ -369,7 +362,9 @@ def test_discover_gives_every_call_a_row() -> None:
 
 
 def test_words_typical_of_a_task() -> None:
-    assert typical_words(["invoice amount due"] * 5, [["weather today"] * 5], 2)[0] in (
+    text = Contract(kind="text")
+    logs = [NameClues(text, [], ["invoice amount due"] * 5), NameClues(text, [], ["weather today"] * 5)]
+    assert typical_words(logs)[0][0] in (
         "amount",
         "due",
         "invoice",
