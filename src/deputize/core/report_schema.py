@@ -15,14 +15,24 @@ from typing import Any, Literal
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from deputize.core.artifacts import Candidate, Leak
-from deputize.core.certification import DeltaSpending, FamilyWiseTest, Feasibility
 from deputize.core.earlier_route import EarlierRoute
-from deputize.core.records import Certificate, Record
+from deputize.core.records import Record
+from deputize.core.report_replay import ReportReplay
+from deputize.core.report_tasks import ReportTask, ReportTaskCost
 from deputize.core.sites import Site
-from deputize.core.task_results import CurvePoint, EpsilonRow, EvaluationFacts, HeldOut, MethodRow, TestScore
 
-REPORT_VERSION = 3
+REPORT_VERSION = 4
+
+
+class PeriodCalls(Record):
+    """Calls of one part of the time that a log is from; all parts are equally long."""
+
+    start_s: float
+    """Its beginning, in Unix seconds."""
+    n_code: int
+    """Calls meant for code."""
+    n_human: int
+    """Replies to people, at sites that also speak to code."""
 
 
 class ReportSource(Record):
@@ -44,6 +54,16 @@ class ReportSource(Record):
     """LLM -> calls it answered; names that few data subjects have are counted as "others"."""
     sites: list[Site]
     """Places in the agent that call a model."""
+    agents: dict[str, int]
+    """Agent -> calls at its sites."""
+    first_s: float | None
+    """Time of the first call, in Unix seconds; null where not every call has a time."""
+    last_s: float | None
+    """Time of the last call, likewise."""
+    calls_per_month: float | None
+    """Calls meant for code in 30 days, at the rate of the log; null where it has no times, or is of less than a day."""
+    by_time: list[PeriodCalls]
+    """Calls over time; [] where not every call has a time."""
 
 
 class ReportSplit(Record):
@@ -74,155 +94,6 @@ class ReportCuration(Record):
     """Calls of validation, calibration and test that had left the store (erased, expired) when specialists were tested."""
     warnings: list[str]
     """Things that were not as they should be."""
-
-
-class ReportField(Record):
-    """One field of a JSON answer."""
-
-    name: str
-    """Its key."""
-    type: Literal["label", "value", "free"]
-    """label: one of a closed set; value: compared exactly unless it has a measure; free: text that is not compared."""
-    n_labels: int
-    """Size of the closed set; 0 for other types."""
-    measure: str
-    """The closeness from which two of its texts agree; "": they are compared character by character."""
-
-
-class ReportContract(Record):
-    """Answer schema of a task."""
-
-    kind: Literal["label", "json", "tool_call", "text"]
-    """Kind of answer."""
-    n_labels: int
-    """Labels, for kind "label"."""
-    labels: list[str]
-    """The first twelve of them."""
-    fields: list[ReportField]
-    """Fields, for kind "json"."""
-    tools: list[str]
-    """Tool names, for kind "tool_call"."""
-    may_defer: bool
-    """True at a site that also speaks to people: deferring to the LLM is one of the answers."""
-    measure: str
-    """For kind "text": the closeness from which two replies agree; "": they are compared character by character."""
-
-
-class ReportSpecialist(Record):
-    """The specialist that was chosen for a task."""
-
-    id: str
-    """Its id."""
-    model: str
-    """The model it was tuned from."""
-    method: str
-    """How it was trained: linear, frozen, encoder, lora, qlora, dora, full."""
-    n_train: int
-    """Training examples."""
-    train_s: float
-    """Training time."""
-    tokens_per_s: float | None
-    """Speed of training."""
-    prompt_tokens_before: float | None
-    """Mean length of the requests, in tokens of the model."""
-    prompt_tokens_after: float | None
-    """Mean length of the prompts the specialist reads instead."""
-    kind: str
-    """Kind of its predictor: linear, pointer, head, decoder."""
-    path: str
-    """Its folder, relative to the home."""
-    seconds_per_call: float | None
-    """Measured time of one call."""
-    n_erased: int = 0
-    """Training examples that were erased since; train it again."""
-
-
-class ReportLeakTest(Leak, kw_only=True):
-    """The leak test of one specialist, refused ones included."""
-
-    method: str
-    """How the specialist was trained."""
-
-
-class ReportTaskCost(Record):
-    """Cost of the recorded calls meant for code."""
-
-    llm_only_usd: float
-    """With the LLM alone."""
-    routed_usd: float
-    """With routes: calls that the LLM answers, their colder cache, specialists, and audits."""
-    specialist_usd: float
-    """Part of routed_usd: specialists, calls they serve."""
-    deferred_usd: float
-    """Part of routed_usd: specialists, calls they defer to the LLM."""
-    audit_usd: float
-    """Part of routed_usd: the LLM, audits of served calls; two answers each for routes certified against its repeated samples."""
-    cache_usd: float
-    """Part of routed_usd: tokens that the provider's cache gave to calls of the LLM, and that it no longer holds for those left to it
-    where the call before is served."""
-
-
-class ReportTask(Record):
-    """One discovered task: either `certificate` or `refusal_reason` is set."""
-
-    id: str
-    """Its id."""
-    name: str
-    """Human-readable name."""
-    kind: Literal["label", "json", "tool_call", "text"]
-    """Kind of answer."""
-    n_calls: int
-    """Calls meant for code."""
-    n_calls_for_people: int
-    """Replies to people at the same site."""
-    share_of_calls: float
-    """Of all calls meant for code."""
-    share_of_cost: float
-    """Of the LLM's cost for tasks."""
-    n_origins: int
-    """End users the calls came from."""
-    n_episodes: int
-    """Episodes the calls belong to."""
-    site: str
-    """Id of the site."""
-    signature: str
-    """Digest of the structure of its requests."""
-    template: str
-    """Constant lines of its requests, slots shown as ⟨…⟩."""
-    contract: ReportContract
-    """Answer schema."""
-    candidates: list[Candidate]
-    """Models and baselines that were considered, best first."""
-    specialist: ReportSpecialist | None
-    """The chosen specialist; null where none was tested."""
-    leak_tests: list[ReportLeakTest]
-    """One for each specialist in whose answers a planted secret could show."""
-    test: TestScore | None
-    """Accuracies on held-out calls; null where none was evaluated."""
-    certificate: Certificate | None
-    """Claim about the route; null where it was refused."""
-    held_out: HeldOut | None
-    """The route on held-out calls; null without a certificate, or without such calls."""
-    refusal_reason: str | None
-    """Why there is no certificate; null where there is one."""
-    feasibility: Feasibility | None
-    """Verdict before anything was trained: whether the groups of the task can carry a certificate."""
-    delta_spending: DeltaSpending | None
-    """The part of delta that the test was done at, and what is left of it; null where nothing was tested."""
-    family_wise: FamilyWiseTest | None
-    """The claim that holds together with those of all other tasks tested; null where nothing was tested."""
-    median_llm_latency_ms: float | None
-    """Of the recorded calls."""
-    cost: ReportTaskCost
-    """Of the task's calls."""
-    methods: list[MethodRow]
-    """Baselines, then the trained methods from cheap to expensive."""
-    curve: list[CurvePoint]
-    """Loss against share served on held-out calls, from the strictest threshold to the most permissive."""
-    by_epsilon: list[EpsilonRow]
-    """Claims that could be made at other losses."""
-    evaluation: EvaluationFacts
-    """Facts that the certificate rests on."""
 
 
 class ReportCost(ReportTaskCost, kw_only=True):
@@ -289,7 +160,9 @@ class ReportTotal(Record):
     n_routes: int
     """Tasks with a certificate."""
     share_of_code_calls_served: float
-    """Of the calls meant for code, served by specialists; measured on held-out episodes."""
+    """Of the calls meant for code, served by specialists; measured on held-out episodes. A route without held-out calls adds nothing."""
+    n_routes_without_held_out: int
+    """Routes of which no held-out call was evaluated: their shares, of calibration calls, are in the costs only."""
     quality_difference: float
     """Change in agreement with the LLM, over all calls meant for code; negative: worse than the LLM alone."""
     quality_difference_interval: tuple[float, float]
@@ -319,73 +192,6 @@ class ReportEnvironment(Record):
     """Cores the run might use."""
 
 
-class ReplayServer(Record):
-    """Calls of a replay that specialists answered, or the LLM."""
-
-    n_calls: int
-    """How many."""
-    share: float | None
-    """Of all calls of the replay."""
-    agreement: float | None
-    """Of them, answered as the LLM would; 1 for the LLM."""
-    p50_ms: float | None
-    """Median latency."""
-    p95_ms: float | None
-    """95th percentile of the latency."""
-    mean_reply_tokens: float | None
-    """Mean length of the replies."""
-
-
-class ReplaySite(Record):
-    """Calls of a replay at one site."""
-
-    n_calls: int
-    """How many."""
-    n_slm: int
-    """Of them, answered by specialists."""
-    n_disagree: int
-    """Of them, answered otherwise than the LLM would."""
-
-
-class ReplayCost(Record):
-    """Cost of the calls of a replay."""
-
-    llm_only_usd: float
-    """With the LLM alone."""
-    routed_usd: float
-    """As they were answered."""
-    specialist_usd: float
-    """Of it, specialists."""
-
-
-class ReplayDisagreement(Record):
-    """One call that a specialist answered otherwise than the LLM would."""
-
-    site: str
-    """Id of the site."""
-    got: str
-    """The specialist's answer."""
-    wanted: str
-    """The LLM's answer."""
-
-
-class ReportReplay(Record):
-    """Fresh calls sent through the gateway with the new routes (`deputize demo`)."""
-
-    n_calls: int
-    """How many."""
-    by_server: dict[str, ReplayServer]
-    """slm, llm -> what they answered."""
-    by_site: dict[str, ReplaySite]
-    """Site -> calls."""
-    cost: ReplayCost
-    """Of the calls."""
-    disagreements: list[ReplayDisagreement]
-    """The first ten."""
-    note: str
-    """A remark to read before quoting a figure."""
-
-
 class Report(Record):
     """Everything a run found."""
 
@@ -393,8 +199,14 @@ class Report(Record):
     """Version of this schema; raised when a field changes its name or meaning."""
     run_id: str
     """Name of the run and of its folder."""
+    created_s: float
+    """When the report was made, in Unix seconds; 0: not known."""
+    home: str
+    """Folder of the home; "" where it is not known."""
     tenant: str
     """Whose calls were read, and whose the specialists answer; "*": all tenants share them."""
+    settings: dict[str, str]
+    """Setting of the run -> its value as JSON text (docs/reference/settings.md)."""
     seed: int
     """Seed of the run: the same log and seed give the same splits and draws."""
     epsilon: float

@@ -108,6 +108,21 @@ class CurvePoint(Record):
     """Upper end of it."""
 
 
+class AgreementBand(Record):
+    """Held-out calls of which the specialist's confidence is in one range, those that it leaves to the LLM aside."""
+
+    lowest_confidence: float
+    """Least confidence of the range."""
+    highest_confidence: float
+    """Greatest of it."""
+    mean_confidence: float
+    """Mean over its calls: the share of right answers that the specialist expects."""
+    n_calls: int
+    """Calls in it."""
+    n_agreed: int
+    """Of them, answered as the LLM did."""
+
+
 class EpsilonRow(Record):
     """The claim that could be made of a task at one epsilon; each epsilon is a test of its own at delta."""
 
@@ -220,6 +235,8 @@ class TaskResult(Record):
     """Baselines, then the trained methods from cheap to expensive."""
     curve: list[CurvePoint] = msgspec.field(default_factory=list)
     """From the strictest threshold to the most permissive."""
+    by_confidence: list[AgreementBand] = msgspec.field(default_factory=list)
+    """By rising confidence."""
     by_epsilon: list[EpsilonRow] = msgspec.field(default_factory=list)
     """By rising epsilon."""
     evaluation: EvaluationFacts = EvaluationFacts()

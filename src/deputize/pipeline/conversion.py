@@ -302,6 +302,8 @@ def finish(run: Run) -> dict[str, Any]:
         earlier=evaluated.earlier,
         n_missing_from_store=evaluated.n_missing_from_store,
         audit_share=audit_share_of(run.home),
+        home=str(run.home.path),
+        now_s=run.home.now(),
     )
     write_report(run.folder, report)
     if not run.state.finished:

@@ -143,8 +143,8 @@ class Prices:
             f"{self.chars_per_token:g} characters count as a token.",
             f"A specialist costs its measured seconds at {m['usd_per_core_hour']} USD a core and hour ({m['source']}).",
             f"Specialist energy: {m['watts_note']}.",
-            f"LLM energy: {e['wh_per_1k_input_tokens']} Wh per 1,000 tokens read and {e['wh_per_1k_output_tokens']} Wh per "
-            f"1,000 written ({e['source']}); CO2e: {e['co2e_g_per_wh']} g a Wh ({e['co2e_source']}).",
+            f"LLM energy: {e['wh_per_1k_input_tokens']} watt-hours per 1,000 tokens read and {e['wh_per_1k_output_tokens']} "
+            f"per 1,000 written ({e['source']}); emissions: {e['co2e_g_per_wh']} g of carbon dioxide a watt-hour ({e['co2e_source']}).",
         ]
 
 

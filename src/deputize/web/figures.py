@@ -1,4 +1,4 @@
-"""Numbers as a person reads them, and the small plots of the report as inline SVG. Colours come from the page's CSS."""
+"""Numbers as a person reads them, and bars of boxes. Colours come from the page's CSS."""
 
 from __future__ import annotations
 
@@ -8,9 +8,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup
-
-WIDTH, HEIGHT = 360, 210
-LEFT, RIGHT, TOP, BOTTOM = 46, 14, 12, 36
 
 
 def share(value: float | None, digits: int = 0) -> str:
@@ -22,22 +19,15 @@ def share(value: float | None, digits: int = 0) -> str:
     return f"{100 * value:.{digits}f} %"
 
 
-def points(value: float | None) -> str:
-    """A signed difference of shares in percentage points."""
-    return (
-        "–" if value is None else f"{100 * value:+.1f} pp".replace("+0.0", "±0.0").replace("-0.0 ", "±0.0 ")
-    )
-
-
 def usd(value: float | None) -> str:
     """An amount with as many digits as it needs."""
     if value is None:
         return "–"
     if value == 0:
         return "$0"
-    return (
-        f"${value:,.2f}" if abs(value) >= 1 else f"${value:.2g}" if abs(value) >= 0.0001 else f"${value:.1e}"
-    )
+    if abs(value) >= 0.1:
+        return f"${value:,.2f}"
+    return f"${value:.2g}" if abs(value) >= 0.0001 else f"${value:.1e}"
 
 
 def count(value: float | None) -> str:
@@ -133,66 +123,6 @@ def leak_words(test: Mapping[str, Any]) -> str:
     return f"{words}. Refused: {test['reason']}" if test["leaks"] else words
 
 
-def _ticks(top: float) -> list[float]:
-    """Three to five round marks from 0 to at least `top`."""
-    step = next((s for s in (0.005, 0.01, 0.02, 0.05, 0.1, 0.2) if top / s <= 4.2), 0.25)
-    n = max(1, -(-round(top / step * 1e6) // 1_000_000))
-    return [round(i * step, 4) for i in range(n + 1)]
-
-
-def quality_curve(
-    curve: Sequence[Mapping[str, float]], epsilon: float, chosen: tuple[float, float] | None, label: str
-) -> Markup:
-    """Loss against share served, with its interval, the allowed loss and the certified point.
-
-    Args:
-        curve: rows of share_served, loss, loss_low, loss_high, strict to permissive.
-        epsilon: the loss asked for, drawn as a dashed line.
-        chosen: (share served, loss) of the route on held-out calls; None where none was certified.
-        label: what a screen reader says.
-    """
-    rows = sorted(curve, key=lambda r: r["share_served"])
-    if not rows:
-        return Markup("")
-    tops = [min(r["loss_high"], 1.6 * r["loss"] + epsilon) for r in rows]
-    y_ticks = _ticks(min(1.0, max([*tops, 2 * epsilon])))
-    y_top = y_ticks[-1]
-
-    def x(value: float) -> float:
-        return round(LEFT + value * (WIDTH - LEFT - RIGHT), 1)
-
-    def y(value: float) -> float:
-        return round(TOP + (1 - min(max(value, 0.0), y_top) / y_top) * (HEIGHT - TOP - BOTTOM), 1)
-
-    line = " ".join(f"{x(r['share_served'])},{y(r['loss'])}" for r in rows)
-    upper = [f"{x(r['share_served'])},{y(r['loss_high'])}" for r in rows]
-    lower = [f"{x(r['share_served'])},{y(r['loss_low'])}" for r in reversed(rows)]
-    parts = [
-        f'<svg class="plot" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{Markup.escape(label)}">',
-        *(
-            f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(t)}" y2="{y(t)}"/>'
-            f'<text class="tick" x="{LEFT - 6}" y="{y(t) + 3.5}" text-anchor="end">{100 * t:g} %</text>'
-            for t in y_ticks
-        ),
-        *(
-            f'<text class="tick" x="{x(t)}" y="{HEIGHT - BOTTOM + 15}" text-anchor="middle">{100 * t:g}</text>'
-            for t in (0, 0.25, 0.5, 0.75, 1.0)
-        ),
-        f'<text class="axis" x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 4}" text-anchor="middle">'
-        "share of calls served, %</text>",
-        f'<polygon class="band" points="{" ".join([*upper, *lower])}"/>',
-        f'<polyline class="line" points="{line}"/>',
-        f'<line class="limit" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(epsilon)}" y2="{y(epsilon)}"/>',
-        f'<text class="limit-name" x="{LEFT + 4}" y="{y(epsilon) - 4}">allowed {100 * epsilon:g} %</text>',
-    ]
-    if chosen is not None:
-        parts.append(
-            f'<line class="drop" x1="{x(chosen[0])}" x2="{x(chosen[0])}" y1="{y(chosen[1])}" y2="{HEIGHT - BOTTOM}"/>'
-            f'<circle class="chosen" cx="{x(chosen[0])}" cy="{y(chosen[1])}" r="5"/>'
-        )
-    return Markup("".join([*parts, "</svg>"]))
-
-
 def served_bars(tasks: Sequence[Mapping[str, Any]], limit: int = 12) -> Markup:
     """One bar per task, as long as its share of the calls meant for code, filled as far as specialists serve it."""
     shown = [t for t in tasks if t["share_of_calls"] > 0][:limit]
@@ -203,9 +133,34 @@ def served_bars(tasks: Sequence[Mapping[str, Any]], limit: int = 12) -> Markup:
     rows = [
         f'<div class="bar"><span class="bar-name">{Markup.escape(t["name"])}</span><span class="bar-track">'
         f'<span class="bar-all" style="width:{max(0.5, 100 * t["share_of_calls"] / widest):.1f}%">'
-        f'<span class="bar-served" style="width:{100 * served_share(t):.1f}%"></span></span></span>'
-        f'<span class="bar-text">{share(t["share_of_calls"])} of calls, '
-        f"{share(served_share(t)) + ' served' if served_share(t) else 'LLM only'}</span></div>"
+        f'<span class="bar-served" style="width:{100 * (served_share(t) or 0):.1f}%"></span></span></span>'
+        f'<span class="bar-text">{share(t["share_of_calls"])} of calls, {_served_words(t)}</span></div>'
+        for t in shown
+    ]
+    return Markup('<div class="bars">' + "".join(rows) + "</div>")
+
+
+def _served_words(task: Mapping[str, Any]) -> str:
+    served = served_share(task)
+    return "not tried" if served is None else f"{share(served)} served" if served else "LLM only"
+
+
+def cost_bars(tasks: Sequence[Mapping[str, Any]], limit: int = 12) -> Markup:
+    """Two bars for each task, as long as its cost with the LLM alone and with routes."""
+    shown = sorted(
+        (t for t in tasks if t["cost"]["llm_only_usd"] > 0), key=lambda t: -float(t["cost"]["llm_only_usd"])
+    )[:limit]
+    if not shown:
+        return Markup("")
+    widest = max(max(t["cost"]["llm_only_usd"], t["cost"]["routed_usd"]) for t in shown)
+
+    def bar(kind: str, usd_: float) -> str:
+        return f'<span class="{kind}" style="width:{max(0.3, 100 * usd_ / widest):.1f}%"></span>'
+
+    rows = [
+        f'<div class="bar"><span class="bar-name">{Markup.escape(t["name"])}</span><span class="bar-pair">'
+        f"{bar('bar-all', t['cost']['llm_only_usd'])}{bar('bar-served', t['cost']['routed_usd'])}</span>"
+        f'<span class="bar-text">{usd(t["cost"]["llm_only_usd"])} → {usd(t["cost"]["routed_usd"])}</span></div>'
         for t in shown
     ]
     return Markup('<div class="bars">' + "".join(rows) + "</div>")
@@ -228,11 +183,68 @@ def site_bars(replay: Mapping[str, Any]) -> Markup:
     )
 
 
-def served_share(task: Mapping[str, Any]) -> float:
-    """Share of a task's calls meant for code that its route serves: measured on held-out calls, else on calibration."""
+def served_share(task: Mapping[str, Any]) -> float | None:
+    """Share of a task's unseen calls meant for code that its route serves; None where it was tried on none."""
     if not task.get("certificate"):
         return 0.0
-    return float((task.get("held_out") or task["certificate"])["share_served"])
+    return float(task["held_out"]["share_served"]) if task.get("held_out") else None
+
+
+def at_most(interval: Sequence[float] | None) -> str:
+    """The upper end of an interval of a loss."""
+    return "–" if interval is None else f"at most {share(max(0.0, interval[1]), 1)}"
+
+
+def energy(watt_hours: float | None) -> str:
+    """Energy in the unit that reads best."""
+    if watt_hours is None:
+        return "–"
+    for size, name in ((1e6, "megawatt-hours"), (1e3, "kilowatt-hours"), (1.0, "watt-hours")):
+        if abs(watt_hours) >= size:
+            return f"{watt_hours / size:.3g} {name}"
+    return f"{1000 * watt_hours:.3g} milliwatt-hours"
+
+
+def mass(grams: float | None) -> str:
+    """A mass in the unit that reads best."""
+    if grams is None:
+        return "–"
+    return f"{grams / 1000:.3g} kg" if abs(grams) >= 1000 else f"{grams:.3g} g"
+
+
+METHODS = {
+    "linear": "linear model",
+    "frozen": "linear model on a text encoder",
+    "encoder": "tuned text encoder",
+    "lora": "small language model",
+    "majority": "always the most frequent answer",
+}
+
+
+def method_words(method: str) -> str:
+    """A training method in words; the name of one that has none here."""
+    if method.startswith("probe: "):
+        return f"untrained, {method.removeprefix('probe: ')}"
+    return " and ".join(METHODS.get(part, part.replace("_", " ")) for part in method.split("+"))
+
+
+VERDICTS = {"specialist": "specialist", "cache": "cache", "code": "plain code", "llm": "LLM"}
+
+
+def verdict_words(kind: str) -> str:
+    """The kind of a verdict in words."""
+    return VERDICTS[kind]
+
+
+def repeats_words(task: Mapping[str, Any]) -> str:
+    """How many calls of a task repeat earlier ones, and with the same answer."""
+    found, n = task["verdict"], task["n_calls"]
+    if not found["n_exact_repeats"] and not found["n_near_repeats"]:
+        return f"No call of {count(n)} repeats an earlier one."
+    return (
+        f"Of {count(n)} calls {count(found['n_exact_repeats'])} repeat an earlier one letter for letter ({count(found['n_exact_alike'])} "
+        f"with its answer), and {count(found['n_near_repeats'])} but for case, numbers and punctuation ({count(found['n_near_alike'])})."
+    )
 
 
 def nothing_learned(report: Mapping[str, Any]) -> str:

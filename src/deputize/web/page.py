@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import jinja2
+from markupsafe import Markup
 
+from deputize.core.config import Convert
 from deputize.files import make_folder, write_atomic
-from deputize.web import figures
+from deputize.web import answers, figures, plots
 
 
 def write_report(folder: Path, report: Mapping[str, Any]) -> Path:
@@ -34,36 +36,74 @@ def render(report: Mapping[str, Any]) -> str:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters.update(
-        share=figures.share,
-        take_in_command=figures.take_in_command,
-        points=figures.points,
-        usd=figures.usd,
+        at_most=figures.at_most,
+        certificate_kind=figures.certificate_kind,
         count=figures.count,
-        span=figures.span,
+        day=figures.day,
         duration=figures.duration,
-        ms=figures.milliseconds,
+        energy=figures.energy,
         leak_words=figures.leak_words,
         level_words=figures.level_words,
-        nothing_learned=figures.nothing_learned,
+        mass=figures.mass,
+        method=figures.method_words,
+        ms=figures.milliseconds,
+        repeats=figures.repeats_words,
+        share=figures.share,
+        span=figures.span,
+        take_in_command=figures.take_in_command,
+        trust=answers.trust,
+        usd=figures.usd,
         validity=figures.validity,
-        day=figures.day,
-        certificate_kind=figures.certificate_kind,
+        verdict=figures.verdict_words,
     )
-    return environment.get_template("report.html.j2").render(
+    page = environment.get_template("report.html.j2").render(
         r=report,
         total=report["total"],
-        quality_curve=_curve_of(report),
-        served_bars=figures.served_bars,
+        answers={
+            "headline": answers.headline(report),
+            "money": answers.saved_money(report),
+            "energy": answers.saved_energy(report),
+            "trust": answers.trust_summary(report),
+            "warnings": answers.warnings(report),
+            "steps": answers.next_steps(report),
+        },
+        settings=_chosen_settings(report["settings"]),
         served_share=figures.served_share,
-        site_bars=figures.site_bars,
+        bars={"served": figures.served_bars, "cost": figures.cost_bars, "site": figures.site_bars},
+        plots=_plots(report),
     )
+    return page.replace(" %", "\u00a0%")  # no line begins with a sign
 
 
-def _curve_of(report: Mapping[str, Any]) -> Any:
-    def draw(task: Mapping[str, Any]) -> str:
+def _plots(report: Mapping[str, Any]) -> dict[str, Callable[..., Markup]]:
+    """Name -> what draws it: of a task, or of the whole report."""
+
+    def curve(task: Mapping[str, Any]) -> Markup:
         held = task["held_out"]
         chosen = (held["share_served"], max(0.0, held["loss_difference"])) if held else None
-        label = f"Loss against share served for {task['name']}, held-out calls"
-        return figures.quality_curve(task.get("curve", []), report["epsilon"], chosen, label)
+        label = f"Answers changed against share served for {task['name']}, unseen calls"
+        return plots.quality_curve(task["curve"], report["epsilon"], chosen, label)
 
-    return draw
+    def confidence(task: Mapping[str, Any]) -> Markup:
+        threshold = task["certificate"]["threshold"] if task["certificate"] else None
+        label = f"Agreement with the LLM by confidence for {task['name']}, unseen calls"
+        return plots.confidence_plot(task["by_confidence"], threshold, label)
+
+    def losses(task: Mapping[str, Any]) -> Markup:
+        rows = task["specialist"]["losses"] if task["specialist"] else []
+        return plots.loss_plot(rows, f"Losses of the training for {task['name']}")
+
+    return {
+        "curve": curve,
+        "confidence": confidence,
+        "losses": losses,
+        "calls": lambda: plots.calls_plot(report["source"]["by_time"], "Calls over the time of the log"),
+        "map": lambda: plots.task_map(report["tasks"], "Tasks by calls and agreement with the LLM"),
+    }
+
+
+def _chosen_settings(settings: Mapping[str, str]) -> dict[str, str]:
+    """The settings that differ from their defaults, and those that a reader always asks for."""
+    always = ("epsilon", "delta", "seed", "minutes", "methods", "models")
+    usual = {name: json.dumps(value) for name, value in Convert().model_dump(mode="json").items()}
+    return {name: value for name, value in settings.items() if name in always or usual.get(name) != value}

@@ -21,8 +21,10 @@ from deputize.core.report_schema import REPORT_VERSION, Report
 
 UNITS: tuple[tuple[str, str], ...] = (
     (r"^n_cores$", "cores"),
+    (r"^(train|validation)$", "nats"),
+    (r"^epoch$", "count"),
     (r"^(n_|errors_on_|break_even_calls$|units_needed$)", "count"),
-    (r"^(dropped|unassigned|models|tenants)$", "calls"),
+    (r"^(dropped|unassigned|models|agents|tenants)$", "calls"),
     (r"^skipped$", "lines"),
     (r"^entities$", "places"),
     (r"^tokens_per_s$", "tokens a second"),
@@ -35,9 +37,9 @@ UNITS: tuple[tuple[str, str], ...] = (
     (r"(^prompt_tokens_|_tokens$)", "tokens"),
     (r"^(p_|delta$|test_level$|delta_left$)", "probability"),
     (r"(^|_)days$", "days"),
-    (r"^renew_after_calls$", "calls"),
+    (r"^(renew_after_calls|calls_per_month)$", "calls"),
     (r"^(loss_difference|quality_difference)", "share, -1 to 1"),
-    (r"^threshold$", "confidence, 0 to 1"),
+    (r"(^threshold|_confidence)$", "confidence, 0 to 1"),
     (
         r"^(share|(smallest_)?epsilon$|loss|served_limit$|audit_share$|agreement|finished$|flagged|ood_(power|given_up)$)|(_accuracy|_interval)$|(^|_)coverage(_|$)",
         "share, 0 to 1",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,79 +10,97 @@ from rich.table import Table
 from rich.text import Text
 
 from deputize.core.records import DEFAULT_TENANT, EVERY_TENANT
+from deputize.web.answers import brief_refusal, headline, next_steps, saved_money, trust_summary, warnings
 from deputize.web.figures import (
     count,
     duration,
     leak_words,
     level_words,
     nothing_learned,
-    points,
+    repeats_words,
     served_share,
     share,
     take_in_command,
     units_words,
     usd,
+    verdict_words,
 )
 
 
 def brief(report: Mapping[str, Any], max_tasks: int = 12) -> RenderableType:
-    """The headline, a row for each task, money, and what to do about tasks without a certificate: for 80 columns."""
+    """The saving, how far to trust it, a row for each task, other verdicts, and what to do next: for 80 columns."""
     total, tasks = report["total"], report["tasks"]
     cost = total["cost"]
-    lines: list[RenderableType] = [Text(_headline(report), style="bold"), Text("")]
+    lines: list[RenderableType] = [Text(_headline(report), style="bold"), *_sentence(trust_summary(report))]
+    lines.append(Text(""))
     if tasks:
         lines += [_brief_table(tasks[:max_tasks])]
     if len(tasks) > max_tasks:
         lines.append(Text(f"and {len(tasks) - max_tasks} smaller tasks", style="dim"))
+    saved = saved_money(report) if total["n_routes"] else None
     lines += [
         Text(""),
         Text(
             f"{count(report['source']['n_code_calls'])} calls meant for code: {usd(cost['llm_only_usd'])} with the LLM "
             f"alone, {usd(cost['routed_usd'])} with routes."
+            + (f" Saves {saved.amount} {saved.words}." if saved else "")
         ),
+        *(Text(line, style="yellow") for line in warnings(report)),
         *_leak_tests(tasks, max_tasks, only_leaks=True),
-        *_erased(tasks),
+        *_verdicts(tasks[:max_tasks]),
+        *_for_people(report["source"]["sites"]),
+        *_next(report),
     ]
-    refused = [t for t in tasks[:max_tasks] if t["refusal_reason"]]
-    if refused:
-        lines += [Text(""), Text("Left to the LLM", style="bold yellow")]
-        lines += [Text(f"  {t['name']}: {brief_refusal(t)}") for t in refused]
-    for_people = sorted(
-        (s for s in report["source"]["sites"] if s["n_human"]), key=lambda s: -int(s["n_human"])
-    )
-    if for_people:
-        first = for_people[0]
-        lines += [
-            Text(""),
-            Text(
-                f"{count(sum(s['n_human'] for s in for_people))} replies at {len(for_people)} site"
-                f"{'' if len(for_people) == 1 else 's'} were left out as meant for a person. If code reads them: "
-                f"{take_in_command(first['name'])}"
-            ),
-        ]
     return Group(*lines)
 
 
-def brief_refusal(task: Mapping[str, Any]) -> str:
-    """The reason why a task has no certificate; where episodes are missing, what would pass."""
-    found = task["feasibility"]
-    if found is None or found["possible"]:
-        return str(task["refusal_reason"])
-    rounded = math.ceil(found["smallest_epsilon"] * 1000) / 1000
-    days = (
-        f" (about {math.ceil(found['days']):,} day{'' if found['days'] <= 1 else 's'})"
-        if found["days"]
-        else ""
-    )
-    reach = f", or --epsilon {rounded:g}" if rounded < 0.5 else ""
-    return f"too few episodes. Would pass: {found['n_more_groups']:,} more{days}{reach}"
+def _sentence(words: str) -> list[Text]:
+    return [Text(words)] if words else []
+
+
+def _verdicts(tasks: Sequence[Mapping[str, Any]]) -> list[Text]:
+    """The tasks that are better answered by something else than a specialist, with the reason."""
+    out: list[Text] = []
+    for kind, title, style in (
+        ("code", "Better as plain code", "bold cyan"),
+        ("cache", "Better from a cache", "bold cyan"),
+        ("llm", "Left to the LLM", "bold yellow"),
+    ):
+        found = [t for t in tasks if t["verdict"]["kind"] == kind]
+        if found:
+            out += [Text(""), Text(title, style=style)]
+            out += [
+                Text(f"  {t['name']}: {brief_refusal(t) if kind == 'llm' else t['verdict']['reason']}")
+                for t in found
+            ]
+    return out
+
+
+def _for_people(sites: Sequence[Mapping[str, Any]]) -> list[Text]:
+    """The replies that were left out as meant for a person, in one line with the command that takes them in."""
+    found = sorted((s for s in sites if s["n_human"]), key=lambda s: -int(s["n_human"]))
+    if not found:
+        return []
+    return [
+        Text(""),
+        Text(
+            f"{count(sum(s['n_human'] for s in found))} replies at {len(found)} site{'' if len(found) == 1 else 's'} were left "
+            f"out as meant for a person. If code reads them: {take_in_command(found[0]['name'])}"
+        ),
+    ]
+
+
+def _next(report: Mapping[str, Any]) -> list[Text]:
+    """The first commands to go on with."""
+    commands = [step.commands[0] for step in next_steps(report) if step.commands]
+    return [Text(""), Text(f"Next: {'; '.join(commands[:3])}")] if commands else []
 
 
 def _brief_table(tasks: Sequence[Mapping[str, Any]]) -> Table:
     """One row per task in 80 columns."""
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1), expand=False)
-    table.add_column("task", overflow="ellipsis", no_wrap=True, max_width=34)
-    for name in ("calls", "method", "served", "loss", "per call"):
+    table.add_column("task", overflow="ellipsis", no_wrap=True, max_width=30)
+    for name in ("calls", "method", "served", "loss at most", "per call"):
         table.add_column(name, justify="left" if name == "method" else "right", no_wrap=True)
     for task in tasks:
         specialist, held = task["specialist"], task["held_out"]
@@ -93,29 +110,22 @@ def _brief_table(tasks: Sequence[Mapping[str, Any]]) -> Table:
             count(task["n_calls"]),
             Text(specialist["method"] if specialist else "–"),
             Text(share(served_share(task)), style="green") if certified else Text("LLM", style="yellow"),
-            share(held["loss_difference"], 1) if held and certified else "–",
+            share(max(0.0, held["loss_difference_interval"][1]), 1) if held and certified else "–",
             duration(specialist["seconds_per_call"]) if specialist else "–",
         )
     return table
-
-
-def _erased(tasks: Sequence[Mapping[str, Any]]) -> list[Text]:
-    """A line for each specialist that was trained on calls erased since."""
-    return [
-        Text(
-            f"{t['name']}: {t['specialist']['n_erased']} calls it was trained on were erased; train it again",
-            "yellow",
-        )
-        for t in tasks
-        if t["specialist"] and t["specialist"].get("n_erased")
-    ]
 
 
 def render(report: Mapping[str, Any], max_tasks: int = 20) -> RenderableType:
     """All of it: the headline, one row per task (units: expected for calibration, of those needed), costs, the leak tests, and why tasks were refused."""
     total, tasks = report["total"], report["tasks"]
     cost = total["cost"]
-    lines: list[RenderableType] = [Text(_headline(report), style="bold"), Text(""), _table(tasks[:max_tasks])]
+    lines: list[RenderableType] = [
+        Text(_headline(report), style="bold"),
+        *_sentence(trust_summary(report)),
+        Text(""),
+        _table(tasks[:max_tasks]),
+    ]
     if report["tenant"] != DEFAULT_TENANT:
         shared = report["tenant"] == EVERY_TENANT
         lines.insert(1, Text("shared by all tenants" if shared else f"tenant {report['tenant']}"))
@@ -126,16 +136,19 @@ def render(report: Mapping[str, Any], max_tasks: int = 20) -> RenderableType:
         Text(
             f"{count(report['source']['n_code_calls'])} calls meant for code: {usd(cost['llm_only_usd'])} with the LLM "
             f"alone, {usd(cost['routed_usd'])} with routes (audits of {share(cost['audit_share'])} of the served calls: "
-            f"{usd(cost['audit_usd'])}); training {usd(cost['training_usd'])} and promotion {usd(cost['promotion_usd'])} once; "
-            f"quality {points(total['quality_difference'])}"
+            f"{usd(cost['audit_usd'])}); training {usd(cost['training_usd'])} and promotion {usd(cost['promotion_usd'])} once."
         ),
         *(
             Text(f"{t['name']}: {level_words(t)}", style="dim")
             for t in tasks[:max_tasks]
             if t["delta_spending"]
         ),
+        *(Text(line, style="yellow") for line in warnings(report)),
         *_leak_tests(tasks, max_tasks),
-        *_erased(tasks),
+    ]
+    lines += [
+        Text(f"{t['name']}: {verdict_words(t['verdict']['kind'])}. {repeats_words(t)}", style="dim")
+        for t in tasks[:max_tasks]
     ]
     lines += _left_out(report["source"]["sites"])
     refused = [t for t in tasks[:max_tasks] if t["refusal_reason"]]
@@ -234,20 +247,9 @@ def _leak_tests(
 
 
 def _headline(report: Mapping[str, Any]) -> str:
-    total = report["total"]
     nothing = nothing_learned(report)
-    if nothing:
-        return (
-            f"{nothing} Below stands what was left out, and how to take it in."
-            if _left_out(report["source"]["sites"])
-            else nothing
-        )
-    if report["nothing_trained_reason"]:
+    if nothing and _left_out(report["source"]["sites"]):
+        return f"{nothing} Below stands what was left out, and how to take it in."
+    if not nothing and report["nothing_trained_reason"]:
         return str(report["nothing_trained_reason"])
-    if not total["n_routes"]:
-        return "No route earned a certificate: every call stays with the LLM."
-    return (
-        f"{share(total['share_of_code_calls_served'])} of the calls meant for code served by specialists on unseen episodes, "
-        f"{share(total['agreement_of_served'], 1)} of them with the LLM's answer ({total['n_routes']} of "
-        f"{len(report['tasks'])} tasks certified at {share(report['epsilon'])} loss)."
-    )
+    return headline(report) + ("" if nothing else ".")

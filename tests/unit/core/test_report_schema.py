@@ -64,8 +64,11 @@ def empty_report() -> dict[str, Any]:
     energy = ("llm_only_wh", "routed_wh", "specialist_wh", "training_wh")
     emissions = ("llm_only_co2e_g", "routed_co2e_g", "training_co2e_g")
     return {
-        "version": 2,
+        "version": 4,
         "run_id": "r",
+        "created_s": 0.0,
+        "home": "",
+        "settings": {},
         "tenant": "default",
         "seed": 0,
         "epsilon": 0.02,
@@ -77,6 +80,11 @@ def empty_report() -> dict[str, Any]:
             "models": {},
             "tenants": {},
             "sites": [],
+            "agents": {},
+            "first_s": None,
+            "last_s": None,
+            "calls_per_month": None,
+            "by_time": [],
         },
         "curate": {
             "n_kept": 0,
@@ -96,6 +104,7 @@ def empty_report() -> dict[str, Any]:
             "n_code_calls": 0,
             "n_routes": 0,
             "share_of_code_calls_served": 0.0,
+            "n_routes_without_held_out": 0,
             "quality_difference": 0.0,
             "quality_difference_interval": [0.0, 0.0],
             "agreement_of_served": None,

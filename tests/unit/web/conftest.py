@@ -22,6 +22,7 @@ from deputize.core.records import (
 )
 from deputize.core.sites import Site
 from deputize.core.task_results import (
+    AgreementBand,
     CurvePoint,
     EpsilonRow,
     EvaluationFacts,
@@ -38,6 +39,18 @@ CLAIM = (
     "With 95% confidence, answering at confidence 0.71 or more with the specialist differs from the LLM's answer in at "
     "most 2 % of all calls of this task (2 of the 371 served among 402 independent calibration calls differed; p = 0.013)."
 )
+
+
+BANDS = [
+    AgreementBand(
+        lowest_confidence=low, highest_confidence=high, mean_confidence=mean, n_calls=n, n_agreed=agreed
+    )
+    for low, high, mean, n, agreed in (
+        (0.1, 0.6, 0.4, 20, 9),
+        (0.6, 0.9, 0.8, 40, 31),
+        (0.9, 1.0, 0.97, 90, 88),
+    )
+]
 
 
 def task(number: int, name: str, contract: Contract, template: str) -> Task:
@@ -250,6 +263,7 @@ def sample_report() -> dict[str, Any]:
             test=test,
             methods=rows("lora"),
             curve=curve(0.043),
+            by_confidence=BANDS,
             by_epsilon=at_rows(True),
             evaluation=facts,
             held_out_groups=groups,
@@ -269,6 +283,7 @@ def sample_report() -> dict[str, Any]:
             test=test,
             methods=rows("linear"),
             curve=curve(0.02),
+            by_confidence=BANDS,
             by_epsilon=at_rows(True),
             evaluation=quick,
             held_out_groups=groups,
@@ -287,6 +302,7 @@ def sample_report() -> dict[str, Any]:
             test=test,
             methods=rows("lora"),
             curve=curve(0.39),
+            by_confidence=BANDS,
             refusal_reason="12 independent calibration groups; 149 without an error are needed to claim 0.02 at delta 0.05. On 75 "
             "held-out calls the lora specialist agreed with the LLM on 61 %; with hindsight 22 % of the calls meant for code could "
             "have been served at a loss of 0.02.",
@@ -383,6 +399,8 @@ def sample_report() -> dict[str, Any]:
         },
         n_skipped=3,
         skipped={"not JSON": 3},
+        home="/homes/desk",
+        now_s=1_795_910_400.0,
     )
 
 

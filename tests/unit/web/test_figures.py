@@ -35,19 +35,17 @@ def test_numbers_read_well() -> None:
         "250 ms",
         "0.4 ms",
     ]
-    assert (figures.points(-0.004), figures.points(0.0)) == ("-0.4 pp", "±0.0 pp")
-
-
-def test_plots_keep_inside_their_frame() -> None:
-    rows = [
-        {"share_served": s, "loss": 0.9 * s, "loss_low": 0.0, "loss_high": 1.0, "threshold": 1 - s}
-        for s in (0.0, 0.5, 1.0)
+    assert (figures.at_most((-0.042, -0.0)), figures.at_most((0.0, 0.031))) == (
+        "at most 0.0 %",
+        "at most 3.1 %",
+    )
+    assert [figures.energy(x) for x in (0.0125, 12.0, 3400.0, None)] == [
+        "12.5 milliwatt-hours",
+        "12 watt-hours",
+        "3.4 kilowatt-hours",
+        "–",
     ]
-    svg = figures.quality_curve(rows, 0.02, (1.0, 0.9), 'a "name"')
-    numbers = [float(y) for y in re.findall(r'c?y\d?="([\d.]+)"', svg)]
-    assert all(0 <= y <= figures.HEIGHT for y in numbers)
-    assert "a &#34;name&#34;" in svg
-    assert figures.quality_curve([], 0.02, None, "") == "" and figures.served_bars([]) == ""
+    assert (figures.mass(3.2), figures.mass(12_345)) == ("3.2 g", "12.3 kg")
 
 
 def test_every_kind_of_certificate_has_words() -> None:
@@ -56,7 +54,7 @@ def test_every_kind_of_certificate_has_words() -> None:
 
 
 def test_a_bar_is_as_long_as_its_share_and_filled_as_far_as_it_is_served() -> None:
-    task = {"certificate": {"share_served": 0.4}, "held_out": None}
+    task = {"certificate": {"share_served": 0.9}, "held_out": {"share_served": 0.4}}
     bars = figures.served_bars(
         [
             {**task, "name": "<b>", "share_of_calls": 0.5},
@@ -65,3 +63,28 @@ def test_a_bar_is_as_long_as_its_share_and_filled_as_far_as_it_is_served() -> No
     )
     assert re.findall(r"width:([\d.]+)%", bars) == ["100.0", "40.0", "50.0", "0.0"]
     assert "&lt;b&gt;" in bars and "25 % of calls, LLM only" in bars
+
+
+def test_a_share_of_calibration_is_not_shown_as_one_of_unseen_calls() -> None:
+    untried = {"certificate": {"share_served": 0.9}, "held_out": None, "name": "x", "share_of_calls": 1.0}
+    assert figures.served_share(untried) is None
+    assert "not tried" in figures.served_bars([untried])
+
+
+def test_costs_are_two_bars_a_task() -> None:
+    tasks = [{"name": "<b>", "cost": {"llm_only_usd": 2.0, "routed_usd": 0.5}}]
+    bars = figures.cost_bars(tasks)
+    assert re.findall(r"width:([\d.]+)%", bars) == ["100.0", "25.0"] and "$2.00 → $0.5" in bars
+    assert figures.cost_bars([]) == ""
+
+
+def test_words_for_methods_verdicts_and_repeats() -> None:
+    assert figures.method_words("linear+lora") == "linear model and small language model"
+    assert figures.method_words("probe: few-shot") == "untrained, few-shot"
+    assert figures.verdict_words("code") == "plain code"
+    counts = {"n_exact_repeats": 0, "n_exact_alike": 0, "n_near_repeats": 0, "n_near_alike": 0}
+    assert figures.repeats_words({"n_calls": 9, "verdict": counts}) == "No call of 9 repeats an earlier one."
+    said = figures.repeats_words(
+        {"n_calls": 9, "verdict": {**counts, "n_exact_repeats": 4, "n_exact_alike": 3}}
+    )
+    assert "4 repeat an earlier one letter for letter (3 with its answer)" in said

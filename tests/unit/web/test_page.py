@@ -37,7 +37,9 @@ class Balanced(HTMLParser):
 def test_the_page_stands_alone(report: dict[str, Any], tmp_path: Path) -> None:
     page = write_report(tmp_path / "run", report)
     text = page.read_text("utf-8")
-    assert not re.search(r"(?:src|href)\s*=|@import|url\(", text)
+    assert not re.search(r"src\s*=|href\s*=\s*\"[^#]|@import|url\(", text)
+    targets = set(re.findall(r'href="#(\w+)"', text))
+    assert targets and targets <= set(re.findall(r'id="(\w+)"', text))
     assert "<script" not in text and "&lt;script&gt;" in text
     parser = Balanced()
     parser.feed(text)
@@ -48,33 +50,60 @@ def test_the_page_stands_alone(report: dict[str, Any], tmp_path: Path) -> None:
 def test_the_page_says_what_the_report_holds(report: dict[str, Any]) -> None:
     text = re.sub(r"\s+", " ", render(report))
     for part in (
-        "of the calls meant for code can be answered",
+        "What does it save me?",
+        "Can I trust it?",
+        "What do I do next?",
+        "<h1>Saves $",
         "differed; p = 0.013",
+        "Of 225 unseen calls it answered 205",
+        "deputize route show t1",
         "12 independent calibration groups",
         "41 calls are too few",
         "reads 31 tokens instead of 386",
         "All 900 replies come from a closed set",
         "failed episode",
-        "EMAIL_ADDRESS",
+        "email address",
         "not JSON",
         "specialists, for what goes on",
-        "Training is earned back after",
+        "earned back after",
+        "2026-11-29",
+        "/homes/desk",
         "needs 15 GB",
         "Read this before quoting",
         "a simulated machine",
         "gives the recorded answer again",
     ):
         assert part in text, part
-    assert text.count('class="plot"') == 3
+    assert text.count('class="plot"') == 3 + 3 + 1, "curve and confidence of three tasks, and the map"
+    assert text.index('id="save"') < text.index('id="trust"') < text.index('id="next"')
+
+
+def test_a_slower_route_is_said_above_the_three_answers(report: dict[str, Any]) -> None:
+    report["tasks"][0]["median_llm_latency_ms"] = 1.0
+    text = render(report)
+    assert 0 < text.index("Slower: ") < text.index("<nav>")
+
+
+def test_losses_of_a_training_and_calls_over_time_are_drawn_where_there_are_any(
+    report: dict[str, Any],
+) -> None:
+    report["tasks"][0]["specialist"]["losses"] = [
+        {"epoch": i, "train": 2 / i, "validation": 2.2 / i} for i in (1, 2)
+    ]
+    report["source"]["by_time"] = [{"start_s": 60.0 * i, "n_code": 3, "n_human": 1} for i in range(5)]
+    text = render(report)
+    assert 'aria-label="Losses of the training for Classify' in text
+    assert "loss per token after each pass, last 1 on training" in text
+    assert "Calls over the time of the log" in text
 
 
 def test_a_report_without_a_route_says_so(report: dict[str, Any]) -> None:
     for task in report["tasks"]:
         task |= {"certificate": None, "held_out": None, "refusal_reason": "too few", "curve": []}
     report["total"] |= {"n_routes": 0, "share_of_code_calls_served": 0.0, "agreement_of_served": None}
-    assert "No call of this log can be handed to a specialist yet" in render(report)
+    assert "Nothing is saved: every call stays with the large language model" in render(report)
     report["tasks"] = []
-    assert "0 tasks were discovered" in render(report)
+    assert "0 tasks were found" in render(report)
 
 
 def test_a_run_that_learned_from_nothing_says_so_in_the_first_line_and_why(report: dict[str, Any]) -> None:
@@ -144,11 +173,14 @@ def test_every_specialist_says_what_it_gave_away(report: dict[str, Any]) -> None
         task["leak_tests"] = [{**t, "bits_remaining": None} for t in task["leak_tests"]]
     assert "guesses" not in render(report) and "2.7 bits" in render(report)
     for task in report["tasks"]:
-        del task["leak_tests"]
+        task["leak_tests"] = []
     assert "Leak test" not in render(report)
 
 
 def test_no_word_needs_a_glossary(report: dict[str, Any]) -> None:
     text = re.sub(r"<style>.*?</style>|<[^>]+>", " ", render(report), flags=re.DOTALL)
-    assert not re.search(r"\b(HCI|rungs?|dev|learned|G\d\w?|S[1-6])\b|not_worse", text)
+    assert not re.search(
+        r"\b(HCI|SLM|OOD|KPI|CO2e?|Wh|pp|rungs?|dev|learned|G\d\w?|S[1-6])\b|±|not_worse", text
+    )
+    assert text.index("large language model (LLM)") < text.index("LLM alone")
     assert "Certificate: not worse than the LLM." in text

@@ -8,7 +8,8 @@ from typing import get_args
 import msgspec
 import pytest
 
-from deputize.core.report_schema import Report, ReportCost, ReportLeakTest
+from deputize.core.report_schema import Report, ReportCost
+from deputize.core.report_tasks import ReportLeakTest
 from deputize.core.task_results import HeldOut
 from deputize.web import report_reference as reference
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from rich.console import Console
 
-from deputize.web.summary import brief, brief_refusal
+from deputize.web.answers import brief_refusal
+from deputize.web.summary import brief
 from deputize.web.summary import render as table
 
 
@@ -34,7 +35,7 @@ def test_smaller_tasks_are_counted(report: dict[str, Any]) -> None:
 
 def test_without_a_route_the_headline_says_so(report: dict[str, Any]) -> None:
     report["total"]["n_routes"] = 0
-    assert shown(report).startswith("No route earned a certificate: every call stays with the LLM.")
+    assert shown(report).startswith("Nothing is saved: every call stays with the large language model (LLM).")
 
 
 def test_what_cannot_be_certified_is_the_headline_and_each_task_says_what_it_has(
@@ -73,7 +74,8 @@ def test_what_is_left_of_delta_is_said_for_each_task_that_was_tested(report: dic
 def test_erased_training_examples_are_reported(report: dict[str, Any]) -> None:
     assert "were erased" not in shown(report)
     report["tasks"][0]["specialist"]["n_erased"] = 7
-    assert "7 calls it was trained on were erased; train it again" in " ".join(shown(report).split())
+    said = " ".join(shown(report).split())
+    assert "Trained on erased calls: 7 of the 812 examples of Classify the customer's request" in said
 
 
 def test_no_word_needs_a_glossary(report: dict[str, Any]) -> None:
@@ -111,7 +113,7 @@ def brief_text(report: dict[str, Any], width: int = 80) -> str:
 def test_the_brief_summary_fits_80_columns_with_a_line_for_each_task(report: dict[str, Any]) -> None:
     text = brief_text(report)
     lines = text.splitlines()
-    assert max(map(len, lines)) <= 80 and len(lines) <= 26
+    assert max(map(len, lines)) <= 80 and len(lines) <= 30
     for task in report["tasks"]:
         start = task["name"][:20]
         assert any(line.startswith(start) and f"{task['n_calls']:,}" in line for line in lines), start
@@ -130,6 +132,7 @@ def test_a_refusal_says_what_would_pass(report: dict[str, Any]) -> None:
     }
     words = "too few episodes. Would pass: 63 more (about 2 days), or --epsilon 0.063"
     assert brief_refusal(task) == words
+    task["verdict"]["kind"], task["certificate"] = "llm", None
     assert words in " ".join(brief_text(report).split())
     task["feasibility"]["possible"] = True
     assert brief_refusal(task) == task["refusal_reason"]
@@ -148,3 +151,19 @@ def test_replies_for_people_are_one_line_with_the_command(report: dict[str, Any]
     report["source"]["sites"] = [site]
     text = " ".join(brief_text(report).split())
     assert "40 replies at 1 site were left out" in text and "--audience desk/rewrite=code" in text
+
+
+def test_every_verdict_has_its_place_in_the_brief_summary(report: dict[str, Any]) -> None:
+    for task in report["tasks"][2:]:
+        task["verdict"] |= {"kind": "llm", "reason": task["refusal_reason"]}
+    text = brief_text(report)
+    assert "Left to the LLM" in text and "Better as plain code" not in text
+    report["tasks"][0]["verdict"] |= {"kind": "code", "reason": "the answer is always yes"}
+    report["tasks"][1]["verdict"] |= {"kind": "cache", "reason": "400 of 420 calls repeat"}
+    text = " ".join(brief_text(report).split())
+    assert "Better as plain code Classify the customer's request: the answer is always yes" in text
+    assert "Better from a cache Extract order number, product and date from the message: 400 of 420" in text
+
+
+def test_the_brief_summary_ends_with_what_to_do_next(report: dict[str, Any]) -> None:
+    assert "Next: deputize serve; deputize route list; deputize route promote t1" in brief_text(report)

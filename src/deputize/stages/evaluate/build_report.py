@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import reduce
@@ -26,6 +27,7 @@ from deputize.core.report_schema import (
 from deputize.core.subjects import Subjects
 from deputize.core.task_results import TaskResult
 from deputize.scoring.costs import Prices, Spend, load_prices
+from deputize.stages.evaluate.log_times import by_time, calls_per_month, time_span
 from deputize.stages.evaluate.task_figures import TaskFigures, total_spend
 from deputize.stages.evaluate.totals import totals
 
@@ -48,26 +50,29 @@ def build(
     earlier: Sequence[EarlierRoute] = (),
     n_missing_from_store: int = 0,
     audit_share: float = AUDIT_SHARE,
+    home: str = "",
+    now_s: float = 0.0,
 ) -> dict[str, Any]:
     """The report of a run as plain JSON values (core.report_schema.Report); numbers that are not known are null."""
     prices = prices or load_prices()
-    n_cores = int(environment.get("n_cores") or 1)
     calls = _by_task(curated, discovered)
     n_code_calls = max(curated.n_code_calls, sum(e.audience == "code" for e in curated.examples))
-    spends = [total_spend([e for e in es if e.audience == "code"], prices) for es in calls.values()]
-    whole = reduce(Spend.__add__, spends, Spend())
-    tasks = _figures(discovered, calls, results, finetuned, prices, n_cores, audit_share)
+    whole = _spend(calls, prices)
+    tasks = _figures(discovered, calls, results, finetuned, prices, _n_cores(environment), audit_share)
     report = Report(
         version=REPORT_VERSION,
         run_id=run_id,
+        created_s=now_s,
+        home=home,
         tenant=tenant,
+        settings={name: json.dumps(value) for name, value in config.model_dump(mode="json").items()},
         seed=config.seed,
         epsilon=config.epsilon,
         delta=config.delta,
         scope=config.scope,
         source=_source(curated, n_skipped, skipped or {}, config),
         curate=_curation(curated, n_missing_from_store),
-        tasks=[t.entry(n_code_calls, whole.usd, selected, finetuned) for t in tasks],
+        tasks=[t.entry(n_code_calls, whole.usd, selected, finetuned, config) for t in tasks],
         unassigned=discovered.unassigned,
         earlier_routes=list(earlier),
         total=totals(
@@ -76,7 +81,7 @@ def build(
             whole,
             finetuned,
             prices,
-            n_cores=n_cores,
+            n_cores=_n_cores(environment),
             seed=config.seed,
             audit_share=audit_share,
         ),
@@ -86,8 +91,17 @@ def build(
         assumptions=prices.assumptions(),
         nothing_trained_reason=_nothing_trained(discovered, selected) or None,
     )
-    plain: dict[str, Any] = document(report)
-    return plain
+    return dict(document(report))
+
+
+def _n_cores(environment: Mapping[str, Any]) -> int:
+    return int(environment.get("n_cores") or 1)
+
+
+def _spend(calls: Mapping[str, Sequence[Example]], prices: Prices) -> Spend:
+    """Cost of the LLM for all calls meant for code."""
+    spends = (total_spend([e for e in es if e.audience == "code"], prices) for es in calls.values())
+    return reduce(Spend.__add__, spends, Spend())
 
 
 def _figures(
@@ -137,6 +151,7 @@ def _shared_note(tenant: str, curated: Curated) -> list[str]:
 
 
 def _source(curated: Curated, n_skipped: int, skipped: Mapping[str, int], config: Convert) -> ReportSource:
+    span = time_span(curated.examples)
     return ReportSource(
         n_calls=curated.n_calls,
         n_episodes=curated.n_episodes,
@@ -146,7 +161,19 @@ def _source(curated: Curated, n_skipped: int, skipped: Mapping[str, int], config
         skipped=dict(skipped),
         models=_models(curated.examples, config.min_origins),
         sites=curated.sites,
+        agents=_agents(curated),
+        first_s=span[0] if span else None,
+        last_s=span[1] if span else None,
+        calls_per_month=calls_per_month(curated.examples, curated.n_code_calls),
+        by_time=by_time(curated.examples),
     )
+
+
+def _agents(curated: Curated) -> dict[str, int]:
+    calls: Counter[str] = Counter()
+    for site in curated.sites:
+        calls[site.agent or "not named"] += site.n_calls
+    return dict(calls.most_common())
 
 
 def _curation(curated: Curated, n_missing_from_store: int) -> ReportCuration:

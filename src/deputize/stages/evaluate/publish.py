@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from deputize.core.artifacts import Discovered, Finetuned
-from deputize.core.records import Route, RouteFile
+from deputize.core.records import Route, RouteFile, Task
 from deputize.core.task_results import TaskResult
 
 
@@ -23,7 +23,7 @@ def route_file(
             continue
         routes.append(
             Route(
-                id=f"route-{task.id}",
+                id=route_id_of(task),
                 task_id=task.id,
                 task_name=task.name,
                 tenant=task.tenant,
@@ -40,3 +40,8 @@ def route_file(
         )
     # every key space stays: a key can only be told from its neighbours with all of its lines
     return RouteFile(run_id=run_id, keyspaces=discovered.keyspaces, routes=routes)
+
+
+def route_id_of(task: Task) -> str:
+    """The id of the route of a task."""
+    return f"route-{task.id}"

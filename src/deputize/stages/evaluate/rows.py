@@ -9,6 +9,7 @@ import numpy as np
 from deputize.core.artifacts import Candidate, Specialist
 from deputize.core.records import Certificate, Contract
 from deputize.core.task_results import (
+    AgreementBand,
     CalibrationCall,
     EpsilonRow,
     HeldOut,
@@ -26,6 +27,8 @@ from deputize.stages.evaluate.select_method import validation_score
 
 EPSILONS: tuple[float, ...] = (0.01, 0.02, 0.05, 0.10)
 """Losses the report shows in addition to the one asked for."""
+BANDS = 6
+"""Bands of confidence that agreement is shown by."""
 MIN_PROBE = 4
 """Probed calls from which the untuned model's accuracy is worth a figure."""
 
@@ -102,6 +105,35 @@ def by_epsilon(made: CertificateAttempt, calibration: Evaluation, shown: Evaluat
         units_needed=cert.units_needed(sequence.epsilon, sequence.delta),
         reason=made.reason,
     )
+
+
+def by_confidence(shown: Evaluation, most: int = BANDS) -> list[AgreementBand]:
+    """Held-out calls by confidence, in bands of about equal numbers; equal confidences are in one band.
+
+    Args:
+        shown: the calls.
+        most: bands.
+    """
+    asked_N = np.isfinite(shown.confidence_N) & (shown.confidence_N > cert.NEVER)
+    confidence, right = shown.confidence_N[asked_N], shown.right_N[asked_N]
+    order = np.argsort(confidence, kind="stable")
+    confidence, right = confidence[order], right[order]
+    bands: list[AgreementBand] = []
+    start, n = 0, confidence.size
+    while start < n:
+        end = min(n, max(start + 1, round(n * (len(bands) + 1) / most)))
+        end = int(np.searchsorted(confidence, confidence[end - 1], side="right"))
+        bands.append(
+            AgreementBand(
+                lowest_confidence=float(confidence[start]),
+                highest_confidence=float(confidence[end - 1]),
+                mean_confidence=float(confidence[start:end].mean()),
+                n_calls=end - start,
+                n_agreed=int(right[start:end].sum()),
+            )
+        )
+        start = end
+    return bands
 
 
 def held_out(

@@ -446,6 +446,7 @@ class TaskEvaluation:
             )
             if len(shown)
             else [],
+            by_confidence=rows.by_confidence(shown),
             by_epsilon=[
                 rows.by_epsilon(a, calibration.evaluation, shown)
                 for _, a in sorted(self.decision.attempts.items())

@@ -10,9 +10,10 @@ from functools import reduce
 import msgspec
 
 from deputize.core.artifacts import Finetuned, Selected, Specialist
-from deputize.core.config import AUDIT_SHARE, RouteSettings
+from deputize.core.config import AUDIT_SHARE, Convert, RouteSettings
 from deputize.core.records import Certificate, Contract, Example, Task
-from deputize.core.report_schema import (
+from deputize.core.report_tasks import (
+    LossPoint,
     ReportContract,
     ReportField,
     ReportLeakTest,
@@ -25,6 +26,8 @@ from deputize.core.text_measures import TextMeasure
 from deputize.scoring.call_costs import colder_cache_usd
 from deputize.scoring.costs import Prices, Spend, llm_spend
 from deputize.scoring.monitor import allowed_loss, comparisons_to_gain
+from deputize.stages.evaluate.publish import route_id_of
+from deputize.stages.evaluate.task_verdict import verdict_on
 
 MAX_LABELS = 12
 """Labels of a contract that the report names."""
@@ -51,7 +54,8 @@ class TaskFigures:
         self.spend = total_spend(self.code_calls, prices)
         certificate, held_out = result.certificate, result.held_out
         self.routed = certificate is not None
-        # where no held-out call is left to measure on, the share is the one seen in calibration
+        self.share_on_held_out = held_out.share_served if held_out is not None else 0.0
+        # costs: where no held-out call is left to measure on, the share is the one seen in calibration
         self.share_served = self.share_of_cost_served = 0.0
         if held_out is not None:
             self.share_served = held_out.share_served
@@ -92,7 +96,7 @@ class TaskFigures:
         return self.spend.usd * (1 - self.share_of_cost_served)
 
     def entry(
-        self, n_code_calls: int, llm_usd: float, selected: Selected, finetuned: Finetuned
+        self, n_code_calls: int, llm_usd: float, selected: Selected, finetuned: Finetuned, config: Convert
     ) -> ReportTask:
         """The task in the report.
 
@@ -101,6 +105,7 @@ class TaskFigures:
             llm_usd: cost of the LLM for them.
             selected: models that were considered for the task, and whether it could be certified.
             finetuned: methods that were not needed.
+            config: of the run.
         """
         task, result = self.task, self.result
         return ReportTask(
@@ -125,29 +130,34 @@ class TaskFigures:
                 if s.leak is not None
             ],
             test=result.test,
+            verdict=verdict_on(
+                task, self.code_calls, result, epsilon=config.epsilon, least_subjects=config.min_origins
+            ),
             certificate=result.certificate,
+            route_id=route_id_of(task) if self.routed else None,
             held_out=result.held_out,
             refusal_reason=result.refusal_reason or None,
             feasibility=selected.feasibility.get(task.id),
             delta_spending=result.delta_spending,
             family_wise=result.family_wise,
             median_llm_latency_ms=_median(e.latency_ms for e in self.code_calls),
-            cost=ReportTaskCost(
-                llm_only_usd=self.spend.usd,
-                routed_usd=self.llm_usd_left
-                + self.specialist_usd
-                + self.deferred_usd
-                + self.audit_usd
-                + self.cache_usd,
-                specialist_usd=self.specialist_usd,
-                deferred_usd=self.deferred_usd,
-                audit_usd=self.audit_usd,
-                cache_usd=self.cache_usd,
-            ),
+            cost=self._cost(),
             methods=result.methods,
             curve=result.curve,
+            by_confidence=result.by_confidence,
             by_epsilon=result.by_epsilon,
             evaluation=result.evaluation,
+        )
+
+    def _cost(self) -> ReportTaskCost:
+        besides = self.specialist_usd + self.deferred_usd + self.audit_usd + self.cache_usd
+        return ReportTaskCost(
+            llm_only_usd=self.spend.usd,
+            routed_usd=self.llm_usd_left + besides,
+            specialist_usd=self.specialist_usd,
+            deferred_usd=self.deferred_usd,
+            audit_usd=self.audit_usd,
+            cache_usd=self.cache_usd,
         )
 
     def _specialist(self) -> ReportSpecialist | None:
@@ -166,7 +176,18 @@ class TaskFigures:
             kind=chosen.kind,
             path=chosen.path,
             seconds_per_call=self.seconds_per_call or None,
+            losses=_losses(chosen),
         )
+
+
+def _losses(specialist: Specialist) -> list[LossPoint]:
+    """The losses of a training that kept a history of them."""
+    history = specialist.settings.get("training", {}).get("history", [])
+    return [
+        LossPoint(epoch=e["number"], train=e["train_loss"], validation=e["validation_loss"])
+        for e in history
+        if {"number", "train_loss", "validation_loss"} <= e.keys()
+    ]
 
 
 def total_spend(examples: Sequence[Example], prices: Prices) -> Spend:

@@ -32,8 +32,7 @@ def totals(
         n_code_calls: calls of the log meant for code, those in no task included.
         whole: what the LLM cost for them.
         finetuned: every specialist that was trained, for what training cost.
-        prices: what costs are counted with.
-        n_cores: that a specialist runs on.
+        prices, n_cores: what costs are counted with, and the cores that a specialist runs on.
         seed: of the intervals.
         audit_share: share of the served calls that is audited.
     """
@@ -51,7 +50,8 @@ def totals(
     return ReportTotal(
         n_code_calls=n_code_calls,
         n_routes=sum(t.routed for t in tasks),
-        share_of_code_calls_served=sum(t.share_served * t.n_code_calls for t in tasks) / n,
+        share_of_code_calls_served=sum(t.share_on_held_out * t.n_code_calls for t in tasks) / n,
+        n_routes_without_held_out=sum(t.routed and t.result.held_out is None for t in tasks),
         quality_difference=-loss,
         quality_difference_interval=(-high, -low),
         agreement_of_served=_agreement_of_served(tasks),

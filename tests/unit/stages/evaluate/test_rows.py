@@ -129,3 +129,16 @@ def test_the_record_of_calibration_says_which_calls_were_units() -> None:
         ("3", False, True, True),
     ]
     assert not any(one.served for one in rows.calibration_calls(known, None, n_units=4))
+
+
+def test_bands_of_confidence_hold_every_asked_call_once() -> None:
+    of = outcomes(60, 6)
+    confidence_N = np.repeat([-np.inf, 0.2, 0.5, 0.5, 0.9, 1.0], 10)
+    found = rows.by_confidence(changed(of, confidence_N=confidence_N), most=4)
+    assert sum(band.n_calls for band in found) == 50, "a call left to the LLM is in none"
+    assert sum(band.n_agreed for band in found) == int(of.right_N[10:].sum())
+    assert [band.lowest_confidence for band in found] == sorted({b.lowest_confidence for b in found})
+    assert max(band.n_calls for band in found if band.highest_confidence == 0.5) >= 20, (
+        "equals are not parted"
+    )
+    assert rows.by_confidence(NOTHING) == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 
 from deputize.core.artifacts import Finetuned
@@ -59,3 +60,11 @@ def test_other_losses_are_weighed_too(world: Callable[..., Any]) -> None:
     w = world(n_calls=100)
     total = total_of(w, [tested(0.4), tested(0.8), TaskResult(task_id="t1", refusal_reason="untrained")], 400)
     assert [(r.epsilon, round(r.share_certified, 6)) for r in total.by_epsilon] == [(0.01, 0.3), (0.05, 0.3)]
+
+
+def test_a_route_without_held_out_calls_adds_nothing_to_the_share_on_them(world: Callable[..., Any]) -> None:
+    w = world()
+    (result,) = w.run(clock=lambda: 0.0)
+    total = total_of(w, [msgspec.structs.replace(result, held_out=None)], 3000)
+    assert (total.n_routes, total.n_routes_without_held_out) == (1, 1)
+    assert total.share_of_code_calls_served == 0.0 and total.agreement_of_served is None

@@ -1,0 +1,66 @@
+"""Requests of a task that come again: the calls that a cache would answer, and how often it would be right."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from hashlib import blake2b
+from typing import NamedTuple
+
+import msgspec
+
+from deputize.core.contracts import agree, answer_of, text_of
+from deputize.core.prompt import calls_text
+from deputize.core.records import Answer, Contract, Example, Request
+
+_FOLDED = re.compile(r"[\W\d_]+")
+_encode = msgspec.json.Encoder(order="sorted").encode
+
+
+class RepeatedRequests(NamedTuple):
+    """Calls whose request an earlier call of the task had, and those of them with the earlier call's answer."""
+
+    n_exact: int = 0
+    """The request is the same letter for letter."""
+    n_exact_alike: int = 0
+    n_near: int = 0
+    """Only the same without case, numbers and punctuation."""
+    n_near_alike: int = 0
+
+
+def repeated_requests(examples: Iterable[Example], contract: Contract) -> RepeatedRequests:
+    """Repeats among calls, in their order; a cache keeps the first answer.
+
+    Args:
+        examples: the calls of a task, de-identified: surrogates differ from episode to episode, so repeats are missed
+            rather than made up.
+        contract: of the task; answers are compared under it.
+    """
+    exact: dict[bytes, Answer | None] = {}
+    near: dict[bytes, Answer | None] = {}
+    n_exact = n_exact_alike = n_near = n_near_alike = 0
+    for example in examples:
+        answer = answer_of(example.response, contract)
+        digest, near_digest = _digest(example.request), _near_digest(example.request)
+        if digest in exact:
+            n_exact += 1
+            n_exact_alike += agree(answer, exact[digest], contract)
+        elif near_digest in near:
+            n_near += 1
+            n_near_alike += agree(answer, near[near_digest], contract)
+        exact.setdefault(digest, answer)
+        near.setdefault(near_digest, answer)
+    return RepeatedRequests(n_exact, n_exact_alike, n_near, n_near_alike)
+
+
+def _digest(request: Request) -> bytes:
+    shown = (request.messages, request.tools, request.response_format, request.tool_choice)
+    return blake2b(_encode(shown), digest_size=16).digest()
+
+
+def _near_digest(request: Request) -> bytes:
+    digest = blake2b(digest_size=16)
+    for message in request.messages:
+        text = f"{message.get('role')} {text_of(message)} {calls_text(message)}"
+        digest.update(_FOLDED.sub(" ", text.casefold()).encode("utf-8", "surrogatepass") + b"\0")
+    return digest.digest()

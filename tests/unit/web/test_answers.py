@@ -1,0 +1,83 @@
+"""A report answers three questions in plain sentences, bad news first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from deputize.web import answers
+
+
+def test_the_headline_is_what_is_saved(report: dict[str, Any]) -> None:
+    assert answers.headline(report).startswith("Saves $")
+    money, energy = answers.saved_money(report), answers.saved_energy(report)
+    assert money.words == energy.words == "per 1,000 calls"
+    assert money.amount.startswith("$0.9") and energy.amount.endswith(" watt-hours")
+    report["source"]["calls_per_month"] = 30_000.0
+    assert answers.saved_money(report).words == "a month, at 30,000 calls"
+    assert answers.saved_money(report).amount.startswith("$27.")
+
+
+def test_what_costs_more_or_is_slower_is_said_at_the_top(report: dict[str, Any]) -> None:
+    first = report["tasks"][0]
+    assert answers.warnings(report) == []
+    first["median_llm_latency_ms"] = 20.0
+    first["cost"]["routed_usd"] = 2 * first["cost"]["llm_only_usd"]
+    slower, costs = answers.warnings(report)
+    assert slower.startswith(f"Slower: {first['name']} takes 31 ms a call on this machine, the LLM 20 ms")
+    assert costs.startswith(f"More expensive: {first['name']} costs $")
+    report["total"]["cost"]["routed_usd"] = 1.5 * report["total"]["cost"]["llm_only_usd"]
+    assert answers.headline(report).startswith("Costs more than the large language model alone: $")
+    assert answers.saved_money(report).amount.startswith("−$")
+
+
+def test_a_route_without_unseen_calls_claims_no_share_of_them(report: dict[str, Any]) -> None:
+    report["tasks"][0]["held_out"] = None
+    assert any(line.startswith("Not tried on unseen calls") for line in answers.warnings(report))
+    assert answers.trust(report["tasks"][0]).startswith(
+        "No unseen call was left to try it on; it is certified"
+    )
+
+
+def test_a_route_is_said_in_one_sentence_with_the_most_that_it_may_change(report: dict[str, Any]) -> None:
+    said = answers.trust(report["tasks"][0])
+    assert said == (
+        "Of 225 unseen calls it answered 205, and 2 differed from the LLM's: at most 3.1 % of the answers change on such "
+        "calls. It is certified to change at most 2 % of all answers of this task (95 % confidence)."
+    )
+    assert "none differed" in answers.trust(
+        {**report["tasks"][0], "held_out": {**report["tasks"][0]["held_out"], "agreement_of_served": 1.0}}
+    )
+    summary = answers.trust_summary(report)
+    assert "98.8 % of them as the LLM did" in summary and "at most" in summary and "±" not in summary
+
+
+def test_without_a_route_there_is_nothing_to_trust(report: dict[str, Any]) -> None:
+    report["total"] |= {"n_routes": 0, "agreement_of_served": None}
+    assert answers.trust_summary(report) == ""
+    assert answers.saved_money(report).amount == answers.saved_energy(report).amount == "–"
+    assert answers.headline(report).startswith("Nothing is saved")
+
+
+def test_next_steps_are_commands_with_ids(report: dict[str, Any]) -> None:
+    report["tasks"][3]["verdict"]["kind"] = "llm"
+    commands = [line for step in answers.next_steps(report) for line in step.commands]
+    assert commands[:3] == ["deputize serve", "deputize route list", "deputize route show t1"]
+    assert {"deputize route promote t1", "deputize route close t1", "deputize status"} <= set(commands)
+    assert "deputize convert --audience reply=code" in commands
+    report["tasks"][0]["verdict"] |= {"kind": "code", "reason": "it is always yes"}
+    report["tasks"][1]["verdict"] |= {"kind": "cache", "reason": "all repeat"}
+    words = [step.words for step in answers.next_steps(report)]
+    assert any("as plain code: it is always yes" in line for line in words)
+    assert any("Put a cache before" in line for line in words)
+    report["tenant"] = "acme"
+    commands = [line for step in answers.next_steps(report) for line in step.commands]
+    assert "deputize tasks hide t1 --tenant acme" in commands
+
+
+def test_a_refused_run_says_what_would_pass(report: dict[str, Any]) -> None:
+    for task in report["tasks"]:
+        task |= {"certificate": None, "feasibility": None, "refusal_reason": "differs too often"}
+        task["verdict"]["kind"] = "llm"
+    report["source"]["sites"] = []
+    commands = [line for step in answers.next_steps(report) for line in step.commands]
+    assert commands[0] == "deputize report 0001-9f31c2 --details"
