@@ -142,7 +142,7 @@ EXTRA_USERS = {
     "train": ["specialists", "privacy", "stages", "pipeline"],
     "qlora": ["specialists/language_model"],
     "onnx": ["specialists/export_forms/onnx_graph"],
-    "llamacpp": ["specialists/export_forms/llama_cpp_engine"],
+    "llamacpp": ["specialists/writing/llama_cpp_engine"],
     "secrets": ["privacy/detectors/credsweeper"],
     "otel": ["stages/collect/containers/otlp_protobuf", "gateway/span_exporter"],
     "vault": ["store/keys/kms"],

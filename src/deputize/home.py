@@ -17,7 +17,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from deputize.core.config import JudgeSettings, Privacy, RouteSettings, StoreSettings, sentence
+from deputize.core.config import (
+    EngineSettings,
+    JudgeSettings,
+    Privacy,
+    RouteSettings,
+    StoreSettings,
+    sentence,
+)
 from deputize.core.errors import BadInput, StoreError, Tampered, UsageError
 from deputize.core.recording_policy import Recording
 from deputize.core.records import RouteFile
@@ -318,6 +325,14 @@ class Home:
             BadInput: it holds something else.
         """
         return self._settings("routes", RouteSettings)
+
+    def engine_settings(self) -> EngineSettings:
+        """`[engine]` of config.toml.
+
+        Raises:
+            BadInput: it holds something else.
+        """
+        return self._settings("engine", EngineSettings)
 
     def recording(self) -> Recording:
         """`[recording]` of config.toml.

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
 from pathlib import Path
 
 import pytest
-from tests import tiny_tasks
+from tests import tiny_specialist, tiny_tasks
 from tests.a_users_engine import InProcessEngine
 from tests.contracts.conftest import Install
 
+from deputize.core.config import EngineSettings
 from deputize.core.errors import BadInput, UsageError
 from deputize.core.records import Prediction, Request
-from deputize.specialists.serving.registry import OURS, make_engine
+from deputize.specialists.registry import StoredSpecialist
+from deputize.specialists.serving.registry import make_engine
+from deputize.specialists.specialist_card import read_card, settings_of
+from deputize.specialists.tuned_model import merged_model
+from deputize.specialists.writing.llama_cpp_engine import LlamaCppEngine
+from deputize.specialists.writing.llama_gguf import write_gguf
 from deputize.testing import check_engine
 
 Tiny = tuple[Path, str]
@@ -27,25 +35,84 @@ def home(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", sorted(OURS))
-async def test_ours_keep_the_contract(name: str, home: Path, tiny: Tiny) -> None:
-    await check_engine(lambda: make_engine(name, home, tiny[0]), SPECIALIST, REQUESTS)
+DECODER = "specialists/values"
+WRITTEN = tiny_specialist.requests(3, "values")
+
+
+@pytest.fixture(scope="module")
+def written_home(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("written")
+    tiny_specialist.make(tiny, folder / DECODER, "decoder", "values")
+    return folder
+
+
+async def test_local_keeps_the_contract(home: Path, tiny: Tiny) -> None:
+    await check_engine(lambda: make_engine(EngineSettings(), home, tiny[0]), SPECIALIST, REQUESTS)
+
+
+async def test_llamacpp_keeps_the_contract_for_what_is_written_and_for_what_is_not(
+    home: Path, written_home: Path, tiny: Tiny
+) -> None:
+    pytest.importorskip("xllamacpp", reason="xllamacpp is not installed (pip install 'deputize[llamacpp]')")
+    settings = EngineSettings(kind="llamacpp", precision="f32", threads=1)
+    await check_engine(lambda: make_engine(settings, written_home, tiny[0]), DECODER, WRITTEN)
+    engine = make_engine(settings, home, tiny[0])
+    await engine.start()
+    try:
+        found = await engine.predict(SPECIALIST, REQUESTS[0], 60.0)
+    finally:
+        await engine.stop()
+    assert found.engine == "local", "a linear model needs no llama.cpp"
+
+
+async def test_openai_keeps_the_contract_with_a_real_server(
+    written_home: Path, tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server is the one that llama.cpp brings, with its API of OpenAI's form."""
+    pytest.importorskip("xllamacpp", reason="xllamacpp is not installed (pip install 'deputize[llamacpp]')")
+    card = read_card(written_home / DECODER)
+    stored = StoredSpecialist(written_home / DECODER, card, settings_of(card), tiny[0])
+    write_gguf(merged_model(stored), tmp_path / "m.gguf", name="m", precision="f32")
+    server = LlamaCppEngine(tmp_path / "m.gguf", context=400)
+    monkeypatch.setenv("SERVER_KEY", server.key)
+    settings = EngineSettings(
+        kind="openai", base_url=f"{server.address}/v1", api_key_env="SERVER_KEY", constraint="grammar"
+    )
+    await check_engine(lambda: make_engine(settings, written_home, tiny[0]), DECODER, WRITTEN)
+
+
+@pytest.mark.service
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+async def test_vllm_keeps_the_contract(written_home: Path, tiny: Tiny) -> None:
+    """Against a real vLLM, started and ended by the engine; VLLM_PROGRAM names it where it is in an environment of its own."""
+    program = os.environ.get("VLLM_PROGRAM", "vllm")
+    if shutil.which(program) is None:
+        pytest.skip("vLLM is not installed (VLLM_PROGRAM names the program of another environment)")
+    settings = EngineSettings(
+        kind="vllm", command=(program,), options=("--enforce-eager", "--max-model-len", "1024")
+    )
+    await check_engine(
+        lambda: make_engine(settings, written_home, tiny[0]), DECODER, WRITTEN, timeout_s=600.0
+    )
 
 
 async def test_a_users_engine_is_reached_by_its_name_and_keeps_the_contract(
     home: Path, tiny: Tiny, install: Install
 ) -> None:
     with pytest.raises(UsageError, match=r"'in-process'.* Known: local"):
-        make_engine("in-process", home, tiny[0])
+        make_engine(EngineSettings(kind="in-process"), home, tiny[0])
     install({"deputize.engines": {"in-process": "tests.a_users_engine:InProcessEngine"}})
-    assert isinstance(make_engine("in-process", home, tiny[0]), InProcessEngine)
-    await check_engine(lambda: make_engine("in-process", home, tiny[0]), SPECIALIST, REQUESTS)
+    assert isinstance(make_engine(EngineSettings(kind="in-process"), home, tiny[0]), InProcessEngine)
+    await check_engine(
+        lambda: make_engine(EngineSettings(kind="in-process"), home, tiny[0]), SPECIALIST, REQUESTS
+    )
 
 
 def test_an_entry_point_that_cannot_be_imported_is_bad_input(tmp_path: Path, install: Install) -> None:
     install({"deputize.engines": {"gone": "tests.a_users_engine:gone"}})
     with pytest.raises(BadInput, match="gone"):
-        make_engine("gone", tmp_path, tmp_path)
+        make_engine(EngineSettings(kind="gone"), tmp_path, tmp_path)
 
 
 class AlwaysThere(InProcessEngine):

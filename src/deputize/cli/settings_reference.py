@@ -14,12 +14,13 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from deputize.core.config import Convert, JudgeSettings, Privacy, RouteSettings, StoreSettings
+from deputize.core.config import Convert, EngineSettings, JudgeSettings, Privacy, RouteSettings, StoreSettings
 from deputize.core.recording_policy import Recording
 from deputize.web.report_reference import field_docstrings
 
 TABLES: dict[str, type[BaseModel]] = {
     "convert": Convert,
+    "engine": EngineSettings,
     "judge": JudgeSettings,
     "privacy": Privacy,
     "recording": Recording,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 AUDIT_SHARE = 0.02
 """The share of served calls that the gateway audits where its settings say nothing."""
@@ -188,6 +188,55 @@ class StoreSettings(BaseModel):
     """sqlite, memory, the name of an entry point of the group "deputize.stores", or module:attribute."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Settings of that kind, for example an address; see its documentation."""
+
+
+class EngineSettings(BaseModel):
+    """`[engine]` of HOME/config.toml: what answers for specialists. Those that write no text answer in the worker process with any kind."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: str = "local"
+    """local (transformers in the worker process), llamacpp (llama.cpp there), vllm (a vLLM server that the worker starts, or
+    base_url), openai (a server with OpenAI's completions API and log-probabilities at base_url), or an entry point of the
+    group "deputize.engines"."""
+    precision: Literal["f16", "bf16", "f32", "q8_0"] = "f16"
+    """llamacpp: of the matrices of a model."""
+    threads: int = Field(0, ge=0)
+    """llamacpp: of the processor; 0: as many as are fastest, measured once the worker has started."""
+    base_url: str = ""
+    """openai, vllm: the address up to and with /v1. vllm, empty: the worker starts a server of its own."""
+    api_key_env: str = ""
+    """openai, vllm: the variable that holds the server's key; empty: none is sent."""
+    model: str = ""
+    """openai: the name of the model in requests; empty: the id of each specialist, under which the server is to have it."""
+    served_precision: str = ""
+    """openai: the precision of the weights there, for certificates; a server does not tell."""
+    constraint: Literal["none", "grammar", "pattern"] = "none"
+    """openai: what keeps answers in their schema. grammar: llama.cpp's field of that name; pattern: vLLM's structured_outputs;
+    none: answers outside the schema go to the LLM."""
+    prompt: Literal["tokens", "text"] = "tokens"
+    """openai: how prompts are sent. The text is cut into tokens by the server."""
+    at_once: int = Field(8, ge=1)
+    """openai, vllm: answers that are asked for at the same time."""
+    command: tuple[str, ...] = ("vllm",)
+    """vllm: the program that is started, as in ["/opt/vllm/bin/vllm"]."""
+    options: tuple[str, ...] = ()
+    """vllm: further options of `vllm serve`."""
+    start_s: float = Field(600.0, gt=0)
+    """vllm: how long a server that is started may take until it answers."""
+
+    @field_validator("base_url")
+    @classmethod
+    def _address(cls, url: str) -> str:
+        if url and not url.startswith(("http://", "https://")):
+            raise ValueError("an address begins with http:// or https://")
+        return url.rstrip("/")
+
+    @model_validator(mode="after")
+    def _has_address(self) -> EngineSettings:
+        if self.kind == "openai" and not self.base_url:
+            raise ValueError("the engine openai needs base_url, the address of its server")
+        return self
 
 
 def sentence(error: ValidationError) -> str:

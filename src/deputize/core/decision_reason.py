@@ -26,6 +26,7 @@ DecisionReason: TypeAlias = Literal[
     "no_specialists",
     "timeout",
     "worker_error",
+    "other_engine",  # its certificate was measured on another engine or precision
     # the LLM answers, since only an LLM can
     "pinned",  # the request refers to an earlier response
     "audience",  # a person reads the answer
@@ -68,5 +69,6 @@ NOT_SERVING: tuple[DecisionReason, ...] = (
     "certificate_expired",
     "shadow",
     "no_specialists",
+    "other_engine",
 )
 """Reasons of decisions about a route that serves nothing: all its calls have the LLM's answer."""

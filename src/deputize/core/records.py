@@ -59,7 +59,6 @@ class Usage(Record):
     cache_write_tokens: int = 0
     """Of the prompt's: written to the provider's cache."""
     reasoning_tokens: int = 0
-    """Of the completion's."""
     estimated: bool = False
     """True where we counted because the upstream sent none."""
 
@@ -76,7 +75,6 @@ class ChallengerAnswer(Record):
     """The answer of a specialist that may replace the one of a route, to a call that the LLM answered as well."""
 
     specialist: str
-    """Folder of the specialist, relative to the home."""
     confidence: float
     agrees: bool
     """Its answer and the LLM's agree."""
@@ -194,7 +192,6 @@ class Example(Record):
     response: Message
     """The teacher's assistant message, de-identified. Of a human-directed reply at a mixed site the answer is DEFER."""
     audience: Audience
-    """After inference: "human" or "code"."""
     site: str
     episode: str
     group: str
@@ -249,7 +246,6 @@ class Contract(Record):
     fields: list[Field] = msgspec.field(default_factory=list)
     """kind "json": the fields in the teacher's order."""
     tools: list[str] = msgspec.field(default_factory=list)
-    """kind "tool_call": tool names seen in replies."""
     may_defer: bool = False
     """A mixed site: DEFER (the LLM answers this call) is one of the answers."""
     fence: str = ""
@@ -315,6 +311,8 @@ class Prediction(Record):
     n_output_tokens: int = 0
     """Of the answer, counted in the same way."""
     latency_ms: float = 0.0
+    engine: str = ""
+    """What answered, with the precision of its weights (`Certificate.engine`)."""
 
 
 class RequestLimits(Record):
@@ -393,6 +391,8 @@ class Certificate(Record):
     """Where the claim is about right answers: what is known of them; None: it is about the LLM's answers."""
     judge: JudgeEvidence | None = None
     """Who judged the answers and how well; None: they were compared. A judged certificate is a tier of its own."""
+    engine: str = ""
+    """The engine that it was measured on, with the precision of its weights; on another one the LLM answers. "": any."""
     version: int = RECORD_VERSION
     """Schema version."""
 

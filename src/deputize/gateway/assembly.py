@@ -103,7 +103,7 @@ class RunningGateway:
             home.routes_path, self.metrics, poll_s=settings.route_poll_s, seal=home.routes_seal
         )
         if self._specialists is None:
-            self._specialists = make_engine(settings.engine, home.path, home.models_path)
+            self._specialists = make_engine(home.engine_settings(), home.path, home.models_path)
         self._pool_started = False
         self._life = home.route_settings()
         self._audit_judge = self._made_judge(home)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -22,12 +23,19 @@ from deputize.gateway.protocols import RouteLookup
 from deputize.router.policy import decide, in_canary, plan
 from deputize.router.request_limits import has_text, only_llm_reason, outside
 from deputize.router.table import NO_MATCH
+from deputize.specialists.base import LOCAL
 from deputize.specialists.serving.base import Engine
 from deputize.wire.chat_request import pinned_reason, request_of
 from deputize.wire.events import Completion
 
+log = logging.getLogger("deputize.gateway")
+
 SERVING: tuple[RouteState, ...] = ("live", "canary")
 NO_ROUTE = RoutingResult(Decision(reason="no_route"))
+
+
+class OtherEngine(DeputizeError):
+    """Another engine answers than was certified."""
 
 
 class RoutingDecider:
@@ -68,6 +76,8 @@ class RoutingDecider:
         self._life = life or RouteSettings()
         self._wall_clock_s = wall_clock_s
         self._tool_call_id = tool_call_id or new_tool_call_id
+        self._on_other_engine: set[str] = set()
+        """Ids of certificates that were measured on another engine than the one that answers; it stays the same here."""
 
     async def route(self, exchange: Exchange) -> RoutingResult:
         """Decides which model answers, and holds the specialist's answer where that is the one to serve."""
@@ -141,7 +151,9 @@ class RoutingDecider:
         began = self._clock_s()
         if self._specialists is not None and planned.ask_specialist:
             if planned.may_serve:
-                prediction, failure = await self._try_to_predict(route, request, context.tenant)
+                prediction, failure = await self._try_to_predict(
+                    route, request, context.tenant, is_certified=context.override != "slm"
+                )
             else:  # in shadow: while the LLM answers
                 failure = planned.reason
                 if context.record == "full" and self._is_compared(route, context.id):
@@ -164,15 +176,17 @@ class RoutingDecider:
         return not is_over and in_canary(f"shadow:{route.id}", call_id, shadow.share)
 
     async def _try_to_predict(
-        self, route: Route, request: Request, tenant: str
+        self, route: Route, request: Request, tenant: str, *, is_certified: bool
     ) -> tuple[Prediction | None, DecisionReason]:
         """The specialist's prediction, or None and why there is none."""
         failure: DecisionReason = "worker_error"
         try:
-            return await self._predict(route, request), failure
+            return await self._predict(route, request, is_certified=is_certified), failure
         except (TimeoutError, DeputizeError, OSError) as error:
             if isinstance(error, TimeoutError | UpstreamTimeout):
                 failure = "timeout"
+            elif isinstance(error, OtherEngine):
+                failure = "other_engine"
             self._count_error(failure, route, tenant)
             return None, failure
 
@@ -200,10 +214,29 @@ class RoutingDecider:
         labels = of_route(route.id, route.task_name, tenant)
         self._metrics.add("deputize_specialist_errors_total", (("reason", reason), *labels))
 
-    async def _predict(self, route: Route, request: Request) -> Prediction:
+    async def _predict(self, route: Route, request: Request, *, is_certified: bool = True) -> Prediction:
+        """A specialist's answer; of a certified one from the engine that the certificate was measured on.
+
+        Raises:
+            OtherEngine: another engine, or another precision, answers here.
+        """
         assert self._specialists is not None
+        certificate = route.certificate if is_certified else None
+        if certificate is not None and certificate.id in self._on_other_engine:
+            raise OtherEngine(f"Route {route.id} was certified on another engine.")
         async with asyncio.timeout(self._timeout_s):
-            return await self._specialists.predict(route.specialist, request, self._timeout_s)
+            found = await self._specialists.predict(route.specialist, request, self._timeout_s)
+        if certificate is not None and certificate.engine and found.engine not in (certificate.engine, LOCAL):
+            self._on_other_engine.add(certificate.id)
+            log.error(
+                "route %s serves nothing: it was certified on %s, and %s answers here; "
+                "convert again, or set [engine] as it was",
+                route.id,
+                certificate.engine,
+                found.engine or "an engine that does not say which it is",
+            )
+            raise OtherEngine(f"Route {route.id} was certified on another engine.")
+        return found
 
 
 def audited_share(route: Route, audit_share: float, life: RouteSettings) -> float:

@@ -87,9 +87,6 @@ class GatewaySettings(BaseModel):
     ask_for_usage: bool = True
     """Ask the upstream for token counts in chat streams; the extra chunk is taken out where the client did not ask.
     False: the request body travels byte-exact and tokens are estimated."""
-    engine: str = "local"
-    """What answers for specialists: local (a worker process on this machine), or an entry point of the group
-    "deputize.engines"."""
     specialist_timeout_s: float = Field(default=10.0, gt=0)
     shadow_wait_s: float = Field(default=1.0, ge=0)
     """How long a finished answer waits for the shadow's opinion before it is recorded without."""

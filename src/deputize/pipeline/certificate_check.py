@@ -159,7 +159,8 @@ def _ask_again(
     )
     calls = {call.call_id: call for task in discovered.tasks for call in population.of(task.id)}
     digest = answer_digest(run.home.keyring.derive("answers"))
-    predictor = load(run.home.path / route.specialist, run.home.models_path)
+    home = run.home
+    predictor = load(home.path / route.specialist, home.models_path, engine=home.engine_settings())
     known = [unit for unit in units if unit.call_id in calls]
     parts = []
     texts = population.texts([calls[unit.call_id] for unit in known])

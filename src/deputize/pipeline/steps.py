@@ -135,12 +135,13 @@ def evaluate(run: Run, out: Artifact[Evaluated]) -> None:
     from deputize.scoring.costs import load_prices
     from deputize.specialists.model_cache import MODELS
     from deputize.specialists.predictor import load
+    from deputize.specialists.writing.vllm_server import stop_servers
     from deputize.stages.evaluate.delta_budget import DeltaBudget, groups_by_task
     from deputize.stages.evaluate.judge import Judge
     from deputize.stages.evaluate.population import read_population
     from deputize.stages.evaluate.run import run as certify
 
-    models = run.home.models_path
+    models, engine = run.home.models_path, run.home.engine_settings()
     curated, discovered = run.load_curated(), run.load("cluster", Discovered)
     settings = run.home.judge_settings()
     client = judge_client(settings) if any(needs_judge(task.contract) for task in discovered.tasks) else None
@@ -155,7 +156,7 @@ def evaluate(run: Run, out: Artifact[Evaluated]) -> None:
             population,
             run.config,
             home=run.home.path,
-            load=lambda folder: load(folder, models),
+            load=lambda folder: load(folder, models, engine=engine),
             progress=run.progress,
             deadline=Deadline.after(run.remaining_s()),
             digest=answer_digest(run.home.keyring.derive("answers")),
@@ -165,7 +166,9 @@ def evaluate(run: Run, out: Artifact[Evaluated]) -> None:
             ),
             judge=Judge(client, client.model, settings.max_questions) if client is not None else None,
         )
-    MODELS.clear()  # a process that goes on, such as the watch, does not keep them in memory
+    # a process that goes on, such as the watch, does not keep them in memory
+    MODELS.clear()
+    stop_servers()
     results, earlier, outdated = _with_earlier_routes(run, results, discovered)
     out.write(
         Evaluated(

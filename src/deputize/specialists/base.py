@@ -39,6 +39,25 @@ class PredictsEarly(Protocol):
         ...
 
 
+LOCAL = "local"
+"""The engine of specialists whose answers are the same wherever they are computed: plain arithmetic on what was stored."""
+
+
+@runtime_checkable
+class NamesItsEngine(Protocol):
+    """A predictor whose answers depend on what computes them."""
+
+    @property
+    def engine(self) -> str:
+        """The engine and the precision of its weights, as certificates name them."""
+        ...
+
+
+def engine_of(predictor: object) -> str:
+    """The engine that a predictor answers with, as certificates name it."""
+    return predictor.engine if isinstance(predictor, NamesItsEngine) else LOCAL
+
+
 class RawPrediction(NamedTuple):
     """An answer before calibration; answer None: the predictor found none that keeps the contract."""
 

@@ -24,7 +24,7 @@ import numpy.typing as npt
 
 from deputize.core.errors import BadInput
 from deputize.core.records import Record
-from deputize.specialists.base import ClosedPredictor, ClosedScores, RawPrediction, choose_each
+from deputize.specialists.base import ClosedPredictor, ClosedScores, RawPrediction, choose_each, engine_of
 from deputize.specialists.closed_answers import ClosedAnswers
 from deputize.specialists.registry import StoredSpecialist, loader_of
 from deputize.specialists.specialist_card import read_card, settings_of
@@ -110,6 +110,10 @@ class CascadePredictor:
             for n, one in zip(open_, choose_each(self.answers, both), strict=True):
                 out[n] = one
         return [one for one in out if one is not None]
+
+    @property
+    def engine(self) -> str:
+        return engine_of(self.second)
 
     @property
     def depends_on_batch(self) -> bool:

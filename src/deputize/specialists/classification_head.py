@@ -119,6 +119,10 @@ class HeadPredictor:
         save_file(parts, folder / HEADS_FILE)
 
     @property
+    def engine(self) -> str:
+        return self.base.engine
+
+    @property
     def depends_on_batch(self) -> bool:
         return self.base.depends_on_batch
 

@@ -24,6 +24,7 @@ from deputize.specialists.base import RawPrediction
 from deputize.specialists.classification_head import batches, padded
 from deputize.specialists.confidence import RawConfidence
 from deputize.specialists.language_model import LanguageModel
+from deputize.specialists.prompt_tokenizer import slot_ids
 from deputize.specialists.registry import StoredSpecialist
 from deputize.specialists.torch_runtime import torch_module
 from deputize.specialists.tuned_model import load_tuned_model, release_tuned_model
@@ -32,11 +33,6 @@ Trie = dict[int, Any]
 
 MAX_TRIAL = 8
 """Tokens copied from the prompt on trial in one pass; fewer in a batch on a CPU, where each costs its share."""
-
-
-def slot_ids(base: LanguageModel, text: str) -> list[int]:
-    """The tokens of a slot: its text after a blank, as it would stand in running text, and the break that ends it."""
-    return [*base.ids(" " + text), base.newline]
 
 
 @dataclass
@@ -113,6 +109,10 @@ class DecoderPredictor:
             self.max_trial,
             write_free_slots=False,
         )
+
+    @property
+    def engine(self) -> str:
+        return self.base.engine
 
     @property
     def depends_on_batch(self) -> bool:

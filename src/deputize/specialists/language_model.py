@@ -8,7 +8,7 @@ Legend: B texts of a batch, T tokens.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from importlib.util import find_spec
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deputize.core.errors import BadInput, MissingExtra
-from deputize.core.records import Record
+from deputize.specialists.prompt_tokenizer import PromptTokenizer
 from deputize.specialists.thread_count import Threads
 from deputize.specialists.torch_runtime import torch_module
 
@@ -27,31 +27,7 @@ EAGER_BELOW = 256
 """Tokens. The flash kernel's backward on a CPU costs more than it saves on short texts."""
 
 
-class ChatFrame(Record):
-    """Texts around a prompt, in the special tokens of the model's own chat template."""
-
-    before: str
-    after: str
-
-
-_FRAMES = (
-    ("<|im_start|>", ChatFrame(before="<|im_start|>user\n", after="<|im_end|>\n<|im_start|>assistant\n")),
-    (
-        "<|start_header_id|>",
-        ChatFrame(
-            before="<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\n",
-            after="<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n",
-        ),
-    ),
-    (
-        "<start_of_turn>",
-        ChatFrame(before="<bos><start_of_turn>user\n", after="<end_of_turn>\n<start_of_turn>model\n"),
-    ),
-    ("<|user|>", ChatFrame(before="<|user|>\n", after="<|end|>\n<|assistant|>\n")),
-)
-
-
-class LanguageModel:
+class LanguageModel(PromptTokenizer):
     """Weights and tokenizer of one model on one device, with the adapters loaded so far."""
 
     def __init__(self, path: Path, device: str, dtype: str, *, quantized: bool = False) -> None:
@@ -63,16 +39,17 @@ class LanguageModel:
             raise MissingExtra.package("transformers", "train") from error
         logging.disable_progress_bar()
         logging.set_verbosity_error()
-        self.path, self.device, self.dtype, self.quantized = path, device, dtype, quantized
+        self.device, self.dtype, self.quantized = device, dtype, quantized
         kind = {"bf16": torch.bfloat16, "fp32": torch.float32}[dtype]
         extra: dict[str, Any] = {"quantization_config": _four_bit()} if quantized else {}
         try:
-            self.tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
+            tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
             self.lm: Any = AutoModelForCausalLM.from_pretrained(
                 path, dtype=kind, attn_implementation="sdpa", trust_remote_code=False, **extra
             )
         except (OSError, ValueError, KeyError) as error:
             raise BadInput(f"{path} cannot be loaded as a language model: {error}") from error
+        super().__init__(path, tokenizer, int(self.lm.config.get_text_config().max_position_embeddings))
         if not quantized:
             self.lm.to(device)
         self.lm.eval()
@@ -88,6 +65,11 @@ class LanguageModel:
         return self.dtype != "fp32" or self.quantized
 
     @property
+    def engine(self) -> str:
+        """This engine and the precision of the weights, as certificates name them."""
+        return f"local {'4-bit' if self.quantized else self.dtype} on {self.device}"
+
+    @property
     def decoder(self) -> Any:
         """The stack of layers without the output projection: token ids -> hidden states after the last norm."""
         return self.lm.base_model
@@ -101,30 +83,12 @@ class LanguageModel:
         """Size of a hidden state."""
         return int(self.lm.config.get_text_config().hidden_size)
 
-    @property
-    def context(self) -> int:
-        """Longest input in tokens."""
-        return int(self.lm.config.get_text_config().max_position_embeddings)
-
     def attention_for(self, n_tokens: int) -> None:
         """Chooses the attention kernel for a training step of this length (CPU only; CUDA keeps sdpa)."""
         if self.device == "cpu":
             wanted = "eager" if n_tokens < EAGER_BELOW else "sdpa"
             if self.lm.config._attn_implementation != wanted:
                 self.lm.set_attn_implementation(wanted)
-
-    @cached_property
-    def frame(self) -> ChatFrame:
-        """Texts before and after a prompt."""
-        return _frame_for(self.tokenizer.get_vocab(), self.tokenizer.bos_token or "")
-
-    @cached_property
-    def newline(self) -> int:
-        """The token that ends a slot."""
-        ids = self.ids("\n")
-        if len(ids) != 1:
-            raise BadInput(f"{self.path.name} has no single token for a line break")
-        return ids[0]
 
     @cached_property
     def pad(self) -> int:
@@ -144,19 +108,6 @@ class LanguageModel:
         mask[len(texts) :] = True
         mask[self.newline] = False
         return mask.to(self.device)
-
-    def ids(self, text: str) -> list[int]:
-        """Token ids of a text as it stands."""
-        return [int(i) for i in self.tokenizer(text, add_special_tokens=False)["input_ids"]]
-
-    def prompt_ids(self, texts: Sequence[str], most: int) -> list[list[int]]:
-        """Framed prompts; where one is longer than `most` tokens its middle is left out."""
-        if not texts:
-            return []
-        before, after = self.ids(self.frame.before), self.ids(self.frame.after)
-        room = max(8, min(most, self.context - 64) - len(before) - len(after))
-        bodies = self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]
-        return [[*before, *shortened([int(i) for i in body], room), *after] for body in bodies]
 
     # -- adapters
 
@@ -246,33 +197,6 @@ class LanguageModel:
     def adapter_parameters(self, name: str) -> list[tuple[str, torch.Tensor]]:
         """Names and weights of an adapter, in a fixed order."""
         return [(k, p) for k, p in self.lm.named_parameters() if f".{name}." in k or k.endswith(f".{name}")]
-
-
-def _frame_for(vocabulary: Container[str], bos: str) -> ChatFrame:
-    found = next((frame for token, frame in _FRAMES if token in vocabulary), None)
-    return found or ChatFrame(before=bos, after="\n=>")
-
-
-def frame_of_folder(folder: Path) -> ChatFrame:
-    """The texts before and after a prompt for the model of a folder, without loading its weights.
-
-    Raises:
-        MissingExtra: transformers is not installed.
-    """
-    try:
-        from transformers import AutoTokenizer
-    except ImportError as error:
-        raise MissingExtra.package("transformers", "train") from error
-    tokenizer: Any = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    return _frame_for(tokenizer.get_vocab(), tokenizer.bos_token or "")
-
-
-def shortened(ids: list[int], room: int) -> list[int]:
-    """Token ids without the middle, where they are more than `room`: a third of the room goes to the beginning."""
-    if len(ids) <= room:
-        return ids
-    head = room // 3
-    return ids[:head] + ids[len(ids) - (room - head) :]
 
 
 def _peft() -> Any:

@@ -42,6 +42,11 @@ class StatesModel(Protocol):
     depends_on_batch: bool
     """True where a vector differs with what else is in a batch, by rounding."""
 
+    @property
+    def engine(self) -> str:
+        """The engine and the precision of its weights, as certificates name them."""
+        ...
+
     def rows(self, texts: Sequence[str], most: int) -> list[list[int]]:
         """Token ids of texts, none longer than `most`."""
         ...
@@ -60,6 +65,7 @@ class LanguageModelStates:
 
     def __init__(self, base: LanguageModel) -> None:
         self.base, self.path, self.depends_on_batch = base, base.path, base.depends_on_batch
+        self.engine = base.engine
 
     def rows(self, texts: Sequence[str], most: int) -> list[list[int]]:
         """Token ids of framed prompts."""

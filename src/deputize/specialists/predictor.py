@@ -14,10 +14,11 @@ import msgspec
 import numpy as np
 
 from deputize.core.artifacts import Specialist
+from deputize.core.config import EngineSettings
 from deputize.core.prompt import prune
 from deputize.core.records import Answer, Prediction, Request
 from deputize.locations import models_path
-from deputize.specialists.base import Predictor, RawPrediction, TextPredictor
+from deputize.specialists.base import Predictor, RawPrediction, TextPredictor, engine_of
 from deputize.specialists.cascade import CascadePredictor, load_first
 from deputize.specialists.hashed_features import n_words
 from deputize.specialists.out_of_distribution import OutOfDistributionDetector
@@ -29,6 +30,7 @@ from deputize.specialists.specialist_card import (
     read_card,
     settings_of,
 )
+from deputize.specialists.writing.registry import writes_elsewhere, written_decoder
 
 
 @runtime_checkable
@@ -96,6 +98,11 @@ class SpecialistPredictor:
         """
         return load(Path(folder), models_dir or models_path(), device=device)
 
+    @property
+    def engine(self) -> str:
+        """The engine and precision that answer, as certificates name them."""
+        return engine_of(self.text_predictor)
+
     def predict(self, requests: Sequence[Request]) -> list[Prediction]:
         """One prediction per request, in order; latency_ms is the batch's wall time divided by its size."""
         if not requests:
@@ -132,6 +139,7 @@ class SpecialistPredictor:
                 n_prompt_tokens=one.n_prompt_tokens or n_words(text),
                 n_output_tokens=one.n_output_tokens or n_words(_written(one.answer)),
                 latency_ms=each_ms,
+                engine=self.engine,
             )
             for text, one, p in zip(texts, raw, p_values, strict=True)
         ]
@@ -163,7 +171,12 @@ def _written(answer: Answer | None) -> str:
 
 
 def load(
-    folder: Path, models_dir: Path, *, device: str = "", only_early: bool = False
+    folder: Path,
+    models_dir: Path,
+    *,
+    device: str = "",
+    only_early: bool = False,
+    engine: EngineSettings | None = None,
 ) -> SpecialistPredictor:
     """A specialist from its folder; a base model is loaded once per process and shared.
 
@@ -172,6 +185,7 @@ def load(
         models_dir: where base models lie.
         device: "" for the best there is.
         only_early: of a cascade load only what answers at once (`predict_early`).
+        engine: what writes the answers of decoders; None: transformers, in this process.
 
     Raises:
         BadInput: the folder holds no specialist, or its base has changed since training.
@@ -187,6 +201,8 @@ def load(
             arrays = {name: stored[name] for name in stored.files}
         detector = OutOfDistributionDetector.of_arrays(arrays)
     stored_specialist = StoredSpecialist(folder, card, settings, models_dir, device)
+    if engine is not None and writes_elsewhere(card.kind, engine):
+        return SpecialistPredictor(card, written_decoder(stored_specialist, engine), settings, detector)
     loader = load_first if only_early and card.kind == CascadePredictor.kind else loader_of(card.kind)
     return SpecialistPredictor(card, loader(stored_specialist), settings, detector)
 

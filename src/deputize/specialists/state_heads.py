@@ -62,6 +62,10 @@ class StateHeadPredictor:
             np.savez(out, allow_pickle=False, **arrays)
 
     @property
+    def engine(self) -> str:
+        return self.model.engine
+
+    @property
     def depends_on_batch(self) -> bool:
         return self.model.depends_on_batch
 

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from deputize.core.errors import BadInput, MissingExtra
 from deputize.specialists.classification_head import batches
-from deputize.specialists.language_model import shortened
+from deputize.specialists.prompt_tokenizer import shortened
 from deputize.specialists.thread_count import Threads
 from deputize.specialists.torch_runtime import device_for, torch_module
 
@@ -75,6 +75,11 @@ class TextEncoder:
         self.model.to(self.device).eval().requires_grad_(False)
         cores = torch.get_num_threads() if self.device == "cpu" else 1
         self.threads = {"train": Threads(cores), "read": Threads(cores)}
+
+    @property
+    def engine(self) -> str:
+        """This engine and the precision of the weights, as certificates name them."""
+        return f"local fp32 on {self.device}"
 
     @property
     def width(self) -> int:

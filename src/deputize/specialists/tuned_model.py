@@ -43,6 +43,30 @@ def check_base(stored: StoredSpecialist) -> None:
         )
 
 
+def base_folder(stored: StoredSpecialist) -> Path:
+    """The folder of the model that a specialist was tuned from; of a whole tuned model its own.
+
+    Raises:
+        BadInput: the base model has changed since training.
+        MissingExtra: the base model is not fetched.
+    """
+    own = stored.folder / WEIGHTS_FOLDER
+    if own.is_dir():
+        return own
+    check_base(stored)
+    return catalogue.model_path(stored.card.model, stored.models_dir)
+
+
+def merged_model(stored: StoredSpecialist) -> LanguageModel:
+    """The tuned model in one piece, in 32 bits on the CPU, shared with nobody. Raises as `base_folder`."""
+    model = LanguageModel(base_folder(stored), "cpu", "fp32")
+    adapter = stored.folder / ADAPTER_FOLDER
+    if adapter.is_dir():
+        model.load_adapter("merged", adapter)
+        model.merge_adapter("merged")
+    return model
+
+
 def adapter_name(folder: Path) -> str:
     """The name under which a folder's adapter is loaded: letters and digits only, as module names demand."""
     return "a" + "".join(c for c in str(folder.resolve()) if c.isalnum())

@@ -40,6 +40,7 @@ async def check_engine(
         for prediction in one_by_one:
             assert isinstance(prediction, Prediction), "an answer is a Prediction"
             check_prediction(prediction)
+            assert prediction.engine, "an answer names the engine, which certificates are about"
         at_once = await asyncio.gather(
             *(engine.predict(specialist_path, r, timeout_s) for r in [*requests, *reversed(requests)])
         )

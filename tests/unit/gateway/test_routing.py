@@ -125,6 +125,37 @@ async def test_the_gateways_clock_says_when_a_certificate_has_expired() -> None:
         assert (await routing.route(exchange())).decision.reason == reason
 
 
+@pytest.mark.parametrize(
+    ("certified", "answers", "reason"),
+    [
+        ("", "", "live"),
+        ("local bf16 on cpu", "local bf16 on cpu", "live"),
+        ("local bf16 on cpu", "local", "live"),
+        ("local bf16 on cpu", "local fp32 on cpu", "other_engine"),
+        ("local bf16 on cpu", "llamacpp f16", "other_engine"),
+        ("local bf16 on cpu", "", "other_engine"),
+    ],
+)
+async def test_a_certified_route_is_not_served_on_another_engine(
+    certified: str, answers: str, reason: str
+) -> None:
+    table = OneRoute()
+    assert table.route.certificate is not None
+    measured = structs.replace(table.route.certificate, engine=certified)
+    table.route = structs.replace(table.route, certificate=measured)
+    specialists = Saying(structs.replace(RAIN, engine=answers))
+    routing = RoutingDecider(lambda: table, specialists, Metrics(), timeout_s=1, clock_s=lambda: 0.0)
+    assert (await routing.route(exchange())).decision.reason == reason
+    specialists.said = (
+        DeputizeError("it is not asked again") if reason == "other_engine" else specialists.said
+    )
+    assert (await routing.route(exchange())).decision.reason == reason
+    chosen = await decider(table, structs.replace(RAIN, engine=answers)).route(
+        exchange(context=context(override="slm"))
+    )
+    assert chosen.decision.reason == "override", "no certificate speaks of what a caller chose"
+
+
 async def test_a_specialist_serves() -> None:
     outcome = await decider(OneRoute(), RAIN).route(exchange())
     assert (outcome.decision.served_by, outcome.decision.reason) == ("slm", "live")

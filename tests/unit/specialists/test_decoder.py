@@ -18,9 +18,10 @@ from deputize.core.records import Contract, Field
 from deputize.locations import models_path
 from deputize.specialists import catalogue
 from deputize.specialists.answer_schema import Slot
-from deputize.specialists.decoder import DecoderPredictor, slot_ids
+from deputize.specialists.decoder import DecoderPredictor
 from deputize.specialists.language_model import LanguageModel
 from deputize.specialists.learn_schema import learn_schema
+from deputize.specialists.prompt_tokenizer import slot_ids
 
 SLM = "SmolLM2-135M-Instruct"
 

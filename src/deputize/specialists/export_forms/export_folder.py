@@ -12,10 +12,11 @@ from deputize.core.records import Route
 from deputize.specialists import catalogue
 from deputize.specialists.export_forms.base import ExportForm
 from deputize.specialists.export_forms.comparison import ExportComparison
-from deputize.specialists.export_forms.tuned_copy import TUNED, base_folder
-from deputize.specialists.language_model import frame_of_folder
+from deputize.specialists.export_forms.tuned_copy import TUNED
+from deputize.specialists.prompt_tokenizer import PromptTokenizer
 from deputize.specialists.registry import StoredSpecialist
 from deputize.specialists.specialist_card import OUT_OF_DISTRIBUTION_FILE
+from deputize.specialists.tuned_model import base_folder
 
 RECIPE, SCHEMA, CERTIFICATE, COMPARISON, CARD = (
     "recipe.json",
@@ -74,7 +75,7 @@ def _recipe(stored: StoredSpecialist, route: Route) -> dict[str, object]:
     settings, frame = stored.settings, None
     # an encoder and a linear model read the prompt as it is
     if stored.card.kind in TUNED:
-        frame = frame_of_folder(base_folder(stored))
+        frame = PromptTokenizer.of_folder(base_folder(stored)).frame
     return {
         "pruning": stored.card.task.recipe,
         "pruned_by": "deputize.core.prompt.prune(request, pruning)",

@@ -7,16 +7,17 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from deputize.specialists.decoder import slot_ids
-from deputize.specialists.export_forms.answer_grammar import grammar_of
 from deputize.specialists.export_forms.base import LoadedExport
-from deputize.specialists.export_forms.llama_cpp_engine import LlamaCppEngine
-from deputize.specialists.export_forms.llama_gguf import PRECISIONS, require_gguf, why_no_gguf, write_gguf
-from deputize.specialists.export_forms.tuned_copy import base_folder, merged_model, predictor_around
+from deputize.specialists.export_forms.tuned_copy import predictor_around
 from deputize.specialists.export_forms.written_answers import WrittenAnswers
 from deputize.specialists.language_model import LanguageModel, require_packages
+from deputize.specialists.prompt_tokenizer import slot_ids
 from deputize.specialists.registry import StoredSpecialist
 from deputize.specialists.torch_runtime import torch_module
+from deputize.specialists.tuned_model import base_folder, merged_model
+from deputize.specialists.writing.answer_grammar import grammar_of, most_tokens
+from deputize.specialists.writing.llama_cpp_engine import LlamaCppEngine
+from deputize.specialists.writing.llama_gguf import PRECISIONS, require_gguf, why_no_gguf, write_gguf
 
 GGUF_FILE, GRAMMAR_FILE = "model.gguf", "answer.gbnf"
 
@@ -79,11 +80,6 @@ GGUF = GgufForm()
 
 def _grammar(stored: StoredSpecialist, model: LanguageModel) -> str:
     return grammar_of(stored.settings.schema, partial(slot_ids, model))
-
-
-def most_tokens(max_slot_tokens: int) -> int:
-    """Tokens that an answer of several slots may take."""
-    return 2 * max_slot_tokens + 32
 
 
 def loaded_gguf(tokenizer_folder: Path, path: Path) -> LanguageModel:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from deputize.specialists.classification_head import HEADS_FILE
 from deputize.specialists.export_forms.base import LoadedExport
-from deputize.specialists.export_forms.tuned_copy import TUNED, merged_model, predictor_around
+from deputize.specialists.export_forms.tuned_copy import TUNED, predictor_around
 from deputize.specialists.language_model import LanguageModel, require_packages
 from deputize.specialists.registry import StoredSpecialist
 from deputize.specialists.torch_runtime import torch_module
+from deputize.specialists.tuned_model import merged_model
 
 MODEL_FOLDER = "model"
 

@@ -8,14 +8,16 @@ from pathlib import Path
 
 from deputize.specialists.answer_schema import AnswerSchema
 from deputize.specialists.export_forms.base import LoadedExport
-from deputize.specialists.export_forms.gguf_file import GGUF, GGUF_FILE, loaded_gguf, most_tokens
-from deputize.specialists.export_forms.llama_cpp_engine import LlamaCppEngine
-from deputize.specialists.export_forms.llama_gguf import write_gguf
-from deputize.specialists.export_forms.tuned_copy import base_folder, merged_model
-from deputize.specialists.export_forms.written_answers import WrittenAnswers, is_one_line
-from deputize.specialists.language_model import ChatFrame, LanguageModel
+from deputize.specialists.export_forms.gguf_file import GGUF, GGUF_FILE, loaded_gguf
+from deputize.specialists.export_forms.written_answers import WrittenAnswers
+from deputize.specialists.language_model import LanguageModel
+from deputize.specialists.prompt_tokenizer import ChatFrame
 from deputize.specialists.registry import StoredSpecialist
 from deputize.specialists.torch_runtime import torch_module
+from deputize.specialists.tuned_model import base_folder, merged_model
+from deputize.specialists.writing.answer_grammar import is_one_line, most_tokens
+from deputize.specialists.writing.llama_cpp_engine import LlamaCppEngine
+from deputize.specialists.writing.llama_gguf import write_gguf
 
 MODELFILE = "Modelfile"
 

@@ -21,7 +21,6 @@ from deputize.specialists.base import ClosedScores, RawPrediction, choose_each
 from deputize.specialists.classification_head import read_heads
 from deputize.specialists.closed_answers import ClosedAnswers, closed
 from deputize.specialists.export_forms.base import LoadedExport
-from deputize.specialists.export_forms.tuned_copy import base_folder, merged_model
 from deputize.specialists.hashed_features import counts_of, vectors_of_counts
 from deputize.specialists.language_model import LanguageModel
 from deputize.specialists.linear_model import LINEAR_FILE, LinearModel
@@ -30,6 +29,7 @@ from deputize.specialists.registry import StoredSpecialist
 from deputize.specialists.state_heads import ENCODER_FOLDER, HEADS_FILE, load_states
 from deputize.specialists.text_encoder import TextEncoder, is_encoder
 from deputize.specialists.torch_runtime import torch_module
+from deputize.specialists.tuned_model import base_folder, merged_model
 
 GRAPH_FILE, TOKENIZER_FOLDER = "model.onnx", "tokenizer"
 OPSET = 18

@@ -9,11 +9,11 @@ from pathlib import Path
 from deputize.specialists import catalogue
 from deputize.specialists.classification_head import HEADS_FILE
 from deputize.specialists.export_forms.base import LoadedExport
-from deputize.specialists.export_forms.tuned_copy import TUNED, base_folder, predictor_around
+from deputize.specialists.export_forms.tuned_copy import TUNED, predictor_around
 from deputize.specialists.language_model import require_packages
 from deputize.specialists.model_cache import MODELS
 from deputize.specialists.registry import StoredSpecialist
-from deputize.specialists.tuned_model import ADAPTER_FOLDER, adapter_name
+from deputize.specialists.tuned_model import ADAPTER_FOLDER, adapter_name, base_folder
 
 
 class PeftForm:

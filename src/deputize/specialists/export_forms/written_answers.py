@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from deputize.specialists.answer_schema import AnswerSchema
 from deputize.specialists.base import RawPrediction
 from deputize.specialists.confidence import RawConfidence
-from deputize.specialists.export_forms.answer_grammar import answer_of_text
+from deputize.specialists.writing.answer_grammar import answer_of_text
 
 NO_CONFIDENCE = RawConfidence(0.0, 0.0, 0.0)
 
@@ -26,13 +26,3 @@ class WrittenAnswers:
     def predict(self, texts: Sequence[str]) -> list[RawPrediction]:
         """One prediction per text, in order."""
         return [RawPrediction(answer_of_text(self.schema, self.write(text)), NO_CONFIDENCE) for text in texts]
-
-
-def is_one_line(schema: AnswerSchema) -> bool:
-    """True where every answer is one line, so that an engine may stop at the first line break."""
-    if schema.action_field is None:
-        return sum(slot.constant is None for slot in schema.slots) == 1
-    if schema.kind != "tool_call":
-        return False
-    slots = [slot for tools in schema.actions.values() for tool in tools for slot in tool.slots]
-    return all(slot.constant is not None for slot in slots)

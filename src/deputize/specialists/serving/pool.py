@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
 
+from deputize.core.config import EngineSettings
 from deputize.core.errors import DeputizeError, MissingExtra, UpstreamError, UpstreamTimeout
 from deputize.core.records import Prediction, Request
 from deputize.files import make_file, make_folder
@@ -51,14 +52,22 @@ _NEEDED_STARTS = (
 _SECRET = ("KEY", "TOKEN", "SECRET", "PASSWORD", "CREDENTIAL")
 
 
-def worker_environment(environ: Mapping[str, str]) -> dict[str, str]:
+def worker_environment(environ: Mapping[str, str], wanted: str = "") -> dict[str, str]:
     """The environment of a worker: what libraries need, no key of the home and no credentials of an LLM. A worker reads
-    what users write; there is to be nothing in its memory that it does not need."""
+    what users write; there is to be nothing in its memory that it does not need.
+
+    Args:
+        environ: of this process.
+        wanted: a variable that the worker needs by intent, with the key of the server that it asks; "": none.
+    """
     kept = {
         name: value
         for name, value in environ.items()
-        if (name in _NEEDED or name.startswith(_NEEDED_STARTS))
-        and not any(s in name.upper() for s in _SECRET)
+        if name == wanted
+        or (
+            (name in _NEEDED or name.startswith(_NEEDED_STARTS))
+            and not any(s in name.upper() for s in _SECRET)
+        )
     }
     return {**kept, "OMP_WAIT_POLICY": environ.get("OMP_WAIT_POLICY", "PASSIVE")}
 
@@ -72,8 +81,14 @@ class EngineFailure(DeputizeError):
 class WorkerEngine:
     """The specialists of one home, in a process of their own."""
 
-    def __init__(self, home: Path, models_dir: Path) -> None:
-        self.home, self.models_dir = home, models_dir
+    def __init__(self, home: Path, models_dir: Path, settings: EngineSettings | None = None) -> None:
+        """
+        Args:
+            home: the folder that specialists' paths are relative to.
+            models_dir: where base models lie.
+            settings: what writes the answers of decoders; None: transformers in the worker.
+        """
+        self.home, self.models_dir, self.settings = home, models_dir, settings or EngineSettings()
         self._ids = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[Prediction]] = {}
         self._writer: asyncio.StreamWriter | None = None
@@ -101,6 +116,8 @@ class WorkerEngine:
 
         if find_spec("torch") is None:
             raise MissingExtra.package("torch", "train")
+        if self.settings.kind == "llamacpp" and find_spec("xllamacpp") is None:
+            raise MissingExtra.package("xllamacpp", "llamacpp")
         self._keeper = asyncio.create_task(self._keep(), name="local engine")
         try:
             async with asyncio.timeout(timeout_s):
@@ -212,9 +229,10 @@ class WorkerEngine:
         return True
 
     async def _start_worker(self, path: Path) -> None:
-        environment = worker_environment(os.environ)
+        environment = worker_environment(os.environ, self.settings.api_key_env)
         command = [sys.executable, "-m", "deputize.specialists.serving.worker", "--socket", str(path)]
         command += ["--home", str(self.home), "--models", str(self.models_dir)]
+        command += ["--engine", self.settings.model_dump_json(exclude_defaults=True)]
         with self._log_path().open("ab") as out:
             starting = asyncio.ensure_future(
                 asyncio.create_subprocess_exec(

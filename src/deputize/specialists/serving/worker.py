@@ -1,7 +1,7 @@
 """The process that holds the models: answers specialists' requests in dynamic batches over a unix socket.
 
-One thread runs language models, one linear ones, the event loop only moves frames. It ends when its standard input closes, that is with the
-process that started it, however that one ends.
+One thread runs language models, one linear ones, others wait for servers; the event loop only moves frames. It ends when its standard
+input closes, that is with the process that started it, however that one ends.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from pathlib import Path
 
 import msgspec
 
+from deputize.core.config import EngineSettings
 from deputize.core.errors import BadInput, DeputizeError
 from deputize.core.records import Prediction
 from deputize.specialists.base import Predictor, PredictsEarly
@@ -101,7 +102,7 @@ class Batcher:
 
 
 class SpecialistCache:
-    """Loaded specialists by folder, the longest unused dropped first."""
+    """Loaded specialists by folder, the longest unused dropped first. Several threads may ask."""
 
     def __init__(
         self,
@@ -112,6 +113,7 @@ class SpecialistCache:
     ) -> None:
         self.home, self._load, self._unload, self.most = home.resolve(), load, unload, most
         self._loaded: OrderedDict[str, tuple[int, Predictor]] = OrderedDict()
+        self._loading = threading.Lock()
 
     def get(self, name: str) -> Predictor:
         """A specialist, loaded if need be; loaded again where its folder was replaced.
@@ -126,6 +128,10 @@ class SpecialistCache:
             stamp = (folder / "specialist.json").stat().st_mtime_ns
         except OSError:
             raise BadInput(f"there is no specialist in {name!r}") from None
+        with self._loading:
+            return self._found_or_loaded(name, folder, stamp)
+
+    def _found_or_loaded(self, name: str, folder: Path, stamp: int) -> Predictor:
         found = self._loaded.get(name)
         if found is not None and found[0] == stamp:
             self._loaded.move_to_end(name)
@@ -220,11 +226,19 @@ def run_models(
 
 
 class RequestQueues:
-    """Two queues, each with a thread of its own: an answer of a millisecond does not wait behind one of a second."""
+    """Queues with threads of their own: an answer of a millisecond does not wait behind one of a second."""
 
-    def __init__(self, home: Path) -> None:
-        self.home = home
+    def __init__(self, home: Path, engine: EngineSettings | None = None) -> None:
+        """
+        Args:
+            home: the folder that specialists' paths are relative to.
+            engine: what writes the answers of decoders; None: transformers in this process.
+        """
+        self.home, self.engine = home, engine or EngineSettings()
         self.fast, self.slow = Batcher(), Batcher()
+        # one by one: a server makes its own batches, and llama.cpp is slower in them
+        self.written = Batcher(max_batch=1, window_s=0.0)
+        """Of specialists whose answers are written outside of transformers."""
         self._cards: dict[str, _Card] = {}
 
     def card(self, name: str) -> _Card:
@@ -240,7 +254,14 @@ class RequestQueues:
 
     def of(self, name: str) -> Batcher:
         """The queue of a specialist: fast for one that answers in a millisecond, slow for one with a language model or encoder."""
-        return self.fast if self.card(name).is_fast else self.slow
+        card = self.card(name)
+        if self.is_written(name):
+            return self.written
+        return self.fast if card.is_fast else self.slow
+
+    def is_written(self, name: str) -> bool:
+        """True for a specialist whose answers are not written by transformers."""
+        return self.card(name).kind == "decoder" and self.engine.kind != "local"
 
     def put(self, pending: Pending) -> None:
         """Adds a request to the queue of its specialist; of a cascade the fast first member is asked first."""
@@ -255,9 +276,9 @@ class RequestQueues:
             answer(batch, cache)
 
     def close(self) -> None:
-        """Closes both queues."""
-        self.fast.close()
-        self.slow.close()
+        """Closes all queues."""
+        for queue in (self.fast, self.slow, self.written):
+            queue.close()
 
 
 class _Card(msgspec.Struct):
@@ -316,7 +337,9 @@ def watch_parent(ended: Callable[[], None]) -> threading.Thread:
     return thread
 
 
-async def main_async(home: Path, models_dir: Path, socket: Path) -> None:
+async def main_async(
+    home: Path, models_dir: Path, socket: Path, engine: EngineSettings | None = None
+) -> None:
     """Runs the worker until its parent lets go of it."""
     # waiting threads must not spin: gateway, agent and worker share few cores
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -328,29 +351,9 @@ async def main_async(home: Path, models_dir: Path, socket: Path) -> None:
     watch_parent(let_go)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
-    queues = RequestQueues(home)
+    queues = RequestQueues(home, engine)
 
-    def fast() -> None:
-        from deputize.specialists.predictor import load, unload
-
-        cache = SpecialistCache(home, lambda folder: load(folder, models_dir, only_early=True), unload)
-        run_models(
-            queues.fast,
-            cache,
-            lambda: [n for n in routed(home) if queues.card(n).is_fast or queues.card(n).is_cascade],
-            queues.answer_fast,
-        )
-
-    def slow() -> None:
-        from deputize.specialists.predictor import load, unload
-
-        cache = SpecialistCache(home, lambda folder: load(folder, models_dir), unload)
-        run_models(queues.slow, cache, lambda: [n for n in routed(home) if not queues.card(n).is_fast])
-
-    threads = [
-        threading.Thread(target=work, name=name, daemon=True)
-        for name, work in (("fast", fast), ("models", slow))
-    ]
+    threads = _model_threads(home, models_dir, queues)
     for thread in threads:
         thread.start()
     await serve(socket, queues, ended)
@@ -359,14 +362,67 @@ async def main_async(home: Path, models_dir: Path, socket: Path) -> None:
         await asyncio.to_thread(thread.join, 2.0)
 
 
+def _model_threads(home: Path, models_dir: Path, queues: RequestQueues) -> list[threading.Thread]:
+    """The threads that answer, not started."""
+    engine = queues.engine
+
+    def load_whole(folder: Path) -> Predictor:
+        from deputize.specialists.predictor import load
+
+        return load(folder, models_dir, engine=engine)
+
+    def load_early(folder: Path) -> Predictor:
+        from deputize.specialists.predictor import load
+
+        return load(folder, models_dir, only_early=True)
+
+    def let_go(specialist: Predictor) -> None:
+        from deputize.specialists.predictor import unload
+
+        unload(specialist)
+
+    def is_early(name: str) -> bool:
+        return queues.card(name).is_fast or queues.card(name).is_cascade
+
+    def is_slow(name: str) -> bool:
+        return not queues.card(name).is_fast and not queues.is_written(name)
+
+    def work(
+        queue: Batcher,
+        load: Callable[[Path], Predictor],
+        wanted: Callable[[str], bool],
+        respond: Callable[[Sequence[Pending], SpecialistCache], None] = answer,
+        n_threads: int = 1,
+    ) -> list[threading.Thread]:
+        cache = SpecialistCache(home, load, let_go)
+
+        def run() -> None:
+            run_models(queue, cache, lambda: [n for n in routed(home) if wanted(n)], respond)
+
+        return [threading.Thread(target=run, daemon=True) for _ in range(n_threads)]
+
+    n_asking = 1 if engine.kind == "llamacpp" else engine.at_once
+    return [
+        *work(queues.fast, load_early, is_early, queues.answer_fast),
+        *work(queues.slow, load_whole, is_slow),
+        *(
+            work(queues.written, load_whole, queues.is_written, answer, n_asking)
+            if engine.kind != "local"
+            else ()
+        ),
+    ]
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of `python -m deputize.specialists.serving.worker`; started by WorkerEngine, not by hand."""
     parser = argparse.ArgumentParser(prog="deputize-engine")
     for name in ("--home", "--models", "--socket"):
         parser.add_argument(name, type=Path, required=True)
+    parser.add_argument("--engine", default="{}", help="settings of the engine, as JSON")
     given = parser.parse_args(arguments)
+    engine = EngineSettings.model_validate_json(given.engine)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    asyncio.run(main_async(given.home, given.models, given.socket))
+    asyncio.run(main_async(given.home, given.models, given.socket, engine))
     # the model thread may be deep inside a kernel: do not wait for it
     logging.shutdown()
     os._exit(0)

@@ -409,6 +409,13 @@ def with_ood_detector(
     )
 
 
+def on_engine(certificate: Certificate, engine: str) -> Certificate:
+    """The certificate with the engine that it was measured on; another one makes another certificate."""
+    name = certificate.id.rpartition("-")[0]
+    mark = cert.seed_of(0, certificate.id, engine) % 16**6
+    return msgspec.structs.replace(certificate, id=f"{name}-{mark:06x}", engine=engine)
+
+
 def dated(certificate: Certificate, config: Convert, now_s: float) -> Certificate:
     """The certificate with its date (Unix seconds) and the days and calls that it holds for."""
     return msgspec.structs.replace(

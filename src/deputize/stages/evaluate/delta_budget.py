@@ -66,6 +66,7 @@ class DeltaBudget:
         calibration_groups: Mapping[str, Iterable[str]],
         specialist: Specialist,
         config: Convert,
+        engine: str = "",
     ) -> tuple[DeltaSpending, frozenset[str]]:
         """The level of a test that is about to be done, and digests of the calibration groups that it may draw on.
 
@@ -74,6 +75,7 @@ class DeltaBudget:
             calibration_groups: name of each of its groups in the calibration split -> ids of the calls in it.
             specialist: the one that is tested; one that was trained again, or is compared otherwise, is another test.
             config: delta, and the seed that the calls are drawn with.
+            engine: what answers; another one is another test.
 
         Raises:
             StoreError, Tampered: the test could not be written down: then it may not be done.
@@ -83,7 +85,7 @@ class DeltaBudget:
         # the same weights judged by another comparison of answers are another test
         contract = encode(specialist.contract).decode()
         tested = digests(
-            [f"{specialist.id} {sorted(specialist.checksums.items())} {config.seed} {contract}"]
+            [f"{specialist.id} {sorted(specialist.checksums.items())} {config.seed} {contract} {engine}"]
         )[0]
         earlier = earlier_tests(self.ledger.read(), keys, groups, run_id=self.run_id, specialist=tested)
         spending, used = level_of_test(earlier, groups, config.delta)

@@ -36,6 +36,7 @@ from deputize.scoring import ledger
 from deputize.scoring.call_costs import CallCosts
 from deputize.scoring.costs import load_prices
 from deputize.scoring.intervals import curve
+from deputize.specialists.base import engine_of
 from deputize.stages.evaluate import certify, rows
 from deputize.stages.evaluate.certify import CalibrationResult, CertificateAttempt, UnitFacts
 from deputize.stages.evaluate.delta_budget import DeltaBudget, groups_by_task
@@ -290,7 +291,9 @@ class TaskEvaluation:
         groups: dict[str, list[str]] = {}
         for call in self.calls.split("calibration"):
             groups.setdefault(call.group, []).append(call.call_id)
-        level, within = self.budget.begin(self.calls.task, groups, chosen.specialist, config)
+        level, within = self.budget.begin(
+            self.calls.task, groups, chosen.specialist, config, engine_of(chosen.whole)
+        )
         units = certify.calibration_units(self.calls, config.seed, within)
         grid = cert.threshold_grid(chosen.on_validation().confidence_N)
         needed = cert.units_needed(config.epsilon, level.test_level)
@@ -424,6 +427,7 @@ class TaskEvaluation:
             judge=self.decision.judge,
         )
         if certificate is not None:
+            certificate = certify.on_engine(certificate, engine_of(chosen.whole))
             certificate = certify.dated(certificate, self.config, self.budget.clock())
             given_up = calibration.evaluation.share_unlike
             certificate = certify.with_ood_detector(certificate, chosen.specialist.ood_detector, given_up)

@@ -13,8 +13,9 @@ from typing import NamedTuple
 
 from deputize.specialists.answer_schema import AnswerSchema, Slot
 from deputize.specialists.closed_answers import ClosedAnswers
-from deputize.specialists.decoder import Trie, slot_ids
+from deputize.specialists.decoder import Trie
 from deputize.specialists.language_model import LanguageModel
+from deputize.specialists.prompt_tokenizer import slot_ids
 from deputize.stages.finetune.examples import TrainingExample
 
 MAX_TOKENS = 448

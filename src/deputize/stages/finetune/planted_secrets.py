@@ -28,8 +28,8 @@ from deputize.specialists.answer_schema import AnswerBuilder, AnswerSchema, Slot
 from deputize.specialists.base import TextPredictor
 from deputize.specialists.classification_head import batches
 from deputize.specialists.closed_answers import ClosedAnswers
-from deputize.specialists.decoder import slot_ids
 from deputize.specialists.language_model import LanguageModel
+from deputize.specialists.prompt_tokenizer import slot_ids
 from deputize.specialists.torch_runtime import torch_module
 from deputize.stages.finetune.examples import TrainingExample
 

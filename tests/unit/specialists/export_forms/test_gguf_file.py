@@ -12,11 +12,12 @@ from deputize.specialists import catalogue
 from deputize.specialists.export_forms import gguf_file
 from deputize.specialists.export_forms.comparison import compare
 from deputize.specialists.export_forms.gguf_file import GGUF, GGUF_FILE, GRAMMAR_FILE
-from deputize.specialists.export_forms.llama_cpp_engine import LlamaCppEngine
 from deputize.specialists.export_forms.ollama_folder import OLLAMA
-from deputize.specialists.export_forms.tuned_copy import merged_model, predictor_around
+from deputize.specialists.export_forms.tuned_copy import predictor_around
 from deputize.specialists.predictor import load
 from deputize.specialists.registry import StoredSpecialist
+from deputize.specialists.tuned_model import merged_model
+from deputize.specialists.writing.llama_cpp_engine import LlamaCppEngine
 
 SMALL = "SmolLM2-135M-Instruct"
 

@@ -8,7 +8,8 @@ import pytest
 from tests import tiny_specialist
 
 from deputize.specialists.export_forms.merged_weights import MERGED
-from deputize.specialists.export_forms.tuned_copy import merged_model, predictor_around
+from deputize.specialists.export_forms.tuned_copy import predictor_around
+from deputize.specialists.tuned_model import merged_model
 
 
 @pytest.mark.parametrize("kind", ["decoder", "head"])

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 from tests import tiny_specialist
-from tests.unit.specialists.export_forms.test_answer_grammar import schema_and_answers
+from tests.unit.specialists.writing.test_answer_grammar import schema_and_answers
 
 from deputize.specialists.export_forms import ollama_folder
 from deputize.specialists.export_forms.ollama_folder import MODELFILE, OLLAMA, modelfile
-from deputize.specialists.language_model import ChatFrame
+from deputize.specialists.prompt_tokenizer import ChatFrame
 
 
 def test_the_modelfile_frames_a_prompt_as_in_training() -> None:

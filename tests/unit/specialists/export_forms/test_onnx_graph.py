@@ -12,8 +12,9 @@ from deputize.core.errors import MissingExtra
 from deputize.specialists.base import RawPrediction
 from deputize.specialists.export_forms import onnx_graph
 from deputize.specialists.export_forms.onnx_graph import ONNX
-from deputize.specialists.export_forms.tuned_copy import merged_model, predictor_around
+from deputize.specialists.export_forms.tuned_copy import predictor_around
 from deputize.specialists.registry import StoredSpecialist, loader_of
+from deputize.specialists.tuned_model import merged_model
 
 HERE = all(importlib.util.find_spec(name) for name in ("onnx", "onnxruntime", "onnxscript"))
 needs_packages = pytest.mark.skipif(not HERE, reason="not installed (pip install 'deputize[onnx]')")

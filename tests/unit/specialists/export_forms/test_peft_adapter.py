@@ -9,9 +9,9 @@ import pytest
 from tests import tiny_specialist
 
 from deputize.specialists.export_forms.peft_adapter import PEFT
-from deputize.specialists.export_forms.tuned_copy import base_folder
 from deputize.specialists.model_cache import MODELS
 from deputize.specialists.registry import loader_of
+from deputize.specialists.tuned_model import base_folder
 
 
 @pytest.mark.parametrize("kind", ["decoder", "head"])

@@ -8,9 +8,9 @@ import pytest
 from tests import tiny_specialist
 
 from deputize.core.errors import BadInput
-from deputize.specialists.export_forms.tuned_copy import base_folder, merged_model, predictor_around
+from deputize.specialists.export_forms.tuned_copy import predictor_around
 from deputize.specialists.language_model import LanguageModel
-from deputize.specialists.tuned_model import ADAPTER_FOLDER
+from deputize.specialists.tuned_model import ADAPTER_FOLDER, base_folder, merged_model
 
 
 def test_base_and_adapter_in_one_piece(tiny: tuple[Path, str], tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ FOREVER = Deadline.after(None)
 class Lengths:
     """The state of a text is its length."""
 
-    depends_on_batch = False
+    depends_on_batch, engine = False, "lengths"
 
     def __init__(self, path: str = "m") -> None:
         self.path = Path(path)

@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from deputize.core.errors import BadInput, MissingExtra
-from deputize.specialists.language_model import ChatFrame, LanguageModel
+from deputize.specialists.language_model import LanguageModel
+from deputize.specialists.prompt_tokenizer import ChatFrame
 from deputize.specialists.torch_runtime import torch_module
 
 PRECISIONS = ("f32", "f16", "bf16", "q8_0")
@@ -75,7 +76,7 @@ def write_gguf(base: LanguageModel, path: Path, *, name: str, precision: str) ->
     """
     if why := why_no_gguf(base.path):
         raise BadInput(f"{why}.")
-    gguf = _gguf()
+    gguf = gguf_module()
     fresh = path.with_name(path.name + ".new")
     writer = gguf.GGUFWriter(fresh, "llama")
     try:
@@ -109,10 +110,11 @@ def chat_template(frame: ChatFrame) -> str:
 
 def require_gguf() -> None:
     """Raises MissingExtra where gguf is not installed."""
-    _gguf()
+    gguf_module()
 
 
-def _gguf() -> Any:
+def gguf_module() -> Any:
+    """The package gguf. Raises MissingExtra where it is not installed."""
     try:
         import gguf
     except ImportError as error:
@@ -139,7 +141,7 @@ def _add_tokenizer(writer: Any, base: LanguageModel) -> None:
     stored = json.loads((base.path / "tokenizer.json").read_text("utf-8"))
     size = int(base.lm.config.vocab_size)
     tokens = [f"[PAD{i}]" for i in range(size)]
-    gguf = _gguf()
+    gguf = gguf_module()
     kinds = [int(gguf.TokenType.UNUSED)] * size
     for text, at in stored["model"]["vocab"].items():
         tokens[at], kinds[at] = text, int(gguf.TokenType.NORMAL)
@@ -166,7 +168,7 @@ def _add_tokenizer(writer: Any, base: LanguageModel) -> None:
 
 def _tensors(base: LanguageModel) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
     """Names and weights as GGUF has them; float32."""
-    gguf = _gguf()
+    gguf = gguf_module()
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, base.n_layers)
     config = base.lm.config
     torch = torch_module()
@@ -178,13 +180,13 @@ def _tensors(base: LanguageModel) -> Iterator[tuple[str, npt.NDArray[np.float32]
             raise BadInput(f"{base.path.name} has the weight {key}, which GGUF has no name for.")
         array = weight.detach().to("cpu", torch.float32).numpy()
         if key.endswith("q_proj.weight"):
-            array = _interleaved(array, int(config.num_attention_heads))
+            array = interleaved(array, int(config.num_attention_heads))
         elif key.endswith("k_proj.weight"):
-            array = _interleaved(array, int(config.num_key_value_heads))
+            array = interleaved(array, int(config.num_key_value_heads))
         yield name, np.ascontiguousarray(array)
 
 
-def _interleaved(rows: npt.NDArray[np.float32], n_heads: int) -> npt.NDArray[np.float32]:
+def interleaved(rows: npt.NDArray[np.float32], n_heads: int) -> npt.NDArray[np.float32]:
     """Rows of a projection with the two halves of each head interleaved: ggml rotates neighbours, transformers halves."""
     halves = rows.reshape(n_heads, 2, rows.shape[0] // n_heads // 2, rows.shape[1])
     return halves.swapaxes(1, 2).reshape(rows.shape)

@@ -10,8 +10,9 @@ import pytest
 from deputize.core.errors import BadInput
 from deputize.specialists.catalogue import model_path
 from deputize.specialists.export_forms.gguf_file import loaded_gguf
-from deputize.specialists.export_forms.llama_gguf import chat_template, splitter_of, why_no_gguf, write_gguf
-from deputize.specialists.language_model import ChatFrame, LanguageModel
+from deputize.specialists.language_model import LanguageModel
+from deputize.specialists.prompt_tokenizer import ChatFrame
+from deputize.specialists.writing.llama_gguf import chat_template, splitter_of, why_no_gguf, write_gguf
 
 
 @pytest.mark.parametrize(("precision", "most"), [("f32", 0.0), ("f16", 0.02), ("q8_0", 0.5)])

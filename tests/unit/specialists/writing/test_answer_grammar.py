@@ -7,8 +7,8 @@ from tests import tiny_tasks
 from deputize.core.contracts import DEFER, answer_of
 from deputize.core.records import Answer
 from deputize.specialists.answer_schema import AnswerSchema
-from deputize.specialists.export_forms.answer_grammar import answer_of_text, grammar_of
 from deputize.specialists.learn_schema import learn_schema
+from deputize.specialists.writing.answer_grammar import answer_of_text, grammar_of, is_one_line
 
 
 def schema_and_answers(task: str) -> tuple[AnswerSchema, list[Answer]]:
@@ -57,3 +57,11 @@ def test_the_grammar_names_every_way_to_answer_in_tokens() -> None:
     grammar = grammar_of(closed_schema, slot_ids)
     assert grammar.startswith("root ::= (") and tokens("refund") in grammar
     assert tokens("mail") not in grammar, "a constant is not written"
+
+
+def test_only_where_each_answer_is_one_line_may_an_engine_stop_there() -> None:
+    one_line = {
+        task: is_one_line(schema_and_answers(task)[0])
+        for task in ("label", "closed", "values", "action", "line")
+    }
+    assert one_line == {"label": True, "closed": False, "values": False, "action": False, "line": True}

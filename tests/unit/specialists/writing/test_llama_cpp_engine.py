@@ -9,9 +9,9 @@ import pytest
 
 from deputize.core.errors import BadInput, MissingExtra
 from deputize.specialists.catalogue import model_path
-from deputize.specialists.export_forms.llama_cpp_engine import LlamaCppEngine
-from deputize.specialists.export_forms.llama_gguf import write_gguf
 from deputize.specialists.language_model import LanguageModel
+from deputize.specialists.writing.llama_cpp_engine import LlamaCppEngine
+from deputize.specialists.writing.llama_gguf import write_gguf
 
 HERE = importlib.util.find_spec("xllamacpp") is not None
 

@@ -55,6 +55,33 @@ def _tokens(ids: Sequence[int]) -> str:
     return " ".join(f"<[{id}]>" for id in ids)
 
 
+def pattern_of(schema: AnswerSchema) -> str:
+    """A regular expression that whole answers of a schema match, for engines that keep to one: in signs, not in tokens."""
+    if schema.action_field is None:
+        return _line_patterns(schema.slots)
+    ways = []
+    for choice in schema.action_field.choices:
+        slots: Sequence[Slot] = ()
+        if choice != DEFER:
+            given = schema.actions.get(choice, [])
+            slots = [s for tool in given for s in tool.slots] if schema.kind == "tool_call" else schema.slots
+        ways.append(f" {_literal(choice)}\\n{_line_patterns(slots)}")
+    return f"({'|'.join(ways)})"
+
+
+def _line_patterns(slots: Sequence[Slot]) -> str:
+    return "".join(
+        f" ({'|'.join(map(_literal, slot.choices))})\\n" if slot.role == "decision" else "[^\\r\\n]*\\n"
+        for slot in slots
+        if slot.constant is None
+    )
+
+
+def _literal(text: str) -> str:
+    """A text as a pattern; only signs that have a meaning there are escaped, for not every dialect takes more."""
+    return "".join(f"\\{sign}" if sign in "\\.^$*+?{}[]|()" else sign for sign in text)
+
+
 def answer_of_text(schema: AnswerSchema, written: str) -> Answer | None:
     """The answer that a model has written; None where it is none of this schema. What follows it is not looked at."""
     builder = AnswerBuilder(schema)
@@ -68,3 +95,18 @@ def answer_of_text(schema: AnswerSchema, written: str) -> Answer | None:
             return None
         builder.put(text)
     return builder.answer()
+
+
+def is_one_line(schema: AnswerSchema) -> bool:
+    """True where every answer is one line, so that an engine may stop at the first line break."""
+    if schema.action_field is None:
+        return sum(slot.constant is None for slot in schema.slots) == 1
+    if schema.kind != "tool_call":
+        return False
+    slots = [slot for tools in schema.actions.values() for tool in tools for slot in tool.slots]
+    return all(slot.constant is not None for slot in slots)
+
+
+def most_tokens(max_slot_tokens: int) -> int:
+    """Tokens that an answer of several slots may take."""
+    return 2 * max_slot_tokens + 32
