@@ -37,6 +37,10 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Look and steer": {
         "status": ("deputize.cli.status:status", "What is recorded, enough for what, routes, saving."),
+        "dashboard": (
+            "deputize.cli.dashboard:dashboard",
+            "Show calls, routes, tasks and runs as a live page.",
+        ),
         "report": ("deputize.cli.report:report", "Show the report of a run."),
         "runs": ("deputize.cli.runs:runs", "List runs and compare two of them."),
         "route": ("deputize.cli.routes:route", "List, promote, roll back, close and explain routes."),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 import msgspec
@@ -12,14 +12,17 @@ from deputize.cli.ids import whole_id
 from deputize.cli.rights import tenant_of
 from deputize.cli.terminal import Terminal, pass_terminal
 from deputize.core.certificate_age import DAY_S, expired
-from deputize.core.contracts import measures_of
 from deputize.core.errors import BadInput
 from deputize.core.records import Certificate, Contract, Route, RouteFile
+from deputize.operations.route_rows import (
+    explanation,
+    route_history,
+    route_row,
+    routes_of,
+    state_words,
+    version_rows,
+)
 from deputize.store.access.roles import Right, may
-
-if TYPE_CHECKING:
-    from deputize.core.config import RouteSettings
-    from deputize.stages.refine.route_evidence import RouteEvidence
 
 
 def read_route_file(terminal: Terminal) -> RouteFile:
@@ -28,23 +31,10 @@ def read_route_file(terminal: Terminal) -> RouteFile:
     Raises:
         BadInput: there is none yet.
     """
-
-    file = terminal.home.routes()
-    if tenant := tenant_of(terminal):
-        file = msgspec.structs.replace(
-            file,
-            routes=[r for r in file.routes if r.tenant == tenant],
-            challengers=[r for r in file.challengers if r.tenant == tenant],
-            previous=[r for r in file.previous if r.tenant == tenant],
-        )
+    file = routes_of(terminal.home, tenant_of(terminal))
     if not file.generation:
         raise BadInput(f"There are no routes in {terminal.home.path} yet. `deputize convert` publishes them.")
     return file
-
-
-def state_words(one: Route) -> str:
-    """The state of a route for a reader."""
-    return f"{one.state}, {one.share:.0%} of its calls" if one.state == "canary" else one.state
 
 
 def _comparison(contract: Contract) -> str:
@@ -56,24 +46,6 @@ def _comparison(contract: Contract) -> str:
         if measure is not None
     ]
     return ", ".join([*contract.uncompared, *close]) or "-"
-
-
-def route_row(one: Route) -> dict[str, object]:
-    """A route as JSON shows it."""
-    certificate = msgspec.to_builtins(one.certificate) if one.certificate else None
-    return {
-        "id": one.id,
-        "task": one.task_id,
-        "task_name": one.task_name,
-        "tenant": one.tenant,
-        "state": one.state,
-        "share": one.share,
-        "threshold": one.threshold,
-        "specialist": one.specialist,
-        "certificate": certificate,
-        "uncompared": one.contract.uncompared,
-        "measures": measures_of(one.contract),
-    }
 
 
 LINKED_BY = {"header": "", "history": "linked by history", "none": "calls counted as independent", "": ""}
@@ -169,26 +141,11 @@ def list_routes(terminal: Terminal, /) -> None:
 @pass_terminal
 def show(terminal: Terminal, /, route_id: str) -> None:
     """One route: its claim, the evidence of its calls, its versions, and what was done to it."""
-    from deputize.gateway.evidence_file import read_evidence
-    from deputize.gateway.settings import read_settings
-    from deputize.stages.refine.route_evidence import unwatched
-
     file = read_route_file(terminal)
     id = whole_id(route_id, (r.id for r in file.routes), "route")
-    versions = [r for r in (*file.routes, *file.challengers, *file.previous) if r.id == id]
-    known, life = (
-        read_evidence(terminal.home.path, terminal.home.evidence_seal),
-        terminal.home.route_settings(),
-    )
-    rows = [_version_row(r, file, known.get((r.id, r.specialist)), life) for r in versions]
-    audit_share = read_settings(terminal.home.path).audit_share
-    notes = [
-        why
-        for r in versions
-        if (why := unwatched(r, known.get((r.id, r.specialist)), audit_share=audit_share))
-    ]
+    rows, notes = version_rows(terminal.home, file, id)
     is_readable = may(terminal.actor, Right.READ_AUDIT) and (terminal.home.path / "audit.log").exists()
-    history = _history(terminal, id) if is_readable else []
+    history = route_history(terminal.home, id) if is_readable else []
     document = {"id": id, "versions": rows, "notes": notes, "history": history}
 
     def write() -> None:
@@ -201,26 +158,6 @@ def show(terminal: Terminal, /, route_id: str) -> None:
             terminal.table(heads, [(h["at"], h["actor"], h["action"], h["detail"]) for h in history])
 
     terminal.result(document, write)
-
-
-def _version_row(
-    one: Route, file: RouteFile, evidence: RouteEvidence | None, life: RouteSettings
-) -> dict[str, object]:
-    from deputize.stages.refine.route_life import progress
-
-    found = progress(one, evidence, life)
-    role = "challenger" if one in file.challengers else "previous" if one in file.previous else "route"
-    return {
-        "role": role,
-        **route_row(one),
-        "n_compared": evidence.n_audits if evidence is not None else 0,
-        "n_differed": evidence.n_specialist_differed if evidence is not None else 0,
-        "n_episodes_open": len(evidence.state.open) if evidence is not None and evidence.state else 0,
-        "spent_usd": evidence.spent_usd if evidence is not None else 0.0,
-        "next": None
-        if found is None
-        else {"to": found.next_state, "share": found.next_share, **found.detail()},
-    }
 
 
 def _say_version(terminal: Terminal, row: dict[str, Any]) -> None:
@@ -245,22 +182,6 @@ def _say_version(terminal: Terminal, row: dict[str, Any]) -> None:
             f"  next: {to}, at an e-value of {step['wanted']}; now {step['e_value']} by {step['compared']} calls, of which "
             f"{step['differed']} differed ({float(step['allowed']):.1%} allowed)"
         )
-
-
-def _history(terminal: Terminal, route_id: str, most: int = 20) -> list[dict[str, str]]:
-    """The newest changes of a route, oldest first."""
-    entries = [
-        e for e in terminal.home.audit.entries() if e.subject == route_id and e.action.startswith("route.")
-    ][-most:]
-    return [
-        {
-            "at": time.strftime("%Y-%m-%d %H:%M", time.gmtime(e.at)),
-            "actor": e.actor,
-            "action": e.action,
-            "detail": ", ".join(f"{name} {value}" for name, value in e.detail.items()),
-        }
-        for e in entries
-    ]
 
 
 @click.command()
@@ -293,23 +214,11 @@ def verify(terminal: Terminal, /, route_id: str, challenger: bool) -> None:
 @pass_terminal
 def explain(terminal: Terminal, /, call_id: str) -> None:
     """Say why a call was answered by the model that it was (its id: x-deputize-request-id). Shows no text of it."""
-    from deputize.router.reason_words import explained
-
-    (call, *audits) = terminal.home.store.get([call_id, f"{call_id}-audit"])
+    (call, audit) = terminal.home.store.get([call_id, f"{call_id}-audit"])
     if call is None:
         raise BadInput(
             f"There is no call {call_id!r} in {terminal.home.path}, or it cannot be read any more."
         )
-    decision = call.decision
-    id = decision.route_id if decision is not None else ""
-    one = next(
-        (r for r in terminal.home.routes().routes if r.id == id),
-        None,
-    )
-    lines = explained(call, one)
-    for audit in audits:
-        if audit is not None and audit.decision is not None and audit.decision.shadow_agrees is not None:
-            said = "agreed" if audit.decision.shadow_agrees else "differed"
-            lines.append(f"It was audited: the LLM's answer {said}.")
+    decision, lines = explanation(terminal.home, call, audit)
     document = {"call_id": call_id, "decision": decision, "lines": lines}
     terminal.result(document, lambda: terminal.say("\n".join(lines)))

@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from deputize.cli.route_views import state_words
 from deputize.cli.terminal import Terminal, pass_terminal
 from deputize.home import Home
+from deputize.operations.route_rows import state_words
 
 MAX_ROUTES_SHOWN = 12
 """Routes that are listed when the gateway begins; of more, the number is said."""

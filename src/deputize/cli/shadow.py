@@ -12,7 +12,7 @@ import msgspec
 from msgspec import structs
 
 from deputize.cli.route_views import read_route_file
-from deputize.cli.routes import change_route, find_route, of_challenger, with_reason, with_route
+from deputize.cli.routes import find_route, of_challenger, say_route, with_reason
 from deputize.cli.terminal import Terminal, pass_terminal
 from deputize.core.certificate_age import DAY_S
 from deputize.core.errors import UsageError
@@ -61,6 +61,7 @@ def start(
     A comparison that ends before leaves the route closed.
     """
     from deputize.gateway.evidence_file import forget_evidence
+    from deputize.operations.route_changes import change_route, with_route
 
     file = read_route_file(terminal)
     before = find_route(file, route_id)
@@ -75,7 +76,8 @@ def start(
     )
     now = structs.replace(before, state="shadow", share=1.0, shadow=plan)
     forget_evidence(terminal.home.path, before, terminal.home.evidence_seal, at_s=now_s)
-    change_route(terminal, before, "shadow", lambda file: with_route(file, before, now), now, reason)
+    change_route(terminal.home, before, "shadow", lambda file: with_route(file, before, now), now, reason)
+    say_route(terminal, now)
 
 
 @shadow.command("show")

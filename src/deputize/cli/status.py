@@ -9,11 +9,11 @@ import click
 import msgspec
 
 from deputize.cli.rights import tenant_of, tenant_option
-from deputize.cli.route_views import state_words
 from deputize.cli.terminal import Terminal, pass_terminal
 from deputize.core.certificate_age import DAY_S
 from deputize.core.records import Route
 from deputize.core.sites import Site
+from deputize.operations.route_rows import state_words
 
 if TYPE_CHECKING:
     from deputize.pipeline.readiness import CallCounts, Served, SiteReadiness

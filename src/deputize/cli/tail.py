@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any
@@ -15,13 +13,10 @@ from deputize.cli.rights import tenant_of, tenant_option
 from deputize.cli.terminal import Terminal, pass_terminal
 from deputize.core.errors import UsageError
 from deputize.core.records import Call
-from deputize.scoring.costs import Prices
 from deputize.store.base import Store
 
 LATE_S = 60.0
 """A call is filed under the time at which it began: one that takes longer than this is not shown."""
-RECENT_S = 3600.0
-"""Where the last calls are looked for first, before the whole store is read."""
 
 
 @click.command()
@@ -34,6 +29,7 @@ def tail(terminal: Terminal, /, last: int, no_follow: bool, tenant: str) -> None
 
     No text of a call is shown. Ctrl-C ends it.
     """
+    from deputize.operations.call_rows import call_row, last_calls
     from deputize.scoring.costs import load_prices
 
     if terminal.json and not no_follow:
@@ -58,14 +54,6 @@ def tail(terminal: Terminal, /, last: int, no_follow: bool, tenant: str) -> None
             terminal.say(line_of(call_row(call, prices)))
 
 
-def last_calls(store: Store, tenant: str | None, n: int, now_s: float) -> list[Call]:
-    """The newest calls of a tenant (None: of all), oldest first."""
-    found: deque[Call] = deque(store.calls(since=now_s - RECENT_S, tenant=tenant), maxlen=n)
-    if len(found) < n:
-        found = deque(store.calls(tenant=tenant), maxlen=n)
-    return list(found)
-
-
 def new_calls(
     store: Store, tenant: str | None, now_s: Callable[[], float], *, pause: Callable[[], None]
 ) -> Iterator[Call]:
@@ -83,33 +71,6 @@ def new_calls(
         recent = list(store.calls(since=now_s() - LATE_S, tenant=tenant))
         yield from (call for call in recent if call.id not in shown)
         shown = {call.id for call in recent}
-
-
-def call_row(call: Call, prices: Prices) -> dict[str, Any]:
-    """A call as JSON shows it: nothing of its texts."""
-    from deputize.pipeline.readiness import call_usd
-
-    decision = call.decision
-    is_served = decision is not None and decision.served_by == "slm"
-    usd = call_usd(call, prices)
-    own_usd = prices.specialist_usd(
-        ((decision.specialist_ms or 0.0) if decision is not None else 0.0) / 1e3, os.cpu_count() or 1
-    )
-    return {
-        "id": call.id,
-        "at_s": call.timestamp,
-        "tenant": call.tenant,
-        "agent": call.agent,
-        "site": call.site,
-        "served_by": "slm" if is_served else "llm",
-        "reason": decision.reason if decision is not None else "",
-        "route": decision.route_id if decision is not None else "",
-        "model": call.model,
-        "status": call.status,
-        "ms": call.latency_ms,
-        "usd": own_usd if is_served else usd,
-        "saved_usd": usd - own_usd if is_served else 0.0,
-    }
 
 
 def line_of(row: dict[str, Any]) -> str:

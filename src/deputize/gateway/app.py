@@ -28,6 +28,7 @@ from deputize.gateway.live_masking import LiveMasker
 from deputize.gateway.metrics import Metrics
 from deputize.gateway.model_calls import ModelCallHandler
 from deputize.gateway.other_endpoints import OtherEndpoints, OtherRequest
+from deputize.gateway.page_process import PageProcess
 from deputize.gateway.passthrough import Passthrough
 from deputize.gateway.protocols import CallRecorder
 from deputize.gateway.settings import GatewaySettings
@@ -103,6 +104,7 @@ class Gateway:
         conversations: Conversations | None = None,
         recording: Recording = RECORDING,
         masker: LiveMasker | None = None,
+        pages: PageProcess | None = None,
     ) -> None:
         """
         Args:
@@ -115,6 +117,7 @@ class Gateway:
             conversations: know to whom responses that an upstream keeps were given.
             recording: what is kept of calls.
             masker: masks personal data in what LLMs are asked besides model calls; None: nothing is masked.
+            pages: makes the pages at /ui; None: there are none.
         """
         self.settings, self.metrics = settings, metrics
         self._live, self._recorder, self._pseudonym = live, recorder, pseudonym
@@ -134,8 +137,8 @@ class Gateway:
         self._traces = TraceReceiver(recorder, pseudonym, recording)
         self._clock, self._clock_s, self._call_id = clock, clock_s, call_id or CallIds()
         self._gather_metrics, self._note_denial = gather_metrics, note_denial
-        hosts, origins = settings.allowed_hosts, settings.allowed_origins
-        self._pages = WebPages(hosts, origins, any_address=settings.allow_open_bind)
+        any_address, self._ui = settings.allow_open_bind, pages
+        self._pages = WebPages(settings.allowed_hosts, settings.allowed_origins, any_address=any_address)
         self._in_flight = SharedBudget(settings.max_concurrency)
         self.bodies = SharedBudget(int(settings.max_bodies_mb * 1024 * 1024))
         """The server's, where there is one: decoded values count as bytes of their body."""
@@ -179,8 +182,10 @@ class Gateway:
         self, method: str, path: str, bare: str, headers: Mapping[str, str], model: str
     ) -> Admitted | HttpReply:
         endpoint = paths.endpoint_at(bare)
-        if endpoint is None:
+        if endpoint is None or (endpoint.path == paths.UI and not self._ui):
             return error_replies.not_found(paths.error_dialect(bare), bare, paths.meant_path(bare))
+        if endpoint.path == paths.UI and self._ui is not None:
+            return self._ui.admit(method, path, headers, partial(self._count_request, paths.UI))
         if method == "OPTIONS":
             allowed = self._pages.preflight(headers, endpoint.method)
             if allowed is not None:
@@ -405,9 +410,8 @@ class Gateway:
 
     async def _metrics(self, asked: _Asked, body: bytes) -> HttpReply:
         self.refresh_metrics()
-        found, key = self.metrics, asked.caller.key
-        if self._gather_metrics is not None:
-            found = await self._gather_metrics(found)
+        found, key, gather = self.metrics, asked.caller.key, self._gather_metrics
+        found = await gather(found) if gather is not None else found
         if key is not None and key.tenant != EVERY_TENANT:
             found = found.of_tenant(key.tenant)
         return HttpReply(200, [("content-type", "text/plain; version=0.0.4; charset=utf-8")], found.text())
@@ -462,8 +466,7 @@ class Gateway:
         self, dialect: Dialect, error: DeputizeError, bare: str = "", key: str = "", tenant: str = ""
     ) -> HttpReply:
         if self._note_denial is not None:
-            known = bare if bare in paths.ENDPOINTS else "other"
-            self._note_denial(error, known, key_id(key))
+            self._note_denial(error, bare if bare in paths.ENDPOINTS else "other", key_id(key))
         self.metrics.add("deputize_refused_total", (("reason", error.code), ("tenant", tenant)))
         return error_replies.refused(dialect, error)
 

@@ -24,6 +24,7 @@ from deputize.gateway.live_masking import make_masker
 from deputize.gateway.metrics import Metrics
 from deputize.gateway.metrics_files import MetricsFiles
 from deputize.gateway.model_calls import ModelCallHandler
+from deputize.gateway.page_process import PageProcess
 from deputize.gateway.rollback import RouteMonitor
 from deputize.gateway.route_watcher import RouteWatcher
 from deputize.gateway.routing import RoutingDecider
@@ -121,6 +122,7 @@ class RunningGateway:
             self._keys, self._meter, self._prices, required=self._requires_keys
         )
         self._denials = DenialLog(home.audit)
+        self._pages = PageProcess(home.path, is_https=settings.scheme == "https") if settings.ui else None
         upstreams = UpstreamPool(
             [Upstream(c, self._transport_for(c)) for c in settings.upstreams],
             settings.retry,
@@ -141,6 +143,7 @@ class RunningGateway:
             conversations=self._conversations,
             recording=home.recording(),
             masker=self._masker,
+            pages=self._pages,
         )
         if self._metrics_files is not None:
             self._metrics_files.start(self.metrics, self.gateway.refresh_metrics)
@@ -274,6 +277,8 @@ class RunningGateway:
         self.gateway.ready = False
         await self._auditor.finish(AUDIT_WAIT_S)
         await self._denials.close()
+        if self._pages is not None:
+            await self._pages.stop()
         await self._routes.stop()
         if self._specialists is not None:
             await self._specialists.stop()

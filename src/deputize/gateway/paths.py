@@ -33,6 +33,7 @@ METRICS = "/metrics"
 HEALTH = "/healthz"
 READY = "/readyz"
 ROOT = "/"
+UI = "/ui"
 
 ENDPOINTS: dict[str, Endpoint] = {
     endpoint.path: endpoint
@@ -47,6 +48,7 @@ ENDPOINTS: dict[str, Endpoint] = {
         Endpoint(HEALTH, None),
         Endpoint(READY, None),
         Endpoint(ROOT, None, "GET"),
+        Endpoint(UI, None),
     )
 }
 """Path -> its endpoint."""
@@ -70,6 +72,8 @@ def endpoint_at(bare: str) -> Endpoint | None:
     plain = unquote(bare, errors="replace")
     if _CLIMBS.search(plain) or _CLIMBS.search(unquote(plain)) or "//" in bare:
         raise BadInput("The path is not one of the gateway's.")
+    if bare.startswith(f"{UI}/"):
+        return ENDPOINTS[UI]
     if bare.startswith(f"{MODELS}/"):
         return ENDPOINTS[MODELS]
     if not bare.startswith("/v1/") or bare.startswith(f"{_OURS}/") or meant_path(bare):

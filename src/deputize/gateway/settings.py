@@ -82,6 +82,8 @@ class GatewaySettings(BaseModel):
     access_log: bool = False
     """A line in the log for each call: model, who answered and why, status, time, tokens; nothing of prompt or answer. On a
     terminal `deputize serve` writes them anyway, unless --quiet."""
+    ui: bool = True
+    """The live page at /ui, for people who sign in with an API key."""
     drain_s: float = Field(default=30.0, gt=0)
     """On SIGTERM, running answers may take this long."""
     ask_for_usage: bool = True

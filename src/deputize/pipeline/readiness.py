@@ -9,6 +9,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from deputize.core.certificate_age import DAY_S
 from deputize.core.certification import DeltaSpending, Feasibility
@@ -20,6 +21,22 @@ from deputize.scoring.feasibility import expected_units, feasibility
 from deputize.scoring.ledger import level
 from deputize.stages.collect.audience import infer_sites
 from deputize.stages.curate.split import MAX_CALIBRATION
+
+
+class CallSpend(NamedTuple):
+    """Money and energy of one call. US dollars are list prices."""
+
+    is_served: bool
+    """Answered by a specialist."""
+    is_audit: bool
+    """Made to audit a served call."""
+    llm_usd: float
+    """At the LLM, whoever answered it."""
+    llm_wh: float
+    """Watt-hours at the LLM, estimated by its tokens."""
+    specialist_usd: float
+    """This machine's time for the specialist."""
+    specialist_wh: float
 
 
 @dataclass
@@ -37,11 +54,43 @@ class Served:
     """This machine's time for the served calls."""
     audit_usd: float = 0.0
     """Of LLM calls made to audit served ones."""
+    llm_wh: float = 0.0
+    """Energy, in the same order; estimates."""
+    avoided_wh: float = 0.0
+    specialist_wh: float = 0.0
+    audit_wh: float = 0.0
 
     @property
     def saved_usd(self) -> float:
         """Money saved; negative where audits and specialists cost more than the LLM would have."""
         return self.avoided_usd - self.specialist_usd - self.audit_usd
+
+    @property
+    def saved_wh(self) -> float:
+        """Energy saved, by the same rule."""
+        return self.avoided_wh - self.specialist_wh - self.audit_wh
+
+    def add(self, spent: CallSpend) -> None:
+        """Counts one call."""
+        if spent.is_audit:
+            self.audit_usd += spent.llm_usd
+            self.audit_wh += spent.llm_wh
+            return
+        self.n_calls += 1
+        if spent.is_served:
+            self.n_served += 1
+            self.avoided_usd += spent.llm_usd
+            self.avoided_wh += spent.llm_wh
+            self.specialist_usd += spent.specialist_usd
+            self.specialist_wh += spent.specialist_wh
+        else:
+            self.llm_usd += spent.llm_usd
+            self.llm_wh += spent.llm_wh
+
+    def merge(self, other: Served) -> None:
+        """Adds the sums of other calls."""
+        for name, value in vars(other).items():
+            setattr(self, name, getattr(self, name) + value)
 
 
 class SiteReadiness(Record):
@@ -115,7 +164,7 @@ class CallCounter:
         for call in calls:
             is_audit = call.decision is not None and bool(call.decision.audit_of)
             if call.timestamp is not None and call.timestamp >= self._since_s:
-                self._count_today(call, is_audit=is_audit)
+                self._count_today(call)
             if is_audit:
                 continue
             self._n_calls += 1
@@ -126,29 +175,32 @@ class CallCounter:
                 facts[call.id] = (group, call.timestamp)
                 yield call
 
-    def _count_today(self, call: Call, *, is_audit: bool) -> None:
+    def _count_today(self, call: Call) -> None:
+        spent = call_spend(call, self._prices, self._n_cores)
         route = call.decision.route_id if call.decision is not None else ""
         for name in {"", route}:
-            one = self._today[name]
-            spent = call_usd(call, self._prices)
-            if is_audit:
-                one.audit_usd += spent
-                continue
-            one.n_calls += 1
-            if call.decision is not None and call.decision.served_by == "slm":
-                one.n_served += 1
-                one.avoided_usd += spent
-                seconds = (call.decision.specialist_ms or 0.0) / 1e3
-                one.specialist_usd += self._prices.specialist_usd(seconds, self._n_cores)
-            else:
-                one.llm_usd += spent
+            self._today[name].add(spent)
 
 
-def call_usd(call: Call, prices: Prices) -> float:
-    """Price of a call at the LLM, whoever answered it, US dollars."""
-    return spend_of(
-        call.model, call.usage, call.cost_usd, call.messages, call.tools, call.response, prices
-    ).usd
+def call_spend(call: Call, prices: Prices, n_cores: int) -> CallSpend:
+    """Money and energy of a call.
+
+    Args:
+        call: as recorded.
+        prices: of LLMs and of this machine.
+        n_cores: of this machine.
+    """
+    decision = call.decision
+    at_llm = spend_of(call.model, call.usage, call.cost_usd, call.messages, call.tools, call.response, prices)
+    seconds = (decision.specialist_ms or 0.0) / 1e3 if decision is not None else 0.0
+    return CallSpend(
+        is_served=decision is not None and decision.served_by == "slm",
+        is_audit=decision is not None and bool(decision.audit_of),
+        llm_usd=at_llm.usd,
+        llm_wh=prices.llm_wh(at_llm),
+        specialist_usd=prices.specialist_usd(seconds, n_cores),
+        specialist_wh=prices.specialist_wh(seconds, n_cores),
+    )
 
 
 def site_readiness(

@@ -46,14 +46,19 @@ ALLOWED: dict[str, tuple[str, dict[str, Any] | None, set[str]]] = {
     ),
     "/v1/embeddings": ("POST", {"model": "m", "input": "hello"}, {"ingest"}),
     "/v1/models": ("GET", None, {"ingest"}),
-    "/v1/deputize/feedback": ("POST", {"episode": "e", "metric": "success", "value": 1}, {"ingest"}),
+    "/v1/deputize/feedback": (
+        "POST",
+        {"episode": "e", "metric": "success", "value": 1},
+        {"ingest", "curator"},
+    ),
     "/metrics": ("GET", None, STATUS),
     "/v1/traces": ("POST", {"resourceSpans": []}, {"ingest"}),
     "/healthz": ("GET", None, EVERYBODY),
     "/readyz": ("GET", None, EVERYBODY),
     "/": ("GET", None, EVERYBODY),
+    "/ui": ("GET", None, EVERYBODY),
 }
-"""Path -> method, body, and who may; "" is somebody without a key."""
+"""Path -> method, body, and who may; "" is somebody without a key. At /ui everybody gets the page where people sign in."""
 
 
 def test_every_path_has_a_row() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,7 @@ DAY = 86400.0
 ALLOWED: dict[Role, set[str]] = {
     Role.INGEST: {"import", "feedback"},
     Role.OPERATOR: {
+        "dashboard",
         "dataset card",
         "report",
         "status",
@@ -43,6 +45,8 @@ ALLOWED: dict[Role, set[str]] = {
         "raw list",
     },
     Role.CURATOR: {
+        "dashboard",
+        "feedback",
         "convert",
         "curate",
         "cluster",
@@ -79,6 +83,7 @@ ALLOWED: dict[Role, set[str]] = {
         "dataset export",
     },
     Role.AUDITOR: {
+        "dashboard",
         "dataset card",
         "report",
         "status",
@@ -98,6 +103,7 @@ ALLOWED: dict[Role, set[str]] = {
         "raw list",
     },
     Role.ADMIN: {
+        "dashboard",
         "dataset card",
         "report",
         "status",
@@ -166,6 +172,14 @@ WORDS: dict[str, list[str]] = {
     "dataset export": ["--out", "folder"],
 }
 """What a command needs to get past its own parser; nothing of it exists, so that nothing happens beyond the check."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def taken_port() -> Iterator[None]:
+    """A port that is in use, so that a command that would listen on it ends."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        WORDS["dashboard"] = ["--port", str(taken.getsockname()[1])]
+        yield
 
 
 def leaves() -> Iterator[str]:
@@ -238,6 +252,7 @@ def test_a_key_means_nothing_in_a_home_without_keys(tmp_path: Path, monkeypatch:
 
 
 OF_ONE_TENANT = {
+    "dashboard",
     "convert",
     "curate",
     "cluster",
@@ -272,7 +287,7 @@ OF_ONE_TENANT = {
 WITH_TENANT = sorted(
     n
     for n in OF_ONE_TENANT
-    if n.split()[0] not in ("export", "route", "runs", "shadow", "tasks", "dataset", "raw")
+    if n.split()[0] not in ("dashboard", "export", "route", "runs", "shadow", "tasks", "dataset", "raw")
 )
 
 

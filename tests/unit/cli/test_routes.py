@@ -10,11 +10,11 @@ import msgspec
 import pytest
 
 from deputize.cli.main import run
-from deputize.cli.routes import promoted
 from deputize.core.errors import UsageError
 from deputize.core.records import Certificate, Contract, Route, RouteFile
 from deputize.gateway.evidence_file import read_evidence
 from deputize.home import Home
+from deputize.operations.route_changes import promoted
 from deputize.routes_file import read_routes, write_routes
 from deputize.store.access.audit_log import AuditLog
 from deputize.store.keys.keyring import KeyRing

@@ -12,7 +12,7 @@ import pytest
 from tests.unit.web.conftest import sample_report
 
 from deputize.cli.main import run
-from deputize.cli.runs import compared_tasks
+from deputize.operations.run_rows import compared_tasks
 from deputize.pipeline.run import RunState
 from deputize.web.page import write_report
 

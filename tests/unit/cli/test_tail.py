@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from deputize.cli.main import run
-from deputize.cli.tail import call_row, last_calls, line_of, new_calls
+from deputize.cli.tail import line_of, new_calls
 from deputize.core.records import Decision, Usage
 from deputize.home import Home
+from deputize.operations.call_rows import call_row, last_calls
 from deputize.scoring.costs import load_prices
 from deputize.store.memory import MemoryStore
 from deputize.testing import ManualClock, call

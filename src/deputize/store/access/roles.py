@@ -21,7 +21,7 @@ class Role(Enum):
     OPERATOR = "operator"
     """Runs the gateway and its routes."""
     CURATOR = "curator"
-    """Turns calls into specialists."""
+    """Turns calls into specialists, and says which answers were right."""
     AUDITOR = "auditor"
     """Looks at who did what; changes nothing."""
     ADMIN = "admin"
@@ -61,7 +61,9 @@ class Right(Enum):
 RIGHTS: dict[Role, frozenset[Right]] = {
     Role.INGEST: frozenset({Right.WRITE_CALLS, Right.WRITE_FEEDBACK}),
     Role.OPERATOR: frozenset({Right.SEE_STATUS, Right.RUN_GATEWAY, Right.PROMOTE_ROUTES}),
-    Role.CURATOR: frozenset({Right.SEE_STATUS, Right.READ_CURATED, Right.RUN_STAGES, Right.SEE_LINEAGE}),
+    Role.CURATOR: frozenset(
+        {Right.SEE_STATUS, Right.READ_CURATED, Right.RUN_STAGES, Right.SEE_LINEAGE, Right.WRITE_FEEDBACK}
+    ),
     Role.AUDITOR: frozenset({Right.SEE_STATUS, Right.READ_AUDIT, Right.SEE_LINEAGE}),
     Role.ADMIN: frozenset(
         {

@@ -7,7 +7,7 @@ from deputize.store.access.roles import RIGHTS, Actor, Right, Role, may, owner, 
 
 MATRIX: dict[Right, set[Role]] = {
     Right.WRITE_CALLS: {Role.INGEST, Role.OWNER},
-    Right.WRITE_FEEDBACK: {Role.INGEST, Role.OWNER},
+    Right.WRITE_FEEDBACK: {Role.INGEST, Role.CURATOR, Role.OWNER},
     Right.SEE_STATUS: {Role.OPERATOR, Role.CURATOR, Role.AUDITOR, Role.ADMIN, Role.OWNER},
     Right.RUN_GATEWAY: {Role.OPERATOR, Role.OWNER},
     Right.PROMOTE_ROUTES: {Role.OPERATOR, Role.OWNER},

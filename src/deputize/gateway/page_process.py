@@ -1,0 +1,176 @@
+"""The client of the process that makes the pages at /ui (see dashboard.page_worker): it takes nothing from the event loop.
+
+The process is started when somebody asks for a page, and ended when nobody has for a while.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import struct
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import msgspec
+
+from deputize.core.errors import DeputizeError, OverLimit, RequestTooLarge, StoreError
+from deputize.gateway import error_replies
+from deputize.http.admission import Admitted
+from deputize.http.handler import HttpReply
+from deputize.wire.registry import CHAT
+
+log = logging.getLogger("deputize.gateway")
+
+MAX_BODY_BYTES = 64 * 1024
+MAX_WAITING = 16
+"""Requests for pages that wait; more are told to come back."""
+IDLE_S = 900.0
+"""After so long without a request the process ends."""
+LONGEST_S = 60.0
+"""A process that takes longer for a page is replaced."""
+_END_S = 3.0
+_MODULE = "deputize.dashboard.page_worker"
+_LENGTH = struct.Struct(">I")
+_HEADERS = ("content-type", "cookie", "host", "origin", "sec-fetch-site")
+"""The headers that pages look at; no key of an agent travels on."""
+_reply = msgspec.msgpack.Decoder(tuple[int, list[tuple[str, str]], bytes])
+
+
+class PageProcess:
+    """One process that answers requests for pages, one at a time."""
+
+    def __init__(self, home: Path, *, is_https: bool, idle_s: float = IDLE_S) -> None:
+        """
+        Args:
+            home: whose pages they are.
+            is_https: the gateway is asked over HTTPS only.
+            idle_s: see IDLE_S.
+        """
+        self._settings = {"home": str(home), "is_https": is_https}
+        self._idle_s = idle_s
+        self._process: Process | None = None
+        self._lock = asyncio.Lock()
+        self._n_waiting = 0
+        self._ending: asyncio.TimerHandle | None = None
+
+    @property
+    def is_running(self) -> bool:
+        """True while there is a process."""
+        return self._process is not None
+
+    def admit(
+        self, method: str, path: str, headers: Mapping[str, str], on_reply: Callable[[int], None]
+    ) -> Admitted:
+        """Lets a request in by its head; who asks is found out by the page itself, from its cookie or its form.
+
+        Args:
+            method: as sent.
+            path: with its query.
+            headers: lower-case names.
+            on_reply: is told the status of the reply.
+
+        Raises:
+            RequestTooLarge: its body is no form of ours.
+        """
+        length = headers.get("content-length", "0")
+        if "transfer-encoding" in headers or not length.isdecimal() or int(length) > MAX_BODY_BYTES:
+            raise RequestTooLarge(f"A form of these pages has at most {MAX_BODY_BYTES // 1024} KB.")
+
+        async def answer(body: bytes) -> HttpReply:
+            try:
+                reply = await self.answer(method, path, headers, body)
+            except DeputizeError as error:
+                reply = error_replies.refused(CHAT, error)
+            on_reply(reply.status)
+            return reply
+
+        return Admitted(answer)
+
+    async def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> HttpReply:
+        """The reply to a request for a page.
+
+        Raises:
+            OverLimit: too many wait.
+            StoreError: there is no answer.
+        """
+        if self._n_waiting >= MAX_WAITING:
+            raise OverLimit("Too many requests for pages wait; try again.", 1.0)
+        self._n_waiting += 1
+        try:
+            request = (method, path, {n: headers[n] for n in _HEADERS if n in headers}, body)
+            # a browser that goes away must not leave half an answer for the next one
+            return await asyncio.shield(asyncio.ensure_future(self._ask(request)))
+        finally:
+            self._n_waiting -= 1
+
+    async def _ask(self, request: tuple[str, str, dict[str, str], bytes]) -> HttpReply:
+        async with self._lock:
+            self._stay()
+            try:
+                async with asyncio.timeout(LONGEST_S):
+                    process = self._process or await self._started()
+                    _write(process, request)
+                    return HttpReply(*_reply.decode(await _read(process)))
+            except (EOFError, OSError, msgspec.DecodeError) as error:  # TimeoutError is an OSError
+                self._kill()
+                log.error("the process that makes pages gave no answer, and is started again when asked")
+                raise StoreError("The page could not be made; try again.") from error
+
+    async def _started(self) -> Process:
+        # the key ring may need what the environment holds
+        process = await asyncio.create_subprocess_exec(sys.executable, "-m", _MODULE, stdin=PIPE, stdout=PIPE)
+        self._process = process
+        _write(process, self._settings)
+        return process
+
+    def _stay(self) -> None:
+        if self._ending is not None:
+            self._ending.cancel()
+        self._ending = asyncio.get_running_loop().call_later(self._idle_s, self._end_soon)
+
+    def _end_soon(self) -> None:
+        self._ending = None
+        if self._lock.locked():
+            self._stay()
+        elif self._process is not None and self._process.stdin is not None:
+            self._process.stdin.close()  # it ends when its input does
+            self._process = None
+
+    def _kill(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+
+    async def stop(self) -> None:
+        """Ends the process."""
+        if self._ending is not None:
+            self._ending.cancel()
+        process, self._process = self._process, None
+        if process is None:
+            return
+        if process.stdin is not None:
+            process.stdin.close()
+        try:
+            async with asyncio.timeout(_END_S):
+                await process.wait()
+        except TimeoutError:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+
+
+def _write(process: Process, value: object) -> None:
+    assert process.stdin is not None
+    data = msgspec.msgpack.encode(value)
+    process.stdin.write(_LENGTH.pack(len(data)) + data)
+
+
+async def _read(process: Process) -> bytes:
+    """The next message. Raises IncompleteReadError, which is an EOFError, where the process ends."""
+    assert process.stdout is not None
+    (n_bytes,) = _LENGTH.unpack(await process.stdout.readexactly(_LENGTH.size))
+    return await process.stdout.readexactly(n_bytes)

@@ -1,0 +1,80 @@
+"""Facts and sums of calls: by day, route, minute and tenant; verdicts."""
+
+from __future__ import annotations
+
+from msgspec import structs
+from tests.unit.dashboard.conftest import NOW_S, audit_of, served, some_calls
+
+from deputize.core.records import Outcome
+from deputize.dashboard.call_index import CallIndex
+from deputize.pipeline.readiness import call_spend
+from deputize.scoring.costs import load_prices
+from deputize.testing import call
+
+DAY = int(NOW_S // 86400)
+
+
+def index_of(*calls: object) -> CallIndex:
+    prices = load_prices()
+    index = CallIndex(lambda one: call_spend(one, prices, 2))
+    for one in calls:
+        index.add(one)  # type: ignore[arg-type]
+    return index
+
+
+def test_sums_by_route_day_and_tenant() -> None:
+    index = index_of(*some_calls())
+    month = index.sums(DAY)
+    assert (month[""].n_calls, month[""].n_served, month["r1"].n_served) == (6, 3, 3)
+    assert month[""].saved_usd > 0.7 and month[""].saved_wh > 0 and month[""].audit_usd > 0
+    assert index.sums(DAY, "acme")[""].n_calls == 1
+    assert not index.sums(DAY + 1)
+    assert index.n_calls == 6 and len(index) == 9
+
+
+def test_a_call_counts_once() -> None:
+    index = index_of(served("a", NOW_S))
+    assert not index.add(served("a", NOW_S))
+    assert index.sums(DAY)[""].n_calls == 1
+
+
+def test_calls_by_minute_without_audits() -> None:
+    index = index_of(*some_calls(), call("bad", timestamp=NOW_S, status=500))
+    minutes = index.per_minute(NOW_S, 4)
+    assert [(m.n_specialist, m.n_llm, m.n_failed) for m in minutes] == [
+        (1, 0, 0),
+        (1, 3, 0),
+        (1, 0, 0),
+        (0, 1, 1),
+    ]
+    assert sum(m.n_specialist for m in index.per_minute(NOW_S, 4, "acme")) == 1
+
+
+def test_old_minutes_are_forgotten_and_their_sums_are_not() -> None:
+    index = index_of(*(served(f"c{i}", i * 60.0) for i in range(3000)))
+    assert sum(m.n_specialist for m in index.per_minute(2999 * 60.0, 3000)) < 3000
+    assert index.sums(0)[""].n_served == 3000
+
+
+def test_the_newest_first_and_what_differed() -> None:
+    index = index_of(*some_calls())
+    assert [f.id for f in index.newest()][:2] == ["other", "l2"]
+    assert [f.id for f in index.newest("acme")] == ["other"]
+    assert [f.audit_of for f in index.differed()] == ["other", "s0"]
+    assert index.fact("s0") is not None and index.fact("nothing") is None
+
+
+def test_a_verdict_is_told_by_corrections_and_by_what_was_said() -> None:
+    one, other = served("a", 1.0), audit_of("a", 2.0, agrees=False, reply="x")
+    assert index_of(one, other).verdict("a-audit") == ""
+    corrected = structs.replace(other, correction=one.response)
+    assert index_of(one, corrected).verdict("a-audit") == "llm_wrong"
+    assert (
+        index_of(structs.replace(one, correction=other.response), other).verdict("a-audit")
+        == "specialist_wrong"
+    )
+    both = structs.replace(other, correction=other.response, outcome=Outcome(reward=1.0, metric="both_fine"))
+    assert index_of(one, both).verdict("a-audit") == "both_fine"
+    index = index_of(one, other)
+    index.note_verdict("a-audit", "llm_wrong")
+    assert index.verdict("a-audit") == "llm_wrong"

@@ -1,0 +1,205 @@
+"""The pages: what they show, to whom, and what their buttons do."""
+
+from __future__ import annotations
+
+import pytest
+from tests.unit.dashboard.conftest import HOSTILE, Browser, Desk
+
+from deputize.core.records import Call
+from deputize.routes_file import read_routes
+from deputize.store.access.roles import Actor
+
+OPERATOR = Actor(name="op1", role="operator")
+ACME = Actor(name="op2", role="operator", tenant="acme")
+CURATOR = Actor(name="cu1", role="curator")
+EVERY_PAGE = (
+    "/",
+    "/routes/r1",
+    "/routes/r2",
+    "/calls",
+    "/calls/s0",
+    "/tasks",
+    "/audits",
+    "/audits/s0-audit",
+    "/runs",
+)
+
+
+def state(desk: Desk, id: str) -> str:
+    return next(r.state for r in read_routes(desk.home.routes_path).routes if r.id == id)
+
+
+@pytest.mark.parametrize("path", EVERY_PAGE)
+def test_every_page_escapes_what_comes_from_calls_and_loads_only_its_own_files(desk: Desk, path: str) -> None:
+    reply = desk.browser().get(path)
+    assert reply.status == 200
+    headers, page = dict(reply.headers), bytes(reply.body).decode()  # type: ignore[arg-type]
+    assert HOSTILE not in page and "<style" not in page and " style=" not in page and "onclick" not in page
+    assert "default-src 'none'" in headers["content-security-policy"]
+    assert "unsafe" not in headers["content-security-policy"]
+    assert headers["cache-control"] == "no-store" and headers["x-frame-options"] == "DENY"
+
+
+def test_the_first_page_says_who_answered_what_was_saved_and_how_routes_stand(desk: Desk) -> None:
+    words = desk.browser().words("/")
+    assert "6 calls" in words and "3 by specialists, 3 by the LLM" in words
+    assert (
+        "3 of 6 calls by specialists (50 %)" in words and "$0.75" in words
+    )  # 3 x 100,000 tokens at $2.50 a million
+    assert "task r1" in words and "challenger" in words
+    assert "2 audits to judge" in words
+    assert "desk / triage" in words and "episodes" in words
+
+
+def test_no_text_of_a_call_is_on_a_page_but_masked_answers(desk: Desk) -> None:
+    browser = desk.browser()
+    for path in EVERY_PAGE:
+        assert "Anna" not in browser.text(path) and "example.com" not in browser.text(path), path
+
+
+def test_a_call_is_explained(desk: Desk) -> None:
+    words = desk.browser().words("/calls/s0")
+    assert "Answered by a specialist." in words and "0.9500" in words and "the LLM's answer differed" in words
+    assert "100,000 read" in words
+    assert desk.browser().get("/calls/nothing").status == 404
+
+
+def test_calls_of_a_route_only(desk: Desk) -> None:
+    words = desk.browser().words("/calls?site=write")
+    assert "l0" in words and "specialist" not in words
+
+
+def test_a_route_is_closed_promoted_and_rolled_back_with_a_reason_in_the_audit_log(desk: Desk) -> None:
+    browser = desk.browser(OPERATOR)
+    token = browser.token("/routes/r1")
+    for action, after in (
+        ("close", "closed"),
+        ("next", "canary"),
+        ("live", "live"),
+        ("rollback", "rolled_back"),
+    ):
+        reply = browser.post("/routes/r1", token=token, action=action, reason=f"because of {action}")
+        assert (reply.status, dict(reply.headers)["location"]) == (303, "/routes/r1")
+        assert state(desk, "r1") == after
+        entry = [e for e in desk.home.audit.entries() if e.action.startswith("route.")][-1]
+        assert (entry.actor, entry.subject, entry.detail["reason"]) == ("op1", "r1", f"because of {action}")
+    assert "It did not work" in bytes(browser.post("/routes/r1", token=token, action="close").body).decode()  # type: ignore[arg-type]
+    assert browser.post("/routes/r1", token=token, action="jump", reason="x").status == 400
+
+
+def test_the_challenger_is_promoted_apart_from_its_route(desk: Desk) -> None:
+    browser = desk.browser()
+    token = browser.token("/routes/r2")
+    assert (
+        browser.post("/routes/r2", token=token, version="challenger", action="next", reason="x").status == 303
+    )
+    file = read_routes(desk.home.routes_path)
+    assert state(desk, "r2") == "canary" and [r.state for r in file.challengers] == ["canary"]
+
+
+def test_a_form_needs_the_token_of_its_session_and_its_own_origin(desk: Desk) -> None:
+    browser = desk.browser()
+    token = browser.token("/routes/r1")
+    for reply in (
+        browser.post("/routes/r1", action="close", reason="x"),
+        browser.post("/routes/r1", token=desk.browser().token("/routes/r1"), action="close", reason="x"),
+        browser.post("/routes/r1", origin="http://evil.example", token=token, action="close", reason="x"),
+        browser.post("/routes/r1", origin="null", token=token, action="close", reason="x"),
+    ):
+        assert reply.status == 403
+    assert state(desk, "r1") == "live"
+
+
+@pytest.mark.parametrize(
+    ("role", "path", "right"),
+    [
+        ("curator", "/routes/r1", "promote routes"),
+        ("auditor", "/audits/s0-audit", "write feedback"),
+        ("operator", "/audits/s0-audit", "write feedback"),
+    ],
+)
+def test_who_may_not_is_refused_and_it_is_noted(desk: Desk, role: str, path: str, right: str) -> None:
+    browser = desk.browser(Actor(name="somebody", role=role))
+    token = browser.form_token()
+    reply = browser.post(path, token=token, action="close", reason="x", verdict="both_fine")
+    assert reply.status == 403 and right in bytes(reply.body).decode()  # type: ignore[arg-type]
+    entry = list(desk.home.audit.entries())[-1]
+    assert (entry.action, entry.actor, entry.detail["right"]) == ("denied", "somebody", right)
+
+
+def test_without_the_right_there_are_no_buttons(desk: Desk) -> None:
+    assert 'value="close"' not in desk.browser(CURATOR).text("/routes/r1")
+    assert desk.browser(OPERATOR).get("/audits/s0-audit").status == 403
+    assert desk.browser(Actor(name="in1", role="ingest")).get("/").status == 403
+
+
+def test_a_tenant_sees_and_changes_its_own_only(desk: Desk) -> None:
+    browser = desk.browser(ACME)
+    words = browser.words("/")
+    assert "1 calls" in words and "task r3" in words and "task r1" not in words
+    assert "/calls/other" in browser.text("/") and "/calls/s0" not in browser.text("/")
+    assert [browser.get(p).status for p in ("/routes/r1", "/calls/s0", "/calls/other")] == [404, 404, 200]
+    token = browser.token("/routes/r3")
+    assert browser.post("/routes/r1", token=token, action="close", reason="x").status == 404
+    assert state(desk, "r1") == "live"
+    assert "/calls/other" in browser.text("/audits") and "/calls/s0" not in browser.text("/audits")
+
+
+def test_a_session_begins_with_the_link_and_ends_by_time(desk: Desk) -> None:
+    browser = desk.browser()
+    stranger = Browser(browser.pages, browser.sessions)
+    assert "Open the link" in bytes(stranger.get("/").body).decode()  # type: ignore[arg-type]
+    assert stranger.open("/?token=wrong").status == 401 and "cookie" not in stranger.headers
+    cookie = dict(browser.pages.answer("GET", "/?token=link", {"host": "x"}, b"").headers)["set-cookie"]
+    assert "HttpOnly" in cookie and "SameSite=Strict" in cookie
+    desk.clock.advance(9 * 3600.0)
+    assert "Open the link" in browser.words("/")
+
+
+def test_signing_out_ends_the_cookie(desk: Desk) -> None:
+    browser = desk.browser()
+    reply = browser.post("/sign-out", token=browser.token("/routes/r1"))
+    assert "Max-Age=0" in dict(reply.headers)["set-cookie"]
+
+
+def labels(desk: Desk) -> dict[str, object]:
+    found: dict[str, Call] = {c.id: c for c in desk.home.store.calls()}
+    return {id: (c.correction or {}).get("content") for id, c in found.items() if id.startswith("s0")}
+
+
+def test_a_verdict_becomes_a_label_and_a_later_one_takes_its_place(desk: Desk) -> None:
+    browser = desk.browser()
+    token = browser.token("/audits/s0-audit")
+    reply = browser.post("/audits/s0-audit", token=token, verdict="llm_wrong")
+    assert dict(reply.headers)["location"] == "/audits/other-audit"  # the next one that waits
+    assert labels(desk) == {"s0": "refund", "s0-audit": "refund"}
+    assert "1 LLM was wrong" in browser.words("/audits")
+    browser.post("/audits/s0-audit", token=token, verdict="specialist_wrong")
+    assert labels(desk) == {"s0": "complaint", "s0-audit": "complaint"}
+    browser.post("/audits/s0-audit", token=token, verdict="both_fine")
+    assert labels(desk) == {"s0": "refund", "s0-audit": "complaint"}
+    assert browser.post("/audits/s0-audit", token=token, verdict="nonsense").status == 400
+    entries = [e for e in desk.home.audit.entries() if e.action == "feedback.label"]
+    assert [e.detail["verdict"] for e in entries] == ["llm_wrong", "specialist_wrong", "both_fine"]
+    # what was said is known after a restart, too
+    desk.reader.read_once()
+    assert desk.reader.index.verdict("s0-audit") == "both_fine" and not desk.reader.index.verdict(
+        "other-audit"
+    )
+
+
+def test_what_is_not_there_and_what_is_no_page(desk: Desk) -> None:
+    browser = desk.browser()
+    assert [
+        browser.get(p).status
+        for p in ("/x", "/routes/r9", "/audits/s1-audit", "/assets/x.py", "/assets/../pages.py")
+    ] == [404] * 5
+    assert browser.pages.answer("DELETE", "/", browser.headers, b"").status == 405
+    assert (
+        browser.pages.answer(
+            "POST", "/routes/r1", {**browser.headers, "content-type": "text/plain"}, b"x"
+        ).status
+        == 400
+    )
+    for name, kind in (("dashboard.css", "text/css"), ("dashboard.js", "text/javascript")):
+        assert kind in dict(browser.get(f"/assets/{name}").headers)["content-type"]
