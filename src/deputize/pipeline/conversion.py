@@ -286,6 +286,7 @@ def finish(run: Run) -> dict[str, Any]:
     curated, discovered = run.load_curated(), run.load("cluster", Discovered)
     selected, finetuned = run.load("select", Selected), run.load("finetune", Finetuned)
     evaluated = run.load("evaluate", Evaluated)
+    finished_s = run.state.finished_s or run.home.now()
     report = build_report.build(
         run_id=run.state.run_id,
         tenant=run.state.tenant,
@@ -303,12 +304,12 @@ def finish(run: Run) -> dict[str, Any]:
         n_missing_from_store=evaluated.n_missing_from_store,
         audit_share=audit_share_of(run.home),
         home=str(run.home.path),
-        now_s=run.home.now(),
+        now_s=finished_s,
     )
     write_report(run.folder, report)
     if not run.state.finished:
         _publish(run, discovered, finetuned, evaluated)
-        run.state = msgspec.structs.replace(run.state, finished=True)
+        run.state = msgspec.structs.replace(run.state, finished=True, finished_s=finished_s)
         run.save()
     forget_in_run(run)  # what was erased while it was at work
     return report

@@ -42,6 +42,8 @@ class RunState(Record):
     timings_s: dict[str, float] = msgspec.field(default_factory=dict)
     """step -> seconds, and those of the import."""
     finished: bool = False
+    finished_s: float = 0.0
+    """Unix seconds at which it was finished first; 0 before."""
     version: int = 1
     tenant: str = DEFAULT_TENANT
     """The tenant whose calls the run reads; "*": all tenants share it."""
@@ -98,7 +100,7 @@ class Run:
             _artifact_path(self.folder, step).unlink(missing_ok=True)
         kept = {name: s for name, s in self.state.timings_s.items() if name not in steps}
         # not finished any more, so that its routes are published again
-        self.state = msgspec.structs.replace(self.state, finished=False, timings_s=kept)
+        self.state = msgspec.structs.replace(self.state, finished=False, finished_s=0.0, timings_s=kept)
         self.save()
 
     def begin_step(self) -> None:

@@ -105,30 +105,39 @@ def trust_summary(report: Json) -> str:
         return ""
     worst = max(0.0, -total["quality_difference_interval"][0])
     return (
-        f"Specialists would answer {share(total['share_of_code_calls_served'])} of the unseen calls, "
-        f"{share(total['agreement_of_served'], 1)} of them as the LLM did; with 95 % confidence at most {share(worst, 1)} of "
-        "all answers change."
+        f"Specialists answer {share(total['share_of_code_calls_served'])} of the unseen calls, {_all_or(total['agreement_of_served'])} "
+        f"of these as the LLM did; by these calls alone at most {share(worst, 1)} of all answers change (95 % confidence)."
     )
+
+
+def _all_or(value: float) -> str:
+    return "all" if value == 1 else share(value, 1)
+
+
+_CLAIMS = {
+    "not_worse_than_llm": "to change at most {} of all answers of this task",
+    "not_worse_than_repeats": "to change at most {} more of all answers of this task than the LLM does when asked again",
+    "not_worse_on_labels": "to get at most {} more of all answers of this task wrong than the LLM",
+    "not_worse_by_judge": "to be judged worse than the LLM in at most {} of all calls of this task",
+}
+"""Kind of a certificate -> the claim; {} is the loss that it allows."""
 
 
 def trust(task: Json) -> str:
-    """One sentence about a route in plain words: what it did on unseen calls, and the most that it may change."""
+    """A route in plain words: what is certified, and what it did on unseen calls."""
     certificate, held = task["certificate"], task["held_out"]
-    promise = (
-        f"certified to change at most {share(certificate['epsilon'])} of all answers of this task "
-        f"({share(1 - certificate['delta'])} confidence)"
-    )
+    claim = _CLAIMS[certificate["kind"]].format(share(certificate["epsilon"]))
+    promise = f"Certified on {count(certificate['n_calibration'])} independent calls {claim} ({share(1 - certificate['delta'])} confidence)."
     if not held:
-        return f"No unseen call was left to try it on; it is {promise}."
-    n_served = held["n_served"] or round(held["share_served"] * held["n_calls"])
-    n_wrong = (
-        round(n_served * (1 - held["agreement_of_served"])) if held["agreement_of_served"] is not None else 0
-    )
-    said = "none differed from the LLM's" if not n_wrong else f"{count(n_wrong)} differed from the LLM's"
+        return f"{promise} No unseen call was left to try it on."
+    agreement = held["agreement_of_served"]
+    n_wrong = round(held["n_served"] * (1 - agreement)) if agreement is not None else 0
+    n_answered = round(held["share_served"] * held["n_code_calls"])
+    said = f"{count(n_wrong)} differed" if n_wrong else "none differed"
     worst = share(max(0.0, held["loss_difference_interval"][1]), 1)
     return (
-        f"Of {count(held['n_calls'])} unseen calls it answered {count(n_served)}, and {said}: at most {worst} of the answers "
-        f"change on such calls. It is {promise}."
+        f"{promise} Then tried on {count(held['n_code_calls'])} unseen calls: it answered {count(n_answered)}, and {said} from the "
+        f"LLM's answer. These calls alone would say: at most {worst}."
     )
 
 

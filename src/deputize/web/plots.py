@@ -246,13 +246,22 @@ def task_map(tasks: Sequence[Mapping[str, Any]], label: str) -> Markup:
         2 * WIDTH,
     )
     largest = max(t["share_of_cost"] for _, t in placed) or 1.0
-    marks = []
-    for n, task in sorted(placed, key=lambda one: -one[1]["share_of_cost"]):
+    bubbles: dict[tuple[int, int], list[tuple[int, Mapping[str, Any]]]] = {}
+    for n, task in placed:  # tasks in one place are one bubble with all their numbers
         x, y = axes.x(math.log10(max(1, task["n_calls"]))), axes.y(task["test"]["tuned_accuracy"])
-        size = 7 + 13 * math.sqrt(task["share_of_cost"] / largest)
-        marks.append(
-            f'<circle class="task by-{task["verdict"]["kind"]}" cx="{x}" cy="{y}" r="{size:.1f}">'
-            f"<title>{Markup.escape(task['name'])}</title></circle>"
-            f'<text class="task-name by-{task["verdict"]["kind"]}" x="{x}" y="{y + 4}" text-anchor="middle">{n}</text>'
-        )
+        bubbles.setdefault((round(x / 16), round(y / 16)), []).append((n, task))
+    marks = []
+    for held in sorted(bubbles.values(), key=lambda one: -max(float(t["share_of_cost"]) for _, t in one)):
+        first = max((t for _, t in held), key=lambda t: float(t["share_of_cost"]))
+        x, y = axes.x(math.log10(max(1, first["n_calls"]))), axes.y(first["test"]["tuned_accuracy"])
+        size = 7 + 13 * math.sqrt(first["share_of_cost"] / largest)
+        names = Markup.escape("; ".join(t["name"] for _, t in held))
+        numbers = ", ".join(str(n) for n, _ in held)
+        kind = first["verdict"]["kind"]
+        marks += [
+            f'<circle class="task by-{kind}" cx="{x}" cy="{y}" r="{size:.1f}"><title>{names}</title></circle>',
+            f'<text class="task-name" x="{x + size + 4:.1f}" y="{y + 4}">{numbers}</text>'
+            if len(held) > 1
+            else f'<text class="task-name in-{kind}" x="{x}" y="{y + 4}" text-anchor="middle">{numbers}</text>',
+        ]
     return axes.drawn(marks)

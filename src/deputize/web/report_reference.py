@@ -41,7 +41,7 @@ UNITS: tuple[tuple[str, str], ...] = (
     (r"^(loss_difference|quality_difference)", "share, -1 to 1"),
     (r"(^threshold|_confidence)$", "confidence, 0 to 1"),
     (
-        r"^(share|(smallest_)?epsilon$|loss|served_limit$|audit_share$|agreement|finished$|flagged|ood_(power|given_up)$)|(_accuracy|_interval)$|(^|_)coverage(_|$)",
+        r"^(share|(smallest_)?epsilon$|loss|(served|differs)_limit$|audit_share$|agreement|finished$|flagged|ood_(power|given_up)$)|(_accuracy|_interval)$|(^|_)coverage(_|$)",
         "share, 0 to 1",
     ),
 )

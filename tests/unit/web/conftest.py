@@ -269,6 +269,8 @@ def sample_report() -> dict[str, Any]:
             held_out_groups=groups,
             held_out=HeldOut(
                 n_calls=225,
+                n_code_calls=225,
+                n_served=205,
                 share_served=0.911,
                 loss_difference=0.009,
                 loss_difference_interval=(0.001, 0.031),
@@ -289,6 +291,8 @@ def sample_report() -> dict[str, Any]:
             held_out_groups=groups,
             held_out=HeldOut(
                 n_calls=105,
+                n_code_calls=105,
+                n_served=105,
                 share_served=1.0,
                 loss_difference=0.0,
                 loss_difference_interval=(0.0, 0.035),

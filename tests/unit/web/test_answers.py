@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
+from deputize.scoring.certificates import CertificateKind
 from deputize.web import answers
 
 
@@ -33,22 +34,31 @@ def test_what_costs_more_or_is_slower_is_said_at_the_top(report: dict[str, Any])
 def test_a_route_without_unseen_calls_claims_no_share_of_them(report: dict[str, Any]) -> None:
     report["tasks"][0]["held_out"] = None
     assert any(line.startswith("Not tried on unseen calls") for line in answers.warnings(report))
-    assert answers.trust(report["tasks"][0]).startswith(
-        "No unseen call was left to try it on; it is certified"
+    assert answers.trust(report["tasks"][0]).endswith(
+        "(95 % confidence). No unseen call was left to try it on."
     )
 
 
 def test_a_route_is_said_in_one_sentence_with_the_most_that_it_may_change(report: dict[str, Any]) -> None:
     said = answers.trust(report["tasks"][0])
     assert said == (
-        "Of 225 unseen calls it answered 205, and 2 differed from the LLM's: at most 3.1 % of the answers change on such "
-        "calls. It is certified to change at most 2 % of all answers of this task (95 % confidence)."
+        "Certified on 402 independent calls to change at most 2 % of all answers of this task (95 % confidence). Then tried on 225 "
+        "unseen calls: it answered 205, and 2 differed from the LLM's answer. These calls alone would say: at most 3.1 %."
     )
     assert "none differed" in answers.trust(
         {**report["tasks"][0], "held_out": {**report["tasks"][0]["held_out"], "agreement_of_served": 1.0}}
     )
     summary = answers.trust_summary(report)
-    assert "98.8 % of them as the LLM did" in summary and "at most" in summary and "±" not in summary
+    assert "98.8 % of these as the LLM did" in summary and "at most" in summary and "±" not in summary
+
+
+def test_every_kind_of_certificate_has_a_promise(report: dict[str, Any]) -> None:
+    first = report["tasks"][0]
+    said = set()
+    for kind in get_args(CertificateKind):
+        first["certificate"]["kind"] = kind
+        said.add(answers.trust(first))
+    assert len(said) == len(get_args(CertificateKind))
 
 
 def test_without_a_route_there_is_nothing_to_trust(report: dict[str, Any]) -> None:

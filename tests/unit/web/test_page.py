@@ -55,7 +55,7 @@ def test_the_page_says_what_the_report_holds(report: dict[str, Any]) -> None:
         "What do I do next?",
         "<h1>Saves $",
         "differed; p = 0.013",
-        "Of 225 unseen calls it answered 205",
+        "tried on 225 unseen calls: it answered 205",
         "deputize route show t1",
         "12 independent calibration groups",
         "41 calls are too few",

@@ -18,8 +18,6 @@ from deputize.core.subjects import Subjects
 
 MAX_NAME = 60
 """Characters of a name."""
-MAX_ASKED = 56
-"""Characters of an instruction in a name, so that a short difference can stand behind it."""
 MAX_ANSWERS = 50
 """Characters of the answers in a name."""
 OWN_SHARE = 0.9
@@ -76,6 +74,30 @@ _UNENDED = _STOP | frozenset(
     ]
 )
 """Words that no phrase ends with."""
+_PREPOSITIONS = frozenset(
+    [
+        "about",
+        "against",
+        "as",
+        "at",
+        "between",
+        "by",
+        "during",
+        "for",
+        "from",
+        "in",
+        "into",
+        "of",
+        "on",
+        "per",
+        "since",
+        "through",
+        "to",
+        "under",
+        "via",
+        "with",
+    ]
+)
 _CLAUSE = re.compile(r"[.;:!?()\[\]{}<>|\n]| - | – |" + MASK)
 _LETTERS = re.compile(r"[^\W\d_][\w'-]+")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
@@ -156,7 +178,7 @@ def _job(sentences: Sequence[str], is_conversation: bool) -> str:
         if not job or first in _STOP or (first not in _VERBS and n_words > 4):
             continue
         told = _imperative(sentences[at : at + 3], is_conversation) if n_words <= 2 else ""
-        return _fitted(f"{job}: {told}", MAX_ASKED) if told and told != job else job
+        return _fitted(f"{job}: {told}", MAX_NAME) if told and told != job else job
     return ""
 
 
@@ -172,7 +194,7 @@ def _duty(sentences: Sequence[str], is_conversation: bool) -> str:
 def _role(sentences: Sequence[str], is_conversation: bool) -> str:
     """Who the model is said to be; of an agent that calls tools, its next step."""
     found = next((p for s in sentences if (m := _ROLE.search(s)) and (p := _who(m.group(1)))), "")
-    return _fitted(f"next step of the {found}", MAX_ASKED) if found and is_conversation else found
+    return _fitted(f"next step of the {found}", MAX_NAME) if found and is_conversation else found
 
 
 def _who(text: str) -> str:
@@ -211,14 +233,14 @@ def _phrase(text: str) -> str:
     """The first clause, cut to the length of a name, with a verb at its beginning in lower case."""
     clause = _CLAUSE.split(text.strip(" \"'*_#`"), maxsplit=1)[0]
     first, comma, rest = clause.partition(",")
-    if comma and len(first.split()) >= 3 and (len(clause) > MAX_ASKED or rest.strip() == "please"):
+    if comma and len(first.split()) >= 3 and (len(clause) > MAX_NAME or rest.strip() == "please"):
         clause = first
     words = clause.replace("`", "").replace('"', "").split()
     if MASK in text or words[-1:] == ["following"]:  # what stands behind belongs to the last words
         words = _ended(words)
     if words and words[0].lower() in _VERBS:
         words[0] = words[0].lower()
-    return _fitted(" ".join(words), MAX_ASKED)
+    return _fitted(" ".join(words), MAX_NAME)
 
 
 def _fitted(text: str, most: int) -> str:
@@ -227,7 +249,12 @@ def _fitted(text: str, most: int) -> str:
     if len(text) <= most:
         return text
     words = text[: most + 1].rsplit(" ", 1)[0].split() if " " in text[: most + 1] else [text[:most]]
-    return " ".join(_ended(words)).rstrip(",:;- ")
+    words = _ended(words)
+    # the end of a phrase that was cut within its last part
+    last = max((i for i, word in enumerate(words) if word.lower() in _PREPOSITIONS), default=0)
+    if last >= max(3, len(words) - 3):
+        words = _ended(words[:last])
+    return " ".join(words).rstrip(",:;- ")
 
 
 def _ended(words: list[str]) -> list[str]:

@@ -46,7 +46,7 @@ def test_a_name_is_the_instruction() -> None:
 
 def test_a_title_has_its_instruction_behind_it() -> None:
     lines = "JOB: policy check. Decide if the case is settled without a person signing it off."
-    assert name_of(YES_NO, lines) == "policy check: decide if the case is settled"
+    assert name_of(YES_NO, lines) == "policy check: decide if the case is settled without a person"
     assert name_of(YES_NO, "TASK: copy the case data out of a letter") == "copy the case data out of a letter"
 
 
