@@ -216,18 +216,18 @@ async def test_a_judged_route_is_watched_by_its_judge(home: Path, upstream: Loop
         upstream.answer_with(completion("The card is lost."))
         async with gateway(home, upstream, GoesBad()) as base_url:
             assert await until_rolled_back(base_url, home, 40) == 40
-            evidence = read_evidence(home)[KEY]
+            evidence = read_evidence(home, None)[KEY]
             assert (evidence.n_audits, evidence.n_specialist_differed, evidence.n_missed) == (40, 0, 0)
             assert judge.n_requests == 80, "both orders"
             verdict = "not sure"
             await served_by(base_url)
             async with asyncio.timeout(10):
-                while read_evidence(home)[KEY].n_missed < 1:
+                while read_evidence(home, None)[KEY].n_missed < 1:
                     await asyncio.sleep(0.005)
             verdict = "1"
             while await served_by(base_url) == "slm":
                 await asyncio.sleep(0.01)
-                assert read_evidence(home)[KEY].n_audits < 120
+                assert read_evidence(home, None)[KEY].n_audits < 120
     assert read_routes(home / "routes.json").routes[0].state == "rolled_back"
 
 
@@ -238,7 +238,7 @@ async def test_without_its_judge_the_audits_of_a_judged_route_fail(
     upstream.answer_with(completion("The card is lost."))
     async with gateway(home, upstream, GoesBad()) as base_url:
         assert await until_rolled_back(base_url, home, 5) == 5
-    evidence = read_evidence(home)[KEY]
+    evidence = read_evidence(home, None)[KEY]
     assert (evidence.n_audits, evidence.n_missed, evidence.n_due) == (0, 5, 5)
 
 
@@ -252,6 +252,6 @@ async def test_a_specialist_in_shadow_is_judged_too(home: Path, upstream: Loopba
             for n in range(1, 6):
                 assert await served_by(base_url) == "llm"
                 async with asyncio.timeout(10):
-                    while (e := read_evidence(home).get(KEY)) is None or e.n_audits < n:
+                    while (e := read_evidence(home, None).get(KEY)) is None or e.n_audits < n:
                         await asyncio.sleep(0.005)
-    assert read_evidence(home)[KEY].n_specialist_differed == 0 and judge.n_requests == 10
+    assert read_evidence(home, None)[KEY].n_specialist_differed == 0 and judge.n_requests == 10
