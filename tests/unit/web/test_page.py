@@ -48,6 +48,7 @@ def test_the_page_stands_alone(report: dict[str, Any], tmp_path: Path) -> None:
 
 
 def test_the_page_says_what_the_report_holds(report: dict[str, Any]) -> None:
+    report["total"]["cost"]["n_calls_price_assumed"] = 3
     text = re.sub(r"\s+", " ", render(report))
     for part in (
         "What does it save me?",
@@ -67,6 +68,7 @@ def test_the_page_says_what_the_report_holds(report: dict[str, Any]) -> None:
         "specialists, for what goes on",
         "earned back after",
         "2026-11-29",
+        "The bill is an estimate: 3 calls name no model with a listed price",
         "/homes/desk",
         "needs 15 GB",
         "Read this before quoting",

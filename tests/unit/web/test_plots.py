@@ -26,7 +26,21 @@ TASKS: list[dict[str, Any]] = [
         "verdict": {"kind": "code"},
         "test": {"tuned_accuracy": 0.9},
     },
-    {"name": "c", "n_calls": 900, "share_of_cost": 0.7, "verdict": {"kind": "llm"}, "test": None},
+    {"name": "c", "n_calls": 900, "share_of_cost": 0.4, "verdict": {"kind": "llm"}, "test": None},
+    {
+        "name": "d",
+        "n_calls": 900,
+        "share_of_cost": 0.2,
+        "verdict": {"kind": "llm"},
+        "test": {"tuned_accuracy": 0.6},
+    },
+    {
+        "name": "e",
+        "n_calls": 905,
+        "share_of_cost": 0.1,
+        "verdict": {"kind": "llm"},
+        "test": {"tuned_accuracy": 0.6},
+    },
 ]
 
 
@@ -58,10 +72,11 @@ def test_what_is_shown_is_escaped_and_named() -> None:
     assert "a &lt;b&gt;" in svg["map"] and ">2</text>" not in svg["map"], (
         "nothing was tried for the second task"
     )
+    assert ">1</text>" in svg["map"] and ">3, 4</text>" in svg["map"], "two in one place are one bubble"
     assert "calls in 1 days" in svg["calls"] and svg["calls"].count('class="code"') == 8
 
 
 def test_where_there_is_nothing_there_is_no_plot() -> None:
     assert plots.quality_curve([], 0.02, None, "") == plots.confidence_plot([], None, "") == ""
     assert plots.loss_plot([{"epoch": 1, "train": 1.0, "validation": 1.0}], "") == ""
-    assert plots.calls_plot([], "") == plots.task_map(TASKS[1:], "") == ""
+    assert plots.calls_plot([], "") == plots.task_map(TASKS[:2], "") == ""
