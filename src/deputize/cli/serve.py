@@ -60,6 +60,7 @@ def serve(
         terminal.note(f"The gateway listens on {base_url}/v1 for the home {terminal.home.path}.")
         for line in route_lines(terminal.home):
             terminal.note(line)
+        terminal.note(f"Live page: `deputize dashboard`, or {base_url}/ui with an API key.")
         terminal.note(f"In the agent: base_url = {base_url}/v1. Ctrl-C stops it.")
 
     given = log_settings(log_format, quiet=quiet, is_terminal=sys.stderr.isatty())

@@ -184,14 +184,19 @@ class Pages:
     def _task(self, visit: Visit) -> HttpReply:
         found = self._views.task(visit.id, visit.tenant)
         may_read = may(visit.actor, Right.READ_CURATED)
-        examples = None
+        examples, why_none = None, ""
         if may_read:
             run_id = str(found["report"]["run_id"])
-            examples = self._views.task_examples(run_id, visit.id, visit.tenant)
+            try:
+                examples = self._views.task_examples(run_id, visit.id, visit.tenant)
+            except DeputizeError as error:  # what the report says of the task stands
+                examples, why_none = [], str(error)
             if examples:  # before they leave; not at each look whether they are read by now
                 detail = {"what": "examples", "task": visit.id}
                 self._home.audit.append("read.curated", subject=run_id, tenant=visit.tenant, detail=detail)
-        return html_reply(self._render.page("task", visit, **found, examples=examples, may_read=may_read))
+        return html_reply(
+            self._render.page("task", visit, **found, examples=examples, why_none=why_none, may_read=may_read)
+        )
 
     def _runs(self, visit: Visit) -> HttpReply:
         first, second = (visit.request.query.get(name, "") for name in ("first", "second"))

@@ -14,7 +14,7 @@ from deputize.dashboard.call_index import CallFact, CallIndex
 from deputize.dashboard.call_reader import CallReader
 from deputize.dashboard.masked_texts import MaskedPair, MaskedTexts
 from deputize.dashboard.task_examples import ShownExample, TaskExamples
-from deputize.gateway.evidence_file import read_evidence
+from deputize.gateway.evidence_file import EvidenceKey, read_evidence
 from deputize.home import Home
 from deputize.operations.route_rows import (
     explanation,
@@ -22,10 +22,10 @@ from deputize.operations.route_rows import (
     routes_of,
     unwatched_routes,
     version_row,
-    version_rows,
 )
 from deputize.operations.run_rows import difference, report_document, run_rows
 from deputize.pipeline.readiness import Served
+from deputize.stages.refine.route_evidence import RouteEvidence
 
 CHART_MINUTES = 60
 CALLS_SHOWN = 8
@@ -90,16 +90,24 @@ class Views:
     def _routes(
         self, tenant: str, month: dict[str, Served], now_s: float
     ) -> tuple[list[dict[str, Any]], list[Alarm]]:
-        try:
-            file = routes_of(self._home, tenant)
-        except DeputizeError as error:  # the rest of the page stands
+        try:  # the rest of the page stands, whatever is damaged
+            file, life = routes_of(self._home, tenant), self._home.route_settings()
+        except DeputizeError as error:
             return [], [Alarm(str(error))]
-        known, life = read_evidence(self._home.path, self._home.evidence_seal), self._home.route_settings()
+        known, why_none = self._evidence()
         everything = [*file.routes, *file.challengers]
         rows = [{**version_row(r, file, known, life), "steps": self.steps(r)} for r in everything]
         unwatched = unwatched_routes(self._home, everything, known) if everything else []
         minutes = self.index.per_minute(now_s, 60, tenant)
-        return rows, alarms_of(everything, unwatched, month, minutes, now_s)
+        found = alarms_of(everything, unwatched, month, minutes, now_s)
+        return rows, [Alarm(why_none), *found] if why_none else found
+
+    def _evidence(self) -> tuple[dict[EvidenceKey, RouteEvidence], str]:
+        """The evidence of routes, and why there is none: a route can be closed all the same."""
+        try:
+            return read_evidence(self._home.path, self._home.evidence_seal), ""
+        except DeputizeError as error:
+            return {}, str(error)
 
     def steps(self, one: Route) -> list[tuple[str, str]]:
         """The states of a route in order, each "past", "now" or "": from shadow over the canary shares to live."""
@@ -125,7 +133,10 @@ class Views:
         """One route with its versions, evidence and history. Raises NotThere."""
         file = routes_of(self._home, tenant)
         one = find_route(file, route_id)
-        rows, notes = version_rows(self._home, file, route_id)
+        versions = [r for r in (*file.routes, *file.challengers, *file.previous) if r.id == route_id]
+        (known, why_none), life = self._evidence(), self._home.route_settings()
+        rows = [version_row(r, file, known, life) for r in versions]
+        notes = [why_none] if why_none else unwatched_routes(self._home, versions, known)
         served = self.index.sums(first_day_of_month(self._home.now()), tenant).get(route_id, Served())
         return {
             "route": one,
@@ -162,28 +173,27 @@ class Views:
 
     def tasks(self, tenant: str) -> dict[str, Any]:
         """The tasks of the newest run that has a report, largest first."""
-        report = self._report(tenant)
-        tasks = sorted(report["tasks"], key=lambda t: -t["n_calls"]) if report is not None else []
-        return {"report": report, "tasks": tasks}
+        try:
+            report = report_document(self._home, tenant=tenant)
+        except BadInput as error:
+            return {"report": None, "tasks": [], "why_none": str(error)}
+        tasks = sorted(report["tasks"], key=lambda t: -t["n_calls"])
+        return {"report": report, "tasks": tasks, "why_none": ""}
 
     def task(self, task_id: str, tenant: str) -> dict[str, Any]:
-        """One task of that run. Raises NotThere."""
-        report = self._report(tenant)
-        found = next((t for t in report["tasks"] if t["id"] == task_id), None) if report is not None else None
-        if report is None or found is None:
-            raise NotThere("The newest run has no such task.")
+        """One task, by the newest run that has it in its report. Raises NotThere."""
+        ids = [row["run_id"] for row in self.runs(tenant) if row["n_tasks"] is not None]
+        reports = (report_document(self._home, id, tenant=tenant) for id in ids)
+        both = ((report, task) for report in reports for task in report["tasks"] if task["id"] == task_id)
+        report, found = next(both, (None, None))
+        if report is None:
+            raise NotThere("No run has such a task in its report.")
         routes = [r for r in routes_of(self._home, tenant).routes if r.task_id == task_id]
         return {"report": report, "task": found, "routes": routes}
 
     def task_examples(self, run_id: str, task_id: str, tenant: str) -> list[ShownExample] | None:
         """De-identified calls of a task; None: they are being read. Whoever asks notes it in the audit log first."""
         return self.examples.of(run_id, task_id, tenant)
-
-    def _report(self, tenant: str) -> dict[str, Any] | None:
-        try:
-            return report_document(self._home, tenant=tenant)
-        except BadInput:
-            return None
 
     def runs(self, tenant: str) -> list[dict[str, Any]]:
         """Every run, newest first."""

@@ -47,6 +47,15 @@ def test_a_damaged_route_file_is_an_alarm_and_the_rest_of_the_page_stands(desk: 
     assert not now["routes"] and "checksum" in now["alarms"][0].sentence and now["month"].n_calls == 6
 
 
+def test_damaged_evidence_is_an_alarm_and_a_route_can_be_closed_all_the_same(desk: Desk) -> None:
+    views = Views(desk.home, desk.reader)
+    (desk.home.path / "audit_evidence.json").write_bytes(b"{")
+    now = views.now("")
+    assert len(now["routes"]) == 4 and "audit_evidence.json" in now["alarms"][0].sentence
+    shown = views.route("r1", "", with_history=True)
+    assert shown["versions"][0]["n_compared"] == 0 and "audit_evidence.json" in shown["notes"][0]
+
+
 def test_a_route_by_its_id(desk: Desk) -> None:
     file = read_routes(desk.home.routes_path)
     assert find_route(file, "r2", challenger=True).state == "shadow"
